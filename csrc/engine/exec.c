@@ -1,0 +1,225 @@
+/* Runs a plan: the one parallel region of the project.
+ *
+ * A team of threads walks the list of stages together, each taking its part of every stage's range. A
+ * barrier stands where plan.c put one, and at the end of each step. The results do not depend on the
+ * size of the team, so it may change from call to call: fn_plan_run tries one thread and all of them
+ * in turn on the first real steps, and keeps to the faster.
+ */
+#include "internal.h"
+
+#include <float.h>
+#include <omp.h>
+#include <string.h>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sched.h>
+#define yield_cpu() sched_yield()
+#else
+#define yield_cpu() ((void)0)
+#endif
+
+#if defined(__x86_64__) || defined(__i386__)
+#define relax_cpu() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define relax_cpu() __asm__ __volatile__("yield")
+#else
+#define relax_cpu() ((void)0)
+#endif
+
+/* Turns of the waiting loop before a thread offers its processor to another: some 20 us. */
+#define SPINS 500
+
+static void wait_for_team(fn_shared *shared)
+{
+    int passed = atomic_load_explicit(&shared->passed, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&shared->arrived, 1, memory_order_acq_rel) + 1 == shared->team) {
+        atomic_store_explicit(&shared->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&shared->passed, passed + 1, memory_order_release);
+        return;
+    }
+    for (int spins = 0; atomic_load_explicit(&shared->passed, memory_order_acquire) == passed;) {
+        if (++spins < SPINS) {
+            relax_cpu();
+        } else {
+            yield_cpu();
+            spins = 0;
+        }
+    }
+}
+
+static void run_stage(const fn_stage *stage, const fn_context *context, int thread, int team)
+{
+    int64_t n = stage->split == FN_BY_ROWS ? context->rows : stage->items;
+    if (stage->split == FN_ALONE) {
+        if (thread == 0)
+            stage->run(stage->node, context, 0, 1);
+        return;
+    }
+    int64_t lo = n * thread / team, hi = n * (thread + 1) / team;
+    if (lo < hi)
+        stage->run(stage->node, context, lo, hi);
+}
+
+/* Thread 0 alone, after the last stage of a step: results, and whether to go on. */
+static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *context, double deadline, int64_t step)
+{
+    fn_shared *shared = context->shared;
+    bool failed = shared->diverged && (run->parts & FN_RUN_UPDATE);
+    if (!failed) {
+        if (run->loss_sum && (run->parts & FN_RUN_LOSS))
+            for (int i = 0; i < 1 + plan->n_outputs; i++)
+                run->loss_sum[i] += shared->loss[i] * (double)context->rows;
+        run->next_row = context->first_row + context->rows;
+        run->steps_done = step + 1;
+    }
+    shared->leave[step & 1] = failed || run->next_row >= run->n_rows || (run->stop && *run->stop) ||
+                              (deadline < DBL_MAX && omp_get_wtime() > deadline);
+}
+
+/* What each thread does: the steps of a call, until all leave together. */
+static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, double deadline)
+{
+    fn_shared *shared = plan->shared;
+    double scalar[FN_MAX_SCALARS] = {0};
+    fn_context context = {.first_row = run->first_row,
+                          .step = run->step,
+                          .seed = plan->seed,
+                          .workspace = (char *)plan->workspace + thread * plan->thread_bytes,
+                          .run = run,
+                          .hyper = run->hyper,
+                          .scalar = scalar,
+                          .shared = shared};
+    bool updating = plan->optimizer && (run->parts & FN_RUN_UPDATE);
+    for (int64_t step = 0;; step++) {
+        int64_t left = run->n_rows - context.first_row;
+        context.rows = left < run->batch_size ? left : run->batch_size;
+        if (updating && plan->optimizer->prepare)
+            plan->optimizer->prepare(context.hyper, context.step, scalar);
+        for (int32_t i = 0; i < plan->n_stages; i++) {
+            const fn_stage *stage = &plan->stages[i];
+            if (stage->barrier && team > 1)
+                wait_for_team(shared);
+            /* A barrier lies between the loss and any update, so all threads agree here. */
+            if (stage->part == FN_RUN_UPDATE && shared->diverged)
+                continue;
+            if (stage->part & run->parts)
+                run_stage(stage, &context, thread, team);
+        }
+        if (thread == 0)
+            finish_step(plan, run, &context, deadline, step);
+        if (team > 1)
+            wait_for_team(shared);
+        if (shared->leave[step & 1])
+            return;
+        context.first_row += context.rows;
+        context.step++;
+        context.hyper += run->hyper_stride;
+    }
+}
+
+static void run_team(const fn_plan *plan, fn_run *run, int team, double deadline)
+{
+    fn_shared *shared = plan->shared;
+    shared->team = team;
+    shared->diverged = 0;
+    atomic_store(&shared->arrived, 0);
+    run->next_row = run->first_row;
+    run->steps_done = 0;
+    if (team == 1) {
+        run_steps(plan, run, 0, 1, deadline);
+        return;
+    }
+#pragma omp parallel num_threads(team)
+    {
+        /* OpenMP may give fewer threads than asked for (nested regions, limits). */
+#pragma omp single
+        shared->team = omp_get_num_threads();
+        run_steps(plan, run, omp_get_thread_num(), shared->team, deadline);
+    }
+}
+
+/* ---- one thread or all --------------------------------------------------------------------------- */
+
+/* How long a measured piece of work is, and how many of each kind are compared. */
+#define TRIAL_SECONDS 200e-6
+#define TRIAL_SAMPLES 8
+
+static fn_trial *trial_of(fn_plan *plan, int64_t rows)
+{
+    int size = 0;
+    while (rows > 1 && size < FN_TRIALS - 1) {
+        rows /= 2;
+        size++;
+    }
+    return &plan->trials[size];
+}
+
+/* Runs a piece of the call with one thread or with all, in turn, and notes the time for a row. */
+static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadline)
+{
+    int kind = trial->samples & 1;
+    double start = omp_get_wtime();
+    double end = start + TRIAL_SECONDS;
+    run_team(plan, run, kind ? plan->max_threads : 1, end < deadline ? end : deadline);
+    if (run->next_row == run->first_row)
+        return;
+    double per_row = (omp_get_wtime() - start) / (double)(run->next_row - run->first_row);
+    if (trial->samples < 2 || per_row < trial->best[kind])
+        trial->best[kind] = per_row;
+    if (++trial->samples == 2 * TRIAL_SAMPLES)
+        trial->chosen = trial->best[0] <= trial->best[1] ? 1 : plan->max_threads;
+}
+
+static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *error)
+{
+    if (run->batch_size < 1 || run->batch_size > plan->max_rows)
+        return fn_fail(error, FN_ERROR_SHAPE, "batch_size must be between 1 and %lld, got %lld",
+                       (long long)plan->max_rows, (long long)run->batch_size);
+    if (run->first_row < 0 || run->first_row >= run->n_rows)
+        return fn_fail(error, FN_ERROR_SHAPE, "first row %lld of %lld", (long long)run->first_row,
+                       (long long)run->n_rows);
+    unsigned known = plan->parts | FN_RUN_FETCH | FN_RUN_SEED | FN_RUN_FETCH_GRADIENTS;
+    if (run->parts & ~known)
+        return fn_fail(error, FN_ERROR_STATE, "this plan was not made for parts %#x of a step", run->parts & ~known);
+    if (((run->parts & FN_RUN_FORWARD) && !run->inputs) || ((run->parts & FN_RUN_LOSS) && !run->targets) ||
+        ((run->parts & FN_RUN_FETCH) && !run->outputs) || ((run->parts & FN_RUN_SEED) && !run->output_gradients) ||
+        ((run->parts & FN_RUN_FETCH_GRADIENTS) && !run->input_gradients) ||
+        ((run->parts & FN_RUN_UPDATE) && !run->hyper) || ((run->parts & FN_RUN_LOSS) && plan->n_metrics && !run->metrics))
+        return fn_fail(error, FN_ERROR_STATE, "an array that this call needs is missing");
+    return FN_OK;
+}
+
+fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
+{
+    fn_status status = check_run(plan, run, error);
+    if (status != FN_OK)
+        return status;
+    double deadline = run->seconds > 0 ? omp_get_wtime() + run->seconds : DBL_MAX;
+    fn_run part = *run;
+    int64_t steps = 0;
+    bool diverged, open;
+    do {
+        fn_trial *trial = trial_of(plan, part.n_rows < part.batch_size ? part.n_rows : part.batch_size);
+        open = false;
+        if (plan->fixed_threads || plan->max_threads == 1) {
+            run_team(plan, &part, plan->max_threads, deadline);
+        } else if (trial->chosen) {
+            run_team(plan, &part, trial->chosen, deadline);
+        } else {
+            run_trial(plan, &part, trial, deadline);
+            open = true;
+        }
+        diverged = plan->shared->diverged && (run->parts & FN_RUN_UPDATE);
+        steps += part.steps_done;
+        part.step += (uint64_t)part.steps_done;
+        part.hyper += part.steps_done * part.hyper_stride;
+        part.first_row = part.next_row;
+    } while (open && !diverged && part.first_row < part.n_rows && !(run->stop && *run->stop) &&
+             omp_get_wtime() < deadline);
+    run->next_row = part.first_row;
+    run->steps_done = steps;
+    if (diverged)
+        return fn_fail(error, FN_ERROR_DIVERGED, "the loss became %g at step %lld; the weights are those from before that step",
+                       plan->shared->loss[0], (long long)(run->step + (uint64_t)steps));
+    return FN_OK;
+}

@@ -1,0 +1,166 @@
+/* The inside of a plan: known to plan.c, memory.c and exec.c only. */
+#ifndef FN_ENGINE_INTERNAL_H
+#define FN_ENGINE_INTERNAL_H
+
+#include "plan.h"
+
+#include <stdatomic.h>
+
+/* ---- memory ------------------------------------------------------------------------------ */
+
+/* Zeroed, FN_ALIGNMENT-aligned memory, or NULL; counted by fn_allocation_count. */
+void *fn_allocate(size_t bytes);
+void fn_release(void *memory);
+
+/* An array that stages name in fn_reads and fn_writes. */
+typedef struct fn_buffer {
+    int64_t per_row, fixed; /* elements: per_row * max_rows + fixed */
+    void *data;             /* set from the start where the caller owns it (slabs) */
+    bool arena;             /* to be placed in the arena */
+    int32_t first, last;    /* stages that touch it; last < first: never touched */
+    int64_t offset, bytes;
+} fn_buffer;
+
+/* Sets buffer->offset of all arena buffers so that no two whose lifetimes overlap share bytes; returns
+ * the size of the arena. *live: the largest sum of sizes alive at one stage. -1: out of memory. */
+int64_t fn_layout_arena(fn_buffer *buffers, int n_buffers, int n_stages, int64_t *live);
+
+/* ---- stages ------------------------------------------------------------------------------ */
+
+typedef struct fn_access {
+    int32_t stage, buffer;
+    bool write, all;
+} fn_access;
+
+struct fn_stage {
+    fn_stage_function run;
+    fn_node *node;
+    const char *label;
+    fn_split split;
+    unsigned part; /* which FN_RUN_... it belongs to */
+    bool barrier;  /* wait for the team before it */
+    int64_t items;
+};
+
+/* ---- values ------------------------------------------------------------------------------ */
+
+/* What a number in fn_node_spec.inputs refers to. */
+typedef struct fn_value {
+    fn_shape shape;
+    int32_t root;          /* the value whose memory this is: itself unless made by an alias */
+    bool needs_gradient;
+    bool gradient_written; /* during emission: the next writer must add */
+    int32_t buffer, gradient_buffer; /* of the root */
+} fn_value;
+
+/* ---- the steps around the operations ------------------------------------------------------ */
+
+/* Closure of the stages that belong to an input. */
+typedef struct fn_input {
+    const fn_kernels *kernels;
+    int32_t index;
+    int64_t width;
+    double *scale, *shift;
+} fn_input;
+
+/* Closure of the stages that belong to an output: its loss and metrics, its copies. Ports of the
+ * node: output[0] the prediction, extra[0] target, extra[1] weights, extra[2] factors of the gradient,
+ * extra[3] losses. */
+typedef struct fn_output {
+    const fn_kernels *kernels;
+    const fn_loss *loss;
+    double *loss_attribute;
+    double loss_weight;
+    int32_t index, n_outputs;
+    int64_t width, inner, target_width; /* a row is `inner` positions of `width` numbers */
+    bool accumulate; /* the gradient of this value has been written by another output */
+} fn_output;
+
+typedef struct fn_metric_state {
+    const fn_metric *metric;
+    double *attribute;
+    const fn_node *output; /* the node of its output */
+    int64_t offset;        /* in fn_run.metrics */
+} fn_metric_state;
+
+typedef struct fn_range {
+    const fn_optimizer *optimizer;
+    fn_update update; /* hyper and scalar are filled in for each step */
+    int64_t elements;
+} fn_range;
+
+/* Elements of the parameters that one item of an update stage covers. */
+#define FN_UPDATE_BLOCK 2048
+
+/* ---- execution --------------------------------------------------------------------------- */
+
+/* What the threads of a team tell each other. */
+typedef struct fn_shared {
+    atomic_int arrived; /* barrier: threads that have come */
+    atomic_int passed;  /* barrier: how often it was passed */
+    int team;
+    int leave[2];  /* of even and odd steps: leave the loop after this one */
+    int diverged;  /* the loss of this step is not finite */
+    double loss[1 + FN_MAX_LOSSES];
+} fn_shared;
+
+/* Which number of threads is faster for batches of 2^i to 2^(i+1) - 1 rows. */
+typedef struct fn_trial {
+    double best[2]; /* least seconds per row seen with one thread, with all */
+    int32_t samples;
+    int32_t chosen; /* 0: still open */
+} fn_trial;
+
+#define FN_TRIALS 24
+
+struct fn_plan {
+    const fn_kernels *kernels;
+    int64_t max_rows;
+    bool training;
+    uint64_t seed;
+    int32_t max_threads;
+    bool fixed_threads;
+
+    int32_t n_values, n_nodes, n_stages, n_buffers, n_accesses, n_inputs, n_outputs, n_metrics;
+    int32_t stage_capacity, buffer_capacity, access_capacity, n_owned, owned_capacity;
+    fn_value *values;
+    fn_node *nodes; /* the operations, then a node for each input, output and update range */
+    int32_t n_extra_nodes;
+    fn_stage *stages;
+    fn_buffer *buffers;
+    fn_access *accesses;
+    void **owned; /* everything else that fn_plan_destroy releases */
+    fn_metric_state *metrics;
+    const fn_optimizer *optimizer;
+    unsigned parts; /* of all stages */
+    unsigned emitting; /* part of the stages being emitted */
+    bool failed;       /* an allocation failed during emission */
+
+    void *arena;
+    int64_t arena_bytes, live_bytes;
+    void *workspace; /* thread_bytes for each thread */
+    int64_t thread_bytes;
+    int32_t n_barriers;
+    fn_shared *shared;
+    fn_trial trials[FN_TRIALS];
+};
+
+/* Memory that lives as long as the plan; NULL when out of memory (plan->failed is set too). */
+void *fn_plan_allocate(fn_plan *plan, size_t bytes);
+/* A new buffer; returns its number. */
+int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data);
+
+/* Emission of what surrounds the operations (step.c). */
+void fn_emit_input(fn_plan *plan, fn_node *node);
+void fn_emit_fetch(fn_plan *plan, fn_node *node);
+void fn_emit_loss(fn_plan *plan, fn_node *node);
+void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs);
+void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node);
+void fn_emit_seed(fn_plan *plan, fn_node *node);
+void fn_emit_fetch_gradient(fn_plan *plan, fn_node *node);
+void fn_emit_update(fn_plan *plan, fn_node *node, const int *parameters, int n_parameters);
+
+/* The table in use. */
+const fn_kernels *fn_kernels_current(fn_dtype dtype);
+
+#endif

@@ -1,0 +1,103 @@
+/* Allocation, and the layout of the arena: lifetimes to offsets. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static _Atomic int64_t n_allocations;
+
+int64_t fn_allocation_count(void)
+{
+    return atomic_load(&n_allocations);
+}
+
+void *fn_allocate(size_t bytes)
+{
+    atomic_fetch_add(&n_allocations, 1);
+    if (bytes > SIZE_MAX - FN_ALIGNMENT)
+        return NULL;
+    size_t rounded = (bytes + FN_ALIGNMENT - 1) / FN_ALIGNMENT * FN_ALIGNMENT;
+    if (rounded == 0)
+        rounded = FN_ALIGNMENT;
+    void *memory = aligned_alloc(FN_ALIGNMENT, rounded);
+    if (memory)
+        memset(memory, 0, rounded);
+    return memory;
+}
+
+void fn_release(void *memory)
+{
+    free(memory);
+}
+
+/* Larger buffers first; of equal ones the earlier first, so that the layout is a function of the plan. */
+static bool place_before(const fn_buffer *a, const fn_buffer *b)
+{
+    if (a->bytes != b->bytes)
+        return a->bytes > b->bytes;
+    return a->first < b->first;
+}
+
+/* Insertion sort: there are some hundreds of buffers at most, and qsort has no context argument. */
+static void sort_by_size(const fn_buffer *buffers, int *order, int n)
+{
+    for (int i = 1; i < n; i++) {
+        int moving = order[i], j = i;
+        for (; j > 0 && place_before(&buffers[moving], &buffers[order[j - 1]]); j--)
+            order[j] = order[j - 1];
+        order[j] = moving;
+    }
+}
+
+static bool alive_together(const fn_buffer *a, const fn_buffer *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+/* The lowest offset at which `buffer` overlaps none of the placed buffers that live with it. */
+static int64_t find_gap(const fn_buffer *buffers, const int *placed, int n_placed, const fn_buffer *buffer)
+{
+    int64_t offset = 0;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int i = 0; i < n_placed; i++) {
+            const fn_buffer *other = &buffers[placed[i]];
+            if (alive_together(buffer, other) && offset < other->offset + other->bytes &&
+                other->offset < offset + buffer->bytes) {
+                offset = other->offset + other->bytes;
+                moved = true;
+            }
+        }
+    }
+    return offset;
+}
+
+int64_t fn_layout_arena(fn_buffer *buffers, int n_buffers, int n_stages, int64_t *live)
+{
+    int *order = fn_allocate(sizeof(int) * (size_t)(n_buffers + 1));
+    if (!order)
+        return -1;
+    int n = 0;
+    for (int i = 0; i < n_buffers; i++)
+        if (buffers[i].arena && buffers[i].first <= buffers[i].last)
+            order[n++] = i;
+    sort_by_size(buffers, order, n);
+    int64_t end = 0;
+    for (int i = 0; i < n; i++) {
+        fn_buffer *buffer = &buffers[order[i]];
+        buffer->offset = find_gap(buffers, order, i, buffer);
+        if (buffer->offset + buffer->bytes > end)
+            end = buffer->offset + buffer->bytes;
+    }
+    *live = 0;
+    for (int stage = 0; stage < n_stages; stage++) {
+        int64_t sum = 0;
+        for (int i = 0; i < n; i++)
+            if (buffers[order[i]].first <= stage && stage <= buffers[order[i]].last)
+                sum += buffers[order[i]].bytes;
+        if (sum > *live)
+            *live = sum;
+    }
+    fn_release(order);
+    return end;
+}

@@ -1,0 +1,770 @@
+/* Compiles a description into a plan: shapes, nodes, stages, barriers, lifetimes, arena. */
+#include "internal.h"
+
+#include <string.h>
+
+/* ---- memory of the plan ---------------------------------------------------------------------- */
+
+/* Makes room for one more element of an array; NULL when out of memory. */
+static void *grow(void *array, int32_t used, int32_t *capacity, size_t element)
+{
+    if (used < *capacity)
+        return array;
+    int32_t larger = *capacity ? 2 * *capacity : 32;
+    void *copy = fn_allocate((size_t)larger * element);
+    if (!copy)
+        return NULL;
+    if (array)
+        memcpy(copy, array, (size_t)used * element);
+    fn_release(array);
+    *capacity = larger;
+    return copy;
+}
+
+void *fn_plan_allocate(fn_plan *plan, size_t bytes)
+{
+    void **owned = grow(plan->owned, plan->n_owned, &plan->owned_capacity, sizeof *owned);
+    void *memory = owned ? fn_allocate(bytes) : NULL;
+    if (owned)
+        plan->owned = owned;
+    if (!memory) {
+        plan->failed = true;
+        return NULL;
+    }
+    plan->owned[plan->n_owned++] = memory;
+    return memory;
+}
+
+static double *copy_numbers(fn_plan *plan, const double *numbers, int64_t n)
+{
+    if (!numbers || n == 0)
+        return NULL;
+    double *copy = fn_plan_allocate(plan, (size_t)n * sizeof *copy);
+    if (copy)
+        memcpy(copy, numbers, (size_t)n * sizeof *copy);
+    return copy;
+}
+
+static char *copy_text(fn_plan *plan, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = fn_plan_allocate(plan, bytes);
+    if (copy)
+        memcpy(copy, text, bytes);
+    return copy;
+}
+
+int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data)
+{
+    fn_buffer *buffers = grow(plan->buffers, plan->n_buffers, &plan->buffer_capacity, sizeof *buffers);
+    if (!buffers) {
+        plan->failed = true;
+        return -1;
+    }
+    plan->buffers = buffers;
+    buffers[plan->n_buffers] = (fn_buffer){
+        .per_row = per_row, .fixed = fixed, .data = data, .arena = data == NULL, .first = INT32_MAX, .last = -1};
+    return plan->n_buffers++;
+}
+
+/* ---- emission -------------------------------------------------------------------------------- */
+
+void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function run, fn_split split, int64_t items)
+{
+    fn_stage *stages = grow(plan->stages, plan->n_stages, &plan->stage_capacity, sizeof *stages);
+    if (!stages) {
+        plan->failed = true;
+        return;
+    }
+    plan->stages = stages;
+    stages[plan->n_stages++] = (fn_stage){
+        .run = run, .node = node, .label = label, .split = split, .part = plan->emitting, .items = items};
+    plan->parts |= plan->emitting;
+}
+
+static void add_access(fn_plan *plan, int buffer, bool write, bool all)
+{
+    if (buffer < 0 || plan->n_stages == 0)
+        return;
+    fn_access *accesses = grow(plan->accesses, plan->n_accesses, &plan->access_capacity, sizeof *accesses);
+    if (!accesses) {
+        plan->failed = true;
+        return;
+    }
+    plan->accesses = accesses;
+    int32_t stage = plan->n_stages - 1;
+    all = all || plan->stages[stage].split != FN_BY_ROWS;
+    accesses[plan->n_accesses++] = (fn_access){.stage = stage, .buffer = buffer, .write = write, .all = all};
+}
+
+void fn_reads(fn_plan *plan, int buffer)
+{
+    add_access(plan, buffer, false, false);
+}
+
+void fn_reads_all(fn_plan *plan, int buffer)
+{
+    add_access(plan, buffer, false, true);
+}
+
+void fn_writes(fn_plan *plan, int buffer)
+{
+    add_access(plan, buffer, true, false);
+}
+
+void fn_workspace(fn_plan *plan, int64_t bytes)
+{
+    if (bytes > plan->thread_bytes)
+        plan->thread_bytes = bytes;
+}
+
+int64_t fn_plan_rows(const fn_plan *plan)
+{
+    return plan->max_rows;
+}
+
+bool fn_plan_training(const fn_plan *plan)
+{
+    return plan->training;
+}
+
+/* ---- barriers and lifetimes -------------------------------------------------------------------- */
+
+/* Two accesses of different stages that need a barrier between them: the same array, one of them
+ * writes, and not both keep to the rows of their thread. */
+static bool in_conflict(const fn_access *a, const fn_access *b)
+{
+    return a->buffer == b->buffer && (a->write || b->write) && (a->all || b->all);
+}
+
+/* Puts a barrier before each stage that conflicts with one since the last barrier. */
+static void place_barriers(fn_plan *plan)
+{
+    int32_t since = 0; /* first access after the last barrier */
+    for (int32_t i = 0; i < plan->n_accesses; i++) {
+        const fn_access *access = &plan->accesses[i];
+        fn_stage *stage = &plan->stages[access->stage];
+        for (int32_t j = since; j < i && !stage->barrier; j++)
+            if (plan->accesses[j].stage != access->stage && in_conflict(&plan->accesses[j], access))
+                stage->barrier = true;
+        if (stage->barrier)
+            while (plan->accesses[since].stage < access->stage)
+                since++;
+    }
+    for (int32_t i = 0; i < plan->n_stages; i++)
+        plan->n_barriers += plan->stages[i].barrier;
+}
+
+/* A buffer lives from its first stage to its last, and on to the barrier after that: until then
+ * another thread may still be at it. */
+static void find_lifetimes(fn_plan *plan)
+{
+    for (int32_t i = 0; i < plan->n_accesses; i++) {
+        fn_buffer *buffer = &plan->buffers[plan->accesses[i].buffer];
+        int32_t stage = plan->accesses[i].stage;
+        if (stage < buffer->first)
+            buffer->first = stage;
+        if (stage > buffer->last)
+            buffer->last = stage;
+    }
+    for (int32_t i = 0; i < plan->n_buffers; i++) {
+        fn_buffer *buffer = &plan->buffers[i];
+        if (buffer->last >= 0)
+            while (buffer->last + 1 < plan->n_stages && !plan->stages[buffer->last + 1].barrier)
+                buffer->last++;
+    }
+}
+
+static int64_t round_to_alignment(int64_t bytes)
+{
+    return (bytes + FN_ALIGNMENT - 1) / FN_ALIGNMENT * FN_ALIGNMENT;
+}
+
+static void size_buffers(fn_plan *plan)
+{
+    for (int32_t i = 0; i < plan->n_buffers; i++) {
+        fn_buffer *buffer = &plan->buffers[i];
+        buffer->bytes = round_to_alignment((buffer->per_row * plan->max_rows + buffer->fixed) *
+                                           (int64_t)plan->kernels->element);
+    }
+}
+
+static void resolve_port(const fn_plan *plan, fn_port *port)
+{
+    if (port->value_buffer >= 0)
+        port->value = plan->buffers[port->value_buffer].data;
+    if (port->gradient_buffer >= 0)
+        port->gradient = plan->buffers[port->gradient_buffer].data;
+}
+
+static fn_status lay_out(fn_plan *plan, fn_error *error)
+{
+    place_barriers(plan);
+    find_lifetimes(plan);
+    size_buffers(plan);
+    plan->arena_bytes = fn_layout_arena(plan->buffers, plan->n_buffers, plan->n_stages, &plan->live_bytes);
+    plan->thread_bytes = round_to_alignment(plan->thread_bytes);
+    if (plan->arena_bytes >= 0) {
+        plan->arena = fn_allocate((size_t)plan->arena_bytes);
+        plan->workspace = fn_allocate((size_t)(plan->thread_bytes * plan->max_threads));
+        plan->shared = fn_allocate(sizeof *plan->shared);
+    }
+    if (!plan->arena || !plan->workspace || !plan->shared)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory: a plan for batches of %lld rows needs %lld bytes",
+                       (long long)plan->max_rows, (long long)plan->arena_bytes);
+    for (int32_t i = 0; i < plan->n_buffers; i++)
+        if (plan->buffers[i].arena)
+            plan->buffers[i].data = (char *)plan->arena + plan->buffers[i].offset;
+    for (int32_t i = 0; i < plan->n_nodes; i++) {
+        fn_node *node = &plan->nodes[i];
+        for (int32_t j = 0; j < node->n_inputs; j++)
+            resolve_port(plan, &node->input[j]);
+        for (int32_t j = 0; j < node->n_outputs; j++)
+            resolve_port(plan, &node->output[j]);
+        for (int32_t j = 0; j < node->n_parameters; j++)
+            resolve_port(plan, &node->parameter[j]);
+        for (int32_t j = 0; j < node->n_extras; j++)
+            resolve_port(plan, &node->extra[j]);
+    }
+    return FN_OK;
+}
+
+/* ---- the graph ------------------------------------------------------------------------------------ */
+
+static fn_port make_port(const fn_plan *plan, int32_t value)
+{
+    const fn_value *v = &plan->values[value];
+    const fn_value *root = &plan->values[v->root];
+    return (fn_port){.shape = v->shape,
+                     .width = fn_shape_size(&v->shape),
+                     .constant = v->root < plan->n_inputs,
+                     .value_buffer = root->buffer,
+                     .gradient_buffer = root->gradient_buffer};
+}
+
+static void add_value(fn_plan *plan, int32_t number, const fn_shape *shape)
+{
+    plan->values[number] = (fn_value){.shape = *shape, .root = number, .gradient_buffer = -1};
+    plan->values[number].buffer = fn_add_buffer(plan, fn_shape_size(shape), 0, NULL);
+}
+
+static fn_status check_shape(const fn_shape *shape, const char *what, fn_error *error)
+{
+    if (shape->rank < 0 || shape->rank > FN_MAX_RANK)
+        return fn_fail(error, FN_ERROR_SHAPE, "%s: rank %d is not between 0 and %d", what, shape->rank, FN_MAX_RANK);
+    int64_t elements = 1;
+    for (int32_t i = 0; i < shape->rank; i++) {
+        if (shape->size[i] <= 0)
+            return fn_fail(error, FN_ERROR_SHAPE, "%s: axis %d has size %lld, expected at least 1", what, i,
+                           (long long)shape->size[i]);
+        if (shape->size[i] > INT64_MAX / 1024 / elements)
+            return fn_fail(error, FN_ERROR_SHAPE, "%s: the shape is too large", what);
+        elements *= shape->size[i];
+    }
+    return FN_OK;
+}
+
+static bool same_shape(const fn_shape *a, const fn_shape *b)
+{
+    return a->rank == b->rank && !memcmp(a->size, b->size, (size_t)a->rank * sizeof a->size[0]);
+}
+
+/* Parameters of the plan: two buffers each, the value and (where trainable) the gradient. */
+typedef struct parameter_table {
+    int *buffers; /* 2 * i: value; 2 * i + 1: gradient or -1 */
+    bool *written; /* gradient written by a node during emission */
+} parameter_table;
+
+static fn_status add_parameters(fn_plan *plan, const fn_plan_spec *spec, parameter_table *table, fn_error *error)
+{
+    table->buffers = fn_plan_allocate(plan, sizeof(int) * 2 * (size_t)(spec->n_parameters + 1));
+    table->written = fn_plan_allocate(plan, sizeof(bool) * (size_t)(spec->n_parameters + 1));
+    if (plan->failed)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    size_t element = plan->kernels->element;
+    for (int32_t i = 0; i < spec->n_parameters; i++) {
+        const fn_parameter_spec *parameter = &spec->parameters[i];
+        if (!spec->parameter_slab || parameter->offset < 0 ||
+            parameter->offset * (int64_t)element % FN_ALIGNMENT != 0)
+            return fn_fail(error, FN_ERROR_GRAPH, "parameter %d: offset %lld is not aligned in a slab", i,
+                           (long long)parameter->offset);
+        size_t start = (size_t)parameter->offset * element;
+        int64_t elements = fn_shape_size(&parameter->shape);
+        table->buffers[2 * i] = fn_add_buffer(plan, 0, elements, (char *)spec->parameter_slab + start);
+        table->buffers[2 * i + 1] = -1;
+        if (plan->training && parameter->trainable && spec->gradient_slab)
+            table->buffers[2 * i + 1] = fn_add_buffer(plan, 0, elements, (char *)spec->gradient_slab + start);
+    }
+    return FN_OK;
+}
+
+/* Infers the shapes of node i, checks it against its parameters and makes its values. */
+static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const parameter_table *table,
+                          fn_error *error)
+{
+    const fn_node_spec *given = &spec->nodes[i];
+    fn_node *node = &plan->nodes[i];
+    int index = fn_registry_find(FN_OPS, given->op);
+    if (index < 0)
+        return fn_fail(error, FN_ERROR_NAME, "layer '%s': unknown operation '%s'", given->layer, given->op);
+    const fn_op *op = plan->kernels->ops[index];
+    node->op = op;
+    node->layer = copy_text(plan, given->layer);
+    node->attribute = copy_numbers(plan, given->attributes, op->entry.n_attributes);
+    node->n_inputs = given->n_inputs;
+    node->input = fn_plan_allocate(plan, sizeof *node->input * (size_t)(given->n_inputs + 1));
+    fn_shape *shapes = fn_plan_allocate(plan, sizeof *shapes * (size_t)(given->n_inputs + 1));
+    if (plan->failed)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+
+    bool needs_gradient = false;
+    for (int32_t j = 0; j < given->n_inputs; j++) {
+        int32_t value = given->inputs[j];
+        if (value < 0 || value >= plan->n_values)
+            return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': input %d is value %d, of %d made so far", given->layer, j,
+                           value, plan->n_values);
+        shapes[j] = plan->values[value].shape;
+        needs_gradient |= plan->values[plan->values[value].root].needs_gradient;
+    }
+    fn_signature checked;
+    fn_status status =
+        fn_infer(given->op, given->layer, given->n_inputs, shapes, node->attribute, &checked, error);
+    if (status != FN_OK)
+        return status;
+    fn_inference inference = {.layer = node->layer,
+                              .n_inputs = given->n_inputs,
+                              .input = shapes,
+                              .attribute = node->attribute,
+                              .training = plan->training,
+                              .error = error};
+    status = op->infer(&inference);
+    if (status != FN_OK)
+        return status;
+
+    const fn_signature *signature = &inference.signature;
+    if (given->n_parameters != signature->n_parameters)
+        return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': got %d parameters, expected %d", given->layer,
+                       given->n_parameters, signature->n_parameters);
+    node->n_parameters = given->n_parameters;
+    for (int32_t j = 0; j < given->n_parameters; j++) {
+        int32_t parameter = given->parameters[j];
+        char got[FN_SHAPE_TEXT], expected[FN_SHAPE_TEXT];
+        if (parameter < 0 || parameter >= spec->n_parameters)
+            return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': parameter %d of %d", given->layer, parameter,
+                           spec->n_parameters);
+        const fn_shape *shape = &spec->parameters[parameter].shape;
+        if (!same_shape(shape, &signature->parameter[j]))
+            return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': parameter %d has shape %s, expected %s", given->layer, j,
+                           fn_shape_text(shape, got), fn_shape_text(&signature->parameter[j], expected));
+        node->parameter[j] = (fn_port){.shape = *shape,
+                                       .width = fn_shape_size(shape),
+                                       .value_buffer = table->buffers[2 * parameter],
+                                       .gradient_buffer = table->buffers[2 * parameter + 1]};
+        needs_gradient |= node->parameter[j].gradient_buffer >= 0;
+    }
+
+    node->n_outputs = signature->n_outputs;
+    for (int32_t j = 0; j < signature->n_outputs; j++) {
+        int32_t number = plan->n_values++;
+        fn_value *value = &plan->values[number];
+        if (op->alias) {
+            int32_t root = plan->values[given->inputs[0]].root;
+            *value = (fn_value){.shape = signature->output[j], .root = root};
+        } else {
+            add_value(plan, number, &signature->output[j]);
+            value->needs_gradient = needs_gradient;
+        }
+    }
+    node->n_extras = inference.n_extras;
+    for (int32_t j = 0; j < inference.n_extras; j++)
+        node->extra[j] = (fn_port){
+            .width = inference.extra_per_row[j],
+            .value_buffer = fn_add_buffer(plan, inference.extra_per_row[j], inference.extra_fixed[j], NULL),
+            .gradient_buffer = -1};
+    return FN_OK;
+}
+
+/* Gradients exist for values on a way from something trained to an output with a loss. The second half
+ * is found here, backwards; then the ports of all nodes can be filled in. */
+static void connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
+{
+    bool *reaches = fn_plan_allocate(plan, sizeof(bool) * (size_t)(plan->n_values + 1));
+    if (!reaches)
+        return;
+    for (int32_t i = 0; i < spec->n_outputs; i++)
+        reaches[plan->values[spec->outputs[i].value].root] = true;
+    int32_t value = plan->n_values;
+    for (int32_t i = spec->n_nodes - 1; i >= 0; i--) {
+        const fn_node *node = &plan->nodes[i];
+        value -= node->n_outputs;
+        bool any = false;
+        for (int32_t j = 0; j < node->n_outputs; j++)
+            any |= reaches[plan->values[value + j].root];
+        for (int32_t j = 0; any && j < node->n_inputs; j++)
+            reaches[plan->values[spec->nodes[i].inputs[j]].root] = true;
+    }
+    for (int32_t i = 0; i < plan->n_values; i++) {
+        fn_value *v = &plan->values[i];
+        if (plan->training && v->root == i && v->needs_gradient && reaches[i])
+            v->gradient_buffer = fn_add_buffer(plan, fn_shape_size(&v->shape), 0, NULL);
+    }
+    value = plan->n_inputs;
+    for (int32_t i = 0; i < spec->n_nodes; i++) {
+        fn_node *node = &plan->nodes[i];
+        for (int32_t j = 0; j < node->n_inputs; j++)
+            node->input[j] = make_port(plan, spec->nodes[i].inputs[j]);
+        for (int32_t j = 0; j < node->n_outputs; j++)
+            node->output[j] = make_port(plan, value++);
+    }
+}
+
+/* ---- inputs, outputs, updates ------------------------------------------------------------------- */
+
+static fn_node *new_node(fn_plan *plan, const char *layer)
+{
+    fn_node *node = &plan->nodes[plan->n_nodes++];
+    node->layer = layer;
+    return node;
+}
+
+static fn_node *add_input_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i)
+{
+    const fn_input_spec *given = &spec->inputs[i];
+    fn_node *node = new_node(plan, "input");
+    fn_input *input = fn_plan_allocate(plan, sizeof *input);
+    if (!input)
+        return node;
+    int64_t width = fn_shape_size(&given->shape);
+    *input = (fn_input){.kernels = plan->kernels, .index = i, .width = width};
+    if (given->scale || given->shift) {
+        input->scale = fn_plan_allocate(plan, sizeof(double) * (size_t)width);
+        input->shift = fn_plan_allocate(plan, sizeof(double) * (size_t)width);
+        for (int64_t j = 0; !plan->failed && j < width; j++) {
+            input->scale[j] = given->scale ? given->scale[j] : 1;
+            input->shift[j] = given->shift ? given->shift[j] : 0;
+        }
+    }
+    node->closure = input;
+    node->n_outputs = 1;
+    node->output[0] = make_port(plan, i);
+    return node;
+}
+
+static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, fn_error *error)
+{
+    const fn_output_spec *given = &spec->outputs[i];
+    fn_node *node = new_node(plan, copy_text(plan, given->layer ? given->layer : "output"));
+    fn_output *output = fn_plan_allocate(plan, sizeof *output);
+    if (plan->failed)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    node->closure = output;
+    node->n_outputs = 1;
+    node->output[0] = make_port(plan, given->value);
+    const fn_shape *shape = &node->output[0].shape;
+    int64_t width = fn_shape_last(shape);
+    *output = (fn_output){.kernels = plan->kernels,
+                          .loss_weight = given->loss_weight,
+                          .index = i,
+                          .n_outputs = spec->n_outputs,
+                          .width = width,
+                          .inner = fn_shape_size(shape) / width};
+    if (!given->loss)
+        return FN_OK;
+    int index = fn_registry_find(FN_LOSSES, given->loss);
+    if (index < 0)
+        return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", given->loss);
+    output->loss = plan->kernels->losses[index];
+    fn_status status = output->loss->check(given->loss_attributes, width, error);
+    if (status != FN_OK)
+        return status;
+    output->loss_attribute = copy_numbers(plan, given->loss_attributes, output->loss->entry.n_attributes);
+    output->target_width = output->loss->labels ? 1 : width;
+    int64_t per_row[4] = {output->target_width * output->inner, 1, output->inner, output->inner};
+    node->n_extras = 4;
+    for (int j = 0; j < 4; j++)
+        node->extra[j] = (fn_port){.width = per_row[j],
+                                   .value_buffer = fn_add_buffer(plan, per_row[j], 0, NULL),
+                                   .gradient_buffer = -1};
+    return FN_OK;
+}
+
+/* Where the next parameter starts if it follows this one in the slab. */
+static int64_t padded_end(const fn_plan *plan, const fn_parameter_spec *parameter)
+{
+    int64_t quantum = FN_ALIGNMENT / (int64_t)plan->kernels->element;
+    int64_t end = parameter->offset + fn_shape_size(&parameter->shape);
+    return (end + quantum - 1) / quantum * quantum;
+}
+
+/* Emits one update for each run of trainable parameters that lie one after another in the slab. */
+static fn_status add_updates(fn_plan *plan, const fn_plan_spec *spec, const parameter_table *table, fn_error *error)
+{
+    int index = fn_registry_find(FN_OPTIMIZERS, spec->optimizer);
+    if (index < 0)
+        return fn_fail(error, FN_ERROR_NAME, "unknown optimizer '%s'", spec->optimizer);
+    plan->optimizer = plan->kernels->optimizers[index];
+    plan->emitting = FN_RUN_UPDATE;
+    size_t element = plan->kernels->element;
+    for (int32_t i = 0; i < spec->n_parameters;) {
+        if (table->buffers[2 * i + 1] < 0) {
+            i++;
+            continue;
+        }
+        int32_t end = i + 1;
+        while (end < spec->n_parameters && table->buffers[2 * end + 1] >= 0 &&
+               spec->parameters[end].offset == padded_end(plan, &spec->parameters[end - 1]))
+            end++;
+        fn_range *range = fn_plan_allocate(plan, sizeof *range);
+        fn_node *node = fn_plan_allocate(plan, sizeof *node);
+        if (plan->failed)
+            break;
+        size_t start = (size_t)spec->parameters[i].offset * element;
+        const fn_parameter_spec *last = &spec->parameters[end - 1];
+        range->optimizer = plan->optimizer;
+        range->elements = last->offset + fn_shape_size(&last->shape) - spec->parameters[i].offset;
+        range->update.parameter = (char *)spec->parameter_slab + start;
+        range->update.gradient = (char *)spec->gradient_slab + start;
+        for (int j = 0; j < FN_MAX_SLOTS; j++)
+            range->update.slot[j] = spec->slots[j] ? (char *)spec->slots[j] + start : NULL;
+        node->closure = range;
+        node->layer = "update";
+        fn_emit_update(plan, node, table->buffers + 2 * i, end - i);
+        i = end;
+    }
+    return plan->failed ? fn_fail(error, FN_ERROR_MEMORY, "out of memory") : FN_OK;
+}
+
+/* ---- backward pass ---------------------------------------------------------------------------------- */
+
+/* Tells node i which gradients it must add to, and marks them as written. */
+static void claim_gradients(fn_plan *plan, const fn_plan_spec *spec, int32_t i, parameter_table *table)
+{
+    fn_node *node = &plan->nodes[i];
+    for (int32_t j = 0; j < node->n_inputs; j++) {
+        fn_value *root = &plan->values[plan->values[spec->nodes[i].inputs[j]].root];
+        node->input[j].accumulate = root->gradient_written;
+        root->gradient_written = true;
+    }
+    for (int32_t j = 0; j < node->n_parameters; j++) {
+        int32_t parameter = spec->nodes[i].parameters[j];
+        node->parameter[j].accumulate = table->written[parameter];
+        table->written[parameter] = true;
+    }
+}
+
+static bool wants_backward(const fn_plan *plan, const fn_node *node, int32_t first_value)
+{
+    bool given = false, wanted = false;
+    for (int32_t j = 0; j < node->n_outputs; j++)
+        given |= node->output[j].gradient_buffer >= 0 && plan->values[first_value + j].gradient_written;
+    for (int32_t j = 0; j < node->n_inputs; j++)
+        wanted |= node->input[j].gradient_buffer >= 0;
+    for (int32_t j = 0; j < node->n_parameters; j++)
+        wanted |= node->parameter[j].gradient_buffer >= 0;
+    return given && wanted && !node->op->alias;
+}
+
+static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, parameter_table *table)
+{
+    plan->emitting = FN_RUN_BACKWARD;
+    int32_t value = plan->n_values;
+    for (int32_t i = spec->n_nodes - 1; i >= 0; i--) {
+        fn_node *node = &plan->nodes[i];
+        value -= node->n_outputs;
+        if (!wants_backward(plan, node, value))
+            continue;
+        /* An output that nothing differentiates through has no gradient. */
+        for (int32_t j = 0; j < node->n_outputs; j++)
+            if (!plan->values[value + j].gradient_written)
+                node->output[j].gradient_buffer = -1;
+        claim_gradients(plan, spec, i, table);
+        node->op->backward(plan, node);
+    }
+}
+
+/* ---- create ------------------------------------------------------------------------------------------ */
+
+static fn_status check_spec(const fn_plan_spec *spec, fn_error *error)
+{
+    if (spec->dtype != FN_FLOAT32 && spec->dtype != FN_FLOAT64)
+        return fn_fail(error, FN_ERROR_DTYPE, "models are computed in float32 or float64");
+    if (spec->max_rows < 1)
+        return fn_fail(error, FN_ERROR_SHAPE, "batch_size must be at least 1, got %lld", (long long)spec->max_rows);
+    if (spec->n_inputs < 1 || spec->n_outputs < 1)
+        return fn_fail(error, FN_ERROR_GRAPH, "a model needs at least one input and one output");
+    if (spec->n_outputs > FN_MAX_LOSSES)
+        return fn_fail(error, FN_ERROR_GRAPH, "a model has at most %d outputs, got %d", FN_MAX_LOSSES,
+                       spec->n_outputs);
+    if (spec->n_threads < 0)
+        return fn_fail(error, FN_ERROR_ATTRIBUTE, "n_threads must be positive, got %d", spec->n_threads);
+    return FN_OK;
+}
+
+/* The forward pass, or everything, as stages. */
+static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_table *table, fn_error *error)
+{
+    fn_node *inputs = &plan->nodes[plan->n_nodes];
+    plan->emitting = FN_RUN_FORWARD;
+    for (int32_t i = 0; i < spec->n_inputs; i++) {
+        fn_node *node = add_input_node(plan, spec, i);
+        if (plan->failed)
+            return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+        fn_emit_input(plan, node);
+    }
+    for (int32_t i = 0; i < spec->n_nodes; i++)
+        if (!plan->nodes[i].op->alias)
+            plan->nodes[i].op->forward(plan, &plan->nodes[i]);
+
+    fn_node *outputs = &plan->nodes[plan->n_nodes];
+    bool any_loss = false;
+    for (int32_t i = 0; i < spec->n_outputs; i++) {
+        fn_status status = add_output_node(plan, spec, i, error);
+        if (status != FN_OK)
+            return status;
+        any_loss |= ((fn_output *)outputs[i].closure)->loss != NULL;
+    }
+    plan->emitting = FN_RUN_FETCH;
+    for (int32_t i = 0; i < spec->n_outputs; i++)
+        fn_emit_fetch(plan, &outputs[i]);
+    plan->emitting = FN_RUN_LOSS;
+    for (int32_t i = 0; i < spec->n_outputs; i++)
+        if (((fn_output *)outputs[i].closure)->loss) {
+            fn_value *root = &plan->values[plan->values[spec->outputs[i].value].root];
+            if (root->gradient_written)
+                return fn_fail(error, FN_ERROR_GRAPH, "output '%s': this value has a loss already",
+                               spec->outputs[i].layer);
+            root->gradient_written = true;
+            fn_emit_loss(plan, &outputs[i]);
+        }
+    if (any_loss)
+        fn_emit_loss_total(plan, outputs, spec->n_outputs);
+    int64_t offset = 0;
+    for (int32_t i = 0; i < spec->n_metrics; i++) {
+        const fn_metric_spec *given = &spec->metrics[i];
+        int index = fn_registry_find(FN_METRICS, given->metric);
+        if (index < 0)
+            return fn_fail(error, FN_ERROR_NAME, "unknown metric '%s'", given->metric);
+        if (given->output < 0 || given->output >= spec->n_outputs ||
+            !((fn_output *)outputs[given->output].closure)->loss)
+            return fn_fail(error, FN_ERROR_GRAPH, "metric '%s': output %d has no loss", given->metric, given->output);
+        fn_node *node = new_node(plan, "metric");
+        fn_metric_state *state = &plan->metrics[i];
+        state->metric = plan->kernels->metrics[index];
+        state->attribute = copy_numbers(plan, given->attributes, state->metric->entry.n_attributes);
+        state->output = &outputs[given->output];
+        state->offset = offset;
+        offset += fn_metric_size(given->metric, given->attributes, &state->output->output[0].shape);
+        fn_emit_metric(plan, state, node);
+    }
+    if (!plan->training)
+        return FN_OK;
+
+    plan->emitting = FN_RUN_SEED;
+    for (int32_t i = 0; i < spec->n_outputs; i++)
+        if (outputs[i].output[0].gradient_buffer >= 0 && !((fn_output *)outputs[i].closure)->loss) {
+            fn_value *root = &plan->values[plan->values[spec->outputs[i].value].root];
+            ((fn_output *)outputs[i].closure)->accumulate = root->gradient_written;
+            root->gradient_written = true;
+            fn_emit_seed(plan, &outputs[i]);
+        }
+    emit_backward(plan, spec, table);
+    plan->emitting = FN_RUN_FETCH_GRADIENTS;
+    for (int32_t i = 0; i < spec->n_inputs; i++)
+        if (inputs[i].output[0].gradient_buffer >= 0)
+            fn_emit_fetch_gradient(plan, &inputs[i]);
+    return spec->optimizer ? add_updates(plan, spec, table, error) : FN_OK;
+}
+
+static fn_status build_plan(fn_plan *plan, const fn_plan_spec *spec, fn_error *error)
+{
+    plan->kernels = fn_kernels_current(spec->dtype);
+    plan->max_rows = spec->max_rows;
+    plan->training = spec->training;
+    plan->seed = spec->seed;
+    plan->fixed_threads = spec->n_threads > 0;
+    plan->max_threads = spec->n_threads > 0 ? spec->n_threads : fn_default_threads();
+    plan->n_inputs = spec->n_inputs;
+    plan->n_outputs = spec->n_outputs;
+    plan->n_metrics = spec->n_metrics;
+    int32_t n_nodes = spec->n_nodes + spec->n_inputs + spec->n_outputs + spec->n_metrics;
+    plan->nodes = fn_allocate(sizeof *plan->nodes * (size_t)n_nodes);
+    plan->values = fn_allocate(sizeof *plan->values *
+                               ((size_t)spec->n_inputs + (size_t)spec->n_nodes * FN_MAX_OUTPUTS));
+    plan->metrics = fn_allocate(sizeof *plan->metrics * (size_t)(spec->n_metrics + 1));
+    if (!plan->nodes || !plan->values || !plan->metrics)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+
+    parameter_table table;
+    fn_status status = add_parameters(plan, spec, &table, error);
+    for (int32_t i = 0; status == FN_OK && i < spec->n_inputs; i++) {
+        status = check_shape(&spec->inputs[i].shape, "input", error);
+        if (status == FN_OK)
+            add_value(plan, i, &spec->inputs[i].shape);
+        plan->values[i].needs_gradient = spec->input_gradients;
+        plan->n_values++;
+    }
+    for (int32_t i = 0; status == FN_OK && i < spec->n_nodes; i++) {
+        status = add_node(plan, spec, i, &table, error);
+        plan->n_nodes++;
+    }
+    for (int32_t i = 0; status == FN_OK && i < spec->n_outputs; i++)
+        if (spec->outputs[i].value < 0 || spec->outputs[i].value >= plan->n_values)
+            status = fn_fail(error, FN_ERROR_GRAPH, "output %d is value %d, of %d", i, spec->outputs[i].value,
+                             plan->n_values);
+    if (status != FN_OK)
+        return status;
+    connect_nodes(plan, spec);
+    status = emit_stages(plan, spec, &table, error);
+    if (status == FN_OK && plan->failed)
+        status = fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    return status == FN_OK ? lay_out(plan, error) : status;
+}
+
+fn_status fn_plan_create(const fn_plan_spec *spec, fn_plan **plan, fn_error *error)
+{
+    *plan = NULL;
+    fn_status status = check_spec(spec, error);
+    if (status != FN_OK)
+        return status;
+    fn_plan *made = fn_allocate(sizeof *made);
+    if (!made)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    status = build_plan(made, spec, error);
+    if (status != FN_OK) {
+        fn_plan_destroy(made);
+        return status;
+    }
+    *plan = made;
+    return FN_OK;
+}
+
+void fn_plan_destroy(fn_plan *plan)
+{
+    if (!plan)
+        return;
+    for (int32_t i = 0; i < plan->n_owned; i++)
+        fn_release(plan->owned[i]);
+    void *parts[] = {plan->owned,   plan->nodes, plan->values, plan->stages,    plan->buffers, plan->accesses,
+                     plan->metrics, plan->arena, plan->shared, plan->workspace, plan};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        fn_release(parts[i]);
+}
+
+void fn_plan_describe(const fn_plan *plan, fn_plan_info *info)
+{
+    int32_t n_threads = plan->fixed_threads || plan->max_threads == 1 ? plan->max_threads : 0;
+    for (int i = 0; i < FN_TRIALS && !n_threads; i++)
+        n_threads = plan->trials[i].chosen;
+    *info = (fn_plan_info){.isa = plan->kernels->isa,
+                           .n_threads = n_threads,
+                           .n_stages = plan->n_stages,
+                           .n_barriers = plan->n_barriers,
+                           .arena_bytes = plan->arena_bytes,
+                           .thread_bytes = plan->thread_bytes,
+                           .live_bytes = plan->live_bytes};
+}
+
+const char *fn_plan_stage_label(const fn_plan *plan, int index)
+{
+    return index >= 0 && index < plan->n_stages ? plan->stages[index].label : NULL;
+}

@@ -1,0 +1,219 @@
+/* What kernels and engine share: descriptors (operations, losses, metrics, optimizers), the nodes
+ * and stages of a plan, and the calls by which an operation emits its stages.
+ *
+ * A plan is a list of stages. A stage is a function over a range of work, lo to hi, that any number
+ * of threads may divide between them: over the rows of the batch (FN_BY_ROWS), over a number of items
+ * fixed by the shapes (FN_BY_ITEMS), or not at all (FN_ALONE). The result of a stage must not depend
+ * on how its range is divided.
+ *
+ * Stages say which buffers they read and write. From that alone the planner derives where a barrier
+ * is needed (two stages touch a buffer, one writes it, and not both keep to their own rows) and how
+ * long each buffer lives, hence its place in the arena.
+ */
+#ifndef FN_ENGINE_PLAN_H
+#define FN_ENGINE_PLAN_H
+
+#include "../fastnet.h"
+
+#include <stdarg.h>
+
+typedef struct fn_node fn_node;
+typedef struct fn_stage fn_stage;
+
+/* ---- at run time ------------------------------------------------------------------------- */
+
+/* One thread's view of the step that is running. */
+typedef struct fn_context {
+    int64_t rows;      /* in this batch */
+    int64_t first_row; /* position of the batch in the epoch */
+    uint64_t step;
+    uint64_t seed;
+    void *workspace; /* scratch of this thread, as large as the largest fn_workspace asked for */
+    const fn_run *run;
+    const double *hyper;  /* hyper-parameters of this step */
+    const double *scalar; /* what the optimizer's prepare() made of them */
+    struct fn_shared *shared;
+} fn_context;
+
+/* A range of rows, or of items, of one stage. */
+typedef void (*fn_stage_function)(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi);
+
+typedef enum fn_split { FN_BY_ROWS, FN_BY_ITEMS, FN_ALONE } fn_split;
+
+/* ---- nodes ------------------------------------------------------------------------------- */
+
+/* An array that a node reads or writes, with its gradient. One row has `width` elements. */
+typedef struct fn_port {
+    fn_shape shape;
+    int64_t width; /* product of the shape */
+    void *value;
+    void *gradient;    /* NULL where no gradient is asked for */
+    bool accumulate;   /* another node has written the gradient before: add to it */
+    bool constant;     /* input of the model: written only by the gather */
+    int value_buffer;  /* numbers for fn_reads and fn_writes; gradient_buffer is -1 where not asked for */
+    int gradient_buffer;
+} fn_port;
+
+#define FN_MAX_EXTRAS 6
+
+struct fn_node {
+    const struct fn_op *op;
+    const char *layer;
+    const double *attribute; /* in the order of the descriptor */
+    int32_t n_inputs, n_outputs, n_parameters, n_extras;
+    fn_port *input;
+    fn_port output[FN_MAX_OUTPUTS];
+    fn_port parameter[FN_MAX_PARAMETERS];
+    /* Arrays of the node's own, asked for by infer: kept from the forward stages that write them
+     * to the backward stages that read them, or scratch between two stages. */
+    fn_port extra[FN_MAX_EXTRAS];
+    void *closure; /* of stages that are not operations: loss, gather, update */
+};
+
+/* ---- descriptors ------------------------------------------------------------------------- */
+
+/* Question and answer of infer(). Filled by the caller: layer, inputs, attributes, training. */
+typedef struct fn_inference {
+    const char *layer;
+    int32_t n_inputs;
+    const fn_shape *input;
+    const double *attribute;
+    bool training;
+    fn_error *error;
+
+    fn_signature signature;
+    int32_t n_extras;
+    int64_t extra_per_row[FN_MAX_EXTRAS]; /* elements for each row of the batch ... */
+    int64_t extra_fixed[FN_MAX_EXTRAS];   /* ... and beside them */
+} fn_inference;
+
+typedef struct fn_op {
+    fn_entry entry;
+    int32_t min_inputs, max_inputs; /* -1: any number from min_inputs */
+    bool alias; /* the output is the input under another shape: no stages are emitted */
+    fn_status (*infer)(fn_inference *inference);
+    /* Emit the stages of the forward pass, and of the backward pass: gradients of the inputs and
+     * parameters that have one, from those of the outputs. Where an input port says accumulate,
+     * its gradient is added to, else overwritten. The gradient of the output may be used up. */
+    void (*forward)(fn_plan *plan, fn_node *node);
+    void (*backward)(fn_plan *plan, fn_node *node);
+} fn_op;
+
+/* One batch of positions: prediction[positions][width], loss[positions]. A position is a row of the
+ * batch, or one of the inner rows of a prediction of higher rank (a time step). */
+typedef struct fn_loss_arguments {
+    const void *prediction; /* [positions][width] */
+    const void *target;     /* [positions][target_width] */
+    const void *scale;      /* [positions]: factor of the gradient */
+    void *loss;             /* [positions]: out, not scaled */
+    void *gradient;         /* [positions][width]: out, scale * d loss / d prediction; may be NULL */
+    int64_t positions, width, target_width;
+    const double *attribute;
+} fn_loss_arguments;
+
+typedef struct fn_loss {
+    fn_entry entry;
+    bool labels; /* the target of a position is one class index, not `width` numbers */
+    fn_status (*check)(const double *attribute, int64_t width, fn_error *error);
+    void (*run)(const fn_loss_arguments *arguments);
+} fn_loss;
+
+typedef struct fn_metric_arguments {
+    const void *prediction; /* [positions][width] */
+    const void *target;     /* [positions][target_width] */
+    int64_t positions, width, target_width;
+    const double *attribute;
+    double *accumulator; /* added to */
+} fn_metric_arguments;
+
+typedef struct fn_metric {
+    fn_entry entry;
+    int64_t (*size)(const double *attribute, int64_t width); /* number of accumulators */
+    void (*update)(const fn_metric_arguments *arguments);
+} fn_metric;
+
+#define FN_MAX_SCALARS 8
+
+/* Pointers to the start of a range of parameters that is updated alike. */
+typedef struct fn_update {
+    void *parameter;
+    const void *gradient;
+    void *slot[FN_MAX_SLOTS];
+    const double *hyper;  /* as the user gave them, for this step */
+    const double *scalar; /* as prepare made them */
+} fn_update;
+
+typedef struct fn_optimizer {
+    fn_entry entry; /* hyper-parameters; number 0 is the learning rate */
+    /* How many slots these hyper-parameters need, their names and start values. */
+    int (*slots)(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS]);
+    /* Once a step: what is the same for all elements. step counts from 0. May be NULL. */
+    void (*prepare)(const double *hyper, uint64_t step, double scalar[FN_MAX_SCALARS]);
+    /* Elements lo to hi of a range. */
+    void (*update)(const fn_update *update, int64_t lo, int64_t hi);
+} fn_optimizer;
+
+/* All kernels of one instruction set and precision. */
+typedef struct fn_kernels {
+    fn_isa isa;
+    fn_dtype dtype;
+    size_t element; /* bytes of a real */
+    /* NULL-terminated, in the same order in every table. */
+    const fn_op *const *ops;
+    const fn_loss *const *losses;
+    const fn_metric *const *metrics;
+    const fn_optimizer *const *optimizers;
+    const fn_entry *const *activations;
+    /* Services of the engine that touch numbers; contracts in kernels/service.c. */
+    void (*gather)(void *out, int64_t width, const fn_source *source, const int64_t *order, int64_t first,
+                   int64_t lo, int64_t hi, const double *scale, const double *shift);
+    void (*loss_scale)(void *scale, const void *weight, double factor, int64_t inner, int64_t lo, int64_t hi);
+    double (*loss_sum)(const void *loss, const void *weight, int64_t inner, int64_t rows);
+    void (*add)(void *out, const void *other, int64_t n);
+} fn_kernels;
+
+/* ---- emission: called by descriptors' forward and backward -------------------------------- */
+
+/* Appends a stage; the fn_reads / fn_writes that follow speak of it. `items` counts for FN_BY_ITEMS. */
+void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function run, fn_split split,
+             int64_t items);
+/* The stage touches a buffer. In a stage by rows each thread keeps to its own rows of it, unless
+ * fn_reads_all is said; in other stages it may touch all of it. Number -1 is passed over. */
+void fn_reads(fn_plan *plan, int buffer);
+void fn_reads_all(fn_plan *plan, int buffer);
+void fn_writes(fn_plan *plan, int buffer);
+/* The stages of this plan need this much scratch for each thread. */
+void fn_workspace(fn_plan *plan, int64_t bytes);
+/* Facts for the choice of stages. */
+int64_t fn_plan_rows(const fn_plan *plan);
+bool fn_plan_training(const fn_plan *plan);
+
+/* ---- errors ------------------------------------------------------------------------------ */
+
+/* Fills *error and returns the status. */
+fn_status fn_fail(fn_error *error, fn_status status, const char *format, ...)
+#if defined(__GNUC__) || defined(__clang__)
+    __attribute__((format(printf, 3, 4)))
+#endif
+    ;
+/* "(8, 8, 1)" into a buffer of FN_SHAPE_TEXT bytes, which is returned. */
+#define FN_SHAPE_TEXT 160
+const char *fn_shape_text(const fn_shape *shape, char text[FN_SHAPE_TEXT]);
+
+/* ---- shapes ------------------------------------------------------------------------------ */
+
+static inline int64_t fn_shape_size(const fn_shape *shape)
+{
+    int64_t size = 1;
+    for (int32_t i = 0; i < shape->rank; i++)
+        size *= shape->size[i];
+    return size;
+}
+
+/* The last axis, 1 for rank 0. */
+static inline int64_t fn_shape_last(const fn_shape *shape)
+{
+    return shape->rank ? shape->size[shape->rank - 1] : 1;
+}
+
+#endif

@@ -1,0 +1,152 @@
+/* Queries of the registries. Every table has the same entries, so the current one answers. */
+#include "internal.h"
+
+#include <string.h>
+
+int fn_registry_size(fn_registry registry)
+{
+    int size = 0;
+    while (fn_registry_entry(registry, size))
+        size++;
+    return size;
+}
+
+const fn_entry *fn_registry_entry(fn_registry registry, int index)
+{
+    const fn_kernels *kernels = fn_kernels_current(FN_FLOAT32);
+    /* Descriptors begin with their entry. */
+    const void *const *list;
+    switch (registry) {
+    case FN_OPS:
+        list = (const void *const *)kernels->ops;
+        break;
+    case FN_LOSSES:
+        list = (const void *const *)kernels->losses;
+        break;
+    case FN_METRICS:
+        list = (const void *const *)kernels->metrics;
+        break;
+    case FN_OPTIMIZERS:
+        list = (const void *const *)kernels->optimizers;
+        break;
+    case FN_ACTIVATIONS:
+        list = (const void *const *)kernels->activations;
+        break;
+    default:
+        return NULL;
+    }
+    for (int i = 0; list[i]; i++)
+        if (i == index)
+            return (const fn_entry *)list[i];
+    return NULL;
+}
+
+int fn_registry_find(fn_registry registry, const char *name)
+{
+    const fn_entry *entry;
+    for (int i = 0; name && (entry = fn_registry_entry(registry, i)); i++)
+        if (!strcmp(entry->name, name))
+            return i;
+    return -1;
+}
+
+int fn_optimizer_slots(const char *optimizer, const double *attributes, const char *names[FN_MAX_SLOTS],
+                       double start[FN_MAX_SLOTS])
+{
+    int index = fn_registry_find(FN_OPTIMIZERS, optimizer);
+    return index < 0 ? -1 : fn_kernels_current(FN_FLOAT32)->optimizers[index]->slots(attributes, names, start);
+}
+
+int64_t fn_metric_size(const char *metric, const double *attributes, const fn_shape *prediction)
+{
+    int index = fn_registry_find(FN_METRICS, metric);
+    if (index < 0)
+        return -1;
+    return fn_kernels_current(FN_FLOAT32)->metrics[index]->size(attributes, fn_shape_last(prediction));
+}
+
+fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_shape *inputs,
+                   const double *attributes, fn_signature *signature, fn_error *error)
+{
+    int index = fn_registry_find(FN_OPS, op);
+    if (index < 0)
+        return fn_fail(error, FN_ERROR_NAME, "layer '%s': unknown operation '%s'", layer, op);
+    const fn_op *descriptor = fn_kernels_current(FN_FLOAT32)->ops[index];
+    if (n_inputs < descriptor->min_inputs || (descriptor->max_inputs >= 0 && n_inputs > descriptor->max_inputs))
+        return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': got %d inputs, expected %s%d", layer, n_inputs,
+                       descriptor->max_inputs == descriptor->min_inputs ? "" : "at least ", descriptor->min_inputs);
+    fn_inference inference = {.layer = layer,
+                              .n_inputs = n_inputs,
+                              .input = inputs,
+                              .attribute = attributes,
+                              .training = true,
+                              .error = error};
+    fn_status status = descriptor->infer(&inference);
+    if (status == FN_OK)
+        *signature = inference.signature;
+    return status;
+}
+
+fn_status fn_infer_target(const char *loss, const double *attributes, const fn_shape *prediction,
+                          fn_shape *target, fn_error *error)
+{
+    int index = fn_registry_find(FN_LOSSES, loss);
+    if (index < 0)
+        return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", loss);
+    const fn_loss *descriptor = fn_kernels_current(FN_FLOAT32)->losses[index];
+    fn_status status = descriptor->check(attributes, fn_shape_last(prediction), error);
+    if (status != FN_OK)
+        return status;
+    *target = *prediction;
+    if (descriptor->labels && target->rank > 0)
+        target->rank--; /* one class index in place of the last axis */
+    return FN_OK;
+}
+
+fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t positions,
+                          int64_t width, const void *prediction, const void *target, const void *scale,
+                          void *losses, void *gradient, fn_error *error)
+{
+    int index = fn_registry_find(FN_LOSSES, loss);
+    if (index < 0)
+        return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", loss);
+    const fn_kernels *kernels = fn_kernels_current(dtype);
+    if (!kernels)
+        return fn_fail(error, FN_ERROR_DTYPE, "losses are computed in float32 or float64");
+    const fn_loss *descriptor = kernels->losses[index];
+    fn_status status = descriptor->check(attributes, width, error);
+    if (status != FN_OK)
+        return status;
+    fn_loss_arguments arguments = {.prediction = prediction,
+                                   .target = target,
+                                   .scale = scale,
+                                   .loss = losses,
+                                   .gradient = gradient,
+                                   .positions = positions,
+                                   .width = width,
+                                   .target_width = descriptor->labels ? 1 : width,
+                                   .attribute = attributes};
+    descriptor->run(&arguments);
+    return FN_OK;
+}
+
+fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dtype dtype, int64_t positions,
+                            int64_t width, int64_t target_width, const void *prediction, const void *target,
+                            double *accumulator, fn_error *error)
+{
+    int index = fn_registry_find(FN_METRICS, metric);
+    if (index < 0)
+        return fn_fail(error, FN_ERROR_NAME, "unknown metric '%s'", metric);
+    const fn_kernels *kernels = fn_kernels_current(dtype);
+    if (!kernels)
+        return fn_fail(error, FN_ERROR_DTYPE, "metrics are computed from float32 or float64");
+    fn_metric_arguments arguments = {.prediction = prediction,
+                                     .target = target,
+                                     .positions = positions,
+                                     .width = width,
+                                     .target_width = target_width,
+                                     .attribute = attributes,
+                                     .accumulator = accumulator};
+    kernels->metrics[index]->update(&arguments);
+    return FN_OK;
+}

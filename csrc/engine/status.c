@@ -1,0 +1,58 @@
+/* Statuses and error messages. */
+#include "plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *fn_status_name(fn_status status)
+{
+    static const char *const names[] = {
+#define FN_STATUS(name, exception, text) #name,
+#include "../status.def"
+#undef FN_STATUS
+    };
+    return (unsigned)status < FN_STATUS_COUNT ? names[status] : "UNKNOWN";
+}
+
+const char *fn_status_exception(fn_status status)
+{
+    static const char *const exceptions[] = {
+#define FN_STATUS(name, exception, text) #exception,
+#include "../status.def"
+#undef FN_STATUS
+    };
+    return (unsigned)status < FN_STATUS_COUNT ? exceptions[status] : "RuntimeError";
+}
+
+const char *fn_status_text(fn_status status)
+{
+    static const char *const texts[] = {
+#define FN_STATUS(name, exception, text) text,
+#include "../status.def"
+#undef FN_STATUS
+    };
+    return (unsigned)status < FN_STATUS_COUNT ? texts[status] : "unknown status";
+}
+
+fn_status fn_fail(fn_error *error, fn_status status, const char *format, ...)
+{
+    if (error) {
+        error->status = status;
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(error->message, sizeof error->message, format, arguments);
+        va_end(arguments);
+    }
+    return status;
+}
+
+const char *fn_shape_text(const fn_shape *shape, char text[FN_SHAPE_TEXT])
+{
+    size_t length = 1;
+    text[0] = '(';
+    for (int32_t i = 0; i < shape->rank; i++)
+        length += (size_t)snprintf(text + length, FN_SHAPE_TEXT - length, i ? ", %lld" : "%lld",
+                                   (long long)shape->size[i]);
+    snprintf(text + length, FN_SHAPE_TEXT - length, shape->rank == 1 ? ",)" : ")");
+    return text;
+}

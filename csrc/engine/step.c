@@ -1,0 +1,238 @@
+/* What surrounds the operations in a step: inputs, losses, metrics, copies for the caller, updates. */
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { TARGET, WEIGHT, SCALE, LOSS }; /* extras of an output's node */
+
+/* ---- inputs ------------------------------------------------------------------------------ */
+
+static void gather_input(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const fn_input *input = node->closure;
+    const fn_run *run = context->run;
+    input->kernels->gather(node->output[0].value, input->width, &run->inputs[input->index], run->order,
+                           context->first_row, lo, hi, input->scale, input->shift);
+}
+
+void fn_emit_input(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "gather", gather_input, FN_BY_ROWS, 0);
+    fn_writes(plan, node->output[0].value_buffer);
+}
+
+/* ---- copies between the plan and the caller -------------------------------------------------- */
+
+/* Rows of a batch lie in the caller's array at the batch's position. */
+static char *caller_rows(const fn_context *context, const fn_port *port, size_t element, const void *array, int64_t lo)
+{
+    return (char *)array + (size_t)((context->first_row + lo) * port->width) * element;
+}
+
+static void fetch_output(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const fn_output *output = node->closure;
+    const fn_port *port = &node->output[0];
+    void *array = context->run->outputs[output->index];
+    if (!array)
+        return;
+    size_t element = output->kernels->element;
+    memcpy(caller_rows(context, port, element, array, lo), (char *)port->value + (size_t)(lo * port->width) * element,
+           (size_t)((hi - lo) * port->width) * element);
+}
+
+void fn_emit_fetch(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "fetch", fetch_output, FN_BY_ROWS, 0);
+    fn_reads(plan, node->output[0].value_buffer);
+}
+
+static void seed_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const fn_output *output = node->closure;
+    const fn_port *port = &node->output[0];
+    const void *array = context->run->output_gradients[output->index];
+    size_t element = output->kernels->element;
+    char *gradient = (char *)port->gradient + (size_t)(lo * port->width) * element;
+    size_t n = (size_t)((hi - lo) * port->width);
+    if (output->accumulate && array)
+        output->kernels->add(gradient, caller_rows(context, port, element, array, lo), (int64_t)n);
+    else if (array)
+        memcpy(gradient, caller_rows(context, port, element, array, lo), n * element);
+    else if (!output->accumulate)
+        memset(gradient, 0, n * element);
+}
+
+void fn_emit_seed(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "seed", seed_gradient, FN_BY_ROWS, 0);
+    fn_writes(plan, node->output[0].gradient_buffer);
+}
+
+static void fetch_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const fn_input *input = node->closure;
+    const fn_port *port = &node->output[0];
+    void *array = context->run->input_gradients[input->index];
+    if (!array)
+        return;
+    size_t element = input->kernels->element;
+    memcpy(caller_rows(context, port, element, array, lo),
+           (char *)port->gradient + (size_t)(lo * port->width) * element, (size_t)((hi - lo) * port->width) * element);
+}
+
+void fn_emit_fetch_gradient(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "fetch gradient", fetch_gradient, FN_BY_ROWS, 0);
+    fn_reads(plan, node->output[0].gradient_buffer);
+}
+
+/* ---- losses ------------------------------------------------------------------------------- */
+
+static const fn_source *weights_of(const fn_context *context, const fn_output *output)
+{
+    const fn_source *weights = context->run->weights;
+    return weights && weights[output->index].data ? &weights[output->index] : NULL;
+}
+
+static void *row_of(const fn_output *output, const void *array, int64_t row, int64_t width)
+{
+    return array ? (char *)array + (size_t)(row * width) * output->kernels->element : NULL;
+}
+
+static void run_loss(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const fn_output *output = node->closure;
+    const fn_kernels *kernels = output->kernels;
+    const fn_port *port = &node->output[0];
+    const fn_run *run = context->run;
+    int64_t inner = output->inner;
+    kernels->gather(node->extra[TARGET].value, node->extra[TARGET].width, &run->targets[output->index], run->order,
+                    context->first_row, lo, hi, NULL, NULL);
+    const fn_source *weights = weights_of(context, output);
+    if (weights)
+        kernels->gather(node->extra[WEIGHT].value, 1, weights, run->order, context->first_row, lo, hi, NULL, NULL);
+    kernels->loss_scale(node->extra[SCALE].value, weights ? node->extra[WEIGHT].value : NULL,
+                        output->loss_weight / (double)(context->rows * inner), inner, lo, hi);
+    fn_loss_arguments arguments = {
+        .prediction = row_of(output, port->value, lo, port->width),
+        .target = row_of(output, node->extra[TARGET].value, lo, node->extra[TARGET].width),
+        .scale = row_of(output, node->extra[SCALE].value, lo, inner),
+        .loss = row_of(output, node->extra[LOSS].value, lo, inner),
+        .gradient = row_of(output, port->gradient, lo, port->width),
+        .positions = (hi - lo) * inner,
+        .width = output->width,
+        .target_width = output->target_width,
+        .attribute = output->loss_attribute,
+    };
+    output->loss->run(&arguments);
+}
+
+void fn_emit_loss(fn_plan *plan, fn_node *node)
+{
+    const fn_output *output = node->closure;
+    fn_emit(plan, node, output->loss->entry.name, run_loss, FN_BY_ROWS, 0);
+    fn_reads(plan, node->output[0].value_buffer);
+    fn_writes(plan, node->output[0].gradient_buffer);
+    for (int i = 0; i < node->n_extras; i++)
+        fn_writes(plan, node->extra[i].value_buffer);
+}
+
+/* closure: the plan; the outputs' nodes are found from node->input, whose ports are unused. */
+typedef struct loss_total {
+    const fn_node *outputs;
+    int n_outputs;
+} loss_total;
+
+static void total_losses(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)lo, (void)hi;
+    const loss_total *total = node->closure;
+    double *loss = context->shared->loss;
+    loss[0] = 0;
+    for (int i = 0; i < total->n_outputs; i++) {
+        const fn_node *output_node = &total->outputs[i];
+        const fn_output *output = output_node->closure;
+        loss[1 + i] = 0;
+        if (!output->loss)
+            continue;
+        double sum = output->kernels->loss_sum(
+            output_node->extra[LOSS].value, weights_of(context, output) ? output_node->extra[WEIGHT].value : NULL,
+            output->inner, context->rows);
+        loss[1 + i] = sum / (double)(context->rows * output->inner);
+        loss[0] += output->loss_weight * loss[1 + i];
+    }
+    context->shared->diverged = !isfinite(loss[0]);
+}
+
+void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs)
+{
+    fn_node *node = fn_plan_allocate(plan, sizeof *node);
+    loss_total *total = fn_plan_allocate(plan, sizeof *total);
+    if (!node || !total)
+        return;
+    *total = (loss_total){outputs, n_outputs};
+    node->closure = total;
+    node->layer = "total";
+    fn_emit(plan, node, "loss", total_losses, FN_ALONE, 0);
+    for (int i = 0; i < n_outputs; i++)
+        if (((fn_output *)outputs[i].closure)->loss) {
+            fn_reads(plan, outputs[i].extra[LOSS].value_buffer);
+            fn_reads(plan, outputs[i].extra[WEIGHT].value_buffer);
+        }
+}
+
+/* ---- metrics ------------------------------------------------------------------------------- */
+
+static void update_metric(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)lo, (void)hi;
+    const fn_metric_state *state = node->closure;
+    const fn_output *output = state->output->closure;
+    if (context->shared->diverged && (context->run->parts & FN_RUN_UPDATE))
+        return;
+    fn_metric_arguments arguments = {
+        .prediction = state->output->output[0].value,
+        .target = state->output->extra[TARGET].value,
+        .positions = context->rows * output->inner,
+        .width = output->width,
+        .target_width = output->target_width,
+        .attribute = state->attribute,
+        .accumulator = context->run->metrics + state->offset,
+    };
+    state->metric->update(&arguments);
+}
+
+void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node)
+{
+    node->closure = metric;
+    node->layer = "metric";
+    fn_emit(plan, node, metric->metric->entry.name, update_metric, FN_ALONE, 0);
+    fn_reads(plan, metric->output->output[0].value_buffer);
+    fn_reads(plan, metric->output->extra[TARGET].value_buffer);
+}
+
+/* ---- update -------------------------------------------------------------------------------- */
+
+static void run_update(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const fn_range *range = node->closure;
+    fn_update update = range->update;
+    update.hyper = context->hyper;
+    update.scalar = context->scalar;
+    lo *= FN_UPDATE_BLOCK;
+    hi *= FN_UPDATE_BLOCK;
+    range->optimizer->update(&update, lo, hi < range->elements ? hi : range->elements);
+}
+
+void fn_emit_update(fn_plan *plan, fn_node *node, const int *parameters, int n_parameters)
+{
+    const fn_range *range = node->closure;
+    fn_emit(plan, node, range->optimizer->entry.name, run_update, FN_BY_ITEMS,
+            (range->elements + FN_UPDATE_BLOCK - 1) / FN_UPDATE_BLOCK);
+    for (int i = 0; i < n_parameters; i++) {
+        fn_reads(plan, parameters[2 * i + 1]);
+        fn_writes(plan, parameters[2 * i]);
+    }
+}

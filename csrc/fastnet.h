@@ -1,0 +1,305 @@
+/* fastnet: the public interface of the engine. Python goes through this header too.
+ *
+ * A model is handed over as a description (fn_plan_spec), compiled once by fn_plan_create into a
+ * plan, and executed any number of times by fn_plan_run. Nothing but fn_plan_create allocates.
+ *
+ * Conventions
+ *   - Every function that can fail returns an fn_status and fills the caller's fn_error.
+ *   - Arrays are row-major; a batch is the first axis, and shapes here are those of one sample.
+ *   - The caller owns every array it passes. What a plan refers to for its whole life (the slabs
+ *     of parameters, gradients and optimizer slots) is said so below; all else is read in the call.
+ *   - A plan may be used by one thread at a time; different plans are independent, also when they
+ *     share a parameter slab that none of them is writing.
+ */
+#ifndef FASTNET_H
+#define FASTNET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FN_MAX_RANK 6
+
+/* Alignment in bytes of every slab and arena, and of each array inside them. */
+#define FN_ALIGNMENT 64
+
+typedef enum fn_status {
+#define FN_STATUS(name, exception, text) FN_##name,
+#include "status.def"
+#undef FN_STATUS
+    FN_STATUS_COUNT
+} fn_status;
+
+/* What went wrong: filled by the call that returns the status. */
+typedef struct fn_error {
+    fn_status status;
+    char message[400];
+} fn_error;
+
+/* The name of a status ("ERROR_SHAPE"), the Python exception it becomes and its meaning. */
+const char *fn_status_name(fn_status status);
+const char *fn_status_exception(fn_status status);
+const char *fn_status_text(fn_status status);
+
+typedef enum fn_dtype { FN_FLOAT32, FN_FLOAT64, FN_UINT8, FN_INT32, FN_INT64 } fn_dtype;
+
+/* Shape of one sample, without the batch axis. */
+typedef struct fn_shape {
+    int32_t rank;
+    int64_t size[FN_MAX_RANK];
+} fn_shape;
+
+/* ---- the machine ------------------------------------------------------------------------- */
+
+typedef enum fn_isa { FN_ISA_BASELINE, FN_ISA_AVX2, FN_ISA_AVX512, FN_ISA_NEON, FN_ISA_COUNT } fn_isa;
+
+const char *fn_isa_name(fn_isa isa);
+/* Compiled in and supported by this CPU and operating system. */
+bool fn_isa_available(fn_isa isa);
+/* The instruction set in use: the best available one, or what FASTNET_ISA or fn_isa_select said. */
+fn_isa fn_isa_current(void);
+/* Chooses the kernel table for the plans created from now on (by name; NULL or "": the best).
+ * FN_ERROR_ISA where the name is unknown or the machine lacks it. Not thread-safe. */
+fn_status fn_isa_select(const char *name, fn_error *error);
+
+/* Logical CPUs this process may run on, the CPU quota of its container in CPUs (0: none), and the
+ * number of threads a plan uses at most by default (OMP_NUM_THREADS and both of these obeyed). */
+int fn_cpu_count(void);
+double fn_cpu_quota(void);
+int fn_default_threads(void);
+
+/* ---- the registries ---------------------------------------------------------------------- */
+
+typedef enum fn_registry {
+    FN_OPS,
+    FN_LOSSES,
+    FN_METRICS,
+    FN_OPTIMIZERS,
+    FN_ACTIVATIONS,
+    FN_REGISTRY_COUNT
+} fn_registry;
+
+/* An attribute of an operation, loss, metric or activation, or a hyper-parameter of an optimizer.
+ * Values are passed as arrays of double in the order of the registry. */
+typedef struct fn_attribute {
+    const char *name;
+    double value; /* the default */
+} fn_attribute;
+
+typedef struct fn_entry {
+    const char *name;
+    const fn_attribute *attributes;
+    int32_t n_attributes;
+} fn_entry;
+
+int fn_registry_size(fn_registry registry);
+/* Entry number `index`, or NULL past the end. Static storage. */
+const fn_entry *fn_registry_entry(fn_registry registry, int index);
+/* Number of the entry of that name, or -1. */
+int fn_registry_find(fn_registry registry, const char *name);
+/* Slots (arrays as large as the parameters) an optimizer keeps with these hyper-parameters: their
+ * names, at most FN_MAX_SLOTS, and the number they start from. Returns how many, -1: no such name. */
+#define FN_MAX_SLOTS 6
+#define FN_MAX_LOSSES 16 /* outputs of a plan */
+int fn_optimizer_slots(const char *optimizer, const double *attributes, const char *names[FN_MAX_SLOTS],
+                       double start[FN_MAX_SLOTS]);
+/* Number of accumulators a metric keeps for predictions of this shape; -1: no such name. */
+int64_t fn_metric_size(const char *metric, const double *attributes, const fn_shape *prediction);
+
+#define FN_MAX_PARAMETERS 8
+#define FN_MAX_OUTPUTS 4
+
+/* What an operation makes of its inputs. */
+typedef struct fn_signature {
+    int32_t n_outputs;
+    fn_shape output[FN_MAX_OUTPUTS];
+    int32_t n_parameters;
+    fn_shape parameter[FN_MAX_PARAMETERS];
+} fn_signature;
+
+/* Shape inference: the shapes of the outputs and parameters of `op` for inputs of these shapes.
+ * `layer` is the name used in messages. */
+fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_shape *inputs,
+                   const double *attributes, fn_signature *signature, fn_error *error);
+
+/* The target shape a loss expects for predictions of this shape. */
+fn_status fn_infer_target(const char *loss, const double *attributes, const fn_shape *prediction,
+                          fn_shape *target, fn_error *error);
+
+/* A loss or a metric on whole arrays of `dtype` (FN_FLOAT32 or FN_FLOAT64): prediction[positions][width],
+ * target[positions][width], or [positions] where the loss takes class labels. fn_compute_loss writes loss[positions]
+ * and, where it is not NULL, gradient[positions][width] = scale[position] * d loss / d prediction.
+ * fn_compute_metric adds to accumulator[fn_metric_size()]. The caller has checked lengths and labels. */
+fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t positions,
+                          int64_t width, const void *prediction, const void *target, const void *scale,
+                          void *losses, void *gradient, fn_error *error);
+fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dtype dtype, int64_t positions,
+                            int64_t width, int64_t target_width, const void *prediction, const void *target,
+                            double *accumulator, fn_error *error);
+
+/* ---- the description of a plan ----------------------------------------------------------- */
+
+/* One operation. Values are numbered: the inputs of the model first, then the outputs of the
+ * nodes in order. A node may only read values with a smaller number than its own. */
+typedef struct fn_node_spec {
+    const char *op;
+    const char *layer; /* for messages and profiles */
+    int32_t n_inputs;
+    const int32_t *inputs; /* value numbers */
+    int32_t n_parameters;
+    const int32_t *parameters; /* parameter numbers */
+    const double *attributes;  /* in the order of the registry */
+} fn_node_spec;
+
+/* One array in the parameter slab: `offset` elements from its start, a multiple of FN_ALIGNMENT
+ * bytes. Trainable ones have a gradient at the same offset of the gradient slab. */
+typedef struct fn_parameter_spec {
+    fn_shape shape;
+    int64_t offset;
+    bool trainable;
+} fn_parameter_spec;
+
+typedef struct fn_input_spec {
+    fn_shape shape;
+    /* x -> x * scale + shift for each feature while the batch is gathered; NULL: as it is.
+     * As many numbers as the shape has elements; copied. */
+    const double *scale;
+    const double *shift;
+} fn_input_spec;
+
+/* What is asked of one value: to be an output, with a loss or without. */
+typedef struct fn_output_spec {
+    int32_t value;
+    const char *loss; /* NULL: none (prediction, or the gradient comes from the caller) */
+    const double *loss_attributes;
+    double loss_weight;
+    const char *layer; /* for messages */
+} fn_output_spec;
+
+typedef struct fn_metric_spec {
+    const char *metric;
+    const double *attributes;
+    int32_t output; /* which of the outputs */
+} fn_metric_spec;
+
+typedef struct fn_plan_spec {
+    fn_dtype dtype;   /* FN_FLOAT32 or FN_FLOAT64: of all that is computed */
+    int64_t max_rows; /* the largest batch */
+    bool training;    /* with backward pass; layers behave as in training */
+    bool input_gradients;
+    uint64_t seed;
+    int32_t n_threads; /* 0: choose by measurement, at most fn_default_threads() */
+
+    int32_t n_inputs, n_nodes, n_parameters, n_outputs, n_metrics;
+    const fn_input_spec *inputs;
+    const fn_node_spec *nodes;
+    const fn_parameter_spec *parameters;
+    const fn_output_spec *outputs;
+    const fn_metric_spec *metrics;
+
+    const char *optimizer; /* NULL: no update */
+
+    /* Slabs, FN_ALIGNMENT-aligned, kept by reference for the life of the plan. Gradients and
+     * slots may be NULL where nothing is trained. */
+    void *parameter_slab;
+    void *gradient_slab;
+    void *slots[FN_MAX_SLOTS];
+} fn_plan_spec;
+
+typedef struct fn_plan fn_plan;
+
+/* Compiles a description. Copies what it needs of it; on failure *plan is NULL. */
+fn_status fn_plan_create(const fn_plan_spec *spec, fn_plan **plan, fn_error *error);
+void fn_plan_destroy(fn_plan *plan);
+
+/* ---- execution --------------------------------------------------------------------------- */
+
+/* Rows of the caller: n rows, `stride` bytes apart, each with contiguous elements of `dtype`. */
+typedef struct fn_source {
+    const void *data;
+    fn_dtype dtype;
+    int64_t stride;
+} fn_source;
+
+/* Parts of a step, to be combined. */
+enum {
+    FN_RUN_FORWARD = 1,        /* gather the inputs and compute the outputs */
+    FN_RUN_LOSS = 2,           /* gather the targets; losses, metrics, gradients of the outputs */
+    FN_RUN_BACKWARD = 4,       /* from the gradients of the outputs to those of the parameters */
+    FN_RUN_UPDATE = 8,         /* one step of the optimizer */
+    FN_RUN_FETCH = 16,         /* copy the outputs to fn_run.outputs */
+    FN_RUN_SEED = 32,          /* gradients of the outputs from fn_run.output_gradients */
+    FN_RUN_FETCH_GRADIENTS = 64 /* copy the gradients of the inputs to fn_run.input_gradients */
+};
+
+typedef struct fn_run {
+    unsigned parts;
+    int64_t n_rows;     /* of the sources */
+    int64_t batch_size; /* at most max_rows; the last batch of the rows may be smaller */
+    int64_t first_row;  /* position (in `order`, if given) to start from */
+    const int64_t *order; /* row numbers in the order of visit; NULL: as they lie */
+    const fn_source *inputs;
+    const fn_source *targets;
+    const fn_source *weights; /* one per output: a weight per row; NULL or data NULL: all ones */
+
+    uint64_t step;        /* number of the first step: counters of random numbers, bias correction */
+    const double *hyper;  /* hyper-parameters in the order of the registry */
+    int64_t hyper_stride; /* doubles from one step's to the next's; 0: the same for all */
+
+    void **outputs;                 /* per output: n_rows rows, dtype of the plan */
+    const void *const *output_gradients; /* per output: n_rows rows */
+    void **input_gradients;
+
+    double seconds;          /* return after the step that exceeds this; 0: no limit */
+    const volatile int *stop; /* return after the step in which it becomes non-zero; may be NULL */
+
+    /* Results, added to (the caller sets the start). */
+    double *loss_sum;  /* [1 + n_outputs]: total loss, then each output's; times the rows, summed */
+    double *metrics;   /* accumulators of all metrics, one after another */
+    /* Results, set. */
+    int64_t next_row;   /* where to go on; n_rows when the rows are used up */
+    int64_t steps_done;
+} fn_run;
+
+/* Runs batch after batch until the rows are used up, the time is over or the stop flag is set.
+ * FN_ERROR_DIVERGED: the loss of step `step + steps_done` is not finite; the parameters are those
+ * from before that step. */
+fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error);
+
+/* Facts about a plan. */
+typedef struct fn_plan_info {
+    fn_isa isa;
+    int32_t n_threads; /* chosen; 0 while still undecided */
+    int32_t n_stages, n_barriers;
+    int64_t arena_bytes;
+    int64_t thread_bytes; /* scratch of each thread */
+    int64_t live_bytes; /* the largest sum of arrays that are alive at the same time */
+} fn_plan_info;
+void fn_plan_describe(const fn_plan *plan, fn_plan_info *info);
+
+/* Stage number `index`: a label such as "dense_1 dense backward"; NULL past the end. */
+const char *fn_plan_stage_label(const fn_plan *plan, int index);
+
+/* Number of allocations made by the engine since the process started. */
+int64_t fn_allocation_count(void);
+
+/* ---- data -------------------------------------------------------------------------------- */
+
+/* The order in which epoch number `epoch` visits n rows: a permutation that is a function of
+ * (seed, epoch, n) alone. */
+void fn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order);
+
+/* Looks for the first row with a NaN or an infinity: FN_ERROR_DATA with the row in *row. */
+fn_status fn_check_finite(const fn_source *source, int64_t n_rows, int64_t width, int64_t *row);
+/* Looks for the first label that is not a whole number in [0, n_classes): FN_ERROR_LABEL. */
+fn_status fn_check_labels(const fn_source *source, int64_t n_rows, int64_t width, int64_t n_classes,
+                          int64_t *row, double *label);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

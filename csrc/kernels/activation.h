@@ -1,0 +1,21 @@
+/* Elementwise activations: one table, used by dense layers' epilogues and by the activation layer. */
+#ifndef FN_KERNELS_ACTIVATION_H
+#define FN_KERNELS_ACTIVATION_H
+
+#include "../engine/plan.h"
+#include "isa.h"
+
+/* forward:  y[i] = f(x[i]), y may be x.
+ * backward: dx[i] = dy[i] * f'(saved[i]), dx may be dy; saved is x where `from_input`, else y.
+ * attribute: values of entry.attributes. */
+typedef struct fn_activation {
+    fn_entry entry;
+    bool from_input;
+    void (*forward)(const real *x, real *y, int64_t n, const double *attribute);
+    void (*backward)(const real *dy, const real *saved, real *dx, int64_t n, const double *attribute);
+} fn_activation;
+
+/* NULL-terminated; the first is "linear". In a layer the number in this table is an attribute. */
+extern const fn_activation *const FN_SYM(activations)[];
+
+#endif

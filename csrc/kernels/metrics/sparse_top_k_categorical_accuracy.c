@@ -1,0 +1,19 @@
+/* Sparse top-k categorical accuracy: how often fewer than k predictions are larger than that of the
+ * label. NaN counts as larger than anything.
+ *
+ * prediction: [positions][width]; target: [positions], labels; accumulators: {hits, positions}. */
+#include "sums.h"
+
+enum { K };
+static const fn_attribute attributes[] = {[K] = {"k", 5.0}};
+
+static void update(const fn_metric_arguments *arguments)
+{
+    count_hits(arguments, true, false, arguments->attribute[K]);
+}
+
+const fn_metric FN_SYM(metric_sparse_top_k_categorical_accuracy) = {
+    .entry = {"sparse_top_k_categorical_accuracy", attributes, 1},
+    .size = size_of_mean,
+    .update = update,
+};

@@ -1,0 +1,77 @@
+/* What metrics have in common. Accumulators are plain sums over everything seen, so those of parts of
+ * the data may be added; the Python class of the metric computes its result from them. */
+#ifndef FN_METRICS_SUMS_H
+#define FN_METRICS_SUMS_H
+
+#include "../../engine/plan.h"
+#include "../isa.h"
+
+/* Sum of term(target[i], prediction[i]) over i < n, in double, in an order that depends on n alone. */
+FN_INLINE double sum_terms(const real *target, const real *prediction, int64_t n,
+                           double (*term)(double target, double prediction, double constant), double constant)
+{
+    enum { LANES = 16 };
+    double lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+#pragma omp simd
+        for (int l = 0; l < LANES; l++)
+            lane[l] += term((double)target[i + l], (double)prediction[i + l], constant);
+    for (int l = 0; i < n; i++, l++)
+        lane[l] += term((double)target[i], (double)prediction[i], constant);
+    double sum = 0.0;
+    for (int l = 0; l < LANES; l++)
+        sum += lane[l];
+    return sum;
+}
+
+/* Number of classes whose prediction is larger than that of class `label`; NaN counts as larger. Where
+ * it is NaN itself, more than any k.
+ * `first_wins`: an equal prediction of an earlier class counts too, so that rank 0 is the argmax. */
+FN_INLINE int64_t class_rank(const real *prediction, int64_t width, int64_t label, bool first_wins)
+{
+    const real own = prediction[label];
+    int64_t rank = own == own ? 0 : INT32_MAX;
+#pragma omp simd reduction(+ : rank)
+    for (int64_t j = 0; j < width; j++)
+        rank += (!(prediction[j] <= own)) | (first_wins & (prediction[j] == own) & (j < label));
+    return rank;
+}
+
+/* The first of the largest, as NumPy. */
+FN_INLINE int64_t class_argmax(const real *row, int64_t width)
+{
+    int64_t best = 0;
+    for (int64_t j = 1; j < width; j++)
+        best = row[j] > row[best] ? j : best;
+    return best;
+}
+
+/* The class a target says: a label, or the position of the largest of `width` numbers. */
+FN_INLINE int64_t class_of_target(const fn_metric_arguments *arguments, int64_t position, bool labels)
+{
+    const real *target = (const real *)arguments->target + position * arguments->target_width;
+    return labels ? (int64_t)*target : class_argmax(target, arguments->width);
+}
+
+/* Accumulators {number of hits, positions}: a hit is a position whose class has a rank below `k`. */
+FN_INLINE void count_hits(const fn_metric_arguments *arguments, bool labels, bool first_wins, double k)
+{
+    int64_t hits = 0;
+    for (int64_t i = 0; i < arguments->positions; i++) {
+        const real *prediction = (const real *)arguments->prediction + i * arguments->width;
+        const int64_t label = class_of_target(arguments, i, labels);
+        hits += (double)class_rank(prediction, arguments->width, label, first_wins) < k;
+    }
+    arguments->accumulator[0] += (double)hits;
+    arguments->accumulator[1] += (double)arguments->positions;
+}
+
+/* fn_metric.size of {sum, count}. */
+static inline int64_t size_of_mean(const double *attribute, int64_t width)
+{
+    (void)attribute, (void)width;
+    return 2;
+}
+
+#endif

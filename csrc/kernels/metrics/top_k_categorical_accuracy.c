@@ -1,0 +1,19 @@
+/* Top-k categorical accuracy: how often fewer than k predictions are larger than that of the target's
+ * largest entry. NaN counts as larger than anything.
+ *
+ * prediction, target: [positions][width]; accumulators: {hits, positions}. */
+#include "sums.h"
+
+enum { K };
+static const fn_attribute attributes[] = {[K] = {"k", 5.0}};
+
+static void update(const fn_metric_arguments *arguments)
+{
+    count_hits(arguments, false, false, arguments->attribute[K]);
+}
+
+const fn_metric FN_SYM(metric_top_k_categorical_accuracy) = {
+    .entry = {"top_k_categorical_accuracy", attributes, 1},
+    .size = size_of_mean,
+    .update = update,
+};

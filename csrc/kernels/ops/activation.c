@@ -1,0 +1,99 @@
+/* activation: an elementwise function from the table of kernels/activation.c, by its number there.
+ *
+ *   y = f(x)            x, y: [rows][shape]
+ *   dx = dy f'(saved)   saved is x or y, as the function says
+ */
+#include "../activation.h"
+
+#include <string.h>
+
+enum { ACTIVATION, ALPHA }; /* attributes: the number of f, f's own attribute */
+
+static const fn_activation *activation_of(const fn_node *node)
+{
+    return FN_SYM(activations)[(int)node->attribute[ACTIVATION]];
+}
+
+static fn_status infer(fn_inference *inference)
+{
+    int count = 0;
+    while (FN_SYM(activations)[count])
+        count++;
+    const double number = inference->attribute[ACTIVATION];
+    if (!(number >= 0 && number < count && number == (double)(int)number))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
+                       "%s: activation number %g, expected a whole number from 0 to %d", inference->layer, number,
+                       count - 1);
+    const fn_entry *entry = &FN_SYM(activations)[(int)number]->entry;
+    /* With a negative one the derivative could not be told from the output. */
+    if (entry->n_attributes > 0 && !(inference->attribute[ALPHA] >= 0))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "%s: %s of %s is %g, expected at least 0",
+                       inference->layer, entry->attributes[0].name, entry->name, inference->attribute[ALPHA]);
+    inference->signature.n_outputs = 1;
+    inference->signature.output[0] = inference->input[0];
+    return FN_OK;
+}
+
+static void run_forward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const int64_t width = node->output[0].width;
+    const real *x = node->input[0].value;
+    real *y = node->output[0].value;
+    activation_of(node)->forward(x + lo * width, y + lo * width, (hi - lo) * width, &node->attribute[ALPHA]);
+}
+
+static void forward(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "activation forward", run_forward, FN_BY_ROWS, 0);
+    fn_reads(plan, node->input[0].value_buffer);
+    fn_writes(plan, node->output[0].value_buffer);
+}
+
+static void run_backward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const fn_activation *activation = activation_of(node);
+    const int64_t first = lo * node->output[0].width, n = (hi - lo) * node->output[0].width;
+    const real *saved = activation->from_input ? node->input[0].value : node->output[0].value;
+    const real *dy = node->output[0].gradient;
+    real *dx = node->input[0].gradient;
+    saved += first, dy += first, dx += first;
+    if (!node->input[0].accumulate) {
+        activation->backward(dy, saved, dx, n, &node->attribute[ALPHA]);
+        return;
+    }
+    enum { BLOCK = 256 };
+    real block[BLOCK];
+    for (int64_t done = 0; done < n; done += BLOCK) {
+        const int64_t count = n - done < BLOCK ? n - done : BLOCK;
+        activation->backward(dy + done, saved + done, block, count, &node->attribute[ALPHA]);
+#pragma omp simd
+        for (int64_t i = 0; i < count; i++)
+            dx[done + i] += block[i];
+    }
+}
+
+static void backward(fn_plan *plan, fn_node *node)
+{
+    const fn_port *input = &node->input[0], *output = &node->output[0];
+    if (input->gradient_buffer < 0)
+        return;
+    fn_emit(plan, node, "activation backward", run_backward, FN_BY_ROWS, 0);
+    fn_reads(plan, output->gradient_buffer);
+    fn_reads(plan, activation_of(node)->from_input ? input->value_buffer : output->value_buffer);
+    if (input->accumulate)
+        fn_reads(plan, input->gradient_buffer);
+    fn_writes(plan, input->gradient_buffer);
+}
+
+static const fn_attribute attributes[] = {{"activation", 0}, {"alpha", 0}};
+
+const fn_op FN_SYM(op_activation) = {
+    .entry = {"activation", attributes, 2},
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,111 @@
+/* Concatenate: inputs one after another along an axis.
+ *
+ * Seen from the axis, an input is outer x (its size on the axis * inner) numbers, and the output is outer times
+ * the inputs' pieces in turn. dx_i is the piece of dy.
+ *
+ * Attribute: the axis of a sample, counted from 0 or, if negative, from the end. */
+#include "../../engine/plan.h"
+#include "../isa.h"
+
+#include <string.h>
+
+static const fn_attribute attributes[] = {{"axis", -1}};
+
+static int32_t axis_of(const double *attribute, const fn_shape *shape)
+{
+    int32_t axis = (int32_t)attribute[0];
+    return axis < 0 ? axis + shape->rank : axis;
+}
+
+static fn_status infer(fn_inference *inference)
+{
+    const fn_shape *first = &inference->input[0];
+    int32_t axis = axis_of(inference->attribute, first);
+    char a[FN_SHAPE_TEXT], b[FN_SHAPE_TEXT];
+    if (axis < 0 || axis >= first->rank)
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': axis %d of a sample of shape %s",
+                       inference->layer, (int)inference->attribute[0], fn_shape_text(first, a));
+    fn_shape joined = *first;
+    for (int32_t i = 1; i < inference->n_inputs; i++) {
+        const fn_shape *other = &inference->input[i];
+        bool fits = other->rank == first->rank;
+        for (int32_t j = 0; fits && j < first->rank; j++)
+            fits = j == axis || other->size[j] == first->size[j];
+        if (!fits)
+            return fn_fail(inference->error, FN_ERROR_SHAPE,
+                           "layer '%s': inputs must agree in all axes but %d, got %s and %s (input %d)",
+                           inference->layer, axis, fn_shape_text(first, a), fn_shape_text(other, b), i);
+        joined.size[axis] += other->size[axis];
+    }
+    inference->signature.n_outputs = 1;
+    inference->signature.output[0] = joined;
+    return FN_OK;
+}
+
+/* Numbers of a shape from the axis on. */
+static int64_t piece_of(const fn_shape *shape, int32_t axis)
+{
+    int64_t piece = 1;
+    for (int32_t i = axis; i < shape->rank; i++)
+        piece *= shape->size[i];
+    return piece;
+}
+
+/* For rows lo to hi: calls of copy or add for each input's piece of each outer row. */
+static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const fn_port *output = &node->output[0];
+    int32_t axis = axis_of(node->attribute, &output->shape);
+    int64_t whole = piece_of(&output->shape, axis), outer = output->width / whole, start = 0;
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        int64_t piece = piece_of(&node->input[i].shape, axis);
+        const real *x = node->input[i].value;
+        real *y = (real *)output->value + start;
+        for (int64_t r = lo * outer; r < hi * outer; r++)
+            memcpy(y + r * whole, x + r * piece, (size_t)piece * sizeof *y);
+        start += piece;
+    }
+}
+
+static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const fn_port *output = &node->output[0];
+    int32_t axis = axis_of(node->attribute, &output->shape);
+    int64_t whole = piece_of(&output->shape, axis), outer = output->width / whole, start = 0;
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        int64_t piece = piece_of(&node->input[i].shape, axis);
+        const real *dy = (const real *)output->gradient + start;
+        real *dx = node->input[i].gradient;
+        start += piece;
+        for (int64_t r = lo * outer; dx && r < hi * outer; r++)
+            for (int64_t j = 0; j < piece; j++)
+                dx[r * piece + j] = (node->input[i].accumulate ? dx[r * piece + j] : 0) + dy[r * whole + j];
+    }
+}
+
+static void forward(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "concatenate", forward_rows, FN_BY_ROWS, 0);
+    for (int32_t i = 0; i < node->n_inputs; i++)
+        fn_reads(plan, node->input[i].value_buffer);
+    fn_writes(plan, node->output[0].value_buffer);
+}
+
+static void backward(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "concatenate backward", backward_rows, FN_BY_ROWS, 0);
+    fn_reads(plan, node->output[0].gradient_buffer);
+    for (int32_t i = 0; i < node->n_inputs; i++)
+        fn_writes(plan, node->input[i].gradient_buffer);
+}
+
+const fn_op FN_SYM(op_concatenate) = {
+    .entry = {"concatenate", attributes, sizeof attributes / sizeof attributes[0]},
+    .min_inputs = 1,
+    .max_inputs = -1,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,94 @@
+/* What operations over several inputs of one shape share: inference, emission, linear combinations. */
+#ifndef FN_KERNELS_OPS_MERGE_H
+#define FN_KERNELS_OPS_MERGE_H
+
+#include "../../engine/plan.h"
+#include "../isa.h"
+
+#include <string.h>
+
+/* Elements a backward loop treats at once where it needs a temporary. */
+enum { MERGE_BLOCK = 256 };
+
+FN_INLINE fn_status infer_merge(fn_inference *inference)
+{
+    const fn_shape *first = &inference->input[0];
+    for (int32_t i = 1; i < inference->n_inputs; i++) {
+        const fn_shape *other = &inference->input[i];
+        char a[FN_SHAPE_TEXT], b[FN_SHAPE_TEXT];
+        if (other->rank != first->rank ||
+            memcmp(other->size, first->size, (size_t)first->rank * sizeof first->size[0]) != 0)
+            return fn_fail(inference->error, FN_ERROR_SHAPE,
+                           "layer '%s': inputs must have one shape, got %s and %s (input %d)", inference->layer,
+                           fn_shape_text(first, a), fn_shape_text(other, b), i);
+    }
+    inference->signature.n_outputs = 1;
+    inference->signature.output[0] = *first;
+    return FN_OK;
+}
+
+FN_INLINE void emit_merge_forward(fn_plan *plan, fn_node *node, fn_stage_function run)
+{
+    fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
+    for (int32_t i = 0; i < node->n_inputs; i++)
+        fn_reads(plan, node->input[i].value_buffer);
+    fn_writes(plan, node->output[0].value_buffer);
+}
+
+/* values: the derivative needs the inputs and the output. */
+FN_INLINE void emit_merge_backward(fn_plan *plan, fn_node *node, fn_stage_function run, bool values)
+{
+    fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
+    fn_reads(plan, node->output[0].gradient_buffer);
+    if (values)
+        fn_reads(plan, node->output[0].value_buffer);
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        if (values)
+            fn_reads(plan, node->input[i].value_buffer);
+        fn_writes(plan, node->input[i].gradient_buffer);
+    }
+}
+
+/* y = first x_0 + rest (x_1 + x_2 + ...), for rows lo to hi. */
+FN_INLINE void combine_linearly(const fn_node *node, int64_t lo, int64_t hi, real first, real rest)
+{
+    int64_t width = node->output[0].width, n = (hi - lo) * width;
+    real *restrict y = (real *)node->output[0].value + lo * width;
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        const real *restrict x = (const real *)node->input[i].value + lo * width;
+        if (i == 0) {
+#pragma omp simd
+            for (int64_t j = 0; j < n; j++)
+                y[j] = first * x[j];
+        } else {
+#pragma omp simd
+            for (int64_t j = 0; j < n; j++)
+                y[j] = FN_FMA(rest, x[j], y[j]);
+        }
+    }
+}
+
+/* dx_0 (+)= first dy, dx_i (+)= rest dy */
+FN_INLINE void distribute_linearly(const fn_node *node, int64_t lo, int64_t hi, real first, real rest)
+{
+    int64_t width = node->output[0].width, n = (hi - lo) * width;
+    const real *restrict dy = (const real *)node->output[0].gradient + lo * width;
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        const fn_port *input = &node->input[i];
+        real factor = i == 0 ? first : rest;
+        if (!input->gradient)
+            continue;
+        real *restrict dx = (real *)input->gradient + lo * width;
+        if (input->accumulate) {
+#pragma omp simd
+            for (int64_t j = 0; j < n; j++)
+                dx[j] = FN_FMA(factor, dy[j], dx[j]);
+        } else {
+#pragma omp simd
+            for (int64_t j = 0; j < n; j++)
+                dx[j] = factor * dy[j];
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,12 @@
+/* Minimum: y = min(x_0, x_1, ...), elementwise over inputs of one shape. */
+#define BEYOND(x, y) ((x) < (y))
+#include "extremum.h"
+
+const fn_op FN_SYM(op_minimum) = {
+    .entry = {"minimum", NULL, 0},
+    .min_inputs = 1,
+    .max_inputs = -1,
+    .infer = infer_merge,
+    .forward = forward,
+    .backward = backward,
+};

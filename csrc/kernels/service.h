@@ -1,0 +1,14 @@
+/* Contracts: see fn_kernels in engine/plan.h and the comments in service.c. */
+#ifndef FN_KERNELS_SERVICE_H
+#define FN_KERNELS_SERVICE_H
+
+#include "../engine/plan.h"
+#include "isa.h"
+
+void FN_SYM(gather)(void *out_rows, int64_t width, const fn_source *source, const int64_t *order, int64_t first,
+                    int64_t lo, int64_t hi, const double *scale, const double *shift);
+void FN_SYM(loss_scale)(void *scale, const void *weight, double factor, int64_t inner, int64_t lo, int64_t hi);
+double FN_SYM(loss_sum)(const void *loss, const void *weight, int64_t inner, int64_t rows);
+void FN_SYM(add)(void *out, const void *other, int64_t n);
+
+#endif

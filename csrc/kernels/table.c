@@ -1,0 +1,49 @@
+/* The table of all kernels of one instruction set and precision. The lists are generated from the file
+ * names of ops/, losses/, metrics/ and optim/. */
+#include "activation.h"
+#include "registry.h" /* generated */
+#include "service.h"
+
+#define DECLARE_OP(name) extern const fn_op FN_SYM(op_##name);
+#define DECLARE_LOSS(name) extern const fn_loss FN_SYM(loss_##name);
+#define DECLARE_METRIC(name) extern const fn_metric FN_SYM(metric_##name);
+#define DECLARE_OPTIMIZER(name) extern const fn_optimizer FN_SYM(optimizer_##name);
+FN_OP_LIST(DECLARE_OP)
+FN_LOSS_LIST(DECLARE_LOSS)
+FN_METRIC_LIST(DECLARE_METRIC)
+FN_OPTIMIZER_LIST(DECLARE_OPTIMIZER)
+
+#define OP(name) &FN_SYM(op_##name),
+#define LOSS(name) &FN_SYM(loss_##name),
+#define METRIC(name) &FN_SYM(metric_##name),
+#define OPTIMIZER(name) &FN_SYM(optimizer_##name),
+static const fn_op *const ops[] = {FN_OP_LIST(OP) NULL};
+static const fn_loss *const losses[] = {FN_LOSS_LIST(LOSS) NULL};
+static const fn_metric *const metrics[] = {FN_METRIC_LIST(METRIC) NULL};
+static const fn_optimizer *const optimizers[] = {FN_OPTIMIZER_LIST(OPTIMIZER) NULL};
+
+/* baseline -> FN_ISA_BASELINE and so on, from the token FN_TARGET. */
+#define FN_ISA_baseline FN_ISA_BASELINE
+#define FN_ISA_avx2 FN_ISA_AVX2
+#define FN_ISA_avx512 FN_ISA_AVX512
+#define FN_ISA_neon FN_ISA_NEON
+#define ISA_OF2(target) FN_ISA_##target
+#define ISA_OF(target) ISA_OF2(target)
+
+#define TABLE_NAME(target, bits) FN_PASTE(fn_kernels, target, bits)
+
+extern const fn_kernels TABLE_NAME(FN_TARGET, FN_BITS);
+const fn_kernels TABLE_NAME(FN_TARGET, FN_BITS) = {
+    .isa = ISA_OF(FN_TARGET),
+    .dtype = FN_BITS == 32 ? FN_FLOAT32 : FN_FLOAT64,
+    .element = sizeof(real),
+    .ops = ops,
+    .losses = losses,
+    .metrics = metrics,
+    .optimizers = optimizers,
+    .activations = (const fn_entry *const *)FN_SYM(activations),
+    .gather = FN_SYM(gather),
+    .loss_scale = FN_SYM(loss_scale),
+    .loss_sum = FN_SYM(loss_sum),
+    .add = FN_SYM(add),
+};

@@ -1,0 +1,147 @@
+"""Descriptions that can be written down: classes whose state is their constructor's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ._names import lookup
+
+__all__ = ["Configurable", "deserialize", "get", "serialize"]
+
+_VARIABLE_KEYWORDS = 0x08  # flag of a code object: the function has **kwargs
+
+
+class Configurable:
+    """Base of layers, losses, metrics, optimizers, schedules, initializers, regularizers, ...
+
+    A subclass stores each argument of its constructor in an attribute of the same name. From that
+    follow `get_config`, `from_config`, equality, hash and representation. Where a constructor takes
+    ``**kwargs``, they are those of the next class in the method resolution order.
+
+    Examples
+    --------
+    >>> class Step(Configurable):
+    ...     def __init__(self, size, factor=0.5):
+    ...         self.size, self.factor = size, factor
+    >>> Step(3).get_config()
+    {'size': 3, 'factor': 0.5}
+    >>> Step.from_config({"size": 3}) == Step(3)
+    True
+    >>> Step(3), Step(3, factor=0.1)
+    (Step(size=3), Step(size=3, factor=0.1))
+    """
+
+    _defaults_cache: ClassVar[dict[type, dict[str, Any]]] = {}
+
+    @classmethod
+    def _arguments(cls) -> dict[str, Any]:
+        """The constructor's arguments in order, with their defaults (`...` where there is none)."""
+        if cls not in Configurable._defaults_cache:
+            found: dict[str, Any] = {}
+            for base in cls.__mro__:
+                init = base.__dict__.get("__init__")
+                code = getattr(init, "__code__", None)
+                if code is None:
+                    continue
+                n_positional = code.co_argcount
+                names = code.co_varnames[: n_positional + code.co_kwonlyargcount]
+                defaults = dict.fromkeys(names[1:], ...)
+                given = init.__defaults__ or ()
+                defaults.update(zip(names[n_positional - len(given) : n_positional], given))
+                defaults.update(init.__kwdefaults__ or {})
+                found.update((name, value) for name, value in defaults.items() if name not in found)
+                if not code.co_flags & _VARIABLE_KEYWORDS:
+                    break
+            Configurable._defaults_cache[cls] = found
+        return Configurable._defaults_cache[cls]
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments as a dictionary that JSON can hold."""
+        return {name: _to_plain(getattr(self, name)) for name in self._arguments()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Configurable:
+        """The object whose `get_config` gave `config`."""
+        return cls(**config)
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return self.get_config() == other.get_config()
+
+    def __hash__(self) -> int:
+        return hash((type(self), repr(self.get_config())))
+
+    def __repr__(self) -> str:
+        given = (
+            f"{name}={getattr(self, name)!r}"
+            for name, default in self._arguments().items()
+            if default is ... or _to_plain(getattr(self, name)) != _to_plain(default)
+        )
+        return f"{type(self).__name__}({', '.join(given)})"
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, Configurable):
+        return serialize(value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, (tuple, list)):
+        return [_to_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _to_plain(item) for key, item in value.items()}
+    return value
+
+
+def serialize(thing: Configurable) -> dict[str, Any]:
+    """``{"class_name": ..., "config": ...}``, of nothing but what JSON can hold."""
+    return {"class_name": type(thing).__name__, "config": thing.get_config()}
+
+
+def deserialize(description: Mapping[str, Any], table: Mapping[str, type], kind: str = "class") -> Any:
+    """The object that `serialize` described, of one of the classes in `table`.
+
+    Raises
+    ------
+    ValueError
+        If the table has no class of that name, or the description is not of that form.
+    """
+    if not isinstance(description, Mapping) or "class_name" not in description:
+        raise ValueError(f"not the description of a {kind}: {description!r}; expected a mapping with 'class_name'")
+    cls = lookup(kind, description["class_name"], table)
+    return cls.from_config(description.get("config") or {})
+
+
+def get(kind: str, identifier: Any, table: Mapping[str, type], base: type) -> Any:
+    """The object that a user means by `identifier`.
+
+    Parameters
+    ----------
+    kind : str
+        What is looked for, for messages: "loss", "initializer".
+    identifier : str, mapping, type or instance
+        A name in `table`, what `serialize` returned, a subclass of `base`, or an instance of one.
+    table : mapping of str to type
+        The classes by name.
+    base : type
+        What the result is an instance of.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If the identifier is none of these.
+    """
+    if isinstance(identifier, base):
+        return identifier
+    if isinstance(identifier, str):
+        return lookup(kind, identifier, table)()
+    if isinstance(identifier, Mapping):
+        return deserialize(identifier, table, kind)
+    if isinstance(identifier, type) and issubclass(identifier, base):
+        return identifier()
+    raise TypeError(f"not a {kind}: {identifier!r}; expected a name, a {base.__name__} or its configuration")
