@@ -232,7 +232,8 @@ enum {
     FN_RUN_BACKWARD = 4,       /* from the gradients of the outputs to those of the parameters */
     FN_RUN_UPDATE = 8,         /* one step of the optimizer */
     FN_RUN_FETCH = 16,         /* copy the outputs to fn_run.outputs */
-    FN_RUN_SEED = 32,          /* gradients of the outputs from fn_run.output_gradients */
+    FN_RUN_SEED = 32,          /* gradients of outputs without a loss from fn_run.output_gradients, in the call that
+                                  runs backward; they are zero where it is not said */
     FN_RUN_FETCH_GRADIENTS = 64 /* copy the gradients of the inputs to fn_run.input_gradients */
 };
 

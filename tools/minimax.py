@@ -55,6 +55,16 @@ def exp_quotient(r):
     return mp.expm1(r) / r if r else mp.mpf(1)
 
 
+def tanh_cubic(w):
+    """(tanh(x) - x) / x^3 where w = x^2"""
+    x = mp.sqrt(w)
+    return (mp.tanh(x) - x) / x**3
+
+
+def tanh_over_cube(w):
+    return mp.tanh(mp.sqrt(w)) / mp.sqrt(w) ** 3
+
+
 def log_cubic(f):
     """(log(1 + f) - f + f^2 / 2) / f^3"""
     return (mp.log1p(f) - f + f * f / 2) / f**3
@@ -91,13 +101,15 @@ def erfc_scaled(q):
 
 HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.0001")  # the rounding of the multiple of ln 2 is not exact
 TINY = mp.mpf("1e-15")  # in place of 0, where the formulas above are 0 / 0
+TANH_HI = mp.mpf("0.55") ** 2
 LOG_LO, LOG_HI = mp.sqrt(0.5) - 1, mp.sqrt(2) - 1
 ATANH_HI = (LOG_HI / (2 + LOG_HI)) ** 2
-ERFC_LO = mp.mpf(-0.6)  # a = 1/2
+ERFC_LO = mp.mpf(-5) / 11  # a = 3/4
 
 POLYNOMIALS = [
     # name, function, relative to, interval, degree for float32 and float64, given coefficients
     ("exp", exp_quotient, exp_quotient, (-HALF_LN2, HALF_LN2), (5, 10), (1, 0.5)),
+    ("tanh", tanh_cubic, tanh_over_cube, (TINY, TANH_HI), (3, 10), ()),
     ("log", log_cubic, log_over_cube, (LOG_LO, LOG_HI), (8, None), ()),
     ("atanh", atanh_cubic, atanh_over_cube, (TINY, ATANH_HI), (None, 6), ()),
     ("erf - 1", lambda w: erf_quotient(w) - 1, erf_quotient, (TINY, mp.mpf(1)), (6, 12), ()),

@@ -140,9 +140,14 @@ static void run_team(const fn_plan *plan, fn_run *run, int team, double deadline
 
 /* ---- one thread or all --------------------------------------------------------------------------- */
 
-/* How long a measured piece of work is, and how many of each kind are compared. */
+/* How long a measured piece of work is, and how many of each kind are compared at most. */
 #define TRIAL_SECONDS 200e-6
-#define TRIAL_SAMPLES 8
+#define TRIAL_SAMPLES 6
+/* A step that one thread does in less is not worth the barriers of a team. */
+#define ALONE_SECONDS 15e-6
+/* Two samples of each decide where the difference is clear, or a step so long that trying costs too much. */
+#define CLEAR_RATIO 1.3
+#define LONG_STEP_SECONDS 20e-3
 
 static fn_trial *trial_of(fn_plan *plan, int64_t rows)
 {
@@ -163,10 +168,18 @@ static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadli
     run_team(plan, run, kind ? plan->max_threads : 1, end < deadline ? end : deadline);
     if (run->next_row == run->first_row)
         return;
-    double per_row = (omp_get_wtime() - start) / (double)(run->next_row - run->first_row);
+    double seconds = omp_get_wtime() - start;
+    double per_row = seconds / (double)(run->next_row - run->first_row);
+    double per_step = seconds / (double)run->steps_done;
     if (trial->samples < 2 || per_row < trial->best[kind])
         trial->best[kind] = per_row;
-    if (++trial->samples == 2 * TRIAL_SAMPLES)
+    trial->samples++;
+    double fast = trial->best[0] < trial->best[1] ? trial->best[0] : trial->best[1];
+    double slow = trial->best[0] + trial->best[1] - fast;
+    bool clear = trial->samples >= 4 && (slow > CLEAR_RATIO * fast || per_step > LONG_STEP_SECONDS);
+    if (kind == 0 && per_step < ALONE_SECONDS)
+        trial->chosen = 1;
+    else if (clear || trial->samples == 2 * TRIAL_SAMPLES)
         trial->chosen = trial->best[0] <= trial->best[1] ? 1 : plan->max_threads;
 }
 
@@ -178,7 +191,9 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
     if (run->first_row < 0 || run->first_row >= run->n_rows)
         return fn_fail(error, FN_ERROR_SHAPE, "first row %lld of %lld", (long long)run->first_row,
                        (long long)run->n_rows);
-    unsigned known = plan->parts | FN_RUN_FETCH | FN_RUN_SEED | FN_RUN_FETCH_GRADIENTS;
+    /* There may be nothing to seed, to differentiate or to train; asking for it is no mistake. */
+    unsigned known = plan->parts | (plan->training ? FN_RUN_SEED | FN_RUN_BACKWARD : 0) |
+                     (plan->training && plan->optimizer ? FN_RUN_UPDATE : 0);
     if (run->parts & ~known)
         return fn_fail(error, FN_ERROR_STATE, "this plan was not made for parts %#x of a step", run->parts & ~known);
     if (((run->parts & FN_RUN_FORWARD) && !run->inputs) || ((run->parts & FN_RUN_LOSS) && !run->targets) ||
@@ -196,6 +211,10 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
         return status;
     double deadline = run->seconds > 0 ? omp_get_wtime() + run->seconds : DBL_MAX;
     fn_run part = *run;
+    if ((part.parts & FN_RUN_BACKWARD) && !(part.parts & FN_RUN_SEED)) {
+        part.parts |= FN_RUN_SEED; /* outputs without a loss have a gradient of zero */
+        part.output_gradients = NULL;
+    }
     int64_t steps = 0;
     bool diverged, open;
     do {

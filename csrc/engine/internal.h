@@ -160,6 +160,9 @@ void fn_emit_seed(fn_plan *plan, fn_node *node);
 void fn_emit_fetch_gradient(fn_plan *plan, fn_node *node);
 void fn_emit_update(fn_plan *plan, fn_node *node, const int *parameters, int n_parameters);
 
+/* ERROR_SHAPE unless every axis has at least one element and the number of all of them is sane. */
+fn_status fn_check_shape(const fn_shape *shape, const char *what, fn_error *error);
+
 /* The table in use. */
 const fn_kernels *fn_kernels_current(fn_dtype dtype);
 

@@ -248,20 +248,16 @@ static void add_value(fn_plan *plan, int32_t number, const fn_shape *shape)
     plan->values[number].buffer = fn_add_buffer(plan, fn_shape_size(shape), 0, NULL);
 }
 
-static fn_status check_shape(const fn_shape *shape, const char *what, fn_error *error)
+/* Numbers in an array that no machine has room for, yet far from an overflow. */
+#define TOO_MANY_NUMBERS 0x1p44
+
+/* An array with so many numbers for each row of the batch, and beside them. */
+static fn_status check_size(const fn_plan *plan, const char *layer, int64_t per_row, int64_t fixed, fn_error *error)
 {
-    if (shape->rank < 0 || shape->rank > FN_MAX_RANK)
-        return fn_fail(error, FN_ERROR_SHAPE, "%s: rank %d is not between 0 and %d", what, shape->rank, FN_MAX_RANK);
-    int64_t elements = 1;
-    for (int32_t i = 0; i < shape->rank; i++) {
-        if (shape->size[i] <= 0)
-            return fn_fail(error, FN_ERROR_SHAPE, "%s: axis %d has size %lld, expected at least 1", what, i,
-                           (long long)shape->size[i]);
-        if (shape->size[i] > INT64_MAX / 1024 / elements)
-            return fn_fail(error, FN_ERROR_SHAPE, "%s: the shape is too large", what);
-        elements *= shape->size[i];
-    }
-    return FN_OK;
+    if ((double)per_row * (double)plan->max_rows + (double)fixed < TOO_MANY_NUMBERS)
+        return FN_OK;
+    return fn_fail(error, FN_ERROR_MEMORY, "out of memory: layer '%s' needs %lld numbers for each of %lld rows", layer,
+                   (long long)per_row, (long long)plan->max_rows);
 }
 
 static bool same_shape(const fn_shape *a, const fn_shape *b)
@@ -284,6 +280,9 @@ static fn_status add_parameters(fn_plan *plan, const fn_plan_spec *spec, paramet
     size_t element = plan->kernels->element;
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
+        fn_status status = fn_check_shape(&parameter->shape, "parameter", error);
+        if (status != FN_OK)
+            return status;
         if (!spec->parameter_slab || parameter->offset < 0 ||
             parameter->offset * (int64_t)element % FN_ALIGNMENT != 0)
             return fn_fail(error, FN_ERROR_GRAPH, "parameter %d: offset %lld is not aligned in a slab", i,
@@ -364,6 +363,12 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
     }
 
     node->n_outputs = signature->n_outputs;
+    for (int32_t j = 0; status == FN_OK && j < signature->n_outputs; j++)
+        status = check_size(plan, given->layer, fn_shape_size(&signature->output[j]), 0, error);
+    for (int32_t j = 0; status == FN_OK && j < inference.n_extras; j++)
+        status = check_size(plan, given->layer, inference.extra_per_row[j], inference.extra_fixed[j], error);
+    if (status != FN_OK)
+        return status;
     for (int32_t j = 0; j < signature->n_outputs; j++) {
         int32_t number = plan->n_values++;
         fn_value *value = &plan->values[number];
@@ -584,6 +589,9 @@ static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, parameter_tab
 
 /* ---- create ------------------------------------------------------------------------------------------ */
 
+/* OpenMP ends the process when it cannot make as many as it is asked for. */
+#define MAX_THREADS 1024
+
 static fn_status check_spec(const fn_plan_spec *spec, fn_error *error)
 {
     if (spec->dtype != FN_FLOAT32 && spec->dtype != FN_FLOAT64)
@@ -595,8 +603,9 @@ static fn_status check_spec(const fn_plan_spec *spec, fn_error *error)
     if (spec->n_outputs > FN_MAX_LOSSES)
         return fn_fail(error, FN_ERROR_GRAPH, "a model has at most %d outputs, got %d", FN_MAX_LOSSES,
                        spec->n_outputs);
-    if (spec->n_threads < 0)
-        return fn_fail(error, FN_ERROR_ATTRIBUTE, "n_threads must be positive, got %d", spec->n_threads);
+    if (spec->n_threads < 0 || spec->n_threads > MAX_THREADS)
+        return fn_fail(error, FN_ERROR_ATTRIBUTE, "n_threads must be between 1 and %d, or 0, got %d", MAX_THREADS,
+                       spec->n_threads);
     return FN_OK;
 }
 
@@ -670,7 +679,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
     emit_backward(plan, spec, table);
     plan->emitting = FN_RUN_FETCH_GRADIENTS;
     for (int32_t i = 0; i < spec->n_inputs; i++)
-        if (inputs[i].output[0].gradient_buffer >= 0)
+        if (spec->input_gradients)
             fn_emit_fetch_gradient(plan, &inputs[i]);
     return spec->optimizer ? add_updates(plan, spec, table, error) : FN_OK;
 }
@@ -697,7 +706,9 @@ static fn_status build_plan(fn_plan *plan, const fn_plan_spec *spec, fn_error *e
     parameter_table table;
     fn_status status = add_parameters(plan, spec, &table, error);
     for (int32_t i = 0; status == FN_OK && i < spec->n_inputs; i++) {
-        status = check_shape(&spec->inputs[i].shape, "input", error);
+        status = fn_check_shape(&spec->inputs[i].shape, "input", error);
+        if (status == FN_OK)
+            status = check_size(plan, "input", fn_shape_size(&spec->inputs[i].shape), 0, error);
         if (status == FN_OK)
             add_value(plan, i, &spec->inputs[i].shape);
         plan->values[i].needs_gradient = spec->input_gradients;

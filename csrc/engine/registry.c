@@ -65,6 +65,22 @@ int64_t fn_metric_size(const char *metric, const double *attributes, const fn_sh
     return fn_kernels_current(FN_FLOAT32)->metrics[index]->size(attributes, fn_shape_last(prediction));
 }
 
+fn_status fn_check_shape(const fn_shape *shape, const char *what, fn_error *error)
+{
+    if (shape->rank < 0 || shape->rank > FN_MAX_RANK)
+        return fn_fail(error, FN_ERROR_SHAPE, "%s: rank %d is not between 0 and %d", what, shape->rank, FN_MAX_RANK);
+    int64_t elements = 1;
+    for (int32_t i = 0; i < shape->rank; i++) {
+        if (shape->size[i] <= 0)
+            return fn_fail(error, FN_ERROR_SHAPE, "%s: axis %d has size %lld, expected at least 1", what, i,
+                           (long long)shape->size[i]);
+        if (shape->size[i] > INT64_MAX / 1024 / elements)
+            return fn_fail(error, FN_ERROR_SHAPE, "%s: the shape is too large", what);
+        elements *= shape->size[i];
+    }
+    return FN_OK;
+}
+
 fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_shape *inputs,
                    const double *attributes, fn_signature *signature, fn_error *error)
 {
@@ -81,7 +97,13 @@ fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_sha
                               .attribute = attributes,
                               .training = true,
                               .error = error};
-    fn_status status = descriptor->infer(&inference);
+    fn_status status = FN_OK;
+    for (int i = 0; status == FN_OK && i < n_inputs; i++)
+        status = fn_check_shape(&inputs[i], layer, error);
+    if (status == FN_OK)
+        status = descriptor->infer(&inference);
+    for (int i = 0; status == FN_OK && i < inference.signature.n_outputs; i++)
+        status = fn_check_shape(&inference.signature.output[i], layer, error);
     if (status == FN_OK)
         *signature = inference.signature;
     return status;

@@ -52,7 +52,8 @@ static void seed_gradient(const fn_node *node, const fn_context *context, int64_
 {
     const fn_output *output = node->closure;
     const fn_port *port = &node->output[0];
-    const void *array = context->run->output_gradients[output->index];
+    const void *const *arrays = context->run->output_gradients;
+    const void *array = arrays ? arrays[output->index] : NULL;
     size_t element = output->kernels->element;
     char *gradient = (char *)port->gradient + (size_t)(lo * port->width) * element;
     size_t n = (size_t)((hi - lo) * port->width);
@@ -77,9 +78,12 @@ static void fetch_gradient(const fn_node *node, const fn_context *context, int64
     void *array = context->run->input_gradients[input->index];
     if (!array)
         return;
-    size_t element = input->kernels->element;
-    memcpy(caller_rows(context, port, element, array, lo),
-           (char *)port->gradient + (size_t)(lo * port->width) * element, (size_t)((hi - lo) * port->width) * element);
+    size_t element = input->kernels->element, bytes = (size_t)((hi - lo) * port->width) * element;
+    char *rows = caller_rows(context, port, element, array, lo);
+    if (port->gradient)
+        memcpy(rows, (char *)port->gradient + (size_t)(lo * port->width) * element, bytes);
+    else /* no output depends on this input */
+        memset(rows, 0, bytes);
 }
 
 void fn_emit_fetch_gradient(fn_plan *plan, fn_node *node)

@@ -283,43 +283,18 @@ FN_INLINE real exponential_slope(real y, real alpha)
 
 /* ---- loops and table --------------------------------------------------------------------- */
 
-/* The elements after the last whole vector are padded to one: a loop over them would cost as much as
- * ten vectors. */
 #define ACTIVATION(function, label, saves_input, attribute_list, attribute_count)                            \
     static void function##_forward(const real *x, real *y, int64_t n, const double *attribute)               \
     {                                                                                                        \
         const real alpha = (attribute_count) ? (real)attribute[0] : FN_REAL(0.0);                            \
-        const int64_t whole = n & -(int64_t)FN_LANES;                                                        \
-        _Pragma("omp simd")                                                                                  \
-        for (int64_t i = 0; i < whole; i++)                                                                  \
-            y[i] = function(x[i], alpha);                                                                    \
-        if (whole < n) {                                                                                     \
-            real last[FN_LANES] = {0};                                                                       \
-            memcpy(last, x + whole, (size_t)(n - whole) * sizeof(real));                                     \
-            _Pragma("omp simd")                                                                              \
-            for (int i = 0; i < FN_LANES; i++)                                                               \
-                last[i] = function(last[i], alpha);                                                          \
-            memcpy(y + whole, last, (size_t)(n - whole) * sizeof(real));                                     \
-        }                                                                                                    \
+        FN_FOR_EACH(i, n, y[i] = function(x[i], alpha));                                                           \
     }                                                                                                        \
                                                                                                              \
     static void function##_backward(const real *dy, const real *saved, real *dx, int64_t n,                  \
                                     const double *attribute)                                                 \
     {                                                                                                        \
         const real alpha = (attribute_count) ? (real)attribute[0] : FN_REAL(0.0);                            \
-        const int64_t whole = n & -(int64_t)FN_LANES;                                                        \
-        _Pragma("omp simd")                                                                                  \
-        for (int64_t i = 0; i < whole; i++)                                                                  \
-            dx[i] = dy[i] * function##_slope(saved[i], alpha);                                               \
-        if (whole < n) {                                                                                     \
-            real last[FN_LANES] = {0}, gradient[FN_LANES] = {0};                                             \
-            memcpy(last, saved + whole, (size_t)(n - whole) * sizeof(real));                                 \
-            memcpy(gradient, dy + whole, (size_t)(n - whole) * sizeof(real));                                \
-            _Pragma("omp simd")                                                                              \
-            for (int i = 0; i < FN_LANES; i++)                                                               \
-                gradient[i] *= function##_slope(last[i], alpha);                                             \
-            memcpy(dx + whole, gradient, (size_t)(n - whole) * sizeof(real));                                \
-        }                                                                                                    \
+        FN_FOR_EACH(i, n, dx[i] = dy[i] * function##_slope(saved[i], alpha));                                      \
     }                                                                                                        \
                                                                                                              \
     static const fn_activation function##_activation = {                                                     \

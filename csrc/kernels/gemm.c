@@ -98,6 +98,7 @@ static void multiply_tiles(const block *x, int64_t j, int64_t columns, int vecto
         b.data += j / PANEL_COLUMNS * b.column;
     else
         b.data += j * b.column;
+    const real *bdata=b.data;
     if (x->panel) {
         pack_panel(b, x->k, columns, x->panel, vectors * FN_LANES);
         b = (gemm_matrix){x->panel, vectors * FN_LANES, 1};
@@ -111,15 +112,20 @@ static void multiply_tiles(const block *x, int64_t j, int64_t columns, int vecto
         .mask = mask_lanes(least(columns, FN_LANES)),
         .start_row = x->start_row,
         .c_row = x->c_row,
-        .relu = x->relu,
+        .relu = x->relu, .ahead_step = x->b.row,
     };
     const real *a = x->a.data, *start = x->start + j * x->start_column;
     real *c = x->c + j;
     int64_t tiles = divide_up(x->m, TILE_ROWS);
+    const int64_t chunks = divide_up(x->k, CHUNK);
+    int64_t ahead_left = x->k;
+    const int64_t ahead_step = column.ahead_step;
+    const real *ahead = x->packed_b ? b.data + x->b.column : bdata + vectors*FN_LANES;
     for (int64_t rows_left = x->m; rows_left > 0; tiles--) {
         const int64_t rows = divide_up(rows_left, tiles);
         const tile_kernel kernel = vectors > 2 ? low_kernels[rows] : kernels[rows][vectors - 1];
-        kernel(&column, a, b.data, start, c);
+        kernel(&column, a, b.data, start, c, ahead);
+        if (ahead_left > 0) { ahead += chunks * ahead_step; ahead_left -= chunks; } else ahead = b.data;
         a += x->packed_a ? PANEL_ROWS * x->k : rows * x->a.row;
         start += rows * x->start_row;
         c += rows * x->c_row;

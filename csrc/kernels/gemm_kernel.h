@@ -42,10 +42,11 @@ typedef struct tile_column {
     lane_mask mask;    /* of the vector, if there is only one */
     int64_t start_row; /* rows of what the sums start from: those of C, or 0 for a bias */
     int64_t c_row;
+    int64_t ahead_step;
     bool relu;
 } tile_column;
 
-typedef void (*tile_kernel)(const tile_column *x, const real *a, const real *b, const real *start, real *c);
+typedef void (*tile_kernel)(const tile_column *x, const real *a, const real *b, const real *start, real *c, const real *ahead);
 
 /* Keeps the compiler from computing x from other variables: it would turn the few pointers and
  * strides below into one pointer for each row, more than there are registers. */
@@ -60,7 +61,7 @@ FN_INLINE vector load_part(const real *row, int v, int vectors, int64_t last, la
 }
 
 FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column *x, const real *a,
-                            const real *b, const real *start, real *c)
+                            const real *b, const real *start, real *c, const real *ahead)
 {
     const int64_t last = x->last, b_row = x->b_row, c_row = x->c_row;
     const lane_mask mask = x->mask;
@@ -77,7 +78,11 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column
     int64_t stride3 = 3 * stride, a_column = x->a_column * (int64_t)sizeof(real);
     KEEP_IN_REGISTER(stride3);
     KEEP_IN_REGISTER(a_column);
-    for (int64_t p = x->k; p > 0; p--) {
+    const real *c_ahead = c + rows * c_row;
+    for (int64_t left = x->k; left > 0; left -= CHUNK) {
+    if (PFC) {__builtin_prefetch(c_ahead, 1); __builtin_prefetch(c_ahead + 16, 1); c_ahead += c_row;}
+    if (PFB) {__builtin_prefetch(ahead,0,2); __builtin_prefetch(ahead + 16,0,2); ahead += x->ahead_step;}
+    for (int64_t p = left < CHUNK ? left : CHUNK; p > 0; p--) {
         vector b_vector[LOW_TILE_VECTORS];
         UNROLL
         for (int v = 0; v < vectors; v++)
@@ -102,6 +107,7 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column
             KEEP_IN_REGISTER(a10);
         }
     }
+    }
 
     if (x->relu)
         UNROLL
@@ -121,9 +127,9 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column
 
 #define KERNEL(rows, vectors)                                                                             \
     static void tile_##rows##x##vectors(const tile_column *x, const real *a, const real *b,               \
-                                        const real *start, real *c)                                       \
+                                        const real *start, real *c, const real *ahead)                                       \
     {                                                                                                     \
-        compute_tile(rows, vectors, x, a, b, start, c);                                                   \
+        compute_tile(rows, vectors, x, a, b, start, c, ahead);                                                   \
     }
 #define KERNELS(rows) KERNEL(rows, 1) KERNEL(rows, 2)
 

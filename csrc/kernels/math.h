@@ -58,9 +58,30 @@ FN_INLINE real fn_from_word(real_word word)
 #define FN_LN2_LO FN_REAL(0x1.ef35793c7673p-45)
 #endif
 
+/* ---- loops ------------------------------------------------------------------------------- */
+
+/* The statement for i = 0 .. n - 1, in vectors. The elements after the last whole vector are a vector, too,
+ * with a condition that becomes a mask: one by one they would cost as much as ten vectors. */
+#define FN_FOR_EACH(i, n, statement)                                                                         \
+    do {                                                                                                     \
+        const int64_t whole_vectors = (n) & -(int64_t)FN_LANES;                                              \
+        _Pragma("omp simd")                                                                                  \
+        for (int64_t i = 0; i < whole_vectors; i++)                                                          \
+            statement;                                                                                       \
+        const real_bits rest_of_vector = (real_bits)((n) - whole_vectors);                                   \
+        if (rest_of_vector > 0) {                                                                            \
+            _Pragma("omp simd")                                                                              \
+            for (real_bits lane = 0; lane < FN_LANES; lane++)                                                \
+                if (lane < rest_of_vector) {                                                                 \
+                    const int64_t i = whole_vectors + lane;                                                  \
+                    statement;                                                                               \
+                }                                                                                            \
+        }                                                                                                    \
+    } while (0)
+
 /* ---- exponentials ------------------------------------------------------------------------ */
 
-/* x = n ln 2 + r with whole n and |r| <= ln 2 / 2; and q = (exp(r) - 1) / r.
+/* x = n ln 2 + r with whole n and |r| <= ln 2 / 2; and q such that exp(r) = 1 + r + r^2 q.
  *
  * n comes from adding a number so large that the sum has no bits for fractions. The low bits of that
  * sum are n + 2 FN_BIAS. */
@@ -92,26 +113,30 @@ FN_INLINE fn_exp_parts fn_exp_reduce(real x)
     FN_HORNER(q, r, 0.16666666666666546);
 #endif
     FN_HORNER(q, r, 0.5);
-    FN_HORNER(q, r, 1.0);
     return (fn_exp_parts){fn_to_word(shifted), r, q};
+}
+
+/* exp(r). */
+FN_INLINE real fn_exp_of_rest(fn_exp_parts e)
+{
+    return FN_FMA(e.r, FN_FMA(e.r, e.q, FN_REAL(1.0)), FN_REAL(1.0));
 }
 
 /* exp(x). */
 FN_INLINE real fn_exp(real x)
 {
-    /* Beyond these the result is 0 or infinity. */
+    /* At this limit n is 2 FN_BIAS, at minus it -2 FN_BIAS: the two factors below give infinity, or are 0
+     * so that nothing underflows, which would be slow. */
 #if FN_BITS == 32
-    const real lo = FN_REAL(-104.0), hi = FN_REAL(89.0);
+    const real limit = FN_REAL(176.0);
 #else
-    const real lo = FN_REAL(-746.0), hi = FN_REAL(710.0);
+    const real limit = FN_REAL(1418.0);
 #endif
-    x = x < lo ? lo : x;
-    x = x > hi ? hi : x;
-    const fn_exp_parts e = fn_exp_reduce(x);
+    const fn_exp_parts e = fn_exp_reduce(FN_ABS(x) > limit ? FN_COPYSIGN(limit, x) : x);
     /* 2^n does not fit where the result is subnormal or near overflow; its two halves do. Of the two
      * products only the second rounds. */
     const real_word half = e.n >> 1;
-    const real y = FN_FMA(e.r, e.q, FN_REAL(1.0)) * fn_from_word(half << FN_MANTISSA);
+    const real y = fn_exp_of_rest(e) * fn_from_word(half << FN_MANTISSA);
     return y * fn_from_word((e.n - half) << FN_MANTISSA);
 }
 
@@ -128,33 +153,51 @@ FN_INLINE real fn_expm1(real x)
     x = x < lo ? lo : x;
     x = x > hi ? hi : x;
     const fn_exp_parts e = fn_exp_reduce(x);
-    /* 2^n (r q) + 2^n - 1, computed by halves since 2^n itself may overflow. */
+    /* 2^n (exp(r) - 1) + 2^n - 1, computed by halves since 2^n itself may overflow. */
     const real half = fn_from_word((e.n - FN_BIAS - 1) << FN_MANTISSA);
-    const real y = FN_REAL(2.0) * FN_FMA(half, e.r * e.q, half - FN_REAL(0.5));
+    const real y = FN_REAL(2.0) * FN_FMA(half, FN_FMA(e.r, e.r * e.q, e.r), half - FN_REAL(0.5));
     return FN_ABS(given) < FN_EPSILON / 8 ? given : y;
 }
 
-/* tanh(x) = m / (m + 2), m = exp(2 |x|) - 1, with the sign of x. */
+/* tanh(x) = 1 - 2 / (exp(2 x) + 1) where that is at least 1/2, else x + x^3 p(x^2). */
 FN_INLINE real fn_tanh(real x)
 {
+    const real a = FN_ABS(x);
+    const real w = a * a;
 #if FN_BITS == 32
     const real hi = FN_REAL(10.0); /* beyond it the result is 1 */
+    real p = FN_REAL(0.0164101589);
+    FN_HORNER(p, w, -0.0526548177);
+    FN_HORNER(p, w, 0.133204073);
+    FN_HORNER(p, w, -0.33332929);
 #else
     const real hi = FN_REAL(20.0);
+    real p = FN_REAL(-1.9482232807722032e-05);
+    FN_HORNER(p, w, 8.329602767508283e-05);
+    FN_HORNER(p, w, -0.00023336716608943228);
+    FN_HORNER(p, w, 0.00058843877662620057);
+    FN_HORNER(p, w, -0.0014555414495931898);
+    FN_HORNER(p, w, 0.0035920918133519448);
+    FN_HORNER(p, w, -0.0088632325801097662);
+    FN_HORNER(p, w, 0.021869488384584371);
+    FN_HORNER(p, w, -0.053968253963718661);
+    FN_HORNER(p, w, 0.13333333333326558);
+    FN_HORNER(p, w, -0.33333333333333298);
 #endif
-    real a = FN_ABS(x);
-    a = a > hi ? hi : a;
-    const fn_exp_parts e = fn_exp_reduce(a + a);
+    const real near = FN_FMA(a * w, p, a);
+    const real bounded = a > hi ? hi : a;
+    const fn_exp_parts e = fn_exp_reduce(bounded + bounded);
     const real power = fn_from_word((e.n - FN_BIAS) << FN_MANTISSA);
-    const real m = FN_FMA(power, e.r * e.q, power - FN_REAL(1.0));
-    return FN_COPYSIGN(m / (m + FN_REAL(2.0)), x);
+    const real far = FN_REAL(1.0) - FN_REAL(2.0) / FN_FMA(power, fn_exp_of_rest(e), FN_REAL(1.0));
+    return FN_COPYSIGN(a < FN_REAL(0.55) ? near : far, x);
 }
 
-/* 1 / (1 + exp(-x)). */
+/* 1 / (1 + exp(-x)) = c - c e / (1 + e) with e = exp(-|x|) and c = e where x < 0, else 1. */
 FN_INLINE real fn_sigmoid(real x)
 {
     const real e = fn_exp(-FN_ABS(x));
-    return (x < FN_REAL(0.0) ? e : FN_REAL(1.0)) / (FN_REAL(1.0) + e);
+    const real c = x < FN_REAL(0.0) ? e : FN_REAL(1.0);
+    return FN_FMA(-c, e / (FN_REAL(1.0) + e), c);
 }
 
 /* ---- logarithms -------------------------------------------------------------------------- */
@@ -217,6 +260,11 @@ FN_INLINE real fn_log_sum(real minus_k, real f)
     return FN_FMA(minus_k, -FN_LN2_HI, f + FN_FMA(minus_k, -FN_LN2_LO, rest));
 }
 
+FN_INLINE real fn_nan_if_negative(real x)
+{
+    return x < FN_REAL(0.0) ? FN_NAN : x;
+}
+
 /* log(x). */
 FN_INLINE real fn_log(real x)
 {
@@ -225,8 +273,8 @@ FN_INLINE real fn_log(real x)
     const fn_log_parts parts = fn_log_split(x * unit);
     const real shift = subnormal ? (real)FN_MANTISSA : FN_REAL(0.0);
     const real y = fn_log_sum(parts.minus_k + shift, parts.m - FN_REAL(1.0));
-    const real out_of_range = x == FN_REAL(0.0) ? -FN_INFINITY : FN_NAN;
-    return x > FN_REAL(0.0) ? (x < FN_INFINITY ? y : x) : out_of_range;
+    const bool regular = (x > FN_REAL(0.0)) & (x < FN_INFINITY);
+    return regular ? y : x == FN_REAL(0.0) ? -FN_INFINITY : fn_nan_if_negative(x);
 }
 
 /* log(1 + x). */
@@ -239,8 +287,8 @@ FN_INLINE real fn_log1p(real x)
     const real power = FN_REAL(0.25) * fn_from_word(two - parts.exponent);
     const real f = FN_FMA(power, x, -(FN_REAL(1.0) - power));
     const real y = fn_log_sum(parts.minus_k, f);
-    const real out_of_range = x == FN_REAL(-1.0) ? -FN_INFINITY : FN_NAN;
-    return x > FN_REAL(-1.0) ? (x < FN_INFINITY ? y : x) : out_of_range;
+    const bool regular = (x > FN_REAL(-1.0)) & (x < FN_INFINITY);
+    return regular ? y : x == FN_REAL(-1.0) ? -FN_INFINITY : fn_nan_if_negative(x);
 }
 
 /* ---- the error function ------------------------------------------------------------------ */
@@ -276,48 +324,48 @@ FN_INLINE real fn_erf_near(real x)
     return FN_FMA(x, p, x);
 }
 
-/* erfc(a) for a >= 1/2, given gauss = exp(-a^2). */
+/* erfc(a) for a >= 3/4, given gauss = exp(-a^2). */
 FN_INLINE real fn_erfc_far(real a, real gauss)
 {
     /* (a + 2) exp(a^2) erfc(a) is a polynomial in q = (a - 2) / (a + 2) */
     const real scale = FN_REAL(1.0) / (a + FN_REAL(2.0));
     const real q = FN_REAL(1.0) - FN_REAL(4.0) * scale;
 #if FN_BITS == 32
-    real p = FN_REAL(0.000254637795);
-    FN_HORNER(p, q, -0.000641792663);
-    FN_HORNER(p, q, -0.000990183209);
-    FN_HORNER(p, q, 0.00312195206);
-    FN_HORNER(p, q, 0.00651545031);
-    FN_HORNER(p, q, -0.0215197522);
-    FN_HORNER(p, q, -0.0364453904);
-    FN_HORNER(p, q, 0.27947253);
-    FN_HORNER(p, q, -0.687160611);
+    real p = FN_REAL(0.000308636663);
+    FN_HORNER(p, q, -0.000784344098);
+    FN_HORNER(p, q, -0.000887395232);
+    FN_HORNER(p, q, 0.00314155873);
+    FN_HORNER(p, q, 0.00647201156);
+    FN_HORNER(p, q, -0.0215139799);
+    FN_HORNER(p, q, -0.0364407077);
+    FN_HORNER(p, q, 0.279471815);
+    FN_HORNER(p, q, -0.68716073);
     FN_HORNER(p, q, 1.02158272);
 #else
-    real p = FN_REAL(4.1613882686474835e-08);
-    FN_HORNER(p, q, -1.8205695725347774e-07);
-    FN_HORNER(p, q, 1.4237836237922991e-07);
-    FN_HORNER(p, q, 3.3112969368775822e-07);
-    FN_HORNER(p, q, -2.7134051003115995e-07);
-    FN_HORNER(p, q, -3.90287410772005e-07);
-    FN_HORNER(p, q, -3.360551099142061e-07);
-    FN_HORNER(p, q, -4.1383842216123928e-08);
-    FN_HORNER(p, q, 1.897166537936248e-06);
-    FN_HORNER(p, q, 3.6864570516969526e-06);
-    FN_HORNER(p, q, -1.0990138733737406e-06);
-    FN_HORNER(p, q, -1.6136920192711901e-05);
-    FN_HORNER(p, q, -2.1699959160099002e-05);
-    FN_HORNER(p, q, 3.4152250422304097e-05);
-    FN_HORNER(p, q, 0.00014447096663717734);
-    FN_HORNER(p, q, 3.4371016564840503e-05);
-    FN_HORNER(p, q, -0.00066307349400276212);
-    FN_HORNER(p, q, -0.00083729603154193276);
-    FN_HORNER(p, q, 0.0030906120566523967);
-    FN_HORNER(p, q, 0.00647918506648651);
-    FN_HORNER(p, q, -0.021510661889342891);
-    FN_HORNER(p, q, -0.036442231506855348);
-    FN_HORNER(p, q, 0.27947209255605171);
-    FN_HORNER(p, q, -0.68716068441381073);
+    real p = FN_REAL(2.8639587071774999e-08);
+    FN_HORNER(p, q, -8.828002240905743e-08);
+    FN_HORNER(p, q, -1.3864956958187864e-07);
+    FN_HORNER(p, q, 7.5741112985101122e-07);
+    FN_HORNER(p, q, -5.4630215452465776e-07);
+    FN_HORNER(p, q, -4.936045152948492e-07);
+    FN_HORNER(p, q, -4.1949949485223355e-08);
+    FN_HORNER(p, q, -1.8221739714386956e-07);
+    FN_HORNER(p, q, 1.8354293838143898e-06);
+    FN_HORNER(p, q, 3.7686979934975614e-06);
+    FN_HORNER(p, q, -1.1100185118196262e-06);
+    FN_HORNER(p, q, -1.615483213841236e-05);
+    FN_HORNER(p, q, -2.1693102477916524e-05);
+    FN_HORNER(p, q, 3.4153921315872927e-05);
+    FN_HORNER(p, q, 0.00014446971622804694);
+    FN_HORNER(p, q, 3.437100364856287e-05);
+    FN_HORNER(p, q, -0.00066307338027594834);
+    FN_HORNER(p, q, -0.00083729604114628512);
+    FN_HORNER(p, q, 0.0030906120512850009);
+    FN_HORNER(p, q, 0.0064791850671764841);
+    FN_HORNER(p, q, -0.021510661889224146);
+    FN_HORNER(p, q, -0.036442231506872147);
+    FN_HORNER(p, q, 0.27947209255605082);
+    FN_HORNER(p, q, -0.68716068441381062);
     FN_HORNER(p, q, 1.021582705242023);
 #endif
     return gauss * (p * scale);
@@ -337,7 +385,7 @@ FN_INLINE real fn_erfc(real x, real gauss)
     const real a = FN_ABS(x);
     const real far = fn_erfc_far(a, gauss);
     const real near = FN_REAL(1.0) - fn_erf_near(x);
-    return a < FN_REAL(0.5) ? near : x < FN_REAL(0.0) ? FN_REAL(2.0) - far : far;
+    return a < FN_REAL(0.75) ? near : x < FN_REAL(0.0) ? FN_REAL(2.0) - far : far;
 }
 
 /* ---- sums and maxima --------------------------------------------------------------------- */
@@ -346,33 +394,32 @@ FN_INLINE real fn_erfc(real x, real gauss)
  * all targets, and some vector registers on each. */
 #define FN_PARTIALS (1024 / FN_BITS)
 
-/* Adds up term(i) for i = 0 .. n - 1, in an order that depends on n only. */
+/* Adds up term(i) for i = 0 .. n - 1, in an order that depends on n only: the last n % FN_PARTIALS are
+ * added up by themselves. */
 #define FN_DEFINE_SUM(term)                                                                                  \
-    if (n < FN_PARTIALS) {                                                                                   \
-        real part[4] = {0};                                                                                  \
-        int64_t i = 0;                                                                                       \
-        for (; i + 4 <= n; i += 4)                                                                           \
-            for (int j = 0; j < 4; j++)                                                                      \
-                part[j] += term(i + j);                                                                      \
-        for (; i < n; i++)                                                                                   \
-            part[0] += term(i);                                                                              \
-        return (part[0] + part[1]) + (part[2] + part[3]);                                                    \
-    }                                                                                                        \
+    real last[4] = {0};                                                                                      \
+    const int64_t whole = n & -(int64_t)FN_PARTIALS;                                                         \
+    int64_t i = whole;                                                                                       \
+    for (; i + 4 <= n; i += 4)                                                                               \
+        for (int j = 0; j < 4; j++)                                                                          \
+            last[j] += term(i + j);                                                                          \
+    for (; i < n; i++)                                                                                       \
+        last[0] += term(i);                                                                                  \
+    const real rest = (last[0] + last[1]) + (last[2] + last[3]);                                             \
+    if (whole == 0)                                                                                          \
+        return rest;                                                                                         \
     real part[FN_PARTIALS] = {0};                                                                            \
-    int64_t i = 0;                                                                                           \
-    for (; i + FN_PARTIALS <= n; i += FN_PARTIALS) {                                                         \
+    for (i = 0; i < whole; i += FN_PARTIALS) {                                                               \
         _Pragma("omp simd")                                                                                  \
         for (int j = 0; j < FN_PARTIALS; j++)                                                                \
             part[j] += term(i + j);                                                                          \
     }                                                                                                        \
-    for (int64_t j = 0; i + j < n; j++)                                                                      \
-        part[j] += term(i + j);                                                                              \
     for (int width = FN_PARTIALS / 2; width > 0; width /= 2) {                                               \
         _Pragma("omp simd")                                                                                  \
         for (int j = 0; j < width; j++)                                                                      \
             part[j] += part[j + width];                                                                      \
     }                                                                                                        \
-    return part[0];
+    return part[0] + rest;
 
 /* The sum of x[0] .. x[n - 1]. */
 FN_INLINE real fn_sum(const real *x, int64_t n)
@@ -393,22 +440,28 @@ FN_INLINE real fn_dot(const real *x, const real *y, int64_t n)
 /* The largest of x[0] .. x[n - 1]; -infinity where there is none. NaN is passed over. */
 FN_INLINE real fn_max(const real *x, int64_t n)
 {
+    real max = -FN_INFINITY;
+    if (n < FN_LANES) {
+        for (int64_t i = 0; i < n; i++)
+            max = x[i] > max ? x[i] : max;
+        return max;
+    }
     real part[FN_LANES];
     for (int j = 0; j < FN_LANES; j++)
-        part[j] = -FN_INFINITY;
-    int64_t i = 0;
-    for (; i + FN_LANES <= n; i += FN_LANES) {
+        part[j] = max;
+    /* The last vector overlaps the one before, which does no harm to a maximum. */
+    for (int64_t i = 0; i < n; i += FN_LANES) {
+        const int64_t at = i < n - FN_LANES ? i : n - FN_LANES;
 #pragma omp simd
         for (int j = 0; j < FN_LANES; j++)
-            part[j] = x[i + j] > part[j] ? x[i + j] : part[j];
+            part[j] = x[at + j] > part[j] ? x[at + j] : part[j];
     }
-    real max = -FN_INFINITY;
-    for (; i < n; i++)
-        max = x[i] > max ? x[i] : max;
-    if (n >= FN_LANES)
-        for (int j = 0; j < FN_LANES; j++)
-            max = part[j] > max ? part[j] : max;
-    return max;
+    for (int width = FN_LANES / 2; width > 0; width /= 2) {
+#pragma omp simd
+        for (int j = 0; j < width; j++)
+            part[j] = part[j + width] > part[j] ? part[j + width] : part[j];
+    }
+    return part[0];
 }
 
 #endif

@@ -1,0 +1,38 @@
+"""fastnet trains small and medium neural networks on the CPU at the speed of the hardware.
+
+>>> import fastnet as fn
+>>> (x_train, y_train), (x_test, y_test) = fn.datasets.load_digits()
+>>> model = fn.Sequential([
+...     fn.Input((64,)),
+...     fn.layers.Dense(64, activation="relu"),
+...     fn.layers.Dense(10),
+... ], seed=0)
+>>> model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+>>> history = model.fit(x_train, y_train, epochs=20, verbose=0)
+>>> bool(model.evaluate(x_test, y_test, return_dict=True)["accuracy"] > 0.95)
+True
+"""
+
+from . import activations, callbacks, datasets, initializers, layers, losses, metrics, optimizers
+from ._core import isa as current_isa
+from .history import History
+from .layers import Input
+from .model import Model, Sequential
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "History",
+    "Input",
+    "Model",
+    "Sequential",
+    "activations",
+    "callbacks",
+    "current_isa",
+    "datasets",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "optimizers",
+]

@@ -866,6 +866,7 @@ cdef class Plan:
             raise RuntimeError("this plan was not initialised")
         if self.running:
             raise RuntimeError("this model is being run by another thread")
+        self.next_row, self.steps_done = first_row, 0
         run.parts = parts
         run.n_rows = n_rows
         run.batch_size = batch_size

@@ -1,7 +1,7 @@
 """Metrics, by the names, arguments and definitions of Keras 3.
 
 The engine adds up sums while a model runs; a metric says which sums those are and what to make of
-them. Sample weights do not enter.
+them. Sample weights do not enter. Metrics may also be called with arrays.
 
 >>> import fastnet as fn
 >>> fn.metrics.get("auc")
@@ -9,17 +9,22 @@ AUC()
 >>> loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
 >>> fn.metrics.resolve("accuracy", loss, (10,)).kernel
 'sparse_categorical_accuracy'
+>>> fn.metrics.F1Score()([0, 1, 1, 0], [0.2, 0.9, 0.4, 0.1])
+0.666...
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from . import _config
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = [
     "AUC",
@@ -84,9 +89,8 @@ class Metric(_config.Configurable):
             return self
         if self.labels_kernel is None:
             raise ValueError(
-                f"{type(self).__name__} compares a target with each of the {_width(output_shape)} outputs, but the "
-                f"targets of {type(loss).__name__} are class numbers; use 'accuracy', 'precision', 'recall' or 'f1', "
-                "or one-hot targets"
+                f"{type(self).__name__} needs a target for each of the {_width(output_shape)} outputs, but targets are "
+                "class numbers; use 'accuracy', 'precision', 'recall' or 'f1', or one-hot targets"
             )
         return self._changed(kernel=self.labels_kernel)
 
@@ -95,11 +99,51 @@ class Metric(_config.Configurable):
         total, count = accumulators
         return float(_divide(total, count, np.nan))
 
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+        """The metric of predictions.
+
+        Parameters
+        ----------
+        y_true : array_like
+            Targets: of the shape of `y_pred`, or class numbers without its last axis.
+        y_pred : array_like, shape (rows, ..., width) or (rows,)
+            Predictions.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit each other or the metric, or a class number is out of range.
+        """
+        from . import _core
+
+        y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+        if y_pred.ndim == 1:
+            y_pred = y_pred[:, np.newaxis]
+        if y_pred.shape[-1] == 1 and y_true.shape == y_pred.shape[:-1]:
+            y_true = y_true[..., np.newaxis]
+        labels = y_true.shape == y_pred.shape[:-1]
+        if not labels and y_true.shape != y_pred.shape:
+            raise ValueError(f"{self.name}: y_true has shape {y_true.shape}, y_pred {y_pred.shape}")
+        if labels:
+            _core.check_labels(y_true, y_pred.shape[-1], "y_true")
+        metric = self.adapt_to(_Targets(labels), y_pred.shape[1:])
+        attributes = metric.attributes()
+        accumulators = np.zeros(_core.metric_size(metric.kernel, attributes, y_pred.shape[1:]))
+        _core.update_metric(metric.kernel, attributes, y_true, y_pred, accumulators)
+        return metric.result(accumulators)
+
     def _changed(self, **attributes: Any) -> Metric:
         changed = copy.copy(self)
         for name, value in attributes.items():
             setattr(changed, name, value)
         return changed
+
+
+class _Targets:
+    """What a loss says of its targets, where there is no loss."""
+
+    def __init__(self, labels: bool) -> None:
+        self.labels = labels
 
 
 def _has_labels(loss: Any) -> bool:

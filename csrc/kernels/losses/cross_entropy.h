@@ -28,10 +28,10 @@ static const fn_attribute cross_entropy_attributes[] = {
 
 /* Up to this many classes, logits are processed in blocks of CE_ROWS positions with the positions
  * along the vectors: short rows would leave vectors empty and spend their time in sums across lanes. */
-#define CE_NARROW 32
-#define CE_ROWS 16
+#define CE_NARROW 48
+#define CE_ROWS 32
 
-/* Wide rows go through a buffer of this many numbers. */
+/* Wide rows go through buffers of this many numbers. */
 #define CE_PIECE 256
 
 /* Where the targets of one call are, and t_j = on * target_j + off. With labels, target_j is 1 at
@@ -41,6 +41,11 @@ typedef struct ce_target {
     bool labels; /* a constant wherever this is inlined */
     real on, off;
 } ce_target;
+
+static real ce_sum(const real *x, int64_t n)
+{
+    return fn_sum(x, n);
+}
 
 /* ---- from logits, narrow ------------------------------------------------------------------ */
 
@@ -141,32 +146,29 @@ FN_INLINE void ce_row(const fn_loss_arguments *arguments, ce_target target, int6
     const real *t = target.data + position * (target.labels ? 1 : width);
     const int64_t label = target.labels ? (int64_t)*t : 0;
     real *gradient = arguments->gradient ? (real *)arguments->gradient + position * width : NULL;
-    const real top = fn_max(z, width);
+    const real zero = FN_REAL(0.0), top = fn_max(z, width);
 
-    real sum = FN_REAL(0.0), dot = FN_REAL(0.0), mass = FN_REAL(0.0);
-    real piece[CE_PIECE];
+    real sum = zero, mass = zero, dot = zero;
     for (int64_t start = 0; start < width; start += CE_PIECE) {
         const int64_t n = width - start < CE_PIECE ? width - start : CE_PIECE;
-        if (!target.labels) {
-#pragma omp simd
-            for (int64_t j = 0; j < n; j++)
-                piece[j] = target.on * t[start + j] + target.off;
-            mass += fn_sum(piece, n);
-#pragma omp simd
-            for (int64_t j = 0; j < n; j++)
-                piece[j] *= z[start + j] - top;
-            dot += fn_sum(piece, n);
-        } else if (target.off != FN_REAL(0.0)) {
-#pragma omp simd
-            for (int64_t j = 0; j < n; j++)
-                piece[j] = target.off * (z[start + j] - top);
-            dot += fn_sum(piece, n);
+        const real *piece = z + start;
+        real buffer[CE_PIECE], t_j[CE_PIECE], product[CE_PIECE];
+        real *exponential = gradient ? gradient + start : buffer;
+        if (target.labels) {
+            if (target.off != zero) /* a logit of -inf must not turn into NaN */
+                dot += target.off * (ce_sum(piece, n) - (real)n * top);
+        } else {
+            for (int64_t j = 0; j < n; j++) {
+                t_j[j] = target.on * t[start + j] + target.off;
+                product[j] = t_j[j] * (piece[j] - top);
+            }
+            mass += ce_sum(t_j, n);
+            dot += ce_sum(product, n);
         }
-        real *exponential = gradient ? gradient + start : piece;
 #pragma omp simd
         for (int64_t j = 0; j < n; j++)
-            exponential[j] = fn_exp(z[start + j] - top);
-        sum += fn_sum(exponential, n);
+            exponential[j] = fn_exp(piece[j] - top);
+        sum += ce_sum(exponential, n);
     }
     if (target.labels) {
         mass = FN_REAL(1.0);
@@ -178,16 +180,10 @@ FN_INLINE void ce_row(const fn_loss_arguments *arguments, ce_target target, int6
         return;
     const real scale = ((const real *)arguments->scale)[position];
     const real factor = mass / sum;
-    if (target.labels) {
-#pragma omp simd
-        for (int64_t j = 0; j < width; j++)
-            gradient[j] = scale * (gradient[j] * factor - target.off);
+    for (int64_t j = 0; j < width; j++)
+        gradient[j] = scale * (gradient[j] * factor - (target.labels ? target.off : target.on * t[j] + target.off));
+    if (target.labels)
         gradient[label] -= scale * target.on;
-    } else {
-#pragma omp simd
-        for (int64_t j = 0; j < width; j++)
-            gradient[j] = scale * (gradient[j] * factor - (target.on * t[j] + target.off));
-    }
 }
 
 /* ---- from probabilities ------------------------------------------------------------------- */
@@ -199,24 +195,24 @@ FN_INLINE void ce_probability_row(const fn_loss_arguments *arguments, ce_target 
     const real *p = (const real *)arguments->prediction + position * width;
     const real *t = target.data + position * (target.labels ? 1 : width);
     const real_bits label = target.labels ? (real_bits)*t : 0;
-    const real inverse = FN_REAL(1.0) / fn_sum(p, width);
+    const real inverse = FN_REAL(1.0) / ce_sum(p, width);
 
     /* mass: sum of the t_j whose q_j is not clipped. */
     real loss = zero, mass = zero;
-    real value[CE_PIECE], inside[CE_PIECE];
     for (int64_t start = 0; start < width; start += CE_PIECE) {
         const int64_t n = width - start < CE_PIECE ? width - start : CE_PIECE;
+        real value[CE_PIECE], inside[CE_PIECE];
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) {
             const real on = target.labels ? ((real_bits)(start + j) == label ? target.on : zero)
                                           : target.on * t[start + j];
             const real q = p[start + j] * inverse;
             const real clipped = q < lowest ? lowest : q > highest ? highest : q;
-            value[j] = (on + target.off) * -fn_log(clipped);
+            value[j] = -(on + target.off) * fn_log(clipped);
             inside[j] = q < lowest || q > highest ? zero : on + target.off;
         }
-        loss += fn_sum(value, n);
-        mass += fn_sum(inside, n);
+        loss += ce_sum(value, n);
+        mass += ce_sum(inside, n);
     }
     ((real *)arguments->loss)[position] = loss;
 
@@ -224,10 +220,8 @@ FN_INLINE void ce_probability_row(const fn_loss_arguments *arguments, ce_target 
         return;
     real *gradient = (real *)arguments->gradient + position * width;
     const real scale = ((const real *)arguments->scale)[position] * inverse;
-#pragma omp simd
     for (int64_t j = 0; j < width; j++) {
-        const real on =
-            target.labels ? ((real_bits)j == label ? target.on : zero) : target.on * t[j];
+        const real on = target.labels ? ((real_bits)j == label ? target.on : zero) : target.on * t[j];
         const real q = p[j] * inverse;
         const bool clipped = q < lowest || q > highest;
         gradient[j] = scale * (mass - (clipped ? zero : (on + target.off) / q));

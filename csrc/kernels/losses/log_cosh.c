@@ -11,12 +11,13 @@ FN_INLINE pointwise log_cosh(real target, real prediction, const real *constant)
 {
     (void)constant;
     const real error = prediction - target;
-    const real magnitude = error < FN_REAL(0.0) ? -error : error;
+    const real magnitude = FN_ABS(error);
     const real slope = fn_tanh(error);
+    const real tail = fn_exp(-FN_REAL(2.0) * magnitude);
     const bool small = magnitude < FN_REAL(0.5);
-    const real logarithm = fn_log1p(small ? -slope * slope : fn_exp(-FN_REAL(2.0) * magnitude));
-    const real value =
-        small ? -FN_REAL(0.5) * logarithm : magnitude - FN_REAL(0.69314718055994530942) + logarithm;
+    const real logarithm = fn_log1p(small ? -slope * slope : tail);
+    const real linear = magnitude - FN_REAL(0.69314718055994530942);
+    const real value = (small ? FN_REAL(0.0) : linear) + (small ? -FN_REAL(0.5) : FN_REAL(1.0)) * logarithm;
     return (pointwise){value, slope};
 }
 

@@ -7,7 +7,7 @@ FN_INLINE pointwise absolute_error(real target, real prediction, const real *con
 {
     (void)constant;
     const real error = prediction - target;
-    const real magnitude = error < FN_REAL(0.0) ? -error : error;
+    const real magnitude = FN_ABS(error);
     /* The last branch: zero or NaN. */
     const real sign = error > FN_REAL(0.0) ? FN_REAL(1.0) : error < FN_REAL(0.0) ? -FN_REAL(1.0) : error;
     return (pointwise){magnitude, sign};

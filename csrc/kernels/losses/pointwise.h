@@ -11,6 +11,7 @@
 #include "../../engine/plan.h"
 #include "../isa.h"
 #include "../math.h"
+#include "chunk.h"
 
 typedef struct pointwise {
     real value, slope;
@@ -19,26 +20,51 @@ typedef struct pointwise {
 /* constant: what the loss derived from its attributes. */
 typedef pointwise (*pointwise_function)(real target, real prediction, const real *constant);
 
-/* Elements in a block. */
+/* Some whole rows, or a part of one row, as flat arrays. */
 #define POINTWISE_BLOCK 256
+typedef struct pointwise_block {
+    int64_t row, rows, column, columns;
+    real value[POINTWISE_BLOCK + FN_LANES], slope[POINTWISE_BLOCK + FN_LANES];
+} pointwise_block;
 
-/* prediction and target are [positions][width], width 1. */
-FN_INLINE void pointwise_single(const fn_loss_arguments *arguments, pointwise_function function,
-                                const real *constant)
+/* Up to this width rows are so short that loops along the columns of the block are faster. */
+#define POINTWISE_NARROW 6
+
+static void pointwise_rows(const fn_loss_arguments *arguments, real factor, const pointwise_block *block)
 {
-    const real *prediction = arguments->prediction, *target = arguments->target, *scale = arguments->scale;
-    real *loss = arguments->loss, *gradient = arguments->gradient;
-    if (!gradient) {
-#pragma omp simd
-        for (int64_t i = 0; i < arguments->positions; i++)
-            loss[i] = function(target[i], prediction[i], constant).value;
+    const int64_t rows = block->rows, columns = block->columns;
+    const real *scale = (const real *)arguments->scale + block->row;
+    const real *value = block->value, *slope = block->slope;
+    real *loss = (real *)arguments->loss + block->row;
+    real *gradient = arguments->gradient;
+    if (gradient)
+        gradient += block->row * arguments->width + block->column;
+
+    if (arguments->width == 1) {
+        memcpy(loss, value, (size_t)rows * sizeof *loss);
+        for (int64_t r = 0; gradient && r < rows; r++)
+            gradient[r] = scale[r] * slope[r];
         return;
     }
-#pragma omp simd
-    for (int64_t i = 0; i < arguments->positions; i++) {
-        pointwise element = function(target[i], prediction[i], constant);
-        loss[i] = element.value;
-        gradient[i] = scale[i] * element.slope;
+    if (arguments->width <= POINTWISE_NARROW) {
+        for (int64_t r = 0; r < rows; r++)
+            loss[r] = FN_REAL(0.0);
+        for (int64_t i = 0; i < columns; i++)
+            for (int64_t r = 0; r < rows; r++)
+                loss[r] += factor * value[r * columns + i];
+        for (int64_t i = 0; gradient && i < columns; i++)
+            for (int64_t r = 0; r < rows; r++)
+                gradient[r * columns + i] = factor * scale[r] * slope[r * columns + i];
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        const real part = factor * fn_sum(value + r * columns, columns);
+        loss[r] = block->column == 0 ? part : loss[r] + part;
+    }
+    for (int64_t r = 0; gradient && r < rows; r++) {
+        const real row_scale = factor * scale[r];
+        for (int64_t i = 0; i < columns; i++)
+            gradient[r * arguments->width + i] = row_scale * slope[r * columns + i];
     }
 }
 
@@ -46,43 +72,30 @@ FN_INLINE void pointwise_loss(const fn_loss_arguments *arguments, pointwise_func
                               const real *constant, bool mean)
 {
     const int64_t positions = arguments->positions, width = arguments->width;
-    if (width == 1) {
-        pointwise_single(arguments, function, constant);
-        return;
-    }
-    const real *scale = arguments->scale;
-    real *loss = arguments->loss;
     const real factor = mean ? FN_REAL(1.0) / (real)width : FN_REAL(1.0);
-    /* A block is some whole rows, or a part of one row. */
     const int64_t block_columns = width < POINTWISE_BLOCK ? width : POINTWISE_BLOCK;
     const int64_t block_rows = POINTWISE_BLOCK / block_columns;
-    real value[POINTWISE_BLOCK], slope[POINTWISE_BLOCK];
+    pointwise_block block;
 
-    for (int64_t row = 0; row < positions; row += block_rows) {
-        const int64_t rows = positions - row < block_rows ? positions - row : block_rows;
-        for (int64_t column = 0; column < width; column += block_columns) {
-            const int64_t columns = width - column < block_columns ? width - column : block_columns;
-            const real *prediction = (const real *)arguments->prediction + row * width + column;
-            const real *target = (const real *)arguments->target + row * width + column;
+    for (block.row = 0; block.row < positions; block.row += block_rows) {
+        block.rows = positions - block.row < block_rows ? positions - block.row : block_rows;
+        for (block.column = 0; block.column < width; block.column += block_columns) {
+            block.columns = width - block.column < block_columns ? width - block.column : block_columns;
+            const int64_t first = block.row * width + block.column, n = block.rows * block.columns;
+            for (int64_t i = 0; i < n; i += FN_LANES) {
+                real spare_prediction[FN_LANES], spare_target[FN_LANES];
+                const real *prediction = whole_chunk((const real *)arguments->prediction + first + i, n - i,
+                                                     FN_REAL(0.0), spare_prediction);
+                const real *target = whole_chunk((const real *)arguments->target + first + i, n - i,
+                                                 FN_REAL(0.0), spare_target);
 #pragma omp simd
-            for (int64_t i = 0; i < rows * columns; i++) {
-                pointwise element = function(target[i], prediction[i], constant);
-                value[i] = element.value;
-                slope[i] = element.slope;
+                for (int l = 0; l < FN_LANES; l++) {
+                    pointwise element = function(target[l], prediction[l], constant);
+                    block.value[i + l] = element.value;
+                    block.slope[i + l] = element.slope;
+                }
             }
-            for (int64_t r = 0; r < rows; r++) {
-                const real part = factor * fn_sum(value + r * columns, columns);
-                loss[row + r] = column == 0 ? part : loss[row + r] + part;
-            }
-            if (!arguments->gradient)
-                continue;
-            real *gradient = (real *)arguments->gradient + row * width + column;
-            for (int64_t r = 0; r < rows; r++) {
-                const real row_scale = factor * scale[row + r];
-#pragma omp simd
-                for (int64_t i = r * columns; i < (r + 1) * columns; i++)
-                    gradient[i] = row_scale * slope[i];
-            }
+            pointwise_rows(arguments, factor, &block);
         }
     }
 }

@@ -55,6 +55,24 @@ static bool divided_by_rows(const fn_node *node)
     return inputs_of(node) * units_of(node) <= DIVIDE_BY_ROWS;
 }
 
+static fn_status check_activation(const fn_inference *inference)
+{
+    int count = 0;
+    while (FN_SYM(activations)[count])
+        count++;
+    double number = inference->attribute[ACTIVATION];
+    if (!(number >= 0 && number < count && number == floor(number)))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
+                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer,
+                       number, count - 1);
+    /* With a negative one the derivative could not be told from the output. */
+    const fn_entry *entry = &activation_of(inference->attribute)->entry;
+    if (entry->n_attributes > 0 && !(inference->attribute[ALPHA] >= 0))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s of %s is %g, expected at least 0",
+                       inference->layer, entry->attributes[0].name, entry->name, inference->attribute[ALPHA]);
+    return FN_OK;
+}
+
 static fn_status infer(fn_inference *inference)
 {
     const fn_shape *x = &inference->input[0];
@@ -62,9 +80,15 @@ static fn_status infer(fn_inference *inference)
     if (x->rank < 1)
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': expected an input with at least one axis, got ()",
                        inference->layer);
-    if (!(units >= 1 && units <= 1 << 30))
+    if (!(units >= 1 && units <= 1 << 30 && units == floor(units)))
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': units must be a positive integer, got %g",
                        inference->layer, units);
+    if ((double)fn_shape_last(x) * units > 0x1p44)
+        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': a kernel of %lld by %g is too large",
+                       inference->layer, (long long)fn_shape_last(x), units);
+    fn_status status = check_activation(inference);
+    if (status != FN_OK)
+        return status;
     fn_signature *signature = &inference->signature;
     signature->n_outputs = 1;
     signature->output[0] = *x;

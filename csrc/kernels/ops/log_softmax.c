@@ -16,21 +16,51 @@ static fn_status infer(fn_inference *inference)
     return FN_OK;
 }
 
+/* Rows shorter than this are worked on together, so that exponentials and logarithms fill vectors. */
+enum { BLOCK = 512 };
+
+/* n / k rows, together no longer than BLOCK. */
+static void short_rows(const real *x, real *y, int64_t n, int64_t k)
+{
+    real e[BLOCK], log_sum[BLOCK];
+    for (int64_t row = 0; row < n; row += k) {
+        const real max = fn_max(x + row, k);
+#pragma omp simd
+        for (int64_t j = row; j < row + k; j++)
+            y[j] = x[j] - max;
+    }
+    FN_FOR_EACH(i, n, e[i] = fn_exp(y[i]));
+    const int64_t rows = n / k;
+    for (int64_t i = 0; i < rows; i++)
+        log_sum[i] = fn_sum(e + i * k, k);
+    FN_FOR_EACH(i, rows, log_sum[i] = fn_log(log_sum[i]));
+    for (int64_t i = 0; i < rows; i++) {
+#pragma omp simd
+        for (int64_t j = i * k; j < (i + 1) * k; j++)
+            y[j] -= log_sum[i];
+    }
+}
+
+static void long_row(const real *x, real *y, int64_t k)
+{
+    const real max = fn_max(x, k);
+    FN_FOR_EACH(j, k, y[j] = fn_exp(x[j] - max)); /* only to be added up */
+    const real log_sum = fn_log(fn_sum(y, k));
+    FN_FOR_EACH(j, k, y[j] = (x[j] - max) - log_sum);
+}
+
 static void run_forward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
     const int64_t width = node->output[0].width, k = fn_shape_last(&node->output[0].shape);
-    const real *x = node->input[0].value;
-    real *y = node->output[0].value;
-    for (int64_t row = lo * width; row < hi * width; row += k) {
-        const real max = fn_max(x + row, k);
-#pragma omp simd
-        for (int64_t j = row; j < row + k; j++)
-            y[j] = fn_exp(x[j] - max); /* on the way */
-        const real log_sum = fn_log(fn_sum(y + row, k));
-#pragma omp simd
-        for (int64_t j = row; j < row + k; j++)
-            y[j] = (x[j] - max) - log_sum;
+    const int64_t step = k < BLOCK ? BLOCK / k * k : k, end = hi * width;
+    for (int64_t first = lo * width; first < end; first += step) {
+        const real *x = (const real *)node->input[0].value + first;
+        real *y = (real *)node->output[0].value + first;
+        if (k < BLOCK)
+            short_rows(x, y, step < end - first ? step : end - first, k);
+        else
+            long_row(x, y, k);
     }
 }
 
@@ -46,20 +76,15 @@ static void run_backward(const fn_node *node, const fn_context *context, int64_t
     (void)context;
     const int64_t width = node->output[0].width, k = fn_shape_last(&node->output[0].shape);
     const bool accumulate = node->input[0].accumulate;
-    const real *y = node->output[0].value;
-    const real *dy = node->output[0].gradient;
-    real *dx = node->input[0].gradient;
     for (int64_t row = lo * width; row < hi * width; row += k) {
-        const real sum = fn_sum(dy + row, k);
-        if (accumulate) {
-#pragma omp simd
-            for (int64_t j = row; j < row + k; j++)
-                dx[j] += FN_FMA(-sum, fn_exp(y[j]), dy[j]);
-        } else {
-#pragma omp simd
-            for (int64_t j = row; j < row + k; j++)
-                dx[j] = FN_FMA(-sum, fn_exp(y[j]), dy[j]);
-        }
+        const real *y = (const real *)node->output[0].value + row;
+        const real *dy = (const real *)node->output[0].gradient + row;
+        real *dx = (real *)node->input[0].gradient + row;
+        const real sum = fn_sum(dy, k);
+        if (accumulate)
+            FN_FOR_EACH(j, k, dx[j] += FN_FMA(-sum, fn_exp(y[j]), dy[j]));
+        else
+            FN_FOR_EACH(j, k, dx[j] = FN_FMA(-sum, fn_exp(y[j]), dy[j]));
     }
 }
 

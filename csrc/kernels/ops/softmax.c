@@ -16,29 +16,31 @@ static fn_status infer(fn_inference *inference)
     return FN_OK;
 }
 
-/* The exponentials of short rows are taken for many rows at once. */
-enum { BLOCK = 1024 };
+/* Rows shorter than this are worked on together, so that exponentials fill whole vectors. */
+enum { BLOCK = 512 };
 
 static void run_forward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
     const int64_t width = node->output[0].width, k = fn_shape_last(&node->output[0].shape);
-    const int64_t first = lo * width, end = hi * width;
-    const int64_t step = k < BLOCK ? BLOCK / k * k : k;
-    const real *x = node->input[0].value;
-    real *y = node->output[0].value;
-    for (int64_t begin = first; begin < end; begin += step) {
-        const int64_t stop = end - begin < step ? end : begin + step;
-        for (int64_t row = begin; row < stop; row += k) {
-            const real max = fn_max(x + row, k);
+    const int64_t step = k < BLOCK ? BLOCK / k * k : k, end = hi * width;
+    for (int64_t first = lo * width; first < end; first += step) {
+        const real *x = (const real *)node->input[0].value + first;
+        real *y = (real *)node->output[0].value + first;
+        const int64_t n = step < end - first ? step : end - first;
+        if (k < BLOCK) {
+            for (int64_t row = 0; row < n; row += k) {
+                const real max = fn_max(x + row, k);
 #pragma omp simd
-            for (int64_t j = row; j < row + k; j++)
-                y[j] = x[j] - max;
+                for (int64_t j = row; j < row + k; j++)
+                    y[j] = x[j] - max;
+            }
+            FN_FOR_EACH(i, n, y[i] = fn_exp(y[i]));
+        } else {
+            const real max = fn_max(x, k);
+            FN_FOR_EACH(j, k, y[j] = fn_exp(x[j] - max));
         }
-#pragma omp simd
-        for (int64_t i = begin; i < stop; i++)
-            y[i] = fn_exp(y[i]);
-        for (int64_t row = begin; row < stop; row += k) {
+        for (int64_t row = 0; row < n; row += k) {
             const real scale = FN_REAL(1.0) / fn_sum(y + row, k);
 #pragma omp simd
             for (int64_t j = row; j < row + k; j++)
@@ -59,20 +61,15 @@ static void run_backward(const fn_node *node, const fn_context *context, int64_t
     (void)context;
     const int64_t width = node->output[0].width, k = fn_shape_last(&node->output[0].shape);
     const bool accumulate = node->input[0].accumulate;
-    const real *y = node->output[0].value;
-    const real *dy = node->output[0].gradient;
-    real *dx = node->input[0].gradient;
     for (int64_t row = lo * width; row < hi * width; row += k) {
-        const real dot = fn_dot(dy + row, y + row, k);
-        if (accumulate) {
-#pragma omp simd
-            for (int64_t j = row; j < row + k; j++)
-                dx[j] = FN_FMA(y[j], dy[j] - dot, dx[j]);
-        } else {
-#pragma omp simd
-            for (int64_t j = row; j < row + k; j++)
-                dx[j] = y[j] * (dy[j] - dot);
-        }
+        const real *y = (const real *)node->output[0].value + row;
+        const real *dy = (const real *)node->output[0].gradient + row;
+        real *dx = (real *)node->input[0].gradient + row;
+        const real dot = fn_dot(dy, y, k);
+        if (accumulate)
+            FN_FOR_EACH(j, k, dx[j] += y[j] * (dy[j] - dot));
+        else
+            FN_FOR_EACH(j, k, dx[j] = y[j] * (dy[j] - dot));
     }
 }
 

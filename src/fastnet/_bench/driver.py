@@ -1,0 +1,216 @@
+"""Starts the peers, checks that they learn the same, and times them in turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from . import PEERS
+from .workloads import WORKLOADS, Workload
+
+__all__ = ["Measurement", "PeerError", "PeerProcess", "measure", "median_ratio"]
+
+TOLERANCE = 2e-3
+"""Largest relative difference between the losses of two peers: their sums round in different orders, and the losses
+are compared after training."""
+
+CHECK_STEPS = 64
+"""Steps, about, after which the losses are compared."""
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class PeerError(Exception):
+    """A peer could not be started, or could not do what was asked."""
+
+
+class PeerProcess:
+    """A peer in a process of its own; see worker.py.
+
+    Parameters
+    ----------
+    name : str
+        One of `PEERS`.
+    threads : int
+    python : str, optional
+        The interpreter, if not this one.
+
+    Raises
+    ------
+    PeerError
+        If the peer's packages cannot be imported there.
+    """
+
+    def __init__(self, name: str, threads: int, python: str | None = None) -> None:
+        self.name = name
+        self.threads = threads
+        environment = dict(os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+        folder = Path(__file__).resolve().parent
+        if name == "fastnet":
+            paths = [str(folder.parent.parent), *filter(None, [environment.get("PYTHONPATH")])]
+            environment["PYTHONPATH"] = os.pathsep.join(paths)
+        if name.startswith("jax"):
+            environment.setdefault("JAX_PLATFORMS", "cpu")
+        try:
+            self.process = subprocess.Popen(
+                [python or sys.executable, str(folder / "worker.py"), name],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                text=True,
+            )
+        except OSError as error:
+            raise PeerError(f"{name}: {error}") from error
+        try:
+            self.versions = self._answer()["versions"]
+        except PeerError:
+            self.close()
+            raise
+
+    def _answer(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            raise PeerError(f"{self.name}: the process ended with code {self.process.wait()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise PeerError(f"{self.name}: {answer['error']}")
+        return answer
+
+    def ask(self, request: str, **fields) -> dict:
+        """Sends a request and waits for its answer; PeerError where that is an error."""
+        try:
+            self.process.stdin.write(json.dumps({"do": request, **fields}) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError as error:
+            raise PeerError(f"{self.name}: the process ended with code {self.process.wait()}") from error
+        return self._answer()
+
+    def close(self) -> None:
+        """Ends the process."""
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+        self.process.stdout.close()
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> PeerProcess:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+@dataclass
+class Measurement:
+    """What was found for one workload.
+
+    `seconds` has the seconds per step of each repetition, by peer; repetition i of all peers was taken one after the
+    other. `losses` are those after `steps` steps without shuffling; `failed` has the messages of peers left out.
+    """
+
+    workload: str
+    threads: int
+    steps: int = 0
+    losses: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def median(self, peer: str) -> float:
+        """Median of the seconds per step."""
+        return statistics.median(self.seconds[peer])
+
+    def spread(self, peer: str) -> float:
+        """Range of the middle half of the repetitions, as a part of the median."""
+        ordered = sorted(self.seconds[peer])
+        quarter = len(ordered) // 4
+        return (ordered[-1 - quarter] - ordered[quarter]) / self.median(peer)
+
+    def disagreement(self) -> dict[str, float]:
+        """Relative differences of the losses from their median, where they are larger than the tolerance."""
+        if not self.losses:
+            return {}
+        middle = statistics.median(self.losses.values())
+        differences = {peer: abs(loss - middle) / abs(middle) for peer, loss in self.losses.items()}
+        return {peer: found for peer, found in differences.items() if not found <= TOLERANCE}
+
+    def to_dict(self) -> dict:
+        """Everything, with medians, for JSON."""
+        return asdict(self) | {"microseconds_per_step": {peer: 1e6 * self.median(peer) for peer in self.seconds}}
+
+
+def median_ratio(measurement: Measurement, peer: str, other: str) -> float:
+    """How many times as long `peer` takes as `other`: the median over the repetitions, each taken in one go."""
+    pairs = zip(measurement.seconds[peer], measurement.seconds[other])
+    return statistics.median(mine / theirs for mine, theirs in pairs)
+
+
+def measure(
+    workload: Workload,
+    peers: Iterable[str],
+    *,
+    threads: int,
+    seconds: float = 0.3,
+    repetitions: int = 7,
+    pythons: Mapping[str, str] | None = None,
+    report: Callable[[str], None] = lambda message: None,
+) -> Measurement:
+    """Checks and times peers on one workload.
+
+    Parameters
+    ----------
+    workload : Workload
+    peers : iterable of str
+        Names from `PEERS`.
+    threads : int
+    seconds : float
+        Length of one repetition of one peer, about.
+    repetitions : int
+        Rounds, in each of which every peer has its turn.
+    pythons : mapping of str to str, optional
+        Interpreters of peers that are not in this one.
+    report : callable, optional
+        Told what is being done.
+
+    Returns
+    -------
+    Measurement
+        A peer that cannot be run, or reaches another loss, is in `failed` and not in `seconds`.
+    """
+    result = Measurement(workload.name, threads)
+    epochs = max(1, round(CHECK_STEPS / workload.steps))
+    result.steps = epochs * workload.steps
+    running: dict[str, PeerProcess] = {}
+    try:
+        for name in peers:
+            report(f"{workload.name}: starting {name}")
+            try:
+                running[name] = PeerProcess(name, threads, (pythons or {}).get(name))
+                running[name].ask("open", workload=workload.name, threads=threads)
+                result.losses[name] = running[name].ask("check", epochs=epochs)["loss"]
+            except PeerError as error:
+                result.failed[name] = str(error)
+                if name in running:
+                    running.pop(name).close()
+        for name, difference in result.disagreement().items():
+            result.failed[name] = f"{name}: the loss {result.losses[name]:.6g} differs by {difference:.1e}"
+            running.pop(name).close()
+        result.seconds = {name: [] for name in running}
+        for repetition in range(repetitions):
+            report(f"{workload.name}: repetition {repetition + 1} of {repetitions}")
+            for name, process in running.items():
+                result.seconds[name].append(process.ask("time", seconds=seconds)["seconds_per_step"])
+                time.sleep(0.02)  # threads of this peer may spin for a moment after their last work
+    finally:
+        for process in running.values():
+            process.close()
+    return result

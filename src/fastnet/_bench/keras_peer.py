@@ -1,0 +1,57 @@
+"""Keras 3 on TensorFlow: model.fit, with many steps in each call of the compiled function."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from .peer import BasePeer  # noqa: E402
+from .workloads import BINARY, MSE, SPARSE, Workload  # noqa: E402
+
+__all__ = ["Peer"]
+
+
+class Peer(BasePeer):
+    packages = ("keras", "tensorflow", "numpy")
+
+    def __init__(self, workload: Workload, threads: int) -> None:
+        super().__init__(workload, threads)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        inner = [keras.layers.Dense(n, activation=workload.activation) for n in workload.sizes[1:-1]]
+        self.model = keras.Sequential(
+            [keras.Input((workload.sizes[0],)), *inner, keras.layers.Dense(workload.sizes[-1])]
+        )
+
+    def reset(self) -> None:
+        workload = self.workload
+        self.model.set_weights(workload.weights())
+        if workload.optimizer == "adam":
+            optimizer = keras.optimizers.Adam(workload.learning_rate)
+        else:
+            optimizer = keras.optimizers.SGD(workload.learning_rate, momentum=workload.momentum)
+        if not self.model.compiled:
+            loss = {
+                SPARSE: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                BINARY: keras.losses.BinaryCrossentropy(from_logits=True),
+                MSE: keras.losses.MeanSquaredError(),
+            }[workload.loss]
+            self.model.compile(optimizer, loss, steps_per_execution=workload.steps)
+        for variable in self.model.optimizer.variables:
+            if variable.path.rpartition("/")[2] != "learning_rate":
+                variable.assign(np.zeros(variable.shape, variable.dtype))
+
+    def train(self, epochs: int, shuffle: bool) -> float:
+        history = self.model.fit(
+            self.x, self.y, batch_size=self.workload.batch, epochs=epochs, shuffle=shuffle, verbose=0
+        )
+        return history.history["loss"][-1]
+
+    def weights(self) -> list[np.ndarray]:
+        return self.model.get_weights()

@@ -1,0 +1,109 @@
+"""The process of one peer: runs what the driver asks for, under the interpreter of the peer.
+
+Run as a file, so that it needs no installation: reads a JSON object from each line of standard input and answers with
+one on standard output. Requests: {"do": "open", "workload", "threads"}, {"do": "check", "epochs"},
+{"do": "time", "seconds"}. Answers hold "error" where it could not be done.
+"""
+
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def load_package():
+    """This folder as a package of its own, with nothing of fastnet around it."""
+    spec = importlib.util.spec_from_file_location(
+        "fastnet_bench", FOLDER / "__init__.py", submodule_search_locations=[str(FOLDER)]
+    )
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["fastnet_bench"] = package
+    spec.loader.exec_module(package)
+    return package
+
+
+class Session:
+    """One peer and the workload it has open."""
+
+    def __init__(self, name: str) -> None:
+        package = load_package()
+        self.workloads = importlib.import_module("fastnet_bench.workloads")
+        self.interface = importlib.import_module("fastnet_bench.peer")
+        self.module = importlib.import_module(f"fastnet_bench.{package.PEERS[name]}")
+        self.peer = None
+
+    def versions(self) -> dict[str, str]:
+        from importlib import metadata
+
+        found = {"python": platform.python_version()}
+        for name in self.module.Peer.packages:
+            try:
+                found[name] = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                found[name] = "not installed as a distribution"
+        return found
+
+    def open(self, workload: str, threads: int) -> dict:
+        self.peer = None
+        self.peer = self.module.Peer(self.workloads.WORKLOADS[workload], threads)
+        return {}
+
+    def check(self, epochs: int) -> dict:
+        """Trains from the initial weights without shuffling, for comparison with the others."""
+        self.peer.reset()
+        training = self.peer.train(epochs, shuffle=False)
+        loss = self.workloads.loss_of(self.peer.workload, self.peer.weights())
+        return {"loss": loss, "training_loss": training, "steps": epochs * self.peer.workload.steps}
+
+    def time(self, seconds: float) -> dict:
+        """Trains from the initial weights for about this long. The first epoch warms up and is not counted."""
+        peer = self.peer
+        peer.reset()
+        start = time.perf_counter()
+        peer.train(1, shuffle=True)
+        first = time.perf_counter() - start
+        epochs, spent, done = max(1, min(10, int(seconds / max(first, 1e-6) / 4))), 0.0, 0
+        while spent < seconds:
+            start = time.perf_counter()
+            peer.train(epochs, shuffle=True)
+            spent += time.perf_counter() - start
+            done += epochs
+            epochs = max(1, round(done * (seconds - spent) / spent)) if spent < seconds else 0
+        return {"seconds_per_step": spent / (done * peer.workload.steps), "steps": done * peer.workload.steps}
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not mix with the answers
+
+    def answer(**fields) -> None:
+        answers.write(json.dumps(fields) + "\n")
+        answers.flush()
+
+    try:
+        session = Session(sys.argv[1])
+        answer(versions=session.versions())
+    except Exception as error:
+        answer(error=f"{type(error).__name__}: {error}")
+        return
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer(**getattr(session, request.pop("do"))(**request))
+        except session.interface.Unable as error:
+            answer(error=str(error))
+        except Exception as error:
+            answer(error=f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,220 @@
+"""Arrays of the user, made into what the engine reads: checked once, converted only where they must be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _core
+
+__all__ = ["as_array", "as_rows", "as_targets", "as_weights", "match_names", "split_validation", "unwrap"]
+
+# What the engine reads as it is, and where other kinds of numbers go without loss.
+_READ = ("float32", "float64", "uint8", "int32", "int64")
+_CONVERTED = {
+    "bool": "uint8", "int8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64", "uint64": "float64",
+    "float16": "float32", "longdouble": "float64", "float128": "float64", "float96": "float64",
+}  # fmt: skip
+
+
+def as_array(given: Any, name: str) -> np.ndarray:
+    """The data as an array of numbers, C-ordered within each row, of a dtype the engine reads.
+
+    Views of what was given wherever possible: memory maps stay mapped, read-only arrays stay as they are.
+
+    Raises
+    ------
+    TypeError
+        If these are no real numbers.
+    ValueError
+        If it is ragged or has no axis.
+    """
+    if isinstance(given, np.ndarray):
+        if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+            raise TypeError(f"{name} has masked elements; fill or remove them")
+        array = given
+    elif given is None:
+        raise TypeError(f"{name} is missing")
+    else:
+        if hasattr(given, "to_numpy"):  # pandas
+            given = given.to_numpy()
+        try:
+            array = np.asarray(given)
+        except ValueError as error:
+            raise ValueError(f"{name} cannot be made into an array: {error}") from None
+    kind = array.dtype.name
+    if kind not in _READ:
+        if kind not in _CONVERTED:
+            raise TypeError(f"{name} has dtype {array.dtype}; expected numbers (float, int, uint8 or bool)")
+        array = array.astype(_CONVERTED[kind])
+    if array.ndim == 0:
+        raise ValueError(f"{name} is a single number; expected an array with one row for each sample")
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return array if _has_contiguous_rows(array) else np.ascontiguousarray(array)
+
+
+def _has_contiguous_rows(array: np.ndarray) -> bool:
+    if array.strides[0] < 0 or not array.flags.aligned:
+        return False
+    stride = array.itemsize
+    for size, step in zip(array.shape[:0:-1], array.strides[:0:-1]):
+        if size != 1 and step != stride:
+            return False
+        stride *= size
+    return array.ndim > 1 or array.strides[0] % array.itemsize == 0
+
+
+def _check_finite(array: np.ndarray, name: str) -> None:
+    row = _core.first_not_finite(array)
+    if row >= 0:
+        value = array[row][~np.isfinite(array[row])].flat[0] if array.ndim > 1 else array[row]
+        raise ValueError(f"{name} holds {value} in row {row}; clean the data, or pass check_finite=False")
+
+
+def unwrap(given: Any, row_shape: tuple[int, ...] | None) -> Any:
+    """The array of a list of one array, as Keras takes them; a list of one row stays what it is."""
+    if not isinstance(given, (list, tuple)) or len(given) != 1:
+        return given
+    shape = getattr(given[0], "shape", ())
+    return given[0] if shape and shape != row_shape else given
+
+
+def as_rows(given: Any, shape: tuple[int, ...], name: str, check_finite: bool = True) -> np.ndarray:
+    """Samples of a shape: an array (n, *shape), n at least 1.
+
+    A single feature may be given without its axis: (n,) for samples of shape (1,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        With what was given and what was expected; for NaN and infinity, with the row.
+    """
+    array = as_array(unwrap(given, shape), name)
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} is empty; expected at least one row")
+    if array.shape[1:] != shape:
+        if shape == (1,) and array.ndim == 1:
+            array = array.reshape(-1, 1)
+        else:
+            expected = ", ".join(map(str, ("n", *shape)))
+            hint = ""
+            if array.shape == shape:
+                hint = "; one sample is x[None]"
+            elif array.shape[1:] and np.prod(array.shape[1:]) == np.prod(shape):
+                hint = f"; x.reshape(len(x), {', '.join(map(str, shape))}) has that shape"
+            raise ValueError(f"{name} has shape {array.shape}, expected ({expected}{',' * (not shape)}){hint}")
+    if check_finite:
+        _check_finite(array, name)
+    return array
+
+
+def as_targets(
+    given: Any, loss: Any, output_shape: tuple[int, ...], name: str, check_finite: bool = True
+) -> np.ndarray:
+    """Targets of a loss for predictions of a shape.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_rows`, and for labels out of range.
+    """
+    if not hasattr(loss, "kernel"):  # a function: its targets are its own business
+        array = as_array(unwrap(given, None), name)
+        if len(array) == 0:
+            raise ValueError(f"{name} is empty; expected at least one row")
+        return array
+    shape = _core.infer_target(loss.kernel, loss.attributes(), output_shape)
+    array = as_array(unwrap(given, shape), name)
+    if array.shape[1:] == (*shape, 1):  # labels as a column
+        array = array.reshape(array.shape[:-1])
+    elif array.shape[1:] != shape and loss.kernel == "categorical_crossentropy" and array.shape[1:] in ((), (1,)):
+        raise ValueError(
+            f"{name} has shape {array.shape}, expected one-hot rows (n, {', '.join(map(str, shape))}); "
+            "for class numbers use SparseCategoricalCrossentropy"
+        )
+    elif loss.labels and array.shape[1:] == output_shape and array.shape[1:] != shape:
+        raise ValueError(
+            f"{name} has shape {array.shape}, expected one class number for each prediction; for one-hot rows use "
+            "CategoricalCrossentropy"
+        )
+    array = as_rows(array, shape, name, check_finite)
+    if loss.labels:
+        _core.check_labels(array, output_shape[-1], name)
+    return array
+
+
+def as_weights(sample_weight: Any, class_weight: Mapping[int, float] | None, y: np.ndarray | None, n: int,
+               name: str = "sample_weight") -> np.ndarray | None:  # fmt: skip
+    """One weight for each row: the sample's times its class's; None where there are neither.
+
+    Raises
+    ------
+    ValueError
+        If the length differs, a weight is negative or not finite, or a class has no weight.
+    """
+    weights = None
+    if sample_weight is not None:
+        weights = as_array(sample_weight, name)
+        if weights.shape not in ((n,), (n, 1)):
+            raise ValueError(f"{name} has shape {weights.shape}, expected ({n},)")
+        weights = weights.reshape(n).astype(np.float64)
+        if not np.isfinite(weights).all() or (weights < 0).any():
+            row = int(np.flatnonzero(~np.isfinite(weights) | (weights < 0))[0])
+            raise ValueError(f"{name} is {weights[row]} in row {row}; it must be finite and not negative")
+    if class_weight is not None:
+        by_class = _weights_by_class(class_weight, y)
+        weights = by_class if weights is None else weights * by_class
+    return weights
+
+
+def _weights_by_class(class_weight: Mapping[int, float], y: np.ndarray | None) -> np.ndarray:
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(f"class_weight must be a dictionary of class number to weight, got {class_weight!r}")
+    if y is None or y.ndim > 2:
+        raise ValueError("class_weight needs targets that are one class for each row")
+    labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y))
+    classes, positions = np.unique(labels, return_inverse=True)
+    missing = [int(label) for label in classes if label not in class_weight]
+    if missing:
+        raise ValueError(f"class_weight has no weight for class {missing[0]}, which occurs in y")
+    weights = np.array([float(class_weight[label]) for label in classes])
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError(f"class_weight must be finite and not negative, got {dict(class_weight)}")
+    return weights[positions.reshape(-1)]
+
+
+def match_names(given: Any, names: Sequence[str], what: str) -> list[Any]:
+    """One thing for each name, from a list in their order, a dictionary by name, or the thing itself."""
+    if isinstance(given, Mapping):
+        unknown = [key for key in given if key not in names]
+        if unknown or len(given) != len(names):
+            raise ValueError(f"{what} has the keys {list(given)}, expected {list(names)}")
+        return [given[name] for name in names]
+    if len(names) == 1:
+        return [given]
+    if not isinstance(given, (list, tuple)) or len(given) != len(names):
+        count = len(given) if isinstance(given, (list, tuple)) else type(given).__name__
+        raise ValueError(f"{what}: expected a list of {len(names)} arrays ({', '.join(names)}), got {count}")
+    return list(given)
+
+
+def split_validation(arrays: Sequence[Any], fraction: float) -> tuple[list[Any], list[Any]]:
+    """Arrays without, and of, their last rows; None stays None.
+
+    Raises
+    ------
+    ValueError
+        If the fraction is not in [0, 1) or one part has no rows.
+    """
+    if not isinstance(fraction, (int, float, np.number)) or not 0 <= fraction < 1:
+        raise ValueError(f"validation_split must be at least 0 and below 1, got {fraction!r}")
+    n = len(next(array for array in arrays if array is not None))
+    at = math.floor(n * (1 - fraction))  # as Keras rounds
+    if not 0 < at < n:
+        raise ValueError(f"validation_split={fraction} of {n} rows leaves none to train on, or none to validate with")
+    parts = [(None, None) if array is None else (array[:at], array[at:]) for array in arrays]
+    return [part[0] for part in parts], [part[1] for part in parts]

@@ -1,0 +1,222 @@
+"""The description of a model: weights, operations and the symbolic tensors between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+
+if TYPE_CHECKING:
+    from .initializers import Initializer
+    from .layers.base import Layer
+
+__all__ = ["Operation", "Slab", "SymbolicTensor", "Weight", "aligned_zeros", "sort_operations"]
+
+
+def aligned_zeros(n: int, dtype: str | np.dtype) -> np.ndarray:
+    """A one-dimensional array of zeros that begins where the engine wants its slabs to begin."""
+    item = np.dtype(dtype).itemsize
+    memory = np.zeros(max(n, 1) * item + _core.ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _core.ALIGNMENT
+    return memory[start : start + max(n, 1) * item].view(dtype)
+
+
+class Weight:
+    """One array of parameters of a layer.
+
+    Attributes
+    ----------
+    layer : Layer
+    name : str
+        Within the layer: "kernel", "bias".
+    shape : tuple of int
+    trainable : bool
+        Whether it is a parameter at all, and not a statistic; the layer may still be frozen.
+    slab : Slab or None
+        Where its numbers are, once a model has been made.
+    """
+
+    def __init__(
+        self, layer: Layer, name: str, shape: tuple[int, ...], initializer: Initializer, trainable: bool = True
+    ) -> None:
+        self.layer = layer
+        self.name = name
+        self.shape = shape
+        self.initializer = initializer
+        self.trainable = trainable
+        self.slab: Slab | None = None
+        self.offset = 0
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def path(self) -> str:
+        """Name of the layer and of the weight: "dense/kernel"."""
+        return f"{self.layer.name}/{self.name}"
+
+    def _view(self, array: np.ndarray) -> np.ndarray:
+        return array[self.offset : self.offset + self.size].reshape(self.shape)
+
+    @property
+    def value(self) -> np.ndarray:
+        """The numbers: a view, so that writing to it changes the model."""
+        if self.slab is None:
+            raise RuntimeError(f"weight {self.path!r} has no values yet: make a model of its layer first")
+        return self._view(self.slab.values)
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """The gradient that the last backward pass left: a view."""
+        if self.slab is None:
+            raise RuntimeError(f"weight {self.path!r} has no gradient yet: make a model of its layer first")
+        return self._view(self.slab.gradients)
+
+    def assign(self, value: Any) -> None:
+        """Sets the numbers; ValueError where the shape differs."""
+        value = np.asarray(value)
+        if value.shape != self.shape:
+            raise ValueError(f"weight {self.path!r} has shape {self.shape}, got {value.shape}")
+        self.value[...] = value
+
+    def __repr__(self) -> str:
+        return f"<Weight {self.path} {self.shape}>"
+
+
+class Slab:
+    """The weights of a model in one array, each aligned, in the order of the layers.
+
+    Models that share a layer share the slab; see `join`.
+    """
+
+    def __init__(self, weights: Sequence[Weight], dtype: str) -> None:
+        self.dtype = dtype
+        self.weights = list(weights)
+        quantum = _core.ALIGNMENT // np.dtype(dtype).itemsize
+        self.offsets: dict[Weight, int] = {}
+        self.size = 0
+        for weight in self.weights:
+            self.offsets[weight] = self.size
+            self.size += -(-weight.size // quantum) * quantum
+        self.values = aligned_zeros(self.size, dtype)
+        self._gradients: np.ndarray | None = None
+
+    @property
+    def gradients(self) -> np.ndarray:
+        """An array like `values`, made when first asked for."""
+        if self._gradients is None:
+            self._gradients = aligned_zeros(self.size, self.dtype)
+        return self._gradients
+
+    @staticmethod
+    def join(weights: Sequence[Weight], dtype: str, seed: int) -> Slab:
+        """The slab that holds all of `weights`, initialised where they had no values.
+
+        If they lie in one slab already, it is that. Otherwise a new one is made of them and of all weights of the
+        slabs they come from, which keep their values.
+        """
+        slabs = list(dict.fromkeys(weight.slab for weight in weights))
+        if len(slabs) == 1 and slabs[0] is not None:
+            if slabs[0].dtype != dtype:
+                raise ValueError(f"the layers have weights of {slabs[0].dtype}, the model is to be {dtype}")
+            return slabs[0]
+        everything: dict[Weight, None] = {}
+        for slab in slabs:
+            if slab is not None:
+                if slab.dtype != dtype:
+                    raise ValueError(f"a layer has weights of {slab.dtype}, the model is to be {dtype}")
+                everything.update(dict.fromkeys(slab.weights))
+        everything.update(dict.fromkeys(weights))
+        joined = Slab(list(everything), dtype)
+        for number, weight in enumerate(joined.weights):
+            offset = joined.offsets[weight]
+            values = joined.values[offset : offset + weight.size].reshape(weight.shape)
+            if weight.slab is not None:
+                values[...] = weight.value
+            else:
+                rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number])))
+                values[...] = weight.initializer(weight.shape, rng, dtype)
+        for weight in joined.weights:
+            weight.slab, weight.offset = joined, joined.offsets[weight]
+        return joined
+
+
+class SymbolicTensor:
+    """What a layer returns when it is called on symbolic tensors: a value that a model will compute.
+
+    Attributes
+    ----------
+    sample_shape : tuple of int
+        Without the batch axis.
+    operation : Operation or None
+        What computes it; None: an input of the model.
+    """
+
+    def __init__(self, sample_shape: tuple[int, ...], operation: Operation | None, name: str | None = None) -> None:
+        self.sample_shape = sample_shape
+        self.operation = operation
+        self.name = name
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """With the batch axis, whose size is None."""
+        return (None, *self.sample_shape)
+
+    def __repr__(self) -> str:
+        source = self.operation.layer.name if self.operation else "input"
+        return f"<SymbolicTensor {source} shape={self.shape}>"
+
+
+class Operation:
+    """One operation of the engine: its name, attributes, inputs, weights and outputs."""
+
+    def __init__(
+        self,
+        layer: Layer,
+        op: str,
+        attributes: Mapping[str, float],
+        inputs: Sequence[SymbolicTensor],
+        weights: Sequence[Weight],
+        output_shapes: Iterable[tuple[int, ...]],
+    ) -> None:
+        self.layer = layer
+        self.op = op
+        self.attributes = dict(attributes)
+        self.inputs = list(inputs)
+        self.weights = list(weights)
+        self.outputs = [SymbolicTensor(shape, self) for shape in output_shapes]
+
+
+def sort_operations(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> list[Operation]:
+    """The operations that lead from the inputs to the outputs, each after those it depends on.
+
+    Raises
+    ------
+    ValueError
+        If an output depends on an input that is not among the given ones.
+    """
+    known = set(map(id, inputs))
+    order: dict[Operation, None] = {}
+    # Depth first, without recursion: networks may be deeper than Python's stack.
+    stack: list[tuple[SymbolicTensor, bool]] = [(tensor, False) for tensor in reversed(outputs)]
+    while stack:
+        tensor, expanded = stack.pop()
+        operation = tensor.operation
+        if id(tensor) in known or operation in order:
+            continue
+        if operation is None:
+            raise ValueError(
+                f"the outputs depend on an input of shape {tensor.shape} that is not among the inputs of the model"
+            )
+        if expanded:
+            order[operation] = None
+        else:
+            stack.append((tensor, True))
+            stack.extend((source, False) for source in reversed(operation.inputs))
+    return list(order)

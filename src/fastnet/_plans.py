@@ -1,0 +1,225 @@
+"""From a model's description to the engine's plans, and what compile was told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core, losses as _losses, metrics as _metrics
+from ._graph import aligned_zeros
+
+if TYPE_CHECKING:
+    from .optimizers import Optimizer
+    from .training import Trainer
+
+__all__ = ["Compiled", "PlanCache"]
+
+#: Plans kept for later calls: for other batch sizes, for training and for prediction.
+_KEPT_PLANS = 8
+
+
+def _by_output(given: Any, names: Sequence[str], what: str) -> list[Any]:
+    """One of something for each output, from a list in order, a dictionary by name, or one for all."""
+    if isinstance(given, Mapping) and "class_name" not in given:
+        unknown = [key for key in given if key not in names]
+        if unknown:
+            raise ValueError(f"{what}: there is no output {unknown[0]!r}; there are {list(names)}")
+        return [given.get(name) for name in names]
+    if isinstance(given, (list, tuple)):
+        if len(given) != len(names):
+            raise ValueError(f"{what}: got {len(given)}, expected one for each of the {len(names)} outputs {list(names)}")
+        return list(given)
+    return [given] * len(names)
+
+
+class Compiled:
+    """What compile was told, made definite once the model's outputs are known.
+
+    Attributes
+    ----------
+    losses : list of Loss or callable
+        One for each output.
+    metrics : list of list of Metric
+        For each output.
+    custom : bool
+        Whether a loss is a Python function, so that each step passes through Python.
+    """
+
+    def __init__(self, optimizer: Optimizer, loss: Any, metrics: Any, loss_weights: Any, n_threads: int | None) -> None:
+        self.optimizer = optimizer
+        self.n_threads = n_threads
+        self.resolved = False
+        self.custom = False
+        self.losses: list[Any] = []
+        self.metrics: list[list[_metrics.Metric]] = []
+        self.loss_weights: list[float] = []
+        self.names: list[str] = []
+        self._given = (loss, metrics, loss_weights)
+        self._sizes: list[list[int]] = []
+
+    def resolve(self, names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> None:
+        """Chooses losses and metrics for outputs of these names and shapes; ValueError where they do not fit."""
+        loss, metrics, loss_weights = self._given
+        given_losses = _by_output(loss, names, "loss")
+        if any(one is None for one in given_losses):
+            raise ValueError(f"output {names[given_losses.index(None)]!r} has no loss")
+        self.losses = [_losses.get(one) for one in given_losses]
+        self.custom = not all(hasattr(one, "kernel") for one in self.losses)
+        for one, shape in zip(self.losses, shapes):
+            if hasattr(one, "kernel"):
+                _core.infer_target(one.kernel, one.attributes(), shape)
+        weights = _by_output(1.0 if loss_weights is None else loss_weights, names, "loss_weights")
+        self.loss_weights = [1.0 if weight is None else float(weight) for weight in weights]
+        flat = isinstance(metrics, (list, tuple)) and not any(isinstance(one, (list, tuple)) for one in metrics)
+        if metrics is None or flat:
+            of_output: list[Any] = [list(metrics or [])] * len(names)
+        else:
+            of_output = [[] if one is None else one if isinstance(one, (list, tuple)) else [one]
+                         for one in _by_output(metrics, names, "metrics")]  # fmt: skip
+        self.metrics = [[_metrics.resolve(one, loss, shape) for one in group]
+                        for group, loss, shape in zip(of_output, self.losses, shapes)]  # fmt: skip
+        self._sizes = [[_core.metric_size(one.kernel, one.attributes(), shape) for one in group]
+                       for group, shape in zip(self.metrics, shapes)]  # fmt: skip
+        self.names = list(names)
+        self.resolved = True
+
+    def new_sums(self) -> np.ndarray:
+        """Accumulators of all metrics, at zero."""
+        return np.zeros(sum(map(sum, self._sizes)))
+
+    def sums_of(self, sums: np.ndarray) -> list[list[np.ndarray]]:
+        """The accumulators of each output's metrics: views."""
+        parts: list[list[np.ndarray]] = []
+        at = 0
+        for sizes in self._sizes:
+            parts.append([])
+            for size in sizes:
+                parts[-1].append(sums[at : at + size])
+                at += size
+        return parts
+
+    def logs(self, totals: np.ndarray, sums: np.ndarray, rows: int) -> dict[str, Any]:
+        """Loss and metrics by name, from their sums over a number of rows."""
+        means = (totals / max(rows, 1)).tolist()
+        logs = {"loss": means[0]}
+        several = len(self.names) > 1
+        if several:
+            logs.update((f"{name}_loss", mean) for name, mean in zip(self.names, means[1:]))
+        for name, group, parts in zip(self.names, self.metrics, self.sums_of(sums)):
+            for metric, part in zip(group, parts):
+                key = base = f"{name}_{metric.name}" if several else metric.name
+                number = 1
+                while key in logs:
+                    key, number = f"{base}_{number}", number + 1
+                logs[key] = metric.result(part)
+        return logs
+
+
+class PlanCache:
+    """The plans of one model, made when they are first needed."""
+
+    def __init__(self, model: Trainer) -> None:
+        self._model = model
+        self._plans: dict[Any, _core.Plan] = {}
+        self._slots: tuple[Any, list[np.ndarray]] | None = None
+
+    def clear(self) -> None:
+        """Forgets plans and the optimizer's slots: what compile was told has changed."""
+        self._plans.clear()
+        self._slots = None
+
+    def latest(self) -> _core.Plan | None:
+        """The plan made last."""
+        return next(reversed(self._plans.values()), None)
+
+    def get(self, kind: str, rows: int, exact: bool = True) -> _core.Plan:
+        """A plan for batches of so many rows.
+
+        Parameters
+        ----------
+        kind : {"train", "evaluate", "predict", "custom"}
+            "custom": with a backward pass, and gradients of outputs and inputs exchanged with Python.
+        rows : int
+        exact : bool
+            False: for calls whose batches differ; the next power of two will do.
+        """
+        model = self._model
+        capacity = rows if exact else 1 << (rows - 1).bit_length()
+        frozen = tuple(layer.trainable for layer in model.layers)
+        key = (kind, capacity, frozen, model._slab, _core.isa())
+        plan = self._plans.pop(key, None)
+        if plan is None:
+            plan = self._make(kind, capacity)
+        self._plans[key] = plan
+        while len(self._plans) > _KEPT_PLANS:
+            self._plans.pop(next(iter(self._plans)))
+        return plan
+
+    def slots(self) -> list[np.ndarray]:
+        """The optimizer's arrays, each as large as the slab."""
+        model = self._model
+        optimizer = model._require_compiled().optimizer
+        slab = model._slab
+        if self._slots is None or self._slots[0] is not slab:
+            slots = []
+            for i, (_, start) in enumerate(optimizer.slots()):
+                slot = aligned_zeros(slab.size, slab.dtype)
+                slot[...] = start
+                if self._slots is not None:  # the weights have moved to another slab
+                    old, arrays = self._slots
+                    for weight, offset in old.offsets.items():
+                        to = slab.offsets[weight]
+                        slot[to : to + weight.size] = arrays[i][offset : offset + weight.size]
+                slots.append(slot)
+            self._slots = (slab, slots)
+        return self._slots[1]
+
+    def _make(self, kind: str, rows: int) -> _core.Plan:
+        model, slab = self._model, self._model._slab
+        training = kind in ("train", "custom")
+        weights = [weight for weight in slab.weights if weight in set(model.weights)]
+        numbers = {weight: i for i, weight in enumerate(weights)}
+        values = {id(tensor): i for i, tensor in enumerate(model.inputs)}
+        roots = {i: i for i in values.values()}
+        nodes: list[tuple[Any, ...]] = []
+        n_values = len(values)
+        for operation in model._operations:
+            read = [values[id(tensor)] for tensor in operation.inputs]
+            nodes.append((operation.op, operation.layer.name, read, [numbers[w] for w in operation.weights],
+                          operation.attributes))  # fmt: skip
+            for tensor in operation.outputs:
+                values[id(tensor)] = n_values
+                roots[n_values] = roots[read[0]] if operation.op == "reshape" else n_values
+                n_values += 1
+        compiled = model._require_compiled() if kind in ("train", "evaluate") else model._compiled
+        with_loss = kind in ("train", "evaluate")
+        outputs, taken = [], set()
+        for i, (tensor, name) in enumerate(zip(model.outputs, model.output_names)):
+            value = values[id(tensor)]
+            if roots[value] in taken and with_loss:  # a value has one loss: the second output gets a copy
+                linear = {"activation": _core.activation_index("linear")}
+                nodes.append(("activation", name, [value], [], linear))
+                value = n_values
+                roots[value] = value
+                n_values += 1
+            taken.add(roots[value])
+            loss = compiled.losses[i] if with_loss else None
+            outputs.append((value, loss.kernel if loss else None, loss.attributes() if loss else None,
+                            compiled.loss_weights[i] if with_loss else 1.0, name))  # fmt: skip
+        metrics = []
+        if with_loss:
+            metrics = [(metric.kernel, metric.attributes(), i) for i, group in enumerate(compiled.metrics) for metric in group]
+        optimizer = compiled.optimizer if training and compiled is not None and model.trainable_weights else None
+        return _core.Plan(
+            dtype=model.dtype, max_rows=rows, training=training,
+            inputs=[(tensor.sample_shape, None, None) for tensor in model.inputs],
+            nodes=nodes,
+            parameters=[(w.shape, slab.offsets[w], w.trainable and w.layer.trainable) for w in weights],
+            outputs=outputs, metrics=metrics,
+            optimizer=optimizer.kernel if optimizer else None, hyper=optimizer._fixed() if optimizer else None,
+            parameter_slab=slab.values, gradient_slab=slab.gradients if training else None,
+            slots=self.slots() if optimizer else [],
+            seed=model.seed, n_threads=compiled.n_threads or 0 if compiled else 0, input_gradients=kind == "custom",
+        )  # fmt: skip

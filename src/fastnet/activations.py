@@ -1,0 +1,82 @@
+"""Activations, by the names of Keras 3.
+
+Layers take them by name, ``Dense(8, activation="relu")``, or as objects where they have a parameter,
+``Dense(8, activation=fn.activations.LeakyReLU(0.1))``.
+
+>>> import fastnet as fn
+>>> fn.activations.get("swish")
+silu
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _core
+from ._config import Configurable
+from ._names import lookup
+
+__all__ = ["ACTIVATIONS", "ActivationFunction", "get"]
+
+
+class ActivationFunction(Configurable):
+    """An activation with its parameter.
+
+    Parameters
+    ----------
+    kernel : str
+        Name in the engine: an elementwise activation, or "softmax" or "log_softmax".
+    alpha : float, optional
+        The parameter of leaky_relu (slope for negative numbers) and elu (-alpha is the limit to the left).
+    """
+
+    def __init__(self, kernel: str, alpha: float | None = None) -> None:
+        self.kernel = kernel
+        self.alpha = alpha
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether the engine can apply it within another operation."""
+        return self.kernel not in ("softmax", "log_softmax")
+
+    def attributes(self) -> dict[str, float]:
+        """The attributes "activation" and "alpha" of the operation that applies it."""
+        defaults = _core.registry("activations")[self.kernel]
+        if self.alpha is not None and not defaults:
+            raise ValueError(f"activation {self.kernel!r} has no parameter, got {self.alpha}")
+        alpha = self.alpha if self.alpha is not None else next(iter(defaults.values()), 0.0)
+        return {"activation": _core.activation_index(self.kernel), "alpha": alpha}
+
+    def __repr__(self) -> str:
+        return self.kernel if self.alpha is None else f"{self.kernel}({self.alpha})"
+
+
+def _table() -> dict[str, str]:
+    """Names users may write, and the engine's."""
+    own = [*_core.registry("activations"), "softmax", "log_softmax"]
+    return {**{name: name for name in own}, "swish": "silu", "hard_swish": "hard_silu"}
+
+
+#: Names that `get` takes.
+ACTIVATIONS = _table()
+
+
+def get(identifier: Any) -> ActivationFunction:
+    """The activation that `identifier` names; None stands for "linear".
+
+    Raises
+    ------
+    ValueError
+        If no activation has this name; says which is nearest.
+    TypeError
+        If the identifier is neither a name nor an activation.
+    """
+    if identifier is None:
+        return ActivationFunction("linear")
+    if isinstance(identifier, ActivationFunction):
+        return identifier
+    if isinstance(identifier, str):
+        return ActivationFunction(lookup("activation", identifier, ACTIVATIONS))
+    if isinstance(identifier, dict) and identifier.get("class_name") == "ActivationFunction":
+        return ActivationFunction.from_config(identifier["config"])
+    raise TypeError(f"activation must be a name or an object of fastnet.activations, got {identifier!r}")

@@ -1,0 +1,113 @@
+"""Callbacks: Python that fit calls as it goes, with the names and hooks of Keras.
+
+Training runs in C for whole epochs. A callback that overrides no batch hook costs nothing between epochs; one that
+does gets every batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = ["Callback", "CallbackList", "LambdaCallback"]
+
+Logs = Mapping[str, Any] | None
+
+
+class Callback:
+    """Base of the callbacks. Hooks not overridden do nothing.
+
+    Attributes
+    ----------
+    model : Model
+        The model being trained. Set ``model.stop_training = True`` to stop.
+    params : dict
+        ``epochs``, ``steps``, ``verbose``.
+    """
+
+    model: Model
+    params: Mapping[str, Any]
+
+    def set_model(self, model: Model) -> None:
+        """Called once at the start."""
+        self.model = model
+
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        """Called once at the start."""
+        self.params = params
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Before the first epoch."""
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        """After the last epoch; not after an exception."""
+
+    def on_exception(self, error: BaseException) -> None:
+        """When fit ends by an exception, Ctrl-C included; it is raised again afterwards."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Before an epoch, counted from 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """After an epoch and its validation. `logs` holds all that history will; it may be added to."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Before a batch, counted from 0 in each epoch."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """After a batch; `logs` holds the means of the epoch so far."""
+
+
+_BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
+
+
+class LambdaCallback(Callback):
+    """Functions as a callback: ``LambdaCallback(on_epoch_end=lambda epoch, logs: ...)``.
+
+    Parameters
+    ----------
+    **hooks : callable
+        By the name of the hook.
+
+    Raises
+    ------
+    ValueError
+        If there is no such hook.
+    """
+
+    def __init__(self, **hooks: Callable[..., None]) -> None:
+        for name, function in hooks.items():
+            if not name.startswith("on_") or not hasattr(Callback, name):
+                raise ValueError(f"LambdaCallback: there is no hook {name!r}")
+            setattr(self, name, function)
+
+
+class CallbackList:
+    """Calls the same hook of several callbacks, in order."""
+
+    def __init__(self, callbacks: Sequence[Callback] | Callback | None, model: Model, params: Mapping[str, Any]) -> None:
+        if isinstance(callbacks, Callback):
+            callbacks = [callbacks]
+        self.callbacks = list(callbacks or [])
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks must be objects of fastnet.callbacks.Callback, got {callback!r}")
+            callback.set_params(params)
+            callback.set_model(model)
+
+    @property
+    def wants_batches(self) -> bool:
+        """Whether any callback has a batch hook."""
+        return any(
+            getattr(callback, hook) != getattr(Callback, hook).__get__(callback)
+            for callback in self.callbacks
+            for hook in _BATCH_HOOKS
+        )
+
+    def call(self, hook: str, *arguments: Any) -> None:
+        """Calls one hook of all."""
+        for callback in self.callbacks:
+            getattr(callback, hook)(*arguments)

@@ -1,0 +1,195 @@
+"""Steps that pass through Python: the custom loop (forward, backward, apply_gradients) and custom losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import _core, _data
+
+__all__ = ["CustomLoop"]
+
+_FETCH = _core.FORWARD | _core.FETCH
+_BACKWARD = _core.SEED | _core.BACKWARD | _core.FETCH_GRADIENTS
+
+
+class CustomLoop:
+    """The part of a model that is driven step by step from Python."""
+
+    def __init__(self) -> None:
+        self._forward: tuple[_core.Plan, int] | None = None
+
+    def forward(self, x: Any, training: bool = True) -> Any:
+        """Computes the outputs of one batch, and remembers what `backward` needs.
+
+        Parameters
+        ----------
+        x : array_like, or a list or dictionary of them
+        training : bool
+            False: as `predict`; `backward` cannot follow.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+        """
+        self._build_for(x)
+        if not training:
+            return self.predict(x)
+        inputs = self._inputs_of(x, False)
+        outputs = self._run_forward(inputs, len(inputs[0]))
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def _run_forward(self, inputs: list[np.ndarray], capacity: int) -> list[np.ndarray]:
+        n = len(inputs[0])
+        plan = self._plans.get("custom", capacity, exact=False)
+        outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
+        step = self._compiled.optimizer.iterations if self._compiled else 0
+        self._forward = None
+        plan.run(_FETCH, n_rows=n, batch_size=n, inputs=inputs, outputs=outputs, step=step)
+        self._forward = (plan, n)
+        return outputs
+
+    def backward(self, dy: Any) -> Any:
+        """Computes the gradients from those of the outputs that `forward` returned.
+
+        Those of the weights are then in `gradients`, until the next backward pass.
+
+        Parameters
+        ----------
+        dy : array_like, or a list or dictionary of them
+            Derivative of the loss by each output; None for an output that the loss does not depend on.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            Derivative of the loss by each input.
+
+        Raises
+        ------
+        RuntimeError
+            If no `forward` with training=True came before.
+        ValueError
+            If a shape differs from that of the output.
+        """
+        if self._forward is None:
+            raise RuntimeError("backward must follow forward(x, training=True)")
+        plan, n = self._forward
+        seeds: list[np.ndarray | None] = []
+        for given, tensor, name in zip(_data.match_names(dy, self.output_names, "dy"), self.outputs, self.output_names):
+            array = None if given is None else np.ascontiguousarray(given, self.dtype)
+            if array is not None and array.shape != (n, *tensor.sample_shape):
+                raise ValueError(f"dy for output {name!r} has shape {array.shape}, expected {(n, *tensor.sample_shape)}")
+            seeds.append(array)
+        inputs = [np.zeros((n, *tensor.sample_shape), self.dtype) for tensor in self.inputs]
+        plan.run(_BACKWARD, n_rows=n, batch_size=n, output_gradients=seeds, input_gradients=inputs)
+        return inputs if len(inputs) > 1 else inputs[0]
+
+    def apply_gradients(self) -> None:
+        """One step of the optimizer with the `gradients` there are; they may have been changed in between.
+
+        Raises
+        ------
+        RuntimeError
+            Before compile, or before the first `backward`.
+        """
+        compiled = self._require_compiled()
+        if self._forward is None:
+            raise RuntimeError("apply_gradients must follow forward and backward")
+        if not self.trainable_weights:
+            return
+        plan = self._plans.get("custom", self._forward[1], exact=False)
+        plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.iterations,
+                 hyper=compiled.optimizer.hyper_parameters(1)[:1].reshape(-1)
+                 if compiled.optimizer.varies else compiled.optimizer.hyper_parameters(1))  # fmt: skip
+        compiled.optimizer.iterations += 1
+
+    # ---- custom losses ----------------------------------------------------------------------------------
+
+    def _losses_of(
+        self, targets: list[np.ndarray], outputs: list[np.ndarray], weights: list[Any], totals: np.ndarray
+    ) -> list[np.ndarray]:
+        """Adds the losses of a batch to `totals`, times its rows; returns their gradients."""
+        compiled = self._require_compiled()
+        n = len(outputs[0])
+        gradients = []
+        for i, (loss, target, output, weight) in enumerate(zip(compiled.losses, targets, outputs, weights)):
+            if hasattr(loss, "kernel"):
+                value, gradient = _core.evaluate_loss(loss.kernel, loss.attributes(), target, output, weight)
+            else:
+                value, gradient = self._call_loss(loss, target, output, weight)
+            factor = compiled.loss_weights[i]
+            totals[1 + i] += value * n
+            totals[0] += factor * value * n
+            gradients.append(np.ascontiguousarray(factor * gradient, self.dtype))
+        return gradients
+
+    def _call_loss(
+        self, loss: Callable[..., Any], target: np.ndarray, output: np.ndarray, weight: np.ndarray | None
+    ) -> tuple[float, np.ndarray]:
+        if weight is not None:
+            raise ValueError("sample_weight and class_weight do not reach a loss that is a function; weight inside it")
+        result = loss(target, output)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"a loss function must return (value, gradient), got {type(result).__name__}")
+        value, gradient = float(result[0]), np.asarray(result[1])
+        if gradient.shape != output.shape:
+            raise ValueError(f"the gradient of a loss function has shape {gradient.shape}, expected {output.shape}")
+        return value, gradient
+
+    def _update_metrics(self, targets: list[np.ndarray], outputs: list[np.ndarray], sums: np.ndarray) -> None:
+        compiled = self._require_compiled()
+        for group, parts, target, output in zip(compiled.metrics, compiled.sums_of(sums), targets, outputs):
+            for metric, part in zip(group, parts):
+                _core.update_metric(metric.kernel, metric.attributes(), target, output, part)
+
+    def _custom_runner(
+        self,
+        inputs: list[np.ndarray],
+        targets: list[np.ndarray],
+        weights: list[Any],
+        order: np.ndarray | None,
+        batch_size: int,
+    ) -> Callable[[int, int, np.ndarray, np.ndarray], tuple[int, int]]:
+        """A function that trains on rows `first` to `end`, batch by batch, and returns (end, steps)."""
+
+        def run(first: int, end: int, totals: np.ndarray, sums: np.ndarray) -> tuple[int, int]:
+            steps = 0
+            for row in range(first, end, batch_size):
+                stop = min(end, row + batch_size)
+                rows: Any = slice(row, stop) if order is None else order[row:stop]
+                outputs = self._run_forward([array[rows] for array in inputs], batch_size)
+                batch = [array[rows] for array in targets]
+                before = totals.copy()
+                gradients = self._losses_of(batch, outputs, [None if w is None else w[rows] for w in weights], totals)
+                if not np.isfinite(totals[0]):
+                    value = (totals[0] - before[0]) / (stop - row)
+                    totals[...] = before
+                    raise FloatingPointError(f"the loss became {value} at step {self.optimizer.iterations}; the weights "
+                                             "are those from before that step")  # fmt: skip
+                self._update_metrics(batch, outputs, sums)
+                self.backward(gradients if len(gradients) > 1 else gradients[0])
+                self.apply_gradients()
+                steps += 1
+            return end, steps
+
+        return run
+
+    def _custom_evaluate(
+        self,
+        inputs: list[np.ndarray],
+        targets: list[np.ndarray],
+        weights: list[Any],
+        batch_size: int,
+        totals: np.ndarray,
+        sums: np.ndarray,
+    ) -> None:
+        n = len(inputs[0])
+        for row in range(0, n, batch_size):
+            rows = slice(row, min(n, row + batch_size))
+            outputs = self.predict([array[rows] for array in inputs] if len(inputs) > 1 else inputs[0][rows])
+            outputs = outputs if isinstance(outputs, list) else [outputs]
+            batch = [array[rows] for array in targets]
+            self._losses_of(batch, outputs, [None if w is None else w[rows] for w in weights], totals)
+            self._update_metrics(batch, outputs, sums)

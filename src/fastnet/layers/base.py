@@ -1,0 +1,156 @@
+"""What all layers have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._config import Configurable
+from .._graph import Operation, SymbolicTensor, Weight
+from ..initializers import Initializer
+
+__all__ = ["Layer"]
+
+Tensors = SymbolicTensor | Sequence[SymbolicTensor]
+
+
+class Layer(Configurable):
+    """Base of the layers: a description of some operations and the owner of their weights.
+
+    A subclass has `call`, which appends operations with `emit`.
+
+    Parameters
+    ----------
+    trainable : bool
+        False freezes the layer: its weights are not updated. May be changed later, `layer.trainable = False`.
+    name : str, optional
+        Default: the class's name in snake case, numbered within the model.
+    """
+
+    def __init__(self, *, trainable: bool = True, name: str | None = None) -> None:
+        self.trainable = trainable
+        self.name = name
+        self._weights: dict[str, Weight] = {}
+
+    # Two layers with equal arguments are still two layers.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __call__(self, inputs: Tensors) -> Any:
+        """Applies the layer to symbolic tensors: returns those of its outputs.
+
+        Raises
+        ------
+        TypeError
+            If the inputs are not symbolic tensors.
+        ValueError
+            If their shapes do not fit the layer, or its weights from an earlier call.
+        """
+        tensors = [inputs] if isinstance(inputs, SymbolicTensor) else inputs
+        if not isinstance(tensors, Sequence) or not all(isinstance(t, SymbolicTensor) for t in tensors) or not tensors:
+            raise TypeError(
+                f"layer {self._label!r} must be called on the result of fn.Input or of another layer, "
+                f"got {type(inputs).__name__}; to compute with arrays, make a model and call predict"
+            )
+        return self.call(*tensors)
+
+    def call(self, *inputs: SymbolicTensor) -> Any:
+        """Appends the layer's operations; returns its output."""
+        raise NotImplementedError(f"layer {self._label!r} does not say what it computes")
+
+    @property
+    def _label(self) -> str:
+        """The name, before there is one: that of the class."""
+        return self.name or type(self).__name__
+
+    def emit(
+        self,
+        op: str,
+        inputs: Sequence[SymbolicTensor],
+        attributes: Mapping[str, float] | None = None,
+        weights: Mapping[str, Initializer] | None = None,
+    ) -> SymbolicTensor:
+        """Appends one operation of the engine.
+
+        Parameters
+        ----------
+        op : str
+            Its name in the registry.
+        inputs : sequence of SymbolicTensor
+        attributes : mapping of str to float, optional
+        weights : mapping of str to Initializer, optional
+            The operation's parameters in its order; their shapes are for the engine to say. A weight that the
+            layer has from an earlier call is used again.
+
+        Returns
+        -------
+        SymbolicTensor
+            The operation's output.
+        """
+        attributes = attributes or {}
+        outputs, shapes = _core.infer(op, self._label, [tensor.sample_shape for tensor in inputs], attributes)
+        used = []
+        for (name, initializer), shape in zip((weights or {}).items(), shapes, strict=True):
+            weight = self._weights.setdefault(name, Weight(self, name, shape, initializer))
+            if weight.shape != shape:
+                raise ValueError(
+                    f"layer {self._label!r}: {name} has shape {weight.shape} from an earlier call, these inputs of "
+                    f"shape {[tensor.shape for tensor in inputs]} need {shape}"
+                )
+            used.append(weight)
+        return Operation(self, op, attributes, inputs, used, outputs).outputs[0]
+
+    @property
+    def built(self) -> bool:
+        """Whether the layer has its weights' shapes; always so for one without weights."""
+        return bool(self._weights)
+
+    @property
+    def weights(self) -> list[Weight]:
+        """All weights."""
+        return list(self._weights.values())
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """The weights that training changes: none while the layer is frozen."""
+        return [weight for weight in self.weights if weight.trainable and self.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        """The weights that training does not change."""
+        return [weight for weight in self.weights if not (weight.trainable and self.trainable)]
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the weights."""
+        return [weight.value.copy() for weight in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Sets the weights, in the order of `get_weights`.
+
+        Raises
+        ------
+        ValueError
+            If their number or shapes differ; nothing is changed then.
+        """
+        assign_all(self.weights, weights, f"layer {self._label!r}")
+
+    def count_params(self) -> int:
+        """Number of numbers in the weights."""
+        return sum(weight.size for weight in self.weights)
+
+
+def assign_all(weights: Sequence[Weight], values: Sequence[Any], owner: str) -> None:
+    """Sets weights to values; checks all of them before it changes any."""
+    if len(values) != len(weights):
+        raise ValueError(f"{owner} has {len(weights)} weights, got {len(values)}")
+    arrays = [np.asarray(value) for value in values]
+    for weight, array in zip(weights, arrays):
+        if array.shape != weight.shape:
+            raise ValueError(f"{owner}: weight {weight.path!r} has shape {weight.shape}, got {array.shape}")
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{owner}: weight {weight.path!r} must be numbers, got {array.dtype}")
+    for weight, array in zip(weights, arrays):
+        weight.assign(array)

@@ -1,0 +1,165 @@
+"""Input, Dense, Activation, Flatten, Reshape."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from .. import _core, activations, initializers
+from .._graph import SymbolicTensor
+from .base import Layer
+
+__all__ = ["Activation", "Dense", "Flatten", "Input", "Reshape"]
+
+
+def Input(shape: Sequence[int], dtype: str | None = None, name: str | None = None) -> SymbolicTensor:
+    """An input of a model.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of one sample, without the batch axis: ``(64,)``.
+    dtype : str, optional
+        Accepted as Keras does. Arrays of any numeric dtype may be given to a model: they are converted to the
+        dtype of the model as each batch is gathered.
+    name : str, optional
+        Under which `fit` finds it in a dictionary of inputs.
+
+    Returns
+    -------
+    SymbolicTensor
+
+    Raises
+    ------
+    ValueError
+        If the shape is not a sequence of positive integers.
+
+    Examples
+    --------
+    >>> Input((8, 8)).shape
+    (None, 8, 8)
+    """
+    if isinstance(shape, int):
+        raise ValueError(f"shape must be a sequence such as ({shape},), got {shape}")
+    sizes = tuple(positive_integer("Input", "a size in shape", size) for size in shape)
+    return SymbolicTensor(sizes, None, name)
+
+
+def positive_integer(layer: str, argument: str, value: Any) -> int:
+    """The value as an int; ValueError or TypeError with the argument's name if it is not a positive one."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{layer}: {argument} must be a positive integer, got {value!r}") from None
+    if number < 1:
+        raise ValueError(f"{layer}: {argument} must be a positive integer, got {value!r}")
+    return number
+
+
+class Dense(Layer):
+    """Every output from every input: ``y = activation(x @ kernel + bias)``, over the last axis.
+
+    Parameters
+    ----------
+    units : int
+        Size of the last axis of the output.
+    activation : str, callable or None
+        Name of an activation or one of `fastnet.activations`. None: linear.
+    use_bias : bool
+    kernel_initializer, bias_initializer : str or Initializer
+        The weights are ``kernel`` of shape (inputs, units) and ``bias`` of shape (units,).
+    trainable, name
+        As in `Layer`.
+
+    Examples
+    --------
+    >>> Dense(10, activation="relu")(Input((4,))).shape
+    (None, 10)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = positive_integer(self._label, "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        weights = {"kernel": self.kernel_initializer}
+        if self.use_bias:
+            weights["bias"] = self.bias_initializer
+        attributes = {"units": self.units, "use_bias": self.use_bias}
+        if self.activation.elementwise:
+            attributes.update(self.activation.attributes())
+            return self.emit("dense", [x], attributes, weights)
+        return self.emit(self.activation.kernel, [self.emit("dense", [x], attributes, weights)])
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel, a view of shape (inputs, units)."""
+        return self._weights["kernel"].value
+
+    @property
+    def bias(self) -> Any:
+        """The bias, a view of shape (units,), or None."""
+        return self._weights["bias"].value if self.use_bias else None
+
+
+class Activation(Layer):
+    """An activation as a layer.
+
+    Parameters
+    ----------
+    activation : str or callable
+        Name of an activation or one of `fastnet.activations`.
+    """
+
+    def __init__(self, activation: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activation = activations.get(activation)
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        if self.activation.elementwise:
+            return self.emit("activation", [x], self.activation.attributes())
+        return self.emit(self.activation.kernel, [x])
+
+
+def _reshape_attributes(shape: Sequence[int], layer: str) -> dict[str, int]:
+    if len(shape) > 6:
+        raise ValueError(f"layer {layer!r}: a shape has at most 6 axes, got {tuple(shape)}")
+    return {"rank": len(shape), **{f"size_{i}": size for i, size in enumerate(shape)}}
+
+
+class Flatten(Layer):
+    """All axes of a sample as one. Costs nothing: the numbers stay where they are."""
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        return self.emit("reshape", [x], _reshape_attributes([math.prod(x.sample_shape)], self._label))
+
+
+class Reshape(Layer):
+    """The numbers of a sample under another shape. Costs nothing: they stay where they are.
+
+    Parameters
+    ----------
+    target_shape : sequence of int
+        Without the batch axis; one size may be -1.
+    """
+
+    def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.target_shape = tuple(operator.index(size) for size in target_shape)
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        return self.emit("reshape", [x], _reshape_attributes(self.target_shape, self._label))

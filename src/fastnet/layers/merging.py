@@ -1,0 +1,78 @@
+"""Layers of several inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._graph import SymbolicTensor
+from .base import Layer
+
+__all__ = ["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"]
+
+
+class _Merge(Layer):
+    """A layer that combines inputs of one shape elementwise; called on a list of tensors."""
+
+    kernel: str
+
+    def call(self, *inputs: SymbolicTensor) -> SymbolicTensor:
+        if len(inputs) < 2:
+            raise ValueError(f"layer {self._label!r} must be called on a list of at least 2 tensors, got {len(inputs)}")
+        return self.emit(self.kernel, inputs)
+
+
+class Add(_Merge):
+    """``x_0 + x_1 + ...``"""
+
+    kernel = "add"
+
+
+class Subtract(_Merge):
+    """``x_0 - x_1``"""
+
+    kernel = "subtract"
+
+
+class Multiply(_Merge):
+    """``x_0 * x_1 * ...``"""
+
+    kernel = "multiply"
+
+
+class Average(_Merge):
+    """``(x_0 + x_1 + ...) / n``"""
+
+    kernel = "average"
+
+
+class Maximum(_Merge):
+    """``max(x_0, x_1, ...)``; where several are largest the gradient goes to the first."""
+
+    kernel = "maximum"
+
+
+class Minimum(_Merge):
+    """``min(x_0, x_1, ...)``; where several are smallest the gradient goes to the first."""
+
+    kernel = "minimum"
+
+
+class Concatenate(Layer):
+    """Inputs one after another along an axis.
+
+    Parameters
+    ----------
+    axis : int
+        As Keras counts it, axis 0 being the batch, which cannot be joined along; -1: the last.
+    """
+
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if axis == 0:
+            raise ValueError(f"layer {self._label!r}: axis 0 is the batch, which cannot be concatenated along")
+        self.axis = axis
+
+    def call(self, *inputs: SymbolicTensor) -> SymbolicTensor:
+        if len(inputs) < 2:
+            raise ValueError(f"layer {self._label!r} must be called on a list of at least 2 tensors, got {len(inputs)}")
+        return self.emit("concatenate", inputs, {"axis": self.axis - 1 if self.axis > 0 else self.axis})

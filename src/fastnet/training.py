@@ -1,0 +1,464 @@
+"""compile, fit, evaluate, predict: what a model does with data."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core, _data, losses as _losses, metrics as _metrics, optimizers as _optimizers
+from ._plans import Compiled, PlanCache
+from ._progress import make_progress
+from .callbacks import CallbackList
+from .custom import CustomLoop
+from .history import History
+
+if TYPE_CHECKING:
+    from ._graph import Operation, Slab, SymbolicTensor
+
+__all__ = ["Trainer"]
+
+_EVALUATE = _core.FORWARD | _core.LOSS
+_TRAIN = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE
+_PREDICT = _core.FORWARD | _core.FETCH
+
+#: Python gets control back this often while the engine trains: for the progress bar and Ctrl-C.
+_SLICE_SECONDS = 0.05
+#: Steps for which a varying learning rate is computed at once.
+_SLICE_STEPS = 1024
+#: Rows that predict and evaluate give to the engine at once, unless told otherwise.
+_INFERENCE_ROWS = 256
+
+
+class Trainer(CustomLoop):
+    """The part of a model that trains, evaluates and predicts."""
+
+    inputs: list[SymbolicTensor]
+    outputs: list[SymbolicTensor]
+    input_names: list[str]
+    output_names: list[str]
+    seed: int
+    dtype: str
+    name: str
+    _operations: list[Operation]
+    _slab: Slab
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: History | None = None
+        self.stop_training = False
+        self._compiled: Compiled | None = None
+        self._plans = PlanCache(self)
+        self._epochs_begun = 0
+
+    # ---- compile --------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        n_threads: int | None = None,
+    ) -> None:
+        """Says how the model is to be trained.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+        loss : str, Loss, callable, or a list or dictionary of them
+            One for each output, in order or by name. A callable takes ``(y_true, y_pred)``, arrays of the rows
+            of a batch, and returns ``(value, gradient)``: the loss and its derivative by ``y_pred``.
+        metrics : list, or a list or dictionary of lists, optional
+            Names or objects of `fastnet.metrics`. "accuracy" is the accuracy that fits the loss.
+        loss_weights : list or dictionary of float, optional
+            Weight of each output's loss in the total.
+        n_threads : int, optional
+            Default: whichever of one thread and all of them the first steps show to be faster. Results do not
+            depend on it.
+
+        Raises
+        ------
+        ValueError
+            For unknown names, with the nearest known one.
+        """
+        if n_threads is not None and not (isinstance(n_threads, int) and n_threads > 0):
+            raise ValueError(f"n_threads must be a positive integer, got {n_threads!r}")
+        if loss is None:
+            raise ValueError("compile needs a loss: a name such as 'mse', an object of fastnet.losses, or a function")
+        compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, n_threads)
+        if self.outputs:
+            compiled.resolve(self.output_names, [tensor.sample_shape for tensor in self.outputs])
+        else:
+            _losses.get(loss) if not isinstance(loss, (list, tuple, dict)) else None
+        self._compiled = compiled
+        self._plans.clear()
+
+    @property
+    def optimizer(self) -> _optimizers.Optimizer:
+        """The optimizer given to compile."""
+        return self._require_compiled().optimizer
+
+    def _require_compiled(self) -> Compiled:
+        if self._compiled is None:
+            raise RuntimeError(f"model {self.name!r} must be compiled first: model.compile(optimizer=..., loss=...)")
+        if self.outputs and not self._compiled.resolved:
+            self._compiled.resolve(self.output_names, [tensor.sample_shape for tensor in self.outputs])
+        return self._compiled
+
+    def _build_for(self, x: Any) -> None:
+        """Overridden by models that learn the shape of their input from data."""
+
+    # ---- data --------------------------------------------------------------------------------------------
+
+    def _inputs_of(self, x: Any, check_finite: bool) -> list[np.ndarray]:
+        given = _data.match_names(x, self.input_names, "x")
+        names = ["x"] if len(given) == 1 else [f"x[{name!r}]" for name in self.input_names]
+        arrays = [_data.as_rows(array, tensor.sample_shape, name, check_finite)
+                  for array, tensor, name in zip(given, self.inputs, names)]  # fmt: skip
+        for array, name in zip(arrays, names):
+            if len(array) != len(arrays[0]):
+                raise ValueError(f"{name} has {len(array)} rows, {names[0]} has {len(arrays[0])}")
+        return arrays
+
+    def _targets_of(self, y: Any, n: int, check_finite: bool) -> list[np.ndarray]:
+        compiled = self._require_compiled()
+        if y is None:
+            raise ValueError("y is missing")
+        given = _data.match_names(y, self.output_names, "y")
+        names = ["y"] if len(given) == 1 else [f"y[{name!r}]" for name in self.output_names]
+        arrays = [_data.as_targets(array, loss, tensor.sample_shape, name, check_finite)
+                  for array, loss, tensor, name in zip(given, compiled.losses, self.outputs, names)]  # fmt: skip
+        for array, name in zip(arrays, names):
+            if len(array) != n:
+                raise ValueError(f"x has {n} rows, {name} has {len(array)}")
+        return arrays
+
+    def _weights_of(self, sample_weight: Any, class_weight: Any, targets: list[np.ndarray], n: int) -> list[Any]:
+        if class_weight is not None and len(targets) > 1:
+            raise ValueError("class_weight works with one output; use sample_weight for each output")
+        given = [sample_weight] * len(targets)
+        if len(targets) > 1 and isinstance(sample_weight, (dict, list, tuple)):
+            given = _data.match_names(sample_weight, self.output_names, "sample_weight")
+        return [_data.as_weights(weight, class_weight, target, n) for weight, target in zip(given, targets)]
+
+    # ---- fit -----------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+        check_finite: bool = True,
+    ) -> History:
+        """Trains the model for a number of epochs.
+
+        Parameters
+        ----------
+        x, y : array_like, or a list or dictionary of them
+            Rows of samples and of targets. Whatever NumPy can view; kept as they are and converted batch by batch.
+        batch_size : int
+            Default 32. The last batch of an epoch may be smaller. 1 is stochastic, len(x) full-batch descent.
+        epochs : int
+            Number of the last epoch; as many are made unless `initial_epoch` says otherwise.
+        verbose : {"auto", 0, 1, 2}
+            Nothing, a progress bar, a line for each epoch; "auto": a bar on a terminal, lines elsewhere.
+        callbacks : list of Callback, optional
+        validation_split : float
+            Part of the rows, taken from the end before any shuffling, to validate with.
+        validation_data : tuple, optional
+            ``(x, y)`` or ``(x, y, sample_weight)``; used instead of `validation_split`.
+        shuffle : bool
+            Visit the rows in another order each epoch, a function of the model's seed and the epoch.
+        class_weight : dict of int to float, optional
+        sample_weight : array_like, optional
+            Both multiply the loss of a row; given together, the product does.
+        initial_epoch : int
+            Where to go on counting.
+        validation_batch_size, validation_freq : int, optional
+            Rows at once, and every how many epochs.
+        check_finite : bool
+            Look for NaN and infinity in x and y first.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        RuntimeError
+            Before compile.
+        TypeError, ValueError
+            For data that do not fit, before anything is changed.
+        FloatingPointError
+            When the loss becomes NaN or infinite; the weights are those from before that step.
+        """
+        self._build_for(x)
+        compiled = self._require_compiled()
+        batch_size = _positive("batch_size", 32 if batch_size is None else batch_size)
+        epochs = _positive("epochs", epochs)
+        if not 0 <= initial_epoch <= epochs:
+            raise ValueError(f"initial_epoch must be between 0 and epochs={epochs}, got {initial_epoch}")
+        inputs = self._inputs_of(x, check_finite)
+        targets = self._targets_of(y, len(inputs[0]), check_finite)
+        weights = self._weights_of(sample_weight, class_weight, targets, len(inputs[0]))
+        validation: tuple[Any, Any, Any] | None = None
+        if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+                raise ValueError("validation_data must be (x, y) or (x, y, sample_weight)")
+            held_x = self._inputs_of(validation_data[0], check_finite)
+            held_y = self._targets_of(validation_data[1], len(held_x[0]), check_finite)
+            held_weight = validation_data[2] if len(validation_data) == 3 else None
+            validation = (held_x, held_y, self._weights_of(held_weight, None, held_y, len(held_x[0])))
+        elif validation_split:
+            k, m = len(inputs), len(targets)
+            kept, held = _data.split_validation([*inputs, *targets, *weights], validation_split)
+            inputs, targets, weights = kept[:k], kept[k : k + m], kept[k + m :]
+            validation = (held[:k], held[k : k + m], held[k + m :])
+
+        n = len(inputs[0])
+        batch_size = min(batch_size, n)
+        steps = math.ceil(n / batch_size)
+        self.stop_training = False
+        self.history = history = History()
+        hooks = CallbackList(callbacks, self, {"epochs": epochs, "steps": steps, "verbose": verbose})
+        progress = make_progress(verbose)
+        try:
+            hooks.call("on_train_begin")
+            logs: dict[str, Any] = {}
+            for epoch in range(initial_epoch, epochs):
+                start = time.perf_counter()
+                hooks.call("on_epoch_begin", epoch)
+                progress.begin_epoch(epoch, epochs, steps)
+                order = _core.shuffle(self.seed, self._epochs_begun, n) if shuffle else None
+                self._epochs_begun += 1
+                logs = self._run_epoch(inputs, targets, weights, order, batch_size, hooks, progress.update)
+                if validation is not None and (epoch + 1 - initial_epoch) % validation_freq == 0:
+                    values = self._evaluate(*validation, validation_batch_size)
+                    logs.update((f"val_{name}", value) for name, value in values.items())
+                logs["learning_rate"] = compiled.optimizer.learning_rate_at(max(compiled.optimizer.iterations - 1, 0))
+                hooks.call("on_epoch_end", epoch, logs)
+                seconds = time.perf_counter() - start
+                progress.end_epoch(logs, seconds)
+                history.append(epoch, {**logs, "seconds": seconds})
+                if self.stop_training:
+                    break
+            hooks.call("on_train_end", logs)
+        except BaseException as error:
+            hooks.call("on_exception", error)
+            raise
+        finally:
+            progress.close()
+        return history
+
+    def _run_epoch(
+        self,
+        inputs: list[np.ndarray],
+        targets: list[np.ndarray],
+        weights: list[Any],
+        order: np.ndarray | None,
+        batch_size: int,
+        hooks: CallbackList,
+        report: Callable[[int, Mapping[str, Any]], None],
+    ) -> dict[str, Any]:
+        """Trains on all rows once, in slices; returns the means of the epoch."""
+        compiled = self._require_compiled()
+        n = len(inputs[0])
+        by_batch = hooks.wants_batches
+        slice_steps = 1 if by_batch else _SLICE_STEPS if compiled.optimizer.varies else n
+        if compiled.custom:
+            run = self._custom_runner(inputs, targets, weights, order, batch_size)
+        else:
+            plan = self._plans.get("train", batch_size)
+            run = plan.run
+        totals = np.zeros(1 + len(self.outputs))
+        sums = compiled.new_sums()
+        row = batch = 0
+        logs: dict[str, Any] = {}
+        while row < n:
+            end = min(n, row + slice_steps * batch_size)
+            if by_batch:
+                hooks.call("on_train_batch_begin", batch, logs)
+            if compiled.custom:
+                row, done = run(row, end, totals, sums)
+            else:
+                hyper = compiled.optimizer.hyper_parameters(-(-(end - row) // batch_size))
+                try:
+                    row, done = run(
+                        _TRAIN, n_rows=end, first_row=row, batch_size=batch_size, inputs=inputs, targets=targets,
+                        weights=weights, order=order, step=compiled.optimizer.iterations, hyper=hyper,
+                        seconds=_SLICE_SECONDS, loss_sum=totals, metrics=sums,
+                    )  # fmt: skip
+                finally:
+                    compiled.optimizer.iterations += plan.steps_done
+            batch += done
+            logs = compiled.logs(totals, sums, row)
+            report(batch, logs)
+            if by_batch:
+                hooks.call("on_train_batch_end", batch - 1, logs)
+                if self.stop_training:
+                    break
+        return logs
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+        check_finite: bool = True,
+    ) -> Any:
+        """One step on the rows given, as one batch.
+
+        Returns
+        -------
+        float, list of float or dict of str to float
+            The loss and metrics from before the step, as `evaluate` gives them.
+        """
+        self._build_for(x)
+        inputs = self._inputs_of(x, check_finite)
+        n = len(inputs[0])
+        targets = self._targets_of(y, n, check_finite)
+        weights = self._weights_of(sample_weight, class_weight, targets, n)
+        compiled = self._require_compiled()
+        totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
+        if compiled.custom:
+            self._custom_runner(inputs, targets, weights, None, n)(0, n, totals, sums)
+        else:
+            plan = self._plans.get("train", n, exact=False)
+            try:
+                plan.run(
+                    _TRAIN, n_rows=n, batch_size=n, inputs=inputs, targets=targets, weights=weights,
+                    step=compiled.optimizer.iterations, hyper=compiled.optimizer.hyper_parameters(1),
+                    loss_sum=totals, metrics=sums,
+                )  # fmt: skip
+            finally:
+                compiled.optimizer.iterations += plan.steps_done
+        return _as_asked(compiled.logs(totals, sums, n), return_dict)
+
+    # ---- evaluate and predict ---------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        sample_weight: Any = None,
+        verbose: str | int = 0,
+        return_dict: bool = False,
+        check_finite: bool = True,
+    ) -> Any:
+        """The loss and the metrics of data.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As in `fit`.
+        batch_size : int, optional
+            Rows at once; the result does not depend on it but for rounding.
+        verbose : {"auto", 0, 1, 2}
+            Other than 0: print the result.
+        return_dict : bool
+
+        Returns
+        -------
+        float, list of float or dict of str to float
+            The loss; with metrics, a list that begins with the loss; with `return_dict`, by name.
+        """
+        self._build_for(x)
+        self._require_compiled()
+        inputs = self._inputs_of(x, check_finite)
+        targets = self._targets_of(y, len(inputs[0]), check_finite)
+        weights = self._weights_of(sample_weight, None, targets, len(inputs[0]))
+        logs = self._evaluate(inputs, targets, weights, batch_size)
+        if verbose:
+            print(" - ".join(f"{name}: {value:.4g}" for name, value in logs.items()))
+        return _as_asked(logs, return_dict)
+
+    test_on_batch = evaluate
+
+    def _evaluate(
+        self, inputs: list[np.ndarray], targets: list[np.ndarray], weights: list[Any], batch_size: int | None
+    ) -> dict[str, Any]:
+        compiled = self._require_compiled()
+        n = len(inputs[0])
+        rows = min(n, _positive("batch_size", _INFERENCE_ROWS if batch_size is None else batch_size))
+        totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
+        if compiled.custom:
+            self._custom_evaluate(inputs, targets, weights, rows, totals, sums)
+        else:
+            plan = self._plans.get("evaluate", rows, exact=False)
+            row = 0
+            while row < n:
+                row, _ = plan.run(
+                    _EVALUATE, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, targets=targets,
+                    weights=weights, seconds=_SLICE_SECONDS, loss_sum=totals, metrics=sums,
+                )  # fmt: skip
+        return compiled.logs(totals, sums, n)
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: str | int = 0, check_finite: bool = False) -> Any:
+        """What the model computes for data, as in inference.
+
+        Parameters
+        ----------
+        x : array_like, or a list or dictionary of them
+        batch_size : int, optional
+            Rows at once.
+        verbose : ignored
+            Accepted as Keras does.
+        check_finite : bool
+            Look for NaN and infinity in x first.
+
+        Returns
+        -------
+        ndarray or list of ndarray, shape (n, ...)
+            One for each output, of the model's dtype.
+        """
+        self._build_for(x)
+        inputs = self._inputs_of(x, check_finite)
+        n = len(inputs[0])
+        rows = min(n, _positive("batch_size", _INFERENCE_ROWS if batch_size is None else batch_size))
+        plan = self._plans.get("predict", rows, exact=False)
+        outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
+        row = 0
+        while row < n:
+            row, _ = plan.run(_PREDICT, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
+                              seconds=_SLICE_SECONDS)  # fmt: skip
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """`predict` for the rows of one batch."""
+        return self.predict(x)
+
+    def _latest_plan(self) -> _core.Plan | None:
+        return self._plans.latest()
+
+
+def _positive(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a positive integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value}")
+    return int(value)
+
+
+def _as_asked(logs: Mapping[str, Any], return_dict: bool) -> Any:
+    if return_dict:
+        return dict(logs)
+    values = list(logs.values())
+    return values if len(values) > 1 else values[0]

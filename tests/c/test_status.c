@@ -1,0 +1,123 @@
+/* Produces every status of csrc/status.def through the public interface and checks code and message.
+ * Prints what is wrong; the exit code is 0 if nothing is. */
+#include "../../csrc/fastnet.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static int failures;
+static bool produced[FN_STATUS_COUNT];
+
+/* The call gave `status`; its message, if any, contains `text`. */
+static void expect(fn_status status, fn_status given, const fn_error *error, const char *text)
+{
+    produced[status] = true;
+    if (given == status && (!text || (error->status == status && strstr(error->message, text))))
+        return;
+    printf("expected %s with '%s', got %s: %s\n", fn_status_name(status), text ? text : "", fn_status_name(given),
+           error ? error->message : "");
+    failures++;
+}
+
+/* x [2] -> dense [1] -> mean squared error, trained by SGD. */
+static const double dense_attributes[] = {1, 0, 0, 0};
+static const int32_t numbers[] = {0, 1};
+static const fn_input_spec input = {.shape = {1, {2}}};
+static const fn_parameter_spec parameter = {.shape = {2, {2, 1}}, .offset = 0, .trainable = true};
+static const fn_output_spec output = {.value = 1, .loss = "mean_squared_error", .loss_weight = 1, .layer = "head"};
+static const fn_node_spec node = {.op = "dense", .layer = "first", .n_inputs = 1, .inputs = numbers, .n_parameters = 1,
+                                  .parameters = numbers, .attributes = dense_attributes};
+static _Alignas(FN_ALIGNMENT) float parameters[FN_ALIGNMENT], gradients[FN_ALIGNMENT];
+
+static fn_plan_spec make_spec(void)
+{
+    return (fn_plan_spec){.dtype = FN_FLOAT32, .max_rows = 4, .training = true, .n_threads = 1, .n_inputs = 1,
+                          .n_nodes = 1, .n_parameters = 1, .n_outputs = 1, .inputs = &input, .nodes = &node,
+                          .parameters = &parameter, .outputs = &output, .optimizer = "sgd",
+                          .parameter_slab = parameters, .gradient_slab = gradients};
+}
+
+static void expect_create(fn_status status, const fn_plan_spec *spec, const char *text)
+{
+    fn_plan *plan = (fn_plan *)spec;
+    fn_error error = {0};
+    expect(status, fn_plan_create(spec, &plan, &error), &error, text);
+    if (status != FN_OK && plan) {
+        printf("%s: a plan was made all the same\n", text);
+        failures++;
+    }
+    if (status == FN_OK)
+        fn_plan_destroy(plan);
+}
+
+static void check_descriptions(void)
+{
+    fn_plan_spec spec = make_spec();
+    expect_create(FN_OK, &spec, NULL);
+    spec.max_rows = INT64_C(1) << 60;
+    expect_create(FN_ERROR_MEMORY, &spec, "rows");
+    spec = make_spec();
+    spec.dtype = FN_UINT8;
+    expect_create(FN_ERROR_DTYPE, &spec, "float32");
+    spec = make_spec();
+    spec.max_rows = 0;
+    expect_create(FN_ERROR_SHAPE, &spec, "got 0");
+    spec = make_spec();
+    spec.n_threads = 1 << 30;
+    expect_create(FN_ERROR_ATTRIBUTE, &spec, "n_threads");
+    spec = make_spec();
+    fn_node_spec other = node;
+    spec.nodes = &other;
+    other.op = "convolute";
+    expect_create(FN_ERROR_NAME, &spec, "'first'");
+    other = node;
+    other.inputs = numbers + 1;
+    expect_create(FN_ERROR_GRAPH, &spec, "'first'");
+}
+
+static void check_runs(void)
+{
+    fn_plan_spec spec = make_spec();
+    fn_plan *plan;
+    fn_error error = {0};
+    if (fn_plan_create(&spec, &plan, &error) != FN_OK) {
+        printf("%s\n", error.message);
+        failures++;
+        return;
+    }
+    const float x[4] = {1, 2, 3, NAN}, y[2] = {1, 2};
+    const double hyper[] = {0.01, 0, 0};
+    const fn_source inputs = {x, FN_FLOAT32, 2 * sizeof *x}, targets = {y, FN_FLOAT32, sizeof *y};
+    fn_run run = {.parts = FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD | FN_RUN_UPDATE, .n_rows = 2, .batch_size = 1,
+                  .inputs = &inputs, .targets = &targets, .hyper = hyper, .step = 100};
+    expect(FN_ERROR_DIVERGED, fn_plan_run(plan, &run, &error), &error, "step 101");
+    if (run.steps_done != 1 || run.next_row != 1) {
+        printf("diverged: %lld steps, next row %lld\n", (long long)run.steps_done, (long long)run.next_row);
+        failures++;
+    }
+    run.inputs = NULL;
+    expect(FN_ERROR_STATE, fn_plan_run(plan, &run, &error), &error, "missing");
+    fn_plan_destroy(plan);
+
+    int64_t row = -1;
+    double label = 0;
+    expect(FN_ERROR_DATA, fn_check_finite(&inputs, 2, 2, &row), NULL, NULL);
+    failures += row != 1;
+    expect(FN_ERROR_LABEL, fn_check_labels(&targets, 2, 1, 2, &row, &label), NULL, NULL);
+    failures += row != 1 || label != 2;
+}
+
+int main(void)
+{
+    fn_error error = {0};
+    expect(FN_ERROR_ISA, fn_isa_select("abacus", &error), &error, "'abacus'");
+    check_descriptions();
+    check_runs();
+    for (int i = 0; i < FN_STATUS_COUNT; i++)
+        if (!produced[i]) {
+            printf("no test for %s\n", fn_status_name((fn_status)i));
+            failures++;
+        }
+    return failures != 0;
+}

@@ -1,0 +1,25 @@
+"""What all tests share: every instruction set of the machine, both precisions, reproducible property tests."""
+
+import hypothesis
+import pytest
+
+from fastnet import _core
+
+# The same examples on every run and no limit on their time: a shared machine must not turn a test red.
+hypothesis.settings.register_profile("stable", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.load_profile("stable")
+
+
+@pytest.fixture(params=_core.available_isas())
+def isa(request):
+    """Plans made in the test run on this instruction set."""
+    before = _core.isa()
+    _core.select_isa(request.param)
+    yield request.param
+    _core.select_isa(before)
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    """Precision of the plans made in the test."""
+    return request.param

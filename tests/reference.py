@@ -1,0 +1,485 @@
+"""What the engine computes, in float64 NumPy: plain, slow and easily read.
+
+Tables by the names of the engine's registries: OPS, ACTIVATIONS, LOSSES, METRICS, OPTIMIZERS. Tests go over the
+registries and look here; an entry without a reference fails.
+
+Arrays have the batch as first axis. Attributes are keyword arguments with the engine's names and defaults.
+"""
+
+from dataclasses import dataclass
+from typing import Callable
+
+import numpy as np
+from scipy import special
+
+# ---- activations -------------------------------------------------------------------------------
+
+
+@dataclass
+class Activation:
+    """An elementwise function and its derivative, both of x; alpha is its own attribute, where it has one."""
+
+    forward: Callable
+    derivative: Callable
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def sigmoid(x):
+    return special.expit(x)
+
+
+def softplus(x):
+    return np.logaddexp(x, 0.0)
+
+
+def normal_cdf(x):
+    return special.ndtr(x)
+
+
+def normal_density(x):
+    return np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+
+
+def elu(x, alpha):
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def elu_derivative(x, alpha):
+    return np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0)))
+
+
+def gelu_tanh_inner(x):
+    return np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+
+
+def gelu_tanh(x, alpha):
+    return x * (1 + np.tanh(gelu_tanh_inner(x))) / 2
+
+
+def gelu_tanh_derivative(x, alpha):
+    t = np.tanh(gelu_tanh_inner(x))
+    inner_derivative = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x**2)
+    return (1 + t) / 2 + x * (1 - t**2) * inner_derivative / 2
+
+
+def mish_derivative(x, alpha):
+    t = np.tanh(softplus(x))
+    return t + x * (1 - t**2) * sigmoid(x)
+
+
+def hard_sigmoid(x, alpha):
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
+def hard_silu_derivative(x, alpha):
+    return np.where(x <= -3, 0.0, np.where(x >= 3, 1.0, x / 3 + 0.5))
+
+
+#: In the order of the engine, where an activation is known by its number.
+ACTIVATIONS = {
+    "linear": Activation(lambda x, alpha: x, lambda x, alpha: np.ones_like(x)),
+    "relu": Activation(lambda x, alpha: np.maximum(x, 0), lambda x, alpha: (x > 0) * 1.0),
+    "leaky_relu": Activation(
+        lambda x, alpha: np.where(x > 0, x, alpha * x), lambda x, alpha: np.where(x > 0, 1.0, alpha)
+    ),
+    "elu": Activation(elu, elu_derivative),
+    "selu": Activation(
+        lambda x, alpha: SELU_SCALE * elu(x, SELU_ALPHA), lambda x, alpha: SELU_SCALE * elu_derivative(x, SELU_ALPHA)
+    ),
+    "gelu": Activation(
+        lambda x, alpha: x * normal_cdf(x), lambda x, alpha: normal_cdf(x) + x * normal_density(x)
+    ),
+    "gelu_tanh": Activation(gelu_tanh, gelu_tanh_derivative),
+    "silu": Activation(
+        lambda x, alpha: x * sigmoid(x), lambda x, alpha: sigmoid(x) * (1 + x * (1 - sigmoid(x)))
+    ),
+    "mish": Activation(lambda x, alpha: x * np.tanh(softplus(x)), mish_derivative),
+    "tanh": Activation(lambda x, alpha: np.tanh(x), lambda x, alpha: 1 - np.tanh(x) ** 2),
+    "sigmoid": Activation(lambda x, alpha: sigmoid(x), lambda x, alpha: sigmoid(x) * sigmoid(-x)),
+    "softplus": Activation(lambda x, alpha: softplus(x), lambda x, alpha: sigmoid(x)),
+    "softsign": Activation(lambda x, alpha: x / (1 + np.abs(x)), lambda x, alpha: 1 / (1 + np.abs(x)) ** 2),
+    "hard_sigmoid": Activation(hard_sigmoid, lambda x, alpha: np.where(np.abs(x) < 3, 1 / 6, 0.0)),
+    "hard_silu": Activation(lambda x, alpha: x * hard_sigmoid(x, alpha), hard_silu_derivative),
+    "relu6": Activation(lambda x, alpha: np.clip(x, 0, 6), lambda x, alpha: ((x > 0) & (x < 6)) * 1.0),
+    "exponential": Activation(lambda x, alpha: np.exp(x), lambda x, alpha: np.exp(x)),
+}
+
+
+def activation_of(number):
+    """The activation that the engine knows by this number."""
+    return list(ACTIVATIONS.values())[int(number)]
+
+
+# ---- operations --------------------------------------------------------------------------------
+
+
+@dataclass
+class Op:
+    """forward(inputs, parameters, **attributes) -> output
+    backward(inputs, parameters, dy, **attributes) -> (gradients of the inputs, gradients of the parameters)
+    """
+
+    forward: Callable
+    backward: Callable
+
+
+def dense(inputs, parameters, units=1, use_bias=1, activation=0, alpha=0.0):
+    return activation_of(activation).forward(dense_linear(inputs, parameters, use_bias), alpha)
+
+
+def dense_linear(inputs, parameters, use_bias):
+    z = inputs[0] @ parameters[0]
+    return z + parameters[1] if use_bias else z
+
+
+def dense_backward(inputs, parameters, dy, units=1, use_bias=1, activation=0, alpha=0.0):
+    z = dense_linear(inputs, parameters, use_bias)
+    dz = dy * activation_of(activation).derivative(z, alpha)
+    dx = dz @ parameters[0].T
+    x_rows, dz_rows = inputs[0].reshape(-1, inputs[0].shape[-1]), dz.reshape(-1, dz.shape[-1])
+    gradients = [x_rows.T @ dz_rows]
+    if use_bias:
+        gradients.append(dz_rows.sum(axis=0))
+    return [dx], gradients
+
+
+def activation_forward(inputs, parameters, activation=0, alpha=0.0):
+    return activation_of(activation).forward(inputs[0], alpha)
+
+
+def activation_backward(inputs, parameters, dy, activation=0, alpha=0.0):
+    return [dy * activation_of(activation).derivative(inputs[0], alpha)], []
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def log_softmax(x):
+    shifted = x - x.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def softmax_backward(inputs, parameters, dy):
+    y = softmax(inputs[0])
+    return [y * (dy - (dy * y).sum(axis=-1, keepdims=True))], []
+
+
+def log_softmax_backward(inputs, parameters, dy):
+    return [dy - softmax(inputs[0]) * dy.sum(axis=-1, keepdims=True)], []
+
+
+def multiply_backward(inputs, parameters, dy):
+    others = [np.prod([x for j, x in enumerate(inputs) if j != i], axis=0) for i in range(len(inputs))]
+    return [dy * other for other in others], []
+
+
+def extremum_backward(argument):
+    """The gradient goes to the first of the inputs that reach the extremum."""
+
+    def backward(inputs, parameters, dy):
+        winner = argument(inputs, axis=0)
+        return [np.where(winner == i, dy, 0.0) for i in range(len(inputs))], []
+
+    return backward
+
+
+def concatenate_axis(x, axis):
+    """The axis of the array for that of a sample, which leaves out the batch."""
+    return int(axis) if axis < 0 else int(axis) + 1
+
+
+def concatenate(inputs, parameters, axis=-1):
+    return np.concatenate(inputs, axis=concatenate_axis(inputs[0], axis))
+
+
+def concatenate_backward(inputs, parameters, dy, axis=-1):
+    axis = concatenate_axis(inputs[0], axis)
+    ends = np.cumsum([x.shape[axis] for x in inputs])
+    return np.split(dy, ends[:-1], axis=axis), []
+
+
+def reshape(inputs, parameters, rank=1, **sizes):
+    shape = [int(sizes.get(f"size_{i}", -1 if i == 0 else 1)) for i in range(int(rank))]
+    return inputs[0].reshape(len(inputs[0]), *shape)
+
+
+OPS = {
+    "dense": Op(dense, dense_backward),
+    "activation": Op(activation_forward, activation_backward),
+    "softmax": Op(lambda inputs, parameters: softmax(inputs[0]), softmax_backward),
+    "log_softmax": Op(lambda inputs, parameters: log_softmax(inputs[0]), log_softmax_backward),
+    "add": Op(
+        lambda inputs, parameters: np.sum(inputs, axis=0),
+        lambda inputs, parameters, dy: ([dy for _ in inputs], []),
+    ),
+    "subtract": Op(
+        lambda inputs, parameters: inputs[0] - inputs[1],
+        lambda inputs, parameters, dy: ([dy, -dy], []),
+    ),
+    "multiply": Op(lambda inputs, parameters: np.prod(inputs, axis=0), multiply_backward),
+    "average": Op(
+        lambda inputs, parameters: np.mean(inputs, axis=0),
+        lambda inputs, parameters, dy: ([dy / len(inputs) for _ in inputs], []),
+    ),
+    "maximum": Op(lambda inputs, parameters: np.max(inputs, axis=0), extremum_backward(np.argmax)),
+    "minimum": Op(lambda inputs, parameters: np.min(inputs, axis=0), extremum_backward(np.argmin)),
+    "concatenate": Op(concatenate, concatenate_backward),
+    "reshape": Op(
+        reshape,
+        lambda inputs, parameters, dy, **attributes: ([dy.reshape(inputs[0].shape)], []),
+    ),
+}
+
+# ---- losses ------------------------------------------------------------------------------------
+
+EPSILON = 1e-7
+
+
+@dataclass
+class Loss:
+    """value(target, prediction, **attributes): the loss of each position
+    gradient(target, prediction, **attributes): d loss[position] / d prediction[position]
+    labels: targets are class numbers, without the last axis
+    """
+
+    value: Callable
+    gradient: Callable
+    labels: bool = False
+
+
+def mean_of(value, derivative):
+    """The loss whose value is the mean over the last axis of a function of each element."""
+    return Loss(
+        lambda t, p, **attributes: value(t, p, **attributes).mean(axis=-1),
+        lambda t, p, **attributes: derivative(t, p, **attributes) / p.shape[-1],
+    )
+
+
+def huber(t, p, delta=1.0):
+    e = np.abs(p - t)
+    return np.where(e <= delta, e**2 / 2, delta * e - delta**2 / 2)
+
+
+def huber_derivative(t, p, delta=1.0):
+    return np.clip(p - t, -delta, delta)
+
+
+def log_cosh(t, p):
+    e = np.abs(p - t)
+    # log cosh e, which is log1p(2 sinh(e / 2)^2), without overflow for large e
+    return np.where(e < 1, np.log1p(2 * np.sinh(np.minimum(e, 1) / 2) ** 2), e + np.log1p(np.exp(-2 * e)) - np.log(2))
+
+
+def binary_crossentropy(t, p, from_logits=0, label_smoothing=0.0):
+    t = t * (1 - label_smoothing) + label_smoothing / 2
+    if from_logits:
+        return t * softplus(-p) + (1 - t) * softplus(p)
+    p = np.clip(p, EPSILON, 1 - EPSILON)
+    return -(t * np.log(p) + (1 - t) * np.log(1 - p))
+
+
+def binary_crossentropy_derivative(t, p, from_logits=0, label_smoothing=0.0):
+    t = t * (1 - label_smoothing) + label_smoothing / 2
+    if from_logits:
+        return sigmoid(p) - t
+    inside = (p >= EPSILON) & (p <= 1 - EPSILON)
+    p = np.clip(p, EPSILON, 1 - EPSILON)
+    return np.where(inside, -t / p + (1 - t) / (1 - p), 0.0)
+
+
+def smooth_classes(t, label_smoothing):
+    return t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+
+
+def categorical_crossentropy(t, p, from_logits=0, label_smoothing=0.0):
+    t = smooth_classes(t, label_smoothing)
+    if from_logits:
+        return -np.where(t != 0, t * log_softmax(p), 0.0).sum(axis=-1)
+    q = p / p.sum(axis=-1, keepdims=True)
+    return -(t * np.log(np.clip(q, EPSILON, 1 - EPSILON))).sum(axis=-1)
+
+
+def categorical_crossentropy_gradient(t, p, from_logits=0, label_smoothing=0.0):
+    t = smooth_classes(t, label_smoothing)
+    if from_logits:
+        return t.sum(axis=-1, keepdims=True) * softmax(p) - t
+    total = p.sum(axis=-1, keepdims=True)
+    q = p / total
+    inside = (q >= EPSILON) & (q <= 1 - EPSILON)
+    dq = np.where(inside, -t / np.where(inside, q, 1.0), 0.0)
+    return (dq - (dq * q).sum(axis=-1, keepdims=True)) / total
+
+
+def one_hot(labels, n_classes):
+    return np.eye(n_classes)[labels.astype(int)]
+
+
+def hinge_targets(t):
+    return np.where(t == 0, -1.0, t)
+
+
+def kl_divergence(t, p):
+    t, p = np.clip(t, EPSILON, 1), np.clip(p, EPSILON, 1)
+    return (t * np.log(t / p)).sum(axis=-1)
+
+
+def kl_divergence_gradient(t, p):
+    inside = (p >= EPSILON) & (p <= 1)
+    return np.where(inside, -np.clip(t, EPSILON, 1) / np.clip(p, EPSILON, 1), 0.0)
+
+
+LOSSES = {
+    "mean_squared_error": mean_of(lambda t, p: (p - t) ** 2, lambda t, p: 2 * (p - t)),
+    "mean_absolute_error": mean_of(lambda t, p: np.abs(p - t), lambda t, p: np.sign(p - t)),
+    "huber": mean_of(huber, huber_derivative),
+    "log_cosh": mean_of(log_cosh, lambda t, p: np.tanh(p - t)),
+    "binary_crossentropy": mean_of(binary_crossentropy, binary_crossentropy_derivative),
+    "categorical_crossentropy": Loss(categorical_crossentropy, categorical_crossentropy_gradient),
+    "sparse_categorical_crossentropy": Loss(
+        lambda t, p, **attributes: categorical_crossentropy(one_hot(t, p.shape[-1]), p, **attributes),
+        lambda t, p, **attributes: categorical_crossentropy_gradient(one_hot(t, p.shape[-1]), p, **attributes),
+        labels=True,
+    ),
+    "hinge": mean_of(
+        lambda t, p: np.maximum(1 - hinge_targets(t) * p, 0),
+        lambda t, p: np.where(hinge_targets(t) * p < 1, -hinge_targets(t), 0.0),
+    ),
+    "kl_divergence": Loss(kl_divergence, kl_divergence_gradient),
+    "poisson": mean_of(lambda t, p: p - t * np.log(p + EPSILON), lambda t, p: 1 - t / (p + EPSILON)),
+}
+
+
+def batch_loss(name, target, prediction, weight=None, **attributes):
+    """What a batch adds to the loss, and its gradient: the mean over positions of weight times loss."""
+    loss = LOSSES[name]
+    value = loss.value(target, prediction, **attributes)
+    weight = np.ones(len(prediction)) if weight is None else np.asarray(weight, np.float64)
+    weight = weight.reshape(-1, *[1] * (value.ndim - 1)) / value.size
+    gradient = loss.gradient(target, prediction, **attributes)
+    return (weight * value).sum(), weight[..., np.newaxis] * gradient
+
+# ---- metrics -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Metric:
+    """accumulators(target, prediction, **attributes): the engine's sums over all positions
+    labels: targets are class numbers, without the last axis
+    """
+
+    accumulators: Callable
+    labels: bool = False
+
+
+def rows_of(array, width):
+    return np.reshape(array, (-1, width))
+
+
+def mean_accumulators(terms):
+    return np.array([np.sum(terms), np.size(terms)], np.float64)
+
+
+def binary_hits(t, p, threshold=0.5):
+    return np.where(p > threshold, t == 1, (t == 0) | (t == -1))
+
+
+def top_k_hits(labels, p, k):
+    own = np.take_along_axis(p, labels[..., np.newaxis].astype(int), axis=-1)
+    return (p > own).sum(axis=-1) < k
+
+
+def r2_accumulators(t, p):
+    t, p = rows_of(t, p.shape[-1]), rows_of(p, p.shape[-1])
+    return np.concatenate([[len(t)], t.sum(axis=0), (t**2).sum(axis=0), ((t - p) ** 2).sum(axis=0)])
+
+
+def auc_accumulators(t, p, num_thresholds=200, from_logits=0):
+    p = sigmoid(p.ravel()) if from_logits else np.clip(p.ravel(), 0, 1)
+    t = t.ravel().astype(np.float64)
+    n = int(num_thresholds)
+    thresholds = np.concatenate([[-EPSILON], np.arange(1, n - 1) / (n - 1), [1 + EPSILON]])
+    above = p[:, np.newaxis] > thresholds
+    true_positives = (above * t[:, np.newaxis]).sum(axis=0)
+    false_positives = (above * (1 - t[:, np.newaxis])).sum(axis=0)
+    # The engine keeps what lies between thresholds.
+    return np.concatenate([true_positives - np.append(true_positives[1:], 0),
+                           false_positives - np.append(false_positives[1:], 0)])
+
+
+def confusion_accumulators(positive, predicted):
+    """For arrays of booleans [positions][classes]."""
+    return np.concatenate([
+        [len(positive)],
+        (positive & predicted).sum(axis=0),
+        (~positive & predicted).sum(axis=0),
+        (positive & ~predicted).sum(axis=0),
+    ]).astype(np.float64)
+
+
+def binary_confusion(t, p, threshold=0.5):
+    width = p.shape[-1]
+    return confusion_accumulators(rows_of(t, width) > 0, rows_of(p, width) > threshold)
+
+
+def categorical_confusion(t, p):
+    width = p.shape[-1]
+    labels = t if t.ndim < p.ndim else t.argmax(axis=-1)
+    return confusion_accumulators(
+        one_hot(labels.ravel(), width) > 0, one_hot(p.argmax(axis=-1).ravel(), width) > 0
+    )
+
+
+METRICS = {
+    "binary_accuracy": Metric(lambda t, p, threshold=0.5: mean_accumulators(binary_hits(t, p, threshold))),
+    "categorical_accuracy": Metric(lambda t, p: mean_accumulators(t.argmax(axis=-1) == p.argmax(axis=-1))),
+    "sparse_categorical_accuracy": Metric(lambda t, p: mean_accumulators(t == p.argmax(axis=-1)), labels=True),
+    "top_k_categorical_accuracy": Metric(lambda t, p, k=5: mean_accumulators(top_k_hits(t.argmax(axis=-1), p, k))),
+    "sparse_top_k_categorical_accuracy": Metric(
+        lambda t, p, k=5: mean_accumulators(top_k_hits(t, p, k)), labels=True
+    ),
+    "mean_squared_error": Metric(lambda t, p: mean_accumulators((p - t) ** 2)),
+    "mean_absolute_error": Metric(lambda t, p: mean_accumulators(np.abs(p - t))),
+    "r2_score": Metric(r2_accumulators),
+    "auc": Metric(auc_accumulators),
+    "binary_confusion": Metric(binary_confusion),
+    "categorical_confusion": Metric(categorical_confusion),
+}
+
+# ---- optimizers --------------------------------------------------------------------------------
+
+
+@dataclass
+class Optimizer:
+    """slots(hyper) -> {name: start value}
+    update(w, g, slots, hyper, step) -> (w, slots), where slots is a dictionary of arrays and steps count from 0
+    """
+
+    slots: Callable
+    update: Callable
+
+
+def sgd(w, g, slots, hyper, step):
+    rate, momentum = hyper["learning_rate"], hyper["momentum"]
+    if momentum == 0:
+        return w - rate * g, {}
+    v = momentum * slots["momentum"] - rate * g
+    w = w + momentum * v - rate * g if hyper["nesterov"] else w + v
+    return w, {"momentum": v}
+
+
+def adam(w, g, slots, hyper, step):
+    t = step + 1
+    m = hyper["beta_1"] * slots["momentum"] + (1 - hyper["beta_1"]) * g
+    v = hyper["beta_2"] * slots["velocity"] + (1 - hyper["beta_2"]) * g**2
+    alpha = hyper["learning_rate"] * np.sqrt(1 - hyper["beta_2"] ** t) / (1 - hyper["beta_1"] ** t)
+    return w - alpha * m / (np.sqrt(v) + hyper["epsilon"]), {"momentum": m, "velocity": v}
+
+
+OPTIMIZERS = {
+    "sgd": Optimizer(lambda hyper: {"momentum": 0.0} if hyper["momentum"] else {}, sgd),
+    "adam": Optimizer(lambda hyper: {"momentum": 0.0, "velocity": 0.0}, adam),
+}
