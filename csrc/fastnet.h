@@ -252,7 +252,7 @@ typedef struct fn_run {
     int64_t hyper_stride; /* doubles from one step's to the next's; 0: the same for all */
 
     void **outputs;                 /* per output: n_rows rows, dtype of the plan */
-    const void *const *output_gradients; /* per output: n_rows rows */
+    const void **output_gradients;  /* per output: n_rows rows */
     void **input_gradients;
 
     double seconds;          /* return after the step that exceeds this; 0: no limit */

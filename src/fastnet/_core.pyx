@@ -175,7 +175,7 @@ cdef extern from "fastnet.h" nogil:
         const double *hyper
         int64_t hyper_stride
         void **outputs
-        const void *const *output_gradients
+        const void **output_gradients
         void **input_gradients
         double seconds
         const int *stop
@@ -904,7 +904,7 @@ cdef class Plan:
         if output_gradients is not None:
             memset(seed_pointers, 0, sizeof(seed_pointers))
             self.fill_arrays(output_gradients, self.output_widths, seed_pointers, n_rows, False, "output_gradients")
-            run.output_gradients = seed_pointers
+            run.output_gradients = <const void **>seed_pointers
         if input_gradients is not None:
             memset(gradient_pointers, 0, sizeof(gradient_pointers))
             self.fill_arrays(input_gradients, self.input_widths, gradient_pointers, n_rows, True, "input_gradients")
