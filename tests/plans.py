@@ -13,6 +13,7 @@ reference_step() computes the same step from tests/reference.py, in float64.
 from dataclasses import dataclass, field
 
 import numpy as np
+import reference
 
 from fastnet import _core
 
@@ -143,8 +144,8 @@ class Model:
                       inputs=inputs, outputs=outputs)
         return outputs
 
-    def gradients(self, inputs, targets=None, weights=None, seeds=None):
-        """One step without update, of all rows as one batch."""
+    def gradients(self, inputs, targets=None, weights=None, seeds=None, batch_size=None):
+        """Steps without update. The gradients are those of the last batch; by default all rows are one."""
         n_rows = len(inputs[0])
         parts = _core.FORWARD | _core.BACKWARD | _core.FETCH
         if targets is not None:
@@ -159,8 +160,9 @@ class Model:
         losses = np.zeros(1 + len(outputs))
         for view in self.gradient_views:
             view[...] = UNTOUCHED
-        self.plan.run(parts, n_rows=n_rows, batch_size=n_rows, inputs=inputs, targets=targets, weights=weights,
-                      outputs=outputs, output_gradients=seeds, input_gradients=input_gradients, loss_sum=losses)
+        self.plan.run(parts, n_rows=n_rows, batch_size=batch_size or n_rows, inputs=inputs, targets=targets,
+                      weights=weights, outputs=outputs, output_gradients=seeds, input_gradients=input_gradients,
+                      loss_sum=losses)
         found = [None if np.all(view == UNTOUCHED) else view.copy() for view in self.gradient_views]
         return Step(losses / n_rows, outputs, found, input_gradients or [])
 
@@ -178,13 +180,75 @@ class Model:
         return b"".join(slab.tobytes() for slab in [self.parameter_slab, *self.slots])
 
 
-def assert_close(actual, expected, tolerance, what=""):
-    """|actual - expected| <= tolerance (|expected| + the largest |expected|), everywhere."""
+def scaled(array, scale, shift):
+    """An input of a model in float64, as the gather leaves it."""
+    array = np.asarray(array, np.float64)
+    if scale is not None:
+        array = array * np.reshape(scale, array.shape[1:])
+    if shift is not None:
+        array = array + np.reshape(shift, array.shape[1:])
+    return array
+
+
+def reference_step(graph, parameters, inputs, targets=None, weights=None, seeds=None):
+    """The step that Model.gradients takes, from tests/reference.py: a forward pass and a backward pass in float64."""
+    parameters = [np.asarray(array, np.float64) for array in parameters]
+    values = [scaled(array, scale, shift) for array, (_, scale, shift) in zip(inputs, graph.inputs)]
+    for op, _, read, used, attributes in graph.nodes:
+        values.append(reference.OPS[op].forward([values[i] for i in read], [parameters[i] for i in used], **attributes))
+
+    losses, gradients = np.zeros(1 + len(graph.outputs)), [None] * len(values)
+    for i, (value, loss, attributes, weight, _) in enumerate(graph.outputs):
+        gradient = np.zeros_like(values[value])
+        if loss is not None and targets is not None:
+            rows = None if weights is None else weights[i]
+            target = np.asarray(targets[i], np.float64)
+            losses[1 + i], gradient = reference.batch_loss(loss, target, values[value], rows, **attributes)
+            losses[0] += weight * losses[1 + i]
+            gradient = weight * gradient
+        elif loss is None and seeds is not None and seeds[i] is not None:
+            gradient = np.asarray(seeds[i], np.float64)
+        gradients[value] = add(gradients[value], gradient)
+
+    parameter_gradients = [None] * len(parameters)
+    for number in reversed(range(len(graph.nodes))):
+        op, _, read, used, attributes = graph.nodes[number]
+        dy = gradients[len(graph.inputs) + number]
+        if dy is None:
+            continue
+        dx, dw = reference.OPS[op].backward([values[i] for i in read], [parameters[i] for i in used], dy, **attributes)
+        for i, gradient in zip(read, dx):
+            gradients[i] = add(gradients[i], gradient)
+        for i, gradient in zip(used, dw):
+            if graph.parameters[i][1]:
+                parameter_gradients[i] = add(parameter_gradients[i], gradient)
+    input_gradients = [np.zeros_like(value) if gradient is None else gradient
+                       for value, gradient in zip(values, gradients[: len(graph.inputs)])]
+    return Step(losses, [values[value] for value, *_ in graph.outputs], parameter_gradients, input_gradients)
+
+
+def add(total, more):
+    return more if total is None else total + more
+
+
+def assert_same_step(actual, expected, tolerance, what="", floor=0):
+    """Losses, outputs and all gradients of two steps agree."""
+    assert_close(actual.losses, expected.losses, tolerance, f"{what} losses", floor)
+    for name in ("outputs", "parameter_gradients", "input_gradients"):
+        pairs = list(zip(getattr(actual, name), getattr(expected, name)))
+        for i, (a, b) in enumerate(pairs):
+            assert (a is None) == (b is None), f"{what} {name} {i}: {a} is not {b}"
+            if a is not None:
+                assert_close(a, b, tolerance, f"{what} {name} {i}", floor)
+
+
+def assert_close(actual, expected, tolerance, what="", floor=0):
+    """|actual - expected| <= tolerance (|expected| + the largest |expected|, or floor), everywhere."""
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, expected {expected.shape}"
     if expected.size == 0:
         return
-    allowed = tolerance * (np.abs(expected) + np.abs(expected).max()) + 1e-300
+    allowed = tolerance * (np.abs(expected) + max(floor, np.abs(expected).max())) + 1e-300
     worst = np.unravel_index(np.argmax(np.abs(actual - expected) - allowed), expected.shape)
     assert np.all(np.abs(actual - expected) <= allowed), (
         f"{what}: element {tuple(map(int, worst))} is {actual[worst]!r}, expected {expected[worst]!r}; "

@@ -108,7 +108,11 @@ def test_idx_damaged(tmp_path, change, message, compress):
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-6], lambda data: data[:15], lambda data: data[:40] + b"\0" * 8 + data[48:]])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[:-6], lambda data: data[:15], lambda data: data[:40] + b"\0" * 8 + data[48:]],
+    ids=["end missing", "cut early", "overwritten"],
+)
 def test_idx_damaged_gzip(tmp_path, damage):
     array = np.random.default_rng(0).integers(0, 256, 1000).astype("u1")
     path = tmp_path / "file.gz"

@@ -81,67 +81,77 @@ FN_INLINE int choose_vectors(int64_t rows, int64_t columns, bool packed)
 typedef struct block {
     int64_t m, n, k;
     gemm_matrix a, b;
-    bool packed_a; /* a: panels of PANEL_ROWS rows */
-    bool packed_b; /* b: panels of PANEL_COLUMNS columns, b.column elements apart */
-    real *panel;   /* for a panel of B, where it must be packed; else NULL */
-    const real *start;
+    real *packed_a;    /* room for the rows of A, in panels of PANEL_ROWS, or NULL: read in place */
+    bool packed_b;     /* b: panels of PANEL_COLUMNS columns, b.column elements apart */
+    real *panel[2];    /* room for panels of B, or NULL: read in place */
+    const real *start; /* what the sums start from: rows start_row apart; columns 1, or 0 for zeros */
     int64_t start_row, start_column;
     real *c;
     int64_t c_row;
     bool relu;
 } block;
 
-static void multiply_tiles(const block *x, int64_t j, int64_t columns, int vectors)
+/* A column of tiles: `columns` columns of C from j. */
+typedef struct span {
+    int64_t j, columns;
+    int vectors;
+} span;
+
+FN_INLINE span next_span(const block *x, int64_t j)
 {
-    gemm_matrix b = x->b;
-    if (x->packed_b)
-        b.data += j / PANEL_COLUMNS * b.column;
-    else
-        b.data += j * b.column;
-    const real *bdata=b.data;
-    if (x->panel) {
-        pack_panel(b, x->k, columns, x->panel, vectors * FN_LANES);
-        b = (gemm_matrix){x->panel, vectors * FN_LANES, 1};
-    }
-    const tile_column column = {
+    const int vectors = choose_vectors(x->m, x->n - j, x->packed_b);
+    return (span){j, least(vectors * FN_LANES, x->n - j), vectors};
+}
+
+/* Packs rows p to p_end of the columns of B that a span needs. */
+static void pack_span(const block *x, const span *s, int64_t p, int64_t p_end, real *panel)
+{
+    const int64_t width = s->vectors * FN_LANES;
+    const real *b = x->b.data + p * x->b.row + s->j * x->b.column;
+    pack_panel((gemm_matrix){b, x->b.row, x->b.column}, p_end - p, s->columns, panel + p * width, width);
+}
+
+static void multiply_span(const block *x, const span *s, const span *next, const real *panel, real *next_panel)
+{
+    tile_column column = {
         .k = x->k,
         .a_row = x->packed_a ? 1 : x->a.row,
         .a_column = x->packed_a ? PANEL_ROWS : x->a.column,
-        .b_row = b.row,
-        .last = columns - FN_LANES,
-        .mask = mask_lanes(least(columns, FN_LANES)),
+        .b_row = panel ? s->vectors * FN_LANES : x->b.row,
+        .last = s->columns - FN_LANES,
+        .mask = mask_lanes(least(s->columns, FN_LANES)),
         .start_row = x->start_row,
         .c_row = x->c_row,
-        .relu = x->relu, .ahead_step = x->b.row,
+        .relu = x->relu,
     };
-    const real *a = x->a.data, *start = x->start + j * x->start_column;
-    real *c = x->c + j;
-    int64_t tiles = divide_up(x->m, TILE_ROWS);
-    const int64_t chunks = divide_up(x->k, CHUNK);
-    int64_t ahead_left = x->k;
-    const int64_t ahead_step = column.ahead_step;
-    const real *ahead = x->packed_b ? b.data + x->b.column : bdata + vectors*FN_LANES;
-    for (int64_t rows_left = x->m; rows_left > 0; tiles--) {
-        const int64_t rows = divide_up(rows_left, tiles);
-        const tile_kernel kernel = vectors > 2 ? low_kernels[rows] : kernels[rows][vectors - 1];
-        kernel(&column, a, b.data, start, c, ahead);
-        if (ahead_left > 0) { ahead += chunks * ahead_step; ahead_left -= chunks; } else ahead = b.data;
-        a += x->packed_a ? PANEL_ROWS * x->k : rows * x->a.row;
+    const real *a = x->a.data, *start = x->start + s->j * x->start_column;
+    const real *b = x->packed_b ? x->b.data + s->j / PANEL_COLUMNS * x->b.column : panel ? panel : x->b.data + s->j;
+    const real *next_b = next->columns ? x->packed_b ? x->b.data + next->j / PANEL_COLUMNS * x->b.column : x->b.data + next->j * x->b.column : b;
+    column.b_ahead_step = !next->columns ? 0 : x->packed_b ? PANEL_COLUMNS : !panel ? 0 : x->b.column == 1 ? x->b.row : x->b.column;
+    const int64_t next_row = !next->columns ? 0 : x->packed_b ? PANEL_COLUMNS : panel ? x->b.row : 0;
+    real *c = x->c + s->j, *packed_a = x->packed_a;
+    const int64_t all_tiles = divide_up(x->m, TILE_ROWS), fed = next_panel ? divide_up(x->k, all_tiles) : FEEDX;
+    int64_t tiles = all_tiles, p = 0;
+    for (int64_t i = 0; i < x->m; tiles--) {
+        const int64_t rows = divide_up(x->m - i, tiles);
+        const tile_kernel kernel = s->vectors > 2 ? low_kernels[rows] : kernels[rows][s->vectors - 1];
+        column.c_ahead = tiles > 1 ? c + rows * x->c_row : x->c + next->j;
+        column.b_ahead = next_b + p * next_row;
+        if (packed_a) {
+            if (s->j == 0)
+                pack_panel((gemm_matrix){x->a.data + i * x->a.row, x->a.column, x->a.row}, x->k, rows, packed_a, PANEL_ROWS);
+            a = packed_a;
+            packed_a += PANEL_ROWS * x->k;
+        }
+        kernel(&column, a, b, start, c);
+        const int64_t p_end = least(x->k, p + fed);
+        if (next_panel && p < p_end)
+            pack_span(x, next, p, p_end, next_panel);
+        p = p_end;
+        a += rows * x->a.row;
         start += rows * x->start_row;
         c += rows * x->c_row;
-        rows_left -= rows;
-    }
-}
-
-static void pack_rows(gemm_matrix a, int64_t m, int64_t k, real *out)
-{
-    int64_t tiles = divide_up(m, TILE_ROWS);
-    for (; m > 0; tiles--) {
-        const int64_t rows = divide_up(m, tiles);
-        pack_panel((gemm_matrix){a.data, a.column, a.row}, k, rows, out, PANEL_ROWS);
-        a.data += rows * a.row;
-        out += PANEL_ROWS * k;
-        m -= rows;
+        i += rows;
     }
 }
 
@@ -151,13 +161,21 @@ static void multiply(const gemm_arguments *x, real *workspace)
 #ifndef PB
 #define PB (x->b.row * 4 >= 2048 && x->m > 3 * TILE_ROWS && x->k > 128)
 #endif
+#ifndef PA
+#define PA (x->n > 8 * PANEL_COLUMNS && x->k > 256)
+#endif
     const bool direct_b = x->packed_b || (x->b.column == 1 && (FN_VECTOR_BYTES > 16 || x->n >= FN_LANES) && !(PB));
-    const bool packed_a = x->n > 8 * PANEL_COLUMNS && x->k > 256;
+    const bool packed_a = PA;
     const int64_t k_block = balance(x->k, BLOCK_K), m_block = packed_a ? balance(x->m, BLOCK_ROWS) : x->m;
 
-    block part = {.packed_a = packed_a, .packed_b = x->packed_b, .n = x->n, .c_row = x->c_row};
-    part.panel = direct_b ? NULL : workspace;
-    real *const packed_rows = workspace + (direct_b ? 0 : WIDEST_TILE * k_block);
+    block part = {.packed_b = x->packed_b, .n = x->n, .c_row = x->c_row};
+    if (!direct_b) {
+        part.panel[0] = workspace;
+        part.panel[1] = workspace + WIDEST_TILE * k_block;
+        workspace += 2 * WIDEST_TILE * k_block;
+    }
+    if (packed_a)
+        part.packed_a = workspace;
     for (int64_t i = 0; i < x->m; i += m_block) {
         part.m = least(x->m - i, m_block);
         part.c = x->c + i * x->c_row;
@@ -165,10 +183,6 @@ static void multiply(const gemm_arguments *x, real *workspace)
         do {
             part.k = least(x->k - p, k_block);
             part.a = (gemm_matrix){x->a.data + i * x->a.row + p * x->a.column, x->a.row, x->a.column};
-            if (packed_a) {
-                pack_rows(part.a, part.m, part.k, packed_rows);
-                part.a.data = packed_rows;
-            }
             if (x->packed_b)
                 part.b = (gemm_matrix){x->packed_b + p * PANEL_COLUMNS, PANEL_COLUMNS, PANEL_COLUMNS * x->k};
             else
@@ -179,17 +193,20 @@ static void multiply(const gemm_arguments *x, real *workspace)
             const bool complete = p + part.k == x->k;
             part.relu = complete && epilogue->relu;
 
+            span s = next_span(&part, 0);
+            if (part.panel[0])
+                pack_span(&part, &s, 0, part.k, part.panel[0]);
             int64_t finished = 0;
-            for (int64_t j = 0; j < x->n;) {
-                const int vectors = choose_vectors(part.m, x->n - j, x->packed_b);
-                const int64_t columns = least(vectors * FN_LANES, x->n - j);
-                multiply_tiles(&part, j, columns, vectors);
-                j += columns;
+            for (int number = 0; s.columns; number++) {
+                const span next = next_span(&part, s.j + s.columns);
+                real *const next_panel = next.columns ? part.panel[~number & 1] : NULL;
+                multiply_span(&part, &s, &next, part.panel[number & 1], next_panel);
                 if (complete && epilogue->finish &&
-                    (j == x->n || (j - finished) * part.m * (int64_t)sizeof(real) >= FINISH_BYTES)) {
-                    epilogue->finish(epilogue, part.c + finished, x->c_row, i, finished, part.m, j - finished);
-                    finished = j;
+                    (next.columns == 0 || (next.j - finished) * part.m * (int64_t)sizeof(real) >= FINISH_BYTES)) {
+                    epilogue->finish(epilogue, part.c + finished, x->c_row, i, finished, part.m, next.j - finished);
+                    finished = next.j;
                 }
+                s = next;
             }
             p += part.k;
         } while (p < x->k);
@@ -248,7 +265,7 @@ int64_t FN_SYM(gemm_workspace)(int64_t m, int64_t n, int64_t k)
 {
     const int64_t k_block = least(k, BLOCK_K), larger = m > n ? m : n;
     const int64_t a = (least(larger, BLOCK_ROWS) + PANEL_ROWS * 2) * 2 * k_block;
-    const int64_t b = WIDEST_TILE * k_block;
+    const int64_t b = 2 * WIDEST_TILE * k_block;
     const int64_t swapped = SWAP_COLUMNS * least(n, 4);
     return (a + b + swapped) * (int64_t)sizeof(real);
 }

@@ -42,11 +42,12 @@ typedef struct tile_column {
     lane_mask mask;    /* of the vector, if there is only one */
     int64_t start_row; /* rows of what the sums start from: those of C, or 0 for a bias */
     int64_t c_row;
-    int64_t ahead_step;
+    const real *c_ahead, *b_ahead;
+    int64_t b_ahead_step;
     bool relu;
 } tile_column;
 
-typedef void (*tile_kernel)(const tile_column *x, const real *a, const real *b, const real *start, real *c, const real *ahead);
+typedef void (*tile_kernel)(const tile_column *x, const real *a, const real *b, const real *start, real *c);
 
 /* Keeps the compiler from computing x from other variables: it would turn the few pointers and
  * strides below into one pointer for each row, more than there are registers. */
@@ -60,8 +61,32 @@ FN_INLINE vector load_part(const real *row, int v, int vectors, int64_t last, la
     return load(v < vectors - 1 ? row + v * FN_LANES : row + last);
 }
 
+FN_INLINE void step(const int rows, const int vectors, vector sum[TILE_ROWS][LOW_TILE_VECTORS], const char *a0, const char *a7, int64_t stride, int64_t stride3, int64_t stride5, const real *b, int64_t last, lane_mask mask)
+{
+    vector b_vector[LOW_TILE_VECTORS];
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+        b_vector[v] = vectors == 1 ? load_padded(b, mask) : load_part(b, v, vectors, last, mask);
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        const char *near = i < 7 ? a0 : a7;
+        const int s = i % 7;
+        const vector a_element = broadcast((const real *)(near + (s == 3 ? stride3 : s == 5 ? stride5 : s == 6 ? 2 * stride3 : s * stride)));
+        UNROLL
+        for (int v = 0; v < vectors; v++)
+            sum[i][v] = multiply_add(a_element, b_vector[v], sum[i][v]);
+    }
+}
+#define STEP { step(rows, vectors, sum, a0, a7, stride, stride3, stride5, b, last, mask); \
+        a0 += a_column; \
+        b += b_row; \
+        if (rows > 7) { \
+            a7 += a_column; \
+            KEEP_IN_REGISTER(a7); \
+        } KEEP_IN_REGISTER(a0);KEEP_IN_REGISTER(b);  }
+
 FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column *x, const real *a,
-                            const real *b, const real *start, real *c, const real *ahead)
+                            const real *b, const real *start, real *c)
 {
     const int64_t last = x->last, b_row = x->b_row, c_row = x->c_row;
     const lane_mask mask = x->mask;
@@ -72,42 +97,23 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column
         for (int v = 0; v < vectors; v++)
             sum[i][v] = load_part(start + i * x->start_row, v, vectors, last, mask);
 
-    /* Rows 0 to 4 of A are reached from `a`, 5 to 9 from `a5`, 10 to 13 from `a10`. */
-    const int64_t stride = x->a_row * (int64_t)sizeof(real);
-    const char *a0 = (const char *)a, *a5 = a0 + 5 * stride, *a10 = a5 + 5 * stride;
-    int64_t stride3 = 3 * stride, a_column = x->a_column * (int64_t)sizeof(real);
+    const int64_t a_column = x->a_column * (int64_t)sizeof(real);
+    int64_t stride = x->a_row * (int64_t)sizeof(real), stride3 = 3 * stride, stride5 = 5 * stride;
+    const char *a0 = (const char *)a, *a7 = a0 + 7 * stride;
+    KEEP_IN_REGISTER(stride);
     KEEP_IN_REGISTER(stride3);
-    KEEP_IN_REGISTER(a_column);
-    const real *c_ahead = c + rows * c_row;
-    for (int64_t left = x->k; left > 0; left -= CHUNK) {
-    if (PFC) {__builtin_prefetch(c_ahead, 1); __builtin_prefetch(c_ahead + 16, 1); c_ahead += c_row;}
-    if (PFB) {__builtin_prefetch(ahead,0,2); __builtin_prefetch(ahead + 16,0,2); ahead += x->ahead_step;}
-    for (int64_t p = left < CHUNK ? left : CHUNK; p > 0; p--) {
-        vector b_vector[LOW_TILE_VECTORS];
+    KEEP_IN_REGISTER(stride5);
+    const real *c_ahead = x->c_ahead, *ahead = x->b_ahead;
+    int64_t p = x->k;
+    for (; p >= UN; p -= UN) {
+        if (PFC) { __builtin_prefetch(c_ahead, 1); __builtin_prefetch(c_ahead + 16, 1); if (PF3) __builtin_prefetch(c_ahead + 31, 1); c_ahead += c_row; KEEP_IN_REGISTER(c_ahead); }
+        if (PFB) { __builtin_prefetch(ahead, 0, 2); __builtin_prefetch(ahead + 16, 0, 2); if (PF3) __builtin_prefetch(ahead + 31, 0, 2); ahead += x->b_ahead_step;KEEP_IN_REGISTER(ahead); }
         UNROLL
-        for (int v = 0; v < vectors; v++)
-            b_vector[v] = vectors == 1 ? load_padded(b, mask) : load_part(b, v, vectors, last, mask);
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            const char *near = i < 5 ? a0 : i < 10 ? a5 : a10;
-            const int step = i % 5;
-            const vector a_element = broadcast((const real *)(near + (step == 3 ? stride3 : step * stride)));
-            UNROLL
-            for (int v = 0; v < vectors; v++)
-                sum[i][v] = multiply_add(a_element, b_vector[v], sum[i][v]);
-        }
-        a0 += a_column;
-        b += b_row;
-        if (rows > 5) {
-            a5 += a_column;
-            KEEP_IN_REGISTER(a5);
-        }
-        if (rows > 10) {
-            a10 += a_column;
-            KEEP_IN_REGISTER(a10);
-        }
+        for (int u = 0; u < UN; u++)
+            STEP;
     }
-    }
+    for (; p > 0; p--)
+        STEP;
 
     if (x->relu)
         UNROLL
@@ -127,9 +133,9 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column
 
 #define KERNEL(rows, vectors)                                                                             \
     static void tile_##rows##x##vectors(const tile_column *x, const real *a, const real *b,               \
-                                        const real *start, real *c, const real *ahead)                                       \
+                                        const real *start, real *c)                                       \
     {                                                                                                     \
-        compute_tile(rows, vectors, x, a, b, start, c, ahead);                                                   \
+        compute_tile(rows, vectors, x, a, b, start, c);                                                   \
     }
 #define KERNELS(rows) KERNEL(rows, 1) KERNEL(rows, 2)
 

@@ -1,8 +1,21 @@
-/* Elementary functions of `real` for `omp simd` loops.
+/* Elementary functions of `real` for `omp simd` loops, and sums in a fixed order.
  *
  * Straight-line code: every case is computed and selected, so loops over these functions vectorise on
- * every target and one element gives the same bits in a vector and on its own. NaN stays NaN;
+ * every target, and one element gives the same bits in a vector and on its own. NaN stays NaN;
  * infinities, signed zeros, subnormal arguments and results are as C99 Annex F says.
+ *
+ * The largest errors found by tests/c/test_math.c, in units in the last place: with float32 over all
+ * arguments, with float64 over random ones; with a fused multiply-add, and (baseline) without.
+ *
+ *              float32  baseline  float64  baseline
+ *   exp          0.89     1.15      0.87     1.16
+ *   expm1        1.52     1.63      2.00     2.09
+ *   log          0.83     0.83      0.83     0.83
+ *   log1p        1.45     1.45      1.20     1.20
+ *   tanh         1.45     1.43      1.48     1.48
+ *   sigmoid      1.61     1.74      1.65     1.74
+ *   erf          1.24     1.25      1.08     1.16
+ *   erfc         4.8      4.8       5.1      5.1     for x <= 1; beyond it about x^2 more
  */
 #ifndef FN_KERNELS_MATH_H
 #define FN_KERNELS_MATH_H

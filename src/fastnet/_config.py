@@ -144,4 +144,4 @@ def get(kind: str, identifier: Any, table: Mapping[str, type], base: type) -> An
         return deserialize(identifier, table, kind)
     if isinstance(identifier, type) and issubclass(identifier, base):
         return identifier()
-    raise TypeError(f"not a {kind}: {identifier!r}; expected a name, a {base.__name__} or its configuration")
+    raise TypeError(f"{identifier!r} is no {kind}; expected a name, a {base.__name__} or its configuration")

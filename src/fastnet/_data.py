@@ -32,28 +32,23 @@ def as_array(given: Any, name: str) -> np.ndarray:
     ValueError
         If it is ragged or has no axis.
     """
-    if isinstance(given, np.ndarray):
-        if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
-            raise TypeError(f"{name} has masked elements; fill or remove them")
-        array = given
-    elif given is None:
+    if given is None:
         raise TypeError(f"{name} is missing")
-    else:
-        if hasattr(given, "to_numpy"):  # pandas
-            given = given.to_numpy()
-        try:
-            array = np.asarray(given)
-        except ValueError as error:
-            raise ValueError(f"{name} cannot be made into an array: {error}") from None
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        raise TypeError(f"{name} has masked elements; fill or remove them")
+    if hasattr(given, "to_numpy"):  # pandas
+        given = given.to_numpy()
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be made into an array: {error}") from None
     kind = array.dtype.name
-    if kind not in _READ:
-        if kind not in _CONVERTED:
-            raise TypeError(f"{name} has dtype {array.dtype}; expected numbers (float, int, uint8 or bool)")
-        array = array.astype(_CONVERTED[kind])
+    if kind not in _READ and kind not in _CONVERTED:
+        raise TypeError(f"{name} has dtype {array.dtype}; expected numbers (float, int, uint8 or bool)")
     if array.ndim == 0:
         raise ValueError(f"{name} is a single number; expected an array with one row for each sample")
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
+    # Also for another byte order, and where C's long and long long are the same but two types to NumPy.
+    array = array.astype(_CONVERTED.get(kind, kind), copy=False)
     return array if _has_contiguous_rows(array) else np.ascontiguousarray(array)
 
 

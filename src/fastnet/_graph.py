@@ -141,7 +141,10 @@ class Slab:
                 values[...] = weight.value
             else:
                 rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number])))
-                values[...] = weight.initializer(weight.shape, rng, dtype)
+                try:
+                    values[...] = weight.initializer(weight.shape, rng, dtype)
+                except ValueError as error:
+                    raise ValueError(f"weight {weight.path!r}: {error}") from None
         for weight in joined.weights:
             weight.slab, weight.offset = joined, joined.offsets[weight]
         return joined
@@ -169,7 +172,7 @@ class SymbolicTensor:
         return (None, *self.sample_shape)
 
     def __repr__(self) -> str:
-        source = self.operation.layer.name if self.operation else "input"
+        source = self.operation.layer._label if self.operation else "input"
         return f"<SymbolicTensor {source} shape={self.shape}>"
 
 

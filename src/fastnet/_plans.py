@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,23 @@ def _by_output(given: Any, names: Sequence[str], what: str) -> list[Any]:
     return [given] * len(names)
 
 
+def _leaves(given: Any) -> list[Any]:
+    """What lists and dictionaries of things hold, at any depth."""
+    if isinstance(given, Mapping) and "class_name" not in given:
+        given = list(given.values())
+    if isinstance(given, (list, tuple)):
+        return [leaf for one in given for leaf in _leaves(one)]
+    return [] if given is None else [given]
+
+
+def _loss_weight(value: Any) -> float:
+    if isinstance(value, (str, bytes)) or not np.isscalar(value):
+        raise TypeError(f"loss_weights must be numbers, got {value!r}")
+    if not (value >= 0 and math.isfinite(value)):
+        raise ValueError(f"loss_weights must be finite and not negative, got {value}")
+    return float(value)
+
+
 class Compiled:
     """What compile was told, made definite once the model's outputs are known.
 
@@ -59,6 +77,14 @@ class Compiled:
         self._given = (loss, metrics, loss_weights)
         self._sizes: list[list[int]] = []
 
+    def check_names(self) -> None:
+        """ValueError or TypeError for losses and metrics that do not exist, while there are no outputs to ask."""
+        loss, metrics, _ = self._given
+        for one in _leaves(loss):
+            _losses.get(one)
+        for one in _leaves(metrics):
+            _metrics.get(one)
+
     def resolve(self, names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> None:
         """Chooses losses and metrics for outputs of these names and shapes; ValueError where they do not fit."""
         loss, metrics, loss_weights = self._given
@@ -67,11 +93,14 @@ class Compiled:
             raise ValueError(f"output {names[given_losses.index(None)]!r} has no loss")
         self.losses = [_losses.get(one) for one in given_losses]
         self.custom = not all(hasattr(one, "kernel") for one in self.losses)
-        for one, shape in zip(self.losses, shapes):
-            if hasattr(one, "kernel"):
-                _core.infer_target(one.kernel, one.attributes(), shape)
+        for one, name, shape in zip(self.losses, names, shapes):
+            try:
+                if hasattr(one, "kernel"):
+                    _core.infer_target(one.kernel, one.attributes(), shape)
+            except ValueError as error:
+                raise ValueError(f"output {name!r} of shape {(None, *shape)}: {error}") from None
         weights = _by_output(1.0 if loss_weights is None else loss_weights, names, "loss_weights")
-        self.loss_weights = [1.0 if weight is None else float(weight) for weight in weights]
+        self.loss_weights = [_loss_weight(1.0 if weight is None else weight) for weight in weights]
         flat = isinstance(metrics, (list, tuple)) and not any(isinstance(one, (list, tuple)) for one in metrics)
         if metrics is None or flat:
             of_output: list[Any] = [list(metrics or [])] * len(names)
@@ -125,10 +154,11 @@ class PlanCache:
         self._plans: dict[Any, _core.Plan] = {}
         self._slots: tuple[Any, list[np.ndarray]] | None = None
 
-    def clear(self) -> None:
-        """Forgets plans and the optimizer's slots: what compile was told has changed."""
+    def clear(self, keep_slots: bool = False) -> None:
+        """Forgets plans and the optimizer's slots: what compile was told, or the model, has changed."""
         self._plans.clear()
-        self._slots = None
+        if not keep_slots:
+            self._slots = None
 
     def latest(self) -> _core.Plan | None:
         """The plan made last."""
@@ -179,7 +209,8 @@ class PlanCache:
     def _make(self, kind: str, rows: int) -> _core.Plan:
         model, slab = self._model, self._model._slab
         training = kind in ("train", "custom")
-        weights = [weight for weight in slab.weights if weight in set(model.weights)]
+        own = set(model.weights)
+        weights = [weight for weight in slab.weights if weight in own]
         numbers = {weight: i for i, weight in enumerate(weights)}
         values = {id(tensor): i for i, tensor in enumerate(model.inputs)}
         roots = {i: i for i in values.values()}

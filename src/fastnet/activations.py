@@ -1,7 +1,7 @@
 """Activations, by the names of Keras 3.
 
-Layers take them by name, ``Dense(8, activation="relu")``, or as objects where they have a parameter,
-``Dense(8, activation=fn.activations.LeakyReLU(0.1))``.
+Layers take them by name, ``Dense(8, activation="relu")``, or as layers where they have a parameter,
+``Dense(8, activation=fn.layers.LeakyReLU(0.1))``.
 
 >>> import fastnet as fn
 >>> fn.activations.get("swish")
@@ -10,6 +10,8 @@ silu
 
 from __future__ import annotations
 
+import math
+import numbers
 from typing import Any
 
 from . import _core
@@ -31,8 +33,16 @@ class ActivationFunction(Configurable):
     """
 
     def __init__(self, kernel: str, alpha: float | None = None) -> None:
-        self.kernel = kernel
+        self.kernel = lookup("activation", kernel, ACTIVATIONS)
         self.alpha = alpha
+        if alpha is None:
+            return
+        if not _core.registry("activations").get(self.kernel):
+            raise ValueError(f"activation {self.kernel!r} has no parameter, got {alpha}")
+        if not isinstance(alpha, numbers.Real):
+            raise TypeError(f"activation {self.kernel!r}: the parameter must be a number, got {alpha!r}")
+        if not math.isfinite(alpha):
+            raise ValueError(f"activation {self.kernel!r}: the parameter must be finite, got {alpha}")
 
     @property
     def elementwise(self) -> bool:
@@ -42,8 +52,6 @@ class ActivationFunction(Configurable):
     def attributes(self) -> dict[str, float]:
         """The attributes "activation" and "alpha" of the operation that applies it."""
         defaults = _core.registry("activations")[self.kernel]
-        if self.alpha is not None and not defaults:
-            raise ValueError(f"activation {self.kernel!r} has no parameter, got {self.alpha}")
         alpha = self.alpha if self.alpha is not None else next(iter(defaults.values()), 0.0)
         return {"activation": _core.activation_index(self.kernel), "alpha": alpha}
 
@@ -76,7 +84,9 @@ def get(identifier: Any) -> ActivationFunction:
     if isinstance(identifier, ActivationFunction):
         return identifier
     if isinstance(identifier, str):
-        return ActivationFunction(lookup("activation", identifier, ACTIVATIONS))
+        return ActivationFunction(identifier)
+    if hasattr(identifier, "activation_function"):  # a layer that applies one
+        return identifier.activation_function()
     if isinstance(identifier, dict) and identifier.get("class_name") == "ActivationFunction":
         return ActivationFunction.from_config(identifier["config"])
     raise TypeError(f"activation must be a name or an object of fastnet.activations, got {identifier!r}")

@@ -6,7 +6,7 @@ does gets every batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -82,19 +82,24 @@ class LambdaCallback(Callback):
         for name, function in hooks.items():
             if not name.startswith("on_") or not hasattr(Callback, name):
                 raise ValueError(f"LambdaCallback: there is no hook {name!r}")
+            if not callable(function):
+                raise TypeError(f"LambdaCallback: {name} must be a function, got {function!r}")
             setattr(self, name, function)
 
 
 class CallbackList:
     """Calls the same hook of several callbacks, in order."""
 
-    def __init__(self, callbacks: Sequence[Callback] | Callback | None, model: Model, params: Mapping[str, Any]) -> None:
+    def __init__(self, callbacks: Iterable[Callback] | Callback | None, model: Model, params: Mapping[str, Any]) -> None:
         if isinstance(callbacks, Callback):
             callbacks = [callbacks]
+        if callbacks is not None and not isinstance(callbacks, Iterable):
+            raise TypeError(f"callbacks must be a list of objects of fastnet.callbacks.Callback, got {callbacks!r}")
         self.callbacks = list(callbacks or [])
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must be objects of fastnet.callbacks.Callback, got {callback!r}")
+        for callback in self.callbacks:
             callback.set_params(params)
             callback.set_model(model)
 

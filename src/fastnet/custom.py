@@ -20,6 +20,7 @@ class CustomLoop:
 
     def __init__(self) -> None:
         self._forward: tuple[_core.Plan, int] | None = None
+        self._backward_done = False
 
     def forward(self, x: Any, training: bool = True) -> Any:
         """Computes the outputs of one batch, and remembers what `backward` needs.
@@ -34,10 +35,9 @@ class CustomLoop:
         -------
         ndarray or list of ndarray
         """
-        self._build_for(x)
         if not training:
             return self.predict(x)
-        inputs = self._inputs_of(x, False)
+        inputs = self._rows_for(x, False)
         outputs = self._run_forward(inputs, len(inputs[0]))
         return outputs if len(outputs) > 1 else outputs[0]
 
@@ -46,7 +46,7 @@ class CustomLoop:
         plan = self._plans.get("custom", capacity, exact=False)
         outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
         step = self._compiled.optimizer.iterations if self._compiled else 0
-        self._forward = None
+        self._forward, self._backward_done = None, False
         plan.run(_FETCH, n_rows=n, batch_size=n, inputs=inputs, outputs=outputs, step=step)
         self._forward = (plan, n)
         return outputs
@@ -78,12 +78,16 @@ class CustomLoop:
         plan, n = self._forward
         seeds: list[np.ndarray | None] = []
         for given, tensor, name in zip(_data.match_names(dy, self.output_names, "dy"), self.outputs, self.output_names):
-            array = None if given is None else np.ascontiguousarray(given, self.dtype)
+            array = None
+            if given is not None:
+                array = _data.as_array(_data.unwrap(given, tensor.sample_shape), f"dy for output {name!r}")
+                array = np.ascontiguousarray(array, self.dtype)
             if array is not None and array.shape != (n, *tensor.sample_shape):
                 raise ValueError(f"dy for output {name!r} has shape {array.shape}, expected {(n, *tensor.sample_shape)}")
             seeds.append(array)
         inputs = [np.zeros((n, *tensor.sample_shape), self.dtype) for tensor in self.inputs]
         plan.run(_BACKWARD, n_rows=n, batch_size=n, output_gradients=seeds, input_gradients=inputs)
+        self._backward_done = True
         return inputs if len(inputs) > 1 else inputs[0]
 
     def apply_gradients(self) -> None:
@@ -95,14 +99,13 @@ class CustomLoop:
             Before compile, or before the first `backward`.
         """
         compiled = self._require_compiled()
-        if self._forward is None:
-            raise RuntimeError("apply_gradients must follow forward and backward")
+        if self._forward is None or not self._backward_done:
+            raise RuntimeError("apply_gradients must follow forward(x, training=True) and backward(dy)")
         if not self.trainable_weights:
             return
-        plan = self._plans.get("custom", self._forward[1], exact=False)
+        plan = self._plans.get("custom", self._forward[0].max_rows)  # another one if it was compiled since
         plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.iterations,
-                 hyper=compiled.optimizer.hyper_parameters(1)[:1].reshape(-1)
-                 if compiled.optimizer.varies else compiled.optimizer.hyper_parameters(1))  # fmt: skip
+                 hyper=compiled.optimizer.hyper_parameters(1))  # fmt: skip
         compiled.optimizer.iterations += 1
 
     # ---- custom losses ----------------------------------------------------------------------------------
@@ -118,7 +121,7 @@ class CustomLoop:
             if hasattr(loss, "kernel"):
                 value, gradient = _core.evaluate_loss(loss.kernel, loss.attributes(), target, output, weight)
             else:
-                value, gradient = self._call_loss(loss, target, output, weight)
+                value, gradient = self._call_loss(loss, target, output)
             factor = compiled.loss_weights[i]
             totals[1 + i] += value * n
             totals[0] += factor * value * n
@@ -126,10 +129,8 @@ class CustomLoop:
         return gradients
 
     def _call_loss(
-        self, loss: Callable[..., Any], target: np.ndarray, output: np.ndarray, weight: np.ndarray | None
+        self, loss: Callable[..., Any], target: np.ndarray, output: np.ndarray
     ) -> tuple[float, np.ndarray]:
-        if weight is not None:
-            raise ValueError("sample_weight and class_weight do not reach a loss that is a function; weight inside it")
         result = loss(target, output)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"a loss function must return (value, gradient), got {type(result).__name__}")

@@ -77,5 +77,6 @@ class History:
         return figure
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items() if values[-1] is not None)
+        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items()
+                         if isinstance(values[-1], float))  # fmt: skip
         return f"<History of {len(self.epoch)} epochs: {last}>"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import _core
+from . import _data
 from ._graph import Operation, Slab, SymbolicTensor, Weight, sort_operations
 from ._names import snake_case
 from .layers.base import Layer, assign_all
+from .layers.core import Input
 from .training import Trainer
 
 __all__ = ["Model", "Sequential"]
@@ -25,21 +27,26 @@ def _as_list(tensors: Any, what: str) -> list[SymbolicTensor]:
 
 
 def _name_layers(layers: Iterable[Layer]) -> None:
-    """Gives a name to each layer that has none: the class's, numbered where it is taken."""
+    """Gives a name to each layer that was given none: the class's, numbered where it is taken.
+
+    A layer keeps what it was named in another model, unless two such layers meet.
+    """
     layers = list(layers)
-    taken: set[str] = set()
+    owners: dict[str, Layer] = {}
     for layer in layers:
-        if layer.name in taken:
+        if layer._named and owners.setdefault(layer.name, layer) is not layer:
             raise ValueError(f"two layers of the model are named {layer.name!r}")
-        if layer.name is not None:
-            taken.add(layer.name)
-    for layer in layers:
-        if layer.name is None:
-            base, number = snake_case(type(layer).__name__), 0
-            while (name := f"{base}_{number}" if number else base) in taken:
-                number += 1
-            layer.name = name
-            taken.add(name)
+    nameless = [layer for layer in layers if layer.name is None or owners.setdefault(layer.name, layer) is not layer]
+    for layer in nameless:
+        base, number = snake_case(type(layer).__name__), 0
+        while (name := f"{base}_{number}" if number else base) in owners:
+            number += 1
+        layer.name = name
+        owners[name] = layer
+
+
+def _layers_of(operations: Iterable[Operation]) -> list[Layer]:
+    return list(dict.fromkeys(operation.layer for operation in operations))
 
 
 class Model(Trainer):
@@ -81,17 +88,25 @@ class Model(Trainer):
 
     def _describe(self, seed: int | None, dtype: str, name: str | None) -> None:
         super().__init__()
-        dtype = np.dtype(dtype).name
-        if dtype not in ("float32", "float64"):
+        try:
+            self.dtype = np.dtype(dtype).name
+        except TypeError:
+            self.dtype = str(dtype)
+        if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
-        if seed is not None and not 0 <= seed < 2**64:
+        if seed is None:
+            seed = secrets.randbits(63)
+        try:
+            self.seed = operator.index(seed)
+        except TypeError:
+            raise TypeError(f"seed must be an integer or None, got {seed!r}") from None
+        if not 0 <= self.seed < 2**64:
             raise ValueError(f"seed must be between 0 and 2**64 - 1, got {seed}")
-        self.seed = secrets.randbits(63) if seed is None else int(seed)
-        self.dtype = dtype
         self.name = name or snake_case(type(self).__name__)
         self.inputs: list[SymbolicTensor] = []
         self.outputs: list[SymbolicTensor] = []
         self._operations: list[Operation] = []
+        self._anchor: Weight | None = None
 
     def _connect(self, inputs: list[SymbolicTensor], outputs: list[SymbolicTensor]) -> None:
         for tensor in inputs:
@@ -99,10 +114,23 @@ class Model(Trainer):
                 raise ValueError(f"an input of a model must be what fn.Input returned, got {tensor!r}")
         if len(set(map(id, inputs))) != len(inputs):
             raise ValueError("an input of the model is given twice")
-        self._operations = sort_operations(inputs, outputs)
-        self.inputs, self.outputs = inputs, outputs
-        _name_layers(self.layers)
-        self._slab = Slab.join(self.weights, self.dtype, self.seed)
+        names = [tensor.name for tensor in inputs if tensor.name is not None]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two inputs of the model have the same name: {names}")
+        operations = sort_operations(inputs, outputs)
+        layers = _layers_of(operations)
+        _name_layers(layers)
+        weights = [weight for layer in layers for weight in layer.weights]
+        slab = Slab.join(weights, self.dtype, self.seed)
+        self._anchor = weights[0] if weights else None
+        self._own_slab = slab
+        self.inputs, self.outputs, self._operations = inputs, outputs, operations
+        self._restructured()
+
+    @property
+    def _slab(self) -> Slab:
+        """Where the weights are. Another model that shares some of them may move them all to another slab."""
+        return self._anchor.slab if self._anchor else self._own_slab
 
     # ---- structure -----------------------------------------------------------------------------
 
@@ -121,7 +149,7 @@ class Model(Trainer):
     @property
     def layers(self) -> list[Layer]:
         """The layers, each once, in the order of computation."""
-        return list(dict.fromkeys(operation.layer for operation in self._operations))
+        return _layers_of(self._operations)
 
     def get_layer(self, name: str) -> Layer:
         """The layer of that name; ValueError if there is none."""
@@ -317,9 +345,16 @@ class Sequential(Model):
         ------
         TypeError
             If it is none.
+        ValueError
+            If it does not fit the layers there are; the model is unchanged then.
         """
-        self._append(layer)
-        self._rebuild()
+        restore = self._snapshot(layer)
+        try:
+            self._append(layer)
+            self._rebuild()
+        except BaseException:
+            restore()
+            raise
 
     def pop(self) -> None:
         """Removes the last layer; ValueError if there is none."""
@@ -327,14 +362,38 @@ class Sequential(Model):
             raise ValueError(f"model {self.name!r} has no layers")
         self._stack.pop()
         self.inputs, self.outputs, self._operations = [], [], []
+        self._restructured()
         self._rebuild()
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the weights for inputs of a shape, given with the batch axis: ``(None, 64)``."""
         if not input_shape or input_shape[0] is not None:
             raise ValueError(f"input_shape begins with None, the batch axis; got {tuple(input_shape)}")
-        self._input = SymbolicTensor(tuple(input_shape[1:]), None)
-        self._rebuild()
+        restore = self._snapshot()
+        try:
+            self._input = Input(input_shape[1:])
+            self._rebuild()
+        except BaseException:
+            restore()
+            raise
+
+    def _snapshot(self, *more: Any) -> Callable[[], None]:
+        """A function that undoes what is done to the model, its layers and some more layers from now on."""
+        state = (self._input, list(self._stack), self.inputs, self.outputs, self._operations, self._anchor)
+        undo = []
+        for layer in (*self._stack, *more):
+            if isinstance(layer, Sequential):
+                undo.append(layer._snapshot())
+            elif isinstance(layer, Layer) and not layer.built:
+                undo.append(layer._weights.clear)
+
+        def restore() -> None:
+            self._input, self._stack, self.inputs, self.outputs, self._operations, self._anchor = state
+            for one in undo:
+                one()
+            self._restructured()
+
+        return restore
 
     def _append(self, layer: Any) -> None:
         if isinstance(layer, SymbolicTensor):
@@ -364,9 +423,15 @@ class Sequential(Model):
             return list(self._stack)
         return super().layers
 
-    def _build_for(self, x: Any) -> None:
+    def _build_for(self, x: Any) -> Callable[[], None]:
         """Builds the model for data, where no shape was given."""
-        if not self.built and self._stack:
-            shape = np.shape(x[0] if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) > 1 else x)
-            self.build((None, *(shape[1:] or (1,))))
-        self._require_built()
+        if self.built or not self._stack:
+            self._require_built()
+            return super()._build_for(x)
+        restore = self._snapshot()
+        given = _data.match_names(x, ["input"], "x")[0]
+        if isinstance(given, (list, tuple)) and len(given) == 1 and getattr(given[0], "ndim", 0) > 1:
+            given = given[0]
+        array = _data.as_array(given, "x")
+        self.build((None, *(array.shape[1:] or (1,))))
+        return restore

@@ -85,17 +85,18 @@ class Trainer(CustomLoop):
         ValueError
             For unknown names, with the nearest known one.
         """
-        if n_threads is not None and not (isinstance(n_threads, int) and n_threads > 0):
-            raise ValueError(f"n_threads must be a positive integer, got {n_threads!r}")
+        if n_threads is not None:
+            n_threads = _positive("n_threads", n_threads)
         if loss is None:
             raise ValueError("compile needs a loss: a name such as 'mse', an object of fastnet.losses, or a function")
         compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, n_threads)
         if self.outputs:
             compiled.resolve(self.output_names, [tensor.sample_shape for tensor in self.outputs])
         else:
-            _losses.get(loss) if not isinstance(loss, (list, tuple, dict)) else None
+            compiled.check_names()
+        same_optimizer = self._compiled is not None and self._compiled.optimizer is compiled.optimizer
         self._compiled = compiled
-        self._plans.clear()
+        self._plans.clear(keep_slots=same_optimizer)
 
     @property
     def optimizer(self) -> _optimizers.Optimizer:
@@ -109,8 +110,16 @@ class Trainer(CustomLoop):
             self._compiled.resolve(self.output_names, [tensor.sample_shape for tensor in self.outputs])
         return self._compiled
 
-    def _build_for(self, x: Any) -> None:
-        """Overridden by models that learn the shape of their input from data."""
+    def _restructured(self) -> None:
+        """Forgets what depends on the layers: they are others now."""
+        self._plans.clear(keep_slots=True)
+        self._forward = None
+        if self._compiled is not None:
+            self._compiled.resolved = False
+
+    def _build_for(self, x: Any) -> Callable[[], None]:
+        """Overridden by models that learn the shape of their input from data; returns what undoes it."""
+        return lambda: None
 
     # ---- data --------------------------------------------------------------------------------------------
 
@@ -143,7 +152,36 @@ class Trainer(CustomLoop):
         given = [sample_weight] * len(targets)
         if len(targets) > 1 and isinstance(sample_weight, (dict, list, tuple)):
             given = _data.match_names(sample_weight, self.output_names, "sample_weight")
-        return [_data.as_weights(weight, class_weight, target, n) for weight, target in zip(given, targets)]
+        weights = [_data.as_weights(weight, class_weight, target, n) for weight, target in zip(given, targets)]
+        for weight, loss in zip(weights, self._require_compiled().losses):
+            if weight is not None and not hasattr(loss, "kernel"):
+                raise ValueError("sample_weight and class_weight do not reach a loss that is a function; weight inside it")
+        return weights
+
+    def _rows_for(self, x: Any, check_finite: bool) -> list[np.ndarray]:
+        """The inputs, checked; a model that does not know its shapes is built for them."""
+        undo = self._build_for(x)
+        try:
+            return self._inputs_of(x, check_finite)
+        except BaseException:
+            undo()
+            raise
+
+    def _data_for(
+        self, x: Any, y: Any, sample_weight: Any, class_weight: Any, check_finite: bool
+    ) -> tuple[list[np.ndarray], list[np.ndarray], list[Any]]:
+        """Inputs, targets and weights, checked; a model that does not know its shapes is built for them."""
+        if self._compiled is None:
+            self._require_compiled()
+        undo = self._build_for(x)
+        try:
+            inputs = self._inputs_of(x, check_finite)
+            n = len(inputs[0])
+            targets = self._targets_of(y, n, check_finite)
+            return inputs, targets, self._weights_of(sample_weight, class_weight, targets, n)
+        except BaseException:
+            undo()
+            raise
 
     # ---- fit -----------------------------------------------------------------------------------------------
 
@@ -207,15 +245,16 @@ class Trainer(CustomLoop):
         FloatingPointError
             When the loss becomes NaN or infinite; the weights are those from before that step.
         """
-        self._build_for(x)
-        compiled = self._require_compiled()
         batch_size = _positive("batch_size", 32 if batch_size is None else batch_size)
         epochs = _positive("epochs", epochs)
-        if not 0 <= initial_epoch <= epochs:
-            raise ValueError(f"initial_epoch must be between 0 and epochs={epochs}, got {initial_epoch}")
-        inputs = self._inputs_of(x, check_finite)
-        targets = self._targets_of(y, len(inputs[0]), check_finite)
-        weights = self._weights_of(sample_weight, class_weight, targets, len(inputs[0]))
+        if not isinstance(initial_epoch, (int, np.integer)) or not 0 <= initial_epoch <= epochs:
+            raise ValueError(f"initial_epoch must be an integer between 0 and epochs={epochs}, got {initial_epoch!r}")
+        validation_freq = _positive("validation_freq", validation_freq)
+        if validation_batch_size is not None:
+            validation_batch_size = _positive("validation_batch_size", validation_batch_size)
+        progress = make_progress(verbose)
+        inputs, targets, weights = self._data_for(x, y, sample_weight, class_weight, check_finite)
+        compiled = self._require_compiled()
         validation: tuple[Any, Any, Any] | None = None
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
@@ -233,16 +272,15 @@ class Trainer(CustomLoop):
         n = len(inputs[0])
         batch_size = min(batch_size, n)
         steps = math.ceil(n / batch_size)
+        hooks = CallbackList(callbacks, self, {"epochs": epochs, "steps": steps, "verbose": verbose})
         self.stop_training = False
         self.history = history = History()
-        hooks = CallbackList(callbacks, self, {"epochs": epochs, "steps": steps, "verbose": verbose})
-        progress = make_progress(verbose)
         try:
-            hooks.call("on_train_begin")
+            hooks.call("on_train_begin", {})
             logs: dict[str, Any] = {}
             for epoch in range(initial_epoch, epochs):
                 start = time.perf_counter()
-                hooks.call("on_epoch_begin", epoch)
+                hooks.call("on_epoch_begin", epoch, {})
                 progress.begin_epoch(epoch, epochs, steps)
                 order = _core.shuffle(self.seed, self._epochs_begun, n) if shuffle else None
                 self._epochs_begun += 1
@@ -330,11 +368,8 @@ class Trainer(CustomLoop):
         float, list of float or dict of str to float
             The loss and metrics from before the step, as `evaluate` gives them.
         """
-        self._build_for(x)
-        inputs = self._inputs_of(x, check_finite)
+        inputs, targets, weights = self._data_for(x, y, sample_weight, class_weight, check_finite)
         n = len(inputs[0])
-        targets = self._targets_of(y, n, check_finite)
-        weights = self._weights_of(sample_weight, class_weight, targets, n)
         compiled = self._require_compiled()
         totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
         if compiled.custom:
@@ -358,8 +393,8 @@ class Trainer(CustomLoop):
         x: Any,
         y: Any = None,
         batch_size: int | None = None,
-        sample_weight: Any = None,
         verbose: str | int = 0,
+        sample_weight: Any = None,
         return_dict: bool = False,
         check_finite: bool = True,
     ) -> Any:
@@ -367,12 +402,14 @@ class Trainer(CustomLoop):
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y
             As in `fit`.
         batch_size : int, optional
             Rows at once; the result does not depend on it but for rounding.
         verbose : {"auto", 0, 1, 2}
             Other than 0: print the result.
+        sample_weight
+            As in `fit`.
         return_dict : bool
 
         Returns
@@ -380,17 +417,15 @@ class Trainer(CustomLoop):
         float, list of float or dict of str to float
             The loss; with metrics, a list that begins with the loss; with `return_dict`, by name.
         """
-        self._build_for(x)
-        self._require_compiled()
-        inputs = self._inputs_of(x, check_finite)
-        targets = self._targets_of(y, len(inputs[0]), check_finite)
-        weights = self._weights_of(sample_weight, None, targets, len(inputs[0]))
+        inputs, targets, weights = self._data_for(x, y, sample_weight, None, check_finite)
         logs = self._evaluate(inputs, targets, weights, batch_size)
         if verbose:
             print(" - ".join(f"{name}: {value:.4g}" for name, value in logs.items()))
         return _as_asked(logs, return_dict)
 
-    test_on_batch = evaluate
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """`evaluate` for the rows of one batch."""
+        return self.evaluate(x, y, sample_weight=sample_weight, return_dict=return_dict)
 
     def _evaluate(
         self, inputs: list[np.ndarray], targets: list[np.ndarray], weights: list[Any], batch_size: int | None
@@ -429,8 +464,7 @@ class Trainer(CustomLoop):
         ndarray or list of ndarray, shape (n, ...)
             One for each output, of the model's dtype.
         """
-        self._build_for(x)
-        inputs = self._inputs_of(x, check_finite)
+        inputs = self._rows_for(x, check_finite)
         n = len(inputs[0])
         rows = min(n, _positive("batch_size", _INFERENCE_ROWS if batch_size is None else batch_size))
         plan = self._plans.get("predict", rows, exact=False)

@@ -8,7 +8,7 @@
 static void update(const fn_metric_arguments *arguments)
 {
     const int64_t width = arguments->width;
-    const bool labels = arguments->target_width == 1;
+    const bool labels = arguments->target_width < width;
     const confusion count = confusion_of(arguments);
     arguments->accumulator[0] += (double)arguments->positions;
     for (int64_t i = 0; i < arguments->positions; i++) {

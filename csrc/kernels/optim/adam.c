@@ -1,50 +1,64 @@
-/* Adam (Kingma and Ba 2015), in the form of Keras 3: the bias corrections are folded into the rate, so epsilon
- * is the paper's "epsilon hat".
+/* Adam (Kingma and Ba 2015) and AMSGrad (Reddi et al. 2018).
  *
  *   m = m + (1 - beta_1) (g - m)
  *   v = v + (1 - beta_2) (g^2 - v)
- *   w = w - alpha m / (sqrt(v) + epsilon),   alpha = lr sqrt(1 - beta_2^t) / (1 - beta_1^t),  t = 1, 2, ...
+ *   u = v,  with amsgrad  u = max(u, v)
+ *   w = w - alpha m / (sqrt(u) + epsilon'),   alpha = lr sqrt(1 - beta_2^t) / (1 - beta_1^t)
+ *
+ * Keras: epsilon' = epsilon, the paper's "epsilon hat". PyTorch adds epsilon to the root of the corrected u, as
+ * the paper's algorithm 1 does: epsilon' = epsilon sqrt(1 - beta_2^t). AdamW is this with decoupled weight decay.
  */
-#include "../../engine/plan.h"
-#include "../isa.h"
+#include "optim.h"
 
-enum { LEARNING_RATE, BETA_1, BETA_2, EPSILON };
-enum { ALPHA };
+enum { LEARNING_RATE, BETA_1, BETA_2, EPSILON, AMSGRAD, PYTORCH };
+enum { ALPHA, EPSILON_NOW };
 
-static const fn_attribute attributes[] = {
-    {"learning_rate", 0.001}, {"beta_1", 0.9}, {"beta_2", 0.999}, {"epsilon", 1e-7}};
+static const fn_attribute attributes[] = {{"learning_rate", 0.001}, {"beta_1", 0.9},  {"beta_2", 0.999},
+                                          {"epsilon", 1e-7},        {"amsgrad", 0}, {"pytorch", 0}};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {
-    (void)hyper;
     names[0] = "momentum";
     names[1] = "velocity";
-    start[0] = start[1] = 0;
-    return 2;
+    names[2] = "velocity_hat";
+    start[0] = start[1] = start[2] = 0;
+    return hyper[AMSGRAD] ? 3 : 2;
 }
 
 static void prepare(const double *hyper, uint64_t step, double scalar[FN_MAX_SCALARS])
 {
-    double t = (double)step + 1;
-    scalar[ALPHA] = hyper[LEARNING_RATE] * sqrt(1 - pow(hyper[BETA_2], t)) / (1 - pow(hyper[BETA_1], t));
+    const double t = (double)step + 1, root = sqrt(1 - pow(hyper[BETA_2], t));
+    scalar[ALPHA] = hyper[LEARNING_RATE] * root / (1 - pow(hyper[BETA_1], t));
+    scalar[EPSILON_NOW] = hyper[PYTORCH] ? hyper[EPSILON] * root : hyper[EPSILON];
 }
 
 static void update(const fn_update *update, int64_t lo, int64_t hi)
 {
-    const real alpha = (real)update->scalar[ALPHA], epsilon = (real)update->hyper[EPSILON];
+    const real alpha = (real)update->scalar[ALPHA], epsilon = (real)update->scalar[EPSILON_NOW];
     const real rate_1 = (real)(1 - update->hyper[BETA_1]), rate_2 = (real)(1 - update->hyper[BETA_2]);
     real *restrict w = update->parameter, *restrict m = update->slot[0], *restrict v = update->slot[1];
+    real *restrict u = update->slot[2];
     const real *restrict g = update->gradient;
+    if (!u) {
 #pragma omp simd
-    for (int64_t i = lo; i < hi; i++) {
-        m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
-        v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
-        w[i] -= alpha * m[i] / (FN_SQRT(v[i]) + epsilon);
+        for (int64_t i = lo; i < hi; i++) {
+            m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
+            v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
+            w[i] -= alpha * m[i] / (FN_SQRT(v[i]) + epsilon);
+        }
+    } else {
+#pragma omp simd
+        for (int64_t i = lo; i < hi; i++) {
+            m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
+            v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
+            u[i] = fn_larger(u[i], v[i]);
+            w[i] -= alpha * m[i] / (FN_SQRT(u[i]) + epsilon);
+        }
     }
 }
 
 const fn_optimizer FN_SYM(optimizer_adam) = {
-    .entry = {"adam", attributes, sizeof attributes / sizeof attributes[0]},
+    .entry = {"adam", attributes, FN_HYPER_COUNT(attributes)},
     .slots = slots,
     .prepare = prepare,
     .update = update,

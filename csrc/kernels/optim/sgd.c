@@ -1,15 +1,20 @@
-/* SGD with momentum (Polyak 1964) and Nesterov's variant (Sutskever et al. 2013), as in Keras 3.
+/* SGD with momentum (Polyak 1964) and Nesterov's variant (Sutskever et al. 2013).
  *
  *   momentum = 0:   w = w - lr g
- *   momentum > 0:   v = momentum v - lr g
- *                   w = w + v,  or with nesterov  w = w + momentum v - lr g
+ *   Keras:          v = momentum v - lr (1 - dampening) g
+ *                   w = w + v,     with nesterov  w = w + momentum v - lr g
+ *   PyTorch:        v = momentum v + (1 - dampening) g
+ *                   w = w - lr v,  with nesterov  w = w - lr (g + momentum v)
+ *
+ * In the first step dampening counts as 0. All forms are v = momentum v + a g, w = w + b v + c g.
  */
-#include "../../engine/plan.h"
-#include "../isa.h"
+#include "optim.h"
 
-enum { LEARNING_RATE, MOMENTUM, NESTEROV };
+enum { LEARNING_RATE, MOMENTUM, NESTEROV, DAMPENING, PYTORCH };
+enum { A, B, C };
 
-static const fn_attribute attributes[] = {{"learning_rate", 0.01}, {"momentum", 0}, {"nesterov", 0}};
+static const fn_attribute attributes[] = {
+    {"learning_rate", 0.01}, {"momentum", 0}, {"nesterov", 0}, {"dampening", 0}, {"pytorch", 0}};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {
@@ -20,32 +25,36 @@ static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double st
     return 1;
 }
 
+static void prepare(const double *hyper, uint64_t step, double scalar[FN_MAX_SCALARS])
+{
+    const double lr = hyper[LEARNING_RATE], share = step == 0 ? 1 : 1 - hyper[DAMPENING];
+    scalar[A] = hyper[PYTORCH] ? share : -lr * share;
+    scalar[B] = (hyper[PYTORCH] ? -lr : 1) * (hyper[NESTEROV] ? hyper[MOMENTUM] : 1);
+    scalar[C] = hyper[NESTEROV] ? -lr : 0;
+}
+
 static void update(const fn_update *update, int64_t lo, int64_t hi)
 {
     const real lr = (real)update->hyper[LEARNING_RATE], momentum = (real)update->hyper[MOMENTUM];
+    const real a = (real)update->scalar[A], b = (real)update->scalar[B], c = (real)update->scalar[C];
     real *restrict w = update->parameter, *restrict v = update->slot[0];
     const real *restrict g = update->gradient;
     if (!v) {
 #pragma omp simd
         for (int64_t i = lo; i < hi; i++)
             w[i] = FN_FMA(-lr, g[i], w[i]);
-    } else if (update->hyper[NESTEROV]) {
-#pragma omp simd
-        for (int64_t i = lo; i < hi; i++) {
-            v[i] = FN_FMA(momentum, v[i], -lr * g[i]);
-            w[i] = FN_FMA(momentum, v[i], FN_FMA(-lr, g[i], w[i]));
-        }
     } else {
 #pragma omp simd
         for (int64_t i = lo; i < hi; i++) {
-            v[i] = FN_FMA(momentum, v[i], -lr * g[i]);
-            w[i] += v[i];
+            v[i] = FN_FMA(momentum, v[i], a * g[i]);
+            w[i] = FN_FMA(b, v[i], FN_FMA(c, g[i], w[i]));
         }
     }
 }
 
 const fn_optimizer FN_SYM(optimizer_sgd) = {
-    .entry = {"sgd", attributes, sizeof attributes / sizeof attributes[0]},
+    .entry = {"sgd", attributes, FN_HYPER_COUNT(attributes)},
     .slots = slots,
+    .prepare = prepare,
     .update = update,
 };

@@ -7,13 +7,13 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from . import PEERS
-from .workloads import WORKLOADS, Workload
+from .workloads import Workload
 
 __all__ = ["Measurement", "PeerError", "PeerProcess", "measure", "median_ratio"]
 
@@ -22,7 +22,9 @@ TOLERANCE = 2e-3
 are compared after training."""
 
 CHECK_STEPS = 64
-"""Steps, about, after which the losses are compared."""
+"""Steps, about, after which the losses are compared; of large networks, one epoch."""
+
+LARGE_FLOPS = 1e9
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -58,16 +60,18 @@ class PeerProcess:
             environment["PYTHONPATH"] = os.pathsep.join(paths)
         if name.startswith("jax"):
             environment.setdefault("JAX_PLATFORMS", "cpu")
+        self._log = tempfile.TemporaryFile()
         try:
             self.process = subprocess.Popen(
                 [python or sys.executable, str(folder / "worker.py"), name],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=self._log,
                 env=environment,
                 text=True,
             )
         except OSError as error:
+            self._log.close()
             raise PeerError(f"{name}: {error}") from error
         try:
             self.versions = self._answer()["versions"]
@@ -78,11 +82,17 @@ class PeerProcess:
     def _answer(self) -> dict:
         line = self.process.stdout.readline()
         if not line:
-            raise PeerError(f"{self.name}: the process ended with code {self.process.wait()}")
+            raise PeerError(f"{self.name}: {self._last_words()}")
         answer = json.loads(line)
         if "error" in answer:
             raise PeerError(f"{self.name}: {answer['error']}")
         return answer
+
+    def _last_words(self) -> str:
+        code = self.process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return f"the process ended with code {code}{': ' + lines[-1] if lines else ''}"
 
     def ask(self, request: str, **fields) -> dict:
         """Sends a request and waits for its answer; PeerError where that is an error."""
@@ -90,7 +100,7 @@ class PeerProcess:
             self.process.stdin.write(json.dumps({"do": request, **fields}) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError as error:
-            raise PeerError(f"{self.name}: the process ended with code {self.process.wait()}") from error
+            raise PeerError(f"{self.name}: {self._last_words()}") from error
         return self._answer()
 
     def close(self) -> None:
@@ -102,6 +112,7 @@ class PeerProcess:
         self.process.stdout.close()
         self.process.kill()
         self.process.wait()
+        self._log.close()
 
     def __enter__(self) -> PeerProcess:
         return self
@@ -115,7 +126,8 @@ class Measurement:
     """What was found for one workload.
 
     `seconds` has the seconds per step of each repetition, by peer; repetition i of all peers was taken one after the
-    other. `losses` are those after `steps` steps without shuffling; `failed` has the messages of peers left out.
+    other. `losses` are those after `steps` steps without shuffling; `failed` has the messages of peers left out, and
+    `versions` those of the packages of each peer.
     """
 
     workload: str
@@ -124,6 +136,7 @@ class Measurement:
     losses: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, list[float]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def median(self, peer: str) -> float:
         """Median of the seconds per step."""
@@ -136,11 +149,11 @@ class Measurement:
         return (ordered[-1 - quarter] - ordered[quarter]) / self.median(peer)
 
     def disagreement(self) -> dict[str, float]:
-        """Relative differences of the losses from their median, where they are larger than the tolerance."""
+        """Relative differences of the losses from NumPy's, or else their median: those beyond the tolerance."""
         if not self.losses:
             return {}
-        middle = statistics.median(self.losses.values())
-        differences = {peer: abs(loss - middle) / abs(middle) for peer, loss in self.losses.items()}
+        right = self.losses.get("numpy", statistics.median(self.losses.values()))
+        differences = {peer: abs(loss - right) / abs(right) for peer, loss in self.losses.items()}
         return {peer: found for peer, found in differences.items() if not found <= TOLERANCE}
 
     def to_dict(self) -> dict:
@@ -187,7 +200,7 @@ def measure(
         A peer that cannot be run, or reaches another loss, is in `failed` and not in `seconds`.
     """
     result = Measurement(workload.name, threads)
-    epochs = max(1, round(CHECK_STEPS / workload.steps))
+    epochs = 1 if workload.flops > LARGE_FLOPS else max(1, round(CHECK_STEPS / workload.steps))
     result.steps = epochs * workload.steps
     running: dict[str, PeerProcess] = {}
     try:
@@ -195,6 +208,7 @@ def measure(
             report(f"{workload.name}: starting {name}")
             try:
                 running[name] = PeerProcess(name, threads, (pythons or {}).get(name))
+                result.versions[name] = running[name].versions
                 running[name].ask("open", workload=workload.name, threads=threads)
                 result.losses[name] = running[name].ask("check", epochs=epochs)["loss"]
             except PeerError as error:

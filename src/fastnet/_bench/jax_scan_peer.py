@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import jax
-import numpy as np
-
 from . import jax_step_peer
 from .workloads import Workload
 
@@ -14,6 +11,7 @@ __all__ = ["Peer"]
 class Peer(jax_step_peer.Peer):
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, threads)
+        jax = self.jax
         step = jax_step_peer.make_step(workload)
 
         def epoch(state, x, y, order):
@@ -26,7 +24,7 @@ class Peer(jax_step_peer.Peer):
     def train(self, epochs: int, shuffle: bool) -> float:
         loss = 0.0
         for _ in range(epochs):
-            order = self.order(shuffle).astype(np.int32)
+            order = self.order(shuffle).astype("int32")
             self.state, loss = self.epoch(self.state, self.x, self.y, order)
-        jax.block_until_ready(self.state)
+        self.jax.block_until_ready(self.state)
         return float(loss)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .peer import BasePeer
@@ -18,6 +14,9 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
 def make_step(workload: Workload):
     """The step as a pure function: (state, x, y) -> (state, loss)."""
+    import jax
+    import jax.numpy as jnp
+
     activation = {"relu": jax.nn.relu, "tanh": jnp.tanh}[workload.activation]
 
     def loss_of(parameters, x, y):
@@ -58,17 +57,20 @@ class Peer(BasePeer):
 
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, threads)
+        import jax
+        import jax.numpy as jnp
+
+        self.jax = jax
         self.x, self.y = jnp.asarray(self.x), jnp.asarray(self.y.astype(np.int32) if self.y.ndim == 1 else self.y)
         step = make_step(workload)
-        self.step = jax.jit(
-            lambda state, x, y, chosen: step(state, x[chosen], y[chosen]), donate_argnums=0
-        )
+        self.step = jax.jit(lambda state, x, y, chosen: step(state, x[chosen], y[chosen]), donate_argnums=0)
 
     def reset(self) -> None:
+        jnp = self.jax.numpy
         arrays = [jnp.array(array) for array in self.workload.weights()]
         parameters = list(zip(arrays[::2], arrays[1::2]))
-        zeros = partial(jax.tree.map, jnp.zeros_like)
-        slots = (zeros(parameters), zeros(parameters)) if self.workload.optimizer == "adam" else (zeros(parameters),)
+        n_slots = 2 if self.workload.optimizer == "adam" else 1
+        slots = tuple(self.jax.tree.map(jnp.zeros_like, parameters) for _ in range(n_slots))
         self.state = (parameters, slots, jnp.zeros((), jnp.float32))
 
     def train(self, epochs: int, shuffle: bool) -> float:
@@ -80,7 +82,7 @@ class Peer(BasePeer):
             for start in range(0, len(order), batch):
                 self.state, loss = self.step(self.state, self.x, self.y, order[start : start + batch])
                 losses.append(loss)
-        jax.block_until_ready(self.state)
+        self.jax.block_until_ready(self.state)
         return float(np.mean(losses))
 
     def weights(self) -> list[np.ndarray]:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import numpy as np
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-
-from .peer import BasePeer  # noqa: E402
-from .workloads import BINARY, MSE, SPARSE, Workload  # noqa: E402
+from .peer import BasePeer
+from .workloads import BINARY, MSE, SPARSE, Workload
 
 __all__ = ["Peer"]
 
@@ -22,6 +17,12 @@ class Peer(BasePeer):
 
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, threads)
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import keras
+        import tensorflow as tf
+
+        self.keras = keras
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         inner = [keras.layers.Dense(n, activation=workload.activation) for n in workload.sizes[1:-1]]
@@ -30,7 +31,7 @@ class Peer(BasePeer):
         )
 
     def reset(self) -> None:
-        workload = self.workload
+        keras, workload = self.keras, self.workload
         self.model.set_weights(workload.weights())
         if workload.optimizer == "adam":
             optimizer = keras.optimizers.Adam(workload.learning_rate)

@@ -14,34 +14,40 @@ __all__ = ["NumpyNetwork", "Peer"]
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
 
+class _Buffers:
+    """The arrays of one size of batch."""
+
+    def __init__(self, sizes: tuple[int, ...], rows: int) -> None:
+        self.activations = [np.empty((rows, n), np.float32) for n in sizes]
+        self.deltas = [np.empty((rows, n), np.float32) for n in sizes]
+        self.masks = [np.empty((rows, n), bool) for n in sizes]
+        self.row_numbers = np.arange(rows)
+
+
 class NumpyNetwork:
-    """Dense layers with their backward pass and optimizer; nothing is allocated in a step.
+    """Dense layers with their backward pass and optimizer; in a step nothing of the size of a layer is allocated.
 
     Parameters
     ----------
     workload : Workload
-        Sizes, activation, loss, batch and optimizer; the data may be others.
+        Sizes, activation, loss and optimizer; the data and batches may be others.
     """
 
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
-        sizes, batch = workload.sizes, workload.batch
         self.slab = np.zeros(workload.n_parameters, np.float32)
         self.gradient_slab = np.zeros_like(self.slab)
         self.momentum, self.velocity, self.scratch = (np.zeros_like(self.slab) for _ in range(3))
         self.parameters = self._views(self.slab)
         self.gradients = self._views(self.gradient_slab)
-        self.activations = [np.empty((batch, n), np.float32) for n in sizes]
-        self.deltas = [np.empty((batch, n), np.float32) for n in sizes]
-        self.masks = [np.empty((batch, n), bool) for n in sizes]
-        self.row_numbers = np.arange(batch)
+        self.buffers: dict[int, _Buffers] = {}
         self.steps_done = 0
 
     def _views(self, slab: np.ndarray) -> list[np.ndarray]:
         views, start = [], 0
         for n_in, n_out in pairwise(self.workload.sizes):
             for shape in ((n_in, n_out), (n_out,)):
-                size = n_in * n_out if len(shape) == 2 else n_out
+                size = int(np.prod(shape))
                 views.append(slab[start : start + size].reshape(shape))
                 start += size
         return views
@@ -53,12 +59,22 @@ class NumpyNetwork:
         self.momentum[:] = self.velocity[:] = 0
         self.steps_done = 0
 
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """The outputs for the rows of x."""
+        buffers = _Buffers(self.workload.sizes, len(x))
+        buffers.activations[0][:] = x
+        self._forward(buffers.activations)
+        return buffers.activations[-1]
+
     def train_on_batch(self, x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> float:
-        """One step on the rows of x and y with these numbers, as many as the batch; returns its mean loss."""
-        np.take(x, rows, axis=0, out=self.activations[0], mode="clip")
-        self._forward()
-        loss = self._loss(y[rows])
-        self._backward()
+        """One step on the rows of x and y with these numbers; returns their mean loss."""
+        buffers = self.buffers.get(len(rows))
+        if buffers is None:
+            buffers = self.buffers[len(rows)] = _Buffers(self.workload.sizes, len(rows))
+        np.take(x, rows, axis=0, out=buffers.activations[0], mode="clip")
+        self._forward(buffers.activations)
+        loss = self._loss(buffers, y[rows])
+        self._backward(buffers)
         if self.workload.optimizer == "adam":
             self._adam()
         else:
@@ -66,12 +82,12 @@ class NumpyNetwork:
         self.steps_done += 1
         return loss
 
-    def _forward(self) -> None:
+    def _forward(self, activations: list[np.ndarray]) -> None:
         relu = self.workload.activation == "relu"
-        last = len(self.activations) - 1
+        last = len(activations) - 1
         for i in range(last):
-            out = self.activations[i + 1]
-            np.dot(self.activations[i], self.parameters[2 * i], out=out)
+            out = activations[i + 1]
+            np.dot(activations[i], self.parameters[2 * i], out=out)
             out += self.parameters[2 * i + 1]
             if i + 1 < last:
                 if relu:
@@ -79,18 +95,19 @@ class NumpyNetwork:
                 else:
                     np.tanh(out, out=out)
 
-    def _loss(self, y: np.ndarray) -> float:
+    def _loss(self, buffers: _Buffers, y: np.ndarray) -> float:
         """The mean loss; leaves its gradient in the last of the deltas. May overwrite the outputs."""
-        z, delta, batch = self.activations[-1], self.deltas[-1], self.workload.batch
+        z, delta = buffers.activations[-1], buffers.deltas[-1]
         if self.workload.loss == SPARSE:
+            rows = buffers.row_numbers
             z -= z.max(axis=1, keepdims=True)
-            wanted = z[self.row_numbers, y]
+            wanted = z[rows, y]
             np.exp(z, out=delta)
             total = delta.sum(axis=1, keepdims=True)
-            loss = (np.log(total).sum() - wanted.sum()) / batch
+            loss = (np.log(total).sum() - wanted.sum()) / len(z)
             delta /= total
-            delta[self.row_numbers, y] -= 1
-            delta /= batch
+            delta[rows, y] -= 1
+            delta /= len(z)
             return float(loss)
         if self.workload.loss == BINARY:
             np.abs(z, out=delta)
@@ -109,19 +126,19 @@ class NumpyNetwork:
         delta *= 2 / z.size
         return float(loss)
 
-    def _backward(self) -> None:
+    def _backward(self, buffers: _Buffers) -> None:
         relu = self.workload.activation == "relu"
-        for i in reversed(range(len(self.activations) - 1)):
-            a, delta = self.activations[i], self.deltas[i + 1]
+        for i in reversed(range(len(buffers.activations) - 1)):
+            a, delta = buffers.activations[i], buffers.deltas[i + 1]
             np.dot(a.T, delta, out=self.gradients[2 * i])
             np.sum(delta, axis=0, out=self.gradients[2 * i + 1])
             if i == 0:
                 break
-            below = self.deltas[i]
+            below = buffers.deltas[i]
             np.dot(delta, self.parameters[2 * i].T, out=below)
             if relu:
-                np.greater(a, 0, out=self.masks[i])
-                below *= self.masks[i]
+                np.greater(a, 0, out=buffers.masks[i])
+                below *= buffers.masks[i]
             else:
                 a *= a
                 np.subtract(1, a, out=a)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from .peer import BasePeer
 from .workloads import BINARY, MSE, Workload
@@ -21,12 +20,14 @@ class Peer(BasePeer):
         self.classes = None if workload.loss == MSE else np.arange(max(2, workload.sizes[-1]))
 
     def _make(self, shuffle: bool):
+        from sklearn.neural_network import MLPClassifier, MLPRegressor
+
         workload = self.workload
         make = MLPRegressor if workload.loss == MSE else MLPClassifier
         # Its gradient of the squared error is that of half the sum over the outputs, here and in no other peer.
         scale = 2 / workload.sizes[-1] if workload.loss == MSE else 1
         return make(
-            workload.sizes[1:-1], activation=workload.activation, solver=workload.optimizer, alpha=0,
+            hidden_layer_sizes=workload.sizes[1:-1], activation=workload.activation, solver=workload.optimizer, alpha=0,
             batch_size=workload.batch, learning_rate_init=workload.learning_rate * (scale if workload.momentum else 1),
             shuffle=shuffle, random_state=0, momentum=workload.momentum, nesterovs_momentum=False, epsilon=1e-7 / scale,
         )  # fmt: skip

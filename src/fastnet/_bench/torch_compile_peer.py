@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from . import torch_peer
 from .workloads import Workload
 
@@ -14,4 +12,4 @@ class Peer(torch_peer.Peer):
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, threads)
         model, loss = self.model, self.loss
-        self.forward_loss = torch.compile(lambda x, y: loss(model(x), y))
+        self.forward_loss = self.torch.compile(lambda x, y: loss(model(x), y))

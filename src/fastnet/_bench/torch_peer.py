@@ -5,8 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import torch
-from torch import nn
 
 from .peer import BasePeer
 from .workloads import BINARY, MSE, SPARSE, Workload
@@ -19,10 +17,14 @@ class Peer(BasePeer):
 
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, threads)
+        import torch
+        from torch import nn
+
+        self.torch = torch
         torch.set_num_threads(threads)
         self.x, self.y = torch.from_numpy(self.x), torch.from_numpy(self.y)
         activation = {"relu": nn.ReLU, "tanh": nn.Tanh}[workload.activation]
-        layers: list[nn.Module] = []
+        layers = []
         for n_in, n_out in pairwise(workload.sizes):
             layers += [nn.Linear(n_in, n_out), activation()]
         self.model = nn.Sequential(*layers[:-1])
@@ -30,6 +32,7 @@ class Peer(BasePeer):
         self.forward_loss = lambda x, y: self.loss(self.model(x), y)
 
     def reset(self) -> None:
+        torch = self.torch
         parameters = list(self.model.parameters())
         with torch.no_grad():
             for parameter, weight in zip(parameters, self.workload.weights(), strict=True):
@@ -42,7 +45,7 @@ class Peer(BasePeer):
             self.optimizer = torch.optim.SGD(parameters, lr=rate, momentum=self.workload.momentum, fused=True)
 
     def train(self, epochs: int, shuffle: bool) -> float:
-        rows, batch = self.workload.rows, self.workload.batch
+        torch, rows, batch = self.torch, self.workload.rows, self.workload.batch
         total = torch.zeros(())
         for _ in range(epochs):
             order = torch.randperm(rows) if shuffle else torch.arange(rows)

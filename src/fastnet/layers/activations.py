@@ -19,11 +19,12 @@ class _ActivationLayer(Layer):
 
     kernel: str
 
-    def _function(self) -> ActivationFunction:
+    def activation_function(self) -> ActivationFunction:
+        """The activation, for the `activation` argument of other layers."""
         return ActivationFunction(self.kernel)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
-        function = self._function()
+        function = self.activation_function()
         if function.elementwise:
             return self.emit("activation", [x], function.attributes())
         return self.emit(function.kernel, [x])
@@ -53,8 +54,9 @@ class LeakyReLU(_ActivationLayer):
     def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.negative_slope = negative_slope
+        self.activation_function()  # checks it
 
-    def _function(self) -> ActivationFunction:
+    def activation_function(self) -> ActivationFunction:
         return ActivationFunction("leaky_relu", self.negative_slope)
 
 
@@ -64,8 +66,9 @@ class ELU(_ActivationLayer):
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.alpha = alpha
+        self.activation_function()  # checks it
 
-    def _function(self) -> ActivationFunction:
+    def activation_function(self) -> ActivationFunction:
         return ActivationFunction("elu", self.alpha)
 
 
@@ -88,7 +91,7 @@ class GELU(_ActivationLayer):
         super().__init__(**kwargs)
         self.approximate = approximate
 
-    def _function(self) -> ActivationFunction:
+    def activation_function(self) -> ActivationFunction:
         return ActivationFunction("gelu_tanh" if self.approximate else "gelu")
 
 

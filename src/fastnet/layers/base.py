@@ -27,12 +27,16 @@ class Layer(Configurable):
     trainable : bool
         False freezes the layer: its weights are not updated. May be changed later, `layer.trainable = False`.
     name : str, optional
-        Default: the class's name in snake case, numbered within the model.
+        Default: the class's name in snake case, numbered within the model. Such a name may change when the layer
+        becomes part of another model that has it already.
     """
 
     def __init__(self, *, trainable: bool = True, name: str | None = None) -> None:
-        self.trainable = trainable
+        if name is not None and not (isinstance(name, str) and name):
+            raise TypeError(f"{type(self).__name__}: name must be a string, got {name!r}")
+        self.trainable = bool(trainable)
         self.name = name
+        self._named = name is not None
         self._weights: dict[str, Weight] = {}
 
     # Two layers with equal arguments are still two layers.
@@ -105,7 +109,7 @@ class Layer(Configurable):
 
     @property
     def built(self) -> bool:
-        """Whether the layer has its weights' shapes; always so for one without weights."""
+        """Whether the layer has weights: their shapes are known from the first call on."""
         return bool(self._weights)
 
     @property

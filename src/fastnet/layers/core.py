@@ -33,7 +33,7 @@ def Input(shape: Sequence[int], dtype: str | None = None, name: str | None = Non
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the shape is not a sequence of positive integers.
 
     Examples
@@ -41,8 +41,11 @@ def Input(shape: Sequence[int], dtype: str | None = None, name: str | None = Non
     >>> Input((8, 8)).shape
     (None, 8, 8)
     """
-    if isinstance(shape, int):
-        raise ValueError(f"shape must be a sequence such as ({shape},), got {shape}")
+    if not isinstance(shape, Sequence) or isinstance(shape, str):
+        hint = f" such as ({shape},)" if isinstance(shape, int) else ""
+        raise TypeError(f"Input: shape must be a sequence of integers{hint}, got {shape!r}")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"Input: name must be a string, got {name!r}")
     sizes = tuple(positive_integer("Input", "a size in shape", size) for size in shape)
     return SymbolicTensor(sizes, None, name)
 
@@ -53,8 +56,8 @@ def positive_integer(layer: str, argument: str, value: Any) -> int:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{layer}: {argument} must be a positive integer, got {value!r}") from None
-    if number < 1:
-        raise ValueError(f"{layer}: {argument} must be a positive integer, got {value!r}")
+    if not 1 <= number < 2**31:
+        raise ValueError(f"{layer}: {argument} must be a positive integer below 2**31, got {value!r}")
     return number
 
 
@@ -159,7 +162,10 @@ class Reshape(Layer):
 
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.target_shape = tuple(operator.index(size) for size in target_shape)
+        try:
+            self.target_shape = tuple(operator.index(size) for size in target_shape)
+        except TypeError:
+            raise TypeError(f"{self._label}: target_shape must be a sequence of integers, got {target_shape!r}") from None
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         return self.emit("reshape", [x], _reshape_attributes(self.target_shape, self._label))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from .._graph import SymbolicTensor
@@ -68,9 +69,12 @@ class Concatenate(Layer):
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        try:
+            self.axis = operator.index(axis)
+        except TypeError:
+            raise TypeError(f"layer {self._label!r}: axis must be an integer, got {axis!r}") from None
         if axis == 0:
             raise ValueError(f"layer {self._label!r}: axis 0 is the batch, which cannot be concatenated along")
-        self.axis = axis
 
     def call(self, *inputs: SymbolicTensor) -> SymbolicTensor:
         if len(inputs) < 2:

@@ -1,0 +1,302 @@
+/* Cross-entropy of a distribution over classes.
+ *
+ *   t_j  = (1 - label_smoothing) target_j + label_smoothing / K        K = width
+ * where a label stands for target_j = 1 at the label, 0 elsewhere.
+ *
+ * From logits z:
+ *   loss = sum_j t_j (log(sum_k exp(z_k - max z)) - (z_j - max z))
+ *   dloss/dz_j = (sum_k t_k) softmax(z)_j - t_j
+ * From probabilities p, normalized and clipped to [1e-7, 1 - 1e-7]; where q is outside, the clipping
+ * has no gradient:
+ *   q_j  = p_j / sum_k p_k,  loss = -sum_j t_j log clip(q_j)
+ *   dloss/dq_j = -t_j / q_j,  dloss/dp_j = (dloss/dq_j - sum_k q_k dloss/dq_k) / sum_k p_k
+ *
+ * A term with t_j = 0 is 0 even where its logarithm is infinite.
+ */
+#include "cross_entropy.h"
+#include "math.h"
+
+#include <string.h>
+
+#define EPSILON FN_REAL(1e-7)
+
+/* Up to this many classes, positions are processed in blocks of ROWS that lie along the vectors: short
+ * rows would leave vectors empty and spend their time in sums across lanes. */
+#define NARROW 48
+#define ROWS 32
+
+/* Wide rows go through buffers of this many numbers. */
+#define PIECE 256
+
+/* t_j = on * target_j + off */
+typedef struct smoothed {
+    const real *target;
+    bool labels;
+    real on, off;
+} smoothed;
+
+/* ---- narrow rows -------------------------------------------------------------------------- */
+
+/* Up to ROWS positions as columns. What lies beyond `rows` is zero, or follows from that. */
+typedef struct block {
+    int64_t first, rows, width;
+    real x[NARROW][ROWS]; /* predictions */
+    real t[NARROW][ROWS];
+    real scale[ROWS];
+} block;
+
+static void load_columns(real (*column)[ROWS], const real *row, int64_t rows, int64_t width)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < width; j++)
+            column[j][r] = row[r * width + j];
+}
+
+static void load_block(const fn_loss_arguments *arguments, smoothed smoothed, block *block)
+{
+    const int64_t first = block->first, rows = block->rows, width = block->width;
+    if (rows < ROWS)
+        memset(block->x, 0, (size_t)width * sizeof *block->x);
+    load_columns(block->x, (const real *)arguments->prediction + first * width, rows, width);
+    if (rows < ROWS || smoothed.labels)
+        memset(block->t, 0, (size_t)width * sizeof *block->t);
+    if (smoothed.labels)
+        for (int64_t r = 0; r < rows; r++)
+            block->t[(int64_t)smoothed.target[first + r]][r] = FN_REAL(1.0);
+    else
+        load_columns(block->t, smoothed.target + first * width, rows, width);
+    for (int64_t j = 0; j < width; j++)
+#pragma omp simd
+        for (int r = 0; r < ROWS; r++)
+            block->t[j][r] = smoothed.on * block->t[j][r] + smoothed.off;
+    memset(block->scale, 0, sizeof block->scale);
+    memcpy(block->scale, (const real *)arguments->scale + first, (size_t)rows * sizeof(real));
+}
+
+static void store_gradient(const fn_loss_arguments *arguments, const block *block)
+{
+    real *gradient = (real *)arguments->gradient + block->first * block->width;
+    for (int64_t r = 0; r < block->rows; r++)
+        for (int64_t j = 0; j < block->width; j++)
+            gradient[r * block->width + j] = block->x[j][r];
+}
+
+static void narrow_logits(const fn_loss_arguments *arguments, block *block)
+{
+    const int64_t width = block->width;
+    real top[ROWS], sum[ROWS] = {0}, mass[ROWS] = {0}, dot[ROWS] = {0};
+    memcpy(top, block->x[0], sizeof top);
+    for (int64_t j = 1; j < width; j++)
+#pragma omp simd
+        for (int r = 0; r < ROWS; r++)
+            top[r] = block->x[j][r] > top[r] ? block->x[j][r] : top[r];
+    /* mass: sum_j t_j, dot: sum_j t_j (z_j - top); x becomes exp(z - top). */
+    for (int64_t j = 0; j < width; j++) {
+        real *restrict x = block->x[j], *restrict t = block->t[j];
+#pragma omp simd
+        for (int r = 0; r < ROWS; r++) {
+            const real shifted = x[r] - top[r];
+            mass[r] += t[r];
+            dot[r] += t[r] == FN_REAL(0.0) ? FN_REAL(0.0) : t[r] * shifted;
+            x[r] = fn_exp(shifted);
+            sum[r] += x[r];
+        }
+    }
+#pragma omp simd
+    for (int r = 0; r < ROWS; r++) {
+        dot[r] = mass[r] * fn_log(sum[r]) - dot[r];
+        sum[r] = mass[r] / sum[r];
+    }
+    memcpy((real *)arguments->loss + block->first, dot, (size_t)block->rows * sizeof *dot);
+    for (int64_t j = 0; j < width; j++)
+#pragma omp simd
+        for (int r = 0; r < ROWS; r++)
+            block->x[j][r] = block->scale[r] * (block->x[j][r] * sum[r] - block->t[j][r]);
+}
+
+static void narrow_probabilities(const fn_loss_arguments *arguments, block *block)
+{
+    const real zero = FN_REAL(0.0), lowest = EPSILON, highest = FN_REAL(1.0) - EPSILON;
+    const int64_t width = block->width;
+    real inverse[ROWS] = {0}, mass[ROWS] = {0}, loss[ROWS] = {0};
+    for (int64_t j = 0; j < width; j++)
+#pragma omp simd
+        for (int r = 0; r < ROWS; r++)
+            inverse[r] += block->x[j][r];
+#pragma omp simd
+    for (int r = 0; r < ROWS; r++) {
+        inverse[r] = FN_REAL(1.0) / inverse[r];
+        block->scale[r] *= inverse[r];
+    }
+    /* mass: sum of the t_j whose q_j is not clipped; x becomes dloss/dq. */
+    for (int64_t j = 0; j < width; j++) {
+        real *restrict x = block->x[j], *restrict t = block->t[j];
+#pragma omp simd
+        for (int r = 0; r < ROWS; r++) {
+            const real q = x[r] * inverse[r];
+            const real clipped = q < lowest ? lowest : q > highest ? highest : q;
+            const bool outside = q < lowest || q > highest;
+            loss[r] -= t[r] * fn_log(clipped);
+            mass[r] += outside ? zero : t[r];
+            x[r] = outside ? zero : -t[r] / clipped;
+        }
+    }
+    memcpy((real *)arguments->loss + block->first, loss, (size_t)block->rows * sizeof *loss);
+    for (int64_t j = 0; j < width; j++)
+#pragma omp simd
+        for (int r = 0; r < ROWS; r++)
+            block->x[j][r] = block->scale[r] * (block->x[j][r] + mass[r]);
+}
+
+static void narrow(const fn_loss_arguments *arguments, smoothed smoothed, bool from_logits)
+{
+    block block = {.width = arguments->width};
+    for (; block.first < arguments->positions; block.first += ROWS) {
+        const int64_t left = arguments->positions - block.first;
+        block.rows = left < ROWS ? left : ROWS;
+        load_block(arguments, smoothed, &block);
+        if (from_logits)
+            narrow_logits(arguments, &block);
+        else
+            narrow_probabilities(arguments, &block);
+        if (arguments->gradient)
+            store_gradient(arguments, &block);
+    }
+}
+
+/* ---- wide rows ---------------------------------------------------------------------------- */
+
+static real sum_of(const real *x, int64_t n)
+{
+    return fn_sum(x, n);
+}
+
+/* t_j for j from `start` to start + n. */
+static void smooth(smoothed smoothed, int64_t position, int64_t width, int64_t start, int64_t n, real *t)
+{
+    if (!smoothed.labels) {
+        const real *target = smoothed.target + position * width + start;
+        for (int64_t j = 0; j < n; j++)
+            t[j] = smoothed.on * target[j] + smoothed.off;
+        return;
+    }
+    for (int64_t j = 0; j < n; j++)
+        t[j] = smoothed.off;
+    const int64_t label = (int64_t)smoothed.target[position] - start;
+    if (label >= 0 && label < n)
+        t[label] = smoothed.on + smoothed.off;
+}
+
+static void wide_logits(const fn_loss_arguments *arguments, smoothed smoothed, int64_t position)
+{
+    const int64_t width = arguments->width;
+    const real *z = (const real *)arguments->prediction + position * width;
+    real *gradient = arguments->gradient ? (real *)arguments->gradient + position * width : NULL;
+    const real top = fn_max(z, width);
+
+    real sum = FN_REAL(0.0), mass = FN_REAL(0.0), dot = FN_REAL(0.0);
+    real t[PIECE], product[PIECE], buffer[PIECE];
+    for (int64_t start = 0; start < width; start += PIECE) {
+        const int64_t n = width - start < PIECE ? width - start : PIECE;
+        real *exponential = gradient ? gradient + start : buffer;
+        smooth(smoothed, position, width, start, n, t);
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++) {
+            const real x = z[start + j] - top;
+            product[j] = t[j] == FN_REAL(0.0) ? FN_REAL(0.0) : t[j] * x;
+            exponential[j] = fn_exp(x);
+        }
+        mass += sum_of(t, n);
+        dot += sum_of(product, n);
+        sum += sum_of(exponential, n);
+    }
+    ((real *)arguments->loss)[position] = mass * fn_log(sum) - dot;
+
+    if (!gradient)
+        return;
+    const real scale = ((const real *)arguments->scale)[position], factor = mass / sum;
+    for (int64_t start = 0; start < width; start += PIECE) {
+        const int64_t n = width - start < PIECE ? width - start : PIECE;
+        smooth(smoothed, position, width, start, n, t);
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++)
+            gradient[start + j] = scale * (gradient[start + j] * factor - t[j]);
+    }
+}
+
+static void wide_probabilities(const fn_loss_arguments *arguments, smoothed smoothed, int64_t position)
+{
+    const real zero = FN_REAL(0.0), lowest = EPSILON, highest = FN_REAL(1.0) - EPSILON;
+    const int64_t width = arguments->width;
+    const real *p = (const real *)arguments->prediction + position * width;
+    const real inverse = FN_REAL(1.0) / sum_of(p, width);
+
+    /* mass: sum of the t_j whose q_j is not clipped. */
+    real loss = zero, mass = zero;
+    real t[PIECE], value[PIECE], inside[PIECE];
+    for (int64_t start = 0; start < width; start += PIECE) {
+        const int64_t n = width - start < PIECE ? width - start : PIECE;
+        smooth(smoothed, position, width, start, n, t);
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++) {
+            const real q = p[start + j] * inverse;
+            const real clipped = q < lowest ? lowest : q > highest ? highest : q;
+            value[j] = t[j] * -fn_log(clipped);
+            inside[j] = q < lowest || q > highest ? zero : t[j];
+        }
+        loss += sum_of(value, n);
+        mass += sum_of(inside, n);
+    }
+    ((real *)arguments->loss)[position] = loss;
+
+    if (!arguments->gradient)
+        return;
+    real *gradient = (real *)arguments->gradient + position * width;
+    const real scale = ((const real *)arguments->scale)[position] * inverse;
+    for (int64_t start = 0; start < width; start += PIECE) {
+        const int64_t n = width - start < PIECE ? width - start : PIECE;
+        smooth(smoothed, position, width, start, n, t);
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++) {
+            const real q = p[start + j] * inverse;
+            const bool clipped = q < lowest || q > highest;
+            gradient[start + j] = scale * (mass - (clipped ? zero : t[j] / q));
+        }
+    }
+}
+
+/* ---- all of it ---------------------------------------------------------------------------- */
+
+void FN_SYM(cross_entropy)(const fn_loss_arguments *arguments, bool labels)
+{
+    const real smoothing = (real)arguments->attribute[CE_LABEL_SMOOTHING];
+    const smoothed smoothed = {
+        .target = arguments->target,
+        .labels = labels,
+        .on = FN_REAL(1.0) - smoothing,
+        .off = smoothing / (real)arguments->width,
+    };
+    const bool from_logits = arguments->attribute[CE_FROM_LOGITS] != 0.0;
+    if (arguments->width <= NARROW) {
+        narrow(arguments, smoothed, from_logits);
+        return;
+    }
+    for (int64_t i = 0; i < arguments->positions; i++)
+        if (from_logits)
+            wide_logits(arguments, smoothed, i);
+        else
+            wide_probabilities(arguments, smoothed, i);
+}
+
+fn_status FN_SYM(cross_entropy_check)(const char *name, const double *attribute, int64_t width, fn_error *error)
+{
+    const double smoothing = attribute[CE_LABEL_SMOOTHING];
+    if (!(smoothing >= 0.0 && smoothing < 1.0))
+        return fn_fail(error, FN_ERROR_ATTRIBUTE, "%s: label_smoothing must be in [0, 1), got %g", name, smoothing);
+    if (width < 2)
+        return fn_fail(error, FN_ERROR_SHAPE,
+                       "%s needs one output for each class, at least 2, got %lld; for two classes and a single "
+                       "output use binary_crossentropy",
+                       name, (long long)width);
+    return FN_OK;
+}

@@ -1,0 +1,56 @@
+/* RAdam: Adam with rectified variance (Liu et al. 2020), as in PyTorch.
+ *
+ *   m = m + (1 - beta_1) (g - m)
+ *   v = v + (1 - beta_2) (g^2 - v)
+ *   w = w - r lr sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon)   once r is defined, until then
+ *   w = w - lr / (1 - beta_1^t) m
+ *
+ * r is fn_rectification's.
+ */
+#include "optim.h"
+
+enum { LEARNING_RATE, BETA_1, BETA_2, EPSILON };
+enum { ALPHA, RECTIFIED };
+
+static const fn_attribute attributes[] = {
+    {"learning_rate", 0.001}, {"beta_1", 0.9}, {"beta_2", 0.999}, {"epsilon", 1e-7}};
+
+static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
+{
+    (void)hyper;
+    names[0] = "momentum";
+    names[1] = "velocity";
+    start[0] = start[1] = 0;
+    return 2;
+}
+
+static void prepare(const double *hyper, uint64_t step, double scalar[FN_MAX_SCALARS])
+{
+    const double t = (double)step + 1, r = fn_rectification(hyper[BETA_2], t);
+    scalar[RECTIFIED] = r > 0;
+    scalar[ALPHA] = hyper[LEARNING_RATE] / (1 - pow(hyper[BETA_1], t));
+    if (r > 0)
+        scalar[ALPHA] *= r * sqrt(1 - pow(hyper[BETA_2], t));
+}
+
+static void update(const fn_update *update, int64_t lo, int64_t hi)
+{
+    const real alpha = (real)update->scalar[ALPHA], epsilon = (real)update->hyper[EPSILON];
+    const real rate_1 = (real)(1 - update->hyper[BETA_1]), rate_2 = (real)(1 - update->hyper[BETA_2]);
+    const bool rectified = update->scalar[RECTIFIED] != 0;
+    real *restrict w = update->parameter, *restrict m = update->slot[0], *restrict v = update->slot[1];
+    const real *restrict g = update->gradient;
+#pragma omp simd
+    for (int64_t i = lo; i < hi; i++) {
+        m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
+        v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
+        w[i] -= alpha * m[i] / (rectified ? FN_SQRT(v[i]) + epsilon : 1);
+    }
+}
+
+const fn_optimizer FN_SYM(optimizer_radam) = {
+    .entry = {"radam", attributes, FN_HYPER_COUNT(attributes)},
+    .slots = slots,
+    .prepare = prepare,
+    .update = update,
+};

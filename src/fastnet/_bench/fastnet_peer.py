@@ -1,0 +1,52 @@
+"""fastnet: model.fit."""
+
+from __future__ import annotations
+
+import fastnet as fn
+import numpy as np
+
+from .peer import BasePeer
+from .workloads import BINARY, MSE, SPARSE, Workload
+
+__all__ = ["Peer", "build_model", "compile_model"]
+
+
+def build_model(workload: Workload) -> fn.Sequential:
+    """The network of a workload, with other initial weights."""
+    inner = [fn.layers.Dense(n, activation=workload.activation) for n in workload.sizes[1:-1]]
+    return fn.Sequential([fn.Input((workload.sizes[0],)), *inner, fn.layers.Dense(workload.sizes[-1])], seed=4)
+
+
+def compile_model(model: fn.Sequential, workload: Workload, n_threads: int | None = None) -> None:
+    """Its loss and a new optimizer."""
+    if workload.optimizer == "adam":
+        optimizer = fn.optimizers.Adam(workload.learning_rate)
+    else:
+        optimizer = fn.optimizers.SGD(workload.learning_rate, momentum=workload.momentum)
+    loss = {
+        SPARSE: fn.losses.SparseCategoricalCrossentropy(from_logits=True),
+        BINARY: fn.losses.BinaryCrossentropy(from_logits=True),
+        MSE: fn.losses.MeanSquaredError(),
+    }[workload.loss]
+    model.compile(optimizer, loss, n_threads=n_threads)
+
+
+class Peer(BasePeer):
+    packages = ("fastnet", "numpy")
+
+    def __init__(self, workload: Workload, threads: int) -> None:
+        super().__init__(workload, threads)
+        self.model = build_model(workload)
+
+    def reset(self) -> None:
+        self.model.set_weights(self.workload.weights())
+        compile_model(self.model, self.workload)
+
+    def train(self, epochs: int, shuffle: bool) -> float:
+        history = self.model.fit(
+            self.x, self.y, batch_size=self.workload.batch, epochs=epochs, shuffle=shuffle, verbose=0
+        )
+        return history.history["loss"][-1]
+
+    def weights(self) -> list[np.ndarray]:
+        return self.model.get_weights()

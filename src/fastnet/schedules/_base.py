@@ -1,0 +1,344 @@
+"""What all schedules share: how they are called, bound to epochs, combined, drawn and found by name."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+import numbers
+from collections.abc import Callable, Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _config
+
+if TYPE_CHECKING:
+    from .composite import Chained, Epochs, Sum
+
+#: Every schedule by its name; filled by the package.
+SCHEDULES: dict[str, type[LearningRateSchedule]] = {}
+
+
+class LearningRateSchedule(_config.Configurable):
+    """Base of the schedules: a pure function of the step.
+
+    A subclass stores its arguments and has `evaluate`, which gets an array of steps. A subclass written for
+    Keras, whose ``__call__`` takes one step, works as it is: it is called for each step.
+
+    Examples
+    --------
+    >>> class Harmonic(LearningRateSchedule):
+    ...     def __init__(self, initial_learning_rate):
+    ...         self.initial_learning_rate = initial_learning_rate
+    ...     def evaluate(self, steps):
+    ...         return self.initial_learning_rate / (steps + 1)
+    >>> Harmonic(1.0)(3), Harmonic(1.0)([0, 1, 3])
+    (0.25, array([1.  , 0.5 , 0.25]))
+
+    Schedules can be added and multiplied, with each other and with numbers:
+
+    >>> (0.5 * Harmonic(1.0) + 1)([0, 1, 3])
+    array([1.5  , 1.25 , 1.125])
+    """
+
+    __array_ufunc__ = None  # so that NumPy leaves `np.float64(2) * schedule` to us
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__call__" in cls.__dict__:
+            cls.__call__ = _for_each_step(cls.__dict__["__call__"])  # type: ignore[method-assign]
+
+    def __call__(self, step: Any) -> Any:
+        """The value at one step or at each of many.
+
+        Parameters
+        ----------
+        step : int or array_like of int
+            Steps count from 0.
+
+        Returns
+        -------
+        float or ndarray
+            A float for a single step, otherwise an array of float64 of the same shape.
+
+        Raises
+        ------
+        TypeError
+            If a step is not an integer.
+        ValueError
+            If a step is negative.
+        """
+        steps = _as_steps(self, step)
+        values = np.asarray(self.evaluate(steps.reshape(-1)), np.float64)
+        return float(values[0]) if steps.ndim == 0 else values.reshape(steps.shape)
+
+    def evaluate(self, steps: np.ndarray) -> np.ndarray:
+        """The values at `steps`, a one-dimensional array of int64, none of them negative.
+
+        The value at a step must not depend on the other steps of the array.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override evaluate(self, steps)")
+
+    @property
+    def is_bound(self) -> bool:
+        """False while a part of it counts epochs of unknown length: then it needs `bind` before it can be called."""
+        return all(part.is_bound for part in _parts(self))
+
+    def bind(self, steps_per_epoch: int) -> LearningRateSchedule:
+        """The same schedule with the length of an epoch known to those parts that count epochs; `fit` calls this.
+
+        Parts that were given another length keep it. What counts no epochs is returned as it is.
+
+        Parameters
+        ----------
+        steps_per_epoch : int
+            Steps of one epoch, at least 1.
+        """
+        if self.is_bound:
+            return self
+        bound = copy.copy(self)
+        for name, value in vars(self).items():
+            if _is_schedule(value):
+                setattr(bound, name, value.bind(steps_per_epoch))
+            elif isinstance(value, tuple) and any(map(_is_schedule, value)):
+                items = (item.bind(steps_per_epoch) if _is_schedule(item) else item for item in value)
+                setattr(bound, name, tuple(items))
+        return bound
+
+    def in_epochs(self, steps_per_epoch: int | None = None) -> Epochs:
+        """This schedule as a function of the epoch instead of the step; see `Epochs`.
+
+        >>> from fastnet import schedules
+        >>> schedules.StepDecay(0.1, step_size=10).in_epochs(steps_per_epoch=100)([0, 999, 1000])
+        array([0.1 , 0.1 , 0.01])
+        """
+        from .composite import Epochs
+
+        return Epochs(self, steps_per_epoch)
+
+    def plot(self, n_steps: int, path: str | PathLike[str] | None = None) -> Any:
+        """Draws the values of the first steps.
+
+        A schedule that counts epochs of unknown length is drawn by epochs.
+
+        Parameters
+        ----------
+        n_steps : int
+            How many steps, at least 1.
+        path : path, optional
+            Where to save the picture.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed: ``pip install fastnet[plot]``.
+        """
+        n_steps = count("plot", "n_steps", n_steps)
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise ImportError("schedule.plot needs matplotlib: pip install fastnet[plot]") from None
+        steps = np.arange(n_steps)
+        figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+        axis = figure.subplots()
+        axis.plot(steps, self.bind(1)(steps), marker="." if n_steps < 30 else "")
+        axis.set_title(getattr(self, "name", type(self).__name__), fontsize="medium")
+        axis.set_xlabel("step" if self.is_bound else "epoch")
+        axis.set_ylabel("value")
+        axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+    def __mul__(self, other: Any) -> Chained:
+        from .composite import Chained
+
+        return Chained([self, other]) if is_schedule_like(other) else NotImplemented
+
+    def __rmul__(self, other: Any) -> Chained:
+        return self.__mul__(other)
+
+    def __truediv__(self, other: Any) -> Chained:
+        if not is_number(other):
+            return NotImplemented
+        return self * (1 / number(self, "divisor", other, above=True))
+
+    def __add__(self, other: Any) -> Sum:
+        from .composite import Sum
+
+        return Sum([self, other]) if is_schedule_like(other) else NotImplemented
+
+    def __radd__(self, other: Any) -> Sum:
+        return self.__add__(other)
+
+    # Not by configuration, which a Lambda does not have.
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(vars(self).values())))
+
+
+def _is_schedule(value: Any) -> bool:
+    return isinstance(value, LearningRateSchedule)
+
+
+def _parts(schedule: LearningRateSchedule) -> list[LearningRateSchedule]:
+    """The schedules that a schedule is made of."""
+    parts = []
+    for value in vars(schedule).values():
+        items = value if isinstance(value, tuple) else (value,)
+        parts += filter(_is_schedule, items)
+    return parts
+
+
+def _as_steps(owner: Any, step: Any) -> np.ndarray:
+    steps = np.asarray(step)
+    if steps.dtype.kind not in "iu" and steps.size:
+        raise TypeError(f"{type(owner).__name__}: step must be an integer or an array of integers, got {step!r}")
+    if steps.size and steps.min() < 0:
+        raise ValueError(f"{type(owner).__name__}: step must be at least 0, got {steps.min()}")
+    return steps.astype(np.int64, order="C")
+
+
+def _for_each_step(call: Callable[[Any, int], Any]) -> Callable[[Any, Any], Any]:
+    """A ``__call__`` for arrays, from one for a single step."""
+
+    @functools.wraps(call)
+    def call_each(self: Any, step: Any) -> Any:
+        steps = _as_steps(self, step)
+        values = np.array([float(call(self, one)) for one in steps.reshape(-1).tolist()])
+        return float(values[0]) if steps.ndim == 0 else values.reshape(steps.shape)
+
+    return call_each
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a real number: Python's or NumPy's, but no truth value."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+
+
+def is_schedule_like(value: Any) -> bool:
+    """Whether it can be a factor or a term."""
+    return _is_schedule(value) or is_number(value)
+
+
+def _checked(owner: Any, name: str, value: Any, low: float, above: bool, kind: str) -> None:
+    owner = owner if isinstance(owner, str) else type(owner).__name__
+    wanted = f"{kind} {'above' if above else 'of at least'} {low:g}"
+    fits = isinstance(value, (numbers.Integral, np.integer)) if kind == "an integer" else True
+    if not is_number(value) or not fits:
+        raise TypeError(f"{owner}: {name} must be {wanted}, got {value!r}")
+    if not (math.isfinite(value) and (value > low if above else value >= low)):
+        raise ValueError(f"{owner}: {name} must be {wanted}, got {value!r}")
+
+
+def number(owner: Any, name: str, value: Any, low: float = 0.0, above: bool = False) -> float:
+    """The value as a float, if it is finite and at least `low` (or above it)."""
+    _checked(owner, name, value, low, above, "a finite number")
+    return float(value)
+
+
+def steps_number(owner: Any, name: str, value: Any, low: float = 0.0, above: bool = True) -> float:
+    """The same for a number of steps: an integer remains one."""
+    _checked(owner, name, value, low, above, "a finite number")
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
+
+
+def count(owner: Any, name: str, value: Any, low: int = 1) -> int:
+    """The value as an int, if it is an integer and at least `low`."""
+    _checked(owner, name, value, low, False, "an integer")
+    return int(value)
+
+
+def choice(owner: Any, name: str, value: Any, known: tuple[str, ...]) -> str:
+    """The value, if it is one of the known ones."""
+    if value not in known:
+        raise ValueError(f"{type(owner).__name__}: {name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+    return value
+
+
+def sequence(owner: Any, name: str, value: Any, expected: str) -> list[Any]:
+    """The value as a list."""
+    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{type(owner).__name__}: {name} must be a sequence of {expected}, got {value!r}")
+    return list(value)
+
+
+def get(identifier: Any) -> LearningRateSchedule:
+    """The schedule that `identifier` means.
+
+    Parameters
+    ----------
+    identifier : schedule, number, callable or mapping
+        A number becomes `Constant`, a function of the step becomes `Lambda`, what `serialize` returned becomes
+        the schedule again.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these. A name alone is not enough: every schedule has arguments that only its user knows.
+    ValueError
+        If a name is unknown.
+
+    Examples
+    --------
+    >>> from fastnet import schedules
+    >>> schedules.get(0.01)
+    Constant(value=0.01)
+    >>> schedules.get(lambda step: 1 / (step + 1))(3)
+    0.25
+    >>> schedules.get({"class_name": "ExponentialDecay",
+    ...                "config": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5}})
+    ExponentialDecay(initial_learning_rate=0.1, decay_steps=10, decay_rate=0.5)
+    >>> schedules.get("step_decay")
+    Traceback (most recent call last):
+    TypeError: StepDecay needs initial_learning_rate, step_size: pass a StepDecay(...) instead of its name
+    """
+    if is_number(identifier):
+        return SCHEDULES["constant"](identifier)
+    is_class = isinstance(identifier, type) and issubclass(identifier, LearningRateSchedule)
+    if is_class or isinstance(identifier, str):
+        cls = identifier if is_class else _config.lookup("schedule", identifier, SCHEDULES)
+        needed = [name for name, default in cls._arguments().items() if default is ...]
+        if needed:
+            name = cls.__name__
+            raise TypeError(f"{name} needs {', '.join(needed)}: pass a {name}(...) instead of its name")
+        return cls()
+    if callable(identifier) and not isinstance(identifier, (LearningRateSchedule, type)):
+        return SCHEDULES["lambda"](identifier)
+    return _config.get("schedule", identifier, SCHEDULES, LearningRateSchedule)
+
+
+def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
+    """The schedule as a dictionary that JSON can hold, for `deserialize`.
+
+    Raises
+    ------
+    TypeError
+        If a part of it is a Python function (`Lambda`).
+    """
+    return _config.serialize(learning_rate_schedule)
+
+
+def deserialize(config: Mapping[str, Any]) -> LearningRateSchedule:
+    """The schedule that `serialize`, here or in Keras, described.
+
+    Raises
+    ------
+    ValueError
+        If there is no such schedule.
+    """
+    return _config.deserialize(config, SCHEDULES, "schedule")

@@ -1,0 +1,127 @@
+"""``python -m fastnet`` as its users run it: in a process of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import fastnet
+from fastnet._bench.workloads import WORKLOADS
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "fastnet", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=dict(os.environ, **environment),
+    )
+
+
+def test_version():
+    done = run("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"fastnet {fastnet.__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["bench", "--help"], ["info", "-h"]])
+def test_help(arguments):
+    done = run(*arguments)
+    assert done.returncode == 0 and done.stdout.startswith("usage: fastnet") and not done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["nonsense"], "nonsense"),
+        (["info", "--nonsense"], "--nonsense"),
+        (["demo", "--epochs", "0"], "not a positive integer"),
+        (["demo", "--epochs", "many"], "many"),
+        (["bench", "--seconds", "-1"], "not a positive number"),
+        (["bench", "--seconds", "nan"], "not a positive number"),
+        (["bench", "nonsense"], "unknown network 'nonsense'; known: tiny"),
+        (["bench", "--peers", "nonsense"], "unknown peer 'nonsense'; known: fastnet"),
+    ],
+)
+def test_wrong_usage(arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr and not done.stdout
+
+
+def test_info_names_what_a_report_needs():
+    done = run("info", FASTNET_ISA="baseline" if "baseline" in fastnet._core.available_isas() else "neon")
+    assert done.returncode == 0 and not done.stderr
+    found = dict(re.split(r"  +", line, maxsplit=1) for line in done.stdout.splitlines())
+    assert found["fastnet"] == fastnet.__version__
+    assert found["instruction set"] in ("baseline", "neon") and found["instruction set"] in done.stdout
+    assert int(found["threads"]) >= 1 and found["CPU"] and found["NumPy"] and "FASTNET_ISA" in found["environment"]
+    assert {"CPU quota", "OpenMP", "instruction sets available"} <= set(found)
+
+
+def test_unknown_instruction_set_is_one_line():
+    done = run("info", FASTNET_ISA="nonsense")
+    assert "nonsense" in done.stderr + done.stdout and "Traceback" not in done.stderr
+
+
+def test_demo_reaches_its_accuracy_and_agrees_with_numpy():
+    done = run("demo")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    accuracies = [float(text) for text in re.findall(r"test accuracy ([\d.]+)%", done.stdout)]
+    assert len(accuracies) == 2 and min(accuracies) >= 97
+    assert float(re.search(r"epochs in ([\d.]+) s", done.stdout)[1]) < 3
+    assert re.search(r"fastnet is [\d.]+ times as fast", done.stdout)
+
+
+def test_bench_prints_a_table_and_writes_it(tmp_path):
+    path = tmp_path / "out.json"
+    done = run("bench", "tiny", "digits", "--peers", "numpy", "--seconds", "0.01", "--repetitions", "2", "--json", path)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split()[0] for line in done.stdout.splitlines() if line.split()[:1] and line.split()[0] in WORKLOADS]
+    assert rows == ["tiny", "digits"]
+    written = json.loads(path.read_text())
+    assert written["machine"]["fastnet"] == fastnet.__version__
+    for found in written["measurements"]:
+        assert set(found["seconds"]) == {"fastnet", "numpy"} and not found["failed"]
+        assert all(len(times) == 2 and min(times) > 0 for times in found["seconds"].values())
+        assert found["losses"]["fastnet"] == pytest.approx(found["losses"]["numpy"], rel=1e-3)
+
+
+def test_bench_that_cannot_write_fails_before_the_work(tmp_path):
+    done = run("bench", "tiny", "--peers", "numpy", "--json", tmp_path / "missing" / "out.json")
+    assert done.returncode == 1
+    assert done.stderr.startswith("fastnet: error:") and "Traceback" not in done.stderr and not done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
+@pytest.mark.parametrize("arguments", [["bench", "tiny", "--seconds", "60"], ["demo", "--epochs", "10000000"]])
+def test_interrupt(arguments):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fastnet", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    process.stdout.readline()
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in errors and "interrupted" in errors, errors
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no shell pipe")
+def test_reader_that_leaves_is_no_traceback():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "fastnet", "info"], stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
