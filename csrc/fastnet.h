@@ -80,6 +80,7 @@ typedef enum fn_registry {
     FN_METRICS,
     FN_OPTIMIZERS,
     FN_ACTIVATIONS,
+    FN_UPDATES, /* one entry, "update": what is done around every optimizer, see below */
     FN_REGISTRY_COUNT
 } fn_registry;
 
@@ -101,9 +102,15 @@ int fn_registry_size(fn_registry registry);
 const fn_entry *fn_registry_entry(fn_registry registry, int index);
 /* Number of the entry of that name, or -1. */
 int fn_registry_find(fn_registry registry, const char *name);
-/* Slots (arrays as large as the parameters) an optimizer keeps with these hyper-parameters: their
- * names, at most FN_MAX_SLOTS, and the number they start from. Returns how many, -1: no such name. */
-#define FN_MAX_SLOTS 6
+/* The hyper-parameters of an update are those of the optimizer, in the order of the registry, followed by those of
+ * the entry "update": weight decay, clipping, accumulation, averages. All may vary from step to step. */
+#define FN_MAX_HYPER 48
+
+/* Slots (arrays as large as the parameters) that an update keeps with these hyper-parameters: their names, at most
+ * FN_MAX_SLOTS, and the number they start from; NaN: from the parameters. First those of the optimizer, then
+ * "accumulator", "average", "slow" and "mean" where the entry "update" asks for them. Returns how many, -1: no such
+ * name. */
+#define FN_MAX_SLOTS 12
 #define FN_MAX_LOSSES 16 /* outputs of a plan */
 int fn_optimizer_slots(const char *optimizer, const double *attributes, const char *names[FN_MAX_SLOTS],
                        double start[FN_MAX_SLOTS]);
@@ -161,6 +168,9 @@ typedef struct fn_parameter_spec {
     fn_shape shape;
     int64_t offset;
     bool trainable;
+    bool decays;                  /* whether weight decay applies */
+    double rate;                  /* factor of the learning rate */
+    double l1, l2;                /* penalty l1 sum |w| + l2 sum w^2, part of the loss */
 } fn_parameter_spec;
 
 typedef struct fn_input_spec {
@@ -202,6 +212,7 @@ typedef struct fn_plan_spec {
     const fn_metric_spec *metrics;
 
     const char *optimizer; /* NULL: no update */
+    const double *hyper;   /* hyper-parameters, as far as they decide on slots and stages; copied */
 
     /* Slabs, FN_ALIGNMENT-aligned, kept by reference for the life of the plan. Gradients and
      * slots may be NULL where nothing is trained. */
@@ -234,6 +245,7 @@ enum {
     FN_RUN_FETCH = 16,         /* copy the outputs to fn_run.outputs */
     FN_RUN_SEED = 32,          /* gradients of outputs without a loss from fn_run.output_gradients, in the call that
                                   runs backward; they are zero where it is not said */
+    FN_RUN_FLUSH = 128, /* with FN_RUN_UPDATE alone: step with the gradients accumulated so far */
     FN_RUN_FETCH_GRADIENTS = 64 /* copy the gradients of the inputs to fn_run.input_gradients */
 };
 
@@ -261,6 +273,7 @@ typedef struct fn_run {
     /* Results, added to (the caller sets the start). */
     double *loss_sum;  /* [1 + n_outputs]: total loss, then each output's; times the rows, summed */
     double *metrics;   /* accumulators of all metrics, one after another */
+    double gradient_squares; /* squared norm of the gradient that reached the optimizer, summed over the updates */
     /* Results, set. */
     int64_t next_row;   /* where to go on; n_rows when the rows are used up */
     int64_t steps_done;

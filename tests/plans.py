@@ -110,16 +110,16 @@ class Model:
         self.parameter_slab, self.gradient_slab = aligned(size, dtype), aligned(size, dtype)
         self.input_gradients = input_gradients
         self.hyper = hyper or {}
-        self.slots = []
+        self.slot_starts = _core.optimizer_slots(optimizer, self.hyper) if optimizer else []
+        self.slots = [aligned(size, dtype) for _ in self.slot_starts]
         if optimizer:
-            for _, start in _core.optimizer_slots(optimizer, self.hyper):
-                self.slots.append(aligned(size, dtype))
-                self.slots[-1][:] = start
             self.hyper_row = _core.hyper_parameters(optimizer, self.hyper)
         self.weights = [self._view(self.parameter_slab, i) for i in range(len(graph.parameters))]
         self.gradient_views = [self._view(self.gradient_slab, i) for i in range(len(graph.parameters))]
         for view, (array, _) in zip(self.weights, graph.parameters):
             view[...] = array
+        for slot, (_, start) in zip(self.slots, self.slot_starts):
+            slot[:] = self.parameter_slab if np.isnan(start) else start
         self.plan = _core.Plan(
             dtype=dtype, max_rows=max_rows, training=training, inputs=graph.inputs, nodes=graph.nodes,
             parameters=[(array.shape, offset, trainable)
@@ -127,6 +127,10 @@ class Model:
             outputs=graph.outputs, metrics=graph.metrics, optimizer=optimizer, hyper=self.hyper,
             parameter_slab=self.parameter_slab, gradient_slab=self.gradient_slab, slots=self.slots, seed=seed,
             n_threads=n_threads, input_gradients=input_gradients)
+
+    def slot_views(self, number):
+        """A slot, parameter by parameter."""
+        return [self._view(self.slots[number], i) for i in range(len(self.graph.parameters))]
 
     def _view(self, slab, i):
         array = self.graph.parameters[i][0]
@@ -148,7 +152,7 @@ class Model:
         """Steps without update. The gradients are those of the last batch; by default all rows are one."""
         n_rows = len(inputs[0])
         parts = _core.FORWARD | _core.BACKWARD | _core.FETCH
-        if targets is not None:
+        if targets is not None and any(loss for _, loss, *_ in self.graph.outputs):
             parts |= _core.LOSS
         if seeds is not None:
             parts |= _core.SEED

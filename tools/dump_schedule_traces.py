@@ -1,10 +1,10 @@
 """Writes what the schedules of Keras and PyTorch give at every step, for tests/test_schedules.py to compare with.
 
-    python tools/dump_schedule_traces.py keras       with keras and jax installed
+    python tools/dump_schedule_traces.py keras       with keras and tensorflow-cpu installed
     python tools/dump_schedule_traces.py pytorch     with torch installed
 
 Each writes tests/traces/schedules_<framework>.json: the versions, and for each call the values of steps 0, 1, ...
-Keras computes in float64 here, on JAX: its NumPy backend knows only float32. PyTorch's schedulers are stepped one
+Keras computes in float64 here, on TensorFlow: with its other backends a cosine is always of float32. PyTorch's schedulers are stepped one
 by one, as in a training loop, on an optimizer with learning rate 0.1 and momentum 0.9.
 """
 
@@ -74,7 +74,7 @@ PYTORCH = [
     "OneCycleLR(optimizer, 0.1, total_steps=50, three_phase=True, pct_start=0.6)",
     "OneCycleLR(optimizer, 0.1, total_steps=1)",
     "LambdaLR(optimizer, lambda t: 0.95 ** t)",
-    "SequentialLR(optimizer, [LinearLR(optimizer, 0.01, 1.0, 10), CosineAnnealingLR(optimizer, 40)], [10])",
+    "SequentialLR(optimizer, [LinearLR(optimizer, 0.01, 1.0, 10), CosineAnnealingLR(optimizer, 60)], [10])",
     "SequentialLR(optimizer, [ConstantLR(optimizer, 0.1, 99), ExponentialLR(optimizer, 0.9), StepLR(optimizer, 5)],"
     " [10, 30])",
     "ChainedScheduler([LinearLR(optimizer, 0.1, 1.0, 8), ExponentialLR(optimizer, 0.9)])",
@@ -86,21 +86,23 @@ LONGER = {"CosineDecayRestarts(0.1, 1, t_mul=3.0)": 400, "CosineAnnealingWarmRes
 
 def keras_traces() -> tuple[dict[str, str], dict[str, dict[str, list[float]]]]:
     """The versions of all that matters, and the values of each case."""
-    os.environ.update(KERAS_BACKEND="jax", JAX_ENABLE_X64="1")
-    import jax
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras
     import numpy as np
+    import tensorflow
 
-    keras.config.set_floatx("float64")
     traces = {}
     for call in KERAS:
         schedule = eval(call, vars(keras.optimizers.schedules).copy())
-        if hasattr(schedule, "initial_learning_rate"):  # what decides in which precision Keras computes
-            schedule.initial_learning_rate = np.array(schedule.initial_learning_rate)
+        for name, value in vars(schedule).items():  # a Python float would be rounded to float32
+            if isinstance(value, float):
+                setattr(schedule, name, np.array(value))
+            elif isinstance(value, list):
+                setattr(schedule, name, [np.array(item) for item in value])
         values = [schedule(step) for step in range(LONGER.get(call, N_STEPS))]
         assert all(value.dtype == "float64" for value in values), call
         traces[call] = {"learning_rate": [float(value) for value in values]}
-    return {"keras": keras.__version__, "jax": jax.__version__}, traces
+    return {"keras": keras.__version__, "tensorflow": tensorflow.__version__}, traces
 
 
 def pytorch_traces() -> tuple[dict[str, str], dict[str, dict[str, list[float]]]]:

@@ -103,22 +103,21 @@ static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
 static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, double deadline)
 {
     fn_shared *shared = plan->shared;
-    double scalar[FN_MAX_SCALARS] = {0};
     fn_context context = {.first_row = run->first_row,
                           .step = run->step,
                           .seed = plan->seed,
                           .workspace = (char *)plan->workspace + thread * plan->thread_bytes,
                           .run = run,
                           .hyper = run->hyper,
-                          .scalar = scalar,
+                          .rates = plan->updates ? plan->rates + thread * plan->updates->n_rates : NULL,
                           .shared = shared};
-    bool updating = plan->optimizer && (run->parts & FN_RUN_UPDATE);
+    bool updating = plan->updates && (run->parts & FN_RUN_UPDATE);
     unsigned mode = flush_subnormals();
     for (int64_t step = 0;; step++) {
         int64_t left = run->n_rows - context.first_row;
         context.rows = left < run->batch_size ? left : run->batch_size;
-        if (updating && plan->optimizer->prepare)
-            plan->optimizer->prepare(context.hyper, context.step, scalar);
+        if (updating)
+            fn_prepare_rates(plan->updates, &context);
         for (int32_t i = 0; i < plan->n_stages; i++) {
             const fn_stage *stage = &plan->stages[i];
             if (stage->barrier && team > 1)
@@ -218,7 +217,7 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
                        (long long)run->n_rows);
     /* There may be nothing to seed, to differentiate or to train; asking for it is no mistake. */
     unsigned known = plan->parts | (plan->training ? FN_RUN_SEED | FN_RUN_BACKWARD : 0) |
-                     (plan->training && plan->optimizer ? FN_RUN_UPDATE : 0);
+                     (plan->training && plan->updates ? FN_RUN_UPDATE : 0);
     if (run->parts & ~known)
         return fn_fail(error, FN_ERROR_STATE, "this plan was not made for parts %#x of a step", run->parts & ~known);
     if (((run->parts & FN_RUN_FORWARD) && !run->inputs) || ((run->parts & FN_RUN_LOSS) && !run->targets) ||
@@ -260,6 +259,8 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
         part.first_row = part.next_row;
     } while (open && !diverged && part.first_row < part.n_rows && !(run->stop && *run->stop) &&
              omp_get_wtime() < deadline);
+    if (plan->updates && (run->parts & FN_RUN_UPDATE))
+        fn_collect_sums(plan->updates, run);
     run->next_row = part.first_row;
     run->steps_done = steps;
     if (diverged)

@@ -83,14 +83,74 @@ typedef struct fn_metric_state {
     int64_t offset;        /* in fn_run.metrics */
 } fn_metric_state;
 
+/* ---- updates (update.c) -------------------------------------------------------------------- */
+
+/* Hyper-parameters that follow those of the optimizer: the entry "update". */
+enum {
+    FN_WEIGHT_DECAY,
+    FN_DECAY_COUPLED,
+    FN_CLIPNORM,
+    FN_CLIPVALUE,
+    FN_GLOBAL_CLIPNORM,
+    FN_ACCUMULATION_STEPS,
+    FN_EMA_MOMENTUM,
+    FN_EMA_OVERWRITE,
+    FN_LOOKAHEAD_STEPS,
+    FN_LOOKAHEAD_ALPHA,
+    FN_MEAN_START,
+    FN_MEAN_PERIOD,
+    FN_UPDATE_HYPER
+};
+extern const fn_entry fn_update_entry;
+
+/* Hyper-parameters for one factor of the learning rate, and what the optimizer made of them. */
+typedef struct fn_rate {
+    double hyper[FN_MAX_HYPER];
+    double scalar[FN_MAX_SCALARS];
+} fn_rate;
+
+/* Parameters that lie one after another and are updated alike. */
 typedef struct fn_range {
-    const fn_optimizer *optimizer;
-    fn_update update; /* hyper and scalar are filled in for each step */
+    fn_update update; /* pointers to the first; hyper and scalar are filled in for each step */
+    void *slot[FN_MAX_SLOTS];
     int64_t elements;
+    int32_t rate; /* which of the plan's learning rates */
+    bool decays;
+    double l1, l2;
+    int32_t first_block, n_blocks;
 } fn_range;
 
-/* Elements of the parameters that one item of an update stage covers. */
+/* What one item of an update stage covers: elements lo to hi of a range, small enough for the first-level cache. */
 #define FN_UPDATE_BLOCK 2048
+typedef struct fn_block {
+    int32_t range;
+    int64_t lo, hi;
+    double norm;             /* squared norm of this step's gradient, where it is clipped by norm */
+    double penalty, squares; /* sums over the steps of a call: penalty times rows, squared norm */
+} fn_block;
+
+/* Closure of the update stages. */
+typedef struct fn_updates {
+    const fn_kernels *kernels;
+    const fn_optimizer *optimizer;
+    int32_t n_ranges, n_blocks, n_rates;
+    int32_t n_optimizer_hyper, n_slots; /* of the optimizer alone */
+    fn_range *ranges;
+    fn_block *blocks;
+    double *rates; /* distinct factors of the learning rate */
+    bool by_norm;  /* a stage of its own finds the norms first */
+    /* Numbers of the slots around the optimizer's; -1 where there is none. */
+    int32_t accumulator, average, slow, mean;
+} fn_updates;
+
+/* Makes plan->updates and emits its stages. buffers[2 * i], [2 * i + 1]: of parameter i and its gradient. */
+fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);
+/* Emits the sum of the penalties as a part of the loss, for plans that do not train. */
+fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);
+/* At the start of a step, each thread for itself: fills context->rates. */
+void fn_prepare_rates(const fn_updates *updates, const fn_context *context);
+/* After a call: adds what the blocks have summed to the results, and empties them. */
+void fn_collect_sums(fn_updates *updates, fn_run *run);
 
 /* ---- execution --------------------------------------------------------------------------- */
 
@@ -101,6 +161,7 @@ typedef struct fn_shared {
     int team;
     int leave[2];  /* of even and odd steps: leave the loop after this one */
     int diverged;  /* the loss of this step is not finite */
+    double penalty; /* of the weights, in plans that do not train */
     double loss[1 + FN_MAX_LOSSES];
 } fn_shared;
 
@@ -131,7 +192,8 @@ struct fn_plan {
     fn_access *accesses;
     void **owned; /* everything else that fn_plan_destroy releases */
     fn_metric_state *metrics;
-    const fn_optimizer *optimizer;
+    fn_updates *updates; /* NULL: nothing is trained */
+    fn_rate *rates;      /* updates->n_rates for each thread */
     unsigned parts; /* of all stages */
     unsigned emitting; /* part of the stages being emitted */
     bool failed;       /* an allocation failed during emission */
@@ -158,7 +220,6 @@ void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs);
 void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node);
 void fn_emit_seed(fn_plan *plan, fn_node *node);
 void fn_emit_fetch_gradient(fn_plan *plan, fn_node *node);
-void fn_emit_update(fn_plan *plan, fn_node *node, const int *parameters, int n_parameters);
 
 /* ERROR_SHAPE unless every axis has at least one element and the number of all of them is sane. */
 fn_status fn_check_shape(const fn_shape *shape, const char *what, fn_error *error);

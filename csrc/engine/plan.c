@@ -208,8 +208,10 @@ static fn_status lay_out(fn_plan *plan, fn_error *error)
         plan->arena = fn_allocate((size_t)plan->arena_bytes);
         plan->workspace = fn_allocate((size_t)(plan->thread_bytes * plan->max_threads));
         plan->shared = fn_allocate(sizeof *plan->shared);
+        plan->rates = fn_allocate(sizeof *plan->rates * (size_t)plan->max_threads *
+                                  (size_t)(plan->updates ? plan->updates->n_rates : 0));
     }
-    if (!plan->arena || !plan->workspace || !plan->shared)
+    if (!plan->arena || !plan->workspace || !plan->shared || !plan->rates)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory: a plan for batches of %lld rows needs %lld bytes",
                        (long long)plan->max_rows, (long long)plan->arena_bytes);
     for (int32_t i = 0; i < plan->n_buffers; i++)
@@ -423,7 +425,7 @@ static void connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
     }
 }
 
-/* ---- inputs, outputs, updates ------------------------------------------------------------------- */
+/* ---- inputs, outputs ------------------------------------------------------------------- */
 
 static fn_node *new_node(fn_plan *plan, const char *layer)
 {
@@ -491,52 +493,6 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
                                    .value_buffer = fn_add_buffer(plan, per_row[j], 0, NULL),
                                    .gradient_buffer = -1};
     return FN_OK;
-}
-
-/* Where the next parameter starts if it follows this one in the slab. */
-static int64_t padded_end(const fn_plan *plan, const fn_parameter_spec *parameter)
-{
-    int64_t quantum = FN_ALIGNMENT / (int64_t)plan->kernels->element;
-    int64_t end = parameter->offset + fn_shape_size(&parameter->shape);
-    return (end + quantum - 1) / quantum * quantum;
-}
-
-/* Emits one update for each run of trainable parameters that lie one after another in the slab. */
-static fn_status add_updates(fn_plan *plan, const fn_plan_spec *spec, const parameter_table *table, fn_error *error)
-{
-    int index = fn_registry_find(FN_OPTIMIZERS, spec->optimizer);
-    if (index < 0)
-        return fn_fail(error, FN_ERROR_NAME, "unknown optimizer '%s'", spec->optimizer);
-    plan->optimizer = plan->kernels->optimizers[index];
-    plan->emitting = FN_RUN_UPDATE;
-    size_t element = plan->kernels->element;
-    for (int32_t i = 0; i < spec->n_parameters;) {
-        if (table->buffers[2 * i + 1] < 0) {
-            i++;
-            continue;
-        }
-        int32_t end = i + 1;
-        while (end < spec->n_parameters && table->buffers[2 * end + 1] >= 0 &&
-               spec->parameters[end].offset == padded_end(plan, &spec->parameters[end - 1]))
-            end++;
-        fn_range *range = fn_plan_allocate(plan, sizeof *range);
-        fn_node *node = fn_plan_allocate(plan, sizeof *node);
-        if (plan->failed)
-            break;
-        size_t start = (size_t)spec->parameters[i].offset * element;
-        const fn_parameter_spec *last = &spec->parameters[end - 1];
-        range->optimizer = plan->optimizer;
-        range->elements = last->offset + fn_shape_size(&last->shape) - spec->parameters[i].offset;
-        range->update.parameter = (char *)spec->parameter_slab + start;
-        range->update.gradient = (char *)spec->gradient_slab + start;
-        for (int j = 0; j < FN_MAX_SLOTS; j++)
-            range->update.slot[j] = spec->slots[j] ? (char *)spec->slots[j] + start : NULL;
-        node->closure = range;
-        node->layer = "update";
-        fn_emit_update(plan, node, table->buffers + 2 * i, end - i);
-        i = end;
-    }
-    return plan->failed ? fn_fail(error, FN_ERROR_MEMORY, "out of memory") : FN_OK;
 }
 
 /* ---- backward pass ---------------------------------------------------------------------------------- */
@@ -645,6 +601,11 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
             root->gradient_written = true;
             fn_emit_loss(plan, &outputs[i]);
         }
+    if (any_loss && !plan->training) {
+        fn_status status = fn_emit_penalty(plan, spec, table->buffers, error);
+        if (status != FN_OK)
+            return status;
+    }
     if (any_loss)
         fn_emit_loss_total(plan, outputs, spec->n_outputs);
     int64_t offset = 0;
@@ -681,7 +642,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
     for (int32_t i = 0; i < spec->n_inputs; i++)
         if (spec->input_gradients)
             fn_emit_fetch_gradient(plan, &inputs[i]);
-    return spec->optimizer ? add_updates(plan, spec, table, error) : FN_OK;
+    return spec->optimizer ? fn_emit_updates(plan, spec, table->buffers, error) : FN_OK;
 }
 
 static fn_status build_plan(fn_plan *plan, const fn_plan_spec *spec, fn_error *error)
@@ -756,7 +717,7 @@ void fn_plan_destroy(fn_plan *plan)
     for (int32_t i = 0; i < plan->n_owned; i++)
         fn_release(plan->owned[i]);
     void *parts[] = {plan->owned,   plan->nodes, plan->values, plan->stages,    plan->buffers, plan->accesses,
-                     plan->metrics, plan->arena, plan->shared, plan->workspace, plan};
+                     plan->metrics, plan->arena, plan->shared, plan->workspace, plan->rates, plan};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         fn_release(parts[i]);
 }

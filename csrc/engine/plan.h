@@ -30,8 +30,8 @@ typedef struct fn_context {
     uint64_t seed;
     void *workspace; /* scratch of this thread, as large as the largest fn_workspace asked for */
     const fn_run *run;
-    const double *hyper;  /* hyper-parameters of this step */
-    const double *scalar; /* what the optimizer's prepare() made of them */
+    const double *hyper; /* hyper-parameters of this step */
+    struct fn_rate *rates; /* of this thread: what the optimizer's prepare() made of them for each learning rate */
     struct fn_shared *shared;
 } fn_context;
 
@@ -170,6 +170,10 @@ typedef struct fn_kernels {
     void (*loss_scale)(void *scale, const void *weight, double factor, int64_t inner, int64_t lo, int64_t hi);
     double (*loss_sum)(const void *loss, const void *weight, int64_t inner, int64_t rows);
     void (*add)(void *out, const void *other, int64_t n);
+    double (*penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2);
+    double (*sum_squares)(const void *x, int64_t n);
+    void (*clip)(void *gradient, int64_t n, double factor, double bound);
+    void (*scale_add)(void *out, const void *other, int64_t n, double scale, double factor);
 } fn_kernels;
 
 /* ---- emission: called by descriptors' forward and backward -------------------------------- */

@@ -1,6 +1,7 @@
 /* Queries of the registries. Every table has the same entries, so the current one answers. */
 #include "internal.h"
 
+#include <math.h>
 #include <string.h>
 
 int fn_registry_size(fn_registry registry)
@@ -16,6 +17,8 @@ const fn_entry *fn_registry_entry(fn_registry registry, int index)
     const fn_kernels *kernels = fn_kernels_current(FN_FLOAT32);
     /* Descriptors begin with their entry. */
     const void *const *list;
+    if (registry == FN_UPDATES)
+        return index == 0 ? &fn_update_entry : NULL;
     switch (registry) {
     case FN_OPS:
         list = (const void *const *)kernels->ops;
@@ -54,7 +57,25 @@ int fn_optimizer_slots(const char *optimizer, const double *attributes, const ch
                        double start[FN_MAX_SLOTS])
 {
     int index = fn_registry_find(FN_OPTIMIZERS, optimizer);
-    return index < 0 ? -1 : fn_kernels_current(FN_FLOAT32)->optimizers[index]->slots(attributes, names, start);
+    if (index < 0)
+        return -1;
+    const fn_optimizer *descriptor = fn_kernels_current(FN_FLOAT32)->optimizers[index];
+    int n = descriptor->slots(attributes, names, start);
+    const double *around = attributes + descriptor->entry.n_attributes;
+    struct {
+        const char *name;
+        double start;
+        bool wanted;
+    } slots[] = {{"accumulator", 0, around[FN_ACCUMULATION_STEPS] > 1},
+                 {"average", NAN, around[FN_EMA_MOMENTUM] > 0},
+                 {"slow", NAN, around[FN_LOOKAHEAD_STEPS] > 0},
+                 {"mean", NAN, around[FN_MEAN_START] >= 0}};
+    for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++)
+        if (slots[i].wanted) {
+            names[n] = slots[i].name;
+            start[n++] = slots[i].start;
+        }
+    return n;
 }
 
 int64_t fn_metric_size(const char *metric, const double *attributes, const fn_shape *prediction)

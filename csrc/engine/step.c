@@ -167,6 +167,7 @@ static void total_losses(const fn_node *node, const fn_context *context, int64_t
         loss[1 + i] = sum / (double)(context->rows * output->inner);
         loss[0] += output->loss_weight * loss[1 + i];
     }
+    loss[0] += context->shared->penalty;
     context->shared->diverged = !isfinite(loss[0]);
 }
 
@@ -215,28 +216,4 @@ void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node)
     fn_emit(plan, node, metric->metric->entry.name, update_metric, FN_ALONE, 0);
     fn_reads(plan, metric->output->output[0].value_buffer);
     fn_reads(plan, metric->output->extra[TARGET].value_buffer);
-}
-
-/* ---- update -------------------------------------------------------------------------------- */
-
-static void run_update(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    const fn_range *range = node->closure;
-    fn_update update = range->update;
-    update.hyper = context->hyper;
-    update.scalar = context->scalar;
-    lo *= FN_UPDATE_BLOCK;
-    hi *= FN_UPDATE_BLOCK;
-    range->optimizer->update(&update, lo, hi < range->elements ? hi : range->elements);
-}
-
-void fn_emit_update(fn_plan *plan, fn_node *node, const int *parameters, int n_parameters)
-{
-    const fn_range *range = node->closure;
-    fn_emit(plan, node, range->optimizer->entry.name, run_update, FN_BY_ITEMS,
-            (range->elements + FN_UPDATE_BLOCK - 1) / FN_UPDATE_BLOCK);
-    for (int i = 0; i < n_parameters; i++) {
-        fn_reads(plan, parameters[2 * i + 1]);
-        fn_writes(plan, parameters[2 * i]);
-    }
 }

@@ -14,11 +14,9 @@
  * A term with t_j = 0 is 0 even where its logarithm is infinite.
  */
 #include "cross_entropy.h"
-#include "math.h"
+#include "probability.h"
 
 #include <string.h>
-
-#define EPSILON FN_REAL(1e-7)
 
 /* Up to this many classes, positions are processed in blocks of ROWS that lie along the vectors: short
  * rows would leave vectors empty and spend their time in sums across lanes. */
@@ -116,7 +114,7 @@ static void narrow_logits(const fn_loss_arguments *arguments, block *block)
 
 static void narrow_probabilities(const fn_loss_arguments *arguments, block *block)
 {
-    const real zero = FN_REAL(0.0), lowest = EPSILON, highest = FN_REAL(1.0) - EPSILON;
+    const real zero = FN_REAL(0.0);
     const int64_t width = block->width;
     real inverse[ROWS] = {0}, mass[ROWS] = {0}, loss[ROWS] = {0};
     for (int64_t j = 0; j < width; j++)
@@ -133,12 +131,10 @@ static void narrow_probabilities(const fn_loss_arguments *arguments, block *bloc
         real *restrict x = block->x[j], *restrict t = block->t[j];
 #pragma omp simd
         for (int r = 0; r < ROWS; r++) {
-            const real q = x[r] * inverse[r];
-            const real clipped = q < lowest ? lowest : q > highest ? highest : q;
-            const bool outside = q < lowest || q > highest;
-            loss[r] -= t[r] * fn_log(clipped);
-            mass[r] += outside ? zero : t[r];
-            x[r] = outside ? zero : -t[r] / clipped;
+            const real q = x[r] * inverse[r], t_j = t[r];
+            loss[r] -= t_j * clipped_log(q);
+            mass[r] += is_clipped(q) ? zero : t_j;
+            x[r] = -clipped_quotient(t_j, q);
         }
     }
     memcpy((real *)arguments->loss + block->first, loss, (size_t)block->rows * sizeof *loss);
@@ -150,8 +146,9 @@ static void narrow_probabilities(const fn_loss_arguments *arguments, block *bloc
 
 static void narrow(const fn_loss_arguments *arguments, smoothed smoothed, bool from_logits)
 {
-    block block = {.width = arguments->width};
-    for (; block.first < arguments->positions; block.first += ROWS) {
+    block block;
+    block.width = arguments->width;
+    for (block.first = 0; block.first < arguments->positions; block.first += ROWS) {
         const int64_t left = arguments->positions - block.first;
         block.rows = left < ROWS ? left : ROWS;
         load_block(arguments, smoothed, &block);
@@ -226,7 +223,7 @@ static void wide_logits(const fn_loss_arguments *arguments, smoothed smoothed, i
 
 static void wide_probabilities(const fn_loss_arguments *arguments, smoothed smoothed, int64_t position)
 {
-    const real zero = FN_REAL(0.0), lowest = EPSILON, highest = FN_REAL(1.0) - EPSILON;
+    const real zero = FN_REAL(0.0);
     const int64_t width = arguments->width;
     const real *p = (const real *)arguments->prediction + position * width;
     const real inverse = FN_REAL(1.0) / sum_of(p, width);
@@ -240,9 +237,8 @@ static void wide_probabilities(const fn_loss_arguments *arguments, smoothed smoo
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) {
             const real q = p[start + j] * inverse;
-            const real clipped = q < lowest ? lowest : q > highest ? highest : q;
-            value[j] = t[j] * -fn_log(clipped);
-            inside[j] = q < lowest || q > highest ? zero : t[j];
+            value[j] = -t[j] * clipped_log(q);
+            inside[j] = is_clipped(q) ? zero : t[j];
         }
         loss += sum_of(value, n);
         mass += sum_of(inside, n);
@@ -259,8 +255,7 @@ static void wide_probabilities(const fn_loss_arguments *arguments, smoothed smoo
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) {
             const real q = p[start + j] * inverse;
-            const bool clipped = q < lowest || q > highest;
-            gradient[start + j] = scale * (mass - (clipped ? zero : t[j] / q));
+            gradient[start + j] = scale * (mass - clipped_quotient(t[j], q));
         }
     }
 }

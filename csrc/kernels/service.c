@@ -70,3 +70,79 @@ void FN_SYM(add)(void *out, const void *other, int64_t n)
     for (int64_t i = 0; i < n; i++)
         y[i] += x[i];
 }
+
+/* gradient += derivative of the penalty l1 sum |w| + l2 sum w^2, which is returned; gradient may be NULL. The sum is
+ * made in FN_LANES strands, so that its order depends on n alone. */
+double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2)
+{
+    real *g = gradient;
+    const real *w = parameter;
+    const real slope = (real)l1, curvature = (real)(2 * l2);
+    double absolute[FN_LANES] = {0}, square[FN_LANES] = {0};
+    for (int64_t i = 0; i < n; i += FN_LANES) {
+        int64_t m = n - i < FN_LANES ? n - i : FN_LANES;
+#pragma omp simd
+        for (int64_t j = 0; j < m; j++) {
+            double x = (double)w[i + j];
+            absolute[j] += fabs(x);
+            square[j] += x * x;
+        }
+    }
+    if (g) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++) {
+            real sign = (real)((w[i] > 0) - (w[i] < 0));
+            g[i] = FN_FMA(curvature, w[i], FN_FMA(slope, sign, g[i]));
+        }
+    }
+    double sum = 0;
+    for (int64_t j = 0; j < FN_LANES; j++)
+        sum += l1 * absolute[j] + l2 * square[j];
+    return sum;
+}
+
+/* Sum of x^2, in strands as above. */
+double FN_SYM(sum_squares)(const void *numbers, int64_t n)
+{
+    const real *x = numbers;
+    double square[FN_LANES] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + FN_LANES <= n; i += FN_LANES) {
+#pragma omp simd
+        for (int64_t j = 0; j < FN_LANES; j++)
+            square[j] += (double)x[i + j] * (double)x[i + j];
+    }
+    for (int64_t j = 0; i + j < n; j++)
+        square[j] += (double)x[i + j] * (double)x[i + j];
+    for (int64_t j = 0; j < FN_LANES; j++)
+        sum += square[j];
+    return sum;
+}
+
+/* gradient = gradient * factor, then into [-bound, bound] if bound > 0. NaN stays NaN. */
+void FN_SYM(clip)(void *gradient, int64_t n, double factor, double bound)
+{
+    real *g = gradient;
+    const real f = (real)factor, b = (real)bound;
+    if (factor != 1) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            g[i] *= f;
+    }
+    if (bound > 0) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            g[i] = g[i] > b ? b : g[i] < -b ? -b : g[i];
+    }
+}
+
+/* out = scale * out + factor * other */
+void FN_SYM(scale_add)(void *out, const void *other, int64_t n, double scale, double factor)
+{
+    real *y = out;
+    const real *x = other;
+    const real s = (real)scale, f = (real)factor;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        y[i] = FN_FMA(f, x[i], s * y[i]);
+}

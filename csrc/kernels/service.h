@@ -10,5 +10,9 @@ void FN_SYM(gather)(void *out_rows, int64_t width, const fn_source *source, cons
 void FN_SYM(loss_scale)(void *scale, const void *weight, double factor, int64_t inner, int64_t lo, int64_t hi);
 double FN_SYM(loss_sum)(const void *loss, const void *weight, int64_t inner, int64_t rows);
 void FN_SYM(add)(void *out, const void *other, int64_t n);
+double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2);
+double FN_SYM(sum_squares)(const void *numbers, int64_t n);
+void FN_SYM(clip)(void *gradient, int64_t n, double factor, double bound);
+void FN_SYM(scale_add)(void *out, const void *other, int64_t n, double scale, double factor);
 
 #endif

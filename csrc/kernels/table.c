@@ -46,4 +46,8 @@ const fn_kernels TABLE_NAME(FN_TARGET, FN_BITS) = {
     .loss_scale = FN_SYM(loss_scale),
     .loss_sum = FN_SYM(loss_sum),
     .add = FN_SYM(add),
+    .penalize = FN_SYM(penalize),
+    .sum_squares = FN_SYM(sum_squares),
+    .clip = FN_SYM(clip),
+    .scale_add = FN_SYM(scale_add),
 };

@@ -13,7 +13,7 @@
 True
 """
 
-from . import activations, callbacks, datasets, initializers, layers, losses, metrics, optimizers
+from . import activations, callbacks, datasets, initializers, layers, losses, metrics, optimizers, regularizers
 from ._core import isa as current_isa
 from .history import History
 from .layers import Input
@@ -35,4 +35,5 @@ __all__ = [
     "losses",
     "metrics",
     "optimizers",
+    "regularizers",
 ]

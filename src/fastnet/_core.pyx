@@ -64,6 +64,7 @@ cdef extern from "fastnet.h" nogil:
         FN_METRICS
         FN_OPTIMIZERS
         FN_ACTIVATIONS
+        FN_UPDATES
 
     ctypedef struct fn_attribute:
         const char *name
@@ -106,6 +107,10 @@ cdef extern from "fastnet.h" nogil:
         fn_shape shape
         int64_t offset
         bint trainable
+        bint decays
+        double rate
+        double l1
+        double l2
 
     ctypedef struct fn_input_spec:
         fn_shape shape
@@ -138,9 +143,10 @@ cdef extern from "fastnet.h" nogil:
         const fn_output_spec *outputs
         const fn_metric_spec *metrics
         const char *optimizer
+        const double *hyper
         void *parameter_slab
         void *gradient_slab
-        void *slots[6]
+        void *slots[12]
 
     ctypedef struct fn_plan:
         pass
@@ -161,6 +167,7 @@ cdef extern from "fastnet.h" nogil:
         FN_RUN_FETCH
         FN_RUN_SEED
         FN_RUN_FETCH_GRADIENTS
+        FN_RUN_FLUSH
 
     ctypedef struct fn_run:
         unsigned parts
@@ -181,6 +188,7 @@ cdef extern from "fastnet.h" nogil:
         const int *stop
         double *loss_sum
         double *metrics
+        double gradient_squares
         int64_t next_row
         int64_t steps_done
 
@@ -210,6 +218,7 @@ UPDATE = FN_RUN_UPDATE
 FETCH = FN_RUN_FETCH
 SEED = FN_RUN_SEED
 FETCH_GRADIENTS = FN_RUN_FETCH_GRADIENTS
+FLUSH = FN_RUN_FLUSH
 ALIGNMENT = FN_ALIGNMENT
 
 
@@ -350,7 +359,7 @@ cdef tuple from_shape(const fn_shape *shape):
 
 cdef dict _DTYPES = {"float32": FN_FLOAT32, "float64": FN_FLOAT64}
 cdef dict _REGISTRIES = {"ops": FN_OPS, "losses": FN_LOSSES, "metrics": FN_METRICS, "optimizers": FN_OPTIMIZERS,
-                         "activations": FN_ACTIVATIONS}
+                         "activations": FN_ACTIVATIONS, "updates": FN_UPDATES}
 
 
 cdef const fn_entry *find_entry(fn_registry registry, object name) except NULL:
@@ -373,10 +382,25 @@ cdef list ordered_attributes(fn_registry registry, object name, object given):
     return values
 
 
+cdef list ordered_hyper(object optimizer, object given):
+    """Hyper-parameters of an optimizer, then those of the entry "update", in the order of the registries."""
+    cdef const fn_entry *entry = find_entry(FN_UPDATES, "update")
+    shared = {entry.attributes[i].name.decode() for i in range(entry.n_attributes)}
+    given = dict(given or {})
+    around = {name: given.pop(name) for name in list(given) if name in shared}
+    return ordered_attributes(FN_OPTIMIZERS, optimizer, given) + ordered_attributes(FN_UPDATES, "update", around)
+
+
 # ---- registries --------------------------------------------------------------------------------------
 
 def registry(kind):
-    """All entries of "ops", "losses", "metrics", "optimizers" or "activations": {name: {attribute: default}}."""
+    """All entries of "ops", "losses", "metrics", "optimizers", "activations" or "updates".
+
+    Returns
+    -------
+    dict
+        {name: {attribute: default}}. "updates" has one entry, "update": the hyper-parameters of every optimizer.
+    """
     cdef fn_registry number = _REGISTRIES[kind]
     cdef const fn_entry *entry
     entries = {}
@@ -426,18 +450,23 @@ def infer_target(loss, attributes, shape):
 
 
 def optimizer_slots(optimizer, hyper):
-    """Slots an optimizer keeps with these hyper-parameters: a list of (name, start value)."""
+    """Slots an update keeps with these hyper-parameters: a list of (name, start); NaN: starts as the parameters."""
     cdef _Scratch scratch = _Scratch()
-    cdef const char *names[6]
-    cdef double start[6]
-    cdef double *values = scratch.numbers(ordered_attributes(FN_OPTIMIZERS, optimizer, hyper))
+    cdef const char *names[12]
+    cdef double start[12]
+    cdef double *values = scratch.numbers(ordered_hyper(optimizer, hyper))
     cdef int n = fn_optimizer_slots(scratch.text(optimizer), values, names, start)
     return [(names[i].decode(), start[i]) for i in range(n)]
 
 
 def hyper_parameters(optimizer, values):
-    """Hyper-parameters of an optimizer as the row of numbers that Plan.run takes."""
-    return np.array(ordered_attributes(FN_OPTIMIZERS, optimizer, values), dtype=np.float64)
+    """Hyper-parameters of an optimizer and its update as the row of numbers that Plan.run takes."""
+    return np.array(ordered_hyper(optimizer, values), dtype=np.float64)
+
+
+def hyper_names(optimizer):
+    """Names of the numbers in that row."""
+    return [*registry("optimizers")[optimizer], *registry("updates")["update"]]
 
 
 def metric_size(metric, attributes, shape):
@@ -631,8 +660,9 @@ cdef class Plan:
         Shape of one sample; scale and shift are None or one number for each feature.
     nodes : list of (op, layer, inputs, parameters, attributes)
         Names, value numbers, parameter numbers, {attribute: number}.
-    parameters : list of (shape, offset, trainable)
-        Offsets in elements into the slabs.
+    parameters : list of (shape, offset, trainable[, decays, rate, l1, l2])
+        Offsets in elements into the slabs. Whether weight decay applies, the factor of the learning rate, and the
+        penalty.
     outputs : list of (value, loss, attributes, weight, layer)
         loss is None where there is none.
     metrics : list of (metric, attributes, output)
@@ -658,6 +688,7 @@ cdef class Plan:
     cdef readonly int64_t metric_size
     cdef readonly int n_hyper
     cdef readonly int64_t next_row, steps_done  # of the last run, also when it raised
+    cdef readonly double gradient_squares  # squared norms of the gradients of its updates, summed
     cdef bint running
 
     def __init__(self, *, dtype, max_rows, training, inputs, nodes, parameters, outputs, metrics=(), optimizer=None,
@@ -715,10 +746,15 @@ cdef class Plan:
         spec.n_parameters = len(parameters)
         cdef fn_parameter_spec *parameter_specs = <fn_parameter_spec *>scratch.allocate(
             len(parameters) * sizeof(fn_parameter_spec))
-        for i, (sizes, offset, trainable) in enumerate(parameters):
+        for i, (sizes, offset, trainable, *rest) in enumerate(parameters):
             to_shape(sizes, &parameter_specs[i].shape, "parameter")
             parameter_specs[i].offset = offset
             parameter_specs[i].trainable = trainable
+            decays, rate, l1, l2 = rest or (True, 1.0, 0.0, 0.0)
+            parameter_specs[i].decays = decays
+            parameter_specs[i].rate = rate
+            parameter_specs[i].l1 = l1
+            parameter_specs[i].l2 = l2
             slab_size = max(slab_size, offset + int(np.prod(sizes, dtype=np.int64)))
         spec.parameters = parameter_specs
 
@@ -745,7 +781,8 @@ cdef class Plan:
         slabs = [("parameter", parameter_slab), ("gradient", gradient_slab)]
         if optimizer is not None:
             spec.optimizer = scratch.text(optimizer)
-            self.n_hyper = len(ordered_attributes(FN_OPTIMIZERS, optimizer, None))
+            spec.hyper = scratch.numbers(ordered_hyper(optimizer, hyper))
+            self.n_hyper = len(hyper_names(optimizer))
             needed = optimizer_slots(optimizer, hyper)
             if len(slots) != len(needed):
                 raise ValueError(f"optimizer {optimizer} keeps {len(needed)} slots, got {len(slots)}")
@@ -866,7 +903,7 @@ cdef class Plan:
             raise RuntimeError("this plan was not initialised")
         if self.running:
             raise RuntimeError("this model is being run by another thread")
-        self.next_row, self.steps_done = first_row, 0
+        self.next_row, self.steps_done, self.gradient_squares = first_row, 0, 0
         run.parts = parts
         run.n_rows = n_rows
         run.batch_size = batch_size
@@ -933,5 +970,6 @@ cdef class Plan:
         finally:
             self.running = False
         self.next_row, self.steps_done = run.next_row, run.steps_done
+        self.gradient_squares = run.gradient_squares
         check(status, &error)
         return run.next_row, run.steps_done

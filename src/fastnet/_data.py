@@ -34,7 +34,7 @@ def as_array(given: Any, name: str) -> np.ndarray:
     """
     if given is None:
         raise TypeError(f"{name} is missing")
-    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+    if isinstance(given, np.ndarray) and np.any(getattr(given, "mask", False)):  # numpy.ma is not to be imported
         raise TypeError(f"{name} has masked elements; fill or remove them")
     if hasattr(given, "to_numpy"):  # pandas
         given = given.to_numpy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from . import _core
 
 if TYPE_CHECKING:
     from .initializers import Initializer
+    from .regularizers import Regularizer
     from .layers.base import Layer
 
-__all__ = ["Operation", "Slab", "SymbolicTensor", "Weight", "aligned_zeros", "sort_operations"]
+__all__ = ["Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec", "aligned_zeros", "sort_operations"]
 
 
 def aligned_zeros(n: int, dtype: str | np.dtype) -> np.ndarray:
@@ -23,6 +24,14 @@ def aligned_zeros(n: int, dtype: str | np.dtype) -> np.ndarray:
     memory = np.zeros(max(n, 1) * item + _core.ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _core.ALIGNMENT
     return memory[start : start + max(n, 1) * item].view(dtype)
+
+
+class WeightSpec(NamedTuple):
+    """What a layer says of one of its weights; the shape is for the engine to say."""
+
+    initializer: Initializer
+    regularizer: Regularizer | None = None
+    trainable: bool = True
 
 
 class Weight:
@@ -40,14 +49,11 @@ class Weight:
         Where its numbers are, once a model has been made.
     """
 
-    def __init__(
-        self, layer: Layer, name: str, shape: tuple[int, ...], initializer: Initializer, trainable: bool = True
-    ) -> None:
+    def __init__(self, layer: Layer, name: str, shape: tuple[int, ...], spec: WeightSpec) -> None:
         self.layer = layer
         self.name = name
         self.shape = shape
-        self.initializer = initializer
-        self.trainable = trainable
+        self.initializer, self.regularizer, self.trainable = spec
         self.slab: Slab | None = None
         self.offset = 0
 

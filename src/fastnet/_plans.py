@@ -12,6 +12,7 @@ from . import _core, losses as _losses, metrics as _metrics
 from ._graph import aligned_zeros
 
 if TYPE_CHECKING:
+    from ._graph import Weight
     from .optimizers import Optimizer
     from .training import Trainer
 
@@ -196,7 +197,7 @@ class PlanCache:
             slots = []
             for i, (_, start) in enumerate(optimizer.slots()):
                 slot = aligned_zeros(slab.size, slab.dtype)
-                slot[...] = start
+                slot[...] = slab.values if np.isnan(start) else start
                 if self._slots is not None:  # the weights have moved to another slab
                     old, arrays = self._slots
                     for weight, offset in old.offsets.items():
@@ -205,6 +206,17 @@ class PlanCache:
                 slots.append(slot)
             self._slots = (slab, slots)
         return self._slots[1]
+
+    def _describe(self, weight: Weight, optimizer: Optimizer | None) -> tuple[Any, ...]:
+        """A weight as the engine's parameter."""
+        penalty = weight.regularizer
+        return (
+            weight.shape, self._model._slab.offsets[weight], weight.trainable and weight.layer.trainable,
+            optimizer is None or optimizer.decays(weight.path),
+            optimizer.rate_of(weight.path) if optimizer is not None else 1.0,
+            penalty.l1 if penalty is not None else 0.0,
+            penalty.l2 if penalty is not None else 0.0,
+        )  # fmt: skip
 
     def _make(self, kind: str, rows: int) -> _core.Plan:
         model, slab = self._model, self._model._slab
@@ -242,12 +254,12 @@ class PlanCache:
         metrics = []
         if with_loss:
             metrics = [(metric.kernel, metric.attributes(), i) for i, group in enumerate(compiled.metrics) for metric in group]
-        optimizer = compiled.optimizer if training and compiled is not None and model.trainable_weights else None
+        optimizer = compiled.optimizer if training and compiled is not None else None
         return _core.Plan(
             dtype=model.dtype, max_rows=rows, training=training,
             inputs=[(tensor.sample_shape, None, None) for tensor in model.inputs],
             nodes=nodes,
-            parameters=[(w.shape, slab.offsets[w], w.trainable and w.layer.trainable) for w in weights],
+            parameters=[self._describe(weight, optimizer) for weight in weights],
             outputs=outputs, metrics=metrics,
             optimizer=optimizer.kernel if optimizer else None, hyper=optimizer._fixed() if optimizer else None,
             parameter_slab=slab.values, gradient_slab=slab.gradients if training else None,

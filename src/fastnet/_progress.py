@@ -79,8 +79,8 @@ def make_progress(verbose: str | int | bool) -> Progress:
         For anything else.
     """
     if verbose == "auto":
-        verbose = 1 if sys.stderr.isatty() else 2
+        verbose = 1 if sys.stderr is not None and sys.stderr.isatty() else 2
     kinds = {0: Progress, 1: _Bar, 2: _Lines}
-    if verbose not in kinds:
+    if not isinstance(verbose, int) or verbose not in kinds:
         raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
     return kinds[verbose]()

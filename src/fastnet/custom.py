@@ -21,6 +21,7 @@ class CustomLoop:
     def __init__(self) -> None:
         self._forward: tuple[_core.Plan, int] | None = None
         self._backward_done = False
+        self._penalty = 0.0  # of the weights, in the last step
 
     def forward(self, x: Any, training: bool = True) -> Any:
         """Computes the outputs of one batch, and remembers what `backward` needs.
@@ -45,7 +46,7 @@ class CustomLoop:
         n = len(inputs[0])
         plan = self._plans.get("custom", capacity, exact=False)
         outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
-        step = self._compiled.optimizer.iterations if self._compiled else 0
+        step = self._compiled.optimizer.batches if self._compiled else 0
         self._forward, self._backward_done = None, False
         plan.run(_FETCH, n_rows=n, batch_size=n, inputs=inputs, outputs=outputs, step=step)
         self._forward = (plan, n)
@@ -69,12 +70,12 @@ class CustomLoop:
         Raises
         ------
         RuntimeError
-            If no `forward` with training=True came before.
+            If no `forward` with training=True came before, or another `backward` since.
         ValueError
             If a shape differs from that of the output.
         """
-        if self._forward is None:
-            raise RuntimeError("backward must follow forward(x, training=True)")
+        if self._forward is None or self._backward_done:
+            raise RuntimeError("backward must follow forward(x, training=True), once: it uses up what forward kept")
         plan, n = self._forward
         seeds: list[np.ndarray | None] = []
         for given, tensor, name in zip(_data.match_names(dy, self.output_names, "dy"), self.outputs, self.output_names):
@@ -101,12 +102,12 @@ class CustomLoop:
         compiled = self._require_compiled()
         if self._forward is None or not self._backward_done:
             raise RuntimeError("apply_gradients must follow forward(x, training=True) and backward(dy)")
-        if not self.trainable_weights:
-            return
         plan = self._plans.get("custom", self._forward[0].max_rows)  # another one if it was compiled since
-        plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.iterations,
-                 hyper=compiled.optimizer.hyper_parameters(1))  # fmt: skip
-        compiled.optimizer.iterations += 1
+        penalty = np.zeros(1 + len(self.outputs))
+        plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.batches,
+                 hyper=compiled.optimizer.hyper_parameters(1), loss_sum=penalty)  # fmt: skip
+        compiled.optimizer.batches += 1
+        self._penalty = float(penalty[0])
 
     # ---- custom losses ----------------------------------------------------------------------------------
 
@@ -134,7 +135,10 @@ class CustomLoop:
         result = loss(target, output)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"a loss function must return (value, gradient), got {type(result).__name__}")
-        value, gradient = float(result[0]), np.asarray(result[1])
+        try:
+            value, gradient = float(result[0]), np.asarray(result[1], self.dtype)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"a loss function must return (value, gradient), a number and an array: {error}") from None
         if gradient.shape != output.shape:
             raise ValueError(f"the gradient of a loss function has shape {gradient.shape}, expected {output.shape}")
         return value, gradient
@@ -172,6 +176,7 @@ class CustomLoop:
                 self._update_metrics(batch, outputs, sums)
                 self.backward(gradients if len(gradients) > 1 else gradients[0])
                 self.apply_gradients()
+                totals[0] += self._penalty * (stop - row)
                 steps += 1
             return end, steps
 
@@ -194,3 +199,5 @@ class CustomLoop:
             batch = [array[rows] for array in targets]
             self._losses_of(batch, outputs, [None if w is None else w[rows] for w in weights], totals)
             self._update_metrics(batch, outputs, sums)
+        regularized = [weight for weight in self.weights if weight.regularizer is not None]
+        totals[0] += n * sum(weight.regularizer(weight.value) for weight in regularized)

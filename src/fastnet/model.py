@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-import secrets
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -95,7 +95,7 @@ class Model(Trainer):
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         if seed is None:
-            seed = secrets.randbits(63)
+            seed = int.from_bytes(os.urandom(8), "little") >> 1
         try:
             self.seed = operator.index(seed)
         except TypeError:
@@ -334,6 +334,8 @@ class Sequential(Model):
         self._describe(seed, dtype, name)
         self._input: SymbolicTensor | None = None
         self._stack: list[Any] = []
+        if layers is not None and not isinstance(layers, Iterable):
+            raise TypeError(f"Sequential takes a list of layers, got {layers!r}")
         for layer in layers or []:
             self._append(layer)
         self._rebuild()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +54,7 @@ class Trainer(CustomLoop):
         self._compiled: Compiled | None = None
         self._plans = PlanCache(self)
         self._epochs_begun = 0
+        self._gradient_norm: float | None = None
 
     # ---- compile --------------------------------------------------------------------------------------
 
@@ -288,13 +290,15 @@ class Trainer(CustomLoop):
                 if validation is not None and (epoch + 1 - initial_epoch) % validation_freq == 0:
                     values = self._evaluate(*validation, validation_batch_size)
                     logs.update((f"val_{name}", value) for name, value in values.items())
-                logs["learning_rate"] = compiled.optimizer.learning_rate_at(max(compiled.optimizer.iterations - 1, 0))
+                logs["learning_rate"] = self._last_learning_rate()
+                logs["gradient_norm"] = self._gradient_norm
                 hooks.call("on_epoch_end", epoch, logs)
                 seconds = time.perf_counter() - start
                 progress.end_epoch(logs, seconds)
                 history.append(epoch, {**logs, "seconds": seconds})
                 if self.stop_training:
                     break
+            self._flush_gradients(batch_size)
             hooks.call("on_train_end", logs)
         except BaseException as error:
             hooks.call("on_exception", error)
@@ -326,6 +330,7 @@ class Trainer(CustomLoop):
         totals = np.zeros(1 + len(self.outputs))
         sums = compiled.new_sums()
         row = batch = 0
+        squares, first_update = 0.0, compiled.optimizer.iterations
         logs: dict[str, Any] = {}
         while row < n:
             end = min(n, row + slice_steps * batch_size)
@@ -338,19 +343,56 @@ class Trainer(CustomLoop):
                 try:
                     row, done = run(
                         _TRAIN, n_rows=end, first_row=row, batch_size=batch_size, inputs=inputs, targets=targets,
-                        weights=weights, order=order, step=compiled.optimizer.iterations, hyper=hyper,
+                        weights=weights, order=order, step=compiled.optimizer.batches, hyper=hyper,
                         seconds=_SLICE_SECONDS, loss_sum=totals, metrics=sums,
                     )  # fmt: skip
                 finally:
-                    compiled.optimizer.iterations += plan.steps_done
+                    compiled.optimizer.batches += plan.steps_done
+                squares += plan.gradient_squares
             batch += done
             logs = compiled.logs(totals, sums, row)
-            report(batch, logs)
+            report(batch, {**logs, "learning_rate": self._last_learning_rate()})
             if by_batch:
                 hooks.call("on_train_batch_end", batch - 1, logs)
                 if self.stop_training:
                     break
+        updates = compiled.optimizer.iterations - first_update
+        self._gradient_norm = math.sqrt(squares / updates) if updates and not compiled.custom else None
         return logs
+
+    def _last_learning_rate(self) -> float:
+        """That of the last step."""
+        return self.optimizer.learning_rate_at(max(self.optimizer.iterations - 1, 0))
+
+    def _flush_gradients(self, batch_size: int) -> None:
+        """Makes a step with the gradients that have been accumulated, where some are left."""
+        optimizer = self._require_compiled().optimizer
+        left = optimizer.batches % (optimizer.gradient_accumulation_steps or 1)
+        if left:
+            kind = "custom" if self._require_compiled().custom else "train"
+            self._plans.get(kind, batch_size).run(
+                _core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, step=optimizer.batches,
+                hyper=optimizer.hyper_parameters(1),
+            )  # fmt: skip
+            optimizer.iterations += 1
+
+    @contextlib.contextmanager
+    def _evaluation_weights(self) -> Iterator[None]:
+        """Within it, the weights are the averaged ones, where the optimizer keeps an average."""
+        slot = self._compiled.optimizer.averaged_slot() if self._compiled is not None else None
+        if slot is None:
+            yield
+            return
+        average, values = self._plans.slots()[slot], self._slab.values
+        parts = [slice(weight.offset, weight.offset + weight.size) for weight in self.trainable_weights]
+        trained = [values[part].copy() for part in parts]
+        try:
+            for part in parts:
+                values[part] = average[part]
+            yield
+        finally:
+            for part, kept in zip(parts, trained):
+                values[part] = kept
 
     def train_on_batch(
         self,
@@ -379,11 +421,11 @@ class Trainer(CustomLoop):
             try:
                 plan.run(
                     _TRAIN, n_rows=n, batch_size=n, inputs=inputs, targets=targets, weights=weights,
-                    step=compiled.optimizer.iterations, hyper=compiled.optimizer.hyper_parameters(1),
+                    step=compiled.optimizer.batches, hyper=compiled.optimizer.hyper_parameters(1),
                     loss_sum=totals, metrics=sums,
                 )  # fmt: skip
             finally:
-                compiled.optimizer.iterations += plan.steps_done
+                compiled.optimizer.batches += plan.steps_done
         return _as_asked(compiled.logs(totals, sums, n), return_dict)
 
     # ---- evaluate and predict ---------------------------------------------------------------------------
@@ -439,11 +481,12 @@ class Trainer(CustomLoop):
         else:
             plan = self._plans.get("evaluate", rows, exact=False)
             row = 0
-            while row < n:
-                row, _ = plan.run(
-                    _EVALUATE, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, targets=targets,
-                    weights=weights, seconds=_SLICE_SECONDS, loss_sum=totals, metrics=sums,
-                )  # fmt: skip
+            with self._evaluation_weights():
+                while row < n:
+                    row, _ = plan.run(
+                        _EVALUATE, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, targets=targets,
+                        weights=weights, seconds=_SLICE_SECONDS, loss_sum=totals, metrics=sums,
+                    )  # fmt: skip
         return compiled.logs(totals, sums, n)
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: str | int = 0, check_finite: bool = False) -> Any:
@@ -470,9 +513,10 @@ class Trainer(CustomLoop):
         plan = self._plans.get("predict", rows, exact=False)
         outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
         row = 0
-        while row < n:
-            row, _ = plan.run(_PREDICT, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
-                              seconds=_SLICE_SECONDS)  # fmt: skip
+        with self._evaluation_weights():
+            while row < n:
+                row, _ = plan.run(_PREDICT, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
+                                  seconds=_SLICE_SECONDS)  # fmt: skip
         return outputs if len(outputs) > 1 else outputs[0]
 
     def predict_on_batch(self, x: Any) -> Any:

@@ -8,7 +8,8 @@
  *   loss = mean_i max(z_i, 0) - z_i t_i + log1p(exp(-|z_i|)),  dloss/dz_i = (p_i - t_i) / width
  *
  * prediction, target: [positions][width]; loss: [positions]. */
-#include "pointwise.h"
+#include "../pointwise.h"
+#include "../probability.h"
 
 enum { FROM_LOGITS, LABEL_SMOOTHING, N_ATTRIBUTES };
 static const fn_attribute attributes[] = {
@@ -32,10 +33,9 @@ FN_INLINE pointwise from_probability(real target, real prediction, const real *c
 {
     const real one = FN_REAL(1.0);
     const real t = constant[0] * target + constant[1];
-    const real p = clip(prediction, LOSS_EPSILON, one - LOSS_EPSILON);
-    const real value = -(t * fn_log(p) + (one - t) * fn_log(one - p));
-    const bool clipped = prediction < LOSS_EPSILON || prediction > one - LOSS_EPSILON;
-    return (pointwise){value, clipped ? FN_REAL(0.0) : (p - t) / (p * (one - p))};
+    const real value = -(t * clipped_log(prediction) + (one - t) * clipped_log(one - prediction));
+    const real slope = clipped_quotient(clipped_quotient(prediction - t, prediction), one - prediction);
+    return (pointwise){value, slope};
 }
 
 static fn_status check(const double *attribute, int64_t width, fn_error *error)

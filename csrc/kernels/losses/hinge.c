@@ -6,7 +6,7 @@
  * 0 and 1; here each element decides for itself, so that a batch does not depend on its company.
  *
  * prediction, target: [positions][width]; loss: [positions]. */
-#include "pointwise.h"
+#include "../pointwise.h"
 
 FN_INLINE pointwise hinge(real target, real prediction, const real *constant)
 {
@@ -25,6 +25,6 @@ static void run(const fn_loss_arguments *arguments)
 
 const fn_loss FN_SYM(loss_hinge) = {
     .entry = {"hinge", NULL, 0},
-    .check = pointwise_check,
+    .check = FN_SYM(pointwise_check),
     .run = run,
 };

@@ -4,7 +4,7 @@
  *   dloss/dp_i = clip(e_i, -delta, delta) / width
  *
  * prediction, target: [positions][width]; loss: [positions]. */
-#include "pointwise.h"
+#include "../pointwise.h"
 
 enum { DELTA };
 static const fn_attribute attributes[] = {[DELTA] = {"delta", 1.0}};

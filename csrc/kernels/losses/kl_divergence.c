@@ -3,7 +3,7 @@
  * with t and p clipped to [1e-7, 1] first; where p is outside the gradient is zero.
  *
  * prediction, target: [positions][width]; loss: [positions]. */
-#include "pointwise.h"
+#include "../pointwise.h"
 
 FN_INLINE pointwise divergence(real target, real prediction, const real *constant)
 {
@@ -23,6 +23,6 @@ static void run(const fn_loss_arguments *arguments)
 
 const fn_loss FN_SYM(loss_kl_divergence) = {
     .entry = {"kl_divergence", NULL, 0},
-    .check = pointwise_check,
+    .check = FN_SYM(pointwise_check),
     .run = run,
 };

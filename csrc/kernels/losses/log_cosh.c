@@ -5,7 +5,7 @@
  * log cosh e = -log1p(-tanh(e)^2) / 2.
  *
  * prediction, target: [positions][width]; loss: [positions]. */
-#include "pointwise.h"
+#include "../pointwise.h"
 
 FN_INLINE pointwise log_cosh(real target, real prediction, const real *constant)
 {
@@ -28,6 +28,6 @@ static void run(const fn_loss_arguments *arguments)
 
 const fn_loss FN_SYM(loss_log_cosh) = {
     .entry = {"log_cosh", NULL, 0},
-    .check = pointwise_check,
+    .check = FN_SYM(pointwise_check),
     .run = run,
 };

@@ -1,7 +1,7 @@
 /* Mean absolute error:  loss = mean_i |p_i - t_i|,  dloss/dp_i = sign(p_i - t_i) / width, sign(0) = 0.
  *
  * prediction, target: [positions][width]; loss: [positions]. */
-#include "pointwise.h"
+#include "../pointwise.h"
 
 FN_INLINE pointwise absolute_error(real target, real prediction, const real *constant)
 {
@@ -20,6 +20,6 @@ static void run(const fn_loss_arguments *arguments)
 
 const fn_loss FN_SYM(loss_mean_absolute_error) = {
     .entry = {"mean_absolute_error", NULL, 0},
-    .check = pointwise_check,
+    .check = FN_SYM(pointwise_check),
     .run = run,
 };

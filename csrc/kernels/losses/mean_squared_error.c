@@ -1,7 +1,7 @@
 /* Mean squared error:  loss = mean_i (p_i - t_i)^2,  dloss/dp_i = 2 (p_i - t_i) / width.
  *
  * prediction, target: [positions][width]; loss: [positions]. */
-#include "pointwise.h"
+#include "../pointwise.h"
 
 FN_INLINE pointwise squared_error(real target, real prediction, const real *constant)
 {
@@ -17,6 +17,6 @@ static void run(const fn_loss_arguments *arguments)
 
 const fn_loss FN_SYM(loss_mean_squared_error) = {
     .entry = {"mean_squared_error", NULL, 0},
-    .check = pointwise_check,
+    .check = FN_SYM(pointwise_check),
     .run = run,
 };

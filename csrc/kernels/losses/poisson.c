@@ -2,7 +2,7 @@
  *   loss = mean_i p_i - t_i log(p_i + 1e-7),  dloss/dp_i = (1 - t_i / (p_i + 1e-7)) / width
  *
  * prediction, target: [positions][width]; loss: [positions]. */
-#include "pointwise.h"
+#include "../pointwise.h"
 
 FN_INLINE pointwise deviance(real target, real prediction, const real *constant)
 {
@@ -18,6 +18,6 @@ static void run(const fn_loss_arguments *arguments)
 
 const fn_loss FN_SYM(loss_poisson) = {
     .entry = {"poisson", NULL, 0},
-    .check = pointwise_check,
+    .check = FN_SYM(pointwise_check),
     .run = run,
 };

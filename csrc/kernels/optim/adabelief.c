@@ -17,3 +17,56 @@ enum { ALPHA, EPSILON_NOW, ADAPTIVE };
 static const fn_attribute attributes[] = {{"learning_rate", 0.001}, {"beta_1", 0.9},  {"beta_2", 0.999},
                                           {"epsilon", 1e-16},       {"amsgrad", 0}, {"rectify", 1}};
 
+static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
+{
+    names[0] = "momentum";
+    names[1] = "variance";
+    names[2] = "variance_hat";
+    start[0] = start[1] = start[2] = 0;
+    return hyper[AMSGRAD] ? 3 : 2;
+}
+
+static void prepare(const double *hyper, uint64_t step, double scalar[FN_MAX_SCALARS])
+{
+    const double t = (double)step + 1, root = sqrt(1 - pow(hyper[BETA_2], t));
+    const double r = fn_rectification(hyper[BETA_2], t), rate = hyper[LEARNING_RATE] / (1 - pow(hyper[BETA_1], t));
+    scalar[ADAPTIVE] = !hyper[RECTIFY] || r > 0;
+    scalar[ALPHA] = !hyper[RECTIFY] ? rate * root : r > 0 ? r * rate * root : rate;
+    scalar[EPSILON_NOW] = hyper[RECTIFY] ? hyper[EPSILON] : hyper[EPSILON] * root;
+}
+
+FN_INLINE void run(const fn_update *update, bool amsgrad, bool adaptive, int64_t lo, int64_t hi)
+{
+    const real alpha = (real)update->scalar[ALPHA], epsilon_now = (real)update->scalar[EPSILON_NOW];
+    const real rate_1 = (real)(1 - update->hyper[BETA_1]), epsilon = (real)update->hyper[EPSILON];
+    const real beta_2 = (real)update->hyper[BETA_2], rate_2 = (real)(1 - update->hyper[BETA_2]);
+    real *restrict w = update->parameter, *restrict m = update->slot[0], *restrict s = update->slot[1];
+    real *restrict u = update->slot[2];
+    const real *restrict g = update->gradient;
+#pragma omp simd
+    for (int64_t i = lo; i < hi; i++) {
+        m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
+        const real surprise = g[i] - m[i];
+        s[i] = FN_FMA(beta_2, s[i], FN_FMA(rate_2, surprise * surprise, epsilon));
+        real variance = s[i];
+        if (amsgrad)
+            variance = u[i] = fn_larger(u[i], s[i]);
+        w[i] -= alpha * m[i] / (adaptive ? FN_SQRT(variance) + epsilon_now : 1);
+    }
+}
+
+static void update(const fn_update *update, int64_t lo, int64_t hi)
+{
+    const bool adaptive = update->scalar[ADAPTIVE] != 0;
+    if (update->slot[2])
+        run(update, true, adaptive, lo, hi);
+    else
+        run(update, false, adaptive, lo, hi);
+}
+
+const fn_optimizer FN_SYM(optimizer_adabelief) = {
+    .entry = {"adabelief", attributes, FN_HYPER_COUNT(attributes)},
+    .slots = slots,
+    .prepare = prepare,
+    .update = update,
+};

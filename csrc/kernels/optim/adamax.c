@@ -8,6 +8,8 @@
  */
 #include "optim.h"
 
+#include "../math.h"
+
 enum { LEARNING_RATE, BETA_1, BETA_2, EPSILON, PYTORCH };
 enum { ALPHA, INSIDE, OUTSIDE };
 

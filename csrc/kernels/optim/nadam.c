@@ -5,7 +5,7 @@
  *   v = v + (1 - beta_2) (g^2 - v)
  *   w = w - lr (mu_(t+1) m / (1 - P_(t+1)) + (1 - mu_t) g / (1 - P_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)
  *
- * Keras: psi = 1 (the paper's form has 1/250, which is PyTorch's default). Both keep P_t as a running product; here it
+ * Keras: psi = 1. The paper, and PyTorch by default: psi = 1/250. Both keep P_t as a running product; here it
  * is a function of t, taken anew with the beta_1 of the step, so that nothing but slots lasts from step to step.
  */
 #include "optim.h"

@@ -21,13 +21,6 @@ FN_INLINE real fn_larger(real a, real b)
     return a > b ? a : b;
 }
 
-/* What is left of Adam's mean of squares when its bias is corrected by 1 / (1 - beta_2^t): the square root of
- * this is folded into the learning rate, and into epsilon where that is added to the corrected root. */
-FN_INLINE double fn_bias_correction(double beta, double t)
-{
-    return 1 - pow(beta, t);
-}
-
 /* The rectification of Liu et al. (2020), "On the variance of the adaptive learning rate and beyond":
  *   rho_inf = 2 / (1 - beta_2) - 1,   rho = rho_inf - 2 t beta_2^t / (1 - beta_2^t)
  *   r = sqrt((rho - 4) (rho - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho))

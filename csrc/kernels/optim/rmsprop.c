@@ -12,20 +12,19 @@
 #include "optim.h"
 
 enum { LEARNING_RATE, RHO, MOMENTUM, EPSILON, CENTERED, PYTORCH };
-enum { RATE, RATE_OF_BUFFER, INSIDE, OUTSIDE };
+enum { RATE_IN, RATE_OUT, INSIDE, OUTSIDE };
 
 static const fn_attribute attributes[] = {{"learning_rate", 0.001}, {"rho", 0.9},    {"momentum", 0},
                                           {"epsilon", 1e-7},        {"centered", 0}, {"pytorch", 0}};
 
-/* Velocity, then momentum, then average_gradient, each if asked for. */
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {
     int n = 0;
     names[n++] = "velocity";
-    if (hyper[MOMENTUM] != 0)
-        names[n++] = "momentum";
     if (hyper[CENTERED])
         names[n++] = "average_gradient";
+    if (hyper[MOMENTUM] != 0)
+        names[n++] = "momentum";
     for (int i = 0; i < n; i++)
         start[i] = 0;
     return n;
@@ -34,32 +33,33 @@ static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double st
 static void prepare(const double *hyper, uint64_t step, double scalar[FN_MAX_SCALARS])
 {
     (void)step;
-    scalar[RATE] = hyper[PYTORCH] ? 1 : hyper[LEARNING_RATE];
-    scalar[RATE_OF_BUFFER] = hyper[PYTORCH] ? hyper[LEARNING_RATE] : 1;
+    scalar[RATE_IN] = hyper[PYTORCH] ? 1 : hyper[LEARNING_RATE];
+    scalar[RATE_OUT] = hyper[PYTORCH] ? hyper[LEARNING_RATE] : 1;
     scalar[INSIDE] = hyper[PYTORCH] ? 0 : hyper[EPSILON];
     scalar[OUTSIDE] = hyper[PYTORCH] ? hyper[EPSILON] : 0;
 }
 
-FN_INLINE void run(const fn_update *update, real *restrict b, real *restrict a, int64_t lo, int64_t hi)
+FN_INLINE void run(const fn_update *update, bool centered, bool momentum, int64_t lo, int64_t hi)
 {
     const real rho = (real)update->hyper[RHO], rate = (real)(1 - update->hyper[RHO]);
-    const real momentum = (real)update->hyper[MOMENTUM], lr = (real)update->hyper[LEARNING_RATE];
-    const real rate_in = (real)update->scalar[RATE], rate_out = (real)update->scalar[RATE_OF_BUFFER];
+    const real friction = (real)update->hyper[MOMENTUM], lr = (real)update->hyper[LEARNING_RATE];
+    const real rate_in = (real)update->scalar[RATE_IN], rate_out = (real)update->scalar[RATE_OUT];
     const real inside = (real)update->scalar[INSIDE], outside = (real)update->scalar[OUTSIDE];
     real *restrict w = update->parameter, *restrict n = update->slot[0];
+    real *restrict a = update->slot[1], *restrict b = update->slot[centered ? 2 : 1];
     const real *restrict g = update->gradient;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
         n[i] = FN_FMA(rho, n[i], rate * (g[i] * g[i]));
         real variance = n[i];
-        if (a) {
+        if (centered) {
             a[i] = FN_FMA(rho, a[i], rate * g[i]);
             variance = FN_FMA(-a[i], a[i], n[i]);
             variance = variance < 0 ? 0 : variance;
         }
         const real root = FN_SQRT(variance + inside) + outside;
-        if (b) {
-            b[i] = FN_FMA(momentum, b[i], rate_in * g[i] / root);
+        if (momentum) {
+            b[i] = FN_FMA(friction, b[i], rate_in * g[i] / root);
             w[i] = FN_FMA(-rate_out, b[i], w[i]);
         } else {
             w[i] -= lr * g[i] / root;
@@ -69,15 +69,14 @@ FN_INLINE void run(const fn_update *update, real *restrict b, real *restrict a, 
 
 static void update(const fn_update *update, int64_t lo, int64_t hi)
 {
-    const bool momentum = update->slot[1] && (!update->hyper[CENTERED] || update->slot[2]);
-    if (momentum && update->hyper[CENTERED])
-        run(update, update->slot[1], update->slot[2], lo, hi);
-    else if (momentum)
-        run(update, update->slot[1], NULL, lo, hi);
+    if (update->hyper[CENTERED] && update->slot[2])
+        run(update, true, true, lo, hi);
     else if (update->hyper[CENTERED])
-        run(update, NULL, update->slot[1], lo, hi);
+        run(update, true, false, lo, hi);
+    else if (update->slot[1])
+        run(update, false, true, lo, hi);
     else
-        run(update, NULL, NULL, lo, hi);
+        run(update, false, false, lo, hi);
 }
 
 const fn_optimizer FN_SYM(optimizer_rmsprop) = {

@@ -63,7 +63,7 @@ class PeerProcess:
         self._log = tempfile.TemporaryFile()
         try:
             self.process = subprocess.Popen(
-                [python or sys.executable, str(folder / "worker.py"), name],
+                [python or sys.executable, str(folder / "worker.py"), name, str(threads)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
@@ -132,6 +132,7 @@ class Measurement:
 
     workload: str
     threads: int
+    clock: str = "elapsed"
     steps: int = 0
     losses: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -174,6 +175,7 @@ def measure(
     threads: int,
     seconds: float = 0.3,
     repetitions: int = 7,
+    clock: str = "elapsed",
     pythons: Mapping[str, str] | None = None,
     report: Callable[[str], None] = lambda message: None,
 ) -> Measurement:
@@ -189,6 +191,8 @@ def measure(
         Length of one repetition of one peer, about.
     repetitions : int
         Rounds, in each of which every peer has its turn.
+    clock : {"elapsed", "cpu"}
+        What is measured: "cpu" is the processor time of all threads, for one thread on a machine that is busy.
     pythons : mapping of str to str, optional
         Interpreters of peers that are not in this one.
     report : callable, optional
@@ -199,7 +203,7 @@ def measure(
     Measurement
         A peer that cannot be run, or reaches another loss, is in `failed` and not in `seconds`.
     """
-    result = Measurement(workload.name, threads)
+    result = Measurement(workload.name, threads, clock)
     epochs = 1 if workload.flops > LARGE_FLOPS else max(1, round(CHECK_STEPS / workload.steps))
     result.steps = epochs * workload.steps
     running: dict[str, PeerProcess] = {}
@@ -222,7 +226,8 @@ def measure(
         for repetition in range(repetitions):
             report(f"{workload.name}: repetition {repetition + 1} of {repetitions}")
             for name, process in running.items():
-                result.seconds[name].append(process.ask("time", seconds=seconds)["seconds_per_step"])
+                answer = process.ask("time", seconds=seconds, clock=clock)
+                result.seconds[name].append(answer["seconds_per_step"])
                 time.sleep(0.02)  # threads of this peer may spin for a moment after their last work
     finally:
         for process in running.values():

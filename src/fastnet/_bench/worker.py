@@ -1,8 +1,8 @@
 """The process of one peer: runs what the driver asks for, under the interpreter of the peer.
 
-Run as a file, so that it needs no installation: reads a JSON object from each line of standard input and answers with
+Run as a file with the names of the peer and the number of threads, so that it needs no installation: reads a JSON object from each line of standard input and answers with
 one on standard output. Requests: {"do": "open", "workload", "threads"}, {"do": "check", "epochs"},
-{"do": "time", "seconds"}. Answers hold "error" where it could not be done.
+{"do": "time", "seconds", "clock"}. Answers hold "error" where it could not be done.
 """
 
 import importlib
@@ -11,10 +11,18 @@ import json
 import os
 import platform
 import sys
-import time
+import time as clocks
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
+
+
+def keep_to(threads: int) -> None:
+    """Leaves this process so many of its CPUs: some libraries take their number of threads from that alone."""
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        if threads < len(allowed):
+            os.sched_setaffinity(0, allowed[:threads])
 
 
 def load_package():
@@ -61,18 +69,19 @@ class Session:
         loss = self.workloads.loss_of(self.peer.workload, self.peer.weights())
         return {"loss": loss, "training_loss": training, "steps": epochs * self.peer.workload.steps}
 
-    def time(self, seconds: float) -> dict:
+    def time(self, seconds: float, clock: str) -> dict:
         """Trains from the initial weights for about this long. The first epoch warms up and is not counted."""
         peer = self.peer
+        now = {"elapsed": clocks.perf_counter, "cpu": clocks.process_time}[clock]
         peer.reset()
-        start = time.perf_counter()
+        start = now()
         peer.train(1, shuffle=True)
-        first = time.perf_counter() - start
+        first = now() - start
         epochs, spent, done = max(1, min(10, int(seconds / max(first, 1e-6) / 4))), 0.0, 0
         while spent < seconds:
-            start = time.perf_counter()
+            start = now()
             peer.train(epochs, shuffle=True)
-            spent += time.perf_counter() - start
+            spent += now() - start
             done += epochs
             epochs = max(1, round(done * (seconds - spent) / spent)) if spent < seconds else 0
         return {"seconds_per_step": spent / (done * peer.workload.steps), "steps": done * peer.workload.steps}
@@ -87,6 +96,7 @@ def main() -> None:
         answers.flush()
 
     try:
+        keep_to(int(sys.argv[2]))
         session = Session(sys.argv[1])
         answer(versions=session.versions())
     except Exception as error:

@@ -70,7 +70,7 @@ def facts() -> dict[str, object]:
         "CPU quota": quota or None,
         "OpenMP": _openmp_runtimes(),
         "NumPy": np.__version__,
-        "NumPy's BLAS": _numpy_blas(),
+        "BLAS": _numpy_blas(),
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "environment": {name: os.environ[name] for name in variables if name in os.environ},

@@ -9,8 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._config import Configurable
-from .._graph import Operation, SymbolicTensor, Weight
-from ..initializers import Initializer
+from .._graph import Operation, SymbolicTensor, Weight, WeightSpec
 
 __all__ = ["Layer"]
 
@@ -75,7 +74,7 @@ class Layer(Configurable):
         op: str,
         inputs: Sequence[SymbolicTensor],
         attributes: Mapping[str, float] | None = None,
-        weights: Mapping[str, Initializer] | None = None,
+        weights: Mapping[str, WeightSpec] | None = None,
     ) -> SymbolicTensor:
         """Appends one operation of the engine.
 
@@ -85,7 +84,7 @@ class Layer(Configurable):
             Its name in the registry.
         inputs : sequence of SymbolicTensor
         attributes : mapping of str to float, optional
-        weights : mapping of str to Initializer, optional
+        weights : mapping of str to WeightSpec, optional
             The operation's parameters in its order; their shapes are for the engine to say. A weight that the
             layer has from an earlier call is used again.
 
@@ -97,8 +96,8 @@ class Layer(Configurable):
         attributes = attributes or {}
         outputs, shapes = _core.infer(op, self._label, [tensor.sample_shape for tensor in inputs], attributes)
         used = []
-        for (name, initializer), shape in zip((weights or {}).items(), shapes, strict=True):
-            weight = self._weights.setdefault(name, Weight(self, name, shape, initializer))
+        for (name, spec), shape in zip((weights or {}).items(), shapes, strict=True):
+            weight = self._weights.setdefault(name, Weight(self, name, shape, spec))
             if weight.shape != shape:
                 raise ValueError(
                     f"layer {self._label!r}: {name} has shape {weight.shape} from an earlier call, these inputs of "
@@ -148,10 +147,16 @@ class Layer(Configurable):
 
 def assign_all(weights: Sequence[Weight], values: Sequence[Any], owner: str) -> None:
     """Sets weights to values; checks all of them before it changes any."""
+    values = list(values)
     if len(values) != len(weights):
         raise ValueError(f"{owner} has {len(weights)} weights, got {len(values)}")
-    arrays = [np.asarray(value) for value in values]
-    for weight, array in zip(weights, arrays):
+    arrays = []
+    for weight, value in zip(weights, values):
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise ValueError(f"{owner}: weight {weight.path!r}: {error}") from None
+        arrays.append(array)
         if array.shape != weight.shape:
             raise ValueError(f"{owner}: weight {weight.path!r} has shape {weight.shape}, got {array.shape}")
         if array.dtype.kind not in "fiub":

@@ -7,8 +7,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from .. import _core, activations, initializers
-from .._graph import SymbolicTensor
+from .. import activations, initializers, regularizers
+from .._graph import SymbolicTensor, WeightSpec
 from .base import Layer
 
 __all__ = ["Activation", "Dense", "Flatten", "Input", "Reshape"]
@@ -73,6 +73,8 @@ class Dense(Layer):
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
         The weights are ``kernel`` of shape (inputs, units) and ``bias`` of shape (units,).
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties, a part of the loss.
     trainable, name
         As in `Layer`.
 
@@ -89,6 +91,8 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -97,11 +101,13 @@ class Dense(Layer):
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
-        weights = {"kernel": self.kernel_initializer}
+        weights = {"kernel": WeightSpec(self.kernel_initializer, self.kernel_regularizer)}
         if self.use_bias:
-            weights["bias"] = self.bias_initializer
+            weights["bias"] = WeightSpec(self.bias_initializer, self.bias_regularizer)
         attributes = {"units": self.units, "use_bias": self.use_bias}
         if self.activation.elementwise:
             attributes.update(self.activation.attributes())

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from .. import _config, _core
 
-__all__ = ["Optimizer", "number"]
+__all__ = ["Optimizer", "number", "optional", "scheduled"]
 
 
 class Optimizer(_config.Configurable):
-    """Base of the optimizers.
+    """Base of the optimizers, with what works with every one of them.
+
+    In each step, in this order: gradients are accumulated, then clipped, then weights decay, then the optimizer makes
+    its step, then the averages follow. Every number may be a callable ``step -> float`` as the learning rate may.
+
+    Parameters
+    ----------
+    name : str, optional
+    weight_decay : float, optional
+        ``w = w - learning_rate * weight_decay * w`` before each step where `decoupled_weight_decay`, as in Keras, else
+        ``g = g + weight_decay * w``, as PyTorch has it in most optimizers.
+    exclude_from_weight_decay : sequence of str
+        Weights whose path ("dense/bias") holds one of these do not decay.
+    clipnorm, clipvalue, global_clipnorm : float, optional
+        Largest norm of the gradient of each weight, largest gradient of each element, largest norm of all gradients
+        together (Pascanu et al., 2013). At most one of them, as in Keras.
+    use_ema : bool
+        Keep an exponential moving average of the weights, ``a = ema_momentum * a + (1 - ema_momentum) * w``, with which
+        `evaluate` and `predict` compute.
+    ema_momentum : float
+    ema_overwrite_frequency : int, optional
+        Every so many steps the weights become their average.
+    gradient_accumulation_steps : int, optional
+        Batches whose mean gradient makes one step; what is left at the end of `fit` makes a step too.
+    lookahead_steps : int, optional
+        Lookahead (Zhang et al., 2019): every so many steps the weights go back to the slow ones,
+        ``s = s + lookahead_alpha * (w - s)``, ``w = s``.
+    lookahead_alpha : float
+    swa_start : int, optional
+        Stochastic weight averaging (Izmailov et al., 2018): from this step on keep the mean of the weights, of every
+        `swa_period`-th step, with which `evaluate` and `predict` compute.
+    swa_period : int
+    learning_rate_multipliers : dict of str to float, optional
+        Factors of the learning rate by the name of the layer, or of the weight ("dense/kernel").
 
     Attributes
     ----------
@@ -24,54 +58,176 @@ class Optimizer(_config.Configurable):
 
     #: Name of the optimizer in the engine.
     kernel: ClassVar[str]
+    #: Whether weight decay is apart from the gradient, as in Keras.
+    decoupled_weight_decay: bool = True
+    #: The slot that holds the weights to evaluate with; None: they are the trained ones.
+    evaluation_slot: ClassVar[str | None] = None
 
     learning_rate: float | Callable[[int], float]
-    name: str
 
-    iterations: int = 0
+    #: Batches seen so far: as many as steps, unless gradients are accumulated.
+    batches: int = 0
+    gradient_accumulation_steps: int | None = None
 
-    def hyper_parameters(self, n_steps: int) -> np.ndarray:
-        """The engine's hyper-parameters for the next steps: one row, or one for each step where they vary.
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        weight_decay: Any = None,
+        exclude_from_weight_decay: Sequence[str] = (),
+        clipnorm: Any = None,
+        clipvalue: Any = None,
+        global_clipnorm: Any = None,
+        use_ema: bool = False,
+        ema_momentum: Any = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        gradient_accumulation_steps: int | None = None,
+        lookahead_steps: int | None = None,
+        lookahead_alpha: Any = 0.5,
+        swa_start: int | None = None,
+        swa_period: int = 1,
+        learning_rate_multipliers: Mapping[str, float] | None = None,
+    ) -> None:
+        self.name = name
+        self.weight_decay = optional(self, "weight_decay", weight_decay)
+        self.exclude_from_weight_decay = tuple(exclude_from_weight_decay)
+        self.clipnorm = optional(self, "clipnorm", clipnorm)
+        self.clipvalue = optional(self, "clipvalue", clipvalue)
+        self.global_clipnorm = optional(self, "global_clipnorm", global_clipnorm)
+        if sum(value is not None for value in (clipnorm, clipvalue, global_clipnorm)) > 1:
+            raise ValueError(f"{type(self).__name__}: at most one of clipnorm, clipvalue and global_clipnorm can be given")
+        self.use_ema = bool(use_ema)
+        self.ema_momentum = scheduled(self, "ema_momentum", ema_momentum, 0.0, 1.0)
+        self.ema_overwrite_frequency = _count(self, "ema_overwrite_frequency", ema_overwrite_frequency)
+        self.gradient_accumulation_steps = _count(self, "gradient_accumulation_steps", gradient_accumulation_steps)
+        self.lookahead_steps = _count(self, "lookahead_steps", lookahead_steps)
+        self.lookahead_alpha = scheduled(self, "lookahead_alpha", lookahead_alpha, 0.0, 1.0 + 1e-12)
+        if swa_start is not None and not (isinstance(swa_start, int) and swa_start >= 0):
+            raise ValueError(f"{type(self).__name__}: swa_start must be a step from 0 on, got {swa_start!r}")
+        self.swa_start = swa_start
+        self.swa_period = _count(self, "swa_period", swa_period) or 1
+        self.learning_rate_multipliers = None
+        if learning_rate_multipliers is not None:
+            self.learning_rate_multipliers = {
+                name: number(self, f"learning_rate_multipliers[{name!r}]", factor, 0.0, math.inf)
+                for name, factor in learning_rate_multipliers.items()
+            }
+
+    @property
+    def iterations(self) -> int:
+        """Steps made so far."""
+        return self.batches // (self.gradient_accumulation_steps or 1)
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        self.batches = value * (self.gradient_accumulation_steps or 1)
+
+    def values(self) -> dict[str, Any]:
+        """The engine's hyper-parameters: the attributes of these names, else the engine's defaults."""
+        return {name: getattr(self, name, default) for name, default in _defaults(self.kernel).items()}
+
+    def update_values(self) -> dict[str, Any]:
+        """What the engine is to do around the optimizer; see csrc/engine/update.c."""
+        return {
+            "weight_decay": self.weight_decay or 0.0,
+            "decay_coupled": not self.decoupled_weight_decay,
+            "clipnorm": self.clipnorm or 0.0,
+            "clipvalue": self.clipvalue or 0.0,
+            "global_clipnorm": self.global_clipnorm or 0.0,
+            "accumulation_steps": self.gradient_accumulation_steps or 1,
+            "ema_momentum": self.ema_momentum if self.use_ema else 0.0,
+            "ema_overwrite_frequency": self.ema_overwrite_frequency or 0,
+            "lookahead_steps": self.lookahead_steps or 0,
+            "lookahead_alpha": self.lookahead_alpha,
+            "mean_start": -1 if self.swa_start is None else self.swa_start,
+            "mean_period": self.swa_period,
+        }
+
+    def hyper_parameters(self, n_batches: int) -> np.ndarray:
+        """The engine's hyper-parameters for the next batches: one row, or one for each where they vary.
 
         Raises
         ------
         ValueError
             If a learning rate is negative or not finite.
         """
-        names = _core.registry("optimizers")[self.kernel]
-        values = {name: getattr(self, name) for name in names}
-        if not callable(values["learning_rate"]):
-            return _core.hyper_parameters(self.kernel, values)
-        rates = np.array([float(self.learning_rate_at(self.iterations + i)) for i in range(n_steps)])
-        rows = np.tile(_core.hyper_parameters(self.kernel, {**values, "learning_rate": 0.0}), (n_steps, 1))
-        rows[:, 0] = rates
+        values = {**self.values(), **self.update_values()}
+        varying = {name: value for name, value in values.items() if callable(value)}
+        if "learning_rate" not in varying:
+            self.learning_rate_at(self.iterations)  # checks it
+        row = _core.hyper_parameters(self.kernel, {**values, **dict.fromkeys(varying, 0.0)})
+        if not varying:
+            return row
+        every = self.gradient_accumulation_steps or 1
+        steps = (self.batches + np.arange(n_batches)) // every
+        rows = np.tile(row, (n_batches, 1))
+        for column, name in enumerate(_core.hyper_names(self.kernel)):
+            if name == "learning_rate" and callable(self.learning_rate):
+                rows[:, column] = self._learning_rates(steps)
+            elif name in varying:
+                rows[:, column] = [varying[name](int(step)) for step in steps]
         return rows
 
     @property
     def varies(self) -> bool:
         """Whether hyper-parameters change from step to step."""
-        return callable(self.learning_rate)
+        return any(callable(value) for value in (*self.values().values(), *self.update_values().values()))
+
+    def _learning_rates(self, steps: np.ndarray) -> np.ndarray:
+        if getattr(self.learning_rate, "vectorized", False):
+            rates = np.asarray(self.learning_rate(steps))
+            if np.isfinite(rates).all() and (rates >= 0).all():
+                return rates
+        return np.array([self.learning_rate_at(int(step)) for step in steps])
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of a step."""
-        rate = float(self.learning_rate(step)) if callable(self.learning_rate) else float(self.learning_rate)
+        given = self.learning_rate(step) if callable(self.learning_rate) else self.learning_rate
+        try:
+            rate = float(given)
+        except (TypeError, ValueError):
+            raise TypeError(f"{type(self).__name__}: learning_rate of step {step} must be a number, got {given!r}") from None
         if not (rate >= 0 and math.isfinite(rate)):
-            raise ValueError(f"{self.name}: learning_rate of step {step} is {rate}; it must be finite and not negative")
+            raise ValueError(f"{type(self).__name__}: learning_rate of step {step} is {rate}; it must be finite and not negative")
         return rate
 
+    def rate_of(self, path: str) -> float:
+        """Factor of the learning rate for the weight of this path."""
+        multipliers = self.learning_rate_multipliers or {}
+        return multipliers.get(path, multipliers.get(path.rsplit("/", 1)[0], 1.0))
+
+    def decays(self, path: str) -> bool:
+        """Whether the weight of this path decays."""
+        return not any(part in path for part in self.exclude_from_weight_decay)
+
     def slots(self) -> list[tuple[str, float]]:
-        """Names and start values of the arrays it keeps, each as large as the parameters."""
+        """Names and start values (NaN: the weights) of the arrays it keeps, each as large as the parameters."""
         return _core.optimizer_slots(self.kernel, self._fixed())
 
+    def averaged_slot(self) -> int | None:
+        """Number of the slot with whose weights to evaluate; None: with the trained ones."""
+        names = [name for name, _ in self.slots()]
+        if self.swa_start is not None and self.iterations > self.swa_start:
+            return names.index("mean")
+        if self.use_ema and self.iterations > 0:
+            return names.index("average")
+        return names.index(self.evaluation_slot) if self.evaluation_slot and self.iterations > 0 else None
+
     def _fixed(self) -> dict[str, float]:
-        """Hyper-parameters without the learning rate, which decide how many slots there are."""
-        names = list(_core.registry("optimizers")[self.kernel])[1:]
-        return {name: float(getattr(self, name)) for name in names}
+        """Hyper-parameters without the learning rate, which decide how many slots there are; NaN for those that vary."""
+        values = {**self.values(), **self.update_values()}
+        del values["learning_rate"]
+        return {name: math.nan if callable(value) else float(value) for name, value in values.items()}
 
     def _set_learning_rate(self, learning_rate: Any) -> None:
         if not callable(learning_rate):
             learning_rate = number(self, "learning_rate", learning_rate, 0.0, math.inf)
         self.learning_rate = learning_rate
+
+
+@functools.cache
+def _defaults(kernel: str) -> dict[str, float]:
+    return _core.registry("optimizers")[kernel]
 
 
 def number(optimizer: Optimizer, name: str, value: Any, low: float, high: float) -> float:
@@ -83,3 +239,20 @@ def number(optimizer: Optimizer, name: str, value: Any, low: float, high: float)
     if not low <= number < high:
         raise ValueError(f"{type(optimizer).__name__}: {name} must be at least {low} and below {high}, got {value}")
     return number
+
+
+def scheduled(optimizer: Optimizer, name: str, value: Any, low: float, high: float) -> Any:
+    """As `number`, but a callable ``step -> float`` is returned as it is."""
+    return value if callable(value) else number(optimizer, name, value, low, high)
+
+
+def optional(optimizer: Optimizer, name: str, value: Any) -> Any:
+    """None, a callable, or a number that is not negative."""
+    return None if value is None else scheduled(optimizer, name, value, 0.0, math.inf)
+
+
+def _count(optimizer: Optimizer, name: str, value: Any) -> int | None:
+    """None or a positive integer."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"{type(optimizer).__name__}: {name} must be a positive integer, got {value!r}")
+    return value

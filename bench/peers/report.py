@@ -1,0 +1,109 @@
+"""What was measured, as a Markdown table, as JSON and as a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastnet._bench.driver import Measurement, median_ratio
+from fastnet._bench.workloads import WORKLOADS
+
+from .limits import Limits
+
+
+def limit_seconds(measurement: Measurement, limits: Limits) -> float:
+    """Seconds of a step's matrix products at the measured peak."""
+    return WORKLOADS[measurement.workload].flops / (1e9 * limits.gflops)
+
+
+def _time(seconds: float) -> str:
+    micro = 1e6 * seconds
+    return f"{micro:.3g}" if micro < 100 else f"{micro:.0f}"
+
+
+def markdown(measurements: Sequence[Measurement], peers: Sequence[str], limits: Limits, machine: dict) -> str:
+    """The table: microseconds per step, in brackets how many times as long as fastnet, with the spread of fastnet."""
+    versions: dict[str, str] = {}
+    for measurement in measurements:
+        for peer in peers:
+            found = measurement.versions.get(peer, {})
+            versions |= {name: version for name, version in found.items() if name not in ("python", "numpy", "fastnet")}
+    others = [peer for peer in peers if peer != "fastnet"]
+    lines = [
+        f"{machine['CPU']}, {measurements[0].threads} threads, {machine['instruction set']}, {machine['system']}; "
+        f"peak {limits.gflops:.0f} GFLOP/s, {limits.gigabytes:.1f} GB/s ({limits.method}).",
+        "",
+        ", ".join([f"fastnet {machine['fastnet']}", f"NumPy {machine['NumPy']} ({machine['BLAS']})",
+                   *(f"{name} {version}" for name, version in versions.items()), f"Python {machine['Python']}"]) + ".",
+        "",
+        f"Microseconds {'of processor time ' * (measurements[0].clock == 'cpu')}for a training step, whole epochs with shuffling, float32: medians over repetitions in turns. "
+        "In brackets how many times as long as fastnet (median of the ratios within a repetition). "
+        "Spread: the middle half of fastnet's repetitions. Limit: the matrix products at the peak.",
+        "",
+        "| name | network, batch, optimizer | fastnet | spread | " + " | ".join(others) + " | limit | of the limit |",
+        "|---|---|" + "---:|" * (len(others) + 4),
+    ]  # fmt: skip
+    for found in measurements:
+        limit = limit_seconds(found, limits)
+        ours = "fastnet" in found.seconds
+        cells = [found.workload, WORKLOADS[found.workload].description]
+        cells += [_time(found.median("fastnet")), f"{found.spread('fastnet'):.0%}"] if ours else ["-", "-"]
+        for peer in others:
+            if peer not in found.seconds:
+                cells.append("-")
+            elif ours:
+                cells.append(f"{_time(found.median(peer))} ({median_ratio(found, peer, 'fastnet'):.2f})")
+            else:
+                cells.append(_time(found.median(peer)))
+        cells += [_time(limit), f"{limit / found.median('fastnet'):.0%}" if ours else "-"]
+        lines.append("| " + " | ".join(cells) + " |")
+    failures = [f"- {found.workload}: {text}" for found in measurements for text in found.failed.values()]
+    return "\n".join(lines + ([""] + failures if failures else [])) + "\n"
+
+
+def write_json(path: Path, measurements: Sequence[Measurement], limits: Limits, machine: dict) -> None:
+    """Everything, each repetition of it."""
+    found = [
+        one.to_dict() | {"limit_microseconds": 1e6 * limit_seconds(one, limits), "flops": WORKLOADS[one.workload].flops}
+        for one in measurements
+    ]
+    content = {"machine": machine, "limits": vars(limits), "measurements": found}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def write_picture(path: Path, measurements: Sequence[Measurement], peers: Sequence[str], limits: Limits, machine: dict):
+    """Bars: how many times as long as fastnet each peer takes, on a logarithmic scale; the limit as a line.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    """
+    from matplotlib.figure import Figure
+
+    shown = [found for found in measurements if "fastnet" in found.seconds]
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    axis = figure.add_subplot()
+    width = 0.84 / len(peers)
+    for i, peer in enumerate(peers):
+        places = [(j, found) for j, found in enumerate(shown) if peer in found.seconds]
+        at = [j - 0.42 + (i + 0.5) * width for j, _ in places]
+        ratios = [median_ratio(found, peer, "fastnet") for _, found in places]
+        bars = axis.bar(at, ratios, 0.92 * width, label=peer, color=f"C{i}")
+        axis.bar_label(bars, [_time(found.median(peer)) for _, found in places], fontsize=7, rotation=90, padding=3)
+    for j, found in enumerate(shown):
+        limit = limit_seconds(found, limits) / found.median("fastnet")
+        axis.hlines(limit, j - 0.42, j + 0.42, color="black", linestyle=":", linewidth=1.2,
+                    label="limit (arithmetic at peak)" if j == 0 else None)  # fmt: skip
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high * 4)
+    axis.set_xticks(range(len(shown)), [f"{found.workload}\n{WORKLOADS[found.workload].description}" for found in shown],
+                    fontsize=7)  # fmt: skip
+    axis.set_ylabel("time of a step, in steps of fastnet")
+    axis.set_title(f"Microseconds per training step, {machine['CPU']}, {shown[0].threads if shown else 0} threads", fontsize=10)
+    axis.legend(fontsize=8, ncols=4, frameon=False, loc="upper center")
+    axis.grid(axis="y", alpha=0.3)
+    axis.set_axisbelow(True)
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,414 @@
+/* The update of the parameters: an optimizer, and around it what works with every optimizer.
+ *
+ * The parameters are cut into blocks that fit the first-level cache. For each block, in order:
+ *
+ *   accumulation     g = (sum of the gradients of k micro-batches) / k; nothing else until the k-th
+ *   penalty          g = g + l1 sign(w) + 2 l2 w
+ *   clipping         g = g min(1, clipnorm / |g|), of one array or of all; or g into [-clipvalue, clipvalue]
+ *   weight decay     decoupled w = w - lr decay w, or coupled g = g + decay w
+ *   the optimizer    w, slots = update(w, g, slots)
+ *   average          a = m a + (1 - m) w              exponential moving average, a = w in the first step
+ *   lookahead        every k-th update: s = s + alpha (w - s), w = s         (Zhang et al. 2019)
+ *   mean             every p-th update from the start on: a = a + (w - a) / n    stochastic weight averaging
+ *                                                                                (Izmailov et al. 2018)
+ *
+ * The order of the first four is that of Keras 3. A norm needs all of the gradient, so where one is asked for the first
+ * two happen in a stage of their own before a barrier.
+ */
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+static const fn_attribute attributes[FN_UPDATE_HYPER] = {
+    [FN_WEIGHT_DECAY] = {"weight_decay", 0},
+    [FN_DECAY_COUPLED] = {"decay_coupled", 0},
+    [FN_CLIPNORM] = {"clipnorm", 0},
+    [FN_CLIPVALUE] = {"clipvalue", 0},
+    [FN_GLOBAL_CLIPNORM] = {"global_clipnorm", 0},
+    [FN_ACCUMULATION_STEPS] = {"accumulation_steps", 1},
+    [FN_EMA_MOMENTUM] = {"ema_momentum", 0},
+    [FN_EMA_OVERWRITE] = {"ema_overwrite_frequency", 0},
+    [FN_LOOKAHEAD_STEPS] = {"lookahead_steps", 0},
+    [FN_LOOKAHEAD_ALPHA] = {"lookahead_alpha", 0.5},
+    [FN_MEAN_START] = {"mean_start", -1},
+    [FN_MEAN_PERIOD] = {"mean_period", 1},
+};
+
+const fn_entry fn_update_entry = {"update", attributes, FN_UPDATE_HYPER};
+
+/* ---- one step ------------------------------------------------------------------------------------- */
+
+/* The hyper-parameters of the entry "update". */
+static const double *around(const fn_updates *updates, const double *hyper)
+{
+    return hyper + updates->n_optimizer_hyper;
+}
+
+static int64_t accumulation_steps(const fn_updates *updates, const double *hyper)
+{
+    double steps = around(updates, hyper)[FN_ACCUMULATION_STEPS];
+    return steps > 1 ? (int64_t)steps : 1;
+}
+
+void fn_prepare_rates(const fn_updates *updates, const fn_context *context)
+{
+    uint64_t update = context->step / (uint64_t)accumulation_steps(updates, context->hyper);
+    for (int32_t i = 0; i < updates->n_rates; i++) {
+        fn_rate *rate = &context->rates[i];
+        memcpy(rate->hyper, context->hyper, sizeof(double) * (size_t)(updates->n_optimizer_hyper + FN_UPDATE_HYPER));
+        rate->hyper[0] *= updates->rates[i];
+        if (updates->optimizer->prepare)
+            updates->optimizer->prepare(rate->hyper, update, rate->scalar);
+    }
+}
+
+/* Where in the cycle of accumulation this step is. */
+typedef struct phase {
+    int64_t micro; /* micro-batches accumulated before this one */
+    int64_t count; /* micro-batches that the update, if there is one, is the mean of */
+    bool updates, flush;
+} phase;
+
+static phase phase_of(const fn_updates *updates, const fn_context *context)
+{
+    int64_t steps = accumulation_steps(updates, context->hyper);
+    phase now = {.micro = (int64_t)(context->step % (uint64_t)steps), .flush = context->run->parts & FN_RUN_FLUSH};
+    now.count = now.flush ? now.micro : now.micro + 1;
+    now.updates = now.flush ? now.micro > 0 : now.count == steps;
+    return now;
+}
+
+static void *element(const fn_updates *updates, const void *array, int64_t index)
+{
+    return (char *)array + (size_t)index * updates->kernels->element;
+}
+
+/* Accumulation and penalty of a block: afterwards its gradient is that of the reported loss, if this step updates. */
+static void finish_gradient(const fn_updates *updates, const fn_context *context, fn_block *block, phase now)
+{
+    const fn_kernels *kernels = updates->kernels;
+    const fn_range *range = &updates->ranges[block->range];
+    int64_t n = block->hi - block->lo;
+    void *gradient = element(updates, range->update.gradient, block->lo);
+    if ((range->l1 != 0 || range->l2 != 0) && !now.flush) {
+        const void *parameter = element(updates, range->update.parameter, block->lo);
+        block->penalty += (double)context->rows * kernels->penalize(gradient, parameter, n, range->l1, range->l2);
+    }
+    if (updates->accumulator >= 0 && (now.count > 1 || !now.updates)) {
+        void *sum = element(updates, range->slot[updates->accumulator], block->lo);
+        if (now.micro == 0)
+            memcpy(sum, gradient, (size_t)n * kernels->element);
+        else if (!now.updates)
+            kernels->add(sum, gradient, n);
+        else /* a flush has no gradient of its own */
+            kernels->scale_add(gradient, sum, n, now.flush ? 0 : 1.0 / (double)now.count, 1.0 / (double)now.count);
+    }
+}
+
+/* Blocks lo to hi: gradients finished, and their squared norms. */
+static void find_norms(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    fn_updates *updates = node->closure;
+    phase now = phase_of(updates, context);
+    for (int64_t i = lo; i < hi; i++) {
+        fn_block *block = &updates->blocks[i];
+        finish_gradient(updates, context, block, now);
+        const void *gradient = element(updates, updates->ranges[block->range].update.gradient, block->lo);
+        block->norm = now.updates ? updates->kernels->sum_squares(gradient, block->hi - block->lo) : 0;
+    }
+}
+
+static double norm_of_blocks(const fn_updates *updates, int32_t first, int32_t n)
+{
+    double sum = 0;
+    for (int32_t i = first; i < first + n; i++)
+        sum += updates->blocks[i].norm;
+    return sqrt(sum);
+}
+
+/* What clipping by norm multiplies the gradient of a range with. */
+static double clip_factor(const fn_updates *updates, const fn_range *range, const double *options)
+{
+    if (options[FN_GLOBAL_CLIPNORM] > 0) {
+        double norm = norm_of_blocks(updates, 0, updates->n_blocks);
+        return norm > options[FN_GLOBAL_CLIPNORM] ? options[FN_GLOBAL_CLIPNORM] / norm : 1;
+    }
+    if (options[FN_CLIPNORM] > 0) {
+        double norm = norm_of_blocks(updates, range->first_block, range->n_blocks);
+        return norm > options[FN_CLIPNORM] ? options[FN_CLIPNORM] / norm : 1;
+    }
+    return 1;
+}
+
+/* Averages of a block, after the optimizer; `made` updates came before this one. */
+static void update_averages(const fn_updates *updates, const fn_range *range, const fn_block *block,
+                            const double *options, uint64_t made)
+{
+    const fn_kernels *kernels = updates->kernels;
+    int64_t n = block->hi - block->lo;
+    size_t bytes = (size_t)n * kernels->element;
+    void *parameter = element(updates, range->update.parameter, block->lo);
+    if (updates->average >= 0) {
+        void *average = element(updates, range->slot[updates->average], block->lo);
+        double momentum = made == 0 ? 0 : options[FN_EMA_MOMENTUM];
+        uint64_t period = (uint64_t)options[FN_EMA_OVERWRITE];
+        kernels->scale_add(average, parameter, n, momentum, 1 - momentum);
+        if (period && (made + 1) % period == 0)
+            memcpy(parameter, average, bytes);
+    }
+    if (updates->slow >= 0) {
+        uint64_t period = (uint64_t)options[FN_LOOKAHEAD_STEPS];
+        if (period && (made + 1) % period == 0) {
+            void *slow = element(updates, range->slot[updates->slow], block->lo);
+            kernels->scale_add(slow, parameter, n, 1 - options[FN_LOOKAHEAD_ALPHA], options[FN_LOOKAHEAD_ALPHA]);
+            memcpy(parameter, slow, bytes);
+        }
+    }
+    if (updates->mean >= 0 && options[FN_MEAN_START] >= 0 && made + 1 > (uint64_t)options[FN_MEAN_START]) {
+        uint64_t period = options[FN_MEAN_PERIOD] > 1 ? (uint64_t)options[FN_MEAN_PERIOD] : 1;
+        uint64_t since = made - (uint64_t)options[FN_MEAN_START];
+        if (since % period == 0) {
+            double share = 1.0 / (double)(since / period + 1);
+            void *mean = element(updates, range->slot[updates->mean], block->lo);
+            kernels->scale_add(mean, parameter, n, 1 - share, share);
+        }
+    }
+}
+
+static void update_block(const fn_updates *updates, const fn_context *context, fn_block *block, double factor)
+{
+    const fn_kernels *kernels = updates->kernels;
+    const fn_range *range = &updates->ranges[block->range];
+    const fn_rate *rate = &context->rates[range->rate];
+    const double *options = around(updates, rate->hyper);
+    int64_t n = block->hi - block->lo;
+    void *parameter = element(updates, range->update.parameter, block->lo);
+    void *gradient = element(updates, range->update.gradient, block->lo);
+    if (factor != 1 || options[FN_CLIPVALUE] > 0)
+        kernels->clip(gradient, n, factor, options[FN_CLIPVALUE]);
+    block->squares += kernels->sum_squares(gradient, n);
+    if (options[FN_WEIGHT_DECAY] != 0 && range->decays) {
+        if (options[FN_DECAY_COUPLED])
+            kernels->scale_add(gradient, parameter, n, 1, options[FN_WEIGHT_DECAY]);
+        else
+            kernels->scale_add(parameter, parameter, n, 1, -rate->hyper[0] * options[FN_WEIGHT_DECAY]);
+    }
+    fn_update update = range->update;
+    update.hyper = rate->hyper;
+    update.scalar = rate->scalar;
+    updates->optimizer->update(&update, block->lo, block->hi);
+    if (updates->average >= 0 || updates->slow >= 0 || updates->mean >= 0)
+        update_averages(updates, range, block, options, context->step / (uint64_t)accumulation_steps(updates, rate->hyper));
+}
+
+/* Blocks lo to hi. */
+static void run_updates(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    fn_updates *updates = node->closure;
+    phase now = phase_of(updates, context);
+    const fn_range *range = NULL;
+    double factor = 1;
+    for (int64_t i = lo; i < hi; i++) {
+        fn_block *block = &updates->blocks[i];
+        if (!updates->by_norm)
+            finish_gradient(updates, context, block, now);
+        if (!now.updates)
+            continue;
+        if (range != &updates->ranges[block->range]) {
+            range = &updates->ranges[block->range];
+            factor = clip_factor(updates, range, around(updates, context->hyper));
+        }
+        update_block(updates, context, block, factor);
+    }
+}
+
+void fn_collect_sums(fn_updates *updates, fn_run *run)
+{
+    double penalty = 0;
+    for (int32_t i = 0; i < updates->n_blocks; i++) {
+        fn_block *block = &updates->blocks[i];
+        penalty += block->penalty;
+        run->gradient_squares += block->squares;
+        block->penalty = block->squares = 0;
+    }
+    if (run->loss_sum)
+        run->loss_sum[0] += penalty;
+}
+
+/* ---- planning --------------------------------------------------------------------------------------- */
+
+/* Where the next parameter starts if it follows this one in the slab. */
+static int64_t padded_end(const fn_plan *plan, const fn_parameter_spec *parameter)
+{
+    int64_t quantum = FN_ALIGNMENT / (int64_t)plan->kernels->element;
+    int64_t end = parameter->offset + fn_shape_size(&parameter->shape);
+    return (end + quantum - 1) / quantum * quantum;
+}
+
+static bool updated_alike(const fn_parameter_spec *a, const fn_parameter_spec *b)
+{
+    return a->decays == b->decays && a->rate == b->rate && a->l1 == b->l1 && a->l2 == b->l2;
+}
+
+static int32_t number_of_rate(fn_updates *updates, double rate)
+{
+    for (int32_t i = 0; i < updates->n_rates; i++)
+        if (updates->rates[i] == rate)
+            return i;
+    updates->rates[updates->n_rates] = rate;
+    return updates->n_rates++;
+}
+
+/* Parameters `first` to `end` as one range, cut into blocks. */
+static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, int32_t first, int32_t end)
+{
+    const fn_parameter_spec *start = &spec->parameters[first], *last = &spec->parameters[end - 1];
+    size_t offset = (size_t)start->offset * plan->kernels->element;
+    fn_range *range = &updates->ranges[updates->n_ranges];
+    *range = (fn_range){.elements = last->offset + fn_shape_size(&last->shape) - start->offset,
+                        .decays = start->decays,
+                        .l1 = start->l1,
+                        .l2 = start->l2,
+                        .rate = number_of_rate(updates, start->rate),
+                        .first_block = updates->n_blocks};
+    range->update.parameter = (char *)spec->parameter_slab + offset;
+    range->update.gradient = spec->gradient_slab ? (char *)spec->gradient_slab + offset : NULL;
+    for (int j = 0; j < FN_MAX_SLOTS; j++)
+        range->slot[j] = spec->slots[j] ? (char *)spec->slots[j] + offset : NULL;
+    for (int j = 0; j < updates->n_slots; j++) /* an optimizer sees its own slots alone */
+        range->update.slot[j] = range->slot[j];
+    for (int64_t lo = 0; lo < range->elements; lo += FN_UPDATE_BLOCK) {
+        int64_t hi = lo + FN_UPDATE_BLOCK < range->elements ? lo + FN_UPDATE_BLOCK : range->elements;
+        updates->blocks[updates->n_blocks++] = (fn_block){.range = updates->n_ranges, .lo = lo, .hi = hi};
+    }
+    range->n_blocks = updates->n_blocks - range->first_block;
+    updates->n_ranges++;
+}
+
+/* Numbers of the slots around the optimizer's own. */
+static void number_slots(fn_updates *updates, const double *hyper)
+{
+    const char *names[FN_MAX_SLOTS];
+    double start[FN_MAX_SLOTS];
+    int n = fn_optimizer_slots(updates->optimizer->entry.name, hyper, names, start);
+    updates->n_slots = updates->optimizer->slots(hyper, names, start);
+    updates->accumulator = updates->average = updates->slow = updates->mean = -1;
+    fn_optimizer_slots(updates->optimizer->entry.name, hyper, names, start);
+    for (int i = updates->n_slots; i < n; i++) {
+        if (!strcmp(names[i], "accumulator"))
+            updates->accumulator = i;
+        else if (!strcmp(names[i], "average"))
+            updates->average = i;
+        else if (!strcmp(names[i], "slow"))
+            updates->slow = i;
+        else
+            updates->mean = i;
+    }
+}
+
+fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error)
+{
+    int index = fn_registry_find(FN_OPTIMIZERS, spec->optimizer);
+    if (index < 0)
+        return fn_fail(error, FN_ERROR_NAME, "unknown optimizer '%s'", spec->optimizer);
+    const fn_optimizer *optimizer = plan->kernels->optimizers[index];
+    if (!spec->hyper || optimizer->entry.n_attributes + FN_UPDATE_HYPER > FN_MAX_HYPER)
+        return fn_fail(error, FN_ERROR_ATTRIBUTE, "optimizer '%s': hyper-parameters are missing", spec->optimizer);
+    int64_t elements = 0;
+    for (int32_t i = 0; i < spec->n_parameters; i++)
+        elements += fn_shape_size(&spec->parameters[i].shape) + FN_ALIGNMENT;
+    size_t n = (size_t)spec->n_parameters + 1;
+    fn_updates *updates = fn_plan_allocate(plan, sizeof *updates);
+    fn_range *ranges = fn_plan_allocate(plan, sizeof *ranges * n);
+    double *rates = fn_plan_allocate(plan, sizeof *rates * n);
+    fn_block *blocks = fn_plan_allocate(plan, sizeof *blocks * ((size_t)(elements / FN_UPDATE_BLOCK) + n));
+    fn_node *node = fn_plan_allocate(plan, sizeof *node);
+    if (plan->failed)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    *updates = (fn_updates){.kernels = plan->kernels,
+                            .optimizer = optimizer,
+                            .n_optimizer_hyper = optimizer->entry.n_attributes,
+                            .ranges = ranges,
+                            .rates = rates,
+                            .blocks = blocks};
+    const double *options = around(updates, spec->hyper);
+    updates->by_norm = options[FN_CLIPNORM] > 0 || options[FN_GLOBAL_CLIPNORM] > 0;
+    number_slots(updates, spec->hyper);
+    for (int32_t i = 0; i < spec->n_parameters;) {
+        int32_t end = i + 1;
+        bool trained = buffers[2 * i + 1] >= 0;
+        while (trained && options[FN_CLIPNORM] <= 0 && end < spec->n_parameters && buffers[2 * end + 1] >= 0 &&
+               spec->parameters[end].offset == padded_end(plan, &spec->parameters[end - 1]) &&
+               updated_alike(&spec->parameters[i], &spec->parameters[end]))
+            end++;
+        if (trained)
+            add_range(plan, spec, updates, i, end);
+        i = end;
+    }
+    plan->updates = updates;
+    plan->emitting = FN_RUN_UPDATE;
+    node->closure = updates;
+    node->layer = "update";
+    int norms = fn_add_buffer(plan, 0, 0, updates->blocks);
+    if (updates->by_norm) {
+        fn_emit(plan, node, "norms", find_norms, FN_BY_ITEMS, updates->n_blocks);
+        for (int32_t i = 0; i < spec->n_parameters; i++)
+            fn_writes(plan, buffers[2 * i + 1]);
+        fn_writes(plan, norms);
+    }
+    fn_emit(plan, node, optimizer->entry.name, run_updates, FN_BY_ITEMS, updates->n_blocks);
+    for (int32_t i = 0; i < spec->n_parameters; i++) {
+        fn_reads(plan, buffers[2 * i + 1]);
+        if (buffers[2 * i + 1] >= 0)
+            fn_writes(plan, buffers[2 * i]);
+    }
+    fn_reads(plan, norms);
+    return plan->failed ? fn_fail(error, FN_ERROR_MEMORY, "out of memory") : FN_OK;
+}
+
+/* ---- penalty without an update ------------------------------------------------------------------------ */
+
+static void total_penalty(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)lo, (void)hi;
+    const fn_updates *updates = node->closure;
+    double sum = 0;
+    for (int32_t i = 0; i < updates->n_blocks; i++) {
+        const fn_block *block = &updates->blocks[i];
+        const fn_range *range = &updates->ranges[block->range];
+        sum += updates->kernels->penalize(NULL, element(updates, range->update.parameter, block->lo),
+                                          block->hi - block->lo, range->l1, range->l2);
+    }
+    context->shared->penalty = sum;
+}
+
+fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error)
+{
+    int32_t n = 0;
+    int64_t n_blocks = 0;
+    for (int32_t i = 0; i < spec->n_parameters; i++)
+        if (spec->parameters[i].l1 != 0 || spec->parameters[i].l2 != 0) {
+            n++;
+            n_blocks += fn_shape_size(&spec->parameters[i].shape) / FN_UPDATE_BLOCK + 1;
+        }
+    if (n == 0)
+        return FN_OK;
+    fn_updates *updates = fn_plan_allocate(plan, sizeof *updates);
+    fn_range *ranges = fn_plan_allocate(plan, sizeof *ranges * (size_t)n);
+    double *rates = fn_plan_allocate(plan, sizeof *rates * (size_t)n);
+    fn_block *blocks = fn_plan_allocate(plan, sizeof *blocks * (size_t)n_blocks);
+    fn_node *node = fn_plan_allocate(plan, sizeof *node);
+    if (plan->failed)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    *updates = (fn_updates){.kernels = plan->kernels, .ranges = ranges, .rates = rates, .blocks = blocks};
+    for (int32_t i = 0; i < spec->n_parameters; i++)
+        if (spec->parameters[i].l1 != 0 || spec->parameters[i].l2 != 0)
+            add_range(plan, spec, updates, i, i + 1);
+    node->closure = updates;
+    node->layer = "penalty";
+    fn_emit(plan, node, "penalty", total_penalty, FN_ALONE, 0);
+    for (int32_t i = 0; i < spec->n_parameters; i++)
+        fn_reads(plan, buffers[2 * i]);
+    return FN_OK;
+}

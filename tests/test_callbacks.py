@@ -1,0 +1,353 @@
+"""What fit calls and prints as it goes: hooks, stopping, the progress bar, Ctrl-C."""
+
+import io
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+from fastnet.callbacks import Callback, LambdaCallback
+from networks import regression, rejects, rows, same_weights
+
+HOOKS = [name for name in dir(Callback) if name.startswith("on_")]
+
+
+class EpochRecorder(Callback):
+    """Keeps the calls of the hooks that are not about batches."""
+
+    def __init__(self):
+        self.calls = []
+
+    def on_train_begin(self, logs=None):
+        self.calls.append(("train begin",))
+
+    def on_train_end(self, logs=None):
+        self.calls.append(("train end", dict(logs)))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.calls.append(("epoch begin", epoch))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(("epoch end", epoch, dict(logs)))
+
+    def on_exception(self, error):
+        self.calls.append(("exception", type(error)))
+
+    def order(self):
+        """The calls without their logs."""
+        return [tuple(part for part in call if not isinstance(part, dict)) for call in self.calls]
+
+
+class Recorder(EpochRecorder):
+    """Keeps all calls."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.calls.append(("batch begin", batch))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls.append(("batch end", batch, dict(logs)))
+
+
+def fit(model, *callbacks, n=10, **options):
+    options = {"batch_size": 4, "epochs": 2, "verbose": 0, "callbacks": list(callbacks), **options}
+    return model.fit(rows(n, 4), rows(n, 1), **options)
+
+
+# ---- hooks --------------------------------------------------------------------------------------------
+
+
+def test_hooks_of_epochs():
+    recorder = EpochRecorder()
+    history = fit(regression(metrics=["mae"]), recorder, validation_split=0.2)
+    assert recorder.order() == [
+        ("train begin",), ("epoch begin", 0), ("epoch end", 0), ("epoch begin", 1), ("epoch end", 1), ("train end",),
+    ]  # fmt: skip
+    for epoch, call in enumerate(call for call in recorder.calls if call[0] == "epoch end"):
+        assert {"loss", "mae", "val_loss", "val_mae", "learning_rate"} <= set(call[2])
+        assert all(call[2][name] == history.history[name][epoch] for name in call[2])
+    assert recorder.calls[-1][1] == recorder.calls[-2][2]
+
+
+def test_hooks_of_batches_are_called_for_every_batch():
+    recorder = Recorder()
+    fit(regression(), recorder)
+    epoch = [(f"batch {when}", batch) for batch in range(3) for when in ("begin", "end")]
+    assert recorder.order() == [
+        ("train begin",), ("epoch begin", 0), *epoch, ("epoch end", 0), ("epoch begin", 1), *epoch, ("epoch end", 1),
+        ("train end",),
+    ]  # fmt: skip
+
+
+def test_logs_of_batches_are_the_means_so_far():
+    recorder, single = Recorder(), regression(metrics=["mae"])
+    fit(regression(metrics=["mae"]), recorder, shuffle=False, epochs=1)
+    x, y = rows(10, 4), rows(10, 1)
+    parts = [single.train_on_batch(x[i : i + 4], y[i : i + 4]) for i in (0, 4, 8)]
+    ends = [call[2] for call in recorder.calls if call[0] == "batch end"]
+    for i, logs in enumerate(ends):
+        expected = np.average(parts[: i + 1], axis=0, weights=[4, 4, 2][: i + 1])
+        np.testing.assert_allclose([logs["loss"], logs["mae"]], expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("options", [{}, {"optimizer": "adam"}, {"optimizer": fn.optimizers.SGD(lambda step: 0.1 / (1 + step))}])
+def test_callbacks_that_see_every_batch_change_nothing(options):
+    plain, watched = regression(5, 1, **options), regression(5, 1, **options)
+    if "optimizer" in options and not isinstance(options["optimizer"], str):
+        watched.compile(fn.optimizers.SGD(options["optimizer"].learning_rate), "mse")
+    a, b = fit(plain, n=50), fit(watched, Recorder(), n=50)
+    assert same_weights(plain, watched)
+    assert a.history["learning_rate"] == b.history["learning_rate"]
+    np.testing.assert_allclose(a.history["loss"], b.history["loss"], rtol=1e-14)
+
+
+def test_weights_may_be_read_and_written_in_hooks():
+    model, seen = regression(), []
+
+    class Clip(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(self.model.get_weights()[0].copy())
+            self.model.layers[0].kernel[...] = 0
+
+    fit(model, Clip())
+    assert len(seen) == 6 and all(np.abs(kernel).max() <= 0.05 for kernel in seen[1:])
+    assert not model.layers[0].kernel.any()
+
+
+def test_logs_may_be_added_to():
+    history = fit(regression(), LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(norm=epoch / 2)))
+    assert history.history["norm"] == [0.0, 0.5]
+
+
+def test_callbacks_are_called_in_order_and_know_model_and_parameters():
+    calls, model = [], regression()
+
+    class Named(Callback):
+        def __init__(self, name):
+            self.name = name
+
+        def on_epoch_end(self, epoch, logs=None):
+            assert self.model is model
+            assert dict(self.params) == {"epochs": 2, "steps": 3, "verbose": 0}
+            calls.append((epoch, self.name))
+
+    fit(model, Named("a"), Named("b"))
+    assert calls == [(0, "a"), (0, "b"), (1, "a"), (1, "b")]
+    assert fit(model, callbacks=Named("c")).epoch == [0, 1] and calls[-1] == (1, "c")
+    assert fit(model, callbacks=(Named("d"),)) and calls[-1] == (1, "d")
+
+
+def test_epochs_are_counted_from_initial_epoch():
+    recorder = EpochRecorder()
+    fit(regression(), recorder, initial_epoch=3, epochs=5)
+    assert [call[1] for call in recorder.calls if call[0] == "epoch begin"] == [3, 4]
+    recorder = EpochRecorder()
+    assert fit(regression(), recorder, initial_epoch=5, epochs=5).epoch == []
+    assert [call[0] for call in recorder.calls] == ["train begin", "train end"]
+
+
+# ---- stopping -------------------------------------------------------------------------------------------
+
+
+def test_stopping_after_an_epoch():
+    model = regression()
+    stop = LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", epoch == 1))
+    recorder = EpochRecorder()
+    history = fit(model, stop, recorder, epochs=10)
+    assert history.epoch == [0, 1] and recorder.calls[-1][0] == "train end"
+    assert fit(model, epochs=3).epoch == [0, 1, 2], "the next fit is not stopped"
+
+
+def test_stopping_after_a_batch():
+    model, twin = regression(), regression()
+    stop = LambdaCallback(on_train_batch_end=lambda batch, logs: setattr(model, "stop_training", batch == 1))
+    recorder = Recorder()
+    history = fit(model, stop, recorder, epochs=10, shuffle=False)
+    assert history.epoch == [0] and model.optimizer.iterations == 2
+    assert [call[0] for call in recorder.calls[-2:]] == ["epoch end", "train end"]
+    x, y = rows(10, 4), rows(10, 1)
+    twin.fit(x[:8], y[:8], batch_size=4, shuffle=False, verbose=0)
+    assert same_weights(model, twin)
+    assert history.history["loss"] == twin.history.history["loss"]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_an_exception_in_a_hook_ends_training(hook):
+    def fail(*arguments):
+        raise KeyError("mine")
+
+    model, recorder = regression(), EpochRecorder()
+    hooks = {hook: fail}
+    if hook == "on_exception":
+        hooks["on_epoch_end"] = fail
+    with pytest.raises(KeyError, match="mine"):
+        fit(model, recorder, LambdaCallback(**hooks))
+    assert hook == "on_exception" or recorder.calls[-1] == ("exception", KeyError)
+    fit(model)
+
+
+def test_a_diverging_loss_is_reported_to_the_callbacks():
+    model, recorder = regression(optimizer=fn.optimizers.SGD(1e200)), EpochRecorder()
+    with pytest.raises(FloatingPointError):
+        fit(model, recorder, epochs=50)
+    assert recorder.calls[-1] == ("exception", FloatingPointError)
+
+
+# ---- what makes no sense --------------------------------------------------------------------------------
+
+
+def test_hooks_that_do_not_exist():
+    for name in ("on_epoch", "on_batch_end", "on_", "model", "set_model"):
+        with pytest.raises(ValueError, match=f"no hook '{name}'"):
+            LambdaCallback(**{name: print})
+    with pytest.raises(TypeError, match="on_epoch_end must be a function"):
+        LambdaCallback(on_epoch_end=3)
+
+
+@pytest.mark.parametrize("callbacks", [3, ["stop"], [None], [Callback], "stop", [lambda epoch, logs: None]])
+def test_callbacks_that_are_none(callbacks):
+    model = regression()
+    with rejects(model, TypeError, "callbacks"):
+        fit(model, callbacks=callbacks)
+    assert model.history is None
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_every_hook_can_be_a_function(name):
+    calls = []
+    model = regression(optimizer=fn.optimizers.SGD(1e200 if name == "on_exception" else 0.1))
+    try:
+        fit(model, LambdaCallback(**{name: lambda *arguments: calls.append(arguments)}), epochs=9)
+    except FloatingPointError:
+        assert name == "on_exception"
+    expected = {"on_train_begin": 1, "on_train_end": 1, "on_exception": 1, "on_epoch_begin": 2, "on_epoch_end": 2}
+    assert all(len(arguments) == expected.get(name, 2) for arguments in calls)
+    assert len(calls) == {"on_epoch_begin": 9, "on_epoch_end": 9}.get(name, expected.get(name, 27))
+
+
+# ---- progress ------------------------------------------------------------------------------------------
+
+
+def test_verbose_0_is_silent(capfd):
+    fit(regression(), verbose=0)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("verbose", [2, "auto"])
+def test_a_line_for_each_epoch(capfd, verbose):
+    """Also "auto" here, where the output is not a terminal."""
+    history = fit(regression(metrics=["mae"]), verbose=verbose, validation_split=0.2)
+    out, err = capfd.readouterr()
+    assert err == ""
+    lines = out.splitlines()
+    assert len(lines) == 2
+    for i, line in enumerate(lines):
+        assert line.startswith(f"Epoch {i + 1}/2 - ") and " us/step - " in line
+        for name in ("loss", "mae", "val_loss", "val_mae", "learning_rate"):
+            assert f" {name}: {history.history[name][i]:.4g}" in line
+
+
+@pytest.mark.parametrize("verbose", [1, True])
+def test_a_bar_is_drawn_on_standard_error(capfd, verbose):
+    fit(regression(metrics=["mae"]), verbose=verbose)
+    out, err = capfd.readouterr()
+    assert out == ""
+    last = [part for part in err.replace("\r", "\n").splitlines() if part.strip()][-1]
+    assert last.startswith("Epoch 2/2: 100%") and "3/3" in last
+    assert "loss: " in last and "mae: " in last and "learning_rate: 0.01" in last
+
+
+def test_the_bar_shows_the_learning_rate_while_it_runs(capfd):
+    model = regression(optimizer=fn.optimizers.SGD(lambda step: 0.125))
+    slow = LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(0.15))  # the bar is drawn each 0.1 s
+    fit(model, slow, epochs=1, verbose=1)
+    running = [part for part in capfd.readouterr().err.split("\r") if " 2/3 " in part]
+    assert running and all("loss: " in part and "learning_rate: 0.125" in part for part in running)
+
+
+def test_auto_draws_a_bar_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    fit(regression(), verbose="auto")
+    assert "Epoch 2/2: 100%" in terminal.getvalue()
+
+
+def test_without_standard_streams(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    fit(regression(), verbose="auto")
+
+
+def test_the_bar_is_closed_when_training_fails(capfd):
+    model = regression(optimizer=fn.optimizers.SGD(1e200))
+    with pytest.raises(FloatingPointError):
+        fit(model, verbose=1, epochs=50)
+    assert capfd.readouterr().err.endswith("\n")
+
+
+@pytest.mark.parametrize("verbose", [3, -1, "quiet", None, [1]])
+def test_verbose_that_makes_no_sense(verbose):
+    model = regression()
+    with rejects(model, ValueError, "verbose", "'auto', 0, 1 or 2"):
+        fit(model, verbose=verbose)
+
+
+# ---- Ctrl-C --------------------------------------------------------------------------------------------
+
+INTERRUPTED = """
+    import sys
+    import numpy as np
+    import fastnet as fn
+
+    rows = np.random.default_rng(0).normal(size=(20000, 50))
+    model = fn.Sequential([fn.Input((50,)), fn.layers.Dense(64, "relu"), fn.layers.Dense(1)], seed=0)
+    model.compile({optimizer}, {loss})
+
+    class Tell(fn.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            print("begun", flush=True)
+
+        def on_exception(self, error):
+            print("told", type(error).__name__, flush=True)
+
+    def mse(t, p):
+        return np.mean((p - t) ** 2), 2 * (p - t) / p.size
+
+    before = model.get_weights()
+    try:
+        model.fit(rows, rows[:, :1], epochs=10**6, verbose=0, callbacks=[Tell()])
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    assert model.optimizer.iterations > 0
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    assert model.predict(rows[:10]).shape == (10, 1)
+    steps = model.optimizer.iterations
+    model.fit(rows[:100], rows[:100, :1], epochs=2, verbose=0)
+    assert model.optimizer.iterations == steps + 8
+    print("went on", flush=True)
+"""
+
+
+@pytest.mark.parametrize("optimizer, loss", [
+    ("'adam'", "'mse'"), ("fn.optimizers.SGD(lambda step: 0.01)", "'mse'"), ("'sgd'", "lambda t, p: mse(t, p)"),
+])  # fmt: skip
+def test_ctrl_c_stops_training_and_leaves_the_model_usable(optimizer, loss):
+    code = textwrap.dedent(INTERRUPTED).format(optimizer=optimizer, loss=loss)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "begun\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)  # it trains
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert out == "told KeyboardInterrupt\ninterrupted\nwent on\n" and process.returncode == 0

@@ -1,0 +1,94 @@
+"""History: the numbers of the epochs, and their picture."""
+
+import subprocess
+import sys
+
+import pytest
+
+import fastnet as fn
+from fastnet.history import History
+from networks import regression, rows
+
+
+def trained(**options):
+    model = regression(6, 1, optimizer="adam", metrics=["mae"])
+    return model.fit(rows(40, 4), rows(40, 1), verbose=0, **{"epochs": 3, "validation_split": 0.25, **options})
+
+
+def test_append_keeps_the_lists_of_one_length():
+    history = History()
+    history.append(0, {"loss": 1.0})
+    history.append(1, {"loss": 0.5, "val_loss": 2.0})
+    history.append(2, {"val_loss": 1.0})
+    assert history.epoch == [0, 1, 2]
+    assert history.history == {"loss": [1.0, 0.5, None], "val_loss": [None, 2.0, 1.0]}
+
+
+def test_repr_says_how_it_ended():
+    assert repr(History()) == "<History of 0 epochs: >"
+    history = trained()
+    loss = history.history["loss"][-1]
+    assert repr(history).startswith(f"<History of 3 epochs: loss={loss:.4g}, mae=")
+
+
+def test_metrics_that_are_arrays():
+    model = regression(6, 2, metrics=[fn.metrics.R2Score(class_aggregation=None)])
+    history = model.fit(rows(20, 4), rows(20, 2), epochs=2, verbose=2)
+    assert history.history["r2_score"][1].shape == (2,)
+    assert "r2_score" not in repr(history)
+
+
+def test_each_fit_begins_a_new_history():
+    model = regression()
+    first = model.fit(rows(9, 4), rows(9, 1), epochs=2, verbose=0)
+    second = model.fit(rows(9, 4), rows(9, 1), verbose=0)
+    assert first.epoch == [0, 1] and second.epoch == [0] and model.history is second
+
+
+def test_plot_draws_the_curves(tmp_path):
+    pytest.importorskip("matplotlib")
+    history = trained(validation_freq=2, epochs=4)
+    path = tmp_path / "curves.png"
+    figure = history.plot(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    drawn = {axis.get_ylabel(): axis for axis in figure.axes}
+    assert {"loss", "mae", "learning rate"} <= set(drawn)
+    training, validation = drawn["loss"].get_lines()
+    assert training.get_xdata().tolist() == [1, 2, 3, 4]
+    assert training.get_ydata().tolist() == history.history["loss"]
+    assert validation.get_xdata().tolist() == [2, 4]
+    assert validation.get_ydata().tolist() == history.history["val_loss"][1::2]
+    assert [text.get_text() for text in drawn["loss"].get_legend().get_texts()] == ["training", "validation"]
+    assert len(drawn["learning rate"].get_lines()) == 1
+
+
+def test_plot_draws_what_it_can(tmp_path):
+    """Epochs without a number, arrays, a single epoch."""
+    pytest.importorskip("matplotlib")
+    model = regression(6, 2, metrics=[fn.metrics.R2Score(class_aggregation=None)])
+    history = model.fit(rows(20, 4), rows(20, 2), validation_split=0.2, verbose=0)
+    history.plot(tmp_path / "one.pdf")
+    assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")
+    history = History()
+    for epoch in range(40):
+        history.append(epoch, {"loss": 1.0 / (1 + epoch), **({"extra": 1.0} if epoch % 7 == 3 else {}), "note": "text"})
+    figure = history.plot()
+    assert [axis.get_ylabel() for axis in figure.axes] == ["loss", "extra"]
+    assert figure.axes[1].get_lines()[0].get_xdata().tolist() == [4, 11, 18, 25, 32, 39]
+
+
+def test_plot_leaves_pyplot_alone():
+    """It works without a display and keeps no figure alive."""
+    pytest.importorskip("matplotlib")
+    code = ("import sys; from fastnet import History; h = History(); h.append(0, {'loss': 1.0}); h.plot(); "
+            "assert 'matplotlib.pyplot' not in sys.modules")  # fmt: skip
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_plot_without_epochs_or_without_matplotlib(monkeypatch):
+    with pytest.raises(ValueError, match="no epoch"):
+        History().plot()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install fastnet\[plot\]"):
+        trained().plot()
