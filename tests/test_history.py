@@ -67,7 +67,8 @@ def test_plot_draws_what_it_can(tmp_path):
     pytest.importorskip("matplotlib")
     model = regression(6, 2, metrics=[fn.metrics.R2Score(class_aggregation=None)])
     history = model.fit(rows(20, 4), rows(20, 2), validation_split=0.2, verbose=0)
-    history.plot(tmp_path / "one.pdf")
+    figure = history.plot(tmp_path / "one.pdf")
+    assert [tick for tick in figure.axes[-1].get_xticks() if 0.9 < tick < 1.1] == [1]
     assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")
     history = History()
     for epoch in range(40):

@@ -1,11 +1,11 @@
 """Writes what the schedules of Keras and PyTorch give at every step, for tests/test_schedules.py to compare with.
 
-    python tools/dump_schedule_traces.py keras       with keras and tensorflow-cpu installed
-    python tools/dump_schedule_traces.py pytorch     with torch installed
+    python tools/dump_schedule_traces.py keras       # with keras and tensorflow-cpu installed
+    python tools/dump_schedule_traces.py pytorch     # with torch installed
 
 Each writes tests/traces/schedules_<framework>.json: the versions, and for each call the values of steps 0, 1, ...
-Keras computes in float64 here, on TensorFlow: with its other backends a cosine is always of float32. PyTorch's schedulers are stepped one
-by one, as in a training loop, on an optimizer with learning rate 0.1 and momentum 0.9.
+Keras computes in float64 here, on TensorFlow: with its other backends a cosine is always of float32. PyTorch's
+schedulers are stepped one by one, as in a training loop, on an optimizer with learning rate 0.1 and momentum 0.9.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PYTORCH = [
     "StepLR(optimizer, 10)",
     "StepLR(optimizer, 7, gamma=0.5)",
     "MultiStepLR(optimizer, [10, 25, 40])",
-    "MultiStepLR(optimizer, [10, 10, 40], gamma=0.5)",
+    "MultiStepLR(optimizer, [0, 10, 10, 40], gamma=0.5)",
     "ConstantLR(optimizer, factor=0.25, total_iters=10)",
     "LinearLR(optimizer)",
     "LinearLR(optimizer, start_factor=1.0, end_factor=0.1, total_iters=20)",

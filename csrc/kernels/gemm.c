@@ -51,11 +51,6 @@ static const tile_kernel low_kernels[LOW_TILE_ROWS + 1] = {
 
 static const real zeros[WIDEST_TILE];
 
-FN_INLINE int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 FN_INLINE int64_t divide_up(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;

@@ -9,6 +9,76 @@
 
 #include "gemm_vector.h"
 
+#include <string.h>
+
+FN_INLINE int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Piece q, g of a block of FN_LANES rows is at row[q] + g * step. */
+FN_INLINE void transpose_block(const real *const row[PIECE], int64_t step, vector column[PIECE])
+{
+    vector piece[PIECE];
+    UNROLL
+    for (int q = 0; q < PIECE; q++)
+        piece[q] = load_pieces(row[q], step);
+    transpose_pieces(piece, column);
+}
+
+/* FN_LANES rows. */
+static void transpose_strip(const real *in, int64_t in_row, int64_t columns, real *out, int64_t out_row)
+{
+    const real *row[PIECE];
+    UNROLL
+    for (int q = 0; q < PIECE; q++)
+        row[q] = in + q * in_row;
+    int64_t left = columns;
+    for (;;) {
+        vector column[PIECE];
+#ifdef PFT
+        UNROLL
+        for (int q = 0; q < PIECE; q++)
+        __builtin_prefetch(row[q] + PFT);
+#endif
+        transpose_block(row, PIECE * in_row, column);
+        UNROLL
+        for (int q = 0; q < PIECE; q++)
+            store(out + q * out_row, column[q]);
+        left -= PIECE;
+        if (left == 0)
+            return;
+        /* What sticks out at the end is done a second time from further left. */
+        const int64_t step = left < PIECE ? left : PIECE;
+        left += PIECE - step;
+        UNROLL
+        for (int q = 0; q < PIECE; q++)
+            row[q] += step;
+        out += step * out_row;
+    }
+}
+
+/* Fewer rows. */
+static void transpose_few(const real *in, int64_t in_row, int64_t rows, int64_t columns, real *out, int64_t out_row, int64_t width)
+{
+    const lane_mask mask = mask_lanes(least(width, FN_LANES));
+    for (int64_t next = 0; next < columns; next += PIECE) {
+        const int64_t p = least(next, columns - PIECE);
+        real block[FN_LANES * PIECE];
+        const real *row[PIECE];
+        vector column[PIECE];
+        for (int64_t i = 0; i < FN_LANES; i++)
+            memcpy(block + i * PIECE, in + least(i, rows - 1) * in_row + p, PIECE * sizeof(real));
+        UNROLL
+        for (int q = 0; q < PIECE; q++)
+            row[q] = block + q * PIECE;
+        transpose_block(row, PIECE * PIECE, column);
+        UNROLL
+        for (int q = 0; q < PIECE; q++)
+            store_masked(out + (p + q) * out_row, column[q], mask);
+    }
+}
+
 /* out[p][j] = in[j][p] for j < rows and p < columns. Columns `rows` to `width` of out repeat the last
  * one; width is `rows`, or the next multiple of FN_LANES. */
 static void transpose(const real *in, int64_t in_row, int64_t rows, int64_t columns, real *out, int64_t out_row,
@@ -20,35 +90,16 @@ static void transpose(const real *in, int64_t in_row, int64_t rows, int64_t colu
                 out[p * out_row + j] = in[(j < rows ? j : rows - 1) * in_row + p];
         return;
     }
-    for (int64_t next = 0; next < rows; next += FN_LANES) {
-        /* What sticks out at the end is done a second time from further left and further up. */
-        const int64_t j = rows >= FN_LANES && next > rows - FN_LANES ? rows - FN_LANES : next;
-        const int64_t count = width < FN_LANES ? width : FN_LANES;
-        const lane_mask mask = mask_lanes(count);
-        const real *row[FN_LANES];
-        for (int64_t i = 0; i < FN_LANES; i++)
-            row[i] = in + (j + i < rows ? j + i : rows - 1) * in_row;
-        for (int64_t below = 0; below < columns; below += PIECE) {
-            const int64_t p = below > columns - PIECE ? columns - PIECE : below;
-            vector piece[PIECE], column[PIECE];
-            UNROLL
-            for (int q = 0; q < PIECE; q++) {
-                const real *part[FN_LANES / PIECE];
-                UNROLL
-                for (int g = 0; g < FN_LANES / PIECE; g++)
-                    part[g] = row[g * PIECE + q] + p;
-                piece[q] = load_pieces(part);
-            }
-            transpose_pieces(piece, column);
-            real *to = out + p * out_row + j;
-            UNROLL
-            for (int q = 0; q < PIECE; q++)
-                if (count == FN_LANES)
-                    store(to + q * out_row, column[q]);
-                else
-                    store_masked(to + q * out_row, column[q], mask);
-        }
-    }
+    int64_t j = 0;
+    for (; j + FN_LANES <= rows; j += FN_LANES)
+        transpose_strip(in + j * in_row, in_row, columns, out + j, out_row);
+    if (j == rows)
+        return;
+    /* What is left is done together with rows that were done before, if there are enough. */
+    if (rows > FN_LANES)
+        transpose_strip(in + (rows - FN_LANES) * in_row, in_row, columns, out + rows - FN_LANES, out_row);
+    else
+        transpose_few(in, in_row, rows, columns, out, out_row, width);
 }
 
 /* out[p][j] = in[p][j] for p < rows and j < columns; width as above. */

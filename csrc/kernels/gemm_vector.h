@@ -78,13 +78,13 @@ FN_INLINE void store_masked(real *p, vector x, lane_mask mask)
     VECTOR_OP(mask_storeu)(p, mask, x);
 }
 
-/* Piece g of the result is at p[g]. */
-FN_INLINE vector load_pieces(const real *const p[4])
+/* Piece g of the result is at p + g * step. */
+FN_INLINE vector load_pieces(const real *p, int64_t step)
 {
-    __m512 x = _mm512_castps128_ps512(_mm_loadu_ps((const float *)p[0]));
-    x = _mm512_insertf32x4(x, _mm_loadu_ps((const float *)p[1]), 1);
-    x = _mm512_insertf32x4(x, _mm_loadu_ps((const float *)p[2]), 2);
-    return (vector)_mm512_insertf32x4(x, _mm_loadu_ps((const float *)p[3]), 3);
+    __m512 x = _mm512_castps128_ps512(_mm_loadu_ps((const float *)p));
+    x = _mm512_insertf32x4(x, _mm_loadu_ps((const float *)(p + step)), 1);
+    x = _mm512_insertf32x4(x, _mm_loadu_ps((const float *)(p + 2 * step)), 2);
+    return (vector)_mm512_insertf32x4(x, _mm_loadu_ps((const float *)(p + 3 * step)), 3);
 }
 
 FN_INLINE vector interleave_low(vector a, vector b)
@@ -147,11 +147,11 @@ FN_INLINE void store_masked(real *p, vector x, lane_mask mask)
     VECTOR_OP(maskstore)(p, mask, x);
 }
 
-/* Piece g of the result is at p[g]. */
-FN_INLINE vector load_pieces(const real *const p[2])
+/* Piece g of the result is at p + g * step. */
+FN_INLINE vector load_pieces(const real *p, int64_t step)
 {
-    __m256 x = _mm256_castps128_ps256(_mm_loadu_ps((const float *)p[0]));
-    return (vector)_mm256_insertf128_ps(x, _mm_loadu_ps((const float *)p[1]), 1);
+    __m256 x = _mm256_castps128_ps256(_mm_loadu_ps((const float *)p));
+    return (vector)_mm256_insertf128_ps(x, _mm_loadu_ps((const float *)(p + step)), 1);
 }
 
 FN_INLINE vector interleave_low(vector a, vector b)
@@ -261,9 +261,10 @@ FN_INLINE vector load_padded(const real *p, lane_mask count)
     return load(p);
 }
 
-FN_INLINE vector load_pieces(const real *const p[1])
+FN_INLINE vector load_pieces(const real *p, int64_t step)
 {
-    return load(p[0]);
+    (void)step;
+    return load(p);
 }
 
 #endif

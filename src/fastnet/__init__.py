@@ -18,6 +18,7 @@ from ._core import isa as current_isa
 from .history import History
 from .layers import Input
 from .model import Model, Sequential
+from .saving import load_model
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "datasets",
     "initializers",
     "layers",
+    "load_model",
     "losses",
     "metrics",
     "optimizers",

@@ -53,7 +53,7 @@ def as_array(given: Any, name: str) -> np.ndarray:
 
 
 def _has_contiguous_rows(array: np.ndarray) -> bool:
-    if array.strides[0] < 0 or not array.flags.aligned:
+    if not array.flags.aligned:
         return False
     stride = array.itemsize
     for size, step in zip(array.shape[:0:-1], array.strides[:0:-1]):
@@ -176,7 +176,10 @@ def _weights_by_class(class_weight: Mapping[int, float], y: np.ndarray | None) -
     missing = [int(label) for label in classes if label not in class_weight]
     if missing:
         raise ValueError(f"class_weight has no weight for class {missing[0]}, which occurs in y")
-    weights = np.array([float(class_weight[label]) for label in classes])
+    try:
+        weights = np.array([float(class_weight[label]) for label in classes])
+    except (TypeError, ValueError):
+        raise TypeError(f"class_weight must hold numbers, got {dict(class_weight)}") from None
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise ValueError(f"class_weight must be finite and not negative, got {dict(class_weight)}")
     return weights[positions.reshape(-1)]

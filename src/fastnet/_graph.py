@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .regularizers import Regularizer
     from .layers.base import Layer
 
-__all__ = ["Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec", "aligned_zeros", "sort_operations"]
+__all__ = ["LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec", "aligned_zeros", "sort_operations"]
 
 
 def aligned_zeros(n: int, dtype: str | np.dtype) -> np.ndarray:
@@ -182,8 +182,23 @@ class SymbolicTensor:
         return f"<SymbolicTensor {source} shape={self.shape}>"
 
 
+class LayerCall:
+    """One use of a layer: what it was called on and what it returned."""
+
+    def __init__(self, layer: Layer, inputs: Sequence[SymbolicTensor]) -> None:
+        self.layer = layer
+        self.inputs = list(inputs)
+        self.outputs: list[SymbolicTensor] = []
+
+
 class Operation:
-    """One operation of the engine: its name, attributes, inputs, weights and outputs."""
+    """One operation of the engine: its name, attributes, inputs, weights and outputs.
+
+    Attributes
+    ----------
+    call : LayerCall or None
+        The use of the layer that it is a part of.
+    """
 
     def __init__(
         self,
@@ -200,6 +215,7 @@ class Operation:
         self.inputs = list(inputs)
         self.weights = list(weights)
         self.outputs = [SymbolicTensor(shape, self) for shape in output_shapes]
+        self.call: LayerCall | None = None
 
 
 def sort_operations(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> list[Operation]:

@@ -75,12 +75,12 @@ class Compiled:
         self.metrics: list[list[_metrics.Metric]] = []
         self.loss_weights: list[float] = []
         self.names: list[str] = []
-        self._given = (loss, metrics, loss_weights)
+        self.given = (loss, metrics, loss_weights)
         self._sizes: list[list[int]] = []
 
     def check_names(self) -> None:
         """ValueError or TypeError for losses and metrics that do not exist, while there are no outputs to ask."""
-        loss, metrics, _ = self._given
+        loss, metrics, _ = self.given
         for one in _leaves(loss):
             _losses.get(one)
         for one in _leaves(metrics):
@@ -88,7 +88,7 @@ class Compiled:
 
     def resolve(self, names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> None:
         """Chooses losses and metrics for outputs of these names and shapes; ValueError where they do not fit."""
-        loss, metrics, loss_weights = self._given
+        loss, metrics, loss_weights = self.given
         given_losses = _by_output(loss, names, "loss")
         if any(one is None for one in given_losses):
             raise ValueError(f"output {names[given_losses.index(None)]!r} has no loss")
@@ -160,6 +160,10 @@ class PlanCache:
         self._plans.clear()
         if not keep_slots:
             self._slots = None
+
+    def forget(self) -> None:
+        """Forgets plans, but not the optimizer's slots."""
+        self._plans.clear()
 
     def latest(self) -> _core.Plan | None:
         """The plan made last."""

@@ -6,10 +6,12 @@ does gets every batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .fitting import Fit
     from .model import Model
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback"]
@@ -30,6 +32,11 @@ class Callback:
 
     model: Model
     params: Mapping[str, Any]
+
+    #: Whether a loss that is not finite stops training without an error.
+    stops_on_divergence: bool = False
+    #: Control returns to Python at multiples of so many batches, for `on_checkpoint`; None: after some 50 ms.
+    every_steps: int | None = None
 
     def set_model(self, model: Model) -> None:
         """Called once at the start."""
@@ -59,6 +66,16 @@ class Callback:
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """After a batch; `logs` holds the means of the epoch so far."""
+
+    def on_checkpoint(self, fit: Fit, epoch_ended: bool) -> None:
+        """Whenever Python has control between two batches, and after each epoch when all else is done."""
+
+    def get_state(self) -> dict[str, Any]:
+        """What a training checkpoint keeps of it: a dictionary of numbers, text, lists of them, and arrays."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what `get_state` returned."""
 
 
 _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
@@ -111,6 +128,26 @@ class CallbackList:
             for callback in self.callbacks
             for hook in _BATCH_HOOKS
         )
+
+    def steps_to_checkpoint(self, batches: int) -> int | None:
+        """Batches until a callback wants a checkpoint; None: none does at a certain batch."""
+        counts = [callback.every_steps for callback in self.callbacks if callback.every_steps]
+        return min((count - batches % count for count in counts), default=None)
+
+    def checkpoint(self, fit: Fit, epoch_ended: bool) -> None:
+        """A moment at which training could go on from what is in memory."""
+        for callback in self.callbacks:
+            callback.on_checkpoint(fit, epoch_ended)
+
+    @contextlib.contextmanager
+    def stopping_on_divergence(self, model: Model) -> Iterator[None]:
+        """Within it, a loss that is not finite stops training without an error, where a callback says so."""
+        try:
+            yield
+        except FloatingPointError:
+            if not any(callback.stops_on_divergence for callback in self.callbacks):
+                raise
+            model.stop_training = True
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Calls one hook of all."""

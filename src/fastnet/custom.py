@@ -21,7 +21,7 @@ class CustomLoop:
     def __init__(self) -> None:
         self._forward: tuple[_core.Plan, int] | None = None
         self._backward_done = False
-        self._penalty = 0.0  # of the weights, in the last step
+        self._penalty = self._squares = 0.0  # of the weights and the gradient, in the last step
 
     def forward(self, x: Any, training: bool = True) -> Any:
         """Computes the outputs of one batch, and remembers what `backward` needs.
@@ -107,7 +107,7 @@ class CustomLoop:
         plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.batches,
                  hyper=compiled.optimizer.hyper_parameters(1), loss_sum=penalty)  # fmt: skip
         compiled.optimizer.batches += 1
-        self._penalty = float(penalty[0])
+        self._penalty, self._squares = float(penalty[0]), plan.gradient_squares
 
     # ---- custom losses ----------------------------------------------------------------------------------
 
@@ -156,11 +156,11 @@ class CustomLoop:
         weights: list[Any],
         order: np.ndarray | None,
         batch_size: int,
-    ) -> Callable[[int, int, np.ndarray, np.ndarray], tuple[int, int]]:
-        """A function that trains on rows `first` to `end`, batch by batch, and returns (end, steps)."""
+    ) -> Callable[[int, int, np.ndarray, np.ndarray], tuple[int, int, float]]:
+        """A function that trains on rows `first` to `end`, batch by batch; returns (end, steps, squared norms)."""
 
-        def run(first: int, end: int, totals: np.ndarray, sums: np.ndarray) -> tuple[int, int]:
-            steps = 0
+        def run(first: int, end: int, totals: np.ndarray, sums: np.ndarray) -> tuple[int, int, float]:
+            steps, squares = 0, 0.0
             for row in range(first, end, batch_size):
                 stop = min(end, row + batch_size)
                 rows: Any = slice(row, stop) if order is None else order[row:stop]
@@ -177,8 +177,9 @@ class CustomLoop:
                 self.backward(gradients if len(gradients) > 1 else gradients[0])
                 self.apply_gradients()
                 totals[0] += self._penalty * (stop - row)
+                squares += self._squares
                 steps += 1
-            return end, steps
+            return end, steps, squares
 
         return run
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
 __all__ = ["History"]
 
 
@@ -58,23 +60,28 @@ class History:
             from matplotlib.figure import Figure
         except ImportError:
             raise ImportError("history.plot needs matplotlib: pip install fastnet[plot]") from None
-        names = [name for name in self.history if not name.startswith("val_") and name != "seconds"]
+        names = [name for name in self.history if not name.startswith("val_") and name != "seconds" and self._points(name)]
         figure = Figure(figsize=(6.4, 2.4 * len(names)), layout="constrained")
         axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
-        epochs = [epoch + 1 for epoch in self.epoch]
+        marker = "." if len(self.epoch) < 30 else ""
         for axis, name in zip(axes, names):
-            axis.plot(epochs, self.history[name], marker="." if len(epochs) < 30 else "", label="training")
-            if f"val_{name}" in self.history:
-                validation = [(e, v) for e, v in zip(epochs, self.history[f"val_{name}"]) if v is not None]
-                axis.plot(*zip(*validation), marker="." if len(epochs) < 30 else "", label="validation")
+            axis.plot(*zip(*self._points(name)), marker=marker, label="training")
+            if validation := self._points(f"val_{name}"):
+                axis.plot(*zip(*validation), marker=marker, label="validation")
                 axis.legend(frameon=False)
             axis.set_ylabel(name.replace("_", " "))
             axis.grid(alpha=0.3)
         axes[-1].set_xlabel("epoch")
-        axes[-1].xaxis.get_major_locator().set_params(integer=True)
+        axes[-1].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        figure.align_ylabels(axes)
         if path is not None:
             figure.savefig(path)
         return figure
+
+    def _points(self, name: str) -> list[tuple[int, Any]]:
+        """(epoch, value) where there is a number; epochs count from 1 here."""
+        values = self.history.get(name, [])
+        return [(epoch + 1, value) for epoch, value in zip(self.epoch, values) if isinstance(value, (int, float, np.ndarray))]
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items()

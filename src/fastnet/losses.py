@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from . import _config
+from . import _config, _core
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,8 @@ class Loss(_config.Configurable):
     attribute_names: ClassVar[tuple[str, ...]] = ()
     #: Targets are one class index for each position instead of an array like the predictions.
     labels: ClassVar[bool] = False
+    #: Each output is a yes-or-no decision of its own; else several outputs are scores of classes.
+    decisions: ClassVar[bool] = False
 
     name: str
 
@@ -72,8 +74,6 @@ class Loss(_config.Configurable):
         sample_weight : array_like, shape (rows,), optional
             Weight of each row.
         """
-        from . import _core
-
         value, _ = _core.evaluate_loss(self.kernel, self.attributes(), y_true, y_pred, sample_weight)
         return value
 
@@ -142,6 +142,7 @@ class BinaryCrossentropy(Loss):
 
     kernel = "binary_crossentropy"
     attribute_names = ("from_logits", "label_smoothing")
+    decisions = True
 
     def __init__(
         self, from_logits: bool = False, label_smoothing: float = 0.0, name: str = "binary_crossentropy"
@@ -214,6 +215,7 @@ class Hinge(Loss):
     """
 
     kernel = "hinge"
+    decisions = True
 
     def __init__(self, name: str = "hinge") -> None:
         self.name = name

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import _data
-from ._graph import Operation, Slab, SymbolicTensor, Weight, sort_operations
+from ._graph import LayerCall, Operation, Slab, SymbolicTensor, Weight, sort_operations
 from ._names import snake_case
 from .layers.base import Layer, assign_all
 from .layers.core import Input
@@ -147,6 +147,11 @@ class Model(Trainer):
             )
 
     @property
+    def _calls(self) -> list[LayerCall]:
+        """The uses of the layers, in the order of computation."""
+        return list(dict.fromkeys(operation.call for operation in self._operations))
+
+    @property
     def layers(self) -> list[Layer]:
         """The layers, each once, in the order of computation."""
         return _layers_of(self._operations)
@@ -190,16 +195,10 @@ class Model(Trainer):
             if old.sample_shape != new.sample_shape:
                 raise ValueError(f"model {self.name!r} takes inputs of shape {old.shape}, got {new.shape}")
             replaced[id(old)] = new
-        for operation in self._operations:
-            copy = Operation(
-                operation.layer,
-                operation.op,
-                operation.attributes,
-                [replaced[id(tensor)] for tensor in operation.inputs],
-                operation.weights,
-                [tensor.sample_shape for tensor in operation.outputs],
-            )
-            replaced.update((id(old), new) for old, new in zip(operation.outputs, copy.outputs))
+        for call in self._calls:
+            result = call.layer([replaced[id(tensor)] for tensor in call.inputs])
+            results = [result] if isinstance(result, SymbolicTensor) else list(result)
+            replaced.update((id(old), new) for old, new in zip(call.outputs, results))
         outputs = [replaced[id(tensor)] for tensor in self.outputs]
         return outputs if len(outputs) > 1 else outputs[0]
 
@@ -254,6 +253,36 @@ class Model(Trainer):
     def count_params(self) -> int:
         """Number of numbers in all weights."""
         return sum(weight.size for weight in self.weights)
+
+    # ---- saving ------------------------------------------------------------------------------------
+
+    def save(self, path: Any) -> None:
+        """Writes the model to one safetensors file, from which `fastnet.load_model` makes it again.
+
+        The file holds the weights, the description of the layers, and what compile was told, unless that was a
+        Python function. It replaces an older one only when it is whole.
+        """
+        from . import saving
+
+        saving.save_model(self, path)
+
+    def save_weights(self, path: Any) -> None:
+        """Writes the weights to a safetensors file, by their paths such as "dense/kernel"."""
+        from . import saving
+
+        saving.save_weights(self, path)
+
+    def load_weights(self, path: Any) -> None:
+        """Sets the weights from a file that `save_weights` or `save` wrote.
+
+        Raises
+        ------
+        OSError, ValueError
+            If it cannot be read, is broken, or a weight is missing or of another shape; nothing is changed then.
+        """
+        from . import saving
+
+        saving.load_weights(self, path)
 
     # ---- summary -----------------------------------------------------------------------------------
 

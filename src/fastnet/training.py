@@ -15,7 +15,9 @@ from ._plans import Compiled, PlanCache
 from ._progress import make_progress
 from .callbacks import CallbackList
 from .custom import CustomLoop
+from .fitting import SLICE_SECONDS, Fit
 from .history import History
+from .saving.checkpoint import restore
 
 if TYPE_CHECKING:
     from ._graph import Operation, Slab, SymbolicTensor
@@ -26,10 +28,6 @@ _EVALUATE = _core.FORWARD | _core.LOSS
 _TRAIN = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE
 _PREDICT = _core.FORWARD | _core.FETCH
 
-#: Python gets control back this often while the engine trains: for the progress bar and Ctrl-C.
-_SLICE_SECONDS = 0.05
-#: Steps for which a varying learning rate is computed at once.
-_SLICE_STEPS = 1024
 #: Rows that predict and evaluate give to the engine at once, unless told otherwise.
 _INFERENCE_ROWS = 256
 
@@ -54,7 +52,6 @@ class Trainer(CustomLoop):
         self._compiled: Compiled | None = None
         self._plans = PlanCache(self)
         self._epochs_begun = 0
-        self._gradient_norm: float | None = None
 
     # ---- compile --------------------------------------------------------------------------------------
 
@@ -204,6 +201,7 @@ class Trainer(CustomLoop):
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
         check_finite: bool = True,
+        resume_from: Any = None,
     ) -> History:
         """Trains the model for a number of epochs.
 
@@ -233,6 +231,9 @@ class Trainer(CustomLoop):
             Rows at once, and every how many epochs.
         check_finite : bool
             Look for NaN and infinity in x and y first.
+        resume_from : path, optional
+            A file that `fastnet.callbacks.TrainingCheckpoint` wrote in a call of `fit` with the same model, data and
+            arguments: training goes on from there, and ends with the same bits as if it had not been interrupted.
 
         Returns
         -------
@@ -243,7 +244,7 @@ class Trainer(CustomLoop):
         RuntimeError
             Before compile.
         TypeError, ValueError
-            For data that do not fit, before anything is changed.
+            For data, or a file to resume from, that do not fit; before anything is changed.
         FloatingPointError
             When the loss becomes NaN or infinite; the weights are those from before that step.
         """
@@ -271,110 +272,17 @@ class Trainer(CustomLoop):
             inputs, targets, weights = kept[:k], kept[k : k + m], kept[k + m :]
             validation = (held[:k], held[k : k + m], held[k + m :])
 
-        n = len(inputs[0])
-        batch_size = min(batch_size, n)
-        steps = math.ceil(n / batch_size)
+        batch_size = min(batch_size, len(inputs[0]))
+        steps = math.ceil(len(inputs[0]) / batch_size)
         hooks = CallbackList(callbacks, self, {"epochs": epochs, "steps": steps, "verbose": verbose})
-        self.stop_training = False
-        self.history = history = History()
-        try:
-            hooks.call("on_train_begin", {})
-            logs: dict[str, Any] = {}
-            for epoch in range(initial_epoch, epochs):
-                start = time.perf_counter()
-                hooks.call("on_epoch_begin", epoch, {})
-                progress.begin_epoch(epoch, epochs, steps)
-                order = _core.shuffle(self.seed, self._epochs_begun, n) if shuffle else None
-                self._epochs_begun += 1
-                logs = self._run_epoch(inputs, targets, weights, order, batch_size, hooks, progress.update)
-                if validation is not None and (epoch + 1 - initial_epoch) % validation_freq == 0:
-                    values = self._evaluate(*validation, validation_batch_size)
-                    logs.update((f"val_{name}", value) for name, value in values.items())
-                logs["learning_rate"] = self._last_learning_rate()
-                logs["gradient_norm"] = self._gradient_norm
-                hooks.call("on_epoch_end", epoch, logs)
-                seconds = time.perf_counter() - start
-                progress.end_epoch(logs, seconds)
-                history.append(epoch, {**logs, "seconds": seconds})
-                if self.stop_training:
-                    break
-            self._flush_gradients(batch_size)
-            hooks.call("on_train_end", logs)
-        except BaseException as error:
-            hooks.call("on_exception", error)
-            raise
-        finally:
-            progress.close()
-        return history
-
-    def _run_epoch(
-        self,
-        inputs: list[np.ndarray],
-        targets: list[np.ndarray],
-        weights: list[Any],
-        order: np.ndarray | None,
-        batch_size: int,
-        hooks: CallbackList,
-        report: Callable[[int, Mapping[str, Any]], None],
-    ) -> dict[str, Any]:
-        """Trains on all rows once, in slices; returns the means of the epoch."""
-        compiled = self._require_compiled()
-        n = len(inputs[0])
-        by_batch = hooks.wants_batches
-        slice_steps = 1 if by_batch else _SLICE_STEPS if compiled.optimizer.varies else n
-        if compiled.custom:
-            run = self._custom_runner(inputs, targets, weights, order, batch_size)
-        else:
-            plan = self._plans.get("train", batch_size)
-            run = plan.run
-        totals = np.zeros(1 + len(self.outputs))
-        sums = compiled.new_sums()
-        row = batch = 0
-        squares, first_update = 0.0, compiled.optimizer.iterations
-        logs: dict[str, Any] = {}
-        while row < n:
-            end = min(n, row + slice_steps * batch_size)
-            if by_batch:
-                hooks.call("on_train_batch_begin", batch, logs)
-            if compiled.custom:
-                row, done = run(row, end, totals, sums)
-            else:
-                hyper = compiled.optimizer.hyper_parameters(-(-(end - row) // batch_size))
-                try:
-                    row, done = run(
-                        _TRAIN, n_rows=end, first_row=row, batch_size=batch_size, inputs=inputs, targets=targets,
-                        weights=weights, order=order, step=compiled.optimizer.batches, hyper=hyper,
-                        seconds=_SLICE_SECONDS, loss_sum=totals, metrics=sums,
-                    )  # fmt: skip
-                finally:
-                    compiled.optimizer.batches += plan.steps_done
-                squares += plan.gradient_squares
-            batch += done
-            logs = compiled.logs(totals, sums, row)
-            report(batch, {**logs, "learning_rate": self._last_learning_rate()})
-            if by_batch:
-                hooks.call("on_train_batch_end", batch - 1, logs)
-                if self.stop_training:
-                    break
-        updates = compiled.optimizer.iterations - first_update
-        self._gradient_norm = math.sqrt(squares / updates) if updates and not compiled.custom else None
-        return logs
-
-    def _last_learning_rate(self) -> float:
-        """That of the last step."""
-        return self.optimizer.learning_rate_at(max(self.optimizer.iterations - 1, 0))
-
-    def _flush_gradients(self, batch_size: int) -> None:
-        """Makes a step with the gradients that have been accumulated, where some are left."""
-        optimizer = self._require_compiled().optimizer
-        left = optimizer.batches % (optimizer.gradient_accumulation_steps or 1)
-        if left:
-            kind = "custom" if self._require_compiled().custom else "train"
-            self._plans.get(kind, batch_size).run(
-                _core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, step=optimizer.batches,
-                hyper=optimizer.hyper_parameters(1),
-            )  # fmt: skip
-            optimizer.iterations += 1
+        fit = Fit(
+            self, (inputs, targets, weights), validation, hooks, progress, batch_size=batch_size, epochs=epochs,
+            first_epoch=int(initial_epoch), shuffle=shuffle, validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )  # fmt: skip
+        if resume_from is not None:
+            restore(fit, resume_from)
+        return fit.run()
 
     @contextlib.contextmanager
     def _evaluation_weights(self) -> Iterator[None]:
@@ -485,7 +393,7 @@ class Trainer(CustomLoop):
                 while row < n:
                     row, _ = plan.run(
                         _EVALUATE, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, targets=targets,
-                        weights=weights, seconds=_SLICE_SECONDS, loss_sum=totals, metrics=sums,
+                        weights=weights, seconds=SLICE_SECONDS, loss_sum=totals, metrics=sums,
                     )  # fmt: skip
         return compiled.logs(totals, sums, n)
 
@@ -516,7 +424,7 @@ class Trainer(CustomLoop):
         with self._evaluation_weights():
             while row < n:
                 row, _ = plan.run(_PREDICT, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
-                                  seconds=_SLICE_SECONDS)  # fmt: skip
+                                  seconds=SLICE_SECONDS)  # fmt: skip
         return outputs if len(outputs) > 1 else outputs[0]
 
     def predict_on_batch(self, x: Any) -> Any:

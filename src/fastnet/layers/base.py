@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._config import Configurable
-from .._graph import Operation, SymbolicTensor, Weight, WeightSpec
+from .._graph import LayerCall, Operation, SymbolicTensor, Weight, WeightSpec
 
 __all__ = ["Layer"]
 
@@ -37,6 +37,7 @@ class Layer(Configurable):
         self.name = name
         self._named = name is not None
         self._weights: dict[str, Weight] = {}
+        self._operations: list[Operation] = []  # of the call in progress
 
     # Two layers with equal arguments are still two layers.
     __eq__ = object.__eq__
@@ -58,7 +59,13 @@ class Layer(Configurable):
                 f"layer {self._label!r} must be called on the result of fn.Input or of another layer, "
                 f"got {type(inputs).__name__}; to compute with arrays, make a model and call predict"
             )
-        return self.call(*tensors)
+        call = LayerCall(self, tensors)
+        self._operations = []
+        result = self.call(*tensors)
+        call.outputs = [result] if isinstance(result, SymbolicTensor) else list(result)
+        for operation in self._operations:
+            operation.call = call
+        return result
 
     def call(self, *inputs: SymbolicTensor) -> Any:
         """Appends the layer's operations; returns its output."""
@@ -104,7 +111,9 @@ class Layer(Configurable):
                     f"shape {[tensor.shape for tensor in inputs]} need {shape}"
                 )
             used.append(weight)
-        return Operation(self, op, attributes, inputs, used, outputs).outputs[0]
+        operation = Operation(self, op, attributes, inputs, used, outputs)
+        self._operations.append(operation)
+        return operation.outputs[0]
 
     @property
     def built(self) -> bool:

@@ -68,6 +68,8 @@ class Optimizer(_config.Configurable):
     #: Batches seen so far: as many as steps, unless gradients are accumulated.
     batches: int = 0
     gradient_accumulation_steps: int | None = None
+    #: Factor of the learning rate beside its schedule: what ReduceLROnPlateau changes.
+    learning_rate_factor: float = 1.0
 
     def __init__(
         self,
@@ -154,7 +156,7 @@ class Optimizer(_config.Configurable):
         values = {**self.values(), **self.update_values()}
         varying = {name: value for name, value in values.items() if callable(value)}
         if "learning_rate" not in varying:
-            self.learning_rate_at(self.iterations)  # checks it
+            values["learning_rate"] = self.learning_rate_at(self.iterations)
         row = _core.hyper_parameters(self.kernel, {**values, **dict.fromkeys(varying, 0.0)})
         if not varying:
             return row
@@ -177,7 +179,7 @@ class Optimizer(_config.Configurable):
         if getattr(self.learning_rate, "vectorized", False):
             rates = np.asarray(self.learning_rate(steps))
             if np.isfinite(rates).all() and (rates >= 0).all():
-                return rates
+                return rates * self.learning_rate_factor
         return np.array([self.learning_rate_at(int(step)) for step in steps])
 
     def learning_rate_at(self, step: int) -> float:
@@ -189,7 +191,28 @@ class Optimizer(_config.Configurable):
             raise TypeError(f"{type(self).__name__}: learning_rate of step {step} must be a number, got {given!r}") from None
         if not (rate >= 0 and math.isfinite(rate)):
             raise ValueError(f"{type(self).__name__}: learning_rate of step {step} is {rate}; it must be finite and not negative")
-        return rate
+        return rate * self.learning_rate_factor
+
+    def get_state(self) -> dict[str, Any]:
+        """How far it has come, apart from its arrays: what a training checkpoint keeps."""
+        rate = None if callable(self.learning_rate) else self.learning_rate
+        return {"batches": self.batches, "learning_rate": rate, "learning_rate_factor": self.learning_rate_factor}
+
+    def check_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """What `set_state` takes, from a file; KeyError, TypeError or ValueError where it is not that."""
+        rate = state["learning_rate"]
+        return {
+            "batches": int(state["batches"]),
+            "learning_rate": None if rate is None else float(rate),
+            "learning_rate_factor": float(state["learning_rate_factor"]),
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what `get_state` returned."""
+        self.batches = state["batches"]
+        self.learning_rate_factor = state["learning_rate_factor"]
+        if state["learning_rate"] is not None:
+            self.learning_rate = state["learning_rate"]
 
     def rate_of(self, path: str) -> float:
         """Factor of the learning rate for the weight of this path."""

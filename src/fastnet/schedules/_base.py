@@ -317,9 +317,15 @@ def get(identifier: Any) -> LearningRateSchedule:
             name = cls.__name__
             raise TypeError(f"{name} needs {', '.join(needed)}: pass a {name}(...) instead of its name")
         return cls()
-    if callable(identifier) and not isinstance(identifier, (LearningRateSchedule, type)):
+    if isinstance(identifier, LearningRateSchedule):
+        return identifier
+    if isinstance(identifier, Mapping):
+        return deserialize(identifier)
+    if callable(identifier) and not isinstance(identifier, type):
         return SCHEDULES["lambda"](identifier)
-    return _config.get("schedule", identifier, SCHEDULES, LearningRateSchedule)
+    raise TypeError(
+        f"not a schedule: {identifier!r}; expected a schedule, a number, a function of the step or a configuration"
+    )
 
 
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:

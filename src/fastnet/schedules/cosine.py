@@ -203,9 +203,7 @@ class Cyclic(LearningRateSchedule):
         self.base_learning_rate = number(self, "base_learning_rate", base_learning_rate)
         self.max_learning_rate = number(self, "max_learning_rate", max_learning_rate)
         self.step_size_up = steps_number(self, "step_size_up", step_size_up)
-        self.step_size_down = (
-            None if step_size_down is None else steps_number(self, "step_size_down", step_size_down)
-        )
+        self.step_size_down = None if step_size_down is None else steps_number(self, "step_size_down", step_size_down)
         self.mode = choice(self, "mode", mode, ("triangular", "triangular2", "exp_range"))
         self.gamma = number(self, "gamma", gamma, above=True)
 
@@ -258,7 +256,7 @@ class OneCycle(LearningRateSchedule):
     -----
     Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates", 2018,
     arXiv:1708.07120. PyTorch's ``OneCycleLR``; what that does to momentum by default is `momentum` here. After
-    ``total_steps - 1`` it stays at its last value, where PyTorch goes beyond it for one step and then raises an
+    ``total_steps - 1`` it stays at its last value, where PyTorch goes up again for one step and then raises an
     error. Where ``pct_start * total_steps`` is 1, PyTorch divides by zero; here step 0 is the top. Keras has none.
 
     Examples

@@ -76,7 +76,7 @@ class MultiStepDecay(LearningRateSchedule):
     ----------
     initial_learning_rate : float
     milestones : sequence of int
-        Increasing, at least 1; one that occurs twice counts twice.
+        Increasing; one that occurs twice counts twice.
     gamma : float
         The factor.
 
@@ -94,7 +94,7 @@ class MultiStepDecay(LearningRateSchedule):
     def __init__(self, initial_learning_rate: float, milestones: Sequence[int], gamma: float = 0.1) -> None:
         self.initial_learning_rate = number(self, "initial_learning_rate", initial_learning_rate)
         listed = sequence(self, "milestones", milestones, "integers")
-        self.milestones = tuple(count(self, f"milestones[{i}]", step) for i, step in enumerate(listed))
+        self.milestones = tuple(count(self, f"milestones[{i}]", step, low=0) for i, step in enumerate(listed))
         if any(b < a for a, b in zip(self.milestones, self.milestones[1:])):
             raise ValueError(f"MultiStepDecay: milestones must be increasing, got {listed}")
         self.gamma = number(self, "gamma", gamma, above=True)
@@ -127,9 +127,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     array([1. , 1. , 0.5, 0.5, 0.1])
     """
 
-    def __init__(
-        self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant"
-    ) -> None:
+    def __init__(self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant") -> None:
         ends = sequence(self, "boundaries", boundaries, "numbers")
         self.boundaries = tuple(steps_number(self, f"boundaries[{i}]", b, above=False) for i, b in enumerate(ends))
         if any(b <= a for a, b in zip(self.boundaries, self.boundaries[1:])):

@@ -1,0 +1,216 @@
+"""The loop behind `fit`: epochs, slices of epochs, callbacks, and a state from which it can go on."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from .callbacks import CallbackList
+from .history import History
+
+if TYPE_CHECKING:
+    from ._progress import Progress
+    from .training import Trainer
+
+__all__ = ["EpochState", "Fit"]
+
+_TRAIN = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE
+
+#: Python gets control back this often while the engine trains: for the progress bar and Ctrl-C.
+SLICE_SECONDS = 0.05
+#: Steps for which a varying learning rate is computed at once.
+_SLICE_STEPS = 1024
+
+
+class EpochState:
+    """How far an epoch has come.
+
+    Attributes
+    ----------
+    order : int
+        Which shuffle it visits the rows by.
+    row, batch : int
+        Rows and batches done.
+    totals, sums : ndarray
+        Sums of the losses and accumulators of the metrics so far.
+    squares : float
+        Sum of the squared norms of the gradients.
+    first_update : int
+        Steps of the optimizer before the epoch.
+    """
+
+    def __init__(
+        self,
+        order: int,
+        totals: np.ndarray,
+        sums: np.ndarray,
+        first_update: int,
+        row: int = 0,
+        batch: int = 0,
+        squares: float = 0.0,
+    ) -> None:
+        self.order, self.row, self.batch = order, row, batch
+        self.totals, self.sums = totals, sums
+        self.squares, self.first_update = squares, first_update
+
+
+class Fit:
+    """One call of `fit`, its arguments checked.
+
+    Parameters
+    ----------
+    model : Trainer
+    inputs, targets, weights : list of ndarray
+    validation : tuple or None
+        The same three of the rows held out.
+    batch_size, epochs, first_epoch, validation_batch_size, validation_freq : int
+    shuffle : bool
+    hooks : CallbackList
+    progress : Progress
+    """
+
+    def __init__(
+        self,
+        model: Trainer,
+        data: tuple[list[np.ndarray], list[np.ndarray], list[Any]],
+        validation: tuple[Any, Any, Any] | None,
+        hooks: CallbackList,
+        progress: Progress,
+        *,
+        batch_size: int,
+        epochs: int,
+        first_epoch: int,
+        shuffle: bool,
+        validation_batch_size: int | None,
+        validation_freq: int,
+    ) -> None:
+        self.model = model
+        self.inputs, self.targets, self.weights = data
+        self.validation = validation
+        self.hooks = hooks
+        self.progress = progress
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.epoch = first_epoch
+        self.first_epoch = first_epoch
+        self.shuffle = shuffle
+        self.validation_batch_size = validation_batch_size
+        self.validation_freq = validation_freq
+        self.n_rows = len(self.inputs[0])
+        self.steps = math.ceil(self.n_rows / batch_size)
+        self.compiled = model._require_compiled()
+        self.optimizer = self.compiled.optimizer
+        self.history = History()
+        self.state: EpochState | None = None  # of the epoch begun and not ended
+        self.stopped = False  # by a callback, before it was resumed
+
+    def run(self) -> History:
+        """Trains until the last epoch, or until a callback stops it."""
+        self.model.stop_training = self.stopped
+        self.model.history = self.history
+        logs: dict[str, Any] = {}
+        try:
+            self.hooks.call("on_train_begin", {})
+            while self.epoch < self.epochs and not self.model.stop_training:
+                with self.hooks.stopping_on_divergence(self.model):
+                    logs = self._run_epoch()
+            self._flush_gradients()
+            self.hooks.call("on_train_end", logs)
+        except BaseException as error:
+            self.hooks.call("on_exception", error)
+            raise
+        finally:
+            self.progress.close()
+        return self.history
+
+    def _run_epoch(self) -> dict[str, Any]:
+        start = time.perf_counter()
+        resumed = self.state is not None
+        if self.state is None:
+            self.state = self._new_state()
+        if not resumed:
+            self.hooks.call("on_epoch_begin", self.epoch, {})
+        self.progress.begin_epoch(self.epoch, self.epochs, self.steps)
+        logs = self._run_slices(self.state)
+        if self.validation is not None and (self.epoch + 1 - self.first_epoch) % self.validation_freq == 0:
+            values = self.model._evaluate(*self.validation, self.validation_batch_size)
+            logs.update((f"val_{name}", value) for name, value in values.items())
+        updates = self.optimizer.iterations - self.state.first_update
+        logs["learning_rate"] = self.optimizer.learning_rate_at(max(self.optimizer.iterations - 1, 0))
+        logs["gradient_norm"] = math.sqrt(self.state.squares / updates) if updates else None
+        self.hooks.call("on_epoch_end", self.epoch, logs)
+        seconds = time.perf_counter() - start
+        self.progress.end_epoch(logs, seconds)
+        self.history.append(self.epoch, {**logs, "seconds": seconds})
+        self.state = None
+        self.epoch += 1
+        self.hooks.checkpoint(self, True)
+        return logs
+
+    def _new_state(self) -> EpochState:
+        model = self.model
+        order = model._epochs_begun
+        model._epochs_begun += 1
+        return EpochState(
+            order, np.zeros(1 + len(model.outputs)), self.compiled.new_sums(), self.optimizer.iterations
+        )
+
+    def _run_slices(self, state: EpochState) -> dict[str, Any]:
+        """Trains on the rows that are left of an epoch; returns the means of all of it."""
+        order = _core.shuffle(self.model.seed, state.order, self.n_rows) if self.shuffle else None
+        by_batch = self.hooks.wants_batches
+        logs: dict[str, Any] = self.compiled.logs(state.totals, state.sums, state.row) if state.row else {}
+        while state.row < self.n_rows:
+            if by_batch:
+                self.hooks.call("on_train_batch_begin", state.batch, logs)
+            steps = 1 if by_batch else self.hooks.steps_to_checkpoint(self.optimizer.batches)
+            self._run_slice(state, order, steps)
+            logs = self.compiled.logs(state.totals, state.sums, state.row)
+            self.progress.update(state.batch, logs)
+            if by_batch:
+                self.hooks.call("on_train_batch_end", state.batch - 1, logs)
+                if self.model.stop_training:
+                    break
+            if state.row < self.n_rows:
+                self.hooks.checkpoint(self, False)
+        return logs
+
+    def _run_slice(self, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
+        """At most so many steps, and for about `SLICE_SECONDS`."""
+        if self.optimizer.varies:
+            steps = min(steps or _SLICE_STEPS, _SLICE_STEPS)
+        end = min(self.n_rows, state.row + steps * self.batch_size) if steps else self.n_rows
+        if self.compiled.custom:
+            runner = self.model._custom_runner(self.inputs, self.targets, self.weights, order, self.batch_size)
+            end = min(end, state.row + self.batch_size)
+            state.row, done, squares = runner(state.row, end, state.totals, state.sums)
+            state.batch += done
+            state.squares += squares
+            return
+        plan = self.model._plans.get("train", self.batch_size)
+        try:
+            plan.run(
+                _TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,
+                targets=self.targets, weights=self.weights, order=order, step=self.optimizer.batches,
+                hyper=self.optimizer.hyper_parameters(-(-(end - state.row) // self.batch_size)),
+                seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums,
+            )  # fmt: skip
+        finally:
+            self.optimizer.batches += plan.steps_done
+            state.row, state.batch = plan.next_row, state.batch + plan.steps_done
+            state.squares += plan.gradient_squares
+
+    def _flush_gradients(self) -> None:
+        """Makes a step with the gradients that have been accumulated, where some are left."""
+        if self.optimizer.batches % (self.optimizer.gradient_accumulation_steps or 1):
+            kind = "custom" if self.compiled.custom else "train"
+            self.model._plans.get(kind, self.batch_size, exact=kind == "train").run(
+                _core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, step=self.optimizer.batches,
+                hyper=self.optimizer.hyper_parameters(1),
+            )  # fmt: skip
+            self.optimizer.iterations += 1
+

@@ -1,0 +1,116 @@
+"""Metrics, by the names, arguments and definitions of Keras 3.
+
+The engine adds up sums while a model runs; a metric says which sums those are and what to make of
+them. Sample weights do not enter. Metrics may also be called with arrays.
+
+>>> import fastnet as fn
+>>> fn.metrics.get("auc")
+AUC()
+>>> loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
+>>> fn.metrics.resolve("accuracy", loss, (10,)).kernel
+'sparse_categorical_accuracy'
+>>> fn.metrics.F1Score()([0, 1, 1, 0], [0.2, 0.9, 0.4, 0.1])
+0.666...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import _config
+from .accuracy import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from .auc import AUC
+from .base import Metric
+from .confusion import F1Score, Precision, Recall
+from .regression import MeanAbsoluteError, MeanSquaredError, R2Score, RootMeanSquaredError
+
+__all__ = [
+    "AUC",
+    "Accuracy",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "F1Score",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Metric",
+    "Precision",
+    "R2Score",
+    "Recall",
+    "RootMeanSquaredError",
+    "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "TopKCategoricalAccuracy",
+    "get",
+    "resolve",
+]
+
+METRICS: dict[str, type[Metric]] = {
+    "accuracy": Accuracy,
+    "acc": Accuracy,
+    "auc": AUC,
+    "binary_accuracy": BinaryAccuracy,
+    "categorical_accuracy": CategoricalAccuracy,
+    "f1": F1Score,
+    "f1_score": F1Score,
+    "mae": MeanAbsoluteError,
+    "mean_absolute_error": MeanAbsoluteError,
+    "mse": MeanSquaredError,
+    "mean_squared_error": MeanSquaredError,
+    "precision": Precision,
+    "r2": R2Score,
+    "r2_score": R2Score,
+    "recall": Recall,
+    "rmse": RootMeanSquaredError,
+    "root_mean_squared_error": RootMeanSquaredError,
+    "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+    "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
+    "top_k_accuracy": TopKCategoricalAccuracy,
+    "top_k_categorical_accuracy": TopKCategoricalAccuracy,
+}
+
+
+def get(identifier: str | Mapping[str, Any] | Metric | type[Metric]) -> Metric:
+    """The metric that `identifier` names: a name ("auc", "AUC", "mse"), a metric or its serialized form.
+
+    Raises
+    ------
+    ValueError
+        If no metric has this name.
+    TypeError
+        If the identifier is none of these.
+    """
+    return _config.get("metric", identifier, METRICS, Metric)
+
+
+def resolve(identifier: str | Mapping[str, Any] | Metric, loss: Any, output_shape: Sequence[int]) -> Metric:
+    """The metric that `identifier` means for an output with this loss.
+
+    A metric given by name is called by that name in logs, "acc" or "mse" as it was spelt.
+
+    Parameters
+    ----------
+    identifier : str, Metric or mapping
+        As in `get`.
+    loss : Loss or callable
+        The loss of the output.
+    output_shape : sequence of int
+        Shape of one prediction, without the batch axis.
+
+    Examples
+    --------
+    >>> from fastnet.losses import BinaryCrossentropy
+    >>> resolve("acc", BinaryCrossentropy(from_logits=True), (1,))
+    BinaryAccuracy(threshold=0.0, name='acc')
+    """
+    metric = get(identifier)
+    if isinstance(identifier, str):
+        metric = metric._changed(name=identifier)
+    return metric.adapt_to(loss, output_shape)

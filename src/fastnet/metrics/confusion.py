@@ -1,0 +1,171 @@
+"""Precision, recall and F1: ratios of true and false positives and false negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .base import Metric, decision_threshold, divide, has_decisions, one_of, width_of
+
+__all__ = ["F1Score", "Precision", "Recall"]
+
+
+class _ConfusionMetric(Metric):
+    """Metrics of the true and false positives and false negatives of each class."""
+
+    kernel = "binary_confusion"
+    labels_kernel = "categorical_confusion"
+
+    #: The threshold given to the constructor, None: that of the loss.
+    _given_threshold: float | None
+    _loss_threshold = 0.5
+
+    def attributes(self) -> dict[str, float]:
+        if self.kernel != "binary_confusion":
+            return {}
+        given = self._given_threshold
+        return {"threshold": self._loss_threshold if given is None else float(given)}
+
+    def adapt_to(self, loss: Any, output_shape: Sequence[int]) -> Metric:
+        adapted = super().adapt_to(loss, output_shape)
+        return adapted._changed(_loss_threshold=decision_threshold(loss))
+
+
+def _counts(accumulators: np.ndarray) -> np.ndarray:
+    """True positives, false positives, false negatives of each class."""
+    return accumulators[1:].reshape(3, -1)
+
+
+_AVERAGES = ("micro", "macro", "weighted", None)
+
+
+class _PrecisionOrRecall(_ConfusionMetric):
+    def __init__(self, thresholds: float | None, class_id: int | None, average: str | None, name: str) -> None:
+        if thresholds is not None and not np.isscalar(thresholds):
+            raise ValueError(f"thresholds must be one number, got {thresholds!r}; use a metric for each")
+        one_of("average", average, _AVERAGES)
+        self.thresholds = thresholds
+        self.class_id = class_id
+        self.average = average
+        self.name = name
+
+    @property
+    def _given_threshold(self) -> float | None:
+        return self.thresholds
+
+    def _ratio(self, counts: np.ndarray) -> np.ndarray:
+        """The metric for arrays of true positives, false positives, false negatives."""
+        raise NotImplementedError
+
+    def result(self, accumulators: np.ndarray) -> float:
+        counts = _counts(accumulators)
+        if self.class_id is not None:
+            return float(self._ratio(counts[:, self.class_id]))
+        average = self.average or ("macro" if self.kernel == "categorical_confusion" else "micro")
+        if average == "micro":
+            return float(self._ratio(counts.sum(axis=1)))
+        return _average(self._ratio(counts), counts, average)
+
+
+def _average(scores: np.ndarray, counts: np.ndarray, average: str) -> float:
+    """Mean of the classes' scores; "weighted": with the number of targets of each class."""
+    if average == "macro":
+        return float(scores.mean())
+    true_positives, _, false_negatives = counts
+    weight = true_positives + false_negatives
+    return float(divide((scores * weight).sum(), weight.sum()))
+
+
+class Precision(_PrecisionOrRecall):
+    """Part of the positive predictions that are right: ``tp / (tp + fp)``, 0 where there are none.
+
+    For yes-or-no targets (and one-hot ones, each entry for itself) a prediction above the threshold is positive.
+    For targets that are class numbers, the largest prediction is.
+
+    Parameters
+    ----------
+    thresholds : float, optional
+        Default: 0.5, or 0 where the loss takes logits.
+    class_id : int, optional
+        Count this output or class only.
+    average : {"micro", "macro", "weighted"}, optional
+        How the classes become one number: their counts added; the mean of their scores; the mean weighted with
+        the number of targets. Default: "micro", as in Keras; for class numbers "macro", since "micro" would be
+        the accuracy.
+    """
+
+    def __init__(
+        self,
+        thresholds: float | None = None,
+        class_id: int | None = None,
+        average: str | None = None,
+        name: str = "precision",
+    ) -> None:
+        super().__init__(thresholds, class_id, average, name)
+
+    def _ratio(self, counts: np.ndarray) -> np.ndarray:
+        true_positives, false_positives, _ = counts
+        return divide(true_positives, true_positives + false_positives)
+
+
+class Recall(_PrecisionOrRecall):
+    """Part of the positive targets that are found: ``tp / (tp + fn)``, 0 where there are none.
+
+    Parameters are those of `Precision`.
+    """
+
+    def __init__(
+        self,
+        thresholds: float | None = None,
+        class_id: int | None = None,
+        average: str | None = None,
+        name: str = "recall",
+    ) -> None:
+        super().__init__(thresholds, class_id, average, name)
+
+    def _ratio(self, counts: np.ndarray) -> np.ndarray:
+        true_positives, _, false_negatives = counts
+        return divide(true_positives, true_positives + false_negatives)
+
+
+class F1Score(_ConfusionMetric):
+    """Harmonic mean of precision and recall: ``2 tp / (2 tp + fp + fn)``.
+
+    Parameters
+    ----------
+    average : {"macro", "micro", "weighted", None}
+        How the classes become one number: the mean of their scores; their counts added; the mean weighted with
+        the number of targets; or not at all: an array, which is the default of Keras, but no log or early
+        stopping can do with.
+    threshold : float, optional
+        A prediction above it is positive. Default: the largest prediction of a row is; where there is one
+        output, those above 0.5, or above 0 where the loss takes logits.
+    """
+
+    def __init__(self, average: str | None = "macro", threshold: float | None = None, name: str = "f1_score") -> None:
+        one_of("average", average, _AVERAGES)
+        self.average = average
+        self.threshold = threshold
+        self.name = name
+
+    @property
+    def _given_threshold(self) -> float | None:
+        return self.threshold
+
+    def adapt_to(self, loss: Any, output_shape: Sequence[int]) -> Metric:
+        adapted = super().adapt_to(loss, output_shape)
+        if self.threshold is None and width_of(output_shape) > 1 and not has_decisions(loss):
+            return adapted._changed(kernel="categorical_confusion")
+        return adapted
+
+    def result(self, accumulators: np.ndarray) -> Any:
+        counts = _counts(accumulators)
+        if self.average == "micro":
+            counts = counts.sum(axis=1, keepdims=True)
+        true_positives, false_positives, false_negatives = counts
+        scores = divide(2 * true_positives, 2 * true_positives + false_positives + false_negatives)
+        if self.average is None:
+            return scores
+        return float(scores[0]) if self.average == "micro" else _average(scores, counts, self.average)

@@ -1,0 +1,96 @@
+"""Metrics of predicted numbers: errors and how much of the variance is explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .base import Metric, divide, one_of
+
+__all__ = ["MeanAbsoluteError", "MeanSquaredError", "R2Score", "RootMeanSquaredError"]
+
+
+class MeanSquaredError(Metric):
+    """Mean of the squared errors."""
+
+    kernel = "mean_squared_error"
+    direction = "min"
+
+    def __init__(self, name: str = "mean_squared_error") -> None:
+        self.name = name
+
+
+class RootMeanSquaredError(Metric):
+    """Root of the mean of the squared errors, over all the data (not the mean of batches' roots)."""
+
+    kernel = "mean_squared_error"
+    direction = "min"
+
+    def __init__(self, name: str = "root_mean_squared_error") -> None:
+        self.name = name
+
+    def result(self, accumulators: np.ndarray) -> float:
+        return super().result(accumulators) ** 0.5
+
+
+class MeanAbsoluteError(Metric):
+    """Mean of the absolute errors."""
+
+    kernel = "mean_absolute_error"
+    direction = "min"
+
+    def __init__(self, name: str = "mean_absolute_error") -> None:
+        self.name = name
+
+
+class R2Score(Metric):
+    """Coefficient of determination: ``1 - sum((t - p)**2) / sum((t - mean(t))**2)`` of each output.
+
+    Parameters
+    ----------
+    class_aggregation : {"uniform_average", "variance_weighted_average", None}
+        How the outputs become one number: their mean, their mean weighted with the variance of the targets,
+        or not at all: an array.
+    num_regressors : int
+        Number of regressors, for the adjusted score; 0: not adjusted.
+
+    Examples
+    --------
+    The sums are the number of rows, those of t and t**2, and that of (t - p)**2.
+
+    >>> float(R2Score().result(np.array([3.0, 8.0, 26.0, 2.0])))  # t = 1, 4, 3 and p = 2, 4, 4
+    0.571...
+    """
+
+    kernel = "r2_score"
+
+    def __init__(
+        self,
+        class_aggregation: str | None = "uniform_average",
+        num_regressors: int = 0,
+        name: str = "r2_score",
+    ) -> None:
+        one_of("class_aggregation", class_aggregation, ("uniform_average", "variance_weighted_average", None))
+        if num_regressors < 0:
+            raise ValueError(f"num_regressors must not be negative, got {num_regressors}")
+        self.class_aggregation = class_aggregation
+        self.num_regressors = num_regressors
+        self.name = name
+
+    def result(self, accumulators: np.ndarray) -> Any:
+        count = accumulators[0]
+        total, squares, residual = accumulators[1:].reshape(3, -1)
+        variation = np.maximum(squares - total * divide(total, count), 0.0)
+        scores = np.where(variation > 0, 1.0 - divide(residual, variation), 0.0)
+        scores = np.where(np.isnan(residual), np.nan, scores)
+        if self.class_aggregation == "uniform_average":
+            score = scores.mean()
+        elif self.class_aggregation == "variance_weighted_average":
+            score = divide((variation * scores).sum(), variation.sum())
+        else:
+            score = scores
+        freedom = count - self.num_regressors - 1
+        if self.num_regressors and freedom > 0:
+            score = 1.0 - (1.0 - score) * (count - 1) / freedom
+        return score if self.class_aggregation is None else float(score)

@@ -1,0 +1,169 @@
+"""Safetensors files: written whole or not at all, read with suspicion."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._graph import Weight
+from .description import describe, rebuild
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+__all__ = ["load_model", "load_weights", "read_tensors", "save_model", "save_weights", "write_tensors"]
+
+Path = str | os.PathLike[str]
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Writes a safetensors file so that after a crash there is the old file or the new one, whole.
+
+    It is written under another name in the same folder, flushed to the disk, renamed, and the folder is flushed.
+    """
+    from safetensors.numpy import save
+
+    path = os.fspath(path)
+    data = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, dict(metadata))
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if os.name == "posix":
+        folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is truncated, corrupted, or no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = os.fspath(path)
+    with open(path, "rb"):  # a clear OSError where there is no such file
+        pass
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def _weights_of(model: Model) -> dict[str, np.ndarray]:
+    return {weight.path: weight.value for weight in model.weights}
+
+
+def check_tensors(path: Path, tensors: Mapping[str, np.ndarray], weights: list[Weight], dtype: str | None) -> None:
+    """Raises ValueError unless there is a tensor for each weight, of its shape and of that dtype (None: any)."""
+    for weight in weights:
+        tensor = tensors.get(weight.path)
+        if tensor is None:
+            raise ValueError(f"{os.fspath(path)} has no weight {weight.path!r}")
+        if tensor.shape != weight.shape:
+            raise ValueError(f"{os.fspath(path)}: weight {weight.path!r} has shape {tensor.shape}, expected {weight.shape}")
+        if tensor.dtype.kind != "f" or (dtype is not None and tensor.dtype != dtype):
+            raise ValueError(f"{os.fspath(path)}: weight {weight.path!r} has dtype {tensor.dtype}, expected {dtype}")
+
+
+def metadata_json(path: Path, metadata: Mapping[str, str], name: str) -> Any:
+    """An entry of the metadata, parsed; ValueError where it is missing or broken."""
+    try:
+        return json.loads(metadata[name])
+    except KeyError:
+        raise ValueError(f"{os.fspath(path)} has no {name!r} in its metadata: it was not written by fastnet") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{os.fspath(path)}: the metadata {name!r} is broken: {error}") from None
+
+
+def save_model(model: Model, path: Path) -> None:
+    """Writes description and weights, and what compile was told unless that is a Python function.
+
+    The weights are those that `evaluate` and `predict` compute with: the averaged ones, where the optimizer keeps an
+    average.
+    """
+    description = json.dumps(describe(model))
+    with model._evaluation_weights():
+        write_tensors(path, _weights_of(model), {"fastnet": description})
+
+
+def load_model(path: Path, custom_objects: Mapping[str, type] | None = None) -> Model:
+    """The model in a file that `Model.save` wrote; of a training checkpoint, the model alone.
+
+    Parameters
+    ----------
+    path : path
+    custom_objects : mapping of str to type, optional
+        Layers of your own, by the name of their class.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is truncated, corrupted, or does not hold a model.
+    """
+    tensors, metadata = read_tensors(path)
+    description = metadata_json(path, metadata, "fastnet")
+    dtype = description.get("dtype") if isinstance(description, dict) else None
+    try:
+        model = rebuild(description, custom_objects, lambda weights: _check_before(path, tensors, weights, dtype))
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from None
+    check_tensors(path, tensors, model.weights, model.dtype)
+    for weight in model.weights:
+        weight.assign(tensors[weight.path])
+    return model
+
+
+def _check_before(path: Path, tensors: Mapping[str, np.ndarray], weights: list[Weight], dtype: Any) -> None:
+    """Before a model is made: the file holds as many numbers as its description claims weights."""
+    claimed = sum(weight.size for weight in weights)
+    held = sum(tensor.size for tensor in tensors.values())
+    if claimed > held:
+        raise ValueError(f"{os.fspath(path)} describes {claimed} numbers in the weights, and holds {held}")
+
+
+def save_weights(model: Model, path: Path) -> None:
+    """Writes the weights alone, as `save_model` does."""
+    model._require_built()
+    with model._evaluation_weights():
+        write_tensors(path, _weights_of(model), {"format": "fastnet weights"})
+
+
+def load_weights(model: Model, path: Path) -> None:
+    """Sets the weights of a model from a file; they are found by their path, "dense/kernel".
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is broken, or a weight is missing or of another shape; nothing is changed then.
+    """
+    model._require_built()
+    tensors, _ = read_tensors(path)
+    check_tensors(path, tensors, model.weights, None)
+    for weight in model.weights:
+        weight.assign(tensors[weight.path])

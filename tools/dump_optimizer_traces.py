@@ -1,0 +1,265 @@
+"""Writes tests/traces/optimizers_*.npz: what other libraries' optimizers make of fixed weights and gradients.
+
+    python tools/dump_optimizer_traces.py inputs      # needs NumPy
+    python tools/dump_optimizer_traces.py keras       # needs Keras 3 and JAX
+    python tools/dump_optimizer_traces.py pytorch     # needs PyTorch
+    python tools/dump_optimizer_traces.py papers      # needs PyTorch, schedulefree and adabelief-pytorch
+
+Each case is {"class_name", "arguments", "decay"}: the arguments are fastnet's, the learning rate of step i = 0, 1, ... is
+the given one times decay**i. The files hold the cases as JSON, the versions of the libraries, and after each of STEPS
+steps the weights, as one row; in float64. The file of the inputs holds weights and gradients as float32.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = Path(__file__).parent.parent / "tests" / "traces"
+SHAPES = [(7, 5), (5,)]
+STEPS = [1, 2, 6, 20, 50, 100]
+
+
+def write_inputs():
+    """Gradients of many sizes that drift, change sign, and now and then are zero; one is always zero."""
+    random = np.random.default_rng(7)
+    n = sum(int(np.prod(shape)) for shape in SHAPES)
+    size = 10.0 ** random.uniform(-3, 1, n)
+    drift = random.normal(size=n) * np.cos(np.arange(STEPS[-1])[:, None] * random.uniform(0, 0.3, n))
+    gradients = size * (random.normal(size=(STEPS[-1], n)) + drift)
+    gradients[random.uniform(size=gradients.shape) < 0.1] = 0
+    gradients[:, 3] = 0
+    np.savez_compressed(
+        FOLDER / "optimizers_inputs.npz",
+        weights=random.normal(size=n).astype(np.float32),
+        gradients=gradients.astype(np.float32),
+    )
+
+
+def read_inputs():
+    """Weights, and the gradients of each step: float64, in the shapes of SHAPES."""
+    ends = np.cumsum([int(np.prod(shape)) for shape in SHAPES])[:-1]
+
+    def split(row):
+        return [part.reshape(shape) for part, shape in zip(np.split(row, ends), SHAPES)]
+
+    with np.load(FOLDER / "optimizers_inputs.npz") as inputs:
+        return split(inputs["weights"].astype(float)), [split(row) for row in inputs["gradients"].astype(float)]
+
+
+def case(class_name, decay=1.0, **arguments):
+    return {"class_name": class_name, "arguments": arguments, "decay": decay}
+
+
+def write(name, versions, cases, run):
+    """Traces of run(case, weights, gradients), which yields the arrays of the weights after each step."""
+    weights, gradients = read_inputs()
+    traces = []
+    for one in cases:
+        after = [np.concatenate([np.ravel(array) for array in arrays]) for arrays in run(one, weights, gradients)]
+        assert np.isfinite(after).all() and np.any(after != np.float32(after)), one
+        traces.append([after[step - 1] for step in STEPS])
+    path = FOLDER / f"optimizers_{name}.npz"
+    np.savez_compressed(path, cases=json.dumps(cases), versions=json.dumps(versions), steps=STEPS, weights=traces)
+    print(f"{path}: {len(cases)} cases, {path.stat().st_size / 1e3:.0f} kB, {versions}")
+
+
+# ---- Keras -------------------------------------------------------------------------------------------
+
+KERAS_CASES = [
+    case("SGD"),
+    case("SGD", decay=0.95, learning_rate=0.1),
+    case("SGD", momentum=0.9),
+    case("SGD", decay=0.95, momentum=0.9),
+    case("SGD", decay=0.95, momentum=0.8, nesterov=True),
+    case("SGD", momentum=0.9, weight_decay=0.02),
+    case("Adagrad"),
+    case("Adagrad", decay=0.98, learning_rate=0.05, initial_accumulator_value=0.0, epsilon=1e-3),
+    case("Adadelta"),
+    case("Adadelta", decay=0.98, learning_rate=1.0, rho=0.9, epsilon=1e-4),
+    case("RMSprop"),
+    case("RMSprop", decay=0.98, learning_rate=0.01, rho=0.8, epsilon=1e-3),
+    case("RMSprop", decay=0.98, momentum=0.9),
+    case("RMSprop", centered=True, epsilon=1e-4),
+    case("RMSprop", decay=0.98, centered=True, momentum=0.7, epsilon=1e-4),
+    case("Adam"),
+    case("Adam", decay=0.98, learning_rate=0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-3),
+    case("Adam", decay=0.98, amsgrad=True, beta_2=0.8),
+    case("Adam", weight_decay=0.02),
+    case("AdamW"),
+    case("AdamW", decay=0.98, learning_rate=0.01, weight_decay=0.1, amsgrad=True),
+    case("Adamax"),
+    case("Adamax", decay=0.98, learning_rate=0.01, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+    case("Nadam"),
+    case("Nadam", decay=0.98, learning_rate=0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-3),
+    case("Nadam", learning_rate=0.01, beta_1=0.99),
+    case("Ftrl"),
+    case("Ftrl", learning_rate=0.1, l1_regularization_strength=0.5, l2_regularization_strength=0.1),
+    case("Ftrl", decay=0.98, learning_rate=0.05, beta=0.3, l2_shrinkage_regularization_strength=0.01),
+    case("Ftrl", learning_rate=0.05, learning_rate_power=-0.7, initial_accumulator_value=0.5),
+    case("Ftrl", learning_rate=0.05, learning_rate_power=0.0),
+    case("Lion"),
+    case("Lion", decay=0.98, learning_rate=0.01, beta_1=0.7, beta_2=0.95, weight_decay=0.1),
+    case("ScheduleFreeAdamW"),
+    case("ScheduleFreeAdamW", learning_rate=0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-3, warmup_steps=30),
+    # What works with every optimizer.
+    case("Adam", learning_rate=0.01, clipnorm=2.0),
+    case("Adam", learning_rate=0.01, clipvalue=0.5),
+    case("Adam", learning_rate=0.01, global_clipnorm=5.0, weight_decay=0.01),
+    case("SGD", momentum=0.9, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=7),
+    case("Adam", learning_rate=0.01, gradient_accumulation_steps=4, clipnorm=1.0),
+]
+
+
+def run_keras(one, weights, gradients):
+    import keras
+
+    optimizer = getattr(keras.optimizers, one["class_name"])(**one["arguments"])
+    rate = float(optimizer.learning_rate)
+    variables = [keras.Variable(array, dtype="float64") for array in weights]
+    for step, arrays in enumerate(gradients):
+        optimizer.learning_rate = rate * one["decay"] ** step
+        optimizer.apply(arrays, variables)
+        yield [np.array(variable.value) for variable in variables]
+
+
+def dump_keras():
+    os.environ.update(KERAS_BACKEND="jax", JAX_ENABLE_X64="1")  # the NumPy backend rounds to float32
+    import jax
+    import keras
+
+    keras.config.set_floatx("float64")
+    write("keras", {"keras": keras.__version__, "jax": jax.__version__}, KERAS_CASES, run_keras)
+
+
+# ---- PyTorch -----------------------------------------------------------------------------------------
+
+PYTORCH_CASES = [
+    case("SGD"),
+    case("SGD", decay=0.95, lr=0.1),
+    case("SGD", decay=0.95, lr=0.01, momentum=0.9),
+    case("SGD", decay=0.95, lr=0.01, momentum=0.9, dampening=0.3),
+    case("SGD", decay=0.95, lr=0.01, momentum=0.8, nesterov=True),
+    case("SGD", lr=0.01, momentum=0.9, weight_decay=0.1),
+    case("Adagrad"),
+    case("Adagrad", decay=0.98, lr=0.05, lr_decay=0.1, initial_accumulator_value=0.2, eps=1e-3, weight_decay=0.1),
+    case("Adadelta"),
+    case("Adadelta", decay=0.98, lr=0.5, rho=0.95, eps=1e-4, weight_decay=0.1),
+    case("RMSprop"),
+    case("RMSprop", decay=0.98, lr=0.01, alpha=0.9, eps=1e-3, weight_decay=0.1),
+    case("RMSprop", decay=0.98, lr=0.001, momentum=0.9),
+    case("RMSprop", lr=0.001, centered=True, eps=1e-4),
+    case("RMSprop", decay=0.98, lr=0.001, centered=True, momentum=0.7, eps=1e-4),
+    case("Adam"),
+    case("Adam", decay=0.98, lr=0.01, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.1),
+    case("Adam", decay=0.98, amsgrad=True, betas=(0.9, 0.8)),
+    case("Adam", lr=0.01, weight_decay=0.1, decoupled_weight_decay=True),
+    case("AdamW"),
+    case("AdamW", decay=0.98, lr=0.01, weight_decay=0.1, amsgrad=True),
+    case("Adamax"),
+    case("Adamax", decay=0.98, lr=0.01, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.1),
+    case("NAdam"),
+    case("NAdam", decay=0.98, lr=0.01, betas=(0.8, 0.95), eps=1e-3, momentum_decay=0.1, weight_decay=0.1),
+    case("NAdam", lr=0.01, betas=(0.99, 0.95), weight_decay=0.1, decoupled_weight_decay=True),
+    case("RAdam"),
+    case("RAdam", decay=0.98, lr=0.01, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.1),
+    case("RAdam", lr=0.01, betas=(0.9, 0.5), weight_decay=0.1, decoupled_weight_decay=True),
+    case("Rprop"),
+    case("Rprop", lr=0.05, etas=(0.6, 1.4), step_sizes=(1e-3, 0.1)),
+]
+
+
+def run_torch(make, one, weights, gradients):
+    import torch
+
+    parameters = [torch.nn.Parameter(torch.tensor(array, dtype=torch.float64)) for array in weights]
+    optimizer = make(parameters, one["arguments"])
+    rate = optimizer.param_groups[0]["lr"]
+    for step, arrays in enumerate(gradients):
+        optimizer.param_groups[0]["lr"] = rate * one["decay"] ** step
+        for parameter, array in zip(parameters, arrays):
+            parameter.grad = torch.tensor(array, dtype=torch.float64)
+        optimizer.step()
+        yield [parameter.detach().numpy().copy() for parameter in parameters]
+
+
+def dump_pytorch():
+    import torch
+
+    def run(one, weights, gradients):
+        cls = getattr(torch.optim, one["class_name"])
+        yield from run_torch(lambda parameters, given: cls(parameters, **given), one, weights, gradients)
+
+    write("pytorch", {"torch": torch.__version__}, PYTORCH_CASES, run)
+
+
+# ---- the papers' authors -----------------------------------------------------------------------------
+
+PAPERS_CASES = [
+    case("AdaBelief"),
+    case("AdaBelief", decay=0.98, learning_rate=0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-8, weight_decay=0.1),
+    case("AdaBelief", decay=0.98, rectify=False, epsilon=1e-4),
+    case("AdaBelief", decay=0.98, rectify=False, amsgrad=True, beta_2=0.8, epsilon=1e-8),
+    case("ScheduleFreeSGD", learning_rate=0.1),
+    case("ScheduleFreeSGD", learning_rate=0.05, momentum=0.8, warmup_steps=30),
+    case("ScheduleFreeSGD", learning_rate=0.05, warmup_steps=20, r=1.5, weight_lr_power=1.0),
+    case("ScheduleFreeSGD", learning_rate=0.1, weight_decay=0.05),
+    case("ScheduleFreeAdamW"),
+    case("ScheduleFreeAdamW", learning_rate=0.01, beta_1=0.8, beta_2=0.95, warmup_steps=30, weight_lr_power=2.0),
+    case("ScheduleFreeAdamW", learning_rate=0.01, r=0.5, weight_decay=0.1),
+]
+
+
+def make_adabelief(parameters, given):
+    from adabelief_pytorch import AdaBelief
+
+    given = dict(given)
+    betas = given.pop("beta_1", 0.9), given.pop("beta_2", 0.999)
+    rate, epsilon = given.pop("learning_rate", 1e-3), given.pop("epsilon", 1e-16)
+    return AdaBelief(parameters, rate, betas, epsilon, print_change_log=False, **given)
+
+
+def make_schedule_free_sgd(parameters, given):
+    import schedulefree
+
+    given = dict(given)
+    optimizer = schedulefree.SGDScheduleFree(parameters, lr=given.pop("learning_rate"), **given)
+    optimizer.train()
+    return optimizer
+
+
+def make_schedule_free_adamw(parameters, given):
+    import schedulefree
+
+    given = dict(given)
+    betas = given.pop("beta_1", 0.9), given.pop("beta_2", 0.999)
+    rate, power = given.pop("learning_rate", 0.0025), given.pop("weight_lr_power", 0.0)
+    optimizer = schedulefree.AdamWScheduleFree(parameters, rate, betas, weight_lr_power=power, **given)
+    optimizer.train()
+    return optimizer
+
+
+def dump_papers():
+    from importlib.metadata import version
+
+    makers = {
+        "AdaBelief": make_adabelief,
+        "ScheduleFreeSGD": make_schedule_free_sgd,
+        "ScheduleFreeAdamW": make_schedule_free_adamw,
+    }
+
+    def run(one, weights, gradients):
+        yield from run_torch(makers[one["class_name"]], one, weights, gradients)
+
+    versions = {name: version(name) for name in ("torch", "schedulefree", "adabelief-pytorch")}
+    write("papers", versions, PAPERS_CASES, run)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    writers = {"inputs": write_inputs, "keras": dump_keras, "pytorch": dump_pytorch, "papers": dump_papers}
+    parser.add_argument("what", choices=writers)
+    FOLDER.mkdir(exist_ok=True)
+    writers[parser.parse_args().what]()
