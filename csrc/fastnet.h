@@ -196,6 +196,11 @@ typedef struct fn_metric_spec {
     int32_t output; /* which of the outputs */
 } fn_metric_spec;
 
+/* An attribute of a node that is set anew for each step, such as the rate of a dropout. */
+typedef struct fn_scheduled {
+    int32_t node, attribute;
+} fn_scheduled;
+
 typedef struct fn_plan_spec {
     fn_dtype dtype;   /* FN_FLOAT32 or FN_FLOAT64: of all that is computed */
     int64_t max_rows; /* the largest batch */
@@ -213,6 +218,9 @@ typedef struct fn_plan_spec {
 
     const char *optimizer; /* NULL: no update */
     const double *hyper;   /* hyper-parameters, as far as they decide on slots and stages; copied */
+    /* Each adds a column to the rows of fn_run.hyper, after those of the update (after nothing, without optimizer). */
+    int32_t n_scheduled;
+    const fn_scheduled *scheduled;
 
     /* Slabs, FN_ALIGNMENT-aligned, kept by reference for the life of the plan. Gradients and
      * slots may be NULL where nothing is trained. */

@@ -124,6 +124,20 @@ def test_kinds_of_positive_numbers(dtype):
     assert same_weights(trained(x, y), trained(x.astype(float), y.astype(float)))
 
 
+def test_columns_of_several_types(plain):
+    frame = pd.DataFrame({"a": X[:, 0].astype("int8"), "b": X[:, 1], "c": X[:, 2].astype("float32"), "d": X[:, 3]})
+    assert same_weights(trained(frame, pd.Series(Y, dtype="Int8")), plain)
+    frame["a"], frame["b"] = frame["a"] > 0, frame["b"].astype("Int32")  # as an array, objects
+    x = np.column_stack([X[:, 0] > 0, X[:, 1:]])
+    assert same_weights(trained(frame, Y), trained(x, Y))
+    frame.loc[5, "b"] = pd.NA
+    with pytest.raises(ValueError, match="x holds nan in row 5"):
+        trained(frame, Y)
+    frame["c"] = "1"
+    with pytest.raises(TypeError, match="x has dtype object"):
+        trained(frame, Y)
+
+
 def test_targets_may_have_an_axis_more_or_less(plain):
     assert same_weights(trained(X, Y[:, None]), plain)
     assert same_weights(trained([X], [Y]), plain)

@@ -330,6 +330,12 @@ def test_metrics_without_meaning_for_labels_say_so():
             fn.metrics.resolve(name, L.SparseCategoricalCrossentropy(), (3,))
 
 
+def test_thresholds_without_meaning_say_so():
+    for metric in (fn.metrics.Precision(0.3), fn.metrics.Recall(0.3), fn.metrics.F1Score(threshold=0.3)):
+        with pytest.raises(ValueError, match="targets are class numbers.*threshold, here 0.3, has no meaning"):
+            metric.adapt_to(L.SparseCategoricalCrossentropy(), (3,))
+
+
 def test_call_checks_shapes_and_labels():
     with pytest.raises(ValueError, match=r"y_true has shape \(3,\), y_pred \(2, 4\)"):
         fn.metrics.CategoricalAccuracy()(np.zeros(3), np.zeros((2, 4)))

@@ -8,6 +8,7 @@
 #include "internal.h"
 
 #include <float.h>
+#include <math.h>
 #include <omp.h>
 #include <string.h>
 
@@ -99,6 +100,14 @@ static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
                               (deadline < DBL_MAX && omp_get_wtime() > deadline);
 }
 
+/* Sets the attributes that vary from step to step; nobody else may be at work. */
+static void set_attributes(const fn_plan *plan, const double *hyper)
+{
+    int32_t first = plan->updates ? plan->updates->n_optimizer_hyper + FN_UPDATE_HYPER : 0;
+    for (int32_t i = 0; hyper && i < plan->n_scheduled; i++)
+        *plan->scheduled[i] = hyper[first + i];
+}
+
 /* What each thread does: the steps of a call, until all leave together. */
 static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, double deadline)
 {
@@ -137,6 +146,12 @@ static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, do
         context.first_row += context.rows;
         context.step++;
         context.hyper += run->hyper_stride;
+        if (plan->n_scheduled && run->hyper_stride) {
+            if (thread == 0)
+                set_attributes(plan, context.hyper);
+            if (team > 1)
+                wait_for_team(shared);
+        }
     }
     restore_subnormals(mode);
 }
@@ -149,6 +164,7 @@ static void run_team(const fn_plan *plan, fn_run *run, int team, double deadline
     atomic_store(&shared->arrived, 0);
     run->next_row = run->first_row;
     run->steps_done = 0;
+    set_attributes(plan, run->hyper);
     if (team == 1) {
         run_steps(plan, run, 0, 1, deadline);
         return;
@@ -263,8 +279,9 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
         fn_collect_sums(plan->updates, run);
     run->next_row = part.first_row;
     run->steps_done = steps;
+    double loss = plan->shared->loss[0];
     if (diverged)
-        return fn_fail(error, FN_ERROR_DIVERGED, "the loss became %g at step %lld; the weights are those from before that step",
-                       plan->shared->loss[0], (long long)(run->step + (uint64_t)steps));
+        return fn_fail(error, FN_ERROR_DIVERGED, "the loss became %s at step %lld; the weights are those from before that step",
+                       isnan(loss) ? "nan" : loss > 0 ? "inf" : "-inf", (long long)(run->step + (uint64_t)steps));
     return FN_OK;
 }

@@ -194,6 +194,8 @@ struct fn_plan {
     fn_metric_state *metrics;
     fn_updates *updates; /* NULL: nothing is trained */
     fn_rate *rates;      /* updates->n_rates for each thread */
+    double **scheduled; /* attributes set anew for each step */
+    int32_t n_scheduled;
     unsigned parts; /* of all stages */
     unsigned emitting; /* part of the stages being emitted */
     bool failed;       /* an allocation failed during emission */

@@ -310,6 +310,7 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
         return fn_fail(error, FN_ERROR_NAME, "layer '%s': unknown operation '%s'", given->layer, given->op);
     const fn_op *op = plan->kernels->ops[index];
     node->op = op;
+    node->number = i;
     node->layer = copy_text(plan, given->layer);
     node->attribute = copy_numbers(plan, given->attributes, op->entry.n_attributes);
     node->n_inputs = given->n_inputs;
@@ -365,6 +366,7 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
     }
 
     node->n_outputs = signature->n_outputs;
+    node->alias = inference.alias;
     for (int32_t j = 0; status == FN_OK && j < signature->n_outputs; j++)
         status = check_size(plan, given->layer, fn_shape_size(&signature->output[j]), 0, error);
     for (int32_t j = 0; status == FN_OK && j < inference.n_extras; j++)
@@ -374,7 +376,7 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
     for (int32_t j = 0; j < signature->n_outputs; j++) {
         int32_t number = plan->n_values++;
         fn_value *value = &plan->values[number];
-        if (op->alias) {
+        if (inference.alias) {
             int32_t root = plan->values[given->inputs[0]].root;
             *value = (fn_value){.shape = signature->output[j], .root = root};
         } else {
@@ -423,6 +425,23 @@ static void connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
         for (int32_t j = 0; j < node->n_outputs; j++)
             node->output[j] = make_port(plan, value++);
     }
+}
+
+/* Attributes that a column of the hyper-parameters sets in each step. */
+static fn_status add_schedules(fn_plan *plan, const fn_plan_spec *spec, fn_error *error)
+{
+    plan->scheduled = fn_plan_allocate(plan, sizeof *plan->scheduled * (size_t)(spec->n_scheduled + 1));
+    if (!plan->scheduled)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    for (int32_t i = 0; i < spec->n_scheduled; i++) {
+        const fn_scheduled *given = &spec->scheduled[i];
+        if (given->node < 0 || given->node >= spec->n_nodes || given->attribute < 0 ||
+            given->attribute >= plan->nodes[given->node].op->entry.n_attributes)
+            return fn_fail(error, FN_ERROR_GRAPH, "attribute %d of node %d cannot be scheduled: there is none",
+                           given->attribute, given->node);
+        plan->scheduled[i] = &plan->nodes[given->node].attribute[given->attribute];
+    }
+    return FN_OK;
 }
 
 /* ---- inputs, outputs ------------------------------------------------------------------- */
@@ -522,7 +541,7 @@ static bool wants_backward(const fn_plan *plan, const fn_node *node, int32_t fir
         wanted |= node->input[j].gradient_buffer >= 0;
     for (int32_t j = 0; j < node->n_parameters; j++)
         wanted |= node->parameter[j].gradient_buffer >= 0;
-    return given && wanted && !node->op->alias;
+    return given && wanted && !node->alias;
 }
 
 static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, parameter_table *table)
@@ -577,7 +596,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
         fn_emit_input(plan, node);
     }
     for (int32_t i = 0; i < spec->n_nodes; i++)
-        if (!plan->nodes[i].op->alias)
+        if (!plan->nodes[i].alias)
             plan->nodes[i].op->forward(plan, &plan->nodes[i]);
 
     fn_node *outputs = &plan->nodes[plan->n_nodes];
@@ -642,6 +661,10 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
     for (int32_t i = 0; i < spec->n_inputs; i++)
         if (spec->input_gradients)
             fn_emit_fetch_gradient(plan, &inputs[i]);
+    plan->emitting = FN_RUN_UPDATE;
+    for (int32_t i = 0; i < spec->n_nodes; i++)
+        if (plan->nodes[i].op->update && !plan->nodes[i].alias)
+            plan->nodes[i].op->update(plan, &plan->nodes[i]);
     return spec->optimizer ? fn_emit_updates(plan, spec, table->buffers, error) : FN_OK;
 }
 
@@ -656,6 +679,7 @@ static fn_status build_plan(fn_plan *plan, const fn_plan_spec *spec, fn_error *e
     plan->n_inputs = spec->n_inputs;
     plan->n_outputs = spec->n_outputs;
     plan->n_metrics = spec->n_metrics;
+    plan->n_scheduled = spec->n_scheduled;
     int32_t n_nodes = spec->n_nodes + spec->n_inputs + spec->n_outputs + spec->n_metrics;
     plan->nodes = fn_allocate(sizeof *plan->nodes * (size_t)n_nodes);
     plan->values = fn_allocate(sizeof *plan->values *
@@ -683,6 +707,8 @@ static fn_status build_plan(fn_plan *plan, const fn_plan_spec *spec, fn_error *e
         if (spec->outputs[i].value < 0 || spec->outputs[i].value >= plan->n_values)
             status = fn_fail(error, FN_ERROR_GRAPH, "output %d is value %d, of %d", i, spec->outputs[i].value,
                              plan->n_values);
+    if (status == FN_OK)
+        status = add_schedules(plan, spec, error);
     if (status != FN_OK)
         return status;
     connect_nodes(plan, spec);

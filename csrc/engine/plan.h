@@ -59,7 +59,9 @@ typedef struct fn_port {
 struct fn_node {
     const struct fn_op *op;
     const char *layer;
-    const double *attribute; /* in the order of the descriptor */
+    int32_t number;    /* among the nodes of the plan: tells their random numbers apart */
+    bool alias;
+    double *attribute; /* in the order of the descriptor; may change from step to step */
     int32_t n_inputs, n_outputs, n_parameters, n_extras;
     fn_port *input;
     fn_port output[FN_MAX_OUTPUTS];
@@ -82,6 +84,7 @@ typedef struct fn_inference {
     fn_error *error;
 
     fn_signature signature;
+    bool alias; /* in this plan the output is the first input, maybe under another shape: no stages are emitted */
     int32_t n_extras;
     int64_t extra_per_row[FN_MAX_EXTRAS]; /* elements for each row of the batch ... */
     int64_t extra_fixed[FN_MAX_EXTRAS];   /* ... and beside them */
@@ -90,13 +93,15 @@ typedef struct fn_inference {
 typedef struct fn_op {
     fn_entry entry;
     int32_t min_inputs, max_inputs; /* -1: any number from min_inputs */
-    bool alias; /* the output is the input under another shape: no stages are emitted */
     fn_status (*infer)(fn_inference *inference);
     /* Emit the stages of the forward pass, and of the backward pass: gradients of the inputs and
      * parameters that have one, from those of the outputs. Where an input port says accumulate,
      * its gradient is added to, else overwritten. The gradient of the output may be used up. */
     void (*forward)(fn_plan *plan, fn_node *node);
     void (*backward)(fn_plan *plan, fn_node *node);
+    /* Emits what changes the parameters apart from the optimizer, such as moving statistics: run with the update, so
+     * never in a step whose loss is not finite. Or NULL. */
+    void (*update)(fn_plan *plan, fn_node *node);
 } fn_op;
 
 /* One batch of positions: prediction[positions][width], loss[positions]. A position is a row of the

@@ -287,14 +287,14 @@ FN_INLINE real exponential_slope(real y, real alpha)
     static void function##_forward(const real *x, real *y, int64_t n, const double *attribute)               \
     {                                                                                                        \
         const real alpha = (attribute_count) ? (real)attribute[0] : FN_REAL(0.0);                            \
-        FN_FOR_EACH(i, n, y[i] = function(x[i], alpha));                                                           \
+        FN_FOR_EACH(i, n, y[i] = function(x[i], alpha));                                                     \
     }                                                                                                        \
                                                                                                              \
     static void function##_backward(const real *dy, const real *saved, real *dx, int64_t n,                  \
                                     const double *attribute)                                                 \
     {                                                                                                        \
         const real alpha = (attribute_count) ? (real)attribute[0] : FN_REAL(0.0);                            \
-        FN_FOR_EACH(i, n, dx[i] = dy[i] * function##_slope(saved[i], alpha));                                      \
+        FN_FOR_EACH(i, n, dx[i] = dy[i] * function##_slope(saved[i], alpha));                                \
     }                                                                                                        \
                                                                                                              \
     static const fn_activation function##_activation = {                                                     \

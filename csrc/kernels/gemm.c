@@ -1,31 +1,34 @@
 /* Matrix products by blocks; see gemm.h for what is computed and gemm_kernel.h for how a tile is.
  *
- *   for each block of rows of C            m_block rows: their part of A stays in the L2 cache
- *     for each block of k                  k_block: a tile's parts of A and B stay in the L1 cache
- *       pack that block of A               (or read A in place)
- *       for each column of tiles           pack that panel of B (or read B in place)
- *         for each tile                    the micro-kernel
- *       finish columns that are complete   (after the last block of k)
+ *   for each block of columns of C         all, unless B is packed for several blocks of rows
+ *     for each block of k
+ *       for each block of rows of C        its part of A, packed or read in place, stays in the L2 cache
+ *         for each span of columns         as wide as a tile; its part of B stays in the L1 or L2 cache
+ *           for each tile of the span      the micro-kernel, which prefetches for the next tile
+ *             pack a share of B for the next span
+ *           finish the spans that are complete
  *
- * Where C is narrow, C^T = B^T A^T is computed instead, a few columns at a time, and transposed.
+ * Where that is cheaper, C^T = B^T A^T is computed instead, and transposed: if C is narrow, so that the
+ * lanes of a vector would be idle, or if B would have to be transposed and is larger than A and C.
  */
 #include "gemm.h"
 
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
 
-#ifndef KC
-#define KC 1536
-#define MC 36
-#endif
 enum {
-    BLOCK_K = KC / (int)sizeof(real),
-    BLOCK_ROWS = TILE_ROWS * MC,
-    PANEL_COLUMNS = TILE_VECTORS * FN_LANES,
-    WIDEST_TILE = LOW_TILE_VECTORS * FN_LANES,
+    PANEL_COLUMNS = TILE_VECTORS * FN_LANES,                       /* of a packed B */
     PANEL_ROWS = (TILE_ROWS + FN_LANES - 1) / FN_LANES * FN_LANES, /* of a packed A */
-    SWAP_COLUMNS = 256, /* of C^T at a time */
-    FINISH_BYTES = 1 << 17
+    WIDEST_SPAN = LOW_TILE_VECTORS * FN_LANES,
+
+    /* Blocks, for 1 or 2 MB of L2 cache with AVX-512, less with others. */
+    BLOCK_K = 2048 / (int)sizeof(real),
+    BLOCK_ROWS = TILE_ROWS * ((FN_VECTOR_BYTES == 64 ? 392 : 192) / TILE_ROWS),
+    BLOCK_COLUMNS = 4096 / (int)sizeof(real),
+    LOW_BLOCK_K = 256 / (int)sizeof(real), /* where C is low: B is read once, by rows that should be long */
+
+    FINISH_SIZE = 32768, /* elements of C that wait to be finished */
+    SWAP_SIZE = 65536    /* elements of C^T at a time */
 };
 
 static const tile_kernel kernels[TILE_ROWS + 1][2] = {
@@ -49,7 +52,7 @@ static const tile_kernel low_kernels[LOW_TILE_ROWS + 1] = {
 #endif
 };
 
-static const real zeros[WIDEST_TILE];
+static const real zeros[WIDEST_SPAN];
 
 FN_INLINE int64_t divide_up(int64_t a, int64_t b)
 {
@@ -62,86 +65,110 @@ FN_INLINE int64_t balance(int64_t size, int64_t limit)
     return size <= limit ? size : divide_up(size, divide_up(size, limit));
 }
 
-/* Vectors in the next column of tiles, of `columns` that are left. */
-FN_INLINE int choose_vectors(int64_t rows, int64_t columns, bool packed)
-{
-    if (packed)
-        return columns > FN_LANES ? 2 : 1;
-    const int64_t vectors = divide_up(columns, FN_LANES);
-    /* An odd vector goes first, so that the last tile can move its last vector to the left. */
-    return vectors & 1 ? 1 : vectors >= LOW_TILE_VECTORS && rows <= LOW_TILE_ROWS ? LOW_TILE_VECTORS : 2;
-}
-
 /* A block of C as the product of blocks of A and B. */
 typedef struct block {
     int64_t m, n, k;
     gemm_matrix a, b;
-    real *packed_a;    /* room for the rows of A, in panels of PANEL_ROWS, or NULL: read in place */
-    bool packed_b;     /* b: panels of PANEL_COLUMNS columns, b.column elements apart */
-    real *panel[2];    /* room for panels of B, or NULL: read in place */
-    const real *start; /* what the sums start from: rows start_row apart; columns 1, or 0 for zeros */
+    bool low;           /* C has few rows: tiles may be wide */
+    bool b_packed;      /* by the caller: b is panels of PANEL_COLUMNS columns, b.column elements apart */
+    bool fill_panels;   /* B has yet to be packed */
+    real *packed_a;     /* room for A in panels of PANEL_ROWS rows; NULL: read in place */
+    real *panels;       /* room for B in one panel for each span; NULL: read in place */
+    int64_t panel_step; /* from column to column of panels; 0: two panels take turns */
+    const real *start;  /* what the sums start from: rows start_row apart, columns 1, or 0 for zeros */
     int64_t start_row, start_column;
     real *c;
     int64_t c_row;
     bool relu;
 } block;
 
-/* A column of tiles: `columns` columns of C from j. */
+/* The columns of C from j that the tiles of one column of tiles compute. */
 typedef struct span {
-    int64_t j, columns;
+    int64_t number, j, columns;
     int vectors;
 } span;
 
-FN_INLINE span next_span(const block *x, int64_t j)
+static span find_span(const block *x, int64_t number, int64_t j)
 {
-    const int vectors = choose_vectors(x->m, x->n - j, x->packed_b);
-    return (span){j, least(vectors * FN_LANES, x->n - j), vectors};
+    const int64_t vectors = divide_up(x->n - j, FN_LANES);
+    int width = TILE_VECTORS;
+    if (x->b_packed)
+        width = vectors > 1 ? TILE_VECTORS : 1;
+    else if (vectors & 1)
+        width = 1; /* first, so that the last tile is wide enough to move its last vector to the left */
+    else if (x->low && vectors >= LOW_TILE_VECTORS)
+        width = LOW_TILE_VECTORS;
+    return (span){number, j, least(width * FN_LANES, x->n - j), width};
 }
 
-/* Packs rows p to p_end of the columns of B that a span needs. */
-static void pack_span(const block *x, const span *s, int64_t p, int64_t p_end, real *panel)
+FN_INLINE real *find_panel(const block *x, const span *s)
+{
+    return x->panels + (x->panel_step ? s->j * x->panel_step : s->number % 2 * WIDEST_SPAN * x->k);
+}
+
+/* Where a span's part of B is read: row 0, and the distance between rows. */
+static gemm_matrix find_b(const block *x, const span *s)
+{
+    if (x->b_packed)
+        return (gemm_matrix){x->b.data + s->j / PANEL_COLUMNS * x->b.column, PANEL_COLUMNS, 1};
+    if (x->panels)
+        return (gemm_matrix){find_panel(x, s), s->vectors * FN_LANES, 1};
+    return (gemm_matrix){x->b.data + s->j, x->b.row, 1};
+}
+
+/* Packs rows p to p_end of a span's part of B. */
+static void pack_span(const block *x, const span *s, int64_t p, int64_t p_end)
 {
     const int64_t width = s->vectors * FN_LANES;
     const real *b = x->b.data + p * x->b.row + s->j * x->b.column;
-    pack_panel((gemm_matrix){b, x->b.row, x->b.column}, p_end - p, s->columns, panel + p * width, width);
+    pack_panel((gemm_matrix){b, x->b.row, x->b.column}, p_end - p, s->columns, find_panel(x, s) + p * width, width);
 }
 
-static void multiply_span(const block *x, const span *s, const span *next, const real *panel, real *next_panel)
+/* The tiles of a span, and what the next span needs. */
+static void multiply_span(const block *x, const span *s, const span *next)
 {
+    const gemm_matrix b = find_b(x, s);
+    const bool fill = x->fill_panels && next->columns > 0;
     tile_column column = {
         .k = x->k,
         .a_row = x->packed_a ? 1 : x->a.row,
         .a_column = x->packed_a ? PANEL_ROWS : x->a.column,
-        .b_row = panel ? s->vectors * FN_LANES : x->b.row,
+        .b_row = b.row,
         .last = s->columns - FN_LANES,
         .mask = mask_lanes(least(s->columns, FN_LANES)),
         .start_row = x->start_row,
         .c_row = x->c_row,
         .relu = x->relu,
     };
+    /* What is prefetched of the next span while a tile is computed: what will be packed after it, or
+     * a share of what will be read. */
+    gemm_matrix ahead = b;
+    if (fill)
+        ahead = (gemm_matrix){x->b.data + next->j * x->b.column, x->b.row, x->b.column};
+    else if (next->columns > 0)
+        ahead = find_b(x, next);
+    column.b_ahead_row = ahead.column == 1 ? ahead.row : ahead.column;
+
     const real *a = x->a.data, *start = x->start + s->j * x->start_column;
-    const real *b = x->packed_b ? x->b.data + s->j / PANEL_COLUMNS * x->b.column : panel ? panel : x->b.data + s->j;
-    const real *next_b = next->columns ? x->packed_b ? x->b.data + next->j / PANEL_COLUMNS * x->b.column : x->b.data + next->j * x->b.column : b;
-    column.b_ahead_step = !next->columns ? 0 : x->packed_b ? PANEL_COLUMNS : !panel ? 0 : x->b.column == 1 ? x->b.row : x->b.column;
-    const int64_t next_row = !next->columns ? 0 : x->packed_b ? PANEL_COLUMNS : panel ? x->b.row : 0;
     real *c = x->c + s->j, *packed_a = x->packed_a;
-    const int64_t all_tiles = divide_up(x->m, TILE_ROWS), fed = next_panel ? divide_up(x->k, all_tiles) : FEEDX;
-    int64_t tiles = all_tiles, p = 0;
+    int64_t tiles = divide_up(x->m, TILE_ROWS), p = 0;
+    const int64_t share = divide_up(x->k, tiles);
     for (int64_t i = 0; i < x->m; tiles--) {
         const int64_t rows = divide_up(x->m - i, tiles);
         const tile_kernel kernel = s->vectors > 2 ? low_kernels[rows] : kernels[rows][s->vectors - 1];
         column.c_ahead = tiles > 1 ? c + rows * x->c_row : x->c + next->j;
-        column.b_ahead = next_b + p * next_row;
+        column.b_ahead = ahead.data + p * ahead.row;
         if (packed_a) {
-            if (s->j == 0)
-                pack_panel((gemm_matrix){x->a.data + i * x->a.row, x->a.column, x->a.row}, x->k, rows, packed_a, PANEL_ROWS);
-            a = packed_a;
+            if (s->number == 0)
+                pack_panel((gemm_matrix){a, x->a.column, x->a.row}, x->k, rows, packed_a, PANEL_ROWS);
+            kernel(&column, packed_a, b.data, start, c);
             packed_a += PANEL_ROWS * x->k;
+        } else {
+            kernel(&column, a, b.data, start, c);
         }
-        kernel(&column, a, b, start, c);
-        const int64_t p_end = least(x->k, p + fed);
-        if (next_panel && p < p_end)
-            pack_span(x, next, p, p_end, next_panel);
+        const int64_t p_end = least(x->k, p + share);
+        if (fill)
+            pack_span(x, next, p, p_end);
         p = p_end;
         a += rows * x->a.row;
         start += rows * x->start_row;
@@ -150,94 +177,128 @@ static void multiply_span(const block *x, const span *s, const span *next, const
     }
 }
 
+/* finish: the epilogue if the block is complete, else NULL; i, j: where the block is in C. */
+static void multiply_block(const block *x, const gemm_epilogue *finish, int64_t i, int64_t j)
+{
+    int64_t finished = 0;
+    span s = find_span(x, 0, 0);
+    if (x->fill_panels)
+        pack_span(x, &s, 0, x->k);
+    while (s.columns > 0) {
+        const span next = find_span(x, s.number + 1, s.j + s.columns);
+        multiply_span(x, &s, &next);
+        if (finish && (next.columns == 0 || (next.j - finished) * x->m >= FINISH_SIZE)) {
+            finish->finish(finish, x->c + finished, x->c_row, i, j + finished, x->m, next.j - finished);
+            finished = next.j;
+        }
+        s = next;
+    }
+}
+
+/* Reading rows of A in place is as good until they are long and many columns of tiles need them. */
+FN_INLINE bool pays_to_pack_a(int64_t n, int64_t k)
+{
+    return n > 8 * PANEL_COLUMNS && k > 256;
+}
+
+FN_INLINE bool should_pack_b(const gemm_arguments *x)
+{
+    if (x->packed_b)
+        return false;
+    if (x->b.column != 1 || (FN_VECTOR_BYTES == 16 && x->n < FN_LANES))
+        return true;
+    /* Rows far apart fall on few sets of the caches. */
+    return x->b.row * (int64_t)sizeof(real) >= 2048 && x->m > 3 * TILE_ROWS && x->k > 128;
+}
+
 static void multiply(const gemm_arguments *x, real *workspace)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
-#ifndef PB
-#define PB (x->b.row * 4 >= 2048 && x->m > 3 * TILE_ROWS && x->k > 128)
-#endif
-#ifndef PA
-#define PA (x->n > 8 * PANEL_COLUMNS && x->k > 256)
-#endif
-    const bool direct_b = x->packed_b || (x->b.column == 1 && (FN_VECTOR_BYTES > 16 || x->n >= FN_LANES) && !(PB));
-    const bool packed_a = PA;
-    const int64_t k_block = balance(x->k, BLOCK_K), m_block = packed_a ? balance(x->m, BLOCK_ROWS) : x->m;
+    const bool pack_a = pays_to_pack_a(x->n, x->k), pack_b = should_pack_b(x), low = x->m <= LOW_TILE_ROWS;
+    const int64_t k_block = balance(x->k, low ? LOW_BLOCK_K : BLOCK_K);
+    const int64_t m_block = pack_a ? balance(x->m, BLOCK_ROWS) : x->m;
+    const bool keep_panels = pack_b && m_block < x->m;
+    const int64_t n_block = keep_panels ? least(x->n, BLOCK_COLUMNS) : x->n;
 
-    block part = {.packed_b = x->packed_b, .n = x->n, .c_row = x->c_row};
-    if (!direct_b) {
-        part.panel[0] = workspace;
-        part.panel[1] = workspace + WIDEST_TILE * k_block;
-        workspace += 2 * WIDEST_TILE * k_block;
-    }
-    if (packed_a)
-        part.packed_a = workspace;
-    for (int64_t i = 0; i < x->m; i += m_block) {
-        part.m = least(x->m - i, m_block);
-        part.c = x->c + i * x->c_row;
+    block part = {.low = low, .b_packed = x->packed_b, .c_row = x->c_row};
+    part.packed_a = pack_a ? workspace : NULL;
+    part.panels = pack_b ? workspace + (pack_a ? divide_up(m_block, TILE_ROWS) * PANEL_ROWS * k_block : 0) : NULL;
+    for (int64_t j = 0; j < x->n; j += n_block) {
+        part.n = least(x->n - j, n_block);
         int64_t p = 0;
         do {
             part.k = least(x->k - p, k_block);
-            part.a = (gemm_matrix){x->a.data + i * x->a.row + p * x->a.column, x->a.row, x->a.column};
+            part.panel_step = keep_panels ? part.k : 0;
             if (x->packed_b)
                 part.b = (gemm_matrix){x->packed_b + p * PANEL_COLUMNS, PANEL_COLUMNS, PANEL_COLUMNS * x->k};
             else
-                part.b = (gemm_matrix){x->b.data + p * x->b.row, x->b.row, x->b.column};
-            part.start = p || x->accumulate ? part.c : epilogue->bias ? epilogue->bias : zeros;
-            part.start_row = p || x->accumulate ? x->c_row : 0;
-            part.start_column = part.start != zeros;
+                part.b = (gemm_matrix){x->b.data + p * x->b.row + j * x->b.column, x->b.row, x->b.column};
             const bool complete = p + part.k == x->k;
             part.relu = complete && epilogue->relu;
-
-            span s = next_span(&part, 0);
-            if (part.panel[0])
-                pack_span(&part, &s, 0, part.k, part.panel[0]);
-            int64_t finished = 0;
-            for (int number = 0; s.columns; number++) {
-                const span next = next_span(&part, s.j + s.columns);
-                real *const next_panel = next.columns ? part.panel[~number & 1] : NULL;
-                multiply_span(&part, &s, &next, part.panel[number & 1], next_panel);
-                if (complete && epilogue->finish &&
-                    (next.columns == 0 || (next.j - finished) * part.m * (int64_t)sizeof(real) >= FINISH_BYTES)) {
-                    epilogue->finish(epilogue, part.c + finished, x->c_row, i, finished, part.m, next.j - finished);
-                    finished = next.j;
+            for (int64_t i = 0; i < x->m; i += m_block) {
+                part.m = least(x->m - i, m_block);
+                part.a = (gemm_matrix){x->a.data + i * x->a.row + p * x->a.column, x->a.row, x->a.column};
+                part.fill_panels = pack_b && !(keep_panels && i > 0);
+                part.c = x->c + i * x->c_row + j;
+                if (p > 0 || x->accumulate) {
+                    part.start = part.c;
+                    part.start_row = x->c_row;
+                    part.start_column = 1;
+                } else {
+                    part.start = epilogue->bias ? epilogue->bias + j : zeros;
+                    part.start_row = 0;
+                    part.start_column = epilogue->bias ? 1 : 0;
                 }
-                s = next;
+                multiply_block(&part, complete && epilogue->finish ? epilogue : NULL, i, j);
             }
             p += part.k;
         } while (p < x->k);
     }
 }
 
-/* C^T = B^T A^T, SWAP_COLUMNS columns of C^T at a time, which are then transposed into C. */
-static void multiply_swapped(const gemm_arguments *x, real *workspace)
+/* Columns of C^T to compute at a time; 0: C^T should not be computed. */
+static int64_t choose_swap(const gemm_arguments *x)
+{
+    if (x->packed_b)
+        return 0;
+    /* Costs in multiply-adds of vectors, half of one for an element that is transposed. */
+    const int64_t direct = x->m * divide_up(x->n, FN_LANES) * x->k + (x->b.column != 1 ? x->n * x->k / 2 : 0);
+    const int64_t swapped = x->n * divide_up(x->m, FN_LANES) * x->k + (x->a.row != 1 ? x->m * x->k / 2 : 0) +
+                            x->m * x->n / (x->accumulate ? 1 : 2) + SWAPCOST;
+    if (swapped >= direct)
+        return 0;
+    const int64_t columns = SWAP_SIZE / x->n / PANEL_COLUMNS * PANEL_COLUMNS;
+    return columns >= x->m ? x->m : columns >= 4 * PANEL_COLUMNS ? columns : 0;
+}
+
+/* By C^T = B^T A^T, `columns` columns of it at a time, transposed into C when complete. */
+static void multiply_swapped(const gemm_arguments *x, int64_t columns, real *workspace)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
     real *const transposed = workspace;
-    workspace += SWAP_COLUMNS * x->n;
-    for (int64_t i = 0; i < x->m; i += SWAP_COLUMNS) {
-        const int64_t rows = least(x->m - i, SWAP_COLUMNS);
+    workspace += divide_up(x->n * columns, FN_LANES) * FN_LANES;
+    for (int64_t i = 0; i < x->m; i += columns) {
+        const int64_t rows = least(x->m - i, columns);
+        const bool in_place = x->n == 1 && x->c_row == 1;
         real *const c = x->c + i * x->c_row;
-        gemm_arguments y = {
+        const gemm_arguments part = {
             .m = x->n,
             .n = rows,
             .k = x->k,
             .a = {x->b.data, x->b.column, x->b.row},
             .b = {x->a.data + i * x->a.row, x->a.column, x->a.row},
-            .c = transposed,
+            .c = in_place ? c : transposed,
             .c_row = rows,
             .accumulate = x->accumulate || epilogue->bias,
             .epilogue.relu = epilogue->relu,
         };
-        const bool in_place = x->n == 1 && x->c_row == 1;
-        if (in_place)
-            y.c = c;
-        else if (x->accumulate)
+        if (x->accumulate && !in_place)
             transpose(c, x->c_row, rows, x->n, transposed, rows, rows);
         if (epilogue->bias)
             for (int64_t j = 0; j < x->n; j++)
                 for (int64_t r = 0; r < rows; r++)
-                    y.c[j * rows + r] = epilogue->bias[j];
-        multiply(&y, workspace);
+                    part.c[j * rows + r] = epilogue->bias[j];
+        multiply(&part, workspace);
         if (!in_place)
             transpose(transposed, rows, x->n, rows, c, x->c_row, x->n);
         if (epilogue->finish)
@@ -247,22 +308,24 @@ static void multiply_swapped(const gemm_arguments *x, real *workspace)
 
 void FN_SYM(gemm)(const gemm_arguments *arguments, void *workspace)
 {
-    const gemm_arguments *const x = arguments;
-    if (x->m <= 0 || x->n <= 0)
+    if (arguments->m <= 0 || arguments->n <= 0)
         return;
-    if (!x->packed_b && x->n <= 4 && x->m > x->n)
-        multiply_swapped(x, workspace);
+    const int64_t columns = choose_swap(arguments);
+    if (columns > 0)
+        multiply_swapped(arguments, columns, workspace);
     else
-        multiply(x, workspace);
+        multiply(arguments, workspace);
 }
 
 int64_t FN_SYM(gemm_workspace)(int64_t m, int64_t n, int64_t k)
 {
-    const int64_t k_block = least(k, BLOCK_K), larger = m > n ? m : n;
-    const int64_t a = (least(larger, BLOCK_ROWS) + PANEL_ROWS * 2) * 2 * k_block;
-    const int64_t b = 2 * WIDEST_TILE * k_block;
-    const int64_t swapped = SWAP_COLUMNS * least(n, 4);
-    return (a + b + swapped) * (int64_t)sizeof(real);
+    /* As multiply() needs it, also for C^T, and C^T itself. */
+    const int64_t size = m > n ? m : n, k_block = least(k, BLOCK_K);
+    const int64_t rows = pays_to_pack_a(size, k) ? divide_up(least(size, BLOCK_ROWS), TILE_ROWS) * PANEL_ROWS : 0;
+    const int64_t all_columns = divide_up(least(size, BLOCK_COLUMNS), FN_LANES) * FN_LANES;
+    const int64_t columns = size > BLOCK_ROWS && all_columns > 2 * WIDEST_SPAN ? all_columns : 2 * WIDEST_SPAN;
+    const int64_t swapped = divide_up(least(m * n, SWAP_SIZE), FN_LANES) * FN_LANES;
+    return ((rows + columns) * k_block + swapped) * (int64_t)sizeof(real);
 }
 
 int64_t FN_SYM(gemm_panel)(void)

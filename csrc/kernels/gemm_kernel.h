@@ -33,7 +33,10 @@ enum { TILE_ROWS = 4, LOW_TILE_ROWS = 2 };
  * be enough independent sums. */
 enum { TILE_VECTORS = 2, LOW_TILE_VECTORS = 4 };
 
-/* What the tiles of one column of tiles have in common. */
+/* A tile prefetches for the next one once in so many steps of k. */
+enum { PREFETCH_STEPS = 8 };
+
+/* What the tiles of one column of tiles have in common, and what the next tile will need. */
 typedef struct tile_column {
     int64_t k;
     int64_t a_row, a_column;
@@ -42,9 +45,9 @@ typedef struct tile_column {
     lane_mask mask;    /* of the vector, if there is only one */
     int64_t start_row; /* rows of what the sums start from: those of C, or 0 for a bias */
     int64_t c_row;
-    const real *c_ahead, *b_ahead;
-    int64_t b_ahead_step;
     bool relu;
+    const real *c_ahead, *b_ahead; /* prefetched, by rows; any address */
+    int64_t b_ahead_row;
 } tile_column;
 
 typedef void (*tile_kernel)(const tile_column *x, const real *a, const real *b, const real *start, real *c);
@@ -52,6 +55,25 @@ typedef void (*tile_kernel)(const tile_column *x, const real *a, const real *b, 
 /* Keeps the compiler from computing x from other variables: it would turn the few pointers and
  * strides below into one pointer for each row, more than there are registers. */
 #define KEEP_IN_REGISTER(x) __asm__("" : "+r"(x))
+
+enum { CACHE_LINE = 64 / (int)sizeof(real) };
+
+/* Reals of A within 14 rows, reached from two pointers by one addition to a pointer each. */
+typedef struct row_pointers {
+    const char *row0, *row7;
+    int64_t step1, step3, step5; /* bytes from a row to those below */
+} row_pointers;
+
+FN_INLINE vector broadcast_row(const row_pointers *a, int i)
+{
+    const char *near = i < 7 ? a->row0 : a->row7;
+    switch (i % 7) {
+    case 3: return broadcast((const real *)(near + a->step3));
+    case 5: return broadcast((const real *)(near + a->step5));
+    case 6: return broadcast((const real *)(near + a->step3 * 2));
+    default: return broadcast((const real *)(near + a->step1 * (i % 7)));
+    }
+}
 
 /* Vector v of a row of the tile. */
 FN_INLINE vector load_part(const real *row, int v, int vectors, int64_t last, lane_mask mask)
@@ -61,7 +83,9 @@ FN_INLINE vector load_part(const real *row, int v, int vectors, int64_t last, la
     return load(v < vectors - 1 ? row + v * FN_LANES : row + last);
 }
 
-FN_INLINE void step(const int rows, const int vectors, vector sum[TILE_ROWS][LOW_TILE_VECTORS], const char *a0, const char *a7, int64_t stride, int64_t stride3, int64_t stride5, const real *b, int64_t last, lane_mask mask)
+/* The multiply-adds of one k. */
+FN_INLINE void multiply_step(const int rows, const int vectors, const row_pointers *a, const real *b, int64_t last,
+                             lane_mask mask, vector sum[TILE_ROWS][LOW_TILE_VECTORS])
 {
     vector b_vector[LOW_TILE_VECTORS];
     UNROLL
@@ -69,26 +93,28 @@ FN_INLINE void step(const int rows, const int vectors, vector sum[TILE_ROWS][LOW
         b_vector[v] = vectors == 1 ? load_padded(b, mask) : load_part(b, v, vectors, last, mask);
     UNROLL
     for (int i = 0; i < rows; i++) {
-        const char *near = i < 7 ? a0 : a7;
-        const int s = i % 7;
-        const vector a_element = broadcast((const real *)(near + (s == 3 ? stride3 : s == 5 ? stride5 : s == 6 ? 2 * stride3 : s * stride)));
+        const vector a_element = broadcast_row(a, i);
         UNROLL
         for (int v = 0; v < vectors; v++)
             sum[i][v] = multiply_add(a_element, b_vector[v], sum[i][v]);
     }
 }
-#define STEP { step(rows, vectors, sum, a0, a7, stride, stride3, stride5, b, last, mask); \
-        a0 += a_column; \
-        b += b_row; \
-        if (rows > 7) { \
-            a7 += a_column; \
-            KEEP_IN_REGISTER(a7); \
-        } KEEP_IN_REGISTER(a0);KEEP_IN_REGISTER(b);  }
 
-FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column *x, const real *a,
+FN_INLINE void advance_rows(const int rows, row_pointers *a, int64_t step)
+{
+    a->row0 += step;
+    KEEP_IN_REGISTER(a->row0);
+    if (rows > 7) {
+        a->row7 += step;
+        KEEP_IN_REGISTER(a->row7);
+    }
+}
+
+FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column *x, const real *a_tile,
                             const real *b, const real *start, real *c)
 {
     const int64_t last = x->last, b_row = x->b_row, c_row = x->c_row;
+    const int64_t a_column = x->a_column * (int64_t)sizeof(real), step = x->a_row * (int64_t)sizeof(real);
     const lane_mask mask = x->mask;
     vector sum[TILE_ROWS][LOW_TILE_VECTORS];
     UNROLL
@@ -97,23 +123,34 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column
         for (int v = 0; v < vectors; v++)
             sum[i][v] = load_part(start + i * x->start_row, v, vectors, last, mask);
 
-    const int64_t a_column = x->a_column * (int64_t)sizeof(real);
-    int64_t stride = x->a_row * (int64_t)sizeof(real), stride3 = 3 * stride, stride5 = 5 * stride;
-    const char *a0 = (const char *)a, *a7 = a0 + 7 * stride;
-    KEEP_IN_REGISTER(stride);
-    KEEP_IN_REGISTER(stride3);
-    KEEP_IN_REGISTER(stride5);
-    const real *c_ahead = x->c_ahead, *ahead = x->b_ahead;
+    row_pointers a = {(const char *)a_tile, (const char *)a_tile + 7 * step, step, 3 * step, 5 * step};
+    KEEP_IN_REGISTER(a.step1);
+    KEEP_IN_REGISTER(a.step3);
+    KEEP_IN_REGISTER(a.step5);
+    const real *c_ahead = x->c_ahead, *b_ahead = x->b_ahead;
     int64_t p = x->k;
-    for (; p >= UN; p -= UN) {
-        if (PFC) { __builtin_prefetch(c_ahead, 1); __builtin_prefetch(c_ahead + 16, 1); if (PF3) __builtin_prefetch(c_ahead + 31, 1); c_ahead += c_row; KEEP_IN_REGISTER(c_ahead); }
-        if (PFB) { __builtin_prefetch(ahead, 0, 2); __builtin_prefetch(ahead + 16, 0, 2); if (PF3) __builtin_prefetch(ahead + 31, 0, 2); ahead += x->b_ahead_step;KEEP_IN_REGISTER(ahead); }
+    for (; p >= PREFETCH_STEPS; p -= PREFETCH_STEPS) {
+        /* A row of the next tile of C and a row of the next column of B, both often far from the
+         * last row, where no hardware would look for them. */
+        __builtin_prefetch(c_ahead, 1);
+        __builtin_prefetch(c_ahead + CACHE_LINE, 1);
+        __builtin_prefetch(b_ahead, 0, 2);
+        __builtin_prefetch(b_ahead + CACHE_LINE, 0, 2);
+        c_ahead += c_row;
+        b_ahead += x->b_ahead_row;
         UNROLL
-        for (int u = 0; u < UN; u++)
-            STEP;
+        for (int u = 0; u < PREFETCH_STEPS; u++) {
+            multiply_step(rows, vectors, &a, b, last, mask, sum);
+            advance_rows(rows, &a, a_column);
+            b += b_row;
+            KEEP_IN_REGISTER(b);
+        }
     }
-    for (; p > 0; p--)
-        STEP;
+    for (; p > 0; p--) {
+        multiply_step(rows, vectors, &a, b, last, mask, sum);
+        advance_rows(rows, &a, a_column);
+        b += b_row;
+    }
 
     if (x->relu)
         UNROLL

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ._names import lookup
+from ._names import lookup, snake_case
 
 __all__ = ["Configurable", "deserialize", "get", "serialize"]
 
@@ -79,9 +79,20 @@ class Configurable:
         given = (
             f"{name}={getattr(self, name)!r}"
             for name, default in self._arguments().items()
-            if default is ... or _to_plain(getattr(self, name)) != _to_plain(default)
+            if default is ... or not _is_default(getattr(self, name), default)
         )
         return f"{type(self).__name__}({', '.join(given)})"
+
+    def _is_meant_by(self, identifier: Any) -> bool:
+        """Whether `identifier`, what a user may write in place of an object, stands for this one."""
+        cls = type(self)
+        return isinstance(identifier, str) and snake_case(cls.__name__) == identifier and self == cls()
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    if isinstance(value, Configurable) and value._is_meant_by(default):
+        return True
+    return _to_plain(value) == _to_plain(default)
 
 
 def _to_plain(value: Any) -> Any:

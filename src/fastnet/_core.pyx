@@ -129,6 +129,10 @@ cdef extern from "fastnet.h" nogil:
         const double *attributes
         int32_t output
 
+    ctypedef struct fn_scheduled:
+        int32_t node
+        int32_t attribute
+
     ctypedef struct fn_plan_spec:
         fn_dtype dtype
         int64_t max_rows
@@ -144,6 +148,8 @@ cdef extern from "fastnet.h" nogil:
         const fn_metric_spec *metrics
         const char *optimizer
         const double *hyper
+        int32_t n_scheduled
+        const fn_scheduled *scheduled
         void *parameter_slab
         void *gradient_slab
         void *slots[12]
@@ -669,6 +675,8 @@ cdef class Plan:
     optimizer : str or None
     hyper : dict
         Hyper-parameters, as far as they decide on the slots.
+    scheduled : list of (node, attribute)
+        Number of a node and name of an attribute that a further column of `hyper` sets for each step.
     parameter_slab, gradient_slab : ndarray
         Aligned one-dimensional arrays, kept by reference.
     slots : list of ndarray
@@ -692,7 +700,7 @@ cdef class Plan:
     cdef bint running
 
     def __init__(self, *, dtype, max_rows, training, inputs, nodes, parameters, outputs, metrics=(), optimizer=None,
-                 hyper=None, parameter_slab=None, gradient_slab=None, slots=(), seed=0, n_threads=0,
+                 hyper=None, scheduled=(), parameter_slab=None, gradient_slab=None, slots=(), seed=0, n_threads=0,
                  input_gradients=False):
         cdef _Scratch scratch = _Scratch()
         cdef fn_plan_spec spec
@@ -777,12 +785,19 @@ cdef class Plan:
             metric_specs[i].output = output
         spec.metrics = metric_specs
 
-        self.n_hyper = 0
+        cdef fn_scheduled *columns = <fn_scheduled *>scratch.allocate(len(scheduled) * sizeof(fn_scheduled))
+        for i, (node, attribute) in enumerate(scheduled):
+            columns[i].node = node
+            columns[i].attribute = list(registry("ops")[nodes[node][0]]).index(attribute)
+        spec.n_scheduled = len(scheduled)
+        spec.scheduled = columns
+
+        self.n_hyper = len(scheduled)
         slabs = [("parameter", parameter_slab), ("gradient", gradient_slab)]
         if optimizer is not None:
             spec.optimizer = scratch.text(optimizer)
             spec.hyper = scratch.numbers(ordered_hyper(optimizer, hyper))
-            self.n_hyper = len(hyper_names(optimizer))
+            self.n_hyper += len(hyper_names(optimizer))
             needed = optimizer_slots(optimizer, hyper)
             if len(slots) != len(needed):
                 raise ValueError(f"optimizer {optimizer} keeps {len(needed)} slots, got {len(slots)}")

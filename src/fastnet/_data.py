@@ -36,10 +36,8 @@ def as_array(given: Any, name: str) -> np.ndarray:
         raise TypeError(f"{name} is missing")
     if isinstance(given, np.ndarray) and np.any(getattr(given, "mask", False)):  # numpy.ma is not to be imported
         raise TypeError(f"{name} has masked elements; fill or remove them")
-    if hasattr(given, "to_numpy"):  # pandas
-        given = given.to_numpy()
     try:
-        array = np.asarray(given)
+        array = _from_pandas(given) if hasattr(given, "to_numpy") else np.asarray(given)
     except ValueError as error:
         raise ValueError(f"{name} cannot be made into an array: {error}") from None
     kind = array.dtype.name
@@ -47,9 +45,21 @@ def as_array(given: Any, name: str) -> np.ndarray:
         raise TypeError(f"{name} has dtype {array.dtype}; expected numbers (float, int, uint8 or bool)")
     if array.ndim == 0:
         raise ValueError(f"{name} is a single number; expected an array with one row for each sample")
-    # Also for another byte order, and where C's long and long long are the same but two types to NumPy.
-    array = array.astype(_CONVERTED.get(kind, kind), copy=False)
+    wanted = np.dtype(_CONVERTED.get(kind, kind))
+    array = array.astype(wanted, copy=False)
+    if array.dtype.num != wanted.num:  # C's long and long long, which are one type under two names
+        array = array.view(wanted)
     return array if _has_contiguous_rows(array) else np.ascontiguousarray(array)
+
+
+def _from_pandas(given: Any) -> np.ndarray:
+    """The array of a frame or series; columns of several types, or that may lack numbers, become float64 and NaN."""
+    array = given.to_numpy()
+    if array.dtype.kind == "O" and hasattr(given, "dtypes"):
+        dtypes = list(given.dtypes) if np.ndim(given.dtypes) else [given.dtypes]
+        if all(getattr(dtype, "kind", "O") in "fiub" for dtype in dtypes):
+            array = given.to_numpy(dtype=np.float64, na_value=np.nan)
+    return array
 
 
 def _has_contiguous_rows(array: np.ndarray) -> bool:

@@ -55,6 +55,9 @@ class ActivationFunction(Configurable):
         alpha = self.alpha if self.alpha is not None else next(iter(defaults.values()), 0.0)
         return {"activation": _core.activation_index(self.kernel), "alpha": alpha}
 
+    def _is_meant_by(self, identifier: Any) -> bool:
+        return (identifier is None or isinstance(identifier, str)) and self == get(identifier)
+
     def __repr__(self) -> str:
         return self.kernel if self.alpha is None else f"{self.kernel}({self.alpha})"
 

@@ -140,7 +140,7 @@ class Fit:
             values = self.model._evaluate(*self.validation, self.validation_batch_size)
             logs.update((f"val_{name}", value) for name, value in values.items())
         updates = self.optimizer.iterations - self.state.first_update
-        logs["learning_rate"] = self.optimizer.learning_rate_at(max(self.optimizer.iterations - 1, 0))
+        logs["learning_rate"] = self._learning_rate()
         logs["gradient_norm"] = math.sqrt(self.state.squares / updates) if updates else None
         self.hooks.call("on_epoch_end", self.epoch, logs)
         seconds = time.perf_counter() - start
@@ -150,6 +150,10 @@ class Fit:
         self.epoch += 1
         self.hooks.checkpoint(self, True)
         return logs
+
+    def _learning_rate(self) -> float:
+        """That of the last step."""
+        return self.optimizer.learning_rate_at(max(self.optimizer.iterations - 1, 0))
 
     def _new_state(self) -> EpochState:
         model = self.model
@@ -170,7 +174,7 @@ class Fit:
             steps = 1 if by_batch else self.hooks.steps_to_checkpoint(self.optimizer.batches)
             self._run_slice(state, order, steps)
             logs = self.compiled.logs(state.totals, state.sums, state.row)
-            self.progress.update(state.batch, logs)
+            self.progress.update(state.batch, {**logs, "learning_rate": self._learning_rate()})
             if by_batch:
                 self.hooks.call("on_train_batch_end", state.batch - 1, logs)
                 if self.model.stop_training:
@@ -192,11 +196,11 @@ class Fit:
             state.squares += squares
             return
         plan = self.model._plans.get("train", self.batch_size)
+        hyper = self.optimizer.hyper_parameters(-(-(end - state.row) // self.batch_size))
         try:
             plan.run(
                 _TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,
-                targets=self.targets, weights=self.weights, order=order, step=self.optimizer.batches,
-                hyper=self.optimizer.hyper_parameters(-(-(end - state.row) // self.batch_size)),
+                targets=self.targets, weights=self.weights, order=order, step=self.optimizer.batches, hyper=hyper,
                 seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums,
             )  # fmt: skip
         finally:

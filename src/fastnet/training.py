@@ -326,11 +326,11 @@ class Trainer(CustomLoop):
             self._custom_runner(inputs, targets, weights, None, n)(0, n, totals, sums)
         else:
             plan = self._plans.get("train", n, exact=False)
+            hyper = compiled.optimizer.hyper_parameters(1)
             try:
                 plan.run(
                     _TRAIN, n_rows=n, batch_size=n, inputs=inputs, targets=targets, weights=weights,
-                    step=compiled.optimizer.batches, hyper=compiled.optimizer.hyper_parameters(1),
-                    loss_sum=totals, metrics=sums,
+                    step=compiled.optimizer.batches, hyper=hyper, loss_sum=totals, metrics=sums,
                 )  # fmt: skip
             finally:
                 compiled.optimizer.batches += plan.steps_done

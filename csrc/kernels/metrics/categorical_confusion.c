@@ -14,14 +14,14 @@ static void update(const fn_metric_arguments *arguments)
     for (int64_t i = 0; i < arguments->positions; i++) {
         const real *prediction = (const real *)arguments->prediction + i * width;
         const int64_t label = class_of_target(arguments, i, labels);
-        const int64_t predicted = class_argmax(prediction, width);
-        const bool sound = class_rank(prediction, width, predicted, true) == 0;
-        if (sound && predicted == label) {
+        bool ordered;
+        const int64_t predicted = class_argmax(prediction, width, &ordered);
+        if (ordered && predicted == label) {
             count.true_positives[label] += 1.0;
             continue;
         }
         count.false_negatives[label] += 1.0;
-        if (sound)
+        if (ordered)
             count.false_positives[predicted] += 1.0;
     }
 }

@@ -25,36 +25,57 @@ FN_INLINE double sum_terms(const real *target, const real *prediction, int64_t n
     return sum;
 }
 
-/* Number of classes whose prediction is larger than that of class `label`; NaN counts as larger. Where
- * it is NaN itself, more than any k.
- * `first_wins`: an equal prediction of an earlier class counts too, so that rank 0 is the argmax. */
+/* The first of the largest, as NumPy. *ordered: no number is NaN. */
+FN_INLINE int64_t class_argmax(const real *row, int64_t width, bool *ordered)
+{
+    int64_t best = 0;
+    bool no_nan = row[0] == row[0];
+    for (int64_t j = 1; j < width; j++) {
+        best = row[j] > row[best] ? j : best;
+        no_nan &= row[j] == row[j];
+    }
+    *ordered = no_nan;
+    return best;
+}
+
+/* Number of classes whose prediction is larger than that of class `label`; NaN counts as larger. With
+ * `first_wins` equal predictions of earlier classes count too, so that 0 means argmax. Where the class's
+ * own prediction is NaN: more than any k. */
 FN_INLINE int64_t class_rank(const real *prediction, int64_t width, int64_t label, bool first_wins)
 {
     const real own = prediction[label];
+    real_bits lane[FN_LANES] = {0};
+    for (int64_t j = 0; j < width; j += FN_LANES) {
+        /* A vector in any case: in short rows a remainder would be most of the work. */
+        const real *x = prediction + j;
+        real spare[FN_LANES];
+        if (width - j < FN_LANES) {
+            for (int l = 0; l < FN_LANES; l++)
+                spare[l] = -(real)INFINITY;
+            for (int64_t l = 0; l < width - j; l++)
+                spare[l] = x[l];
+            x = spare;
+        }
+        const real_bits own_lane = (real_bits)(label - j);
+#pragma omp simd
+        for (real_bits l = 0; l < FN_LANES; l++)
+            lane[l] += (!(x[l] <= own)) | (first_wins & (x[l] == own) & (l < own_lane));
+    }
     int64_t rank = own == own ? 0 : INT32_MAX;
-#pragma omp simd reduction(+ : rank)
-    for (int64_t j = 0; j < width; j++)
-        rank += (!(prediction[j] <= own)) | (first_wins & (prediction[j] == own) & (j < label));
+    for (int l = 0; l < FN_LANES; l++)
+        rank += lane[l];
     return rank;
-}
-
-/* The first of the largest, as NumPy. */
-FN_INLINE int64_t class_argmax(const real *row, int64_t width)
-{
-    int64_t best = 0;
-    for (int64_t j = 1; j < width; j++)
-        best = row[j] > row[best] ? j : best;
-    return best;
 }
 
 /* The class a target says: a label, or the position of the largest of `width` numbers. */
 FN_INLINE int64_t class_of_target(const fn_metric_arguments *arguments, int64_t position, bool labels)
 {
     const real *target = (const real *)arguments->target + position * arguments->target_width;
-    return labels ? (int64_t)*target : class_argmax(target, arguments->width);
+    bool ordered;
+    return labels ? (int64_t)*target : class_argmax(target, arguments->width, &ordered);
 }
 
-/* Accumulators {number of hits, positions}: a hit is a position whose class has a rank below `k`. */
+/* Accumulators {hits, positions}: a hit is a position where the target's class has a rank below k. */
 FN_INLINE void count_hits(const fn_metric_arguments *arguments, bool labels, bool first_wins, double k)
 {
     int64_t hits = 0;

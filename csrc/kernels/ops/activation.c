@@ -22,8 +22,8 @@ static fn_status infer(fn_inference *inference)
     const double number = inference->attribute[ACTIVATION];
     if (!(number >= 0 && number < count && number == (double)(int)number))
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "%s: activation number %g, expected a whole number from 0 to %d", inference->layer, number,
-                       count - 1);
+                       "%s: activation number %g, expected a whole number from 0 to %d", inference->layer,
+                       number, count - 1);
     const fn_entry *entry = &FN_SYM(activations)[(int)number]->entry;
     /* With a negative one the derivative could not be told from the output. */
     if (entry->n_attributes > 0 && !(inference->attribute[ALPHA] >= 0))

@@ -35,6 +35,7 @@ static fn_status infer(fn_inference *inference)
     if (known == 0 || fn_shape_size(&shape) != elements)
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': cannot reshape %s into %s", inference->layer,
                        fn_shape_text(&inference->input[0], got), fn_shape_text(&wanted, asked));
+    inference->alias = true;
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = shape;
     return FN_OK;
@@ -44,6 +45,5 @@ const fn_op FN_SYM(op_reshape) = {
     .entry = {"reshape", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
-    .alias = true,
     .infer = infer,
 };

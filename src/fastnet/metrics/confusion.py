@@ -30,6 +30,11 @@ class _ConfusionMetric(Metric):
 
     def adapt_to(self, loss: Any, output_shape: Sequence[int]) -> Metric:
         adapted = super().adapt_to(loss, output_shape)
+        if adapted.kernel == self.labels_kernel and self._given_threshold is not None:
+            raise ValueError(
+                f"{type(self).__name__}: targets are class numbers, for which the largest prediction counts; "
+                f"a threshold, here {self._given_threshold}, has no meaning"
+            )
         return adapted._changed(_loss_threshold=decision_threshold(loss))
 
 

@@ -1,4 +1,4 @@
-"""Optimizers, by the names, arguments and equations of Keras 3.
+"""Optimizers, by the names, arguments and equations of Keras 3; in `pytorch` by those of PyTorch.
 
 An optimizer is a description: the arithmetic is the engine's (csrc/kernels/optim), one fused pass over all
 parameters. `learning_rate` is a number or any callable ``step -> float``; steps count from 0.
@@ -14,14 +14,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import _config
-from . import keras
+from . import keras, pytorch
 from .base import Optimizer
 from .keras import *  # noqa: F403
 
-__all__ = ["OPTIMIZERS", "Optimizer", "get", *keras.__all__]
+__all__ = ["OPTIMIZERS", "Optimizer", "get", "pytorch", *keras.__all__]
 
-#: Every optimizer by its name in lower case.
-OPTIMIZERS: dict[str, type[Optimizer]] = {name.lower(): getattr(keras, name) for name in keras.__all__}
+#: Every optimizer by its name in lower case: "adam", "pytorch.adam".
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    cls.__name__.lower(): cls for module in (keras, pytorch) for cls in (getattr(module, name) for name in module.__all__)
+}
 
 
 def get(identifier: str | Mapping[str, Any] | Optimizer | type[Optimizer]) -> Optimizer:

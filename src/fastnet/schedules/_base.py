@@ -147,11 +147,10 @@ class LearningRateSchedule(_config.Configurable):
         steps = np.arange(n_steps)
         figure = Figure(figsize=(6.4, 3.2), layout="constrained")
         axis = figure.subplots()
-        axis.plot(steps, self.bind(1)(steps), marker="." if n_steps < 30 else "")
-        axis.set_title(getattr(self, "name", type(self).__name__), fontsize="medium")
+        axis.plot(steps, self.bind(1)(steps), drawstyle="steps-post", marker="." if n_steps < 30 else "")
+        axis.set_title(type(self).__name__, fontsize="medium")
         axis.set_xlabel("step" if self.is_bound else "epoch")
         axis.set_ylabel("value")
-        axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         if path is not None:

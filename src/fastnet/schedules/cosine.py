@@ -107,8 +107,8 @@ class CosineDecayRestarts(LearningRateSchedule):
     schedule of that name; with some `t_mul`, 3 for instance, Keras makes a restart one step late, because it
     finds i by a quotient of logarithms that is rounded. Here a restart is always at the step where it belongs.
     PyTorch's ``CosineAnnealingWarmRestarts(T_0, T_mult, eta_min)`` is
-    ``CosineDecayRestarts(lr, T_0, t_mul=T_mult, alpha=eta_min / lr)``; its default for `T_mult` is 1, that of
-    Keras 2. It never ends.
+    ``CosineDecayRestarts(lr, T_0, t_mul=T_mult, alpha=eta_min / lr)``, where `T_mult` is 1 unless given. It never
+    ends.
 
     Examples
     --------

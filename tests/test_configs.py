@@ -1,0 +1,202 @@
+"""Everything described by arguments can be written down and made again: get_config, from_config, get, repr."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+from fastnet import _config, activations, initializers, layers, losses, metrics, optimizers, regularizers
+from networks import rows
+
+#: kind -> (module, base class, function that finds by name, table of names)
+KINDS = {
+    "initializer": (initializers, initializers.Initializer, initializers.INITIALIZERS),
+    "layer": (layers, layers.Layer, None),
+    "loss": (losses, losses.Loss, losses.LOSSES),
+    "metric": (metrics, metrics.Metric, metrics.METRICS),
+    "optimizer": (optimizers, optimizers.Optimizer, optimizers.OPTIMIZERS),
+    "regularizer": (regularizers, regularizers.Regularizer, regularizers.REGULARIZERS),
+}
+#: What cannot be left out.
+REQUIRED = {
+    layers.Activation: {"activation": "relu"},
+    layers.Dense: {"units": 3},
+    layers.Reshape: {"target_shape": (2, -1)},
+}
+#: Values other than the defaults, where they are not numbers, or not any number will do.
+OTHERS = {
+    "activation": activations.ActivationFunction("leaky_relu", 0.1),
+    "average": "weighted",
+    "bias_initializer": initializers.Constant([1.0, 2.0, 3.0]),
+    "bias_regularizer": regularizers.L1(0.5),
+    "class_aggregation": None,
+    "curve": "PR",
+    "distribution": "untruncated_normal",
+    "etas": (0.25, 1.5),
+    "exclude_from_weight_decay": ("bias", "scale"),
+    "kernel_initializer": initializers.VarianceScaling(3.0, "fan_out", "uniform", seed=4),
+    "kernel_regularizer": regularizers.L1L2(0.5, 0.25),
+    "learning_rate_multipliers": {"dense": 0.5, "dense_1/kernel": 2.0},
+    "mode": "fan_avg",
+    "name": "mine",
+    "seed": 7,
+    "step_sizes": (1e-5, 10.0),
+    "summation_method": "majoring",
+    "target_shape": (3, 1),
+    "threshold": 0.25,
+}
+NUMBERS_OR_NONE = {"clipnorm", "clipvalue", "global_clipnorm", "swa_start", "ema_overwrite_frequency", "lookahead_steps",
+                   "gradient_accumulation_steps"}  # fmt: skip
+
+
+def classes_of(kind):
+    module, base, _ = KINDS[kind]
+    found = [getattr(module, name) for name in module.__all__]
+    return [cls for cls in found if isinstance(cls, type) and issubclass(cls, base) and cls is not base]
+
+
+CLASSES = [(kind, cls) for kind in KINDS for cls in classes_of(kind)]
+everything = pytest.mark.parametrize("kind, cls", CLASSES, ids=[f"{kind} {cls.__name__}" for kind, cls in CLASSES])
+
+
+def other_value(name, default):
+    """A value of an argument that is not its default."""
+    if name in OTHERS:
+        return OTHERS[name]
+    if name in NUMBERS_OR_NONE:
+        return 4
+    if isinstance(default, bool):
+        return not default
+    if isinstance(default, int):
+        return default + 2
+    if isinstance(default, float):
+        return default / 2 or 0.125
+    return 0.125  # where None or nothing is the default
+
+
+def variants(cls):
+    """(arguments, name of the one changed or None)"""
+    required = REQUIRED.get(cls, {})
+    yield required, None
+    for name, default in cls._arguments().items():
+        yield {**required, name: 5 if name == "units" else other_value(name, default)}, name
+
+
+@everything
+def test_what_was_written_down_is_made_again(kind, cls):
+    for arguments, changed in variants(cls):
+        original = cls(**arguments)
+        config = original.get_config()
+        assert set(config) == set(cls._arguments())
+        read = json.loads(json.dumps(config))
+        again = cls.from_config(read)
+        assert type(again) is cls and again.get_config() == config, changed
+        if kind != "layer":  # two layers of the same arguments are two layers
+            assert again == original and hash(again) == hash(original), changed
+        if changed is not None:
+            assert config[changed] == _config._to_plain(arguments[changed]), changed
+            default = cls(**REQUIRED.get(cls, {}))
+            assert default.get_config() != config, changed
+            assert kind == "layer" or default != original, changed
+            assert f"{changed}=" in repr(original), changed
+
+
+@everything
+def test_defaults_are_left_out_of_the_representation(kind, cls):
+    required = REQUIRED.get(cls, {})
+    given = ", ".join(f"{name}={value}" for name, value in required.items())
+    assert repr(cls(**required)) == f"{cls.__name__}({given})"
+
+
+@everything
+def test_by_name_and_by_configuration(kind, cls):
+    module, base, table = KINDS[kind]
+    if table is None:
+        return
+    default = cls(**REQUIRED.get(cls, {}))
+    assert module.get(cls.__name__) == module.get(cls) == default
+    assert module.get(default) is default
+    assert module.get(json.loads(json.dumps(_config.serialize(default)))) == default
+    assert cls in table.values()
+    with pytest.raises(ValueError, match=f"unknown {kind}"):
+        module.get(f"no_{cls.__name__}_at_all_zzz")
+
+
+@pytest.mark.parametrize("kind", [kind for kind, (_, _, table) in KINDS.items() if table])
+def test_a_misspelt_name_is_answered_with_the_nearest(kind):
+    module, _, table = KINDS[kind]
+    for name in table:
+        if len(name) < 5:
+            continue
+        misspelt = name[:-2] + name[-1] + name[-2] if name[-1] != name[-2] else name + "x"
+        with pytest.raises(ValueError, match=f"unknown {kind} {misspelt!r}; did you mean '") as caught:
+            module.get(misspelt)
+        assert all(known in str(caught.value) for known in table)
+    for wrong in (3.5, object(), [], print if kind != "loss" else 1):
+        with pytest.raises(TypeError):
+            module.get(wrong)
+    with pytest.raises(ValueError, match="class_name"):
+        module.get({"name": "x"})
+
+
+@pytest.mark.parametrize("cls", classes_of("layer"), ids=lambda cls: cls.__name__)
+def test_a_layer_made_again_computes_the_same(cls):
+    merges = issubclass(cls, layers.merging._Merge) or cls is layers.Concatenate
+    for arguments, changed in variants(cls):
+        if changed == "name" or (cls is layers.Dense and changed == "bias_initializer" and arguments["units"] != 3):
+            continue
+        original = cls(**arguments)
+        again = cls.from_config(json.loads(json.dumps(original.get_config())))
+        outputs = []
+        for layer in (original, again):
+            tensor = fn.Input((3, 6)) if changed == "axis" else fn.Input((3,) if changed == "target_shape" else (6,))
+            x = np.random.default_rng(0).normal(size=(4, *tensor.sample_shape))
+            model = fn.Model(tensor, layer([tensor, tensor] if merges else tensor), seed=3, dtype="float64")
+            outputs.append(model.predict(x))
+        assert np.array_equal(*outputs), changed
+
+
+@pytest.mark.parametrize("activation", [*activations.ACTIVATIONS, activations.ActivationFunction("elu", 0.5)], ids=str)
+def test_activations_can_be_written_down(activation):
+    function = activations.get(activation)
+    layer = layers.Dense(3, activation)
+    config = json.loads(json.dumps(layer.get_config()))
+    assert layers.Dense.from_config(config).activation == function
+    assert activations.get(json.loads(json.dumps(_config.serialize(function)))) == function
+    assert activations.get(function) is function
+
+
+def test_two_layers_of_the_same_arguments_are_two_layers():
+    a, b = layers.Dense(3), layers.Dense(3)
+    assert a != b and a.get_config() == b.get_config() and len({a, b}) == 2
+
+
+def test_the_name_a_layer_was_given_is_part_of_its_configuration():
+    model = fn.Sequential([fn.Input((4,)), layers.Dense(3), layers.Dense(3)])
+    assert [layer.get_config()["name"] for layer in model.layers] == ["dense", "dense_1"]
+    model.layers[0].trainable = False
+    assert model.layers[0].get_config()["trainable"] is False
+
+
+def test_a_configuration_is_of_plain_numbers():
+    """NumPy's numbers are taken, and written down as Python's."""
+    layer = layers.Dense(np.int64(3), kernel_initializer=initializers.RandomNormal(stddev=np.float32(0.5)))
+    optimizer = optimizers.SGD(np.float32(0.25), momentum=np.float64(0.5), nesterov=np.bool_(True))
+    config = json.loads(json.dumps([layer.get_config(), optimizer.get_config()]))
+    assert config[0]["units"] == 3 and config[0]["kernel_initializer"]["config"]["stddev"] == 0.5
+    assert (config[1]["learning_rate"], config[1]["momentum"], config[1]["nesterov"]) == (0.25, 0.5, True)
+
+
+@pytest.mark.parametrize("cls", classes_of("optimizer"), ids=lambda cls: cls.__name__)
+def test_an_optimizer_made_again_trains_the_same(cls):
+    x, y = rows(12, 4), rows(12, 1)
+    weights = []
+    for optimizer in (cls(), cls.from_config(json.loads(json.dumps(cls().get_config()))), cls.__name__):
+        model = fn.Sequential([fn.Input((4,)), layers.Dense(3, "tanh"), layers.Dense(1)], seed=0, dtype="float64")
+        before = model.get_weights()
+        model.compile(optimizer, "mse")
+        model.fit(x, y, batch_size=5, epochs=2, verbose=0)
+        weights.append([weight.tobytes() for weight in model.get_weights()])
+        assert weights[-1] != [weight.tobytes() for weight in before]
+    assert weights[0] == weights[1] == weights[2]
