@@ -166,7 +166,7 @@ class Model:
             view[...] = UNTOUCHED
         self.plan.run(parts, n_rows=n_rows, batch_size=batch_size or n_rows, inputs=inputs, targets=targets,
                       weights=weights, outputs=outputs, output_gradients=seeds, input_gradients=input_gradients,
-                      loss_sum=losses)
+                      loss_sum=losses, metrics=np.zeros(self.plan.metric_size))
         found = [None if np.all(view == UNTOUCHED) else view.copy() for view in self.gradient_views]
         return Step(losses / n_rows, outputs, found, input_gradients or [])
 

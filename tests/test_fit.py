@@ -1,5 +1,7 @@
 """fit and the calls for one batch, against the same training in NumPy."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -136,8 +138,9 @@ def test_validation_split_takes_the_last_rows(n, fraction, held):
         with pytest.raises(ValueError, match="validation_split"):
             split.fit(x, y, validation_split=fraction, verbose=0)
         return
-    a = split.fit(x, y, epochs=2, batch_size=4, validation_split=fraction, verbose=0).history
-    b = given.fit(x[:-held], y[:-held], epochs=2, batch_size=4, validation_data=(x[-held:], y[-held:]), verbose=0).history
+    options = {"epochs": 2, "batch_size": 4, "verbose": 0}
+    a = split.fit(x, y, validation_split=fraction, **options).history
+    b = given.fit(x[:-held], y[:-held], validation_data=(x[-held:], y[-held:]), **options).history
     assert same_weights(split, given)
     assert a["loss"] == b["loss"] and a["val_loss"] == b["val_loss"]
 
@@ -180,7 +183,8 @@ def test_validation_does_not_disturb_training(validation_batch_size):
 def test_evaluate_does_not_depend_on_the_batch_size():
     x, y = rows(37, 4), (rows(37, 1) > 0) * 1
     weight = np.linspace(0.1, 2, 37)
-    model = regression(5, 1, last="sigmoid", loss="bce", metrics=["accuracy", "auc", "precision", "recall", "f1", "mse"])
+    metrics = ["accuracy", "auc", "precision", "recall", "f1", "mse"]
+    model = regression(5, 1, last="sigmoid", loss="bce", metrics=metrics)
     p = model.predict(x)
     expected = np.mean(weight * -np.log(np.where(y > 0, p, 1 - p))[:, 0])
     results = [model.evaluate(x, y, batch_size=size, sample_weight=weight) for size in (1, 2, 7, 36, 37, 400, None)]
@@ -383,6 +387,17 @@ def test_the_global_random_states_are_left_alone():
     model.fit(rows(20, 4), rows(20, 1), epochs=2, verbose=0, validation_split=0.2)
     model.predict(rows(3, 4))
     assert (str(np.random.get_state()), random.getstate()) == before
+
+
+def test_models_may_be_trained_at_the_same_time():
+    """By threads of Python, each with its own model."""
+
+    def train(seed):
+        return trained(seed=seed, n_threads=1 + seed % 2)
+
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(train, range(8)))
+    assert all(same_weights(model, train(seed)) for seed, model in enumerate(together))
 
 
 # ---- compile ----------------------------------------------------------------------------------------------------

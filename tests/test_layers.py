@@ -5,7 +5,7 @@ import pytest
 
 import fastnet as fn
 import reference
-from fastnet import _core, layers
+from fastnet import layers
 from networks import network, rows, same_weights
 
 ELEMENTWISE = [name for name in fn.activations.ACTIVATIONS if "softmax" not in name]
@@ -365,10 +365,3 @@ def test_weights_have_no_values_before_there_is_a_model():
     layer(fn.Input((4,)))
     with pytest.raises(RuntimeError, match="make a model"):
         layer.get_weights()
-
-
-def test_every_operation_of_the_engine_is_a_layer():
-    """Through the face of the library, not only in the engine's tests."""
-    reached = {"dense", "activation", "reshape", "concatenate", "softmax", "log_softmax"}
-    reached |= {getattr(layers, name).kernel for name in layers.merging.__all__ if name != "Concatenate"}
-    assert reached == set(_core.registry("ops"))

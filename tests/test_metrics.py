@@ -103,18 +103,19 @@ def test_ties(isa, dtype):
         assert hits == expected, k
 
 
-def test_nan_is_never_right(isa, dtype):
-    for column in range(3):
-        prediction = np.array([[0.1, 0.2, 0.9]], dtype)
+@pytest.mark.parametrize("width", [3, 20])
+def test_nan_is_never_right(width, isa, dtype):
+    for column in (0, 1, width - 1):
+        prediction = np.linspace(0.1, 0.9, width, dtype=dtype)[np.newaxis]
         prediction[0, column] = np.nan
-        for label in range(3):
+        for label in range(width):
             target = np.array([label])
-            one_hot = reference.one_hot(target, 3)
+            one_hot = reference.one_hot(target, width)
             assert engine_sums("sparse_categorical_accuracy", {}, target, prediction)[0] == 0
             assert engine_sums("categorical_accuracy", {}, one_hot, prediction)[0] == 0
             positions, *counts = engine_sums("categorical_confusion", {}, target, prediction)
             assert positions == 1
-            true_positives, false_positives, false_negatives = np.reshape(counts, (3, 3))
+            true_positives, false_positives, false_negatives = np.reshape(counts, (3, width))
             assert true_positives.sum() == false_positives.sum() == 0
             np.testing.assert_array_equal(false_negatives, one_hot[0])
         hit = engine_sums("sparse_top_k_categorical_accuracy", {"k": 5}, np.array([column]), prediction)[0]
@@ -351,6 +352,7 @@ def test_get_reports_unknown_names():
 
 
 @pytest.mark.parametrize(("make", "message"), [
+    (lambda: fn.metrics.TopKCategoricalAccuracy(0), "k must be at least 1, got 0"),
     (lambda: fn.metrics.AUC(curve="X"), "curve must be one of 'ROC', 'PR', got 'X'"),
     (lambda: fn.metrics.AUC(num_thresholds=1), "num_thresholds must be at least 2, got 1"),
     (lambda: fn.metrics.AUC(summation_method="x"), "summation_method must be one of"),

@@ -157,7 +157,8 @@ def test_models_that_make_no_sense(make, error, words):
 
 
 @pytest.mark.parametrize("x", [
-    np.zeros((3, 5), object), [[1, 2], [3]], np.zeros((0, 5)), np.array([["a", "b"]]), np.zeros((3, 5), complex), 3.0, None
+    np.zeros((3, 5), object), [[1, 2], [3]], np.zeros((0, 5)), np.array([["a", "b"]]), np.zeros((3, 5), complex), 3.0,
+    None,
 ])  # fmt: skip
 def test_bad_data_do_not_build_a_model(x):
     model = fn.Sequential([Dense(2), layers.Activation("tanh")], seed=0)

@@ -1,6 +1,7 @@
 """Optimizers on the real kernels: 100 steps against the reference, with every combination of their switches; hyper-
 parameters that change from step to step; ranges of parameters that lie together, with frozen ones between."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -37,31 +38,58 @@ def variants(optimizer):
         yield {**attributes, **numbers, **dict(zip(names, values))}
 
 
-def graph_of_parameters(trainable=(True, True, True, True)):
-    """Parameters of odd sizes, one of which takes more than one block of the update."""
+SHAPES = [(37,), (53, 41), (1,), (2, 3)]  # the second takes more than one block of an update
+N_NUMBERS = sum(int(np.prod(shape)) for shape in SHAPES)
+
+
+def divide(numbers):
+    """A row of numbers as arrays of the shapes above."""
+    ends = np.cumsum([int(np.prod(shape)) for shape in SHAPES])[:-1]
+    return [part.reshape(shape) for part, shape in zip(np.split(numbers, ends), SHAPES)]
+
+
+def start_values():
+    return np.random.default_rng(0).normal(size=N_NUMBERS)
+
+
+@functools.cache
+def gradients():
+    """[STEPS][N_NUMBERS], of different sizes; some are 0 now and then, some at the start, some change their sign."""
+    random = np.random.default_rng(1)
+    numbers = random.normal(size=(STEPS, N_NUMBERS)) * 10.0 ** random.integers(-3, 2, (STEPS, 1)) + 0.1
+    numbers[random.random(numbers.shape) < 0.1] = 0
+    numbers[:20, ::5] = 0
+    return numbers
+
+
+@functools.cache
+def reference_run(optimizer, variant, dtype):
+    """Parameters and slots after STEPS steps from the gradients above, rounded to the dtype."""
+    hyper = list(variants(optimizer))[variant]
+    w = start_values().astype(dtype).astype(np.float64)
+    slots = {name: np.full(w.shape, start) if start == start else w.copy()
+             for name, start in reference.OPTIMIZERS[optimizer].slots(hyper).items()}
+    for step, gradient in enumerate(gradients().astype(dtype).astype(np.float64)):
+        w, slots = reference.OPTIMIZERS[optimizer].update(w, gradient, slots, hyper, step)
+    return w, slots
+
+
+def make_model(optimizer, hyper, dtype, trainable=(True,) * 4, **options):
+    """A plan that does nothing but update parameters."""
     graph = Graph()
     graph.output(graph.input((1,)))
-    random = np.random.default_rng(0)
-    for shape, train in zip([(37,), (53, 41), (1,), (2, 3)], trainable):
-        graph.parameter(random.normal(size=shape), train)
-    return graph
+    for array, train in zip(divide(start_values()), trainable):
+        graph.parameter(array, train)
+    return Model(graph, dtype, max_rows=1, optimizer=optimizer, hyper=hyper, **options)
 
 
-def gradient_at(step, shape, number):
-    """Gradients of different sizes; some are 0 now and then, some from the start, some change their sign."""
-    random = np.random.default_rng([step, number])
-    gradient = random.normal(size=shape) * 10.0 ** random.integers(-3, 2) + 0.1
-    gradient[random.random(shape) < 0.1] = 0
-    gradient.flat[0] *= step > 20
-    return gradient
+def set_gradients(model, numbers):
+    for view, gradient in zip(model.gradient_views, divide(np.broadcast_to(numbers, N_NUMBERS))):
+        view[...] = gradient
 
 
-def make_steps(model, first, stop):
-    """Update after update, each with its gradients."""
-    for step in range(first, stop):
-        for number, view in enumerate(model.gradient_views):
-            view[...] = gradient_at(step, view.shape, number)
-        model.plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=step, hyper=model.hyper_row)
+def joined(views):
+    return np.concatenate([view.ravel() for view in views])
 
 
 def test_every_optimizer_has_a_reference():
@@ -79,58 +107,49 @@ def test_slots(optimizer):
 
 @pytest.mark.parametrize("optimizer", _core.registry("optimizers"))
 def test_against_reference(optimizer, isa, dtype):
-    update = reference.OPTIMIZERS[optimizer].update
-    graph = graph_of_parameters()
     for number, hyper in enumerate(variants(optimizer)):
-        model = Model(graph, dtype, max_rows=1, optimizer=optimizer, hyper=hyper, n_threads=1 + number % 3)
-        expected = [view.astype(np.float64) for view in model.weights]
-        slots = [{name: np.full(w.shape, start) if start == start else w.copy()
-                  for name, start in reference.OPTIMIZERS[optimizer].slots(hyper).items()} for w in expected]
-        make_steps(model, 0, STEPS)
-        for i, w in enumerate(expected):
-            for step in range(STEPS):
-                gradient = gradient_at(step, w.shape, i).astype(dtype).astype(np.float64)
-                w, slots[i] = update(w, gradient, slots[i], hyper, step)
-            what = f"{optimizer} {hyper} parameter {i}"
-            assert_close(model.weights[i], w, TOLERANCE[dtype], what, floor=1)
-            for j, (name, _) in enumerate(model.slot_starts):
-                assert_close(model.slot_views(j)[i], slots[i][name], TOLERANCE[dtype], f"{what} {name}", floor=1e-3)
+        model = make_model(optimizer, hyper, dtype, n_threads=1 + number % 3)
+        for step, gradient in enumerate(gradients()):
+            set_gradients(model, gradient)
+            model.plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=step, hyper=model.hyper_row)
+        w, slots = reference_run(optimizer, number, dtype)
+        assert_close(joined(model.weights), w, TOLERANCE[dtype], f"{optimizer} {hyper}", floor=1)
+        for i, (name, _) in enumerate(model.slot_starts):
+            assert_close(joined(model.slot_views(i)), slots[name], TOLERANCE[dtype], f"{optimizer} {hyper} {name}",
+                         floor=1e-3)
 
 
 @pytest.mark.parametrize("optimizer", _core.registry("optimizers"))
-def test_hyper_parameters_of_each_step(optimizer, isa, dtype):
+def test_hyper_parameters_of_each_step(optimizer, dtype):
     """A table with a row for each step of a call gives the bits of a call for each step; so does one row for all."""
-    graph = graph_of_parameters()
     for hyper in variants(optimizer):
-        def model_with_gradients(n_threads):
-            model = Model(graph, dtype, max_rows=1, optimizer=optimizer, hyper=hyper, n_threads=n_threads)
-            for number, view in enumerate(model.gradient_views):
-                view[...] = gradient_at(3, view.shape, number)
+        def fresh(n_threads):
+            model = make_model(optimizer, hyper, dtype, n_threads=n_threads)
+            set_gradients(model, gradients()[3])
             return model
 
-        table = np.tile(model_with_gradients(1).hyper_row, (12, 1))
-        constant = table.copy()
-        table[:, 0] = np.geomspace(0.1, 0.001, 12)
-        for rows in (table, constant):
-            single = model_with_gradients(1)
+        constant = np.tile(fresh(1).hyper_row, (12, 1))
+        changing = constant.copy()
+        changing[:, 0] = np.geomspace(0.1, 0.001, 12)
+        for rows in (changing, constant):
+            single = fresh(1)
             for step, row in enumerate(rows):
                 single.plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=1000 + step, hyper=row)
             for n_threads in (1, 2, 3):
-                model = model_with_gradients(n_threads)
+                model = fresh(n_threads)
                 model.plan.run(_core.UPDATE, n_rows=12, batch_size=1, step=1000, hyper=rows)
                 assert model.state() == single.state(), (hyper, n_threads)
-        model = model_with_gradients(2)
+        model = fresh(2)
         model.plan.run(_core.UPDATE, n_rows=12, batch_size=1, step=1000, hyper=constant[0])
         assert model.state() == single.state()
 
 
 @pytest.mark.parametrize("optimizer", _core.registry("optimizers"))
 def test_frozen_parameters_and_paddings(optimizer, dtype):
-    """Only what is trained changes; what lies between the arrays stays 0, also between slots."""
+    """Only what is trained changes, and its slots; what lies between the arrays stays 0."""
     for hyper in variants(optimizer):
         for frozen, gap in itertools.product([(), (0,), (1,), (3,), (0, 2)], (0, 1)):
-            graph = graph_of_parameters([i not in frozen for i in range(4)])
-            model = Model(graph, dtype, max_rows=1, optimizer=optimizer, hyper=hyper, n_threads=2, gap=gap)
+            model = make_model(optimizer, hyper, dtype, [i not in frozen for i in range(4)], n_threads=2, gap=gap)
             covered = np.zeros(model.parameter_slab.size, bool)
             for i, offset in enumerate(model.offsets):
                 covered[offset : offset + model.weights[i].size] = True
@@ -138,28 +157,25 @@ def test_frozen_parameters_and_paddings(optimizer, dtype):
                 slab[~covered] = 0
             before = [view.copy() for view in model.weights]
             slots = [[view.copy() for view in model.slot_views(j)] for j in range(len(model.slots))]
-            for view in model.gradient_views:
-                view[...] = 0.5
+            set_gradients(model, 0.5)
             model.plan.run(_core.UPDATE, n_rows=2, batch_size=1, hyper=model.hyper_row)
             for i, view in enumerate(model.weights):
                 assert np.array_equal(view, before[i]) == (i in frozen)
                 if i in frozen:
                     for j, start in enumerate(slots):
-                        assert np.array_equal(model.slot_views(j)[i], start[i], equal_nan=True)
+                        assert np.array_equal(model.slot_views(j)[i], start[i])
             assert not model.parameter_slab[~covered].any()
 
 
 @pytest.mark.parametrize("optimizer", _core.registry("optimizers"))
-def test_a_gradient_of_nan_reaches_its_parameter_alone(optimizer, dtype):
-    graph = graph_of_parameters()
+def test_a_gradient_of_nan_reaches_its_parameter_alone(optimizer, isa, dtype):
     for hyper in variants(optimizer):
-        model = Model(graph, dtype, max_rows=1, optimizer=optimizer, hyper=hyper)
-        for view in model.gradient_views:
-            view[...] = 0.5
+        model = make_model(optimizer, hyper, dtype)
+        set_gradients(model, 0.5)
         model.gradient_views[1][7, 9] = np.nan
         model.plan.run(_core.UPDATE, n_rows=1, batch_size=1, hyper=model.hyper_row)
         assert np.isnan(model.weights[1][7, 9]), hyper
-        assert sum(np.isnan(view).sum() for view in model.weights) == 1
+        assert np.isnan(joined(model.weights)).sum() == 1
 
 
 def test_training_descends(isa, dtype):

@@ -174,6 +174,7 @@ PYTORCH_CASES = [
 def run_torch(make, one, weights, gradients):
     import torch
 
+    torch.set_default_dtype(torch.float64)  # NAdam keeps its product of momenta in it
     parameters = [torch.nn.Parameter(torch.tensor(array, dtype=torch.float64)) for array in weights]
     optimizer = make(parameters, one["arguments"])
     rate = optimizer.param_groups[0]["lr"]

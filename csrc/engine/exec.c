@@ -13,6 +13,7 @@
 #include <string.h>
 
 #if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
 #include <sched.h>
 #define yield_cpu() sched_yield()
 #else
@@ -48,6 +49,38 @@ static void restore_subnormals(unsigned mode)
 #else
     (void)mode;
 #endif
+}
+
+/* After a fork the threads of OpenMP's team are gone in the child, and asking for a team would wait for them for ever. So
+ * a process whose parent had used a team computes with one thread, which gives the same results. This and the chosen
+ * instruction set are all the state outside of plans. */
+static atomic_int team_used, team_lost;
+
+#if defined(__unix__) || defined(__APPLE__)
+static pthread_once_t fork_handler = PTHREAD_ONCE_INIT;
+
+static void note_fork(void)
+{
+    if (atomic_load(&team_used))
+        atomic_store(&team_lost, 1);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, note_fork);
+}
+#endif
+
+/* Of the threads wanted, how many can be had. */
+static int usable_team(int wanted)
+{
+    if (wanted == 1 || atomic_load_explicit(&team_lost, memory_order_relaxed))
+        return 1;
+#if defined(__unix__) || defined(__APPLE__)
+    pthread_once(&fork_handler, watch_forks);
+#endif
+    atomic_store_explicit(&team_used, 1, memory_order_relaxed);
+    return wanted;
 }
 
 /* Turns of the waiting loop before a thread offers its processor to another: some 20 us. */
@@ -156,9 +189,10 @@ static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, do
     restore_subnormals(mode);
 }
 
-static void run_team(const fn_plan *plan, fn_run *run, int team, double deadline)
+static void run_team(const fn_plan *plan, fn_run *run, int wanted, double deadline)
 {
     fn_shared *shared = plan->shared;
+    int team = usable_team(wanted);
     shared->team = team;
     shared->diverged = 0;
     atomic_store(&shared->arrived, 0);

@@ -126,6 +126,7 @@ typedef struct fn_block {
     int32_t range;
     int64_t lo, hi;
     double norm;             /* squared norm of this step's gradient, where it is clipped by norm */
+    double parameter_norm, direction_norm; /* squared, where the optimizer wants them */
     double penalty, squares; /* sums over the steps of a call: penalty times rows, squared norm */
 } fn_block;
 

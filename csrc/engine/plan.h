@@ -142,18 +142,29 @@ typedef struct fn_metric {
 /* Pointers to the start of a range of parameters that is updated alike. */
 typedef struct fn_update {
     void *parameter;
-    const void *gradient;
+    void *gradient; /* as clipped; a direction() may put another direction in its place */
     void *slot[FN_MAX_SLOTS];
     const double *hyper;  /* as the user gave them, for this step */
     const double *scalar; /* as prepare made them */
+    /* With `per_parameter`, where the range is one parameter: */
+    fn_shape shape;
+    double weight_decay;                /* for `own_decay`: 0 where the parameter does not decay */
+    double parameter_norm, direction_norm; /* for update(): of the parameter and what direction() left */
 } fn_update;
 
 typedef struct fn_optimizer {
     fn_entry entry; /* hyper-parameters; number 0 is the learning rate */
+    bool own_decay; /* weight decay is a part of its equations, not of what is done around it */
+    bool per_parameter; /* looks at parameters as a whole: their shapes, their norms */
     /* How many slots these hyper-parameters need, their names and start values. */
     int (*slots)(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS]);
     /* Once a step: what is the same for all elements. step counts from 0. May be NULL. */
     void (*prepare)(const double *hyper, uint64_t step, double scalar[FN_MAX_SCALARS]);
+    /* Only with per_parameter, may be NULL: replaces the gradient by the direction of the step, elements lo to hi; or,
+     * for what is no sum of elements, of the whole parameter, with workspace(shape) bytes of scratch. */
+    void (*direction)(const fn_update *update, int64_t lo, int64_t hi);
+    void (*whole_direction)(const fn_update *update, void *workspace);
+    int64_t (*workspace)(const fn_shape *shape);
     /* Elements lo to hi of a range. */
     void (*update)(const fn_update *update, int64_t lo, int64_t hi);
 } fn_optimizer;

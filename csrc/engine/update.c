@@ -176,7 +176,18 @@ static void update_averages(const fn_updates *updates, const fn_range *range, co
     }
 }
 
-static void update_block(const fn_updates *updates, const fn_context *context, fn_block *block, double factor)
+/* The optimizer's view of a range in this step. */
+static fn_update view_of(const fn_updates *updates, const fn_range *range, const fn_rate *rate)
+{
+    fn_update update = range->update;
+    update.hyper = rate->hyper;
+    update.scalar = rate->scalar;
+    update.weight_decay = range->decays ? around(updates, rate->hyper)[FN_WEIGHT_DECAY] : 0;
+    return update;
+}
+
+/* Clipping and weight decay of a block. */
+static void prepare_block(const fn_updates *updates, const fn_context *context, fn_block *block, double factor)
 {
     const fn_kernels *kernels = updates->kernels;
     const fn_range *range = &updates->ranges[block->range];
@@ -188,38 +199,122 @@ static void update_block(const fn_updates *updates, const fn_context *context, f
     if (factor != 1 || options[FN_CLIPVALUE] > 0)
         kernels->clip(gradient, n, factor, options[FN_CLIPVALUE]);
     block->squares += kernels->sum_squares(gradient, n);
-    if (options[FN_WEIGHT_DECAY] != 0 && range->decays) {
+    if (options[FN_WEIGHT_DECAY] != 0 && range->decays && !updates->optimizer->own_decay) {
         if (options[FN_DECAY_COUPLED])
             kernels->scale_add(gradient, parameter, n, 1, options[FN_WEIGHT_DECAY]);
         else
             kernels->scale_add(parameter, parameter, n, 1, -rate->hyper[0] * options[FN_WEIGHT_DECAY]);
     }
-    fn_update update = range->update;
-    update.hyper = rate->hyper;
-    update.scalar = rate->scalar;
-    updates->optimizer->update(&update, block->lo, block->hi);
-    if (updates->average >= 0 || updates->slow >= 0 || updates->mean >= 0)
-        update_averages(updates, range, block, options, context->step / (uint64_t)accumulation_steps(updates, rate->hyper));
 }
 
-/* Blocks lo to hi. */
+/* The factor by which the gradient of the last range looked at is clipped: found once for all its blocks. */
+typedef struct clipping {
+    const fn_range *range;
+    double factor;
+} clipping;
+
+/* Finishes, clips and prepares the gradient of a block; false where this step does not update. */
+static bool prepare_gradient(fn_updates *updates, const fn_context *context, fn_block *block, phase now, clipping *clip)
+{
+    if (!updates->by_norm)
+        finish_gradient(updates, context, block, now);
+    if (!now.updates)
+        return false;
+    if (clip->range != &updates->ranges[block->range]) {
+        clip->range = &updates->ranges[block->range];
+        clip->factor = clip_factor(updates, clip->range, around(updates, context->hyper));
+    }
+    prepare_block(updates, context, block, clip->factor);
+    return true;
+}
+
+static void step_block(const fn_updates *updates, const fn_context *context, const fn_block *block, const fn_update *update)
+{
+    const fn_range *range = &updates->ranges[block->range];
+    updates->optimizer->update(update, block->lo, block->hi);
+    if (updates->average >= 0 || updates->slow >= 0 || updates->mean >= 0)
+        update_averages(updates, range, block, around(updates, update->hyper),
+                        context->step / (uint64_t)accumulation_steps(updates, update->hyper));
+}
+
+/* Blocks lo to hi, all in one pass: for optimizers that work element by element. */
 static void run_updates(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
     phase now = phase_of(updates, context);
-    const fn_range *range = NULL;
-    double factor = 1;
+    clipping clip = {0};
     for (int64_t i = lo; i < hi; i++) {
         fn_block *block = &updates->blocks[i];
-        if (!updates->by_norm)
-            finish_gradient(updates, context, block, now);
-        if (!now.updates)
+        if (!prepare_gradient(updates, context, block, now, &clip))
             continue;
-        if (range != &updates->ranges[block->range]) {
-            range = &updates->ranges[block->range];
-            factor = clip_factor(updates, range, around(updates, context->hyper));
+        fn_update update = view_of(updates, clip.range, &context->rates[clip.range->rate]);
+        step_block(updates, context, block, &update);
+    }
+}
+
+/* For optimizers that look at whole parameters the pass is cut: gradients, directions, steps. */
+static void prepare_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    fn_updates *updates = node->closure;
+    phase now = phase_of(updates, context);
+    clipping clip = {0};
+    for (int64_t i = lo; i < hi; i++)
+        prepare_gradient(updates, context, &updates->blocks[i], now, &clip);
+}
+
+/* Ranges lo to hi: directions of whole parameters. */
+static void find_whole_directions(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    fn_updates *updates = node->closure;
+    if (!phase_of(updates, context).updates)
+        return;
+    for (int64_t i = lo; i < hi; i++) {
+        fn_update update = view_of(updates, &updates->ranges[i], &context->rates[updates->ranges[i].rate]);
+        updates->optimizer->whole_direction(&update, context->workspace);
+    }
+}
+
+/* Blocks lo to hi: directions element by element, and norms. */
+static void find_directions(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    fn_updates *updates = node->closure;
+    if (!phase_of(updates, context).updates)
+        return;
+    for (int64_t i = lo; i < hi; i++) {
+        fn_block *block = &updates->blocks[i];
+        const fn_range *range = &updates->ranges[block->range];
+        int64_t n = block->hi - block->lo;
+        fn_update update = view_of(updates, range, &context->rates[range->rate]);
+        if (updates->optimizer->direction)
+            updates->optimizer->direction(&update, block->lo, block->hi);
+        block->parameter_norm = updates->kernels->sum_squares(element(updates, update.parameter, block->lo), n);
+        block->direction_norm = updates->kernels->sum_squares(element(updates, update.gradient, block->lo), n);
+    }
+}
+
+/* Blocks lo to hi: steps along the directions. */
+static void make_steps(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    fn_updates *updates = node->closure;
+    if (!phase_of(updates, context).updates)
+        return;
+    fn_update update = {0};
+    int32_t range_number = -1;
+    for (int64_t i = lo; i < hi; i++) {
+        const fn_block *block = &updates->blocks[i];
+        if (range_number != block->range) {
+            range_number = block->range;
+            const fn_range *range = &updates->ranges[range_number];
+            double parameter = 0, direction = 0;
+            for (int32_t j = range->first_block; j < range->first_block + range->n_blocks; j++) {
+                parameter += updates->blocks[j].parameter_norm;
+                direction += updates->blocks[j].direction_norm;
+            }
+            update = view_of(updates, range, &context->rates[range->rate]);
+            update.parameter_norm = sqrt(parameter);
+            update.direction_norm = sqrt(direction);
         }
-        update_block(updates, context, block, factor);
+        step_block(updates, context, block, &update);
     }
 }
 
@@ -283,6 +378,7 @@ static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
         updates->blocks[updates->n_blocks++] = (fn_block){.range = updates->n_ranges, .lo = lo, .hi = hi};
     }
     range->n_blocks = updates->n_blocks - range->first_block;
+    range->update.shape = start->shape;
     updates->n_ranges++;
 }
 
@@ -305,6 +401,22 @@ static void number_slots(fn_updates *updates, const double *hyper)
         else
             updates->mean = i;
     }
+}
+
+/* A stage over blocks or ranges: reads and writes gradients, and the parameters where it `steps`. */
+static void emit_stage(fn_plan *plan, const fn_plan_spec *spec, fn_node *node, const char *label, fn_stage_function run,
+                       int64_t items, const int *buffers, int blocks_buffer, bool steps)
+{
+    fn_emit(plan, node, label, run, FN_BY_ITEMS, items);
+    for (int32_t i = 0; i < spec->n_parameters; i++)
+        if (buffers[2 * i + 1] >= 0) {
+            fn_writes(plan, buffers[2 * i + 1]);
+            if (steps)
+                fn_writes(plan, buffers[2 * i]);
+            else
+                fn_reads(plan, buffers[2 * i]);
+        }
+    fn_writes(plan, blocks_buffer);
 }
 
 fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error)
@@ -338,7 +450,7 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     for (int32_t i = 0; i < spec->n_parameters;) {
         int32_t end = i + 1;
         bool trained = buffers[2 * i + 1] >= 0;
-        while (trained && options[FN_CLIPNORM] <= 0 && end < spec->n_parameters && buffers[2 * end + 1] >= 0 &&
+        while (trained && !optimizer->per_parameter && options[FN_CLIPNORM] <= 0 && end < spec->n_parameters && buffers[2 * end + 1] >= 0 &&
                spec->parameters[end].offset == padded_end(plan, &spec->parameters[end - 1]) &&
                updated_alike(&spec->parameters[i], &spec->parameters[end]))
             end++;
@@ -350,20 +462,22 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     plan->emitting = FN_RUN_UPDATE;
     node->closure = updates;
     node->layer = "update";
-    int norms = fn_add_buffer(plan, 0, 0, updates->blocks);
-    if (updates->by_norm) {
-        fn_emit(plan, node, "norms", find_norms, FN_BY_ITEMS, updates->n_blocks);
-        for (int32_t i = 0; i < spec->n_parameters; i++)
-            fn_writes(plan, buffers[2 * i + 1]);
-        fn_writes(plan, norms);
+    int blocks_buffer = fn_add_buffer(plan, 0, 0, updates->blocks);
+    if (updates->by_norm)
+        emit_stage(plan, spec, node, "norms", find_norms, updates->n_blocks, buffers, blocks_buffer, false);
+    if (!optimizer->per_parameter) {
+        emit_stage(plan, spec, node, optimizer->entry.name, run_updates, updates->n_blocks, buffers, blocks_buffer, true);
+    } else {
+        emit_stage(plan, spec, node, "gradients", prepare_gradients, updates->n_blocks, buffers, blocks_buffer, true);
+        if (optimizer->whole_direction) {
+            emit_stage(plan, spec, node, "directions", find_whole_directions, updates->n_ranges, buffers, blocks_buffer,
+                       true);
+            for (int32_t i = 0; i < updates->n_ranges; i++)
+                fn_workspace(plan, optimizer->workspace(&updates->ranges[i].update.shape));
+        }
+        emit_stage(plan, spec, node, "norms of directions", find_directions, updates->n_blocks, buffers, blocks_buffer, true);
+        emit_stage(plan, spec, node, optimizer->entry.name, make_steps, updates->n_blocks, buffers, blocks_buffer, true);
     }
-    fn_emit(plan, node, optimizer->entry.name, run_updates, FN_BY_ITEMS, updates->n_blocks);
-    for (int32_t i = 0; i < spec->n_parameters; i++) {
-        fn_reads(plan, buffers[2 * i + 1]);
-        if (buffers[2 * i + 1] >= 0)
-            fn_writes(plan, buffers[2 * i]);
-    }
-    fn_reads(plan, norms);
     return plan->failed ? fn_fail(error, FN_ERROR_MEMORY, "out of memory") : FN_OK;
 }
 

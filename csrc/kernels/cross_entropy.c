@@ -27,21 +27,21 @@
 #define PIECE 256
 
 /* t_j = on * target_j + off */
-typedef struct smoothed {
-    const real *target;
+typedef struct smooth_target {
+    const real *data;
     bool labels;
     real on, off;
-} smoothed;
+} smooth_target;
 
 /* ---- narrow rows -------------------------------------------------------------------------- */
 
 /* Up to ROWS positions as columns. What lies beyond `rows` is zero, or follows from that. */
-typedef struct block {
+typedef struct class_block {
     int64_t first, rows, width;
     real x[NARROW][ROWS]; /* predictions */
     real t[NARROW][ROWS];
     real scale[ROWS];
-} block;
+} class_block;
 
 static void load_columns(real (*column)[ROWS], const real *row, int64_t rows, int64_t width)
 {
@@ -50,28 +50,29 @@ static void load_columns(real (*column)[ROWS], const real *row, int64_t rows, in
             column[j][r] = row[r * width + j];
 }
 
-static void load_block(const fn_loss_arguments *arguments, smoothed smoothed, block *block)
+static void load_block(const fn_loss_arguments *arguments, smooth_target target, class_block *block)
 {
     const int64_t first = block->first, rows = block->rows, width = block->width;
     if (rows < ROWS)
         memset(block->x, 0, (size_t)width * sizeof *block->x);
     load_columns(block->x, (const real *)arguments->prediction + first * width, rows, width);
-    if (rows < ROWS || smoothed.labels)
+    if (rows < ROWS || target.labels)
         memset(block->t, 0, (size_t)width * sizeof *block->t);
-    if (smoothed.labels)
+    if (target.labels)
         for (int64_t r = 0; r < rows; r++)
-            block->t[(int64_t)smoothed.target[first + r]][r] = FN_REAL(1.0);
+            block->t[(int64_t)target.data[first + r]][r] = FN_REAL(1.0);
     else
-        load_columns(block->t, smoothed.target + first * width, rows, width);
+        load_columns(block->t, target.data + first * width, rows, width);
     for (int64_t j = 0; j < width; j++)
 #pragma omp simd
         for (int r = 0; r < ROWS; r++)
-            block->t[j][r] = smoothed.on * block->t[j][r] + smoothed.off;
+            block->t[j][r] = target.on * block->t[j][r] + target.off;
     memset(block->scale, 0, sizeof block->scale);
-    memcpy(block->scale, (const real *)arguments->scale + first, (size_t)rows * sizeof(real));
+    if (arguments->gradient)
+        memcpy(block->scale, (const real *)arguments->scale + first, (size_t)rows * sizeof(real));
 }
 
-static void store_gradient(const fn_loss_arguments *arguments, const block *block)
+static void store_gradient(const fn_loss_arguments *arguments, const class_block *block)
 {
     real *gradient = (real *)arguments->gradient + block->first * block->width;
     for (int64_t r = 0; r < block->rows; r++)
@@ -79,7 +80,7 @@ static void store_gradient(const fn_loss_arguments *arguments, const block *bloc
             gradient[r * block->width + j] = block->x[j][r];
 }
 
-static void narrow_logits(const fn_loss_arguments *arguments, block *block)
+static void narrow_logits(const fn_loss_arguments *arguments, class_block *block)
 {
     const int64_t width = block->width;
     real top[ROWS], sum[ROWS] = {0}, mass[ROWS] = {0}, dot[ROWS] = {0};
@@ -112,7 +113,7 @@ static void narrow_logits(const fn_loss_arguments *arguments, block *block)
             block->x[j][r] = block->scale[r] * (block->x[j][r] * sum[r] - block->t[j][r]);
 }
 
-static void narrow_probabilities(const fn_loss_arguments *arguments, block *block)
+static void narrow_probabilities(const fn_loss_arguments *arguments, class_block *block)
 {
     const real zero = FN_REAL(0.0);
     const int64_t width = block->width;
@@ -144,14 +145,14 @@ static void narrow_probabilities(const fn_loss_arguments *arguments, block *bloc
             block->x[j][r] = block->scale[r] * (block->x[j][r] + mass[r]);
 }
 
-static void narrow(const fn_loss_arguments *arguments, smoothed smoothed, bool from_logits)
+static void narrow(const fn_loss_arguments *arguments, smooth_target target, bool from_logits)
 {
-    block block;
+    class_block block;
     block.width = arguments->width;
     for (block.first = 0; block.first < arguments->positions; block.first += ROWS) {
         const int64_t left = arguments->positions - block.first;
         block.rows = left < ROWS ? left : ROWS;
-        load_block(arguments, smoothed, &block);
+        load_block(arguments, target, &block);
         if (from_logits)
             narrow_logits(arguments, &block);
         else
@@ -169,22 +170,22 @@ static real sum_of(const real *x, int64_t n)
 }
 
 /* t_j for j from `start` to start + n. */
-static void smooth(smoothed smoothed, int64_t position, int64_t width, int64_t start, int64_t n, real *t)
+static void smooth(smooth_target target, int64_t position, int64_t width, int64_t start, int64_t n, real *t)
 {
-    if (!smoothed.labels) {
-        const real *target = smoothed.target + position * width + start;
+    if (!target.labels) {
+        const real *row = target.data + position * width + start;
         for (int64_t j = 0; j < n; j++)
-            t[j] = smoothed.on * target[j] + smoothed.off;
+            t[j] = target.on * row[j] + target.off;
         return;
     }
     for (int64_t j = 0; j < n; j++)
-        t[j] = smoothed.off;
-    const int64_t label = (int64_t)smoothed.target[position] - start;
+        t[j] = target.off;
+    const int64_t label = (int64_t)target.data[position] - start;
     if (label >= 0 && label < n)
-        t[label] = smoothed.on + smoothed.off;
+        t[label] = target.on + target.off;
 }
 
-static void wide_logits(const fn_loss_arguments *arguments, smoothed smoothed, int64_t position)
+static void wide_logits(const fn_loss_arguments *arguments, smooth_target target, int64_t position)
 {
     const int64_t width = arguments->width;
     const real *z = (const real *)arguments->prediction + position * width;
@@ -196,7 +197,7 @@ static void wide_logits(const fn_loss_arguments *arguments, smoothed smoothed, i
     for (int64_t start = 0; start < width; start += PIECE) {
         const int64_t n = width - start < PIECE ? width - start : PIECE;
         real *exponential = gradient ? gradient + start : buffer;
-        smooth(smoothed, position, width, start, n, t);
+        smooth(target, position, width, start, n, t);
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) {
             const real x = z[start + j] - top;
@@ -214,14 +215,14 @@ static void wide_logits(const fn_loss_arguments *arguments, smoothed smoothed, i
     const real scale = ((const real *)arguments->scale)[position], factor = mass / sum;
     for (int64_t start = 0; start < width; start += PIECE) {
         const int64_t n = width - start < PIECE ? width - start : PIECE;
-        smooth(smoothed, position, width, start, n, t);
+        smooth(target, position, width, start, n, t);
 #pragma omp simd
         for (int64_t j = 0; j < n; j++)
             gradient[start + j] = scale * (gradient[start + j] * factor - t[j]);
     }
 }
 
-static void wide_probabilities(const fn_loss_arguments *arguments, smoothed smoothed, int64_t position)
+static void wide_probabilities(const fn_loss_arguments *arguments, smooth_target target, int64_t position)
 {
     const real zero = FN_REAL(0.0);
     const int64_t width = arguments->width;
@@ -233,7 +234,7 @@ static void wide_probabilities(const fn_loss_arguments *arguments, smoothed smoo
     real t[PIECE], value[PIECE], inside[PIECE];
     for (int64_t start = 0; start < width; start += PIECE) {
         const int64_t n = width - start < PIECE ? width - start : PIECE;
-        smooth(smoothed, position, width, start, n, t);
+        smooth(target, position, width, start, n, t);
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) {
             const real q = p[start + j] * inverse;
@@ -251,7 +252,7 @@ static void wide_probabilities(const fn_loss_arguments *arguments, smoothed smoo
     const real scale = ((const real *)arguments->scale)[position] * inverse;
     for (int64_t start = 0; start < width; start += PIECE) {
         const int64_t n = width - start < PIECE ? width - start : PIECE;
-        smooth(smoothed, position, width, start, n, t);
+        smooth(target, position, width, start, n, t);
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) {
             const real q = p[start + j] * inverse;
@@ -265,22 +266,22 @@ static void wide_probabilities(const fn_loss_arguments *arguments, smoothed smoo
 void FN_SYM(cross_entropy)(const fn_loss_arguments *arguments, bool labels)
 {
     const real smoothing = (real)arguments->attribute[CE_LABEL_SMOOTHING];
-    const smoothed smoothed = {
-        .target = arguments->target,
+    const smooth_target target = {
+        .data = arguments->target,
         .labels = labels,
         .on = FN_REAL(1.0) - smoothing,
         .off = smoothing / (real)arguments->width,
     };
     const bool from_logits = arguments->attribute[CE_FROM_LOGITS] != 0.0;
     if (arguments->width <= NARROW) {
-        narrow(arguments, smoothed, from_logits);
+        narrow(arguments, target, from_logits);
         return;
     }
     for (int64_t i = 0; i < arguments->positions; i++)
         if (from_logits)
-            wide_logits(arguments, smoothed, i);
+            wide_logits(arguments, target, i);
         else
-            wide_probabilities(arguments, smoothed, i);
+            wide_probabilities(arguments, target, i);
 }
 
 fn_status FN_SYM(cross_entropy_check)(const char *name, const double *attribute, int64_t width, fn_error *error)

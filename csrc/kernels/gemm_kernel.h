@@ -34,7 +34,11 @@ enum { TILE_ROWS = 4, LOW_TILE_ROWS = 2 };
 enum { TILE_VECTORS = 2, LOW_TILE_VECTORS = 4 };
 
 /* A tile prefetches for the next one once in so many steps of k. */
-enum { PREFETCH_STEPS = 8 };
+#ifndef US
+#define US 4
+#define PS 8
+#endif
+enum { PREFETCH_STEPS = PS, UNROLLED_STEPS = US };
 
 /* What the tiles of one column of tiles have in common, and what the next tile will need. */
 typedef struct tile_column {
@@ -137,14 +141,17 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column
         __builtin_prefetch(b_ahead, 0, 2);
         __builtin_prefetch(b_ahead + CACHE_LINE, 0, 2);
         c_ahead += c_row;
+        KEEP_IN_REGISTER(x); /* else b_ahead_row would be kept, and something else would not */
         b_ahead += x->b_ahead_row;
-        UNROLL
-        for (int u = 0; u < PREFETCH_STEPS; u++) {
-            multiply_step(rows, vectors, &a, b, last, mask, sum);
-            advance_rows(rows, &a, a_column);
-            b += b_row;
-            KEEP_IN_REGISTER(b);
-        }
+        NO_UNROLL
+        for (int u = 0; u < PREFETCH_STEPS; u += UNROLLED_STEPS)
+            UNROLL
+            for (int w = 0; w < UNROLLED_STEPS; w++) {
+                multiply_step(rows, vectors, &a, b, last, mask, sum);
+                advance_rows(rows, &a, a_column);
+                b += b_row;
+                KEEP_IN_REGISTER(b);
+            }
     }
     for (; p > 0; p--) {
         multiply_step(rows, vectors, &a, b, last, mask, sum);

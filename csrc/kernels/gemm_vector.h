@@ -15,8 +15,10 @@ typedef real loose_vector __attribute__((vector_size(FN_VECTOR_BYTES), aligned(F
 /* For loops over registers. */
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define NO_UNROLL _Pragma("clang loop unroll(disable)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#define NO_UNROLL _Pragma("GCC unroll 1")
 #endif
 
 enum { PIECE = 128 / FN_BITS }; /* reals in 128 bits */

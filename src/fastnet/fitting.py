@@ -41,6 +41,8 @@ class EpochState:
         Sum of the squared norms of the gradients.
     first_update : int
         Steps of the optimizer before the epoch.
+    seconds : float
+        How long it took before training was interrupted and resumed.
     """
 
     def __init__(
@@ -52,10 +54,17 @@ class EpochState:
         row: int = 0,
         batch: int = 0,
         squares: float = 0.0,
+        seconds: float = 0.0,
     ) -> None:
         self.order, self.row, self.batch = order, row, batch
         self.totals, self.sums = totals, sums
         self.squares, self.first_update = squares, first_update
+        self.started = time.perf_counter() - seconds
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.perf_counter() - self.started
 
 
 class Fit:
@@ -106,20 +115,23 @@ class Fit:
         self.optimizer = self.compiled.optimizer
         self.history = History()
         self.state: EpochState | None = None  # of the epoch begun and not ended
+        self.logs: dict[str, Any] = {}  # of the epoch so far
         self.stopped = False  # by a callback, before it was resumed
+        self.callback_states: list[Any] = []  # where it is resumed
 
     def run(self) -> History:
         """Trains until the last epoch, or until a callback stops it."""
         self.model.stop_training = self.stopped
         self.model.history = self.history
-        logs: dict[str, Any] = {}
         try:
             self.hooks.call("on_train_begin", {})
+            for callback, state in zip(self.hooks.callbacks, self.callback_states):
+                callback.set_state(state)
             while self.epoch < self.epochs and not self.model.stop_training:
                 with self.hooks.stopping_on_divergence(self.model):
-                    logs = self._run_epoch()
+                    self._run_epoch()
             self._flush_gradients()
-            self.hooks.call("on_train_end", logs)
+            self.hooks.call("on_train_end", self.logs)
         except BaseException as error:
             self.hooks.call("on_exception", error)
             raise
@@ -127,15 +139,14 @@ class Fit:
             self.progress.close()
         return self.history
 
-    def _run_epoch(self) -> dict[str, Any]:
-        start = time.perf_counter()
+    def _run_epoch(self) -> None:
         resumed = self.state is not None
         if self.state is None:
             self.state = self._new_state()
         if not resumed:
             self.hooks.call("on_epoch_begin", self.epoch, {})
         self.progress.begin_epoch(self.epoch, self.epochs, self.steps)
-        logs = self._run_slices(self.state)
+        logs = self.logs = self._run_slices(self.state)
         if self.validation is not None and (self.epoch + 1 - self.first_epoch) % self.validation_freq == 0:
             values = self.model._evaluate(*self.validation, self.validation_batch_size)
             logs.update((f"val_{name}", value) for name, value in values.items())
@@ -143,13 +154,12 @@ class Fit:
         logs["learning_rate"] = self._learning_rate()
         logs["gradient_norm"] = math.sqrt(self.state.squares / updates) if updates else None
         self.hooks.call("on_epoch_end", self.epoch, logs)
-        seconds = time.perf_counter() - start
+        seconds = self.state.seconds
         self.progress.end_epoch(logs, seconds)
         self.history.append(self.epoch, {**logs, "seconds": seconds})
         self.state = None
         self.epoch += 1
         self.hooks.checkpoint(self, True)
-        return logs
 
     def _learning_rate(self) -> float:
         """That of the last step."""
@@ -172,8 +182,12 @@ class Fit:
             if by_batch:
                 self.hooks.call("on_train_batch_begin", state.batch, logs)
             steps = 1 if by_batch else self.hooks.steps_to_checkpoint(self.optimizer.batches)
-            self._run_slice(state, order, steps)
-            logs = self.compiled.logs(state.totals, state.sums, state.row)
+            try:
+                self._run_slice(state, order, steps)
+            except FloatingPointError as error:
+                self.history.diverged = str(error)
+                raise
+            logs = self.logs = self.compiled.logs(state.totals, state.sums, state.row)
             self.progress.update(state.batch, {**logs, "learning_rate": self._learning_rate()})
             if by_batch:
                 self.hooks.call("on_train_batch_end", state.batch - 1, logs)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-__all__ = ["History"]
+__all__ = ["History", "read_csv", "write_csv"]
+
+Path = str | PathLike[str]
 
 
 class History:
@@ -20,12 +22,27 @@ class History:
         The epochs made.
     history : dict of str to list
         A number for each of them: ``loss``, each metric, the same with ``val_`` for validation,
-        ``learning_rate`` (at the end of the epoch) and ``seconds``.
+        ``learning_rate`` (at the end of the epoch), ``gradient_norm`` (the root of the mean square over its steps) and
+        ``seconds``.
+    diverged : str or None
+        What happened, where training ended because the loss became NaN or infinite.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1)], seed=0)
+    >>> model.compile(fn.optimizers.SGD(0.1), "mse")
+    >>> history = model.fit([0, 1, 2], [1, 3, 5], epochs=3, verbose=0)
+    >>> list(history.history)
+    ['loss', 'learning_rate', 'gradient_norm', 'seconds']
+    >>> history.history["learning_rate"]
+    [0.1, 0.1, 0.1]
     """
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[Any]] = {}
+        self.diverged: str | None = None
 
     def append(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Adds the numbers of one epoch; quantities it lacks are None."""
@@ -35,7 +52,52 @@ class History:
         for name, values in self.history.items():
             values.append(logs.get(name))
 
-    def plot(self, path: str | PathLike[str] | None = None) -> Any:
+    def to_csv(self, path: Path, separator: str = ",") -> None:
+        """Writes a table: a line for each epoch, counted from 0; a column for each quantity, empty where there is none.
+
+        Numbers are written so that they are read back exactly.
+
+        Parameters
+        ----------
+        path : path
+        separator : str
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> history = History()
+        >>> history.append(0, {"loss": 0.5})
+        >>> history.append(1, {"loss": 0.25, "val_loss": 0.5})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     history.to_csv(os.path.join(folder, "history.csv"))
+        ...     print(open(os.path.join(folder, "history.csv")).read())
+        epoch,loss,val_loss
+        0,0.5,
+        1,0.25,0.5
+        """
+        rows = ({"epoch": epoch, **{name: values[i] for name, values in self.history.items()}}
+                for i, epoch in enumerate(self.epoch))  # fmt: skip
+        write_csv(path, ["epoch", *self.history], rows, separator)
+
+    def diagnose(self, model: Any = None, x: Any = None) -> Any:
+        """What a teacher would say of these curves, with the figures seen and what to try.
+
+        Parameters
+        ----------
+        model : Model, optional
+        x : array_like, optional
+            Training data. With both, also looks for units that are never active.
+
+        Returns
+        -------
+        list of Finding
+            Printable; empty where nothing is wrong. See `fastnet.diagnosis`.
+        """
+        from .diagnosis import diagnose
+
+        return diagnose(self, model, x)
+
+    def plot(self, path: Path | None = None) -> Any:
         """Draws the curves: loss, each metric, the learning rate, training and validation together.
 
         Parameters
@@ -60,7 +122,8 @@ class History:
             from matplotlib.figure import Figure
         except ImportError:
             raise ImportError("history.plot needs matplotlib: pip install fastnet[plot]") from None
-        names = [name for name in self.history if not name.startswith("val_") and name != "seconds" and self._points(name)]
+        names = [name for name in self.history
+                 if not name.startswith("val_") and name != "seconds" and self._points(name)]  # fmt: skip
         figure = Figure(figsize=(6.4, 2.4 * len(names)), layout="constrained")
         axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
         marker = "." if len(self.epoch) < 30 else ""
@@ -80,10 +143,42 @@ class History:
 
     def _points(self, name: str) -> list[tuple[int, Any]]:
         """(epoch, value) where there is a number; epochs count from 1 here."""
-        values = self.history.get(name, [])
-        return [(epoch + 1, value) for epoch, value in zip(self.epoch, values) if isinstance(value, (int, float, np.ndarray))]
+        numbered = zip(self.epoch, self.history.get(name, []))
+        return [(epoch + 1, value) for epoch, value in numbered if isinstance(value, (int, float, np.ndarray))]
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items()
                          if isinstance(values[-1], float))  # fmt: skip
         return f"<History of {len(self.epoch)} epochs: {last}>"
+
+
+def _cell(value: Any) -> str:
+    """A number, text or array as text."""
+    if value is None:
+        return ""
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    return str(value)
+
+
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], separator: str = ",", append: bool = False
+) -> None:
+    """Writes rows as a table with a line of column names, or adds rows to one."""
+    import csv
+
+    with open(path, "a" if append else "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=separator, lineterminator="\n")
+        if not append:
+            writer.writerow(columns)
+        writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+
+
+def read_csv(path: Path, separator: str = ",") -> tuple[list[str], list[dict[str, str]]]:
+    """The column names and the rows of such a table, as text."""
+    import csv
+
+    with open(path, newline="", encoding="utf-8") as file:
+        lines = list(csv.reader(file, delimiter=separator))
+    columns = lines[0] if lines else []
+    return columns, [dict(zip(columns, line)) for line in lines[1:]]

@@ -86,6 +86,8 @@ class Trainer(CustomLoop):
         """
         if n_threads is not None:
             n_threads = _positive("n_threads", n_threads)
+            if n_threads > 1024:
+                raise ValueError(f"n_threads must be at most 1024, got {n_threads}")
         if loss is None:
             raise ValueError("compile needs a loss: a name such as 'mse', an object of fastnet.losses, or a function")
         compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, n_threads)
@@ -154,7 +156,7 @@ class Trainer(CustomLoop):
         weights = [_data.as_weights(weight, class_weight, target, n) for weight, target in zip(given, targets)]
         for weight, loss in zip(weights, self._require_compiled().losses):
             if weight is not None and not hasattr(loss, "kernel"):
-                raise ValueError("sample_weight and class_weight do not reach a loss that is a function; weight inside it")
+                raise ValueError("sample_weight and class_weight do not reach a loss that is a function: weight inside")
         return weights
 
     def _rows_for(self, x: Any, check_finite: bool) -> list[np.ndarray]:

@@ -6,7 +6,7 @@
 
 static void update(const fn_metric_arguments *arguments)
 {
-    count_hits(arguments, false, true, 1.0);
+    count_hits(arguments, false, 0.0);
 }
 
 const fn_metric FN_SYM(metric_categorical_accuracy) = {

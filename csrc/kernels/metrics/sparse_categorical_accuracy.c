@@ -6,7 +6,7 @@
 
 static void update(const fn_metric_arguments *arguments)
 {
-    count_hits(arguments, true, true, 1.0);
+    count_hits(arguments, true, 0.0);
 }
 
 const fn_metric FN_SYM(metric_sparse_categorical_accuracy) = {

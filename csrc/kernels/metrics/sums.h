@@ -38,33 +38,39 @@ FN_INLINE int64_t class_argmax(const real *row, int64_t width, bool *ordered)
     return best;
 }
 
-/* Number of classes whose prediction is larger than that of class `label`; NaN counts as larger. With
- * `first_wins` equal predictions of earlier classes count too, so that 0 means argmax. Where the class's
- * own prediction is NaN: more than any k. */
-FN_INLINE int64_t class_rank(const real *prediction, int64_t width, int64_t label, bool first_wins)
+/* Number of classes whose prediction is larger than that of class `label`; NaN counts as larger. Where
+ * it is NaN itself, more than any k. */
+FN_INLINE int64_t class_rank(const real *prediction, int64_t width, int64_t label)
 {
     const real own = prediction[label];
-    real_bits lane[FN_LANES] = {0};
+    int64_t rank = own == own ? 0 : INT32_MAX;
+#pragma omp simd reduction(+ : rank)
+    for (int64_t j = 0; j < width; j++)
+        rank += !(prediction[j] <= own);
+    return rank;
+}
+
+/* Whether the prediction of class `label` is the first of the largest; not where there is a NaN. */
+FN_INLINE bool class_wins(const real *prediction, int64_t width, int64_t label)
+{
+    if (width < FN_LANES) {
+        bool ordered;
+        return class_argmax(prediction, width, &ordered) == label && ordered;
+    }
+    const real own = prediction[label];
+    real_bits lane[FN_LANES] = {0}, beaten = 0;
     for (int64_t j = 0; j < width; j += FN_LANES) {
-        /* A vector in any case: in short rows a remainder would be most of the work. */
-        const real *x = prediction + j;
-        real spare[FN_LANES];
-        if (width - j < FN_LANES) {
-            for (int l = 0; l < FN_LANES; l++)
-                spare[l] = -(real)INFINITY;
-            for (int64_t l = 0; l < width - j; l++)
-                spare[l] = x[l];
-            x = spare;
-        }
-        const real_bits own_lane = (real_bits)(label - j);
+        /* The last vector may overlap the one before. */
+        const int64_t first = j <= width - FN_LANES ? j : width - FN_LANES;
+        const real *x = prediction + first;
+        const real_bits own_lane = (real_bits)(label - first);
 #pragma omp simd
         for (real_bits l = 0; l < FN_LANES; l++)
-            lane[l] += (!(x[l] <= own)) | (first_wins & (x[l] == own) & (l < own_lane));
+            lane[l] |= (!(x[l] <= own)) | ((x[l] == own) & (l < own_lane));
     }
-    int64_t rank = own == own ? 0 : INT32_MAX;
     for (int l = 0; l < FN_LANES; l++)
-        rank += lane[l];
-    return rank;
+        beaten |= lane[l];
+    return !beaten;
 }
 
 /* The class a target says: a label, or the position of the largest of `width` numbers. */
@@ -75,14 +81,16 @@ FN_INLINE int64_t class_of_target(const fn_metric_arguments *arguments, int64_t 
     return labels ? (int64_t)*target : class_argmax(target, arguments->width, &ordered);
 }
 
-/* Accumulators {hits, positions}: a hit is a position where the target's class has a rank below k. */
-FN_INLINE void count_hits(const fn_metric_arguments *arguments, bool labels, bool first_wins, double k)
+/* Accumulators {hits, positions}: a hit is a position where the target's class wins or, with k > 0, has a
+ * rank below k. */
+FN_INLINE void count_hits(const fn_metric_arguments *arguments, bool labels, double k)
 {
+    const int64_t width = arguments->width;
     int64_t hits = 0;
     for (int64_t i = 0; i < arguments->positions; i++) {
-        const real *prediction = (const real *)arguments->prediction + i * arguments->width;
+        const real *prediction = (const real *)arguments->prediction + i * width;
         const int64_t label = class_of_target(arguments, i, labels);
-        hits += (double)class_rank(prediction, arguments->width, label, first_wins) < k;
+        hits += k > 0.0 ? (double)class_rank(prediction, width, label) < k : class_wins(prediction, width, label);
     }
     arguments->accumulator[0] += (double)hits;
     arguments->accumulator[1] += (double)arguments->positions;

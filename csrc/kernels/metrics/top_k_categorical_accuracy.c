@@ -9,7 +9,7 @@ static const fn_attribute attributes[] = {[K] = {"k", 5.0}};
 
 static void update(const fn_metric_arguments *arguments)
 {
-    count_hits(arguments, false, false, arguments->attribute[K]);
+    count_hits(arguments, false, arguments->attribute[K]);
 }
 
 const fn_metric FN_SYM(metric_top_k_categorical_accuracy) = {

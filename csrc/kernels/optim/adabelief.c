@@ -51,7 +51,7 @@ FN_INLINE void run(const fn_update *update, bool amsgrad, bool adaptive, int64_t
         real variance = s[i];
         if (amsgrad)
             variance = u[i] = fn_larger(u[i], s[i]);
-        w[i] -= alpha * m[i] / (adaptive ? FN_SQRT(variance) + epsilon_now : 1);
+        w[i] -= fn_divide(alpha * m[i], adaptive ? FN_SQRT(variance) + epsilon_now : 1);
     }
 }
 

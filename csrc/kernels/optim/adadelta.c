@@ -1,7 +1,7 @@
 /* Adadelta (Zeiler 2012), alike in Keras and PyTorch.
  *
  *   n = rho n + (1 - rho) g^2
- *   delta = sqrt(d + epsilon) / sqrt(n + epsilon) g
+ *   delta = sqrt((d + epsilon) / (n + epsilon)) g
  *   d = rho d + (1 - rho) delta^2
  *   w = w - lr delta
  */
@@ -29,7 +29,7 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
         n[i] = FN_FMA(rho, n[i], rate * (g[i] * g[i]));
-        const real delta = FN_SQRT(d[i] + epsilon) / FN_SQRT(n[i] + epsilon) * g[i];
+        const real delta = FN_SQRT((d[i] + epsilon) / (n[i] + epsilon)) * g[i];
         d[i] = FN_FMA(rho, d[i], rate * (delta * delta));
         w[i] = FN_FMA(-lr, delta, w[i]);
     }

@@ -38,7 +38,7 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
         n[i] = FN_FMA(g[i], g[i], n[i]);
-        w[i] -= rate * g[i] / (FN_SQRT(n[i] + inside) + outside);
+        w[i] -= fn_divide(rate * g[i], FN_SQRT(n[i] + inside) + outside);
     }
 }
 

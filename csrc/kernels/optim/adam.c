@@ -44,7 +44,7 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
         for (int64_t i = lo; i < hi; i++) {
             m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
             v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
-            w[i] -= alpha * m[i] / (FN_SQRT(v[i]) + epsilon);
+            w[i] -= fn_divide(alpha * m[i], FN_SQRT(v[i]) + epsilon);
         }
     } else {
 #pragma omp simd
@@ -52,7 +52,7 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
             m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
             v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
             u[i] = fn_larger(u[i], v[i]);
-            w[i] -= alpha * m[i] / (FN_SQRT(u[i]) + epsilon);
+            w[i] -= fn_divide(alpha * m[i], FN_SQRT(u[i]) + epsilon);
         }
     }
 }

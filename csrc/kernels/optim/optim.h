@@ -7,6 +7,8 @@
 #include "../../engine/plan.h"
 #include "../isa.h"
 
+#include <string.h>
+
 #define FN_HYPER_COUNT(attributes) ((int32_t)(sizeof(attributes) / sizeof(attributes)[0]))
 
 /* -1, 0 or 1; NaN stays NaN. */
@@ -19,6 +21,29 @@ FN_INLINE real fn_sign(real x)
 FN_INLINE real fn_larger(real a, real b)
 {
     return a > b ? a : b;
+}
+
+/* a / b for b >= 0 that is 0, or a square root or sum with one: neither subnormal nor, unless it is infinite, near
+ * overflow. Division and square root share a unit that is slow, so where a loop has both it pays to leave it to the
+ * root. The first guess, good to 1/8, is made of the bits of b; each step squares that error, and the residuals of
+ * the last two, exact with a fused multiply-add, leave half a unit in the last place. */
+FN_INLINE real fn_divide(real a, real b)
+{
+#if FN_BITS == 32 && defined(__FMA__) || FN_BITS == 32 && defined(__ARM_FEATURE_FMA)
+    uint32_t word;
+    memcpy(&word, &b, sizeof word);
+    word = 0x7EF311C7 - word;
+    real inverse;
+    memcpy(&inverse, &word, sizeof inverse);
+    inverse *= FN_FMA(-b, inverse, 2);
+    inverse *= FN_FMA(-b, inverse, 2);
+    real ratio = a * inverse;
+    ratio = FN_FMA(inverse, FN_FMA(-b, ratio, a), ratio);
+    ratio = FN_FMA(inverse, FN_FMA(-b, ratio, a), ratio);
+    return b > FN_REAL(0x1p125) ? 0 * a : ratio;
+#else
+    return a / b;
+#endif
 }
 
 /* The rectification of Liu et al. (2020), "On the variance of the adaptive learning rate and beyond":

@@ -44,7 +44,7 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
     for (int64_t i = lo; i < hi; i++) {
         m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
         v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
-        w[i] -= alpha * m[i] / (rectified ? FN_SQRT(v[i]) + epsilon : 1);
+        w[i] -= fn_divide(alpha * m[i], rectified ? FN_SQRT(v[i]) + epsilon : 1);
     }
 }
 

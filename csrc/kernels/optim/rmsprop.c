@@ -59,10 +59,10 @@ FN_INLINE void run(const fn_update *update, bool centered, bool momentum, int64_
         }
         const real root = FN_SQRT(variance + inside) + outside;
         if (momentum) {
-            b[i] = FN_FMA(friction, b[i], rate_in * g[i] / root);
+            b[i] = FN_FMA(friction, b[i], fn_divide(rate_in * g[i], root));
             w[i] = FN_FMA(-rate_out, b[i], w[i]);
         } else {
-            w[i] -= lr * g[i] / root;
+            w[i] -= fn_divide(lr * g[i], root);
         }
     }
 }

@@ -22,7 +22,7 @@
  * that are whole, else to 1e-12. */
 static inline double fn_sum_of_powers(double n, double q)
 {
-    enum { FIRST = 10 };
+    enum { FIRST = 20 };
     if (q == 0)
         return n;
     double sum = 0;

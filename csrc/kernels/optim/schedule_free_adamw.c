@@ -43,7 +43,8 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
         v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
-        fn_schedule_free(&y[i], &x[i], &ahead[i], lr * g[i] / (FN_SQRT(v[i]) + epsilon), c, beta, rest);
+        const real descent = fn_divide(lr * g[i], FN_SQRT(v[i]) + epsilon);
+        fn_schedule_free(&y[i], &x[i], &ahead[i], descent, c, beta, rest);
     }
 }
 

@@ -83,6 +83,12 @@ class SparseCategoricalAccuracy(Metric):
         return CategoricalAccuracy(self.name) if dense else self
 
 
+def _at_least_1(k: int) -> int:
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    return k
+
+
 class TopKCategoricalAccuracy(Metric):
     """Part of the rows where fewer than `k` predictions are larger than that of the target's class."""
 
@@ -91,7 +97,7 @@ class TopKCategoricalAccuracy(Metric):
     attribute_names = ("k",)
 
     def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
-        self.k = k
+        self.k = _at_least_1(k)
         self.name = name
 
 
@@ -102,7 +108,7 @@ class SparseTopKCategoricalAccuracy(Metric):
     attribute_names = ("k",)
 
     def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
-        self.k = k
+        self.k = _at_least_1(k)
         self.name = name
 
     def adapt_to(self, loss: Any, output_shape: Sequence[int]) -> Metric:

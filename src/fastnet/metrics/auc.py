@@ -32,7 +32,6 @@ class AUC(Metric):
     """
 
     kernel = "auc"
-    attribute_names = ("num_thresholds", "from_logits")
 
     def __init__(
         self,

@@ -173,7 +173,9 @@ class Ftrl(Optimizer):
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
-        self.learning_rate_power = -number(self, "-learning_rate_power", -learning_rate_power, 0.0, math.inf)
+        self.learning_rate_power = number(self, "learning_rate_power", learning_rate_power, -math.inf, math.inf)
+        if self.learning_rate_power > 0:
+            raise ValueError(f"Ftrl: learning_rate_power must be at most 0, got {learning_rate_power}")
         not_negative = {
             "initial_accumulator_value": initial_accumulator_value,
             "l1_regularization_strength": l1_regularization_strength,

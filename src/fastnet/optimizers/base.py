@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import _config, _core
+from .. import _config, _core, schedules
 
 __all__ = ["Optimizer", "number", "optional", "scheduled"]
 
@@ -243,9 +243,7 @@ class Optimizer(_config.Configurable):
         return {name: math.nan if callable(value) else float(value) for name, value in values.items()}
 
     def _set_learning_rate(self, learning_rate: Any) -> None:
-        if not callable(learning_rate):
-            learning_rate = number(self, "learning_rate", learning_rate, 0.0, math.inf)
-        self.learning_rate = learning_rate
+        self.learning_rate = scheduled(self, "learning_rate", learning_rate, 0.0, math.inf)
 
 
 @functools.cache
@@ -265,7 +263,9 @@ def number(optimizer: Optimizer, name: str, value: Any, low: float, high: float)
 
 
 def scheduled(optimizer: Optimizer, name: str, value: Any, low: float, high: float) -> Any:
-    """As `number`, but a callable ``step -> float`` is returned as it is."""
+    """As `number`, but a callable ``step -> float`` is returned as it is, a serialized schedule as the schedule."""
+    if isinstance(value, Mapping):
+        return schedules.deserialize(value)
     return value if callable(value) else number(optimizer, name, value, low, high)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from .base import Optimizer, number, scheduled
 
-__all__ = ["SGD", "Lion", "Rprop", "check_etas"]
+__all__ = ["SGD", "Lion", "Rprop", "SignSteps"]
 
 
 class SGD(Optimizer):
@@ -88,7 +88,25 @@ class Lion(Optimizer):
         self.beta_2 = number(self, "beta_2", beta_2, 0.0, 1.0)
 
 
-class Rprop(Optimizer):
+class SignSteps(Optimizer):
+    """Rprop's pairs of factors and of limits."""
+
+    kernel = "rprop"
+
+    def _set_pairs(self, etas: Any, step_sizes: Any) -> None:
+        minus, plus = etas
+        smallest, largest = step_sizes
+        self.etas = (number(self, "etas[0]", minus, 0.0, 1.0), number(self, "etas[1]", plus, 1.0, math.inf))
+        smallest = number(self, "step_sizes[0]", smallest, 0.0, math.inf)
+        self.step_sizes = (smallest, number(self, "step_sizes[1]", largest, smallest, math.inf))
+
+    def values(self) -> dict[str, Any]:
+        (minus, plus), (smallest, largest) = self.etas, self.step_sizes
+        named = {"eta_minus": minus, "eta_plus": plus, "step_min": smallest, "step_max": largest}
+        return {**super().values(), **named}
+
+
+class Rprop(SignSteps):
     """Resilient propagation (Riedmiller and Braun, 1993), without backtracking (Igel and Huesken, 2003).
 
     Each element has a step size of its own, which grows while its gradient keeps its sign; the gradient's size does
@@ -113,8 +131,6 @@ class Rprop(Optimizer):
     weight_decay : float, optional
     """
 
-    kernel = "rprop"
-
     def __init__(
         self,
         learning_rate: Any = 0.01,
@@ -127,22 +143,4 @@ class Rprop(Optimizer):
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
-        self.etas, self.step_sizes = check_etas(self, etas, step_sizes)
-
-    def values(self) -> dict[str, Any]:
-        (minus, plus), (smallest, largest) = self.etas, self.step_sizes
-        named = {"eta_minus": minus, "eta_plus": plus, "step_min": smallest, "step_max": largest}
-        return {**super().values(), **named}
-
-
-def check_etas(optimizer: Optimizer, etas: Any, step_sizes: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Rprop's pairs of factors and limits; ValueError where they are out of order."""
-    minus, plus = etas
-    smallest, largest = step_sizes
-    checked = (
-        number(optimizer, "etas[0]", minus, 0.0, 1.0),
-        number(optimizer, "etas[1]", plus, 1.0, math.inf),
-        number(optimizer, "step_sizes[0]", smallest, 0.0, math.inf),
-        number(optimizer, "step_sizes[1]", largest, smallest, math.inf),
-    )
-    return checked[:2], checked[2:]
+        self._set_pairs(etas, step_sizes)

@@ -7,17 +7,22 @@ may be callables ``step -> float``. In the equations w is a weight, g its gradie
 from .adam import AdaBelief, Adam, Adamax, AdamW, Nadam, RAdam
 from .adaptive import Adadelta, Adagrad, Ftrl, RMSprop
 from .descent import SGD, Lion, Rprop
+from .layerwise import LARS, Adafactor, Lamb, Muon
 from .schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 
 __all__ = [
     "AdaBelief",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "Ftrl",
+    "LARS",
+    "Lamb",
     "Lion",
+    "Muon",
     "Nadam",
     "RAdam",
     "RMSprop",

@@ -18,7 +18,7 @@ import math
 from typing import Any
 
 from .base import Optimizer, number, scheduled
-from .descent import check_etas
+from .descent import SignSteps
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop"]
 
@@ -384,7 +384,7 @@ class RAdam(_PyTorch):
         self.decoupled_weight_decay = bool(decoupled_weight_decay)
 
 
-class Rprop(_PyTorch):
+class Rprop(_PyTorch, SignSteps):
     """Resilient propagation (Riedmiller and Braun, 1993), as `fastnet.optimizers.Rprop`.
 
     Parameters
@@ -397,8 +397,6 @@ class Rprop(_PyTorch):
         The smallest and the largest.
     """
 
-    kernel = "rprop"
-
     def __init__(
         self,
         lr: Any = 1e-2,
@@ -408,4 +406,4 @@ class Rprop(_PyTorch):
     ) -> None:
         super().__init__(**kwargs)
         self._set_learning_rate(lr)
-        self.etas, self.step_sizes = check_etas(self, etas, step_sizes)
+        self._set_pairs(etas, step_sizes)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .. import layers as _layers, losses as _losses, metrics as _metrics, optimizers as _optimizers
 from .._config import Configurable, serialize
@@ -28,6 +31,11 @@ def describe(model: Model) -> dict[str, Any]:
         ``layers``: class and arguments of each; ``calls``: which layer was called on which tensors; tensors are
         numbered, inputs first, then the outputs of the calls in order. ``compiled``: what compile was told, None
         where that is a Python function or nothing.
+
+    Raises
+    ------
+    TypeError
+        If a layer's configuration is not of what JSON can hold.
     """
     model._require_built()
     layers = model.layers
@@ -44,15 +52,28 @@ def describe(model: Model) -> dict[str, Any]:
         "dtype": model.dtype,
         "seed": model.seed,
         "inputs": [{"shape": list(tensor.sample_shape), "name": tensor.name} for tensor in model.inputs],
-        "layers": [serialize(layer) for layer in layers],
+        "layers": [_describe_layer(layer) for layer in layers],
         "calls": calls,
         "outputs": [numbers[id(tensor)] for tensor in model.outputs],
         "compiled": _describe_compiled(model),
     }
 
 
+def _describe_layer(layer: Any) -> dict[str, Any]:
+    description = serialize(layer)
+    try:
+        json.dumps(description)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"layer {layer.name!r} cannot be saved: its get_config holds more than JSON can: {error}") from None
+    return description
+
+
 def _plain(thing: Any) -> Any:
     """A loss, a metric or a collection of them, with objects as their configuration."""
+    if isinstance(thing, type):
+        return thing.__name__
+    if isinstance(thing, (np.ndarray, np.generic)):
+        return thing.tolist()
     if isinstance(thing, Configurable):
         return serialize(thing)
     if isinstance(thing, Mapping):
@@ -70,15 +91,23 @@ def _describe_compiled(model: Model) -> dict[str, Any] | None:
         return None
     loss, metrics, loss_weights = compiled.given
     try:
-        return {
-            "optimizer": serialize(compiled.optimizer),
+        described = {
+            "optimizer": {**serialize(compiled.optimizer), "class_name": _optimizer_name(compiled.optimizer)},
             "loss": _plain(loss),
             "metrics": _plain(metrics),
             "loss_weights": _plain(loss_weights),
             "n_threads": compiled.n_threads,
         }
+        json.dumps(described)
     except TypeError:  # a learning rate or a loss that is a Python function
         return None
+    return described
+
+
+def _optimizer_name(optimizer: _optimizers.Optimizer) -> str:
+    """By which `optimizers.get` finds it: there are classes of the same name, of Keras's and of PyTorch's kind."""
+    cls = type(optimizer)
+    return next((name for name, known in _optimizers.OPTIMIZERS.items() if known is cls), cls.__name__)
 
 
 def _layer_table(custom: Mapping[str, type] | None) -> dict[str, type]:
@@ -100,6 +129,7 @@ def _field(description: Mapping[str, Any], name: str, kind: type | tuple[type, .
 def rebuild(
     description: Mapping[str, Any],
     custom_objects: Mapping[str, type] | None = None,
+    compile: bool = True,
     check_weights: Callable[[list[Weight]], None] | None = None,
 ) -> Model:
     """The model that `describe` described, with new weights.
@@ -108,7 +138,9 @@ def rebuild(
     ----------
     description : mapping
     custom_objects : mapping of str to type, optional
-        Layers of your own, by the name of their class.
+        Classes of your own (layers, initializers, schedules, losses, ...), by their names.
+    compile : bool
+        Compile the model as it was.
     check_weights : callable, optional
         Called with the weights, whose shapes are known, before memory is taken for them; raises where they are not
         what was expected.
@@ -123,7 +155,8 @@ def rebuild(
     try:
         if _field(description, "fastnet", int) > VERSION:
             raise _Broken(f"it was written by a newer fastnet (format {description['fastnet']}, this is {VERSION})")
-        table = _layer_table(custom_objects)
+        custom = custom_objects or {}
+        table = _layer_table(custom)
         tensors = []
         for given in _field(description, "inputs", list):
             shape = _field(given, "shape", list)
@@ -132,7 +165,7 @@ def rebuild(
         layers = []
         for given in _field(description, "layers", list):
             cls = lookup("layer", _field(given, "class_name", str), table)
-            layers.append(cls.from_config(_field(given, "config", dict)))
+            layers.append(cls.from_config(_with_custom(_field(given, "config", dict), custom)))
         for number, read in _field(description, "calls", list):
             result = layers[_index(number, layers)]([tensors[_index(i, tensors)] for i in read])
             tensors.extend([result] if isinstance(result, SymbolicTensor) else result)
@@ -146,15 +179,29 @@ def rebuild(
         else:
             model = Model(inputs, outputs, **options)
         compiled = description.get("compiled")
-        if compiled is not None:
+        if compiled is not None and compile:
+            compiled = _with_custom(compiled, custom)
             model.compile(
-                _optimizers.get(_field(compiled, "optimizer", dict)), loss=_object(compiled.get("loss"), _losses.get),
+                _optimizers.get(_field(compiled, "optimizer", (dict, _optimizers.Optimizer))), loss=_object(compiled.get("loss"), _losses.get),
                 metrics=_object(compiled.get("metrics"), _metrics.get), loss_weights=compiled.get("loss_weights"),
                 n_threads=compiled.get("n_threads"),
             )  # fmt: skip
-    except (_Broken, KeyError, IndexError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise ValueError(f"this does not describe a model: {error}") from None
+    except (_Broken, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
+        raise ValueError(f"this does not describe a model: {error}") from error
     return model
+
+
+def _with_custom(plain: Any, custom: Mapping[str, type]) -> Any:
+    """A configuration, with the objects that are of classes of the user's in place of their configurations."""
+    if isinstance(plain, list):
+        return [_with_custom(value, custom) for value in plain]
+    if not isinstance(plain, dict):
+        return plain
+    plain = {key: _with_custom(value, custom) for key, value in plain.items()}
+    name = plain.get("class_name")
+    if isinstance(name, str) and name in custom:
+        return custom[name].from_config(_field(plain, "config", dict))
+    return plain
 
 
 def _index(number: Any, things: list[Any]) -> int:

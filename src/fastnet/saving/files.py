@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,16 +75,25 @@ def _weights_of(model: Model) -> dict[str, np.ndarray]:
     return {weight.path: weight.value for weight in model.weights}
 
 
-def check_tensors(path: Path, tensors: Mapping[str, np.ndarray], weights: list[Weight], dtype: str | None) -> None:
+def check_tensors(tensors: Mapping[str, np.ndarray], weights: list[Weight], dtype: str | None) -> None:
     """Raises ValueError unless there is a tensor for each weight, of its shape and of that dtype (None: any)."""
     for weight in weights:
         tensor = tensors.get(weight.path)
         if tensor is None:
-            raise ValueError(f"{os.fspath(path)} has no weight {weight.path!r}")
+            raise ValueError(f"there is no weight {weight.path!r}")
         if tensor.shape != weight.shape:
-            raise ValueError(f"{os.fspath(path)}: weight {weight.path!r} has shape {tensor.shape}, expected {weight.shape}")
+            raise ValueError(f"weight {weight.path!r} has shape {tensor.shape}, expected {weight.shape}")
         if tensor.dtype.kind != "f" or (dtype is not None and tensor.dtype != dtype):
-            raise ValueError(f"{os.fspath(path)}: weight {weight.path!r} has dtype {tensor.dtype}, expected {dtype}")
+            raise ValueError(f"weight {weight.path!r} has dtype {tensor.dtype}, expected {dtype or 'floating point'}")
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Within it, a ValueError is told with the name of the file."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from error.__cause__
 
 
 def metadata_json(path: Path, metadata: Mapping[str, str], name: str) -> Any:
@@ -92,7 +101,8 @@ def metadata_json(path: Path, metadata: Mapping[str, str], name: str) -> Any:
     try:
         return json.loads(metadata[name])
     except KeyError:
-        raise ValueError(f"{os.fspath(path)} has no {name!r} in its metadata: it was not written by fastnet") from None
+        wanted = "training checkpoint" if name == "training" else "model"
+        raise ValueError(f"{os.fspath(path)} holds no {wanted}: there is no {name!r} in its metadata") from None
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)}: the metadata {name!r} is broken: {error}") from None
 
@@ -108,14 +118,19 @@ def save_model(model: Model, path: Path) -> None:
         write_tensors(path, _weights_of(model), {"fastnet": description})
 
 
-def load_model(path: Path, custom_objects: Mapping[str, type] | None = None) -> Model:
+def load_model(path: Path, custom_objects: Mapping[str, type] | None = None, compile: bool = True) -> Model:
     """The model in a file that `Model.save` wrote; of a training checkpoint, the model alone.
+
+    Nothing in the file is executed. The model computes the same bits as the saved one.
 
     Parameters
     ----------
     path : path
     custom_objects : mapping of str to type, optional
-        Layers of your own, by the name of their class.
+        Classes of your own (layers, initializers, schedules, losses, ...), by their names.
+    compile : bool
+        Compile the model with the optimizer, loss and metrics it was saved with. The optimizer begins anew; to go on
+        with training, use `fastnet.callbacks.TrainingCheckpoint`.
 
     Raises
     ------
@@ -123,26 +138,35 @@ def load_model(path: Path, custom_objects: Mapping[str, type] | None = None) -> 
         If the file cannot be read.
     ValueError
         If it is truncated, corrupted, or does not hold a model.
+
+    Examples
+    --------
+    >>> import fastnet as fn, os, tempfile
+    >>> model = fn.Sequential([fn.Input((4,)), fn.layers.Dense(8, "relu"), fn.layers.Dense(2, "softmax")], seed=0)
+    >>> x = [[1.0, 2.0, 3.0, 4.0]]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     model.save(path)
+    ...     loaded = fn.load_model(path)
+    >>> (loaded.predict(x) == model.predict(x)).all()
+    np.True_
     """
     tensors, metadata = read_tensors(path)
     description = metadata_json(path, metadata, "fastnet")
     dtype = description.get("dtype") if isinstance(description, dict) else None
-    try:
-        model = rebuild(description, custom_objects, lambda weights: _check_before(path, tensors, weights, dtype))
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)}: {error}") from None
-    check_tensors(path, tensors, model.weights, model.dtype)
+
+    def check(weights: list[Weight]) -> None:
+        """Before memory is taken for the weights, whose names are not known yet: there are as many numbers."""
+        claimed, held = sum(weight.size for weight in weights), sum(tensor.size for tensor in tensors.values())
+        if claimed > held:
+            raise ValueError(f"it describes {claimed} numbers in the weights, and holds {held}")
+
+    with naming(path):
+        model = rebuild(description, custom_objects, compile, check)
+        check_tensors(tensors, model.weights, dtype)
     for weight in model.weights:
         weight.assign(tensors[weight.path])
     return model
-
-
-def _check_before(path: Path, tensors: Mapping[str, np.ndarray], weights: list[Weight], dtype: Any) -> None:
-    """Before a model is made: the file holds as many numbers as its description claims weights."""
-    claimed = sum(weight.size for weight in weights)
-    held = sum(tensor.size for tensor in tensors.values())
-    if claimed > held:
-        raise ValueError(f"{os.fspath(path)} describes {claimed} numbers in the weights, and holds {held}")
 
 
 def save_weights(model: Model, path: Path) -> None:
@@ -164,6 +188,7 @@ def load_weights(model: Model, path: Path) -> None:
     """
     model._require_built()
     tensors, _ = read_tensors(path)
-    check_tensors(path, tensors, model.weights, None)
+    with naming(path):
+        check_tensors(tensors, model.weights, None)
     for weight in model.weights:
         weight.assign(tensors[weight.path])

@@ -1,18 +1,14 @@
-"""Callbacks: Python that fit calls as it goes, with the names and hooks of Keras.
-
-Training runs in C for whole epochs. A callback that overrides no batch hook costs nothing between epochs; one that
-does gets every batch.
-"""
+"""The base of the callbacks, and how fit calls several of them."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from .fitting import Fit
-    from .model import Model
+    from ..fitting import Fit
+    from ..model import Model
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback"]
 
@@ -20,7 +16,7 @@ Logs = Mapping[str, Any] | None
 
 
 class Callback:
-    """Base of the callbacks. Hooks not overridden do nothing.
+    """Base of the callbacks, as in Keras. Hooks not overridden do nothing and cost nothing.
 
     Attributes
     ----------
@@ -28,6 +24,18 @@ class Callback:
         The model being trained. Set ``model.stop_training = True`` to stop.
     params : dict
         ``epochs``, ``steps``, ``verbose``.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> class Stop(fn.callbacks.Callback):
+    ...     def on_epoch_end(self, epoch, logs=None):
+    ...         self.model.stop_training = logs["loss"] < 0.1
+    >>> model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1)], seed=0)
+    >>> model.compile(fn.optimizers.SGD(0.1), "mse")
+    >>> history = model.fit([0, 1, 2], [1, 3, 5], epochs=500, verbose=0, callbacks=[Stop()])
+    >>> len(history.epoch) < 100
+    True
     """
 
     model: Model
@@ -35,8 +43,10 @@ class Callback:
 
     #: Whether a loss that is not finite stops training without an error.
     stops_on_divergence: bool = False
-    #: Control returns to Python at multiples of so many batches, for `on_checkpoint`; None: after some 50 ms.
-    every_steps: int | None = None
+    #: Whether `on_checkpoint` writes the state of the other callbacks, so that it must be called after theirs.
+    writes_training: bool = False
+    #: The attributes that a training checkpoint keeps, with their types: see `get_state`.
+    state_types: ClassVar[Mapping[str, Any]] = {}
 
     def set_model(self, model: Model) -> None:
         """Called once at the start."""
@@ -68,14 +78,37 @@ class Callback:
         """After a batch; `logs` holds the means of the epoch so far."""
 
     def on_checkpoint(self, fit: Fit, epoch_ended: bool) -> None:
-        """Whenever Python has control between two batches, and after each epoch when all else is done."""
+        """Whenever Python has control between two batches, some 20 times a second, and after all else of an epoch."""
+
+    def steps_to_checkpoint(self, batches: int) -> int | None:
+        """After how many more batches `on_checkpoint` must be called; None: it does not matter.
+
+        Parameters
+        ----------
+        batches : int
+            Batches that the optimizer has seen so far.
+        """
+
+    def on_divergence(self, error: FloatingPointError) -> None:
+        """When the loss became NaN or infinite and training stops without an error."""
 
     def get_state(self) -> dict[str, Any]:
-        """What a training checkpoint keeps of it: a dictionary of numbers, text, lists of them, and arrays."""
-        return {}
+        """What a training checkpoint keeps of it: a dictionary of numbers, text, lists of them, and arrays.
+
+        By default the attributes that `state_types` names.
+        """
+        return {name: getattr(self, name) for name in self.state_types}
+
+    def check_state(self, state: Mapping[str, Any]) -> None:
+        """Raises KeyError, TypeError or ValueError unless `set_state` can take this, which was read from a file."""
+        for name, kind in self.state_types.items():
+            if not isinstance(state[name], kind):
+                raise TypeError(f"{type(self).__name__}: {name} cannot be {state[name]!r}")
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `get_state` returned."""
+        """Goes on from what `get_state` returned; called after `on_train_begin` by a fit that is resumed."""
+        for name in self.state_types:
+            setattr(self, name, state[name])
 
 
 _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
@@ -130,13 +163,13 @@ class CallbackList:
         )
 
     def steps_to_checkpoint(self, batches: int) -> int | None:
-        """Batches until a callback wants a checkpoint; None: none does at a certain batch."""
-        counts = [callback.every_steps for callback in self.callbacks if callback.every_steps]
-        return min((count - batches % count for count in counts), default=None)
+        """Batches until a callback must be called; None: none must at a certain batch."""
+        counts = [callback.steps_to_checkpoint(batches) for callback in self.callbacks]
+        return min((count for count in counts if count), default=None)
 
     def checkpoint(self, fit: Fit, epoch_ended: bool) -> None:
-        """A moment at which training could go on from what is in memory."""
-        for callback in self.callbacks:
+        """A moment at which training could go on from what is in memory; who writes that down comes last."""
+        for callback in sorted(self.callbacks, key=lambda callback: callback.writes_training):
             callback.on_checkpoint(fit, epoch_ended)
 
     @contextlib.contextmanager
@@ -144,10 +177,11 @@ class CallbackList:
         """Within it, a loss that is not finite stops training without an error, where a callback says so."""
         try:
             yield
-        except FloatingPointError:
+        except FloatingPointError as error:
             if not any(callback.stops_on_divergence for callback in self.callbacks):
                 raise
             model.stop_training = True
+            self.call("on_divergence", error)
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Calls one hook of all."""

@@ -1,0 +1,116 @@
+/* What the kinds of dropout share: the check of their attributes, an array of factors that is kept for the backward
+ * pass, emission. They differ in how a range of factors comes from random numbers.
+ *
+ *   y = f x + shift(f)     x, y [rows][width], f [rows][width] or, with `shared`, [rows][channels]
+ *   dx = f dy
+ *
+ * and y = x outside of training. With `shared`, all positions of a row (time steps, pixels) share the f of a channel.
+ * Attributes: rate in [0, 1), which may change from step to step; shared; seed, or a negative number for that of the
+ * model. Extra: f. */
+#ifndef FN_KERNELS_DROPOUT_H
+#define FN_KERNELS_DROPOUT_H
+
+#include "random.h"
+
+enum { RATE, SHARED, SEED };
+enum { FACTOR };
+
+#define DROPOUT_ATTRIBUTES {"rate", 0.5}, {"shared", 0}, {"seed", -1}
+
+FN_INLINE fn_status infer_dropout(fn_inference *inference)
+{
+    double rate = inference->attribute[RATE];
+    if (!(rate >= 0 && rate < 1))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': rate must be in [0, 1), got %g",
+                       inference->layer, rate);
+    const fn_shape *x = &inference->input[0];
+    inference->signature.n_outputs = 1;
+    inference->signature.output[0] = *x;
+    inference->alias = !inference->training;
+    if (inference->training) {
+        inference->n_extras = 1;
+        inference->extra_per_row[FACTOR] = inference->attribute[SHARED] ? fn_shape_last(x) : fn_shape_size(x);
+    }
+    return FN_OK;
+}
+
+/* out = in * factor for rows lo to hi; out may be added to. */
+FN_INLINE void multiply_by_factors(const fn_node *node, const real *in, real *out, bool accumulate, int64_t lo,
+                                   int64_t hi)
+{
+    int64_t width = node->input[0].width, kept = node->extra[FACTOR].width, repeats = width / kept;
+    const real *factor = node->extra[FACTOR].value;
+    if (repeats == 1) { /* as one flat loop */
+        kept *= hi - lo;
+        width *= hi - lo;
+        in += lo * node->input[0].width;
+        out += lo * node->input[0].width;
+        factor += lo * node->extra[FACTOR].width;
+        lo = 0;
+        hi = 1;
+    }
+    for (int64_t row = lo; row < hi; row++)
+        for (int64_t r = 0; r < repeats; r++) {
+            const real *restrict x = in + row * width + r * kept, *restrict f = factor + row * kept;
+            real *restrict y = out + row * width + r * kept;
+            if (accumulate)
+                FN_FOR_EACH(j, kept, y[j] = FN_FMA(x[j], f[j], y[j]));
+            else
+                FN_FOR_EACH(j, kept, y[j] = x[j] * f[j]);
+        }
+}
+
+/* dx (+)= f dy */
+FN_INLINE void dropout_backward_rows(const fn_node *node, int64_t lo, int64_t hi)
+{
+    multiply_by_factors(node, node->output[0].gradient, node->input[0].gradient, node->input[0].accumulate, lo, hi);
+}
+
+FN_INLINE void emit_dropout_forward(fn_plan *plan, fn_node *node, fn_stage_function run)
+{
+    fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
+    fn_reads(plan, node->input[0].value_buffer);
+    fn_writes(plan, node->extra[FACTOR].value_buffer);
+    fn_writes(plan, node->output[0].value_buffer);
+}
+
+FN_INLINE void emit_dropout_backward(fn_plan *plan, fn_node *node, fn_stage_function run)
+{
+    if (node->input[0].gradient_buffer < 0)
+        return;
+    fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
+    fn_reads(plan, node->extra[FACTOR].value_buffer);
+    fn_reads(plan, node->output[0].gradient_buffer);
+    fn_writes(plan, node->input[0].gradient_buffer);
+}
+
+/* An element is dropped if its word is below this. */
+FN_INLINE uint32_t drop_bound(const fn_node *node)
+{
+    return (uint32_t)(node->attribute[RATE] * 0x1p32);
+}
+
+/* Factors of rows lo to hi: 0 for those dropped, else `kept`. */
+FN_INLINE void draw_factors(const fn_node *node, const fn_context *context, real kept, int64_t lo, int64_t hi)
+{
+    const random_stream stream = random_stream_of(node, context, node->attribute[SEED]);
+    const uint32_t bound = drop_bound(node);
+    lo *= node->extra[FACTOR].width;
+    hi *= node->extra[FACTOR].width;
+    for (int64_t group = lo / RANDOM_GROUP; group * RANDOM_GROUP < hi; group++) {
+        const random_part part = part_of_group(group, lo, hi);
+        real *factor = (real *)node->extra[FACTOR].value + group * RANDOM_GROUP;
+        uint32_t word[RANDOM_GROUP];
+        random_words(stream, group, word);
+        if (part.end - part.first == RANDOM_GROUP) {
+#pragma omp simd
+            for (int32_t i = 0; i < RANDOM_GROUP; i++)
+                factor[i] = word[i] < bound ? 0 : kept;
+        } else {
+            for (int64_t i = part.first; i < part.end; i++)
+                factor[i] = word[i] < bound ? 0 : kept;
+        }
+    }
+}
+
+#endif

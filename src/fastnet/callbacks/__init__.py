@@ -1,0 +1,16 @@
+"""Callbacks: Python that fit calls as it goes, with the names, arguments and hooks of Keras 3.
+
+Training runs in C for whole epochs. A callback that overrides no batch hook costs nothing between epochs; one that
+does gets every batch.
+"""
+
+from .base import Callback, CallbackList, LambdaCallback
+from .control import EarlyStopping, LearningRateScheduler, MonitorCallback, ReduceLROnPlateau, TerminateOnNaN
+from .files import CSVLogger, ModelCheckpoint, TrainingCheckpoint
+from .monitoring import TensorBoard, Timer
+
+__all__ = [
+    "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "LambdaCallback", "LearningRateScheduler",
+    "ModelCheckpoint", "MonitorCallback", "ReduceLROnPlateau", "TensorBoard", "TerminateOnNaN", "Timer",
+    "TrainingCheckpoint",
+]  # fmt: skip
