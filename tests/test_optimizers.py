@@ -108,7 +108,7 @@ def test_slots(optimizer):
 @pytest.mark.parametrize("optimizer", _core.registry("optimizers"))
 def test_against_reference(optimizer, isa, dtype):
     for number, hyper in enumerate(variants(optimizer)):
-        model = make_model(optimizer, hyper, dtype, n_threads=1 + number % 3)
+        model = make_model(optimizer, hyper, dtype)
         for step, gradient in enumerate(gradients()):
             set_gradients(model, gradient)
             model.plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=step, hyper=model.hyper_row)

@@ -54,6 +54,64 @@ static const tile_kernel low_kernels[LOW_TILE_ROWS + 1] = {
 
 static const real zeros[WIDEST_SPAN];
 
+enum { STRIP_COLUMNS = 2 * FN_LANES, STRIP_ROWS = FN_VECTOR_BYTES == 64 ? 4 : 2 };
+typedef void strip_kernel(int64_t k, gemm_matrix a, const real *b, int64_t b_column, const real *start, int64_t start_row, real *c, int64_t c_row, bool relu);
+
+FN_INLINE void compute_strips(const int rows, int64_t k, gemm_matrix a, const real *b, int64_t b_column, const real *start, int64_t start_row, real *c, int64_t c_row, bool relu)
+{
+    vector sum[STRIP_ROWS][2];
+    UNROLL
+    for (int i = 0; i < rows; i++)
+        UNROLL
+        for (int s = 0; s < 2; s++)
+            sum[i][s] = load(start + i * start_row + s * FN_LANES);
+    const real *row[PIECE];
+    UNROLL
+    for (int q = 0; q < PIECE; q++)
+        row[q] = b + q * b_column;
+    int64_t strip = FN_LANES * b_column;
+    KEEP_IN_REGISTER(strip);
+    const real *a_row[STRIP_ROWS];
+    UNROLL
+    for (int i = 0; i < rows; i++)
+        a_row[i] = a.data + i * a.row;
+    for (int64_t p = 0; p < k; p += PIECE) {
+        UNROLL
+        for (int s = 0; s < 2; s++) {
+            vector column[PIECE];
+            transpose_block(row, s * strip, PIECE * b_column, column);
+            UNROLL
+            for (int q = 0; q < PIECE; q++)
+                UNROLL
+                for (int i = 0; i < rows; i++)
+                    sum[i][s] = multiply_add(broadcast(a_row[i] + q * a.column), column[q], sum[i][s]);
+        }
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            a_row[i] += PIECE * a.column;
+        UNROLL
+        for (int q = 0; q < PIECE; q++) {
+            row[q] += PIECE;
+            KEEP_IN_REGISTER(row[q]);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++)
+        UNROLL
+        for (int s = 0; s < 2; s++)
+            store(c + i * c_row + s * FN_LANES, relu ? clamp_negative(sum[i][s]) : sum[i][s]);
+}
+#define STRIPS(rows) static void strips_##rows(int64_t k, gemm_matrix a, const real *b, int64_t b_column, const real *start, int64_t start_row, real *c, int64_t c_row, bool relu) {compute_strips(rows, k, a, b, b_column, start, start_row, c, c_row, relu);}
+STRIPS(1) STRIPS(2)
+#if FN_VECTOR_BYTES == 64
+STRIPS(3) STRIPS(4)
+#endif
+static strip_kernel *const strip_kernels[STRIP_ROWS+1] = {0, strips_1, strips_2,
+#if FN_VECTOR_BYTES == 64
+strips_3, strips_4
+#endif
+};
+
 FN_INLINE int64_t divide_up(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;
@@ -256,6 +314,49 @@ static void multiply(const gemm_arguments *x, real *workspace)
     }
 }
 
+/* C of few rows from a B of contiguous columns: each element of B is used so few times that it is
+ * transposed in registers, on its way to the multiply-adds. */
+static bool suits_strips(const gemm_arguments *x)
+{
+    return !x->packed_b && x->b.row == 1 && x->b.column != 1 && x->m <= STRIP_ROWS && x->n >= STRIP_COLUMNS &&
+           x->k >= PIECE;
+}
+
+static void multiply_strips(const gemm_arguments *x, real *workspace)
+{
+    const gemm_epilogue *const epilogue = &x->epilogue;
+    const int64_t depth = x->k / PIECE * PIECE, columns = x->n / STRIP_COLUMNS * STRIP_COLUMNS;
+    const real *start = x->accumulate ? x->c : epilogue->bias ? epilogue->bias : zeros;
+    for (int64_t j = 0; j < columns; j += STRIP_COLUMNS)
+        strip_kernels[x->m](depth, x->a, x->b.data + j * x->b.column, x->b.column, start + (start == zeros ? 0 : j),
+                            x->accumulate ? x->c_row : 0, x->c + j, x->c_row, epilogue->relu && depth == x->k);
+    if (depth < x->k) {
+        gemm_arguments rest = {.m = x->m, .n = columns, .k = x->k - depth, .c = x->c, .c_row = x->c_row, .accumulate = true, .epilogue.relu = epilogue->relu};
+        rest.a = (gemm_matrix){x->a.data + depth * x->a.column, x->a.row, x->a.column};
+        rest.b = (gemm_matrix){x->b.data + depth, 1, x->b.column};
+        multiply(&rest, workspace);
+    }
+    if (columns < x->n) {
+        gemm_arguments rest = *x;
+        rest.n -= columns;
+        rest.b.data += columns * x->b.column;
+        rest.c += columns;
+        rest.epilogue.bias = epilogue->bias ? epilogue->bias + columns : NULL;
+        rest.epilogue.finish = NULL;
+        multiply(&rest, workspace);
+    }
+    if (epilogue->finish)
+        epilogue->finish(epilogue, x->c, x->c_row, 0, 0, x->m, x->n);
+}
+
+static void multiply_as_is(const gemm_arguments *x, real *workspace)
+{
+    if (suits_strips(x))
+        multiply_strips(x, workspace);
+    else
+        multiply(x, workspace);
+}
+
 /* Columns of C^T to compute at a time; 0: C^T should not be computed. */
 static int64_t choose_swap(const gemm_arguments *x)
 {
@@ -264,7 +365,7 @@ static int64_t choose_swap(const gemm_arguments *x)
     /* Costs in multiply-adds of vectors, half of one for an element that is transposed. */
     const int64_t direct = x->m * divide_up(x->n, FN_LANES) * x->k + (x->b.column != 1 ? x->n * x->k / 2 : 0);
     const int64_t swapped = x->n * divide_up(x->m, FN_LANES) * x->k + (x->a.row != 1 ? x->m * x->k / 2 : 0) +
-                            x->m * x->n / (x->accumulate ? 1 : 2) + SWAPCOST;
+                            x->m * x->n / (x->accumulate ? 1 : 2) + 200;
     if (swapped >= direct)
         return 0;
     const int64_t columns = SWAP_SIZE / x->n / PANEL_COLUMNS * PANEL_COLUMNS;
@@ -298,7 +399,7 @@ static void multiply_swapped(const gemm_arguments *x, int64_t columns, real *wor
             for (int64_t j = 0; j < x->n; j++)
                 for (int64_t r = 0; r < rows; r++)
                     part.c[j * rows + r] = epilogue->bias[j];
-        multiply(&part, workspace);
+        multiply_as_is(&part, workspace);
         if (!in_place)
             transpose(transposed, rows, x->n, rows, c, x->c_row, x->n);
         if (epilogue->finish)
@@ -314,7 +415,7 @@ void FN_SYM(gemm)(const gemm_arguments *arguments, void *workspace)
     if (columns > 0)
         multiply_swapped(arguments, columns, workspace);
     else
-        multiply(arguments, workspace);
+        multiply_as_is(arguments, workspace);
 }
 
 int64_t FN_SYM(gemm_workspace)(int64_t m, int64_t n, int64_t k)

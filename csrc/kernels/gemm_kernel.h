@@ -34,11 +34,7 @@ enum { TILE_ROWS = 4, LOW_TILE_ROWS = 2 };
 enum { TILE_VECTORS = 2, LOW_TILE_VECTORS = 4 };
 
 /* A tile prefetches for the next one once in so many steps of k. */
-#ifndef US
-#define US 4
-#define PS 8
-#endif
-enum { PREFETCH_STEPS = PS, UNROLLED_STEPS = US };
+enum { PREFETCH_STEPS = 8, UNROLLED_STEPS = 2 };
 
 /* What the tiles of one column of tiles have in common, and what the next tile will need. */
 typedef struct tile_column {

@@ -17,12 +17,12 @@ FN_INLINE int64_t least(int64_t a, int64_t b)
 }
 
 /* Piece q, g of a block of FN_LANES rows is at row[q] + g * step. */
-FN_INLINE void transpose_block(const real *const row[PIECE], int64_t step, vector column[PIECE])
+FN_INLINE void transpose_block(const real *const row[PIECE], int64_t p, int64_t step, vector column[PIECE])
 {
     vector piece[PIECE];
     UNROLL
     for (int q = 0; q < PIECE; q++)
-        piece[q] = load_pieces(row[q], step);
+        piece[q] = load_pieces(row[q] + p, step);
     transpose_pieces(piece, column);
 }
 
@@ -41,7 +41,7 @@ static void transpose_strip(const real *in, int64_t in_row, int64_t columns, rea
         for (int q = 0; q < PIECE; q++)
         __builtin_prefetch(row[q] + PFT);
 #endif
-        transpose_block(row, PIECE * in_row, column);
+        transpose_block(row, 0, PIECE * in_row, column);
         UNROLL
         for (int q = 0; q < PIECE; q++)
             store(out + q * out_row, column[q]);
@@ -72,7 +72,7 @@ static void transpose_few(const real *in, int64_t in_row, int64_t rows, int64_t 
         UNROLL
         for (int q = 0; q < PIECE; q++)
             row[q] = block + q * PIECE;
-        transpose_block(row, PIECE * PIECE, column);
+        transpose_block(row, 0, PIECE * PIECE, column);
         UNROLL
         for (int q = 0; q < PIECE; q++)
             store_masked(out + (p + q) * out_row, column[q], mask);

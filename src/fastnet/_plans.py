@@ -258,7 +258,7 @@ class PlanCache:
         metrics = []
         if with_loss:
             metrics = [(metric.kernel, metric.attributes(), i) for i, group in enumerate(compiled.metrics) for metric in group]
-        optimizer = compiled.optimizer if training and compiled is not None else None
+        optimizer = compiled.optimizer if training and compiled is not None and compiled.optimizer.kernel else None
         return _core.Plan(
             dtype=model.dtype, max_rows=rows, training=training,
             inputs=[(tensor.sample_shape, None, None) for tensor in model.inputs],

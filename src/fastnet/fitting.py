@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EpochState", "Fit"]
 
-_TRAIN = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE
+_GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD
+_TRAIN = _GRADIENT | _core.UPDATE
 
 #: Python gets control back this often while the engine trains: for the progress bar and Ctrl-C.
 SLICE_SECONDS = 0.05
@@ -199,6 +200,9 @@ class Fit:
 
     def _run_slice(self, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
         """At most so many steps, and for about `SLICE_SECONDS`."""
+        if self.optimizer.full_batch:
+            self._step_with_all_rows(state)
+            return
         if self.optimizer.varies:
             steps = min(steps or _SLICE_STEPS, _SLICE_STEPS)
         end = min(self.n_rows, state.row + steps * self.batch_size) if steps else self.n_rows
@@ -221,6 +225,49 @@ class Fit:
             self.optimizer.batches += plan.steps_done
             state.row, state.batch = plan.next_row, state.batch + plan.steps_done
             state.squares += plan.gradient_squares
+
+    def _step_with_all_rows(self, state: EpochState) -> None:
+        """One step of an optimizer that wants the loss of all rows."""
+        model, n = self.model, self.n_rows
+        if self.compiled.custom:
+            raise ValueError(f"{type(self.optimizer).__name__} works with the losses of fastnet.losses only")
+        plan = model._plans.get("train", self.batch_size)
+        weights = model.trainable_weights
+        at = np.cumsum([0] + [weight.size for weight in weights])
+
+        def assign(x: np.ndarray) -> None:
+            for i, weight in enumerate(weights):
+                weight.value[...] = x[at[i] : at[i + 1]].reshape(weight.shape)
+
+        def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
+            assign(x)
+            state.totals[:], state.sums[:] = 0.0, 0.0
+            gradient = np.zeros(at[-1])
+            for row in range(0, n, self.batch_size):
+                end = min(n, row + self.batch_size)
+                plan.run(_GRADIENT, n_rows=end, first_row=row, batch_size=self.batch_size, inputs=self.inputs,
+                         targets=self.targets, weights=self.weights, step=self.optimizer.batches,
+                         loss_sum=state.totals, metrics=state.sums)  # fmt: skip
+                for i, weight in enumerate(weights):
+                    gradient[at[i] : at[i + 1]] += weight.gradient.reshape(-1) * ((end - row) / n)
+            for i, weight in enumerate(weights):
+                if weight.regularizer is not None:
+                    state.totals[0] += n * weight.regularizer(weight.value)
+                    gradient[at[i] : at[i + 1]] += weight.regularizer.gradient(weight.value).reshape(-1)
+            return state.totals[0] / n, gradient
+
+        start = np.concatenate([weight.value.reshape(-1) for weight in weights]).astype(np.float64)
+        try:
+            x, value, converged = self.optimizer.step(start, evaluate)
+        except BaseException:
+            assign(start)
+            raise
+        _, gradient = evaluate(x)  # the sums are those of the last point looked at
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss is {value} at step {self.optimizer.iterations}")
+        state.row, state.batch = n, 1
+        state.squares = float(gradient @ gradient)
+        model.stop_training = model.stop_training or converged
 
     def _flush_gradients(self) -> None:
         """Makes a step with the gradients that have been accumulated, where some are left."""

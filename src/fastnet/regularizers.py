@@ -36,6 +36,11 @@ class Regularizer(_config.Configurable):
         values = np.asarray(weight, np.float64)
         return float(self.l1 * np.abs(values).sum() + self.l2 * np.square(values).sum())
 
+    def gradient(self, weight: ArrayLike) -> np.ndarray:
+        """The derivative of the penalty by the weight; of its absolute value at 0, 0."""
+        values = np.asarray(weight, np.float64)
+        return self.l1 * np.sign(values) + 2 * self.l2 * values
+
     def _strength(self, name: str, value: Any) -> float:
         try:
             strength = float(value)

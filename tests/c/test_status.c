@@ -24,17 +24,28 @@ static void expect(fn_status status, fn_status given, const fn_error *error, con
 static const double dense_attributes[] = {1, 0, 0, 0};
 static const int32_t numbers[] = {0, 1};
 static const fn_input_spec input = {.shape = {1, {2}}};
-static const fn_parameter_spec parameter = {.shape = {2, {2, 1}}, .offset = 0, .trainable = true};
+static const fn_parameter_spec parameter = {.shape = {2, {2, 1}}, .offset = 0, .trainable = true, .rate = 1};
 static const fn_output_spec output = {.value = 1, .loss = "mean_squared_error", .loss_weight = 1, .layer = "head"};
 static const fn_node_spec node = {.op = "dense", .layer = "first", .n_inputs = 1, .inputs = numbers, .n_parameters = 1,
                                   .parameters = numbers, .attributes = dense_attributes};
+static double hyper[FN_MAX_HYPER]; /* the defaults */
 static _Alignas(FN_ALIGNMENT) float parameters[FN_ALIGNMENT], gradients[FN_ALIGNMENT];
+
+static void set_defaults(void)
+{
+    const fn_entry *const entries[] = {fn_registry_entry(FN_OPTIMIZERS, fn_registry_find(FN_OPTIMIZERS, "sgd")),
+                                       fn_registry_entry(FN_UPDATES, 0)};
+    int n = 0;
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < entries[i]->n_attributes; j++)
+            hyper[n++] = entries[i]->attributes[j].value;
+}
 
 static fn_plan_spec make_spec(void)
 {
     return (fn_plan_spec){.dtype = FN_FLOAT32, .max_rows = 4, .training = true, .n_threads = 1, .n_inputs = 1,
                           .n_nodes = 1, .n_parameters = 1, .n_outputs = 1, .inputs = &input, .nodes = &node,
-                          .parameters = &parameter, .outputs = &output, .optimizer = "sgd",
+                          .parameters = &parameter, .outputs = &output, .optimizer = "sgd", .hyper = hyper,
                           .parameter_slab = parameters, .gradient_slab = gradients};
 }
 
@@ -87,7 +98,6 @@ static void check_runs(void)
         return;
     }
     const float x[4] = {1, 2, 3, NAN}, y[2] = {1, 2};
-    const double hyper[] = {0.01, 0, 0};
     const fn_source inputs = {x, FN_FLOAT32, 2 * sizeof *x}, targets = {y, FN_FLOAT32, sizeof *y};
     fn_run run = {.parts = FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD | FN_RUN_UPDATE, .n_rows = 2, .batch_size = 1,
                   .inputs = &inputs, .targets = &targets, .hyper = hyper, .step = 100};
@@ -112,6 +122,7 @@ int main(void)
 {
     fn_error error = {0};
     expect(FN_ERROR_ISA, fn_isa_select("abacus", &error), &error, "'abacus'");
+    set_defaults();
     check_descriptions();
     check_runs();
     for (int i = 0; i < FN_STATUS_COUNT; i++)

@@ -51,17 +51,21 @@ FN_INLINE void run(const fn_update *update, bool amsgrad, bool adaptive, int64_t
         real variance = s[i];
         if (amsgrad)
             variance = u[i] = fn_larger(u[i], s[i]);
-        w[i] -= fn_divide(alpha * m[i], adaptive ? FN_SQRT(variance) + epsilon_now : 1);
+        w[i] -= adaptive ? fn_divide(alpha * m[i], FN_SQRT(variance) + epsilon_now) : alpha * m[i];
     }
 }
 
 static void update(const fn_update *update, int64_t lo, int64_t hi)
 {
     const bool adaptive = update->scalar[ADAPTIVE] != 0;
-    if (update->slot[2])
-        run(update, true, adaptive, lo, hi);
+    if (update->slot[2] && adaptive)
+        run(update, true, true, lo, hi);
+    else if (update->slot[2])
+        run(update, true, false, lo, hi);
+    else if (adaptive)
+        run(update, false, true, lo, hi);
     else
-        run(update, false, adaptive, lo, hi);
+        run(update, false, false, lo, hi);
 }
 
 const fn_optimizer FN_SYM(optimizer_adabelief) = {

@@ -33,19 +33,26 @@ static void prepare(const double *hyper, uint64_t step, double scalar[FN_MAX_SCA
         scalar[ALPHA] *= r * sqrt(1 - pow(hyper[BETA_2], t));
 }
 
-static void update(const fn_update *update, int64_t lo, int64_t hi)
+FN_INLINE void run(const fn_update *update, bool rectified, int64_t lo, int64_t hi)
 {
     const real alpha = (real)update->scalar[ALPHA], epsilon = (real)update->hyper[EPSILON];
     const real rate_1 = (real)(1 - update->hyper[BETA_1]), rate_2 = (real)(1 - update->hyper[BETA_2]);
-    const bool rectified = update->scalar[RECTIFIED] != 0;
     real *restrict w = update->parameter, *restrict m = update->slot[0], *restrict v = update->slot[1];
     const real *restrict g = update->gradient;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++) {
         m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
         v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
-        w[i] -= fn_divide(alpha * m[i], rectified ? FN_SQRT(v[i]) + epsilon : 1);
+        w[i] -= rectified ? fn_divide(alpha * m[i], FN_SQRT(v[i]) + epsilon) : alpha * m[i];
     }
+}
+
+static void update(const fn_update *update, int64_t lo, int64_t hi)
+{
+    if (update->scalar[RECTIFIED] != 0)
+        run(update, true, lo, hi);
+    else
+        run(update, false, lo, hi);
 }
 
 const fn_optimizer FN_SYM(optimizer_radam) = {

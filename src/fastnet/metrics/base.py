@@ -58,8 +58,8 @@ class Metric(_config.Configurable):
             return self
         if self.labels_kernel is None:
             raise ValueError(
-                f"{type(self).__name__} needs a target for each of the {width_of(output_shape)} outputs, but the targets "
-                "are class numbers; use 'accuracy', 'precision', 'recall' or 'f1', or one-hot targets"
+                f"{type(self).__name__} needs a target for each of the {width_of(output_shape)} outputs, but "
+                "targets are class numbers; use 'accuracy', 'precision', 'recall' or 'f1', or one-hot targets"
             )
         return self._changed(kernel=self.labels_kernel)
 

@@ -56,8 +56,10 @@ class Optimizer(_config.Configurable):
         Steps made so far: what the learning rate is a function of.
     """
 
-    #: Name of the optimizer in the engine.
-    kernel: ClassVar[str]
+    #: Name of the optimizer in the engine; None: its steps are made in Python.
+    kernel: ClassVar[str | None]
+    #: Whether a step needs the loss of all rows, at several points.
+    full_batch: ClassVar[bool] = False
     #: Whether weight decay is apart from the gradient, as in Keras.
     decoupled_weight_decay: bool = True
     #: The slot that holds the weights to evaluate with; None: they are the trained ones.

@@ -8,6 +8,7 @@ from .adam import AdaBelief, Adam, Adamax, AdamW, Nadam, RAdam
 from .adaptive import Adadelta, Adagrad, Ftrl, RMSprop
 from .descent import SGD, Lion, Rprop
 from .layerwise import LARS, Adafactor, Lamb, Muon
+from .lbfgs import LBFGS
 from .schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Adamax",
     "Ftrl",
     "LARS",
+    "LBFGS",
     "Lamb",
     "Lion",
     "Muon",

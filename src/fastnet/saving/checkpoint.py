@@ -8,32 +8,34 @@ functions of the seed and these counters. `load_model` reads the model from it.
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .description import describe
-from .files import _weights_of, check_tensors, metadata_json, read_tensors, write_tensors
+from .files import _weights_of, check_tensors, metadata_json, naming, read_tensors, write_tensors
 
 if TYPE_CHECKING:
-    from ..fitting import Fit
+    from ..fitting import EpochState, Fit
 
 __all__ = ["restore", "write_checkpoint"]
 
 #: What must be the same in the model that goes on.
 _STRUCTURE = ("class_name", "dtype", "inputs", "layers", "calls", "outputs")
+#: Larger counters than any training reaches.
+_MANY = 2**53
 
 
 def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
     """Writes where a call of `fit` stands, between two batches."""
-    model = fit.model
+    model, state = fit.model, fit.state
     tensors = dict(_weights_of(model))
     for (name, _), slot in zip(fit.optimizer.slots(), model._plans.slots()):
         for weight in model.weights:
             tensors[f"optimizer/{name}/{weight.path}"] = slot[weight.offset : weight.offset + weight.size]
-    state = fit.state
     callbacks = []
     for i, callback in enumerate(fit.hooks.callbacks):
         plain: dict[str, Any] = {}
@@ -44,10 +46,8 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
                 plain[key] = value
         callbacks.append({"class_name": type(callback).__name__, "state": plain})
     training = {
+        **_arguments(fit),
         "optimizer": fit.optimizer.get_state(),
-        "n_rows": fit.n_rows,
-        "batch_size": fit.batch_size,
-        "shuffle": bool(fit.shuffle),
         "epochs_begun": model._epochs_begun,
         "epoch": fit.epoch,
         "first_epoch": fit.first_epoch,
@@ -58,9 +58,30 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
     }
     if state is not None:
         tensors["epoch/totals"], tensors["epoch/sums"] = state.totals, state.sums
-        training["state"] = {"order": state.order, "row": state.row, "batch": state.batch,
-                             "squares": state.squares.hex(), "first_update": state.first_update}  # fmt: skip
-    write_tensors(path, tensors, {"fastnet": json.dumps(describe(model)), "training": json.dumps(training, default=float)})
+        training["state"] = {"order": state.order, "row": state.row, "batch": state.batch, "squares": state.squares,
+                             "first_update": state.first_update, "seconds": state.seconds}  # fmt: skip
+    metadata = {"fastnet": json.dumps(describe(model)), "training": json.dumps(training, default=_number_or_list)}
+    write_tensors(path, tensors, metadata)
+
+
+def _arguments(fit: Fit) -> dict[str, Any]:
+    """What must be the same in the call of fit that goes on."""
+    return {
+        "n_rows": fit.n_rows,
+        "batch_size": fit.batch_size,
+        "shuffle": bool(fit.shuffle),
+        "optimizer_class": type(fit.optimizer).__name__,
+        "scheduled": callable(fit.optimizer.learning_rate),
+        "callback_classes": [type(callback).__name__ for callback in fit.hooks.callbacks],
+    }
+
+
+def _number_or_list(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist()}
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"a training checkpoint cannot hold {value!r}")
 
 
 def restore(fit: Fit, path: str | os.PathLike[str]) -> None:
@@ -76,80 +97,114 @@ def restore(fit: Fit, path: str | os.PathLike[str]) -> None:
     tensors, metadata = read_tensors(path)
     description = metadata_json(path, metadata, "fastnet")
     training = metadata_json(path, metadata, "training")
-    try:
-        _check(fit, path, tensors, description, training)
-        states = _callback_states(fit, path, tensors, training)
-        state = _epoch_state(fit, tensors, training["state"])
-        history = training["history"]
-        epochs = [int(epoch) for epoch in history["epoch"]]
-        curves = {str(name): list(values) for name, values in history["history"].items()}
-        counters = [int(training[name]) for name in ("epochs_begun", "epoch", "first_epoch")]
-        stopped = bool(training["stopped"])
-        optimizer_state = fit.optimizer.check_state(training["optimizer"])
-        seed = int(description["seed"])
-    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
-        raise ValueError(f"{os.fspath(path)} is not a whole training checkpoint: {error!r}") from None
+    with naming(path):
+        try:
+            apply = _read(fit, tensors, description, training)
+        except (LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"this is not a whole training checkpoint: {error!r}") from error
+    apply()
 
+
+def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, training: Any) -> Callable[[], None]:
+    """A function that puts `fit` where the checkpoint stands, after all that can be wrong with it was looked at."""
+    _check(fit, tensors, description, training)
+    states = _callback_states(fit, tensors, training)
+    state = _epoch_state(fit, tensors, training)
+    epochs, curves = _history(training["history"])
+    epochs_begun, epoch, first_epoch = (_count(training, name) for name in ("epochs_begun", "epoch", "first_epoch"))
+    stopped, seed = _of_type(training, "stopped", bool), _count(description, "seed", 2**64)
+    optimizer_state = fit.optimizer.check_state(training["optimizer"])
+    _count(optimizer_state, "batches")
+    for name in ("learning_rate", "learning_rate_factor"):
+        value = optimizer_state[name]
+        if value is not None and not (value >= 0 and math.isfinite(value)):
+            raise ValueError(f"the optimizer's {name} cannot be {value}")
     model = fit.model
-    for weight in model.weights:
-        weight.assign(tensors[weight.path])
-    for (name, _), slot in zip(fit.optimizer.slots(), model._plans.slots()):
+    slots = model._plans.slots()
+
+    def apply() -> None:
         for weight in model.weights:
-            slot[weight.offset : weight.offset + weight.size] = tensors[f"optimizer/{name}/{weight.path}"]
-    model.seed = seed
-    model._plans.forget()  # the seed is part of them
-    fit.optimizer.set_state(optimizer_state)
-    model._epochs_begun, fit.epoch, fit.first_epoch = counters
-    fit.state = state
-    fit.stopped = stopped
-    fit.history.epoch, fit.history.history = epochs, curves
-    for callback, callback_state in zip(fit.hooks.callbacks, states):
-        callback.set_state(callback_state)
+            weight.assign(tensors[weight.path])
+        for (name, _), slot in zip(fit.optimizer.slots(), slots):
+            for weight in model.weights:
+                slot[weight.offset : weight.offset + weight.size] = tensors[f"optimizer/{name}/{weight.path}"]
+        model.seed = seed
+        model._plans.forget()  # the seed is part of them
+        fit.optimizer.set_state(optimizer_state)
+        model._epochs_begun, fit.epoch, fit.first_epoch = epochs_begun, epoch, first_epoch
+        fit.state, fit.stopped, fit.callback_states = state, stopped, states
+        fit.history.epoch, fit.history.history = epochs, curves
+
+    return apply
 
 
-def _check(fit: Fit, path: Any, tensors: Mapping[str, np.ndarray], description: Any, training: Any) -> None:
+def _check(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, training: Any) -> None:
     """Raises ValueError where the checkpoint is of another model or another call of fit."""
-    name, model = os.fspath(path), fit.model
+    model = fit.model
     own = json.loads(json.dumps(describe(model)))
     for part in _STRUCTURE:
         if description[part] != own[part]:
-            raise ValueError(f"{name} was written for another model: its {part} differ")
-    check_tensors(path, tensors, model.weights, model.dtype)
-    for key, value in (("n_rows", fit.n_rows), ("batch_size", fit.batch_size), ("shuffle", bool(fit.shuffle))):
+            raise ValueError(f"it was written for another model: its {part} differ")
+    for key, value in _arguments(fit).items():
         if training[key] != value:
-            raise ValueError(f"{name} was written by a fit with {key}={training[key]}, this one has {value}")
+            raise ValueError(f"it was written by a fit with {key}={training[key]!r}, this one has {value!r}")
+    check_tensors(tensors, model.weights, model.dtype)
     for slot, _ in fit.optimizer.slots():
         for weight in model.weights:
             tensor = tensors.get(f"optimizer/{slot}/{weight.path}")
             if tensor is None or tensor.shape != (weight.size,) or tensor.dtype != model.dtype:
-                raise ValueError(f"{name} does not hold {slot!r} of optimizer {type(fit.optimizer).__name__} for "
-                                 f"weight {weight.path!r}")  # fmt: skip
+                raise ValueError(f"it does not hold {slot!r} of optimizer {type(fit.optimizer).__name__} for weight "
+                                 f"{weight.path!r}")  # fmt: skip
 
 
-def _callback_states(fit: Fit, path: Any, tensors: Mapping[str, np.ndarray], training: Any) -> list[dict[str, Any]]:
-    names = [type(callback).__name__ for callback in fit.hooks.callbacks]
-    written = [given["class_name"] for given in training["callbacks"]]
-    if names != written:
-        raise ValueError(f"{os.fspath(path)} was written by a fit with the callbacks {written}, this one has {names}")
+def _of_type(given: Mapping[str, Any], name: str, kind: Any) -> Any:
+    value = given[name]
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise ValueError(f"{name} cannot be {value!r}")
+    return value
+
+
+def _count(given: Mapping[str, Any], name: str, end: int = _MANY) -> int:
+    value = _of_type(given, name, int)
+    if not 0 <= value < end:
+        raise ValueError(f"{name} cannot be {value}")
+    return value
+
+
+def _history(given: Mapping[str, Any]) -> tuple[list[int], dict[str, list[Any]]]:
+    epochs = [int(epoch) for epoch in given["epoch"]]
+    curves = {}
+    for name, values in given["history"].items():
+        if len(values) != len(epochs):
+            raise ValueError(f"the history of {name!r} has {len(values)} numbers for {len(epochs)} epochs")
+        curves[name] = [np.array(value["array"]) if isinstance(value, dict) else value for value in values]
+    return epochs, curves
+
+
+def _callback_states(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any) -> list[dict[str, Any]]:
     states = []
-    for i, given in enumerate(training["callbacks"]):
+    for i, (given, callback) in enumerate(zip(training["callbacks"], fit.hooks.callbacks, strict=True)):
         prefix = f"callback/{i}/"
         arrays = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        states.append({**given["state"], **arrays})
+        state = {**given["state"], **arrays}
+        callback.check_state(state)
+        states.append(state)
     return states
 
 
-def _epoch_state(fit: Fit, tensors: Mapping[str, np.ndarray], given: Any) -> Any:
+def _epoch_state(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any) -> EpochState | None:
     from ..fitting import EpochState
 
+    given = training["state"]
     if given is None:
         return None
     totals, sums = tensors["epoch/totals"], tensors["epoch/sums"]
     expected = (1 + len(fit.model.outputs),), fit.compiled.new_sums().shape
-    row = int(given["row"])
     if (totals.shape, sums.shape) != expected or totals.dtype != np.float64 or sums.dtype != np.float64:
         raise ValueError("the sums of the epoch do not belong to this model and its metrics")
-    if not 0 <= row < fit.n_rows:
-        raise ValueError(f"the checkpoint stands at row {row} of {fit.n_rows}")
-    return EpochState(order=int(given["order"]), totals=totals.copy(), sums=sums.copy(), row=row, batch=int(given["batch"]),
-                      first_update=int(given["first_update"]), squares=float.fromhex(given["squares"]))  # fmt: skip
+    row, batch = _count(given, "row", fit.n_rows), _count(given, "batch", fit.n_rows)
+    if row != batch * fit.batch_size:
+        raise ValueError(f"batch {batch} does not begin at row {row}")
+    numbers = {name: float(_of_type(given, name, (int, float))) for name in ("squares", "seconds")}
+    return EpochState(order=_count(given, "order"), totals=totals.copy(), sums=sums.copy(), row=row, batch=batch,
+                      first_update=_count(given, "first_update"), **numbers)  # fmt: skip

@@ -1,0 +1,225 @@
+/* What the normalisations share: sums over the positions of an array, and its rescaling channel by channel.
+ *
+ * Arrays are [positions][channels]. Sums run down the columns, a strip of at most STRIP columns at a time whose sums
+ * stay in registers. Where there are fewer channels than that, some positions together count as one wide row, and what
+ * their columns have summed is added up in the end: so vectors are full whatever the number of channels. The order of a
+ * sum depends on shapes only.
+ */
+#ifndef FN_KERNELS_NORMALIZATION_H
+#define FN_KERNELS_NORMALIZATION_H
+
+#include "../engine/plan.h"
+#include "math.h"
+
+#include <string.h>
+
+enum { STRIP = 4 * FN_LANES };
+
+/* Positions in a wide row. */
+FN_INLINE int64_t positions_abreast(int64_t channels)
+{
+    return channels < STRIP ? STRIP / channels : 1;
+}
+
+/* Elements of an array with one number for each column of a wide row. */
+FN_INLINE int64_t wide_columns(int64_t channels)
+{
+    return positions_abreast(channels) * channels;
+}
+
+FN_INLINE int64_t count_strips(int64_t channels)
+{
+    return (channels + STRIP - 1) / STRIP;
+}
+
+/* Repeats table[channels] to the columns of a wide row. */
+FN_INLINE void spread(real *table, int64_t channels, int64_t columns)
+{
+    for (int64_t j = channels; j < columns; j++)
+        table[j] = table[j - channels];
+}
+
+/* ---- parameters ------------------------------------------------------------------------------- */
+
+/* gamma, with `scale`, is parameter 0; beta, with `center`, comes next. */
+FN_INLINE const fn_port *gamma_of(const fn_node *node, bool scale)
+{
+    return scale ? &node->parameter[0] : NULL;
+}
+
+FN_INLINE const fn_port *beta_of(const fn_node *node, bool scale, bool center)
+{
+    return center ? &node->parameter[scale ? 1 : 0] : NULL;
+}
+
+FN_INLINE real element_or(const fn_port *port, int64_t i, real otherwise)
+{
+    return port ? ((const real *)port->value)[i] : otherwise;
+}
+
+FN_INLINE bool is_trained(const fn_port *port)
+{
+    return port && port->gradient_buffer >= 0;
+}
+
+FN_INLINE void read_parameter(fn_plan *plan, const fn_port *port)
+{
+    if (port)
+        fn_reads_all(plan, port->value_buffer);
+}
+
+FN_INLINE void write_gradient(fn_plan *plan, const fn_port *port)
+{
+    if (is_trained(port))
+        fn_writes(plan, port->gradient_buffer);
+}
+
+/* The gradient of elements first to first + n of a parameter. */
+FN_INLINE void put_gradient(const fn_port *port, int64_t first, const real *sum, int64_t n)
+{
+    if (!is_trained(port))
+        return;
+    real *gradient = (real *)port->gradient + first;
+    for (int64_t i = 0; i < n; i++)
+        gradient[i] = port->accumulate ? gradient[i] + sum[i] : sum[i];
+}
+
+/* Adds `count` vectors of so many channels to the parameters of an operation, and checks what all normalisations ask. */
+FN_INLINE fn_status infer_normalization(fn_inference *inference, double epsilon, int count)
+{
+    const fn_shape *x = &inference->input[0];
+    if (x->rank < 1)
+        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': expected an input with at least one axis, got ()",
+                       inference->layer);
+    if (!(epsilon >= 0 && epsilon < INFINITY))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': epsilon must be finite and not negative, got %g",
+                       inference->layer, epsilon);
+    fn_signature *signature = &inference->signature;
+    signature->n_outputs = 1;
+    signature->output[0] = *x;
+    signature->n_parameters = count;
+    for (int i = 0; i < count; i++)
+        signature->parameter[i] = (fn_shape){.rank = 1, .size = {fn_shape_last(x)}};
+    return FN_OK;
+}
+
+/* ---- sums over positions ---------------------------------------------------------------------- */
+
+/* What is summed over rows of an array: x; (x - mean)^2; dy, and dy (x - mean) factor beside it. */
+typedef enum sum_kind { SUM_VALUES, SUM_SQUARES, SUM_GRADIENTS } sum_kind;
+
+/* n columns of rows `stride` apart; sum[n], and other[n] of SUM_GRADIENTS, are added to. */
+FN_INLINE void sum_rows(sum_kind kind, const real *restrict x, const real *restrict dy, int64_t stride, int64_t rows,
+                        int64_t n, const real *restrict mean, const real *restrict factor, real *restrict sum,
+                        real *restrict other)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        const real *restrict xi = x + i * stride, *restrict dyi = kind == SUM_GRADIENTS ? dy + i * stride : NULL;
+        if (kind == SUM_VALUES) {
+#pragma omp simd
+            for (int64_t j = 0; j < n; j++)
+                sum[j] += xi[j];
+        } else if (kind == SUM_SQUARES) {
+#pragma omp simd
+            for (int64_t j = 0; j < n; j++)
+                sum[j] = FN_FMA(xi[j] - mean[j], xi[j] - mean[j], sum[j]);
+        } else {
+#pragma omp simd
+            for (int64_t j = 0; j < n; j++) {
+                sum[j] += dyi[j];
+                other[j] = FN_FMA(dyi[j], (xi[j] - mean[j]) * factor[j], other[j]);
+            }
+        }
+    }
+}
+
+/* Sums over n positions of `columns` columns, at most STRIP, of arrays with so many channels; where these are fewer
+ * than STRIP, columns are all of them. Tables have one number for each column. */
+FN_INLINE void sum_strip(sum_kind kind, const real *x, const real *dy, int64_t channels, int64_t n, int64_t columns,
+                         const real *mean, const real *factor, real *restrict sum, real *restrict other)
+{
+    const int64_t abreast = positions_abreast(channels), stride = abreast * channels, width = abreast * columns;
+    const int64_t rows = n / abreast, rest = n % abreast;
+    real part[STRIP] = {0}, second[STRIP] = {0}, wide_mean[STRIP] = {0}, wide_factor[STRIP] = {0};
+    for (int64_t j = 0; j < width; j++) {
+        wide_mean[j] = kind != SUM_VALUES ? mean[j % columns] : 0;
+        wide_factor[j] = kind == SUM_GRADIENTS ? factor[j % columns] : 0;
+    }
+    if (width == STRIP)
+        sum_rows(kind, x, dy, stride, rows, STRIP, wide_mean, wide_factor, part, second);
+    else
+        sum_rows(kind, x, dy, stride, rows, width, wide_mean, wide_factor, part, second);
+    const int64_t done = rows * stride;
+    if (rest)
+        sum_rows(kind, x + done, kind == SUM_GRADIENTS ? dy + done : NULL, stride, 1, rest * columns, wide_mean,
+                 wide_factor, part, second);
+    for (int64_t k = 1; k < abreast; k++)
+        for (int64_t j = 0; j < columns; j++) {
+            part[j] += part[k * columns + j];
+            second[j] += second[k * columns + j];
+        }
+    memcpy(sum, part, (size_t)columns * sizeof *sum);
+    if (kind == SUM_GRADIENTS)
+        memcpy(other, second, (size_t)columns * sizeof *other);
+}
+
+/* ---- rescaling -------------------------------------------------------------------------------- */
+
+/* y = (x - mean) a + b for n positions; tables have one number for each column of a wide row. */
+FN_INLINE void rescale(const real *restrict x, real *restrict y, int64_t channels, int64_t n, const real *restrict mean,
+                       const real *restrict a, const real *restrict b)
+{
+    const int64_t columns = wide_columns(channels), end = n * channels;
+    for (int64_t first = 0; first < end; first += columns) {
+        const int64_t m = end - first < columns ? end - first : columns;
+        FN_FOR_EACH(j, m, y[first + j] = FN_FMA(x[first + j] - mean[j], a[j], b[j]));
+    }
+}
+
+/* dx (+)= a dy - b - (x - mean) c. Without fused operations: where dy is its own mean, the result is 0. */
+FN_INLINE void rescale_gradient(const real *restrict x, const real *restrict dy, real *restrict dx, int64_t channels,
+                                int64_t n, const real *restrict mean, const real *restrict a, const real *restrict b,
+                                const real *restrict c, bool accumulate)
+{
+    const int64_t columns = wide_columns(channels), end = n * channels;
+    for (int64_t first = 0; first < end; first += columns) {
+        const int64_t m = end - first < columns ? end - first : columns;
+        if (accumulate)
+            FN_FOR_EACH(j, m, dx[first + j] += (a[j] * dy[first + j] - b[j]) - (x[first + j] - mean[j]) * c[j]);
+        else
+            FN_FOR_EACH(j, m, dx[first + j] = (a[j] * dy[first + j] - b[j]) - (x[first + j] - mean[j]) * c[j]);
+    }
+}
+
+/* ---- gradients of the parameters, from sums of each row ----------------------------------------- */
+
+/* Items lo to hi, strips of the columns of sums[rows][2 channels]: dgamma, then dbeta. */
+FN_INLINE void reduce_row_sums(const fn_node *node, const fn_context *context, const real *sums, const fn_port *gamma,
+                               const fn_port *beta, int64_t lo, int64_t hi)
+{
+    const int64_t channels = fn_shape_last(&node->input[0].shape), strips = count_strips(channels);
+    for (int64_t item = lo; item < hi; item++) {
+        const int64_t first = item % strips * STRIP;
+        const int64_t columns = channels - first < STRIP ? channels - first : STRIP;
+        const real *x = sums + (item < strips ? 0 : channels) + first;
+        real total[STRIP] = {0};
+        for (int64_t row = 0; row < context->rows; row++)
+            sum_rows(SUM_VALUES, x + row * 2 * channels, NULL, 0, 1, columns, NULL, NULL, total, NULL);
+        put_gradient(item < strips ? gamma : beta, first, total, columns);
+    }
+}
+
+/* Emits the reduction, where there is something to train. */
+FN_INLINE void emit_reduction(fn_plan *plan, fn_node *node, fn_stage_function run, int sums, const fn_port *gamma,
+                              const fn_port *beta)
+{
+    if (!is_trained(gamma) && !is_trained(beta))
+        return;
+    fn_emit(plan, node, "normalization parameters", run, FN_BY_ITEMS,
+            2 * count_strips(fn_shape_last(&node->input[0].shape)));
+    fn_reads(plan, sums);
+    write_gradient(plan, gamma);
+    write_gradient(plan, beta);
+}
+
+#endif

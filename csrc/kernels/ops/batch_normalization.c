@@ -1,0 +1,377 @@
+/* Batch normalisation (Ioffe and Szegedy 2015), over all positions of a batch, for each channel of the last axis.
+ *
+ * In training, with x, y [positions][channels] and N positions:
+ *
+ *   mean = sum x / N,  variance = sum (x - mean)^2 / N,  r = 1 / sqrt(variance + epsilon)
+ *   y = (x - mean) r gamma + beta
+ *   dbeta = sum dy,  dgamma = sum dy (x - mean) r
+ *   dx = gamma r (dy - dbeta / N - (x - mean) r dgamma / N)
+ *
+ * and with the update  moving = momentum moving + (1 - momentum) (mean, variance). The variance is the biased one there
+ * too, as in Keras 3; PyTorch's moving variance is N / (N - 1) times that.
+ *
+ * In inference, and in training where `frozen`, mean and variance are the moving ones and constants:
+ *   dx = gamma r dy
+ *
+ * Parameters [channels]: gamma with scale, beta with center, moving mean, moving variance.
+ * Extras: STATISTICS [3][channels]: mean, r, variance; SUMS [chunks][2][channels], of the forward and of the backward
+ * pass.
+ *
+ * Positions are cut into chunks of a fixed size. Mean and squared deviations of each chunk come from two passes over
+ * it while it is in cache; all threads combine them, in order and by the formula of Chan, Golub and LeVeque (1979),
+ * rather than wait for one that does. So no bit depends on the number of threads.
+ */
+#include "../normalization.h"
+
+enum { MOMENTUM, EPSILON, CENTER, SCALE, FROZEN };
+enum { STATISTICS, FORWARD_SUMS, BACKWARD_SUMS };
+
+/* Positions in a chunk. */
+enum { CHUNK = 128 };
+
+static const fn_attribute attributes[] = {
+    {"momentum", 0.99}, {"epsilon", 1e-3}, {"center", 1}, {"scale", 1}, {"frozen", 0}};
+
+static const fn_port *gamma_port(const fn_node *node)
+{
+    return gamma_of(node, node->attribute[SCALE]);
+}
+
+static const fn_port *beta_port(const fn_node *node)
+{
+    return beta_of(node, node->attribute[SCALE], node->attribute[CENTER]);
+}
+
+static const fn_port *moving_mean(const fn_node *node)
+{
+    return &node->parameter[node->n_parameters - 2];
+}
+
+static const fn_port *moving_variance(const fn_node *node)
+{
+    return &node->parameter[node->n_parameters - 1];
+}
+
+static int64_t channels_of(const fn_node *node)
+{
+    return fn_shape_last(&node->input[0].shape);
+}
+
+/* Positions in one row of the batch. */
+static int64_t inner_of(const fn_node *node)
+{
+    return node->input[0].width / channels_of(node);
+}
+
+static int64_t count_chunks(int64_t positions)
+{
+    return (positions + CHUNK - 1) / CHUNK;
+}
+
+static bool uses_batch(const fn_node *node, const fn_plan *plan)
+{
+    return fn_plan_training(plan) && !node->attribute[FROZEN];
+}
+
+static fn_status infer(fn_inference *inference)
+{
+    const double *attribute = inference->attribute;
+    if (!(attribute[MOMENTUM] >= 0 && attribute[MOMENTUM] <= 1))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': momentum must be in [0, 1], got %g",
+                       inference->layer, attribute[MOMENTUM]);
+    fn_status status = infer_normalization(inference, attribute[EPSILON],
+                                           2 + (attribute[CENTER] != 0) + (attribute[SCALE] != 0));
+    if (status != FN_OK || !inference->training)
+        return status;
+    const int64_t channels = fn_shape_last(&inference->input[0]), width = fn_shape_size(&inference->input[0]);
+    inference->n_extras = 3;
+    inference->extra_fixed[STATISTICS] = 3 * channels;
+    for (int i = FORWARD_SUMS; i <= BACKWARD_SUMS; i++) { /* 2 channels for each chunk, and for one begun */
+        inference->extra_per_row[i] = (2 * width + CHUNK - 1) / CHUNK;
+        inference->extra_fixed[i] = 2 * channels;
+    }
+    return FN_OK;
+}
+
+/* ---- statistics ---------------------------------------------------------------------------------- */
+
+/* Where item `item` of a stage over chunks and strips of channels is. */
+typedef struct place {
+    int64_t chunk, n, channel, columns, offset;
+} place;
+
+static place find_place(const fn_node *node, const fn_context *context, int64_t item)
+{
+    const int64_t channels = channels_of(node), strips = count_strips(channels);
+    const int64_t positions = context->rows * inner_of(node);
+    place p = {.chunk = item / strips, .channel = item % strips * STRIP};
+    p.n = positions - p.chunk * CHUNK;
+    p.n = p.n < CHUNK ? p.n : CHUNK;
+    p.columns = channels - p.channel < STRIP ? channels - p.channel : STRIP;
+    p.offset = p.chunk * CHUNK * channels + p.channel;
+    return p;
+}
+
+/* Mean and squared deviations of chunks. */
+static void sum_chunks(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t channels = channels_of(node);
+    for (int64_t item = lo; item < hi; item++) {
+        const place p = find_place(node, context, item);
+        if (p.n <= 0)
+            break;
+        const real *x = (const real *)node->input[0].value + p.offset;
+        real *mean = (real *)node->extra[FORWARD_SUMS].value + p.chunk * 2 * channels + p.channel;
+        sum_strip(SUM_VALUES, x, NULL, channels, p.n, p.columns, NULL, NULL, mean, NULL);
+        for (int64_t j = 0; j < p.columns; j++)
+            mean[j] /= (real)p.n;
+        sum_strip(SUM_SQUARES, x, NULL, channels, p.n, p.columns, mean, NULL, mean + channels, NULL);
+    }
+}
+
+/* statistics[3][channels] of the batch, from those of the chunks. */
+static void combine_chunks(const fn_node *node, const fn_context *context, real *restrict statistics)
+{
+    const int64_t channels = channels_of(node), positions = context->rows * inner_of(node);
+    const real *sums = node->extra[FORWARD_SUMS].value;
+    real *restrict mean = statistics, *restrict r = mean + channels, *restrict variance = r + channels;
+    memset(statistics, 0, (size_t)(3 * channels) * sizeof *statistics);
+    for (int64_t k = 0; k < count_chunks(positions); k++) {
+        const real *restrict chunk = sums + k * 2 * channels;
+        const int64_t left = positions - k * CHUNK;
+        const real share = (real)((double)(left < CHUNK ? left : CHUNK) / (double)positions);
+        FN_FOR_EACH(j, channels, mean[j] = FN_FMA(share, chunk[j], mean[j]));
+    }
+    for (int64_t k = 0; k < count_chunks(positions); k++) {
+        const real *restrict chunk = sums + k * 2 * channels, *restrict squares = chunk + channels;
+        const int64_t left = positions - k * CHUNK;
+        const real n = (real)(left < CHUNK ? left : CHUNK);
+        FN_FOR_EACH(j, channels, variance[j] += FN_FMA(n * (chunk[j] - mean[j]), chunk[j] - mean[j], squares[j]));
+    }
+    const real epsilon = (real)node->attribute[EPSILON];
+    FN_FOR_EACH(j, channels, variance[j] /= (real)positions);
+    FN_FOR_EACH(j, channels, r[j] = FN_REAL(1.0) / FN_SQRT(variance[j] + epsilon));
+}
+
+/* The same of the moving statistics. */
+static void take_moving(const fn_node *node, real *restrict statistics)
+{
+    const int64_t channels = channels_of(node);
+    const real *restrict moving = moving_variance(node)->value;
+    real *restrict r = statistics + channels, *restrict variance = r + channels;
+    const real epsilon = (real)node->attribute[EPSILON];
+    memcpy(statistics, moving_mean(node)->value, (size_t)channels * sizeof *statistics);
+    memcpy(variance, moving, (size_t)channels * sizeof *variance);
+    FN_FOR_EACH(j, channels, r[j] = FN_REAL(1.0) / FN_SQRT(variance[j] + epsilon));
+}
+
+/* ---- forward ------------------------------------------------------------------------------------- */
+
+/* Scratch of a thread: three vectors of statistics and four tables of the columns of a wide row. */
+static void ask_for_workspace(fn_plan *plan, const fn_node *node)
+{
+    const int64_t channels = channels_of(node);
+    fn_workspace(plan, (3 * channels + 4 * wide_columns(channels)) * (int64_t)sizeof(real));
+}
+
+/* y of rows lo to hi, with the statistics at the start of the workspace. */
+static void normalize_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t channels = channels_of(node), columns = wide_columns(channels), width = node->input[0].width;
+    const real *statistics = context->workspace;
+    real *mean = (real *)context->workspace + 3 * channels, *a = mean + columns, *b = a + columns;
+    for (int64_t j = 0; j < channels; j++) {
+        mean[j] = statistics[j];
+        a[j] = statistics[channels + j] * element_or(gamma_port(node), j, 1);
+        b[j] = element_or(beta_port(node), j, 0);
+    }
+    spread(mean, channels, columns);
+    spread(a, channels, columns);
+    spread(b, channels, columns);
+    rescale((const real *)node->input[0].value + lo * width, (real *)node->output[0].value + lo * width, channels,
+            (hi - lo) * inner_of(node), mean, a, b);
+}
+
+/* Whoever has the first row keeps the statistics for the backward pass. */
+static void keep_statistics(const fn_node *node, const fn_context *context, int64_t lo)
+{
+    if (lo == 0 && node->n_extras)
+        memcpy(node->extra[STATISTICS].value, context->workspace, (size_t)(3 * channels_of(node)) * sizeof(real));
+}
+
+static void forward_batch(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    combine_chunks(node, context, context->workspace);
+    keep_statistics(node, context, lo);
+    normalize_rows(node, context, lo, hi);
+}
+
+static void forward_moving(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    take_moving(node, context->workspace);
+    keep_statistics(node, context, lo);
+    normalize_rows(node, context, lo, hi);
+}
+
+static int64_t count_items(const fn_plan *plan, const fn_node *node)
+{
+    return count_chunks(fn_plan_rows(plan) * inner_of(node)) * count_strips(channels_of(node));
+}
+
+static void forward(fn_plan *plan, fn_node *node)
+{
+    if (uses_batch(node, plan)) {
+        fn_emit(plan, node, "batch_normalization sums", sum_chunks, FN_BY_ITEMS, count_items(plan, node));
+        fn_reads(plan, node->input[0].value_buffer);
+        fn_writes(plan, node->extra[FORWARD_SUMS].value_buffer);
+        fn_emit(plan, node, "batch_normalization forward", forward_batch, FN_BY_ROWS, 0);
+        fn_reads_all(plan, node->extra[FORWARD_SUMS].value_buffer);
+    } else {
+        fn_emit(plan, node, "batch_normalization forward", forward_moving, FN_BY_ROWS, 0);
+        fn_reads_all(plan, moving_mean(node)->value_buffer);
+        fn_reads_all(plan, moving_variance(node)->value_buffer);
+    }
+    ask_for_workspace(plan, node);
+    fn_reads(plan, node->input[0].value_buffer);
+    read_parameter(plan, gamma_port(node));
+    read_parameter(plan, beta_port(node));
+    if (node->n_extras)
+        fn_writes(plan, node->extra[STATISTICS].value_buffer);
+    fn_writes(plan, node->output[0].value_buffer);
+}
+
+/* ---- backward ------------------------------------------------------------------------------------ */
+
+/* dbeta and dgamma of chunks. */
+static void sum_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t channels = channels_of(node);
+    const real *mean = node->extra[STATISTICS].value;
+    for (int64_t item = lo; item < hi; item++) {
+        const place p = find_place(node, context, item);
+        if (p.n <= 0)
+            break;
+        real *sums = (real *)node->extra[BACKWARD_SUMS].value + p.chunk * 2 * channels + p.channel;
+        sum_strip(SUM_GRADIENTS, (const real *)node->input[0].value + p.offset,
+                  (const real *)node->output[0].gradient + p.offset, channels, p.n, p.columns, mean + p.channel,
+                  mean + channels + p.channel, sums, sums + channels);
+    }
+}
+
+/* Adds up the chunks: sums[2][channels], dbeta and dgamma; whoever has the first row also stores them. */
+static void combine_gradients(const fn_node *node, const fn_context *context, int64_t lo, real *restrict sums)
+{
+    const int64_t channels = channels_of(node), n = count_chunks(context->rows * inner_of(node));
+    memcpy(sums, node->extra[BACKWARD_SUMS].value, (size_t)(2 * channels) * sizeof *sums);
+    for (int64_t k = 1; k < n; k++) {
+        const real *restrict chunk = (const real *)node->extra[BACKWARD_SUMS].value + k * 2 * channels;
+        FN_FOR_EACH(j, 2 * channels, sums[j] += chunk[j]);
+    }
+    if (lo == 0) {
+        put_gradient(beta_port(node), 0, sums, channels);
+        put_gradient(gamma_port(node), 0, sums + channels, channels);
+    }
+}
+
+/* dx of rows lo to hi, from sums[2][channels]; NULL where the statistics are constants. */
+static void differentiate_rows(const fn_node *node, const fn_context *context, const real *sums, int64_t lo, int64_t hi)
+{
+    const int64_t channels = channels_of(node), columns = wide_columns(channels), width = node->input[0].width;
+    const real share = (real)(1.0 / (double)(context->rows * inner_of(node)));
+    const real *statistics = node->extra[STATISTICS].value, *r = statistics + channels;
+    real *mean = (real *)context->workspace + 3 * channels, *a = mean + columns, *b = a + columns, *c = b + columns;
+    for (int64_t j = 0; j < channels; j++) {
+        mean[j] = statistics[j];
+        a[j] = r[j] * element_or(gamma_port(node), j, 1);
+        b[j] = sums ? a[j] * (share * sums[j]) : 0;
+        c[j] = sums ? a[j] * r[j] * (share * sums[channels + j]) : 0;
+    }
+    spread(mean, channels, columns);
+    spread(a, channels, columns);
+    spread(b, channels, columns);
+    spread(c, channels, columns);
+    rescale_gradient((const real *)node->input[0].value + lo * width, (const real *)node->output[0].gradient + lo * width,
+                     (real *)node->input[0].gradient + lo * width, channels, (hi - lo) * inner_of(node), mean, a, b, c,
+                     node->input[0].accumulate);
+}
+
+static bool needs_input_gradient(const fn_node *node)
+{
+    return node->input[0].gradient_buffer >= 0;
+}
+
+static void backward_batch(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    combine_gradients(node, context, lo, context->workspace);
+    if (needs_input_gradient(node))
+        differentiate_rows(node, context, context->workspace, lo, hi);
+}
+
+static void backward_constant(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    if (is_trained(gamma_port(node)) || is_trained(beta_port(node)))
+        combine_gradients(node, context, lo, context->workspace);
+    if (needs_input_gradient(node))
+        differentiate_rows(node, context, NULL, lo, hi);
+}
+
+static void backward(fn_plan *plan, fn_node *node)
+{
+    const bool batch = uses_batch(node, plan);
+    const bool sums = batch || is_trained(gamma_port(node)) || is_trained(beta_port(node));
+    if (sums) {
+        fn_emit(plan, node, "batch_normalization gradients", sum_gradients, FN_BY_ITEMS, count_items(plan, node));
+        fn_reads(plan, node->input[0].value_buffer);
+        fn_reads(plan, node->output[0].gradient_buffer);
+        fn_reads(plan, node->extra[STATISTICS].value_buffer);
+        fn_writes(plan, node->extra[BACKWARD_SUMS].value_buffer);
+    }
+    fn_emit(plan, node, "batch_normalization backward", batch ? backward_batch : backward_constant, FN_BY_ROWS, 0);
+    ask_for_workspace(plan, node);
+    if (sums)
+        fn_reads_all(plan, node->extra[BACKWARD_SUMS].value_buffer);
+    fn_reads(plan, node->input[0].value_buffer);
+    fn_reads(plan, node->output[0].gradient_buffer);
+    fn_reads_all(plan, node->extra[STATISTICS].value_buffer);
+    read_parameter(plan, gamma_port(node));
+    write_gradient(plan, gamma_port(node));
+    write_gradient(plan, beta_port(node));
+    fn_writes(plan, node->input[0].gradient_buffer);
+}
+
+/* ---- update -------------------------------------------------------------------------------------- */
+
+static void move_statistics(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)lo, (void)hi;
+    if (context->run->parts & FN_RUN_FLUSH) /* a step without a batch of its own */
+        return;
+    const int64_t channels = channels_of(node);
+    const real momentum = (real)node->attribute[MOMENTUM], rest = (real)(1 - node->attribute[MOMENTUM]);
+    const real *restrict statistics = node->extra[STATISTICS].value;
+    real *restrict mean = moving_mean(node)->value, *restrict variance = moving_variance(node)->value;
+    for (int64_t j = 0; j < channels; j++) {
+        mean[j] = momentum * mean[j] + rest * statistics[j];
+        variance[j] = momentum * variance[j] + rest * statistics[2 * channels + j];
+    }
+}
+
+static void update(fn_plan *plan, fn_node *node)
+{
+    if (!uses_batch(node, plan))
+        return;
+    fn_emit(plan, node, "batch_normalization update", move_statistics, FN_ALONE, 0);
+    fn_reads(plan, node->extra[STATISTICS].value_buffer);
+    fn_writes(plan, moving_mean(node)->value_buffer);
+    fn_writes(plan, moving_variance(node)->value_buffer);
+}
+
+const fn_op FN_SYM(op_batch_normalization) = {
+    .entry = {"batch_normalization", attributes, sizeof attributes / sizeof attributes[0]},
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward,
+    .update = update,
+};

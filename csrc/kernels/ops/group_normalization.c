@@ -1,0 +1,206 @@
+/* Group normalisation (Wu and He 2018): of each row, over all its positions and the channels of a group.
+ *
+ * x, y [rows][positions][channels]; a group is channels / groups channels one after another, with n numbers in each row:
+ *
+ *   m = sum x / n,  r = 1 / sqrt(sum (x - m)^2 / n + epsilon)      of each row and group
+ *   y = (x - m) r gamma + beta
+ *
+ *   h = (x - m) r,  g = dy gamma
+ *   dx = r (g - mean of g - h mean of (g h))                       means over the row and group
+ *   dbeta = sum dy,  dgamma = sum dy h                             over rows and positions
+ *
+ * The sums over the positions of a row, channel by channel, are all that the means over groups need: those of dy and
+ * dy h are the row's part of dbeta and dgamma too. With as many groups as channels it is instance normalisation
+ * (Ulyanov et al. 2016): groups = -1.
+ *
+ * Parameters [channels]: gamma with scale, beta with center.
+ * Extras: KEPT m and r [rows][2][channels]; ROW_SUMS [rows][2][channels], parts of dgamma and dbeta.
+ */
+#include "../normalization.h"
+
+enum { GROUPS, EPSILON, CENTER, SCALE };
+enum { KEPT, ROW_SUMS };
+
+static const fn_attribute attributes[] = {{"groups", 32}, {"epsilon", 1e-3}, {"center", 1}, {"scale", 1}};
+
+static const fn_port *gamma_port(const fn_node *node)
+{
+    return gamma_of(node, node->attribute[SCALE]);
+}
+
+static const fn_port *beta_port(const fn_node *node)
+{
+    return beta_of(node, node->attribute[SCALE], node->attribute[CENTER]);
+}
+
+static int64_t channels_of(const fn_node *node)
+{
+    return fn_shape_last(&node->input[0].shape);
+}
+
+/* Channels in a group. */
+static int64_t group_of(const fn_node *node)
+{
+    const double groups = node->attribute[GROUPS];
+    return groups < 0 ? 1 : channels_of(node) / (int64_t)groups;
+}
+
+static fn_status infer(fn_inference *inference)
+{
+    const double *attribute = inference->attribute;
+    fn_status status =
+        infer_normalization(inference, attribute[EPSILON], (attribute[CENTER] != 0) + (attribute[SCALE] != 0));
+    if (status != FN_OK)
+        return status;
+    const double groups = attribute[GROUPS];
+    const int64_t channels = fn_shape_last(&inference->input[0]);
+    if (groups != -1 && !(groups >= 1 && groups <= (double)channels && channels % (int64_t)groups == 0))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
+                       "layer '%s': groups must divide the number of channels, %lld, or be -1; got %g", inference->layer,
+                       (long long)channels, groups);
+    if (inference->training) {
+        inference->n_extras = 2;
+        inference->extra_per_row[KEPT] = inference->extra_per_row[ROW_SUMS] = 2 * channels;
+    }
+    return FN_OK;
+}
+
+/* Sums over the n positions of a row, for all channels; see sum_kind. */
+static void sum_positions(sum_kind kind, const real *x, const real *dy, int64_t channels, int64_t n, const real *mean,
+                          const real *factor, real *sum, real *other)
+{
+    for (int64_t j = 0; j < channels; j += STRIP) {
+        const int64_t columns = channels - j < STRIP ? channels - j : STRIP;
+        switch (kind) { /* so that each kind is a loop of its own */
+        case SUM_VALUES:
+            sum_strip(SUM_VALUES, x + j, NULL, channels, n, columns, NULL, NULL, sum + j, NULL);
+            break;
+        case SUM_SQUARES:
+            sum_strip(SUM_SQUARES, x + j, NULL, channels, n, columns, mean + j, NULL, sum + j, NULL);
+            break;
+        case SUM_GRADIENTS:
+            sum_strip(SUM_GRADIENTS, x + j, dy + j, channels, n, columns, mean + j, factor + j, sum + j, other + j);
+            break;
+        }
+    }
+}
+
+/* Each number of a group becomes the sum over the group times factor. */
+static void sum_groups(real *x, int64_t channels, int64_t group, real factor)
+{
+    for (int64_t first = 0; first < channels; first += group) {
+        const real sum = factor * fn_sum(x + first, group);
+        for (int64_t j = first; j < first + group; j++)
+            x[j] = sum;
+    }
+}
+
+/* Scratch of a thread: six tables, of the columns of a wide row. */
+static void ask_for_workspace(fn_plan *plan, const fn_node *node)
+{
+    fn_workspace(plan, 6 * wide_columns(channels_of(node)) * (int64_t)sizeof(real));
+}
+
+static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t width = node->input[0].width, channels = channels_of(node), n = width / channels;
+    const int64_t columns = wide_columns(channels), group = group_of(node);
+    const real share = (real)(1.0 / (double)(n * group)), epsilon = (real)node->attribute[EPSILON];
+    real *mean = context->workspace, *r = mean + columns, *a = r + columns, *b = a + columns;
+    for (int64_t row = lo; row < hi; row++) {
+        const real *x = (const real *)node->input[0].value + row * width;
+        sum_positions(SUM_VALUES, x, NULL, channels, n, NULL, NULL, mean, NULL);
+        sum_groups(mean, channels, group, share);
+        sum_positions(SUM_SQUARES, x, NULL, channels, n, mean, NULL, r, NULL);
+        sum_groups(r, channels, group, share);
+        for (int64_t j = 0; j < channels; j++) {
+            r[j] = FN_REAL(1.0) / FN_SQRT(r[j] + epsilon);
+            a[j] = r[j] * element_or(gamma_port(node), j, 1);
+            b[j] = element_or(beta_port(node), j, 0);
+        }
+        if (node->n_extras) {
+            real *kept = (real *)node->extra[KEPT].value + row * 2 * channels;
+            memcpy(kept, mean, (size_t)channels * sizeof *kept);
+            memcpy(kept + channels, r, (size_t)channels * sizeof *kept);
+        }
+        spread(mean, channels, columns);
+        spread(a, channels, columns);
+        spread(b, channels, columns);
+        rescale(x, (real *)node->output[0].value + row * width, channels, n, mean, a, b);
+    }
+}
+
+static void forward(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "group_normalization forward", forward_rows, FN_BY_ROWS, 0);
+    ask_for_workspace(plan, node);
+    fn_reads(plan, node->input[0].value_buffer);
+    read_parameter(plan, gamma_port(node));
+    read_parameter(plan, beta_port(node));
+    if (node->n_extras)
+        fn_writes(plan, node->extra[KEPT].value_buffer);
+    fn_writes(plan, node->output[0].value_buffer);
+}
+
+static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t width = node->input[0].width, channels = channels_of(node), n = width / channels;
+    const int64_t columns = wide_columns(channels), group = group_of(node);
+    const real share = (real)(1.0 / (double)(n * group));
+    real *mean = context->workspace, *a = mean + columns, *b = a + columns, *c = b + columns;
+    for (int64_t row = lo; row < hi; row++) {
+        const real *x = (const real *)node->input[0].value + row * width;
+        const real *dy = (const real *)node->output[0].gradient + row * width;
+        const real *kept = (const real *)node->extra[KEPT].value + row * 2 * channels, *r = kept + channels;
+        real *dgamma = (real *)node->extra[ROW_SUMS].value + row * 2 * channels, *dbeta = dgamma + channels;
+        sum_positions(SUM_GRADIENTS, x, dy, channels, n, kept, r, dbeta, dgamma);
+        if (node->input[0].gradient_buffer < 0)
+            continue;
+        for (int64_t j = 0; j < channels; j++) {
+            const real gamma = element_or(gamma_port(node), j, 1);
+            mean[j] = kept[j];
+            a[j] = gamma * r[j];
+            b[j] = gamma * dbeta[j];
+            c[j] = gamma * dgamma[j];
+        }
+        sum_groups(b, channels, group, share);
+        sum_groups(c, channels, group, share);
+        for (int64_t j = 0; j < channels; j++) {
+            b[j] *= r[j];
+            c[j] *= r[j] * r[j];
+        }
+        spread(mean, channels, columns);
+        spread(a, channels, columns);
+        spread(b, channels, columns);
+        spread(c, channels, columns);
+        rescale_gradient(x, dy, (real *)node->input[0].gradient + row * width, channels, n, mean, a, b, c,
+                         node->input[0].accumulate);
+    }
+}
+
+static void reduce(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    reduce_row_sums(node, context, node->extra[ROW_SUMS].value, gamma_port(node), beta_port(node), lo, hi);
+}
+
+static void backward(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "group_normalization backward", backward_rows, FN_BY_ROWS, 0);
+    ask_for_workspace(plan, node);
+    fn_reads(plan, node->input[0].value_buffer);
+    fn_reads(plan, node->output[0].gradient_buffer);
+    fn_reads(plan, node->extra[KEPT].value_buffer);
+    read_parameter(plan, gamma_port(node));
+    fn_writes(plan, node->extra[ROW_SUMS].value_buffer);
+    fn_writes(plan, node->input[0].gradient_buffer);
+    emit_reduction(plan, node, reduce, node->extra[ROW_SUMS].value_buffer, gamma_port(node), beta_port(node));
+}
+
+const fn_op FN_SYM(op_group_normalization) = {
+    .entry = {"group_normalization", attributes, sizeof attributes / sizeof attributes[0]},
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,79 @@
+"""Every script in examples/ runs, and what it prints supports what it says.
+
+A new example is run as soon as it is there. What it should print is said in `CLAIMS`: a pattern whose groups are
+handed to a condition.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import fastnet
+
+FOLDER = pathlib.Path(__file__).parents[1] / "examples"
+OWN_TESTS = {"mnist"}  # takes data that must be fetched: tests/test_mnist.py
+EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in OWN_TESTS)
+
+#: Example -> pattern in its output, and what must hold of the groups.
+CLAIMS = {
+    "batch_sizes": (r"mini-batches are ([\d.]+) times below", lambda ratio: float(ratio) > 3),
+    "custom_loop": (r"([\d.]+) with fit and the squared error, ([\d.]+) with the loop",
+                    lambda plain, own: float(own) < 0.1 < float(plain)),
+    "feature_scaling": (r"off by ([\d.]+) kcal without scaling, ([\d.]+) with",
+                        lambda without, scaled: float(scaled) < float(without) / 2),
+    "learning_rate_finder": (r"(\w+), nothing has changed", lambda restored: restored == "yes"),
+    "learning_rate_schedules": (r"lowest loss: ([\d.]+) times below the fixed rate", lambda ratio: float(ratio) > 1.5),
+    "linear_regression": (r"went up to ([\d.]+) and ended at ([\d.]+)",
+                          lambda top, end: float(top) > 2.5 and abs(float(end) - 2) < 0.02),
+    "optimizers": (r"slowest to 95%: (\w+)", lambda slowest: slowest == "yes"),
+    "overfitting": (r"best with (.+): ([\d.]+)% against ([\d.]+)%",
+                    lambda name, best, plain: float(best) > float(plain) + 3),
+    "step_decay": (r"same losses: (\w+)", lambda same: same == "yes"),
+    "transfer_learning": (r"frozen weights did not change: (\w+)", lambda same: same == "yes"),
+}  # fmt: skip
+
+
+def run(name, *arguments):
+    source = str(pathlib.Path(fastnet.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(FOLDER / f"{name}.py"), *arguments],
+        capture_output=True, text=True, timeout=120, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example(name, tmp_path):
+    """It runs, draws its plot where matplotlib is installed, and its numbers say what it says."""
+    picture = tmp_path / "plot.png"
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        output = run(name)
+    else:
+        output = run(name, "--plot", str(picture))
+        assert picture.stat().st_size > 5000
+    assert name in CLAIMS, f"say in CLAIMS what {name}.py should print"
+    pattern, holds = CLAIMS[name]
+    found = re.search(pattern, output)
+    assert found, output
+    assert holds(*found.groups()), output
+
+
+def test_every_claim_has_its_example():
+    assert set(CLAIMS) <= set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_says_what_it_shows(name):
+    """--help gives the first line of the docstring; there is little else in the file than what it shows."""
+    text = (FOLDER / f"{name}.py").read_text()
+    assert re.match(r'"""[A-Z0-9].*[.:]\n', text)
+    assert f"python examples/{name}.py [" in text
+    assert len(text.splitlines()) <= 120
