@@ -50,7 +50,7 @@ def main():
 
     x, y = make_data(400)
     plain = make_model()
-    plain.compile("adam", "mse")
+    plain.compile(fn.optimizers.Adam(0.003), "mse")
     plain.fit(x, y, batch_size=50, epochs=arguments.steps // 8, verbose=0)
 
     model = make_model()

@@ -12,7 +12,7 @@ import numpy as np
 
 import fastnet as fn
 
-RATE, BATCH = 0.15, 16
+RATE, BATCH = 0.12, 8
 
 
 def schedules(epochs, steps):

@@ -52,6 +52,7 @@ def plot(histories, file):
     right.set(xlabel="epoch", ylabel="test accuracy", ylim=(0.8, 1))
     right.legend(frameon=False, loc="lower right")
     for axis in (left, right):
+        axis.set_xticks(range(0, len(history["loss"]) + 1, 5))
         axis.grid(alpha=0.3)
     figure.savefig(file, dpi=120)
 

@@ -44,8 +44,8 @@ def plot(histories, file):
         epochs = range(1, len(history["loss"]) + 1)
         rates.step(epochs, history["learning_rate"], style, label=name, where="mid")
         losses.plot(epochs, history["loss"], style, label=name)
-    rates.set(ylabel="learning rate", yscale="log")
-    losses.set(xlabel="epoch", ylabel="training loss")
+    rates.set(ylabel="learning rate", ylim=(0, None))
+    losses.set(xlabel="epoch", ylabel="training loss", yscale="log")
     rates.legend(frameon=False)
     for axis in (rates, losses):
         axis.grid(alpha=0.3)

@@ -101,8 +101,78 @@ def reshape_cases(width):
     yield OpCase("reshape", ((6, width),), {"rank": 3, "size_0": 2, "size_1": -1, "size_2": 3})
 
 
+def batch_normalization_cases(width):
+    yield OpCase("batch_normalization", ((width,),))
+    yield OpCase("batch_normalization", ((2, 5, width),), {"epsilon": 1e-5})
+    yield OpCase("batch_normalization", ((43, width),), {"scale": 0})  # several chunks of positions
+    yield OpCase("batch_normalization", ((width,),), {"center": 0})
+    yield OpCase("batch_normalization", ((2, width),), {"scale": 0, "center": 0})
+    # Parameters are random, so that the moving variance may be negative.
+    yield OpCase("batch_normalization", ((2, width),), {"frozen": 1, "epsilon": 9.0})
+
+
+def layer_normalization_cases(width):
+    for center, scale in ((1, 1), (0, 1), (1, 0), (0, 0)):
+        yield OpCase("layer_normalization", ((2, width),), {"center": center, "scale": scale})
+    yield OpCase("layer_normalization", ((width,),), {"epsilon": 1e-2})
+
+
+def rms_normalization_cases(width):
+    yield OpCase("rms_normalization", ((width,),))
+    yield OpCase("rms_normalization", ((2, 3, width),), {"epsilon": 1e-2})
+
+
+def group_normalization_cases(width):
+    yield OpCase("group_normalization", ((5, width),), {"groups": 1})
+    yield OpCase("group_normalization", ((2, 3, width),), {"groups": -1, "scale": 0})
+    yield OpCase("group_normalization", ((3, 2 * width),), {"groups": 2, "center": 0})
+    yield OpCase("group_normalization", ((3 * width,),), {"groups": width, "center": 0, "scale": 0})
+
+
+def affine_cases(width):
+    yield OpCase("affine", ((width,),))
+    yield OpCase("affine", ((3, width),))
+    yield OpCase("affine", ((2, width),), {"per_feature": 0, "scale": 0.3, "shift": -2.0})
+
+
+def dropout_cases(op):
+    def cases(width):
+        yield OpCase(op, ((width,),))
+        yield OpCase(op, ((2, 5, width),), {"rate": 0.2, "seed": 3})
+        yield OpCase(op, ((5, width),), {"rate": 0.4, "shared": 1})
+
+    return cases
+
+
+def gaussian_noise_cases(width):
+    yield OpCase("gaussian_noise", ((width,),))
+    yield OpCase("gaussian_noise", ((7, width),), {"stddev": 0.1, "seed": 3})
+
+
+def activity_regularization_cases(width):
+    yield OpCase("activity_regularization", ((width,),), {"l1": 0.1})
+    yield OpCase("activity_regularization", ((2, 5, width),), {"l1": 0.1, "l2": 0.2})
+
+
+def orthogonal_regularization_cases(width):
+    yield OpCase("orthogonal_regularization", ((3,),), {"rows": 4, "columns": width, "factor": 0.3})
+    yield OpCase("orthogonal_regularization", ((2, 3),), {"rows": width, "columns": 5, "by_columns": 1, "factor": 0.3})
+    yield OpCase("orthogonal_regularization", ((3,),), {"rows": 1, "columns": width, "factor": 0.3})
+
+
 #: For every operation of the engine: what yields its cases for a width of the last axis.
 OPS = {
+    "activity_regularization": activity_regularization_cases,
+    "orthogonal_regularization": orthogonal_regularization_cases,
+    "affine": affine_cases,
+    "alpha_dropout": dropout_cases("alpha_dropout"),
+    "batch_normalization": batch_normalization_cases,
+    "dropout": dropout_cases("dropout"),
+    "gaussian_dropout": dropout_cases("gaussian_dropout"),
+    "gaussian_noise": gaussian_noise_cases,
+    "group_normalization": group_normalization_cases,
+    "layer_normalization": layer_normalization_cases,
+    "rms_normalization": rms_normalization_cases,
     "dense": dense_cases,
     "activation": activation_cases,
     "softmax": softmax_cases("softmax"),

@@ -21,25 +21,47 @@ KINDS = {
 #: What cannot be left out.
 REQUIRED = {
     layers.Activation: {"activation": "relu"},
+    layers.AlphaDropout: {"rate": 0.5},
     layers.Dense: {"units": 3},
+    layers.Dropout: {"rate": 0.5},
+    layers.GaussianDropout: {"rate": 0.5},
+    layers.GaussianNoise: {"stddev": 0.5},
+    layers.GroupNormalization: {"groups": 3},
+    layers.MinMaxScaling: {"data_min": -2.0, "data_max": 3.0},
+    layers.Normalization: {"mean": 0.5, "variance": 2.0},
+    layers.Rescaling: {"scale": 0.5},
+    layers.SpatialDropout1D: {"rate": 0.5},
+    layers.SpatialDropout2D: {"rate": 0.5},
+    layers.TargetScaling: {"mean": 0.5, "variance": 2.0},
     layers.Reshape: {"target_shape": (2, -1)},
 }
 #: Values other than the defaults, where they are not numbers, or not any number will do.
 OTHERS = {
     "activation": activations.ActivationFunction("leaky_relu", 0.1),
     "average": "weighted",
+    "axis": 2,
+    "beta_initializer": initializers.RandomNormal(seed=1),
+    "beta_regularizer": regularizers.L1(0.5),
     "bias_initializer": initializers.Constant([1.0, 2.0, 3.0]),
     "bias_regularizer": regularizers.L1(0.5),
     "class_aggregation": None,
     "curve": "PR",
     "distribution": "untruncated_normal",
+    "data_format": "channels_last",
     "etas": (0.25, 1.5),
     "exclude_from_weight_decay": ("bias", "scale"),
+    "feature_range": (-1.0, 1.0),
+    "gamma_initializer": initializers.RandomNormal(seed=1),
+    "gamma_regularizer": regularizers.L2(0.5),
+    "groups": 2,
     "kernel_initializer": initializers.VarianceScaling(3.0, "fan_out", "uniform", seed=4),
     "kernel_regularizer": regularizers.L1L2(0.5, 0.25),
     "learning_rate_multipliers": {"dense": 0.5, "dense_1/kernel": 2.0},
     "mode": "fan_avg",
+    "moving_mean_initializer": initializers.RandomNormal(seed=1),
+    "moving_variance_initializer": initializers.Constant(2.0),
     "name": "mine",
+    "noise_shape": (None, 1, 6),
     "seed": 7,
     "step_sizes": (1e-5, 10.0),
     "summation_method": "majoring",
@@ -58,6 +80,15 @@ def classes_of(kind):
 
 def is_merge(cls):
     return cls.__module__ == layers.Add.__module__
+
+
+def input_for(cls, changed):
+    """An input that the layer takes with this argument changed."""
+    if cls is layers.SpatialDropout2D:
+        return fn.Input((2, 3, 6))
+    if cls is layers.SpatialDropout1D or changed in ("axis", "noise_shape"):
+        return fn.Input((3, 6))
+    return fn.Input((3,) if changed == "target_shape" else (6,))
 
 
 CLASSES = [(kind, cls) for kind in KINDS for cls in classes_of(kind)]
@@ -151,7 +182,7 @@ def test_a_layer_made_again_computes_the_same(cls):
         again = cls.from_config(json.loads(json.dumps(original.get_config())))
         outputs = []
         for layer in (original, again):
-            tensor = fn.Input((3, 6)) if changed == "axis" else fn.Input((3,) if changed == "target_shape" else (6,))
+            tensor = input_for(cls, changed)
             x = np.random.default_rng(0).normal(size=(4, *tensor.sample_shape))
             model = fn.Model(tensor, layer([tensor, tensor] if is_merge(cls) else tensor), seed=3, dtype="float64")
             outputs.append(model.predict(x))
@@ -172,8 +203,8 @@ def test_every_operation_of_the_engine_is_reached_by_a_layer():
     reached = set()
     for cls in classes_of("layer"):
         for arguments, changed in variants(cls):
-            tensor = fn.Input((3, 6))
-            layer = cls(**{**arguments, **({"target_shape": (-1,)} if cls is layers.Reshape else {})})
+            tensor = input_for(cls, changed)
+            layer = cls(**arguments)
             output = layer([tensor, tensor] if is_merge(cls) else tensor)
             reached |= {operation.op for operation in fn.Model(tensor, output)._operations}
     reached |= {fn.layers.Dense(2, name)(fn.Input((3,))).operation.op for name in activations.ACTIVATIONS}

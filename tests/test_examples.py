@@ -20,20 +20,24 @@ EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in 
 
 #: Example -> pattern in its output, and what must hold of the groups.
 CLAIMS = {
-    "batch_sizes": (r"mini-batches are ([\d.]+) times below", lambda ratio: float(ratio) > 3),
+    "batch_sizes": (r"([\d.]+) above that of the curve with full batches, ([-\d.]+) with mini-batches",
+                    lambda full, mini: float(mini) < float(full) / 3),
     "custom_loop": (r"([\d.]+) with fit and the squared error, ([\d.]+) with the loop",
                     lambda plain, own: float(own) < 0.1 < float(plain)),
-    "feature_scaling": (r"off by ([\d.]+) kcal without scaling, ([\d.]+) with",
+    "feature_scaling": (r"off by (\d+) kcal without scaling, (\d+) with",
                         lambda without, scaled: float(scaled) < float(without) / 2),
-    "learning_rate_finder": (r"(\w+), nothing has changed", lambda restored: restored == "yes"),
+    "learning_rate_finder": (r"what it was\? (\w+), (\d+) steps[^$]*best of these is (\S+) times",
+                             lambda same, steps, best: (same, steps) == ("yes", "0") and best in ("0.1", "1")),
     "learning_rate_schedules": (r"lowest loss: ([\d.]+) times below the fixed rate", lambda ratio: float(ratio) > 1.5),
-    "linear_regression": (r"went up to ([\d.]+) and ended at ([\d.]+)",
+    "linear_regression": (r"went up to ([\d.]+) and ended at (\d+\.\d+)",
                           lambda top, end: float(top) > 2.5 and abs(float(end) - 2) < 0.02),
     "optimizers": (r"slowest to 95%: (\w+)", lambda slowest: slowest == "yes"),
     "overfitting": (r"best with (.+): ([\d.]+)% against ([\d.]+)%",
                     lambda name, best, plain: float(best) > float(plain) + 3),
     "step_decay": (r"same losses: (\w+)", lambda same: same == "yes"),
-    "transfer_learning": (r"frozen weights did not change: (\w+)", lambda same: same == "yes"),
+    "transfer_learning": (r"([\d,]+) of ([\d,]+) numbers are trained\n +([\d.]+)%[^$]*the same\? (\w+)[^$]* ([\d.]+)% of",
+                          lambda few, all_, frozen, same, unfrozen: (few, all_, same) == ("325", "16,901", "yes")
+                          and 70 < float(frozen) < float(unfrozen)),
 }  # fmt: skip
 
 

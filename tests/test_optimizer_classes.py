@@ -11,7 +11,7 @@ from fastnet import _core
 from fastnet._config import serialize
 
 optimizers = fn.optimizers
-KERAS = {name: getattr(optimizers, name) for name in optimizers.keras.__all__}
+KERAS = {name: getattr(optimizers, name) for name in optimizers.keras.__all__ if name != "LBFGS"}
 PYTORCH = {name: getattr(optimizers.pytorch, name) for name in optimizers.pytorch.__all__}
 
 

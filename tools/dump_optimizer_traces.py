@@ -104,6 +104,14 @@ KERAS_CASES = [
     case("Lion", decay=0.98, learning_rate=0.01, beta_1=0.7, beta_2=0.95, weight_decay=0.1),
     case("ScheduleFreeAdamW"),
     case("ScheduleFreeAdamW", learning_rate=0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-3, warmup_steps=30),
+    case("Lamb"),
+    case("Lamb", decay=0.98, learning_rate=0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-3),
+    case("Adafactor"),
+    case("Adafactor", relative_step=False, weight_decay=0.1),
+    case("Adafactor", decay=0.98, learning_rate=0.3, beta_2_decay=-0.6, epsilon_1=1e-4, epsilon_2=0.5, clip_threshold=0.8),
+    case("Muon"),
+    case("Muon", decay=0.98, learning_rate=0.01, momentum=0.8, nesterov=False, ns_steps=3, rms_rate=0.3),
+    case("Muon", muon_a=3.0, muon_b=-4.0, muon_c=1.5, adam_beta_1=0.8, adam_beta_2=0.95, adam_lr_ratio=0.5, epsilon=1e-6),
     # What works with every optimizer.
     case("Adam", learning_rate=0.01, clipnorm=2.0),
     case("Adam", learning_rate=0.01, clipvalue=0.5),
@@ -111,6 +119,12 @@ KERAS_CASES = [
     case("SGD", momentum=0.9, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=7),
     case("Adam", learning_rate=0.01, gradient_accumulation_steps=4, clipnorm=1.0),
 ]
+
+
+def on_tensors(function):
+    import keras
+
+    return lambda x, *arguments, **options: function(keras.ops.convert_to_tensor(x), *arguments, **options)
 
 
 def run_keras(one, weights, gradients):
@@ -131,6 +145,8 @@ def dump_keras():
     import keras
 
     keras.config.set_floatx("float64")
+    for name, function in {"mean": jax.numpy.mean, "norm": jax.numpy.linalg.norm}.items():
+        setattr(keras.src.ops, name, on_tensors(function))  # those of Keras round to float32
     write("keras", {"keras": keras.__version__, "jax": jax.__version__}, KERAS_CASES, run_keras)
 
 

@@ -267,7 +267,7 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
                        (long long)run->n_rows);
     /* There may be nothing to seed, to differentiate or to train; asking for it is no mistake. */
     unsigned known = plan->parts | (plan->training ? FN_RUN_SEED | FN_RUN_BACKWARD : 0) |
-                     (plan->training && plan->updates ? FN_RUN_UPDATE : 0);
+                     (plan->training && plan->updates ? FN_RUN_UPDATE | FN_RUN_FLUSH : 0);
     if (run->parts & ~known)
         return fn_fail(error, FN_ERROR_STATE, "this plan was not made for parts %#x of a step", run->parts & ~known);
     if (((run->parts & FN_RUN_FORWARD) && !run->inputs) || ((run->parts & FN_RUN_LOSS) && !run->targets) ||

@@ -130,6 +130,13 @@ typedef struct fn_block {
     double penalty, squares; /* sums over the steps of a call: penalty times rows, squared norm */
 } fn_block;
 
+/* A part of the loss that an operation has asked for. */
+typedef struct fn_loss_term {
+    const fn_node *node;
+    int32_t extra;
+    bool per_row;
+} fn_loss_term;
+
 /* Closure of the update stages. */
 typedef struct fn_updates {
     const fn_kernels *kernels;
@@ -195,6 +202,8 @@ struct fn_plan {
     fn_metric_state *metrics;
     fn_updates *updates; /* NULL: nothing is trained */
     fn_rate *rates;      /* updates->n_rates for each thread */
+    fn_loss_term *terms;
+    int32_t n_terms, term_capacity;
     double **scheduled; /* attributes set anew for each step */
     int32_t n_scheduled;
     unsigned parts; /* of all stages */

@@ -118,6 +118,17 @@ void fn_workspace(fn_plan *plan, int64_t bytes)
         plan->thread_bytes = bytes;
 }
 
+void fn_add_loss_term(fn_plan *plan, const fn_node *node, int extra, bool per_row)
+{
+    fn_loss_term *terms = grow(plan->terms, plan->n_terms, &plan->term_capacity, sizeof *terms);
+    if (!terms) {
+        plan->failed = true;
+        return;
+    }
+    plan->terms = terms;
+    terms[plan->n_terms++] = (fn_loss_term){node, extra, per_row};
+}
+
 int64_t fn_plan_rows(const fn_plan *plan)
 {
     return plan->max_rows;
@@ -743,7 +754,7 @@ void fn_plan_destroy(fn_plan *plan)
     for (int32_t i = 0; i < plan->n_owned; i++)
         fn_release(plan->owned[i]);
     void *parts[] = {plan->owned,   plan->nodes, plan->values, plan->stages,    plan->buffers, plan->accesses,
-                     plan->metrics, plan->arena, plan->shared, plan->workspace, plan->rates, plan};
+                     plan->metrics, plan->arena, plan->shared, plan->workspace, plan->rates, plan->terms, plan};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         fn_release(parts[i]);
 }

@@ -204,6 +204,9 @@ void fn_reads_all(fn_plan *plan, int buffer);
 void fn_writes(fn_plan *plan, int buffer);
 /* The stages of this plan need this much scratch for each thread. */
 void fn_workspace(fn_plan *plan, int64_t bytes);
+/* The loss is to include an array that the node's forward stages fill: extra number `extra`, of one number for each row,
+ * whose mean is taken, or (not per_row) of one number. For penalties on activities and the like. */
+void fn_add_loss_term(fn_plan *plan, const fn_node *node, int extra, bool per_row);
 /* Facts for the choice of stages. */
 int64_t fn_plan_rows(const fn_plan *plan);
 bool fn_plan_training(const fn_plan *plan);

@@ -145,9 +145,22 @@ void fn_emit_loss(fn_plan *plan, fn_node *node)
 
 /* closure: the plan; the outputs' nodes are found from node->input, whose ports are unused. */
 typedef struct loss_total {
+    const fn_plan *plan;
     const fn_node *outputs;
     int n_outputs;
 } loss_total;
+
+/* What operations add to the loss. */
+static double total_terms(const fn_plan *plan, int64_t rows)
+{
+    double sum = 0;
+    for (int32_t i = 0; i < plan->n_terms; i++) {
+        const fn_loss_term *term = &plan->terms[i];
+        int64_t n = term->per_row ? rows : 1;
+        sum += plan->kernels->loss_sum(term->node->extra[term->extra].value, NULL, 1, n) / (double)n;
+    }
+    return sum;
+}
 
 static void total_losses(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
@@ -167,7 +180,7 @@ static void total_losses(const fn_node *node, const fn_context *context, int64_t
         loss[1 + i] = sum / (double)(context->rows * output->inner);
         loss[0] += output->loss_weight * loss[1 + i];
     }
-    loss[0] += context->shared->penalty;
+    loss[0] += context->shared->penalty + total_terms(total->plan, context->rows);
     context->shared->diverged = !isfinite(loss[0]);
 }
 
@@ -177,7 +190,7 @@ void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs)
     loss_total *total = fn_plan_allocate(plan, sizeof *total);
     if (!node || !total)
         return;
-    *total = (loss_total){outputs, n_outputs};
+    *total = (loss_total){plan, outputs, n_outputs};
     node->closure = total;
     node->layer = "total";
     fn_emit(plan, node, "loss", total_losses, FN_ALONE, 0);
@@ -186,6 +199,8 @@ void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs)
             fn_reads(plan, outputs[i].extra[LOSS].value_buffer);
             fn_reads(plan, outputs[i].extra[WEIGHT].value_buffer);
         }
+    for (int32_t i = 0; i < plan->n_terms; i++)
+        fn_reads(plan, plan->terms[i].node->extra[plan->terms[i].extra].value_buffer);
 }
 
 /* ---- metrics ------------------------------------------------------------------------------- */

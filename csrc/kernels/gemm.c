@@ -16,15 +16,20 @@
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
 
+#ifndef BKB
+#define BKB 2048
+#define BR (FN_VECTOR_BYTES == 64 ? 392 : 192)
+#define BC 4096
+#endif
 enum {
     PANEL_COLUMNS = TILE_VECTORS * FN_LANES,                       /* of a packed B */
     PANEL_ROWS = (TILE_ROWS + FN_LANES - 1) / FN_LANES * FN_LANES, /* of a packed A */
     WIDEST_SPAN = LOW_TILE_VECTORS * FN_LANES,
 
     /* Blocks, for 1 or 2 MB of L2 cache with AVX-512, less with others. */
-    BLOCK_K = 2048 / (int)sizeof(real),
-    BLOCK_ROWS = TILE_ROWS * ((FN_VECTOR_BYTES == 64 ? 392 : 192) / TILE_ROWS),
-    BLOCK_COLUMNS = 4096 / (int)sizeof(real),
+    BLOCK_K = BKB / (int)sizeof(real),
+    BLOCK_ROWS = TILE_ROWS * (BR / TILE_ROWS),
+    BLOCK_COLUMNS = BC / (int)sizeof(real),
     LOW_BLOCK_K = 256 / (int)sizeof(real), /* where C is low: B is read once, by rows that should be long */
 
     FINISH_SIZE = 32768, /* elements of C that wait to be finished */
@@ -218,7 +223,9 @@ static void multiply_span(const block *x, const span *s, const span *next)
         column.b_ahead = ahead.data + p * ahead.row;
         if (packed_a) {
             if (s->number == 0)
-                pack_panel((gemm_matrix){a, x->a.column, x->a.row}, x->k, rows, packed_a, PANEL_ROWS);
+                /* More rows than the tile has are quicker to transpose than an odd number. */
+                pack_panel((gemm_matrix){a, x->a.column, x->a.row}, x->k, least(x->m - i, PANEL_ROWS), packed_a,
+                           PANEL_ROWS);
             kernel(&column, packed_a, b.data, start, c);
             packed_a += PANEL_ROWS * x->k;
         } else {
@@ -253,10 +260,11 @@ static void multiply_block(const block *x, const gemm_epilogue *finish, int64_t 
     }
 }
 
-/* Reading rows of A in place is as good until they are long and many columns of tiles need them. */
-FN_INLINE bool pays_to_pack_a(int64_t n, int64_t k)
+/* Reading A in place is as good, unless it is read many times and its rows are long or its columns far
+ * apart. */
+FN_INLINE bool pays_to_pack_a(int64_t n, int64_t k, int64_t a_column)
 {
-    return n > 8 * PANEL_COLUMNS && k > 256;
+    return n > 8 * PANEL_COLUMNS && (k > 256 || a_column * (int64_t)sizeof(real) >= 1024);
 }
 
 FN_INLINE bool should_pack_b(const gemm_arguments *x)
@@ -272,7 +280,7 @@ FN_INLINE bool should_pack_b(const gemm_arguments *x)
 static void multiply(const gemm_arguments *x, real *workspace)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
-    const bool pack_a = pays_to_pack_a(x->n, x->k), pack_b = should_pack_b(x), low = x->m <= LOW_TILE_ROWS;
+    const bool pack_a = pays_to_pack_a(x->n, x->k, x->a.column), pack_b = should_pack_b(x), low = x->m <= LOW_TILE_ROWS;
     const int64_t k_block = balance(x->k, low ? LOW_BLOCK_K : BLOCK_K);
     const int64_t m_block = pack_a ? balance(x->m, BLOCK_ROWS) : x->m;
     const bool keep_panels = pack_b && m_block < x->m;
@@ -422,7 +430,7 @@ int64_t FN_SYM(gemm_workspace)(int64_t m, int64_t n, int64_t k)
 {
     /* As multiply() needs it, also for C^T, and C^T itself. */
     const int64_t size = m > n ? m : n, k_block = least(k, BLOCK_K);
-    const int64_t rows = pays_to_pack_a(size, k) ? divide_up(least(size, BLOCK_ROWS), TILE_ROWS) * PANEL_ROWS : 0;
+    const int64_t rows = size > 8 * PANEL_COLUMNS ? divide_up(least(size, BLOCK_ROWS), TILE_ROWS) * PANEL_ROWS : 0;
     const int64_t all_columns = divide_up(least(size, BLOCK_COLUMNS), FN_LANES) * FN_LANES;
     const int64_t columns = size > BLOCK_ROWS && all_columns > 2 * WIDEST_SPAN ? all_columns : 2 * WIDEST_SPAN;
     const int64_t swapped = divide_up(least(m * n, SWAP_SIZE), FN_LANES) * FN_LANES;

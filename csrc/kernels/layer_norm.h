@@ -54,15 +54,12 @@ FN_INLINE real sum_of_products(const real *a, const real *b, const real *x, real
 #undef FN_TERM
 }
 
-/* gamma and beta as tables in the workspace, whether there are any or not. */
-FN_INLINE void take_parameters(const layer_norm *norm, const fn_context *context, int64_t channels, real **gamma,
-                               real **beta)
+/* gamma and beta as tables, whether there are any or not. */
+FN_INLINE void take_parameters(const layer_norm *norm, int64_t channels, real *restrict gamma, real *restrict beta)
 {
-    *gamma = context->workspace;
-    *beta = *gamma + channels;
     for (int64_t j = 0; j < channels; j++) {
-        (*gamma)[j] = element_or(norm->gamma, j, 1);
-        (*beta)[j] = element_or(norm->beta, j, 0);
+        gamma[j] = element_or(norm->gamma, j, 1);
+        beta[j] = element_or(norm->beta, j, 0);
     }
 }
 
@@ -71,8 +68,8 @@ FN_INLINE void layer_norm_forward_rows(const fn_node *node, const fn_context *co
 {
     const int64_t width = node->input[0].width, n = fn_shape_last(&node->input[0].shape), inner = width / n;
     const real share = FN_REAL(1.0) / (real)n;
-    real *restrict gamma, *restrict beta;
-    take_parameters(&norm, context, n, &gamma, &beta);
+    real *restrict gamma = context->workspace, *restrict beta = gamma + n;
+    take_parameters(&norm, n, gamma, beta);
     for (int64_t p = lo * inner; p < hi * inner; p++) {
         const real *restrict x = (const real *)node->input[0].value + p * n;
         real *restrict y = (real *)node->output[0].value + p * n;
@@ -105,8 +102,8 @@ FN_INLINE void layer_norm_backward_rows(const fn_node *node, const fn_context *c
     const int64_t width = node->input[0].width, n = fn_shape_last(&node->input[0].shape), inner = width / n;
     const real share = FN_REAL(1.0) / (real)n;
     const bool trained = is_trained(norm.gamma) || is_trained(norm.beta);
-    real *restrict gamma, *restrict beta;
-    take_parameters(&norm, context, n, &gamma, &beta);
+    real *restrict gamma = context->workspace, *restrict beta = gamma + n;
+    take_parameters(&norm, n, gamma, beta);
     for (int64_t p = lo * inner; p < hi * inner; p++) {
         const real *restrict x = (const real *)node->input[0].value + p * n;
         const real *restrict dy = (const real *)node->output[0].gradient + p * n;

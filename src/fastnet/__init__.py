@@ -13,7 +13,19 @@
 True
 """
 
-from . import activations, callbacks, datasets, initializers, layers, losses, metrics, optimizers, regularizers
+from . import (
+    activations,
+    callbacks,
+    datasets,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+    schedules,
+    tuning,
+)
 from ._core import isa as current_isa
 from .history import History
 from .layers import Input
@@ -38,4 +50,6 @@ __all__ = [
     "metrics",
     "optimizers",
     "regularizers",
+    "schedules",
+    "tuning",
 ]

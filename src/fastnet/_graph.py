@@ -53,6 +53,7 @@ class Weight:
         self.layer = layer
         self.name = name
         self.shape = shape
+        self.spec = spec
         self.initializer, self.regularizer, self.trainable = spec
         self.slab: Slab | None = None
         self.offset = 0

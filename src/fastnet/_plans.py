@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from . import _core, losses as _losses, metrics as _metrics
 from ._graph import aligned_zeros
 
 if TYPE_CHECKING:
-    from ._graph import Weight
+    from ._graph import Operation, Weight
     from .optimizers import Optimizer
     from .training import Trainer
 
@@ -20,6 +20,9 @@ __all__ = ["Compiled", "PlanCache"]
 
 #: Plans kept for later calls: for other batch sizes, for training and for prediction.
 _KEPT_PLANS = 8
+#: Operations whose output is their input: always, and where nothing is trained.
+_ALIASES = {"reshape"}
+_INFERENCE_ALIASES = _ALIASES | {"dropout", "alpha_dropout", "gaussian_dropout", "gaussian_noise"}
 
 
 def _by_output(given: Any, names: Sequence[str], what: str) -> list[Any]:
@@ -182,8 +185,8 @@ class PlanCache:
         """
         model = self._model
         capacity = rows if exact else 1 << (rows - 1).bit_length()
-        frozen = tuple(layer.trainable for layer in model.layers)
-        key = (kind, capacity, frozen, model._slab, _core.isa())
+        state = tuple(layer.plan_key() for layer in model.layers)
+        key = (kind, capacity, state, model._slab, _core.isa())
         plan = self._plans.pop(key, None)
         if plan is None:
             plan = self._make(kind, capacity)
@@ -191,6 +194,59 @@ class PlanCache:
         while len(self._plans) > _KEPT_PLANS:
             self._plans.pop(next(iter(self._plans)))
         return plan
+
+    @property
+    def varies(self) -> bool:
+        """Whether the rows of `hyper` change from step to step."""
+        compiled = self._model._compiled
+        return (compiled is not None and compiled.optimizer.varies) or self.scheduled
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether attributes of layers vary in training."""
+        return bool(self._schedules())
+
+    def hyper(self, n_batches: int) -> np.ndarray:
+        """The hyper-parameters of the next batches as `Plan.run` takes them, for plans that train.
+
+        The optimizer's, then a column for each attribute of a layer that varies: one row, or one for each batch.
+        """
+        compiled, columns = self._model._compiled, self._schedules()
+        optimizer = compiled.optimizer if compiled is not None else None
+        rows = optimizer.hyper_parameters(n_batches) if optimizer is not None else np.empty(0)
+        if not columns:
+            return rows
+        first, every = (optimizer.batches, optimizer.gradient_accumulation_steps or 1) if optimizer is not None else (0, 1)
+        steps = (first + np.arange(n_batches)) // every
+        varying = [[function(int(step)) for _, _, function in columns] for step in steps]
+        return np.hstack([np.broadcast_to(rows, (n_batches, rows.shape[-1])), varying])
+
+    def _schedules(self) -> list[tuple[int, str, Callable[[int], float]]]:
+        """(node, attribute, function of the step) of the layers' attributes that vary in training."""
+        return [(node, name, function) for node, operation in enumerate(self._model._operations)
+                for name, function in operation.layer.scheduled_attributes(operation).items()]  # fmt: skip
+
+    def _fold_scaling(self) -> tuple[list[tuple[Any, Any, Any]], set[Operation]]:
+        """The model's inputs, with the affine maps that they alone go through, and the operations that these replace."""
+        model = self._model
+        readers: dict[int, list[Operation]] = {}
+        for operation in model._operations:
+            for tensor in operation.inputs:
+                readers.setdefault(id(tensor), []).append(operation)
+        outputs = set(map(id, model.outputs))
+        inputs, folded = [], set()
+        for tensor in model.inputs:
+            shape, scale, shift = tensor.sample_shape, None, None
+            while id(tensor) not in outputs and [operation.op for operation in readers.get(id(tensor), [])] == ["affine"]:
+                (operation,) = readers[id(tensor)]
+                if not hasattr(operation.layer, "affine_map"):
+                    break
+                factor, term = (np.broadcast_to(numbers, shape).ravel() for numbers in operation.layer.affine_map())
+                scale, shift = (factor, term) if scale is None else (scale * factor, shift * factor + term)
+                folded.add(operation)
+                tensor = operation.outputs[0]
+            inputs.append((shape, scale, shift))
+        return inputs, folded
 
     def slots(self) -> list[np.ndarray]:
         """The optimizer's arrays, each as large as the slab."""
@@ -230,15 +286,23 @@ class PlanCache:
         numbers = {weight: i for i, weight in enumerate(weights)}
         values = {id(tensor): i for i, tensor in enumerate(model.inputs)}
         roots = {i: i for i in values.values()}
+        aliases = _ALIASES if training else _INFERENCE_ALIASES
         nodes: list[tuple[Any, ...]] = []
         n_values = len(values)
+        # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
+        inputs, folded = self._fold_scaling() if kind != "custom" else ([(t.sample_shape, None, None) for t in model.inputs], set())
         for operation in model._operations:
             read = [values[id(tensor)] for tensor in operation.inputs]
-            nodes.append((operation.op, operation.layer.name, read, [numbers[w] for w in operation.weights],
-                          operation.attributes))  # fmt: skip
+            attributes = operation.layer.plan_attributes(operation)
+            if operation in folded:  # a view in its place, so that the nodes keep their numbers
+                shape = operation.outputs[0].sample_shape
+                sizes = {f"size_{axis}": size for axis, size in enumerate(shape)}
+                nodes.append(("reshape", operation.layer.name, read, [], {"rank": len(shape), **sizes}))
+            else:
+                nodes.append((operation.op, operation.layer.name, read, [numbers[w] for w in operation.weights], attributes))
             for tensor in operation.outputs:
                 values[id(tensor)] = n_values
-                roots[n_values] = roots[read[0]] if operation.op == "reshape" else n_values
+                roots[n_values] = roots[read[0]] if nodes[-1][0] in aliases else n_values
                 n_values += 1
         compiled = model._require_compiled() if kind in ("train", "evaluate") else model._compiled
         with_loss = kind in ("train", "evaluate")
@@ -261,8 +325,8 @@ class PlanCache:
         optimizer = compiled.optimizer if training and compiled is not None and compiled.optimizer.kernel else None
         return _core.Plan(
             dtype=model.dtype, max_rows=rows, training=training,
-            inputs=[(tensor.sample_shape, None, None) for tensor in model.inputs],
-            nodes=nodes,
+            inputs=inputs, nodes=nodes,
+            scheduled=[(node, name) for node, name, _ in self._schedules()] if training else [],
             parameters=[self._describe(weight, optimizer) for weight in weights],
             outputs=outputs, metrics=metrics,
             optimizer=optimizer.kernel if optimizer else None, hyper=optimizer._fixed() if optimizer else None,

@@ -48,7 +48,8 @@ class CustomLoop:
         outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
         step = self._compiled.optimizer.batches if self._compiled else 0
         self._forward, self._backward_done = None, False
-        plan.run(_FETCH, n_rows=n, batch_size=n, inputs=inputs, outputs=outputs, step=step)
+        hyper = self._plans.hyper(1) if self._plans.scheduled else None
+        plan.run(_FETCH, n_rows=n, batch_size=n, inputs=inputs, outputs=outputs, step=step, hyper=hyper)
         self._forward = (plan, n)
         return outputs
 
@@ -105,7 +106,7 @@ class CustomLoop:
         plan = self._plans.get("custom", self._forward[0].max_rows)  # another one if it was compiled since
         penalty = np.zeros(1 + len(self.outputs))
         plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.batches,
-                 hyper=compiled.optimizer.hyper_parameters(1), loss_sum=penalty)  # fmt: skip
+                 hyper=self._plans.hyper(1), loss_sum=penalty)  # fmt: skip
         compiled.optimizer.batches += 1
         self._penalty, self._squares = float(penalty[0]), plan.gradient_squares
 

@@ -203,7 +203,7 @@ class Fit:
         if self.optimizer.full_batch:
             self._step_with_all_rows(state)
             return
-        if self.optimizer.varies:
+        if self.model._plans.varies:
             steps = min(steps or _SLICE_STEPS, _SLICE_STEPS)
         end = min(self.n_rows, state.row + steps * self.batch_size) if steps else self.n_rows
         if self.compiled.custom:
@@ -214,7 +214,7 @@ class Fit:
             state.squares += squares
             return
         plan = self.model._plans.get("train", self.batch_size)
-        hyper = self.optimizer.hyper_parameters(-(-(end - state.row) // self.batch_size))
+        hyper = self.model._plans.hyper(-(-(end - state.row) // self.batch_size))
         try:
             plan.run(
                 _TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,
@@ -275,7 +275,7 @@ class Fit:
             kind = "custom" if self.compiled.custom else "train"
             self.model._plans.get(kind, self.batch_size, exact=kind == "train").run(
                 _core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, step=self.optimizer.batches,
-                hyper=self.optimizer.hyper_parameters(1),
+                hyper=self.model._plans.hyper(1),
             )  # fmt: skip
             self.optimizer.iterations += 1
 

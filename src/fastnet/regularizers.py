@@ -22,7 +22,7 @@ from . import _config
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["L1", "L1L2", "L2", "Regularizer", "get"]
+__all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get"]
 
 
 class Regularizer(_config.Configurable):
@@ -73,8 +73,54 @@ class L1L2(Regularizer):
         self.l2 = self._strength("l2", l2)
 
 
+class OrthogonalRegularizer(Regularizer):
+    """Draws the rows (or columns) of a kernel towards right angles, as Keras 3's (after Brock et al., 2017).
+
+    With P the products of all pairs of the rows, each divided by its norm: ``factor * mean(abs(P_ij))`` over the pairs
+    i < j. For kernels of two axes.
+
+    Parameters
+    ----------
+    factor : float
+    mode : {"rows", "columns"}
+    """
+
+    def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
+        self.factor = self._strength("factor", factor)
+        if mode not in ("rows", "columns"):
+            raise ValueError(f"OrthogonalRegularizer: mode must be 'rows' or 'columns', got {mode!r}")
+        self.mode = mode
+
+    def _units(self, weight: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """The vectors, each divided by its norm, and the norms."""
+        vectors = np.asarray(weight, np.float64)
+        vectors = vectors if self.mode == "rows" else vectors.T
+        norms = np.sqrt(np.maximum((vectors**2).sum(axis=1, keepdims=True), 1e-12))
+        return vectors / norms, norms
+
+    def __call__(self, weight: ArrayLike) -> float:
+        units, _ = self._units(weight)
+        products = np.abs(units @ units.T)
+        pairs = len(units) * (len(units) - 1) / 2
+        return float(self.factor * (products.sum() - np.trace(products)) / 2 / pairs) if pairs else 0.0
+
+    def gradient(self, weight: ArrayLike) -> np.ndarray:
+        units, norms = self._units(weight)
+        signs = np.sign(units @ units.T)
+        np.fill_diagonal(signs, 0.0)
+        pairs = max(len(units) * (len(units) - 1) / 2, 1)
+        slope = self.factor / pairs * signs @ units
+        slope = (slope - units * (slope * units).sum(axis=1, keepdims=True)) / norms
+        return slope if self.mode == "rows" else slope.T
+
+
 #: Penalties by name.
-REGULARIZERS: dict[str, type[Regularizer]] = {"l1": L1, "l2": L2, "l1_l2": L1L2}
+REGULARIZERS: dict[str, type[Regularizer]] = {
+    "l1": L1,
+    "l2": L2,
+    "l1_l2": L1L2,
+    "orthogonal_regularizer": OrthogonalRegularizer,
+}
 
 
 def get(identifier: Any) -> Regularizer | None:

@@ -328,7 +328,7 @@ class Trainer(CustomLoop):
             self._custom_runner(inputs, targets, weights, None, n)(0, n, totals, sums)
         else:
             plan = self._plans.get("train", n, exact=False)
-            hyper = compiled.optimizer.hyper_parameters(1)
+            hyper = self._plans.hyper(1)
             try:
                 plan.run(
                     _TRAIN, n_rows=n, batch_size=n, inputs=inputs, targets=targets, weights=weights,

@@ -1,14 +1,13 @@
 /* Muon (Jordan et al. 2024): momentum, made orthogonal, for matrices; Adam for all other parameters.
  *
  *   matrix:  v = momentum v + g,   u = v, or with nesterov g + momentum v
- *            X = u / (|u| + epsilon), transposed where it has more rows than columns
+ *            X = u / (|u| + 1e-7), transposed where it has more rows than columns
  *            ns_steps times:            A = X X^T,  X = a X + (b A + c A A) X
  *            w = w - lr s X,   s = rms_rate sqrt(max(rows, columns)) (Liu et al. 2025, "Muon is scalable for LLM
  *                              training"), or with rms_rate = 0 Jordan's sqrt(max(1, rows / columns))
  *   others:  Adam with adam_beta_1, adam_beta_2, epsilon and the rate lr adam_lr_ratio, in the form of Keras
  *
- * The polynomial with a, b, c
- * drives all singular values towards 1; in exact arithmetic X would tend to the orthogonal factor of u.
+ * The polynomial with a, b, c drives all singular values towards 1; X tends to the orthogonal factor of u.
  */
 #include "../gemm.h"
 #include "optim.h"
@@ -132,7 +131,7 @@ static void whole_direction(const fn_update *update, void *memory)
     real *x = memory, *y = x + padded(n), *a = y + padded(n), *b = a + padded(l.small * l.small);
     void *scratch = b + padded(l.small * l.small);
     real *g = update->gradient;
-    const real scale = (real)(1 / (apply_momentum(update, n) + hyper[EPSILON]));
+    const real scale = (real)(1 / (apply_momentum(update, n) + 1e-7));
     const bool transposed = l.rows > l.columns;
     for (int64_t i = 0; i < l.small; i++)
         for (int64_t j = 0; j < l.large; j++)

@@ -111,7 +111,8 @@ class EarlyStopping(MonitorCallback):
     verbose : {0, 1}
         1: say so.
     baseline : float, optional
-        Stop unless the quantity becomes better than this within `patience` epochs.
+        The quantity must become better than this: until it is, improving on its best does not begin the count of
+        `patience` anew, as in Keras.
     restore_best_weights : bool
         End with the weights of the best epoch, also where training was not stopped. Averaged weights, where the
         optimizer keeps an average, are restored too, so that `evaluate` gives the best value again.
@@ -215,7 +216,7 @@ class EarlyStopping(MonitorCallback):
     def check_state(self, state: Mapping[str, Any]) -> None:
         super().check_state(state)
         arrays, weights = _arrays(state), self.model.weights
-        if len(arrays) not in (0, len(weights), 2 * len(weights)):
+        if len(arrays) != sum(name.startswith("weights/") for name in state) or len(arrays) not in (0, len(weights), 2 * len(weights)):
             raise ValueError(f"EarlyStopping: {len(arrays)} best weights for a model that has {len(weights)}")
         for array, weight in zip(arrays, [*weights, *weights]):
             if array.shape != weight.shape or array.dtype != self.model.dtype:

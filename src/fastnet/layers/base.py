@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from .. import _core
 from .._config import Configurable
 from .._graph import LayerCall, Operation, SymbolicTensor, Weight, WeightSpec
+from ..regularizers import OrthogonalRegularizer
 
 __all__ = ["Layer"]
 
@@ -114,6 +115,38 @@ class Layer(Configurable):
         operation = Operation(self, op, attributes, inputs, used, outputs)
         self._operations.append(operation)
         return operation.outputs[0]
+
+    def plan_attributes(self, operation: Operation) -> Mapping[str, float]:
+        """The attributes of one of its operations for a plan that is being made.
+
+        Overridden where they depend on more than the arguments, as on `trainable`; RuntimeError where the layer is not
+        ready to compute.
+        """
+        return operation.attributes
+
+    def plan_key(self) -> Any:
+        """What `plan_attributes` depends on: plans are made anew where it has changed."""
+        return self.trainable
+
+    def scheduled_attributes(self, operation: Operation) -> Mapping[str, Callable[[int], float]]:
+        """Attributes of one of its operations that vary in training, as functions of the step."""
+        return {}
+
+    def regularize(self, y: SymbolicTensor) -> SymbolicTensor:
+        """Appends the penalties that are operations: on the output, and on the angles between a kernel's rows."""
+        kernel = self._weights.get("kernel")
+        penalty = kernel.regularizer if kernel is not None else None
+        if isinstance(penalty, OrthogonalRegularizer):
+            rows, columns = kernel.shape
+            attributes = {"rows": rows, "columns": columns, "factor": penalty.factor,
+                          "by_columns": penalty.mode == "columns"}  # fmt: skip
+            y = self.emit("orthogonal_regularization", [y], attributes, {"kernel": kernel.spec})
+        activity = getattr(self, "activity_regularizer", None)
+        if isinstance(activity, OrthogonalRegularizer):
+            raise ValueError(f"layer {self._label!r}: an orthogonal penalty works on kernels, not on activities")
+        if activity is not None:
+            y = self.emit("activity_regularization", [y], {"l1": activity.l1, "l2": activity.l2})
+        return y
 
     @property
     def built(self) -> bool:

@@ -11,7 +11,7 @@ from .. import activations, initializers, regularizers
 from .._graph import SymbolicTensor, WeightSpec
 from .base import Layer
 
-__all__ = ["Activation", "Dense", "Flatten", "Input", "Reshape"]
+__all__ = ["Activation", "ActivityRegularization", "Dense", "Flatten", "Input", "Reshape"]
 
 
 def Input(shape: Sequence[int], dtype: str | None = None, name: str | None = None) -> SymbolicTensor:
@@ -73,8 +73,8 @@ class Dense(Layer):
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
         The weights are ``kernel`` of shape (inputs, units) and ``bias`` of shape (units,).
-    kernel_regularizer, bias_regularizer : str or Regularizer, optional
-        Penalties, a part of the loss.
+    kernel_regularizer, bias_regularizer, activity_regularizer : str or Regularizer, optional
+        Penalties on the weights and on the output, a part of the loss.
     trainable, name
         As in `Layer`.
 
@@ -93,6 +93,7 @@ class Dense(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -103,6 +104,7 @@ class Dense(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         weights = {"kernel": WeightSpec(self.kernel_initializer, self.kernel_regularizer)}
@@ -111,8 +113,10 @@ class Dense(Layer):
         attributes = {"units": self.units, "use_bias": self.use_bias}
         if self.activation.elementwise:
             attributes.update(self.activation.attributes())
-            return self.emit("dense", [x], attributes, weights)
-        return self.emit(self.activation.kernel, [self.emit("dense", [x], attributes, weights)])
+        y = self.emit("dense", [x], attributes, weights)
+        if not self.activation.elementwise:
+            y = self.emit(self.activation.kernel, [y])
+        return self.regularize(y)
 
     @property
     def kernel(self) -> Any:
@@ -123,6 +127,23 @@ class Dense(Layer):
     def bias(self) -> Any:
         """The bias, a view of shape (units,), or None."""
         return self._weights["bias"].value if self.use_bias else None
+
+
+class ActivityRegularization(Layer):
+    """Passes its input on, and adds ``l1 * sum(abs(x)) + l2 * sum(x**2)``, the mean over the rows, to the loss.
+
+    Parameters
+    ----------
+    l1, l2 : float
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.l1, self.l2 = float(l1), float(l2)
+        self.activity_regularizer = regularizers.L1L2(l1, l2)
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        return self.regularize(x)
 
 
 class Activation(Layer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,25 @@ class LBFGS(Optimizer):
 
     def values(self) -> dict[str, Any]:
         return {}
+
+    def get_state(self) -> dict[str, Any]:
+        memory = {"steps": self._steps, "changes": self._changes}
+        arrays = {f"{name}/{i}": array for name, kept in memory.items() for i, array in enumerate(kept)}
+        return {**super().get_state(), "remembered": len(self._steps), **arrays}
+
+    def check_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        n = int(state["remembered"])
+        if not 0 <= n <= self.history_size:
+            raise ValueError(f"LBFGS: remembers {self.history_size} steps, not {n}")
+        arrays = {f"{name}/{i}": state[f"{name}/{i}"] for name in ("steps", "changes") for i in range(n)}
+        if any(array.dtype != np.float64 for array in arrays.values()):
+            raise TypeError("LBFGS: the steps must be of float64")
+        return {**super().check_state(state), "remembered": n, **arrays}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        super().set_state(state)
+        self._steps = [state[f"steps/{i}"] for i in range(state["remembered"])]
+        self._changes = [state[f"changes/{i}"] for i in range(state["remembered"])]
 
     def slots(self) -> list[tuple[str, float]]:
         return []

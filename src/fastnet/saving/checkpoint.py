@@ -38,16 +38,10 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
             tensors[f"optimizer/{name}/{weight.path}"] = slot[weight.offset : weight.offset + weight.size]
     callbacks = []
     for i, callback in enumerate(fit.hooks.callbacks):
-        plain: dict[str, Any] = {}
-        for key, value in callback.get_state().items():
-            if isinstance(value, np.ndarray):
-                tensors[f"callback/{i}/{key}"] = value
-            else:
-                plain[key] = value
-        callbacks.append({"class_name": type(callback).__name__, "state": plain})
+        callbacks.append({"state": _put(callback.get_state(), f"callback/{i}/", tensors)})
     training = {
         **_arguments(fit),
-        "optimizer": fit.optimizer.get_state(),
+        "optimizer": _put(fit.optimizer.get_state(), "optimizer_state/", tensors),
         "epochs_begun": model._epochs_begun,
         "epoch": fit.epoch,
         "first_epoch": fit.first_epoch,
@@ -62,6 +56,17 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
                              "first_update": state.first_update, "seconds": state.seconds}  # fmt: skip
     metadata = {"fastnet": json.dumps(describe(model)), "training": json.dumps(training, default=_number_or_list)}
     write_tensors(path, tensors, metadata)
+
+
+def _put(state: Mapping[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The part of a state that is not arrays; those become tensors."""
+    tensors.update((f"{prefix}{name}", value) for name, value in state.items() if isinstance(value, np.ndarray))
+    return {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
+
+
+def _take(state: Mapping[str, Any], prefix: str, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The whole state again."""
+    return {**state, **{name.removeprefix(prefix): tensors[name] for name in tensors if name.startswith(prefix)}}
 
 
 def _arguments(fit: Fit) -> dict[str, Any]:
@@ -113,13 +118,16 @@ def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, trainin
     epochs, curves = _history(training["history"])
     epochs_begun, epoch, first_epoch = (_count(training, name) for name in ("epochs_begun", "epoch", "first_epoch"))
     stopped, seed = _of_type(training, "stopped", bool), _count(description, "seed", 2**64)
-    optimizer_state = fit.optimizer.check_state(training["optimizer"])
+    model = fit.model
+    optimizer_state = fit.optimizer.check_state(_take(training["optimizer"], "optimizer_state/", tensors))
+    size = sum(weight.size for weight in model.trainable_weights)
+    if any(isinstance(value, np.ndarray) and value.shape != (size,) for value in optimizer_state.values()):
+        raise ValueError(f"the optimizer's arrays must be of {size} numbers")
     _count(optimizer_state, "batches")
     for name in ("learning_rate", "learning_rate_factor"):
         value = optimizer_state[name]
         if value is not None and not (value >= 0 and math.isfinite(value)):
             raise ValueError(f"the optimizer's {name} cannot be {value}")
-    model = fit.model
     slots = model._plans.slots()
 
     def apply() -> None:
@@ -172,7 +180,7 @@ def _count(given: Mapping[str, Any], name: str, end: int = _MANY) -> int:
 
 
 def _history(given: Mapping[str, Any]) -> tuple[list[int], dict[str, list[Any]]]:
-    epochs = [int(epoch) for epoch in given["epoch"]]
+    epochs = [_count({"epoch": epoch}, "epoch") for epoch in given["epoch"]]
     curves = {}
     for name, values in given["history"].items():
         if len(values) != len(epochs):
@@ -184,9 +192,7 @@ def _history(given: Mapping[str, Any]) -> tuple[list[int], dict[str, list[Any]]]
 def _callback_states(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any) -> list[dict[str, Any]]:
     states = []
     for i, (given, callback) in enumerate(zip(training["callbacks"], fit.hooks.callbacks, strict=True)):
-        prefix = f"callback/{i}/"
-        arrays = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        state = {**given["state"], **arrays}
+        state = _take(given["state"], f"callback/{i}/", tensors)
         callback.check_state(state)
         states.append(state)
     return states

@@ -1,0 +1,95 @@
+/* Activity regularization: y = x, and a penalty on x in the loss.
+ *
+ *   loss += mean over the rows of the batch of (l1 sum |x| + l2 sum x^2)
+ *   dx = dy + (l1 sign(x) + 2 l2 x) / rows
+ *
+ * Extra: the penalty of each row. Attributes: l1, l2. */
+#include "../math.h"
+
+#include "../../engine/plan.h"
+
+#include <string.h>
+
+enum { L1, L2 };
+enum { PENALTY };
+
+static const fn_attribute attributes[] = {{"l1", 0}, {"l2", 0}};
+
+static fn_status infer(fn_inference *inference)
+{
+    const double *attribute = inference->attribute;
+    if (!(attribute[L1] >= 0 && attribute[L2] >= 0))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': l1 and l2 must not be negative, got %g and %g",
+                       inference->layer, attribute[L1], attribute[L2]);
+    inference->signature.n_outputs = 1;
+    inference->signature.output[0] = inference->input[0];
+    inference->n_extras = 1;
+    inference->extra_per_row[PENALTY] = 1;
+    return FN_OK;
+}
+
+static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    enum { CHUNK = 512 };
+    int64_t width = node->input[0].width;
+    const real *x = node->input[0].value;
+    real *penalty = node->extra[PENALTY].value;
+    const real l1 = (real)node->attribute[L1], l2 = (real)node->attribute[L2];
+    memcpy((real *)node->output[0].value + lo * width, x + lo * width, (size_t)((hi - lo) * width) * sizeof *x);
+    for (int64_t row = lo; row < hi; row++) {
+        double sum = 0;
+        for (int64_t first = 0; first < width; first += CHUNK) {
+            int64_t n = width - first < CHUNK ? width - first : CHUNK;
+            const real *v = x + row * width + first;
+            real size[CHUNK];
+#pragma omp simd
+            for (int64_t j = 0; j < n; j++)
+                size[j] = FN_FMA(l2 * v[j], v[j], l1 * (v[j] < 0 ? -v[j] : v[j]));
+            sum += (double)fn_sum(size, n);
+        }
+        penalty[row] = (real)sum;
+    }
+}
+
+static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    int64_t width = node->input[0].width;
+    const real *restrict x = node->input[0].value, *restrict dy = node->output[0].gradient;
+    real *restrict dx = node->input[0].gradient;
+    const real slope = (real)(node->attribute[L1] / (double)context->rows);
+    const real curvature = (real)(2 * node->attribute[L2] / (double)context->rows);
+    const bool accumulate = node->input[0].accumulate;
+#pragma omp simd
+    for (int64_t i = lo * width; i < hi * width; i++) {
+        real sign = (real)((x[i] > 0) - (x[i] < 0));
+        real change = FN_FMA(curvature, x[i], FN_FMA(slope, sign, dy[i]));
+        dx[i] = accumulate ? dx[i] + change : change;
+    }
+}
+
+static void forward(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "activity regularization", forward_rows, FN_BY_ROWS, 0);
+    fn_reads(plan, node->input[0].value_buffer);
+    fn_writes(plan, node->output[0].value_buffer);
+    fn_writes(plan, node->extra[PENALTY].value_buffer);
+    fn_add_loss_term(plan, node, PENALTY, true);
+}
+
+static void backward(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "activity regularization backward", backward_rows, FN_BY_ROWS, 0);
+    fn_reads(plan, node->input[0].value_buffer);
+    fn_reads(plan, node->output[0].gradient_buffer);
+    fn_writes(plan, node->input[0].gradient_buffer);
+}
+
+const fn_op FN_SYM(op_activity_regularization) = {
+    .entry = {"activity_regularization", attributes, sizeof attributes / sizeof attributes[0]},
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward,
+};

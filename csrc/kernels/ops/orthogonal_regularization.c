@@ -1,0 +1,147 @@
+/* Orthogonal regularization: y = x, and a penalty on the angles between the rows (or columns) of a kernel in the loss, as in
+ * Keras 3 (after Brock et al. 2017).
+ *
+ *   n_i = w_i / |w_i|,   P_ij = n_i . n_j
+ *   loss += factor / 2 sum over i != j of |P_ij| / pairs,   pairs = size (size - 1) / 2
+ *   dn_i = factor / pairs sum over j != i of sign(P_ij) n_j,   dw_i = (dn_i - n_i (n_i . dn_i)) / |w_i|
+ *
+ * Parameter: the kernel, a matrix. Extras: TERM the penalty, SLOPE its derivative by the kernel, UNIT the n_i, [size][length].
+ * Attributes: rows, columns of the kernel; factor; by_columns. */
+#include "../math.h"
+
+#include "../../engine/plan.h"
+
+#include <string.h>
+
+enum { ROWS, COLUMNS, FACTOR, BY_COLUMNS };
+enum { TERM, SLOPE, UNIT };
+
+static const fn_attribute attributes[] = {{"rows", 1}, {"columns", 1}, {"factor", 0.01}, {"by_columns", 0}};
+
+static fn_status infer(fn_inference *inference)
+{
+    const double *attribute = inference->attribute;
+    int64_t rows = (int64_t)attribute[ROWS], columns = (int64_t)attribute[COLUMNS];
+    if (!(rows >= 1 && columns >= 1 && attribute[FACTOR] >= 0))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
+                       "layer '%s': an orthogonal penalty needs a matrix and a factor that is not negative, got %lld x %lld "
+                       "and %g", inference->layer, (long long)rows, (long long)columns, attribute[FACTOR]);
+    inference->signature.n_outputs = 1;
+    inference->signature.output[0] = inference->input[0];
+    inference->signature.n_parameters = 1;
+    inference->signature.parameter[0] = (fn_shape){.rank = 2, .size = {rows, columns}};
+    inference->n_extras = 3;
+    inference->extra_fixed[TERM] = 1;
+    inference->extra_fixed[SLOPE] = rows * columns;
+    inference->extra_fixed[UNIT] = rows * columns;
+    return FN_OK;
+}
+
+static void copy_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    int64_t width = node->input[0].width;
+    memcpy((real *)node->output[0].value + lo * width, (const real *)node->input[0].value + lo * width,
+           (size_t)((hi - lo) * width) * sizeof(real));
+}
+
+/* dw of one vector from its dn, into its place in the kernel's derivative. */
+static void store_slope(const real *unit, const real *dn, int64_t length, real norm, real *slope, int64_t stride)
+{
+    const real along = fn_dot(unit, dn, length);
+    for (int64_t k = 0; k < length; k++)
+        slope[k * stride] = FN_FMA(-along, unit[k], dn[k]) / norm;
+}
+
+static void find_penalty(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)lo, (void)hi;
+    int64_t rows = (int64_t)node->attribute[ROWS], columns = (int64_t)node->attribute[COLUMNS];
+    bool by_columns = node->attribute[BY_COLUMNS] != 0;
+    int64_t size = by_columns ? columns : rows, length = by_columns ? rows : columns;
+    int64_t step = by_columns ? 1 : columns, stride = by_columns ? columns : 1;
+    const real *w = node->parameter[0].value;
+    real *slope = node->extra[SLOPE].value, *unit = node->extra[UNIT].value;
+    real *norm = context->workspace, *dn = norm + size;
+    for (int64_t i = 0; i < size; i++) {
+        for (int64_t k = 0; k < length; k++)
+            unit[i * length + k] = w[i * step + k * stride];
+        real square = fn_dot(unit + i * length, unit + i * length, length);
+        norm[i] = FN_SQRT(square > FN_REAL(1e-12) ? square : FN_REAL(1e-12));
+        for (int64_t k = 0; k < length; k++)
+            unit[i * length + k] /= norm[i];
+    }
+    double sum = 0, pairs = (double)size * (double)(size - 1) / 2, factor = node->attribute[FACTOR];
+    const real share = (real)(pairs > 0 ? factor / pairs : 0);
+    for (int64_t i = 0; i < size; i++) {
+        memset(dn, 0, (size_t)length * sizeof *dn);
+        for (int64_t j = 0; j < size; j++) {
+            if (j == i)
+                continue;
+            const real *other = unit + j * length;
+            const real product = fn_dot(unit + i * length, other, length);
+            const real sign = (real)((product > 0) - (product < 0)) * share;
+            sum += fabs((double)product);
+#pragma omp simd
+            for (int64_t k = 0; k < length; k++)
+                dn[k] = FN_FMA(sign, other[k], dn[k]);
+        }
+        store_slope(unit + i * length, dn, length, norm[i], slope + i * step, stride);
+    }
+    *(real *)node->extra[TERM].value = (real)(pairs > 0 ? factor / 2 * sum / pairs : 0);
+}
+
+static void pass_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    int64_t width = node->input[0].width, n = (hi - lo) * width;
+    const real *dy = (const real *)node->output[0].gradient + lo * width;
+    real *dx = (real *)node->input[0].gradient + lo * width;
+    for (int64_t i = 0; i < n; i++)
+        dx[i] = node->input[0].accumulate ? dx[i] + dy[i] : dy[i];
+}
+
+static void add_slope(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const real *slope = node->extra[SLOPE].value;
+    real *dw = node->parameter[0].gradient;
+    for (int64_t i = lo; i < hi; i++)
+        dw[i] = node->parameter[0].accumulate ? dw[i] + slope[i] : slope[i];
+}
+
+static void forward(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "orthogonal regularization", copy_rows, FN_BY_ROWS, 0);
+    fn_reads(plan, node->input[0].value_buffer);
+    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, node, "orthogonal penalty", find_penalty, FN_ALONE, 0);
+    fn_reads(plan, node->parameter[0].value_buffer);
+    for (int i = 0; i < node->n_extras; i++)
+        fn_writes(plan, node->extra[i].value_buffer);
+    fn_workspace(plan, (int64_t)(node->attribute[ROWS] + node->attribute[COLUMNS]) * (int64_t)sizeof(real));
+    fn_add_loss_term(plan, node, TERM, false);
+}
+
+static void backward(fn_plan *plan, fn_node *node)
+{
+    if (node->input[0].gradient_buffer >= 0) {
+        fn_emit(plan, node, "orthogonal regularization backward", pass_gradient, FN_BY_ROWS, 0);
+        fn_reads(plan, node->output[0].gradient_buffer);
+        fn_writes(plan, node->input[0].gradient_buffer);
+    }
+    if (node->parameter[0].gradient_buffer >= 0) {
+        fn_emit(plan, node, "orthogonal penalty backward", add_slope, FN_BY_ITEMS, node->parameter[0].width);
+        fn_reads(plan, node->extra[SLOPE].value_buffer);
+        fn_writes(plan, node->parameter[0].gradient_buffer);
+    }
+}
+
+const fn_op FN_SYM(op_orthogonal_regularization) = {
+    .entry = {"orthogonal_regularization", attributes, sizeof attributes / sizeof attributes[0]},
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,179 @@
+"""The engine: plans, registries, statuses. Types of _core.pyx, where the parameters are explained."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Shape = Sequence[int]
+Attributes = Mapping[str, float]
+Scaling = npt.ArrayLike | None
+Input = tuple[Shape, Scaling, Scaling]
+Node = tuple[str, str, Sequence[int], Sequence[int], Attributes]
+Parameter = tuple[Shape, int, bool] | tuple[Shape, int, bool, bool, float, float, float]
+Output = tuple[int, str | None, Attributes | None, float, str]
+Metric = tuple[str, Attributes | None, int]
+Arrays = Sequence[np.ndarray | None]
+
+FORWARD: int
+LOSS: int
+BACKWARD: int
+UPDATE: int
+FETCH: int
+SEED: int
+FETCH_GRADIENTS: int
+FLUSH: int
+ALIGNMENT: int
+
+def statuses() -> list[tuple[str, type[Exception] | None, str]]:
+    """The statuses of the engine: a list of (name, exception class or None, meaning)."""
+
+def isa() -> str:
+    """Name of the instruction set in use."""
+
+def available_isas() -> list[str]:
+    """Names of the instruction sets that are compiled in and that this machine has."""
+
+def select_isa(name: str | None = None) -> None:
+    """Chooses the kernels for the plans made from now on; None: the best. ValueError if there is none such."""
+
+def cpu_count() -> int:
+    """Logical CPUs this process may run on."""
+
+def cpu_quota() -> float:
+    """CPU quota of the container in CPUs; 0: none."""
+
+def default_threads() -> int:
+    """Most threads a plan uses unless told otherwise."""
+
+def allocation_count() -> int:
+    """Allocations made by the engine since the process started."""
+
+def registry(kind: str) -> dict[str, dict[str, float]]:
+    """All entries of "ops", "losses", "metrics", "optimizers", "activations" or "updates"."""
+
+def activation_index(name: str) -> int:
+    """Number of an activation: the value of the `activation` attribute of operations."""
+
+def infer(
+    op: str, layer: str, shapes: Sequence[Shape], attributes: Attributes | None
+) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """Shapes of the outputs and parameters of an operation: (outputs, parameters), lists of tuples."""
+
+def infer_target(loss: str, attributes: Attributes | None, shape: Shape) -> tuple[int, ...]:
+    """Shape of the target that a loss wants for predictions of this shape (of one sample)."""
+
+def optimizer_slots(optimizer: str, hyper: Attributes | None) -> list[tuple[str, float]]:
+    """Slots an update keeps with these hyper-parameters: a list of (name, start); NaN: starts as the parameters."""
+
+def hyper_parameters(optimizer: str, values: Attributes | None) -> np.ndarray:
+    """Hyper-parameters of an optimizer and its update as the row of numbers that Plan.run takes."""
+
+def hyper_names(optimizer: str) -> list[str]:
+    """Names of the numbers in that row."""
+
+def metric_size(metric: str, attributes: Attributes | None, shape: Shape) -> int:
+    """Number of accumulators of a metric for predictions of this shape (of one sample)."""
+
+def evaluate_loss(
+    loss: str,
+    attributes: Attributes | None,
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    sample_weight: npt.ArrayLike | None = None,
+) -> tuple[float, np.ndarray]:
+    """Value of a loss and its gradient with respect to y_pred."""
+
+def update_metric(
+    metric: str,
+    attributes: Attributes | None,
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    accumulators: np.ndarray,
+) -> None:
+    """Adds arrays to the accumulators of a metric, which are changed in place."""
+
+def shuffle(seed: int, epoch: int, n: int) -> np.ndarray:
+    """The order in which an epoch visits n rows: a permutation, a function of (seed, epoch, n)."""
+
+def first_not_finite(array: np.ndarray) -> int:
+    """Number of the first row that holds a NaN or an infinity, or -1."""
+
+def first_bad_label(array: np.ndarray, n_classes: int) -> tuple[int, float] | None:
+    """(row, label) of the first label that is not a whole number in [0, n_classes), or None."""
+
+def check_labels(array: np.ndarray, n_classes: int, name: str = "y") -> None:
+    """Raises ValueError for the first label that is not a whole number in [0, n_classes)."""
+
+class Plan:
+    """A compiled model: what fn_plan_create makes of a description."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def max_rows(self) -> int: ...
+    @property
+    def input_widths(self) -> list[int]: ...
+    @property
+    def output_widths(self) -> list[int]: ...
+    @property
+    def target_widths(self) -> list[int | None]: ...
+    @property
+    def metric_size(self) -> int: ...
+    @property
+    def n_hyper(self) -> int: ...
+    @property
+    def next_row(self) -> int: ...
+    @property
+    def steps_done(self) -> int: ...
+    @property
+    def gradient_squares(self) -> float: ...
+    def __init__(
+        self,
+        *,
+        dtype: str,
+        max_rows: int,
+        training: bool,
+        inputs: Sequence[Input],
+        nodes: Sequence[Node],
+        parameters: Sequence[Parameter],
+        outputs: Sequence[Output],
+        metrics: Sequence[Metric] = (),
+        optimizer: str | None = None,
+        hyper: Attributes | None = None,
+        scheduled: Sequence[tuple[int, str]] = (),
+        parameter_slab: np.ndarray | None = None,
+        gradient_slab: np.ndarray | None = None,
+        slots: Sequence[np.ndarray] = (),
+        seed: int = 0,
+        n_threads: int = 0,
+        input_gradients: bool = False,
+    ) -> None: ...
+    def info(self) -> dict[str, Any]:
+        """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes."""
+
+    def stage_labels(self) -> list[str]:
+        """Labels of the stages, in order."""
+
+    def run(
+        self,
+        parts: int,
+        *,
+        n_rows: int,
+        batch_size: int,
+        first_row: int = 0,
+        inputs: Sequence[np.ndarray] | None = None,
+        targets: Arrays | None = None,
+        weights: Arrays | None = None,
+        order: np.ndarray | None = None,
+        step: int = 0,
+        hyper: np.ndarray | None = None,
+        outputs: Arrays | None = None,
+        output_gradients: Arrays | None = None,
+        input_gradients: Arrays | None = None,
+        seconds: float = 0,
+        loss_sum: np.ndarray | None = None,
+        metrics: np.ndarray | None = None,
+    ) -> tuple[int, int]:
+        """Runs batch after batch, without the GIL; see fn_plan_run."""

@@ -1,0 +1,259 @@
+"""What a teacher would see in the curves of a training, in words, with figures and advice.
+
+>>> from fastnet import History
+>>> history = History()
+>>> for epoch in range(8):
+...     history.append(epoch, {"loss": 1 / (epoch + 1), "val_loss": 0.5 + 0.1 * abs(epoch - 2)})
+>>> for finding in history.diagnose():
+...     print(finding)
+overfitting: the validation loss was least after epoch 3, 0.5, and has risen to 1 since (epoch 8), while the training
+loss fell from 0.333 to 0.125. Try: EarlyStopping(restore_best_weights=True), more data, Dropout, L2 or weight decay, a
+smaller network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .history import History
+    from .model import Model
+
+__all__ = ["Finding", "Findings", "diagnose"]
+
+
+class Finding(NamedTuple):
+    """One thing that was seen.
+
+    Attributes
+    ----------
+    kind : str
+        "learning rate too large", "learning rate too small", "overfitting", "underfitting", "plateau" or "dead units".
+    seen : str
+        What was seen, with the figures.
+    advice : str
+        What to try.
+    """
+
+    kind: str
+    seen: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.seen}. Try: {self.advice}."
+
+
+class Findings(list):
+    """A list of findings that prints as text."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self)) or "nothing to find fault with"
+
+
+class _Curves:
+    """The numbers of a history that the rules look at."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.epochs = [epoch + 1 for epoch in history.epoch]
+        self.loss = self.of("loss")
+        self.diverged = history.diverged
+        finite = self.loss[np.isfinite(self.loss)]
+        self.first = float(finite[0]) if len(finite) else 0.0
+        self.last = float(finite[-1]) if len(finite) else 0.0
+        self.fall = self.first - float(finite.min()) if len(finite) else 0.0
+
+    def of(self, name: str) -> np.ndarray:
+        """A quantity as an array, NaN where an epoch has none."""
+        values = self.history.history.get(name, [])
+        return np.array([value if isinstance(value, (int, float)) else np.nan for value in values], float)
+
+    def rate(self) -> str:
+        """The last learning rate, for messages."""
+        rates = self.of("learning_rate")
+        return f"the learning rate is {rates[-1]:.3g}" if len(rates) and np.isfinite(rates[-1]) else "the learning rate"
+
+    def share_of_best(self) -> float | None:
+        """How good the training metrics are, of 1, where one of them is an accuracy or the like."""
+        known = ("accuracy", "acc", "auc", "r2", "f1", "precision", "recall")
+        found = [self.of(name)[-1] for name in self.history.history
+                 if not name.startswith("val_") and any(part in name for part in known) and len(self.of(name))]  # fmt: skip
+        finite = [value for value in found if np.isfinite(value)]
+        return max(finite) if finite else None
+
+    def has_learnt(self) -> bool:
+        """Whether much was learnt: by the metrics, if there is one that can say, else by how far the loss fell."""
+        score = self.share_of_best()
+        return self.fall >= 0.5 * self.first if score is None else score >= 0.8
+
+    def is_flat(self) -> bool:
+        """Whether the loss has got nowhere in the last third of the epochs, five at least.
+
+        Its best there is hardly better than its best before, measured by what it fell in all and by its level.
+        """
+        n = max(5, len(self.loss) // 3)
+        if len(self.loss) < n + 3 or not np.isfinite(self.loss).all():
+            return False
+        gain = self.loss[:-n].min() - self.loss[-n:].min()
+        return bool(gain <= 0.02 * self.fall and gain <= 0.02 * abs(self.last)) or self.fall == 0
+
+
+_SMALLER_RATE = "a learning rate 3 to 10 times smaller (fn.tuning.find_learning_rate), a warm-up, global_clipnorm=1"
+
+
+def _too_large(curves: _Curves) -> Finding | None:
+    kind = "learning rate too large"
+    if curves.diverged:
+        return Finding(kind, f"training diverged: {curves.diverged}; {curves.rate()}", _SMALLER_RATE)
+    loss = curves.loss
+    if len(loss) and not np.isfinite(loss[-1]):
+        return Finding(kind, f"the loss of epoch {curves.epochs[-1]} is {loss[-1]}; {curves.rate()}", _SMALLER_RATE)
+    if len(loss) < 3 or not np.isfinite(loss).all():
+        return None
+    if loss[-1] > 1.5 * abs(loss[0]) and loss[-1] > loss[0]:
+        return Finding(kind, f"the loss rose from {loss[0]:.3g} (epoch {curves.epochs[0]}) to {loss[-1]:.3g} (epoch "
+                       f"{curves.epochs[-1]}); {curves.rate()}", _SMALLER_RATE)  # fmt: skip
+    if curves.is_flat() and loss[0] > 30 * loss[-1] > 0 and not curves.has_learnt():
+        return Finding(kind, f"the loss of the first epoch is {loss[0]:.3g}: the first steps threw the weights far off, and "
+                       f"it has stayed at {loss[-1]:.3g} since; {curves.rate()}", _SMALLER_RATE)  # fmt: skip
+    if len(loss) < 6:
+        return None
+    # Up and down by steps that are large beside all that was gained.
+    steps = np.diff(loss[len(loss) // 4 :])
+    rises = steps[steps > 0]
+    if len(rises) < 2 or len(rises) < 0.25 * len(steps):
+        return None
+    spread = float(loss.max() - loss.min())
+    size = float(rises.mean())
+    if size < 0.06 * spread or size < 0.02 * abs(float(np.median(loss))):
+        return None
+    return Finding(kind, f"the training loss goes up and down: it rose in {len(rises)} of the last {len(steps)} epochs, by "
+                   f"{size:.3g} on average, while it ranges from {loss.min():.3g} to {loss.max():.3g}; {curves.rate()}",
+                   "a learning rate 3 to 10 times smaller, a schedule that lowers it (fn.schedules.CosineDecay, "
+                   "ReduceLROnPlateau), a larger batch_size")  # fmt: skip
+
+
+def _too_small(curves: _Curves) -> Finding | None:
+    loss = curves.loss
+    if len(loss) < 5 or not np.isfinite(loss).all() or loss[-1] < 0 or curves.fall <= 0:
+        return None
+    steps = np.diff(loss)
+    middle = len(loss) // 2
+    early, late = loss[0] - loss[middle], loss[middle] - loss[-1]
+    monotone = (steps < 0).mean() >= 0.9
+    if not monotone or late * middle < 0.6 * early * (len(loss) - 1 - middle) or loss[-1] < 0.6 * loss[0]:
+        return None
+    return Finding("learning rate too small",
+                   f"the training loss falls slowly and steadily, from {loss[0]:.4g} to {loss[-1]:.4g} in {len(loss)} "
+                   f"epochs, {late / (len(loss) - 1 - middle) / loss[-1]:.2%} in each of the last ones, and no slower than "
+                   f"at first; {curves.rate()}",
+                   "a learning rate 3 to 10 times larger (fn.tuning.find_learning_rate), Adam in place of SGD, "
+                   "features scaled to mean 0 and variance 1")  # fmt: skip
+
+
+def _overfitting(curves: _Curves) -> Finding | None:
+    validation = curves.of("val_loss")
+    seen = np.flatnonzero(np.isfinite(validation))
+    if len(seen) < 5 or not np.isfinite(curves.loss).all():
+        return None
+    values = validation[seen]
+    best = int(values.argmin())
+    tail = values[-max(2, len(values) // 5) :]
+    rise = float(np.median(tail) - values[best])
+    at, end = int(seen[best]), int(seen[-1])
+    if len(values) - 1 - best < 3 or rise < 0.08 * abs(values[best]) or not curves.loss[end] < 0.95 * curves.loss[at]:
+        return None
+    return Finding("overfitting",
+                   f"the validation loss was least after epoch {curves.epochs[at]}, {values[best]:.3g}, and has risen to "
+                   f"{values[-1]:.3g} since (epoch {curves.epochs[end]}), while the training loss fell from "
+                   f"{curves.loss[at]:.3g} to {curves.loss[end]:.3g}",
+                   "EarlyStopping(restore_best_weights=True), more data, Dropout, L2 or weight decay, a smaller "
+                   "network")  # fmt: skip
+
+
+def _stuck(curves: _Curves) -> Finding | None:
+    """Underfitting where little was learnt, a plateau where something was."""
+    if not curves.is_flat() or curves.last < 0:
+        return None
+    loss, score = curves.loss, curves.share_of_best()
+    tail = max(5, len(loss) // 3)
+    since = f"the training loss has stayed at {loss[-1]:.3g} for {tail} epochs (epoch 1: {loss[0]:.3g})"
+    norms = curves.of("gradient_norm")
+    if len(norms) and np.isfinite(norms[-1]):
+        since += f", with a gradient of norm {norms[-1]:.2g}"
+    if score is not None:
+        since += f"; the best training metric is {score:.3g}"
+    validation = curves.of("val_loss")
+    if len(validation) and np.isfinite(validation[-1]):
+        since += f"; the validation loss is {validation[-1]:.3g}"
+    if not curves.has_learnt():
+        return Finding("underfitting", since, "a larger network, more or better scaled features, less regularization, "
+                       "another learning rate or optimizer, other initial weights")  # fmt: skip
+    if (score is not None and score >= 0.95) or loss[-1] <= 0.1 * loss[0]:
+        return None
+    return Finding("plateau", since, "a lower learning rate from here on (ReduceLROnPlateau, fn.schedules), or to stop: "
+                   "this may be all that there is to learn")  # fmt: skip
+
+
+def _dead_units(model: Model, x: Any) -> list[Finding]:
+    """Units of rectifiers that give 0 for every row."""
+    from .model import Model
+
+    tensors, layers = [], []
+    for call in model._calls:
+        layer = call.layer
+        function = getattr(layer, "activation", None) or getattr(layer, "activation_function", lambda: None)()
+        if getattr(function, "kernel", None) in ("relu", "relu6"):
+            tensors.append(call.outputs[0])
+            layers.append(layer)
+    if not tensors:
+        return []
+    probe = Model(model.inputs, tensors, seed=model.seed, dtype=model.dtype)
+    inputs = model._inputs_of(x, True)
+    alive = [np.zeros(tensor.sample_shape[-1], bool) for tensor in tensors]
+    n, chunk = len(inputs[0]), 1024
+    for start in range(0, n, chunk):
+        rows = [array[start : start + chunk] for array in inputs]
+        outputs = probe.predict(rows if len(rows) > 1 else rows[0])
+        for found, output in zip(alive, outputs if isinstance(outputs, list) else [outputs]):
+            found |= (output > 0).reshape(-1, len(found)).any(axis=0)
+    findings = []
+    for layer, found in zip(layers, alive):
+        dead = int((~found).sum())
+        if dead >= 0.1 * len(found):
+            findings.append(Finding(
+                "dead units", f"{dead} of the {len(found)} units of layer {layer.name!r} are 0 for all of {n} rows, and no "
+                "gradient reaches them", "a smaller learning rate, leaky_relu, elu or gelu in place of relu, he_normal "
+                "initial weights, features scaled to mean 0 and variance 1"))  # fmt: skip
+    return findings
+
+
+_RULES: tuple[Callable[[_Curves], Finding | None], ...] = (_too_large, _too_small, _overfitting, _stuck)
+
+
+def diagnose(history: History, model: Model | None = None, x: Any = None) -> Findings:
+    """What there is to say about a training.
+
+    Parameters
+    ----------
+    history : History
+        Some five epochs are needed to see anything but divergence.
+    model : Model, optional
+    x : array_like, optional
+        Training data. With both, units of relu layers that are never active are looked for.
+
+    Returns
+    -------
+    Findings
+        A list of `Finding`, empty where nothing is wrong.
+    """
+    curves = _Curves(history)
+    findings = Findings(filter(None, (rule(curves) for rule in _RULES)))
+    if any(finding.kind == "learning rate too large" for finding in findings):  # all else follows from that
+        findings = Findings(finding for finding in findings if finding.kind in ("learning rate too large", "overfitting"))
+    if model is not None and x is not None:
+        findings.extend(_dead_units(model, x))
+    return findings

@@ -1,0 +1,51 @@
+"""The type stubs of the engine name what the module has: the same functions, parameters and docstrings."""
+
+import ast
+import inspect
+import pathlib
+
+import pytest
+
+import fastnet
+from fastnet import _core
+
+STUBS = ast.parse((pathlib.Path(fastnet.__file__).parent / "_core.pyi").read_text())
+FUNCTIONS = {node.name: node for node in STUBS.body if isinstance(node, ast.FunctionDef)}
+PLAN = next(node for node in STUBS.body if isinstance(node, ast.ClassDef) and node.name == "Plan")
+METHODS = {node.name: node for node in PLAN.body if isinstance(node, ast.FunctionDef)}
+
+
+def parameter_names(node):
+    arguments = node.args
+    return [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+
+
+def first_line(text):
+    return text.strip().splitlines()[0]
+
+
+def is_property(node):
+    return any(isinstance(mark, ast.Name) and mark.id == "property" for mark in node.decorator_list)
+
+
+def test_all_names_have_a_stub():
+    constants = {node.target.id for node in STUBS.body if isinstance(node, ast.AnnAssign)}
+    found = {name for name, value in vars(_core).items()
+             if not name.startswith("_") and (callable(value) or isinstance(value, int)) and not inspect.ismodule(value)}
+    assert found == constants | set(FUNCTIONS) | {"Plan"}
+    assert {name for name in vars(_core.Plan) if not name.startswith("_")} == set(METHODS) - {"__init__"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function(name):
+    function = getattr(_core, name)
+    assert list(inspect.signature(function).parameters) == parameter_names(FUNCTIONS[name])
+    assert first_line(ast.get_docstring(FUNCTIONS[name])) == first_line(function.__doc__)
+
+
+@pytest.mark.parametrize("name", [name for name, node in METHODS.items() if not is_property(node)])
+def test_method(name):
+    method = getattr(_core.Plan, name)
+    if name != "__init__":
+        assert list(inspect.signature(method).parameters) == parameter_names(METHODS[name])
+        assert first_line(ast.get_docstring(METHODS[name])) == first_line(method.__doc__)
