@@ -27,7 +27,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--update", action="store_true", help="write the baseline instead of comparing with it")
     parser.add_argument("--threads", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--elapsed", action="store_true",
-                        help="compare elapsed time, not processor time: for more threads on a machine of one's own")  # fmt: skip
+                        help="elapsed time, not processor time: for several threads, on an idle machine")  # fmt: skip
     parser.add_argument("--seconds", type=float, default=0.3)
     parser.add_argument("--repetitions", type=int, default=9)
     options = parser.parse_args()

@@ -700,10 +700,10 @@ def sgd(w, g, slots, hyper, step):
 
 
 def adagrad(w, g, slots, hyper, step):
-    n = slots["accumulator"] + g**2
+    n = slots["squares"] + g**2
     rate = hyper["learning_rate"] / (1 + step * hyper["lr_decay"])
     root = np.sqrt(n) + hyper["epsilon"] if hyper["pytorch"] else np.sqrt(n + hyper["epsilon"])
-    return w - rate * g / root, {"accumulator": n}
+    return w - rate * g / root, {"squares": n}
 
 
 def adadelta(w, g, slots, hyper, step):
@@ -812,12 +812,12 @@ def adabelief(w, g, slots, hyper, step):
 
 def ftrl(w, g, slots, hyper, step):
     rate, p = hyper["learning_rate"], -hyper["learning_rate_power"]
-    n = slots["accumulator"] + g**2
-    sigma = (n**p - slots["accumulator"] ** p) / rate
+    n = slots["squares"] + g**2
+    sigma = (n**p - slots["squares"] ** p) / rate
     z = slots["linear"] + g + 2 * hyper["l2_shrinkage_regularization_strength"] * w - sigma * w
     clipped = np.clip(z, -hyper["l1_regularization_strength"], hyper["l1_regularization_strength"])
     denominator = (n**p + hyper["beta"]) / rate + 2 * hyper["l2_regularization_strength"]
-    return (clipped - z) / denominator, {"accumulator": n, "linear": z}
+    return (clipped - z) / denominator, {"squares": n, "linear": z}
 
 
 def lion(w, g, slots, hyper, step):
@@ -865,7 +865,7 @@ def zeros(*names):
 #: A slot that starts from NaN starts as a copy of the parameter.
 OPTIMIZERS = {
     "sgd": Optimizer(lambda hyper: {"momentum": 0.0} if hyper["momentum"] else {}, sgd),
-    "adagrad": Optimizer(lambda hyper: {"accumulator": hyper["initial_accumulator_value"]}, adagrad),
+    "adagrad": Optimizer(lambda hyper: {"squares": hyper["initial_accumulator_value"]}, adagrad),
     "adadelta": Optimizer(zeros("accumulated_grad", "accumulated_delta_var"), adadelta),
     "rmsprop": Optimizer(rmsprop_slots, rmsprop),
     "adam": Optimizer(adam_slots, adam),
@@ -876,7 +876,7 @@ OPTIMIZERS = {
         lambda hyper: {"momentum": 0.0, "variance": 0.0} | ({"variance_hat": 0.0} if hyper["amsgrad"] else {}),
         adabelief,
     ),
-    "ftrl": Optimizer(lambda hyper: {"accumulator": hyper["initial_accumulator_value"], "linear": 0.0}, ftrl),
+    "ftrl": Optimizer(lambda hyper: {"squares": hyper["initial_accumulator_value"], "linear": 0.0}, ftrl),
     "lion": Optimizer(zeros("momentum"), lion),
     "rprop": Optimizer(zeros("step_size", "previous_gradient"), rprop),
     "schedule_free_sgd": Optimizer(lambda hyper: {"x": np.nan, "z_minus_y": 0.0}, schedule_free_sgd),

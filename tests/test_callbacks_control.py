@@ -95,9 +95,11 @@ def test_the_direction_of_the_metrics_of_several_outputs():
     model = fn.Model(x, [fn.layers.Dense(1, name="a")(x), fn.layers.Dense(3, name="b")(x)], seed=0)
     model.compile("sgd", ["mse", fn.losses.SparseCategoricalCrossentropy(from_logits=True)], [["mae"], ["accuracy"]])
     y = [rows(10, 1), classes(10, 3)]
-    for name, up in [("a_loss", False), ("b_loss", False), ("a_mae", False), ("b_accuracy", True), ("val_b_accuracy", True),
-                     ("gradient_norm", False)]:  # fmt: skip
-        model.fit(rows(10, 4), y, epochs=3, verbose=0, callbacks=[Script(**{name: [0.1, 0.2, 0.3]}), EarlyStopping(name)])
+    for name, up in [("a_loss", False), ("b_loss", False), ("a_mae", False), ("b_accuracy", True),
+                     ("val_b_accuracy", True),                     ("gradient_norm", False)]:  # fmt: skip
+        model.fit(
+            rows(10, 4), y, epochs=3, verbose=0, callbacks=[Script(**{name: [0.1, 0.2, 0.3]}), EarlyStopping(name)]
+        )
         assert len(model.history.epoch) == (3 if up else 2), name
 
 
@@ -110,7 +112,9 @@ def test_a_direction_that_is_not_known():
 def test_a_quantity_that_is_not_there():
     model = regression(metrics=["mae"])
     for make in (lambda: EarlyStopping(), lambda: ReduceLROnPlateau()):
-        with pytest.warns(UserWarning, match=r"monitors 'val_loss', which is not available; there are: loss, mae, learning"):
+        with pytest.warns(
+            UserWarning, match=r"monitors 'val_loss', which is not available; there are: loss, mae, learning"
+        ):
             model.fit(rows(9, 4), rows(9, 1), epochs=3, verbose=0, callbacks=[make()])
         assert len(model.history.epoch) == 3
 
@@ -281,7 +285,8 @@ def test_scheduler_that_makes_no_sense():
 def test_terminate_on_nan(loss, batches, capsys):
     model = regression(optimizer=fn.optimizers.SGD(1e60), loss=loss)
     before, calls = model.get_weights(), []
-    end = LambdaCallback(on_train_end=lambda logs: calls.append("end"), on_exception=lambda error: calls.append("exception"),
+    end = LambdaCallback(on_train_end=lambda logs: calls.append("end"),
+                         on_exception=lambda error: calls.append("exception"),
                          **({"on_train_batch_end": lambda batch, logs: None} if batches else {}))  # fmt: skip
     stop = TerminateOnNaN()
     with np.errstate(over="ignore", invalid="ignore"):

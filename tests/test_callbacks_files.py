@@ -96,7 +96,12 @@ def test_paths_that_name_what_is_not_there(tmp_path):
 
 
 def test_model_checkpoint_says_so(tmp_path, capsys):
-    fit(regression(), Script(val_loss=[1.0, 2.0]), ModelCheckpoint(tmp_path / "m", save_best_only=True, verbose=1), epochs=2)
+    fit(
+        regression(),
+        Script(val_loss=[1.0, 2.0]),
+        ModelCheckpoint(tmp_path / "m", save_best_only=True, verbose=1),
+        epochs=2,
+    )
     assert capsys.readouterr().out == (
         f"Epoch 1: val_loss improved from none, it is 1\nEpoch 1: the model is saved to {tmp_path / 'm'}\n"
         "Epoch 2: val_loss did not improve from 1, it is 2\n"
@@ -112,6 +117,7 @@ class Interrupt(Exception):
 
 def interrupted_after(folder, batches, make, **options):
     """Trains until so many batches are done, then resumes with new objects; returns all callbacks of the second fit."""
+
     def stop(batch, logs):
         if model.optimizer.batches == batches + 1:
             raise Interrupt
@@ -253,11 +259,15 @@ def events(folder):
         accumulator = EventAccumulator(str(folder / run), {TENSORS: 0})
         accumulator.Reload()
         for tag in accumulator.Tags()["tensors"]:
-            found[run, tag] = [(event.step, tensor_util.make_ndarray(event.tensor_proto)) for event in accumulator.Tensors(tag)]
+            found[run, tag] = [
+                (event.step, tensor_util.make_ndarray(event.tensor_proto)) for event in accumulator.Tensors(tag)
+            ]
     return found
 
 
-tensorboard = pytest.mark.skipif("not __import__('importlib.util').util.find_spec('tensorboard')", reason="no tensorboard")
+tensorboard = pytest.mark.skipif(
+    "not __import__('importlib.util').util.find_spec('tensorboard')", reason="no tensorboard"
+)
 #: Packages that tensorboard imports are not ours to mend.
 quiet = pytest.mark.filterwarnings("ignore")
 
@@ -274,7 +284,7 @@ def test_tensorboard_shows_the_history(tmp_path):
             series = found.pop((run, f"epoch_{name}"))
             assert [step for step, _ in series] == [0, 1, 2]
             np.testing.assert_allclose([float(value) for _, value in series], history.history[prefix + name], rtol=1e-6)
-    (step, text), = found.pop(("train", "model"))
+    ((step, text),) = found.pop(("train", "model"))
     assert "37 parameters" in text.item().decode() and "dense(input): Dense(units=6" in text.item().decode()
     for weight in model.weights:
         series = found.pop(("train", f"{weight.path}/histogram"))

@@ -6,19 +6,16 @@ that 200.
 
 import contextlib
 import hashlib
-import json
 import os
-import struct
 import subprocess
 import sys
 import textwrap
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 import fastnet as fn
-from fastnet import _core, saving
+from fastnet import saving
 from fastnet.callbacks import EarlyStopping, LambdaCallback, ReduceLROnPlateau, TrainingCheckpoint
 from networks import classes, network, regression, rows, same_weights
 
@@ -117,13 +114,18 @@ def early_stopped():
 def averaged():
     model = network(6, 1)
     model.compile(fn.optimizers.Adam(0.02, use_ema=True, ema_momentum=0.8, ema_overwrite_frequency=7), "mse")
-    return model, {"validation_split": 0.25, "callbacks": [EarlyStopping("val_loss", restore_best_weights=True, patience=9)]}
+    return model, {
+        "validation_split": 0.25,
+        "callbacks": [EarlyStopping("val_loss", restore_best_weights=True, patience=9)],
+    }
 
 
 def accumulated():
     """Twenty batches and three to a step: two are left at the end."""
     model = stacked(fn.layers.Dense(6, "tanh"), Drop(0.3))
-    model.compile(fn.optimizers.Adam(0.02, gradient_accumulation_steps=3, global_clipnorm=0.5, lookahead_steps=2), "mse")
+    model.compile(
+        fn.optimizers.Adam(0.02, gradient_accumulation_steps=3, global_clipnorm=0.5, lookahead_steps=2), "mse"
+    )
     return model, {}
 
 
@@ -145,7 +147,9 @@ def several_outputs():
     hidden = Drop(0.2)(shared(shared(x)))
     a, b = fn.layers.Dense(1, name="a")(hidden), fn.layers.Dense(3, "softmax", name="b")(hidden)
     model = fn.Model(x, [a, b], seed=4, dtype="float64")
-    model.compile("nadam", {"a": "mse", "b": "sparse_categorical_crossentropy"}, {"b": ["accuracy"]}, {"a": 0.3, "b": 1.0})
+    model.compile(
+        "nadam", {"a": "mse", "b": "sparse_categorical_crossentropy"}, {"b": ["accuracy"]}, {"a": 0.3, "b": 1.0}
+    )
     return model, {"y": {"a": rows(N, 1), "b": classes(N, 3)}}
 
 
@@ -154,7 +158,9 @@ def unshuffled():
 
 
 def every_batch():
-    return regression(5, 1, optimizer="adam"), {"callbacks": [LambdaCallback(on_train_batch_end=lambda batch, logs: None)]}
+    return regression(5, 1, optimizer="adam"), {
+        "callbacks": [LambdaCallback(on_train_batch_end=lambda batch, logs: None)]
+    }
 
 
 def scheduler_callback():
@@ -179,7 +185,7 @@ def fit(situation, *more, n_threads=None, **options):
 
 
 def curves(model):
-    """The history without the times; norms of gradients are summed in slices of training, so they may differ by rounding."""
+    """The history without the times; norms of gradients, summed in slices of training, may differ by rounding."""
     found = {name: list(values) for name, values in model.history.history.items() if name != "seconds"}
     norms = np.array(found.pop("gradient_norm", []), float)
     return model.history.epoch, found, norms
@@ -187,7 +193,10 @@ def curves(model):
 
 def plain_state(optimizer):
     """Its state, with arrays as bytes."""
-    return {name: value.tobytes() if isinstance(value, np.ndarray) else value for name, value in optimizer.get_state().items()}
+    return {
+        name: value.tobytes() if isinstance(value, np.ndarray) else value
+        for name, value in optimizer.get_state().items()
+    }
 
 
 def assert_same_training(resumed, whole):
@@ -271,6 +280,7 @@ def test_more_epochs_may_follow(tmp_path):
 
 def test_the_seed_of_the_checkpoint_counts(tmp_path):
     """Also where each process has drawn one of its own."""
+
     def situation():
         model = stacked(fn.layers.Dense(6, "tanh"), Drop(0.4), seed=None)
         model.compile("sgd", "mse")
@@ -374,7 +384,8 @@ KILLED = """
         model = fn.Sequential([fn.Input((4,)), fn.layers.Dense(16, "tanh"), Drop(), fn.layers.Dense(1)], seed=1)
         schedule = fn.schedules.CosineDecay(0.02, 400)
         model.compile(fn.optimizers.Adam(schedule, use_ema=True, gradient_accumulation_steps=2), "mse", n_threads=1)
-        callbacks = [EarlyStopping("val_loss", patience=99, restore_best_weights=True), TrainingCheckpoint(path, every_steps=2)]
+        best = EarlyStopping("val_loss", patience=99, restore_best_weights=True)
+        callbacks = [best, TrainingCheckpoint(path, every_steps=2)]
         model.fit(x, y, batch_size=5, epochs=10, validation_split=0.2, verbose=0, callbacks=callbacks,
                   resume_from=path if resume else None)
         return hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).hexdigest()
@@ -435,290 +446,3 @@ def test_killed_at_random_points(tmp_path):
     assert killed == INTERRUPTIONS and done >= 1
     if killed >= 200:
         assert writing > 0, "none was killed while it wrote a checkpoint"
-
-
-# ---- files that are broken ---------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """The bytes of a checkpoint from the middle of an epoch."""
-    path = tmp_path_factory.mktemp("checkpoint") / "t.safetensors"
-    interrupted_at(validated, 6, path)
-    return path.read_bytes()
-
-
-def everything(model):
-    """Bytes of all that training changes."""
-    optimizer = model.optimizer
-    return (digest(model), b"".join(slot.tobytes() for slot in model._plans.slots()), plain_state(optimizer),
-            model._epochs_begun, model.seed)  # fmt: skip
-
-
-class Resume:
-    """Resumes from bytes, and sees that a rejected file has changed nothing."""
-
-    def __init__(self, tmp_path):
-        self.path = tmp_path / "hostile.safetensors"
-        self.model, given = validated()
-        self.callbacks = [*given.pop("callbacks"), TrainingCheckpoint(tmp_path / "none", every_steps=1), Idle()]
-        self.given = {"x": rows(N, 4), "y": rows(N, 1), "batch_size": 5, "epochs": EPOCHS, "verbose": 0, **given}
-        self.before = everything(self.model)
-
-    def resume(self, data):
-        self.path.write_bytes(data)
-        self.model.fit(**self.given, callbacks=self.callbacks, resume_from=self.path)
-
-    def is_rejected(self, data, *words):
-        with pytest.raises(ValueError) as caught:
-            self.resume(data)
-        assert str(self.path) in str(caught.value), str(caught.value)
-        for word in words:
-            assert word in str(caught.value), str(caught.value)
-        assert everything(self.model) == self.before and self.model.history is None
-
-
-@pytest.fixture
-def resume(tmp_path):
-    return Resume(tmp_path)
-
-
-def parts(data):
-    """Header and tensors of a safetensors file."""
-    size = struct.unpack("<Q", data[:8])[0]
-    return json.loads(data[8 : 8 + size]), data[8 + size :]
-
-
-def joined(header, tensors):
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + tensors
-
-
-def with_metadata(data, name, change):
-    """The file with an entry of its metadata changed."""
-    header, tensors = parts(data)
-    value = json.loads(header["__metadata__"][name])
-    value = change(value) or value
-    header["__metadata__"][name] = json.dumps(value)
-    return joined(header, tensors)
-
-
-def test_the_file_unchanged_is_taken(resume, checkpoint):
-    resume.resume(checkpoint)
-    assert_same_training(resume.model, fit(validated))
-
-
-def test_truncated(resume, checkpoint):
-    lengths = [*range(0, 64), *np.random.default_rng(0).integers(64, len(checkpoint) - 1, 60), len(checkpoint) - 1]
-    for length in lengths:
-        resume.is_rejected(checkpoint[:length])
-    resume.is_rejected(checkpoint + b"\0")
-
-
-def test_a_bit_flipped_is_noticed_or_is_a_number(resume, checkpoint):
-    """In the header, every flip gives an error or a file that is one; in the tensors, it is another number."""
-    rng = np.random.default_rng(1)
-    for _ in range(150):
-        data = bytearray(checkpoint)
-        at = int(rng.integers(0, struct.unpack("<Q", checkpoint[:8])[0] + 8))
-        data[at] ^= 1 << int(rng.integers(0, 8))
-        one = Resume(resume.path.parent)
-        one.given["epochs"] = 2
-        try:
-            one.resume(bytes(data))
-        except FloatingPointError:
-            continue  # taken: a flipped digit may be a large number
-        except ValueError as error:
-            assert str(one.path) in str(error)
-            assert everything(one.model) == one.before
-
-
-def test_files_that_are_none(resume, checkpoint, tmp_path):
-    for data in (b"", b"PK\3\4", b"\x89HDF\r\n\x1a\n" + bytes(100), b"\x80\4}q\0.", b"{}", bytes(8), bytes(1000),
-                 b"\xff" * 100, struct.pack("<Q", 2**63) + b"{}", struct.pack("<Q", 2**40) + b"{}"):  # fmt: skip
-        resume.is_rejected(data)
-    with pytest.raises(OSError):
-        resume.model.fit(**resume.given, resume_from=tmp_path / "missing")
-    with pytest.raises(OSError):
-        resume.model.fit(**resume.given, resume_from=tmp_path)
-    assert everything(resume.model) == resume.before
-
-
-def test_hostile_headers(resume, checkpoint):
-    header, tensors = parts(checkpoint)
-    name = next(name for name in header if name.startswith("optimizer/"))
-    for changed in (
-        {"dtype": "F32"}, {"dtype": "I64"}, {"dtype": "BF16"}, {"dtype": "X"}, {"shape": [1, 1]}, {"shape": [-1]},
-        {"shape": [2**63, 2**63]}, {"shape": [2**62]}, {"shape": 3}, {"shape": [1.5]}, {"data_offsets": [-8, 0]},
-        {"data_offsets": [0, 2**62]}, {"data_offsets": [8, 0]}, {"data_offsets": None}, {"data_offsets": [0]},
-    ):  # fmt: skip
-        resume.is_rejected(joined({**header, name: {**header[name], **changed}}, tensors))
-    resume.is_rejected(joined(b"[" * 100000, tensors))
-    resume.is_rejected(joined(b'{"a":' * 100000, tensors))
-    resume.is_rejected(joined({**header, "__metadata__": {}}, tensors), "no model")
-    only_model = {"fastnet": header["__metadata__"]["fastnet"]}
-    resume.is_rejected(joined({**header, "__metadata__": only_model}, tensors), "no training checkpoint")
-    for entry in ("fastnet", "training"):
-        for text in ("", "{", "[]", "null", "3", "[" * 100000, "{}", '"x"', "NaN"):
-            metadata = {**header["__metadata__"], entry: text}
-            resume.is_rejected(joined({**header, "__metadata__": metadata}, tensors))
-
-
-WRONG = [None, -1, 1e400, float("nan"), "x", [], {}, True, 2**70, 1.5]
-
-
-@pytest.mark.parametrize("name", ["optimizer", "n_rows", "batch_size", "shuffle", "epochs_begun", "epoch", "first_epoch",
-                                  "stopped", "history", "callbacks", "state", "optimizer_class"])  # fmt: skip
-def test_hostile_training_state(resume, checkpoint, name):
-    for wrong in WRONG:
-        if (name, wrong) in [("state", None), ("shuffle", True), ("stopped", True)]:
-            continue  # these are what may be there
-        resume.is_rejected(with_metadata(checkpoint, "training", lambda training: training.update({name: wrong})))
-    resume.is_rejected(with_metadata(checkpoint, "training", lambda training: training.pop(name) and None))
-
-
-@pytest.mark.parametrize("where, names", [
-    ("optimizer", ["batches", "learning_rate", "learning_rate_factor"]),
-    ("state", ["order", "row", "batch", "squares", "first_update", "seconds"]),
-])  # fmt: skip
-def test_hostile_counters(resume, checkpoint, where, names):
-    for name in names:
-        for wrong in WRONG:
-            if isinstance(wrong, float) and name in ("squares", "seconds", "learning_rate_factor"):
-                continue
-            if where == "optimizer" and (name, wrong) in [("learning_rate", None), ("learning_rate", 1.5)]:
-                continue
-            if where == "optimizer" and wrong is True or isinstance(wrong, (int, float)) and name == "learning_rate" and wrong > 0:
-                continue
-            if (name, wrong) in [("batches", 1.5), ("learning_rate_factor", 2**70), ("squares", 2**70), ("seconds", 2**70),
-                                 ("squares", -1), ("seconds", -1)]:  # fmt: skip
-                continue
-            data = with_metadata(checkpoint, "training", lambda training: training[where].update({name: wrong}))
-            resume.is_rejected(data)
-        resume.is_rejected(with_metadata(checkpoint, "training", lambda training: training[where].pop(name) and None))
-
-
-def test_hostile_states_of_callbacks(resume, checkpoint):
-    def put(number, **changes):
-        return with_metadata(checkpoint, "training", lambda training: training["callbacks"][number]["state"].update(changes))
-
-    resume.is_rejected(put(0, wait="x"), "wait")
-    resume.is_rejected(put(0, best=[1]), "best")
-    resume.is_rejected(put(1, cooldown_counter=None), "cooldown_counter")
-    header, tensors = parts(checkpoint)
-    for change in ({"callback/0/weights/0": None}, {"callback/0/weights/1": "callback/0/weights/0"}):
-        changed = dict(header)
-        for name, source in change.items():
-            entry = changed.pop(name)
-            changed["unknown" if source is None else name] = entry if source is None else {**entry, "shape": [1, 1, *entry["shape"]]}
-        resume.is_rejected(joined(changed, tensors))
-
-
-def test_hostile_history(resume, checkpoint):
-    def put(**changes):
-        return with_metadata(checkpoint, "training", lambda training: training["history"].update(changes))
-
-    for changes in ({"epoch": [0, 1]}, {"epoch": []}, {"epoch": "0"}, {"epoch": [-1]}, {"epoch": [None]}, {"history": {"loss": [1, 2, 3]}}, {"history": []},
-                    {"history": {"loss": 3}}):  # fmt: skip
-        resume.is_rejected(put(**changes))
-
-
-def test_another_model_or_call_is_rejected(checkpoint, tmp_path):
-    def change(what):
-        one = Resume(tmp_path)
-        what(one)
-        one.before = everything(one.model)
-        return one
-
-    def wider(one):
-        one.model = network(7, 1)
-        one.model.compile(fn.optimizers.Adam(0.05), "mse", ["mae"])
-
-    def other_activation(one):
-        one.model = network(6, 1, activation="relu")
-        one.model.compile(fn.optimizers.Adam(0.05), "mse", ["mae"])
-
-    def other_optimizer(one):
-        one.model.compile(fn.optimizers.Adamax(0.05), "mse", ["mae"])
-
-    def more_slots(one):
-        one.model.compile(fn.optimizers.Adam(0.05, use_ema=True), "mse", ["mae"])
-
-    def schedule(one):
-        one.model.compile(fn.optimizers.Adam(fn.schedules.Constant(0.05)), "mse", ["mae"])
-
-    def metrics(one):
-        one.model.compile(fn.optimizers.Adam(0.05), "mse", ["mae", "r2"])
-
-    for what, word in [
-        (wider, "its layers differ"), (other_activation, "its layers differ"), (other_optimizer, "optimizer_class"),
-        (more_slots, "average"), (schedule, "scheduled"), (metrics, "metrics"),
-        (lambda one: one.given.update(batch_size=4), "batch_size=5"),
-        (lambda one: one.given.update(shuffle=False), "shuffle=True"),
-        (lambda one: one.given.update(x=rows(30, 4), y=rows(30, 1)), "n_rows=17"),
-        (lambda one: one.callbacks.pop(0), "EarlyStopping"),
-    ]:  # fmt: skip
-        change(what).is_rejected(checkpoint, word)
-
-
-# ---- files that are whole ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("function", ["fsync", "replace", "write"])
-def test_a_failure_while_writing_leaves_the_old_file(function, tmp_path, monkeypatch):
-    path = tmp_path / "t.safetensors"
-    fit(plain, TrainingCheckpoint(path), epochs=1)
-    before = path.read_bytes()
-
-    def fail(*arguments):
-        raise OSError(28, "No space left on device")
-
-    if function == "write":
-        real = open
-
-        class Full:
-            def __init__(self, *arguments):
-                self.file = real(*arguments)
-
-            def __enter__(self):
-                return self
-
-            def __exit__(self, *arguments):
-                self.file.close()
-
-            def write(self, data):
-                self.file.write(data[: len(data) // 2])
-                fail()
-
-        monkeypatch.setattr(saving.files, "open", Full, raising=False)
-    else:
-        monkeypatch.setattr(os, function, fail)
-    with pytest.raises(OSError, match="No space left"):
-        fit(plain, TrainingCheckpoint(path), epochs=2)
-    monkeypatch.undo()
-    assert path.read_bytes() == before
-    assert [one.name for one in tmp_path.iterdir()] == ["t.safetensors"]
-    assert_same_training(fit(plain, TrainingCheckpoint(path), resume_from=path), fit(plain))
-
-
-def test_the_folder_is_flushed_after_the_file(tmp_path, monkeypatch):
-    flushed = []
-    real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda number: (flushed.append(os.path.isdir(f"/proc/self/fd/{number}")), real(number)))
-    saving.write_tensors(tmp_path / "x", {"a": np.ones(3)}, {})
-    assert len(flushed) == (2 if os.name == "posix" else 1)
-    assert list(load_file(tmp_path / "x")) == ["a"]
-
-
-def test_the_isa_does_not_matter_to_the_file(tmp_path):
-    """A checkpoint of one instruction set is taken by another; the bits are those of one only while it is the same."""
-    path = tmp_path / "t"
-    interrupted_at(plain, 7, path)
-    before = _core.isa()
-    try:
-        _core.select_isa("baseline")
-        resumed = fit(plain, TrainingCheckpoint(path), Idle(), resume_from=path)
-    finally:
-        _core.select_isa(before)
-    for a, b in zip(resumed.get_weights(), fit(plain).get_weights()):
-        np.testing.assert_allclose(a, b, rtol=1e-9)

@@ -13,7 +13,9 @@ LOSS = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def digits():
-    return fn.datasets.load_digits()[0]
+    """Pixels from 0 to 1."""
+    x, y = fn.datasets.load_digits()[0]
+    return x / 16, y
 
 
 def train(optimizer, x, y, units=(32, 10), loss=LOSS, metrics=("accuracy",), epochs=30, activation="relu", **options):
@@ -69,41 +71,41 @@ def test_nothing_is_wrong_with_a_line_through_points(noise):
 
 
 @pytest.mark.parametrize("optimizer, loss, word", [
-    (SGD(1e3), "mse", "diverged"), (SGD(0.5), "mse", "diverged"), (SGD(1e30), LOSS, "diverged"),
+    (SGD(1e3), "mse", "diverged"), (SGD(30.0), "mse", "diverged"), (SGD(1e30), LOSS, "diverged"),
 ])  # fmt: skip
 def test_divergence(optimizer, loss, word):
     x, y = digits()
     model = train(optimizer, x, np.eye(10)[y] if loss == "mse" else y, loss=loss, metrics=[])
-    finding, = model.history.diagnose()
+    (finding,) = model.history.diagnose()
     assert finding.kind == "learning rate too large" and word in finding.seen
     assert f"learning rate is {optimizer.learning_rate:.3g}" in finding.seen or not model.history.epoch
 
 
-@pytest.mark.parametrize("rate", [1.0, 3.0])
+@pytest.mark.parametrize("rate", [100.0, 1000.0])
 def test_the_first_steps_threw_the_weights_off(rate):
     model = train(SGD(rate), *digits())
     findings = model.history.diagnose(model, digits()[0])
     assert kinds(findings) == ["learning rate too large", "dead units"]
-    assert "threw the weights far off" in findings[0].seen and f"{model.history.history['loss'][0]:.3g}" in findings[0].seen
+    assert (
+        "threw the weights far off" in findings[0].seen
+        and f"{model.history.history['loss'][0]:.3g}" in findings[0].seen
+    )
     assert "32 of the 32 units of layer 'dense'" in findings[1].seen and "leaky_relu" in findings[1].advice
 
 
 def test_oscillation():
-    found = []
-    for rate in (0.1, 0.15):
-        model = train(SGD(rate), *digits())
-        found += kinds(model.history.diagnose())
-    assert found == ["learning rate too large"] * 2
-    x, y = line(0.0)
-    model = train(SGD(0.9), x, y, units=(1,), loss="mse", metrics=[], batch_size=8, epochs=20)
-    finding, = model.history.diagnose()
-    assert finding.kind == "learning rate too large"
+    x, y = digits()
+    model = train(SGD(0.1), 16 * x, y)
+    (finding,) = model.history.diagnose()
+    assert finding.kind == "learning rate too large" and "goes up and down: it rose in" in finding.seen
+    losses = np.array(model.history.history["loss"])
+    assert f"from {losses.min():.3g} to {losses.max():.3g}; the learning rate is 0.1" in finding.seen
 
 
 @pytest.mark.parametrize("optimizer", [Adam(1e-6), SGD(1e-6), SGD(3e-6, momentum=0.5)])
 def test_a_learning_rate_that_is_too_small(optimizer):
     model = train(optimizer, *digits())
-    finding, = model.history.diagnose()
+    (finding,) = model.history.diagnose()
     assert finding.kind == "learning rate too small" and "slowly and steadily" in finding.seen
     assert f"learning rate is {optimizer.learning_rate:.3g}" in finding.seen and "larger" in finding.advice
     assert f"to {model.history.history['loss'][-1]:.4g} in 30 epochs" in finding.seen
@@ -111,7 +113,7 @@ def test_a_learning_rate_that_is_too_small(optimizer):
 
 def test_overfitting():
     model = train("adam", *noisy(), units=(64, 64, 2), epochs=100)
-    finding, = model.history.diagnose()
+    (finding,) = model.history.diagnose()
     curve = model.history.history["val_loss"]
     best = int(np.argmin(curve))
     assert finding.kind == "overfitting" and "EarlyStopping" in finding.advice
@@ -134,7 +136,7 @@ def test_underfitting(metrics):
     model = train(Adam(0.05, beta_1=0.5), x, y, units=(1,), loss="mse", metrics=metrics, epochs=40, batch_size=100,
                   validation_split=0.0)  # fmt: skip
     model.history.history["loss"][0] = min(model.history.history["loss"][0], 0.4)  # as from weights near zero
-    finding, = model.history.diagnose()
+    (finding,) = model.history.diagnose()
     assert finding.kind == "underfitting" and "larger network" in finding.advice
     assert f"stayed at {model.history.history['loss'][-1]:.3g}" in finding.seen
 
@@ -146,8 +148,10 @@ def test_dead_units_are_counted():
     layer = model.layers[0]
     layer.kernel[:, :7] = 0.0
     layer.bias[:7] = -1.0
-    finding, = model.history.diagnose(model, x)
-    assert finding.kind == "dead units" and finding.seen.startswith("7 of the 32 units of layer 'dense' are 0 for all of 1437 rows")
+    (finding,) = model.history.diagnose(model, x)
+    assert finding.kind == "dead units" and finding.seen.startswith(
+        "7 of the 32 units of layer 'dense' are 0 for all of 1437 rows"
+    )
     assert model.history.diagnose() == model.history.diagnose(model) == []
 
 
@@ -224,13 +228,15 @@ def test_the_findings_do_not_depend_on_the_unit_of_the_loss():
     for scale in (1e-6, 1.0, 1e6):
         assert kinds(history_of(scale * (2.0 - 0.01 * EPOCHS)).diagnose()) == ["learning rate too small"]
         assert kinds(history_of(scale * (0.3 + 0.7 * DECAY)).diagnose()) == ["plateau"]
-        assert kinds(history_of(scale * (0.5 + 0.5 * DECAY + 0.2 * (-1.0) ** EPOCHS)).diagnose()) == ["learning rate too large"]
+        assert kinds(history_of(scale * (0.5 + 0.5 * DECAY + 0.2 * (-1.0) ** EPOCHS)).diagnose()) == [
+            "learning rate too large"
+        ]
         assert history_of(scale * DECAY).diagnose() == []
 
 
 def test_divergence_before_the_first_epoch_has_ended():
-    finding, = history_of([], diverged="the loss became inf at step 3").diagnose()
-    assert finding.seen == "training diverged: the loss became inf at step 3; the learning rate"
+    (finding,) = history_of([], diverged="the loss became inf at step 3").diagnose()
+    assert finding.seen == "training diverged: the loss became inf at step 3"
 
 
 def test_epochs_without_numbers_and_other_quantities():

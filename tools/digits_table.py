@@ -51,10 +51,12 @@ def train(name):
 
 def row(name):
     cls, rate, batch_size, reached, accuracy = train(name)
-    module = "pytorch." if ".pytorch" in cls.__module__ else ""
+    class_name = cls.__name__.rpartition(".")[2]
+    label, page = class_name, "optimizers"
+    if name.startswith("pytorch."):
+        label, page = f"pytorch.{class_name}", "optimizers_pytorch"
     said = f"{rate:g}" if name in SETTINGS else f"{rate:g} (default)"
-    page = "optimizers_pytorch" if module else "optimizers"
-    return (f"| [`{module}{cls.__name__}`](api/{page}.md#{cls.__name__.lower()}) | {said} | "
+    return (f"| [`{label}`](api/{page}.md#{class_name.lower()}) | {said} | "
             f"{'all' if name in FULL_BATCH else batch_size} | {reached or 'not reached'} | {accuracy:.1%} |")  # fmt: skip
 
 

@@ -5,9 +5,9 @@
     python tools/dump_optimizer_traces.py pytorch     # needs PyTorch
     python tools/dump_optimizer_traces.py papers      # needs PyTorch, schedulefree and adabelief-pytorch
 
-Each case is {"class_name", "arguments", "decay"}: the arguments are fastnet's, the learning rate of step i = 0, 1, ... is
-the given one times decay**i. The files hold the cases as JSON, the versions of the libraries, and after each of STEPS
-steps the weights, as one row; in float64. The file of the inputs holds weights and gradients as float32.
+Each case is {"class_name", "arguments", "decay"}: the arguments are fastnet's, the learning rate of step i = 0, 1, ...
+is the given one times decay**i. The files hold the cases as JSON, the versions of the libraries, and after each of
+STEPS steps the weights, as one row; in float64. The file of the inputs holds weights and gradients as float32.
 """
 
 import argparse
@@ -108,10 +108,12 @@ KERAS_CASES = [
     case("Lamb", decay=0.98, learning_rate=0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-3),
     case("Adafactor"),
     case("Adafactor", relative_step=False, weight_decay=0.1),
-    case("Adafactor", decay=0.98, learning_rate=0.3, beta_2_decay=-0.6, epsilon_1=1e-4, epsilon_2=0.5, clip_threshold=0.8),
+    case("Adafactor", decay=0.98, learning_rate=0.3, beta_2_decay=-0.6, epsilon_1=1e-4, epsilon_2=0.5,
+         clip_threshold=0.8),
     case("Muon"),
     case("Muon", decay=0.98, learning_rate=0.01, momentum=0.8, nesterov=False, ns_steps=3, rms_rate=0.3),
-    case("Muon", muon_a=3.0, muon_b=-4.0, muon_c=1.5, adam_beta_1=0.8, adam_beta_2=0.95, adam_lr_ratio=0.5, epsilon=1e-6),
+    case("Muon", muon_a=3.0, muon_b=-4.0, muon_c=1.5, adam_beta_1=0.8, adam_beta_2=0.95, adam_lr_ratio=0.5,
+         epsilon=1e-6),
     # What works with every optimizer.
     case("Adam", learning_rate=0.01, clipnorm=2.0),
     case("Adam", learning_rate=0.01, clipvalue=0.5),

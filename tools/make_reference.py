@@ -61,6 +61,7 @@ _ARXIV, _DOI = "https://arxiv.org/abs/", "https://doi.org/"
 #: Papers, as the docstrings cite them.
 PAPERS = {
     "Ba, Kiros and Hinton 2016": _ARXIV + "1607.06450",
+    "Brock et al. 2017": _ARXIV + "1609.07093",
     "Chen et al. 2023": _ARXIV + "2302.06675",
     "Clevert et al. 2016": _ARXIV + "1511.07289",
     "Davis and Goadrich 2006": _DOI + "10.1145/1143844.1143874",
@@ -253,14 +254,19 @@ def signature(thing):
 
 
 def summary(text):
-    """The first sentence or two and the first equations, for a cell of a table."""
+    """What a cell of a table says: the first paragraph and the first equations.
+
+    Where the first paragraph has none, the second is added if that has.
+    """
     kinds = blocks(split_sections(text)[0][1])
-    first = " ".join("\n".join(kinds[0][1]).strip().split("\n\n")[0].split()).removesuffix(":")
-    first = first.rstrip(",. ") + "."
+    paragraphs = [" ".join(part.split()) for part in "\n".join(kinds[0][1]).strip().split("\n\n")]
     equations = next((content for kind, content in kinds if kind == "code"), [])
     lines = [line.strip() for line in inspect.cleandoc("\n" + "\n".join(equations)).splitlines() if line.strip()]
     lines = [re.sub(r"\s{2,}#.*", lambda match: "  " + match.group().strip(), line) for line in lines]
-    return "<br>".join(in_cell(part) for part in (inline(first), *(f"`{line}`" for line in lines)))
+    said = [paragraphs[0].removesuffix(":").rstrip(",. ") + "."]
+    if not lines and "``" not in paragraphs[0] and "``" in "".join(paragraphs[1:2]):
+        said.append(paragraphs[1])
+    return "<br>".join(in_cell(part) for part in (*map(inline, said), *(f"`{line}`" for line in lines)))
 
 
 def sources(page, name, text):

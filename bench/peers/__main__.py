@@ -32,11 +32,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=environments.default_cache(), metavar="FOLDER",
                         help="where these are kept; default: %(default)s")  # fmt: skip
     parser.add_argument("--pip-arguments", default="", metavar="TEXT", help='such as "--index-url URL"')
-    parser.add_argument("--threads", type=int, default=_core.default_threads(), help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=0.3, help="of one repetition of one peer; default: %(default)s")
-    parser.add_argument("--repetitions", type=int, default=9, help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=_core.default_threads(), metavar="N",
+                        help="of each peer; default: %(default)s")  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=0.3, metavar="S",
+                        help="of one repetition of one peer; default: %(default)s")  # fmt: skip
+    parser.add_argument("--repetitions", type=int, default=9, metavar="N", help="default: %(default)s")
     parser.add_argument("--cpu-time", action="store_true",
-                        help="measure processor time instead of elapsed time: for --threads 1 on a busy machine")  # fmt: skip
+                        help="processor time instead of elapsed time: for --threads 1 on a busy machine")  # fmt: skip
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw bars (needs matplotlib)")
@@ -84,7 +86,11 @@ def main() -> int:
     if options.json:
         report.write_json(options.json, measurements, peak, machine)
     if options.png:
-        report.write_picture(options.png, measurements, peers, peak, machine)
+        try:
+            report.write_picture(options.png, measurements, peers, peak, machine)
+        except (ImportError, ValueError) as error:
+            show(f"no picture: {error}")
+            return 1
     return 1 if any(found.failed for found in measurements) else 0
 
 

@@ -52,9 +52,8 @@ def install(name: str, cache: Path, pip_arguments: Iterable[str]) -> str:
     if not complete.exists():
         print(f"making an environment for {name}", file=sys.stderr)
         venv.create(folder, with_pip=True, clear=True)
-        subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", *pip_arguments, *REQUIREMENTS[name]], check=True, stdout=sys.stderr
-        )
+        command = [python, "-m", "pip", "install", "--quiet", *pip_arguments, *REQUIREMENTS[name]]
+        subprocess.run(command, check=True, stdout=sys.stderr)
         complete.touch()
     return str(python)
 

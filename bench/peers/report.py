@@ -12,9 +12,20 @@ from fastnet._bench.workloads import WORKLOADS
 from .limits import Limits
 
 
+LIMIT_LABEL = "limit (arithmetic at peak)"
+
+
 def limit_seconds(measurement: Measurement, limits: Limits) -> float:
     """Seconds of a step's matrix products at the measured peak."""
     return WORKLOADS[measurement.workload].flops / (1e9 * limits.gflops)
+
+
+def _what(measurement: Measurement) -> str:
+    return f"Microseconds {'of processor time ' * (measurement.clock == 'cpu')}for a training step"
+
+
+def _threads(measurement: Measurement) -> str:
+    return f"{measurement.threads} thread{'s' * (measurement.threads > 1)}"
 
 
 def _time(seconds: float) -> str:
@@ -31,13 +42,13 @@ def markdown(measurements: Sequence[Measurement], peers: Sequence[str], limits: 
             versions |= {name: version for name, version in found.items() if name not in ("python", "numpy", "fastnet")}
     others = [peer for peer in peers if peer != "fastnet"]
     lines = [
-        f"{machine['CPU']}, {measurements[0].threads} threads, {machine['instruction set']}, {machine['system']}; "
+        f"{machine['CPU']}, {_threads(measurements[0])}, {machine['instruction set']}, {machine['system']}; "
         f"peak {limits.gflops:.0f} GFLOP/s, {limits.gigabytes:.1f} GB/s ({limits.method}).",
         "",
         ", ".join([f"fastnet {machine['fastnet']}", f"NumPy {machine['NumPy']} ({machine['BLAS']})",
                    *(f"{name} {version}" for name, version in versions.items()), f"Python {machine['Python']}"]) + ".",
         "",
-        f"Microseconds {'of processor time ' * (measurements[0].clock == 'cpu')}for a training step, whole epochs with shuffling, float32: medians over repetitions in turns. "
+        f"{_what(measurements[0])}, whole epochs with shuffling, float32: medians over repetitions in turns. "
         "In brackets how many times as long as fastnet (median of the ratios within a repetition). "
         "Spread: the middle half of fastnet's repetitions. Limit: the matrix products at the peak.",
         "",
@@ -79,10 +90,14 @@ def write_picture(path: Path, measurements: Sequence[Measurement], peers: Sequen
     ------
     ImportError
         Without matplotlib.
+    ValueError
+        If fastnet was not measured.
     """
     from matplotlib.figure import Figure
 
     shown = [found for found in measurements if "fastnet" in found.seconds]
+    if not shown:
+        raise ValueError("there is nothing to draw: fastnet is not among what was measured")
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     axis = figure.add_subplot()
     width = 0.84 / len(peers)
@@ -95,15 +110,20 @@ def write_picture(path: Path, measurements: Sequence[Measurement], peers: Sequen
     for j, found in enumerate(shown):
         limit = limit_seconds(found, limits) / found.median("fastnet")
         axis.hlines(limit, j - 0.42, j + 0.42, color="black", linestyle=":", linewidth=1.2,
-                    label="limit (arithmetic at peak)" if j == 0 else None)  # fmt: skip
+                    label=LIMIT_LABEL if j == 0 else None)  # fmt: skip
     axis.set_yscale("log")
     low, high = axis.get_ylim()
     axis.set_ylim(low, high * 4)
-    axis.set_xticks(range(len(shown)), [f"{found.workload}\n{WORKLOADS[found.workload].description}" for found in shown],
-                    fontsize=7)  # fmt: skip
+    names = [f"{found.workload}\n" + WORKLOADS[found.workload].description.replace(", ", "\n", 1) for found in shown]
+    axis.set_xticks(range(len(shown)), names, fontsize=7)
     axis.set_ylabel("time of a step, in steps of fastnet")
-    axis.set_title(f"Microseconds per training step, {machine['CPU']}, {shown[0].threads if shown else 0} threads", fontsize=10)
-    axis.legend(fontsize=8, ncols=4, frameon=False, loc="upper center")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.set_title(f"{_what(measurements[0])}, {machine['CPU']}, {_threads(measurements[0])}", fontsize=10)
+    handles, labels = axis.get_legend_handles_labels()
+    first = labels.index(LIMIT_LABEL)
+    order = [*range(first), *range(first + 1, len(labels)), first]
+    axis.legend([handles[i] for i in order], [labels[i] for i in order], fontsize=8, ncols=len(order), frameon=False,
+                loc="upper center")  # fmt: skip
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)
     figure.savefig(path, dpi=150)

@@ -22,8 +22,6 @@
 #define BC 4096
 #endif
 enum {
-    PANEL_COLUMNS = TILE_VECTORS * FN_LANES,                       /* of a packed B */
-    PANEL_ROWS = (TILE_ROWS + FN_LANES - 1) / FN_LANES * FN_LANES, /* of a packed A */
     WIDEST_SPAN = LOW_TILE_VECTORS * FN_LANES,
 
     /* Blocks, for 1 or 2 MB of L2 cache with AVX-512, less with others. */
@@ -34,27 +32,6 @@ enum {
 
     FINISH_SIZE = 32768, /* elements of C that wait to be finished */
     SWAP_SIZE = 65536    /* elements of C^T at a time */
-};
-
-static const tile_kernel kernels[TILE_ROWS + 1][2] = {
-#define ROW(rows) {tile_##rows##x1, tile_##rows##x2}
-    {0, 0}, ROW(1), ROW(2), ROW(3), ROW(4),
-#if FN_VECTOR_BYTES == 32
-    ROW(5), ROW(6),
-#elif FN_VECTOR_BYTES == 64 || defined(__aarch64__)
-    ROW(5), ROW(6), ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12),
-#endif
-#if FN_VECTOR_BYTES == 64
-    ROW(13), ROW(14),
-#endif
-#undef ROW
-};
-
-static const tile_kernel low_kernels[LOW_TILE_ROWS + 1] = {
-    0, tile_1x4, tile_2x4,
-#if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
-    tile_3x4, tile_4x4, tile_5x4, tile_6x4,
-#endif
 };
 
 static const real zeros[WIDEST_SPAN];
@@ -216,11 +193,15 @@ static void multiply_span(const block *x, const span *s, const span *next)
     real *c = x->c + s->j, *packed_a = x->packed_a;
     int64_t tiles = divide_up(x->m, TILE_ROWS), p = 0;
     const int64_t share = divide_up(x->k, tiles);
+    const bool packed = packed_a && (x->b_packed || x->panels) && s->vectors == TILE_VECTORS;
     for (int64_t i = 0; i < x->m; tiles--) {
         const int64_t rows = divide_up(x->m - i, tiles);
-        const tile_kernel kernel = s->vectors > 2 ? low_kernels[rows] : kernels[rows][s->vectors - 1];
+        const tile_kernel kernel = choose_kernel(rows, s->vectors, packed);
         column.c_ahead = tiles > 1 ? c + rows * x->c_row : x->c + next->j;
+        const int64_t next_rows = tiles > 1 ? divide_up(x->m - i - rows, tiles - 1) : least(x->m, TILE_ROWS);
+        column.c_ahead_last = column.c_ahead + (next_rows - 1) * x->c_row;
         column.b_ahead = ahead.data + p * ahead.row;
+        column.b_ahead_last = column.b_ahead + ((ahead.column == 1 ? share : PANEL_COLUMNS) - 1) * column.b_ahead_row;
         if (packed_a) {
             if (s->number == 0)
                 /* More rows than the tile has are quicker to transpose than an odd number. */

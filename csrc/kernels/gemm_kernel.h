@@ -33,8 +33,14 @@ enum { TILE_ROWS = 4, LOW_TILE_ROWS = 2 };
  * be enough independent sums. */
 enum { TILE_VECTORS = 2, LOW_TILE_VECTORS = 4 };
 
+/* Panels, in which a packed A or B is. */
+enum {
+    PANEL_COLUMNS = TILE_VECTORS * FN_LANES,
+    PANEL_ROWS = (TILE_ROWS + FN_LANES - 1) / FN_LANES * FN_LANES
+};
+
 /* A tile prefetches for the next one once in so many steps of k. */
-enum { PREFETCH_STEPS = 8, UNROLLED_STEPS = 2 };
+enum { PREFETCH_STEPS = 8, UNROLLED_STEPS = FN_VECTOR_BYTES == 64 ? 2 : 4 };
 
 /* What the tiles of one column of tiles have in common, and what the next tile will need. */
 typedef struct tile_column {
@@ -46,7 +52,8 @@ typedef struct tile_column {
     int64_t start_row; /* rows of what the sums start from: those of C, or 0 for a bias */
     int64_t c_row;
     bool relu;
-    const real *c_ahead, *b_ahead; /* prefetched, by rows; any address */
+    /* To be prefetched: rows from the first to the last address. */
+    const real *c_ahead, *c_ahead_last, *b_ahead, *b_ahead_last;
     int64_t b_ahead_row;
 } tile_column;
 
@@ -100,21 +107,13 @@ FN_INLINE void multiply_step(const int rows, const int vectors, const row_pointe
     }
 }
 
-FN_INLINE void advance_rows(const int rows, row_pointers *a, int64_t step)
+/* packed: A and B are both, so that all their strides are constants. */
+FN_INLINE void compute_tile(const int rows, const int vectors, const bool packed, const tile_column *x,
+                            const real *a_tile, const real *b, const real *start, real *c)
 {
-    a->row0 += step;
-    KEEP_IN_REGISTER(a->row0);
-    if (rows > 7) {
-        a->row7 += step;
-        KEEP_IN_REGISTER(a->row7);
-    }
-}
-
-FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column *x, const real *a_tile,
-                            const real *b, const real *start, real *c)
-{
-    const int64_t last = x->last, b_row = x->b_row, c_row = x->c_row;
-    const int64_t a_column = x->a_column * (int64_t)sizeof(real), step = x->a_row * (int64_t)sizeof(real);
+    const int64_t last = x->last, b_row = packed ? PANEL_COLUMNS : x->b_row, c_row = x->c_row;
+    const int64_t a_column = (packed ? PANEL_ROWS : x->a_column) * (int64_t)sizeof(real);
+    const int64_t step = (packed ? 1 : x->a_row) * (int64_t)sizeof(real);
     const lane_mask mask = x->mask;
     vector sum[TILE_ROWS][LOW_TILE_VECTORS];
     UNROLL
@@ -124,9 +123,11 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column
             sum[i][v] = load_part(start + i * x->start_row, v, vectors, last, mask);
 
     row_pointers a = {(const char *)a_tile, (const char *)a_tile + 7 * step, step, 3 * step, 5 * step};
-    KEEP_IN_REGISTER(a.step1);
-    KEEP_IN_REGISTER(a.step3);
-    KEEP_IN_REGISTER(a.step5);
+    if (!packed) {
+        KEEP_IN_REGISTER(a.step1);
+        KEEP_IN_REGISTER(a.step3);
+        KEEP_IN_REGISTER(a.step5);
+    }
     const real *c_ahead = x->c_ahead, *b_ahead = x->b_ahead;
     int64_t p = x->k;
     for (; p >= PREFETCH_STEPS; p -= PREFETCH_STEPS) {
@@ -136,22 +137,31 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column
         __builtin_prefetch(c_ahead + CACHE_LINE, 1);
         __builtin_prefetch(b_ahead, 0, 2);
         __builtin_prefetch(b_ahead + CACHE_LINE, 0, 2);
-        c_ahead += c_row;
-        KEEP_IN_REGISTER(x); /* else b_ahead_row would be kept, and something else would not */
-        b_ahead += x->b_ahead_row;
+        KEEP_IN_REGISTER(x); /* else its members would be kept, and something else would not */
+        c_ahead = c_ahead < x->c_ahead_last ? c_ahead + c_row : c_ahead;
+        b_ahead = b_ahead < x->b_ahead_last ? b_ahead + x->b_ahead_row : b_ahead;
         NO_UNROLL
         for (int u = 0; u < PREFETCH_STEPS; u += UNROLLED_STEPS)
             UNROLL
             for (int w = 0; w < UNROLLED_STEPS; w++) {
                 multiply_step(rows, vectors, &a, b, last, mask, sum);
-                advance_rows(rows, &a, a_column);
+                a.row0 += a_column;
+                a.row7 += a_column;
                 b += b_row;
-                KEEP_IN_REGISTER(b);
+                if (!packed || w == UNROLLED_STEPS - 1) {
+                    KEEP_IN_REGISTER(a.row0);
+                    KEEP_IN_REGISTER(b);
+                    if (packed)
+                        a.row7 = a.row0 + 7 * step;
+                    else if (rows > 7)
+                        KEEP_IN_REGISTER(a.row7);
+                }
             }
     }
     for (; p > 0; p--) {
         multiply_step(rows, vectors, &a, b, last, mask, sum);
-        advance_rows(rows, &a, a_column);
+        a.row0 += a_column;
+        a.row7 += a_column;
         b += b_row;
     }
 
@@ -171,12 +181,12 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const tile_column
                 store(c + i * c_row + (v < vectors - 1 ? v * FN_LANES : last), sum[i][v]);
 }
 
-#define KERNEL(rows, vectors)                                                                             \
-    static void tile_##rows##x##vectors(const tile_column *x, const real *a, const real *b,               \
-                                        const real *start, real *c)                                       \
+#define DEFINE_KERNEL(name, rows, vectors, packed)                                                        \
+    static void name(const tile_column *x, const real *a, const real *b, const real *start, real *c)      \
     {                                                                                                     \
-        compute_tile(rows, vectors, x, a, b, start, c);                                                   \
+        compute_tile(rows, vectors, packed, x, a, b, start, c);                                           \
     }
+#define KERNEL(rows, vectors) DEFINE_KERNEL(tile_##rows##x##vectors, rows, vectors, false)
 #define KERNELS(rows) KERNEL(rows, 1) KERNEL(rows, 2)
 
 KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4)
@@ -190,5 +200,38 @@ KERNEL(3, 4) KERNEL(4, 4) KERNEL(5, 4) KERNEL(6, 4)
 #if FN_VECTOR_BYTES == 64
 KERNELS(13) KERNELS(14)
 #endif
+DEFINE_KERNEL(packed_tile, TILE_ROWS, TILE_VECTORS, true)
+DEFINE_KERNEL(packed_tile_less, TILE_ROWS - 1, TILE_VECTORS, true)
+
+#define ROW(rows) {tile_##rows##x1, tile_##rows##x2}
+static const tile_kernel kernels[TILE_ROWS + 1][TILE_VECTORS] = {
+    {0, 0}, ROW(1), ROW(2), ROW(3), ROW(4),
+#if FN_VECTOR_BYTES == 32
+    ROW(5), ROW(6),
+#elif FN_VECTOR_BYTES == 64 || defined(__aarch64__)
+    ROW(5), ROW(6), ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12),
+#endif
+#if FN_VECTOR_BYTES == 64
+    ROW(13), ROW(14),
+#endif
+};
+#undef ROW
+
+static const tile_kernel low_kernels[LOW_TILE_ROWS + 1] = {
+    0, tile_1x4, tile_2x4,
+#if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
+    tile_3x4, tile_4x4, tile_5x4, tile_6x4,
+#endif
+};
+
+/* packed: A and B are panels of PANEL_ROWS rows and PANEL_COLUMNS columns. */
+static inline tile_kernel choose_kernel(int64_t rows, int vectors, bool packed)
+{
+    if (vectors == LOW_TILE_VECTORS)
+        return low_kernels[rows];
+    if (packed && rows >= TILE_ROWS - 1)
+        return rows == TILE_ROWS ? packed_tile : packed_tile_less;
+    return kernels[rows][vectors - 1];
+}
 
 #endif

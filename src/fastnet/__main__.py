@@ -45,7 +45,7 @@ def _make_parser() -> argparse.ArgumentParser:
     each["demo"].add_argument("--threads", type=_positive_integer, metavar="N", help="threads; default: measured")
 
     bench = each["bench"]
-    bench.add_argument("names", nargs="*", metavar="NAME", help="networks: tiny, digits, higgs, mnist, wide; default: all")
+    bench.add_argument("names", nargs="*", metavar="NAME", help="tiny, digits, higgs, mnist, wide; default: all")
     bench.add_argument("--peers", metavar="NAME,...", help="libraries to compare with; default: those installed here")
     bench.add_argument("--seconds", type=_positive_number, default=0.3, metavar="S",
                        help="length of each repetition of each library; default: %(default)s")  # fmt: skip

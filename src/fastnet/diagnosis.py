@@ -72,16 +72,17 @@ class _Curves:
         return np.array([value if isinstance(value, (int, float)) else np.nan for value in values], float)
 
     def rate(self) -> str:
-        """The last learning rate, for messages."""
+        """The last learning rate, to end a message with."""
         rates = self.of("learning_rate")
-        return f"the learning rate is {rates[-1]:.3g}" if len(rates) and np.isfinite(rates[-1]) else "the learning rate"
+        known = len(rates) and np.isfinite(rates[-1])
+        return f"; the learning rate is {rates[-1]:.3g}" if known else ""
 
     def share_of_best(self) -> float | None:
         """How good the training metrics are, of 1, where one of them is an accuracy or the like."""
         known = ("accuracy", "acc", "auc", "r2", "f1", "precision", "recall")
-        found = [self.of(name)[-1] for name in self.history.history
-                 if not name.startswith("val_") and any(part in name for part in known) and len(self.of(name))]  # fmt: skip
-        finite = [value for value in found if np.isfinite(value)]
+        names = [name for name in self.history.history if any(part in name for part in known)]
+        last = [self.of(name)[-1] for name in names if not name.startswith("val_") and self.epochs]
+        finite = [value for value in last if np.isfinite(value)]
         return max(finite) if finite else None
 
     def has_learnt(self) -> bool:
@@ -107,18 +108,18 @@ _SMALLER_RATE = "a learning rate 3 to 10 times smaller (fn.tuning.find_learning_
 def _too_large(curves: _Curves) -> Finding | None:
     kind = "learning rate too large"
     if curves.diverged:
-        return Finding(kind, f"training diverged: {curves.diverged}; {curves.rate()}", _SMALLER_RATE)
+        return Finding(kind, f"training diverged: {curves.diverged}{curves.rate()}", _SMALLER_RATE)
     loss = curves.loss
     if len(loss) and not np.isfinite(loss[-1]):
-        return Finding(kind, f"the loss of epoch {curves.epochs[-1]} is {loss[-1]}; {curves.rate()}", _SMALLER_RATE)
+        return Finding(kind, f"the loss of epoch {curves.epochs[-1]} is {loss[-1]}{curves.rate()}", _SMALLER_RATE)
     if len(loss) < 3 or not np.isfinite(loss).all():
         return None
     if loss[-1] > 1.5 * abs(loss[0]) and loss[-1] > loss[0]:
         return Finding(kind, f"the loss rose from {loss[0]:.3g} (epoch {curves.epochs[0]}) to {loss[-1]:.3g} (epoch "
-                       f"{curves.epochs[-1]}); {curves.rate()}", _SMALLER_RATE)  # fmt: skip
+                       f"{curves.epochs[-1]}){curves.rate()}", _SMALLER_RATE)  # fmt: skip
     if curves.is_flat() and loss[0] > 30 * loss[-1] > 0 and not curves.has_learnt():
-        return Finding(kind, f"the loss of the first epoch is {loss[0]:.3g}: the first steps threw the weights far off, and "
-                       f"it has stayed at {loss[-1]:.3g} since; {curves.rate()}", _SMALLER_RATE)  # fmt: skip
+        return Finding(kind, f"the loss of the first epoch is {loss[0]:.3g}: the first steps threw the weights far off, "
+                       f"and it has stayed at {loss[-1]:.3g} since{curves.rate()}", _SMALLER_RATE)  # fmt: skip
     if len(loss) < 6:
         return None
     # Up and down by steps that are large beside all that was gained.
@@ -130,8 +131,8 @@ def _too_large(curves: _Curves) -> Finding | None:
     size = float(rises.mean())
     if size < 0.06 * spread or size < 0.02 * abs(float(np.median(loss))):
         return None
-    return Finding(kind, f"the training loss goes up and down: it rose in {len(rises)} of the last {len(steps)} epochs, by "
-                   f"{size:.3g} on average, while it ranges from {loss.min():.3g} to {loss.max():.3g}; {curves.rate()}",
+    return Finding(kind, f"the training loss goes up and down: it rose in {len(rises)} of the last {len(steps)} epochs, "
+                   f"by {size:.3g} on average, while it ranges from {loss.min():.3g} to {loss.max():.3g}{curves.rate()}",
                    "a learning rate 3 to 10 times smaller, a schedule that lowers it (fn.schedules.CosineDecay, "
                    "ReduceLROnPlateau), a larger batch_size")  # fmt: skip
 
@@ -148,8 +149,8 @@ def _too_small(curves: _Curves) -> Finding | None:
         return None
     return Finding("learning rate too small",
                    f"the training loss falls slowly and steadily, from {loss[0]:.4g} to {loss[-1]:.4g} in {len(loss)} "
-                   f"epochs, {late / (len(loss) - 1 - middle) / loss[-1]:.2%} in each of the last ones, and no slower than "
-                   f"at first; {curves.rate()}",
+                   f"epochs, {late / (len(loss) - 1 - middle) / loss[-1]:.2%} in each of the last ones, and no slower "
+                   f"than at first{curves.rate()}",
                    "a learning rate 3 to 10 times larger (fn.tuning.find_learning_rate), Adam in place of SGD, "
                    "features scaled to mean 0 and variance 1")  # fmt: skip
 
@@ -167,8 +168,8 @@ def _overfitting(curves: _Curves) -> Finding | None:
     if len(values) - 1 - best < 3 or rise < 0.08 * abs(values[best]) or not curves.loss[end] < 0.95 * curves.loss[at]:
         return None
     return Finding("overfitting",
-                   f"the validation loss was least after epoch {curves.epochs[at]}, {values[best]:.3g}, and has risen to "
-                   f"{values[-1]:.3g} since (epoch {curves.epochs[end]}), while the training loss fell from "
+                   f"the validation loss was least after epoch {curves.epochs[at]}, {values[best]:.3g}, and has risen "
+                   f"to {values[-1]:.3g} since (epoch {curves.epochs[end]}), while the training loss fell from "
                    f"{curves.loss[at]:.3g} to {curves.loss[end]:.3g}",
                    "EarlyStopping(restore_best_weights=True), more data, Dropout, L2 or weight decay, a smaller "
                    "network")  # fmt: skip
@@ -194,8 +195,8 @@ def _stuck(curves: _Curves) -> Finding | None:
                        "another learning rate or optimizer, other initial weights")  # fmt: skip
     if (score is not None and score >= 0.95) or loss[-1] <= 0.1 * loss[0]:
         return None
-    return Finding("plateau", since, "a lower learning rate from here on (ReduceLROnPlateau, fn.schedules), or to stop: "
-                   "this may be all that there is to learn")  # fmt: skip
+    return Finding("plateau", since, "a lower learning rate from here on (ReduceLROnPlateau, fn.schedules), or to "
+                   "stop: this may be all that there is to learn")  # fmt: skip
 
 
 def _dead_units(model: Model, x: Any) -> list[Finding]:
@@ -225,8 +226,8 @@ def _dead_units(model: Model, x: Any) -> list[Finding]:
         dead = int((~found).sum())
         if dead >= 0.1 * len(found):
             findings.append(Finding(
-                "dead units", f"{dead} of the {len(found)} units of layer {layer.name!r} are 0 for all of {n} rows, and no "
-                "gradient reaches them", "a smaller learning rate, leaky_relu, elu or gelu in place of relu, he_normal "
+                "dead units", f"{dead} of the {len(found)} units of layer {layer.name!r} are 0 for all of {n} rows, and "
+                "no gradient reaches them", "a smaller learning rate, leaky_relu, elu or gelu in place of relu, he_normal "
                 "initial weights, features scaled to mean 0 and variance 1"))  # fmt: skip
     return findings
 
@@ -253,7 +254,9 @@ def diagnose(history: History, model: Model | None = None, x: Any = None) -> Fin
     curves = _Curves(history)
     findings = Findings(filter(None, (rule(curves) for rule in _RULES)))
     if any(finding.kind == "learning rate too large" for finding in findings):  # all else follows from that
-        findings = Findings(finding for finding in findings if finding.kind in ("learning rate too large", "overfitting"))
+        findings = Findings(
+            finding for finding in findings if finding.kind in ("learning rate too large", "overfitting")
+        )
     if model is not None and x is not None:
         findings.extend(_dead_units(model, x))
     return findings

@@ -64,13 +64,14 @@ class History:
 
         Examples
         --------
-        >>> import os, tempfile
+        >>> import pathlib, tempfile
         >>> history = History()
         >>> history.append(0, {"loss": 0.5})
         >>> history.append(1, {"loss": 0.25, "val_loss": 0.5})
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     history.to_csv(os.path.join(folder, "history.csv"))
-        ...     print(open(os.path.join(folder, "history.csv")).read())
+        ...     path = pathlib.Path(folder, "history.csv")
+        ...     history.to_csv(path)
+        ...     print(path.read_text())
         epoch,loss,val_loss
         0,0.5,
         1,0.25,0.5

@@ -30,7 +30,8 @@ class LearningRates:
     smoothed : ndarray
         The losses, averaged over neighbouring steps.
     suggestion : float or None
-        The rate at which the smoothed loss falls fastest; None: it never fell by more than it fluctuates.
+        The rate at which the smoothed loss falls by the largest part of itself from step to step; None: it never fell
+        by more than it fluctuates.
     diverged : bool
         Whether the test ended because the loss rose far above its least.
     """
@@ -81,8 +82,10 @@ class LearningRates:
 
     def __repr__(self) -> str:
         found = "none" if self.suggestion is None else f"{self.suggestion:.3g}"
-        tried = f"{len(self.rates)} rates from {self.rates[0]:.3g} to {self.rates[-1]:.3g}" if len(self.rates) else "no rates"
-        return f"<LearningRates: {tried}, suggestion {found}>"
+        if not len(self.rates):
+            return f"<LearningRates: no rates, suggestion {found}>"
+        rates = f"{len(self.rates)} rates from {self.rates[0]:.3g} to {self.rates[-1]:.3g}"
+        return f"<LearningRates: {rates}, suggestion {found}>"
 
 
 def find_learning_rate(
@@ -227,7 +230,7 @@ def _everything_restored(model: Model) -> Iterator[None]:
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Means over neighbours, weighted by a bell that is some 5% of the values wide; without the lag of a running mean."""
+    """Means over neighbours, weighted by a bell some 5% of the values wide; without the lag of a running mean."""
     n = len(values)
     if n < 3:
         return values.copy()
@@ -237,8 +240,12 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 
 
 def _steepest(rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray) -> float | None:
-    """The rate at which the loss falls fastest, before its least; None: it does not fall by more than it fluctuates."""
+    """The rate at which the loss falls by the largest part, before its least.
+
+    None where it falls no more than it fluctuates.
+    """
     end = int(np.argmin(smoothed)) + 1 if len(smoothed) else 0
-    if end < 2 or smoothed[0] - smoothed[end - 1] <= np.std((losses - smoothed)[:end]):
+    if end < 2 or smoothed[0] - smoothed[end - 1] <= 2 * np.std((losses - smoothed)[:end]):
         return None
-    return float(rates[int(np.argmin(np.gradient(smoothed)[:end]))])
+    heights = np.log(smoothed) if smoothed.min() > 0 else smoothed
+    return float(rates[int(np.argmin(np.gradient(heights)[:end]))])

@@ -31,7 +31,7 @@ static const fn_attribute attributes[] = {{"learning_rate", 0.001},
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {
-    names[0] = "accumulator";
+    names[0] = "squares";
     names[1] = "linear";
     start[0] = hyper[INITIAL_ACCUMULATOR_VALUE];
     start[1] = 0;

@@ -23,13 +23,13 @@ FN_INLINE real fn_larger(real a, real b)
     return a > b ? a : b;
 }
 
-/* a / b for b >= 0 that is 0, or a square root or sum with one: neither subnormal nor, unless it is infinite, near
- * overflow. Division and square root share a unit that is slow, so where a loop has both it pays to leave it to the
- * root. The first guess, good to 1/8, is made of the bits of b; each step squares that error, and the residuals of
+/* a / b for a b that is a square root, or the sum of one and an epsilon: it is 0 or infinite, or neither it nor its
+ * inverse is near overflow. Division and square root share a unit that is slow, so where a loop has both it pays to
+ * leave it to the root. The first guess, good to 1/8, is made of the bits of b; each step squares that error, and the residuals of
  * the last two, exact with a fused multiply-add, leave half a unit in the last place. */
 FN_INLINE real fn_divide(real a, real b)
 {
-#if FN_BITS == 32 && defined(__FMA__) || FN_BITS == 32 && defined(__ARM_FEATURE_FMA)
+#if FN_BITS == 32 && (defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__aarch64__))
     uint32_t word;
     memcpy(&word, &b, sizeof word);
     word = 0x7EF311C7 - word;

@@ -1,8 +1,9 @@
 """The process of one peer: runs what the driver asks for, under the interpreter of the peer.
 
-Run as a file with the names of the peer and the number of threads, so that it needs no installation: reads a JSON object from each line of standard input and answers with
-one on standard output. Requests: {"do": "open", "workload", "threads"}, {"do": "check", "epochs"},
-{"do": "time", "seconds", "clock"}. Answers hold "error" where it could not be done.
+Run as a file, so that it needs no installation, with two arguments: the peer and the number of threads. Reads a JSON
+object from each line of standard input and answers with one on standard output. Requests: {"do": "open", "workload",
+"threads"}, {"do": "check", "epochs"}, {"do": "time", "seconds", "clock"}. Answers hold "error" where it could not be
+done.
 """
 
 import importlib

@@ -82,8 +82,8 @@ def run(options: Namespace) -> int:
         print(_row(measurement, peers), flush=True)
     if output:
         with output:
-            json.dump({"machine": machine, "measurements": [found.to_dict() for found in measurements]}, output, indent=1)
-            output.write("\n")
+            content = {"machine": machine, "measurements": [found.to_dict() for found in measurements]}
+            output.write(json.dumps(content, indent=1) + "\n")
     failures = [f"{found.workload}: {text}" for found in measurements for text in found.failed.values()]
     for text in failures:
         print(f"fastnet: error: {text}", file=sys.stderr)

@@ -75,8 +75,10 @@ def run(options: Namespace) -> int:
         n_threads=options.threads,
     )
     initial = model.get_weights()
-    print(f"Handwritten digits, {len(x)} to train on, {len(x_test)} to test with. "
-          f"Network {'-'.join(map(str, SIZES))}, {model.count_params():,} parameters, batches of {BATCH}, Adam.")  # fmt: skip
+    print(
+        f"Handwritten digits, {len(x)} to train on, {len(x_test)} to test with. "
+        f"Network {'-'.join(map(str, SIZES))}, {model.count_params():,} parameters, batches of {BATCH}, Adam."
+    )
 
     start = time.perf_counter()
     history = model.fit(x, y, batch_size=BATCH, epochs=options.epochs, verbose=0, callbacks=[_Bar(options.epochs)])
@@ -98,8 +100,10 @@ def run(options: Namespace) -> int:
 
     differences = [abs(ours - theirs) / theirs for ours, theirs in zip(history.history["loss"], losses)]
     weights = max(float(np.abs(ours - theirs).max()) for ours, theirs in zip(model.get_weights(), network.parameters))
-    print(f"fastnet is {numpy_epoch / epoch:.1f} times as fast. Same initial weights, same batches: the losses of the "
-          f"epochs differ by at most {max(differences):.1e} (relative), the final weights by {weights:.1e}.")  # fmt: skip
+    print(
+        f"fastnet is {numpy_epoch / epoch:.1f} times as fast. Same initial weights, same batches: the losses of the "
+        f"epochs differ by at most {max(differences):.1e} (relative), the final weights by {weights:.1e}."
+    )
     if not differences[0] <= AGREEMENT:
         raise RuntimeError(f"fastnet and NumPy disagree: losses of the first epoch {history.history['loss'][0]:.6g} "
                            f"and {losses[0]:.6g}")  # fmt: skip

@@ -216,8 +216,9 @@ class EarlyStopping(MonitorCallback):
     def check_state(self, state: Mapping[str, Any]) -> None:
         super().check_state(state)
         arrays, weights = _arrays(state), self.model.weights
-        if len(arrays) != sum(name.startswith("weights/") for name in state) or len(arrays) not in (0, len(weights), 2 * len(weights)):
-            raise ValueError(f"EarlyStopping: {len(arrays)} best weights for a model that has {len(weights)}")
+        given = sum(name.startswith("weights/") for name in state)
+        if given != len(arrays) or given not in (0, len(weights), 2 * len(weights)):
+            raise ValueError(f"EarlyStopping: {given} best weights for a model that has {len(weights)}")
         for array, weight in zip(arrays, [*weights, *weights]):
             if array.shape != weight.shape or array.dtype != self.model.dtype:
                 raise ValueError(f"EarlyStopping: the best weights do not fit weight {weight.path!r}")

@@ -121,7 +121,8 @@ class ModelCheckpoint(MonitorCallback):
         try:
             path = self.filepath.format(**names)
         except KeyError as error:
-            raise KeyError(f"ModelCheckpoint: the path {self.filepath!r} names {error}; there are {sorted(names)}") from None
+            known = ", ".join(sorted(names))
+            raise KeyError(f"ModelCheckpoint: the path {self.filepath!r} names {error}; there are {known}") from None
         if not self._is_due(epoch, logs):
             return
         _make_folder(path)
@@ -231,13 +232,13 @@ class CSVLogger(Callback):
 
     Examples
     --------
-    >>> import fastnet as fn, tempfile
+    >>> import fastnet as fn, pathlib, tempfile
     >>> model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1)], seed=0)
     >>> model.compile(fn.optimizers.SGD(0.1), "mse")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     log = fn.callbacks.CSVLogger(folder + "/log.csv")
-    ...     history = model.fit([0, 1, 2], [1, 3, 5], epochs=3, verbose=0, callbacks=[log])
-    ...     print(open(folder + "/log.csv").read().split()[0])
+    ...     path = pathlib.Path(folder, "log.csv")
+    ...     history = model.fit([0, 1, 2], [1, 3, 5], epochs=3, verbose=0, callbacks=[fn.callbacks.CSVLogger(path)])
+    ...     print(path.read_text().split()[0])
     epoch,gradient_norm,learning_rate,loss
     """
 

@@ -111,7 +111,7 @@ class TensorBoard(Callback):
         self.log_dir = os.fspath(log_dir)
         self.histogram_freq, self.write_graph = histogram_freq, write_graph
         if update_freq not in ("epoch", "batch") and (isinstance(update_freq, (bool, str)) or update_freq < 1):
-            raise ValueError(f"TensorBoard: update_freq must be 'epoch', 'batch' or a number of batches, got {update_freq!r}")
+            raise ValueError(f"TensorBoard: update_freq must be 'epoch', 'batch' or a number, got {update_freq!r}")
         self.update_freq = update_freq
         self._every = {"epoch": None, "batch": 1}.get(update_freq, update_freq)
         self._writers: dict[str, Any] = {}

@@ -111,8 +111,8 @@ def _rows_of(layer: Layer, data: Any) -> np.ndarray:
 class _Statistics:
     """Mean, variance, least and largest of each feature, in one pass over the data, part by part in float64.
 
-    The parts are combined by the formula of Chan, Golub and LeVeque (1979), so that a mean that is large beside the
-    deviation does no harm.
+    The parts are combined by the formula of Chan, Golub and LeVeque (1979), and all is counted from the first sample, so
+    that a mean that is large beside the deviation does no harm.
     """
 
     def __init__(self, array: np.ndarray, layer: Layer) -> None:
@@ -120,6 +120,7 @@ class _Statistics:
         rows = max(1, _CHUNK // max(1, array[:1].size))
         self.count = 0
         self.mean, squares = np.zeros(features), np.zeros(features)
+        origin = np.array(array[:1], np.float64).reshape(-1, features)[0]
         self.least, self.largest = np.full(features, np.inf), np.full(features, -np.inf)
         for first in range(0, len(array), rows):
             part = np.asarray(array[first : first + rows], np.float64).reshape(-1, features)
@@ -128,15 +129,16 @@ class _Statistics:
                 finite = np.isfinite(array[first : first + rows])
                 row = first + int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
                 raise ValueError(f"layer {layer._label!r}: data holds a NaN or an infinity in row {row}")
+            part = part - origin
             mean = part.mean(axis=0)
-            part = part - mean
+            part -= mean
             delta, total = mean - self.mean, self.count + len(part)
             squares += (part * part).sum(axis=0) + delta * delta * (self.count * len(part) / total)
             self.mean += delta * (len(part) / total)
             self.count = total
             self.least, self.largest = np.minimum(self.least, least), np.maximum(self.largest, largest)
         constant = self.least == self.largest
-        self.mean[constant] = self.least[constant]
+        self.mean = np.where(constant, self.least, self.mean + origin)
         self.variance = np.where(constant, 0.0, squares / self.count)
 
     def over_all(self) -> tuple[float, float]:

@@ -1,10 +1,19 @@
 """Models on disk: one safetensors file, its description as JSON in the file's metadata.
 
-Nothing in a file is executed: a description names classes of fastnet and their arguments, and tensors are numbers. Files
-are written beside their place, flushed to the disk and then renamed, so that there is always a whole one.
+Nothing in a file is executed: a description names classes of fastnet and their arguments, and tensors are numbers.
+Files are written beside their place, flushed to the disk and then renamed, so that there is always a whole one.
 """
 
 from .files import load_model, load_weights, read_tensors, save_model, save_weights, write_tensors
 from .description import describe, rebuild
 
-__all__ = ["describe", "load_model", "load_weights", "read_tensors", "rebuild", "save_model", "save_weights", "write_tensors"]
+__all__ = [
+    "describe",
+    "load_model",
+    "load_weights",
+    "read_tensors",
+    "rebuild",
+    "save_model",
+    "save_weights",
+    "write_tensors",
+]

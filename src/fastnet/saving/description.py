@@ -64,7 +64,7 @@ def _describe_layer(layer: Any) -> dict[str, Any]:
     try:
         json.dumps(description)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"layer {layer.name!r} cannot be saved: its get_config holds more than JSON can: {error}") from None
+        raise TypeError(f"layer {layer.name!r} cannot be saved: get_config holds more than JSON can: {error}") from None
     return description
 
 
@@ -181,8 +181,9 @@ def rebuild(
         compiled = description.get("compiled")
         if compiled is not None and compile:
             compiled = _with_custom(compiled, custom)
+            optimizer = _optimizers.get(_field(compiled, "optimizer", (dict, _optimizers.Optimizer)))
             model.compile(
-                _optimizers.get(_field(compiled, "optimizer", (dict, _optimizers.Optimizer))), loss=_object(compiled.get("loss"), _losses.get),
+                optimizer, loss=_object(compiled.get("loss"), _losses.get),
                 metrics=_object(compiled.get("metrics"), _metrics.get), loss_weights=compiled.get("loss_weights"),
                 n_threads=compiled.get("n_threads"),
             )  # fmt: skip
