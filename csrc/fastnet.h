@@ -162,6 +162,13 @@ typedef struct fn_node_spec {
     const double *attributes;  /* in the order of the registry */
 } fn_node_spec;
 
+/* What is done to a parameter after each update; see kernels/constraint.c. Its elements are [outer][reduced][inner]. */
+typedef struct fn_constraint {
+    bool non_negative;            /* else of norms */
+    double lowest, highest, rate; /* of norms over the reduced axes */
+    int64_t reduced, inner;
+} fn_constraint;
+
 /* One array in the parameter slab: `offset` elements from its start, a multiple of FN_ALIGNMENT
  * bytes. Trainable ones have a gradient at the same offset of the gradient slab. */
 typedef struct fn_parameter_spec {
@@ -171,6 +178,7 @@ typedef struct fn_parameter_spec {
     bool decays;                  /* whether weight decay applies */
     double rate;                  /* factor of the learning rate */
     double l1, l2;                /* penalty l1 sum |w| + l2 sum w^2, part of the loss */
+    const fn_constraint *constraint; /* NULL: none; copied */
 } fn_parameter_spec;
 
 typedef struct fn_input_spec {

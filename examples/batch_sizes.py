@@ -58,9 +58,7 @@ def main():
 
     data = make_data()
     kinds = {"batch": (N, 0.1), "mini-batch": (32, 0.05), "stochastic": (1, 0.01)}
-    runs = {
-        f"{name} ({size})": train(size, rate, data, arguments.epochs) for name, (size, rate) in kinds.items()
-    }
+    runs = {f"{name} ({size})": train(size, rate, data, arguments.epochs) for name, (size, rate) in kinds.items()}
     print("batch size         steps   seconds   final loss   distance to the curve")
     for (name, (losses, seconds, distance)), (size, _) in zip(runs.items(), kinds.values()):
         steps = arguments.epochs * -(-N // size)

@@ -36,7 +36,9 @@ def main():
     before = model.get_weights()
     found = fn.tuning.find_learning_rate(model, x, y, min_rate=1e-6, max_rate=10)
     unchanged = all(np.array_equal(old, new) for old, new in zip(before, model.get_weights()))
-    print(f"{len(found.rates)} steps, up to a rate of {found.rates[-1]:.3g}: suggested learning rate {found.suggestion:.3g}")
+    print(
+        f"{len(found.rates)} steps, up to a rate of {found.rates[-1]:.3g}: suggested learning rate {found.suggestion:.3g}"
+    )
     print(f"Is the model what it was? {'yes' if unchanged else 'no'}, {model.optimizer.iterations} steps are counted.")
 
     print("learning rate   test accuracy   final loss")

@@ -79,7 +79,9 @@ def main():
         ends[name] = np.mean(history["loss"][-5:])
         print(f"{name:12}{history['learning_rate'][-1]:11.5f}{ends[name]:33.5f}{history['val_accuracy'][-1]:22.1%}")
     best = min(ends, key=ends.get)
-    print(f"The {best} schedule ended with the lowest loss: {ends['fixed'] / ends[best]:.1f} times below the fixed rate.")
+    print(
+        f"The {best} schedule ended with the lowest loss: {ends['fixed'] / ends[best]:.1f} times below the fixed rate."
+    )
     if arguments.plot:
         plot(histories, arguments.plot)
 

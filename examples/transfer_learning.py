@@ -60,7 +60,9 @@ def main():
     features.trainable = False
     before = features.get_weights()
     second = make_classifier(features, seed=2)
-    print(f"5 to 9, hidden layers frozen: {trainable_numbers(second):,} of {second.count_params():,} numbers are trained")
+    print(
+        f"5 to 9, hidden layers frozen: {trainable_numbers(second):,} of {second.count_params():,} numbers are trained"
+    )
     curve = fit(second)
     unchanged = all(np.array_equal(old, new) for old, new in zip(before, features.get_weights()))
     print(f"  {curve[-1]:.1%} of the test images are right; did the frozen weights stay the same? "

@@ -212,6 +212,22 @@ def test_on_top_of_a_schedule():
     np.testing.assert_allclose(found[:-1], [0.5, 0.25, 0.0125, 0.00625, 0.0003125, 0.00015625, 7.8125e-06], rtol=1e-12)
 
 
+def test_schedules_that_count_epochs():
+    """`fit` tells them how long an epoch is, in steps of the optimizer."""
+    for every, batch_size in ((1, 5), (2, 3)):  # two steps in an epoch
+        schedule = fn.schedules.StepDecay(1.0, 1, 0.5).in_epochs()
+        optimizer = fn.optimizers.SGD(
+            schedule, momentum=schedule * 0.5, clipvalue=1e-9, gradient_accumulation_steps=every
+        )
+        model = regression(optimizer=optimizer)
+        model.fit(rows(10, 4), rows(10, 1), batch_size=batch_size, epochs=3, verbose=0)
+        assert model.history.history["learning_rate"] == [1.0, 0.5, 0.25]
+        rows_of_steps = optimizer.hyper_parameters(4)
+        assert rows_of_steps.shape[0] == 4 and optimizer.learning_rate is schedule and not schedule.is_bound
+    model.fit(rows(10, 4), rows(10, 1), batch_size=10, epochs=1, verbose=0)
+    assert optimizer.steps_per_epoch == 1
+
+
 def test_the_steps_are_made_at_the_reduced_rate():
     """As the same steps at rates set by hand."""
     reduced, by_hand = regression(optimizer=fn.optimizers.SGD(0.2)), regression(optimizer=fn.optimizers.SGD(0.2))

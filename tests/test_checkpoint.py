@@ -96,6 +96,13 @@ def scheduled():
     return model, {}
 
 
+def counted_in_epochs():
+    model = network(6, 1)
+    schedule = fn.schedules.ExponentialDecay(0.1, 1, 0.7).in_epochs()
+    model.compile(fn.optimizers.SGD(schedule, momentum=0.9 * schedule), "mse")
+    return model, {}
+
+
 def validated():
     model = network(6, 1)
     model.compile(fn.optimizers.Adam(0.05), "mse", ["mae"])
@@ -168,8 +175,8 @@ def scheduler_callback():
     return model, {"callbacks": [fn.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.7)]}
 
 
-SITUATIONS = [plain, dropout, scheduled, validated, early_stopped, averaged, accumulated, custom_loss, weighted,
-              several_outputs, unshuffled, every_batch, scheduler_callback]  # fmt: skip
+SITUATIONS = [plain, dropout, scheduled, counted_in_epochs, validated, early_stopped, averaged, accumulated,
+              custom_loss, weighted, several_outputs, unshuffled, every_batch, scheduler_callback]  # fmt: skip
 EPOCHS = 4
 
 

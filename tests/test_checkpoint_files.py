@@ -143,7 +143,8 @@ def test_hostile_headers(resume, checkpoint):
 
 
 @pytest.mark.parametrize("name", ["optimizer", "n_rows", "batch_size", "shuffle", "epochs_begun", "epoch",
-                                  "first_epoch", "stopped", "history", "callbacks", "state", "optimizer_class"])  # fmt: skip
+                                  "first_epoch", "stopped", "history", "callbacks", "state",
+                                  "optimizer_class"])  # fmt: skip
 def test_hostile_training_state(resume, checkpoint, name):
     for wrong in (None, -1, 1e400, float("nan"), "x", [], {}, True, 2**70, 1.5):
         if (name, wrong) in [("state", None), ("shuffle", True), ("stopped", True)]:

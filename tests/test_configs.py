@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import fastnet as fn
-from fastnet import _config, _core, activations, initializers, layers, losses, metrics, optimizers, regularizers
+from fastnet import _config, _core, activations, constraints, initializers, layers, losses, metrics, optimizers, regularizers
 from networks import rows
 
 #: kind -> (module, base class, function that finds by name, table of names)
 KINDS = {
     "initializer": (initializers, initializers.Initializer, initializers.INITIALIZERS),
+    "constraint": (constraints, constraints.Constraint, constraints.CONSTRAINTS),
     "layer": (layers, layers.Layer, None),
     "loss": (losses, losses.Loss, losses.LOSSES),
     "metric": (metrics, metrics.Metric, metrics.METRICS),
@@ -37,11 +38,14 @@ REQUIRED = {
 }
 #: Values other than the defaults, where they are not numbers, or not any number will do.
 OTHERS = {
+    "activity_regularizer": regularizers.L2(0.5),
     "activation": activations.ActivationFunction("leaky_relu", 0.1),
     "average": "weighted",
     "axis": 2,
+    "beta_constraint": constraints.NonNeg(),
     "beta_initializer": initializers.RandomNormal(seed=1),
     "beta_regularizer": regularizers.L1(0.5),
+    "bias_constraint": constraints.MaxNorm(3.0),
     "bias_initializer": initializers.Constant([1.0, 2.0, 3.0]),
     "bias_regularizer": regularizers.L1(0.5),
     "class_aggregation": None,
@@ -51,9 +55,11 @@ OTHERS = {
     "etas": (0.25, 1.5),
     "exclude_from_weight_decay": ("bias", "scale"),
     "feature_range": (-1.0, 1.0),
+    "gamma_constraint": constraints.MinMaxNorm(0.5, 1.5, 0.75),
     "gamma_initializer": initializers.RandomNormal(seed=1),
     "gamma_regularizer": regularizers.L2(0.5),
     "groups": 2,
+    "kernel_constraint": constraints.MaxNorm(1.0, axis=1),
     "kernel_initializer": initializers.VarianceScaling(3.0, "fan_out", "uniform", seed=4),
     "kernel_regularizer": regularizers.L1L2(0.5, 0.25),
     "learning_rate_multipliers": {"dense": 0.5, "dense_1/kernel": 2.0},

@@ -148,7 +148,8 @@ def test_the_picture(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("options", [{"min_rate": 0}, {"min_rate": 1.0, "max_rate": 0.5}, {"max_rate": np.inf},
-                                     {"steps": 1}, {"steps": 2.5}, {"batch_size": 0}, {"batch_size": True}])  # fmt: skip
+                                     {"steps": 1}, {"steps": 2.5}, {"batch_size": 0},
+                                     {"batch_size": True}])  # fmt: skip
 def test_arguments_that_make_no_sense(options):
     model = regression()
     with rejects(model, ValueError, next(iter(options))):
@@ -158,6 +159,11 @@ def test_arguments_that_make_no_sense(options):
 def test_a_model_that_is_not_compiled():
     with pytest.raises(RuntimeError, match="must be compiled first"):
         find_learning_rate(network(3, 1), rows(9, 4), rows(9, 1))
+
+
+def test_an_optimizer_that_needs_no_rate():
+    with pytest.raises(ValueError, match="LBFGS searches for the length of each step itself"):
+        find_learning_rate(regression(optimizer="lbfgs"), rows(9, 4), rows(9, 1))
 
 
 def test_importing_it_imports_nothing_more():

@@ -43,7 +43,9 @@ def train(name):
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"])
     batch_size = len(x) if name in FULL_BATCH else BATCH
-    history = model.fit(x, y, batch_size=batch_size, epochs=FULL_BATCH.get(name, EPOCHS), validation_data=test, verbose=0)
+    history = model.fit(
+        x, y, batch_size=batch_size, epochs=FULL_BATCH.get(name, EPOCHS), validation_data=test, verbose=0
+    )
     accuracies = history.history["val_accuracy"]
     reached = next((epoch for epoch, accuracy in enumerate(accuracies, 1) if accuracy >= GOAL), None)
     return cls, optimizer.learning_rate, batch_size, reached, accuracies[-1]
@@ -62,7 +64,10 @@ def row(name):
 
 def table():
     """The table in Markdown."""
-    lines = ["| Optimizer | Learning rate | Batch | Epochs to 95% | Test accuracy at the end |", "|---|---|---|---|---|"]
+    lines = [
+        "| Optimizer | Learning rate | Batch | Epochs to 95% | Test accuracy at the end |",
+        "|---|---|---|---|---|",
+    ]
     return "\n".join(lines + [row(name) for name in sorted(fn.optimizers.OPTIMIZERS, key=lambda n: ("." in n, n))])
 
 

@@ -4,7 +4,7 @@
 
 reference.md has a table of everything that training can be put together from, with equations and sources. With --check
 nothing is written, and the exit code says whether it is up to date. The pages below api/ to which it leads are not kept:
-mkdocs calls `on_files` when it builds the documentation.
+mkdocs calls the hooks in this file when it builds the documentation.
 """
 
 import argparse
@@ -99,6 +99,7 @@ PAPERS = {
     "Shazeer and Stern 2018": _ARXIV + "1804.04235",
     "Smith 2017": _ARXIV + "1506.01186",
     "Smith and Topin 2018": _ARXIV + "1708.07120",
+    "Srebro and Shraibman 2005": _DOI + "10.1007/11503415_37",
     "Srivastava et al. 2014": "https://jmlr.org/papers/v15/srivastava14a.html",
     "Sutskever et al. 2013": "https://proceedings.mlr.press/v28/sutskever13.html",
     "Tibshirani 1996": _DOI + "10.1111/j.2517-6161.1996.tb02080.x",
@@ -263,7 +264,7 @@ def summary(text):
     equations = next((content for kind, content in kinds if kind == "code"), [])
     lines = [line.strip() for line in inspect.cleandoc("\n" + "\n".join(equations)).splitlines() if line.strip()]
     lines = [re.sub(r"\s{2,}#.*", lambda match: "  " + match.group().strip(), line) for line in lines]
-    said = [paragraphs[0].removesuffix(":").rstrip(",. ") + "."]
+    said = [paragraphs[0].removesuffix(":").rstrip(",. ") + "." if not paragraphs[0].endswith("...") else paragraphs[0]]
     if not lines and "``" not in paragraphs[0] and "``" in "".join(paragraphs[1:2]):
         said.append(paragraphs[1])
     return "<br>".join(in_cell(part) for part in (*map(inline, said), *(f"`{line}`" for line in lines)))
@@ -300,7 +301,9 @@ def reference():
                   "|---|---|---|"]  # fmt: skip
         for name, cls in rows:
             text = docstring(cls)
-            lines.append(f"| [`{name}`](api/{page}.md#{anchor(name)}) | {summary(text)} | {sources(page, name, text)} |")
+            lines.append(
+                f"| [`{name}`](api/{page}.md#{anchor(name)}) | {summary(text)} | {sources(page, name, text)} |"
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -351,6 +354,15 @@ def pages():
     """The pages that are not kept: path below docs -> text."""
     found = {f"api/{page}.md": api_page(page) for page in SECTIONS if classes(page)}
     return {"api/models.md": model_page(), **found}
+
+
+def on_config(config):
+    """Hook of mkdocs: adds the pages to the navigation, before the last entries of mkdocs.yml."""
+    titles = {"api/models.md": "Models", **{f"api/{page}.md": title for page, (title, _, _) in SECTIONS.items()}}
+    full = {"In full": [{titles[name]: name} for name in pages()]}
+    at = next(i for i, item in enumerate(config.nav) if "internals.md" in item.values())
+    config.nav.insert(at, full)
+    return config
 
 
 def on_files(files, config):

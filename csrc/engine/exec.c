@@ -152,6 +152,7 @@ static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, do
                           .run = run,
                           .hyper = run->hyper,
                           .rates = plan->updates ? plan->rates + thread * plan->updates->n_rates : NULL,
+                          .facts = plan->updates ? plan->facts + thread * plan->updates->n_ranges : NULL,
                           .shared = shared};
     bool updating = plan->updates && (run->parts & FN_RUN_UPDATE);
     unsigned mode = flush_subnormals();

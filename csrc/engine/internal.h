@@ -120,6 +120,12 @@ typedef struct fn_range {
     int32_t first_block, n_blocks;
 } fn_range;
 
+/* What a thread finds out of a range, once for all its blocks in a stage. */
+typedef struct fn_range_facts {
+    double factor; /* by which clipping by norm multiplies the gradient */
+    double parameter_norm, direction_norm;
+} fn_range_facts;
+
 /* What one item of an update stage covers: elements lo to hi of a range, small enough for the first-level cache. */
 #define FN_UPDATE_BLOCK 2048
 typedef struct fn_block {
@@ -145,6 +151,10 @@ typedef struct fn_updates {
     int32_t n_optimizer_hyper, n_slots; /* of the optimizer alone */
     fn_range *ranges;
     fn_block *blocks;
+    /* Numbers of the blocks in the order of a stage's items: by their place within their range, first parts of all ranges
+     * first. A thread of a team so gets the same part of every parameter, which is the part whose gradient it has computed
+     * where that was divided by the rows of the parameter: it is in its cache. */
+    int32_t *order;
     double *rates; /* distinct factors of the learning rate */
     bool by_norm;  /* a stage of its own finds the norms first */
     /* Numbers of the slots around the optimizer's; -1 where there is none. */
@@ -155,6 +165,8 @@ typedef struct fn_updates {
 fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);
 /* Emits the sum of the penalties as a part of the loss, for plans that do not train. */
 fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);
+/* Emits the constraints on parameters, which follow the updates (constraint.c). */
+fn_status fn_emit_constraints(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);
 /* At the start of a step, each thread for itself: fills context->rates. */
 void fn_prepare_rates(const fn_updates *updates, const fn_context *context);
 /* After a call: adds what the blocks have summed to the results, and empties them. */
@@ -202,6 +214,7 @@ struct fn_plan {
     fn_metric_state *metrics;
     fn_updates *updates; /* NULL: nothing is trained */
     fn_rate *rates;      /* updates->n_rates for each thread */
+    fn_range_facts *facts; /* updates->n_ranges for each thread */
     fn_loss_term *terms;
     int32_t n_terms, term_capacity;
     double **scheduled; /* attributes set anew for each step */

@@ -221,8 +221,10 @@ static fn_status lay_out(fn_plan *plan, fn_error *error)
         plan->shared = fn_allocate(sizeof *plan->shared);
         plan->rates = fn_allocate(sizeof *plan->rates * (size_t)plan->max_threads *
                                   (size_t)(plan->updates ? plan->updates->n_rates : 0));
+        plan->facts = fn_allocate(sizeof *plan->facts * (size_t)plan->max_threads *
+                                  (size_t)(plan->updates ? plan->updates->n_ranges : 0));
     }
-    if (!plan->arena || !plan->workspace || !plan->shared || !plan->rates)
+    if (!plan->arena || !plan->workspace || !plan->shared || !plan->rates || !plan->facts)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory: a plan for batches of %lld rows needs %lld bytes",
                        (long long)plan->max_rows, (long long)plan->arena_bytes);
     for (int32_t i = 0; i < plan->n_buffers; i++)
@@ -676,7 +678,10 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
     for (int32_t i = 0; i < spec->n_nodes; i++)
         if (plan->nodes[i].op->update && !plan->nodes[i].alias)
             plan->nodes[i].op->update(plan, &plan->nodes[i]);
-    return spec->optimizer ? fn_emit_updates(plan, spec, table->buffers, error) : FN_OK;
+    if (!spec->optimizer)
+        return FN_OK;
+    fn_status status = fn_emit_updates(plan, spec, table->buffers, error);
+    return status == FN_OK ? fn_emit_constraints(plan, spec, table->buffers, error) : status;
 }
 
 static fn_status build_plan(fn_plan *plan, const fn_plan_spec *spec, fn_error *error)
@@ -754,7 +759,7 @@ void fn_plan_destroy(fn_plan *plan)
     for (int32_t i = 0; i < plan->n_owned; i++)
         fn_release(plan->owned[i]);
     void *parts[] = {plan->owned,   plan->nodes, plan->values, plan->stages,    plan->buffers, plan->accesses,
-                     plan->metrics, plan->arena, plan->shared, plan->workspace, plan->rates, plan->terms, plan};
+                     plan->metrics, plan->arena, plan->shared, plan->workspace, plan->rates, plan->facts, plan->terms, plan};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         fn_release(parts[i]);
 }

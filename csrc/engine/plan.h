@@ -32,6 +32,7 @@ typedef struct fn_context {
     const fn_run *run;
     const double *hyper; /* hyper-parameters of this step */
     struct fn_rate *rates; /* of this thread: what the optimizer's prepare() made of them for each learning rate */
+    struct fn_range_facts *facts; /* of this thread: norms and factors of each range of parameters */
     struct fn_shared *shared;
 } fn_context;
 
@@ -190,6 +191,7 @@ typedef struct fn_kernels {
     double (*sum_squares)(const void *x, int64_t n);
     void (*clip)(void *gradient, int64_t n, double factor, double bound);
     void (*scale_add)(void *out, const void *other, int64_t n, double scale, double factor);
+    void (*constrain)(void *parameter, const fn_constraint *constraint, int64_t lo, int64_t hi);
 } fn_kernels;
 
 /* ---- emission: called by descriptors' forward and backward -------------------------------- */

@@ -112,7 +112,7 @@ static void find_norms(const fn_node *node, const fn_context *context, int64_t l
     fn_updates *updates = node->closure;
     phase now = phase_of(updates, context);
     for (int64_t i = lo; i < hi; i++) {
-        fn_block *block = &updates->blocks[i];
+        fn_block *block = &updates->blocks[updates->order[i]];
         finish_gradient(updates, context, block, now);
         const void *gradient = element(updates, updates->ranges[block->range].update.gradient, block->lo);
         block->norm = now.updates ? updates->kernels->sum_squares(gradient, block->hi - block->lo) : 0;
@@ -127,18 +127,23 @@ static double norm_of_blocks(const fn_updates *updates, int32_t first, int32_t n
     return sqrt(sum);
 }
 
-/* What clipping by norm multiplies the gradient of a range with. */
-static double clip_factor(const fn_updates *updates, const fn_range *range, const double *options)
+/* What clipping by norm multiplies the gradient of each range with, into context->facts. */
+static void find_factors(const fn_updates *updates, const fn_context *context)
 {
-    if (options[FN_GLOBAL_CLIPNORM] > 0) {
+    const double *options = around(updates, context->hyper);
+    double bound = options[FN_GLOBAL_CLIPNORM], factor = 1;
+    if (bound > 0) {
         double norm = norm_of_blocks(updates, 0, updates->n_blocks);
-        return norm > options[FN_GLOBAL_CLIPNORM] ? options[FN_GLOBAL_CLIPNORM] / norm : 1;
+        factor = norm > bound ? bound / norm : 1;
     }
-    if (options[FN_CLIPNORM] > 0) {
-        double norm = norm_of_blocks(updates, range->first_block, range->n_blocks);
-        return norm > options[FN_CLIPNORM] ? options[FN_CLIPNORM] / norm : 1;
+    for (int32_t i = 0; i < updates->n_ranges; i++) {
+        const fn_range *range = &updates->ranges[i];
+        context->facts[i].factor = factor;
+        if (bound <= 0 && options[FN_CLIPNORM] > 0) {
+            double norm = norm_of_blocks(updates, range->first_block, range->n_blocks);
+            context->facts[i].factor = norm > options[FN_CLIPNORM] ? options[FN_CLIPNORM] / norm : 1;
+        }
     }
-    return 1;
 }
 
 /* Averages of a block, after the optimizer; `made` updates came before this one. */
@@ -207,25 +212,14 @@ static void prepare_block(const fn_updates *updates, const fn_context *context, 
     }
 }
 
-/* The factor by which the gradient of the last range looked at is clipped: found once for all its blocks. */
-typedef struct clipping {
-    const fn_range *range;
-    double factor;
-} clipping;
-
 /* Finishes, clips and prepares the gradient of a block; false where this step does not update. */
-static bool prepare_gradient(fn_updates *updates, const fn_context *context, fn_block *block, phase now, clipping *clip)
+static bool prepare_gradient(fn_updates *updates, const fn_context *context, fn_block *block, phase now)
 {
     if (!updates->by_norm)
         finish_gradient(updates, context, block, now);
-    if (!now.updates)
-        return false;
-    if (clip->range != &updates->ranges[block->range]) {
-        clip->range = &updates->ranges[block->range];
-        clip->factor = clip_factor(updates, clip->range, around(updates, context->hyper));
-    }
-    prepare_block(updates, context, block, clip->factor);
-    return true;
+    if (now.updates)
+        prepare_block(updates, context, block, updates->by_norm ? context->facts[block->range].factor : 1);
+    return now.updates;
 }
 
 static void step_block(const fn_updates *updates, const fn_context *context, const fn_block *block, const fn_update *update)
@@ -242,12 +236,14 @@ static void run_updates(const fn_node *node, const fn_context *context, int64_t 
 {
     fn_updates *updates = node->closure;
     phase now = phase_of(updates, context);
-    clipping clip = {0};
+    if (updates->by_norm)
+        find_factors(updates, context);
     for (int64_t i = lo; i < hi; i++) {
-        fn_block *block = &updates->blocks[i];
-        if (!prepare_gradient(updates, context, block, now, &clip))
+        fn_block *block = &updates->blocks[updates->order[i]];
+        if (!prepare_gradient(updates, context, block, now))
             continue;
-        fn_update update = view_of(updates, clip.range, &context->rates[clip.range->rate]);
+        const fn_range *range = &updates->ranges[block->range];
+        fn_update update = view_of(updates, range, &context->rates[range->rate]);
         step_block(updates, context, block, &update);
     }
 }
@@ -257,9 +253,10 @@ static void prepare_gradients(const fn_node *node, const fn_context *context, in
 {
     fn_updates *updates = node->closure;
     phase now = phase_of(updates, context);
-    clipping clip = {0};
+    if (updates->by_norm)
+        find_factors(updates, context);
     for (int64_t i = lo; i < hi; i++)
-        prepare_gradient(updates, context, &updates->blocks[i], now, &clip);
+        prepare_gradient(updates, context, &updates->blocks[updates->order[i]], now);
 }
 
 /* Ranges lo to hi: directions of whole parameters. */
@@ -281,7 +278,7 @@ static void find_directions(const fn_node *node, const fn_context *context, int6
     if (!phase_of(updates, context).updates)
         return;
     for (int64_t i = lo; i < hi; i++) {
-        fn_block *block = &updates->blocks[i];
+        fn_block *block = &updates->blocks[updates->order[i]];
         const fn_range *range = &updates->ranges[block->range];
         int64_t n = block->hi - block->lo;
         fn_update update = view_of(updates, range, &context->rates[range->rate]);
@@ -298,22 +295,22 @@ static void make_steps(const fn_node *node, const fn_context *context, int64_t l
     fn_updates *updates = node->closure;
     if (!phase_of(updates, context).updates)
         return;
-    fn_update update = {0};
-    int32_t range_number = -1;
-    for (int64_t i = lo; i < hi; i++) {
-        const fn_block *block = &updates->blocks[i];
-        if (range_number != block->range) {
-            range_number = block->range;
-            const fn_range *range = &updates->ranges[range_number];
-            double parameter = 0, direction = 0;
-            for (int32_t j = range->first_block; j < range->first_block + range->n_blocks; j++) {
-                parameter += updates->blocks[j].parameter_norm;
-                direction += updates->blocks[j].direction_norm;
-            }
-            update = view_of(updates, range, &context->rates[range->rate]);
-            update.parameter_norm = sqrt(parameter);
-            update.direction_norm = sqrt(direction);
+    for (int32_t i = 0; i < updates->n_ranges; i++) {
+        const fn_range *range = &updates->ranges[i];
+        double parameter = 0, direction = 0;
+        for (int32_t j = range->first_block; j < range->first_block + range->n_blocks; j++) {
+            parameter += updates->blocks[j].parameter_norm;
+            direction += updates->blocks[j].direction_norm;
         }
+        context->facts[i].parameter_norm = sqrt(parameter);
+        context->facts[i].direction_norm = sqrt(direction);
+    }
+    for (int64_t i = lo; i < hi; i++) {
+        const fn_block *block = &updates->blocks[updates->order[i]];
+        const fn_range *range = &updates->ranges[block->range];
+        fn_update update = view_of(updates, range, &context->rates[range->rate]);
+        update.parameter_norm = context->facts[block->range].parameter_norm;
+        update.direction_norm = context->facts[block->range].direction_norm;
         step_block(updates, context, block, &update);
     }
 }
@@ -380,6 +377,28 @@ static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
     range->n_blocks = updates->n_blocks - range->first_block;
     range->update.shape = start->shape;
     updates->n_ranges++;
+}
+
+/* Whether block a stands before block b in the order of the items: compares lo / elements. */
+static bool stands_before(const fn_updates *updates, int32_t a, int32_t b)
+{
+    const fn_block *x = &updates->blocks[a], *y = &updates->blocks[b];
+    double place_x = (double)x->lo / (double)updates->ranges[x->range].elements;
+    double place_y = (double)y->lo / (double)updates->ranges[y->range].elements;
+    return place_x != place_y ? place_x < place_y : a < b;
+}
+
+/* Merges the sorted halves of order[lo..hi) by way of `spare`. */
+static void sort_blocks(const fn_updates *updates, int32_t *order, int32_t *spare, int32_t lo, int32_t hi)
+{
+    if (hi - lo < 2)
+        return;
+    int32_t middle = lo + (hi - lo) / 2, i = lo, j = middle;
+    sort_blocks(updates, order, spare, lo, middle);
+    sort_blocks(updates, order, spare, middle, hi);
+    for (int32_t k = lo; k < hi; k++)
+        spare[k] = j == hi || (i < middle && stands_before(updates, order[i], order[j])) ? order[i++] : order[j++];
+    memcpy(order + lo, spare + lo, (size_t)(hi - lo) * sizeof *order);
 }
 
 /* Numbers of the slots around the optimizer's own. */
@@ -452,12 +471,20 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
         bool trained = buffers[2 * i + 1] >= 0;
         while (trained && !optimizer->per_parameter && options[FN_CLIPNORM] <= 0 && end < spec->n_parameters && buffers[2 * end + 1] >= 0 &&
                spec->parameters[end].offset == padded_end(plan, &spec->parameters[end - 1]) &&
-               updated_alike(&spec->parameters[i], &spec->parameters[end]))
-            end++;
+               updated_alike(&spec->parameters[i], &spec->parameters[end]) &&
+               padded_end(plan, &spec->parameters[end]) - spec->parameters[i].offset <= FN_UPDATE_BLOCK)
+            end++; /* small ones together; a large one alone, so that threads get the same part of each */
         if (trained)
             add_range(plan, spec, updates, i, end);
         i = end;
     }
+    updates->order = fn_plan_allocate(plan, sizeof(int32_t) * (size_t)(updates->n_blocks + 1));
+    int32_t *spare = fn_plan_allocate(plan, sizeof(int32_t) * (size_t)(updates->n_blocks + 1));
+    if (plan->failed)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    for (int32_t i = 0; i < updates->n_blocks; i++)
+        updates->order[i] = i;
+    sort_blocks(updates, updates->order, spare, 0, updates->n_blocks);
     plan->updates = updates;
     plan->emitting = FN_RUN_UPDATE;
     node->closure = updates;

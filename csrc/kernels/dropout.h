@@ -60,6 +60,13 @@ FN_INLINE void multiply_by_factors(const fn_node *node, const real *in, real *ou
         }
 }
 
+/* Rows whose factors are drawn and used while they are in the first-level cache. */
+FN_INLINE int64_t rows_at_once(const fn_node *node)
+{
+    const int64_t rows = 4096 / node->extra[FACTOR].width;
+    return rows > 1 ? rows : 1;
+}
+
 /* dx (+)= f dy */
 FN_INLINE void dropout_backward_rows(const fn_node *node, int64_t lo, int64_t hi)
 {

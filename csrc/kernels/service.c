@@ -1,4 +1,5 @@
 /* The engine's own work on numbers: gathering batches, factors of loss gradients, sums. */
+#include "math.h"
 #include "service.h"
 
 #include <string.h>
@@ -101,22 +102,10 @@ double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t n, double
     return sum;
 }
 
-/* Sum of x^2, in strands as above. */
+/* Sum of x^2, for ranges no longer than a block: in the order of fn_dot. */
 double FN_SYM(sum_squares)(const void *numbers, int64_t n)
 {
-    const real *x = numbers;
-    double square[FN_LANES] = {0}, sum = 0;
-    int64_t i = 0;
-    for (; i + FN_LANES <= n; i += FN_LANES) {
-#pragma omp simd
-        for (int64_t j = 0; j < FN_LANES; j++)
-            square[j] += (double)x[i + j] * (double)x[i + j];
-    }
-    for (int64_t j = 0; i + j < n; j++)
-        square[j] += (double)x[i + j] * (double)x[i + j];
-    for (int64_t j = 0; j < FN_LANES; j++)
-        sum += square[j];
-    return sum;
+    return (double)fn_dot(numbers, numbers, n);
 }
 
 /* gradient = gradient * factor, then into [-bound, bound] if bound > 0. NaN stays NaN. */

@@ -50,4 +50,5 @@ const fn_kernels TABLE_NAME(FN_TARGET, FN_BITS) = {
     .sum_squares = FN_SYM(sum_squares),
     .clip = FN_SYM(clip),
     .scale_add = FN_SYM(scale_add),
+    .constrain = FN_SYM(constrain),
 };

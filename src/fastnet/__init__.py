@@ -16,6 +16,7 @@ True
 from . import (
     activations,
     callbacks,
+    constraints,
     datasets,
     initializers,
     layers,
@@ -41,6 +42,7 @@ __all__ = [
     "Sequential",
     "activations",
     "callbacks",
+    "constraints",
     "current_isa",
     "datasets",
     "initializers",

@@ -103,6 +103,14 @@ cdef extern from "fastnet.h" nogil:
         const int32_t *parameters
         const double *attributes
 
+    ctypedef struct fn_constraint:
+        bint non_negative
+        double lowest
+        double highest
+        double rate
+        int64_t reduced
+        int64_t inner
+
     ctypedef struct fn_parameter_spec:
         fn_shape shape
         int64_t offset
@@ -111,6 +119,7 @@ cdef extern from "fastnet.h" nogil:
         double rate
         double l1
         double l2
+        const fn_constraint *constraint
 
     ctypedef struct fn_input_spec:
         fn_shape shape
@@ -666,9 +675,9 @@ cdef class Plan:
         Shape of one sample; scale and shift are None or one number for each feature.
     nodes : list of (op, layer, inputs, parameters, attributes)
         Names, value numbers, parameter numbers, {attribute: number}.
-    parameters : list of (shape, offset, trainable[, decays, rate, l1, l2])
-        Offsets in elements into the slabs. Whether weight decay applies, the factor of the learning rate, and the
-        penalty.
+    parameters : list of (shape, offset, trainable[, decays, rate, l1, l2[, constraint]])
+        Offsets in elements into the slabs. Whether weight decay applies, the factor of the learning rate, the penalty,
+        and the fields of an fn_constraint, or None.
     outputs : list of (value, loss, attributes, weight, layer)
         loss is None where there is none.
     metrics : list of (metric, attributes, output)
@@ -707,6 +716,7 @@ cdef class Plan:
         cdef fn_error error
         cdef fn_plan *made = NULL
         cdef fn_shape shape
+        cdef fn_constraint *constraint
         memset(&spec, 0, sizeof(spec))
         memset(&error, 0, sizeof(error))
         if self.plan != NULL:
@@ -758,11 +768,16 @@ cdef class Plan:
             to_shape(sizes, &parameter_specs[i].shape, "parameter")
             parameter_specs[i].offset = offset
             parameter_specs[i].trainable = trainable
-            decays, rate, l1, l2 = rest or (True, 1.0, 0.0, 0.0)
+            decays, rate, l1, l2, *limits = rest or (True, 1.0, 0.0, 0.0)
             parameter_specs[i].decays = decays
             parameter_specs[i].rate = rate
             parameter_specs[i].l1 = l1
             parameter_specs[i].l2 = l2
+            if limits and limits[0] is not None:
+                constraint = <fn_constraint *>scratch.allocate(sizeof(fn_constraint))
+                constraint.non_negative, constraint.lowest, constraint.highest = limits[0][:3]
+                constraint.rate, constraint.reduced, constraint.inner = limits[0][3:]
+                parameter_specs[i].constraint = constraint
             slab_size = max(slab_size, offset + int(np.prod(sizes, dtype=np.int64)))
         spec.parameters = parameter_specs
 

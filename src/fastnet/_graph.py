@@ -11,6 +11,7 @@ import numpy as np
 from . import _core
 
 if TYPE_CHECKING:
+    from .constraints import Constraint
     from .initializers import Initializer
     from .regularizers import Regularizer
     from .layers.base import Layer
@@ -32,6 +33,7 @@ class WeightSpec(NamedTuple):
     initializer: Initializer
     regularizer: Regularizer | None = None
     trainable: bool = True
+    constraint: Constraint | None = None
 
 
 class Weight:
@@ -54,9 +56,11 @@ class Weight:
         self.name = name
         self.shape = shape
         self.spec = spec
-        self.initializer, self.regularizer, self.trainable = spec
+        self.initializer, self.regularizer, self.trainable, self.constraint = spec
         self.slab: Slab | None = None
         self.offset = 0
+        if self.constraint is not None:
+            self.constraint.values(shape)  # raises where it has no such axes
 
     @property
     def size(self) -> int:

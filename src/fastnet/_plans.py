@@ -276,6 +276,7 @@ class PlanCache:
             optimizer.rate_of(weight.path) if optimizer is not None else 1.0,
             penalty.l1 if penalty is not None else 0.0,
             penalty.l2 if penalty is not None else 0.0,
+            weight.constraint.values(weight.shape) if weight.constraint is not None else None,
         )  # fmt: skip
 
     def _make(self, kind: str, rows: int) -> _core.Plan:

@@ -118,8 +118,9 @@ def _too_large(curves: _Curves) -> Finding | None:
         return Finding(kind, f"the loss rose from {loss[0]:.3g} (epoch {curves.epochs[0]}) to {loss[-1]:.3g} (epoch "
                        f"{curves.epochs[-1]}){curves.rate()}", _SMALLER_RATE)  # fmt: skip
     if curves.is_flat() and loss[0] > 30 * loss[-1] > 0 and not curves.has_learnt():
-        return Finding(kind, f"the loss of the first epoch is {loss[0]:.3g}: the first steps threw the weights far off, "
-                       f"and it has stayed at {loss[-1]:.3g} since{curves.rate()}", _SMALLER_RATE)  # fmt: skip
+        seen = (f"the loss of the first epoch is {loss[0]:.3g}: the first steps threw the weights far off, and it has "
+                f"stayed at {loss[-1]:.3g} since{curves.rate()}")  # fmt: skip
+        return Finding(kind, seen, _SMALLER_RATE)
     if len(loss) < 6:
         return None
     # Up and down by steps that are large beside all that was gained.
@@ -131,8 +132,9 @@ def _too_large(curves: _Curves) -> Finding | None:
     size = float(rises.mean())
     if size < 0.06 * spread or size < 0.02 * abs(float(np.median(loss))):
         return None
-    return Finding(kind, f"the training loss goes up and down: it rose in {len(rises)} of the last {len(steps)} epochs, "
-                   f"by {size:.3g} on average, while it ranges from {loss.min():.3g} to {loss.max():.3g}{curves.rate()}",
+    seen = (f"the training loss goes up and down: it rose in {len(rises)} of the last {len(steps)} epochs, by "
+            f"{size:.3g} on average, while it ranges from {loss.min():.3g} to {loss.max():.3g}" + curves.rate())  # fmt: skip
+    return Finding(kind, seen,
                    "a learning rate 3 to 10 times smaller, a schedule that lowers it (fn.schedules.CosineDecay, "
                    "ReduceLROnPlateau), a larger batch_size")  # fmt: skip
 
@@ -199,6 +201,12 @@ def _stuck(curves: _Curves) -> Finding | None:
                    "stop: this may be all that there is to learn")  # fmt: skip
 
 
+_LIVING_UNITS = (
+    "a smaller learning rate, leaky_relu, elu or gelu in place of relu, he_normal initial weights, features scaled to "
+    "mean 0 and variance 1"
+)
+
+
 def _dead_units(model: Model, x: Any) -> list[Finding]:
     """Units of rectifiers that give 0 for every row."""
     from .model import Model
@@ -225,10 +233,10 @@ def _dead_units(model: Model, x: Any) -> list[Finding]:
     for layer, found in zip(layers, alive):
         dead = int((~found).sum())
         if dead >= 0.1 * len(found):
-            findings.append(Finding(
-                "dead units", f"{dead} of the {len(found)} units of layer {layer.name!r} are 0 for all of {n} rows, and "
-                "no gradient reaches them", "a smaller learning rate, leaky_relu, elu or gelu in place of relu, he_normal "
-                "initial weights, features scaled to mean 0 and variance 1"))  # fmt: skip
+            seen = (
+                f"{dead} of the {len(found)} units of layer {layer.name!r} are 0 for all of {n} rows, and no gradient "
+            )
+            findings.append(Finding("dead units", seen + "reaches them", _LIVING_UNITS))
     return findings
 
 

@@ -114,6 +114,8 @@ class Fit:
         self.steps = math.ceil(self.n_rows / batch_size)
         self.compiled = model._require_compiled()
         self.optimizer = self.compiled.optimizer
+        steps = 1 if self.optimizer.full_batch else self.steps / (self.optimizer.gradient_accumulation_steps or 1)
+        self.optimizer.steps_per_epoch = max(1, round(steps))
         self.history = History()
         self.state: EpochState | None = None  # of the epoch begun and not ended
         self.logs: dict[str, Any] = {}  # of the epoch so far

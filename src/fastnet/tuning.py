@@ -129,7 +129,7 @@ def find_learning_rate(
     RuntimeError
         If the model is not compiled.
     ValueError
-        If the rates do not grow, or there are less than two steps.
+        If the rates do not grow, there are less than two steps, or the optimizer needs no rate (L-BFGS).
 
     Examples
     --------
@@ -149,6 +149,8 @@ def find_learning_rate(
         raise ValueError(f"batch_size must be a positive integer, got {batch_size!r}")
     inputs, targets, weights = model._data_for(x, y, sample_weight, class_weight, True)
     optimizer = model.optimizer
+    if optimizer.full_batch:
+        raise ValueError(f"{type(optimizer).__name__} searches for the length of each step itself")
     every = optimizer.gradient_accumulation_steps or 1
     growth = math.log(max_rate / min_rate) / (steps - 1)
     rates, losses = [], []

@@ -18,8 +18,13 @@ static fn_status infer(fn_inference *inference)
 
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    draw_factors(node, context, (real)(1 / (1 - node->attribute[RATE])), lo, hi);
-    multiply_by_factors(node, node->input[0].value, node->output[0].value, false, lo, hi);
+    const real kept = (real)(1 / (1 - node->attribute[RATE]));
+    const int64_t step = rows_at_once(node);
+    for (int64_t row = lo; row < hi; row += step) {
+        const int64_t end = row + step < hi ? row + step : hi;
+        draw_factors(node, context, kept, row, end);
+        multiply_by_factors(node, node->input[0].value, node->output[0].value, false, row, end);
+    }
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)

@@ -66,9 +66,18 @@ static fn_status infer(fn_inference *inference)
 }
 
 /* Sums over the n positions of a row, for all channels; see sum_kind. */
-static void sum_positions(sum_kind kind, const real *x, const real *dy, int64_t channels, int64_t n, const real *mean,
+FN_INLINE void sum_positions(sum_kind kind, const real *x, const real *dy, int64_t channels, int64_t n, const real *mean,
                           const real *factor, real *sum, real *other)
 {
+    if (n == 1) { /* a vector: nothing to sum */
+        for (int64_t j = 0; j < channels; j++) {
+            const real deviation = kind == SUM_VALUES ? 0 : x[j] - mean[j];
+            sum[j] = kind == SUM_VALUES ? x[j] : kind == SUM_SQUARES ? deviation * deviation : dy[j];
+            if (kind == SUM_GRADIENTS)
+                other[j] = dy[j] * (deviation * factor[j]);
+        }
+        return;
+    }
     for (int64_t j = 0; j < channels; j += STRIP) {
         const int64_t columns = channels - j < STRIP ? channels - j : STRIP;
         switch (kind) { /* so that each kind is a loop of its own */

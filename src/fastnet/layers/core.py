@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from .. import activations, initializers, regularizers
+from .. import activations, constraints, initializers, regularizers
 from .._graph import SymbolicTensor, WeightSpec
 from .base import Layer
 
@@ -75,6 +75,8 @@ class Dense(Layer):
         The weights are ``kernel`` of shape (inputs, units) and ``bias`` of shape (units,).
     kernel_regularizer, bias_regularizer, activity_regularizer : str or Regularizer, optional
         Penalties on the weights and on the output, a part of the loss.
+    kernel_constraint, bias_constraint : str or Constraint, optional
+        What is done to the weights after each update; see `fastnet.constraints`.
     trainable, name
         As in `Layer`.
 
@@ -94,6 +96,8 @@ class Dense(Layer):
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
         activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -105,11 +109,13 @@ class Dense(Layer):
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
         self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
-        weights = {"kernel": WeightSpec(self.kernel_initializer, self.kernel_regularizer)}
+        weights = {"kernel": WeightSpec(self.kernel_initializer, self.kernel_regularizer, True, self.kernel_constraint)}
         if self.use_bias:
-            weights["bias"] = WeightSpec(self.bias_initializer, self.bias_regularizer)
+            weights["bias"] = WeightSpec(self.bias_initializer, self.bias_regularizer, True, self.bias_constraint)
         attributes = {"units": self.units, "use_bias": self.use_bias}
         if self.activation.elementwise:
             attributes.update(self.activation.attributes())

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-from .. import initializers, regularizers
+from .. import constraints, initializers, regularizers
 from .._graph import Operation, SymbolicTensor, WeightSpec
 from .base import Layer
 
@@ -58,6 +58,8 @@ class _CenteredNormalization(_Normalization):
         gamma_initializer: Any,
         beta_regularizer: Any,
         gamma_regularizer: Any,
+        beta_constraint: Any,
+        gamma_constraint: Any,
         **kwargs: Any,
     ) -> None:
         super().__init__(axis, epsilon, **kwargs)
@@ -66,13 +68,15 @@ class _CenteredNormalization(_Normalization):
         self.gamma_initializer = initializers.get(gamma_initializer)
         self.beta_regularizer = regularizers.get(beta_regularizer)
         self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
 
     def _weights_and_attributes(self) -> tuple[dict[str, WeightSpec], dict[str, Any]]:
         weights = {}
         if self.scale:
-            weights["gamma"] = WeightSpec(self.gamma_initializer, self.gamma_regularizer)
+            weights["gamma"] = WeightSpec(self.gamma_initializer, self.gamma_regularizer, True, self.gamma_constraint)
         if self.center:
-            weights["beta"] = WeightSpec(self.beta_initializer, self.beta_regularizer)
+            weights["beta"] = WeightSpec(self.beta_initializer, self.beta_regularizer, True, self.beta_constraint)
         return weights, {"epsilon": self.epsilon, "center": self.center, "scale": self.scale}
 
     @property
@@ -108,6 +112,7 @@ class BatchNormalization(_CenteredNormalization):
     beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer : str or Initializer
         The weights are ``gamma``, ``beta``, ``moving_mean`` and ``moving_variance``, each of shape (channels,).
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : str or Constraint, optional
     trainable, name
         As in `Layer`.
 
@@ -139,10 +144,12 @@ class BatchNormalization(_CenteredNormalization):
         moving_variance_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
-                         gamma_regularizer, **kwargs)  # fmt: skip
+                         gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)  # fmt: skip
         self.momentum = number_in(self, "momentum", momentum, 0.0, 1.0)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
@@ -184,6 +191,7 @@ class LayerNormalization(_CenteredNormalization):
     beta_initializer, gamma_initializer : str or Initializer
         The weights are ``gamma`` and ``beta``, of shape (channels,).
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : str or Constraint, optional
     trainable, name
         As in `Layer`.
     """
@@ -198,10 +206,12 @@ class LayerNormalization(_CenteredNormalization):
         gamma_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
-                         gamma_regularizer, **kwargs)  # fmt: skip
+                         gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)  # fmt: skip
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self._check_axis(x)
@@ -256,6 +266,7 @@ class GroupNormalization(_CenteredNormalization):
     beta_initializer, gamma_initializer : str or Initializer
         The weights are ``gamma`` and ``beta``, of shape (channels,).
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : str or Constraint, optional
     trainable, name
         As in `Layer`.
     """
@@ -271,10 +282,12 @@ class GroupNormalization(_CenteredNormalization):
         gamma_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
-                         gamma_regularizer, **kwargs)  # fmt: skip
+                         gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)  # fmt: skip
         try:
             self.groups = operator.index(groups)
         except TypeError:

@@ -70,6 +70,8 @@ class Optimizer(_config.Configurable):
     #: Batches seen so far: as many as steps, unless gradients are accumulated.
     batches: int = 0
     gradient_accumulation_steps: int | None = None
+    #: Steps in an epoch, for schedules that count epochs; `fit` sets it.
+    steps_per_epoch: int | None = None
     #: Factor of the learning rate beside its schedule: what ReduceLROnPlateau changes.
     learning_rate_factor: float = 1.0
 
@@ -169,7 +171,7 @@ class Optimizer(_config.Configurable):
             if name == "learning_rate" and callable(self.learning_rate):
                 rows[:, column] = self._learning_rates(steps)
             elif name in varying:
-                rows[:, column] = [varying[name](int(step)) for step in steps]
+                rows[:, column] = self._values_at(varying[name], steps)
         return rows
 
     @property
@@ -177,16 +179,28 @@ class Optimizer(_config.Configurable):
         """Whether hyper-parameters change from step to step."""
         return any(callable(value) for value in (*self.values().values(), *self.update_values().values()))
 
+    def _values_at(self, function: Callable[[int], float], steps: np.ndarray) -> np.ndarray:
+        """A hyper-parameter at several steps."""
+        if isinstance(function, schedules.LearningRateSchedule):
+            return self._bound(function)(steps)
+        return np.array([function(int(step)) for step in steps])
+
+    def _bound(self, function: Any) -> Any:
+        """A schedule that counts epochs, with their length where it is known."""
+        if self.steps_per_epoch is not None and isinstance(function, schedules.LearningRateSchedule):
+            return function.bind(self.steps_per_epoch)
+        return function
+
     def _learning_rates(self, steps: np.ndarray) -> np.ndarray:
-        if getattr(self.learning_rate, "vectorized", False):
-            rates = np.asarray(self.learning_rate(steps))
+        if isinstance(self.learning_rate, schedules.LearningRateSchedule):
+            rates = self._values_at(self.learning_rate, steps)
             if np.isfinite(rates).all() and (rates >= 0).all():
                 return rates * self.learning_rate_factor
         return np.array([self.learning_rate_at(int(step)) for step in steps])
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of a step."""
-        given = self.learning_rate(step) if callable(self.learning_rate) else self.learning_rate
+        given = self._bound(self.learning_rate)(step) if callable(self.learning_rate) else self.learning_rate
         try:
             rate = float(given)
         except (TypeError, ValueError):
