@@ -275,6 +275,8 @@ typedef struct fn_run {
     const fn_source *targets;
     const fn_source *weights; /* one per output: a weight per row; NULL or data NULL: all ones */
 
+    double mixup; /* alpha > 0: each row and its targets are mixed with those of another row of the batch, see gather.c */
+
     uint64_t step;        /* number of the first step: counters of random numbers, bias correction */
     const double *hyper;  /* hyper-parameters in the order of the registry */
     int64_t hyper_stride; /* doubles from one step's to the next's; 0: the same for all */

@@ -81,7 +81,7 @@ def test_divergence(optimizer, loss, word):
     assert f"learning rate is {optimizer.learning_rate:.3g}" in finding.seen or not model.history.epoch
 
 
-@pytest.mark.parametrize("rate", [100.0, 1000.0])
+@pytest.mark.parametrize("rate", [100.0, 10000.0])
 def test_the_first_steps_threw_the_weights_off(rate):
     model = train(SGD(rate), *digits())
     findings = model.history.diagnose(model, digits()[0])
@@ -93,13 +93,13 @@ def test_the_first_steps_threw_the_weights_off(rate):
     assert "32 of the 32 units of layer 'dense'" in findings[1].seen and "leaky_relu" in findings[1].advice
 
 
-def test_oscillation():
-    x, y = digits()
-    model = train(SGD(0.1), 16 * x, y)
+@pytest.mark.parametrize("optimizer", [SGD(5.0), Adam(0.3)])
+def test_oscillation(optimizer):
+    model = train(optimizer, *digits(), activation="tanh")
     (finding,) = model.history.diagnose()
     assert finding.kind == "learning rate too large" and "goes up and down: it rose in" in finding.seen
     losses = np.array(model.history.history["loss"])
-    assert f"from {losses.min():.3g} to {losses.max():.3g}; the learning rate is 0.1" in finding.seen
+    assert f"from {losses.min():.3g} to {losses.max():.3g}; the learning rate is" in finding.seen
 
 
 @pytest.mark.parametrize("optimizer", [Adam(1e-6), SGD(1e-6), SGD(3e-6, momentum=0.5)])

@@ -25,7 +25,7 @@ def test_every_loss_has_a_head():
     assert set(cases.HEADS) == set(_core.registry("losses")) == set(reference.LOSSES)
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", range(cases.how_many(50)))
 def test_random_network(seed, isa, dtype):
     """The first batch as one step, and the gradients of the last, smaller one after a pass over all rows."""
     network = cases.random_network(seed)
@@ -351,7 +351,7 @@ def test_metrics_are_summed_over_the_batches(isa, dtype):
 # ---- random graphs -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(cases.how_many(60)))
 def test_random_graph(seed, isa, dtype):
     network = cases.random_graph(seed)
     graph = network.graph
@@ -365,7 +365,7 @@ def test_random_graph(seed, isa, dtype):
     assert 0 < info["live_bytes"] <= info["arena_bytes"]
 
 
-@settings(max_examples=150)
+@settings(max_examples=cases.how_many(150))
 @given(st.integers(0, 2**32), st.integers(1, 30))
 def test_graphs_of_any_size_agree_with_the_reference(seed, n_nodes):
     """If two arrays that live together shared a byte, some result would be wrong."""
@@ -381,7 +381,7 @@ def test_graphs_of_any_size_agree_with_the_reference(seed, n_nodes):
     assert 0 < info["live_bytes"] <= info["arena_bytes"] <= 2 * info["live_bytes"]
 
 
-@settings(max_examples=150)
+@settings(max_examples=cases.how_many(150))
 @given(st.lists(st.integers(1, 70), min_size=1, max_size=3), st.integers(1, 40), st.integers(1, 5), st.booleans(),
        st.sampled_from(["add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate"]),
        st.sampled_from(["float32", "float64"]), st.integers(1, 3), st.data())

@@ -88,7 +88,7 @@ def test_training_of_a_wide_network(isa, dtype):
         assert train_epochs(wide(), dtype, OPTIMIZERS[0], n_threads=n_threads, epochs=1, n_rows=21) == one
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(cases.how_many(30)))
 def test_random_graph(seed, isa, dtype):
     network = cases.random_graph(seed)
     inputs = [array.astype(dtype) for array in network.inputs]

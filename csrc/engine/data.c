@@ -19,12 +19,12 @@ static uint64_t below(uint64_t bound, uint64_t random)
  * 32 bits is less than 2^-12 of a probability, a quarter. */
 enum { SHUFFLE_BLOCKS = 16 };
 
-static void fill_words(uint64_t seed, uint64_t stream, uint64_t first, uint32_t word[SHUFFLE_BLOCKS][4])
+static void fill_words(uint64_t key, uint64_t stream, uint64_t first, uint32_t word[SHUFFLE_BLOCKS][4])
 {
 #pragma omp simd
     for (int b = 0; b < SHUFFLE_BLOCKS; b++) {
         uint32_t four[4];
-        fn_philox(seed, stream, first + (uint64_t)b, four);
+        fn_philox(key, stream, first + (uint64_t)b, four);
         word[b][0] = four[0];
         word[b][1] = four[1];
         word[b][2] = four[2];
@@ -40,11 +40,13 @@ void fn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order)
     const uint64_t stream = ((uint64_t)FN_STREAM_SHUFFLE << 56) | (epoch & 0xFFFFFFFFFFFFFFu);
     const int shift = n < 1 << 20 ? 2 : 1; /* 4 or 2 elements for a block */
     const int64_t mask = ((int64_t)SHUFFLE_BLOCKS << shift) - 1;
+    /* The number of elements is a part of the key, or else n and n + 1 elements would be shuffled nearly alike. */
+    const uint64_t key = seed ^ (uint64_t)n * 0x9E3779B97F4A7C15u;
     uint32_t word[SHUFFLE_BLOCKS][4];
     for (int64_t i = n - 1; i > 0; i--) {
         int64_t place = i & mask;
         if (place == mask || i == n - 1)
-            fill_words(seed, stream, (uint64_t)(i >> shift) & ~(uint64_t)(SHUFFLE_BLOCKS - 1), word);
+            fill_words(key, stream, (uint64_t)(i >> shift) & ~(uint64_t)(SHUFFLE_BLOCKS - 1), word);
         const uint32_t *block = word[place >> shift];
         int64_t j;
         if (shift == 2)

@@ -161,6 +161,8 @@ static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, do
         context.rows = left < run->batch_size ? left : run->batch_size;
         if (updating)
             fn_prepare_rates(plan->updates, &context);
+        if (run->mixup > 0)
+            fn_draw_mixup(&context);
         for (int32_t i = 0; i < plan->n_stages; i++) {
             const fn_stage *stage = &plan->stages[i];
             if (stage->barrier && team > 1)
@@ -175,6 +177,8 @@ static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, do
             finish_step(plan, run, &context, deadline, step);
         if (team > 1)
             wait_for_team(shared);
+        if (thread == 0 && updating && !shared->diverged)
+            fn_collect_sums(plan->updates, run, context.step);
         if (shared->leave[step & 1])
             break;
         context.first_row += context.rows;
@@ -310,8 +314,7 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
         part.first_row = part.next_row;
     } while (open && !diverged && part.first_row < part.n_rows && !(run->stop && *run->stop) &&
              omp_get_wtime() < deadline);
-    if (plan->updates && (run->parts & FN_RUN_UPDATE))
-        fn_collect_sums(plan->updates, run);
+    run->gradient_squares = part.gradient_squares;
     run->next_row = part.first_row;
     run->steps_done = steps;
     double loss = plan->shared->loss[0];

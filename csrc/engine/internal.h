@@ -133,7 +133,7 @@ typedef struct fn_block {
     int64_t lo, hi;
     double norm;             /* squared norm of this step's gradient, where it is clipped by norm */
     double parameter_norm, direction_norm; /* squared, where the optimizer wants them */
-    double penalty, squares; /* sums over the steps of a call: penalty times rows, squared norm */
+    double penalty[2], squares[2]; /* of even and odd steps: penalty times rows, squared norm */
 } fn_block;
 
 /* A part of the loss that an operation has asked for. */
@@ -169,8 +169,9 @@ fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *bu
 fn_status fn_emit_constraints(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);
 /* At the start of a step, each thread for itself: fills context->rates. */
 void fn_prepare_rates(const fn_updates *updates, const fn_context *context);
-/* After a call: adds what the blocks have summed to the results, and empties them. */
-void fn_collect_sums(fn_updates *updates, fn_run *run);
+/* Thread 0 alone, after the barrier at the end of a step: adds what the blocks have noted of it to the results, so that their
+ * sums do not depend on how the steps are divided among calls. */
+void fn_collect_sums(const fn_updates *updates, fn_run *run, uint64_t step);
 
 /* ---- execution --------------------------------------------------------------------------- */
 
@@ -248,6 +249,12 @@ void fn_emit_fetch_gradient(fn_plan *plan, fn_node *node);
 
 /* ERROR_SHAPE unless every axis has at least one element and the number of all of them is sane. */
 fn_status fn_check_shape(const fn_shape *shape, const char *what, fn_error *error);
+
+/* At the start of a step, each thread for itself: how its rows are mixed (gather.c). */
+void fn_draw_mixup(fn_context *context);
+/* Rows lo to hi of the batch from a source of the caller into `rows`, mixed with others where the run says so. */
+void fn_gather_rows(const fn_kernels *kernels, const fn_context *context, void *rows, int64_t width,
+                    const fn_source *source, const double *scale, const double *shift, int64_t lo, int64_t hi);
 
 /* The table in use. */
 const fn_kernels *fn_kernels_current(fn_dtype dtype);

@@ -30,6 +30,9 @@ typedef struct fn_context {
     uint64_t seed;
     void *workspace; /* scratch of this thread, as large as the largest fn_workspace asked for */
     const fn_run *run;
+    /* With fn_run.mixup: the share of a row itself, and how far down the batch its partner is (wrapping around). */
+    double mixup_share;
+    int64_t mixup_distance;
     const double *hyper; /* hyper-parameters of this step */
     struct fn_rate *rates; /* of this thread: what the optimizer's prepare() made of them for each learning rate */
     struct fn_range_facts *facts; /* of this thread: norms and factors of each range of parameters */

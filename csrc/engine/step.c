@@ -11,14 +11,14 @@ enum { TARGET, WEIGHT, SCALE, LOSS }; /* extras of an output's node */
 static void gather_input(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const fn_input *input = node->closure;
-    const fn_run *run = context->run;
-    input->kernels->gather(node->output[0].value, input->width, &run->inputs[input->index], run->order,
-                           context->first_row, lo, hi, input->scale, input->shift);
+    fn_gather_rows(input->kernels, context, node->output[0].value, input->width, &context->run->inputs[input->index],
+                   input->scale, input->shift, lo, hi);
 }
 
 void fn_emit_input(fn_plan *plan, fn_node *node)
 {
     fn_emit(plan, node, "gather", gather_input, FN_BY_ROWS, 0);
+    fn_workspace(plan, node->output[0].width * (int64_t)plan->kernels->element);
     fn_writes(plan, node->output[0].value_buffer);
 }
 
@@ -112,11 +112,11 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
     const fn_port *port = &node->output[0];
     const fn_run *run = context->run;
     int64_t inner = output->inner;
-    kernels->gather(node->extra[TARGET].value, node->extra[TARGET].width, &run->targets[output->index], run->order,
-                    context->first_row, lo, hi, NULL, NULL);
+    fn_gather_rows(kernels, context, node->extra[TARGET].value, node->extra[TARGET].width, &run->targets[output->index],
+                   NULL, NULL, lo, hi);
     const fn_source *weights = weights_of(context, output);
     if (weights)
-        kernels->gather(node->extra[WEIGHT].value, 1, weights, run->order, context->first_row, lo, hi, NULL, NULL);
+        fn_gather_rows(kernels, context, node->extra[WEIGHT].value, 1, weights, NULL, NULL, lo, hi);
     kernels->loss_scale(node->extra[SCALE].value, weights ? node->extra[WEIGHT].value : NULL,
                         output->loss_weight / (double)(context->rows * inner), inner, lo, hi);
     fn_loss_arguments arguments = {
@@ -137,6 +137,7 @@ void fn_emit_loss(fn_plan *plan, fn_node *node)
 {
     const fn_output *output = node->closure;
     fn_emit(plan, node, output->loss->entry.name, run_loss, FN_BY_ROWS, 0);
+    fn_workspace(plan, node->extra[TARGET].width * (int64_t)plan->kernels->element);
     fn_reads(plan, node->output[0].value_buffer);
     fn_writes(plan, node->output[0].gradient_buffer);
     for (int i = 0; i < node->n_extras; i++)

@@ -91,9 +91,10 @@ static void finish_gradient(const fn_updates *updates, const fn_context *context
     const fn_range *range = &updates->ranges[block->range];
     int64_t n = block->hi - block->lo;
     void *gradient = element(updates, range->update.gradient, block->lo);
+    block->penalty[context->step & 1] = block->squares[context->step & 1] = 0;
     if ((range->l1 != 0 || range->l2 != 0) && !now.flush) {
         const void *parameter = element(updates, range->update.parameter, block->lo);
-        block->penalty += (double)context->rows * kernels->penalize(gradient, parameter, n, range->l1, range->l2);
+        block->penalty[context->step & 1] = (double)context->rows * kernels->penalize(gradient, parameter, n, range->l1, range->l2);
     }
     if (updates->accumulator >= 0 && (now.count > 1 || !now.updates)) {
         void *sum = element(updates, range->slot[updates->accumulator], block->lo);
@@ -203,7 +204,7 @@ static void prepare_block(const fn_updates *updates, const fn_context *context, 
     void *gradient = element(updates, range->update.gradient, block->lo);
     if (factor != 1 || options[FN_CLIPVALUE] > 0)
         kernels->clip(gradient, n, factor, options[FN_CLIPVALUE]);
-    block->squares += kernels->sum_squares(gradient, n);
+    block->squares[context->step & 1] = kernels->sum_squares(gradient, n);
     if (options[FN_WEIGHT_DECAY] != 0 && range->decays && !updates->optimizer->own_decay) {
         if (options[FN_DECAY_COUPLED])
             kernels->scale_add(gradient, parameter, n, 1, options[FN_WEIGHT_DECAY]);
@@ -315,15 +316,14 @@ static void make_steps(const fn_node *node, const fn_context *context, int64_t l
     }
 }
 
-void fn_collect_sums(fn_updates *updates, fn_run *run)
+void fn_collect_sums(const fn_updates *updates, fn_run *run, uint64_t step)
 {
-    double penalty = 0;
+    double penalty = 0, squares = 0;
     for (int32_t i = 0; i < updates->n_blocks; i++) {
-        fn_block *block = &updates->blocks[i];
-        penalty += block->penalty;
-        run->gradient_squares += block->squares;
-        block->penalty = block->squares = 0;
+        penalty += updates->blocks[i].penalty[step & 1];
+        squares += updates->blocks[i].squares[step & 1];
     }
+    run->gradient_squares += squares;
     if (run->loss_sum)
         run->loss_sum[0] += penalty;
 }

@@ -15,19 +15,15 @@
 
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
+#include "gemm_strip.h"
 
-#ifndef BKB
-#define BKB 2048
-#define BR (FN_VECTOR_BYTES == 64 ? 392 : 192)
-#define BC 4096
-#endif
 enum {
     WIDEST_SPAN = LOW_TILE_VECTORS * FN_LANES,
 
-    /* Blocks, for 1 or 2 MB of L2 cache with AVX-512, less with others. */
-    BLOCK_K = BKB / (int)sizeof(real),
-    BLOCK_ROWS = TILE_ROWS * (BR / TILE_ROWS),
-    BLOCK_COLUMNS = BC / (int)sizeof(real),
+    /* Blocks: with AVX-512, up to 0.9 MB of A for the L2 cache, less with others; 2 MB of B. */
+    BLOCK_K = 2048 / (int)sizeof(real),
+    BLOCK_ROWS = TILE_ROWS * ((FN_VECTOR_BYTES == 64 ? 392 : 192) / TILE_ROWS),
+    BLOCK_COLUMNS = 1024,
     LOW_BLOCK_K = 256 / (int)sizeof(real), /* where C is low: B is read once, by rows that should be long */
 
     FINISH_SIZE = 32768, /* elements of C that wait to be finished */
@@ -35,64 +31,6 @@ enum {
 };
 
 static const real zeros[WIDEST_SPAN];
-
-enum { STRIP_COLUMNS = 2 * FN_LANES, STRIP_ROWS = FN_VECTOR_BYTES == 64 ? 4 : 2 };
-typedef void strip_kernel(int64_t k, gemm_matrix a, const real *b, int64_t b_column, const real *start, int64_t start_row, real *c, int64_t c_row, bool relu);
-
-FN_INLINE void compute_strips(const int rows, int64_t k, gemm_matrix a, const real *b, int64_t b_column, const real *start, int64_t start_row, real *c, int64_t c_row, bool relu)
-{
-    vector sum[STRIP_ROWS][2];
-    UNROLL
-    for (int i = 0; i < rows; i++)
-        UNROLL
-        for (int s = 0; s < 2; s++)
-            sum[i][s] = load(start + i * start_row + s * FN_LANES);
-    const real *row[PIECE];
-    UNROLL
-    for (int q = 0; q < PIECE; q++)
-        row[q] = b + q * b_column;
-    int64_t strip = FN_LANES * b_column;
-    KEEP_IN_REGISTER(strip);
-    const real *a_row[STRIP_ROWS];
-    UNROLL
-    for (int i = 0; i < rows; i++)
-        a_row[i] = a.data + i * a.row;
-    for (int64_t p = 0; p < k; p += PIECE) {
-        UNROLL
-        for (int s = 0; s < 2; s++) {
-            vector column[PIECE];
-            transpose_block(row, s * strip, PIECE * b_column, column);
-            UNROLL
-            for (int q = 0; q < PIECE; q++)
-                UNROLL
-                for (int i = 0; i < rows; i++)
-                    sum[i][s] = multiply_add(broadcast(a_row[i] + q * a.column), column[q], sum[i][s]);
-        }
-        UNROLL
-        for (int i = 0; i < rows; i++)
-            a_row[i] += PIECE * a.column;
-        UNROLL
-        for (int q = 0; q < PIECE; q++) {
-            row[q] += PIECE;
-            KEEP_IN_REGISTER(row[q]);
-        }
-    }
-    UNROLL
-    for (int i = 0; i < rows; i++)
-        UNROLL
-        for (int s = 0; s < 2; s++)
-            store(c + i * c_row + s * FN_LANES, relu ? clamp_negative(sum[i][s]) : sum[i][s]);
-}
-#define STRIPS(rows) static void strips_##rows(int64_t k, gemm_matrix a, const real *b, int64_t b_column, const real *start, int64_t start_row, real *c, int64_t c_row, bool relu) {compute_strips(rows, k, a, b, b_column, start, start_row, c, c_row, relu);}
-STRIPS(1) STRIPS(2)
-#if FN_VECTOR_BYTES == 64
-STRIPS(3) STRIPS(4)
-#endif
-static strip_kernel *const strip_kernels[STRIP_ROWS+1] = {0, strips_1, strips_2,
-#if FN_VECTOR_BYTES == 64
-strips_3, strips_4
-#endif
-};
 
 FN_INLINE int64_t divide_up(int64_t a, int64_t b)
 {
@@ -160,8 +98,8 @@ static gemm_matrix find_b(const block *x, const span *s)
 static void pack_span(const block *x, const span *s, int64_t p, int64_t p_end)
 {
     const int64_t width = s->vectors * FN_LANES;
-    const real *b = x->b.data + p * x->b.row + s->j * x->b.column;
-    pack_panel((gemm_matrix){b, x->b.row, x->b.column}, p_end - p, s->columns, find_panel(x, s) + p * width, width);
+    const gemm_matrix part = {x->b.data + p * x->b.row + s->j * x->b.column, x->b.row, x->b.column};
+    pack_panel(part, p_end - p, s->columns, find_panel(x, s) + p * width, width);
 }
 
 /* The tiles of a span, and what the next span needs. */
@@ -187,12 +125,13 @@ static void multiply_span(const block *x, const span *s, const span *next)
         ahead = (gemm_matrix){x->b.data + next->j * x->b.column, x->b.row, x->b.column};
     else if (next->columns > 0)
         ahead = find_b(x, next);
-    column.b_ahead_row = ahead.column == 1 ? ahead.row : ahead.column;
+    const bool by_rows = ahead.column == 1;
+    column.b_ahead_row = by_rows ? ahead.row : ahead.column;
 
     const real *a = x->a.data, *start = x->start + s->j * x->start_column;
     real *c = x->c + s->j, *packed_a = x->packed_a;
     int64_t tiles = divide_up(x->m, TILE_ROWS), p = 0;
-    const int64_t share = divide_up(x->k, tiles);
+    const int64_t share = divide_up(divide_up(x->k, tiles), CACHE_LINE) * CACHE_LINE;
     const bool packed = packed_a && (x->b_packed || x->panels) && s->vectors == TILE_VECTORS;
     for (int64_t i = 0; i < x->m; tiles--) {
         const int64_t rows = divide_up(x->m - i, tiles);
@@ -201,7 +140,7 @@ static void multiply_span(const block *x, const span *s, const span *next)
         const int64_t next_rows = tiles > 1 ? divide_up(x->m - i - rows, tiles - 1) : least(x->m, TILE_ROWS);
         column.c_ahead_last = column.c_ahead + (next_rows - 1) * x->c_row;
         column.b_ahead = ahead.data + p * ahead.row;
-        column.b_ahead_last = column.b_ahead + ((ahead.column == 1 ? share : PANEL_COLUMNS) - 1) * column.b_ahead_row;
+        column.b_ahead_last = column.b_ahead + ((by_rows ? share : PANEL_COLUMNS) - 1) * column.b_ahead_row;
         if (packed_a) {
             if (s->number == 0)
                 /* More rows than the tile has are quicker to transpose than an odd number. */
@@ -245,7 +184,8 @@ static void multiply_block(const block *x, const gemm_epilogue *finish, int64_t 
  * apart. */
 FN_INLINE bool pays_to_pack_a(int64_t n, int64_t k, int64_t a_column)
 {
-    return n > 8 * PANEL_COLUMNS && (k > 256 || a_column * (int64_t)sizeof(real) >= 1024);
+    const int64_t long_row = FN_VECTOR_BYTES == 64 ? 256 : 64;
+    return n > 8 * PANEL_COLUMNS && (k > long_row || a_column * (int64_t)sizeof(real) >= 1024);
 }
 
 FN_INLINE bool should_pack_b(const gemm_arguments *x)
@@ -261,7 +201,8 @@ FN_INLINE bool should_pack_b(const gemm_arguments *x)
 static void multiply(const gemm_arguments *x, real *workspace)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
-    const bool pack_a = pays_to_pack_a(x->n, x->k, x->a.column), pack_b = should_pack_b(x), low = x->m <= LOW_TILE_ROWS;
+    const bool pack_a = pays_to_pack_a(x->n, x->k, x->a.column), pack_b = should_pack_b(x);
+    const bool low = x->m <= LOW_TILE_ROWS && !x->packed_b;
     const int64_t k_block = balance(x->k, low ? LOW_BLOCK_K : BLOCK_K);
     const int64_t m_block = pack_a ? balance(x->m, BLOCK_ROWS) : x->m;
     const bool keep_panels = pack_b && m_block < x->m;
@@ -269,7 +210,8 @@ static void multiply(const gemm_arguments *x, real *workspace)
 
     block part = {.low = low, .b_packed = x->packed_b, .c_row = x->c_row};
     part.packed_a = pack_a ? workspace : NULL;
-    part.panels = pack_b ? workspace + (pack_a ? divide_up(m_block, TILE_ROWS) * PANEL_ROWS * k_block : 0) : NULL;
+    const int64_t packed_rows = pack_a ? divide_up(m_block, TILE_ROWS) * PANEL_ROWS : 0;
+    part.panels = pack_b ? workspace + packed_rows * k_block : NULL;
     for (int64_t j = 0; j < x->n; j += n_block) {
         part.n = least(x->n - j, n_block);
         int64_t p = 0;
@@ -303,8 +245,6 @@ static void multiply(const gemm_arguments *x, real *workspace)
     }
 }
 
-/* C of few rows from a B of contiguous columns: each element of B is used so few times that it is
- * transposed in registers, on its way to the multiply-adds. */
 static bool suits_strips(const gemm_arguments *x)
 {
     return !x->packed_b && x->b.row == 1 && x->b.column != 1 && x->m <= STRIP_ROWS && x->n >= STRIP_COLUMNS &&
@@ -314,15 +254,37 @@ static bool suits_strips(const gemm_arguments *x)
 static void multiply_strips(const gemm_arguments *x, real *workspace)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
-    const int64_t depth = x->k / PIECE * PIECE, columns = x->n / STRIP_COLUMNS * STRIP_COLUMNS;
-    const real *start = x->accumulate ? x->c : epilogue->bias ? epilogue->bias : zeros;
-    for (int64_t j = 0; j < columns; j += STRIP_COLUMNS)
-        strip_kernels[x->m](depth, x->a, x->b.data + j * x->b.column, x->b.column, start + (start == zeros ? 0 : j),
-                            x->accumulate ? x->c_row : 0, x->c + j, x->c_row, epilogue->relu && depth == x->k);
-    if (depth < x->k) {
-        gemm_arguments rest = {.m = x->m, .n = columns, .k = x->k - depth, .c = x->c, .c_row = x->c_row, .accumulate = true, .epilogue.relu = epilogue->relu};
-        rest.a = (gemm_matrix){x->a.data + depth * x->a.column, x->a.row, x->a.column};
-        rest.b = (gemm_matrix){x->b.data + depth, 1, x->b.column};
+    const int64_t columns = x->n / STRIP_COLUMNS * STRIP_COLUMNS, k = x->k / PIECE * PIECE;
+    strip_pair strips = {
+        .k = k,
+        .a = x->a,
+        .b = x->b.data,
+        .b_column = x->b.column,
+        .start = x->accumulate ? x->c : epilogue->bias ? epilogue->bias : zeros,
+        .start_row = x->accumulate ? x->c_row : 0,
+        .c = x->c,
+        .c_row = x->c_row,
+        .relu = epilogue->relu && k == x->k,
+    };
+    const int64_t start_step = strips.start == zeros ? 0 : STRIP_COLUMNS;
+    for (int64_t j = 0; j < columns; j += STRIP_COLUMNS) {
+        strip_kernels[x->m](&strips);
+        strips.b += STRIP_COLUMNS * x->b.column;
+        strips.start += start_step;
+        strips.c += STRIP_COLUMNS;
+    }
+    if (k < x->k) {
+        const gemm_arguments rest = {
+            .m = x->m,
+            .n = columns,
+            .k = x->k - k,
+            .a = {x->a.data + k * x->a.column, x->a.row, x->a.column},
+            .b = {x->b.data + k, 1, x->b.column},
+            .c = x->c,
+            .c_row = x->c_row,
+            .accumulate = true,
+            .epilogue.relu = epilogue->relu,
+        };
         multiply(&rest, workspace);
     }
     if (columns < x->n) {
@@ -411,7 +373,8 @@ int64_t FN_SYM(gemm_workspace)(int64_t m, int64_t n, int64_t k)
 {
     /* As multiply() needs it, also for C^T, and C^T itself. */
     const int64_t size = m > n ? m : n, k_block = least(k, BLOCK_K);
-    const int64_t rows = size > 8 * PANEL_COLUMNS ? divide_up(least(size, BLOCK_ROWS), TILE_ROWS) * PANEL_ROWS : 0;
+    const bool may_pack_a = size > 8 * PANEL_COLUMNS;
+    const int64_t rows = may_pack_a ? divide_up(least(size, BLOCK_ROWS), TILE_ROWS) * PANEL_ROWS : 0;
     const int64_t all_columns = divide_up(least(size, BLOCK_COLUMNS), FN_LANES) * FN_LANES;
     const int64_t columns = size > BLOCK_ROWS && all_columns > 2 * WIDEST_SPAN ? all_columns : 2 * WIDEST_SPAN;
     const int64_t swapped = divide_up(least(m * n, SWAP_SIZE), FN_LANES) * FN_LANES;

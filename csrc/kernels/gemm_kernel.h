@@ -65,10 +65,11 @@ typedef void (*tile_kernel)(const tile_column *x, const real *a, const real *b, 
 
 enum { CACHE_LINE = 64 / (int)sizeof(real) };
 
-/* Reals of A within 14 rows, reached from two pointers by one addition to a pointer each. */
+/* Where the rows of a column of A are. Two pointers and three strides reach all of them, as addresses
+ * are a base and 1, 2, 4 or 8 times an offset. */
 typedef struct row_pointers {
     const char *row0, *row7;
-    int64_t step1, step3, step5; /* bytes from a row to those below */
+    int64_t step1, step3, step5; /* bytes from a row to the 1st, 3rd and 5th below */
 } row_pointers;
 
 FN_INLINE vector broadcast_row(const row_pointers *a, int i)

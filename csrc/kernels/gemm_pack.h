@@ -7,6 +7,7 @@
 #ifndef FN_KERNELS_GEMM_PACK_H
 #define FN_KERNELS_GEMM_PACK_H
 
+#include "gemm.h"
 #include "gemm_vector.h"
 
 #include <string.h>
@@ -16,13 +17,14 @@ FN_INLINE int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Piece q, g of a block of FN_LANES rows is at row[q] + g * step. */
-FN_INLINE void transpose_block(const real *const row[PIECE], int64_t p, int64_t step, vector column[PIECE])
+/* Transposes PIECE columns of FN_LANES rows, the first PIECE of which are at row[...] + offset. */
+FN_INLINE void transpose_block(const real *const row[PIECE], int64_t offset, int64_t in_row,
+                               vector column[PIECE])
 {
     vector piece[PIECE];
     UNROLL
     for (int q = 0; q < PIECE; q++)
-        piece[q] = load_pieces(row[q] + p, step);
+        piece[q] = load_pieces(row[q] + offset, PIECE * in_row);
     transpose_pieces(piece, column);
 }
 
@@ -36,12 +38,7 @@ static void transpose_strip(const real *in, int64_t in_row, int64_t columns, rea
     int64_t left = columns;
     for (;;) {
         vector column[PIECE];
-#ifdef PFT
-        UNROLL
-        for (int q = 0; q < PIECE; q++)
-        __builtin_prefetch(row[q] + PFT);
-#endif
-        transpose_block(row, 0, PIECE * in_row, column);
+        transpose_block(row, 0, in_row, column);
         UNROLL
         for (int q = 0; q < PIECE; q++)
             store(out + q * out_row, column[q]);
@@ -59,7 +56,8 @@ static void transpose_strip(const real *in, int64_t in_row, int64_t columns, rea
 }
 
 /* Fewer rows. */
-static void transpose_few(const real *in, int64_t in_row, int64_t rows, int64_t columns, real *out, int64_t out_row, int64_t width)
+static void transpose_few(const real *in, int64_t in_row, int64_t rows, int64_t columns, real *out,
+                          int64_t out_row, int64_t width)
 {
     const lane_mask mask = mask_lanes(least(width, FN_LANES));
     for (int64_t next = 0; next < columns; next += PIECE) {
@@ -72,22 +70,22 @@ static void transpose_few(const real *in, int64_t in_row, int64_t rows, int64_t 
         UNROLL
         for (int q = 0; q < PIECE; q++)
             row[q] = block + q * PIECE;
-        transpose_block(row, 0, PIECE * PIECE, column);
+        transpose_block(row, 0, PIECE, column);
         UNROLL
         for (int q = 0; q < PIECE; q++)
             store_masked(out + (p + q) * out_row, column[q], mask);
     }
 }
 
-/* out[p][j] = in[j][p] for j < rows and p < columns. Columns `rows` to `width` of out repeat the last
- * one; width is `rows`, or the next multiple of FN_LANES. */
+/* out[p][j] = in[j][p] for j < rows and p < columns. Columns `rows` to `width` of out are padding, of any
+ * value; width is `rows`, or a larger multiple of FN_LANES. */
 static void transpose(const real *in, int64_t in_row, int64_t rows, int64_t columns, real *out, int64_t out_row,
                       int64_t width)
 {
     if (columns < PIECE) {
         for (int64_t p = 0; p < columns; p++)
             for (int64_t j = 0; j < width; j++)
-                out[p * out_row + j] = in[(j < rows ? j : rows - 1) * in_row + p];
+                out[p * out_row + j] = in[least(j, rows - 1) * in_row + p];
         return;
     }
     int64_t j = 0;
@@ -126,7 +124,7 @@ static void pack_panel(gemm_matrix b, int64_t k, int64_t count, real *out, int64
     else
         for (int64_t p = 0; p < k; p++)
             for (int64_t j = 0; j < width; j++)
-                out[p * width + j] = b.data[p * b.row + (j < count ? j : count - 1) * b.column];
+                out[p * width + j] = b.data[p * b.row + least(j, count - 1) * b.column];
 }
 
 #endif

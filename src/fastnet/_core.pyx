@@ -193,6 +193,7 @@ cdef extern from "fastnet.h" nogil:
         const fn_source *inputs
         const fn_source *targets
         const fn_source *weights
+        double mixup
         uint64_t step
         const double *hyper
         int64_t hyper_stride
@@ -705,7 +706,7 @@ cdef class Plan:
     cdef readonly int64_t metric_size
     cdef readonly int n_hyper
     cdef readonly int64_t next_row, steps_done  # of the last run, also when it raised
-    cdef readonly double gradient_squares  # squared norms of the gradients of its updates, summed
+    cdef readonly double gradient_squares  # squared norms of the gradients of its updates, added to what was given
     cdef bint running
 
     def __init__(self, *, dtype, max_rows, training, inputs, nodes, parameters, outputs, metrics=(), optimizer=None,
@@ -887,8 +888,8 @@ cdef class Plan:
 
     def run(self, unsigned parts, *, int64_t n_rows, int64_t batch_size, int64_t first_row=0, inputs=None, targets=None,
             weights=None, cnp.ndarray order=None, uint64_t step=0, cnp.ndarray hyper=None, outputs=None,
-            output_gradients=None, input_gradients=None, double seconds=0, cnp.ndarray loss_sum=None,
-            cnp.ndarray metrics=None):
+            output_gradients=None, input_gradients=None, double seconds=0, double mixup=0,
+            cnp.ndarray loss_sum=None, cnp.ndarray metrics=None, double gradient_squares=0):
         """Runs batch after batch, without the GIL; see fn_plan_run.
 
         Parameters
@@ -905,8 +906,12 @@ cdef class Plan:
         outputs, output_gradients, input_gradients : list of ndarray or None
         seconds : float
             Return after the step in which this time is over; 0: never.
+        mixup : float
+            alpha of mixup; 0: rows are not mixed.
         loss_sum, metrics : ndarray of float64
             Added to.
+        gradient_squares : float
+            What the attribute of this name begins with.
 
         Returns
         -------
@@ -933,13 +938,15 @@ cdef class Plan:
             raise RuntimeError("this plan was not initialised")
         if self.running:
             raise RuntimeError("this model is being run by another thread")
-        self.next_row, self.steps_done, self.gradient_squares = first_row, 0, 0
+        self.next_row, self.steps_done, self.gradient_squares = first_row, 0, gradient_squares
         run.parts = parts
         run.n_rows = n_rows
         run.batch_size = batch_size
         run.first_row = first_row
         run.step = step
         run.seconds = seconds
+        run.mixup = mixup
+        run.gradient_squares = gradient_squares
         rows = n_rows
         if order is not None:
             if order.dtype != np.int64 or order.ndim != 1 or not order.flags.c_contiguous or len(order) < n_rows:

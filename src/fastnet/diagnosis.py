@@ -90,16 +90,17 @@ class _Curves:
         score = self.share_of_best()
         return self.fall >= 0.5 * self.first if score is None else score >= 0.8
 
-    def is_flat(self) -> bool:
+    def is_flat(self, part: float = 0.02) -> bool:
         """Whether the loss has got nowhere in the last third of the epochs, five at least.
 
-        Its best there is hardly better than its best before, measured by what it fell in all and by its level.
+        Its best there is hardly better than its best before: by less than that part of what it fell in all and of its
+        level.
         """
         n = max(5, len(self.loss) // 3)
         if len(self.loss) < n + 3 or not np.isfinite(self.loss).all():
             return False
         gain = self.loss[:-n].min() - self.loss[-n:].min()
-        return bool(gain <= 0.02 * self.fall and gain <= 0.02 * abs(self.last)) or self.fall == 0
+        return bool(gain <= part * self.fall and gain <= part * abs(self.last)) or self.fall == 0
 
 
 _SMALLER_RATE = "a learning rate 3 to 10 times smaller (fn.tuning.find_learning_rate), a warm-up, global_clipnorm=1"
@@ -117,7 +118,7 @@ def _too_large(curves: _Curves) -> Finding | None:
     if loss[-1] > 1.5 * abs(loss[0]) and loss[-1] > loss[0]:
         return Finding(kind, f"the loss rose from {loss[0]:.3g} (epoch {curves.epochs[0]}) to {loss[-1]:.3g} (epoch "
                        f"{curves.epochs[-1]}){curves.rate()}", _SMALLER_RATE)  # fmt: skip
-    if curves.is_flat() and loss[0] > 30 * loss[-1] > 0 and not curves.has_learnt():
+    if curves.is_flat(0.2) and loss[0] > 30 * loss[-1] > 0 and not curves.has_learnt():
         seen = (f"the loss of the first epoch is {loss[0]:.3g}: the first steps threw the weights far off, and it has "
                 f"stayed at {loss[-1]:.3g} since{curves.rate()}")  # fmt: skip
         return Finding(kind, seen, _SMALLER_RATE)
@@ -133,7 +134,8 @@ def _too_large(curves: _Curves) -> Finding | None:
     if size < 0.06 * spread or size < 0.02 * abs(float(np.median(loss))):
         return None
     seen = (f"the training loss goes up and down: it rose in {len(rises)} of the last {len(steps)} epochs, by "
-            f"{size:.3g} on average, while it ranges from {loss.min():.3g} to {loss.max():.3g}" + curves.rate())  # fmt: skip
+            f"{size:.3g} on average, while it ranges from {loss.min():.3g} to {loss.max():.3g}")  # fmt: skip
+    seen += curves.rate()
     return Finding(kind, seen,
                    "a learning rate 3 to 10 times smaller, a schedule that lowers it (fn.schedules.CosineDecay, "
                    "ReduceLROnPlateau), a larger batch_size")  # fmt: skip
@@ -261,10 +263,8 @@ def diagnose(history: History, model: Model | None = None, x: Any = None) -> Fin
     """
     curves = _Curves(history)
     findings = Findings(filter(None, (rule(curves) for rule in _RULES)))
-    if any(finding.kind == "learning rate too large" for finding in findings):  # all else follows from that
-        findings = Findings(
-            finding for finding in findings if finding.kind in ("learning rate too large", "overfitting")
-        )
+    if findings and findings[0].kind == "learning rate too large":  # all else follows from that
+        del findings[1:]
     if model is not None and x is not None:
         findings.extend(_dead_units(model, x))
     return findings

@@ -95,6 +95,7 @@ class Fit:
         epochs: int,
         first_epoch: int,
         shuffle: bool,
+        mixup: float,
         validation_batch_size: int | None,
         validation_freq: int,
     ) -> None:
@@ -108,6 +109,7 @@ class Fit:
         self.epoch = first_epoch
         self.first_epoch = first_epoch
         self.shuffle = shuffle
+        self.mixup = mixup
         self.validation_batch_size = validation_batch_size
         self.validation_freq = validation_freq
         self.n_rows = len(self.inputs[0])
@@ -221,12 +223,13 @@ class Fit:
             plan.run(
                 _TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,
                 targets=self.targets, weights=self.weights, order=order, step=self.optimizer.batches, hyper=hyper,
-                seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums,
+                mixup=self.mixup, seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums,
+                gradient_squares=state.squares,
             )  # fmt: skip
         finally:
             self.optimizer.batches += plan.steps_done
             state.row, state.batch = plan.next_row, state.batch + plan.steps_done
-            state.squares += plan.gradient_squares
+            state.squares = plan.gradient_squares
 
     def _step_with_all_rows(self, state: EpochState) -> None:
         """One step of an optimizer that wants the loss of all rows."""

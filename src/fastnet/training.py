@@ -203,6 +203,7 @@ class Trainer(CustomLoop):
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
         check_finite: bool = True,
+        mixup: float = 0.0,
         resume_from: Any = None,
     ) -> History:
         """Trains the model for a number of epochs.
@@ -233,6 +234,10 @@ class Trainer(CustomLoop):
             Rows at once, and every how many epochs.
         check_finite : bool
             Look for NaN and infinity in x and y first.
+        mixup : float
+            alpha of mixup (Zhang et al., 2018): each row of a batch and its targets are mixed with another,
+            ``share * a + (1 - share) * b``, with a share from Beta(alpha, alpha) for each step. 0: no mixing. Needs targets
+            that can be mixed: one-hot rows instead of class numbers.
         resume_from : path, optional
             A file that `fastnet.callbacks.TrainingCheckpoint` wrote in a call of `fit` with the same model, data and
             arguments: training goes on from there, and ends with the same bits as if it had not been interrupted.
@@ -279,12 +284,22 @@ class Trainer(CustomLoop):
         hooks = CallbackList(callbacks, self, {"epochs": epochs, "steps": steps, "verbose": verbose})
         fit = Fit(
             self, (inputs, targets, weights), validation, hooks, progress, batch_size=batch_size, epochs=epochs,
-            first_epoch=int(initial_epoch), shuffle=shuffle, validation_batch_size=validation_batch_size,
+            first_epoch=int(initial_epoch), shuffle=shuffle, mixup=self._checked_mixup(mixup), validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,
         )  # fmt: skip
         if resume_from is not None:
             restore(fit, resume_from)
         return fit.run()
+
+    def _checked_mixup(self, mixup: Any) -> float:
+        compiled = self._require_compiled()
+        if isinstance(mixup, bool) or not isinstance(mixup, (int, float)) or not 0 <= mixup <= 4:
+            raise ValueError(f"mixup must be a number from 0 to 4, got {mixup!r}")
+        if mixup and (compiled.custom or compiled.optimizer.full_batch):
+            raise ValueError("mixup works with the losses of fastnet.losses and optimizers that take batches")
+        if mixup and any(loss.labels for loss in compiled.losses):
+            raise ValueError("mixup needs targets that can be mixed: use one-hot rows and CategoricalCrossentropy")
+        return float(mixup)
 
     @contextlib.contextmanager
     def _evaluation_weights(self) -> Iterator[None]:

@@ -244,10 +244,17 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 def _steepest(rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray) -> float | None:
     """The rate at which the loss falls by the largest part, before its least.
 
-    None where it falls no more than it fluctuates.
+    Only what comes before it first rises again by a quarter of its fall counts: later falls are from where too large a
+    rate has thrown the weights. None where it falls no more than it fluctuates.
     """
-    end = int(np.argmin(smoothed)) + 1 if len(smoothed) else 0
-    if end < 2 or smoothed[0] - smoothed[end - 1] <= 2 * np.std((losses - smoothed)[:end]):
+    if len(smoothed) < 2:
+        return None
+    least = np.minimum.accumulate(smoothed)
+    noise = np.std((losses - smoothed)[: max(2, len(losses) // 3)])
+    fallen = smoothed[0] - least
+    risen = np.flatnonzero((fallen > 2 * noise) & (smoothed - least > 0.25 * fallen))
+    end = int(np.argmin(smoothed[: risen[0] if len(risen) else None])) + 1
+    if end < 2 or fallen[end - 1] <= 2 * noise:
         return None
     heights = np.log(smoothed) if smoothed.min() > 0 else smoothed
     return float(rates[int(np.argmin(np.gradient(heights)[:end]))])
