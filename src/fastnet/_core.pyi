@@ -173,7 +173,9 @@ class Plan:
         output_gradients: Arrays | None = None,
         input_gradients: Arrays | None = None,
         seconds: float = 0,
+        mixup: float = 0,
         loss_sum: np.ndarray | None = None,
         metrics: np.ndarray | None = None,
+        gradient_squares: float = 0,
     ) -> tuple[int, int]:
         """Runs batch after batch, without the GIL; see fn_plan_run."""
