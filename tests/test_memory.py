@@ -1,4 +1,4 @@
-"""Memory: a plan allocates when it is made and never again, gives everything back, and does not write beyond its own."""
+"""Memory: a plan allocates when it is made and never again, gives all of it back, and writes nothing but its own."""
 
 import gc
 import pathlib

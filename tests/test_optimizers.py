@@ -84,13 +84,15 @@ def reference_run(optimizer, variant, dtype):
     return w, slots
 
 
-def make_model(optimizer, hyper, dtype, trainable=(True,) * 4, **options):
+def make_model(optimizer, hyper, dtype, trainable=(True,) * 4, start_gradient=0, **options):
     """A plan that does nothing but update parameters."""
     graph = Graph()
     graph.output(graph.input((1,)))
     for array, train in zip(divide(start_values()), trainable):
         graph.parameter(array, train)
-    return Model(graph, dtype, max_rows=1, optimizer=optimizer, hyper=hyper, **options)
+    model = Model(graph, dtype, max_rows=1, optimizer=optimizer, hyper=hyper, **options)
+    set_gradients(model, start_gradient)
+    return model
 
 
 def set_gradients(model, numbers):
@@ -133,23 +135,19 @@ def test_against_reference(optimizer, isa, dtype):
 def test_hyper_parameters_of_each_step(optimizer, dtype):
     """A table with a row for each step of a call gives the bits of a call for each step; so does one row for all."""
     for hyper in variants(optimizer):
-        def fresh(n_threads):
-            model = make_model(optimizer, hyper, dtype, n_threads=n_threads)
-            set_gradients(model, gradients()[3])
-            return model
-
-        constant = np.tile(fresh(1).hyper_row, (12, 1))
+        fresh = functools.partial(make_model, optimizer, hyper, dtype, start_gradient=gradients()[3])
+        constant = np.tile(fresh().hyper_row, (12, 1))
         changing = constant.copy()
         changing[:, 0] = np.geomspace(0.1, 0.001, 12)
         for rows in (changing, constant):
-            single = fresh(1)
+            single = fresh()
             for step, row in enumerate(rows):
                 single.plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=1000 + step, hyper=row)
             for n_threads in (1, 2, 3):
-                model = fresh(n_threads)
+                model = fresh(n_threads=n_threads)
                 model.plan.run(_core.UPDATE, n_rows=12, batch_size=1, step=1000, hyper=rows)
                 assert model.state() == single.state(), (hyper, n_threads)
-        model = fresh(2)
+        model = fresh(n_threads=2)
         model.plan.run(_core.UPDATE, n_rows=12, batch_size=1, step=1000, hyper=constant[0])
         assert model.state() == single.state()
 

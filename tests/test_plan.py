@@ -360,7 +360,8 @@ def test_random_graph(seed, isa, dtype):
     model = Model(graph, dtype, max_rows=len(inputs[0]) + seed % 2, n_threads=1 + seed % 3, input_gradients=True)
     with np.errstate(all="ignore"):
         expected = reference_step(graph, model.weights, inputs, targets, seeds=seeds)
-    assert_same_step(model.gradients(inputs, targets, seeds=seeds), expected, TOLERANCE[dtype], network.text, floor=0.01)
+    actual = model.gradients(inputs, targets, seeds=seeds)
+    assert_same_step(actual, expected, TOLERANCE[dtype], network.text, floor=0.01)
     info = model.plan.info()
     assert 0 < info["live_bytes"] <= info["arena_bytes"]
 

@@ -1,6 +1,11 @@
 """Every status of the engine is produced by some bad input, as the exception that belongs to it, with a message that
 names the layer or argument, what was given and what was expected. Bad arrays are refused, never read."""
 
+import functools
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from plans import Graph, Model, aligned
@@ -47,7 +52,7 @@ def run_diverging():
 #: Status: (what produces it, what its message says).
 CASES = [
     ("OK", make_plan, None),
-    ("ERROR_MEMORY", lambda: make_plan(max_rows=1 << 60), "'input' needs 3 numbers for each of 1152921504606846976 rows"),
+    ("ERROR_MEMORY", lambda: make_plan(max_rows=1 << 60), "'input' needs 3 numbers for each of 1152921504606846976"),
     ("ERROR_MEMORY", lambda: make_plan(max_rows=1 << 42), "out of memory"),
     ("ERROR_NAME", lambda: _core.infer("convolute", "c", [(3,)], {}), "'convolute'"),
     ("ERROR_NAME", lambda: _core.infer_target("loss_of_time", {}, (3,)), "'loss_of_time'"),
@@ -69,8 +74,9 @@ CASES = [
      r"'c'.*all axes but 1, got \(2, 3\) and \(3, 3\) \(input 1\)"),
     ("ERROR_SHAPE", lambda: _core.infer("reshape", "r", [(2, 3)], {"rank": 2, "size_0": 4, "size_1": -1}),
      r"'r': cannot reshape \(2, 3\) into \(4, -1\)"),
-    ("ERROR_SHAPE", lambda: _core.infer("softmax", "s", [()], {}), r"s: softmax needs at least one axis, got shape \(\)"),
-    ("ERROR_SHAPE", lambda: make_plan(inputs=[((3, -1), None, None)], parameters=[], nodes=[]), "input: axis 1 has size -1"),
+    ("ERROR_SHAPE", lambda: _core.infer("softmax", "s", [()], {}), r"s: softmax needs at least one axis, got .* \(\)"),
+    ("ERROR_SHAPE", lambda: make_plan(inputs=[((3, -1), None, None)], parameters=[], nodes=[]),
+     "input: axis 1 has size -1"),
     ("ERROR_SHAPE", lambda: make_plan(parameters=[((2, 3), 0, True), ((2,), 16, True)]),
      r"'first': parameter 0 has shape \(2, 3\), expected \(3, 2\)"),
     ("ERROR_SHAPE", lambda: make_plan(nodes=[("dense", "first", [0], [0], {"units": 2})]),
@@ -200,7 +206,6 @@ BAD_ARRAYS = {
     "hyper with too few rows": ({"batch_size": 1, "hyper": np.tile(_core.hyper_parameters("sgd", {}), (3, 1))},
                                 "hyper has 3 rows, expected one for each of 4 steps"),
     "hyper not contiguous": ({"hyper": np.repeat(_core.hyper_parameters("sgd", {}), 2)[::2]}, "hyper must be"),
-    "hyper that is a number": ({"hyper": np.array(1.0)}, "hyper must be"),
     "loss_sum of a wrong dtype": ({"loss_sum": float32(2)}, "loss_sum must be .* float64"),
     "loss_sum too short": ({"loss_sum": np.zeros(1)}, "loss_sum must be"),
     "loss_sum that is a number": ({"loss_sum": np.array(1.0)}, "loss_sum must be"),
@@ -245,7 +250,7 @@ BAD_DESCRIPTIONS = {
     "gradient slab of two axes": ({"gradient_slab": aligned(32, "float32").reshape(2, 16)}, TypeError, "one-dim"),
     "slots missing": ({"optimizer": "adam"}, ValueError, "adam keeps 2 slots, got 0"),
     "slots too many": ({"slots": [aligned(32, "float32")]}, ValueError, "sgd keeps 0 slots, got 1"),
-    "slot too small": ({"optimizer": "adam", "slots": [aligned(16, "float32")] * 2}, ValueError, "slab has 16 elements"),
+    "slot too small": ({"optimizer": "adam", "slots": [aligned(16, "float32")] * 2}, ValueError, "has 16 elements"),
     "slot that is None": ({"optimizer": "adam", "slots": [None] * 2}, TypeError, "adam: a slot is None"),
     "scaling of a wrong length": ({"inputs": [((3,), np.ones(2), None)]}, ValueError, "2 numbers, expected 3"),
     "attribute unknown": ({"nodes": [("dense", "first", [0], [0, 1], {"unit": 2})]}, ValueError, "no attribute 'unit'"),
@@ -260,12 +265,17 @@ def test_bad_descriptions_are_refused(what):
         make_plan(**changes)
 
 
-@pytest.mark.parametrize("function", [_core.first_not_finite, lambda array: _core.first_bad_label(array, 3)])
-def test_checks_refuse_what_has_no_rows(function):
-    with pytest.raises(ValueError, match="at least one axis"):
-        function(np.array(1.0))
-    with pytest.raises(TypeError, match="None"):
-        function(None)
+@pytest.mark.parametrize(("call", "message"), [
+    ("_core.first_not_finite(np.array(1.0))", "at least one axis"),
+    ("_core.first_bad_label(np.array(1.0), 3)", "at least one axis"),
+    ("test_status.run(hyper=np.array(1.0))", "hyper must be"),
+])
+def test_numbers_in_place_of_arrays_are_refused(call, message):
+    """In a process of their own: what has no axes has no length to be checked, and must not be read all the same."""
+    script = f"import numpy as np, test_status; from fastnet import _core; {call}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and message in done.stderr.splitlines()[-1]
 
 
 def test_a_plan_that_failed_cannot_run():
@@ -289,14 +299,12 @@ def test_divergence_leaves_the_weights_from_before(bad, bad_batch, isa, dtype):
     x, y = random.normal(size=(50, 5)).astype(dtype), random.normal(size=(50, 2)).astype(dtype)
     spoilt = x.copy()
     spoilt[8 * bad_batch + 1, 3] = bad
+    graph = Graph()
+    h = graph.dense(graph.input((5,)), 17, "gelu")
+    graph.output(graph.dense(h, 2, seed=1), "mean_squared_error")
+    graph.metric("mean_absolute_error")
     for n_threads in (0, 1, 2, 3):
-        def fresh():
-            graph = Graph()
-            h = graph.dense(graph.input((5,)), 17, "gelu")
-            graph.output(graph.dense(h, 2, seed=1), "mean_squared_error")
-            graph.metric("mean_absolute_error")
-            return Model(graph, dtype, max_rows=8, n_threads=n_threads, optimizer="adam")
-
+        fresh = functools.partial(Model, graph, dtype, max_rows=8, n_threads=n_threads, optimizer="adam")
         expected, sums = fresh(), np.zeros(2)
         losses = np.zeros(2)
         if bad_batch:

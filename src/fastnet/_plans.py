@@ -196,12 +196,6 @@ class PlanCache:
         return plan
 
     @property
-    def varies(self) -> bool:
-        """Whether the rows of `hyper` change from step to step."""
-        compiled = self._model._compiled
-        return (compiled is not None and compiled.optimizer.varies) or self.scheduled
-
-    @property
     def scheduled(self) -> bool:
         """Whether attributes of layers vary in training."""
         return bool(self._schedules())

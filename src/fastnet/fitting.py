@@ -207,18 +207,20 @@ class Fit:
         if self.optimizer.full_batch:
             self._step_with_all_rows(state)
             return
-        if self.model._plans.varies:
-            steps = min(steps or _SLICE_STEPS, _SLICE_STEPS)
-        end = min(self.n_rows, state.row + steps * self.batch_size) if steps else self.n_rows
+        left = -(-(self.n_rows - state.row) // self.batch_size)
+        steps = min(steps or left, left)
         if self.compiled.custom:
             runner = self.model._custom_runner(self.inputs, self.targets, self.weights, order, self.batch_size)
-            end = min(end, state.row + self.batch_size)
+            end = min(self.n_rows, state.row + self.batch_size)
             state.row, done, squares = runner(state.row, end, state.totals, state.sums)
             state.batch += done
             state.squares += squares
             return
         plan = self.model._plans.get("train", self.batch_size)
-        hyper = self.model._plans.hyper(-(-(end - state.row) // self.batch_size))
+        hyper = self.model._plans.hyper(min(steps, _SLICE_STEPS))
+        if hyper.ndim == 2:  # they vary from step to step
+            steps = len(hyper)
+        end = min(self.n_rows, state.row + steps * self.batch_size)
         try:
             plan.run(
                 _TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,

@@ -26,7 +26,7 @@ static bool at_once(const fn_buffer *a, const fn_buffer *b)
     return a->first <= b->last && b->first <= a->last;
 }
 
-/* Writes the number of each buffer into its bytes from its first stage on: what a plan would do. */
+/* How much is wrong with a layout. */
 static int check_layout(const fn_buffer *buffers, int n_buffers, int64_t arena, int64_t live)
 {
     int failures = 0;
@@ -37,7 +37,8 @@ static int check_layout(const fn_buffer *buffers, int n_buffers, int64_t arena, 
         failures += a->offset < 0 || a->offset % FN_ALIGNMENT != 0 || a->offset + a->bytes > arena;
         for (int j = 0; j < i; j++) {
             const fn_buffer *b = &buffers[j];
-            failures += lives(b) && at_once(a, b) && a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
+            failures += lives(b) && at_once(a, b) && a->offset < b->offset + b->bytes &&
+                        b->offset < a->offset + a->bytes;
         }
     }
     return failures + (live > arena);

@@ -161,23 +161,19 @@ class Optimizer(_config.Configurable):
         varying = {name: value for name, value in values.items() if callable(value)}
         if "learning_rate" not in varying:
             values["learning_rate"] = self.learning_rate_at(self.iterations)
-        row = _core.hyper_parameters(self.kernel, {**values, **dict.fromkeys(varying, 0.0)})
+        names = _names(self.kernel)
+        row = np.array([0.0 if name in varying else values[name] for name in names], np.float64)
         if not varying:
             return row
         every = self.gradient_accumulation_steps or 1
         steps = (self.batches + np.arange(n_batches)) // every
         rows = np.tile(row, (n_batches, 1))
-        for column, name in enumerate(_core.hyper_names(self.kernel)):
+        for column, name in enumerate(names):
             if name == "learning_rate" and callable(self.learning_rate):
                 rows[:, column] = self._learning_rates(steps)
             elif name in varying:
                 rows[:, column] = self._values_at(varying[name], steps)
         return rows
-
-    @property
-    def varies(self) -> bool:
-        """Whether hyper-parameters change from step to step."""
-        return any(callable(value) for value in (*self.values().values(), *self.update_values().values()))
 
     def _values_at(self, function: Callable[[int], float], steps: np.ndarray) -> np.ndarray:
         """A hyper-parameter at several steps."""
@@ -260,6 +256,12 @@ class Optimizer(_config.Configurable):
 
     def _set_learning_rate(self, learning_rate: Any) -> None:
         self.learning_rate = scheduled(self, "learning_rate", learning_rate, 0.0, math.inf)
+
+
+@functools.cache
+def _names(kernel: str) -> list[str]:
+    """The hyper-parameters in the order of the engine's rows."""
+    return _core.hyper_names(kernel)
 
 
 @functools.cache
