@@ -40,7 +40,7 @@ enum {
 };
 
 /* A tile prefetches for the next one once in so many steps of k. */
-enum { PREFETCH_STEPS = 8, UNROLLED_STEPS = FN_VECTOR_BYTES == 64 ? 2 : 4 };
+enum { PREFETCH_STEPS = 8, UNROLLED_STEPS = FN_VECTOR_BYTES == 32 ? 4 : 2 };
 
 /* What the tiles of one column of tiles have in common, and what the next tile will need. */
 typedef struct tile_column {
@@ -92,8 +92,8 @@ FN_INLINE vector load_part(const real *row, int v, int vectors, int64_t last, la
 }
 
 /* The multiply-adds of one k. */
-FN_INLINE void multiply_step(const int rows, const int vectors, const row_pointers *a, const real *b, int64_t last,
-                             lane_mask mask, vector sum[TILE_ROWS][LOW_TILE_VECTORS])
+FN_INLINE void multiply_step(const int rows, const int vectors, const row_pointers *a, const real *b,
+                             int64_t last, lane_mask mask, vector sum[TILE_ROWS][LOW_TILE_VECTORS])
 {
     vector b_vector[LOW_TILE_VECTORS];
     UNROLL

@@ -136,7 +136,8 @@ static void run(const test_case *t)
     set_fence(c_owner);
     set_fence(c + c_size);
 
-    const int64_t bytes = FN_SYM(gemm_workspace)(m, n, k), packed_size = FN_SYM(gemm_packed_size)(n, k);
+    const int64_t bytes = FN_SYM(gemm_workspace)(m, n, k);
+    const int64_t packed_size = FN_SYM(gemm_packed_size)(n, k);
     real *const workspace = allocate_aligned(bytes + FENCE * (int64_t)sizeof(real));
     real *const fence = workspace + bytes / (int64_t)sizeof(real);
     set_fence(fence);
