@@ -6,8 +6,10 @@
  *   OPENBLAS_NUM_THREADS=1 ./gemm_bench [--blas LIBRARY] [--layouts NN,NT] [MxNxK ...]
  *
  * The layouts say whether A and B are read row by row (N) or are transposed (T), or B is packed (P).
- * Ours, theirs and the peak are measured in turns, and the best of many turns is shown: a busy
- * machine then disturbs all alike. LIBRARY has 64-bit integers, as the OpenBLAS of NumPy. */
+ * Ours, theirs and the peak are measured in turns of CPU time, and the best of many turns is shown: a
+ * busy machine then disturbs all alike. The peak is that of multiply-adds between registers; many
+ * processors lower their clock when vectors are loaded at that rate too. LIBRARY is an OpenBLAS with
+ * 64-bit integers, as that of NumPy. */
 #define _GNU_SOURCE
 #include "../../csrc/kernels/gemm.h"
 #include "../../csrc/kernels/gemm_vector.h"
@@ -23,8 +25,9 @@ enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112 };
 enum { TURNS = 25 };
 #define TURN_SECONDS 1e-3
 
-typedef void cblas_gemm(int order, int a_form, int b_form, int64_t m, int64_t n, int64_t k, real alpha, const real *a,
-                        int64_t a_row, const real *b, int64_t b_row, real beta, real *c, int64_t c_row);
+typedef void cblas_gemm(int order, int a_form, int b_form, int64_t m, int64_t n, int64_t k, real alpha,
+                        const real *a, int64_t a_row, const real *b, int64_t b_row, real beta, real *c,
+                        int64_t c_row);
 typedef void cblas_gemv(int order, int form, int64_t m, int64_t n, real alpha, const real *a, int64_t a_row,
                         const real *x, int64_t x_step, real beta, real *y, int64_t y_step);
 
@@ -54,15 +57,15 @@ static void run_blas(const problem *x)
 {
     const int64_t a_row = x->a_transposed ? x->m : x->k, b_row = x->b_transposed ? x->k : x->n;
     const real *a = x->ours.a.data, *b = x->ours.b.data;
+    const int a_form = x->a_transposed ? TRANSPOSE : NO_TRANSPOSE;
+    const int b_form = x->b_transposed ? TRANSPOSE : NO_TRANSPOSE;
     if (x->n == 1) /* as NumPy does */
-        x->gemv(ROW_MAJOR, x->a_transposed ? TRANSPOSE : NO_TRANSPOSE, x->a_transposed ? x->k : x->m, a_row, 1, a,
-                a_row, b, 1, 0, x->c, 1);
+        x->gemv(ROW_MAJOR, a_form, x->a_transposed ? x->k : x->m, a_row, 1, a, a_row, b, 1, 0, x->c, 1);
     else if (x->m == 1)
-        x->gemv(ROW_MAJOR, x->b_transposed ? NO_TRANSPOSE : TRANSPOSE, x->b_transposed ? x->n : x->k, b_row, 1, b,
-                b_row, a, 1, 0, x->c, 1);
+        x->gemv(ROW_MAJOR, x->b_transposed ? NO_TRANSPOSE : TRANSPOSE, x->b_transposed ? x->n : x->k, b_row, 1,
+                b, b_row, a, 1, 0, x->c, 1);
     else
-        x->gemm(ROW_MAJOR, x->a_transposed ? TRANSPOSE : NO_TRANSPOSE, x->b_transposed ? TRANSPOSE : NO_TRANSPOSE,
-                x->m, x->n, x->k, 1, a, a_row, b, b_row, 0, x->c, x->n);
+        x->gemm(ROW_MAJOR, a_form, b_form, x->m, x->n, x->k, 1, a, a_row, b, b_row, 0, x->c, x->n);
 }
 
 enum { CHAINS = FN_VECTOR_BYTES == 64 ? 16 : 12 };
@@ -165,7 +168,7 @@ int main(int argc, char **argv)
     static const char *const shapes[] = {
         "128x512x784", "512x784x128", "128x256x512", "100x300x300", "300x300x100", "32x64x128", "64x64x64",
         "32x24x24",    "32x4x24",     "32x24x2",     "4x24x32",     "24x24x32",    "1x300x300", "1x4096x1024",
-        "300x1x300",   "4096x1x1024", "512x4096x1024",
+        "300x1x300",   "4096x1x1024", "512x4096x1024", "2048x2048x2048",
     };
     const char *layouts = "NN,NT,TN,TT";
     cblas_gemm *gemm = NULL;
@@ -180,8 +183,13 @@ int main(int argc, char **argv)
                 fprintf(stderr, "%s\n", dlerror());
                 return 1;
             }
-            gemm = (cblas_gemm *)dlsym(library, FN_BITS == 32 ? "scipy_cblas_sgemm64_" : "scipy_cblas_dgemm64_");
-            gemv = (cblas_gemv *)dlsym(library, FN_BITS == 32 ? "scipy_cblas_sgemv64_" : "scipy_cblas_dgemv64_");
+            const bool single = FN_BITS == 32;
+            gemm = (cblas_gemm *)dlsym(library, single ? "scipy_cblas_sgemm64_" : "scipy_cblas_dgemm64_");
+            gemv = (cblas_gemv *)dlsym(library, single ? "scipy_cblas_sgemv64_" : "scipy_cblas_dgemv64_");
+            if (!gemm || !gemv) {
+                fprintf(stderr, "%s is no OpenBLAS as NumPy has it\n", argv[first + 1]);
+                return 1;
+            }
         }
     }
     const int count = argc > first ? argc - first : (int)(sizeof shapes / sizeof *shapes);

@@ -1,4 +1,4 @@
-/* The inside of a plan: known to plan.c, memory.c and exec.c only. */
+/* The inside of a plan: known to the files of this folder only. */
 #ifndef FN_ENGINE_INTERNAL_H
 #define FN_ENGINE_INTERNAL_H
 
@@ -235,6 +235,8 @@ struct fn_plan {
 
 /* Memory that lives as long as the plan; NULL when out of memory (plan->failed is set too). */
 void *fn_plan_allocate(fn_plan *plan, size_t bytes);
+/* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */
+fn_status fn_lay_out(fn_plan *plan, fn_error *error);
 /* A new buffer; returns its number. */
 int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data);
 

@@ -24,7 +24,7 @@ enum { TILE_ROWS = 14, LOW_TILE_ROWS = 6 };
 #elif FN_VECTOR_BYTES == 32
 enum { TILE_ROWS = 6, LOW_TILE_ROWS = 2 };
 #elif defined(__aarch64__)
-enum { TILE_ROWS = 12, LOW_TILE_ROWS = 6 };
+enum { TILE_ROWS = 8, LOW_TILE_ROWS = 4 };
 #else
 enum { TILE_ROWS = 4, LOW_TILE_ROWS = 2 };
 #endif
@@ -195,11 +195,12 @@ KERNEL(1, 4) KERNEL(2, 4)
 #if FN_VECTOR_BYTES == 32
 KERNELS(5) KERNELS(6)
 #elif FN_VECTOR_BYTES == 64 || defined(__aarch64__)
-KERNELS(5) KERNELS(6) KERNELS(7) KERNELS(8) KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12)
-KERNEL(3, 4) KERNEL(4, 4) KERNEL(5, 4) KERNEL(6, 4)
+KERNELS(5) KERNELS(6) KERNELS(7) KERNELS(8)
+KERNEL(3, 4) KERNEL(4, 4)
 #endif
 #if FN_VECTOR_BYTES == 64
-KERNELS(13) KERNELS(14)
+KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12) KERNELS(13) KERNELS(14)
+KERNEL(5, 4) KERNEL(6, 4)
 #endif
 DEFINE_KERNEL(packed_tile, TILE_ROWS, TILE_VECTORS, true)
 DEFINE_KERNEL(packed_tile_less, TILE_ROWS - 1, TILE_VECTORS, true)
@@ -210,10 +211,10 @@ static const tile_kernel kernels[TILE_ROWS + 1][TILE_VECTORS] = {
 #if FN_VECTOR_BYTES == 32
     ROW(5), ROW(6),
 #elif FN_VECTOR_BYTES == 64 || defined(__aarch64__)
-    ROW(5), ROW(6), ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12),
+    ROW(5), ROW(6), ROW(7), ROW(8),
 #endif
 #if FN_VECTOR_BYTES == 64
-    ROW(13), ROW(14),
+    ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14),
 #endif
 };
 #undef ROW
@@ -221,7 +222,10 @@ static const tile_kernel kernels[TILE_ROWS + 1][TILE_VECTORS] = {
 static const tile_kernel low_kernels[LOW_TILE_ROWS + 1] = {
     0, tile_1x4, tile_2x4,
 #if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
-    tile_3x4, tile_4x4, tile_5x4, tile_6x4,
+    tile_3x4, tile_4x4,
+#endif
+#if FN_VECTOR_BYTES == 64
+    tile_5x4, tile_6x4,
 #endif
 };
 

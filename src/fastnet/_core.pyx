@@ -595,6 +595,8 @@ cdef int source_dtype(cnp.ndarray array) except -1:
 
 cdef int to_source(object given, fn_source *source, int64_t n_rows, int64_t width) except -1:
     """Fills *source from an array whose rows are contiguous, after checking that it holds what will be read."""
+    if given is None:
+        raise TypeError("expected an array, got None")
     cdef cnp.ndarray array = given
     cdef int i
     cdef int64_t elements = 1, stride
@@ -626,6 +628,8 @@ def shuffle(seed, epoch, n):
 
 def first_not_finite(cnp.ndarray array not None):
     """Number of the first row that holds a NaN or an infinity, or -1."""
+    if array.ndim == 0:
+        raise ValueError("expected an array with at least one axis, got a number")
     cdef fn_source source
     cdef int64_t row = -1, n = array.shape[0], width
     cdef fn_status status
@@ -640,6 +644,8 @@ def first_not_finite(cnp.ndarray array not None):
 
 def first_bad_label(cnp.ndarray array not None, n_classes):
     """(row, label) of the first label that is not a whole number in [0, n_classes), or None."""
+    if array.ndim == 0:
+        raise ValueError("expected an array with at least one axis, got a number")
     cdef fn_source source
     cdef int64_t row = -1, n = array.shape[0], classes = n_classes, width
     cdef double label = 0
@@ -819,6 +825,8 @@ cdef class Plan:
                 raise ValueError(f"optimizer {optimizer} keeps {len(needed)} slots, got {len(slots)}")
             if gradient_slab is None:
                 raise ValueError("an update needs a gradient slab")
+            if any(slot is None for slot in slots):
+                raise TypeError(f"optimizer {optimizer}: a slot is None")
             slabs += [(name, slot) for (name, _), slot in zip(needed, slots)]
         for name, slab in slabs:
             if slab is None:
@@ -961,12 +969,16 @@ cdef class Plan:
             run.inputs = input_sources
         if targets is not None:
             memset(target_sources, 0, sizeof(target_sources))
+            if len(targets) != len(self.target_widths):
+                raise ValueError(f"got {len(targets)} targets, expected {len(self.target_widths)}")
             for i in range(len(self.target_widths)):
                 if self.target_widths[i] is not None:
                     to_source(targets[i], &target_sources[i], rows, self.target_widths[i])
             run.targets = target_sources
         if weights is not None:
             memset(weight_sources, 0, sizeof(weight_sources))
+            if len(weights) != len(self.target_widths):
+                raise ValueError(f"got {len(weights)} weights, expected {len(self.target_widths)}")
             for i in range(len(self.target_widths)):
                 if weights[i] is not None:
                     to_source(weights[i], &weight_sources[i], rows, 1)
@@ -984,8 +996,8 @@ cdef class Plan:
             self.fill_arrays(input_gradients, self.input_widths, gradient_pointers, n_rows, True, "input_gradients")
             run.input_gradients = gradient_pointers
         if hyper is not None:
-            steps = (n_rows - first_row + batch_size - 1) // batch_size
-            if hyper.dtype != np.float64 or not hyper.flags.c_contiguous or hyper.shape[hyper.ndim - 1] != self.n_hyper:
+            steps = (n_rows - first_row + batch_size - 1) // max(batch_size, 1)
+            if hyper.ndim not in (1, 2) or hyper.dtype != np.float64 or not hyper.flags.c_contiguous or hyper.shape[hyper.ndim - 1] != self.n_hyper:
                 raise ValueError(f"hyper must be an array of float64 with {self.n_hyper} columns")
             if hyper.ndim == 2:
                 if len(hyper) < steps:
@@ -993,12 +1005,12 @@ cdef class Plan:
                 run.hyper_stride = self.n_hyper
             run.hyper = <const double *>cnp.PyArray_DATA(hyper)
         if loss_sum is not None:
-            if loss_sum.dtype != np.float64 or len(loss_sum) < 1 + len(self.output_widths):
-                raise ValueError("loss_sum must be an array of float64: the total and one number for each output")
+            if loss_sum.dtype != np.float64 or not loss_sum.flags.carray or loss_sum.size < 1 + len(self.output_widths):
+                raise ValueError("loss_sum must be a contiguous writeable array of float64: the total and one number for each output")
             run.loss_sum = <double *>cnp.PyArray_DATA(loss_sum)
         if metrics is not None:
-            if metrics.dtype != np.float64 or len(metrics) < self.metric_size:
-                raise ValueError(f"metrics must be an array of float64 with {self.metric_size} elements")
+            if metrics.dtype != np.float64 or not metrics.flags.carray or metrics.size < self.metric_size:
+                raise ValueError(f"metrics must be a contiguous writeable array of float64 with {self.metric_size} elements")
             run.metrics = <double *>cnp.PyArray_DATA(metrics)
         self.running = True
         try:

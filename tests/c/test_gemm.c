@@ -126,7 +126,8 @@ static void run(const test_case *t)
     const int64_t c_size = m > 0 ? (m - 1) * c_row + n : 0;
     real *const c_owner = allocate((c_size + 2 * FENCE) * (int64_t)sizeof(real)), *const c = c_owner + FENCE;
     real *const original = allocate(c_size * (int64_t)sizeof(real));
-    real *const bias = allocate(n * (int64_t)sizeof(real)), *const count = allocate(m * n * (int64_t)sizeof(real));
+    real *const bias = allocate(n * (int64_t)sizeof(real));
+    real *const count = allocate(m * n * (int64_t)sizeof(real));
     for (int64_t j = 0; j < n; j++)
         bias[j] = random_real();
     for (int64_t i = 0; i < c_size; i++)

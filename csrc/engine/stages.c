@@ -1,0 +1,226 @@
+/* The stages of a plan: their list, and what follows from the arrays they touch: barriers, lifetimes, the arena. */
+#include "internal.h"
+
+#include <string.h>
+
+/* ---- memory of the plan ---------------------------------------------------------------------- */
+
+/* Makes room for one more element of an array; NULL when out of memory. */
+static void *grow(void *array, int32_t used, int32_t *capacity, size_t element)
+{
+    if (used < *capacity)
+        return array;
+    int32_t larger = *capacity ? 2 * *capacity : 32;
+    void *copy = fn_allocate((size_t)larger * element);
+    if (!copy)
+        return NULL;
+    if (array)
+        memcpy(copy, array, (size_t)used * element);
+    fn_release(array);
+    *capacity = larger;
+    return copy;
+}
+
+void *fn_plan_allocate(fn_plan *plan, size_t bytes)
+{
+    void **owned = grow(plan->owned, plan->n_owned, &plan->owned_capacity, sizeof *owned);
+    void *memory = owned ? fn_allocate(bytes) : NULL;
+    if (owned)
+        plan->owned = owned;
+    if (!memory) {
+        plan->failed = true;
+        return NULL;
+    }
+    plan->owned[plan->n_owned++] = memory;
+    return memory;
+}
+
+int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data)
+{
+    fn_buffer *buffers = grow(plan->buffers, plan->n_buffers, &plan->buffer_capacity, sizeof *buffers);
+    if (!buffers) {
+        plan->failed = true;
+        return -1;
+    }
+    plan->buffers = buffers;
+    buffers[plan->n_buffers] = (fn_buffer){
+        .per_row = per_row, .fixed = fixed, .data = data, .arena = data == NULL, .first = INT32_MAX, .last = -1};
+    return plan->n_buffers++;
+}
+
+/* ---- emission -------------------------------------------------------------------------------- */
+
+void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function run, fn_split split, int64_t items)
+{
+    fn_stage *stages = grow(plan->stages, plan->n_stages, &plan->stage_capacity, sizeof *stages);
+    if (!stages) {
+        plan->failed = true;
+        return;
+    }
+    plan->stages = stages;
+    stages[plan->n_stages++] = (fn_stage){
+        .run = run, .node = node, .label = label, .split = split, .part = plan->emitting, .items = items};
+    plan->parts |= plan->emitting;
+}
+
+static void add_access(fn_plan *plan, int buffer, bool write, bool all)
+{
+    if (buffer < 0 || plan->n_stages == 0)
+        return;
+    fn_access *accesses = grow(plan->accesses, plan->n_accesses, &plan->access_capacity, sizeof *accesses);
+    if (!accesses) {
+        plan->failed = true;
+        return;
+    }
+    plan->accesses = accesses;
+    int32_t stage = plan->n_stages - 1;
+    all = all || plan->stages[stage].split != FN_BY_ROWS;
+    accesses[plan->n_accesses++] = (fn_access){.stage = stage, .buffer = buffer, .write = write, .all = all};
+}
+
+void fn_reads(fn_plan *plan, int buffer)
+{
+    add_access(plan, buffer, false, false);
+}
+
+void fn_reads_all(fn_plan *plan, int buffer)
+{
+    add_access(plan, buffer, false, true);
+}
+
+void fn_writes(fn_plan *plan, int buffer)
+{
+    add_access(plan, buffer, true, false);
+}
+
+void fn_workspace(fn_plan *plan, int64_t bytes)
+{
+    if (bytes > plan->thread_bytes)
+        plan->thread_bytes = bytes;
+}
+
+void fn_add_loss_term(fn_plan *plan, const fn_node *node, int extra, bool per_row)
+{
+    fn_loss_term *terms = grow(plan->terms, plan->n_terms, &plan->term_capacity, sizeof *terms);
+    if (!terms) {
+        plan->failed = true;
+        return;
+    }
+    plan->terms = terms;
+    terms[plan->n_terms++] = (fn_loss_term){node, extra, per_row};
+}
+
+int64_t fn_plan_rows(const fn_plan *plan)
+{
+    return plan->max_rows;
+}
+
+bool fn_plan_training(const fn_plan *plan)
+{
+    return plan->training;
+}
+
+/* ---- barriers and lifetimes -------------------------------------------------------------------- */
+
+/* Two accesses of different stages that need a barrier between them: the same array, one of them
+ * writes, and not both keep to the rows of their thread. */
+static bool in_conflict(const fn_access *a, const fn_access *b)
+{
+    return a->buffer == b->buffer && (a->write || b->write) && (a->all || b->all);
+}
+
+/* Puts a barrier before each stage that conflicts with one since the last barrier. */
+static void place_barriers(fn_plan *plan)
+{
+    int32_t since = 0; /* first access after the last barrier */
+    for (int32_t i = 0; i < plan->n_accesses; i++) {
+        const fn_access *access = &plan->accesses[i];
+        fn_stage *stage = &plan->stages[access->stage];
+        for (int32_t j = since; j < i && !stage->barrier; j++)
+            if (plan->accesses[j].stage != access->stage && in_conflict(&plan->accesses[j], access))
+                stage->barrier = true;
+        if (stage->barrier)
+            while (plan->accesses[since].stage < access->stage)
+                since++;
+    }
+    for (int32_t i = 0; i < plan->n_stages; i++)
+        plan->n_barriers += plan->stages[i].barrier;
+}
+
+/* A buffer lives from its first stage to its last, and on to the barrier after that: until then
+ * another thread may still be at it. */
+static void find_lifetimes(fn_plan *plan)
+{
+    for (int32_t i = 0; i < plan->n_accesses; i++) {
+        fn_buffer *buffer = &plan->buffers[plan->accesses[i].buffer];
+        int32_t stage = plan->accesses[i].stage;
+        if (stage < buffer->first)
+            buffer->first = stage;
+        if (stage > buffer->last)
+            buffer->last = stage;
+    }
+    for (int32_t i = 0; i < plan->n_buffers; i++) {
+        fn_buffer *buffer = &plan->buffers[i];
+        if (buffer->last >= 0)
+            while (buffer->last + 1 < plan->n_stages && !plan->stages[buffer->last + 1].barrier)
+                buffer->last++;
+    }
+}
+
+static int64_t round_to_alignment(int64_t bytes)
+{
+    return (bytes + FN_ALIGNMENT - 1) / FN_ALIGNMENT * FN_ALIGNMENT;
+}
+
+static void size_buffers(fn_plan *plan)
+{
+    for (int32_t i = 0; i < plan->n_buffers; i++) {
+        fn_buffer *buffer = &plan->buffers[i];
+        buffer->bytes = round_to_alignment((buffer->per_row * plan->max_rows + buffer->fixed) *
+                                           (int64_t)plan->kernels->element);
+    }
+}
+
+static void resolve_port(const fn_plan *plan, fn_port *port)
+{
+    if (port->value_buffer >= 0)
+        port->value = plan->buffers[port->value_buffer].data;
+    if (port->gradient_buffer >= 0)
+        port->gradient = plan->buffers[port->gradient_buffer].data;
+}
+
+fn_status fn_lay_out(fn_plan *plan, fn_error *error)
+{
+    place_barriers(plan);
+    find_lifetimes(plan);
+    size_buffers(plan);
+    plan->arena_bytes = fn_layout_arena(plan->buffers, plan->n_buffers, plan->n_stages, &plan->live_bytes);
+    plan->thread_bytes = round_to_alignment(plan->thread_bytes);
+    if (plan->arena_bytes >= 0) {
+        plan->arena = fn_allocate((size_t)plan->arena_bytes);
+        plan->workspace = fn_allocate((size_t)(plan->thread_bytes * plan->max_threads));
+        plan->shared = fn_allocate(sizeof *plan->shared);
+        plan->rates = fn_allocate(sizeof *plan->rates * (size_t)plan->max_threads *
+                                  (size_t)(plan->updates ? plan->updates->n_rates : 0));
+        plan->facts = fn_allocate(sizeof *plan->facts * (size_t)plan->max_threads *
+                                  (size_t)(plan->updates ? plan->updates->n_ranges : 0));
+    }
+    if (!plan->arena || !plan->workspace || !plan->shared || !plan->rates || !plan->facts)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory: a plan for batches of %lld rows needs %lld bytes",
+                       (long long)plan->max_rows, (long long)plan->arena_bytes);
+    for (int32_t i = 0; i < plan->n_buffers; i++)
+        if (plan->buffers[i].arena)
+            plan->buffers[i].data = (char *)plan->arena + plan->buffers[i].offset;
+    for (int32_t i = 0; i < plan->n_nodes; i++) {
+        fn_node *node = &plan->nodes[i];
+        for (int32_t j = 0; j < node->n_inputs; j++)
+            resolve_port(plan, &node->input[j]);
+        for (int32_t j = 0; j < node->n_outputs; j++)
+            resolve_port(plan, &node->output[j]);
+        for (int32_t j = 0; j < node->n_parameters; j++)
+            resolve_port(plan, &node->parameter[j]);
+        for (int32_t j = 0; j < node->n_extras; j++)
+            resolve_port(plan, &node->extra[j]);
+    }
+    return FN_OK;
+}
