@@ -101,8 +101,14 @@ CLASSES = [(kind, cls) for kind in KINDS for cls in classes_of(kind)]
 everything = pytest.mark.parametrize("kind, cls", CLASSES, ids=[f"{kind} {cls.__name__}" for kind, cls in CLASSES])
 
 
-def other_value(name, default):
+#: Where the name of the argument alone does not tell.
+OTHERS_OF = {(regularizers.OrthogonalRegularizer, "mode"): "columns"}
+
+
+def other_value(cls, name, default):
     """A value of an argument that is not its default."""
+    if (cls, name) in OTHERS_OF:
+        return OTHERS_OF[cls, name]
     if name in OTHERS:
         return OTHERS[name]
     if name in NUMBERS_OR_NONE:
@@ -121,7 +127,7 @@ def variants(cls):
     required = REQUIRED.get(cls, {})
     yield required, None
     for name, default in cls._arguments().items():
-        yield {**required, name: 5 if name == "units" else other_value(name, default)}, name
+        yield {**required, name: 5 if name == "units" else other_value(cls, name, default)}, name
 
 
 @everything
@@ -214,6 +220,8 @@ def test_every_operation_of_the_engine_is_reached_by_a_layer():
             output = layer([tensor, tensor] if is_merge(cls) else tensor)
             reached |= {operation.op for operation in fn.Model(tensor, output)._operations}
     reached |= {fn.layers.Dense(2, name)(fn.Input((3,))).operation.op for name in activations.ACTIVATIONS}
+    angles = regularizers.OrthogonalRegularizer()
+    reached.add(fn.layers.Dense(2, kernel_regularizer=angles)(fn.Input((3,))).operation.op)
     assert reached == set(_core.registry("ops"))
 
 

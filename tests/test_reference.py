@@ -66,6 +66,9 @@ OP_CASES = [
     ("alpha_dropout", [(3, 2, 4)], [], {"rate": 0.2}),
     ("gaussian_dropout", [(3, 2, 4)], [], {"seed": 1}),
     ("gaussian_noise", [(3, 2, 4)], [], {}),
+    ("activity_regularization", [(3, 2, 4)], [], {"l1": 0.1, "l2": 0.2}),
+    ("orthogonal_regularization", [(3, 4)], [(4, 3)], {"rows": 4, "columns": 3, "factor": 0.3}),
+    ("orthogonal_regularization", [(3, 4)], [(4, 3)], {"rows": 4, "columns": 3, "by_columns": 1}),
 ]
 
 
@@ -83,6 +86,7 @@ def test_op_gradients(name, input_shapes, parameter_shapes, attributes):
     input_gradients, parameter_gradients = op.backward(inputs, parameters, dy, **attributes)
     assert len(input_gradients) == len(inputs)
     assert len(parameter_gradients) == len(parameters)
+    term = reference.LOSS_TERMS.get(name, lambda inputs, parameters, **attributes: 0.0)
 
     for arrays, gradients in ((inputs, input_gradients), (parameters, parameter_gradients)):
         for i, gradient in enumerate(gradients):
@@ -91,9 +95,8 @@ def test_op_gradients(name, input_shapes, parameter_shapes, attributes):
 
             def function(x, arrays=arrays, i=i):
                 changed = [*arrays[:i], x, *arrays[i + 1 :]]
-                if arrays is inputs:
-                    return (dy * op.forward(changed, parameters, **attributes)).sum()
-                return (dy * op.forward(inputs, changed, **attributes)).sum()
+                given = (changed, parameters) if arrays is inputs else (inputs, changed)
+                return (dy * op.forward(*given, **attributes)).sum() + term(*given, **attributes)
 
             assert_gradient(gradient, function, arrays[i])
 

@@ -130,15 +130,18 @@ static void multiply_span(const block *x, const span *s, const span *next)
 
     const real *a = x->a.data, *start = x->start + s->j * x->start_column;
     real *c = x->c + s->j, *packed_a = x->packed_a;
-    int64_t tiles = divide_up(x->m, TILE_ROWS), p = 0;
-    const int64_t share = divide_up(divide_up(x->k, tiles), CACHE_LINE) * CACHE_LINE;
+    /* The tiles are as equal as possible: some have one row more than others. */
+    const int64_t tiles = divide_up(x->m, TILE_ROWS), fewest = tiles > 1 ? x->m / tiles : x->m;
+    const int64_t larger = x->m - fewest * tiles;
+    int64_t share = x->k, p = 0;
+    if (tiles > 1 && next->columns > 0)
+        share = divide_up(divide_up(x->k, tiles), CACHE_LINE) * CACHE_LINE;
     const bool packed = packed_a && (x->b_packed || x->panels) && s->vectors == TILE_VECTORS;
-    for (int64_t i = 0; i < x->m; tiles--) {
-        const int64_t rows = divide_up(x->m - i, tiles);
+    for (int64_t tile = 0, i = 0; tile < tiles; tile++) {
+        const int64_t rows = fewest + (tile < larger);
         const tile_kernel kernel = choose_kernel(rows, s->vectors, packed);
-        column.c_ahead = tiles > 1 ? c + rows * x->c_row : x->c + next->j;
-        const int64_t next_rows = tiles > 1 ? divide_up(x->m - i - rows, tiles - 1) : least(x->m, TILE_ROWS);
-        column.c_ahead_last = column.c_ahead + (next_rows - 1) * x->c_row;
+        column.c_ahead = tile + 1 < tiles ? c + rows * x->c_row : x->c + next->j;
+        column.c_ahead_last = column.c_ahead + fewest * x->c_row;
         column.b_ahead = ahead.data + p * ahead.row;
         column.b_ahead_last = column.b_ahead + ((by_rows ? share : PANEL_COLUMNS) - 1) * column.b_ahead_row;
         if (packed_a) {
@@ -247,14 +250,15 @@ static void multiply(const gemm_arguments *x, real *workspace)
 
 static bool suits_strips(const gemm_arguments *x)
 {
-    return !x->packed_b && x->b.row == 1 && x->b.column != 1 && x->m <= STRIP_ROWS && x->n >= STRIP_COLUMNS &&
+    return !x->packed_b && x->b.row == 1 && x->b.column != 1 && x->m <= STRIP_ROWS && x->n >= FN_LANES &&
            x->k >= PIECE;
 }
 
 static void multiply_strips(const gemm_arguments *x, real *workspace)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
-    const int64_t columns = x->n / STRIP_COLUMNS * STRIP_COLUMNS, k = x->k / PIECE * PIECE;
+    const int64_t odd = x->n % (2 * FN_LANES), columns = odd < FN_LANES ? x->n - odd : x->n;
+    const int64_t k = x->k / PIECE * PIECE;
     strip_pair strips = {
         .k = k,
         .a = x->a,
@@ -266,12 +270,13 @@ static void multiply_strips(const gemm_arguments *x, real *workspace)
         .c_row = x->c_row,
         .relu = epilogue->relu && k == x->k,
     };
-    const int64_t start_step = strips.start == zeros ? 0 : STRIP_COLUMNS;
-    for (int64_t j = 0; j < columns; j += STRIP_COLUMNS) {
+    const int64_t start_step = strips.start == zeros ? 0 : 2 * FN_LANES;
+    for (int64_t left = columns; left > 0; left -= 2 * FN_LANES) {
+        strips.second = least(FN_LANES, left - FN_LANES);
         strip_kernels[x->m](&strips);
-        strips.b += STRIP_COLUMNS * x->b.column;
+        strips.b += 2 * FN_LANES * x->b.column;
         strips.start += start_step;
-        strips.c += STRIP_COLUMNS;
+        strips.c += 2 * FN_LANES;
     }
     if (k < x->k) {
         const gemm_arguments rest = {

@@ -2,7 +2,7 @@
  * input: each element of B is used so few times that it is transposed in registers, on its way to the
  * multiply-adds, and not packed.
  *
- *   b, column by column                  two strips of FN_LANES columns are streamed at a time;
+ *   b, column by column                  two strips of FN_LANES columns, which may overlap, are streamed;
  *     b[0]  ppppPPPPppppPPPP...          of each, PIECE elements of each column are loaded and
  *     b[1]  ppppPPPPppppPPPP...          transposed into PIECE vectors of one k each
  *     ...
@@ -13,11 +13,12 @@
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
 
-enum { STRIP_COLUMNS = 2 * FN_LANES, STRIP_ROWS = FN_VECTOR_BYTES == 64 ? 4 : 2 };
+enum { STRIP_ROWS = FN_VECTOR_BYTES == 64 ? 4 : 2 };
 
-/* STRIP_COLUMNS columns of C. k is a multiple of PIECE; start as in tile_column. */
+/* k is a multiple of PIECE; start as in tile_column. */
 typedef struct strip_pair {
     int64_t k;
+    int64_t second; /* column of the second strip */
     gemm_matrix a;
     const real *b;
     int64_t b_column;
@@ -35,11 +36,11 @@ FN_INLINE void compute_strips(const int rows, const strip_pair *x)
     for (int i = 0; i < rows; i++)
         UNROLL
         for (int s = 0; s < 2; s++)
-            sum[i][s] = load(x->start + i * x->start_row + s * FN_LANES);
+            sum[i][s] = load(x->start + i * x->start_row + s * x->second);
 
     const int64_t b_column = x->b_column, a_column = x->a.column;
-    int64_t strip = FN_LANES * b_column;
-    KEEP_IN_REGISTER(strip);
+    int64_t second = x->second * b_column;
+    KEEP_IN_REGISTER(second);
     const real *b[PIECE], *a[STRIP_ROWS];
     UNROLL
     for (int q = 0; q < PIECE; q++)
@@ -51,7 +52,7 @@ FN_INLINE void compute_strips(const int rows, const strip_pair *x)
         UNROLL
         for (int s = 0; s < 2; s++) {
             vector column[PIECE];
-            transpose_block(b, s * strip, b_column, column);
+            transpose_block(b, s * second, b_column, column);
             UNROLL
             for (int q = 0; q < PIECE; q++)
                 UNROLL
@@ -72,7 +73,7 @@ FN_INLINE void compute_strips(const int rows, const strip_pair *x)
     for (int i = 0; i < rows; i++)
         UNROLL
         for (int s = 0; s < 2; s++)
-            store(x->c + i * x->c_row + s * FN_LANES, x->relu ? clamp_negative(sum[i][s]) : sum[i][s]);
+            store(x->c + i * x->c_row + s * x->second, x->relu ? clamp_negative(sum[i][s]) : sum[i][s]);
 }
 
 #define STRIPS(rows)                                                                                      \
