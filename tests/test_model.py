@@ -1,5 +1,6 @@
 """Sequential models: their making and changing, weights, freezing, summaries; imports."""
 
+import os
 import subprocess
 import sys
 
@@ -388,3 +389,15 @@ def test_training_imports_no_more():
             "m.fit([[1, 2], [3, 4]], [1, 2], verbose=0); m.evaluate([[1, 2]], [1]); m.predict([[1, 2]])")  # fmt: skip
     more = imported_by(code) - imported_by("import numpy, numpy.random")
     assert not more & {*NOT_NEEDED, "numpy.ma"}
+
+
+@pytest.mark.parametrize(("asked", "warns"), [("", False), ("baseline", True), ("nonsense", True)])
+def test_an_unknown_instruction_set_is_warned_of(asked, warns):
+    """FASTNET_ISA forces one of the machine's; any other name is said, and the best is used."""
+    if asked == "baseline" and "baseline" in fn._core.available_isas():
+        warns = False
+    code = "import fastnet; print(fastnet.current_isa())"
+    environment = {**os.environ, "FASTNET_ISA": asked}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ("is not an instruction set of this machine" in result.stderr) == warns
+    assert result.stdout.strip() == ("baseline" if asked == "baseline" and not warns else fn._core.available_isas()[-1])

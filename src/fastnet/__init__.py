@@ -13,6 +13,9 @@
 True
 """
 
+import os as _os
+import warnings as _warnings
+
 from . import (
     activations,
     callbacks,
@@ -34,6 +37,13 @@ from .model import Model, Sequential
 from .saving import load_model
 
 __version__ = "0.1.0"
+
+if _os.environ.get("FASTNET_ISA", "") not in ("", current_isa()):
+    _warnings.warn(
+        f"FASTNET_ISA={_os.environ['FASTNET_ISA']!r} is not an instruction set of this machine; using {current_isa()}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 __all__ = [
     "History",
