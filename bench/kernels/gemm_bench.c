@@ -194,9 +194,12 @@ int main(int argc, char **argv)
     }
     const int count = argc > first ? argc - first : (int)(sizeof shapes / sizeof *shapes);
     for (int i = 0; i < count; i++) {
+        const char *const shape = argc > first ? argv[first + i] : shapes[i];
         int64_t m, n, k;
-        if (sscanf(argc > first ? argv[first + i] : shapes[i], "%" SCNd64 "x%" SCNd64 "x%" SCNd64, &m, &n, &k) != 3)
-            continue;
+        if (sscanf(shape, "%" SCNd64 "x%" SCNd64 "x%" SCNd64, &m, &n, &k) != 3) {
+            fprintf(stderr, "%s is not MxNxK\n", shape);
+            return 1;
+        }
         for (const char *layout = layouts; *layout; layout += layout[2] ? 3 : 2)
             measure(m, n, k, (char[]){layout[0], layout[1], 0}, gemm, gemv);
     }
