@@ -7,7 +7,7 @@ from typing import Any
 
 from .base import Optimizer, number, scheduled
 
-__all__ = ["AdaBelief", "Adam", "AdamW", "Adamax", "Nadam", "RAdam"]
+__all__ = ["AdaBelief", "Adam", "AdamW", "Adamax", "Nadam", "RAdam", "Yogi"]
 
 
 class _Moments(Optimizer):
@@ -263,3 +263,45 @@ class AdaBelief(_Moments):
         self._set_moments(learning_rate, beta_1, beta_2, epsilon)
         self.amsgrad = bool(amsgrad)
         self.rectify = bool(rectify)
+
+
+class Yogi(_Moments):
+    """Yogi (Zaheer et al., 2018): Adam whose second moment does not shrink faster than the squared gradient allows::
+
+        m = beta_1 * m + (1 - beta_1) * g
+        v = v - (1 - beta_2) * sign(v - g**2) * g**2
+        alpha = learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t)
+        w = w - alpha * m / (sqrt(v) + epsilon)
+
+    Neither Keras nor PyTorch has it.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+    beta_1 : float or callable
+        In [0, 1).
+    beta_2 : float
+        In [0, 1).
+    epsilon : float
+    initial_accumulator_value : float
+        What m and v start from.
+    weight_decay : float, optional
+    """
+
+    kernel = "yogi"
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.01,
+        beta_1: Any = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-3,
+        initial_accumulator_value: float = 1e-6,
+        weight_decay: Any = None,
+        *,
+        name: str = "yogi",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(weight_decay=weight_decay, name=name, **kwargs)
+        self._set_moments(learning_rate, beta_1, beta_2, epsilon)
+        self.initial_accumulator_value = number(self, "initial_accumulator_value", initial_accumulator_value, 0.0, math.inf)

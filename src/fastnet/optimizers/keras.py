@@ -4,7 +4,7 @@ All take the arguments of `Optimizer` by name as well. `learning_rate`, and mome
 may be callables ``step -> float``. In the equations w is a weight, g its gradient, and t = 1, 2, ... counts the steps.
 """
 
-from .adam import AdaBelief, Adam, Adamax, AdamW, Nadam, RAdam
+from .adam import AdaBelief, Adam, Adamax, AdamW, Nadam, RAdam, Yogi
 from .adaptive import Adadelta, Adagrad, Ftrl, RMSprop
 from .descent import SGD, Lion, Rprop
 from .layerwise import LARS, Adafactor, Lamb, Muon
@@ -32,4 +32,5 @@ __all__ = [
     "SGD",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Yogi",
 ]
