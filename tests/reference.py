@@ -760,6 +760,14 @@ def adam(w, g, slots, hyper, step):
     return w - alpha * m / (np.sqrt(v) + hyper["epsilon"]), after
 
 
+def yogi(w, g, slots, hyper, step):
+    t = step + 1
+    m = hyper["beta_1"] * slots["momentum"] + (1 - hyper["beta_1"]) * g
+    v = slots["velocity"] - (1 - hyper["beta_2"]) * np.sign(slots["velocity"] - g**2) * g**2
+    alpha = hyper["learning_rate"] * np.sqrt(1 - hyper["beta_2"] ** t) / (1 - hyper["beta_1"] ** t)
+    return w - alpha * m / (np.sqrt(v) + hyper["epsilon"]), {"momentum": m, "velocity": v}
+
+
 def adamax(w, g, slots, hyper, step):
     m = hyper["beta_1"] * slots["momentum"] + (1 - hyper["beta_1"]) * g
     size = np.abs(g) + hyper["epsilon"] if hyper["pytorch"] else np.abs(g)
@@ -870,6 +878,9 @@ OPTIMIZERS = {
     "rmsprop": Optimizer(rmsprop_slots, rmsprop),
     "adam": Optimizer(adam_slots, adam),
     "adamax": Optimizer(zeros("momentum", "norm"), adamax),
+    "yogi": Optimizer(
+        lambda hyper: dict.fromkeys(("momentum", "velocity"), hyper["initial_accumulator_value"]), yogi
+    ),
     "nadam": Optimizer(zeros("momentum", "velocity"), nadam),
     "radam": Optimizer(zeros("momentum", "velocity"), radam),
     "adabelief": Optimizer(

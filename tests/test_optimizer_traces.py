@@ -25,7 +25,7 @@ TOLERANCE = {"float32": 2e-4, "float64": 1e-12}
 SAME_AS = {"RAdam": "pytorch.RAdam", "Rprop": "pytorch.Rprop"}
 
 #: Classes that no library has of which there are traces.
-UNTRACED = {"LARS"}
+UNTRACED = {"LARS", "Yogi"}
 
 
 def read_traces():

@@ -42,7 +42,7 @@ BASES = {
 
 #: Where Keras 3 describes what it has of a page, and what it does not have.
 KERAS = {
-    "optimizers": ("optimizers/", {"AdaBelief", "LARS", "LBFGS", "RAdam", "Rprop", "ScheduleFreeSGD"}),
+    "optimizers": ("optimizers/", {"AdaBelief", "LARS", "LBFGS", "RAdam", "Rprop", "ScheduleFreeSGD", "Yogi"}),
     "schedules": ("optimizers/learning_rate_schedules/", {
         "Chained", "Constant", "Cyclic", "Epochs", "InverseSquareRoot", "Lambda", "LinearDecay", "LinearWarmup",
         "MultiStepDecay", "NaturalExpDecay", "Noam", "OneCycle", "Sequential", "StepDecay", "Sum", "WarmupStableDecay",
@@ -110,6 +110,7 @@ PAPERS = {
     "Wu and He 2018": _ARXIV + "1803.08494",
     "You et al. 2020": _ARXIV + "1904.00962",
     "You, Gitman and Ginsburg 2017": _ARXIV + "1708.03888",
+    "Zaheer et al. 2018": "https://papers.nips.cc/paper/2018/hash/90365351ccc7437a1309dc64e4db32a3-Abstract.html",
     "Zeiler 2012": _ARXIV + "1212.5701",
     "Zhang and Sennrich 2019": _ARXIV + "1910.07467",
     "Zhang et al. 2018": _ARXIV + "1710.09412",
