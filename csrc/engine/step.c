@@ -144,7 +144,7 @@ void fn_emit_loss(fn_plan *plan, fn_node *node)
         fn_writes(plan, node->extra[i].value_buffer);
 }
 
-/* closure: the plan; the outputs' nodes are found from node->input, whose ports are unused. */
+/* Closure of the stage that sums the losses. */
 typedef struct loss_total {
     const fn_plan *plan;
     const fn_node *outputs;

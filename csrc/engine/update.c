@@ -406,10 +406,9 @@ static void number_slots(fn_updates *updates, const double *hyper)
 {
     const char *names[FN_MAX_SLOTS];
     double start[FN_MAX_SLOTS];
-    int n = fn_optimizer_slots(updates->optimizer->entry.name, hyper, names, start);
     updates->n_slots = updates->optimizer->slots(hyper, names, start);
     updates->accumulator = updates->average = updates->slow = updates->mean = -1;
-    fn_optimizer_slots(updates->optimizer->entry.name, hyper, names, start);
+    int n = fn_optimizer_slots(updates->optimizer->entry.name, hyper, names, start);
     for (int i = updates->n_slots; i < n; i++) {
         if (!strcmp(names[i], "accumulator"))
             updates->accumulator = i;

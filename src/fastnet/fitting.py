@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from ._progress import Progress
     from .training import Trainer
 
-__all__ = ["EpochState", "Fit"]
+__all__ = ["SLICE_SECONDS", "TRAIN", "EpochState", "Fit"]
 
 _GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD
-_TRAIN = _GRADIENT | _core.UPDATE
+#: A whole step of training.
+TRAIN = _GRADIENT | _core.UPDATE
 
 #: Python gets control back this often while the engine trains: for the progress bar and Ctrl-C.
 SLICE_SECONDS = 0.05
@@ -223,7 +224,7 @@ class Fit:
         end = min(self.n_rows, state.row + steps * self.batch_size)
         try:
             plan.run(
-                _TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,
+                TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,
                 targets=self.targets, weights=self.weights, order=order, step=self.optimizer.batches, hyper=hyper,
                 mixup=self.mixup, seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums,
                 gradient_squares=state.squares,

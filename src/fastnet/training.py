@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, _data, losses as _losses, metrics as _metrics, optimizers as _optimizers
+from . import _core, _data, optimizers as _optimizers
 from ._plans import Compiled, PlanCache
 from ._progress import make_progress
 from .callbacks import CallbackList
 from .custom import CustomLoop
-from .fitting import SLICE_SECONDS, Fit
+from .fitting import SLICE_SECONDS, TRAIN, Fit
 from .history import History
 from .saving.checkpoint import restore
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 
 _EVALUATE = _core.FORWARD | _core.LOSS
-_TRAIN = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE
 _PREDICT = _core.FORWARD | _core.FETCH
 
 #: Rows that predict and evaluate give to the engine at once, unless told otherwise.
@@ -264,7 +262,6 @@ class Trainer(CustomLoop):
             validation_batch_size = _positive("validation_batch_size", validation_batch_size)
         progress = make_progress(verbose)
         inputs, targets, weights = self._data_for(x, y, sample_weight, class_weight, check_finite)
-        compiled = self._require_compiled()
         validation: tuple[Any, Any, Any] | None = None
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
@@ -346,7 +343,7 @@ class Trainer(CustomLoop):
             hyper = self._plans.hyper(1)
             try:
                 plan.run(
-                    _TRAIN, n_rows=n, batch_size=n, inputs=inputs, targets=targets, weights=weights,
+                    TRAIN, n_rows=n, batch_size=n, inputs=inputs, targets=targets, weights=weights,
                     step=compiled.optimizer.batches, hyper=hyper, loss_sum=totals, metrics=sums,
                 )  # fmt: skip
             finally:
