@@ -3,7 +3,7 @@
     pytest bench/test_kernels.py -o addopts= --benchmark-only
 """
 
-import cases
+import operation_cases
 import numpy as np
 import pytest
 from plans import Model
@@ -11,16 +11,16 @@ from plans import Model
 from fastnet import _core
 
 WIDTH, ROWS = 256, 128
-CASES = [(op, i) for op, make in cases.OPS.items() for i, _ in enumerate(make(WIDTH))]
+CASES = [(op, i) for op, make in operation_cases.OPS.items() for i, _ in enumerate(make(WIDTH))]
 
 
 def make_call(op, index, training):
     """A function that runs the operation once on all rows, with one thread."""
-    case = list(cases.OPS[op](WIDTH))[index]
+    case = list(operation_cases.OPS[op](WIDTH))[index]
     graph = case.graph()
     del graph.outputs[1:]  # the test's copies of the inputs
     model = Model(graph, "float32", max_rows=ROWS, training=training, input_gradients=training)
-    inputs = cases.arrays(case.shapes, ROWS, "float32")
+    inputs = operation_cases.arrays(case.shapes, ROWS, "float32")
     arrays = {"inputs": inputs, "n_rows": ROWS, "batch_size": ROWS}
     parts = _core.FORWARD
     if training:
@@ -41,7 +41,7 @@ def test_operation(benchmark, op, index, training):
 @pytest.mark.parametrize("optimizer", sorted(_core.registry("optimizers")))
 def test_optimizer(benchmark, optimizer):
     """A step of which the update is nearly all: one row through a wide layer."""
-    graph = next(iter(cases.dense_cases(1024))).graph()
+    graph = next(iter(operation_cases.elementary.dense_cases(1024))).graph()
     width = graph.shapes[0][0]
     del graph.outputs[:]
     value = graph.dense(0, 1024)

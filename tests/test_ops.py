@@ -2,6 +2,7 @@
 instruction set, both precisions, 1 to 3 threads, and shapes around the width of a vector."""
 
 import cases
+import operation_cases
 import numpy as np
 import pytest
 import reference
@@ -14,7 +15,7 @@ BATCHES = (1, 3, 8)
 
 
 def test_every_op_has_a_reference_and_cases():
-    assert set(_core.registry("ops")) == set(reference.OPS) == set(cases.OPS)
+    assert set(_core.registry("ops")) == set(reference.OPS) == set(operation_cases.OPS)
 
 
 def test_every_activation_has_a_reference_under_the_same_number():
@@ -25,12 +26,12 @@ def test_every_activation_has_a_reference_under_the_same_number():
 def test_against_reference(op, isa, dtype):
     """Gradients come from random seeds of all outputs; those of the inputs, which are outputs too, are added to."""
     for width in cases.widths_around(cases.lanes_of(isa, dtype)):
-        for case in cases.OPS[op](width):
+        for case in operation_cases.OPS[op](width):
             graph = case.graph()
             models = [Model(graph, dtype, max_rows=max(BATCHES), n_threads=n, input_gradients=True) for n in (1, 2, 3)]
             for n_rows in BATCHES:
-                inputs = cases.arrays(case.shapes, n_rows, dtype)
-                seeds = cases.arrays([graph.shapes[value] for value, *_ in graph.outputs], n_rows, dtype, seed=1)
+                inputs = operation_cases.arrays(case.shapes, n_rows, dtype)
+                seeds = operation_cases.arrays([graph.shapes[value] for value, *_ in graph.outputs], n_rows, dtype, seed=1)
                 expected = reference_step(graph, models[0].weights, inputs, seeds=seeds)
                 for n_threads, model in enumerate(models, 1):
                     assert_same_step(model.gradients(inputs, seeds=seeds), expected, TOLERANCE[dtype],
@@ -40,12 +41,12 @@ def test_against_reference(op, isa, dtype):
 @pytest.mark.parametrize("op", _core.registry("ops"))
 def test_gradient_overwrites_what_was_there(op, dtype):
     """Without other consumers, the gradient of an input is that of the operation, though its memory is used anew."""
-    for case in cases.OPS[op](5):
+    for case in operation_cases.OPS[op](5):
         graph = case.graph()
         del graph.outputs[1:]
         model = Model(graph, dtype, max_rows=4, input_gradients=True)
-        inputs = cases.arrays(case.shapes, 4, dtype)
-        seeds = cases.arrays([graph.shapes[graph.outputs[0][0]]], 4, dtype, seed=1)
+        inputs = operation_cases.arrays(case.shapes, 4, dtype)
+        seeds = operation_cases.arrays([graph.shapes[graph.outputs[0][0]]], 4, dtype, seed=1)
         first, second = (model.gradients(inputs, seeds=seeds) for _ in range(2))
         assert_same_step(first, reference_step(graph, model.weights, inputs, seeds=seeds), TOLERANCE[dtype], str(case),
                          floor=1)
@@ -57,12 +58,12 @@ def test_against_finite_differences(op, isa):
     """Central differences of the forward pass in float64, element by element."""
     step = 1e-5
     term = reference.LOSS_TERMS.get(op, lambda inputs, parameters, **attributes: 0.0)
-    for case in cases.OPS[op](3):
+    for case in operation_cases.OPS[op](3):
         graph = case.graph()
         del graph.outputs[1:]
         model = Model(graph, "float64", max_rows=2, input_gradients=True)
-        inputs = cases.arrays(case.shapes, 2, "float64")
-        seed = cases.arrays([graph.shapes[graph.outputs[0][0]]], 2, "float64", seed=1)
+        inputs = operation_cases.arrays(case.shapes, 2, "float64")
+        seed = operation_cases.arrays([graph.shapes[graph.outputs[0][0]]], 2, "float64", seed=1)
         found = model.gradients(inputs, seeds=seed)
         for arrays, gradients in ((inputs, found.input_gradients), (model.weights, found.parameter_gradients)):
             for array, gradient in zip(arrays, gradients):
@@ -91,8 +92,8 @@ def test_dense_with_every_activation(activation, isa, dtype):
         graph.output(y)
         for n_threads in (1, 2, 3):
             model = Model(graph, dtype, max_rows=6, n_threads=n_threads, input_gradients=True)
-            inputs = cases.arrays([(width,)], 6, dtype)
-            seeds = cases.arrays([(3,), (units,)], 6, dtype, seed=2)
+            inputs = operation_cases.arrays([(width,)], 6, dtype)
+            seeds = operation_cases.arrays([(3,), (units,)], 6, dtype, seed=2)
             assert_same_step(model.gradients(inputs, seeds=seeds),
                              reference_step(graph, model.weights, inputs, seeds=seeds), TOLERANCE[dtype],
                              f"{width}-{units} {n_threads} threads", floor=1)
@@ -106,8 +107,8 @@ def test_dense_divided_by_columns(width, units, isa, dtype):
     y = graph.dense(x, units, "gelu")
     graph.output(graph.dense(y, 2, seed=1))
     graph.output(x)
-    inputs = cases.arrays([(width,)], 5, dtype)
-    seeds = cases.arrays([(2,), (width,)], 5, dtype, seed=2)
+    inputs = operation_cases.arrays([(width,)], 5, dtype)
+    seeds = operation_cases.arrays([(2,), (width,)], 5, dtype, seed=2)
     first = None
     for n_threads in (1, 2, 3):
         model = Model(graph, dtype, max_rows=5, n_threads=n_threads, input_gradients=True)
@@ -125,7 +126,7 @@ def test_nan_stays_nan(activation, isa, dtype):
     x = graph.input((20,))
     graph.output(graph.activation(x, activation))
     model = Model(graph, dtype, max_rows=3, input_gradients=True)
-    inputs = cases.arrays([(20,)], 3, dtype)
+    inputs = operation_cases.arrays([(20,)], 3, dtype)
     inputs[0][1, [0, 7, 19]] = np.nan
     step = model.gradients(inputs, seeds=[np.ones((3, 20), dtype)])
     assert np.array_equal(np.isnan(step.outputs[0]), np.isnan(inputs[0]))

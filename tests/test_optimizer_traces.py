@@ -153,5 +153,5 @@ def test_momenta_of_nadam(step):
         hyper = {**defaults, "learning_rate": 1.0, "beta_1": beta_1, "momentum_decay": momentum_decay}
         w, _ = one_update("nadam", hyper, step, w=0, g=0.3, momentum=-0.5, velocity=0.25)
         slots = {"momentum": np.array([-0.5]), "velocity": np.array([0.25])}
-        expected, _ = reference.nadam(np.zeros(1), np.array([0.3]), slots, hyper, step)
+        expected, _ = reference.optimizers.nadam(np.zeros(1), np.array([0.3]), slots, hyper, step)
         assert_close([w], expected, 1e-11, f"{hyper}")

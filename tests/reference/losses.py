@@ -1,0 +1,134 @@
+"""Losses."""
+
+from dataclasses import dataclass
+from typing import Callable
+
+import numpy as np
+from reference.activations import sigmoid, softplus
+from reference.operations import log_softmax, softmax
+
+EPSILON = 1e-7
+
+
+@dataclass
+class Loss:
+    """value(target, prediction, **attributes): the loss of each position
+    gradient(target, prediction, **attributes): d loss[position] / d prediction[position]
+    labels: targets are class numbers, without the last axis
+    """
+
+    value: Callable
+    gradient: Callable
+    labels: bool = False
+
+
+def mean_of(value, derivative):
+    """The loss whose value is the mean over the last axis of a function of each element."""
+    return Loss(
+        lambda t, p, **attributes: value(t, p, **attributes).mean(axis=-1),
+        lambda t, p, **attributes: derivative(t, p, **attributes) / p.shape[-1],
+    )
+
+
+def huber(t, p, delta=1.0):
+    e = np.abs(p - t)
+    return np.where(e <= delta, e**2 / 2, delta * e - delta**2 / 2)
+
+
+def huber_derivative(t, p, delta=1.0):
+    return np.clip(p - t, -delta, delta)
+
+
+def log_cosh(t, p):
+    e = np.abs(p - t)
+    # log cosh e, which is log1p(2 sinh(e / 2)^2), without overflow for large e
+    return np.where(e < 1, np.log1p(2 * np.sinh(np.minimum(e, 1) / 2) ** 2), e + np.log1p(np.exp(-2 * e)) - np.log(2))
+
+
+def binary_crossentropy(t, p, from_logits=0, label_smoothing=0.0):
+    t = t * (1 - label_smoothing) + label_smoothing / 2
+    if from_logits:
+        return t * softplus(-p) + (1 - t) * softplus(p)
+    p = np.clip(p, EPSILON, 1 - EPSILON)
+    return -(t * np.log(p) + (1 - t) * np.log(1 - p))
+
+
+def binary_crossentropy_derivative(t, p, from_logits=0, label_smoothing=0.0):
+    t = t * (1 - label_smoothing) + label_smoothing / 2
+    if from_logits:
+        return sigmoid(p) - t
+    inside = (p >= EPSILON) & (p <= 1 - EPSILON)
+    p = np.clip(p, EPSILON, 1 - EPSILON)
+    return np.where(inside, -t / p + (1 - t) / (1 - p), 0.0)
+
+
+def smooth_classes(t, label_smoothing):
+    return t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+
+
+def categorical_crossentropy(t, p, from_logits=0, label_smoothing=0.0):
+    t = smooth_classes(t, label_smoothing)
+    if from_logits:
+        return -np.where(t != 0, t * log_softmax(p), 0.0).sum(axis=-1)
+    q = p / p.sum(axis=-1, keepdims=True)
+    return -(t * np.log(np.clip(q, EPSILON, 1 - EPSILON))).sum(axis=-1)
+
+
+def categorical_crossentropy_gradient(t, p, from_logits=0, label_smoothing=0.0):
+    t = smooth_classes(t, label_smoothing)
+    if from_logits:
+        return t.sum(axis=-1, keepdims=True) * softmax(p) - t
+    total = p.sum(axis=-1, keepdims=True)
+    q = p / total
+    inside = (q >= EPSILON) & (q <= 1 - EPSILON)
+    dq = np.where(inside, -t / np.where(inside, q, 1.0), 0.0)
+    return (dq - (dq * q).sum(axis=-1, keepdims=True)) / total
+
+
+def one_hot(labels, n_classes):
+    return np.eye(n_classes)[labels.astype(int)]
+
+
+def hinge_targets(t):
+    return np.where(t == 0, -1.0, t)
+
+
+def kl_divergence(t, p):
+    t, p = np.clip(t, EPSILON, 1), np.clip(p, EPSILON, 1)
+    return (t * np.log(t / p)).sum(axis=-1)
+
+
+def kl_divergence_gradient(t, p):
+    inside = (p >= EPSILON) & (p <= 1)
+    return np.where(inside, -np.clip(t, EPSILON, 1) / np.clip(p, EPSILON, 1), 0.0)
+
+
+LOSSES = {
+    "mean_squared_error": mean_of(lambda t, p: (p - t) ** 2, lambda t, p: 2 * (p - t)),
+    "mean_absolute_error": mean_of(lambda t, p: np.abs(p - t), lambda t, p: np.sign(p - t)),
+    "huber": mean_of(huber, huber_derivative),
+    "log_cosh": mean_of(log_cosh, lambda t, p: np.tanh(p - t)),
+    "binary_crossentropy": mean_of(binary_crossentropy, binary_crossentropy_derivative),
+    "categorical_crossentropy": Loss(categorical_crossentropy, categorical_crossentropy_gradient),
+    "sparse_categorical_crossentropy": Loss(
+        lambda t, p, **attributes: categorical_crossentropy(one_hot(t, p.shape[-1]), p, **attributes),
+        lambda t, p, **attributes: categorical_crossentropy_gradient(one_hot(t, p.shape[-1]), p, **attributes),
+        labels=True,
+    ),
+    "hinge": mean_of(
+        lambda t, p: np.maximum(1 - hinge_targets(t) * p, 0),
+        lambda t, p: np.where(hinge_targets(t) * p < 1, -hinge_targets(t), 0.0),
+    ),
+    "kl_divergence": Loss(kl_divergence, kl_divergence_gradient),
+    "poisson": mean_of(lambda t, p: p - t * np.log(p + EPSILON), lambda t, p: 1 - t / (p + EPSILON)),
+}
+
+
+def batch_loss(name, target, prediction, weight=None, **attributes):
+    """What a batch adds to the loss, and its gradient: the mean over positions of weight times loss."""
+    loss = LOSSES[name]
+    value = loss.value(target, prediction, **attributes)
+    weight = np.ones(len(prediction)) if weight is None else np.asarray(weight, np.float64)
+    weight = weight.reshape(-1, *[1] * (value.ndim - 1)) / value.size
+    gradient = loss.gradient(target, prediction, **attributes)
+    return (weight * value).sum(), weight[..., np.newaxis] * gradient
