@@ -440,3 +440,46 @@ def test_graphs_that_make_no_sense(make, error, words):
         make(a, b, Dense(3)(a))
     for word in words:
         assert word in str(caught.value), str(caught.value)
+
+
+# ---- arguments of calls -----------------------------------------------------------------------------------------
+
+
+class Mixed(layers.Layer):
+    """x, scaled, and the sum of it and some others."""
+
+    def call(self, x, others=None, *, scale=1.0, last=None):
+        tensors = [self.emit("affine", [x], {"scale": scale, "per_feature": False}), *(others or [])]
+        return self.emit("add", [*tensors, *([last] if last is not None else [])])
+
+
+def mixed_model():
+    a, b, c = (Input((3,), name=name) for name in "abc")
+    y = Mixed(name="one")(a, [b, c], scale=2.0)
+    z = Mixed(name="two")(y, None, scale=0.5, last=b)
+    return Model([a, b, c], z, seed=0, dtype="float64")
+
+
+def test_calls_take_tensors_and_numbers_by_name(tmp_path):
+    model = mixed_model()
+    x = [rows(5, 3, i) for i in range(3)]
+    expected = 0.5 * (2 * x[0] + x[1] + x[2]) + x[1]
+    np.testing.assert_allclose(model.predict(x), expected)
+    inputs = [Input((3,)) for _ in range(3)]
+    np.testing.assert_allclose(Model(inputs, model(inputs), dtype="float64").predict(x), expected)
+    model.save(tmp_path / "m")
+    loaded = fn.load_model(tmp_path / "m", custom_objects={"Mixed": Mixed})
+    np.testing.assert_allclose(loaded.predict(x), expected)
+    assert [call.options for call in loaded._calls][0]["scale"] == 2.0
+    printed = []
+    model.summary(print_fn=printed.append)
+    assert "a, b, c" in printed[0] and "one, b" in printed[0]
+
+
+def test_arguments_that_a_call_does_not_take():
+    x = Input((3,))
+    for wrong in (lambda: Dense(2, name="d")(x, 3), lambda: Dense(2, name="d")(x, x), lambda: Dense(2, name="d")(x, size=1)):
+        with pytest.raises(TypeError, match=r"layer 'd': .*its call takes \(x\)"):
+            wrong()
+    with pytest.raises(TypeError, match="layer 'a': expected a symbolic tensor, got 3"):
+        layers.Add(name="a")([x, x], 3)

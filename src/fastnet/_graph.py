@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .regularizers import Regularizer
     from .layers.base import Layer
 
-__all__ = ["LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec", "aligned_zeros", "sort_operations"]
+__all__ = ["LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec", "aligned_zeros", "replace_tensors",
+           "sort_operations"]  # fmt: skip
 
 
 def aligned_zeros(n: int, dtype: str | np.dtype) -> np.ndarray:
@@ -28,12 +29,16 @@ def aligned_zeros(n: int, dtype: str | np.dtype) -> np.ndarray:
 
 
 class WeightSpec(NamedTuple):
-    """What a layer says of one of its weights; the shape is for the engine to say."""
+    """What a layer says of one of its weights; the shape is for the engine to say.
+
+    A layer may have the same numbers under another `shape`, as a matrix whose columns belong to several heads.
+    """
 
     initializer: Initializer
     regularizer: Regularizer | None = None
     trainable: bool = True
     constraint: Constraint | None = None
+    shape: tuple[int, ...] | None = None
 
 
 class Weight:
@@ -45,6 +50,8 @@ class Weight:
     name : str
         Within the layer: "kernel", "bias".
     shape : tuple of int
+    engine_shape : tuple of int
+        That of the operation's parameter: the same numbers in the same order.
     trainable : bool
         Whether it is a parameter at all, and not a statistic; the layer may still be frozen.
     slab : Slab or None
@@ -54,13 +61,14 @@ class Weight:
     def __init__(self, layer: Layer, name: str, shape: tuple[int, ...], spec: WeightSpec) -> None:
         self.layer = layer
         self.name = name
-        self.shape = shape
+        self.engine_shape = shape
         self.spec = spec
-        self.initializer, self.regularizer, self.trainable, self.constraint = spec
+        self.initializer, self.regularizer, self.trainable, self.constraint, own_shape = spec
+        self.shape = own_shape or shape
         self.slab: Slab | None = None
         self.offset = 0
         if self.constraint is not None:
-            self.constraint.values(shape)  # raises where it has no such axes
+            self.constraint.values(self.shape)  # raises where it has no such axes
 
     @property
     def size(self) -> int:
@@ -187,13 +195,47 @@ class SymbolicTensor:
         return f"<SymbolicTensor {source} shape={self.shape}>"
 
 
-class LayerCall:
-    """One use of a layer: what it was called on and what it returned."""
+def replace_tensors(value: Any, replace: Callable[[SymbolicTensor], Any]) -> Any:
+    """A value with something else in place of each tensor in it, at any depth of lists and dictionaries."""
+    if isinstance(value, SymbolicTensor):
+        return replace(value)
+    if isinstance(value, (list, tuple)):
+        return [replace_tensors(item, replace) for item in value]
+    if isinstance(value, Mapping):
+        return {key: replace_tensors(item, replace) for key, item in value.items()}
+    return value
 
-    def __init__(self, layer: Layer, inputs: Sequence[SymbolicTensor]) -> None:
+
+class LayerCall:
+    """One use of a layer: what it was called on and what it returned.
+
+    Attributes
+    ----------
+    inputs : list of SymbolicTensor
+        The first arguments of the layer's `call`.
+    options : dict
+        Its other arguments, by name; they may be tensors or hold some.
+    outputs : list of SymbolicTensor
+    """
+
+    def __init__(self, layer: Layer, inputs: Sequence[SymbolicTensor], options: Mapping[str, Any] | None = None) -> None:
         self.layer = layer
         self.inputs = list(inputs)
+        self.options = dict(options or {})
         self.outputs: list[SymbolicTensor] = []
+
+    @property
+    def sources(self) -> list[SymbolicTensor]:
+        """All tensors that the layer was called on, each once."""
+        found = {id(tensor): tensor for tensor in self.inputs}
+        replace_tensors(self.options, lambda tensor: found.setdefault(id(tensor), tensor))
+        return list(found.values())
+
+    def repeat(self, replace: Callable[[SymbolicTensor], SymbolicTensor]) -> list[SymbolicTensor]:
+        """The outputs of the same use of the layer, on other tensors."""
+        options = replace_tensors(self.options, replace)
+        result = self.layer([replace(tensor) for tensor in self.inputs], **options)
+        return [result] if isinstance(result, SymbolicTensor) else list(result)
 
 
 class Operation:

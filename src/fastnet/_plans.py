@@ -265,7 +265,7 @@ class PlanCache:
         """A weight as the engine's parameter."""
         penalty = weight.regularizer
         return (
-            weight.shape, self._model._slab.offsets[weight], weight.trainable and weight.layer.trainable,
+            weight.engine_shape, self._model._slab.offsets[weight], weight.trainable and weight.layer.trainable,
             optimizer is None or optimizer.decays(weight.path),
             optimizer.rate_of(weight.path) if optimizer is not None else 1.0,
             penalty.l1 if penalty is not None else 0.0,

@@ -196,8 +196,7 @@ class Model(Trainer):
                 raise ValueError(f"model {self.name!r} takes inputs of shape {old.shape}, got {new.shape}")
             replaced[id(old)] = new
         for call in self._calls:
-            result = call.layer([replaced[id(tensor)] for tensor in call.inputs])
-            results = [result] if isinstance(result, SymbolicTensor) else list(result)
+            results = call.repeat(lambda tensor: replaced[id(tensor)])
             replaced.update((id(old), new) for old, new in zip(call.outputs, results))
         outputs = [replaced[id(tensor)] for tensor in self.outputs]
         return outputs if len(outputs) > 1 else outputs[0]
@@ -299,9 +298,9 @@ class Model(Trainer):
         rows = [(name, "Input", str(tensor.shape), "0", "") for name, tensor in zip(self.input_names, self.inputs)]
         last = {operation.layer: operation for operation in self._operations}
         first = {operation.layer: operation for operation in reversed(self._operations)}
-        linear = len(self.inputs) == 1 and all(len(operation.inputs) == 1 for operation in self._operations)
+        linear = len(self.inputs) == 1 and all(len(call.sources) == 1 for call in self._calls)
         for layer in self.layers:
-            sources = (names.get(id(t)) or t.operation.layer.name for t in first[layer].inputs)
+            sources = (names.get(id(t)) or t.operation.layer.name for t in first[layer].call.sources)
             shape = str(last[layer].outputs[0].shape)
             rows.append((layer.name, type(layer).__name__, shape, f"{layer.count_params():,}", ", ".join(sources)))
         header = ("Layer", "Type", "Output shape", "Parameters", "From")

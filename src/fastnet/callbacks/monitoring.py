@@ -177,7 +177,7 @@ def _graph_text(model: Any) -> str:
     names = {id(tensor): name for tensor, name in zip(model.inputs, model.input_names)}
     lines = []
     for call in model._calls:
-        sources = ", ".join(names[id(tensor)] for tensor in call.inputs)
+        sources = ", ".join(names[id(tensor)] for tensor in call.sources)
         lines.append(f"{call.layer.name}({sources}): {call.layer!r}")
         names.update((id(tensor), call.layer.name) for tensor in call.outputs)
     text = "\n".join([*table, "", *lines])

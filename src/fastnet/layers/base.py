@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -44,13 +45,20 @@ class Layer(Configurable):
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def __call__(self, inputs: Tensors) -> Any:
+    def __call__(self, inputs: Tensors, *more: Any, **options: Any) -> Any:
         """Applies the layer to symbolic tensors: returns those of its outputs.
+
+        Parameters
+        ----------
+        inputs : SymbolicTensor or sequence of SymbolicTensor
+            The first arguments of `call`.
+        *more, **options
+            The other arguments of `call`: tensors, or what JSON can hold.
 
         Raises
         ------
         TypeError
-            If the inputs are not symbolic tensors.
+            If the inputs are not symbolic tensors, or `call` takes no such arguments.
         ValueError
             If their shapes do not fit the layer, or its weights from an earlier call.
         """
@@ -60,13 +68,30 @@ class Layer(Configurable):
                 f"layer {self._label!r} must be called on the result of fn.Input or of another layer, "
                 f"got {type(inputs).__name__}; to compute with arrays, make a model and call predict"
             )
-        call = LayerCall(self, tensors)
+        tensors, options = self._arrange([*tensors, *more], options)
+        call = LayerCall(self, tensors, options)
         self._operations = []
-        result = self.call(*tensors)
+        result = self.call(*tensors, **options)
         call.outputs = [result] if isinstance(result, SymbolicTensor) else list(result)
         for operation in self._operations:
             operation.call = call
         return result
+
+    def _arrange(self, given: list[Any], options: dict[str, Any]) -> tuple[list[SymbolicTensor], dict[str, Any]]:
+        """The arguments of `call` as the tensors that come first, and the others by name, without those left out."""
+        signature = inspect.signature(self.call)
+        parameters = signature.parameters
+        count = next((i for i, value in enumerate(given) if not isinstance(value, SymbolicTensor)), len(given))
+        names = list(parameters)[count:]
+        try:
+            signature.bind(*given, **options)
+            if len(given) > count + len(names):
+                raise TypeError(f"expected a symbolic tensor, got {given[count]!r}")
+        except TypeError as error:
+            raise TypeError(f"layer {self._label!r}: {error}; its call takes ({', '.join(parameters)})") from None
+        named = {**dict(zip(names, given[count:])), **options}
+        kept = {name: value for name, value in named.items() if name not in parameters or value is not parameters[name].default}
+        return given[:count], kept
 
     def call(self, *inputs: SymbolicTensor) -> Any:
         """Appends the layer's operations; returns its output."""
@@ -106,9 +131,9 @@ class Layer(Configurable):
         used = []
         for (name, spec), shape in zip((weights or {}).items(), shapes, strict=True):
             weight = self._weights.setdefault(name, Weight(self, name, shape, spec))
-            if weight.shape != shape:
+            if weight.engine_shape != shape:
                 raise ValueError(
-                    f"layer {self._label!r}: {name} has shape {weight.shape} from an earlier call, these inputs of "
+                    f"layer {self._label!r}: {name} has shape {weight.engine_shape} from an earlier call, these inputs of "
                     f"shape {[tensor.shape for tensor in inputs]} need {shape}"
                 )
             used.append(weight)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import layers as _layers, losses as _losses, metrics as _metrics, optimizers as _optimizers
 from .._config import Configurable, serialize
-from .._graph import SymbolicTensor, Weight
+from .._graph import SymbolicTensor, Weight, replace_tensors
 from .._names import lookup
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def describe(model: Model) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``layers``: class and arguments of each; ``calls``: which layer was called on which tensors; tensors are
-        numbered, inputs first, then the outputs of the calls in order. ``compiled``: what compile was told, None
+        ``layers``: class and arguments of each; ``calls``: which layer was called on which tensors, and other arguments
+        of the call by name; tensors are numbered, inputs first, then the outputs of the calls in order. ``compiled``: what compile was told, None
         where that is a Python function or nothing.
 
     Raises
@@ -42,7 +42,9 @@ def describe(model: Model) -> dict[str, Any]:
     numbers = {id(tensor): i for i, tensor in enumerate(model.inputs)}
     calls = []
     for call in model._calls:
-        calls.append([layers.index(call.layer), [numbers[id(tensor)] for tensor in call.inputs]])
+        read = [numbers[id(tensor)] for tensor in call.inputs]
+        options = replace_tensors(call.options, lambda tensor: {"tensor": numbers[id(tensor)]})
+        calls.append([layers.index(call.layer), read, *([options] if options else [])])
         for tensor in call.outputs:
             numbers[id(tensor)] = len(numbers)
     return {
@@ -166,8 +168,9 @@ def rebuild(
         for given in _field(description, "layers", list):
             cls = lookup("layer", _field(given, "class_name", str), table)
             layers.append(cls.from_config(_with_custom(_field(given, "config", dict), custom)))
-        for number, read in _field(description, "calls", list):
-            result = layers[_index(number, layers)]([tensors[_index(i, tensors)] for i in read])
+        for number, read, *options in _field(description, "calls", list):
+            named = _with_tensors(options[0], tensors) if options else {}
+            result = layers[_index(number, layers)]([tensors[_index(i, tensors)] for i in read], **named)
             tensors.extend([result] if isinstance(result, SymbolicTensor) else result)
         outputs = [tensors[_index(i, tensors)] for i in _field(description, "outputs", list)]
         if check_weights is not None:
@@ -202,6 +205,17 @@ def _with_custom(plain: Any, custom: Mapping[str, type]) -> Any:
     name = plain.get("class_name")
     if isinstance(name, str) and name in custom:
         return custom[name].from_config(_field(plain, "config", dict))
+    return plain
+
+
+def _with_tensors(plain: Any, tensors: list[SymbolicTensor]) -> Any:
+    """Arguments of a call, with tensors in place of their numbers."""
+    if isinstance(plain, list):
+        return [_with_tensors(value, tensors) for value in plain]
+    if isinstance(plain, dict):
+        if list(plain) == ["tensor"]:
+            return tensors[_index(plain["tensor"], tensors)]
+        return {key: _with_tensors(value, tensors) for key, value in plain.items()}
     return plain
 
 
