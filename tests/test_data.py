@@ -92,7 +92,7 @@ def test_first_row_and_next_row_divide_a_pass(dtype):
 # ---- shuffle -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 10, 1000])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 10, 1000, 8192, 8193, 131073])
 def test_shuffle_is_a_permutation(n):
     assert np.array_equal(np.sort(_core.shuffle(3, 4, n)), np.arange(n))
 
@@ -132,6 +132,24 @@ def test_shuffle_is_uniform():
     assert len(orders) == 24
     statistic = sum((count - repetitions / 24) ** 2 / (repetitions / 24) for count in orders.values())
     assert abs(statistic - 23) < 4 * np.sqrt(2 * 23)
+
+
+@pytest.mark.parametrize("n", [4096, 10_000, 140_000])
+def test_shuffle_is_uniform_for_many_rows(n):
+    """Chi-square of the parts of the order that the parts of the rows come to lie in, and of their neighbours."""
+    parts, epochs = 16, 40
+    places, neighbours = np.zeros((parts, parts)), np.zeros((parts, parts))
+    part = np.arange(n) * parts // n
+    for epoch in range(epochs):
+        order = _core.shuffle(5, epoch, n)
+        np.add.at(places, (part, part[order]), 1)
+        np.add.at(neighbours, (part[order[:-1]], part[order[1:]]), 1)
+    sizes = np.bincount(part)
+    expected = epochs * np.outer(sizes, sizes) / n
+    for counts in (places, neighbours):
+        statistic = ((counts - expected) ** 2 / expected).sum()
+        freedom = (parts - 1) ** 2
+        assert abs(statistic - freedom) < 4 * np.sqrt(2 * freedom)
 
 
 # ---- checks ------------------------------------------------------------------------------------------

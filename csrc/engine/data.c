@@ -4,31 +4,76 @@
 
 #include <math.h>
 
-/* A whole number below `bound` from 64 random bits: the high half of the product, whose bias is
- * below bound / 2^64 (Lemire, "Fast random integer generation in an interval", 2019). */
-static uint64_t below(uint64_t bound, uint64_t random)
+/* Random bits are made for so many numbers of 64 bits at once. */
+enum { SHUFFLE_BLOCKS = 16, SHUFFLE_NUMBERS = 2 * SHUFFLE_BLOCKS };
+
+/* fn_philox for blocks `first` and following, abreast so that each line of a round is a vector operation: of each block two
+ * numbers of 64 bits. */
+static void fill_numbers(uint64_t key, uint64_t stream, uint64_t first, uint64_t number[SHUFFLE_NUMBERS])
+{
+    uint32_t c0[SHUFFLE_BLOCKS], c1[SHUFFLE_BLOCKS], c2[SHUFFLE_BLOCKS], c3[SHUFFLE_BLOCKS];
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+#pragma omp simd
+    for (int b = 0; b < SHUFFLE_BLOCKS; b++) {
+        c0[b] = (uint32_t)first + (uint32_t)b; /* `first` is a multiple of SHUFFLE_BLOCKS: no carry */
+        c1[b] = (uint32_t)(first >> 32);
+        c2[b] = (uint32_t)stream;
+        c3[b] = (uint32_t)(stream >> 32);
+    }
+    for (int round = 0; round < 10; round++) {
+#pragma omp simd
+        for (int b = 0; b < SHUFFLE_BLOCKS; b++) {
+            uint64_t p0 = (uint64_t)0xD2511F53u * c0[b];
+            uint64_t p1 = (uint64_t)0xCD9E8D57u * c2[b];
+            c0[b] = (uint32_t)(p1 >> 32) ^ c1[b] ^ k0;
+            c1[b] = (uint32_t)p1;
+            c2[b] = (uint32_t)(p0 >> 32) ^ c3[b] ^ k1;
+            c3[b] = (uint32_t)p0;
+        }
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    for (int b = 0; b < SHUFFLE_BLOCKS; b++) {
+        number[b] = c0[b] | (uint64_t)c1[b] << 32;
+        number[SHUFFLE_BLOCKS + b] = c2[b] | (uint64_t)c3[b] << 32;
+    }
+}
+
+/* The high half of *random * bound: a whole number below `bound` (Lemire, "Fast random integer generation in an interval",
+ * 2019). The low half stays in *random, for another number. */
+static inline uint64_t draw_below(uint64_t bound, uint64_t *random)
 {
 #if defined(__SIZEOF_INT128__)
-    return (uint64_t)(((unsigned __int128)random * bound) >> 64);
+    unsigned __int128 product = (unsigned __int128)*random * bound;
+    *random = (uint64_t)product;
+    return (uint64_t)(product >> 64);
 #else
-    return random % bound;
+    uint64_t a = *random >> 32, b = *random & 0xFFFFFFFFu, c = bound >> 32, d = bound & 0xFFFFFFFFu;
+    uint64_t middle = a * d + (b * d >> 32), other = b * c + (middle & 0xFFFFFFFFu);
+    *random *= bound;
+    return a * c + (middle >> 32) + (other >> 32);
 #endif
 }
 
-/* Random words for a run of exchanges: of each element one half of a Philox block, or, below 2^20 elements, where the bias of
- * 32 bits is less than 2^-12 of a probability, a quarter. */
-enum { SHUFFLE_BLOCKS = 16 };
-
-static void fill_words(uint64_t key, uint64_t stream, uint64_t first, uint32_t word[SHUFFLE_BLOCKS][4])
+/* Fisher and Yates, from the end, with `draws` numbers made of each 64 random bits (Brackett-Rozinsky and Lemire, "Batched
+ * ranged random integer generation", 2024). */
+static inline void exchange_all(int64_t *order, int64_t n, int draws, uint64_t key, uint64_t stream)
 {
-#pragma omp simd
-    for (int b = 0; b < SHUFFLE_BLOCKS; b++) {
-        uint32_t four[4];
-        fn_philox(key, stream, first + (uint64_t)b, four);
-        word[b][0] = four[0];
-        word[b][1] = four[1];
-        word[b][2] = four[2];
-        word[b][3] = four[3];
+    uint64_t number[SHUFFLE_NUMBERS], first = 0;
+    int next = SHUFFLE_NUMBERS;
+    for (int64_t i = n - 1; i > 0;) {
+        if (next == SHUFFLE_NUMBERS) {
+            fill_numbers(key, stream, first, number);
+            first += SHUFFLE_BLOCKS;
+            next = 0;
+        }
+        uint64_t random = number[next++];
+        for (int draw = 0; draw < draws && i > 0; draw++, i--) {
+            int64_t j = (int64_t)draw_below((uint64_t)i + 1, &random);
+            int64_t other = order[j];
+            order[j] = order[i];
+            order[i] = other;
+        }
     }
 }
 
@@ -36,27 +81,18 @@ void fn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order)
 {
     for (int64_t i = 0; i < n; i++)
         order[i] = i;
-    /* Fisher and Yates, from the end. */
     const uint64_t stream = ((uint64_t)FN_STREAM_SHUFFLE << 56) | (epoch & 0xFFFFFFFFFFFFFFu);
-    const int shift = n < 1 << 20 ? 2 : 1; /* 4 or 2 elements for a block */
-    const int64_t mask = ((int64_t)SHUFFLE_BLOCKS << shift) - 1;
     /* The number of elements is a part of the key, or else n and n + 1 elements would be shuffled nearly alike. */
     const uint64_t key = seed ^ (uint64_t)n * 0x9E3779B97F4A7C15u;
-    uint32_t word[SHUFFLE_BLOCKS][4];
-    for (int64_t i = n - 1; i > 0; i--) {
-        int64_t place = i & mask;
-        if (place == mask || i == n - 1)
-            fill_words(key, stream, (uint64_t)(i >> shift) & ~(uint64_t)(SHUFFLE_BLOCKS - 1), word);
-        const uint32_t *block = word[place >> shift];
-        int64_t j;
-        if (shift == 2)
-            j = (int64_t)(((uint64_t)block[place & 3] * (uint64_t)(i + 1)) >> 32);
-        else
-            j = (int64_t)below((uint64_t)i + 1, block[2 * (place & 1)] | (uint64_t)block[2 * (place & 1) + 1] << 32);
-        int64_t other = order[j];
-        order[j] = order[i];
-        order[i] = other;
-    }
+    /* So many numbers of 64 bits that the product of their bounds is at most 2^52: the bias is below 2^-12 of a probability. */
+    if (n <= 1 << 13)
+        exchange_all(order, n, 4, key, stream);
+    else if (n <= 1 << 17)
+        exchange_all(order, n, 3, key, stream);
+    else if (n <= 1 << 26)
+        exchange_all(order, n, 2, key, stream);
+    else
+        exchange_all(order, n, 1, key, stream);
 }
 
 /* True where x - x is not 0: NaN and the infinities. */

@@ -50,6 +50,12 @@ def default_threads() -> int:
 def allocation_count() -> int:
     """Allocations made by the engine since the process started."""
 
+def note_change() -> None:
+    """Says that something has changed that plans are made of: an attribute of a layer, the slab of a weight."""
+
+def version() -> int:
+    """A number that is another one after each `note_change`."""
+
 def registry(kind: str) -> dict[str, dict[str, float]]:
     """All entries of "ops", "losses", "metrics", "optimizers", "activations" or "updates"."""
 

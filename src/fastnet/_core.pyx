@@ -278,6 +278,7 @@ def select_isa(name=None):
     error.message[0] = 0
     text = (name or "").encode()
     check(fn_isa_select(text, &error), &error)
+    note_change()
 
 
 def cpu_count():
@@ -298,6 +299,22 @@ def default_threads():
 def allocation_count():
     """Allocations made by the engine since the process started."""
     return fn_allocation_count()
+
+
+# ---- versions --------------------------------------------------------------------------------------
+
+cdef int64_t _version = 0
+
+
+def note_change():
+    """Says that something has changed that plans are made of: an attribute of a layer, the slab of a weight."""
+    global _version
+    _version += 1
+
+
+def version():
+    """A number that is another one after each `note_change`."""
+    return _version
 
 
 # ---- helpers ---------------------------------------------------------------------------------------

@@ -166,6 +166,7 @@ class Slab:
                     raise ValueError(f"weight {weight.path!r}: {error}") from None
         for weight in joined.weights:
             weight.slab, weight.offset = joined, joined.offsets[weight]
+        _core.note_change()
         return joined
 
 

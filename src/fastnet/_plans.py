@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _core, losses as _losses, metrics as _metrics
 from ._graph import aligned_zeros
+from .layers.base import Layer
 
 if TYPE_CHECKING:
     from ._graph import Operation, Weight
@@ -156,17 +157,37 @@ class PlanCache:
     def __init__(self, model: Trainer) -> None:
         self._model = model
         self._plans: dict[Any, _core.Plan] = {}
+        # What follows from the model's structure: until the version changes.
+        self._version = -1
+        self._structure: tuple[Any, ...] = ()
+        self._keyed: list[Layer] = []  # layers to be asked each time
+        self._columns: list[tuple[int, str, Callable[[int], float]]] = []
         self._slots: tuple[Any, list[np.ndarray]] | None = None
 
     def clear(self, keep_slots: bool = False) -> None:
         """Forgets plans and the optimizer's slots: what compile was told, or the model, has changed."""
-        self._plans.clear()
+        self.forget()
         if not keep_slots:
             self._slots = None
 
     def forget(self) -> None:
         """Forgets plans, but not the optimizer's slots."""
         self._plans.clear()
+        self._version = -1
+        _core.note_change()
+
+    def _refresh(self) -> None:
+        """Looks at the model anew, if any has changed."""
+        version = _core.version()
+        if version == self._version:
+            return
+        model = self._model
+        layers = model.layers
+        self._keyed = [layer for layer in layers if type(layer).plan_key is not Layer.plan_key]
+        self._structure = (tuple(layer.trainable for layer in layers), model._slab, _core.isa())
+        self._columns = [(node, name, function) for node, operation in enumerate(model._operations)
+                         for name, function in operation.layer.scheduled_attributes(operation).items()]  # fmt: skip
+        self._version = version
 
     def latest(self) -> _core.Plan | None:
         """The plan made last."""
@@ -183,10 +204,9 @@ class PlanCache:
         exact : bool
             False: for calls whose batches differ; the next power of two will do.
         """
-        model = self._model
+        self._refresh()
         capacity = rows if exact else 1 << (rows - 1).bit_length()
-        state = tuple(layer.plan_key() for layer in model.layers)
-        key = (kind, capacity, state, model._slab, _core.isa())
+        key = (kind, capacity, self._structure, tuple([layer.plan_key() for layer in self._keyed]))
         plan = self._plans.pop(key, None)
         if plan is None:
             plan = self._make(kind, capacity)
@@ -217,8 +237,8 @@ class PlanCache:
 
     def _schedules(self) -> list[tuple[int, str, Callable[[int], float]]]:
         """(node, attribute, function of the step) of the layers' attributes that vary in training."""
-        return [(node, name, function) for node, operation in enumerate(self._model._operations)
-                for name, function in operation.layer.scheduled_attributes(operation).items()]  # fmt: skip
+        self._refresh()
+        return self._columns
 
     def _fold_scaling(self) -> tuple[list[tuple[Any, Any, Any]], set[Operation]]:
         """The model's inputs, with the affine maps that they alone go through, and the operations that these replace."""

@@ -20,6 +20,9 @@ def _format(logs: Mapping[str, Any]) -> str:
 class Progress:
     """Prints nothing."""
 
+    #: Whether `update` does something.
+    within_epochs = False
+
     def begin_epoch(self, epoch: int, epochs: int, steps: int) -> None:
         """An epoch, counted from 0, begins."""
 
@@ -47,6 +50,8 @@ class _Lines(Progress):
 
 class _Bar(Progress):
     """tqdm's bar over the steps of each epoch, on standard error."""
+
+    within_epochs = True
 
     def __init__(self) -> None:
         self._bar: Any = None

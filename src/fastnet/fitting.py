@@ -134,8 +134,13 @@ class Fit:
             for callback, state in zip(self.hooks.callbacks, self.callback_states):
                 callback.set_state(state)
             while self.epoch < self.epochs and not self.model.stop_training:
-                with self.hooks.stopping_on_divergence(self.model):
+                try:
                     self._run_epoch()
+                except FloatingPointError as error:
+                    if not self.hooks.stops_on_divergence:
+                        raise
+                    self.model.stop_training = True
+                    self.hooks.call("on_divergence", error)
             self._flush_gradients()
             self.hooks.call("on_train_end", self.logs)
         except BaseException as error:
@@ -194,7 +199,8 @@ class Fit:
                 self.history.diverged = str(error)
                 raise
             logs = self.logs = self.compiled.logs(state.totals, state.sums, state.row)
-            self.progress.update(state.batch, {**logs, "learning_rate": self._learning_rate()})
+            if self.progress.within_epochs:
+                self.progress.update(state.batch, {**logs, "learning_rate": self._learning_rate()})
             if by_batch:
                 self.hooks.call("on_train_batch_end", state.batch - 1, logs)
                 if self.model.stop_training:

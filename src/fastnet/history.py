@@ -47,7 +47,8 @@ class History:
     def append(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Adds the numbers of one epoch; quantities it lacks are None."""
         for name in logs:
-            self.history.setdefault(name, [None] * len(self.epoch))
+            if name not in self.history:
+                self.history[name] = [None] * len(self.epoch)
         self.epoch.append(epoch)
         for name, values in self.history.items():
             values.append(logs.get(name))

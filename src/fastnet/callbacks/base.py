@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -171,19 +170,15 @@ class CallbackList:
 
     def checkpoint(self, fit: Fit, epoch_ended: bool) -> None:
         """A moment at which training could go on from what is in memory; who writes that down comes last."""
+        if not self.callbacks:
+            return
         for callback in sorted(self.callbacks, key=lambda callback: callback.writes_training):
             callback.on_checkpoint(fit, epoch_ended)
 
-    @contextlib.contextmanager
-    def stopping_on_divergence(self, model: Model) -> Iterator[None]:
-        """Within it, a loss that is not finite stops training without an error, where a callback says so."""
-        try:
-            yield
-        except FloatingPointError as error:
-            if not any(callback.stops_on_divergence for callback in self.callbacks):
-                raise
-            model.stop_training = True
-            self.call("on_divergence", error)
+    @property
+    def stops_on_divergence(self) -> bool:
+        """Whether a loss that is not finite stops training without an error."""
+        return any(callback.stops_on_divergence for callback in self.callbacks)
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Calls one hook of all."""

@@ -41,6 +41,10 @@ class Layer(Configurable):
         self._weights: dict[str, Weight] = {}
         self._operations: list[Operation] = []  # of the call in progress
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        _core.note_change()  # plans may depend on it
+
     # Two layers with equal arguments are still two layers.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -150,7 +154,10 @@ class Layer(Configurable):
         return operation.attributes
 
     def plan_key(self) -> Any:
-        """What `plan_attributes` depends on: plans are made anew where it has changed."""
+        """What `plan_attributes` depends on: plans are made anew where it has changed.
+
+        Overridden where that is more than attributes of the layer: it is asked for at every use of a plan then.
+        """
         return self.trainable
 
     def scheduled_attributes(self, operation: Operation) -> Mapping[str, Callable[[int], float]]:

@@ -128,8 +128,19 @@ class Optimizer(_config.Configurable):
     def iterations(self, value: int) -> None:
         self.batches = value * (self.gradient_accumulation_steps or 1)
 
+    #: What `hyper_parameters` returns until an attribute changes, where nothing varies.
+    _row: np.ndarray | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name not in ("batches", "_row"):
+            object.__setattr__(self, "_row", None)
+
     def values(self) -> dict[str, Any]:
-        """The engine's hyper-parameters: the attributes of these names, else the engine's defaults."""
+        """The engine's hyper-parameters: the attributes of these names, else the engine's defaults.
+
+        A function of the attributes, without `batches`.
+        """
         return {name: getattr(self, name, default) for name, default in _defaults(self.kernel).items()}
 
     def update_values(self) -> dict[str, Any]:
@@ -157,6 +168,8 @@ class Optimizer(_config.Configurable):
         ValueError
             If a learning rate is negative or not finite.
         """
+        if self._row is not None:
+            return self._row
         values = {**self.values(), **self.update_values()}
         varying = {name: value for name, value in values.items() if callable(value)}
         if "learning_rate" not in varying:
@@ -164,6 +177,8 @@ class Optimizer(_config.Configurable):
         names = _names(self.kernel)
         row = np.array([0.0 if name in varying else values[name] for name in names], np.float64)
         if not varying:
+            row.flags.writeable = False
+            self._row = row
             return row
         every = self.gradient_accumulation_steps or 1
         steps = (self.batches + np.arange(n_batches)) // every
@@ -241,6 +256,8 @@ class Optimizer(_config.Configurable):
 
     def averaged_slot(self) -> int | None:
         """Number of the slot with whose weights to evaluate; None: with the trained ones."""
+        if self.swa_start is None and not self.use_ema and not self.evaluation_slot:
+            return None
         names = [name for name, _ in self.slots()]
         if self.swa_start is not None and self.iterations > self.swa_start:
             return names.index("mean")
