@@ -23,6 +23,8 @@ KINDS = {
 REQUIRED = {
     layers.Activation: {"activation": "relu"},
     layers.AlphaDropout: {"rate": 0.5},
+    layers.AveragePooling1D: {"pool_size": 3},
+    layers.AveragePooling2D: {"pool_size": (1, 2)},
     layers.Dense: {"units": 3},
     layers.Dropout: {"rate": 0.5},
     layers.GaussianDropout: {"rate": 0.5},
@@ -68,6 +70,7 @@ OTHERS = {
     "moving_variance_initializer": initializers.Constant(2.0),
     "name": "mine",
     "noise_shape": (None, 1, 6),
+    "padding": "same",
     "seed": 7,
     "step_sizes": (1e-5, 10.0),
     "summation_method": "majoring",
@@ -90,9 +93,9 @@ def is_merge(cls):
 
 def input_for(cls, changed):
     """An input that the layer takes with this argument changed."""
-    if cls is layers.SpatialDropout2D:
+    if cls.__name__.endswith("2D"):
         return fn.Input((2, 3, 6))
-    if cls is layers.SpatialDropout1D or changed in ("axis", "noise_shape"):
+    if cls.__name__.endswith("1D") or changed in ("axis", "noise_shape"):
         return fn.Input((3, 6))
     return fn.Input((3,) if changed == "target_shape" else (6,))
 
@@ -102,7 +105,17 @@ everything = pytest.mark.parametrize("kind, cls", CLASSES, ids=[f"{kind} {cls.__
 
 
 #: Where the name of the argument alone does not tell.
-OTHERS_OF = {(regularizers.OrthogonalRegularizer, "mode"): "columns"}
+OTHERS_OF = {
+    (layers.AveragePooling1D, "pool_size"): 2,
+    (layers.AveragePooling1D, "strides"): 1,
+    (layers.AveragePooling2D, "pool_size"): (2, 1),
+    (layers.AveragePooling2D, "strides"): (2, 1),
+    (layers.MaxPooling1D, "pool_size"): 3,
+    (layers.MaxPooling1D, "strides"): 1,
+    (layers.MaxPooling2D, "pool_size"): (1, 2),
+    (layers.MaxPooling2D, "strides"): (1, 3),
+    (regularizers.OrthogonalRegularizer, "mode"): "columns",
+}
 
 
 def other_value(cls, name, default):

@@ -6,6 +6,16 @@ from .base import Layer
 from .core import Activation, ActivityRegularization, Dense, Flatten, Input, Reshape
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from .normalization import BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization
+from .pooling import *  # noqa: F403
+from .pooling import AvgPool1D as AvgPool1D
+from .pooling import AvgPool2D as AvgPool2D
+from .pooling import GlobalAvgPool1D as GlobalAvgPool1D
+from .pooling import GlobalAvgPool2D as GlobalAvgPool2D
+from .pooling import GlobalMaxPool1D as GlobalMaxPool1D
+from .pooling import GlobalMaxPool2D as GlobalMaxPool2D
+from .pooling import MaxPool1D as MaxPool1D
+from .pooling import MaxPool2D as MaxPool2D
+from .pooling import __all__ as _pooling
 from .regularization import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
 from .scaling import MinMaxScaling, Normalization, Rescaling, TargetScaling
 
@@ -13,5 +23,5 @@ __all__ = [
     "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization", "Concatenate", "Dense", "Dropout", "Flatten",
     "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Layer", "LayerNormalization", "Maximum",
     "MinMaxScaling", "Minimum", "Multiply", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
-    "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations,
+    "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_pooling,
 ]  # fmt: skip

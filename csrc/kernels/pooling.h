@@ -1,0 +1,144 @@
+/* What the kinds of pooling share: their attributes, and where the windows are.
+ *
+ * Images are [height][width][channels], or [width][channels] of height 1. Along an axis, window i covers the inputs
+ *
+ *   i stride - before  to  i stride - before + window - 1
+ *
+ * as far as they exist. Without `same` all of a window does: before = 0, outputs = (size - window) / stride + 1. With it,
+ * outputs = ceil(size / stride), and what the windows lack, (outputs - 1) stride + window - size, is put half before the
+ * image and half behind it, the odd one behind, as TensorFlow does. Every window has an input then, too.
+ *
+ * Inner loops run over the channels. Where these are too few to fill a vector, they run over a whole row of outputs,
+ * whose inputs are found by a table.
+ */
+#ifndef FN_KERNELS_POOLING_H
+#define FN_KERNELS_POOLING_H
+
+#include "../engine/plan.h"
+#include "math.h"
+
+#include <string.h>
+
+enum { POOL_HEIGHT, POOL_WIDTH, STRIDE_HEIGHT, STRIDE_WIDTH, SAME };
+
+#define POOLING_ATTRIBUTES                                                                                             \
+    {"pool_height", 2}, {"pool_width", 2}, {"stride_height", 2}, {"stride_width", 2}, {"same", 0}
+
+typedef struct pooling_axis {
+    int64_t size, window, stride, before, outputs;
+} pooling_axis;
+
+typedef struct pooling {
+    pooling_axis height, width;
+    int64_t channels;
+} pooling;
+
+/* Where a window begins, maybe outside of the image, and its inputs: from first to end. */
+typedef struct pooling_span {
+    int64_t start, first, end;
+} pooling_span;
+
+/* Channels whose results stay in registers while a window is gone through. */
+enum { POOLING_STRIP = 4 * FN_LANES };
+
+FN_INLINE pooling_axis pooling_axis_of(int64_t size, double window, double stride, bool same)
+{
+    pooling_axis axis = {.size = size, .window = (int64_t)window, .stride = (int64_t)stride};
+    if (same) {
+        axis.outputs = (size + axis.stride - 1) / axis.stride;
+        const int64_t lacking = (axis.outputs - 1) * axis.stride + axis.window - size;
+        axis.before = lacking > 0 ? lacking / 2 : 0;
+    } else if (size >= axis.window) {
+        axis.outputs = (size - axis.window) / axis.stride + 1;
+    }
+    return axis;
+}
+
+FN_INLINE pooling pooling_of(const fn_shape *x, const double *attribute)
+{
+    const bool image = x->rank == 3, same = attribute[SAME];
+    return (pooling){
+        .height = pooling_axis_of(image ? x->size[0] : 1, attribute[POOL_HEIGHT], attribute[STRIDE_HEIGHT], same),
+        .width = pooling_axis_of(x->size[image], attribute[POOL_WIDTH], attribute[STRIDE_WIDTH], same),
+        .channels = fn_shape_last(x),
+    };
+}
+
+FN_INLINE pooling_span pooling_span_of(const pooling_axis *axis, int64_t output)
+{
+    const int64_t start = output * axis->stride - axis->before, end = start + axis->window;
+    return (pooling_span){.start = start, .first = start > 0 ? start : 0, .end = end < axis->size ? end : axis->size};
+}
+
+FN_INLINE int64_t pooling_outputs(const pooling *p)
+{
+    return p->height.outputs * p->width.outputs * p->channels;
+}
+
+FN_INLINE bool has_few_channels(const pooling *p)
+{
+    return 4 * p->channels <= FN_LANES;
+}
+
+/* Whether every input is in exactly one window. */
+FN_INLINE bool covers_axis(const pooling_axis *axis)
+{
+    return axis->stride == axis->window && axis->before == 0 && axis->outputs * axis->window == axis->size;
+}
+
+FN_INLINE bool covers_image(const pooling *p)
+{
+    return covers_axis(&p->height) && covers_axis(&p->width);
+}
+
+FN_INLINE fn_status infer_pooling(fn_inference *inference)
+{
+    static const char *const names[] = {"pool_size", "pool_size", "strides", "strides"};
+    const fn_shape *x = &inference->input[0];
+    const double *attribute = inference->attribute;
+    char text[FN_SHAPE_TEXT];
+    if (x->rank != 2 && x->rank != 3)
+        return fn_fail(inference->error, FN_ERROR_SHAPE,
+                       "layer '%s': expected an input of shape (height, width, channels) or (steps, channels), got %s",
+                       inference->layer, fn_shape_text(x, text));
+    for (int i = POOL_HEIGHT; i <= STRIDE_WIDTH; i++)
+        if (!(attribute[i] >= 1 && attribute[i] < 0x1p31) || attribute[i] != floor(attribute[i]))
+            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s must be positive integers, got %g",
+                           inference->layer, names[i], attribute[i]);
+    const pooling p = pooling_of(x, attribute);
+    if (p.height.outputs < 1 || p.width.outputs < 1)
+        return fn_fail(inference->error, FN_ERROR_SHAPE,
+                       "layer '%s': a window of %lld by %lld does not fit into an input of shape %s; make pool_size "
+                       "smaller, or use padding 'same'",
+                       inference->layer, (long long)p.height.window, (long long)p.width.window, fn_shape_text(x, text));
+    fn_shape *y = &inference->signature.output[0];
+    *y = *x;
+    y->size[x->rank - 2] = p.width.outputs;
+    if (x->rank == 3)
+        y->size[0] = p.height.outputs;
+    inference->signature.n_outputs = 1;
+    return FN_OK;
+}
+
+/* ---- few channels ---------------------------------------------------------------------------------- */
+
+/* base[outputs * channels]: where the window of each element of a row of outputs begins in a row of inputs. */
+FN_INLINE void fill_bases(const pooling *p, real_bits *base)
+{
+    for (int64_t j = 0; j < p->width.outputs; j++)
+        for (int64_t c = 0; c < p->channels; c++)
+            base[j * p->channels + c] = (real_bits)(pooling_span_of(&p->width, j).start * p->channels + c);
+}
+
+/* The outputs, from first to end, whose window has its column number `column` in the image. */
+FN_INLINE pooling_span outputs_with_column(const pooling_axis *axis, int64_t column)
+{
+    const int64_t lacking = axis->before - column, last = axis->size - 1 - column + axis->before;
+    pooling_span span = {.first = lacking > 0 ? (lacking + axis->stride - 1) / axis->stride : 0,
+                         .end = last >= 0 ? last / axis->stride + 1 : 0};
+    if (span.end > axis->outputs)
+        span.end = axis->outputs;
+    return span;
+}
+
+#endif

@@ -1,0 +1,144 @@
+"""Pooling: Keras's layers, equal numbers and NaN in a window, shapes, and arguments that make no sense."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+from fastnet import layers
+
+TRACES = np.load(Path(__file__).parent / "traces" / "pooling_keras.npz")
+CASES = json.loads(str(TRACES["facts"]))["cases"]
+
+
+def gradients(layer, x, dy=None, dtype="float64", **options):
+    """(y, dx) of one layer in training."""
+    model = fn.Sequential([fn.Input(x.shape[1:]), layer], dtype=dtype, **options)
+    y = model.forward(x, training=True)
+    return y, model.backward(np.ones_like(y) if dy is None else dy)
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=lambda i: f"{CASES[i]['class_name']} {i}")
+def test_as_keras(number, isa, dtype):
+    case = CASES[number]
+    x, dy, expected_y, expected_dx = (TRACES[f"{number}/{name}"] for name in ("x", "dy", "y", "dx"))
+    layer = getattr(layers, case["class_name"])(**case["arguments"])
+    y, dx = gradients(layer, x, dy, dtype)
+    np.testing.assert_allclose(y, expected_y, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(dx, expected_dx, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(fn.Sequential([fn.Input(x.shape[1:]), layer]).predict(x), expected_y, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 20])
+def test_the_first_of_equal_maxima_has_the_gradient(channels, isa, dtype):
+    x = np.zeros((1, 2, 4, channels))
+    x[0, :, 1:] = 5
+    y, dx = gradients(layers.MaxPooling2D((2, 3), strides=1), x, dtype=dtype)
+    assert np.array_equal(y, np.full((1, 1, 2, channels), 5))
+    expected = np.zeros_like(x)
+    expected[0, 0, 1] = 2  # of both windows
+    assert np.array_equal(dx, expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 20])
+@pytest.mark.parametrize("window", [(2, 2), (2, 4)])
+def test_nan_is_the_maximum(channels, window, isa, dtype):
+    x = np.zeros((1, 2, 4, channels))
+    x[0, 0, 1] = x[0, 1, 0] = np.nan
+    x[0, 1, 1] = np.inf
+    y, dx = gradients(layers.MaxPooling2D(window), x, dtype=dtype)
+    assert np.isnan(y[0, 0, 0]).all() and not np.isnan(y[0, 0, 1:]).any()
+    expected = np.zeros_like(x)
+    expected[0, 0, 1] = 1
+    if window == (2, 2):
+        expected[0, 0, 2] = 1
+    assert np.array_equal(dx, expected)
+
+
+@pytest.mark.parametrize("channels", [1, 20])
+def test_a_window_of_minus_infinity(channels, isa):
+    x = np.full((1, 2, 2, channels), -np.inf)
+    y, dx = gradients(layers.MaxPooling2D(3, strides=2, padding="same"), x)
+    assert np.array_equal(y, x[:, :1, :1]) and dx[0, 0, 0].all() and not dx[0, :, 1].any()
+
+
+@pytest.mark.parametrize("cls", [layers.GlobalAveragePooling2D, layers.AveragePooling1D])
+def test_the_mean_of_many_numbers_is_exact(cls, isa):
+    """A single chain of float32 additions would be wrong in the third digit."""
+    x = np.full((1, 512, 512, 1), 0.1, np.float32)
+    if cls is layers.AveragePooling1D:
+        x = x[:, 0, :]
+    layer = cls() if cls is layers.GlobalAveragePooling2D else cls(512)
+    assert fn.Sequential([fn.Input(x.shape[1:]), layer]).predict(x).item() == pytest.approx(0.1, rel=1e-5)
+
+
+@pytest.mark.parametrize(("layer", "shape", "expected"), [
+    (layers.MaxPooling2D(), (28, 28, 3), (14, 14, 3)),
+    (layers.MaxPooling2D(), (5, 7, 3), (2, 3, 3)),
+    (layers.MaxPooling2D(padding="same"), (5, 7, 3), (3, 4, 3)),
+    (layers.AveragePooling2D(3, 1), (5, 7, 3), (3, 5, 3)),
+    (layers.MaxPooling1D(), (9, 2), (4, 2)),
+    (layers.AveragePooling1D(4, strides=2, padding="same"), (9, 2), (5, 2)),
+    (layers.GlobalMaxPooling2D(), (5, 7, 3), (3,)),
+    (layers.GlobalAveragePooling1D(keepdims=True), (5, 3), (1, 3)),
+])  # fmt: skip
+def test_shapes(layer, shape, expected):
+    assert layer(fn.Input(shape)).shape == (None, *expected)
+
+
+def test_the_names_of_keras():
+    for short, long in (("AvgPool", "AveragePooling"), ("MaxPool", "MaxPooling"),
+                        ("GlobalAvgPool", "GlobalAveragePooling"), ("GlobalMaxPool", "GlobalMaxPooling")):  # fmt: skip
+        for axes in ("1D", "2D"):
+            assert getattr(layers, short + axes) is getattr(layers, long + axes)
+    assert layers.MaxPooling2D().pool_size == (2, 2) and layers.MaxPooling1D(3).pool_size == 3
+
+
+def test_training_saving_and_threads(tmp_path):
+    """A model with every kind of pooling: the same weights for any number of threads, and from a file."""
+    x = np.random.default_rng(0).normal(size=(24, 6, 6, 2))
+    x[np.arange(24), 2, 3, 1] += 6 * (np.arange(24) % 3 - 1)
+    labels = np.arange(24) % 3
+    states = []
+    for n_threads in (1, 2, 3):
+        inputs = fn.Input((6, 6, 2))
+        a = layers.MaxPooling2D(3, strides=1, padding="same")(inputs)
+        b = layers.AveragePooling2D(2)(layers.Dense(5, "relu")(a))
+        merged = layers.Concatenate()([layers.GlobalMaxPooling2D()(b), layers.GlobalAveragePooling2D()(b)])
+        c = layers.MaxPooling1D(2)(layers.Reshape((9, 5))(b))
+        c = layers.GlobalMaxPooling1D()(layers.AveragePooling1D(2, strides=1)(c))
+        model = fn.Model(inputs, layers.Dense(3)(layers.Concatenate()([merged, c])), seed=1)
+        model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), n_threads=n_threads)
+        history = model.fit(x, labels, batch_size=7, epochs=30, verbose=0)
+        assert history.history["loss"][-1] < 0.9 * history.history["loss"][0]
+        states.append(b"".join(weight.tobytes() for weight in model.get_weights()))
+    assert states[0] == states[1] == states[2]
+    model.save(tmp_path / "model.safetensors")
+    assert np.array_equal(fn.load_model(tmp_path / "model.safetensors").predict(x), model.predict(x))
+
+
+BAD = [
+    (lambda: layers.MaxPooling2D(0), ValueError, ["MaxPooling2D", "pool_size", "positive integer or 2", "got 0"]),
+    (lambda: layers.MaxPooling2D((2, 2, 2)), ValueError, ["pool_size", "(2, 2, 2)"]),
+    (lambda: layers.MaxPooling2D(2.5), TypeError, ["pool_size", "2.5"]),
+    (lambda: layers.MaxPooling2D("2"), TypeError, ["pool_size", "'2'"]),
+    (lambda: layers.AveragePooling1D(2, strides=-1), ValueError, ["AveragePooling1D", "strides", "-1"]),
+    (lambda: layers.MaxPooling1D((2, 2)), ValueError, ["MaxPooling1D", "pool_size must be a positive integer, got (2, 2)"]),
+    (lambda: layers.MaxPooling2D(padding="full"), ValueError, ["padding", "'valid', 'same'", "'full'"]),
+    (lambda: layers.MaxPooling2D(data_format="channels_first"), ValueError, ["data_format", "channels_first"]),
+    (lambda: layers.GlobalMaxPooling1D("channels_first"), ValueError, ["data_format", "channels_first"]),
+    (lambda: layers.MaxPooling2D(3, name="p")(fn.Input((2, 5, 1))), ValueError,
+     ["layer 'p'", "window of 3 by 3", "(2, 5, 1)", "'same'"]),
+    (lambda: layers.MaxPooling2D()(fn.Input((8, 8))), ValueError, ["(batch, height, width, channels)", "(None, 8, 8)"]),
+    (lambda: layers.AveragePooling1D(2)(fn.Input((8,))), ValueError, ["(batch, steps, channels)", "(None, 8)"]),
+    (lambda: layers.GlobalAveragePooling2D()(fn.Input((8, 3))), ValueError, ["(batch, height, width, channels)"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call, error, words", BAD, ids=[" ".join(words) for _, _, words in BAD])
+def test_arguments_that_make_no_sense(call, error, words):
+    with pytest.raises(error) as caught:
+        call()
+    assert all(word in str(caught.value) for word in words), caught.value

@@ -1,0 +1,71 @@
+"""Writes tests/traces/pooling_keras.npz: what Keras's pooling layers compute.
+
+    KERAS_BACKEND=tensorflow python tools/dump_pooling_traces.py      # needs Keras 3 and TensorFlow
+
+Each case is {"class_name", "arguments", "shape"}, the shape with the batch. The file holds for case i: x, dy, y and dx,
+the gradient of sum(dy * y). The numbers of x are small integers, so that many windows have several maxima; not for
+global pooling, where Keras divides the gradient between them.
+"""
+
+import json
+import os
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+PATH = Path(__file__).parent.parent / "tests" / "traces" / "pooling_keras.npz"
+CASES = [
+    (kind + axes, arguments, shape)
+    for kind in ("MaxPooling", "AveragePooling")
+    for axes, arguments, shape in (
+        ("2D", {"pool_size": 2}, (2, 6, 8, 3)),
+        ("2D", {"pool_size": [3, 2], "strides": [2, 1]}, (2, 8, 5, 20)),
+        ("2D", {"pool_size": 3, "strides": 2, "padding": "same"}, (2, 6, 7, 5)),
+        ("2D", {"pool_size": [2, 5], "strides": [3, 3], "padding": "same"}, (1, 5, 8, 1)),
+        ("2D", {"pool_size": 2, "padding": "same"}, (3, 1, 1, 4)),
+        ("1D", {"pool_size": 2}, (2, 7, 3)),
+        ("1D", {"pool_size": 4, "strides": 3, "padding": "same"}, (2, 9, 17)),
+    )
+] + [
+    (f"Global{kind}Pooling{axes}", {"keepdims": keepdims}, shape)
+    for kind in ("Max", "Average")
+    for axes, keepdims, shape in (
+        ("2D", False, (3, 4, 5, 6)),
+        ("2D", True, (2, 3, 3, 20)),
+        ("1D", False, (3, 9, 4)),
+        ("1D", True, (3, 1, 4)),
+    )
+]
+
+
+def run(number, class_name, arguments, shape):
+    """Arrays of a case by name."""
+    random = np.random.default_rng(number)
+    layer = getattr(keras.layers, class_name)(**arguments)
+    numbers = random.permutation(np.prod(shape)) if "Global" in class_name else random.integers(-4, 4, np.prod(shape))
+    x = tf.constant(numbers.reshape(shape), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x)
+        dy = tf.constant(random.normal(size=y.shape), tf.float32)
+        total = tf.reduce_sum(dy * y)
+    arrays = {"x": x, "dy": dy, "y": y, "dx": tape.gradient(total, x)}
+    return {f"{number}/{name}": np.asarray(value, np.float32) for name, value in arrays.items()}
+
+
+def main():
+    arrays = {}
+    for number, case in enumerate(CASES):
+        arrays.update(run(number, *case))
+    cases = [{"class_name": name, "arguments": arguments, "shape": shape} for name, arguments, shape in CASES]
+    facts = {"versions": {"keras": keras.__version__, "tensorflow": tf.__version__}, "cases": cases}
+    np.savez_compressed(PATH, facts=json.dumps(facts), **arrays)
+
+
+if __name__ == "__main__":
+    main()
