@@ -48,6 +48,7 @@ struct fn_stage {
 typedef struct fn_value {
     fn_shape shape;
     int32_t root;          /* the value whose memory this is: itself unless made by an alias */
+    int32_t producer;      /* the node that makes it; -1: an input of the model */
     bool needs_gradient;
     bool gradient_written; /* during emission: the next writer must add */
     int32_t buffer, gradient_buffer; /* of the root */

@@ -39,7 +39,7 @@ static fn_port make_port(const fn_plan *plan, int32_t value)
 
 static void add_value(fn_plan *plan, int32_t number, const fn_shape *shape)
 {
-    plan->values[number] = (fn_value){.shape = *shape, .root = number, .gradient_buffer = -1};
+    plan->values[number] = (fn_value){.shape = *shape, .root = number, .producer = -1, .gradient_buffer = -1};
     plan->values[number].buffer = fn_add_buffer(plan, fn_shape_size(shape), 0, NULL);
 }
 
@@ -175,6 +175,7 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
         } else {
             add_value(plan, number, &signature->output[j]);
             value->needs_gradient = needs_gradient;
+            value->producer = i;
         }
     }
     node->n_extras = inference.n_extras;
@@ -309,7 +310,35 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
 
 /* ---- backward pass ---------------------------------------------------------------------------------- */
 
-/* Tells node i which gradients it must add to, and marks them as written. */
+/* Whether input j of node i is used nowhere between its producer and that node, so that backwards the node is the last one to
+ * write its gradient. */
+static bool is_first_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t i, int32_t j)
+{
+    int32_t root = plan->values[spec->nodes[i].inputs[j]].root;
+    for (int32_t other = plan->values[root].producer + 1; other <= i; other++)
+        for (int32_t k = 0; k < plan->nodes[other].n_inputs; k++)
+            if (!(other == i && k == j) && !plan->nodes[other].alias &&
+                plan->values[spec->nodes[other].inputs[k]].root == root)
+                return false;
+    return true;
+}
+
+/* Leaves the derivative of whoever made input j of node i to that node, if both are able to. */
+static void leave_derivative(fn_plan *plan, const fn_plan_spec *spec, int32_t i, int32_t j)
+{
+    fn_node *node = &plan->nodes[i];
+    const fn_value *root = &plan->values[plan->values[spec->nodes[i].inputs[j]].root];
+    if (!node->op->finishes || node->input[j].gradient_buffer < 0 || root->producer < 0)
+        return;
+    fn_node *producer = &plan->nodes[root->producer];
+    if (producer->n_outputs == 1 && producer->op->saved && producer->op->saved(producer) >= 0 &&
+        is_first_use(plan, spec, i, j)) {
+        node->input[j].finish = producer;
+        producer->output[0].finished = true;
+    }
+}
+
+/* Tells node i which gradients it must add to and finish, and marks them as written. */
 static void claim_gradients(fn_plan *plan, const fn_plan_spec *spec, int32_t i, parameter_table *table)
 {
     fn_node *node = &plan->nodes[i];
@@ -317,6 +346,7 @@ static void claim_gradients(fn_plan *plan, const fn_plan_spec *spec, int32_t i, 
         fn_value *root = &plan->values[plan->values[spec->nodes[i].inputs[j]].root];
         node->input[j].accumulate = root->gradient_written;
         root->gradient_written = true;
+        leave_derivative(plan, spec, i, j);
     }
     for (int32_t j = 0; j < node->n_parameters; j++) {
         int32_t parameter = spec->nodes[i].parameters[j];

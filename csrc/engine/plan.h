@@ -54,6 +54,10 @@ typedef struct fn_port {
     void *gradient;    /* NULL where no gradient is asked for */
     bool accumulate;   /* another node has written the gradient before: add to it */
     bool constant;     /* input of the model: written only by the gather */
+    /* Of an input, where fn_op.finishes: the node that has made it, whose differentiate() is to be called for every element
+     * of this gradient once it is complete; or NULL. Of that node's output: this is done. */
+    const fn_node *finish;
+    bool finished;
     int value_buffer;  /* numbers for fn_reads and fn_writes; gradient_buffer is -1 where not asked for */
     int gradient_buffer;
 } fn_port;
@@ -103,6 +107,12 @@ typedef struct fn_op {
      * its gradient is added to, else overwritten. The gradient of the output may be used up. */
     void (*forward)(fn_plan *plan, fn_node *node);
     void (*backward)(fn_plan *plan, fn_node *node);
+    /* An operation that ends in an elementwise function f, such as an activation, may leave it to the last one who writes the
+     * gradient of its output to multiply it by f', while it is in cache: differentiate() does so for n elements from number
+     * `first` of output[0].gradient. saved(): the buffer it reads; -1: there is nothing to do. Both or none. */
+    int (*saved)(const fn_node *node);
+    void (*differentiate)(const fn_node *node, int64_t first, int64_t n);
+    bool finishes; /* backward() does as fn_port.finish of its inputs says, and fn_finishes what it reads for that */
     /* Emits what changes the parameters apart from the optimizer, such as moving statistics: run with the update, so
      * never in a step whose loss is not finite. Or NULL. */
     void (*update)(fn_plan *plan, fn_node *node);
@@ -207,6 +217,8 @@ void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function 
 void fn_reads(fn_plan *plan, int buffer);
 void fn_reads_all(fn_plan *plan, int buffer);
 void fn_writes(fn_plan *plan, int buffer);
+/* The stage calls differentiate() of port->finish, if there is one. */
+void fn_finishes(fn_plan *plan, const fn_port *port);
 /* The stages of this plan need this much scratch for each thread. */
 void fn_workspace(fn_plan *plan, int64_t bytes);
 /* The loss is to include an array that the node's forward stages fill: extra number `extra`, of one number for each row,

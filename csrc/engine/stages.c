@@ -93,6 +93,12 @@ void fn_writes(fn_plan *plan, int buffer)
     add_access(plan, buffer, true, false);
 }
 
+void fn_finishes(fn_plan *plan, const fn_port *port)
+{
+    if (port->finish)
+        fn_reads(plan, port->finish->op->saved(port->finish));
+}
+
 void fn_workspace(fn_plan *plan, int64_t bytes)
 {
     if (bytes > plan->thread_bytes)

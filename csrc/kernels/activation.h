@@ -15,7 +15,8 @@ typedef struct fn_activation {
     void (*backward)(const real *dy, const real *saved, real *dx, int64_t n, const double *attribute);
 } fn_activation;
 
-/* NULL-terminated; the first is "linear". In a layer the number in this table is an attribute. */
+/* NULL-terminated. In a layer the number in this table is an attribute. */
+enum { FN_LINEAR, FN_RELU }; /* the first ones */
 extern const fn_activation *const FN_SYM(activations)[];
 
 #endif

@@ -29,6 +29,7 @@ struct gemm_epilogue {
                    int64_t n);
     const fn_activation *activation; /* for finish */
     const double *attribute;
+    const fn_node *node;
     real *other; /* for finish: a second matrix of C's shape */
     int64_t other_row;
 };

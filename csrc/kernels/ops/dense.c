@@ -6,11 +6,15 @@
  *   dx = dz W^T
  *   dW = x^T dz,  db = sum over positions of dz
  *
+ * Where x is itself f(z) of another layer and this is the last one to write dx, dx is multiplied by f' right away, while it
+ * is in cache; the layer below then finds its dz.
+ *
  * A position is a row of the batch, or one of the inner rows of an input of higher rank.
  * Parameters: W, and b with use_bias. Extras: KEPT z where f' needs it; PACKED W^T as packed panels.
  *
- * While W fits the second-level cache a product is divided by rows, so that the layers of a network follow one
- * another without a barrier; a larger W is divided by columns, so that no two threads read the same part of it.
+ * A product with a small W is divided by rows of the batch, so that the layers of a network follow one another without a
+ * barrier. With a larger one the time goes into moving W from core to core: then y is divided by columns of W, and dx, dW and
+ * (by the engine) the update by rows of W, so that a thread finds its part of W, dW and the optimizer's slots in its own cache.
  */
 #include "../gemm.h"
 
@@ -19,19 +23,14 @@
 enum { UNITS, USE_BIAS, ACTIVATION, ALPHA };
 enum { KEPT, PACKED };
 
-/* Elements of W up to which products are divided by rows. */
-#define DIVIDE_BY_ROWS (512 * 1024)
+/* Elements of W up to which products are divided by rows of the batch. */
+#define DIVIDE_BY_ROWS (32 * 1024)
 
 static const fn_attribute attributes[] = {{"units", 1}, {"use_bias", 1}, {"activation", 0}, {"alpha", 0}};
 
 static const fn_activation *activation_of(const double *attribute)
 {
     return FN_SYM(activations)[(int)attribute[ACTIVATION]];
-}
-
-static bool is_named(const fn_activation *activation, const char *name)
-{
-    return strcmp(activation->entry.name, name) == 0;
 }
 
 static int64_t inputs_of(const fn_node *node)
@@ -110,6 +109,10 @@ static fn_status infer(fn_inference *inference)
 /* Blocks of the product, still in cache: y = f(z), and z kept in `other` where asked for. */
 static void activate(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m, int64_t n)
 {
+    if (n == c_row) { /* whole rows: one long one */
+        n *= m;
+        m = 1;
+    }
     for (int64_t row = 0; row < m; row++) {
         real *y = c + row * c_row;
         if (epilogue->other) {
@@ -128,7 +131,7 @@ static void compute_output(const fn_node *node, const fn_context *context, int64
 {
     int64_t in = inputs_of(node), units = units_of(node);
     const fn_activation *activation = activation_of(node->attribute);
-    bool relu = is_named(activation, "relu");
+    bool relu = node->attribute[ACTIVATION] == FN_RELU, linear = node->attribute[ACTIVATION] == FN_LINEAR;
     const real *bias = node->n_parameters > 1 ? node->parameter[1].value : NULL;
     real *kept = node->n_extras && activation->from_input ? node->extra[KEPT].value : NULL;
     gemm_arguments product = {
@@ -141,7 +144,7 @@ static void compute_output(const fn_node *node, const fn_context *context, int64
         .c_row = units,
         .epilogue = {.bias = bias ? bias + j_lo : NULL,
                      .relu = relu,
-                     .finish = relu || is_named(activation, "linear") ? NULL : activate,
+                     .finish = relu || linear ? NULL : activate,
                      .activation = activation,
                      .attribute = node->attribute + ALPHA,
                      .other = kept ? kept + p_lo * units + j_lo : NULL,
@@ -206,16 +209,34 @@ static void forward(fn_plan *plan, fn_node *node)
 
 /* ---- backward ---------------------------------------------------------------------------------- */
 
-/* dz over dy, for rows lo to hi. */
-static void differentiate(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static int saved(const fn_node *node)
 {
-    (void)context;
+    if (node->attribute[ACTIVATION] == FN_LINEAR)
+        return -1;
+    return activation_of(node->attribute)->from_input ? node->extra[KEPT].value_buffer : node->output[0].value_buffer;
+}
+
+/* dz over dy. */
+static void differentiate(const fn_node *node, int64_t first, int64_t n)
+{
     const fn_activation *activation = activation_of(node->attribute);
-    int64_t width = node->output[0].width;
-    const real *saved = activation->from_input ? node->extra[KEPT].value : node->output[0].value;
-    real *dy = (real *)node->output[0].gradient + lo * width;
-    if (!is_named(activation, "linear"))
-        activation->backward(dy, saved + lo * width, dy, (hi - lo) * width, node->attribute + ALPHA);
+    const real *kept = activation->from_input ? node->extra[KEPT].value : node->output[0].value;
+    real *dy = (real *)node->output[0].gradient + first;
+    activation->backward(dy, kept + first, dy, n, node->attribute + ALPHA);
+}
+
+/* Blocks of dx, complete and still in cache: the derivative of the layer below. */
+static void finish_input_gradient(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m,
+                                  int64_t n)
+{
+    (void)i, (void)j;
+    const fn_node *below = epilogue->node;
+    int64_t first = c - (const real *)below->output[0].gradient;
+    if (n == c_row)
+        below->op->differentiate(below, first, m * n);
+    else
+        for (int64_t row = 0; row < m; row++)
+            below->op->differentiate(below, first + row * c_row, n);
 }
 
 /* dx for positions p_lo to p_hi, columns j_lo to j_hi. */
@@ -233,14 +254,21 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
         .c = (real *)node->input[0].gradient + p_lo * in + j_lo,
         .c_row = in,
         .accumulate = node->input[0].accumulate,
+        .epilogue = {.finish = node->input[0].finish ? finish_input_gradient : NULL, .node = node->input[0].finish},
     };
     FN_SYM(gemm)(&product, context->workspace);
 }
 
+static bool must_differentiate(const fn_node *node)
+{
+    return !node->output[0].finished && saved(node) >= 0;
+}
+
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    differentiate(node, context, lo, hi);
-    int64_t inner = inner_of(node);
+    int64_t inner = inner_of(node), width = node->output[0].width;
+    if (must_differentiate(node))
+        differentiate(node, lo * width, (hi - lo) * width);
     if (needs_input_gradient(node) && divided_by_rows(node))
         compute_input_gradient(node, context, lo * inner, hi * inner, 0, inputs_of(node));
 }
@@ -251,32 +279,73 @@ static void backward_columns(const fn_node *node, const fn_context *context, int
     compute_input_gradient(node, context, 0, context->rows * inner_of(node), lo * panel, hi * panel < in ? hi * panel : in);
 }
 
-/* out[j] (+)= sum over positions of dz[position][j], in the order of the positions. */
-static void sum_columns(const real *restrict dz, int64_t positions, int64_t units, bool accumulate, real *restrict out)
+/* sum[j] = sum over positions of dz[position][j], for j < n, rows `units` apart: of every second position each, then of both. */
+FN_INLINE void sum_block(const real *dz, int64_t positions, int64_t units, const int n, real *sum)
+{
+    real second[4 * FN_LANES] = {0};
+    for (int l = 0; l < n; l++)
+        sum[l] = 0;
+    int64_t p = 0;
+    for (; p + 2 <= positions; p += 2) {
+        const real *row = dz + p * units, *next = row + units;
+#pragma omp simd
+        for (int l = 0; l < n; l++) {
+            sum[l] += row[l];
+            second[l] += next[l];
+        }
+    }
+    for (int l = 0; p < positions && l < n; l++)
+        sum[l] += dz[p * units + l];
+#pragma omp simd
+    for (int l = 0; l < n; l++)
+        sum[l] += second[l];
+}
+
+/* The same for fewer columns than a vector has lanes: as many positions at a time as make whole vectors. */
+static void sum_narrow(const real *dz, int64_t positions, int64_t units, real *sum)
+{
+    real wide[FN_LANES * FN_LANES] = {0};
+    int64_t n = units * FN_LANES, p = 0;
+    for (; p + FN_LANES <= positions; p += FN_LANES) {
+#pragma omp simd
+        for (int64_t l = 0; l < n; l++)
+            wide[l] += dz[p * units + l];
+    }
+    for (int64_t l = 0; l < (positions - p) * units; l++)
+        wide[l] += dz[p * units + l];
+    for (n /= 2; n >= units; n /= 2) {
+#pragma omp simd
+        for (int64_t l = 0; l < n; l++)
+            wide[l] += wide[l + n];
+    }
+    memcpy(sum, wide, (size_t)units * sizeof *sum);
+}
+
+/* out[j] (+)= sum over positions of dz[position][j], for j from lo to hi; all of them where there are few. */
+static void sum_columns(const real *dz, int64_t positions, int64_t units, int64_t lo, int64_t hi, bool accumulate, real *out)
 {
     enum { BLOCK = 4 * FN_LANES };
-    for (int64_t j = 0; j < units; j += BLOCK) {
-        int64_t n = units - j < BLOCK ? units - j : BLOCK;
-        real sum[BLOCK] = {0};
-        if (n == BLOCK) {
-            for (int64_t p = 0; p < positions; p++) {
-#pragma omp simd
-                for (int64_t l = 0; l < BLOCK; l++)
-                    sum[l] += dz[p * units + j + l];
-            }
+    real sum[BLOCK];
+    for (int64_t j = lo, n; j < hi; j += n) {
+        int64_t first = j; /* column of sum[0] */
+        if (units < FN_LANES) {
+            n = units;
+            sum_narrow(dz, positions, units, sum);
+        } else if (hi - j >= BLOCK) {
+            n = BLOCK;
+            sum_block(dz + j, positions, units, BLOCK, sum);
         } else {
-            for (int64_t p = 0; p < positions; p++) {
-#pragma omp simd
-                for (int64_t l = 0; l < n; l++)
-                    sum[l] += dz[p * units + j + l];
-            }
+            n = hi - j < FN_LANES ? hi - j : FN_LANES;
+            if (first > units - FN_LANES)
+                first = units - FN_LANES;
+            sum_block(dz + first, positions, units, FN_LANES, sum);
         }
         for (int64_t l = 0; l < n; l++)
-            out[j + l] = accumulate ? out[j + l] + sum[l] : sum[l];
+            out[j + l] = (accumulate ? out[j + l] : 0) + sum[j - first + l];
     }
 }
 
-/* Rows lo to hi of dW; whoever has the first also sums db. */
+/* Rows lo to hi of dW, and the same share of db. */
 static void backward_parameters(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     int64_t in = inputs_of(node), units = units_of(node), positions = context->rows * inner_of(node);
@@ -294,29 +363,36 @@ static void backward_parameters(const fn_node *node, const fn_context *context, 
         };
         FN_SYM(gemm)(&product, context->workspace);
     }
-    if (lo == 0 && node->n_parameters > 1 && node->parameter[1].gradient_buffer >= 0)
-        sum_columns(dz, positions, units, node->parameter[1].accumulate, node->parameter[1].gradient);
+    if (node->n_parameters > 1 && node->parameter[1].gradient_buffer >= 0) {
+        int64_t first = units < FN_LANES ? (lo == 0 ? 0 : units) : units * lo / in;
+        int64_t end = units < FN_LANES ? units : units * hi / in;
+        sum_columns(dz, positions, units, first, end, node->parameter[1].accumulate, node->parameter[1].gradient);
+    }
 }
 
 static void backward(fn_plan *plan, fn_node *node)
 {
     int64_t in = inputs_of(node), units = units_of(node);
     int64_t positions = fn_plan_rows(plan) * inner_of(node);
-    bool from_input = activation_of(node->attribute)->from_input;
     bool by_rows = divided_by_rows(node);
 
-    fn_emit(plan, node, "dense backward", backward_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, from_input ? node->extra[KEPT].value_buffer : node->output[0].value_buffer);
-    fn_writes(plan, node->output[0].gradient_buffer);
-    if (needs_input_gradient(node)) {
-        if (!by_rows) {
-            fn_emit(plan, node, "dense backward input", backward_columns, FN_BY_ITEMS, count_panels(in));
-            fn_reads(plan, node->output[0].gradient_buffer);
-            fn_reads(plan, node->parameter[0].value_buffer);
-        } else {
-            fn_reads_all(plan, node->extra[PACKED].value_buffer);
+    if (must_differentiate(node) || (needs_input_gradient(node) && by_rows)) {
+        fn_emit(plan, node, "dense backward", backward_rows, FN_BY_ROWS, 0);
+        if (must_differentiate(node)) {
+            fn_reads(plan, saved(node));
+            fn_writes(plan, node->output[0].gradient_buffer);
         }
+    }
+    if (needs_input_gradient(node)) {
+        if (by_rows) {
+            fn_reads_all(plan, node->extra[PACKED].value_buffer);
+        } else {
+            fn_emit(plan, node, "dense backward input", backward_columns, FN_BY_ITEMS, count_panels(in));
+            fn_reads(plan, node->parameter[0].value_buffer);
+        }
+        fn_reads(plan, node->output[0].gradient_buffer);
         fn_writes(plan, node->input[0].gradient_buffer);
+        fn_finishes(plan, &node->input[0]);
         fn_workspace(plan, FN_SYM(gemm_workspace)(positions, in, units));
     }
     bool trained = false;
@@ -339,4 +415,7 @@ const fn_op FN_SYM(op_dense) = {
     .infer = infer,
     .forward = forward,
     .backward = backward,
+    .saved = saved,
+    .differentiate = differentiate,
+    .finishes = true,
 };
