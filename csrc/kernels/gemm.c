@@ -13,6 +13,7 @@
  */
 #include "gemm.h"
 
+#include "gemm_direct.h"
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
 #include "gemm_strip.h"
@@ -29,8 +30,6 @@ enum {
     FINISH_SIZE = 32768, /* elements of C that wait to be finished */
     SWAP_SIZE = 65536    /* elements of C^T at a time */
 };
-
-static const real zeros[WIDEST_SPAN];
 
 FN_INLINE int64_t divide_up(int64_t a, int64_t b)
 {
@@ -68,14 +67,7 @@ typedef struct span {
 
 static span find_span(const block *x, int64_t number, int64_t j)
 {
-    const int64_t vectors = divide_up(x->n - j, FN_LANES);
-    int width = TILE_VECTORS;
-    if (x->b_packed)
-        width = vectors > 1 ? TILE_VECTORS : 1;
-    else if (vectors & 1)
-        width = 1; /* first, so that the last tile is wide enough to move its last vector to the left */
-    else if (x->low && vectors >= LOW_TILE_VECTORS)
-        width = LOW_TILE_VECTORS;
+    const int width = choose_width(x->n - j, x->low, x->b_packed);
     return (span){number, j, least(width * FN_LANES, x->n - j), width};
 }
 
@@ -366,6 +358,8 @@ static void multiply_swapped(const gemm_arguments *x, int64_t columns, real *wor
 void FN_SYM(gemm)(const gemm_arguments *arguments, void *workspace)
 {
     if (arguments->m <= 0 || arguments->n <= 0)
+        return;
+    if (multiply_direct(arguments, workspace))
         return;
     const int64_t columns = choose_swap(arguments);
     if (columns > 0)

@@ -51,6 +51,10 @@ void FN_SYM(gemm)(const gemm_arguments *arguments, void *workspace);
 /* Bytes of workspace for any product up to this size, whatever its strides. */
 int64_t FN_SYM(gemm_workspace)(int64_t m, int64_t n, int64_t k);
 
+/* A transposed B (row 1) is packed by the product itself, at about the cost of 7 rows of C; where threads divide
+ * the rows of C, each of them packs all of B. So packing it beforehand pays for a B of some size used by several
+ * threads or for several products, and not for the few rows and columns of a small layer. */
+
 /* A packed B: panels of FN_SYM(gemm_panel)() columns, each k rows of that many contiguous elements, the
  * last one padded with zeros. gemm_packed_size: elements in all. gemm_pack_b: panels lo to hi of
  * the whole matrix B (k by n), which threads may divide between them. */

@@ -229,6 +229,18 @@ static const tile_kernel low_kernels[LOW_TILE_ROWS + 1] = {
 #endif
 };
 
+/* Vectors in the tiles of the next columns of C, of which there are `left`. low: C has few rows; in_panels: B is
+ * packed for all tiles. */
+static inline int choose_width(int64_t left, bool low, bool in_panels)
+{
+    const int64_t vectors = (left + FN_LANES - 1) / FN_LANES;
+    if (in_panels)
+        return vectors > 1 ? TILE_VECTORS : 1;
+    if (vectors & 1)
+        return 1; /* first, so that the last tile is wide enough to move its last vector to the left */
+    return low && vectors >= LOW_TILE_VECTORS ? LOW_TILE_VECTORS : TILE_VECTORS;
+}
+
 /* packed: A and B are panels of PANEL_ROWS rows and PANEL_COLUMNS columns. */
 static inline tile_kernel choose_kernel(int64_t rows, int vectors, bool packed)
 {
