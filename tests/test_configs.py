@@ -27,6 +27,7 @@ REQUIRED = {
     layers.AveragePooling2D: {"pool_size": (1, 2)},
     layers.Dense: {"units": 3},
     layers.Dropout: {"rate": 0.5},
+    layers.Embedding: {"input_dim": 7, "output_dim": 3},
     layers.GaussianDropout: {"rate": 0.5},
     layers.GaussianNoise: {"stddev": 0.5},
     layers.GroupNormalization: {"groups": 3},
@@ -52,6 +53,9 @@ OTHERS = {
     "bias_regularizer": regularizers.L1(0.5),
     "class_aggregation": None,
     "curve": "PR",
+    "embeddings_constraint": constraints.NonNeg(),
+    "embeddings_initializer": initializers.RandomNormal(seed=1),
+    "embeddings_regularizer": regularizers.L2(0.5),
     "distribution": "untruncated_normal",
     "data_format": "channels_last",
     "etas": (0.25, 1.5),
@@ -61,6 +65,7 @@ OTHERS = {
     "gamma_initializer": initializers.RandomNormal(seed=1),
     "gamma_regularizer": regularizers.L2(0.5),
     "groups": 2,
+    "input_dim": 9,
     "kernel_constraint": constraints.MaxNorm(1.0, axis=1),
     "kernel_initializer": initializers.VarianceScaling(3.0, "fan_out", "uniform", seed=4),
     "kernel_regularizer": regularizers.L1L2(0.5, 0.25),
@@ -70,6 +75,7 @@ OTHERS = {
     "moving_variance_initializer": initializers.Constant(2.0),
     "name": "mine",
     "noise_shape": (None, 1, 6),
+    "output_dim": 5,
     "padding": "same",
     "seed": 7,
     "step_sizes": (1e-5, 10.0),
@@ -98,6 +104,12 @@ def input_for(cls, changed):
     if cls.__name__.endswith("1D") or changed in ("axis", "noise_shape"):
         return fn.Input((3, 6))
     return fn.Input((3,) if changed == "target_shape" else (6,))
+
+
+def samples_for(cls, shape):
+    """Four samples that the layer takes."""
+    random = np.random.default_rng(0)
+    return random.integers(0, 5, (4, *shape)) if cls is layers.Embedding else random.normal(size=(4, *shape))
 
 
 CLASSES = [(kind, cls) for kind in KINDS for cls in classes_of(kind)]
@@ -208,7 +220,7 @@ def test_a_layer_made_again_computes_the_same(cls):
         outputs = []
         for layer in (original, again):
             tensor = input_for(cls, changed)
-            x = np.random.default_rng(0).normal(size=(4, *tensor.sample_shape))
+            x = samples_for(cls, tensor.sample_shape)
             model = fn.Model(tensor, layer([tensor, tensor] if is_merge(cls) else tensor), seed=3, dtype="float64")
             outputs.append(model.predict(x))
         assert np.array_equal(*outputs), changed

@@ -164,6 +164,8 @@ typedef struct fn_updates {
 
 /* Makes plan->updates and emits its stages. buffers[2 * i], [2 * i + 1]: of parameter i and its gradient. */
 fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);
+/* Whether the update writes to gradients that are zero: adds the parameters to them, or puts something else in their place. */
+bool fn_update_fills_gradients(const fn_plan *plan, const fn_plan_spec *spec);
 /* Emits the sum of the penalties as a part of the loss, for plans that do not train. */
 fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);
 /* Emits the constraints on parameters, which follow the updates (constraint.c). */

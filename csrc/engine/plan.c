@@ -221,6 +221,25 @@ static void connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
     }
 }
 
+/* Gives `touched` to the parameters that only operations with sparse gradients use, and whose gradient nothing else writes. */
+static void find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const parameter_table *table)
+{
+    if (!plan->training || (spec->optimizer && fn_update_fills_gradients(plan, spec)))
+        return;
+    for (int32_t i = 0; i < spec->n_parameters; i++) {
+        const fn_parameter_spec *parameter = &spec->parameters[i];
+        bool sparse = table->buffers[2 * i + 1] >= 0 && parameter->l1 == 0 && parameter->l2 == 0;
+        for (int32_t j = 0; j < spec->n_nodes; j++)
+            for (int32_t k = 0; k < spec->nodes[j].n_parameters; k++)
+                sparse &= spec->nodes[j].parameters[k] != i || plan->nodes[j].op->sparse;
+        uint8_t *touched = sparse ? fn_plan_allocate(plan, (size_t)parameter->shape.size[0]) : NULL;
+        for (int32_t j = 0; j < spec->n_nodes; j++)
+            for (int32_t k = 0; k < spec->nodes[j].n_parameters; k++)
+                if (spec->nodes[j].parameters[k] == i)
+                    plan->nodes[j].parameter[k].touched = touched;
+    }
+}
+
 /* Attributes that a column of the hyper-parameters sets in each step. */
 static fn_status add_schedules(fn_plan *plan, const fn_plan_spec *spec, fn_error *error)
 {
@@ -538,6 +557,7 @@ static fn_status build_plan(fn_plan *plan, const fn_plan_spec *spec, fn_error *e
     if (status != FN_OK)
         return status;
     connect_nodes(plan, spec);
+    find_sparse_gradients(plan, spec, &table);
     status = emit_stages(plan, spec, &table, error);
     if (status == FN_OK && plan->failed)
         status = fn_fail(error, FN_ERROR_MEMORY, "out of memory");

@@ -60,6 +60,9 @@ typedef struct fn_port {
     bool finished;
     int value_buffer;  /* numbers for fn_reads and fn_writes; gradient_buffer is -1 where not asked for */
     int gradient_buffer;
+    /* Of a parameter whose gradient is sparse: a byte for each of its rows, not 0 where the gradient may not be zero, as of
+     * the last backward pass of this call. NULL: nothing is known. */
+    uint8_t *touched;
 } fn_port;
 
 #define FN_MAX_EXTRAS 6
@@ -101,6 +104,7 @@ typedef struct fn_inference {
 typedef struct fn_op {
     fn_entry entry;
     int32_t min_inputs, max_inputs; /* -1: any number from min_inputs */
+    bool sparse; /* marks in `touched` the rows of its parameter whose gradient it writes, where there is such a thing */
     fn_status (*infer)(fn_inference *inference);
     /* Emit the stages of the forward pass, and of the backward pass: gradients of the inputs and
      * parameters that have one, from those of the outputs. Where an input port says accumulate,

@@ -421,6 +421,16 @@ static void number_slots(fn_updates *updates, const double *hyper)
     }
 }
 
+bool fn_update_fills_gradients(const fn_plan *plan, const fn_plan_spec *spec)
+{
+    int index = fn_registry_find(FN_OPTIMIZERS, spec->optimizer);
+    if (index < 0 || !spec->hyper)
+        return true;
+    const fn_optimizer *optimizer = plan->kernels->optimizers[index];
+    const double *options = spec->hyper + optimizer->entry.n_attributes;
+    return optimizer->per_parameter || options[FN_DECAY_COUPLED] != 0 || options[FN_ACCUMULATION_STEPS] > 1;
+}
+
 /* A stage over blocks or ranges: reads and writes gradients, and the parameters where it `steps`. */
 static void emit_stage(fn_plan *plan, const fn_plan_spec *spec, fn_node *node, const char *label, fn_stage_function run,
                        int64_t items, const int *buffers, int blocks_buffer, bool steps)

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _core
 
-__all__ = ["as_array", "as_rows", "as_targets", "as_weights", "match_names", "split_validation", "unwrap"]
+__all__ = ["as_array", "as_rows", "as_targets", "as_weights", "check_tokens", "match_names", "split_validation", "unwrap"]
 
 # What the engine reads as it is, and where other kinds of numbers go without loss.
 _READ = ("float32", "float64", "uint8", "int32", "int64")
@@ -115,6 +115,14 @@ def as_rows(given: Any, shape: tuple[int, ...], name: str, check_finite: bool = 
     if check_finite:
         _check_finite(array, name)
     return array
+
+
+def check_tokens(array: np.ndarray, layer: str, count: int, name: str) -> None:
+    """ValueError for the first number of an input that is not one of the labels that a layer takes."""
+    bad = _core.first_bad_label(array, count)
+    if bad is not None:
+        row, value = bad
+        raise ValueError(f"layer {layer!r}: {name} holds {value:g} in row {row}, expected whole numbers from 0 to {count - 1}")
 
 
 def as_targets(

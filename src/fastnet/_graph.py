@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .regularizers import Regularizer
     from .layers.base import Layer
 
-__all__ = ["LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec", "aligned_zeros", "replace_tensors",
-           "sort_operations"]  # fmt: skip
+__all__ = ["LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec", "aligned_zeros", "find_labels",
+           "label_sources", "replace_tensors", "sort_operations"]  # fmt: skip
 
 
 def aligned_zeros(n: int, dtype: str | np.dtype) -> np.ndarray:
@@ -264,6 +264,47 @@ class Operation:
         self.weights = list(weights)
         self.outputs = [SymbolicTensor(shape, self) for shape in output_shapes]
         self.call: LayerCall | None = None
+
+
+#: Operations that change no numbers, only where they are.
+MOVES = frozenset({"concatenate", "reshape"})
+
+
+def label_sources(tensor: SymbolicTensor, reader: str) -> list[SymbolicTensor]:
+    """The inputs of the model whose numbers a layer reads as labels.
+
+    Raises
+    ------
+    ValueError
+        If an operation lies between that computes with the numbers.
+    """
+    found: dict[int, SymbolicTensor] = {}
+    left = [tensor]
+    while left:
+        tensor = left.pop()
+        if tensor.operation is None:
+            found[id(tensor)] = tensor
+        elif tensor.operation.op in MOVES:
+            left.extend(tensor.operation.inputs)
+        else:
+            raise ValueError(
+                f"layer {reader!r} takes whole numbers as they are given to the model, got what layer "
+                f"{tensor.operation.layer._label!r} computes"
+            )
+    return list(found.values())
+
+
+def find_labels(operations: Iterable[Operation]) -> dict[int, tuple[str, int]]:
+    """For the inputs that are read as labels, by their id: the layer that allows the fewest classes, and how many."""
+    found: dict[int, tuple[str, int]] = {}
+    for operation in operations:
+        count = operation.layer.label_count(operation)
+        if count is None:
+            continue
+        for tensor in label_sources(operation.inputs[0], operation.layer._label):
+            if id(tensor) not in found or count < found[id(tensor)][1]:
+                found[id(tensor)] = (operation.layer.name, count)
+    return found
 
 
 def sort_operations(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> list[Operation]:

@@ -125,6 +125,9 @@ class RandomUniform(Initializer):
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return rng.uniform(self.minval, self.maxval, shape)
 
+    def _is_meant_by(self, identifier: Any) -> bool:
+        return super()._is_meant_by("random_uniform" if identifier == "uniform" else identifier)
+
 
 class TruncatedNormal(Initializer):
     """Normal distribution without what is more than two standard deviations from the mean.
@@ -314,11 +317,13 @@ INITIALIZERS: dict[str, type[Initializer]] = {
     "identity": Identity,
     "lecun_normal": LecunNormal,
     "lecun_uniform": LecunUniform,
+    "normal": RandomNormal,
     "ones": Ones,
     "orthogonal": Orthogonal,
     "random_normal": RandomNormal,
     "random_uniform": RandomUniform,
     "truncated_normal": TruncatedNormal,
+    "uniform": RandomUniform,
     "variance_scaling": VarianceScaling,
     "zeros": Zeros,
 }

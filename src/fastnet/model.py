@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import _data
-from ._graph import LayerCall, Operation, Slab, SymbolicTensor, Weight, sort_operations
+from ._graph import LayerCall, Operation, Slab, SymbolicTensor, Weight, find_labels, sort_operations
 from ._names import snake_case
 from .layers.base import Layer, assign_all
 from .layers.core import Input
@@ -106,6 +106,7 @@ class Model(Trainer):
         self.inputs: list[SymbolicTensor] = []
         self.outputs: list[SymbolicTensor] = []
         self._operations: list[Operation] = []
+        self._labels: dict[int, tuple[str, int]] = {}
         self._anchor: Weight | None = None
 
     def _connect(self, inputs: list[SymbolicTensor], outputs: list[SymbolicTensor]) -> None:
@@ -125,6 +126,7 @@ class Model(Trainer):
         self._anchor = weights[0] if weights else None
         self._own_slab = slab
         self.inputs, self.outputs, self._operations = inputs, outputs, operations
+        self._labels = find_labels(operations)
         self._restructured()
 
     @property
@@ -391,7 +393,7 @@ class Sequential(Model):
         if not self._stack:
             raise ValueError(f"model {self.name!r} has no layers")
         self._stack.pop()
-        self.inputs, self.outputs, self._operations = [], [], []
+        self.inputs, self.outputs, self._operations, self._labels = [], [], [], {}
         self._restructured()
         self._rebuild()
 
@@ -409,7 +411,8 @@ class Sequential(Model):
 
     def _snapshot(self, *more: Any) -> Callable[[], None]:
         """A function that undoes what is done to the model, its layers and some more layers from now on."""
-        state = (self._input, list(self._stack), self.inputs, self.outputs, self._operations, self._anchor)
+        state = (self._input, list(self._stack), self.inputs, self.outputs, self._operations, self._labels,
+                 self._anchor)  # fmt: skip
         undo = []
         for layer in (*self._stack, *more):
             if isinstance(layer, Sequential):
@@ -418,7 +421,8 @@ class Sequential(Model):
                 undo.append(layer._weights.clear)
 
         def restore() -> None:
-            self._input, self._stack, self.inputs, self.outputs, self._operations, self._anchor = state
+            (self._input, self._stack, self.inputs, self.outputs, self._operations, self._labels,
+             self._anchor) = state  # fmt: skip
             for one in undo:
                 one()
             self._restructured()

@@ -41,6 +41,7 @@ class Trainer(CustomLoop):
     dtype: str
     name: str
     _operations: list[Operation]
+    _labels: dict[int, tuple[str, int]]
     _slab: Slab
 
     def __init__(self) -> None:
@@ -130,6 +131,9 @@ class Trainer(CustomLoop):
         for array, name in zip(arrays, names):
             if len(array) != len(arrays[0]):
                 raise ValueError(f"{name} has {len(array)} rows, {names[0]} has {len(arrays[0])}")
+        for array, tensor, name in zip(arrays, self.inputs, names):
+            if id(tensor) in self._labels:
+                _data.check_tokens(array, *self._labels[id(tensor)], name)
         return arrays
 
     def _targets_of(self, y: Any, n: int, check_finite: bool) -> list[np.ndarray]:
@@ -294,6 +298,9 @@ class Trainer(CustomLoop):
             raise ValueError(f"mixup must be a number from 0 to 4, got {mixup!r}")
         if mixup and (compiled.custom or compiled.optimizer.full_batch):
             raise ValueError("mixup works with the losses of fastnet.losses and optimizers that take batches")
+        if mixup and self._labels:
+            reader = next(iter(self._labels.values()))[0]
+            raise ValueError(f"mixup needs inputs that can be mixed: layer {reader!r} takes whole numbers")
         if mixup and any(loss.labels for loss in compiled.losses):
             raise ValueError("mixup needs targets that can be mixed: use one-hot rows and CategoricalCrossentropy")
         return float(mixup)

@@ -4,6 +4,7 @@ from .activations import *  # noqa: F403
 from .activations import __all__ as _activations
 from .base import Layer
 from .core import Activation, ActivityRegularization, Dense, Flatten, Input, Reshape
+from .embedding import Embedding
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from .normalization import BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization
 from .pooling import *  # noqa: F403
@@ -20,7 +21,7 @@ from .regularization import AlphaDropout, Dropout, GaussianDropout, GaussianNois
 from .scaling import MinMaxScaling, Normalization, Rescaling, TargetScaling
 
 __all__ = [
-    "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization", "Concatenate", "Dense", "Dropout", "Flatten",
+    "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten",
     "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Layer", "LayerNormalization", "Maximum",
     "MinMaxScaling", "Minimum", "Multiply", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
     "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_pooling,

@@ -164,6 +164,10 @@ class Layer(Configurable):
         """Attributes of one of its operations that vary in training, as functions of the step."""
         return {}
 
+    def label_count(self, operation: Operation) -> int | None:
+        """Where an operation takes labels, class numbers from 0 up: how many classes there are. None: it takes any numbers."""
+        return None
+
     def regularize(self, y: SymbolicTensor) -> SymbolicTensor:
         """Appends the penalties that are operations: on the output, and on the angles between a kernel's rows."""
         kernel = self._weights.get("kernel")

@@ -1,0 +1,84 @@
+"""Embedding: from tokens to vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import constraints, initializers, regularizers
+from .._graph import Operation, SymbolicTensor, WeightSpec, label_sources
+from .base import Layer
+from .core import positive_integer
+
+__all__ = ["Embedding"]
+
+
+class Embedding(Layer):
+    """A vector for each token: ``y[..., :] = embeddings[x[...]]``, a trained table of ``input_dim`` vectors.
+
+    Tokens are whole numbers from 0 to ``input_dim - 1``, in an array of any numeric dtype. They must come from an input of
+    the model as they are: only layers that leave the numbers what they are, such as `Reshape`, may lie between. So they are
+    checked with the rest of the data, before anything is changed.
+
+    Only the rows whose tokens are in the batch have a gradient that is not zero. The optimizer nevertheless updates the
+    whole table, as Keras does: momenta go on moving the rows of tokens that have not been seen for some time.
+
+    Parameters
+    ----------
+    input_dim : int
+        Size of the vocabulary: one more than the largest token. At most 2**24, up to which whole numbers are exact in
+        float32.
+    output_dim : int
+        Length of the vectors.
+    embeddings_initializer : str or Initializer
+        The weight is ``embeddings`` of shape (input_dim, output_dim).
+    embeddings_regularizer : str or Regularizer, optional
+    embeddings_constraint : str or Constraint, optional
+    trainable, name
+        As in `Layer`.
+
+    Raises
+    ------
+    ValueError
+        When called on what another layer has computed; and, in `fit`, `evaluate` and `predict`, for a token out of range.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> layer = fn.layers.Embedding(1000, 16)
+    >>> layer(fn.Input((20,))).shape
+    (None, 20, 16)
+    >>> model = fn.Sequential([fn.Input((2,)), fn.layers.Embedding(5, 3, name="words")])
+    >>> model.predict([[0, 5]])
+    Traceback (most recent call last):
+    ValueError: layer 'words': x holds 5 in row 0, expected whole numbers from 0 to 4
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.input_dim = positive_integer(self._label, "input_dim", input_dim)
+        self.output_dim = positive_integer(self._label, "output_dim", output_dim)
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        label_sources(x, self._label)
+        attributes = {"input_dim": self.input_dim, "output_dim": self.output_dim}
+        spec = WeightSpec(self.embeddings_initializer, self.embeddings_regularizer, True, self.embeddings_constraint)
+        return self.emit("embedding", [x], attributes, {"embeddings": spec})
+
+    def label_count(self, operation: Operation) -> int | None:
+        return self.input_dim if operation.op == "embedding" else None
+
+    @property
+    def embeddings(self) -> Any:
+        """The table, a view of shape (input_dim, output_dim)."""
+        return self._weights["embeddings"].value
