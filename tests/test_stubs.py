@@ -11,8 +11,9 @@ from fastnet import _core
 
 STUBS = ast.parse((pathlib.Path(fastnet.__file__).parent / "_core.pyi").read_text())
 FUNCTIONS = {node.name: node for node in STUBS.body if isinstance(node, ast.FunctionDef)}
-PLAN = next(node for node in STUBS.body if isinstance(node, ast.ClassDef) and node.name == "Plan")
-METHODS = {node.name: node for node in PLAN.body if isinstance(node, ast.FunctionDef)}
+CLASSES = {node.name: node for node in STUBS.body if isinstance(node, ast.ClassDef)}
+METHODS = {(name, node.name): node for name, stub in CLASSES.items() for node in stub.body
+           if isinstance(node, ast.FunctionDef)}  # fmt: skip
 
 
 def parameter_names(node):
@@ -32,8 +33,9 @@ def test_all_names_have_a_stub():
     constants = {node.target.id for node in STUBS.body if isinstance(node, ast.AnnAssign)}
     found = {name for name, value in vars(_core).items()
              if not name.startswith("_") and (callable(value) or isinstance(value, int))}
-    assert found == constants | set(FUNCTIONS) | {"Plan"}
-    assert {name for name in vars(_core.Plan) if not name.startswith("_")} == set(METHODS) - {"__init__"}
+    assert found == constants | set(FUNCTIONS) | set(CLASSES)
+    public = {(name, method) for name in CLASSES for method in vars(getattr(_core, name)) if not method.startswith("_")}
+    assert public == {(name, method) for name, method in METHODS if not method.startswith("_")}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -43,9 +45,9 @@ def test_function(name):
     assert first_line(ast.get_docstring(FUNCTIONS[name])) == first_line(function.__doc__)
 
 
-@pytest.mark.parametrize("name", [name for name, node in METHODS.items() if not is_property(node)])
-def test_method(name):
-    method = getattr(_core.Plan, name)
-    if name != "__init__":
-        assert list(inspect.signature(method).parameters) == parameter_names(METHODS[name])
-        assert first_line(ast.get_docstring(METHODS[name])) == first_line(method.__doc__)
+@pytest.mark.parametrize("name, method", [key for key, node in METHODS.items() if not is_property(node)])
+def test_method(name, method):
+    function = inspect.getattr_static(getattr(_core, name), method)
+    if method != "__init__":
+        assert list(inspect.signature(function).parameters) == parameter_names(METHODS[name, method])
+        assert first_line(ast.get_docstring(METHODS[name, method])) == first_line(function.__doc__)

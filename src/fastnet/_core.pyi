@@ -1,6 +1,6 @@
 """The engine: plans, registries, statuses. Types of _core.pyx, where the parameters are explained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,20 @@ def update_metric(
     accumulators: np.ndarray,
 ) -> None:
     """Adds arrays to the accumulators of a metric, which are changed in place."""
+
+class Predictor:
+    """The short way from an array to what a model of one input and one output makes of it."""
+
+    def keep(
+        self, plan: Plan, input_shape: Shape, output_shape: Shape, keys: list[tuple[Callable[[], Any], Any]]
+    ) -> None:
+        """Takes a plan for batches of `plan.max_rows`, a power of two, of the present version."""
+
+    def predict(self, x: Any) -> np.ndarray | None:
+        """The prediction for x, or None where that takes the long way."""
+
+def is_readable(array: Any) -> bool:
+    """Whether it is an array that the engine reads as it is: of a type it knows, C-ordered, aligned, not of a subclass."""
 
 def shuffle(seed: int, epoch: int, n: int) -> np.ndarray:
     """The order in which an epoch visits n rows: a permutation, a function of (seed, epoch, n)."""

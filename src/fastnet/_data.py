@@ -32,6 +32,8 @@ def as_array(given: Any, name: str) -> np.ndarray:
     ValueError
         If it is ragged or has no axis.
     """
+    if _core.is_readable(given):
+        return given
     if given is None:
         raise TypeError(f"{name} is missing")
     if isinstance(given, np.ndarray) and np.any(getattr(given, "mask", False)):  # numpy.ma is not to be imported
@@ -126,21 +128,31 @@ def check_tokens(array: np.ndarray, layer: str, count: int, name: str) -> None:
 
 
 def as_targets(
-    given: Any, loss: Any, output_shape: tuple[int, ...], name: str, check_finite: bool = True
+    given: Any, loss: Any, shape: tuple[int, ...] | None, output_shape: tuple[int, ...], name: str, check_finite: bool = True
 ) -> np.ndarray:
     """Targets of a loss for predictions of a shape.
+
+    Parameters
+    ----------
+    given : array_like
+    loss : Loss or callable
+    shape : tuple of int or None
+        Of one target, as `_core.infer_target` has it; None where the loss is a function.
+    output_shape : tuple of int
+        Of one prediction.
+    name : str
+    check_finite : bool
 
     Raises
     ------
     TypeError, ValueError
         As `as_rows`, and for labels out of range.
     """
-    if not hasattr(loss, "kernel"):  # a function: its targets are its own business
+    if shape is None:  # a function: its targets are its own business
         array = as_array(unwrap(given, None), name)
         if len(array) == 0:
             raise ValueError(f"{name} is empty; expected at least one row")
         return array
-    shape = _core.infer_target(loss.kernel, loss.attributes(), output_shape)
     array = as_array(unwrap(given, shape), name)
     if array.shape[1:] == (*shape, 1):  # labels as a column
         array = array.reshape(array.shape[:-1])

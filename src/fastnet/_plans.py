@@ -64,6 +64,8 @@ class Compiled:
     ----------
     losses : list of Loss or callable
         One for each output.
+    target_shapes : list of (tuple of int) or None
+        The shape of one target; None where the loss is a Python function.
     metrics : list of list of Metric
         For each output.
     custom : bool
@@ -76,6 +78,7 @@ class Compiled:
         self.resolved = False
         self.custom = False
         self.losses: list[Any] = []
+        self.target_shapes: list[tuple[int, ...] | None] = []
         self.metrics: list[list[_metrics.Metric]] = []
         self.loss_weights: list[float] = []
         self.names: list[str] = []
@@ -98,10 +101,11 @@ class Compiled:
             raise ValueError(f"output {names[given_losses.index(None)]!r} has no loss")
         self.losses = [_losses.get(one) for one in given_losses]
         self.custom = not all(hasattr(one, "kernel") for one in self.losses)
+        self.target_shapes = []
         for one, name, shape in zip(self.losses, names, shapes):
             try:
-                if hasattr(one, "kernel"):
-                    _core.infer_target(one.kernel, one.attributes(), shape)
+                has_kernel = hasattr(one, "kernel")
+                self.target_shapes.append(_core.infer_target(one.kernel, one.attributes(), shape) if has_kernel else None)
             except ValueError as error:
                 raise ValueError(f"output {name!r} of shape {(None, *shape)}: {error}") from None
         weights = _by_output(1.0 if loss_weights is None else loss_weights, names, "loss_weights")
@@ -138,6 +142,8 @@ class Compiled:
         """Loss and metrics by name, from their sums over a number of rows."""
         means = (totals / max(rows, 1)).tolist()
         logs = {"loss": means[0]}
+        if not len(sums) and len(means) == 2:
+            return logs
         several = len(self.names) > 1
         if several:
             logs.update((f"{name}_loss", mean) for name, mean in zip(self.names, means[1:]))
@@ -158,6 +164,8 @@ class PlanCache:
         self._model = model
         self._plans: dict[Any, _core.Plan] = {}
         # What follows from the model's structure: until the version changes.
+        #: Makes predictions of a few rows at once, where it has been told a plan for them; else returns None.
+        self.predictor = _core.Predictor()
         self._version = -1
         self._structure: tuple[Any, ...] = ()
         self._keyed: list[Layer] = []  # layers to be asked each time
@@ -214,6 +222,15 @@ class PlanCache:
         while len(self._plans) > _KEPT_PLANS:
             self._plans.pop(next(iter(self._plans)))
         return plan
+
+    def keep_ready(self, plan: _core.Plan) -> None:
+        """Gives a plan that predicted a whole array to `predictor`, where nothing else is to be done for one."""
+        model = self._model
+        average = model._compiled is not None and model._compiled.optimizer.keeps_average
+        if len(model.inputs) == len(model.outputs) == 1 and not average:
+            self._refresh()
+            keys = [(layer.plan_key, layer.plan_key()) for layer in self._keyed]
+            self.predictor.keep(plan, model.inputs[0].sample_shape, model.outputs[0].sample_shape, keys)
 
     @property
     def scheduled(self) -> bool:

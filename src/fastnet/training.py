@@ -124,6 +124,8 @@ class Trainer(CustomLoop):
     # ---- data --------------------------------------------------------------------------------------------
 
     def _inputs_of(self, x: Any, check_finite: bool) -> list[np.ndarray]:
+        if len(self.inputs) == 1 and type(x) is np.ndarray:
+            return [_data.as_rows(x, self.inputs[0].sample_shape, "x", check_finite)]
         given = _data.match_names(x, self.input_names, "x")
         names = ["x"] if len(given) == 1 else [f"x[{name!r}]" for name in self.input_names]
         arrays = [_data.as_rows(array, tensor.sample_shape, name, check_finite)
@@ -140,10 +142,12 @@ class Trainer(CustomLoop):
         compiled = self._require_compiled()
         if y is None:
             raise ValueError("y is missing")
-        given = _data.match_names(y, self.output_names, "y")
-        names = ["y"] if len(given) == 1 else [f"y[{name!r}]" for name in self.output_names]
-        arrays = [_data.as_targets(array, loss, tensor.sample_shape, name, check_finite)
-                  for array, loss, tensor, name in zip(given, compiled.losses, self.outputs, names)]  # fmt: skip
+        output_names = self.output_names if len(self.outputs) > 1 or type(y) is not np.ndarray else ["y"]
+        given = _data.match_names(y, output_names, "y")
+        names = ["y"] if len(given) == 1 else [f"y[{name!r}]" for name in output_names]
+        arrays = [_data.as_targets(array, loss, shape, tensor.sample_shape, name, check_finite)
+                  for array, loss, shape, tensor, name in zip(given, compiled.losses, compiled.target_shapes, self.outputs,
+                                                              names)]  # fmt: skip
         for array, name in zip(arrays, names):
             if len(array) != n:
                 raise ValueError(f"x has {n} rows, {name} has {len(array)}")
@@ -152,6 +156,8 @@ class Trainer(CustomLoop):
     def _weights_of(self, sample_weight: Any, class_weight: Any, targets: list[np.ndarray], n: int) -> list[Any]:
         if class_weight is not None and len(targets) > 1:
             raise ValueError("class_weight works with one output; use sample_weight for each output")
+        if sample_weight is None and class_weight is None:
+            return [None] * len(targets)
         given = [sample_weight] * len(targets)
         if len(targets) > 1 and isinstance(sample_weight, (dict, list, tuple)):
             given = _data.match_names(sample_weight, self.output_names, "sample_weight")
@@ -436,6 +442,10 @@ class Trainer(CustomLoop):
         ndarray or list of ndarray, shape (n, ...)
             One for each output, of the model's dtype.
         """
+        if batch_size is None and not check_finite:
+            ready = self._plans.predictor.predict(x)
+            if ready is not None:
+                return ready
         inputs = self._rows_for(x, check_finite)
         n = len(inputs[0])
         rows = min(n, _positive("batch_size", _INFERENCE_ROWS if batch_size is None else batch_size))
@@ -446,11 +456,14 @@ class Trainer(CustomLoop):
             while row < n:
                 row, _ = plan.run(_PREDICT, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
                                   seconds=SLICE_SECONDS)  # fmt: skip
+        if rows == n and batch_size is None:
+            self._plans.keep_ready(plan)
         return outputs if len(outputs) > 1 else outputs[0]
 
     def predict_on_batch(self, x: Any) -> Any:
         """`predict` for the rows of one batch."""
-        return self.predict(x)
+        ready = self._plans.predictor.predict(x)
+        return self.predict(x) if ready is None else ready
 
     def _latest_plan(self) -> _core.Plan | None:
         return self._plans.latest()

@@ -135,6 +135,7 @@ class Optimizer(_config.Configurable):
         object.__setattr__(self, name, value)
         if name not in ("batches", "_row"):
             object.__setattr__(self, "_row", None)
+            _core.note_change()  # predictions may depend on it
 
     def values(self) -> dict[str, Any]:
         """The engine's hyper-parameters: the attributes of these names, else the engine's defaults.
@@ -254,9 +255,14 @@ class Optimizer(_config.Configurable):
         """Names and start values (NaN: the weights) of the arrays it keeps, each as large as the parameters."""
         return _core.optimizer_slots(self.kernel, self._fixed())
 
+    @property
+    def keeps_average(self) -> bool:
+        """Whether there are, or will be, other weights to evaluate with than the trained ones."""
+        return self.swa_start is not None or self.use_ema or bool(self.evaluation_slot)
+
     def averaged_slot(self) -> int | None:
         """Number of the slot with whose weights to evaluate; None: with the trained ones."""
-        if self.swa_start is None and not self.use_ema and not self.evaluation_slot:
+        if not self.keeps_average:
             return None
         names = [name for name, _ in self.slots()]
         if self.swa_start is not None and self.iterations > self.swa_start:

@@ -1,0 +1,215 @@
+"""What of csrc/fastnet.h the extension module uses."""
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+
+cdef extern from "fastnet.h" nogil:
+    enum: FN_MAX_RANK
+    enum: FN_MAX_SLOTS
+    enum: FN_ALIGNMENT
+    enum: FN_STATUS_COUNT
+    enum: FN_MAX_LOSSES
+
+    ctypedef enum fn_status:
+        FN_OK
+        FN_ERROR_MEMORY
+        FN_ERROR_DATA
+        FN_ERROR_LABEL
+
+    ctypedef struct fn_error:
+        fn_status status
+        char message[400]
+
+    const char *fn_status_name(fn_status)
+    const char *fn_status_exception(fn_status)
+    const char *fn_status_text(fn_status)
+
+    ctypedef enum fn_dtype:
+        FN_FLOAT32
+        FN_FLOAT64
+        FN_UINT8
+        FN_INT32
+        FN_INT64
+
+    ctypedef struct fn_shape:
+        int32_t rank
+        int64_t size[6]
+
+    ctypedef enum fn_isa:
+        FN_ISA_COUNT
+
+    const char *fn_isa_name(fn_isa)
+    bint fn_isa_available(fn_isa)
+    fn_isa fn_isa_current()
+    fn_status fn_isa_select(const char *, fn_error *)
+    int fn_cpu_count()
+    double fn_cpu_quota()
+    int fn_default_threads()
+
+    ctypedef enum fn_registry:
+        FN_OPS
+        FN_LOSSES
+        FN_METRICS
+        FN_OPTIMIZERS
+        FN_ACTIVATIONS
+        FN_UPDATES
+
+    ctypedef struct fn_attribute:
+        const char *name
+        double value
+
+    ctypedef struct fn_entry:
+        const char *name
+        const fn_attribute *attributes
+        int32_t n_attributes
+
+    int fn_registry_size(fn_registry)
+    const fn_entry *fn_registry_entry(fn_registry, int)
+    int fn_registry_find(fn_registry, const char *)
+    int fn_optimizer_slots(const char *, const double *, const char **, double *)
+    int64_t fn_metric_size(const char *, const double *, const fn_shape *)
+
+    ctypedef struct fn_signature:
+        int32_t n_outputs
+        fn_shape output[4]
+        int32_t n_parameters
+        fn_shape parameter[8]
+
+    fn_status fn_infer(const char *, const char *, int, const fn_shape *, const double *, fn_signature *, fn_error *)
+    fn_status fn_infer_target(const char *, const double *, const fn_shape *, fn_shape *, fn_error *)
+    fn_status fn_compute_loss(const char *, const double *, fn_dtype, int64_t, int64_t, const void *, const void *,
+                              const void *, void *, void *, fn_error *)
+    fn_status fn_compute_metric(const char *, const double *, fn_dtype, int64_t, int64_t, int64_t, const void *,
+                                const void *, double *, fn_error *)
+
+    ctypedef struct fn_node_spec:
+        const char *op
+        const char *layer
+        int32_t n_inputs
+        const int32_t *inputs
+        int32_t n_parameters
+        const int32_t *parameters
+        const double *attributes
+
+    ctypedef struct fn_constraint:
+        bint non_negative
+        double lowest
+        double highest
+        double rate
+        int64_t reduced
+        int64_t inner
+
+    ctypedef struct fn_parameter_spec:
+        fn_shape shape
+        int64_t offset
+        bint trainable
+        bint decays
+        double rate
+        double l1
+        double l2
+        const fn_constraint *constraint
+
+    ctypedef struct fn_input_spec:
+        fn_shape shape
+        const double *scale
+        const double *shift
+
+    ctypedef struct fn_output_spec:
+        int32_t value
+        const char *loss
+        const double *loss_attributes
+        double loss_weight
+        const char *layer
+
+    ctypedef struct fn_metric_spec:
+        const char *metric
+        const double *attributes
+        int32_t output
+
+    ctypedef struct fn_scheduled:
+        int32_t node
+        int32_t attribute
+
+    ctypedef struct fn_plan_spec:
+        fn_dtype dtype
+        int64_t max_rows
+        bint training
+        bint input_gradients
+        uint64_t seed
+        int32_t n_threads
+        int32_t n_inputs, n_nodes, n_parameters, n_outputs, n_metrics
+        const fn_input_spec *inputs
+        const fn_node_spec *nodes
+        const fn_parameter_spec *parameters
+        const fn_output_spec *outputs
+        const fn_metric_spec *metrics
+        const char *optimizer
+        const double *hyper
+        int32_t n_scheduled
+        const fn_scheduled *scheduled
+        void *parameter_slab
+        void *gradient_slab
+        void *slots[12]
+
+    ctypedef struct fn_plan:
+        pass
+
+    fn_status fn_plan_create(const fn_plan_spec *, fn_plan **, fn_error *)
+    void fn_plan_destroy(fn_plan *)
+
+    ctypedef struct fn_source:
+        const void *data
+        fn_dtype dtype
+        int64_t stride
+
+    enum:
+        FN_RUN_FORWARD
+        FN_RUN_LOSS
+        FN_RUN_BACKWARD
+        FN_RUN_UPDATE
+        FN_RUN_FETCH
+        FN_RUN_SEED
+        FN_RUN_FETCH_GRADIENTS
+        FN_RUN_FLUSH
+
+    ctypedef struct fn_run:
+        unsigned parts
+        int64_t n_rows
+        int64_t batch_size
+        int64_t first_row
+        const int64_t *order
+        const fn_source *inputs
+        const fn_source *targets
+        const fn_source *weights
+        double mixup
+        uint64_t step
+        const double *hyper
+        int64_t hyper_stride
+        void **outputs
+        const void **output_gradients
+        void **input_gradients
+        double seconds
+        const int *stop
+        double *loss_sum
+        double *metrics
+        double gradient_squares
+        int64_t next_row
+        int64_t steps_done
+
+    fn_status fn_plan_run(fn_plan *, fn_run *, fn_error *)
+
+    ctypedef struct fn_plan_info:
+        fn_isa isa
+        int32_t n_threads
+        int32_t n_stages
+        int32_t n_barriers
+        int64_t arena_bytes
+        int64_t thread_bytes
+        int64_t live_bytes
+
+    void fn_plan_describe(const fn_plan *, fn_plan_info *)
+    const char *fn_plan_stage_label(const fn_plan *, int)
+    int64_t fn_allocation_count()
+    void fn_shuffle(uint64_t, uint64_t, int64_t, int64_t *)
+    fn_status fn_check_finite(const fn_source *, int64_t, int64_t, int64_t *)
+    fn_status fn_check_labels(const fn_source *, int64_t, int64_t, int64_t, int64_t *, double *)
