@@ -41,6 +41,43 @@ typedef struct pooling_span {
 /* Channels whose results stay in registers while a window is gone through. */
 enum { POOLING_STRIP = 4 * FN_LANES };
 
+/* Calls function(..., first channel, lanes, n) for strips of the channels: n of them, in local arrays of `lanes` elements.
+ * lanes is a constant, so that these are registers; n is less where the channels end in a part of a vector. */
+#define POOLING_FOR_EACH_STRIP(channels, function, ...)                                                                \
+    do {                                                                                                               \
+        int64_t strip = 0;                                                                                             \
+        for (; strip + POOLING_STRIP <= (channels); strip += POOLING_STRIP)                                            \
+            function(__VA_ARGS__, strip, POOLING_STRIP, POOLING_STRIP);                                                \
+        for (; strip + FN_LANES <= (channels); strip += FN_LANES)                                                      \
+            function(__VA_ARGS__, strip, FN_LANES, FN_LANES);                                                          \
+        if (strip < (channels))                                                                                        \
+            function(__VA_ARGS__, strip, FN_LANES, (real_bits)((channels) - strip));                                   \
+    } while (0)
+
+/* A loop over the lanes of such arrays, and over those of them that there are. */
+#define POOLING_FOR_LANES(c, lanes, statement)                                                                         \
+    do {                                                                                                               \
+        _Pragma("omp simd")                                                                                            \
+        for (real_bits c = 0; c < (lanes); c++)                                                                        \
+            statement;                                                                                                 \
+    } while (0)
+#define POOLING_FOR_SOME_LANES(c, lanes, n, statement)                                                                 \
+    do {                                                                                                               \
+        if ((n) == (lanes))                                                                                            \
+            POOLING_FOR_LANES(c, lanes, statement);                                                                    \
+        else                                                                                                           \
+            POOLING_FOR_LANES(c, lanes, if (c < (n)) statement);                                                       \
+    } while (0)
+
+/* to[lanes] = from[n], and zeros. */
+FN_INLINE void load_lanes(real *restrict to, const real *restrict from, real_bits lanes, real_bits n)
+{
+    if (n == lanes)
+        POOLING_FOR_LANES(c, lanes, to[c] = from[c]);
+    else
+        POOLING_FOR_LANES(c, lanes, to[c] = c < n ? from[c] : 0);
+}
+
 FN_INLINE pooling_axis pooling_axis_of(int64_t size, double window, double stride, bool same)
 {
     pooling_axis axis = {.size = size, .window = (int64_t)window, .stride = (int64_t)stride};
@@ -122,23 +159,37 @@ FN_INLINE fn_status infer_pooling(fn_inference *inference)
 
 /* ---- few channels ---------------------------------------------------------------------------------- */
 
-/* base[outputs * channels]: where the window of each element of a row of outputs begins in a row of inputs. */
-FN_INLINE void fill_bases(const pooling *p, real_bits *base)
+/* Tables of the elements of a row of outputs, as many as fill whole vectors: where the first column of the window begins
+ * in a row of inputs, which may be before that; where the first and the last column of the image are for this channel. */
+typedef struct pooling_table {
+    real_bits *start, *first, *last;
+    int64_t n, padded;
+} pooling_table;
+
+FN_INLINE int64_t pooling_padded(const pooling *p)
 {
-    for (int64_t j = 0; j < p->width.outputs; j++)
-        for (int64_t c = 0; c < p->channels; c++)
-            base[j * p->channels + c] = (real_bits)(pooling_span_of(&p->width, j).start * p->channels + c);
+    return (p->width.outputs * p->channels + FN_LANES - 1) / FN_LANES * FN_LANES;
 }
 
-/* The outputs, from first to end, whose window has its column number `column` in the image. */
-FN_INLINE pooling_span outputs_with_column(const pooling_axis *axis, int64_t column)
+/* In a workspace of 3 pooling_padded() numbers. */
+FN_INLINE pooling_table fill_table(const pooling *p, real_bits *workspace)
 {
-    const int64_t lacking = axis->before - column, last = axis->size - 1 - column + axis->before;
-    pooling_span span = {.first = lacking > 0 ? (lacking + axis->stride - 1) / axis->stride : 0,
-                         .end = last >= 0 ? last / axis->stride + 1 : 0};
-    if (span.end > axis->outputs)
-        span.end = axis->outputs;
-    return span;
+    const int64_t padded = pooling_padded(p);
+    pooling_table table = {.start = workspace, .first = workspace + padded, .last = workspace + 2 * padded,
+                           .n = p->width.outputs * p->channels, .padded = padded};
+    memset(workspace, 0, (size_t)(3 * padded) * sizeof *workspace);
+    for (int64_t j = 0, e = 0; j < p->width.outputs; j++)
+        for (int64_t c = 0; c < p->channels; c++, e++) {
+            table.start[e] = (real_bits)(pooling_span_of(&p->width, j).start * p->channels + c);
+            table.first[e] = (real_bits)c;
+            table.last[e] = (real_bits)((p->width.size - 1) * p->channels + c);
+        }
+    return table;
+}
+
+FN_INLINE real_bits clamp_place(real_bits place, real_bits first, real_bits last)
+{
+    return place < first ? first : place > last ? last : place;
 }
 
 #endif

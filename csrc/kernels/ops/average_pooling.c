@@ -4,8 +4,8 @@
  *   y[i][j][c] = sum over the window (i, j) of x[.][.][c] / n(i, j)
  *   dx[h][w][c] = sum of dy[i][j][c] / n(i, j) over the windows with (h, w)
  *
- * n(i, j) counts the inputs of the window, without padding. Each row of a window is summed for itself, then these: so a
- * window of the whole image keeps its precision. */
+ * n(i, j) counts the inputs of the window, without padding. Each row of a window is summed for itself, then these (with few
+ * channels each column): so a window of the whole image keeps its precision. */
 #include "../pooling.h"
 
 static const fn_attribute attributes[] = {POOLING_ATTRIBUTES};
@@ -17,37 +17,26 @@ static real share_of(pooling_span h, pooling_span w)
 
 /* ---- forward ------------------------------------------------------------------------------------- */
 
-/* n channels, at most POOLING_STRIP, of one window of the image x. pair: the window has two rows and two columns. */
-FN_INLINE void mean_of_strip(const pooling *p, pooling_span h, pooling_span w, bool pair, const real *restrict x, int64_t n,
-                             real *restrict y)
+/* n channels, from number `channel` on, of one window of an image x. pair: the window has two rows and two columns. */
+FN_INLINE void mean_of_strip(const pooling *p, pooling_span h, pooling_span w, bool pair, const real *restrict x,
+                             real *restrict y, int64_t channel, real_bits lanes, real_bits n)
 {
     const int64_t channels = p->channels, stride = p->width.size * channels;
     const int64_t height = pair ? 2 : h.end - h.first, width = pair ? 2 : w.end - w.first;
     const real share = pair ? FN_REAL(0.25) : share_of(h, w);
-    real sum[POOLING_STRIP], part[POOLING_STRIP];
-    x += h.first * stride + w.first * channels;
-    FN_FOR_EACH(c, n, sum[c] = 0);
+    real sum[POOLING_STRIP], part[POOLING_STRIP], next[POOLING_STRIP];
+    x += h.first * stride + w.first * channels + channel;
+    y += channel;
+    POOLING_FOR_LANES(c, lanes, sum[c] = 0);
     for (int64_t row = 0; row < height; row++) {
-        const real *restrict first = x + row * stride;
-        FN_FOR_EACH(c, n, part[c] = first[c]);
+        load_lanes(part, x + row * stride, lanes, n);
         for (int64_t column = 1; column < width; column++) {
-            const real *restrict next = first + column * channels;
-            FN_FOR_EACH(c, n, part[c] += next[c]);
+            load_lanes(next, x + row * stride + column * channels, lanes, n);
+            POOLING_FOR_LANES(c, lanes, part[c] += next[c]);
         }
-        FN_FOR_EACH(c, n, sum[c] += part[c]);
+        POOLING_FOR_LANES(c, lanes, sum[c] += part[c]);
     }
-    FN_FOR_EACH(c, n, y[c] = sum[c] * share);
-}
-
-FN_INLINE void mean_of_window(const pooling *p, pooling_span h, pooling_span w, bool pair, const real *x, real *y)
-{
-    int64_t c = 0;
-    for (; c + POOLING_STRIP <= p->channels; c += POOLING_STRIP)
-        mean_of_strip(p, h, w, pair, x + c, POOLING_STRIP, y + c);
-    for (; c + FN_LANES <= p->channels; c += FN_LANES)
-        mean_of_strip(p, h, w, pair, x + c, FN_LANES, y + c);
-    if (c < p->channels)
-        mean_of_strip(p, h, w, pair, x + c, p->channels - c, y + c);
+    POOLING_FOR_SOME_LANES(c, lanes, n, y[c] = sum[c] * share);
 }
 
 FN_INLINE bool is_pair(pooling_span h, pooling_span w)
@@ -55,35 +44,55 @@ FN_INLINE bool is_pair(pooling_span h, pooling_span w)
     return h.end - h.first == 2 && w.end - w.first == 2;
 }
 
-/* The sums of row i of the outputs of an image with few channels; `part` has room for a row. */
-static void sum_row(const pooling *p, int64_t i, const real_bits *restrict base, real *restrict part, const real *restrict x,
-                    real *restrict y)
+/* n sums from number `first` on of a row of the outputs, of a line of inputs with few channels. */
+FN_INLINE void sum_part(const pooling *p, const pooling_table *table, const real *restrict line, real *restrict y,
+                        int64_t first, real_bits n)
+{
+    const real_bits channels = (real_bits)p->channels, columns = (real_bits)p->width.window;
+    const real_bits *restrict start = table->start + first, *restrict low = table->first + first;
+    const real_bits *restrict high = table->last + first;
+    real sum[FN_LANES];
+    POOLING_FOR_LANES(c, FN_LANES, sum[c] = 0);
+    for (real_bits column = 0; column < columns; column++)
+        POOLING_FOR_LANES(c, FN_LANES, {
+            const real_bits place = start[c] + column * channels;
+            const real value = line[clamp_place(place, low[c], high[c])];
+            sum[c] += place < low[c] || place > high[c] ? 0 : value;
+        });
+    y += first;
+    POOLING_FOR_SOME_LANES(c, FN_LANES, n, y[c] = sum[c]);
+}
+
+/* Row i of the outputs of an image with few channels: its rows are added up before its columns. */
+static void mean_of_narrow_row(const pooling *p, const pooling_table *table, int64_t i, const real *restrict x,
+                               real *restrict line, real *restrict y)
 {
     const pooling_span h = pooling_span_of(&p->height, i);
-    const int64_t channels = p->channels, width = p->width.outputs * channels;
-    FN_FOR_EACH(e, width, y[e] = 0);
-    for (int64_t row = h.first; row < h.end; row++) {
-        const real *restrict first = x + row * p->width.size * channels;
-        FN_FOR_EACH(e, width, part[e] = 0);
-        for (int64_t column = 0; column < p->width.window; column++) {
-            const pooling_span in = outputs_with_column(&p->width, column);
-            const real_bits offset = (real_bits)(column * channels);
-#pragma omp simd
-            for (int64_t e = in.first * channels; e < in.end * channels; e++)
-                part[e] += first[base[e] + offset];
-        }
-        FN_FOR_EACH(e, width, y[e] += part[e]);
+    const int64_t width = p->width.size * p->channels;
+    memcpy(line, x + h.first * width, (size_t)width * sizeof *line);
+    for (int64_t row = h.first + 1; row < h.end; row++)
+        FN_FOR_EACH(e, width, line[e] += x[row * width + e]);
+    int64_t first = 0;
+    for (; first + FN_LANES <= table->n; first += FN_LANES)
+        sum_part(p, table, line, y, first, FN_LANES);
+    if (first < table->n)
+        sum_part(p, table, line, y, first, (real_bits)(table->n - first));
+    for (int64_t j = 0; j < p->width.outputs; j++) {
+        const real share = share_of(h, pooling_span_of(&p->width, j));
+        for (int64_t c = 0; c < p->channels; c++)
+            y[j * p->channels + c] *= share;
     }
 }
 
-/* y = x share for each element of row i of the outputs. */
-static void divide_row(const pooling *p, int64_t i, const real *x, real *y)
+static void mean_of_row(const pooling *p, int64_t i, const real *x, real *y)
 {
     const pooling_span h = pooling_span_of(&p->height, i);
-    for (int64_t j = 0; j < p->width.outputs; j++) {
-        const real share = share_of(h, pooling_span_of(&p->width, j));
-        for (int64_t e = j * p->channels; e < (j + 1) * p->channels; e++)
-            y[e] = x[e] * share;
+    for (int64_t j = 0; j < p->width.outputs; j++, y += p->channels) {
+        const pooling_span w = pooling_span_of(&p->width, j);
+        if (is_pair(h, w))
+            POOLING_FOR_EACH_STRIP(p->channels, mean_of_strip, p, h, w, true, x, y);
+        else
+            POOLING_FOR_EACH_STRIP(p->channels, mean_of_strip, p, h, w, false, x, y);
     }
 }
 
@@ -93,34 +102,25 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     const pooling p = pooling_of(&input->shape, node->attribute);
     const int64_t width = p.width.outputs * p.channels;
     const bool few = has_few_channels(&p);
-    if (few)
-        fill_bases(&p, context->workspace);
-    for (int64_t image = lo * p.height.outputs; image < hi * p.height.outputs; image++) {
-        const int64_t row = image / p.height.outputs, i = image % p.height.outputs;
+    const pooling_table table = few ? fill_table(&p, context->workspace) : (pooling_table){0};
+    for (int64_t row = lo; row < hi; row++) {
         const real *x = (const real *)input->value + row * input->width;
-        real *y = (real *)output->value + image * width;
-        if (few) {
-            sum_row(&p, i, context->workspace, (real *)context->workspace + width, x, y);
-            divide_row(&p, i, y, y);
-            continue;
-        }
-        const pooling_span h = pooling_span_of(&p.height, i);
-        for (int64_t j = 0; j < p.width.outputs; j++) {
-            const pooling_span w = pooling_span_of(&p.width, j);
-            if (is_pair(h, w))
-                mean_of_window(&p, h, w, true, x, y + j * p.channels);
+        real *y = (real *)output->value + row * output->width;
+        for (int64_t i = 0; i < p.height.outputs; i++, y += width) {
+            if (few)
+                mean_of_narrow_row(&p, &table, i, x, (real *)table.last + table.padded, y);
             else
-                mean_of_window(&p, h, w, false, x, y + j * p.channels);
+                mean_of_row(&p, i, x, y);
         }
     }
 }
 
-/* Two rows of scratch: where the windows begin, and sums. */
+/* For few channels: a table, and a row of inputs. */
 static void ask_for_workspace(fn_plan *plan, const fn_node *node)
 {
     const pooling p = pooling_of(&node->input[0].shape, node->attribute);
     if (has_few_channels(&p))
-        fn_workspace(plan, 2 * p.width.outputs * p.channels * (int64_t)sizeof(real));
+        fn_workspace(plan, (3 * pooling_padded(&p) + p.width.size * p.channels) * (int64_t)sizeof(real));
 }
 
 static void forward(fn_plan *plan, fn_node *node)
@@ -135,34 +135,23 @@ static void forward(fn_plan *plan, fn_node *node)
 
 /* As mean_of_strip. add: to what dx holds, else it is overwritten, which is for windows that do not overlap. */
 FN_INLINE void differentiate_strip(const pooling *p, pooling_span h, pooling_span w, bool pair, bool add, real *restrict dx,
-                                   int64_t n, const real *restrict dy)
+                                   const real *restrict dy, int64_t channel, real_bits lanes, real_bits n)
 {
     const int64_t channels = p->channels, stride = p->width.size * channels;
     const int64_t height = pair ? 2 : h.end - h.first, width = pair ? 2 : w.end - w.first;
     const real share = pair ? FN_REAL(0.25) : share_of(h, w);
     real slope[POOLING_STRIP];
-    dx += h.first * stride + w.first * channels;
-    FN_FOR_EACH(c, n, slope[c] = dy[c] * share);
+    dx += h.first * stride + w.first * channels + channel;
+    load_lanes(slope, dy + channel, lanes, n);
+    POOLING_FOR_LANES(c, lanes, slope[c] *= share);
     for (int64_t row = 0; row < height; row++)
         for (int64_t column = 0; column < width; column++) {
             real *restrict next = dx + row * stride + column * channels;
             if (add)
-                FN_FOR_EACH(c, n, next[c] += slope[c]);
+                POOLING_FOR_SOME_LANES(c, lanes, n, next[c] += slope[c]);
             else
-                FN_FOR_EACH(c, n, next[c] = slope[c]);
+                POOLING_FOR_SOME_LANES(c, lanes, n, next[c] = slope[c]);
         }
-}
-
-FN_INLINE void differentiate_window(const pooling *p, pooling_span h, pooling_span w, bool pair, bool add, real *dx,
-                                    const real *dy)
-{
-    int64_t c = 0;
-    for (; c + POOLING_STRIP <= p->channels; c += POOLING_STRIP)
-        differentiate_strip(p, h, w, pair, add, dx + c, POOLING_STRIP, dy + c);
-    for (; c + FN_LANES <= p->channels; c += FN_LANES)
-        differentiate_strip(p, h, w, pair, add, dx + c, FN_LANES, dy + c);
-    if (c < p->channels)
-        differentiate_strip(p, h, w, pair, add, dx + c, p->channels - c, dy + c);
 }
 
 FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const real *dy)
@@ -172,49 +161,48 @@ FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const r
         for (int64_t j = 0; j < p->width.outputs; j++, dy += p->channels) {
             const pooling_span w = pooling_span_of(&p->width, j);
             if (is_pair(h, w))
-                differentiate_window(p, h, w, true, add, dx, dy);
+                POOLING_FOR_EACH_STRIP(p->channels, differentiate_strip, p, h, w, true, add, dx, dy);
             else
-                differentiate_window(p, h, w, false, add, dx, dy);
+                POOLING_FOR_EACH_STRIP(p->channels, differentiate_strip, p, h, w, false, add, dx, dy);
         }
     }
 }
 
-/* Row i of dy of an image with few channels; `slope` has room for a row. */
-static void differentiate_row(const pooling *p, int64_t i, const real_bits *restrict base, real *restrict slope,
-                              real *restrict dx, const real *restrict dy)
+/* The same for few channels, row by row: what is added to the columns of a line is the same for all rows of a window. */
+static void differentiate_narrow_image(const pooling *p, real *restrict dx, const real *restrict dy, real *restrict line)
 {
-    const pooling_span h = pooling_span_of(&p->height, i);
-    divide_row(p, i, dy, slope);
-    for (int64_t row = h.first; row < h.end; row++)
-        for (int64_t column = 0; column < p->width.window; column++) {
-            const pooling_span in = outputs_with_column(&p->width, column);
-            real *restrict next = dx + row * p->width.size * p->channels;
-            const real_bits offset = (real_bits)(column * p->channels);
-            for (int64_t e = in.first * p->channels; e < in.end * p->channels; e++)
-                next[base[e] + offset] += slope[e];
+    const int64_t channels = p->channels, width = p->width.size * channels;
+    for (int64_t i = 0; i < p->height.outputs; i++) {
+        const pooling_span h = pooling_span_of(&p->height, i);
+        memset(line, 0, (size_t)width * sizeof *line);
+        for (int64_t j = 0; j < p->width.outputs; j++, dy += channels) {
+            const pooling_span w = pooling_span_of(&p->width, j);
+            const real share = share_of(h, w);
+            for (int64_t column = w.first; column < w.end; column++)
+                for (int64_t c = 0; c < channels; c++)
+                    line[column * channels + c] += dy[c] * share;
         }
+        for (int64_t row = h.first; row < h.end; row++)
+            FN_FOR_EACH(e, width, dx[row * width + e] += line[e]);
+    }
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const fn_port *input = &node->input[0], *output = &node->output[0];
     const pooling p = pooling_of(&input->shape, node->attribute);
-    const int64_t width = p.width.outputs * p.channels;
     const bool few = has_few_channels(&p), overwrite = !input->accumulate && !few && covers_image(&p);
-    if (few)
-        fill_bases(&p, context->workspace);
     for (int64_t row = lo; row < hi; row++) {
         real *dx = (real *)input->gradient + row * input->width;
         const real *dy = (const real *)output->gradient + row * output->width;
         if (!input->accumulate && !overwrite)
             memset(dx, 0, (size_t)input->width * sizeof *dx);
-        if (overwrite)
+        if (few)
+            differentiate_narrow_image(&p, dx, dy, context->workspace);
+        else if (overwrite)
             differentiate_image(&p, false, dx, dy);
-        else if (!few)
-            differentiate_image(&p, true, dx, dy);
         else
-            for (int64_t i = 0; i < p.height.outputs; i++)
-                differentiate_row(&p, i, context->workspace, (real *)context->workspace + width, dx, dy + i * width);
+            differentiate_image(&p, true, dx, dy);
     }
 }
 

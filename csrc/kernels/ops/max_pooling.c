@@ -63,41 +63,36 @@ FN_INLINE void take_larger(real *best, real_bits *at, real x, real_bits k)
     *at = larger ? k : *at;
 }
 
-/* n channels, at most POOLING_STRIP, of one window; x is their image, y and the indices from element e on their result.
- * pair: the window has two rows and two columns, all in the image. */
-FN_INLINE void max_of_strip(const pooling *p, pooling_span h, pooling_span w, bool pair, const real *restrict x, int64_t n,
-                            real *restrict y, void *restrict index, index_kind kind, int64_t e)
+FN_INLINE void put_maxima(const real *best, const real_bits *at, real *y, void *index, index_kind kind, int64_t e,
+                          real_bits lanes, real_bits n)
+{
+    y += e;
+    POOLING_FOR_SOME_LANES(c, lanes, n, y[c] = best[c]);
+    if (kind != NO_INDEX)
+        POOLING_FOR_SOME_LANES(c, lanes, n, put_index(index, kind, e + c, at[c]));
+}
+
+/* n channels, from number `channel` on, of one window of an image x. The results are elements e of y and of the indices,
+ * and those after it. pair: the window has two rows and two columns, all in the image. */
+FN_INLINE void max_of_strip(const pooling *p, pooling_span h, pooling_span w, bool pair, const real *restrict x,
+                            real *restrict y, void *restrict index, index_kind kind, int64_t e, int64_t channel,
+                            real_bits lanes, real_bits n)
 {
     const int64_t channels = p->channels, stride = p->width.size * channels, columns = pair ? 2 : p->width.window;
     const int64_t height = pair ? 2 : h.end - h.first, width = pair ? 2 : w.end - w.first;
     const int64_t start = pair ? 0 : (h.first - h.start) * columns + w.first - w.start;
-    real best[POOLING_STRIP];
+    real best[POOLING_STRIP], next[POOLING_STRIP];
     real_bits at[POOLING_STRIP];
-    x += h.first * stride + w.first * channels;
-    FN_FOR_EACH(c, n, best[c] = x[c]);
-    FN_FOR_EACH(c, n, at[c] = (real_bits)start);
+    x += h.first * stride + w.first * channels + channel;
+    load_lanes(best, x, lanes, n);
+    POOLING_FOR_LANES(c, lanes, at[c] = (real_bits)start);
     for (int64_t row = 0; row < height; row++)
         for (int64_t column = row == 0; column < width; column++) {
-            const real *restrict next = x + row * stride + column * channels;
             const real_bits k = (real_bits)(start + row * columns + column);
-            FN_FOR_EACH(c, n, take_larger(&best[c], &at[c], next[c], k));
+            load_lanes(next, x + row * stride + column * channels, lanes, n);
+            POOLING_FOR_LANES(c, lanes, take_larger(&best[c], &at[c], next[c], k));
         }
-    FN_FOR_EACH(c, n, y[c] = best[c]);
-    if (kind != NO_INDEX)
-        FN_FOR_EACH(c, n, put_index(index, kind, e + c, at[c]));
-}
-
-FN_INLINE void max_of_window(const pooling *p, pooling_span h, pooling_span w, bool pair, const real *x, real *y,
-                             void *index, index_kind kind, int64_t e)
-{
-    const int64_t channels = p->channels;
-    int64_t c = 0;
-    for (; c + POOLING_STRIP <= channels; c += POOLING_STRIP)
-        max_of_strip(p, h, w, pair, x + c, POOLING_STRIP, y + e + c, index, kind, e + c);
-    for (; c + FN_LANES <= channels; c += FN_LANES)
-        max_of_strip(p, h, w, pair, x + c, FN_LANES, y + e + c, index, kind, e + c);
-    if (c < channels)
-        max_of_strip(p, h, w, pair, x + c, channels - c, y + e + c, index, kind, e + c);
+    put_maxima(best, at, y, index, kind, e + channel, lanes, n);
 }
 
 FN_INLINE bool is_pair(const pooling *p, pooling_span h, pooling_span w)
@@ -105,64 +100,68 @@ FN_INLINE bool is_pair(const pooling *p, pooling_span h, pooling_span w)
     return p->height.window == 2 && p->width.window == 2 && h.end - h.first == 2 && w.end - w.first == 2;
 }
 
-/* Row i of the outputs of an image with few channels; `at` has room for the indices of a row. */
-FN_INLINE void max_of_row(const pooling *p, int64_t i, const real_bits *restrict base, real_bits *restrict at,
-                          const real *restrict x, real *restrict y)
+/* n outputs from number `first` on of row i, of an image with few channels. Where a window reaches beyond the image, the
+ * inputs at its edge count several times, which is all the same to a maximum. */
+FN_INLINE void max_of_part(const pooling *p, const pooling_table *table, int64_t i, const real *restrict x,
+                           real *restrict y, void *restrict index, index_kind kind, int64_t first, real_bits n)
 {
     const pooling_span h = pooling_span_of(&p->height, i);
-    const int64_t channels = p->channels, stride = p->width.size * channels, columns = p->width.window;
-    x += h.first * stride;
-    for (int64_t j = 0; j < p->width.outputs; j++) {
-        const pooling_span w = pooling_span_of(&p->width, j);
-        for (int64_t c = 0; c < channels; c++) {
-            y[j * channels + c] = x[w.first * channels + c];
-            at[j * channels + c] = (real_bits)((h.first - h.start) * columns + w.first - w.start);
-        }
-    }
-    for (int64_t row = h.first; row < h.end; row++, x += stride)
-        for (int64_t column = 0; column < columns; column++) {
-            const pooling_span in = outputs_with_column(&p->width, column);
-            const real_bits k = (real_bits)((row - h.start) * columns + column);
-            const real_bits offset = (real_bits)(column * channels);
-#pragma omp simd
-            for (int64_t e = in.first * channels; e < in.end * channels; e++)
-                take_larger(&y[e], &at[e], x[base[e] + offset], k);
-        }
+    const real_bits channels = (real_bits)p->channels, columns = (real_bits)p->width.window;
+    const real_bits *restrict start = table->start + first, *restrict low = table->first + first;
+    const real_bits *restrict high = table->last + first;
+    real best[FN_LANES];
+    real_bits at[FN_LANES], k = (real_bits)(h.first - h.start) * columns;
+    x += h.first * p->width.size * channels;
+    POOLING_FOR_LANES(c, FN_LANES, best[c] = x[clamp_place(start[c], low[c], high[c])]);
+    POOLING_FOR_LANES(c, FN_LANES, at[c] = k);
+    for (int64_t row = h.first; row < h.end; row++, x += p->width.size * channels)
+        for (real_bits column = 0; column < columns; column++, k++)
+            POOLING_FOR_LANES(c, FN_LANES,
+                              take_larger(&best[c], &at[c], x[clamp_place(start[c] + column * channels, low[c], high[c])], k));
+    put_maxima(best, at, y, index, kind, i * table->n + first, FN_LANES, n);
 }
 
-FN_INLINE void max_of_image(const pooling *p, const real *x, real *y, void *index, index_kind kind, real_bits *workspace)
+FN_INLINE void max_of_image(const pooling *p, const real *x, real *y, void *index, index_kind kind)
 {
-    const int64_t width = p->width.outputs * p->channels;
     for (int64_t i = 0; i < p->height.outputs; i++) {
-        if (has_few_channels(p)) {
-            real_bits *base = workspace, *at = workspace + width;
-            max_of_row(p, i, base, at, x, y + i * width);
-            if (kind != NO_INDEX)
-                FN_FOR_EACH(e, width, put_index(index, kind, i * width + e, at[e]));
-            continue;
-        }
         const pooling_span h = pooling_span_of(&p->height, i);
         for (int64_t j = 0; j < p->width.outputs; j++) {
             const pooling_span w = pooling_span_of(&p->width, j);
-            const int64_t e = i * width + j * p->channels;
+            const int64_t e = (i * p->width.outputs + j) * p->channels;
             if (is_pair(p, h, w))
-                max_of_window(p, h, w, true, x, y, index, kind, e);
+                POOLING_FOR_EACH_STRIP(p->channels, max_of_strip, p, h, w, true, x, y, index, kind, e);
             else
-                max_of_window(p, h, w, false, x, y, index, kind, e);
+                POOLING_FOR_EACH_STRIP(p->channels, max_of_strip, p, h, w, false, x, y, index, kind, e);
         }
     }
+}
+
+FN_INLINE void max_of_narrow_image(const pooling *p, const pooling_table *table, const real *x, real *y, void *index,
+                                   index_kind kind)
+{
+    for (int64_t i = 0; i < p->height.outputs; i++)
+        for (int64_t first = 0; first < table->n; first += FN_LANES) {
+            if (first + FN_LANES <= table->n)
+                max_of_part(p, table, i, x, y, index, kind, first, FN_LANES);
+            else
+                max_of_part(p, table, i, x, y, index, kind, first, (real_bits)(table->n - first));
+        }
 }
 
 FN_INLINE void max_of_images(const fn_node *node, const fn_context *context, index_kind kind, int64_t lo, int64_t hi)
 {
     const fn_port *input = &node->input[0], *output = &node->output[0];
     const pooling p = pooling_of(&input->shape, node->attribute);
-    if (has_few_channels(&p))
-        fill_bases(&p, context->workspace);
+    const bool few = has_few_channels(&p);
+    const pooling_table table = few ? fill_table(&p, context->workspace) : (pooling_table){0};
     for (int64_t row = lo; row < hi; row++) {
+        const real *x = (const real *)input->value + row * input->width;
+        real *y = (real *)output->value + row * output->width;
         real *index = kind == NO_INDEX ? NULL : (real *)node->extra[INDEX].value + row * node->extra[INDEX].width;
-        max_of_image(&p, (const real *)input->value + row * input->width, (real *)output->value + row * output->width,
-                     index, kind, context->workspace);
+        if (few)
+            max_of_narrow_image(&p, &table, x, y, index, kind);
+        else
+            max_of_image(&p, x, y, index, kind);
     }
 }
 
@@ -188,7 +187,7 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_emit(plan, node, "max_pooling forward",
             !node->n_extras ? forward_without_index : words ? forward_words : forward_bytes, FN_BY_ROWS, 0);
     if (has_few_channels(&p))
-        fn_workspace(plan, 2 * p.width.outputs * p.channels * (int64_t)sizeof(real));
+        fn_workspace(plan, 3 * pooling_padded(&p) * (int64_t)sizeof(real_bits));
     fn_reads(plan, node->input[0].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
     if (node->n_extras)
@@ -199,52 +198,42 @@ static void forward(fn_plan *plan, fn_node *node)
 
 /* As max_of_strip. add: to what dx holds, else it is overwritten, which is for windows that do not overlap. */
 FN_INLINE void differentiate_strip(const pooling *p, pooling_span h, pooling_span w, bool pair, bool add,
-                                   real *restrict dx, int64_t n, const real *restrict dy, const void *restrict index,
-                                   int64_t e)
+                                   real *restrict dx, const real *restrict dy, const uint8_t *restrict index,
+                                   int64_t channel, real_bits lanes, real_bits n)
 {
     const int64_t channels = p->channels, stride = p->width.size * channels, columns = pair ? 2 : p->width.window;
     const int64_t height = pair ? 2 : h.end - h.first, width = pair ? 2 : w.end - w.first;
     const int64_t start = pair ? 0 : (h.first - h.start) * columns + w.first - w.start;
     real slope[POOLING_STRIP];
     real_bits at[POOLING_STRIP];
-    dx += h.first * stride + w.first * channels;
-    FN_FOR_EACH(c, n, slope[c] = dy[c]);
-    FN_FOR_EACH(c, n, at[c] = get_index(index, BYTES, e + c));
+    dx += h.first * stride + w.first * channels + channel;
+    index += channel;
+    load_lanes(slope, dy + channel, lanes, n);
+    if (n == lanes)
+        POOLING_FOR_LANES(c, lanes, at[c] = index[c]);
+    else
+        POOLING_FOR_LANES(c, lanes, at[c] = c < n ? index[c] : 0);
     for (int64_t row = 0; row < height; row++)
         for (int64_t column = 0; column < width; column++) {
             real *restrict next = dx + row * stride + column * channels;
             const real_bits k = (real_bits)(start + row * columns + column);
             if (add)
-                FN_FOR_EACH(c, n, next[c] += at[c] == k ? slope[c] : 0);
+                POOLING_FOR_SOME_LANES(c, lanes, n, next[c] += at[c] == k ? slope[c] : 0);
             else
-                FN_FOR_EACH(c, n, next[c] = at[c] == k ? slope[c] : 0);
+                POOLING_FOR_SOME_LANES(c, lanes, n, next[c] = at[c] == k ? slope[c] : 0);
         }
 }
 
-FN_INLINE void differentiate_window(const pooling *p, pooling_span h, pooling_span w, bool pair, bool add, real *dx,
-                                    const real *dy, const void *index, int64_t e)
-{
-    const int64_t channels = p->channels;
-    int64_t c = 0;
-    for (; c + POOLING_STRIP <= channels; c += POOLING_STRIP)
-        differentiate_strip(p, h, w, pair, add, dx + c, POOLING_STRIP, dy + e + c, index, e + c);
-    for (; c + FN_LANES <= channels; c += FN_LANES)
-        differentiate_strip(p, h, w, pair, add, dx + c, FN_LANES, dy + e + c, index, e + c);
-    if (c < channels)
-        differentiate_strip(p, h, w, pair, add, dx + c, channels - c, dy + e + c, index, e + c);
-}
-
-FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const real *dy, const void *index)
+FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const real *dy, const uint8_t *index)
 {
     for (int64_t i = 0; i < p->height.outputs; i++) {
         const pooling_span h = pooling_span_of(&p->height, i);
-        for (int64_t j = 0; j < p->width.outputs; j++) {
+        for (int64_t j = 0; j < p->width.outputs; j++, dy += p->channels, index += p->channels) {
             const pooling_span w = pooling_span_of(&p->width, j);
-            const int64_t e = (i * p->width.outputs + j) * p->channels;
             if (is_pair(p, h, w))
-                differentiate_window(p, h, w, true, add, dx, dy, index, e);
+                POOLING_FOR_EACH_STRIP(p->channels, differentiate_strip, p, h, w, true, add, dx, dy, index);
             else
-                differentiate_window(p, h, w, false, add, dx, dy, index, e);
+                POOLING_FOR_EACH_STRIP(p->channels, differentiate_strip, p, h, w, false, add, dx, dy, index);
         }
     }
 }
@@ -261,7 +250,9 @@ FN_INLINE void scatter_image(const pooling *p, real *dx, const real *dy, const v
             const int64_t left = pooling_span_of(&p->width, j).start;
             for (int64_t c = 0; c < channels; c++, e++) {
                 const uint32_t k = (uint32_t)get_index(index, kind, e);
-                const int64_t row = top + k / (uint32_t)columns, column = left + k % (uint32_t)columns;
+                const int64_t row = top + k / (uint32_t)columns, last = p->width.size - 1;
+                int64_t column = left + k % (uint32_t)columns; /* max_of_part may say one beside the edge */
+                column = column < 0 ? 0 : column > last ? last : column;
                 dx[(row * p->width.size + column) * channels + c] += dy[e];
             }
         }
@@ -289,9 +280,9 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
         else if (scatter)
             scatter_image(&p, dx, dy, index, BYTES);
         else if (overwrite)
-            differentiate_image(&p, false, dx, dy, index);
+            differentiate_image(&p, false, dx, dy, (const uint8_t *)index);
         else
-            differentiate_image(&p, true, dx, dy, index);
+            differentiate_image(&p, true, dx, dy, (const uint8_t *)index);
     }
 }
 
