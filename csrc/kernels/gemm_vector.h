@@ -242,6 +242,8 @@ FN_INLINE lane_mask mask_lanes(int64_t count)
 
 FN_INLINE vector load_masked(const real *p, lane_mask count)
 {
+    if (count >= FN_LANES)
+        return load(p);
     vector x = {0};
     for (int64_t i = 0; i < FN_LANES; i++)
         if (i < count)

@@ -16,6 +16,7 @@
  * barrier. With a larger one the time goes into moving W from core to core: then y is divided by columns of W, and dx, dW and
  * (by the engine) the update by rows of W, so that a thread finds its part of W, dW and the optimizer's slots in its own cache.
  */
+#include "../fused_activation.h"
 #include "../gemm.h"
 
 #include <string.h>
@@ -27,11 +28,6 @@ enum { KEPT, PACKED };
 #define DIVIDE_BY_ROWS (32 * 1024)
 
 static const fn_attribute attributes[] = {{"units", 1}, {"use_bias", 1}, {"activation", 0}, {"alpha", 0}};
-
-static const fn_activation *activation_of(const double *attribute)
-{
-    return FN_SYM(activations)[(int)attribute[ACTIVATION]];
-}
 
 static int64_t inputs_of(const fn_node *node)
 {
@@ -54,24 +50,6 @@ static bool divided_by_rows(const fn_node *node)
     return inputs_of(node) * units_of(node) <= DIVIDE_BY_ROWS;
 }
 
-static fn_status check_activation(const fn_inference *inference)
-{
-    int count = 0;
-    while (FN_SYM(activations)[count])
-        count++;
-    double number = inference->attribute[ACTIVATION];
-    if (!(number >= 0 && number < count && number == floor(number)))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer,
-                       number, count - 1);
-    /* With a negative one the derivative could not be told from the output. */
-    const fn_entry *entry = &activation_of(inference->attribute)->entry;
-    if (entry->n_attributes > 0 && !(inference->attribute[ALPHA] >= 0))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s of %s is %g, expected at least 0",
-                       inference->layer, entry->attributes[0].name, entry->name, inference->attribute[ALPHA]);
-    return FN_OK;
-}
-
 static fn_status infer(fn_inference *inference)
 {
     const fn_shape *x = &inference->input[0];
@@ -85,7 +63,7 @@ static fn_status infer(fn_inference *inference)
     if ((double)fn_shape_last(x) * units > 0x1p44)
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': a kernel of %lld by %g is too large",
                        inference->layer, (long long)fn_shape_last(x), units);
-    fn_status status = check_activation(inference);
+    fn_status status = check_activation(inference, inference->attribute + ACTIVATION);
     if (status != FN_OK)
         return status;
     fn_signature *signature = &inference->signature;
@@ -97,7 +75,7 @@ static fn_status infer(fn_inference *inference)
     signature->parameter[1] = (fn_shape){.rank = 1, .size = {(int64_t)units}};
     if (inference->training) {
         inference->n_extras = 2;
-        if (activation_of(inference->attribute)->from_input)
+        if (activation_of(inference->attribute + ACTIVATION)->from_input)
             inference->extra_per_row[KEPT] = fn_shape_size(&signature->output[0]);
         inference->extra_fixed[PACKED] = FN_SYM(gemm_packed_size)(fn_shape_last(x), (int64_t)units);
     }
@@ -130,7 +108,7 @@ static void compute_output(const fn_node *node, const fn_context *context, int64
                            int64_t j_hi)
 {
     int64_t in = inputs_of(node), units = units_of(node);
-    const fn_activation *activation = activation_of(node->attribute);
+    const fn_activation *activation = activation_of(node->attribute + ACTIVATION);
     bool relu = node->attribute[ACTIVATION] == FN_RELU, linear = node->attribute[ACTIVATION] == FN_LINEAR;
     const real *bias = node->n_parameters > 1 ? node->parameter[1].value : NULL;
     real *kept = node->n_extras && activation->from_input ? node->extra[KEPT].value : NULL;
@@ -197,7 +175,7 @@ static void forward(fn_plan *plan, fn_node *node)
     for (int i = 0; i < node->n_parameters; i++)
         fn_reads_all(plan, node->parameter[i].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
-    if (node->n_extras && activation_of(node->attribute)->from_input)
+    if (node->n_extras && activation_of(node->attribute + ACTIVATION)->from_input)
         fn_writes(plan, node->extra[KEPT].value_buffer);
     /* Packed here rather than before its use: by then a barrier has been passed for other reasons. */
     if (fn_plan_training(plan) && needs_input_gradient(node) && divided_by_rows(node)) {
@@ -211,18 +189,12 @@ static void forward(fn_plan *plan, fn_node *node)
 
 static int saved(const fn_node *node)
 {
-    if (node->attribute[ACTIVATION] == FN_LINEAR)
-        return -1;
-    return activation_of(node->attribute)->from_input ? node->extra[KEPT].value_buffer : node->output[0].value_buffer;
+    return saved_by_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT]);
 }
 
-/* dz over dy. */
 static void differentiate(const fn_node *node, int64_t first, int64_t n)
 {
-    const fn_activation *activation = activation_of(node->attribute);
-    const real *kept = activation->from_input ? node->extra[KEPT].value : node->output[0].value;
-    real *dy = (real *)node->output[0].gradient + first;
-    activation->backward(dy, kept + first, dy, n, node->attribute + ALPHA);
+    differentiate_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT], first, n);
 }
 
 /* Blocks of dx, complete and still in cache: the derivative of the layer below. */

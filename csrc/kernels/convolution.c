@@ -1,0 +1,486 @@
+/* Convolutions by rows of pixels; see convolution.h for what is computed and convolution_kernel.h for how a tile is. */
+#include "convolution.h"
+
+#include "convolution_kernel.h"
+
+#include <string.h>
+
+enum {
+    WINDOW_BYTES = 48 * 1024,       /* rows of the image with their zeros, a part of the first-level cache */
+    CHUNK_BYTES = 192 * 1024,       /* of the image, and of the gradient, from which a gradient of weights is summed */
+    MAX_SEGMENTS = 256,             /* rows of pixels in such a chunk */
+    BLOCK_PIXELS = 8 * MAX_ROWS,    /* of an output row: all their outputs are computed while they are in cache */
+    BLOCK_WEIGHTS = 4 * MAX_ROWS    /* rows of the gradient of weights: what threads divide */
+};
+
+FN_INLINE int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+FN_INLINE int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+FN_INLINE int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* a / b, rounded down also where a is negative. */
+FN_INLINE int64_t divide_down(int64_t a, int64_t b)
+{
+    return a >= 0 ? a / b : -divide_up(-a, b);
+}
+
+FN_INLINE int64_t align(int64_t bytes)
+{
+    return divide_up(bytes, FN_ALIGNMENT) * FN_ALIGNMENT;
+}
+
+/* ---- rows with zeros at both ends ------------------------------------------------------------------ */
+
+/* Rows of images with `left` and `right` zero pixels; in place where these are 0. */
+typedef struct window {
+    int64_t height, width, channels; /* of the image */
+    int64_t left, right;
+    int64_t row; /* elements from row to row */
+} window;
+
+FN_INLINE window make_window(int64_t height, int64_t width, int64_t channels, int64_t left, int64_t right)
+{
+    const int64_t l = most(left, 0), r = most(right, 0);
+    return (window){height, width, channels, l, r, (l + width + r) * channels};
+}
+
+FN_INLINE bool copies(const window *w)
+{
+    return w->left + w->right > 0;
+}
+
+/* Zeros at the ends of `rows` rows of a buffer; they stay there. */
+static void clear_ends(const window *w, int64_t rows, real *buffer)
+{
+    for (int64_t r = 0; copies(w) && r < rows; r++) {
+        real *row = buffer + r * w->row;
+        memset(row, 0, (size_t)(w->left * w->channels) * sizeof *row);
+        memset(row + (w->left + w->width) * w->channels, 0, (size_t)(w->right * w->channels) * sizeof *row);
+    }
+}
+
+/* Rows first to end of an image, in place or in the buffer. */
+static const real *find_rows(const window *w, const real *image, int64_t first, int64_t end, real *buffer)
+{
+    const int64_t width = w->width * w->channels;
+    if (!copies(w))
+        return image + first * width;
+    for (int64_t r = first; r < end; r++)
+        memcpy(buffer + (r - first) * w->row + w->left * w->channels, image + r * width, (size_t)width * sizeof(real));
+    return buffer;
+}
+
+/* ---- an output from an image, or an image from an output --------------------------------------------- */
+
+/* One axis as seen from what is computed, the target: position t of phase p, counted by i, t = i step + p, is reached by
+ * taps from the source position i advance + reach. */
+typedef struct direction {
+    const convolution_axis *axis;
+    bool transposed;
+    int64_t target, source; /* sizes */
+    int64_t step, advance;
+} direction;
+
+static direction make_direction(const convolution_axis *axis, bool transposed)
+{
+    if (transposed)
+        return (direction){axis, true, axis->in, axis->out, axis->stride, 1};
+    return (direction){axis, false, axis->out, axis->in, 1, axis->stride};
+}
+
+/* Whether a tap reaches the phase; and from where: *reach. */
+static bool find_reach(const direction *d, int64_t phase, int64_t tap, int64_t *reach)
+{
+    const convolution_axis *axis = d->axis;
+    if (!d->transposed) {
+        *reach = tap * axis->dilation - axis->before;
+        return true;
+    }
+    const int64_t distance = phase + axis->before - tap * axis->dilation;
+    *reach = divide_down(distance, axis->stride);
+    return *reach * axis->stride == distance;
+}
+
+/* The first and the last source row of target rows t to t_end, whether inside the image or not. */
+static void find_sources(const direction *d, int64_t t, int64_t t_end, int64_t *first, int64_t *last)
+{
+    const convolution_axis *axis = d->axis;
+    const int64_t extent = (axis->window - 1) * axis->dilation;
+    if (d->transposed) {
+        *first = divide_down(t + axis->before - extent, axis->stride);
+        *last = divide_down(t_end - 1 + axis->before, axis->stride);
+    } else {
+        *first = t * axis->stride - axis->before;
+        *last = (t_end - 1) * axis->stride + extent - axis->before;
+    }
+}
+
+/* All that is the same for every image. */
+typedef struct correlation {
+    const convolution *g;
+    direction y, x;
+    int64_t source_channels, target_channels;
+    window window;
+    bool whole_rows;     /* one segment for each row of a window */
+    int64_t chunk;       /* target rows at a time */
+    int64_t buffer_rows; /* source rows they need at most */
+    /* In the workspace; segments of phase (py, px) are numbers first[py * x.step + px] up to the next one's. */
+    int64_t *first, *a_offset, *b_offset, *reach;
+    real *buffer;
+    int64_t bytes; /* of the workspace */
+} correlation;
+
+/* Source rows that `rows` target rows need. */
+static int64_t count_sources(const direction *d, int64_t rows)
+{
+    const int64_t extent = (d->axis->window - 1) * d->axis->dilation;
+    const int64_t count = d->transposed ? (rows - 1 + extent) / d->axis->stride + 2
+                                        : (rows - 1) * d->axis->stride + extent + 1;
+    return least(count, d->source);
+}
+
+static correlation make_correlation(const convolution *g, bool transposed, char *workspace)
+{
+    correlation c = {.g = g, .y = make_direction(&g->y, transposed), .x = make_direction(&g->x, transposed)};
+    c.source_channels = transposed ? g->filters : g->channels;
+    c.target_channels = transposed ? g->channels : g->filters;
+    c.whole_rows = g->groups == 1 && g->x.dilation == 1 && (!transposed || g->x.stride == 1);
+
+    int64_t left = 0, right = 0;
+    find_sources(&c.x, 0, c.x.target, &left, &right);
+    c.window = make_window(c.y.source, c.x.source, c.source_channels, -left, right - (c.x.source - 1));
+    c.chunk = c.y.target;
+    if (copies(&c.window)) {
+        const int64_t row_bytes = c.window.row * (int64_t)sizeof(real);
+        while (c.chunk > 1 && count_sources(&c.y, c.chunk) * row_bytes > WINDOW_BYTES)
+            c.chunk = divide_up(c.chunk, 2);
+        c.buffer_rows = count_sources(&c.y, c.chunk);
+    }
+
+    const int64_t taps = g->y.window * g->x.window, phases = c.y.step * c.x.step;
+    c.first = (int64_t *)workspace;
+    c.a_offset = c.first + phases + 1;
+    c.b_offset = c.a_offset + taps;
+    c.reach = c.b_offset + taps;
+    const int64_t head = align((phases + 1 + 3 * taps) * (int64_t)sizeof(int64_t));
+    c.buffer = (real *)(workspace + head);
+    c.bytes = head + align(c.buffer_rows * c.window.row * (int64_t)sizeof(real));
+    return c;
+}
+
+/* The segments of all phases. */
+static void list_segments(const correlation *c)
+{
+    const convolution *g = c->g;
+    const int64_t width = g->x.window, tap_weights = c->source_channels / g->groups * c->target_channels;
+    int64_t n = 0;
+    for (int64_t py = 0; py < c->y.step; py++)
+        for (int64_t px = 0; px < c->x.step; px++) {
+            c->first[py * c->x.step + px] = n;
+            for (int64_t ky = 0; ky < g->y.window; ky++) {
+                int64_t row, column;
+                if (!find_reach(&c->y, py, ky, &row))
+                    continue;
+                for (int64_t k = 0; k < (c->whole_rows ? 1 : width); k++) {
+                    /* turned weights have their taps backwards */
+                    if (!find_reach(&c->x, px, c->y.transposed ? width - 1 - k : k, &column))
+                        continue;
+                    c->reach[n] = row;
+                    c->a_offset[n] = row * c->window.row + (column + c->window.left) * c->source_channels;
+                    c->b_offset[n] = (ky * width + k) * tap_weights;
+                    n++;
+                }
+            }
+        }
+    c->first[c->y.step * c->x.step] = n;
+}
+
+/* One target row, from the source rows at `rows`, the first of which is number `first`. */
+static void compute_row(const correlation *c, segment_product *x, int64_t t, const real *rows, int64_t first,
+                        const real *w, const convolution_epilogue *epilogue, real *target)
+{
+    const int64_t groups = c->g->groups, from = c->source_channels / groups, to = c->target_channels / groups;
+    const int64_t i = t / c->y.step, py = t % c->y.step, y = i * c->y.advance;
+    x->a_row = c->x.advance * c->source_channels;
+    x->c_row = c->x.step * c->target_channels;
+    for (int64_t px = 0; px < least(c->x.step, c->x.target); px++) {
+        const int64_t phase = py * c->x.step + px, pixels = divide_up(c->x.target - px, c->x.step);
+        int64_t s = c->first[phase], s_end = c->first[phase + 1];
+        while (s < s_end && !(y + c->reach[s] >= 0 && y + c->reach[s] < c->y.source))
+            s++;
+        while (s < s_end && !(y + c->reach[s_end - 1] >= 0 && y + c->reach[s_end - 1] < c->y.source))
+            s_end--;
+        x->segments = s_end - s;
+        x->a_offset = c->a_offset + s;
+        x->b_offset = c->b_offset + s;
+        for (int64_t p = 0; p < pixels; p += BLOCK_PIXELS)
+            for (int64_t group = 0; group < groups; group++) {
+                real *out = target + (p * c->x.step + px) * c->target_channels + group * to;
+                const segment_matrix part = {
+                    .m = least(pixels - p, BLOCK_PIXELS),
+                    .n = to,
+                    .a = rows + (y - first) * c->window.row + p * x->a_row + group * from,
+                    .b = w + group * to,
+                    .start = epilogue->accumulate ? out : epilogue->bias ? epilogue->bias + group * to : NULL,
+                    .start_row = epilogue->accumulate ? x->c_row : 0,
+                    .c = out,
+                };
+                multiply_segments(x, &part);
+            }
+    }
+}
+
+static void correlate(const convolution *g, bool transposed, int64_t images, const real *source, const real *w,
+                      const convolution_epilogue *epilogue, real *target, void *workspace)
+{
+    const correlation c = make_correlation(g, transposed, workspace);
+    list_segments(&c);
+    clear_ends(&c.window, c.buffer_rows, c.buffer);
+    segment_product x = {
+        .k = (c.whole_rows ? g->x.window : 1) * (c.source_channels / g->groups),
+        .a_column = 1,
+        .b_row = c.target_channels,
+        .relu = epilogue->relu,
+    };
+    const int64_t source_size = c.y.source * c.x.source * c.source_channels, width = c.x.target * c.target_channels;
+    for (int64_t image = 0; image < images; image++)
+        for (int64_t t = 0; t < c.y.target; t += c.chunk) {
+            const int64_t t_end = least(t + c.chunk, c.y.target);
+            int64_t first, last;
+            find_sources(&c.y, t, t_end, &first, &last);
+            first = least(most(first, 0), c.y.source);
+            const real *rows = find_rows(&c.window, source + image * source_size, first,
+                                         most(first, least(last + 1, c.y.source)), c.buffer);
+            for (int64_t row = t; row < t_end; row++) {
+                const int64_t offset = (image * c.y.target + row) * width;
+                compute_row(&c, &x, row, rows, first, w, epilogue, target + offset);
+                if (epilogue->kept)
+                    memcpy(epilogue->kept + offset, target + offset, (size_t)width * sizeof *target);
+                if (epilogue->activation)
+                    epilogue->activation->forward(target + offset, target + offset, width, epilogue->attribute);
+                if (epilogue->finish)
+                    epilogue->finish->op->differentiate(
+                        epilogue->finish, target + offset - (const real *)epilogue->finish->output[0].gradient, width);
+            }
+        }
+}
+
+/* Where every pixel is by itself, all pixels of an image, or of small images, are one row. */
+static convolution flatten(const convolution *g, int64_t *images)
+{
+    const convolution_axis *y = &g->y, *x = &g->x;
+    convolution flat = *g;
+    if (y->window > 1 || x->window > 1 || y->stride > 1 || x->stride > 1 || y->in != y->out || x->in != x->out)
+        return flat;
+    const int64_t merged = y->in * x->in < BLOCK_PIXELS ? *images : 1;
+    flat.y.in = flat.y.out = 1;
+    flat.x.in = flat.x.out = merged * y->in * x->in;
+    *images /= merged;
+    return flat;
+}
+
+void FN_SYM(convolve)(const convolution *g, int64_t images, const real *x, const real *w,
+                      const convolution_epilogue *epilogue, real *y, void *workspace)
+{
+    const convolution flat = flatten(g, &images);
+    correlate(&flat, false, images, x, w, epilogue, y, workspace);
+}
+
+void FN_SYM(convolve_transposed)(const convolution *g, int64_t images, const real *y, const real *turned,
+                                 const convolution_epilogue *epilogue, real *x, void *workspace)
+{
+    const convolution flat = flatten(g, &images);
+    correlate(&flat, true, images, y, turned, epilogue, x, workspace);
+}
+
+void FN_SYM(turn_weights)(const convolution *g, const real *w, int64_t lo, int64_t hi, real *turned)
+{
+    const int64_t from = g->channels / g->groups, to = g->filters / g->groups, width = g->x.window;
+    for (int64_t ky = lo; ky < hi; ky++)
+        for (int64_t kx = 0; kx < width; kx++) {
+            const real *in = w + (ky * width + kx) * from * g->filters;
+            real *out = turned + (ky * width + width - 1 - kx) * to * g->channels;
+            for (int64_t group = 0; group < g->groups; group++)
+                for (int64_t c = 0; c < from; c++)
+                    for (int64_t f = 0; f < to; f++)
+                        out[f * g->channels + group * from + c] = in[c * g->filters + group * to + f];
+        }
+}
+
+/* ---- the gradient of the weights ----------------------------------------------------------------------- */
+
+/* A block of dW: rows of one tap, or of one row of taps, of one group. */
+typedef struct weight_block {
+    int64_t ky, kx, group, row, rows;
+} weight_block;
+
+/* How the rows of dW are divided into blocks. */
+typedef struct weight_division {
+    int64_t runs;      /* in a row of the window: 1, or one for each tap */
+    int64_t run_rows;  /* rows of dW in a run */
+    int64_t per_run;   /* blocks */
+    int64_t blocks;    /* in all */
+} weight_division;
+
+static weight_division divide_weights(const convolution *g)
+{
+    const bool whole_rows = g->groups == 1 && g->x.dilation == 1;
+    weight_division d = {.runs = whole_rows ? 1 : g->x.window,
+                         .run_rows = (whole_rows ? g->x.window : 1) * (g->channels / g->groups)};
+    d.per_run = divide_up(d.run_rows, BLOCK_WEIGHTS);
+    d.blocks = g->y.window * d.runs * g->groups * d.per_run;
+    return d;
+}
+
+/* Those of one row of the window follow each other. */
+static weight_block find_block(const convolution *g, const weight_division *d, int64_t number)
+{
+    weight_block block;
+    const int64_t part = number % d->per_run;
+    number /= d->per_run;
+    block.group = number % g->groups;
+    number /= g->groups;
+    block.kx = number % d->runs;
+    block.ky = number / d->runs;
+    block.row = d->run_rows * part / d->per_run;
+    block.rows = d->run_rows * (part + 1) / d->per_run - block.row;
+    return block;
+}
+
+/* Rows of output pixels that are summed at a time: of one image, or of whole images. */
+typedef struct pixel_chunk {
+    int64_t image, images; /* the first, and how many */
+    int64_t row, row_end;  /* of each */
+} pixel_chunk;
+
+/* How large they may be. */
+typedef struct chunk_limits {
+    window window;
+    int64_t rows;   /* of one image */
+    int64_t images; /* if not all rows of an image: 1 */
+    int64_t bytes;  /* of the buffer */
+} chunk_limits;
+
+static chunk_limits limit_chunks(const convolution *g)
+{
+    const direction y = make_direction(&g->y, false), x = make_direction(&g->x, false);
+    int64_t left, right;
+    find_sources(&x, 0, x.target, &left, &right);
+    chunk_limits limits = {.window = make_window(g->y.in, g->x.in, g->channels, -left, right - (g->x.in - 1))};
+    const int64_t in_row = limits.window.row * (int64_t)sizeof(real);
+    const int64_t out_row = g->x.out * g->filters * (int64_t)sizeof(real);
+    limits.rows = least(g->y.out, MAX_SEGMENTS);
+    while (limits.rows > 1 && (count_sources(&y, limits.rows) * in_row > CHUNK_BYTES || limits.rows * out_row > CHUNK_BYTES))
+        limits.rows = divide_up(limits.rows, 2);
+    limits.images = 1;
+    if (limits.rows == g->y.out) {
+        const int64_t in_image = g->y.in * in_row, out_image = g->y.out * out_row;
+        limits.images = most(1, least(MAX_SEGMENTS / g->y.out,
+                                      least(CHUNK_BYTES / most(in_image, 1), CHUNK_BYTES / most(out_image, 1))));
+    }
+    const int64_t in_rows = limits.images > 1 ? limits.images * g->y.in : count_sources(&y, limits.rows);
+    limits.bytes = copies(&limits.window) ? align(in_rows * in_row) : 0;
+    return limits;
+}
+
+/* The next chunk of output rows `at` to `hi`. */
+static pixel_chunk next_chunk(const convolution *g, const chunk_limits *limits, int64_t at, int64_t hi)
+{
+    const int64_t height = g->y.out;
+    pixel_chunk chunk = {.image = at / height, .images = 1, .row = at % height};
+    chunk.row_end = least(chunk.row + limits->rows, height);
+    if (chunk.row == 0 && chunk.row_end == height)
+        chunk.images = most(1, least(limits->images, (hi - at) / height));
+    chunk.row_end = least(chunk.row_end, chunk.row + (hi - at));
+    return chunk;
+}
+
+/* Adds the products of a chunk to blocks `block` to `block_end`. */
+static void add_chunk(const convolution *g, const chunk_limits *limits, const pixel_chunk *chunk, int64_t number,
+                      int64_t number_end, const real *x, const real *dy, bool start, real *dw, real *buffer)
+{
+    const weight_division division = divide_weights(g);
+    const window *w = &limits->window;
+    const direction y = make_direction(&g->y, false);
+    const int64_t channels = g->channels / g->groups, filters = g->filters / g->groups;
+    int64_t first, last;
+    find_sources(&y, chunk->row, chunk->row_end, &first, &last);
+    first = least(most(first, 0), g->y.in);
+    last = most(least(last, g->y.in - 1), first - 1);
+    const int64_t buffer_image = (last + 1 - first) * w->row, image = g->y.in * g->x.in * g->channels;
+    const int64_t image_step = copies(w) ? buffer_image : image;
+    const real *rows = find_rows(w, x + chunk->image * image, first, last + 1, buffer);
+    for (int64_t n = 1; copies(w) && n < chunk->images; n++)
+        find_rows(w, x + (chunk->image + n) * image, first, last + 1, buffer + n * buffer_image);
+    const real *gradient = dy + (chunk->image * g->y.out + chunk->row) * g->x.out * g->filters;
+
+    int64_t a_offset[MAX_SEGMENTS], b_offset[MAX_SEGMENTS], ky = -1;
+    segment_product product = {
+        .k = g->x.out,
+        .a_offset = a_offset,
+        .b_offset = b_offset,
+        .a_row = 1,
+        .a_column = g->x.stride * g->channels,
+        .b_row = g->filters,
+        .c_row = g->filters,
+    };
+    for (; number < number_end; number++) {
+        const weight_block block = find_block(g, &division, number);
+        if (block.ky != ky) {
+            ky = block.ky;
+            product.segments = 0;
+            for (int64_t n = 0; n < chunk->images; n++)
+                for (int64_t r = chunk->row; r < chunk->row_end; r++) {
+                    const int64_t source = r * g->y.stride + ky * g->y.dilation - g->y.before;
+                    if (source < 0 || source >= g->y.in)
+                        continue;
+                    a_offset[product.segments] = n * image_step + (source - first) * w->row;
+                    b_offset[product.segments] = (n * g->y.out + r - chunk->row) * g->x.out * g->filters;
+                    product.segments++;
+                }
+        }
+        const int64_t column = block.kx * g->x.dilation - g->x.before + w->left;
+        real *out = dw + ((ky * g->x.window + block.kx) * channels + block.row) * g->filters + block.group * filters;
+        const segment_matrix part = {
+            .m = block.rows,
+            .n = filters,
+            .a = rows + column * g->channels + block.group * channels + block.row,
+            .b = gradient + block.group * filters,
+            .start = start ? NULL : out,
+            .start_row = g->filters,
+            .c = out,
+        };
+        multiply_segments(&product, &part);
+    }
+}
+
+void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int64_t part, int64_t parts, const real *x,
+                               const real *dy, bool accumulate, real *dw, void *workspace)
+{
+    const chunk_limits limits = limit_chunks(g);
+    const int64_t blocks = divide_weights(g).blocks;
+    clear_ends(&limits.window, limits.bytes / (limits.window.row * (int64_t)sizeof(real)), workspace);
+    bool start = !accumulate;
+    do { /* also once for no rows at all, that dw be written */
+        const pixel_chunk chunk = next_chunk(g, &limits, lo, hi);
+        add_chunk(g, &limits, &chunk, blocks * part / parts, blocks * (part + 1) / parts, x, dy, start, dw, workspace);
+        start = false;
+        lo += chunk.images * (chunk.row_end - chunk.row);
+    } while (lo < hi);
+}
+
+int64_t FN_SYM(convolution_workspace)(const convolution *g)
+{
+    return most(limit_chunks(g).bytes,
+                most(make_correlation(g, false, NULL).bytes, make_correlation(g, true, NULL).bytes));
+}

@@ -1,0 +1,165 @@
+/* The gradients of the parameters of a convolution and of a transposed one, as stages of a plan.
+ *
+ * The rows of output pixels of the whole batch are cut into parts; each part sums dW and db into an array of its own, and
+ * these arrays are then added up in order. Where dW is large there is but one part, and the work is divided by rows of dW.
+ * Either way no bit depends on the number of threads.
+ *
+ *   sums:  | part 0: dW, db | part 1: dW, db | ... |
+ */
+#ifndef FN_KERNELS_CONVOLUTION_GRADIENT_H
+#define FN_KERNELS_CONVOLUTION_GRADIENT_H
+
+#include "convolution.h"
+#include "fused_activation.h"
+
+enum {
+    GRADIENT_PARTS = 16,       /* at most, and as many shares of the work at least */
+    GRADIENT_SUMS = 256 * 1024, /* elements in all parts together */
+    GRADIENT_BLOCK = 1024      /* elements that are added up at a time */
+};
+
+typedef struct convolution_gradient {
+    convolution g;
+    const real *x, *dy;  /* images and outputs of g */
+    const real *bias_of; /* what db is a sum of: dy, or x where the convolution is a transposed one */
+    const fn_port *weights, *bias; /* bias: NULL where there is none */
+    real *sums;
+} convolution_gradient;
+
+/* How the work on one gradient is cut up; a function of shapes alone. */
+typedef struct gradient_division {
+    int64_t size;   /* of dW */
+    int64_t bias;   /* of db, at most */
+    int64_t parts;  /* of the batch */
+    int64_t shares; /* of dW, in each part */
+} gradient_division;
+
+FN_INLINE gradient_division divide_gradient(const convolution *g)
+{
+    gradient_division d = {.size = convolution_weights(g), .bias = g->filters > g->channels ? g->filters : g->channels};
+    const int64_t fitting = GRADIENT_SUMS / (d.size + d.bias);
+    d.parts = fitting < 1 ? 1 : fitting > GRADIENT_PARTS ? GRADIENT_PARTS : fitting;
+    d.shares = (GRADIENT_PARTS + d.parts - 1) / d.parts;
+    return d;
+}
+
+/* Elements of `sums`. */
+FN_INLINE int64_t gradient_sums_size(const convolution *g)
+{
+    const gradient_division d = divide_gradient(g);
+    return d.parts * (d.size + d.bias);
+}
+
+FN_INLINE bool is_trained(const fn_port *port)
+{
+    return port && port->gradient_buffer >= 0;
+}
+
+/* out[j] = sum over n rows of x[row][j]. */
+static void sum_rows(const real *restrict x, int64_t n, int64_t columns, real *restrict out)
+{
+    enum { BLOCK = 4 * FN_LANES };
+    for (int64_t j = 0; j < columns; j += BLOCK) {
+        const int64_t width = columns - j < BLOCK ? columns - j : BLOCK;
+        real sum[BLOCK] = {0};
+        for (int64_t r = 0; r < n; r++)
+#pragma omp simd
+            for (int64_t l = 0; l < width; l++)
+                sum[l] += x[r * columns + j + l];
+        for (int64_t l = 0; l < width; l++)
+            out[j + l] = sum[l];
+    }
+}
+
+/* Items of the first stage: share number item % shares of part number item / shares. */
+static void sum_gradient_items(const convolution_gradient *x, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const convolution *g = &x->g;
+    const gradient_division d = divide_gradient(g);
+    const int64_t rows = context->rows * g->y.out;
+    for (int64_t item = lo; item < hi; item++) {
+        const int64_t part = item / d.shares, share = item % d.shares;
+        real *sums = x->sums + part * (d.size + d.bias);
+        if (is_trained(x->weights))
+            FN_SYM(convolve_gradient)(g, rows * part / d.parts, rows * (part + 1) / d.parts, share, d.shares, x->x,
+                                      x->dy, false, sums, context->workspace);
+        if (share == 0 && is_trained(x->bias)) {
+            const bool of_output = x->bias_of == x->dy;
+            const int64_t columns = of_output ? g->filters : g->channels;
+            const int64_t pixels = context->rows * (of_output ? g->y.out * g->x.out : g->y.in * g->x.in);
+            const int64_t first = pixels * part / d.parts;
+            sum_rows(x->bias_of + first * columns, pixels * (part + 1) / d.parts - first, columns, sums + d.size);
+        }
+    }
+}
+
+/* Elements from lo to hi of a gradient, that lie `offset` elements from the start of each part. */
+static void add_parts(const convolution_gradient *x, const gradient_division *d, const fn_port *port, int64_t offset,
+                      int64_t lo, int64_t hi)
+{
+    real *restrict out = port->gradient;
+    const int64_t step = d->size + d->bias;
+    const real *restrict sums = x->sums + offset;
+    for (int64_t block = lo; block < hi; block += GRADIENT_BLOCK) {
+        const int64_t end = hi < block + GRADIENT_BLOCK ? hi : block + GRADIENT_BLOCK;
+        if (port->accumulate)
+#pragma omp simd
+            for (int64_t i = block; i < end; i++)
+                out[i] += sums[i];
+        else
+#pragma omp simd
+            for (int64_t i = block; i < end; i++)
+                out[i] = sums[i];
+        for (int64_t part = 1; part < d->parts; part++)
+#pragma omp simd
+            for (int64_t i = block; i < end; i++)
+                out[i] += sums[part * step + i];
+    }
+}
+
+/* Items of the second stage: blocks of dW; whoever has the first also adds up db. */
+static void add_gradient_items(const convolution_gradient *x, int64_t lo, int64_t hi)
+{
+    const gradient_division d = divide_gradient(&x->g);
+    const int64_t end = hi * GRADIENT_BLOCK < d.size ? hi * GRADIENT_BLOCK : d.size;
+    if (is_trained(x->weights))
+        add_parts(x, &d, x->weights, 0, lo * GRADIENT_BLOCK, end);
+    if (lo == 0 && is_trained(x->bias))
+        add_parts(x, &d, x->bias, d.size, 0, x->bias->width);
+}
+
+/* Emits both stages, if anything is trained. extra: number of `sums` among the extras. */
+static void emit_gradient(fn_plan *plan, fn_node *node, const convolution *g, int extra, fn_stage_function sum,
+                          fn_stage_function add, const char *sum_label, const char *add_label)
+{
+    bool trained = false;
+    for (int i = 0; i < node->n_parameters; i++)
+        trained |= is_trained(&node->parameter[i]);
+    if (!trained)
+        return;
+    const gradient_division d = divide_gradient(g);
+    fn_emit(plan, node, sum_label, sum, FN_BY_ITEMS, d.parts * d.shares);
+    fn_reads(plan, node->input[0].value_buffer);
+    fn_reads(plan, node->output[0].gradient_buffer);
+    fn_writes(plan, node->extra[extra].value_buffer);
+    fn_workspace(plan, FN_SYM(convolution_workspace)(g));
+    fn_emit(plan, node, add_label, add, FN_BY_ITEMS, (d.size + GRADIENT_BLOCK - 1) / GRADIENT_BLOCK);
+    fn_reads(plan, node->extra[extra].value_buffer);
+    for (int i = 0; i < node->n_parameters; i++)
+        fn_writes(plan, node->parameter[i].gradient_buffer);
+}
+
+/* The epilogue of a forward pass from row `row` of the batch on. kept: where z is kept for the backward pass, or NULL. */
+static convolution_epilogue make_epilogue(const fn_node *node, const double *activation, const fn_port *kept, int64_t row)
+{
+    const fn_activation *f = activation_of(activation);
+    return (convolution_epilogue){
+        .bias = node->n_parameters > 1 ? node->parameter[1].value : NULL,
+        .relu = activation[0] == FN_RELU,
+        .activation = activation[0] == FN_RELU || activation[0] == FN_LINEAR ? NULL : f,
+        .attribute = activation + 1,
+        .kept = kept && f->from_input ? (real *)kept->value + row * node->output[0].width : NULL,
+    };
+}
+
+#endif

@@ -1,0 +1,50 @@
+/* An activation as the last part of another operation, given by two attributes that follow each other: its number in the
+ * table, and its parameter alpha. */
+#ifndef FN_KERNELS_FUSED_ACTIVATION_H
+#define FN_KERNELS_FUSED_ACTIVATION_H
+
+#include "activation.h"
+
+/* attribute: the first of the two. */
+FN_INLINE const fn_activation *activation_of(const double *attribute)
+{
+    return FN_SYM(activations)[(int)attribute[0]];
+}
+
+FN_INLINE fn_status check_activation(const fn_inference *inference, const double *attribute)
+{
+    int count = 0;
+    while (FN_SYM(activations)[count])
+        count++;
+    const double number = attribute[0], alpha = attribute[1];
+    if (!(number >= 0 && number < count && number == floor(number)))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
+                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer,
+                       number, count - 1);
+    /* With a negative one the derivative could not be told from the output. */
+    const fn_entry *entry = &activation_of(attribute)->entry;
+    if (entry->n_attributes > 0 && !(alpha >= 0))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s of %s is %g, expected at least 0",
+                       inference->layer, entry->attributes[0].name, entry->name, alpha);
+    return FN_OK;
+}
+
+/* fn_op.saved; kept: what went into the activation, for those that need it. */
+FN_INLINE int saved_by_activation(const fn_node *node, const double *attribute, const fn_port *kept)
+{
+    if (attribute[0] == FN_LINEAR)
+        return -1;
+    return activation_of(attribute)->from_input ? kept->value_buffer : node->output[0].value_buffer;
+}
+
+/* fn_op.differentiate: dz over dy. */
+FN_INLINE void differentiate_activation(const fn_node *node, const double *attribute, const fn_port *kept, int64_t first,
+                                        int64_t n)
+{
+    const fn_activation *activation = activation_of(attribute);
+    const real *saved = activation->from_input ? kept->value : node->output[0].value;
+    real *dy = (real *)node->output[0].gradient + first;
+    activation->backward(dy, saved + first, dy, n, attribute + 1);
+}
+
+#endif

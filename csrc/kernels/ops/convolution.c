@@ -1,0 +1,196 @@
+/* Convolution: a window slides over an image, or over a series, which is an image of height 1.
+ *
+ *   z[oy][ox][f] = b[f] + sum over ky, kx, c of  x[oy sy + ky dy - py][ox sx + kx dx - px][c] W[ky][kx][c][f]
+ *   y = f(z)             y [height'][width'][filters], x [height][width][channels], zeros outside
+ *   dz = dy * f'(z)      over dy
+ *   dx[iy][ix][c] = sum over the windows that contain the pixel, and f, of  dz[oy][ox][f] W[ky][kx][c][f]
+ *   dW[ky][kx][c][f] = sum over the batch, oy, ox of  x[...][...][c] dz[oy][ox][f],  db = sum of dz
+ *
+ * With groups, channels and filters are cut into as many parts, and a filter sees the channels of its own part alone:
+ * W is [ky][kx][channels / groups][filters].
+ *
+ * Parameters: W, and b with use_bias. Extras: KEPT z where f' needs it; TURNED W as convolve_transposed wants it; SUMS
+ * [parts][dW, db], sums over parts of the batch, which are then added up in order: no bit depends on the threads.
+ */
+#include "../convolution_gradient.h"
+#include "../convolution_shape.h"
+
+enum { GROUPS = FIRST_OWN_ATTRIBUTE };
+enum { KEPT, TURNED, SUMS };
+
+static const fn_attribute attributes[] = {CONVOLUTION_ATTRIBUTES("filters"), {"groups", 1}};
+
+static convolution geometry_of(const double *attribute, const fn_shape *x)
+{
+    return (convolution){
+        .y = make_axis(attribute, 0, image_size(x, 0)),
+        .x = make_axis(attribute, 1, image_size(x, 1)),
+        .channels = fn_shape_last(x),
+        .filters = (int64_t)attribute[FILTERS],
+        .groups = (int64_t)attribute[GROUPS],
+    };
+}
+
+static convolution geometry_of_node(const fn_node *node)
+{
+    return geometry_of(node->attribute, &node->input[0].shape);
+}
+
+static fn_status infer(fn_inference *inference)
+{
+    fn_status status = check_convolution(inference, attributes);
+    if (status != FN_OK)
+        return status;
+    const double groups = inference->attribute[GROUPS];
+    const int64_t channels = fn_shape_last(&inference->input[0]), filters = (int64_t)inference->attribute[FILTERS];
+    if (!(groups >= 1 && groups <= (double)channels && groups == floor(groups)) || channels % (int64_t)groups ||
+        filters % (int64_t)groups)
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
+                       "layer '%s': groups must be a positive integer that divides the %lld channels of the input and "
+                       "the %lld filters, got %g",
+                       inference->layer, (long long)channels, (long long)filters, groups);
+    const convolution g = geometry_of(inference->attribute, &inference->input[0]);
+    status = describe_convolution(inference, g.y.out, g.x.out, g.filters, g.channels / g.groups, g.filters);
+    if (status == FN_OK && inference->training) {
+        inference->n_extras = 3;
+        if (activation_of(inference->attribute + ACTIVATION)->from_input)
+            inference->extra_per_row[KEPT] = fn_shape_size(&inference->signature.output[0]);
+        inference->extra_fixed[TURNED] = convolution_weights(&g);
+        inference->extra_fixed[SUMS] = gradient_sums_size(&g);
+    }
+    return status;
+}
+
+/* ---- forward ----------------------------------------------------------------------------------- */
+
+static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const convolution g = geometry_of_node(node);
+    const int64_t width = node->output[0].width;
+    const convolution_epilogue epilogue =
+        make_epilogue(node, node->attribute + ACTIVATION, node->n_extras ? &node->extra[KEPT] : NULL, lo);
+    FN_SYM(convolve)(&g, hi - lo, (const real *)node->input[0].value + lo * node->input[0].width,
+                     node->parameter[0].value, &epilogue, (real *)node->output[0].value + lo * width,
+                     context->workspace);
+}
+
+/* Rows lo to hi of the window. */
+static void turn(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const convolution g = geometry_of_node(node);
+    FN_SYM(turn_weights)(&g, node->parameter[0].value, lo, hi, node->extra[TURNED].value);
+}
+
+static bool needs_input_gradient(const fn_node *node)
+{
+    return node->input[0].gradient_buffer >= 0;
+}
+
+static void forward(fn_plan *plan, fn_node *node)
+{
+    const convolution g = geometry_of_node(node);
+    fn_emit(plan, node, "convolution forward", forward_rows, FN_BY_ROWS, 0);
+    fn_workspace(plan, FN_SYM(convolution_workspace)(&g));
+    fn_reads(plan, node->input[0].value_buffer);
+    for (int i = 0; i < node->n_parameters; i++)
+        fn_reads_all(plan, node->parameter[i].value_buffer);
+    fn_writes(plan, node->output[0].value_buffer);
+    if (node->n_extras)
+        fn_writes(plan, node->extra[KEPT].value_buffer);
+    /* Turned here rather than before its use: by then a barrier has been passed for other reasons. */
+    if (fn_plan_training(plan) && needs_input_gradient(node)) {
+        fn_emit(plan, node, "convolution turn", turn, FN_BY_ITEMS, g.y.window);
+        fn_reads(plan, node->parameter[0].value_buffer);
+        fn_writes(plan, node->extra[TURNED].value_buffer);
+    }
+}
+
+/* ---- backward ---------------------------------------------------------------------------------- */
+
+static int saved(const fn_node *node)
+{
+    return saved_by_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT]);
+}
+
+static void differentiate(const fn_node *node, int64_t first, int64_t n)
+{
+    differentiate_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT], first, n);
+}
+
+static bool must_differentiate(const fn_node *node)
+{
+    return !node->output[0].finished && saved(node) >= 0;
+}
+
+static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t width = node->output[0].width;
+    if (must_differentiate(node))
+        differentiate(node, lo * width, (hi - lo) * width);
+    if (!needs_input_gradient(node))
+        return;
+    const convolution g = geometry_of_node(node);
+    const convolution_epilogue epilogue = {.accumulate = node->input[0].accumulate, .finish = node->input[0].finish};
+    FN_SYM(convolve_transposed)(&g, hi - lo, (const real *)node->output[0].gradient + lo * width,
+                                node->extra[TURNED].value, &epilogue,
+                                (real *)node->input[0].gradient + lo * node->input[0].width, context->workspace);
+}
+
+static convolution_gradient gradient_of(const fn_node *node)
+{
+    return (convolution_gradient){
+        .g = geometry_of_node(node),
+        .x = node->input[0].value,
+        .dy = node->output[0].gradient,
+        .bias_of = node->output[0].gradient,
+        .bias = node->n_parameters > 1 ? &node->parameter[1] : NULL,
+        .weights = &node->parameter[0],
+        .sums = node->extra[SUMS].value,
+    };
+}
+
+static void sum_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const convolution_gradient gradient = gradient_of(node);
+    sum_gradient_items(&gradient, context, lo, hi);
+}
+
+static void add_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const convolution_gradient gradient = gradient_of(node);
+    add_gradient_items(&gradient, lo, hi);
+}
+
+static void backward(fn_plan *plan, fn_node *node)
+{
+    const convolution g = geometry_of_node(node);
+    if (must_differentiate(node) || needs_input_gradient(node))
+        fn_emit(plan, node, "convolution backward", backward_rows, FN_BY_ROWS, 0);
+    if (must_differentiate(node)) {
+        fn_reads(plan, saved(node));
+        fn_writes(plan, node->output[0].gradient_buffer);
+    }
+    if (needs_input_gradient(node)) {
+        fn_reads(plan, node->output[0].gradient_buffer);
+        fn_reads_all(plan, node->extra[TURNED].value_buffer);
+        fn_writes(plan, node->input[0].gradient_buffer);
+        fn_finishes(plan, &node->input[0]);
+        fn_workspace(plan, FN_SYM(convolution_workspace)(&g));
+    }
+    emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, "convolution backward parameters",
+                  "convolution add parameters");
+}
+
+const fn_op FN_SYM(op_convolution) = {
+    .entry = {"convolution", attributes, sizeof attributes / sizeof attributes[0]},
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward,
+    .saved = saved,
+    .differentiate = differentiate,
+    .finishes = true,
+};
