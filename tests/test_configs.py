@@ -25,6 +25,8 @@ REQUIRED = {
     layers.AlphaDropout: {"rate": 0.5},
     layers.AveragePooling1D: {"pool_size": 3},
     layers.AveragePooling2D: {"pool_size": (1, 2)},
+    layers.Conv1D: {"filters": 3, "kernel_size": 2},
+    layers.Conv2D: {"filters": 3, "kernel_size": (2, 1)},
     layers.Dense: {"units": 3},
     layers.Dropout: {"rate": 0.5},
     layers.Embedding: {"input_dim": 7, "output_dim": 3},
@@ -128,6 +130,11 @@ OTHERS_OF = {
     (layers.MaxPooling2D, "strides"): (1, 3),
     (regularizers.OrthogonalRegularizer, "mode"): "columns",
 }
+for cls, others in {
+    layers.Conv1D: {"filters": 6, "kernel_size": 1, "strides": 2, "dilation_rate": 2, "groups": 3},
+    layers.Conv2D: {"filters": 6, "kernel_size": (1, 2), "strides": (2, 1), "dilation_rate": (1, 2), "groups": 3},
+}.items():
+    OTHERS_OF.update({(cls, name): value for name, value in others.items()})
 
 
 def other_value(cls, name, default):

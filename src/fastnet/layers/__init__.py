@@ -3,6 +3,10 @@
 from .activations import *  # noqa: F403
 from .activations import __all__ as _activations
 from .base import Layer
+from .convolution import *  # noqa: F403
+from .convolution import Convolution1D as Convolution1D
+from .convolution import Convolution2D as Convolution2D
+from .convolution import __all__ as _convolution
 from .core import Activation, ActivityRegularization, Dense, Flatten, Input, Reshape
 from .embedding import Embedding
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
@@ -24,5 +28,5 @@ __all__ = [
     "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten",
     "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Layer", "LayerNormalization", "Maximum",
     "MinMaxScaling", "Minimum", "Multiply", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
-    "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_pooling,
+    "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_convolution, *_pooling,
 ]  # fmt: skip

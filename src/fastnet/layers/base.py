@@ -170,6 +170,11 @@ class Layer(Configurable):
 
     def regularize(self, y: SymbolicTensor) -> SymbolicTensor:
         """Appends the penalties that are operations: on the output, and on the angles between a kernel's rows."""
+        for weight in self.weights:
+            penalty = weight.regularizer
+            if isinstance(penalty, OrthogonalRegularizer) and not (weight.name == "kernel" and len(weight.shape) == 2):
+                raise ValueError(f"layer {self._label!r}: an orthogonal penalty works on kernels that are matrices, not on "
+                                 f"{weight.name} of shape {weight.shape}")  # fmt: skip
         kernel = self._weights.get("kernel")
         penalty = kernel.regularizer if kernel is not None else None
         if isinstance(penalty, OrthogonalRegularizer):
