@@ -16,6 +16,7 @@
 #include "gemm_direct.h"
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
+#include "gemm_row.h"
 #include "gemm_strip.h"
 
 enum {
@@ -299,7 +300,9 @@ static void multiply_strips(const gemm_arguments *x, real *workspace)
 
 static void multiply_as_is(const gemm_arguments *x, real *workspace)
 {
-    if (suits_strips(x))
+    if (suits_sweep(x))
+        multiply_sweep(x);
+    else if (suits_strips(x))
         multiply_strips(x, workspace);
     else
         multiply(x, workspace);
@@ -359,6 +362,10 @@ void FN_SYM(gemm)(const gemm_arguments *arguments, void *workspace)
 {
     if (arguments->m <= 0 || arguments->n <= 0)
         return;
+    if (suits_dots(arguments)) {
+        multiply_dots(arguments);
+        return;
+    }
     if (multiply_direct(arguments, workspace))
         return;
     const int64_t columns = choose_swap(arguments);

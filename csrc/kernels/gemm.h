@@ -4,6 +4,10 @@
  * ascending k (FN_FMA), started from 0, bias[j] or, with `accumulate`, from C[i][j]. It depends on
  * nothing else: not on m, n, the blocking, packing, or the part of a larger C that a call computes.
  * So a product may be divided among threads in any way and still give the same bits.
+ *
+ * One exception: with is_vector, if A and B are contiguous along k, term k is added to partial sum k % P, for a
+ * P of the target; these are added up in a fixed order, and the sum to the start. The caller has to say so, as
+ * a part of C does not show whether the whole has only one row or column.
  */
 #ifndef FN_KERNELS_GEMM_H
 #define FN_KERNELS_GEMM_H
@@ -41,6 +45,7 @@ typedef struct gemm_arguments {
     real *c;              /* [m][n], rows c_row elements apart, columns contiguous */
     int64_t c_row;
     bool accumulate; /* C += A B */
+    bool is_vector;  /* C, or the whole that threads divide and of which this is a part, is one row or column */
     gemm_epilogue epilogue;
 } gemm_arguments;
 

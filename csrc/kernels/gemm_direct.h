@@ -11,6 +11,7 @@
 
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
+#include "gemm_row.h"
 #include "gemm_strip.h"
 
 enum {
@@ -165,8 +166,6 @@ static void multiply_columns(const gemm_arguments *x)
 
 /* ---- by rows --------------------------------------------------------------------------------------- */
 
-static const real zeros[LOW_TILE_VECTORS * FN_LANES];
-
 static void multiply_rows(const gemm_arguments *x, real *workspace)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
@@ -215,7 +214,7 @@ static void multiply_rows(const gemm_arguments *x, real *workspace)
 
 static bool multiply_direct(const gemm_arguments *x, real *workspace)
 {
-    if (x->k > DIRECT_DEPTH || x->n * x->k > DIRECT_SIZE || x->m * x->n > DIRECT_SIZE)
+    if (suits_sweep(x) || x->k > DIRECT_DEPTH || x->n * x->k > DIRECT_SIZE || x->m * x->n > DIRECT_SIZE)
         return false;
     if (suits_columns(x))
         multiply_columns(x);

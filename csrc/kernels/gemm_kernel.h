@@ -63,6 +63,9 @@ typedef void (*tile_kernel)(const tile_column *x, const real *a, const real *b, 
  * strides below into one pointer for each row, more than there are registers. */
 #define KEEP_IN_REGISTER(x) __asm__("" : "+r"(x))
 
+/* What sums start from where there is nothing else. */
+static const real zeros[LOW_TILE_VECTORS * FN_LANES];
+
 enum { CACHE_LINE = 64 / (int)sizeof(real) };
 
 /* Where the rows of a column of A are. Two pointers and three strides reach all of them, as addresses

@@ -33,7 +33,7 @@ typedef enum layout { ROWS, COLUMNS, GENERAL } layout;
 typedef struct test_case {
     int64_t m, n, k, gap;
     layout a, b;
-    bool packed, accumulate, bias, relu, finish, special;
+    bool packed, accumulate, bias, relu, finish, special, is_vector;
 } test_case;
 
 static bool same(real x, real y)
@@ -117,6 +117,37 @@ static void set_fence(real *fence)
         fence[i] = FENCE_VALUE;
 }
 
+/* One chain of multiply-adds, from `start`. */
+static real sum_in_order(const real *a, int64_t a_step, const real *b, int64_t b_step, int64_t k, real start)
+{
+    for (int64_t p = 0; p < k; p++)
+        start = FN_FMA(a[p * a_step], b[p * b_step], start);
+    return start;
+}
+
+/* Adds x[width / 2], ... to x[0], ... until x[0] is the sum; `step` from one to the next. */
+static real halve(real *x, int width, int step)
+{
+    for (width /= 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++)
+            x[i * step] += x[(i + width) * step];
+    return x[0];
+}
+
+/* With is_vector: partial sums, added by vectors, then in each 128 bits of a vector, then those. */
+static real sum_of_partials(const real *a, const real *b, int64_t k, real start)
+{
+    enum { PIECE = 128 / FN_BITS, VECTORS = 8 / PIECE, PIECES = FN_LANES / PIECE };
+    real part[VECTORS * FN_LANES] = {0}, piece[PIECES];
+    for (int64_t p = 0; p < k; p++)
+        part[p % (VECTORS * FN_LANES)] = FN_FMA(a[p], b[p], part[p % (VECTORS * FN_LANES)]);
+    for (int lane = 0; lane < FN_LANES; lane++)
+        halve(part + lane, VECTORS, FN_LANES);
+    for (int g = 0; g < PIECES; g++)
+        piece[g] = halve(part + g * PIECE, PIECE, 1);
+    return start + halve(piece, PIECES, 1);
+}
+
 static void run(const test_case *t)
 {
     const int64_t m = t->m, n = t->n, k = t->k, c_row = n + t->gap, before = failures;
@@ -169,6 +200,7 @@ static void run(const test_case *t)
         .c = c,
         .c_row = c_row,
         .accumulate = t->accumulate,
+        .is_vector = t->is_vector,
         .epilogue.bias = t->bias ? bias : NULL,
         .epilogue.relu = t->relu,
         .epilogue.finish = t->finish ? finish_block : NULL,
@@ -187,8 +219,11 @@ static void run(const test_case *t)
             real expected = original[i * c_row + j];
             if (j < n) {
                 real sum = t->accumulate ? expected : t->bias ? bias[j] : 0;
-                for (int64_t p = 0; p < k; p++)
-                    sum = FN_FMA(a.data[i * a.row + p * a.column], b.data[p * b.row + j * b.column], sum);
+                const real *const a_row = a.data + i * a.row, *const b_column = b.data + j * b.column;
+                if (t->is_vector && !t->packed && (m == 1 || n == 1) && a.column == 1 && b.row == 1)
+                    sum = sum_of_partials(a_row, b_column, k, sum);
+                else
+                    sum = sum_in_order(a_row, a.column, b_column, b.row, k, sum);
                 if (t->relu)
                     sum = sum < 0 ? 0 : sum;
                 expected = t->finish ? sum * 2 + 1 : sum;
@@ -206,8 +241,9 @@ static void run(const test_case *t)
         }
     if (failures != before)
         printf("in m %" PRId64 " n %" PRId64 " k %" PRId64 " gap %" PRId64
-               " a %d b %d packed %d accumulate %d bias %d relu %d finish %d special %d\n",
-               m, n, k, t->gap, t->a, t->b, t->packed, t->accumulate, t->bias, t->relu, t->finish, t->special);
+               " a %d b %d packed %d accumulate %d bias %d relu %d finish %d special %d is_vector %d\n",
+               m, n, k, t->gap, t->a, t->b, t->packed, t->accumulate, t->bias, t->relu, t->finish, t->special,
+               t->is_vector);
     free(a_owner);
     free(b_owner);
     free(c_owner);
@@ -231,6 +267,7 @@ static void run_random(int64_t m, int64_t n, int64_t k)
     t.relu = random_below(3) == 0;
     t.finish = random_below(3) == 0;
     t.special = random_below(4) == 0;
+    t.is_vector = random_below(2);
     run(&t);
 }
 
@@ -274,8 +311,10 @@ int main(void)
         run_random(random_below(100), random_below(150), random_below(100));
     /* Vectors, and sizes of several blocks in one direction or in all. */
     for (int i = 0; i < 40 && failures < 20; i++) {
-        run_random(1, random_below(1000), random_below(1000));
+        run_random(1, random_below(i % 4 ? 1000 : 10000), random_below(1000));
         run_random(random_below(1000), 1, random_below(1000));
+        run_random(1, random_below(10), random_below(300));
+        run_random(random_below(10), 1, random_below(300));
         run_random(random_below(6), random_below(3000), random_below(200));
         run_random(1 + random_below(4), 30 + random_below(200), random_below(100));
         run_random(random_below(3000), random_below(6), random_below(200));

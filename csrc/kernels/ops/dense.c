@@ -120,6 +120,7 @@ static void compute_output(const fn_node *node, const fn_context *context, int64
         .b = {(const real *)node->parameter[0].value + j_lo, units, 1},
         .c = (real *)node->output[0].value + p_lo * units + j_lo,
         .c_row = units,
+        .is_vector = units == 1,
         .epilogue = {.bias = bias ? bias + j_lo : NULL,
                      .relu = relu,
                      .finish = relu || linear ? NULL : activate,
