@@ -227,6 +227,7 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
         .c = (real *)node->input[0].gradient + p_lo * in + j_lo,
         .c_row = in,
         .accumulate = node->input[0].accumulate,
+        .is_vector = context->rows * inner_of(node) == 1,
         .epilogue = {.finish = node->input[0].finish ? finish_input_gradient : NULL, .node = node->input[0].finish},
     };
     FN_SYM(gemm)(&product, context->workspace);
