@@ -124,7 +124,7 @@ class Trainer(CustomLoop):
     # ---- data --------------------------------------------------------------------------------------------
 
     def _inputs_of(self, x: Any, check_finite: bool) -> list[np.ndarray]:
-        if len(self.inputs) == 1 and type(x) is np.ndarray:
+        if len(self.inputs) == 1 and type(x) is np.ndarray and not self._labels:
             return [_data.as_rows(x, self.inputs[0].sample_shape, "x", check_finite)]
         given = _data.match_names(x, self.input_names, "x")
         names = ["x"] if len(given) == 1 else [f"x[{name!r}]" for name in self.input_names]
@@ -456,7 +456,7 @@ class Trainer(CustomLoop):
             while row < n:
                 row, _ = plan.run(_PREDICT, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
                                   seconds=SLICE_SECONDS)  # fmt: skip
-        if rows == n and batch_size is None:
+        if rows == n and batch_size is None and not self._labels:  # whose range is to be checked each time
             self._plans.keep_ready(plan)
         return outputs if len(outputs) > 1 else outputs[0]
 
