@@ -147,3 +147,14 @@ def test_frozen_and_saved(tmp_path):
     assert np.array_equal(again.predict(x), model.predict(x))
     with pytest.raises(ValueError, match="layer 'words'"):
         again.predict(x + 7)
+
+
+def test_tokens_are_checked_on_every_way_of_predicting():
+    """Also the short ones: a single array, and one like that of the call before."""
+    model = fn.Sequential([fn.Input((2,)), layers.Embedding(5, 3)], seed=0)
+    good, bad = np.array([[0, 4]]), np.array([[0, 5]])
+    for _ in range(3):
+        model.predict(good)
+        for predict in (model.predict, model.predict_on_batch):
+            with pytest.raises(ValueError, match="holds 5 in row 0"):
+                predict(bad)

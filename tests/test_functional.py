@@ -470,7 +470,7 @@ def test_calls_take_tensors_and_numbers_by_name(tmp_path):
     model.save(tmp_path / "m")
     loaded = fn.load_model(tmp_path / "m", custom_objects={"Mixed": Mixed})
     np.testing.assert_allclose(loaded.predict(x), expected)
-    assert [call.options for call in loaded._calls][0]["scale"] == 2.0
+    assert [call.options for call in loaded._graph.calls][0]["scale"] == 2.0
     printed = []
     model.summary(print_fn=printed.append)
     assert "a, b, c" in printed[0] and "one, b" in printed[0]

@@ -204,9 +204,12 @@ def test_models_with_layers_of_the_same_automatic_names_can_be_joined():
     decoder = fn.Sequential([fn.Input((2,)), Dense(4)], seed=2, dtype="float64")
     assert encoder.layers[0].name == decoder.layers[0].name == "dense"
     both = fn.Sequential([encoder, decoder], dtype="float64")
+    assert both.built, "the shape of the input is that of the first model's"
     x = rows(5, 4)
     np.testing.assert_allclose(both.predict(x), decoder.predict(encoder.predict(x)), rtol=1e-13)
-    assert [layer.name for layer in both.layers] == ["dense", "dense_1"]
+    assert both.layers == [encoder, decoder] and [layer.name for layer in both.layers] == ["sequential", "sequential_1"]
+    assert list(both._paths().values()) == ["sequential/dense/kernel", "sequential/dense/bias",
+                                            "sequential_1/dense/kernel", "sequential_1/dense/bias"]  # fmt: skip
 
 
 def test_training_the_outer_model_trains_the_inner():

@@ -32,6 +32,7 @@ def assert_same(model, loaded, n=7):
     assert loaded.input_names == model.input_names and loaded.output_names == model.output_names
     assert same_weights(model, loaded)
     x = [rows(n, int(np.prod(tensor.sample_shape))).reshape(n, *tensor.sample_shape) for tensor in model.inputs]
+    x = [np.abs(array).astype(int) if id(tensor) in model._labels else array for array, tensor in zip(x, model.inputs)]
     found = [one if isinstance(one, list) else [one] for one in (model.predict(x), loaded.predict(x))]
     assert all(a.tobytes() == b.tobytes() for a, b in zip(*found, strict=True))
 
@@ -69,7 +70,7 @@ def test_a_layer_used_twice_remains_one(tmp_path):
     model = shuffled(fn.Model([a, b], layers.Subtract()([layer(layer(a)), layer(b)]), seed=1))
     loaded = saved(model, tmp_path / "m")
     assert_same(model, loaded)
-    assert len(loaded.layers) == 2 and len(loaded._calls) == 4
+    assert len(loaded.layers) == 2 and len(loaded._graph.calls) == 4
     loaded.compile("sgd", "mse")
     model.compile("sgd", "mse")
     for one in (model, loaded):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
     from .regularizers import Regularizer
     from .layers.base import Layer
 
-__all__ = ["LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec", "aligned_zeros", "find_labels",
-           "label_sources", "replace_tensors", "sort_operations"]  # fmt: skip
+__all__ = [
+    "CURRENT_CALL", "Graph", "LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec", "aligned_zeros",
+    "label_sources", "replace_tensors",
+]  # fmt: skip
 
 
 def aligned_zeros(n: int, dtype: str | np.dtype) -> np.ndarray:
@@ -77,8 +81,8 @@ class Weight:
 
     @property
     def path(self) -> str:
-        """Name of the layer and of the weight: "dense/kernel"."""
-        return f"{self.layer.name}/{self.name}"
+        """Names of the layer, of the layers that it is a part of, and of the weight: "block/dense/kernel"."""
+        return f"{self.layer.path}/{self.name}"
 
     def _view(self, array: np.ndarray) -> np.ndarray:
         return array[self.offset : self.offset + self.size].reshape(self.shape)
@@ -217,13 +221,43 @@ class LayerCall:
     options : dict
         Its other arguments, by name; they may be tensors or hold some.
     outputs : list of SymbolicTensor
+    parent : LayerCall or None
+        The use of the layer that made this call within its own: of a layer that is put together from others, or of a
+        model in the place of a layer.
+    repeats : bool
+        Whether it repeats a call that is a part of the graph of a model that is called.
     """
 
-    def __init__(self, layer: Layer, inputs: Sequence[SymbolicTensor], options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        inputs: Sequence[SymbolicTensor],
+        options: Mapping[str, Any] | None = None,
+        parent: LayerCall | None = None,
+    ) -> None:
         self.layer = layer
         self.inputs = list(inputs)
         self.options = dict(options or {})
         self.outputs: list[SymbolicTensor] = []
+        self.returns_list = False
+        self.parent = parent
+        self.children: list[LayerCall] = []
+        self.repeats = parent is not None and (parent.repeats or parent.layer._repeats_calls)
+        if parent is not None:
+            parent.children.append(self)
+
+    @property
+    def chain(self) -> Iterator[LayerCall]:
+        """Itself, the call that it is a part of, and so on."""
+        call: LayerCall | None = self
+        while call is not None:
+            yield call
+            call = call.parent
+
+    @property
+    def path(self) -> str:
+        """The name of its layer, after those of the layers within whose calls it is."""
+        return "/".join(reversed([str(call.layer.name) for call in self.chain]))
 
     @property
     def sources(self) -> list[SymbolicTensor]:
@@ -235,8 +269,11 @@ class LayerCall:
     def repeat(self, replace: Callable[[SymbolicTensor], SymbolicTensor]) -> list[SymbolicTensor]:
         """The outputs of the same use of the layer, on other tensors."""
         options = replace_tensors(self.options, replace)
-        result = self.layer([replace(tensor) for tensor in self.inputs], **options)
-        return [result] if isinstance(result, SymbolicTensor) else list(result)
+        return self.layer._apply([replace(tensor) for tensor in self.inputs], **options).outputs
+
+
+#: The call in progress, whose layer is appending operations.
+CURRENT_CALL: ContextVar[LayerCall | None] = ContextVar("CURRENT_CALL", default=None)
 
 
 class Operation:
@@ -244,7 +281,7 @@ class Operation:
 
     Attributes
     ----------
-    call : LayerCall or None
+    call : LayerCall
         The use of the layer that it is a part of.
     """
 
@@ -256,6 +293,7 @@ class Operation:
         inputs: Sequence[SymbolicTensor],
         weights: Sequence[Weight],
         output_shapes: Iterable[tuple[int, ...]],
+        call: LayerCall,
     ) -> None:
         self.layer = layer
         self.op = op
@@ -263,7 +301,7 @@ class Operation:
         self.inputs = list(inputs)
         self.weights = list(weights)
         self.outputs = [SymbolicTensor(shape, self) for shape in output_shapes]
-        self.call: LayerCall | None = None
+        self.call = call
 
 
 #: Operations that change no numbers, only where they are.
@@ -334,3 +372,79 @@ def sort_operations(inputs: Sequence[SymbolicTensor], outputs: Sequence[Symbolic
             stack.append((tensor, True))
             stack.extend((source, False) for source in reversed(operation.inputs))
     return list(order)
+
+
+class Graph:
+    """What a model computes: operations in order, and the uses of layers that they are parts of.
+
+    Attributes
+    ----------
+    inputs, outputs : list of SymbolicTensor
+    operations : list of Operation
+        Those that lead from the inputs to the outputs, each after those it depends on.
+    calls : list of LayerCall
+        The uses of layers, each as large as possible. A call within another one (of a layer put together from others, of
+        a model in the place of a layer) is a part of that, unless the model holds only a piece of it: where something
+        outside, or an output of the model, reads a value that is not an output of the larger call, or where it reads one
+        that is not among its inputs.
+    piece : LayerCall or None
+        A call of which there is a piece only and that has operations of its own there.
+    leaves : list of Layer
+        The layers that have operations of their own, at any depth.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[SymbolicTensor] = (),
+        outputs: Sequence[SymbolicTensor] = (),
+        calls: Sequence[LayerCall] | None = None,
+    ) -> None:
+        self.inputs, self.outputs = list(inputs), list(outputs)
+        self.operations = sort_operations(inputs, outputs)
+        self.leaves = list(dict.fromkeys(operation.layer for operation in self.operations))
+        self.piece: LayerCall | None = None
+        self.calls = list(calls) if calls is not None else self._find_calls()
+
+    @cached_property
+    def labels(self) -> dict[int, tuple[str, int]]:
+        """For the inputs that are read as labels, by their id: the layer that allows the fewest classes, and how many."""
+        return find_labels(self.operations)
+
+    def _pieces(self) -> set[LayerCall]:
+        """The calls of which the graph holds a piece only."""
+        makers: dict[int, set[LayerCall]] = {}  # by tensor: the calls in which it is made
+        readers: list[tuple[set[LayerCall], list[SymbolicTensor]]] = [(set(), self.outputs)]
+        for operation in self.operations:
+            within = set(operation.call.chain)
+            makers.update((id(tensor), within) for tensor in operation.outputs)
+            readers.append((within, operation.inputs))
+        inputs = {call: set(map(id, call.sources)) for within, _ in readers for call in within}
+        results = {call: set(map(id, call.outputs)) for call in inputs}
+        pieces: set[LayerCall] = set()
+        for within, tensors in readers:
+            for tensor in tensors:
+                made_in = makers.get(id(tensor), set())
+                pieces.update(call for call in made_in - within if id(tensor) not in results[call])
+                pieces.update(call for call in within - made_in if id(tensor) not in inputs[call])
+        return pieces
+
+    def _find_calls(self) -> list[LayerCall]:
+        pieces = self._pieces()
+        calls: dict[LayerCall, None] = {}
+        for operation in self.operations:
+            whole = [call for call in operation.call.chain if call not in pieces]
+            calls[whole[-1] if whole else operation.call] = None
+            self.piece = self.piece if whole else operation.call
+        return list(calls)
+
+    def makers(self) -> dict[int, Layer]:
+        """By the id of a tensor: the layer whose call returned it."""
+        found: dict[int, Layer] = {}
+        for call in self.calls:
+            for tensor in call.outputs:
+                found.setdefault(id(tensor), call.layer)
+        return found
+
+    def weights(self) -> list[Weight]:
+        """The weights that are computed with."""
+        return list(dict.fromkeys(weight for operation in self.operations for weight in operation.weights))

@@ -190,10 +190,10 @@ class PlanCache:
         if version == self._version:
             return
         model = self._model
-        layers = model.layers
+        layers = model._graph.leaves
         self._keyed = [layer for layer in layers if type(layer).plan_key is not Layer.plan_key]
         self._structure = (tuple(layer.trainable for layer in layers), model._slab, _core.isa())
-        self._columns = [(node, name, function) for node, operation in enumerate(model._operations)
+        self._columns = [(node, name, function) for node, operation in enumerate(model._graph.operations)
                          for name, function in operation.layer.scheduled_attributes(operation).items()]  # fmt: skip
         self._version = version
 
@@ -227,7 +227,7 @@ class PlanCache:
         """Gives a plan that predicted a whole array to `predictor`, where nothing else is to be done for one."""
         model = self._model
         average = model._compiled is not None and model._compiled.optimizer.keeps_average
-        if len(model.inputs) == len(model.outputs) == 1 and not average:
+        if len(model.inputs) == len(model.outputs) == 1 and not average and not model._labels:
             self._refresh()
             keys = [(layer.plan_key, layer.plan_key()) for layer in self._keyed]
             self.predictor.keep(plan, model.inputs[0].sample_shape, model.outputs[0].sample_shape, keys)
@@ -261,7 +261,7 @@ class PlanCache:
         """The model's inputs, with the affine maps that they alone go through, and the operations that these replace."""
         model = self._model
         readers: dict[int, list[Operation]] = {}
-        for operation in model._operations:
+        for operation in model._graph.operations:
             for tensor in operation.inputs:
                 readers.setdefault(id(tensor), []).append(operation)
         outputs = set(map(id, model.outputs))
@@ -298,13 +298,13 @@ class PlanCache:
             self._slots = (slab, slots)
         return self._slots[1]
 
-    def _describe(self, weight: Weight, optimizer: Optimizer | None) -> tuple[Any, ...]:
+    def _describe(self, weight: Weight, path: str, optimizer: Optimizer | None) -> tuple[Any, ...]:
         """A weight as the engine's parameter."""
         penalty = weight.regularizer
         return (
             weight.engine_shape, self._model._slab.offsets[weight], weight.trainable and weight.layer.trainable,
-            optimizer is None or optimizer.decays(weight.path),
-            optimizer.rate_of(weight.path) if optimizer is not None else 1.0,
+            optimizer is None or optimizer.decays(path),
+            optimizer.rate_of(path) if optimizer is not None else 1.0,
             penalty.l1 if penalty is not None else 0.0,
             penalty.l2 if penalty is not None else 0.0,
             weight.constraint.values(weight.shape) if weight.constraint is not None else None,
@@ -313,8 +313,8 @@ class PlanCache:
     def _make(self, kind: str, rows: int) -> _core.Plan:
         model, slab = self._model, self._model._slab
         training = kind in ("train", "custom")
-        own = set(model.weights)
-        weights = [weight for weight in slab.weights if weight in own]
+        used, paths = set(model._graph.weights()), model._paths()
+        weights = [weight for weight in slab.weights if weight in used]
         numbers = {weight: i for i, weight in enumerate(weights)}
         values = {id(tensor): i for i, tensor in enumerate(model.inputs)}
         roots = {i: i for i in values.values()}
@@ -323,7 +323,7 @@ class PlanCache:
         n_values = len(values)
         # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
         inputs, folded = self._fold_scaling() if kind != "custom" else ([(t.sample_shape, None, None) for t in model.inputs], set())
-        for operation in model._operations:
+        for operation in model._graph.operations:
             read = [values[id(tensor)] for tensor in operation.inputs]
             attributes = operation.layer.plan_attributes(operation)
             if operation in folded:  # a view in its place, so that the nodes keep their numbers
@@ -359,7 +359,7 @@ class PlanCache:
             dtype=model.dtype, max_rows=rows, training=training,
             inputs=inputs, nodes=nodes,
             scheduled=[(node, name) for node, name, _ in self._schedules()] if training else [],
-            parameters=[self._describe(weight, optimizer) for weight in weights],
+            parameters=[self._describe(weight, paths[weight], optimizer) for weight in weights],
             outputs=outputs, metrics=metrics,
             optimizer=optimizer.kernel if optimizer else None, hyper=optimizer._fixed() if optimizer else None,
             parameter_slab=slab.values, gradient_slab=slab.gradients if training else None,

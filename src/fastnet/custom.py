@@ -201,5 +201,5 @@ class CustomLoop:
             batch = [array[rows] for array in targets]
             self._losses_of(batch, outputs, [None if w is None else w[rows] for w in weights], totals)
             self._update_metrics(batch, outputs, sums)
-        regularized = [weight for weight in self.weights if weight.regularizer is not None]
+        regularized = [weight for weight in self._graph.weights() if weight.regularizer is not None]
         totals[0] += n * sum(weight.regularizer(weight.value) for weight in regularized)

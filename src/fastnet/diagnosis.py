@@ -214,7 +214,7 @@ def _dead_units(model: Model, x: Any) -> list[Finding]:
     from .model import Model
 
     tensors, layers = [], []
-    for call in model._calls:
+    for call in dict.fromkeys(operation.call for operation in model._graph.operations):
         layer = call.layer
         function = getattr(layer, "activation", None) or getattr(layer, "activation_function", lambda: None)()
         if getattr(function, "kernel", None) in ("relu", "relu6"):
@@ -236,7 +236,7 @@ def _dead_units(model: Model, x: Any) -> list[Finding]:
         dead = int((~found).sum())
         if dead >= 0.1 * len(found):
             seen = (
-                f"{dead} of the {len(found)} units of layer {layer.name!r} are 0 for all of {n} rows, and no gradient "
+                f"{dead} of the {len(found)} units of layer {layer.path!r} are 0 for all of {n} rows, and no gradient "
             )
             findings.append(Finding("dead units", seen + "reaches them", _LIVING_UNITS))
     return findings

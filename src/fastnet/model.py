@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import _data
-from ._graph import LayerCall, Operation, Slab, SymbolicTensor, Weight, find_labels, sort_operations
+from ._graph import CURRENT_CALL, Graph, LayerCall, Operation, Slab, SymbolicTensor, Weight
 from ._names import snake_case
-from .layers.base import Layer, assign_all
+from ._summary import summarize
+from .layers.base import Layer, assign_all, name_layers
 from .layers.core import Input
 from .training import Trainer
 
@@ -26,31 +28,20 @@ def _as_list(tensors: Any, what: str) -> list[SymbolicTensor]:
     return list(found)
 
 
-def _name_layers(layers: Iterable[Layer]) -> None:
-    """Gives a name to each layer that was given none: the class's, numbered where it is taken.
-
-    A layer keeps what it was named in another model, unless two such layers meet.
-    """
-    layers = list(layers)
-    owners: dict[str, Layer] = {}
-    for layer in layers:
-        if layer._named and owners.setdefault(layer.name, layer) is not layer:
-            raise ValueError(f"two layers of the model are named {layer.name!r}")
-    nameless = [layer for layer in layers if layer.name is None or owners.setdefault(layer.name, layer) is not layer]
-    for layer in nameless:
-        base, number = snake_case(type(layer).__name__), 0
-        while (name := f"{base}_{number}" if number else base) in owners:
-            number += 1
-        layer.name = name
-        owners[name] = layer
+@contextlib.contextmanager
+def _outside_calls() -> Iterator[None]:
+    """Within it, calls of layers are no parts of the call in progress: a model makes its own graph."""
+    token = CURRENT_CALL.set(None)
+    try:
+        yield
+    finally:
+        CURRENT_CALL.reset(token)
 
 
-def _layers_of(operations: Iterable[Operation]) -> list[Layer]:
-    return list(dict.fromkeys(operation.layer for operation in operations))
-
-
-class Model(Trainer):
+class Model(Layer, Trainer):
     """A network: any directed acyclic graph of layers, with several inputs and outputs if need be.
+
+    Called on symbolic tensors, a model is a layer of another one, which shares its weights, and as often as it is called.
 
     Parameters
     ----------
@@ -87,7 +78,8 @@ class Model(Trainer):
         self._connect(_as_list(inputs, "inputs"), _as_list(outputs, "outputs"))
 
     def _describe(self, seed: int | None, dtype: str, name: str | None) -> None:
-        super().__init__()
+        Layer.__init__(self, name=name)
+        Trainer.__init__(self)
         try:
             self.dtype = np.dtype(dtype).name
         except TypeError:
@@ -103,13 +95,15 @@ class Model(Trainer):
         if not 0 <= self.seed < 2**64:
             raise ValueError(f"seed must be between 0 and 2**64 - 1, got {seed}")
         self.name = name or snake_case(type(self).__name__)
-        self.inputs: list[SymbolicTensor] = []
-        self.outputs: list[SymbolicTensor] = []
-        self._operations: list[Operation] = []
-        self._labels: dict[int, tuple[str, int]] = {}
+        self._graph = Graph()
         self._anchor: Weight | None = None
 
-    def _connect(self, inputs: list[SymbolicTensor], outputs: list[SymbolicTensor]) -> None:
+    def _connect(
+        self,
+        inputs: list[SymbolicTensor],
+        outputs: list[SymbolicTensor],
+        calls: Sequence[LayerCall] | None = None,
+    ) -> None:
         for tensor in inputs:
             if tensor.operation is not None:
                 raise ValueError(f"an input of a model must be what fn.Input returned, got {tensor!r}")
@@ -118,15 +112,15 @@ class Model(Trainer):
         names = [tensor.name for tensor in inputs if tensor.name is not None]
         if len(set(names)) != len(names):
             raise ValueError(f"two inputs of the model have the same name: {names}")
-        operations = sort_operations(inputs, outputs)
-        layers = _layers_of(operations)
-        _name_layers(layers)
-        weights = [weight for layer in layers for weight in layer.weights]
+        graph = Graph(inputs, outputs, calls)
+        # What is called within another layer or model has its name from there.
+        roots = [call.layer for call in graph.calls if call.parent is None or call.layer.name is None]
+        name_layers(dict.fromkeys(roots))
+        weights = list(dict.fromkeys(weight for call in graph.calls for weight in call.layer.weights))
         slab = Slab.join(weights, self.dtype, self.seed)
         self._anchor = weights[0] if weights else None
         self._own_slab = slab
-        self.inputs, self.outputs, self._operations = inputs, outputs, operations
-        self._labels = find_labels(operations)
+        self._graph = graph
         self._restructured()
 
     @property
@@ -149,14 +143,42 @@ class Model(Trainer):
             )
 
     @property
-    def _calls(self) -> list[LayerCall]:
-        """The uses of the layers, in the order of computation."""
-        return list(dict.fromkeys(operation.call for operation in self._operations))
+    def inputs(self) -> list[SymbolicTensor]:
+        """What `fastnet.Input` returned."""
+        return self._graph.inputs
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """What is computed."""
+        return self._graph.outputs
+
+    @property
+    def input(self) -> Any:
+        """The input, or the list of inputs."""
+        self._require_built()
+        return self.inputs if len(self.inputs) > 1 else self.inputs[0]
+
+    @property
+    def output(self) -> Any:
+        """The output, or the list of outputs."""
+        self._require_built()
+        return self.outputs if len(self.outputs) > 1 else self.outputs[0]
+
+    @property
+    def _operations(self) -> list[Operation]:
+        return self._graph.operations
+
+    @property
+    def _labels(self) -> dict[int, tuple[str, int]]:
+        return self._graph.labels
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, each once, in the order of computation."""
-        return _layers_of(self._operations)
+        """The layers, each once, in the order of computation; a model that is called as a layer is one of them."""
+        return list(dict.fromkeys(call.layer for call in self._graph.calls))
+
+    def _parts(self) -> list[Layer]:
+        return self.layers
 
     def get_layer(self, name: str) -> Layer:
         """The layer of that name; ValueError if there is none."""
@@ -175,50 +197,82 @@ class Model(Trainer):
     def output_names(self) -> list[str]:
         """Names of the outputs: those of the layers they come from, numbered where two would be the same."""
         names: list[str] = []
+        makers = self._graph.makers()
         for tensor in self.outputs:
-            base = tensor.operation.layer.name if tensor.operation else tensor.name or "input"
+            layer = makers.get(id(tensor))
+            base = layer.name if layer is not None else tensor.name or "input"
             count = sum(name == base or name.startswith(f"{base}_output_") for name in names)
             names.append(f"{base}_output_{count}" if count else base)
         return names
 
+    # ---- a model as a layer ------------------------------------------------------------------------
+
+    _repeats_calls = True
+
     def __call__(self, inputs: Any) -> Any:
-        """On symbolic tensors, the model as a layer: the same operations and weights once more. On arrays, predict."""
+        """On symbolic tensors, the model as a layer of another model, which shares its weights; on arrays, `predict`."""
         given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         if not any(isinstance(tensor, SymbolicTensor) for tensor in given):
             return self.predict(inputs)
-        tensors = _as_list(inputs, "inputs")
-        if not self.built and isinstance(self, Sequential) and len(tensors) == 1:
-            self.build(tensors[0].shape)
+        return super().__call__(_as_list(inputs, "inputs"))
+
+    def call(self, *inputs: SymbolicTensor) -> Any:
+        """Repeats the calls of the graph on other tensors."""
         self._require_built()
-        if len(tensors) != len(self.inputs):
-            raise ValueError(f"model {self.name!r} has {len(self.inputs)} inputs, got {len(tensors)}")
+        if len(inputs) != len(self.inputs):
+            raise ValueError(f"model {self.name!r} has {len(self.inputs)} inputs, got {len(inputs)}")
+        if self._graph.piece is not None:
+            raise ValueError(f"model {self.name!r} holds a part of layer {self._graph.piece.layer._label!r} only: it cannot "
+                             "be a layer of another model")  # fmt: skip
         replaced: dict[int, SymbolicTensor] = {}
-        for old, new in zip(self.inputs, tensors):
+        for old, new in zip(self.inputs, inputs):
             if old.sample_shape != new.sample_shape:
                 raise ValueError(f"model {self.name!r} takes inputs of shape {old.shape}, got {new.shape}")
             replaced[id(old)] = new
-        for call in self._calls:
-            results = call.repeat(lambda tensor: replaced[id(tensor)])
-            replaced.update((id(old), new) for old, new in zip(call.outputs, results))
+
+        def replace(tensor: SymbolicTensor) -> SymbolicTensor:
+            # What a call is given and nothing depends on is not a part of the graph.
+            return replaced.get(id(tensor)) or Input(tensor.sample_shape)
+
+        for call in self._graph.calls:
+            replaced.update(zip(map(id, call.outputs), call.repeat(replace)))
         outputs = [replaced[id(tensor)] for tensor in self.outputs]
         return outputs if len(outputs) > 1 else outputs[0]
 
+    def get_config(self) -> dict[str, Any]:
+        """What the model is made of, as a dictionary that JSON can hold, without its numbers."""
+        from .saving.description import describe
+
+        return describe(self)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Model:
+        """The model whose `get_config` gave `config`, with new weights."""
+        from .saving.description import rebuild
+
+        return rebuild(config)
+
     # ---- weights ---------------------------------------------------------------------------------
 
-    @property
-    def weights(self) -> list[Weight]:
-        """All weights, in the order of the layers."""
-        return [weight for layer in self.layers for weight in layer.weights]
+    def _paths(self) -> dict[Weight, str]:
+        """The names by which files and optimizers know the weights: "dense/kernel", "inner/dense/kernel"."""
+        paths: dict[Weight, str] = {}
+        taken: set[str] = set()
 
-    @property
-    def trainable_weights(self) -> list[Weight]:
-        """The weights that training changes."""
-        return [weight for layer in self.layers for weight in layer.trainable_weights]
+        def walk(layer: Layer, path: str) -> None:
+            for weight in layer._weights.values():
+                if weight not in paths:
+                    name, number = f"{path}/{weight.name}", 1
+                    while name in taken:
+                        name, number = f"{path}/{weight.name}_{number}", number + 1
+                    paths[weight] = name
+                    taken.add(name)
+            for part in layer._parts():
+                walk(part, f"{path}/{part.name}")
 
-    @property
-    def non_trainable_weights(self) -> list[Weight]:
-        """The weights that training does not change."""
-        return [weight for layer in self.layers for weight in layer.non_trainable_weights]
+        for call in self._graph.calls:
+            walk(call.layer, call.path)
+        return paths
 
     @property
     def gradients(self) -> list[np.ndarray]:
@@ -232,7 +286,7 @@ class Model(Trainer):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for layer in self.layers:
+        for layer in self._parts():
             layer.trainable = bool(value)
 
     def get_weights(self) -> list[np.ndarray]:
@@ -250,10 +304,6 @@ class Model(Trainer):
         """
         self._require_built()
         assign_all(self.weights, weights, f"model {self.name!r}")
-
-    def count_params(self) -> int:
-        """Number of numbers in all weights."""
-        return sum(weight.size for weight in self.weights)
 
     # ---- saving ------------------------------------------------------------------------------------
 
@@ -287,46 +337,22 @@ class Model(Trainer):
 
     # ---- summary -----------------------------------------------------------------------------------
 
-    def summary(self, print_fn: Any = print) -> None:
+    def summary(self, print_fn: Any = print, expand_nested: bool = False) -> None:
         """Prints a table of the layers with their output shapes and numbers of parameters.
+
+        Once the model has been trained, evaluated or asked to predict, also the memory of the plan for that, for its
+        batch size: the peak of the activations and scratch as they are laid out, and how many times the least possible
+        that is, the largest sum of those that are alive at the same time.
 
         Parameters
         ----------
         print_fn : callable
             Called with the text.
+        expand_nested : bool
+            Also the layers of models that are layers, and of layers put together from others, set in.
         """
         self._require_built()
-        names = {id(tensor): name for tensor, name in zip(self.inputs, self.input_names)}
-        rows = [(name, "Input", str(tensor.shape), "0", "") for name, tensor in zip(self.input_names, self.inputs)]
-        last = {operation.layer: operation for operation in self._operations}
-        first = {operation.layer: operation for operation in reversed(self._operations)}
-        linear = len(self.inputs) == 1 and all(len(call.sources) == 1 for call in self._calls)
-        for layer in self.layers:
-            sources = (names.get(id(t)) or t.operation.layer.name for t in first[layer].call.sources)
-            shape = str(last[layer].outputs[0].shape)
-            rows.append((layer.name, type(layer).__name__, shape, f"{layer.count_params():,}", ", ".join(sources)))
-        header = ("Layer", "Type", "Output shape", "Parameters", "From")
-        columns = 4 if linear else 5
-        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(columns)]
-
-        def line(row: Sequence[str]) -> str:
-            cells = [cell.rjust(width) if i == 3 else cell.ljust(width)
-                     for i, (cell, width) in enumerate(zip(row, widths))]  # fmt: skip
-            return "  ".join(cells).rstrip()
-
-        trained = sum(weight.size for weight in self.trainable_weights)
-        total = self.count_params()
-        text = [f"Model {self.name!r} ({self.dtype})", line(header), line(["-" * width for width in widths])]
-        text += [line(row) for row in rows]
-        text += [line(["-" * width for width in widths])]
-        text += [f"{total:,} parameters ({total * np.dtype(self.dtype).itemsize:,} bytes): "
-                 f"{trained:,} trainable, {total - trained:,} not"]  # fmt: skip
-        plan = self._latest_plan()
-        if plan is not None:
-            info = plan.info()
-            text.append(f"{info['arena_bytes']:,} bytes of activations and scratch for batches of {plan.max_rows} "
-                        f"({info['live_bytes']:,} alive at once), kernels for {info['isa']}")  # fmt: skip
-        print_fn("\n".join(text))
+        print_fn(summarize(self, expand_nested))
 
     def __repr__(self) -> str:
         if not self.built:
@@ -341,7 +367,7 @@ class Sequential(Model):
     ----------
     layers : list of Layer, optional
         The first may be what `fastnet.Input` returned; without it, the model is built when it first sees data.
-        Models may take the place of layers.
+        Models may take the place of layers; one that comes first says the shape of the input.
     seed, dtype, name
         As in `Model`.
 
@@ -393,7 +419,7 @@ class Sequential(Model):
         if not self._stack:
             raise ValueError(f"model {self.name!r} has no layers")
         self._stack.pop()
-        self.inputs, self.outputs, self._operations, self._labels = [], [], [], {}
+        self._graph = Graph()
         self._restructured()
         self._rebuild()
 
@@ -410,19 +436,11 @@ class Sequential(Model):
             raise
 
     def _snapshot(self, *more: Any) -> Callable[[], None]:
-        """A function that undoes what is done to the model, its layers and some more layers from now on."""
-        state = (self._input, list(self._stack), self.inputs, self.outputs, self._operations, self._labels,
-                 self._anchor)  # fmt: skip
-        undo = []
-        for layer in (*self._stack, *more):
-            if isinstance(layer, Sequential):
-                undo.append(layer._snapshot())
-            elif isinstance(layer, Layer) and not layer.built:
-                undo.append(layer._weights.clear)
+        state = (self._input, list(self._stack), self._graph, self._anchor)
+        undo = [super()._snapshot(), *(layer._snapshot() for layer in more if isinstance(layer, Layer))]
 
         def restore() -> None:
-            (self._input, self._stack, self.inputs, self.outputs, self._operations, self._labels,
-             self._anchor) = state  # fmt: skip
+            self._input, self._stack, self._graph, self._anchor = state
             for one in undo:
                 one()
             self._restructured()
@@ -434,10 +452,12 @@ class Sequential(Model):
             if self._stack or self._input is not None:
                 raise ValueError("fn.Input must come first in a Sequential model")
             self._input = layer
-        elif isinstance(layer, (Layer, Model)):
-            if isinstance(layer, Layer) and any(layer is other for other in self._stack):
+        elif isinstance(layer, Layer):
+            if not isinstance(layer, Model) and any(layer is other for other in self._stack):
                 raise ValueError(f"layer {layer.name or type(layer).__name__!r} is in the model twice; "
                                  "to share weights, use fn.Model")  # fmt: skip
+            if self._input is None and not self._stack and isinstance(layer, Model) and len(layer.inputs) == 1:
+                self._input = Input(layer.inputs[0].sample_shape, name=layer.inputs[0].name)
             self._stack.append(layer)
         else:
             raise TypeError(f"expected a layer, got {layer!r}")
@@ -445,17 +465,27 @@ class Sequential(Model):
     def _rebuild(self) -> None:
         if self._input is None or not self._stack:
             return
-        tensor = self._input
-        for layer in self._stack:
-            tensor = layer(tensor)
-        self._connect([self._input], [tensor])
+        for call in self._graph.calls:  # of the graph that is made anew
+            if call.layer._first_call is call:
+                call.layer._first_call = None
+        calls: list[LayerCall] = []
+        tensors = [self._input]
+        with _outside_calls():
+            for layer in self._stack:
+                calls.append(layer._apply(tensors))
+                tensors = calls[-1].outputs
+            self._connect([self._input], tensors, calls)
+
+    def _apply(self, inputs: Any) -> LayerCall:
+        tensors = _as_list(inputs, "inputs")
+        if not self.built and len(tensors) == 1:
+            self.build(tensors[0].shape)
+        return super()._apply(tensors)
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers in order; before the model is built, as they were given."""
-        if not self.built:
-            return list(self._stack)
-        return super().layers
+        """The layers in order."""
+        return list(dict.fromkeys(self._stack))
 
     def _build_for(self, x: Any) -> Callable[[], None]:
         """Builds the model for data, where no shape was given."""

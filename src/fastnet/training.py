@@ -19,7 +19,7 @@ from .history import History
 from .saving.checkpoint import restore
 
 if TYPE_CHECKING:
-    from ._graph import Operation, Slab, SymbolicTensor
+    from ._graph import Graph, Slab, SymbolicTensor
 
 __all__ = ["Trainer"]
 
@@ -40,7 +40,7 @@ class Trainer(CustomLoop):
     seed: int
     dtype: str
     name: str
-    _operations: list[Operation]
+    _graph: Graph
     _labels: dict[int, tuple[str, int]]
     _slab: Slab
 

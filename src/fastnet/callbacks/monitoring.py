@@ -141,8 +141,8 @@ class TensorBoard(Callback):
         if validation:
             self._scalars("validation", "epoch", validation, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
-            for weight in self.model.weights:
-                summary = _tensorboard().histogram.histogram_pb(f"{weight.path}/histogram", weight.value)
+            for weight, path in self.model._paths().items():
+                summary = _tensorboard().histogram.histogram_pb(f"{path}/histogram", weight.value)
                 self._write("train", summary, epoch)
         for writer in self._writers.values():
             writer.flush()
@@ -176,8 +176,8 @@ def _graph_text(model: Any) -> str:
     model.summary(print_fn=table.append)
     names = {id(tensor): name for tensor, name in zip(model.inputs, model.input_names)}
     lines = []
-    for call in model._calls:
-        sources = ", ".join(names[id(tensor)] for tensor in call.sources)
+    for call in model._graph.calls:
+        sources = ", ".join(names.get(id(tensor), "unused") for tensor in call.sources)
         lines.append(f"{call.layer.name}({sources}): {call.layer!r}")
         names.update((id(tensor), call.layer.name) for tensor in call.outputs)
     text = "\n".join([*table, "", *lines])

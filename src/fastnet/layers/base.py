@@ -3,43 +3,70 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .. import _core
 from .._config import Configurable
-from .._graph import LayerCall, Operation, SymbolicTensor, Weight, WeightSpec
+from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, Weight, WeightSpec
+from .._names import snake_case
 from ..regularizers import OrthogonalRegularizer
 
 __all__ = ["Layer"]
 
 Tensors = SymbolicTensor | Sequence[SymbolicTensor]
 
+#: Attributes of these types are not searched for layers.
+_NO_LAYERS = (type(None), bool, int, float, str, np.ndarray)
+
 
 class Layer(Configurable):
     """Base of the layers: a description of some operations and the owner of their weights.
 
-    A subclass has `call`, which appends operations with `emit`.
+    A subclass has `call`, which says what is computed: with operations of the engine, by `emit`, or with other layers,
+    which it holds as attributes (also in lists and dictionaries). The weights of such layers are its own, setting
+    `trainable` sets theirs, and their names begin with its own: "block/first/kernel". A model may be such a layer.
 
     Parameters
     ----------
     trainable : bool
         False freezes the layer: its weights are not updated. May be changed later, `layer.trainable = False`.
     name : str, optional
-        Default: the class's name in snake case, numbered within the model. Such a name may change when the layer
-        becomes part of another model that has it already.
+        Default: the class's name in snake case, numbered within the model; for a layer that is an attribute of another,
+        the name of the attribute. Such a name may change when the layer becomes part of another model that has it already.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> class Residual(fn.layers.Layer):
+    ...     def __init__(self, units, **kwargs):
+    ...         super().__init__(**kwargs)
+    ...         self.units = units
+    ...         self.first = fn.layers.Dense(units, activation="relu")
+    ...         self.second = fn.layers.Dense(units)
+    ...
+    ...     def call(self, x):
+    ...         return fn.layers.Add()([x, self.second(self.first(x))])
+    >>> model = fn.Sequential([fn.Input((8,)), Residual(8), Residual(8), fn.layers.Dense(1)], seed=0)
+    >>> [weight.path for weight in model.layers[1].weights]
+    ['residual_1/first/kernel', 'residual_1/first/bias', 'residual_1/second/kernel', 'residual_1/second/bias']
     """
+
+    #: Whether calling it repeats calls of a graph: those of models.
+    _repeats_calls: ClassVar[bool] = False
 
     def __init__(self, *, trainable: bool = True, name: str | None = None) -> None:
         if name is not None and not (isinstance(name, str) and name):
             raise TypeError(f"{type(self).__name__}: name must be a string, got {name!r}")
-        self.trainable = bool(trainable)
+        self._trainable = bool(trainable)
         self.name = name
         self._named = name is not None
         self._weights: dict[str, Weight] = {}
-        self._operations: list[Operation] = []  # of the call in progress
+        self._first_call: LayerCall | None = None
+        self._owner: weakref.ref[Layer] | None = None  # the layer that it is an attribute of
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -48,6 +75,15 @@ class Layer(Configurable):
     # Two layers with equal arguments are still two layers.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """The layer whose `get_config` gave `config`; layers that its constructor takes are made before it."""
+        from ..saving.description import layers_in
+
+        return cls(**{name: layers_in(value) for name, value in config.items()})
+
+    # ---- calling ------------------------------------------------------------------------------------------
 
     def __call__(self, inputs: Tensors, *more: Any, **options: Any) -> Any:
         """Applies the layer to symbolic tensors: returns those of its outputs.
@@ -66,6 +102,11 @@ class Layer(Configurable):
         ValueError
             If their shapes do not fit the layer, or its weights from an earlier call.
         """
+        call = self._apply(inputs, *more, **options)
+        return call.outputs if call.returns_list else call.outputs[0]
+
+    def _apply(self, inputs: Tensors, *more: Any, **options: Any) -> LayerCall:
+        """Calls the layer; returns the record of it."""
         tensors = [inputs] if isinstance(inputs, SymbolicTensor) else inputs
         if not isinstance(tensors, Sequence) or not all(isinstance(t, SymbolicTensor) for t in tensors) or not tensors:
             raise TypeError(
@@ -73,13 +114,19 @@ class Layer(Configurable):
                 f"got {type(inputs).__name__}; to compute with arrays, make a model and call predict"
             )
         tensors, options = self._arrange([*tensors, *more], options)
-        call = LayerCall(self, tensors, options)
-        self._operations = []
-        result = self.call(*tensors, **options)
-        call.outputs = [result] if isinstance(result, SymbolicTensor) else list(result)
-        for operation in self._operations:
-            operation.call = call
-        return result
+        call = LayerCall(self, tensors, options, CURRENT_CALL.get())
+        token = CURRENT_CALL.set(call)
+        try:
+            result = self.call(*tensors, **options)
+        finally:
+            CURRENT_CALL.reset(token)
+        call.returns_list = not isinstance(result, SymbolicTensor)
+        call.outputs = list(result) if call.returns_list else [result]
+        if not self._repeats_calls:
+            self._adopt([child.layer for child in call.children])
+        if self._first_call is None and not call.repeats:
+            self._first_call = call
+        return call
 
     def _arrange(self, given: list[Any], options: dict[str, Any]) -> tuple[list[SymbolicTensor], dict[str, Any]]:
         """The arguments of `call` as the tensors that come first, and the others by name, without those left out."""
@@ -141,9 +188,10 @@ class Layer(Configurable):
                     f"shape {[tensor.shape for tensor in inputs]} need {shape}"
                 )
             used.append(weight)
-        operation = Operation(self, op, attributes, inputs, used, outputs)
-        self._operations.append(operation)
-        return operation.outputs[0]
+        call = CURRENT_CALL.get()
+        if call is None:
+            raise RuntimeError(f"layer {self._label!r}: emit works while the layer is called")
+        return Operation(self, op, attributes, inputs, used, outputs, call).outputs[0]
 
     def plan_attributes(self, operation: Operation) -> Mapping[str, float]:
         """The attributes of one of its operations for a plan that is being made.
@@ -190,24 +238,116 @@ class Layer(Configurable):
         return y
 
     @property
+    def input(self) -> Any:
+        """What the layer was first called on: a symbolic tensor, or a list of several. RuntimeError before."""
+        inputs = self._first().inputs
+        return inputs if len(inputs) > 1 else inputs[0]
+
+    @property
+    def output(self) -> Any:
+        """What the layer returned when it was first called: a symbolic tensor, or a list. RuntimeError before.
+
+        With it a part of a network becomes a model, which shares the weights:
+        ``fn.Model(model.inputs, model.layers[2].output)``.
+        """
+        call = self._first()
+        return call.outputs if call.returns_list else call.outputs[0]
+
+    def _first(self) -> LayerCall:
+        if self._first_call is None:
+            raise RuntimeError(f"layer {self._label!r} has not been called yet: it has neither input nor output")
+        return self._first_call
+
+    # ---- parts --------------------------------------------------------------------------------------------
+
+    def _parts(self) -> list[Layer]:
+        """The layers that this one is put together from: those that are its attributes, in order."""
+        return list(dict.fromkeys(layer for _, layer in self._named_parts()))
+
+    def _named_parts(self) -> Iterator[tuple[str, Layer]]:
+        """(name of the attribute, layer), numbered within lists and with the key within dictionaries."""
+        for name, value in vars(self).items():
+            if not isinstance(value, _NO_LAYERS):
+                yield from _layers_within(name.strip("_"), value)
+
+    def _adopt(self, called: Sequence[Layer]) -> None:
+        """Names the layers that this one is put together from, and freezes them if it is frozen.
+
+        Raises
+        ------
+        ValueError
+            If a layer that was called within it has weights and is not among its attributes.
+        """
+        parts = dict.fromkeys(self._parts())
+        for layer in called:
+            if layer not in parts and layer.weights:
+                raise ValueError(
+                    f"layer {layer._label!r} was called within layer {self._label!r} and is no attribute of it, so its "
+                    f"weights would be lost: make it once, self.{layer.name or 'part'} = {type(layer).__name__}(...)"
+                )
+        if not parts and not called:
+            return
+        for layer in parts:
+            if layer._repeats_calls and layer._owner is None and not layer._named:
+                layer.name = None  # models have a name before they are a part of anything
+        attributes = {layer: name for name, layer in reversed(list(self._named_parts()))}
+        name_layers(dict.fromkeys([*parts, *called]), attributes)
+        for layer in parts:
+            if layer._owner is None:
+                layer._owner = weakref.ref(self)
+            if not self._trainable:
+                layer.trainable = False
+
+    @property
+    def path(self) -> str:
+        """Its name, after those of the layers that it is a part of: "block/dense"."""
+        owner = self._owner() if self._owner is not None else None
+        return f"{owner.path}/{self.name}" if owner is not None else str(self.name)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes its weights; setting it sets all layers that it is put together from."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self._parts():
+            layer.trainable = bool(value)
+
+    # ---- weights ------------------------------------------------------------------------------------------
+
+    @property
     def built(self) -> bool:
         """Whether the layer has weights: their shapes are known from the first call on."""
-        return bool(self._weights)
+        return bool(self._weights) or any(layer.built for layer in self._parts())
 
     @property
     def weights(self) -> list[Weight]:
-        """All weights."""
-        return list(self._weights.values())
+        """All weights: its own, then those of the layers that it is put together from."""
+        return list(dict.fromkeys([*self._weights.values(), *(w for layer in self._parts() for w in layer.weights)]))
 
     @property
     def trainable_weights(self) -> list[Weight]:
         """The weights that training changes: none while the layer is frozen."""
-        return [weight for weight in self.weights if weight.trainable and self.trainable]
+        return [weight for weight in self.weights if weight.trainable and weight.layer.trainable]
 
     @property
     def non_trainable_weights(self) -> list[Weight]:
         """The weights that training does not change."""
-        return [weight for weight in self.weights if not (weight.trainable and self.trainable)]
+        return [weight for weight in self.weights if not (weight.trainable and weight.layer.trainable)]
+
+    def _snapshot(self) -> Callable[[], None]:
+        """A function that undoes what calls from now on do to the layer and those it is put together from."""
+        weights, first_call = dict(self._weights), self._first_call
+        undo = [layer._snapshot() for layer in self._parts()]
+
+        def restore() -> None:
+            self._weights, self._first_call = weights, first_call
+            for one in undo:
+                one()
+
+        return restore
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of the weights."""
@@ -226,6 +366,37 @@ class Layer(Configurable):
     def count_params(self) -> int:
         """Number of numbers in the weights."""
         return sum(weight.size for weight in self.weights)
+
+
+def _layers_within(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
+    """The layers in a value, with names: it may be one, or a list, tuple or dictionary of such, at any depth."""
+    if isinstance(value, Layer):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for i, one in enumerate(value):
+            yield from _layers_within(f"{name}_{i}", one)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from _layers_within(f"{name}_{key}", one)
+
+
+def name_layers(layers: Iterable[Layer], preferred: Mapping[Layer, str] | None = None) -> None:
+    """Gives a name to each layer that was given none: the class's or a preferred one, numbered where it is taken.
+
+    A layer keeps what it was named in another model, unless two such layers meet.
+    """
+    layers, preferred = list(layers), preferred or {}
+    owners: dict[str, Layer] = {}
+    for layer in layers:
+        if layer._named and owners.setdefault(layer.name, layer) is not layer:
+            raise ValueError(f"two layers are named {layer.name!r}")
+    nameless = [layer for layer in layers if layer.name is None or owners.setdefault(layer.name, layer) is not layer]
+    for layer in nameless:
+        base, number = preferred.get(layer) or snake_case(type(layer).__name__), 0
+        while (name := f"{base}_{number}" if number else base) in owners:
+            number += 1
+        layer.name = name
+        owners[name] = layer
 
 
 def assign_all(weights: Sequence[Weight], values: Sequence[Any], owner: str) -> None:

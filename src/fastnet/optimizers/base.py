@@ -48,7 +48,8 @@ class Optimizer(_config.Configurable):
         `swa_period`-th step, with which `evaluate` and `predict` compute.
     swa_period : int
     learning_rate_multipliers : dict of str to float, optional
-        Factors of the learning rate by the name of the layer, or of the weight ("dense/kernel").
+        Factors of the learning rate by the name of the layer, of a layer within it ("inner/dense"), or of the weight
+        ("dense/kernel"); the longest name that fits counts.
 
     Attributes
     ----------
@@ -245,7 +246,9 @@ class Optimizer(_config.Configurable):
     def rate_of(self, path: str) -> float:
         """Factor of the learning rate for the weight of this path."""
         multipliers = self.learning_rate_multipliers or {}
-        return multipliers.get(path, multipliers.get(path.rsplit("/", 1)[0], 1.0))
+        while path and path not in multipliers:
+            path = path.rpartition("/")[0]
+        return multipliers.get(path, 1.0)
 
     def decays(self, path: str) -> bool:
         """Whether the weight of this path decays."""

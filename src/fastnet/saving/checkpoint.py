@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .description import describe
-from .files import _weights_of, check_tensors, metadata_json, naming, read_tensors, write_tensors
+from .files import _weights_of, assign_tensors, check_tensors, metadata_json, naming, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from ..fitting import EpochState, Fit
@@ -34,8 +34,8 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
     model, state = fit.model, fit.state
     tensors = dict(_weights_of(model))
     for (name, _), slot in zip(fit.optimizer.slots(), model._plans.slots()):
-        for weight in model.weights:
-            tensors[f"optimizer/{name}/{weight.path}"] = slot[weight.offset : weight.offset + weight.size]
+        for weight, place in model._paths().items():
+            tensors[f"optimizer/{name}/{place}"] = slot[weight.offset : weight.offset + weight.size]
     callbacks = []
     for i, callback in enumerate(fit.hooks.callbacks):
         callbacks.append({"state": _put(callback.get_state(), f"callback/{i}/", tensors)})
@@ -129,14 +129,13 @@ def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, trainin
         value = optimizer_state[name]
         if value is not None and not (value >= 0 and math.isfinite(value)):
             raise ValueError(f"the optimizer's {name} cannot be {value}")
-    slots = model._plans.slots()
+    slots, paths = model._plans.slots(), model._paths()
 
     def apply() -> None:
-        for weight in model.weights:
-            weight.assign(tensors[weight.path])
+        assign_tensors(tensors, paths)
         for (name, _), slot in zip(fit.optimizer.slots(), slots):
-            for weight in model.weights:
-                slot[weight.offset : weight.offset + weight.size] = tensors[f"optimizer/{name}/{weight.path}"]
+            for weight, path in paths.items():
+                slot[weight.offset : weight.offset + weight.size] = tensors[f"optimizer/{name}/{path}"]
         model.seed = seed
         model._plans.forget()  # the seed is part of them
         fit.optimizer.set_state(optimizer_state)
@@ -152,18 +151,28 @@ def _check(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, traini
     model = fit.model
     own = json.loads(json.dumps(describe(model)))
     for part in _STRUCTURE:
-        if description[part] != own[part]:
+        if _without_seeds(description[part]) != _without_seeds(own[part]):
             raise ValueError(f"it was written for another model: its {part} differ")
     for key, value in _arguments(fit).items():
         if training[key] != value:
             raise ValueError(f"it was written by a fit with {key}={training[key]!r}, this one has {value!r}")
-    check_tensors(tensors, model.weights, model.dtype)
+    paths = model._paths()
+    check_tensors(tensors, paths, model.dtype)
     for slot, _ in fit.optimizer.slots():
-        for weight in model.weights:
-            tensor = tensors.get(f"optimizer/{slot}/{weight.path}")
+        for weight, path in paths.items():
+            tensor = tensors.get(f"optimizer/{slot}/{path}")
             if tensor is None or tensor.shape != (weight.size,) or tensor.dtype != model.dtype:
                 raise ValueError(f"it does not hold {slot!r} of optimizer {type(fit.optimizer).__name__} for weight "
-                                 f"{weight.path!r}")  # fmt: skip
+                                 f"{path!r}")  # fmt: skip
+
+
+def _without_seeds(plain: Any) -> Any:
+    """A description, with those of models within it that do not tell their seeds: only that of the whole counts."""
+    if isinstance(plain, list):
+        return [_without_seeds(value) for value in plain]
+    if isinstance(plain, dict):
+        return {key: _without_seeds(value) for key, value in plain.items() if key != "seed" or "fastnet" not in plain}
+    return plain
 
 
 def _of_type(given: Mapping[str, Any], name: str, kind: Any) -> Any:

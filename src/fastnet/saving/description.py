@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,14 +12,15 @@ from .. import layers as _layers, losses as _losses, metrics as _metrics, optimi
 from .._config import Configurable, serialize
 from .._graph import SymbolicTensor, Weight, replace_tensors
 from .._names import lookup
+from ..layers.base import Layer
 
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["describe", "rebuild"]
+__all__ = ["describe", "layer_table", "layers_in", "rebuild"]
 
-#: Of the description, raised when an older fastnet could not read it.
-VERSION = 1
+#: Of the description, raised when an older fastnet could not read it. 2: models and other layers within layers.
+VERSION = 2
 
 
 def describe(model: Model) -> dict[str, Any]:
@@ -28,25 +29,55 @@ def describe(model: Model) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``layers``: class and arguments of each; ``calls``: which layer was called on which tensors, and other arguments
-        of the call by name; tensors are numbered, inputs first, then the outputs of the calls in order. ``compiled``: what compile was told, None
+        ``layers``: class and arguments of each, or ``shared`` and a number where it was described before; all layers at
+        any depth are numbered, a model after those that it is made of. ``calls``: which layer was called on which
+        tensors, and other arguments of the call by name; tensors are numbered, inputs first, then the outputs of the
+        calls in order, and one that nothing depends on is told by its shape. ``compiled``: what compile was told, None
         where that is a Python function or nothing.
 
     Raises
     ------
     TypeError
         If a layer's configuration is not of what JSON can hold.
+    ValueError
+        If the model cannot be made again from its layers.
     """
+    known: dict[Layer, int] = {}
+    description = _describe_model(model, known)
+    owners: dict[Weight, Layer] = {}
+    for layer in known:
+        for weight in layer.weights if not _is_model(layer) else ():
+            owner = owners.setdefault(weight, layer)
+            if owner is not layer:
+                raise ValueError(f"layer {weight.layer._label!r} is a part of layer {owner._label!r} and of "
+                                 f"{layer._label!r}: a model of these cannot be saved, only its weights")  # fmt: skip
+    return {**description, "compiled": _describe_compiled(model)}
+
+
+def _is_model(layer: Layer) -> bool:
+    return layer._repeats_calls
+
+
+def _describe_model(model: Model, known: dict[Layer, int]) -> dict[str, Any]:
     model._require_built()
+    graph = model._graph
+    if graph.piece is not None:
+        raise ValueError(f"model {model.name!r} holds a part of layer {graph.piece.layer._label!r} only: it cannot be saved, "
+                         "only its weights")  # fmt: skip
     layers = model.layers
+    # Layers of a piece of another layer go by their whole path: there may be two of one name.
+    names = {call.layer: call.path for call in reversed(graph.calls)}
     numbers = {id(tensor): i for i, tensor in enumerate(model.inputs)}
-    calls = []
-    for call in model._calls:
-        read = [numbers[id(tensor)] for tensor in call.inputs]
-        options = replace_tensors(call.options, lambda tensor: {"tensor": numbers[id(tensor)]})
-        calls.append([layers.index(call.layer), read, *([options] if options else [])])
-        for tensor in call.outputs:
-            numbers[id(tensor)] = len(numbers)
+    calls, count = [], len(model.inputs)
+
+    def number(tensor: SymbolicTensor) -> Any:
+        return numbers.get(id(tensor), {"shape": list(tensor.sample_shape)})
+
+    for call in graph.calls:
+        options = replace_tensors(call.options, lambda tensor: {"tensor": number(tensor)})
+        calls.append([layers.index(call.layer), [number(t) for t in call.inputs], *([options] if options else [])])
+        numbers.update((id(tensor), count + i) for i, tensor in enumerate(call.outputs))
+        count += len(call.outputs)
     return {
         "fastnet": VERSION,
         "class_name": "Sequential" if type(model).__name__ == "Sequential" else "Model",
@@ -54,20 +85,39 @@ def describe(model: Model) -> dict[str, Any]:
         "dtype": model.dtype,
         "seed": model.seed,
         "inputs": [{"shape": list(tensor.sample_shape), "name": tensor.name} for tensor in model.inputs],
-        "layers": [_describe_layer(layer) for layer in layers],
+        "layers": [_describe_layer(layer, names[layer], known) for layer in layers],
         "calls": calls,
         "outputs": [numbers[id(tensor)] for tensor in model.outputs],
-        "compiled": _describe_compiled(model),
     }
 
 
-def _describe_layer(layer: Any) -> dict[str, Any]:
-    description = serialize(layer)
+def _describe_layer(layer: Layer, name: str, known: dict[Layer, int]) -> dict[str, Any]:
+    if layer in known:
+        return {"shared": known[layer]}
+    if _is_model(layer):
+        config = _describe_model(layer, known)
+        description = {"class_name": config["class_name"], "config": config}
+    else:
+        description = serialize(layer)
+        changed = {path: part._trainable for path, part in _parts_of(layer) if part._trainable != layer._trainable}
+        if changed:
+            description["trainable"] = changed
+    if "name" in description["config"]:
+        description["config"]["name"] = name
+    known[layer] = len(known)
     try:
         json.dumps(description)
     except (TypeError, ValueError) as error:
         raise TypeError(f"layer {layer.name!r} cannot be saved: get_config holds more than JSON can: {error}") from None
     return description
+
+
+def _parts_of(layer: Layer, above: str = "") -> Iterator[tuple[str, Layer]]:
+    """The layers that a layer is put together from, at any depth, by name; models among them are seen through."""
+    for part in layer._parts():
+        if not _is_model(part):
+            yield f"{above}{part.name}", part
+        yield from _parts_of(part, f"{above}{part.name}/")
 
 
 def _plain(thing: Any) -> Any:
@@ -112,9 +162,12 @@ def _optimizer_name(optimizer: _optimizers.Optimizer) -> str:
     return next((name for name, known in _optimizers.OPTIMIZERS.items() if known is cls), cls.__name__)
 
 
-def _layer_table(custom: Mapping[str, type] | None) -> dict[str, type]:
+def layer_table(custom: Mapping[str, type] | None = None) -> dict[str, type]:
+    """The classes of layers by name."""
+    from ..model import Model, Sequential
+
     table = {name: getattr(_layers, name) for name in _layers.__all__ if isinstance(getattr(_layers, name), type)}
-    return {**table, **(custom or {})}
+    return {**table, "Model": Model, "Sequential": Sequential, **(custom or {})}
 
 
 class _Broken(ValueError):
@@ -152,38 +205,11 @@ def rebuild(
     ValueError
         Where this is not a description, names an unknown class, or shapes do not fit.
     """
-    from ..model import Model, Sequential
-
     try:
-        if _field(description, "fastnet", int) > VERSION:
-            raise _Broken(f"it was written by a newer fastnet (format {description['fastnet']}, this is {VERSION})")
-        custom = custom_objects or {}
-        table = _layer_table(custom)
-        tensors = []
-        for given in _field(description, "inputs", list):
-            shape = _field(given, "shape", list)
-            tensors.append(_layers.Input(shape, name=given.get("name")))
-        inputs = list(tensors)
-        layers = []
-        for given in _field(description, "layers", list):
-            cls = lookup("layer", _field(given, "class_name", str), table)
-            layers.append(cls.from_config(_with_custom(_field(given, "config", dict), custom)))
-        for number, read, *options in _field(description, "calls", list):
-            named = _with_tensors(options[0], tensors) if options else {}
-            result = layers[_index(number, layers)]([tensors[_index(i, tensors)] for i in read], **named)
-            tensors.extend([result] if isinstance(result, SymbolicTensor) else result)
-        outputs = [tensors[_index(i, tensors)] for i in _field(description, "outputs", list)]
-        if check_weights is not None:
-            check_weights([weight for layer in layers for weight in layer.weights])
-        options = {"seed": _field(description, "seed", int), "dtype": _field(description, "dtype", str),
-                   "name": _field(description, "name", str)}  # fmt: skip
-        if _field(description, "class_name", str) == "Sequential":
-            model: Model = Sequential([inputs[0], *layers], **options)
-        else:
-            model = Model(inputs, outputs, **options)
+        model = _rebuild_model(description, custom_objects or {}, check_weights, [])
         compiled = description.get("compiled")
         if compiled is not None and compile:
-            compiled = _with_custom(compiled, custom)
+            compiled = _with_custom(compiled, custom_objects or {})
             optimizer = _optimizers.get(_field(compiled, "optimizer", (dict, _optimizers.Optimizer)))
             model.compile(
                 optimizer, loss=_object(compiled.get("loss"), _losses.get),
@@ -195,17 +221,81 @@ def rebuild(
     return model
 
 
+def _rebuild_model(
+    description: Mapping[str, Any],
+    custom: Mapping[str, type],
+    check_weights: Callable[[list[Weight]], None] | None,
+    known: list[Layer],
+) -> Model:
+    """The model, uncompiled; `known` are the layers described so far."""
+    from ..model import Model, Sequential
+
+    if _field(description, "fastnet", int) > VERSION:
+        raise _Broken(f"it was written by a newer fastnet (format {description['fastnet']}, this is {VERSION})")
+    tensors = []
+    for given in _field(description, "inputs", list):
+        tensors.append(_layers.Input(_field(given, "shape", list), name=given.get("name")))
+    inputs = list(tensors)
+    described = _field(description, "layers", list)
+    layers = [_rebuild_layer(given, custom, check_weights, known) for given in described]
+    called = []
+    for number, read, *options in _field(description, "calls", list):
+        named = _with_tensors(options[0], tensors) if options else {}
+        called.append(layers[_index(number, layers)])
+        result = called[-1]([_tensor(i, tensors) for i in read], **named)
+        tensors.extend([result] if isinstance(result, SymbolicTensor) else result)
+    outputs = [tensors[_index(i, tensors)] for i in _field(description, "outputs", list)]
+    for layer, given in zip(layers, described):
+        parts = dict(_parts_of(layer))
+        for path, trainable in (given.get("trainable") or {}).items():
+            parts[path]._trainable = bool(trainable)
+    if check_weights is not None:
+        check_weights(list(dict.fromkeys(weight for layer in layers for weight in layer.weights)))
+    arguments = {"seed": _field(description, "seed", int), "dtype": _field(description, "dtype", str),
+                 "name": _field(description, "name", str)}  # fmt: skip
+    if _field(description, "class_name", str) == "Sequential":
+        for layer in layers:  # what they are called on is the model's input
+            layer._first_call = None
+        return Sequential([inputs[0], *called], **arguments)
+    return Model(inputs, outputs, **arguments)
+
+
+def _rebuild_layer(
+    given: Mapping[str, Any],
+    custom: Mapping[str, type],
+    check_weights: Callable[[list[Weight]], None] | None,
+    known: list[Layer],
+) -> Layer:
+    if isinstance(given, Mapping) and "shared" in given:
+        return known[_index(given["shared"], known)]
+    name, config = _field(given, "class_name", str), _field(given, "config", dict)
+    layer: Layer
+    if "fastnet" in config:
+        layer = _rebuild_model(config, custom, check_weights, known)
+    else:
+        layer = lookup("layer", name, layer_table(custom)).from_config(_with_custom(config, custom))
+    known.append(layer)
+    return layer
+
+
 def _with_custom(plain: Any, custom: Mapping[str, type]) -> Any:
     """A configuration, with the objects that are of classes of the user's in place of their configurations."""
     if isinstance(plain, list):
         return [_with_custom(value, custom) for value in plain]
     if not isinstance(plain, dict):
         return plain
+    if isinstance(plain.get("config"), dict) and "fastnet" in plain["config"]:
+        return _rebuild_model(plain["config"], custom, None, [])
     plain = {key: _with_custom(value, custom) for key, value in plain.items()}
     name = plain.get("class_name")
     if isinstance(name, str) and name in custom:
         return custom[name].from_config(_field(plain, "config", dict))
     return plain
+
+
+def _tensor(given: Any, tensors: list[SymbolicTensor]) -> SymbolicTensor:
+    """The tensor of a number; one that nothing depends on is described by its shape."""
+    return _layers.Input(_field(given, "shape", list)) if isinstance(given, dict) else tensors[_index(given, tensors)]
 
 
 def _with_tensors(plain: Any, tensors: list[SymbolicTensor]) -> Any:
@@ -214,9 +304,21 @@ def _with_tensors(plain: Any, tensors: list[SymbolicTensor]) -> Any:
         return [_with_tensors(value, tensors) for value in plain]
     if isinstance(plain, dict):
         if list(plain) == ["tensor"]:
-            return tensors[_index(plain["tensor"], tensors)]
+            return _tensor(plain["tensor"], tensors)
         return {key: _with_tensors(value, tensors) for key, value in plain.items()}
     return plain
+
+
+def layers_in(plain: Any) -> Any:
+    """What a configuration says, with layers in place of the descriptions of layers."""
+    if isinstance(plain, list):
+        return [layers_in(value) for value in plain]
+    if not isinstance(plain, dict):
+        return plain
+    table = layer_table()
+    if plain.get("class_name") in table and isinstance(plain.get("config"), dict):
+        return table[plain["class_name"]].from_config(plain["config"])
+    return {key: layers_in(value) for key, value in plain.items()}
 
 
 def _index(number: Any, things: list[Any]) -> int:

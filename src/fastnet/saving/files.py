@@ -72,19 +72,25 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _weights_of(model: Model) -> dict[str, np.ndarray]:
-    return {weight.path: weight.value for weight in model.weights}
+    return {path: weight.value for weight, path in model._paths().items()}
 
 
-def check_tensors(tensors: Mapping[str, np.ndarray], weights: list[Weight], dtype: str | None) -> None:
+def check_tensors(tensors: Mapping[str, np.ndarray], paths: Mapping[Weight, str], dtype: str | None) -> None:
     """Raises ValueError unless there is a tensor for each weight, of its shape and of that dtype (None: any)."""
-    for weight in weights:
-        tensor = tensors.get(weight.path)
+    for weight, path in paths.items():
+        tensor = tensors.get(path)
         if tensor is None:
-            raise ValueError(f"there is no weight {weight.path!r}")
+            raise ValueError(f"there is no weight {path!r}")
         if tensor.shape != weight.shape:
-            raise ValueError(f"weight {weight.path!r} has shape {tensor.shape}, expected {weight.shape}")
+            raise ValueError(f"weight {path!r} has shape {tensor.shape}, expected {weight.shape}")
         if tensor.dtype.kind != "f" or (dtype is not None and tensor.dtype != dtype):
-            raise ValueError(f"weight {weight.path!r} has dtype {tensor.dtype}, expected {dtype or 'floating point'}")
+            raise ValueError(f"weight {path!r} has dtype {tensor.dtype}, expected {dtype or 'floating point'}")
+
+
+def assign_tensors(tensors: Mapping[str, np.ndarray], paths: Mapping[Weight, str]) -> None:
+    """Sets the weights to the tensors of their names."""
+    for weight, path in paths.items():
+        weight.assign(tensors[path])
 
 
 @contextlib.contextmanager
@@ -163,9 +169,8 @@ def load_model(path: Path, custom_objects: Mapping[str, type] | None = None, com
 
     with naming(path):
         model = rebuild(description, custom_objects, compile, check)
-        check_tensors(tensors, model.weights, dtype)
-    for weight in model.weights:
-        weight.assign(tensors[weight.path])
+        check_tensors(tensors, model._paths(), dtype)
+    assign_tensors(tensors, model._paths())
     return model
 
 
@@ -189,6 +194,5 @@ def load_weights(model: Model, path: Path) -> None:
     model._require_built()
     tensors, _ = read_tensors(path)
     with naming(path):
-        check_tensors(tensors, model.weights, None)
-    for weight in model.weights:
-        weight.assign(tensors[weight.path])
+        check_tensors(tensors, model._paths(), None)
+    assign_tensors(tensors, model._paths())
