@@ -269,7 +269,7 @@ class LayerCall:
     def repeat(self, replace: Callable[[SymbolicTensor], SymbolicTensor]) -> list[SymbolicTensor]:
         """The outputs of the same use of the layer, on other tensors."""
         options = replace_tensors(self.options, replace)
-        return self.layer._apply([replace(tensor) for tensor in self.inputs], **options).outputs
+        return self.layer._make_call([replace(tensor) for tensor in self.inputs], **options).outputs
 
 
 #: The call in progress, whose layer is appending operations.

@@ -472,15 +472,15 @@ class Sequential(Model):
         tensors = [self._input]
         with _outside_calls():
             for layer in self._stack:
-                calls.append(layer._apply(tensors))
+                calls.append(layer._make_call(tensors))
                 tensors = calls[-1].outputs
             self._connect([self._input], tensors, calls)
 
-    def _apply(self, inputs: Any) -> LayerCall:
+    def _make_call(self, inputs: Any) -> LayerCall:
         tensors = _as_list(inputs, "inputs")
         if not self.built and len(tensors) == 1:
             self.build(tensors[0].shape)
-        return super()._apply(tensors)
+        return super()._make_call(tensors)
 
     @property
     def layers(self) -> list[Layer]:

@@ -102,10 +102,10 @@ class Layer(Configurable):
         ValueError
             If their shapes do not fit the layer, or its weights from an earlier call.
         """
-        call = self._apply(inputs, *more, **options)
+        call = self._make_call(inputs, *more, **options)
         return call.outputs if call.returns_list else call.outputs[0]
 
-    def _apply(self, inputs: Tensors, *more: Any, **options: Any) -> LayerCall:
+    def _make_call(self, inputs: Tensors, *more: Any, **options: Any) -> LayerCall:
         """Calls the layer; returns the record of it."""
         tensors = [inputs] if isinstance(inputs, SymbolicTensor) else inputs
         if not isinstance(tensors, Sequence) or not all(isinstance(t, SymbolicTensor) for t in tensors) or not tensors:
