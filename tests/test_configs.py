@@ -33,6 +33,8 @@ REQUIRED = {
     layers.GaussianDropout: {"rate": 0.5},
     layers.GaussianNoise: {"stddev": 0.5},
     layers.GroupNormalization: {"groups": 3},
+    layers.GroupQueryAttention: {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2},
+    layers.MultiHeadAttention: {"num_heads": 2, "key_dim": 3},
     layers.MinMaxScaling: {"data_min": -2.0, "data_max": 3.0},
     layers.Normalization: {"mean": 0.5, "variance": 2.0},
     layers.Rescaling: {"scale": 0.5},
@@ -45,6 +47,7 @@ REQUIRED = {
 OTHERS = {
     "activity_regularizer": regularizers.L2(0.5),
     "activation": activations.ActivationFunction("leaky_relu", 0.1),
+    "attention_axes": 1,
     "average": "weighted",
     "axis": 2,
     "beta_constraint": constraints.NonNeg(),
@@ -62,6 +65,7 @@ OTHERS = {
     "data_format": "channels_last",
     "etas": (0.25, 1.5),
     "exclude_from_weight_decay": ("bias", "scale"),
+    "flash_attention": True,
     "feature_range": (-1.0, 1.0),
     "gamma_constraint": constraints.MinMaxNorm(0.5, 1.5, 0.75),
     "gamma_initializer": initializers.RandomNormal(seed=1),
@@ -78,12 +82,15 @@ OTHERS = {
     "name": "mine",
     "noise_shape": (None, 1, 6),
     "output_dim": 5,
+    "output_shape": (2, 5),
     "padding": "same",
     "seed": 7,
+    "sliding_window": 2,
     "step_sizes": (1e-5, 10.0),
     "summation_method": "majoring",
     "target_shape": (3, 1),
     "threshold": 0.25,
+    "value_dim": 5,
 }
 NUMBERS_OR_NONE = {"clipnorm", "clipvalue", "ema_overwrite_frequency", "global_clipnorm", "gradient_accumulation_steps",
                    "lookahead_steps", "swa_start"}  # fmt: skip
@@ -95,15 +102,20 @@ def classes_of(kind):
     return [cls for cls in found if isinstance(cls, type) and issubclass(cls, base) and cls is not base]
 
 
+def is_attention(cls):
+    return cls.__module__ == layers.MultiHeadAttention.__module__
+
+
 def is_merge(cls):
-    return cls.__module__ == layers.Add.__module__
+    """Whether it is called on two tensors of a shape."""
+    return cls.__module__ == layers.Add.__module__ or is_attention(cls)
 
 
 def input_for(cls, changed):
     """An input that the layer takes with this argument changed."""
     if cls.__name__.endswith("2D"):
         return fn.Input((2, 3, 6))
-    if cls.__name__.endswith("1D") or changed in ("axis", "noise_shape"):
+    if cls.__name__.endswith("1D") or is_attention(cls) or changed in ("axis", "noise_shape"):
         return fn.Input((3, 6))
     return fn.Input((3,) if changed == "target_shape" else (6,))
 
@@ -128,6 +140,8 @@ OTHERS_OF = {
     (layers.MaxPooling1D, "strides"): 1,
     (layers.MaxPooling2D, "pool_size"): (1, 2),
     (layers.MaxPooling2D, "strides"): (1, 3),
+    (layers.GroupQueryAttention, "bias_initializer"): initializers.Constant(0.5),
+    (layers.MultiHeadAttention, "bias_initializer"): initializers.Constant(0.5),
     (regularizers.OrthogonalRegularizer, "mode"): "columns",
 }
 for cls, others in {
@@ -145,6 +159,8 @@ def other_value(cls, name, default):
         return OTHERS[name]
     if name in NUMBERS_OR_NONE:
         return 4
+    if isinstance(REQUIRED.get(cls, {}).get(name), int):
+        return REQUIRED[cls][name] + 2
     if isinstance(default, bool):
         return not default
     if isinstance(default, int):
@@ -159,7 +175,7 @@ def variants(cls):
     required = REQUIRED.get(cls, {})
     yield required, None
     for name, default in cls._arguments().items():
-        yield {**required, name: 5 if name == "units" else other_value(cls, name, default)}, name
+        yield {**required, name: other_value(cls, name, default)}, name
 
 
 @everything

@@ -60,10 +60,12 @@ KERAS = {
 _ARXIV, _DOI = "https://arxiv.org/abs/", "https://doi.org/"
 #: Papers, as the docstrings cite them.
 PAPERS = {
+    "Ainslie et al. 2023": _ARXIV + "2305.13245",
     "Ba, Kiros and Hinton 2016": _ARXIV + "1607.06450",
     "Brock et al. 2017": _ARXIV + "1609.07093",
     "Chen et al. 2023": _ARXIV + "2302.06675",
     "Clevert et al. 2016": _ARXIV + "1511.07289",
+    "Dao et al. 2022": _ARXIV + "2205.14135",
     "Davis and Goadrich 2006": _DOI + "10.1145/1143844.1143874",
     "Defazio et al. 2024": _ARXIV + "2405.15682",
     "Dozat 2016": "https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ",
@@ -92,6 +94,7 @@ PAPERS = {
     "Nocedal and Wright 2006": _DOI + "10.1007/978-0-387-40065-5",
     "Pascanu et al. 2013": _ARXIV + "1211.5063",
     "Polyak 1964": _DOI + "10.1016/0041-5553(64)90137-5",
+    "Qiu et al. 2025": _ARXIV + "2505.06708",
     "Raffel et al. 2020": _ARXIV + "1910.10683",
     "Reddi et al. 2018": _ARXIV + "1904.09237",
     "Riedmiller and Braun 1993": _DOI + "10.1109/ICNN.1993.298623",

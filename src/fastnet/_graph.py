@@ -68,7 +68,7 @@ class Weight:
         self.engine_shape = shape
         self.spec = spec
         self.initializer, self.regularizer, self.trainable, self.constraint, own_shape = spec
-        self.shape = own_shape or shape
+        self.shape = shape if own_shape is None else own_shape
         self.slab: Slab | None = None
         self.offset = 0
         if self.constraint is not None:

@@ -2,6 +2,8 @@
 
 from .activations import *  # noqa: F403
 from .activations import __all__ as _activations
+from .attention import *  # noqa: F403
+from .attention import __all__ as _attention
 from .base import Layer
 from .convolution import *  # noqa: F403
 from .convolution import Convolution1D as Convolution1D
@@ -28,5 +30,5 @@ __all__ = [
     "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten",
     "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Layer", "LayerNormalization", "Maximum",
     "MinMaxScaling", "Minimum", "Multiply", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
-    "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_convolution, *_pooling,
+    "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_attention, *_convolution, *_pooling,
 ]  # fmt: skip

@@ -171,7 +171,8 @@ class Activation(Layer):
         return self.emit(self.activation.kernel, [x])
 
 
-def _reshape_attributes(shape: Sequence[int], layer: str) -> dict[str, int]:
+def reshape_attributes(shape: Sequence[int], layer: str) -> dict[str, int]:
+    """A shape as attributes of the operation "reshape"; ValueError where it has too many axes."""
     if len(shape) > 6:
         raise ValueError(f"layer {layer!r}: a shape has at most 6 axes, got {tuple(shape)}")
     return {"rank": len(shape), **{f"size_{i}": size for i, size in enumerate(shape)}}
@@ -181,7 +182,7 @@ class Flatten(Layer):
     """All axes of a sample as one. Costs nothing: the numbers stay where they are."""
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
-        return self.emit("reshape", [x], _reshape_attributes([math.prod(x.sample_shape)], self._label))
+        return self.emit("reshape", [x], reshape_attributes([math.prod(x.sample_shape)], self._label))
 
 
 class Reshape(Layer):
@@ -203,4 +204,4 @@ class Reshape(Layer):
             ) from None
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
-        return self.emit("reshape", [x], _reshape_attributes(self.target_shape, self._label))
+        return self.emit("reshape", [x], reshape_attributes(self.target_shape, self._label))

@@ -1,0 +1,336 @@
+"""Attention: of several heads, with fewer heads for keys and values than for queries."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from .. import _core, constraints, initializers, regularizers
+from .._graph import SymbolicTensor, WeightSpec
+from .base import Layer
+from .core import positive_integer, reshape_attributes
+
+__all__ = ["GroupQueryAttention", "MultiHeadAttention"]
+
+
+def checked_rate(layer: str, argument: str, value: Any) -> float:
+    """The value as a float; TypeError or ValueError if it is no probability below 1."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{layer}: {argument} must be a number, got {value!r}") from None
+    if not 0 <= number < 1:
+        raise ValueError(f"{layer}: {argument} must be at least 0 and below 1, got {value}")
+    return number
+
+
+def checked_seed(layer: str, seed: Any) -> int | None:
+    """A seed as an int, or None; TypeError or ValueError where it is neither."""
+    if seed is None:
+        return None
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise TypeError(f"{layer}: seed must be an integer or None, got {seed!r}") from None
+    if not 0 <= number < 2**53:
+        raise ValueError(f"{layer}: seed must be between 0 and 2**53 - 1, got {seed}")
+    return number
+
+
+class _ProjectedAttention(Layer):
+    """What attention layers with projections have in common."""
+
+    def _take_common(
+        self, dropout: float, use_bias: bool, sliding_window: int | None, flash_attention: bool | None, use_gate: bool,
+        seed: int | None, kernel: Sequence[Any], bias: Sequence[Any], activity_regularizer: Any,
+    ) -> None:  # fmt: skip
+        """Checks and stores arguments; kernel and bias: initializer, regularizer and constraint."""
+        self.dropout = checked_rate(self._label, "dropout", dropout)
+        self.seed = checked_seed(self._label, seed)
+        self.use_bias = use_bias
+        self.sliding_window = (
+            None if sliding_window is None else positive_integer(self._label, "sliding_window", sliding_window)
+        )
+        if flash_attention not in (None, True, False):
+            raise TypeError(f"{self._label}: flash_attention must be None or a bool, got {flash_attention!r}")
+        self.flash_attention = flash_attention
+        self.use_gate = use_gate
+        self.kernel_initializer, self.bias_initializer = initializers.get(kernel[0]), initializers.get(bias[0])
+        self.kernel_regularizer, self.bias_regularizer = regularizers.get(kernel[1]), regularizers.get(bias[1])
+        self.kernel_constraint, self.bias_constraint = constraints.get(kernel[2]), constraints.get(bias[2])
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+
+    def _project(
+        self, x: SymbolicTensor, name: str, inputs: Sequence[int], units: Sequence[int], activation: int | None = None
+    ) -> SymbolicTensor:
+        """A dense operation, whose weights are as Keras has them: (*inputs, *units) and units."""
+        weights = {
+            f"{name}/kernel": WeightSpec(
+                self.kernel_initializer, self.kernel_regularizer, True, self.kernel_constraint, (*inputs, *units)
+            )
+        }
+        if self.use_bias:
+            weights[f"{name}/bias"] = WeightSpec(
+                self.bias_initializer, self.bias_regularizer, True, self.bias_constraint, tuple(units)
+            )
+        attributes: dict[str, float] = {"units": math.prod(units), "use_bias": self.use_bias}
+        if activation is not None:
+            attributes["activation"] = activation
+        return self.regularize(self.emit("dense", [x], attributes, weights))
+
+    def _compute(
+        self, query: SymbolicTensor, value: SymbolicTensor, key: SymbolicTensor | None,
+        masks: Sequence[SymbolicTensor | None], use_causal_mask: bool, heads: tuple[int, int], sizes: tuple[int, int],
+        output_shape: Sequence[int],
+    ) -> SymbolicTensor:  # fmt: skip
+        """heads: of queries and of keys; sizes: of a head of keys and of one of values."""
+        key = value if key is None else key
+        for name, tensor in (("query", query), ("value", value), ("key", key)):
+            if not isinstance(tensor, SymbolicTensor) or len(tensor.sample_shape) != 2:
+                raise ValueError(
+                    f"layer {self._label!r}: expected {name} of shape (batch, steps, channels), "
+                    f"got {getattr(tensor, 'shape', tensor)}"
+                )
+        given = [mask for mask in masks if mask is not None]
+        for mask in given:
+            if not isinstance(mask, SymbolicTensor):
+                raise TypeError(f"layer {self._label!r}: a mask must be a symbolic tensor, got {type(mask).__name__}")
+        gate = None
+        q = self._project(query, "query", query.sample_shape[1:], (heads[0], sizes[0]))
+        k = self._project(key, "key", key.sample_shape[1:], (heads[1], sizes[0]))
+        if self.use_gate:
+            sigmoid = int(_core.activation_index("sigmoid"))
+            gate = self._project(query, "gate", query.sample_shape[1:], (heads[0], sizes[1]), sigmoid)
+        v = self._project(value, "value", value.sample_shape[1:], (heads[1], sizes[1]))
+        attributes = {"heads": heads[0], "key_heads": heads[1], "causal": bool(use_causal_mask),
+                      "window": self.sliding_window or 0, "rate": self.dropout}  # fmt: skip
+        if self.seed is not None:
+            attributes["seed"] = self.seed
+        y = self.emit("attention", [q, k, v, *given], attributes)
+        if gate is not None:
+            y = self.emit("multiply", [y, gate])
+        y = self._project(y, "attention_output", (heads[0], sizes[1]), output_shape)
+        if len(output_shape) > 1:
+            y = self.emit("reshape", [y], reshape_attributes((query.sample_shape[0], *output_shape), self._label))
+        return y
+
+
+class MultiHeadAttention(_ProjectedAttention):
+    """Attention of several heads (Vaswani et al., 2017).
+
+    For each head, with projections of its own::
+
+        q = query @ query_kernel + query_bias;  k, v likewise of key and value
+        weights = softmax(q @ k.T / sqrt(key_dim))
+        output = concatenation over the heads of weights @ v, projected to output_shape
+
+    Parameters
+    ----------
+    num_heads : int
+    key_dim : int
+        Size of a head, of queries and keys.
+    value_dim : int, optional
+        Size of a head of values; None: key_dim.
+    dropout : float
+        Share of the weights that are set to 0 in training.
+    use_bias : bool
+        Of all projections.
+    output_shape : int or sequence of int, optional
+        Of one step of the output; None: the channels of the query.
+    attention_axes : optional
+        Accepted as Keras does: None, 1 or (1,), the axis of steps.
+    sliding_window : int, optional
+        Queries see keys less than this many steps away from them.
+    flash_attention : bool, optional
+        Accepted as Keras does: the array of all weights is never made.
+    kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer, \
+kernel_constraint, bias_constraint
+        Of each projection, as in `Dense`. The kernels have the shapes (channels, num_heads, key_dim), or value_dim, and
+        (num_heads, value_dim, *output_shape).
+    use_gate : bool
+        The output of each head is multiplied by ``sigmoid(query @ gate_kernel + gate_bias)`` (Qiu et al., 2025).
+    seed : int, optional
+        Of dropout, as in `Dropout`.
+    trainable, name
+        As in `Layer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or out of range; when called, if shapes do not fit.
+
+    Notes
+    -----
+    Called as ``layer(query, value)`` or ``layer(query, value, key)``, each of shape (batch, steps, channels); without a key,
+    the values are the keys too. Further arguments of the call:
+
+    ``attention_mask``
+        Of shape (batch, queries, keys), (batch, 1, keys) or (batch, keys): numbers above 0.5 mean keys that count.
+    ``key_mask``, ``value_mask``
+        Of shape (batch, keys): which keys are none but padding.
+    ``use_causal_mask``
+        A query sees no keys after its own place.
+
+    A key counts if no mask is against it. A query that sees no key gives what a sum of no values gives: the output's bias.
+
+    Weights are made for a block of queries and keys at a time and, for the gradients, made again (Dao et al., 2022).
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> x = fn.Input((10, 16))
+    >>> layer = fn.layers.MultiHeadAttention(num_heads=2, key_dim=8)
+    >>> layer(x, x, use_causal_mask=True).shape
+    (None, 10, 16)
+    >>> [weight.shape for weight in layer.weights[:2]]
+    [(16, 2, 8), (2, 8)]
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: int | Sequence[int] | None = None,
+        attention_axes: Any = None,
+        sliding_window: int | None = None,
+        flash_attention: bool | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        use_gate: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = positive_integer(self._label, "num_heads", num_heads)
+        self.key_dim = positive_integer(self._label, "key_dim", key_dim)
+        self.value_dim = None if value_dim is None else positive_integer(self._label, "value_dim", value_dim)
+        if isinstance(output_shape, Sequence) and not isinstance(output_shape, str):
+            self.output_shape: Any = tuple(positive_integer(self._label, "output_shape", size) for size in output_shape)
+        else:
+            self.output_shape = None if output_shape is None else positive_integer(self._label, "output_shape", output_shape)
+        if attention_axes not in (None, 1, (1,), [1]):
+            raise ValueError(f"{self._label}: attention_axes must be None or 1, the axis of steps, got {attention_axes!r}")
+        self.attention_axes = attention_axes
+        self._take_common(
+            dropout, use_bias, sliding_window, flash_attention, use_gate, seed,
+            (kernel_initializer, kernel_regularizer, kernel_constraint), (bias_initializer, bias_regularizer, bias_constraint),
+            activity_regularizer,
+        )  # fmt: skip
+
+    def call(
+        self,
+        query: SymbolicTensor,
+        value: SymbolicTensor,
+        key: SymbolicTensor | None = None,
+        *,
+        value_mask: SymbolicTensor | None = None,
+        key_mask: SymbolicTensor | None = None,
+        attention_mask: SymbolicTensor | None = None,
+        use_causal_mask: bool = False,
+    ) -> SymbolicTensor:
+        output_shape = query.sample_shape[1:] if self.output_shape is None else self.output_shape
+        return self._compute(
+            query, value, key, [value_mask, key_mask, attention_mask], use_causal_mask, (self.num_heads, self.num_heads),
+            (self.key_dim, self.value_dim or self.key_dim),
+            (output_shape,) if isinstance(output_shape, int) else output_shape,
+        )  # fmt: skip
+
+
+class GroupQueryAttention(_ProjectedAttention):
+    """Attention in which groups of query heads share the keys and values of one head (Ainslie et al., 2023).
+
+    Parameters
+    ----------
+    head_dim : int
+        Size of a head.
+    num_query_heads : int
+    num_key_value_heads : int
+        As many keys and values are computed; 1: multi-query attention. Divides num_query_heads.
+    dropout, use_bias, sliding_window, flash_attention
+        As in `MultiHeadAttention`.
+    kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer, \
+kernel_constraint, bias_constraint
+        Of each projection, as in `Dense`.
+    use_gate, seed
+        As in `MultiHeadAttention`.
+    trainable, name
+        As in `Layer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or out of range; when called, if shapes do not fit.
+
+    Notes
+    -----
+    Called as `MultiHeadAttention`; the output has as many channels as the query.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> x = fn.Input((10, 16))
+    >>> layer = fn.layers.GroupQueryAttention(head_dim=4, num_query_heads=4, num_key_value_heads=2)
+    >>> layer(x, x).shape, layer.weights[2].shape
+    ((None, 10, 16), (16, 2, 4))
+    """
+
+    def __init__(
+        self,
+        head_dim: int,
+        num_query_heads: int,
+        num_key_value_heads: int,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        sliding_window: int | None = None,
+        flash_attention: bool | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        use_gate: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.head_dim = positive_integer(self._label, "head_dim", head_dim)
+        self.num_query_heads = positive_integer(self._label, "num_query_heads", num_query_heads)
+        self.num_key_value_heads = positive_integer(self._label, "num_key_value_heads", num_key_value_heads)
+        if self.num_query_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"{self._label}: num_query_heads must be a multiple of num_key_value_heads, "
+                f"got {num_query_heads} and {num_key_value_heads}"
+            )
+        self._take_common(
+            dropout, use_bias, sliding_window, flash_attention, use_gate, seed,
+            (kernel_initializer, kernel_regularizer, kernel_constraint), (bias_initializer, bias_regularizer, bias_constraint),
+            activity_regularizer,
+        )  # fmt: skip
+
+    def call(
+        self,
+        query: SymbolicTensor,
+        value: SymbolicTensor,
+        key: SymbolicTensor | None = None,
+        *,
+        value_mask: SymbolicTensor | None = None,
+        key_mask: SymbolicTensor | None = None,
+        attention_mask: SymbolicTensor | None = None,
+        use_causal_mask: bool = False,
+    ) -> SymbolicTensor:
+        return self._compute(
+            query, value, key, [value_mask, key_mask, attention_mask], use_causal_mask,
+            (self.num_query_heads, self.num_key_value_heads), (self.head_dim, self.head_dim), query.sample_shape[1:],
+        )  # fmt: skip

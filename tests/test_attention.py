@@ -1,0 +1,261 @@
+"""Attention: traces of Keras, long sequences, masks, dropout, and what does not fit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+import reference
+from fastnet import layers
+from networks import rows
+from plans import Graph, Model, assert_same_step, reference_step
+
+TRACES = np.load(Path(__file__).parent / "traces" / "attention_keras.npz")
+CASES = json.loads(str(TRACES["meta"]))["cases"]
+
+
+def attend(inputs, dtype, n_threads=1, causal=0, **attributes):
+    """(graph, model) of the operation on inputs of these shapes, which are outputs too."""
+    graph = Graph()
+    values = [graph.input(shape) for shape in inputs]
+    graph.output(graph.node("attention", values, causal=causal, **attributes))
+    for value in values:
+        graph.output(value)
+    return graph, Model(graph, dtype, max_rows=2, n_threads=n_threads, input_gradients=True)
+
+
+def check(shapes, dtype, tolerance, scale=1.0, **attributes):
+    """Against the reference; the same bits for 1, 2 and 3 threads."""
+    random = np.random.default_rng(3)
+    inputs = [(scale * random.normal(size=(2, *shape))).astype(dtype) for shape in shapes[:3]]
+    inputs += [(random.random((2, *shape)) < 0.7).astype(dtype) for shape in shapes[3:]]
+    first = None
+    for n_threads in (1, 2, 3):
+        graph, model = attend(shapes, dtype, n_threads, **attributes)
+        seeds = [random.normal(size=(2, *graph.shapes[value])).astype(dtype) for value, *_ in graph.outputs] if not first else seeds
+        step = model.gradients(inputs, seeds=seeds)
+        if first is None:
+            first = step
+            assert_same_step(step, reference_step(graph, model.weights, inputs, seeds=seeds), tolerance, floor=1)
+        assert_same_step(step, first, 0, f"{n_threads} threads")
+
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+
+
+@pytest.mark.parametrize("attributes", [
+    {}, {"causal": 1}, {"window": 5}, {"causal": 1, "window": 150}, {"key_heads": 1, "causal": 1}, {"window": 1},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize(("queries", "keys"), [(33, 129), (300, 257), (1, 400)])
+def test_several_blocks(queries, keys, attributes, isa, dtype):
+    heads = 2
+    channels = 7 * (attributes.get("key_heads") or heads)
+    check(((queries, 14), (keys, channels), (keys, channels)), dtype, TOLERANCE[dtype], heads=heads, **attributes)
+
+
+def test_several_blocks_with_masks_and_dropout(isa, dtype):
+    check(((40, 6), (140, 6), (140, 4), (140,), (40, 140)), dtype, TOLERANCE[dtype], heads=2)
+    check(((3, 4), (140, 4), (140, 4), (3, 140)), dtype, TOLERANCE[dtype], rate=0.5, seed=4)
+
+
+def test_scores_far_apart(isa, dtype):
+    """Sums go over from block to block though the scores of one are larger than those of another by hundreds."""
+    check(((5, 8), (400, 8), (400, 8)), "float64", 1e-10, scale=20.0)
+    graph, model = attend(((1, 1), (300, 1), (300, 1)), dtype, scale=1)
+    keys = np.zeros((1, 300, 1), dtype)
+    keys[0, [0, 130, 270], 0] = [300, 600, 600]
+    values = np.arange(300, dtype=dtype).reshape(1, 300, 1)
+    assert model.predict([np.ones((1, 1, 1), dtype), keys, values])[0] == 200
+
+
+def test_a_query_that_sees_no_key_gives_zeros(isa, dtype):
+    shapes = ((4, 6), (5, 6), (5, 4), (4, 5))
+    graph, model = attend(shapes, dtype, heads=2)
+    random = np.random.default_rng(0)
+    inputs = [random.normal(size=(2, *shape)).astype(dtype) for shape in shapes]
+    inputs[3][:] = 1
+    inputs[3][1, 2] = 0
+    seeds = [np.zeros((2, *graph.shapes[value]), dtype) for value, *_ in graph.outputs]
+    seeds[0][:] = 1
+    step = model.gradients(inputs, seeds=seeds)
+    assert np.all(step.outputs[0][1, 2] == 0) and np.all(step.input_gradients[0][1, 2] == 0)
+    assert np.all(np.isfinite(step.outputs[0])) and np.all(step.outputs[0][1, 1] != 0)
+    assert_same_step(step, reference_step(graph, model.weights, inputs, seeds=seeds), TOLERANCE[dtype], floor=1)
+
+
+def test_nan_stays_nan(isa, dtype):
+    """In the query that has it; not in others, nor where it is masked."""
+    shapes = ((4, 3), (5, 3), (5, 3))
+    _, model = attend(shapes, dtype, causal=1)
+    inputs = [np.random.default_rng(0).normal(size=(2, *shape)).astype(dtype) for shape in shapes]
+    inputs[0][0, 1, 2] = np.nan
+    inputs[1][1, 2, 0] = np.nan
+    y = model.predict(inputs)[0]
+    assert np.isnan(y[0]).all(axis=-1).tolist() == [False, True, False, False]
+    assert np.isnan(y[1]).all(axis=-1).tolist() == [False, False, True, True] and not np.isnan(y[1, :2]).any()
+
+
+def test_one_array_as_query_key_and_value(isa, dtype):
+    """Its gradient is the sum of the three."""
+    graph = Graph()
+    x = graph.input((6, 4))
+    graph.output(graph.node("attention", [x, x, x], heads=2, causal=1))
+    model = Model(graph, dtype, max_rows=3, input_gradients=True)
+    inputs, seeds = ([np.random.default_rng(k).normal(size=(3, 6, 4)).astype(dtype)] for k in range(2))
+    step = model.gradients(inputs, seeds=seeds)
+    gradients, _ = reference.OPS["attention"].backward([inputs[0].astype(float)] * 3, [], seeds[0], heads=2, causal=1)
+    np.testing.assert_allclose(step.input_gradients[0], sum(gradients), rtol=0, atol=10 * TOLERANCE[dtype])
+
+
+# ---- layers ---------------------------------------------------------------------------------------------------
+
+
+def traced(number, case):
+    """(model with Keras's weights, its inputs) of a case."""
+    options = dict(case["options"])
+    inputs = [fn.Input(shape) for shape in case["shapes"]]
+    arrays = [TRACES[f"{number}/x/{k}"] for k in range(len(inputs))]
+    tensors = list(inputs)
+    if case["mask"]:
+        options["attention_mask"] = fn.Input(case["mask"])
+        inputs.append(options["attention_mask"])
+        arrays.append(TRACES[f"{number}/mask"])
+    layer = getattr(layers, case["class_name"])(**case["arguments"])
+    model = fn.Model(inputs, layer(*tensors, **options), seed=0, dtype="float64")
+    model.set_weights([TRACES[f"{number}/w/{k}"] for k in range(len(layer.weights))])
+    return model, arrays
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_like_keras(number, isa):
+    """As far as Keras's softmax in float32 allows."""
+    model, arrays = traced(number, CASES[number])
+    np.testing.assert_allclose(model.predict(arrays), TRACES[f"{number}/y"], rtol=0, atol=2e-6)
+    y = model.forward(arrays, training=True)
+    np.testing.assert_allclose(y, TRACES[f"{number}/y"], rtol=0, atol=2e-6)
+    gradients = model.backward(TRACES[f"{number}/dy"])
+    for k in range(len(CASES[number]["shapes"])):
+        np.testing.assert_allclose(gradients[k], TRACES[f"{number}/dx/{k}"], rtol=0, atol=1e-5)
+    for k, gradient in enumerate(model.gradients):
+        # Of a bias of keys it is 0: adding the same to all scores changes nothing.
+        np.testing.assert_allclose(gradient, TRACES[f"{number}/dw/{k}"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_saved_and_repeated(number, tmp_path):
+    """With the arguments of the call."""
+    model, arrays = traced(number, CASES[number])
+    expected = model.predict(arrays)
+    model.save(tmp_path / "m")
+    assert np.array_equal(fn.load_model(tmp_path / "m").predict(arrays), expected)
+    inputs = [fn.Input(tensor.sample_shape) for tensor in model.inputs]
+    assert np.array_equal(fn.Model(inputs, model(inputs), dtype="float64").predict(arrays), expected)
+
+
+def self_attention(dropout=0.0, **options):
+    x = fn.Input((6, 8))
+    y = layers.MultiHeadAttention(2, 4, dropout=dropout, **options)(x, x, use_causal_mask=True)
+    return fn.Model(x, layers.Dense(1)(layers.Flatten()(y)), seed=1)
+
+
+def test_names_and_shapes_of_weights():
+    layer = self_attention().layers[0]
+    assert [weight.path for weight in layer.weights][:3] == [
+        "multi_head_attention/query/kernel", "multi_head_attention/query/bias", "multi_head_attention/key/kernel"]  # fmt: skip
+    assert layer.weights[6].path == "multi_head_attention/attention_output/kernel"
+    assert [weight.shape for weight in layer.weights] == [(8, 2, 4), (2, 4)] * 3 + [(2, 4, 8), (8,)]
+
+
+def test_dropout_is_for_training_and_a_function_of_the_seed():
+    x = rows(5, 48).reshape(5, 6, 8)
+    outputs = [self_attention(0.5, seed=seed).forward(x, training=True) for seed in (1, 1, 2)]
+    assert np.array_equal(outputs[0], outputs[1]) and not np.array_equal(outputs[0], outputs[2])
+    assert np.array_equal(self_attention(0.5).predict(x), self_attention(0.0).predict(x))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_it_learns_to_look_where_it_is_told(n_threads):
+    """The value at the place that the first number of each sequence names."""
+    random = np.random.default_rng(0)
+    places = random.integers(1, 6, 512)
+    x = np.zeros((512, 6, 8), np.float32)
+    x[:, np.arange(6), np.arange(6)] = 1
+    x[:, 1:, 7] = random.normal(size=(512, 5))
+    x[:, 0, 7] = 0
+    x[np.arange(512), 0, places] += 1
+    y = x[np.arange(512), places, 7]
+    inputs = fn.Input((6, 8))
+    attended = layers.MultiHeadAttention(1, 8)(inputs, inputs)
+    model = fn.Model(inputs, layers.Dense(1)(layers.Flatten()(attended)), seed=0)
+    model.compile(fn.optimizers.Adam(0.02), "mse", n_threads=n_threads)
+    history = model.fit(x, y, batch_size=64, epochs=40, verbose=0)
+    assert history.history["loss"][-1] < 0.1 * np.var(y) < history.history["loss"][0]
+
+
+def test_frozen(tmp_path):
+    model = self_attention()
+    model.layers[0].trainable = False
+    before = model.layers[0].get_weights()
+    model.compile("sgd", "mse")
+    model.fit(rows(8, 48).reshape(8, 6, 8), rows(8, 1), epochs=2, verbose=0)
+    assert all(map(np.array_equal, before, model.layers[0].get_weights()))
+    assert model.trainable_weights == model.layers[2].weights
+
+
+# ---- what does not fit -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"num_heads": 0}, "num_heads must be a positive integer"),
+    ({"key_dim": 1.5}, "key_dim must be a positive integer, got 1.5"),
+    ({"value_dim": -1}, "value_dim must be a positive integer"),
+    ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
+    ({"dropout": "much"}, "dropout must be a number, got 'much'"),
+    ({"output_shape": (3, 0)}, "output_shape must be a positive integer"),
+    ({"attention_axes": 2}, "attention_axes must be None or 1"),
+    ({"sliding_window": 0}, "sliding_window must be a positive integer"),
+    ({"flash_attention": "yes"}, "flash_attention must be None or a bool"),
+    ({"seed": -1}, "seed must be between 0 and"),
+    ({"seed": "x"}, "seed must be an integer or None"),
+])  # fmt: skip
+def test_bad_arguments(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=f"MultiHeadAttention: {message}"):
+        layers.MultiHeadAttention(**{"num_heads": 2, "key_dim": 3, **arguments})
+
+
+def test_heads_that_do_not_divide():
+    with pytest.raises(ValueError, match="num_query_heads must be a multiple of num_key_value_heads, got 5 and 2"):
+        layers.GroupQueryAttention(4, 5, 2)
+
+
+def test_shapes_that_do_not_fit():
+    x, flat, short = fn.Input((4, 6)), fn.Input((6,)), fn.Input((3, 6))
+    layer = layers.MultiHeadAttention(2, 3, name="m")
+    with pytest.raises(ValueError, match=r"layer 'm': expected value of shape \(batch, steps, channels\), got \(None, 6\)"):
+        layer(x, flat)
+    with pytest.raises(ValueError, match=r"layer 'm': key of shape \(3, 6\) for 2 heads fits neither .* value of shape \(4, 6\)"):
+        layers.MultiHeadAttention(2, 3, name="m")(x, x, short)
+    with pytest.raises(ValueError, match=r"layer 'm': expected a mask of shape \(4\) or \(3, 4\).*got \(4, 3\)"):
+        layers.MultiHeadAttention(2, 3, name="m")(short, x, attention_mask=fn.Input((4, 3)))
+    with pytest.raises(TypeError, match="layer 'm': a mask must be a symbolic tensor, got list"):
+        layers.MultiHeadAttention(2, 3, name="m")(x, x, attention_mask=[1, 0])
+    with pytest.raises(TypeError, match="layer 'm': .*missing a required argument: 'value'"):
+        layers.MultiHeadAttention(2, 3, name="m")(x)
+
+
+@pytest.mark.parametrize(("attributes", "shapes", "message"), [
+    ({"heads": 0}, ((3, 4),) * 3, "0 heads with 0 key heads"),
+    ({"heads": 4, "key_heads": 3}, ((3, 4),) * 3, "4 heads with 3 key heads"),
+    ({"heads": 3}, ((3, 4),) * 3, r"channels a multiple of 3 heads, got \(3, 4\)"),
+    ({}, ((3, 4), (4,), (3, 4)), r"expected key of shape \(steps, channels\)"),
+    ({}, ((3, 4), (5, 3), (5, 3)), r"key of shape \(5, 3\) for 1 heads fits neither 4 channels"),
+    ({"window": -2}, ((3, 4),) * 3, "window must be a positive integer or 0, got -2"),
+    ({"scale": -1}, ((3, 4),) * 3, "scale must be finite and not negative, got -1"),
+    ({"rate": 1}, ((3, 4),) * 3, r"rate must be in \[0, 1\), got 1"),
+    ({}, ((3, 4), (3, 4), (3, 4), (2, 3)), r"expected a mask of shape \(3\) or \(3, 3\)"),
+])  # fmt: skip
+def test_what_the_operation_refuses(attributes, shapes, message):
+    with pytest.raises(ValueError, match=f"layer 'a': .*{message}"):
+        fn._core.infer("attention", "a", shapes, attributes)
