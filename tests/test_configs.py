@@ -26,8 +26,12 @@ REQUIRED = {
     layers.AveragePooling1D: {"pool_size": 3},
     layers.AveragePooling2D: {"pool_size": (1, 2)},
     layers.Conv1D: {"filters": 3, "kernel_size": 2},
+    layers.Conv1DTranspose: {"filters": 3, "kernel_size": 2},
     layers.Conv2D: {"filters": 3, "kernel_size": (2, 1)},
+    layers.Conv2DTranspose: {"filters": 3, "kernel_size": (2, 1)},
     layers.Dense: {"units": 3},
+    layers.DepthwiseConv1D: {"kernel_size": 2},
+    layers.DepthwiseConv2D: {"kernel_size": (2, 1)},
     layers.Dropout: {"rate": 0.5},
     layers.Embedding: {"input_dim": 7, "output_dim": 3},
     layers.GaussianDropout: {"rate": 0.5},
@@ -38,6 +42,8 @@ REQUIRED = {
     layers.MinMaxScaling: {"data_min": -2.0, "data_max": 3.0},
     layers.Normalization: {"mean": 0.5, "variance": 2.0},
     layers.Rescaling: {"scale": 0.5},
+    layers.SeparableConv1D: {"filters": 3, "kernel_size": 2},
+    layers.SeparableConv2D: {"filters": 3, "kernel_size": (2, 1)},
     layers.SpatialDropout1D: {"rate": 0.5},
     layers.SpatialDropout2D: {"rate": 0.5},
     layers.TargetScaling: {"mean": 0.5, "variance": 2.0},
@@ -61,6 +67,9 @@ OTHERS = {
     "embeddings_constraint": constraints.NonNeg(),
     "embeddings_initializer": initializers.RandomNormal(seed=1),
     "embeddings_regularizer": regularizers.L2(0.5),
+    "depthwise_constraint": constraints.MaxNorm(1.0, axis=1),
+    "depthwise_initializer": initializers.VarianceScaling(3.0, "fan_out", "uniform", seed=4),
+    "depthwise_regularizer": regularizers.L1L2(0.5, 0.25),
     "distribution": "untruncated_normal",
     "data_format": "channels_last",
     "etas": (0.25, 1.5),
@@ -84,6 +93,9 @@ OTHERS = {
     "output_dim": 5,
     "output_shape": (2, 5),
     "padding": "same",
+    "pointwise_constraint": constraints.MaxNorm(2.0, axis=1),
+    "pointwise_initializer": initializers.VarianceScaling(2.0, "fan_in", "uniform", seed=5),
+    "pointwise_regularizer": regularizers.L2(0.25),
     "seed": 7,
     "sliding_window": 2,
     "step_sizes": (1e-5, 10.0),
@@ -113,9 +125,9 @@ def is_merge(cls):
 
 def input_for(cls, changed):
     """An input that the layer takes with this argument changed."""
-    if cls.__name__.endswith("2D"):
+    if "2D" in cls.__name__:
         return fn.Input((2, 3, 6))
-    if cls.__name__.endswith("1D") or is_attention(cls) or changed in ("axis", "noise_shape"):
+    if "1D" in cls.__name__ or is_attention(cls) or changed in ("axis", "noise_shape"):
         return fn.Input((3, 6))
     return fn.Input((3,) if changed == "target_shape" else (6,))
 
@@ -144,9 +156,17 @@ OTHERS_OF = {
     (layers.MultiHeadAttention, "bias_initializer"): initializers.Constant(0.5),
     (regularizers.OrthogonalRegularizer, "mode"): "columns",
 }
+_WINDOW_1D = {"filters": 6, "kernel_size": 1, "strides": 2, "dilation_rate": 2, "groups": 3}
+_WINDOW_2D = {"filters": 6, "kernel_size": (1, 2), "strides": (2, 1), "dilation_rate": (1, 2), "groups": 3}
 for cls, others in {
-    layers.Conv1D: {"filters": 6, "kernel_size": 1, "strides": 2, "dilation_rate": 2, "groups": 3},
-    layers.Conv2D: {"filters": 6, "kernel_size": (1, 2), "strides": (2, 1), "dilation_rate": (1, 2), "groups": 3},
+    layers.Conv1D: _WINDOW_1D,
+    layers.Conv1DTranspose: {**_WINDOW_1D, "output_padding": 0},
+    layers.Conv2D: _WINDOW_2D,
+    layers.Conv2DTranspose: {**_WINDOW_2D, "output_padding": (0, 0)},
+    layers.DepthwiseConv1D: {**_WINDOW_1D, "bias_initializer": initializers.Constant(2.0)},
+    layers.DepthwiseConv2D: {**_WINDOW_2D, "bias_initializer": initializers.Constant(2.0)},
+    layers.SeparableConv1D: _WINDOW_1D,
+    layers.SeparableConv2D: _WINDOW_2D,
 }.items():
     OTHERS_OF.update({(cls, name): value for name, value in others.items()})
 

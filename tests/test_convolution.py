@@ -45,6 +45,11 @@ LARGE = [
     ("convolution", (2, 3, 130), {"filters": 260, **window(3, 3, padding=SAME)}, 5),
     ("convolution", (20, 20, 17), {"filters": 35, **window(1, 1), **activation("tanh")}, 5),
     ("convolution", (11, 13, 34), {"filters": 68, **window(3, 3, groups=2)}, 4),
+    ("depthwise_convolution", (40, 37, 21), {**window(3, 3, padding=SAME), **activation("relu")}, 3),
+    ("depthwise_convolution", (20, 70, 35), {"depth_multiplier": 3, **window(3, 5, (2, 1), padding=SAME)}, 2),
+    ("depthwise_convolution", (4, 5, 1100), {**window(3, 3, padding=SAME)}, 3),
+    ("transposed_convolution", (20, 17, 33), {"filters": 20, **window(3, 3, (2, 2), padding=SAME), **activation("relu")}, 3),
+    ("transposed_convolution", (150, 40), {"filters": 50, **window(1, 7, (1, 3))}, 3),
 ]  # fmt: skip
 
 
@@ -137,6 +142,17 @@ BAD = [
     (lambda: layers.Conv1D(2, 3, name="c")(fn.Input((6,))), ValueError, ["layer 'c'", "(batch, steps, channels)", "(None, 6)"]),
     (conv2d(2**24, 2**20, padding="same"), ValueError, ["layer 'c'", "too large"]),
     (conv2d(2, 3, activation="rely"), ValueError, ["unknown activation 'rely'", "relu"]),
+    (lambda: layers.DepthwiseConv2D(3, depth_multiplier=0), ValueError, ["DepthwiseConv2D", "depth_multiplier", "0"]),
+    (lambda: layers.DepthwiseConv1D(3, name="c")(fn.Input((2, 4))), ValueError, ["layer 'c'", "(2, 4)", "smaller than the window"]),
+    (lambda: layers.SeparableConv2D(2, 3, depth_multiplier="2"), TypeError, ["SeparableConv2D", "depth_multiplier", "'2'"]),
+    (lambda: layers.SeparableConv1D(2, 3, name="c")(fn.Input((2, 4, 5))), ValueError, ["layer 'c'", "(batch, steps, channels)"]),
+    (lambda: layers.SeparableConv1D(2, 3, pointwise_regularizer="orthogonal_regularizer", name="c")(fn.Input((5, 4))),
+     ValueError, ["layer 'c'", "orthogonal", "pointwise_kernel"]),
+    (lambda: layers.Conv1DTranspose(2, 3, padding="causal"), ValueError, ["Conv1DTranspose", "'valid', 'same'", "'causal'"]),
+    (lambda: layers.Conv2DTranspose(2, 3, output_padding=1), ValueError, ["output_padding", "strides=(1, 1)", "got 1"]),
+    (lambda: layers.Conv2DTranspose(2, 3, 2, output_padding=(1,)), ValueError, ["output_padding", "got (1,)"]),
+    (lambda: layers.Conv2DTranspose(2, 3, 2, output_padding=0.5), TypeError, ["output_padding", "0.5"]),
+    (lambda: layers.Conv1DTranspose(2, 3, 2, output_padding=-1), ValueError, ["Conv1DTranspose", "output_padding", "-1"]),
     (conv2d(2, 3, kernel_regularizer=fn.regularizers.OrthogonalRegularizer()), ValueError,
      ["layer 'c'", "orthogonal", "kernel", "(3, 3, 4, 2)"]),
 ]  # fmt: skip
@@ -149,18 +165,21 @@ def test_arguments_that_make_no_sense(call, error, words):
     assert all(word in str(caught.value) for word in words), caught.value
 
 
-#: Of the operation alone, as callers other than the layers may use it.
+#: Of the operations alone, as callers other than the layers may use them.
 BAD_ATTRIBUTES = [
-    ({"window_height": 2}, (6, 3), "window_height is 2, expected 1"),
-    ({"padding": 3}, (6, 6, 3), "padding number 3"),
-    ({"stride_width": 1.5}, (6, 6, 3), "stride_width must be a positive integer"),
-    ({"activation": 99}, (6, 6, 3), "activation number 99"),
-    ({}, (6,), "expected an input of shape (steps, channels)"),
+    ("convolution", {"window_height": 2}, (6, 3), "window_height is 2, expected 1"),
+    ("convolution", {"padding": 3}, (6, 6, 3), "padding number 3"),
+    ("convolution", {"stride_width": 1.5}, (6, 6, 3), "stride_width must be a positive integer"),
+    ("convolution", {"activation": 99}, (6, 6, 3), "activation number 99"),
+    ("convolution", {}, (6,), "expected an input of shape (steps, channels)"),
+    ("depthwise_convolution", {"depth_multiplier": -1}, (6, 6, 3), "depth_multiplier must be a positive integer"),
+    ("transposed_convolution", {"padding": 2}, (6, 6, 3), "padding 0 (valid) or 1 (same), got 2"),
+    ("transposed_convolution", {"output_padding_width": 1}, (6, 6, 3), "output_padding_width must be a whole number"),
 ]
 
 
-@pytest.mark.parametrize("attributes, shape, message", BAD_ATTRIBUTES)
-def test_attributes_that_make_no_sense(attributes, shape, message):
+@pytest.mark.parametrize("op, attributes, shape, message", BAD_ATTRIBUTES)
+def test_attributes_that_make_no_sense(op, attributes, shape, message):
     with pytest.raises(ValueError) as caught:
-        fn._core.infer("convolution", "c", [shape], attributes)
+        fn._core.infer(op, "c", [shape], attributes)
     assert "layer 'c'" in str(caught.value) and message in str(caught.value)

@@ -2,225 +2,26 @@
 #include "convolution.h"
 
 #include "convolution_kernel.h"
-
-#include <string.h>
+#include "convolution_window.h"
 
 enum {
-    WINDOW_BYTES = 48 * 1024,       /* rows of the image with their zeros, a part of the first-level cache */
     CHUNK_BYTES = 192 * 1024,       /* of the image, and of the gradient, from which a gradient of weights is summed */
     MAX_SEGMENTS = 256,             /* rows of pixels in such a chunk */
     BLOCK_PIXELS = 8 * MAX_ROWS,    /* of an output row: all their outputs are computed while they are in cache */
     BLOCK_WEIGHTS = 4 * MAX_ROWS    /* rows of the gradient of weights: what threads divide */
 };
 
-FN_INLINE int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-FN_INLINE int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-FN_INLINE int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-/* a / b, rounded down also where a is negative. */
-FN_INLINE int64_t divide_down(int64_t a, int64_t b)
-{
-    return a >= 0 ? a / b : -divide_up(-a, b);
-}
-
-FN_INLINE int64_t align(int64_t bytes)
-{
-    return divide_up(bytes, FN_ALIGNMENT) * FN_ALIGNMENT;
-}
-
-/* ---- rows with zeros at both ends ------------------------------------------------------------------ */
-
-/* Rows of images with `left` and `right` zero pixels; in place where these are 0. */
-typedef struct window {
-    int64_t height, width, channels; /* of the image */
-    int64_t left, right;
-    int64_t row; /* elements from row to row */
-} window;
-
-FN_INLINE window make_window(int64_t height, int64_t width, int64_t channels, int64_t left, int64_t right)
-{
-    const int64_t l = most(left, 0), r = most(right, 0);
-    return (window){height, width, channels, l, r, (l + width + r) * channels};
-}
-
-FN_INLINE bool copies(const window *w)
-{
-    return w->left + w->right > 0;
-}
-
-/* Zeros at the ends of `rows` rows of a buffer; they stay there. */
-static void clear_ends(const window *w, int64_t rows, real *buffer)
-{
-    for (int64_t r = 0; copies(w) && r < rows; r++) {
-        real *row = buffer + r * w->row;
-        memset(row, 0, (size_t)(w->left * w->channels) * sizeof *row);
-        memset(row + (w->left + w->width) * w->channels, 0, (size_t)(w->right * w->channels) * sizeof *row);
-    }
-}
-
-/* Rows first to end of an image, in place or in the buffer. */
-static const real *find_rows(const window *w, const real *image, int64_t first, int64_t end, real *buffer)
-{
-    const int64_t width = w->width * w->channels;
-    if (!copies(w))
-        return image + first * width;
-    for (int64_t r = first; r < end; r++)
-        memcpy(buffer + (r - first) * w->row + w->left * w->channels, image + r * width, (size_t)width * sizeof(real));
-    return buffer;
-}
-
-/* ---- an output from an image, or an image from an output --------------------------------------------- */
-
-/* One axis as seen from what is computed, the target: position t of phase p, counted by i, t = i step + p, is reached by
- * taps from the source position i advance + reach. */
-typedef struct direction {
-    const convolution_axis *axis;
-    bool transposed;
-    int64_t target, source; /* sizes */
-    int64_t step, advance;
-} direction;
-
-static direction make_direction(const convolution_axis *axis, bool transposed)
-{
-    if (transposed)
-        return (direction){axis, true, axis->in, axis->out, axis->stride, 1};
-    return (direction){axis, false, axis->out, axis->in, 1, axis->stride};
-}
-
-/* Whether a tap reaches the phase; and from where: *reach. */
-static bool find_reach(const direction *d, int64_t phase, int64_t tap, int64_t *reach)
-{
-    const convolution_axis *axis = d->axis;
-    if (!d->transposed) {
-        *reach = tap * axis->dilation - axis->before;
-        return true;
-    }
-    const int64_t distance = phase + axis->before - tap * axis->dilation;
-    *reach = divide_down(distance, axis->stride);
-    return *reach * axis->stride == distance;
-}
-
-/* The first and the last source row of target rows t to t_end, whether inside the image or not. */
-static void find_sources(const direction *d, int64_t t, int64_t t_end, int64_t *first, int64_t *last)
-{
-    const convolution_axis *axis = d->axis;
-    const int64_t extent = (axis->window - 1) * axis->dilation;
-    if (d->transposed) {
-        *first = divide_down(t + axis->before - extent, axis->stride);
-        *last = divide_down(t_end - 1 + axis->before, axis->stride);
-    } else {
-        *first = t * axis->stride - axis->before;
-        *last = (t_end - 1) * axis->stride + extent - axis->before;
-    }
-}
-
-/* All that is the same for every image. */
-typedef struct correlation {
-    const convolution *g;
-    direction y, x;
-    int64_t source_channels, target_channels;
-    window window;
-    bool whole_rows;     /* one segment for each row of a window */
-    int64_t chunk;       /* target rows at a time */
-    int64_t buffer_rows; /* source rows they need at most */
-    /* In the workspace; segments of phase (py, px) are numbers first[py * x.step + px] up to the next one's. */
-    int64_t *first, *a_offset, *b_offset, *reach;
-    real *buffer;
-    int64_t bytes; /* of the workspace */
-} correlation;
-
-/* Source rows that `rows` target rows need. */
-static int64_t count_sources(const direction *d, int64_t rows)
-{
-    const int64_t extent = (d->axis->window - 1) * d->axis->dilation;
-    const int64_t count = d->transposed ? (rows - 1 + extent) / d->axis->stride + 2
-                                        : (rows - 1) * d->axis->stride + extent + 1;
-    return least(count, d->source);
-}
-
-static correlation make_correlation(const convolution *g, bool transposed, char *workspace)
-{
-    correlation c = {.g = g, .y = make_direction(&g->y, transposed), .x = make_direction(&g->x, transposed)};
-    c.source_channels = transposed ? g->filters : g->channels;
-    c.target_channels = transposed ? g->channels : g->filters;
-    c.whole_rows = g->groups == 1 && g->x.dilation == 1 && (!transposed || g->x.stride == 1);
-
-    int64_t left = 0, right = 0;
-    find_sources(&c.x, 0, c.x.target, &left, &right);
-    c.window = make_window(c.y.source, c.x.source, c.source_channels, -left, right - (c.x.source - 1));
-    c.chunk = c.y.target;
-    if (copies(&c.window)) {
-        const int64_t row_bytes = c.window.row * (int64_t)sizeof(real);
-        while (c.chunk > 1 && count_sources(&c.y, c.chunk) * row_bytes > WINDOW_BYTES)
-            c.chunk = divide_up(c.chunk, 2);
-        c.buffer_rows = count_sources(&c.y, c.chunk);
-    }
-
-    const int64_t taps = g->y.window * g->x.window, phases = c.y.step * c.x.step;
-    c.first = (int64_t *)workspace;
-    c.a_offset = c.first + phases + 1;
-    c.b_offset = c.a_offset + taps;
-    c.reach = c.b_offset + taps;
-    const int64_t head = align((phases + 1 + 3 * taps) * (int64_t)sizeof(int64_t));
-    c.buffer = (real *)(workspace + head);
-    c.bytes = head + align(c.buffer_rows * c.window.row * (int64_t)sizeof(real));
-    return c;
-}
-
-/* The segments of all phases. */
-static void list_segments(const correlation *c)
-{
-    const convolution *g = c->g;
-    const int64_t width = g->x.window, tap_weights = c->source_channels / g->groups * c->target_channels;
-    int64_t n = 0;
-    for (int64_t py = 0; py < c->y.step; py++)
-        for (int64_t px = 0; px < c->x.step; px++) {
-            c->first[py * c->x.step + px] = n;
-            for (int64_t ky = 0; ky < g->y.window; ky++) {
-                int64_t row, column;
-                if (!find_reach(&c->y, py, ky, &row))
-                    continue;
-                for (int64_t k = 0; k < (c->whole_rows ? 1 : width); k++) {
-                    /* turned weights have their taps backwards */
-                    if (!find_reach(&c->x, px, c->y.transposed ? width - 1 - k : k, &column))
-                        continue;
-                    c->reach[n] = row;
-                    c->a_offset[n] = row * c->window.row + (column + c->window.left) * c->source_channels;
-                    c->b_offset[n] = (ky * width + k) * tap_weights;
-                    n++;
-                }
-            }
-        }
-    c->first[c->y.step * c->x.step] = n;
-}
-
 /* One target row, from the source rows at `rows`, the first of which is number `first`. */
 static void compute_row(const correlation *c, segment_product *x, int64_t t, const real *rows, int64_t first,
                         const real *w, const convolution_epilogue *epilogue, real *target)
 {
     const int64_t groups = c->g->groups, from = c->source_channels / groups, to = c->target_channels / groups;
-    const int64_t i = t / c->y.step, py = t % c->y.step, y = i * c->y.advance;
     x->a_row = c->x.advance * c->source_channels;
     x->c_row = c->x.step * c->target_channels;
     for (int64_t px = 0; px < least(c->x.step, c->x.target); px++) {
-        const int64_t phase = py * c->x.step + px, pixels = divide_up(c->x.target - px, c->x.step);
-        int64_t s = c->first[phase], s_end = c->first[phase + 1];
-        while (s < s_end && !(y + c->reach[s] >= 0 && y + c->reach[s] < c->y.source))
-            s++;
-        while (s < s_end && !(y + c->reach[s_end - 1] >= 0 && y + c->reach[s_end - 1] < c->y.source))
-            s_end--;
-        x->segments = s_end - s;
+        const int64_t pixels = divide_up(c->x.target - px, c->x.step);
+        int64_t s, y;
+        x->segments = find_segments(c, t, px, &s, &y);
         x->a_offset = c->a_offset + s;
         x->b_offset = c->b_offset + s;
         for (int64_t p = 0; p < pixels; p += BLOCK_PIXELS)
@@ -243,8 +44,10 @@ static void compute_row(const correlation *c, segment_product *x, int64_t t, con
 static void correlate(const convolution *g, bool transposed, int64_t images, const real *source, const real *w,
                       const convolution_epilogue *epilogue, real *target, void *workspace)
 {
-    const correlation c = make_correlation(g, transposed, workspace);
-    list_segments(&c);
+    correlation c = make_correlation(g, transposed, 1, workspace);
+    c.whole_rows = g->groups == 1 && g->x.dilation == 1 && (!transposed || g->x.stride == 1);
+    c.turned = transposed;
+    list_segments(&c, c.source_channels / g->groups * c.target_channels);
     clear_ends(&c.window, c.buffer_rows, c.buffer);
     segment_product x = {
         .k = (c.whole_rows ? g->x.window : 1) * (c.source_channels / g->groups),
@@ -256,11 +59,8 @@ static void correlate(const convolution *g, bool transposed, int64_t images, con
     for (int64_t image = 0; image < images; image++)
         for (int64_t t = 0; t < c.y.target; t += c.chunk) {
             const int64_t t_end = least(t + c.chunk, c.y.target);
-            int64_t first, last;
-            find_sources(&c.y, t, t_end, &first, &last);
-            first = least(most(first, 0), c.y.source);
-            const real *rows = find_rows(&c.window, source + image * source_size, first,
-                                         most(first, least(last + 1, c.y.source)), c.buffer);
+            int64_t first;
+            const real *rows = find_source_rows(&c, source + image * source_size, t, t_end, &first);
             for (int64_t row = t; row < t_end; row++) {
                 const int64_t offset = (image * c.y.target + row) * width;
                 compute_row(&c, &x, row, rows, first, w, epilogue, target + offset);
@@ -376,7 +176,7 @@ static chunk_limits limit_chunks(const convolution *g)
     const direction y = make_direction(&g->y, false), x = make_direction(&g->x, false);
     int64_t left, right;
     find_sources(&x, 0, x.target, &left, &right);
-    chunk_limits limits = {.window = make_window(g->y.in, g->x.in, g->channels, -left, right - (g->x.in - 1))};
+    chunk_limits limits = {.window = make_window(g->x.in, g->channels, -left, right - (g->x.in - 1), 1)};
     const int64_t in_row = limits.window.row * (int64_t)sizeof(real);
     const int64_t out_row = g->x.out * g->filters * (int64_t)sizeof(real);
     limits.rows = least(g->y.out, MAX_SEGMENTS);
@@ -464,16 +264,17 @@ static void add_chunk(const convolution *g, const chunk_limits *limits, const pi
     }
 }
 
-void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int64_t part, int64_t parts, const real *x,
-                               const real *dy, bool accumulate, real *dw, void *workspace)
+void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int64_t share, int64_t shares,
+                               const real *x, const real *dy, real *dw, void *workspace)
 {
     const chunk_limits limits = limit_chunks(g);
     const int64_t blocks = divide_weights(g).blocks;
     clear_ends(&limits.window, limits.bytes / (limits.window.row * (int64_t)sizeof(real)), workspace);
-    bool start = !accumulate;
+    bool start = true;
     do { /* also once for no rows at all, that dw be written */
         const pixel_chunk chunk = next_chunk(g, &limits, lo, hi);
-        add_chunk(g, &limits, &chunk, blocks * part / parts, blocks * (part + 1) / parts, x, dy, start, dw, workspace);
+        add_chunk(g, &limits, &chunk, blocks * share / shares, blocks * (share + 1) / shares, x, dy, start, dw,
+                  workspace);
         start = false;
         lo += chunk.images * (chunk.row_end - chunk.row);
     } while (lo < hi);
@@ -482,5 +283,5 @@ void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int
 int64_t FN_SYM(convolution_workspace)(const convolution *g)
 {
     return most(limit_chunks(g).bytes,
-                most(make_correlation(g, false, NULL).bytes, make_correlation(g, true, NULL).bytes));
+                most(make_correlation(g, false, 1, NULL).bytes, make_correlation(g, true, 1, NULL).bytes));
 }

@@ -1,4 +1,5 @@
-/* The gradients of the parameters of a convolution and of a transposed one, as stages of a plan.
+/* What operations of the family of convolutions have in common as nodes of a plan, above all the stages that compute the
+ * gradients of their parameters.
  *
  * The rows of output pixels of the whole batch are cut into parts; each part sums dW and db into an array of its own, and
  * these arrays are then added up in order. Where dW is large there is but one part, and the work is divided by rows of dW.
@@ -18,13 +19,24 @@ enum {
     GRADIENT_BLOCK = 1024      /* elements that are added up at a time */
 };
 
-typedef struct convolution_gradient {
+typedef struct convolution_gradient convolution_gradient;
+struct convolution_gradient {
+    const fn_node *node;
     convolution g;
-    const real *x, *dy;  /* images and outputs of g */
-    const real *bias_of; /* what db is a sum of: dy, or x where the convolution is a transposed one */
-    const fn_port *weights, *bias; /* bias: NULL where there is none */
+    /* Writes share `share` of dw, a sum over rows lo to hi of output pixels: as convolve_gradient does. */
+    void (*sum)(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t shares, real *dw,
+                void *workspace);
+    const real *x, *dy;  /* images and outputs of g; a transposed convolution has its dz for x */
+    const real *output;  /* which of them db is the sum of */
     real *sums;
-} convolution_gradient;
+};
+
+/* The `sum` of what is a convolution. */
+static inline void sum_convolution(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t shares,
+                                   real *dw, void *workspace)
+{
+    FN_SYM(convolve_gradient)(&x->g, lo, hi, share, shares, x->x, x->dy, dw, workspace);
+}
 
 /* How the work on one gradient is cut up; a function of shapes alone. */
 typedef struct gradient_division {
@@ -36,7 +48,8 @@ typedef struct gradient_division {
 
 FN_INLINE gradient_division divide_gradient(const convolution *g)
 {
-    gradient_division d = {.size = convolution_weights(g), .bias = g->filters > g->channels ? g->filters : g->channels};
+    gradient_division d = {.size = convolution_weights(g),
+                           .bias = g->filters > g->channels ? g->filters : g->channels};
     const int64_t fitting = GRADIENT_SUMS / (d.size + d.bias);
     d.parts = fitting < 1 ? 1 : fitting > GRADIENT_PARTS ? GRADIENT_PARTS : fitting;
     d.shares = (GRADIENT_PARTS + d.parts - 1) / d.parts;
@@ -50,25 +63,35 @@ FN_INLINE int64_t gradient_sums_size(const convolution *g)
     return d.parts * (d.size + d.bias);
 }
 
-FN_INLINE bool is_trained(const fn_port *port)
+/* Whether the gradient of W (0) or b (1) is asked for. */
+FN_INLINE bool is_trained(const fn_node *node, int parameter)
 {
-    return port && port->gradient_buffer >= 0;
+    return parameter < node->n_parameters && node->parameter[parameter].gradient_buffer >= 0;
 }
 
-/* out[j] = sum over n rows of x[row][j]. */
+enum { SUM_COLUMNS = 4 * FN_LANES };
+
+/* out[j] = sum over n rows of x[row][j], for at most SUM_COLUMNS columns. */
+FN_INLINE void sum_block(const real *restrict x, int64_t n, int64_t row, int64_t columns, real *restrict out)
+{
+    real sum[SUM_COLUMNS] = {0};
+    for (int64_t r = 0; r < n; r++)
+#pragma omp simd
+        for (int64_t l = 0; l < columns; l++)
+            sum[l] += x[r * row + l];
+    for (int64_t l = 0; l < columns; l++)
+        out[l] = sum[l];
+}
+
 static void sum_rows(const real *restrict x, int64_t n, int64_t columns, real *restrict out)
 {
-    enum { BLOCK = 4 * FN_LANES };
-    for (int64_t j = 0; j < columns; j += BLOCK) {
-        const int64_t width = columns - j < BLOCK ? columns - j : BLOCK;
-        real sum[BLOCK] = {0};
-        for (int64_t r = 0; r < n; r++)
-#pragma omp simd
-            for (int64_t l = 0; l < width; l++)
-                sum[l] += x[r * columns + j + l];
-        for (int64_t l = 0; l < width; l++)
-            out[j + l] = sum[l];
-    }
+    int64_t j = 0;
+    for (; j + SUM_COLUMNS <= columns; j += SUM_COLUMNS)
+        sum_block(x + j, n, columns, SUM_COLUMNS, out + j);
+    for (; j + FN_LANES <= columns; j += FN_LANES)
+        sum_block(x + j, n, columns, FN_LANES, out + j);
+    if (j < columns)
+        sum_block(x + j, n, columns, columns - j, out + j);
 }
 
 /* Items of the first stage: share number item % shares of part number item / shares. */
@@ -80,15 +103,14 @@ static void sum_gradient_items(const convolution_gradient *x, const fn_context *
     for (int64_t item = lo; item < hi; item++) {
         const int64_t part = item / d.shares, share = item % d.shares;
         real *sums = x->sums + part * (d.size + d.bias);
-        if (is_trained(x->weights))
-            FN_SYM(convolve_gradient)(g, rows * part / d.parts, rows * (part + 1) / d.parts, share, d.shares, x->x,
-                                      x->dy, false, sums, context->workspace);
-        if (share == 0 && is_trained(x->bias)) {
-            const bool of_output = x->bias_of == x->dy;
-            const int64_t columns = of_output ? g->filters : g->channels;
-            const int64_t pixels = context->rows * (of_output ? g->y.out * g->x.out : g->y.in * g->x.in);
+        if (is_trained(x->node, 0))
+            x->sum(x, rows * part / d.parts, rows * (part + 1) / d.parts, share, d.shares, sums, context->workspace);
+        if (share == 0 && is_trained(x->node, 1)) {
+            const int64_t columns = x->output == x->dy ? g->filters : g->channels;
+            const int64_t pixels =
+                context->rows * (x->output == x->dy ? g->y.out * g->x.out : g->y.in * g->x.in);
             const int64_t first = pixels * part / d.parts;
-            sum_rows(x->bias_of + first * columns, pixels * (part + 1) / d.parts - first, columns, sums + d.size);
+            sum_rows(x->output + first * columns, pixels * (part + 1) / d.parts - first, columns, sums + d.size);
         }
     }
 }
@@ -122,19 +144,19 @@ static void add_gradient_items(const convolution_gradient *x, int64_t lo, int64_
 {
     const gradient_division d = divide_gradient(&x->g);
     const int64_t end = hi * GRADIENT_BLOCK < d.size ? hi * GRADIENT_BLOCK : d.size;
-    if (is_trained(x->weights))
-        add_parts(x, &d, x->weights, 0, lo * GRADIENT_BLOCK, end);
-    if (lo == 0 && is_trained(x->bias))
-        add_parts(x, &d, x->bias, d.size, 0, x->bias->width);
+    if (is_trained(x->node, 0))
+        add_parts(x, &d, &x->node->parameter[0], 0, lo * GRADIENT_BLOCK, end);
+    if (lo == 0 && is_trained(x->node, 1))
+        add_parts(x, &d, &x->node->parameter[1], d.size, 0, x->node->parameter[1].width);
 }
 
 /* Emits both stages, if anything is trained. extra: number of `sums` among the extras. */
 static void emit_gradient(fn_plan *plan, fn_node *node, const convolution *g, int extra, fn_stage_function sum,
-                          fn_stage_function add, const char *sum_label, const char *add_label)
+                          fn_stage_function add, int64_t workspace, const char *sum_label, const char *add_label)
 {
     bool trained = false;
     for (int i = 0; i < node->n_parameters; i++)
-        trained |= is_trained(&node->parameter[i]);
+        trained |= is_trained(node, i);
     if (!trained)
         return;
     const gradient_division d = divide_gradient(g);
@@ -142,11 +164,43 @@ static void emit_gradient(fn_plan *plan, fn_node *node, const convolution *g, in
     fn_reads(plan, node->input[0].value_buffer);
     fn_reads(plan, node->output[0].gradient_buffer);
     fn_writes(plan, node->extra[extra].value_buffer);
-    fn_workspace(plan, FN_SYM(convolution_workspace)(g));
+    fn_workspace(plan, workspace);
     fn_emit(plan, node, add_label, add, FN_BY_ITEMS, (d.size + GRADIENT_BLOCK - 1) / GRADIENT_BLOCK);
     fn_reads(plan, node->extra[extra].value_buffer);
     for (int i = 0; i < node->n_parameters; i++)
         fn_writes(plan, node->parameter[i].gradient_buffer);
+}
+
+/* ---- the other stages ------------------------------------------------------------------------------ */
+
+FN_INLINE bool needs_input_gradient(const fn_node *node)
+{
+    return node->input[0].gradient_buffer >= 0;
+}
+
+FN_INLINE bool must_differentiate(const fn_node *node)
+{
+    return !node->output[0].finished && node->op->saved(node) >= 0;
+}
+
+/* Emits the stage that makes dz of dy and computes dx, where either is needed. weights: the buffer dx is computed with. */
+static void emit_input_gradient(fn_plan *plan, fn_node *node, fn_stage_function run, int weights, int64_t workspace,
+                                const char *label)
+{
+    if (!must_differentiate(node) && !needs_input_gradient(node))
+        return;
+    fn_emit(plan, node, label, run, FN_BY_ROWS, 0);
+    if (must_differentiate(node)) {
+        fn_reads(plan, node->op->saved(node));
+        fn_writes(plan, node->output[0].gradient_buffer);
+    }
+    if (needs_input_gradient(node)) {
+        fn_reads(plan, node->output[0].gradient_buffer);
+        fn_reads_all(plan, weights);
+        fn_writes(plan, node->input[0].gradient_buffer);
+        fn_finishes(plan, &node->input[0]);
+        fn_workspace(plan, workspace);
+    }
 }
 
 /* The epilogue of a forward pass from row `row` of the batch on. kept: where z is kept for the backward pass, or NULL. */

@@ -114,7 +114,52 @@ def convolution_backward(x, w, dz, filters=1, groups=1, **window):
     return convolve_backward(x, w, dz, Geometry(*x.shape[1:3], **window), groups)
 
 
-OPS = {"convolution": with_activation(convolution, convolution_backward)}
+def depthwise_kernel(w):
+    """The kernel of the convolution with a group for each channel: [ky][kx][1][channels * multiplier]."""
+    return w.reshape(*w.shape[:2], 1, -1)
+
+
+def depthwise_convolution(x, w, depth_multiplier=1, **window):
+    return convolve(x, depthwise_kernel(w), Geometry(*x.shape[1:3], **window), x.shape[-1])
+
+
+def depthwise_convolution_backward(x, w, dz, depth_multiplier=1, **window):
+    return convolve_backward(x, depthwise_kernel(w), dz, Geometry(*x.shape[1:3], **window), x.shape[-1])
+
+
+def transposed_geometry(x, output_padding_height=-1, output_padding_width=-1, padding=VALID, **window):
+    """Of the convolution that makes x of the output."""
+    sizes = []
+    for size, axis, output_padding in zip(x.shape[1:3], ("height", "width"), (output_padding_height, output_padding_width)):
+        stride = window.get(f"stride_{axis}", 1)
+        extent = (window.get(f"window_{axis}", 1) - 1) * window.get(f"dilation_{axis}", 1) + 1
+        if output_padding >= 0:
+            sizes.append((size - 1) * stride + extent - (2 * (extent // 2) if padding == SAME else 0) + output_padding)
+        else:
+            sizes.append(size * stride + (max(extent - stride, 0) if padding == VALID else 0))
+    geometry = Geometry(*sizes, padding=padding, **window)
+    for axis, size in zip((geometry.y, geometry.x), x.shape[1:3]):  # one window for each pixel of x, wherever it ends
+        seen = axis.taken(axis.window - 1).start + (size - 1) * axis.stride + 1
+        axis.out, axis.after = size, max(seen - axis.size - axis.before, 0)
+    return geometry
+
+
+def transposed_convolution(x, w, filters=1, **window):
+    geometry = transposed_geometry(x, **window)
+    shape = (len(x), geometry.y.size, geometry.x.size, w.shape[2])
+    return convolve_backward(np.zeros(shape), w, x, geometry, 1)[0]
+
+
+def transposed_convolution_backward(x, w, dz, filters=1, **window):
+    geometry = transposed_geometry(x, **window)
+    return convolve(dz, w, geometry, 1), convolve_backward(dz, w, x, geometry, 1)[1]
+
+
+OPS = {
+    "convolution": with_activation(convolution, convolution_backward),
+    "depthwise_convolution": with_activation(depthwise_convolution, depthwise_convolution_backward),
+    "transposed_convolution": with_activation(transposed_convolution, transposed_convolution_backward),
+}
 
 OP_CASES = [
     ("convolution", [(2, 4, 5, 3)], [(3, 2, 3, 4), (4,)],
@@ -123,4 +168,14 @@ OP_CASES = [
      {"filters": 6, "window_height": 2, "window_width": 3, "stride_height": 2, "groups": 2, "use_bias": 0}),
     ("convolution", [(2, 7, 3)], [(3, 3, 2), (2,)],
      {"filters": 2, "window_width": 3, "dilation_width": 2, "stride_width": 2, "padding": CAUSAL}),
+    ("depthwise_convolution", [(2, 4, 5, 3)], [(3, 2, 3, 2), (6,)],
+     {"depth_multiplier": 2, "window_height": 3, "window_width": 2, "activation": 3, "padding": SAME}),
+    ("depthwise_convolution", [(2, 7, 3)], [(2, 3, 1)], {"window_width": 2, "stride_width": 2, "use_bias": 0}),
+    ("transposed_convolution", [(2, 3, 4, 3)], [(3, 2, 4, 3), (4,)],
+     {"filters": 4, "window_height": 3, "window_width": 2, "stride_height": 2, "activation": 3, "padding": SAME}),
+    ("transposed_convolution", [(2, 3, 2, 3)], [(2, 4, 2, 3)],
+     {"filters": 2, "window_height": 2, "window_width": 4, "stride_height": 3, "stride_width": 2, "use_bias": 0,
+      "output_padding_height": 2, "output_padding_width": 1}),
+    ("transposed_convolution", [(2, 4, 3)], [(3, 2, 3), (2,)],
+     {"filters": 2, "window_width": 3, "dilation_width": 2, "stride_width": 2, "padding": SAME, "output_padding_width": 0}),
 ]

@@ -82,11 +82,6 @@ static void turn(const fn_node *node, const fn_context *context, int64_t lo, int
     FN_SYM(turn_weights)(&g, node->parameter[0].value, lo, hi, node->extra[TURNED].value);
 }
 
-static bool needs_input_gradient(const fn_node *node)
-{
-    return node->input[0].gradient_buffer >= 0;
-}
-
 static void forward(fn_plan *plan, fn_node *node)
 {
     const convolution g = geometry_of_node(node);
@@ -118,11 +113,6 @@ static void differentiate(const fn_node *node, int64_t first, int64_t n)
     differentiate_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT], first, n);
 }
 
-static bool must_differentiate(const fn_node *node)
-{
-    return !node->output[0].finished && saved(node) >= 0;
-}
-
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const int64_t width = node->output[0].width;
@@ -140,12 +130,12 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 static convolution_gradient gradient_of(const fn_node *node)
 {
     return (convolution_gradient){
+        .node = node,
         .g = geometry_of_node(node),
+        .sum = sum_convolution,
         .x = node->input[0].value,
         .dy = node->output[0].gradient,
-        .bias_of = node->output[0].gradient,
-        .bias = node->n_parameters > 1 ? &node->parameter[1] : NULL,
-        .weights = &node->parameter[0],
+        .output = node->output[0].gradient,
         .sums = node->extra[SUMS].value,
     };
 }
@@ -166,21 +156,10 @@ static void add_gradients(const fn_node *node, const fn_context *context, int64_
 static void backward(fn_plan *plan, fn_node *node)
 {
     const convolution g = geometry_of_node(node);
-    if (must_differentiate(node) || needs_input_gradient(node))
-        fn_emit(plan, node, "convolution backward", backward_rows, FN_BY_ROWS, 0);
-    if (must_differentiate(node)) {
-        fn_reads(plan, saved(node));
-        fn_writes(plan, node->output[0].gradient_buffer);
-    }
-    if (needs_input_gradient(node)) {
-        fn_reads(plan, node->output[0].gradient_buffer);
-        fn_reads_all(plan, node->extra[TURNED].value_buffer);
-        fn_writes(plan, node->input[0].gradient_buffer);
-        fn_finishes(plan, &node->input[0]);
-        fn_workspace(plan, FN_SYM(convolution_workspace)(&g));
-    }
-    emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, "convolution backward parameters",
-                  "convolution add parameters");
+    emit_input_gradient(plan, node, backward_rows, node->extra[TURNED].value_buffer, FN_SYM(convolution_workspace)(&g),
+                        "convolution backward");
+    emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, FN_SYM(convolution_workspace)(&g),
+                  "convolution backward parameters", "convolution add parameters");
 }
 
 const fn_op FN_SYM(op_convolution) = {

@@ -7,7 +7,11 @@ from .attention import __all__ as _attention
 from .base import Layer
 from .convolution import *  # noqa: F403
 from .convolution import Convolution1D as Convolution1D
+from .convolution import Convolution1DTranspose as Convolution1DTranspose
 from .convolution import Convolution2D as Convolution2D
+from .convolution import Convolution2DTranspose as Convolution2DTranspose
+from .convolution import SeparableConvolution1D as SeparableConvolution1D
+from .convolution import SeparableConvolution2D as SeparableConvolution2D
 from .convolution import __all__ as _convolution
 from .core import Activation, ActivityRegularization, Dense, Flatten, Input, Reshape
 from .embedding import Embedding

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,10 @@ from ._arguments import channels_last, check_axes, one_of, positive_sizes
 from .base import Layer
 from .core import positive_integer
 
-__all__ = ["Conv1D", "Conv2D"]
+__all__ = [
+    "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D",
+    "SeparableConv2D",
+]  # fmt: skip
 
 Sizes = int | Sequence[int]
 
@@ -25,9 +29,10 @@ class _Window(Layer):
     A size is stored as an integer by layers on series, and as a pair by layers on images.
     """
 
-    #: How many axes a window has, and the operation.
+    #: How many axes a window has.
     axes: int
-    op: str
+    use_bias: bool
+    activation: activations.ActivationFunction
 
     @classmethod
     def _arguments(cls) -> dict[str, Any]:
@@ -204,8 +209,8 @@ class Conv1D(_Convolution):
         Length of the window; ``kernel`` has the shape (length, channels / groups, filters).
     strides : int
     padding : {"valid", "same", "causal"}
-        As in `Conv2D`. With "causal" all zeros are before the series, so that an output depends on no later step (van den
-        Oord et al. 2016).
+        As in `Conv2D`. With "causal" all zeros are before the series, so that an output depends on no later step (Oord et
+        al. 2016).
     data_format, dilation_rate, groups, activation, use_bias
         As in `Conv2D`.
     kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer
@@ -225,5 +230,376 @@ class Conv1D(_Convolution):
     axes = 1
 
 
+class _Depthwise(_Window):
+    """DepthwiseConv1D and DepthwiseConv2D."""
+
+    op = "depthwise_convolution"
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: str = "valid",
+        depth_multiplier: int = 1,
+        data_format: str | None = None,
+        dilation_rate: Sizes = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._take_window(kernel_size, strides, padding, data_format, dilation_rate)
+        self.depth_multiplier = positive_integer(self._label, "depth_multiplier", depth_multiplier)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self._take_weight("depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
+        self._take_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        check_axes(self._label, x, self.axes)
+        attributes = {"depth_multiplier": self.depth_multiplier, **self._window_attributes()}
+        return self._apply(self.op, x, attributes, {"kernel": self._weight("depthwise")})
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel, a view of shape (window..., channels, depth_multiplier)."""
+        return self._weights["kernel"].value
+
+
+class DepthwiseConv2D(_Depthwise):
+    """Each channel of an image is convolved with windows of its own::
+
+        y[i, j, c * depth_multiplier + m] = activation(bias[...] + sum(x[i * strides[0] + a * dilation_rate[0],
+                                                                         j * strides[1] + b * dilation_rate[1], c]
+                                                                       * kernel[a, b, c, m] for all a, b))
+
+    Inputs have the shape (batch, height, width, channels), outputs (batch, new height, new width, channels *
+    depth_multiplier).
+
+    Parameters
+    ----------
+    kernel_size, strides, padding, data_format, dilation_rate
+        As in `Conv2D`; strides may be different along the two axes.
+    depth_multiplier : int
+        Outputs for each channel.
+    activation, use_bias
+        As in `Conv2D`.
+    depthwise_initializer, bias_initializer : str or Initializer
+        The weights are ``kernel`` of shape (height, width, channels, depth_multiplier) and ``bias`` of shape (channels *
+        depth_multiplier,).
+    depthwise_regularizer, bias_regularizer, activity_regularizer : str or Regularizer, optional
+    depthwise_constraint, bias_constraint : str or Constraint, optional
+    trainable, name
+        As in `Layer`.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> DepthwiseConv2D(3, padding="same", depth_multiplier=2)(fn.Input((28, 28, 8))).shape
+    (None, 28, 28, 16)
+    """
+
+    axes = 2
+
+
+class DepthwiseConv1D(_Depthwise):
+    """Each channel of a series is convolved with windows of its own::
+
+        y[i, c * depth_multiplier + m] = activation(bias[...] + sum(x[i * strides + a * dilation_rate, c] * kernel[a, c, m]
+                                                                    for all a))
+
+    Inputs have the shape (batch, steps, channels), outputs (batch, new steps, channels * depth_multiplier).
+
+    Parameters
+    ----------
+    kernel_size, strides, padding, data_format, dilation_rate
+        As in `Conv1D`.
+    depth_multiplier, activation, use_bias, depthwise_initializer, bias_initializer
+        As in `DepthwiseConv2D`; ``kernel`` has the shape (length, channels, depth_multiplier).
+    depthwise_regularizer, bias_regularizer, activity_regularizer, depthwise_constraint, bias_constraint
+        As in `DepthwiseConv2D`.
+    trainable, name
+        As in `Layer`.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> DepthwiseConv1D(5, strides=2)(fn.Input((100, 3))).shape
+    (None, 48, 3)
+    """
+
+    axes = 1
+
+
+class _Separable(_Window):
+    """SeparableConv1D and SeparableConv2D."""
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: Sizes = 1,
+        depth_multiplier: int = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        pointwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        pointwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        pointwise_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filters = positive_integer(self._label, "filters", filters)
+        self._take_window(kernel_size, strides, padding, data_format, dilation_rate)
+        self.depth_multiplier = positive_integer(self._label, "depth_multiplier", depth_multiplier)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self._take_weight("depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
+        self._take_weight("pointwise", pointwise_initializer, pointwise_regularizer, pointwise_constraint)
+        self._take_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        check_axes(self._label, x, self.axes)
+        attributes = {"depth_multiplier": self.depth_multiplier, "use_bias": 0, **self._window_attributes()}
+        y = self.emit("depthwise_convolution", [x], attributes, {"depthwise_kernel": self._weight("depthwise")})
+        return self._apply("convolution", y, {"filters": self.filters}, {"pointwise_kernel": self._weight("pointwise")})
+
+    @property
+    def depthwise_kernel(self) -> Any:
+        """The kernel of the first step, a view of shape (window..., channels, depth_multiplier)."""
+        return self._weights["depthwise_kernel"].value
+
+    @property
+    def pointwise_kernel(self) -> Any:
+        """The kernel of the second step, a view of shape (ones..., channels * depth_multiplier, filters)."""
+        return self._weights["pointwise_kernel"].value
+
+
+class SeparableConv2D(_Separable):
+    """A depthwise convolution of an image, and a mixture of the channels of each pixel: the two steps of a convolution with
+    far fewer weights (Chollet 2017).
+
+    The first is `DepthwiseConv2D` without bias and activation, the second `Conv2D` with windows of one pixel.
+
+    Parameters
+    ----------
+    filters : int
+        Channels of the output.
+    kernel_size, strides, padding, data_format, dilation_rate
+        As in `Conv2D`.
+    depth_multiplier : int
+        Channels between the two steps, for each channel of the input.
+    activation, use_bias
+        As in `Conv2D`.
+    depthwise_initializer, pointwise_initializer, bias_initializer : str or Initializer
+        The weights are ``depthwise_kernel`` of shape (height, width, channels, depth_multiplier), ``pointwise_kernel`` of
+        shape (1, 1, channels * depth_multiplier, filters) and ``bias`` of shape (filters,).
+    depthwise_regularizer, pointwise_regularizer, bias_regularizer, activity_regularizer : str or Regularizer, optional
+    depthwise_constraint, pointwise_constraint, bias_constraint : str or Constraint, optional
+    trainable, name
+        As in `Layer`.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> layer = SeparableConv2D(64, 3, padding="same")
+    >>> layer(fn.Input((28, 28, 32))).shape
+    (None, 28, 28, 64)
+    >>> sum(weight.size for weight in layer.weights)  # a Conv2D has 18,496
+    2400
+    """
+
+    axes = 2
+
+
+class SeparableConv1D(_Separable):
+    """A depthwise convolution of a series, and a mixture of the channels of each step.
+
+    The first is `DepthwiseConv1D` without bias and activation, the second `Conv1D` with windows of one step.
+
+    Parameters
+    ----------
+    filters : int
+        Channels of the output.
+    kernel_size, strides, padding, data_format, dilation_rate
+        As in `Conv1D`.
+    depth_multiplier, activation, use_bias, depthwise_initializer, pointwise_initializer, bias_initializer
+        As in `SeparableConv2D`; the weights are ``depthwise_kernel`` of shape (length, channels, depth_multiplier),
+        ``pointwise_kernel`` of shape (1, channels * depth_multiplier, filters) and ``bias`` of shape (filters,).
+    depthwise_regularizer, pointwise_regularizer, bias_regularizer, activity_regularizer
+        As in `SeparableConv2D`.
+    depthwise_constraint, pointwise_constraint, bias_constraint, trainable, name
+        As in `SeparableConv2D`.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> SeparableConv1D(8, 5)(fn.Input((100, 3))).shape
+    (None, 96, 8)
+    """
+
+    axes = 1
+
+
+class _Transpose(_Window):
+    """Conv1DTranspose and Conv2DTranspose."""
+
+    op = "transposed_convolution"
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: str = "valid",
+        output_padding: Sizes | None = None,
+        data_format: str | None = None,
+        dilation_rate: Sizes = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filters = positive_integer(self._label, "filters", filters)
+        self._take_window(kernel_size, strides, one_of(self._label, "padding", padding, _PADDINGS[:2]), data_format,
+                          dilation_rate)  # fmt: skip
+        self.output_padding = None if output_padding is None else self._output_padding(output_padding)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self._take_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self._take_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+
+    def _output_padding(self, value: Sizes) -> Any:
+        """Checked: a number below the stride for each axis."""
+        wanted = f"{self._label}: output_padding must be a whole number from 0 to the stride less 1"
+        items = value if isinstance(value, Sequence) and not isinstance(value, str) else [value] * self.axes
+        strides = [self.strides] if isinstance(self.strides, int) else self.strides
+        try:
+            sizes = tuple(operator.index(item) for item in items)
+        except TypeError:
+            raise TypeError(f"{wanted}, got {value!r}") from None
+        if len(sizes) != self.axes or not all(0 <= size < stride for size, stride in zip(sizes, strides)):
+            raise ValueError(f"{wanted}, for strides={self.strides}, got {value!r}")
+        return sizes if self.axes > 1 else sizes[0]
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        check_axes(self._label, x, self.axes)
+        attributes = {"filters": self.filters, **self._window_attributes()}
+        if self.output_padding is not None:
+            height, width = (0, self.output_padding) if isinstance(self.output_padding, int) else self.output_padding
+            attributes.update(output_padding_height=height, output_padding_width=width)
+        return self._apply(self.op, x, attributes, {"kernel": self._weight("kernel")})
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel, a view of shape (window..., filters, channels)."""
+        return self._weights["kernel"].value
+
+
+class Conv2DTranspose(_Transpose):
+    """The transposed of a convolution: makes an image of the size of its input from one of the size of its output::
+
+        y[i * strides[0] + a * dilation_rate[0] - p, j * strides[1] + b * dilation_rate[1] - q, f]
+            = activation(bias[f] + sum of  x[i, j, c] * kernel[a, b, f, c]  for all i, j, a, b that lead there, and c)
+
+    With strides it makes images larger (Dumoulin and Visin 2016). Inputs have the shape (batch, height, width,
+    channels), outputs (batch, new height, new width, filters). With ``extent = (kernel_size - 1) * dilation_rate + 1`` the
+    new sizes are
+
+    * ``size * strides + max(extent - strides, 0)`` with padding "valid",
+    * ``size * strides`` with padding "same",
+    * ``(size - 1) * strides + extent - 2 * cut + output_padding`` with an `output_padding`, where cut is 0 or, with padding
+      "same", ``extent // 2``.
+
+    p and q are 0 with padding "valid", else half of what is cut off, rounded down.
+
+    Parameters
+    ----------
+    filters : int
+        Channels of the output.
+    kernel_size, strides, data_format, dilation_rate, activation, use_bias
+        As in `Conv2D`.
+    padding : {"valid", "same"}
+    output_padding : int or tuple of two int, optional
+        Chooses among the sizes that a convolution with these strides would make one of; less than the strides.
+    kernel_initializer, bias_initializer : str or Initializer
+        The weights are ``kernel`` of shape (height, width, filters, channels) and ``bias`` of shape (filters,).
+    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint
+        As in `Conv2D`.
+    trainable, name
+        As in `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If an output padding is not less than the stride.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> Conv2DTranspose(16, 3, strides=2, padding="same")(fn.Input((7, 7, 32))).shape
+    (None, 14, 14, 16)
+    """
+
+    axes = 2
+
+
+class Conv1DTranspose(_Transpose):
+    """The transposed of a convolution of a series::
+
+        y[i * strides + a * dilation_rate - p, f] = activation(bias[f] + sum of  x[i, c] * kernel[a, f, c]
+                                                               for all i, a that lead there, and c)
+
+    Inputs have the shape (batch, steps, channels), outputs (batch, new steps, filters).
+
+    Parameters
+    ----------
+    filters : int
+        Channels of the output.
+    kernel_size, strides, padding, output_padding, data_format, dilation_rate
+        As in `Conv2DTranspose`, each an int.
+    activation, use_bias, kernel_initializer, bias_initializer
+        As in `Conv2DTranspose`; ``kernel`` has the shape (length, filters, channels).
+    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, trainable, name
+        As in `Conv2D`.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> Conv1DTranspose(4, 3, strides=2)(fn.Input((10, 8))).shape
+    (None, 21, 4)
+    """
+
+    axes = 1
+
+
 #: Keras's other names.
 Convolution1D, Convolution2D = Conv1D, Conv2D
+Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
+SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D

@@ -1,0 +1,414 @@
+/* Depthwise convolution: every channel is convolved with windows of its own, as many as the depth multiplier m says.
+ *
+ *   z[oy][ox][o] = b[o] + sum over ky, kx of  x[oy sy + ky dy - py][ox sx + kx dx - px][o / m] W[ky][kx][o]
+ *   y = f(z)             y [height'][width'][channels m], x [height][width][channels], zeros outside
+ *   dz = dy * f'(z)      over dy
+ *   dx[iy][ix][c] = sum over the windows that contain the pixel, and o from c m to c m + m - 1, of  dz[oy][ox][o] W[ky][kx][o]
+ *   dW[ky][kx][o] = sum over the batch, oy, ox of  x[...][...][o / m] dz[oy][ox][o],  db = sum of dz
+ *
+ * Parameters: W, of shape [window][channels][m], which is [window][o], and b with use_bias. Extras: KEPT z where f' needs
+ * it; SUMS as those of the convolution.
+ *
+ * A vector is channels of one pixel. Where m > 1 rows of x are copied with each channel m times, so that all is as for
+ * m = 1 with m times the channels, and of dx rows are summed m by m.
+ */
+#include "../convolution_gradient.h"
+#include "../convolution_shape.h"
+#include "../convolution_window.h"
+#include "../gemm_vector.h"
+
+enum { KEPT, SUMS };
+
+static const fn_attribute attributes[] = {CONVOLUTION_ATTRIBUTES("depth_multiplier")};
+
+/* With channels and filters both as many as the output has. */
+static convolution geometry_of(const double *attribute, const fn_shape *x)
+{
+    const int64_t channels = fn_shape_last(x) * (int64_t)attribute[FILTERS];
+    return (convolution){
+        .y = make_axis(attribute, 0, image_size(x, 0)),
+        .x = make_axis(attribute, 1, image_size(x, 1)),
+        .channels = channels,
+        .filters = channels,
+        .groups = channels,
+    };
+}
+
+static convolution geometry_of_node(const fn_node *node)
+{
+    return geometry_of(node->attribute, &node->input[0].shape);
+}
+
+static int64_t multiplier_of(const fn_node *node)
+{
+    return (int64_t)node->attribute[FILTERS];
+}
+
+static fn_status infer(fn_inference *inference)
+{
+    fn_status status = check_convolution(inference, attributes);
+    if (status != FN_OK)
+        return status;
+    const int64_t channels = fn_shape_last(&inference->input[0]), multiplier = (int64_t)inference->attribute[FILTERS];
+    const convolution g = geometry_of(inference->attribute, &inference->input[0]);
+    status = describe_convolution(inference, g.y.out, g.x.out, g.channels, channels, multiplier);
+    if (status == FN_OK && inference->training) {
+        inference->n_extras = 2;
+        if (activation_of(inference->attribute + ACTIVATION)->from_input)
+            inference->extra_per_row[KEPT] = fn_shape_size(&inference->signature.output[0]);
+        inference->extra_fixed[SUMS] = gradient_sums_size(&g);
+    }
+    return status;
+}
+
+/* ---- sums over taps ------------------------------------------------------------------------------ */
+
+enum { PIXELS = 6 }; /* whose sums are in registers at a time */
+
+/* out[p][l] = start[l] + sum over taps of x[tap][p][l] w[tap][l], for a vector of channels, all lanes or those of the
+ * mask. */
+typedef struct tap_sum {
+    int64_t taps;
+    const int64_t *x_offset, *w_offset;
+    int64_t x_step, out_step; /* from pixel to pixel */
+    bool whole;               /* all lanes */
+    lane_mask mask;
+    int64_t start_step; /* from pixel to pixel: that of out, or 0 for a bias */
+} tap_sum;
+
+FN_INLINE vector load_lanes(const real *p, bool whole, lane_mask mask)
+{
+    return whole ? load(p) : load_masked(p, mask);
+}
+
+FN_INLINE void sum_taps(const int pixels, const bool whole, const tap_sum *s, const real *x, const real *w,
+                        const real *start, real *out)
+{
+    vector sum[PIXELS];
+    UNROLL
+    for (int p = 0; p < pixels; p++)
+        sum[p] = load_lanes(start + p * s->start_step, whole, s->mask);
+    for (int64_t tap = 0; tap < s->taps; tap++) {
+        const vector weight = load_lanes(w + s->w_offset[tap], whole, s->mask);
+        const real *here = x + s->x_offset[tap];
+        UNROLL
+        for (int p = 0; p < pixels; p++)
+            sum[p] = multiply_add(load_lanes(here + p * s->x_step, whole, s->mask), weight, sum[p]);
+    }
+    UNROLL
+    for (int p = 0; p < pixels; p++)
+        if (whole)
+            store(out + p * s->out_step, sum[p]);
+        else
+            store_masked(out + p * s->out_step, sum[p], s->mask);
+}
+
+/* The same for n pixels. */
+static void sum_taps_of_row(const tap_sum *s, int64_t n, const real *x, const real *w, const real *start, real *out)
+{
+    int64_t p = 0;
+    for (; p + PIXELS <= n; p += PIXELS)
+        if (s->whole)
+            sum_taps(PIXELS, true, s, x + p * s->x_step, w, start + p * s->start_step, out + p * s->out_step);
+        else
+            sum_taps(PIXELS, false, s, x + p * s->x_step, w, start + p * s->start_step, out + p * s->out_step);
+    for (; p < n; p++)
+        if (s->whole)
+            sum_taps(1, true, s, x + p * s->x_step, w, start + p * s->start_step, out + p * s->out_step);
+        else
+            sum_taps(1, false, s, x + p * s->x_step, w, start + p * s->start_step, out + p * s->out_step);
+}
+
+/* The vectors of `channels` numbers: the last one of several is moved to the left, so that all are whole. */
+FN_INLINE int64_t vector_start(int64_t j, int64_t channels)
+{
+    return j + FN_LANES <= channels || channels < FN_LANES ? j : channels - FN_LANES;
+}
+
+static const real no_bias[FN_LANES];
+
+/* A row of the target, all channels of it; accumulate: added to what is there. */
+static void compute_row(const correlation *c, int64_t t, const real *rows, int64_t first, const real *w, const real *bias,
+                        bool accumulate, real *out)
+{
+    const int64_t channels = c->target_channels;
+    tap_sum s = {
+        .x_step = c->x.advance * channels,
+        .out_step = c->x.step * channels,
+        .start_step = accumulate ? c->x.step * channels : 0,
+        .whole = channels >= FN_LANES,
+        .mask = mask_lanes(least(channels, FN_LANES)),
+    };
+    for (int64_t px = 0; px < least(c->x.step, c->x.target); px++) {
+        int64_t from, y;
+        s.taps = find_segments(c, t, px, &from, &y);
+        s.x_offset = c->a_offset + from;
+        s.w_offset = c->b_offset + from;
+        const int64_t pixels = divide_up(c->x.target - px, c->x.step);
+        for (int64_t next = 0; next < channels; next += FN_LANES) {
+            const int64_t j = vector_start(next, channels);
+            real *here = out + px * channels + j;
+            /* What is moved to the left was added to already. */
+            const bool again = accumulate && j < next;
+            if (again) {
+                tap_sum rest = s;
+                rest.whole = false;
+                rest.mask = mask_lanes(channels - next);
+                sum_taps_of_row(&rest, pixels, rows + (y - first) * c->window.row + next, w + next,
+                                out + px * channels + next, out + px * channels + next);
+                continue;
+            }
+            sum_taps_of_row(&s, pixels, rows + (y - first) * c->window.row + j, w + j,
+                            accumulate ? here : bias ? bias + j : no_bias, here);
+        }
+    }
+}
+
+/* ---- forward ----------------------------------------------------------------------------------- */
+
+static correlation correlation_of(const convolution *g, bool transposed, int64_t multiplier, void *workspace)
+{
+    return make_correlation(g, transposed, transposed ? 1 : multiplier, workspace);
+}
+
+static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const convolution g = geometry_of_node(node);
+    const correlation c = correlation_of(&g, false, multiplier_of(node), context->workspace);
+    list_segments(&c, g.channels);
+    clear_ends(&c.window, c.buffer_rows, c.buffer);
+    const convolution_epilogue epilogue =
+        make_epilogue(node, node->attribute + ACTIVATION, node->n_extras ? &node->extra[KEPT] : NULL, lo);
+    const int64_t row = c.x.target * g.channels;
+    for (int64_t image = lo; image < hi; image++)
+        for (int64_t t = 0; t < c.y.target; t += c.chunk) {
+            const int64_t t_end = least(t + c.chunk, c.y.target);
+            int64_t first;
+            const real *rows = find_source_rows(
+                &c, (const real *)node->input[0].value + image * node->input[0].width, t, t_end, &first);
+            for (int64_t r = t; r < t_end; r++) {
+                const int64_t offset = (image - lo) * node->output[0].width + r * row;
+                real *out = (real *)node->output[0].value + lo * node->output[0].width + offset;
+                compute_row(&c, r, rows, first, node->parameter[0].value, epilogue.bias, false, out);
+                if (epilogue.kept)
+                    memcpy(epilogue.kept + offset, out, (size_t)row * sizeof *out);
+                if (epilogue.activation || epilogue.relu)
+                    activation_of(node->attribute + ACTIVATION)->forward(out, out, row, epilogue.attribute);
+            }
+        }
+}
+
+/* Of the forward pass, the backward pass with a row of dx, and the gradient of W with the rows that one row of outputs needs. */
+static int64_t workspace_of(const fn_node *node)
+{
+    const convolution g = geometry_of_node(node);
+    const int64_t multiplier = multiplier_of(node);
+    const correlation c = correlation_of(&g, false, multiplier, NULL), back = correlation_of(&g, true, multiplier, NULL);
+    return most(c.bytes, back.bytes + align(g.x.in * g.channels * (int64_t)sizeof(real)));
+}
+
+static void forward(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "depthwise_convolution forward", forward_rows, FN_BY_ROWS, 0);
+    fn_workspace(plan, workspace_of(node));
+    fn_reads(plan, node->input[0].value_buffer);
+    for (int i = 0; i < node->n_parameters; i++)
+        fn_reads_all(plan, node->parameter[i].value_buffer);
+    fn_writes(plan, node->output[0].value_buffer);
+    if (node->n_extras)
+        fn_writes(plan, node->extra[KEPT].value_buffer);
+}
+
+/* ---- backward ---------------------------------------------------------------------------------- */
+
+static int saved(const fn_node *node)
+{
+    return saved_by_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT]);
+}
+
+static void differentiate(const fn_node *node, int64_t first, int64_t n)
+{
+    differentiate_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT], first, n);
+}
+
+/* out[i] (+)= the sum of m numbers from x[i m] on. */
+static void sum_neighbours(const real *restrict x, int64_t n, int64_t m, bool accumulate, real *restrict out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        real sum = x[i * m];
+        for (int64_t k = 1; k < m; k++)
+            sum += x[i * m + k];
+        out[i] = accumulate ? out[i] + sum : sum;
+    }
+}
+
+static void compute_input_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const convolution g = geometry_of_node(node);
+    const int64_t multiplier = multiplier_of(node);
+    const correlation c = correlation_of(&g, true, multiplier, context->workspace);
+    list_segments(&c, g.channels);
+    clear_ends(&c.window, c.buffer_rows, c.buffer);
+    real *repeated = (real *)((char *)context->workspace + c.bytes);
+    const fn_port *input = &node->input[0];
+    const int64_t row = c.x.target * g.channels / multiplier;
+    for (int64_t image = lo; image < hi; image++)
+        for (int64_t t = 0; t < c.y.target; t += c.chunk) {
+            const int64_t t_end = least(t + c.chunk, c.y.target);
+            int64_t first;
+            const real *rows = find_source_rows(
+                &c, (const real *)node->output[0].gradient + image * node->output[0].width, t, t_end, &first);
+            for (int64_t r = t; r < t_end; r++) {
+                real *out = (real *)input->gradient + image * input->width + r * row;
+                if (multiplier == 1) {
+                    compute_row(&c, r, rows, first, node->parameter[0].value, NULL, input->accumulate, out);
+                } else {
+                    compute_row(&c, r, rows, first, node->parameter[0].value, NULL, false, repeated);
+                    sum_neighbours(repeated, row, multiplier, input->accumulate, out);
+                }
+                if (input->finish)
+                    input->finish->op->differentiate(
+                        input->finish, out - (const real *)input->finish->output[0].gradient, row);
+            }
+        }
+}
+
+static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t width = node->output[0].width;
+    if (must_differentiate(node))
+        differentiate(node, lo * width, (hi - lo) * width);
+    if (needs_input_gradient(node))
+        compute_input_gradient(node, context, lo, hi);
+}
+
+enum { TAPS = 8 }; /* of a row of the window, whose sums are in registers at a time */
+
+/* dw[tap] += sum over n pixels of x[pixel][tap] dy[pixel], for a vector of channels. */
+FN_INLINE void sum_pixels(const int taps, const bool whole, int64_t n, const real *x, int64_t x_step, int64_t x_tap,
+                          const real *dy, int64_t channels, lane_mask mask, real *dw)
+{
+    vector sum[TAPS];
+    UNROLL
+    for (int tap = 0; tap < taps; tap++)
+        sum[tap] = load_lanes(dw + tap * channels, whole, mask);
+    for (int64_t p = 0; p < n; p++) {
+        const vector gradient = load_lanes(dy + p * channels, whole, mask);
+        UNROLL
+        for (int tap = 0; tap < taps; tap++)
+            sum[tap] = multiply_add(load_lanes(x + p * x_step + tap * x_tap, whole, mask), gradient, sum[tap]);
+    }
+    UNROLL
+    for (int tap = 0; tap < taps; tap++)
+        if (whole)
+            store(dw + tap * channels, sum[tap]);
+        else
+            store_masked(dw + tap * channels, sum[tap], mask);
+}
+
+/* One row of outputs and one row of taps. */
+static void add_row(const correlation *c, const real *x, const real *dy, real *dw)
+{
+    const int64_t channels = c->target_channels, width = c->g->x.window;
+    const int64_t step = c->x.advance * channels, tap_step = c->g->x.dilation * channels;
+    for (int64_t j = 0; j < channels; j += FN_LANES) {
+        const bool whole = j + FN_LANES <= channels;
+        const lane_mask mask = mask_lanes(least(channels - j, FN_LANES));
+        int64_t tap = 0;
+#define ADD_TAPS(taps)                                                                                            \
+    for (; tap + taps <= width; tap += taps) {                                                                    \
+        const real *from = x + tap * tap_step + j;                                                                \
+        real *to = dw + tap * channels + j;                                                                       \
+        if (whole)                                                                                                \
+            sum_pixels(taps, true, c->x.target, from, step, tap_step, dy + j, channels, mask, to);                \
+        else                                                                                                      \
+            sum_pixels(taps, false, c->x.target, from, step, tap_step, dy + j, channels, mask, to);               \
+    }
+        ADD_TAPS(TAPS)
+        ADD_TAPS(5)
+        ADD_TAPS(3)
+        ADD_TAPS(1)
+#undef ADD_TAPS
+    }
+}
+
+static void add_gradient(const fn_node *node, int64_t lo, int64_t hi, real *dw, void *workspace)
+{
+    const convolution g = geometry_of_node(node);
+    const correlation c = correlation_of(&g, false, multiplier_of(node), workspace);
+    clear_ends(&c.window, c.buffer_rows, c.buffer);
+    memset(dw, 0, (size_t)(g.y.window * g.x.window * g.channels) * sizeof *dw);
+    while (lo < hi) {
+        const int64_t image = lo / g.y.out, t = lo % g.y.out, t_end = least(least(t + c.chunk, g.y.out), t + (hi - lo));
+        int64_t first;
+        const real *rows =
+            find_source_rows(&c, (const real *)node->input[0].value + image * node->input[0].width, t, t_end, &first);
+        for (int64_t r = t; r < t_end; r++)
+            for (int64_t ky = 0; ky < g.y.window; ky++) {
+                const int64_t source = r * g.y.stride + ky * g.y.dilation - g.y.before;
+                if (source < 0 || source >= g.y.in)
+                    continue;
+                add_row(&c, rows + (source - first) * c.window.row + (c.window.left - g.x.before) * g.channels,
+                        (const real *)node->output[0].gradient + image * node->output[0].width +
+                            r * g.x.out * g.channels,
+                        dw + ky * g.x.window * g.channels);
+            }
+        lo += t_end - t;
+    }
+}
+
+static void sum_weights(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t shares, real *dw,
+                        void *workspace)
+{
+    (void)shares;
+    if (share == 0) /* W is small */
+        add_gradient(x->node, lo, hi, dw, workspace);
+}
+
+static convolution_gradient gradient_of(const fn_node *node)
+{
+    return (convolution_gradient){
+        .node = node,
+        .g = geometry_of_node(node),
+        .sum = sum_weights,
+        .x = node->input[0].value,
+        .dy = node->output[0].gradient,
+        .output = node->output[0].gradient,
+        .sums = node->extra[SUMS].value,
+    };
+}
+
+static void sum_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const convolution_gradient gradient = gradient_of(node);
+    sum_gradient_items(&gradient, context, lo, hi);
+}
+
+static void add_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const convolution_gradient gradient = gradient_of(node);
+    add_gradient_items(&gradient, lo, hi);
+}
+
+static void backward(fn_plan *plan, fn_node *node)
+{
+    const convolution g = geometry_of_node(node);
+    const int64_t workspace = workspace_of(node);
+    emit_input_gradient(plan, node, backward_rows, node->parameter[0].value_buffer, workspace,
+                        "depthwise_convolution backward");
+    emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, workspace,
+                  "depthwise_convolution backward parameters", "depthwise_convolution add parameters");
+}
+
+const fn_op FN_SYM(op_depthwise_convolution) = {
+    .entry = {"depthwise_convolution", attributes, sizeof attributes / sizeof attributes[0]},
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward,
+    .saved = saved,
+    .differentiate = differentiate,
+    .finishes = true,
+};

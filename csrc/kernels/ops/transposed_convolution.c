@@ -1,0 +1,198 @@
+/* Transposed convolution: what turns the outputs of a convolution into an image of the size of its input. It is the
+ * gradient of that convolution's input, and the convolution is its gradient.
+ *
+ *   z[iy][ix][f] = b[f] + sum over oy, ky with oy sy + ky dy - py = iy, the same for x, and c of
+ *                         x[oy][ox][c] W[ky][kx][f][c]
+ *   y = f(z)             y [height'][width'][filters], x [height][width][channels]
+ *   dz = dy * f'(z)      over dy
+ *   dx = the convolution of dz with W,  dW = the gradient of its kernel,  db = sum of dz
+ *
+ * Sizes, as in Keras, with extent = (window - 1) dilation + 1:
+ *   padding valid    height' = height stride + max(extent - stride, 0)
+ *   padding same     height' = height stride
+ *   output_padding   height' = (height - 1) stride + extent - 2 p + output_padding,  p = 0, or extent / 2 where same
+ * and py is half of what the windows reach over the image, 0 where valid.
+ *
+ * Parameters: W, and b with use_bias. Extras: TURNED, SUMS and KEPT as those of the convolution.
+ */
+#include "../convolution_gradient.h"
+#include "../convolution_shape.h"
+
+enum { OUTPUT_PADDING_HEIGHT = FIRST_OWN_ATTRIBUTE, OUTPUT_PADDING_WIDTH };
+enum { TURNED, SUMS, KEPT };
+
+/* -1: no output padding is given. */
+static const fn_attribute attributes[] = {
+    CONVOLUTION_ATTRIBUTES("filters"), {"output_padding_height", -1}, {"output_padding_width", -1}};
+
+/* The axis of the convolution that this one is the transposed of. */
+static convolution_axis make_transposed_axis(const double *attribute, int number, int64_t out)
+{
+    convolution_axis axis = axis_of(attribute, number);
+    const int64_t extent = extent_of(&axis);
+    const bool same = attribute[PADDING] == PADDING_SAME;
+    const double output_padding = attribute[OUTPUT_PADDING_HEIGHT + number];
+    axis.out = out;
+    if (output_padding >= 0)
+        axis.in = (out - 1) * axis.stride + extent - (same ? extent / 2 * 2 : 0) + (int64_t)output_padding;
+    else
+        axis.in = out * axis.stride + (!same && extent > axis.stride ? extent - axis.stride : 0);
+    const int64_t over = (out - 1) * axis.stride + extent - axis.in;
+    axis.before = same && over > 0 ? over / 2 : 0;
+    return axis;
+}
+
+static convolution geometry_of(const double *attribute, const fn_shape *x)
+{
+    return (convolution){
+        .y = make_transposed_axis(attribute, 0, image_size(x, 0)),
+        .x = make_transposed_axis(attribute, 1, image_size(x, 1)),
+        .channels = (int64_t)attribute[FILTERS],
+        .filters = fn_shape_last(x),
+        .groups = 1,
+    };
+}
+
+static convolution geometry_of_node(const fn_node *node)
+{
+    return geometry_of(node->attribute, &node->input[0].shape);
+}
+
+static fn_status infer(fn_inference *inference)
+{
+    const double *attribute = inference->attribute;
+    fn_status status = check_convolution(inference, attributes);
+    if (status != FN_OK)
+        return status;
+    if (attribute[PADDING] == PADDING_CAUSAL)
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
+                       "layer '%s': a transposed convolution has padding 0 (valid) or 1 (same), got 2 (causal)",
+                       inference->layer);
+    for (int i = 0; i < 2; i++) {
+        const double padding = attribute[OUTPUT_PADDING_HEIGHT + i], stride = attribute[STRIDE_HEIGHT + i];
+        if (!(padding >= -1 && padding < stride && padding == floor(padding)))
+            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
+                           "layer '%s': %s must be a whole number from 0 to the stride less 1, here %g, got %g",
+                           inference->layer, attributes[OUTPUT_PADDING_HEIGHT + i].name, stride - 1, padding);
+    }
+    const convolution g = geometry_of(attribute, &inference->input[0]);
+    status = describe_convolution(inference, g.y.in, g.x.in, g.channels, g.channels, g.filters);
+    if (status != FN_OK)
+        return status;
+    inference->n_extras = inference->training ? 3 : 1;
+    inference->extra_fixed[TURNED] = convolution_weights(&g);
+    if (inference->training) {
+        inference->extra_fixed[SUMS] = gradient_sums_size(&g);
+        if (activation_of(attribute + ACTIVATION)->from_input)
+            inference->extra_per_row[KEPT] = fn_shape_size(&inference->signature.output[0]);
+    }
+    return FN_OK;
+}
+
+/* ---- forward ----------------------------------------------------------------------------------- */
+
+static void turn(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const convolution g = geometry_of_node(node);
+    FN_SYM(turn_weights)(&g, node->parameter[0].value, lo, hi, node->extra[TURNED].value);
+}
+
+static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const convolution g = geometry_of_node(node);
+    const convolution_epilogue epilogue =
+        make_epilogue(node, node->attribute + ACTIVATION, node->n_extras > KEPT ? &node->extra[KEPT] : NULL, lo);
+    FN_SYM(convolve_transposed)(&g, hi - lo, (const real *)node->input[0].value + lo * node->input[0].width,
+                                node->extra[TURNED].value, &epilogue,
+                                (real *)node->output[0].value + lo * node->output[0].width, context->workspace);
+}
+
+static void forward(fn_plan *plan, fn_node *node)
+{
+    const convolution g = geometry_of_node(node);
+    fn_emit(plan, node, "transposed_convolution turn", turn, FN_BY_ITEMS, g.y.window);
+    fn_reads(plan, node->parameter[0].value_buffer);
+    fn_writes(plan, node->extra[TURNED].value_buffer);
+    fn_emit(plan, node, "transposed_convolution forward", forward_rows, FN_BY_ROWS, 0);
+    fn_workspace(plan, FN_SYM(convolution_workspace)(&g));
+    fn_reads(plan, node->input[0].value_buffer);
+    fn_reads_all(plan, node->extra[TURNED].value_buffer);
+    if (node->n_parameters > 1)
+        fn_reads_all(plan, node->parameter[1].value_buffer);
+    fn_writes(plan, node->output[0].value_buffer);
+    if (node->n_extras > KEPT)
+        fn_writes(plan, node->extra[KEPT].value_buffer);
+}
+
+/* ---- backward ---------------------------------------------------------------------------------- */
+
+static int saved(const fn_node *node)
+{
+    return saved_by_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT]);
+}
+
+static void differentiate(const fn_node *node, int64_t first, int64_t n)
+{
+    differentiate_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT], first, n);
+}
+
+static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t width = node->output[0].width;
+    if (must_differentiate(node))
+        differentiate(node, lo * width, (hi - lo) * width);
+    if (!needs_input_gradient(node))
+        return;
+    const convolution g = geometry_of_node(node);
+    const convolution_epilogue epilogue = {.accumulate = node->input[0].accumulate, .finish = node->input[0].finish};
+    FN_SYM(convolve)(&g, hi - lo, (const real *)node->output[0].gradient + lo * width, node->parameter[0].value,
+                     &epilogue, (real *)node->input[0].gradient + lo * node->input[0].width, context->workspace);
+}
+
+static convolution_gradient gradient_of(const fn_node *node)
+{
+    return (convolution_gradient){
+        .node = node,
+        .g = geometry_of_node(node),
+        .sum = sum_convolution,
+        .x = node->output[0].gradient,
+        .dy = node->input[0].value,
+        .output = node->output[0].gradient,
+        .sums = node->extra[SUMS].value,
+    };
+}
+
+static void sum_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const convolution_gradient gradient = gradient_of(node);
+    sum_gradient_items(&gradient, context, lo, hi);
+}
+
+static void add_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const convolution_gradient gradient = gradient_of(node);
+    add_gradient_items(&gradient, lo, hi);
+}
+
+static void backward(fn_plan *plan, fn_node *node)
+{
+    const convolution g = geometry_of_node(node);
+    emit_input_gradient(plan, node, backward_rows, node->parameter[0].value_buffer,
+                        FN_SYM(convolution_workspace)(&g), "transposed_convolution backward");
+    emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, FN_SYM(convolution_workspace)(&g),
+                  "transposed_convolution backward parameters", "transposed_convolution add parameters");
+}
+
+const fn_op FN_SYM(op_transposed_convolution) = {
+    .entry = {"transposed_convolution", attributes, sizeof attributes / sizeof attributes[0]},
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward,
+    .saved = saved,
+    .differentiate = differentiate,
+    .finishes = true,
+};
