@@ -39,6 +39,8 @@ REQUIRED = {
     layers.GroupNormalization: {"groups": 3},
     layers.GroupQueryAttention: {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2},
     layers.MultiHeadAttention: {"num_heads": 2, "key_dim": 3},
+    layers.Permute: {"dims": (1,)},
+    layers.RepeatVector: {"n": 2},
     layers.MinMaxScaling: {"data_min": -2.0, "data_max": 3.0},
     layers.Normalization: {"mean": 0.5, "variance": 2.0},
     layers.Rescaling: {"scale": 0.5},
@@ -127,7 +129,7 @@ def input_for(cls, changed):
     """An input that the layer takes with this argument changed."""
     if "2D" in cls.__name__:
         return fn.Input((2, 3, 6))
-    if "1D" in cls.__name__ or is_attention(cls) or changed in ("axis", "noise_shape"):
+    if "1D" in cls.__name__ or is_attention(cls) or changed in ("axis", "dims", "noise_shape"):
         return fn.Input((3, 6))
     return fn.Input((3,) if changed == "target_shape" else (6,))
 
@@ -154,6 +156,14 @@ OTHERS_OF = {
     (layers.MaxPooling2D, "strides"): (1, 3),
     (layers.GroupQueryAttention, "bias_initializer"): initializers.Constant(0.5),
     (layers.MultiHeadAttention, "bias_initializer"): initializers.Constant(0.5),
+    (layers.Cropping1D, "cropping"): (0, 2),
+    (layers.Cropping2D, "cropping"): ((1, 0), (0, 2)),
+    (layers.Permute, "dims"): (2, 1),
+    (layers.RepeatVector, "n"): 3,
+    (layers.UpSampling2D, "interpolation"): "bilinear",
+    (layers.UpSampling2D, "size"): (1, 3),
+    (layers.ZeroPadding1D, "padding"): (0, 2),
+    (layers.ZeroPadding2D, "padding"): ((1, 0), (0, 2)),
     (regularizers.OrthogonalRegularizer, "mode"): "columns",
 }
 _WINDOW_1D = {"filters": 6, "kernel_size": 1, "strides": 2, "dilation_rate": 2, "groups": 3}

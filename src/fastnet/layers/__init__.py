@@ -28,6 +28,8 @@ from .pooling import MaxPool1D as MaxPool1D
 from .pooling import MaxPool2D as MaxPool2D
 from .pooling import __all__ as _pooling
 from .regularization import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
+from .reshaping import *  # noqa: F403
+from .reshaping import __all__ as _reshaping
 from .scaling import MinMaxScaling, Normalization, Rescaling, TargetScaling
 
 __all__ = [
@@ -35,4 +37,5 @@ __all__ = [
     "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Layer", "LayerNormalization", "Maximum",
     "MinMaxScaling", "Minimum", "Multiply", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
     "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_attention, *_convolution, *_pooling,
+    *_reshaping,
 ]  # fmt: skip

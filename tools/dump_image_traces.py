@@ -1,6 +1,6 @@
-"""Writes tests/traces/pooling_keras.npz: what Keras's pooling layers compute.
+"""Writes tests/traces/images_keras.npz: what Keras's layers on images and sequences compute.
 
-    KERAS_BACKEND=tensorflow python tools/dump_pooling_traces.py      # needs Keras 3 and TensorFlow
+    KERAS_BACKEND=tensorflow python tools/dump_image_traces.py      # needs Keras 3 and TensorFlow
 
 Each case is {"class_name", "arguments", "shape"}, the shape with the batch. The file holds for case i: x, dy, y and dx,
 the gradient of sum(dy * y). The numbers of x are small integers, so that many windows have several maxima; not for
@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-PATH = Path(__file__).parent.parent / "tests" / "traces" / "pooling_keras.npz"
+PATH = Path(__file__).parent.parent / "tests" / "traces" / "images_keras.npz"
 CASES = [
     (kind + axes, arguments, shape)
     for kind in ("MaxPooling", "AveragePooling")
@@ -40,6 +40,22 @@ CASES = [
         ("1D", False, (3, 9, 4)),
         ("1D", True, (3, 1, 4)),
     )
+] + [
+    ("ZeroPadding1D", {}, (2, 5, 3)),
+    ("ZeroPadding1D", {"padding": [2, 0]}, (2, 5, 3)),
+    ("ZeroPadding2D", {"padding": [1, 2]}, (2, 3, 4, 3)),
+    ("ZeroPadding2D", {"padding": [[1, 0], [0, 3]]}, (2, 3, 4, 3)),
+    ("Cropping1D", {}, (2, 5, 3)),
+    ("Cropping1D", {"cropping": 2}, (2, 5, 3)),
+    ("Cropping2D", {"cropping": [1, 0]}, (2, 3, 4, 3)),
+    ("Cropping2D", {"cropping": [[0, 2], [1, 1]]}, (2, 3, 4, 3)),
+    ("UpSampling1D", {"size": 3}, (2, 5, 3)),
+    ("UpSampling2D", {}, (2, 3, 4, 3)),
+    ("UpSampling2D", {"size": [2, 3], "interpolation": "bilinear"}, (2, 3, 4, 5)),
+    ("UpSampling2D", {"size": [5, 1], "interpolation": "bilinear"}, (2, 1, 4, 1)),
+    ("Permute", {"dims": [2, 1]}, (2, 5, 3)),
+    ("Permute", {"dims": [3, 1, 2]}, (2, 3, 4, 5)),
+    ("RepeatVector", {"n": 4}, (3, 5)),
 ]
 
 
