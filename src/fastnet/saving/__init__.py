@@ -6,9 +6,13 @@ Files are written beside their place, flushed to the disk and then renamed, so t
 
 from .files import load_model, load_weights, read_tensors, save_model, save_weights, write_tensors
 from .description import describe, rebuild
+from .keras_models import from_keras
+from .pytorch_weights import from_pytorch
 
 __all__ = [
     "describe",
+    "from_keras",
+    "from_pytorch",
     "load_model",
     "load_weights",
     "read_tensors",

@@ -1,0 +1,190 @@
+"""Writes tests/traces/import_*: models of Keras and PyTorch, inputs, and what they compute.
+
+    KERAS_BACKEND=tensorflow python tools/dump_import_traces.py keras     # needs Keras 3, TensorFlow and h5py
+    python tools/dump_import_traces.py pytorch                            # needs PyTorch
+
+import_keras.npz holds for each model its to_json() as bytes, "name/json", the arrays of each of its layers in the order of
+get_weights(), "name/weights/layer/0", the inputs "name/x/0" and outputs "name/y/0"; import_graph.keras is one as a file.
+import_pytorch.npz holds the state_dict, "name/state/key", and inputs and outputs as the modules have them, channels first.
+All weights are random numbers, also those that begin at 0 or 1.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+FOLDER = Path(__file__).parent.parent / "tests" / "traces"
+RNG = np.random.default_rng(0)
+
+
+def keras_models():
+    """name -> model"""
+    import keras
+    from keras import layers
+
+    def dense():
+        normalization = layers.Normalization()
+        normalization.adapt(RNG.normal(3, 2, (50, 5)).astype("float32"))
+        return keras.Sequential([
+            keras.Input((5,)), normalization, layers.Dense(7, activation="relu", kernel_regularizer="l2"),
+            layers.BatchNormalization(epsilon=0.01), layers.Dropout(0.3), layers.Dense(6, activation="gelu", use_bias=False),
+            layers.LayerNormalization(epsilon=1e-5), layers.LeakyReLU(negative_slope=0.2), layers.Reshape((2, 3)),
+            layers.Flatten(), layers.Dense(3, kernel_constraint=keras.constraints.MaxNorm(2)), layers.Softmax(),
+        ], name="dense_stack")  # fmt: skip
+
+    def graph():
+        inner = keras.Sequential([keras.Input((4,)), layers.Dense(5, activation="tanh"), layers.BatchNormalization(),
+                                  layers.Dense(4)], name="inner")  # fmt: skip
+        a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
+        shared = layers.Dense(4, name="shared")
+        h = layers.Concatenate()([shared(inner(a)), shared(inner(inner(a))), b])
+        h = layers.Dense(4, activation="elu")(h) + a
+        nested_input = keras.Input((4,))
+        deepest = keras.Sequential([keras.Input((4,)), layers.Dense(4, activation="softplus")], name="deepest")
+        nested = keras.Model(nested_input, layers.Average()([nested_input, deepest(nested_input)]), name="nested")
+        p = layers.Dense(2, name="p")(layers.Multiply()([h, nested(a)]))
+        return keras.Model([a, b], [p, layers.Maximum(name="q")([h, a])], name="graph")
+
+    def convolution():
+        return keras.Sequential([
+            keras.Input((9, 8, 2)), layers.Rescaling(1 / 2, offset=-0.5), layers.Conv2D(6, 3, activation="relu"),
+            layers.BatchNormalization(), layers.MaxPooling2D(), layers.Conv2D(4, (2, 3), padding="same", groups=2),
+            layers.AveragePooling2D(2, strides=1), layers.GroupNormalization(2), layers.Flatten(), layers.Dense(3),
+        ])  # fmt: skip
+
+    def separable():
+        x = keras.Input((8, 8, 3))
+        h = layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same", activation="relu")(x)
+        h = layers.SeparableConv2D(5, 3, strides=2, padding="same")(h)
+        h = layers.Conv2DTranspose(4, 3, strides=2, padding="same")(h)
+        return keras.Model(x, layers.GlobalAveragePooling2D()(h))
+
+    def sequence():
+        x = keras.Input((7, 3))
+        h = layers.Conv1D(4, 3, padding="causal", dilation_rate=2)(x)
+        return keras.Model(x, [layers.GlobalMaxPooling1D()(h), layers.MaxPooling1D(2)(h)])
+
+    def attention():
+        x = keras.Input((6,), name="tokens")
+        h = layers.Embedding(11, 8)(x)
+        h = h + layers.MultiHeadAttention(2, 3)(h, h, use_causal_mask=True)
+        h = layers.LayerNormalization()(h)
+        return keras.Model(x, layers.Dense(5)(h))
+
+    def recurrent():
+        x = keras.Input((5, 3))
+        h = layers.LSTM(4, return_sequences=True)(x)
+        h = layers.GRU(5, return_sequences=True)(h)
+        h = layers.GRU(3, return_sequences=True, reset_after=False)(h)
+        return keras.Model(x, layers.SimpleRNN(4)(h))
+
+    def bidirectional():
+        x = keras.Input((5, 3))
+        h = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(x)
+        return keras.Model(x, layers.Bidirectional(layers.GRU(3), merge_mode="sum")(h))
+
+    makers = [dense, graph, convolution, separable, sequence, attention, recurrent, bidirectional]
+    return {make.__name__: make() for make in makers}
+
+
+def randomize(shape, positive):
+    return RNG.uniform(0.2, 1.5, shape) if positive else RNG.normal(0, 0.5, shape)
+
+
+def dump_keras():
+    arrays = {}
+    for name, model in keras_models().items():
+        for variable in model.weights:
+            if variable.path.split("/")[-1] not in ("mean", "variance", "count"):
+                positive = "variance" in variable.path or "gamma" in variable.path
+                variable.assign(randomize(variable.shape, positive).astype("float32"))
+        arrays[f"{name}/json"] = np.frombuffer(model.to_json().encode(), np.uint8)
+
+        def keep(layers, above, name=name):
+            for layer in layers:
+                if hasattr(layer, "layers"):
+                    keep(layer.layers, f"{above}{layer.name}/")
+                    continue
+                for i, weight in enumerate(layer.get_weights()):
+                    arrays[f"{name}/weights/{above}{layer.name}/{i}"] = np.asarray(weight)
+
+        keep(model.layers, "")
+        shapes = [(4, *tensor.shape[1:]) for tensor in model.inputs]
+        tokens = name == "attention"
+        x = [RNG.integers(0, 11, shape) if tokens else RNG.normal(size=shape).astype("float32") for shape in shapes]
+        y = model.predict(x if len(x) > 1 else x[0], verbose=0)
+        arrays.update((f"{name}/x/{i}", array) for i, array in enumerate(x))
+        arrays.update((f"{name}/y/{i}", array) for i, array in enumerate(y if isinstance(y, list) else [y]))
+        if name == "graph":
+            model.save(FOLDER / "import_graph.keras")
+    np.savez_compressed(FOLDER / "import_keras.npz", **arrays)
+
+
+def pytorch_modules():
+    """name -> (module, inputs)"""
+    import torch
+    from torch import nn
+
+    class Last(nn.Module):
+        """The outputs of a recurrent module at the last step, or of an attention."""
+
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            return self.inner(x)[0][:, -1]
+
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(11, 8)
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+            self.norm = nn.LayerNorm(8)
+            self.head = nn.Linear(8, 5)
+
+        def forward(self, x):
+            h = self.embedding(x)
+            return self.head(self.norm(h + self.attention(h, h, h, need_weights=False)[0]))
+
+    def image(*shape):
+        return torch.tensor(RNG.normal(size=shape).astype("float32"))
+
+    return {
+        "dense": (nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.BatchNorm1d(7), nn.Dropout(), nn.Linear(7, 6, bias=False),
+                                nn.LayerNorm(6), nn.Linear(6, 3)), image(4, 5)),
+        "convolution": (nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.BatchNorm2d(6), nn.MaxPool2d(2),
+                                      nn.Conv2d(6, 4, (2, 3), groups=2), nn.GroupNorm(2, 4), nn.Flatten(), nn.Linear(8, 3)),
+                        image(4, 2, 9, 8)),
+        "sequence": (nn.Sequential(nn.Conv1d(3, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(20, 2)), image(4, 3, 7)),
+        "separable": (nn.Sequential(nn.Conv2d(3, 6, 3, groups=3), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=6, bias=False),
+                                    nn.Conv2d(6, 5, 1), nn.ConvTranspose2d(5, 4, 2, stride=2)), image(4, 3, 8, 8)),
+        "lstm": (Last(nn.LSTM(3, 4, num_layers=2, batch_first=True)), image(4, 5, 3)),
+        "gru": (Last(nn.GRU(3, 4, batch_first=True)), image(4, 5, 3)),
+        "rnn": (Last(nn.RNN(3, 4, batch_first=True)), image(4, 5, 3)),
+        "bidirectional": (Last(nn.LSTM(3, 4, bidirectional=True, batch_first=True)), image(4, 5, 3)),
+        "attention": (Attention(), torch.tensor(RNG.integers(0, 11, (4, 6)))),
+    }  # fmt: skip
+
+
+def dump_pytorch():
+    import torch
+
+    arrays = {}
+    for name, (module, x) in pytorch_modules().items():
+        with torch.no_grad():
+            for key, tensor in module.state_dict().items():
+                if tensor.is_floating_point():
+                    tensor[...] = torch.tensor(randomize(tuple(tensor.shape), key.endswith("running_var")))
+                arrays[f"{name}/state/{key}"] = tensor.numpy().copy()
+            arrays[f"{name}/x"], arrays[f"{name}/y"] = x.numpy(), module.eval()(x).numpy()
+    np.savez_compressed(FOLDER / "import_pytorch.npz", **arrays)
+
+
+if __name__ == "__main__":
+    {"keras": dump_keras, "pytorch": dump_pytorch}[sys.argv[1]]()
