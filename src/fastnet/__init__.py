@@ -13,28 +13,38 @@
 True
 """
 
+import importlib as _importlib
 import os as _os
 import warnings as _warnings
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from . import (
-    activations,
-    callbacks,
-    constraints,
-    datasets,
-    initializers,
-    layers,
-    losses,
-    metrics,
-    optimizers,
-    regularizers,
-    schedules,
-    tuning,
-)
+from . import activations, constraints, initializers, layers, losses, metrics, optimizers, regularizers
 from ._core import isa as current_isa
 from .history import History
 from .layers import Input
 from .model import Model, Sequential
-from .saving import load_model
+
+if _TYPE_CHECKING:
+    from . import callbacks, datasets, schedules, tuning
+    from .saving import load_model
+
+# Imported when first used: a name of the package, the module it is in, or is.
+_LATER = {"callbacks": ".callbacks", "datasets": ".datasets", "load_model": ".saving", "schedules": ".schedules",
+          "tuning": ".tuning"}  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _importlib.import_module(_LATER[name], __name__)
+    value = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
 
 __version__ = "0.1.0"
 

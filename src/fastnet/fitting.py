@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from .callbacks import CallbackList
 from .history import History
 
 if TYPE_CHECKING:
+    from .callbacks import CallbackList
     from ._progress import Progress
     from .training import Trainer
 

@@ -12,11 +12,9 @@ import numpy as np
 from . import _core, _data, optimizers as _optimizers
 from ._plans import Compiled, PlanCache
 from ._progress import make_progress
-from .callbacks import CallbackList
 from .custom import CustomLoop
 from .fitting import SLICE_SECONDS, TRAIN, Fit
 from .history import History
-from .saving.checkpoint import restore
 
 if TYPE_CHECKING:
     from ._graph import Graph, Slab, SymbolicTensor
@@ -263,6 +261,8 @@ class Trainer(CustomLoop):
         FloatingPointError
             When the loss becomes NaN or infinite; the weights are those from before that step.
         """
+        from .callbacks import CallbackList  # not at the start: importing the package is to cost little
+
         batch_size = _positive("batch_size", 32 if batch_size is None else batch_size)
         epochs = _positive("epochs", epochs)
         if not isinstance(initial_epoch, (int, np.integer)) or not 0 <= initial_epoch <= epochs:
@@ -295,6 +295,8 @@ class Trainer(CustomLoop):
             validation_freq=validation_freq,
         )  # fmt: skip
         if resume_from is not None:
+            from .saving.checkpoint import restore
+
             restore(fit, resume_from)
         return fit.run()
 

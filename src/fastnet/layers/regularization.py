@@ -6,7 +6,6 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .. import schedules
 from .._graph import Operation, SymbolicTensor
 from .base import Layer
 
@@ -24,6 +23,8 @@ class _Noise(Layer):
     def _take(self, value: Any, seed: int | None) -> None:
         """Checks and stores the arguments."""
         if isinstance(value, Mapping):
+            from .. import schedules
+
             value = schedules.deserialize(value)
         setattr(self, self.varying, value if callable(value) else self._checked(value))
         if seed is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -100,7 +99,8 @@ class Metric(_config.Configurable):
         return metric.result(accumulators)
 
     def _changed(self, **attributes: Any) -> Metric:
-        changed = copy.copy(self)
+        changed = object.__new__(type(self))
+        changed.__dict__.update(self.__dict__)
         for name, value in attributes.items():
             setattr(changed, name, value)
         return changed

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import _config, _core, schedules
+from .. import _config, _core
 
 __all__ = ["Optimizer", "number", "optional", "scheduled"]
 
@@ -194,18 +194,18 @@ class Optimizer(_config.Configurable):
 
     def _values_at(self, function: Callable[[int], float], steps: np.ndarray) -> np.ndarray:
         """A hyper-parameter at several steps."""
-        if isinstance(function, schedules.LearningRateSchedule):
+        if _is_schedule(function):
             return self._bound(function)(steps)
         return np.array([function(int(step)) for step in steps])
 
     def _bound(self, function: Any) -> Any:
         """A schedule that counts epochs, with their length where it is known."""
-        if self.steps_per_epoch is not None and isinstance(function, schedules.LearningRateSchedule):
+        if self.steps_per_epoch is not None and _is_schedule(function):
             return function.bind(self.steps_per_epoch)
         return function
 
     def _learning_rates(self, steps: np.ndarray) -> np.ndarray:
-        if isinstance(self.learning_rate, schedules.LearningRateSchedule):
+        if _is_schedule(self.learning_rate):
             rates = self._values_at(self.learning_rate, steps)
             if np.isfinite(rates).all() and (rates >= 0).all():
                 return rates * self.learning_rate_factor
@@ -295,6 +295,12 @@ def _defaults(kernel: str) -> dict[str, float]:
     return _core.registry("optimizers")[kernel]
 
 
+def _is_schedule(function: Callable[[int], float]) -> bool:
+    from .. import schedules  # not at the start: many a program needs none
+
+    return isinstance(function, schedules.LearningRateSchedule)
+
+
 def number(optimizer: Optimizer, name: str, value: Any, low: float, high: float) -> float:
     """The value as a float; ValueError unless low <= value < high."""
     try:
@@ -309,6 +315,8 @@ def number(optimizer: Optimizer, name: str, value: Any, low: float, high: float)
 def scheduled(optimizer: Optimizer, name: str, value: Any, low: float, high: float) -> Any:
     """As `number`, but a callable ``step -> float`` is returned as it is, a serialized schedule as the schedule."""
     if isinstance(value, Mapping):
+        from .. import schedules
+
         return schedules.deserialize(value)
     return value if callable(value) else number(optimizer, name, value, low, high)
 

@@ -1,0 +1,36 @@
+"""Importing the package costs little: what is not needed yet is not imported."""
+
+import subprocess
+import sys
+
+import pytest
+
+import fastnet as fn
+
+#: Not imported with the package: dependencies, and its own modules that many a program does without.
+LATER = ["tqdm", "safetensors", "json", "matplotlib", "tensorboard", "pandas", "fastnet.callbacks", "fastnet.datasets",
+         "fastnet.saving", "fastnet.schedules", "fastnet.tuning", "fastnet.diagnosis"]  # fmt: skip
+
+PROGRAM = """
+import sys
+import numpy
+before = set(sys.modules)
+import fastnet
+print(*sorted(set(sys.modules) - before))
+assert fastnet.callbacks.EarlyStopping and fastnet.load_model and fastnet.schedules.CosineDecay(0.1, 10)
+"""
+
+
+def test_what_is_imported():
+    run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    imported = run.stdout.split()
+    assert "fastnet.model" in imported
+    assert not [name for name in LATER if name in imported]
+
+
+def test_names():
+    assert set(fn.__all__) <= set(dir(fn))
+    for name in fn.__all__:
+        assert getattr(fn, name) is not None
+    with pytest.raises(AttributeError, match="fastnet.*nothing_such"):
+        fn.nothing_such  # noqa: B018
