@@ -2,14 +2,15 @@
  * and, given a BLAS, in comparison with it.
  *
  *   cc -O3 -march=x86-64-v4 -mprefer-vector-width=512 -ffp-contract=off -DFN_TARGET=avx512 \
- *      -DFN_VECTOR_BYTES=64 -DFN_BITS=32 bench/kernels/gemm_bench.c csrc/kernels/gemm.c -ldl -o gemm_bench
- *   OPENBLAS_NUM_THREADS=1 ./gemm_bench [--blas LIBRARY] [--layouts NN,NT] [MxNxK ...]
+ *      -DFN_VECTOR_BYTES=64 -DFN_BITS=32 bench/kernels/gemm_bench.c csrc/kernels/gemm.c -ldl -lm -o gemm_bench
+ *   OPENBLAS_NUM_THREADS=1 ./gemm_bench [--blas LIBRARY] [--layouts NN,NT] [--random COUNT] [MxNxK ...]
  *
  * The layouts say whether A and B are read row by row (N) or are transposed (T), or B is packed (P).
  * Ours, theirs and the peak are measured in turns of CPU time, and the best of many turns is shown: a
  * busy machine then disturbs all alike. The peak is that of multiply-adds between registers; many
  * processors lower their clock when vectors are loaded at that rate too. LIBRARY is an OpenBLAS with
- * 64-bit integers, as that of NumPy. */
+ * 64-bit integers, as that of NumPy. With --random the shapes and layouts are the same random ones in each
+ * run, evenly spread over the orders of magnitude from 1 to 2048. */
 #define _GNU_SOURCE
 #include "../../csrc/kernels/gemm.h"
 #include "../../csrc/kernels/gemm_vector.h"
@@ -120,6 +121,10 @@ static real *make_matrix(int64_t size)
     return data;
 }
 
+/* Of theirs to our times. */
+static double sum_of_logs, worst = HUGE_VAL;
+static int64_t compared;
+
 static void measure(int64_t m, int64_t n, int64_t k, const char *layout, cblas_gemm *gemm, cblas_gemv *gemv)
 {
     problem x = {.m = m, .n = n, .k = k, .gemm = gemm, .gemv = gemv};
@@ -151,8 +156,13 @@ static void measure(int64_t m, int64_t n, int64_t k, const char *layout, cblas_g
     snprintf(shape, sizeof shape, "%" PRId64 "x%" PRId64 "x%" PRId64, m, n, k);
     printf("%-16s %s %10.2f us %8.1f GFLOP/s %5.1f%% of peak %5.0f", shape, layout, ours.best * 1e6, rate,
            100 * rate / limit, limit);
-    if (gemm)
-        printf("   BLAS %8.1f, ratio %5.2f", work / blas.best, blas.best / ours.best);
+    if (gemm) {
+        const double ratio = blas.best / ours.best;
+        sum_of_logs += log(ratio);
+        worst = ratio < worst ? ratio : worst;
+        compared++;
+        printf("   BLAS %8.1f, ratio %5.2f", work / blas.best, ratio);
+    }
     printf("\n");
     fflush(stdout);
     free(a);
@@ -163,20 +173,43 @@ static void measure(int64_t m, int64_t n, int64_t k, const char *layout, cblas_g
     free(x.c);
 }
 
+static uint64_t state = 1;
+
+static double random_fraction(void)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(state >> 11) * 0x1p-53;
+}
+
+static void measure_random(int64_t count, cblas_gemm *gemm, cblas_gemv *gemv)
+{
+    static const char layouts[4][3] = {"NN", "NT", "TN", "TT"};
+    for (int64_t i = 0; i < count; i++) {
+        int64_t size[3];
+        for (int axis = 0; axis < 3; axis++)
+            size[axis] = (int64_t)exp2(11 * random_fraction());
+        measure(size[0], size[1], size[2], layouts[(int)(4 * random_fraction())], gemm, gemv);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const char *const shapes[] = {
         "128x512x784", "512x784x128", "128x256x512", "100x300x300", "300x300x100", "32x64x128", "64x64x64",
-        "32x24x24",    "32x4x24",     "32x24x2",     "4x24x32",     "24x24x32",    "1x300x300", "1x4096x1024",
-        "300x1x300",   "4096x1x1024", "512x4096x1024", "2048x2048x2048",
+        "32x24x24",    "32x24x4",     "32x2x24",     "32x24x2",     "24x24x32",    "4x24x32",   "24x2x32",
+        "1x300x300",   "1x4096x1024", "300x1x300",   "4096x1x1024", "512x4096x1024", "512x4096x4096",
+        "4096x4096x512", "2048x2048x2048",
     };
     const char *layouts = "NN,NT,TN,TT";
     cblas_gemm *gemm = NULL;
     cblas_gemv *gemv = NULL;
     int first = 1;
+    int64_t random = 0;
     for (; first + 1 < argc && strncmp(argv[first], "--", 2) == 0; first += 2) {
         if (strcmp(argv[first], "--layouts") == 0)
             layouts = argv[first + 1];
+        else if (strcmp(argv[first], "--random") == 0)
+            random = atoll(argv[first + 1]);
         else {
             void *const library = dlopen(argv[first + 1], RTLD_NOW);
             if (!library) {
@@ -192,7 +225,9 @@ int main(int argc, char **argv)
             }
         }
     }
-    const int count = argc > first ? argc - first : (int)(sizeof shapes / sizeof *shapes);
+    if (random)
+        measure_random(random, gemm, gemv);
+    const int count = argc > first || random ? argc - first : (int)(sizeof shapes / sizeof *shapes);
     for (int i = 0; i < count; i++) {
         const char *const shape = argc > first ? argv[first + i] : shapes[i];
         int64_t m, n, k;
@@ -203,5 +238,7 @@ int main(int argc, char **argv)
         for (const char *layout = layouts; *layout; layout += layout[2] ? 3 : 2)
             measure(m, n, k, (char[]){layout[0], layout[1], 0}, gemm, gemv);
     }
+    if (compared > 1)
+        printf("geometric mean of the ratios %.3f, worst %.3f\n", exp(sum_of_logs / (double)compared), worst);
     return 0;
 }

@@ -380,6 +380,10 @@ void FN_SYM(gemm)(const gemm_arguments *arguments, void *workspace)
         multiply_dots(arguments);
         return;
     }
+    if (suits_column_sweep(arguments)) {
+        multiply_column_sweep(arguments);
+        return;
+    }
     if (multiply_direct(arguments, workspace))
         return;
     const int64_t columns = choose_swap(arguments);
@@ -399,7 +403,8 @@ int64_t FN_SYM(gemm_workspace)(int64_t m, int64_t n, int64_t k)
     const int64_t kept = size > BLOCK_ROWS ? least(all_columns * k, PANELS_SIZE) : 0;
     const int64_t turns = 2 * WIDEST_SPAN * k_block, panels = kept > turns ? kept : turns;
     const int64_t swapped = divide_up(least(m * n, SWAP_SIZE), FN_LANES) * FN_LANES;
-    return (rows * k_block + panels + swapped) * (int64_t)sizeof(real);
+    const int64_t blocks = rows * k_block + panels + swapped, direct = direct_workspace(size, k);
+    return (blocks > direct ? blocks : direct) * (int64_t)sizeof(real);
 }
 
 int64_t FN_SYM(gemm_panel)(void)

@@ -5,15 +5,17 @@
  * nothing else: not on m, n, the blocking, packing, or the part of a larger C that a call computes.
  * So a product may be divided among threads in any way and still give the same bits.
  *
- * One exception: with is_vector, if A and B are contiguous along k, term k is added to partial sum k % P, for a
- * P of the target; these are added up in a fixed order, and the sum to the start. The caller has to say so, as
- * a part of C does not show whether the whole has only one row or column.
+ * One exception: with is_vector, if A and B are contiguous along a k of at least GEMM_DOT_LENGTH, term k is added
+ * to partial sum k % P, for a P of the target; these are added up in a fixed order, and the sum to the start. The
+ * caller has to say so, as a part of C does not show whether the whole has only one row or column.
  */
 #ifndef FN_KERNELS_GEMM_H
 #define FN_KERNELS_GEMM_H
 
 #include "activation.h"
 #include "isa.h"
+
+enum { GEMM_DOT_LENGTH = 16 };
 
 /* Element (i, j) is at data[i * row + j * column]. A transposed matrix is one with the strides
  * exchanged. */

@@ -1,7 +1,7 @@
 /* Small products, which lie in the first caches: A and B are read where they are, with as little around
  * the multiply-adds as possible. Two ways:
  *
- *   by rows      tiles of C as in gemm_kernel.h; a transposed B is packed, one panel at a time
+ *   by rows      tiles of C as in gemm_kernel.h, row by row; a transposed B is packed
  *   by columns   for a narrow C: vectors of FN_LANES rows of C, a few columns at a time, transposed
  *                when they are stored; a vector of A is loaded, or transposed in registers, PIECE
  *                columns of A at a time
@@ -16,8 +16,9 @@
 
 enum {
     DIRECT_DEPTH = 256,
-    DIRECT_SIZE = 65536 / (int)sizeof(real), /* elements of B, of C */
-    NARROW_VECTORS = 2
+    DIRECT_SIZE = 65536 / (int)sizeof(real), /* elements of B, and of C */
+    SHALLOW = 32,                            /* k for which C may be larger: writing it is most of the work */
+    NARROW_VECTORS = 4
 };
 
 /* ---- by columns ------------------------------------------------------------------------------------ */
@@ -44,8 +45,8 @@ FN_INLINE void multiply_column(const int vectors, const int columns, const vecto
 }
 
 /* vectors * FN_LANES rows and `columns` columns of C. */
-FN_INLINE void compute_narrow(const int vectors, const int columns, const bool transposed, const narrow_block *x,
-                              const real *a, const real *b, const real *bias, real *c)
+FN_INLINE void compute_narrow(const int vectors, const int columns, const bool transposed,
+                              const narrow_block *x, const real *a, const real *b, const real *bias, real *c)
 {
     vector sum[NARROW_VECTORS][PIECE];
     UNROLL
@@ -102,7 +103,8 @@ FN_INLINE void compute_narrow(const int vectors, const int columns, const bool t
         for (int g = 0; g < FN_LANES / PIECE; g++)
             UNROLL
             for (int q = 0; q < PIECE; q++)
-                memcpy(c + (v * FN_LANES + g * PIECE + q) * x->c_row, block[q] + g * PIECE, columns * sizeof(real));
+                memcpy(c + (v * FN_LANES + g * PIECE + q) * x->c_row, block[q] + g * PIECE,
+                       columns * sizeof(real));
     }
 }
 
@@ -114,22 +116,26 @@ typedef void (*narrow_kernel)(const narrow_block *x, const real *a, const real *
         compute_narrow(vectors, columns, transposed, x, a, b, bias, c);                                    \
     }
 #define NARROWS(columns)                                                                                   \
-    NARROW(narrow_rows_1x##columns, 1, columns, false) NARROW(narrow_rows_2x##columns, 2, columns, false)  \
-    NARROW(narrow_columns_1x##columns, 1, columns, true) NARROW(narrow_columns_2x##columns, 2, columns, true)
+    NARROW(narrow_rows_1x##columns, 1, columns, false)                                                     \
+    NARROW(narrow_rows_2x##columns, 2, columns, false)                                                     \
+    NARROW(narrow_columns_1x##columns, 1, columns, true)                                                   \
+    NARROW(narrow_columns_2x##columns, 2, columns, true)                                                   \
+    NARROW(narrow_columns_4x##columns, 4, columns, true)
 NARROWS(1) NARROWS(2)
 #if FN_BITS == 32
 NARROWS(3) NARROWS(4)
 #endif
 
-/* By whether A is transposed, vectors - 1, columns. */
-#define NARROW_LIST(name) {{0, name##_1x1, name##_1x2, NARROW_REST(name##_1x)}, {0, name##_2x1, name##_2x2, NARROW_REST(name##_2x)}}
 #if FN_BITS == 32
-#define NARROW_REST(name) name##3, name##4
+#define NARROW_ROW(name) {0, name##1, name##2, name##3, name##4}
 #else
-#define NARROW_REST(name)
+#define NARROW_ROW(name) {0, name##1, name##2}
 #endif
-static const narrow_kernel narrow_kernels[2][NARROW_VECTORS][PIECE + 1] = {NARROW_LIST(narrow_rows),
-                                                                           NARROW_LIST(narrow_columns)};
+/* By the logarithm of the vectors, and columns. */
+static const narrow_kernel narrow_kernels[2][3][PIECE + 1] = {
+    {NARROW_ROW(narrow_rows_1x), NARROW_ROW(narrow_rows_2x), NARROW_ROW(narrow_rows_2x)},
+    {NARROW_ROW(narrow_columns_1x), NARROW_ROW(narrow_columns_2x), NARROW_ROW(narrow_columns_4x)},
+};
 
 /* Whether that takes fewer multiply-adds than by rows. */
 static bool suits_columns(const gemm_arguments *x)
@@ -153,60 +159,72 @@ static void multiply_columns(const gemm_arguments *x)
     const bool transposed = x->a.row == 1;
     const real *const bias = x->epilogue.bias;
     for (int64_t i = 0; i < x->m;) {
-        const int vectors = x->m - i > FN_LANES && x->m >= 2 * FN_LANES ? 2 : 1;
+        int width = x->m - i > FN_LANES && x->m >= 2 * FN_LANES ? 1 : 0;
+        if (transposed && x->m - i >= 4 * FN_LANES)
+            width = 2;
+        const int vectors = 1 << width;
         /* The last rows are computed together with some that have been computed before. */
         const int64_t at = least(i, x->m - vectors * FN_LANES);
-        const narrow_kernel *const kernels = narrow_kernels[transposed][vectors - 1];
+        const narrow_kernel *const kernels = narrow_kernels[transposed][width];
         for (int64_t j = 0; j < x->n; j += PIECE)
             kernels[least(x->n - j, PIECE)](&block, x->a.data + at * x->a.row, x->b.data + j * x->b.column,
                                             bias ? bias + j : NULL, x->c + at * x->c_row + j);
         i = at + vectors * FN_LANES;
     }
+    if (x->epilogue.finish)
+        x->epilogue.finish(&x->epilogue, x->c, x->c_row, 0, 0, x->m, x->n);
 }
 
 /* ---- by rows --------------------------------------------------------------------------------------- */
 
+/* Elements of workspace for a B of this size or a smaller one, in panels. */
+FN_INLINE int64_t direct_workspace(int64_t n, int64_t k)
+{
+    return least((n + PANEL_COLUMNS) * k, DIRECT_SIZE + DIRECT_DEPTH * PANEL_COLUMNS);
+}
+
 static void multiply_rows(const gemm_arguments *x, real *workspace)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
-    const int m = (int)x->m, tiles = (m + TILE_ROWS - 1) / TILE_ROWS, fewest = m / tiles, larger = m - fewest * tiles;
-    const real *start = x->accumulate ? x->c : epilogue->bias ? epilogue->bias : zeros;
-    const int start_column = start == zeros ? 0 : 1;
+    const int64_t tiles = (x->m + TILE_ROWS - 1) / TILE_ROWS, fewest = x->m / tiles;
+    const int64_t larger = x->m - fewest * tiles;
+    const bool in_panels = x->packed_b || x->b.column != 1, low = x->m <= LOW_TILE_ROWS;
+    const real *b = x->packed_b ? x->packed_b : x->b.data, *start = x->accumulate ? x->c : epilogue->bias;
+    if (in_panels && !x->packed_b) {
+        pack_panels(x->b, x->n, x->k, PANEL_COLUMNS, workspace);
+        b = workspace;
+    }
     tile_column column = {
         .k = x->k,
         .a_row = x->a.row,
         .a_column = x->a.column,
+        .b_row = in_panels ? PANEL_COLUMNS : x->b.row,
         .start_row = x->accumulate ? x->c_row : 0,
         .c_row = x->c_row,
         .relu = epilogue->relu,
-        .c_ahead = x->c,
+        .b_ahead = b,
     };
-    const bool in_panels = x->packed_b || x->b.column != 1, pack = in_panels && !x->packed_b;
-    column.b_row = in_panels ? PANEL_COLUMNS : x->b.row;
-    const int64_t b_step = in_panels && !pack ? x->k : x->b.column;
-    const real *b = x->packed_b ? x->packed_b : x->b.data;
+    const int64_t b_step = in_panels ? x->k : 1, start_step = start ? 1 : 0;
+    start = start ? start : zeros;
+    const real *a = x->a.data;
     real *c = x->c;
-    for (int64_t left = x->n; left > 0;) {
-        const int vectors = choose_width(left, m <= LOW_TILE_ROWS, in_panels);
-        const int64_t columns = least(left, vectors * FN_LANES);
-        if (pack)
-            pack_panel((gemm_matrix){b, x->b.row, x->b.column}, x->k, columns, workspace, PANEL_COLUMNS);
-        column.last = columns - FN_LANES;
-        column.mask = mask_lanes(least(columns, FN_LANES));
-        column.b_ahead = b;
-        const real *a = x->a.data, *row_start = start, *const panel = pack ? workspace : b;
-        real *row = c;
-        for (int tile = 0; tile < tiles; tile++) {
-            const int rows = fewest + (tile < larger);
-            choose_kernel(rows, vectors, false)(&column, a, panel, row_start, row);
-            a += rows * x->a.row;
-            row_start += rows * column.start_row;
-            row += rows * x->c_row;
+    for (int64_t tile = 0, i = 0; tile < tiles; tile++) {
+        const int64_t rows = fewest + (tile < larger);
+        column.c_ahead = c;
+        for (int64_t j = 0; j < x->n;) {
+            const int vectors = choose_width(x->n - j, low, in_panels);
+            const int64_t columns = least(x->n - j, vectors * FN_LANES);
+            column.last = columns - FN_LANES;
+            column.mask = mask_lanes(least(columns, FN_LANES));
+            choose_kernel(rows, vectors, false)(&column, a, b + j * b_step, start + j * start_step, c + j);
+            j += columns;
         }
-        left -= columns;
-        b += columns * b_step;
-        c += columns;
-        start += columns * start_column;
+        if (epilogue->finish)
+            epilogue->finish(epilogue, c, x->c_row, i, 0, rows, x->n);
+        a += rows * x->a.row;
+        c += rows * x->c_row;
+        start += rows * column.start_row;
+        i += rows;
     }
 }
 
@@ -214,17 +232,16 @@ static void multiply_rows(const gemm_arguments *x, real *workspace)
 
 static bool multiply_direct(const gemm_arguments *x, real *workspace)
 {
-    if (suits_sweep(x) || x->k > DIRECT_DEPTH || x->n * x->k > DIRECT_SIZE || x->m * x->n > DIRECT_SIZE)
+    if (suits_sweep(x) || x->k > DIRECT_DEPTH || x->n * x->k > DIRECT_SIZE ||
+        (x->k > SHALLOW && x->m * x->n > DIRECT_SIZE))
         return false;
     if (suits_columns(x))
         multiply_columns(x);
     else if (x->packed_b || (x->b.column == 1 && (FN_VECTOR_BYTES > 16 || x->n >= FN_LANES)) ||
-             (x->b.row == 1 && x->m > STRIP_ROWS))
+             (x->b.row == 1 && x->m > STRIP_ROWS && (x->k <= SHALLOW || x->n * x->k <= DIRECT_SIZE / 4)))
         multiply_rows(x, workspace);
     else
         return false;
-    if (x->epilogue.finish)
-        x->epilogue.finish(&x->epilogue, x->c, x->c_row, 0, 0, x->m, x->n);
     return true;
 }
 

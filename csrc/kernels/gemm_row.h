@@ -60,6 +60,35 @@ static bool suits_sweep(const gemm_arguments *x)
     return x->m == 1 && !x->packed_b && x->b.column == 1 && x->n > 4 * FN_LANES && x->k > 0;
 }
 
+/* A column of C that is contiguous, as the row that it is in C^T = B^T A^T. */
+static bool suits_column_sweep(const gemm_arguments *x)
+{
+    return x->n == 1 && x->c_row == 1 && !x->packed_b && x->a.row == 1 && x->m > 4 * FN_LANES && x->k > 0;
+}
+
+static void multiply_sweep(const gemm_arguments *x);
+
+static void multiply_column_sweep(const gemm_arguments *x)
+{
+    const gemm_epilogue *const epilogue = &x->epilogue;
+    const gemm_arguments row = {
+        .m = 1,
+        .n = x->m,
+        .k = x->k,
+        .a = {x->b.data, x->b.column, x->b.row},
+        .b = {x->a.data, x->a.column, x->a.row},
+        .c = x->c,
+        .c_row = x->m,
+        .accumulate = x->accumulate || epilogue->bias,
+        .epilogue.relu = epilogue->relu,
+    };
+    for (int64_t i = 0; epilogue->bias && i < x->m; i++)
+        x->c[i] = *epilogue->bias;
+    multiply_sweep(&row);
+    if (epilogue->finish)
+        epilogue->finish(epilogue, x->c, 1, 0, 0, x->m, 1);
+}
+
 static void multiply_sweep(const gemm_arguments *x)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
@@ -137,7 +166,8 @@ FN_INLINE void compute_dots(const real *const rows[GROUP], const real *v, int64_
 
 static bool suits_dots(const gemm_arguments *x)
 {
-    return x->is_vector && !x->packed_b && x->a.column == 1 && x->b.row == 1 && (x->m == 1 || x->n == 1);
+    return x->is_vector && x->k >= GEMM_DOT_LENGTH && !x->packed_b && x->a.column == 1 && x->b.row == 1 &&
+           (x->m == 1 || x->n == 1);
 }
 
 static void multiply_dots(const gemm_arguments *x)

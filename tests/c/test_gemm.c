@@ -220,7 +220,7 @@ static void run(const test_case *t)
             if (j < n) {
                 real sum = t->accumulate ? expected : t->bias ? bias[j] : 0;
                 const real *const a_row = a.data + i * a.row, *const b_column = b.data + j * b.column;
-                if (t->is_vector && !t->packed && (m == 1 || n == 1) && a.column == 1 && b.row == 1)
+                if (t->is_vector && k >= GEMM_DOT_LENGTH && !t->packed && (m == 1 || n == 1) && a.column == 1 && b.row == 1)
                     sum = sum_of_partials(a_row, b_column, k, sum);
                 else
                     sum = sum_in_order(a_row, a.column, b_column, b.row, k, sum);
@@ -319,6 +319,7 @@ int main(void)
         run_random(1 + random_below(4), 30 + random_below(200), random_below(100));
         run_random(random_below(3000), random_below(6), random_below(200));
         run_random(random_below(20), random_below(20), random_below(5000));
+        run_random(300 + random_below(300), 200 + random_below(200), random_below(40));
     }
     for (int i = 0; i < 3 && failures < 20; i++) {
         run_random(50, 2500 + random_below(100), 300 + random_below(300));
