@@ -43,11 +43,14 @@ REQUIRED = {
     layers.RepeatVector: {"n": 2},
     layers.MinMaxScaling: {"data_min": -2.0, "data_max": 3.0},
     layers.Normalization: {"mean": 0.5, "variance": 2.0},
+    layers.PositionEmbedding: {"sequence_length": 5},
     layers.Rescaling: {"scale": 0.5},
     layers.SeparableConv1D: {"filters": 3, "kernel_size": 2},
     layers.SeparableConv2D: {"filters": 3, "kernel_size": (2, 1)},
     layers.SpatialDropout1D: {"rate": 0.5},
     layers.SpatialDropout2D: {"rate": 0.5},
+    layers.TokenAndPositionEmbedding: {"vocabulary_size": 6, "sequence_length": 6, "embedding_dim": 4},
+    layers.TransformerBlock: {"intermediate_dim": 5, "num_heads": 2},
     layers.TargetScaling: {"mean": 0.5, "variance": 2.0},
     layers.Reshape: {"target_shape": (2, -1)},
 }
@@ -77,12 +80,14 @@ OTHERS = {
     "etas": (0.25, 1.5),
     "exclude_from_weight_decay": ("bias", "scale"),
     "flash_attention": True,
+    "feature_axis": 2,
     "feature_range": (-1.0, 1.0),
     "gamma_constraint": constraints.MinMaxNorm(0.5, 1.5, 0.75),
     "gamma_initializer": initializers.RandomNormal(seed=1),
     "gamma_regularizer": regularizers.L2(0.5),
     "groups": 2,
     "input_dim": 9,
+    "initializer": initializers.RandomNormal(seed=1),
     "kernel_constraint": constraints.MaxNorm(1.0, axis=1),
     "kernel_initializer": initializers.VarianceScaling(3.0, "fan_out", "uniform", seed=4),
     "kernel_regularizer": regularizers.L1L2(0.5, 0.25),
@@ -99,6 +104,7 @@ OTHERS = {
     "pointwise_initializer": initializers.VarianceScaling(2.0, "fan_in", "uniform", seed=5),
     "pointwise_regularizer": regularizers.L2(0.25),
     "seed": 7,
+    "sequence_axis": -2,
     "sliding_window": 2,
     "step_sizes": (1e-5, 10.0),
     "summation_method": "majoring",
@@ -125,10 +131,17 @@ def is_merge(cls):
     return cls.__module__ == layers.Add.__module__ or is_attention(cls)
 
 
+#: Beside those of attention and those named 1D.
+OF_SEQUENCES = {layers.PositionEmbedding, layers.RotaryEmbedding, layers.SinePositionEncoding, layers.TransformerBlock}
+OF_TOKENS = {layers.Embedding, layers.TokenAndPositionEmbedding}
+
+
 def input_for(cls, changed):
     """An input that the layer takes with this argument changed."""
     if "2D" in cls.__name__:
         return fn.Input((2, 3, 6))
+    if cls in OF_SEQUENCES:
+        return fn.Input((3, 6))
     if "1D" in cls.__name__ or is_attention(cls) or changed in ("axis", "dims", "noise_shape"):
         return fn.Input((3, 6))
     return fn.Input((3,) if changed == "target_shape" else (6,))
@@ -137,7 +150,7 @@ def input_for(cls, changed):
 def samples_for(cls, shape):
     """Four samples that the layer takes."""
     random = np.random.default_rng(0)
-    return random.integers(0, 5, (4, *shape)) if cls is layers.Embedding else random.normal(size=(4, *shape))
+    return random.integers(0, 5, (4, *shape)) if cls in OF_TOKENS else random.normal(size=(4, *shape))
 
 
 CLASSES = [(kind, cls) for kind in KINDS for cls in classes_of(kind)]
@@ -164,6 +177,8 @@ OTHERS_OF = {
     (layers.UpSampling2D, "size"): (1, 3),
     (layers.ZeroPadding1D, "padding"): (0, 2),
     (layers.ZeroPadding2D, "padding"): ((1, 0), (0, 2)),
+    (layers.TransformerBlock, "bias_initializer"): initializers.Constant(0.5),
+    (layers.TransformerBlock, "num_heads"): 3,
     (regularizers.OrthogonalRegularizer, "mode"): "columns",
 }
 _WINDOW_1D = {"filters": 6, "kernel_size": 1, "strides": 2, "dilation_rate": 2, "groups": 3}

@@ -34,6 +34,8 @@ CLAIMS = {
     "optimizers": (r"slowest to 95%: (\w+)", lambda slowest: slowest == "yes"),
     "overfitting": (r"best with (.+): ([\d.]+)% against ([\d.]+)%",
                     lambda name, best, plain: float(best) > float(plain) + 3),
+    "shakespeare_gpt": (r"(\d+) of (\d+) sentences are right",
+                        lambda right, whole: int(whole) >= 10 and int(right) >= 0.8 * int(whole)),
     "step_decay": (r"same losses: (\w+)", lambda same: same == "yes"),
     "transfer_learning": (r"([\d,]+) of ([\d,]+) numbers are trained\n +([\d.]+)%[^$]*the same\? (\w+)[^$]* ([\d.]+)% of",
                           lambda few, all_, frozen, same, unfrozen: (few, all_, same) == ("325", "16,901", "yes")

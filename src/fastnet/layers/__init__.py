@@ -27,10 +27,13 @@ from .pooling import GlobalMaxPool2D as GlobalMaxPool2D
 from .pooling import MaxPool1D as MaxPool1D
 from .pooling import MaxPool2D as MaxPool2D
 from .pooling import __all__ as _pooling
+from .positions import *  # noqa: F403
+from .positions import __all__ as _positions
 from .regularization import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
 from .reshaping import *  # noqa: F403
 from .reshaping import __all__ as _reshaping
 from .scaling import MinMaxScaling, Normalization, Rescaling, TargetScaling
+from .transformer import TransformerBlock
 
 __all__ = [
     "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten",
@@ -38,4 +41,5 @@ __all__ = [
     "MinMaxScaling", "Minimum", "Multiply", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
     "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_attention, *_convolution, *_pooling,
     *_reshaping,
+    "TransformerBlock", *_positions,
 ]  # fmt: skip
