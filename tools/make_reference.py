@@ -356,7 +356,7 @@ def model_page():
             call = f"```text\n{method}{signature(value)}\n```\n\n" if inspect.isfunction(value) else ""
             parts.append(f"### {name}.{heading}\n\n{call}{render(inspect.getdoc(value))}")
     for path in ("Input", "load_model", "datasets.load_digits", "datasets.load_idx", "tuning.find_learning_rate",
-                 "tuning.LearningRates"):  # fmt: skip
+                 "tuning.LearningRates", "fit_many", "PerModel", "FitManyError"):  # fmt: skip
         if thing := find(path):
             parts.append(entry(path, thing, prefix="fn."))
     return "\n\n".join(parts) + "\n"

@@ -26,11 +26,12 @@ from .model import Model, Sequential
 
 if _TYPE_CHECKING:
     from . import callbacks, datasets, schedules, tuning
+    from .many import FitManyError, PerModel, fit_many
     from .saving import load_model
 
 # Imported when first used: a name of the package, the module it is in, or is.
-_LATER = {"callbacks": ".callbacks", "datasets": ".datasets", "load_model": ".saving", "schedules": ".schedules",
-          "tuning": ".tuning"}  # fmt: skip
+_LATER = {"FitManyError": ".many", "PerModel": ".many", "callbacks": ".callbacks", "datasets": ".datasets",
+          "fit_many": ".many", "load_model": ".saving", "schedules": ".schedules", "tuning": ".tuning"}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
@@ -56,15 +57,18 @@ if _os.environ.get("FASTNET_ISA", "") not in ("", current_isa()):
     )
 
 __all__ = [
+    "FitManyError",
     "History",
     "Input",
     "Model",
+    "PerModel",
     "Sequential",
     "activations",
     "callbacks",
     "constraints",
     "current_isa",
     "datasets",
+    "fit_many",
     "initializers",
     "layers",
     "load_model",

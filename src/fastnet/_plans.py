@@ -163,6 +163,7 @@ class PlanCache:
     def __init__(self, model: Trainer) -> None:
         self._model = model
         self._plans: dict[Any, _core.Plan] = {}
+        self._one_thread = False
         # What follows from the model's structure: until the version changes.
         #: Makes predictions of a few rows at once, where it has been told a plan for them; else returns None.
         self.predictor = _core.Predictor()
@@ -184,6 +185,16 @@ class PlanCache:
         self._version = -1
         _core.note_change()
 
+    @property
+    def one_thread(self) -> bool:
+        """Whether plans are to use one thread, whatever compile was told."""
+        return self._one_thread
+
+    @one_thread.setter
+    def one_thread(self, value: bool) -> None:
+        self._one_thread = value
+        _core.note_change()
+
     def _refresh(self) -> None:
         """Looks at the model anew, if any has changed."""
         version = _core.version()
@@ -192,7 +203,7 @@ class PlanCache:
         model = self._model
         layers = model._graph.leaves
         self._keyed = [layer for layer in layers if type(layer).plan_key is not Layer.plan_key]
-        self._structure = (tuple(layer.trainable for layer in layers), model._slab, _core.isa())
+        self._structure = (tuple(layer.trainable for layer in layers), model._slab, _core.isa(), self._one_thread)
         self._columns = [(node, name, function) for node, operation in enumerate(model._graph.operations)
                          for name, function in operation.layer.scheduled_attributes(operation).items()]  # fmt: skip
         self._version = version
@@ -364,5 +375,6 @@ class PlanCache:
             optimizer=optimizer.kernel if optimizer else None, hyper=optimizer._fixed() if optimizer else None,
             parameter_slab=slab.values, gradient_slab=slab.gradients if training else None,
             slots=self.slots() if optimizer else [],
-            seed=model.seed, n_threads=compiled.n_threads or 0 if compiled else 0, input_gradients=kind == "custom",
+            seed=model.seed, n_threads=1 if self._one_thread else (compiled and compiled.n_threads) or 0,
+            input_gradients=kind == "custom",
         )  # fmt: skip

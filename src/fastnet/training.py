@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _core, _data, optimizers as _optimizers
 from ._plans import Compiled, PlanCache
-from ._progress import make_progress
+from ._progress import Progress, make_progress
 from .custom import CustomLoop
 from .fitting import SLICE_SECONDS, TRAIN, Fit
 from .history import History
@@ -261,6 +261,33 @@ class Trainer(CustomLoop):
         FloatingPointError
             When the loss becomes NaN or infinite; the weights are those from before that step.
         """
+        return self._make_fit(
+            make_progress(verbose), x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle,
+            class_weight, sample_weight, initial_epoch, validation_batch_size, validation_freq, check_finite, mixup, resume_from,
+        ).run()  # fmt: skip
+
+    def _make_fit(
+        self,
+        progress: Progress,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = 0,
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+        check_finite: bool = True,
+        mixup: float = 0.0,
+        resume_from: Any = None,
+    ) -> Fit:
+        """The training that a call of `fit` with these arguments would do, everything checked."""
         from .callbacks import CallbackList  # not at the start: importing the package is to cost little
 
         batch_size = _positive("batch_size", 32 if batch_size is None else batch_size)
@@ -270,7 +297,6 @@ class Trainer(CustomLoop):
         validation_freq = _positive("validation_freq", validation_freq)
         if validation_batch_size is not None:
             validation_batch_size = _positive("validation_batch_size", validation_batch_size)
-        progress = make_progress(verbose)
         inputs, targets, weights = self._data_for(x, y, sample_weight, class_weight, check_finite)
         validation: tuple[Any, Any, Any] | None = None
         if validation_data is not None:
@@ -298,7 +324,7 @@ class Trainer(CustomLoop):
             from .saving.checkpoint import restore
 
             restore(fit, resume_from)
-        return fit.run()
+        return fit
 
     def _checked_mixup(self, mixup: Any) -> float:
         compiled = self._require_compiled()
