@@ -41,18 +41,37 @@ static void compute_row(const correlation *c, segment_product *x, int64_t t, con
     }
 }
 
-static void correlate(const convolution *g, bool transposed, int64_t images, const real *source, const real *w,
+/* Windows of one pixel: every pixel is by itself. */
+static bool is_pointwise(const convolution *g)
+{
+    const convolution_axis *y = &g->y, *x = &g->x;
+    return y->window == 1 && x->window == 1 && y->stride == 1 && x->stride == 1 && y->in == y->out && x->in == x->out;
+}
+
+static void correlate(const convolution *given, bool transposed, int64_t images, const real *source, const real *w,
                       const convolution_epilogue *epilogue, real *target, void *workspace)
 {
+    convolution flat = *given;
+    bool may_split = true;
+    if (is_pointwise(given)) { /* all pixels of an image, or of small images, are one row */
+        const int64_t pixels = given->y.in * given->x.in;
+        may_split = pixels >= BLOCK_PIXELS; /* how many images there are must not show in the result */
+        const int64_t merged = may_split ? 1 : images;
+        flat.y.in = flat.y.out = 1;
+        flat.x.in = flat.x.out = merged * pixels;
+        images /= merged;
+    }
+    const convolution *g = &flat;
     correlation c = make_correlation(g, transposed, 1, workspace);
     c.whole_rows = g->groups == 1 && g->x.dilation == 1 && (!transposed || g->x.stride == 1);
     c.turned = transposed;
     list_segments(&c, c.source_channels / g->groups * c.target_channels);
-    clear_ends(&c.window, c.buffer_rows, c.buffer);
+    clear_rows(&c.window, c.buffer_rows, c.buffer);
     segment_product x = {
         .k = (c.whole_rows ? g->x.window : 1) * (c.source_channels / g->groups),
         .a_column = 1,
         .b_row = c.target_channels,
+        .may_split = may_split,
         .relu = epilogue->relu,
     };
     const int64_t source_size = c.y.source * c.x.source * c.source_channels, width = c.x.target * c.target_channels;
@@ -75,32 +94,16 @@ static void correlate(const convolution *g, bool transposed, int64_t images, con
         }
 }
 
-/* Where every pixel is by itself, all pixels of an image, or of small images, are one row. */
-static convolution flatten(const convolution *g, int64_t *images)
-{
-    const convolution_axis *y = &g->y, *x = &g->x;
-    convolution flat = *g;
-    if (y->window > 1 || x->window > 1 || y->stride > 1 || x->stride > 1 || y->in != y->out || x->in != x->out)
-        return flat;
-    const int64_t merged = y->in * x->in < BLOCK_PIXELS ? *images : 1;
-    flat.y.in = flat.y.out = 1;
-    flat.x.in = flat.x.out = merged * y->in * x->in;
-    *images /= merged;
-    return flat;
-}
-
 void FN_SYM(convolve)(const convolution *g, int64_t images, const real *x, const real *w,
                       const convolution_epilogue *epilogue, real *y, void *workspace)
 {
-    const convolution flat = flatten(g, &images);
-    correlate(&flat, false, images, x, w, epilogue, y, workspace);
+    correlate(g, false, images, x, w, epilogue, y, workspace);
 }
 
 void FN_SYM(convolve_transposed)(const convolution *g, int64_t images, const real *y, const real *turned,
                                  const convolution_epilogue *epilogue, real *x, void *workspace)
 {
-    const convolution flat = flatten(g, &images);
-    correlate(&flat, true, images, y, turned, epilogue, x, workspace);
+    correlate(g, true, images, y, turned, epilogue, x, workspace);
 }
 
 void FN_SYM(turn_weights)(const convolution *g, const real *w, int64_t lo, int64_t hi, real *turned)
@@ -171,6 +174,15 @@ typedef struct chunk_limits {
     int64_t bytes;  /* of the buffer */
 } chunk_limits;
 
+/* Rows of the image that a chunk out of so many output rows needs. */
+static int64_t count_chunk_rows(const convolution *g, const chunk_limits *limits, int64_t rows)
+{
+    const direction y = make_direction(&g->y, false);
+    if (limits->images > 1)
+        return most(1, least(limits->images, divide_up(rows, g->y.out))) * g->y.in;
+    return count_sources(&y, limits->rows);
+}
+
 static chunk_limits limit_chunks(const convolution *g)
 {
     const direction y = make_direction(&g->y, false), x = make_direction(&g->x, false);
@@ -188,8 +200,7 @@ static chunk_limits limit_chunks(const convolution *g)
         limits.images = most(1, least(MAX_SEGMENTS / g->y.out,
                                       least(CHUNK_BYTES / most(in_image, 1), CHUNK_BYTES / most(out_image, 1))));
     }
-    const int64_t in_rows = limits.images > 1 ? limits.images * g->y.in : count_sources(&y, limits.rows);
-    limits.bytes = copies(&limits.window) ? align(in_rows * in_row) : 0;
+    limits.bytes = copies(&limits.window) ? align(count_chunk_rows(g, &limits, limits.images * g->y.out) * in_row) : 0;
     return limits;
 }
 
@@ -233,6 +244,7 @@ static void add_chunk(const convolution *g, const chunk_limits *limits, const pi
         .a_column = g->x.stride * g->channels,
         .b_row = g->filters,
         .c_row = g->filters,
+        .may_split = true,
     };
     for (; number < number_end; number++) {
         const weight_block block = find_block(g, &division, number);
@@ -269,7 +281,7 @@ void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int
 {
     const chunk_limits limits = limit_chunks(g);
     const int64_t blocks = divide_weights(g).blocks;
-    clear_ends(&limits.window, limits.bytes / (limits.window.row * (int64_t)sizeof(real)), workspace);
+    clear_rows(&limits.window, count_chunk_rows(g, &limits, hi - lo), workspace);
     bool start = true;
     do { /* also once for no rows at all, that dw be written */
         const pixel_chunk chunk = next_chunk(g, &limits, lo, hi);

@@ -38,6 +38,9 @@ typedef struct segment_product {
     int64_t start_row; /* rows of what the sums start from: those of C, or 0 for a bias */
     int64_t c_row;
     bool relu;
+    /* Whether a sum may be of two chains, in tiles with few rows: not where it depends on the threads which rows share a
+     * tile. */
+    bool may_split;
 } segment_product;
 
 typedef void (*segment_kernel)(const segment_product *x, const real *a, const real *b, const real *start, real *c);
@@ -66,78 +69,105 @@ FN_INLINE vector load_part(const real *row, int v, int vectors, int64_t last, la
     return load(v < vectors - 1 ? row + v * FN_LANES : row + last);
 }
 
-FN_INLINE void compute_tile(const int rows, const int vectors, const segment_product *x, const real *a, const real *b,
-                            const real *start, real *c)
+/* Where the elements of A and B for the next p are. */
+typedef struct tile_position {
+    const char *row0, *row7;
+    const real *b;
+} tile_position;
+
+/* The multiply-adds of one p. */
+FN_INLINE void multiply_step(const int rows, const int vectors, const segment_product *x, const int64_t step1,
+                             const int64_t step3, const int64_t step5, tile_position *at,
+                             vector sum[MAX_ROWS][MAX_VECTORS])
 {
-    const int64_t last = x->last, b_row = x->b_row;
-    const lane_mask mask = x->mask;
-    vector sum[MAX_ROWS][MAX_VECTORS];
+    vector b[MAX_VECTORS];
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+        b[v] = load_part(at->b, v, vectors, x->last, x->mask);
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        const vector element = broadcast_row(at->row0, at->row7, step1, step3, step5, i);
+        UNROLL
+        for (int v = 0; v < vectors; v++)
+            sum[i][v] = multiply_add(element, b[v], sum[i][v]);
+    }
+    at->row0 += x->a_column * (int64_t)sizeof(real);
+    if (rows > 7)
+        at->row7 += x->a_column * (int64_t)sizeof(real);
+    at->b += x->b_row;
+    KEEP_IN_REGISTER(at->row0);
+    KEEP_IN_REGISTER(at->row7);
+    KEEP_IN_REGISTER(at->b);
+}
+
+/* chains: 2 where the tile has too few sums to keep the multiply-adders busy; the second ones are of every other p. */
+FN_INLINE void compute_tile(const int rows, const int vectors, const int chains, const segment_product *product,
+                            const real *a, const real *b, const real *start, real *c)
+{
+    const segment_product local = *product, *x = &local; /* which the compiler can keep in registers */
+    vector sum[2][MAX_ROWS][MAX_VECTORS];
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
-        for (int v = 0; v < vectors; v++)
-            sum[i][v] = load_part(start + i * x->start_row, v, vectors, last, mask);
+        for (int v = 0; v < vectors; v++) {
+            sum[0][i][v] = load_part(start + i * x->start_row, v, vectors, x->last, x->mask);
+            if (chains > 1)
+                sum[1][i][v] = (vector){0};
+        }
 
     int64_t step1 = x->a_row * (int64_t)sizeof(real), step3 = 3 * step1, step5 = 5 * step1;
-    const int64_t a_column = x->a_column * (int64_t)sizeof(real);
     KEEP_IN_REGISTER(step1);
     KEEP_IN_REGISTER(step3);
     KEEP_IN_REGISTER(step5);
     for (int64_t s = 0; s < x->segments; s++) {
-        const char *row0 = (const char *)(a + x->a_offset[s]), *row7 = row0 + 2 * step3 + step1;
-        const real *b_here = b + x->b_offset[s];
-        NO_UNROLL
-        for (int64_t p = x->k; p > 0; p--) {
-            vector b_vector[MAX_VECTORS];
-            UNROLL
-            for (int v = 0; v < vectors; v++)
-                b_vector[v] = load_part(b_here, v, vectors, last, mask);
-            UNROLL
-            for (int i = 0; i < rows; i++) {
-                const vector element = broadcast_row(row0, row7, step1, step3, step5, i);
-                UNROLL
-                for (int v = 0; v < vectors; v++)
-                    sum[i][v] = multiply_add(element, b_vector[v], sum[i][v]);
+        const char *row0 = (const char *)(a + x->a_offset[s]);
+        tile_position at = {row0, row0 + 2 * step3 + step1, b + x->b_offset[s]};
+        int64_t p = x->k;
+        if (chains > 1)
+            for (; p >= 2; p -= 2) {
+                multiply_step(rows, vectors, x, step1, step3, step5, &at, sum[0]);
+                multiply_step(rows, vectors, x, step1, step3, step5, &at, sum[1]);
             }
-            row0 += a_column;
-            if (rows > 7)
-                row7 += a_column;
-            b_here += b_row;
-            KEEP_IN_REGISTER(row0);
-            KEEP_IN_REGISTER(row7);
-            KEEP_IN_REGISTER(b_here);
-        }
+        NO_UNROLL
+        for (; p > 0; p--)
+            multiply_step(rows, vectors, x, step1, step3, step5, &at, sum[0]);
     }
 
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
         for (int v = 0; v < vectors; v++) {
-            const vector y = x->relu ? clamp_negative(sum[i][v]) : sum[i][v];
+            vector y = chains > 1 ? sum[0][i][v] + sum[1][i][v] : sum[0][i][v];
+            if (x->relu)
+                y = clamp_negative(y);
             if (vectors == 1)
-                store_masked(c + i * x->c_row, y, mask);
+                store_masked(c + i * x->c_row, y, x->mask);
             else
-                store(c + i * x->c_row + (v < vectors - 1 ? v * FN_LANES : last), y);
+                store(c + i * x->c_row + (v < vectors - 1 ? v * FN_LANES : x->last), y);
         }
 }
 
-#define TILE(rows, vectors)                                                                                         \
-    static void tile_##rows##x##vectors(const segment_product *x, const real *a, const real *b, const real *start,  \
-                                        real *c)                                                                    \
-    {                                                                                                               \
-        compute_tile(rows, vectors, x, a, b, start, c);                                                             \
+#define NAMED_TILE(name, rows, vectors, chains)                                                                   \
+    static void name(const segment_product *x, const real *a, const real *b, const real *start, real *c)          \
+    {                                                                                                             \
+        compute_tile(rows, vectors, chains, x, a, b, start, c);                                                   \
     }
+#define TILE(rows, vectors) NAMED_TILE(tile_##rows##x##vectors, rows, vectors, 1)
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
+#define SPLIT(rows, vectors) NAMED_TILE(split_##rows##x##vectors, rows, vectors, 2)
 
 TILES(1) TILES(2) TILES(3) TILES(4)
 TILE(1, 4) TILE(2, 4)
+SPLIT(1, 1) SPLIT(1, 2) SPLIT(2, 1) SPLIT(3, 1) SPLIT(4, 1)
 #if FN_VECTOR_BYTES == 32
 TILES(5) TILES(6)
 #elif FN_VECTOR_BYTES == 64 || defined(__aarch64__)
 TILES(5) TILES(6) TILES(7) TILES(8)
 TILE(3, 4) TILE(4, 4)
+SPLIT(2, 2) SPLIT(3, 2)
 #endif
 #if FN_VECTOR_BYTES == 64
+SPLIT(5, 1) SPLIT(6, 1)
 TILES(9) TILES(10) TILES(11) TILES(12) TILES(13) TILES(14)
 TILE(5, 4) TILE(6, 4)
 #endif
@@ -154,6 +184,20 @@ static const segment_kernel tiles[MAX_ROWS + 1][USUAL_VECTORS] = {
     ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14),
 #endif
 };
+
+/* With two chains, where that pays and registers suffice. */
+enum { MAX_SPLIT_ROWS = FN_VECTOR_BYTES == 64 ? 6 : 4 };
+static const segment_kernel split_tiles[MAX_SPLIT_ROWS + 1][USUAL_VECTORS] = {
+    {0, 0}, {split_1x1, split_1x2},
+#if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
+    {split_2x1, split_2x2}, {split_3x1, split_3x2}, {split_4x1, tile_4x2},
+#else
+    {split_2x1, tile_2x2}, {split_3x1, tile_3x2}, {split_4x1, tile_4x2},
+#endif
+#if FN_VECTOR_BYTES == 64
+    {split_5x1, tile_5x2}, {split_6x1, tile_6x2},
+#endif
+};
 #undef ROW
 
 static const segment_kernel low_tiles[MAX_LOW_ROWS + 1] = {
@@ -165,6 +209,15 @@ static const segment_kernel low_tiles[MAX_LOW_ROWS + 1] = {
     tile_5x4, tile_6x4,
 #endif
 };
+
+static segment_kernel choose_tile(const segment_product *x, int64_t rows, int width)
+{
+    if (width == MAX_VECTORS)
+        return low_tiles[rows];
+    if (x->may_split && rows <= MAX_SPLIT_ROWS)
+        return split_tiles[rows][width - 1];
+    return tiles[rows][width - 1];
+}
 
 /* What to compute of a sum of products: rows of C in tiles as equal as possible, by spans of columns. */
 typedef struct segment_matrix {
@@ -199,8 +252,7 @@ static void multiply_segments(segment_product *x, const segment_matrix *product)
         real *c = product->c + j;
         for (int64_t tile = 0; tile < count; tile++) {
             const int64_t rows = fewest + (tile < larger);
-            const segment_kernel kernel = width == MAX_VECTORS ? low_tiles[rows] : tiles[rows][width - 1];
-            kernel(x, a, product->b + j, start, c);
+            choose_tile(x, rows, width)(x, a, product->b + j, start, c);
             a += rows * x->a_row;
             start += rows * x->start_row;
             c += rows * x->c_row;

@@ -56,14 +56,11 @@ FN_INLINE bool copies(const window *w)
     return w->left + w->right > 0 || w->repeat > 1;
 }
 
-/* Zeros at the ends of `rows` rows of a buffer; they stay there. */
-static void clear_ends(const window *w, int64_t rows, real *buffer)
+/* Zeros in `rows` rows of a buffer; at the ends they stay there. */
+static void clear_rows(const window *w, int64_t rows, real *buffer)
 {
-    for (int64_t r = 0; copies(w) && r < rows; r++) {
-        real *row = buffer + r * w->row;
-        memset(row, 0, (size_t)(w->left * w->channels) * sizeof *row);
-        memset(row + (w->left + w->width) * w->channels, 0, (size_t)(w->right * w->channels) * sizeof *row);
-    }
+    if (copies(w))
+        memset(buffer, 0, (size_t)(rows * w->row) * sizeof *buffer);
 }
 
 /* n numbers, each `times` times. */

@@ -22,7 +22,8 @@ class OpCase:
         inputs = [graph.input(shape) for shape in self.shapes]
         _, parameter_shapes = _core.infer(self.op, "case", self.shapes, self.attributes)
         random = np.random.default_rng(7)
-        parameters = [graph.parameter(random.normal(size=shape) / np.sqrt(shape[0])) for shape in parameter_shapes]
+        parameters = [graph.parameter(random.normal(size=shape) / np.sqrt(np.prod(shape[:-1]) if shape[1:] else shape[0]))
+                      for shape in parameter_shapes]  # fmt: skip
         graph.output(graph.node(self.op, inputs, parameters, **self.attributes))
         for value in inputs:
             graph.output(value)

@@ -176,7 +176,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     const convolution g = geometry_of_node(node);
     const correlation c = correlation_of(&g, false, multiplier_of(node), context->workspace);
     list_segments(&c, g.channels);
-    clear_ends(&c.window, c.buffer_rows, c.buffer);
+    clear_rows(&c.window, c.buffer_rows, c.buffer);
     const convolution_epilogue epilogue =
         make_epilogue(node, node->attribute + ACTIVATION, node->n_extras ? &node->extra[KEPT] : NULL, lo);
     const int64_t row = c.x.target * g.channels;
@@ -248,7 +248,7 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
     const int64_t multiplier = multiplier_of(node);
     const correlation c = correlation_of(&g, true, multiplier, context->workspace);
     list_segments(&c, g.channels);
-    clear_ends(&c.window, c.buffer_rows, c.buffer);
+    clear_rows(&c.window, c.buffer_rows, c.buffer);
     real *repeated = (real *)((char *)context->workspace + c.bytes);
     const fn_port *input = &node->input[0];
     const int64_t row = c.x.target * g.channels / multiplier;
@@ -336,7 +336,7 @@ static void add_gradient(const fn_node *node, int64_t lo, int64_t hi, real *dw, 
 {
     const convolution g = geometry_of_node(node);
     const correlation c = correlation_of(&g, false, multiplier_of(node), workspace);
-    clear_ends(&c.window, c.buffer_rows, c.buffer);
+    clear_rows(&c.window, c.buffer_rows, c.buffer);
     memset(dw, 0, (size_t)(g.y.window * g.x.window * g.channels) * sizeof *dw);
     while (lo < hi) {
         const int64_t image = lo / g.y.out, t = lo % g.y.out, t_end = least(least(t + c.chunk, g.y.out), t + (hi - lo));
