@@ -15,7 +15,7 @@ import pytest
 import fastnet
 
 FOLDER = pathlib.Path(__file__).parents[1] / "examples"
-OWN_TESTS = {"mnist"}  # takes data that must be fetched: tests/test_mnist.py
+OWN_TESTS = {"mnist", "mnist_convolution"}  # take data that must be fetched: tests/test_mnist.py
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in OWN_TESTS)
 
 #: Example -> pattern in its output, and what must hold of the groups.
@@ -24,6 +24,8 @@ CLAIMS = {
                     lambda full, mini: float(mini) < float(full) / 3),
     "custom_loop": (r"([\d.]+) with fit and the squared error, ([\d.]+) with the loop",
                     lambda plain, own: float(own) < 0.1 < float(plain)),
+    "digits_convolution": (r"dense layers: .*accuracy ([\d.]+)%\nconvolutions: .*accuracy ([\d.]+)%",
+                           lambda dense, convolutions: float(convolutions) >= max(98.5, float(dense))),
     "feature_scaling": (r"off by (\d+) kcal without scaling, (\d+) with",
                         lambda without, scaled: float(scaled) < float(without) / 2),
     "learning_rate_finder": (r"what it was\? (\w+), (\d+) steps[^$]*best of these is (\S+) times",

@@ -1,4 +1,4 @@
-"""The example on MNIST, where the files are at hand: FASTNET_MNIST names their folder."""
+"""The examples on MNIST, where the files are at hand: FASTNET_MNIST names their folder."""
 
 import os
 import pathlib
@@ -8,12 +8,19 @@ import struct
 import numpy as np
 import pytest
 
-EXAMPLE = pathlib.Path(__file__).parents[1] / "examples" / "mnist.py"
+EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
+#: Example -> the accuracy it reaches.
+GOALS = {"mnist": 0.95, "mnist_convolution": 0.985}
+
+
+def main_of(name):
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]
 
 
 @pytest.mark.skipif("FASTNET_MNIST" not in os.environ, reason="FASTNET_MNIST does not name a folder with MNIST")
-def test_a_network_learns_mnist():
-    assert runpy.run_path(str(EXAMPLE))["main"](os.environ["FASTNET_MNIST"], verbose=0) >= 0.95
+@pytest.mark.parametrize("name", GOALS)
+def test_a_network_learns_mnist(name):
+    assert main_of(name)(os.environ["FASTNET_MNIST"], verbose=0) >= GOALS[name]
 
 
 @pytest.fixture
@@ -31,9 +38,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_example_runs(folder):
-    example = runpy.run_path(str(EXAMPLE))
-    assert example["main"](folder, epochs=1, verbose=0) > 0.9
+@pytest.mark.parametrize("name", GOALS)
+def test_the_example_runs(folder, name):
+    main = main_of(name)
+    assert main(folder, epochs=1, verbose=0) > 0.9
     (folder / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(SystemExit, match="no t10k-labels-idx1-ubyte"):
-        example["main"](folder)
+    with pytest.raises(SystemExit, match=f"{name}.py: there is no t10k-labels-idx1-ubyte"):
+        main(folder)
