@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 import fastnet
-from fastnet._bench.workloads import WORKLOADS
+from fastnet._bench import fastnet_peer, workloads
+from fastnet._bench.workloads import WORKLOADS, loss_of
 
 
 def run(*arguments, **environment):
@@ -91,6 +93,30 @@ def test_bench_prints_a_table_and_writes_it(tmp_path):
         assert set(found["seconds"]) == {"fastnet", "numpy"} and not found["failed"]
         assert all(len(times) == 2 and min(times) > 0 for times in found["seconds"].values())
         assert found["losses"]["fastnet"] == pytest.approx(found["losses"]["numpy"], rel=1e-3)
+
+
+def test_bench_leaves_out_who_has_no_such_layers(tmp_path):
+    """NumPy has no convolutions here; the loss that fastnet reaches is that of the plain equations."""
+    path = tmp_path / "out.json"
+    done = run("bench", "cnn-digits", "--seconds", "0.01", "--repetitions", "1", "--peers", "numpy", "--json", path)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(path.read_text())["measurements"]
+    assert set(found["seconds"]) == {"fastnet"} and not found["failed"]
+    workload = WORKLOADS["cnn-digits"]
+    assert found["losses"]["fastnet"] < loss_of(workload, workload.weights())
+
+
+@pytest.mark.parametrize("name", [name for name, workload in WORKLOADS.items() if not workload.is_dense])
+def test_networks_of_images_begin_alike(name):
+    """The plain equations and the engine, from the same weights."""
+    workload = WORKLOADS[name]
+    x, _ = workload.data()
+    model = fastnet_peer.build_model(workload)
+    model.set_weights(workload.weights())
+    assert [weight.shape for weight in model.weights] == [array.shape for array in workload.weights()]
+    ours = model.forward(x[: workload.batch], training=True)
+    plain = workloads._forward(workload, workload.weights(), x[: workload.batch])
+    np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-4)
 
 
 def test_bench_that_cannot_write_fails_before_the_work(tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .workloads import Workload
 
-__all__ = ["Measurement", "PeerError", "PeerProcess", "measure", "median_ratio"]
+__all__ = ["Measurement", "PeerError", "PeerProcess", "PeerUnable", "measure", "median_ratio"]
 
 TOLERANCE = 2e-3
 """Largest relative difference between the losses of two peers: their sums round in different orders, and the losses
@@ -31,6 +31,10 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 class PeerError(Exception):
     """A peer could not be started, or could not do what was asked."""
+
+
+class PeerUnable(PeerError):
+    """A library that cannot train such a network."""
 
 
 class PeerProcess:
@@ -85,7 +89,7 @@ class PeerProcess:
             raise PeerError(f"{self.name}: {self._last_words()}")
         answer = json.loads(line)
         if "error" in answer:
-            raise PeerError(f"{self.name}: {answer['error']}")
+            raise (PeerUnable if answer.get("unable") else PeerError)(f"{self.name}: {answer['error']}")
         return answer
 
     def _last_words(self) -> str:
@@ -201,7 +205,8 @@ def measure(
     Returns
     -------
     Measurement
-        A peer that cannot be run, or reaches another loss, is in `failed` and not in `seconds`.
+        A peer that cannot be run, or reaches another loss, is in `failed` and not in `seconds`; one that has no such
+        network is in neither.
     """
     result = Measurement(workload.name, threads, clock)
     epochs = 1 if workload.flops > LARGE_FLOPS else max(1, round(CHECK_STEPS / workload.steps))
@@ -216,7 +221,8 @@ def measure(
                 running[name].ask("open", workload=workload.name, threads=threads)
                 result.losses[name] = running[name].ask("check", epochs=epochs)["loss"]
             except PeerError as error:
-                result.failed[name] = str(error)
+                if not isinstance(error, PeerUnable):
+                    result.failed[name] = str(error)
                 if name in running:
                     running.pop(name).close()
         for name, difference in result.disagreement().items():

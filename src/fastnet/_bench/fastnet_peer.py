@@ -6,15 +6,14 @@ import fastnet as fn
 import numpy as np
 
 from .peer import BasePeer
-from .workloads import BINARY, MSE, SPARSE, Workload
+from .workloads import BINARY, MSE, SPARSE, Workload, make_layers
 
 __all__ = ["Peer", "build_model", "compile_model"]
 
 
 def build_model(workload: Workload) -> fn.Sequential:
     """The network of a workload, with other initial weights."""
-    inner = [fn.layers.Dense(n, activation=workload.activation) for n in workload.sizes[1:-1]]
-    return fn.Sequential([fn.Input((workload.sizes[0],)), *inner, fn.layers.Dense(workload.sizes[-1])], seed=4)
+    return fn.Sequential([fn.Input(workload.shape), *make_layers(fn.layers, workload.layers)], seed=4)
 
 
 def compile_model(model: fn.Sequential, workload: Workload, n_threads: int | None = None) -> None:

@@ -17,18 +17,42 @@ def make_step(workload: Workload):
     import jax
     import jax.numpy as jnp
 
-    activation = {"relu": jax.nn.relu, "tanh": jnp.tanh}[workload.activation]
+    activations = {"relu": jax.nn.relu, "tanh": jnp.tanh, None: lambda x: x}
 
-    def loss_of(parameters, x, y):
-        for kernel, bias in parameters[:-1]:
-            x = activation(x @ kernel + bias)
-        kernel, bias = parameters[-1]
-        z = x @ kernel + bias
+    def forward(parameters, moving, x):
+        """(output, moving statistics)"""
+        left, statistics = iter(parameters), []
+        for layer in workload.layers:
+            if layer.kind == "dense":
+                kernel, bias = next(left)
+                x = x @ kernel + bias
+            elif layer.kind == "convolution":
+                kernel, bias = next(left)
+                x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")) + bias
+            elif layer.kind == "normalization":
+                gamma, beta = next(left)
+                mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+                x = (x - mean) * (jax.lax.rsqrt(variance + 1e-3) * gamma) + beta
+                old = moving[len(statistics)]
+                statistics.append(tuple(0.99 * a + 0.01 * b for a, b in zip(old, (mean, variance))))
+            elif layer.kind == "pooling":
+                x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+            elif layer.kind == "flatten":
+                x = x.reshape(len(x), -1)
+            elif layer.kind == "mean":
+                x = x.mean((1, 2))
+            x = activations["relu" if layer.kind == "relu" else layer.activation](x)
+        return x, statistics
+
+    def loss_of(parameters, moving, x, y):
+        z, statistics = forward(parameters, moving, x)
         if workload.loss == SPARSE:
-            return -jnp.take_along_axis(jax.nn.log_softmax(z), y[:, None], axis=1).mean()
-        if workload.loss == BINARY:
-            return (jnp.maximum(z, 0) - z * y + jnp.log1p(jnp.exp(-jnp.abs(z)))).mean()
-        return ((z - y) ** 2).mean()
+            loss = -jnp.take_along_axis(jax.nn.log_softmax(z), y[:, None], axis=1).mean()
+        elif workload.loss == BINARY:
+            loss = (jnp.maximum(z, 0) - z * y + jnp.log1p(jnp.exp(-jnp.abs(z)))).mean()
+        else:
+            loss = ((z - y) ** 2).mean()
+        return loss, statistics
 
     def adam(parameters, slots, gradients, t):
         alpha = workload.learning_rate * jnp.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
@@ -44,10 +68,10 @@ def make_step(workload: Workload):
     update = adam if workload.optimizer == "adam" else sgd
 
     def step(state, x, y):
-        parameters, slots, t = state
-        loss, gradients = jax.value_and_grad(loss_of)(parameters, x, y)
+        parameters, moving, slots, t = state
+        (loss, moving), gradients = jax.value_and_grad(loss_of, has_aux=True)(parameters, moving, x, y)
         parameters, slots = update(parameters, slots, gradients, t + 1)
-        return (parameters, slots, t + 1), loss
+        return (parameters, moving, slots, t + 1), loss
 
     return step
 
@@ -62,16 +86,21 @@ class Peer(BasePeer):
 
         self.jax = jax
         self.x, self.y = jnp.asarray(self.x), jnp.asarray(self.y.astype(np.int32) if self.y.ndim == 1 else self.y)
+        # Weights come in pairs: which of these are moving statistics.
+        self.is_moving = [i > 0 for layer, shape in workload.layers_with_shapes()
+                          for i in range(len(layer.weight_shapes(shape)) // 2)]  # fmt: skip
         step = make_step(workload)
         self.step = jax.jit(lambda state, x, y, chosen: step(state, x[chosen], y[chosen]), donate_argnums=0)
 
     def reset(self) -> None:
         jnp = self.jax.numpy
         arrays = [jnp.array(array) for array in self.workload.weights()]
-        parameters = list(zip(arrays[::2], arrays[1::2]))
+        pairs = list(zip(arrays[::2], arrays[1::2]))
+        parameters = [pair for pair, moving in zip(pairs, self.is_moving, strict=True) if not moving]
+        statistics = [pair for pair, moving in zip(pairs, self.is_moving) if moving]
         n_slots = 2 if self.workload.optimizer == "adam" else 1
         slots = tuple(self.jax.tree.map(jnp.zeros_like, parameters) for _ in range(n_slots))
-        self.state = (parameters, slots, jnp.zeros((), jnp.float32))
+        self.state = (parameters, statistics, slots, jnp.zeros((), jnp.float32))
 
     def train(self, epochs: int, shuffle: bool) -> float:
         batch = self.workload.batch
@@ -86,4 +115,6 @@ class Peer(BasePeer):
         return float(np.mean(losses))
 
     def weights(self) -> list[np.ndarray]:
-        return [np.asarray(array) for pair in self.state[0] for array in pair]
+        parameters, statistics = iter(self.state[0]), iter(self.state[1])
+        pairs = [next(statistics if moving else parameters) for moving in self.is_moving]
+        return [np.asarray(array) for pair in pairs for array in pair]

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from .peer import BasePeer
-from .workloads import BINARY, MSE, SPARSE, Workload
+from .workloads import BINARY, MSE, SPARSE, Workload, make_layers
 
 __all__ = ["Peer"]
 
@@ -25,10 +25,7 @@ class Peer(BasePeer):
         self.keras = keras
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-        inner = [keras.layers.Dense(n, activation=workload.activation) for n in workload.sizes[1:-1]]
-        self.model = keras.Sequential(
-            [keras.Input((workload.sizes[0],)), *inner, keras.layers.Dense(workload.sizes[-1])]
-        )
+        self.model = keras.Sequential([keras.Input(workload.shape), *make_layers(keras.layers, workload.layers)])
 
     def reset(self) -> None:
         keras, workload = self.keras, self.workload

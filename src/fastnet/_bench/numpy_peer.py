@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .peer import BasePeer
+from .peer import BasePeer, Unable
 from .workloads import BINARY, SPARSE, Workload
 
 __all__ = ["NumpyNetwork", "Peer"]
@@ -174,6 +174,8 @@ class NumpyNetwork:
 
 class Peer(BasePeer):
     def __init__(self, workload: Workload, threads: int) -> None:
+        if not workload.is_dense:
+            raise Unable("the NumPy network has no layers but dense ones")
         super().__init__(workload, threads)
         self.network = NumpyNetwork(workload)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .peer import BasePeer
+from .peer import BasePeer, Unable
 from .workloads import BINARY, MSE, Workload
 
 __all__ = ["Peer"]
@@ -14,6 +14,8 @@ class Peer(BasePeer):
     packages = ("scikit-learn", "numpy")
 
     def __init__(self, workload: Workload, threads: int) -> None:
+        if not workload.is_dense:
+            raise Unable("scikit-learn has no layers but dense ones")
         super().__init__(workload, threads)
         if workload.loss == BINARY:
             self.y = self.y[:, 0].astype(np.int64)

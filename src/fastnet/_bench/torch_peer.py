@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from .peer import BasePeer
-from .workloads import BINARY, MSE, SPARSE, Workload
+from .workloads import BINARY, MSE, SPARSE, Layer, Workload
 
 __all__ = ["Peer"]
+
+
+def make_modules(layer: Layer, shape: tuple[int, ...]) -> list:
+    """The modules of a layer whose input has this shape, with channels last."""
+    from torch import nn
+
+    class Flatten(nn.Module):
+        """In the order of channels last, which costs nothing where they are so in memory."""
+
+        def forward(self, x):
+            return x.permute(0, 2, 3, 1).flatten(1)
+
+    class Mean(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3))
+
+    make = {
+        "dense": lambda: nn.Linear(shape[-1], layer.units),
+        "convolution": lambda: nn.Conv2d(shape[-1], layer.units, 3, padding=1),
+        "normalization": lambda: nn.BatchNorm2d(shape[-1], eps=1e-3, momentum=0.01),
+        "relu": nn.ReLU,
+        "pooling": lambda: nn.MaxPool2d(2),
+        "flatten": Flatten,
+        "mean": Mean,
+    }[layer.kind]
+    activation = {None: [], "relu": [nn.ReLU], "tanh": [nn.Tanh]}[layer.activation]
+    return [make(), *(kind() for kind in activation)]
+
+
+def _from_keras(weight: np.ndarray) -> np.ndarray:
+    """Outputs and inputs first, as PyTorch has them."""
+    return weight.transpose(3, 2, 0, 1) if weight.ndim == 4 else weight.T
+
+
+def _to_keras(weight: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0) if weight.ndim == 4 else weight.T)
 
 
 class Peer(BasePeer):
@@ -23,11 +57,10 @@ class Peer(BasePeer):
         self.torch = torch
         torch.set_num_threads(threads)
         self.x, self.y = torch.from_numpy(self.x), torch.from_numpy(self.y)
-        activation = {"relu": nn.ReLU, "tanh": nn.Tanh}[workload.activation]
-        layers = []
-        for n_in, n_out in pairwise(workload.sizes):
-            layers += [nn.Linear(n_in, n_out), activation()]
-        self.model = nn.Sequential(*layers[:-1])
+        if not workload.is_dense:  # images as PyTorch has them, but channels last in memory, which is faster
+            self.x = self.x.permute(0, 3, 1, 2)
+        modules = [module for layer, shape in workload.layers_with_shapes() for module in make_modules(layer, shape)]
+        self.model = nn.Sequential(*modules).to(memory_format=torch.channels_last)
         self.loss = {SPARSE: nn.CrossEntropyLoss, BINARY: nn.BCEWithLogitsLoss, MSE: nn.MSELoss}[workload.loss]()
         self.forward_loss = lambda x, y: self.loss(self.model(x), y)
 
@@ -35,9 +68,9 @@ class Peer(BasePeer):
         torch = self.torch
         parameters = list(self.model.parameters())
         with torch.no_grad():
-            for parameter, weight in zip(parameters, self.workload.weights(), strict=True):
-                parameter.copy_(torch.from_numpy(weight).T)
-                parameter.grad = None
+            for tensor, weight in zip(self._tensors(), self.workload.weights(), strict=True):
+                tensor.copy_(torch.from_numpy(_from_keras(weight)))
+                tensor.grad = None
         rate = self.workload.learning_rate
         if self.workload.optimizer == "adam":
             self.optimizer = torch.optim.Adam(parameters, lr=rate, eps=1e-7, fused=True)
@@ -58,5 +91,11 @@ class Peer(BasePeer):
                 total += loss.detach()
         return total.item() / self.workload.steps
 
+    def _tensors(self) -> list:
+        """Parameters and moving statistics, in the order of `Workload.weights`."""
+        names = ("weight", "bias", "running_mean", "running_var")
+        found = [getattr(module, name, None) for module in self.model for name in names]
+        return [tensor for tensor in found if tensor is not None]
+
     def weights(self) -> list[np.ndarray]:
-        return [np.ascontiguousarray(parameter.detach().numpy().T) for parameter in self.model.parameters()]
+        return [_to_keras(tensor.detach().numpy()) for tensor in self._tensors()]

@@ -3,7 +3,7 @@
 Run as a file, so that it needs no installation, with two arguments: the peer and the number of threads. Reads a JSON
 object from each line of standard input and answers with one on standard output. Requests: {"do": "open", "workload",
 "threads"}, {"do": "check", "epochs"}, {"do": "time", "seconds", "clock"}. Answers hold "error" where it could not be
-done.
+done, and "unable" where this peer has no such network.
 """
 
 import importlib
@@ -108,7 +108,7 @@ def main() -> None:
         try:
             answer(**getattr(session, request.pop("do"))(**request))
         except session.interface.Unable as error:
-            answer(error=str(error))
+            answer(error=str(error), unable=True)
         except Exception as error:
             answer(error=f"{type(error).__name__}: {error}")
 

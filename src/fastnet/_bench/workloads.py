@@ -2,15 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-__all__ = ["WORKLOADS", "Workload", "loss_of"]
+__all__ = ["WORKLOADS", "ImageWorkload", "Layer", "Workload", "loss_of"]
 
 MSE = "mean_squared_error"
 BINARY = "binary_crossentropy"  # of one logit, targets 0 or 1
 SPARSE = "sparse_categorical_crossentropy"  # of logits, targets class numbers
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a network.
+
+    Parameters
+    ----------
+    kind : {"dense", "convolution", "normalization", "relu", "pooling", "flatten", "mean"}
+        Convolutions are of 3 by 3 pixels with zeros around the image, pooling takes the maximum of 2 by 2 pixels, "mean"
+        that of all pixels; "normalization" is over the batch, with epsilon 1e-3 and momentum 0.99.
+    units : int
+        Of a dense layer, or filters of a convolution.
+    activation : {"relu", "tanh"}, optional
+        Of a dense layer or a convolution.
+    """
+
+    kind: str
+    units: int = 0
+    activation: str | None = None
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """That of a sample, from that of its input."""
+        return {
+            "dense": lambda: (self.units,),
+            "convolution": lambda: (*shape[:2], self.units),
+            "pooling": lambda: (shape[0] // 2, shape[1] // 2, shape[2]),
+            "flatten": lambda: (int(np.prod(shape)),),
+            "mean": lambda: (shape[2],),
+        }.get(self.kind, lambda: shape)()
+
+    def weight_shapes(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Kernel and bias, or gamma, beta, mean and variance, in the order and shapes of Keras."""
+        if self.kind == "dense":
+            return [(shape[-1], self.units), (self.units,)]
+        if self.kind == "convolution":
+            return [(3, 3, shape[-1], self.units), (self.units,)]
+        return [(shape[-1],)] * 4 if self.kind == "normalization" else []
+
+
+def make_layers(module: Any, layers: Iterator[Layer]) -> list[Any]:
+    """The layers of a network from a module with the names of Keras's."""
+    make = {
+        "dense": lambda layer: module.Dense(layer.units, activation=layer.activation),
+        "convolution": lambda layer: module.Conv2D(layer.units, 3, padding="same", activation=layer.activation),
+        "normalization": lambda layer: module.BatchNormalization(),
+        "relu": lambda layer: module.Activation("relu"),
+        "pooling": lambda layer: module.MaxPooling2D(),
+        "flatten": lambda layer: module.Flatten(),
+        "mean": lambda layer: module.GlobalAveragePooling2D(),
+    }
+    return [make[layer.kind](layer) for layer in layers]
 
 
 @dataclass(frozen=True)
@@ -50,13 +104,40 @@ class Workload:
         return self.rows // self.batch
 
     @property
+    def is_dense(self) -> bool:
+        """Whether all layers are."""
+        return all(layer.kind == "dense" for layer in self.layers)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a sample."""
+        return self.sizes[:1]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        inner = [Layer("dense", n, self.activation) for n in self.sizes[1:-1]]
+        return (*inner, Layer("dense", self.sizes[-1]))
+
+    def layers_with_shapes(self) -> Iterator[tuple[Layer, tuple[int, ...]]]:
+        """Each layer with the shape of its input."""
+        shape = self.shape
+        for layer in self.layers:
+            yield layer, shape
+            shape = layer.output_shape(shape)
+
+    @property
     def n_parameters(self) -> int:
-        return sum(n_in * n_out + n_out for n_in, n_out in zip(self.sizes, self.sizes[1:]))
+        """What is trained: not the moving statistics, the last two of a normalization."""
+        return sum(int(np.prod(weight)) for layer, shape in self.layers_with_shapes()
+                   for weight in layer.weight_shapes(shape)[:2])  # fmt: skip
 
     @property
     def flops(self) -> int:
         """Floating-point operations in the matrix products of a step: forward, weights' and inputs' gradients."""
-        products = [n_in * n_out for n_in, n_out in zip(self.sizes, self.sizes[1:])]
+        products = []
+        for layer, shape in self.layers_with_shapes():
+            if layer.kind in ("dense", "convolution"):
+                products.append(int(np.prod(shape[:-1])) * int(np.prod(layer.weight_shapes(shape)[0])))
         return 2 * self.batch * (3 * sum(products) - products[0])
 
     @property
@@ -75,15 +156,17 @@ class Workload:
         return f"{self.sizes[0]}-{middle}-{self.sizes[-1]} {self.activation} {loss}, {self.batch}, {optimizer}"
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """x, float32 of shape (rows, features), and y: class numbers int64 (rows,), else float32 (rows, outputs).
+        """x, float32 of shape (rows, ...), and y: class numbers int64 (rows,), else float32 (rows, outputs).
 
         The targets follow from x by a random linear map, with noise: so there is something to learn, but not so much
         that gradients vanish, which would change the speed of arithmetic.
         """
         rng = np.random.RandomState(1)
-        x = rng.standard_normal((self.rows, self.sizes[0])).astype(np.float32)
-        teacher = rng.standard_normal((self.sizes[0], self.sizes[-1])) / np.sqrt(self.sizes[0])
+        features = int(np.prod(self.shape))
+        x = rng.standard_normal((self.rows, features)).astype(np.float32)
+        teacher = rng.standard_normal((features, self.sizes[-1])) / np.sqrt(features)
         noisy = x @ teacher + rng.standard_normal((self.rows, self.sizes[-1]))
+        x = x.reshape(-1, *self.shape)
         if self.loss == SPARSE:
             return x, noisy.argmax(1)
         if self.loss == BINARY:
@@ -91,31 +174,110 @@ class Workload:
         return x, noisy.astype(np.float32)
 
     def weights(self) -> list[np.ndarray]:
-        """Initial kernels (in, out), Glorot uniform, and biases, zeros: one after the other, float32."""
+        """Initial weights, one after the other, float32: kernels Glorot uniform, scales and variances 1, others 0."""
         rng = np.random.RandomState(2)
         arrays = []
-        for n_in, n_out in zip(self.sizes, self.sizes[1:]):
-            limit = np.sqrt(6 / (n_in + n_out))
-            arrays.append(rng.uniform(-limit, limit, (n_in, n_out)).astype(np.float32))
-            arrays.append(np.zeros(n_out, np.float32))
+        for layer, shape in self.layers_with_shapes():
+            shapes = layer.weight_shapes(shape)
+            if layer.kind == "normalization":
+                arrays += [np.full(shape, start, np.float32) for shape, start in zip(shapes, (1, 0, 0, 1))]
+            elif shapes:
+                window = int(np.prod(shapes[0][:-2]))
+                limit = np.sqrt(6 / (window * (shapes[0][-2] + shapes[0][-1])))
+                arrays.append(rng.uniform(-limit, limit, shapes[0]).astype(np.float32))
+                arrays.append(np.zeros(shapes[1], np.float32))
         return arrays
 
 
+@dataclass(frozen=True)
+class ImageWorkload(Workload):
+    """A convolutional network of other layers too, trained on random images.
+
+    Parameters
+    ----------
+    network : tuple of Layer
+    image : tuple of int
+        Height, width, channels.
+    words : str
+        The network in a few words.
+    """
+
+    network: tuple[Layer, ...] = ()
+    image: tuple[int, ...] = ()
+    words: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.image
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return self.network
+
+    @property
+    def description(self) -> str:
+        return f"{'x'.join(map(str, self.image))} {self.words}, {self.batch}, Adam"
+
+
+def _convolve(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    height, width = x.shape[1:3]
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    taps = (padded[:, i : i + height, j : j + width] @ kernel[i, j] for i in range(3) for j in range(3))
+    return sum(taps, start=bias)
+
+
+def _forward(workload: Workload, weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
+    """The plain equations, with the statistics of this batch in normalizations."""
+    left = iter(weights)
+    for layer in workload.layers:
+        if layer.kind == "dense":
+            x = x @ next(left) + next(left)
+        elif layer.kind == "convolution":
+            x = _convolve(x, next(left), next(left))
+        elif layer.kind == "normalization":
+            gamma, beta, _, _ = (next(left) for _ in range(4))
+            x = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-3) * gamma + beta
+        elif layer.kind == "pooling":
+            n, height, width, channels = x.shape
+            x = x.reshape(n, height // 2, 2, width // 2, 2, channels).max((2, 4))
+        elif layer.kind == "flatten":
+            x = x.reshape(len(x), -1)
+        elif layer.kind == "mean":
+            x = x.mean((1, 2))
+        activation = "relu" if layer.kind == "relu" else layer.activation
+        if activation:
+            x = np.maximum(x, 0) if activation == "relu" else np.tanh(x)
+    return x
+
+
 def loss_of(workload: Workload, weights: list[np.ndarray]) -> float:
-    """Mean loss of a network over all rows of its data: the plain equations, for comparing peers."""
+    """Mean loss of a network over all rows of its data, batch by batch, for comparing peers."""
     x, y = workload.data()
-    a = x
-    for i in range(0, len(weights), 2):
-        a = a @ weights[i] + weights[i + 1]
-        if i + 2 < len(weights):
-            a = np.maximum(a, 0) if workload.activation == "relu" else np.tanh(a)
-    z = a.astype(np.float64)
+    starts = range(0, len(x), workload.batch)
+    z = np.concatenate([_forward(workload, weights, x[i : i + workload.batch]) for i in starts]).astype(np.float64)
     if workload.loss == SPARSE:
         peak = z.max(1)
         return float(np.mean(peak + np.log(np.exp(z - peak[:, None]).sum(1)) - z[np.arange(len(z)), y]))
     if workload.loss == BINARY:
         return float(np.mean(np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))))
     return float(np.mean((z - y) ** 2))
+
+
+_POOL, _FLATTEN, _MEAN = Layer("pooling"), Layer("flatten"), Layer("mean")
+
+
+def _conv(filters: int) -> Layer:
+    return Layer("convolution", filters, "relu")
+
+
+def _block(filters: int, times: int) -> tuple[Layer, ...]:
+    """Convolutions, each normalized before its activation."""
+    return (Layer("convolution", filters), Layer("normalization"), Layer("relu")) * times
+
+
+def _images(name: str, image: tuple[int, int, int], words: str, network: tuple[Layer, ...], batch: int, rows: int):
+    sizes = (int(np.prod(image)), 10)
+    return ImageWorkload(name, sizes, "relu", SPARSE, batch, "adam", 1e-3, rows=rows, network=network, image=image, words=words)
 
 
 WORKLOADS = {
@@ -126,5 +288,12 @@ WORKLOADS = {
         Workload("higgs", (28, 300, 300, 300, 300, 300, 1), "tanh", BINARY, 100, "adam", 1e-3, rows=4000),
         Workload("mnist", (784, 512, 256, 10), "relu", SPARSE, 128, "adam", 1e-3, rows=4096),
         Workload("wide", (1024, 4096, 4096, 1000), "relu", SPARSE, 512, "sgd", 1e-2, rows=2048, momentum=0.9),
+        _images("cnn-digits", (8, 8, 1), "conv16 pool conv32 dense10", batch=32, rows=2048,
+                network=(_conv(16), _POOL, _conv(32), _FLATTEN, Layer("dense", 10))),
+        _images("cnn-mnist", (28, 28, 1), "conv32 pool conv64 pool dense128-10", batch=64, rows=512,
+                network=(_conv(32), _POOL, _conv(64), _POOL, _FLATTEN, Layer("dense", 128, "relu"), Layer("dense", 10))),
+        _images("cnn-cifar", (32, 32, 3), "(conv32 bn)x2 pool (conv64 bn)x2 pool conv128 bn mean dense10", batch=64,
+                rows=256, network=(*_block(32, 2), _POOL, *_block(64, 2), _POOL, *_block(128, 1), _MEAN,
+                                   Layer("dense", 10))),
     )
-}
+}  # fmt: skip

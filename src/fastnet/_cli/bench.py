@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from .. import _core
 from .._bench import PACKAGES, PEERS
 from .._bench.driver import Measurement, measure, median_ratio
-from .._bench.workloads import WORKLOADS
+from .._bench.workloads import WORKLOADS, Workload
 from .machine import facts
 
 __all__ = ["run"]
@@ -42,9 +42,13 @@ def _choose_peers(text: str | None) -> list[str]:
     return list(dict.fromkeys(["fastnet", "numpy", *others]))
 
 
-def _row(measurement: Measurement, peers: list[str]) -> str:
+def _name(workload: Workload) -> str:
+    return f"{workload.name:11}{workload.description}"
+
+
+def _row(measurement: Measurement, peers: list[str], width: int) -> str:
     workload = WORKLOADS[measurement.workload]
-    cells = [f"{workload.name:7}{workload.description:49}"]
+    cells = [f"{_name(workload):{width}}"]
     for peer in peers:
         if peer not in measurement.seconds:
             cells.append(f"{'-':>10}" + " " * 7 * (peer != "fastnet"))
@@ -67,7 +71,8 @@ def run(options: Namespace) -> int:
     print(f"fastnet {machine['fastnet']} on {machine['CPU']}, {machine['instruction set']}, {threads} threads. "
           "Microseconds for a training step in whole epochs with shuffling, float32, medians;")  # fmt: skip
     print("beside the others how many times as long as fastnet they take; GFLOP/s of fastnet.\n")
-    print(f"{'network':56}" + "".join(f"{peer:>10}" + " " * 7 * (peer != "fastnet") for peer in peers) + "  GFLOP/s")
+    width = max(len(_name(WORKLOADS[name])) for name in names)
+    print(f"{'network':{width}}" + "".join(f"{peer:>10}" + " " * 7 * (peer != "fastnet") for peer in peers) + "  GFLOP/s")
 
     def report(message: str) -> None:
         if sys.stderr.isatty():
@@ -79,7 +84,7 @@ def run(options: Namespace) -> int:
                               repetitions=options.repetitions, report=report)  # fmt: skip
         report("")
         measurements.append(measurement)
-        print(_row(measurement, peers), flush=True)
+        print(_row(measurement, peers, width), flush=True)
     if output:
         with output:
             content = {"machine": machine, "measurements": [found.to_dict() for found in measurements]}
