@@ -167,7 +167,7 @@ TILE(3, 4) TILE(4, 4)
 SPLIT(2, 2) SPLIT(3, 2)
 #endif
 #if FN_VECTOR_BYTES == 64
-SPLIT(5, 1) SPLIT(6, 1)
+SPLIT(4, 2) SPLIT(5, 1) SPLIT(6, 1)
 TILES(9) TILES(10) TILES(11) TILES(12) TILES(13) TILES(14)
 TILE(5, 4) TILE(6, 4)
 #endif
@@ -189,13 +189,12 @@ static const segment_kernel tiles[MAX_ROWS + 1][USUAL_VECTORS] = {
 enum { MAX_SPLIT_ROWS = FN_VECTOR_BYTES == 64 ? 6 : 4 };
 static const segment_kernel split_tiles[MAX_SPLIT_ROWS + 1][USUAL_VECTORS] = {
     {0, 0}, {split_1x1, split_1x2},
-#if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
+#if FN_VECTOR_BYTES == 64
+    {split_2x1, split_2x2}, {split_3x1, split_3x2}, {split_4x1, split_4x2}, {split_5x1, tile_5x2}, {split_6x1, tile_6x2},
+#elif defined(__aarch64__)
     {split_2x1, split_2x2}, {split_3x1, split_3x2}, {split_4x1, tile_4x2},
 #else
     {split_2x1, tile_2x2}, {split_3x1, tile_3x2}, {split_4x1, tile_4x2},
-#endif
-#if FN_VECTOR_BYTES == 64
-    {split_5x1, tile_5x2}, {split_6x1, tile_6x2},
 #endif
 };
 #undef ROW
