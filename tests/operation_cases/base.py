@@ -8,6 +8,11 @@ from plans import Graph
 from fastnet import _core
 
 
+def inputs_of(shape):
+    """How many numbers a sum over a kernel of this shape has: all axes but the last."""
+    return np.prod(shape[:-1]) if len(shape) > 2 else shape[0]
+
+
 @dataclass(frozen=True)
 class OpCase:
     """An operation on inputs of these shapes (of one sample)."""
@@ -22,8 +27,7 @@ class OpCase:
         inputs = [graph.input(shape) for shape in self.shapes]
         _, parameter_shapes = _core.infer(self.op, "case", self.shapes, self.attributes)
         random = np.random.default_rng(7)
-        parameters = [graph.parameter(random.normal(size=shape) / np.sqrt(np.prod(shape[:-1]) if shape[1:] else shape[0]))
-                      for shape in parameter_shapes]  # fmt: skip
+        parameters = [graph.parameter(random.normal(size=shape) / np.sqrt(inputs_of(shape))) for shape in parameter_shapes]
         graph.output(graph.node(self.op, inputs, parameters, **self.attributes))
         for value in inputs:
             graph.output(value)
