@@ -39,7 +39,7 @@ static void direction(const fn_update *update, int64_t lo, int64_t hi)
     for (int64_t i = lo; i < hi; i++) {
         m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
         v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
-        g[i] = FN_FMA(decay, w[i], correction_1 * m[i] / (FN_SQRT(correction_2 * v[i]) + epsilon));
+        g[i] = FN_FMA(decay, w[i], fn_divide(correction_1 * m[i], FN_SQRT(correction_2 * v[i]) + epsilon));
     }
 }
 

@@ -56,7 +56,7 @@ static void find_adam_direction(const fn_update *update)
     for (int64_t i = 0; i < n; i++) {
         m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
         v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
-        g[i] = ratio * m[i] / (FN_SQRT(v[i]) + epsilon);
+        g[i] = fn_divide(ratio * m[i], FN_SQRT(v[i]) + epsilon);
     }
 }
 

@@ -41,7 +41,7 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
         const real square = g[i] * g[i];
         m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
         v[i] = FN_FMA(-rate_2 * fn_sign(v[i] - square), square, v[i]);
-        w[i] -= alpha * m[i] / (FN_SQRT(v[i]) + epsilon);
+        w[i] -= fn_divide(alpha * m[i], FN_SQRT(v[i]) + epsilon);
     }
 }
 
