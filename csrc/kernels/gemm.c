@@ -30,6 +30,8 @@ enum {
     LEAST_COLUMNS = 256,                         /* of it */
     LOW_BLOCK_K = 256 / (int)sizeof(real), /* where C is low: B is read once, by rows that should be long */
 
+    FEW_ROWS = 16,
+
     FINISH_SIZE = 32768, /* elements of C that wait to be finished */
     SWAP_SIZE = 65536    /* elements of C^T at a time */
 };
@@ -53,6 +55,7 @@ typedef struct block {
     bool b_packed;      /* by the caller: b is panels of PANEL_COLUMNS columns, b.column elements apart */
     bool fill_panels;   /* B has yet to be packed */
     real *packed_a;     /* room for A in panels of PANEL_ROWS rows; NULL: read in place */
+    bool fill_a;        /* A has yet to be packed */
     real *panels;       /* room for B in one panel for each span; NULL: read in place */
     int64_t panel_step; /* from column to column of panels; 0: two panels take turns */
     const real *start;  /* what the sums start from: rows start_row apart, columns 1, or 0 for zeros */
@@ -97,6 +100,24 @@ static void pack_span(const block *x, const span *s, int64_t p, int64_t p_end)
     pack_panel(part, p_end - p, s->columns, find_panel(x, s) + p * width, width);
 }
 
+/* Rows of a tile of column `tile` of tiles: they are as equal as possible, some have one row more than others. */
+FN_INLINE int64_t rows_of_tile(const block *x, int64_t tiles, int64_t tile)
+{
+    const int64_t fewest = tiles > 1 ? x->m / tiles : x->m;
+    return fewest + (tile < x->m - fewest * tiles);
+}
+
+/* Of a transposed A a panel is a few elements of each of many rows, which are far apart: all panels are packed together,
+ * FEW_ROWS rows at a time. */
+static void pack_all_of_a(const block *x)
+{
+    const int64_t tiles = divide_up(x->m, TILE_ROWS);
+    for (int64_t p = 0; p < x->k; p += FEW_ROWS)
+        for (int64_t tile = 0, i = 0; tile < tiles; i += rows_of_tile(x, tiles, tile++))
+            pack_panel((gemm_matrix){x->a.data + i + p * x->a.column, x->a.column, 1}, least(x->k - p, FEW_ROWS),
+                       least(x->m - i, PANEL_ROWS), x->packed_a + (tile * x->k + p) * PANEL_ROWS, PANEL_ROWS);
+}
+
 /* The tiles of a span, and what the next span needs. */
 static void multiply_span(const block *x, const span *s, const span *next)
 {
@@ -125,22 +146,20 @@ static void multiply_span(const block *x, const span *s, const span *next)
 
     const real *a = x->a.data, *start = x->start + s->j * x->start_column;
     real *c = x->c + s->j, *packed_a = x->packed_a;
-    /* The tiles are as equal as possible: some have one row more than others. */
-    const int64_t tiles = divide_up(x->m, TILE_ROWS), fewest = tiles > 1 ? x->m / tiles : x->m;
-    const int64_t larger = x->m - fewest * tiles;
+    const int64_t tiles = divide_up(x->m, TILE_ROWS);
     int64_t share = x->k, p = 0;
     if (tiles > 1 && next->columns > 0)
         share = divide_up(divide_up(x->k, tiles), CACHE_LINE) * CACHE_LINE;
     const bool packed = packed_a && (x->b_packed || x->panels) && s->vectors == TILE_VECTORS;
     for (int64_t tile = 0, i = 0; tile < tiles; tile++) {
-        const int64_t rows = fewest + (tile < larger);
+        const int64_t rows = rows_of_tile(x, tiles, tile);
         const tile_kernel kernel = choose_kernel(rows, s->vectors, packed);
         column.c_ahead = tile + 1 < tiles ? c + rows * x->c_row : x->c + next->j;
-        column.c_ahead_last = column.c_ahead + fewest * x->c_row;
+        column.c_ahead_last = column.c_ahead + rows * x->c_row;
         column.b_ahead = ahead.data + p * ahead.row;
         column.b_ahead_last = column.b_ahead + ((by_rows ? share : PANEL_COLUMNS) - 1) * column.b_ahead_row;
         if (packed_a) {
-            if (s->number == 0)
+            if (s->number == 0 && x->fill_a)
                 /* More rows than the tile has are quicker to transpose than an odd number. */
                 pack_panel((gemm_matrix){a, x->a.column, x->a.row}, x->k, least(x->m - i, PANEL_ROWS), packed_a,
                            PANEL_ROWS);
@@ -246,6 +265,9 @@ static void multiply(const gemm_arguments *x, real *workspace)
                     set_start(&part, x, p == 0, j);
                     const bool complete = p + part.k == x->k;
                     part.relu = complete && epilogue->relu;
+                    part.fill_a = part.a.row != 1;
+                    if (pack_a && !part.fill_a)
+                        pack_all_of_a(&part);
                     multiply_block(&part, complete && epilogue->finish ? epilogue : NULL, i, j);
                     p += part.k;
                 } while (p < k_end);
