@@ -18,7 +18,13 @@ enum {
     DIRECT_DEPTH = 256,
     DIRECT_SIZE = 65536 / (int)sizeof(real), /* elements of B, and of C */
     SHALLOW = 32,                            /* k for which C may be larger: writing it is most of the work */
-    NARROW_VECTORS = 4
+    NARROW_VECTORS = 4,
+    NARROW_COLUMNS = 2 * PIECE,
+#if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
+    MANY_REGISTERS = 1 /* 32 */
+#else
+    MANY_REGISTERS = 0
+#endif
 };
 
 /* ---- by columns ------------------------------------------------------------------------------------ */
@@ -33,7 +39,7 @@ typedef struct narrow_block {
 } narrow_block;
 
 FN_INLINE void multiply_column(const int vectors, const int columns, const vector *a, const real *b,
-                               int64_t b_column, vector sum[NARROW_VECTORS][PIECE])
+                               int64_t b_column, vector sum[NARROW_VECTORS][NARROW_COLUMNS])
 {
     UNROLL
     for (int j = 0; j < columns; j++) {
@@ -44,15 +50,30 @@ FN_INLINE void multiply_column(const int vectors, const int columns, const vecto
     }
 }
 
+/* FN_LANES rows of C. */
+FN_INLINE void store_transposed(const vector *sum, const int columns, bool relu, real *c, int64_t c_row)
+{
+    vector row[PIECE];
+    real block[PIECE][FN_LANES];
+    transpose_pieces(sum, row);
+    UNROLL
+    for (int q = 0; q < PIECE; q++)
+        store(block[q], relu ? clamp_negative(row[q]) : row[q]);
+    for (int g = 0; g < FN_LANES; g += PIECE)
+        UNROLL
+        for (int q = 0; q < PIECE; q++, c += c_row)
+            memcpy(c, block[q] + g, (size_t)columns * sizeof(real));
+}
+
 /* vectors * FN_LANES rows and `columns` columns of C. */
 FN_INLINE void compute_narrow(const int vectors, const int columns, const bool transposed,
                               const narrow_block *x, const real *a, const real *b, const real *bias, real *c)
 {
-    vector sum[NARROW_VECTORS][PIECE];
+    vector sum[NARROW_VECTORS][NARROW_COLUMNS];
     UNROLL
     for (int v = 0; v < NARROW_VECTORS; v++)
         UNROLL
-        for (int j = 0; j < PIECE; j++)
+        for (int j = 0; j < NARROW_COLUMNS; j++)
             sum[v][j] = bias && j < columns ? broadcast(bias + j) : (vector){0};
 
     const int64_t k = x->k, b_row = x->b_row, b_column = x->b_column;
@@ -90,22 +111,11 @@ FN_INLINE void compute_narrow(const int vectors, const int columns, const bool t
     }
 
     UNROLL
-    for (int v = 0; v < vectors; v++) {
-        vector row[PIECE];
-        real block[PIECE][FN_LANES];
+    for (int v = 0; v < vectors; v++)
         UNROLL
-        for (int j = 0; j < PIECE; j++)
-            sum[v][j] = x->relu ? clamp_negative(sum[v][j]) : sum[v][j];
-        transpose_pieces(sum[v], row);
-        UNROLL
-        for (int q = 0; q < PIECE; q++)
-            store(block[q], row[q]);
-        for (int g = 0; g < FN_LANES / PIECE; g++)
-            UNROLL
-            for (int q = 0; q < PIECE; q++)
-                memcpy(c + (v * FN_LANES + g * PIECE + q) * x->c_row, block[q] + g * PIECE,
-                       columns * sizeof(real));
-    }
+        for (int j = 0; j < columns; j += PIECE)
+            store_transposed(sum[v] + j, columns - j < PIECE ? columns - j : PIECE, x->relu,
+                             c + v * FN_LANES * x->c_row + j, x->c_row);
 }
 
 typedef void (*narrow_kernel)(const narrow_block *x, const real *a, const real *b, const real *bias, real *c);
@@ -131,18 +141,27 @@ NARROWS(3) NARROWS(4)
 #else
 #define NARROW_ROW(name) {0, name##1, name##2}
 #endif
+NARROW(narrow_columns_wide, 2, NARROW_COLUMNS, true)
+
 /* By the logarithm of the vectors, and columns. */
 static const narrow_kernel narrow_kernels[2][3][PIECE + 1] = {
     {NARROW_ROW(narrow_rows_1x), NARROW_ROW(narrow_rows_2x), NARROW_ROW(narrow_rows_2x)},
     {NARROW_ROW(narrow_columns_1x), NARROW_ROW(narrow_columns_2x), NARROW_ROW(narrow_columns_4x)},
 };
 
-/* Whether that takes fewer multiply-adds than by rows. */
+/* Whether that takes less time than by rows, for which B would have to be packed if it is transposed. */
 static bool suits_columns(const gemm_arguments *x)
 {
-    if (x->packed_b || x->accumulate || x->m < FN_LANES || x->n > 3 * FN_LANES / 4)
+    if (x->packed_b || x->accumulate || x->m < FN_LANES)
         return false;
-    return x->a.row == 1 || (x->a.column == 1 && x->n <= PIECE && x->k >= PIECE);
+    if (MANY_REGISTERS && x->a.row == 1 && x->b.column != 1)
+        return true;
+    /* Lanes, idle ones included, and an eighth for transposing C. */
+    const int64_t by_rows = x->m * ((x->n + FN_LANES - 1) / FN_LANES * FN_LANES);
+    const int64_t by_columns = x->n * ((x->m + FN_LANES - 1) / FN_LANES * FN_LANES);
+    if (x->a.row == 1)
+        return by_columns + by_columns / 8 < by_rows;
+    return x->a.column == 1 && x->n <= PIECE && x->k >= PIECE;
 }
 
 static void multiply_columns(const gemm_arguments *x)
@@ -160,15 +179,19 @@ static void multiply_columns(const gemm_arguments *x)
     const real *const bias = x->epilogue.bias;
     for (int64_t i = 0; i < x->m;) {
         int width = x->m - i > FN_LANES && x->m >= 2 * FN_LANES ? 1 : 0;
-        if (transposed && x->m - i >= 4 * FN_LANES)
+        if (transposed && x->m - i >= 4 * FN_LANES && (MANY_REGISTERS || x->n <= 2))
             width = 2;
         const int vectors = 1 << width;
         /* The last rows are computed together with some that have been computed before. */
         const int64_t at = least(i, x->m - vectors * FN_LANES);
         const narrow_kernel *const kernels = narrow_kernels[transposed][width];
-        for (int64_t j = 0; j < x->n; j += PIECE)
-            kernels[least(x->n - j, PIECE)](&block, x->a.data + at * x->a.row, x->b.data + j * x->b.column,
-                                            bias ? bias + j : NULL, x->c + at * x->c_row + j);
+        for (int64_t j = 0, columns = 0; j < x->n; j += columns) {
+            const bool wide = MANY_REGISTERS && transposed && vectors == 2 && x->n - j >= NARROW_COLUMNS;
+            columns = wide ? NARROW_COLUMNS : least(x->n - j, PIECE);
+            (wide ? narrow_columns_wide : kernels[columns])(&block, x->a.data + at * x->a.row,
+                                                            x->b.data + j * x->b.column, bias ? bias + j : NULL,
+                                                            x->c + at * x->c_row + j);
+        }
         i = at + vectors * FN_LANES;
     }
     if (x->epilogue.finish)

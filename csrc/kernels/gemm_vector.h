@@ -275,7 +275,7 @@ FN_INLINE vector load_pieces(const real *p, int64_t step)
 
 /* What the four (or two) registers of a transposition become: column j of each piece of `in` is
  * piece j's row: out[t] has, in piece g, lane t of piece g of in[0], in[1], ... */
-FN_INLINE void transpose_pieces(const vector in[PIECE], vector out[PIECE])
+FN_INLINE void transpose_pieces(const vector *in, vector *out)
 {
 #if FN_BITS == 32
     vector low_even = interleave_low(in[0], in[2]), high_even = interleave_high(in[0], in[2]);
