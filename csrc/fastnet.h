@@ -196,6 +196,9 @@ typedef struct fn_output_spec {
     const double *loss_attributes;
     double loss_weight;
     const char *layer; /* for messages */
+    /* The value with a number for each position of this one (its shape without the last axis): 0 where loss and metrics leave
+     * it out, so that the loss of a batch is the mean over the others. NULL: all count. */
+    const int32_t *mask;
 } fn_output_spec;
 
 typedef struct fn_metric_spec {

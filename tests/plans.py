@@ -50,12 +50,13 @@ class Graph:
         return len(self.parameters) - 1
 
     def node(self, op, inputs, parameters=(), **attributes):
-        """Appends an operation; returns the number of its value."""
+        """Appends an operation; returns the number of its value, or a list of them."""
         layer = f"{op}_{len(self.nodes)}"
         shapes, _ = _core.infer(op, layer, [self.shapes[value] for value in inputs], attributes)
         self.nodes.append((op, layer, list(inputs), list(parameters), attributes))
+        first = len(self.shapes)
         self.shapes += shapes
-        return len(self.shapes) - 1
+        return first if len(shapes) == 1 else list(range(first, len(self.shapes)))
 
     def dense(self, value, units, activation="linear", *, seed=0, use_bias=True, trainable=True, alpha=0.3,
               parameters=None):
@@ -198,8 +199,12 @@ def reference_step(graph, parameters, inputs, targets=None, weights=None, seeds=
     """The step that Model.gradients takes, from tests/reference.py: a forward pass and a backward pass in float64."""
     parameters = [np.asarray(array, np.float64) for array in parameters]
     values = [scaled(array, scale, shift) for array, (_, scale, shift) in zip(inputs, graph.inputs)]
+    made = []  # values of each node
     for op, _, read, used, attributes in graph.nodes:
-        values.append(reference.OPS[op].forward([values[i] for i in read], [parameters[i] for i in used], **attributes))
+        result = reference.OPS[op].forward([values[i] for i in read], [parameters[i] for i in used], **attributes)
+        results = result if isinstance(result, list) else [result]
+        made.append(range(len(values), len(values) + len(results)))
+        values += results
 
     losses, gradients = np.zeros(1 + len(graph.outputs)), [None] * len(values)
     for i, (value, loss, attributes, weight, _) in enumerate(graph.outputs):
@@ -217,9 +222,10 @@ def reference_step(graph, parameters, inputs, targets=None, weights=None, seeds=
     parameter_gradients = [None] * len(parameters)
     for number in reversed(range(len(graph.nodes))):
         op, _, read, used, attributes = graph.nodes[number]
-        dy = gradients[len(graph.inputs) + number]
-        if dy is None:
+        if all(gradients[i] is None for i in made[number]):
             continue
+        dy = [np.zeros_like(values[i]) if gradients[i] is None else gradients[i] for i in made[number]]
+        dy = dy if len(dy) > 1 else dy[0]
         dx, dw = reference.OPS[op].backward([values[i] for i in read], [parameters[i] for i in used], dy, **attributes)
         for i, gradient in zip(read, dx):
             gradients[i] = add(gradients[i], gradient)

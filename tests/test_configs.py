@@ -29,11 +29,13 @@ REQUIRED = {
     layers.Conv1DTranspose: {"filters": 3, "kernel_size": 2},
     layers.Conv2D: {"filters": 3, "kernel_size": (2, 1)},
     layers.Conv2DTranspose: {"filters": 3, "kernel_size": (2, 1)},
+    layers.Bidirectional: {"layer": layers.GRU(3)},
     layers.Dense: {"units": 3},
     layers.DepthwiseConv1D: {"kernel_size": 2},
     layers.DepthwiseConv2D: {"kernel_size": (2, 1)},
     layers.Dropout: {"rate": 0.5},
     layers.Embedding: {"input_dim": 7, "output_dim": 3},
+    layers.GRU: {"units": 3},
     layers.GaussianDropout: {"rate": 0.5},
     layers.GaussianNoise: {"stddev": 0.5},
     layers.GroupNormalization: {"groups": 3},
@@ -47,10 +49,13 @@ REQUIRED = {
     layers.Rescaling: {"scale": 0.5},
     layers.SeparableConv1D: {"filters": 3, "kernel_size": 2},
     layers.SeparableConv2D: {"filters": 3, "kernel_size": (2, 1)},
+    layers.LSTM: {"units": 3},
+    layers.SimpleRNN: {"units": 3},
     layers.SpatialDropout1D: {"rate": 0.5},
     layers.SpatialDropout2D: {"rate": 0.5},
     layers.TokenAndPositionEmbedding: {"vocabulary_size": 6, "sequence_length": 6, "embedding_dim": 4},
     layers.TransformerBlock: {"intermediate_dim": 5, "num_heads": 2},
+    layers.TimeDistributed: {"layer": layers.Dense(3)},
     layers.TargetScaling: {"mean": 0.5, "variance": 2.0},
     layers.Reshape: {"target_shape": (2, -1)},
 }
@@ -103,6 +108,10 @@ OTHERS = {
     "pointwise_constraint": constraints.MaxNorm(2.0, axis=1),
     "pointwise_initializer": initializers.VarianceScaling(2.0, "fan_in", "uniform", seed=5),
     "pointwise_regularizer": regularizers.L2(0.25),
+    "recurrent_activation": activations.ActivationFunction("elu", 0.5),
+    "recurrent_constraint": constraints.MaxNorm(0.5),
+    "recurrent_initializer": initializers.RandomNormal(seed=1),
+    "recurrent_regularizer": regularizers.L2(0.5),
     "seed": 7,
     "sequence_axis": -2,
     "sliding_window": 2,
@@ -134,10 +143,14 @@ def is_merge(cls):
 #: Beside those of attention and those named 1D.
 OF_SEQUENCES = {layers.PositionEmbedding, layers.RotaryEmbedding, layers.SinePositionEncoding, layers.TransformerBlock}
 OF_TOKENS = {layers.Embedding, layers.TokenAndPositionEmbedding}
+def is_recurrent(cls):
+    return cls.__module__ == layers.LSTM.__module__
 
 
 def input_for(cls, changed):
     """An input that the layer takes with this argument changed."""
+    if is_recurrent(cls) or cls in (layers.Masking, layers.TimeDistributed):
+        return fn.Input((3, 6), batch_size=4)
     if "2D" in cls.__name__:
         return fn.Input((2, 3, 6))
     if cls in OF_SEQUENCES:
@@ -180,6 +193,11 @@ OTHERS_OF = {
     (layers.TransformerBlock, "bias_initializer"): initializers.Constant(0.5),
     (layers.TransformerBlock, "num_heads"): 3,
     (regularizers.OrthogonalRegularizer, "mode"): "columns",
+    (layers.Bidirectional, "backward_layer"): layers.LSTM(3, go_backwards=True),
+    (layers.Bidirectional, "layer"): layers.LSTM(4, return_sequences=True),
+    (layers.Bidirectional, "merge_mode"): "ave",
+    (layers.TimeDistributed, "layer"): layers.Dense(4, "tanh"),
+    **{(cls, "bias_initializer"): initializers.Constant(0.5) for cls in (layers.GRU, layers.LSTM, layers.SimpleRNN)},
 }
 _WINDOW_1D = {"filters": 6, "kernel_size": 1, "strides": 2, "dilation_rate": 2, "groups": 3}
 _WINDOW_2D = {"filters": 6, "kernel_size": (1, 2), "strides": (2, 1), "dilation_rate": (1, 2), "groups": 3}
@@ -218,9 +236,15 @@ def other_value(cls, name, default):
 def variants(cls):
     """(arguments, name of the one changed or None)"""
     required = REQUIRED.get(cls, {})
-    yield required, None
+    yield {key: unused(value) for key, value in required.items()}, None
     for name, default in cls._arguments().items():
-        yield {**required, name: other_value(cls, name, default)}, name
+        arguments = {**required, name: other_value(cls, name, default)}
+        yield {key: unused(value) for key, value in arguments.items()}, name
+
+
+def unused(value):
+    """A layer that is an argument must not have been a part of another one."""
+    return type(value).from_config(value.get_config()) if isinstance(value, layers.Layer) else value
 
 
 @everything

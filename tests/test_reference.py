@@ -43,7 +43,8 @@ def test_op_gradients(name, input_shapes, parameter_shapes, attributes):
     rng = np.random.default_rng(0)
     inputs = [rng.normal(size=shape) for shape in input_shapes]
     parameters = [rng.normal(size=shape) for shape in parameter_shapes]
-    dy = rng.normal(size=op.forward(inputs, parameters, **attributes).shape)
+    result = op.forward(inputs, parameters, **attributes)
+    dy = [rng.normal(size=y.shape) for y in result] if isinstance(result, list) else rng.normal(size=result.shape)
     input_gradients, parameter_gradients = op.backward(inputs, parameters, dy, **attributes)
     assert len(input_gradients) == len(inputs)
     assert len(parameter_gradients) == len(parameters)
@@ -57,7 +58,9 @@ def test_op_gradients(name, input_shapes, parameter_shapes, attributes):
             def function(x, arrays=arrays, i=i):
                 changed = [*arrays[:i], x, *arrays[i + 1 :]]
                 given = (changed, parameters) if arrays is inputs else (inputs, changed)
-                return (dy * op.forward(*given, **attributes)).sum() + term(*given, **attributes)
+                y = op.forward(*given, **attributes)
+                pairs = zip(dy, y) if isinstance(y, list) else [(dy, y)]
+                return sum((a * b).sum() for a, b in pairs) + term(*given, **attributes)
 
             assert_gradient(gradient, function, arrays[i])
 

@@ -65,7 +65,7 @@ typedef struct fn_input {
 } fn_input;
 
 /* Closure of the stages that belong to an output: its loss and metrics, its copies. Ports of the
- * node: output[0] the prediction, extra[0] target, extra[1] weights, extra[2] factors of the gradient,
+ * node: output[0] the prediction, input[0] the mask if there is one, extra[0] target, extra[1] weights, extra[2] factors of the gradient,
  * extra[3] losses. */
 typedef struct fn_output {
     const fn_kernels *kernels;

@@ -309,6 +309,19 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
                           .inner = fn_shape_size(shape) / width};
     if (!given->loss)
         return FN_OK;
+    if (given->mask) {
+        node->input = fn_plan_allocate(plan, sizeof *node->input);
+        if (plan->failed)
+            return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+        if (*given->mask < 0 || *given->mask >= plan->n_values)
+            return fn_fail(error, FN_ERROR_GRAPH, "output '%s': its mask is value %d, of %d", node->layer, *given->mask,
+                           plan->n_values);
+        node->input[0] = make_port(plan, *given->mask);
+        node->n_inputs = 1;
+        if (node->input[0].width != fn_shape_size(shape) / width)
+            return fn_fail(error, FN_ERROR_SHAPE, "output '%s': its mask has %lld numbers, expected one for each of %lld positions",
+                           node->layer, (long long)node->input[0].width, (long long)(fn_shape_size(shape) / width));
+    }
     int index = fn_registry_find(FN_LOSSES, given->loss);
     if (index < 0)
         return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", given->loss);

@@ -203,6 +203,7 @@ typedef struct fn_kernels {
                    int64_t lo, int64_t hi, const double *scale, const double *shift);
     void (*loss_scale)(void *scale, const void *weight, double factor, int64_t inner, int64_t lo, int64_t hi);
     double (*loss_sum)(const void *loss, const void *weight, int64_t inner, int64_t rows);
+    void (*mask)(void *numbers, const void *mask, int64_t n, double factor);
     void (*add)(void *out, const void *other, int64_t n);
     double (*penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2);
     double (*sum_squares)(const void *x, int64_t n);

@@ -105,6 +105,22 @@ static void *row_of(const fn_output *output, const void *array, int64_t row, int
     return array ? (char *)array + (size_t)(row * width) * output->kernels->element : NULL;
 }
 
+/* Where an output has a mask, its factor for the positions that count, so that their mean is taken in place of that of all. */
+static double mask_factor(const fn_node *node, const fn_context *context)
+{
+    const fn_output *output = node->closure;
+    double counted = output->kernels->loss_sum(node->input[0].value, NULL, output->inner, context->rows);
+    return counted > 0 ? (double)(context->rows * output->inner) / counted : 0;
+}
+
+/* Masks numbers of rows lo to hi, one for each position. */
+static void mask_positions(const fn_node *node, void *numbers, double factor, int64_t lo, int64_t hi)
+{
+    const fn_output *output = node->closure;
+    output->kernels->mask(row_of(output, numbers, lo, output->inner), row_of(output, node->input[0].value, lo, output->inner),
+                          (hi - lo) * output->inner, factor);
+}
+
 static void run_loss(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const fn_output *output = node->closure;
@@ -119,6 +135,9 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
         fn_gather_rows(kernels, context, node->extra[WEIGHT].value, 1, weights, NULL, NULL, lo, hi);
     kernels->loss_scale(node->extra[SCALE].value, weights ? node->extra[WEIGHT].value : NULL,
                         output->loss_weight / (double)(context->rows * inner), inner, lo, hi);
+    const double factor = node->n_inputs ? mask_factor(node, context) : 1;
+    if (node->n_inputs)
+        mask_positions(node, node->extra[SCALE].value, factor, lo, hi);
     fn_loss_arguments arguments = {
         .prediction = row_of(output, port->value, lo, port->width),
         .target = row_of(output, node->extra[TARGET].value, lo, node->extra[TARGET].width),
@@ -131,6 +150,8 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
         .attribute = output->loss_attribute,
     };
     output->loss->run(&arguments);
+    if (node->n_inputs)
+        mask_positions(node, node->extra[LOSS].value, factor, lo, hi);
 }
 
 void fn_emit_loss(fn_plan *plan, fn_node *node)
@@ -139,6 +160,8 @@ void fn_emit_loss(fn_plan *plan, fn_node *node)
     fn_emit(plan, node, output->loss->entry.name, run_loss, FN_BY_ROWS, 0);
     fn_workspace(plan, node->extra[TARGET].width * (int64_t)plan->kernels->element);
     fn_reads(plan, node->output[0].value_buffer);
+    if (node->n_inputs)
+        fn_reads_all(plan, node->input[0].value_buffer);
     fn_writes(plan, node->output[0].gradient_buffer);
     for (int i = 0; i < node->n_extras; i++)
         fn_writes(plan, node->extra[i].value_buffer);
@@ -206,6 +229,21 @@ void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs)
 
 /* ---- metrics ------------------------------------------------------------------------------- */
 
+/* The first position from `from` to `end` that counts, or the first that does not. */
+static int64_t find_position(const fn_node *node, int64_t from, int64_t end, bool counted)
+{
+    const fn_output *output = node->closure;
+    if (!node->n_inputs)
+        return counted ? from : end;
+    while (from < end) {
+        const void *mask = row_of(output, node->input[0].value, from, 1);
+        if ((output->kernels->loss_sum(mask, NULL, 1, 1) > 0) == counted)
+            break;
+        from++;
+    }
+    return from;
+}
+
 static void update_metric(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)lo, (void)hi;
@@ -213,16 +251,21 @@ static void update_metric(const fn_node *node, const fn_context *context, int64_
     const fn_output *output = state->output->closure;
     if (context->shared->diverged && (context->run->parts & FN_RUN_UPDATE))
         return;
-    fn_metric_arguments arguments = {
-        .prediction = state->output->output[0].value,
-        .target = state->output->extra[TARGET].value,
-        .positions = context->rows * output->inner,
-        .width = output->width,
-        .target_width = output->target_width,
-        .attribute = state->attribute,
-        .accumulator = context->run->metrics + state->offset,
-    };
-    state->metric->update(&arguments);
+    /* Positions that count and lie together are taken together. */
+    const int64_t positions = context->rows * output->inner;
+    for (int64_t first = 0, end; (first = find_position(state->output, first, positions, true)) < positions; first = end) {
+        end = find_position(state->output, first, positions, false);
+        fn_metric_arguments arguments = {
+            .prediction = row_of(output, state->output->output[0].value, first, output->width),
+            .target = row_of(output, state->output->extra[TARGET].value, first, output->target_width),
+            .positions = end - first,
+            .width = output->width,
+            .target_width = output->target_width,
+            .attribute = state->attribute,
+            .accumulator = context->run->metrics + state->offset,
+        };
+        state->metric->update(&arguments);
+    }
 }
 
 void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node)
@@ -232,4 +275,6 @@ void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node)
     fn_emit(plan, node, metric->metric->entry.name, update_metric, FN_ALONE, 0);
     fn_reads(plan, metric->output->output[0].value_buffer);
     fn_reads(plan, metric->output->extra[TARGET].value_buffer);
+    if (metric->output->n_inputs)
+        fn_reads(plan, metric->output->input[0].value_buffer);
 }

@@ -62,6 +62,16 @@ double FN_SYM(loss_sum)(const void *loss, const void *weight, int64_t inner, int
     return sum;
 }
 
+/* numbers = numbers * factor where the mask is above 0, else 0. */
+void FN_SYM(mask)(void *numbers, const void *mask, int64_t n, double factor)
+{
+    real *x = numbers;
+    const real *m = mask, f = (real)factor;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        x[i] = m[i] > 0 ? f * x[i] : 0;
+}
+
 /* out += other */
 void FN_SYM(add)(void *out, const void *other, int64_t n)
 {

@@ -120,6 +120,7 @@ cdef extern from "fastnet.h" nogil:
         const double *loss_attributes
         double loss_weight
         const char *layer
+        const int32_t *mask
 
     ctypedef struct fn_metric_spec:
         const char *metric

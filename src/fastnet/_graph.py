@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .layers.base import Layer
 
 __all__ = [
-    "CURRENT_CALL", "Graph", "LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec", "aligned_zeros",
-    "label_sources", "replace_tensors",
+    "CURRENT_CALL", "Graph", "LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec",
+    "aligned_zeros", "batch_size_of", "label_sources", "replace_tensors", "with_masks",
 ]  # fmt: skip
 
 
@@ -183,12 +183,18 @@ class SymbolicTensor:
         Without the batch axis.
     operation : Operation or None
         What computes it; None: an input of the model.
+    mask : SymbolicTensor or None
+        Of a sequence: a number for each step, 0 where it does not count.
+    batch_size : int or None
+        Of an input of the model: the number of rows in a batch, where that is fixed.
     """
 
     def __init__(self, sample_shape: tuple[int, ...], operation: Operation | None, name: str | None = None) -> None:
         self.sample_shape = sample_shape
         self.operation = operation
         self.name = name
+        self.mask: SymbolicTensor | None = None
+        self.batch_size: int | None = None
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -304,6 +310,25 @@ class Operation:
         self.call = call
 
 
+def with_masks(tensors: Iterable[SymbolicTensor]) -> list[SymbolicTensor]:
+    """Tensors, and the masks that go with them unsaid."""
+    tensors = list(tensors)
+    return tensors + [tensor.mask for tensor in tensors if tensor.mask is not None]
+
+
+def batch_size_of(tensor: SymbolicTensor) -> int | None:
+    """The fixed number of rows of one of the inputs that a tensor depends on; None: there is none."""
+    left, seen = [tensor], set()
+    while left:
+        tensor = left.pop()
+        if tensor.batch_size is not None:
+            return tensor.batch_size
+        if tensor.operation is not None and tensor.operation not in seen:
+            seen.add(tensor.operation)
+            left.extend(tensor.operation.inputs)
+    return None
+
+
 #: Operations that change no numbers, only where they are.
 MOVES = frozenset({"concatenate", "reshape"})
 
@@ -400,7 +425,7 @@ class Graph:
         calls: Sequence[LayerCall] | None = None,
     ) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
-        self.operations = sort_operations(inputs, outputs)
+        self.operations = sort_operations(inputs, with_masks(outputs))
         self.leaves = list(dict.fromkeys(operation.layer for operation in self.operations))
         self.piece: LayerCall | None = None
         self.calls = list(calls) if calls is not None else self._find_calls()
@@ -418,8 +443,8 @@ class Graph:
             within = set(operation.call.chain)
             makers.update((id(tensor), within) for tensor in operation.outputs)
             readers.append((within, operation.inputs))
-        inputs = {call: set(map(id, call.sources)) for within, _ in readers for call in within}
-        results = {call: set(map(id, call.outputs)) for call in inputs}
+        inputs = {call: set(map(id, with_masks(call.sources))) for within, _ in readers for call in within}
+        results = {call: set(map(id, with_masks(call.outputs))) for call in inputs}
         pieces: set[LayerCall] = set()
         for within, tensors in readers:
             for tensor in tensors:

@@ -17,8 +17,8 @@ cdef class Plan:
     parameters : list of (shape, offset, trainable[, decays, rate, l1, l2[, constraint]])
         Offsets in elements into the slabs. Whether weight decay applies, the factor of the learning rate, the penalty,
         and the fields of an fn_constraint, or None.
-    outputs : list of (value, loss, attributes, weight, layer)
-        loss is None where there is none.
+    outputs : list of (value, loss, attributes, weight, layer) or (..., mask)
+        loss is None where there is none; the mask is the number of a value, or None.
     metrics : list of (metric, attributes, output)
     optimizer : str or None
     hyper : dict
@@ -123,10 +123,12 @@ cdef class Plan:
 
         spec.n_outputs = len(outputs)
         cdef fn_output_spec *output_specs = <fn_output_spec *>scratch.allocate(len(outputs) * sizeof(fn_output_spec))
-        for i, (value, loss, attributes, weight, layer) in enumerate(outputs):
+        for i, (value, loss, attributes, weight, layer, *masks) in enumerate(outputs):
             output_specs[i].value = value
             output_specs[i].loss_weight = weight
             output_specs[i].layer = scratch.text(layer)
+            if masks and masks[0] is not None:
+                output_specs[i].mask = scratch.integers(masks)
             if loss is not None:
                 output_specs[i].loss = scratch.text(loss)
                 output_specs[i].loss_attributes = scratch.numbers(ordered_attributes(FN_LOSSES, loss, attributes))

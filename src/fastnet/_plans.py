@@ -361,7 +361,8 @@ class PlanCache:
             taken.add(roots[value])
             loss = compiled.losses[i] if with_loss else None
             outputs.append((value, loss.kernel if loss else None, loss.attributes() if loss else None,
-                            compiled.loss_weights[i] if with_loss else 1.0, name))  # fmt: skip
+                            compiled.loss_weights[i] if with_loss else 1.0, name,
+                            values[id(tensor.mask)] if loss and tensor.mask is not None else None))  # fmt: skip
         metrics = []
         if with_loss:
             metrics = [(metric.kernel, metric.attributes(), i) for i, group in enumerate(compiled.metrics) for metric in group]

@@ -290,13 +290,13 @@ class Trainer(CustomLoop):
         """The training that a call of `fit` with these arguments would do, everything checked."""
         from .callbacks import CallbackList  # not at the start: importing the package is to cost little
 
-        batch_size = _positive("batch_size", 32 if batch_size is None else batch_size)
+        batch_size = self._rows_at_once(batch_size, 32)
         epochs = _positive("epochs", epochs)
         if not isinstance(initial_epoch, (int, np.integer)) or not 0 <= initial_epoch <= epochs:
             raise ValueError(f"initial_epoch must be an integer between 0 and epochs={epochs}, got {initial_epoch!r}")
         validation_freq = _positive("validation_freq", validation_freq)
         if validation_batch_size is not None:
-            validation_batch_size = _positive("validation_batch_size", validation_batch_size)
+            validation_batch_size = self._rows_at_once(validation_batch_size, _INFERENCE_ROWS, "validation_batch_size")
         inputs, targets, weights = self._data_for(x, y, sample_weight, class_weight, check_finite)
         validation: tuple[Any, Any, Any] | None = None
         if validation_data is not None:
@@ -325,6 +325,20 @@ class Trainer(CustomLoop):
 
             restore(fit, resume_from)
         return fit
+
+    @property
+    def _fixed_batch_size(self) -> int | None:
+        """The number of rows of a batch whose states the model keeps; None: it keeps none."""
+        sizes = [operation.attributes.get("stateful") for operation in self._operations]
+        return next((int(size) for size in sizes if size), None)
+
+    def _rows_at_once(self, given: Any, default: int, name: str = "batch_size") -> int:
+        """The batch size given, or the default; ValueError where stateful layers keep the states of another number of rows."""
+        fixed = self._fixed_batch_size
+        rows = _positive(name, (fixed or default) if given is None else given)
+        if fixed and rows != fixed:
+            raise ValueError(f"{name} must be {fixed}, the batch_size of the input of stateful layers, got {rows}")
+        return rows
 
     def _checked_mixup(self, mixup: Any) -> float:
         compiled = self._require_compiled()
@@ -375,6 +389,8 @@ class Trainer(CustomLoop):
         """
         inputs, targets, weights = self._data_for(x, y, sample_weight, class_weight, check_finite)
         n = len(inputs[0])
+        if n > (self._fixed_batch_size or n):
+            self._rows_at_once(n, n)
         compiled = self._require_compiled()
         totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
         if compiled.custom:
@@ -437,7 +453,7 @@ class Trainer(CustomLoop):
     ) -> dict[str, Any]:
         compiled = self._require_compiled()
         n = len(inputs[0])
-        rows = min(n, _positive("batch_size", _INFERENCE_ROWS if batch_size is None else batch_size))
+        rows = min(n, self._rows_at_once(batch_size, _INFERENCE_ROWS))
         totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
         if compiled.custom:
             self._custom_evaluate(inputs, targets, weights, rows, totals, sums)
@@ -476,7 +492,7 @@ class Trainer(CustomLoop):
                 return ready
         inputs = self._rows_for(x, check_finite)
         n = len(inputs[0])
-        rows = min(n, _positive("batch_size", _INFERENCE_ROWS if batch_size is None else batch_size))
+        rows = min(n, self._rows_at_once(batch_size, _INFERENCE_ROWS))
         plan = self._plans.get("predict", rows, exact=False)
         outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
         row = 0

@@ -28,8 +28,8 @@ class OpCase:
         _, parameter_shapes = _core.infer(self.op, "case", self.shapes, self.attributes)
         random = np.random.default_rng(7)
         parameters = [graph.parameter(random.normal(size=shape) / np.sqrt(inputs_of(shape))) for shape in parameter_shapes]
-        graph.output(graph.node(self.op, inputs, parameters, **self.attributes))
-        for value in inputs:
+        made = graph.node(self.op, inputs, parameters, **self.attributes)
+        for value in [*(made if isinstance(made, list) else [made]), *inputs]:
             graph.output(value)
         return graph
 

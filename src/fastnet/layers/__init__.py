@@ -14,7 +14,7 @@ from .convolution import SeparableConvolution1D as SeparableConvolution1D
 from .convolution import SeparableConvolution2D as SeparableConvolution2D
 from .convolution import __all__ as _convolution
 from .core import Activation, ActivityRegularization, Dense, Flatten, Input, Reshape
-from .embedding import Embedding
+from .embedding import Embedding, Masking
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from .normalization import BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization
 from .pooling import *  # noqa: F403
@@ -29,17 +29,21 @@ from .pooling import MaxPool2D as MaxPool2D
 from .pooling import __all__ as _pooling
 from .positions import *  # noqa: F403
 from .positions import __all__ as _positions
+from .recurrent import *  # noqa: F403
+from .recurrent import __all__ as _recurrent
 from .regularization import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
 from .reshaping import *  # noqa: F403
 from .reshaping import __all__ as _reshaping
 from .scaling import MinMaxScaling, Normalization, Rescaling, TargetScaling
 from .transformer import TransformerBlock
+from .wrappers import TimeDistributed
 
 __all__ = [
     "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten",
-    "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Layer", "LayerNormalization", "Maximum",
+    "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Layer", "LayerNormalization", "Masking", "Maximum",
     "MinMaxScaling", "Minimum", "Multiply", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
     "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_attention, *_convolution, *_pooling,
     *_reshaping,
     "TransformerBlock", *_positions,
+    "TimeDistributed", *_recurrent,
 ]  # fmt: skip

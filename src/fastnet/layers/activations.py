@@ -17,6 +17,7 @@ __all__ = [
 class _ActivationLayer(Layer):
     """A layer that applies one activation."""
 
+    supports_masking = True
     kernel: str
 
     def activation_function(self) -> ActivationFunction:

@@ -55,6 +55,9 @@ class Layer(Configurable):
     ['residual_1/first/kernel', 'residual_1/first/bias', 'residual_1/second/kernel', 'residual_1/second/bias']
     """
 
+    #: Whether the output has the steps of the input, so that its mask is that of the input.
+    supports_masking: ClassVar[bool] = False
+
     #: Whether calling it repeats calls of a graph: those of models.
     _repeats_calls: ClassVar[bool] = False
 
@@ -118,10 +121,13 @@ class Layer(Configurable):
         token = CURRENT_CALL.set(call)
         try:
             result = self.call(*tensors, **options)
+            masks = self.compute_mask(*tensors)
         finally:
             CURRENT_CALL.reset(token)
         call.returns_list = not isinstance(result, SymbolicTensor)
         call.outputs = list(result) if call.returns_list else [result]
+        for output, mask in zip(call.outputs, masks):
+            output.mask = output.mask if mask is None else mask
         if not self._repeats_calls:
             self._adopt([child.layer for child in call.children])
         if self._first_call is None and not call.repeats:
@@ -147,6 +153,10 @@ class Layer(Configurable):
     def call(self, *inputs: SymbolicTensor) -> Any:
         """Appends the layer's operations; returns its output."""
         raise NotImplementedError(f"layer {self._label!r} does not say what it computes")
+
+    def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
+        """The masks of the outputs; none where fewer are given. By default that of the first input, if the layer keeps steps apart."""
+        return [inputs[0].mask] if self.supports_masking else []
 
     @property
     def _label(self) -> str:

@@ -14,7 +14,9 @@ from .base import Layer
 __all__ = ["Activation", "ActivityRegularization", "Dense", "Flatten", "Input", "Reshape"]
 
 
-def Input(shape: Sequence[int], dtype: str | None = None, name: str | None = None) -> SymbolicTensor:
+def Input(
+    shape: Sequence[int], dtype: str | None = None, name: str | None = None, batch_size: int | None = None
+) -> SymbolicTensor:
     """An input of a model.
 
     Parameters
@@ -26,6 +28,8 @@ def Input(shape: Sequence[int], dtype: str | None = None, name: str | None = Non
         dtype of the model as each batch is gathered.
     name : str, optional
         Under which `fit` finds it in a dictionary of inputs.
+    batch_size : int, optional
+        The number of rows of each batch, for recurrent layers that are stateful; others do not need it.
 
     Returns
     -------
@@ -47,7 +51,9 @@ def Input(shape: Sequence[int], dtype: str | None = None, name: str | None = Non
     if name is not None and not isinstance(name, str):
         raise TypeError(f"Input: name must be a string, got {name!r}")
     sizes = tuple(positive_integer("Input", "a size in shape", size) for size in shape)
-    return SymbolicTensor(sizes, None, name)
+    tensor = SymbolicTensor(sizes, None, name)
+    tensor.batch_size = None if batch_size is None else positive_integer("Input", "batch_size", batch_size)
+    return tensor
 
 
 def positive_integer(layer: str, argument: str, value: Any) -> int:
@@ -85,6 +91,8 @@ class Dense(Layer):
     >>> Dense(10, activation="relu")(Input((4,))).shape
     (None, 10)
     """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -143,6 +151,8 @@ class ActivityRegularization(Layer):
     l1, l2 : float
     """
 
+    supports_masking = True
+
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.l1, self.l2 = float(l1), float(l2)
@@ -160,6 +170,8 @@ class Activation(Layer):
     activation : str or callable
         Name of an activation or one of `fastnet.activations`.
     """
+
+    supports_masking = True
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -1,15 +1,17 @@
-"""Embedding: from tokens to vectors."""
+"""Embedding, from tokens to vectors; Masking, which steps of a sequence count."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .. import constraints, initializers, regularizers
 from .._graph import Operation, SymbolicTensor, WeightSpec, label_sources
 from .base import Layer
 from .core import positive_integer
+from .normalization import number_in
 
-__all__ = ["Embedding"]
+__all__ = ["Embedding", "Masking"]
 
 
 class Embedding(Layer):
@@ -33,6 +35,8 @@ class Embedding(Layer):
         The weight is ``embeddings`` of shape (input_dim, output_dim).
     embeddings_regularizer : str or Regularizer, optional
     embeddings_constraint : str or Constraint, optional
+    mask_zero : bool
+        Token 0 is padding: the output has a mask, see `Masking`.
     trainable, name
         As in `Layer`.
 
@@ -60,6 +64,7 @@ class Embedding(Layer):
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
         embeddings_constraint: Any = None,
+        mask_zero: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -68,12 +73,23 @@ class Embedding(Layer):
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.mask_zero = bool(mask_zero)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         label_sources(x, self._label)
         attributes = {"input_dim": self.input_dim, "output_dim": self.output_dim}
         spec = WeightSpec(self.embeddings_initializer, self.embeddings_regularizer, True, self.embeddings_constraint)
-        return self.emit("embedding", [x], attributes, {"embeddings": spec})
+        y = self.emit("embedding", [x], attributes, {"embeddings": spec})
+        return self.regularize(y)
+
+    def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
+        """Which tokens are not 0, with `mask_zero`."""
+        if not self.mask_zero:
+            return []
+        shape = (*inputs[0].sample_shape, 1)
+        sizes = {f"size_{axis}": size for axis, size in enumerate(shape)}
+        column = self.emit("reshape", [inputs[0]], {"rank": len(shape), **sizes})
+        return [self.emit("masking", [column]).operation.outputs[1]]
 
     def label_count(self, operation: Operation) -> int | None:
         return self.input_dim if operation.op == "embedding" else None
@@ -82,3 +98,39 @@ class Embedding(Layer):
     def embeddings(self) -> Any:
         """The table, a view of shape (input_dim, output_dim)."""
         return self._weights["embeddings"].value
+
+
+class Masking(Layer):
+    """Marks the steps of a sequence whose features are all `mask_value` as ones that do not count.
+
+    The output is the input, with 0 in the masked steps, and has a mask. Layers that keep steps apart pass it on: `Dense`,
+    activations, dropout, normalisation, layers that merge, `TimeDistributed`, and recurrent layers that return sequences.
+    Recurrent layers leave their states as they are in masked steps. Where the output of the model has a mask, loss and
+    metrics leave out the masked steps; the loss of a batch is the mean over the others. Losses that are Python functions
+    see all steps. Statistics of `BatchNormalization` and penalties on activities include masked steps.
+
+    Parameters
+    ----------
+    mask_value : float
+    trainable, name
+        As in `Layer`.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> import numpy as np
+    >>> model = fn.Sequential([fn.Input((4, 1)), fn.layers.Masking(), fn.layers.LSTM(3)], seed=0)
+    >>> padded = np.array([[[1.0], [2.0], [0.0], [0.0]]])
+    >>> longer = np.array([[[1.0], [0.0], [2.0], [0.0]]])
+    >>> bool((model.predict(padded) == model.predict(longer)).all())
+    True
+    """
+
+    def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mask_value = number_in(self, "mask_value", mask_value, -math.inf, math.inf)
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        y = self.emit("masking", [x], {"value": self.mask_value})
+        y.mask = y.operation.outputs[1]
+        return y

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from .._graph import SymbolicTensor
 from .base import Layer
 
 __all__ = ["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"]
+
+
+def _distinct_masks(tensors: Sequence[SymbolicTensor]) -> list[SymbolicTensor]:
+    return list({id(tensor.mask): tensor.mask for tensor in tensors if tensor.mask is not None}.values())
 
 
 class _Merge(Layer):
@@ -20,6 +25,13 @@ class _Merge(Layer):
         if len(inputs) < 2:
             raise ValueError(f"layer {self._label!r} must be called on a list of at least 2 tensors, got {len(inputs)}")
         return self.emit(self.kernel, inputs)
+
+    def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
+        """The steps that any of the inputs counts, if all have a mask; else none, as in Keras."""
+        masks = _distinct_masks(inputs)
+        if any(tensor.mask is None for tensor in inputs):
+            return []
+        return [masks[0] if len(masks) == 1 else self.emit("maximum", masks)]
 
 
 class Add(_Merge):
@@ -80,3 +92,15 @@ class Concatenate(Layer):
         if len(inputs) < 2:
             raise ValueError(f"layer {self._label!r} must be called on a list of at least 2 tensors, got {len(inputs)}")
         return self.emit("concatenate", inputs, {"axis": self.axis - 1 if self.axis > 0 else self.axis})
+
+    def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
+        """Along the steps, the masks one after another; else the steps that all masks count."""
+        masks = _distinct_masks(inputs)
+        axis = self.axis - 1 if self.axis > 0 else self.axis + len(inputs[0].sample_shape)
+        if not masks:
+            return []
+        if axis >= len(masks[0].sample_shape):
+            return [masks[0] if len(masks) == 1 else self.emit("multiply", masks)]
+        if any(tensor.mask is None for tensor in inputs):
+            raise ValueError(f"layer {self._label!r}: of inputs that are joined along the steps all must have a mask, or none")
+        return [self.emit("concatenate", [tensor.mask for tensor in inputs], {"axis": axis})]

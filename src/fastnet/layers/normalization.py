@@ -29,6 +29,7 @@ def number_in(layer: Layer, name: str, value: Any, low: float, high: float) -> f
 class _Normalization(Layer):
     """The arguments that all have in common, and the check that it is the last axis that is meant."""
 
+    supports_masking = True
     def __init__(self, axis: Any, epsilon: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         given = list(axis) if isinstance(axis, (list, tuple)) and len(axis) == 1 else [axis]

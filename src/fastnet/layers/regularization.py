@@ -15,6 +15,7 @@ __all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "Spati
 class _Noise(Layer):
     """What the layers have in common: one number that may be a function of the step, and a seed."""
 
+    supports_masking = True
     #: The operation, its attribute that may vary, and where the values of that must stay below.
     kernel: str
     varying: str = "rate"

@@ -84,7 +84,9 @@ def _describe_model(model: Model, known: dict[Layer, int]) -> dict[str, Any]:
         "name": model.name,
         "dtype": model.dtype,
         "seed": model.seed,
-        "inputs": [{"shape": list(tensor.sample_shape), "name": tensor.name} for tensor in model.inputs],
+        "inputs": [{"shape": list(tensor.sample_shape), "name": tensor.name,
+                    **({} if tensor.batch_size is None else {"batch_size": tensor.batch_size})}
+                   for tensor in model.inputs],  # fmt: skip
         "layers": [_describe_layer(layer, names[layer], known) for layer in layers],
         "calls": calls,
         "outputs": [numbers[id(tensor)] for tensor in model.outputs],
@@ -234,7 +236,7 @@ def _rebuild_model(
         raise _Broken(f"it was written by a newer fastnet (format {description['fastnet']}, this is {VERSION})")
     tensors = []
     for given in _field(description, "inputs", list):
-        tensors.append(_layers.Input(_field(given, "shape", list), name=given.get("name")))
+        tensors.append(_layers.Input(_field(given, "shape", list), name=given.get("name"), batch_size=given.get("batch_size")))
     inputs = list(tensors)
     described = _field(description, "layers", list)
     layers = [_rebuild_layer(given, custom, check_weights, known) for given in described]

@@ -1,0 +1,320 @@
+/* GRU: gated recurrent unit (Cho et al. 2014).
+ *
+ *   z = s(x Wz + bz + h' Uz + bz'),  r = s(x Wr + br + h' Ur + br')      s: the recurrent activation, a: the activation
+ *   g = a(x Wg + bg + r (h' Ug + bg'))                                   reset_after; else
+ *   g = a(x Wg + bg + (r h') Ug),  without bz' and br'
+ *   h = z h' + (1 - z) g                                                 h': h of the step before
+ *
+ *   dg = dh (1 - z) a'(g),  dz = dh (h' - g) s'(z),  dh' = dh z + [dz dr] [Uz Ur]^T + what comes through g:
+ *   reset_after:  dr = dg (h' Ug + bg') s'(r),  dq = dg r,    dh' += dq Ug^T,  dUg = sum of h'^T dq
+ *   else:         dr = (dg Ug^T) h' s'(r),                    dh' += (dg Ug^T) r,  dUg = sum of (r h')^T dg
+ *
+ * W [inputs][3 units], U [units][3 units] in the order z, r, g; b [3 units] or, reset_after, [2][3 units], of which the second
+ * row is that of the recurrent products. Of each row 4 units numbers are kept: z, r, g and either h' Ug + bg' or r h';
+ * backwards dz, dr, dg and, reset_after, dq. See recurrent.h. */
+#include "../math.h"
+#include "../recurrent.h"
+
+enum { RESET_AFTER = RECURRENT_ATTRIBUTES };
+
+static const fn_attribute attributes[] = {RECURRENT_ATTRIBUTE_LIST, {"reset_after", 1}};
+
+/* Uz and Ur, and Ug, forwards and transposed. */
+enum { GATES_PART, CANDIDATE_PART, GATES_BACK, CANDIDATE_BACK };
+
+static bool resets_after(const fn_node *node)
+{
+    return node->attribute[RESET_AFTER] != 0;
+}
+
+static int pack(const fn_node *node, bool training, packed_matrix list[MOST_PARTS])
+{
+    const int64_t units = units_of(node), columns = 3 * units, back = training ? units : 0;
+    list[GATES_PART] = (packed_matrix){.parameter = 1, .row = columns, .column = 1, .n = 2 * units, .k = units};
+    list[CANDIDATE_PART] =
+        (packed_matrix){.parameter = 1, .offset = 2 * units, .row = columns, .column = 1, .n = units, .k = units};
+    list[GATES_BACK] = (packed_matrix){.parameter = 1, .row = 1, .column = columns, .n = back, .k = 2 * units};
+    list[CANDIDATE_BACK] =
+        (packed_matrix){.parameter = 1, .offset = 2 * units, .row = 1, .column = columns, .n = back, .k = units};
+    return 4;
+}
+
+/* ---- forward ------------------------------------------------------------------------------------- */
+
+FN_INLINE void forward_unit(int64_t j, int64_t units, real *z, const real *bias, const real *before, real *h)
+{
+    const real update = fn_sigmoid(z[j] + bias[j]), reset = fn_sigmoid(z[units + j] + bias[units + j]);
+    const real candidate = fn_tanh(FN_FMA(reset, z[3 * units + j], z[2 * units + j]));
+    z[j] = update;
+    z[units + j] = reset;
+    z[2 * units + j] = candidate;
+    h[j] = FN_FMA(update, before[j] - candidate, candidate);
+}
+
+/* One row with reset_after: gates from sums, h. */
+static void forward_standard(int64_t units, real *restrict z, const real *restrict bias, const real *restrict before,
+                             real *restrict h)
+{
+    FN_FOR_EACH(j, units, forward_unit(j, units, z, bias, before, h));
+}
+
+static void mix(int64_t units, const real *restrict z, const real *restrict before, real *restrict h)
+{
+    FN_FOR_EACH(j, units, h[j] = FN_FMA(z[j], before[j] - z[2 * units + j], z[2 * units + j]));
+}
+
+/* The gates z and r of a row from their sums, to which `bias` is added where there is one. */
+static void open_gates(const recurrent_step *step, int64_t row, const real *restrict bias)
+{
+    const int64_t units = step->units;
+    real *restrict z = step->gates + row * 4 * units;
+    if (bias)
+        FN_FOR_EACH(j, 2 * units, z[j] += bias[j]);
+    if (step->pre)
+        memcpy(step->pre + row * 4 * units, z, (size_t)(2 * units) * sizeof *z);
+    activate(step->node, RECURRENT_ACTIVATION, z, 2 * units);
+}
+
+/* g of a row from its sum, and h. */
+static void finish_row(const recurrent_step *step, int64_t row)
+{
+    const int64_t units = step->units;
+    real *z = step->gates + row * 4 * units;
+    if (step->pre)
+        memcpy(step->pre + row * 4 * units + 2 * units, z + 2 * units, (size_t)units * sizeof *z);
+    activate(step->node, ACTIVATION, z + 2 * units, units);
+    mix(units, z, step->state[0] + row * units, step->after[0] + row * units);
+}
+
+static void add_product(int64_t units, real *restrict z)
+{
+    FN_FOR_EACH(j, units, z[2 * units + j] = FN_FMA(z[units + j], z[3 * units + j], z[2 * units + j]));
+}
+
+static void reset_after_step(const recurrent_step *step)
+{
+    const fn_node *node = step->node;
+    const int64_t units = step->units, width = 4 * units;
+    const real *bias = node->attribute[USE_BIAS] ? bias_of(node) + 3 * units : NULL;
+    const part_product candidate = {.part = CANDIDATE_PART,
+                                    .a = step->h,
+                                    .a_row = units,
+                                    .c = step->gates + 3 * units,
+                                    .c_row = width,
+                                    .bias = bias ? bias + 2 * units : NULL};
+    FN_SYM(recurrent_multiply)(step, &candidate);
+    const bool standard = is_standard(node) && bias;
+    for (int64_t r = 0; r < step->rows; r++) {
+        real *z = step->gates + r * width;
+        if (standard) {
+            forward_standard(units, z, bias, step->state[0] + r * units, step->after[0] + r * units);
+        } else {
+            open_gates(step, r, bias);
+            add_product(units, z);
+            finish_row(step, r);
+        }
+    }
+}
+
+static void reset_before_step(const recurrent_step *step)
+{
+    const int64_t units = step->units, width = 4 * units;
+    for (int64_t r = 0; r < step->rows; r++) {
+        real *restrict z = step->gates + r * width;
+        const real *restrict h = step->h + r * units;
+        open_gates(step, r, NULL);
+        FN_FOR_EACH(j, units, z[3 * units + j] = z[units + j] * h[j]);
+    }
+    const part_product candidate = {.part = CANDIDATE_PART,
+                                    .a = step->gates + 3 * units,
+                                    .a_row = width,
+                                    .c = step->gates + 2 * units,
+                                    .c_row = width,
+                                    .accumulate = true};
+    FN_SYM(recurrent_multiply)(step, &candidate);
+    for (int64_t r = 0; r < step->rows; r++)
+        finish_row(step, r);
+}
+
+static void forward_step(const recurrent_step *step)
+{
+    const int64_t units = step->units;
+    const part_product gates = {
+        .part = GATES_PART, .a = step->h, .a_row = units, .c = step->gates, .c_row = 4 * units, .accumulate = true};
+    FN_SYM(recurrent_multiply)(step, &gates);
+    if (resets_after(step->node))
+        reset_after_step(step);
+    else
+        reset_before_step(step);
+}
+
+/* ---- backward ------------------------------------------------------------------------------------ */
+
+FN_INLINE void backward_unit(int64_t j, int64_t units, real *z, const real *before, real *dh)
+{
+    const real one = 1, update = z[j], reset = z[units + j], candidate = z[2 * units + j], given = dh[j];
+    const real dg = given * (one - update) * FN_FMA(-candidate, candidate, one);
+    z[j] = given * (before[j] - candidate) * (update * (one - update));
+    z[units + j] = dg * z[3 * units + j] * (reset * (one - reset));
+    z[2 * units + j] = dg;
+    z[3 * units + j] = dg * reset;
+    dh[j] = given * update;
+}
+
+/* One row with reset_after: z from gates to gradients of the sums, dh to the part of it that passes z. */
+static void backward_standard(int64_t units, real *restrict z, const real *restrict before, real *restrict dh)
+{
+    FN_FOR_EACH(j, units, backward_unit(j, units, z, before, dh));
+}
+
+/* dg and dz of a row, for any activations; dh to the part of it that passes z. */
+static void differentiate_outer(const recurrent_step *step, int64_t row)
+{
+    const int64_t units = step->units;
+    real *restrict z = step->gates + row * 4 * units, *restrict dh = step->gradient[0] + row * units;
+    const real *restrict before = step->state[0] + row * units, *pre = step->pre ? step->pre + row * 4 * units : NULL;
+    real *restrict dg = step->spare, *restrict dz = step->spare + units;
+    FN_FOR_EACH(j, units, dg[j] = dh[j] * (1 - z[j]));
+    FN_FOR_EACH(j, units, dz[j] = dh[j] * (before[j] - z[2 * units + j]));
+    FN_FOR_EACH(j, units, dh[j] *= z[j]);
+    differentiate(step->node, ACTIVATION, dg, z + 2 * units, pre ? pre + 2 * units : NULL, z + 2 * units, units);
+    differentiate(step->node, RECURRENT_ACTIVATION, dz, z, pre, z, units);
+}
+
+/* dr of a row from the gradient dq of what r multiplies, q. */
+static void differentiate_reset(const recurrent_step *step, int64_t row, const real *restrict dq, const real *restrict q)
+{
+    const int64_t units = step->units;
+    real *z = step->gates + row * 4 * units, *restrict dr = step->spare;
+    const real *pre = step->pre ? step->pre + row * 4 * units : NULL;
+    FN_FOR_EACH(j, units, dr[j] = dq[j] * q[j]);
+    differentiate(step->node, RECURRENT_ACTIVATION, dr, z + units, pre ? pre + units : NULL, z + units, units);
+}
+
+static void clear_row(const recurrent_step *step, int64_t row)
+{
+    const int64_t width = 4 * step->units;
+    memset(step->gates + row * width, 0, (size_t)width * sizeof(real));
+}
+
+static void reset_after_back(const recurrent_step *step)
+{
+    const int64_t units = step->units, width = 4 * units;
+    const bool standard = is_standard(step->node);
+    for (int64_t r = 0; r < step->rows; r++) {
+        real *restrict z = step->gates + r * width;
+        if (is_masked(step, r)) {
+            clear_row(step, r);
+        } else if (standard) {
+            backward_standard(units, z, step->state[0] + r * units, step->gradient[0] + r * units);
+        } else {
+            differentiate_outer(step, r);
+            real *restrict reset = step->spare + 2 * units;
+            memcpy(reset, z + units, (size_t)units * sizeof *reset);
+            differentiate_reset(step, r, z + 2 * units, z + 3 * units);
+            FN_FOR_EACH(j, units, z[3 * units + j] = z[2 * units + j] * reset[j]);
+        }
+    }
+    const part_product candidate = {
+        .part = CANDIDATE_BACK, .a = step->gates + 3 * units, .a_row = width, .c = step->product, .c_row = units};
+    FN_SYM(recurrent_multiply)(step, &candidate);
+}
+
+static void reset_before_back(const recurrent_step *step)
+{
+    const int64_t units = step->units, width = 4 * units;
+    for (int64_t r = 0; r < step->rows; r++)
+        if (is_masked(step, r))
+            clear_row(step, r);
+        else
+            differentiate_outer(step, r);
+    const part_product candidate = {
+        .part = CANDIDATE_BACK, .a = step->gates + 2 * units, .a_row = width, .c = step->product, .c_row = units};
+    FN_SYM(recurrent_multiply)(step, &candidate);
+    for (int64_t r = 0; r < step->rows; r++) {
+        real *restrict through = step->product + r * units, *restrict reset = step->spare + 2 * units;
+        if (is_masked(step, r))
+            continue;
+        memcpy(reset, step->gates + r * width + units, (size_t)units * sizeof *reset);
+        differentiate_reset(step, r, through, step->h + r * units);
+        FN_FOR_EACH(j, units, through[j] *= reset[j]);
+    }
+}
+
+static void backward_step(const recurrent_step *step)
+{
+    if (resets_after(step->node))
+        reset_after_back(step);
+    else
+        reset_before_back(step);
+    const part_product gates = {.part = GATES_BACK,
+                                .a = step->gates,
+                                .a_row = 4 * step->units,
+                                .c = step->product,
+                                .c_row = step->units,
+                                .accumulate = true};
+    FN_SYM(recurrent_multiply)(step, &gates);
+}
+
+/* ---- parameters ---------------------------------------------------------------------------------- */
+
+static void kernel_gradient(const fn_node *node, void *workspace, const real *h, const real *gates, int64_t positions,
+                            int64_t lo, int64_t hi)
+{
+    const int64_t units = units_of(node), width = 4 * units;
+    FN_SYM(recurrent_kernel_gradient)(node, workspace, h, units, gates, width, positions, lo, hi, 0, 2 * units);
+    if (resets_after(node))
+        FN_SYM(recurrent_kernel_gradient)(node, workspace, h, units, gates + 3 * units, width, positions, lo, hi, 2 * units,
+                                          units);
+    else
+        FN_SYM(recurrent_kernel_gradient)(node, workspace, gates + 3 * units, width, gates + 2 * units, width, positions, lo,
+                                          hi, 2 * units, units);
+}
+
+static void bias_gradient(const fn_node *node, const real *gates, int64_t positions, int64_t lo, int64_t hi)
+{
+    const fn_port *bias = &node->parameter[2];
+    const int64_t units = units_of(node), width = 4 * units, middle = lo > 2 * units ? lo : hi < 2 * units ? hi : 2 * units;
+    real *out = bias->gradient;
+    FN_SYM(recurrent_sum_columns)(gates, width, positions, lo, hi, bias->accumulate, out);
+    if (!resets_after(node))
+        return;
+    /* Of the second row, dq takes the place of dg. */
+    FN_SYM(recurrent_sum_columns)(gates, width, positions, lo, middle, bias->accumulate, out + 3 * units);
+    FN_SYM(recurrent_sum_columns)(gates + units, width, positions, middle, hi, bias->accumulate, out + 3 * units);
+}
+
+#define GRU_CELL(rows)                                                                                            \
+    {                                                                                                             \
+        .label = {"gru pack", "gru forward", "gru backward", "gru backward kernels", "gru backward bias",         \
+                  "gru states"},                                                                                  \
+        .states = 1, .gates = 4, .columns = 3, .bias_rows = rows, .pack = pack, .forward = forward_step,          \
+        .backward = backward_step, .kernel_gradient = kernel_gradient, .bias_gradient = bias_gradient,            \
+    }
+
+static const recurrent_cell reset_after_cell = GRU_CELL(2), reset_before_cell = GRU_CELL(1);
+
+static const recurrent_cell *choose_cell(const double *attribute)
+{
+    return attribute[RESET_AFTER] ? &reset_after_cell : &reset_before_cell;
+}
+
+static fn_status infer(fn_inference *inference)
+{
+    return FN_SYM(recurrent_infer)(inference, choose_cell(inference->attribute));
+}
+
+static void forward(fn_plan *plan, fn_node *node)
+{
+    FN_SYM(recurrent_forward)(plan, node, choose_cell(node->attribute));
+}
+
+const fn_op FN_SYM(op_gru) = {
+    .entry = {"gru", attributes, sizeof attributes / sizeof attributes[0]},
+    .min_inputs = 1,
+    .max_inputs = 3,
+    .infer = infer,
+    .forward = forward,
+    .backward = FN_SYM(recurrent_backward),
+    .update = FN_SYM(recurrent_update),
+};

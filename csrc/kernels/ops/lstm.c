@@ -1,0 +1,188 @@
+/* LSTM: long short-term memory (Hochreiter and Schmidhuber 1997; with a forget gate, Gers, Schmidhuber and Cummins 2000).
+ *
+ *   [i f g o] = x W + h' U + b               x [rows][inputs], h' [rows][units]: h of the step before
+ *   i, f, o = s(i), s(f), s(o); g = a(g)     s: the recurrent activation, a: the activation
+ *   c = f c' + i g
+ *   h = o a(c)
+ *
+ *   do = dh a(c),  dc = dc + dh o a'(c)
+ *   di = dc g,  df = dc c',  dg = dc i,  dc' = dc f
+ *   dz = [di s'(i)  df s'(f)  dg a'(g)  do s'(o)],  dh' = dz U^T
+ *   dU = sum over steps and rows of h'^T dz,  db = sum of dz
+ *
+ * W [inputs][4 units], U [units][4 units], b [4 units]. The gates are kept as they are; see recurrent.h. */
+#include "../math.h"
+#include "../recurrent.h"
+
+static const fn_attribute attributes[] = {RECURRENT_ATTRIBUTE_LIST};
+
+enum { FORWARD_PART, BACKWARD_PART };
+
+static int pack(const fn_node *node, bool training, packed_matrix list[MOST_PARTS])
+{
+    const int64_t units = units_of(node), columns = 4 * units;
+    list[FORWARD_PART] = (packed_matrix){.parameter = 1, .row = columns, .column = 1, .n = columns, .k = units};
+    list[BACKWARD_PART] =
+        (packed_matrix){.parameter = 1, .row = 1, .column = columns, .n = training ? units : 0, .k = columns};
+    return 2;
+}
+
+FN_INLINE void forward_unit(int64_t j, int64_t units, real *z, const real *before, real *c, real *h)
+{
+    const real i = fn_sigmoid(z[j]), f = fn_sigmoid(z[units + j]);
+    const real g = fn_tanh(z[2 * units + j]), o = fn_sigmoid(z[3 * units + j]);
+    const real cell = FN_FMA(f, before[j], i * g);
+    z[j] = i;
+    z[units + j] = f;
+    z[2 * units + j] = g;
+    z[3 * units + j] = o;
+    c[j] = cell;
+    h[j] = o * fn_tanh(cell);
+}
+
+/* One row: z from sums to gates, c and h. */
+static void forward_standard(int64_t units, real *restrict z, const real *restrict before, real *restrict c, real *restrict h)
+{
+    FN_FOR_EACH(j, units, forward_unit(j, units, z, before, c, h));
+}
+
+static void forward_general(const fn_node *node, int64_t units, real *restrict z, const real *restrict before,
+                            real *restrict c, real *restrict h)
+{
+    activate(node, RECURRENT_ACTIVATION, z, 2 * units);
+    activate(node, ACTIVATION, z + 2 * units, units);
+    activate(node, RECURRENT_ACTIVATION, z + 3 * units, units);
+    FN_FOR_EACH(j, units, h[j] = c[j] = FN_FMA(z[units + j], before[j], z[j] * z[2 * units + j]));
+    activate(node, ACTIVATION, h, units);
+    FN_FOR_EACH(j, units, h[j] *= z[3 * units + j]);
+}
+
+static void forward_step(const recurrent_step *step)
+{
+    const int64_t units = step->units, width = 4 * units;
+    const part_product product = {
+        .part = FORWARD_PART, .a = step->h, .a_row = units, .c = step->gates, .c_row = width, .accumulate = true};
+    FN_SYM(recurrent_multiply)(step, &product);
+    if (step->pre)
+        memcpy(step->pre, step->gates, (size_t)(step->rows * width) * sizeof(real));
+    const bool standard = is_standard(step->node);
+    for (int64_t r = 0; r < step->rows; r++) {
+        real *z = step->gates + r * width, *c = step->after[1] + r * units, *h = step->after[0] + r * units;
+        if (standard)
+            forward_standard(units, z, step->state[1] + r * units, c, h);
+        else
+            forward_general(step->node, units, z, step->state[1] + r * units, c, h);
+    }
+}
+
+FN_INLINE void backward_unit(int64_t j, int64_t units, real *z, const real *before, const real *c, real *dh, real *dc)
+{
+    const real one = 1, tangent = fn_tanh(c[j]);
+    const real i = z[j], f = z[units + j], g = z[2 * units + j], o = z[3 * units + j];
+    const real cell = FN_FMA(dh[j] * o, FN_FMA(-tangent, tangent, one), dc[j]);
+    z[j] = cell * g * (i * (one - i));
+    z[units + j] = cell * before[j] * (f * (one - f));
+    z[2 * units + j] = cell * i * FN_FMA(-g, g, one);
+    z[3 * units + j] = dh[j] * tangent * (o * (one - o));
+    dc[j] = cell * f;
+    dh[j] = 0;
+}
+
+/* One row: z from gates to gradients of the sums. dh becomes 0: all of it goes by way of the product. */
+static void backward_standard(int64_t units, real *restrict z, const real *restrict before, const real *restrict c,
+                              real *restrict dh, real *restrict dc)
+{
+    FN_FOR_EACH(j, units, backward_unit(j, units, z, before, c, dh, dc));
+}
+
+/* The same for any activations. pre: the sums, or NULL; spare: [4 * units]. */
+static void backward_general(const fn_node *node, int64_t units, real *restrict z, const real *restrict pre,
+                             const real *restrict before, const real *restrict c, real *restrict dh, real *restrict dc,
+                             real *restrict spare)
+{
+    real *tangent = spare, *slope = spare + units, *cell = spare + 2 * units;
+    memcpy(tangent, c, (size_t)units * sizeof *c);
+    activate(node, ACTIVATION, tangent, units);
+    FN_FOR_EACH(j, units, slope[j] = dh[j] * z[3 * units + j]);
+    differentiate(node, ACTIVATION, slope, tangent, c, slope, units);
+    FN_FOR_EACH(j, units, cell[j] = dc[j] + slope[j]);
+    const real *sum[4];
+    for (int gate = 0; gate < 4; gate++)
+        sum[gate] = pre ? pre + gate * units : NULL;
+    /* The gates are read before they are written over. */
+    FN_FOR_EACH(j, units, dc[j] = cell[j] * z[units + j]);
+    FN_FOR_EACH(j, units, slope[j] = cell[j] * z[2 * units + j]);
+    FN_FOR_EACH(j, units, tangent[j] *= dh[j]);
+    FN_FOR_EACH(j, units, dh[j] = cell[j] * z[j]);
+    differentiate(node, RECURRENT_ACTIVATION, slope, z, sum[0], z, units);
+    FN_FOR_EACH(j, units, slope[j] = cell[j] * before[j]);
+    differentiate(node, RECURRENT_ACTIVATION, slope, z + units, sum[1], z + units, units);
+    differentiate(node, ACTIVATION, dh, z + 2 * units, sum[2], z + 2 * units, units);
+    differentiate(node, RECURRENT_ACTIVATION, tangent, z + 3 * units, sum[3], z + 3 * units, units);
+    memset(dh, 0, (size_t)units * sizeof *dh);
+}
+
+static void backward_step(const recurrent_step *step)
+{
+    const int64_t units = step->units, width = 4 * units;
+    const bool standard = is_standard(step->node);
+    for (int64_t r = 0; r < step->rows; r++) {
+        real *z = step->gates + r * width, *dh = step->gradient[0] + r * units, *dc = step->gradient[1] + r * units;
+        const real *before = step->state[1] + r * units, *c = step->after[1] + r * units;
+        if (is_masked(step, r))
+            memset(z, 0, (size_t)width * sizeof *z);
+        else if (standard)
+            backward_standard(units, z, before, c, dh, dc);
+        else
+            backward_general(step->node, units, z, step->pre ? step->pre + r * width : NULL, before, c, dh, dc, step->spare);
+    }
+    const part_product product = {
+        .part = BACKWARD_PART, .a = step->gates, .a_row = width, .c = step->product, .c_row = units};
+    FN_SYM(recurrent_multiply)(step, &product);
+}
+
+static void kernel_gradient(const fn_node *node, void *workspace, const real *h, const real *gates, int64_t positions,
+                            int64_t lo, int64_t hi)
+{
+    const int64_t units = units_of(node), columns = 4 * units;
+    FN_SYM(recurrent_kernel_gradient)(node, workspace, h, units, gates, columns, positions, lo, hi, 0, columns);
+}
+
+static void bias_gradient(const fn_node *node, const real *gates, int64_t positions, int64_t lo, int64_t hi)
+{
+    const fn_port *bias = &node->parameter[2];
+    FN_SYM(recurrent_sum_columns)(gates, 4 * units_of(node), positions, lo, hi, bias->accumulate, bias->gradient);
+}
+
+static const recurrent_cell cell = {
+    .label = {"lstm pack", "lstm forward", "lstm backward", "lstm backward kernels", "lstm backward bias", "lstm states"},
+    .states = 2,
+    .gates = 4,
+    .columns = 4,
+    .bias_rows = 1,
+    .pack = pack,
+    .forward = forward_step,
+    .backward = backward_step,
+    .kernel_gradient = kernel_gradient,
+    .bias_gradient = bias_gradient,
+};
+
+static fn_status infer(fn_inference *inference)
+{
+    return FN_SYM(recurrent_infer)(inference, &cell);
+}
+
+static void forward(fn_plan *plan, fn_node *node)
+{
+    FN_SYM(recurrent_forward)(plan, node, &cell);
+}
+
+const fn_op FN_SYM(op_lstm) = {
+    .entry = {"lstm", attributes, sizeof attributes / sizeof attributes[0]},
+    .min_inputs = 1,
+    .max_inputs = 4,
+    .infer = infer,
+    .forward = forward,
+    .backward = FN_SYM(recurrent_backward),
+    .update = FN_SYM(recurrent_update),
+};

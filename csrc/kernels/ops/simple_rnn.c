@@ -1,0 +1,98 @@
+/* The simple recurrent layer (Elman 1990).
+ *
+ *   z = x W + h' U + b,  h = a(z)            x [rows][inputs], h' [rows][units]: h of the step before
+ *   dz = dh a'(z),  dh' = dz U^T
+ *   dU = sum over steps and rows of h'^T dz,  db = sum of dz
+ *
+ * W [inputs][units], U [units][units], b [units]. See recurrent.h; the recurrent activation is not used. */
+#include "../math.h"
+#include "../recurrent.h"
+
+static const fn_attribute attributes[] = {RECURRENT_ATTRIBUTE_LIST};
+
+enum { FORWARD_PART, BACKWARD_PART };
+
+static int pack(const fn_node *node, bool training, packed_matrix list[MOST_PARTS])
+{
+    const int64_t units = units_of(node);
+    list[FORWARD_PART] = (packed_matrix){.parameter = 1, .row = units, .column = 1, .n = units, .k = units};
+    list[BACKWARD_PART] =
+        (packed_matrix){.parameter = 1, .row = 1, .column = units, .n = training ? units : 0, .k = units};
+    return 2;
+}
+
+static void forward_step(const recurrent_step *step)
+{
+    const int64_t units = step->units, n = step->rows * units;
+    const part_product product = {
+        .part = FORWARD_PART, .a = step->h, .a_row = units, .c = step->gates, .c_row = units, .accumulate = true};
+    FN_SYM(recurrent_multiply)(step, &product);
+    if (step->pre)
+        memcpy(step->pre, step->gates, (size_t)n * sizeof(real));
+    activate(step->node, ACTIVATION, step->gates, n);
+    memcpy(step->after[0], step->gates, (size_t)n * sizeof(real));
+}
+
+static void backward_step(const recurrent_step *step)
+{
+    const int64_t units = step->units;
+    for (int64_t r = 0; r < step->rows; r++) {
+        real *z = step->gates + r * units, *dh = step->gradient[0] + r * units;
+        if (is_masked(step, r)) {
+            memset(z, 0, (size_t)units * sizeof *z);
+            continue;
+        }
+        differentiate(step->node, ACTIVATION, dh, z, step->pre ? step->pre + r * units : NULL, z, units);
+        memset(dh, 0, (size_t)units * sizeof *dh); /* all of it goes by way of the product */
+    }
+    const part_product product = {
+        .part = BACKWARD_PART, .a = step->gates, .a_row = units, .c = step->product, .c_row = units};
+    FN_SYM(recurrent_multiply)(step, &product);
+}
+
+static void kernel_gradient(const fn_node *node, void *workspace, const real *h, const real *gates, int64_t positions,
+                            int64_t lo, int64_t hi)
+{
+    const int64_t units = units_of(node);
+    FN_SYM(recurrent_kernel_gradient)(node, workspace, h, units, gates, units, positions, lo, hi, 0, units);
+}
+
+static void bias_gradient(const fn_node *node, const real *gates, int64_t positions, int64_t lo, int64_t hi)
+{
+    const fn_port *bias = &node->parameter[2];
+    FN_SYM(recurrent_sum_columns)(gates, units_of(node), positions, lo, hi, bias->accumulate, bias->gradient);
+}
+
+static const recurrent_cell cell = {
+    .label = {"simple_rnn pack", "simple_rnn forward", "simple_rnn backward", "simple_rnn backward kernels",
+              "simple_rnn backward bias", "simple_rnn states"},
+    .states = 1,
+    .gates = 1,
+    .columns = 1,
+    .bias_rows = 1,
+    .pack = pack,
+    .forward = forward_step,
+    .backward = backward_step,
+    .kernel_gradient = kernel_gradient,
+    .bias_gradient = bias_gradient,
+};
+
+static fn_status infer(fn_inference *inference)
+{
+    return FN_SYM(recurrent_infer)(inference, &cell);
+}
+
+static void forward(fn_plan *plan, fn_node *node)
+{
+    FN_SYM(recurrent_forward)(plan, node, &cell);
+}
+
+const fn_op FN_SYM(op_simple_rnn) = {
+    .entry = {"simple_rnn", attributes, sizeof attributes / sizeof attributes[0]},
+    .min_inputs = 1,
+    .max_inputs = 3,
+    .infer = infer,
+    .forward = forward,
+    .backward = FN_SYM(recurrent_backward),
+    .update = FN_SYM(recurrent_update),
+};

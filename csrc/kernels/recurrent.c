@@ -1,0 +1,714 @@
+/* The loop of recurrent layers over the steps of a sequence; see recurrent.h. */
+#include "recurrent.h"
+
+#define LINE (FN_ALIGNMENT / (int64_t)sizeof(real))
+
+static int64_t round_up(int64_t elements)
+{
+    return (elements + LINE - 1) / LINE * LINE;
+}
+
+/* ---- shapes -------------------------------------------------------------------------------------- */
+
+static fn_status check_activation(const fn_inference *inference, int which)
+{
+    int count = 0;
+    while (FN_SYM(activations)[count])
+        count++;
+    double number = inference->attribute[which], alpha = inference->attribute[which + 1];
+    if (!(number >= 0 && number < count && number == floor(number)))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
+                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer,
+                       number, count - 1);
+    const fn_entry *entry = &activation_of(inference->attribute, which)->entry;
+    if (entry->n_attributes > 0 && !(alpha >= 0))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s of %s is %g, expected at least 0",
+                       inference->layer, entry->attributes[0].name, entry->name, alpha);
+    return FN_OK;
+}
+
+static fn_status check_attributes(const fn_inference *inference)
+{
+    const double *attribute = inference->attribute;
+    if (!(attribute[UNITS] >= 1 && attribute[UNITS] <= 1 << 16 && attribute[UNITS] == floor(attribute[UNITS])))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
+                       "layer '%s': units must be a whole number from 1 to 65536, got %g", inference->layer, attribute[UNITS]);
+    for (int which = DROPOUT; which <= RECURRENT_DROPOUT; which++)
+        if (!(attribute[which] >= 0 && attribute[which] < 1))
+            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s must be in [0, 1), got %g",
+                           inference->layer, which == DROPOUT ? "dropout" : "recurrent_dropout", attribute[which]);
+    fn_status status = check_activation(inference, ACTIVATION);
+    return status == FN_OK ? check_activation(inference, RECURRENT_ACTIVATION) : status;
+}
+
+static fn_status check_inputs(const fn_inference *inference, const recurrent_cell *cell)
+{
+    const fn_shape *x = &inference->input[0];
+    const double *attribute = inference->attribute;
+    char text[FN_SHAPE_TEXT];
+    if (x->rank != 2)
+        return fn_fail(inference->error, FN_ERROR_SHAPE,
+                       "layer '%s': expected a sequence (steps, features) for each row, got a sample of shape %s",
+                       inference->layer, fn_shape_text(x, text));
+    int32_t first = 1 + (attribute[MASKED] != 0), given = inference->n_inputs - first;
+    if (given != 0 && given != cell->states)
+        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': got %d initial states, expected %d",
+                       inference->layer, given, cell->states);
+    for (int32_t i = 1; i < inference->n_inputs; i++) {
+        const fn_shape *shape = &inference->input[i];
+        int64_t expected = i < first ? x->size[0] : (int64_t)attribute[UNITS];
+        if (shape->rank != 1 || shape->size[0] != expected)
+            return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': the %s must have shape (%lld,), got %s",
+                           inference->layer, i < first ? "mask" : "initial state", (long long)expected,
+                           fn_shape_text(shape, text));
+    }
+    if ((double)(x->size[1] + attribute[UNITS]) * attribute[UNITS] * cell->gates > 0x1p40)
+        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': kernels for %lld features and %g units are too large",
+                       inference->layer, (long long)x->size[1], attribute[UNITS]);
+    return FN_OK;
+}
+
+/* Elements of the arrays that are kept, for each row of the batch. */
+typedef struct kept_sizes {
+    int64_t gates, pre, state, x, dropped, factor;
+} kept_sizes;
+
+static kept_sizes size_kept(const recurrent_cell *cell, const double *attribute, const fn_shape *x)
+{
+    const int64_t steps = x->size[0], inputs = x->size[1], units = (int64_t)attribute[UNITS];
+    const int64_t gates = steps * cell->gates * units;
+    const bool sums = activation_of(attribute, ACTIVATION)->from_input ||
+                      activation_of(attribute, RECURRENT_ACTIVATION)->from_input;
+    return (kept_sizes){
+        .gates = gates,
+        .pre = sums ? gates : 0,
+        .state = (steps + 1) * units,
+        .x = steps * inputs,
+        .dropped = attribute[RECURRENT_DROPOUT] > 0 ? steps * units : 0,
+        .factor = attribute[DROPOUT] > 0 || attribute[RECURRENT_DROPOUT] > 0 ? inputs + units : 0,
+    };
+}
+
+fn_status FN_SYM(recurrent_infer)(fn_inference *inference, const recurrent_cell *cell)
+{
+    fn_status status = check_attributes(inference);
+    if (status == FN_OK)
+        status = check_inputs(inference, cell);
+    if (status != FN_OK)
+        return status;
+    const double *attribute = inference->attribute;
+    const fn_shape *x = &inference->input[0];
+    const int64_t units = (int64_t)attribute[UNITS], inputs = x->size[1], columns = cell->columns * units;
+    const fn_shape state = {.rank = 1, .size = {units}};
+    fn_signature *signature = &inference->signature;
+    fn_shape *output = signature->output, *parameter = signature->parameter;
+    *output++ = attribute[RETURN_SEQUENCES] ? (fn_shape){.rank = 2, .size = {x->size[0], units}} : state;
+    for (int i = 0; attribute[RETURN_STATE] && i < cell->states; i++)
+        *output++ = state;
+    signature->n_outputs = (int32_t)(output - signature->output);
+    *parameter++ = (fn_shape){.rank = 2, .size = {inputs, columns}};
+    *parameter++ = (fn_shape){.rank = 2, .size = {units, columns}};
+    if (attribute[USE_BIAS])
+        *parameter++ = cell->bias_rows == 1 ? (fn_shape){.rank = 1, .size = {columns}}
+                                            : (fn_shape){.rank = 2, .size = {cell->bias_rows, columns}};
+    for (int i = 0; attribute[STATEFUL] > 0 && i < cell->states; i++)
+        *parameter++ = (fn_shape){.rank = 2, .size = {(int64_t)attribute[STATEFUL], units}};
+    signature->n_parameters = (int32_t)(parameter - signature->parameter);
+
+    inference->n_extras = 2;
+    /* The parts of U may have one panel more than all of it. */
+    inference->extra_fixed[PACKED] = FN_SYM(gemm_packed_size)(columns, inputs) + FN_SYM(gemm_packed_size)(columns, units) +
+                                     FN_SYM(gemm_packed_size)(1, units);
+    if (inference->training) {
+        const kept_sizes size = size_kept(cell, attribute, x);
+        inference->extra_per_row[KEPT] =
+            size.gates + size.pre + cell->states * size.state + size.x + size.dropped + size.factor;
+        inference->extra_fixed[KEPT] = 8 * LINE;
+        inference->extra_fixed[PACKED] += FN_SYM(gemm_packed_size)(inputs, columns) + FN_SYM(gemm_packed_size)(units, columns);
+    }
+    return FN_OK;
+}
+
+/* ---- packed matrices ----------------------------------------------------------------------------- */
+
+static const recurrent_cell *cell_of(const fn_node *node)
+{
+    return node->closure;
+}
+
+static bool is_training(const fn_node *node)
+{
+    return node->extra[KEPT].width > 0;
+}
+
+static int list_packed(const fn_node *node, packed_matrix list[MOST_PACKED])
+{
+    const recurrent_cell *cell = cell_of(node);
+    const int64_t inputs = inputs_of(node), columns = cell->columns * units_of(node);
+    list[0] = (packed_matrix){.row = columns, .column = 1, .n = columns, .k = inputs};
+    list[1] = (packed_matrix){.row = 1, .column = columns, .n = is_training(node) ? inputs : 0, .k = columns};
+    return FIRST_PART + cell->pack(node, is_training(node), list + FIRST_PART);
+}
+
+static int64_t panels_of(const packed_matrix *matrix)
+{
+    const int64_t panel = FN_SYM(gemm_panel)();
+    return (matrix->n + panel - 1) / panel;
+}
+
+/* Where matrix number `index` of a list is. */
+static real *find_packed(const fn_node *node, const packed_matrix *list, int index)
+{
+    real *packed = node->extra[PACKED].value;
+    for (int i = 0; i < index; i++)
+        packed += list[i].n ? FN_SYM(gemm_packed_size)(list[i].n, list[i].k) : 0;
+    return packed;
+}
+
+/* Panels lo to hi of all matrices. */
+static void pack_matrices(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    packed_matrix list[MOST_PACKED];
+    const int count = list_packed(node, list);
+    int64_t first = 0;
+    for (int i = 0; i < count; i++) {
+        const int64_t panels = panels_of(&list[i]);
+        const int64_t from = lo > first ? lo - first : 0, to = hi - first < panels ? hi - first : panels;
+        const real *data = node->parameter[list[i].parameter].value;
+        const gemm_matrix b = {data + list[i].offset, list[i].row, list[i].column};
+        if (from < to)
+            FN_SYM(gemm_pack_b)(b, list[i].n, list[i].k, from, to, find_packed(node, list, i));
+        first += panels;
+    }
+}
+
+static void multiply_packed(const recurrent_step *step, const part_product *product, int index)
+{
+    packed_matrix list[MOST_PACKED];
+    list_packed(step->node, list);
+    const gemm_arguments arguments = {
+        .m = step->rows,
+        .n = list[index].n,
+        .k = list[index].k,
+        .a = {product->a, product->a_row, 1},
+        .packed_b = find_packed(step->node, list, index),
+        .c = product->c,
+        .c_row = product->c_row,
+        .accumulate = product->accumulate,
+        .epilogue.bias = product->bias,
+    };
+    FN_SYM(gemm)(&arguments, step->workspace);
+}
+
+void FN_SYM(recurrent_multiply)(const recurrent_step *step, const part_product *product)
+{
+    multiply_packed(step, product, FIRST_PART + product->part);
+}
+
+/* Bytes for any product of a step. */
+static int64_t product_workspace(const fn_plan *plan, const fn_node *node)
+{
+    const int64_t columns = cell_of(node)->columns * units_of(node), inputs = inputs_of(node);
+    const int64_t longest = columns > inputs ? columns : inputs;
+    return FN_SYM(gemm_workspace)(fn_plan_rows(plan), longest, longest);
+}
+
+/* ---- some rows through all steps ------------------------------------------------------------------- */
+
+/* Where the arrays of a thread's rows are. Of those with an axis of steps, a step is `total` rows. */
+typedef struct sequence {
+    const fn_node *node;
+    const recurrent_cell *cell;
+    int64_t lo, rows, total;
+    int64_t steps, inputs, units, width; /* width: gates of a row */
+    bool training;
+    real *gates, *pre, *state[MOST_STATES], *x, *dropped, *factor; /* of the first row */
+    real *workspace; /* not yet taken */
+} sequence;
+
+static real *take(real **memory, int64_t elements)
+{
+    real *array = elements ? *memory : NULL;
+    *memory += round_up(elements);
+    return array;
+}
+
+/* The array of `width` numbers for each row that comes next in `memory`, from row `first` on. */
+static real *take_rows(real **memory, const sequence *s, int64_t elements, int64_t width, int64_t first)
+{
+    real *array = take(memory, elements * s->total);
+    return array ? array + first * width : NULL;
+}
+
+static sequence find_sequence(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const recurrent_cell *cell = cell_of(node);
+    sequence s = {.node = node,
+                  .cell = cell,
+                  .lo = lo,
+                  .rows = hi - lo,
+                  .steps = steps_of(node),
+                  .inputs = inputs_of(node),
+                  .units = units_of(node),
+                  .width = cell->gates * units_of(node),
+                  .training = is_training(node),
+                  .workspace = context->workspace};
+    kept_sizes size = size_kept(cell, node->attribute, &node->input[0].shape);
+    if (!s.training) /* one step of gates, two of states */
+        size = (kept_sizes){.gates = s.width, .state = 2 * s.units};
+    s.total = s.training ? context->rows : s.rows;
+    const int64_t first = s.training ? lo : 0;
+    real *kept = node->extra[KEPT].value, **memory = s.training ? &kept : &s.workspace;
+    s.gates = take_rows(memory, &s, size.gates, s.width, first);
+    s.pre = take_rows(memory, &s, size.pre, s.width, first);
+    for (int i = 0; i < cell->states; i++)
+        s.state[i] = take_rows(memory, &s, size.state, s.units, first);
+    s.x = take_rows(memory, &s, size.x, s.inputs, first);
+    s.dropped = take_rows(memory, &s, size.dropped, s.units, first);
+    s.factor = take_rows(memory, &s, size.factor, s.inputs + s.units, first);
+    return s;
+}
+
+/* State number i before step t. */
+static real *state_at(const sequence *s, int i, int64_t t)
+{
+    return s->state[i] + (s->training ? t : t & 1) * s->total * s->units;
+}
+
+/* The step of x that is number t in the order of computation. */
+static int64_t place_of(const sequence *s, int64_t t)
+{
+    return s->node->attribute[GO_BACKWARDS] ? s->steps - 1 - t : t;
+}
+
+/* Where in the sequence of outputs those of step number t are. */
+static int64_t output_place(const sequence *s, int64_t t)
+{
+    return s->node->attribute[GO_BACKWARDS] == 2 ? s->steps - 1 - t : t;
+}
+
+static recurrent_step find_step(const sequence *s, int64_t t)
+{
+    const int64_t gates = s->training ? t * s->total * s->width : 0;
+    recurrent_step step = {.node = s->node,
+                           .workspace = s->workspace,
+                           .rows = s->rows,
+                           .units = s->units,
+                           .gates = s->gates + gates,
+                           .pre = s->pre ? s->pre + gates : NULL,
+                           .h = s->dropped ? s->dropped + t * s->total * s->units : state_at(s, 0, t),
+                           .mask_row = s->steps};
+    for (int i = 0; i < s->cell->states; i++) {
+        step.state[i] = state_at(s, i, t);
+        step.after[i] = state_at(s, i, t + 1);
+    }
+    if (s->node->attribute[MASKED])
+        step.mask = (const real *)s->node->input[1].value + s->lo * s->steps + place_of(s, t);
+    return step;
+}
+
+static bool all_masked(const recurrent_step *step)
+{
+    for (int64_t r = 0; r < step->rows; r++)
+        if (!is_masked(step, r))
+            return false;
+    return true;
+}
+
+static void copy(real *to, const real *from, int64_t n)
+{
+    memcpy(to, from, (size_t)n * sizeof *to);
+}
+
+/* y[r] = x[r], rows of n numbers; those of y and x lie so far apart. */
+static void copy_rows(real *y, int64_t y_row, const real *x, int64_t x_row, int64_t rows, int64_t n)
+{
+    for (int64_t r = 0; r < rows; r++)
+        copy(y + r * y_row, x + r * x_row, n);
+}
+
+/* y[r] = (y[r] +) x[r] * factor[r]; without factor, * 1 */
+static void add_rows(real *restrict y, int64_t y_row, const real *restrict x, int64_t x_row, const real *restrict factor,
+                     int64_t factor_row, int64_t rows, int64_t n, bool accumulate)
+{
+    for (int64_t r = 0; r < rows; r++, y += y_row, x += x_row, factor = factor ? factor + factor_row : NULL) {
+        if (factor && accumulate)
+            FN_FOR_EACH(j, n, y[j] = FN_FMA(x[j], factor[j], y[j]));
+        else if (factor)
+            FN_FOR_EACH(j, n, y[j] = x[j] * factor[j]);
+        else if (accumulate)
+            FN_FOR_EACH(j, n, y[j] += x[j]);
+        else
+            copy(y, x, n);
+    }
+}
+
+/* ---- states ---------------------------------------------------------------------------------------- */
+
+/* The input that state number 0 begins with; -1 where none is given. */
+static int first_state_input(const fn_node *node)
+{
+    int first = 1 + (node->attribute[MASKED] != 0);
+    return node->n_inputs > first ? first : -1;
+}
+
+/* The parameter that keeps state number 0 between batches; -1: none. */
+static int first_state_parameter(const fn_node *node)
+{
+    return node->attribute[STATEFUL] > 0 ? 2 + (node->attribute[USE_BIAS] != 0) : -1;
+}
+
+/* Of rows lo to lo + rows, how many the parameter of a state has. */
+static int64_t kept_rows(const sequence *s)
+{
+    const int64_t kept = (int64_t)s->node->attribute[STATEFUL] - s->lo;
+    return kept < 0 ? 0 : kept < s->rows ? kept : s->rows;
+}
+
+static void begin_states(const sequence *s)
+{
+    const fn_node *node = s->node;
+    const int input = first_state_input(node), parameter = first_state_parameter(node);
+    for (int i = 0; i < s->cell->states; i++) {
+        real *state = state_at(s, i, 0);
+        memset(state, 0, (size_t)(s->rows * s->units) * sizeof *state);
+        if (input >= 0)
+            copy(state, (const real *)node->input[input + i].value + s->lo * s->units, s->rows * s->units);
+        else if (parameter >= 0)
+            copy(state, (const real *)node->parameter[parameter + i].value + s->lo * s->units, kept_rows(s) * s->units);
+    }
+}
+
+static void keep_states(const sequence *s)
+{
+    const int parameter = first_state_parameter(s->node);
+    for (int i = 0; i < s->cell->states; i++)
+        copy((real *)s->node->parameter[parameter + i].value + s->lo * s->units, state_at(s, i, s->steps),
+             kept_rows(s) * s->units);
+}
+
+static void keep_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const sequence s = find_sequence(node, context, lo, hi);
+    keep_states(&s);
+}
+
+static void write_states(fn_plan *plan, fn_node *node)
+{
+    const int parameter = first_state_parameter(node);
+    for (int i = 0; parameter >= 0 && i < cell_of(node)->states; i++)
+        fn_writes(plan, node->parameter[parameter + i].value_buffer);
+}
+
+void FN_SYM(recurrent_update)(fn_plan *plan, fn_node *node)
+{
+    if (first_state_parameter(node) < 0)
+        return;
+    fn_emit(plan, node, cell_of(node)->label[KEEP_STATES], keep_rows, FN_BY_ROWS, 0);
+    fn_reads(plan, node->extra[KEPT].value_buffer);
+    write_states(plan, node);
+}
+
+/* ---- forward --------------------------------------------------------------------------------------- */
+
+/* The factors of dropout of rows lo to hi: those of the inputs, then of the units. */
+static void draw_factors(const sequence *s, const fn_context *context)
+{
+    const double *rate = s->node->attribute + DROPOUT;
+    const random_stream stream = random_stream_of(s->node, context, s->node->attribute[SEED]);
+    const int64_t width = s->inputs + s->units, lo = s->lo * width, hi = lo + s->rows * width;
+    for (int64_t group = lo / RANDOM_GROUP; group * RANDOM_GROUP < hi; group++) {
+        const random_part part = part_of_group(group, lo, hi);
+        uint32_t word[RANDOM_GROUP];
+        random_words(stream, group, word);
+        for (int64_t i = part.first; i < part.end; i++) {
+            const int64_t element = group * RANDOM_GROUP + i;
+            const int kind = element % width >= s->inputs;
+            s->factor[element - lo] = word[i] < (uint32_t)(rate[kind] * 0x1p32) ? 0 : (real)(1 / (1 - rate[kind]));
+        }
+    }
+}
+
+/* x of a step, where a product may read it: rows x_row apart. */
+static const real *prepare_inputs(const sequence *s, int64_t t, int64_t *x_row)
+{
+    const int64_t row = s->steps * s->inputs;
+    const real *x = (const real *)s->node->input[0].value + s->lo * row + place_of(s, t) * s->inputs;
+    *x_row = row;
+    if (!s->training)
+        return x;
+    real *kept = s->x + t * s->total * s->inputs;
+    add_rows(kept, s->inputs, x, row, s->factor, s->inputs + s->units, s->rows, s->inputs, false);
+    *x_row = s->inputs;
+    return kept;
+}
+
+static void run_step(const sequence *s, int64_t t)
+{
+    const recurrent_step step = find_step(s, t);
+    int64_t x_row;
+    const real *x = prepare_inputs(s, t, &x_row);
+    if (s->dropped)
+        add_rows(s->dropped + t * s->total * s->units, s->units, step.state[0], s->units, s->factor + s->inputs,
+                 s->inputs + s->units, s->rows, s->units, false);
+    if (!all_masked(&step)) {
+        const part_product product = {
+            .a = x, .a_row = x_row, .c = step.gates, .c_row = s->width, .bias = bias_of(s->node)};
+        multiply_packed(&step, &product, 0);
+        s->cell->forward(&step);
+    }
+    for (int64_t r = 0; step.mask && r < s->rows; r++)
+        for (int i = 0; is_masked(&step, r) && i < s->cell->states; i++)
+            copy(step.after[i] + r * s->units, step.state[i] + r * s->units, s->units);
+    if (s->node->attribute[RETURN_SEQUENCES]) {
+        const int64_t row = s->steps * s->units;
+        real *y = (real *)s->node->output[0].value + s->lo * row + output_place(s, t) * s->units;
+        copy_rows(y, row, step.after[0], s->units, s->rows, s->units);
+        for (int64_t r = 0; s->node->attribute[ZERO_MASKED] && r < s->rows; r++)
+            if (is_masked(&step, r))
+                memset(y + r * row, 0, (size_t)s->units * sizeof *y);
+    }
+}
+
+static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const sequence s = find_sequence(node, context, lo, hi);
+    if (s.factor)
+        draw_factors(&s, context);
+    begin_states(&s);
+    for (int64_t t = 0; t < s.steps; t++)
+        run_step(&s, t);
+    const int64_t n = s.rows * s.units, first = lo * s.units;
+    if (!node->attribute[RETURN_SEQUENCES])
+        copy((real *)node->output[0].value + first, state_at(&s, 0, s.steps), n);
+    for (int i = 0; i + 1 < node->n_outputs; i++)
+        copy((real *)node->output[i + 1].value + first, state_at(&s, i, s.steps), n);
+    if (!s.training && first_state_parameter(node) >= 0)
+        keep_states(&s);
+}
+
+void FN_SYM(recurrent_forward)(fn_plan *plan, fn_node *node, const recurrent_cell *cell)
+{
+    node->closure = (void *)(uintptr_t)cell;
+    packed_matrix list[MOST_PACKED];
+    const int count = list_packed(node, list);
+    int64_t panels = 0;
+    for (int i = 0; i < count; i++)
+        panels += panels_of(&list[i]);
+    fn_emit(plan, node, cell->label[PACK], pack_matrices, FN_BY_ITEMS, panels);
+    fn_reads(plan, node->parameter[0].value_buffer);
+    fn_reads(plan, node->parameter[1].value_buffer);
+    fn_writes(plan, node->extra[PACKED].value_buffer);
+
+    fn_emit(plan, node, cell->label[FORWARD], forward_rows, FN_BY_ROWS, 0);
+    for (int i = 0; i < node->n_inputs; i++)
+        fn_reads(plan, node->input[i].value_buffer);
+    for (int i = 0; i < node->n_outputs; i++)
+        fn_writes(plan, node->output[i].value_buffer);
+    fn_reads_all(plan, node->extra[PACKED].value_buffer);
+    if (node->attribute[USE_BIAS])
+        fn_reads_all(plan, node->parameter[2].value_buffer);
+    const int64_t columns = cell->gates * units_of(node), states = 2 * cell->states * units_of(node);
+    int64_t scratch = 0;
+    if (is_training(node)) {
+        fn_writes(plan, node->extra[KEPT].value_buffer);
+        const int parameter = first_state_parameter(node);
+        for (int i = 0; parameter >= 0 && i < cell->states; i++)
+            fn_reads(plan, node->parameter[parameter + i].value_buffer);
+    } else {
+        write_states(plan, node);
+        scratch = fn_plan_rows(plan) * (columns + states) + 4 * LINE;
+    }
+    fn_workspace(plan, scratch * (int64_t)sizeof(real) + product_workspace(plan, node));
+}
+
+/* ---- backward -------------------------------------------------------------------------------------- */
+
+/* dx of a step. `spare`: [rows][inputs]. */
+static void find_input_gradient(const sequence *s, const recurrent_step *step, int64_t t, real *spare)
+{
+    const fn_port *x = &s->node->input[0];
+    if (!x->gradient)
+        return;
+    const int64_t row = s->steps * s->inputs;
+    real *dx = (real *)x->gradient + s->lo * row + place_of(s, t) * s->inputs;
+    part_product product = {
+        .a = step->gates, .a_row = s->width, .c = dx, .c_row = row, .accumulate = x->accumulate};
+    if (s->factor) {
+        product.c = spare;
+        product.c_row = s->inputs;
+        product.accumulate = false;
+    }
+    multiply_packed(step, &product, 1);
+    if (s->factor)
+        add_rows(dx, row, spare, s->inputs, s->factor, s->inputs + s->units, s->rows, s->inputs, x->accumulate);
+}
+
+/* What a step needs besides what is kept. */
+typedef struct back_arrays {
+    real *gradient[MOST_STATES], *product; /* [rows][units] */
+    real *gates;                           /* of one row */
+    real *inputs;                          /* [rows][inputs] */
+} back_arrays;
+
+static void run_step_back(const sequence *s, int64_t t, const back_arrays *arrays)
+{
+    real *const *gradient = arrays->gradient, *product = arrays->product;
+    recurrent_step step = find_step(s, t);
+    step.product = product;
+    step.spare = arrays->gates;
+    for (int i = 0; i < s->cell->states; i++)
+        step.gradient[i] = gradient[i];
+    const real *dy = s->node->output[0].gradient;
+    const int64_t row = s->steps * s->units;
+    for (int64_t r = 0; dy && s->node->attribute[RETURN_SEQUENCES] && r < s->rows; r++)
+        if (!(s->node->attribute[ZERO_MASKED] && is_masked(&step, r)))
+            add_rows(gradient[0] + r * s->units, s->units, dy + (s->lo + r) * row + output_place(s, t) * s->units, row, NULL, 0,
+                     1, s->units, true);
+    if (all_masked(&step)) {
+        memset(step.gates, 0, (size_t)(s->rows * s->width) * sizeof *step.gates);
+    } else {
+        s->cell->backward(&step);
+        add_rows(gradient[0], s->units, product, s->units, s->dropped ? s->factor + s->inputs : NULL,
+                 s->inputs + s->units, s->rows, s->units, true);
+    }
+    find_input_gradient(s, &step, t, arrays->inputs);
+}
+
+static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    sequence s = find_sequence(node, context, lo, hi);
+    const int64_t n = s.rows * s.units, first = lo * s.units;
+    back_arrays arrays = {.product = take(&s.workspace, n),
+                          .gates = take(&s.workspace, s.width),
+                          .inputs = take(&s.workspace, s.rows * s.inputs)};
+    real **gradient = arrays.gradient;
+    for (int i = 0; i < s.cell->states; i++) {
+        gradient[i] = take(&s.workspace, n);
+        memset(gradient[i], 0, (size_t)n * sizeof(real));
+        const real *given = i + 1 < node->n_outputs ? node->output[i + 1].gradient : NULL;
+        if (given)
+            copy(gradient[i], given + first, n);
+    }
+    const real *dy = node->output[0].gradient;
+    if (dy && !node->attribute[RETURN_SEQUENCES])
+        add_rows(gradient[0], n, dy + first, n, NULL, 0, 1, n, true);
+    for (int64_t t = s.steps - 1; t >= 0; t--)
+        run_step_back(&s, t, &arrays);
+
+    const int states = first_state_input(node);
+    for (int i = 0; states >= 0 && i < s.cell->states; i++) {
+        const fn_port *port = &node->input[states + i];
+        if (port->gradient)
+            add_rows((real *)port->gradient + first, n, gradient[i], n, NULL, 0, 1, n, port->accumulate);
+    }
+    const fn_port *mask = node->attribute[MASKED] ? &node->input[1] : NULL; /* has no gradient: 0 */
+    if (mask && mask->gradient && !mask->accumulate)
+        memset((real *)mask->gradient + lo * s.steps, 0, (size_t)(s.rows * s.steps) * sizeof(real));
+}
+
+/* Rows lo to hi of dW and, after them, of dU. */
+static void backward_kernels(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const sequence s = find_sequence(node, context, 0, context->rows);
+    const int64_t columns = s.cell->columns * s.units, positions = s.steps * context->rows;
+    const fn_port *kernel = &node->parameter[0], *recurrent = &node->parameter[1];
+    if (lo < s.inputs && kernel->gradient_buffer >= 0) {
+        const gemm_arguments product = {
+            .m = (hi < s.inputs ? hi : s.inputs) - lo,
+            .n = columns,
+            .k = positions,
+            .a = {s.x + lo, 1, s.inputs},
+            .b = {s.gates, s.width, 1},
+            .c = (real *)kernel->gradient + lo * columns,
+            .c_row = columns,
+            .accumulate = kernel->accumulate,
+        };
+        FN_SYM(gemm)(&product, context->workspace);
+    }
+    if (hi > s.inputs && recurrent->gradient_buffer >= 0)
+        s.cell->kernel_gradient(node, context->workspace, s.dropped ? s.dropped : s.state[0], s.gates, positions,
+                                lo > s.inputs ? lo - s.inputs : 0, hi - s.inputs);
+}
+
+void FN_SYM(recurrent_kernel_gradient)(const fn_node *node, void *workspace, const real *h, int64_t h_row, const real *dz,
+                                       int64_t dz_row, int64_t positions, int64_t lo, int64_t hi, int64_t first, int64_t n)
+{
+    const fn_port *kernel = &node->parameter[1];
+    const int64_t columns = kernel->shape.size[1];
+    const gemm_arguments product = {
+        .m = hi - lo,
+        .n = n,
+        .k = positions,
+        .a = {h + lo, 1, h_row},
+        .b = {dz, dz_row, 1},
+        .c = (real *)kernel->gradient + lo * columns + first,
+        .c_row = columns,
+        .accumulate = kernel->accumulate,
+    };
+    FN_SYM(gemm)(&product, workspace);
+}
+
+/* Blocks lo to hi of the columns of the bias's gradient. */
+static void backward_bias(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const sequence s = find_sequence(node, context, 0, context->rows);
+    const int64_t columns = s.cell->columns * s.units, end = hi * LINE < columns ? hi * LINE : columns;
+    s.cell->bias_gradient(node, s.gates, s.steps * context->rows, lo * LINE, end);
+}
+
+void FN_SYM(recurrent_sum_columns)(const real *dz, int64_t row, int64_t positions, int64_t lo, int64_t hi, bool accumulate,
+                                   real *out)
+{
+    enum { BLOCK = 4 * FN_LANES };
+    for (int64_t j = lo; j < hi; j += BLOCK) {
+        const int64_t n = hi - j < BLOCK ? hi - j : BLOCK;
+        real sum[BLOCK] = {0};
+        for (int64_t p = 0; p < positions; p++) {
+            const real *part = dz + p * row + j;
+            if (n == BLOCK) {
+#pragma omp simd
+                for (int64_t l = 0; l < BLOCK; l++)
+                    sum[l] += part[l];
+            } else {
+#pragma omp simd
+                for (int64_t l = 0; l < n; l++)
+                    sum[l] += part[l];
+            }
+        }
+        for (int64_t l = 0; l < n; l++)
+            out[j + l] = accumulate ? out[j + l] + sum[l] : sum[l];
+    }
+}
+
+void FN_SYM(recurrent_backward)(fn_plan *plan, fn_node *node)
+{
+    const recurrent_cell *cell = cell_of(node);
+    const int64_t inputs = inputs_of(node), units = units_of(node), columns = cell->columns * units;
+    fn_emit(plan, node, cell->label[BACKWARD], backward_rows, FN_BY_ROWS, 0);
+    fn_writes(plan, node->extra[KEPT].value_buffer);
+    fn_reads_all(plan, node->extra[PACKED].value_buffer);
+    for (int i = 0; i < node->n_outputs; i++)
+        fn_reads(plan, node->output[i].gradient_buffer);
+    for (int i = 0; i < node->n_inputs; i++)
+        fn_writes(plan, node->input[i].gradient_buffer);
+    if (node->attribute[MASKED])
+        fn_reads(plan, node->input[1].value_buffer);
+    const int64_t scratch = fn_plan_rows(plan) * ((cell->states + 1) * units + inputs) + cell->gates * units + 5 * LINE;
+    fn_workspace(plan, scratch * (int64_t)sizeof(real) + product_workspace(plan, node));
+
+    if (node->parameter[0].gradient_buffer >= 0 || node->parameter[1].gradient_buffer >= 0) {
+        fn_emit(plan, node, cell->label[KERNELS], backward_kernels, FN_BY_ITEMS, inputs + units);
+        fn_reads(plan, node->extra[KEPT].value_buffer);
+        fn_writes(plan, node->parameter[0].gradient_buffer);
+        fn_writes(plan, node->parameter[1].gradient_buffer);
+        const int64_t rows = inputs > units ? inputs : units;
+        fn_workspace(plan, FN_SYM(gemm_workspace)(rows, columns, steps_of(node) * fn_plan_rows(plan)));
+    }
+    if (node->attribute[USE_BIAS] && node->parameter[2].gradient_buffer >= 0) {
+        fn_emit(plan, node, cell->label[BIAS], backward_bias, FN_BY_ITEMS, (columns + LINE - 1) / LINE);
+        fn_reads(plan, node->extra[KEPT].value_buffer);
+        fn_writes(plan, node->parameter[2].gradient_buffer);
+    }
+}

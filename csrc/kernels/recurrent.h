@@ -1,0 +1,175 @@
+/* What the recurrent layers share: the loop over the steps of a sequence and back, states, masks, dropout, outputs.
+ *
+ *   s_t = step(x_t W + b, s_(t-1))            x [rows][steps][inputs], W [inputs][input_gates * units]
+ *
+ * s_t are the states of a cell, [rows][units] each; the first is its output h_t. A cell file gives the step, its derivative
+ * and the gradients of its recurrent kernel U [units][...]. Rows of the batch are independent of each other: a thread takes
+ * its rows through all steps, forwards and backwards, without a barrier. Products have only so many rows as a thread has,
+ * so W, U and their transposes are packed once for all steps.
+ *
+ * Inputs: x; with `masked` the mask [steps], above 0 where a step counts; then, or not, the states to begin with [units] (else 0, or with
+ * `stateful`, its batch size, those where the last batch ended). Else the states stay what they are, and
+ * with zero_output_for_mask the output of the step is 0.
+ * Outputs: h of all steps or of the last; with return_state the last states. go_backwards: from the last step of x to the
+ * first; h of all steps in that order, or (2) in that of x.
+ * Parameters: W, U, the bias with use_bias; with `stateful` the states [batch size][units], which no gradient reaches.
+ *
+ * dropout multiplies x and recurrent_dropout h_(t-1), where it enters products, by factors [rows][inputs + units] that are
+ * the same for all steps: 0, or 1 / (1 - rate).
+ *
+ * Kept from the forward to the backward pass, in one extra, by step first and then by row, so that the rows of a thread lie
+ * together and the gradients of W and U are one product over all steps and rows:
+ *
+ *   gates   [steps][rows][gates * units]    what the cell needs of its gates; over it, backwards, the gradients of the sums
+ *   pre     [steps][rows][gates * units]    the sums, if an activation's derivative is taken at its input
+ *   state   [steps + 1][rows][units]        each of the states, the first of which is the initial one
+ *   x       [steps][rows][inputs]           in the order of the steps, with dropout
+ *   dropped [steps][rows][units]            h_(t-1) with dropout, if there is recurrent dropout
+ *   factor  [rows][inputs + units]          of dropout
+ *
+ * In a plan that does not train, a thread has the gates of one step and two of each state in its workspace. */
+#ifndef FN_KERNELS_RECURRENT_H
+#define FN_KERNELS_RECURRENT_H
+
+#include "gemm.h"
+#include "random.h"
+
+#include <string.h>
+
+enum {
+    UNITS, USE_BIAS, ACTIVATION, ALPHA, RECURRENT_ACTIVATION, RECURRENT_ALPHA, RETURN_SEQUENCES, RETURN_STATE, GO_BACKWARDS,
+    MASKED, STATEFUL, DROPOUT, RECURRENT_DROPOUT, SEED, ZERO_MASKED, RECURRENT_ATTRIBUTES
+};
+enum { KEPT, PACKED };
+
+#define RECURRENT_ATTRIBUTE_LIST                                                                                       \
+    {"units", 1}, {"use_bias", 1}, {"activation", 0}, {"alpha", 0}, {"recurrent_activation", 0}, {"recurrent_alpha", 0}, \
+        {"return_sequences", 0}, {"return_state", 0}, {"go_backwards", 0}, {"masked", 0}, {"stateful", 0},              \
+        {"dropout", 0}, {"recurrent_dropout", 0}, {"seed", -1}, {"zero_output_for_mask", 0}
+
+enum { MOST_STATES = 2, FIRST_PART = 2, MOST_PARTS = 4, MOST_PACKED = FIRST_PART + MOST_PARTS };
+enum { PACK, FORWARD, BACKWARD, KERNELS, BIAS, KEEP_STATES, RECURRENT_LABELS }; /* labels of stages */
+
+/* A matrix B [k][n] that is packed at the start of a batch, a part of parameter number `parameter`; n 0: not needed. */
+typedef struct packed_matrix {
+    int parameter;
+    int64_t offset, row, column;
+    int64_t n, k;
+} packed_matrix;
+
+/* One step of some rows. Pointers are to the first of the rows, which lie one after another. */
+typedef struct recurrent_step {
+    const fn_node *node;
+    void *workspace; /* for products */
+    int64_t rows, units;
+    real *gates, *pre;        /* [rows][gates * units]; pre may be NULL */
+    real *state[MOST_STATES]; /* [rows][units]: states before the step */
+    real *after[MOST_STATES]; /* [rows][units]: states after it */
+    const real *h;            /* [rows][units]: h before the step as products see it */
+    /* Backwards [rows][units]: gradients of the states after the step, to be replaced by those before it; of that of h,
+     * what comes by way of products is `product`. */
+    real *gradient[MOST_STATES], *product;
+    real *spare; /* [gates * units] */
+    const real *mask; /* of the first row; of the others mask_row further on each; NULL: none */
+    int64_t mask_row;
+} recurrent_step;
+
+/* A kind of recurrent layer. */
+typedef struct recurrent_cell {
+    const char *label[RECURRENT_LABELS];
+    int32_t states, gates;
+    int32_t columns; /* of W and U, in units: the first gates */
+    int32_t bias_rows;
+    /* Lists U as it is multiplied with; its parts have the numbers from FIRST_PART on. */
+    int (*pack)(const fn_node *node, bool training, packed_matrix list[MOST_PARTS]);
+    /* The gates hold x W + b. Of rows that are masked anything may be made. */
+    void (*forward)(const recurrent_step *step);
+    /* gates: from what forward left to the gradients of the sums, 0 in rows that are masked. */
+    void (*backward)(const recurrent_step *step);
+    /* Rows lo to hi of dU, from h [positions][units] as products saw it and the gates [positions][gates * units]. */
+    void (*kernel_gradient)(const fn_node *node, void *workspace, const real *h, const real *gates, int64_t positions,
+                            int64_t lo, int64_t hi);
+    /* Columns lo to hi of the bias gradients. */
+    void (*bias_gradient)(const fn_node *node, const real *gates, int64_t positions, int64_t lo, int64_t hi);
+} recurrent_cell;
+
+/* ---- for cells ----------------------------------------------------------------------------------- */
+
+FN_INLINE int64_t steps_of(const fn_node *node)
+{
+    return node->input[0].shape.size[0];
+}
+
+FN_INLINE int64_t inputs_of(const fn_node *node)
+{
+    return node->input[0].shape.size[1];
+}
+
+FN_INLINE int64_t units_of(const fn_node *node)
+{
+    return (int64_t)node->attribute[UNITS];
+}
+
+/* ACTIVATION or RECURRENT_ACTIVATION; the number of its own attribute follows. */
+FN_INLINE const fn_activation *activation_of(const double *attribute, int which)
+{
+    return FN_SYM(activations)[(int)attribute[which]];
+}
+
+/* Elements n of sums to gates. */
+FN_INLINE void activate(const fn_node *node, int which, real *gate, int64_t n)
+{
+    activation_of(node->attribute, which)->forward(gate, gate, n, node->attribute + which + 1);
+}
+
+/* gate: from the gradient of n gates to that of their sums. */
+FN_INLINE void differentiate(const fn_node *node, int which, const real *dy, const real *gate, const real *sum, real *dz, int64_t n)
+{
+    const fn_activation *activation = activation_of(node->attribute, which);
+    activation->backward(dy, activation->from_input ? sum : gate, dz, n, node->attribute + which + 1);
+}
+
+/* Whether the two activations are tanh and sigmoid, whose loops are written out. */
+FN_INLINE bool is_standard(const fn_node *node)
+{
+    return !strcmp(activation_of(node->attribute, ACTIVATION)->entry.name, "tanh") &&
+           !strcmp(activation_of(node->attribute, RECURRENT_ACTIVATION)->entry.name, "sigmoid");
+}
+
+FN_INLINE bool is_masked(const recurrent_step *step, int64_t row)
+{
+    return step->mask && !(step->mask[row * step->mask_row] > 0);
+}
+
+/* C (+)= A B with part number `part` of U: rows of C lie c_row apart, those of A a_row. */
+typedef struct part_product {
+    int part;
+    const real *a;
+    int64_t a_row;
+    real *c;
+    int64_t c_row;
+    bool accumulate;
+    const real *bias;
+} part_product;
+void FN_SYM(recurrent_multiply)(const recurrent_step *step, const part_product *product);
+
+FN_INLINE const real *bias_of(const fn_node *node)
+{
+    return node->attribute[USE_BIAS] ? node->parameter[2].value : NULL;
+}
+
+/* out[j] (+)= sum over positions of dz[position][j], j from lo to hi, in the order of the positions, which lie `row` apart. */
+void FN_SYM(recurrent_sum_columns)(const real *dz, int64_t row, int64_t positions, int64_t lo, int64_t hi, bool accumulate,
+                                   real *out);
+
+/* Columns first to first + n of rows lo to hi of dU (+)= sum over positions of h[position]^T dz[position]. */
+void FN_SYM(recurrent_kernel_gradient)(const fn_node *node, void *workspace, const real *h, int64_t h_row, const real *dz,
+                                       int64_t dz_row, int64_t positions, int64_t lo, int64_t hi, int64_t first, int64_t n);
+
+/* infer, forward, backward and update of the operation of a cell. */
+fn_status FN_SYM(recurrent_infer)(fn_inference *inference, const recurrent_cell *cell);
+void FN_SYM(recurrent_forward)(fn_plan *plan, fn_node *node, const recurrent_cell *cell);
+void FN_SYM(recurrent_backward)(fn_plan *plan, fn_node *node);
+void FN_SYM(recurrent_update)(fn_plan *plan, fn_node *node);
+
+#endif

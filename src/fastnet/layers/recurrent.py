@@ -1,0 +1,460 @@
+"""Recurrent layers: SimpleRNN, LSTM, GRU, and Bidirectional."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import activations, constraints, initializers, regularizers
+from .._graph import SymbolicTensor, WeightSpec, batch_size_of
+from ..initializers import Initializer
+from .base import Layer
+from .core import positive_integer
+from .normalization import number_in
+
+__all__ = ["GRU", "LSTM", "Bidirectional", "SimpleRNN"]
+
+
+class _ForgetBias(Initializer):
+    """Ones for the forget gate, and for the others what another initializer says."""
+
+    def __init__(self, others: Initializer) -> None:
+        self.others = others
+
+    def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        units = shape[0] // 4
+        first, last = (np.asarray(self.others(part, rng, "float64")) for part in ((units,), (2 * units,)))
+        return np.concatenate([first, np.ones(units), last])
+
+
+class _Recurrent(Layer):
+    """What the recurrent layers have in common."""
+
+    #: The operation, and the names of its states.
+    kernel: ClassVar[str]
+    states: ClassVar[tuple[str, ...]]
+    supports_masking = True
+    #: Whether outputs are in the order of the input, where that is read backwards.
+    _input_order = False
+    #: Whether the outputs of masked steps are 0, in place of the last one before them.
+    _zero_output_for_mask = False
+
+    def _take(
+        self, units: int, activation: Any, recurrent_activation: Any, use_bias: bool, kernel_initializer: Any,
+        recurrent_initializer: Any, bias_initializer: Any, kernel_regularizer: Any, recurrent_regularizer: Any,
+        bias_regularizer: Any, activity_regularizer: Any, kernel_constraint: Any, recurrent_constraint: Any,
+        bias_constraint: Any, dropout: float, recurrent_dropout: float, seed: int | None, return_sequences: bool,
+        return_state: bool, go_backwards: bool, stateful: bool,
+    ) -> None:  # fmt: skip
+        """Checks and stores the arguments."""
+        self.units = positive_integer(self._label, "units", units)
+        self.activation = self._elementwise("activation", activation)
+        self.recurrent_activation = self._elementwise("recurrent_activation", recurrent_activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.recurrent_initializer = initializers.get(recurrent_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.dropout, self.recurrent_dropout = (
+            number_in(self, name, value, 0.0, np.nextafter(1.0, 0.0))
+            for name, value in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout))
+        )
+        if seed is not None:
+            try:
+                seed = operator.index(seed)
+            except TypeError:
+                raise TypeError(f"{self._label}: seed must be an integer or None, got {seed!r}") from None
+            if not 0 <= seed < 2**53:
+                raise ValueError(f"{self._label}: seed must be between 0 and 2**53 - 1, got {seed}")
+        self.seed = seed
+        self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
+        self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
+
+    def _elementwise(self, name: str, value: Any) -> Any:
+        function = activations.get(value)
+        if not function.elementwise:
+            raise ValueError(f"{self._label}: {name} must work element by element, got {value!r}")
+        return function
+
+    def _specs(self) -> dict[str, WeightSpec]:
+        bias = self.bias_initializer
+        if getattr(self, "unit_forget_bias", False):
+            bias = _ForgetBias(bias)
+        specs = {
+            "kernel": WeightSpec(self.kernel_initializer, self.kernel_regularizer, True, self.kernel_constraint),
+            "recurrent_kernel": WeightSpec(self.recurrent_initializer, self.recurrent_regularizer, True, self.recurrent_constraint),
+        }
+        if self.use_bias:
+            specs["bias"] = WeightSpec(bias, self.bias_regularizer, True, self.bias_constraint)
+        if self.stateful:
+            specs.update((f"state_{name}", WeightSpec(initializers.Zeros(), trainable=False)) for name in self.states)
+        return specs
+
+    def call(self, x: SymbolicTensor, initial_state: Any = None) -> Any:
+        given = [] if initial_state is None else [initial_state] if isinstance(initial_state, SymbolicTensor) else list(initial_state)
+        if given and len(given) != len(self.states):
+            raise ValueError(f"layer {self._label!r}: initial_state must be {len(self.states)} tensors, got {len(given)}")
+        functions = {"activation": self.activation, "recurrent_activation": self.recurrent_activation}
+        attributes: dict[str, Any] = {
+            "units": self.units, "use_bias": self.use_bias, "return_sequences": self.return_sequences,
+            "return_state": self.return_state, "dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout,
+            "masked": x.mask is not None,
+        }  # fmt: skip
+        for prefix, function in zip(("", "recurrent_"), functions.values()):
+            attributes.update((prefix + name, value) for name, value in function.attributes().items())
+        if self.go_backwards:
+            attributes["go_backwards"] = 2 if self._input_order else 1
+        if self._zero_output_for_mask:
+            attributes["zero_output_for_mask"] = True
+        if self.seed is not None:
+            attributes["seed"] = self.seed
+        if hasattr(self, "reset_after"):
+            attributes["reset_after"] = self.reset_after
+        if self.stateful:
+            size = batch_size_of(x)
+            if size is None:
+                raise ValueError(f"layer {self._label!r}: stateful needs the number of rows of a batch: "
+                                 "fn.Input(shape, batch_size=...)")  # fmt: skip
+            attributes["stateful"] = size
+        masks = [] if x.mask is None else [x.mask]
+        y = self.emit(self.kernel, [x, *masks, *given], attributes, self._specs())
+        outputs = y.operation.outputs
+        y = self.regularize(y)
+        return [y, *outputs[1:]] if self.return_state else y
+
+    def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
+        """That of the input for sequences, none for the last output and the states."""
+        return [inputs[0].mask if self.return_sequences else None, *[None] * len(self.states)]
+
+    def reset_states(self, states: Any = None) -> None:
+        """Sets the states of a stateful layer, to 0 or to what is given.
+
+        Parameters
+        ----------
+        states : array_like or list of array_like, optional
+            Of shape (batch size, units) each.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not stateful, or a shape differs.
+        """
+        if not self.stateful:
+            raise ValueError(f"layer {self._label!r} is not stateful")
+        weights = [self._weights[f"state_{name}"] for name in self.states]
+        if states is not None and len(weights) == 1 and np.ndim(states) == 2:
+            states = [states]
+        values = [np.zeros(weight.shape) for weight in weights] if states is None else list(states)
+        if len(values) != len(weights):
+            raise ValueError(f"layer {self._label!r} has {len(weights)} states, got {len(values)}")
+        for weight, value in zip(weights, values):
+            weight.assign(value)
+
+
+class LSTM(_Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber, 1997), with a forget gate (Gers, Schmidhuber and Cummins, 2000)::
+
+        i, f, g, o = split(x @ kernel + h @ recurrent_kernel + bias)
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h = sigmoid(o) * tanh(c)
+
+    from step to step of a sequence, from ``h = c = 0`` or given states on. Sequences have shape (steps, features).
+
+    Where the input has a mask (see `Masking`, and `mask_zero` of `Embedding`), masked steps leave the states as they are.
+
+    Parameters
+    ----------
+    units : int
+    activation : str or callable
+        In place of tanh: any that works element by element.
+    recurrent_activation : str or callable
+        In place of sigmoid.
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
+        The weights are ``kernel`` of shape (features, 4 * units), ``recurrent_kernel`` of shape (units, 4 * units) and
+        ``bias`` of shape (4 * units,), in Keras's order of the gates: i, f, g, o.
+    unit_forget_bias : bool
+        The bias of the forget gate begins with 1.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer : str or Regularizer, optional
+    kernel_constraint, recurrent_constraint, bias_constraint : str or Constraint, optional
+    dropout, recurrent_dropout : float
+        Of the input, and of h on its way into the product with `recurrent_kernel`. What is dropped of a row is so in all
+        steps of a batch.
+    seed : int, optional
+        Of dropout, in place of the model's.
+    return_sequences : bool
+        h of all steps, (steps, units), in the order of computation; else of the last one, (units,).
+    return_state : bool
+        Return the list [output, h, c], the states after the last step.
+    go_backwards : bool
+        From the last step of the sequence to the first.
+    stateful : bool
+        Each row of a batch goes on with the states that the same row of the batch before it ended with, until
+        `reset_states`. The input needs a `batch_size`; the states are weights that are not trained, and saved as such. In
+        training they move with the update, in `evaluate` and `predict` with each batch. Use ``shuffle=False``.
+    trainable, name
+        As in `Layer`.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> x = fn.Input((20, 8))
+    >>> fn.layers.LSTM(16)(x).shape
+    (None, 16)
+    >>> sequence, h, c = fn.layers.LSTM(16, return_sequences=True, return_state=True)(x)
+    >>> sequence.shape, fn.layers.LSTM(16)(sequence, initial_state=[h, c]).shape
+    ((None, 20, 16), (None, 16))
+    """
+
+    kernel = "lstm"
+    states = ("h", "c")
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._take(
+            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer, kernel_constraint,
+            recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, return_sequences, return_state,
+            go_backwards, stateful)  # fmt: skip
+        self.unit_forget_bias = bool(unit_forget_bias)
+
+
+class GRU(_Recurrent):
+    """Gated recurrent unit (Cho et al., 2014)::
+
+        z = sigmoid(x @ Wz + h @ Uz + bz)
+        r = sigmoid(x @ Wr + h @ Ur + br)
+        g = tanh(x @ Wg + bg + r * (h @ Ug + cg))      # reset_after, as in cuDNN and PyTorch
+        g = tanh(x @ Wg + bg + (r * h) @ Ug)           # else, as in the paper
+        h = z * h + (1 - z) * g
+
+    from step to step of a sequence of shape (steps, features), from ``h = 0`` or a given state on.
+
+    Parameters
+    ----------
+    units : int
+    activation, recurrent_activation : str or callable
+        In place of tanh and sigmoid: any that work element by element.
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
+        The weights are ``kernel`` of shape (features, 3 * units) and ``recurrent_kernel`` of shape (units, 3 * units), in
+        the order z, r, g, and ``bias`` of shape (3 * units,) or, with `reset_after`, (2, 3 * units), where the second row
+        is added to the products with h.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer : str or Regularizer, optional
+    kernel_constraint, recurrent_constraint, bias_constraint : str or Constraint, optional
+    dropout, recurrent_dropout, seed, return_sequences, return_state, go_backwards, stateful
+        As in `LSTM`; there is one state, h.
+    reset_after : bool
+    trainable, name
+        As in `Layer`.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> fn.layers.GRU(16, return_sequences=True)(fn.Input((20, 8))).shape
+    (None, 20, 16)
+    """
+
+    kernel = "gru"
+    states = ("h",)
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        reset_after: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._take(
+            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer, kernel_constraint,
+            recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, return_sequences, return_state,
+            go_backwards, stateful)  # fmt: skip
+        self.reset_after = bool(reset_after)
+
+
+class SimpleRNN(_Recurrent):
+    """The simple recurrent layer (Elman, 1990): ``h = tanh(x @ kernel + h @ recurrent_kernel + bias)``.
+
+    Parameters
+    ----------
+    units : int
+    activation : str or callable
+        In place of tanh: any that works element by element.
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
+        The weights are ``kernel`` of shape (features, units), ``recurrent_kernel`` of shape (units, units) and ``bias`` of
+        shape (units,).
+    kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer : str or Regularizer, optional
+    kernel_constraint, recurrent_constraint, bias_constraint : str or Constraint, optional
+    dropout, recurrent_dropout, return_sequences, return_state, go_backwards, stateful, seed
+        As in `LSTM`; there is one state, h.
+    trainable, name
+        As in `Layer`.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> fn.layers.SimpleRNN(16)(fn.Input((20, 8))).shape
+    (None, 16)
+    """
+
+    kernel = "simple_rnn"
+    states = ("h",)
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._take(
+            units, activation, "linear", use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer, kernel_constraint,
+            recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, return_sequences, return_state,
+            go_backwards, stateful)  # fmt: skip
+
+
+#: How `Bidirectional` joins outputs: the operation.
+_MERGES = {"concat": "concatenate", "sum": "add", "mul": "multiply", "ave": "average"}
+
+
+class Bidirectional(Layer):
+    """A recurrent layer on a sequence and, with weights of its own, another one on the sequence read backwards
+    (Schuster and Paliwal, 1997).
+
+    Parameters
+    ----------
+    layer : LSTM, GRU or SimpleRNN
+        That of the forward direction.
+    merge_mode : {"concat", "sum", "mul", "ave", None}
+        How the two outputs are joined: one after the other along the last axis, their sum, product or mean; None: a list
+        of both. The outputs of sequences are both in the order of the input.
+    backward_layer : LSTM, GRU or SimpleRNN, optional
+        That of the other direction, with ``go_backwards=True``. Default: one with the same arguments as `layer`.
+    trainable, name
+        As in `Layer`.
+
+    Notes
+    -----
+    Where the layers return states, these follow the output: first those of the forward layer. `initial_state` is given in
+    that order.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> fn.layers.Bidirectional(fn.layers.LSTM(16, return_sequences=True))(fn.Input((20, 8))).shape
+    (None, 20, 32)
+    """
+
+    def __init__(self, layer: Any, merge_mode: str | None = "concat", backward_layer: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if merge_mode is not None and merge_mode not in _MERGES:
+            raise ValueError(f"{self._label}: merge_mode must be one of {[*_MERGES, None]}, got {merge_mode!r}")
+        for name, given in (("layer", layer), ("backward_layer", backward_layer)):
+            if not isinstance(given, _Recurrent) and not (name == "backward_layer" and given is None):
+                raise TypeError(f"{self._label}: {name} must be a recurrent layer, got {given!r}")
+        self.merge_mode = merge_mode
+        self.layer = layer
+        self.backward_layer = backward_layer
+        other = backward_layer
+        if other is None:
+            other = type(layer).from_config({**layer.get_config(), "go_backwards": not layer.go_backwards, "name": None})
+        if other.go_backwards == layer.go_backwards or other.return_sequences != layer.return_sequences or \
+                other.return_state != layer.return_state:  # fmt: skip
+            raise ValueError(f"{self._label}: the two layers must differ in go_backwards, and agree in return_sequences and return_state")
+        self.backward = other
+        for one in (layer, other):
+            one._input_order = True
+            one._zero_output_for_mask = True
+
+    def call(self, x: SymbolicTensor, initial_state: Any = None) -> Any:
+        halves: list[Any] = [None, None]
+        if initial_state is not None:
+            count = len(self.layer.states)
+            if not isinstance(initial_state, Sequence) or len(initial_state) != count + len(self.backward.states):
+                raise ValueError(f"layer {self._label!r}: initial_state must be those of the one layer and then of the other")
+            halves = [list(initial_state[:count]), list(initial_state[count:])]
+        results = [one(x) if half is None else one(x, initial_state=half) for one, half in zip((self.layer, self.backward), halves)]
+        outputs, states = results, []
+        if self.layer.return_state:
+            outputs = [result[0] for result in results]
+            states = [state for result in results for state in result[1:]]
+        if self.merge_mode is None:
+            return [*outputs, *states]
+        y = self.emit(_MERGES[self.merge_mode], outputs)
+        y.mask = outputs[0].mask
+        return [y, *states] if states else y

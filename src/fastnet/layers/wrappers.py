@@ -1,0 +1,71 @@
+"""TimeDistributed: a layer on each step of a sequence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._graph import SymbolicTensor
+from . import activations, regularization
+from .base import Layer
+from .core import Activation, ActivityRegularization, Dense, Flatten, Reshape
+from .embedding import Embedding
+from .normalization import BatchNormalization, LayerNormalization, RMSNormalization
+from .scaling import Rescaling
+
+__all__ = ["TimeDistributed"]
+
+#: Layers that do the same with each position, whatever axes lie before the last one.
+_BY_POSITION = (
+    Activation, ActivityRegularization, BatchNormalization, Dense, Embedding, LayerNormalization, RMSNormalization, Rescaling,
+    regularization.AlphaDropout, regularization.Dropout, regularization.GaussianDropout, regularization.GaussianNoise,
+    *(getattr(activations, name) for name in activations.__all__),
+)  # fmt: skip
+
+
+class TimeDistributed(Layer):
+    """Applies a layer to each step of a sequence, with the same weights.
+
+    Most layers of fastnet that work on features do so for each position of a sequence anyway, and computing with
+    ``TimeDistributed(Dense(3))`` is computing with ``Dense(3)``. Layers that are made for samples of fewer axes
+    (convolution, pooling, recurrent layers, models) cannot be wrapped.
+
+    Parameters
+    ----------
+    layer : Layer
+        `Dense`, `Activation` and all activations, `Dropout` and its kin, `LayerNormalization`, `RMSNormalization`,
+        `BatchNormalization`, `Rescaling`, `Embedding`, `Flatten`, `Reshape`.
+    trainable, name
+        As in `Layer`.
+
+    Raises
+    ------
+    TypeError
+        If the layer is none of these.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> x = fn.Input((20, 4, 3))
+    >>> features = fn.layers.TimeDistributed(fn.layers.Flatten())(x)
+    >>> fn.layers.TimeDistributed(fn.layers.Dense(5))(features).shape
+    (None, 20, 5)
+    """
+
+    supports_masking = True
+
+    def __init__(self, layer: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(layer, (*_BY_POSITION, Flatten, Reshape)):
+            raise TypeError(
+                f"{self._label}: {layer!r} cannot be applied step by step: expected a layer that does the same with each position, "
+                "such as Dense, or Flatten or Reshape"
+            )
+        self.layer = layer
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        if len(x.sample_shape) < 1 + (not isinstance(self.layer, Embedding)):
+            raise ValueError(f"layer {self._label!r} takes sequences, got an input of shape {x.shape}")
+        if not isinstance(self.layer, (Flatten, Reshape)):
+            return self.layer(x)
+        shape = (-1,) if isinstance(self.layer, Flatten) else self.layer.target_shape
+        return Reshape((x.sample_shape[0], *shape), name="reshape")(x)
