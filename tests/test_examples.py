@@ -22,6 +22,8 @@ EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in 
 CLAIMS = {
     "batch_sizes": (r"([\d.]+) above that of the curve with full batches, ([-\d.]+) with mini-batches",
                     lambda full, mini: float(mini) < float(full) / 3),
+    "character_lstm": (r"From ([\d.]+) bits [^$]*to ([\d.]+) of text[^$]*?(\d+)% of these words",
+                       lambda first, last, known: float(last) < float(first) / 8 and int(known) > 90),
     "custom_loop": (r"([\d.]+) with fit and the squared error, ([\d.]+) with the loop",
                     lambda plain, own: float(own) < 0.1 < float(plain)),
     "digits_convolution": (r"dense layers: .*accuracy ([\d.]+)%\nconvolutions: .*accuracy ([\d.]+)%",
@@ -39,6 +41,8 @@ CLAIMS = {
     "shakespeare_gpt": (r"(\d+) of (\d+) sentences are right",
                         lambda right, whole: int(whole) >= 10 and int(right) >= 0.8 * int(whole)),
     "step_decay": (r"same losses: (\w+)", lambda same: same == "yes"),
+    "sunspots_gru": (r"held out: ([\d.]+) if the number stays as it is, ([\d.]+) by linear regression, ([\d.]+) by the GRU",
+                     lambda stays, linear, gru: float(gru) < 0.75 * float(stays) and float(gru) < float(linear)),
     "transfer_learning": (r"([\d,]+) of ([\d,]+) numbers are trained\n +([\d.]+)%[^$]*the same\? (\w+)[^$]* ([\d.]+)% of",
                           lambda few, all_, frozen, same, unfrozen: (few, all_, same) == ("325", "16,901", "yes")
                           and 70 < float(frozen) < float(unfrozen)),
