@@ -19,6 +19,20 @@ def make_step(workload: Workload):
 
     activations = {"relu": jax.nn.relu, "tanh": jnp.tanh, None: lambda x: x}
 
+    def lstm(x, kernel, recurrent, bias):
+        """The input's product of all steps at once, then a scan over the steps."""
+
+        def step(state, z):
+            h, c = state
+            i, f, g, o = jnp.split(z + h @ recurrent, 4, axis=1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        start = jnp.zeros((x.shape[0], recurrent.shape[0]), x.dtype)
+        _, every = jax.lax.scan(step, (start, start), (x @ kernel + bias).swapaxes(0, 1))
+        return every.swapaxes(0, 1)
+
     def forward(parameters, moving, x):
         """(output, moving statistics)"""
         left, statistics = iter(parameters), []
@@ -26,6 +40,11 @@ def make_step(workload: Workload):
             if layer.kind == "dense":
                 kernel, bias = next(left)
                 x = x @ kernel + bias
+            elif layer.kind == "embedding":
+                (table,) = next(left)
+                x = table[x]
+            elif layer.kind == "lstm":
+                x = lstm(x, *next(left))
             elif layer.kind == "convolution":
                 kernel, bias = next(left)
                 x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")) + bias
@@ -47,7 +66,7 @@ def make_step(workload: Workload):
     def loss_of(parameters, moving, x, y):
         z, statistics = forward(parameters, moving, x)
         if workload.loss == SPARSE:
-            loss = -jnp.take_along_axis(jax.nn.log_softmax(z), y[:, None], axis=1).mean()
+            loss = -jnp.take_along_axis(jax.nn.log_softmax(z), y[..., None], axis=-1).mean()
         elif workload.loss == BINARY:
             loss = (jnp.maximum(z, 0) - z * y + jnp.log1p(jnp.exp(-jnp.abs(z)))).mean()
         else:
@@ -85,19 +104,22 @@ class Peer(BasePeer):
         import jax.numpy as jnp
 
         self.jax = jax
-        self.x, self.y = jnp.asarray(self.x), jnp.asarray(self.y.astype(np.int32) if self.y.ndim == 1 else self.y)
-        # Weights come in pairs: which of these are moving statistics.
-        self.is_moving = [i > 0 for layer, shape in workload.layers_with_shapes()
-                          for i in range(len(layer.weight_shapes(shape)) // 2)]  # fmt: skip
+        self.x, self.y = jnp.asarray(self.x), jnp.asarray(self.y.astype(np.int32) if self.y.dtype == np.int64 else self.y)
+        # Weights come in groups, those of a layer together: how many, and which are moving statistics.
+        self.groups = []
+        for layer, shape in workload.layers_with_shapes():
+            count = len(layer.weight_shapes(shape))
+            self.groups += [(2, False), (2, True)] if layer.kind == "normalization" else [(count, False)] if count else []
         step = make_step(workload)
         self.step = jax.jit(lambda state, x, y, chosen: step(state, x[chosen], y[chosen]), donate_argnums=0)
 
     def reset(self) -> None:
         jnp = self.jax.numpy
         arrays = [jnp.array(array) for array in self.workload.weights()]
-        pairs = list(zip(arrays[::2], arrays[1::2]))
-        parameters = [pair for pair, moving in zip(pairs, self.is_moving, strict=True) if not moving]
-        statistics = [pair for pair, moving in zip(pairs, self.is_moving) if moving]
+        left = iter(arrays)
+        taken = [(tuple(next(left) for _ in range(count)), moving) for count, moving in self.groups]
+        parameters = [group for group, moving in taken if not moving]
+        statistics = [group for group, moving in taken if moving]
         n_slots = 2 if self.workload.optimizer == "adam" else 1
         slots = tuple(self.jax.tree.map(jnp.zeros_like, parameters) for _ in range(n_slots))
         self.state = (parameters, statistics, slots, jnp.zeros((), jnp.float32))
@@ -116,5 +138,5 @@ class Peer(BasePeer):
 
     def weights(self) -> list[np.ndarray]:
         parameters, statistics = iter(self.state[0]), iter(self.state[1])
-        pairs = [next(statistics if moving else parameters) for moving in self.is_moving]
-        return [np.asarray(array) for pair in pairs for array in pair]
+        groups = [next(statistics if moving else parameters) for _, moving in self.groups]
+        return [np.asarray(array) for group in groups for array in group]

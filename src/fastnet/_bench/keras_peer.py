@@ -22,7 +22,14 @@ class Peer(BasePeer):
         import keras
         import tensorflow as tf
 
-        self.keras = keras
+        class Adam(keras.optimizers.Adam):
+            """With the sparse gradients of embeddings made dense: of those, only the rows used would be updated."""
+
+            def apply(self, grads, trainable_variables=None):
+                dense = [tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g for g in grads]
+                return super().apply(dense, trainable_variables)
+
+        self.keras, self.Adam = keras, Adam
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         self.model = keras.Sequential([keras.Input(workload.shape), *make_layers(keras.layers, workload.layers)])
@@ -31,7 +38,7 @@ class Peer(BasePeer):
         keras, workload = self.keras, self.workload
         self.model.set_weights(workload.weights())
         if workload.optimizer == "adam":
-            optimizer = keras.optimizers.Adam(workload.learning_rate)
+            optimizer = self.Adam(workload.learning_rate)
         else:
             optimizer = keras.optimizers.SGD(workload.learning_rate, momentum=workload.momentum)
         if not self.model.compiled:

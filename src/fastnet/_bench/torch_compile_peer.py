@@ -11,5 +11,4 @@ __all__ = ["Peer"]
 class Peer(torch_peer.Peer):
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, threads)
-        model, loss = self.model, self.loss
-        self.forward_loss = self.torch.compile(lambda x, y: loss(model(x), y))
+        self.forward_loss = self.torch.compile(self.forward_loss)

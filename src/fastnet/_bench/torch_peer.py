@@ -24,7 +24,22 @@ def make_modules(layer: Layer, shape: tuple[int, ...]) -> list:
         def forward(self, x):
             return x.mean((2, 3))
 
+    class Sequence(nn.Module):
+        """An LSTM with one bias, as in Keras, that returns all steps."""
+
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(shape[-1], layer.units, batch_first=True)
+            self.lstm.bias_hh_l0.requires_grad_(False)
+            nn.init.zeros_(self.lstm.bias_hh_l0)
+            self.weight, self.recurrent, self.bias = self.lstm.weight_ih_l0, self.lstm.weight_hh_l0, self.lstm.bias_ih_l0
+
+        def forward(self, x):
+            return self.lstm(x)[0]
+
     make = {
+        "embedding": lambda: nn.Embedding(layer.classes, layer.units),
+        "lstm": Sequence,
         "dense": lambda: nn.Linear(shape[-1], layer.units),
         "convolution": lambda: nn.Conv2d(shape[-1], layer.units, 3, padding=1),
         "normalization": lambda: nn.BatchNorm2d(shape[-1], eps=1e-3, momentum=0.01),
@@ -57,19 +72,21 @@ class Peer(BasePeer):
         self.torch = torch
         torch.set_num_threads(threads)
         self.x, self.y = torch.from_numpy(self.x), torch.from_numpy(self.y)
-        if not workload.is_dense:  # images as PyTorch has them, but channels last in memory, which is faster
+        if len(workload.shape) == 3:  # images as PyTorch has them, but channels last in memory, which is faster
             self.x = self.x.permute(0, 3, 1, 2)
         modules = [module for layer, shape in workload.layers_with_shapes() for module in make_modules(layer, shape)]
         self.model = nn.Sequential(*modules).to(memory_format=torch.channels_last)
         self.loss = {SPARSE: nn.CrossEntropyLoss, BINARY: nn.BCEWithLogitsLoss, MSE: nn.MSELoss}[workload.loss]()
-        self.forward_loss = lambda x, y: self.loss(self.model(x), y)
+        model, loss, labels = self.model, self.loss, workload.loss == SPARSE
+        # Labels of all positions, as one axis.
+        self.forward_loss = lambda x, y: loss(model(x).flatten(0, -2), y.flatten()) if labels else loss(model(x), y)
 
     def reset(self) -> None:
         torch = self.torch
-        parameters = list(self.model.parameters())
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         with torch.no_grad():
-            for tensor, weight in zip(self._tensors(), self.workload.weights(), strict=True):
-                tensor.copy_(torch.from_numpy(_from_keras(weight)))
+            for tensor, table, weight in zip(self._tensors(), self._is_table(), self.workload.weights(), strict=True):
+                tensor.copy_(torch.from_numpy(weight if table else _from_keras(weight)))
                 tensor.grad = None
         rate = self.workload.learning_rate
         if self.workload.optimizer == "adam":
@@ -93,9 +110,15 @@ class Peer(BasePeer):
 
     def _tensors(self) -> list:
         """Parameters and moving statistics, in the order of `Workload.weights`."""
-        names = ("weight", "bias", "running_mean", "running_var")
+        names = ("weight", "recurrent", "bias", "running_mean", "running_var")
         found = [getattr(module, name, None) for module in self.model for name in names]
         return [tensor for tensor in found if tensor is not None]
 
+    def _is_table(self) -> list[bool]:
+        """Which of the tensors are as they are in Keras: embeddings."""
+        return [any(tensor is getattr(module, "weight", None) and isinstance(module, self.torch.nn.Embedding)
+                    for module in self.model) for tensor in self._tensors()]  # fmt: skip
+
     def weights(self) -> list[np.ndarray]:
-        return [_to_keras(tensor.detach().numpy()) for tensor in self._tensors()]
+        return [tensor.detach().numpy().copy() if table else _to_keras(tensor.detach().numpy())
+                for tensor, table in zip(self._tensors(), self._is_table())]  # fmt: skip

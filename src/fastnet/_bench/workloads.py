@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["WORKLOADS", "ImageWorkload", "Layer", "Workload", "loss_of"]
+__all__ = ["WORKLOADS", "ImageWorkload", "Layer", "TextWorkload", "Workload", "loss_of"]
 
 MSE = "mean_squared_error"
 BINARY = "binary_crossentropy"  # of one logit, targets 0 or 1
@@ -21,23 +21,28 @@ class Layer:
 
     Parameters
     ----------
-    kind : {"dense", "convolution", "normalization", "relu", "pooling", "flatten", "mean"}
+    kind : {"dense", "convolution", "normalization", "relu", "pooling", "flatten", "mean", "embedding", "lstm"}
         Convolutions are of 3 by 3 pixels with zeros around the image, pooling takes the maximum of 2 by 2 pixels, "mean"
         that of all pixels; "normalization" is over the batch, with epsilon 1e-3 and momentum 0.99.
     units : int
-        Of a dense layer, or filters of a convolution.
+        Of a dense or LSTM layer, filters of a convolution, length of the vectors of an embedding.
     activation : {"relu", "tanh"}, optional
         Of a dense layer or a convolution.
+    classes : int
+        Tokens of an embedding.
     """
 
     kind: str
     units: int = 0
     activation: str | None = None
+    classes: int = 0
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """That of a sample, from that of its input."""
         return {
-            "dense": lambda: (self.units,),
+            "dense": lambda: (*shape[:-1], self.units),
+            "embedding": lambda: (*shape, self.units),
+            "lstm": lambda: (*shape[:-1], self.units),
             "convolution": lambda: (*shape[:2], self.units),
             "pooling": lambda: (shape[0] // 2, shape[1] // 2, shape[2]),
             "flatten": lambda: (int(np.prod(shape)),),
@@ -48,6 +53,10 @@ class Layer:
         """Kernel and bias, or gamma, beta, mean and variance, in the order and shapes of Keras."""
         if self.kind == "dense":
             return [(shape[-1], self.units), (self.units,)]
+        if self.kind == "embedding":
+            return [(self.classes, self.units)]
+        if self.kind == "lstm":
+            return [(shape[-1], 4 * self.units), (self.units, 4 * self.units), (4 * self.units,)]
         if self.kind == "convolution":
             return [(3, 3, shape[-1], self.units), (self.units,)]
         return [(shape[-1],)] * 4 if self.kind == "normalization" else []
@@ -63,6 +72,8 @@ def make_layers(module: Any, layers: Iterator[Layer]) -> list[Any]:
         "pooling": lambda layer: module.MaxPooling2D(),
         "flatten": lambda layer: module.Flatten(),
         "mean": lambda layer: module.GlobalAveragePooling2D(),
+        "embedding": lambda layer: module.Embedding(layer.classes, layer.units),
+        "lstm": lambda layer: module.LSTM(layer.units, return_sequences=True),
     }
     return [make[layer.kind](layer) for layer in layers]
 
@@ -129,15 +140,18 @@ class Workload:
     def n_parameters(self) -> int:
         """What is trained: not the moving statistics, the last two of a normalization."""
         return sum(int(np.prod(weight)) for layer, shape in self.layers_with_shapes()
-                   for weight in layer.weight_shapes(shape)[:2])  # fmt: skip
+                   for weight in layer.weight_shapes(shape)[: 2 if layer.kind == "normalization" else None])  # fmt: skip
 
     @property
     def flops(self) -> int:
         """Floating-point operations in the matrix products of a step: forward, weights' and inputs' gradients."""
         products = []
         for layer, shape in self.layers_with_shapes():
-            if layer.kind in ("dense", "convolution"):
-                products.append(int(np.prod(shape[:-1])) * int(np.prod(layer.weight_shapes(shape)[0])))
+            if layer.kind in ("dense", "convolution", "lstm"):
+                kernels = [weight for weight in layer.weight_shapes(shape) if len(weight) > 1]
+                products.append(int(np.prod(shape[:-1])) * sum(int(np.prod(kernel)) for kernel in kernels))
+        if self.layers[0].kind == "embedding":
+            products.insert(0, 0)  # the first layer with products has one for the gradient of its input, too
         return 2 * self.batch * (3 * sum(products) - products[0])
 
     @property
@@ -181,11 +195,15 @@ class Workload:
             shapes = layer.weight_shapes(shape)
             if layer.kind == "normalization":
                 arrays += [np.full(shape, start, np.float32) for shape, start in zip(shapes, (1, 0, 0, 1))]
+            elif layer.kind == "embedding":
+                arrays.append(rng.uniform(-0.05, 0.05, shapes[0]).astype(np.float32))
             elif shapes:
                 window = int(np.prod(shapes[0][:-2]))
                 limit = np.sqrt(6 / (window * (shapes[0][-2] + shapes[0][-1])))
                 arrays.append(rng.uniform(-limit, limit, shapes[0]).astype(np.float32))
-                arrays.append(np.zeros(shapes[1], np.float32))
+                if layer.kind == "lstm":
+                    arrays.append((rng.standard_normal(shapes[1]) / np.sqrt(layer.units)).astype(np.float32))
+                arrays.append(np.zeros(shapes[-1], np.float32))
         return arrays
 
 
@@ -219,6 +237,54 @@ class ImageWorkload(Workload):
         return f"{'x'.join(map(str, self.image))} {self.words}, {self.batch}, Adam"
 
 
+@dataclass(frozen=True)
+class TextWorkload(Workload):
+    """Each token of a sequence predicted from those before it, by an LSTM.
+
+    Parameters
+    ----------
+    tokens : int
+        Of a sequence.
+    """
+
+    tokens: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.tokens,)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        vocabulary, embedded, units, _ = self.sizes
+        return (Layer("embedding", embedded, classes=vocabulary), Layer("lstm", units), Layer("dense", vocabulary))
+
+    @property
+    def description(self) -> str:
+        vocabulary, embedded, units, _ = self.sizes
+        return f"{self.tokens} of {vocabulary} tokens, embed {embedded}, LSTM {units}, dense {vocabulary}, {self.batch}, Adam"
+
+    def data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens, int64 of shape (rows, tokens), and those that follow: each is one of four that may follow the one before."""
+        rng = np.random.RandomState(1)
+        following = rng.randint(0, self.sizes[0], (self.sizes[0], 4))
+        text = np.empty((self.rows, self.tokens + 1), np.int64)
+        text[:, 0] = rng.randint(0, self.sizes[0], self.rows)
+        for step in range(self.tokens):
+            text[:, step + 1] = following[text[:, step], rng.randint(0, 4, self.rows)]
+        return text[:, :-1].copy(), text[:, 1:].copy()
+
+
+def _lstm(x: np.ndarray, kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    h = c = np.zeros((len(x), len(recurrent)), x.dtype)
+    every = []
+    for step in range(x.shape[1]):
+        i, f, g, o = np.split(x[:, step] @ kernel + h @ recurrent + bias, 4, axis=1)
+        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+        h = np.tanh(c) / (1 + np.exp(-o))
+        every.append(h)
+    return np.stack(every, axis=1)
+
+
 def _convolve(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     height, width = x.shape[1:3]
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -232,6 +298,10 @@ def _forward(workload: Workload, weights: list[np.ndarray], x: np.ndarray) -> np
     for layer in workload.layers:
         if layer.kind == "dense":
             x = x @ next(left) + next(left)
+        elif layer.kind == "embedding":
+            x = next(left)[x]
+        elif layer.kind == "lstm":
+            x = _lstm(x, next(left), next(left), next(left))
         elif layer.kind == "convolution":
             x = _convolve(x, next(left), next(left))
         elif layer.kind == "normalization":
@@ -256,8 +326,9 @@ def loss_of(workload: Workload, weights: list[np.ndarray]) -> float:
     starts = range(0, len(x), workload.batch)
     z = np.concatenate([_forward(workload, weights, x[i : i + workload.batch]) for i in starts]).astype(np.float64)
     if workload.loss == SPARSE:
-        peak = z.max(1)
-        return float(np.mean(peak + np.log(np.exp(z - peak[:, None]).sum(1)) - z[np.arange(len(z)), y]))
+        peak = z.max(-1, keepdims=True)
+        chosen = np.take_along_axis(z - peak, y[..., None], -1)[..., 0]
+        return float(np.mean(np.log(np.exp(z - peak).sum(-1)) - chosen))
     if workload.loss == BINARY:
         return float(np.mean(np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))))
     return float(np.mean((z - y) ** 2))
@@ -295,5 +366,6 @@ WORKLOADS = {
         _images("cnn-cifar", (32, 32, 3), "(conv32 bn)x2 pool (conv64 bn)x2 pool conv128 bn mean dense10", batch=64,
                 rows=256, network=(*_block(32, 2), _POOL, *_block(64, 2), _POOL, *_block(128, 1), _MEAN,
                                    Layer("dense", 10))),
+        TextWorkload("lstm", (65, 64, 128, 65), "linear", SPARSE, 32, "adam", 1e-3, rows=512, tokens=64),
     )
 }  # fmt: skip
