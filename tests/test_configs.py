@@ -42,6 +42,11 @@ REQUIRED = {
     layers.GroupQueryAttention: {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2},
     layers.MultiHeadAttention: {"num_heads": 2, "key_dim": 3},
     layers.Permute: {"dims": (1,)},
+    layers.RandomBrightness: {"factor": 0.25},
+    layers.RandomContrast: {"factor": 0.25},
+    layers.RandomRotation: {"factor": 0.25},
+    layers.RandomTranslation: {"height_factor": 0.25, "width_factor": 0.5},
+    layers.RandomZoom: {"height_factor": 0.25},
     layers.RepeatVector: {"n": 2},
     layers.MinMaxScaling: {"data_min": -2.0, "data_max": 3.0},
     layers.Normalization: {"mean": 0.5, "variance": 2.0},
@@ -87,12 +92,14 @@ OTHERS = {
     "flash_attention": True,
     "feature_axis": 2,
     "feature_range": (-1.0, 1.0),
+    "fill_mode": "wrap",
     "gamma_constraint": constraints.MinMaxNorm(0.5, 1.5, 0.75),
     "gamma_initializer": initializers.RandomNormal(seed=1),
     "gamma_regularizer": regularizers.L2(0.5),
     "groups": 2,
     "input_dim": 9,
     "initializer": initializers.RandomNormal(seed=1),
+    "interpolation": "nearest",
     "kernel_constraint": constraints.MaxNorm(1.0, axis=1),
     "kernel_initializer": initializers.VarianceScaling(3.0, "fan_out", "uniform", seed=4),
     "kernel_regularizer": regularizers.L1L2(0.5, 0.25),
@@ -155,6 +162,8 @@ def input_for(cls, changed):
         return fn.Input((2, 3, 6))
     if cls in OF_SEQUENCES:
         return fn.Input((3, 6))
+    if cls.__module__ == layers.RandomFlip.__module__:
+        return fn.Input((2, 3, 6))
     if "1D" in cls.__name__ or is_attention(cls) or changed in ("axis", "dims", "noise_shape"):
         return fn.Input((3, 6))
     return fn.Input((3,) if changed == "target_shape" else (6,))
@@ -185,6 +194,11 @@ OTHERS_OF = {
     (layers.Cropping1D, "cropping"): (0, 2),
     (layers.Cropping2D, "cropping"): ((1, 0), (0, 2)),
     (layers.Permute, "dims"): (2, 1),
+    (layers.RandomBrightness, "factor"): (-0.5, 0.25),
+    (layers.RandomContrast, "factor"): (0.5, 0.25),
+    (layers.RandomErasing, "scale"): (0.25, 0.5),
+    (layers.RandomFlip, "mode"): "vertical",
+    (layers.RandomRotation, "factor"): (-0.5, 0.25),
     (layers.RepeatVector, "n"): 3,
     (layers.UpSampling2D, "interpolation"): "bilinear",
     (layers.UpSampling2D, "size"): (1, 3),

@@ -16,12 +16,15 @@ CASES = json.loads(str(TRACES["facts"]))["cases"]
 @pytest.mark.parametrize("number", range(len(CASES)), ids=lambda i: f"{CASES[i]['class_name']} {i}")
 def test_as_keras(number, isa, dtype):
     case = CASES[number]
-    x, dy, expected_y, expected_dx = (TRACES[f"{number}/{name}"] for name in ("x", "dy", "y", "dx"))
+    x, expected = TRACES[f"{number}/x"], TRACES[f"{number}/y"]
     layer = getattr(layers, case["class_name"])(**case["arguments"])
     model = fn.Sequential([fn.Input(x.shape[1:]), layer], dtype=dtype)
-    np.testing.assert_allclose(model.predict(x), expected_y, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(model.forward(x, training=True), expected_y, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(model.backward(dy), expected_dx, rtol=1e-6, atol=1e-6)
+    at_random = f"{number}/dx" not in TRACES  # what does nothing but in training; Keras turns images in float32
+    np.testing.assert_allclose(model.predict(x), x if at_random else expected, rtol=1e-6, atol=1e-6)
+    tolerance = 2e-5 if at_random else 1e-6
+    np.testing.assert_allclose(model.forward(x, training=True), expected, rtol=tolerance, atol=tolerance)
+    if not at_random:
+        np.testing.assert_allclose(model.backward(TRACES[f"{number}/dy"]), TRACES[f"{number}/dx"], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("layer", "shape", "expected"), [

@@ -3,7 +3,8 @@
     KERAS_BACKEND=tensorflow python tools/dump_image_traces.py      # needs Keras 3 and TensorFlow
 
 Each case is {"class_name", "arguments", "shape"}, the shape with the batch. The file holds for case i: x, dy, y and dx,
-the gradient of sum(dy * y). The numbers of x are small integers, so that many windows have several maxima; not for
+the gradient of sum(dy * y); for what changes images at random, with factors that leave no choice, x and y alone: there
+the gradient of TensorFlow is an approximation. The numbers of x are small integers, so that many windows have several maxima; not for
 global pooling, where Keras divides the gradient between them.
 """
 
@@ -57,6 +58,23 @@ CASES = [
     ("Permute", {"dims": [3, 1, 2]}, (2, 3, 4, 5)),
     ("RepeatVector", {"n": 4}, (3, 5)),
 ]
+#: With nothing left to chance.
+FIXED = [
+    ("RandomTranslation", {"height_factor": [0.25, 0.25], "width_factor": [-0.5, -0.5]}, (2, 4, 6, 3)),
+    *(
+        (name, {**arguments, "fill_mode": fill_mode, "fill_value": 2.5, "interpolation": interpolation}, (2, 5, 6, 2))
+        for fill_mode, interpolation in (("reflect", "bilinear"), ("constant", "bilinear"), ("nearest", "nearest"))
+        for name, arguments in (
+            ("RandomTranslation", {"height_factor": [-0.37, -0.37], "width_factor": [0.83, 0.83]}),
+            ("RandomRotation", {"factor": [0.07, 0.07]}),
+            ("RandomRotation", {"factor": [-0.45, -0.45]}),
+            ("RandomZoom", {"height_factor": [0.3, 0.3], "width_factor": [-0.4, -0.4]}),
+            ("RandomZoom", {"height_factor": [0.9, 0.9]}),
+        )
+    ),
+    ("RandomBrightness", {"factor": [0.3, 0.3], "value_range": [-2.0, 3.0]}, (2, 3, 4, 3)),
+    ("RandomContrast", {"factor": [0.0, 0.0], "value_range": [-1.0, 0.5]}, (2, 3, 4, 3)),
+]
 
 
 def run(number, class_name, arguments, shape):
@@ -74,11 +92,19 @@ def run(number, class_name, arguments, shape):
     return {f"{number}/{name}": np.asarray(value, np.float32) for name, value in arrays.items()}
 
 
+def run_fixed(number, class_name, arguments, shape):
+    x = np.random.default_rng(number).normal(size=shape).astype(np.float32)
+    y = getattr(keras.layers, class_name)(**arguments)(x, training=True)
+    return {f"{number}/x": x, f"{number}/y": np.asarray(y, np.float32)}
+
+
 def main():
     arrays = {}
     for number, case in enumerate(CASES):
         arrays.update(run(number, *case))
-    cases = [{"class_name": name, "arguments": arguments, "shape": shape} for name, arguments, shape in CASES]
+    for number, case in enumerate(FIXED, len(CASES)):
+        arrays.update(run_fixed(number, *case))
+    cases = [{"class_name": name, "arguments": arguments, "shape": shape} for name, arguments, shape in CASES + FIXED]
     facts = {"versions": {"keras": keras.__version__, "tensorflow": tf.__version__}, "cases": cases}
     np.savez_compressed(PATH, facts=json.dumps(facts), **arrays)
 

@@ -73,6 +73,7 @@ PAPERS = {
     "Dao et al. 2022": _ARXIV + "2205.14135",
     "Davis and Goadrich 2006": _DOI + "10.1145/1143844.1143874",
     "Defazio et al. 2024": _ARXIV + "2405.15682",
+    "DeVries and Taylor 2017": _ARXIV + "1708.04552",
     "Dozat 2016": "https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ",
     "Dumoulin and Visin 2016": _ARXIV + "1603.07285",
     "Duchi, Hazan and Singer 2011": "https://jmlr.org/papers/v12/duchi11a.html",
@@ -131,6 +132,7 @@ PAPERS = {
     "Zhang and Sennrich 2019": _ARXIV + "1910.07467",
     "Zhang et al. 2018": _ARXIV + "1710.09412",
     "Zhang et al. 2019": _ARXIV + "1907.08610",
+    "Zhong et al. 2017": _ARXIV + "1708.04896",
     "Zhuang et al. 2020": _ARXIV + "2010.07468",
     "Zou and Hastie 2005": _DOI + "10.1111/j.1467-9868.2005.00503.x",
 }  # fmt: skip

@@ -4,6 +4,8 @@ from .activations import *  # noqa: F403
 from .activations import __all__ as _activations
 from .attention import *  # noqa: F403
 from .attention import __all__ as _attention
+from .augmentation import *  # noqa: F403
+from .augmentation import __all__ as _augmentation
 from .base import Layer
 from .convolution import *  # noqa: F403
 from .convolution import Convolution1D as Convolution1D
@@ -43,7 +45,7 @@ __all__ = [
     "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Layer", "LayerNormalization", "Masking", "Maximum",
     "MinMaxScaling", "Minimum", "Multiply", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
     "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_attention, *_convolution, *_pooling,
-    *_reshaping,
+    *_augmentation, *_reshaping,
     "TransformerBlock", *_positions,
     "TimeDistributed", *_recurrent,
 ]  # fmt: skip

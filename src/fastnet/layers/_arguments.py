@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .._graph import SymbolicTensor
 
-__all__ = ["channels_last", "check_axes", "one_of", "positive_sizes"]
+__all__ = ["channels_last", "check_axes", "checked_seed", "number_in", "one_of", "positive_sizes"]
 
 _AXES = {1: "steps", 2: "height, width"}
 
@@ -40,6 +43,28 @@ def one_of(layer: str, argument: str, value: Any, choices: Sequence[Any]) -> Any
     if value not in choices:
         raise ValueError(f"{layer}: {argument} must be one of {', '.join(map(repr, choices))}, got {value!r}")
     return value
+
+
+def number_in(layer: str, argument: str, value: Any, low: float, high: float) -> float:
+    """The value, which is a number from low to high, and finite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{layer}: {argument} must be a number, got {value!r}")
+    if not (low <= value <= high and math.isfinite(value)):
+        raise ValueError(f"{layer}: {argument} must be between {low:g} and {high:g}, got {value!r}")
+    return float(value)
+
+
+def checked_seed(layer: str, seed: int | None) -> int | None:
+    """A seed of a layer's own, or None."""
+    if seed is None:
+        return None
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        raise TypeError(f"{layer}: seed must be an integer or None, got {seed!r}") from None
+    if not 0 <= seed < 2**53:
+        raise ValueError(f"{layer}: seed must be between 0 and 2**53 - 1, got {seed}")
+    return seed
 
 
 def channels_last(layer: str, value: str | None) -> str | None:

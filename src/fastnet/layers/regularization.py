@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .._graph import Operation, SymbolicTensor
+from ._arguments import checked_seed
 from .base import Layer
 
 __all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D"]
@@ -28,14 +28,7 @@ class _Noise(Layer):
 
             value = schedules.deserialize(value)
         setattr(self, self.varying, value if callable(value) else self._checked(value))
-        if seed is not None:
-            try:
-                seed = operator.index(seed)
-            except TypeError:
-                raise TypeError(f"{self._label}: seed must be an integer or None, got {seed!r}") from None
-            if not 0 <= seed < 2**53:
-                raise ValueError(f"{self._label}: seed must be between 0 and 2**53 - 1, got {seed}")
-        self.seed = seed
+        self.seed = checked_seed(self._label, seed)
 
     def _checked(self, value: Any, step: int | None = None) -> float:
         what = self.varying if step is None else f"{self.varying} of step {step}"
