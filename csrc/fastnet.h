@@ -278,7 +278,8 @@ typedef struct fn_run {
     const fn_source *targets;
     const fn_source *weights; /* one per output: a weight per row; NULL or data NULL: all ones */
 
-    double mixup; /* alpha > 0: each row and its targets are mixed with those of another row of the batch, see gather.c */
+    double mixup;  /* alpha > 0: each row and its targets are mixed with those of another row of the batch, see gather.c */
+    double cutmix; /* alpha > 0: each image has a part of another, and its targets as much of the other's */
 
     uint64_t step;        /* number of the first step: counters of random numbers, bias correction */
     const double *hyper;  /* hyper-parameters in the order of the registry */

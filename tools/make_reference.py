@@ -127,6 +127,7 @@ PAPERS = {
     "Xiong et al. 2020": _ARXIV + "2002.04745",
     "You et al. 2020": _ARXIV + "1904.00962",
     "You, Gitman and Ginsburg 2017": _ARXIV + "1708.03888",
+    "Yun et al. 2019": _ARXIV + "1905.04899",
     "Zaheer et al. 2018": "https://papers.nips.cc/paper/2018/hash/90365351ccc7437a1309dc64e4db32a3-Abstract.html",
     "Zeiler 2012": _ARXIV + "1212.5701",
     "Zhang and Sennrich 2019": _ARXIV + "1910.07467",

@@ -161,8 +161,8 @@ static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, do
         context.rows = left < run->batch_size ? left : run->batch_size;
         if (updating)
             fn_prepare_rates(plan->updates, &context);
-        if (run->mixup > 0)
-            fn_draw_mixup(&context);
+        if (run->mixup > 0 || run->cutmix > 0)
+            fn_draw_mix(&context);
         for (int32_t i = 0; i < plan->n_stages; i++) {
             const fn_stage *stage = &plan->stages[i];
             if (stage->barrier && team > 1)

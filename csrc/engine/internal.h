@@ -256,10 +256,11 @@ void fn_emit_fetch_gradient(fn_plan *plan, fn_node *node);
 fn_status fn_check_shape(const fn_shape *shape, const char *what, fn_error *error);
 
 /* At the start of a step, each thread for itself: how its rows are mixed (gather.c). */
-void fn_draw_mixup(fn_context *context);
-/* Rows lo to hi of the batch from a source of the caller into `rows`, mixed with others where the run says so. */
-void fn_gather_rows(const fn_kernels *kernels, const fn_context *context, void *rows, int64_t width,
-                    const fn_source *source, const double *scale, const double *shift, int64_t lo, int64_t hi);
+void fn_draw_mix(fn_context *context);
+/* Rows lo to hi of the batch, of this shape, from a source of the caller into `rows`, mixed with others where the run says
+ * so. input: they are an input of the model, which may be images to be cut. */
+void fn_gather_rows(const fn_kernels *kernels, const fn_context *context, void *rows, const fn_shape *shape,
+                    const fn_source *source, const double *scale, const double *shift, bool input, int64_t lo, int64_t hi);
 
 /* The table in use. */
 const fn_kernels *fn_kernels_current(fn_dtype dtype);

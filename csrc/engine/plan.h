@@ -22,6 +22,15 @@ typedef struct fn_stage fn_stage;
 
 /* ---- at run time ------------------------------------------------------------------------- */
 
+/* How each row of a batch is mixed with another; see gather.c. */
+typedef struct fn_mix {
+    double share;     /* of the row itself */
+    int64_t distance; /* how far down the batch the other one is, wrapping around */
+    bool cut;         /* images: a rectangle of the other's, in place of a blend */
+    double side;      /* its height and width, as parts of the image's */
+    double number[4]; /* between 0 and 1: its rounding to pixels and its place, for either axis */
+} fn_mix;
+
 /* One thread's view of the step that is running. */
 typedef struct fn_context {
     int64_t rows;      /* in this batch */
@@ -30,9 +39,7 @@ typedef struct fn_context {
     uint64_t seed;
     void *workspace; /* scratch of this thread, as large as the largest fn_workspace asked for */
     const fn_run *run;
-    /* With fn_run.mixup: the share of a row itself, and how far down the batch its partner is (wrapping around). */
-    double mixup_share;
-    int64_t mixup_distance;
+    fn_mix mix; /* with fn_run.mixup or cutmix */
     const double *hyper; /* hyper-parameters of this step */
     struct fn_rate *rates; /* of this thread: what the optimizer's prepare() made of them for each learning rate */
     struct fn_range_facts *facts; /* of this thread: norms and factors of each range of parameters */

@@ -11,8 +11,8 @@ enum { TARGET, WEIGHT, SCALE, LOSS }; /* extras of an output's node */
 static void gather_input(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const fn_input *input = node->closure;
-    fn_gather_rows(input->kernels, context, node->output[0].value, input->width, &context->run->inputs[input->index],
-                   input->scale, input->shift, lo, hi);
+    fn_gather_rows(input->kernels, context, node->output[0].value, &node->output[0].shape,
+                   &context->run->inputs[input->index], input->scale, input->shift, true, lo, hi);
 }
 
 void fn_emit_input(fn_plan *plan, fn_node *node)
@@ -128,11 +128,12 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
     const fn_port *port = &node->output[0];
     const fn_run *run = context->run;
     int64_t inner = output->inner;
-    fn_gather_rows(kernels, context, node->extra[TARGET].value, node->extra[TARGET].width, &run->targets[output->index],
-                   NULL, NULL, lo, hi);
+    const fn_shape target = {.rank = 1, .size = {node->extra[TARGET].width}}, single = {.rank = 0};
+    fn_gather_rows(kernels, context, node->extra[TARGET].value, &target, &run->targets[output->index], NULL, NULL, false,
+                   lo, hi);
     const fn_source *weights = weights_of(context, output);
     if (weights)
-        fn_gather_rows(kernels, context, node->extra[WEIGHT].value, 1, weights, NULL, NULL, lo, hi);
+        fn_gather_rows(kernels, context, node->extra[WEIGHT].value, &single, weights, NULL, NULL, false, lo, hi);
     kernels->loss_scale(node->extra[SCALE].value, weights ? node->extra[WEIGHT].value : NULL,
                         output->loss_weight / (double)(context->rows * inner), inner, lo, hi);
     const double factor = node->n_inputs ? mask_factor(node, context) : 1;

@@ -194,6 +194,7 @@ class Plan:
         input_gradients: Arrays | None = None,
         seconds: float = 0,
         mixup: float = 0,
+        cutmix: float = 0,
         loss_sum: np.ndarray | None = None,
         metrics: np.ndarray | None = None,
         gradient_squares: float = 0,

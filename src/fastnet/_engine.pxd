@@ -183,6 +183,7 @@ cdef extern from "fastnet.h" nogil:
         const fn_source *targets
         const fn_source *weights
         double mixup
+        double cutmix
         uint64_t step
         const double *hyper
         int64_t hyper_stride

@@ -231,7 +231,7 @@ cdef class Plan:
 
     def run(self, unsigned parts, *, int64_t n_rows, int64_t batch_size, int64_t first_row=0, inputs=None, targets=None,
             weights=None, cnp.ndarray order=None, uint64_t step=0, cnp.ndarray hyper=None, outputs=None,
-            output_gradients=None, input_gradients=None, double seconds=0, double mixup=0,
+            output_gradients=None, input_gradients=None, double seconds=0, double mixup=0, double cutmix=0,
             cnp.ndarray loss_sum=None, cnp.ndarray metrics=None, double gradient_squares=0):
         """Runs batch after batch, without the GIL; see fn_plan_run.
 
@@ -249,8 +249,8 @@ cdef class Plan:
         outputs, output_gradients, input_gradients : list of ndarray or None
         seconds : float
             Return after the step in which this time is over; 0: never.
-        mixup : float
-            alpha of mixup; 0: rows are not mixed.
+        mixup, cutmix : float
+            Their alpha; 0: rows are not mixed.
         loss_sum, metrics : ndarray of float64
             Added to.
         gradient_squares : float
@@ -289,6 +289,7 @@ cdef class Plan:
         run.step = step
         run.seconds = seconds
         run.mixup = mixup
+        run.cutmix = cutmix
         run.gradient_squares = gradient_squares
         rows = n_rows
         if order is not None:

@@ -97,6 +97,7 @@ class Fit:
         first_epoch: int,
         shuffle: bool,
         mixup: float,
+        cutmix: float,
         validation_batch_size: int | None,
         validation_freq: int,
     ) -> None:
@@ -110,7 +111,7 @@ class Fit:
         self.epoch = first_epoch
         self.first_epoch = first_epoch
         self.shuffle = shuffle
-        self.mixup = mixup
+        self.mixup, self.cutmix = mixup, cutmix
         self.validation_batch_size = validation_batch_size
         self.validation_freq = validation_freq
         self.n_rows = len(self.inputs[0])
@@ -232,7 +233,7 @@ class Fit:
             plan.run(
                 TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,
                 targets=self.targets, weights=self.weights, order=order, step=self.optimizer.batches, hyper=hyper,
-                mixup=self.mixup, seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums,
+                mixup=self.mixup, cutmix=self.cutmix, seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums,
                 gradient_squares=state.squares,
             )  # fmt: skip
         finally:

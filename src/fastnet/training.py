@@ -210,6 +210,7 @@ class Trainer(CustomLoop):
         validation_freq: int = 1,
         check_finite: bool = True,
         mixup: float = 0.0,
+        cutmix: float = 0.0,
         resume_from: Any = None,
     ) -> History:
         """Trains the model for a number of epochs.
@@ -244,6 +245,11 @@ class Trainer(CustomLoop):
             alpha of mixup (Zhang et al., 2018): each row of a batch and its targets are mixed with another,
             ``share * a + (1 - share) * b``, with a share from Beta(alpha, alpha) for each step. 0: no mixing. Needs targets
             that can be mixed: one-hot rows instead of class numbers.
+        cutmix : float
+            alpha of CutMix (Yun et al., 2019): each image of a batch has a rectangle of another in it, whose part of the
+            area is 1 less a share from Beta(alpha, alpha), and its targets are mixed by that share as those of mixup. The
+            rectangle has the form of the image and is the same for the batch. Inputs of other shapes are mixed as by
+            `mixup`. With both, either has half of the steps.
         resume_from : path, optional
             A file that `fastnet.callbacks.TrainingCheckpoint` wrote in a call of `fit` with the same model, data and
             arguments: training goes on from there, and ends with the same bits as if it had not been interrupted.
@@ -263,7 +269,8 @@ class Trainer(CustomLoop):
         """
         return self._make_fit(
             make_progress(verbose), x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle,
-            class_weight, sample_weight, initial_epoch, validation_batch_size, validation_freq, check_finite, mixup, resume_from,
+            class_weight, sample_weight, initial_epoch, validation_batch_size, validation_freq, check_finite, mixup,
+            cutmix, resume_from,
         ).run()  # fmt: skip
 
     def _make_fit(
@@ -285,6 +292,7 @@ class Trainer(CustomLoop):
         validation_freq: int = 1,
         check_finite: bool = True,
         mixup: float = 0.0,
+        cutmix: float = 0.0,
         resume_from: Any = None,
     ) -> Fit:
         """The training that a call of `fit` with these arguments would do, everything checked."""
@@ -317,7 +325,8 @@ class Trainer(CustomLoop):
         hooks = CallbackList(callbacks, self, {"epochs": epochs, "steps": steps, "verbose": verbose})
         fit = Fit(
             self, (inputs, targets, weights), validation, hooks, progress, batch_size=batch_size, epochs=epochs,
-            first_epoch=int(initial_epoch), shuffle=shuffle, mixup=self._checked_mixup(mixup), validation_batch_size=validation_batch_size,
+            first_epoch=int(initial_epoch), shuffle=shuffle, mixup=self._checked_mixup(mixup),
+            cutmix=self._checked_cutmix(cutmix), validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,
         )  # fmt: skip
         if resume_from is not None:
@@ -342,16 +351,26 @@ class Trainer(CustomLoop):
 
     def _checked_mixup(self, mixup: Any) -> float:
         compiled = self._require_compiled()
-        if isinstance(mixup, bool) or not isinstance(mixup, (int, float)) or not 0 <= mixup <= 4:
-            raise ValueError(f"mixup must be a number from 0 to 4, got {mixup!r}")
-        if mixup and (compiled.custom or compiled.optimizer.full_batch):
-            raise ValueError("mixup works with the losses of fastnet.losses and optimizers that take batches")
-        if mixup and self._labels:
-            reader = next(iter(self._labels.values()))[0]
-            raise ValueError(f"mixup needs inputs that can be mixed: layer {reader!r} takes whole numbers")
-        if mixup and any(loss.labels for loss in compiled.losses):
-            raise ValueError("mixup needs targets that can be mixed: use one-hot rows and CategoricalCrossentropy")
+        self._check_mixing("mixup", mixup, compiled)
         return float(mixup)
+
+    def _checked_cutmix(self, cutmix: Any) -> float:
+        self._check_mixing("cutmix", cutmix, self._require_compiled())
+        shapes = [tensor.shape for tensor in self.inputs]
+        if cutmix and not any(len(shape) == 4 for shape in shapes):
+            raise ValueError(f"cutmix needs images (batch, height, width, channels), got inputs of shape {shapes}")
+        return float(cutmix)
+
+    def _check_mixing(self, name: str, alpha: Any, compiled: Any) -> None:
+        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 <= alpha <= 4:
+            raise ValueError(f"{name} must be a number from 0 to 4, got {alpha!r}")
+        if alpha and (compiled.custom or compiled.optimizer.full_batch):
+            raise ValueError(f"{name} works with the losses of fastnet.losses and optimizers that take batches")
+        if alpha and self._labels:
+            reader = next(iter(self._labels.values()))[0]
+            raise ValueError(f"{name} needs inputs that can be mixed: layer {reader!r} takes whole numbers")
+        if alpha and any(loss.labels for loss in compiled.losses):
+            raise ValueError(f"{name} needs targets that can be mixed: use one-hot rows and CategoricalCrossentropy")
 
     @contextlib.contextmanager
     def _evaluation_weights(self) -> Iterator[None]:

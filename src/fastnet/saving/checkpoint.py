@@ -76,6 +76,7 @@ def _arguments(fit: Fit) -> dict[str, Any]:
         "batch_size": fit.batch_size,
         "shuffle": bool(fit.shuffle),
         "mixup": fit.mixup,
+        "cutmix": fit.cutmix,
         "optimizer_class": type(fit.optimizer).__name__,
         "scheduled": callable(fit.optimizer.learning_rate),
         "callback_classes": [type(callback).__name__ for callback in fit.hooks.callbacks],
