@@ -43,6 +43,7 @@ LARGE = [
     ("convolution", (300, 5, 2), {"filters": 3, **window(3, 2, (2, 1))}, 3),
     ("convolution", (3, 3, 80), {"filters": 96, **window(3, 3, padding=SAME)}, 37),
     ("convolution", (2, 3, 130), {"filters": 260, **window(3, 3, padding=SAME)}, 5),
+    ("convolution", (3, 3, 20), {"filters": 33, **window(1, 1), **activation("gelu")}, 7),
     ("convolution", (20, 20, 17), {"filters": 35, **window(1, 1), **activation("tanh")}, 5),
     ("convolution", (11, 13, 34), {"filters": 68, **window(3, 3, groups=2)}, 4),
     ("depthwise_convolution", (40, 37, 21), {**window(3, 3, padding=SAME), **activation("relu")}, 3),
