@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastnet as fn
-from fastnet import diagnosis, layers
+from fastnet import _core, diagnosis, layers
 from networks import network, rows, same_weights
 from test_functional import assert_step_follows_the_gradient
 from test_saving import assert_same, saved, shuffled
@@ -245,6 +245,27 @@ def test_a_model_without_operations_as_a_layer(tmp_path):
     assert model.layers == [first, model.layers[1], last] and len(model.weights) == 2
     assert_same(model, saved(model, tmp_path / "m"))
     assert np.array_equal(model.predict(rows(3, 4)), Sequential([Input((4,)), model.layers[1]]).predict(rows(3, 4)))
+
+
+def test_steps_are_no_changes_of_the_model():
+    """What is looked at again when something changes is not looked at with every step."""
+    _, _, outer = deep()
+    outer.compile("adam", "mse")
+    x, y = rows(8, 4), rows(8, 2)
+
+    def step():
+        outer.train_on_batch(x, y)
+        outer.predict(x)
+        outer.forward(x)
+        outer.backward(y)
+        outer.apply_gradients()
+
+    step()
+    before = _core.version()
+    step()
+    assert _core.version() == before
+    outer.trainable = False
+    assert _core.version() > before
 
 
 # ---- saving ------------------------------------------------------------------------------------------------------

@@ -462,6 +462,7 @@ class Graph:
             self.piece = self.piece if whole else operation.call
         return list(calls)
 
+    @cached_property
     def makers(self) -> dict[int, Layer]:
         """By the id of a tensor: the layer whose call returned it."""
         found: dict[int, Layer] = {}

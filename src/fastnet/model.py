@@ -197,7 +197,7 @@ class Model(Layer, Trainer):
     def output_names(self) -> list[str]:
         """Names of the outputs: those of the layers they come from, numbered where two would be the same."""
         names: list[str] = []
-        makers = self._graph.makers()
+        makers = self._graph.makers
         for tensor in self.outputs:
             layer = makers.get(id(tensor))
             base = layer.name if layer is not None else tensor.name or "input"
@@ -208,6 +208,8 @@ class Model(Layer, Trainer):
     # ---- a model as a layer ------------------------------------------------------------------------
 
     _repeats_calls = True
+    #: Unlike those of other layers, its attributes change with every step; what plans depend on is noted where it changes.
+    __setattr__ = object.__setattr__
 
     def __call__(self, inputs: Any) -> Any:
         """On symbolic tensors, the model as a layer of another model, which shares its weights; on arrays, `predict`."""

@@ -4,10 +4,10 @@ Nothing in a file is executed: a description names classes of fastnet and their 
 Files are written beside their place, flushed to the disk and then renamed, so that there is always a whole one.
 """
 
+from typing import Any
+
 from .files import load_model, load_weights, read_tensors, save_model, save_weights, write_tensors
 from .description import describe, rebuild
-from .keras_models import from_keras
-from .pytorch_weights import from_pytorch
 
 __all__ = [
     "describe",
@@ -21,3 +21,14 @@ __all__ = [
     "save_weights",
     "write_tensors",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What is for models made elsewhere is imported when it is first used."""
+    if name == "from_keras":
+        from .keras_models import from_keras as found
+    elif name == "from_pytorch":
+        from .pytorch_weights import from_pytorch as found
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return found
