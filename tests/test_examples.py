@@ -30,6 +30,8 @@ CLAIMS = {
                            lambda dense, convolutions: float(convolutions) >= max(98.5, float(dense))),
     "feature_scaling": (r"off by (\d+) kcal without scaling, (\d+) with",
                         lambda without, scaled: float(scaled) < float(without) / 2),
+    "gan": (r"At the end ([\d.]+)% sure, (\d+) of 10 digits; at the start ([\d.]+)%",
+            lambda end, digits, start: float(end) > 80 > 55 > float(start) and int(digits) >= 9),
     "learning_rate_finder": (r"what it was\? (\w+), (\d+) steps[^$]*best of these is (\S+) times",
                              lambda same, steps, best: (same, steps) == ("yes", "0") and best in ("0.1", "1")),
     "learning_rate_schedules": (r"lowest loss: ([\d.]+) times below the fixed rate", lambda ratio: float(ratio) > 1.5),
@@ -40,12 +42,21 @@ CLAIMS = {
                     lambda name, best, plain: float(best) > float(plain) + 3),
     "shakespeare_gpt": (r"(\d+) of (\d+) sentences are right",
                         lambda right, whole: int(whole) >= 10 and int(right) >= 0.8 * int(whole)),
+    "pseudo_labels": (r"From ([\d.]+)% to ([\d.]+)%, better in (\d) of 5",
+                      lambda alone, last, better: float(last) > float(alone) + 4 and int(better) >= 4),
+    "reinforce": (r"At first ([\d.]+) steps.*: mean ([\d.]+), shortest (\d+) of 500",
+                  lambda first, mean, shortest: float(first) < 60 and float(mean) >= 475),
+    "residual_network": (r"with shortcuts: .* ([\d.]+) after 5, ([\d.]+)% of[^$]*without: .* ([\d.]+) after 5, ([\d.]+)% of",
+                         lambda loss, right, plain_loss, plain: float(loss) < 0.5 * float(plain_loss)
+                         and float(right) > max(90, float(plain))),
     "step_decay": (r"same losses: (\w+)", lambda same: same == "yes"),
     "sunspots_gru": (r"held out: ([\d.]+) if the number stays as it is, ([\d.]+) by linear regression, ([\d.]+) by the GRU",
                      lambda stays, linear, gru: float(gru) < 0.75 * float(stays) and float(gru) < float(linear)),
     "transfer_learning": (r"([\d,]+) of ([\d,]+) numbers are trained\n +([\d.]+)%[^$]*the same\? (\w+)[^$]* ([\d.]+)% of",
                           lambda few, all_, frozen, same, unfrozen: (few, all_, same) == ("325", "16,901", "yes")
                           and 70 < float(frozen) < float(unfrozen)),
+    "vae": (r"Test images: ([\d.]+) nats.*Always the mean image: ([\d.]+)",
+            lambda loss, mean_image: float(loss) < 25 < 27 < float(mean_image)),
 }  # fmt: skip
 
 

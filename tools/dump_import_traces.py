@@ -4,13 +4,14 @@
     python tools/dump_import_traces.py pytorch                            # needs PyTorch
 
 import_keras.npz holds for each model its to_json() as bytes, "name/json", the arrays of each of its layers in the order of
-get_weights(), "name/weights/layer/0", the inputs "name/x/0" and outputs "name/y/0"; import_graph.keras is one as a file.
+get_weights(), "name/weights/layer/0", the inputs "name/x/0" and outputs "name/y/0"; some are also there as files, import_name.keras.
 import_pytorch.npz holds the state_dict, "name/state/key", and inputs and outputs as the modules have them, channels first.
 All weights are random numbers, also those that begin at 0 or 1.
 """
 
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 FOLDER = Path(__file__).parent.parent / "tests" / "traces"
 RNG = np.random.default_rng(0)
+#: Models that are also written as .keras files, with the compression that Keras leaves out.
+IN_FILES = ("graph", "separable", "attention", "bidirectional")
 
 
 def keras_models():
@@ -74,6 +77,7 @@ def keras_models():
         h = layers.Embedding(11, 8)(x)
         h = h + layers.MultiHeadAttention(2, 3)(h, h, use_causal_mask=True)
         h = layers.LayerNormalization()(h)
+        h = h + layers.GroupQueryAttention(4, 4, 2)(h, h)
         return keras.Model(x, layers.Dense(5)(h))
 
     def recurrent():
@@ -120,8 +124,14 @@ def dump_keras():
         y = model.predict(x if len(x) > 1 else x[0], verbose=0)
         arrays.update((f"{name}/x/{i}", array) for i, array in enumerate(x))
         arrays.update((f"{name}/y/{i}", array) for i, array in enumerate(y if isinstance(y, list) else [y]))
-        if name == "graph":
-            model.save(FOLDER / "import_graph.keras")
+        if name in IN_FILES:
+            path = FOLDER / f"import_{name}.keras"
+            model.save(path)
+            with zipfile.ZipFile(path) as archive:
+                parts = {part: archive.read(part) for part in archive.namelist()}
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                for part, data in parts.items():
+                    archive.writestr(part, data)
     np.savez_compressed(FOLDER / "import_keras.npz", **arrays)
 
 

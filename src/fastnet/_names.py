@@ -15,12 +15,15 @@ def snake_case(name: str) -> str:
 
     >>> snake_case("MeanSquaredError"), snake_case("AUC"), snake_case("F1Score"), snake_case("L1L2")
     ('mean_squared_error', 'auc', 'f1_score', 'l1_l2')
+    >>> snake_case("Conv2D"), snake_case("Conv2DTranspose"), snake_case("MaxPooling1D")
+    ('conv2d', 'conv2d_transpose', 'max_pooling1d')
     """
     words = []
     for i, letter in enumerate(name):
         if letter.isupper() and i > 0:
-            after_word = not name[i - 1].isupper()
-            before_word = i + 1 < len(name) and name[i + 1].islower()
+            after_word = name[i - 1].islower()
+            after = name[i + 1 : i + 2]
+            before_word = after.islower() or (name[i - 1].isdigit() and after.isdigit())
             if after_word or before_word:
                 words.append("_")
         words.append(letter.lower())

@@ -45,18 +45,26 @@ class Entry(NamedTuple):
 
 
 _CELL = Entry((("cell", ""),))
-_HEADS = Entry(tuple((f"{part}_dense", f"{name}/") for part, name in
-                     [("query", "query"), ("key", "key"), ("value", "value"), ("output", "attention_output")]))  # fmt: skip
+
+
+def _heads(before: str) -> Entry:
+    """The projections of an attention layer, which are layers of their own in Keras."""
+    names = {"query": "query", "key": "key", "value": "value", "output": "attention_output"}
+    return Entry(tuple((f"{before}{part}_dense", f"{name}/") for part, name in names.items()))
+
 
 #: Layers whose arrays are not all their own, in the order of ours.
 ENTRIES: Mapping[str, Entry] = {
     "Bidirectional": Entry((("forward_layer/cell", ""), ("backward_layer/cell", ""))),
     "GRU": _CELL,
-    "GroupQueryAttention": _HEADS,
+    "GroupQueryAttention": _heads("_"),
     "LSTM": _CELL,
-    "MultiHeadAttention": _HEADS,
+    "MultiHeadAttention": _heads(""),
     "SimpleRNN": _CELL,
 }
+
+#: Classes that Keras's files know by another name than its configurations.
+_NAMES_IN_FILES = {"GroupQueryAttention": "GroupedQueryAttention"}
 
 #: Arguments that do not change what is computed, whatever they are.
 _WITHOUT_EFFECT = {
@@ -196,7 +204,7 @@ def _read_groups(
     """Arrays of the layers in a group of the file, where layers go by their classes, numbered in order."""
     counts: dict[str, int] = {}
     for layer in description["config"]["layers"]:
-        base = snake_case(layer["class_name"])
+        base = snake_case(_NAMES_IN_FILES.get(layer["class_name"], layer["class_name"]))
         number = counts[base] = counts.get(base, -1) + 1
         part = group["layers"].get(f"{base}_{number}" if number else base)
         path = (*above, _name_of(layer))
