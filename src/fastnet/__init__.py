@@ -25,13 +25,14 @@ from .layers import Input
 from .model import Model, Sequential
 
 if _TYPE_CHECKING:
-    from . import callbacks, datasets, schedules, tuning
+    from . import callbacks, datasets, saving, schedules, tuning
     from .many import FitManyError, PerModel, fit_many
     from .saving import load_model
 
 # Imported when first used: a name of the package, the module it is in, or is.
 _LATER = {"FitManyError": ".many", "PerModel": ".many", "callbacks": ".callbacks", "datasets": ".datasets",
-          "fit_many": ".many", "load_model": ".saving", "schedules": ".schedules", "tuning": ".tuning"}  # fmt: skip
+          "fit_many": ".many", "load_model": ".saving", "saving": ".saving", "schedules": ".schedules",
+          "tuning": ".tuning"}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
@@ -76,6 +77,7 @@ __all__ = [
     "metrics",
     "optimizers",
     "regularizers",
+    "saving",
     "schedules",
     "tuning",
 ]
