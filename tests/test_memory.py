@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from plans import Graph, Model, aligned
 
+import fastnet as fn
 from fastnet import _core
 
 STATM = pathlib.Path("/proc/self/statm")
@@ -136,3 +137,22 @@ def test_aligned_arrays_are_aligned():
         for n in (1, 7, 64, 1000):
             array = aligned(n, dtype)
             assert array.ctypes.data % _core.ALIGNMENT == 0 and array.size == n and not array.any()
+
+
+def test_activations_of_a_convolutional_network_are_packed():
+    """For a step on 64 images of 32 by 32, and as the summary says it."""
+    layers = fn.layers
+
+    def block(filters):
+        return [layers.Conv2D(filters, 3, padding="same", activation="relu"), layers.BatchNormalization()]
+
+    model = fn.Sequential([
+        fn.Input((32, 32, 3)), *block(32), *block(32), layers.MaxPooling2D(), *block(64), *block(64), layers.MaxPooling2D(),
+        *block(128), layers.GlobalAveragePooling2D(), layers.Dense(10),
+    ], seed=0)  # fmt: skip
+    model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.train_on_batch(np.zeros((64, 32, 32, 3), np.float32), np.zeros(64, int))
+    info, said = model._latest_plan().info(), []
+    assert info["live_bytes"] <= info["arena_bytes"] <= 1.2 * info["live_bytes"]
+    model.summary(said.append)
+    assert f"{info['arena_bytes']:,} bytes of activations" in said[0] and "batches of 64" in said[0]

@@ -97,7 +97,7 @@ class _Scaling(Layer):
         return operation.attributes
 
     def plan_key(self) -> Any:
-        return self.trainable, self._adapted, *(weight.value.tobytes() for weight in self.weights)
+        return self.trainable, self._adapted, *(weight.value.tobytes() for weight in self._weights.values())
 
 
 def _rows_of(layer: Layer, data: Any) -> np.ndarray:
