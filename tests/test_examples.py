@@ -30,6 +30,9 @@ CLAIMS = {
                            lambda dense, convolutions: float(convolutions) >= max(98.5, float(dense))),
     "feature_scaling": (r"off by (\d+) kcal without scaling, (\d+) with",
                         lambda without, scaled: float(scaled) < float(without) / 2),
+    "few_labels": (r"1 of.*convolutions, ([\d.]+)% [^$]*?, ([\d.]+)% with a new[^$]*\n5 of.*convolutions, ([\d.]+)% .*, ([\d.]+)% with",
+                   lambda one, one_new, five, five_new: float(one) > float(one_new)
+                   and float(one) + float(five) > float(one_new) + float(five_new) + 1),
     "gan": (r"At the end ([\d.]+)% sure, (\d+) of 10 digits; at the start ([\d.]+)%",
             lambda end, digits, start: float(end) > 80 > 55 > float(start) and int(digits) >= 9),
     "learning_rate_finder": (r"what it was\? (\w+), (\d+) steps[^$]*best of these is (\S+) times",
