@@ -4,8 +4,8 @@
 
 A convolutional network is trained on all images of 0 to 4. Its convolutions are taken as they are for a new last layer,
 trained on a few images of 5 to 9, and then trained with it at a small learning rate. Beside it a new network learns from
-the same images for as many epochs. The fewer the images, the more there is to gain; which images they are matters
-more than either, so that all is done with several draws of them.
+the same images for as many epochs. Something is gained, but on so small images not much: which of them are labelled
+matters more, so that all is done with several draws.
 """
 
 import argparse
