@@ -19,8 +19,7 @@ KERAS, PYTORCH = np.load(FOLDER / "import_keras.npz"), np.load(FOLDER / "import_
 
 
 def names_in(archive):
-    return [name for name in dict.fromkeys(key.split("/")[0] for key in archive.files)
-            if hasattr(layers, "LSTM") or name not in ("recurrent", "bidirectional", "lstm", "gru", "rnn")]  # fmt: skip
+    return list(dict.fromkeys(key.split("/")[0] for key in archive.files))
 
 
 def arrays_of(archive, prefix):
@@ -95,8 +94,6 @@ def test_keras_models_keep_their_structure():
 def test_keras_files(path):
     pytest.importorskip("h5py")
     name = path.stem.removeprefix("import_")
-    if name not in names_in(KERAS):
-        pytest.skip("needs recurrent layers")
     model = fn.saving.from_keras(path)
     assert_outputs(model, listed(KERAS, f"{name}/x/"), listed(KERAS, f"{name}/y/"), 1e-5)
     other = fn.saving.from_keras(keras_model(name))
