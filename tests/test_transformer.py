@@ -158,6 +158,20 @@ def test_a_block_used_twice_has_its_weights_once():
     assert np.isfinite(model.fit(x, x, epochs=2, verbose=0).history["loss"]).all()
 
 
+def test_the_workload_of_the_benchmark():
+    """Its plain equations give the loss that is trained with; the order of the weights is that of the model."""
+    from fastnet._bench.gpt import GptWorkload
+    from fastnet._bench.gpt_peers import PEERS
+
+    workload = GptWorkload("small", 5, 6, 8, 2, 2, batch=4, learning_rate=1e-12, rows=8)
+    peer = PEERS["fastnet"](workload, 1)
+    peer.reset()
+    weights = workload.weights()
+    assert [weight.shape for weight in weights] == [weight.shape for weight in peer.weights()]
+    assert sum(weight.size for weight in weights) == workload.n_parameters == peer.model.count_params()
+    assert peer.train(1, shuffle=False) == pytest.approx(workload.loss_of(weights), rel=1e-4)
+
+
 # ---- positions ------------------------------------------------------------------------------------------------
 
 

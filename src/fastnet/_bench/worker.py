@@ -41,6 +41,7 @@ class Session:
     """One peer and the workload it has open."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         package = load_package()
         self.workloads = importlib.import_module("fastnet_bench.workloads")
         self.interface = importlib.import_module("fastnet_bench.peer")
@@ -60,14 +61,29 @@ class Session:
 
     def open(self, workload: str, threads: int) -> dict:
         self.peer = None
-        self.peer = self.module.Peer(self.workloads.WORKLOADS[workload], threads)
+        network = self.workloads.WORKLOADS[workload]
+        self.peer = self.find_peer(network)(network, threads)
         return {}
+
+    def is_layered(self, network) -> bool:
+        """Whether it is one layer after another, and no transformer."""
+        return isinstance(network, self.workloads.Workload)
+
+    def find_peer(self, network):
+        """The class that trains a network of this kind."""
+        if self.is_layered(network):
+            return self.module.Peer
+        peers = importlib.import_module("fastnet_bench.gpt_peers").PEERS
+        if self.name not in peers:
+            raise self.interface.Unable(f"{self.name} does not train transformers here")
+        return peers[self.name]
 
     def check(self, epochs: int) -> dict:
         """Trains from the initial weights without shuffling, for comparison with the others."""
         self.peer.reset()
         training = self.peer.train(epochs, shuffle=False)
-        loss = self.workloads.loss_of(self.peer.workload, self.peer.weights())
+        network, weights = self.peer.workload, self.peer.weights()
+        loss = self.workloads.loss_of(network, weights) if self.is_layered(network) else network.loss_of(weights)
         return {"loss": loss, "training_loss": training, "steps": epochs * self.peer.workload.steps}
 
     def time(self, seconds: float, clock: str) -> dict:
