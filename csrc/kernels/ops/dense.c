@@ -26,6 +26,9 @@ enum { KEPT, PACKED };
 
 /* Elements of W up to which products are divided by rows of the batch. */
 #define DIVIDE_BY_ROWS (32 * 1024)
+/* The same where a row has many positions, so that x and y are larger than W. */
+#define DIVIDE_SEQUENCES_BY_ROWS (512 * 1024)
+#define MANY_POSITIONS 16
 
 static const fn_attribute attributes[] = {{"units", 1}, {"use_bias", 1}, {"activation", 0}, {"alpha", 0}};
 
@@ -47,7 +50,15 @@ static int64_t inner_of(const fn_node *node)
 
 static bool divided_by_rows(const fn_node *node)
 {
-    return inputs_of(node) * units_of(node) <= DIVIDE_BY_ROWS;
+    const int64_t limit = inner_of(node) < MANY_POSITIONS ? DIVIDE_BY_ROWS : DIVIDE_SEQUENCES_BY_ROWS;
+    return inputs_of(node) * units_of(node) <= limit;
+}
+
+/* Positions of an array of so many columns that stay in the second-level cache until the activation is applied to them. */
+static int64_t positions_at_once(int64_t columns)
+{
+    const int64_t positions = 64 * 1024 / columns;
+    return positions > 112 ? positions : 112;
 }
 
 static fn_status infer(fn_inference *inference)
@@ -134,8 +145,9 @@ static void compute_output(const fn_node *node, const fn_context *context, int64
 
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    int64_t inner = inner_of(node);
-    compute_output(node, context, lo * inner, hi * inner, 0, units_of(node));
+    const int64_t end = hi * inner_of(node), units = units_of(node), step = positions_at_once(units);
+    for (int64_t p = lo * inner_of(node); p < end; p += step)
+        compute_output(node, context, p, p + step < end ? p + step : end, 0, units);
 }
 
 /* Panels lo to hi of columns. */
@@ -243,8 +255,11 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
     int64_t inner = inner_of(node), width = node->output[0].width;
     if (must_differentiate(node))
         differentiate(node, lo * width, (hi - lo) * width);
-    if (needs_input_gradient(node) && divided_by_rows(node))
-        compute_input_gradient(node, context, lo * inner, hi * inner, 0, inputs_of(node));
+    if (!needs_input_gradient(node) || !divided_by_rows(node))
+        return;
+    const int64_t end = hi * inner, in = inputs_of(node), step = positions_at_once(in);
+    for (int64_t p = lo * inner; p < end; p += step)
+        compute_input_gradient(node, context, p, p + step < end ? p + step : end, 0, in);
 }
 
 static void backward_columns(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
