@@ -84,6 +84,27 @@ def test_padding_is_not_seen(tmp_path):
     assert np.array_equal(fn.load_model(tmp_path / "m").predict([one, seen]), model.predict([one, seen]))
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_masks_of_embeddings_are_obeyed_and_passed_on(first, tmp_path):
+    """As a padding mask that is given; the loss leaves out the padding."""
+    x = np.random.default_rng(3).integers(1, 5, (3, 6))
+    x[1, 4:] = 0
+    models = []
+    for masked in (True, False):
+        tokens, given = fn.Input((6,)), fn.Input((6,))
+        y = layers.TokenAndPositionEmbedding(5, 6, 8, mask_zero=masked)(tokens)
+        y = layers.TransformerBlock(12, 2, normalize_first=first)(y, **({} if masked else {"padding_mask": given}))
+        models.append(randomized(fn.Model(tokens if masked else [tokens, given], layers.Dense(1)(y), seed=0)))
+    assert models[0].outputs[0].mask is not None
+    expected = models[1].predict([x, x > 0])
+    np.testing.assert_allclose(models[0].predict(x), expected, rtol=1e-5, atol=1e-6)
+    models[0].save(tmp_path / "m")
+    assert np.array_equal(fn.load_model(tmp_path / "m").predict(x), models[0].predict(x))
+    models[0].compile("sgd", "mse")
+    loss = models[0].evaluate(x, np.zeros((3, 6, 1)), verbose=0)
+    np.testing.assert_allclose(loss, (expected[x > 0] ** 2).mean(), rtol=1e-5)
+
+
 def gpt(dropout=0.0, blocks=2, **options):
     x = inputs = fn.Input((6,))
     x = layers.TokenAndPositionEmbedding(5, 6, 8)(x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import _core, constraints, initializers, regularizers
 from .._graph import SymbolicTensor, WeightSpec
@@ -39,8 +39,14 @@ def checked_seed(layer: str, seed: Any) -> int | None:
     return number
 
 
+def _mask_of(tensor: Any) -> SymbolicTensor | None:
+    return tensor.mask if isinstance(tensor, SymbolicTensor) else None
+
+
 class _ProjectedAttention(Layer):
     """What attention layers with projections have in common."""
+
+    supports_masking: ClassVar[bool] = True
 
     def _take_common(
         self, dropout: float, use_bias: bool, sliding_window: int | None, flash_attention: bool | None, use_gate: bool,
@@ -82,10 +88,12 @@ class _ProjectedAttention(Layer):
 
     def _compute(
         self, query: SymbolicTensor, value: SymbolicTensor, key: SymbolicTensor | None,
-        masks: Sequence[SymbolicTensor | None], use_causal_mask: bool, heads: tuple[int, int], sizes: tuple[int, int],
+        value_mask: SymbolicTensor | None, key_mask: SymbolicTensor | None, masks: Sequence[SymbolicTensor | None],
+        use_causal_mask: bool, heads: tuple[int, int], sizes: tuple[int, int],
         output_shape: Sequence[int],
     ) -> SymbolicTensor:  # fmt: skip
         """heads: of queries and of keys; sizes: of a head of keys and of one of values."""
+        masks = [*masks, *(_mask_of(tensor) if mask is None else mask for tensor, mask in ((value, value_mask), (key, key_mask)))]
         key = value if key is None else key
         for name, tensor in (("query", query), ("value", value), ("key", key)):
             if not isinstance(tensor, SymbolicTensor) or len(tensor.sample_shape) != 2:
@@ -169,7 +177,8 @@ kernel_constraint, bias_constraint
     ``attention_mask``
         Of shape (batch, queries, keys), (batch, 1, keys) or (batch, keys): numbers above 0.5 mean keys that count.
     ``key_mask``, ``value_mask``
-        Of shape (batch, keys): which keys are none but padding.
+        Of shape (batch, keys): which keys are more than padding. Where they are not given, they are the masks that go with
+        key and value, as those of `Masking`. The output has the mask of the query.
     ``use_causal_mask``
         A query sees no keys after its own place.
 
@@ -240,7 +249,7 @@ kernel_constraint, bias_constraint
     ) -> SymbolicTensor:
         output_shape = query.sample_shape[1:] if self.output_shape is None else self.output_shape
         return self._compute(
-            query, value, key, [value_mask, key_mask, attention_mask], use_causal_mask, (self.num_heads, self.num_heads),
+            query, value, key, value_mask, key_mask, [attention_mask], use_causal_mask, (self.num_heads, self.num_heads),
             (self.key_dim, self.value_dim or self.key_dim),
             (output_shape,) if isinstance(output_shape, int) else output_shape,
         )  # fmt: skip
@@ -331,6 +340,6 @@ kernel_constraint, bias_constraint
         use_causal_mask: bool = False,
     ) -> SymbolicTensor:
         return self._compute(
-            query, value, key, [value_mask, key_mask, attention_mask], use_causal_mask,
+            query, value, key, value_mask, key_mask, [attention_mask], use_causal_mask,
             (self.num_query_heads, self.num_key_value_heads), (self.head_dim, self.head_dim), query.sample_shape[1:],
         )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import initializers
 from .._graph import SymbolicTensor, WeightSpec
@@ -53,6 +53,8 @@ class PositionEmbedding(Layer):
     (None, 5, 8)
     """
 
+    supports_masking: ClassVar[bool] = True
+
     def __init__(self, sequence_length: int, initializer: Any = "glorot_uniform", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.sequence_length = positive_integer(self._label, "sequence_length", sequence_length)
@@ -88,6 +90,8 @@ class SinePositionEncoding(Layer):
     >>> model.predict([[[5, 5], [5, 5]]]).round(3).tolist()
     [[[0.0, 1.0], [0.8410000205039978, 0.5400000214576721]]]
     """
+
+    supports_masking: ClassVar[bool] = True
 
     def __init__(self, max_wavelength: float = 10000, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -126,6 +130,8 @@ class RotaryEmbedding(Layer):
     >>> model.predict([[[1, 0], [1, 0]]]).round(3).tolist()
     [[[1.0, 0.0], [0.5400000214576721, 0.8410000205039978]]]
     """
+
+    supports_masking: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -167,6 +173,8 @@ class TokenAndPositionEmbedding(Layer):
         Length of the vectors.
     embeddings_initializer : str or Initializer
         Of both tables: (vocabulary_size, embedding_dim) and (sequence_length, embedding_dim).
+    mask_zero : bool
+        Token 0 is padding, as in `Embedding`.
     trainable, name
         As in `Layer`.
 
@@ -179,14 +187,15 @@ class TokenAndPositionEmbedding(Layer):
 
     def __init__(
         self, vocabulary_size: int, sequence_length: int, embedding_dim: int, embeddings_initializer: Any = "uniform",
-        **kwargs: Any,
+        mask_zero: bool = False, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.vocabulary_size = positive_integer(self._label, "vocabulary_size", vocabulary_size)
         self.sequence_length = positive_integer(self._label, "sequence_length", sequence_length)
         self.embedding_dim = positive_integer(self._label, "embedding_dim", embedding_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.token_embedding = Embedding(vocabulary_size, embedding_dim, self.embeddings_initializer)
+        self.mask_zero = bool(mask_zero)
+        self.token_embedding = Embedding(vocabulary_size, embedding_dim, self.embeddings_initializer, mask_zero=mask_zero)
         self.position_embedding = _Added(sequence_length, self.embeddings_initializer)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:

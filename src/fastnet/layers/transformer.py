@@ -56,7 +56,8 @@ class TransformerBlock(Layer):
     Notes
     -----
     Input and output have the shape (batch, steps, channels). Arguments of the call are ``padding_mask``, of shape (batch,
-    steps), with numbers above 0.5 for what is not padding, and ``attention_mask``, as in `MultiHeadAttention`.
+    steps), with numbers above 0.5 for what is not padding, and ``attention_mask``, as in `MultiHeadAttention`. Without them a
+    mask that goes with the input, as that of `Masking`, is obeyed and passed on.
 
     Examples
     --------
