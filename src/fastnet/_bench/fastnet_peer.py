@@ -19,7 +19,7 @@ def build_model(workload: Workload) -> fn.Sequential:
 def compile_model(model: fn.Sequential, workload: Workload, n_threads: int | None = None) -> None:
     """Its loss and a new optimizer."""
     if workload.optimizer == "adam":
-        optimizer = fn.optimizers.Adam(workload.learning_rate)
+        optimizer = fn.optimizers.Adam(workload.learning_rate, epsilon=workload.epsilon)
     else:
         optimizer = fn.optimizers.SGD(workload.learning_rate, momentum=workload.momentum)
     loss = {

@@ -9,7 +9,7 @@ from .workloads import BINARY, SPARSE, Workload
 
 __all__ = ["Peer", "make_step"]
 
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
+BETA_1, BETA_2 = 0.9, 0.999
 
 
 def make_step(workload: Workload):
@@ -77,7 +77,7 @@ def make_step(workload: Workload):
         alpha = workload.learning_rate * jnp.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
         m = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, slots[0], gradients)
         v = jax.tree.map(lambda v, g: BETA_2 * v + (1 - BETA_2) * g * g, slots[1], gradients)
-        parameters = jax.tree.map(lambda w, m, v: w - alpha * m / (jnp.sqrt(v) + EPSILON), parameters, m, v)
+        parameters = jax.tree.map(lambda w, m, v: w - alpha * m / (jnp.sqrt(v) + workload.epsilon), parameters, m, v)
         return parameters, (m, v)
 
     def sgd(parameters, slots, gradients, t):

@@ -38,7 +38,7 @@ class Peer(BasePeer):
         keras, workload = self.keras, self.workload
         self.model.set_weights(workload.weights())
         if workload.optimizer == "adam":
-            optimizer = self.Adam(workload.learning_rate)
+            optimizer = self.Adam(workload.learning_rate, epsilon=workload.epsilon)
         else:
             optimizer = keras.optimizers.SGD(workload.learning_rate, momentum=workload.momentum)
         if not self.model.compiled:

@@ -90,7 +90,7 @@ class Peer(BasePeer):
                 tensor.grad = None
         rate = self.workload.learning_rate
         if self.workload.optimizer == "adam":
-            self.optimizer = torch.optim.Adam(parameters, lr=rate, eps=1e-7, fused=True)
+            self.optimizer = torch.optim.Adam(parameters, lr=rate, eps=self.workload.epsilon, fused=True)
         else:
             self.optimizer = torch.optim.SGD(parameters, lr=rate, momentum=self.workload.momentum, fused=True)
 

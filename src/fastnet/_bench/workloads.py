@@ -94,8 +94,9 @@ class Workload:
         Mean over the batch; the cross-entropies take logits.
     batch : int
     optimizer : {"adam", "sgd"}
-    learning_rate, momentum : float
-        Adam has beta 0.9 and 0.999; momentum is for "sgd".
+    learning_rate, momentum, epsilon : float
+        Adam has beta 0.9 and 0.999; momentum is for "sgd". PyTorch adds Adam's epsilon elsewhere than the others: where
+        gradients are small it must be so small that this does not matter.
     rows : int
         Of the data, a multiple of the batch.
     """
@@ -109,6 +110,7 @@ class Workload:
     learning_rate: float
     rows: int
     momentum: float = 0.0
+    epsilon: float = 1e-7
 
     @property
     def steps(self) -> int:
@@ -368,6 +370,6 @@ WORKLOADS = {
         _images("cnn-cifar", (32, 32, 3), "(conv32 bn)x2 pool (conv64 bn)x2 pool conv128 bn mean dense10", batch=64,
                 rows=256, network=(*_block(32, 2), _POOL, *_block(64, 2), _POOL, *_block(128, 1), _MEAN,
                                    Layer("dense", 10))),
-        TextWorkload("lstm", (65, 64, 128, 65), "linear", SPARSE, 32, "adam", 1e-3, rows=512, tokens=64),
+        TextWorkload("lstm", (65, 64, 128, 65), "linear", SPARSE, 32, "adam", 1e-3, rows=512, epsilon=1e-12, tokens=64),
     )
 }  # fmt: skip
