@@ -87,7 +87,7 @@ struct fn_node {
     /* Arrays of the node's own, asked for by infer: kept from the forward stages that write them
      * to the backward stages that read them, or scratch between two stages. */
     fn_port extra[FN_MAX_EXTRAS];
-    void *closure; /* of stages that are not operations: loss, gather, update */
+    void *closure; /* of stages that are not operations: loss, gather, update; or what those of an operation share */
 };
 
 /* ---- descriptors ------------------------------------------------------------------------- */
