@@ -435,6 +435,12 @@ class Graph:
         """For the inputs that are read as labels, by their id: the layer that allows the fewest classes, and how many."""
         return find_labels(self.operations)
 
+    @cached_property
+    def batch_size(self) -> int | None:
+        """The number of rows of a batch whose states the layers keep; None: they keep none."""
+        sizes = [operation.attributes.get("stateful") for operation in self.operations]
+        return next((int(size) for size in sizes if size), None)
+
     def _pieces(self) -> set[LayerCall]:
         """The calls of which the graph holds a piece only."""
         makers: dict[int, set[LayerCall]] = {}  # by tensor: the calls in which it is made

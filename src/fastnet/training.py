@@ -335,15 +335,9 @@ class Trainer(CustomLoop):
             restore(fit, resume_from)
         return fit
 
-    @property
-    def _fixed_batch_size(self) -> int | None:
-        """The number of rows of a batch whose states the model keeps; None: it keeps none."""
-        sizes = [operation.attributes.get("stateful") for operation in self._operations]
-        return next((int(size) for size in sizes if size), None)
-
     def _rows_at_once(self, given: Any, default: int, name: str = "batch_size") -> int:
         """The batch size given, or the default; ValueError where stateful layers keep the states of another number of rows."""
-        fixed = self._fixed_batch_size
+        fixed = self._graph.batch_size
         rows = _positive(name, (fixed or default) if given is None else given)
         if fixed and rows != fixed:
             raise ValueError(f"{name} must be {fixed}, the batch_size of the input of stateful layers, got {rows}")
@@ -408,7 +402,7 @@ class Trainer(CustomLoop):
         """
         inputs, targets, weights = self._data_for(x, y, sample_weight, class_weight, check_finite)
         n = len(inputs[0])
-        if n > (self._fixed_batch_size or n):
+        if n > (self._graph.batch_size or n):
             self._rows_at_once(n, n)
         compiled = self._require_compiled()
         totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
