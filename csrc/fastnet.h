@@ -290,6 +290,8 @@ typedef struct fn_run {
     void **input_gradients;
 
     double seconds;          /* return after the step that exceeds this; 0: no limit */
+    /* Seconds of each stage, added to; NULL: not measured. A clock is read after each stage then. With a team they are thread 0's. */
+    double *stage_seconds;
     const volatile int *stop; /* return after the step in which it becomes non-zero; may be NULL */
 
     /* Results, added to (the caller sets the start). */
@@ -316,6 +318,22 @@ typedef struct fn_plan_info {
     int64_t live_bytes; /* the largest sum of arrays that are alive at the same time */
 } fn_plan_info;
 void fn_plan_describe(const fn_plan *plan, fn_plan_info *info);
+
+/* What is known of a stage beforehand. Bytes are those of the arrays it reads and writes, each counted once, wherever they
+ * lie; the engine's own, not the caller's data. */
+typedef struct fn_stage_info {
+    const char *label, *layer; /* layer may be NULL */
+    unsigned part;             /* FN_RUN_... */
+    double flops_per_row, flops_fixed;
+    int64_t bytes_per_row, bytes_fixed;
+} fn_stage_info;
+/* False past the end. */
+bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info);
+
+/* Floating-point operations a second in fused multiply-adds of float32 or float64, and bytes a second of a = s a + t b on large
+ * arrays, of one thread with the kernels in use: the best of some turns, about 20 ms. -1: out of memory. */
+double fn_measure_flops(fn_dtype dtype);
+double fn_measure_bandwidth(void);
 
 /* Stage number `index`: a label such as "dense_1 dense backward"; NULL past the end. */
 const char *fn_plan_stage_label(const fn_plan *plan, int index);

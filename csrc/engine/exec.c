@@ -141,6 +141,33 @@ static void set_attributes(const fn_plan *plan, const double *hyper)
         *plan->scheduled[i] = hyper[first + i];
 }
 
+static inline void run_stages(const fn_plan *plan, unsigned parts, const fn_context *context, int thread, int team,
+                              int32_t first, int32_t end)
+{
+    for (int32_t i = first; i < end; i++) {
+        const fn_stage *stage = &plan->stages[i];
+        if (stage->barrier && team > 1)
+            wait_for_team(context->shared);
+        /* A barrier lies between the loss and any update, so all threads agree here. */
+        if (stage->part == FN_RUN_UPDATE && context->shared->diverged)
+            continue;
+        if (stage->part & parts)
+            run_stage(stage, context, thread, team);
+    }
+}
+
+/* run_stages for thread 0, with a look at the clock after each. */
+static void time_stages(const fn_plan *plan, const fn_run *run, const fn_context *context, int team)
+{
+    double before = omp_get_wtime();
+    for (int32_t i = 0; i < plan->n_stages; i++) {
+        run_stages(plan, run->parts, context, 0, team, i, i + 1);
+        double now = omp_get_wtime();
+        run->stage_seconds[i] += now - before;
+        before = now;
+    }
+}
+
 /* What each thread does: the steps of a call, until all leave together. */
 static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, double deadline)
 {
@@ -163,16 +190,10 @@ static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, do
             fn_prepare_rates(plan->updates, &context);
         if (run->mixup > 0 || run->cutmix > 0)
             fn_draw_mix(&context);
-        for (int32_t i = 0; i < plan->n_stages; i++) {
-            const fn_stage *stage = &plan->stages[i];
-            if (stage->barrier && team > 1)
-                wait_for_team(shared);
-            /* A barrier lies between the loss and any update, so all threads agree here. */
-            if (stage->part == FN_RUN_UPDATE && shared->diverged)
-                continue;
-            if (stage->part & run->parts)
-                run_stage(stage, &context, thread, team);
-        }
+        if (run->stage_seconds && thread == 0)
+            time_stages(plan, run, &context, team);
+        else
+            run_stages(plan, run->parts, &context, thread, team, 0, plan->n_stages);
         if (thread == 0)
             finish_step(plan, run, &context, deadline, step);
         if (team > 1)

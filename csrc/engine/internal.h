@@ -40,6 +40,7 @@ struct fn_stage {
     unsigned part; /* which FN_RUN_... it belongs to */
     bool barrier;  /* wait for the team before it */
     int64_t items;
+    double flops_per_row, flops_fixed;
 };
 
 /* ---- values ------------------------------------------------------------------------------ */

@@ -217,6 +217,7 @@ typedef struct fn_kernels {
     void (*clip)(void *gradient, int64_t n, double factor, double bound);
     void (*scale_add)(void *out, const void *other, int64_t n, double scale, double factor);
     void (*constrain)(void *parameter, const fn_constraint *constraint, int64_t lo, int64_t hi);
+    double (*multiply_adds)(int64_t repeats);
 } fn_kernels;
 
 /* ---- emission: called by descriptors' forward and backward -------------------------------- */
@@ -231,6 +232,10 @@ void fn_reads_all(fn_plan *plan, int buffer);
 void fn_writes(fn_plan *plan, int buffer);
 /* The stage calls differentiate() of port->finish, if there is one. */
 void fn_finishes(fn_plan *plan, const fn_port *port);
+/* Floating-point operations of the stage emitted last, for each row of the batch and beside them; added to what was said of it
+ * before. Worth saying of what is arithmetic more than traffic: matrix products and the like, a multiplication and an addition
+ * counted as two. Bytes follow from what the stage reads and writes. For profiles only. */
+void fn_costs(fn_plan *plan, double flops_per_row, double flops_fixed);
 /* The stages of this plan need this much scratch for each thread. */
 void fn_workspace(fn_plan *plan, int64_t bytes);
 /* The loss is to include an array that the node's forward stages fill: extra number `extra`, of one number for each row,

@@ -63,6 +63,15 @@ void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function 
     plan->parts |= plan->emitting;
 }
 
+void fn_costs(fn_plan *plan, double flops_per_row, double flops_fixed)
+{
+    if (plan->n_stages == 0)
+        return;
+    fn_stage *stage = &plan->stages[plan->n_stages - 1];
+    stage->flops_per_row += flops_per_row;
+    stage->flops_fixed += flops_fixed;
+}
+
 static void add_access(fn_plan *plan, int buffer, bool write, bool all)
 {
     if (buffer < 0 || plan->n_stages == 0)

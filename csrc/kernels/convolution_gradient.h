@@ -150,6 +150,12 @@ static void add_gradient_items(const convolution_gradient *x, int64_t lo, int64_
         add_parts(x, &d, &x->node->parameter[1], d.size, 0, x->node->parameter[1].width);
 }
 
+/* Operations of a row in one of the three products of x, y and the weights. */
+FN_INLINE double convolution_flops(const fn_node *node, const convolution *g)
+{
+    return 2.0 * (double)(g->y.out * g->x.out * node->parameter[0].width);
+}
+
 /* Emits both stages, if anything is trained. extra: number of `sums` among the extras. */
 static void emit_gradient(fn_plan *plan, fn_node *node, const convolution *g, int extra, fn_stage_function sum,
                           fn_stage_function add, int64_t workspace, const char *sum_label, const char *add_label)
@@ -161,6 +167,7 @@ static void emit_gradient(fn_plan *plan, fn_node *node, const convolution *g, in
         return;
     const gradient_division d = divide_gradient(g);
     fn_emit(plan, node, sum_label, sum, FN_BY_ITEMS, d.parts * d.shares);
+    fn_costs(plan, convolution_flops(node, g), 0);
     fn_reads(plan, node->input[0].value_buffer);
     fn_reads(plan, node->output[0].gradient_buffer);
     fn_writes(plan, node->extra[extra].value_buffer);

@@ -52,4 +52,5 @@ const fn_kernels TABLE_NAME(FN_TARGET, FN_BITS) = {
     .clip = FN_SYM(clip),
     .scale_add = FN_SYM(scale_add),
     .constrain = FN_SYM(constrain),
+    .multiply_adds = FN_SYM(multiply_adds),
 };

@@ -50,6 +50,12 @@ def default_threads() -> int:
 def allocation_count() -> int:
     """Allocations made by the engine since the process started."""
 
+def measure_flops(dtype: str = "float32") -> float:
+    """Floating-point operations a second that one thread makes at best, in fused multiply-adds of a dtype."""
+
+def measure_bandwidth() -> float:
+    """Bytes a second between one thread and memory, in a sum of two large arrays."""
+
 def note_change() -> None:
     """Says that something has changed that plans are made of: an attribute of a layer, the slab of a weight."""
 
@@ -173,6 +179,9 @@ class Plan:
     def info(self) -> dict[str, Any]:
         """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes."""
 
+    def stages(self) -> list[dict[str, Any]]:
+        """What is known of each stage: label, layer, part, flops_per_row, flops_fixed, bytes_per_row, bytes_fixed."""
+
     def stage_labels(self) -> list[str]:
         """Labels of the stages, in order."""
 
@@ -198,5 +207,6 @@ class Plan:
         loss_sum: np.ndarray | None = None,
         metrics: np.ndarray | None = None,
         gradient_squares: float = 0,
+        stage_seconds: np.ndarray | None = None,
     ) -> tuple[int, int]:
         """Runs batch after batch, without the GIL; see fn_plan_run."""

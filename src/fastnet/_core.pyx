@@ -91,6 +91,25 @@ def allocation_count():
     return fn_allocation_count()
 
 
+def measure_flops(dtype="float32"):
+    """Floating-point operations a second that one thread makes at best, in fused multiply-adds of a dtype."""
+    cdef double rate
+    cdef fn_dtype number = _DTYPES[dtype]
+    with nogil:
+        rate = fn_measure_flops(number)
+    return rate
+
+
+def measure_bandwidth():
+    """Bytes a second between one thread and memory, in a sum of two large arrays."""
+    cdef double rate
+    with nogil:
+        rate = fn_measure_bandwidth()
+    if rate < 0:
+        raise MemoryError
+    return rate
+
+
 # ---- versions --------------------------------------------------------------------------------------
 
 cdef int64_t _version = 0  # of all models

@@ -191,6 +191,7 @@ cdef extern from "fastnet.h" nogil:
         const void **output_gradients
         void **input_gradients
         double seconds
+        double *stage_seconds
         const int *stop
         double *loss_sum
         double *metrics
@@ -211,6 +212,19 @@ cdef extern from "fastnet.h" nogil:
 
     void fn_plan_describe(const fn_plan *, fn_plan_info *)
     const char *fn_plan_stage_label(const fn_plan *, int)
+
+    ctypedef struct fn_stage_info:
+        const char *label
+        const char *layer
+        unsigned part
+        double flops_per_row
+        double flops_fixed
+        int64_t bytes_per_row
+        int64_t bytes_fixed
+
+    bint fn_plan_stage(const fn_plan *, int, fn_stage_info *)
+    double fn_measure_flops(fn_dtype)
+    double fn_measure_bandwidth()
     int64_t fn_allocation_count()
     void fn_shuffle(uint64_t, uint64_t, int64_t, int64_t *)
     fn_status fn_check_finite(const fn_source *, int64_t, int64_t, int64_t *)

@@ -205,6 +205,16 @@ cdef class Plan:
                 "barriers": info.n_barriers, "arena_bytes": info.arena_bytes, "thread_bytes": info.thread_bytes,
                 "live_bytes": info.live_bytes}
 
+    def stages(self):
+        """What is known of each stage: label, layer, part, flops_per_row, flops_fixed, bytes_per_row, bytes_fixed."""
+        cdef fn_stage_info info
+        stages = []
+        while fn_plan_stage(self.plan, len(stages), &info):
+            stages.append({"label": info.label.decode(), "layer": "" if info.layer == NULL else info.layer.decode(),
+                           "part": info.part, "flops_per_row": info.flops_per_row, "flops_fixed": info.flops_fixed,
+                           "bytes_per_row": info.bytes_per_row, "bytes_fixed": info.bytes_fixed})
+        return stages
+
     def stage_labels(self):
         """Labels of the stages, in order."""
         labels = []
@@ -232,7 +242,7 @@ cdef class Plan:
     def run(self, unsigned parts, *, int64_t n_rows, int64_t batch_size, int64_t first_row=0, inputs=None, targets=None,
             weights=None, cnp.ndarray order=None, uint64_t step=0, cnp.ndarray hyper=None, outputs=None,
             output_gradients=None, input_gradients=None, double seconds=0, double mixup=0, double cutmix=0,
-            cnp.ndarray loss_sum=None, cnp.ndarray metrics=None, double gradient_squares=0):
+            cnp.ndarray loss_sum=None, cnp.ndarray metrics=None, double gradient_squares=0, cnp.ndarray stage_seconds=None):
         """Runs batch after batch, without the GIL; see fn_plan_run.
 
         Parameters
@@ -255,6 +265,8 @@ cdef class Plan:
             Added to.
         gradient_squares : float
             What the attribute of this name begins with.
+        stage_seconds : ndarray of float64
+            Added to: the time that each stage took.
 
         Returns
         -------
@@ -267,6 +279,7 @@ cdef class Plan:
         """
         cdef fn_run run
         cdef fn_error error
+        cdef fn_plan_info info
         cdef fn_source input_sources[16]
         cdef fn_source target_sources[16]
         cdef fn_source weight_sources[16]
@@ -348,6 +361,11 @@ cdef class Plan:
             if metrics.dtype != np.float64 or not metrics.flags.carray or metrics.size < self.metric_size:
                 raise ValueError(f"metrics must be a contiguous writeable array of float64 with {self.metric_size} elements")
             run.metrics = <double *>cnp.PyArray_DATA(metrics)
+        if stage_seconds is not None:
+            fn_plan_describe(self.plan, &info)
+            if stage_seconds.dtype != np.float64 or not stage_seconds.flags.carray or stage_seconds.size < info.n_stages:
+                raise ValueError(f"stage_seconds must be a contiguous writeable array of float64 with {info.n_stages} elements")
+            run.stage_seconds = <double *>cnp.PyArray_DATA(stage_seconds)
         self.running = True
         try:
             with nogil:

@@ -17,6 +17,7 @@ from .fitting import SLICE_SECONDS, TRAIN, Fit
 from .history import History
 
 if TYPE_CHECKING:
+    from .profiling import Profile
     from ._graph import Graph, Slab, SymbolicTensor
 
 __all__ = ["Trainer"]
@@ -521,6 +522,73 @@ class Trainer(CustomLoop):
         """`predict` for the rows of one batch."""
         ready = self._plans.predictor.predict(x)
         return self.predict(x) if ready is None else ready
+
+    def profile(self, x: Any, y: Any = None, batch_size: int = 32, repeats: int = 100) -> Profile:
+        """Measures where the time of a step goes: of a training step, or, without `y`, of a prediction.
+
+        Steps are made with the first rows of the data, by one thread; weights, optimizer and everything else are as before
+        afterwards.
+
+        Parameters
+        ----------
+        x, y
+            As in `fit`.
+        batch_size : int
+        repeats : int
+            Steps; the least times count.
+
+        Returns
+        -------
+        fastnet.profiling.Profile
+            Its text is a table: time, GFLOP/s and their share of the measured peak, GB/s.
+
+        Raises
+        ------
+        RuntimeError
+            If a training step is asked for before compile.
+        ValueError
+            For losses that are Python functions and for optimizers that take all rows at once: their steps are made in Python.
+
+        Examples
+        --------
+        >>> import fastnet as fn
+        >>> (x, y), _ = fn.datasets.load_digits()
+        >>> model = fn.Sequential([fn.Input((64,)), fn.layers.Dense(10)], seed=0)
+        >>> model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> profile = model.profile(x, y, repeats=3)
+        >>> [stage.label for stage in profile.stages][:2]
+        ['gather', 'dense forward']
+        >>> round(profile.stages[1].flops) == 2 * 32 * 64 * 10
+        True
+        """
+        from .profiling import profile_model
+
+        batch_size, repeats = _positive("batch_size", batch_size), _positive("repeats", repeats)
+        if y is None:
+            inputs = self._rows_for(x, False)
+            arrays: dict[str, Any] = {}
+        else:
+            inputs, targets, weights = self._data_for(x, y, None, None, False)
+            compiled = self._require_compiled()
+            if compiled.custom or compiled.optimizer.full_batch:
+                raise ValueError("profile measures steps that are made in the engine: of losses of fastnet.losses, and of "
+                                 "optimizers that take batches")  # fmt: skip
+            arrays = {"targets": targets, "weights": weights, "step": compiled.optimizer.batches,
+                      "loss_sum": np.zeros(1 + len(self.outputs)), "metrics": compiled.new_sums()}  # fmt: skip
+        rows = min(batch_size, len(inputs[0]))
+        arrays["inputs"] = inputs
+        self._plans.one_thread = True
+        kept = [(array, array.copy()) for array in [self._slab.values, *(self._plans.slots() if y is not None else [])]]
+        try:
+            if y is None:
+                arrays["outputs"] = [np.empty((rows, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
+                return profile_model(self, _PREDICT, self._plans.get("predict", rows), arrays, rows, repeats)
+            arrays["hyper"] = self._plans.hyper(1)
+            return profile_model(self, TRAIN, self._plans.get("train", rows), arrays, rows, repeats)
+        finally:
+            for array, values in kept:
+                array[...] = values
+            self._plans.one_thread = False
 
     def _latest_plan(self) -> _core.Plan | None:
         return self._plans.latest()

@@ -86,6 +86,7 @@ static void forward(fn_plan *plan, fn_node *node)
 {
     const convolution g = geometry_of_node(node);
     fn_emit(plan, node, "convolution forward", forward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, convolution_flops(node, &g), 0);
     fn_workspace(plan, FN_SYM(convolution_workspace)(&g));
     fn_reads(plan, node->input[0].value_buffer);
     for (int i = 0; i < node->n_parameters; i++)
@@ -158,6 +159,8 @@ static void backward(fn_plan *plan, fn_node *node)
     const convolution g = geometry_of_node(node);
     emit_input_gradient(plan, node, backward_rows, node->extra[TURNED].value_buffer, FN_SYM(convolution_workspace)(&g),
                         "convolution backward");
+    if (needs_input_gradient(node))
+        fn_costs(plan, convolution_flops(node, &g), 0);
     emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, FN_SYM(convolution_workspace)(&g),
                   "convolution backward parameters", "convolution add parameters");
 }

@@ -176,6 +176,12 @@ static bool needs_input_gradient(const fn_node *node)
     return node->input[0].gradient_buffer >= 0;
 }
 
+/* Operations of a row in one of the three products. */
+static double product_flops(const fn_node *node)
+{
+    return 2.0 * (double)(inner_of(node) * inputs_of(node) * units_of(node));
+}
+
 static void forward(fn_plan *plan, fn_node *node)
 {
     int64_t positions = fn_plan_rows(plan) * inner_of(node);
@@ -183,6 +189,7 @@ static void forward(fn_plan *plan, fn_node *node)
         fn_emit(plan, node, "dense forward", forward_rows, FN_BY_ROWS, 0);
     else
         fn_emit(plan, node, "dense forward", forward_columns, FN_BY_ITEMS, count_panels(units_of(node)));
+    fn_costs(plan, product_flops(node), 0);
     fn_workspace(plan, FN_SYM(gemm_workspace)(positions, units_of(node), inputs_of(node)));
     fn_reads(plan, node->input[0].value_buffer);
     for (int i = 0; i < node->n_parameters; i++)
@@ -382,6 +389,7 @@ static void backward(fn_plan *plan, fn_node *node)
         fn_reads(plan, node->output[0].gradient_buffer);
         fn_writes(plan, node->input[0].gradient_buffer);
         fn_finishes(plan, &node->input[0]);
+        fn_costs(plan, product_flops(node), 0);
         fn_workspace(plan, FN_SYM(gemm_workspace)(positions, in, units));
     }
     bool trained = false;
@@ -393,6 +401,7 @@ static void backward(fn_plan *plan, fn_node *node)
         fn_reads(plan, node->output[0].gradient_buffer);
         for (int i = 0; i < node->n_parameters; i++)
             fn_writes(plan, node->parameter[i].gradient_buffer);
+        fn_costs(plan, product_flops(node), 0);
         fn_workspace(plan, FN_SYM(gemm_workspace)(in, units, positions));
     }
 }

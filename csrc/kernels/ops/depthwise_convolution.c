@@ -209,7 +209,9 @@ static int64_t workspace_of(const fn_node *node)
 
 static void forward(fn_plan *plan, fn_node *node)
 {
+    const convolution g = geometry_of_node(node);
     fn_emit(plan, node, "depthwise_convolution forward", forward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, convolution_flops(node, &g), 0);
     fn_workspace(plan, workspace_of(node));
     fn_reads(plan, node->input[0].value_buffer);
     for (int i = 0; i < node->n_parameters; i++)
@@ -397,6 +399,8 @@ static void backward(fn_plan *plan, fn_node *node)
     const int64_t workspace = workspace_of(node);
     emit_input_gradient(plan, node, backward_rows, node->parameter[0].value_buffer, workspace,
                         "depthwise_convolution backward");
+    if (needs_input_gradient(node))
+        fn_costs(plan, convolution_flops(node, &g), 0);
     emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, workspace,
                   "depthwise_convolution backward parameters", "depthwise_convolution add parameters");
 }

@@ -115,6 +115,7 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_reads(plan, node->parameter[0].value_buffer);
     fn_writes(plan, node->extra[TURNED].value_buffer);
     fn_emit(plan, node, "transposed_convolution forward", forward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, convolution_flops(node, &g), 0);
     fn_workspace(plan, FN_SYM(convolution_workspace)(&g));
     fn_reads(plan, node->input[0].value_buffer);
     fn_reads_all(plan, node->extra[TURNED].value_buffer);
@@ -181,6 +182,8 @@ static void backward(fn_plan *plan, fn_node *node)
     const convolution g = geometry_of_node(node);
     emit_input_gradient(plan, node, backward_rows, node->parameter[0].value_buffer,
                         FN_SYM(convolution_workspace)(&g), "transposed_convolution backward");
+    if (needs_input_gradient(node))
+        fn_costs(plan, convolution_flops(node, &g), 0);
     emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, FN_SYM(convolution_workspace)(&g),
                   "transposed_convolution backward parameters", "transposed_convolution add parameters");
 }

@@ -1,0 +1,150 @@
+"""Where the time of a step goes: stage by stage, beside what the machine can do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+
+if TYPE_CHECKING:
+    from .training import Trainer
+
+__all__ = ["Profile", "StageProfile", "profile_model"]
+
+
+@dataclass(frozen=True)
+class StageProfile:
+    """One stage of a step.
+
+    Attributes
+    ----------
+    label, layer : str
+        What it does and for which layer.
+    seconds : float
+        The least time it took.
+    flops : float
+        Floating-point operations, where the operation says: of matrix products, convolutions and the like; else 0.
+    bytes : int
+        Size of the arrays that it reads and writes.
+    """
+
+    label: str
+    layer: str
+    seconds: float
+    flops: float
+    bytes: int
+
+    @property
+    def flops_per_second(self) -> float:
+        """0 where `flops` is."""
+        return self.flops / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Above the bandwidth of memory where the arrays are in a cache."""
+        return self.bytes / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What `Model.profile` returns; printed, it is a table.
+
+    Attributes
+    ----------
+    stages : list of StageProfile
+        In the order of the step.
+    rows : int
+        Of the batch.
+    step_seconds : float
+        The least time of a call that makes one step, without clocks between the stages.
+    dtype, isa : str
+    peak_flops : float
+        Operations a second in fused multiply-adds, measured in this process: of one thread, as all of this.
+    bandwidth : float
+        Bytes a second from and to memory, measured likewise.
+    """
+
+    stages: list[StageProfile]
+    rows: int
+    step_seconds: float
+    dtype: str
+    isa: str
+    peak_flops: float
+    bandwidth: float
+
+    @property
+    def seconds(self) -> float:
+        """Sum over the stages; each has a look at the clock in it, some 25 ns, and none what lies between two steps."""
+        return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def flops(self) -> float:
+        """Sum over the stages."""
+        return sum(stage.flops for stage in self.stages)
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures as dictionaries, lists and numbers."""
+        return asdict(self)
+
+    def _line(self, name: str, layer: str, seconds: float, flops: float, moved: int) -> tuple[str, ...]:
+        rate = flops / seconds if flops and seconds > 0 else 0.0
+        return (name, layer, f"{seconds * 1e6:.2f}", f"{100 * seconds / self.seconds:.1f}" if self.seconds else "",
+                f"{rate / 1e9:.1f}" if rate else "", f"{100 * rate / self.peak_flops:.1f}" if rate else "",
+                f"{moved / seconds / 1e9:.1f}" if seconds > 0 and moved else "")  # fmt: skip
+
+    def __str__(self) -> str:
+        header = ("Stage", "Layer", "us", "% of time", "GFLOP/s", "% of peak", "GB/s")
+        lines = [self._line(stage.label, stage.layer, stage.seconds, stage.flops, stage.bytes) for stage in self.stages]
+        lines.append(self._line("all", "", self.seconds, self.flops, 0))
+        widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
+        table = ["  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths)))
+                 for line in [header, tuple("-" * width for width in widths), *lines]]  # fmt: skip
+        rate = self.flops / self.step_seconds / 1e9 if self.step_seconds > 0 else 0.0
+        about = (f"Batches of {self.rows}, {self.dtype}, {self.isa}, one thread; peak {self.peak_flops / 1e9:.1f} GFLOP/s, memory "
+                 f"{self.bandwidth / 1e9:.1f} GB/s")  # fmt: skip
+        whole = (f"A call of one step, without clocks: {self.step_seconds * 1e6:.2f} us, {rate:.1f} GFLOP/s, "
+                 f"{100e9 * rate / self.peak_flops:.1f}% of the peak")  # fmt: skip
+        return "\n".join([about, *(line.rstrip() for line in table), whole])
+
+
+def profile_model(
+    model: Trainer, parts: int, plan: _core.Plan, arrays: dict[str, Any], rows: int, repeats: int
+) -> Profile:
+    """Runs parts of a step again and again.
+
+    Parameters
+    ----------
+    model : Trainer
+    parts : int
+        See `_core.Plan.run`.
+    plan : Plan
+    arrays : dict
+        What the plan needs beside that.
+    rows : int
+        Of the batch.
+    repeats : int
+    """
+    known = plan.stages()
+    seconds, best = np.zeros(len(known)), np.full(len(known), np.inf)
+    step = np.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        plan.run(parts, n_rows=rows, batch_size=rows, **arrays)
+        step = min(step, time.perf_counter() - start)
+        seconds[:] = 0
+        plan.run(parts, n_rows=rows, batch_size=rows, stage_seconds=seconds, **arrays)
+        np.minimum(best, seconds, out=best)
+    if parts & _core.BACKWARD:
+        parts |= _core.SEED  # done with it: outputs without a loss have a gradient of 0
+    stages = [
+        StageProfile(one["label"], one["layer"], float(time_of), one["flops_per_row"] * rows + one["flops_fixed"],
+                     one["bytes_per_row"] * rows + one["bytes_fixed"])
+        for one, time_of in zip(known, best) if one["part"] & parts
+    ]  # fmt: skip
+    return Profile(
+        stages, rows, float(step), model.dtype, plan.info()["isa"], _core.measure_flops(model.dtype), _core.measure_bandwidth()
+    )
