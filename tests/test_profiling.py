@@ -52,6 +52,16 @@ def test_costs_of_convolutions():
     assert found == sorted([first, first, second, second, second])
 
 
+def test_costs_of_attention():
+    x = fn.Input((5, 8))
+    model = fn.Model(x, fn.layers.MultiHeadAttention(num_heads=2, key_dim=3, value_dim=4)(x, x), seed=0)
+    model.compile("adam", "mse")
+    profile = model.profile(np.ones((3, 5, 8), np.float32), np.ones((3, 5, 8), np.float32), repeats=1)
+    pairs = 3 * 2 * 5 * 5
+    assert [stage.flops for stage in profile.stages if stage.label == "attention forward"] == [2 * pairs * (3 + 4)]
+    assert [stage.flops for stage in profile.stages if stage.label == "attention backward"] == [2 * pairs * (3 * 3 + 2 * 4)]
+
+
 def test_prediction():
     model, (x, _) = network(), data()
     profile = model.profile(x, repeats=2)

@@ -301,10 +301,17 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     for_each_block(node, context, lo, hi, false, attend);
 }
 
+/* Operations of a row in a product over `size` numbers of each query and key; masks do not count. */
+static double product_flops(const attention_shape *x, int64_t size)
+{
+    return 2.0 * (double)(x->heads * x->queries * x->keys * size);
+}
+
 static void forward(fn_plan *plan, fn_node *node)
 {
     const attention_shape x = attention_shape_of(node);
     fn_emit(plan, node, "attention forward", forward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, product_flops(&x, x.size + x.value_size), 0);
     fn_workspace(plan, workspace_size(&x));
     for (int i = 0; i < node->n_inputs; i++)
         fn_reads(plan, node->input[i].value_buffer);
@@ -406,6 +413,8 @@ static void backward(fn_plan *plan, fn_node *node)
 {
     const attention_shape x = attention_shape_of(node);
     fn_emit(plan, node, "attention backward", backward_rows, FN_BY_ROWS, 0);
+    /* The scores once more, the gradients of q and k; those of the weights and of v. */
+    fn_costs(plan, product_flops(&x, 3 * x.size + 2 * x.value_size), 0);
     fn_workspace(plan, workspace_size(&x));
     for (int i = 0; i < node->n_inputs; i++)
         fn_reads(plan, node->input[i].value_buffer);
