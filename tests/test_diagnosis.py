@@ -93,7 +93,7 @@ def test_the_first_steps_threw_the_weights_off(rate):
     assert "32 of the 32 units of layer 'dense'" in findings[1].seen and "leaky_relu" in findings[1].advice
 
 
-@pytest.mark.parametrize("optimizer", [SGD(5.0), Adam(0.3)])
+@pytest.mark.parametrize("optimizer", [SGD(5.0), Adam(0.5)])
 def test_oscillation(optimizer):
     model = train(optimizer, *digits(), activation="tanh")
     (finding,) = model.history.diagnose()
