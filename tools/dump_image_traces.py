@@ -57,6 +57,9 @@ CASES = [
     ("Permute", {"dims": [2, 1]}, (2, 5, 3)),
     ("Permute", {"dims": [3, 1, 2]}, (2, 3, 4, 5)),
     ("RepeatVector", {"n": 4}, (3, 5)),
+    ("LayerNormalization", {}, (2, 4, 5, 6)),
+    ("LayerNormalization", {"epsilon": 1e-5}, (2, 3, 3, 32)),
+    ("GroupNormalization", {"groups": 3}, (2, 4, 5, 6)),
 ]
 #: With nothing left to chance.
 FIXED = [
