@@ -31,7 +31,7 @@ class Block(fn.layers.Layer):
         return fn.layers.ReLU()(y)
 
 
-def make_model(n_blocks, shortcut):
+def make_model(n_blocks, shortcut, steps):
     model = fn.Sequential([
         fn.Input((8, 8, 1)),
         fn.layers.Rescaling(1 / 16),
@@ -41,7 +41,7 @@ def make_model(n_blocks, shortcut):
         fn.layers.Dense(10),
     ], seed=0)  # fmt: skip
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(fn.optimizers.Adam(0.005), loss, metrics=["accuracy"])
+    model.compile(fn.optimizers.Adam(fn.schedules.CosineDecay(0.005, steps)), loss, metrics=["accuracy"])
     return model
 
 
@@ -55,8 +55,9 @@ def main():
     (x, y), (x_test, y_test) = fn.datasets.load_digits()
     x, x_test = x.reshape(-1, 8, 8, 1), x_test.reshape(-1, 8, 8, 1)
     curves, scores = {}, {}
+    steps = arguments.epochs * -(-len(x) // 32)
     for name, shortcut in (("with shortcuts", True), ("without", False)):
-        model = make_model(arguments.blocks, shortcut)
+        model = make_model(arguments.blocks, shortcut, steps)
         if shortcut:
             model.summary()
         history = model.fit(x, y, epochs=arguments.epochs, validation_data=(x_test, y_test), verbose=0)
