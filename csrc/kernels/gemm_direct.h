@@ -206,12 +206,18 @@ FN_INLINE int64_t direct_workspace(int64_t n, int64_t k)
     return least((n + PANEL_COLUMNS) * k, DIRECT_SIZE + DIRECT_DEPTH * PANEL_COLUMNS);
 }
 
+/* Whether B can be read where it is: without masks, a row has to be as long as a vector. */
+static bool reads_in_place(const gemm_arguments *x)
+{
+    return !x->packed_b && x->b.column == 1 && (FN_VECTOR_BYTES > 16 || x->n >= FN_LANES);
+}
+
 static void multiply_rows(const gemm_arguments *x, real *workspace)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
     const int64_t tiles = (x->m + TILE_ROWS - 1) / TILE_ROWS, fewest = x->m / tiles;
     const int64_t larger = x->m - fewest * tiles;
-    const bool in_panels = x->packed_b || x->b.column != 1, low = x->m <= LOW_TILE_ROWS;
+    const bool in_panels = !reads_in_place(x), low = x->m <= LOW_TILE_ROWS;
     const real *b = x->packed_b ? x->packed_b : x->b.data, *start = x->accumulate ? x->c : epilogue->bias;
     if (in_panels && !x->packed_b) {
         pack_panels(x->b, x->n, x->k, PANEL_COLUMNS, workspace);
@@ -260,7 +266,7 @@ static bool multiply_direct(const gemm_arguments *x, real *workspace)
         return false;
     if (suits_columns(x))
         multiply_columns(x);
-    else if (x->packed_b || (x->b.column == 1 && (FN_VECTOR_BYTES > 16 || x->n >= FN_LANES)) ||
+    else if (x->packed_b || reads_in_place(x) ||
              (x->b.row == 1 && x->m > STRIP_ROWS && (x->k <= SHALLOW || x->n * x->k <= DIRECT_SIZE / 4)))
         multiply_rows(x, workspace);
     else
