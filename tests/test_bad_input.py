@@ -193,7 +193,7 @@ BAD_WEIGHTS = [
     ({"sample_weight": replaced(np.ones(N), 4, np.inf)}, ValueError, ["sample_weight is inf in row 4"]),
     ({"sample_weight": ["a"] * N}, TypeError, ["sample_weight has dtype"]),
     ({"sample_weight": [[1], [1, 2]]}, ValueError, ["sample_weight cannot be made"]),
-    ({"class_weight": {0: 1.0, 1: 1.0}}, ValueError, ["class_weight has no weight for class 2"]),
+    ({"class_weight": {"0": 1.0, "1": 1.0}}, TypeError, ["class_weight must have class numbers as its keys", "'0'"]),
     ({"class_weight": [1, 1, 1]}, TypeError, ["class_weight must be a dictionary"]),
     ({"class_weight": {0: 1, 1: -1, 2: 1}}, ValueError, ["class_weight must be finite and not negative"]),
     ({"class_weight": {0: 1, 1: np.nan, 2: 1}}, ValueError, ["class_weight must be finite"]),

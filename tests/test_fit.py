@@ -96,6 +96,7 @@ def test_sample_weight_and_class_weight():
     for given, weight in [
         ({"sample_weight": sample}, sample),
         ({"class_weight": by_class}, of_class),
+        ({"class_weight": {1: 2.0, 7: 3.0}}, np.where(y == 1, 2.0, 1.0)),
         ({"sample_weight": list(sample), "class_weight": by_class}, sample * of_class),
         ({"sample_weight": sample.reshape(-1, 1)}, sample),
         ({}, None),

@@ -202,16 +202,17 @@ def _weights_by_class(class_weight: Mapping[int, float], y: np.ndarray | None) -
     if y is None or y.ndim > 2:
         raise ValueError("class_weight needs targets that are one class for each row")
     labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y))
-    classes, positions = np.unique(labels, return_inverse=True)
-    missing = [int(label) for label in classes if label not in class_weight]
-    if missing:
-        raise ValueError(f"class_weight has no weight for class {missing[0]}, which occurs in y")
+    for label in class_weight:
+        if not isinstance(label, (int, np.integer)):
+            raise TypeError(f"class_weight must have class numbers as its keys, got {label!r}")
     try:
-        weights = np.array([float(class_weight[label]) for label in classes])
+        given = {int(label): float(weight) for label, weight in class_weight.items()}
     except (TypeError, ValueError):
         raise TypeError(f"class_weight must hold numbers, got {dict(class_weight)}") from None
-    if not np.isfinite(weights).all() or (weights < 0).any():
+    if not all(np.isfinite(weight) and weight >= 0 for weight in given.values()):
         raise ValueError(f"class_weight must be finite and not negative, got {dict(class_weight)}")
+    classes, positions = np.unique(labels, return_inverse=True)
+    weights = np.array([given.get(label, 1.0) for label in classes])
     return weights[positions.reshape(-1)]
 
 

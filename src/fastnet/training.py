@@ -234,6 +234,7 @@ class Trainer(CustomLoop):
         shuffle : bool
             Visit the rows in another order each epoch, a function of the model's seed and the epoch.
         class_weight : dict of int to float, optional
+            By class number; 1 for classes that it does not hold.
         sample_weight : array_like, optional
             Both multiply the loss of a row; given together, the product does.
         initial_epoch : int
