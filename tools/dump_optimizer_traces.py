@@ -4,6 +4,7 @@
     python tools/dump_optimizer_traces.py keras       # needs Keras 3 and JAX
     python tools/dump_optimizer_traces.py pytorch     # needs PyTorch
     python tools/dump_optimizer_traces.py papers      # needs PyTorch, schedulefree and adabelief-pytorch
+    python tools/dump_optimizer_traces.py sparse      # needs PyTorch: a table of which each step uses some rows
 
 Each case is {"class_name", "arguments", "decay"}: the arguments are fastnet's, the learning rate of step i = 0, 1, ...
 is the given one times decay**i. The files hold the cases as JSON, the versions of the libraries, and after each of
@@ -276,9 +277,50 @@ def dump_papers():
     write("papers", versions, PAPERS_CASES, run)
 
 
+# ---- sparse gradients --------------------------------------------------------------------------------
+
+#: Of optimizers of PyTorch that update the rows of a table that a step has used, with PyTorch's arguments.
+SPARSE_CASES = [
+    case("SparseAdam", lr=0.01),
+    case("SparseAdam", decay=0.98, lr=0.02, betas=(0.8, 0.95), eps=1e-3),
+    case("Adagrad", lr=0.05, lr_decay=0.01, initial_accumulator_value=0.1, eps=1e-6),
+    case("SGD", decay=0.95, lr=0.5),
+]
+
+
+def dump_sparse():
+    """Steps of a table of 23 rows and 3 columns on the mean of (table[tokens] - targets)**2; some rows are never used."""
+    import torch
+
+    random = np.random.default_rng(11)
+    table = random.normal(size=(23, 3)).astype(np.float32)
+    tokens = np.minimum(random.geometric(0.15, size=(STEPS[-1], 4, 2)), 20)
+    targets = random.normal(size=(STEPS[-1], 4, 2, 3)).astype(np.float32)
+    traces = []
+    for one in SPARSE_CASES:
+        layer = torch.nn.Embedding(23, 3, sparse=True, _weight=torch.tensor(table, dtype=torch.float64))
+        optimizer = getattr(torch.optim, one["class_name"])(layer.parameters(), **one["arguments"])
+        rate, after = optimizer.param_groups[0]["lr"], []
+        for step in range(STEPS[-1]):
+            optimizer.param_groups[0]["lr"] = rate * one["decay"] ** step
+            optimizer.zero_grad()
+            wanted = torch.tensor(targets[step], dtype=torch.float64)
+            torch.nn.functional.mse_loss(layer(torch.tensor(tokens[step])), wanted).backward()
+            optimizer.step()
+            after.append(layer.weight.detach().numpy().copy())
+        assert np.array_equal(after[-1][21:], table[21:].astype(float))
+        traces.append([after[step - 1] for step in STEPS])
+    path = FOLDER / "optimizers_sparse.npz"
+    versions = json.dumps({"torch": torch.__version__})
+    np.savez_compressed(path, cases=json.dumps(SPARSE_CASES), versions=versions, steps=STEPS, weights=traces, table=table,
+                        tokens=tokens.astype(np.uint8), targets=targets)  # fmt: skip
+    print(f"{path}: {len(SPARSE_CASES)} cases, {path.stat().st_size / 1e3:.0f} kB, {versions}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    writers = {"inputs": write_inputs, "keras": dump_keras, "pytorch": dump_pytorch, "papers": dump_papers}
+    writers = {"inputs": write_inputs, "keras": dump_keras, "pytorch": dump_pytorch, "papers": dump_papers,
+               "sparse": dump_sparse}
     parser.add_argument("what", choices=writers)
     FOLDER.mkdir(exist_ok=True)
     writers[parser.parse_args().what]()

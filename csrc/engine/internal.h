@@ -101,6 +101,7 @@ enum {
     FN_LOOKAHEAD_ALPHA,
     FN_MEAN_START,
     FN_MEAN_PERIOD,
+    FN_LAZY,
     FN_UPDATE_HYPER
 };
 extern const fn_entry fn_update_entry;
@@ -120,6 +121,10 @@ typedef struct fn_range {
     bool decays;
     double l1, l2;
     int32_t first_block, n_blocks;
+    /* Of a parameter that is updated lazily, in the rows touched alone: which these are (fn_port.touched), and the elements
+     * of one. Else NULL. */
+    const uint8_t *touched;
+    int64_t row;
 } fn_range;
 
 /* What a thread finds out of a range, once for all its blocks in a stage. */
@@ -128,8 +133,10 @@ typedef struct fn_range_facts {
     double parameter_norm, direction_norm;
 } fn_range_facts;
 
-/* What one item of an update stage covers: elements lo to hi of a range, small enough for the first-level cache. */
+/* What one item of an update stage covers: elements lo to hi of a range, small enough for the first-level cache; or, of a range
+ * that is updated lazily, whole rows, many more of them. */
 #define FN_UPDATE_BLOCK 2048
+#define FN_LAZY_BLOCK (16 * FN_UPDATE_BLOCK)
 typedef struct fn_block {
     int32_t range;
     int64_t lo, hi;
@@ -163,11 +170,13 @@ typedef struct fn_updates {
     int32_t accumulator, average, slow, mean;
 } fn_updates;
 
-/* Makes plan->updates and emits its stages. buffers[2 * i], [2 * i + 1]: of parameter i and its gradient. */
-fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);
+/* Makes plan->updates and emits its stages. buffers[2 * i], [2 * i + 1]: of parameter i and its gradient. touched[i]: as
+ * fn_port.touched of parameter i. */
+fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, uint8_t *const *touched,
+                          fn_error *error);
 /* Whether the update writes to gradients that are zero: adds the parameters to them, or puts something else in their place. */
 bool fn_update_fills_gradients(const fn_plan *plan, const fn_plan_spec *spec);
-/* Emits the sum of the penalties as a part of the loss, for plans that do not train. */
+/* Emits the sum of the penalties as a part of the loss, for plans that do not train (penalty.c). */
 fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);
 /* Emits the constraints on parameters, which follow the updates (constraint.c). */
 fn_status fn_emit_constraints(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);

@@ -64,12 +64,14 @@ static bool same_shape(const fn_shape *a, const fn_shape *b)
 typedef struct parameter_table {
     int *buffers; /* 2 * i: value; 2 * i + 1: gradient or -1 */
     bool *written; /* gradient written by a node during emission */
+    uint8_t **touched; /* fn_port.touched of each */
 } parameter_table;
 
 static fn_status add_parameters(fn_plan *plan, const fn_plan_spec *spec, parameter_table *table, fn_error *error)
 {
     table->buffers = fn_plan_allocate(plan, sizeof(int) * 2 * (size_t)(spec->n_parameters + 1));
     table->written = fn_plan_allocate(plan, sizeof(bool) * (size_t)(spec->n_parameters + 1));
+    table->touched = fn_plan_allocate(plan, sizeof(uint8_t *) * (size_t)(spec->n_parameters + 1));
     if (plan->failed)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     size_t element = plan->kernels->element;
@@ -228,11 +230,16 @@ static void find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const
         return;
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
-        bool sparse = table->buffers[2 * i + 1] >= 0 && parameter->l1 == 0 && parameter->l2 == 0;
+        bool sparse = table->buffers[2 * i + 1] >= 0 && parameter->l1 == 0 && parameter->l2 == 0, used = false;
         for (int32_t j = 0; j < spec->n_nodes; j++)
             for (int32_t k = 0; k < spec->nodes[j].n_parameters; k++)
-                sparse &= spec->nodes[j].parameters[k] != i || plan->nodes[j].op->sparse;
+                if (spec->nodes[j].parameters[k] == i) {
+                    used = true;
+                    sparse &= plan->nodes[j].op->sparse;
+                }
+        sparse &= used;
         uint8_t *touched = sparse ? fn_plan_allocate(plan, (size_t)parameter->shape.size[0]) : NULL;
+        table->touched[i] = touched;
         for (int32_t j = 0; j < spec->n_nodes; j++)
             for (int32_t k = 0; k < spec->nodes[j].n_parameters; k++)
                 if (spec->nodes[j].parameters[k] == i)
@@ -522,7 +529,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
             plan->nodes[i].op->update(plan, &plan->nodes[i]);
     if (!spec->optimizer)
         return FN_OK;
-    fn_status status = fn_emit_updates(plan, spec, table->buffers, error);
+    fn_status status = fn_emit_updates(plan, spec, table->buffers, table->touched, error);
     return status == FN_OK ? fn_emit_constraints(plan, spec, table->buffers, error) : status;
 }
 

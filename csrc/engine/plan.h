@@ -16,6 +16,7 @@
 #include "../fastnet.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 typedef struct fn_node fn_node;
 typedef struct fn_stage fn_stage;
@@ -67,8 +68,8 @@ typedef struct fn_port {
     bool finished;
     int value_buffer;  /* numbers for fn_reads and fn_writes; gradient_buffer is -1 where not asked for */
     int gradient_buffer;
-    /* Of a parameter whose gradient is sparse: a byte for each of its rows, not 0 where the gradient may not be zero, as of
-     * the last backward pass of this call. NULL: nothing is known. */
+    /* Of a parameter whose gradient is sparse: a byte for each of its rows, 1 where the gradient may not be zero, as of the
+     * last backward pass of this call, else 0. NULL: nothing is known. */
     uint8_t *touched;
 } fn_port;
 
@@ -265,6 +266,13 @@ static inline int64_t fn_shape_size(const fn_shape *shape)
     for (int32_t i = 0; i < shape->rank; i++)
         size *= shape->size[i];
     return size;
+}
+
+/* The first touched row (fn_port.touched) from `row` to `end`, or `end`. */
+static inline int64_t fn_next_touched(const uint8_t *touched, int64_t row, int64_t end)
+{
+    const uint8_t *found = memchr(touched + row, 1, (size_t)(end - row));
+    return found ? found - touched : end;
 }
 
 /* The last axis, 1 for rank 0. */

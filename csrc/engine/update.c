@@ -14,6 +14,10 @@
  *
  * The order of the first four is that of Keras 3. A norm needs all of the gradient, so where one is asked for the first
  * two happen in a stage of their own before a barrier.
+ *
+ * Lazily, a parameter whose gradient is sparse (fn_port.touched) is updated in the rows touched alone: elsewhere neither w nor
+ * a slot moves. A step counts for all rows, as t in the equations of the optimizers. In a call without a backward pass, whose
+ * gradients may be the caller's, the rows touched are those whose gradient is not zero.
  */
 #include "internal.h"
 
@@ -33,6 +37,7 @@ static const fn_attribute attributes[FN_UPDATE_HYPER] = {
     [FN_LOOKAHEAD_ALPHA] = {"lookahead_alpha", 0.5},
     [FN_MEAN_START] = {"mean_start", -1},
     [FN_MEAN_PERIOD] = {"mean_period", 1},
+    [FN_LAZY] = {"lazy", 0},
 };
 
 const fn_entry fn_update_entry = {"update", attributes, FN_UPDATE_HYPER};
@@ -84,6 +89,47 @@ static void *element(const fn_updates *updates, const void *array, int64_t index
     return (char *)array + (size_t)index * updates->kernels->element;
 }
 
+/* The part of a step that a thread does for one block. */
+typedef void (*block_function)(fn_updates *updates, const fn_context *context, fn_block *block, phase now);
+
+/* The first row from `row` to `end` that this step updates, or `end`. */
+static int64_t next_row(const fn_updates *updates, const fn_context *context, const fn_range *range, int64_t row, int64_t end)
+{
+    if (context->run->parts & FN_RUN_BACKWARD)
+        return fn_next_touched(range->touched, row, end);
+    for (; row < end; row++) {
+        const unsigned char *gradient = element(updates, range->update.gradient, row * range->row);
+        size_t bytes = (size_t)range->row * updates->kernels->element;
+        /* All bytes are zero where the first is, and each is as the one before it. */
+        if (gradient[0] || memcmp(gradient, gradient + 1, bytes - 1) != 0)
+            break;
+    }
+    return row;
+}
+
+/* Calls the function for the block; of one that is updated lazily, for each piece of touched rows that lie together. Returns the
+ * squared norm that the function has noted. */
+static double for_each_part(fn_updates *updates, const fn_context *context, fn_block *block, phase now, block_function function)
+{
+    const fn_range *range = &updates->ranges[block->range];
+    if (!range->touched) {
+        function(updates, context, block, now);
+        return block->norm;
+    }
+    const int64_t end = block->hi / range->row, parity = context->step & 1;
+    double norm = 0, squares = 0;
+    for (int64_t row = block->lo / range->row, first; (first = next_row(updates, context, range, row, end)) < end;) {
+        for (row = first + 1; row < end && next_row(updates, context, range, row, row + 1) == row;)
+            row++;
+        fn_block part = {.range = block->range, .lo = first * range->row, .hi = row * range->row};
+        function(updates, context, &part, now);
+        norm += part.norm;
+        squares += part.squares[parity];
+    }
+    block->squares[parity] = squares; /* it has no penalty */
+    return norm;
+}
+
 /* Accumulation and penalty of a block: afterwards its gradient is that of the reported loss, if this step updates. */
 static void finish_gradient(const fn_updates *updates, const fn_context *context, fn_block *block, phase now)
 {
@@ -107,6 +153,13 @@ static void finish_gradient(const fn_updates *updates, const fn_context *context
     }
 }
 
+static void find_norm(fn_updates *updates, const fn_context *context, fn_block *block, phase now)
+{
+    finish_gradient(updates, context, block, now);
+    const void *gradient = element(updates, updates->ranges[block->range].update.gradient, block->lo);
+    block->norm = now.updates ? updates->kernels->sum_squares(gradient, block->hi - block->lo) : 0;
+}
+
 /* Blocks lo to hi: gradients finished, and their squared norms. */
 static void find_norms(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
@@ -114,9 +167,7 @@ static void find_norms(const fn_node *node, const fn_context *context, int64_t l
     phase now = phase_of(updates, context);
     for (int64_t i = lo; i < hi; i++) {
         fn_block *block = &updates->blocks[updates->order[i]];
-        finish_gradient(updates, context, block, now);
-        const void *gradient = element(updates, updates->ranges[block->range].update.gradient, block->lo);
-        block->norm = now.updates ? updates->kernels->sum_squares(gradient, block->hi - block->lo) : 0;
+        block->norm = for_each_part(updates, context, block, now, find_norm);
     }
 }
 
@@ -232,6 +283,15 @@ static void step_block(const fn_updates *updates, const fn_context *context, con
                         context->step / (uint64_t)accumulation_steps(updates, update->hyper));
 }
 
+static void update_block(fn_updates *updates, const fn_context *context, fn_block *block, phase now)
+{
+    if (!prepare_gradient(updates, context, block, now))
+        return;
+    const fn_range *range = &updates->ranges[block->range];
+    fn_update update = view_of(updates, range, &context->rates[range->rate]);
+    step_block(updates, context, block, &update);
+}
+
 /* Blocks lo to hi, all in one pass: for optimizers that work element by element. */
 static void run_updates(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
@@ -239,14 +299,8 @@ static void run_updates(const fn_node *node, const fn_context *context, int64_t 
     phase now = phase_of(updates, context);
     if (updates->by_norm)
         find_factors(updates, context);
-    for (int64_t i = lo; i < hi; i++) {
-        fn_block *block = &updates->blocks[updates->order[i]];
-        if (!prepare_gradient(updates, context, block, now))
-            continue;
-        const fn_range *range = &updates->ranges[block->range];
-        fn_update update = view_of(updates, range, &context->rates[range->rate]);
-        step_block(updates, context, block, &update);
-    }
+    for (int64_t i = lo; i < hi; i++)
+        for_each_part(updates, context, &updates->blocks[updates->order[i]], now, update_block);
 }
 
 /* For optimizers that look at whole parameters the pass is cut: gradients, directions, steps. */
@@ -352,8 +406,9 @@ static int32_t number_of_rate(fn_updates *updates, double rate)
     return updates->n_rates++;
 }
 
-/* Parameters `first` to `end` as one range, cut into blocks. */
-static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, int32_t first, int32_t end)
+/* Parameters `first` to `end` as one range, cut into blocks. touched: of the one parameter, where it is updated lazily. */
+static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, int32_t first, int32_t end,
+                      const uint8_t *touched)
 {
     const fn_parameter_spec *start = &spec->parameters[first], *last = &spec->parameters[end - 1];
     size_t offset = (size_t)start->offset * plan->kernels->element;
@@ -363,15 +418,19 @@ static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
                         .l1 = start->l1,
                         .l2 = start->l2,
                         .rate = number_of_rate(updates, start->rate),
-                        .first_block = updates->n_blocks};
+                        .first_block = updates->n_blocks,
+                        .touched = touched,
+                        .row = fn_shape_size(&start->shape) / (start->shape.rank ? start->shape.size[0] : 1)};
     range->update.parameter = (char *)spec->parameter_slab + offset;
     range->update.gradient = spec->gradient_slab ? (char *)spec->gradient_slab + offset : NULL;
     for (int j = 0; j < FN_MAX_SLOTS; j++)
         range->slot[j] = spec->slots[j] ? (char *)spec->slots[j] + offset : NULL;
     for (int j = 0; j < updates->n_slots; j++) /* an optimizer sees its own slots alone */
         range->update.slot[j] = range->slot[j];
-    for (int64_t lo = 0; lo < range->elements; lo += FN_UPDATE_BLOCK) {
-        int64_t hi = lo + FN_UPDATE_BLOCK < range->elements ? lo + FN_UPDATE_BLOCK : range->elements;
+    const int64_t rows = FN_LAZY_BLOCK / range->row > 1 ? FN_LAZY_BLOCK / range->row : 1;
+    const int64_t size = touched ? rows * range->row : FN_UPDATE_BLOCK;
+    for (int64_t lo = 0; lo < range->elements; lo += size) {
+        int64_t hi = lo + size < range->elements ? lo + size : range->elements;
         updates->blocks[updates->n_blocks++] = (fn_block){.range = updates->n_ranges, .lo = lo, .hi = hi};
     }
     range->n_blocks = updates->n_blocks - range->first_block;
@@ -428,7 +487,22 @@ bool fn_update_fills_gradients(const fn_plan *plan, const fn_plan_spec *spec)
         return true;
     const fn_optimizer *optimizer = plan->kernels->optimizers[index];
     const double *options = spec->hyper + optimizer->entry.n_attributes;
-    return optimizer->per_parameter || options[FN_DECAY_COUPLED] != 0 || options[FN_ACCUMULATION_STEPS] > 1;
+    bool decays = options[FN_DECAY_COUPLED] != 0 && options[FN_LAZY] == 0;
+    return optimizer->per_parameter || decays || options[FN_ACCUMULATION_STEPS] > 1;
+}
+
+/* What is done to all of a parameter in each step cannot be done in some of its rows. */
+static fn_status check_lazy(const fn_updates *updates, const double *options, fn_error *error)
+{
+    if (options[FN_LAZY] == 0)
+        return FN_OK;
+    const char *name = updates->optimizer->entry.name;
+    if (updates->optimizer->per_parameter)
+        return fn_fail(error, FN_ERROR_ATTRIBUTE, "optimizer '%s' looks at parameters as a whole: it has no lazy form", name);
+    if (updates->accumulator >= 0 || updates->average >= 0 || updates->slow >= 0 || updates->mean >= 0)
+        return fn_fail(error, FN_ERROR_ATTRIBUTE,
+                       "optimizer '%s': lazy updates go with no accumulation of gradients and no average of the weights", name);
+    return FN_OK;
 }
 
 /* A stage over blocks or ranges: reads and writes gradients, and the parameters where it `steps`. */
@@ -447,7 +521,8 @@ static void emit_stage(fn_plan *plan, const fn_plan_spec *spec, fn_node *node, c
     fn_writes(plan, blocks_buffer);
 }
 
-fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error)
+fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, uint8_t *const *touched,
+                          fn_error *error)
 {
     int index = fn_registry_find(FN_OPTIMIZERS, spec->optimizer);
     if (index < 0)
@@ -475,16 +550,20 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     const double *options = around(updates, spec->hyper);
     updates->by_norm = options[FN_CLIPNORM] > 0 || options[FN_GLOBAL_CLIPNORM] > 0;
     number_slots(updates, spec->hyper);
+    fn_status status = check_lazy(updates, options, error);
+    if (status != FN_OK)
+        return status;
+    const bool lazy = options[FN_LAZY] != 0;
     for (int32_t i = 0; i < spec->n_parameters;) {
         int32_t end = i + 1;
         bool trained = buffers[2 * i + 1] >= 0;
         while (trained && !optimizer->per_parameter && options[FN_CLIPNORM] <= 0 && end < spec->n_parameters && buffers[2 * end + 1] >= 0 &&
                spec->parameters[end].offset == padded_end(plan, &spec->parameters[end - 1]) &&
-               updated_alike(&spec->parameters[i], &spec->parameters[end]) &&
+               updated_alike(&spec->parameters[i], &spec->parameters[end]) && !(lazy && (touched[i] || touched[end])) &&
                padded_end(plan, &spec->parameters[end]) - spec->parameters[i].offset <= FN_UPDATE_BLOCK)
             end++; /* small ones together; a large one alone, so that threads get the same part of each */
         if (trained)
-            add_range(plan, spec, updates, i, end);
+            add_range(plan, spec, updates, i, end, lazy ? touched[i] : NULL);
         i = end;
     }
     updates->order = fn_plan_allocate(plan, sizeof(int32_t) * (size_t)(updates->n_blocks + 1));
@@ -515,50 +594,4 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
         emit_stage(plan, spec, node, optimizer->entry.name, make_steps, updates->n_blocks, buffers, blocks_buffer, true);
     }
     return plan->failed ? fn_fail(error, FN_ERROR_MEMORY, "out of memory") : FN_OK;
-}
-
-/* ---- penalty without an update ------------------------------------------------------------------------ */
-
-static void total_penalty(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    (void)lo, (void)hi;
-    const fn_updates *updates = node->closure;
-    double sum = 0;
-    for (int32_t i = 0; i < updates->n_blocks; i++) {
-        const fn_block *block = &updates->blocks[i];
-        const fn_range *range = &updates->ranges[block->range];
-        sum += updates->kernels->penalize(NULL, element(updates, range->update.parameter, block->lo),
-                                          block->hi - block->lo, range->l1, range->l2);
-    }
-    context->shared->penalty = sum;
-}
-
-fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error)
-{
-    int32_t n = 0;
-    int64_t n_blocks = 0;
-    for (int32_t i = 0; i < spec->n_parameters; i++)
-        if (spec->parameters[i].l1 != 0 || spec->parameters[i].l2 != 0) {
-            n++;
-            n_blocks += fn_shape_size(&spec->parameters[i].shape) / FN_UPDATE_BLOCK + 1;
-        }
-    if (n == 0)
-        return FN_OK;
-    fn_updates *updates = fn_plan_allocate(plan, sizeof *updates);
-    fn_range *ranges = fn_plan_allocate(plan, sizeof *ranges * (size_t)n);
-    double *rates = fn_plan_allocate(plan, sizeof *rates * (size_t)n);
-    fn_block *blocks = fn_plan_allocate(plan, sizeof *blocks * (size_t)n_blocks);
-    fn_node *node = fn_plan_allocate(plan, sizeof *node);
-    if (plan->failed)
-        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    *updates = (fn_updates){.kernels = plan->kernels, .ranges = ranges, .rates = rates, .blocks = blocks};
-    for (int32_t i = 0; i < spec->n_parameters; i++)
-        if (spec->parameters[i].l1 != 0 || spec->parameters[i].l2 != 0)
-            add_range(plan, spec, updates, i, i + 1);
-    node->closure = updates;
-    node->layer = "penalty";
-    fn_emit(plan, node, "penalty", total_penalty, FN_ALONE, 0);
-    for (int32_t i = 0; i < spec->n_parameters; i++)
-        fn_reads(plan, buffers[2 * i]);
-    return FN_OK;
 }

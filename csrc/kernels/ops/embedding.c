@@ -84,9 +84,8 @@ static void clear_rows(const fn_node *node, const fn_context *context, int64_t l
     if (!table->touched || context->step == context->run->step) {
         memset(gradient + lo * width, 0, (size_t)((hi - lo) * width) * sizeof *gradient);
     } else {
-        for (int64_t row = lo; row < hi; row++)
-            if (table->touched[row])
-                memset(gradient + row * width, 0, (size_t)width * sizeof *gradient);
+        for (int64_t row = lo; (row = fn_next_touched(table->touched, row, hi)) < hi; row++)
+            memset(gradient + row * width, 0, (size_t)width * sizeof *gradient);
     }
     if (table->touched)
         memset(table->touched + lo, 0, (size_t)(hi - lo));

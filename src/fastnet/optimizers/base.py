@@ -50,6 +50,16 @@ class Optimizer(_config.Configurable):
     learning_rate_multipliers : dict of str to float, optional
         Factors of the learning rate by the name of the layer, of a layer within it ("inner/dense"), or of the weight
         ("dense/kernel"); the longest name that fits counts.
+    lazy : bool
+        A table of which a batch uses some rows, as that of `Embedding`, is updated in these rows alone: the others, and what
+        the optimizer keeps of them, stay as they are, while otherwise averages of earlier gradients move all rows in every
+        step. So a step costs what the rows of its batch do, however large the table. As TensorFlow Addons' LazyAdam and
+        PyTorch's SparseAdam, which ``Adam(epsilon=1e-8, lazy=True)`` is, but for every optimizer that works element by
+        element. The rows used are those that the batch looks up, also where their gradient is 0; in a custom loop, whose
+        gradients can be written to, those whose gradient is not 0. The step that equations call t counts for all rows;
+        weight decay and clipping are of the rows used. Other weights, and a table with a penalty or one that another kind of
+        layer shares, have gradients for all their rows and are updated as ever. Goes with no accumulation of gradients
+        and no averages of the weights, since these are of all rows in all steps.
 
     Attributes
     ----------
@@ -63,6 +73,8 @@ class Optimizer(_config.Configurable):
     full_batch: ClassVar[bool] = False
     #: Whether weight decay is apart from the gradient, as in Keras.
     decoupled_weight_decay: bool = True
+    #: Whether it can be lazy: whether it works element by element, and does nothing where the gradient is 0 that matters.
+    lazy_form: ClassVar[bool] = True
     #: The slot that holds the weights to evaluate with; None: they are the trained ones.
     evaluation_slot: ClassVar[str | None] = None
 
@@ -94,6 +106,7 @@ class Optimizer(_config.Configurable):
         swa_start: int | None = None,
         swa_period: int = 1,
         learning_rate_multipliers: Mapping[str, float] | None = None,
+        lazy: bool = False,
     ) -> None:
         self.name = name
         self.weight_decay = optional(self, "weight_decay", weight_decay)
@@ -119,6 +132,22 @@ class Optimizer(_config.Configurable):
                 name: number(self, f"learning_rate_multipliers[{name!r}]", factor, 0.0, math.inf)
                 for name, factor in learning_rate_multipliers.items()
             }
+
+        self.lazy = bool(lazy)
+        if lazy:
+            self._check_lazy()
+
+    def _check_lazy(self) -> None:
+        """ValueError where what was asked for is done to all rows of a weight in all steps."""
+        if not self.lazy_form:
+            raise ValueError(f"{type(self).__name__} has no lazy form: what becomes of one row of a weight depends on the others, "
+                             "or on steps that do not use it")  # fmt: skip
+        others = {"gradient_accumulation_steps": (self.gradient_accumulation_steps or 1) > 1, "use_ema": self.use_ema,
+                  "lookahead_steps": self.lookahead_steps is not None, "swa_start": self.swa_start is not None}  # fmt: skip
+        for name, given in others.items():
+            if given:
+                raise ValueError(f"{type(self).__name__}: lazy=True does not go with {name}, which is about all rows in all steps, "
+                                 f"got {name}={getattr(self, name)!r}")  # fmt: skip
 
     @property
     def iterations(self) -> int:
@@ -160,6 +189,7 @@ class Optimizer(_config.Configurable):
             "lookahead_alpha": self.lookahead_alpha,
             "mean_start": -1 if self.swa_start is None else self.swa_start,
             "mean_period": self.swa_period,
+            "lazy": self.lazy,
         }
 
     def hyper_parameters(self, n_batches: int) -> np.ndarray:

@@ -36,6 +36,7 @@ class Lamb(Optimizer):
     """
 
     kernel = "lamb"
+    lazy_form = False
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class LARS(Optimizer):
     """
 
     kernel = "lars"
+    lazy_form = False
 
     def __init__(
         self,
@@ -128,6 +130,7 @@ class Adafactor(Optimizer):
     """
 
     kernel = "adafactor"
+    lazy_form = False
 
     def __init__(
         self,
@@ -179,6 +182,7 @@ class Muon(Optimizer):
     """
 
     kernel = "muon"
+    lazy_form = False
 
     def __init__(
         self,

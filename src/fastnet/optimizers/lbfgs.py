@@ -43,6 +43,7 @@ class LBFGS(Optimizer):
 
     kernel = None
     full_batch = True
+    lazy_form = False
 
     def __init__(
         self,
