@@ -252,6 +252,8 @@ def variants(cls):
     required = REQUIRED.get(cls, {})
     yield {key: unused(value) for key, value in required.items()}, None
     for name, default in cls._arguments().items():
+        if name == "lazy" and not cls.lazy_form:
+            continue
         arguments = {**required, name: other_value(cls, name, default)}
         yield {key: unused(value) for key, value in arguments.items()}, name
 
