@@ -5,15 +5,36 @@
 #include "convolution_window.h"
 
 enum {
-    CHUNK_BYTES = 192 * 1024,       /* of the image, and of the gradient, from which a gradient of weights is summed */
+    CHUNK_BYTES = 36 * 1024,        /* of the image, and of the gradient, from which a gradient of weights is summed */
+    CACHED_BYTES = 512 * 1024,      /* of images and results, beyond which the next rows are prefetched */
+    MANY_PRODUCTS = 64,             /* for each number of the result; with less, lines come in faster than they are used */
     MAX_SEGMENTS = 256,             /* rows of pixels in such a chunk */
     BLOCK_PIXELS = 8 * MAX_ROWS,    /* of an output row: all their outputs are computed while they are in cache */
-    BLOCK_WEIGHTS = 4 * MAX_ROWS    /* rows of the gradient of weights: what threads divide */
+    BLOCK_WEIGHTS = 8 * MAX_ROWS    /* rows of the gradient of weights: what threads divide */
 };
+
+/* What will be needed next: of the images that are read and of the results, or of images and gradients. */
+typedef struct rows_ahead {
+    ahead_stream stream[STREAMS];
+    const real *from[STREAMS], *end[STREAMS];
+    int64_t elements[STREAMS];
+} rows_ahead;
+
+/* So that it is all prefetched by so many tiles of so many segments. */
+static void look_ahead(rows_ahead *ahead, int64_t tiles, int64_t segments)
+{
+    const int64_t parts = most(tiles * segments, 1) * CACHE_LINE_BYTES;
+    for (int i = 0; i < STREAMS; i++) {
+        const int64_t elements = most(least(ahead->elements[i], ahead->end[i] - ahead->from[i]), 0);
+        const int64_t bytes = elements * (int64_t)sizeof(real);
+        const char *from = (const char *)ahead->from[i];
+        ahead->stream[i] = (ahead_stream){from, from + bytes, divide_up(bytes, parts)};
+    }
+}
 
 /* One target row, from the source rows at `rows`, the first of which is number `first`. */
 static void compute_row(const correlation *c, segment_product *x, int64_t t, const real *rows, int64_t first,
-                        const real *w, const convolution_epilogue *epilogue, real *target)
+                        const real *w, const convolution_epilogue *epilogue, rows_ahead *ahead, real *target)
 {
     const int64_t groups = c->g->groups, from = c->source_channels / groups, to = c->target_channels / groups;
     x->a_row = c->x.advance * c->source_channels;
@@ -24,6 +45,8 @@ static void compute_row(const correlation *c, segment_product *x, int64_t t, con
         x->segments = find_segments(c, t, px, &s, &y);
         x->a_offset = c->a_offset + s;
         x->b_offset = c->b_offset + s;
+        if (ahead)
+            look_ahead(ahead, groups * count_tiles(pixels, to), x->segments);
         for (int64_t p = 0; p < pixels; p += BLOCK_PIXELS)
             for (int64_t group = 0; group < groups; group++) {
                 real *out = target + (p * c->x.step + px) * c->target_channels + group * to;
@@ -67,14 +90,22 @@ static void correlate(const convolution *given, bool transposed, int64_t images,
     c.turned = transposed;
     list_segments(&c, c.source_channels / g->groups * c.target_channels);
     clear_rows(&c.window, c.buffer_rows, c.buffer);
+    const int64_t source_size = c.y.source * c.x.source * c.source_channels, width = c.x.target * c.target_channels;
+    rows_ahead ahead = {
+        .end = {source + images * source_size, target + images * c.y.target * width},
+        .elements = {divide_up(source_size, c.y.target), width},
+    };
+    const int64_t products = (g->channels / g->groups) * g->y.window * g->x.window;
+    const bool is_large = products >= MANY_PRODUCTS &&
+                          images * (source_size + c.y.target * width) * (int64_t)sizeof(real) > CACHED_BYTES;
     segment_product x = {
         .k = (c.whole_rows ? g->x.window : 1) * (c.source_channels / g->groups),
         .a_column = 1,
         .b_row = c.target_channels,
         .may_split = may_split,
         .relu = epilogue->relu,
+        .ahead = is_large ? ahead.stream : NULL,
     };
-    const int64_t source_size = c.y.source * c.x.source * c.source_channels, width = c.x.target * c.target_channels;
     for (int64_t image = 0; image < images; image++)
         for (int64_t t = 0; t < c.y.target; t += c.chunk) {
             const int64_t t_end = least(t + c.chunk, c.y.target);
@@ -82,7 +113,11 @@ static void correlate(const convolution *given, bool transposed, int64_t images,
             const real *rows = find_source_rows(&c, source + image * source_size, t, t_end, &first);
             for (int64_t row = t; row < t_end; row++) {
                 const int64_t offset = (image * c.y.target + row) * width;
-                compute_row(&c, &x, row, rows, first, w, epilogue, target + offset);
+                if (is_large) {
+                    ahead.from[0] = source + (image * c.y.target + row + c.chunk) * source_size / c.y.target;
+                    ahead.from[1] = target + offset + width;
+                }
+                compute_row(&c, &x, row, rows, first, w, epilogue, is_large ? &ahead : NULL, target + offset);
                 if (epilogue->kept)
                     memcpy(epilogue->kept + offset, target + offset, (size_t)width * sizeof *target);
                 if (epilogue->activation)
@@ -218,7 +253,8 @@ static pixel_chunk next_chunk(const convolution *g, const chunk_limits *limits, 
 
 /* Adds the products of a chunk to blocks `block` to `block_end`. */
 static void add_chunk(const convolution *g, const chunk_limits *limits, const pixel_chunk *chunk, int64_t number,
-                      int64_t number_end, const real *x, const real *dy, bool start, real *dw, real *buffer)
+                      int64_t number_end, const real *x, const real *dy, bool start, rows_ahead *ahead, real *dw,
+                      real *buffer)
 {
     const weight_division division = divide_weights(g);
     const window *w = &limits->window;
@@ -245,6 +281,7 @@ static void add_chunk(const convolution *g, const chunk_limits *limits, const pi
         .b_row = g->filters,
         .c_row = g->filters,
         .may_split = true,
+        .ahead = ahead ? ahead->stream : NULL,
     };
     for (; number < number_end; number++) {
         const weight_block block = find_block(g, &division, number);
@@ -261,6 +298,10 @@ static void add_chunk(const convolution *g, const chunk_limits *limits, const pi
                     product.segments++;
                 }
         }
+        if (ahead) {
+            look_ahead(ahead, (number_end - number) * count_tiles(block.rows, filters), product.segments);
+            ahead = NULL;
+        }
         const int64_t column = block.kx * g->x.dilation - g->x.before + w->left;
         real *out = dw + ((ky * g->x.window + block.kx) * channels + block.row) * g->filters + block.group * filters;
         const segment_matrix part = {
@@ -276,19 +317,27 @@ static void add_chunk(const convolution *g, const chunk_limits *limits, const pi
     }
 }
 
-void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int64_t share, int64_t shares,
-                               const real *x, const real *dy, real *dw, void *workspace)
+void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int64_t share, int64_t share_end,
+                               int64_t shares, const real *x, const real *dy, real *dw, void *workspace)
 {
     const chunk_limits limits = limit_chunks(g);
     const int64_t blocks = divide_weights(g).blocks;
     clear_rows(&limits.window, count_chunk_rows(g, &limits, hi - lo), workspace);
+    const int64_t image = g->y.in * g->x.in * g->channels, width = g->x.out * g->filters;
+    const bool is_large = (hi - lo) * (image / g->y.out + width) * (int64_t)sizeof(real) > CACHED_BYTES;
     bool start = true;
     do { /* also once for no rows at all, that dw be written */
         const pixel_chunk chunk = next_chunk(g, &limits, lo, hi);
-        add_chunk(g, &limits, &chunk, blocks * share / shares, blocks * (share + 1) / shares, x, dy, start, dw,
-                  workspace);
+        const int64_t rows = chunk.images * (chunk.row_end - chunk.row);
+        rows_ahead ahead = {
+            .from = {x + (lo + rows) * image / g->y.out, dy + (lo + rows) * width},
+            .end = {x + hi * image / g->y.out, dy + hi * width},
+            .elements = {rows * image / g->y.out, rows * width},
+        };
+        add_chunk(g, &limits, &chunk, blocks * share / shares, blocks * share_end / shares, x, dy, start,
+                  is_large ? &ahead : NULL, dw, workspace);
         start = false;
-        lo += chunk.images * (chunk.row_end - chunk.row);
+        lo += rows;
     } while (lo < hi);
 }
 

@@ -62,9 +62,9 @@ void FN_SYM(convolve_transposed)(const convolution *g, int64_t images, const rea
 void FN_SYM(turn_weights)(const convolution *g, const real *w, int64_t lo, int64_t hi, real *turned);
 
 /* The gradient of W, dw = sum over images and pixels of x dy, for rows of output pixels lo to hi, counted through all
- * images; and of that, share number `share` of `shares`. */
-void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int64_t share, int64_t shares,
-                               const real *x, const real *dy, real *dw, void *workspace);
+ * images; and of that, shares number `share` to `share_end` of `shares`. */
+void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int64_t share, int64_t share_end,
+                               int64_t shares, const real *x, const real *dy, real *dw, void *workspace);
 
 /* Bytes of workspace for each of these. */
 int64_t FN_SYM(convolution_workspace)(const convolution *g);

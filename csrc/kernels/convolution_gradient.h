@@ -23,19 +23,19 @@ typedef struct convolution_gradient convolution_gradient;
 struct convolution_gradient {
     const fn_node *node;
     convolution g;
-    /* Writes share `share` of dw, a sum over rows lo to hi of output pixels: as convolve_gradient does. */
-    void (*sum)(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t shares, real *dw,
-                void *workspace);
+    /* Writes shares `share` to `share_end` of dw, a sum over rows lo to hi of output pixels: as convolve_gradient does. */
+    void (*sum)(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t share_end, int64_t shares,
+                real *dw, void *workspace);
     const real *x, *dy;  /* images and outputs of g; a transposed convolution has its dz for x */
     const real *output;  /* which of them db is the sum of */
     real *sums;
 };
 
 /* The `sum` of what is a convolution. */
-static inline void sum_convolution(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t shares,
-                                   real *dw, void *workspace)
+static inline void sum_convolution(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t share_end,
+                                   int64_t shares, real *dw, void *workspace)
 {
-    FN_SYM(convolve_gradient)(&x->g, lo, hi, share, shares, x->x, x->dy, dw, workspace);
+    FN_SYM(convolve_gradient)(&x->g, lo, hi, share, share_end, shares, x->x, x->dy, dw, workspace);
 }
 
 /* How the work on one gradient is cut up; a function of shapes alone. */
@@ -94,17 +94,20 @@ static void sum_rows(const real *restrict x, int64_t n, int64_t columns, real *r
         sum_block(x + j, n, columns, columns - j, out + j);
 }
 
-/* Items of the first stage: share number item % shares of part number item / shares. */
+/* Items of the first stage: share number item % shares of part number item / shares. Those of one part are summed together,
+ * so that images and gradients are gone through once. */
 static void sum_gradient_items(const convolution_gradient *x, const fn_context *context, int64_t lo, int64_t hi)
 {
     const convolution *g = &x->g;
     const gradient_division d = divide_gradient(g);
     const int64_t rows = context->rows * g->y.out;
-    for (int64_t item = lo; item < hi; item++) {
+    for (int64_t item = lo, end; item < hi; item = end) {
         const int64_t part = item / d.shares, share = item % d.shares;
+        end = (part + 1) * d.shares < hi ? (part + 1) * d.shares : hi;
         real *sums = x->sums + part * (d.size + d.bias);
         if (is_trained(x->node, 0))
-            x->sum(x, rows * part / d.parts, rows * (part + 1) / d.parts, share, d.shares, sums, context->workspace);
+            x->sum(x, rows * part / d.parts, rows * (part + 1) / d.parts, share, end - part * d.shares, d.shares,
+                   sums, context->workspace);
         if (share == 0 && is_trained(x->node, 1)) {
             const int64_t columns = x->output == x->dy ? g->filters : g->channels;
             const int64_t pixels =

@@ -28,6 +28,14 @@ enum { MAX_ROWS = 4, MAX_LOW_ROWS = 2 };
  * sums. */
 enum { USUAL_VECTORS = 2, MAX_VECTORS = 4 };
 
+/* Memory that will be needed soon: it is prefetched line by line, some lines in each segment. */
+typedef struct ahead_stream {
+    const char *at, *end;
+    int64_t lines; /* in a segment of a tile */
+} ahead_stream;
+
+enum { STREAMS = 2, CACHE_LINE_BYTES = 64 };
+
 typedef struct segment_product {
     int64_t segments, k;
     /* Of each segment: where A and B begin, counted from `a` and `b` of the tile. */
@@ -41,6 +49,7 @@ typedef struct segment_product {
     /* Whether a sum may be of two chains, in tiles with few rows: not where it depends on the threads which rows share a
      * tile. */
     bool may_split;
+    ahead_stream *ahead; /* STREAMS of them, or NULL */
 } segment_product;
 
 typedef void (*segment_kernel)(const segment_product *x, const real *a, const real *b, const real *start, real *c);
@@ -100,6 +109,15 @@ FN_INLINE void multiply_step(const int rows, const int vectors, const segment_pr
     KEEP_IN_REGISTER(at->b);
 }
 
+FN_INLINE void prefetch_lines(ahead_stream *ahead)
+{
+    for (int i = 0; i < STREAMS; i++)
+        for (int64_t line = 0; line < ahead[i].lines && ahead[i].at < ahead[i].end; line++) {
+            __builtin_prefetch(ahead[i].at, 0, 2);
+            ahead[i].at += CACHE_LINE_BYTES;
+        }
+}
+
 /* chains: 2 where the tile has too few sums to keep the multiply-adders busy; the second ones are of every other p. */
 FN_INLINE void compute_tile(const int rows, const int vectors, const int chains, const segment_product *product,
                             const real *a, const real *b, const real *start, real *c)
@@ -120,6 +138,8 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const int chains,
     KEEP_IN_REGISTER(step3);
     KEEP_IN_REGISTER(step5);
     for (int64_t s = 0; s < x->segments; s++) {
+        if (x->ahead)
+            prefetch_lines(x->ahead);
         const char *row0 = (const char *)(a + x->a_offset[s]);
         tile_position at = {row0, row0 + 2 * step3 + step1, b + x->b_offset[s]};
         int64_t p = x->k;
@@ -228,6 +248,13 @@ typedef struct segment_matrix {
 } segment_matrix;
 
 static const real zero_start[MAX_VECTORS * FN_LANES];
+
+/* Tiles of m rows and n columns, about. */
+static int64_t count_tiles(int64_t m, int64_t n)
+{
+    const int64_t columns = USUAL_VECTORS * FN_LANES;
+    return (m + MAX_ROWS - 1) / MAX_ROWS * ((n + columns - 1) / columns);
+}
 
 /* x: all but last, mask and start_row is set. */
 static void multiply_segments(segment_product *x, const segment_matrix *product)

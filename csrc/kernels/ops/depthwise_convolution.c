@@ -359,10 +359,10 @@ static void add_gradient(const fn_node *node, int64_t lo, int64_t hi, real *dw, 
     }
 }
 
-static void sum_weights(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t shares, real *dw,
-                        void *workspace)
+static void sum_weights(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t share_end,
+                        int64_t shares, real *dw, void *workspace)
 {
-    (void)shares;
+    (void)share_end, (void)shares;
     if (share == 0) /* W is small */
         add_gradient(x->node, lo, hi, dw, workspace);
 }
