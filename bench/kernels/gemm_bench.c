@@ -134,7 +134,7 @@ static void measure(int64_t m, int64_t n, int64_t k, const char *layout, cblas_g
     real *const packed = make_matrix(FN_SYM(gemm_packed_size)(n, k));
     x.workspace = make_matrix(FN_SYM(gemm_workspace)(m, n, k) / (int64_t)sizeof(real));
     x.c = make_matrix(m * n);
-    x.ours = (gemm_arguments){.m = m, .n = n, .k = k, .c = c, .c_row = n, .is_vector = m == 1 || n == 1};
+    x.ours = (gemm_arguments){.m = m, .n = n, .k = k, .c = c, .c_row = n, .by_dots = gemm_suits_dots(m, n, k)};
     x.ours.a = x.a_transposed ? (gemm_matrix){a, 1, m} : (gemm_matrix){a, k, 1};
     x.ours.b = x.b_transposed ? (gemm_matrix){b, 1, k} : (gemm_matrix){b, n, 1};
     if (layout[1] == 'P') {

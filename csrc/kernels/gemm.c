@@ -14,6 +14,7 @@
 #include "gemm.h"
 
 #include "gemm_direct.h"
+#include "gemm_dots.h"
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
 #include "gemm_row.h"

@@ -5,9 +5,9 @@
  * nothing else: not on m, n, the blocking, packing, or the part of a larger C that a call computes.
  * So a product may be divided among threads in any way and still give the same bits.
  *
- * One exception: with is_vector, if A and B are contiguous along a k of at least GEMM_DOT_LENGTH, term k is added
- * to partial sum k % P, for a P of the target; these are added up in a fixed order, and the sum to the start. The
- * caller has to say so, as a part of C does not show whether the whole has only one row or column.
+ * One exception: with by_dots, if A and B are contiguous along k and B is not packed, term k is added to partial sum
+ * k % P, where P is the lanes of a vector; these are added up in a fixed order, and the sum to the start. The caller
+ * has to say so, as a part of C does not show whether the whole has only few rows or columns.
  */
 #ifndef FN_KERNELS_GEMM_H
 #define FN_KERNELS_GEMM_H
@@ -15,7 +15,12 @@
 #include "activation.h"
 #include "isa.h"
 
-enum { GEMM_DOT_LENGTH = 16 };
+/* by_dots for a product of this size, of which calls may compute parts. */
+static inline bool gemm_suits_dots(int64_t m, int64_t n, int64_t k)
+{
+    const int64_t few = m < n ? m : n;
+    return few <= 8 && k >= (few == 1 ? 16 : few <= 4 ? 64 : 128);
+}
 
 /* Element (i, j) is at data[i * row + j * column]. A transposed matrix is one with the strides
  * exchanged. */
@@ -47,7 +52,7 @@ typedef struct gemm_arguments {
     real *c;              /* [m][n], rows c_row elements apart, columns contiguous */
     int64_t c_row;
     bool accumulate; /* C += A B */
-    bool is_vector;  /* C, or the whole that threads divide and of which this is a part, is one row or column */
+    bool by_dots;    /* gemm_suits_dots of C, or of the whole that threads divide and of which this is a part */
     gemm_epilogue epilogue;
 } gemm_arguments;
 

@@ -1,18 +1,12 @@
-/* Products with one row or column of C: each element of the matrix is used once, so that it is to be read in
- * the order in which it lies in memory.
- *
- *   sweep   C is a row and the rows of B are contiguous: SWEEP rows of B at a time are added to C. The sums of
- *           each element are in ascending k, as everywhere.
- *   dots    the matrix is contiguous along k: GROUP sums at a time, of vectors of partial sums. Only where the
- *           caller says that the whole C is a row or column (gemm.h).
+/* Products with one row of C, or one column as a row of C^T, where the rows of B are contiguous: each element of B is
+ * used once, so that it is to be read in the order in which it lies in memory. SWEEP rows of B at a time are added to
+ * C. The sums of each element are in ascending k, as everywhere.
  */
 #ifndef FN_KERNELS_GEMM_ROW_H
 #define FN_KERNELS_GEMM_ROW_H
 
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
-
-/* ---- sweep ------------------------------------------------------------------------------------------ */
 
 enum { SWEEP = 8, SWEEP_COLUMNS = 16384 / (int)sizeof(real) /* of C, for the first-level cache */ };
 
@@ -109,90 +103,6 @@ static void multiply_sweep(const gemm_arguments *x)
         if (epilogue->finish)
             epilogue->finish(epilogue, c, x->c_row, 0, j, 1, n);
     }
-}
-
-/* ---- dots ------------------------------------------------------------------------------------------- */
-
-enum { GROUP = PIECE, DOT_VECTORS = 8 / PIECE };
-
-/* The sum over k of rows[i][k] * v[k], for GROUP rows. */
-FN_INLINE void compute_dots(const real *const rows[GROUP], const real *v, int64_t k, real total[GROUP])
-{
-    enum { STEP = DOT_VECTORS * FN_LANES };
-    vector sum[DOT_VECTORS][GROUP] = {0};
-    int64_t p = 0;
-    for (; p + STEP <= k; p += STEP)
-        UNROLL
-        for (int s = 0; s < DOT_VECTORS; s++) {
-            const vector part = load(v + p + s * FN_LANES);
-            UNROLL
-            for (int i = 0; i < GROUP; i++)
-                sum[s][i] = multiply_add(load(rows[i] + p + s * FN_LANES), part, sum[s][i]);
-        }
-    UNROLL
-    for (int s = 0; s < DOT_VECTORS; s++, p += FN_LANES)
-        if (p < k) {
-            const lane_mask mask = mask_lanes(least(k - p, FN_LANES));
-            const vector part = load_masked(v + p, mask);
-            UNROLL
-            for (int i = 0; i < GROUP; i++)
-                sum[s][i] = multiply_add(load_masked(rows[i] + p, mask), part, sum[s][i]);
-        }
-
-    UNROLL
-    for (int width = DOT_VECTORS / 2; width > 0; width /= 2)
-        UNROLL
-        for (int s = 0; s < width; s++)
-            UNROLL
-            for (int i = 0; i < GROUP; i++)
-                sum[s][i] += sum[s + width][i];
-    /* Then lane i of each piece becomes the sum over that piece of row i. */
-    vector column[GROUP];
-    transpose_pieces(sum[0], column);
-    UNROLL
-    for (int width = GROUP / 2; width > 0; width /= 2)
-        UNROLL
-        for (int i = 0; i < width; i++)
-            column[i] += column[i + width];
-    real piece[FN_LANES / PIECE][GROUP];
-    store(piece[0], column[0]);
-    for (int width = FN_LANES / PIECE / 2; width > 0; width /= 2)
-        for (int g = 0; g < width; g++)
-            for (int i = 0; i < GROUP; i++)
-                piece[g][i] += piece[g + width][i];
-    for (int i = 0; i < GROUP; i++)
-        total[i] = piece[0][i];
-}
-
-static bool suits_dots(const gemm_arguments *x)
-{
-    return x->is_vector && x->k >= GEMM_DOT_LENGTH && !x->packed_b && x->a.column == 1 && x->b.row == 1 &&
-           (x->m == 1 || x->n == 1);
-}
-
-static void multiply_dots(const gemm_arguments *x)
-{
-    const gemm_epilogue *const epilogue = &x->epilogue;
-    const bool is_column = x->n == 1;
-    const real *const matrix = is_column ? x->a.data : x->b.data, *const v = is_column ? x->b.data : x->a.data;
-    const int64_t count = is_column ? x->m : x->n, row = is_column ? x->a.row : x->b.column;
-    const int64_t c_step = is_column ? x->c_row : 1;
-    for (int64_t i = 0; i < count; i += GROUP) {
-        const int64_t n = least(count - i, GROUP);
-        const real *rows[GROUP];
-        for (int q = 0; q < GROUP; q++)
-            rows[q] = matrix + (i + least(q, n - 1)) * row;
-        real total[GROUP];
-        compute_dots(rows, v, x->k, total);
-        for (int64_t q = 0; q < n; q++) {
-            real *const c = x->c + (i + q) * c_step;
-            const real start = x->accumulate ? *c : epilogue->bias ? epilogue->bias[is_column ? 0 : i + q] : 0;
-            const real sum = start + total[q];
-            *c = epilogue->relu && sum < 0 ? 0 : sum;
-        }
-    }
-    if (epilogue->finish)
-        epilogue->finish(epilogue, x->c, x->c_row, 0, 0, x->m, x->n);
 }
 
 #endif

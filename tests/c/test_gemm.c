@@ -33,7 +33,7 @@ typedef enum layout { ROWS, COLUMNS, GENERAL } layout;
 typedef struct test_case {
     int64_t m, n, k, gap;
     layout a, b;
-    bool packed, accumulate, bias, relu, finish, special, is_vector;
+    bool packed, accumulate, bias, relu, finish, special, by_dots;
 } test_case;
 
 static bool same(real x, real y)
@@ -125,27 +125,25 @@ static real sum_in_order(const real *a, int64_t a_step, const real *b, int64_t b
     return start;
 }
 
-/* Adds x[width / 2], ... to x[0], ... until x[0] is the sum; `step` from one to the next. */
-static real halve(real *x, int width, int step)
+/* Adds x[width / 2], ... to x[0], ... until x[0] is the sum. */
+static real halve(real *x, int width)
 {
     for (width /= 2; width > 0; width /= 2)
         for (int i = 0; i < width; i++)
-            x[i * step] += x[(i + width) * step];
+            x[i] += x[i + width];
     return x[0];
 }
 
-/* With is_vector: partial sums, added by vectors, then in each 128 bits of a vector, then those. */
+/* With by_dots: partial sums, added in each 128 bits of a vector, then those. */
 static real sum_of_partials(const real *a, const real *b, int64_t k, real start)
 {
-    enum { PIECE = 128 / FN_BITS, VECTORS = 8 / PIECE, PIECES = FN_LANES / PIECE };
-    real part[VECTORS * FN_LANES] = {0}, piece[PIECES];
+    enum { PIECE = 128 / FN_BITS, PIECES = FN_LANES / PIECE };
+    real part[FN_LANES] = {0}, piece[PIECES];
     for (int64_t p = 0; p < k; p++)
-        part[p % (VECTORS * FN_LANES)] = FN_FMA(a[p], b[p], part[p % (VECTORS * FN_LANES)]);
-    for (int lane = 0; lane < FN_LANES; lane++)
-        halve(part + lane, VECTORS, FN_LANES);
+        part[p % FN_LANES] = FN_FMA(a[p], b[p], part[p % FN_LANES]);
     for (int g = 0; g < PIECES; g++)
-        piece[g] = halve(part + g * PIECE, PIECE, 1);
-    return start + halve(piece, PIECES, 1);
+        piece[g] = halve(part + g * PIECE, PIECE);
+    return start + halve(piece, PIECES);
 }
 
 static void run(const test_case *t)
@@ -200,7 +198,7 @@ static void run(const test_case *t)
         .c = c,
         .c_row = c_row,
         .accumulate = t->accumulate,
-        .is_vector = t->is_vector,
+        .by_dots = t->by_dots,
         .epilogue.bias = t->bias ? bias : NULL,
         .epilogue.relu = t->relu,
         .epilogue.finish = t->finish ? finish_block : NULL,
@@ -220,7 +218,7 @@ static void run(const test_case *t)
             if (j < n) {
                 real sum = t->accumulate ? expected : t->bias ? bias[j] : 0;
                 const real *const a_row = a.data + i * a.row, *const b_column = b.data + j * b.column;
-                if (t->is_vector && k >= GEMM_DOT_LENGTH && !t->packed && (m == 1 || n == 1) && a.column == 1 && b.row == 1)
+                if (t->by_dots && !t->packed && a.column == 1 && b.row == 1)
                     sum = sum_of_partials(a_row, b_column, k, sum);
                 else
                     sum = sum_in_order(a_row, a.column, b_column, b.row, k, sum);
@@ -241,9 +239,9 @@ static void run(const test_case *t)
         }
     if (failures != before)
         printf("in m %" PRId64 " n %" PRId64 " k %" PRId64 " gap %" PRId64
-               " a %d b %d packed %d accumulate %d bias %d relu %d finish %d special %d is_vector %d\n",
+               " a %d b %d packed %d accumulate %d bias %d relu %d finish %d special %d by_dots %d\n",
                m, n, k, t->gap, t->a, t->b, t->packed, t->accumulate, t->bias, t->relu, t->finish, t->special,
-               t->is_vector);
+               t->by_dots);
     free(a_owner);
     free(b_owner);
     free(c_owner);
@@ -267,7 +265,7 @@ static void run_random(int64_t m, int64_t n, int64_t k)
     t.relu = random_below(3) == 0;
     t.finish = random_below(3) == 0;
     t.special = random_below(4) == 0;
-    t.is_vector = random_below(2);
+    t.by_dots = random_below(2);
     run(&t);
 }
 

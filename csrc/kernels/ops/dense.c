@@ -131,7 +131,7 @@ static void compute_output(const fn_node *node, const fn_context *context, int64
         .b = {(const real *)node->parameter[0].value + j_lo, units, 1},
         .c = (real *)node->output[0].value + p_lo * units + j_lo,
         .c_row = units,
-        .is_vector = units == 1,
+        .by_dots = gemm_suits_dots(context->rows * inner_of(node), units, in),
         .epilogue = {.bias = bias ? bias + j_lo : NULL,
                      .relu = relu,
                      .finish = relu || linear ? NULL : activate,
@@ -246,7 +246,7 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
         .c = (real *)node->input[0].gradient + p_lo * in + j_lo,
         .c_row = in,
         .accumulate = node->input[0].accumulate,
-        .is_vector = context->rows * inner_of(node) == 1,
+        .by_dots = gemm_suits_dots(context->rows * inner_of(node), in, units),
         .epilogue = {.finish = node->input[0].finish ? finish_input_gradient : NULL, .node = node->input[0].finish},
     };
     FN_SYM(gemm)(&product, context->workspace);
