@@ -118,7 +118,14 @@ def traced(number, case):
     inputs = [fn.Input(shape) for shape in case["shapes"]]
     arrays = [TRACES[f"{number}/x/{k}"] for k in range(len(inputs))]
     tensors = list(inputs)
-    if case["mask"]:
+    if case["class_name"] == "Attention":
+        tensors = [tensors]
+    if case["class_name"] == "Attention" and case["mask"]:
+        masks = [shape and fn.Input(shape) for shape in case["mask"]]
+        options["mask"] = masks
+        inputs += [mask for mask in masks if mask]
+        arrays += [TRACES[f"{number}/mask/{k}"] for k, mask in enumerate(masks) if mask]
+    elif case["mask"]:
         options["attention_mask"] = fn.Input(case["mask"])
         inputs.append(options["attention_mask"])
         arrays.append(TRACES[f"{number}/mask"])
@@ -132,10 +139,12 @@ def traced(number, case):
 def test_like_keras(number, isa):
     """As far as Keras's softmax in float32 allows."""
     model, arrays = traced(number, CASES[number])
-    np.testing.assert_allclose(model.predict(arrays), TRACES[f"{number}/y"], rtol=0, atol=2e-6)
-    y = model.forward(arrays, training=True)
-    np.testing.assert_allclose(y, TRACES[f"{number}/y"], rtol=0, atol=2e-6)
-    gradients = model.backward(TRACES[f"{number}/dy"])
+    names, given = (["y", "scores"], ["dy", "dscores"]) if f"{number}/scores" in TRACES else (["y"], ["dy"])
+    for made in (model.predict(arrays), model.forward(arrays, training=True)):
+        for y, name in zip(made if len(names) > 1 else [made], names):
+            np.testing.assert_allclose(y, TRACES[f"{number}/{name}"], rtol=0, atol=2e-6)
+    dy = [TRACES[f"{number}/{name}"] for name in given]
+    gradients = model.backward(dy if len(dy) > 1 else dy[0])
     for k in range(len(CASES[number]["shapes"])):
         np.testing.assert_allclose(gradients[k], TRACES[f"{number}/dx/{k}"], rtol=0, atol=1e-5)
     for k, gradient in enumerate(model.gradients):
@@ -149,9 +158,10 @@ def test_saved_and_repeated(number, tmp_path):
     model, arrays = traced(number, CASES[number])
     expected = model.predict(arrays)
     model.save(tmp_path / "m")
-    assert np.array_equal(fn.load_model(tmp_path / "m").predict(arrays), expected)
     inputs = [fn.Input(tensor.sample_shape) for tensor in model.inputs]
-    assert np.array_equal(fn.Model(inputs, model(inputs), dtype="float64").predict(arrays), expected)
+    for again in (fn.load_model(tmp_path / "m"), fn.Model(inputs, model(inputs), dtype="float64")):
+        found = again.predict(arrays)
+        assert all(map(np.array_equal, found, expected)) if isinstance(expected, list) else np.array_equal(found, expected)
 
 
 def self_attention(dropout=0.0, **options):
@@ -204,6 +214,72 @@ def test_frozen(tmp_path):
     assert model.trainable_weights == model.layers[2].weights
 
 
+def test_the_scores_that_are_asked_for_are_those_without_dropout(isa, dtype):
+    """They are no other where they are not asked for; sums of them, and gradients through them alone."""
+    x = rows(5, 48).reshape(5, 6, 8)
+    models = []
+    for asked in (False, True):
+        inputs = fn.Input((6, 8))
+        y = layers.MultiHeadAttention(2, 4, dropout=0.4, seed=3)(inputs, inputs, return_attention_scores=asked)
+        models.append(fn.Model(inputs, y, seed=1, dtype=dtype))
+    plain, (y, scores) = models[0].forward(x, training=True), models[1].forward(x, training=True)
+    assert np.array_equal(plain, y) and scores.shape == (5, 2, 6, 6)
+    np.testing.assert_allclose(scores.sum(axis=-1), 1, rtol=1e-5)
+    alone = fn.Model(inputs, models[1].outputs[1], dtype=dtype)
+    assert np.array_equal(alone.predict(x), scores)
+    dy = np.random.default_rng(0).normal(size=scores.shape)
+    gradient = models[1].backward([np.zeros_like(y), dy])
+    alone.forward(x, training=True)
+    np.testing.assert_allclose(alone.backward(dy), gradient, rtol=0, atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3])
+def test_heads_are_divided_where_there_are_few_rows(n_rows, isa, dtype):
+    """Long sequences of few rows: the same bits as a row of many, whatever the number of threads."""
+    random = np.random.default_rng(0)
+    steps, channels, attributes = 130, 48, {"heads": 6, "key_heads": 3, "causal": 1, "rate": 0.2, "seed": 1}
+    inputs = [random.normal(size=(n_rows, steps, width)).astype(dtype) for width in (2 * channels, channels, channels)]
+    seeds = [random.normal(size=(n_rows, steps, 2 * channels)).astype(dtype)]
+    found = []
+    for n_threads, max_rows in ((1, n_rows), (2, n_rows), (3, n_rows), (2, 3), (2, 16)):
+        graph = Graph()
+        graph.output(graph.node("attention", [graph.input(x.shape[1:]) for x in inputs], **attributes))
+        model = Model(graph, dtype, max_rows=max_rows, n_threads=n_threads, input_gradients=True)
+        found.append(model.gradients(inputs, seeds=seeds))
+        assert_same_step(found[-1], found[0], 0, f"{n_threads} threads, {max_rows} rows")
+
+
+def test_one_array_as_query_and_value_of_other_heads(isa, dtype):
+    """Of few rows and much to do, so that threads divide the heads: queries of 4 heads of 8, values of 2 of 16."""
+    x, keys = (np.random.default_rng(k).normal(size=(1, 200, width)).astype(dtype) for k, width in enumerate((32, 16)))
+    seeds = [np.random.default_rng(5).normal(size=(1, 200, 64)).astype(dtype)]
+    found = []
+    for n_threads in (1, 2):
+        graph = Graph()
+        one, other = graph.input((200, 32)), graph.input((200, 16))
+        graph.output(graph.node("attention", [one, other, one], heads=4, key_heads=2))
+        model = Model(graph, dtype, max_rows=1, input_gradients=True, n_threads=n_threads)
+        found.append(model.gradients([x, keys], seeds=seeds))
+        assert_same_step(found[-1], reference_step(graph, [], [x, keys], seeds=seeds), TOLERANCE[dtype], floor=1)
+    assert_same_step(*found, 0)
+
+
+@pytest.mark.parametrize("name", ["query", "value"])
+def test_masks_that_go_with_the_inputs_of_attention(name):
+    """Padding changes nothing."""
+    random = np.random.default_rng(0)
+    query, value = random.normal(size=(3, 4, 5)), random.normal(size=(3, 6, 5))
+    (query if name == "query" else value)[:, -2:] = 0
+    inputs = [fn.Input((4, 5)), fn.Input((6, 5))]
+    masked = [layers.Masking()(x) if which == name else x for x, which in zip(inputs, ("query", "value"))]
+    y = fn.Model(inputs, layers.Attention()(masked), dtype="float64").predict([query, value])
+    short = [query[:, :2], value] if name == "query" else [query, value[:, :4]]
+    inputs = [fn.Input(x.shape[1:]) for x in short]
+    expected = fn.Model(inputs, layers.Attention()(inputs), dtype="float64").predict(short)
+    np.testing.assert_allclose(y[:, : expected.shape[1]], expected, rtol=1e-12)
+    assert not y[:, expected.shape[1] :].any()
+
+
 # ---- what does not fit -------------------------------------------------------------------------------------------
 
 
@@ -223,6 +299,28 @@ def test_frozen(tmp_path):
 def test_bad_arguments(arguments, message):
     with pytest.raises((TypeError, ValueError), match=f"MultiHeadAttention: {message}"):
         layers.MultiHeadAttention(**{"num_heads": 2, "key_dim": 3, **arguments})
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"score_mode": "concat"}, "score_mode must be 'dot', got 'concat'"),
+    ({"dropout": -0.1}, "dropout must be at least 0"),
+    ({"seed": 0.5}, "seed must be an integer"),
+])
+def test_bad_arguments_of_attention(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=f"Attention: {message}"):
+        layers.Attention(**arguments)
+
+
+def test_calls_of_attention_that_do_not_fit():
+    x, short = fn.Input((4, 6)), fn.Input((3, 5))
+    with pytest.raises(ValueError, match=r"layer 'a': key of shape \(3, 5\) for 1 heads fits neither 6 channels"):
+        layers.Attention(name="a")([x, short])
+    with pytest.raises(ValueError, match="layer 'a': mask must be a list of the masks of query and value"):
+        layers.Attention(name="a")([x, x], mask=fn.Input((4,)))
+    with pytest.raises(ValueError, match=r"layer 'a': expected a mask of shape \(4\)"):
+        layers.Attention(name="a")([x, x], mask=[None, fn.Input((3,))])
+    with pytest.raises(TypeError, match="layer 'a': .*'value'"):
+        layers.Attention(name="a")([x])
 
 
 def test_heads_that_do_not_divide():

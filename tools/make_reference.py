@@ -99,6 +99,7 @@ PAPERS = {
     "Liu et al. 2020": _ARXIV + "1908.03265",
     "Loshchilov and Hutter 2017": _ARXIV + "1608.03983",
     "Loshchilov and Hutter 2019": _ARXIV + "1711.05101",
+    "Luong et al. 2015": _ARXIV + "1508.04025",
     "McMahan et al. 2013": _DOI + "10.1145/2487575.2488200",
     "Misra 2019": _ARXIV + "1908.08681",
     "Nocedal and Wright 2006": _DOI + "10.1007/978-0-387-40065-5",

@@ -17,7 +17,7 @@
 /* Blocks of keys begin where groups of random numbers and packed panels do. */
 enum { BLOCK_QUERIES = 32, BLOCK_KEYS = 128, STRIDE = BLOCK_KEYS };
 
-enum { HEADS, KEY_HEADS, CAUSAL, WINDOW, SCALE, RATE, SEED };
+enum { HEADS, KEY_HEADS, CAUSAL, WINDOW, SCALE, RATE, SEED, SCORES };
 enum { QUERY, KEY, VALUE, FIRST_MASK };
 
 /* Sizes of one sample: q [queries][heads][size], k [keys][key_heads][size], v [keys][key_heads][value_size],
@@ -93,6 +93,11 @@ FN_INLINE real mask_scores(const fn_node *node, const attention_shape *x, const 
     const int64_t query = block->query + i;
     for (int m = FIRST_MASK; m < node->n_inputs; m++) {
         const fn_port *port = &node->input[m];
+        if (fn_shape_last(&port->shape) != x->keys) { /* [queries][1] */
+            if (!(((const real *)port->value)[block->row * port->width + query] > FN_REAL(0.5)))
+                FN_FOR_EACH(j, block->keys, score[j] = -FN_INFINITY);
+            continue;
+        }
         const bool per_query = port->width > x->keys;
         const real *restrict mask =
             (const real *)port->value + block->row * port->width + (per_query ? query * x->keys : 0) + block->key;

@@ -27,7 +27,7 @@ def visible(inputs, causal, window):
     if window:
         seen &= abs(i - j) < window
     for mask in inputs[3:]:
-        seen &= (mask > 0.5).reshape(rows, -1, keys)
+        seen &= mask > 0.5 if mask.shape[1:] == (queries, 1) else (mask > 0.5).reshape(rows, -1, keys)
     return seen[:, None]
 
 
@@ -56,18 +56,21 @@ def prepare(inputs, heads, key_heads, scale):
     return q, k, v, scale or q.shape[-1] ** -0.5
 
 
-def attention(inputs, parameters, heads=1, key_heads=0, causal=0, window=0, scale=0, rate=0, seed=-1):
+def attention(inputs, parameters, heads=1, key_heads=0, causal=0, window=0, scale=0, rate=0, seed=-1, scores=0):
     q, k, v, scale = prepare(inputs, heads, key_heads, scale)
     p = weights_of(q, k, inputs, causal, window, scale)
-    return joined(p * dropout_factors(p.shape, rate, seed) @ v)
+    y = joined(p * dropout_factors(p.shape, rate, seed) @ v)
+    return [y, p] if scores else y
 
 
-def attention_backward(inputs, parameters, dy, heads=1, key_heads=0, causal=0, window=0, scale=0, rate=0, seed=-1):
+def attention_backward(inputs, parameters, dy, heads=1, key_heads=0, causal=0, window=0, scale=0, rate=0, seed=-1,
+                       scores=0):
     q, k, v, scale = prepare(inputs, heads, key_heads, scale)
     p = weights_of(q, k, inputs, causal, window, scale)
     m = dropout_factors(p.shape, rate, seed)
+    dy, of_scores = dy if scores else (dy, 0)
     dy = heads_of(dy, int(heads))
-    dp = m * (dy @ np.swapaxes(v, -1, -2))
+    dp = m * (dy @ np.swapaxes(v, -1, -2)) + of_scores
     ds = scale * p * (dp - (p * dp).sum(axis=-1, keepdims=True))
     dv = np.swapaxes(m * p, -1, -2) @ dy
     dk = np.swapaxes(ds, -1, -2) @ q
@@ -76,11 +79,23 @@ def attention_backward(inputs, parameters, dy, heads=1, key_heads=0, causal=0, w
     return [joined(ds @ k), joined(dk), joined(dv), *[np.zeros_like(mask) for mask in inputs[3:]]], []
 
 
-OPS = {"attention": Op(attention, attention_backward)}
+def scale(inputs, parameters):
+    return parameters[0] * inputs[0]
+
+
+def scale_backward(inputs, parameters, dy):
+    return [parameters[0] * dy], [np.array([(dy * inputs[0]).sum()])]
+
+
+OPS = {"attention": Op(attention, attention_backward), "scale": Op(scale, scale_backward)}
 
 OP_CASES = [
     ("attention", [(3, 4, 6), (3, 5, 6), (3, 5, 4)], [], {"heads": 2}),
     ("attention", [(3, 4, 6), (3, 5, 3), (3, 5, 2)], [], {"heads": 2, "key_heads": 1, "causal": 1}),
     ("attention", [(2, 4, 6), (2, 4, 6), (2, 4, 6), (2, 4), (2, 4, 4)], [], {"heads": 3, "window": 2, "scale": 0.7}),
     ("attention", [(2, 3, 4), (2, 3, 4), (2, 3, 4)], [], {"heads": 2, "rate": 0.4, "seed": 1}),
+    ("attention", [(2, 3, 4), (2, 5, 2), (2, 5, 3)], [], {"heads": 2, "key_heads": 1, "scores": 1, "causal": 1}),
+    ("attention", [(2, 3, 4), (2, 3, 4), (2, 3, 4)], [], {"heads": 2, "rate": 0.4, "seed": 1, "scores": 1}),
+    ("attention", [(2, 3, 4), (2, 5, 4), (2, 5, 4), (2, 3, 1), (2, 5)], [], {"causal": 1, "scores": 1}),
+    ("scale", [(3, 4, 2)], [(1,)], {}),
 ]

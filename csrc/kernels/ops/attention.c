@@ -6,10 +6,11 @@
  *   p[i][j] = softmax over j of s[i][j]                of the keys that query i sees; see ../attention.h
  *   y[i][h] = sum over j of m[i][j] p[i][j] v[j][g]    v [keys][key_heads][value_size], y [queries][heads][value_size]
  *
- * m is 1, or with dropout in training 0 with probability `rate`, else 1 / (1 - rate).
+ * m is 1, or with dropout in training 0 with probability `rate`, else 1 / (1 - rate). With `scores`, p is a second output
+ * [heads][queries][keys], with a gradient dp, else 0.
  *
- *   d[i]     = dy[i][h] . y[i][h]
- *   ds[i][j] = scale p[i][j] (m[i][j] dy[i][h] . v[j][g] - d[i])
+ *   d[i]     = dy[i][h] . y[i][h] + sum over j of dp[i][j] p[i][j]
+ *   ds[i][j] = scale p[i][j] (m[i][j] dy[i][h] . v[j][g] + dp[i][j] - d[i])
  *   dq[i][h] = sum over j of ds[i][j] k[j][g]
  *   dk[j][g] = sum over i and the heads of g of ds[i][j] q[i][h]
  *   dv[j][g] = sum over i and the heads of g of m[i][j] p[i][j] dy[i][h]
@@ -18,7 +19,9 @@
  * backward pass are two numbers for each query and head, KEPT: the shift and the factor by which
  * p = exp(s - shift) factor is computed again.
  *
- * Inputs: q, k, v, and any number of masks [keys], [1][keys] or [queries][keys], that have gradients of 0.
+ * Key heads have nothing to do with each other: where there are few rows, they are what threads divide between them.
+ *
+ * Inputs: q, k, v, and any number of masks [keys], [1][keys], [queries][keys] or [queries][1], that have gradients of 0.
  */
 #include "../attention.h"
 #include "../gemm.h"
@@ -26,7 +29,7 @@
 #include <string.h>
 
 static const fn_attribute attributes[] = {{"heads", 1}, {"key_heads", 0}, {"causal", 0}, {"window", 0},
-                                          {"scale", 0}, {"rate", 0},      {"seed", -1}};
+                                          {"scale", 0}, {"rate", 0},      {"seed", -1},     {"scores", 0}};
 
 enum { KEPT };
 
@@ -80,7 +83,8 @@ static fn_status check_shapes(const fn_inference *inference)
                        (long long)(x[QUERY].size[1] / heads), fn_shape_text(&x[VALUE], text[1]));
     const int64_t queries = x[QUERY].size[0], keys = x[KEY].size[0];
     for (int i = FIRST_MASK; i < inference->n_inputs; i++)
-        if (x[i].rank < 1 || x[i].rank > 2 || fn_shape_last(&x[i]) != keys ||
+        if (x[i].rank < 1 || x[i].rank > 2 ||
+            (fn_shape_last(&x[i]) != keys && (x[i].rank == 1 || x[i].size[0] != queries || x[i].size[1] != 1)) ||
             (x[i].rank == 2 && x[i].size[0] != 1 && x[i].size[0] != queries))
             return fn_fail(inference->error, FN_ERROR_SHAPE,
                            "layer '%s': expected a mask of shape (%lld) or (%lld, %lld), keys or queries and keys, got %s",
@@ -101,6 +105,9 @@ static fn_status infer(fn_inference *inference)
     const int64_t value_size = inference->input[VALUE].size[1] / (key_heads > 0 ? (int64_t)key_heads : heads);
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = (fn_shape){.rank = 2, .size = {queries, heads * value_size}};
+    if (inference->attribute[SCORES])
+        inference->signature.output[inference->signature.n_outputs++] =
+            (fn_shape){.rank = 3, .size = {heads, queries, inference->input[KEY].size[0]}};
     if (inference->training) {
         inference->n_extras = 1;
         inference->extra_per_row[KEPT] = 2 * heads * queries;
@@ -223,6 +230,31 @@ static bool drops(const fn_node *node)
     return node->n_extras && node->attribute[RATE] > 0;
 }
 
+/* The weights of query number i of the block, or their gradient, in an array of the second output: [keys]. */
+static real *scores_of(const fn_node *node, void *array, const attention_shape *x, const attention_block *block, int64_t i)
+{
+    return (real *)array + block->row * node->output[1].width +
+           (block->head * x->queries + block->query + i) * x->keys;
+}
+
+/* The weights of a block of queries into the second output: from the scores made again, now that their sums are known. */
+static void write_scores(const fn_node *node, const attention_shape *x, attention_block block, const real *q,
+                         const running_softmax *softmax, const scratch *parts)
+{
+    for (int64_t i = 0; i < block.queries; i++)
+        memset(scores_of(node, node->output[1].value, x, &block, i), 0, (size_t)x->keys * sizeof(real));
+    for (block.keys = 0; next_keys(x, &block);) {
+        multiply_packed(&block, q, x->heads * x->size, x->size, parts->packed_keys, parts->weight, parts->products);
+        for (int64_t i = 0; i < block.queries; i++) {
+            real *row = parts->weight + i * STRIDE;
+            const real factor = softmax->sum[i] == 0 ? 0 : FN_REAL(1.0) / softmax->sum[i];
+            mask_scores(node, x, &block, i, row);
+            exponentiate(row, round_to_lanes(block.keys), shift_of(softmax->largest[i]), factor);
+            memcpy(scores_of(node, node->output[1].value, x, &block, i) + block.key, row, (size_t)block.keys * sizeof *row);
+        }
+    }
+}
+
 /* y of a block of queries of one head. */
 static void attend(const fn_node *node, const fn_context *context, const attention_shape *x, attention_block block,
                    const scratch *parts)
@@ -268,25 +300,26 @@ static void attend(const fn_node *node, const fn_context *context, const attenti
             kept[2 * (block.query + i) + 1] = factor;
         }
     }
+    if (node->n_outputs > 1)
+        write_scores(node, x, block, q, &softmax, parts);
 }
 
 typedef void (*block_function)(const fn_node *node, const fn_context *context, const attention_shape *x,
                                attention_block block, const scratch *parts);
 
-/* Every block of queries of rows lo to hi. */
+/* Every block of queries of key heads lo to hi, those of the first row first. */
 static void for_each_block(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi, bool with_values,
                            block_function run)
 {
     const attention_shape x = attention_shape_of(node);
     const scratch parts = divide_workspace(&x, context->workspace);
     const int64_t group = x.heads / x.key_heads;
-    for (int64_t row = lo; row < hi; row++)
-        for (int64_t head = 0; head < x.heads; head++) {
-            if (head % group == 0) {
-                pack_keys(&x, &node->input[KEY], row, head / group, x.size, parts.packed_keys);
-                if (with_values)
-                    pack_keys(&x, &node->input[VALUE], row, head / group, x.value_size, parts.packed_values);
-            }
+    for (int64_t item = lo; item < hi; item++) {
+        const int64_t row = item / x.key_heads, key_head = item % x.key_heads;
+        pack_keys(&x, &node->input[KEY], row, key_head, x.size, parts.packed_keys);
+        if (with_values)
+            pack_keys(&x, &node->input[VALUE], row, key_head, x.value_size, parts.packed_values);
+        for (int64_t head = key_head * group; head < (key_head + 1) * group; head++)
             for (int64_t query = 0; query < x.queries; query += BLOCK_QUERIES) {
                 const int64_t left = x.queries - query;
                 const attention_block block = {
@@ -296,9 +329,36 @@ static void for_each_block(const fn_node *node, const fn_context *context, int64
         }
 }
 
+/* A stage over the key heads of all rows: divided by rows or, of a batch of few rows with much to do for each, by key heads.
+ * Stages by items have barriers around them. */
+static void emit_heads(fn_plan *plan, fn_node *node, const char *label, fn_stage_function by_rows, fn_stage_function by_heads,
+                       double flops_per_row)
+{
+    enum { FEW_ROWS = 3 };
+    const attention_shape x = attention_shape_of(node);
+    const bool few = fn_plan_rows(plan) <= FEW_ROWS && x.key_heads > 1 && flops_per_row > 1e6;
+    fn_emit(plan, node, label, few ? by_heads : by_rows, few ? FN_BY_ITEMS : FN_BY_ROWS,
+            few ? fn_plan_rows(plan) * x.key_heads : 0);
+    fn_costs(plan, flops_per_row, 0);
+    fn_workspace(plan, workspace_size(&x));
+}
+
+/* Key heads lo to hi without those of rows that this batch does not have. */
+static int64_t end_of_heads(const fn_node *node, const fn_context *context, int64_t hi)
+{
+    const int64_t end = context->rows * attention_shape_of(node).key_heads;
+    return hi < end ? hi : end;
+}
+
+static void forward_heads(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    for_each_block(node, context, lo, end_of_heads(node, context, hi), false, attend);
+}
+
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    for_each_block(node, context, lo, hi, false, attend);
+    const int64_t key_heads = attention_shape_of(node).key_heads;
+    forward_heads(node, context, lo * key_heads, hi * key_heads);
 }
 
 /* Operations of a row in a product over `size` numbers of each query and key; masks do not count. */
@@ -310,17 +370,29 @@ static double product_flops(const attention_shape *x, int64_t size)
 static void forward(fn_plan *plan, fn_node *node)
 {
     const attention_shape x = attention_shape_of(node);
-    fn_emit(plan, node, "attention forward", forward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, product_flops(&x, x.size + x.value_size), 0);
-    fn_workspace(plan, workspace_size(&x));
+    /* The weights that are an output are made once more. */
+    emit_heads(plan, node, "attention forward", forward_rows, forward_heads,
+               product_flops(&x, x.size * node->n_outputs + x.value_size));
     for (int i = 0; i < node->n_inputs; i++)
         fn_reads(plan, node->input[i].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    for (int i = 0; i < node->n_outputs; i++)
+        fn_writes(plan, node->output[i].value_buffer);
     if (node->n_extras)
         fn_writes(plan, node->extra[KEPT].value_buffer);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------- */
+
+/* Whether the second output has a gradient; and the first. */
+static bool of_scores(const fn_node *node)
+{
+    return node->n_outputs > 1 && node->output[1].gradient_buffer >= 0;
+}
+
+static bool of_values(const fn_node *node)
+{
+    return node->output[0].gradient_buffer >= 0;
+}
 
 /* From scores to m p over them, and from m dy . v to ds over it. */
 static void differentiate(const fn_node *node, const attention_shape *x, const attention_block *block, const real *dot,
@@ -334,14 +406,18 @@ static void differentiate(const fn_node *node, const attention_shape *x, const a
         mask_scores(node, x, block, i, weight);
         exponentiate(weight, n, kept[2 * i], kept[2 * i + 1]);
         const real d = dot[i], scale = x->scale;
+        real *restrict factor = parts->factor;
         if (drops(node)) {
-            real *restrict factor = parts->factor;
             draw_weight_factors(node, stream, first_group(x, block, i), block->keys, factor);
-            FN_FOR_EACH(j, n, gradient[j] = scale * weight[j] * (factor[j] * gradient[j] - d));
-            FN_FOR_EACH(j, n, weight[j] *= factor[j]);
-        } else {
-            FN_FOR_EACH(j, n, gradient[j] = scale * weight[j] * (gradient[j] - d));
+            FN_FOR_EACH(j, n, gradient[j] *= factor[j]);
         }
+        if (of_scores(node)) {
+            const real *restrict dp = scores_of(node, node->output[1].gradient, x, block, i) + block->key;
+            FN_FOR_EACH(j, block->keys, gradient[j] += dp[j]);
+        }
+        FN_FOR_EACH(j, n, gradient[j] = scale * weight[j] * (gradient[j] - d));
+        if (drops(node))
+            FN_FOR_EACH(j, n, weight[j] *= factor[j]);
     }
 }
 
@@ -373,13 +449,21 @@ static void attend_backward(const fn_node *node, const fn_context *context, cons
     const random_stream stream = random_stream_of(node, context, node->attribute[SEED]);
     const real *q = rows_of(query->value, query->width, &block, block.query, q_stride, q_first);
     const real *y = rows_of(node->output[0].value, node->output[0].width, &block, block.query, y_stride, y_first);
-    const real *dy = rows_of(node->output[0].gradient, node->output[0].width, &block, block.query, y_stride, y_first);
+    const real *dy = of_values(node) ? rows_of(node->output[0].gradient, node->output[0].width, &block, block.query, y_stride, y_first)
+                                     : NULL;
     real dot[BLOCK_QUERIES];
-    for (int64_t i = 0; i < block.queries; i++)
-        dot[i] = fn_dot(dy + i * y_stride, y + i * y_stride, x->value_size);
+    for (int64_t i = 0; i < block.queries; i++) {
+        dot[i] = dy ? fn_dot(dy + i * y_stride, y + i * y_stride, x->value_size) : 0;
+        if (of_scores(node))
+            dot[i] += fn_dot(scores_of(node, node->output[1].gradient, x, &block, i),
+                             scores_of(node, node->output[1].value, x, &block, i), x->keys);
+    }
     while (next_keys(x, &block)) {
         multiply_packed(&block, q, q_stride, x->size, parts->packed_keys, parts->weight, parts->products);
-        multiply_packed(&block, dy, y_stride, x->value_size, parts->packed_values, parts->gradient, parts->products);
+        if (dy)
+            multiply_packed(&block, dy, y_stride, x->value_size, parts->packed_values, parts->gradient, parts->products);
+        else
+            memset(parts->gradient, 0, sizeof(real) * BLOCK_QUERIES * STRIDE);
         differentiate(node, x, &block, dot, stream, parts);
         const gemm_matrix by_query = {parts->gradient, STRIDE, 1}, by_key = {parts->gradient, 1, STRIDE};
         if (query->gradient_buffer >= 0)
@@ -391,35 +475,57 @@ static void attend_backward(const fn_node *node, const fn_context *context, cons
             add_product(by_key, block.keys, block.queries, q, q_stride,
                         rows_of(key->gradient, key->width, &block, block.key, k_stride, k_first), k_stride, x->size,
                         parts->products);
-        if (value->gradient_buffer >= 0)
+        if (value->gradient_buffer >= 0 && dy)
             add_product((gemm_matrix){parts->weight, 1, STRIDE}, block.keys, block.queries, dy, y_stride,
                         rows_of(value->gradient, value->width, &block, block.key, v_stride, v_first), v_stride,
                         x->value_size, parts->products);
     }
 }
 
+/* Clears what key heads lo to hi have of the gradient of an input: of each step, channels of their own; of a mask, which has no
+ * heads, all with the first. */
+static void clear_heads(const fn_node *node, int input, int64_t key_heads, int64_t lo, int64_t hi)
+{
+    const fn_port *port = &node->input[input];
+    const int64_t channels = input < FIRST_MASK ? fn_shape_last(&port->shape) : 0, share = channels / key_heads;
+    for (int64_t item = lo; item < hi; item++) {
+        real *row = (real *)port->gradient + item / key_heads * port->width;
+        const int64_t head = item % key_heads;
+        if (input >= FIRST_MASK && head == 0)
+            memset(row, 0, (size_t)port->width * sizeof *row);
+        for (int64_t first = head * share; share > 0 && first < port->width; first += channels)
+            memset(row + first, 0, (size_t)share * sizeof *row);
+    }
+}
+
 /* All products are added to the gradients, which may be of the same array. */
+static void backward_heads(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t key_heads = attention_shape_of(node).key_heads, end = end_of_heads(node, context, hi);
+    for (int i = 0; i < node->n_inputs; i++)
+        if (node->input[i].gradient_buffer >= 0 && !node->input[i].accumulate)
+            clear_heads(node, i, key_heads, lo, end);
+    for_each_block(node, context, lo, end, true, attend_backward);
+}
+
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    for (int i = 0; i < node->n_inputs; i++) {
-        const fn_port *port = &node->input[i];
-        if (port->gradient_buffer >= 0 && !port->accumulate)
-            memset((real *)port->gradient + lo * port->width, 0, (size_t)((hi - lo) * port->width) * sizeof(real));
-    }
-    for_each_block(node, context, lo, hi, true, attend_backward);
+    const int64_t key_heads = attention_shape_of(node).key_heads;
+    backward_heads(node, context, lo * key_heads, hi * key_heads);
 }
 
 static void backward(fn_plan *plan, fn_node *node)
 {
     const attention_shape x = attention_shape_of(node);
-    fn_emit(plan, node, "attention backward", backward_rows, FN_BY_ROWS, 0);
     /* The scores once more, the gradients of q and k; those of the weights and of v. */
-    fn_costs(plan, product_flops(&x, 3 * x.size + 2 * x.value_size), 0);
-    fn_workspace(plan, workspace_size(&x));
+    emit_heads(plan, node, "attention backward", backward_rows, backward_heads,
+               product_flops(&x, 3 * x.size + 2 * x.value_size));
     for (int i = 0; i < node->n_inputs; i++)
         fn_reads(plan, node->input[i].value_buffer);
-    fn_reads(plan, node->output[0].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
+    for (int i = 0; i < node->n_outputs; i++) {
+        fn_reads(plan, node->output[i].value_buffer);
+        fn_reads(plan, node->output[i].gradient_buffer);
+    }
     fn_reads(plan, node->extra[KEPT].value_buffer);
     for (int i = 0; i < node->n_inputs; i++)
         fn_writes(plan, node->input[i].gradient_buffer);

@@ -1,4 +1,4 @@
-"""Attention: of several heads, with fewer heads for keys and values than for queries."""
+"""Attention: alone, of several heads, and with fewer heads for keys and values than for queries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._graph import SymbolicTensor, WeightSpec
 from .base import Layer
 from .core import positive_integer, reshape_attributes
 
-__all__ = ["GroupQueryAttention", "MultiHeadAttention"]
+__all__ = ["Attention", "GroupQueryAttention", "MultiHeadAttention"]
 
 
 def checked_rate(layer: str, argument: str, value: Any) -> float:
@@ -43,10 +43,28 @@ def _mask_of(tensor: Any) -> SymbolicTensor | None:
     return tensor.mask if isinstance(tensor, SymbolicTensor) else None
 
 
-class _ProjectedAttention(Layer):
-    """What attention layers with projections have in common."""
+class _Attention(Layer):
+    """What attention layers have in common."""
 
     supports_masking: ClassVar[bool] = True
+
+    def _check_tensors(self, masks: Sequence[Any], **tensors: Any) -> list[SymbolicTensor]:
+        """ValueError or TypeError unless the tensors are sequences and the masks symbolic; the masks that there are."""
+        for name, tensor in tensors.items():
+            if not isinstance(tensor, SymbolicTensor) or len(tensor.sample_shape) != 2:
+                raise ValueError(
+                    f"layer {self._label!r}: expected {name} of shape (batch, steps, channels), "
+                    f"got {getattr(tensor, 'shape', tensor)}"
+                )
+        given = [mask for mask in masks if mask is not None]
+        for mask in given:
+            if not isinstance(mask, SymbolicTensor):
+                raise TypeError(f"layer {self._label!r}: a mask must be a symbolic tensor, got {type(mask).__name__}")
+        return given
+
+
+class _ProjectedAttention(_Attention):
+    """What attention layers with projections have in common."""
 
     def _take_common(
         self, dropout: float, use_bias: bool, sliding_window: int | None, flash_attention: bool | None, use_gate: bool,
@@ -89,22 +107,13 @@ class _ProjectedAttention(Layer):
     def _compute(
         self, query: SymbolicTensor, value: SymbolicTensor, key: SymbolicTensor | None,
         value_mask: SymbolicTensor | None, key_mask: SymbolicTensor | None, masks: Sequence[SymbolicTensor | None],
-        use_causal_mask: bool, heads: tuple[int, int], sizes: tuple[int, int],
+        use_causal_mask: bool, return_attention_scores: bool, heads: tuple[int, int], sizes: tuple[int, int],
         output_shape: Sequence[int],
-    ) -> SymbolicTensor:  # fmt: skip
+    ) -> SymbolicTensor | list[SymbolicTensor]:  # fmt: skip
         """heads: of queries and of keys; sizes: of a head of keys and of one of values."""
         masks = [*masks, *(_mask_of(tensor) if mask is None else mask for tensor, mask in ((value, value_mask), (key, key_mask)))]
         key = value if key is None else key
-        for name, tensor in (("query", query), ("value", value), ("key", key)):
-            if not isinstance(tensor, SymbolicTensor) or len(tensor.sample_shape) != 2:
-                raise ValueError(
-                    f"layer {self._label!r}: expected {name} of shape (batch, steps, channels), "
-                    f"got {getattr(tensor, 'shape', tensor)}"
-                )
-        given = [mask for mask in masks if mask is not None]
-        for mask in given:
-            if not isinstance(mask, SymbolicTensor):
-                raise TypeError(f"layer {self._label!r}: a mask must be a symbolic tensor, got {type(mask).__name__}")
+        given = self._check_tensors(masks, query=query, value=value, key=key)
         gate = None
         q = self._project(query, "query", query.sample_shape[1:], (heads[0], sizes[0]))
         k = self._project(key, "key", key.sample_shape[1:], (heads[1], sizes[0]))
@@ -113,16 +122,108 @@ class _ProjectedAttention(Layer):
             gate = self._project(query, "gate", query.sample_shape[1:], (heads[0], sizes[1]), sigmoid)
         v = self._project(value, "value", value.sample_shape[1:], (heads[1], sizes[1]))
         attributes = {"heads": heads[0], "key_heads": heads[1], "causal": bool(use_causal_mask),
-                      "window": self.sliding_window or 0, "rate": self.dropout}  # fmt: skip
+                      "window": self.sliding_window or 0, "rate": self.dropout,
+                      "scores": bool(return_attention_scores)}  # fmt: skip
         if self.seed is not None:
             attributes["seed"] = self.seed
         y = self.emit("attention", [q, k, v, *given], attributes)
+        scores = y.operation.outputs[1:]
         if gate is not None:
             y = self.emit("multiply", [y, gate])
         y = self._project(y, "attention_output", (heads[0], sizes[1]), output_shape)
         if len(output_shape) > 1:
             y = self.emit("reshape", [y], reshape_attributes((query.sample_shape[0], *output_shape), self._label))
-        return y
+        return [y, *scores] if return_attention_scores else y
+
+
+class Attention(_Attention):
+    """Attention without projections (Luong et al., 2015)::
+
+        weights = softmax(scale * query @ key.T)
+        output = weights @ value
+
+    Called on a list, ``layer([query, value])`` or ``layer([query, value, key])``, each of shape (batch, steps, channels); without
+    a key, the values are the keys too. The scores are not divided by the root of their size: `MultiHeadAttention` does that.
+
+    Parameters
+    ----------
+    use_scale : bool
+        Whether scale is trained, from 1, or is 1.
+    score_mode : {"dot"}
+        How a score is made of a query and a key. Keras has "concat" too, which is not available.
+    dropout : float
+        Share of the weights that are set to 0 in training.
+    seed : int, optional
+        Of dropout, as in `Dropout`.
+    trainable, name
+        As in `Layer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or out of range; when called, if shapes do not fit.
+
+    Notes
+    -----
+    Further arguments of the call:
+
+    ``mask``
+        A list of the masks of query and value, of shape (batch, steps), either of them None: numbers above 0.5 mean steps that
+        count. The output, and the weights, are 0 in steps of the query that do not. Where it is not given, the masks are those that go with query
+        and value, as those of `Masking`. The output has the mask of the query that goes with it.
+    ``use_causal_mask``
+        A query sees no keys after its own place.
+    ``return_attention_scores``
+        Whether to return a list of two: the output, and the weights, before dropout, of shape (batch, queries, keys).
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> query, value = fn.Input((4, 8)), fn.Input((6, 8))
+    >>> output, weights = fn.layers.Attention()([query, value], return_attention_scores=True)
+    >>> output.shape, weights.shape
+    ((None, 4, 8), (None, 4, 6))
+    """
+
+    def __init__(
+        self, use_scale: bool = False, score_mode: str = "dot", dropout: float = 0.0, seed: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if score_mode != "dot":
+            raise ValueError(f"{self._label}: score_mode must be 'dot', got {score_mode!r}")
+        self.use_scale, self.score_mode = bool(use_scale), score_mode
+        self.dropout = checked_rate(self._label, "dropout", dropout)
+        self.seed = checked_seed(self._label, seed)
+
+    def call(
+        self,
+        query: SymbolicTensor,
+        value: SymbolicTensor,
+        key: SymbolicTensor | None = None,
+        *,
+        mask: Sequence[SymbolicTensor | None] | None = None,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> SymbolicTensor | list[SymbolicTensor]:
+        if mask is not None and not (isinstance(mask, (list, tuple)) and len(mask) in (2, 3)):
+            raise ValueError(f"layer {self._label!r}: mask must be a list of the masks of query and value, got {mask!r}")
+        query_mask, value_mask = (_mask_of(query), _mask_of(value)) if mask is None else mask[:2]
+        key = value if key is None else key
+        self._check_tensors([query_mask], query=query, value=value, key=key)
+        masks = self._check_tensors([value_mask])
+        if query_mask is not None:  # a query that does not count sees no key
+            column = reshape_attributes((query.sample_shape[0], 1), self._label)
+            masks.append(self.emit("reshape", [query_mask], column))
+        if self.use_scale:
+            query = self.emit("scale", [query], None, {"scale": WeightSpec(initializers.get("ones"), shape=())})
+        attributes = {"scale": 1.0, "causal": bool(use_causal_mask), "rate": self.dropout, "scores": bool(return_attention_scores)}
+        if self.seed is not None:
+            attributes["seed"] = self.seed
+        y = self.emit("attention", [query, key, value, *masks], attributes)
+        if not return_attention_scores:
+            return y
+        steps = reshape_attributes((query.sample_shape[0], key.sample_shape[0]), self._label)
+        return [y, self.emit("reshape", y.operation.outputs[1:], steps)]
 
 
 class MultiHeadAttention(_ProjectedAttention):
@@ -181,10 +282,13 @@ kernel_constraint, bias_constraint
         key and value, as those of `Masking`. The output has the mask of the query.
     ``use_causal_mask``
         A query sees no keys after its own place.
+    ``return_attention_scores``
+        Whether to return a list of two: the output, and the weights, before dropout, of shape (batch, heads, queries, keys).
 
     A key counts if no mask is against it. A query that sees no key gives what a sum of no values gives: the output's bias.
 
-    Weights are made for a block of queries and keys at a time and, for the gradients, made again (Dao et al., 2022).
+    Weights are made for a block of queries and keys at a time and, for the gradients, made again (Dao et al., 2022); the array
+    of all of them is only made where it is to be returned.
 
     Examples
     --------
@@ -245,12 +349,13 @@ kernel_constraint, bias_constraint
         value_mask: SymbolicTensor | None = None,
         key_mask: SymbolicTensor | None = None,
         attention_mask: SymbolicTensor | None = None,
+        return_attention_scores: bool = False,
         use_causal_mask: bool = False,
-    ) -> SymbolicTensor:
+    ) -> SymbolicTensor | list[SymbolicTensor]:
         output_shape = query.sample_shape[1:] if self.output_shape is None else self.output_shape
         return self._compute(
-            query, value, key, value_mask, key_mask, [attention_mask], use_causal_mask, (self.num_heads, self.num_heads),
-            (self.key_dim, self.value_dim or self.key_dim),
+            query, value, key, value_mask, key_mask, [attention_mask], use_causal_mask, return_attention_scores,
+            (self.num_heads, self.num_heads), (self.key_dim, self.value_dim or self.key_dim),
             (output_shape,) if isinstance(output_shape, int) else output_shape,
         )  # fmt: skip
 
@@ -337,9 +442,10 @@ kernel_constraint, bias_constraint
         value_mask: SymbolicTensor | None = None,
         key_mask: SymbolicTensor | None = None,
         attention_mask: SymbolicTensor | None = None,
+        return_attention_scores: bool = False,
         use_causal_mask: bool = False,
-    ) -> SymbolicTensor:
+    ) -> SymbolicTensor | list[SymbolicTensor]:
         return self._compute(
-            query, value, key, value_mask, key_mask, [attention_mask], use_causal_mask,
+            query, value, key, value_mask, key_mask, [attention_mask], use_causal_mask, return_attention_scores,
             (self.num_query_heads, self.num_key_value_heads), (self.head_dim, self.head_dim), query.sample_shape[1:],
         )  # fmt: skip

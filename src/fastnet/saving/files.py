@@ -29,7 +29,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mappi
     from safetensors.numpy import save
 
     path = os.fspath(path)
-    data = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, dict(metadata))
+    data = save({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, dict(metadata))
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
         with open(temporary, "wb") as file:
