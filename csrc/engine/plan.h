@@ -234,8 +234,8 @@ void fn_writes(fn_plan *plan, int buffer);
 /* The stage calls differentiate() of port->finish, if there is one. */
 void fn_finishes(fn_plan *plan, const fn_port *port);
 /* Floating-point operations of the stage emitted last, for each row of the batch and beside them; added to what was said of it
- * before. Worth saying of what is arithmetic more than traffic: matrix products and the like, a multiplication and an addition
- * counted as two. Bytes follow from what the stage reads and writes. For profiles only. */
+ * before. Worth saying of products, sums and the like, a multiplication and an addition counted as two; elementwise functions
+ * are traffic. Bytes follow from what the stage reads and writes. For profiles only. */
 void fn_costs(fn_plan *plan, double flops_per_row, double flops_fixed);
 /* The stages of this plan need this much scratch for each thread. */
 void fn_workspace(fn_plan *plan, int64_t bytes);

@@ -59,21 +59,24 @@ FN_INLINE real keep_within(real x, real low, real high)
     return x < low ? low : x > high ? high : x;
 }
 
-/* workspace: bytes. */
-FN_INLINE void emit_augmentation_forward(fn_plan *plan, fn_node *node, fn_stage_function run, int64_t workspace)
+/* workspace: bytes; flops: operations for each element, 0 where they are few. */
+FN_INLINE void emit_augmentation_forward(fn_plan *plan, fn_node *node, fn_stage_function run, int64_t workspace, int flops)
 {
     fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
+    fn_costs(plan, (double)(flops * node->input[0].width), 0);
     fn_workspace(plan, workspace);
     fn_reads(plan, node->input[0].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
 }
 
 /* With `value`, x is needed again. */
-FN_INLINE void emit_augmentation_backward(fn_plan *plan, fn_node *node, fn_stage_function run, bool value, int64_t workspace)
+FN_INLINE void emit_augmentation_backward(fn_plan *plan, fn_node *node, fn_stage_function run, bool value, int64_t workspace,
+                                          int flops)
 {
     if (node->input[0].gradient_buffer < 0)
         return;
     fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
+    fn_costs(plan, (double)(flops * node->input[0].width), 0);
     fn_workspace(plan, workspace);
     if (value)
         fn_reads(plan, node->input[0].value_buffer);

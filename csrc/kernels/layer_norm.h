@@ -83,9 +83,12 @@ FN_INLINE void layer_norm_forward_rows(const fn_node *node, const fn_context *co
     }
 }
 
+/* Operations for each element: forward a sum where there is a mean, one of squares, and y; backward the sums for the parameters,
+ * and those for dx with it. */
 FN_INLINE void emit_layer_norm_forward(fn_plan *plan, fn_node *node, layer_norm norm, fn_stage_function run)
 {
     fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
+    fn_costs(plan, (double)((norm.centered ? 1 + 3 + 4 : 2 + 2) * node->input[0].width), 0);
     fn_workspace(plan, 2 * fn_shape_last(&node->input[0].shape) * (int64_t)sizeof(real));
     fn_reads(plan, node->input[0].value_buffer);
     read_parameter(plan, norm.gamma);
@@ -131,7 +134,10 @@ FN_INLINE void layer_norm_backward_rows(const fn_node *node, const fn_context *c
 FN_INLINE void emit_layer_norm_backward(fn_plan *plan, fn_node *node, layer_norm norm, fn_stage_function run,
                                         fn_stage_function reduce)
 {
+    const int sums = is_trained(norm.gamma) || is_trained(norm.beta) ? (norm.centered ? 5 : 3) : 0;
+    const int dx = node->input[0].gradient_buffer < 0 ? 0 : norm.centered ? 2 + 4 + 6 : 3 + 4;
     fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
+    fn_costs(plan, (double)((sums + dx) * node->input[0].width), 0);
     fn_workspace(plan, 2 * fn_shape_last(&node->input[0].shape) * (int64_t)sizeof(real));
     fn_reads(plan, node->input[0].value_buffer);
     fn_reads(plan, node->output[0].gradient_buffer);

@@ -193,6 +193,10 @@ FN_INLINE void rescale_gradient(const real *restrict x, const real *restrict dy,
 
 /* ---- gradients of the parameters, from sums of each row ----------------------------------------- */
 
+/* Operations for each element of the input: sums of values; of (x - mean)^2; of dy and of dy (x - mean) factor; and
+ * (x - mean) a + b, and a dy - b - c (x - mean). */
+enum { VALUE_FLOPS = 1, SQUARE_FLOPS = 3, GRADIENT_FLOPS = 5, RESCALE_FLOPS = 3, RESCALE_GRADIENT_FLOPS = 5 };
+
 /* Items lo to hi, strips of the columns of sums[rows][2 channels]: dgamma, then dbeta. */
 FN_INLINE void reduce_row_sums(const fn_node *node, const fn_context *context, const real *sums, const fn_port *gamma,
                                const fn_port *beta, int64_t lo, int64_t hi)
@@ -217,6 +221,7 @@ FN_INLINE void emit_reduction(fn_plan *plan, fn_node *node, fn_stage_function ru
         return;
     fn_emit(plan, node, "normalization parameters", run, FN_BY_ITEMS,
             2 * count_strips(fn_shape_last(&node->input[0].shape)));
+    fn_costs(plan, 2.0 * (double)fn_shape_last(&node->input[0].shape), 0);
     fn_reads(plan, sums);
     write_gradient(plan, gamma);
     write_gradient(plan, beta);

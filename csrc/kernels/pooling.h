@@ -112,6 +112,12 @@ FN_INLINE int64_t pooling_outputs(const pooling *p)
     return p->height.outputs * p->width.outputs * p->channels;
 }
 
+/* Additions or comparisons of a row: one for each input of each window. */
+FN_INLINE double pooling_flops(const pooling *p)
+{
+    return (double)(pooling_outputs(p) * p->height.window * p->width.window);
+}
+
 FN_INLINE bool has_few_channels(const pooling *p)
 {
     return 4 * p->channels <= FN_LANES;

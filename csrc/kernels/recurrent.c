@@ -488,6 +488,12 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
         keep_states(&s);
 }
 
+/* Operations of a row in products of all steps by `size` rows of W and U; what the gates do to their sums does not count. */
+static double product_flops(const fn_node *node, int64_t size)
+{
+    return 2.0 * (double)(steps_of(node) * size * cell_of(node)->columns * units_of(node));
+}
+
 void FN_SYM(recurrent_forward)(fn_plan *plan, fn_node *node, const recurrent_cell *cell)
 {
     node->closure = (void *)(uintptr_t)cell;
@@ -502,6 +508,7 @@ void FN_SYM(recurrent_forward)(fn_plan *plan, fn_node *node, const recurrent_cel
     fn_writes(plan, node->extra[PACKED].value_buffer);
 
     fn_emit(plan, node, cell->label[FORWARD], forward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, product_flops(node, inputs_of(node) + units_of(node)), 0);
     for (int i = 0; i < node->n_inputs; i++)
         fn_reads(plan, node->input[i].value_buffer);
     for (int i = 0; i < node->n_outputs; i++)
@@ -687,6 +694,7 @@ void FN_SYM(recurrent_backward)(fn_plan *plan, fn_node *node)
     const recurrent_cell *cell = cell_of(node);
     const int64_t inputs = inputs_of(node), units = units_of(node), columns = cell->columns * units;
     fn_emit(plan, node, cell->label[BACKWARD], backward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, product_flops(node, units + (node->input[0].gradient_buffer >= 0 ? inputs : 0)), 0);
     fn_writes(plan, node->extra[KEPT].value_buffer);
     fn_reads_all(plan, node->extra[PACKED].value_buffer);
     for (int i = 0; i < node->n_outputs; i++)
@@ -700,6 +708,7 @@ void FN_SYM(recurrent_backward)(fn_plan *plan, fn_node *node)
 
     if (node->parameter[0].gradient_buffer >= 0 || node->parameter[1].gradient_buffer >= 0) {
         fn_emit(plan, node, cell->label[KERNELS], backward_kernels, FN_BY_ITEMS, inputs + units);
+        fn_costs(plan, product_flops(node, inputs + units), 0);
         fn_reads(plan, node->extra[KEPT].value_buffer);
         fn_writes(plan, node->parameter[0].gradient_buffer);
         fn_writes(plan, node->parameter[1].gradient_buffer);
@@ -708,6 +717,7 @@ void FN_SYM(recurrent_backward)(fn_plan *plan, fn_node *node)
     }
     if (node->attribute[USE_BIAS] && node->parameter[2].gradient_buffer >= 0) {
         fn_emit(plan, node, cell->label[BIAS], backward_bias, FN_BY_ITEMS, (columns + LINE - 1) / LINE);
+        fn_costs(plan, (double)(steps_of(node) * cell->gates * units), 0);
         fn_reads(plan, node->extra[KEPT].value_buffer);
         fn_writes(plan, node->parameter[2].gradient_buffer);
     }

@@ -27,7 +27,7 @@ class StageProfile:
     seconds : float
         The least time it took.
     flops : float
-        Floating-point operations, where the operation says: of matrix products, convolutions and the like; else 0.
+        Floating-point operations, where the operation says: of products, sums and the like; of elementwise functions 0.
     bytes : int
         Size of the arrays that it reads and writes.
     """

@@ -125,7 +125,9 @@ static void ask_for_workspace(fn_plan *plan, const fn_node *node)
 
 static void forward(fn_plan *plan, fn_node *node)
 {
+    const pooling p = pooling_of(&node->input[0].shape, node->attribute);
     fn_emit(plan, node, "average_pooling forward", forward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, pooling_flops(&p), 0);
     ask_for_workspace(plan, node);
     fn_reads(plan, node->input[0].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
@@ -210,7 +212,9 @@ static void backward(fn_plan *plan, fn_node *node)
 {
     if (node->input[0].gradient_buffer < 0)
         return;
+    const pooling p = pooling_of(&node->input[0].shape, node->attribute);
     fn_emit(plan, node, "average_pooling backward", backward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, pooling_flops(&p), 0);
     ask_for_workspace(plan, node);
     fn_reads(plan, node->output[0].gradient_buffer);
     if (node->input[0].accumulate)

@@ -222,6 +222,7 @@ static void forward(fn_plan *plan, fn_node *node)
 {
     if (uses_batch(node, plan)) {
         fn_emit(plan, node, "batch_normalization sums", sum_chunks, FN_BY_ITEMS, count_items(plan, node));
+        fn_costs(plan, (double)((VALUE_FLOPS + SQUARE_FLOPS) * node->input[0].width), 0);
         fn_reads(plan, node->input[0].value_buffer);
         fn_writes(plan, node->extra[FORWARD_SUMS].value_buffer);
         fn_emit(plan, node, "batch_normalization forward", forward_batch, FN_BY_ROWS, 0);
@@ -231,6 +232,7 @@ static void forward(fn_plan *plan, fn_node *node)
         fn_reads_all(plan, moving_mean(node)->value_buffer);
         fn_reads_all(plan, moving_variance(node)->value_buffer);
     }
+    fn_costs(plan, (double)(RESCALE_FLOPS * node->input[0].width), 0);
     ask_for_workspace(plan, node);
     fn_reads(plan, node->input[0].value_buffer);
     read_parameter(plan, gamma_port(node));
@@ -321,12 +323,15 @@ static void backward(fn_plan *plan, fn_node *node)
     const bool sums = batch || is_trained(gamma_port(node)) || is_trained(beta_port(node));
     if (sums) {
         fn_emit(plan, node, "batch_normalization gradients", sum_gradients, FN_BY_ITEMS, count_items(plan, node));
+        fn_costs(plan, (double)(GRADIENT_FLOPS * node->input[0].width), 0);
         fn_reads(plan, node->input[0].value_buffer);
         fn_reads(plan, node->output[0].gradient_buffer);
         fn_reads(plan, node->extra[STATISTICS].value_buffer);
         fn_writes(plan, node->extra[BACKWARD_SUMS].value_buffer);
     }
     fn_emit(plan, node, "batch_normalization backward", batch ? backward_batch : backward_constant, FN_BY_ROWS, 0);
+    if (needs_input_gradient(node))
+        fn_costs(plan, (double)(RESCALE_GRADIENT_FLOPS * node->input[0].width), 0);
     ask_for_workspace(plan, node);
     if (sums)
         fn_reads_all(plan, node->extra[BACKWARD_SUMS].value_buffer);

@@ -128,6 +128,7 @@ static void backward(fn_plan *plan, fn_node *node)
             fn_writes(plan, table->gradient_buffer);
         }
         fn_emit(plan, node, "embedding backward", sum_columns, FN_BY_ITEMS, (table->shape.size[1] + COLUMNS - 1) / COLUMNS);
+        fn_costs(plan, (double)node->output[0].width, 0);
         fn_reads(plan, node->input[0].value_buffer);
         fn_reads(plan, node->output[0].gradient_buffer);
         fn_writes(plan, table->gradient_buffer);

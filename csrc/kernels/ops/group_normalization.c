@@ -142,6 +142,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 static void forward(fn_plan *plan, fn_node *node)
 {
     fn_emit(plan, node, "group_normalization forward", forward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, (double)((VALUE_FLOPS + SQUARE_FLOPS + RESCALE_FLOPS) * node->input[0].width), 0);
     ask_for_workspace(plan, node);
     fn_reads(plan, node->input[0].value_buffer);
     read_parameter(plan, gamma_port(node));
@@ -195,6 +196,8 @@ static void reduce(const fn_node *node, const fn_context *context, int64_t lo, i
 static void backward(fn_plan *plan, fn_node *node)
 {
     fn_emit(plan, node, "group_normalization backward", backward_rows, FN_BY_ROWS, 0);
+    const int flops = GRADIENT_FLOPS + (node->input[0].gradient_buffer >= 0 ? RESCALE_GRADIENT_FLOPS : 0);
+    fn_costs(plan, (double)(flops * node->input[0].width), 0);
     ask_for_workspace(plan, node);
     fn_reads(plan, node->input[0].value_buffer);
     fn_reads(plan, node->output[0].gradient_buffer);

@@ -186,6 +186,7 @@ static void forward(fn_plan *plan, fn_node *node)
     const bool words = index_kind_of(&p) == WORDS;
     fn_emit(plan, node, "max_pooling forward",
             !node->n_extras ? forward_without_index : words ? forward_words : forward_bytes, FN_BY_ROWS, 0);
+    fn_costs(plan, pooling_flops(&p), 0);
     if (has_few_channels(&p))
         fn_workspace(plan, 3 * pooling_padded(&p) * (int64_t)sizeof(real_bits));
     fn_reads(plan, node->input[0].value_buffer);
@@ -291,6 +292,7 @@ static void backward(fn_plan *plan, fn_node *node)
     if (node->input[0].gradient_buffer < 0)
         return;
     fn_emit(plan, node, "max_pooling backward", backward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, (double)node->output[0].width, 0);
     fn_reads(plan, node->extra[INDEX].value_buffer);
     fn_reads(plan, node->output[0].gradient_buffer);
     if (node->input[0].accumulate)

@@ -116,6 +116,8 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_reads(plan, node->input[0].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
     fn_emit(plan, node, "orthogonal penalty", find_penalty, FN_ALONE, 0);
+    const int64_t size = (int64_t)node->attribute[node->attribute[BY_COLUMNS] != 0 ? COLUMNS : ROWS];
+    fn_costs(plan, 0, 4.0 * (double)((size - 1) * node->parameter[0].width)); /* products of pairs, and sums of rows */
     fn_reads(plan, node->parameter[0].value_buffer);
     for (int i = 0; i < node->n_extras; i++)
         fn_writes(plan, node->extra[i].value_buffer);

@@ -144,6 +144,7 @@ static void backward(fn_plan *plan, fn_node *node)
     }
     if (is_trained_table(node) && node->parameter[0].gradient_buffer >= 0) {
         fn_emit(plan, node, "position_embedding parameters", sum_rows, FN_BY_ITEMS, node->parameter[0].shape.size[0]);
+        fn_costs(plan, (double)node->input[0].width, 0);
         fn_reads(plan, node->output[0].gradient_buffer);
         fn_writes(plan, node->parameter[0].gradient_buffer);
     }

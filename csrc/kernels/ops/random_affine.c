@@ -205,9 +205,15 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     }
 }
 
+/* For each element; maps that happen to be exact take one tap. */
+static int flops_of(const fn_node *node)
+{
+    return 2 * (node->attribute[BILINEAR] ? TAPS : 1);
+}
+
 static void forward(fn_plan *plan, fn_node *node)
 {
-    emit_augmentation_forward(plan, node, forward_rows, workspace_of(node));
+    emit_augmentation_forward(plan, node, forward_rows, workspace_of(node), flops_of(node));
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -236,7 +242,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    emit_augmentation_backward(plan, node, backward_rows, false, workspace_of(node));
+    emit_augmentation_backward(plan, node, backward_rows, false, workspace_of(node), flops_of(node));
 }
 
 const fn_op FN_SYM(op_random_affine) = {

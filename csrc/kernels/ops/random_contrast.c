@@ -71,7 +71,8 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    emit_augmentation_forward(plan, node, forward_rows, workspace_of(node));
+    /* The mean, and (x - mean) f + mean. */
+    emit_augmentation_forward(plan, node, forward_rows, workspace_of(node), 4);
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -111,7 +112,8 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    emit_augmentation_backward(plan, node, backward_rows, true, workspace_of(node));
+    /* The same, the sum of g, f g, and the sum of all. */
+    emit_augmentation_backward(plan, node, backward_rows, true, workspace_of(node), 8);
 }
 
 const fn_op FN_SYM(op_random_contrast) = {

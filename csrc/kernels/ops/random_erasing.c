@@ -89,7 +89,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    emit_augmentation_forward(plan, node, forward_rows, 0);
+    emit_augmentation_forward(plan, node, forward_rows, 0, 0);
 }
 
 /* Elements of dx that dy reaches. */
@@ -127,7 +127,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    emit_augmentation_backward(plan, node, backward_rows, false, 0);
+    emit_augmentation_backward(plan, node, backward_rows, false, 0, 0);
 }
 
 const fn_op FN_SYM(op_random_erasing) = {

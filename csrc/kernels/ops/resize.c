@@ -87,6 +87,13 @@ static void ask_for_workspace(fn_plan *plan, const fn_node *node)
     fn_workspace(plan, y.width * (int64_t)sizeof(tap) + x.width * x.channels * (int64_t)sizeof(real));
 }
 
+/* Operations of a row of the batch: `blend` for each number of the rows of inputs that are blended, and of the outputs. */
+static double resize_flops(const fn_node *node, int64_t blend)
+{
+    const image x = image_of(&node->input[0].shape), y = image_of(&node->output[0].shape);
+    return (double)(blend * y.height * (x.width + y.width) * x.channels);
+}
+
 /* ---- forward ------------------------------------------------------------------------------------- */
 
 /* y[columns][channels] from x, the row of inputs. */
@@ -133,6 +140,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 static void forward(fn_plan *plan, fn_node *node)
 {
     fn_emit(plan, node, "resize forward", forward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, node->attribute[BILINEAR] ? resize_flops(node, 3) : 0, 0);
     ask_for_workspace(plan, node);
     fn_reads(plan, node->input[0].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
@@ -198,6 +206,7 @@ static void backward(fn_plan *plan, fn_node *node)
     if (node->input[0].gradient_buffer < 0)
         return;
     fn_emit(plan, node, "resize backward", backward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, node->attribute[BILINEAR] ? resize_flops(node, 4) : (double)node->output[0].width, 0);
     ask_for_workspace(plan, node);
     fn_reads(plan, node->output[0].gradient_buffer);
     if (node->input[0].accumulate)

@@ -80,6 +80,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 static void emit(fn_plan *plan, fn_node *node, fn_stage_function run)
 {
     fn_emit(plan, node, "rotary_embedding", run, FN_BY_ROWS, 0);
+    fn_costs(plan, 3.0 * (double)node->input[0].width, 0);
     fn_workspace(plan, rotation_bytes(size_of(node->attribute, &node->input[0].shape) / 2));
 }
 
