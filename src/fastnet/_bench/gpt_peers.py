@@ -1,9 +1,10 @@
-"""Peers that train a `GptWorkload`: fastnet, PyTorch and JAX."""
+"""Peers that train a `GptWorkload`: fastnet, PyTorch, Keras and JAX."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from . import keras_peer
 from .gpt import EPSILON, GptWorkload
 from .peer import BasePeer
 
@@ -115,6 +116,39 @@ class TorchPeer(BasePeer):
         return total.item() / self.workload.steps
 
 
+class KerasPeer(keras_peer.Peer):
+    """model.fit on TensorFlow, with the layers of Keras, which has none for positions."""
+
+    def make_model(self):
+        keras, w = self.keras, self.workload
+        layers = keras.layers
+
+        class Positions(layers.Layer):
+            def build(self, shape):
+                self.table = self.add_weight(shape=shape[1:])
+
+            def call(self, x):
+                return x + self.table
+
+        def norm(x):
+            return layers.LayerNormalization(epsilon=EPSILON)(x)
+
+        tokens = keras.Input((w.steps_of_row,))
+        x = Positions()(layers.Embedding(w.vocabulary, w.width)(tokens))
+        for _ in range(w.blocks):
+            y = norm(x)
+            x = layers.Add()([x, layers.MultiHeadAttention(w.heads, w.width // w.heads)(y, y, use_causal_mask=True)])
+            y = layers.Dense(4 * w.width, activation="gelu")(norm(x))
+            x = layers.Add()([x, layers.Dense(w.width)(y)])
+        return keras.Model(tokens, layers.Dense(w.vocabulary)(norm(x)))
+
+    def make_optimizer(self):
+        return self.Adam(self.workload.learning_rate, epsilon=1e-7)
+
+    def make_loss(self):
+        return self.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
 class JaxPeer(BasePeer):
     """The whole epoch in one compiled function, as a lax.scan over the batches."""
 
@@ -182,4 +216,4 @@ class JaxPeer(BasePeer):
         return [np.asarray(array) for array in self.state[0]]
 
 
-PEERS = {"fastnet": FastnetPeer, "torch": TorchPeer, "jax-scan": JaxPeer}
+PEERS = {"fastnet": FastnetPeer, "torch": TorchPeer, "keras": KerasPeer, "jax-scan": JaxPeer}

@@ -32,22 +32,30 @@ class Peer(BasePeer):
         self.keras, self.Adam = keras, Adam
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-        self.model = keras.Sequential([keras.Input(workload.shape), *make_layers(keras.layers, workload.layers)])
+        self.model = self.make_model()
+
+    def make_model(self):
+        keras, workload = self.keras, self.workload
+        return keras.Sequential([keras.Input(workload.shape), *make_layers(keras.layers, workload.layers)])
+
+    def make_optimizer(self):
+        workload = self.workload
+        if workload.optimizer == "adam":
+            return self.Adam(workload.learning_rate, epsilon=workload.epsilon)
+        return self.keras.optimizers.SGD(workload.learning_rate, momentum=workload.momentum)
+
+    def make_loss(self):
+        losses = self.keras.losses
+        return {
+            SPARSE: losses.SparseCategoricalCrossentropy(from_logits=True),
+            BINARY: losses.BinaryCrossentropy(from_logits=True),
+            MSE: losses.MeanSquaredError(),
+        }[self.workload.loss]
 
     def reset(self) -> None:
-        keras, workload = self.keras, self.workload
-        self.model.set_weights(workload.weights())
-        if workload.optimizer == "adam":
-            optimizer = self.Adam(workload.learning_rate, epsilon=workload.epsilon)
-        else:
-            optimizer = keras.optimizers.SGD(workload.learning_rate, momentum=workload.momentum)
+        self.model.set_weights(self.workload.weights())
         if not self.model.compiled:
-            loss = {
-                SPARSE: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                BINARY: keras.losses.BinaryCrossentropy(from_logits=True),
-                MSE: keras.losses.MeanSquaredError(),
-            }[workload.loss]
-            self.model.compile(optimizer, loss, steps_per_execution=workload.steps)
+            self.model.compile(self.make_optimizer(), self.make_loss(), steps_per_execution=self.workload.steps)
         for variable in self.model.optimizer.variables:
             if variable.path.rpartition("/")[2] != "learning_rate":
                 variable.assign(np.zeros(variable.shape, variable.dtype))
