@@ -253,6 +253,15 @@ fn_status fn_lay_out(fn_plan *plan, fn_error *error);
 /* A new buffer; returns its number. */
 int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data);
 
+/* Before ports are made: leaves elementwise operations to the nodes they follow, where both are able to (fusion.c). */
+void fn_leave_elementwise(fn_plan *plan, const fn_plan_spec *spec);
+/* During emission of the backward pass: leaves the derivative of whoever made input j of node i to that node, where both are
+ * able to. */
+void fn_leave_derivative(fn_plan *plan, const fn_plan_spec *spec, int32_t i, int32_t j);
+/* The backward pass of an operation done in place, whose gradients are one array, unless the last one to write that does it.
+ * written: there is such a gradient. */
+void fn_emit_in_place(fn_plan *plan, fn_node *node, bool written);
+
 /* Emission of what surrounds the operations (step.c). */
 void fn_emit_input(fn_plan *plan, fn_node *node);
 void fn_emit_fetch(fn_plan *plan, fn_node *node);

@@ -349,34 +349,6 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
 
 /* ---- backward pass ---------------------------------------------------------------------------------- */
 
-/* Whether input j of node i is used nowhere between its producer and that node, so that backwards the node is the last one to
- * write its gradient. */
-static bool is_first_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t i, int32_t j)
-{
-    int32_t root = plan->values[spec->nodes[i].inputs[j]].root;
-    for (int32_t other = plan->values[root].producer + 1; other <= i; other++)
-        for (int32_t k = 0; k < plan->nodes[other].n_inputs; k++)
-            if (!(other == i && k == j) && !plan->nodes[other].alias &&
-                plan->values[spec->nodes[other].inputs[k]].root == root)
-                return false;
-    return true;
-}
-
-/* Leaves the derivative of whoever made input j of node i to that node, if both are able to. */
-static void leave_derivative(fn_plan *plan, const fn_plan_spec *spec, int32_t i, int32_t j)
-{
-    fn_node *node = &plan->nodes[i];
-    const fn_value *root = &plan->values[plan->values[spec->nodes[i].inputs[j]].root];
-    if (!node->op->finishes || node->input[j].gradient_buffer < 0 || root->producer < 0)
-        return;
-    fn_node *producer = &plan->nodes[root->producer];
-    if (producer->n_outputs == 1 && producer->op->saved && producer->op->saved(producer) >= 0 &&
-        is_first_use(plan, spec, i, j)) {
-        node->input[j].finish = producer;
-        producer->output[0].finished = true;
-    }
-}
-
 /* Tells node i which gradients it must add to and finish, and marks them as written. */
 static void claim_gradients(fn_plan *plan, const fn_plan_spec *spec, int32_t i, parameter_table *table)
 {
@@ -385,7 +357,7 @@ static void claim_gradients(fn_plan *plan, const fn_plan_spec *spec, int32_t i, 
         fn_value *root = &plan->values[plan->values[spec->nodes[i].inputs[j]].root];
         node->input[j].accumulate = root->gradient_written;
         root->gradient_written = true;
-        leave_derivative(plan, spec, i, j);
+        fn_leave_derivative(plan, spec, i, j);
     }
     for (int32_t j = 0; j < node->n_parameters; j++) {
         int32_t parameter = spec->nodes[i].parameters[j];
@@ -413,7 +385,9 @@ static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, parameter_tab
     for (int32_t i = spec->n_nodes - 1; i >= 0; i--) {
         fn_node *node = &plan->nodes[i];
         value -= node->n_outputs;
-        if (!wants_backward(plan, node, value))
+        if (node->in_place)
+            fn_emit_in_place(plan, node, plan->values[plan->values[value].root].gradient_written);
+        if (node->in_place || !wants_backward(plan, node, value))
             continue;
         /* An output that nothing differentiates through has no gradient. */
         for (int32_t j = 0; j < node->n_outputs; j++)
@@ -458,7 +432,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
         fn_emit_input(plan, node);
     }
     for (int32_t i = 0; i < spec->n_nodes; i++)
-        if (!plan->nodes[i].alias)
+        if (!plan->nodes[i].alias && !plan->nodes[i].in_place)
             plan->nodes[i].op->forward(plan, &plan->nodes[i]);
 
     fn_node *outputs = &plan->nodes[plan->n_nodes];
@@ -576,6 +550,7 @@ static fn_status build_plan(fn_plan *plan, const fn_plan_spec *spec, fn_error *e
         status = add_schedules(plan, spec, error);
     if (status != FN_OK)
         return status;
+    fn_leave_elementwise(plan, spec);
     connect_nodes(plan, spec);
     find_sparse_gradients(plan, spec, &table);
     status = emit_stages(plan, spec, &table, error);

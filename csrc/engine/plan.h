@@ -80,6 +80,10 @@ struct fn_node {
     const char *layer;
     int32_t number;    /* among the nodes of the plan: tells their random numbers apart */
     bool alias;
+    bool in_place;     /* an elementwise operation done by the node it follows: see fn_op.apply */
+    /* Where fn_op.applies: the node whose apply() is to be called for every element of output[0].value once it is complete; or
+     * NULL. */
+    const fn_node *follower;
     double *attribute; /* in the order of the descriptor; may change from step to step */
     int32_t n_inputs, n_outputs, n_parameters, n_extras;
     fn_port *input;
@@ -125,6 +129,13 @@ typedef struct fn_op {
     int (*saved)(const fn_node *node);
     void (*differentiate)(const fn_node *node, int64_t first, int64_t n);
     bool finishes; /* backward() does as fn_port.finish of its inputs says, and fn_finishes what it reads for that */
+    /* An elementwise operation y = f(x) may be done in place by the node that makes x, while it is in cache, where nothing else
+     * uses x: apply() does so for n elements from number `first` of output[0].value, which is the memory of x too. can_apply():
+     * whether f allows it; in training f' is to be told from y, by saved() and differentiate(). Both or none. */
+    bool (*can_apply)(const fn_node *node, bool training);
+    void (*apply)(const fn_node *node, int64_t first, int64_t n);
+    bool applies; /* forward() does as fn_node.follower says; backward() does not read its output's value, unless
+                     it has an f' of its own as above */
     /* Emits what changes the parameters apart from the optimizer, such as moving statistics: run with the update, so
      * never in a step whose loss is not finite. Or NULL. */
     void (*update)(fn_plan *plan, fn_node *node);

@@ -122,6 +122,9 @@ static void correlate(const convolution *given, bool transposed, int64_t images,
                     memcpy(epilogue->kept + offset, target + offset, (size_t)width * sizeof *target);
                 if (epilogue->activation)
                     epilogue->activation->forward(target + offset, target + offset, width, epilogue->attribute);
+                if (epilogue->follower)
+                    epilogue->follower->op->apply(
+                        epilogue->follower, target + offset - (const real *)epilogue->follower->output[0].value, width);
                 if (epilogue->finish)
                     epilogue->finish->op->differentiate(
                         epilogue->finish, target + offset - (const real *)epilogue->finish->output[0].gradient, width);

@@ -222,6 +222,7 @@ static convolution_epilogue make_epilogue(const fn_node *node, const double *act
         .relu = activation[0] == FN_RELU,
         .activation = activation[0] == FN_RELU || activation[0] == FN_LINEAR ? NULL : f,
         .attribute = activation + 1,
+        .follower = node->follower,
         .kept = kept && f->from_input ? (real *)kept->value + row * node->output[0].width : NULL,
     };
 }

@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-enum { STRIP = 4 * FN_LANES };
+enum { STRIP = 4 * FN_LANES, RESCALED_BYTES = 2 * 1024 };
 
 /* Positions in a wide row. */
 FN_INLINE int64_t positions_abreast(int64_t channels)
@@ -189,6 +189,14 @@ FN_INLINE void rescale_gradient(const real *restrict x, const real *restrict dy,
         else
             FN_FOR_EACH(j, m, dx[first + j] = (a[j] * dy[first + j] - b[j]) - (x[first + j] - mean[j]) * c[j]);
     }
+}
+
+/* Positions that are rescaled at a time, where something is done with the result while it is in the first-level cache: whole
+ * wide rows. */
+FN_INLINE int64_t positions_at_a_time(int64_t channels)
+{
+    const int64_t wide = wide_columns(channels), rows = RESCALED_BYTES / (wide * (int64_t)sizeof(real));
+    return (rows < 1 ? 1 : rows) * positions_abreast(channels);
 }
 
 /* ---- gradients of the parameters, from sums of each row ----------------------------------------- */

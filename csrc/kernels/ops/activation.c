@@ -87,6 +87,30 @@ static void backward(fn_plan *plan, fn_node *node)
     fn_writes(plan, input->gradient_buffer);
 }
 
+/* ---- in place ------------------------------------------------------------------------------------- */
+
+static bool can_apply(const fn_node *node, bool training)
+{
+    return !training || !activation_of(node)->from_input;
+}
+
+static void apply(const fn_node *node, int64_t first, int64_t n)
+{
+    real *y = (real *)node->output[0].value + first;
+    activation_of(node)->forward(y, y, n, &node->attribute[ALPHA]);
+}
+
+static int saved(const fn_node *node)
+{
+    return node->in_place && (int)node->attribute[ACTIVATION] != FN_LINEAR ? node->output[0].value_buffer : -1;
+}
+
+static void differentiate(const fn_node *node, int64_t first, int64_t n)
+{
+    real *dy = (real *)node->output[0].gradient + first;
+    activation_of(node)->backward(dy, (const real *)node->output[0].value + first, dy, n, &node->attribute[ALPHA]);
+}
+
 static const fn_attribute attributes[] = {{"activation", 0}, {"alpha", 0}};
 
 const fn_op FN_SYM(op_activation) = {
@@ -96,4 +120,8 @@ const fn_op FN_SYM(op_activation) = {
     .infer = infer,
     .forward = forward,
     .backward = backward,
+    .saved = saved,
+    .differentiate = differentiate,
+    .can_apply = can_apply,
+    .apply = apply,
 };

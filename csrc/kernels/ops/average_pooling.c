@@ -205,6 +205,8 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
             differentiate_image(&p, false, dx, dy);
         else
             differentiate_image(&p, true, dx, dy);
+        if (input->finish)
+            input->finish->op->differentiate(input->finish, row * input->width, input->width);
     }
 }
 
@@ -220,6 +222,7 @@ static void backward(fn_plan *plan, fn_node *node)
     if (node->input[0].accumulate)
         fn_reads(plan, node->input[0].gradient_buffer);
     fn_writes(plan, node->input[0].gradient_buffer);
+    fn_finishes(plan, &node->input[0]);
 }
 
 const fn_op FN_SYM(op_average_pooling) = {
@@ -229,4 +232,5 @@ const fn_op FN_SYM(op_average_pooling) = {
     .infer = infer_pooling,
     .forward = forward,
     .backward = backward,
+    .finishes = true,
 };

@@ -188,8 +188,15 @@ static void normalize_rows(const fn_node *node, const fn_context *context, int64
     spread(mean, channels, columns);
     spread(a, channels, columns);
     spread(b, channels, columns);
-    rescale((const real *)node->input[0].value + lo * width, (real *)node->output[0].value + lo * width, channels,
-            (hi - lo) * inner_of(node), mean, a, b);
+    const fn_node *follower = node->follower;
+    const int64_t n = (hi - lo) * inner_of(node), step = follower ? positions_at_a_time(channels) : n;
+    for (int64_t i = 0; i < n; i += step) {
+        const int64_t first = lo * width + i * channels, count = n - i < step ? n - i : step;
+        rescale((const real *)node->input[0].value + first, (real *)node->output[0].value + first, channels, count, mean, a,
+                b);
+        if (follower)
+            follower->op->apply(follower, first, count * channels);
+    }
 }
 
 /* Whoever has the first row keeps the statistics for the backward pass. */
@@ -292,9 +299,15 @@ static void differentiate_rows(const fn_node *node, const fn_context *context, c
     spread(a, channels, columns);
     spread(b, channels, columns);
     spread(c, channels, columns);
-    rescale_gradient((const real *)node->input[0].value + lo * width, (const real *)node->output[0].gradient + lo * width,
-                     (real *)node->input[0].gradient + lo * width, channels, (hi - lo) * inner_of(node), mean, a, b, c,
-                     node->input[0].accumulate);
+    const fn_node *finish = node->input[0].finish;
+    const int64_t n = (hi - lo) * inner_of(node), step = finish ? positions_at_a_time(channels) : n;
+    for (int64_t i = 0; i < n; i += step) {
+        const int64_t first = lo * width + i * channels, count = n - i < step ? n - i : step;
+        rescale_gradient((const real *)node->input[0].value + first, (const real *)node->output[0].gradient + first,
+                         (real *)node->input[0].gradient + first, channels, count, mean, a, b, c, node->input[0].accumulate);
+        if (finish)
+            finish->op->differentiate(finish, first, count * channels);
+    }
 }
 
 static bool needs_input_gradient(const fn_node *node)
@@ -342,6 +355,7 @@ static void backward(fn_plan *plan, fn_node *node)
     write_gradient(plan, gamma_port(node));
     write_gradient(plan, beta_port(node));
     fn_writes(plan, node->input[0].gradient_buffer);
+    fn_finishes(plan, &node->input[0]);
 }
 
 /* ---- update -------------------------------------------------------------------------------------- */
@@ -378,5 +392,7 @@ const fn_op FN_SYM(op_batch_normalization) = {
     .infer = infer,
     .forward = forward,
     .backward = backward,
+    .finishes = true,
+    .applies = true,
     .update = update,
 };

@@ -175,4 +175,5 @@ const fn_op FN_SYM(op_convolution) = {
     .saved = saved,
     .differentiate = differentiate,
     .finishes = true,
+    .applies = true,
 };

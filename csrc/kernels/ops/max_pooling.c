@@ -225,8 +225,11 @@ FN_INLINE void differentiate_strip(const pooling *p, pooling_span h, pooling_spa
         }
 }
 
-FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const real *dy, const uint8_t *index)
+/* finish: as in fn_port, with the number of the image's first element, where each row of windows completes its inputs. */
+FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const real *dy, const uint8_t *index,
+                                   const fn_node *finish, int64_t element)
 {
+    const int64_t completed = p->height.stride * p->width.size * p->channels;
     for (int64_t i = 0; i < p->height.outputs; i++) {
         const pooling_span h = pooling_span_of(&p->height, i);
         for (int64_t j = 0; j < p->width.outputs; j++, dy += p->channels, index += p->channels) {
@@ -236,6 +239,8 @@ FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const r
             else
                 POOLING_FOR_EACH_STRIP(p->channels, differentiate_strip, p, h, w, false, add, dx, dy, index);
         }
+        if (finish)
+            finish->op->differentiate(finish, element + i * completed, completed);
     }
 }
 
@@ -281,9 +286,11 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
         else if (scatter)
             scatter_image(&p, dx, dy, index, BYTES);
         else if (overwrite)
-            differentiate_image(&p, false, dx, dy, (const uint8_t *)index);
+            differentiate_image(&p, false, dx, dy, (const uint8_t *)index, input->finish, row * input->width);
         else
-            differentiate_image(&p, true, dx, dy, (const uint8_t *)index);
+            differentiate_image(&p, true, dx, dy, (const uint8_t *)index, NULL, 0);
+        if (input->finish && !overwrite)
+            input->finish->op->differentiate(input->finish, row * input->width, input->width);
     }
 }
 
@@ -298,6 +305,7 @@ static void backward(fn_plan *plan, fn_node *node)
     if (node->input[0].accumulate)
         fn_reads(plan, node->input[0].gradient_buffer);
     fn_writes(plan, node->input[0].gradient_buffer);
+    fn_finishes(plan, &node->input[0]);
 }
 
 const fn_op FN_SYM(op_max_pooling) = {
@@ -307,4 +315,5 @@ const fn_op FN_SYM(op_max_pooling) = {
     .infer = infer,
     .forward = forward,
     .backward = backward,
+    .finishes = true,
 };

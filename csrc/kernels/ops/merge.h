@@ -49,13 +49,12 @@ FN_INLINE void emit_merge_backward(fn_plan *plan, fn_node *node, fn_stage_functi
     }
 }
 
-/* y = first x_0 + rest (x_1 + x_2 + ...), for rows lo to hi. */
-FN_INLINE void combine_linearly(const fn_node *node, int64_t lo, int64_t hi, real first, real rest)
+/* y = first x_0 + rest (x_1 + x_2 + ...), for n elements from number `start` on. */
+FN_INLINE void combine_elements(const fn_node *node, int64_t start, int64_t n, real first, real rest)
 {
-    int64_t width = node->output[0].width, n = (hi - lo) * width;
-    real *restrict y = (real *)node->output[0].value + lo * width;
+    real *restrict y = (real *)node->output[0].value + start;
     for (int32_t i = 0; i < node->n_inputs; i++) {
-        const real *restrict x = (const real *)node->input[i].value + lo * width;
+        const real *restrict x = (const real *)node->input[i].value + start;
         if (i == 0) {
 #pragma omp simd
             for (int64_t j = 0; j < n; j++)
@@ -65,6 +64,19 @@ FN_INLINE void combine_linearly(const fn_node *node, int64_t lo, int64_t hi, rea
             for (int64_t j = 0; j < n; j++)
                 y[j] = FN_FMA(rest, x[j], y[j]);
         }
+    }
+}
+
+/* For rows lo to hi; in parts that stay in the first-level cache where an elementwise operation follows. */
+FN_INLINE void combine_linearly(const fn_node *node, int64_t lo, int64_t hi, real first, real rest)
+{
+    enum { PART = 2048 };
+    const int64_t width = node->output[0].width, end = hi * width;
+    for (int64_t start = lo * width, n; start < end; start += n) {
+        n = node->follower && end - start > PART ? PART : end - start;
+        combine_elements(node, start, n, first, rest);
+        if (node->follower)
+            node->follower->op->apply(node->follower, start, n);
     }
 }
 

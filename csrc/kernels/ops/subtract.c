@@ -32,4 +32,5 @@ const fn_op FN_SYM(op_subtract) = {
     .infer = infer_merge,
     .forward = forward,
     .backward = backward,
+    .applies = true,
 };

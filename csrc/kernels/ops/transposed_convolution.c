@@ -198,4 +198,5 @@ const fn_op FN_SYM(op_transposed_convolution) = {
     .saved = saved,
     .differentiate = differentiate,
     .finishes = true,
+    .applies = true,
 };
