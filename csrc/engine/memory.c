@@ -1,8 +1,15 @@
 /* Allocation, and the layout of the arena: lifetimes to offsets. */
+#if defined(__linux__)
+#define _DEFAULT_SOURCE /* madvise */
+#include <sys/mman.h>
+#endif
+
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { HUGE_PAGE = 2 << 20 };
 
 static _Atomic int64_t n_allocations;
 
@@ -19,7 +26,14 @@ void *fn_allocate(size_t bytes)
     size_t rounded = (bytes + FN_ALIGNMENT - 1) / FN_ALIGNMENT * FN_ALIGNMENT;
     if (rounded == 0)
         rounded = FN_ALIGNMENT;
-    void *memory = aligned_alloc(FN_ALIGNMENT, rounded);
+    const bool huge = rounded >= 2 * HUGE_PAGE;
+    if (huge)
+        rounded = (rounded + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    void *memory = aligned_alloc(huge ? HUGE_PAGE : FN_ALIGNMENT, rounded);
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (memory && huge)
+        (void)madvise(memory, rounded, MADV_HUGEPAGE); /* a wish: without them, only more entries of the TLB are needed */
+#endif
     if (memory)
         memset(memory, 0, rounded);
     return memory;
