@@ -114,7 +114,8 @@ static void correlate(const convolution *given, bool transposed, int64_t images,
             for (int64_t row = t; row < t_end; row++) {
                 const int64_t offset = (image * c.y.target + row) * width;
                 if (is_large) {
-                    ahead.from[0] = source + (image * c.y.target + row + c.chunk) * source_size / c.y.target;
+                    const int64_t next = (image * c.y.target + row + c.chunk) * source_size / c.y.target;
+                    ahead.from[0] = source + least(next, images * source_size);
                     ahead.from[1] = target + offset + width;
                 }
                 compute_row(&c, &x, row, rows, first, w, epilogue, is_large ? &ahead : NULL, target + offset);
