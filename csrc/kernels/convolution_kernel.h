@@ -143,13 +143,12 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const int chains,
         const char *row0 = (const char *)(a + x->a_offset[s]);
         tile_position at = {row0, row0 + 2 * step3 + step1, b + x->b_offset[s]};
         int64_t p = x->k;
-        if (chains > 1)
-            for (; p >= 2; p -= 2) {
-                multiply_step(rows, vectors, x, step1, step3, step5, &at, sum[0]);
-                multiply_step(rows, vectors, x, step1, step3, step5, &at, sum[1]);
-            }
         NO_UNROLL
-        for (; p > 0; p--)
+        for (; p >= 2; p -= 2) { /* two at a time: segments are short, and their ends harder to foresee the longer the loop */
+            multiply_step(rows, vectors, x, step1, step3, step5, &at, sum[0]);
+            multiply_step(rows, vectors, x, step1, step3, step5, &at, sum[chains - 1]);
+        }
+        if (p > 0)
             multiply_step(rows, vectors, x, step1, step3, step5, &at, sum[0]);
     }
 
