@@ -121,25 +121,38 @@ def test_accuracy_of_tags():
     np.testing.assert_allclose(model.evaluate(tokens, tags)[1], right)
 
 
+def test_the_mean_of_what_is_not_masked():
+    x = np.random.default_rng(0).normal(size=(3, 6, 2))
+    x[0, 2:4] = x[1, 1:] = x[2] = 0
+    inputs = fn.Input((6, 2))
+    h = layers.Masking()(inputs)
+    means = [layers.GlobalAveragePooling1D(keepdims=keepdims)(h) for keepdims in (False, True)]
+    found = fn.Model(inputs, means, dtype="float64").predict(x)
+    expected = np.array([x[0, [0, 1, 4, 5]].mean(axis=0), x[1, 0], [0, 0]])
+    np.testing.assert_allclose(found[0], expected, rtol=1e-14)
+    np.testing.assert_allclose(found[1], expected[:, np.newaxis], rtol=1e-14)
+
+
 def test_which_layers_pass_a_mask_on():
     inputs, other = fn.Input((6, 3)), fn.Input((6, 3))
     x, z = layers.Masking()(inputs), layers.Masking(1.0)(other)
     for layer in (layers.Dense(2), layers.Activation("relu"), layers.ReLU(), layers.Dropout(0.5), layers.LayerNormalization(),
                   layers.GRU(2, return_sequences=True), layers.TimeDistributed(layers.Dense(2)),
-                  layers.Bidirectional(layers.LSTM(2, return_sequences=True))):  # fmt: skip
+                  layers.Bidirectional(layers.LSTM(2, return_sequences=True)), layers.Rescaling(2.0), layers.Normalization(),
+                  layers.MinMaxScaling()):  # fmt: skip
         assert layer(x).mask is x.mask, layer
     for layer in (layers.Flatten(), layers.LSTM(2), layers.Reshape((3, 6)), layers.Bidirectional(layers.LSTM(2))):
         assert layer(x).mask is None, layer
     assert layers.Add()([x, x]).mask is x.mask
     assert layers.Add()([x, other]).mask is None
-    assert layers.Concatenate()([x, other]).mask is x.mask
+    assert layers.Concatenate()([x, other]).mask is None and layers.Concatenate()([x, x]).mask is x.mask
     a, b = np.random.default_rng(0).normal(size=(2, 4, 6, 3))
     a[:, 3:], b[:, 2:5] = 0, 1
     first, second = (a != 0).any(-1), (b != 1).any(-1)
-    either, both = layers.Maximum()([x, z]).mask, layers.Concatenate()([x, z]).mask
+    either, joined = layers.Maximum()([x, z]).mask, layers.Concatenate()([x, z]).mask
     longer = layers.Concatenate(axis=1)([x, z]).mask
-    found = fn.Model([inputs, other], [either, both, longer]).predict([a, b])
-    assert np.array_equal(found[0], first | second) and np.array_equal(found[1], first & second)
+    found = fn.Model([inputs, other], [either, joined, longer]).predict([a, b])
+    assert np.array_equal(found[0], first | second) and np.array_equal(found[1], first | second)
     assert np.array_equal(found[2], np.hstack([first, second]))
     with pytest.raises(ValueError, match="must have a mask"):
         layers.Concatenate(axis=1)([x, other])

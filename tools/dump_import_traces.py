@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 FOLDER = Path(__file__).parent.parent / "tests" / "traces"
 RNG = np.random.default_rng(0)
 #: Models that are also written as .keras files, with the compression that Keras leaves out.
-IN_FILES = ("graph", "separable", "attention", "bidirectional")
+IN_FILES = ("graph", "separable", "attention", "bidirectional", "masked")
 
 
 def keras_models():
@@ -92,7 +92,14 @@ def keras_models():
         h = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(x)
         return keras.Model(x, layers.Bidirectional(layers.GRU(3), merge_mode="sum")(h))
 
-    makers = [dense, graph, convolution, separable, sequence, attention, recurrent, bidirectional]
+    def masked():
+        x, z = keras.Input((6,), name="tokens"), keras.Input((6, 3))
+        h = layers.GRU(4, return_sequences=True)(layers.Embedding(4, 5, mask_zero=True)(x))
+        pooled = layers.GlobalAveragePooling1D()(layers.TimeDistributed(layers.Dense(3, activation="tanh"))(h))
+        joined = layers.Concatenate()([layers.Masking()(layers.Rescaling(2.0)(z)), layers.Dropout(0.5)(h)])
+        return keras.Model([x, z], [pooled, layers.GlobalAveragePooling1D(keepdims=True)(joined), layers.LSTM(4)(joined)])
+
+    makers = [dense, graph, convolution, separable, sequence, attention, recurrent, bidirectional, masked]
     return {make.__name__: make() for make in makers}
 
 
@@ -119,8 +126,10 @@ def dump_keras():
 
         keep(model.layers, "")
         shapes = [(4, *tensor.shape[1:]) for tensor in model.inputs]
-        tokens = name == "attention"
-        x = [RNG.integers(0, 11, shape) if tokens else RNG.normal(size=shape).astype("float32") for shape in shapes]
+        x = [RNG.integers(0, 4 if name == "masked" else 11, shape) if tensor.name == "tokens" else
+             RNG.normal(size=shape).astype("float32") for tensor, shape in zip(model.inputs, shapes)]  # fmt: skip
+        if name == "masked":
+            x[0][:, 0], x[1][1, 2:] = 1, 0  # of every sequence some steps count
         y = model.predict(x if len(x) > 1 else x[0], verbose=0)
         arrays.update((f"{name}/x/{i}", array) for i, array in enumerate(x))
         arrays.update((f"{name}/y/{i}", array) for i, array in enumerate(y if isinstance(y, list) else [y]))

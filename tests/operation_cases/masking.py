@@ -8,4 +8,9 @@ def masking_cases(width):
     yield OpCase("masking", ((2, 3, width),), {"value": 1.0})
 
 
-OPS = {"masking": masking_cases}
+def masked_mean_cases(width):
+    yield OpCase("masked_mean", ((4, width), (4,)))
+    yield OpCase("masked_mean", ((1, width), (1,)))
+
+
+OPS = {"masking": masking_cases, "masked_mean": masked_mean_cases}

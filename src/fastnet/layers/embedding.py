@@ -105,7 +105,8 @@ class Masking(Layer):
 
     The output is the input, with 0 in the masked steps, and has a mask. Layers that keep steps apart pass it on: `Dense`,
     activations, dropout, normalisation, layers that merge, `TimeDistributed`, and recurrent layers that return sequences.
-    Recurrent layers leave their states as they are in masked steps. Where the output of the model has a mask, loss and
+    Recurrent layers leave their states as they are in masked steps, attention does not look at them, and
+    `GlobalAveragePooling1D` takes the mean of the others. Where the output of the model has a mask, loss and
     metrics leave out the masked steps; the loss of a batch is the mean over the others. Losses that are Python functions
     see all steps. Statistics of `BatchNormalization` and penalties on activities include masked steps.
 

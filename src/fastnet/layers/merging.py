@@ -12,8 +12,12 @@ from .base import Layer
 __all__ = ["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"]
 
 
-def _distinct_masks(tensors: Sequence[SymbolicTensor]) -> list[SymbolicTensor]:
-    return list({id(tensor.mask): tensor.mask for tensor in tensors if tensor.mask is not None}.values())
+def _any_mask(layer: Layer, tensors: Sequence[SymbolicTensor]) -> list[SymbolicTensor | None]:
+    """The steps that any of the tensors counts, if all have a mask; else none, as in Keras."""
+    masks = list({id(tensor.mask): tensor.mask for tensor in tensors if tensor.mask is not None}.values())
+    if any(tensor.mask is None for tensor in tensors):
+        return []
+    return [masks[0] if len(masks) == 1 else layer.emit("maximum", masks)]
 
 
 class _Merge(Layer):
@@ -27,11 +31,8 @@ class _Merge(Layer):
         return self.emit(self.kernel, inputs)
 
     def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
-        """The steps that any of the inputs counts, if all have a mask; else none, as in Keras."""
-        masks = _distinct_masks(inputs)
-        if any(tensor.mask is None for tensor in inputs):
-            return []
-        return [masks[0] if len(masks) == 1 else self.emit("maximum", masks)]
+        """The steps that any of the inputs counts, if all have a mask."""
+        return _any_mask(self, inputs)
 
 
 class Add(_Merge):
@@ -94,13 +95,11 @@ class Concatenate(Layer):
         return self.emit("concatenate", inputs, {"axis": self.axis - 1 if self.axis > 0 else self.axis})
 
     def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
-        """Along the steps, the masks one after another; else the steps that all masks count."""
-        masks = _distinct_masks(inputs)
+        """Along the steps, the masks one after another; else the steps that any of them counts, if all have a mask."""
         axis = self.axis - 1 if self.axis > 0 else self.axis + len(inputs[0].sample_shape)
-        if not masks:
-            return []
-        if axis >= len(masks[0].sample_shape):
-            return [masks[0] if len(masks) == 1 else self.emit("multiply", masks)]
-        if any(tensor.mask is None for tensor in inputs):
+        ranks = [len(tensor.mask.sample_shape) for tensor in inputs if tensor.mask is not None]
+        if not ranks or axis >= ranks[0]:
+            return _any_mask(self, inputs)
+        if len(ranks) < len(inputs):
             raise ValueError(f"layer {self._label!r}: of inputs that are joined along the steps all must have a mask, or none")
         return [self.emit("concatenate", [tensor.mask for tensor in inputs], {"axis": axis})]

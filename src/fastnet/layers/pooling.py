@@ -265,7 +265,8 @@ class GlobalMaxPooling2D(_GlobalPooling):
 class GlobalAveragePooling1D(_GlobalPooling):
     """The mean of each channel of a sequence: ``y[c] = mean(x[:, c])``.
 
-    Inputs have the shape (batch, steps, channels), outputs (batch, channels).
+    Inputs have the shape (batch, steps, channels), outputs (batch, channels). Of a sequence with a mask, see `Masking`, only
+    the steps that count are averaged; where none does the result is 0 (Keras divides by 0).
 
     Parameters
     ----------
@@ -278,6 +279,12 @@ class GlobalAveragePooling1D(_GlobalPooling):
     """
 
     op, axes = "average_pooling", 1
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        if x.mask is None or len(x.sample_shape) != 2:
+            return super().call(x)
+        y = self.emit("masked_mean", [x, x.mask])
+        return self.emit("reshape", [y], {"rank": 2, "size_0": 1, "size_1": x.sample_shape[1]}) if self.keepdims else y
 
 
 class GlobalAveragePooling2D(_GlobalPooling):

@@ -39,6 +39,7 @@ class _MapValue(Initializer):
 class _Scaling(Layer):
     """Base: ``y = x * scale + shift``, the two being functions of what the layer knows of the data."""
 
+    supports_masking = True
     _adapted = 0
 
     def _map(self) -> tuple[np.ndarray, np.ndarray] | None:

@@ -233,7 +233,7 @@ class _Builder:
         """The model of a description, at the end of a path of names of models."""
         from ..model import Model, Sequential
 
-        config = description["config"]
+        config = {**description["config"], "layers": _without_masks(description["config"]["layers"])}
         made = {_name_of(layer): self.layer(layer, (*path, _name_of(layer)), dtype)
                 for layer in config["layers"] if layer["class_name"] != "InputLayer"}  # fmt: skip
         options = {"name": config["name"], "dtype": dtype}
@@ -316,6 +316,40 @@ class _Builder:
                 raise ValueError(f"layer {left[0][0]!r} of Keras is called on what no other layer computes")
             left = waiting
         return tensors
+
+
+def _without_masks(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The layers of a model without the masks that go along with sequences, which the layers here hand on by themselves.
+
+    Keras writes down how it computes them, from what a layer that masks has read, as operations whose results are given to
+    the layers that skip steps.
+    """
+    operations = {_name_of(layer) for layer in layers if str(layer.get("module")).startswith("keras.src.ops")}
+    if not operations:
+        return list(layers)
+    nodes = [(_name_of(layer), node) for layer in layers for node in layer.get("inbound_nodes", [])]
+    links = [(source[0], name, key == "mask")
+             for name, node in nodes for key, value in [("args", node["args"]), *node["kwargs"].items()]
+             for source in _histories(value)]  # fmt: skip
+    only_masks = set(operations)
+    while shown := {source for source, reader, as_mask in links if source in only_masks and not as_mask and reader not in only_masks}:
+        only_masks -= shown
+    masking = {_name_of(layer) for layer in layers if layer["class_name"] == "Masking" or layer["config"].get("mask_zero")}
+    masked = {source for name, node in nodes if name in masking for source in _histories(node)}
+    found: set[str] = set()
+    new = {name for name, node in nodes if name in only_masks and masked.intersection(_histories(node))}
+    while new:
+        found |= new
+        near = {b for a, b, _ in links if a in found} | {a for a, b, _ in links if b in found}
+        new = (near & only_masks) - found
+
+    def without(node: Mapping[str, Any]) -> dict[str, Any]:
+        named = {key: value for key, value in node["kwargs"].items()
+                 if key != "mask" or not any(source[0] in found for source in _histories(value))}  # fmt: skip
+        return {**node, "kwargs": named}
+
+    return [{**layer, "inbound_nodes": [without(node) for node in layer.get("inbound_nodes", [])]}
+            for layer in layers if _name_of(layer) not in found]  # fmt: skip
 
 
 def _input(layer: Mapping[str, Any]) -> SymbolicTensor:
