@@ -1,7 +1,7 @@
 /* The elementwise activations: equations, derivatives and the table of them.
  *
- * Each is a pair of functions of one element. The derivative is taken at s, which is x or y, whichever
- * is said in its ACTIVATION line; y where the derivative follows from it as cheaply and accurately.
+ * Each is a pair of functions of one element. The derivative is taken at s, which is x or y, as the
+ * macro says that makes its loops; y where the derivative follows from it as cheaply and accurately.
  * alpha is the activation's own attribute, where it has one.
  */
 #include "activation.h"
@@ -283,7 +283,7 @@ FN_INLINE real exponential_slope(real y, real alpha)
 
 /* ---- loops and table --------------------------------------------------------------------- */
 
-#define ACTIVATION(function, label, saves_input, attribute_list, attribute_count)                            \
+#define ACTIVATION_LOOPS(function, attribute_count)                                                          \
     static void function##_forward(const real *x, real *y, int64_t n, const double *attribute)               \
     {                                                                                                        \
         const real alpha = (attribute_count) ? (real)attribute[0] : FN_REAL(0.0);                            \
@@ -295,35 +295,59 @@ FN_INLINE real exponential_slope(real y, real alpha)
     {                                                                                                        \
         const real alpha = (attribute_count) ? (real)attribute[0] : FN_REAL(0.0);                            \
         FN_FOR_EACH(i, n, dx[i] = dy[i] * function##_slope(saved[i], alpha));                                \
+    }
+
+/* Its derivative is taken at y. */
+#define ACTIVATION(function, label, attribute_list, attribute_count)                                         \
+    ACTIVATION_LOOPS(function, attribute_count)                                                              \
+    static const fn_activation function##_activation = {                                                     \
+        .entry = {label, attribute_list, attribute_count},                                                   \
+        .forward = function##_forward,                                                                       \
+        .backward = function##_backward,                                                                     \
+    };
+
+/* Its derivative is taken at x. */
+#define ACTIVATION_FROM_INPUT(function, label)                                                               \
+    ACTIVATION_LOOPS(function, 0)                                                                            \
+    static void function##_forward_slope(const real *x, real *y, real *slope, int64_t n,                     \
+                                         const double *attribute)                                            \
+    {                                                                                                        \
+        (void)attribute;                                                                                     \
+        FN_FOR_EACH(i, n, { /* x[i] is read before y[i] is written */                                        \
+            const real s = x[i];                                                                             \
+            slope[i] = function##_slope(s, 0);                                                               \
+            y[i] = function(s, 0);                                                                           \
+        });                                                                                                  \
     }                                                                                                        \
                                                                                                              \
     static const fn_activation function##_activation = {                                                     \
-        .entry = {label, attribute_list, attribute_count},                                                   \
-        .from_input = saves_input,                                                                           \
+        .entry = {label, NULL, 0},                                                                           \
+        .from_input = true,                                                                                  \
         .forward = function##_forward,                                                                       \
         .backward = function##_backward,                                                                     \
+        .forward_slope = function##_forward_slope,                                                           \
     };
 
 static const fn_attribute leaky_relu_attributes[] = {{"negative_slope", 0.2}};
 static const fn_attribute elu_attributes[] = {{"alpha", 1.0}};
 
-ACTIVATION(linear, "linear", false, NULL, 0)
-ACTIVATION(relu, "relu", false, NULL, 0)
-ACTIVATION(leaky_relu, "leaky_relu", false, leaky_relu_attributes, 1)
-ACTIVATION(elu, "elu", false, elu_attributes, 1)
-ACTIVATION(selu, "selu", false, NULL, 0)
-ACTIVATION(gelu, "gelu", true, NULL, 0)
-ACTIVATION(gelu_tanh, "gelu_tanh", true, NULL, 0)
-ACTIVATION(silu, "silu", true, NULL, 0)
-ACTIVATION(mish, "mish", true, NULL, 0)
-ACTIVATION(tangent, "tanh", false, NULL, 0)
-ACTIVATION(sigmoid, "sigmoid", false, NULL, 0)
-ACTIVATION(softplus, "softplus", false, NULL, 0)
-ACTIVATION(softsign, "softsign", false, NULL, 0)
-ACTIVATION(hard_sigmoid, "hard_sigmoid", false, NULL, 0)
-ACTIVATION(hard_silu, "hard_silu", true, NULL, 0)
-ACTIVATION(relu6, "relu6", false, NULL, 0)
-ACTIVATION(exponential, "exponential", false, NULL, 0)
+ACTIVATION(linear, "linear", NULL, 0)
+ACTIVATION(relu, "relu", NULL, 0)
+ACTIVATION(leaky_relu, "leaky_relu", leaky_relu_attributes, 1)
+ACTIVATION(elu, "elu", elu_attributes, 1)
+ACTIVATION(selu, "selu", NULL, 0)
+ACTIVATION_FROM_INPUT(gelu, "gelu")
+ACTIVATION_FROM_INPUT(gelu_tanh, "gelu_tanh")
+ACTIVATION_FROM_INPUT(silu, "silu")
+ACTIVATION_FROM_INPUT(mish, "mish")
+ACTIVATION(tangent, "tanh", NULL, 0)
+ACTIVATION(sigmoid, "sigmoid", NULL, 0)
+ACTIVATION(softplus, "softplus", NULL, 0)
+ACTIVATION(softsign, "softsign", NULL, 0)
+ACTIVATION(hard_sigmoid, "hard_sigmoid", NULL, 0)
+ACTIVATION_FROM_INPUT(hard_silu, "hard_silu")
+ACTIVATION(relu6, "relu6", NULL, 0)
+ACTIVATION(exponential, "exponential", NULL, 0)
 
 const fn_activation *const FN_SYM(activations)[] = {
     &linear_activation,   &relu_activation,         &leaky_relu_activation, &elu_activation,

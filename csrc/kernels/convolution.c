@@ -119,10 +119,9 @@ static void correlate(const convolution *given, bool transposed, int64_t images,
                     ahead.from[1] = target + offset + width;
                 }
                 compute_row(&c, &x, row, rows, first, w, epilogue, is_large ? &ahead : NULL, target + offset);
-                if (epilogue->kept)
-                    memcpy(epilogue->kept + offset, target + offset, (size_t)width * sizeof *target);
                 if (epilogue->activation)
-                    epilogue->activation->forward(target + offset, target + offset, width, epilogue->attribute);
+                    activate_in_place(epilogue->activation, target + offset, epilogue->kept ? epilogue->kept + offset : NULL,
+                                      width, epilogue->attribute);
                 if (epilogue->follower)
                     epilogue->follower->op->apply(
                         epilogue->follower, target + offset - (const real *)epilogue->follower->output[0].value, width);

@@ -39,7 +39,7 @@ typedef struct convolution_epilogue {
     bool accumulate;
     const fn_activation *activation;
     const double *attribute; /* of the activation */
-    real *kept;              /* the result before the activation, of the shape of the result */
+    real *kept;              /* out: the derivative of the activation, of the shape of the result */
     const fn_node *follower; /* as in fn_node: an operation on every element of the result */
     const fn_node *finish;   /* as in fn_port: whose derivative is to be taken of the result, the gradient of its output */
 } convolution_epilogue;

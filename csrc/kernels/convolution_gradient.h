@@ -213,7 +213,7 @@ static void emit_input_gradient(fn_plan *plan, fn_node *node, fn_stage_function 
     }
 }
 
-/* The epilogue of a forward pass from row `row` of the batch on. kept: where z is kept for the backward pass, or NULL. */
+/* The epilogue of a forward pass from row `row` of the batch on. kept: where f' is kept for the backward pass, or NULL. */
 static convolution_epilogue make_epilogue(const fn_node *node, const double *activation, const fn_port *kept, int64_t row)
 {
     const fn_activation *f = activation_of(activation);

@@ -29,7 +29,7 @@ FN_INLINE fn_status check_activation(const fn_inference *inference, const double
     return FN_OK;
 }
 
-/* fn_op.saved; kept: what went into the activation, for those that need it. */
+/* fn_op.saved; kept: the derivative as the forward pass left it, where it does not follow from the output. */
 FN_INLINE int saved_by_activation(const fn_node *node, const double *attribute, const fn_port *kept)
 {
     if (attribute[0] == FN_LINEAR)
@@ -42,9 +42,15 @@ FN_INLINE void differentiate_activation(const fn_node *node, const double *attri
                                         int64_t n)
 {
     const fn_activation *activation = activation_of(attribute);
-    const real *saved = activation->from_input ? kept->value : node->output[0].value;
     real *dy = (real *)node->output[0].gradient + first;
-    activation->backward(dy, saved + first, dy, n, attribute + 1);
+    if (!activation->from_input) {
+        activation->backward(dy, (const real *)node->output[0].value + first, dy, n, attribute + 1);
+        return;
+    }
+    const real *restrict slope = (const real *)kept->value + first;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        dy[i] *= slope[i];
 }
 
 #endif

@@ -9,8 +9,9 @@
  * With groups, channels and filters are cut into as many parts, and a filter sees the channels of its own part alone:
  * W is [ky][kx][channels / groups][filters].
  *
- * Parameters: W, and b with use_bias. Extras: KEPT z where f' needs it; TURNED W as convolve_transposed wants it; SUMS
- * [parts][dW, db], sums over parts of the batch, which are then added up in order: no bit depends on the threads.
+ * Parameters: W, and b with use_bias. Extras: KEPT f'(z) where y is not enough for it; TURNED W as convolve_transposed
+ * wants it; SUMS [parts][dW, db], sums over parts of the batch, which are then added up in order: no bit depends on the
+ * threads.
  */
 #include "../convolution_gradient.h"
 #include "../convolution_shape.h"

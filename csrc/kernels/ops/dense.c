@@ -10,7 +10,7 @@
  * is in cache; the layer below then finds its dz.
  *
  * A position is a row of the batch, or one of the inner rows of an input of higher rank.
- * Parameters: W, and b with use_bias. Extras: KEPT z where f' needs it; PACKED W^T as packed panels.
+ * Parameters: W, and b with use_bias. Extras: KEPT f'(z) where y is not enough for it; PACKED W^T as packed panels.
  *
  * A product with a small W is divided by rows of the batch, so that the layers of a network follow one another without a
  * barrier. With a larger one the time goes into moving W from core to core: then y is divided by columns of W, and dx, dW and
@@ -95,7 +95,7 @@ static fn_status infer(fn_inference *inference)
 
 /* ---- forward ----------------------------------------------------------------------------------- */
 
-/* Blocks of the product, still in cache: y = f(z), and z kept in `other` where asked for. */
+/* Blocks of the product, still in cache: y = f(z), and f'(z) kept in `other` where asked for. */
 static void activate(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m, int64_t n)
 {
     if (n == c_row) { /* whole rows: one long one */
@@ -103,14 +103,8 @@ static void activate(const gemm_epilogue *epilogue, real *c, int64_t c_row, int6
         m = 1;
     }
     for (int64_t row = 0; row < m; row++) {
-        real *y = c + row * c_row;
-        if (epilogue->other) {
-            real *z = epilogue->other + (i + row) * epilogue->other_row + j;
-            memcpy(z, y, (size_t)n * sizeof *z);
-            epilogue->activation->forward(z, y, n, epilogue->attribute);
-        } else {
-            epilogue->activation->forward(y, y, n, epilogue->attribute);
-        }
+        real *slope = epilogue->other ? epilogue->other + (i + row) * epilogue->other_row + j : NULL;
+        activate_in_place(epilogue->activation, c + row * c_row, slope, n, epilogue->attribute);
     }
 }
 

@@ -6,8 +6,8 @@
  *   dx[iy][ix][c] = sum over the windows that contain the pixel, and o from c m to c m + m - 1, of  dz[oy][ox][o] W[ky][kx][o]
  *   dW[ky][kx][o] = sum over the batch, oy, ox of  x[...][...][o / m] dz[oy][ox][o],  db = sum of dz
  *
- * Parameters: W, of shape [window][channels][m], which is [window][o], and b with use_bias. Extras: KEPT z where f' needs
- * it; SUMS as those of the convolution.
+ * Parameters: W, of shape [window][channels][m], which is [window][o], and b with use_bias. Extras: KEPT f'(z) where y
+ * is not enough for it; SUMS as those of the convolution.
  *
  * A vector is channels of one pixel. Where m > 1 rows of x are copied with each channel m times, so that all is as for
  * m = 1 with m times the channels, and of dx rows are summed m by m.
@@ -190,10 +190,9 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
                 const int64_t offset = (image - lo) * node->output[0].width + r * row;
                 real *out = (real *)node->output[0].value + lo * node->output[0].width + offset;
                 compute_row(&c, r, rows, first, node->parameter[0].value, epilogue.bias, false, out);
-                if (epilogue.kept)
-                    memcpy(epilogue.kept + offset, out, (size_t)row * sizeof *out);
                 if (epilogue.activation || epilogue.relu)
-                    activation_of(node->attribute + ACTIVATION)->forward(out, out, row, epilogue.attribute);
+                    activate_in_place(activation_of(node->attribute + ACTIVATION), out,
+                                      epilogue.kept ? epilogue.kept + offset : NULL, row, epilogue.attribute);
             }
         }
 }
