@@ -71,8 +71,8 @@ def recurrent(cls, gates, biases=None):
     name = {"simplernn": "simple_rnn"}.get(name, name)
     whole = 2 * ROWS * STEPS * (CHANNELS + units) * gates * units
     return cls(units), (STEPS, CHANNELS), {
-        f"{name} forward": whole, f"{name} backward": whole, f"{name} backward kernels": whole,
-        f"{name} backward bias": ROWS * STEPS * (biases or gates) * units}  # fmt: skip
+        f"{name} forward": whole, f"{name} backward": whole,
+        f"{name} backward parameters": whole + ROWS * STEPS * (biases or gates) * units}  # fmt: skip
 
 
 def windows(layer, outputs, window, backward):

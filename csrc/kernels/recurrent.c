@@ -3,6 +3,9 @@
 
 #define LINE (FN_ALIGNMENT / (int64_t)sizeof(real))
 
+/* Terms of the gradients of parameters that are added up together. */
+#define POSITIONS_AT_ONCE 512
+
 static int64_t round_up(int64_t elements)
 {
     return (elements + LINE - 1) / LINE * LINE;
@@ -615,73 +618,87 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
         memset((real *)mask->gradient + lo * s.steps, 0, (size_t)(s.rows * s.steps) * sizeof(real));
 }
 
-/* Rows lo to hi of dW and, after them, of dU. */
-static void backward_kernels(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+/* Columns lo to hi of dW. x: [positions][inputs] */
+static void sum_kernel(const sequence *s, const gradient_part *part, const real *x)
+{
+    const fn_port *kernel = &s->node->parameter[0];
+    const int64_t columns = s->cell->columns * s->units;
+    const gemm_arguments product = {
+        .m = s->inputs,
+        .n = part->hi - part->lo,
+        .k = part->positions,
+        .a = {x, 1, s->inputs},
+        .b = {part->gates + part->lo, s->width, 1},
+        .c = (real *)kernel->gradient + part->lo,
+        .c_row = columns,
+        .accumulate = kernel->accumulate || !part->first,
+    };
+    FN_SYM(gemm)(&product, part->workspace);
+}
+
+/* Blocks lo to hi of the columns of all gradients. Some positions at a time: what is read of the gates stays in the
+ * second-level cache for the three of them. */
+static void backward_parameters(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const sequence s = find_sequence(node, context, 0, context->rows);
     const int64_t columns = s.cell->columns * s.units, positions = s.steps * context->rows;
-    const fn_port *kernel = &node->parameter[0], *recurrent = &node->parameter[1];
-    if (lo < s.inputs && kernel->gradient_buffer >= 0) {
-        const gemm_arguments product = {
-            .m = (hi < s.inputs ? hi : s.inputs) - lo,
-            .n = columns,
-            .k = positions,
-            .a = {s.x + lo, 1, s.inputs},
-            .b = {s.gates, s.width, 1},
-            .c = (real *)kernel->gradient + lo * columns,
-            .c_row = columns,
-            .accumulate = kernel->accumulate,
+    const real *const h = s.dropped ? s.dropped : s.state[0];
+    for (int64_t p = 0; p < positions; p += POSITIONS_AT_ONCE) {
+        const gradient_part part = {
+            .workspace = context->workspace,
+            .h = h + p * s.units,
+            .gates = s.gates + p * s.width,
+            .positions = positions - p < POSITIONS_AT_ONCE ? positions - p : POSITIONS_AT_ONCE,
+            .first = p == 0,
+            .lo = lo * LINE,
+            .hi = hi * LINE < columns ? hi * LINE : columns,
         };
-        FN_SYM(gemm)(&product, context->workspace);
+        if (node->attribute[USE_BIAS] && node->parameter[2].gradient_buffer >= 0)
+            s.cell->bias_gradient(node, &part);
+        if (node->parameter[0].gradient_buffer >= 0)
+            sum_kernel(&s, &part, s.x + p * s.inputs);
+        if (node->parameter[1].gradient_buffer >= 0)
+            s.cell->kernel_gradient(node, &part);
     }
-    if (hi > s.inputs && recurrent->gradient_buffer >= 0)
-        s.cell->kernel_gradient(node, context->workspace, s.dropped ? s.dropped : s.state[0], s.gates, positions,
-                                lo > s.inputs ? lo - s.inputs : 0, hi - s.inputs);
 }
 
-void FN_SYM(recurrent_kernel_gradient)(const fn_node *node, void *workspace, const real *h, int64_t h_row, const real *dz,
-                                       int64_t dz_row, int64_t positions, int64_t lo, int64_t hi, int64_t first, int64_t n)
+void FN_SYM(recurrent_kernel_gradient)(const fn_node *node, const gradient_part *part, const real *h, int64_t h_step,
+                                       const real *dz, int64_t dz_step, int64_t lo, int64_t hi)
 {
     const fn_port *kernel = &node->parameter[1];
-    const int64_t columns = kernel->shape.size[1];
     const gemm_arguments product = {
-        .m = hi - lo,
-        .n = n,
-        .k = positions,
-        .a = {h + lo, 1, h_row},
-        .b = {dz, dz_row, 1},
-        .c = (real *)kernel->gradient + lo * columns + first,
-        .c_row = columns,
-        .accumulate = kernel->accumulate,
+        .m = units_of(node),
+        .n = hi - lo,
+        .k = part->positions,
+        .a = {h, 1, h_step},
+        .b = {dz + lo, dz_step, 1},
+        .c = (real *)kernel->gradient + lo,
+        .c_row = kernel->shape.size[1],
+        .accumulate = kernel->accumulate || !part->first,
     };
-    FN_SYM(gemm)(&product, workspace);
+    FN_SYM(gemm)(&product, part->workspace);
 }
 
-/* Blocks lo to hi of the columns of the bias's gradient. */
-static void backward_bias(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    const sequence s = find_sequence(node, context, 0, context->rows);
-    const int64_t columns = s.cell->columns * s.units, end = hi * LINE < columns ? hi * LINE : columns;
-    s.cell->bias_gradient(node, s.gates, s.steps * context->rows, lo * LINE, end);
-}
-
-void FN_SYM(recurrent_sum_columns)(const real *dz, int64_t row, int64_t positions, int64_t lo, int64_t hi, bool accumulate,
-                                   real *out)
+void FN_SYM(recurrent_sum_columns)(const fn_node *node, const gradient_part *part, const real *dz, int64_t step, int64_t row,
+                                   int64_t lo, int64_t hi)
 {
     enum { BLOCK = 4 * FN_LANES };
+    const fn_port *bias = &node->parameter[2];
+    const bool accumulate = bias->accumulate || !part->first;
+    real *out = (real *)bias->gradient + row * fn_shape_last(&bias->shape);
     for (int64_t j = lo; j < hi; j += BLOCK) {
         const int64_t n = hi - j < BLOCK ? hi - j : BLOCK;
         real sum[BLOCK] = {0};
-        for (int64_t p = 0; p < positions; p++) {
-            const real *part = dz + p * row + j;
+        for (int64_t p = 0; p < part->positions; p++) {
+            const real *position = dz + p * step + j;
             if (n == BLOCK) {
 #pragma omp simd
                 for (int64_t l = 0; l < BLOCK; l++)
-                    sum[l] += part[l];
+                    sum[l] += position[l];
             } else {
 #pragma omp simd
                 for (int64_t l = 0; l < n; l++)
-                    sum[l] += part[l];
+                    sum[l] += position[l];
             }
         }
         for (int64_t l = 0; l < n; l++)
@@ -706,19 +723,18 @@ void FN_SYM(recurrent_backward)(fn_plan *plan, fn_node *node)
     const int64_t scratch = fn_plan_rows(plan) * ((cell->states + 1) * units + inputs) + cell->gates * units + 5 * LINE;
     fn_workspace(plan, scratch * (int64_t)sizeof(real) + product_workspace(plan, node));
 
-    if (node->parameter[0].gradient_buffer >= 0 || node->parameter[1].gradient_buffer >= 0) {
-        fn_emit(plan, node, cell->label[KERNELS], backward_kernels, FN_BY_ITEMS, inputs + units);
-        fn_costs(plan, product_flops(node, inputs + units), 0);
-        fn_reads(plan, node->extra[KEPT].value_buffer);
-        fn_writes(plan, node->parameter[0].gradient_buffer);
-        fn_writes(plan, node->parameter[1].gradient_buffer);
-        const int64_t rows = inputs > units ? inputs : units;
-        fn_workspace(plan, FN_SYM(gemm_workspace)(rows, columns, steps_of(node) * fn_plan_rows(plan)));
-    }
-    if (node->attribute[USE_BIAS] && node->parameter[2].gradient_buffer >= 0) {
-        fn_emit(plan, node, cell->label[BIAS], backward_bias, FN_BY_ITEMS, (columns + LINE - 1) / LINE);
+    bool trained = false;
+    for (int i = 0; i < 2 + (node->attribute[USE_BIAS] != 0); i++)
+        trained |= node->parameter[i].gradient_buffer >= 0;
+    if (!trained)
+        return;
+    fn_emit(plan, node, cell->label[PARAMETERS], backward_parameters, FN_BY_ITEMS, (columns + LINE - 1) / LINE);
+    fn_costs(plan, product_flops(node, inputs + units), 0);
+    if (node->attribute[USE_BIAS])
         fn_costs(plan, (double)(steps_of(node) * cell->gates * units), 0);
-        fn_reads(plan, node->extra[KEPT].value_buffer);
-        fn_writes(plan, node->parameter[2].gradient_buffer);
-    }
+    fn_reads(plan, node->extra[KEPT].value_buffer);
+    for (int i = 0; i < 2 + (node->attribute[USE_BIAS] != 0); i++)
+        fn_writes(plan, node->parameter[i].gradient_buffer);
+    const int64_t rows = inputs > units ? inputs : units;
+    fn_workspace(plan, FN_SYM(gemm_workspace)(rows, columns, POSITIONS_AT_ONCE));
 }

@@ -48,7 +48,7 @@ enum { KEPT, PACKED };
         {"dropout", 0}, {"recurrent_dropout", 0}, {"seed", -1}, {"zero_output_for_mask", 0}
 
 enum { MOST_STATES = 2, FIRST_PART = 2, MOST_PARTS = 4, MOST_PACKED = FIRST_PART + MOST_PARTS };
-enum { PACK, FORWARD, BACKWARD, KERNELS, BIAS, KEEP_STATES, RECURRENT_LABELS }; /* labels of stages */
+enum { PACK, FORWARD, BACKWARD, PARAMETERS, KEEP_STATES, RECURRENT_LABELS }; /* labels of stages */
 
 /* A matrix B [k][n] that is packed at the start of a batch, a part of parameter number `parameter`; n 0: not needed. */
 typedef struct packed_matrix {
@@ -74,6 +74,16 @@ typedef struct recurrent_step {
     int64_t mask_row;
 } recurrent_step;
 
+/* Of the gradients of U and the bias columns lo to hi, and what some of the positions add to them. */
+typedef struct gradient_part {
+    void *workspace;
+    const real *h;     /* [positions][units]: as products saw it */
+    const real *gates; /* [positions][gates * units]: gradients of the sums */
+    int64_t positions;
+    bool first; /* the others are added to it */
+    int64_t lo, hi;
+} gradient_part;
+
 /* A kind of recurrent layer. */
 typedef struct recurrent_cell {
     const char *label[RECURRENT_LABELS];
@@ -86,11 +96,8 @@ typedef struct recurrent_cell {
     void (*forward)(const recurrent_step *step);
     /* gates: from what forward left to the gradients of the sums, 0 in rows that are masked. */
     void (*backward)(const recurrent_step *step);
-    /* Rows lo to hi of dU, from h [positions][units] as products saw it and the gates [positions][gates * units]. */
-    void (*kernel_gradient)(const fn_node *node, void *workspace, const real *h, const real *gates, int64_t positions,
-                            int64_t lo, int64_t hi);
-    /* Columns lo to hi of the bias gradients. */
-    void (*bias_gradient)(const fn_node *node, const real *gates, int64_t positions, int64_t lo, int64_t hi);
+    void (*kernel_gradient)(const fn_node *node, const gradient_part *part);
+    void (*bias_gradient)(const fn_node *node, const gradient_part *part);
 } recurrent_cell;
 
 /* ---- for cells ----------------------------------------------------------------------------------- */
@@ -158,13 +165,13 @@ FN_INLINE const real *bias_of(const fn_node *node)
     return node->attribute[USE_BIAS] ? node->parameter[2].value : NULL;
 }
 
-/* out[j] (+)= sum over positions of dz[position][j], j from lo to hi, in the order of the positions, which lie `row` apart. */
-void FN_SYM(recurrent_sum_columns)(const real *dz, int64_t row, int64_t positions, int64_t lo, int64_t hi, bool accumulate,
-                                   real *out);
+/* Columns lo to hi of row `row` of the bias's gradient: the sum of dz[position][j], positions lie `step` apart. */
+void FN_SYM(recurrent_sum_columns)(const fn_node *node, const gradient_part *part, const real *dz, int64_t step, int64_t row,
+                                   int64_t lo, int64_t hi);
 
-/* Columns first to first + n of rows lo to hi of dU (+)= sum over positions of h[position]^T dz[position]. */
-void FN_SYM(recurrent_kernel_gradient)(const fn_node *node, void *workspace, const real *h, int64_t h_row, const real *dz,
-                                       int64_t dz_row, int64_t positions, int64_t lo, int64_t hi, int64_t first, int64_t n);
+/* Columns lo to hi of dU, the sum of h[position]^T dz[position][j]; positions lie h_step and dz_step apart. */
+void FN_SYM(recurrent_kernel_gradient)(const fn_node *node, const gradient_part *part, const real *h, int64_t h_step,
+                                       const real *dz, int64_t dz_step, int64_t lo, int64_t hi);
 
 /* infer, forward, backward and update of the operation of a cell. */
 fn_status FN_SYM(recurrent_infer)(fn_inference *inference, const recurrent_cell *cell);

@@ -258,36 +258,40 @@ static void backward_step(const recurrent_step *step)
 
 /* ---- parameters ---------------------------------------------------------------------------------- */
 
-static void kernel_gradient(const fn_node *node, void *workspace, const real *h, const real *gates, int64_t positions,
-                            int64_t lo, int64_t hi)
+/* The first column of a part from which on gates and columns differ; its end where they do not. */
+static int64_t find_middle(int64_t units, const gradient_part *part)
 {
-    const int64_t units = units_of(node), width = 4 * units;
-    FN_SYM(recurrent_kernel_gradient)(node, workspace, h, units, gates, width, positions, lo, hi, 0, 2 * units);
-    if (resets_after(node))
-        FN_SYM(recurrent_kernel_gradient)(node, workspace, h, units, gates + 3 * units, width, positions, lo, hi, 2 * units,
-                                          units);
-    else
-        FN_SYM(recurrent_kernel_gradient)(node, workspace, gates + 3 * units, width, gates + 2 * units, width, positions, lo,
-                                          hi, 2 * units, units);
+    const int64_t middle = 2 * units;
+    return part->lo > middle ? part->lo : part->hi < middle ? part->hi : middle;
 }
 
-static void bias_gradient(const fn_node *node, const real *gates, int64_t positions, int64_t lo, int64_t hi)
+static void kernel_gradient(const fn_node *node, const gradient_part *part)
 {
-    const fn_port *bias = &node->parameter[2];
-    const int64_t units = units_of(node), width = 4 * units, middle = lo > 2 * units ? lo : hi < 2 * units ? hi : 2 * units;
-    real *out = bias->gradient;
-    FN_SYM(recurrent_sum_columns)(gates, width, positions, lo, hi, bias->accumulate, out);
+    const int64_t units = units_of(node), width = 4 * units, middle = find_middle(units, part);
+    if (part->lo < middle)
+        FN_SYM(recurrent_kernel_gradient)(node, part, part->h, units, part->gates, width, part->lo, middle);
+    if (middle == part->hi)
+        return;
+    if (resets_after(node))
+        FN_SYM(recurrent_kernel_gradient)(node, part, part->h, units, part->gates + units, width, middle, part->hi);
+    else
+        FN_SYM(recurrent_kernel_gradient)(node, part, part->gates + 3 * units, width, part->gates, width, middle, part->hi);
+}
+
+static void bias_gradient(const fn_node *node, const gradient_part *part)
+{
+    const int64_t units = units_of(node), width = 4 * units, middle = find_middle(units, part);
+    FN_SYM(recurrent_sum_columns)(node, part, part->gates, width, 0, part->lo, part->hi);
     if (!resets_after(node))
         return;
     /* Of the second row, dq takes the place of dg. */
-    FN_SYM(recurrent_sum_columns)(gates, width, positions, lo, middle, bias->accumulate, out + 3 * units);
-    FN_SYM(recurrent_sum_columns)(gates + units, width, positions, middle, hi, bias->accumulate, out + 3 * units);
+    FN_SYM(recurrent_sum_columns)(node, part, part->gates, width, 1, part->lo, middle);
+    FN_SYM(recurrent_sum_columns)(node, part, part->gates + units, width, 1, middle, part->hi);
 }
 
 #define GRU_CELL(rows)                                                                                            \
     {                                                                                                             \
-        .label = {"gru pack", "gru forward", "gru backward", "gru backward kernels", "gru backward bias",         \
-                  "gru states"},                                                                                  \
+        .label = {"gru pack", "gru forward", "gru backward", "gru backward parameters", "gru states"},                 \
         .states = 1, .gates = 4, .columns = 3, .bias_rows = rows, .pack = pack, .forward = forward_step,          \
         .backward = backward_step, .kernel_gradient = kernel_gradient, .bias_gradient = bias_gradient,            \
     }

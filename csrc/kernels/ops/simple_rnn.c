@@ -50,22 +50,20 @@ static void backward_step(const recurrent_step *step)
     FN_SYM(recurrent_multiply)(step, &product);
 }
 
-static void kernel_gradient(const fn_node *node, void *workspace, const real *h, const real *gates, int64_t positions,
-                            int64_t lo, int64_t hi)
+static void kernel_gradient(const fn_node *node, const gradient_part *part)
 {
     const int64_t units = units_of(node);
-    FN_SYM(recurrent_kernel_gradient)(node, workspace, h, units, gates, units, positions, lo, hi, 0, units);
+    FN_SYM(recurrent_kernel_gradient)(node, part, part->h, units, part->gates, units, part->lo, part->hi);
 }
 
-static void bias_gradient(const fn_node *node, const real *gates, int64_t positions, int64_t lo, int64_t hi)
+static void bias_gradient(const fn_node *node, const gradient_part *part)
 {
-    const fn_port *bias = &node->parameter[2];
-    FN_SYM(recurrent_sum_columns)(gates, units_of(node), positions, lo, hi, bias->accumulate, bias->gradient);
+    FN_SYM(recurrent_sum_columns)(node, part, part->gates, units_of(node), 0, part->lo, part->hi);
 }
 
 static const recurrent_cell cell = {
-    .label = {"simple_rnn pack", "simple_rnn forward", "simple_rnn backward", "simple_rnn backward kernels",
-              "simple_rnn backward bias", "simple_rnn states"},
+    .label = {"simple_rnn pack", "simple_rnn forward", "simple_rnn backward", "simple_rnn backward parameters",
+              "simple_rnn states"},
     .states = 1,
     .gates = 1,
     .columns = 1,
