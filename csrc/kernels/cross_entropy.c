@@ -222,6 +222,31 @@ static void wide_logits(const fn_loss_arguments *arguments, smooth_target target
     }
 }
 
+/* wide_logits for a label that is all of the target: t_j = 1 there, else 0. */
+static void wide_logits_of_label(const fn_loss_arguments *arguments, smooth_target target, int64_t position)
+{
+    const int64_t width = arguments->width, label = (int64_t)target.data[position];
+    const real *z = (const real *)arguments->prediction + position * width;
+    real *gradient = arguments->gradient ? (real *)arguments->gradient + position * width : NULL;
+    const real top = fn_max(z, width);
+
+    real sum = FN_REAL(0.0), buffer[PIECE];
+    for (int64_t start = 0; start < width; start += PIECE) {
+        const int64_t n = width - start < PIECE ? width - start : PIECE;
+        real *exponential = gradient ? gradient + start : buffer;
+        FN_FOR_EACH(j, n, exponential[j] = fn_exp(z[start + j] - top));
+        sum += sum_of(exponential, n);
+    }
+    ((real *)arguments->loss)[position] = fn_log(sum) - (z[label] - top);
+
+    if (!gradient)
+        return;
+    const real scale = ((const real *)arguments->scale)[position], factor = scale / sum;
+    const real at_label = scale * (gradient[label] / sum - FN_REAL(1.0));
+    FN_FOR_EACH(j, width, gradient[j] *= factor);
+    gradient[label] = at_label;
+}
+
 static void wide_probabilities(const fn_loss_arguments *arguments, smooth_target target, int64_t position)
 {
     const real zero = FN_REAL(0.0);
@@ -278,7 +303,9 @@ void FN_SYM(cross_entropy)(const fn_loss_arguments *arguments, bool labels)
         return;
     }
     for (int64_t i = 0; i < arguments->positions; i++)
-        if (from_logits)
+        if (from_logits && labels && smoothing == FN_REAL(0.0))
+            wide_logits_of_label(arguments, target, i);
+        else if (from_logits)
             wide_logits(arguments, target, i);
         else
             wide_probabilities(arguments, target, i);
