@@ -255,8 +255,9 @@ static void write_scores(const fn_node *node, const attention_shape *x, attentio
     }
 }
 
-/* y of a block of queries of one head. */
-static void attend(const fn_node *node, const fn_context *context, const attention_shape *x, attention_block block,
+/* y of a block of queries of one head. In line, as all that is given the shape: what it holds might else be changed, for all
+ * the compiler knows, by what is written. */
+FN_INLINE void attend(const fn_node *node, const fn_context *context, const attention_shape *x, attention_block block,
                    const scratch *parts)
 {
     const int64_t key_head = block.head / (x->heads / x->key_heads), stride = x->heads * x->value_size;
@@ -308,7 +309,7 @@ typedef void (*block_function)(const fn_node *node, const fn_context *context, c
                                attention_block block, const scratch *parts);
 
 /* Every block of queries of key heads lo to hi, those of the first row first. */
-static void for_each_block(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi, bool with_values,
+FN_INLINE void for_each_block(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi, bool with_values,
                            block_function run)
 {
     const attention_shape x = attention_shape_of(node);
@@ -437,7 +438,7 @@ static void add_product(gemm_matrix left, int64_t steps, int64_t n, const real *
 }
 
 /* Adds to the gradients what a block of queries of one head has to do with them. */
-static void attend_backward(const fn_node *node, const fn_context *context, const attention_shape *x, attention_block block,
+FN_INLINE void attend_backward(const fn_node *node, const fn_context *context, const attention_shape *x, attention_block block,
                             const scratch *parts)
 {
     const fn_port *query = &node->input[QUERY], *key = &node->input[KEY], *value = &node->input[VALUE];
