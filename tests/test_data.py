@@ -72,6 +72,23 @@ def test_order_names_the_rows(dtype):
     assert np.array_equal(y[0], x[order[:40]].astype(dtype))
 
 
+@pytest.mark.parametrize(("row", "place"), [(50, 0), (-1, 0), (2**40, 49)])
+def test_order_outside_the_rows(row, place):
+    """It is found before anything is read, wherever in the order it stands; a right order is taken afterwards."""
+    x = np.arange(100, dtype=np.float32).reshape(50, 2)
+    model = identity(2, "float32", 7)
+    y = [np.zeros((40, 2), np.float32)]
+    wrong = np.arange(50)
+    wrong[place] = row
+    for order in (wrong, wrong.copy()):
+        with pytest.raises(ValueError, match=rf"order holds row {row}, .* from 0 to 49"):
+            model.plan.run(_core.FORWARD | _core.FETCH, n_rows=40, batch_size=7, inputs=[x], outputs=y, order=order)
+        assert not y[0].any()
+    order = np.arange(50)[::-1].copy()
+    model.plan.run(_core.FORWARD | _core.FETCH, n_rows=40, batch_size=7, inputs=[x], outputs=y, order=order)
+    assert np.array_equal(y[0], x[order[:40]])
+
+
 def test_the_last_batch_may_be_smaller(dtype):
     x = source(23, 4, "float64")
     for batch_size in (1, 5, 22, 23):

@@ -25,6 +25,9 @@ static const fn_kernels *const tables[] = {
 #undef FN_TABLE
 };
 
+/* Longer paths are not looked at. */
+enum { FN_PATH_BYTES = 1024 };
+
 #define N_TABLES ((int)(sizeof tables / sizeof tables[0]))
 
 static const char *const isa_names[FN_ISA_COUNT] = {"baseline", "avx2", "avx512", "neon"};
@@ -121,35 +124,76 @@ int fn_cpu_count(void)
     return omp_get_num_procs();
 }
 
-/* Two numbers of a cgroup's files, quota and period; quota "max" or -1: none. */
-static double read_quota(const char *quota_path, const char *period_path)
+/* Two numbers of a cgroup's files, quota and period, in one file (version 2) or two; quota "max" or -1: none. In CPUs, 0: none. */
+static double read_quota(const char *folder, const char *quota_file, const char *period_file)
 {
-    double quota = 0, period = 100000;
-    FILE *file = fopen(quota_path, "r");
-    if (!file)
-        return 0;
-    int n = fscanf(file, period_path ? "%lf" : "%lf %lf", &quota, &period);
-    fclose(file);
-    if (n < 1)
-        return 0;
-    if (period_path) {
-        file = fopen(period_path, "r");
+    double number[2] = {0, 100000};
+    const char *names[2] = {quota_file, period_file};
+    for (int i = 0; i < 2 && names[i]; i++) {
+        char path[FN_PATH_BYTES];
+        if (snprintf(path, sizeof path, "%s/%s", folder, names[i]) >= (int)sizeof path)
+            return 0;
+        FILE *file = fopen(path, "r");
         if (!file)
             return 0;
-        n = fscanf(file, "%lf", &period);
+        int n = period_file ? fscanf(file, "%lf", &number[i]) : fscanf(file, "%lf %lf", &number[0], &number[1]);
         fclose(file);
         if (n < 1)
             return 0;
     }
-    return quota > 0 && period > 0 ? quota / period : 0;
+    return number[0] > 0 && number[1] > 0 ? number[0] / number[1] : 0;
+}
+
+/* The least quota of a group and of those around it, up to the root: each of them limits what lies in it. Where a container has
+ * a file system of its own, its group may not be found by its name: then the root is the container's. */
+static double least_quota(const char *root, const char *group, const char *quota_file, const char *period_file)
+{
+    char folder[FN_PATH_BYTES];
+    double least = 0;
+    int n = snprintf(folder, sizeof folder, "%s%s", root, group);
+    if (n < 0 || n >= (int)sizeof folder)
+        n = snprintf(folder, sizeof folder, "%s", root);
+    if (n < 0 || n >= (int)sizeof folder)
+        return 0;
+    for (;;) {
+        double quota = read_quota(folder, quota_file, period_file);
+        if (quota > 0 && (least == 0 || quota < least))
+            least = quota;
+        char *last = strrchr(folder + strlen(root), '/');
+        if (!last)
+            return least;
+        *last = 0;
+    }
+}
+
+/* Lines of /proc/self/cgroup: number:controllers:group. Version 2 has one line, with no controllers. */
+double fn_read_cpu_quota(const char *root, const char *membership)
+{
+    char line[FN_PATH_BYTES], unified[FN_PATH_BYTES] = "", cpu[FN_PATH_BYTES] = "", folder[FN_PATH_BYTES];
+    FILE *file = fopen(membership, "r");
+    while (file && fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = 0;
+        char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!group)
+            continue;
+        *group++ = 0;
+        if (!controllers[1])
+            strcpy(unified, group);
+        for (char *name = strtok(controllers + 1, ","); name; name = strtok(NULL, ","))
+            if (!strcmp(name, "cpu"))
+                strcpy(cpu, group);
+    }
+    if (file)
+        fclose(file);
+    double quota = least_quota(root, unified, "cpu.max", NULL);
+    if (quota == 0 && snprintf(folder, sizeof folder, "%s/cpu", root) < (int)sizeof folder)
+        quota = least_quota(folder, cpu, "cpu.cfs_quota_us", "cpu.cfs_period_us");
+    return quota;
 }
 
 double fn_cpu_quota(void)
 {
-    double quota = read_quota("/sys/fs/cgroup/cpu.max", NULL); /* version 2 */
-    if (quota == 0)
-        quota = read_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-    return quota;
+    return fn_read_cpu_quota("/sys/fs/cgroup", "/proc/self/cgroup");
 }
 
 int fn_default_threads(void)

@@ -3,7 +3,7 @@
  * A team of threads walks the list of stages together, each taking its part of every stage's range. A
  * barrier stands where plan.c put one, and at the end of each step. The results do not depend on the
  * size of the team, so it may change from call to call: fn_plan_run tries one thread and all of them
- * in turn on the first real steps, and keeps to the faster.
+ * in turn on the first real steps, keeps to the faster, and tries again now and then.
  */
 #include "internal.h"
 
@@ -253,15 +253,27 @@ static void run_team(const fn_plan *plan, fn_run *run, int wanted, double deadli
 /* Two samples of each decide where the difference is clear, or a step so long that trying costs too much. */
 #define CLEAR_RATIO 1.3
 #define LONG_STEP_SECONDS 20e-3
+/* Another process may have wanted a processor just then, so the trial is repeated, after so many times as long as it took. */
+#define TRIAL_PAUSE 100
 
-static fn_trial *trial_of(fn_plan *plan, int64_t rows)
+/* What decides how long a call takes: its parts, and the order of magnitude of its batch. In a loop of one's own forward,
+ * backward and update are calls of their own, and a team may pay for one of them and not for another. Where there are more
+ * kinds of calls than trials, the last trial begins anew. */
+static fn_trial *trial_of(fn_plan *plan, unsigned parts, int64_t rows)
 {
-    int size = 0;
-    while (rows > 1 && size < FN_TRIALS - 1) {
-        rows /= 2;
+    int32_t size = 0, i = 0;
+    for (; rows > 1; rows /= 2)
         size++;
+    while (i < plan->n_trials && (plan->trials[i].parts != parts || plan->trials[i].size != size))
+        i++;
+    if (i == plan->n_trials) {
+        if (i < FN_TRIALS)
+            plan->n_trials++;
+        else
+            i = FN_TRIALS - 1;
+        plan->trials[i] = (fn_trial){.parts = parts, .size = size};
     }
-    return &plan->trials[size];
+    return &plan->trials[i];
 }
 
 /* Runs a piece of the call with one thread or with all, in turn, and notes the time for a row. */
@@ -274,6 +286,7 @@ static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadli
     if (run->next_row == run->first_row)
         return;
     double seconds = omp_get_wtime() - start;
+    trial->spent += seconds;
     double per_row = seconds / (double)(run->next_row - run->first_row);
     double per_step = seconds / (double)run->steps_done;
     if (trial->samples < 2 || per_row < trial->best[kind])
@@ -288,6 +301,16 @@ static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadli
         trial->chosen = trial->best[0] <= trial->best[1] * (per_step < SHORT_STEP_SECONDS ? SHORT_STEP_GAIN : GAIN)
                             ? 1
                             : plan->max_threads;
+}
+
+/* Runs with the number of threads that was chosen, and forgets the choice when its time is over. */
+static void run_chosen(fn_plan *plan, fn_run *run, fn_trial *trial, double deadline)
+{
+    double start = omp_get_wtime();
+    run_team(plan, run, trial->chosen, deadline);
+    trial->since += omp_get_wtime() - start;
+    if (trial->since > TRIAL_PAUSE * trial->spent)
+        *trial = (fn_trial){.parts = trial->parts, .size = trial->size, .last = trial->chosen};
 }
 
 static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *error)
@@ -325,12 +348,12 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
     int64_t steps = 0;
     bool diverged, open;
     do {
-        fn_trial *trial = trial_of(plan, part.n_rows < part.batch_size ? part.n_rows : part.batch_size);
+        fn_trial *trial = trial_of(plan, part.parts, part.n_rows < part.batch_size ? part.n_rows : part.batch_size);
         open = false;
         if (plan->fixed_threads || plan->max_threads == 1) {
             run_team(plan, &part, plan->max_threads, deadline);
         } else if (trial->chosen) {
-            run_team(plan, &part, trial->chosen, deadline);
+            run_chosen(plan, &part, trial, deadline);
         } else {
             run_trial(plan, &part, trial, deadline);
             open = true;

@@ -199,14 +199,19 @@ typedef struct fn_shared {
     double loss[1 + FN_MAX_LOSSES];
 } fn_shared;
 
-/* Which number of threads is faster for batches of 2^i to 2^(i+1) - 1 rows. */
+/* Which number of threads is faster for some parts of a step and batches of 2^size to 2^(size+1) - 1 rows. */
 typedef struct fn_trial {
+    unsigned parts;
+    int32_t size;
     double best[2]; /* least seconds per row seen with one thread, with all */
     int32_t samples;
     int32_t chosen; /* 0: still open */
+    int32_t last;   /* what was chosen before, for plan.c to tell */
+    double spent;   /* seconds that the trial took */
+    double since;   /* and those of the calls since it ended */
 } fn_trial;
 
-#define FN_TRIALS 24
+#define FN_TRIALS 32
 
 struct fn_plan {
     const fn_kernels *kernels;
@@ -243,6 +248,7 @@ struct fn_plan {
     int64_t thread_bytes;
     int32_t n_barriers;
     fn_shared *shared;
+    int32_t n_trials;
     fn_trial trials[FN_TRIALS];
 };
 
@@ -283,5 +289,8 @@ void fn_gather_rows(const fn_kernels *kernels, const fn_context *context, void *
 
 /* The table in use. */
 const fn_kernels *fn_kernels_current(fn_dtype dtype);
+
+/* CPU quota in CPUs, 0: none, from the folder of the cgroups and the file that says to which of them this process belongs. */
+double fn_read_cpu_quota(const char *root, const char *membership);
 
 #endif

@@ -592,8 +592,8 @@ void fn_plan_destroy(fn_plan *plan)
 void fn_plan_describe(const fn_plan *plan, fn_plan_info *info)
 {
     int32_t n_threads = plan->fixed_threads || plan->max_threads == 1 ? plan->max_threads : 0;
-    for (int i = 0; i < FN_TRIALS && !n_threads; i++)
-        n_threads = plan->trials[i].chosen;
+    for (int i = 0; i < plan->n_trials && !n_threads; i++)
+        n_threads = plan->trials[i].chosen ? plan->trials[i].chosen : plan->trials[i].last;
     *info = (fn_plan_info){.isa = plan->kernels->isa,
                            .n_threads = n_threads,
                            .n_stages = plan->n_stages,

@@ -45,6 +45,7 @@ cdef class Plan:
     cdef readonly int n_hyper
     cdef readonly int64_t next_row, steps_done  # of the last run, also when it raised
     cdef readonly double gradient_squares  # squared norms of the gradients of its updates, added to what was given
+    cdef object checked_order  # of the last run that had one: all of it within its arrays
     cdef bint running
     cdef bint brief  # a prediction takes so little time that the GIL is not given up
 
@@ -253,6 +254,7 @@ cdef class Plan:
         inputs, targets, weights : list of ndarray
             n_rows rows each (more, if `order` names them); None among the weights stands for ones.
         order : ndarray of int64
+            Numbers from 0 to its length - 1: checked in the first call with an array, which is not to be written to after.
         step : int
         hyper : ndarray of float64
             One row of hyper-parameters, or one row for each step.
@@ -310,6 +312,10 @@ cdef class Plan:
                 raise ValueError("order must be a contiguous array of int64, a number for each row")
             run.order = <const int64_t *>cnp.PyArray_DATA(order)
             rows = len(order)
+            if order is not self.checked_order:  # an epoch is many calls with the same order
+                for wrong in order[(order < 0) | (order >= rows)][:1]:
+                    raise ValueError(f"order holds row {wrong}, but its {rows} rows are those from 0 to {rows - 1}")
+                self.checked_order = order
         if inputs is not None:
             if len(inputs) != len(self.input_widths):
                 raise ValueError(f"got {len(inputs)} inputs, expected {len(self.input_widths)}")
