@@ -1,8 +1,8 @@
 /* Matrix products by blocks; see gemm.h for what is computed and gemm_kernel.h for how a tile is.
  *
- *   for each block of columns of C         its part of B is packed while the first block of rows is computed
- *     for each block of rows of C          the block of C stays in the L2 cache
- *       for each block of k                its part of A, packed or read in place, stays there too
+ *   for each block of columns of C
+ *     for each block of k                  the part of B is packed while the first block of rows is computed
+ *       for each block of rows of C        its part of A, packed or read in place, stays in the L2 cache
  *         for each span of columns         as wide as a tile; its part of B stays in the L1 or L2 cache
  *           for each tile of the span      the micro-kernel, which prefetches for the next tile
  *             pack a share of B for the next span
@@ -23,12 +23,10 @@
 enum {
     WIDEST_SPAN = LOW_TILE_VECTORS * FN_LANES,
 
-    /* Blocks: with AVX-512, up to 0.9 MB of A for the L2 cache, less with others; 2 MB of B. */
+    /* Blocks: about 0.4 MB of A for the L2 cache; 4 MB of B, that A need not be packed often. */
     BLOCK_K = 2048 / (int)sizeof(real),
     BLOCK_ROWS = TILE_ROWS * ((FN_VECTOR_BYTES == 64 ? 168 : 192) / TILE_ROWS),
-    BLOCK_COLUMNS = 1024,
-    PANELS_SIZE = (8 << 20) / (int)sizeof(real), /* elements of packed B that are kept for all rows of A */
-    LEAST_COLUMNS = 256,                         /* of it */
+    BLOCK_COLUMNS = 2048,
     LOW_BLOCK_K = 256 / (int)sizeof(real), /* where C is low: B is read once, by rows that should be long */
 
     FEW_ROWS = 16,
@@ -233,48 +231,38 @@ static void multiply(const gemm_arguments *x, real *workspace)
     const int64_t k_block = balance(x->k, low ? LOW_BLOCK_K : BLOCK_K);
     const int64_t m_block = pack_a ? balance(x->m, BLOCK_ROWS) : x->m;
     const bool keep_panels = pack_b && m_block < x->m;
-    const int64_t k_kept = keep_panels ? least(x->k, PANELS_SIZE / LEAST_COLUMNS / k_block * k_block) : x->k;
-    int64_t n_block = k_block < x->k ? BLOCK_COLUMNS : x->n;
-    if (keep_panels)
-        n_block = least(BLOCK_COLUMNS, PANELS_SIZE / k_kept / PANEL_COLUMNS * PANEL_COLUMNS);
+    const int64_t n_panels = divide_up(balance(x->n, BLOCK_COLUMNS), PANEL_COLUMNS);
+    const int64_t n_block = k_block < x->k || keep_panels ? n_panels * PANEL_COLUMNS : x->n;
 
     block part = {.low = low, .b_packed = x->packed_b, .c_row = x->c_row};
     part.packed_a = pack_a ? workspace : NULL;
-    const int64_t packed_rows = pack_a ? divide_up(m_block, TILE_ROWS) * PANEL_ROWS : 0;
-    real *const panels = pack_b ? workspace + packed_rows * k_block : NULL;
+    part.panels = pack_b ? workspace + (pack_a ? divide_up(m_block, TILE_ROWS) * PANEL_ROWS : 0) * k_block : NULL;
     for (int64_t j = 0; j < x->n; j += n_block) {
         part.n = least(x->n - j, n_block);
-        const int64_t width = divide_up(part.n, FN_LANES) * FN_LANES;
-        int64_t kept = 0;
+        int64_t p = 0;
         do {
-            const int64_t k_end = least(x->k, kept + k_kept);
+            part.k = least(x->k - p, k_block);
+            part.panel_step = keep_panels ? part.k : 0;
+            if (x->packed_b)
+                part.b =
+                    (gemm_matrix){x->packed_b + j * x->k + p * PANEL_COLUMNS, PANEL_COLUMNS, PANEL_COLUMNS * x->k};
+            else
+                part.b = (gemm_matrix){x->b.data + p * x->b.row + j * x->b.column, x->b.row, x->b.column};
+            const bool complete = p + part.k == x->k;
+            part.relu = complete && epilogue->relu;
             for (int64_t i = 0; i < x->m; i += m_block) {
                 part.m = least(x->m - i, m_block);
                 part.fill_panels = pack_b && !(keep_panels && i > 0);
+                part.a = (gemm_matrix){x->a.data + i * x->a.row + p * x->a.column, x->a.row, x->a.column};
                 part.c = x->c + i * x->c_row + j;
-                int64_t p = kept;
-                do {
-                    part.k = least(k_end - p, k_block);
-                    part.panel_step = keep_panels ? part.k : 0;
-                    part.panels = keep_panels ? panels + (p - kept) * width : panels;
-                    part.a = (gemm_matrix){x->a.data + i * x->a.row + p * x->a.column, x->a.row, x->a.column};
-                    if (x->packed_b)
-                        part.b = (gemm_matrix){x->packed_b + j * x->k + p * PANEL_COLUMNS, PANEL_COLUMNS,
-                                               PANEL_COLUMNS * x->k};
-                    else
-                        part.b = (gemm_matrix){x->b.data + p * x->b.row + j * x->b.column, x->b.row, x->b.column};
-                    set_start(&part, x, p == 0, j);
-                    const bool complete = p + part.k == x->k;
-                    part.relu = complete && epilogue->relu;
-                    part.fill_a = part.a.row != 1;
-                    if (pack_a && !part.fill_a)
-                        pack_all_of_a(&part);
-                    multiply_block(&part, complete && epilogue->finish ? epilogue : NULL, i, j);
-                    p += part.k;
-                } while (p < k_end);
+                set_start(&part, x, p == 0, j);
+                part.fill_a = part.a.row != 1;
+                if (pack_a && !part.fill_a)
+                    pack_all_of_a(&part);
+                multiply_block(&part, complete && epilogue->finish ? epilogue : NULL, i, j);
             }
-            kept = k_end;
-        } while (kept < x->k);
+            p += part.k;
+        } while (p < x->k);
     }
 }
 
@@ -423,7 +411,7 @@ int64_t FN_SYM(gemm_workspace)(int64_t m, int64_t n, int64_t k)
     const bool may_pack_a = size > 8 * PANEL_COLUMNS;
     const int64_t rows = may_pack_a ? divide_up(least(size, BLOCK_ROWS), TILE_ROWS) * PANEL_ROWS : 0;
     const int64_t all_columns = divide_up(least(size, BLOCK_COLUMNS), FN_LANES) * FN_LANES;
-    const int64_t kept = size > BLOCK_ROWS ? least(all_columns * k, PANELS_SIZE) : 0;
+    const int64_t kept = size > BLOCK_ROWS ? all_columns * k_block : 0;
     const int64_t turns = 2 * WIDEST_SPAN * k_block, panels = kept > turns ? kept : turns;
     const int64_t swapped = divide_up(least(m * n, SWAP_SIZE), FN_LANES) * FN_LANES;
     const int64_t blocks = rows * k_block + panels + swapped, direct = direct_workspace(size, k);

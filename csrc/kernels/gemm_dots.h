@@ -2,8 +2,9 @@
  * elements of C are scalar products, a tile of them at a time. Nothing is packed or transposed but the sums.
  *
  *               columns of B
- *                p p p p p p p p
- *                p p p p p p p p       each sum of the tile is a vector of FN_LANES partial sums, of which
+ *                 p   p
+ *                 p   p
+ *                 p   p                each sum of the tile is a vector of FN_LANES partial sums, of which
  *   p p p p      +-+ +-+               lane q adds the products of k = q, q + FN_LANES, ...
  *   p p p p      +-+ +-+
  *   rows of A
@@ -13,8 +14,9 @@
 
 #include "gemm_pack.h"
 
-/* Sums in a row of a tile, if it is the only one and if there are more, that there be enough independent sums. */
-enum { SINGLE_DOTS = 8, DOTS = 4 };
+/* Columns of a tile: enough independent sums, and not more than there are places in a set of the first-level cache, on
+ * which they all fall if they are a multiple of 4 KB apart. */
+enum { DOTS = 4 };
 
 #if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
 enum { DOT_ROWS = 4 };
@@ -44,11 +46,12 @@ FN_INLINE void add_lanes(const vector *sum, real *total)
     memcpy(total, part, sizeof *part);
 }
 
-/* total[r * SINGLE_DOTS + i] = the sum over p < k of x[r][p] * y[i][p], for i < columns. The rows of x are x_row apart. */
-FN_INLINE void compute_dots(const int rows, const int columns, const bool prefetch, const real *x, int64_t x_row,
-                            const real *const *y, int64_t k, int64_t ahead, real *total)
+/* total[r * DOTS + i] = the sum over p < k of x[r][p] * y[i][p], for i < DOTS. The rows of x are x_row apart. What the next
+ * tile reads, `ahead` elements from y, may be prefetched; it need not exist. */
+FN_INLINE void compute_dots(const int rows, const bool prefetch, const real *x, int64_t x_row, const real *const *y,
+                            int64_t k, int64_t ahead, real *total)
 {
-    vector sum[DOT_ROWS][SINGLE_DOTS] = {{{0}}};
+    vector sum[DOT_ROWS][DOTS] = {{{0}}};
     int64_t p = 0;
     for (; p + FN_LANES <= k; p += FN_LANES) {
         vector part[DOT_ROWS];
@@ -56,7 +59,7 @@ FN_INLINE void compute_dots(const int rows, const int columns, const bool prefet
         for (int r = 0; r < rows; r++)
             part[r] = load(x + r * x_row + p);
         UNROLL
-        for (int i = 0; i < columns; i++) {
+        for (int i = 0; i < DOTS; i++) {
             const vector other = load(y[i] + p);
             if (prefetch)
                 __builtin_prefetch(y[i] + p + ahead);
@@ -72,7 +75,7 @@ FN_INLINE void compute_dots(const int rows, const int columns, const bool prefet
         for (int r = 0; r < rows; r++)
             part[r] = load_masked(x + r * x_row + p, mask);
         UNROLL
-        for (int i = 0; i < columns; i++) {
+        for (int i = 0; i < DOTS; i++) {
             const vector other = load_masked(y[i] + p, mask);
             UNROLL
             for (int r = 0; r < rows; r++)
@@ -82,20 +85,22 @@ FN_INLINE void compute_dots(const int rows, const int columns, const bool prefet
     UNROLL
     for (int r = 0; r < rows; r++)
         UNROLL
-        for (int i = 0; i < columns; i += PIECE)
-            add_lanes(sum[r] + i, total + r * SINGLE_DOTS + i);
+        for (int i = 0; i < DOTS; i += PIECE)
+            add_lanes(sum[r] + i, total + r * DOTS + i);
 }
 
-#define DOT_KERNEL(name, rows, columns, prefetch)                                                                 \
+typedef void (*dot_kernel)(const real *x, int64_t x_row, const real *const *y, int64_t k, int64_t ahead, real *total);
+
+#define DOT_KERNEL(name, rows, prefetch)                                                                          \
     static void name(const real *x, int64_t x_row, const real *const *y, int64_t k, int64_t ahead, real *total)   \
     {                                                                                                             \
-        compute_dots(rows, columns, prefetch, x, x_row, y, k, ahead, total);                                      \
+        compute_dots(rows, prefetch, x, x_row, y, k, ahead, total);                                               \
     }
-DOT_KERNEL(dots_1, 1, SINGLE_DOTS, true)
-DOT_KERNEL(dots_1_more, 1, SINGLE_DOTS, false)
-DOT_KERNEL(dots_2, 2, DOTS, true)
+DOT_KERNEL(dots_1, 1, false)
+DOT_KERNEL(dots_1_ahead, 1, true)
+DOT_KERNEL(dots_2, 2, true)
 #if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
-DOT_KERNEL(dots_4, 4, DOTS, false)
+DOT_KERNEL(dots_4, 4, false)
 #else
 #define dots_4 dots_2
 #endif
@@ -108,7 +113,7 @@ static bool suits_dots(const gemm_arguments *x)
 static void multiply_dots(const gemm_arguments *x)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
-    /* The shorter side of C is the rows of the tiles: for each SINGLE_DOTS of the other, all of them. */
+    /* The shorter side of C is the rows of the tiles: for each DOTS of the other, all of them. */
     const bool few_columns = x->n < x->m;
     const gemm_matrix few = few_columns ? (gemm_matrix){x->b.data, x->b.column, 1} : x->a;
     const gemm_matrix many = few_columns ? x->a : (gemm_matrix){x->b.data, x->b.column, 1};
@@ -116,28 +121,27 @@ static void multiply_dots(const gemm_arguments *x)
     const int64_t few_step = few_columns ? 1 : x->c_row, many_step = few_columns ? x->c_row : 1;
     const real *const bias = epilogue->bias;
     const int64_t few_bias = few_columns ? 1 : 0, many_bias = few_columns ? 0 : 1;
-    for (int64_t j = 0; j < n_many; j += SINGLE_DOTS) {
-        const int64_t n = least(n_many - j, SINGLE_DOTS);
-        const real *y[SINGLE_DOTS];
-        for (int64_t q = 0; q < SINGLE_DOTS; q++)
+    /* Only read once, and not from the first-level cache. */
+    const bool far = n_few == 1 && n_many * x->k * (int64_t)sizeof(real) > 32768;
+    for (int64_t j = 0; j < n_many; j += DOTS) {
+        const int64_t n = least(n_many - j, DOTS);
+        const real *y[DOTS];
+        for (int64_t q = 0; q < DOTS; q++)
             y[q] = many.data + (j + least(q, n - 1)) * many.row;
         for (int64_t i = 0, rows = 0; i < n_few; i += rows) {
-            real total[DOT_ROWS * SINGLE_DOTS];
+            real total[DOT_ROWS * DOTS];
             const int64_t left = n_few - i;
             const real *const v = few.data + i * few.row;
             rows = left >= DOT_ROWS ? DOT_ROWS : left >= 2 ? 2 : 1;
-            if (rows == 1)
-                (i == 0 ? dots_1 : dots_1_more)(v, few.row, y, x->k, SINGLE_DOTS * many.row, total);
-            else
-                for (int64_t q = 0; q < n; q += DOTS)
-                    (rows == 2 ? dots_2 : dots_4)(v, few.row, y + q, x->k, DOTS * many.row, total + q);
+            const dot_kernel kernel = rows > 2 ? dots_4 : rows == 2 ? dots_2 : far ? dots_1_ahead : dots_1;
+            kernel(v, few.row, y, x->k, DOTS * many.row, total);
             for (int64_t r = 0; r < rows; r++)
                 for (int64_t q = 0; q < n; q++) {
                     real *const c = x->c + (i + r) * few_step + (j + q) * many_step;
                     const real start = x->accumulate ? *c
                                        : bias        ? bias[(i + r) * few_bias + (j + q) * many_bias]
                                                      : 0;
-                    const real sum = start + total[r * SINGLE_DOTS + q];
+                    const real sum = start + total[r * DOTS + q];
                     *c = epilogue->relu && sum < 0 ? 0 : sum;
                 }
         }
