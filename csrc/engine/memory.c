@@ -1,5 +1,5 @@
 /* Allocation, and the layout of the arena: lifetimes to offsets. */
-#if defined(__linux__)
+#ifdef __linux__
 #define _DEFAULT_SOURCE /* madvise */
 #include <sys/mman.h>
 #endif
@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HUGE_PAGE = 2 << 20 };
+/* Matrices of some megabytes have more pages than the processor keeps addresses of, unless they are huge. */
+enum { HUGE_PAGE = 2 << 20, LARGE = 2 * HUGE_PAGE };
 
 static _Atomic int64_t n_allocations;
 
@@ -21,21 +22,20 @@ int64_t fn_allocation_count(void)
 void *fn_allocate(size_t bytes)
 {
     atomic_fetch_add(&n_allocations, 1);
-    if (bytes > SIZE_MAX - FN_ALIGNMENT)
+    size_t alignment = bytes >= LARGE ? HUGE_PAGE : FN_ALIGNMENT;
+    if (bytes > SIZE_MAX - alignment)
         return NULL;
-    size_t rounded = (bytes + FN_ALIGNMENT - 1) / FN_ALIGNMENT * FN_ALIGNMENT;
+    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     if (rounded == 0)
-        rounded = FN_ALIGNMENT;
-    const bool huge = rounded >= 2 * HUGE_PAGE;
-    if (huge)
-        rounded = (rounded + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    void *memory = aligned_alloc(huge ? HUGE_PAGE : FN_ALIGNMENT, rounded);
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (memory && huge)
-        (void)madvise(memory, rounded, MADV_HUGEPAGE); /* a wish: without them, only more entries of the TLB are needed */
+        rounded = alignment;
+    void *memory = aligned_alloc(alignment, rounded);
+    if (!memory)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    if (alignment == HUGE_PAGE)
+        (void)madvise(memory, rounded, MADV_HUGEPAGE);
 #endif
-    if (memory)
-        memset(memory, 0, rounded);
+    memset(memory, 0, rounded);
     return memory;
 }
 
