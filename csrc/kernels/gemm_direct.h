@@ -209,7 +209,7 @@ FN_INLINE int64_t direct_workspace(int64_t n, int64_t k)
 /* Whether B can be read where it is: without masks, a row has to be as long as a vector. */
 static bool reads_in_place(const gemm_arguments *x)
 {
-    return !x->packed_b && x->b.column == 1 && (FN_VECTOR_BYTES > 16 || x->n >= FN_LANES);
+    return !x->packed_b && (x->b.column == 1 || x->n == 1) && (FN_VECTOR_BYTES > 16 || x->n >= FN_LANES);
 }
 
 static void multiply_rows(const gemm_arguments *x, real *workspace)

@@ -83,9 +83,12 @@ static void transpose(const real *in, int64_t in_row, int64_t rows, int64_t colu
                       int64_t width)
 {
     if (columns < PIECE) {
-        for (int64_t p = 0; p < columns; p++)
-            for (int64_t j = 0; j < width; j++)
-                out[p * out_row + j] = in[least(j, rows - 1) * in_row + p];
+        for (int64_t p = 0; p < columns; p++) {
+            for (int64_t j = 0; j < rows; j++)
+                out[p * out_row + j] = in[j * in_row + p];
+            for (int64_t j = rows; j < width; j++)
+                out[p * out_row + j] = in[(rows - 1) * in_row + p];
+        }
         return;
     }
     int64_t j = 0;
