@@ -1,5 +1,7 @@
 """What all tests share: every instruction set of the machine, both precisions, reproducible property tests."""
 
+import signal
+
 import hypothesis
 import pytest
 
@@ -8,6 +10,10 @@ from fastnet import _core
 # The same examples on every run and no limit on their time: a shared machine must not turn a test red.
 hypothesis.settings.register_profile("stable", deadline=None, derandomize=True, database=None, print_blob=True)
 hypothesis.settings.load_profile("stable")
+
+# Shells let what they start in the background ignore Ctrl-C, and so do the processes that this one starts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=_core.available_isas())

@@ -83,6 +83,7 @@ static void clear_rows(const fn_node *node, const fn_context *context, int64_t l
 static void forward(fn_plan *plan, fn_node *node)
 {
     fn_emit(plan, node, "masked_mean forward", forward_rows, FN_BY_ROWS, 0);
+    fn_costs(plan, (double)node->input[0].width, 0);
     fn_reads(plan, node->input[0].value_buffer);
     fn_reads(plan, node->input[1].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
@@ -93,6 +94,7 @@ static void backward(fn_plan *plan, fn_node *node)
     const fn_port *x = &node->input[0], *mask = &node->input[1];
     if (x->gradient_buffer >= 0) {
         fn_emit(plan, node, "masked_mean backward", backward_rows, FN_BY_ROWS, 0);
+        fn_costs(plan, (double)x->width, 0);
         fn_reads(plan, mask->value_buffer);
         fn_reads(plan, node->output[0].gradient_buffer);
         if (x->accumulate)

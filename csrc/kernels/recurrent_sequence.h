@@ -1,0 +1,146 @@
+/* How the recurrent layers share out their memory: which arrays are kept for the backward pass, and where in them the rows of
+ * a thread are at each step. See recurrent.h. */
+#ifndef FN_KERNELS_RECURRENT_SEQUENCE_H
+#define FN_KERNELS_RECURRENT_SEQUENCE_H
+
+#include "recurrent.h"
+
+#define LINE (FN_ALIGNMENT / (int64_t)sizeof(real))
+
+FN_INLINE int64_t round_up(int64_t elements)
+{
+    return (elements + LINE - 1) / LINE * LINE;
+}
+
+/* Elements of the arrays that are kept, for each row of the batch. */
+typedef struct kept_sizes {
+    int64_t gates, pre, state, x, dropped, factor;
+} kept_sizes;
+
+FN_INLINE kept_sizes size_kept(const recurrent_cell *cell, const double *attribute, const fn_shape *x)
+{
+    const int64_t steps = x->size[0], inputs = x->size[1], units = (int64_t)attribute[UNITS];
+    const int64_t gates = steps * cell->gates * units;
+    const bool sums = activation_of(attribute, ACTIVATION)->from_input ||
+                      activation_of(attribute, RECURRENT_ACTIVATION)->from_input;
+    return (kept_sizes){
+        .gates = gates,
+        .pre = sums ? gates : 0,
+        .state = (steps + 1) * units,
+        .x = steps * inputs,
+        .dropped = attribute[RECURRENT_DROPOUT] > 0 ? steps * units : 0,
+        .factor = attribute[DROPOUT] > 0 || attribute[RECURRENT_DROPOUT] > 0 ? inputs + units : 0,
+    };
+}
+
+FN_INLINE const recurrent_cell *cell_of(const fn_node *node)
+{
+    return node->closure;
+}
+
+FN_INLINE bool is_training(const fn_node *node)
+{
+    return node->extra[KEPT].width > 0;
+}
+
+/* Where the arrays of a thread's rows are. Of those with an axis of steps, a step is `total` rows. */
+typedef struct sequence {
+    const fn_node *node;
+    const recurrent_cell *cell;
+    int64_t lo, rows, total;
+    int64_t steps, inputs, units, width; /* width: gates of a row */
+    bool training;
+    real *gates, *pre, *state[MOST_STATES], *x, *dropped, *factor; /* of the first row */
+    real *workspace; /* not yet taken */
+} sequence;
+
+FN_INLINE real *take(real **memory, int64_t elements)
+{
+    real *array = elements ? *memory : NULL;
+    *memory += round_up(elements);
+    return array;
+}
+
+/* The array of `width` numbers for each row that comes next in `memory`, from row `first` on. */
+FN_INLINE real *take_rows(real **memory, const sequence *s, int64_t elements, int64_t width, int64_t first)
+{
+    real *array = take(memory, elements * s->total);
+    return array ? array + first * width : NULL;
+}
+
+FN_INLINE sequence find_sequence(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const recurrent_cell *cell = cell_of(node);
+    sequence s = {.node = node,
+                  .cell = cell,
+                  .lo = lo,
+                  .rows = hi - lo,
+                  .steps = steps_of(node),
+                  .inputs = inputs_of(node),
+                  .units = units_of(node),
+                  .width = cell->gates * units_of(node),
+                  .training = is_training(node),
+                  .workspace = context->workspace};
+    kept_sizes size = size_kept(cell, node->attribute, &node->input[0].shape);
+    if (!s.training) /* one step of gates, two of states */
+        size = (kept_sizes){.gates = s.width, .state = 2 * s.units};
+    s.total = s.training ? context->rows : s.rows;
+    const int64_t first = s.training ? lo : 0;
+    real *kept = node->extra[KEPT].value, **memory = s.training ? &kept : &s.workspace;
+    s.gates = take_rows(memory, &s, size.gates, s.width, first);
+    s.pre = take_rows(memory, &s, size.pre, s.width, first);
+    for (int i = 0; i < cell->states; i++)
+        s.state[i] = take_rows(memory, &s, size.state, s.units, first);
+    s.x = take_rows(memory, &s, size.x, s.inputs, first);
+    s.dropped = take_rows(memory, &s, size.dropped, s.units, first);
+    s.factor = take_rows(memory, &s, size.factor, s.inputs + s.units, first);
+    return s;
+}
+
+/* State number i before step t. */
+FN_INLINE real *state_at(const sequence *s, int i, int64_t t)
+{
+    return s->state[i] + (s->training ? t : t & 1) * s->total * s->units;
+}
+
+/* The step of x that is number t in the order of computation. */
+FN_INLINE int64_t place_of(const sequence *s, int64_t t)
+{
+    return s->node->attribute[GO_BACKWARDS] ? s->steps - 1 - t : t;
+}
+
+/* Where in the sequence of outputs those of step number t are. */
+FN_INLINE int64_t output_place(const sequence *s, int64_t t)
+{
+    return s->node->attribute[GO_BACKWARDS] == 2 ? s->steps - 1 - t : t;
+}
+
+FN_INLINE recurrent_step find_step(const sequence *s, int64_t t)
+{
+    const int64_t gates = s->training ? t * s->total * s->width : 0;
+    recurrent_step step = {.node = s->node,
+                           .workspace = s->workspace,
+                           .rows = s->rows,
+                           .units = s->units,
+                           .gates = s->gates + gates,
+                           .pre = s->pre ? s->pre + gates : NULL,
+                           .h = s->dropped ? s->dropped + t * s->total * s->units : state_at(s, 0, t),
+                           .mask_row = s->steps};
+    for (int i = 0; i < s->cell->states; i++) {
+        step.state[i] = state_at(s, i, t);
+        step.after[i] = state_at(s, i, t + 1);
+    }
+    if (s->node->attribute[MASKED])
+        step.mask = (const real *)s->node->input[1].value + s->lo * s->steps + place_of(s, t);
+    return step;
+}
+
+FN_INLINE bool all_masked(const recurrent_step *step)
+{
+    for (int64_t r = 0; r < step->rows; r++)
+        if (!is_masked(step, r))
+            return false;
+    return true;
+}
+
+#endif

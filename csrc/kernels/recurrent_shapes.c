@@ -1,0 +1,100 @@
+/* What recurrent layers expect of their inputs and attributes, and the shapes that follow; see recurrent.h. */
+#include "recurrent_sequence.h"
+
+static fn_status check_activation(const fn_inference *inference, int which)
+{
+    int count = 0;
+    while (FN_SYM(activations)[count])
+        count++;
+    double number = inference->attribute[which], alpha = inference->attribute[which + 1];
+    if (!(number >= 0 && number < count && number == floor(number)))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
+                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer,
+                       number, count - 1);
+    const fn_entry *entry = &activation_of(inference->attribute, which)->entry;
+    if (entry->n_attributes > 0 && !(alpha >= 0))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s of %s is %g, expected at least 0",
+                       inference->layer, entry->attributes[0].name, entry->name, alpha);
+    return FN_OK;
+}
+
+static fn_status check_attributes(const fn_inference *inference)
+{
+    const double *attribute = inference->attribute;
+    if (!(attribute[UNITS] >= 1 && attribute[UNITS] <= 1 << 16 && attribute[UNITS] == floor(attribute[UNITS])))
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
+                       "layer '%s': units must be a whole number from 1 to 65536, got %g", inference->layer, attribute[UNITS]);
+    for (int which = DROPOUT; which <= RECURRENT_DROPOUT; which++)
+        if (!(attribute[which] >= 0 && attribute[which] < 1))
+            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s must be in [0, 1), got %g",
+                           inference->layer, which == DROPOUT ? "dropout" : "recurrent_dropout", attribute[which]);
+    fn_status status = check_activation(inference, ACTIVATION);
+    return status == FN_OK ? check_activation(inference, RECURRENT_ACTIVATION) : status;
+}
+
+static fn_status check_inputs(const fn_inference *inference, const recurrent_cell *cell)
+{
+    const fn_shape *x = &inference->input[0];
+    const double *attribute = inference->attribute;
+    char text[FN_SHAPE_TEXT];
+    if (x->rank != 2)
+        return fn_fail(inference->error, FN_ERROR_SHAPE,
+                       "layer '%s': expected a sequence (steps, features) for each row, got a sample of shape %s",
+                       inference->layer, fn_shape_text(x, text));
+    int32_t first = 1 + (attribute[MASKED] != 0), given = inference->n_inputs - first;
+    if (given != 0 && given != cell->states)
+        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': got %d initial states, expected %d",
+                       inference->layer, given, cell->states);
+    for (int32_t i = 1; i < inference->n_inputs; i++) {
+        const fn_shape *shape = &inference->input[i];
+        int64_t expected = i < first ? x->size[0] : (int64_t)attribute[UNITS];
+        if (shape->rank != 1 || shape->size[0] != expected)
+            return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': the %s must have shape (%lld,), got %s",
+                           inference->layer, i < first ? "mask" : "initial state", (long long)expected,
+                           fn_shape_text(shape, text));
+    }
+    if ((double)(x->size[1] + attribute[UNITS]) * attribute[UNITS] * cell->gates > 0x1p40)
+        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': kernels for %lld features and %g units are too large",
+                       inference->layer, (long long)x->size[1], attribute[UNITS]);
+    return FN_OK;
+}
+
+fn_status FN_SYM(recurrent_infer)(fn_inference *inference, const recurrent_cell *cell)
+{
+    fn_status status = check_attributes(inference);
+    if (status == FN_OK)
+        status = check_inputs(inference, cell);
+    if (status != FN_OK)
+        return status;
+    const double *attribute = inference->attribute;
+    const fn_shape *x = &inference->input[0];
+    const int64_t units = (int64_t)attribute[UNITS], inputs = x->size[1], columns = cell->columns * units;
+    const fn_shape state = {.rank = 1, .size = {units}};
+    fn_signature *signature = &inference->signature;
+    fn_shape *output = signature->output, *parameter = signature->parameter;
+    *output++ = attribute[RETURN_SEQUENCES] ? (fn_shape){.rank = 2, .size = {x->size[0], units}} : state;
+    for (int i = 0; attribute[RETURN_STATE] && i < cell->states; i++)
+        *output++ = state;
+    signature->n_outputs = (int32_t)(output - signature->output);
+    *parameter++ = (fn_shape){.rank = 2, .size = {inputs, columns}};
+    *parameter++ = (fn_shape){.rank = 2, .size = {units, columns}};
+    if (attribute[USE_BIAS])
+        *parameter++ = cell->bias_rows == 1 ? (fn_shape){.rank = 1, .size = {columns}}
+                                            : (fn_shape){.rank = 2, .size = {cell->bias_rows, columns}};
+    for (int i = 0; attribute[STATEFUL] > 0 && i < cell->states; i++)
+        *parameter++ = (fn_shape){.rank = 2, .size = {(int64_t)attribute[STATEFUL], units}};
+    signature->n_parameters = (int32_t)(parameter - signature->parameter);
+
+    inference->n_extras = 2;
+    /* The parts of U may have one panel more than all of it. */
+    inference->extra_fixed[PACKED] = FN_SYM(gemm_packed_size)(columns, inputs) + FN_SYM(gemm_packed_size)(columns, units) +
+                                     FN_SYM(gemm_packed_size)(1, units);
+    if (inference->training) {
+        const kept_sizes size = size_kept(cell, attribute, x);
+        inference->extra_per_row[KEPT] =
+            size.gates + size.pre + cell->states * size.state + size.x + size.dropped + size.factor;
+        inference->extra_fixed[KEPT] = 8 * LINE;
+        inference->extra_fixed[PACKED] += FN_SYM(gemm_packed_size)(inputs, columns) + FN_SYM(gemm_packed_size)(units, columns);
+    }
+    return FN_OK;
+}
