@@ -137,10 +137,15 @@ def test_interrupt(arguments):
         text=True,
         start_new_session=True,
     )
-    process.stdout.readline()
-    time.sleep(0.5)
-    os.killpg(process.pid, signal.SIGINT)
-    output, errors = process.communicate(timeout=30)
+    try:
+        process.stdout.readline()
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)  # the peers that it has started, too
+        process.communicate()
+        raise
     assert process.returncode == 130 and "Traceback" not in errors and "interrupted" in errors, errors
 
 
