@@ -29,6 +29,7 @@ enum {
     BLOCK_COLUMNS = 2048,
     LOW_BLOCK_K = 256 / (int)sizeof(real), /* where C is low: B is read once, by rows that should be long */
 
+    PACK_WIDTH = 2 * PANEL_COLUMNS, /* columns of B for which it may pay to pack A */
     FEW_ROWS = 16,
 
     FINISH_SIZE = 32768, /* elements of C that wait to be finished */
@@ -196,10 +197,12 @@ static void multiply_block(const block *x, const gemm_epilogue *finish, int64_t 
     }
 }
 
-/* Reading A in place is as good, unless it is read many times and its rows are long or its columns far
- * apart. */
+/* Reading A in place is as good, unless it is read many times and its rows are long or its columns far apart; columns that are
+ * very far apart fall on few sets of the caches. */
 FN_INLINE bool pays_to_pack_a(int64_t n, int64_t k, int64_t a_column)
 {
+    if (a_column * (int64_t)sizeof(real) >= 2048 && n > PACK_WIDTH && k > 128)
+        return true;
     const int64_t long_row = FN_VECTOR_BYTES == 64 ? 256 : 64;
     return n > 8 * PANEL_COLUMNS && (k > long_row || a_column * (int64_t)sizeof(real) >= 1024);
 }
@@ -408,7 +411,7 @@ int64_t FN_SYM(gemm_workspace)(int64_t m, int64_t n, int64_t k)
 {
     /* As multiply() needs it, also for C^T, and C^T itself. */
     const int64_t size = m > n ? m : n, k_block = least(k, BLOCK_K);
-    const bool may_pack_a = size > 8 * PANEL_COLUMNS;
+    const bool may_pack_a = size > PACK_WIDTH;
     const int64_t rows = may_pack_a ? divide_up(least(size, BLOCK_ROWS), TILE_ROWS) * PANEL_ROWS : 0;
     const int64_t all_columns = divide_up(least(size, BLOCK_COLUMNS), FN_LANES) * FN_LANES;
     const int64_t kept = size > BLOCK_ROWS ? all_columns * k_block : 0;

@@ -319,6 +319,9 @@ int main(void)
         run_random(random_below(20), random_below(20), random_below(5000));
         run_random(300 + random_below(300), 200 + random_below(200), random_below(40));
     }
+    /* A is packed for few columns where its own are far apart. */
+    for (int i = 0; i < 27 && failures < 20; i++)
+        run_random(500 + random_below(200), 30 + random_below(150), 120 + random_below(60));
     for (int i = 0; i < 3 && failures < 20; i++) {
         run_random(50, 2500 + random_below(100), 300 + random_below(300));
         run_random(1000 + random_below(200), 40 + random_below(300), 700 + random_below(100));
