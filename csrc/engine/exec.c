@@ -253,8 +253,11 @@ static void run_team(const fn_plan *plan, fn_run *run, int wanted, double deadli
 /* Two samples of each decide where the difference is clear, or a step so long that trying costs too much. */
 #define CLEAR_RATIO 1.3
 #define LONG_STEP_SECONDS 20e-3
-/* Another process may have wanted a processor just then, so the trial is repeated, after so many times as long as it took. */
-#define TRIAL_PAUSE 100
+/* Somebody else may have wanted a processor just then: threads of BLAS, for one, wait actively for some time after a product. So
+ * the trial is repeated, soon at first and later after so many times as long as it takes undisturbed. */
+#define FIRST_PAUSE 4
+#define PAUSE_GROWTH 4
+#define LONGEST_PAUSE 100
 
 /* What decides how long a call takes: its parts, and the order of magnitude of its batch. In a loop of one's own forward,
  * backward and update are calls of their own, and a team may pay for one of them and not for another. Where there are more
@@ -271,25 +274,27 @@ static fn_trial *trial_of(fn_plan *plan, unsigned parts, int64_t rows)
             plan->n_trials++;
         else
             i = FN_TRIALS - 1;
-        plan->trials[i] = (fn_trial){.parts = parts, .size = size};
+        plan->trials[i] = (fn_trial){.parts = parts, .size = size, .pause = FIRST_PAUSE};
     }
     return &plan->trials[i];
 }
 
-/* Runs a piece of the call with one thread or with all, in turn, and notes the time for a row. */
+/* Runs a piece of the call with one thread or with all, and notes the time for a row. Two pieces with one thread follow each
+ * other, then two with all: in the first of them the weights are still in the cache of another core. */
 static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadline)
 {
-    int kind = trial->samples & 1;
+    int kind = trial->samples / 2 & 1;
     double start = omp_get_wtime();
     double end = start + TRIAL_SECONDS;
     run_team(plan, run, kind ? plan->max_threads : 1, end < deadline ? end : deadline);
     if (run->next_row == run->first_row)
         return;
     double seconds = omp_get_wtime() - start;
-    trial->spent += seconds;
     double per_row = seconds / (double)(run->next_row - run->first_row);
     double per_step = seconds / (double)run->steps_done;
-    if (trial->samples < 2 || per_row < trial->best[kind])
+    if (trial->samples == 0 || trial->samples == 2)
+        trial->best[kind] = per_row;
+    else if (per_row < trial->best[kind])
         trial->best[kind] = per_row;
     trial->samples++;
     double fast = trial->best[0] < trial->best[1] ? trial->best[0] : trial->best[1];
@@ -301,6 +306,7 @@ static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadli
         trial->chosen = trial->best[0] <= trial->best[1] * (per_step < SHORT_STEP_SECONDS ? SHORT_STEP_GAIN : GAIN)
                             ? 1
                             : plan->max_threads;
+    trial->cost = trial->samples * (fast * (double)(run->next_row - run->first_row));
 }
 
 /* Runs with the number of threads that was chosen, and forgets the choice when its time is over. */
@@ -309,8 +315,13 @@ static void run_chosen(fn_plan *plan, fn_run *run, fn_trial *trial, double deadl
     double start = omp_get_wtime();
     run_team(plan, run, trial->chosen, deadline);
     trial->since += omp_get_wtime() - start;
-    if (trial->since > TRIAL_PAUSE * trial->spent)
-        *trial = (fn_trial){.parts = trial->parts, .size = trial->size, .last = trial->chosen};
+    if (trial->since <= trial->pause * trial->cost)
+        return;
+    double pause = trial->pause * PAUSE_GROWTH;
+    *trial = (fn_trial){.parts = trial->parts,
+                        .size = trial->size,
+                        .last = trial->chosen,
+                        .pause = pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE};
 }
 
 static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *error)

@@ -207,8 +207,9 @@ typedef struct fn_trial {
     int32_t samples;
     int32_t chosen; /* 0: still open */
     int32_t last;   /* what was chosen before, for plan.c to tell */
-    double spent;   /* seconds that the trial took */
-    double since;   /* and those of the calls since it ended */
+    double cost;    /* seconds that the trial takes undisturbed */
+    double since;   /* those of the calls since it ended */
+    double pause;   /* after so many times its cost it is repeated */
 } fn_trial;
 
 #define FN_TRIALS 32
