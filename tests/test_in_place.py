@@ -118,3 +118,43 @@ def test_the_gradient_where_the_loss_follows():
         losses.append(history["loss"])
         assert labels(model) == (["activation forward", "activation backward"] if apart else ["activation"])
     assert losses[0] == losses[1] and losses[0][2] < losses[0][0]
+
+
+def compiled(inputs, outputs, dtype, n_threads):
+    model = fn.Model(inputs, outputs, seed=3, dtype=dtype)
+    model.compile("sgd", "mse", n_threads=n_threads)
+    return model
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(4, 8, 3), (5, 7, 40), (13, 11, 5), (1, 300, 20), (5, 5, 20)])
+@pytest.mark.parametrize("producer", PRODUCERS)
+def test_statistics_taken_while_the_input_is_made(producer, shape, dtype, n_threads):
+    """Against a batch normalisation whose input is that of its model, so that nobody makes it."""
+    x = np.random.RandomState(2).standard_normal((7, *shape)).astype(dtype)
+    start = fn.Input(shape)
+    if producer in ("add", "subtract", "average"):
+        made = getattr(fn.layers, producer.title())()([start, fn.layers.Conv2D(shape[-1], 1)(start)])
+    else:
+        made = PRODUCERS[producer](start)
+    front = compiled(start, made, dtype, n_threads)
+    given = front.forward(x, training=True)
+    start = fn.Input(made.sample_shape)
+    alone = compiled(start, fn.layers.BatchNormalization()(start), dtype, n_threads)
+    whole = compiled(front.inputs, fn.layers.BatchNormalization()(made), dtype, n_threads)
+    whole.set_weights([*front.get_weights(), *alone.get_weights()])
+
+    dz = np.random.RandomState(1).standard_normal(given.shape).astype(dtype)
+    found, sums = [], []
+    for model, images in ((alone, given), (whole, x)):
+        arrays = [model.forward(images, training=True)]
+        model.backward(dz)
+        arrays += [np.array(gradient) for gradient in model.gradients[-2:]]
+        model.apply_gradients()
+        found.append([*arrays, *model.get_weights()[-4:]])
+        sums.append(list(model._latest_plan().stage_labels()).count("batch_normalization sums"))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+    is_long = np.prod(made.sample_shape[:-1]) >= 32
+    assert sums == [1, (not is_long) + (producer == "batch_normalization")]

@@ -22,19 +22,23 @@ static bool is_only_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t i
     return true;
 }
 
+static bool can_be_followed(const fn_node *producer)
+{
+    return producer->op->applies && producer->n_outputs == 1 && !producer->follower;
+}
+
 /* Whether the node that makes input 0 of node i can do that node's work. */
 static bool can_be_applied(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
 {
     const fn_node *node = &plan->nodes[i];
-    if (!node->op->apply || node->alias || node->n_inputs != 1 || node->n_outputs != 1 ||
+    if (!node->op->can_apply || node->alias || node->n_inputs != 1 || node->n_outputs != 1 ||
         !node->op->can_apply(node, plan->training))
         return false;
     const fn_value *input = &plan->values[plan->values[spec->nodes[i].inputs[0]].root];
     if (input->producer < 0)
         return false;
     const fn_node *producer = &plan->nodes[input->producer];
-    return producer->op->applies && producer->n_outputs == 1 && !producer->follower &&
-           (!producer->op->saved || producer->op->saved(producer) < 0) && is_only_use(plan, spec, i);
+    return can_be_followed(producer) && (!producer->op->saved || producer->op->saved(producer) < 0) && is_only_use(plan, spec, i);
 }
 
 /* Their outputs become other names of their inputs. */
@@ -45,13 +49,34 @@ void fn_leave_elementwise(fn_plan *plan, const fn_plan_spec *spec)
         if (!can_be_applied(plan, spec, i))
             continue;
         const int32_t root = plan->values[spec->nodes[i].inputs[0]].root;
-        plan->nodes[i].in_place = true;
+        plan->nodes[i].in_place = plan->nodes[i].follows = true;
         plan->nodes[plan->values[root].producer].follower = &plan->nodes[i];
         plan->values[root].producer = i;
         for (int32_t j = 0; j < plan->n_values; j++)
             if (plan->values[j].root == value)
                 plan->values[j].root = root;
     }
+}
+
+/* Nodes that look at their input do so when it is made. */
+void fn_leave_observation(fn_plan *plan, const fn_plan_spec *spec)
+{
+    for (int32_t i = 0; i < spec->n_nodes; i++) {
+        fn_node *node = &plan->nodes[i];
+        if (node->alias || !node->op->can_observe || !node->op->can_observe(node, plan->training))
+            continue;
+        const int32_t producer = plan->values[plan->values[spec->nodes[i].inputs[0]].root].producer;
+        if (producer < 0 || !can_be_followed(&plan->nodes[producer]))
+            continue;
+        plan->nodes[producer].follower = node;
+        node->follows = true;
+    }
+}
+
+void fn_follows(fn_plan *plan, const fn_node *node)
+{
+    if (node->follower && node->follower->op->observes)
+        node->follower->op->observes(plan, node->follower);
 }
 
 /* ---- derivatives --------------------------------------------------------------------------------------- */

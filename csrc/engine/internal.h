@@ -262,6 +262,8 @@ int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data);
 
 /* Before ports are made: leaves elementwise operations to the nodes they follow, where both are able to (fusion.c). */
 void fn_leave_elementwise(fn_plan *plan, const fn_plan_spec *spec);
+/* When ports are made: lets nodes that look at their input do so when it is made. */
+void fn_leave_observation(fn_plan *plan, const fn_plan_spec *spec);
 /* During emission of the backward pass: leaves the derivative of whoever made input j of node i to that node, where both are
  * able to. */
 void fn_leave_derivative(fn_plan *plan, const fn_plan_spec *spec, int32_t i, int32_t j);

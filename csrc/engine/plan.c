@@ -552,6 +552,7 @@ static fn_status build_plan(fn_plan *plan, const fn_plan_spec *spec, fn_error *e
         return status;
     fn_leave_elementwise(plan, spec);
     connect_nodes(plan, spec);
+    fn_leave_observation(plan, spec);
     find_sparse_gradients(plan, spec, &table);
     status = emit_stages(plan, spec, &table, error);
     if (status == FN_OK && plan->failed)

@@ -82,8 +82,9 @@ struct fn_node {
     bool alias;
     bool in_place;     /* an elementwise operation done by the node it follows: see fn_op.apply */
     /* Where fn_op.applies: the node whose apply() is to be called for every element of output[0].value once it is complete; or
-     * NULL. */
+     * NULL. follows: of that node. */
     const fn_node *follower;
+    bool follows;
     double *attribute; /* in the order of the descriptor; may change from step to step */
     int32_t n_inputs, n_outputs, n_parameters, n_extras;
     fn_port *input;
@@ -134,8 +135,13 @@ typedef struct fn_op {
      * whether f allows it; in training f' is to be told from y, by saved() and differentiate(). Both or none. */
     bool (*can_apply)(const fn_node *node, bool training);
     void (*apply)(const fn_node *node, int64_t first, int64_t n);
-    bool applies; /* forward() does as fn_node.follower says; backward() does not read its output's value, unless
-                     it has an f' of its own as above */
+    bool applies; /* forward() does as fn_node.follower says, and calls fn_follows; backward() does not read its output's value,
+                     unless it has an f' of its own as above */
+    /* Or apply() only looks at x, and notes what it sees; the rows of the batch come in any order, the elements of each from the
+     * first to the last. can_observe(): whether it is to; observes() says what that writes, in the stage of the node that makes
+     * x. Both or none; without can_apply(). */
+    bool (*can_observe)(const fn_node *node, bool training);
+    void (*observes)(fn_plan *plan, const fn_node *node);
     /* Emits what changes the parameters apart from the optimizer, such as moving statistics: run with the update, so
      * never in a step whose loss is not finite. Or NULL. */
     void (*update)(fn_plan *plan, fn_node *node);
@@ -244,6 +250,8 @@ void fn_reads_all(fn_plan *plan, int buffer);
 void fn_writes(fn_plan *plan, int buffer);
 /* The stage calls differentiate() of port->finish, if there is one. */
 void fn_finishes(fn_plan *plan, const fn_port *port);
+/* The stage calls apply() of node->follower, if there is one. */
+void fn_follows(fn_plan *plan, const fn_node *node);
 /* Floating-point operations of the stage emitted last, for each row of the batch and beside them; added to what was said of it
  * before. Worth saying of products, sums and the like, a multiplication and an addition counted as two; elementwise functions
  * are traffic. Bytes follow from what the stage reads and writes. For profiles only. */

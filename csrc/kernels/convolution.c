@@ -124,7 +124,7 @@ static void correlate(const convolution *given, bool transposed, int64_t images,
                                       width, epilogue->attribute);
                 if (epilogue->follower)
                     epilogue->follower->op->apply(
-                        epilogue->follower, target + offset - (const real *)epilogue->follower->output[0].value, width);
+                        epilogue->follower, target + offset - (const real *)epilogue->follower->input[0].value, width);
                 if (epilogue->finish)
                     epilogue->finish->op->differentiate(
                         epilogue->finish, target + offset - (const real *)epilogue->finish->output[0].gradient, width);

@@ -17,17 +17,18 @@
  * Extras: STATISTICS [3][channels]: mean, r, variance; SUMS [chunks][2][channels], of the forward and of the backward
  * pass.
  *
- * Positions are cut into chunks of a fixed size. Mean and squared deviations of each chunk come from two passes over
- * it while it is in cache; all threads combine them, in order and by the formula of Chan, Golub and LeVeque (1979),
- * rather than wait for one that does. So no bit depends on the number of threads.
+ * Positions are cut into chunks of a fixed size, those of each row by themselves where rows are long. Mean and squared
+ * deviations of each chunk come from two passes over it while it is in cache, if it lies in one row when the node before has
+ * just made it; all threads combine them, in order and by the formula of Chan, Golub and LeVeque (1979), rather than wait for
+ * one that does. So no bit depends on the number of threads.
  */
 #include "../normalization.h"
 
 enum { MOMENTUM, EPSILON, CENTER, SCALE, FROZEN };
 enum { STATISTICS, FORWARD_SUMS, BACKWARD_SUMS };
 
-/* Positions in a chunk. */
-enum { CHUNK = 128 };
+/* Positions in a chunk, and in a row that has chunks of its own. */
+enum { CHUNK = 128, LONG_ROW = 32 };
 
 static const fn_attribute attributes[] = {
     {"momentum", 0.99}, {"epsilon", 1e-3}, {"center", 1}, {"scale", 1}, {"frozen", 0}};
@@ -63,9 +64,29 @@ static int64_t inner_of(const fn_node *node)
     return node->input[0].width / channels_of(node);
 }
 
-static int64_t count_chunks(int64_t positions)
+/* Of one row of the batch; 0: chunks are of several rows. */
+static int64_t chunks_of_row(int64_t inner)
 {
-    return (positions + CHUNK - 1) / CHUNK;
+    return inner < LONG_ROW ? 0 : (inner + CHUNK - 1) / CHUNK;
+}
+
+static int64_t count_chunks(const fn_node *node, int64_t rows)
+{
+    const int64_t inner = inner_of(node), chunks = chunks_of_row(inner);
+    return chunks ? rows * chunks : (rows * inner + CHUNK - 1) / CHUNK;
+}
+
+/* Positions of a chunk. */
+typedef struct chunk {
+    int64_t number, first, n;
+} chunk;
+
+static chunk find_chunk(const fn_node *node, int64_t rows, int64_t number)
+{
+    const int64_t inner = inner_of(node), chunks = chunks_of_row(inner);
+    const int64_t row = chunks ? number / chunks : 0, first = (chunks ? number % chunks : number) * CHUNK;
+    const int64_t left = (chunks ? inner : rows * inner) - first;
+    return (chunk){number, row * inner + first, left < CHUNK ? left : CHUNK};
 }
 
 static bool uses_batch(const fn_node *node, const fn_plan *plan)
@@ -84,10 +105,11 @@ static fn_status infer(fn_inference *inference)
     if (status != FN_OK || !inference->training)
         return status;
     const int64_t channels = fn_shape_last(&inference->input[0]), width = fn_shape_size(&inference->input[0]);
+    const int64_t chunks = chunks_of_row(width / channels);
     inference->n_extras = 3;
     inference->extra_fixed[STATISTICS] = 3 * channels;
     for (int i = FORWARD_SUMS; i <= BACKWARD_SUMS; i++) { /* 2 channels for each chunk, and for one begun */
-        inference->extra_per_row[i] = (2 * width + CHUNK - 1) / CHUNK;
+        inference->extra_per_row[i] = chunks ? chunks * 2 * channels : (2 * width + CHUNK - 1) / CHUNK;
         inference->extra_fixed[i] = 2 * channels;
     }
     return FN_OK;
@@ -95,58 +117,92 @@ static fn_status infer(fn_inference *inference)
 
 /* ---- statistics ---------------------------------------------------------------------------------- */
 
-/* Where item `item` of a stage over chunks and strips of channels is. */
+/* Strip `strip` of the channels of a chunk. */
 typedef struct place {
     int64_t chunk, n, channel, columns, offset;
 } place;
 
-static place find_place(const fn_node *node, const fn_context *context, int64_t item)
+static place find_place(const fn_node *node, chunk k, int64_t strip)
 {
-    const int64_t channels = channels_of(node), strips = count_strips(channels);
-    const int64_t positions = context->rows * inner_of(node);
-    place p = {.chunk = item / strips, .channel = item % strips * STRIP};
-    p.n = positions - p.chunk * CHUNK;
-    p.n = p.n < CHUNK ? p.n : CHUNK;
-    p.columns = channels - p.channel < STRIP ? channels - p.channel : STRIP;
-    p.offset = p.chunk * CHUNK * channels + p.channel;
-    return p;
+    const int64_t channels = channels_of(node), channel = strip * STRIP;
+    return (place){k.number, k.n, channel, channels - channel < STRIP ? channels - channel : STRIP,
+                   k.first * channels + channel};
 }
 
-/* Mean and squared deviations of chunks. */
-static void sum_chunks(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+/* That of item `item` of a stage over chunks and strips; n 0: there is none. */
+static place find_item(const fn_node *node, const fn_context *context, int64_t item)
+{
+    const int64_t strips = count_strips(channels_of(node));
+    if (item / strips >= count_chunks(node, context->rows))
+        return (place){0};
+    return find_place(node, find_chunk(node, context->rows, item / strips), item % strips);
+}
+
+/* Mean and squared deviations. */
+static void sum_place(const fn_node *node, place p)
 {
     const int64_t channels = channels_of(node);
+    const real *x = (const real *)node->input[0].value + p.offset;
+    real *mean = (real *)node->extra[FORWARD_SUMS].value + p.chunk * 2 * channels + p.channel;
+    sum_strip(SUM_VALUES, x, NULL, channels, p.n, p.columns, NULL, NULL, mean, NULL);
+    for (int64_t j = 0; j < p.columns; j++)
+        mean[j] /= (real)p.n;
+    sum_strip(SUM_SQUARES, x, NULL, channels, p.n, p.columns, mean, NULL, mean + channels, NULL);
+}
+
+static void sum_chunks(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
     for (int64_t item = lo; item < hi; item++) {
-        const place p = find_place(node, context, item);
-        if (p.n <= 0)
+        const place p = find_item(node, context, item);
+        if (p.n == 0)
             break;
-        const real *x = (const real *)node->input[0].value + p.offset;
-        real *mean = (real *)node->extra[FORWARD_SUMS].value + p.chunk * 2 * channels + p.channel;
-        sum_strip(SUM_VALUES, x, NULL, channels, p.n, p.columns, NULL, NULL, mean, NULL);
-        for (int64_t j = 0; j < p.columns; j++)
-            mean[j] /= (real)p.n;
-        sum_strip(SUM_SQUARES, x, NULL, channels, p.n, p.columns, mean, NULL, mean + channels, NULL);
+        sum_place(node, p);
     }
+}
+
+/* The chunks that n elements of x from number `first` on complete. */
+static void apply(const fn_node *node, int64_t first, int64_t n)
+{
+    const int64_t channels = channels_of(node), inner = inner_of(node), strips = count_strips(channels);
+    const int64_t start = first / channels, end = (first + n) / channels;
+    int64_t number = start / inner * chunks_of_row(inner) + start % inner / CHUNK;
+    for (;;) {
+        const chunk next = find_chunk(node, 0, number++);
+        if (next.first + next.n > end)
+            return;
+        for (int64_t strip = 0; strip < strips; strip++)
+            sum_place(node, find_place(node, next, strip));
+    }
+}
+
+static bool can_observe(const fn_node *node, bool training)
+{
+    return training && !node->attribute[FROZEN] && chunks_of_row(inner_of(node)) > 0;
+}
+
+static void observes(fn_plan *plan, const fn_node *node)
+{
+    fn_costs(plan, (double)((VALUE_FLOPS + SQUARE_FLOPS) * node->input[0].width), 0);
+    fn_writes(plan, node->extra[FORWARD_SUMS].value_buffer);
 }
 
 /* statistics[3][channels] of the batch, from those of the chunks. */
 static void combine_chunks(const fn_node *node, const fn_context *context, real *restrict statistics)
 {
     const int64_t channels = channels_of(node), positions = context->rows * inner_of(node);
+    const int64_t chunks = count_chunks(node, context->rows);
     const real *sums = node->extra[FORWARD_SUMS].value;
     real *restrict mean = statistics, *restrict r = mean + channels, *restrict variance = r + channels;
     memset(statistics, 0, (size_t)(3 * channels) * sizeof *statistics);
-    for (int64_t k = 0; k < count_chunks(positions); k++) {
-        const real *restrict chunk = sums + k * 2 * channels;
-        const int64_t left = positions - k * CHUNK;
-        const real share = (real)((double)(left < CHUNK ? left : CHUNK) / (double)positions);
-        FN_FOR_EACH(j, channels, mean[j] = FN_FMA(share, chunk[j], mean[j]));
+    for (int64_t k = 0; k < chunks; k++) {
+        const real *restrict of_chunk = sums + k * 2 * channels;
+        const real share = (real)((double)find_chunk(node, context->rows, k).n / (double)positions);
+        FN_FOR_EACH(j, channels, mean[j] = FN_FMA(share, of_chunk[j], mean[j]));
     }
-    for (int64_t k = 0; k < count_chunks(positions); k++) {
-        const real *restrict chunk = sums + k * 2 * channels, *restrict squares = chunk + channels;
-        const int64_t left = positions - k * CHUNK;
-        const real n = (real)(left < CHUNK ? left : CHUNK);
-        FN_FOR_EACH(j, channels, variance[j] += FN_FMA(n * (chunk[j] - mean[j]), chunk[j] - mean[j], squares[j]));
+    for (int64_t k = 0; k < chunks; k++) {
+        const real *restrict of_chunk = sums + k * 2 * channels, *restrict squares = of_chunk + channels;
+        const real n = (real)find_chunk(node, context->rows, k).n;
+        FN_FOR_EACH(j, channels, variance[j] += FN_FMA(n * (of_chunk[j] - mean[j]), of_chunk[j] - mean[j], squares[j]));
     }
     const real epsilon = (real)node->attribute[EPSILON];
     FN_FOR_EACH(j, channels, variance[j] /= (real)positions);
@@ -222,16 +278,17 @@ static void forward_moving(const fn_node *node, const fn_context *context, int64
 
 static int64_t count_items(const fn_plan *plan, const fn_node *node)
 {
-    return count_chunks(fn_plan_rows(plan) * inner_of(node)) * count_strips(channels_of(node));
+    return count_chunks(node, fn_plan_rows(plan)) * count_strips(channels_of(node));
 }
 
 static void forward(fn_plan *plan, fn_node *node)
 {
     if (uses_batch(node, plan)) {
-        fn_emit(plan, node, "batch_normalization sums", sum_chunks, FN_BY_ITEMS, count_items(plan, node));
-        fn_costs(plan, (double)((VALUE_FLOPS + SQUARE_FLOPS) * node->input[0].width), 0);
-        fn_reads(plan, node->input[0].value_buffer);
-        fn_writes(plan, node->extra[FORWARD_SUMS].value_buffer);
+        if (!node->follows) {
+            fn_emit(plan, node, "batch_normalization sums", sum_chunks, FN_BY_ITEMS, count_items(plan, node));
+            fn_reads(plan, node->input[0].value_buffer);
+            observes(plan, node);
+        }
         fn_emit(plan, node, "batch_normalization forward", forward_batch, FN_BY_ROWS, 0);
         fn_reads_all(plan, node->extra[FORWARD_SUMS].value_buffer);
     } else {
@@ -247,6 +304,7 @@ static void forward(fn_plan *plan, fn_node *node)
     if (node->n_extras)
         fn_writes(plan, node->extra[STATISTICS].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
+    fn_follows(plan, node);
 }
 
 /* ---- backward ------------------------------------------------------------------------------------ */
@@ -257,8 +315,8 @@ static void sum_gradients(const fn_node *node, const fn_context *context, int64_
     const int64_t channels = channels_of(node);
     const real *mean = node->extra[STATISTICS].value;
     for (int64_t item = lo; item < hi; item++) {
-        const place p = find_place(node, context, item);
-        if (p.n <= 0)
+        const place p = find_item(node, context, item);
+        if (p.n == 0)
             break;
         real *sums = (real *)node->extra[BACKWARD_SUMS].value + p.chunk * 2 * channels + p.channel;
         sum_strip(SUM_GRADIENTS, (const real *)node->input[0].value + p.offset,
@@ -270,11 +328,11 @@ static void sum_gradients(const fn_node *node, const fn_context *context, int64_
 /* Adds up the chunks: sums[2][channels], dbeta and dgamma; whoever has the first row also stores them. */
 static void combine_gradients(const fn_node *node, const fn_context *context, int64_t lo, real *restrict sums)
 {
-    const int64_t channels = channels_of(node), n = count_chunks(context->rows * inner_of(node));
+    const int64_t channels = channels_of(node), n = count_chunks(node, context->rows);
     memcpy(sums, node->extra[BACKWARD_SUMS].value, (size_t)(2 * channels) * sizeof *sums);
     for (int64_t k = 1; k < n; k++) {
-        const real *restrict chunk = (const real *)node->extra[BACKWARD_SUMS].value + k * 2 * channels;
-        FN_FOR_EACH(j, 2 * channels, sums[j] += chunk[j]);
+        const real *restrict of_chunk = (const real *)node->extra[BACKWARD_SUMS].value + k * 2 * channels;
+        FN_FOR_EACH(j, 2 * channels, sums[j] += of_chunk[j]);
     }
     if (lo == 0) {
         put_gradient(beta_port(node), 0, sums, channels);
@@ -393,6 +451,9 @@ const fn_op FN_SYM(op_batch_normalization) = {
     .forward = forward,
     .backward = backward,
     .finishes = true,
+    .apply = apply,
     .applies = true,
+    .can_observe = can_observe,
+    .observes = observes,
     .update = update,
 };

@@ -95,6 +95,7 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_writes(plan, node->output[0].value_buffer);
     if (node->n_extras)
         fn_writes(plan, node->extra[KEPT].value_buffer);
+    fn_follows(plan, node);
     /* Turned here rather than before its use: by then a barrier has been passed for other reasons. */
     if (fn_plan_training(plan) && needs_input_gradient(node)) {
         fn_emit(plan, node, "convolution turn", turn, FN_BY_ITEMS, g.y.window);

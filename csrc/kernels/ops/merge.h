@@ -33,6 +33,7 @@ FN_INLINE void emit_merge_forward(fn_plan *plan, fn_node *node, fn_stage_functio
     for (int32_t i = 0; i < node->n_inputs; i++)
         fn_reads(plan, node->input[i].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
+    fn_follows(plan, node);
 }
 
 /* values: the derivative needs the inputs and the output. */

@@ -124,6 +124,7 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_writes(plan, node->output[0].value_buffer);
     if (node->n_extras > KEPT)
         fn_writes(plan, node->extra[KEPT].value_buffer);
+    fn_follows(plan, node);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------- */
