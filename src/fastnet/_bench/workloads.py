@@ -362,7 +362,6 @@ WORKLOADS = {
         Workload("higgs", (28, 300, 300, 300, 300, 300, 1), "tanh", BINARY, 100, "adam", 1e-3, rows=4000),
         Workload("mnist", (784, 512, 256, 10), "relu", SPARSE, 128, "adam", 1e-3, rows=4096),
         Workload("wide", (1024, 4096, 4096, 1000), "relu", SPARSE, 512, "sgd", 1e-2, rows=2048, momentum=0.9),
-        GptWorkload("gpt", 65, 64, 128, 4, 4, 16, 1e-3, rows=256),
         _images("cnn-digits", (8, 8, 1), "conv16 pool conv32 dense10", batch=32, rows=2048,
                 network=(_conv(16), _POOL, _conv(32), _FLATTEN, Layer("dense", 10))),
         _images("cnn-mnist", (28, 28, 1), "conv32 pool conv64 pool dense128-10", batch=64, rows=512,
@@ -371,5 +370,6 @@ WORKLOADS = {
                 rows=256, network=(*_block(32, 2), _POOL, *_block(64, 2), _POOL, *_block(128, 1), _MEAN,
                                    Layer("dense", 10))),
         TextWorkload("lstm", (65, 64, 128, 65), "linear", SPARSE, 32, "adam", 1e-3, rows=512, epsilon=1e-12, tokens=64),
+        GptWorkload("gpt", 65, 64, 128, 4, 4, 16, 1e-3, rows=256),
     )
 }  # fmt: skip
