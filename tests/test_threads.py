@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cases
 import numpy as np
 import pytest
-from plans import Graph, Model, assert_same_step
+from plans import Graph, Model, assert_close, assert_same_step, reference_step
 
 from fastnet import _core
 
@@ -110,6 +110,35 @@ def test_rows_do_not_depend_on_their_company(seed, isa, dtype):
     for max_rows, batch_size, n_threads in [(1, 1, 1), (n_rows + 3, 5, 2), (7, 7, 3)]:
         model = Model(network.graph, dtype, max_rows=max_rows, training=False, n_threads=n_threads)
         assert np.array_equal(model.predict(inputs, batch_size)[0], whole)
+
+
+def packing(sequence):
+    """A network whose kernels are packed for many rows: too large to be read by each tile, small enough for a cache."""
+    graph = Graph()
+    x = graph.input((7, 23) if sequence else (23,))
+    h = graph.dense(x, 211, "tanh", seed=1)
+    h = graph.dense(h, 307, "relu", seed=2)
+    graph.output(graph.dense(h, 180, "sigmoid", use_bias=False, seed=3))
+    return graph
+
+
+@pytest.mark.parametrize(("sequence", "n_rows"), [(False, 601), (False, 200), (True, 200)])
+def test_kernels_packed_once_for_many_rows(sequence, n_rows, isa, dtype):
+    """Predictions of many batches, whose kernels are packed in the first, are those of single rows; each call packs anew."""
+    graph = packing(sequence)
+    inputs = [np.random.default_rng(1).normal(size=(n_rows, *graph.inputs[0][0])).astype(dtype)]
+    models = [Model(graph, dtype, max_rows=rows, training=False, n_threads=n_threads)
+              for rows, n_threads in [(1, 1), (130, 1), (130, 2), (130, 3)]]
+    assert ["dense pack" in model.plan.stage_labels() for model in models] == [False, True, True, True]
+    for _ in range(2):
+        expected = models[0].predict(inputs)[0]
+        for model in models[1:]:
+            assert np.array_equal(model.predict(inputs)[0], expected)
+        exact = reference_step(graph, models[0].weights, inputs).outputs[0]
+        assert_close(expected, exact, 1e-4 if dtype == "float32" else 1e-12)
+        for model in models:
+            for weight in model.weights:
+                weight *= -0.5
 
 
 # ---- one run in several calls ------------------------------------------------------------------------

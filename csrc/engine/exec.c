@@ -151,6 +151,8 @@ static inline void run_stages(const fn_plan *plan, unsigned parts, const fn_cont
         /* A barrier lies between the loss and any update, so all threads agree here. */
         if (stage->part == FN_RUN_UPDATE && context->shared->diverged)
             continue;
+        if (stage->once && context->first_row > context->run->first_row)
+            continue;
         if (stage->part & parts)
             run_stage(stage, context, thread, team);
     }

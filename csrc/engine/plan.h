@@ -252,6 +252,9 @@ void fn_writes(fn_plan *plan, int buffer);
 void fn_finishes(fn_plan *plan, const fn_port *port);
 /* The stage calls apply() of node->follower, if there is one. */
 void fn_follows(fn_plan *plan, const fn_node *node);
+/* The stage emitted last reads nothing but parameters, of a plan that does not train: it is run in the first step of a call only,
+ * and what it writes is kept for the others. */
+void fn_once(fn_plan *plan);
 /* Floating-point operations of the stage emitted last, for each row of the batch and beside them; added to what was said of it
  * before. Worth saying of products, sums and the like, a multiplication and an addition counted as two; elementwise functions
  * are traffic. Bytes follow from what the stage reads and writes. For profiles only. */

@@ -63,6 +63,12 @@ void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function 
     plan->parts |= plan->emitting;
 }
 
+void fn_once(fn_plan *plan)
+{
+    if (plan->n_stages > 0)
+        plan->stages[plan->n_stages - 1].once = true;
+}
+
 void fn_costs(fn_plan *plan, double flops_per_row, double flops_fixed)
 {
     if (plan->n_stages == 0)
@@ -163,16 +169,17 @@ static void place_barriers(fn_plan *plan)
 }
 
 /* A buffer lives from its first stage to its last, and on to the barrier after that: until then
- * another thread may still be at it. */
+ * another thread may still be at it. What a stage writes once lives all the time. */
 static void find_lifetimes(fn_plan *plan)
 {
     for (int32_t i = 0; i < plan->n_accesses; i++) {
         fn_buffer *buffer = &plan->buffers[plan->accesses[i].buffer];
         int32_t stage = plan->accesses[i].stage;
-        if (stage < buffer->first)
-            buffer->first = stage;
-        if (stage > buffer->last)
-            buffer->last = stage;
+        const bool kept = plan->stages[stage].once && plan->accesses[i].write;
+        if (kept || stage < buffer->first)
+            buffer->first = kept ? 0 : stage;
+        if (kept || stage > buffer->last)
+            buffer->last = kept ? plan->n_stages - 1 : stage;
     }
     for (int32_t i = 0; i < plan->n_buffers; i++) {
         fn_buffer *buffer = &plan->buffers[i];

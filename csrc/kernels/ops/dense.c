@@ -10,11 +10,13 @@
  * is in cache; the layer below then finds its dz.
  *
  * A position is a row of the batch, or one of the inner rows of an input of higher rank.
- * Parameters: W, and b with use_bias. Extras: KEPT f'(z) where y is not enough for it; PACKED W^T as packed panels.
+ * Parameters: W, and b with use_bias. Extras: KEPT f'(z) where y is not enough for it; PACKED panels, of W^T in training, of W
+ * where nothing is trained.
  *
  * A product with a small W is divided by rows of the batch, so that the layers of a network follow one another without a
  * barrier. With a larger one the time goes into moving W from core to core: then y is divided by columns of W, and dx, dW and
  * (by the engine) the update by rows of W, so that a thread finds its part of W, dW and the optimizer's slots in its own cache.
+ * Without training W stays where it is: it is packed once for all batches of a call, which then are divided by rows.
  */
 #include "../fused_activation.h"
 #include "../gemm.h"
@@ -26,9 +28,11 @@ enum { KEPT, PACKED };
 
 /* Elements of W up to which products are divided by rows of the batch. */
 #define DIVIDE_BY_ROWS (32 * 1024)
-/* The same where a row has many positions, so that x and y are larger than W. */
-#define DIVIDE_SEQUENCES_BY_ROWS (512 * 1024)
+/* The same where a row has many positions, so that x and y are larger than W, or where W is packed. */
+#define DIVIDE_MORE_BY_ROWS (512 * 1024)
 #define MANY_POSITIONS 16
+/* Positions of a call for which packing W pays. */
+#define PACK_POSITIONS 512
 
 static const fn_attribute attributes[] = {{"units", 1}, {"use_bias", 1}, {"activation", 0}, {"alpha", 0}};
 
@@ -50,8 +54,22 @@ static int64_t inner_of(const fn_node *node)
 
 static bool divided_by_rows(const fn_node *node)
 {
-    const int64_t limit = inner_of(node) < MANY_POSITIONS ? DIVIDE_BY_ROWS : DIVIDE_SEQUENCES_BY_ROWS;
+    const int64_t limit = inner_of(node) < MANY_POSITIONS ? DIVIDE_BY_ROWS : DIVIDE_MORE_BY_ROWS;
     return inputs_of(node) * units_of(node) <= limit;
+}
+
+/* Where nothing is trained and batches are not small, W may be packed if every thread can keep all of it in its second-level
+ * cache. */
+static bool may_pack_kernel(const fn_plan *plan, const fn_node *node)
+{
+    const int64_t size = inputs_of(node) * units_of(node);
+    return !fn_plan_training(plan) && size > DIVIDE_BY_ROWS && size <= DIVIDE_MORE_BY_ROWS &&
+           4 * fn_plan_rows(plan) * inner_of(node) >= PACK_POSITIONS;
+}
+
+static bool packs_kernel(const fn_node *node, const fn_context *context)
+{
+    return (context->run->n_rows - context->run->first_row) * inner_of(node) >= PACK_POSITIONS;
 }
 
 /* Positions of an array of so many columns that stay in the second-level cache until the activation is applied to them. */
@@ -84,12 +102,11 @@ static fn_status infer(fn_inference *inference)
     signature->n_parameters = inference->attribute[USE_BIAS] ? 2 : 1;
     signature->parameter[0] = (fn_shape){.rank = 2, .size = {fn_shape_last(x), (int64_t)units}};
     signature->parameter[1] = (fn_shape){.rank = 1, .size = {(int64_t)units}};
-    if (inference->training) {
-        inference->n_extras = 2;
-        if (activation_of(inference->attribute + ACTIVATION)->from_input)
-            inference->extra_per_row[KEPT] = fn_shape_size(&signature->output[0]);
-        inference->extra_fixed[PACKED] = FN_SYM(gemm_packed_size)(fn_shape_last(x), (int64_t)units);
-    }
+    inference->n_extras = 2;
+    if (inference->training && activation_of(inference->attribute + ACTIVATION)->from_input)
+        inference->extra_per_row[KEPT] = fn_shape_size(&signature->output[0]);
+    const int64_t in = fn_shape_last(x), n = (int64_t)units;
+    inference->extra_fixed[PACKED] = inference->training ? FN_SYM(gemm_packed_size)(in, n) : FN_SYM(gemm_packed_size)(n, in);
     return FN_OK;
 }
 
@@ -108,21 +125,22 @@ static void activate(const gemm_epilogue *epilogue, real *c, int64_t c_row, int6
     }
 }
 
-/* Positions p_lo to p_hi, columns j_lo to j_hi of y. */
-static void compute_output(const fn_node *node, const fn_context *context, int64_t p_lo, int64_t p_hi, int64_t j_lo,
-                           int64_t j_hi)
+/* Positions p_lo to p_hi, columns j_lo to j_hi of y. packed: W as panels, for all columns; or NULL. */
+static void compute_output(const fn_node *node, const fn_context *context, const real *packed, int64_t p_lo, int64_t p_hi,
+                           int64_t j_lo, int64_t j_hi)
 {
     int64_t in = inputs_of(node), units = units_of(node);
     const fn_activation *activation = activation_of(node->attribute + ACTIVATION);
     bool relu = node->attribute[ACTIVATION] == FN_RELU, linear = node->attribute[ACTIVATION] == FN_LINEAR;
     const real *bias = node->n_parameters > 1 ? node->parameter[1].value : NULL;
-    real *kept = node->n_extras && activation->from_input ? node->extra[KEPT].value : NULL;
+    real *kept = node->extra[KEPT].width > 0 ? node->extra[KEPT].value : NULL;
     gemm_arguments product = {
         .m = p_hi - p_lo,
         .n = j_hi - j_lo,
         .k = in,
         .a = {(const real *)node->input[0].value + p_lo * in, in, 1},
         .b = {(const real *)node->parameter[0].value + j_lo, units, 1},
+        .packed_b = packed,
         .c = (real *)node->output[0].value + p_lo * units + j_lo,
         .c_row = units,
         .by_dots = gemm_suits_dots(context->rows * inner_of(node), units, in),
@@ -137,24 +155,42 @@ static void compute_output(const fn_node *node, const fn_context *context, int64
     FN_SYM(gemm)(&product, context->workspace);
 }
 
-static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static void compute_rows(const fn_node *node, const fn_context *context, const real *packed, int64_t lo, int64_t hi)
 {
     const int64_t end = hi * inner_of(node), units = units_of(node), step = positions_at_once(units);
     for (int64_t p = lo * inner_of(node); p < end; p += step)
-        compute_output(node, context, p, p + step < end ? p + step : end, 0, units);
+        compute_output(node, context, packed, p, p + step < end ? p + step : end, 0, units);
+}
+
+static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    compute_rows(node, context, NULL, lo, hi);
+}
+
+static void forward_without_training(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    compute_rows(node, context, packs_kernel(node, context) ? node->extra[PACKED].value : NULL, lo, hi);
 }
 
 /* Panels lo to hi of columns. */
 static void forward_columns(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     int64_t panel = FN_SYM(gemm_panel)(), units = units_of(node);
-    compute_output(node, context, 0, context->rows * inner_of(node), lo * panel, hi * panel < units ? hi * panel : units);
+    compute_output(node, context, NULL, 0, context->rows * inner_of(node), lo * panel, hi * panel < units ? hi * panel : units);
 }
 
 static int64_t count_panels(int64_t columns)
 {
     int64_t panel = FN_SYM(gemm_panel)();
     return (columns + panel - 1) / panel;
+}
+
+static void pack_kernel(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t in = inputs_of(node), units = units_of(node);
+    const gemm_matrix kernel = {node->parameter[0].value, units, 1};
+    if (packs_kernel(node, context))
+        FN_SYM(gemm_pack_b)(kernel, units, in, lo, hi, node->extra[PACKED].value);
 }
 
 static void pack_transposed(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -179,7 +215,16 @@ static double product_flops(const fn_node *node)
 static void forward(fn_plan *plan, fn_node *node)
 {
     int64_t positions = fn_plan_rows(plan) * inner_of(node);
-    if (divided_by_rows(node))
+    const bool packed = may_pack_kernel(plan, node);
+    if (packed) {
+        fn_emit(plan, node, "dense pack", pack_kernel, FN_BY_ITEMS, count_panels(units_of(node)));
+        fn_once(plan);
+        fn_reads(plan, node->parameter[0].value_buffer);
+        fn_writes(plan, node->extra[PACKED].value_buffer);
+    }
+    if (packed)
+        fn_emit(plan, node, "dense forward", forward_without_training, FN_BY_ROWS, 0);
+    else if (divided_by_rows(node))
         fn_emit(plan, node, "dense forward", forward_rows, FN_BY_ROWS, 0);
     else
         fn_emit(plan, node, "dense forward", forward_columns, FN_BY_ITEMS, count_panels(units_of(node)));
@@ -188,8 +233,10 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_reads(plan, node->input[0].value_buffer);
     for (int i = 0; i < node->n_parameters; i++)
         fn_reads_all(plan, node->parameter[i].value_buffer);
+    if (packed)
+        fn_reads_all(plan, node->extra[PACKED].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
-    if (node->n_extras && activation_of(node->attribute + ACTIVATION)->from_input)
+    if (node->extra[KEPT].width > 0)
         fn_writes(plan, node->extra[KEPT].value_buffer);
     /* Packed here rather than before its use: by then a barrier has been passed for other reasons. */
     if (fn_plan_training(plan) && needs_input_gradient(node) && divided_by_rows(node)) {
