@@ -171,6 +171,15 @@ typedef struct fn_updates {
     int32_t accumulator, average, slow, mean;
 } fn_updates;
 
+/* What decides which parameters are updated together. */
+typedef struct fn_range_rules {
+    bool join; /* parameters that follow one another may be one range: nothing is asked of each as a whole */
+    bool lazy; /* those with sparse gradients are updated in the rows touched alone */
+} fn_range_rules;
+
+/* Fills ranges, blocks, order and rates of the updates (ranges.c); false: out of memory. buffers, touched: as below. */
+bool fn_make_ranges(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, const fn_range_rules *rules,
+                    const int *buffers, uint8_t *const *touched);
 /* Makes plan->updates and emits its stages. buffers[2 * i], [2 * i + 1]: of parameter i and its gradient. touched[i]: as
  * fn_port.touched of parameter i. */
 fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, uint8_t *const *touched,

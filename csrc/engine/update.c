@@ -243,35 +243,50 @@ static fn_update view_of(const fn_updates *updates, const fn_range *range, const
     return update;
 }
 
-/* Clipping and weight decay of a block. */
-static void prepare_block(const fn_updates *updates, const fn_context *context, fn_block *block, double factor)
-{
-    const fn_kernels *kernels = updates->kernels;
-    const fn_range *range = &updates->ranges[block->range];
-    const fn_rate *rate = &context->rates[range->rate];
-    const double *options = around(updates, rate->hyper);
-    int64_t n = block->hi - block->lo;
-    void *parameter = element(updates, range->update.parameter, block->lo);
-    void *gradient = element(updates, range->update.gradient, block->lo);
-    if (factor != 1 || options[FN_CLIPVALUE] > 0)
-        kernels->clip(gradient, n, factor, options[FN_CLIPVALUE]);
-    block->squares[context->step & 1] = kernels->sum_squares(gradient, n);
-    if (options[FN_WEIGHT_DECAY] != 0 && range->decays && !updates->optimizer->own_decay) {
-        if (options[FN_DECAY_COUPLED])
-            kernels->scale_add(gradient, parameter, n, 1, options[FN_WEIGHT_DECAY]);
-        else
-            kernels->scale_add(parameter, parameter, n, 1, -rate->hyper[0] * options[FN_WEIGHT_DECAY]);
-    }
-}
-
-/* Finishes, clips and prepares the gradient of a block; false where this step does not update. */
+/* Finishes and clips the gradient of a block; false where this step does not update. */
 static bool prepare_gradient(fn_updates *updates, const fn_context *context, fn_block *block, phase now)
 {
     if (!updates->by_norm)
         finish_gradient(updates, context, block, now);
-    if (now.updates)
-        prepare_block(updates, context, block, updates->by_norm ? context->facts[block->range].factor : 1);
-    return now.updates;
+    if (!now.updates)
+        return false;
+    const double factor = updates->by_norm ? context->facts[block->range].factor : 1;
+    const double bound = around(updates, context->hyper)[FN_CLIPVALUE];
+    if (factor != 1 || bound > 0) {
+        void *gradient = element(updates, updates->ranges[block->range].update.gradient, block->lo);
+        updates->kernels->clip(gradient, block->hi - block->lo, factor, bound);
+    }
+    return true;
+}
+
+static void note_squares(const fn_updates *updates, const fn_context *context, fn_block *block)
+{
+    const void *gradient = element(updates, updates->ranges[block->range].update.gradient, block->lo);
+    block->squares[context->step & 1] = updates->kernels->sum_squares(gradient, block->hi - block->lo);
+}
+
+/* How weight decay changes a block, if the optimizer does not do it itself. */
+typedef enum decay { NO_DECAY, OF_PARAMETER, OF_GRADIENT } decay;
+
+static decay decay_of(const fn_updates *updates, const fn_context *context, const fn_block *block)
+{
+    const double *options = around(updates, context->hyper);
+    if (options[FN_WEIGHT_DECAY] == 0 || !updates->ranges[block->range].decays || updates->optimizer->own_decay)
+        return NO_DECAY;
+    return options[FN_DECAY_COUPLED] != 0 ? OF_GRADIENT : OF_PARAMETER;
+}
+
+static void decay_block(const fn_updates *updates, const fn_context *context, const fn_block *block, decay kind)
+{
+    const fn_range *range = &updates->ranges[block->range];
+    const double *hyper = context->rates[range->rate].hyper;
+    const double share = around(updates, hyper)[FN_WEIGHT_DECAY];
+    const int64_t n = block->hi - block->lo;
+    void *parameter = element(updates, range->update.parameter, block->lo);
+    if (kind == OF_GRADIENT)
+        updates->kernels->scale_add(element(updates, range->update.gradient, block->lo), parameter, n, 1, share);
+    else if (kind == OF_PARAMETER)
+        updates->kernels->scale_add(parameter, parameter, n, 1, -hyper[0] * share);
 }
 
 static void step_block(const fn_updates *updates, const fn_context *context, const fn_block *block, const fn_update *update)
@@ -288,8 +303,14 @@ static void update_block(fn_updates *updates, const fn_context *context, fn_bloc
     if (!prepare_gradient(updates, context, block, now))
         return;
     const fn_range *range = &updates->ranges[block->range];
-    fn_update update = view_of(updates, range, &context->rates[range->rate]);
+    const fn_update update = view_of(updates, range, &context->rates[range->rate]);
+    const decay decay = decay_of(updates, context, block);
+    if (decay == OF_GRADIENT)
+        note_squares(updates, context, block);
+    decay_block(updates, context, block, decay);
     step_block(updates, context, block, &update);
+    if (decay != OF_GRADIENT) /* by now the gradient is in the first-level cache */
+        note_squares(updates, context, block);
 }
 
 /* Blocks lo to hi, all in one pass: for optimizers that work element by element. */
@@ -310,8 +331,13 @@ static void prepare_gradients(const fn_node *node, const fn_context *context, in
     phase now = phase_of(updates, context);
     if (updates->by_norm)
         find_factors(updates, context);
-    for (int64_t i = lo; i < hi; i++)
-        prepare_gradient(updates, context, &updates->blocks[updates->order[i]], now);
+    for (int64_t i = lo; i < hi; i++) {
+        fn_block *block = &updates->blocks[updates->order[i]];
+        if (!prepare_gradient(updates, context, block, now))
+            continue;
+        note_squares(updates, context, block);
+        decay_block(updates, context, block, decay_of(updates, context, block));
+    }
 }
 
 /* Ranges lo to hi: directions of whole parameters. */
@@ -384,82 +410,6 @@ void fn_collect_sums(const fn_updates *updates, fn_run *run, uint64_t step)
 
 /* ---- planning --------------------------------------------------------------------------------------- */
 
-/* Where the next parameter starts if it follows this one in the slab. */
-static int64_t padded_end(const fn_plan *plan, const fn_parameter_spec *parameter)
-{
-    int64_t quantum = FN_ALIGNMENT / (int64_t)plan->kernels->element;
-    int64_t end = parameter->offset + fn_shape_size(&parameter->shape);
-    return (end + quantum - 1) / quantum * quantum;
-}
-
-static bool updated_alike(const fn_parameter_spec *a, const fn_parameter_spec *b)
-{
-    return a->decays == b->decays && a->rate == b->rate && a->l1 == b->l1 && a->l2 == b->l2;
-}
-
-static int32_t number_of_rate(fn_updates *updates, double rate)
-{
-    for (int32_t i = 0; i < updates->n_rates; i++)
-        if (updates->rates[i] == rate)
-            return i;
-    updates->rates[updates->n_rates] = rate;
-    return updates->n_rates++;
-}
-
-/* Parameters `first` to `end` as one range, cut into blocks. touched: of the one parameter, where it is updated lazily. */
-static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, int32_t first, int32_t end,
-                      const uint8_t *touched)
-{
-    const fn_parameter_spec *start = &spec->parameters[first], *last = &spec->parameters[end - 1];
-    size_t offset = (size_t)start->offset * plan->kernels->element;
-    fn_range *range = &updates->ranges[updates->n_ranges];
-    *range = (fn_range){.elements = last->offset + fn_shape_size(&last->shape) - start->offset,
-                        .decays = start->decays,
-                        .l1 = start->l1,
-                        .l2 = start->l2,
-                        .rate = number_of_rate(updates, start->rate),
-                        .first_block = updates->n_blocks,
-                        .touched = touched,
-                        .row = fn_shape_size(&start->shape) / (start->shape.rank ? start->shape.size[0] : 1)};
-    range->update.parameter = (char *)spec->parameter_slab + offset;
-    range->update.gradient = spec->gradient_slab ? (char *)spec->gradient_slab + offset : NULL;
-    for (int j = 0; j < FN_MAX_SLOTS; j++)
-        range->slot[j] = spec->slots[j] ? (char *)spec->slots[j] + offset : NULL;
-    for (int j = 0; j < updates->n_slots; j++) /* an optimizer sees its own slots alone */
-        range->update.slot[j] = range->slot[j];
-    const int64_t rows = FN_LAZY_BLOCK / range->row > 1 ? FN_LAZY_BLOCK / range->row : 1;
-    const int64_t size = touched ? rows * range->row : FN_UPDATE_BLOCK;
-    for (int64_t lo = 0; lo < range->elements; lo += size) {
-        int64_t hi = lo + size < range->elements ? lo + size : range->elements;
-        updates->blocks[updates->n_blocks++] = (fn_block){.range = updates->n_ranges, .lo = lo, .hi = hi};
-    }
-    range->n_blocks = updates->n_blocks - range->first_block;
-    range->update.shape = start->shape;
-    updates->n_ranges++;
-}
-
-/* Whether block a stands before block b in the order of the items: compares lo / elements. */
-static bool stands_before(const fn_updates *updates, int32_t a, int32_t b)
-{
-    const fn_block *x = &updates->blocks[a], *y = &updates->blocks[b];
-    double place_x = (double)x->lo / (double)updates->ranges[x->range].elements;
-    double place_y = (double)y->lo / (double)updates->ranges[y->range].elements;
-    return place_x != place_y ? place_x < place_y : a < b;
-}
-
-/* Merges the sorted halves of order[lo..hi) by way of `spare`. */
-static void sort_blocks(const fn_updates *updates, int32_t *order, int32_t *spare, int32_t lo, int32_t hi)
-{
-    if (hi - lo < 2)
-        return;
-    int32_t middle = lo + (hi - lo) / 2, i = lo, j = middle;
-    sort_blocks(updates, order, spare, lo, middle);
-    sort_blocks(updates, order, spare, middle, hi);
-    for (int32_t k = lo; k < hi; k++)
-        spare[k] = j == hi || (i < middle && stands_before(updates, order[i], order[j])) ? order[i++] : order[j++];
-    memcpy(order + lo, spare + lo, (size_t)(hi - lo) * sizeof *order);
-}
-
 /* Numbers of the slots around the optimizer's own. */
 static void number_slots(fn_updates *updates, const double *hyper)
 {
@@ -530,49 +480,21 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     const fn_optimizer *optimizer = plan->kernels->optimizers[index];
     if (!spec->hyper || optimizer->entry.n_attributes + FN_UPDATE_HYPER > FN_MAX_HYPER)
         return fn_fail(error, FN_ERROR_ATTRIBUTE, "optimizer '%s': hyper-parameters are missing", spec->optimizer);
-    int64_t elements = 0;
-    for (int32_t i = 0; i < spec->n_parameters; i++)
-        elements += fn_shape_size(&spec->parameters[i].shape) + FN_ALIGNMENT;
-    size_t n = (size_t)spec->n_parameters + 1;
     fn_updates *updates = fn_plan_allocate(plan, sizeof *updates);
-    fn_range *ranges = fn_plan_allocate(plan, sizeof *ranges * n);
-    double *rates = fn_plan_allocate(plan, sizeof *rates * n);
-    fn_block *blocks = fn_plan_allocate(plan, sizeof *blocks * ((size_t)(elements / FN_UPDATE_BLOCK) + n));
     fn_node *node = fn_plan_allocate(plan, sizeof *node);
     if (plan->failed)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    *updates = (fn_updates){.kernels = plan->kernels,
-                            .optimizer = optimizer,
-                            .n_optimizer_hyper = optimizer->entry.n_attributes,
-                            .ranges = ranges,
-                            .rates = rates,
-                            .blocks = blocks};
+    *updates = (fn_updates){
+        .kernels = plan->kernels, .optimizer = optimizer, .n_optimizer_hyper = optimizer->entry.n_attributes};
     const double *options = around(updates, spec->hyper);
     updates->by_norm = options[FN_CLIPNORM] > 0 || options[FN_GLOBAL_CLIPNORM] > 0;
     number_slots(updates, spec->hyper);
     fn_status status = check_lazy(updates, options, error);
     if (status != FN_OK)
         return status;
-    const bool lazy = options[FN_LAZY] != 0;
-    for (int32_t i = 0; i < spec->n_parameters;) {
-        int32_t end = i + 1;
-        bool trained = buffers[2 * i + 1] >= 0;
-        while (trained && !optimizer->per_parameter && options[FN_CLIPNORM] <= 0 && end < spec->n_parameters && buffers[2 * end + 1] >= 0 &&
-               spec->parameters[end].offset == padded_end(plan, &spec->parameters[end - 1]) &&
-               updated_alike(&spec->parameters[i], &spec->parameters[end]) && !(lazy && (touched[i] || touched[end])) &&
-               padded_end(plan, &spec->parameters[end]) - spec->parameters[i].offset <= FN_UPDATE_BLOCK)
-            end++; /* small ones together; a large one alone, so that threads get the same part of each */
-        if (trained)
-            add_range(plan, spec, updates, i, end, lazy ? touched[i] : NULL);
-        i = end;
-    }
-    updates->order = fn_plan_allocate(plan, sizeof(int32_t) * (size_t)(updates->n_blocks + 1));
-    int32_t *spare = fn_plan_allocate(plan, sizeof(int32_t) * (size_t)(updates->n_blocks + 1));
-    if (plan->failed)
+    const fn_range_rules rules = {.join = !optimizer->per_parameter && options[FN_CLIPNORM] <= 0, .lazy = options[FN_LAZY] != 0};
+    if (!fn_make_ranges(plan, spec, updates, &rules, buffers, touched))
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    for (int32_t i = 0; i < updates->n_blocks; i++)
-        updates->order[i] = i;
-    sort_blocks(updates, updates->order, spare, 0, updates->n_blocks);
     plan->updates = updates;
     plan->emitting = FN_RUN_UPDATE;
     node->closure = updates;
