@@ -231,7 +231,7 @@ fn_status fn_lay_out(fn_plan *plan, fn_error *error)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory: a plan for batches of %lld rows needs %lld bytes",
                        (long long)plan->max_rows, (long long)plan->arena_bytes);
     for (int32_t i = 0; i < plan->n_buffers; i++)
-        if (plan->buffers[i].arena)
+        if (plan->buffers[i].arena && plan->buffers[i].last >= 0) /* of no use to any stage: NULL */
             plan->buffers[i].data = (char *)plan->arena + plan->buffers[i].offset;
     for (int32_t i = 0; i < plan->n_nodes; i++) {
         fn_node *node = &plan->nodes[i];

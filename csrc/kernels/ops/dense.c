@@ -11,7 +11,7 @@
  *
  * A position is a row of the batch, or one of the inner rows of an input of higher rank.
  * Parameters: W, and b with use_bias. Extras: KEPT f'(z) where y is not enough for it; PACKED panels, of W^T in training, of W
- * where nothing is trained.
+ * where nothing is trained; or NULL.
  *
  * A product with a small W is divided by rows of the batch, so that the layers of a network follow one another without a
  * barrier. With a larger one the time goes into moving W from core to core: then y is divided by columns of W, and dx, dW and
@@ -31,8 +31,9 @@ enum { KEPT, PACKED };
 /* The same where a row has many positions, so that x and y are larger than W, or where W is packed. */
 #define DIVIDE_MORE_BY_ROWS (512 * 1024)
 #define MANY_POSITIONS 16
-/* Positions of a call for which packing W pays. */
+/* Positions of a call for which packing W pays, and of a batch up to which packing W^T does not. */
 #define PACK_POSITIONS 512
+#define FEW_POSITIONS 64
 
 static const fn_attribute attributes[] = {{"units", 1}, {"use_bias", 1}, {"activation", 0}, {"alpha", 0}};
 
@@ -206,6 +207,13 @@ static bool needs_input_gradient(const fn_node *node)
     return node->input[0].gradient_buffer >= 0;
 }
 
+/* The product packs a transposed W too, a panel at a time while it is in the first-level cache; but again for each call. */
+static bool packs_transposed(const fn_plan *plan, const fn_node *node)
+{
+    return fn_plan_training(plan) && needs_input_gradient(node) && divided_by_rows(node) &&
+           fn_plan_rows(plan) * inner_of(node) > FEW_POSITIONS;
+}
+
 /* Operations of a row in one of the three products. */
 static double product_flops(const fn_node *node)
 {
@@ -239,7 +247,7 @@ static void forward(fn_plan *plan, fn_node *node)
     if (node->extra[KEPT].width > 0)
         fn_writes(plan, node->extra[KEPT].value_buffer);
     /* Packed here rather than before its use: by then a barrier has been passed for other reasons. */
-    if (fn_plan_training(plan) && needs_input_gradient(node) && divided_by_rows(node)) {
+    if (packs_transposed(plan, node)) {
         fn_emit(plan, node, "dense pack", pack_transposed, FN_BY_ITEMS, count_panels(inputs_of(node)));
         fn_reads(plan, node->parameter[0].value_buffer);
         fn_writes(plan, node->extra[PACKED].value_buffer);
@@ -283,7 +291,7 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
         .k = units,
         .a = {(const real *)node->output[0].gradient + p_lo * units, units, 1},
         .b = {(const real *)node->parameter[0].value + j_lo * units, 1, units},
-        .packed_b = divided_by_rows(node) ? node->extra[PACKED].value : NULL,
+        .packed_b = node->extra[PACKED].value,
         .c = (real *)node->input[0].gradient + p_lo * in + j_lo,
         .c_row = in,
         .accumulate = node->input[0].accumulate,
@@ -421,12 +429,12 @@ static void backward(fn_plan *plan, fn_node *node)
         }
     }
     if (needs_input_gradient(node)) {
-        if (by_rows) {
-            fn_reads_all(plan, node->extra[PACKED].value_buffer);
-        } else {
+        if (!by_rows)
             fn_emit(plan, node, "dense backward input", backward_columns, FN_BY_ITEMS, count_panels(in));
-            fn_reads(plan, node->parameter[0].value_buffer);
-        }
+        if (packs_transposed(plan, node))
+            fn_reads_all(plan, node->extra[PACKED].value_buffer);
+        else
+            fn_reads_all(plan, node->parameter[0].value_buffer);
         fn_reads(plan, node->output[0].gradient_buffer);
         fn_writes(plan, node->input[0].gradient_buffer);
         fn_finishes(plan, &node->input[0]);
