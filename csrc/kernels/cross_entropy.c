@@ -14,6 +14,7 @@
  * A term with t_j = 0 is 0 even where its logarithm is infinite.
  */
 #include "cross_entropy.h"
+#include "gemm_pack.h"
 #include "probability.h"
 
 #include <string.h>
@@ -24,7 +25,7 @@
 #define ROWS 32
 
 /* Wide rows go through buffers of this many numbers. */
-#define PIECE 256
+#define CHUNK 256
 
 /* t_j = on * target_j + off */
 typedef struct smooth_target {
@@ -32,6 +33,12 @@ typedef struct smooth_target {
     bool labels;
     real on, off;
 } smooth_target;
+
+/* Whether the label is all of the target: t_j = 1 there, else 0. */
+static bool is_label(smooth_target target)
+{
+    return target.labels && target.off == FN_REAL(0.0);
+}
 
 /* ---- narrow rows -------------------------------------------------------------------------- */
 
@@ -45,31 +52,32 @@ typedef struct class_block {
 
 static void load_columns(real (*column)[ROWS], const real *row, int64_t rows, int64_t width)
 {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < width; j++)
-            column[j][r] = row[r * width + j];
+    if (rows < ROWS)
+        memset(column, 0, (size_t)width * sizeof *column);
+    transpose(row, width, rows, width, column[0], ROWS, rows);
 }
 
-static void load_block(const fn_loss_arguments *arguments, smooth_target target, class_block *block)
+/* Without t where it is not wanted. */
+static void load_block(const fn_loss_arguments *arguments, smooth_target target, bool wants_targets, class_block *block)
 {
     const int64_t first = block->first, rows = block->rows, width = block->width;
-    if (rows < ROWS)
-        memset(block->x, 0, (size_t)width * sizeof *block->x);
     load_columns(block->x, (const real *)arguments->prediction + first * width, rows, width);
-    if (rows < ROWS || target.labels)
+    memset(block->scale, 0, sizeof block->scale);
+    if (arguments->gradient)
+        memcpy(block->scale, (const real *)arguments->scale + first, (size_t)rows * sizeof(real));
+    if (!wants_targets)
+        return;
+    if (target.labels) {
         memset(block->t, 0, (size_t)width * sizeof *block->t);
-    if (target.labels)
         for (int64_t r = 0; r < rows; r++)
             block->t[(int64_t)target.data[first + r]][r] = FN_REAL(1.0);
-    else
+    } else {
         load_columns(block->t, target.data + first * width, rows, width);
+    }
     for (int64_t j = 0; j < width; j++)
 #pragma omp simd
         for (int r = 0; r < ROWS; r++)
             block->t[j][r] = target.on * block->t[j][r] + target.off;
-    memset(block->scale, 0, sizeof block->scale);
-    if (arguments->gradient)
-        memcpy(block->scale, (const real *)arguments->scale + first, (size_t)rows * sizeof(real));
 }
 
 static void store_gradient(const fn_loss_arguments *arguments, const class_block *block)
@@ -80,15 +88,20 @@ static void store_gradient(const fn_loss_arguments *arguments, const class_block
             gradient[r * block->width + j] = block->x[j][r];
 }
 
+static void find_top(const class_block *block, real *top)
+{
+    memcpy(top, block->x[0], sizeof block->x[0]);
+    for (int64_t j = 1; j < block->width; j++)
+#pragma omp simd
+        for (int r = 0; r < ROWS; r++)
+            top[r] = block->x[j][r] > top[r] ? block->x[j][r] : top[r];
+}
+
 static void narrow_logits(const fn_loss_arguments *arguments, class_block *block)
 {
     const int64_t width = block->width;
     real top[ROWS], sum[ROWS] = {0}, mass[ROWS] = {0}, dot[ROWS] = {0};
-    memcpy(top, block->x[0], sizeof top);
-    for (int64_t j = 1; j < width; j++)
-#pragma omp simd
-        for (int r = 0; r < ROWS; r++)
-            top[r] = block->x[j][r] > top[r] ? block->x[j][r] : top[r];
+    find_top(block, top);
     /* mass: sum_j t_j, dot: sum_j t_j (z_j - top); x becomes exp(z - top). */
     for (int64_t j = 0; j < width; j++) {
         real *restrict x = block->x[j], *restrict t = block->t[j];
@@ -111,6 +124,40 @@ static void narrow_logits(const fn_loss_arguments *arguments, class_block *block
 #pragma omp simd
         for (int r = 0; r < ROWS; r++)
             block->x[j][r] = block->scale[r] * (block->x[j][r] * sum[r] - block->t[j][r]);
+}
+
+/* narrow_logits for labels that are all of the target, and the gradient into its place. */
+static void narrow_logits_of_labels(const fn_loss_arguments *arguments, const real *label, class_block *block)
+{
+    const int64_t width = block->width;
+    const real *z = (const real *)arguments->prediction + block->first * width;
+    real top[ROWS], sum[ROWS] = {0}, loss[ROWS];
+    find_top(block, top);
+    for (int64_t j = 0; j < width; j++) {
+        real *restrict x = block->x[j];
+#pragma omp simd
+        for (int r = 0; r < ROWS; r++) {
+            x[r] = fn_exp(x[r] - top[r]);
+            sum[r] += x[r];
+        }
+    }
+#pragma omp simd
+    for (int r = 0; r < ROWS; r++) {
+        loss[r] = fn_log(sum[r]);
+        sum[r] = block->scale[r] / sum[r];
+    }
+    for (int64_t r = 0; r < block->rows; r++)
+        ((real *)arguments->loss)[block->first + r] = loss[r] - (z[r * width + (int64_t)label[r]] - top[r]);
+    if (!arguments->gradient)
+        return;
+    for (int64_t j = 0; j < width; j++)
+#pragma omp simd
+        for (int r = 0; r < ROWS; r++)
+            block->x[j][r] *= sum[r];
+    store_gradient(arguments, block);
+    real *gradient = (real *)arguments->gradient + block->first * width;
+    for (int64_t r = 0; r < block->rows; r++)
+        gradient[r * width + (int64_t)label[r]] -= block->scale[r];
 }
 
 static void narrow_probabilities(const fn_loss_arguments *arguments, class_block *block)
@@ -149,10 +196,15 @@ static void narrow(const fn_loss_arguments *arguments, smooth_target target, boo
 {
     class_block block;
     block.width = arguments->width;
+    const bool of_labels = from_logits && is_label(target);
     for (block.first = 0; block.first < arguments->positions; block.first += ROWS) {
         const int64_t left = arguments->positions - block.first;
         block.rows = left < ROWS ? left : ROWS;
-        load_block(arguments, target, &block);
+        load_block(arguments, target, !of_labels, &block);
+        if (of_labels) {
+            narrow_logits_of_labels(arguments, target.data + block.first, &block);
+            continue;
+        }
         if (from_logits)
             narrow_logits(arguments, &block);
         else
@@ -193,9 +245,9 @@ static void wide_logits(const fn_loss_arguments *arguments, smooth_target target
     const real top = fn_max(z, width);
 
     real sum = FN_REAL(0.0), mass = FN_REAL(0.0), dot = FN_REAL(0.0);
-    real t[PIECE], product[PIECE], buffer[PIECE];
-    for (int64_t start = 0; start < width; start += PIECE) {
-        const int64_t n = width - start < PIECE ? width - start : PIECE;
+    real t[CHUNK], product[CHUNK], buffer[CHUNK];
+    for (int64_t start = 0; start < width; start += CHUNK) {
+        const int64_t n = width - start < CHUNK ? width - start : CHUNK;
         real *exponential = gradient ? gradient + start : buffer;
         smooth(target, position, width, start, n, t);
 #pragma omp simd
@@ -213,8 +265,8 @@ static void wide_logits(const fn_loss_arguments *arguments, smooth_target target
     if (!gradient)
         return;
     const real scale = ((const real *)arguments->scale)[position], factor = mass / sum;
-    for (int64_t start = 0; start < width; start += PIECE) {
-        const int64_t n = width - start < PIECE ? width - start : PIECE;
+    for (int64_t start = 0; start < width; start += CHUNK) {
+        const int64_t n = width - start < CHUNK ? width - start : CHUNK;
         smooth(target, position, width, start, n, t);
 #pragma omp simd
         for (int64_t j = 0; j < n; j++)
@@ -222,7 +274,7 @@ static void wide_logits(const fn_loss_arguments *arguments, smooth_target target
     }
 }
 
-/* wide_logits for a label that is all of the target: t_j = 1 there, else 0. */
+/* wide_logits for a label that is all of the target. */
 static void wide_logits_of_label(const fn_loss_arguments *arguments, smooth_target target, int64_t position)
 {
     const int64_t width = arguments->width, label = (int64_t)target.data[position];
@@ -230,9 +282,9 @@ static void wide_logits_of_label(const fn_loss_arguments *arguments, smooth_targ
     real *gradient = arguments->gradient ? (real *)arguments->gradient + position * width : NULL;
     const real top = fn_max(z, width);
 
-    real sum = FN_REAL(0.0), buffer[PIECE];
-    for (int64_t start = 0; start < width; start += PIECE) {
-        const int64_t n = width - start < PIECE ? width - start : PIECE;
+    real sum = FN_REAL(0.0), buffer[CHUNK];
+    for (int64_t start = 0; start < width; start += CHUNK) {
+        const int64_t n = width - start < CHUNK ? width - start : CHUNK;
         real *exponential = gradient ? gradient + start : buffer;
         FN_FOR_EACH(j, n, exponential[j] = fn_exp(z[start + j] - top));
         sum += sum_of(exponential, n);
@@ -256,9 +308,9 @@ static void wide_probabilities(const fn_loss_arguments *arguments, smooth_target
 
     /* mass: sum of the t_j whose q_j is not clipped. */
     real loss = zero, mass = zero;
-    real t[PIECE], value[PIECE], inside[PIECE];
-    for (int64_t start = 0; start < width; start += PIECE) {
-        const int64_t n = width - start < PIECE ? width - start : PIECE;
+    real t[CHUNK], value[CHUNK], inside[CHUNK];
+    for (int64_t start = 0; start < width; start += CHUNK) {
+        const int64_t n = width - start < CHUNK ? width - start : CHUNK;
         smooth(target, position, width, start, n, t);
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) {
@@ -275,8 +327,8 @@ static void wide_probabilities(const fn_loss_arguments *arguments, smooth_target
         return;
     real *gradient = (real *)arguments->gradient + position * width;
     const real scale = ((const real *)arguments->scale)[position] * inverse;
-    for (int64_t start = 0; start < width; start += PIECE) {
-        const int64_t n = width - start < PIECE ? width - start : PIECE;
+    for (int64_t start = 0; start < width; start += CHUNK) {
+        const int64_t n = width - start < CHUNK ? width - start : CHUNK;
         smooth(target, position, width, start, n, t);
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) {
@@ -303,7 +355,7 @@ void FN_SYM(cross_entropy)(const fn_loss_arguments *arguments, bool labels)
         return;
     }
     for (int64_t i = 0; i < arguments->positions; i++)
-        if (from_logits && labels && smoothing == FN_REAL(0.0))
+        if (from_logits && is_label(target))
             wide_logits_of_label(arguments, target, i);
         else if (from_logits)
             wide_logits(arguments, target, i);

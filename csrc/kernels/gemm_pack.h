@@ -131,7 +131,7 @@ static void pack_panel(gemm_matrix b, int64_t k, int64_t count, real *out, int64
 }
 
 /* All of B in panels of `width` columns. */
-static void pack_panels(gemm_matrix b, int64_t n, int64_t k, int64_t width, real *packed)
+static inline void pack_panels(gemm_matrix b, int64_t n, int64_t k, int64_t width, real *packed)
 {
     for (int64_t j = 0; j < n; j += width)
         pack_panel((gemm_matrix){b.data + j * b.column, b.row, b.column}, k, least(n - j, width), packed + j * k,
