@@ -12,7 +12,7 @@ from fastnet import _core
 from fastnet._config import serialize
 
 #: Around the ends of vectors, blocks and pieces.
-WIDTHS = [1, 2, 3, 6, 7, 10, 16, 17, 31, 33, 48, 49, 64, 100, 256, 257, 600]
+WIDTHS = [1, 2, 3, 6, 7, 10, 16, 17, 31, 33, 48, 49, 64, 65, 96, 97, 100, 256, 257, 600]
 ROWS = [1, 3, 32, 45]
 TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
 
@@ -85,7 +85,7 @@ def test_inner_axes_are_positions(name, attributes, isa, dtype):
 @pytest.mark.parametrize(("name", "attributes"), CASES)
 def test_position_does_not_depend_on_its_company(name, attributes, isa, dtype):
     rows = 64  # a power of two, so that scaling by weights rounds nothing
-    for width in (2, 7, 33, 48, 49, 300):
+    for width in (2, 7, 33, 64, 65, 96, 97, 300):
         target, prediction = make_data(name, attributes, (rows, width), dtype)
         _, together = _core.evaluate_loss(name, attributes, target, prediction)
         for lo, hi in ((0, 1), (17, 18), (3, 35), (40, 64)):
@@ -96,7 +96,7 @@ def test_position_does_not_depend_on_its_company(name, attributes, isa, dtype):
 
 @pytest.mark.parametrize(("name", "attributes"), CASES)
 def test_nan_gives_nan(name, attributes, isa, dtype):
-    for width in (2, 10, 60, 300):
+    for width in (2, 10, 60, 96, 300):
         target, prediction = make_data(name, attributes, (4, width), dtype)
         for column in (0, width - 1):
             bad = prediction.copy()
@@ -109,7 +109,7 @@ def test_nan_gives_nan(name, attributes, isa, dtype):
 @pytest.mark.parametrize("name", ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_large_logits_neither_overflow_nor_lose_the_gradient(name, smoothing, isa, dtype):
-    for width in (2, 10, 60):
+    for width in (2, 10, 60, 120):
         prediction = np.zeros((3, width), dtype)
         prediction[0, 0], prediction[1, 1], prediction[2, :2] = 1e4, -1e4, [1e4, -1e4]
         target = np.array([1, 1, 1], dtype)
@@ -120,7 +120,7 @@ def test_large_logits_neither_overflow_nor_lose_the_gradient(name, smoothing, is
 
 def test_a_class_ruled_out_by_its_logit(isa, dtype):
     """-inf is a probability of 0: harmless in a class that is not the target."""
-    for width in (3, 60):
+    for width in (3, 60, 120):
         prediction = np.zeros((2, width), dtype)
         prediction[:, 2] = -np.inf
         value, gradient = _core.evaluate_loss(

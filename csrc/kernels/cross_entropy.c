@@ -21,7 +21,7 @@
 
 /* Up to this many classes, positions are processed in blocks of ROWS that lie along the vectors: short
  * rows would leave vectors empty and spend their time in sums across lanes. */
-#define NARROW 48
+#define NARROW (FN_BITS == 32 ? 96 : 64)
 #define ROWS 32
 
 /* Wide rows go through buffers of this many numbers. */
@@ -83,9 +83,7 @@ static void load_block(const fn_loss_arguments *arguments, smooth_target target,
 static void store_gradient(const fn_loss_arguments *arguments, const class_block *block)
 {
     real *gradient = (real *)arguments->gradient + block->first * block->width;
-    for (int64_t r = 0; r < block->rows; r++)
-        for (int64_t j = 0; j < block->width; j++)
-            gradient[r * block->width + j] = block->x[j][r];
+    transpose(block->x[0], ROWS, block->width, block->rows, gradient, block->width, block->width);
 }
 
 static void find_top(const class_block *block, real *top)
