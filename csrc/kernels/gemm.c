@@ -36,17 +36,6 @@ enum {
     SWAP_SIZE = 65536    /* elements of C^T at a time */
 };
 
-FN_INLINE int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-/* The size of the parts when `size` is divided into as few and as equal ones as `limit` allows. */
-FN_INLINE int64_t balance(int64_t size, int64_t limit)
-{
-    return size <= limit ? size : divide_up(size, divide_up(size, limit));
-}
-
 /* A block of C as the product of blocks of A and B. */
 typedef struct block {
     int64_t m, n, k;

@@ -1,7 +1,8 @@
 /* Small products, which lie in the first caches: A and B are read where they are, with as little around
  * the multiply-adds as possible. Two ways:
  *
- *   by rows      tiles of C as in gemm_kernel.h, row by row; a transposed B is packed
+ *   by rows      tiles of C as in gemm_kernel.h, row by row; a transposed B is packed. So are products of larger matrices
+ *                where k is small, a block of columns after the other
  *   by columns   for a narrow C: vectors of FN_LANES rows of C, a few columns at a time, transposed
  *                when they are stored; a vector of A is loaded, or transposed in registers, PIECE
  *                columns of A at a time
@@ -17,7 +18,8 @@
 enum {
     DIRECT_DEPTH = 256,
     DIRECT_SIZE = 65536 / (int)sizeof(real), /* elements of B, and of C */
-    SHALLOW = 32,                            /* k for which C may be larger: writing it is most of the work */
+    LARGE_SIZE = 2097152 / (int)sizeof(real),
+    SHALLOW = 32, /* k for which C may be larger: writing it is most of the work */
     NARROW_VECTORS = 4,
     NARROW_COLUMNS = 2 * PIECE,
 #if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
@@ -200,33 +202,36 @@ static void multiply_columns(const gemm_arguments *x)
 
 /* ---- by rows --------------------------------------------------------------------------------------- */
 
-/* Elements of workspace for a B of this size or a smaller one, in panels. */
+/* Elements of workspace for a B of this size or a smaller one, in panels, after room for a tile's rows of a shallow A. */
 FN_INLINE int64_t direct_workspace(int64_t n, int64_t k)
 {
-    return least((n + PANEL_COLUMNS) * k, DIRECT_SIZE + DIRECT_DEPTH * PANEL_COLUMNS);
+    return SHALLOW * PANEL_ROWS + least((n + PANEL_COLUMNS) * k, DIRECT_SIZE + DIRECT_DEPTH * PANEL_COLUMNS);
 }
 
-/* Whether B can be read where it is: without masks, a row has to be as long as a vector. */
-static bool reads_in_place(const gemm_arguments *x)
+/* Whether n columns of B can be read where they are: without masks, a row has to be as long as a vector. */
+static bool reads_in_place(const gemm_arguments *x, int64_t n)
 {
-    return !x->packed_b && (x->b.column == 1 || x->n == 1) && (FN_VECTOR_BYTES > 16 || x->n >= FN_LANES);
+    return !x->packed_b && (x->b.column == 1 || n == 1) && (FN_VECTOR_BYTES > 16 || n >= FN_LANES);
 }
 
-static void multiply_rows(const gemm_arguments *x, real *workspace)
+/* n columns of C from number `first`. pack_a: k is at most SHALLOW, and the elements of a row of A are far apart. */
+static void multiply_rows(const gemm_arguments *x, int64_t first, int64_t n, bool pack_a, real *workspace)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
+    const gemm_matrix part_of_b = {x->b.data + first * x->b.column, x->b.row, x->b.column};
     const int64_t tiles = (x->m + TILE_ROWS - 1) / TILE_ROWS, fewest = x->m / tiles;
     const int64_t larger = x->m - fewest * tiles;
-    const bool in_panels = !reads_in_place(x), low = x->m <= LOW_TILE_ROWS;
-    const real *b = x->packed_b ? x->packed_b : x->b.data, *start = x->accumulate ? x->c : epilogue->bias;
+    const bool in_panels = !reads_in_place(x, n), low = x->m <= LOW_TILE_ROWS;
+    const real *b = x->packed_b ? x->packed_b + first * x->k : part_of_b.data, *start = x->accumulate ? x->c : epilogue->bias;
     if (in_panels && !x->packed_b) {
-        pack_panels(x->b, x->n, x->k, PANEL_COLUMNS, workspace);
-        b = workspace;
+        real *const panels = workspace + SHALLOW * PANEL_ROWS;
+        pack_panels(part_of_b, n, x->k, PANEL_COLUMNS, panels);
+        b = panels;
     }
     tile_column column = {
         .k = x->k,
-        .a_row = x->a.row,
-        .a_column = x->a.column,
+        .a_row = pack_a ? 1 : x->a.row,
+        .a_column = pack_a ? PANEL_ROWS : x->a.column,
         .b_row = in_panels ? PANEL_COLUMNS : x->b.row,
         .start_row = x->accumulate ? x->c_row : 0,
         .c_row = x->c_row,
@@ -234,22 +239,27 @@ static void multiply_rows(const gemm_arguments *x, real *workspace)
         .b_ahead = b,
     };
     const int64_t b_step = in_panels ? x->k : 1, start_step = start ? 1 : 0;
-    start = start ? start : zeros;
+    start = start ? start + first : zeros;
     const real *a = x->a.data;
-    real *c = x->c;
+    real *c = x->c + first;
     for (int64_t tile = 0, i = 0; tile < tiles; tile++) {
         const int64_t rows = fewest + (tile < larger);
+        const real *tile_a = a;
+        if (pack_a) {
+            pack_panel((gemm_matrix){a, x->a.column, x->a.row}, x->k, rows, workspace, PANEL_ROWS);
+            tile_a = workspace;
+        }
         column.c_ahead = c;
-        for (int64_t j = 0; j < x->n;) {
-            const int vectors = choose_width(x->n - j, low, in_panels);
-            const int64_t columns = least(x->n - j, vectors * FN_LANES);
+        for (int64_t j = 0; j < n;) {
+            const int vectors = choose_width(n - j, low, in_panels);
+            const int64_t columns = least(n - j, vectors * FN_LANES);
             column.last = columns - FN_LANES;
             column.mask = mask_lanes(least(columns, FN_LANES));
-            choose_kernel(rows, vectors, false)(&column, a, b + j * b_step, start + j * start_step, c + j);
+            choose_kernel(rows, vectors, false)(&column, tile_a, b + j * b_step, start + j * start_step, c + j);
             j += columns;
         }
         if (epilogue->finish)
-            epilogue->finish(epilogue, c, x->c_row, i, 0, rows, x->n);
+            epilogue->finish(epilogue, c, x->c_row, i, first, rows, n);
         a += rows * x->a.row;
         c += rows * x->c_row;
         start += rows * column.start_row;
@@ -259,16 +269,36 @@ static void multiply_rows(const gemm_arguments *x, real *workspace)
 
 /* ---- which way, if any ------------------------------------------------------------------------------- */
 
+/* Whether B is large, and C larger than the second-level cache, so that writing it is most of the work. */
+static bool is_shallow(const gemm_arguments *x)
+{
+    return x->k <= (x->a.column == 1 ? 2 * SHALLOW : SHALLOW) && x->n * x->k > DIRECT_SIZE && x->m * x->n > LARGE_SIZE &&
+           x->m > STRIP_ROWS && !x->packed_b && (x->b.column == 1 || x->b.row == 1);
+}
+
+/* Then C is written row by row, in blocks of columns whose part of B stays in the first caches. */
+static void multiply_shallow(const gemm_arguments *x, real *workspace)
+{
+    const int64_t columns = divide_up(balance(x->n, DIRECT_SIZE / x->k), PANEL_COLUMNS) * PANEL_COLUMNS;
+    for (int64_t j = 0; j < x->n; j += columns)
+        multiply_rows(x, j, least(columns, x->n - j), x->a.column != 1, workspace);
+}
+
 static bool multiply_direct(const gemm_arguments *x, real *workspace)
 {
-    if (suits_sweep(x) || x->k > DIRECT_DEPTH || x->n * x->k > DIRECT_SIZE ||
-        (x->k > SHALLOW && x->m * x->n > DIRECT_SIZE))
+    if (suits_sweep(x))
+        return false;
+    if (is_shallow(x)) {
+        multiply_shallow(x, workspace);
+        return true;
+    }
+    if (x->k > DIRECT_DEPTH || x->n * x->k > DIRECT_SIZE || (x->k > SHALLOW && x->m * x->n > DIRECT_SIZE))
         return false;
     if (suits_columns(x))
         multiply_columns(x);
-    else if (x->packed_b || reads_in_place(x) ||
+    else if (x->packed_b || reads_in_place(x, x->n) ||
              (x->b.row == 1 && x->m > STRIP_ROWS && (x->k <= SHALLOW || x->n * x->k <= DIRECT_SIZE / 4)))
-        multiply_rows(x, workspace);
+        multiply_rows(x, 0, x->n, false, workspace);
     else
         return false;
     return true;

@@ -17,6 +17,17 @@ FN_INLINE int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+FN_INLINE int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* The size of the parts when `size` is divided into as few and as equal ones as `limit` allows. */
+FN_INLINE int64_t balance(int64_t size, int64_t limit)
+{
+    return size <= limit ? size : divide_up(size, divide_up(size, limit));
+}
+
 /* Transposes PIECE columns of FN_LANES rows, the first PIECE of which are at row[...] + offset. */
 FN_INLINE void transpose_block(const real *const row[PIECE], int64_t offset, int64_t in_row,
                                vector column[PIECE])

@@ -322,6 +322,11 @@ int main(void)
     /* A is packed for few columns where its own are far apart. */
     for (int i = 0; i < 27 && failures < 20; i++)
         run_random(500 + random_below(200), 30 + random_below(150), 120 + random_below(60));
+    /* C is larger than the caches and k is small. */
+    for (int i = 0; i < 18 && failures < 20; i++)
+        run_random(500 + random_below(200), 1050 + random_below(500), 12 + random_below(56));
+    run_random(16, 32801, 17);
+    run_random(5, 120001, 30);
     for (int i = 0; i < 3 && failures < 20; i++) {
         run_random(50, 2500 + random_below(100), 300 + random_below(300));
         run_random(1000 + random_below(200), 40 + random_below(300), 700 + random_below(100));
