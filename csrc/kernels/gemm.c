@@ -202,8 +202,10 @@ FN_INLINE bool should_pack_b(const gemm_arguments *x)
         return false;
     if (x->b.column != 1 || (FN_VECTOR_BYTES == 16 && x->n < FN_LANES))
         return true;
-    /* Rows far apart fall on few sets of the caches. */
-    return x->b.row * (int64_t)sizeof(real) >= 2048 && x->m > 3 * TILE_ROWS && x->k > 128;
+    /* Rows far apart fall on few sets of the caches: of the second level, too, where B is large and they are whole pages apart. */
+    const int64_t bytes = x->b.row * (int64_t)sizeof(real);
+    const int64_t rows = bytes % 4096 == 0 && x->b.row * x->k >= LARGE_SIZE ? TILE_ROWS : 3 * TILE_ROWS;
+    return bytes >= 2048 && x->m > rows && x->k > 128;
 }
 
 static void set_start(block *part, const gemm_arguments *x, bool first, int64_t j)
