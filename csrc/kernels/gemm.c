@@ -27,6 +27,7 @@ enum {
     BLOCK_K = 2048 / (int)sizeof(real),
     BLOCK_ROWS = TILE_ROWS * ((FN_VECTOR_BYTES == 64 ? 168 : 192) / TILE_ROWS),
     BLOCK_COLUMNS = 2048,
+    SIZE_IN_PLACE = 524288 / (int)sizeof(real), /* elements of A that are read in place, by rows */
     LOW_BLOCK_K = 256 / (int)sizeof(real), /* where C is low: B is read once, by rows that should be long */
 
     PACK_WIDTH = 2 * PANEL_COLUMNS, /* columns of B for which it may pay to pack A */
@@ -223,7 +224,8 @@ static void multiply(const gemm_arguments *x, real *workspace)
     const bool pack_a = pays_to_pack_a(x->n, x->k, x->a.column), pack_b = should_pack_b(x);
     const bool low = x->m <= LOW_TILE_ROWS && !x->packed_b;
     const int64_t k_block = balance(x->k, low ? LOW_BLOCK_K : BLOCK_K);
-    const int64_t m_block = pack_a ? balance(x->m, BLOCK_ROWS) : x->m;
+    const int64_t in_place = x->a.column == 1 ? divide_up(SIZE_IN_PLACE / (k_block > 0 ? k_block : 1), TILE_ROWS) * TILE_ROWS : x->m;
+    const int64_t m_block = balance(x->m, pack_a ? BLOCK_ROWS : in_place);
     const bool keep_panels = pack_b && m_block < x->m;
     const int64_t n_panels = divide_up(balance(x->n, BLOCK_COLUMNS), PANEL_COLUMNS);
     const int64_t n_block = k_block < x->k || keep_panels ? n_panels * PANEL_COLUMNS : x->n;
