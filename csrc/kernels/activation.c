@@ -102,44 +102,51 @@ FN_INLINE real gelu_slope(real x, real alpha)
     return FN_FMA(x, density, FN_REAL(0.5) * fn_erfc(-z, gauss));
 }
 
-/* gelu_tanh: y = x (1 + tanh(u / 2)) / 2 = x sigmoid(u), u = 2 sqrt(2 / pi) (x + 0.044715 x^3) */
+/* sigmoid(x) and sigmoid(-x), each with a small relative error. */
+typedef struct sigmoid_pair {
+    real here, opposite;
+} sigmoid_pair;
+
+FN_INLINE sigmoid_pair sigmoids(real x)
+{
+    const real e = fn_exp(-FN_ABS(x));
+    const real scale = FN_REAL(1.0) / (FN_REAL(1.0) + e), other = e * scale;
+    return x < FN_REAL(0.0) ? (sigmoid_pair){other, scale} : (sigmoid_pair){scale, other};
+}
+
+/* gelu_tanh: y = x (1 + tanh(u / 2)) / 2 = x sigmoid(u), u = 2 sqrt(2 / pi) (x + 0.044715 x^3);
+ * beyond |x| = 32 sigmoid(u) is 0 or 1, and du/dx would overflow */
 #define GELU_LINEAR FN_REAL(1.5957691216057307117597842397375)
 #define GELU_CUBIC FN_REAL(0.071354816272600248776638352099861)
 
 FN_INLINE real gelu_tanh(real x, real alpha)
 {
     (void)alpha;
-    return x * fn_sigmoid(x * FN_FMA(GELU_CUBIC, x * x, GELU_LINEAR));
+    const real bounded = clip(x, FN_REAL(-32.0), FN_REAL(32.0));
+    return x * sigmoids(bounded * FN_FMA(GELU_CUBIC, bounded * bounded, GELU_LINEAR)).here;
 }
 
 FN_INLINE real gelu_tanh_slope(real x, real alpha)
 {
     (void)alpha;
-    x = clip(x, FN_REAL(-32.0), FN_REAL(32.0)); /* beyond it 0 or 1, and du/dx overflows */
-    const real square = x * x;
-    const real u = x * FN_FMA(GELU_CUBIC, square, GELU_LINEAR);
+    const real bounded = clip(x, FN_REAL(-32.0), FN_REAL(32.0)), square = bounded * bounded;
+    const sigmoid_pair sigmoid = sigmoids(bounded * FN_FMA(GELU_CUBIC, square, GELU_LINEAR));
     const real du = FN_FMA(FN_REAL(3.0) * GELU_CUBIC, square, GELU_LINEAR);
-    const real e = fn_exp(-FN_ABS(u));
-    const real scale = FN_REAL(1.0) / (FN_REAL(1.0) + e);
-    const real sigmoid = (u < FN_REAL(0.0) ? e : FN_REAL(1.0)) * scale;
-    return FN_FMA(x * du, e * scale * scale, sigmoid);
+    return FN_FMA(bounded * du, sigmoid.here * sigmoid.opposite, sigmoid.here);
 }
 
 /* silu: y = x sigmoid(x), y' = sigmoid(x) (1 + x sigmoid(-x)) */
 FN_INLINE real silu(real x, real alpha)
 {
     (void)alpha;
-    return x * fn_sigmoid(x);
+    return x * sigmoids(x).here;
 }
 
 FN_INLINE real silu_slope(real x, real alpha)
 {
     (void)alpha;
-    const real e = fn_exp(-FN_ABS(x));
-    const real scale = FN_REAL(1.0) / (FN_REAL(1.0) + e);
-    const real sigmoid = (x < FN_REAL(0.0) ? e : FN_REAL(1.0)) * scale;
-    const real opposite = (x < FN_REAL(0.0) ? FN_REAL(1.0) : e) * scale;
-    return sigmoid * FN_FMA(x, opposite, FN_REAL(1.0));
+    const sigmoid_pair sigmoid = sigmoids(x);
+    return sigmoid.here * FN_FMA(x, sigmoid.opposite, FN_REAL(1.0));
 }
 
 /* mish: y = x tanh(log(1 + exp(x))) = x a / (a + b), where with e = exp(-|x|)
