@@ -176,10 +176,11 @@ static void find_lifetimes(fn_plan *plan)
         fn_buffer *buffer = &plan->buffers[plan->accesses[i].buffer];
         int32_t stage = plan->accesses[i].stage;
         const bool kept = plan->stages[stage].once && plan->accesses[i].write;
-        if (kept || stage < buffer->first)
-            buffer->first = kept ? 0 : stage;
-        if (kept || stage > buffer->last)
-            buffer->last = kept ? plan->n_stages - 1 : stage;
+        const int32_t first = kept ? 0 : stage, last = kept ? plan->n_stages - 1 : stage;
+        if (first < buffer->first)
+            buffer->first = first;
+        if (last > buffer->last)
+            buffer->last = last;
     }
     for (int32_t i = 0; i < plan->n_buffers; i++) {
         fn_buffer *buffer = &plan->buffers[i];

@@ -265,27 +265,27 @@ static void note_squares(const fn_updates *updates, const fn_context *context, f
     block->squares[context->step & 1] = updates->kernels->sum_squares(gradient, block->hi - block->lo);
 }
 
-/* How weight decay changes a block, if the optimizer does not do it itself. */
-typedef enum decay { NO_DECAY, OF_PARAMETER, OF_GRADIENT } decay;
+/* What weight decay changes in a block, if the optimizer does not do it itself. */
+typedef enum decayed { NOTHING, PARAMETER, GRADIENT } decayed;
 
-static decay decay_of(const fn_updates *updates, const fn_context *context, const fn_block *block)
+static decayed decayed_in(const fn_updates *updates, const fn_context *context, const fn_block *block)
 {
     const double *options = around(updates, context->hyper);
     if (options[FN_WEIGHT_DECAY] == 0 || !updates->ranges[block->range].decays || updates->optimizer->own_decay)
-        return NO_DECAY;
-    return options[FN_DECAY_COUPLED] != 0 ? OF_GRADIENT : OF_PARAMETER;
+        return NOTHING;
+    return options[FN_DECAY_COUPLED] != 0 ? GRADIENT : PARAMETER;
 }
 
-static void decay_block(const fn_updates *updates, const fn_context *context, const fn_block *block, decay kind)
+static void decay_block(const fn_updates *updates, const fn_context *context, const fn_block *block, decayed what)
 {
     const fn_range *range = &updates->ranges[block->range];
     const double *hyper = context->rates[range->rate].hyper;
     const double share = around(updates, hyper)[FN_WEIGHT_DECAY];
     const int64_t n = block->hi - block->lo;
     void *parameter = element(updates, range->update.parameter, block->lo);
-    if (kind == OF_GRADIENT)
+    if (what == GRADIENT)
         updates->kernels->scale_add(element(updates, range->update.gradient, block->lo), parameter, n, 1, share);
-    else if (kind == OF_PARAMETER)
+    else if (what == PARAMETER)
         updates->kernels->scale_add(parameter, parameter, n, 1, -hyper[0] * share);
 }
 
@@ -304,12 +304,12 @@ static void update_block(fn_updates *updates, const fn_context *context, fn_bloc
         return;
     const fn_range *range = &updates->ranges[block->range];
     const fn_update update = view_of(updates, range, &context->rates[range->rate]);
-    const decay decay = decay_of(updates, context, block);
-    if (decay == OF_GRADIENT)
+    const decayed what = decayed_in(updates, context, block);
+    if (what == GRADIENT)
         note_squares(updates, context, block);
-    decay_block(updates, context, block, decay);
+    decay_block(updates, context, block, what);
     step_block(updates, context, block, &update);
-    if (decay != OF_GRADIENT) /* by now the gradient is in the first-level cache */
+    if (what != GRADIENT) /* by now the gradient is in the first-level cache */
         note_squares(updates, context, block);
 }
 
@@ -336,7 +336,7 @@ static void prepare_gradients(const fn_node *node, const fn_context *context, in
         if (!prepare_gradient(updates, context, block, now))
             continue;
         note_squares(updates, context, block);
-        decay_block(updates, context, block, decay_of(updates, context, block));
+        decay_block(updates, context, block, decayed_in(updates, context, block));
     }
 }
 

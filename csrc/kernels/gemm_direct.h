@@ -219,7 +219,7 @@ static void multiply_rows(const gemm_arguments *x, int64_t first, int64_t n, boo
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
     const gemm_matrix part_of_b = {x->b.data + first * x->b.column, x->b.row, x->b.column};
-    const int64_t tiles = (x->m + TILE_ROWS - 1) / TILE_ROWS, fewest = x->m / tiles;
+    const int64_t tiles = divide_up(x->m, TILE_ROWS), fewest = x->m / tiles;
     const int64_t larger = x->m - fewest * tiles;
     const bool in_panels = !reads_in_place(x, n), low = x->m <= LOW_TILE_ROWS;
     const real *b = x->packed_b ? x->packed_b + first * x->k : part_of_b.data, *start = x->accumulate ? x->c : epilogue->bias;

@@ -220,38 +220,37 @@ static double product_flops(const fn_node *node)
     return 2.0 * (double)(inner_of(node) * inputs_of(node) * units_of(node));
 }
 
+static void emit_packing(fn_plan *plan, fn_node *node, fn_stage_function run, int64_t columns)
+{
+    fn_emit(plan, node, "dense pack", run, FN_BY_ITEMS, count_panels(columns));
+    fn_reads(plan, node->parameter[0].value_buffer);
+    fn_writes(plan, node->extra[PACKED].value_buffer);
+}
+
 static void forward(fn_plan *plan, fn_node *node)
 {
     int64_t positions = fn_plan_rows(plan) * inner_of(node);
-    const bool packed = may_pack_kernel(plan, node);
-    if (packed) {
-        fn_emit(plan, node, "dense pack", pack_kernel, FN_BY_ITEMS, count_panels(units_of(node)));
+    if (may_pack_kernel(plan, node)) {
+        emit_packing(plan, node, pack_kernel, units_of(node));
         fn_once(plan);
-        fn_reads(plan, node->parameter[0].value_buffer);
-        fn_writes(plan, node->extra[PACKED].value_buffer);
-    }
-    if (packed)
         fn_emit(plan, node, "dense forward", forward_without_training, FN_BY_ROWS, 0);
-    else if (divided_by_rows(node))
+        fn_reads_all(plan, node->extra[PACKED].value_buffer);
+    } else if (divided_by_rows(node)) {
         fn_emit(plan, node, "dense forward", forward_rows, FN_BY_ROWS, 0);
-    else
+    } else {
         fn_emit(plan, node, "dense forward", forward_columns, FN_BY_ITEMS, count_panels(units_of(node)));
+    }
     fn_costs(plan, product_flops(node), 0);
     fn_workspace(plan, FN_SYM(gemm_workspace)(positions, units_of(node), inputs_of(node)));
     fn_reads(plan, node->input[0].value_buffer);
     for (int i = 0; i < node->n_parameters; i++)
         fn_reads_all(plan, node->parameter[i].value_buffer);
-    if (packed)
-        fn_reads_all(plan, node->extra[PACKED].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
     if (node->extra[KEPT].width > 0)
         fn_writes(plan, node->extra[KEPT].value_buffer);
     /* Packed here rather than before its use: by then a barrier has been passed for other reasons. */
-    if (packs_transposed(plan, node)) {
-        fn_emit(plan, node, "dense pack", pack_transposed, FN_BY_ITEMS, count_panels(inputs_of(node)));
-        fn_reads(plan, node->parameter[0].value_buffer);
-        fn_writes(plan, node->extra[PACKED].value_buffer);
-    }
+    if (packs_transposed(plan, node))
+        emit_packing(plan, node, pack_transposed, inputs_of(node));
 }
 
 /* ---- backward ---------------------------------------------------------------------------------- */
@@ -431,10 +430,7 @@ static void backward(fn_plan *plan, fn_node *node)
     if (needs_input_gradient(node)) {
         if (!by_rows)
             fn_emit(plan, node, "dense backward input", backward_columns, FN_BY_ITEMS, count_panels(in));
-        if (packs_transposed(plan, node))
-            fn_reads_all(plan, node->extra[PACKED].value_buffer);
-        else
-            fn_reads_all(plan, node->parameter[0].value_buffer);
+        fn_reads_all(plan, packs_transposed(plan, node) ? node->extra[PACKED].value_buffer : node->parameter[0].value_buffer);
         fn_reads(plan, node->output[0].gradient_buffer);
         fn_writes(plan, node->input[0].gradient_buffer);
         fn_finishes(plan, &node->input[0]);
