@@ -190,6 +190,22 @@ def test_a_gradient_of_nan_reaches_its_parameter_alone(optimizer, isa, dtype):
             assert of_parameter == [0, 1, 0, 0]
 
 
+@pytest.mark.parametrize("optimizer, lost", [("adam", True), ("rmsprop", False)])
+def test_a_second_moment_that_overflows(optimizer, lost, isa, dtype):
+    """Divided by infinity a step is nothing. Where it then is infinity less infinity, NaN must not be lost on the way."""
+    model = make_model(optimizer, {}, dtype)
+    weight = model.weights[1]
+    before = weight.copy()
+    set_gradients(model, np.sqrt(np.finfo(dtype).max) * 1e3)
+    model.plan.run(_core.UPDATE, n_rows=1, batch_size=1, hyper=model.hyper_row)
+    np.testing.assert_allclose(weight, before, rtol=1e-6, atol=1e-6)
+    model.plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=1, hyper=model.hyper_row)
+    if lost:
+        assert np.isnan(weight).all()
+    else:
+        np.testing.assert_allclose(weight, before, rtol=1e-6, atol=1e-6)
+
+
 def test_training_descends(isa, dtype):
     """A plan that trains fits a line, and the losses of its calls say so."""
     random = np.random.default_rng(0)

@@ -246,7 +246,7 @@ static void run_team(const fn_plan *plan, fn_run *run, int wanted, double deadli
 #define TRIAL_SECONDS 200e-6
 #define TRIAL_SAMPLES 6
 /* A step that one thread does in less is not worth the barriers of a team. */
-#define ALONE_SECONDS 25e-6
+#define ALONE_SECONDS 35e-6
 /* By how much a team must be faster to be chosen: for a short step, whose threads wait for each other often, by enough to bear
  * that other processes want a processor now and then. */
 #define SHORT_STEP_SECONDS 100e-6

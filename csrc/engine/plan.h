@@ -189,6 +189,7 @@ typedef struct fn_update {
     void *slot[FN_MAX_SLOTS];
     const double *hyper;  /* as the user gave them, for this step */
     const double *scalar; /* as prepare made them */
+    double *squares;      /* with `sums_squares`: where update() leaves the squared norm of the gradient of its elements */
     /* With `per_parameter`, where the range is one parameter: */
     fn_shape shape;
     double weight_decay;                /* for `own_decay`: 0 where the parameter does not decay */
@@ -210,6 +211,7 @@ typedef struct fn_optimizer {
     int64_t (*workspace)(const fn_shape *shape);
     /* Elements lo to hi of a range. */
     void (*update)(const fn_update *update, int64_t lo, int64_t hi);
+    bool sums_squares; /* update() does, as it passes over the gradient */
 } fn_optimizer;
 
 /* All kernels of one instruction set and precision. */

@@ -303,13 +303,17 @@ static void update_block(fn_updates *updates, const fn_context *context, fn_bloc
     if (!prepare_gradient(updates, context, block, now))
         return;
     const fn_range *range = &updates->ranges[block->range];
-    const fn_update update = view_of(updates, range, &context->rates[range->rate]);
+    fn_update update = view_of(updates, range, &context->rates[range->rate]);
+    double squares;
+    update.squares = &squares;
     const decayed what = decayed_in(updates, context, block);
     if (what == GRADIENT)
         note_squares(updates, context, block);
     decay_block(updates, context, block, what);
     step_block(updates, context, block, &update);
-    if (what != GRADIENT) /* by now the gradient is in the first-level cache */
+    if (what != GRADIENT && updates->optimizer->sums_squares)
+        block->squares[context->step & 1] = squares;
+    else if (what != GRADIENT) /* by now the gradient is in the first-level cache */
         note_squares(updates, context, block);
 }
 

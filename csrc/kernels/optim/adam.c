@@ -39,22 +39,26 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
     real *restrict w = update->parameter, *restrict m = update->slot[0], *restrict v = update->slot[1];
     real *restrict u = update->slot[2];
     const real *restrict g = update->gradient;
+    real squares = 0;
     if (!u) {
-#pragma omp simd
+#pragma omp simd reduction(+ : squares)
         for (int64_t i = lo; i < hi; i++) {
+            squares = FN_FMA(g[i], g[i], squares);
             m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
             v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
             w[i] -= fn_divide(alpha * m[i], FN_SQRT(v[i]) + epsilon);
         }
     } else {
-#pragma omp simd
+#pragma omp simd reduction(+ : squares)
         for (int64_t i = lo; i < hi; i++) {
+            squares = FN_FMA(g[i], g[i], squares);
             m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
             v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
             u[i] = fn_larger(u[i], v[i]);
             w[i] -= fn_divide(alpha * m[i], FN_SQRT(u[i]) + epsilon);
         }
     }
+    *update->squares = (double)squares;
 }
 
 const fn_optimizer FN_SYM(optimizer_adam) = {
@@ -62,4 +66,5 @@ const fn_optimizer FN_SYM(optimizer_adam) = {
     .slots = slots,
     .prepare = prepare,
     .update = update,
+    .sums_squares = true,
 };

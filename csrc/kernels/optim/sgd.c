@@ -39,17 +39,22 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
     const real a = (real)update->scalar[A], b = (real)update->scalar[B], c = (real)update->scalar[C];
     real *restrict w = update->parameter, *restrict v = update->slot[0];
     const real *restrict g = update->gradient;
+    real squares = 0;
     if (!v) {
-#pragma omp simd
-        for (int64_t i = lo; i < hi; i++)
-            w[i] = FN_FMA(-lr, g[i], w[i]);
-    } else {
-#pragma omp simd
+#pragma omp simd reduction(+ : squares)
         for (int64_t i = lo; i < hi; i++) {
+            squares = FN_FMA(g[i], g[i], squares);
+            w[i] = FN_FMA(-lr, g[i], w[i]);
+        }
+    } else {
+#pragma omp simd reduction(+ : squares)
+        for (int64_t i = lo; i < hi; i++) {
+            squares = FN_FMA(g[i], g[i], squares);
             v[i] = FN_FMA(momentum, v[i], a * g[i]);
             w[i] = FN_FMA(b, v[i], FN_FMA(c, g[i], w[i]));
         }
     }
+    *update->squares = (double)squares;
 }
 
 const fn_optimizer FN_SYM(optimizer_sgd) = {
@@ -57,4 +62,5 @@ const fn_optimizer FN_SYM(optimizer_sgd) = {
     .slots = slots,
     .prepare = prepare,
     .update = update,
+    .sums_squares = true,
 };
