@@ -80,6 +80,61 @@ def test_the_same_bits_for_any_number_of_threads(kind, dtype):
     assert same_weights(results[0], results[1]) and same_weights(results[0], results[2])
 
 
+#: Units whose recurrent kernel is so large that a batch of two rows is divided by units rather than by rows.
+LARGE = {layers.SimpleRNN: 256, layers.GRU: 160, layers.LSTM: 128}
+OPTIONS = [
+    {},
+    {"return_sequences": True, "dropout": 0.2, "recurrent_dropout": 0.3, "go_backwards": True},
+    {"activation": "silu", "recurrent_activation": "silu", "use_bias": False, "return_state": True},
+    {"return_sequences": True, "masked": True, "zeroed": True},
+    {"recurrent_dropout": 0.3, "masked": True, "begun": True, "return_state": True},
+]
+
+
+def passes(kind, options, rows, given, n_threads, dtype):
+    """Outputs, gradients of the inputs and of the weights; the gradient of outputs is 0 after the first two rows."""
+    options = dict(options)
+    masked, zeroed, begun = (options.pop(name, False) for name in ("masked", "zeroed", "begun"))
+    if kind is layers.SimpleRNN:
+        options.pop("recurrent_activation", None)
+    units = LARGE[kind]
+    inputs = [fn.Input((5, 3))] + [fn.Input((units,)) for _ in range((2 if kind is layers.LSTM else 1) * begun)]
+    x = layers.Masking()(inputs[0]) if masked else inputs[0]
+    layer = kind(units, **options)
+    layer._zero_output_for_mask = zeroed  # as in a Bidirectional
+    model = fn.Model(inputs, layer(x, initial_state=inputs[1:] or None), seed=3, dtype=dtype)
+    model.compile("sgd", "mse", n_threads=n_threads)
+    y = model.forward([array[:rows] for array in given[: len(inputs)]], training=True)
+    y = y if isinstance(y, list) else [y]
+    dy = [np.cos(np.arange(one.size)).reshape(one.shape) for one in y]
+    for one in dy:
+        one[2:] = 0
+    dx = model.backward(dy if len(dy) > 1 else dy[0])
+    labels = [stage["label"] for stage in model._latest_plan().stages() if stage["layer"] == layer.name]
+    rows_alone = [one[:2] for one in [*y, *(dx if isinstance(dx, list) else [dx])]]
+    return [one.copy() for one in [*rows_alone, *model.gradients]], sum(label.endswith("backward") for label in labels)
+
+
+@pytest.mark.parametrize("number", range(len(OPTIONS)))
+@pytest.mark.parametrize("kind", KINDS)
+def test_division_by_units_gives_the_bits_of_that_by_rows(kind, number, isa, dtype):
+    random = np.random.default_rng(number)
+    given = [random.normal(size=shape) for shape in [(40, 5, 3), *[(40, LARGE[kind])] * 2]]
+    given[0][:, 2] = given[0][0] = 0  # masked: a step in all rows, and all of a row
+    by_rows, stages = passes(kind, OPTIONS[number], 40, given, 1, dtype)
+    assert stages == 1
+    for n_threads in (1, 2, 3):
+        found, stages = passes(kind, OPTIONS[number], 2, given, n_threads, dtype)
+        assert stages == 2
+        assert same_weights(found, by_rows)
+
+
+def test_a_gru_that_resets_before_the_product_is_divided_by_rows():
+    random = np.random.default_rng(0)
+    _, stages = passes(layers.GRU, {"reset_after": False}, 2, [random.normal(size=(2, 5, 3))], 2, "float32")
+    assert stages == 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_learns(kind):
     x, y = sequences(200)
@@ -107,21 +162,23 @@ def test_dropout_is_of_training_alone_and_alike_in_all_steps(kind):
     assert (model.forward(ones, training=True) != plain.predict(ones)).any()
 
 
-def stateful(kind, batch_size=4, **options):
-    model = fn.Sequential([fn.Input((3, 2), batch_size=batch_size), kind(5, stateful=True, **options), layers.Dense(1)], seed=0,
+def stateful(kind, units=5, batch_size=4, **options):
+    model = fn.Sequential([fn.Input((3, 2), batch_size=batch_size), kind(units, stateful=True, **options), layers.Dense(1)], seed=0,
                           dtype="float64")  # fmt: skip
     model.compile(fn.optimizers.SGD(0.0), "mse")
     return model
 
 
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stateful_layer_goes_on_where_the_last_batch_ended(kind):
+def test_a_stateful_layer_goes_on_where_the_last_batch_ended(kind, large):
     """Three pieces of four sequences one after another are the whole sequences."""
     x, _ = sequences(4, 9, 2)
     pieces = np.concatenate(np.split(x, 3, axis=1))  # batches of four rows
     inputs = fn.Input((9, 2))
-    whole = fn.Model(inputs, layers.Dense(1)(kind(5)(inputs)), dtype="float64")
-    model = stateful(kind)
+    units = LARGE[kind] if large else 5
+    whole = fn.Model(inputs, layers.Dense(1)(kind(units)(inputs)), dtype="float64")
+    model = stateful(kind, units)
     weights = model.trainable_weights
     for weight, own in zip(whole.weights, weights):
         weight.assign(own.value)

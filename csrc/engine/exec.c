@@ -141,7 +141,7 @@ static void set_attributes(const fn_plan *plan, const double *hyper)
         *plan->scheduled[i] = hyper[first + i];
 }
 
-static inline void run_stages(const fn_plan *plan, unsigned parts, const fn_context *context, int thread, int team,
+static inline void run_stages(const fn_plan *plan, unsigned parts, fn_context *context, int thread, int team,
                               int32_t first, int32_t end)
 {
     for (int32_t i = first; i < end; i++) {
@@ -153,13 +153,18 @@ static inline void run_stages(const fn_plan *plan, unsigned parts, const fn_cont
             continue;
         if (stage->once && context->first_row > context->run->first_row)
             continue;
-        if (stage->part & parts)
+        if (!(stage->part & parts))
+            continue;
+        for (context->turn = 0; context->turn < stage->turns; context->turn++) {
+            if (context->turn > 0 && team > 1)
+                wait_for_team(context->shared);
             run_stage(stage, context, thread, team);
+        }
     }
 }
 
 /* run_stages for thread 0, with a look at the clock after each. */
-static void time_stages(const fn_plan *plan, const fn_run *run, const fn_context *context, int team)
+static void time_stages(const fn_plan *plan, const fn_run *run, fn_context *context, int team)
 {
     double before = omp_get_wtime();
     for (int32_t i = 0; i < plan->n_stages; i++) {

@@ -40,6 +40,7 @@ struct fn_stage {
     unsigned part; /* which FN_RUN_... it belongs to */
     bool barrier;  /* wait for the team before it */
     bool once;     /* see fn_once */
+    int64_t turns; /* see fn_turns */
     int64_t items;
     double flops_per_row, flops_fixed;
 };

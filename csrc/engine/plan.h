@@ -40,6 +40,7 @@ typedef struct fn_context {
     uint64_t seed;
     void *workspace; /* scratch of this thread, as large as the largest fn_workspace asked for */
     const fn_run *run;
+    int64_t turn;  /* of a stage with fn_turns */
     fn_mix mix; /* with fn_run.mixup or cutmix */
     const double *hyper; /* hyper-parameters of this step */
     struct fn_rate *rates; /* of this thread: what the optimizer's prepare() made of them for each learning rate */
@@ -257,6 +258,8 @@ void fn_follows(fn_plan *plan, const fn_node *node);
 /* The stage emitted last reads nothing but parameters, of a plan that does not train: it is run in the first step of a call only,
  * and what it writes is kept for the others. */
 void fn_once(fn_plan *plan);
+/* The stage emitted last is run so many times, context->turn counting from 0, each by all threads before the next begins. */
+void fn_turns(fn_plan *plan, int64_t turns);
 /* Floating-point operations of the stage emitted last, for each row of the batch and beside them; added to what was said of it
  * before. Worth saying of products, sums and the like, a multiplication and an addition counted as two; elementwise functions
  * are traffic. Bytes follow from what the stage reads and writes. For profiles only. */

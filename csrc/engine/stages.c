@@ -59,7 +59,7 @@ void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function 
     }
     plan->stages = stages;
     stages[plan->n_stages++] = (fn_stage){
-        .run = run, .node = node, .label = label, .split = split, .part = plan->emitting, .items = items};
+        .run = run, .node = node, .label = label, .split = split, .part = plan->emitting, .turns = 1, .items = items};
     plan->parts |= plan->emitting;
 }
 
@@ -67,6 +67,12 @@ void fn_once(fn_plan *plan)
 {
     if (plan->n_stages > 0)
         plan->stages[plan->n_stages - 1].once = true;
+}
+
+void fn_turns(fn_plan *plan, int64_t turns)
+{
+    if (plan->n_stages > 0)
+        plan->stages[plan->n_stages - 1].turns = turns;
 }
 
 void fn_costs(fn_plan *plan, double flops_per_row, double flops_fixed)
@@ -165,7 +171,7 @@ static void place_barriers(fn_plan *plan)
                 since++;
     }
     for (int32_t i = 0; i < plan->n_stages; i++)
-        plan->n_barriers += plan->stages[i].barrier;
+        plan->n_barriers += plan->stages[i].barrier + (int32_t)plan->stages[i].turns - 1;
 }
 
 /* A buffer lives from its first stage to its last, and on to the barrier after that: until then

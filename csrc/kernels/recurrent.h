@@ -7,6 +7,10 @@
  * its rows through all steps, forwards and backwards, without a barrier. Products have only so many rows as a thread has,
  * so W, U and their transposes are packed once for all steps.
  *
+ * Where the batch has few rows and U is large, the time goes into reading U, once for each step. Then threads divide the units:
+ * each computes the same units at every step, from its part of U, which is in its second-level cache, and they wait for each
+ * other once a step.
+ *
  * Inputs: x; with `masked` the mask [steps], above 0 where a step counts; then, or not, the states to begin with [units] (else 0, or with
  * `stateful`, its batch size, those where the last batch ended). Else the states stay what they are, and
  * with zero_output_for_mask the output of the step is 0.
@@ -57,19 +61,22 @@ typedef struct packed_matrix {
     int64_t n, k;
 } packed_matrix;
 
-/* One step of some rows. Pointers are to the first of the rows, which lie one after another. */
+/* One step of some rows, and of some of the units. Arrays are [rows][units] or, gates and pre, [rows][gates][units]; pointers are
+ * to what is the thread's in the first row, of all the units if not stated otherwise. */
 typedef struct recurrent_step {
     const fn_node *node;
     void *workspace; /* for products */
     int64_t rows, units;
-    real *gates, *pre;        /* [rows][gates * units]; pre may be NULL */
-    real *state[MOST_STATES]; /* [rows][units]: states before the step */
-    real *after[MOST_STATES]; /* [rows][units]: states after it */
-    const real *h;            /* [rows][units]: h before the step as products see it */
-    /* Backwards [rows][units]: gradients of the states after the step, to be replaced by those before it; of that of h,
-     * what comes by way of products is `product`. */
+    int64_t unit, n; /* number of the first unit that is the thread's, and how many are */
+    real *gates, *pre; /* pre may be NULL */
+    real *state[MOST_STATES]; /* states before the step */
+    real *after[MOST_STATES]; /* states after it */
+    const real *h;            /* of all units: h before the step as products see it */
+    const real *all_gates;    /* of all units: gates */
+    /* Backwards: gradients of the states after the step, to be replaced by those before it; of that of h, what comes by way of
+     * products is `product`. */
     real *gradient[MOST_STATES], *product;
-    real *spare; /* [gates * units] */
+    real *spare; /* [gates * units], of one row */
     const real *mask; /* of the first row; of the others mask_row further on each; NULL: none */
     int64_t mask_row;
 } recurrent_step;
@@ -95,7 +102,10 @@ typedef struct recurrent_cell {
     /* The gates hold x W + b. Of rows that are masked anything may be made. */
     void (*forward)(const recurrent_step *step);
     /* gates: from what forward left to the gradients of the sums, 0 in rows that are masked. */
-    void (*backward)(const recurrent_step *step);
+    void (*differentiate)(const recurrent_step *step);
+    /* product, from the gates that differentiate left in all units. */
+    void (*multiply_back)(const recurrent_step *step);
+    bool divides_units; /* some of the units can be computed without the others of the same step */
     void (*kernel_gradient)(const fn_node *node, const gradient_part *part);
     void (*bias_gradient)(const fn_node *node, const gradient_part *part);
 } recurrent_cell;
@@ -148,7 +158,23 @@ FN_INLINE bool is_masked(const recurrent_step *step, int64_t row)
     return step->mask && !(step->mask[row * step->mask_row] > 0);
 }
 
-/* C (+)= A B with part number `part` of U: rows of C lie c_row apart, those of A a_row. */
+/* The thread's sums of a row to `pre`, if they are needed. */
+FN_INLINE void keep_sums(const recurrent_step *step, int gates, int64_t row)
+{
+    for (int gate = 0; step->pre && gate < gates; gate++) {
+        const int64_t at = (row * gates + gate) * step->units;
+        memcpy(step->pre + at, step->gates + at, (size_t)step->n * sizeof(real));
+    }
+}
+
+FN_INLINE void clear_gates(const recurrent_step *step, int gates, int64_t row)
+{
+    for (int gate = 0; gate < gates; gate++)
+        memset(step->gates + (row * gates + gate) * step->units, 0, (size_t)step->n * sizeof(real));
+}
+
+/* C (+)= A B with part number `part` of U: rows of C lie c_row apart, those of A a_row. Of each group of `units` columns those that
+ * are the thread's; c points at the first of them. */
 typedef struct part_product {
     int part;
     const real *a;

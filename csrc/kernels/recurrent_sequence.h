@@ -49,6 +49,7 @@ typedef struct sequence {
     const recurrent_cell *cell;
     int64_t lo, rows, total;
     int64_t steps, inputs, units, width; /* width: gates of a row */
+    int64_t unit, n; /* as of recurrent_step */
     bool training;
     real *gates, *pre, *state[MOST_STATES], *x, *dropped, *factor; /* of the first row */
     real *workspace; /* not yet taken */
@@ -78,6 +79,7 @@ FN_INLINE sequence find_sequence(const fn_node *node, const fn_context *context,
                   .steps = steps_of(node),
                   .inputs = inputs_of(node),
                   .units = units_of(node),
+                  .n = units_of(node),
                   .width = cell->gates * units_of(node),
                   .training = is_training(node),
                   .workspace = context->workspace};
@@ -122,13 +124,16 @@ FN_INLINE recurrent_step find_step(const sequence *s, int64_t t)
                            .workspace = s->workspace,
                            .rows = s->rows,
                            .units = s->units,
-                           .gates = s->gates + gates,
-                           .pre = s->pre ? s->pre + gates : NULL,
+                           .unit = s->unit,
+                           .n = s->n,
+                           .gates = s->gates + gates + s->unit,
+                           .pre = s->pre ? s->pre + gates + s->unit : NULL,
+                           .all_gates = s->gates + gates,
                            .h = s->dropped ? s->dropped + t * s->total * s->units : state_at(s, 0, t),
                            .mask_row = s->steps};
     for (int i = 0; i < s->cell->states; i++) {
-        step.state[i] = state_at(s, i, t);
-        step.after[i] = state_at(s, i, t + 1);
+        step.state[i] = state_at(s, i, t) + s->unit;
+        step.after[i] = state_at(s, i, t + 1) + s->unit;
     }
     if (s->node->attribute[MASKED])
         step.mask = (const real *)s->node->input[1].value + s->lo * s->steps + place_of(s, t);

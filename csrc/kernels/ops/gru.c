@@ -51,28 +51,30 @@ FN_INLINE void forward_unit(int64_t j, int64_t units, real *z, const real *bias,
     h[j] = FN_FMA(update, before[j] - candidate, candidate);
 }
 
-/* One row with reset_after: gates from sums, h. */
-static void forward_standard(int64_t units, real *restrict z, const real *restrict bias, const real *restrict before,
+/* n units of one row with reset_after: gates from sums, h. */
+static void forward_standard(int64_t n, int64_t units, real *restrict z, const real *restrict bias, const real *restrict before,
                              real *restrict h)
 {
-    FN_FOR_EACH(j, units, forward_unit(j, units, z, bias, before, h));
+    FN_FOR_EACH(j, n, forward_unit(j, units, z, bias, before, h));
 }
 
-static void mix(int64_t units, const real *restrict z, const real *restrict before, real *restrict h)
+static void mix(int64_t n, int64_t units, const real *restrict z, const real *restrict before, real *restrict h)
 {
-    FN_FOR_EACH(j, units, h[j] = FN_FMA(z[j], before[j] - z[2 * units + j], z[2 * units + j]));
+    FN_FOR_EACH(j, n, h[j] = FN_FMA(z[j], before[j] - z[2 * units + j], z[2 * units + j]));
 }
 
 /* The gates z and r of a row from their sums, to which `bias` is added where there is one. */
 static void open_gates(const recurrent_step *step, int64_t row, const real *restrict bias)
 {
     const int64_t units = step->units;
-    real *restrict z = step->gates + row * 4 * units;
-    if (bias)
-        FN_FOR_EACH(j, 2 * units, z[j] += bias[j]);
-    if (step->pre)
-        memcpy(step->pre + row * 4 * units, z, (size_t)(2 * units) * sizeof *z);
-    activate(step->node, RECURRENT_ACTIVATION, z, 2 * units);
+    for (int64_t gate = 0; gate < 2; gate++) {
+        real *restrict z = step->gates + (row * 4 + gate) * units;
+        if (bias)
+            FN_FOR_EACH(j, step->n, z[j] += bias[gate * units + j]);
+        if (step->pre)
+            memcpy(step->pre + (row * 4 + gate) * units, z, (size_t)step->n * sizeof *z);
+        activate(step->node, RECURRENT_ACTIVATION, z, step->n);
+    }
 }
 
 /* g of a row from its sum, and h. */
@@ -81,21 +83,21 @@ static void finish_row(const recurrent_step *step, int64_t row)
     const int64_t units = step->units;
     real *z = step->gates + row * 4 * units;
     if (step->pre)
-        memcpy(step->pre + row * 4 * units + 2 * units, z + 2 * units, (size_t)units * sizeof *z);
-    activate(step->node, ACTIVATION, z + 2 * units, units);
-    mix(units, z, step->state[0] + row * units, step->after[0] + row * units);
+        memcpy(step->pre + row * 4 * units + 2 * units, z + 2 * units, (size_t)step->n * sizeof *z);
+    activate(step->node, ACTIVATION, z + 2 * units, step->n);
+    mix(step->n, units, z, step->state[0] + row * units, step->after[0] + row * units);
 }
 
-static void add_product(int64_t units, real *restrict z)
+static void add_product(int64_t n, int64_t units, real *restrict z)
 {
-    FN_FOR_EACH(j, units, z[2 * units + j] = FN_FMA(z[units + j], z[3 * units + j], z[2 * units + j]));
+    FN_FOR_EACH(j, n, z[2 * units + j] = FN_FMA(z[units + j], z[3 * units + j], z[2 * units + j]));
 }
 
 static void reset_after_step(const recurrent_step *step)
 {
     const fn_node *node = step->node;
     const int64_t units = step->units, width = 4 * units;
-    const real *bias = node->attribute[USE_BIAS] ? bias_of(node) + 3 * units : NULL;
+    const real *bias = node->attribute[USE_BIAS] ? bias_of(node) + 3 * units : NULL, *own = bias ? bias + step->unit : NULL;
     const part_product candidate = {.part = CANDIDATE_PART,
                                     .a = step->h,
                                     .a_row = units,
@@ -107,10 +109,10 @@ static void reset_after_step(const recurrent_step *step)
     for (int64_t r = 0; r < step->rows; r++) {
         real *z = step->gates + r * width;
         if (standard) {
-            forward_standard(units, z, bias, step->state[0] + r * units, step->after[0] + r * units);
+            forward_standard(step->n, units, z, own, step->state[0] + r * units, step->after[0] + r * units);
         } else {
-            open_gates(step, r, bias);
-            add_product(units, z);
+            open_gates(step, r, own);
+            add_product(step->n, units, z);
             finish_row(step, r);
         }
     }
@@ -161,24 +163,24 @@ FN_INLINE void backward_unit(int64_t j, int64_t units, real *z, const real *befo
     dh[j] = given * update;
 }
 
-/* One row with reset_after: z from gates to gradients of the sums, dh to the part of it that passes z. */
-static void backward_standard(int64_t units, real *restrict z, const real *restrict before, real *restrict dh)
+/* n units of one row with reset_after: z from gates to gradients of the sums, dh to the part of it that passes z. */
+static void backward_standard(int64_t n, int64_t units, real *restrict z, const real *restrict before, real *restrict dh)
 {
-    FN_FOR_EACH(j, units, backward_unit(j, units, z, before, dh));
+    FN_FOR_EACH(j, n, backward_unit(j, units, z, before, dh));
 }
 
 /* dg and dz of a row, for any activations; dh to the part of it that passes z. */
 static void differentiate_outer(const recurrent_step *step, int64_t row)
 {
-    const int64_t units = step->units;
+    const int64_t units = step->units, n = step->n;
     real *restrict z = step->gates + row * 4 * units, *restrict dh = step->gradient[0] + row * units;
     const real *restrict before = step->state[0] + row * units, *pre = step->pre ? step->pre + row * 4 * units : NULL;
     real *restrict dg = step->spare, *restrict dz = step->spare + units;
-    FN_FOR_EACH(j, units, dg[j] = dh[j] * (1 - z[j]));
-    FN_FOR_EACH(j, units, dz[j] = dh[j] * (before[j] - z[2 * units + j]));
-    FN_FOR_EACH(j, units, dh[j] *= z[j]);
-    differentiate(step->node, ACTIVATION, dg, z + 2 * units, pre ? pre + 2 * units : NULL, z + 2 * units, units);
-    differentiate(step->node, RECURRENT_ACTIVATION, dz, z, pre, z, units);
+    FN_FOR_EACH(j, n, dg[j] = dh[j] * (1 - z[j]));
+    FN_FOR_EACH(j, n, dz[j] = dh[j] * (before[j] - z[2 * units + j]));
+    FN_FOR_EACH(j, n, dh[j] *= z[j]);
+    differentiate(step->node, ACTIVATION, dg, z + 2 * units, pre ? pre + 2 * units : NULL, z + 2 * units, n);
+    differentiate(step->node, RECURRENT_ACTIVATION, dz, z, pre, z, n);
 }
 
 /* dr of a row from the gradient dq of what r multiplies, q. */
@@ -187,45 +189,37 @@ static void differentiate_reset(const recurrent_step *step, int64_t row, const r
     const int64_t units = step->units;
     real *z = step->gates + row * 4 * units, *restrict dr = step->spare;
     const real *pre = step->pre ? step->pre + row * 4 * units : NULL;
-    FN_FOR_EACH(j, units, dr[j] = dq[j] * q[j]);
-    differentiate(step->node, RECURRENT_ACTIVATION, dr, z + units, pre ? pre + units : NULL, z + units, units);
+    FN_FOR_EACH(j, step->n, dr[j] = dq[j] * q[j]);
+    differentiate(step->node, RECURRENT_ACTIVATION, dr, z + units, pre ? pre + units : NULL, z + units, step->n);
 }
 
-static void clear_row(const recurrent_step *step, int64_t row)
+static void differentiate_reset_after(const recurrent_step *step)
 {
-    const int64_t width = 4 * step->units;
-    memset(step->gates + row * width, 0, (size_t)width * sizeof(real));
-}
-
-static void reset_after_back(const recurrent_step *step)
-{
-    const int64_t units = step->units, width = 4 * units;
+    const int64_t units = step->units, n = step->n, width = 4 * units;
     const bool standard = is_standard(step->node);
     for (int64_t r = 0; r < step->rows; r++) {
         real *restrict z = step->gates + r * width;
         if (is_masked(step, r)) {
-            clear_row(step, r);
+            clear_gates(step, 4, r);
         } else if (standard) {
-            backward_standard(units, z, step->state[0] + r * units, step->gradient[0] + r * units);
+            backward_standard(n, units, z, step->state[0] + r * units, step->gradient[0] + r * units);
         } else {
             differentiate_outer(step, r);
             real *restrict reset = step->spare + 2 * units;
-            memcpy(reset, z + units, (size_t)units * sizeof *reset);
+            memcpy(reset, z + units, (size_t)n * sizeof *reset);
             differentiate_reset(step, r, z + 2 * units, z + 3 * units);
-            FN_FOR_EACH(j, units, z[3 * units + j] = z[2 * units + j] * reset[j]);
+            FN_FOR_EACH(j, n, z[3 * units + j] = z[2 * units + j] * reset[j]);
         }
     }
-    const part_product candidate = {
-        .part = CANDIDATE_BACK, .a = step->gates + 3 * units, .a_row = width, .c = step->product, .c_row = units};
-    FN_SYM(recurrent_multiply)(step, &candidate);
 }
 
-static void reset_before_back(const recurrent_step *step)
+/* The gradient of r h' is a product already. */
+static void differentiate_reset_before(const recurrent_step *step)
 {
     const int64_t units = step->units, width = 4 * units;
     for (int64_t r = 0; r < step->rows; r++)
         if (is_masked(step, r))
-            clear_row(step, r);
+            clear_gates(step, 4, r);
         else
             differentiate_outer(step, r);
     const part_product candidate = {
@@ -241,18 +235,15 @@ static void reset_before_back(const recurrent_step *step)
     }
 }
 
-static void backward_step(const recurrent_step *step)
+static void multiply_back(const recurrent_step *step)
 {
+    const int64_t units = step->units, width = 4 * units;
+    const part_product candidate = {
+        .part = CANDIDATE_BACK, .a = step->all_gates + 3 * units, .a_row = width, .c = step->product, .c_row = units};
     if (resets_after(step->node))
-        reset_after_back(step);
-    else
-        reset_before_back(step);
-    const part_product gates = {.part = GATES_BACK,
-                                .a = step->gates,
-                                .a_row = 4 * step->units,
-                                .c = step->product,
-                                .c_row = step->units,
-                                .accumulate = true};
+        FN_SYM(recurrent_multiply)(step, &candidate);
+    const part_product gates = {
+        .part = GATES_BACK, .a = step->all_gates, .a_row = width, .c = step->product, .c_row = units, .accumulate = true};
     FN_SYM(recurrent_multiply)(step, &gates);
 }
 
@@ -289,14 +280,23 @@ static void bias_gradient(const fn_node *node, const gradient_part *part)
     FN_SYM(recurrent_sum_columns)(node, part, part->gates + units, width, 1, middle, part->hi);
 }
 
-#define GRU_CELL(rows)                                                                                            \
-    {                                                                                                             \
-        .label = {"gru pack", "gru forward", "gru backward", "gru backward parameters", "gru states"},                 \
-        .states = 1, .gates = 4, .columns = 3, .bias_rows = rows, .pack = pack, .forward = forward_step,          \
-        .backward = backward_step, .kernel_gradient = kernel_gradient, .bias_gradient = bias_gradient,            \
-    }
+#define GRU_CELL                                                                                            \
+    .label = {"gru pack", "gru forward", "gru backward", "gru backward parameters", "gru states"}, .states = 1, \
+    .gates = 4, .columns = 3, .pack = pack, .forward = forward_step, .multiply_back = multiply_back,            \
+    .kernel_gradient = kernel_gradient, .bias_gradient = bias_gradient
 
-static const recurrent_cell reset_after_cell = GRU_CELL(2), reset_before_cell = GRU_CELL(1);
+static const recurrent_cell reset_after_cell = {
+    GRU_CELL,
+    .bias_rows = 2,
+    .differentiate = differentiate_reset_after,
+    .divides_units = true,
+};
+
+static const recurrent_cell reset_before_cell = {
+    GRU_CELL,
+    .bias_rows = 1,
+    .differentiate = differentiate_reset_before,
+};
 
 static const recurrent_cell *choose_cell(const double *attribute)
 {

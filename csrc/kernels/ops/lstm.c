@@ -40,21 +40,21 @@ FN_INLINE void forward_unit(int64_t j, int64_t units, real *z, const real *befor
     h[j] = o * fn_tanh(cell);
 }
 
-/* One row: z from sums to gates, c and h. */
-static void forward_standard(int64_t units, real *restrict z, const real *restrict before, real *restrict c, real *restrict h)
+/* n units of one row: z from sums to gates, c and h. */
+static void forward_standard(int64_t n, int64_t units, real *restrict z, const real *restrict before, real *restrict c,
+                             real *restrict h)
 {
-    FN_FOR_EACH(j, units, forward_unit(j, units, z, before, c, h));
+    FN_FOR_EACH(j, n, forward_unit(j, units, z, before, c, h));
 }
 
-static void forward_general(const fn_node *node, int64_t units, real *restrict z, const real *restrict before,
+static void forward_general(const fn_node *node, int64_t n, int64_t units, real *restrict z, const real *restrict before,
                             real *restrict c, real *restrict h)
 {
-    activate(node, RECURRENT_ACTIVATION, z, 2 * units);
-    activate(node, ACTIVATION, z + 2 * units, units);
-    activate(node, RECURRENT_ACTIVATION, z + 3 * units, units);
-    FN_FOR_EACH(j, units, h[j] = c[j] = FN_FMA(z[units + j], before[j], z[j] * z[2 * units + j]));
-    activate(node, ACTIVATION, h, units);
-    FN_FOR_EACH(j, units, h[j] *= z[3 * units + j]);
+    for (int gate = 0; gate < 4; gate++)
+        activate(node, gate == 2 ? ACTIVATION : RECURRENT_ACTIVATION, z + gate * units, n);
+    FN_FOR_EACH(j, n, h[j] = c[j] = FN_FMA(z[units + j], before[j], z[j] * z[2 * units + j]));
+    activate(node, ACTIVATION, h, n);
+    FN_FOR_EACH(j, n, h[j] *= z[3 * units + j]);
 }
 
 static void forward_step(const recurrent_step *step)
@@ -63,15 +63,14 @@ static void forward_step(const recurrent_step *step)
     const part_product product = {
         .part = FORWARD_PART, .a = step->h, .a_row = units, .c = step->gates, .c_row = width, .accumulate = true};
     FN_SYM(recurrent_multiply)(step, &product);
-    if (step->pre)
-        memcpy(step->pre, step->gates, (size_t)(step->rows * width) * sizeof(real));
     const bool standard = is_standard(step->node);
     for (int64_t r = 0; r < step->rows; r++) {
         real *z = step->gates + r * width, *c = step->after[1] + r * units, *h = step->after[0] + r * units;
+        keep_sums(step, 4, r);
         if (standard)
-            forward_standard(units, z, step->state[1] + r * units, c, h);
+            forward_standard(step->n, units, z, step->state[1] + r * units, c, h);
         else
-            forward_general(step->node, units, z, step->state[1] + r * units, c, h);
+            forward_general(step->node, step->n, units, z, step->state[1] + r * units, c, h);
     }
 }
 
@@ -88,41 +87,41 @@ FN_INLINE void backward_unit(int64_t j, int64_t units, real *z, const real *befo
     dh[j] = 0;
 }
 
-/* One row: z from gates to gradients of the sums. dh becomes 0: all of it goes by way of the product. */
-static void backward_standard(int64_t units, real *restrict z, const real *restrict before, const real *restrict c,
+/* n units of one row: z from gates to gradients of the sums. dh becomes 0: all of it goes by way of the product. */
+static void backward_standard(int64_t n, int64_t units, real *restrict z, const real *restrict before, const real *restrict c,
                               real *restrict dh, real *restrict dc)
 {
-    FN_FOR_EACH(j, units, backward_unit(j, units, z, before, c, dh, dc));
+    FN_FOR_EACH(j, n, backward_unit(j, units, z, before, c, dh, dc));
 }
 
 /* The same for any activations. pre: the sums, or NULL; spare: [4 * units]. */
-static void backward_general(const fn_node *node, int64_t units, real *restrict z, const real *restrict pre,
+static void backward_general(const fn_node *node, int64_t n, int64_t units, real *restrict z, const real *restrict pre,
                              const real *restrict before, const real *restrict c, real *restrict dh, real *restrict dc,
                              real *restrict spare)
 {
     real *tangent = spare, *slope = spare + units, *cell = spare + 2 * units;
-    memcpy(tangent, c, (size_t)units * sizeof *c);
-    activate(node, ACTIVATION, tangent, units);
-    FN_FOR_EACH(j, units, slope[j] = dh[j] * z[3 * units + j]);
-    differentiate(node, ACTIVATION, slope, tangent, c, slope, units);
-    FN_FOR_EACH(j, units, cell[j] = dc[j] + slope[j]);
+    memcpy(tangent, c, (size_t)n * sizeof *c);
+    activate(node, ACTIVATION, tangent, n);
+    FN_FOR_EACH(j, n, slope[j] = dh[j] * z[3 * units + j]);
+    differentiate(node, ACTIVATION, slope, tangent, c, slope, n);
+    FN_FOR_EACH(j, n, cell[j] = dc[j] + slope[j]);
     const real *sum[4];
     for (int gate = 0; gate < 4; gate++)
         sum[gate] = pre ? pre + gate * units : NULL;
     /* The gates are read before they are written over. */
-    FN_FOR_EACH(j, units, dc[j] = cell[j] * z[units + j]);
-    FN_FOR_EACH(j, units, slope[j] = cell[j] * z[2 * units + j]);
-    FN_FOR_EACH(j, units, tangent[j] *= dh[j]);
-    FN_FOR_EACH(j, units, dh[j] = cell[j] * z[j]);
-    differentiate(node, RECURRENT_ACTIVATION, slope, z, sum[0], z, units);
-    FN_FOR_EACH(j, units, slope[j] = cell[j] * before[j]);
-    differentiate(node, RECURRENT_ACTIVATION, slope, z + units, sum[1], z + units, units);
-    differentiate(node, ACTIVATION, dh, z + 2 * units, sum[2], z + 2 * units, units);
-    differentiate(node, RECURRENT_ACTIVATION, tangent, z + 3 * units, sum[3], z + 3 * units, units);
-    memset(dh, 0, (size_t)units * sizeof *dh);
+    FN_FOR_EACH(j, n, dc[j] = cell[j] * z[units + j]);
+    FN_FOR_EACH(j, n, slope[j] = cell[j] * z[2 * units + j]);
+    FN_FOR_EACH(j, n, tangent[j] *= dh[j]);
+    FN_FOR_EACH(j, n, dh[j] = cell[j] * z[j]);
+    differentiate(node, RECURRENT_ACTIVATION, slope, z, sum[0], z, n);
+    FN_FOR_EACH(j, n, slope[j] = cell[j] * before[j]);
+    differentiate(node, RECURRENT_ACTIVATION, slope, z + units, sum[1], z + units, n);
+    differentiate(node, ACTIVATION, dh, z + 2 * units, sum[2], z + 2 * units, n);
+    differentiate(node, RECURRENT_ACTIVATION, tangent, z + 3 * units, sum[3], z + 3 * units, n);
+    memset(dh, 0, (size_t)n * sizeof *dh);
 }
 
-static void backward_step(const recurrent_step *step)
+static void differentiate_step(const recurrent_step *step)
 {
     const int64_t units = step->units, width = 4 * units;
     const bool standard = is_standard(step->node);
@@ -130,14 +129,20 @@ static void backward_step(const recurrent_step *step)
         real *z = step->gates + r * width, *dh = step->gradient[0] + r * units, *dc = step->gradient[1] + r * units;
         const real *before = step->state[1] + r * units, *c = step->after[1] + r * units;
         if (is_masked(step, r))
-            memset(z, 0, (size_t)width * sizeof *z);
+            clear_gates(step, 4, r);
         else if (standard)
-            backward_standard(units, z, before, c, dh, dc);
+            backward_standard(step->n, units, z, before, c, dh, dc);
         else
-            backward_general(step->node, units, z, step->pre ? step->pre + r * width : NULL, before, c, dh, dc, step->spare);
+            backward_general(step->node, step->n, units, z, step->pre ? step->pre + r * width : NULL, before, c, dh, dc,
+                             step->spare);
     }
+}
+
+static void multiply_back(const recurrent_step *step)
+{
+    const int64_t units = step->units, width = 4 * units;
     const part_product product = {
-        .part = BACKWARD_PART, .a = step->gates, .a_row = width, .c = step->product, .c_row = units};
+        .part = BACKWARD_PART, .a = step->all_gates, .a_row = width, .c = step->product, .c_row = units};
     FN_SYM(recurrent_multiply)(step, &product);
 }
 
@@ -160,7 +165,9 @@ static const recurrent_cell cell = {
     .bias_rows = 1,
     .pack = pack,
     .forward = forward_step,
-    .backward = backward_step,
+    .differentiate = differentiate_step,
+    .multiply_back = multiply_back,
+    .divides_units = true,
     .kernel_gradient = kernel_gradient,
     .bias_gradient = bias_gradient,
 };

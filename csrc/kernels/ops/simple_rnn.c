@@ -23,30 +23,40 @@ static int pack(const fn_node *node, bool training, packed_matrix list[MOST_PART
 
 static void forward_step(const recurrent_step *step)
 {
-    const int64_t units = step->units, n = step->rows * units;
+    const int64_t units = step->units;
     const part_product product = {
         .part = FORWARD_PART, .a = step->h, .a_row = units, .c = step->gates, .c_row = units, .accumulate = true};
     FN_SYM(recurrent_multiply)(step, &product);
-    if (step->pre)
-        memcpy(step->pre, step->gates, (size_t)n * sizeof(real));
-    activate(step->node, ACTIVATION, step->gates, n);
-    memcpy(step->after[0], step->gates, (size_t)n * sizeof(real));
+    /* Whole rows are one long one. */
+    const int64_t rows = step->n == units ? 1 : step->rows, n = step->n == units ? step->rows * units : step->n;
+    for (int64_t r = 0; r < rows; r++) {
+        real *z = step->gates + r * units;
+        if (step->pre)
+            memcpy(step->pre + r * units, z, (size_t)n * sizeof *z);
+        activate(step->node, ACTIVATION, z, n);
+        memcpy(step->after[0] + r * units, z, (size_t)n * sizeof *z);
+    }
 }
 
-static void backward_step(const recurrent_step *step)
+static void differentiate_step(const recurrent_step *step)
 {
     const int64_t units = step->units;
     for (int64_t r = 0; r < step->rows; r++) {
         real *z = step->gates + r * units, *dh = step->gradient[0] + r * units;
         if (is_masked(step, r)) {
-            memset(z, 0, (size_t)units * sizeof *z);
+            memset(z, 0, (size_t)step->n * sizeof *z);
             continue;
         }
-        differentiate(step->node, ACTIVATION, dh, z, step->pre ? step->pre + r * units : NULL, z, units);
-        memset(dh, 0, (size_t)units * sizeof *dh); /* all of it goes by way of the product */
+        differentiate(step->node, ACTIVATION, dh, z, step->pre ? step->pre + r * units : NULL, z, step->n);
+        memset(dh, 0, (size_t)step->n * sizeof *dh); /* all of it goes by way of the product */
     }
+}
+
+static void multiply_back(const recurrent_step *step)
+{
+    const int64_t units = step->units;
     const part_product product = {
-        .part = BACKWARD_PART, .a = step->gates, .a_row = units, .c = step->product, .c_row = units};
+        .part = BACKWARD_PART, .a = step->all_gates, .a_row = units, .c = step->product, .c_row = units};
     FN_SYM(recurrent_multiply)(step, &product);
 }
 
@@ -70,7 +80,9 @@ static const recurrent_cell cell = {
     .bias_rows = 1,
     .pack = pack,
     .forward = forward_step,
-    .backward = backward_step,
+    .differentiate = differentiate_step,
+    .multiply_back = multiply_back,
+    .divides_units = true,
     .kernel_gradient = kernel_gradient,
     .bias_gradient = bias_gradient,
 };
