@@ -13,6 +13,8 @@ import pytest
 
 import fastnet
 from fastnet._bench import fastnet_peer, workloads
+from fastnet._bench.driver import measure
+from fastnet._bench.shapes import SHAPES
 from fastnet._bench.workloads import WORKLOADS, loss_of
 
 
@@ -119,6 +121,15 @@ def test_networks_of_images_begin_alike(name):
     ours = model.forward(x[: workload.batch], training=True)
     plain = workloads._forward(workload, workload.weights(), x[: workload.batch])
     np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["dense 64, 8", "convolution 8x8x16, 16 filters, 8", "lstm 32, 10 steps, 8"])
+def test_other_shapes_are_measured_too(name):
+    """Names that only the sweep over shapes has; the losses of dense layers are NumPy's."""
+    peers = ["fastnet", "numpy"] if name.startswith("dense") else ["fastnet"]
+    found = measure(SHAPES[name], peers, threads=1, seconds=0.01, repetitions=1)
+    assert set(found.seconds) == set(peers) and not found.failed
+    assert not set(SHAPES) & set(WORKLOADS)
 
 
 def test_bench_that_cannot_write_fails_before_the_work(tmp_path):

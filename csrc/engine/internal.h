@@ -135,8 +135,8 @@ typedef struct fn_range_facts {
     double parameter_norm, direction_norm;
 } fn_range_facts;
 
-/* What one item of an update stage covers: elements lo to hi of a range, so few that what is done to the gradient before and after
- * the optimizer finds it in the first-level cache; or, of a range that is updated lazily, whole rows, many more of them. */
+/* What one item of an update stage covers: elements lo to hi of a range, so few that what is done to the gradient before and
+ * after the optimizer finds it in the first-level cache; or, of a range that is updated lazily, whole rows, many more of them. */
 #define FN_UPDATE_BLOCK 4096
 #define FN_LAZY_BLOCK (16 * FN_UPDATE_BLOCK)
 typedef struct fn_block {

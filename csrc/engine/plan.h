@@ -4,7 +4,7 @@
  * A plan is a list of stages. A stage is a function over a range of work, lo to hi, that any number
  * of threads may divide between them: over the rows of the batch (FN_BY_ROWS), over a number of items
  * fixed by the shapes (FN_BY_ITEMS), or not at all (FN_ALONE). The result of a stage must not depend
- * on how its range is divided.
+ * on how its range is divided. A stage may be run in turns, with a barrier between them (fn_turns).
  *
  * Stages say which buffers they read and write. From that alone the planner derives where a barrier
  * is needed (two stages touch a buffer, one writes it, and not both keep to their own rows) and how
@@ -40,7 +40,7 @@ typedef struct fn_context {
     uint64_t seed;
     void *workspace; /* scratch of this thread, as large as the largest fn_workspace asked for */
     const fn_run *run;
-    int64_t turn;  /* of a stage with fn_turns */
+    int64_t turn; /* of a stage with fn_turns: how often it was run before */
     fn_mix mix; /* with fn_run.mixup or cutmix */
     const double *hyper; /* hyper-parameters of this step */
     struct fn_rate *rates; /* of this thread: what the optimizer's prepare() made of them for each learning rate */

@@ -11,9 +11,9 @@
  * each computes the same units at every step, from its part of U, which is in its second-level cache, and they wait for each
  * other once a step.
  *
- * Inputs: x; with `masked` the mask [steps], above 0 where a step counts; then, or not, the states to begin with [units] (else 0, or with
- * `stateful`, its batch size, those where the last batch ended). Else the states stay what they are, and
- * with zero_output_for_mask the output of the step is 0.
+ * Inputs: x; with `masked` the mask [steps], above 0 where a step counts, else the states stay what they are, and with
+ * zero_output_for_mask the output of the step is 0; then, or not, the states to begin with [units] (else 0, or with `stateful`,
+ * its batch size, those where the last batch ended).
  * Outputs: h of all steps or of the last; with return_state the last states. go_backwards: from the last step of x to the
  * first; h of all steps in that order, or (2) in that of x.
  * Parameters: W, U, the bias with use_bias; with `stateful` the states [batch size][units], which no gradient reaches.

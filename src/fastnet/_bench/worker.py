@@ -44,6 +44,7 @@ class Session:
         self.name = name
         package = load_package()
         self.workloads = importlib.import_module("fastnet_bench.workloads")
+        self.shapes = importlib.import_module("fastnet_bench.shapes")
         self.interface = importlib.import_module("fastnet_bench.peer")
         self.module = importlib.import_module(f"fastnet_bench.{package.PEERS[name]}")
         self.peer = None
@@ -61,7 +62,7 @@ class Session:
 
     def open(self, workload: str, threads: int) -> dict:
         self.peer = None
-        network = self.workloads.WORKLOADS[workload]
+        network = (self.workloads.WORKLOADS | self.shapes.SHAPES)[workload]
         self.peer = self.find_peer(network)(network, threads)
         return {}
 
