@@ -72,8 +72,9 @@ static void measure(int64_t n)
         for (int64_t i = 0; i < n; i++)
             x.array[j][i] = (real)((i * 7919) % 1009 + 1) / 100000;
     }
-    double scalar[FN_MAX_SCALARS];
+    double scalar[FN_MAX_SCALARS], squares;
     FN_SYM(optimizer_adam).prepare(hyper, 100, scalar);
+    x.update.squares = &squares;
     x.update.hyper = hyper;
     x.update.scalar = scalar;
     x.update.parameter = x.array[0];
