@@ -91,8 +91,13 @@ OPTIONS = [
 ]
 
 
+def count_stages(model, layer, what):
+    return sum(stage["label"].endswith(what) for stage in model._latest_plan().stages() if stage["layer"] == layer.name)
+
+
 def passes(kind, options, rows, given, n_threads, dtype):
-    """Outputs, gradients of the inputs and of the weights; the gradient of outputs is 0 after the first two rows."""
+    """Outputs, gradients and predictions, and the stages of a pass back and of a prediction. The gradient of outputs is 0 after the
+    first two rows, and only those are returned."""
     options = dict(options)
     masked, zeroed, begun = (options.pop(name, False) for name in ("masked", "zeroed", "begun"))
     if kind is layers.SimpleRNN:
@@ -104,15 +109,20 @@ def passes(kind, options, rows, given, n_threads, dtype):
     layer._zero_output_for_mask = zeroed  # as in a Bidirectional
     model = fn.Model(inputs, layer(x, initial_state=inputs[1:] or None), seed=3, dtype=dtype)
     model.compile("sgd", "mse", n_threads=n_threads)
-    y = model.forward([array[:rows] for array in given[: len(inputs)]], training=True)
-    y = y if isinstance(y, list) else [y]
+    batch = [array[:rows] for array in given[: len(inputs)]]
+    y = listed(model.forward(batch, training=True))
     dy = [np.cos(np.arange(one.size)).reshape(one.shape) for one in y]
     for one in dy:
         one[2:] = 0
-    dx = model.backward(dy if len(dy) > 1 else dy[0])
-    labels = [stage["label"] for stage in model._latest_plan().stages() if stage["layer"] == layer.name]
-    rows_alone = [one[:2] for one in [*y, *(dx if isinstance(dx, list) else [dx])]]
-    return [one.copy() for one in [*rows_alone, *model.gradients]], sum(label.endswith("backward") for label in labels)
+    dx = listed(model.backward(dy if len(dy) > 1 else dy[0]))
+    back = count_stages(model, layer, "backward")
+    found = [*(one[:2].copy() for one in [*y, *dx]), *(one.copy() for one in model.gradients)]
+    predicted = listed(model.predict_on_batch(batch))
+    return [*found, *(one[:2] for one in predicted)], (back, count_stages(model, layer, "forward"))
+
+
+def listed(arrays):
+    return arrays if isinstance(arrays, list) else [arrays]
 
 
 @pytest.mark.parametrize("number", range(len(OPTIONS)))
@@ -122,17 +132,17 @@ def test_division_by_units_gives_the_bits_of_that_by_rows(kind, number, isa, dty
     given = [random.normal(size=shape) for shape in [(40, 5, 3), *[(40, LARGE[kind])] * 2]]
     given[0][:, 2] = given[0][0] = 0  # masked: a step in all rows, and all of a row
     by_rows, stages = passes(kind, OPTIONS[number], 40, given, 1, dtype)
-    assert stages == 1
+    assert stages == (1, 1)
     for n_threads in (1, 2, 3):
         found, stages = passes(kind, OPTIONS[number], 2, given, n_threads, dtype)
-        assert stages == 2
+        assert stages == (2, 3)
         assert same_weights(found, by_rows)
 
 
 def test_a_gru_that_resets_before_the_product_is_divided_by_rows():
     random = np.random.default_rng(0)
     _, stages = passes(layers.GRU, {"reset_after": False}, 2, [random.normal(size=(2, 5, 3))], 2, "float32")
-    assert stages == 1
+    assert stages == (1, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -264,8 +264,6 @@ struct fn_plan {
     fn_trial trials[FN_TRIALS];
 };
 
-/* Memory that lives as long as the plan; NULL when out of memory (plan->failed is set too). */
-void *fn_plan_allocate(fn_plan *plan, size_t bytes);
 /* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */
 fn_status fn_lay_out(fn_plan *plan, fn_error *error);
 /* A new buffer; returns its number. */

@@ -255,6 +255,8 @@ void fn_writes(fn_plan *plan, int buffer);
 void fn_finishes(fn_plan *plan, const fn_port *port);
 /* The stage calls apply() of node->follower, if there is one. */
 void fn_follows(fn_plan *plan, const fn_node *node);
+/* Zeroed memory that lives as long as the plan, for node->closure; NULL when out of memory, of which the plan takes note. */
+void *fn_plan_allocate(fn_plan *plan, size_t bytes);
 /* The stage emitted last reads nothing but parameters, of a plan that does not train: it is run in the first step of a call only,
  * and what it writes is kept for the others. */
 void fn_once(fn_plan *plan);

@@ -19,12 +19,13 @@ static int64_t product_workspace(const fn_plan *plan, const fn_node *node)
     return FN_SYM(gemm_workspace)(fn_plan_rows(plan), longest, longest);
 }
 
-/* In training, where reading U takes more time than the barriers: it is large, and the batch has few rows. */
-static bool divided_by_units(const fn_plan *plan, const fn_node *node)
+/* Where reading U takes more time than the barriers: it is large, and the batch has few rows. */
+static bool suits_units(const fn_plan *plan, const fn_node *node)
 {
     enum { LEAST_BYTES = 1 << 18, BYTES_FOR_A_ROW = 1 << 17 };
     const int64_t units = units_of(node), bytes = units * cell_of(node)->columns * units * (int64_t)sizeof(real);
-    return is_training(node) && cell_of(node)->divides_units && units % FN_SYM(gemm_panel)() == 0 && bytes >= LEAST_BYTES &&
+    const bool keeps_states = !fn_plan_training(plan) && first_state_parameter(node) >= 0; /* by rows */
+    return cell_of(node)->divides_units && !keeps_states && units % FN_SYM(gemm_panel)() == 0 && bytes >= LEAST_BYTES &&
            bytes / BYTES_FOR_A_ROW >= fn_plan_rows(plan);
 }
 
@@ -48,7 +49,7 @@ static void write_states(fn_plan *plan, fn_node *node)
 
 void FN_SYM(recurrent_update)(fn_plan *plan, fn_node *node)
 {
-    if (first_state_parameter(node) < 0)
+    if (!node->closure || first_state_parameter(node) < 0)
         return;
     fn_emit(plan, node, cell_of(node)->label[KEEP_STATES], keep_rows, FN_BY_ROWS, 0);
     fn_reads(plan, node->extra[KEPT].value_buffer);
@@ -113,7 +114,7 @@ static void emit_forward_rows(fn_plan *plan, fn_node *node)
     reads_weights(plan, node);
     for (int i = 0; i < node->n_outputs; i++)
         fn_writes(plan, node->output[i].value_buffer);
-    if (is_training(node)) {
+    if (layer_of(node)->training) {
         fn_writes(plan, node->extra[KEPT].value_buffer);
     } else {
         write_states(plan, node);
@@ -124,17 +125,24 @@ static void emit_forward_rows(fn_plan *plan, fn_node *node)
 
 void FN_SYM(recurrent_forward)(fn_plan *plan, fn_node *node, const recurrent_cell *cell)
 {
-    node->closure = (void *)(uintptr_t)cell;
+    recurrent_layer *layer = fn_plan_allocate(plan, sizeof *layer);
+    node->closure = layer;
+    if (!layer)
+        return;
+    *layer = (recurrent_layer){.cell = cell, .training = fn_plan_training(plan)};
+    layer->by_units = suits_units(plan, node);
     packed_matrix list[MOST_PACKED];
     const int count = list_packed(node, list);
     int64_t panels = 0;
     for (int i = 0; i < count; i++)
         panels += panels_of(&list[i]);
     fn_emit(plan, node, cell->label[PACK], pack_matrices, FN_BY_ITEMS, panels);
+    if (!layer->training)
+        fn_once(plan);
     fn_reads(plan, node->parameter[0].value_buffer);
     fn_reads(plan, node->parameter[1].value_buffer);
     fn_writes(plan, node->extra[PACKED].value_buffer);
-    if (divided_by_units(plan, node))
+    if (layer->by_units)
         emit_forward_units(plan, node);
     else
         emit_forward_rows(plan, node);
@@ -234,7 +242,7 @@ static void emit_backward(fn_plan *plan, fn_node *node)
 {
     const recurrent_cell *cell = cell_of(node);
     const int64_t inputs = inputs_of(node), units = units_of(node);
-    const bool by_units = divided_by_units(plan, node);
+    const bool by_units = layer_of(node)->by_units;
     const double of_inputs = node->input[0].gradient_buffer >= 0 ? product_flops(node, inputs) : 0;
     const int64_t scratch = fn_plan_rows(plan) * ((cell->states + 1) * units + inputs) + cell->gates * units + 5 * LINE;
     for (int pass = 0; pass < 1 + by_units; pass++) {
@@ -261,6 +269,8 @@ static void emit_backward(fn_plan *plan, fn_node *node)
 
 void FN_SYM(recurrent_backward)(fn_plan *plan, fn_node *node)
 {
+    if (!node->closure)
+        return;
     const recurrent_cell *cell = cell_of(node);
     const int64_t inputs = inputs_of(node), units = units_of(node), columns = cell->columns * units;
     emit_backward(plan, node);

@@ -31,7 +31,8 @@
  *   dropped [steps][rows][units]            h_(t-1) with dropout, if there is recurrent dropout
  *   factor  [rows][inputs + units]          of dropout
  *
- * In a plan that does not train, a thread has the gates of one step and two of each state in its workspace. */
+ * In a plan that does not train, a thread has the gates of one step and two of each state in its workspace; where units are
+ * divided, gates, states and x are kept as above. */
 #ifndef FN_KERNELS_RECURRENT_H
 #define FN_KERNELS_RECURRENT_H
 

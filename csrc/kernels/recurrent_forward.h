@@ -68,13 +68,13 @@ static void draw_factors(const sequence *s, const fn_context *context)
     }
 }
 
-/* x of a step, where a product may read it: rows x_row apart. */
+/* x of a step, where a product may read it: rows x_row apart. It is copied where all steps are kept. */
 static const real *prepare_inputs(const sequence *s, int64_t t, int64_t *x_row)
 {
     const int64_t row = s->steps * s->inputs;
     const real *x = (const real *)s->node->input[0].value + s->lo * row + place_of(s, t) * s->inputs;
     *x_row = row;
-    if (!s->training)
+    if (!s->keeps)
         return x;
     real *kept = s->x + t * s->total * s->inputs;
     add_rows(kept, s->inputs, x, row, s->factor, s->inputs + s->units, s->rows, s->inputs, false);

@@ -9,10 +9,11 @@
 static int list_packed(const fn_node *node, packed_matrix list[MOST_PACKED])
 {
     const recurrent_cell *cell = cell_of(node);
+    const bool training = layer_of(node)->training;
     const int64_t inputs = inputs_of(node), columns = cell->columns * units_of(node);
     list[0] = (packed_matrix){.row = columns, .column = 1, .n = columns, .k = inputs};
-    list[1] = (packed_matrix){.row = 1, .column = columns, .n = is_training(node) ? inputs : 0, .k = columns};
-    return FIRST_PART + cell->pack(node, is_training(node), list + FIRST_PART);
+    list[1] = (packed_matrix){.row = 1, .column = columns, .n = training ? inputs : 0, .k = columns};
+    return FIRST_PART + cell->pack(node, training, list + FIRST_PART);
 }
 
 static int64_t panels_of(const packed_matrix *matrix)

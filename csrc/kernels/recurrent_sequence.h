@@ -12,12 +12,13 @@ FN_INLINE int64_t round_up(int64_t elements)
     return (elements + LINE - 1) / LINE * LINE;
 }
 
-/* Elements of the arrays that are kept, for each row of the batch. */
+/* Elements of the arrays that are kept, for each row of the batch; where nothing is trained, threads that divide the units share
+ * some of them. */
 typedef struct kept_sizes {
     int64_t gates, pre, state, x, dropped, factor;
 } kept_sizes;
 
-FN_INLINE kept_sizes size_kept(const recurrent_cell *cell, const double *attribute, const fn_shape *x)
+FN_INLINE kept_sizes size_kept(const recurrent_cell *cell, const double *attribute, const fn_shape *x, bool training)
 {
     const int64_t steps = x->size[0], inputs = x->size[1], units = (int64_t)attribute[UNITS];
     const int64_t gates = steps * cell->gates * units;
@@ -25,22 +26,28 @@ FN_INLINE kept_sizes size_kept(const recurrent_cell *cell, const double *attribu
                       activation_of(attribute, RECURRENT_ACTIVATION)->from_input;
     return (kept_sizes){
         .gates = gates,
-        .pre = sums ? gates : 0,
+        .pre = training && sums ? gates : 0,
         .state = (steps + 1) * units,
         .x = steps * inputs,
-        .dropped = attribute[RECURRENT_DROPOUT] > 0 ? steps * units : 0,
-        .factor = attribute[DROPOUT] > 0 || attribute[RECURRENT_DROPOUT] > 0 ? inputs + units : 0,
+        .dropped = training && attribute[RECURRENT_DROPOUT] > 0 ? steps * units : 0,
+        .factor = training && (attribute[DROPOUT] > 0 || attribute[RECURRENT_DROPOUT] > 0) ? inputs + units : 0,
     };
 }
 
-FN_INLINE const recurrent_cell *cell_of(const fn_node *node)
+/* What is known of a node when its stages are emitted: its closure. */
+typedef struct recurrent_layer {
+    const recurrent_cell *cell;
+    bool training, by_units;
+} recurrent_layer;
+
+FN_INLINE const recurrent_layer *layer_of(const fn_node *node)
 {
     return node->closure;
 }
 
-FN_INLINE bool is_training(const fn_node *node)
+FN_INLINE const recurrent_cell *cell_of(const fn_node *node)
 {
-    return node->extra[KEPT].width > 0;
+    return layer_of(node)->cell;
 }
 
 /* Where the arrays of a thread's rows are. Of those with an axis of steps, a step is `total` rows. */
@@ -51,6 +58,7 @@ typedef struct sequence {
     int64_t steps, inputs, units, width; /* width: gates of a row */
     int64_t unit, n; /* as of recurrent_step */
     bool training;
+    bool keeps; /* all steps of the arrays, rather than one or two */
     real *gates, *pre, *state[MOST_STATES], *x, *dropped, *factor; /* of the first row */
     real *workspace; /* not yet taken */
 } sequence;
@@ -71,7 +79,8 @@ FN_INLINE real *take_rows(real **memory, const sequence *s, int64_t elements, in
 
 FN_INLINE sequence find_sequence(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    const recurrent_cell *cell = cell_of(node);
+    const recurrent_layer *layer = layer_of(node);
+    const recurrent_cell *cell = layer->cell;
     sequence s = {.node = node,
                   .cell = cell,
                   .lo = lo,
@@ -81,14 +90,15 @@ FN_INLINE sequence find_sequence(const fn_node *node, const fn_context *context,
                   .units = units_of(node),
                   .n = units_of(node),
                   .width = cell->gates * units_of(node),
-                  .training = is_training(node),
+                  .training = layer->training,
+                  .keeps = layer->training || layer->by_units,
                   .workspace = context->workspace};
-    kept_sizes size = size_kept(cell, node->attribute, &node->input[0].shape);
-    if (!s.training) /* one step of gates, two of states */
+    kept_sizes size = size_kept(cell, node->attribute, &node->input[0].shape, s.training);
+    if (!s.keeps) /* one step of gates, two of states */
         size = (kept_sizes){.gates = s.width, .state = 2 * s.units};
-    s.total = s.training ? context->rows : s.rows;
-    const int64_t first = s.training ? lo : 0;
-    real *kept = node->extra[KEPT].value, **memory = s.training ? &kept : &s.workspace;
+    s.total = s.keeps ? context->rows : s.rows;
+    const int64_t first = s.keeps ? lo : 0;
+    real *kept = node->extra[KEPT].value, **memory = s.keeps ? &kept : &s.workspace;
     s.gates = take_rows(memory, &s, size.gates, s.width, first);
     s.pre = take_rows(memory, &s, size.pre, s.width, first);
     for (int i = 0; i < cell->states; i++)
@@ -102,7 +112,7 @@ FN_INLINE sequence find_sequence(const fn_node *node, const fn_context *context,
 /* State number i before step t. */
 FN_INLINE real *state_at(const sequence *s, int i, int64_t t)
 {
-    return s->state[i] + (s->training ? t : t & 1) * s->total * s->units;
+    return s->state[i] + (s->keeps ? t : t & 1) * s->total * s->units;
 }
 
 /* The step of x that is number t in the order of computation. */
@@ -119,7 +129,7 @@ FN_INLINE int64_t output_place(const sequence *s, int64_t t)
 
 FN_INLINE recurrent_step find_step(const sequence *s, int64_t t)
 {
-    const int64_t gates = s->training ? t * s->total * s->width : 0;
+    const int64_t gates = s->keeps ? t * s->total * s->width : 0;
     recurrent_step step = {.node = s->node,
                            .workspace = s->workspace,
                            .rows = s->rows,

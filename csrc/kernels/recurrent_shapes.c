@@ -89,11 +89,10 @@ fn_status FN_SYM(recurrent_infer)(fn_inference *inference, const recurrent_cell 
     /* The parts of U may have one panel more than all of it. */
     inference->extra_fixed[PACKED] = FN_SYM(gemm_packed_size)(columns, inputs) + FN_SYM(gemm_packed_size)(columns, units) +
                                      FN_SYM(gemm_packed_size)(1, units);
+    const kept_sizes size = size_kept(cell, attribute, x, inference->training);
+    inference->extra_per_row[KEPT] = size.gates + size.pre + cell->states * size.state + size.x + size.dropped + size.factor;
+    inference->extra_fixed[KEPT] = 8 * LINE;
     if (inference->training) {
-        const kept_sizes size = size_kept(cell, attribute, x);
-        inference->extra_per_row[KEPT] =
-            size.gates + size.pre + cell->states * size.state + size.x + size.dropped + size.factor;
-        inference->extra_fixed[KEPT] = 8 * LINE;
         inference->extra_fixed[PACKED] += FN_SYM(gemm_packed_size)(inputs, columns) + FN_SYM(gemm_packed_size)(units, columns);
     }
     return FN_OK;
