@@ -303,17 +303,15 @@ static void update_block(fn_updates *updates, const fn_context *context, fn_bloc
     if (!prepare_gradient(updates, context, block, now))
         return;
     const fn_range *range = &updates->ranges[block->range];
-    fn_update update = view_of(updates, range, &context->rates[range->rate]);
-    double squares;
-    update.squares = &squares;
     const decayed what = decayed_in(updates, context, block);
+    fn_update update = view_of(updates, range, &context->rates[range->rate]);
+    double of_decayed;
+    update.squares = what == GRADIENT ? &of_decayed : &block->squares[context->step & 1];
     if (what == GRADIENT)
         note_squares(updates, context, block);
     decay_block(updates, context, block, what);
     step_block(updates, context, block, &update);
-    if (what != GRADIENT && updates->optimizer->sums_squares)
-        block->squares[context->step & 1] = squares;
-    else if (what != GRADIENT) /* by now the gradient is in the first-level cache */
+    if (what != GRADIENT && !updates->optimizer->sums_squares) /* by now the gradient is in the first-level cache */
         note_squares(updates, context, block);
 }
 

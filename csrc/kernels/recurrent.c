@@ -238,33 +238,39 @@ void FN_SYM(recurrent_sum_columns)(const fn_node *node, const gradient_part *par
     }
 }
 
-static void emit_backward(fn_plan *plan, fn_node *node)
+/* What the stage emitted last touches, and needs, whichever way the work is divided. */
+static void declare_backward(fn_plan *plan, fn_node *node)
 {
     const recurrent_cell *cell = cell_of(node);
     const int64_t inputs = inputs_of(node), units = units_of(node);
-    const bool by_units = layer_of(node)->by_units;
-    const double of_inputs = node->input[0].gradient_buffer >= 0 ? product_flops(node, inputs) : 0;
     const int64_t scratch = fn_plan_rows(plan) * ((cell->states + 1) * units + inputs) + cell->gates * units + 5 * LINE;
-    for (int pass = 0; pass < 1 + by_units; pass++) {
-        if (!by_units) {
-            fn_emit(plan, node, cell->label[BACKWARD], backward_rows, FN_BY_ROWS, 0);
-        } else if (pass == 0) {
-            fn_emit(plan, node, cell->label[BACKWARD], backward_units, FN_BY_ITEMS, panels_of_units(node));
-            fn_turns(plan, steps_of(node) + needs_first_gradients(node));
-        } else {
-            fn_emit(plan, node, cell->label[BACKWARD], find_input_gradients, FN_BY_ITEMS, steps_of(node));
-        }
-        fn_costs(plan, (pass == 0 ? product_flops(node, units) : 0) + (pass == by_units ? of_inputs : 0), 0);
-        fn_writes(plan, node->extra[KEPT].value_buffer);
-        fn_reads_all(plan, node->extra[PACKED].value_buffer);
-        for (int i = 0; i < node->n_outputs; i++)
-            fn_reads(plan, node->output[i].gradient_buffer);
-        for (int i = 0; i < node->n_inputs; i++)
-            fn_writes(plan, node->input[i].gradient_buffer);
-        if (node->attribute[MASKED])
-            fn_reads(plan, node->input[1].value_buffer);
-        fn_workspace(plan, scratch * (int64_t)sizeof(real) + product_workspace(plan, node));
+    fn_writes(plan, node->extra[KEPT].value_buffer);
+    fn_reads_all(plan, node->extra[PACKED].value_buffer);
+    for (int i = 0; i < node->n_outputs; i++)
+        fn_reads(plan, node->output[i].gradient_buffer);
+    for (int i = 0; i < node->n_inputs; i++)
+        fn_writes(plan, node->input[i].gradient_buffer);
+    if (node->attribute[MASKED])
+        fn_reads(plan, node->input[1].value_buffer);
+    fn_workspace(plan, scratch * (int64_t)sizeof(real) + product_workspace(plan, node));
+}
+
+static void emit_backward(fn_plan *plan, fn_node *node)
+{
+    const char *label = cell_of(node)->label[BACKWARD];
+    if (layer_of(node)->by_units) {
+        fn_emit(plan, node, label, backward_units, FN_BY_ITEMS, panels_of_units(node));
+        fn_turns(plan, steps_of(node) + needs_first_gradients(node));
+        fn_costs(plan, product_flops(node, units_of(node)), 0);
+        declare_backward(plan, node);
+        fn_emit(plan, node, label, find_input_gradients, FN_BY_ITEMS, steps_of(node));
+    } else {
+        fn_emit(plan, node, label, backward_rows, FN_BY_ROWS, 0);
+        fn_costs(plan, product_flops(node, units_of(node)), 0);
     }
+    if (node->input[0].gradient_buffer >= 0)
+        fn_costs(plan, product_flops(node, inputs_of(node)), 0);
+    declare_backward(plan, node);
 }
 
 void FN_SYM(recurrent_backward)(fn_plan *plan, fn_node *node)

@@ -159,13 +159,11 @@ FN_INLINE bool is_masked(const recurrent_step *step, int64_t row)
     return step->mask && !(step->mask[row * step->mask_row] > 0);
 }
 
-/* The thread's sums of a row to `pre`, if they are needed. */
-FN_INLINE void keep_sums(const recurrent_step *step, int gates, int64_t row)
+/* The sums of a gate of a row, which are at `at`, to `pre`, if they are needed. */
+FN_INLINE void keep_sums(const recurrent_step *step, int64_t at)
 {
-    for (int gate = 0; step->pre && gate < gates; gate++) {
-        const int64_t at = (row * gates + gate) * step->units;
+    if (step->pre)
         memcpy(step->pre + at, step->gates + at, (size_t)step->n * sizeof(real));
-    }
 }
 
 FN_INLINE void clear_gates(const recurrent_step *step, int gates, int64_t row)

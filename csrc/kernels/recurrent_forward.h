@@ -68,6 +68,13 @@ static void draw_factors(const sequence *s, const fn_context *context)
     }
 }
 
+static void begin_sequence(const sequence *s, const fn_context *context)
+{
+    if (s->factor)
+        draw_factors(s, context);
+    begin_states(s);
+}
+
 /* x of a step, where a product may read it: rows x_row apart. It is copied where all steps are kept. */
 static const real *prepare_inputs(const sequence *s, int64_t t, int64_t *x_row)
 {
@@ -121,9 +128,7 @@ static void finish_sequence(const sequence *s)
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const sequence s = find_sequence(node, context, lo, hi);
-    if (s.factor)
-        draw_factors(&s, context);
-    begin_states(&s);
+    begin_sequence(&s, context);
     for (int64_t t = 0; t < s.steps; t++) {
         const recurrent_step step = find_step(&s, t);
         int64_t x_row;
@@ -149,9 +154,7 @@ static void begin_rows(const fn_node *node, const fn_context *context, int64_t l
 {
     const sequence s = find_sequence(node, context, lo, hi);
     int64_t x_row;
-    if (s.factor)
-        draw_factors(&s, context);
-    begin_states(&s);
+    begin_sequence(&s, context);
     drop_state(&s, 0);
     for (int64_t t = 0; t < s.steps; t++)
         prepare_inputs(&s, t, &x_row);

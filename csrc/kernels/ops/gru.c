@@ -68,11 +68,11 @@ static void open_gates(const recurrent_step *step, int64_t row, const real *rest
 {
     const int64_t units = step->units;
     for (int64_t gate = 0; gate < 2; gate++) {
-        real *restrict z = step->gates + (row * 4 + gate) * units;
+        const int64_t at = (row * 4 + gate) * units;
+        real *restrict z = step->gates + at;
         if (bias)
             FN_FOR_EACH(j, step->n, z[j] += bias[gate * units + j]);
-        if (step->pre)
-            memcpy(step->pre + (row * 4 + gate) * units, z, (size_t)step->n * sizeof *z);
+        keep_sums(step, at);
         activate(step->node, RECURRENT_ACTIVATION, z, step->n);
     }
 }
@@ -82,8 +82,7 @@ static void finish_row(const recurrent_step *step, int64_t row)
 {
     const int64_t units = step->units;
     real *z = step->gates + row * 4 * units;
-    if (step->pre)
-        memcpy(step->pre + row * 4 * units + 2 * units, z + 2 * units, (size_t)step->n * sizeof *z);
+    keep_sums(step, (row * 4 + 2) * units);
     activate(step->node, ACTIVATION, z + 2 * units, step->n);
     mix(step->n, units, z, step->state[0] + row * units, step->after[0] + row * units);
 }
@@ -292,6 +291,7 @@ static const recurrent_cell reset_after_cell = {
     .divides_units = true,
 };
 
+/* Its candidates wait for r of all units. */
 static const recurrent_cell reset_before_cell = {
     GRU_CELL,
     .bias_rows = 1,

@@ -66,7 +66,8 @@ static void forward_step(const recurrent_step *step)
     const bool standard = is_standard(step->node);
     for (int64_t r = 0; r < step->rows; r++) {
         real *z = step->gates + r * width, *c = step->after[1] + r * units, *h = step->after[0] + r * units;
-        keep_sums(step, 4, r);
+        for (int gate = 0; gate < 4; gate++)
+            keep_sums(step, (r * 4 + gate) * units);
         if (standard)
             forward_standard(step->n, units, z, step->state[1] + r * units, c, h);
         else

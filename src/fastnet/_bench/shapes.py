@@ -18,7 +18,8 @@ CLASSES = 10
 
 def _dense() -> Iterator[Workload]:
     for width, batch in product((64, 300, 1000, 1024, 2048, 4096), (1, 8, 32, 64, 128, 256)):
-        yield Workload(f"dense {width}, {batch}", (width, width, width, CLASSES), "relu", SPARSE, batch, "adam", 1e-3 / width, rows=batch)
+        yield Workload(f"dense {width}, {batch}", (width, width, width, CLASSES), "relu", SPARSE, batch, "adam", 1e-3 / width,
+                       rows=batch)  # fmt: skip
 
 
 def _convolution() -> Iterator[Workload]:
