@@ -273,7 +273,12 @@ typedef struct fn_run {
     int64_t n_rows;     /* of the sources */
     int64_t batch_size; /* at most max_rows; the last batch of the rows may be smaller */
     int64_t first_row;  /* position (in `order`, if given) to start from */
-    const int64_t *order; /* row numbers in the order of visit; NULL: as they lie */
+    int64_t *order;     /* row numbers in the order of visit, n_rows of them or more; NULL: as they lie */
+    /* Passes over the rows, one after another; 0 is 1. More than one only with FN_RUN_UPDATE. Pass p of the call, p = 1, ...,
+     * visits the rows by fn_shuffle(shuffle_seed, shuffle_number + p, n_rows, order) where `shuffles`, else by the same order. */
+    int64_t passes;
+    bool shuffles;
+    uint64_t shuffle_seed, shuffle_number;
     const fn_source *inputs;
     const fn_source *targets;
     const fn_source *weights; /* one per output: a weight per row; NULL or data NULL: all ones */
@@ -298,15 +303,22 @@ typedef struct fn_run {
     double *loss_sum;  /* [1 + n_outputs]: total loss, then each output's; times the rows, summed */
     double *metrics;   /* accumulators of all metrics, one after another */
     double gradient_squares; /* squared norm of the gradient that reached the optimizer, summed over the updates */
+    /* Of each pass but the last, [passes - 1] rows of 1 + n_outputs + (accumulators of the metrics) + 2: when the next one begins, the
+     * results above are moved here, with fn_seconds() behind them, and begin again at 0. */
+    double *ended;
     /* Results, set. */
-    int64_t next_row;   /* where to go on; n_rows when the rows are used up */
-    int64_t steps_done;
+    int64_t passes_ended; /* rows of `ended` */
+    int64_t next_row;     /* where to go on in the pass that is next; n_rows when the rows are used up in the last */
+    int64_t steps_done;   /* in all passes */
 } fn_run;
 
-/* Runs batch after batch until the rows are used up, the time is over or the stop flag is set.
+/* Runs batch after batch until the rows are used up as often as was asked for, the time is over or the stop flag is set.
  * FN_ERROR_DIVERGED: the loss of step `step + steps_done` is not finite; the parameters are those
  * from before that step. */
 fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error);
+
+/* Seconds on the clock that `ended` is told of. */
+double fn_seconds(void);
 
 /* Facts about a plan. */
 typedef struct fn_plan_info {
@@ -327,16 +339,13 @@ typedef struct fn_stage_info {
     double flops_per_row, flops_fixed;
     int64_t bytes_per_row, bytes_fixed;
 } fn_stage_info;
-/* False past the end. */
+/* Of stage number `index`; false past the end. */
 bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info);
 
 /* Floating-point operations a second in fused multiply-adds of float32 or float64, and bytes a second of a = s a + t b on large
  * arrays, of one thread with the kernels in use: the best of some turns, about 20 ms. -1: out of memory. */
 double fn_measure_flops(fn_dtype dtype);
 double fn_measure_bandwidth(void);
-
-/* Stage number `index`: a label such as "dense_1 dense backward"; NULL past the end. */
-const char *fn_plan_stage_label(const fn_plan *plan, int index);
 
 /* Number of allocations made by the engine since the process started. */
 int64_t fn_allocation_count(void);

@@ -312,21 +312,19 @@ INTERRUPTED = """
     model.compile({optimizer}, {loss})
 
     class Tell(fn.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            print("begun", flush=True)
-
         def on_exception(self, error):
             print("told", type(error).__name__, flush=True)
 
     def mse(t, p):
         return np.mean((p - t) ** 2), 2 * (p - t) / p.size
 
-    before = model.get_weights()
+    print("begun", flush=True)
     try:
-        model.fit(rows, rows[:, :1], epochs=10**6, verbose=0, callbacks=[Tell()])
+        model.fit(rows, rows[:, :1], epochs=10**6, verbose=0, callbacks={callbacks})
     except KeyboardInterrupt:
         print("interrupted", flush=True)
-    assert model.optimizer.iterations > 0
+    # Ctrl-C may come after the last step of an epoch and before it is written down
+    assert 0 < len(model.history.epoch) <= model.optimizer.iterations // model.optimizer.steps_per_epoch <= len(model.history.epoch) + 1
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     assert model.predict(rows[:10]).shape == (10, 1)
     steps = model.optimizer.iterations
@@ -336,11 +334,12 @@ INTERRUPTED = """
 """
 
 
-@pytest.mark.parametrize("optimizer, loss", [
-    ("'adam'", "'mse'"), ("fn.optimizers.SGD(lambda step: 0.01)", "'mse'"), ("'sgd'", "lambda t, p: mse(t, p)"),
+@pytest.mark.parametrize("optimizer, loss, callbacks", [
+    ("'adam'", "'mse'", "[Tell()]"), ("'adam'", "'mse'", "None"), ("fn.optimizers.SGD(lambda step: 0.01)", "'mse'", "[Tell()]"),
+    ("fn.optimizers.SGD(lambda step: 0.01)", "'mse'", "None"), ("'sgd'", "lambda t, p: mse(t, p)", "[Tell()]"),
 ])  # fmt: skip
-def test_ctrl_c_stops_training_and_leaves_the_model_usable(optimizer, loss):
-    code = textwrap.dedent(INTERRUPTED).format(optimizer=optimizer, loss=loss)
+def test_ctrl_c_stops_training_and_leaves_the_model_usable(optimizer, loss, callbacks):
+    code = textwrap.dedent(INTERRUPTED).format(optimizer=optimizer, loss=loss, callbacks=callbacks)
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "begun\n"
@@ -351,4 +350,5 @@ def test_ctrl_c_stops_training_and_leaves_the_model_usable(optimizer, loss):
     finally:
         process.kill()
         process.communicate()
-    assert out == "told KeyboardInterrupt\ninterrupted\nwent on\n" and process.returncode == 0
+    told = "" if callbacks == "None" else "told KeyboardInterrupt\n"
+    assert out == f"{told}interrupted\nwent on\n" and process.returncode == 0

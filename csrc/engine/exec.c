@@ -104,6 +104,11 @@ static void wait_for_team(fn_shared *shared)
     }
 }
 
+double fn_seconds(void)
+{
+    return omp_get_wtime();
+}
+
 static void run_stage(const fn_stage *stage, const fn_context *context, int thread, int team)
 {
     int64_t n = stage->split == FN_BY_ROWS ? context->rows : stage->items;
@@ -117,6 +122,31 @@ static void run_stage(const fn_stage *stage, const fn_context *context, int thre
         stage->run(stage->node, context, lo, hi);
 }
 
+/* Thread 0 alone, when the rows are used up and another pass follows: nobody reads `order` until the next step. */
+static void begin_pass(fn_run *run)
+{
+    run->next_row = 0;
+    run->passes_ended++;
+    if (run->shuffles)
+        fn_shuffle(run->shuffle_seed, run->shuffle_number + (uint64_t)run->passes_ended, run->n_rows, run->order);
+}
+
+/* Moves the results of the pass that has ended to where they are kept. */
+static void keep_results(const fn_plan *plan, fn_run *run)
+{
+    const int64_t n_losses = 1 + plan->n_outputs, n_metrics = plan->metric_size;
+    double *kept = run->ended + (run->passes_ended - 1) * (n_losses + n_metrics + 2);
+    memcpy(kept, run->loss_sum, sizeof *kept * (size_t)n_losses);
+    memset(run->loss_sum, 0, sizeof *kept * (size_t)n_losses);
+    if (n_metrics > 0) {
+        memcpy(kept + n_losses, run->metrics, sizeof *kept * (size_t)n_metrics);
+        memset(run->metrics, 0, sizeof *kept * (size_t)n_metrics);
+    }
+    kept[n_losses + n_metrics] = run->gradient_squares;
+    kept[n_losses + n_metrics + 1] = fn_seconds();
+    run->gradient_squares = 0;
+}
+
 /* Thread 0 alone, after the last stage of a step: results, and whether to go on. */
 static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *context, double deadline, int64_t step)
 {
@@ -128,9 +158,11 @@ static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
                 run->loss_sum[i] += shared->loss[i] * (double)context->rows;
         run->next_row = context->first_row + context->rows;
         run->steps_done = step + 1;
+        if (run->next_row >= run->n_rows && run->passes_ended + 1 < run->passes)
+            begin_pass(run);
     }
     shared->leave[step & 1] = failed || run->next_row >= run->n_rows || (run->stop && *run->stop) ||
-                              (deadline < DBL_MAX && omp_get_wtime() > deadline);
+                              (deadline < DBL_MAX && fn_seconds() > deadline);
 }
 
 /* Sets the attributes that vary from step to step; nobody else may be at work. */
@@ -166,10 +198,10 @@ static inline void run_stages(const fn_plan *plan, unsigned parts, fn_context *c
 /* run_stages for thread 0, with a look at the clock after each. */
 static void time_stages(const fn_plan *plan, const fn_run *run, fn_context *context, int team)
 {
-    double before = omp_get_wtime();
+    double before = fn_seconds();
     for (int32_t i = 0; i < plan->n_stages; i++) {
         run_stages(plan, run->parts, context, 0, team, i, i + 1);
-        double now = omp_get_wtime();
+        double now = fn_seconds();
         run->stage_seconds[i] += now - before;
         before = now;
     }
@@ -205,11 +237,16 @@ static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, do
             finish_step(plan, run, &context, deadline, step);
         if (team > 1)
             wait_for_team(shared);
-        if (thread == 0 && updating && !shared->diverged)
+        if (thread == 0 && updating && !shared->diverged) {
             fn_collect_sums(plan->updates, run, context.step);
+            if (run->next_row == 0)
+                keep_results(plan, run);
+        }
         if (shared->leave[step & 1])
             break;
         context.first_row += context.rows;
+        if (context.first_row >= run->n_rows)
+            context.first_row = 0;
         context.step++;
         context.hyper += run->hyper_stride;
         if (plan->n_scheduled && run->hyper_stride) {
@@ -291,13 +328,15 @@ static fn_trial *trial_of(fn_plan *plan, unsigned parts, int64_t rows)
 static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadline)
 {
     int kind = trial->samples / 2 & 1;
-    double start = omp_get_wtime();
+    double start = fn_seconds();
     double end = start + TRIAL_SECONDS;
+    const int64_t before = run->passes_ended * run->n_rows + run->first_row;
     run_team(plan, run, kind ? plan->max_threads : 1, end < deadline ? end : deadline);
-    if (run->next_row == run->first_row)
+    if (run->steps_done == 0)
         return;
-    double seconds = omp_get_wtime() - start;
-    double per_row = seconds / (double)(run->next_row - run->first_row);
+    const int64_t rows = run->passes_ended * run->n_rows + run->next_row - before;
+    double seconds = fn_seconds() - start;
+    double per_row = seconds / (double)rows;
     double per_step = seconds / (double)run->steps_done;
     if (trial->samples == 0 || trial->samples == 2)
         trial->best[kind] = per_row;
@@ -313,15 +352,15 @@ static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadli
         trial->chosen = trial->best[0] <= trial->best[1] * (per_step < SHORT_STEP_SECONDS ? SHORT_STEP_GAIN : GAIN)
                             ? 1
                             : plan->max_threads;
-    trial->cost = trial->samples * (fast * (double)(run->next_row - run->first_row));
+    trial->cost = trial->samples * (fast * (double)rows);
 }
 
 /* Runs with the number of threads that was chosen, and forgets the choice when its time is over. */
 static void run_chosen(fn_plan *plan, fn_run *run, fn_trial *trial, double deadline)
 {
-    double start = omp_get_wtime();
+    double start = fn_seconds();
     run_team(plan, run, trial->chosen, deadline);
-    trial->since += omp_get_wtime() - start;
+    trial->since += fn_seconds() - start;
     if (trial->since <= trial->pause * trial->cost)
         return;
     double pause = trial->pause * PAUSE_GROWTH;
@@ -349,6 +388,8 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
         ((run->parts & FN_RUN_FETCH_GRADIENTS) && !run->input_gradients) ||
         ((run->parts & FN_RUN_UPDATE) && !run->hyper) || ((run->parts & FN_RUN_LOSS) && plan->n_metrics && !run->metrics))
         return fn_fail(error, FN_ERROR_STATE, "an array that this call needs is missing");
+    if (run->passes > 1 && (!(run->parts & FN_RUN_UPDATE) || !run->loss_sum || !run->ended || (run->shuffles && !run->order)))
+        return fn_fail(error, FN_ERROR_STATE, "several passes are for training, and need loss_sum, `ended` and, to be shuffled, an order");
     return FN_OK;
 }
 
@@ -357,8 +398,9 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
     fn_status status = check_run(plan, run, error);
     if (status != FN_OK)
         return status;
-    double deadline = run->seconds > 0 ? omp_get_wtime() + run->seconds : DBL_MAX;
+    double deadline = run->seconds > 0 ? fn_seconds() + run->seconds : DBL_MAX;
     fn_run part = *run;
+    part.passes_ended = 0;
     if ((part.parts & FN_RUN_BACKWARD) && !(part.parts & FN_RUN_SEED)) {
         part.parts |= FN_RUN_SEED; /* outputs without a loss have a gradient of zero */
         part.output_gradients = NULL;
@@ -382,8 +424,9 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
         part.hyper += part.steps_done * part.hyper_stride;
         part.first_row = part.next_row;
     } while (open && !diverged && part.first_row < part.n_rows && !(run->stop && *run->stop) &&
-             omp_get_wtime() < deadline);
+             fn_seconds() < deadline);
     run->gradient_squares = part.gradient_squares;
+    run->passes_ended = part.passes_ended;
     run->next_row = part.first_row;
     run->steps_done = steps;
     double loss = plan->shared->loss[0];

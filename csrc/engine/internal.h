@@ -217,7 +217,7 @@ typedef struct fn_trial {
     double best[2]; /* least seconds per row seen with one thread, with all */
     int32_t samples;
     int32_t chosen; /* 0: still open */
-    int32_t last;   /* what was chosen before, for plan.c to tell */
+    int32_t last;   /* what was chosen before, for describe.c to tell */
     double cost;    /* seconds that the trial takes undisturbed */
     double since;   /* those of the calls since it ended */
     double pause;   /* after so many times its cost it is repeated */
@@ -243,6 +243,7 @@ struct fn_plan {
     fn_access *accesses;
     void **owned; /* everything else that fn_plan_destroy releases */
     fn_metric_state *metrics;
+    int64_t metric_size; /* accumulators of all metrics */
     fn_updates *updates; /* NULL: nothing is trained */
     fn_rate *rates;      /* updates->n_rates for each thread */
     fn_range_facts *facts; /* updates->n_ranges for each thread */

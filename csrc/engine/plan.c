@@ -463,7 +463,6 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
     }
     if (any_loss)
         fn_emit_loss_total(plan, outputs, spec->n_outputs);
-    int64_t offset = 0;
     for (int32_t i = 0; i < spec->n_metrics; i++) {
         const fn_metric_spec *given = &spec->metrics[i];
         int index = fn_registry_find(FN_METRICS, given->metric);
@@ -477,8 +476,8 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
         state->metric = plan->kernels->metrics[index];
         state->attribute = copy_numbers(plan, given->attributes, state->metric->entry.n_attributes);
         state->output = &outputs[given->output];
-        state->offset = offset;
-        offset += fn_metric_size(given->metric, given->attributes, &state->output->output[0].shape);
+        state->offset = plan->metric_size;
+        plan->metric_size += fn_metric_size(given->metric, given->attributes, &state->output->output[0].shape);
         fn_emit_metric(plan, state, node);
     }
     if (!plan->training)
@@ -588,44 +587,4 @@ void fn_plan_destroy(fn_plan *plan)
                      plan->metrics, plan->arena, plan->shared, plan->workspace, plan->rates, plan->facts, plan->terms, plan};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         fn_release(parts[i]);
-}
-
-void fn_plan_describe(const fn_plan *plan, fn_plan_info *info)
-{
-    int32_t n_threads = plan->fixed_threads || plan->max_threads == 1 ? plan->max_threads : 0;
-    for (int i = 0; i < plan->n_trials && !n_threads; i++)
-        n_threads = plan->trials[i].chosen ? plan->trials[i].chosen : plan->trials[i].last;
-    *info = (fn_plan_info){.isa = plan->kernels->isa,
-                           .n_threads = n_threads,
-                           .n_stages = plan->n_stages,
-                           .n_barriers = plan->n_barriers,
-                           .arena_bytes = plan->arena_bytes,
-                           .thread_bytes = plan->thread_bytes,
-                           .live_bytes = plan->live_bytes};
-}
-
-bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info)
-{
-    if (index < 0 || index >= plan->n_stages)
-        return false;
-    const fn_stage *stage = &plan->stages[index];
-    *info = (fn_stage_info){.label = stage->label,
-                            .layer = stage->node->layer,
-                            .part = stage->part,
-                            .flops_per_row = stage->flops_per_row,
-                            .flops_fixed = stage->flops_fixed};
-    for (int32_t i = 0; i < plan->n_accesses; i++) {
-        const fn_access *access = &plan->accesses[i];
-        if (access->stage != index)
-            continue;
-        const fn_buffer *buffer = &plan->buffers[access->buffer];
-        info->bytes_per_row += buffer->per_row * (int64_t)plan->kernels->element;
-        info->bytes_fixed += buffer->fixed * (int64_t)plan->kernels->element;
-    }
-    return true;
-}
-
-const char *fn_plan_stage_label(const fn_plan *plan, int index)
-{
-    return index >= 0 && index < plan->n_stages ? plan->stages[index].label : NULL;
 }

@@ -150,6 +150,8 @@ class Plan:
     @property
     def n_hyper(self) -> int: ...
     @property
+    def passes_ended(self) -> int: ...
+    @property
     def next_row(self) -> int: ...
     @property
     def steps_done(self) -> int: ...
@@ -196,6 +198,8 @@ class Plan:
         targets: Arrays | None = None,
         weights: Arrays | None = None,
         order: np.ndarray | None = None,
+        passes: int = 1,
+        shuffle: tuple[int, int] | None = None,
         step: int = 0,
         hyper: np.ndarray | None = None,
         outputs: Arrays | None = None,
@@ -207,6 +211,7 @@ class Plan:
         loss_sum: np.ndarray | None = None,
         metrics: np.ndarray | None = None,
         gradient_squares: float = 0,
+        ended: np.ndarray | None = None,
         stage_seconds: np.ndarray | None = None,
     ) -> tuple[int, int]:
         """Runs batch after batch, without the GIL; see fn_plan_run."""

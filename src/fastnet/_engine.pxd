@@ -178,7 +178,10 @@ cdef extern from "fastnet.h" nogil:
         int64_t n_rows
         int64_t batch_size
         int64_t first_row
-        const int64_t *order
+        int64_t *order
+        int64_t passes
+        bint shuffles
+        uint64_t shuffle_seed, shuffle_number
         const fn_source *inputs
         const fn_source *targets
         const fn_source *weights
@@ -196,6 +199,8 @@ cdef extern from "fastnet.h" nogil:
         double *loss_sum
         double *metrics
         double gradient_squares
+        double *ended
+        int64_t passes_ended
         int64_t next_row
         int64_t steps_done
 
@@ -210,8 +215,8 @@ cdef extern from "fastnet.h" nogil:
         int64_t thread_bytes
         int64_t live_bytes
 
+    double fn_seconds()
     void fn_plan_describe(const fn_plan *, fn_plan_info *)
-    const char *fn_plan_stage_label(const fn_plan *, int)
 
     ctypedef struct fn_stage_info:
         const char *label

@@ -43,7 +43,7 @@ cdef class Plan:
     cdef readonly list input_widths, output_widths, target_widths
     cdef readonly int64_t metric_size
     cdef readonly int n_hyper
-    cdef readonly int64_t next_row, steps_done  # of the last run, also when it raised
+    cdef readonly int64_t passes_ended, next_row, steps_done  # of the last run, also when it raised
     cdef readonly double gradient_squares  # squared norms of the gradients of its updates, added to what was given
     cdef object checked_order  # of the last run that had one: all of it within its arrays
     cdef bint running
@@ -218,10 +218,7 @@ cdef class Plan:
 
     def stage_labels(self):
         """Labels of the stages, in order."""
-        labels = []
-        while fn_plan_stage_label(self.plan, len(labels)) != NULL:
-            labels.append(fn_plan_stage_label(self.plan, len(labels)).decode())
-        return labels
+        return [stage["label"] for stage in self.stages()]
 
     cdef int fill_arrays(self, object arrays, list widths, void **pointers, int64_t n_rows, bint writeable,
                          object what) except -1:
@@ -241,9 +238,10 @@ cdef class Plan:
         return 0
 
     def run(self, unsigned parts, *, int64_t n_rows, int64_t batch_size, int64_t first_row=0, inputs=None, targets=None,
-            weights=None, cnp.ndarray order=None, uint64_t step=0, cnp.ndarray hyper=None, outputs=None,
+            weights=None, cnp.ndarray order=None, int64_t passes=1, shuffle=None, uint64_t step=0, cnp.ndarray hyper=None, outputs=None,
             output_gradients=None, input_gradients=None, double seconds=0, double mixup=0, double cutmix=0,
-            cnp.ndarray loss_sum=None, cnp.ndarray metrics=None, double gradient_squares=0, cnp.ndarray stage_seconds=None):
+            cnp.ndarray loss_sum=None, cnp.ndarray metrics=None, double gradient_squares=0, cnp.ndarray ended=None,
+            cnp.ndarray stage_seconds=None):
         """Runs batch after batch, without the GIL; see fn_plan_run.
 
         Parameters
@@ -254,7 +252,11 @@ cdef class Plan:
         inputs, targets, weights : list of ndarray
             n_rows rows each (more, if `order` names them); None among the weights stands for ones.
         order : ndarray of int64
-            Numbers from 0 to its length - 1: checked in the first call with an array, which is not to be written to after.
+            Numbers from 0 to its length - 1: checked in the first call with an array, which only `shuffle` may write to after.
+        passes : int
+            How often to visit the rows, in training: `passes_ended` of these are over when another has begun.
+        shuffle : tuple of int, optional
+            Seed and number of `order`: a permutation of n_rows rows, that in each further pass is the one of the next number.
         step : int
         hyper : ndarray of float64
             One row of hyper-parameters, or one row for each step.
@@ -267,6 +269,9 @@ cdef class Plan:
             Added to.
         gradient_squares : float
             What the attribute of this name begins with.
+        ended : ndarray of float64
+            A row for each pass but the last. Where a pass ends and another begins, its `loss_sum`, `metrics` and `gradient_squares`
+            are moved here, followed by the seconds since this call began.
         stage_seconds : ndarray of float64
             Added to: the time that each stage took.
 
@@ -289,6 +294,7 @@ cdef class Plan:
         cdef void *seed_pointers[16]
         cdef void *gradient_pointers[16]
         cdef fn_status status
+        cdef double start = fn_seconds()
         cdef int i
         memset(&run, 0, sizeof(run))
         error.message[0] = 0
@@ -296,7 +302,7 @@ cdef class Plan:
             raise RuntimeError("this plan was not initialised")
         if self.running:
             raise RuntimeError("this model is being run by another thread")
-        self.next_row, self.steps_done, self.gradient_squares = first_row, 0, gradient_squares
+        self.passes_ended, self.next_row, self.steps_done, self.gradient_squares = 0, first_row, 0, gradient_squares
         run.parts = parts
         run.n_rows = n_rows
         run.batch_size = batch_size
@@ -310,7 +316,7 @@ cdef class Plan:
         if order is not None:
             if order.dtype != np.int64 or order.ndim != 1 or not order.flags.c_contiguous or len(order) < n_rows:
                 raise ValueError("order must be a contiguous array of int64, a number for each row")
-            run.order = <const int64_t *>cnp.PyArray_DATA(order)
+            run.order = <int64_t *>cnp.PyArray_DATA(order)
             rows = len(order)
             if order is not self.checked_order:  # an epoch is many calls with the same order
                 for wrong in order[(order < 0) | (order >= rows)][:1]:
@@ -350,8 +356,20 @@ cdef class Plan:
             memset(gradient_pointers, 0, sizeof(gradient_pointers))
             self.fill_arrays(input_gradients, self.input_widths, gradient_pointers, n_rows, True, "input_gradients")
             run.input_gradients = gradient_pointers
+        if passes > 1:
+            run.passes = passes
+            columns = 3 + len(self.output_widths) + self.metric_size
+            if ended is None or ended.dtype != np.float64 or not ended.flags.carray or ended.size < (passes - 1) * columns:
+                raise ValueError(f"ended must be a contiguous writeable array of float64 with {passes - 1} rows of {columns} numbers")
+            run.ended = <double *>cnp.PyArray_DATA(ended)
+            if shuffle is not None:
+                if order is None or len(order) != n_rows or not order.flags.writeable:
+                    raise ValueError("shuffle needs a writeable order of the rows")
+                run.shuffles = True
+                run.shuffle_seed, run.shuffle_number = shuffle
         if hyper is not None:
             steps = (n_rows - first_row + batch_size - 1) // max(batch_size, 1)
+            steps += (max(passes, 1) - 1) * ((n_rows + batch_size - 1) // max(batch_size, 1))
             if hyper.ndim not in (1, 2) or hyper.dtype != np.float64 or not hyper.flags.c_contiguous or hyper.shape[hyper.ndim - 1] != self.n_hyper:
                 raise ValueError(f"hyper must be an array of float64 with {self.n_hyper} columns")
             if hyper.ndim == 2:
@@ -378,16 +396,15 @@ cdef class Plan:
                 status = fn_plan_run(self.plan, &run, &error)
         finally:
             self.running = False
-        self.next_row, self.steps_done = run.next_row, run.steps_done
+        self.passes_ended, self.next_row, self.steps_done = run.passes_ended, run.next_row, run.steps_done
         self.gradient_squares = run.gradient_squares
+        if run.passes_ended:
+            ended.reshape(-1)[: run.passes_ended * columns].reshape(-1, columns)[:, columns - 1] -= start
         check(status, &error)
         return run.next_row, run.steps_done
 
 
 # ---- predictions of a few rows ------------------------------------------------------------------------------
-
-cdef extern from "omp.h" nogil:
-    double omp_get_wtime()
 
 # Work that takes less is done without giving up the GIL: another thread would keep it for 5 ms.
 cdef double _BRIEF = 20e-6
@@ -489,9 +506,9 @@ cdef class Predictor:
         else:
             plan.running = True
             with nogil:
-                seconds = omp_get_wtime()
+                seconds = fn_seconds()
                 status = fn_plan_run(plan.plan, &run, &error)
-                seconds = omp_get_wtime() - seconds
+                seconds = fn_seconds() - seconds
             plan.running = False
             plan.brief = seconds < _BRIEF
         if status != FN_OK:

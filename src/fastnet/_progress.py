@@ -22,6 +22,8 @@ class Progress:
 
     #: Whether `update` does something.
     within_epochs = False
+    #: Whether each epoch is to be told of while it is on.
+    live = False
 
     def begin_epoch(self, epoch: int, epochs: int, steps: int) -> None:
         """An epoch, counted from 0, begins."""
@@ -51,7 +53,7 @@ class _Lines(Progress):
 class _Bar(Progress):
     """tqdm's bar over the steps of each epoch, on standard error."""
 
-    within_epochs = True
+    within_epochs = live = True
 
     def __init__(self) -> None:
         self._bar: Any = None

@@ -26,6 +26,8 @@ TRAIN = _GRADIENT | _core.UPDATE
 SLICE_SECONDS = 0.05
 #: Steps for which a varying learning rate is computed at once.
 _SLICE_STEPS = 1024
+#: Epochs that the engine makes without coming back to Python, at most.
+_SLICE_EPOCHS = 1024
 
 
 class EpochState:
@@ -67,6 +69,11 @@ class EpochState:
     def seconds(self) -> float:
         """How long it has taken so far."""
         return time.perf_counter() - self.started
+
+    def begin_next(self, order: int, first_update: int, started: float) -> None:
+        """Makes it that of the next epoch, but for its sums."""
+        self.order, self.first_update, self.started = order, first_update, started
+        self.row = self.batch = 0
 
 
 class Fit:
@@ -152,71 +159,86 @@ class Fit:
         return self.history
 
     def _run_epoch(self) -> None:
-        resumed = self.state is not None
+        """The next epoch, or what is left of one; and with it those before whose end nobody is to be called."""
         if self.state is None:
             self.state = self._new_state()
-        if not resumed:
             self.hooks.call("on_epoch_begin", self.epoch, {})
         self.progress.begin_epoch(self.epoch, self.epochs, self.steps)
-        logs = self.logs = self._run_slices(self.state)
-        if self.validation is not None and (self.epoch + 1 - self.first_epoch) % self.validation_freq == 0:
+        self._run_slices(self.state)
+        logs = self.logs
+        if self.validation is not None and self._epochs_to_validation() == 1:
             values = self.model._evaluate(*self.validation, self.validation_batch_size)
             logs.update((f"val_{name}", value) for name, value in values.items())
-        updates = self.optimizer.iterations - self.state.first_update
-        logs["learning_rate"] = self._learning_rate()
-        logs["gradient_norm"] = math.sqrt(self.state.squares / updates) if updates else None
-        self.hooks.call("on_epoch_end", self.epoch, logs)
-        seconds = self.state.seconds
-        self.progress.end_epoch(logs, seconds)
-        self.history.append(self.epoch, {**logs, "seconds": seconds})
+        self._end_epoch(self.state, logs, self.optimizer.iterations, time.perf_counter())
         self.state = None
-        self.epoch += 1
         self.hooks.checkpoint(self, True)
 
-    def _learning_rate(self) -> float:
-        """That of the last step."""
-        return self.optimizer.learning_rate_at(max(self.optimizer.iterations - 1, 0))
+    def _end_epoch(self, state: EpochState, logs: dict[str, Any], iterations: int, end: float) -> None:
+        """Tells whom it concerns; `iterations`: those of the optimizer by then, `end`: when that was."""
+        updates, seconds = iterations - state.first_update, end - state.started
+        logs["learning_rate"] = self._learning_rate(iterations)
+        logs["gradient_norm"] = math.sqrt(state.squares / updates) if updates else None
+        self.hooks.call("on_epoch_end", self.epoch, logs)
+        self.progress.end_epoch(logs, seconds)
+        self.history.append(self.epoch, {**logs, "seconds": seconds})
+        self.epoch += 1
+
+    def _epochs_to_validation(self) -> int:
+        """Epochs until the next after which the model is validated, that and the present one included."""
+        return self.validation_freq - (self.epoch - self.first_epoch) % self.validation_freq
+
+    def _epochs_at_once(self) -> int:
+        """Epochs that the engine may make one after another, the present one included: nobody is to be called in between."""
+        if self.hooks.callbacks or self.progress.live:
+            return 1
+        epochs = min(self.epochs - self.epoch, _SLICE_EPOCHS)
+        return epochs if self.validation is None else min(epochs, self._epochs_to_validation())
+
+    def _learning_rate(self, iterations: int) -> float:
+        """That of the last step of so many."""
+        return self.optimizer.learning_rate_at(max(iterations - 1, 0))
 
     def _new_state(self) -> EpochState:
-        model = self.model
-        order = model._epochs_begun
-        model._epochs_begun += 1
-        return EpochState(
-            order, np.zeros(1 + len(model.outputs)), self.compiled.new_sums(), self.optimizer.iterations
-        )
+        totals = np.zeros(1 + len(self.model.outputs))
+        return EpochState(self._next_order(), totals, self.compiled.new_sums(), self.optimizer.iterations)
 
-    def _run_slices(self, state: EpochState) -> dict[str, Any]:
-        """Trains on the rows that are left of an epoch; returns the means of all of it."""
+    def _next_order(self) -> int:
+        """Which shuffle an epoch that begins now visits the rows by."""
+        self.model._epochs_begun += 1
+        return self.model._epochs_begun - 1
+
+    def _run_slices(self, state: EpochState) -> None:
+        """Trains on the rows that are left of an epoch, and perhaps of others after it, and leaves the means of the last in `logs`."""
         order = _core.shuffle(self.model.seed, state.order, self.n_rows) if self.shuffle else None
         by_batch = self.hooks.wants_batches
-        logs: dict[str, Any] = self.compiled.logs(state.totals, state.sums, state.row) if state.row else {}
+        self.logs = self._means(state) if state.row else {}
         while state.row < self.n_rows:
             if by_batch:
-                self.hooks.call("on_train_batch_begin", state.batch, logs)
+                self.hooks.call("on_train_batch_begin", state.batch, self.logs)
             steps = 1 if by_batch else self.hooks.steps_to_checkpoint(self.optimizer.batches)
             try:
                 self._run_slice(state, order, steps)
             except FloatingPointError as error:
                 self.history.diverged = str(error)
                 raise
-            logs = self.logs = self.compiled.logs(state.totals, state.sums, state.row)
+            self.logs = self._means(state)
             if self.progress.within_epochs:
-                self.progress.update(state.batch, {**logs, "learning_rate": self._learning_rate()})
+                self.progress.update(state.batch, {**self.logs, "learning_rate": self._learning_rate(self.optimizer.iterations)})
             if by_batch:
-                self.hooks.call("on_train_batch_end", state.batch - 1, logs)
+                self.hooks.call("on_train_batch_end", state.batch - 1, self.logs)
                 if self.model.stop_training:
                     break
             if state.row < self.n_rows:
                 self.hooks.checkpoint(self, False)
-        return logs
+
+    def _means(self, state: EpochState) -> dict[str, Any]:
+        return self.compiled.logs(state.totals, state.sums, state.row)
 
     def _run_slice(self, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
-        """At most so many steps, and for about `SLICE_SECONDS`."""
+        """At most so many steps, and for about `SLICE_SECONDS`; the state may be that of a later epoch afterwards."""
         if self.optimizer.full_batch:
             self._step_with_all_rows(state)
             return
-        left = -(-(self.n_rows - state.row) // self.batch_size)
-        steps = min(steps or left, left)
         if self.compiled.custom:
             runner = self.model._custom_runner(self.inputs, self.targets, self.weights, order, self.batch_size)
             end = min(self.n_rows, state.row + self.batch_size)
@@ -224,22 +246,51 @@ class Fit:
             state.batch += done
             state.squares += squares
             return
+        left = self.steps - state.batch
+        steps, epochs = min(steps or left, left), self._epochs_at_once()
         plan = self.model._plans.get("train", self.batch_size)
-        hyper = self.model._plans.hyper(min(steps, _SLICE_STEPS))
+        hyper = self.model._plans.hyper(min(steps + (epochs - 1) * self.steps, _SLICE_STEPS))
         if hyper.ndim == 2:  # they vary from step to step
-            steps = len(hyper)
+            steps, epochs = min(steps, len(hyper)), min(epochs, 1 + max(0, len(hyper) - left) // self.steps)
         end = min(self.n_rows, state.row + steps * self.batch_size)
+        ended = np.empty((epochs - 1, len(state.totals) + len(state.sums) + 2))
+        start = time.perf_counter()
         try:
             plan.run(
                 TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,
-                targets=self.targets, weights=self.weights, order=order, step=self.optimizer.batches, hyper=hyper,
+                targets=self.targets, weights=self.weights, order=order, passes=epochs,
+                shuffle=(self.model.seed, state.order) if self.shuffle else None, step=self.optimizer.batches, hyper=hyper,
                 mixup=self.mixup, cutmix=self.cutmix, seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums,
-                gradient_squares=state.squares,
+                gradient_squares=state.squares, ended=ended,
             )  # fmt: skip
         finally:
+            batches = self.optimizer.batches
             self.optimizer.batches += plan.steps_done
-            state.row, state.batch = plan.next_row, state.batch + plan.steps_done
+            for results in ended[: plan.passes_ended]:
+                batches += self.steps - state.batch
+                self._pass_epoch(state, results, batches, start)
+            state.row, state.batch = plan.next_row, math.ceil(plan.next_row / self.batch_size)
             state.squares = plan.gradient_squares
+
+    def _pass_epoch(self, state: EpochState, results: np.ndarray, batches: int, start: float) -> None:
+        """Ends an epoch after which the engine went on, and makes the state that of the next.
+
+        Parameters
+        ----------
+        state : EpochState
+        results : ndarray
+            See `ended` of `Plan.run`.
+        batches : int
+            That the optimizer had seen by then.
+        start : float
+            When the engine began.
+        """
+        n = len(state.totals)
+        state.squares, seconds = results[-2:].tolist()
+        updates, end = batches // (self.optimizer.gradient_accumulation_steps or 1), start + seconds
+        self._end_epoch(state, self.compiled.logs(results[:n], results[n:-2], self.n_rows), updates, end)
+        state.begin_next(self._next_order(), updates, end)
+        self.progress.begin_epoch(self.epoch, self.epochs, self.steps)
 
     def _step_with_all_rows(self, state: EpochState) -> None:
         """One step of an optimizer that wants the loss of all rows."""

@@ -1,0 +1,37 @@
+/* What a plan tells of itself. */
+#include "internal.h"
+
+void fn_plan_describe(const fn_plan *plan, fn_plan_info *info)
+{
+    int32_t n_threads = plan->fixed_threads || plan->max_threads == 1 ? plan->max_threads : 0;
+    for (int i = 0; i < plan->n_trials && !n_threads; i++)
+        n_threads = plan->trials[i].chosen ? plan->trials[i].chosen : plan->trials[i].last;
+    *info = (fn_plan_info){.isa = plan->kernels->isa,
+                           .n_threads = n_threads,
+                           .n_stages = plan->n_stages,
+                           .n_barriers = plan->n_barriers,
+                           .arena_bytes = plan->arena_bytes,
+                           .thread_bytes = plan->thread_bytes,
+                           .live_bytes = plan->live_bytes};
+}
+
+bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info)
+{
+    if (index < 0 || index >= plan->n_stages)
+        return false;
+    const fn_stage *stage = &plan->stages[index];
+    *info = (fn_stage_info){.label = stage->label,
+                            .layer = stage->node->layer,
+                            .part = stage->part,
+                            .flops_per_row = stage->flops_per_row,
+                            .flops_fixed = stage->flops_fixed};
+    for (int32_t i = 0; i < plan->n_accesses; i++) {
+        const fn_access *access = &plan->accesses[i];
+        if (access->stage != index)
+            continue;
+        const fn_buffer *buffer = &plan->buffers[access->buffer];
+        info->bytes_per_row += buffer->per_row * (int64_t)plan->kernels->element;
+        info->bytes_fixed += buffer->fixed * (int64_t)plan->kernels->element;
+    }
+    return true;
+}
