@@ -43,19 +43,24 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
     if (!u) {
 #pragma omp simd reduction(+ : squares)
         for (int64_t i = lo; i < hi; i++) {
-            squares = FN_FMA(g[i], g[i], squares);
-            m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
-            v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
-            w[i] -= fn_divide(alpha * m[i], FN_SQRT(v[i]) + epsilon);
+            const real slope = g[i], moment = FN_FMA(rate_1, slope - m[i], m[i]);
+            const real variance = FN_FMA(rate_2, FN_FMA(slope, slope, -v[i]), v[i]);
+            squares = FN_FMA(slope, slope, squares);
+            m[i] = moment;
+            v[i] = variance;
+            w[i] = FN_FMA(-alpha, fn_divide(moment, FN_SQRT(variance) + epsilon), w[i]);
         }
     } else {
 #pragma omp simd reduction(+ : squares)
         for (int64_t i = lo; i < hi; i++) {
-            squares = FN_FMA(g[i], g[i], squares);
-            m[i] = FN_FMA(rate_1, g[i] - m[i], m[i]);
-            v[i] = FN_FMA(rate_2, FN_FMA(g[i], g[i], -v[i]), v[i]);
-            u[i] = fn_larger(u[i], v[i]);
-            w[i] -= fn_divide(alpha * m[i], FN_SQRT(u[i]) + epsilon);
+            const real slope = g[i], moment = FN_FMA(rate_1, slope - m[i], m[i]);
+            const real variance = FN_FMA(rate_2, FN_FMA(slope, slope, -v[i]), v[i]);
+            const real largest = fn_larger(u[i], variance);
+            squares = FN_FMA(slope, slope, squares);
+            m[i] = moment;
+            v[i] = variance;
+            u[i] = largest;
+            w[i] = FN_FMA(-alpha, fn_divide(moment, FN_SQRT(largest) + epsilon), w[i]);
         }
     }
     *update->squares = (double)squares;
