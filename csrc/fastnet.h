@@ -303,8 +303,8 @@ typedef struct fn_run {
     double *loss_sum;  /* [1 + n_outputs]: total loss, then each output's; times the rows, summed */
     double *metrics;   /* accumulators of all metrics, one after another */
     double gradient_squares; /* squared norm of the gradient that reached the optimizer, summed over the updates */
-    /* Of each pass but the last, [passes - 1] rows of 1 + n_outputs + (accumulators of the metrics) + 2: when the next one begins, the
-     * results above are moved here, with fn_seconds() behind them, and begin again at 0. */
+    /* Of each pass but the last, [passes - 1] rows of 1 + n_outputs + (accumulators of the metrics) + 2: when the next one
+     * begins, the results above are moved here, with fn_seconds() behind them, and begin again at 0. */
     double *ended;
     /* Results, set. */
     int64_t passes_ended; /* rows of `ended` */

@@ -114,6 +114,22 @@ def test_more_steps_than_learning_rates_are_computed_at_once():
         assert numbers(models[0].history) == numbers(models[1].history)
 
 
+@pytest.mark.parametrize("batch_size", [16, 40, 103])
+def test_slices_may_end_anywhere(batch_size, monkeypatch):
+    """Python gets control back after every step: within an epoch, and between two of them."""
+    x, y = rows(103, 5), classes(103, 3)
+    models = [classifier(OPTIMIZERS[optimizer]()) for optimizer in ("adam", "schedule") for _ in range(2)]
+    for model in models[::2]:
+        model.fit(x, y, batch_size=batch_size, epochs=6, verbose=0)
+    monkeypatch.setattr("fastnet.fitting.SLICE_SECONDS", 1e-9)
+    for model, whole in zip(models[1::2], models[::2]):
+        made = runs_of(model, monkeypatch)
+        model.fit(x, y, batch_size=batch_size, epochs=6, verbose=0)
+        assert len(made) == model.optimizer.iterations
+        assert same_weights(model, whole)
+        assert numbers(model.history) == numbers(whole.history)
+
+
 @pytest.mark.parametrize("alone", [True, False])
 def test_epochs_before_one_that_diverges_are_in_the_history(alone):
     x, y = rows(64, 4), rows(64, 1)

@@ -389,7 +389,7 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
         ((run->parts & FN_RUN_UPDATE) && !run->hyper) || ((run->parts & FN_RUN_LOSS) && plan->n_metrics && !run->metrics))
         return fn_fail(error, FN_ERROR_STATE, "an array that this call needs is missing");
     if (run->passes > 1 && (!(run->parts & FN_RUN_UPDATE) || !run->loss_sum || !run->ended || (run->shuffles && !run->order)))
-        return fn_fail(error, FN_ERROR_STATE, "several passes are for training, and need loss_sum, `ended` and, to be shuffled, an order");
+        return fn_fail(error, FN_ERROR_STATE, "several passes are for training, and need loss_sum, ended and an order to shuffle");
     return FN_OK;
 }
 

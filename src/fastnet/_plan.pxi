@@ -238,8 +238,8 @@ cdef class Plan:
         return 0
 
     def run(self, unsigned parts, *, int64_t n_rows, int64_t batch_size, int64_t first_row=0, inputs=None, targets=None,
-            weights=None, cnp.ndarray order=None, int64_t passes=1, shuffle=None, uint64_t step=0, cnp.ndarray hyper=None, outputs=None,
-            output_gradients=None, input_gradients=None, double seconds=0, double mixup=0, double cutmix=0,
+            weights=None, cnp.ndarray order=None, int64_t passes=1, shuffle=None, uint64_t step=0, cnp.ndarray hyper=None,
+            outputs=None, output_gradients=None, input_gradients=None, double seconds=0, double mixup=0, double cutmix=0,
             cnp.ndarray loss_sum=None, cnp.ndarray metrics=None, double gradient_squares=0, cnp.ndarray ended=None,
             cnp.ndarray stage_seconds=None):
         """Runs batch after batch, without the GIL; see fn_plan_run.
@@ -270,8 +270,8 @@ cdef class Plan:
         gradient_squares : float
             What the attribute of this name begins with.
         ended : ndarray of float64
-            A row for each pass but the last. Where a pass ends and another begins, its `loss_sum`, `metrics` and `gradient_squares`
-            are moved here, followed by the seconds since this call began.
+            A row for each pass but the last. Where a pass ends and another begins, `loss_sum`, `metrics` and
+            `gradient_squares` are moved here, followed by the seconds since this call began.
         stage_seconds : ndarray of float64
             Added to: the time that each stage took.
 
@@ -360,7 +360,7 @@ cdef class Plan:
             run.passes = passes
             columns = 3 + len(self.output_widths) + self.metric_size
             if ended is None or ended.dtype != np.float64 or not ended.flags.carray or ended.size < (passes - 1) * columns:
-                raise ValueError(f"ended must be a contiguous writeable array of float64 with {passes - 1} rows of {columns} numbers")
+                raise ValueError(f"ended must be a contiguous writeable array of float64, {passes - 1} rows of {columns} numbers")
             run.ended = <double *>cnp.PyArray_DATA(ended)
             if shuffle is not None:
                 if order is None or len(order) != n_rows or not order.flags.writeable:

@@ -174,7 +174,7 @@ class Fit:
         self.hooks.checkpoint(self, True)
 
     def _end_epoch(self, state: EpochState, logs: dict[str, Any], iterations: int, end: float) -> None:
-        """Tells whom it concerns; `iterations`: those of the optimizer by then, `end`: when that was."""
+        """Writes an epoch down and tells who asked; `iterations`: those of the optimizer by then, `end`: when that was."""
         updates, seconds = iterations - state.first_update, end - state.started
         logs["learning_rate"] = self._learning_rate(iterations)
         logs["gradient_norm"] = math.sqrt(state.squares / updates) if updates else None
@@ -208,10 +208,10 @@ class Fit:
         return self.model._epochs_begun - 1
 
     def _run_slices(self, state: EpochState) -> None:
-        """Trains on the rows that are left of an epoch, and perhaps of others after it, and leaves the means of the last in `logs`."""
+        """Trains on the rows that are left of an epoch, and perhaps of others after it; `logs` has the means of the last then."""
         order = _core.shuffle(self.model.seed, state.order, self.n_rows) if self.shuffle else None
         by_batch = self.hooks.wants_batches
-        self.logs = self._means(state) if state.row else {}
+        self.logs = self._means(state)
         while state.row < self.n_rows:
             if by_batch:
                 self.hooks.call("on_train_batch_begin", state.batch, self.logs)
@@ -232,7 +232,8 @@ class Fit:
                 self.hooks.checkpoint(self, False)
 
     def _means(self, state: EpochState) -> dict[str, Any]:
-        return self.compiled.logs(state.totals, state.sums, state.row)
+        """Of the rows of an epoch so far; nothing before the first."""
+        return self.compiled.logs(state.totals, state.sums, state.row) if state.row else {}
 
     def _run_slice(self, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
         """At most so many steps, and for about `SLICE_SECONDS`; the state may be that of a later epoch afterwards."""
