@@ -1,5 +1,7 @@
 """Epochs that the engine makes one after another without coming back to Python: the same as with Python in between."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -139,6 +141,20 @@ def test_epochs_before_one_that_diverges_are_in_the_history(alone):
     assert model.history.epoch == [0, 1] and "at step" in model.history.diverged
     assert model.optimizer.iterations == 11
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "schedule"])
+def test_another_thread_may_stop_training(optimizer):
+    """At the end of an epoch."""
+    model = classifier(OPTIMIZERS[optimizer]())
+    timer = threading.Timer(0.2, setattr, (model, "stop_training", True))
+    timer.start()
+    try:
+        history = model.fit(rows(103, 5), classes(103, 3), batch_size=16, epochs=10**7, verbose=0)
+    finally:
+        timer.cancel()
+    assert 0 < len(history.epoch) < 10**7
+    assert model.optimizer.iterations == 7 * len(history.epoch)
 
 
 def test_lines_are_printed_for_all_epochs(capsys):

@@ -189,7 +189,7 @@ class Fit:
 
     def _epochs_at_once(self) -> int:
         """Epochs that the engine may make one after another, the present one included: nobody is to be called in between."""
-        if self.hooks.callbacks or self.progress.live:
+        if self.hooks.callbacks or self.progress.live or self.model.stop_training:
             return 1
         epochs = min(self.epochs - self.epoch, _SLICE_EPOCHS)
         return epochs if self.validation is None else min(epochs, self._epochs_to_validation())
