@@ -304,7 +304,7 @@ typedef struct fn_run {
     double *metrics;   /* accumulators of all metrics, one after another */
     double gradient_squares; /* squared norm of the gradient that reached the optimizer, summed over the updates */
     /* Of each pass but the last, [passes - 1] rows of 1 + n_outputs + (accumulators of the metrics) + 2: when the next one
-     * begins, the results above are moved here, with fn_seconds() behind them, and begin again at 0. */
+     * begins, the results above are moved here, followed by the seconds since the call began, and begin again at 0. */
     double *ended;
     /* Results, set. */
     int64_t passes_ended; /* rows of `ended` */
@@ -316,9 +316,6 @@ typedef struct fn_run {
  * FN_ERROR_DIVERGED: the loss of step `step + steps_done` is not finite; the parameters are those
  * from before that step. */
 fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error);
-
-/* Seconds on the clock that `ended` is told of. */
-double fn_seconds(void);
 
 /* Facts about a plan. */
 typedef struct fn_plan_info {

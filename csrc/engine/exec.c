@@ -104,11 +104,6 @@ static void wait_for_team(fn_shared *shared)
     }
 }
 
-double fn_seconds(void)
-{
-    return omp_get_wtime();
-}
-
 static void run_stage(const fn_stage *stage, const fn_context *context, int thread, int team)
 {
     int64_t n = stage->split == FN_BY_ROWS ? context->rows : stage->items;
@@ -143,7 +138,7 @@ static void keep_results(const fn_plan *plan, fn_run *run)
         memset(run->metrics, 0, sizeof *kept * (size_t)n_metrics);
     }
     kept[n_losses + n_metrics] = run->gradient_squares;
-    kept[n_losses + n_metrics + 1] = fn_seconds();
+    kept[n_losses + n_metrics + 1] = omp_get_wtime() - plan->shared->began;
     run->gradient_squares = 0;
 }
 
@@ -162,7 +157,7 @@ static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
             begin_pass(run);
     }
     shared->leave[step & 1] = failed || run->next_row >= run->n_rows || (run->stop && *run->stop) ||
-                              (deadline < DBL_MAX && fn_seconds() > deadline);
+                              (deadline < DBL_MAX && omp_get_wtime() > deadline);
 }
 
 /* Sets the attributes that vary from step to step; nobody else may be at work. */
@@ -198,10 +193,10 @@ static inline void run_stages(const fn_plan *plan, unsigned parts, fn_context *c
 /* run_stages for thread 0, with a look at the clock after each. */
 static void time_stages(const fn_plan *plan, const fn_run *run, fn_context *context, int team)
 {
-    double before = fn_seconds();
+    double before = omp_get_wtime();
     for (int32_t i = 0; i < plan->n_stages; i++) {
         run_stages(plan, run->parts, context, 0, team, i, i + 1);
-        double now = fn_seconds();
+        double now = omp_get_wtime();
         run->stage_seconds[i] += now - before;
         before = now;
     }
@@ -328,14 +323,14 @@ static fn_trial *trial_of(fn_plan *plan, unsigned parts, int64_t rows)
 static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadline)
 {
     int kind = trial->samples / 2 & 1;
-    double start = fn_seconds();
+    double start = omp_get_wtime();
     double end = start + TRIAL_SECONDS;
     const int64_t before = run->passes_ended * run->n_rows + run->first_row;
     run_team(plan, run, kind ? plan->max_threads : 1, end < deadline ? end : deadline);
     if (run->steps_done == 0)
         return;
     const int64_t rows = run->passes_ended * run->n_rows + run->next_row - before;
-    double seconds = fn_seconds() - start;
+    double seconds = omp_get_wtime() - start;
     double per_row = seconds / (double)rows;
     double per_step = seconds / (double)run->steps_done;
     if (trial->samples == 0 || trial->samples == 2)
@@ -358,9 +353,9 @@ static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadli
 /* Runs with the number of threads that was chosen, and forgets the choice when its time is over. */
 static void run_chosen(fn_plan *plan, fn_run *run, fn_trial *trial, double deadline)
 {
-    double start = fn_seconds();
+    double start = omp_get_wtime();
     run_team(plan, run, trial->chosen, deadline);
-    trial->since += fn_seconds() - start;
+    trial->since += omp_get_wtime() - start;
     if (trial->since <= trial->pause * trial->cost)
         return;
     double pause = trial->pause * PAUSE_GROWTH;
@@ -398,9 +393,11 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
     fn_status status = check_run(plan, run, error);
     if (status != FN_OK)
         return status;
-    double deadline = run->seconds > 0 ? fn_seconds() + run->seconds : DBL_MAX;
+    double deadline = run->seconds > 0 ? omp_get_wtime() + run->seconds : DBL_MAX;
     fn_run part = *run;
     part.passes_ended = 0;
+    if (run->passes > 1)
+        plan->shared->began = omp_get_wtime();
     if ((part.parts & FN_RUN_BACKWARD) && !(part.parts & FN_RUN_SEED)) {
         part.parts |= FN_RUN_SEED; /* outputs without a loss have a gradient of zero */
         part.output_gradients = NULL;
@@ -424,7 +421,7 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
         part.hyper += part.steps_done * part.hyper_stride;
         part.first_row = part.next_row;
     } while (open && !diverged && part.first_row < part.n_rows && !(run->stop && *run->stop) &&
-             fn_seconds() < deadline);
+             omp_get_wtime() < deadline);
     run->gradient_squares = part.gradient_squares;
     run->passes_ended = part.passes_ended;
     run->next_row = part.first_row;

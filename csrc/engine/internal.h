@@ -206,6 +206,7 @@ typedef struct fn_shared {
     int team;
     int leave[2];  /* of even and odd steps: leave the loop after this one */
     int diverged;  /* the loss of this step is not finite */
+    double began;  /* on the clock: the call, where it makes several passes */
     double penalty; /* of the weights, in plans that do not train */
     double loss[1 + FN_MAX_LOSSES];
 } fn_shared;

@@ -215,7 +215,6 @@ cdef extern from "fastnet.h" nogil:
         int64_t thread_bytes
         int64_t live_bytes
 
-    double fn_seconds()
     void fn_plan_describe(const fn_plan *, fn_plan_info *)
 
     ctypedef struct fn_stage_info:

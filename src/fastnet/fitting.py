@@ -288,9 +288,9 @@ class Fit:
         """
         n = len(state.totals)
         state.squares, seconds = results[-2:].tolist()
-        updates, end = batches // (self.optimizer.gradient_accumulation_steps or 1), start + seconds
-        self._end_epoch(state, self.compiled.logs(results[:n], results[n:-2], self.n_rows), updates, end)
-        state.begin_next(self._next_order(), updates, end)
+        iterations, end = self.optimizer.iterations_after(batches), start + seconds
+        self._end_epoch(state, self.compiled.logs(results[:n], results[n:-2], self.n_rows), iterations, end)
+        state.begin_next(self._next_order(), iterations, end)
         self.progress.begin_epoch(self.epoch, self.epochs, self.steps)
 
     def _step_with_all_rows(self, state: EpochState) -> None:

@@ -152,11 +152,15 @@ class Optimizer(_config.Configurable):
     @property
     def iterations(self) -> int:
         """Steps made so far."""
-        return self.batches // (self.gradient_accumulation_steps or 1)
+        return self.iterations_after(self.batches)
 
     @iterations.setter
     def iterations(self, value: int) -> None:
         self.batches = value * (self.gradient_accumulation_steps or 1)
+
+    def iterations_after(self, batches: int) -> int:
+        """Steps made with so many batches."""
+        return batches // (self.gradient_accumulation_steps or 1)
 
     #: What `hyper_parameters` returns until an attribute changes, where nothing varies.
     _row: np.ndarray | None = None
