@@ -12,7 +12,9 @@ void fn_plan_describe(const fn_plan *plan, fn_plan_info *info)
                            .n_barriers = plan->n_barriers,
                            .arena_bytes = plan->arena_bytes,
                            .thread_bytes = plan->thread_bytes,
-                           .live_bytes = plan->live_bytes};
+                           .live_bytes = plan->live_bytes,
+                           .n_shards = plan->shards ? FN_SHARDS : 1,
+                           .sharded_steps = plan->sharded_steps};
 }
 
 bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info)

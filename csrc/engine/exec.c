@@ -86,7 +86,7 @@ static int usable_team(int wanted)
 /* Turns of the waiting loop before a thread offers its processor to another: some 20 us. */
 #define SPINS 500
 
-static void wait_for_team(fn_shared *shared)
+void fn_wait_for_team(fn_shared *shared)
 {
     int passed = atomic_load_explicit(&shared->passed, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&shared->arrived, 1, memory_order_acq_rel) + 1 == shared->team) {
@@ -145,7 +145,7 @@ static void keep_results(const fn_plan *plan, fn_run *run)
 /* Thread 0 alone, after the last stage of a step: results, and whether to go on. */
 static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *context, double deadline, int64_t step)
 {
-    fn_shared *shared = context->shared;
+    const fn_shared *shared = context->shared;
     bool failed = shared->diverged && (run->parts & FN_RUN_UPDATE);
     if (!failed) {
         if (run->loss_sum && (run->parts & FN_RUN_LOSS))
@@ -156,8 +156,8 @@ static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
         if (run->next_row >= run->n_rows && run->passes_ended + 1 < run->passes)
             begin_pass(run);
     }
-    shared->leave[step & 1] = failed || run->next_row >= run->n_rows || (run->stop && *run->stop) ||
-                              (deadline < DBL_MAX && omp_get_wtime() > deadline);
+    context->team->leave[step & 1] = failed || run->next_row >= run->n_rows || (run->stop && *run->stop) ||
+                                    (deadline < DBL_MAX && omp_get_wtime() > deadline);
 }
 
 /* Sets the attributes that vary from step to step; nobody else may be at work. */
@@ -174,8 +174,8 @@ static inline void run_stages(const fn_plan *plan, unsigned parts, fn_context *c
     for (int32_t i = first; i < end; i++) {
         const fn_stage *stage = &plan->stages[i];
         if (stage->barrier && team > 1)
-            wait_for_team(context->shared);
-        /* A barrier lies between the loss and any update, so all threads agree here. */
+            fn_wait_for_team(context->team);
+        /* A barrier lies between the loss and any update, or each thread has a loss of its own: all agree here. */
         if (stage->part == FN_RUN_UPDATE && context->shared->diverged)
             continue;
         if (stage->once && context->first_row > context->run->first_row)
@@ -184,7 +184,7 @@ static inline void run_stages(const fn_plan *plan, unsigned parts, fn_context *c
             continue;
         for (context->turn = 0; context->turn < stage->turns; context->turn++) {
             if (context->turn > 0 && team > 1)
-                wait_for_team(context->shared);
+                fn_wait_for_team(context->team);
             run_stage(stage, context, thread, team);
         }
     }
@@ -202,19 +202,21 @@ static void time_stages(const fn_plan *plan, const fn_run *run, fn_context *cont
     }
 }
 
-/* What each thread does: the steps of a call, until all leave together. */
-static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, double deadline)
+/* What each thread does: the steps of a call, until all leave together. With shards each runs all stages of its own. */
+static void run_steps(const fn_plan *whole, fn_run *run, int thread, int team, bool sharded, double deadline)
 {
-    fn_shared *shared = plan->shared;
+    const fn_plan *plan = sharded ? fn_shard_plan(whole, thread) : whole;
+    const int place = sharded ? 0 : thread, size = sharded ? 1 : team;
     fn_context context = {.first_row = run->first_row,
                           .step = run->step,
                           .seed = plan->seed,
-                          .workspace = (char *)plan->workspace + thread * plan->thread_bytes,
+                          .workspace = (char *)plan->workspace + place * plan->thread_bytes,
                           .run = run,
                           .hyper = run->hyper,
-                          .rates = plan->updates ? plan->rates + thread * plan->updates->n_rates : NULL,
-                          .facts = plan->updates ? plan->facts + thread * plan->updates->n_ranges : NULL,
-                          .shared = shared};
+                          .rates = plan->updates ? plan->rates + place * plan->updates->n_rates : NULL,
+                          .facts = plan->updates ? plan->facts + place * plan->updates->n_ranges : NULL,
+                          .shared = plan->shared,
+                          .team = whole->shared};
     bool updating = plan->updates && (run->parts & FN_RUN_UPDATE);
     unsigned mode = flush_subnormals();
     for (int64_t step = 0;; step++) {
@@ -227,17 +229,23 @@ static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, do
         if (run->stage_seconds && thread == 0)
             time_stages(plan, run, &context, team);
         else
-            run_stages(plan, run->parts, &context, thread, team, 0, plan->n_stages);
+            run_stages(plan, run->parts, &context, place, size, 0, plan->n_stages);
+        /* A shard may still gather its targets, by the order in which the last pass has shuffled the rows. */
+        if (sharded && context.first_row + context.rows >= run->n_rows)
+            fn_wait_for_team(context.team);
         if (thread == 0)
             finish_step(plan, run, &context, deadline, step);
         if (team > 1)
-            wait_for_team(shared);
-        if (thread == 0 && updating && !shared->diverged) {
-            fn_collect_sums(plan->updates, run, context.step);
+            fn_wait_for_team(context.team);
+        if (thread == 0 && updating && !context.shared->diverged) {
+            if (sharded)
+                fn_collect_shards(whole, run, context.step);
+            else
+                fn_collect_sums(plan->updates, run, context.step);
             if (run->next_row == 0)
-                keep_results(plan, run);
+                keep_results(whole, run);
         }
-        if (shared->leave[step & 1])
+        if (context.team->leave[step & 1])
             break;
         context.first_row += context.rows;
         if (context.first_row >= run->n_rows)
@@ -248,16 +256,27 @@ static void run_steps(const fn_plan *plan, fn_run *run, int thread, int team, do
             if (thread == 0)
                 set_attributes(plan, context.hyper);
             if (team > 1)
-                wait_for_team(shared);
+                fn_wait_for_team(context.team);
         }
     }
     restore_subnormals(mode);
 }
 
-static void run_team(const fn_plan *plan, fn_run *run, int wanted, double deadline)
+/* The steps of a call by as many threads as there are shards. */
+static void run_shards(fn_plan *plan, fn_run *run, int thread, double deadline)
+{
+    fn_enter_shard(plan, thread);
+    run_steps(plan, run, thread, FN_SHARDS, true, deadline);
+    fn_leave_shard(plan, thread);
+    if (thread == 0)
+        plan->sharded_steps += run->steps_done;
+}
+
+static void run_team(fn_plan *plan, fn_run *run, int wanted, double deadline)
 {
     fn_shared *shared = plan->shared;
-    int team = usable_team(wanted);
+    const bool sharded = wanted > 1 && fn_can_use_shards(plan, run);
+    int team = usable_team(sharded ? FN_SHARDS : wanted);
     shared->team = team;
     shared->diverged = 0;
     atomic_store(&shared->arrived, 0);
@@ -265,7 +284,7 @@ static void run_team(const fn_plan *plan, fn_run *run, int wanted, double deadli
     run->steps_done = 0;
     set_attributes(plan, run->hyper);
     if (team == 1) {
-        run_steps(plan, run, 0, 1, deadline);
+        run_steps(plan, run, 0, 1, false, deadline);
         return;
     }
 #pragma omp parallel num_threads(team)
@@ -273,7 +292,10 @@ static void run_team(const fn_plan *plan, fn_run *run, int wanted, double deadli
         /* OpenMP may give fewer threads than asked for (nested regions, limits). */
 #pragma omp single
         shared->team = omp_get_num_threads();
-        run_steps(plan, run, omp_get_thread_num(), shared->team, deadline);
+        if (sharded && shared->team == FN_SHARDS)
+            run_shards(plan, run, omp_get_thread_num(), deadline);
+        else
+            run_steps(plan, run, omp_get_thread_num(), shared->team, false, deadline);
     }
 }
 
@@ -281,9 +303,13 @@ static void run_team(const fn_plan *plan, fn_run *run, int wanted, double deadli
 
 /* How long a measured piece of work is, and how many of each kind are compared at most. */
 #define TRIAL_SECONDS 200e-6
+#define SHARDED_TRIAL_SECONDS 1e-3 /* so that moving the parameters is little of it */
 #define TRIAL_SAMPLES 6
 /* A step that one thread does in less is not worth the barriers of a team. */
 #define ALONE_SECONDS 35e-6
+#define SHARDED_ALONE_SECONDS 10e-6
+/* Set in fn_trial.parts, where a team would use shards. */
+#define SHARDED (1u << 31)
 /* By how much a team must be faster to be chosen: for a short step, whose threads wait for each other often, by enough to bear
  * that other processes want a processor now and then. */
 #define SHORT_STEP_SECONDS 100e-6
@@ -324,7 +350,8 @@ static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadli
 {
     int kind = trial->samples / 2 & 1;
     double start = omp_get_wtime();
-    double end = start + TRIAL_SECONDS;
+    const bool sharded = trial->parts & SHARDED;
+    double end = start + (sharded ? SHARDED_TRIAL_SECONDS : TRIAL_SECONDS);
     const int64_t before = run->passes_ended * run->n_rows + run->first_row;
     run_team(plan, run, kind ? plan->max_threads : 1, end < deadline ? end : deadline);
     if (run->steps_done == 0)
@@ -341,7 +368,7 @@ static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadli
     double fast = trial->best[0] < trial->best[1] ? trial->best[0] : trial->best[1];
     double slow = trial->best[0] + trial->best[1] - fast;
     bool clear = trial->samples >= 4 && (slow > CLEAR_RATIO * fast || per_step > LONG_STEP_SECONDS);
-    if (kind == 0 && per_step < ALONE_SECONDS)
+    if (kind == 0 && per_step < (sharded ? SHARDED_ALONE_SECONDS : ALONE_SECONDS))
         trial->chosen = 1;
     else if (clear || trial->samples == 2 * TRIAL_SAMPLES)
         trial->chosen = trial->best[0] <= trial->best[1] * (per_step < SHORT_STEP_SECONDS ? SHORT_STEP_GAIN : GAIN)
@@ -405,7 +432,8 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
     int64_t steps = 0;
     bool diverged, open;
     do {
-        fn_trial *trial = trial_of(plan, part.parts, part.n_rows < part.batch_size ? part.n_rows : part.batch_size);
+        const unsigned sharded = fn_can_use_shards(plan, &part) ? SHARDED : 0;
+        fn_trial *trial = trial_of(plan, part.parts | sharded, part.n_rows < part.batch_size ? part.n_rows : part.batch_size);
         open = false;
         if (plan->fixed_threads || plan->max_threads == 1) {
             run_team(plan, &part, plan->max_threads, deadline);

@@ -4,8 +4,7 @@
 
 /* ---- elementwise operations done in place ------------------------------------------------------------ */
 
-/* Whether input 0 of node i is used by that node alone. */
-static bool is_only_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
+bool fn_is_only_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
 {
     const int32_t root = plan->values[spec->nodes[i].inputs[0]].root;
     for (int32_t j = 0; j < spec->n_nodes; j++)
@@ -38,7 +37,7 @@ static bool can_be_applied(const fn_plan *plan, const fn_plan_spec *spec, int32_
     if (input->producer < 0)
         return false;
     const fn_node *producer = &plan->nodes[input->producer];
-    return can_be_followed(producer) && (!producer->op->saved || producer->op->saved(producer) < 0) && is_only_use(plan, spec, i);
+    return can_be_followed(producer) && (!producer->op->saved || producer->op->saved(producer) < 0) && fn_is_only_use(plan, spec, i);
 }
 
 /* Their outputs become other names of their inputs. */

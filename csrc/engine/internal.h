@@ -114,6 +114,9 @@ typedef struct fn_rate {
     double scalar[FN_MAX_SCALARS];
 } fn_rate;
 
+/* How a parameter is divided among the shards of a plan; that of a shard is its part of one. */
+typedef enum fn_cut { FN_WHOLE, FN_CUT_ROWS, FN_CUT_COLUMNS } fn_cut;
+
 /* Parameters that lie one after another and are updated alike. */
 typedef struct fn_range {
     fn_update update; /* pointers to the first; hyper and scalar are filled in for each step */
@@ -127,6 +130,7 @@ typedef struct fn_range {
      * of one. Else NULL. */
     const uint8_t *touched;
     int64_t row;
+    enum fn_cut cut; /* of the parameter, see below */
 } fn_range;
 
 /* What a thread finds out of a range, once for all its blocks in a stage. */
@@ -168,6 +172,7 @@ typedef struct fn_updates {
     int32_t *order;
     double *rates; /* distinct factors of the learning rate */
     bool by_norm;  /* a stage of its own finds the norms first */
+    int32_t cut_into; /* fn_plan.cut_into */
     /* Numbers of the slots around the optimizer's; -1 where there is none. */
     int32_t accumulator, average, slow, mean;
 } fn_updates;
@@ -196,6 +201,27 @@ void fn_prepare_rates(const fn_updates *updates, const fn_context *context);
 /* Thread 0 alone, after the barrier at the end of a step: adds what the blocks have noted of it to the results, so that their
  * sums do not depend on how the steps are divided among calls. */
 void fn_collect_sums(const fn_updates *updates, fn_run *run, uint64_t step);
+
+/* ---- shards (shards.c) --------------------------------------------------------------------- */
+
+typedef struct fn_shards fn_shards;
+
+/* When the nodes are made: finds the layers whose units may be divided among shards, and tells the second of them to add up its
+ * terms in parts, in every plan that trains such a network, so that its results do not depend on whether it is divided. */
+void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec);
+/* Makes the shards of a plan that has been made, if it pays to have them. */
+fn_status fn_make_shards(fn_plan *plan, const fn_plan_spec *spec, fn_error *error);
+void fn_release_shards(fn_shards *shards);
+/* Whether they can do what this call asks for, and it is long enough to bring them the parameters. */
+bool fn_can_use_shards(const fn_plan *plan, const fn_run *run);
+/* The plan of one of them. */
+const fn_plan *fn_shard_plan(const fn_plan *plan, int shard);
+/* Each thread for its shard: parameters and slots from the slabs of the caller before the first step, and back to them, with the
+ * gradients, after the last one. */
+void fn_enter_shard(const fn_plan *plan, int shard);
+void fn_leave_shard(const fn_plan *plan, int shard);
+/* fn_collect_sums for all of them. */
+void fn_collect_shards(const fn_plan *plan, fn_run *run, uint64_t step);
 
 /* ---- execution --------------------------------------------------------------------------- */
 
@@ -252,6 +278,12 @@ struct fn_plan {
     int32_t n_terms, term_capacity;
     double **scheduled; /* attributes set anew for each step */
     int32_t n_scheduled;
+    uint8_t *cuts;    /* fn_cut of each parameter; NULL: nothing may be divided among shards */
+    int32_t cut_into; /* how many parts of those that are cut this plan has: all, or 1 in a shard */
+    int32_t cut_node[2]; /* the layer whose columns are divided, and the one after it, whose rows are */
+    bool is_shard;
+    fn_shards *shards; /* or NULL */
+    int64_t sharded_steps; /* done by them */
     unsigned parts; /* of all stages */
     unsigned emitting; /* part of the stages being emitted */
     bool failed;       /* an allocation failed during emission */
@@ -266,11 +298,17 @@ struct fn_plan {
     fn_trial trials[FN_TRIALS];
 };
 
+/* Builds a plan; shard: NULL, or the plan of which this is to be a shard, whose number it is. */
+fn_status fn_build_plan(const fn_plan_spec *spec, const fn_plan *whole, int shard, fn_plan **plan, fn_error *error);
+/* Waits for all threads of the team. */
+void fn_wait_for_team(fn_shared *team);
 /* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */
 fn_status fn_lay_out(fn_plan *plan, fn_error *error);
 /* A new buffer; returns its number. */
 int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data);
 
+/* Whether input 0 of node i is used by that node alone (fusion.c). */
+bool fn_is_only_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t i);
 /* Before ports are made: leaves elementwise operations to the nodes they follow, where both are able to (fusion.c). */
 void fn_leave_elementwise(fn_plan *plan, const fn_plan_spec *spec);
 /* When ports are made: lets nodes that look at their input do so when it is made. */

@@ -506,8 +506,29 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
     return status == FN_OK ? fn_emit_constraints(plan, spec, table->buffers, error) : status;
 }
 
-static fn_status build_plan(fn_plan *plan, const fn_plan_spec *spec, fn_error *error)
+/* Makes room for the parts in which a layer adds up its terms. */
+static void add_parts(fn_plan *plan, const fn_plan *whole, int shard)
 {
+    fn_node *node = &plan->nodes[plan->cut_node[1]];
+    node->n_parts = FN_SHARDS;
+    node->first_part = whole ? shard : 0;
+    node->end_part = whole ? shard + 1 : FN_SHARDS;
+    for (int32_t i = node->first_part; i < node->end_part; i++)
+        node->part[i] = fn_plan_allocate(plan, (size_t)(plan->max_rows * node->output[0].width) * plan->kernels->element);
+}
+
+/* What a shard has in common with the whole plan. */
+static void divide_as(fn_plan *plan, const fn_plan *whole)
+{
+    plan->is_shard = true;
+    plan->cuts = whole->cuts;
+    plan->cut_into = 1;
+    memcpy(plan->cut_node, whole->cut_node, sizeof plan->cut_node);
+}
+
+static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole, int shard, fn_error *error)
+{
+    plan->cut_into = 1;
     plan->kernels = fn_kernels_current(spec->dtype);
     plan->max_rows = spec->max_rows;
     plan->training = spec->training;
@@ -549,26 +570,30 @@ static fn_status build_plan(fn_plan *plan, const fn_plan_spec *spec, fn_error *e
         status = add_schedules(plan, spec, error);
     if (status != FN_OK)
         return status;
+    if (whole)
+        divide_as(plan, whole);
+    else
+        fn_find_cuts(plan, spec);
     fn_leave_elementwise(plan, spec);
     connect_nodes(plan, spec);
+    if (plan->cuts)
+        add_parts(plan, whole, shard);
     fn_leave_observation(plan, spec);
     find_sparse_gradients(plan, spec, &table);
     status = emit_stages(plan, spec, &table, error);
     if (status == FN_OK && plan->failed)
         status = fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    return status == FN_OK ? fn_lay_out(plan, error) : status;
+    if (status == FN_OK)
+        status = fn_lay_out(plan, error);
+    return status == FN_OK && !whole ? fn_make_shards(plan, spec, error) : status;
 }
 
-fn_status fn_plan_create(const fn_plan_spec *spec, fn_plan **plan, fn_error *error)
+fn_status fn_build_plan(const fn_plan_spec *spec, const fn_plan *whole, int shard, fn_plan **plan, fn_error *error)
 {
-    *plan = NULL;
-    fn_status status = check_spec(spec, error);
-    if (status != FN_OK)
-        return status;
     fn_plan *made = fn_allocate(sizeof *made);
     if (!made)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    status = build_plan(made, spec, error);
+    fn_status status = fill_plan(made, spec, whole, shard, error);
     if (status != FN_OK) {
         fn_plan_destroy(made);
         return status;
@@ -577,10 +602,18 @@ fn_status fn_plan_create(const fn_plan_spec *spec, fn_plan **plan, fn_error *err
     return FN_OK;
 }
 
+fn_status fn_plan_create(const fn_plan_spec *spec, fn_plan **plan, fn_error *error)
+{
+    *plan = NULL;
+    fn_status status = check_spec(spec, error);
+    return status == FN_OK ? fn_build_plan(spec, NULL, 0, plan, error) : status;
+}
+
 void fn_plan_destroy(fn_plan *plan)
 {
     if (!plan)
         return;
+    fn_release_shards(plan->shards);
     for (int32_t i = 0; i < plan->n_owned; i++)
         fn_release(plan->owned[i]);
     void *parts[] = {plan->owned,   plan->nodes, plan->values, plan->stages,    plan->buffers, plan->accesses,

@@ -46,6 +46,7 @@ typedef struct fn_context {
     struct fn_rate *rates; /* of this thread: what the optimizer's prepare() made of them for each learning rate */
     struct fn_range_facts *facts; /* of this thread: norms and factors of each range of parameters */
     struct fn_shared *shared;
+    struct fn_shared *team; /* where its threads wait for each other: `shared`, or of the plan whose shards they run */
 } fn_context;
 
 /* A range of rows, or of items, of one stage. */
@@ -75,6 +76,8 @@ typedef struct fn_port {
 } fn_port;
 
 #define FN_MAX_EXTRAS 6
+/* The threads, each with a part of the parameters, among which a small network may be divided; see engine/shards.c. */
+#define FN_SHARDS 2
 
 struct fn_node {
     const struct fn_op *op;
@@ -94,6 +97,10 @@ struct fn_node {
     /* Arrays of the node's own, asked for by infer: kept from the forward stages that write them
      * to the backward stages that read them, or scratch between two stages. */
     fn_port extra[FN_MAX_EXTRAS];
+    /* Where the terms of the output are added up in parts, each of an equal share of the inputs and of the rows of W (shards.c):
+     * into how many, which of them this plan computes, and where each leaves its sums, [rows][width]. 0: they are not. */
+    int32_t n_parts, first_part, end_part;
+    void *part[FN_SHARDS];
     void *closure; /* of stages that are not operations: loss, gather, update; or what those of an operation share */
 };
 
@@ -136,6 +143,8 @@ typedef struct fn_op {
      * whether f allows it; in training f' is to be told from y, by saved() and differentiate(). Both or none. */
     bool (*can_apply)(const fn_node *node, bool training);
     void (*apply)(const fn_node *node, int64_t first, int64_t n);
+    /* The operation is y = f(x W + b), attribute 0 the columns of W and b; forward() heeds fn_node.n_parts. */
+    bool adds_parts;
     bool applies; /* forward() does as fn_node.follower says, and calls fn_follows; backward() does not read its output's value,
                      unless it has an f' of its own as above */
     /* Or apply() only looks at x, and notes what it sees; the rows of the batch come in any order, the elements of each from the
@@ -235,6 +244,7 @@ typedef struct fn_kernels {
     void (*add)(void *out, const void *other, int64_t n);
     double (*penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2);
     double (*sum_squares)(const void *x, int64_t n);
+    double (*sum_squares_of_rows)(const void *x, int64_t rows, int64_t columns, int64_t stride);
     void (*clip)(void *gradient, int64_t n, double factor, double bound);
     void (*scale_add)(void *out, const void *other, int64_t n, double scale, double factor);
     void (*constrain)(void *parameter, const fn_constraint *constraint, int64_t lo, int64_t hi);
@@ -262,6 +272,8 @@ void *fn_plan_allocate(fn_plan *plan, size_t bytes);
 void fn_once(fn_plan *plan);
 /* The stage emitted last is run so many times, context->turn counting from 0, each by all threads before the next begins. */
 void fn_turns(fn_plan *plan, int64_t turns);
+/* In a shard of a plan: a stage in which the threads wait until all have come here. Elsewhere nothing. */
+void fn_meet(fn_plan *plan, fn_node *node);
 /* Floating-point operations of the stage emitted last, for each row of the batch and beside them; added to what was said of it
  * before. Worth saying of products, sums and the like, a multiplication and an addition counted as two; elementwise functions
  * are traffic. Bytes follow from what the stage reads and writes. For profiles only. */

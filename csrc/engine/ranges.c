@@ -25,6 +25,16 @@ static int32_t number_of_rate(fn_updates *updates, double rate)
     return updates->n_rates++;
 }
 
+/* Elements of a block: where rows count, of whole rows, and of the same rows in a shard as in the whole. */
+static int64_t block_size(const fn_plan *plan, const fn_range *range)
+{
+    const int64_t limit = range->touched ? FN_LAZY_BLOCK : FN_UPDATE_BLOCK;
+    const int64_t row = range->cut == FN_CUT_COLUMNS ? range->row * FN_SHARDS / plan->cut_into : range->row;
+    if (!range->touched && range->cut != FN_CUT_COLUMNS)
+        return limit;
+    return (limit / row > 1 ? limit / row : 1) * range->row;
+}
+
 /* Parameters `first` to `end` as one range, cut into blocks. touched: of the one parameter, where it is updated lazily. */
 static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, int32_t first, int32_t end,
                       const uint8_t *touched)
@@ -40,16 +50,18 @@ static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
                         .first_block = updates->n_blocks,
                         .touched = touched,
                         .row = fn_shape_size(&start->shape) / (start->shape.rank ? start->shape.size[0] : 1)};
+    range->cut = plan->cuts ? plan->cuts[first] : FN_WHOLE;
     range->update.parameter = (char *)spec->parameter_slab + offset;
     range->update.gradient = spec->gradient_slab ? (char *)spec->gradient_slab + offset : NULL;
     for (int j = 0; j < FN_MAX_SLOTS; j++)
         range->slot[j] = spec->slots[j] ? (char *)spec->slots[j] + offset : NULL;
     for (int j = 0; j < updates->n_slots; j++) /* an optimizer sees its own slots alone */
         range->update.slot[j] = range->slot[j];
-    const int64_t rows = FN_LAZY_BLOCK / range->row > 1 ? FN_LAZY_BLOCK / range->row : 1;
-    const int64_t size = touched ? rows * range->row : FN_UPDATE_BLOCK;
-    for (int64_t lo = 0; lo < range->elements; lo += size) {
-        int64_t hi = lo + size < range->elements ? lo + size : range->elements;
+    const int64_t size = block_size(plan, range);
+    const int64_t part = range->cut == FN_CUT_ROWS ? range->elements / plan->cut_into : range->elements;
+    for (int64_t lo = 0, hi; lo < range->elements; lo = hi) {
+        const int64_t end = (lo / part + 1) * part;
+        hi = lo + size < end ? lo + size : end;
         updates->blocks[updates->n_blocks++] = (fn_block){.range = updates->n_ranges, .lo = lo, .hi = hi};
     }
     range->n_blocks = updates->n_blocks - range->first_block;
@@ -84,7 +96,9 @@ static bool allocate_ranges(fn_plan *plan, const fn_plan_spec *spec, fn_updates 
     int64_t elements = 0;
     for (int32_t i = 0; i < spec->n_parameters; i++)
         elements += fn_shape_size(&spec->parameters[i].shape) + FN_ALIGNMENT;
-    const size_t n = (size_t)spec->n_parameters + 1;
+    size_t n = (size_t)spec->n_parameters + 1;
+    for (int32_t i = 0; plan->cuts && i < spec->n_parameters; i++)
+        n += (size_t)spec->parameters[i].shape.size[0]; /* blocks may be as small as a row, or a part of a row of parameters */
     updates->ranges = fn_plan_allocate(plan, sizeof *updates->ranges * n);
     updates->rates = fn_plan_allocate(plan, sizeof *updates->rates * n);
     updates->blocks = fn_plan_allocate(plan, sizeof *updates->blocks * ((size_t)(elements / FN_UPDATE_BLOCK) + n));
@@ -97,7 +111,8 @@ static bool may_join(const fn_plan *plan, const fn_plan_spec *spec, const fn_ran
                      uint8_t *const *touched, int32_t first, int32_t i)
 {
     const fn_parameter_spec *start = &spec->parameters[first], *parameter = &spec->parameters[i];
-    return rules->join && buffers[2 * i + 1] >= 0 && parameter->offset == padded_end(plan, parameter - 1) &&
+    const bool cut = plan->cuts && (plan->cuts[first] != FN_WHOLE || plan->cuts[i] != FN_WHOLE);
+    return rules->join && !cut && buffers[2 * i + 1] >= 0 && parameter->offset == padded_end(plan, parameter - 1) &&
            updated_alike(start, parameter) && !(rules->lazy && (touched[first] || touched[i])) &&
            padded_end(plan, parameter) - start->offset <= FN_UPDATE_BLOCK;
 }

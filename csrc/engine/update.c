@@ -259,10 +259,20 @@ static bool prepare_gradient(fn_updates *updates, const fn_context *context, fn_
     return true;
 }
 
+/* Where columns are divided among shards, part by part, as these do. */
 static void note_squares(const fn_updates *updates, const fn_context *context, fn_block *block)
 {
-    const void *gradient = element(updates, updates->ranges[block->range].update.gradient, block->lo);
-    block->squares[context->step & 1] = updates->kernels->sum_squares(gradient, block->hi - block->lo);
+    const fn_range *range = &updates->ranges[block->range];
+    const void *gradient = element(updates, range->update.gradient, block->lo);
+    double *squares = &block->squares[context->step & 1];
+    if (range->cut != FN_CUT_COLUMNS) {
+        *squares = updates->kernels->sum_squares(gradient, block->hi - block->lo);
+        return;
+    }
+    const int64_t rows = (block->hi - block->lo) / range->row, columns = range->row / updates->cut_into;
+    *squares = 0;
+    for (int32_t i = 0; i < updates->cut_into; i++)
+        *squares += updates->kernels->sum_squares_of_rows(element(updates, gradient, i * columns), rows, columns, range->row);
 }
 
 /* What weight decay changes in a block, if the optimizer does not do it itself. */
@@ -305,13 +315,14 @@ static void update_block(fn_updates *updates, const fn_context *context, fn_bloc
     const fn_range *range = &updates->ranges[block->range];
     const decayed what = decayed_in(updates, context, block);
     fn_update update = view_of(updates, range, &context->rates[range->rate]);
-    double of_decayed;
-    update.squares = what == GRADIENT ? &of_decayed : &block->squares[context->step & 1];
-    if (what == GRADIENT)
+    const bool before = what == GRADIENT || range->cut == FN_CUT_COLUMNS;
+    double unused;
+    update.squares = before ? &unused : &block->squares[context->step & 1];
+    if (before)
         note_squares(updates, context, block);
     decay_block(updates, context, block, what);
     step_block(updates, context, block, &update);
-    if (what != GRADIENT && !updates->optimizer->sums_squares) /* by now the gradient is in the first-level cache */
+    if (!before && !updates->optimizer->sums_squares) /* by now the gradient is in the first-level cache */
         note_squares(updates, context, block);
 }
 
@@ -487,7 +498,7 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     if (plan->failed)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     *updates = (fn_updates){
-        .kernels = plan->kernels, .optimizer = optimizer, .n_optimizer_hyper = optimizer->entry.n_attributes};
+        .kernels = plan->kernels, .optimizer = optimizer, .n_optimizer_hyper = optimizer->entry.n_attributes, .cut_into = plan->cut_into};
     const double *options = around(updates, spec->hyper);
     updates->by_norm = options[FN_CLIPNORM] > 0 || options[FN_GLOBAL_CLIPNORM] > 0;
     number_slots(updates, spec->hyper);

@@ -155,6 +155,30 @@ double FN_SYM(sum_squares)(const void *numbers, int64_t n)
     return (double)(strand[0] + rest);
 }
 
+/* Sum of x^2 over some columns of a matrix whose rows are `stride` apart; depends on these numbers alone. */
+double FN_SYM(sum_squares_of_rows)(const void *numbers, int64_t rows, int64_t columns, int64_t stride)
+{
+    enum { STRANDS = 4 * FN_LANES };
+    real strand[STRANDS] = {0}, rest = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        const real *x = (const real *)numbers + row * stride;
+        int64_t i = 0;
+        for (; i + STRANDS <= columns; i += STRANDS) {
+#pragma omp simd
+            for (int j = 0; j < STRANDS; j++)
+                strand[j] = FN_FMA(x[i + j], x[i + j], strand[j]);
+        }
+        if (i < columns)
+            rest += fn_dot(x + i, x + i, columns - i);
+    }
+    for (int width = STRANDS / 2; width > 0; width /= 2) {
+#pragma omp simd
+        for (int j = 0; j < width; j++)
+            strand[j] += strand[j + width];
+    }
+    return (double)(strand[0] + rest);
+}
+
 /* gradient = gradient * factor, then into [-bound, bound] if bound > 0. NaN stays NaN. */
 void FN_SYM(clip)(void *gradient, int64_t n, double factor, double bound)
 {

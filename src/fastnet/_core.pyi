@@ -179,7 +179,8 @@ class Plan:
         input_gradients: bool = False,
     ) -> None: ...
     def info(self) -> dict[str, Any]:
-        """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes."""
+        """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes, shards (1: none),
+        sharded_steps (in all calls)."""
 
     def stages(self) -> list[dict[str, Any]]:
         """What is known of each stage: label, layer, part, flops_per_row, flops_fixed, bytes_per_row, bytes_fixed."""

@@ -214,6 +214,8 @@ cdef extern from "fastnet.h" nogil:
         int64_t arena_bytes
         int64_t thread_bytes
         int64_t live_bytes
+        int32_t n_shards
+        int64_t sharded_steps
 
     void fn_plan_describe(const fn_plan *, fn_plan_info *)
 

@@ -199,12 +199,13 @@ cdef class Plan:
         fn_plan_destroy(self.plan)
 
     def info(self):
-        """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes."""
+        """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes, shards (1: none),
+        sharded_steps (in all calls)."""
         cdef fn_plan_info info
         fn_plan_describe(self.plan, &info)
         return {"isa": fn_isa_name(info.isa).decode(), "n_threads": info.n_threads, "stages": info.n_stages,
                 "barriers": info.n_barriers, "arena_bytes": info.arena_bytes, "thread_bytes": info.thread_bytes,
-                "live_bytes": info.live_bytes}
+                "live_bytes": info.live_bytes, "shards": info.n_shards, "sharded_steps": info.sharded_steps}
 
     def stages(self):
         """What is known of each stage: label, layer, part, flops_per_row, flops_fixed, bytes_per_row, bytes_fixed."""

@@ -173,6 +173,45 @@ static void forward_without_training(const fn_node *node, const fn_context *cont
     compute_rows(node, context, packs_kernel(node, context) ? node->extra[PACKED].value : NULL, lo, hi);
 }
 
+/* The sums of rows lo to hi over each part of the terms. Both they and add_parts() look at vectors: inner is 1. */
+static void forward_parts(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t in = inputs_of(node), units = units_of(node), k = in / (node->end_part - node->first_part);
+    for (int32_t i = node->first_part; i < node->end_part; i++) {
+        const int64_t first = (i - node->first_part) * k;
+        const gemm_arguments product = {
+            .m = hi - lo,
+            .n = units,
+            .k = k,
+            .a = {(const real *)node->input[0].value + lo * in + first, in, 1},
+            .b = {(const real *)node->parameter[0].value + first * units, units, 1},
+            .c = (real *)node->part[i] + lo * units,
+            .c_row = units,
+            .by_dots = gemm_suits_dots(context->rows, units, k),
+            .epilogue.bias = i == 0 && node->n_parameters > 1 ? node->parameter[1].value : NULL,
+        };
+        FN_SYM(gemm)(&product, context->workspace);
+    }
+}
+
+static void add_parts(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    enum { AT_ONCE = 1024 }; /* elements, still in the first-level cache when the activation is applied */
+    const int64_t units = units_of(node), end = hi * units;
+    for (int64_t i = lo * units, n; i < end; i += n) {
+        n = end - i < AT_ONCE ? end - i : AT_ONCE;
+        const real *restrict first = (const real *)node->part[0] + i, *restrict second = (const real *)node->part[1] + i;
+        real *restrict y = (real *)node->output[0].value + i;
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++)
+            y[j] = first[j] + second[j];
+        real *slope = node->extra[KEPT].width > 0 ? (real *)node->extra[KEPT].value + i : NULL;
+        if (node->attribute[ACTIVATION] != FN_LINEAR)
+            activate_in_place(activation_of(node->attribute + ACTIVATION), y, slope, n, node->attribute + ALPHA);
+    }
+}
+
 /* Panels lo to hi of columns. */
 static void forward_columns(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
@@ -230,7 +269,9 @@ static void emit_packing(fn_plan *plan, fn_node *node, fn_stage_function run, in
 static void forward(fn_plan *plan, fn_node *node)
 {
     int64_t positions = fn_plan_rows(plan) * inner_of(node);
-    if (may_pack_kernel(plan, node)) {
+    if (node->n_parts > 0) {
+        fn_emit(plan, node, "dense forward", forward_parts, FN_BY_ROWS, 0);
+    } else if (may_pack_kernel(plan, node)) {
         emit_packing(plan, node, pack_kernel, units_of(node));
         fn_once(plan);
         fn_emit(plan, node, "dense forward", forward_without_training, FN_BY_ROWS, 0);
@@ -245,6 +286,10 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_reads(plan, node->input[0].value_buffer);
     for (int i = 0; i < node->n_parameters; i++)
         fn_reads_all(plan, node->parameter[i].value_buffer);
+    if (node->n_parts > 0) {
+        fn_meet(plan, node);
+        fn_emit(plan, node, "dense sum", add_parts, FN_BY_ROWS, 0);
+    }
     fn_writes(plan, node->output[0].value_buffer);
     if (node->extra[KEPT].width > 0)
         fn_writes(plan, node->extra[KEPT].value_buffer);
@@ -461,4 +506,5 @@ const fn_op FN_SYM(op_dense) = {
     .saved = saved,
     .differentiate = differentiate,
     .finishes = true,
+    .adds_parts = true,
 };

@@ -1,0 +1,352 @@
+/* Shards: a small network divided among threads by the units of its first two dense layers, rather than by rows of the batch.
+ *
+ * Where a step takes some tens of microseconds, moving what one core has computed to another one takes as long as computing it.
+ * So each thread has a plan of its own, with a part of the parameters that nobody else touches:
+ *
+ *   h = f(x V + c)      V, c: the columns of this shard, and so of h        (FN_CUT_COLUMNS, of c FN_CUT_ROWS)
+ *   y = g(h W + b)      W: the rows that belong to them                     (FN_CUT_ROWS)
+ *   all else            each shard the whole of it: the same numbers        (FN_WHOLE)
+ *
+ * The sums h W of a shard are a part of the terms of y. They are all that threads tell each other: each adds up the parts of
+ * all, in the same order. Backwards nothing is to be exchanged, as dh needs all of dy and the rows of W, dV the columns of dh.
+ * (Shoeybi et al. 2019, "Megatron-LM: training multi-billion parameter language models using model parallelism", section 3.)
+ *
+ * The parameters of a shard lie in slabs of its own: columns of the caller's V in the lines and pages that another core
+ * writes to would be fetched from it and back in every step. They are copied at the start of a call and back at its end.
+ *
+ * Any plan that trains such a network adds up the terms of y in parts, and sums the squares of the gradient as shards do, so the
+ * results are the same bits with one thread, and with threads that divide the rows.
+ */
+#include "internal.h"
+
+#include <string.h>
+
+/* Elements of a kernel up to which it is divided: more of them are better left where they are. */
+#define LARGEST_KERNEL (32 * 1024)
+/* Of both together, from which on. */
+#define SMALLEST_KERNELS (8 * 1024)
+/* Columns of V are a multiple of this, so that those of a shard fill whole vectors. */
+#define COLUMNS (32 * FN_SHARDS)
+/* What both kernels are to have at least, in proportion to all other parameters, which every shard updates. */
+#define SHARE 4
+/* Multiply-adds of both in a batch, forwards: below, waiting takes longer; above, dividing the rows serves as well. */
+#define FEWEST_OPERATIONS (256 * 1024)
+#define MOST_OPERATIONS (8 * 1024 * 1024)
+/* Steps of a call for which it pays to copy the parameters. */
+#define FEWEST_STEPS 16
+
+#define PAGE 4096
+
+enum { VALUES, GRADIENTS, SLOTS, ARRAYS = SLOTS + FN_MAX_SLOTS }; /* slabs */
+
+/* A parameter as rows of bytes in a slab of the caller and in one of a shard. */
+typedef struct fn_part {
+    fn_cut cut;
+    int64_t rows, row_bytes; /* of the whole */
+    int64_t offset, shard_offset;
+} fn_part;
+
+struct fn_shards {
+    fn_plan *plan[FN_SHARDS];
+    int32_t n_parts;
+    fn_part *part;
+    char *slab[ARRAYS], *shard_slab[FN_SHARDS][ARRAYS];
+    void *memory[FN_SHARDS];
+};
+
+/* ---- which layers ---------------------------------------------------------------------------------- */
+
+/* Whether parameter number `parameter` is used once in the network. */
+static bool is_used_once(const fn_plan_spec *spec, int32_t parameter)
+{
+    int uses = 0;
+    for (int32_t i = 0; i < spec->n_nodes; i++)
+        for (int32_t j = 0; j < spec->nodes[i].n_parameters; j++)
+            uses += spec->nodes[i].parameters[j] == parameter;
+    return uses == 1;
+}
+
+/* A dense layer over vectors, with parameters of its own. */
+static bool is_suitable(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
+{
+    const fn_node *node = &plan->nodes[i];
+    if (!node->op->adds_parts || plan->values[spec->nodes[i].inputs[0]].shape.rank != 1 ||
+        node->parameter[0].width > LARGEST_KERNEL)
+        return false;
+    for (int32_t j = 0; j < node->n_parameters; j++)
+        if (!is_used_once(spec, spec->nodes[i].parameters[j]))
+            return false;
+    return true;
+}
+
+/* The only node that uses the output of node i; -1: there are several, or outputs of the model. */
+static int32_t find_user(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
+{
+    for (int32_t j = i + 1; j < spec->n_nodes; j++)
+        if (spec->nodes[j].n_inputs == 1 && plan->values[plan->values[spec->nodes[j].inputs[0]].root].producer == i)
+            return fn_is_only_use(plan, spec, j) ? j : -1;
+    return -1;
+}
+
+/* Elements of the kernels of both layers. */
+static int64_t divided_elements(const fn_plan *plan, const int32_t layer[2])
+{
+    return plan->nodes[layer[0]].parameter[0].width + plan->nodes[layer[1]].parameter[0].width;
+}
+
+/* Whether what every shard does is little beside what they divide. */
+static bool divides_most(const fn_plan *plan, const fn_plan_spec *spec, const int32_t layer[2])
+{
+    const int64_t *units = plan->nodes[layer[1]].parameter[0].shape.size, divided = divided_elements(plan, layer);
+    int64_t others = -divided;
+    for (int32_t i = 0; i < spec->n_parameters; i++)
+        others += fn_shape_size(&spec->parameters[i].shape);
+    int32_t value = plan->n_inputs;
+    for (int32_t i = 0; i < spec->n_nodes; i++) {
+        const fn_node *node = &plan->nodes[i];
+        for (int32_t j = 0; j < node->n_outputs; j++, value++)
+            if (!node->alias && !node->op->adds_parts &&
+                (node->n_parameters > 0 || fn_shape_size(&plan->values[value].shape) > units[0] + units[1]))
+                return false;
+    }
+    return others * SHARE <= divided;
+}
+
+void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec)
+{
+    for (int32_t i = 0; plan->training && i < spec->n_nodes; i++) {
+        if (!is_suitable(plan, spec, i) || plan->values[plan->values[spec->nodes[i].inputs[0]].root].producer >= 0)
+            continue;
+        const int32_t j = find_user(plan, spec, i), layer[2] = {i, j};
+        if (j < 0 || !is_suitable(plan, spec, j) || plan->nodes[j].parameter[0].shape.size[0] % COLUMNS != 0 ||
+            divided_elements(plan, layer) < SMALLEST_KERNELS || !divides_most(plan, spec, layer))
+            continue;
+        plan->cuts = fn_plan_allocate(plan, (size_t)spec->n_parameters);
+        if (!plan->cuts)
+            return;
+        plan->cuts[spec->nodes[i].parameters[0]] = FN_CUT_COLUMNS;
+        if (plan->nodes[i].n_parameters > 1)
+            plan->cuts[spec->nodes[i].parameters[1]] = FN_CUT_ROWS;
+        plan->cuts[spec->nodes[j].parameters[0]] = FN_CUT_ROWS;
+        plan->cut_into = FN_SHARDS;
+        memcpy(plan->cut_node, layer, sizeof layer);
+        return;
+    }
+}
+
+/* ---- whether it pays, and can be done --------------------------------------------------------------- */
+
+/* Whether all of the update is done element by element. */
+static bool updates_elements(const fn_plan *plan, const fn_plan_spec *spec)
+{
+    const fn_updates *updates = plan->updates;
+    const double *options = spec->hyper + updates->n_optimizer_hyper;
+    if (updates->optimizer->per_parameter || updates->by_norm || options[FN_LAZY] != 0)
+        return false;
+    for (int32_t i = 0; i < spec->n_parameters; i++) {
+        const fn_parameter_spec *parameter = &spec->parameters[i];
+        if (!parameter->trainable || parameter->l1 != 0 || parameter->l2 != 0 || parameter->constraint)
+            return false;
+    }
+    return true;
+}
+
+static bool should_make_shards(const fn_plan *plan, const fn_plan_spec *spec)
+{
+    if (!plan->cuts || plan->max_threads < FN_SHARDS || !plan->updates || !updates_elements(plan, spec))
+        return false;
+    const int64_t operations = divided_elements(plan, plan->cut_node) * plan->max_rows;
+    return operations >= FEWEST_OPERATIONS && operations <= MOST_OPERATIONS && spec->n_outputs == 1 && spec->outputs[0].loss &&
+           !spec->outputs[0].mask && !spec->input_gradients && spec->n_scheduled == 0 && plan->n_terms == 0;
+}
+
+bool fn_can_use_shards(const fn_plan *plan, const fn_run *run)
+{
+    const unsigned step = FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD | FN_RUN_UPDATE;
+    if (!plan->shards || (run->parts & ~(unsigned)FN_RUN_SEED) != step || run->stage_seconds)
+        return false;
+    const int64_t more = run->passes > 1 ? run->passes - 1 - run->passes_ended : 0;
+    return run->n_rows - run->first_row + more * run->n_rows >= FEWEST_STEPS * run->batch_size;
+}
+
+/* ---- their plans -------------------------------------------------------------------------------------- */
+
+const fn_plan *fn_shard_plan(const fn_plan *plan, int shard)
+{
+    return plan->shards->plan[shard];
+}
+
+static int64_t pad(int64_t n, int64_t quantum)
+{
+    return (n + quantum - 1) / quantum * quantum;
+}
+
+/* The parameters as the shards have them, where they stand; returns the elements of a slab. */
+static int64_t cut_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_shards *shards, fn_parameter_spec *parameters)
+{
+    const int64_t element = (int64_t)plan->kernels->element;
+    int64_t end = 0;
+    for (int32_t i = 0; i < spec->n_parameters; i++) {
+        fn_parameter_spec *mine = &parameters[i];
+        fn_part *part = &shards->part[i];
+        *mine = spec->parameters[i];
+        const int64_t rows = mine->shape.rank > 0 ? mine->shape.size[0] : 1;
+        *part = (fn_part){.cut = plan->cuts[i],
+                          .rows = rows,
+                          .row_bytes = fn_shape_size(&mine->shape) / rows * element,
+                          .offset = mine->offset * element,
+                          .shard_offset = end * element};
+        if (part->cut != FN_WHOLE)
+            mine->shape.size[part->cut == FN_CUT_ROWS ? 0 : 1] /= FN_SHARDS;
+        mine->offset = end;
+        end = pad(end + fn_shape_size(&mine->shape), FN_ALIGNMENT / element);
+    }
+    return end;
+}
+
+/* Slabs of shard number `shard`, each in pages of its own. */
+static bool allocate_slabs(const fn_plan_spec *spec, fn_shards *shards, int shard, int64_t bytes)
+{
+    void *const given[2] = {spec->parameter_slab, spec->gradient_slab};
+    int64_t offset = 0, size = pad(bytes, PAGE) + PAGE;
+    shards->memory[shard] = fn_allocate((size_t)(size * ARRAYS + PAGE));
+    if (!shards->memory[shard])
+        return false;
+    char *start = (char *)shards->memory[shard];
+    start += pad((int64_t)((uintptr_t)start % PAGE), PAGE) - (int64_t)((uintptr_t)start % PAGE);
+    for (int i = 0; i < ARRAYS; i++) {
+        shards->slab[i] = i < SLOTS ? given[i] : spec->slots[i - SLOTS];
+        if (!shards->slab[i])
+            continue;
+        shards->shard_slab[shard][i] = start + offset;
+        offset += size;
+    }
+    return true;
+}
+
+static fn_status make_shard(fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_spec *parameters, int64_t elements,
+                            int shard, fn_error *error)
+{
+    fn_shards *shards = plan->shards;
+    fn_node_spec *nodes = fn_plan_allocate(plan, sizeof *nodes * (size_t)spec->n_nodes);
+    if (!nodes || !allocate_slabs(spec, shards, shard, elements * (int64_t)plan->kernels->element))
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    memcpy(nodes, spec->nodes, sizeof *nodes * (size_t)spec->n_nodes);
+    const fn_node *first = &plan->nodes[plan->cut_node[0]];
+    double *attributes = fn_plan_allocate(plan, sizeof *attributes * (size_t)first->op->entry.n_attributes);
+    if (!attributes)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    memcpy(attributes, first->attribute, sizeof *attributes * (size_t)first->op->entry.n_attributes);
+    attributes[0] /= FN_SHARDS;
+    nodes[plan->cut_node[0]].attributes = attributes;
+    fn_plan_spec mine = *spec;
+    mine.nodes = nodes;
+    mine.parameters = parameters;
+    mine.n_threads = 1;
+    mine.n_metrics = shard == 0 ? spec->n_metrics : 0; /* of the same numbers everywhere: counted once */
+    mine.parameter_slab = shards->shard_slab[shard][VALUES];
+    mine.gradient_slab = shards->shard_slab[shard][GRADIENTS];
+    for (int i = 0; i < FN_MAX_SLOTS; i++)
+        mine.slots[i] = shards->shard_slab[shard][SLOTS + i];
+    return fn_build_plan(&mine, plan, shard, &shards->plan[shard], error);
+}
+
+fn_status fn_make_shards(fn_plan *plan, const fn_plan_spec *spec, fn_error *error)
+{
+    if (!should_make_shards(plan, spec))
+        return FN_OK;
+    fn_shards *shards = plan->shards = fn_plan_allocate(plan, sizeof *shards);
+    fn_parameter_spec *parameters = fn_plan_allocate(plan, sizeof *parameters * (size_t)spec->n_parameters);
+    if (shards) {
+        shards->n_parts = spec->n_parameters;
+        shards->part = fn_plan_allocate(plan, sizeof *shards->part * (size_t)spec->n_parameters);
+    }
+    if (plan->failed)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    const int64_t elements = cut_parameters(plan, spec, shards, parameters);
+    for (int i = 0; i < FN_SHARDS; i++) {
+        fn_status status = make_shard(plan, spec, parameters, elements, i, error);
+        if (status != FN_OK)
+            return status;
+    }
+    for (int i = 0; i < FN_SHARDS; i++) /* each reads the parts of all */
+        for (int j = 0; j < FN_SHARDS; j++)
+            shards->plan[i]->nodes[plan->cut_node[1]].part[j] = shards->plan[j]->nodes[plan->cut_node[1]].part[j];
+    return FN_OK;
+}
+
+void fn_release_shards(fn_shards *shards)
+{
+    for (int i = 0; shards && i < FN_SHARDS; i++) {
+        fn_plan_destroy(shards->plan[i]);
+        fn_release(shards->memory[i]);
+    }
+}
+
+/* ---- at run time --------------------------------------------------------------------------------------- */
+
+static void meet(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)node, (void)lo, (void)hi;
+    fn_wait_for_team(context->team);
+}
+
+void fn_meet(fn_plan *plan, fn_node *node)
+{
+    if (plan->is_shard)
+        fn_emit(plan, node, "exchange", meet, FN_ALONE, 0);
+}
+
+/* Copies array number i of a parameter between the caller's slab and that of a shard. */
+static void copy_part(const fn_shards *shards, const fn_part *part, int shard, int i, bool back)
+{
+    const bool by_columns = part->cut == FN_CUT_COLUMNS, by_rows = part->cut == FN_CUT_ROWS;
+    const int64_t rows = by_columns ? part->rows : 1; /* pieces, each contiguous */
+    const int64_t bytes = part->rows * part->row_bytes / rows / (by_columns || by_rows ? FN_SHARDS : 1);
+    char *whole = shards->slab[i] + part->offset + (by_columns || by_rows ? shard * bytes : 0);
+    char *mine = shards->shard_slab[shard][i] + part->shard_offset;
+    for (int64_t row = 0; row < rows; row++, whole += part->row_bytes, mine += bytes)
+        memcpy(back ? whole : mine, back ? mine : whole, (size_t)bytes);
+}
+
+void fn_enter_shard(const fn_plan *plan, int shard)
+{
+    const fn_shards *shards = plan->shards;
+    for (int i = 0; i < ARRAYS; i++)
+        for (int32_t j = 0; shards->slab[i] && i != GRADIENTS && j < shards->n_parts; j++)
+            copy_part(shards, &shards->part[j], shard, i, false);
+    shards->plan[shard]->shared->diverged = 0;
+}
+
+void fn_leave_shard(const fn_plan *plan, int shard)
+{
+    const fn_shards *shards = plan->shards;
+    for (int i = 0; i < ARRAYS; i++)
+        for (int32_t j = 0; shards->slab[i] && j < shards->n_parts; j++)
+            if (shard == 0 || shards->part[j].cut != FN_WHOLE)
+                copy_part(shards, &shards->part[j], shard, i, true);
+    if (shard == 0) {
+        const fn_shared *mine = shards->plan[0]->shared;
+        plan->shared->diverged = mine->diverged;
+        memcpy(plan->shared->loss, mine->loss, sizeof mine->loss);
+    }
+}
+
+/* In the order in which fn_collect_sums goes through the blocks of the whole plan. */
+void fn_collect_shards(const fn_plan *plan, fn_run *run, uint64_t step)
+{
+    const fn_updates *first = plan->shards->plan[0]->updates;
+    double squares = 0;
+    for (int32_t i = 0; i < first->n_ranges; i++) {
+        const fn_range *range = &first->ranges[i];
+        const int n_outer = range->cut == FN_CUT_ROWS ? FN_SHARDS : 1, n_inner = range->cut == FN_CUT_COLUMNS ? FN_SHARDS : 1;
+        for (int outer = 0; outer < n_outer; outer++)
+            for (int32_t j = range->first_block; j < range->first_block + range->n_blocks; j++) {
+                double of_block = 0;
+                for (int inner = 0; inner < n_inner; inner++)
+                    of_block += plan->shards->plan[outer + inner]->updates->blocks[j].squares[step & 1];
+                squares += of_block;
+            }
+    }
+    run->gradient_squares += squares;
+}
