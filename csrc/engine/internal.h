@@ -206,9 +206,11 @@ void fn_collect_sums(const fn_updates *updates, fn_run *run, uint64_t step);
 
 typedef struct fn_shards fn_shards;
 
-/* When the nodes are made: finds the layers whose units may be divided among shards, and tells the second of them to add up its
- * terms in parts, in every plan that trains such a network, so that its results do not depend on whether it is divided. */
-void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec);
+/* When the nodes are made: finds the layers whose units may be divided among shards. whole: as for fn_build_plan. */
+void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole);
+/* When their ports are made, in every plan that trains such a network: tells the second layer to add up its terms in parts, so
+ * that its results do not depend on whether it is divided, and makes room for those that this plan computes. */
+void fn_add_parts(fn_plan *plan, int shard);
 /* Makes the shards of a plan that has been made, if it pays to have them. */
 fn_status fn_make_shards(fn_plan *plan, const fn_plan_spec *spec, fn_error *error);
 void fn_release_shards(fn_shards *shards);

@@ -506,29 +506,8 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
     return status == FN_OK ? fn_emit_constraints(plan, spec, table->buffers, error) : status;
 }
 
-/* Makes room for the parts in which a layer adds up its terms. */
-static void add_parts(fn_plan *plan, const fn_plan *whole, int shard)
-{
-    fn_node *node = &plan->nodes[plan->cut_node[1]];
-    node->n_parts = FN_SHARDS;
-    node->first_part = whole ? shard : 0;
-    node->end_part = whole ? shard + 1 : FN_SHARDS;
-    for (int32_t i = node->first_part; i < node->end_part; i++)
-        node->part[i] = fn_plan_allocate(plan, (size_t)(plan->max_rows * node->output[0].width) * plan->kernels->element);
-}
-
-/* What a shard has in common with the whole plan. */
-static void divide_as(fn_plan *plan, const fn_plan *whole)
-{
-    plan->is_shard = true;
-    plan->cuts = whole->cuts;
-    plan->cut_into = 1;
-    memcpy(plan->cut_node, whole->cut_node, sizeof plan->cut_node);
-}
-
 static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole, int shard, fn_error *error)
 {
-    plan->cut_into = 1;
     plan->kernels = fn_kernels_current(spec->dtype);
     plan->max_rows = spec->max_rows;
     plan->training = spec->training;
@@ -570,14 +549,11 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pla
         status = add_schedules(plan, spec, error);
     if (status != FN_OK)
         return status;
-    if (whole)
-        divide_as(plan, whole);
-    else
-        fn_find_cuts(plan, spec);
+    fn_find_cuts(plan, spec, whole);
     fn_leave_elementwise(plan, spec);
     connect_nodes(plan, spec);
     if (plan->cuts)
-        add_parts(plan, whole, shard);
+        fn_add_parts(plan, shard);
     fn_leave_observation(plan, spec);
     find_sparse_gradients(plan, spec, &table);
     status = emit_stages(plan, spec, &table, error);

@@ -112,8 +112,15 @@ static bool divides_most(const fn_plan *plan, const fn_plan_spec *spec, const in
     return others * SHARE <= divided;
 }
 
-void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec)
+void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole)
 {
+    plan->cut_into = 1;
+    if (whole) {
+        plan->is_shard = true;
+        plan->cuts = whole->cuts;
+        memcpy(plan->cut_node, whole->cut_node, sizeof plan->cut_node);
+        return;
+    }
     for (int32_t i = 0; plan->training && i < spec->n_nodes; i++) {
         if (!is_suitable(plan, spec, i) || plan->values[plan->values[spec->nodes[i].inputs[0]].root].producer >= 0)
             continue;
@@ -132,6 +139,16 @@ void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec)
         memcpy(plan->cut_node, layer, sizeof layer);
         return;
     }
+}
+
+void fn_add_parts(fn_plan *plan, int shard)
+{
+    fn_node *node = &plan->nodes[plan->cut_node[1]];
+    node->n_parts = FN_SHARDS;
+    node->first_part = plan->is_shard ? shard : 0;
+    node->end_part = plan->is_shard ? shard + 1 : FN_SHARDS;
+    for (int32_t i = node->first_part; i < node->end_part; i++)
+        node->part[i] = fn_plan_allocate(plan, (size_t)(plan->max_rows * node->output[0].width) * plan->kernels->element);
 }
 
 /* ---- whether it pays, and can be done --------------------------------------------------------------- */
@@ -204,23 +221,31 @@ static int64_t cut_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_
     return end;
 }
 
-/* Slabs of shard number `shard`, each in pages of its own. */
-static bool allocate_slabs(const fn_plan_spec *spec, fn_shards *shards, int shard, int64_t bytes)
+static void note_slabs(const fn_plan_spec *spec, fn_shards *shards)
 {
-    void *const given[2] = {spec->parameter_slab, spec->gradient_slab};
-    int64_t offset = 0, size = pad(bytes, PAGE) + PAGE;
-    shards->memory[shard] = fn_allocate((size_t)(size * ARRAYS + PAGE));
+    shards->slab[VALUES] = spec->parameter_slab;
+    shards->slab[GRADIENTS] = spec->gradient_slab;
+    for (int i = 0; i < FN_MAX_SLOTS; i++)
+        shards->slab[SLOTS + i] = spec->slots[i];
+}
+
+/* A slab for each of the caller's, in pages that no other core writes to. */
+static bool allocate_slabs(fn_shards *shards, int shard, int64_t bytes)
+{
+    const int64_t size = pad(bytes, PAGE);
+    int64_t n = 0;
+    for (int i = 0; i < ARRAYS; i++)
+        n += shards->slab[i] != NULL;
+    shards->memory[shard] = fn_allocate((size_t)(size * n + 2 * PAGE));
     if (!shards->memory[shard])
         return false;
-    char *start = (char *)shards->memory[shard];
-    start += pad((int64_t)((uintptr_t)start % PAGE), PAGE) - (int64_t)((uintptr_t)start % PAGE);
-    for (int i = 0; i < ARRAYS; i++) {
-        shards->slab[i] = i < SLOTS ? given[i] : spec->slots[i - SLOTS];
-        if (!shards->slab[i])
-            continue;
-        shards->shard_slab[shard][i] = start + offset;
-        offset += size;
-    }
+    char *slab = (char *)shards->memory[shard];
+    slab += PAGE - (int64_t)((uintptr_t)slab % PAGE);
+    for (int i = 0; i < ARRAYS; i++)
+        if (shards->slab[i]) {
+            shards->shard_slab[shard][i] = slab;
+            slab += size;
+        }
     return true;
 }
 
@@ -229,7 +254,7 @@ static fn_status make_shard(fn_plan *plan, const fn_plan_spec *spec, const fn_pa
 {
     fn_shards *shards = plan->shards;
     fn_node_spec *nodes = fn_plan_allocate(plan, sizeof *nodes * (size_t)spec->n_nodes);
-    if (!nodes || !allocate_slabs(spec, shards, shard, elements * (int64_t)plan->kernels->element))
+    if (!nodes || !allocate_slabs(shards, shard, elements * (int64_t)plan->kernels->element))
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     memcpy(nodes, spec->nodes, sizeof *nodes * (size_t)spec->n_nodes);
     const fn_node *first = &plan->nodes[plan->cut_node[0]];
@@ -263,6 +288,7 @@ fn_status fn_make_shards(fn_plan *plan, const fn_plan_spec *spec, fn_error *erro
     }
     if (plan->failed)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    note_slabs(spec, shards);
     const int64_t elements = cut_parameters(plan, spec, shards, parameters);
     for (int i = 0; i < FN_SHARDS; i++) {
         fn_status status = make_shard(plan, spec, parameters, elements, i, error);
