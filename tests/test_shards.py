@@ -120,7 +120,7 @@ def test_gradients(first, second, rows_of_batch, isa, dtype):
     steps = [Model(graph, dtype, max_rows=BATCH, n_threads=n).gradients(inputs, targets) for n in (1, 2, 3)]
     model = Model(graph, dtype, max_rows=BATCH)
     expected = reference_step(graph, model.weights, inputs, targets)
-    assert "dense sum" in model.plan.stage_labels()
+    assert "dense forward by parts" in model.plan.stage_labels()
     assert_same_step(steps[0], expected, 1e-4 if dtype == "float32" else 1e-10)
     for step in steps[1:]:
         assert_same_step(step, steps[0], 0)
@@ -243,13 +243,38 @@ def test_no_allocation():
     assert _core.allocation_count() == before
 
 
+# ---- gaps between parameters -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gap", [0, 1, 3])
+def test_gaps_in_the_slabs(gap):
+    """Parameters that do not follow one another are updated one by one, in shards as well: sums of squares are the same."""
+    found = []
+    for n_threads in (1, 2):
+        model = Model(suitable(), "float32", max_rows=BATCH, n_threads=n_threads, optimizer="adam", gap=gap)
+        inputs, targets = data()
+        model.train(inputs, targets, BATCH, metrics=np.zeros(model.plan.metric_size))
+        found.append((model.plan.gradient_squares, [weight.tobytes() for weight in model.weights]))
+    assert found[0] == found[1] and sharded_steps(model) > 0
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+def test_nothing_comes_out_of_gaps(optimizer):
+    """Between parameters an update may divide 0 by 0; coupled decay does not bring that to the norm of the gradient."""
+    hyper = {"epsilon": 0, "weight_decay": 0.01, "decay_coupled": 1}
+    for graph in (suitable("tanh", "tanh"), narrow("tanh")):
+        found = [train(graph, n_threads=n_threads, optimizer=optimizer, hyper=hyper)[1] for n_threads in (1, 2)]
+        assert found[0] == found[1] and np.isfinite(found[0][-1]) and found[0][-1] > 0
+
+
 # ---- what is not divided -----------------------------------------------------------------------------
 
 
-def narrow():
+def narrow(activation="relu"):
     graph = Graph()
-    h = graph.dense(graph.input((41,)), 63, "relu", seed=1)
-    graph.output(graph.dense(graph.dense(h, 130, seed=2), 10, seed=3), SPARSE[0], **SPARSE[1])
+    h = graph.dense(graph.input((41,)), 63, activation, seed=1)
+    graph.output(graph.dense(graph.dense(h, 130, activation, seed=2), 10, seed=3), SPARSE[0], **SPARSE[1])
+    graph.metric("sparse_categorical_accuracy")
     return graph
 
 
@@ -286,20 +311,22 @@ def shared():
 def test_other_networks(make):
     """They are not divided, nor do their layers add up terms in parts."""
     model = Model(make(), "float32", max_rows=BATCH, n_threads=2, optimizer="adam")
-    assert model.plan.info()["shards"] == 1 and "dense sum" not in model.plan.stage_labels()
+    assert model.plan.info()["shards"] == 1 and "dense forward by parts" not in model.plan.stage_labels()
 
 
 @pytest.mark.parametrize("change", [
-    {"n_threads": 1}, {"max_rows": 2}, {"max_rows": 4096}, {"optimizer": None}, {"input_gradients": True},
-    {"hyper": {"clipnorm": 1}}, {"hyper": {"global_clipnorm": 1}}, {"hyper": {"lazy": 1}},
+    {"n_threads": 1}, {"optimizer": None}, {"input_gradients": True}, {"hyper": {"clipnorm": 1}}, {"hyper": {"global_clipnorm": 1}},
+    {"hyper": {"lazy": 1}},
 ], ids=str)  # fmt: skip
 def test_other_plans(change):
-    """Of a network that may be divided: plans for which it does not pay, or which need its parameters together."""
+    """Of a network that may be divided: plans that have one thread, or need its parameters together."""
     options = {"max_rows": BATCH, "n_threads": 2, "optimizer": "adam"}
     assert Model(suitable(), "float32", **options).plan.info()["shards"] == 2
     plan = Model(suitable(), "float32", **options | change).plan
-    assert plan.info()["shards"] == 1 and "dense sum" in plan.stage_labels()
-    assert "dense sum" not in Model(suitable(), "float32", **options, training=False).plan.stage_labels()
+    assert plan.info()["shards"] == 1 and "dense forward by parts" in plan.stage_labels()
+    for other in ({"training": False}, {"max_rows": 2}, {"max_rows": 4096}):
+        plan = Model(suitable(), "float32", **options | other).plan
+        assert plan.info()["shards"] == 1 and "dense forward by parts" not in plan.stage_labels()
 
 
 @pytest.mark.parametrize("change", ["kernel_regularizer", "kernel_constraint"])

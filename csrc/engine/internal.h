@@ -117,6 +117,11 @@ typedef struct fn_rate {
 /* How a parameter is divided among the shards of a plan; that of a shard is its part of one. */
 typedef enum fn_cut { FN_WHOLE, FN_CUT_ROWS, FN_CUT_COLUMNS } fn_cut;
 
+/* Elements lo to hi of a range that belong to no parameter, but fill up a line between two of them. */
+typedef struct fn_gap {
+    int64_t lo, hi;
+} fn_gap;
+
 /* Parameters that lie one after another and are updated alike. */
 typedef struct fn_range {
     fn_update update; /* pointers to the first; hyper and scalar are filled in for each step */
@@ -130,7 +135,9 @@ typedef struct fn_range {
      * of one. Else NULL. */
     const uint8_t *touched;
     int64_t row;
-    enum fn_cut cut; /* of the parameter, see below */
+    fn_cut cut; /* of the parameter */
+    int32_t n_gaps;
+    fn_gap *gaps;
 } fn_range;
 
 /* What a thread finds out of a range, once for all its blocks in a stage. */
@@ -165,6 +172,7 @@ typedef struct fn_updates {
     int32_t n_ranges, n_blocks, n_rates;
     int32_t n_optimizer_hyper, n_slots; /* of the optimizer alone */
     fn_range *ranges;
+    fn_gap *gaps; /* of all ranges */
     fn_block *blocks;
     /* Numbers of the blocks in the order of a stage's items: by their place within their range, first parts of all ranges
      * first. A thread of a team so gets the same part of every parameter, which is the part whose gradient it has computed

@@ -97,9 +97,10 @@ struct fn_node {
     /* Arrays of the node's own, asked for by infer: kept from the forward stages that write them
      * to the backward stages that read them, or scratch between two stages. */
     fn_port extra[FN_MAX_EXTRAS];
-    /* Where the terms of the output are added up in parts, each of an equal share of the inputs and of the rows of W (shards.c):
-     * into how many, which of them this plan computes, and where each leaves its sums, [rows][width]. 0: they are not. */
-    int32_t n_parts, first_part, end_part;
+    /* How forward() adds up the terms of the output, see engine/shards.c: as one sum; in FN_SHARDS parts, each of an equal share of
+     * the inputs; or as the shard that has one of these, own_part, and leaves it for the others in part[own_part], [rows][width]. */
+    enum { FN_ONE_SUM, FN_ALL_PARTS, FN_OWN_PART } parts;
+    int32_t own_part;
     void *part[FN_SHARDS];
     void *closure; /* of stages that are not operations: loss, gather, update; or what those of an operation share */
 };
@@ -143,7 +144,7 @@ typedef struct fn_op {
      * whether f allows it; in training f' is to be told from y, by saved() and differentiate(). Both or none. */
     bool (*can_apply)(const fn_node *node, bool training);
     void (*apply)(const fn_node *node, int64_t first, int64_t n);
-    /* The operation is y = f(x W + b), attribute 0 the columns of W and b; forward() heeds fn_node.n_parts. */
+    /* The operation is y = f(x W + b), attribute 0 the columns of W and b; forward() heeds fn_node.parts. */
     bool adds_parts;
     bool applies; /* forward() does as fn_node.follower says, and calls fn_follows; backward() does not read its output's value,
                      unless it has an f' of its own as above */

@@ -35,6 +35,18 @@ static int64_t block_size(const fn_plan *plan, const fn_range *range)
     return (limit / row > 1 ? limit / row : 1) * range->row;
 }
 
+/* What lies between parameters `first` to `end`. */
+static void find_gaps(const fn_plan_spec *spec, fn_range *range, int32_t first, int32_t end)
+{
+    const int64_t start = spec->parameters[first].offset;
+    for (int32_t i = first; i + 1 < end; i++) {
+        const fn_gap gap = {spec->parameters[i].offset + fn_shape_size(&spec->parameters[i].shape) - start,
+                            spec->parameters[i + 1].offset - start};
+        if (gap.lo < gap.hi)
+            range->gaps[range->n_gaps++] = gap;
+    }
+}
+
 /* Parameters `first` to `end` as one range, cut into blocks. touched: of the one parameter, where it is updated lazily. */
 static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, int32_t first, int32_t end,
                       const uint8_t *touched)
@@ -51,6 +63,8 @@ static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
                         .touched = touched,
                         .row = fn_shape_size(&start->shape) / (start->shape.rank ? start->shape.size[0] : 1)};
     range->cut = plan->cuts ? plan->cuts[first] : FN_WHOLE;
+    range->gaps = updates->gaps + first;
+    find_gaps(spec, range, first, end);
     range->update.parameter = (char *)spec->parameter_slab + offset;
     range->update.gradient = spec->gradient_slab ? (char *)spec->gradient_slab + offset : NULL;
     for (int j = 0; j < FN_MAX_SLOTS; j++)
@@ -100,6 +114,7 @@ static bool allocate_ranges(fn_plan *plan, const fn_plan_spec *spec, fn_updates 
     for (int32_t i = 0; plan->cuts && i < spec->n_parameters; i++)
         n += (size_t)spec->parameters[i].shape.size[0]; /* blocks may be as small as a row, or a part of a row of parameters */
     updates->ranges = fn_plan_allocate(plan, sizeof *updates->ranges * n);
+    updates->gaps = fn_plan_allocate(plan, sizeof *updates->gaps * n);
     updates->rates = fn_plan_allocate(plan, sizeof *updates->rates * n);
     updates->blocks = fn_plan_allocate(plan, sizeof *updates->blocks * ((size_t)(elements / FN_UPDATE_BLOCK) + n));
     return !plan->failed;

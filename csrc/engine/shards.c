@@ -14,7 +14,7 @@
  * The parameters of a shard lie in slabs of its own: columns of the caller's V in the lines and pages that another core
  * writes to would be fetched from it and back in every step. They are copied at the start of a call and back at its end.
  *
- * Any plan that trains such a network adds up the terms of y in parts, and sums the squares of the gradient as shards do, so the
+ * Any plan that trains such a network, with batches of such a size, adds up the terms of y in parts, and sums the squares of the gradient as shards do, so the
  * results are the same bits with one thread, and with threads that divide the rows.
  */
 #include "internal.h"
@@ -56,14 +56,14 @@ struct fn_shards {
 
 /* ---- which layers ---------------------------------------------------------------------------------- */
 
-/* Whether parameter number `parameter` is used once in the network. */
-static bool is_used_once(const fn_plan_spec *spec, int32_t parameter)
+/* How often a parameter is used in the network. */
+static int count_uses(const fn_plan_spec *spec, int32_t parameter)
 {
     int uses = 0;
     for (int32_t i = 0; i < spec->n_nodes; i++)
         for (int32_t j = 0; j < spec->nodes[i].n_parameters; j++)
             uses += spec->nodes[i].parameters[j] == parameter;
-    return uses == 1;
+    return uses;
 }
 
 /* A dense layer over vectors, with parameters of its own. */
@@ -74,7 +74,7 @@ static bool is_suitable(const fn_plan *plan, const fn_plan_spec *spec, int32_t i
         node->parameter[0].width > LARGEST_KERNEL)
         return false;
     for (int32_t j = 0; j < node->n_parameters; j++)
-        if (!is_used_once(spec, spec->nodes[i].parameters[j]))
+        if (count_uses(spec, spec->nodes[i].parameters[j]) != 1)
             return false;
     return true;
 }
@@ -104,12 +104,22 @@ static bool divides_most(const fn_plan *plan, const fn_plan_spec *spec, const in
     int32_t value = plan->n_inputs;
     for (int32_t i = 0; i < spec->n_nodes; i++) {
         const fn_node *node = &plan->nodes[i];
-        for (int32_t j = 0; j < node->n_outputs; j++, value++)
-            if (!node->alias && !node->op->adds_parts &&
-                (node->n_parameters > 0 || fn_shape_size(&plan->values[value].shape) > units[0] + units[1]))
+        for (int32_t j = 0; j < node->n_outputs; j++, value++) {
+            const fn_shape *shape = &plan->values[value].shape;
+            const bool dense = node->op->adds_parts && shape->rank == 1;
+            if (!node->alias && !dense && (node->n_parameters > 0 || fn_shape_size(shape) > units[0] + units[1]))
                 return false;
+        }
     }
     return others * SHARE <= divided;
+}
+
+/* Whether a step takes long enough, and not too long. It does not matter how many threads there are, as all are to get the same
+ * bits; plans for batches of other sizes may get others. */
+static bool suits_batch(const fn_plan *plan, const int32_t layer[2])
+{
+    const int64_t operations = divided_elements(plan, layer) * plan->max_rows;
+    return operations >= FEWEST_OPERATIONS && operations <= MOST_OPERATIONS;
 }
 
 void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole)
@@ -126,7 +136,7 @@ void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole)
             continue;
         const int32_t j = find_user(plan, spec, i), layer[2] = {i, j};
         if (j < 0 || !is_suitable(plan, spec, j) || plan->nodes[j].parameter[0].shape.size[0] % COLUMNS != 0 ||
-            divided_elements(plan, layer) < SMALLEST_KERNELS || !divides_most(plan, spec, layer))
+            divided_elements(plan, layer) < SMALLEST_KERNELS || !suits_batch(plan, layer) || !divides_most(plan, spec, layer))
             continue;
         plan->cuts = fn_plan_allocate(plan, (size_t)spec->n_parameters);
         if (!plan->cuts)
@@ -144,11 +154,10 @@ void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole)
 void fn_add_parts(fn_plan *plan, int shard)
 {
     fn_node *node = &plan->nodes[plan->cut_node[1]];
-    node->n_parts = FN_SHARDS;
-    node->first_part = plan->is_shard ? shard : 0;
-    node->end_part = plan->is_shard ? shard + 1 : FN_SHARDS;
-    for (int32_t i = node->first_part; i < node->end_part; i++)
-        node->part[i] = fn_plan_allocate(plan, (size_t)(plan->max_rows * node->output[0].width) * plan->kernels->element);
+    node->parts = plan->is_shard ? FN_OWN_PART : FN_ALL_PARTS;
+    node->own_part = shard;
+    if (plan->is_shard) /* no array of the arena: another shard may be at it while this one goes on */
+        node->part[shard] = fn_plan_allocate(plan, (size_t)(plan->max_rows * node->output[0].width) * plan->kernels->element);
 }
 
 /* ---- whether it pays, and can be done --------------------------------------------------------------- */
@@ -162,7 +171,7 @@ static bool updates_elements(const fn_plan *plan, const fn_plan_spec *spec)
         return false;
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
-        if (!parameter->trainable || parameter->l1 != 0 || parameter->l2 != 0 || parameter->constraint)
+        if (count_uses(spec, i) == 0 || !parameter->trainable || parameter->l1 != 0 || parameter->l2 != 0 || parameter->constraint)
             return false;
     }
     return true;
@@ -170,11 +179,8 @@ static bool updates_elements(const fn_plan *plan, const fn_plan_spec *spec)
 
 static bool should_make_shards(const fn_plan *plan, const fn_plan_spec *spec)
 {
-    if (!plan->cuts || plan->max_threads < FN_SHARDS || !plan->updates || !updates_elements(plan, spec))
-        return false;
-    const int64_t operations = divided_elements(plan, plan->cut_node) * plan->max_rows;
-    return operations >= FEWEST_OPERATIONS && operations <= MOST_OPERATIONS && spec->n_outputs == 1 && spec->outputs[0].loss &&
-           !spec->outputs[0].mask && !spec->input_gradients && spec->n_scheduled == 0 && plan->n_terms == 0;
+    return plan->cuts && plan->max_threads >= FN_SHARDS && plan->updates && updates_elements(plan, spec) && spec->n_outputs == 1 &&
+           spec->outputs[0].loss && !spec->outputs[0].mask && !spec->input_gradients && spec->n_scheduled == 0 && plan->n_terms == 0;
 }
 
 bool fn_can_use_shards(const fn_plan *plan, const fn_run *run)
@@ -198,12 +204,22 @@ static int64_t pad(int64_t n, int64_t quantum)
     return (n + quantum - 1) / quantum * quantum;
 }
 
-/* The parameters as the shards have them, where they stand; returns the elements of a slab. */
+/* Whether parameter i follows the one before it in the slab, so that both may be updated together. */
+static bool follows(const fn_plan_spec *spec, int32_t i, int64_t quantum)
+{
+    const fn_parameter_spec *before = &spec->parameters[i - 1];
+    return spec->parameters[i].offset == pad(before->offset + fn_shape_size(&before->shape), quantum);
+}
+
+/* The parameters as the shards have them, where they stand; returns the elements of a slab. Those that follow each other do so in
+ * a shard, and others do not, so that the same are updated together. */
 static int64_t cut_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_shards *shards, fn_parameter_spec *parameters)
 {
-    const int64_t element = (int64_t)plan->kernels->element;
+    const int64_t element = (int64_t)plan->kernels->element, quantum = FN_ALIGNMENT / element;
     int64_t end = 0;
     for (int32_t i = 0; i < spec->n_parameters; i++) {
+        if (i > 0 && !follows(spec, i, quantum))
+            end += quantum;
         fn_parameter_spec *mine = &parameters[i];
         fn_part *part = &shards->part[i];
         *mine = spec->parameters[i];
@@ -216,7 +232,7 @@ static int64_t cut_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_
         if (part->cut != FN_WHOLE)
             mine->shape.size[part->cut == FN_CUT_ROWS ? 0 : 1] /= FN_SHARDS;
         mine->offset = end;
-        end = pad(end + fn_shape_size(&mine->shape), FN_ALIGNMENT / element);
+        end = pad(end + fn_shape_size(&mine->shape), quantum);
     }
     return end;
 }

@@ -130,6 +130,19 @@ static double for_each_part(fn_updates *updates, const fn_context *context, fn_b
     return norm;
 }
 
+/* What lies between parameters is updated with them. An update may leave anything there, such as 0 / 0, and a decay of the weights
+ * carry it to the gradient, where norms would see it. */
+static void clear_gaps(const fn_updates *updates, const fn_block *block)
+{
+    const fn_range *range = &updates->ranges[block->range];
+    for (int32_t i = 0; i < range->n_gaps; i++) {
+        const int64_t lo = range->gaps[i].lo > block->lo ? range->gaps[i].lo : block->lo;
+        const int64_t hi = range->gaps[i].hi < block->hi ? range->gaps[i].hi : block->hi;
+        if (lo < hi)
+            memset(element(updates, range->update.gradient, lo), 0, (size_t)(hi - lo) * updates->kernels->element);
+    }
+}
+
 /* Accumulation and penalty of a block: afterwards its gradient is that of the reported loss, if this step updates. */
 static void finish_gradient(const fn_updates *updates, const fn_context *context, fn_block *block, phase now)
 {
@@ -137,6 +150,7 @@ static void finish_gradient(const fn_updates *updates, const fn_context *context
     const fn_range *range = &updates->ranges[block->range];
     int64_t n = block->hi - block->lo;
     void *gradient = element(updates, range->update.gradient, block->lo);
+    clear_gaps(updates, block);
     block->penalty[context->step & 1] = block->squares[context->step & 1] = 0;
     if ((range->l1 != 0 || range->l2 != 0) && !now.flush) {
         const void *parameter = element(updates, range->update.parameter, block->lo);

@@ -173,42 +173,74 @@ static void forward_without_training(const fn_node *node, const fn_context *cont
     compute_rows(node, context, packs_kernel(node, context) ? node->extra[PACKED].value : NULL, lo, hi);
 }
 
-/* The sums of rows lo to hi over each part of the terms. Both they and add_parts() look at vectors: inner is 1. */
-static void forward_parts(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+/* Rows lo to hi of h W over terms first to first + k into c, from the bias on where these are the first terms of all. Layers that
+ * add up in parts look at vectors: inner is 1. */
+static void compute_part(const fn_node *node, const fn_context *context, bool biased, int64_t first, int64_t k, int64_t lo,
+                         int64_t hi, real *c, void *workspace)
 {
-    const int64_t in = inputs_of(node), units = units_of(node), k = in / (node->end_part - node->first_part);
-    for (int32_t i = node->first_part; i < node->end_part; i++) {
-        const int64_t first = (i - node->first_part) * k;
-        const gemm_arguments product = {
-            .m = hi - lo,
-            .n = units,
-            .k = k,
-            .a = {(const real *)node->input[0].value + lo * in + first, in, 1},
-            .b = {(const real *)node->parameter[0].value + first * units, units, 1},
-            .c = (real *)node->part[i] + lo * units,
-            .c_row = units,
-            .by_dots = gemm_suits_dots(context->rows, units, k),
-            .epilogue.bias = i == 0 && node->n_parameters > 1 ? node->parameter[1].value : NULL,
-        };
-        FN_SYM(gemm)(&product, context->workspace);
+    const int64_t in = inputs_of(node), units = units_of(node);
+    const gemm_arguments product = {
+        .m = hi - lo,
+        .n = units,
+        .k = k,
+        .a = {(const real *)node->input[0].value + lo * in + first, in, 1},
+        .b = {(const real *)node->parameter[0].value + first * units, units, 1},
+        .c = c,
+        .c_row = units,
+        .by_dots = gemm_suits_dots(context->rows, units, k),
+        .epilogue.bias = biased && node->n_parameters > 1 ? node->parameter[1].value : NULL,
+    };
+    FN_SYM(gemm)(&product, workspace);
+}
+
+/* y = f(first + second), for n elements from number `start` of y; first may be that y. */
+static void add_parts(const fn_node *node, const real *first, const real *second, int64_t start, int64_t n)
+{
+    real *y = (real *)node->output[0].value + start;
+    real *slope = node->extra[KEPT].width > 0 ? (real *)node->extra[KEPT].value + start : NULL;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        y[i] = first[i] + second[i];
+    if (node->attribute[ACTIVATION] != FN_LINEAR)
+        activate_in_place(activation_of(node->attribute + ACTIVATION), y, slope, n, node->attribute + ALPHA);
+}
+
+/* Rows whose part of the sums stays in the first-level cache, or nearly, until the other is added. */
+static int64_t rows_at_once(int64_t units)
+{
+    return 8192 / units > 32 ? 8192 / units : 32;
+}
+
+/* All parts, one after another. */
+static void forward_by_parts(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t units = units_of(node), k = inputs_of(node) / FN_SHARDS, step = rows_at_once(units);
+    real *second = context->workspace;
+    char *workspace = (char *)context->workspace + step * units * (int64_t)sizeof(real);
+    for (int64_t row = lo, end; row < hi; row = end) {
+        end = row + step < hi ? row + step : hi;
+        real *y = (real *)node->output[0].value + row * units;
+        compute_part(node, context, true, 0, k, row, end, y, workspace);
+        compute_part(node, context, false, k, k, row, end, second, workspace);
+        add_parts(node, y, second, row * units, (end - row) * units);
     }
 }
 
-static void add_parts(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+/* In a shard: its own part, whose terms are all that it has; and when all have come, the sum. */
+static void forward_own_part(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    compute_part(node, context, node->own_part == 0, 0, inputs_of(node), lo, hi,
+                 (real *)node->part[node->own_part] + lo * units_of(node), context->workspace);
+}
+
+static void add_all_parts(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
-    enum { AT_ONCE = 1024 }; /* elements, still in the first-level cache when the activation is applied */
-    const int64_t units = units_of(node), end = hi * units;
-    for (int64_t i = lo * units, n; i < end; i += n) {
-        n = end - i < AT_ONCE ? end - i : AT_ONCE;
-        const real *restrict first = (const real *)node->part[0] + i, *restrict second = (const real *)node->part[1] + i;
-        real *restrict y = (real *)node->output[0].value + i;
-#pragma omp simd
-        for (int64_t j = 0; j < n; j++)
-            y[j] = first[j] + second[j];
-        real *slope = node->extra[KEPT].width > 0 ? (real *)node->extra[KEPT].value + i : NULL;
-        if (node->attribute[ACTIVATION] != FN_LINEAR)
-            activate_in_place(activation_of(node->attribute + ACTIVATION), y, slope, n, node->attribute + ALPHA);
+    const int64_t units = units_of(node), step = rows_at_once(units);
+    for (int64_t row = lo, end; row < hi; row = end) {
+        end = row + step < hi ? row + step : hi;
+        add_parts(node, (const real *)node->part[0] + row * units, (const real *)node->part[1] + row * units, row * units,
+                  (end - row) * units);
     }
 }
 
@@ -268,9 +300,12 @@ static void emit_packing(fn_plan *plan, fn_node *node, fn_stage_function run, in
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    int64_t positions = fn_plan_rows(plan) * inner_of(node);
-    if (node->n_parts > 0) {
-        fn_emit(plan, node, "dense forward", forward_parts, FN_BY_ROWS, 0);
+    int64_t positions = fn_plan_rows(plan) * inner_of(node), scratch = 0;
+    if (node->parts == FN_OWN_PART) {
+        fn_emit(plan, node, "dense forward", forward_own_part, FN_BY_ROWS, 0);
+    } else if (node->parts == FN_ALL_PARTS) {
+        fn_emit(plan, node, "dense forward by parts", forward_by_parts, FN_BY_ROWS, 0);
+        scratch = rows_at_once(units_of(node)) * units_of(node) * (int64_t)sizeof(real);
     } else if (may_pack_kernel(plan, node)) {
         emit_packing(plan, node, pack_kernel, units_of(node));
         fn_once(plan);
@@ -282,13 +317,13 @@ static void forward(fn_plan *plan, fn_node *node)
         fn_emit(plan, node, "dense forward", forward_columns, FN_BY_ITEMS, count_panels(units_of(node)));
     }
     fn_costs(plan, product_flops(node), 0);
-    fn_workspace(plan, FN_SYM(gemm_workspace)(positions, units_of(node), inputs_of(node)));
+    fn_workspace(plan, scratch + FN_SYM(gemm_workspace)(positions, units_of(node), inputs_of(node)));
     fn_reads(plan, node->input[0].value_buffer);
     for (int i = 0; i < node->n_parameters; i++)
         fn_reads_all(plan, node->parameter[i].value_buffer);
-    if (node->n_parts > 0) {
+    if (node->parts == FN_OWN_PART) {
         fn_meet(plan, node);
-        fn_emit(plan, node, "dense sum", add_parts, FN_BY_ROWS, 0);
+        fn_emit(plan, node, "dense sum", add_all_parts, FN_BY_ROWS, 0);
     }
     fn_writes(plan, node->output[0].value_buffer);
     if (node->extra[KEPT].width > 0)
