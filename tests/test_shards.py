@@ -55,14 +55,12 @@ def sharded_steps(model):
 
 
 def assert_divided(graph, dtype="float32", **options):
-    """Two threads and three divide the network, and give what one thread gives."""
-    alone, expected = train(graph, dtype, n_threads=1, **options)
-    assert sharded_steps(alone) == 0
-    for n_threads in (2, 3):
+    """Two threads divide the network, three its rows, and both give what one thread gives."""
+    expected = train(graph, dtype, n_threads=1, **options)[1]
+    for n_threads, divided in [(1, False), (2, True), (3, False)]:
         model, found = train(graph, dtype, n_threads=n_threads, **options)
-        assert sharded_steps(model) == 3 * -(-N_ROWS // BATCH)
+        assert sharded_steps(model) == divided * 3 * -(-N_ROWS // BATCH)
         assert found == expected
-    return expected
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
@@ -219,6 +217,13 @@ def test_time_limit():
     assert sharded_steps(model) == 3 and states[0] == states[1]  # then fewer than 16 are left
 
 
+def test_threads_chosen_by_measurement():
+    """One thread and shards, tried piece by piece: the bits are those of one thread. With more processors: tests/c/test_teams.c."""
+    model, found = train(suitable(), n_threads=0, passes=400)
+    assert found == train(suitable(), n_threads=1, passes=400)[1]
+    assert (sharded_steps(model) > 0) == (_core.default_threads() > 1)
+
+
 def test_plans_at_the_same_time():
     """Each plan has shards of its own: several may be run by several threads of Python."""
     found = [None] * 4
@@ -324,7 +329,7 @@ def test_other_plans(change):
     assert Model(suitable(), "float32", **options).plan.info()["shards"] == 2
     plan = Model(suitable(), "float32", **options | change).plan
     assert plan.info()["shards"] == 1 and "dense forward by parts" in plan.stage_labels()
-    for other in ({"training": False}, {"max_rows": 2}, {"max_rows": 4096}):
+    for other in ({"training": False}, {"max_rows": 2}, {"max_rows": 65536}):
         plan = Model(suitable(), "float32", **options | other).plan
         assert plan.info()["shards"] == 1 and "dense forward by parts" not in plan.stage_labels()
 

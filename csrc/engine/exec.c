@@ -265,20 +265,26 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int team, b
 /* The steps of a call by as many threads as there are shards. */
 static void run_shards(fn_plan *plan, fn_run *run, int thread, double deadline)
 {
+    const double start = omp_get_wtime();
     fn_enter_shard(plan, thread);
+    const double first = omp_get_wtime();
     run_steps(plan, run, thread, FN_SHARDS, true, deadline);
+    const double last = omp_get_wtime();
     fn_leave_shard(plan, thread);
-    if (thread == 0)
+    if (thread == 0) {
         plan->sharded_steps += run->steps_done;
+        plan->shared->moving = first - start + omp_get_wtime() - last;
+    }
 }
 
 static void run_team(fn_plan *plan, fn_run *run, int wanted, double deadline)
 {
     fn_shared *shared = plan->shared;
-    const bool sharded = wanted > 1 && fn_can_use_shards(plan, run);
-    int team = usable_team(sharded ? FN_SHARDS : wanted);
+    const bool sharded = wanted == FN_SHARDS && fn_can_use_shards(plan, run);
+    int team = usable_team(wanted);
     shared->team = team;
     shared->diverged = 0;
+    shared->moving = 0;
     atomic_store(&shared->arrived, 0);
     run->next_row = run->first_row;
     run->steps_done = 0;
@@ -299,11 +305,11 @@ static void run_team(fn_plan *plan, fn_run *run, int wanted, double deadline)
     }
 }
 
-/* ---- one thread or all --------------------------------------------------------------------------- */
+/* ---- one thread, or all, or shards --------------------------------------------------------------------------- */
 
 /* How long a measured piece of work is, and how many of each kind are compared at most. */
 #define TRIAL_SECONDS 200e-6
-#define SHARDED_TRIAL_SECONDS 1e-3 /* so that moving the parameters is little of it */
+#define SHARDED_TRIAL_SECONDS 2e-3 /* some steps after the parameters have been moved */
 #define TRIAL_SAMPLES 6
 /* A step that one thread does in less is not worth the barriers of a team. */
 #define ALONE_SECONDS 35e-6
@@ -344,37 +350,62 @@ static fn_trial *trial_of(fn_plan *plan, unsigned parts, int64_t rows)
     return &plan->trials[i];
 }
 
-/* Runs a piece of the call with one thread or with all, and notes the time for a row. Two pieces with one thread follow each
- * other, then two with all: in the first of them the weights are still in the cache of another core. */
+/* The kinds of teams that a trial compares: one thread, shards where there are any, all threads where these are no shards. */
+static int count_kinds(const fn_plan *plan, const fn_trial *trial)
+{
+    return trial->parts & SHARDED && plan->max_threads > FN_SHARDS ? 3 : 2;
+}
+
+static int threads_of(const fn_plan *plan, const fn_trial *trial, int kind)
+{
+    if (kind == 0)
+        return 1;
+    return kind == 1 && trial->parts & SHARDED ? FN_SHARDS : plan->max_threads;
+}
+
+/* The number of threads that did best; 0: that is not clear yet. */
+static int choose_threads(const fn_plan *plan, const fn_trial *trial, double per_step)
+{
+    const int kinds = count_kinds(plan, trial);
+    int team = 1;
+    if (kinds > 2 && trial->samples > 4 && trial->best[2] < trial->best[1])
+        team = 2;
+    double fast = trial->best[0] < trial->best[team] ? trial->best[0] : trial->best[team];
+    double slow = trial->best[0] + trial->best[team] - fast;
+    bool clear = trial->samples >= 2 * kinds && (slow > CLEAR_RATIO * fast || per_step > LONG_STEP_SECONDS);
+    if (!clear && trial->samples < kinds * TRIAL_SAMPLES)
+        return 0;
+    const double gain = per_step < SHORT_STEP_SECONDS ? SHORT_STEP_GAIN : GAIN;
+    return trial->best[0] <= trial->best[team] * gain ? 1 : threads_of(plan, trial, team);
+}
+
+/* Runs a piece of the call with one kind of team, and notes the time for a row. Two pieces with one thread follow each other, then
+ * two with another kind: in the first of them the weights are still in the cache of another core. */
 static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadline)
 {
-    int kind = trial->samples / 2 & 1;
+    const int kinds = count_kinds(plan, trial), kind = trial->samples / 2 % kinds;
     double start = omp_get_wtime();
     const bool sharded = trial->parts & SHARDED;
     double end = start + (sharded ? SHARDED_TRIAL_SECONDS : TRIAL_SECONDS);
     const int64_t before = run->passes_ended * run->n_rows + run->first_row;
-    run_team(plan, run, kind ? plan->max_threads : 1, end < deadline ? end : deadline);
+    run_team(plan, run, threads_of(plan, trial, kind), end < deadline ? end : deadline);
     if (run->steps_done == 0)
         return;
     const int64_t rows = run->passes_ended * run->n_rows + run->next_row - before;
-    double seconds = omp_get_wtime() - start;
+    double seconds = omp_get_wtime() - start - plan->shared->moving;
     double per_row = seconds / (double)rows;
     double per_step = seconds / (double)run->steps_done;
-    if (trial->samples == 0 || trial->samples == 2)
+    const bool first = trial->samples < 2 * kinds && trial->samples % 2 == 0;
+    if (first || per_row < trial->best[kind])
         trial->best[kind] = per_row;
-    else if (per_row < trial->best[kind])
-        trial->best[kind] = per_row;
+    if (trial->samples == 0 || per_row < trial->fastest)
+        trial->fastest = per_row;
     trial->samples++;
-    double fast = trial->best[0] < trial->best[1] ? trial->best[0] : trial->best[1];
-    double slow = trial->best[0] + trial->best[1] - fast;
-    bool clear = trial->samples >= 4 && (slow > CLEAR_RATIO * fast || per_step > LONG_STEP_SECONDS);
     if (kind == 0 && per_step < (sharded ? SHARDED_ALONE_SECONDS : ALONE_SECONDS))
         trial->chosen = 1;
-    else if (clear || trial->samples == 2 * TRIAL_SAMPLES)
-        trial->chosen = trial->best[0] <= trial->best[1] * (per_step < SHORT_STEP_SECONDS ? SHORT_STEP_GAIN : GAIN)
-                            ? 1
-                            : plan->max_threads;
-    trial->cost = trial->samples * (fast * (double)rows);
+    else
+        trial->chosen = choose_threads(plan, trial, per_step);
+    trial->cost = trial->samples * (trial->fastest * (double)rows);
 }
 
 /* Runs with the number of threads that was chosen, and forgets the choice when its time is over. */

@@ -243,6 +243,7 @@ typedef struct fn_shared {
     int leave[2];  /* of even and odd steps: leave the loop after this one */
     int diverged;  /* the loss of this step is not finite */
     double began;  /* on the clock: the call, where it makes several passes */
+    double moving; /* seconds of the team's last run that went into copying parameters to shards and back */
     double penalty; /* of the weights, in plans that do not train */
     double loss[1 + FN_MAX_LOSSES];
 } fn_shared;
@@ -251,7 +252,8 @@ typedef struct fn_shared {
 typedef struct fn_trial {
     unsigned parts;
     int32_t size;
-    double best[2]; /* least seconds per row seen with one thread, with all */
+    double best[3]; /* least seconds per row seen with each kind of team */
+    double fastest; /* of these */
     int32_t samples;
     int32_t chosen; /* 0: still open */
     int32_t last;   /* what was chosen before, for describe.c to tell */

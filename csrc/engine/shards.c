@@ -1,7 +1,7 @@
 /* Shards: a small network divided among threads by the units of its first two dense layers, rather than by rows of the batch.
  *
- * Where a step takes some tens of microseconds, moving what one core has computed to another one takes as long as computing it.
- * So each thread has a plan of its own, with a part of the parameters that nobody else touches:
+ * Where a step takes some tens or hundreds of microseconds, moving what one core has computed to another one takes as long as
+ * computing it. So each thread has a plan of its own, with a part of the parameters that nobody else touches:
  *
  *   h = f(x V + c)      V, c: the columns of this shard, and so of h        (FN_CUT_COLUMNS, of c FN_CUT_ROWS)
  *   y = g(h W + b)      W: the rows that belong to them                     (FN_CUT_ROWS)
@@ -21,8 +21,8 @@
 
 #include <string.h>
 
-/* Elements of a kernel up to which it is divided: more of them are better left where they are. */
-#define LARGEST_KERNEL (32 * 1024)
+/* Elements of a kernel up to which it is divided: half of more than that is larger than a second-level cache. */
+#define LARGEST_KERNEL (512 * 1024)
 /* Of both together, from which on. */
 #define SMALLEST_KERNELS (8 * 1024)
 /* Columns of V are a multiple of this, so that those of a shard fill whole vectors. */
@@ -31,7 +31,7 @@
 #define SHARE 4
 /* Multiply-adds of both in a batch, forwards: below, waiting takes longer; above, dividing the rows serves as well. */
 #define FEWEST_OPERATIONS (256 * 1024)
-#define MOST_OPERATIONS (8 * 1024 * 1024)
+#define MOST_OPERATIONS (64 * 1024 * 1024)
 /* Steps of a call for which it pays to copy the parameters. */
 #define FEWEST_STEPS 16
 
