@@ -14,14 +14,14 @@
  * The parameters of a shard lie in slabs of its own: columns of the caller's V in the lines and pages that another core
  * writes to would be fetched from it and back in every step. They are copied at the start of a call and back at its end.
  *
- * Any plan that trains such a network, with batches of such a size, adds up the terms of y in parts, and sums the squares of the gradient as shards do, so the
- * results are the same bits with one thread, and with threads that divide the rows.
+ * Any plan that trains such a network, with batches of such a size, adds up the terms of y in parts, and sums the squares of the
+ * gradient as shards do, so the results are the same bits with one thread, and with threads that divide the rows.
  */
 #include "internal.h"
 
 #include <string.h>
 
-/* Elements of a kernel up to which it is divided: half of more than that is larger than a second-level cache. */
+/* Elements of a kernel up to which it is divided: with more, its update goes through memory, whoever does it. */
 #define LARGEST_KERNEL (512 * 1024)
 /* Of both together, from which on. */
 #define SMALLEST_KERNELS (8 * 1024)
