@@ -366,10 +366,7 @@ static int threads_of(const fn_plan *plan, const fn_trial *trial, int kind)
 /* The number of threads that did best; 0: that is not clear yet. */
 static int choose_threads(const fn_plan *plan, const fn_trial *trial, double per_step)
 {
-    const int kinds = count_kinds(plan, trial);
-    int team = 1;
-    if (kinds > 2 && trial->samples > 4 && trial->best[2] < trial->best[1])
-        team = 2;
+    const int kinds = count_kinds(plan, trial), team = trial->best[2] > 0 && trial->best[2] < trial->best[1] ? 2 : 1;
     double fast = trial->best[0] < trial->best[team] ? trial->best[0] : trial->best[team];
     double slow = trial->best[0] + trial->best[team] - fast;
     bool clear = trial->samples >= 2 * kinds && (slow > CLEAR_RATIO * fast || per_step > LONG_STEP_SECONDS);
@@ -395,17 +392,18 @@ static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadli
     double seconds = omp_get_wtime() - start - plan->shared->moving;
     double per_row = seconds / (double)rows;
     double per_step = seconds / (double)run->steps_done;
-    const bool first = trial->samples < 2 * kinds && trial->samples % 2 == 0;
-    if (first || per_row < trial->best[kind])
+    if (trial->best[kind] == 0 || per_row < trial->best[kind])
         trial->best[kind] = per_row;
-    if (trial->samples == 0 || per_row < trial->fastest)
-        trial->fastest = per_row;
     trial->samples++;
     if (kind == 0 && per_step < (sharded ? SHARDED_ALONE_SECONDS : ALONE_SECONDS))
         trial->chosen = 1;
     else
         trial->chosen = choose_threads(plan, trial, per_step);
-    trial->cost = trial->samples * (trial->fastest * (double)rows);
+    double fastest = trial->best[0];
+    for (int i = 1; i < kinds; i++)
+        if (trial->best[i] > 0 && trial->best[i] < fastest)
+            fastest = trial->best[i];
+    trial->cost = trial->samples * (fastest * (double)rows);
 }
 
 /* Runs with the number of threads that was chosen, and forgets the choice when its time is over. */

@@ -180,7 +180,7 @@ typedef struct fn_updates {
     int32_t *order;
     double *rates; /* distinct factors of the learning rate */
     bool by_norm;  /* a stage of its own finds the norms first */
-    int32_t cut_into; /* fn_plan.cut_into */
+    int32_t n_parts; /* of what is cut, this plan has: all, or 1 in a shard */
     /* Numbers of the slots around the optimizer's; -1 where there is none. */
     int32_t accumulator, average, slow, mean;
 } fn_updates;
@@ -191,6 +191,8 @@ typedef struct fn_range_rules {
     bool lazy; /* those with sparse gradients are updated in the rows touched alone */
 } fn_range_rules;
 
+/* Where, in elements, the next parameter starts if it follows this one in the slab. */
+int64_t fn_padded_end(const fn_plan *plan, const fn_parameter_spec *parameter);
 /* Fills ranges, blocks, order and rates of the updates (ranges.c); false: out of memory. buffers, touched: as below. */
 bool fn_make_ranges(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, const fn_range_rules *rules,
                     const int *buffers, uint8_t *const *touched);
@@ -252,8 +254,7 @@ typedef struct fn_shared {
 typedef struct fn_trial {
     unsigned parts;
     int32_t size;
-    double best[3]; /* least seconds per row seen with each kind of team */
-    double fastest; /* of these */
+    double best[3]; /* least seconds per row seen with each kind of team; 0: none yet */
     int32_t samples;
     int32_t chosen; /* 0: still open */
     int32_t last;   /* what was chosen before, for describe.c to tell */
@@ -291,7 +292,6 @@ struct fn_plan {
     double **scheduled; /* attributes set anew for each step */
     int32_t n_scheduled;
     uint8_t *cuts;    /* fn_cut of each parameter; NULL: nothing may be divided among shards */
-    int32_t cut_into; /* how many parts of those that are cut this plan has: all, or 1 in a shard */
     int32_t cut_node[2]; /* the layer whose columns are divided, and the one after it, whose rows are */
     bool is_shard;
     fn_shards *shards; /* or NULL */

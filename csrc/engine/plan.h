@@ -273,7 +273,7 @@ void *fn_plan_allocate(fn_plan *plan, size_t bytes);
 void fn_once(fn_plan *plan);
 /* The stage emitted last is run so many times, context->turn counting from 0, each by all threads before the next begins. */
 void fn_turns(fn_plan *plan, int64_t turns);
-/* In a shard of a plan: a stage in which the threads wait until all have come here. Elsewhere nothing. */
+/* In a shard of a plan: a stage in which the threads wait until all have come here. */
 void fn_meet(fn_plan *plan, fn_node *node);
 /* Floating-point operations of the stage emitted last, for each row of the batch and beside them; added to what was said of it
  * before. Worth saying of products, sums and the like, a multiplication and an addition counted as two; elementwise functions

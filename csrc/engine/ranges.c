@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* Where the next parameter starts if it follows this one in the slab. */
-static int64_t padded_end(const fn_plan *plan, const fn_parameter_spec *parameter)
+int64_t fn_padded_end(const fn_plan *plan, const fn_parameter_spec *parameter)
 {
     int64_t quantum = FN_ALIGNMENT / (int64_t)plan->kernels->element;
     int64_t end = parameter->offset + fn_shape_size(&parameter->shape);
@@ -26,10 +25,10 @@ static int32_t number_of_rate(fn_updates *updates, double rate)
 }
 
 /* Elements of a block: where rows count, of whole rows, and of the same rows in a shard as in the whole. */
-static int64_t block_size(const fn_plan *plan, const fn_range *range)
+static int64_t block_size(const fn_updates *updates, const fn_range *range)
 {
     const int64_t limit = range->touched ? FN_LAZY_BLOCK : FN_UPDATE_BLOCK;
-    const int64_t row = range->cut == FN_CUT_COLUMNS ? range->row * FN_SHARDS / plan->cut_into : range->row;
+    const int64_t row = range->cut == FN_CUT_COLUMNS ? range->row * FN_SHARDS / updates->n_parts : range->row;
     if (!range->touched && range->cut != FN_CUT_COLUMNS)
         return limit;
     return (limit / row > 1 ? limit / row : 1) * range->row;
@@ -71,8 +70,8 @@ static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
         range->slot[j] = spec->slots[j] ? (char *)spec->slots[j] + offset : NULL;
     for (int j = 0; j < updates->n_slots; j++) /* an optimizer sees its own slots alone */
         range->update.slot[j] = range->slot[j];
-    const int64_t size = block_size(plan, range);
-    const int64_t part = range->cut == FN_CUT_ROWS ? range->elements / plan->cut_into : range->elements;
+    const int64_t size = block_size(updates, range);
+    const int64_t part = range->cut == FN_CUT_ROWS ? range->elements / updates->n_parts : range->elements;
     for (int64_t lo = 0, hi; lo < range->elements; lo = hi) {
         const int64_t end = (lo / part + 1) * part;
         hi = lo + size < end ? lo + size : end;
@@ -127,9 +126,9 @@ static bool may_join(const fn_plan *plan, const fn_plan_spec *spec, const fn_ran
 {
     const fn_parameter_spec *start = &spec->parameters[first], *parameter = &spec->parameters[i];
     const bool cut = plan->cuts && (plan->cuts[first] != FN_WHOLE || plan->cuts[i] != FN_WHOLE);
-    return rules->join && !cut && buffers[2 * i + 1] >= 0 && parameter->offset == padded_end(plan, parameter - 1) &&
+    return rules->join && !cut && buffers[2 * i + 1] >= 0 && parameter->offset == fn_padded_end(plan, parameter - 1) &&
            updated_alike(start, parameter) && !(rules->lazy && (touched[first] || touched[i])) &&
-           padded_end(plan, parameter) - start->offset <= FN_UPDATE_BLOCK;
+           fn_padded_end(plan, parameter) - start->offset <= FN_UPDATE_BLOCK;
 }
 
 bool fn_make_ranges(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, const fn_range_rules *rules,

@@ -124,7 +124,6 @@ static bool suits_batch(const fn_plan *plan, const int32_t layer[2])
 
 void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole)
 {
-    plan->cut_into = 1;
     if (whole) {
         plan->is_shard = true;
         plan->cuts = whole->cuts;
@@ -145,7 +144,6 @@ void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole)
         if (plan->nodes[i].n_parameters > 1)
             plan->cuts[spec->nodes[i].parameters[1]] = FN_CUT_ROWS;
         plan->cuts[spec->nodes[j].parameters[0]] = FN_CUT_ROWS;
-        plan->cut_into = FN_SHARDS;
         memcpy(plan->cut_node, layer, sizeof layer);
         return;
     }
@@ -199,27 +197,15 @@ const fn_plan *fn_shard_plan(const fn_plan *plan, int shard)
     return plan->shards->plan[shard];
 }
 
-static int64_t pad(int64_t n, int64_t quantum)
-{
-    return (n + quantum - 1) / quantum * quantum;
-}
-
-/* Whether parameter i follows the one before it in the slab, so that both may be updated together. */
-static bool follows(const fn_plan_spec *spec, int32_t i, int64_t quantum)
-{
-    const fn_parameter_spec *before = &spec->parameters[i - 1];
-    return spec->parameters[i].offset == pad(before->offset + fn_shape_size(&before->shape), quantum);
-}
-
 /* The parameters as the shards have them, where they stand; returns the elements of a slab. Those that follow each other do so in
  * a shard, and others do not, so that the same are updated together. */
 static int64_t cut_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_shards *shards, fn_parameter_spec *parameters)
 {
-    const int64_t element = (int64_t)plan->kernels->element, quantum = FN_ALIGNMENT / element;
+    const int64_t element = (int64_t)plan->kernels->element;
     int64_t end = 0;
     for (int32_t i = 0; i < spec->n_parameters; i++) {
-        if (i > 0 && !follows(spec, i, quantum))
-            end += quantum;
+        if (i > 0 && spec->parameters[i].offset != fn_padded_end(plan, &spec->parameters[i - 1]))
+            end += FN_ALIGNMENT / element;
         fn_parameter_spec *mine = &parameters[i];
         fn_part *part = &shards->part[i];
         *mine = spec->parameters[i];
@@ -232,7 +218,7 @@ static int64_t cut_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_
         if (part->cut != FN_WHOLE)
             mine->shape.size[part->cut == FN_CUT_ROWS ? 0 : 1] /= FN_SHARDS;
         mine->offset = end;
-        end = pad(end + fn_shape_size(&mine->shape), quantum);
+        end = fn_padded_end(plan, mine);
     }
     return end;
 }
@@ -248,7 +234,7 @@ static void note_slabs(const fn_plan_spec *spec, fn_shards *shards)
 /* A slab for each of the caller's, in pages that no other core writes to. */
 static bool allocate_slabs(fn_shards *shards, int shard, int64_t bytes)
 {
-    const int64_t size = pad(bytes, PAGE);
+    const int64_t size = (bytes / PAGE + 1) * PAGE;
     int64_t n = 0;
     for (int i = 0; i < ARRAYS; i++)
         n += shards->slab[i] != NULL;
@@ -335,19 +321,17 @@ static void meet(const fn_node *node, const fn_context *context, int64_t lo, int
 
 void fn_meet(fn_plan *plan, fn_node *node)
 {
-    if (plan->is_shard)
-        fn_emit(plan, node, "exchange", meet, FN_ALONE, 0);
+    fn_emit(plan, node, "exchange", meet, FN_ALONE, 0);
 }
 
 /* Copies array number i of a parameter between the caller's slab and that of a shard. */
 static void copy_part(const fn_shards *shards, const fn_part *part, int shard, int i, bool back)
 {
-    const bool by_columns = part->cut == FN_CUT_COLUMNS, by_rows = part->cut == FN_CUT_ROWS;
-    const int64_t rows = by_columns ? part->rows : 1; /* pieces, each contiguous */
-    const int64_t bytes = part->rows * part->row_bytes / rows / (by_columns || by_rows ? FN_SHARDS : 1);
-    char *whole = shards->slab[i] + part->offset + (by_columns || by_rows ? shard * bytes : 0);
+    const int64_t pieces = part->cut == FN_CUT_COLUMNS ? part->rows : 1; /* each contiguous */
+    const int64_t bytes = part->rows * part->row_bytes / pieces / (part->cut == FN_WHOLE ? 1 : FN_SHARDS);
+    char *whole = shards->slab[i] + part->offset + (part->cut == FN_WHOLE ? 0 : shard * bytes);
     char *mine = shards->shard_slab[shard][i] + part->shard_offset;
-    for (int64_t row = 0; row < rows; row++, whole += part->row_bytes, mine += bytes)
+    for (int64_t piece = 0; piece < pieces; piece++, whole += part->row_bytes, mine += bytes)
         memcpy(back ? whole : mine, back ? mine : whole, (size_t)bytes);
 }
 

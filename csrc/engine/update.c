@@ -283,9 +283,9 @@ static void note_squares(const fn_updates *updates, const fn_context *context, f
         *squares = updates->kernels->sum_squares(gradient, block->hi - block->lo);
         return;
     }
-    const int64_t rows = (block->hi - block->lo) / range->row, columns = range->row / updates->cut_into;
+    const int64_t rows = (block->hi - block->lo) / range->row, columns = range->row / updates->n_parts;
     *squares = 0;
-    for (int32_t i = 0; i < updates->cut_into; i++)
+    for (int32_t i = 0; i < updates->n_parts; i++)
         *squares += updates->kernels->sum_squares_of_rows(element(updates, gradient, i * columns), rows, columns, range->row);
 }
 
@@ -511,8 +511,10 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     fn_node *node = fn_plan_allocate(plan, sizeof *node);
     if (plan->failed)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    *updates = (fn_updates){
-        .kernels = plan->kernels, .optimizer = optimizer, .n_optimizer_hyper = optimizer->entry.n_attributes, .cut_into = plan->cut_into};
+    *updates = (fn_updates){.kernels = plan->kernels,
+                            .optimizer = optimizer,
+                            .n_optimizer_hyper = optimizer->entry.n_attributes,
+                            .n_parts = plan->is_shard ? 1 : FN_SHARDS};
     const double *options = around(updates, spec->hyper);
     updates->by_norm = options[FN_CLIPNORM] > 0 || options[FN_GLOBAL_CLIPNORM] > 0;
     number_slots(updates, spec->hyper);

@@ -133,6 +133,17 @@ double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t n, double
     return sum;
 }
 
+/* The sum of n strands, a power of two. */
+FN_INLINE real add_strands(real *strand, const int n)
+{
+    for (int width = n / 2; width > 0; width /= 2) {
+#pragma omp simd
+        for (int j = 0; j < width; j++)
+            strand[j] += strand[j + width];
+    }
+    return strand[0];
+}
+
 /* Sum of x^2, for ranges no longer than a block: in strands that fill eight registers, so that the loads are what takes
  * the time. */
 double FN_SYM(sum_squares)(const void *numbers, int64_t n)
@@ -147,12 +158,7 @@ double FN_SYM(sum_squares)(const void *numbers, int64_t n)
             strand[j] = FN_FMA(x[i + j], x[i + j], strand[j]);
     }
     const real rest = fn_dot(x + i, x + i, n - i);
-    for (int width = STRANDS / 2; width > 0; width /= 2) {
-#pragma omp simd
-        for (int j = 0; j < width; j++)
-            strand[j] += strand[j + width];
-    }
-    return (double)(strand[0] + rest);
+    return (double)(add_strands(strand, STRANDS) + rest);
 }
 
 /* Sum of x^2 over some columns of a matrix whose rows are `stride` apart; depends on these numbers alone. */
@@ -171,12 +177,7 @@ double FN_SYM(sum_squares_of_rows)(const void *numbers, int64_t rows, int64_t co
         if (i < columns)
             rest += fn_dot(x + i, x + i, columns - i);
     }
-    for (int width = STRANDS / 2; width > 0; width /= 2) {
-#pragma omp simd
-        for (int j = 0; j < width; j++)
-            strand[j] += strand[j + width];
-    }
-    return (double)(strand[0] + rest);
+    return (double)(add_strands(strand, STRANDS) + rest);
 }
 
 /* gradient = gradient * factor, then into [-bound, bound] if bound > 0. NaN stays NaN. */

@@ -205,18 +205,19 @@ static void add_parts(const fn_node *node, const real *first, const real *second
         activate_in_place(activation_of(node->attribute + ACTIVATION), y, slope, n, node->attribute + ALPHA);
 }
 
-/* Rows whose part of the sums stays in the first-level cache, or nearly, until the other is added. */
-static int64_t rows_at_once(int64_t units)
+/* Bytes of a part of as many rows as are computed before the other part is added. */
+static int64_t scratch_of_parts(int64_t units)
 {
-    return 8192 / units > 32 ? 8192 / units : 32;
+    const int64_t bytes = positions_at_once(units) * units * (int64_t)sizeof(real);
+    return (bytes / FN_ALIGNMENT + 1) * FN_ALIGNMENT;
 }
 
 /* All parts, one after another. */
 static void forward_by_parts(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    const int64_t units = units_of(node), k = inputs_of(node) / FN_SHARDS, step = rows_at_once(units);
+    const int64_t units = units_of(node), k = inputs_of(node) / FN_SHARDS, step = positions_at_once(units);
     real *second = context->workspace;
-    char *workspace = (char *)context->workspace + step * units * (int64_t)sizeof(real);
+    char *workspace = (char *)context->workspace + scratch_of_parts(units);
     for (int64_t row = lo, end; row < hi; row = end) {
         end = row + step < hi ? row + step : hi;
         real *y = (real *)node->output[0].value + row * units;
@@ -236,12 +237,8 @@ static void forward_own_part(const fn_node *node, const fn_context *context, int
 static void add_all_parts(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
-    const int64_t units = units_of(node), step = rows_at_once(units);
-    for (int64_t row = lo, end; row < hi; row = end) {
-        end = row + step < hi ? row + step : hi;
-        add_parts(node, (const real *)node->part[0] + row * units, (const real *)node->part[1] + row * units, row * units,
-                  (end - row) * units);
-    }
+    const int64_t start = lo * units_of(node), n = (hi - lo) * units_of(node);
+    add_parts(node, (const real *)node->part[0] + start, (const real *)node->part[1] + start, start, n);
 }
 
 /* Panels lo to hi of columns. */
@@ -305,7 +302,7 @@ static void forward(fn_plan *plan, fn_node *node)
         fn_emit(plan, node, "dense forward", forward_own_part, FN_BY_ROWS, 0);
     } else if (node->parts == FN_ALL_PARTS) {
         fn_emit(plan, node, "dense forward by parts", forward_by_parts, FN_BY_ROWS, 0);
-        scratch = rows_at_once(units_of(node)) * units_of(node) * (int64_t)sizeof(real);
+        scratch = scratch_of_parts(units_of(node));
     } else if (may_pack_kernel(plan, node)) {
         emit_packing(plan, node, pack_kernel, units_of(node));
         fn_once(plan);
