@@ -67,10 +67,12 @@ fn_isa fn_isa_current(void);
 fn_status fn_isa_select(const char *name, fn_error *error);
 
 /* Logical CPUs this process may run on, the CPU quota of its container in CPUs (0: none), and the
- * number of threads a plan uses at most by default (OMP_NUM_THREADS and both of these obeyed). */
+ * number of threads a plan uses at most by default (OMP_NUM_THREADS, OMP_THREAD_LIMIT and both of these obeyed). */
 int fn_cpu_count(void);
 double fn_cpu_quota(void);
 int fn_default_threads(void);
+/* A clock that only goes forward. */
+double fn_seconds(void);
 
 /* ---- the registries ---------------------------------------------------------------------- */
 

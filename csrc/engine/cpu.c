@@ -1,18 +1,25 @@
 /* What this machine can do: instruction sets, processors, quota, and the table of kernels in use. */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* sched_getaffinity */
+#define _GNU_SOURCE /* sched_getaffinity, dl_iterate_phdr */
 #endif
 #include "internal.h"
 
 #include "tables.h" /* generated: FN_TABLE_LIST, the (instruction set, precision) pairs compiled in */
 
-#include <omp.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #if defined(__linux__)
+#include <dlfcn.h>
+#include <link.h>
 #include <sched.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#elif defined(_WIN32)
+#include <windows.h>
 #endif
 
 #define FN_TABLE(target, bits) extern const fn_kernels fn_kernels_##target##_f##bits;
@@ -114,14 +121,102 @@ const fn_kernels *fn_kernels_current(fn_dtype dtype)
     return find_table(fn_isa_current(), dtype);
 }
 
+#if defined(__linux__)
+/* Whether an OpenMP runtime in this process may have bound its threads. The first of them is the one that has loaded it, so that
+ * the processors of the main thread are not those of the process. */
+static bool may_be_bound(void)
+{
+    static const char *const names[] = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *value = getenv(names[i]);
+        if (value && *value)
+            return true;
+    }
+    return false;
+}
+
+/* The names of the OpenMP runtimes in this process. */
+typedef struct fn_runtimes {
+    int n;
+    char path[8][FN_PATH_BYTES];
+} fn_runtimes;
+
+static int note_runtime(struct dl_phdr_info *info, size_t size, void *argument)
+{
+    (void)size;
+    fn_runtimes *found = argument;
+    const char *path = info->dlpi_name, *slash = path ? strrchr(path, '/') : NULL, *name = slash ? slash + 1 : path;
+    if (!name || found->n == (int)(sizeof found->path / sizeof found->path[0]) || strlen(path) >= sizeof found->path[0] ||
+        (strncmp(name, "libgomp", 7) && strncmp(name, "libomp", 6) && strncmp(name, "libiomp", 7)))
+        return 0;
+    strcpy(found->path[found->n++], path);
+    return 0;
+}
+
+/* Adds the places among which a runtime divides its threads. */
+static void add_places(const char *path, cpu_set_t *set)
+{
+    void *library = dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
+    if (!library)
+        return;
+    int (*count_places)(void), (*count_in)(int);
+    void (*list)(int, int *);
+    *(void **)&count_places = dlsym(library, "omp_get_num_places");
+    *(void **)&count_in = dlsym(library, "omp_get_place_num_procs");
+    *(void **)&list = dlsym(library, "omp_get_place_proc_ids");
+    for (int place = 0; count_places && count_in && list && place < count_places(); place++) {
+        int id[CPU_SETSIZE], n = count_in(place);
+        if (n < 1 || n > CPU_SETSIZE)
+            continue;
+        list(place, id);
+        for (int i = 0; i < n; i++)
+            if (id[i] >= 0 && id[i] < CPU_SETSIZE)
+                CPU_SET(id[i], set);
+    }
+    dlclose(library);
+}
+
+/* The processors of this thread and, where it may be bound, those of the runtimes that may have done so. */
+static bool find_processors(cpu_set_t *set)
+{
+    if (sched_getaffinity(0, sizeof *set, set) != 0)
+        return false;
+    if (may_be_bound()) {
+        fn_runtimes found = {0};
+        dl_iterate_phdr(note_runtime, &found);
+        for (int i = 0; i < found.n; i++)
+            add_places(found.path[i], set);
+    }
+    return true;
+}
+#endif
+
 int fn_cpu_count(void)
 {
 #if defined(__linux__)
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
+    if (find_processors(&set))
         return CPU_COUNT(&set);
 #endif
-    return omp_get_num_procs();
+#if defined(_WIN32)
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    return (int)info.dwNumberOfProcessors;
+#elif defined(_SC_NPROCESSORS_ONLN)
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : (int)n;
+#else
+    return 1;
+#endif
+}
+
+void fn_widen_affinity(void)
+{
+#if defined(__linux__)
+    cpu_set_t set;
+    if (may_be_bound() && find_processors(&set))
+        (void)sched_setaffinity(0, sizeof set, &set);
+#endif
 }
 
 /* Two numbers of a cgroup's files, quota and period, in one file (version 2) or two; quota "max" or -1: none. In CPUs, 0: none. */
@@ -196,12 +291,28 @@ double fn_cpu_quota(void)
     return fn_read_cpu_quota("/sys/fs/cgroup", "/proc/self/cgroup");
 }
 
+/* As OpenMP reads it: "4", or "4,2" of which the first counts; anything else says nothing. */
+int fn_read_thread_count(const char *text)
+{
+    if (!text)
+        return 0;
+    char *end;
+    long n = strtol(text, &end, 10);
+    end += strspn(end, " \t\n");
+    if (end == text || (*end && *end != ',') || n < 1)
+        return 0;
+    return n > INT_MAX ? INT_MAX : (int)n;
+}
+
 int fn_default_threads(void)
 {
+    static const char *const limits[] = {"OMP_NUM_THREADS", "OMP_THREAD_LIMIT"};
     int threads = fn_cpu_count();
-    int asked = omp_get_max_threads(); /* OMP_NUM_THREADS */
-    if (asked < threads)
-        threads = asked;
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        int limit = fn_read_thread_count(getenv(limits[i]));
+        if (limit > 0 && limit < threads)
+            threads = limit;
+    }
     double quota = fn_cpu_quota();
     if (quota > 0 && quota < threads)
         threads = (int)(quota + 0.999);

@@ -1,4 +1,4 @@
-/* Runs a plan: the one parallel region of the project.
+/* Runs a plan: the one place of the project where several threads are at work.
  *
  * A team of threads walks the list of stages together, each taking its part of every stage's range. A
  * barrier stands where plan.c put one, and at the end of each step. The results do not depend on the
@@ -7,102 +7,12 @@
  */
 #include "internal.h"
 
+#include "arithmetic.h"
+#include "team.h"
+
 #include <float.h>
 #include <math.h>
-#include <omp.h>
 #include <string.h>
-
-#if defined(__unix__) || defined(__APPLE__)
-#include <pthread.h>
-#include <sched.h>
-#define yield_cpu() sched_yield()
-#else
-#define yield_cpu() ((void)0)
-#endif
-
-#if defined(__x86_64__) || defined(__i386__)
-#define relax_cpu() __builtin_ia32_pause()
-#elif defined(__aarch64__)
-#define relax_cpu() __asm__ __volatile__("yield")
-#else
-#define relax_cpu() ((void)0)
-#endif
-
-/* While a plan runs, numbers below the smallest normal one count as 0: momenta of units that are never active decay
- * into that range, where x86 takes some hundred cycles for an operation. The thread's mode is put back afterwards,
- * so the host process never sees it. Returns what to put back. */
-static unsigned flush_subnormals(void)
-{
-#if defined(__x86_64__)
-    unsigned mode = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr(mode | 0x8040u); /* flush to zero, denormals are zero */
-    return mode;
-#else
-    return 0;
-#endif
-}
-
-static void restore_subnormals(unsigned mode)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_ldmxcsr(mode);
-#else
-    (void)mode;
-#endif
-}
-
-/* After a fork the threads of OpenMP's team are gone in the child, and asking for a team would wait for them for ever. So
- * a process whose parent had used a team computes with one thread, which gives the same results. This and the chosen
- * instruction set are all the state outside of plans. */
-static atomic_int team_used, team_lost;
-
-#if defined(__unix__) || defined(__APPLE__)
-static pthread_once_t fork_handler = PTHREAD_ONCE_INIT;
-
-static void note_fork(void)
-{
-    if (atomic_load(&team_used))
-        atomic_store(&team_lost, 1);
-}
-
-static void watch_forks(void)
-{
-    pthread_atfork(NULL, NULL, note_fork);
-}
-#endif
-
-/* Of the threads wanted, how many can be had. */
-static int usable_team(int wanted)
-{
-    if (wanted == 1 || atomic_load_explicit(&team_lost, memory_order_relaxed))
-        return 1;
-#if defined(__unix__) || defined(__APPLE__)
-    pthread_once(&fork_handler, watch_forks);
-#endif
-    atomic_store_explicit(&team_used, 1, memory_order_relaxed);
-    return wanted;
-}
-
-/* Turns of the waiting loop before a thread offers its processor to another: some 20 us. */
-#define SPINS 500
-
-void fn_wait_for_team(fn_shared *shared)
-{
-    int passed = atomic_load_explicit(&shared->passed, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&shared->arrived, 1, memory_order_acq_rel) + 1 == shared->team) {
-        atomic_store_explicit(&shared->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&shared->passed, passed + 1, memory_order_release);
-        return;
-    }
-    for (int spins = 0; atomic_load_explicit(&shared->passed, memory_order_acquire) == passed;) {
-        if (++spins < SPINS) {
-            relax_cpu();
-        } else {
-            yield_cpu();
-            spins = 0;
-        }
-    }
-}
 
 static void run_stage(const fn_stage *stage, const fn_context *context, int thread, int team)
 {
@@ -138,7 +48,7 @@ static void keep_results(const fn_plan *plan, fn_run *run)
         memset(run->metrics, 0, sizeof *kept * (size_t)n_metrics);
     }
     kept[n_losses + n_metrics] = run->gradient_squares;
-    kept[n_losses + n_metrics + 1] = omp_get_wtime() - plan->shared->began;
+    kept[n_losses + n_metrics + 1] = fn_seconds() - plan->shared->began;
     run->gradient_squares = 0;
 }
 
@@ -157,7 +67,7 @@ static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
             begin_pass(run);
     }
     context->team->leave[step & 1] = failed || run->next_row >= run->n_rows || (run->stop && *run->stop) ||
-                                    (deadline < DBL_MAX && omp_get_wtime() > deadline);
+                                    (deadline < DBL_MAX && fn_seconds() > deadline);
 }
 
 /* Sets the attributes that vary from step to step; nobody else may be at work. */
@@ -174,7 +84,7 @@ static inline void run_stages(const fn_plan *plan, unsigned parts, fn_context *c
     for (int32_t i = first; i < end; i++) {
         const fn_stage *stage = &plan->stages[i];
         if (stage->barrier && team > 1)
-            fn_wait_for_team(context->team);
+            fn_meet_at(&context->team->barrier);
         /* A barrier lies between the loss and any update, or each thread has a loss of its own: all agree here. */
         if (stage->part == FN_RUN_UPDATE && context->shared->diverged)
             continue;
@@ -184,7 +94,7 @@ static inline void run_stages(const fn_plan *plan, unsigned parts, fn_context *c
             continue;
         for (context->turn = 0; context->turn < stage->turns; context->turn++) {
             if (context->turn > 0 && team > 1)
-                fn_wait_for_team(context->team);
+                fn_meet_at(&context->team->barrier);
             run_stage(stage, context, thread, team);
         }
     }
@@ -193,10 +103,10 @@ static inline void run_stages(const fn_plan *plan, unsigned parts, fn_context *c
 /* run_stages for thread 0, with a look at the clock after each. */
 static void time_stages(const fn_plan *plan, const fn_run *run, fn_context *context, int team)
 {
-    double before = omp_get_wtime();
+    double before = fn_seconds();
     for (int32_t i = 0; i < plan->n_stages; i++) {
         run_stages(plan, run->parts, context, 0, team, i, i + 1);
-        double now = omp_get_wtime();
+        double now = fn_seconds();
         run->stage_seconds[i] += now - before;
         before = now;
     }
@@ -218,7 +128,7 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int team, b
                           .shared = plan->shared,
                           .team = whole->shared};
     bool updating = plan->updates && (run->parts & FN_RUN_UPDATE);
-    unsigned mode = flush_subnormals();
+    const fn_arithmetic host = fn_set_arithmetic();
     for (int64_t step = 0;; step++) {
         int64_t left = run->n_rows - context.first_row;
         context.rows = left < run->batch_size ? left : run->batch_size;
@@ -232,11 +142,11 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int team, b
             run_stages(plan, run->parts, &context, place, size, 0, plan->n_stages);
         /* A shard may still gather its targets, by the order in which the last pass has shuffled the rows. */
         if (sharded && context.first_row + context.rows >= run->n_rows)
-            fn_wait_for_team(context.team);
+            fn_meet_at(&context.team->barrier);
         if (thread == 0)
             finish_step(plan, run, &context, deadline, step);
         if (team > 1)
-            fn_wait_for_team(context.team);
+            fn_meet_at(&context.team->barrier);
         if (thread == 0 && updating && !context.shared->diverged) {
             if (sharded)
                 fn_collect_shards(whole, run, context.step);
@@ -256,53 +166,58 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int team, b
             if (thread == 0)
                 set_attributes(plan, context.hyper);
             if (team > 1)
-                fn_wait_for_team(context.team);
+                fn_meet_at(&context.team->barrier);
         }
     }
-    restore_subnormals(mode);
+    fn_restore_arithmetic(&host);
 }
 
 /* The steps of a call by as many threads as there are shards. */
 static void run_shards(fn_plan *plan, fn_run *run, int thread, double deadline)
 {
-    const double start = omp_get_wtime();
+    const double start = fn_seconds();
     fn_enter_shard(plan, thread);
-    const double first = omp_get_wtime();
+    const double first = fn_seconds();
     run_steps(plan, run, thread, FN_SHARDS, true, deadline);
-    const double last = omp_get_wtime();
+    const double last = fn_seconds();
     fn_leave_shard(plan, thread);
     if (thread == 0) {
         plan->sharded_steps += run->steps_done;
-        plan->shared->moving = first - start + omp_get_wtime() - last;
+        plan->shared->moving = first - start + fn_seconds() - last;
     }
+}
+
+/* What the threads of a call share. */
+typedef struct fn_call {
+    fn_plan *plan;
+    fn_run *run;
+    bool sharded;
+    int team;
+    double deadline;
+} fn_call;
+
+static void take_part(void *argument, int thread)
+{
+    const fn_call *call = argument;
+    if (call->sharded)
+        run_shards(call->plan, call->run, thread, call->deadline);
+    else
+        run_steps(call->plan, call->run, thread, call->team, false, call->deadline);
 }
 
 static void run_team(fn_plan *plan, fn_run *run, int wanted, double deadline)
 {
     fn_shared *shared = plan->shared;
-    const bool sharded = wanted == FN_SHARDS && fn_can_use_shards(plan, run);
-    int team = usable_team(wanted);
-    shared->team = team;
+    const fn_crew crew = fn_hire(wanted, plan->processors);
+    fn_call call = {.plan = plan, .run = run, .team = crew.size, .deadline = deadline};
+    call.sharded = crew.size == FN_SHARDS && wanted == FN_SHARDS && fn_can_use_shards(plan, run);
     shared->diverged = 0;
     shared->moving = 0;
-    atomic_store(&shared->arrived, 0);
+    fn_set_barrier(&shared->barrier, &crew);
     run->next_row = run->first_row;
     run->steps_done = 0;
     set_attributes(plan, run->hyper);
-    if (team == 1) {
-        run_steps(plan, run, 0, 1, false, deadline);
-        return;
-    }
-#pragma omp parallel num_threads(team)
-    {
-        /* OpenMP may give fewer threads than asked for (nested regions, limits). */
-#pragma omp single
-        shared->team = omp_get_num_threads();
-        if (sharded && shared->team == FN_SHARDS)
-            run_shards(plan, run, omp_get_thread_num(), deadline);
-        else
-            run_steps(plan, run, omp_get_thread_num(), shared->team, false, deadline);
-    }
+    fn_work_together(&crew, take_part, &call);
 }
 
 /* ---- one thread, or all, or shards --------------------------------------------------------------------------- */
@@ -381,7 +296,7 @@ static int choose_threads(const fn_plan *plan, const fn_trial *trial, double per
 static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadline)
 {
     const int kinds = count_kinds(plan, trial), kind = trial->samples / 2 % kinds;
-    double start = omp_get_wtime();
+    double start = fn_seconds();
     const bool sharded = trial->parts & SHARDED;
     double end = start + (sharded ? SHARDED_TRIAL_SECONDS : TRIAL_SECONDS);
     const int64_t before = run->passes_ended * run->n_rows + run->first_row;
@@ -389,7 +304,7 @@ static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadli
     if (run->steps_done == 0)
         return;
     const int64_t rows = run->passes_ended * run->n_rows + run->next_row - before;
-    double seconds = omp_get_wtime() - start - plan->shared->moving;
+    double seconds = fn_seconds() - start - plan->shared->moving;
     double per_row = seconds / (double)rows;
     double per_step = seconds / (double)run->steps_done;
     if (trial->best[kind] == 0 || per_row < trial->best[kind])
@@ -409,9 +324,9 @@ static void run_trial(fn_plan *plan, fn_run *run, fn_trial *trial, double deadli
 /* Runs with the number of threads that was chosen, and forgets the choice when its time is over. */
 static void run_chosen(fn_plan *plan, fn_run *run, fn_trial *trial, double deadline)
 {
-    double start = omp_get_wtime();
+    double start = fn_seconds();
     run_team(plan, run, trial->chosen, deadline);
-    trial->since += omp_get_wtime() - start;
+    trial->since += fn_seconds() - start;
     if (trial->since <= trial->pause * trial->cost)
         return;
     double pause = trial->pause * PAUSE_GROWTH;
@@ -449,11 +364,11 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
     fn_status status = check_run(plan, run, error);
     if (status != FN_OK)
         return status;
-    double deadline = run->seconds > 0 ? omp_get_wtime() + run->seconds : DBL_MAX;
+    double deadline = run->seconds > 0 ? fn_seconds() + run->seconds : DBL_MAX;
     fn_run part = *run;
     part.passes_ended = 0;
     if (run->passes > 1)
-        plan->shared->began = omp_get_wtime();
+        plan->shared->began = fn_seconds();
     if ((part.parts & FN_RUN_BACKWARD) && !(part.parts & FN_RUN_SEED)) {
         part.parts |= FN_RUN_SEED; /* outputs without a loss have a gradient of zero */
         part.output_gradients = NULL;
@@ -478,7 +393,7 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
         part.hyper += part.steps_done * part.hyper_stride;
         part.first_row = part.next_row;
     } while (open && !diverged && part.first_row < part.n_rows && !(run->stop && *run->stop) &&
-             omp_get_wtime() < deadline);
+             fn_seconds() < deadline);
     run->gradient_squares = part.gradient_squares;
     run->passes_ended = part.passes_ended;
     run->next_row = part.first_row;

@@ -3,8 +3,7 @@
 #define FN_ENGINE_INTERNAL_H
 
 #include "plan.h"
-
-#include <stdatomic.h>
+#include "team.h"
 
 /* ---- memory ------------------------------------------------------------------------------ */
 
@@ -239,9 +238,7 @@ void fn_collect_shards(const fn_plan *plan, fn_run *run, uint64_t step);
 
 /* What the threads of a team tell each other. */
 typedef struct fn_shared {
-    atomic_int arrived; /* barrier: threads that have come */
-    atomic_int passed;  /* barrier: how often it was passed */
-    int team;
+    fn_barrier barrier;
     int leave[2];  /* of even and odd steps: leave the loop after this one */
     int diverged;  /* the loss of this step is not finite */
     double began;  /* on the clock: the call, where it makes several passes */
@@ -272,6 +269,7 @@ struct fn_plan {
     uint64_t seed;
     int32_t max_threads;
     bool fixed_threads;
+    int32_t processors; /* for all threads */
 
     int32_t n_values, n_nodes, n_stages, n_buffers, n_accesses, n_inputs, n_outputs, n_metrics;
     int32_t stage_capacity, buffer_capacity, access_capacity, n_owned, owned_capacity;
@@ -312,8 +310,6 @@ struct fn_plan {
 
 /* Builds a plan; shard: NULL, or the plan of which this is to be a shard, whose number it is. */
 fn_status fn_build_plan(const fn_plan_spec *spec, const fn_plan *whole, int shard, fn_plan **plan, fn_error *error);
-/* Waits for all threads of the team. */
-void fn_wait_for_team(fn_shared *team);
 /* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */
 fn_status fn_lay_out(fn_plan *plan, fn_error *error);
 /* A new buffer; returns its number. */
@@ -356,5 +352,9 @@ const fn_kernels *fn_kernels_current(fn_dtype dtype);
 
 /* CPU quota in CPUs, 0: none, from the folder of the cgroups and the file that says to which of them this process belongs. */
 double fn_read_cpu_quota(const char *root, const char *membership);
+/* The number at the start of a list such as that of OMP_NUM_THREADS; 0: there is none above 0. */
+int fn_read_thread_count(const char *text);
+/* Lets this thread use all processors of the process, where an OpenMP runtime may have bound the thread that has made it. */
+void fn_widen_affinity(void);
 
 #endif

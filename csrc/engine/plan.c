@@ -400,7 +400,7 @@ static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, parameter_tab
 
 /* ---- create ------------------------------------------------------------------------------------------ */
 
-/* OpenMP ends the process when it cannot make as many as it is asked for. */
+/* Each has scratch of its own, whether or not the system gives so many. */
 #define MAX_THREADS 1024
 
 static fn_status check_spec(const fn_plan_spec *spec, fn_error *error)
@@ -514,6 +514,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pla
     plan->seed = spec->seed;
     plan->fixed_threads = spec->n_threads > 0;
     plan->max_threads = spec->n_threads > 0 ? spec->n_threads : fn_default_threads();
+    plan->processors = fn_cpu_count();
     plan->n_inputs = spec->n_inputs;
     plan->n_outputs = spec->n_outputs;
     plan->n_metrics = spec->n_metrics;

@@ -1,4 +1,5 @@
 /* Queries of the registries. Every table has the same entries, so the current one answers. */
+#include "arithmetic.h"
 #include "internal.h"
 
 #include <math.h>
@@ -169,7 +170,9 @@ fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype d
                                    .width = width,
                                    .target_width = descriptor->labels ? 1 : width,
                                    .attribute = attributes};
+    const fn_arithmetic host = fn_set_arithmetic();
     descriptor->run(&arguments);
+    fn_restore_arithmetic(&host);
     return FN_OK;
 }
 
@@ -190,6 +193,8 @@ fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dty
                                      .target_width = target_width,
                                      .attribute = attributes,
                                      .accumulator = accumulator};
+    const fn_arithmetic host = fn_set_arithmetic();
     kernels->metrics[index]->update(&arguments);
+    fn_restore_arithmetic(&host);
     return FN_OK;
 }

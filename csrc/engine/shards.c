@@ -316,7 +316,7 @@ void fn_release_shards(fn_shards *shards)
 static void meet(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)node, (void)lo, (void)hi;
-    fn_wait_for_team(context->team);
+    fn_meet_at(&context->team->barrier);
 }
 
 void fn_meet(fn_plan *plan, fn_node *node)

@@ -45,6 +45,7 @@ cdef extern from "fastnet.h" nogil:
     int fn_cpu_count()
     double fn_cpu_quota()
     int fn_default_threads()
+    double fn_seconds()
 
     ctypedef enum fn_registry:
         FN_OPS

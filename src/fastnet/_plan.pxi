@@ -404,9 +404,6 @@ cdef class Plan:
 
 # ---- predictions of a few rows ------------------------------------------------------------------------------
 
-cdef extern from "omp.h" nogil:
-    double omp_get_wtime()
-
 # Work that takes less is done without giving up the GIL: another thread would keep it for 5 ms.
 cdef double _BRIEF = 20e-6
 
@@ -507,9 +504,9 @@ cdef class Predictor:
         else:
             plan.running = True
             with nogil:
-                seconds = omp_get_wtime()
+                seconds = fn_seconds()
                 status = fn_plan_run(plan.plan, &run, &error)
-                seconds = omp_get_wtime() - seconds
+                seconds = fn_seconds() - seconds
             plan.running = False
             plan.brief = seconds < _BRIEF
         if status != FN_OK:

@@ -376,6 +376,6 @@ class PlanCache:
             optimizer=optimizer.kernel if optimizer else None, hyper=optimizer._fixed() if optimizer else None,
             parameter_slab=slab.values, gradient_slab=slab.gradients if training else None,
             slots=self.slots() if optimizer else [],
-            seed=model.seed, n_threads=1 if self._one_thread else (compiled and compiled.n_threads) or 0,
+            seed=model.seed, n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
             input_gradients=kind == "custom",
         )  # fmt: skip

@@ -74,8 +74,8 @@ class Trainer(CustomLoop):
         loss_weights : list or dictionary of float, optional
             Weight of each output's loss in the total.
         n_threads : int, optional
-            Default: whichever of one thread and all of them the first steps show to be faster. Results do not
-            depend on it.
+            Default: whichever of one thread and all of them the first steps show to be faster. More than the
+            processors that the process may use count as that many. Results do not depend on it.
 
         Raises
         ------
