@@ -29,7 +29,7 @@ def network(*units, features=4, activation="tanh", last=None, seed=3, dtype="flo
 def regression(*units, optimizer="sgd", loss="mse", metrics=None, n_threads=None, **options):
     """A compiled network with one output, or as many as the last of the units."""
     model = network(*(units or (6, 1)), **options)
-    model.compile(optimizer, loss, metrics, n_threads=n_threads)
+    model.compile(optimizer, loss, metrics=metrics, n_threads=n_threads)
     return model
 
 

@@ -78,10 +78,10 @@ def test_early_stopping(options, curve, epochs):
 def test_the_direction_of_a_metric_is_known(metric, better):
     model = network(3, 2)
     if metric == "accuracy":
-        model.compile("sgd", fn.losses.SparseCategoricalCrossentropy(from_logits=True), [metric])
+        model.compile("sgd", fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=[metric])
         y = classes(10, 2)
     else:
-        model.compile("sgd", "mse", [metric])
+        model.compile("sgd", "mse", metrics=[metric])
         y = rows(10, 2)
     for name in (metric, f"val_{metric}"):
         for going, stops in (("up", better == "down"), ("down", better == "up")):
@@ -93,7 +93,7 @@ def test_the_direction_of_a_metric_is_known(metric, better):
 def test_the_direction_of_the_metrics_of_several_outputs():
     x = fn.Input((4,))
     model = fn.Model(x, [fn.layers.Dense(1, name="a")(x), fn.layers.Dense(3, name="b")(x)], seed=0)
-    model.compile("sgd", ["mse", fn.losses.SparseCategoricalCrossentropy(from_logits=True)], [["mae"], ["accuracy"]])
+    model.compile("sgd", ["mse", fn.losses.SparseCategoricalCrossentropy(from_logits=True)], metrics=[["mae"], ["accuracy"]])
     y = [rows(10, 1), classes(10, 3)]
     for name, up in [("a_loss", False), ("b_loss", False), ("a_mae", False), ("b_accuracy", True),
                      ("val_b_accuracy", True),                     ("gradient_norm", False)]:  # fmt: skip

@@ -85,7 +85,7 @@ def plain():
 
 def dropout():
     model = stacked(fn.layers.Dense(6, "tanh"), Drop(0.4))
-    model.compile(fn.optimizers.SGD(0.05, momentum=0.9), "mse", ["mae", "r2"])
+    model.compile(fn.optimizers.SGD(0.05, momentum=0.9), "mse", metrics=["mae", "r2"])
     return model, {}
 
 
@@ -105,7 +105,7 @@ def counted_in_epochs():
 
 def validated():
     model = network(6, 1)
-    model.compile(fn.optimizers.Adam(0.05), "mse", ["mae"])
+    model.compile(fn.optimizers.Adam(0.05), "mse", metrics=["mae"])
     stop = EarlyStopping("val_mae", patience=2, restore_best_weights=True)
     reduce = ReduceLROnPlateau("val_loss", factor=0.5, patience=1, min_delta=0.05)
     return model, {"validation_split": 0.25, "callbacks": [stop, reduce], "validation_freq": 1}
@@ -138,13 +138,13 @@ def accumulated():
 
 def custom_loss():
     model = stacked(fn.layers.Dense(6, "tanh"), Drop(0.3))
-    model.compile("rmsprop", lambda t, p: (float(np.mean((p - t) ** 2)), 2 * (p - t) / p.size), ["mae"])
+    model.compile("rmsprop", lambda t, p: (float(np.mean((p - t) ** 2)), 2 * (p - t) / p.size), metrics=["mae"])
     return model, {}
 
 
 def weighted():
     model = network(6, 3)
-    model.compile("adamw", fn.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+    model.compile("adamw", fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     return model, {"y": classes(N, 3), "class_weight": {0: 1.0, 1: 2.5, 2: 0.3}, "sample_weight": rows(N, 1)[:, 0] ** 2}
 
 
@@ -155,7 +155,7 @@ def several_outputs():
     a, b = fn.layers.Dense(1, name="a")(hidden), fn.layers.Dense(3, "softmax", name="b")(hidden)
     model = fn.Model(x, [a, b], seed=4, dtype="float64")
     model.compile(
-        "nadam", {"a": "mse", "b": "sparse_categorical_crossentropy"}, {"b": ["accuracy"]}, {"a": 0.3, "b": 1.0}
+        "nadam", {"a": "mse", "b": "sparse_categorical_crossentropy"}, metrics={"b": ["accuracy"]}, loss_weights={"a": 0.3, "b": 1.0}
     )
     return model, {"y": {"a": rows(N, 1), "b": classes(N, 3)}}
 

@@ -210,23 +210,23 @@ def test_another_model_or_call_is_rejected(checkpoint, tmp_path):
 
     def wider(one):
         one.model = network(7, 1)
-        one.model.compile(fn.optimizers.Adam(0.05), "mse", ["mae"])
+        one.model.compile(fn.optimizers.Adam(0.05), "mse", metrics=["mae"])
 
     def other_activation(one):
         one.model = network(6, 1, activation="relu")
-        one.model.compile(fn.optimizers.Adam(0.05), "mse", ["mae"])
+        one.model.compile(fn.optimizers.Adam(0.05), "mse", metrics=["mae"])
 
     def other_optimizer(one):
-        one.model.compile(fn.optimizers.Adamax(0.05), "mse", ["mae"])
+        one.model.compile(fn.optimizers.Adamax(0.05), "mse", metrics=["mae"])
 
     def more_slots(one):
-        one.model.compile(fn.optimizers.Adam(0.05, use_ema=True), "mse", ["mae"])
+        one.model.compile(fn.optimizers.Adam(0.05, use_ema=True), "mse", metrics=["mae"])
 
     def schedule(one):
-        one.model.compile(fn.optimizers.Adam(fn.schedules.Constant(0.05)), "mse", ["mae"])
+        one.model.compile(fn.optimizers.Adam(fn.schedules.Constant(0.05)), "mse", metrics=["mae"])
 
     def metrics(one):
-        one.model.compile(fn.optimizers.Adam(0.05), "mse", ["mae", "r2"])
+        one.model.compile(fn.optimizers.Adam(0.05), "mse", metrics=["mae", "r2"])
 
     for what, word in [
         (wider, "its layers differ"), (other_activation, "its layers differ"), (other_optimizer, "optimizer_class"),

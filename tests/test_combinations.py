@@ -78,7 +78,7 @@ def make(request, monkeypatch):
 
     def build(n_threads=None):
         model, x, y, options = request.param()
-        model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"], n_threads=n_threads)
+        model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"], n_threads=n_threads)
         return model, x, y, {"batch_size": 16, **options}
 
     return build

@@ -28,7 +28,7 @@ def cross_entropy(labels, z):
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), Adam(0.01),
-                                       SGD(lambda step: 0.1 / (1 + step))], ids=repr)  # fmt: skip
+                                       SGD(lambda step: 0.1 / (1 + step))], ids=lambda optimizer: type(optimizer).__name__)  # fmt: skip
 def test_the_loop_is_fit(optimizer):
     x, y = rows(23, 4), rows(23, 2)
     fitted, looped = (regression(5, 2, optimizer=type(optimizer).from_config(optimizer.get_config())) for _ in range(2))

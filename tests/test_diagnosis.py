@@ -21,7 +21,7 @@ def digits():
 def train(optimizer, x, y, units=(32, 10), loss=LOSS, metrics=("accuracy",), epochs=30, activation="relu", **options):
     hidden = [fn.layers.Dense(size, activation) for size in units[:-1]]
     model = fn.Sequential([fn.Input(x.shape[1:]), *hidden, fn.layers.Dense(units[-1])], seed=0)
-    model.compile(optimizer, loss, list(metrics))
+    model.compile(optimizer, loss, metrics=list(metrics))
     options = {"validation_split": 0.25, **options}
     model.fit(x, y, epochs=epochs, verbose=0, callbacks=[TerminateOnNaN()], **options)
     return model

@@ -406,7 +406,7 @@ def test_a_frozen_part_of_two_models():
 
 def test_summary_of_a_graph():
     model, said = two_in_two_out(), []
-    model.summary(said.append)
+    model.summary(print_fn=said.append)
     assert [line.split() for line in said[0].splitlines()[1:10] if "--" not in line] == [
         ["Layer", "Type", "Output", "shape", "Parameters", "From"],
         ["a", "Input", "(None,", "4)", "0"],

@@ -115,7 +115,7 @@ def test_initializers_reach_the_weights(initializer):
     elif isinstance(initializer, dict):
         np.testing.assert_allclose(layer.kernel @ layer.kernel.T, 4 * np.eye(4), atol=1e-12)
     else:
-        assert np.array_equal(layer.kernel, initializer((4, 6), np.random.default_rng(), np.float64))
+        assert np.array_equal(layer.kernel, initializer((4, 6), np.float64, rng=np.random.default_rng()))
 
 
 # ---- initial weights ---------------------------------------------------------------------------------------

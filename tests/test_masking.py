@@ -18,7 +18,7 @@ def padded(n=12, steps=6, features=3, seed=0):
 
 def tagger(*stack, loss="mse", dtype="float64", seed=0, metrics=None, n_threads=None, shape=(6, 3)):
     model = fn.Sequential([fn.Input(shape), *stack], seed=seed, dtype=dtype)
-    model.compile(fn.optimizers.SGD(0.1), loss, metrics, n_threads=n_threads)
+    model.compile(fn.optimizers.SGD(0.1), loss, metrics=metrics, n_threads=n_threads)
     return model
 
 

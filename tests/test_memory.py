@@ -154,5 +154,5 @@ def test_activations_of_a_convolutional_network_are_packed():
     model.train_on_batch(np.zeros((64, 32, 32, 3), np.float32), np.zeros(64, int))
     info, said = model._latest_plan().info(), []
     assert info["live_bytes"] <= info["arena_bytes"] <= 1.2 * info["live_bytes"]
-    model.summary(said.append)
+    model.summary(print_fn=said.append)
     assert f"{info['arena_bytes']:,} bytes of activations" in said[0] and "batches of 64" in said[0]

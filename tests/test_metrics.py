@@ -149,7 +149,7 @@ def multiclass():
 def test_accuracies_against_scikit_learn(binary, multiclass):
     target, score = binary
     assert fn.metrics.BinaryAccuracy()(target, score) == pytest.approx(sklearn.accuracy_score(target, score > 0.5))
-    assert fn.metrics.BinaryAccuracy(0.7)(target, score) == pytest.approx(sklearn.accuracy_score(target, score > 0.7))
+    assert fn.metrics.BinaryAccuracy(threshold=0.7)(target, score) == pytest.approx(sklearn.accuracy_score(target, score > 0.7))
     labels, prediction = multiclass
     expected = sklearn.accuracy_score(labels, prediction.argmax(axis=1))
     assert fn.metrics.SparseCategoricalAccuracy()(labels, prediction) == pytest.approx(expected)

@@ -452,8 +452,8 @@ def test_dead_units_within_models_are_found():
 def test_summary_of_nested_layers():
     _, _, outer = deep()
     texts = []
-    outer.summary(texts.append)
-    outer.summary(texts.append, expand_nested=True)
+    outer.summary(print_fn=texts.append)
+    outer.summary(print_fn=texts.append, expand_nested=True)
     rows_of = [[line.split() for line in text.splitlines() if "(None," in line] for text in texts]
     assert [row[0] for row in rows_of[0]] == ["input", "middle", "dense"]
     assert rows_of[0][1] == ["middle", "Model", "(None,", "4)", "31"]
@@ -461,18 +461,18 @@ def test_summary_of_nested_layers():
         (0, "input"), (0, "middle"), (2, "inner"), (4, "dense"), (4, "dense_1"), (2, "add"), (0, "dense"),
     ]  # fmt: skip
     texts.clear()
-    tower_model().summary(texts.append, expand_nested=True)
+    tower_model().summary(print_fn=texts.append, expand_nested=True)
     assert "      first" not in texts[0] and "    first" in texts[0] and "given" in texts[0]
 
 
 def test_summary_tells_the_memory_of_the_plan():
     model = network(8, 2)
     texts = []
-    model.summary(texts.append)
+    model.summary(print_fn=texts.append)
     assert "alive" not in texts[0]
     model.compile("sgd", "mse")
     model.fit(rows(32, 4), rows(32, 2), batch_size=16, verbose=0)
-    model.summary(texts.append)
+    model.summary(print_fn=texts.append)
     info = model._latest_plan().info()
     ratio = info["arena_bytes"] / info["live_bytes"]
     assert f"{info['arena_bytes']:,} bytes" in texts[1] and f"batches of 16, {ratio:.2f} times the {info['live_bytes']:,}" in texts[1]

@@ -189,14 +189,14 @@ def test_options_of_the_optimizer(tmp_path):
 def test_losses_metrics_and_weights(tmp_path):
     model = network(6, 3)
     metrics = ["accuracy", fn.metrics.F1Score("macro")]
-    model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), metrics, n_threads=1)
+    model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), metrics=metrics, n_threads=1)
     loaded = saved(model, tmp_path / "m")
     assert loaded.evaluate(rows(9, 4), classes(9, 3), return_dict=True) == model.evaluate(rows(9, 4), classes(9, 3),
                                                                                           return_dict=True)  # fmt: skip
     assert loaded._compiled.n_threads == 1
     x = fn.Input((4,))
     model = fn.Model(x, [layers.Dense(1, name="a")(x), layers.Dense(1, name="b")(x)], seed=0)
-    model.compile("sgd", {"a": "mse", "b": losses.Huber(0.5)}, {"b": ["mae"]}, {"a": np.float32(0.25), "b": 2})
+    model.compile("sgd", {"a": "mse", "b": losses.Huber(0.5)}, metrics={"b": ["mae"]}, loss_weights={"a": np.float32(0.25), "b": 2})
     loaded = saved(model, tmp_path / "m")
     y = [rows(9, 1), rows(9, 1, 1)]
     assert loaded.evaluate(rows(9, 4), y) == model.evaluate(rows(9, 4), y)
@@ -265,7 +265,7 @@ class Scaled(layers.Layer):
 
 
 class Halves(fn.initializers.Initializer):
-    def __call__(self, shape, rng, dtype):
+    def __call__(self, shape, dtype=None, *, rng=None):
         return np.full(shape, 0.5, dtype)
 
 
@@ -352,7 +352,7 @@ def test_weights_of_another_kind(tmp_path):
 def written(tmp_path):
     """A model and its file."""
     model = network(5, 2, activation="relu")
-    model.compile(optimizers.Adam(schedules.CosineDecay(0.1, 10)), "mse", ["mae"])
+    model.compile(optimizers.Adam(schedules.CosineDecay(0.1, 10)), "mse", metrics=["mae"])
     model.save(tmp_path / "m")
     return model, tmp_path / "m"
 

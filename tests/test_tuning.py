@@ -15,7 +15,7 @@ from test_checkpoint import Drop, plain_state
 def digits(optimizer, seed=0):
     (x, y), _ = fn.datasets.load_digits()
     model = fn.Sequential([fn.Input((64,)), fn.layers.Dense(32, "relu"), fn.layers.Dense(10)], seed=seed)
-    model.compile(optimizer, fn.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+    model.compile(optimizer, fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     return model, x / 16, y
 
 

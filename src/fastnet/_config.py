@@ -9,7 +9,7 @@ import numpy as np
 
 from ._names import lookup, snake_case
 
-__all__ = ["Configurable", "deserialize", "get", "serialize"]
+__all__ = ["Configurable", "Name", "deserialize", "get", "serialize"]
 
 _VARIABLE_KEYWORDS = 0x08  # flag of a code object: the function has **kwargs
 
@@ -87,6 +87,26 @@ class Configurable:
         """Whether `identifier`, what a user may write in place of an object, stands for this one."""
         cls = type(self)
         return isinstance(identifier, str) and snake_case(cls.__name__) == identifier and self == cls()
+
+
+class Name:
+    """The attribute ``name`` of a class: a string or None.
+
+    Checked since another argument that comes first elsewhere, such as the threshold of an accuracy, is given in its place.
+    """
+
+    def __get__(self, thing: Any, cls: type) -> Any:
+        if thing is None:
+            return self
+        try:
+            return vars(thing)["name"]
+        except KeyError:
+            raise AttributeError(f"this {cls.__name__} has no name") from None
+
+    def __set__(self, thing: Any, name: str | None) -> None:
+        if not isinstance(name, str | None):
+            raise TypeError(f"{type(thing).__name__}: name must be a string, got {name!r}")
+        vars(thing)["name"] = name
 
 
 def _is_default(value: Any, default: Any) -> bool:

@@ -165,7 +165,7 @@ class Slab:
             else:
                 rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number])))
                 try:
-                    values[...] = weight.initializer(weight.shape, rng, dtype)
+                    values[...] = weight.initializer(weight.shape, dtype, rng=rng)
                 except ValueError as error:
                     raise ValueError(f"weight {weight.path!r}: {error}") from None
         for weight in joined.weights:

@@ -84,6 +84,9 @@ class Compiled:
         self.names: list[str] = []
         self.given = (loss, metrics, loss_weights)
         self._sizes: list[list[int]] = []
+        for one in _leaves(loss_weights):
+            if isinstance(one, (str, _metrics.Metric)):
+                raise TypeError(f"loss_weights must be numbers, got {one!r}; metrics come after them, or by name: metrics=[...]")
 
     def check_names(self) -> None:
         """ValueError or TypeError for losses and metrics that do not exist, while there are no outputs to ask."""

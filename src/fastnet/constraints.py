@@ -29,7 +29,7 @@ _EPSILON = 1e-7
 class Constraint(_config.Configurable):
     """Base of the constraints. Called with a weight, it returns what the engine makes of it."""
 
-    def __call__(self, weight: ArrayLike) -> np.ndarray:
+    def __call__(self, w: ArrayLike) -> np.ndarray:
         raise NotImplementedError
 
     def values(self, shape: Sequence[int]) -> tuple[bool, float, float, float, int, int]:
@@ -76,8 +76,8 @@ class _Norm(Constraint):
         lowest, highest, rate = self._bounds()
         return False, lowest, highest, rate, math.prod(shape[axes[0] : axes[-1] + 1]), math.prod(shape[axes[-1] + 1 :])
 
-    def __call__(self, weight: ArrayLike) -> np.ndarray:
-        w = np.asarray(weight)
+    def __call__(self, w: ArrayLike) -> np.ndarray:
+        w = np.asarray(w)
         lowest, highest, rate = self._bounds()
         norms = np.sqrt(np.square(w, dtype=np.float64).sum(axis=tuple(self._axes(w.ndim)), keepdims=True))
         desired = rate * np.clip(norms, lowest, highest) + (1 - rate) * norms
@@ -147,8 +147,8 @@ class NonNeg(Constraint):
     def values(self, shape: Sequence[int]) -> tuple[bool, float, float, float, int, int]:
         return True, 0.0, 0.0, 1.0, 1, math.prod(shape)
 
-    def __call__(self, weight: ArrayLike) -> np.ndarray:
-        w = np.asarray(weight)
+    def __call__(self, w: ArrayLike) -> np.ndarray:
+        w = np.asarray(w)
         return np.where(w < 0, np.zeros((), w.dtype), w)
 
 

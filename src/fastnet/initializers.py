@@ -1,6 +1,6 @@
 """Initializers of weights, by the names, arguments and formulas of Keras 3.
 
-An initializer is called with a shape, a `numpy.random.Generator` and a dtype. Numbers are drawn in
+An initializer is called with a shape, a dtype and a `numpy.random.Generator`. Numbers are drawn in
 float64 and then rounded, so that a seed gives the same weights in every precision. NumPy's global
 random state is neither read nor changed.
 
@@ -8,7 +8,7 @@ random state is neither read nor changed.
 >>> from fastnet import initializers
 >>> initializers.get("he_normal")
 HeNormal()
->>> initializers.Constant(2.0)((2,), np.random.default_rng(0), np.float32)
+>>> initializers.Constant(2.0)((2,), np.float32, rng=np.random.default_rng(0))
 array([2., 2.], dtype=float32)
 """
 
@@ -55,7 +55,7 @@ class Initializer(_config.Configurable):
     seed: int | None = None
 
     def __call__(
-        self, shape: Sequence[int], rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32
+        self, shape: Sequence[int], dtype: DTypeLike = None, *, rng: np.random.Generator | None = None
     ) -> np.ndarray:
         """An array of that shape.
 
@@ -63,15 +63,15 @@ class Initializer(_config.Configurable):
         ----------
         shape : sequence of int
             Of a kernel: ``(..., inputs, outputs)``, the axes of a convolution's window first.
+        dtype : data type, optional
+            Of the result. Default: float32.
         rng : numpy.random.Generator, optional
             Where random numbers come from, unless the initializer has a seed: then each call starts anew
             from that.
-        dtype : data type
-            Of the result.
         """
         if self.seed is not None or rng is None:
             rng = np.random.default_rng(self.seed)
-        return np.asarray(self.sample(tuple(shape), rng)).astype(dtype)
+        return np.asarray(self.sample(tuple(shape), rng)).astype(np.float32 if dtype is None else dtype)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """The numbers, in float64."""

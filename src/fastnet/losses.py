@@ -51,7 +51,7 @@ class Loss(_config.Configurable):
     #: Each output is a yes-or-no decision of its own; else several outputs are scores of classes.
     decisions: ClassVar[bool] = False
 
-    name: str
+    name = _config.Name()
 
     def attributes(self) -> dict[str, float]:
         """The engine's attributes of this loss."""
@@ -83,7 +83,7 @@ class MeanSquaredError(Loss):
 
     kernel = "mean_squared_error"
 
-    def __init__(self, name: str = "mean_squared_error") -> None:
+    def __init__(self, *, name: str = "mean_squared_error") -> None:
         self.name = name
 
 
@@ -92,7 +92,7 @@ class MeanAbsoluteError(Loss):
 
     kernel = "mean_absolute_error"
 
-    def __init__(self, name: str = "mean_absolute_error") -> None:
+    def __init__(self, *, name: str = "mean_absolute_error") -> None:
         self.name = name
 
 
@@ -111,7 +111,7 @@ class Huber(Loss):
     kernel = "huber"
     attribute_names = ("delta",)
 
-    def __init__(self, delta: float = 1.0, name: str = "huber_loss") -> None:
+    def __init__(self, delta: float = 1.0, *, name: str = "huber_loss") -> None:
         self.delta = delta
         self.name = name
 
@@ -121,7 +121,7 @@ class LogCosh(Loss):
 
     kernel = "log_cosh"
 
-    def __init__(self, name: str = "log_cosh") -> None:
+    def __init__(self, *, name: str = "log_cosh") -> None:
         self.name = name
 
 
@@ -145,7 +145,7 @@ class BinaryCrossentropy(Loss):
     decisions = True
 
     def __init__(
-        self, from_logits: bool = False, label_smoothing: float = 0.0, name: str = "binary_crossentropy"
+        self, from_logits: bool = False, label_smoothing: float = 0.0, *, name: str = "binary_crossentropy"
     ) -> None:
         self.from_logits = from_logits
         self.label_smoothing = label_smoothing
@@ -174,7 +174,7 @@ class CategoricalCrossentropy(Loss):
     attribute_names = ("from_logits", "label_smoothing")
 
     def __init__(
-        self, from_logits: bool = False, label_smoothing: float = 0.0, name: str = "categorical_crossentropy"
+        self, from_logits: bool = False, label_smoothing: float = 0.0, *, name: str = "categorical_crossentropy"
     ) -> None:
         self.from_logits = from_logits
         self.label_smoothing = label_smoothing
@@ -200,7 +200,7 @@ class SparseCategoricalCrossentropy(Loss):
     labels = True
 
     def __init__(
-        self, from_logits: bool = False, label_smoothing: float = 0.0, name: str = "sparse_categorical_crossentropy"
+        self, from_logits: bool = False, *, label_smoothing: float = 0.0, name: str = "sparse_categorical_crossentropy"
     ) -> None:
         self.from_logits = from_logits
         self.label_smoothing = label_smoothing
@@ -217,7 +217,7 @@ class Hinge(Loss):
     kernel = "hinge"
     decisions = True
 
-    def __init__(self, name: str = "hinge") -> None:
+    def __init__(self, *, name: str = "hinge") -> None:
         self.name = name
 
     @property
@@ -230,7 +230,7 @@ class KLDivergence(Loss):
 
     kernel = "kl_divergence"
 
-    def __init__(self, name: str = "kl_divergence") -> None:
+    def __init__(self, *, name: str = "kl_divergence") -> None:
         self.name = name
 
 
@@ -239,7 +239,7 @@ class Poisson(Loss):
 
     kernel = "poisson"
 
-    def __init__(self, name: str = "poisson") -> None:
+    def __init__(self, *, name: str = "poisson") -> None:
         self.name = name
 
 

@@ -309,7 +309,7 @@ class Model(Layer, Trainer):
 
     # ---- saving ------------------------------------------------------------------------------------
 
-    def save(self, path: Any) -> None:
+    def save(self, filepath: Any) -> None:
         """Writes the model to one safetensors file, from which `fastnet.load_model` makes it again.
 
         The file holds the weights, the description of the layers, and what compile was told, unless that was a
@@ -317,15 +317,15 @@ class Model(Layer, Trainer):
         """
         from . import saving
 
-        saving.save_model(self, path)
+        saving.save_model(self, filepath)
 
-    def save_weights(self, path: Any) -> None:
+    def save_weights(self, filepath: Any) -> None:
         """Writes the weights to a safetensors file, by their paths such as "dense/kernel"."""
         from . import saving
 
-        saving.save_weights(self, path)
+        saving.save_weights(self, filepath)
 
-    def load_weights(self, path: Any) -> None:
+    def load_weights(self, filepath: Any) -> None:
         """Sets the weights from a file that `save_weights` or `save` wrote.
 
         Raises
@@ -335,11 +335,11 @@ class Model(Layer, Trainer):
         """
         from . import saving
 
-        saving.load_weights(self, path)
+        saving.load_weights(self, filepath)
 
     # ---- summary -----------------------------------------------------------------------------------
 
-    def summary(self, print_fn: Any = print, expand_nested: bool = False) -> None:
+    def summary(self, *, print_fn: Any = None, expand_nested: bool = False) -> None:
         """Prints a table of the layers with their output shapes and numbers of parameters.
 
         Once the model has been trained, evaluated or asked to predict, also the memory of the plan for that, for its
@@ -348,13 +348,13 @@ class Model(Layer, Trainer):
 
         Parameters
         ----------
-        print_fn : callable
-            Called with the text.
+        print_fn : callable, optional
+            Called with the text in place of `print`.
         expand_nested : bool
             Also the layers of models that are layers, and of layers put together from others, set in.
         """
         self._require_built()
-        print_fn(summarize(self, expand_nested))
+        (print_fn or print)(summarize(self, expand_nested))
 
     def __repr__(self) -> str:
         if not self.built:

@@ -31,9 +31,9 @@ class Regularizer(_config.Configurable):
     l1: float = 0.0
     l2: float = 0.0
 
-    def __call__(self, weight: ArrayLike) -> float:
+    def __call__(self, x: ArrayLike) -> float:
         """The penalty of a weight."""
-        values = np.asarray(weight, np.float64)
+        values = np.asarray(x, np.float64)
         return float(self.l1 * np.abs(values).sum() + self.l2 * np.square(values).sum())
 
     def gradient(self, weight: ArrayLike) -> np.ndarray:
@@ -98,8 +98,8 @@ class OrthogonalRegularizer(Regularizer):
         norms = np.sqrt(np.maximum((vectors**2).sum(axis=1, keepdims=True), 1e-12))
         return vectors / norms, norms
 
-    def __call__(self, weight: ArrayLike) -> float:
-        units, _ = self._units(weight)
+    def __call__(self, x: ArrayLike) -> float:
+        units, _ = self._units(x)
         products = np.abs(units @ units.T)
         pairs = len(units) * (len(units) - 1) / 2
         return float(self.factor * (products.sum() - np.trace(products)) / 2 / pairs) if pairs else 0.0

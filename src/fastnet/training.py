@@ -57,8 +57,9 @@ class Trainer(CustomLoop):
         self,
         optimizer: Any = "adam",
         loss: Any = None,
-        metrics: Any = None,
         loss_weights: Any = None,
+        metrics: Any = None,
+        *,
         n_threads: int | None = None,
     ) -> None:
         """Says how the model is to be trained.
@@ -69,10 +70,10 @@ class Trainer(CustomLoop):
         loss : str, Loss, callable, or a list or dictionary of them
             One for each output, in order or by name. A callable takes ``(y_true, y_pred)``, arrays of the rows
             of a batch, and returns ``(value, gradient)``: the loss and its derivative by ``y_pred``.
-        metrics : list, or a list or dictionary of lists, optional
-            Names or objects of `fastnet.metrics`. "accuracy" is the accuracy that fits the loss.
         loss_weights : list or dictionary of float, optional
             Weight of each output's loss in the total.
+        metrics : list, or a list or dictionary of lists, optional
+            Names or objects of `fastnet.metrics`. "accuracy" is the accuracy that fits the loss.
         n_threads : int, optional
             Default: whichever of one thread and all of them the first steps show to be faster. More than the
             processors that the process may use count as that many. Results do not depend on it.
@@ -207,6 +208,7 @@ class Trainer(CustomLoop):
         class_weight: Mapping[int, float] | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        *,
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
         check_finite: bool = True,
@@ -393,6 +395,7 @@ class Trainer(CustomLoop):
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
+        *,
         check_finite: bool = True,
     ) -> Any:
         """One step on the rows given, as one batch.
@@ -431,6 +434,7 @@ class Trainer(CustomLoop):
         batch_size: int | None = None,
         verbose: str | int = 0,
         sample_weight: Any = None,
+        *,
         return_dict: bool = False,
         check_finite: bool = True,
     ) -> Any:
@@ -483,7 +487,7 @@ class Trainer(CustomLoop):
                     )  # fmt: skip
         return compiled.logs(totals, sums, n)
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: str | int = 0, check_finite: bool = False) -> Any:
+    def predict(self, x: Any, batch_size: int | None = None, verbose: str | int = 0, *, check_finite: bool = False) -> Any:
         """What the model computes for data, as in inference.
 
         Parameters

@@ -106,6 +106,7 @@ class TensorBoard(Callback):
         log_dir: str | os.PathLike[str] = "logs",
         histogram_freq: int = 0,
         write_graph: bool = True,
+        *,
         update_freq: str | int = "epoch",
     ) -> None:
         self.log_dir = os.fspath(log_dir)

@@ -15,7 +15,7 @@ __all__ = ["Activation", "ActivityRegularization", "Dense", "Flatten", "Input", 
 
 
 def Input(
-    shape: Sequence[int], dtype: str | None = None, name: str | None = None, batch_size: int | None = None
+    shape: Sequence[int], batch_size: int | None = None, dtype: str | None = None, *, name: str | None = None
 ) -> SymbolicTensor:
     """An input of a model.
 
@@ -23,13 +23,13 @@ def Input(
     ----------
     shape : sequence of int
         Shape of one sample, without the batch axis: ``(64,)``.
+    batch_size : int, optional
+        The number of rows of each batch, for recurrent layers that are stateful; others do not need it.
     dtype : str, optional
         Accepted as Keras does. Arrays of any numeric dtype may be given to a model: they are converted to the
         dtype of the model as each batch is gathered.
     name : str, optional
         Under which `fit` finds it in a dictionary of inputs.
-    batch_size : int, optional
-        The number of rows of each batch, for recurrent layers that are stateful; others do not need it.
 
     Returns
     -------

@@ -26,7 +26,7 @@ class _ForgetBias(Initializer):
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         units = shape[0] // 4
-        first, last = (np.asarray(self.others(part, rng, "float64")) for part in ((units,), (2 * units,)))
+        first, last = (np.asarray(self.others(part, "float64", rng=rng)) for part in ((units,), (2 * units,)))
         return np.concatenate([first, np.ones(units), last])
 
 
@@ -315,6 +315,7 @@ class GRU(_Recurrent):
         return_state: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
+        *,
         reset_after: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -377,6 +378,7 @@ class SimpleRNN(_Recurrent):
         return_state: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
+        *,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -420,7 +422,7 @@ class Bidirectional(Layer):
     (None, 20, 32)
     """
 
-    def __init__(self, layer: Any, merge_mode: str | None = "concat", backward_layer: Any = None, **kwargs: Any) -> None:
+    def __init__(self, layer: Any, merge_mode: str | None = "concat", *, backward_layer: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if merge_mode is not None and merge_mode not in _MERGES:
             raise ValueError(f"{self._label}: merge_mode must be one of {[*_MERGES, None]}, got {merge_mode!r}")

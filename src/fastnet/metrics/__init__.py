@@ -108,7 +108,7 @@ def resolve(identifier: str | Mapping[str, Any] | Metric, loss: Any, output_shap
     --------
     >>> from fastnet.losses import BinaryCrossentropy
     >>> resolve("acc", BinaryCrossentropy(from_logits=True), (1,))
-    BinaryAccuracy(threshold=0.0, name='acc')
+    BinaryAccuracy(name='acc', threshold=0.0)
     """
     metric = get(identifier)
     if isinstance(identifier, str):

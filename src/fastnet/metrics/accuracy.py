@@ -55,7 +55,7 @@ class BinaryAccuracy(Metric):
     kernel = "binary_accuracy"
     attribute_names = ("threshold",)
 
-    def __init__(self, threshold: float = 0.5, name: str = "binary_accuracy") -> None:
+    def __init__(self, name: str = "binary_accuracy", *, threshold: float = 0.5) -> None:
         self.threshold = threshold
         self.name = name
 

@@ -38,8 +38,9 @@ class AUC(Metric):
         num_thresholds: int = 200,
         curve: str = "ROC",
         summation_method: str = "interpolation",
-        from_logits: bool | None = None,
         name: str = "auc",
+        *,
+        from_logits: bool | None = None,
     ) -> None:
         if num_thresholds < 2:
             raise ValueError(f"num_thresholds must be at least 2, got {num_thresholds}")

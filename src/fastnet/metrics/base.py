@@ -27,7 +27,7 @@ class Metric(_config.Configurable):
     #: Which way is better, "max" or "min": what EarlyStopping(mode="auto") goes by.
     direction: ClassVar[str] = "max"
 
-    name: str
+    name = _config.Name()
 
     def attributes(self) -> dict[str, float]:
         """The engine's attributes of this metric."""

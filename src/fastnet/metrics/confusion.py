@@ -104,6 +104,7 @@ class Precision(_PrecisionOrRecall):
     def __init__(
         self,
         thresholds: float | None = None,
+        *,
         class_id: int | None = None,
         average: str | None = None,
         name: str = "precision",
@@ -124,6 +125,7 @@ class Recall(_PrecisionOrRecall):
     def __init__(
         self,
         thresholds: float | None = None,
+        *,
         class_id: int | None = None,
         average: str | None = None,
         name: str = "recall",

@@ -78,6 +78,7 @@ class Optimizer(_config.Configurable):
     #: The slot that holds the weights to evaluate with; None: they are the trained ones.
     evaluation_slot: ClassVar[str | None] = None
 
+    name = _config.Name()
     learning_rate: float | Callable[[int], float]
 
     #: Batches seen so far: as many as steps, unless gradients are accumulated.

@@ -189,6 +189,7 @@ class Muon(Optimizer):
         learning_rate: Any = 0.001,
         adam_beta_1: float = 0.9,
         adam_beta_2: float = 0.999,
+        *,
         epsilon: float = 1e-7,
         weight_decay: Any = 0.004,
         muon_a: float = 3.4445,
@@ -199,7 +200,6 @@ class Muon(Optimizer):
         ns_steps: int = 5,
         nesterov: bool = True,
         rms_rate: float | None = 0.2,
-        *,
         name: str = "muon",
         **kwargs: Any,
     ) -> None:

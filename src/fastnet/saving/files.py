@@ -113,7 +113,7 @@ def metadata_json(path: Path, metadata: Mapping[str, str], name: str) -> Any:
         raise ValueError(f"{os.fspath(path)}: the metadata {name!r} is broken: {error}") from None
 
 
-def save_model(model: Model, path: Path) -> None:
+def save_model(model: Model, filepath: Path) -> None:
     """Writes description and weights, and what compile was told unless that is a Python function.
 
     The weights are those that `evaluate` and `predict` compute with: the averaged ones, where the optimizer keeps an
@@ -121,17 +121,17 @@ def save_model(model: Model, path: Path) -> None:
     """
     description = json.dumps(describe(model))
     with model._evaluation_weights():
-        write_tensors(path, _weights_of(model), {"fastnet": description})
+        write_tensors(filepath, _weights_of(model), {"fastnet": description})
 
 
-def load_model(path: Path, custom_objects: Mapping[str, type] | None = None, compile: bool = True) -> Model:
+def load_model(filepath: Path, custom_objects: Mapping[str, type] | None = None, compile: bool = True) -> Model:
     """The model in a file that `Model.save` wrote; of a training checkpoint, the model alone.
 
     Nothing in the file is executed. The model computes the same bits as the saved one.
 
     Parameters
     ----------
-    path : path
+    filepath : path
     custom_objects : mapping of str to type, optional
         Classes of your own (layers, initializers, schedules, losses, ...), by their names.
     compile : bool
@@ -157,8 +157,8 @@ def load_model(path: Path, custom_objects: Mapping[str, type] | None = None, com
     >>> (loaded.predict(x) == model.predict(x)).all()
     np.True_
     """
-    tensors, metadata = read_tensors(path)
-    description = metadata_json(path, metadata, "fastnet")
+    tensors, metadata = read_tensors(filepath)
+    description = metadata_json(filepath, metadata, "fastnet")
     dtype = description.get("dtype") if isinstance(description, dict) else None
 
     def check(weights: list[Weight]) -> None:
@@ -167,21 +167,21 @@ def load_model(path: Path, custom_objects: Mapping[str, type] | None = None, com
         if claimed > held:
             raise ValueError(f"it describes {claimed} numbers in the weights, and holds {held}")
 
-    with naming(path):
+    with naming(filepath):
         model = rebuild(description, custom_objects, compile, check)
         check_tensors(tensors, model._paths(), dtype)
     assign_tensors(tensors, model._paths())
     return model
 
 
-def save_weights(model: Model, path: Path) -> None:
+def save_weights(model: Model, filepath: Path) -> None:
     """Writes the weights alone, as `save_model` does."""
     model._require_built()
     with model._evaluation_weights():
-        write_tensors(path, _weights_of(model), {"format": "fastnet weights"})
+        write_tensors(filepath, _weights_of(model), {"format": "fastnet weights"})
 
 
-def load_weights(model: Model, path: Path) -> None:
+def load_weights(model: Model, filepath: Path) -> None:
     """Sets the weights of a model from a file; they are found by their path, "dense/kernel".
 
     Raises
@@ -192,7 +192,7 @@ def load_weights(model: Model, path: Path) -> None:
         If it is broken, or a weight is missing or of another shape; nothing is changed then.
     """
     model._require_built()
-    tensors, _ = read_tensors(path)
-    with naming(path):
+    tensors, _ = read_tensors(filepath)
+    with naming(filepath):
         check_tensors(tensors, model._paths(), None)
     assign_tensors(tensors, model._paths())

@@ -43,6 +43,7 @@ class LearningRateSchedule(_config.Configurable):
     array([1.5  , 1.25 , 1.125])
     """
 
+    name = _config.Name()
     __array_ufunc__ = None  # so that NumPy leaves `np.float64(2) * schedule` to us
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
