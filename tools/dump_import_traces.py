@@ -1,10 +1,13 @@
-"""Writes tests/traces/import_*: models of Keras and PyTorch, inputs, and what they compute.
+"""Writes tests/traces/import_* and keras_*: models of Keras and PyTorch, inputs, and what they compute.
 
     KERAS_BACKEND=tensorflow python tools/dump_import_traces.py keras     # needs Keras 3, TensorFlow and h5py
+    KERAS_BACKEND=torch python tools/dump_import_traces.py files          # needs Keras 3, PyTorch and h5py
     python tools/dump_import_traces.py pytorch                            # needs PyTorch
 
 import_keras.npz holds for each model its to_json() as bytes, "name/json", the arrays of each of its layers in the order of
 get_weights(), "name/weights/layer/0", the inputs "name/x/0" and outputs "name/y/0"; some are also there as files, import_name.keras.
+keras_name.keras are files of models that Keras keeps in a way of its own; keras_files.npz holds their weights, inputs and outputs,
+by the same names.
 import_pytorch.npz holds the state_dict, "name/state/key", and inputs and outputs as the modules have them, channels first.
 All weights are random numbers, also those that begin at 0 or 1.
 """
@@ -107,6 +110,16 @@ def randomize(shape, positive):
     return RNG.uniform(0.2, 1.5, shape) if positive else RNG.normal(0, 0.5, shape)
 
 
+def save(model, path):
+    """Writes a .keras file with the compression that Keras leaves out."""
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {part: archive.read(part) for part in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part, data in parts.items():
+            archive.writestr(part, data)
+
+
 def dump_keras():
     arrays = {}
     for name, model in keras_models().items():
@@ -134,14 +147,75 @@ def dump_keras():
         arrays.update((f"{name}/x/{i}", array) for i, array in enumerate(x))
         arrays.update((f"{name}/y/{i}", array) for i, array in enumerate(y if isinstance(y, list) else [y]))
         if name in IN_FILES:
-            path = FOLDER / f"import_{name}.keras"
-            model.save(path)
-            with zipfile.ZipFile(path) as archive:
-                parts = {part: archive.read(part) for part in archive.namelist()}
-            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-                for part, data in parts.items():
-                    archive.writestr(part, data)
+            save(model, FOLDER / f"import_{name}.keras")
     np.savez_compressed(FOLDER / "import_keras.npz", **arrays)
+
+
+def file_models():
+    """name -> (model, shape of the input)"""
+    import keras
+    from keras import layers
+
+    def gated():
+        x = keras.Input((5, 6))
+        h = layers.MultiHeadAttention(2, 3, use_gate=True)(x, x)
+        return keras.Model(x, layers.GroupQueryAttention(3, 2, 1, use_gate=True, use_bias=False)(h, h))
+
+    def shared():
+        x, one = keras.Input((4,)), layers.Dense(4, activation="tanh", name="one")
+        a = keras.Sequential([keras.Input((4,)), one, layers.Dense(2)], name="a")
+        b = keras.Sequential([keras.Input((4,)), layers.Dense(4), one], name="b")
+        return keras.Model(x, [a(x), b(x), one(x)])
+
+    def scaled():
+        x = keras.Input((4, 3))
+        whole, known = layers.Normalization(axis=None), layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 1.0, 9.0])
+        whole.adapt(RNG.normal(3, 2, (50, 4, 3)).astype("float32"))
+        h = layers.Rescaling(np.array([1.0, 2.0, 3.0]), [4.0, 5.0, 6.0])(known(whole(x)))
+        return keras.Model(x, layers.Rescaling([[0.5, 2.0, 1.5]], 0.25)(h))
+
+    def timed():
+        x = keras.Input((4, 3))
+        h = layers.TimeDistributed(layers.Dense(5, activation="tanh"))(x)
+        return keras.Model(x, layers.TimeDistributed(layers.LayerNormalization())(h))
+
+    def stateful():
+        return keras.Sequential([keras.Input(batch_shape=(4, 5, 3)), layers.LSTM(3, stateful=True)])
+
+    def bfloat16():
+        return keras.Sequential([keras.Input((4,)), layers.Dense(3, dtype="bfloat16"), layers.Dense(2, dtype="float16")])
+
+    def quantized():
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+        model.quantize("int8")
+        return model
+
+    makers = [gated, shared, scaled, timed, stateful, bfloat16, quantized]
+    return {make.__name__: make() for make in makers}
+
+
+def dump_files():
+    arrays = {}
+    for name, model in file_models().items():
+        for variable in model.weights if name != "quantized" else ():
+            if variable.path.split("/")[-1] not in ("mean", "variance", "count"):
+                variable.assign(randomize(variable.shape, "gamma" in variable.path).astype("float32"))
+
+        def keep(layers, above, name=name):
+            for layer in layers:
+                if hasattr(layer, "layers"):
+                    keep(layer.layers, f"{above}{layer.name}/")
+                    continue
+                for i, weight in enumerate(layer.get_weights()):
+                    arrays[f"{name}/weights/{above}{layer.name}/{i}"] = np.asarray(weight).astype("float32")
+
+        keep(model.layers, "")
+        x = RNG.normal(size=(4, *model.inputs[0].shape[1:])).astype("float32")
+        y = model.predict(x, verbose=0)
+        arrays[f"{name}/x/0"] = x
+        arrays.update((f"{name}/y/{i}", array) for i, array in enumerate(y if isinstance(y, list) else [y]))
+        save(model, FOLDER / f"keras_{name}.keras")
+    np.savez_compressed(FOLDER / "keras_files.npz", **arrays)
 
 
 def pytorch_modules():
@@ -206,4 +280,4 @@ def dump_pytorch():
 
 
 if __name__ == "__main__":
-    {"keras": dump_keras, "pytorch": dump_pytorch}[sys.argv[1]]()
+    {"files": dump_files, "keras": dump_keras, "pytorch": dump_pytorch}[sys.argv[1]]()

@@ -156,7 +156,7 @@ def _numbers(layer: Layer, name: str, value: Any) -> Any:
         array = np.array(value, np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"{layer._label}: {name} must be numbers, got {value!r}") from None
-    if array.ndim > 1 and array.size == max(array.shape):
+    if array.ndim > 1 and array.size == array.shape[-1]:  # of any other axis it would be an array of one for each sample or step
         array = array.reshape(-1)
     if array.ndim > 1 or not np.isfinite(array).all():
         raise ValueError(f"{layer._label}: {name} must be a number or one finite number for each feature, got {value!r}")
@@ -260,7 +260,9 @@ class Normalization(_Standardizing):
         self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(mean, variance, **kwargs)
-        given = list(axis) if isinstance(axis, (list, tuple)) and len(axis) == 1 else [axis]
+        given = [axis]
+        if isinstance(axis, (list, tuple)) and len(axis) < 2:
+            given = list(axis) or [None]
         try:
             self.axis = None if given[0] is None else operator.index(given[0])
         except TypeError:

@@ -1,27 +1,35 @@
 """Models that Keras 3 has made: their layers by configuration, their weights by the order that both have.
 
-Keras itself is not needed. A ``.keras`` file is a zip archive of the configuration as JSON and of the weights in HDF5, for
-which h5py is; a model that is there already is asked for the same things by its own methods.
+Keras itself is not needed. A model that it has saved is read by `keras_files`; one that is there already is asked for the same
+things by its own methods. Both become a `keras_source.Source`. All layers are made and called, which takes no memory for
+their weights, before the shapes are compared with those of the source; only then are there models, and numbers in them.
 """
 
 from __future__ import annotations
 
-import io
+import heapq
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import initializers
 from .._config import Configurable
-from .._graph import SymbolicTensor
-from .._names import lookup, snake_case
+from .._graph import SymbolicTensor, Weight
+from .._names import lookup
 from ..layers import Input
-from ..layers.base import Layer, assign_all
-from ..layers.scaling import Normalization
+from ..layers.base import Layer
+from ..layers.scaling import Normalization, Rescaling
 from .description import layer_table
+from .keras_files import Stored, opened, telling, wrap
+from .keras_source import (
+    Description, Place, Source, check_layer, from_file, from_model, groups_of, histories, is_model, is_tensor, keys_of, layers_of,
+    name_of,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -30,63 +38,20 @@ __all__ = ["from_keras"]
 
 Path = str | os.PathLike[str]
 
-
-class Entry(NamedTuple):
-    """Where the arrays of a kind of layer are.
-
-    Attributes
-    ----------
-    groups : tuple of tuple of str
-        For each part of the layer in Keras's order of weights: its path in the file below the layer, and how the names
-        of the weights that it holds begin here. Within a part both have the same order and shapes.
-    """
-
-    groups: tuple[tuple[str, str], ...] = (("", ""),)
-
-
-_CELL = Entry((("cell", ""),))
-
-
-def _heads(before: str) -> Entry:
-    """The projections of an attention layer, which are layers of their own in Keras."""
-    names = {"query": "query", "key": "key", "value": "value", "output": "attention_output"}
-    return Entry(tuple((f"{before}{part}_dense", f"{name}/") for part, name in names.items()))
-
-
-#: Layers whose arrays are not all their own, in the order of ours.
-ENTRIES: Mapping[str, Entry] = {
-    "Bidirectional": Entry((("forward_layer/cell", ""), ("backward_layer/cell", ""))),
-    "GRU": _CELL,
-    "GroupQueryAttention": _heads("_"),
-    "LSTM": _CELL,
-    "MultiHeadAttention": _heads(""),
-    "SimpleRNN": _CELL,
-}
-
-#: Classes that Keras's files know by another name than its configurations.
-_NAMES_IN_FILES = {"GroupQueryAttention": "GroupedQueryAttention"}
-
 #: Arguments that do not change what is computed, whatever they are.
 _WITHOUT_EFFECT = {
     "batch_input_shape", "dtype", "flash_attention", "implementation", "optional", "quantization_config", "ragged",
-    "renorm_momentum", "sparse", "unroll", "use_cudnn", "zero_output_for_mask",
+    "renorm_momentum", "sparse", "unroll", "use_cudnn",
 }  # fmt: skip
 
 #: What fastnet does where it has no such argument.
 _ALWAYS = {"axis": (-1, [-1]), "data_format": ("channels_last",)}
 
+#: Of layers within others, what those set: Bidirectional does that here, too.
+_SET_BY_WRAPPERS = {"zero_output_for_mask"}
+
 #: Arguments of calls that are left out: here a model is told whether it trains, and masks are arguments of few layers.
 _CALL_WITHOUT_EFFECT = {"training"}
-
-
-class _Source:
-    """Configuration and arrays of a model; `arrays` takes the names of a layer and of the models that it is within."""
-
-    def __init__(self, description: Mapping[str, Any], arrays: Mapping[tuple[str, ...], list[np.ndarray]]) -> None:
-        self.description, self._arrays = description, dict(arrays)
-
-    def arrays(self, path: tuple[str, ...]) -> list[np.ndarray]:
-        return self._arrays.get(path, [])
 
 
 def from_keras(source: Any, model: Model | None = None, *, dtype: str = "float32") -> Model:
@@ -98,12 +63,13 @@ def from_keras(source: Any, model: Model | None = None, *, dtype: str = "float32
     Parameters
     ----------
     source : path or Keras model
-        A file ``.keras``, for which h5py is needed (``pip install h5py``), or a built model.
+        A file ``.keras`` or the folder that ``model.save(path, zipped=False)`` writes, for which h5py is needed
+        (``pip install h5py``), or a built model.
     model : Model, optional
         Into which the weights are to go: its layers with weights must be those of the source, in the same order.
         Default: it is made from the configuration of the source.
     dtype : {"float32", "float64"}
-        Of the model that is made.
+        Of the model that is made; arrays of other precisions, float16 and bfloat16 too, are converted.
 
     Returns
     -------
@@ -116,166 +82,157 @@ def from_keras(source: Any, model: Model | None = None, *, dtype: str = "float32
     OSError
         If the file cannot be read.
     TypeError
-        If the source is neither.
+        If the source or the model is of another kind.
     ValueError
-        If the file is no ``.keras`` file; where the source has a layer, an argument of one or an operation that fastnet
-        does not have; or where the model that is given has other layers with weights.
+        If the file is no ``.keras`` file or is damaged, which is found before memory is taken for what it claims to hold;
+        where the source has a layer, an argument of one or an operation that fastnet does not have, is quantized, has an
+        array that nothing reads or lacks one; or where the model that is given has other layers with weights. That model
+        is unchanged then.
     """
-    found = _read_file(source) if isinstance(source, (str, os.PathLike)) else _read_model(source)
-    if model is None:
-        return _Builder(found).build(found.description, (), dtype)
-    model._require_built()
-    given = [layer for layer in _weighted(model.layers)]
-    ours = [(path, name) for path, name in _named(found.description, ()) if found.arrays(path)]
+    from ..model import Model
+
+    if model is not None:
+        if not isinstance(model, Model):
+            raise TypeError(f"from_keras gives weights to a Model, got {type(model).__name__}")
+        model._require_built()
+    if isinstance(source, (str, os.PathLike)):
+        with opened(source) as file, telling(os.fspath(source)):
+            found = from_file(file)
+            return _Builder(found, dtype).build() if model is None else _fill(model, found)
+    found = from_model(source)
+    with telling("the model of Keras"):
+        return _Builder(found, dtype).build() if model is None else _fill(model, found)
+
+
+def _fill(model: Model, source: Source) -> Model:
+    """Gives a model the weights of a source, layer by layer."""
+    given = dict.fromkeys(_weighted(model.layers))
+    ours = [(place, layer) for place, layer in layers_of(source.description, ())
+            if source.arrays.get(place) or (layer["class_name"] == "Normalization" and place not in source.twins)]  # fmt: skip
     if len(given) != len(ours):
         raise ValueError(f"the source has {len(ours)} layers with weights, model {model.name!r} has {len(given)}")
-    for layer, (path, class_name) in zip(given, ours):
-        _assign(layer, class_name, found.arrays(path), "/".join(path))
+    steps = []
+    for layer, (place, description) in zip(given, ours):
+        told, stored = f"layer {'/'.join(place)!r} of Keras", source.arrays.get(place, [])
+        if not stored and isinstance(layer, Normalization):  # it may have been given them
+            config = description["config"]
+            stored = [wrap(told, _plain_array(config[name])) for name in ("mean", "variance") if config.get(name) is not None]
+        steps.append(_Assignment(layer, description, stored, told))
+    source.check_read()
+    for step in [step.read() for step in steps]:
+        step()
     return model
-
-
-# ---- reading ------------------------------------------------------------------------------------------------
-
-
-def _is_model(description: Mapping[str, Any]) -> bool:
-    return "layers" in (description.get("config") or {})
-
-
-def _named(description: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The path and class of each layer that is no model, in order."""
-    for layer in description["config"]["layers"]:
-        path = (*above, _name_of(layer))
-        if _is_model(layer):
-            yield from _named(layer, path)
-        else:
-            yield path, layer["class_name"]
-
-
-def _name_of(layer: Mapping[str, Any]) -> str:
-    return layer.get("name") or layer["config"]["name"]
-
-
-def _read_model(model: Any) -> _Source:
-    if not (hasattr(model, "to_json") and hasattr(model, "layers") and hasattr(model, "get_weights")):
-        raise TypeError(f"from_keras takes the path of a .keras file or a Keras model, got {type(model).__name__}")
-    arrays: dict[tuple[str, ...], list[np.ndarray]] = {}
-
-    def walk(layers: Sequence[Any], above: tuple[str, ...]) -> None:
-        for layer in layers:
-            path = (*above, layer.name)
-            if hasattr(layer, "layers"):
-                walk(layer.layers, path)
-            else:
-                arrays[path] = [np.asarray(weight) for weight in layer.get_weights()]
-
-    walk(model.layers, ())
-    return _Source(_checked(json.loads(model.to_json()), "the model"), arrays)
-
-
-def _read_file(path: Path) -> _Source:
-    try:
-        import h5py
-    except ImportError:
-        raise ImportError("reading a .keras file needs h5py: pip install h5py") from None
-    import zipfile  # only here: it would make importing fastnet slower
-
-    path = os.fspath(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            description = _checked(json.loads(archive.read("config.json")), path)
-            with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
-                arrays: dict[tuple[str, ...], list[np.ndarray]] = {}
-                _read_groups(file, description, (), arrays)
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, RuntimeError) as error:
-        raise ValueError(f"{path} is no whole .keras file: {error}") from None
-    return _Source(description, arrays)
-
-
-def _checked(description: Any, what: str) -> Mapping[str, Any]:
-    if not isinstance(description, Mapping) or description.get("class_name") not in ("Sequential", "Functional", "Model"):
-        kind = description.get("class_name") if isinstance(description, Mapping) else type(description).__name__
-        raise ValueError(f"{what} is of class {kind!r}: only Sequential and functional models describe what they compute")
-    return description
-
-
-def _read_groups(
-    group: Any, description: Mapping[str, Any], above: tuple[str, ...], arrays: dict[tuple[str, ...], list[np.ndarray]]
-) -> None:
-    """Arrays of the layers in a group of the file, where layers go by their classes, numbered in order."""
-    counts: dict[str, int] = {}
-    for layer in description["config"]["layers"]:
-        base = snake_case(_NAMES_IN_FILES.get(layer["class_name"], layer["class_name"]))
-        number = counts[base] = counts.get(base, -1) + 1
-        part = group["layers"].get(f"{base}_{number}" if number else base)
-        path = (*above, _name_of(layer))
-        if part is None:
-            continue
-        if _is_model(layer):
-            _read_groups(part, layer, path, arrays)
-            continue
-        arrays[path] = []
-        for place, _ in ENTRIES.get(layer["class_name"], Entry()).groups:
-            held = part.get(f"{place}/vars" if place else "vars", {})
-            arrays[path] += [np.asarray(held[key]) for key in sorted(held, key=int)]
 
 
 # ---- building -----------------------------------------------------------------------------------------------
 
 
 class _Builder:
-    """Makes models of a source."""
+    """Makes the model of a source."""
 
-    def __init__(self, source: _Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, dtype: str) -> None:
+        self.source, self.dtype = source, dtype
         self.table = layer_table()
+        self.made: dict[Place, Layer] = {}
+        self.steps: list[_Assignment] = []
+        self.initializers: dict[Weight, initializers.Initializer] = {}
+        self.claimed = 0
+        self.stateful = any(layer["config"].get("stateful") for _, layer in layers_of(source.description, ()))
 
-    def build(self, description: Mapping[str, Any], path: tuple[str, ...], dtype: str) -> Model:
+    def build(self) -> Model:
+        model = self._model(self.source.description, ())
+        self.source.check_read()
+        for step in [step.read() for step in self.steps]:
+            step()
+        for weight, initializer in self.initializers.items():
+            weight.initializer = initializer
+        return model
+
+    def _model(self, description: Description, place: Place) -> Model:
         """The model of a description, at the end of a path of names of models."""
         from ..model import Model, Sequential
 
-        config = {**description["config"], "layers": _without_masks(description["config"]["layers"])}
-        made = {_name_of(layer): self.layer(layer, (*path, _name_of(layer)), dtype)
-                for layer in config["layers"] if layer["class_name"] != "InputLayer"}  # fmt: skip
-        options = {"name": config["name"], "dtype": dtype}
+        config = description["config"]
+        layers = {name_of(layer): layer for layer in _without_masks(config)}
+        made = {name: self._layer(layer, (*place, name)) for name, layer in layers.items() if layer["class_name"] != "InputLayer"}
+        inputs = {name: self._input(layer) for name, layer in layers.items() if name not in made}
+        options = {"name": config["name"], "dtype": self.dtype}
         if description["class_name"] == "Sequential":
-            stack = [_input(layer) if layer["class_name"] == "InputLayer" else made[_name_of(layer)]
-                     for layer in config["layers"]]  # fmt: skip
-            if not isinstance(stack[0], SymbolicTensor) and config.get("build_input_shape"):
-                stack.insert(0, Input(config["build_input_shape"][1:]))
-            model: Model = Sequential(stack, **options)
-        else:
-            tensors = self._connect(config["layers"], made)
-            inputs, outputs = ([tensors[tuple(key)] for key in _keys(config[part])] for part in ("input_layers", "output_layers"))
-            model = Model(inputs, outputs, **options)
-        for layer in config["layers"]:
-            if layer["class_name"] != "InputLayer" and not _is_model(layer):
-                place = (*path, _name_of(layer))
-                _assign(made[_name_of(layer)], layer["class_name"], self.source.arrays(place), "/".join(place))
-        return model
+            stack = [inputs[name] if name in inputs else made[name] for name in layers]
+            if not inputs and config.get("build_input_shape"):
+                with telling(f"model {config['name']!r} of Keras"):
+                    stack.insert(0, Input(config["build_input_shape"][1:]))
+            if stack and isinstance(stack[0], SymbolicTensor):
+                tensor = stack[0]
+                for name, layer in made.items():
+                    with telling(f"layer {name!r} of Keras"):
+                        tensor = layer(tensor)
+                    if (*place, name) not in self.source.twins:
+                        layer._first_call = None  # what it is called on is the model's input
+            self._settle(layers, made, place)
+            return Sequential(stack, **options)
+        tensors = self._connect(layers, made, inputs)
+        ends = []
+        for part in ("input_layers", "output_layers"):
+            with telling(f"model {config['name']!r} of Keras: {part}"):
+                ends.append([tensors[tuple(key)] for key in keys_of(config[part])])
+        self._settle(layers, made, place)
+        return Model(*ends, **options)
 
-    def layer(self, description: Mapping[str, Any], path: tuple[str, ...], dtype: str) -> Layer:
+    def _settle(self, layers: Mapping[str, Description], made: Mapping[str, Layer], place: Place) -> None:
+        """Compares the weights of layers that have been called with the arrays of the source, before there is memory for them."""
+        for name, layer in made.items():
+            own = (*place, name)
+            if own in self.source.twins or is_model(layers[name]):
+                continue
+            step = _Assignment(layer, layers[name], self.source.arrays.get(own, []), f"layer {'/'.join(own)!r} of Keras")
+            self.steps.append(step)
+            self.claimed += sum(weight.size for weight in layer.weights)
+            for weight in step.weights:
+                self.initializers[weight] = weight.initializer
+                weight.initializer = initializers.Zeros()  # they get their numbers from the source
+        if self.source.room is not None and self.claimed > self.source.room:
+            raise ValueError(f"its configuration describes {self.claimed} numbers in weights, more than the file can hold")
+
+    def _layer(self, description: Description, place: Place) -> Layer:
         """A layer or a model within a model."""
-        if _is_model(description):
-            return self.build(_checked(description, f"layer {path[-1]!r}"), path, dtype)
-        name = description["class_name"]
-        try:
+        if place in self.source.twins:
+            return self.made[self.source.twins[place]]
+        layer = self._model(description, place) if is_model(description) else self._make(description)
+        self.made[place] = layer
+        return layer
+
+    def _make(self, description: Description, within: bool = False) -> Layer:
+        """A layer that is no model; it may be within another, a wrapper."""
+        name, config = description["class_name"], description["config"]
+        with telling(f"layer {name_of(description)!r} of Keras"):
+            _check_precision(config)
+            module = description.get("module")
+            if isinstance(module, str) and module.partition(".")[0] != "keras":
+                raise ValueError(f"it is of a class {name!r} of {module!r}, which is not one of Keras")
             cls = lookup("layer", name, self.table)
-        except ValueError as error:
-            raise ValueError(f"layer {path[-1]!r} of Keras: {error}") from None
-        known = cls._arguments()
-        arguments = {}
-        for key, value in description["config"].items():
-            if key in known and key not in _WITHOUT_EFFECT:
-                converted = self._convert(value)
-                if key.endswith("_initializer") and not _exists(converted):
-                    continue  # the weights have their values already
-                arguments[key] = converted
-            elif key not in _WITHOUT_EFFECT and value not in (None, False, *_ALWAYS.get(key, ())):
-                raise ValueError(f"layer {path[-1]!r} of Keras: {name} has no argument {key}={value!r} in fastnet")
-        try:
+            known = cls._arguments()
+            arguments = {}
+            for key, value in config.items():
+                if key in _WITHOUT_EFFECT or (within and key in _SET_BY_WRAPPERS):
+                    continue
+                if key in known:
+                    converted = self._convert(value)
+                    if key.endswith("_initializer") and not _exists(converted):
+                        continue  # the weights have their values already
+                    arguments[key] = converted
+                elif value not in (None, False, *_ALWAYS.get(key, ())):
+                    raise ValueError(f"{name} has no argument {key}={value!r} in fastnet")
             return cls(**arguments)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"layer {path[-1]!r} of Keras: {error}") from error
+
+    def _input(self, layer: Description) -> SymbolicTensor:
+        name = name_of(layer)
+        with telling(f"input {name!r} of Keras"):
+            config = layer["config"]
+            shape = config.get("batch_shape") or config["batch_input_shape"]
+            if any(size is None for size in shape[1:]):
+                raise ValueError(f"it has shape {tuple(shape)}: fastnet needs sizes of all axes but the first")
+            return Input(shape[1:], name=name, batch_size=shape[0] if self.stateful else None)
 
     def _convert(self, value: Any) -> Any:
         """An argument, with fastnet's objects for those of Keras."""
@@ -283,103 +240,125 @@ class _Builder:
             return [self._convert(one) for one in value]
         if not isinstance(value, Mapping) or "class_name" not in value:
             return value
-        if value["class_name"] in self.table and "layers" in str(value.get("module")):
-            return self.layer(value, (value["config"]["name"],), "float32")
         config = value.get("config") or {}
+        if value["class_name"] in ("__numpy__", "__tensor__"):
+            return _plain_array(value)
+        if value["class_name"] == "__tuple__":
+            return self._convert(value["items"])
+        if value["class_name"] in self.table and "layers" in str(value.get("module")):
+            check_layer(value, "a layer within it")
+            return self._make(value, within=True)
         plain = {key: self._convert(one) for key, one in config.items() if one is not None} if isinstance(config, Mapping) else config
         return {"class_name": value["class_name"], "config": plain}
 
     def _connect(
-        self, layers: Sequence[Mapping[str, Any]], made: Mapping[str, Layer]
+        self, layers: Mapping[str, Description], made: Mapping[str, Layer], inputs: Mapping[str, SymbolicTensor]
     ) -> dict[tuple[Any, ...], SymbolicTensor]:
         """The tensors of a functional model, by name of the layer, number of its call, and number of the output."""
-        tensors: dict[tuple[Any, ...], SymbolicTensor] = {}
-        left: list[tuple[str, int, Mapping[str, Any]]] = []
-        for layer in layers:
-            if layer["class_name"] == "InputLayer":
-                tensors[_name_of(layer), 0, 0] = _input(layer)
-            left += [(_name_of(layer), i, node) for i, node in enumerate(layer["inbound_nodes"])]
-        while left:
-            waiting = []
-            for name, number, node in left:
-                read = list(_histories(node))
-                if not all(key in tensors for key in read):
-                    waiting.append((name, number, node))
-                    continue
-                positional = [tensors[key] for key in _histories(node["args"])]
+        tensors: dict[tuple[Any, ...], SymbolicTensor] = {(name, 0, 0): tensor for name, tensor in inputs.items()}
+        calls = [(name, i, node) for name in made for i, node in enumerate(layers[name]["inbound_nodes"])]
+        needs = [{key[:2] for key in histories(node)} - {(name, 0) for name in inputs} for _, _, node in calls]
+        readers: dict[tuple[Any, ...], list[int]] = {}
+        for position, needed in enumerate(needs):
+            for key in needed:
+                readers.setdefault(key, []).append(position)
+        ready = [position for position, needed in enumerate(needs) if not needed]  # increasing, so a heap
+        count = 0
+        while ready:
+            position = heapq.heappop(ready)
+            count += 1
+            name, number, node = calls[position]
+            with telling(f"layer {name!r} of Keras"):
                 named = {key: _with_tensors(value, tensors) for key, value in node["kwargs"].items()
                          if key not in _CALL_WITHOUT_EFFECT and value is not None}  # fmt: skip
-                result = made[name](positional, **named)
-                for i, tensor in enumerate([result] if isinstance(result, SymbolicTensor) else result):
-                    tensors[name, number, i] = tensor
-            if len(waiting) == len(left):
-                raise ValueError(f"layer {left[0][0]!r} of Keras is called on what no other layer computes")
-            left = waiting
+                constants = [value for value in _leaves(node["args"]) if value is not None]
+                if constants:
+                    raise ValueError(f"it is called on {constants[0]!r}: only tensors are taken")
+                result = made[name]([tensors[key] for key in histories(node["args"])], **named)
+            for i, tensor in enumerate([result] if isinstance(result, SymbolicTensor) else result):
+                tensors[name, number, i] = tensor
+            for reader in readers.get((name, number), ()):
+                needs[reader].discard((name, number))
+                if not needs[reader]:
+                    heapq.heappush(ready, reader)
+        if count < len(calls):
+            left = next(name for (name, _, _), needed in zip(calls, needs) if needed)
+            raise ValueError(f"layer {left!r} of Keras is called on what no other layer computes")
         return tensors
 
 
-def _without_masks(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _plain_array(value: Any) -> np.ndarray:
+    """Numbers in a configuration, which may be lists or what Keras writes for an array."""
+    if isinstance(value, Mapping):
+        value = value["config"]["value"]
+    return np.array(value, np.float64)
+
+
+def _check_precision(config: Mapping[str, Any]) -> None:
+    """ValueError where the numbers of a layer are quantized."""
+    policy = json.dumps(config.get("dtype"))
+    if "Quantized" in policy or "_from_" in policy or config.get("quantization_config") or config.get("quantization_mode"):
+        found = re.search(r"int4|int8|float8|gptq|awq", policy + json.dumps(config.get("quantization_config")))
+        raise ValueError(f"it is quantized{f' ({found[0]})' if found else ''}: fastnet takes models that are not")
+
+
+def _without_masks(config: Mapping[str, Any]) -> list[Description]:
     """The layers of a model without the masks that go along with sequences, which the layers here hand on by themselves.
 
     Keras writes down how it computes them, from what a layer that masks has read, as operations whose results are given to
     the layers that skip steps.
     """
-    operations = {_name_of(layer) for layer in layers if str(layer.get("module")).startswith("keras.src.ops")}
+    layers = config["layers"]
+    operations = {name_of(layer) for layer in layers if str(layer.get("module")).startswith("keras.src.ops")}
     if not operations:
         return list(layers)
-    nodes = [(_name_of(layer), node) for layer in layers for node in layer.get("inbound_nodes", [])]
-    links = [(source[0], name, key == "mask")
-             for name, node in nodes for key, value in [("args", node["args"]), *node["kwargs"].items()]
-             for source in _histories(value)]  # fmt: skip
-    only_masks = set(operations)
-    while shown := {source for source, reader, as_mask in links if source in only_masks and not as_mask and reader not in only_masks}:
-        only_masks -= shown
-    masking = {_name_of(layer) for layer in layers if layer["class_name"] == "Masking" or layer["config"].get("mask_zero")}
-    masked = {source for name, node in nodes if name in masking for source in _histories(node)}
-    found: set[str] = set()
-    new = {name for name, node in nodes if name in only_masks and masked.intersection(_histories(node))}
+    nodes = [(name_of(layer), node) for layer in layers for node in layer.get("inbound_nodes", [])]
+    masks_read: dict[str, list[str]] = {}  # by a layer, as masks and otherwise
+    values_read: dict[str, list[str]] = {}
+    near: dict[str, set[str]] = {}
+    for name, node in nodes:
+        for key, value in [("args", node["args"]), *node["kwargs"].items()]:
+            for source in histories(value):
+                (masks_read if key == "mask" else values_read).setdefault(name, []).append(source[0])
+                near.setdefault(name, set()).add(source[0])
+                near.setdefault(source[0], set()).add(name)
+    # What is read as something else than a mask, by a layer or an operation that is more than a mask, is more than one itself.
+    only_masks = set(operations) - {key[0] for key in keys_of(config.get("output_layers", []))}
+    shown = [name_of(layer) for layer in layers if name_of(layer) not in only_masks]
+    while shown:
+        for source in values_read.get(shown.pop(), ()):
+            if source in only_masks:
+                only_masks.discard(source)
+                shown.append(source)
+    masking = {name_of(layer) for layer in layers if layer["class_name"] == "Masking" or layer["config"].get("mask_zero")}
+    masked = {source for name in masking for source in values_read.get(name, ())}
+    new = [name for name in only_masks if masked.intersection(near.get(name, ()))]
+    found = set(new)
     while new:
-        found |= new
-        near = {b for a, b, _ in links if a in found} | {a for a, b, _ in links if b in found}
-        new = (near & only_masks) - found
+        more = (near.get(new.pop(), set()) & only_masks) - found
+        found |= more
+        new += more
 
     def without(node: Mapping[str, Any]) -> dict[str, Any]:
         named = {key: value for key, value in node["kwargs"].items()
-                 if key != "mask" or not any(source[0] in found for source in _histories(value))}  # fmt: skip
+                 if key != "mask" or not any(source[0] in found for source in histories(value))}  # fmt: skip
         return {**node, "kwargs": named}
 
     return [{**layer, "inbound_nodes": [without(node) for node in layer.get("inbound_nodes", [])]}
-            for layer in layers if _name_of(layer) not in found]  # fmt: skip
+            for layer in layers if name_of(layer) not in found]  # fmt: skip
 
 
-def _input(layer: Mapping[str, Any]) -> SymbolicTensor:
-    shape = layer["config"].get("batch_shape") or layer["config"]["batch_input_shape"]
-    if any(size is None for size in shape[1:]):
-        raise ValueError(f"input {_name_of(layer)!r} of Keras has shape {tuple(shape)}: fastnet needs sizes of all axes but "
-                         "the first")  # fmt: skip
-    return Input(shape[1:], name=_name_of(layer))
-
-
-def _keys(plain: Any) -> list[Any]:
-    """References to tensors: one, or a list of them."""
-    return [plain] if plain and isinstance(plain[0], str) else plain
-
-
-def _histories(plain: Any) -> Iterator[tuple[Any, ...]]:
-    """The tensors that a node of the configuration refers to, in order."""
-    if isinstance(plain, Mapping):
-        if plain.get("class_name") == "__keras_tensor__":
-            yield tuple(plain["config"]["keras_history"])
-        else:
-            for value in plain.values():
-                yield from _histories(value)
-    elif isinstance(plain, list):
+def _leaves(plain: Any) -> Iterator[Any]:
+    """What is in lists at any depth, but tensors."""
+    if isinstance(plain, list):
         for value in plain:
-            yield from _histories(value)
+            yield from _leaves(value)
+    elif not is_tensor(plain):
+        yield plain
 
 
 def _with_tensors(plain: Any, tensors: Mapping[tuple[Any, ...], SymbolicTensor]) -> Any:
-    if isinstance(plain, Mapping) and plain.get("class_name") == "__keras_tensor__":
+    if is_tensor(plain):
         return tensors[tuple(plain["config"]["keras_history"])]
     if isinstance(plain, list):
         return [_with_tensors(value, tensors) for value in plain]
@@ -404,18 +383,75 @@ def _weighted(layers: Sequence[Layer]) -> Iterator[Layer]:
     for layer in layers:
         if layer._repeats_calls:
             yield from _weighted(layer._parts())
-        elif layer.weights:
+        elif any(map(_is_weight_in_keras, layer.weights)):
             yield layer
 
 
-def _assign(layer: Layer, class_name: str, arrays: Sequence[np.ndarray], path: str) -> None:
-    """Gives arrays in Keras's order to a layer."""
-    if isinstance(layer, Normalization):
-        if arrays:  # mean, variance and how many rows they come from
-            layer.mean, layer.variance = (np.asarray(array, np.float64).reshape(-1) for array in arrays[:2])
+def _is_weight_in_keras(weight: Weight) -> bool:
+    """Not what is an argument there, nor the states that a recurrent layer keeps from batch to batch."""
+    return not isinstance(weight.layer, Rescaling) and not (getattr(weight.layer, "stateful", False) and weight.name.startswith("state_"))
+
+
+class _Assignment:
+    """Arrays of the source for a layer that has been called; ValueError where they are not what it needs.
+
+    Attributes
+    ----------
+    weights : list of Weight
+        Those that arrays are for.
+    """
+
+    def __init__(self, layer: Layer, description: Description, stored: Sequence[Stored], told: str) -> None:
+        self.layer, self.stored, self.told = layer, stored, told
+        self.weights: list[Weight] = []
+        if isinstance(layer, Normalization):
+            self._check_statistics(layer)
+            return
+        for _, prefix in groups_of(description):
+            self.weights += [weight for weight in layer.weights if weight.name.startswith(prefix)
+                             and weight not in self.weights and _is_weight_in_keras(weight)]  # fmt: skip
+        if len(self.weights) != len(stored):
+            ours = ", ".join(repr(weight.name) for weight in self.weights)
+            raise ValueError(f"{told} has {len(self.weights)} weights, got {len(stored)}{f'; they are {ours}' if ours else ''}")
+        for weight, array in zip(self.weights, stored):
+            if weight.shape != array.shape:
+                raise ValueError(f"{told}: weight {weight.path!r} has shape {weight.shape}, got {array.shape} ({array.entry})")
+
+    def _check_statistics(self, layer: Normalization) -> None:
+        """Mean, variance, and from how many rows they come, or nothing where they are arguments."""
+        features = layer.weights[0].size if layer.weights else 1
+        wanted = (1,) if layer.axis is None else (1, features)
+        if len(self.stored) not in (0, 2, 3):
+            raise ValueError(f"{self.told} has a mean, a variance and a count, got {len(self.stored)} arrays")
+        for array in self.stored[:2]:
+            if math.prod(array.shape) not in wanted:
+                raise ValueError(f"{self.told} scales {features} features, got shape {array.shape} ({array.entry})")
+
+    def read(self) -> Callable[[], None]:
+        """Reads the arrays; the function that gives them to the layer, which cannot fail."""
+        arrays = [array.read() for array in self.stored]
+        layer = self.layer
+        if isinstance(layer, Normalization):
+            return _statistics(layer, arrays, self.told)
+        for weight in self.weights:
+            if weight.slab is None:
+                raise ValueError(f"{self.told} is not needed for the outputs")
+
+        def assign() -> None:
+            for weight, array in zip(self.weights, arrays):
+                weight.assign(array)
+
+        return assign
+
+
+def _statistics(layer: Normalization, arrays: Sequence[np.ndarray], told: str) -> Callable[[], None]:
+    found = [np.asarray(array, np.float64).reshape(-1) for array in arrays[:2]]
+    if found and not (all(np.isfinite(array).all() for array in found) and (found[1] >= 0).all()):
+        raise ValueError(f"{told}: its mean and variance must be finite, and no variance negative")
+
+    def assign() -> None:
+        if found:
+            layer.mean, layer.variance = (float(array[0]) if layer.axis is None else array for array in found)
             layer._changed()
-        return
-    weights = []
-    for _, prefix in ENTRIES.get(class_name, Entry()).groups:
-        weights += [weight for weight in layer.weights if weight.name.startswith(prefix) and weight not in weights]
-    assign_all(weights, arrays, f"layer {path!r} of Keras")
+
+    return assign
