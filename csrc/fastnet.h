@@ -181,6 +181,9 @@ typedef struct fn_parameter_spec {
     double rate;                  /* factor of the learning rate */
     double l1, l2;                /* penalty l1 sum |w| + l2 sum w^2, part of the loss */
     const fn_constraint *constraint; /* NULL: none; copied */
+    /* Where a plan that does not train is to read the numbers instead, such as in the slot of an average: FN_ALIGNMENT-aligned,
+     * kept by reference for the life of the plan. NULL: in the slab. */
+    const void *values;
 } fn_parameter_spec;
 
 typedef struct fn_input_spec {

@@ -210,7 +210,7 @@ def assert_same_training(resumed, whole):
     assert digest(resumed) == digest(whole)
     assert resumed.optimizer.batches == whole.optimizer.batches
     assert plain_state(resumed.optimizer) == plain_state(whole.optimizer)
-    for a, b in zip(resumed._plans.slots(), whole._plans.slots()):
+    for a, b in zip(resumed._plans.slots.arrays(), whole._plans.slots.arrays()):
         for weight in resumed.weights:
             part = slice(weight.offset, weight.offset + weight.size)
             assert a[part].tobytes() == b[part].tobytes()

@@ -29,7 +29,7 @@ def checkpoint(tmp_path_factory):
 def everything(model):
     """Bytes of all that training changes."""
     optimizer = model.optimizer
-    return (digest(model), b"".join(slot.tobytes() for slot in model._plans.slots()), plain_state(optimizer),
+    return (digest(model), b"".join(slot.tobytes() for slot in model._plans.slots.arrays()), plain_state(optimizer),
             model._epochs_begun, model.seed)  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def slots_of(model):
     offset, shape = model._slab.offsets[model.layers[0].weights[0]], model.layers[0].embeddings.shape
     size = int(np.prod(shape))
     names = [name for name, _ in model.optimizer.slots()]
-    return {name: slot[offset : offset + size].reshape(shape) for name, slot in zip(names, model._plans.slots())}
+    return {name: slot[offset : offset + size].reshape(shape) for name, slot in zip(names, model._plans.slots.arrays())}
 
 
 # ---- against others ------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def network(seed=0, units=16, optimizer=None, dtype="float32", loss=None, metric
 def result(model, history):
     """All that training leaves, but for the time it took."""
     curves = {name: values for name, values in history.history.items() if name != "seconds"}
-    slots = [slot.tobytes() for slot in model._plans.slots()] if model.optimizer.kernel else []
+    slots = [slot.tobytes() for slot in model._plans.slots.arrays()] if model.optimizer.kernel else []
     return curves, [weight.tobytes() for weight in model.get_weights()], slots, model.optimizer.iterations
 
 

@@ -171,7 +171,7 @@ def test_nothing_is_changed(optimizer):
     for one in (model, twin):
         one.fit(x, y, epochs=2, verbose=0)
     assert [w.tobytes() for w in model.get_weights()] == [w.tobytes() for w in twin.get_weights()]
-    assert [s.tobytes() for s in model._plans.slots()] == [s.tobytes() for s in twin._plans.slots()]
+    assert [s.tobytes() for s in model._plans.slots.arrays()] == [s.tobytes() for s in twin._plans.slots.arrays()]
     assert not model._plans.one_thread
 
 

@@ -21,7 +21,7 @@ def digits(optimizer, seed=0):
 
 def trace(model):
     """All that a training would go on from, bit for bit."""
-    return ([weight.tobytes() for weight in model.get_weights()], [slot.tobytes() for slot in model._plans.slots()],
+    return ([weight.tobytes() for weight in model.get_weights()], [slot.tobytes() for slot in model._plans.slots.arrays()],
             plain_state(model.optimizer), model.optimizer.learning_rate, model._epochs_begun, model.history,
             model.stop_training)  # fmt: skip
 

@@ -38,7 +38,7 @@ fn_status fn_emit_constraints(fn_plan *plan, const fn_plan_spec *spec, const int
         if (plan->failed)
             return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
         *closure = (constrained){.kernels = plan->kernels,
-                                 .parameter = (char *)spec->parameter_slab + (size_t)parameter->offset * plan->kernels->element,
+                                 .parameter = fn_parameter_values(plan, spec, parameter),
                                  .constraint = *parameter->constraint};
         node->closure = closure;
         node->layer = "constraint";

@@ -190,6 +190,8 @@ typedef struct fn_range_rules {
     bool lazy; /* those with sparse gradients are updated in the rows touched alone */
 } fn_range_rules;
 
+/* Where the numbers of a parameter are: in the slab, unless it says otherwise. */
+void *fn_parameter_values(const fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_spec *parameter);
 /* Where, in elements, the next parameter starts if it follows this one in the slab. */
 int64_t fn_padded_end(const fn_plan *plan, const fn_parameter_spec *parameter);
 /* Fills ranges, blocks, order and rates of the updates (ranges.c); false: out of memory. buffers, touched: as below. */

@@ -49,7 +49,7 @@ fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *bu
         const fn_parameter_spec *parameter = &spec->parameters[i];
         if (parameter->l1 != 0 || parameter->l2 != 0)
             parameters[penalties->n++] =
-                (fn_penalized){.values = (char *)spec->parameter_slab + (size_t)parameter->offset * plan->kernels->element,
+                (fn_penalized){.values = fn_parameter_values(plan, spec, parameter),
                                .elements = fn_shape_size(&parameter->shape),
                                .l1 = parameter->l1,
                                .l2 = parameter->l2};

@@ -67,6 +67,13 @@ typedef struct parameter_table {
     uint8_t **touched; /* fn_port.touched of each */
 } parameter_table;
 
+void *fn_parameter_values(const fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_spec *parameter)
+{
+    if (parameter->values)
+        return (void *)parameter->values; /* nothing writes to those of a plan that does not train */
+    return (char *)spec->parameter_slab + (size_t)parameter->offset * plan->kernels->element;
+}
+
 static fn_status add_parameters(fn_plan *plan, const fn_plan_spec *spec, parameter_table *table, fn_error *error)
 {
     table->buffers = fn_plan_allocate(plan, sizeof(int) * 2 * (size_t)(spec->n_parameters + 1));
@@ -84,9 +91,11 @@ static fn_status add_parameters(fn_plan *plan, const fn_plan_spec *spec, paramet
             parameter->offset * (int64_t)element % FN_ALIGNMENT != 0)
             return fn_fail(error, FN_ERROR_GRAPH, "parameter %d: offset %lld is not aligned in a slab", i,
                            (long long)parameter->offset);
+        if (parameter->values && (plan->training || (uintptr_t)parameter->values % FN_ALIGNMENT != 0))
+            return fn_fail(error, FN_ERROR_GRAPH, "parameter %d: values beside the slab are for plans that do not train, and aligned", i);
         size_t start = (size_t)parameter->offset * element;
         int64_t elements = fn_shape_size(&parameter->shape);
-        table->buffers[2 * i] = fn_add_buffer(plan, 0, elements, (char *)spec->parameter_slab + start);
+        table->buffers[2 * i] = fn_add_buffer(plan, 0, elements, fn_parameter_values(plan, spec, parameter));
         table->buffers[2 * i + 1] = -1;
         if (plan->training && parameter->trainable && spec->gradient_slab)
             table->buffers[2 * i + 1] = fn_add_buffer(plan, 0, elements, (char *)spec->gradient_slab + start);

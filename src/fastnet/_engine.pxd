@@ -109,6 +109,7 @@ cdef extern from "fastnet.h" nogil:
         double l1
         double l2
         const fn_constraint *constraint
+        const void *values
 
     ctypedef struct fn_input_spec:
         fn_shape shape

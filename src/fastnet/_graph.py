@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cached_property
@@ -60,6 +61,8 @@ class Weight:
         Whether it is a parameter at all, and not a statistic; the layer may still be frozen.
     slab : Slab or None
         Where its numbers are, once a model has been made.
+    changes : int
+        How often it has been set to something else than training made of it.
     """
 
     def __init__(self, layer: Layer, name: str, shape: tuple[int, ...], spec: WeightSpec) -> None:
@@ -71,6 +74,7 @@ class Weight:
         self.shape = shape if own_shape is None else own_shape
         self.slab: Slab | None = None
         self.offset = 0
+        self.changes = 0
         if self.constraint is not None:
             self.constraint.values(self.shape)  # raises where it has no such axes
 
@@ -84,38 +88,68 @@ class Weight:
         """Names of the layer, of the layers that it is a part of, and of the weight: "block/dense/kernel"."""
         return f"{self.layer.path}/{self.name}"
 
-    def _view(self, array: np.ndarray) -> np.ndarray:
+    def view_of(self, array: np.ndarray) -> np.ndarray:
+        """The part of an array as large as the slab that belongs to this weight."""
         return array[self.offset : self.offset + self.size].reshape(self.shape)
 
     @property
-    def value(self) -> np.ndarray:
-        """The numbers: a view, so that writing to it changes the model."""
+    def array(self) -> np.ndarray:
+        """As `value`, for readers, and for those who say themselves what they have written, by `note_change`."""
         if self.slab is None:
             raise RuntimeError(f"weight {self.path!r} has no values yet: make a model of its layer first")
-        return self._view(self.slab.values)
+        return self.view_of(self.slab.values)
+
+    @property
+    def value(self) -> np.ndarray:
+        """The numbers: a view, so that writing to it changes the model.
+
+        An average that the optimizer keeps of the weight begins anew with what was written, as it does after `assign`.
+        """
+        array = self.array
+        return self.slab.hand_out(self, array) if self.trainable else array
 
     @property
     def gradient(self) -> np.ndarray:
         """The gradient that the last backward pass left: a view."""
         if self.slab is None:
             raise RuntimeError(f"weight {self.path!r} has no gradient yet: make a model of its layer first")
-        return self._view(self.slab.gradients)
+        return self.view_of(self.slab.gradients)
 
     def assign(self, value: Any) -> None:
         """Sets the numbers; ValueError where the shape differs."""
         value = np.asarray(value)
         if value.shape != self.shape:
             raise ValueError(f"weight {self.path!r} has shape {self.shape}, got {value.shape}")
-        self.value[...] = value
+        self.array[...] = value
+        self.note_change()
+
+    def note_change(self) -> None:
+        """Says that its numbers have been set: averages of what it was before are at an end."""
+        self.changes += 1
+        _core.note_change()
 
     def __repr__(self) -> str:
         return f"<Weight {self.path} {self.shape}>"
+
+
+class _View:
+    """A part of a slab that somebody outside can write to: the base of all arrays that are made of it, alive as long as one is."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+        self.__array_interface__ = array.__array_interface__
 
 
 class Slab:
     """The weights of a model in one array, each aligned, in the order of the layers.
 
     Models that share a layer share the slab; see `join`.
+
+    Attributes
+    ----------
+    averaged : bool
+        Whether an optimizer keeps averages of the weights. Only then is it looked for what was written to them by way of views:
+        weights for which there are any are compared with copies, before each step and prediction.
     """
 
     def __init__(self, weights: Sequence[Weight], dtype: str) -> None:
@@ -129,6 +163,47 @@ class Slab:
             self.size += -(-weight.size // quantum) * quantum
         self.values = aligned_zeros(self.size, dtype)
         self._gradients: np.ndarray | None = None
+        self.averaged = False
+        self._views: dict[Weight, weakref.ref[_View]] = {}  # that may be alive
+        self._copies: dict[Weight, np.ndarray] = {}  # of what may have been written to since
+
+    def hand_out(self, weight: Weight, array: np.ndarray) -> np.ndarray:
+        """A view of a weight for somebody who may write to it."""
+        known = self._views.get(weight)
+        view = known() if known is not None else None
+        if view is None:
+            view = _View(array)
+            self._views[weight] = weakref.ref(view)
+        if self.averaged and weight not in self._copies:
+            self._copies[weight] = array.copy()
+            _core.note_change()  # predictions have to look at it
+        return np.asarray(view)
+
+    @property
+    def watched(self) -> bool:
+        """Whether it is to be looked, before the next prediction, for what may have been written."""
+        return bool(self._copies)
+
+    def note_writes(self) -> None:
+        """Notes for the weights that were written to by way of views that they have changed."""
+        for weight, copy in list(self._copies.items()):
+            array = weight.view_of(self.values)
+            if array.tobytes() != copy.tobytes():
+                weight.note_change()
+                copy[...] = array
+            view = self._views.get(weight)
+            if view is None or view() is None:
+                self._copies.pop(weight, None)
+
+    def stop_watching(self) -> None:
+        """Before a step, which writes to the weights."""
+        self._copies.clear()
+
+    def watch(self) -> None:
+        """After a step: looks at what becomes of the views there are."""
+        if self.averaged and self._views:
+            self._views = {weight: view for weight, view in self._views.items() if view() is not None}
+            self._copies = {weight: weight.view_of(self.values).copy() for weight in self._views}
 
     @property
     def gradients(self) -> np.ndarray:
@@ -157,11 +232,15 @@ class Slab:
                 everything.update(dict.fromkeys(slab.weights))
         everything.update(dict.fromkeys(weights))
         joined = Slab(list(everything), dtype)
+        for slab in slabs:
+            if slab is not None:
+                slab.note_writes()
+                joined.averaged = joined.averaged or slab.averaged
         for number, weight in enumerate(joined.weights):
             offset = joined.offsets[weight]
             values = joined.values[offset : offset + weight.size].reshape(weight.shape)
             if weight.slab is not None:
-                values[...] = weight.value
+                values[...] = weight.array
             else:
                 rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number])))
                 try:

@@ -14,9 +14,10 @@ cdef class Plan:
         Shape of one sample; scale and shift are None or one number for each feature.
     nodes : list of (op, layer, inputs, parameters, attributes)
         Names, value numbers, parameter numbers, {attribute: number}.
-    parameters : list of (shape, offset, trainable[, decays, rate, l1, l2[, constraint]])
+    parameters : list of (shape, offset, trainable[, decays, rate, l1, l2[, constraint[, values]]])
         Offsets in elements into the slabs. Whether weight decay applies, the factor of the learning rate, the penalty,
-        and the fields of an fn_constraint, or None.
+        the fields of an fn_constraint, or None, and an array to read the numbers from instead of the slab, or None, in plans
+        that do not train.
     outputs : list of (value, loss, attributes, weight, layer) or (..., mask)
         loss is None where there is none; the mask is the number of a value, or None.
     metrics : list of (metric, attributes, output)
@@ -102,6 +103,7 @@ cdef class Plan:
         spec.nodes = node_specs
 
         slab_size = 0
+        elsewhere = []  # values that are not in the slab
         spec.n_parameters = len(parameters)
         cdef fn_parameter_spec *parameter_specs = <fn_parameter_spec *>scratch.allocate(
             len(parameters) * sizeof(fn_parameter_spec))
@@ -119,6 +121,10 @@ cdef class Plan:
                 constraint.non_negative, constraint.lowest, constraint.highest = limits[0][:3]
                 constraint.rate, constraint.reduced, constraint.inner = limits[0][3:]
                 parameter_specs[i].constraint = constraint
+            if len(limits) > 1 and limits[1] is not None:
+                self.check_values(limits[1], int(np.prod(sizes, dtype=np.int64)))
+                parameter_specs[i].values = cnp.PyArray_DATA(limits[1])
+                elsewhere.append(limits[1])
             slab_size = max(slab_size, offset + int(np.prod(sizes, dtype=np.int64)))
         spec.parameters = parameter_specs
 
@@ -177,11 +183,19 @@ cdef class Plan:
         spec.gradient_slab = NULL if gradient_slab is None else cnp.PyArray_DATA(gradient_slab)
         for i, slot in enumerate(slots):
             spec.slots[i] = cnp.PyArray_DATA(slot)
-        self.kept = (parameter_slab, gradient_slab, list(slots))
+        self.kept = (parameter_slab, gradient_slab, list(slots), elsewhere)
 
         check(fn_plan_create(&spec, &made, &error), &error)
         self.plan = made
         self._measure_outputs(inputs, nodes, outputs, metrics)
+
+    cdef int check_values(self, object values, int64_t size) except -1:
+        """TypeError or ValueError unless it is an array that a parameter of so many numbers can be read from."""
+        if type(values) is not np.ndarray or values.dtype != self.dtype or not values.flags.c_contiguous:
+            raise TypeError(f"the values of a parameter must be a contiguous array of {self.dtype}")
+        if values.size != size:
+            raise ValueError(f"the values of a parameter have {values.size} elements, expected {size}")
+        return 0
 
     def _measure_outputs(self, inputs, nodes, outputs, metrics):
         """Widths of the rows of outputs and targets, from the same inference that the plan was made by."""

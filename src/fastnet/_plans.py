@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, losses as _losses, metrics as _metrics
-from ._graph import aligned_zeros
+from ._slots import Slots
 from .layers.base import Layer
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = ["Compiled", "PlanCache"]
 
 #: Plans kept for later calls: for other batch sizes, for training and for prediction.
 _KEPT_PLANS = 8
+_INFERENCE = ("evaluate", "predict")
 #: Operations whose output is their input: always, and where nothing is trained.
 _ALIASES = {"reshape"}
 _INFERENCE_ALIASES = _ALIASES | {"dropout", "alpha_dropout", "gaussian_dropout", "gaussian_noise"}
@@ -174,13 +175,13 @@ class PlanCache:
         self._structure: tuple[Any, ...] = ()
         self._keyed: list[Layer] = []  # layers to be asked each time
         self._columns: list[tuple[int, str, Callable[[int], float]]] = []
-        self._slots: tuple[Any, list[np.ndarray]] | None = None
+        self.slots = Slots(model)
 
     def clear(self, keep_slots: bool = False) -> None:
         """Forgets plans and the optimizer's slots: what compile was told, or the model, has changed."""
         self.forget()
         if not keep_slots:
-            self._slots = None
+            self.slots.clear()
 
     def forget(self) -> None:
         """Forgets plans, but not the optimizer's slots."""
@@ -226,12 +227,14 @@ class PlanCache:
         exact : bool
             False: for calls whose batches differ; the next power of two will do.
         """
+        averages = self.slots.averages() if kind in _INFERENCE else {}
         self._refresh()
         capacity = rows if exact else 1 << (rows - 1).bit_length()
-        key = (kind, capacity, self._structure, tuple([layer.plan_key() for layer in self._keyed]))
+        averaged = (self._model._require_compiled().optimizer.averaged_slot(), frozenset(averages)) if averages else None
+        key = (kind, capacity, self._structure, averaged, tuple([layer.plan_key() for layer in self._keyed]))
         plan = self._plans.pop(key, None)
         if plan is None:
-            plan = self._make(kind, capacity)
+            plan = self._make(kind, capacity, averages)
         self._plans[key] = plan
         while len(self._plans) > _KEPT_PLANS:
             self._plans.pop(next(iter(self._plans)))
@@ -240,8 +243,7 @@ class PlanCache:
     def keep_ready(self, plan: _core.Plan) -> None:
         """Gives a plan that predicted a whole array to `predictor`, where nothing else is to be done for one."""
         model = self._model
-        average = model._compiled is not None and model._compiled.optimizer.keeps_average
-        if len(model.inputs) == len(model.outputs) == 1 and not average and not model._labels:
+        if len(model.inputs) == len(model.outputs) == 1 and not model._labels and not model._slab.watched:
             self._refresh()
             keys = [(layer.plan_key, layer.plan_key()) for layer in self._keyed]
             self.predictor.keep(plan, model.inputs[0].sample_shape, model.outputs[0].sample_shape, keys)
@@ -293,27 +295,10 @@ class PlanCache:
             inputs.append((shape, scale, shift))
         return inputs, folded
 
-    def slots(self) -> list[np.ndarray]:
-        """The optimizer's arrays, each as large as the slab."""
-        model = self._model
-        optimizer = model._require_compiled().optimizer
-        slab = model._slab
-        if self._slots is None or self._slots[0] is not slab:
-            slots = []
-            for i, (_, start) in enumerate(optimizer.slots()):
-                slot = aligned_zeros(slab.size, slab.dtype)
-                slot[...] = slab.values if np.isnan(start) else start
-                if self._slots is not None:  # the weights have moved to another slab
-                    old, arrays = self._slots
-                    for weight, offset in old.offsets.items():
-                        to = slab.offsets[weight]
-                        slot[to : to + weight.size] = arrays[i][offset : offset + weight.size]
-                slots.append(slot)
-            self._slots = (slab, slots)
-        return self._slots[1]
-
-    def _describe(self, weight: Weight, path: str, optimizer: Optimizer | None) -> tuple[Any, ...]:
-        """A weight as the engine's parameter."""
+    def _describe(
+        self, weight: Weight, path: str, optimizer: Optimizer | None, average: np.ndarray | None
+    ) -> tuple[Any, ...]:
+        """A weight as the engine's parameter; `average`: the numbers to compute with, where these are not the trained ones."""
         penalty = weight.regularizer
         return (
             weight.engine_shape, self._model._slab.offsets[weight], weight.trainable and weight.layer.trainable,
@@ -322,9 +307,10 @@ class PlanCache:
             penalty.l1 if penalty is not None else 0.0,
             penalty.l2 if penalty is not None else 0.0,
             weight.constraint.values(weight.shape) if weight.constraint is not None else None,
+            average,
         )  # fmt: skip
 
-    def _make(self, kind: str, rows: int) -> _core.Plan:
+    def _make(self, kind: str, rows: int, averages: Mapping[Weight, np.ndarray]) -> _core.Plan:
         model, slab = self._model, self._model._slab
         training = kind in ("train", "custom")
         used, paths = set(model._graph.weights()), model._paths()
@@ -374,11 +360,11 @@ class PlanCache:
             dtype=model.dtype, max_rows=rows, training=training,
             inputs=inputs, nodes=nodes,
             scheduled=[(node, name) for node, name, _ in self._schedules()] if training else [],
-            parameters=[self._describe(weight, paths[weight], optimizer) for weight in weights],
+            parameters=[self._describe(weight, paths[weight], optimizer, averages.get(weight)) for weight in weights],
             outputs=outputs, metrics=metrics,
             optimizer=optimizer.kernel if optimizer else None, hyper=optimizer._fixed() if optimizer else None,
             parameter_slab=slab.values, gradient_slab=slab.gradients if training else None,
-            slots=self.slots() if optimizer else [],
+            slots=self.slots.arrays() if optimizer else [],
             seed=model.seed, n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
             input_gradients=kind == "custom",
         )  # fmt: skip

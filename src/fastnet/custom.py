@@ -105,9 +105,11 @@ class CustomLoop:
             raise RuntimeError("apply_gradients must follow forward(x, training=True) and backward(dy)")
         plan = self._plans.get("custom", self._forward[0].max_rows)  # another one if it was compiled since
         penalty = np.zeros(1 + len(self.outputs))
-        plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.batches,
-                 hyper=self._plans.hyper(1), loss_sum=penalty)  # fmt: skip
+        hyper = self._plans.hyper(1)
+        self._plans.slots.follow()
+        plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.batches, hyper=hyper, loss_sum=penalty)
         compiled.optimizer.batches += 1
+        self._slab.watch()
         self._penalty, self._squares = float(penalty[0]), plan.gradient_squares
 
     # ---- custom losses ----------------------------------------------------------------------------------
@@ -201,5 +203,6 @@ class CustomLoop:
             batch = [array[rows] for array in targets]
             self._losses_of(batch, outputs, [None if w is None else w[rows] for w in weights], totals)
             self._update_metrics(batch, outputs, sums)
+        values = self._evaluation_values()
         regularized = [weight for weight in self._graph.weights() if weight.regularizer is not None]
-        totals[0] += n * sum(weight.regularizer(weight.value) for weight in regularized)
+        totals[0] += n * sum(weight.regularizer(values[weight]) for weight in regularized)

@@ -255,6 +255,7 @@ class Fit:
             steps, epochs = min(steps, len(hyper)), min(epochs, 1 + max(0, len(hyper) - left) // self.steps)
         end = min(self.n_rows, state.row + steps * self.batch_size)
         ended = np.empty((epochs - 1, len(state.totals) + len(state.sums) + 2))
+        self.model._plans.slots.follow()
         start = time.perf_counter()
         try:
             plan.run(
@@ -272,6 +273,7 @@ class Fit:
                 self._pass_epoch(state, results, batches, start)
             state.row, state.batch = plan.next_row, math.ceil(plan.next_row / self.batch_size)
             state.squares = plan.gradient_squares
+            self.model._slab.watch()
 
     def _pass_epoch(self, state: EpochState, results: np.ndarray, batches: int, start: float) -> None:
         """Ends an epoch after which the engine went on, and makes the state that of the next.
@@ -304,7 +306,7 @@ class Fit:
 
         def assign(x: np.ndarray) -> None:
             for i, weight in enumerate(weights):
-                weight.value[...] = x[at[i] : at[i + 1]].reshape(weight.shape)
+                weight.array[...] = x[at[i] : at[i + 1]].reshape(weight.shape)
 
         def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
             assign(x)
@@ -319,11 +321,11 @@ class Fit:
                     gradient[at[i] : at[i + 1]] += weight.gradient.reshape(-1) * ((end - row) / n)
             for i, weight in enumerate(weights):
                 if weight.regularizer is not None:
-                    state.totals[0] += n * weight.regularizer(weight.value)
-                    gradient[at[i] : at[i + 1]] += weight.regularizer.gradient(weight.value).reshape(-1)
+                    state.totals[0] += n * weight.regularizer(weight.array)
+                    gradient[at[i] : at[i + 1]] += weight.regularizer.gradient(weight.array).reshape(-1)
             return state.totals[0] / n, gradient
 
-        start = np.concatenate([weight.value.reshape(-1) for weight in weights]).astype(np.float64)
+        start = np.concatenate([weight.array.reshape(-1) for weight in weights]).astype(np.float64)
         try:
             x, value, converged = self.optimizer.step(start, evaluate)
         except BaseException:
@@ -340,9 +342,9 @@ class Fit:
         """Makes a step with the gradients that have been accumulated, where some are left."""
         if self.optimizer.batches % (self.optimizer.gradient_accumulation_steps or 1):
             kind = "custom" if self.compiled.custom else "train"
-            self.model._plans.get(kind, self.batch_size, exact=kind == "train").run(
-                _core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, step=self.optimizer.batches,
-                hyper=self.model._plans.hyper(1),
-            )  # fmt: skip
+            plan, hyper = self.model._plans.get(kind, self.batch_size, exact=kind == "train"), self.model._plans.hyper(1)
+            self.model._plans.slots.follow()
+            plan.run(_core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, step=self.optimizer.batches, hyper=hyper)
             self.optimizer.iterations += 1
+            self.model._slab.watch()
 

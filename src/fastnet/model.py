@@ -294,7 +294,7 @@ class Model(Layer, Trainer):
     def get_weights(self) -> list[np.ndarray]:
         """Copies of all weights."""
         self._require_built()
-        return [weight.value.copy() for weight in self.weights]
+        return [weight.array.copy() for weight in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets all weights, in the order of `get_weights`.

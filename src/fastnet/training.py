@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from .history import History
 
 if TYPE_CHECKING:
     from .profiling import Profile
-    from ._graph import Graph, Slab, SymbolicTensor
+    from ._graph import Graph, Slab, SymbolicTensor, Weight
 
 __all__ = ["Trainer"]
 
@@ -42,6 +41,7 @@ class Trainer(CustomLoop):
     _graph: Graph
     _labels: dict[int, tuple[str, int]]
     _slab: Slab
+    weights: list[Weight]
 
     def __init__(self) -> None:
         super().__init__()
@@ -370,23 +370,10 @@ class Trainer(CustomLoop):
         if alpha and any(loss.labels for loss in compiled.losses):
             raise ValueError(f"{name} needs targets that can be mixed: use one-hot rows and CategoricalCrossentropy")
 
-    @contextlib.contextmanager
-    def _evaluation_weights(self) -> Iterator[None]:
-        """Within it, the weights are the averaged ones, where the optimizer keeps an average."""
-        slot = self._compiled.optimizer.averaged_slot() if self._compiled is not None else None
-        if slot is None:
-            yield
-            return
-        average, values = self._plans.slots()[slot], self._slab.values
-        parts = [slice(weight.offset, weight.offset + weight.size) for weight in self.trainable_weights]
-        trained = [values[part].copy() for part in parts]
-        try:
-            for part in parts:
-                values[part] = average[part]
-            yield
-        finally:
-            for part, kept in zip(parts, trained):
-                values[part] = kept
+    def _evaluation_values(self) -> dict[Weight, np.ndarray]:
+        """What `evaluate` and `predict` compute with: averages, where the optimizer keeps them, else the weights; views."""
+        averages = self._plans.slots.averages()
+        return {weight: averages.get(weight, weight.array) for weight in self.weights}
 
     def train_on_batch(
         self,
@@ -416,6 +403,7 @@ class Trainer(CustomLoop):
         else:
             plan = self._plans.get("train", n, exact=False)
             hyper = self._plans.hyper(1)
+            self._plans.slots.follow()
             try:
                 plan.run(
                     TRAIN, n_rows=n, batch_size=n, inputs=inputs, targets=targets, weights=weights,
@@ -423,6 +411,7 @@ class Trainer(CustomLoop):
                 )  # fmt: skip
             finally:
                 compiled.optimizer.batches += plan.steps_done
+                self._slab.watch()
         return _as_asked(compiled.logs(totals, sums, n), return_dict)
 
     # ---- evaluate and predict ---------------------------------------------------------------------------
@@ -479,12 +468,11 @@ class Trainer(CustomLoop):
         else:
             plan = self._plans.get("evaluate", rows, exact=False)
             row = 0
-            with self._evaluation_weights():
-                while row < n:
-                    row, _ = plan.run(
-                        _EVALUATE, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, targets=targets,
-                        weights=weights, seconds=SLICE_SECONDS, loss_sum=totals, metrics=sums,
-                    )  # fmt: skip
+            while row < n:
+                row, _ = plan.run(
+                    _EVALUATE, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, targets=targets,
+                    weights=weights, seconds=SLICE_SECONDS, loss_sum=totals, metrics=sums,
+                )  # fmt: skip
         return compiled.logs(totals, sums, n)
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: str | int = 0, *, check_finite: bool = False) -> Any:
@@ -515,10 +503,9 @@ class Trainer(CustomLoop):
         plan = self._plans.get("predict", rows, exact=False)
         outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
         row = 0
-        with self._evaluation_weights():
-            while row < n:
-                row, _ = plan.run(_PREDICT, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
-                                  seconds=SLICE_SECONDS)  # fmt: skip
+        while row < n:
+            row, _ = plan.run(_PREDICT, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
+                              seconds=SLICE_SECONDS)  # fmt: skip
         if rows == n and batch_size is None and not self._labels:  # whose range is to be checked each time
             self._plans.keep_ready(plan)
         return outputs if len(outputs) > 1 else outputs[0]
@@ -583,7 +570,7 @@ class Trainer(CustomLoop):
         rows = min(batch_size, len(inputs[0]))
         arrays["inputs"] = inputs
         self._plans.one_thread = True
-        kept = [(array, array.copy()) for array in [self._slab.values, *(self._plans.slots() if y is not None else [])]]
+        kept = [(array, array.copy()) for array in [self._slab.values, *(self._plans.slots.arrays() if y is not None else [])]]
         try:
             if y is None:
                 arrays["outputs"] = [np.empty((rows, *tensor.sample_shape), self.dtype) for tensor in self.outputs]

@@ -215,16 +215,14 @@ def _train(model: Model, inputs: Any, targets: Any, weights: Any, rows: np.ndarr
 @contextlib.contextmanager
 def _everything_restored(model: Model) -> Iterator[None]:
     """What training changes is afterwards what it was before, bit for bit."""
-    optimizer, slots = model.optimizer, model._plans.slots()
-    weights, arrays = model.get_weights(), [slot.copy() for slot in slots]
+    optimizer, weights, restore_slots = model.optimizer, model.get_weights(), model._plans.slots.keep()
     state, rate = optimizer.get_state(), optimizer.learning_rate
     counters = (model._epochs_begun, model.history, model.stop_training)
     try:
         yield
     finally:
         model.set_weights(weights)
-        for slot, array in zip(slots, arrays):
-            slot[...] = array
+        restore_slots()
         optimizer.set_state(state)
         optimizer.learning_rate = rate
         model._epochs_begun, model.history, model.stop_training = counters

@@ -80,6 +80,11 @@ static void check_descriptions(void)
     spec = make_spec();
     fn_node_spec other = node;
     spec.nodes = &other;
+    fn_parameter_spec elsewhere = parameter;
+    elsewhere.values = parameters;
+    spec.parameters = &elsewhere;
+    expect_create(FN_ERROR_GRAPH, &spec, "do not train");
+    spec.parameters = &parameter;
     other.op = "convolute";
     expect_create(FN_ERROR_NAME, &spec, "'first'");
     other = node;

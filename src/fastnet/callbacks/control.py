@@ -195,19 +195,14 @@ class EarlyStopping(MonitorCallback):
             print(f"Restoring the weights of the best epoch: {self.best_epoch + 1}.")
         model = self.model
         model.set_weights(self.best_weights)
-        slot = model.optimizer.averaged_slot()
-        if slot is not None:
-            averaged = model._plans.slots()[slot]
-            for weight, value in zip(model.weights, self._best_averages or self.best_weights):
-                averaged[weight.offset : weight.offset + weight.size] = value.ravel()
+        model._plans.slots.set_averages(dict(zip(model.weights, self._best_averages or self.best_weights)))
 
     def _keep(self, epoch: int) -> None:
         model = self.model
         self.best_epoch = epoch
         self.best_weights, self._best_averages = model.get_weights(), None
         if model.optimizer.averaged_slot() is not None:
-            with model._evaluation_weights():
-                self._best_averages = model.get_weights()
+            self._best_averages = [value.copy() for value in model._evaluation_values().values()]
 
     def get_state(self) -> dict[str, Any]:
         arrays = enumerate([*(self.best_weights or []), *(self._best_averages or [])])

@@ -143,7 +143,7 @@ class TensorBoard(Callback):
             self._scalars("validation", "epoch", validation, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             for weight, path in self.model._paths().items():
-                summary = _tensorboard().histogram.histogram_pb(f"{path}/histogram", weight.value)
+                summary = _tensorboard().histogram.histogram_pb(f"{path}/histogram", weight.array)
                 self._write("train", summary, epoch)
         for writer in self._writers.values():
             writer.flush()

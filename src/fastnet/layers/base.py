@@ -361,7 +361,7 @@ class Layer(Configurable):
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of the weights."""
-        return [weight.value.copy() for weight in self.weights]
+        return [weight.array.copy() for weight in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets the weights, in the order of `get_weights`.

@@ -71,7 +71,7 @@ class _Scaling(Layer):
                 )
         for weight, numbers in zip(self.weights, known or ()):
             if weight.slab is not None:
-                weight.value[...] = numbers
+                weight.array[...] = numbers
 
     def affine_map(self) -> tuple[np.ndarray, np.ndarray]:
         """scale and shift as float64, one number for each feature or one for all.
@@ -84,7 +84,7 @@ class _Scaling(Layer):
             If nothing is known yet.
         """
         known = self._map()
-        weights = [weight.value for weight in self.weights]
+        weights = [weight.array for weight in self.weights]
         if known is not None:
             same = (np.array_equal(w, np.broadcast_to(k, w.shape).astype(w.dtype)) for w, k in zip(weights, known))
             if all(same):
@@ -98,7 +98,7 @@ class _Scaling(Layer):
         return operation.attributes
 
     def plan_key(self) -> Any:
-        return self.trainable, self._adapted, *(weight.value.tobytes() for weight in self._weights.values())
+        return self.trainable, self._adapted, *(weight.array.tobytes() for weight in self._weights.values())
 
 
 def _rows_of(layer: Layer, data: Any) -> np.ndarray:

@@ -33,7 +33,10 @@ class Optimizer(_config.Configurable):
         together (Pascanu et al., 2013). At most one of them, as in Keras.
     use_ema : bool
         Keep an exponential moving average of the weights, ``a = ema_momentum * a + (1 - ema_momentum) * w``, with which
-        `evaluate` and `predict` compute.
+        `evaluate`, `predict` and `save` compute; `get_weights` are the trained ones. Of a weight that is set to something else,
+        by `set_weights`, `load_weights` or by writing to it, the average goes on from there. The same holds for the other
+        averages: the mean of `swa_start`, in which what was set takes the place of all before it, and the slow weights of
+        Lookahead.
     ema_momentum : float
     ema_overwrite_frequency : int, optional
         Every so many steps the weights become their average.
@@ -77,12 +80,16 @@ class Optimizer(_config.Configurable):
     lazy_form: ClassVar[bool] = True
     #: The slot that holds the weights to evaluate with; None: they are the trained ones.
     evaluation_slot: ClassVar[str | None] = None
+    #: Slots of differences between weights: nothing is left of one when the weight is set to something else.
+    difference_slots: ClassVar[tuple[str, ...]] = ()
 
     name = _config.Name()
     learning_rate: float | Callable[[int], float]
 
     #: Batches seen so far: as many as steps, unless gradients are accumulated.
     batches: int = 0
+    use_ema: bool = False
+    swa_start: int | None = None
     gradient_accumulation_steps: int | None = None
     #: Steps in an epoch, for schedules that count epochs; `fit` sets it.
     steps_per_epoch: int | None = None
@@ -167,10 +174,13 @@ class Optimizer(_config.Configurable):
     _row: np.ndarray | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
+        watched = name == "batches" and self.keeps_average
+        averaged = self._averaged_name if watched else None
         object.__setattr__(self, name, value)
+        if name not in ("batches", "_row") or (watched and self._averaged_name != averaged):
+            _core.note_change()  # predictions may depend on it
         if name not in ("batches", "_row"):
             object.__setattr__(self, "_row", None)
-            _core.note_change()  # predictions may depend on it
 
     def values(self) -> dict[str, Any]:
         """The engine's hyper-parameters: the attributes of these names, else the engine's defaults.
@@ -300,14 +310,17 @@ class Optimizer(_config.Configurable):
 
     def averaged_slot(self) -> int | None:
         """Number of the slot with whose weights to evaluate; None: with the trained ones."""
-        if not self.keeps_average:
-            return None
-        names = [name for name, _ in self.slots()]
+        averaged = self._averaged_name
+        return None if averaged is None else [name for name, _ in self.slots()].index(averaged)
+
+    @property
+    def _averaged_name(self) -> str | None:
+        """Name of the slot with whose weights to evaluate."""
         if self.swa_start is not None and self.iterations > self.swa_start:
-            return names.index("mean")
-        if self.use_ema and self.iterations > 0:
-            return names.index("average")
-        return names.index(self.evaluation_slot) if self.evaluation_slot and self.iterations > 0 else None
+            return "mean"
+        if self.iterations == 0:
+            return None
+        return "average" if self.use_ema else self.evaluation_slot
 
     def _fixed(self) -> dict[str, float]:
         """Hyper-parameters without the learning rate, which decide how many slots there are; NaN for those that vary."""

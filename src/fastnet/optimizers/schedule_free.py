@@ -12,6 +12,7 @@ __all__ = ["ScheduleFreeAdamW", "ScheduleFreeSGD"]
 
 class _ScheduleFree(Optimizer):
     evaluation_slot: ClassVar[str | None] = "x"
+    difference_slots: ClassVar[tuple[str, ...]] = ("z_minus_y",)
     lazy_form = False  # x goes on towards z in steps whose gradient is 0
 
     def _set_averaging(self, warmup_steps: int, r: float, weight_lr_power: float) -> None:

@@ -32,9 +32,9 @@ _MANY = 2**53
 def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
     """Writes where a call of `fit` stands, between two batches."""
     model, state = fit.model, fit.state
-    tensors = dict(_weights_of(model))
-    for (name, _), slot in zip(fit.optimizer.slots(), model._plans.slots()):
-        for weight, place in model._paths().items():
+    tensors, paths = dict(_weights_of(model)), model._paths()
+    for (name, _), slot in zip(fit.optimizer.slots(), model._plans.slots.arrays()):
+        for weight, place in paths.items():
             tensors[f"optimizer/{name}/{place}"] = slot[weight.offset : weight.offset + weight.size]
     callbacks = []
     for i, callback in enumerate(fit.hooks.callbacks):
@@ -42,6 +42,7 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
     training = {
         **_arguments(fit),
         "optimizer": _put(fit.optimizer.get_state(), "optimizer_state/", tensors),
+        "averaged": sorted(paths[weight] for weight in model._plans.slots.followed if weight in paths),
         "epochs_begun": model._epochs_begun,
         "epoch": fit.epoch,
         "first_epoch": fit.first_epoch,
@@ -130,13 +131,17 @@ def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, trainin
         value = optimizer_state[name]
         if value is not None and not (value >= 0 and math.isfinite(value)):
             raise ValueError(f"the optimizer's {name} cannot be {value}")
-    slots, paths = model._plans.slots(), model._paths()
+    slots, paths = model._plans.slots.arrays(), model._paths()
+    trained = [path for weight, path in paths.items() if weight.trainable and weight.layer.trainable]
+    names = training.get("averaged", trained)  # files of older versions do not tell
+    averaged = [weight for weight, path in paths.items() if weight.trainable and path in names]
 
     def apply() -> None:
         assign_tensors(tensors, paths)
         for (name, _), slot in zip(fit.optimizer.slots(), slots):
             for weight, path in paths.items():
                 slot[weight.offset : weight.offset + weight.size] = tensors[f"optimizer/{name}/{path}"]
+        model._plans.slots.followed = averaged
         model.seed = seed
         model._plans.forget()  # the seed is part of them
         fit.optimizer.set_state(optimizer_state)

@@ -72,7 +72,12 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _weights_of(model: Model) -> dict[str, np.ndarray]:
-    return {path: weight.value for weight, path in model._paths().items()}
+    return {path: weight.array for weight, path in model._paths().items()}
+
+
+def _averages_of(model: Model) -> dict[str, np.ndarray]:
+    values = model._evaluation_values()
+    return {path: values[weight] for weight, path in model._paths().items()}
 
 
 def check_tensors(tensors: Mapping[str, np.ndarray], paths: Mapping[Weight, str], dtype: str | None) -> None:
@@ -119,9 +124,7 @@ def save_model(model: Model, filepath: Path) -> None:
     The weights are those that `evaluate` and `predict` compute with: the averaged ones, where the optimizer keeps an
     average.
     """
-    description = json.dumps(describe(model))
-    with model._evaluation_weights():
-        write_tensors(filepath, _weights_of(model), {"fastnet": description})
+    write_tensors(filepath, _averages_of(model), {"fastnet": json.dumps(describe(model))})
 
 
 def load_model(filepath: Path, custom_objects: Mapping[str, type] | None = None, compile: bool = True) -> Model:
@@ -177,8 +180,7 @@ def load_model(filepath: Path, custom_objects: Mapping[str, type] | None = None,
 def save_weights(model: Model, filepath: Path) -> None:
     """Writes the weights alone, as `save_model` does."""
     model._require_built()
-    with model._evaluation_weights():
-        write_tensors(filepath, _weights_of(model), {"format": "fastnet weights"})
+    write_tensors(filepath, _averages_of(model), {"format": "fastnet weights"})
 
 
 def load_weights(model: Model, filepath: Path) -> None:

@@ -1,0 +1,133 @@
+"""The arrays that an optimizer keeps of a model's weights, averages of these among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import _core
+from ._graph import aligned_zeros
+
+if TYPE_CHECKING:
+    from ._graph import Slab, Weight
+    from .optimizers import Optimizer
+    from .training import Trainer
+
+__all__ = ["Slots"]
+
+
+class Slots:
+    """The optimizer's arrays of one model, each as large as the slab of the weights.
+
+    A slot that starts from the weights (a moving average, the mean, the slow weights of Lookahead) belongs to a weight from the
+    first step that trains it on, until the weight is set to something else: then it begins anew, with what was set.
+    Predictions read it as long as it belongs to the weight; that the weight is frozen does not change it.
+    """
+
+    def __init__(self, model: Trainer) -> None:
+        self._model = model
+        self._slab: Slab | None = None
+        self._arrays: dict[str, np.ndarray] = {}
+        #: The weights whose averages go on, and how often each had been set when they began.
+        self._followed: dict[Weight, int] = {}
+        self._version = -1  # of what `follow` has seen
+
+    def clear(self) -> None:
+        """Forgets all: there is another optimizer."""
+        self._slab, self._arrays, self._followed, self._version = None, {}, {}, -1
+
+    def arrays(self) -> list[np.ndarray]:
+        """The arrays, in the order of the optimizer's `slots`."""
+        model = self._model
+        slots = model._require_compiled().optimizer.slots()
+        slab = model._slab
+        if self._slab is slab and len(self._arrays) == len(slots):
+            return list(self._arrays.values())
+        arrays = {}
+        for name, start in slots:
+            array = arrays[name] = aligned_zeros(slab.size, slab.dtype)
+            array[...] = slab.values if np.isnan(start) else start
+            if self._slab is not None and name in self._arrays:  # the weights have moved to another slab
+                for weight, offset in self._slab.offsets.items():
+                    if weight in slab.offsets:
+                        to = slab.offsets[weight]
+                        array[to : to + weight.size] = self._arrays[name][offset : offset + weight.size]
+        slab.averaged = slab.averaged or any(np.isnan(start) for _, start in slots)
+        self._slab, self._arrays = slab, arrays
+        return list(arrays.values())
+
+    # ---- averages ---------------------------------------------------------------------------------------
+
+    def follow(self) -> None:
+        """Before a step: begins the arrays that start from the weights anew for those that were set since the last one."""
+        slab = self._model._slab
+        if not slab.averaged:
+            return
+        slab.note_writes()
+        slab.stop_watching()
+        if _core.version() == self._version and self._slab is slab:
+            return
+        optimizer = self._model._require_compiled().optimizer
+        arrays = self.arrays()
+        for weight in self._model.trainable_weights:
+            if self._followed.get(weight) != weight.changes:
+                self._begin(weight, optimizer, arrays)
+        self._version = _core.version()
+
+    def _begin(self, weight: Weight, optimizer: Optimizer, arrays: list[np.ndarray]) -> None:
+        part = slice(weight.offset, weight.offset + weight.size)
+        for (name, start), array in zip(optimizer.slots(), arrays):
+            if np.isnan(start):
+                array[part] = weight.array.reshape(-1)
+            elif name in optimizer.difference_slots:
+                array[part] = 0
+        self._followed[weight] = weight.changes
+
+    def averages(self) -> Mapping[Weight, np.ndarray]:
+        """The weights that are evaluated with other numbers than the trained ones: with these, views of a slot."""
+        model = self._model
+        number = model._compiled.optimizer.averaged_slot() if model._compiled is not None else None
+        if number is None:
+            return {}
+        self._model._slab.note_writes()
+        average = self.arrays()[number]
+        return {weight: weight.view_of(average) for weight, changes in self._followed.items()
+                if weight.changes == changes and weight.slab is self._slab}  # fmt: skip
+
+    def set_averages(self, values: Mapping[Weight, np.ndarray]) -> None:
+        """Makes these the averages that predictions use, where the optimizer has any by now; the weights stay as they are."""
+        optimizer = self._model._require_compiled().optimizer
+        number = optimizer.averaged_slot()
+        if number is None:
+            return
+        arrays = self.arrays()
+        for weight, value in values.items():
+            if weight.trainable:
+                self._begin(weight, optimizer, arrays)
+                weight.view_of(arrays[number])[...] = value
+
+    # ---- what checkpoints and trials put back ---------------------------------------------------------------
+
+    @property
+    def followed(self) -> list[Weight]:
+        """The weights whose averages go on."""
+        self._model._slab.note_writes()
+        return [weight for weight, changes in self._followed.items() if weight.changes == changes]
+
+    @followed.setter
+    def followed(self, weights: Iterable[Weight]) -> None:
+        self._followed = {weight: weight.changes for weight in weights}
+        self._version = -1
+
+    def keep(self) -> Callable[[], None]:
+        """A function that puts the arrays back as they are now, for weights that are put back too."""
+        kept, followed = [(array, array.copy()) for array in self.arrays()], self.followed
+
+        def restore() -> None:
+            for array, values in kept:
+                array[...] = values
+            self.followed = followed
+
+        return restore
