@@ -239,7 +239,8 @@ def _reader(dataset: Any, entry: str, size: int) -> Callable[[], np.ndarray]:
                 raise ValueError("its numbers are not in the file")
             if max(dataset.size, math.prod(dataset.chunks or ())) * dtype.itemsize > max(size, _FLOOR):
                 raise ValueError(f"shape {dataset.shape} of {dtype} is more than the {size} bytes of the file")
-            if dtype.kind == "V" and dtype.itemsize == 2 and dataset.attrs.get("dtype") == "bfloat16":
+            if dtype.kind == "V" and dtype.names is None and dtype.itemsize == 2:
+                # bfloat16: Keras writes no other. Its attribute says so too, but a damaged string can hold HDF5 up for ever.
                 upper = np.asarray(dataset[()]).view(np.uint16)  # half of a float32
                 return (upper.astype(np.uint32) << 16).view(np.float32)
             return as_numbers(np.asarray(dataset[()] if dtype.kind in "fiub" else np.empty(0, dtype)), "it")
