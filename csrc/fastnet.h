@@ -142,7 +142,8 @@ fn_status fn_infer_target(const char *loss, const double *attributes, const fn_s
 /* A loss or a metric on whole arrays of `dtype` (FN_FLOAT32 or FN_FLOAT64): prediction[positions][width],
  * target[positions][width], or [positions] where the loss takes class labels. fn_compute_loss writes loss[positions]
  * and, where it is not NULL, gradient[positions][width] = scale[position] * d loss / d prediction.
- * fn_compute_metric adds to accumulator[fn_metric_size()]. The caller has checked lengths and labels. */
+ * fn_compute_metric adds to accumulator[fn_metric_size()]; target_width is that of a position, 1 for a class label. The caller
+ * has checked lengths; labels are checked here, and whether the metric takes such targets. */
 fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t positions,
                           int64_t width, const void *prediction, const void *target, const void *scale,
                           void *losses, void *gradient, fn_error *error);
@@ -319,7 +320,8 @@ typedef struct fn_run {
 
 /* Runs batch after batch until the rows are used up as often as was asked for, the time is over or the stop flag is set.
  * FN_ERROR_DIVERGED: the loss of step `step + steps_done` is not finite; the parameters are those
- * from before that step. */
+ * from before that step. FN_ERROR_LABEL: so it is because a class label of that step is out of range. Labels are looked at again
+ * in each step, since data may be changed while a model is trained on them. */
 fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error);
 
 /* Facts about a plan. */

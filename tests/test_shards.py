@@ -103,7 +103,10 @@ def test_inputs_of_a_call():
     """Weights of samples, learning rates from step to step, and mixing of rows."""
     weights = [np.random.default_rng(2).random(N_ROWS).astype("float32")]
     assert_divided(suitable(), weights=weights)
-    assert_divided(suitable(), mixup=0.4)
+    graph = Graph()  # with targets that can be mixed
+    h = graph.dense(graph.dense(graph.input((41,)), 64, "relu", seed=1), 97, "relu", seed=2)
+    graph.output(graph.dense(h, 1, seed=3), "mean_squared_error")
+    assert_divided(graph, mixup=0.4)
 
 
 # ---- against the reference ---------------------------------------------------------------------------

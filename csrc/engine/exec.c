@@ -56,7 +56,7 @@ static void keep_results(const fn_plan *plan, fn_run *run)
 static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *context, double deadline, int64_t step)
 {
     const fn_shared *shared = context->shared;
-    bool failed = shared->diverged && (run->parts & FN_RUN_UPDATE);
+    bool failed = shared->bad_label.output || (shared->diverged && (run->parts & FN_RUN_UPDATE));
     if (!failed) {
         if (run->loss_sum && (run->parts & FN_RUN_LOSS))
             for (int i = 0; i < 1 + plan->n_outputs; i++)
@@ -66,6 +66,7 @@ static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
         if (run->next_row >= run->n_rows && run->passes_ended + 1 < run->passes)
             begin_pass(run);
     }
+    failed |= atomic_load_explicit(&context->team->bad_labels, memory_order_relaxed); /* of another shard */
     context->team->leave[step & 1] = failed || run->next_row >= run->n_rows || (run->stop && *run->stop) ||
                                     (deadline < DBL_MAX && fn_seconds() > deadline);
 }
@@ -187,6 +188,13 @@ static void run_shards(fn_plan *plan, fn_run *run, int thread, double deadline)
     }
 }
 
+void fn_reset_failure(fn_shared *shared)
+{
+    shared->diverged = 0;
+    atomic_store_explicit(&shared->bad_labels, 0, memory_order_relaxed);
+    shared->bad_label.output = NULL;
+}
+
 /* What the threads of a call share. */
 typedef struct fn_call {
     fn_plan *plan;
@@ -211,7 +219,7 @@ static void run_team(fn_plan *plan, fn_run *run, int wanted, double deadline)
     const fn_crew crew = fn_hire(wanted, plan->processors);
     fn_call call = {.plan = plan, .run = run, .team = crew.size, .deadline = deadline};
     call.sharded = crew.size == FN_SHARDS && wanted == FN_SHARDS && fn_can_use_shards(plan, run);
-    shared->diverged = 0;
+    fn_reset_failure(shared);
     shared->moving = 0;
     fn_set_barrier(&shared->barrier, &crew);
     run->next_row = run->first_row;
@@ -374,7 +382,7 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
         part.output_gradients = NULL;
     }
     int64_t steps = 0;
-    bool diverged, open;
+    bool failed, open;
     do {
         const unsigned sharded = fn_can_use_shards(plan, &part) ? SHARDED : 0;
         fn_trial *trial = trial_of(plan, part.parts | sharded, part.n_rows < part.batch_size ? part.n_rows : part.batch_size);
@@ -387,19 +395,29 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
             run_trial(plan, &part, trial, deadline);
             open = true;
         }
-        diverged = plan->shared->diverged && (run->parts & FN_RUN_UPDATE);
+        failed = plan->shared->bad_label.output || (plan->shared->diverged && (run->parts & FN_RUN_UPDATE));
         steps += part.steps_done;
         part.step += (uint64_t)part.steps_done;
         part.hyper += part.steps_done * part.hyper_stride;
         part.first_row = part.next_row;
-    } while (open && !diverged && part.first_row < part.n_rows && !(run->stop && *run->stop) &&
+    } while (open && !failed && part.first_row < part.n_rows && !(run->stop && *run->stop) &&
              fn_seconds() < deadline);
     run->gradient_squares = part.gradient_squares;
     run->passes_ended = part.passes_ended;
     run->next_row = part.first_row;
     run->steps_done = steps;
     double loss = plan->shared->loss[0];
-    if (diverged)
+    const fn_bad_label *bad = &plan->shared->bad_label;
+    if (bad->output && (run->parts & FN_RUN_UPDATE))
+        return fn_fail(error, FN_ERROR_LABEL,
+                       "output '%s': label %g in row %lld is not a class number from 0 to %lld, which it was when the data were "
+                       "checked; found at step %lld, and the weights are those from before that step",
+                       bad->output, bad->label, (long long)bad->row, (long long)bad->n_classes - 1, (long long)bad->step);
+    if (bad->output)
+        return fn_fail(error, FN_ERROR_LABEL,
+                       "output '%s': label %g in row %lld is not a class number from 0 to %lld, which it was when the data were "
+                       "checked", bad->output, bad->label, (long long)bad->row, (long long)bad->n_classes - 1);
+    if (failed)
         return fn_fail(error, FN_ERROR_DIVERGED, "the loss became %s at step %lld; the weights are those from before that step",
                        isnan(loss) ? "nan" : loss > 0 ? "inf" : "-inf", (long long)(run->step + (uint64_t)steps));
     return FN_OK;

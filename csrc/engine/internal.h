@@ -238,11 +238,23 @@ void fn_collect_shards(const fn_plan *plan, fn_run *run, uint64_t step);
 
 /* ---- execution --------------------------------------------------------------------------- */
 
+/* A label that has changed since the data were checked. */
+typedef struct fn_bad_label {
+    const char *output; /* the name of its layer; NULL: there is none */
+    int64_t row;        /* of the data */
+    uint64_t step;
+    double label;
+    int64_t n_classes;
+} fn_bad_label;
+
 /* What the threads of a team tell each other. */
 typedef struct fn_shared {
     fn_barrier barrier;
     int leave[2];  /* of even and odd steps: leave the loop after this one */
-    int diverged;  /* the loss of this step is not finite */
+    int diverged;  /* the loss of this step is not finite, or there is none */
+    /* A gathered label is none of the classes. Set by any thread that finds one; in a shard, also for the team. */
+    atomic_int bad_labels;
+    fn_bad_label bad_label; /* the first of them, found when all have been gathered */
     double began;  /* on the clock: the call, where it makes several passes */
     double moving; /* seconds of the team's last run that went into copying parameters to shards and back */
     double penalty; /* of the weights, in plans that do not train */
@@ -312,6 +324,10 @@ struct fn_plan {
 
 /* Builds a plan; shard: NULL, or the plan of which this is to be a shard, whose number it is. */
 fn_status fn_build_plan(const fn_plan_spec *spec, const fn_plan *whole, int shard, fn_plan **plan, fn_error *error);
+/* Before a call: no step of it has failed. */
+void fn_reset_failure(fn_shared *shared);
+/* Whether a metric can do with such targets of predictions of this width. labels: they have been checked to be class labels. */
+fn_status fn_check_metric_target(const fn_metric *metric, int64_t width, int64_t target_width, bool labels, fn_error *error);
 /* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */
 fn_status fn_lay_out(fn_plan *plan, fn_error *error);
 /* A new buffer; returns its number. */

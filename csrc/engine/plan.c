@@ -480,6 +480,11 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
         if (given->output < 0 || given->output >= spec->n_outputs ||
             !((fn_output *)outputs[given->output].closure)->loss)
             return fn_fail(error, FN_ERROR_GRAPH, "metric '%s': output %d has no loss", given->metric, given->output);
+        const fn_output *judged = outputs[given->output].closure;
+        fn_status status = fn_check_metric_target(plan->kernels->metrics[index], judged->width, judged->target_width,
+                                                  judged->loss->labels, error);
+        if (status != FN_OK)
+            return status;
         fn_node *node = new_node(plan, "metric");
         fn_metric_state *state = &plan->metrics[i];
         state->metric = plan->kernels->metrics[index];

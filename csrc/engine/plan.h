@@ -162,7 +162,7 @@ typedef struct fn_op {
  * batch, or one of the inner rows of a prediction of higher rank (a time step). */
 typedef struct fn_loss_arguments {
     const void *prediction; /* [positions][width] */
-    const void *target;     /* [positions][target_width] */
+    const void *target;     /* [positions][target_width]; labels are whole numbers in [0, width): the caller has checked them */
     const void *scale;      /* [positions]: factor of the gradient */
     void *loss;             /* [positions]: out, not scaled */
     void *gradient;         /* [positions][width]: out, scale * d loss / d prediction; may be NULL */
@@ -179,14 +179,18 @@ typedef struct fn_loss {
 
 typedef struct fn_metric_arguments {
     const void *prediction; /* [positions][width] */
-    const void *target;     /* [positions][target_width] */
+    const void *target;     /* [positions][target_width]; labels are whole numbers in [0, width): the caller has checked them */
     int64_t positions, width, target_width;
     const double *attribute;
     double *accumulator; /* added to */
 } fn_metric_arguments;
 
+/* What the target of a position is for a metric: `width` numbers like the prediction, one class label, or either. */
+typedef enum fn_metric_target { FN_TARGET_NUMBERS, FN_TARGET_LABEL, FN_TARGET_NUMBERS_OR_LABEL } fn_metric_target;
+
 typedef struct fn_metric {
     fn_entry entry;
+    fn_metric_target target;
     int64_t (*size)(const double *attribute, int64_t width); /* number of accumulators */
     void (*update)(const fn_metric_arguments *arguments);
 } fn_metric;
@@ -241,6 +245,7 @@ typedef struct fn_kernels {
                    int64_t lo, int64_t hi, const double *scale, const double *shift);
     void (*loss_scale)(void *scale, const void *weight, double factor, int64_t inner, int64_t lo, int64_t hi);
     double (*loss_sum)(const void *loss, const void *weight, int64_t inner, int64_t rows);
+    int64_t (*find_bad_label)(const void *labels, int64_t n, int64_t n_classes);
     void (*mask)(void *numbers, const void *mask, int64_t n, double factor);
     void (*add)(void *out, const void *other, int64_t n);
     double (*penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2);

@@ -87,6 +87,30 @@ int64_t fn_metric_size(const char *metric, const double *attributes, const fn_sh
     return fn_kernels_current(FN_FLOAT32)->metrics[index]->size(attributes, fn_shape_last(prediction));
 }
 
+fn_status fn_check_metric_target(const fn_metric *metric, int64_t width, int64_t target_width, bool labels, fn_error *error)
+{
+    const fn_metric_target refused = labels ? FN_TARGET_NUMBERS : FN_TARGET_LABEL;
+    if (metric->target != refused && target_width == (labels ? 1 : width))
+        return FN_OK;
+    return fn_fail(error, FN_ERROR_SHAPE, "metric '%s' needs %s for each prediction of %lld numbers, got %lld", metric->entry.name,
+                   metric->target == FN_TARGET_LABEL     ? "one class label"
+                   : metric->target == FN_TARGET_NUMBERS ? "as many numbers"
+                                                         : "as many numbers or one class label",
+                   (long long)width, (long long)target_width);
+}
+
+/* Fails for the first of n labels that is no class number. */
+static fn_status check_labels(const fn_kernels *kernels, const char *what, const void *labels, int64_t n, int64_t n_classes,
+                              fn_error *error)
+{
+    const int64_t i = kernels->find_bad_label(labels, n, n_classes);
+    if (i < 0)
+        return FN_OK;
+    const double label = kernels->dtype == FN_FLOAT32 ? (double)((const float *)labels)[i] : ((const double *)labels)[i];
+    return fn_fail(error, FN_ERROR_LABEL, "%s: label %g at position %lld is not a class number from 0 to %lld", what, label,
+                   (long long)i, (long long)n_classes - 1);
+}
+
 fn_status fn_check_shape(const fn_shape *shape, const char *what, fn_error *error)
 {
     if (shape->rank < 0 || shape->rank > FN_MAX_RANK)
@@ -159,6 +183,8 @@ fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype d
         return fn_fail(error, FN_ERROR_DTYPE, "losses are computed in float32 or float64");
     const fn_loss *descriptor = kernels->losses[index];
     fn_status status = descriptor->check(attributes, width, error);
+    if (status == FN_OK && descriptor->labels)
+        status = check_labels(kernels, loss, target, positions, width, error);
     if (status != FN_OK)
         return status;
     fn_loss_arguments arguments = {.prediction = prediction,
@@ -186,6 +212,14 @@ fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dty
     const fn_kernels *kernels = fn_kernels_current(dtype);
     if (!kernels)
         return fn_fail(error, FN_ERROR_DTYPE, "metrics are computed from float32 or float64");
+    const fn_metric *descriptor = kernels->metrics[index];
+    /* Of a prediction of one number, one number may be either. */
+    const bool labels = target_width == 1 && (width > 1 || descriptor->target == FN_TARGET_LABEL);
+    fn_status status = fn_check_metric_target(descriptor, width, target_width, labels, error);
+    if (status == FN_OK && labels)
+        status = check_labels(kernels, metric, target, positions, width, error);
+    if (status != FN_OK)
+        return status;
     fn_metric_arguments arguments = {.prediction = prediction,
                                      .target = target,
                                      .positions = positions,
@@ -194,7 +228,7 @@ fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dty
                                      .attribute = attributes,
                                      .accumulator = accumulator};
     const fn_arithmetic host = fn_set_arithmetic();
-    kernels->metrics[index]->update(&arguments);
+    descriptor->update(&arguments);
     fn_restore_arithmetic(&host);
     return FN_OK;
 }

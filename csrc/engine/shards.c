@@ -341,7 +341,7 @@ void fn_enter_shard(const fn_plan *plan, int shard)
     for (int i = 0; i < ARRAYS; i++)
         for (int32_t j = 0; shards->slab[i] && i != GRADIENTS && j < shards->n_parts; j++)
             copy_part(shards, &shards->part[j], shard, i, false);
-    shards->plan[shard]->shared->diverged = 0;
+    fn_reset_failure(shards->plan[shard]->shared);
 }
 
 void fn_leave_shard(const fn_plan *plan, int shard)
@@ -354,6 +354,9 @@ void fn_leave_shard(const fn_plan *plan, int shard)
     if (shard == 0) {
         const fn_shared *mine = shards->plan[0]->shared;
         plan->shared->diverged = mine->diverged;
+        /* All shards have left their last step. Data that were changed in it may be wrong for one of them alone. */
+        for (int i = 0; i < FN_SHARDS && !plan->shared->bad_label.output; i++)
+            plan->shared->bad_label = shards->plan[i]->shared->bad_label;
         memcpy(plan->shared->loss, mine->loss, sizeof mine->loss);
     }
 }

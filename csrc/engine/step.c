@@ -150,6 +150,11 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
         .target_width = output->target_width,
         .attribute = output->loss_attribute,
     };
+    if (output->loss->labels && kernels->find_bad_label(arguments.target, arguments.positions, output->width) >= 0) {
+        atomic_store_explicit(&context->shared->bad_labels, 1, memory_order_relaxed);
+        atomic_store_explicit(&context->team->bad_labels, 1, memory_order_relaxed);
+        return;
+    }
     output->loss->run(&arguments);
     if (node->n_inputs)
         mask_positions(node, node->extra[LOSS].value, factor, lo, hi);
@@ -187,12 +192,45 @@ static double total_terms(const fn_plan *plan, int64_t rows)
     return sum;
 }
 
+/* One of the numbers of a plan. */
+static double number_at(const fn_kernels *kernels, const void *numbers, int64_t i)
+{
+    return kernels->dtype == FN_FLOAT32 ? (double)((const float *)numbers)[i] : ((const double *)numbers)[i];
+}
+
+/* Says which label of a batch is out of range, the first of the first output that has one. */
+static void note_bad_label(const loss_total *total, const fn_context *context)
+{
+    fn_bad_label *found = &context->shared->bad_label;
+    for (int i = 0; i < total->n_outputs && !found->output; i++) {
+        const fn_node *node = &total->outputs[i];
+        const fn_output *output = node->closure;
+        if (!output->loss || !output->loss->labels)
+            continue;
+        const void *labels = node->extra[TARGET].value;
+        const int64_t position = output->kernels->find_bad_label(labels, context->rows * output->inner, output->width);
+        if (position < 0)
+            continue;
+        const int64_t row = context->first_row + position / output->inner;
+        *found = (fn_bad_label){.output = node->layer,
+                                .row = context->run->order ? context->run->order[row] : row,
+                                .step = context->step,
+                                .label = number_at(output->kernels, labels, position),
+                                .n_classes = output->width};
+    }
+}
+
 static void total_losses(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)lo, (void)hi;
     const loss_total *total = node->closure;
     double *loss = context->shared->loss;
     loss[0] = 0;
+    if (atomic_load_explicit(&context->shared->bad_labels, memory_order_relaxed)) {
+        note_bad_label(total, context);
+        context->shared->diverged = 1;
+        return;
+    }
     for (int i = 0; i < total->n_outputs; i++) {
         const fn_node *output_node = &total->outputs[i];
         const fn_output *output = output_node->closure;
@@ -250,7 +288,7 @@ static void update_metric(const fn_node *node, const fn_context *context, int64_
     (void)lo, (void)hi;
     const fn_metric_state *state = node->closure;
     const fn_output *output = state->output->closure;
-    if (context->shared->diverged && (context->run->parts & FN_RUN_UPDATE))
+    if (context->shared->bad_label.output || (context->shared->diverged && (context->run->parts & FN_RUN_UPDATE)))
         return;
     /* Positions that count and lie together are taken together. */
     const int64_t positions = context->rows * output->inner;

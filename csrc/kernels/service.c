@@ -83,6 +83,28 @@ double FN_SYM(loss_sum)(const void *loss, const void *weight, int64_t inner, int
     return sum;
 }
 
+/* Whether a number is none of 0, 1, ..., end - 1: of those below `whole`, the others being whole anyway, a sum with it has no
+ * digits behind the point. */
+FN_INLINE bool is_bad_label(real label, real end)
+{
+    const real whole = FN_BITS == 32 ? FN_REAL(8388608.0) : FN_REAL(4503599627370496.0);
+    return !(label >= 0) | !(label < end) | ((label < whole) & (label + whole - whole != label));
+}
+
+/* The first of n labels that is no class number, or -1. A few vectors for a batch: cheap enough for every step. */
+int64_t FN_SYM(find_bad_label)(const void *labels, int64_t n, int64_t n_classes)
+{
+    const real *label = labels, end = (real)n_classes;
+    real_bits bad = 0;
+#pragma omp simd reduction(| : bad)
+    for (int64_t i = 0; i < n; i++)
+        bad |= is_bad_label(label[i], end);
+    for (int64_t i = 0; bad && i < n; i++)
+        if (is_bad_label(label[i], end))
+            return i;
+    return -1;
+}
+
 /* numbers = numbers * factor where the mask is above 0, else 0. */
 void FN_SYM(mask)(void *numbers, const void *mask, int64_t n, double factor)
 {

@@ -9,6 +9,7 @@ void FN_SYM(gather)(void *out_rows, int64_t width, const fn_source *source, cons
                     int64_t lo, int64_t hi, const double *scale, const double *shift);
 void FN_SYM(loss_scale)(void *scale, const void *weight, double factor, int64_t inner, int64_t lo, int64_t hi);
 double FN_SYM(loss_sum)(const void *loss, const void *weight, int64_t inner, int64_t rows);
+int64_t FN_SYM(find_bad_label)(const void *labels, int64_t n, int64_t n_classes);
 void FN_SYM(mask)(void *numbers, const void *mask, int64_t n, double factor);
 void FN_SYM(add)(void *out, const void *other, int64_t n);
 double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2);

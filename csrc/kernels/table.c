@@ -45,6 +45,7 @@ const fn_kernels TABLE_NAME(FN_TARGET, FN_BITS) = {
     .gather = FN_SYM(gather),
     .loss_scale = FN_SYM(loss_scale),
     .loss_sum = FN_SYM(loss_sum),
+    .find_bad_label = FN_SYM(find_bad_label),
     .mask = FN_SYM(mask),
     .add = FN_SYM(add),
     .penalize = FN_SYM(penalize),

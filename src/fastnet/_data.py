@@ -172,6 +172,26 @@ def as_targets(
     return array
 
 
+def are_labels(targets: np.ndarray, output_shape: tuple[int, ...], name: str) -> bool:
+    """Whether targets are class numbers, one for each prediction, rather than arrays like the predictions.
+
+    Raises
+    ------
+    ValueError
+        If they are neither, or a class number is out of range.
+    """
+    shape, width = targets.shape[1:], output_shape[-1] if output_shape else 1
+    if shape == output_shape or (width == 1 and shape == output_shape[:-1]):
+        return False
+    if shape not in (output_shape[:-1], (*output_shape[:-1], 1)):
+        raise ValueError(
+            f"{name} has shape {targets.shape}; the metrics of a loss that is a function need targets like the predictions, "
+            f"{('n', *output_shape)}, or one class number for each, {('n', *output_shape[:-1])}"
+        )
+    _core.check_labels(targets, width, name)
+    return True
+
+
 def as_weights(sample_weight: Any, class_weight: Mapping[int, float] | None, y: np.ndarray | None, n: int,
                name: str = "sample_weight") -> np.ndarray | None:  # fmt: skip
     """One weight for each row: the sample's times its class's; None where there are neither.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, losses as _losses, metrics as _metrics
+from . import _core, _data, losses as _losses, metrics as _metrics
 from ._slots import Slots
 from .layers.base import Layer
 
@@ -85,6 +86,8 @@ class Compiled:
         self.names: list[str] = []
         self.given = (loss, metrics, loss_weights)
         self._sizes: list[list[int]] = []
+        self._shapes: list[tuple[int, ...]] = []
+        self._given_metrics: list[list[Any]] = []
         for one in _leaves(loss_weights):
             if isinstance(one, (str, _metrics.Metric)):
                 raise TypeError(f"loss_weights must be numbers, got {one!r}; metrics come after them, or by name: metrics=[...]")
@@ -120,12 +123,40 @@ class Compiled:
         else:
             of_output = [[] if one is None else one if isinstance(one, (list, tuple)) else [one]
                          for one in _by_output(metrics, names, "metrics")]  # fmt: skip
-        self.metrics = [[_metrics.resolve(one, loss, shape) for one in group]
-                        for group, loss, shape in zip(of_output, self.losses, shapes)]  # fmt: skip
-        self._sizes = [[_core.metric_size(one.kernel, one.attributes(), shape) for one in group]
-                       for group, shape in zip(self.metrics, shapes)]  # fmt: skip
-        self.names = list(names)
+        self.names, self._shapes, self._given_metrics = list(names), list(shapes), of_output
+        self._choose_metrics(self.losses)
         self.resolved = True
+
+    def _choose_metrics(self, losses: Sequence[Any]) -> None:
+        self.metrics = [[_metrics.resolve(one, loss, shape) for one in group]
+                        for group, loss, shape in zip(self._given_metrics, losses, self._shapes)]  # fmt: skip
+        self._sizes = [[_core.metric_size(one.kernel, one.attributes(), shape) for one in group]
+                       for group, shape in zip(self.metrics, self._shapes)]  # fmt: skip
+
+    def fitted_to(self, targets: Sequence[np.ndarray], names: Sequence[str]) -> Compiled:
+        """This, with the metrics that suit these targets: those of a loss that is a function are known by their shape alone.
+
+        Parameters
+        ----------
+        targets : sequence of ndarray
+        names : sequence of str
+            What they are called in messages.
+
+        Raises
+        ------
+        ValueError
+            If the targets of a function that is watched by metrics are neither like its predictions nor class numbers, if a
+            class number is out of range, or a metric has no meaning for them.
+        """
+        if not self.custom:
+            return self
+        losses = list(self.losses)
+        for i, (loss, group, shape) in enumerate(zip(self.losses, self._given_metrics, self._shapes)):
+            if group and not hasattr(loss, "kernel"):
+                losses[i] = _metrics.GivenTargets(loss, _data.are_labels(targets[i], shape, names[i]))
+        fitted = copy.copy(self)
+        fitted._choose_metrics(losses)
+        return fitted
 
     def new_sums(self) -> np.ndarray:
         """Accumulators of all metrics, at zero."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core, _data
+
+if TYPE_CHECKING:
+    from ._plans import Compiled
 
 __all__ = ["CustomLoop"]
 
@@ -146,14 +149,16 @@ class CustomLoop:
             raise ValueError(f"the gradient of a loss function has shape {gradient.shape}, expected {output.shape}")
         return value, gradient
 
-    def _update_metrics(self, targets: list[np.ndarray], outputs: list[np.ndarray], sums: np.ndarray) -> None:
-        compiled = self._require_compiled()
+    def _update_metrics(
+        self, compiled: Compiled, targets: list[np.ndarray], outputs: list[np.ndarray], sums: np.ndarray
+    ) -> None:
         for group, parts, target, output in zip(compiled.metrics, compiled.sums_of(sums), targets, outputs):
             for metric, part in zip(group, parts):
                 _core.update_metric(metric.kernel, metric.attributes(), target, output, part)
 
     def _custom_runner(
         self,
+        compiled: Compiled,
         inputs: list[np.ndarray],
         targets: list[np.ndarray],
         weights: list[Any],
@@ -176,7 +181,7 @@ class CustomLoop:
                     totals[...] = before
                     raise FloatingPointError(f"the loss became {value} at step {self.optimizer.iterations}; the weights "
                                              "are those from before that step")  # fmt: skip
-                self._update_metrics(batch, outputs, sums)
+                self._update_metrics(compiled, batch, outputs, sums)
                 self.backward(gradients if len(gradients) > 1 else gradients[0])
                 self.apply_gradients()
                 totals[0] += self._penalty * (stop - row)
@@ -188,6 +193,7 @@ class CustomLoop:
 
     def _custom_evaluate(
         self,
+        compiled: Compiled,
         inputs: list[np.ndarray],
         targets: list[np.ndarray],
         weights: list[Any],
@@ -202,7 +208,7 @@ class CustomLoop:
             outputs = outputs if isinstance(outputs, list) else [outputs]
             batch = [array[rows] for array in targets]
             self._losses_of(batch, outputs, [None if w is None else w[rows] for w in weights], totals)
-            self._update_metrics(batch, outputs, sums)
+            self._update_metrics(compiled, batch, outputs, sums)
         values = self._evaluation_values()
         regularized = [weight for weight in self._graph.weights() if weight.regularizer is not None]
         totals[0] += n * sum(weight.regularizer(values[weight]) for weight in regularized)

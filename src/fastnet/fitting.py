@@ -123,7 +123,7 @@ class Fit:
         self.validation_freq = validation_freq
         self.n_rows = len(self.inputs[0])
         self.steps = math.ceil(self.n_rows / batch_size)
-        self.compiled = model._require_compiled()
+        self.compiled = model._require_compiled().fitted_to(self.targets, model.output_names)
         self.optimizer = self.compiled.optimizer
         steps = 1 if self.optimizer.full_batch else self.steps / (self.optimizer.gradient_accumulation_steps or 1)
         self.optimizer.steps_per_epoch = max(1, round(steps))
@@ -241,7 +241,7 @@ class Fit:
             self._step_with_all_rows(state)
             return
         if self.compiled.custom:
-            runner = self.model._custom_runner(self.inputs, self.targets, self.weights, order, self.batch_size)
+            runner = self.model._custom_runner(self.compiled, self.inputs, self.targets, self.weights, order, self.batch_size)
             end = min(self.n_rows, state.row + self.batch_size)
             state.row, done, squares = runner(state.row, end, state.totals, state.sums)
             state.batch += done

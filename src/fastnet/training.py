@@ -151,6 +151,7 @@ class Trainer(CustomLoop):
         for array, name in zip(arrays, names):
             if len(array) != n:
                 raise ValueError(f"x has {n} rows, {name} has {len(array)}")
+        compiled.fitted_to(arrays, names)  # raises
         return arrays
 
     def _weights_of(self, sample_weight: Any, class_weight: Any, targets: list[np.ndarray], n: int) -> list[Any]:
@@ -236,9 +237,10 @@ class Trainer(CustomLoop):
         shuffle : bool
             Visit the rows in another order each epoch, a function of the model's seed and the epoch.
         class_weight : dict of int to float, optional
-            By class number; 1 for classes that it does not hold.
+            By class number; 1 for classes that it does not hold. For training alone: the validation loss is without it.
         sample_weight : array_like, optional
-            Both multiply the loss of a row; given together, the product does.
+            Both multiply the loss of a row; given together, the product does. That of rows that `validation_split` takes
+            multiplies their validation loss.
         initial_epoch : int
             Where to go on counting.
         validation_batch_size, validation_freq : int, optional
@@ -270,6 +272,9 @@ class Trainer(CustomLoop):
             For data, or a file to resume from, that do not fit; before anything is changed.
         FloatingPointError
             When the loss becomes NaN or infinite; the weights are those from before that step.
+        ValueError
+            When a class number is out of range in the step that reads it, though it was not when the data were checked: what
+            is trained on may be changed meanwhile, by a callback or in a memory map. The weights are those from before.
         """
         return self._make_fit(
             make_progress(verbose), x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle,
@@ -320,9 +325,10 @@ class Trainer(CustomLoop):
             validation = (held_x, held_y, self._weights_of(held_weight, None, held_y, len(held_x[0])))
         elif validation_split:
             k, m = len(inputs), len(targets)
-            kept, held = _data.split_validation([*inputs, *targets, *weights], validation_split)
-            inputs, targets, weights = kept[:k], kept[k : k + m], kept[k + m :]
-            validation = (held[:k], held[k : k + m], held[k + m :])
+            sample_weights = self._weights_of(sample_weight, None, targets, len(inputs[0]))  # class_weight is for training
+            kept, held = _data.split_validation([*inputs, *targets, *weights, *sample_weights], validation_split)
+            inputs, targets, weights = kept[:k], kept[k : k + m], kept[k + m : k + 2 * m]
+            validation = (held[:k], held[k : k + m], held[k + 2 * m :])
 
         batch_size = min(batch_size, len(inputs[0]))
         steps = math.ceil(len(inputs[0]) / batch_size)
@@ -397,9 +403,10 @@ class Trainer(CustomLoop):
         if n > (self._graph.batch_size or n):
             self._rows_at_once(n, n)
         compiled = self._require_compiled()
+        compiled = compiled.fitted_to(targets, self.output_names)
         totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
         if compiled.custom:
-            self._custom_runner(inputs, targets, weights, None, n)(0, n, totals, sums)
+            self._custom_runner(compiled, inputs, targets, weights, None, n)(0, n, totals, sums)
         else:
             plan = self._plans.get("train", n, exact=False)
             hyper = self._plans.hyper(1)
@@ -459,12 +466,12 @@ class Trainer(CustomLoop):
     def _evaluate(
         self, inputs: list[np.ndarray], targets: list[np.ndarray], weights: list[Any], batch_size: int | None
     ) -> dict[str, Any]:
-        compiled = self._require_compiled()
+        compiled = self._require_compiled().fitted_to(targets, self.output_names)
         n = len(inputs[0])
         rows = min(n, self._rows_at_once(batch_size, _INFERENCE_ROWS))
         totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
         if compiled.custom:
-            self._custom_evaluate(inputs, targets, weights, rows, totals, sums)
+            self._custom_evaluate(compiled, inputs, targets, weights, rows, totals, sums)
         else:
             plan = self._plans.get("evaluate", rows, exact=False)
             row = 0

@@ -28,6 +28,7 @@ static void update(const fn_metric_arguments *arguments)
 
 const fn_metric FN_SYM(metric_categorical_confusion) = {
     .entry = {"categorical_confusion", NULL, 0},
+    .target = FN_TARGET_NUMBERS_OR_LABEL,
     .size = confusion_size,
     .update = update,
 };

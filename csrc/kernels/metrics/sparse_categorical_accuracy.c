@@ -11,6 +11,7 @@ static void update(const fn_metric_arguments *arguments)
 
 const fn_metric FN_SYM(metric_sparse_categorical_accuracy) = {
     .entry = {"sparse_categorical_accuracy", NULL, 0},
+    .target = FN_TARGET_LABEL,
     .size = size_of_mean,
     .update = update,
 };

@@ -14,6 +14,7 @@ static void update(const fn_metric_arguments *arguments)
 
 const fn_metric FN_SYM(metric_sparse_top_k_categorical_accuracy) = {
     .entry = {"sparse_top_k_categorical_accuracy", attributes, 1},
+    .target = FN_TARGET_LABEL,
     .size = size_of_mean,
     .update = update,
 };

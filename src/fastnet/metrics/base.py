@@ -12,7 +12,7 @@ from .. import _config, _core
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Metric", "decision_threshold", "divide", "has_decisions", "has_labels", "one_of", "width_of"]
+__all__ = ["GivenTargets", "Metric", "decision_threshold", "divide", "has_decisions", "has_labels", "one_of", "width_of"]
 
 
 class Metric(_config.Configurable):
@@ -38,8 +38,9 @@ class Metric(_config.Configurable):
 
         Parameters
         ----------
-        loss : Loss or callable
-            The loss of the output.
+        loss : Loss, callable or GivenTargets
+            The loss of the output. A function does not say what its targets are: until they are known from data, as
+            `GivenTargets`, they are taken to be like the predictions.
         output_shape : sequence of int
             Shape of one prediction, without the batch axis.
 
@@ -92,7 +93,7 @@ class Metric(_config.Configurable):
             raise ValueError(f"{self.name}: y_true has shape {y_true.shape}, y_pred {y_pred.shape}")
         if labels:
             _core.check_labels(y_true, y_pred.shape[-1], "y_true")
-        metric = self.adapt_to(_Targets(labels), y_pred.shape[1:])
+        metric = self.adapt_to(GivenTargets(None, labels), y_pred.shape[1:])
         attributes = metric.attributes()
         accumulators = np.zeros(_core.metric_size(metric.kernel, attributes, y_pred.shape[1:]))
         _core.update_metric(metric.kernel, attributes, y_true, y_pred, accumulators)
@@ -106,11 +107,14 @@ class Metric(_config.Configurable):
         return changed
 
 
-class _Targets:
-    """What a loss says of its targets, where there is no loss."""
+class GivenTargets:
+    """A loss that does not say what its targets are, a function or None, with targets from whose shape that is known."""
 
-    def __init__(self, labels: bool) -> None:
-        self.labels = labels
+    def __init__(self, loss: Any, labels: bool) -> None:
+        self.loss, self.labels = loss, labels
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loss, name)
 
 
 def has_labels(loss: Any) -> bool:
