@@ -472,6 +472,30 @@ def test_files_of_others(tmp_path):
         fn.load_model(tmp_path)
 
 
+def raw_file(path, tensors):
+    """A safetensors file of tensors, each a type, a shape and bytes."""
+    header, data = {}, b""
+    for name, (dtype, shape, held) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(held)]}
+        data += held
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
+def test_types_that_numpy_does_not_have(tmp_path):
+    """bfloat16 is the upper half of float32; of others the message says which type they are."""
+    kernel = np.array([[1.5, -2.0, 3.0]], "f4").T
+    upper = (kernel.view(np.uint32) >> 16).astype("<u2").tobytes()
+    bias = ("F32", [1], np.float32(0.25).tobytes())
+    model = network(1, features=3)
+    model.load_weights(raw_file(tmp_path / "w", {"dense/bias": bias, "dense/kernel": ("BF16", [3, 1], upper)}))
+    assert same_weights(model, [kernel.astype("f8"), np.array([0.25])])
+    for dtype, held in [("F8_E4M3", b"123"), ("F8_E5M2", b"123")]:
+        with rejects(model, ValueError, "'dense/kernel'", dtype, "convert it to F32"):
+            model.load_weights(raw_file(tmp_path / "w", {"dense/bias": bias, "dense/kernel": (dtype, [3, 1], held)}))
+
+
 def test_nothing_is_executed(tmp_path):
     """Loading compiles no code, unpickles nothing, starts nothing."""
     regression(4, 1).save(tmp_path / "m")

@@ -6,6 +6,7 @@ Every file is a function of the seed and its number. The files are read by anoth
 """
 
 import argparse
+import copy
 import io
 import itertools
 import json
@@ -29,6 +30,7 @@ VALUES = [None, True, False, 0, 1, -1, 2, 3, 7, 2**31 - 1, 2**31, 2**32, 2**53, 
           [None], [None, 4], [None, None], [1, 2, 3], {}, {"class_name": "Dense"}, {"class_name": "Dense", "config": None},
           {"class_name": "__keras_tensor__", "config": {}}, {"class_name": "__numpy__", "config": {"value": [[1], [2, 3]]}},
           {"class_name": "__tuple__"}, {"name": "dense"}]  # fmt: skip
+KEYS = ["axis", "class_name", "dtype", "kwargs", "layers", "mask", "name", "shared_object_id", "stateful", "units"]
 EXTREMES = [b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0" * 8, b"\xff" * 8, b"\xff" * 7 + b"\x7f"]
 
 
@@ -89,7 +91,7 @@ def damaged_config(text, rng):
         key = rng.choice(list(one)) if isinstance(one, dict) else rng.randrange(len(one))
         kind = rng.randrange(8)
         if kind < 3:
-            one[key] = rng.choice(VALUES)
+            one[key] = copy.deepcopy(rng.choice(VALUES))
         elif kind == 3:
             del one[key]
         elif kind == 4:
@@ -97,9 +99,7 @@ def damaged_config(text, rng):
         elif kind == 5 and isinstance(one, list):
             one.insert(key, json.loads(json.dumps(one[key])))
         elif kind == 6 and isinstance(one, dict):
-            one[rng.choice(("name", "layers", "shared_object_id", "units", "mask", "kwargs", "stateful", "class_name", "axis", "dtype"))] = (
-                rng.choice(VALUES)
-            )
+            one[rng.choice(KEYS)] = copy.deepcopy(rng.choice(VALUES))
         elif kind == 7 and isinstance(one[key], (int, float)) and not isinstance(one[key], bool):
             one[key] = rng.choice((one[key] + 1, -one[key], one[key] * 2, one[key] * 10**9, float(one[key])))
     return json.dumps(config).encode("utf-8", "surrogatepass")

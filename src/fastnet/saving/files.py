@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["load_model", "load_weights", "read_tensors", "save_model", "save_weights", "write_tensors"]
 
 Path = str | os.PathLike[str]
+
+#: Types of tensors that NumPy has, too.
+_DTYPES = {"BOOL", "C64", "F16", "F32", "F64", "I16", "I32", "I64", "I8", "U16", "U32", "U64", "U8"}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
@@ -57,7 +60,8 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     OSError
         If it cannot be read.
     ValueError
-        If it is truncated, corrupted, or no safetensors file.
+        If it is truncated, corrupted, or no safetensors file, or holds numbers that NumPy has no type for. Those of bfloat16
+        are widened to float32.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -66,9 +70,31 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         pass
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name, dtype in types.items() if dtype in _DTYPES}
+            metadata = dict(file.metadata() or {})
+        halves = [name for name, dtype in types.items() if dtype == "BF16"]
+        tensors.update(_widened(path, halves) if halves else {})
     except (SafetensorError, TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+    for name, dtype in types.items():
+        if name not in tensors:
+            raise ValueError(f"{path}: tensor {name!r} is of type {dtype}, which fastnet does not read: convert it to F32")
+    return tensors, metadata
+
+
+def _widened(path: str, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Tensors of bfloat16, the upper half of float32, from a file that has been found to be whole."""
+    found = {}
+    with open(path, "rb") as file:
+        start = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start))
+        for name in names:
+            begin, end = header[name]["data_offsets"]
+            file.seek(8 + start + begin)
+            upper = np.frombuffer(file.read(end - begin), "<u2").astype(np.uint32)
+            found[name] = (upper << 16).view(np.float32).reshape(header[name]["shape"])
+    return found
 
 
 def _weights_of(model: Model) -> dict[str, np.ndarray]:
