@@ -5,6 +5,7 @@ import signal
 import hypothesis
 import pytest
 
+import round_trips
 from fastnet import _core
 
 # The same examples on every run and no limit on their time: a shared machine must not turn a test red.
@@ -29,3 +30,14 @@ def isa(request):
 def dtype(request):
     """Precision of the plans made in the test."""
     return request.param
+
+
+round_trips.watch()
+
+
+@pytest.fixture(autouse=True)
+def every_model_can_be_saved():
+    """What is made in any test is saved and loaded after it, and computes the same bits."""
+    round_trips.made.clear()
+    yield
+    round_trips.check_all()

@@ -196,3 +196,40 @@ def test_bad_arguments():
         layers.Masking()(fn.Input((4,)))
     with pytest.raises(TypeError, match="mask_value"):
         layers.Masking("zero")
+
+
+# ---- masks as values of their own --------------------------------------------------------------------------------------
+
+
+def mask_as_output():
+    x = fn.Input((6, 3))
+    y = layers.Masking(name="masking")(x)
+    return fn.Model(x, [layers.Dense(2)(y), y.mask], seed=0)
+
+
+def mask_as_input():
+    x = fn.Input((6, 3))
+    y = layers.Masking(name="masking")(x)
+    return fn.Model(x, layers.Multiply()([layers.Dense(1)(layers.Dense(4)(x)), layers.Reshape((6, 1))(y.mask)]), seed=0)
+
+
+def mask_within():
+    inner = mask_as_input()
+    x = fn.Input((6, 3))
+    return fn.Model(x, layers.Dense(2)(inner(x)), seed=0)
+
+
+@pytest.mark.parametrize("make", [mask_as_output, mask_as_input, mask_within])
+def test_a_mask_that_a_layer_or_the_model_is_given_is_saved(tmp_path, make):
+    model = make()
+    x, _ = padded(4)
+    expected = model.predict(x)
+    model.save(tmp_path / "m")
+    for one in (fn.load_model(tmp_path / "m"), fn.Model.from_config(model.get_config())):
+        one.set_weights(model.get_weights())
+        found = one.predict(x)
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    config = model.get_config()
+    config["outputs"] = [{"mask": 0}]
+    with pytest.raises(ValueError, match="mask of number 0, which has none"):
+        fn.Model.from_config(config)

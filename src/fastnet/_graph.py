@@ -487,10 +487,13 @@ class Graph:
     operations : list of Operation
         Those that lead from the inputs to the outputs, each after those it depends on.
     calls : list of LayerCall
-        The uses of layers, each as large as possible. A call within another one (of a layer put together from others, of
+        The uses of layers, each as large as possible, and each after those whose results it reads. A call within another one (of a layer put together from others, of
         a model in the place of a layer) is a part of that, unless the model holds only a piece of it: where something
         outside, or an output of the model, reads a value that is not an output of the larger call, or where it reads one
         that is not among its inputs.
+    naming_order : list of LayerCall
+        The same in the order of their first operations, in which layers without a name get one: files of weights that
+        were written before calls were sorted know them by these names.
     piece : LayerCall or None
         A call of which there is a piece only and that has operations of its own there.
     leaves : list of Layer
@@ -507,7 +510,11 @@ class Graph:
         self.operations = sort_operations(inputs, with_masks(outputs))
         self.leaves = list(dict.fromkeys(operation.layer for operation in self.operations))
         self.piece: LayerCall | None = None
-        self.calls = list(calls) if calls is not None else self._find_calls()
+        if calls is not None:
+            self.calls = self.naming_order = list(calls)
+        else:
+            operations = self._find_calls()
+            self.naming_order, self.calls = list(operations), self._sort_calls(operations)
 
     @cached_property
     def labels(self) -> dict[int, tuple[str, int]]:
@@ -538,14 +545,37 @@ class Graph:
                 pieces.update(call for call in within - made_in if id(tensor) not in inputs[call])
         return pieces
 
-    def _find_calls(self) -> list[LayerCall]:
+    def _find_calls(self) -> dict[LayerCall, list[Operation]]:
+        """The calls with their operations, in the order of the first ones."""
         pieces = self._pieces()
-        calls: dict[LayerCall, None] = {}
+        operations: dict[LayerCall, list[Operation]] = {}
         for operation in self.operations:
             whole = [call for call in operation.call.chain if call not in pieces]
-            calls[whole[-1] if whole else operation.call] = None
+            operations.setdefault(whole[-1] if whole else operation.call, []).append(operation)
             self.piece = self.piece if whole else operation.call
-        return list(calls)
+        return operations
+
+    @staticmethod
+    def _sort_calls(operations: Mapping[LayerCall, Sequence[Operation]]) -> list[LayerCall]:
+        """The calls, each after those whose results its operations read, and otherwise in the order given.
+
+        A call has operations that come early and others that wait for another input, so that the order of the first
+        ones alone would put a layer before what it is called on.
+        """
+        made_in = {id(tensor): call for call, made in operations.items() for one in made for tensor in one.outputs}
+        order: dict[LayerCall, None] = {}
+        begun: set[LayerCall] = set()  # of a piece and what is within it, each may wait for the other
+        stack = [(call, False) for call in reversed(operations)]
+        while stack:
+            call, expanded = stack.pop()
+            if expanded:
+                order[call] = None
+            elif call not in begun:
+                begun.add(call)
+                stack.append((call, True))
+                read = [made_in.get(id(tensor)) for one in operations[call] for tensor in one.inputs]
+                stack.extend((source, False) for source in reversed(read) if source is not None)
+        return list(order)
 
     @cached_property
     def makers(self) -> dict[int, Layer]:

@@ -114,7 +114,7 @@ class Model(Layer, Trainer):
             raise ValueError(f"two inputs of the model have the same name: {names}")
         graph = Graph(inputs, outputs, calls)
         # What is called within another layer or model has its name from there.
-        roots = [call.layer for call in graph.calls if call.parent is None or call.layer.name is None]
+        roots = [call.layer for call in graph.naming_order if call.parent is None or call.layer.name is None]
         name_layers(dict.fromkeys(roots))
         weights = list(dict.fromkeys(weight for call in graph.calls for weight in call.layer.weights))
         slab = Slab.join(weights, self.dtype, self.seed)
@@ -237,7 +237,10 @@ class Model(Layer, Trainer):
             return replaced.get(id(tensor)) or Input(tensor.sample_shape)
 
         for call in self._graph.calls:
-            replaced.update(zip(map(id, call.outputs), call.repeat(replace)))
+            for old, new in zip(call.outputs, call.repeat(replace)):
+                replaced[id(old)] = new
+                if old.mask is not None and new.mask is not None:
+                    replaced.setdefault(id(old.mask), new.mask)
         outputs = [replaced[id(tensor)] for tensor in self.outputs]
         return outputs if len(outputs) > 1 else outputs[0]
 

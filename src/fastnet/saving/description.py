@@ -32,8 +32,8 @@ def describe(model: Model) -> dict[str, Any]:
         ``layers``: class and arguments of each, or ``shared`` and a number where it was described before; all layers at
         any depth are numbered, a model after those that it is made of. ``calls``: which layer was called on which
         tensors, and other arguments of the call by name; tensors are numbered, inputs first, then the outputs of the
-        calls in order, and one that nothing depends on is told by its shape. ``compiled``: what compile was told, None
-        where that is a Python function or nothing.
+        calls in order; the mask of one is told by ``mask`` and its number, one that nothing depends on by its shape.
+        ``compiled``: what compile was told, None where that is a Python function or nothing.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def _describe_model(model: Model, known: dict[Layer, int]) -> dict[str, Any]:
     layers = model.layers
     # Layers of a piece of another layer go by their whole path: there may be two of one name.
     names = {call.layer: call.path for call in reversed(graph.calls)}
-    numbers = {id(tensor): i for i, tensor in enumerate(model.inputs)}
+    numbers: dict[int, Any] = {id(tensor): i for i, tensor in enumerate(model.inputs)}
     calls, count = [], len(model.inputs)
 
     def number(tensor: SymbolicTensor) -> Any:
@@ -76,8 +76,11 @@ def _describe_model(model: Model, known: dict[Layer, int]) -> dict[str, Any]:
     for call in graph.calls:
         options = replace_tensors(call.options, lambda tensor: {"tensor": number(tensor)})
         calls.append([layers.index(call.layer), [number(t) for t in call.inputs], *([options] if options else [])])
-        numbers.update((id(tensor), count + i) for i, tensor in enumerate(call.outputs))
-        count += len(call.outputs)
+        for tensor in call.outputs:
+            numbers[id(tensor)] = count
+            if tensor.mask is not None:
+                numbers.setdefault(id(tensor.mask), {"mask": count})
+            count += 1
     return {
         "fastnet": VERSION,
         "class_name": "Sequential" if type(model).__name__ == "Sequential" else "Model",
@@ -246,7 +249,7 @@ def _rebuild_model(
         called.append(layers[_index(number, layers)])
         result = called[-1]([_tensor(i, tensors) for i in read], **named)
         tensors.extend([result] if isinstance(result, SymbolicTensor) else result)
-    outputs = [tensors[_index(i, tensors)] for i in _field(description, "outputs", list)]
+    outputs = [_tensor(i, tensors) for i in _field(description, "outputs", list)]
     for layer, given in zip(layers, described):
         parts = dict(_parts_of(layer))
         for path, trainable in (given.get("trainable") or {}).items():
@@ -296,8 +299,15 @@ def _with_custom(plain: Any, custom: Mapping[str, type]) -> Any:
 
 
 def _tensor(given: Any, tensors: list[SymbolicTensor]) -> SymbolicTensor:
-    """The tensor of a number; one that nothing depends on is described by its shape."""
-    return _layers.Input(_field(given, "shape", list)) if isinstance(given, dict) else tensors[_index(given, tensors)]
+    """The tensor of a number, or the mask of one; one that nothing depends on is described by its shape."""
+    if not isinstance(given, dict):
+        return tensors[_index(given, tensors)]
+    if "mask" not in given:
+        return _layers.Input(_field(given, "shape", list))
+    mask = tensors[_index(given["mask"], tensors)].mask
+    if mask is None:
+        raise _Broken(f"it refers to the mask of number {given['mask']}, which has none")
+    return mask
 
 
 def _with_tensors(plain: Any, tensors: list[SymbolicTensor]) -> Any:

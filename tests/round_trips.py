@@ -1,0 +1,113 @@
+"""Every model that a test makes is described and made again, saved and loaded, and must compute the same bits.
+
+`tests/conftest.py` watches the tests: a model is looked at once its test has ended, if none of the same structure was.
+"""
+
+import json
+import os
+import tempfile
+
+import numpy as np
+
+import fastnet as fn
+from fastnet._config import Configurable
+from fastnet.saving.description import describe
+
+#: Models made by the test that runs.
+made = []
+#: Structures that were looked at, by what JSON says of them.
+known = set()
+
+
+def watch():
+    """From now on, models are noted as their layers are connected."""
+    connect = fn.Model._connect
+
+    def connect_and_note(model, *args, **kwargs):
+        connect(model, *args, **kwargs)
+        if not any(model is other for other in made):
+            made.append(model)
+
+    fn.Model._connect = connect_and_note
+
+
+def structure_of(plain):
+    """A description without seeds: models that differ in these only are of one structure."""
+    if isinstance(plain, list):
+        return [structure_of(value) for value in plain]
+    if isinstance(plain, dict):
+        return {key: structure_of(value) for key, value in plain.items() if key not in ("seed", "compiled")}
+    return plain
+
+
+def own_classes():
+    """Classes of the tests, by name; of several the latest."""
+    left, found = [Configurable], {}
+    while left:
+        for cls in left.pop().__subclasses__():
+            left.append(cls)
+            if not cls.__module__.startswith("fastnet."):
+                found[cls.__name__] = cls
+    return found
+
+
+def can_be_made_again(model):
+    """Whether no layer takes arguments of which its configuration says nothing."""
+    layers = [model]
+    for layer in layers:
+        layers.extend(layer._parts())
+    own = [type(layer) for layer in layers if not type(layer).__module__.startswith("fastnet.")]
+    return all(("get_config" in vars(cls)) >= ("__init__" in vars(cls)) for cls in own if not issubclass(cls, fn.Model))
+
+
+def inputs_for(model, n):
+    random = np.random.default_rng(3)
+    arrays = []
+    for tensor in model.inputs:
+        x = random.uniform(-2, 2, (n, *tensor.sample_shape))
+        if id(tensor) in model._labels:
+            x = random.integers(0, model._labels[id(tensor)][1], x.shape)
+        arrays.append(x)
+    return arrays
+
+
+def bits(model, x):
+    found = model.predict(x, verbose=0, batch_size=model._graph.batch_size or 2)
+    return [array.tobytes() for array in (found if isinstance(found, list) else [found])]
+
+
+def check(model):
+    """Raises AssertionError where the model is not what its description and its file say."""
+    try:
+        config = json.loads(json.dumps(describe(model)))
+    except (TypeError, ValueError):
+        return  # pieces of layers, layers that say more of themselves than JSON holds: there are tests of what is told
+    text = json.dumps(structure_of(config), sort_keys=True)
+    if text in known or not can_be_made_again(model):
+        return
+    known.add(text)
+    custom = own_classes()
+    again = fn.saving.rebuild(config, custom)
+    assert json.loads(json.dumps(describe(again))) == config, "the description of what was made from a description differs"
+    assert list(again._paths().values()) == list(model._paths().values())
+    handle, path = tempfile.mkstemp(suffix=".safetensors")
+    os.close(handle)
+    try:
+        model.save(path)
+        loaded = fn.load_model(path, custom)
+        again.load_weights(path)
+    finally:
+        os.unlink(path)
+    x = inputs_for(model, model._graph.batch_size or 2)
+    expected = bits(model, x)
+    assert bits(again, x) == expected, f"made again from its description, {model!r} computes something else"
+    assert bits(loaded, x) == expected, f"saved and loaded, {model!r} computes something else"
+
+
+def check_all():
+    """Looks at the models of the test that has ended."""
+    models = list(made)
+    made.clear()
+    for model in models:
+        if model.built:
+            check(model)
