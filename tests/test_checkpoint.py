@@ -6,6 +6,7 @@ that 200.
 
 import contextlib
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -364,6 +365,43 @@ def test_what_a_killed_process_left_behind_is_removed(tmp_path):
     (tmp_path / "u.safetensors.4711.tmp").write_bytes(b"of another training")
     fit(plain, TrainingCheckpoint(tmp_path / "t.safetensors"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.safetensors", "u.safetensors.4711.tmp"]
+
+
+@pytest.mark.parametrize("own", ["", "training/"])
+def test_layers_named_as_parts_of_a_checkpoint(tmp_path, own):
+    def situation():
+        model = stacked(fn.layers.Dense(4, "tanh", name="dense"), fn.layers.Dense(4, "tanh", name="middle"),
+                        fn.layers.Dense(4, "tanh", name=f"{own}optimizer/velocity/dense"),
+                        fn.layers.Dense(4, "tanh", name="optimizer/velocity/middle"),
+                        fn.layers.Dense(4, name=f"{own}callback/0/weights"), fn.layers.Dense(4, name="epoch"),
+                        fn.layers.Dense(4, name="optimizer_state"))  # fmt: skip
+        model.compile(fn.optimizers.SGD(0.05, momentum=0.9), "mse")
+        return model, {"callbacks": [fn.callbacks.EarlyStopping("loss", restore_best_weights=True)]}
+
+    path = tmp_path / "t"
+    whole = fit(situation, TrainingCheckpoint(tmp_path / "other"), Idle())
+    interrupted_at(situation, 3, path)
+    assert_same_training(fit(situation, TrainingCheckpoint(path), Idle(), resume_from=path), whole)
+    saved = fit(situation, TrainingCheckpoint(path, every_steps=1), epochs=1)
+    assert same_weights(fn.load_model(path), saved)
+    with saving.tensors.TensorFile(path) as file:
+        weights = set(saved._paths().values())
+        rest = set(file.entries) - weights
+        (prefix,) = {os.path.commonprefix([name for name in rest if name.endswith("dense/kernel")]).split("optimizer/")[0]}
+        assert prefix and not any(name.startswith(prefix) for name in weights)
+        assert all(name.startswith(prefix) for name in rest)
+
+
+def test_checkpoints_written_before_there_were_prefixes(tmp_path):
+    path = tmp_path / "t"
+    whole = fit(plain)
+    interrupted_at(plain, 3, path)
+    tensors, metadata = saving.read_tensors(path)
+    training = json.loads(metadata["training"])
+    assert training.pop("prefix") == ""
+    assert "optimizer/velocity/dense/kernel" in tensors or "optimizer/momentum/dense/kernel" in tensors
+    saving.write_tensors(path, tensors, {**metadata, "training": json.dumps(training)})
+    assert_same_training(fit(plain, TrainingCheckpoint(path), Idle(), resume_from=path), whole)
 
 
 def test_a_checkpoint_holds_a_model(tmp_path):

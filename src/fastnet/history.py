@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from os import PathLike
 from typing import Any
 
 import numpy as np
 
+from ._replace import replaced_file, save_figure
+
 __all__ = ["History", "read_csv", "write_csv"]
 
-Path = str | PathLike[str]
+Path = str | os.PathLike[str]
 
 
 class History:
@@ -105,7 +107,7 @@ class History:
         Parameters
         ----------
         path : path, optional
-            Where to save the picture.
+            Where to save the picture, in the format that the end of the name says.
 
         Returns
         -------
@@ -140,7 +142,7 @@ class History:
         axes[-1].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         figure.align_ylabels(axes)
         if path is not None:
-            figure.savefig(path)
+            save_figure(figure, path)
         return figure
 
     def _points(self, name: str) -> list[tuple[int, Any]]:
@@ -166,14 +168,42 @@ def _cell(value: Any) -> str:
 def write_csv(
     path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], separator: str = ",", append: bool = False
 ) -> None:
-    """Writes rows as a table with a line of column names, or adds rows to one."""
-    import csv
+    """Writes rows as a table with a line of column names, or adds rows to one.
 
-    with open(path, "a" if append else "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter=separator, lineterminator="\n")
-        if not append:
-            writer.writerow(columns)
-        writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+    Where it fails, as on a full disk, the file is as it was before.
+    """
+    import csv
+    import io
+
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=separator, lineterminator="\n")
+    if not append:
+        writer.writerow(columns)
+    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+    data = text.getvalue().encode()
+    if append and os.path.isfile(path):
+        _append(path, data)
+    elif os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device; a folder is an error
+        with open(path, "ab" if append else "wb") as file:
+            file.write(data)
+    else:
+        with replaced_file(path) as file:
+            file.write(data)
+
+
+def _append(path: Path, data: bytes) -> None:
+    """Adds lines to a file, all of them or none; the last one that is there is ended, where a crash left it without end."""
+    with open(path, "r+b", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        if end:
+            file.seek(end - 1)
+            data = data if file.read(1) == b"\n" else b"\n" + data
+        try:
+            while data:  # where the disk is nearly full, a part is written first
+                data = data[file.write(data) :]
+        except BaseException:
+            file.truncate(end)
+            raise
 
 
 def read_csv(path: Path, separator: str = ",") -> tuple[list[str], list[dict[str, str]]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._replace import save_figure
 
 if TYPE_CHECKING:
     from .model import Model
@@ -77,7 +78,7 @@ class LearningRates:
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
         if path is not None:
-            figure.savefig(path)
+            save_figure(figure, path)
         return figure
 
     def __repr__(self) -> str:

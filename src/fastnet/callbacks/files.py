@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -194,12 +192,6 @@ class TrainingCheckpoint(Callback):
     def on_train_begin(self, logs: Logs = None) -> None:
         self._last = time.monotonic()
         _make_folder(self.path)
-        folder, name = os.path.split(os.path.abspath(self.path))
-        left_over = re.compile(re.escape(name) + r"\.\d+\.tmp")  # by a process that was killed while it wrote
-        for entry in os.listdir(folder):
-            if left_over.fullmatch(entry):
-                with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(folder, entry))
 
     def steps_to_checkpoint(self, batches: int) -> int | None:
         return None if self.every_steps is None else self.every_steps - batches % self.every_steps
@@ -221,7 +213,8 @@ class CSVLogger(Callback):
     """Writes a table with a line for each epoch.
 
     Columns are "epoch", counted from 0, and what is in the logs, in alphabetical order, as in Keras; columns that come
-    later are added on the right. The file is whole after each epoch.
+    later are added on the right. The file is whole after each epoch; where a line cannot be written, as on a full disk,
+    it holds those before, and the error ends the training.
 
     Parameters
     ----------
@@ -259,9 +252,10 @@ class CSVLogger(Callback):
         new = [name for name in ("epoch", *sorted(logs or {})) if name not in self._columns]
         if new:
             _, rows = self._read() if self._rows else ([], [])
-            self._columns += new
+            columns = [*self._columns, *new]
             _make_folder(self.filename)
-            write_csv(self.filename, self._columns, [*rows[: self._rows], row], self.separator)
+            write_csv(self.filename, columns, [*rows[: self._rows], row], self.separator)
+            self._columns = columns  # only now: where it could not be written, the next line begins the file anew
         else:
             write_csv(self.filename, self._columns, [row], self.separator, append=True)
         self._rows += 1

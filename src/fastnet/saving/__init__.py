@@ -6,8 +6,9 @@ Files are written beside their place, flushed to the disk and then renamed, so t
 
 from typing import Any
 
-from .files import load_model, load_weights, read_tensors, save_model, save_weights, write_tensors
 from .description import describe, rebuild
+from .files import load_model, load_weights, save_model, save_weights
+from .tensors import read_tensors, write_tensors
 
 __all__ = [
     "describe",

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .description import describe
-from .files import _weights_of, assign_tensors, check_tensors, metadata_json, naming, read_tensors, write_tensors
+from .files import _weights_of, assign_tensors, check_tensors, metadata_json, naming
+from .tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from ..fitting import EpochState, Fit
@@ -25,6 +26,8 @@ __all__ = ["restore", "write_checkpoint"]
 
 #: What must be the same in the model that goes on.
 _STRUCTURE = ("class_name", "dtype", "inputs", "layers", "calls", "outputs")
+#: How the names of what is no weight begin.
+_OWN_NAMES = ("optimizer/", "optimizer_state/", "callback/", "epoch/")
 #: Larger counters than any training reaches.
 _MANY = 2**53
 
@@ -33,15 +36,17 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
     """Writes where a call of `fit` stands, between two batches."""
     model, state = fit.model, fit.state
     tensors, paths = dict(_weights_of(model)), model._paths()
+    prefix = _prefix_for(tensors)
     for (name, _), slot in zip(fit.optimizer.slots(), model._plans.slots.arrays()):
         for weight, place in paths.items():
-            tensors[f"optimizer/{name}/{place}"] = slot[weight.offset : weight.offset + weight.size]
+            tensors[f"{prefix}optimizer/{name}/{place}"] = slot[weight.offset : weight.offset + weight.size]
     callbacks = []
     for i, callback in enumerate(fit.hooks.callbacks):
-        callbacks.append({"state": _put(callback.get_state(), f"callback/{i}/", tensors)})
+        callbacks.append({"state": _put(callback.get_state(), f"{prefix}callback/{i}/", tensors)})
     training = {
         **_arguments(fit),
-        "optimizer": _put(fit.optimizer.get_state(), "optimizer_state/", tensors),
+        "prefix": prefix,
+        "optimizer": _put(fit.optimizer.get_state(), f"{prefix}optimizer_state/", tensors),
         "averaged": sorted(paths[weight] for weight in model._plans.slots.followed if weight in paths),
         "epochs_begun": model._epochs_begun,
         "epoch": fit.epoch,
@@ -52,11 +57,22 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
         "state": None,
     }
     if state is not None:
-        tensors["epoch/totals"], tensors["epoch/sums"] = state.totals, state.sums
+        tensors[f"{prefix}epoch/totals"], tensors[f"{prefix}epoch/sums"] = state.totals, state.sums
         training["state"] = {"order": state.order, "row": state.row, "batch": state.batch, "squares": state.squares,
                              "first_update": state.first_update, "seconds": state.seconds}  # fmt: skip
     metadata = {"fastnet": json.dumps(describe(model)), "training": json.dumps(training, default=_number_or_list)}
     write_tensors(path, tensors, metadata)
+
+
+def _prefix_for(weights: Iterable[str]) -> str:
+    """What the names of all tensors that are no weights begin with, and that of no weight does.
+
+    Nothing, unless layers have names such as "optimizer/velocity/dense".
+    """
+    weights, prefix = list(weights), ""
+    while any(name.startswith(tuple(f"{prefix}{own}" for own in _OWN_NAMES)) for name in weights):
+        prefix += "training/"
+    return prefix
 
 
 def _put(state: Mapping[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -115,7 +131,8 @@ def restore(fit: Fit, path: str | os.PathLike[str]) -> None:
 
 def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, training: Any) -> Callable[[], None]:
     """A function that puts `fit` where the checkpoint stands, after all that can be wrong with it was looked at."""
-    _check(fit, tensors, description, training)
+    weights, tensors = tensors, _without_prefix(tensors, training)
+    _check(fit, weights, tensors, description, training)
     states = _callback_states(fit, tensors, training)
     state = _epoch_state(fit, tensors, training)
     epochs, curves = _history(training["history"])
@@ -137,7 +154,7 @@ def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, trainin
     averaged = [weight for weight, path in paths.items() if weight.trainable and path in names]
 
     def apply() -> None:
-        assign_tensors(tensors, paths)
+        assign_tensors(weights, paths)
         for (name, _), slot in zip(fit.optimizer.slots(), slots):
             for weight, path in paths.items():
                 slot[weight.offset : weight.offset + weight.size] = tensors[f"optimizer/{name}/{path}"]
@@ -152,7 +169,19 @@ def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, trainin
     return apply
 
 
-def _check(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, training: Any) -> None:
+def _without_prefix(tensors: Mapping[str, np.ndarray], training: Any) -> dict[str, np.ndarray]:
+    """The tensors that are no weights, by their own names; files written before there were prefixes have none."""
+    prefix = _of_type({"prefix": "", **training}, "prefix", str)
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _check(
+    fit: Fit,
+    weights: Mapping[str, np.ndarray],
+    tensors: Mapping[str, np.ndarray],
+    description: Any,
+    training: Any,
+) -> None:
     """Raises ValueError where the checkpoint is of another model or another call of fit."""
     model = fit.model
     own = json.loads(json.dumps(describe(model)))
@@ -163,7 +192,7 @@ def _check(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, traini
         if training[key] != value:
             raise ValueError(f"it was written by a fit with {key}={training[key]!r}, this one has {value!r}")
     paths = model._paths()
-    check_tensors(tensors, paths, model.dtype)
+    check_tensors(weights, paths, model.dtype)
     for slot, _ in fit.optimizer.slots():
         for weight, path in paths.items():
             tensor = tensors.get(f"optimizer/{slot}/{path}")

@@ -1,100 +1,25 @@
-"""Safetensors files: written whole or not at all, read with suspicion."""
+"""Models and their weights in safetensors files."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._graph import Weight
 from .description import describe, rebuild
+from .tensors import TensorFile, write_tensors
 
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["load_model", "load_weights", "read_tensors", "save_model", "save_weights", "write_tensors"]
+__all__ = ["load_model", "load_weights", "save_model", "save_weights"]
 
 Path = str | os.PathLike[str]
-
-#: Types of tensors that NumPy has, too.
-_DTYPES = {"BOOL", "C64", "F16", "F32", "F64", "I16", "I32", "I64", "I8", "U16", "U32", "U64", "U8"}
-
-
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Writes a safetensors file so that after a crash there is the old file or the new one, whole.
-
-    It is written under another name in the same folder, flushed to the disk, renamed, and the folder is flushed.
-    """
-    from safetensors.numpy import save
-
-    path = os.fspath(path)
-    data = save({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, dict(metadata))
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    if os.name == "posix":
-        folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    ValueError
-        If it is truncated, corrupted, or no safetensors file, or holds numbers that NumPy has no type for. Those of bfloat16
-        are widened to float32.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    path = os.fspath(path)
-    with open(path, "rb"):  # a clear OSError where there is no such file
-        pass
-    try:
-        with safe_open(path, framework="numpy") as file:
-            types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
-            tensors = {name: file.get_tensor(name) for name, dtype in types.items() if dtype in _DTYPES}
-            metadata = dict(file.metadata() or {})
-        halves = [name for name, dtype in types.items() if dtype == "BF16"]
-        tensors.update(_widened(path, halves) if halves else {})
-    except (SafetensorError, TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
-    for name, dtype in types.items():
-        if name not in tensors:
-            raise ValueError(f"{path}: tensor {name!r} is of type {dtype}, which fastnet does not read: convert it to F32")
-    return tensors, metadata
-
-
-def _widened(path: str, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Tensors of bfloat16, the upper half of float32, from a file that has been found to be whole."""
-    found = {}
-    with open(path, "rb") as file:
-        start = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(start))
-        for name in names:
-            begin, end = header[name]["data_offsets"]
-            file.seek(8 + start + begin)
-            upper = np.frombuffer(file.read(end - begin), "<u2").astype(np.uint32)
-            found[name] = (upper << 16).view(np.float32).reshape(header[name]["shape"])
-    return found
 
 
 def _weights_of(model: Model) -> dict[str, np.ndarray]:
@@ -106,14 +31,19 @@ def _averages_of(model: Model) -> dict[str, np.ndarray]:
     return {path: values[weight] for weight, path in model._paths().items()}
 
 
-def check_tensors(tensors: Mapping[str, np.ndarray], paths: Mapping[Weight, str], dtype: str | None) -> None:
-    """Raises ValueError unless there is a tensor for each weight, of its shape and of that dtype (None: any)."""
+def check_tensors(tensors: Mapping[str, Any], paths: Mapping[Weight, str], dtype: str | None) -> None:
+    """Raises ValueError unless there is a tensor for each weight, of its shape and of that dtype (None: any).
+
+    Of the tensors, which may be arrays or entries of a file, shape and dtype are looked at.
+    """
     for weight, path in paths.items():
         tensor = tensors.get(path)
         if tensor is None:
             raise ValueError(f"there is no weight {path!r}")
         if tensor.shape != weight.shape:
             raise ValueError(f"weight {path!r} has shape {tensor.shape}, expected {weight.shape}")
+        if tensor.dtype is None:
+            raise ValueError(f"tensor {path!r} is of type {tensor.kind}, which fastnet does not read: convert it to F32")
         if tensor.dtype.kind != "f" or (dtype is not None and tensor.dtype != dtype):
             raise ValueError(f"weight {path!r} has dtype {tensor.dtype}, expected {dtype or 'floating point'}")
 
@@ -186,20 +116,23 @@ def load_model(filepath: Path, custom_objects: Mapping[str, type] | None = None,
     >>> (loaded.predict(x) == model.predict(x)).all()
     np.True_
     """
-    tensors, metadata = read_tensors(filepath)
-    description = metadata_json(filepath, metadata, "fastnet")
-    dtype = description.get("dtype") if isinstance(description, dict) else None
+    with TensorFile(filepath) as file:
+        description = metadata_json(filepath, file.metadata, "fastnet")
+        dtype = description.get("dtype") if isinstance(description, dict) else None
+        held = sum(entry.size for entry in file.entries.values())
 
-    def check(weights: list[Weight]) -> None:
-        """Before memory is taken for the weights, whose names are not known yet: there are as many numbers."""
-        claimed, held = sum(weight.size for weight in weights), sum(tensor.size for tensor in tensors.values())
-        if claimed > held:
-            raise ValueError(f"it describes {claimed} numbers in the weights, and holds {held}")
+        def check(weights: list[Weight]) -> None:
+            """Before memory is taken for the weights, whose names are not known yet: there are as many numbers."""
+            claimed = sum(weight.size for weight in weights)
+            if claimed > held:
+                raise ValueError(f"it describes {claimed} numbers in the weights, and holds {held}")
 
-    with naming(filepath):
-        model = rebuild(description, custom_objects, compile, check)
-        check_tensors(tensors, model._paths(), dtype)
-    assign_tensors(tensors, model._paths())
+        with naming(filepath):
+            model = rebuild(description, custom_objects, compile, check)
+            paths = model._paths()
+            check_tensors(file.entries, paths, dtype)
+        for weight, name in paths.items():
+            weight.assign(file.read(name))
     return model
 
 
@@ -220,7 +153,9 @@ def load_weights(model: Model, filepath: Path) -> None:
         If it is broken, or a weight is missing or of another shape; nothing is changed then.
     """
     model._require_built()
-    tensors, _ = read_tensors(filepath)
-    with naming(filepath):
-        check_tensors(tensors, model._paths(), None)
-    assign_tensors(tensors, model._paths())
+    paths = model._paths()
+    with TensorFile(filepath) as file:
+        with naming(filepath):
+            check_tensors(file.entries, paths, None)
+        tensors = {name: file.read(name) for name in paths.values()}
+    assign_tensors(tensors, paths)

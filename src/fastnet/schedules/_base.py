@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _config
+from .._replace import save_figure
 
 if TYPE_CHECKING:
     from .composite import Chained, Epochs, Sum
@@ -155,7 +156,7 @@ class LearningRateSchedule(_config.Configurable):
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         if path is not None:
-            figure.savefig(path)
+            save_figure(figure, path)
         return figure
 
     def __mul__(self, other: Any) -> Chained:
