@@ -176,6 +176,7 @@ typedef struct fn_constraint {
  * bytes. Trainable ones have a gradient at the same offset of the gradient slab. */
 typedef struct fn_parameter_spec {
     fn_shape shape;
+    fn_shape update_shape;        /* that of the same numbers for an optimizer that looks at them as a whole; rank 0: `shape` */
     int64_t offset;
     bool trainable;
     bool decays;                  /* whether weight decay applies */

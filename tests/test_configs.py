@@ -88,6 +88,7 @@ OTHERS = {
     "distribution": "untruncated_normal",
     "data_format": "channels_last",
     "etas": (0.25, 1.5),
+    "exclude_layers": ("dense", "head$"),
     "exclude_from_weight_decay": ("bias", "scale"),
     "flash_attention": True,
     "feature_axis": 2,

@@ -143,3 +143,18 @@ def test_arguments_that_make_no_sense(cls, arguments, message):
 def test_arguments_of_the_wrong_type(cls, arguments):
     with pytest.raises(TypeError):
         cls(**arguments)
+
+
+@pytest.mark.parametrize("given, error", [("dense", TypeError), (["("], ValueError), ([3], ValueError)])
+def test_what_muon_leaves_out_are_expressions(given, error):
+    with pytest.raises(error, match="exclude_layers"):
+        fn.optimizers.Muon(exclude_layers=given)
+
+
+def test_a_shape_for_the_optimizer_has_the_elements_of_the_weight():
+    optimizer = fn.optimizers.Muon()
+    optimizer.shape_of = lambda path, shape: (7,)
+    model = fn.Sequential([fn.Input((2,)), fn.layers.Dense(3, use_bias=False)], seed=0)
+    model.compile(optimizer, "mse")
+    with pytest.raises(ValueError, match="parameter 0 has 6 elements, and for the optimizer 7"):
+        model.fit(np.ones((4, 2)), np.ones((4, 3)), verbose=0)

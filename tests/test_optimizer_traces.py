@@ -41,6 +41,8 @@ def read_traces():
 with np.load(FOLDER / "optimizers_inputs.npz") as inputs:
     WEIGHTS, GRADIENTS = inputs["weights"].astype(float), inputs["gradients"].astype(float)
 TRACES = read_traces()
+with np.load(FOLDER / "optimizers_layers.npz") as layers:
+    LAYER_CASES = json.loads(str(layers["cases"]))
 IDS = [f"{source} {case['class_name']} {case['arguments']}" for source, case, *_ in TRACES]
 
 
@@ -83,6 +85,7 @@ def test_every_hyper_parameter_is_traced():
     """In some trace it is not the default."""
     for kernel, defaults in _core.registry("optimizers").items():
         optimizers = [make_optimizer(source, case) for source, case, *_ in TRACES]
+        optimizers += [make_optimizer("keras", case) for case in LAYER_CASES]
         values = [optimizer.values() for optimizer in optimizers if optimizer.kernel == kernel]
         for name, default in defaults.items() if values else ():
             assert any(value[name] != default for value in values), (kernel, name)
@@ -155,3 +158,38 @@ def test_momenta_of_nadam(step):
         slots = {"momentum": np.array([-0.5]), "velocity": np.array([0.25])}
         expected, _ = reference.optimizers.nadam(np.zeros(1), np.array([0.3]), slots, hyper, step)
         assert_close([w], expected, 1e-11, f"{hyper}")
+
+
+# ---- the weights of layers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(len(LAYER_CASES)), ids=[f"{c['class_name']} {c['arguments']}" for c in LAYER_CASES])
+def test_weights_of_layers(number, dtype):
+    """What goes by the shape or the name of a weight takes those of Keras: kernels of attention have an axis of heads."""
+    with np.load(FOLDER / "optimizers_layers.npz") as file:
+        case, steps, expected = LAYER_CASES[number], file["steps"].tolist(), file["weights"][number]
+        start, gradients, paths = file["start"], file["gradients"], json.loads(str(file["paths"]))
+    tokens = fn.Input((6,))
+    x = fn.layers.Embedding(9, 4, name="table_Embedding")(tokens)
+    x = fn.layers.MultiHeadAttention(2, 3, name="attention")(x, x)
+    x = fn.layers.GRU(3, name="gru")(fn.layers.Conv1D(5, 2, name="conv1")(x))
+    model = fn.Model(tokens, fn.layers.Dense(2, name="head")(fn.layers.Dense(4, name="dense")(x)), seed=0, dtype=dtype)
+    weights = model.trainable_weights
+    assert [[weight.path, list(weight.shape)] for weight in weights] == [[p.replace("gru_cell/", ""), s] for p, s in paths]
+    optimizer = make_optimizer("keras", case)
+    model.compile(optimizer, "mse")
+    ends = np.cumsum([weight.size for weight in weights])[:-1]
+
+    for weight, value in zip(weights, np.split(start, ends)):
+        weight.assign(value.reshape(weight.shape))
+    for step, row in enumerate(gradients, 1):
+        model.forward(np.zeros((1, 6)), training=True)
+        model.backward(np.zeros((1, 2), dtype))
+        for weight, value in zip(weights, np.split(row, ends)):
+            weight.gradient[...] = value.reshape(weight.shape)
+        model.apply_gradients()
+        if step in steps:
+            found = np.concatenate([weight.value.ravel() for weight in weights])
+            row = expected[steps.index(step)]
+            # Keras rounds some of the numbers of a step to float32 on this backend.
+            assert_close(found, row, {"float32": 2e-4, "float64": 2e-7}[dtype], f"step {step}", floor=1e-2)

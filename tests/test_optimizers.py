@@ -27,7 +27,7 @@ NUMBERS = {
     "warmup_steps": 7, "r": 0.5, "weight_lr_power": 1.5, "lr_decay": 0.01,
     "eta": 0.01, "beta_2_decay": -0.7, "epsilon_1": 1e-20, "epsilon_2": 2e-3, "clip_threshold": 0.8, "ns_steps": 4,
     "muon_a": 3.4, "muon_b": -4.7, "muon_c": 2.0, "adam_beta_1": 0.8, "adam_beta_2": 0.97, "adam_lr_ratio": 0.5,
-    "rms_rate": 0.3,
+    "rms_rate": 0.3, "adam_weight_decay": 0.03,
 }
 
 

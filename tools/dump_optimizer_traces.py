@@ -5,6 +5,7 @@
     python tools/dump_optimizer_traces.py pytorch     # needs PyTorch
     python tools/dump_optimizer_traces.py papers      # needs PyTorch, schedulefree and adabelief-pytorch
     python tools/dump_optimizer_traces.py sparse      # needs PyTorch: a table of which each step uses some rows
+    python tools/dump_optimizer_traces.py layers      # needs Keras 3 and PyTorch: weights of all shapes that layers have
 
 Each case is {"class_name", "arguments", "decay"}: the arguments are fastnet's, the learning rate of step i = 0, 1, ...
 is the given one times decay**i. The files hold the cases as JSON, the versions of the libraries, and after each of
@@ -317,10 +318,70 @@ def dump_sparse():
     print(f"{path}: {len(SPARSE_CASES)} cases, {path.stat().st_size / 1e3:.0f} kB, {versions}")
 
 
+# ---- the weights of layers ---------------------------------------------------------------------------
+
+#: Of optimizers that look at a weight as a whole, at its shape or its path.
+LAYER_CASES = [
+    case("Adafactor"),
+    case("Adafactor", decay=0.98, learning_rate=0.3, beta_2_decay=-0.6, epsilon_2=0.5, clip_threshold=0.8),
+    case("Lamb", learning_rate=0.01),
+    case("Muon"),
+    case("Muon", learning_rate=0.01, exclude_layers=["head", "conv./", "query/bias$"], exclude_embeddings=False),
+    case("Muon", learning_rate=0.01, rms_rate=None, weight_decay=0.05, adam_weight_decay=0.2, adam_lr_ratio=0.5),
+    case("Muon", learning_rate=0.01, weight_decay=None, adam_weight_decay=0.2),
+    case("Muon", learning_rate=0.01, weight_decay=0.05, adam_weight_decay=None),
+]
+
+
+def layers_of(keras):
+    """A model with weights of one axis to three, of which some are embeddings."""
+    layers = keras.layers
+    tokens = keras.Input((6,))
+    x = layers.Embedding(9, 4, name="table_Embedding")(tokens)
+    x = layers.MultiHeadAttention(2, 3, name="attention")(x, x)
+    x = layers.Conv1D(5, 2, name="conv1")(x)
+    x = layers.GRU(3, name="gru")(x)
+    return keras.Model(tokens, layers.Dense(2, name="head")(layers.Dense(4, name="dense")(x)))
+
+
+def dump_layers():
+    os.environ["KERAS_BACKEND"] = "torch"
+    import keras
+    import torch
+
+    keras.config.set_floatx("float64")
+    random = np.random.default_rng(12)
+    variables = layers_of(keras).trainable_variables
+    ends = np.cumsum([int(np.prod(variable.shape)) for variable in variables])
+    values = random.normal(size=ends[-1]).astype(np.float32)
+    steps = [1, 3, 12]
+    gradients = (random.normal(size=(steps[-1], ends[-1])) * 10 ** random.uniform(-2, 1, ends[-1])).astype(np.float32)
+
+    def split(row):
+        return [part.reshape(variable.shape) for part, variable in zip(np.split(row.astype(float), ends[:-1]), variables)]
+
+    traces = []
+    for one in LAYER_CASES:
+        optimizer = getattr(keras.optimizers, one["class_name"])(**one["arguments"])
+        rate, after = float(optimizer.learning_rate), []
+        for variable, value in zip(variables, split(values)):
+            variable.assign(value)
+        for step, row in enumerate(gradients):
+            optimizer.learning_rate = rate * one["decay"] ** step
+            optimizer.apply([torch.tensor(part) for part in split(row)], variables)
+            after.append(np.concatenate([variable.numpy().ravel() for variable in variables]))
+        traces.append([after[step - 1] for step in steps])
+    path = FOLDER / "optimizers_layers.npz"
+    weights = [(variable.path, tuple(variable.shape)) for variable in variables]
+    np.savez_compressed(path, cases=json.dumps(LAYER_CASES), versions=json.dumps({"keras": keras.__version__}),
+                        paths=json.dumps(weights), steps=steps, weights=traces, start=values, gradients=gradients)  # fmt: skip
+    print(f"{path}: {len(LAYER_CASES)} cases, {path.stat().st_size / 1e3:.0f} kB, Keras {keras.__version__}, {weights}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     writers = {"inputs": write_inputs, "keras": dump_keras, "pytorch": dump_pytorch, "papers": dump_papers,
-               "sparse": dump_sparse}
+               "sparse": dump_sparse, "layers": dump_layers}
     parser.add_argument("what", choices=writers)
     FOLDER.mkdir(exist_ok=True)
     writers[parser.parse_args().what]()

@@ -127,7 +127,6 @@ typedef struct fn_range {
     void *slot[FN_MAX_SLOTS];
     int64_t elements;
     int32_t rate; /* which of the plan's learning rates */
-    bool decays;
     double l1, l2;
     int32_t first_block, n_blocks;
     /* Of a parameter that is updated lazily, in the rows touched alone: which these are (fn_port.touched), and the elements

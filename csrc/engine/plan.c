@@ -87,6 +87,13 @@ static fn_status add_parameters(fn_plan *plan, const fn_plan_spec *spec, paramet
         fn_status status = fn_check_shape(&parameter->shape, "parameter", error);
         if (status != FN_OK)
             return status;
+        if (parameter->update_shape.rank != 0)
+            status = fn_check_shape(&parameter->update_shape, "parameter", error);
+        if (status != FN_OK)
+            return status;
+        if (parameter->update_shape.rank != 0 && fn_shape_size(&parameter->update_shape) != fn_shape_size(&parameter->shape))
+            return fn_fail(error, FN_ERROR_SHAPE, "parameter %d has %lld elements, and for the optimizer %lld", i,
+                           (long long)fn_shape_size(&parameter->shape), (long long)fn_shape_size(&parameter->update_shape));
         if (!spec->parameter_slab || parameter->offset < 0 ||
             parameter->offset * (int64_t)element % FN_ALIGNMENT != 0)
             return fn_fail(error, FN_ERROR_GRAPH, "parameter %d: offset %lld is not aligned in a slab", i,

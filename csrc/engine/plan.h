@@ -204,6 +204,7 @@ typedef struct fn_update {
     void *slot[FN_MAX_SLOTS];
     const double *hyper;  /* as the user gave them, for this step */
     const double *scalar; /* as prepare made them */
+    bool decays;          /* whether weight decay applies */
     double *squares;      /* with `sums_squares`: where update() leaves the squared norm of the gradient of its elements */
     /* With `per_parameter`, where the range is one parameter: */
     fn_shape shape;

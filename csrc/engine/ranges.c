@@ -54,7 +54,6 @@ static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
     size_t offset = (size_t)start->offset * plan->kernels->element;
     fn_range *range = &updates->ranges[updates->n_ranges];
     *range = (fn_range){.elements = last->offset + fn_shape_size(&last->shape) - start->offset,
-                        .decays = start->decays,
                         .l1 = start->l1,
                         .l2 = start->l2,
                         .rate = number_of_rate(updates, start->rate),
@@ -78,7 +77,8 @@ static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
         updates->blocks[updates->n_blocks++] = (fn_block){.range = updates->n_ranges, .lo = lo, .hi = hi};
     }
     range->n_blocks = updates->n_blocks - range->first_block;
-    range->update.shape = start->shape;
+    range->update.shape = start->update_shape.rank ? start->update_shape : start->shape;
+    range->update.decays = start->decays;
     updates->n_ranges++;
 }
 

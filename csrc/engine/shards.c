@@ -215,6 +215,7 @@ static int64_t cut_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_
                           .row_bytes = fn_shape_size(&mine->shape) / rows * element,
                           .offset = mine->offset * element,
                           .shard_offset = end * element};
+        mine->update_shape.rank = 0; /* optimizers that would ask for it have no shards */
         if (part->cut != FN_WHOLE)
             mine->shape.size[part->cut == FN_CUT_ROWS ? 0 : 1] /= FN_SHARDS;
         mine->offset = end;

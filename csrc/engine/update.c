@@ -253,7 +253,7 @@ static fn_update view_of(const fn_updates *updates, const fn_range *range, const
     fn_update update = range->update;
     update.hyper = rate->hyper;
     update.scalar = rate->scalar;
-    update.weight_decay = range->decays ? around(updates, rate->hyper)[FN_WEIGHT_DECAY] : 0;
+    update.weight_decay = update.decays ? around(updates, rate->hyper)[FN_WEIGHT_DECAY] : 0;
     return update;
 }
 
@@ -295,7 +295,7 @@ typedef enum decayed { NOTHING, PARAMETER, GRADIENT } decayed;
 static decayed decayed_in(const fn_updates *updates, const fn_context *context, const fn_block *block)
 {
     const double *options = around(updates, context->hyper);
-    if (options[FN_WEIGHT_DECAY] == 0 || !updates->ranges[block->range].decays || updates->optimizer->own_decay)
+    if (options[FN_WEIGHT_DECAY] == 0 || !updates->ranges[block->range].update.decays || updates->optimizer->own_decay)
         return NOTHING;
     return options[FN_DECAY_COUPLED] != 0 ? GRADIENT : PARAMETER;
 }

@@ -102,6 +102,7 @@ cdef extern from "fastnet.h" nogil:
 
     ctypedef struct fn_parameter_spec:
         fn_shape shape
+        fn_shape update_shape
         int64_t offset
         bint trainable
         bint decays

@@ -14,10 +14,10 @@ cdef class Plan:
         Shape of one sample; scale and shift are None or one number for each feature.
     nodes : list of (op, layer, inputs, parameters, attributes)
         Names, value numbers, parameter numbers, {attribute: number}.
-    parameters : list of (shape, offset, trainable[, decays, rate, l1, l2[, constraint[, values]]])
+    parameters : list of (shape, offset, trainable[, decays, rate, l1, l2[, constraint[, values[, update_shape]]]])
         Offsets in elements into the slabs. Whether weight decay applies, the factor of the learning rate, the penalty,
         the fields of an fn_constraint, or None, and an array to read the numbers from instead of the slab, or None, in plans
-        that do not train.
+        that do not train, and the shape for an optimizer that looks at parameters as a whole.
     outputs : list of (value, loss, attributes, weight, layer) or (..., mask)
         loss is None where there is none; the mask is the number of a value, or None.
     metrics : list of (metric, attributes, output)
@@ -125,6 +125,8 @@ cdef class Plan:
                 self.check_values(limits[1], int(np.prod(sizes, dtype=np.int64)))
                 parameter_specs[i].values = cnp.PyArray_DATA(limits[1])
                 elsewhere.append(limits[1])
+            if len(limits) > 2:
+                to_shape(limits[2], &parameter_specs[i].update_shape, "parameter")
             slab_size = max(slab_size, offset + int(np.prod(sizes, dtype=np.int64)))
         spec.parameters = parameter_specs
 

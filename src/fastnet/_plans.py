@@ -339,6 +339,7 @@ class PlanCache:
             penalty.l2 if penalty is not None else 0.0,
             weight.constraint.values(weight.shape) if weight.constraint is not None else None,
             average,
+            weight.shape if optimizer is None else optimizer.shape_of(path, weight.shape),
         )  # fmt: skip
 
     def _make(self, kind: str, rows: int, averages: Mapping[Weight, np.ndarray]) -> _core.Plan:

@@ -71,9 +71,9 @@ def muon(w, g, slots, hyper, step):
         m = hyper["adam_beta_1"] * slots["momentum"] + (1 - hyper["adam_beta_1"]) * g
         v = hyper["adam_beta_2"] * slots["velocity"] + (1 - hyper["adam_beta_2"]) * g**2
         alpha = rate * hyper["adam_lr_ratio"] * np.sqrt(1 - hyper["adam_beta_2"] ** t) / (1 - hyper["adam_beta_1"] ** t)
+        w = w - rate * hyper["adam_weight_decay"] * w
         return w - alpha * m / (np.sqrt(v) + hyper["epsilon"]), {"momentum": m, "velocity": v}
     v = hyper["momentum"] * slots["momentum"] + g
     x = orthogonalize(g + hyper["momentum"] * v if hyper["nesterov"] else v, hyper)
-    rows, columns = w.shape
-    scale = hyper["rms_rate"] * np.sqrt(max(w.shape)) if hyper["rms_rate"] else np.sqrt(max(1, rows / columns))
+    scale = hyper["rms_rate"] * np.sqrt(max(w.shape)) if hyper["rms_rate"] else 1.0
     return w - rate * scale * x, {"momentum": v, "velocity": slots["velocity"]}

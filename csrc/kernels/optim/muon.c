@@ -1,11 +1,14 @@
-/* Muon (Jordan et al. 2024): momentum, made orthogonal, for matrices; Adam for all other parameters.
+/* Muon (Jordan et al. 2024), in the form of Keras 3: momentum, made orthogonal, for matrices; Adam for all other parameters.
  *
  *   matrix:  v = momentum v + g,   u = v, or with nesterov g + momentum v
  *            X = u / (|u| + 1e-7), transposed where it has more rows than columns
  *            ns_steps times:            A = X X^T,  X = a X + (b A + c A A) X
- *            w = w - lr s X,   s = rms_rate sqrt(max(rows, columns)) (Liu et al. 2025, "Muon is scalable for LLM
- *                              training"), or with rms_rate = 0 Jordan's sqrt(max(1, rows / columns))
- *   others:  Adam with adam_beta_1, adam_beta_2, epsilon and the rate lr adam_lr_ratio, in the form of Keras
+ *            w = w - lr (s X + decay w),   s = rms_rate sqrt(max(rows, columns)) (Liu et al. 2025, "Muon is scalable
+ *                              for LLM training"), or 1 with rms_rate = 0
+ *   others:  w = w - lr (adam_lr_ratio d + adam_weight_decay w),   d the step of Adam in the form of Keras, with adam_beta_1,
+ *            adam_beta_2 and epsilon
+ *
+ * The caller makes a vector of a matrix (fn_parameter_spec.update_shape) that is to follow Adam, such as an embedding.
  *
  * The polynomial with a, b, c drives all singular values towards 1; X tends to the orthogonal factor of u.
  */
@@ -14,7 +17,7 @@
 
 #include <string.h>
 
-enum { LEARNING_RATE, MOMENTUM, NESTEROV, STEPS, A, B, C, BETA_1, BETA_2, EPSILON, ADAM_RATIO, RMS_RATE };
+enum { LEARNING_RATE, MOMENTUM, NESTEROV, STEPS, A, B, C, BETA_1, BETA_2, EPSILON, ADAM_RATIO, RMS_RATE, ADAM_DECAY };
 enum { CORRECTION };
 
 static const fn_attribute attributes[] = {{"learning_rate", 0.001},
@@ -28,7 +31,8 @@ static const fn_attribute attributes[] = {{"learning_rate", 0.001},
                                           {"adam_beta_2", 0.999},
                                           {"epsilon", 1e-7},
                                           {"adam_lr_ratio", 1},
-                                          {"rms_rate", 0.2}};
+                                          {"rms_rate", 0.2},
+                                          {"adam_weight_decay", 0.004}};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {
@@ -98,8 +102,15 @@ static int64_t padded(int64_t n)
     return (n + quantum - 1) / quantum * quantum;
 }
 
+static bool is_matrix(const fn_shape *shape)
+{
+    return shape->rank == 2;
+}
+
 static int64_t workspace(const fn_shape *shape)
 {
+    if (!is_matrix(shape))
+        return 0;
     muon_layout l = lay_out(shape);
     return 2 * (padded(l.small * l.large) + padded(l.small * l.small)) * (int64_t)sizeof(real) + l.gemm;
 }
@@ -121,7 +132,7 @@ static void combine(real *restrict out, const real *restrict other, int64_t n, d
 
 static void whole_direction(const fn_update *update, void *memory)
 {
-    if (update->shape.rank != 2) {
+    if (!is_matrix(&update->shape)) {
         find_adam_direction(update);
         return;
     }
@@ -143,8 +154,7 @@ static void whole_direction(const fn_update *update, void *memory)
         multiply(l.small, l.large, l.small, b, (gemm_matrix){x, l.large, 1}, y, scratch);
         combine(x, y, n, hyper[A], 1);
     }
-    double original = sqrt(l.rows > l.columns ? (double)l.rows / (double)l.columns : 1);
-    const real length = (real)(hyper[RMS_RATE] > 0 ? hyper[RMS_RATE] * sqrt((double)l.large) : original);
+    const real length = hyper[RMS_RATE] > 0 ? (real)(hyper[RMS_RATE] * sqrt((double)l.large)) : 1;
     for (int64_t i = 0; i < l.rows; i++)
         for (int64_t j = 0; j < l.columns; j++)
             g[i * l.columns + j] = length * (transposed ? x[j * l.large + i] : x[i * l.large + j]);
@@ -152,16 +162,19 @@ static void whole_direction(const fn_update *update, void *memory)
 
 static void update(const fn_update *update, int64_t lo, int64_t hi)
 {
+    const double of_adam = update->decays ? update->hyper[ADAM_DECAY] : 0;
     const real rate = (real)update->hyper[LEARNING_RATE];
+    const real decay = (real)(is_matrix(&update->shape) ? update->weight_decay : of_adam);
     real *restrict w = update->parameter;
     const real *restrict d = update->gradient;
 #pragma omp simd
     for (int64_t i = lo; i < hi; i++)
-        w[i] = FN_FMA(-rate, d[i], w[i]);
+        w[i] = FN_FMA(-rate, FN_FMA(decay, w[i], d[i]), w[i]);
 }
 
 const fn_optimizer FN_SYM(optimizer_muon) = {
     .entry = {"muon", attributes, FN_HYPER_COUNT(attributes)},
+    .own_decay = true,
     .per_parameter = true,
     .slots = slots,
     .prepare = prepare,

@@ -299,6 +299,10 @@ class Optimizer(_config.Configurable):
         """Whether the weight of this path decays."""
         return not any(part in path for part in self.exclude_from_weight_decay)
 
+    def shape_of(self, path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape under which the engine's optimizer sees the weight of this path, where it looks at weights as a whole."""
+        return shape
+
     def slots(self) -> list[tuple[str, float]]:
         """Names and start values (NaN: the weights) of the arrays it keeps, each as large as the parameters."""
         return _core.optimizer_slots(self.kernel, self._fixed())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from .base import Optimizer, number, scheduled
+from .base import Optimizer, number, optional, scheduled
 
 __all__ = ["LARS", "Adafactor", "Lamb", "Muon"]
 
@@ -117,7 +118,9 @@ class Adafactor(Optimizer):
         d = d / max(1, rms(d) / clip_threshold)
         w = w - max(epsilon_2, rms(w)) * min(learning_rate, 1 / sqrt(t)) * d       # relative_step=False: learning_rate
 
-    PyTorch's has other defaults and neither relative steps nor the same epsilon.
+    Of a weight with more than two axes, as the kernels of convolutions and of attention, the last two make matrices. In Keras
+    3.15 relative_step is of no effect, the rate is ``min(learning_rate, 1 / sqrt(t))`` either way; here it does what Keras's
+    documentation says. PyTorch's has other defaults and neither relative steps nor the same epsilon.
 
     Parameters
     ----------
@@ -161,10 +164,12 @@ class Muon(Optimizer):
         u = g + momentum * v                                 # nesterov=False: v
         X = u / norm(u)                                      # transposed where it has more rows than columns
         ns_steps times: A = X @ X.T;  X = muon_a * X + (muon_b * A + muon_c * A @ A) @ X
-        w = w - learning_rate * rms_rate * sqrt(max(rows, columns)) * X
+        w = w - learning_rate * rms_rate * sqrt(max(rows, columns)) * X                    # rms_rate=None: the factor is 1
 
-    With rms_rate=None the factor is ``sqrt(max(1, rows / columns))``, Jordan's and PyTorch's default; PyTorch's iterates
-    in bfloat16. What is no matrix follows `Adam` with the rate ``learning_rate * adam_lr_ratio``.
+    Weights of one axis, or of three and more, follow `Adam` with the rate ``learning_rate * adam_lr_ratio``: biases, the
+    kernels of convolutions, and those of attention, which have an axis of heads (whose biases are matrices then). So do
+    embeddings and `exclude_layers`; the authors advise to name the last layer there. Jordan's code and PyTorch's have the
+    factor ``sqrt(max(1, rows / columns))`` in the place of that with rms_rate, and PyTorch's iterates in bfloat16.
 
     Parameters
     ----------
@@ -178,7 +183,12 @@ class Muon(Optimizer):
     adam_beta_1, adam_beta_2, epsilon, adam_lr_ratio : float
     rms_rate : float or None
         Root of the mean square of an element of the step.
-    weight_decay : float, optional
+    weight_decay, adam_weight_decay : float, optional
+        Of the weights that Muon moves, and of those that Adam does.
+    exclude_layers : sequence of str, optional
+        Regular expressions; a weight whose path ("block/dense/kernel") has one of them in it follows Adam.
+    exclude_embeddings : bool
+        Weights with "embedding" in their path, in small or large letters, follow Adam.
     """
 
     kernel = "muon"
@@ -189,9 +199,12 @@ class Muon(Optimizer):
         learning_rate: Any = 0.001,
         adam_beta_1: float = 0.9,
         adam_beta_2: float = 0.999,
-        *,
+        adam_weight_decay: Any = 0.004,
         epsilon: float = 1e-7,
         weight_decay: Any = 0.004,
+        *,
+        exclude_layers: Sequence[str] | None = None,
+        exclude_embeddings: bool = True,
         muon_a: float = 3.4445,
         muon_b: float = -4.775,
         muon_c: float = 2.0315,
@@ -207,7 +220,10 @@ class Muon(Optimizer):
         self._set_learning_rate(learning_rate)
         self.adam_beta_1 = number(self, "adam_beta_1", adam_beta_1, 0.0, 1.0)
         self.adam_beta_2 = number(self, "adam_beta_2", adam_beta_2, 0.0, 1.0)
+        self.adam_weight_decay = optional(self, "adam_weight_decay", adam_weight_decay)
         self.epsilon = number(self, "epsilon", epsilon, 0.0, math.inf)
+        self.exclude_layers = _expressions(exclude_layers)
+        self.exclude_embeddings = bool(exclude_embeddings)
         self.muon_a, self.muon_b, self.muon_c = float(muon_a), float(muon_b), float(muon_c)
         self.adam_lr_ratio = number(self, "adam_lr_ratio", adam_lr_ratio, 0.0, math.inf)
         self.momentum = scheduled(self, "momentum", momentum, 0.0, 1.0)
@@ -216,4 +232,24 @@ class Muon(Optimizer):
         self.rms_rate = None if rms_rate is None else number(self, "rms_rate", rms_rate, 1e-300, math.inf)
 
     def values(self) -> dict[str, Any]:
-        return {**super().values(), "rms_rate": self.rms_rate or 0.0}
+        return {**super().values(), "rms_rate": self.rms_rate or 0.0, "adam_weight_decay": self.adam_weight_decay or 0.0}
+
+    def shape_of(self, path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        by_adam = self.exclude_embeddings and "embedding" in path.lower() or any(
+            re.search(expression, path) for expression in self.exclude_layers or ()
+        )
+        return (math.prod(shape),) if by_adam else shape
+
+
+def _expressions(given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Regular expressions, or None; an error that names the one that is not."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        raise TypeError(f"Muon: exclude_layers must be a sequence of strings, got {given!r}")
+    for expression in given:
+        try:
+            re.compile(expression)
+        except (TypeError, re.error) as error:
+            raise ValueError(f"Muon: exclude_layers holds {expression!r}, which is no regular expression: {error}") from None
+    return tuple(given)
