@@ -78,6 +78,21 @@ def test_weights_in_halves_are_exact():
     assert len(model.weights) == 4 and same_weights(model, listed("bfloat16/weights/"))
 
 
+def test_names_that_were_given_count_before_the_order():
+    x = fn.Input((4,))
+    one, dense_1 = layers.Dense(4, "tanh", name="one"), layers.Dense(4, name="dense_1")
+    b = fn.Sequential([fn.Input((4,)), dense_1, one], name="b")
+    a = fn.Sequential([fn.Input((4,)), one, layers.Dense(2, name="dense")], name="a")
+    model = fn.Model(x, [b(x), a(x), one(x)])
+    fn.saving.from_keras(trace("shared"), model)
+    found = model.predict(FILES["shared/x/0"])
+    for i, y in zip((1, 0, 2), found, strict=True):
+        np.testing.assert_allclose(y, FILES[f"shared/y/{i}"], rtol=1e-5, atol=1e-5)
+    dense_1.name, dense_1._named = "dense_2", False
+    with pytest.raises(ValueError, match=r"has shape"):
+        fn.saving.from_keras(trace("shared"), model)
+
+
 def test_no_attribute_of_an_array_is_read(tmp_path, monkeypatch):
     """HDF5 does not return from reading a string where its heap is damaged."""
 

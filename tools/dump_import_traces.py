@@ -190,7 +190,21 @@ def file_models():
         model.quantize("int8")
         return model
 
-    makers = [gated, shared, scaled, timed, stateful, bfloat16, quantized]
+    def operators():
+        x = keras.Input((5,))
+        h = layers.Embedding(4, 3, mask_zero=True)(x)
+        # what an operator returns has no mask, what the layer returns has that of its inputs
+        product, sum_ = h * layers.Dense(3)(h), layers.Add()([h, layers.Dense(3)(h)])
+        return keras.Model(x, [layers.GRU(2)(product), layers.GRU(2)(sum_), 1.0 - product * 2.0 + 0.5, -product / 4.0])
+
+    def counted():
+        x, a, b = keras.Input((4,)), keras.Input((4,)), keras.Input((4,))
+        inner = keras.Model(a, layers.Dense(4, activation="tanh")(a))
+        once = keras.Model(b, layers.ReLU(negative_slope=0.5)(layers.Dense(4)(b)))
+        first = inner(x)
+        return keras.Model(x, [inner(first), first, once(x), layers.ReLU(6.0)(layers.Rescaling(20.0)(x))])
+
+    makers = [gated, shared, scaled, timed, stateful, bfloat16, quantized, operators, counted]
     return {make.__name__: make() for make in makers}
 
 
@@ -211,6 +225,8 @@ def dump_files():
 
         keep(model.layers, "")
         x = RNG.normal(size=(4, *model.inputs[0].shape[1:])).astype("float32")
+        if name == "operators":
+            x = np.array([[1, 2, 0, 3, 0], [3, 0, 0, 1, 2], [2, 2, 2, 2, 2], [1, 0, 0, 0, 0]], "float32")
         y = model.predict(x, verbose=0)
         arrays[f"{name}/x/0"] = x
         arrays.update((f"{name}/y/{i}", array) for i, array in enumerate(y if isinstance(y, list) else [y]))

@@ -21,7 +21,7 @@ from .. import initializers
 from .._config import Configurable
 from .._graph import SymbolicTensor, Weight
 from .._names import lookup
-from ..layers import Input
+from ..layers import Input, Reshape
 from ..layers.base import Layer
 from ..layers.scaling import Normalization, Rescaling
 from .description import layer_table
@@ -66,8 +66,8 @@ def from_keras(source: Any, model: Model | None = None, *, dtype: str = "float32
         A file ``.keras`` or the folder that ``model.save(path, zipped=False)`` writes, for which h5py is needed
         (``pip install h5py``), or a built model.
     model : Model, optional
-        Into which the weights are to go: its layers with weights must be those of the source, in the same order.
-        Default: it is made from the configuration of the source.
+        Into which the weights are to go: its layers with weights must be those of the source, by their names if all have
+        been given the same, else in the same order. Default: it is made from the configuration of the source.
     dtype : {"float32", "float64"}
         Of the model that is made; arrays of other precisions, float16 and bfloat16 too, are converted.
 
@@ -106,13 +106,16 @@ def from_keras(source: Any, model: Model | None = None, *, dtype: str = "float32
 
 def _fill(model: Model, source: Source) -> Model:
     """Gives a model the weights of a source, layer by layer."""
-    given = dict.fromkeys(_weighted(model.layers))
+    by_path = dict(_weighted(model.layers, ""))
+    given = list(dict.fromkeys(by_path.values()))
     ours = [(place, layer) for place, layer in layers_of(source.description, ())
             if source.arrays.get(place) or (layer["class_name"] == "Normalization" and place not in source.twins)]  # fmt: skip
     if len(given) != len(ours):
         raise ValueError(f"the source has {len(ours)} layers with weights, model {model.name!r} has {len(given)}")
+    named = [by_path.get("/".join(place)) for place, _ in ours]
+    layers = named if set(named) == {layer for layer in given if layer._named} == set(given) else given
     steps = []
-    for layer, (place, description) in zip(given, ours):
+    for layer, (place, description) in zip(layers, ours):
         told, stored = f"layer {'/'.join(place)!r} of Keras", source.arrays.get(place, [])
         if not stored and isinstance(layer, Normalization):  # it may have been given them
             config = description["config"]
@@ -175,7 +178,7 @@ class _Builder:
         ends = []
         for part in ("input_layers", "output_layers"):
             with telling(f"model {config['name']!r} of Keras: {part}"):
-                ends.append([tensors[tuple(key)] for key in keys_of(config[part])])
+                ends.append([tensors[_end(key, layers)] for key in keys_of(config[part])])
         self._settle(layers, made, place)
         return Model(*ends, **options)
 
@@ -210,6 +213,11 @@ class _Builder:
             module = description.get("module")
             if isinstance(module, str) and module.partition(".")[0] != "keras":
                 raise ValueError(f"it is of a class {name!r} of {module!r}, which is not one of Keras")
+            if _is_operation(description):
+                line = _line(description)
+                if line is not None:
+                    return Rescaling(*line, name=name_of(description))
+            name, config = _replaced(name, config)
             cls = lookup("layer", name, self.table)
             known = cls._arguments()
             arguments = {}
@@ -272,10 +280,12 @@ class _Builder:
                 named = {key: _with_tensors(value, tensors) for key, value in node["kwargs"].items()
                          if key not in _CALL_WITHOUT_EFFECT and value is not None}  # fmt: skip
                 constants = [value for value in _leaves(node["args"]) if value is not None]
-                if constants:
+                if constants and not isinstance(made[name], Rescaling):
                     raise ValueError(f"it is called on {constants[0]!r}: only tensors are taken")
                 result = made[name]([tensors[key] for key in histories(node["args"])], **named)
             for i, tensor in enumerate([result] if isinstance(result, SymbolicTensor) else result):
+                if tensor.mask is not None and _is_operation(layers[name]):  # which hands on no mask, other than a layer
+                    tensor = Reshape(tensor.sample_shape)(tensor)
                 tensors[name, number, i] = tensor
             for reader in readers.get((name, number), ()):
                 needs[reader].discard((name, number))
@@ -285,6 +295,50 @@ class _Builder:
             left = next(name for (name, _, _), needed in zip(calls, needs) if needed)
             raise ValueError(f"layer {left!r} of Keras is called on what no other layer computes")
         return tensors
+
+
+def _end(key: Sequence[Any], layers: Mapping[str, Description]) -> tuple[Any, ...]:
+    """An input or output of a model. There, and nowhere else, calls of functional models within it are counted from 1."""
+    name, number, output = key
+    if name in layers and layers[name]["class_name"] == "Functional":
+        number -= 1
+    return name, number, output
+
+
+def _is_operation(description: Description) -> bool:
+    """Whether it is a function of Keras, or an operator, and no layer."""
+    return str(description.get("module")).startswith("keras.src.ops")
+
+
+def _line(operation: Description) -> tuple[float, float] | None:
+    """Scale and offset of an operator between a tensor and a number, None where it is something else."""
+    name, nodes = operation["class_name"], operation.get("inbound_nodes") or []
+    args = nodes[0]["args"] if len(nodes) == 1 else []
+    if name == "Negative" and len(args) == 1:
+        return -1.0, 0.0
+    numbers = [one for one in args if isinstance(one, (int, float)) and not isinstance(one, bool)]
+    if len(args) != 2 or len(numbers) != 1 or not any(map(is_tensor, args)):
+        return None
+    number, first = float(numbers[0]), is_tensor(args[0])
+    if name == "Add":
+        return 1.0, number
+    if name == "Multiply":
+        return number, 0.0
+    if name == "Subtract":
+        return (1.0, -number) if first else (-1.0, number)
+    return (1 / number, 0.0) if name in ("Divide", "TrueDivide") and first else None
+
+
+def _replaced(name: str, config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Class and arguments of the layer that does here what arguments of one do in Keras."""
+    if name == "ReLU":
+        slope, highest = config.get("negative_slope") or 0, config.get("max_value")
+        rest = {key: value for key, value in config.items() if key not in ("negative_slope", "max_value")}
+        if highest == 6 and not slope:
+            return "Activation", {**rest, "activation": "relu6"}
+        if slope and highest is None:
+            return "LeakyReLU", {**rest, "negative_slope": slope}
+    return name, config
 
 
 def _plain_array(value: Any) -> np.ndarray:
@@ -309,7 +363,7 @@ def _without_masks(config: Mapping[str, Any]) -> list[Description]:
     the layers that skip steps.
     """
     layers = config["layers"]
-    operations = {name_of(layer) for layer in layers if str(layer.get("module")).startswith("keras.src.ops")}
+    operations = {name_of(layer) for layer in layers if _is_operation(layer)}
     if not operations:
         return list(layers)
     nodes = [(name_of(layer), node) for layer in layers for node in layer.get("inbound_nodes", [])]
@@ -378,13 +432,13 @@ def _exists(initializer: Any) -> bool:
 # ---- weights ------------------------------------------------------------------------------------------------
 
 
-def _weighted(layers: Sequence[Layer]) -> Iterator[Layer]:
-    """The layers that Keras has as one, with weights, those of models within included."""
+def _weighted(layers: Sequence[Layer], above: str) -> Iterator[tuple[str, Layer]]:
+    """Path and layer of those that Keras has as one, with weights, those of models within included."""
     for layer in layers:
         if layer._repeats_calls:
-            yield from _weighted(layer._parts())
+            yield from _weighted(layer._parts(), f"{above}{layer.name}/")
         elif any(map(_is_weight_in_keras, layer.weights)):
-            yield layer
+            yield f"{above}{layer.name}", layer
 
 
 def _is_weight_in_keras(weight: Weight) -> bool:
