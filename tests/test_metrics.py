@@ -92,15 +92,86 @@ def test_labels_and_one_hot_targets_count_alike(isa, dtype):
 
 
 def test_ties(isa, dtype):
-    """The first of the largest is the prediction; in the top k is what fewer than k are larger than."""
+    """The first of the largest is the prediction; in the top k are never more than k, of equal ones the last."""
     prediction = np.array([[1, 3, 3, 2]] * 4, dtype)
     labels = np.array([0, 1, 2, 3])
     hits = [engine_sums("sparse_categorical_accuracy", {}, labels[i : i + 1], prediction[:1])[0] for i in range(4)]
     assert hits == [0, 1, 0, 0]
-    for k, expected in ((1, [0, 1, 1, 0]), (2, [0, 1, 1, 0]), (3, [0, 1, 1, 1]), (4, [1, 1, 1, 1])):
+    for k, expected in ((1, [0, 0, 1, 0]), (2, [0, 1, 1, 0]), (3, [0, 1, 1, 1]), (4, [1, 1, 1, 1])):
         hits = [engine_sums("sparse_top_k_categorical_accuracy", {"k": k}, labels[i : i + 1], prediction[:1])[0]
                 for i in range(4)]
         assert hits == expected, k
+
+
+@pytest.mark.parametrize("width", [3, 10, 40])
+def test_ties_against_scikit_learn(width, isa, dtype):
+    """All metrics that choose classes, of predictions that are nearly all equal to others of their row."""
+    rng = np.random.default_rng(width)
+    labels = rng.integers(0, width, 400)
+    labels[:width] = np.arange(width)
+    prediction = rng.integers(0, 3, (400, width)).astype(dtype)
+    called, one_hot, m = prediction.argmax(axis=1), np.eye(width)[labels], fn.metrics
+    classes = list(range(width))
+    for target in (labels, one_hot):
+        assert m.Accuracy()(target, prediction) == sklearn.accuracy_score(labels, called)
+        assert m.CategoricalAccuracy()(target, prediction) == sklearn.accuracy_score(labels, called)
+        np.testing.assert_allclose(m.F1Score(None)(target, prediction), sklearn.f1_score(labels, called, average=None, zero_division=0))
+        for k in range(1, min(width, 6)):
+            expected = sklearn.top_k_accuracy_score(labels, prediction, k=k, labels=classes)
+            assert m.TopKCategoricalAccuracy(k)(target, prediction) == pytest.approx(expected)
+    for average in ("micro", "macro", "weighted"):
+        options = {"average": average, "zero_division": 0}
+        assert m.Precision(average=average)(labels, prediction) == pytest.approx(sklearn.precision_score(labels, called, **options))
+        assert m.Recall(average=average)(labels, prediction) == pytest.approx(sklearn.recall_score(labels, called, **options))
+
+
+def test_outputs_that_are_all_equal_are_not_always_right():
+    labels = np.arange(10)
+    for k in range(1, 10):
+        assert fn.metrics.TopKCategoricalAccuracy(k)(labels, np.ones((10, 10))) == pytest.approx(k / 10)
+
+
+@pytest.mark.parametrize("curve", ["ROC", "PR"])
+def test_auc_of_targets_however_they_are_written(curve, isa, dtype):
+    """-1 and 1 as of Hinge, 0 and 2, 0 and 255: negative up to 0 and positive from 1 on."""
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, (500, 1))
+    score = np.clip(0.3 * target + 0.7 * rng.random((500, 1)), 0, 1).astype(dtype)
+    metric = fn.metrics.AUC(curve=curve)
+    expected = metric(target, score)
+    judge = sklearn.roc_auc_score if curve == "ROC" else sklearn.average_precision_score
+    assert expected == pytest.approx(judge(target, score), abs=5e-3)
+    for negative, positive in ((-1, 1), (0, 2), (0, 255), (-3, 4)):
+        assert metric(np.where(target, positive, negative), score) == expected
+    for judge in (metric, fn.metrics.Recall(), fn.metrics.F1Score()):
+        with pytest.raises(ValueError, match="y_true holds numbers from 1 to 2, of which all are positive; negative targets are 0 or -1"):
+            judge(target + 1, score)
+    model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1)], seed=0)
+    model.compile("sgd", "hinge", metrics=[metric])
+    with pytest.raises(ValueError, match="auc: y holds numbers from 1 to 2"):
+        model.evaluate(score, target + 1)
+    soft = metric(np.full((500, 1), 0.5), score)  # in parts
+    assert soft == pytest.approx(0.5)
+    for only in (-1, 0, 1, 2):
+        assert np.isnan(metric(np.full((500, 1), only), score))
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0, 1), (1e4, 1), (1e6, 1), (1e8, 1), (-1.7e9, 100), (1e12, 1)])
+def test_r2_score_does_not_depend_on_the_mean(mean, deviation, isa):
+    """In one part or many, the first target being like the others or not."""
+    rng = np.random.default_rng(0)
+    for width in (1, 3, 40):
+        target = mean + deviation * rng.normal(size=(1000, width))
+        prediction = target + 0.5 * deviation * rng.normal(size=target.shape)
+        for first in (target[0], np.zeros(width)):
+            target[0] = prediction[0] = first
+            t, p = target.astype(np.longdouble), prediction.astype(np.longdouble)
+            exact = np.mean(1 - ((t - p) ** 2).sum(axis=0) / ((t - t.mean(axis=0)) ** 2).sum(axis=0))
+            sums = np.zeros(1 + 3 * width)
+            for lo, hi in ((0, 1), (1, 33), (33, 900), (900, 1000)):
+                _core.update_metric("r2_score", {}, target[lo:hi], prediction[lo:hi], sums)
+            for found in (fn.metrics.R2Score()(target, prediction), fn.metrics.R2Score().result(sums)):
+                assert found == pytest.approx(float(exact), abs=1e-6)
 
 
 @pytest.mark.parametrize("width", [3, 20])
@@ -178,14 +249,18 @@ def test_regression_against_scikit_learn():
     assert m.R2Score(num_regressors=3)(target[:, 0], prediction[:, 0]) == pytest.approx(1 - (1 - score) * 99 / 96)
 
 
-def test_r2_score_of_targets_far_from_zero():
-    target = 1e6 + np.random.default_rng(0).normal(size=(1000, 1))
-    prediction = target + 0.1
-    assert fn.metrics.R2Score()(target, prediction) == pytest.approx(sklearn.r2_score(target, prediction), abs=1e-3)
-
-
-def test_r2_score_of_constant_targets_is_0():
-    assert fn.metrics.R2Score()([[2.0], [2.0]], [[1.0], [3.0]]) == 0
+@pytest.mark.parametrize("constant", [0.0, 2.0, 0.1, 3.7, 16777217.0])
+def test_r2_score_of_constant_targets(constant, dtype):
+    """As scikit-learn defines it; its own mean of constants such as 0.1 is not that constant, and then it has -1e34."""
+    target = np.full((1000, 1), constant, dtype)
+    for prediction, expected in ((target, 1), (target + target.dtype.type(1.5), 0)):
+        assert fn.metrics.R2Score()(target, prediction) == expected
+        if constant in (0.0, 2.0):
+            assert sklearn.r2_score(target, prediction) == expected
+        sums = np.zeros(4)
+        for lo in range(0, 1000, 32):
+            _core.update_metric("r2_score", {}, target[lo : lo + 32], prediction[lo : lo + 32], sums)
+        assert fn.metrics.R2Score().result(sums) == expected
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.8])
@@ -230,7 +305,7 @@ def test_nothing_to_divide_by():
     assert m.Precision()([0, 1], [0.1, 0.2]) == 0
     assert m.Recall()([0, 0], [0.1, 0.9]) == 0
     assert m.F1Score()([0, 0], [0.1, 0.2]) == 0
-    assert m.AUC()([1, 1], [0.1, 0.2]) == 0
+    assert np.isnan(m.AUC()([1, 1], [0.1, 0.2]))
     assert np.isnan(m.MeanSquaredError().result(np.zeros(2)))
 
 

@@ -151,7 +151,9 @@ class Trainer(CustomLoop):
         for array, name in zip(arrays, names):
             if len(array) != n:
                 raise ValueError(f"x has {n} rows, {name} has {len(array)}")
-        compiled.fitted_to(arrays, names)  # raises
+        for group, array, name in zip(compiled.fitted_to(arrays, names).metrics, arrays, names):
+            for metric in group:
+                metric.check_targets(array, name)
         return arrays
 
     def _weights_of(self, sample_weight: Any, class_weight: Any, targets: list[np.ndarray], n: int) -> list[Any]:

@@ -30,18 +30,19 @@ def binary_hits(t, p, threshold=0.5):
 
 
 def top_k_hits(labels, p, k):
-    own = np.take_along_axis(p, labels[..., np.newaxis].astype(int), axis=-1)
-    return (p > own).sum(axis=-1) < k
+    order = np.argsort(p, axis=-1, kind="stable")[..., ::-1]  # as in scikit-learn
+    return (order[..., : int(k)] == labels[..., np.newaxis]).any(axis=-1)
 
 
 def r2_accumulators(t, p):
     t, p = rows_of(t, p.shape[-1]), rows_of(p, p.shape[-1])
-    return np.concatenate([[len(t)], t.sum(axis=0), (t**2).sum(axis=0), ((t - p) ** 2).sum(axis=0)])
+    mean = t.mean(axis=0)
+    return np.concatenate([[len(t)], mean, ((t - mean) ** 2).sum(axis=0), ((t - p) ** 2).sum(axis=0)])
 
 
 def auc_accumulators(t, p, num_thresholds=200, from_logits=0):
     p = sigmoid(p.ravel()) if from_logits else np.clip(p.ravel(), 0, 1)
-    t = t.ravel().astype(np.float64)
+    t = np.clip(t.ravel().astype(np.float64), 0, 1)
     n = int(num_thresholds)
     thresholds = np.concatenate([[-EPSILON], np.arange(1, n - 1) / (n - 1), [1 + EPSILON]])
     above = p[:, np.newaxis] > thresholds

@@ -1,7 +1,8 @@
 /* Histograms of the predictions of the two classes, for the areas under the ROC and precision-recall
  * curves. With T = num_thresholds, bucket b holds the predictions in (b / (T - 1), (b + 1) / (T - 1)],
  * the first one 0 as well; predictions outside [0, 1] count as 0 or 1, logits (from_logits) go
- * through a sigmoid. A target t in [0, 1] adds t to the positives, 1 - t to the negatives. So the
+ * through a sigmoid. A target t in [0, 1] adds t to the positives, 1 - t to the negatives; one outside counts as 0
+ * or 1, so that -1 and 1 are negative and positive like 0 and 1. So the
  * positives above threshold number i are the sum of the buckets from i on, as in Keras; the last
  * bucket, above 1, stays empty.
  *
@@ -40,7 +41,8 @@ static void update(const fn_metric_arguments *arguments)
             b = thresholds - 2;
         else if (bucket > FN_REAL(1.0))
             b = (int64_t)ceil((double)bucket) - 1;
-        const double t = p == p ? (double)target[i] : NAN;
+        const double bounded = target[i] < 0 ? 0.0 : target[i] > 1 ? 1.0 : (double)target[i];
+        const double t = p == p ? bounded : NAN;
         positives[b] += t;
         negatives[b] += 1.0 - t;
     }

@@ -1,5 +1,5 @@
-/* Sparse top-k categorical accuracy: how often fewer than k predictions are larger than that of the
- * label. NaN counts as larger than anything.
+/* Sparse top-k categorical accuracy: how often the class of the label is among the k of the largest
+ * predictions, of which equal ones are taken from the last on, as in scikit-learn. NaN counts as larger than anything.
  *
  * prediction: [positions][width]; target: [positions], labels; accumulators: {hits, positions}. */
 #include "sums.h"

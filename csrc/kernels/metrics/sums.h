@@ -1,5 +1,5 @@
-/* What metrics have in common. Accumulators are plain sums over everything seen, so those of parts of
- * the data may be added; the Python class of the metric computes its result from them. */
+/* What metrics have in common. Accumulators begin at zero and hold what has been seen so far, most of them plain sums; the Python
+ * class of the metric computes its result from them. */
 #ifndef FN_METRICS_SUMS_H
 #define FN_METRICS_SUMS_H
 
@@ -38,15 +38,18 @@ FN_INLINE int64_t class_argmax(const real *row, int64_t width, bool *ordered)
     return best;
 }
 
-/* Number of classes whose prediction is larger than that of class `label`; NaN counts as larger. Where
- * it is NaN itself, more than any k. */
+/* Number of classes that come before class `label` when they are ordered by their predictions, the largest first and of equal ones
+ * the last; NaN counts as larger. Where it is NaN itself, more than any k. */
 FN_INLINE int64_t class_rank(const real *prediction, int64_t width, int64_t label)
 {
     const real own = prediction[label];
     int64_t rank = own == own ? 0 : INT32_MAX;
 #pragma omp simd reduction(+ : rank)
-    for (int64_t j = 0; j < width; j++)
+    for (int64_t j = 0; j < label; j++)
         rank += !(prediction[j] <= own);
+#pragma omp simd reduction(+ : rank)
+    for (int64_t j = label + 1; j < width; j++)
+        rank += !(prediction[j] < own);
     return rank;
 }
 

@@ -1,5 +1,5 @@
-/* Top-k categorical accuracy: how often fewer than k predictions are larger than that of the target's
- * largest entry. NaN counts as larger than anything.
+/* Top-k categorical accuracy: how often the class of the target's largest entry is among the k of the largest
+ * predictions, of which equal ones are taken from the last on, as in scikit-learn. NaN counts as larger than anything.
  *
  * prediction, target: [positions][width]; accumulators: {hits, positions}. */
 #include "sums.h"

@@ -61,7 +61,7 @@ class BinaryAccuracy(Metric):
 
 
 class CategoricalAccuracy(Metric):
-    """Part of the rows whose largest prediction, the first of equals, is at the target's largest entry."""
+    """Part of the rows whose largest prediction is at the target's largest entry; of equal ones, the first counts in both."""
 
     kernel = "categorical_accuracy"
     labels_kernel = "sparse_categorical_accuracy"
@@ -71,7 +71,7 @@ class CategoricalAccuracy(Metric):
 
 
 class SparseCategoricalAccuracy(Metric):
-    """Part of the rows whose largest prediction, the first of equals, is that of the class the target names."""
+    """Part of the rows whose largest prediction, of equal ones the first, is that of the class the target names."""
 
     kernel = "sparse_categorical_accuracy"
 
@@ -90,8 +90,11 @@ def _at_least_1(k: int) -> int:
 
 
 class TopKCategoricalAccuracy(Metric):
-    """Part of the rows where fewer than `k` predictions are larger than that of the target's class."""
+    """Part of the rows where the target's class is among the `k` with the largest predictions.
 
+    Of classes with equal predictions those with the highest numbers are taken first, as in scikit-learn: never more than `k` are
+    counted. (Keras counts all that are equal to the last of the `k`, so that a network whose outputs are all equal is always right.)
+    """
     kernel = "top_k_categorical_accuracy"
     labels_kernel = "sparse_top_k_categorical_accuracy"
     attribute_names = ("k",)

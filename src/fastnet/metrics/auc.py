@@ -16,7 +16,10 @@ class AUC(Metric):
     """Area under the receiver operating characteristic or the precision-recall curve.
 
     The curve is taken at `num_thresholds` thresholds, evenly spaced from just below 0 to just above 1.
-    Predictions with several outputs are taken together.
+    Predictions with several outputs are taken together. A target is positive from 1 on and negative up to 0, so that -1 and 1
+    (`Hinge`) mean what 0 and 1 do; one between counts as both, in parts. Predictions that are equal count as one point of the
+    curve, whatever their order. Where all targets are of one class there is nothing to tell apart, and the area is NaN, as in
+    scikit-learn; in Keras it is 0.
 
     Parameters
     ----------
@@ -66,6 +69,8 @@ class AUC(Metric):
         # Above threshold number i are the buckets from i on.
         true_positives = positives[::-1].cumsum()[::-1]
         false_positives = negatives[::-1].cumsum()[::-1]
+        if true_positives[0] == 0 or false_positives[0] == 0:
+            return float("nan")
         if self.curve == "PR" and self.summation_method == "interpolation":
             return _interpolated_pr_area(true_positives, false_positives)
         recall = divide(true_positives, true_positives[0])

@@ -63,6 +63,12 @@ class Metric(_config.Configurable):
             )
         return self._changed(kernel=self.labels_kernel)
 
+    def check_targets(self, y_true: np.ndarray, name: str) -> None:
+        """ValueError for targets of yes-or-no decisions that are all yes because they are written as 1 and 2."""
+        if self.kernel in ("auc", "binary_confusion") and y_true.size and 1 <= y_true.min() < y_true.max():
+            raise ValueError(f"{self.name}: {name} holds numbers from {y_true.min():g} to {y_true.max():g}, of which all are "
+                             "positive; negative targets are 0 or -1")  # fmt: skip
+
     def result(self, accumulators: np.ndarray) -> float:
         """The value of the metric for these sums."""
         total, count = accumulators
@@ -94,6 +100,7 @@ class Metric(_config.Configurable):
         if labels:
             _core.check_labels(y_true, y_pred.shape[-1], "y_true")
         metric = self.adapt_to(GivenTargets(None, labels), y_pred.shape[1:])
+        metric.check_targets(y_true, "y_true")
         attributes = metric.attributes()
         accumulators = np.zeros(_core.metric_size(metric.kernel, attributes, y_pred.shape[1:]))
         _core.update_metric(metric.kernel, attributes, y_true, y_pred, accumulators)

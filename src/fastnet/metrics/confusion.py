@@ -87,7 +87,7 @@ class Precision(_PrecisionOrRecall):
     """Part of the positive predictions that are right: ``tp / (tp + fp)``, 0 where there are none.
 
     For yes-or-no targets (and one-hot ones, each entry for itself) a prediction above the threshold is positive.
-    For targets that are class numbers, the largest prediction is.
+    For targets that are class numbers, the largest prediction is; of equal ones the first, as scikit-learn's classifiers choose.
 
     Parameters
     ----------
@@ -139,6 +139,9 @@ class Recall(_PrecisionOrRecall):
 
 class F1Score(_ConfusionMetric):
     """Harmonic mean of precision and recall: ``2 tp / (2 tp + fp + fn)``.
+
+    Where no threshold is given, each row of several outputs names one class, that of its largest prediction; of equal ones the
+    first, as scikit-learn's classifiers choose. (Keras takes all of them for positive.) So do targets that are not class numbers.
 
     Parameters
     ----------

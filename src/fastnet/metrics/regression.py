@@ -47,6 +47,8 @@ class MeanAbsoluteError(Metric):
 class R2Score(Metric):
     """Coefficient of determination: ``1 - sum((t - p)**2) / sum((t - mean(t))**2)`` of each output.
 
+    Of targets that are all equal it is 1 where they are predicted exactly, else 0, as in scikit-learn.
+
     Parameters
     ----------
     class_aggregation : {"uniform_average", "variance_weighted_average", None}
@@ -57,9 +59,9 @@ class R2Score(Metric):
 
     Examples
     --------
-    The sums are the number of rows, those of t and t**2, and that of (t - p)**2.
+    It follows from the number of rows, the mean of t, and the sums of (t - mean)**2 and (t - p)**2.
 
-    >>> float(R2Score().result(np.array([3.0, 8.0, 26.0, 2.0])))  # t = 1, 4, 3 and p = 2, 4, 4
+    >>> float(R2Score().result(np.array([3.0, 8 / 3, 14 / 3, 2.0])))  # t = 1, 4, 3 and p = 2, 4, 4
     0.571...
     """
 
@@ -80,9 +82,8 @@ class R2Score(Metric):
 
     def result(self, accumulators: np.ndarray) -> Any:
         count = accumulators[0]
-        total, squares, residual = accumulators[1:].reshape(3, -1)
-        variation = np.maximum(squares - total * divide(total, count), 0.0)
-        scores = np.where(variation > 0, 1.0 - divide(residual, variation), 0.0)
+        _, variation, residual = accumulators[1:].reshape(3, -1)
+        scores = np.where(variation > 0, 1.0 - divide(residual, variation), residual == 0)
         scores = np.where(np.isnan(residual), np.nan, scores)
         if self.class_aggregation == "uniform_average":
             score = scores.mean()
