@@ -5,6 +5,7 @@
 
 import json
 import os
+import sys
 import tempfile
 
 import numpy as np
@@ -40,13 +41,18 @@ def structure_of(plain):
     return plain
 
 
+def is_own(cls):
+    """Whether a class was made by a test, or by an example in the documentation of a module of fastnet."""
+    return not cls.__module__.startswith("fastnet.") or getattr(sys.modules[cls.__module__], cls.__name__, None) is not cls
+
+
 def own_classes():
     """Classes of the tests, by name; of several the latest."""
     left, found = [Configurable], {}
     while left:
         for cls in left.pop().__subclasses__():
             left.append(cls)
-            if not cls.__module__.startswith("fastnet."):
+            if is_own(cls):
                 found[cls.__name__] = cls
     return found
 
@@ -56,7 +62,7 @@ def can_be_made_again(model):
     layers = [model]
     for layer in layers:
         layers.extend(layer._parts())
-    own = [type(layer) for layer in layers if not type(layer).__module__.startswith("fastnet.")]
+    own = [type(layer) for layer in layers if is_own(type(layer))]
     return all(("get_config" in vars(cls)) >= ("__init__" in vars(cls)) for cls in own if not issubclass(cls, fn.Model))
 
 
