@@ -27,7 +27,7 @@ static void run_stage(const fn_stage *stage, const fn_context *context, int thre
         stage->run(stage->node, context, lo, hi);
 }
 
-/* Thread 0 alone, when the rows are used up and another pass follows: nobody reads `order` until the next step. */
+/* Thread 0 alone, when the rows are used up, all threads have done with them, and another pass follows. */
 static void begin_pass(fn_run *run)
 {
     run->next_row = 0;
@@ -86,7 +86,7 @@ static inline void run_stages(const fn_plan *plan, unsigned parts, fn_context *c
         const fn_stage *stage = &plan->stages[i];
         if (stage->barrier && team > 1)
             fn_meet_at(&context->team->barrier);
-        /* A barrier lies between the loss and any update, or each thread has a loss of its own: all agree here. */
+        /* A barrier lies between the loss and any update (plan->verdict), or each thread has a loss of its own: all agree here. */
         if (stage->part == FN_RUN_UPDATE && context->shared->diverged)
             continue;
         if (stage->once && context->first_row > context->run->first_row)
@@ -141,8 +141,8 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int team, b
             time_stages(plan, run, &context, team);
         else
             run_stages(plan, run->parts, &context, place, size, 0, plan->n_stages);
-        /* A shard may still gather its targets, by the order in which the last pass has shuffled the rows. */
-        if (sharded && context.first_row + context.rows >= run->n_rows)
+        /* Another thread may still gather its targets, by the order of the pass that is over. */
+        if (team > 1 && context.first_row + context.rows >= run->n_rows)
             fn_meet_at(&context.team->barrier);
         if (thread == 0)
             finish_step(plan, run, &context, deadline, step);

@@ -250,7 +250,7 @@ typedef struct fn_bad_label {
 typedef struct fn_shared {
     fn_barrier barrier;
     int leave[2];  /* of even and odd steps: leave the loop after this one */
-    int diverged;  /* the loss of this step is not finite, or there is none */
+    int diverged;  /* the loss of this step is not finite, or there is none; who sets it in a stage says that it writes plan->verdict */
     /* A gathered label is none of the classes. Set by any thread that finds one; in a shard, also for the team. */
     atomic_int bad_labels;
     fn_bad_label bad_label; /* the first of them, found when all have been gathered */
@@ -309,6 +309,7 @@ struct fn_plan {
     int64_t sharded_steps; /* done by them */
     unsigned parts; /* of all stages */
     unsigned emitting; /* part of the stages being emitted */
+    int verdict;       /* buffer that stands for fn_shared.diverged, which every stage of an update reads; -1: there is no loss */
     bool failed;       /* an allocation failed during emission */
 
     void *arena;

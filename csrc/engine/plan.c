@@ -536,6 +536,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pla
     plan->fixed_threads = spec->n_threads > 0;
     plan->max_threads = spec->n_threads > 0 ? spec->n_threads : fn_default_threads();
     plan->processors = fn_cpu_count();
+    plan->verdict = -1;
     plan->n_inputs = spec->n_inputs;
     plan->n_outputs = spec->n_outputs;
     plan->n_metrics = spec->n_metrics;

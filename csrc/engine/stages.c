@@ -61,6 +61,8 @@ void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function 
     stages[plan->n_stages++] = (fn_stage){
         .run = run, .node = node, .label = label, .split = split, .part = plan->emitting, .turns = 1, .items = items};
     plan->parts |= plan->emitting;
+    if (plan->emitting == FN_RUN_UPDATE)
+        fn_reads(plan, plan->verdict);
 }
 
 void fn_once(fn_plan *plan)

@@ -257,6 +257,8 @@ void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs)
     node->closure = total;
     node->layer = "total";
     fn_emit(plan, node, "loss", total_losses, FN_ALONE, 0);
+    plan->verdict = fn_add_buffer(plan, 0, 0, plan);
+    fn_writes(plan, plan->verdict);
     for (int i = 0; i < n_outputs; i++)
         if (((fn_output *)outputs[i].closure)->loss) {
             fn_reads(plan, outputs[i].extra[LOSS].value_buffer);

@@ -32,9 +32,12 @@
 #define relax_cpu() ((void)0)
 #endif
 
-/* How long a thread waits actively for its team, and for the next call when it has done its part in one. Waking up takes some
- * 50 us, so that waiting for four times as long costs at most a few times what is the least. */
-#define PATIENCE 200e-6
+/* Microseconds for which a thread waits actively for its team, and for the next call when it has done its part in one, at most.
+ * Waking up takes some 50, so that waiting for four times as long costs at most a few times what is the least. */
+enum { PATIENCE = 200 };
+/* At a barrier it is less after waits that were in vain: where other processes want the processors, the one waited for may be
+ * waiting for the very processor that is kept busy. Halved by each down to the least, and added to by each that was not. */
+enum { LEAST_PATIENCE = 20, PATIENCE_STEP = 2 };
 /* Turns of the loop between looks at the clock: a microsecond or two. */
 #define TURNS 32
 /* Stages have arrays of some kilobytes of their own at most. */
@@ -59,15 +62,15 @@ static fn_place *place_of(const fn_gate *gate)
     return &places[(uintptr_t)gate / FN_ALIGNMENT % PLACES];
 }
 
-/* Until it has been opened since `opened` was its count. */
-static void wait_at(fn_gate *gate, unsigned opened, double patience)
+/* Until it has been opened since `opened` was its count; returns whether that was seen by waiting actively. */
+static bool wait_at(fn_gate *gate, unsigned opened, int patience)
 {
     if (patience > 0) {
-        const double end = fn_seconds() + patience;
+        const double end = fn_seconds() + 1e-6 * patience;
         do {
             for (int i = 0; i < TURNS; i++) {
                 if (atomic_load_explicit(&gate->opened, memory_order_acquire) != opened)
-                    return;
+                    return true;
                 relax_cpu();
             }
         } while (fn_seconds() < end);
@@ -79,6 +82,7 @@ static void wait_at(fn_gate *gate, unsigned opened, double patience)
         pthread_cond_wait(&place->wake, &place->mutex);
     atomic_fetch_sub(&gate->sleepers, 1);
     pthread_mutex_unlock(&place->mutex);
+    return false;
 }
 
 static void open_gate(fn_gate *gate)
@@ -95,7 +99,7 @@ static void open_gate(fn_gate *gate)
 void fn_set_barrier(fn_barrier *barrier, const fn_crew *crew)
 {
     barrier->size = crew->size;
-    barrier->patience = crew->patience;
+    atomic_store(&barrier->patience, crew->patience);
     atomic_store(&barrier->arrived, 0);
     atomic_store(&barrier->gate.sleepers, 0);
 }
@@ -106,9 +110,16 @@ void fn_meet_at(fn_barrier *barrier)
     if (atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel) + 1 == barrier->size) {
         atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
         open_gate(&barrier->gate);
-    } else {
-        wait_at(&barrier->gate, opened, barrier->patience);
+        return;
     }
+    const int patience = atomic_load_explicit(&barrier->patience, memory_order_relaxed);
+    int next = patience;
+    if (!wait_at(&barrier->gate, opened, patience))
+        next = patience / 2 > LEAST_PATIENCE ? patience / 2 : LEAST_PATIENCE;
+    else if (patience < PATIENCE)
+        next = patience + PATIENCE_STEP;
+    if (patience > 0 && next != patience)
+        atomic_store_explicit(&barrier->patience, next, memory_order_relaxed);
 }
 
 /* ---- workers ------------------------------------------------------------------------------------------------ */
@@ -120,7 +131,7 @@ struct fn_worker {
     fn_work work;
     void *argument;
     int thread;
-    double patience;
+    int patience;
     fn_worker *next; /* idle, or hired by the same call */
 };
 
@@ -161,7 +172,7 @@ static void watch_forks(void)
 static void *serve(void *argument)
 {
     fn_worker *self = argument;
-    double patience = PATIENCE;
+    int patience = PATIENCE;
     fn_widen_affinity();
     for (unsigned call = 0;; call++) {
         wait_at(&self->begin, call, patience);

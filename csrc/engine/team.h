@@ -14,16 +14,16 @@ typedef struct fn_gate {
 typedef struct fn_barrier {
     fn_gate gate;
     atomic_int arrived;
-    int size;        /* of the team */
-    double patience; /* seconds for which a thread waits actively */
+    atomic_int patience; /* microseconds for which a thread waits actively; 0: not at all */
+    int size;            /* of the team */
 } fn_barrier;
 
 /* Threads hired for one call, beside the caller's. */
 typedef struct fn_worker fn_worker;
 typedef struct fn_crew {
     fn_worker *first;
-    int size;        /* with the caller's */
-    double patience; /* seconds for which one waits actively for another */
+    int size;     /* with the caller's */
+    int patience; /* microseconds for which one waits actively for another */
 } fn_crew;
 
 typedef void (*fn_work)(void *argument, int thread);
