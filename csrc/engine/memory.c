@@ -7,6 +7,9 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#ifdef _WIN32
+#include <malloc.h>
+#endif
 #include <string.h>
 
 /* Matrices of some megabytes have more pages than the processor keeps addresses of, unless they are huge. */
@@ -28,7 +31,11 @@ void *fn_allocate(size_t bytes)
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     if (rounded == 0)
         rounded = alignment;
+#ifdef _WIN32 /* which has no aligned_alloc, as its free does not take what is aligned */
+    void *memory = _aligned_malloc(rounded, alignment);
+#else
     void *memory = aligned_alloc(alignment, rounded);
+#endif
     if (!memory)
         return NULL;
 #ifdef MADV_HUGEPAGE
@@ -41,7 +48,11 @@ void *fn_allocate(size_t bytes)
 
 void fn_release(void *memory)
 {
+#ifdef _WIN32
+    _aligned_free(memory);
+#else
     free(memory);
+#endif
 }
 
 /* Larger buffers first; of equal ones the earlier first, so that the layout is a function of the plan. */

@@ -13,8 +13,10 @@ double FN_SYM(multiply_adds)(int64_t repeats)
     const vector factor = broadcast(&numbers[0]), term = broadcast(&numbers[1]);
     vector sum[CHAINS];
     UNROLL
-    for (int i = 0; i < CHAINS; i++)
-        sum[i] = term * (real)i;
+    for (int i = 0; i < CHAINS; i++) {
+        const real start = (real)i; /* an expression may be wider than a real, where FLT_EVAL_METHOD is not 0 */
+        sum[i] = term * broadcast(&start);
+    }
     NO_UNROLL
     for (int64_t r = 0; r < repeats; r++) {
         UNROLL
