@@ -70,7 +70,11 @@ def test_what_keras_keeps_in_a_way_of_its_own(name, kind, tmp_path):
         if not isinstance(weight.layer, layers.Rescaling):  # whose numbers are arguments
             weight.value[...] = 0
     assert fn.saving.from_keras(source, model) is model
+    if name == "stateful":
+        model.layers[0].reset_states()
+    model.save(tmp_path / "m.safetensors")
     assert_outputs(model, name)
+    assert_outputs(fn.load_model(tmp_path / "m.safetensors"), name)
 
 
 def test_weights_in_halves_are_exact():
@@ -387,3 +391,12 @@ def test_what_is_left_out_of_masked_steps_is_refused_where_it_matters():
     source["config"]["layers"][1]["config"]["zero_output_for_mask"] = True
     with pytest.raises(ValueError, match="'lstm.*zero_output_for_mask=True"):
         fn.saving.from_keras(stand_in("stateful", source))
+
+
+def test_inputs_in_a_dictionary_are_in_the_order_of_its_keys(tmp_path):
+    parts = parts_of(TRACES / "import_graph.keras")
+    config = json.loads(parts["config.json"])
+    config["config"]["input_layers"] = {"z": ["a", 0, 0], "c": ["b", 0, 0]}
+    config["config"]["output_layers"] = {"q": ["q", 0, 0], "p": ["p", 0, 0]}
+    model = fn.saving.from_keras(written(tmp_path, {**parts, "config.json": json.dumps(config)}))
+    assert model.input_names == ["b", "a"] and model.output_names == ["p", "q"]

@@ -194,7 +194,11 @@ def main():
                 continue
             layers = [f"{type(layer).__name__}" for layer in model.layers]
             try:
-                got = fn.saving.from_keras(path).predict(x)
+                made = fn.saving.from_keras(path)
+                got = made.predict(x)
+                made.save(f"{folder}/m.safetensors")
+                for other in (fn.load_model(f"{folder}/m.safetensors"), fn.saving.from_keras(model), fn.saving.from_keras(path, made)):
+                    np.testing.assert_allclose(other.predict(x), got, rtol=1e-6, atol=1e-6)
             except ValueError as error:
                 counts["refused"] += 1
                 told = str(error).replace(f"{path}: ", "")

@@ -81,8 +81,22 @@ def containers(plain):
     return found
 
 
-def damaged_config(text, rng):
+def layer_arguments():
+    """All layers that there are, with the names of their arguments."""
+    from fastnet.saving.description import layer_table
+
+    return {name: sorted(cls._arguments()) for name, cls in sorted(layer_table().items())}
+
+
+def damaged_config(text, rng, layers):
     config = json.loads(text)
+    if rng.random() < 0.2:  # another layer, with arguments of its own
+        layer = rng.choice(config["config"]["layers"])
+        layer["class_name"] = rng.choice(list(layers))
+        if rng.random() < 0.5:
+            layer["config"] = {"name": layer["config"]["name"]}
+        for name in rng.choices(layers[layer["class_name"]], k=rng.choice((0, 1, 2, 4))):
+            layer["config"][name] = copy.deepcopy(rng.choice(VALUES))
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         found = [one for one in containers(config) if one]
         if not found:
@@ -105,14 +119,14 @@ def damaged_config(text, rng):
     return json.dumps(config).encode("utf-8", "surrogatepass")
 
 
-def damaged(parts, rng):
+def damaged(parts, rng, layers):
     """A damaged archive of these entries."""
     parts = dict(parts)
     kind = rng.randrange(10)
     if kind < 2:
         return damaged_bytes(packed(parts), rng)
     if kind < 6:
-        parts["config.json"] = damaged_config(parts["config.json"], rng)
+        parts["config.json"] = damaged_config(parts["config.json"], rng, layers)
     elif kind < 9:
         parts["model.weights.h5"] = damaged_bytes(parts["model.weights.h5"], rng)
     else:
@@ -130,6 +144,7 @@ class Target:
 
         self.load = fn.saving.from_keras
         self.corpus = [(path.name, parts_of(path), path) for path in sorted(TRACES.glob("*.keras"))]
+        self.layers = layer_arguments()
         self.models = {}
         for name, _, path in self.corpus:
             if "quantized" not in name:
@@ -140,7 +155,7 @@ class Target:
         """What is wrong, or None."""
         rng = random.Random(f"{seed}/{number}")
         name, parts, _ = rng.choice(self.corpus)
-        self.path.write_bytes(damaged(parts, rng))
+        self.path.write_bytes(damaged(parts, rng, self.layers))
         model = self.models.get(name) if rng.random() < 0.25 else None
         before = model.get_weights() if model is not None else []
         began = time.process_time()

@@ -283,9 +283,9 @@ def _field(description: Any, name: str, kind: type | tuple[type, ...], what: str
 
 
 def keys_of(plain: Any) -> list[Any]:
-    """References to tensors: one, a list of them, or a dictionary."""
+    """References to tensors: one, a list of them, or a dictionary, which Keras takes in the order of its keys."""
     if isinstance(plain, Mapping):
-        return list(plain.values())
+        return [plain[key] for key in sorted(plain)]
     return [plain] if plain and isinstance(plain[0], str) else plain
 
 
