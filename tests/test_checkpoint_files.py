@@ -164,7 +164,8 @@ NO_RATE = ["x", [], {}, -1.0, float("nan"), float("inf")]
     ("optimizer", "learning_rate", NO_RATE),
     ("optimizer", "learning_rate_factor", [None, *NO_RATE]),
     *[("state", name, NO_COUNT) for name in ("order", "row", "batch", "first_update")],
-    *[("state", name, NO_NUMBER) for name in ("squares", "seconds")],
+    ("state", "first_update", [2**31]),  # more steps than the optimizer has made
+    *[("state", name, [*NO_NUMBER, -1.0]) for name in ("squares", "seconds")],
 ])  # fmt: skip
 def test_hostile_counters(resume, checkpoint, where, name, wrong):
     for value in wrong:

@@ -5,6 +5,7 @@ import pytest
 
 import fastnet as fn
 from fastnet import layers
+from reference.pooling import spans
 
 def gradients(layer, x, dtype="float64"):
     """(y, dx) of one layer in training, where the gradient of y is 1."""
@@ -44,6 +45,29 @@ def test_a_window_of_minus_infinity(channels, isa):
     x = np.full((1, 2, 2, channels), -np.inf)
     y, dx = gradients(layers.MaxPooling2D(3, strides=2, padding="same"), x)
     assert np.array_equal(y, x[:, :1, :1]) and dx[0, 0, 0].all() and not dx[0, :, 1].any()
+
+
+@pytest.mark.parametrize("window", [7, 15, 16, 2**16, 2**31 - 1])
+@pytest.mark.parametrize("channels", [1, 5, 40])
+def test_windows_larger_than_the_image_take_no_longer_than_it(window, channels, isa, dtype):
+    """All that counts is what they have of the image: the whole of it, from twice its size on, or they are compared."""
+    x = np.random.default_rng(0).permutation(3 * 7 * 5 * channels).reshape(3, 7, 5, channels).astype(dtype)
+    for strides in (3, window):
+        for cls, reduce in ((layers.MaxPooling2D, np.max), (layers.AveragePooling2D, np.mean)):
+            y, dx = gradients(cls(window, strides, "same"), x, dtype=dtype)
+            expected, slope = np.zeros_like(y), np.zeros_like(dx)
+            for i, (_, top, bottom) in enumerate(spans(7, window, strides, True)):
+                for j, (_, left, right) in enumerate(spans(5, window, strides, True)):
+                    part = x[:, top:bottom, left:right]
+                    expected[:, i, j] = reduce(part, axis=(1, 2))
+                    whole = part.max(axis=(1, 2), keepdims=True)
+                    slope[:, top:bottom, left:right] += part == whole if reduce is np.max else 1 / part[0, :, :, 0].size
+            np.testing.assert_allclose(y, expected, rtol=1e-5)
+            np.testing.assert_allclose(dx, slope, rtol=1e-5)
+    one = x[:, 0]
+    for cls, reduce in ((layers.MaxPooling1D, np.max), (layers.AveragePooling1D, np.mean)):
+        y, _ = gradients(cls(window, padding="same"), one, dtype=dtype)
+        np.testing.assert_allclose(y[:, 0], reduce(one, axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("cls", [layers.GlobalAveragePooling2D, layers.AveragePooling1D])

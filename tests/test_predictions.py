@@ -210,3 +210,11 @@ def test_threads_predict_with_models_of_their_own(width):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_large_batches_take_no_more_memory_than_their_rows():
+    """Small ones are rounded up, so that calls of any size share a plan."""
+    model = network()
+    for rows_given, planned in ((66_000, 66_000), (1025, 1025), (1000, 1024), (5, 8)):
+        assert np.unique(model.predict(np.ones((rows_given, 5)), batch_size=rows_given), axis=0).shape == (1, 3)
+        assert model._latest_plan().max_rows == planned

@@ -452,6 +452,90 @@ def test_more_weights_than_the_file_holds(written):
     is_rejected(path, with_description(data, change))
 
 
+def model_of(layers, calls, outputs, inputs=((4,),)):
+    """The description of a model; `layers` are (class, configuration), or a number of one that is shared."""
+    described = [{"shared": one} if isinstance(one, int) else {"class_name": one[0], "config": one[1]} for one in layers]
+    return {"fastnet": saving.description.VERSION, "class_name": "Model", "name": "m", "dtype": "float64", "seed": 0,
+            "inputs": [{"shape": list(shape), "name": None} for shape in inputs], "layers": described, "calls": calls,
+            "outputs": outputs, "compiled": None}  # fmt: skip
+
+
+def dense(units, name="dense"):
+    return ("Dense", {"units": units, "name": name})
+
+
+def in_a_configuration(inner):
+    """A model in the place of a value of a layer's configuration."""
+    return ("Activation", {"activation": {"class_name": "Model", "config": inner}, "name": "a"})
+
+
+LARGE = model_of([dense(2**14)], [[0, [0]]], [1], [(2**14,)])
+#: Descriptions of some hundred bytes that stand for more memory or time than a file of that size may take.
+BOMBS = {
+    "a model in a layer": model_of([("Model", LARGE)], [[0, [0]]], [1], [(2**14,)]),
+    "a model in a configuration": model_of([in_a_configuration(LARGE)], [[0, [0]]], [1]),
+    "in a configuration within one": model_of(
+        [in_a_configuration(model_of([in_a_configuration(LARGE)], [[0, [0]]], [1]))], [[0, [0]]], [1]
+    ),
+    "many models of the size of the file": model_of(
+        [("Model", model_of([dense(7, f"dense{i}")], [[0, [0]]], [1])) for i in range(20)], [[19, [0]]], [1]
+    ),
+    "many in one configuration": model_of([("Activation", {"activation": [
+        {"class_name": "Model", "config": model_of([dense(7, f"dense{i}")], [[0, [0]]], [1])} for i in range(20)
+    ], "name": "a"})], [[0, [0]]], [1]),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_no_description_takes_more_memory_than_its_file_holds(written, monkeypatch, name):
+    _, path = written
+    made = []
+    real = fn._graph.aligned_zeros
+    monkeypatch.setattr(fn._graph, "aligned_zeros", lambda n, dtype: (made.append(n), real(min(n, 100), dtype))[1])
+    data = with_description(path.read_bytes(), lambda _: BOMBS[name])
+    assert len(data) < 20_000
+    is_rejected(path, data)
+    assert sum(made) < 200
+
+
+def test_models_that_call_others_twice_stand_for_no_more_than_their_size_allows(written, monkeypatch):
+    monkeypatch.setattr(saving.description, "_FREE_OPERATIONS", 500)
+    _, path = written
+    inner = model_of([("ReLU", {"name": "r"})], [[0, [0]], [0, [1]]], [2])
+    for depth in range(40):
+        inner = model_of([("Model", {**inner, "name": f"m{depth}"})], [[0, [0]], [0, [1]]], [2])
+    path.write_bytes(with_description(path.read_bytes(), lambda _: inner))
+    with pytest.raises(ValueError, match="more operations than its size allows"):
+        fn.load_model(path)
+
+
+def test_what_would_not_be_read_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(saving.description, "_FREE_OPERATIONS", 500)
+    model, sizes = fn.Sequential([fn.Input((2,)), layers.ReLU()], seed=0), []
+    for _ in range(10):
+        x = fn.Input((2,))
+        model = fn.Model(x, model(model(x)), seed=0)
+        try:
+            assert_same(model, saved(model, tmp_path / "m"))
+            sizes.append(len(model._operations))
+        except ValueError as error:
+            assert "a file of it would not be read again" in str(error)
+    assert sizes == [2, 4, 8, 16, 32, 64, 128, 256]
+
+
+def test_loading_does_not_initialise_what_the_file_replaces(tmp_path, monkeypatch):
+    model = network(5, 2)
+    model.save(tmp_path / "m")
+
+    def fail(*arguments, **options):
+        raise AssertionError("an initializer was called")
+
+    monkeypatch.setattr(fn.initializers.GlorotUniform, "__call__", fail)
+    assert_same(model, fn.load_model(tmp_path / "m"))
+    with pytest.raises(AssertionError, match="an initializer"):
+        fn.Model.from_config(model.get_config())
+
+
 def test_a_newer_format(written):
     _, path = written
     data = with_description(path.read_bytes(), lambda given: given.update(fastnet=99))

@@ -82,6 +82,9 @@ FN_INLINE pooling_axis pooling_axis_of(int64_t size, double window, double strid
 {
     pooling_axis axis = {.size = size, .window = (int64_t)window, .stride = (int64_t)stride};
     if (same) {
+        /* The last window begins less than `size` behind the first one: where they are longer than twice that, all of
+         * them hold the whole image, whatever they are. */
+        axis.window = axis.window < 2 * size ? axis.window : 2 * size;
         axis.outputs = (size + axis.stride - 1) / axis.stride;
         const int64_t lacking = (axis.outputs - 1) * axis.stride + axis.window - size;
         axis.before = lacking > 0 ? lacking / 2 : 0;

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .layers.base import Layer
 
 __all__ = [
-    "CURRENT_CALL", "Graph", "LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec",
+    "CURRENT_CALL", "INITIALISES", "Graph", "LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec",
     "aligned_zeros", "batch_size_of", "label_sources", "replace_tensors", "with_masks",
 ]  # fmt: skip
 
@@ -241,7 +241,7 @@ class Slab:
             values = joined.values[offset : offset + weight.size].reshape(weight.shape)
             if weight.slab is not None:
                 values[...] = weight.array
-            else:
+            elif INITIALISES.get():
                 rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number])))
                 try:
                     values[...] = weight.initializer(weight.shape, dtype, rng=rng)
@@ -251,6 +251,10 @@ class Slab:
             weight.slab, weight.offset = joined, joined.offsets[weight]
         _core.note_change()
         return joined
+
+
+#: Whether weights get the numbers of their initializers; not where those of a file are about to take their place.
+INITIALISES: ContextVar[bool] = ContextVar("INITIALISES", default=True)
 
 
 class SymbolicTensor:

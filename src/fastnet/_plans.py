@@ -23,6 +23,8 @@ __all__ = ["Compiled", "PlanCache"]
 #: Plans kept for later calls: for other batch sizes, for training and for prediction.
 _KEPT_PLANS = 8
 _INFERENCE = ("evaluate", "predict")
+#: For larger batches, memory for up to twice as many rows is worse than another plan.
+_ROUNDED_ROWS = 1024
 #: Operations whose output is their input: always, and where nothing is trained.
 _ALIASES = {"reshape"}
 _INFERENCE_ALIASES = _ALIASES | {"dropout", "alpha_dropout", "gaussian_dropout", "gaussian_noise"}
@@ -256,11 +258,11 @@ class PlanCache:
             "custom": with a backward pass, and gradients of outputs and inputs exchanged with Python.
         rows : int
         exact : bool
-            False: for calls whose batches differ; the next power of two will do.
+            False: for calls whose batches differ; the next power of two will do, where these are no large arrays.
         """
         averages = self.slots.averages() if kind in _INFERENCE else {}
         self._refresh()
-        capacity = rows if exact else 1 << (rows - 1).bit_length()
+        capacity = rows if exact or rows > _ROUNDED_ROWS else 1 << (rows - 1).bit_length()
         averaged = (self._model._require_compiled().optimizer.averaged_slot(), frozenset(averages)) if averages else None
         key = (kind, capacity, self._structure, averaged, tuple([layer.plan_key() for layer in self._keyed]))
         plan = self._plans.pop(key, None)

@@ -134,7 +134,7 @@ def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, trainin
     weights, tensors = tensors, _without_prefix(tensors, training)
     _check(fit, weights, tensors, description, training)
     states = _callback_states(fit, tensors, training)
-    state = _epoch_state(fit, tensors, training)
+    state = _epoch_state(fit, tensors, training, fit.optimizer.iterations_after(_count(training["optimizer"], "batches")))
     epochs, curves = _history(training["history"])
     epochs_begun, epoch, first_epoch = (_count(training, name) for name in ("epochs_begun", "epoch", "first_epoch"))
     stopped, seed = _of_type(training, "stopped", bool), _count(description, "seed", 2**64)
@@ -243,7 +243,9 @@ def _callback_states(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any)
     return states
 
 
-def _epoch_state(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any) -> EpochState | None:
+def _epoch_state(
+    fit: Fit, tensors: Mapping[str, np.ndarray], training: Any, iterations: int
+) -> EpochState | None:
     from ..fitting import EpochState
 
     given = training["state"]
@@ -257,5 +259,7 @@ def _epoch_state(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any) -> 
     if row != batch * fit.batch_size:
         raise ValueError(f"batch {batch} does not begin at row {row}")
     numbers = {name: float(_of_type(given, name, (int, float))) for name in ("squares", "seconds")}
+    if any(value < 0 for value in numbers.values()):
+        raise ValueError(f"sums of squares and seconds cannot be negative, got {numbers}")
     return EpochState(order=_count(given, "order"), totals=totals.copy(), sums=sums.copy(), row=row, batch=batch,
-                      first_update=_count(given, "first_update"), **numbers)  # fmt: skip
+                      first_update=_count(given, "first_update", iterations + 1), **numbers)  # fmt: skip

@@ -51,7 +51,13 @@ def describe(model: Model) -> dict[str, Any]:
             if owner is not layer:
                 raise ValueError(f"layer {weight.layer._label!r} is a part of layer {owner._label!r} and of "
                                  f"{layer._label!r}: a model of these cannot be saved, only its weights")  # fmt: skip
-    return {**description, "compiled": _describe_compiled(model)}
+    description["compiled"] = _describe_compiled(model)
+    models = [model, *filter(_is_model, known)]
+    operations = sum(_operations_of(call.layer) for one in models for call in one._graph.calls)
+    if operations > _most_operations(description):
+        raise ValueError(f"model {model.name!r} and those in it make {operations} operations, as they call others very often: "
+                         "a file of it would not be read again")  # fmt: skip
+    return description
 
 
 def _is_model(layer: Layer) -> bool:
@@ -175,6 +181,10 @@ def layer_table(custom: Mapping[str, type] | None = None) -> dict[str, type]:
     return {**table, "Model": Model, "Sequential": Sequential, **(custom or {})}
 
 
+#: As many operations as take a second or two may be described by however little.
+_FREE_OPERATIONS = 20_000
+
+
 class _Broken(ValueError):
     """The description is not one."""
 
@@ -202,8 +212,8 @@ def rebuild(
     compile : bool
         Compile the model as it was.
     check_weights : callable, optional
-        Called with the weights, whose shapes are known, before memory is taken for them; raises where they are not
-        what was expected.
+        Called with all weights so far, whose shapes are known, each time before memory is taken for some of them; raises
+        where they are not what was expected.
 
     Raises
     ------
@@ -211,10 +221,11 @@ def rebuild(
         Where this is not a description, names an unknown class, or shapes do not fit.
     """
     try:
-        model = _rebuild_model(description, custom_objects or {}, check_weights, [])
+        builder = _Builder(custom_objects or {}, check_weights, _most_operations(description))
+        model = builder.model(description, [])
         compiled = description.get("compiled")
         if compiled is not None and compile:
-            compiled = _with_custom(compiled, custom_objects or {})
+            compiled = builder.with_objects(compiled)
             optimizer = _optimizers.get(_field(compiled, "optimizer", (dict, _optimizers.Optimizer)))
             model.compile(
                 optimizer, loss=_object(compiled.get("loss"), _losses.get),
@@ -226,76 +237,109 @@ def rebuild(
     return model
 
 
-def _rebuild_model(
-    description: Mapping[str, Any],
-    custom: Mapping[str, type],
-    check_weights: Callable[[list[Weight]], None] | None,
-    known: list[Layer],
-) -> Model:
-    """The model, uncompiled; `known` are the layers described so far."""
-    from ..model import Model, Sequential
-
-    if _field(description, "fastnet", int) > VERSION:
-        raise _Broken(f"it was written by a newer fastnet (format {description['fastnet']}, this is {VERSION})")
-    tensors = []
-    for given in _field(description, "inputs", list):
-        tensors.append(_layers.Input(_field(given, "shape", list), name=given.get("name"), batch_size=given.get("batch_size")))
-    inputs = list(tensors)
-    described = _field(description, "layers", list)
-    layers = [_rebuild_layer(given, custom, check_weights, known) for given in described]
-    called = []
-    for number, read, *options in _field(description, "calls", list):
-        named = _with_tensors(options[0], tensors) if options else {}
-        called.append(layers[_index(number, layers)])
-        result = called[-1]([_tensor(i, tensors) for i in read], **named)
-        tensors.extend([result] if isinstance(result, SymbolicTensor) else result)
-    outputs = [_tensor(i, tensors) for i in _field(description, "outputs", list)]
-    for layer, given in zip(layers, described):
-        parts = dict(_parts_of(layer))
-        for path, trainable in (given.get("trainable") or {}).items():
-            parts[path]._trainable = bool(trainable)
-    if check_weights is not None:
-        check_weights(list(dict.fromkeys(weight for layer in layers for weight in layer.weights)))
-    arguments = {"seed": _field(description, "seed", int), "dtype": _field(description, "dtype", str),
-                 "name": _field(description, "name", str)}  # fmt: skip
-    if _field(description, "class_name", str) == "Sequential":
-        for layer in layers:  # what they are called on is the model's input
-            layer._first_call = None
-        return Sequential([inputs[0], *called], **arguments)
-    return Model(inputs, outputs, **arguments)
+def _most_operations(description: Any) -> int:
+    """How many operations a description may stand for: models that call others twice may stand for exponentially many."""
+    count, left = 0, [description]
+    while left:
+        value = left.pop()
+        count += 1
+        if isinstance(value, Mapping):
+            left.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            left.extend(value)
+    return _FREE_OPERATIONS + count
 
 
-def _rebuild_layer(
-    given: Mapping[str, Any],
-    custom: Mapping[str, type],
-    check_weights: Callable[[list[Weight]], None] | None,
-    known: list[Layer],
-) -> Layer:
-    if isinstance(given, Mapping) and "shared" in given:
-        return known[_index(given["shared"], known)]
-    name, config = _field(given, "class_name", str), _field(given, "config", dict)
-    layer: Layer
-    if "fastnet" in config:
-        layer = _rebuild_model(config, custom, check_weights, known)
-    else:
-        layer = lookup("layer", name, layer_table(custom)).from_config(_with_custom(config, custom))
-    known.append(layer)
-    return layer
+def _operations_of(layer: Layer) -> int:
+    """At least how many operations a call of a layer makes: those of the models that it is or holds."""
+    if _is_model(layer):
+        return len(layer._operations)
+    return max(1, sum(map(_operations_of, layer._parts())))
 
 
-def _with_custom(plain: Any, custom: Mapping[str, type]) -> Any:
-    """A configuration, with the objects that are of classes of the user's in place of their configurations."""
-    if isinstance(plain, list):
-        return [_with_custom(value, custom) for value in plain]
-    if not isinstance(plain, dict):
+class _Builder:
+    """Makes a model of a description, of which nothing is larger than is checked before it is made.
+
+    Parameters
+    ----------
+    custom : mapping of str to type
+    check_weights : callable, optional
+        Called with all weights so far before a model takes memory for its own, and theirs.
+    operations : int
+        How many there may be.
+    """
+
+    def __init__(
+        self, custom: Mapping[str, type], check_weights: Callable[[list[Weight]], None] | None, operations: int
+    ) -> None:
+        self.custom, self.check_weights = custom, check_weights
+        self.operations = operations
+        self.weights: dict[Weight, None] = {}
+
+    def model(self, description: Mapping[str, Any], known: list[Layer]) -> Model:
+        """The model, uncompiled; `known` are the layers described so far."""
+        from ..model import Model, Sequential
+
+        if _field(description, "fastnet", int) > VERSION:
+            raise _Broken(f"it was written by a newer fastnet (format {description['fastnet']}, this is {VERSION})")
+        tensors = []
+        for given in _field(description, "inputs", list):
+            tensors.append(
+                _layers.Input(_field(given, "shape", list), name=given.get("name"), batch_size=given.get("batch_size"))
+            )
+        inputs = list(tensors)
+        described = _field(description, "layers", list)
+        layers = [self.layer(given, known) for given in described]
+        called = []
+        for number, read, *options in _field(description, "calls", list):
+            named = _with_tensors(options[0], tensors) if options else {}
+            called.append(layers[_index(number, layers)])
+            self.operations -= _operations_of(called[-1])
+            if self.operations < 0:
+                raise _Broken("its models call others so often that it stands for more operations than its size allows")
+            result = called[-1]([_tensor(i, tensors) for i in read], **named)
+            tensors.extend([result] if isinstance(result, SymbolicTensor) else result)
+        outputs = [_tensor(i, tensors) for i in _field(description, "outputs", list)]
+        for layer, given in zip(layers, described):
+            parts = dict(_parts_of(layer))
+            for path, trainable in (given.get("trainable") or {}).items():
+                parts[path]._trainable = bool(trainable)
+        if self.check_weights is not None:
+            self.weights.update(dict.fromkeys(weight for layer in layers for weight in layer.weights))
+            self.check_weights(list(self.weights))
+        arguments = {"seed": _field(description, "seed", int), "dtype": _field(description, "dtype", str),
+                     "name": _field(description, "name", str)}  # fmt: skip
+        if _field(description, "class_name", str) == "Sequential":
+            for layer in layers:  # what they are called on is the model's input
+                layer._first_call = None
+            return Sequential([inputs[0], *called], **arguments)
+        return Model(inputs, outputs, **arguments)
+
+    def layer(self, given: Mapping[str, Any], known: list[Layer]) -> Layer:
+        if isinstance(given, Mapping) and "shared" in given:
+            return known[_index(given["shared"], known)]
+        name, config = _field(given, "class_name", str), _field(given, "config", dict)
+        layer: Layer
+        if "fastnet" in config:
+            layer = self.model(config, known)
+        else:
+            layer = lookup("layer", name, layer_table(self.custom)).from_config(self.with_objects(config))
+        known.append(layer)
+        return layer
+
+    def with_objects(self, plain: Any) -> Any:
+        """A configuration, with models and objects of classes of the user's in place of their configurations."""
+        if isinstance(plain, list):
+            return [self.with_objects(value) for value in plain]
+        if not isinstance(plain, dict):
+            return plain
+        if isinstance(plain.get("config"), dict) and "fastnet" in plain["config"]:
+            return self.model(plain["config"], [])
+        plain = {key: self.with_objects(value) for key, value in plain.items()}
+        name = plain.get("class_name")
+        if isinstance(name, str) and name in self.custom:
+            return self.custom[name].from_config(_field(plain, "config", dict))
         return plain
-    if isinstance(plain.get("config"), dict) and "fastnet" in plain["config"]:
-        return _rebuild_model(plain["config"], custom, None, [])
-    plain = {key: _with_custom(value, custom) for key, value in plain.items()}
-    name = plain.get("class_name")
-    if isinstance(name, str) and name in custom:
-        return custom[name].from_config(_field(plain, "config", dict))
-    return plain
 
 
 def _tensor(given: Any, tensors: list[SymbolicTensor]) -> SymbolicTensor:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._graph import Weight
+from .._graph import INITIALISES, Weight
 from .description import describe, rebuild
 from .tensors import TensorFile, write_tensors
 
@@ -127,8 +127,13 @@ def load_model(filepath: Path, custom_objects: Mapping[str, type] | None = None,
             if claimed > held:
                 raise ValueError(f"it describes {claimed} numbers in the weights, and holds {held}")
 
+        initialises = INITIALISES.set(False)
+        try:
+            with naming(filepath):
+                model = rebuild(description, custom_objects, compile, check)
+        finally:
+            INITIALISES.reset(initialises)
         with naming(filepath):
-            model = rebuild(description, custom_objects, compile, check)
             paths = model._paths()
             check_tensors(file.entries, paths, dtype)
         for weight, name in paths.items():
