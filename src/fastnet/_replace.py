@@ -112,14 +112,6 @@ def _take_over(number: int, old: os.stat_result) -> None:
     os.fchmod(number, stat.S_IMODE(old.st_mode))
 
 
-def _open_descriptor(number: int, options: dict[str, Any]) -> IO[Any]:
-    try:
-        return open(number, **options)  # noqa: SIM115
-    except BaseException:
-        os.close(number)
-        raise
-
-
 @contextlib.contextmanager
 def replaced_file(path: Path, **options: Any) -> Iterator[IO[Any]]:
     """A file to write to that takes the place of another one, or is new, when the block has ended without an exception.
@@ -157,14 +149,18 @@ def replaced_file(path: Path, **options: Any) -> Iterator[IO[Any]]:
     except OSError as error:
         raise type(error)(error.errno, error.strerror, real) from None
     try:
-        with _open_descriptor(number, {"mode": "wb", **options}) as file:
-            if old is not None and os.name == "posix":
-                _take_over(number, old)
-            yield file
-            file.flush()
-            os.fsync(number)
-            if os.name == "posix":  # as long as it is locked
-                os.replace(temporary, real)
+        try:
+            # Who has opened it closes it: where memory is short, `open` may fail after it has taken the number over.
+            with open(number, **{"mode": "wb", **options}, closefd=False) as file:
+                if old is not None and os.name == "posix":
+                    _take_over(number, old)
+                yield file
+                file.flush()
+                os.fsync(number)
+                if os.name == "posix":  # as long as it is locked
+                    os.replace(temporary, real)
+        finally:
+            os.close(number)
         if os.name != "posix":
             os.replace(temporary, real)
     except BaseException:
