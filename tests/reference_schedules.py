@@ -82,6 +82,8 @@ def cosine_decay(t, initial_learning_rate, decay_steps, alpha, warmup_target, wa
 
 def cosine_decay_restarts(t, initial_learning_rate, first_decay_steps, t_mul, m_mul, alpha):
     height, begin, length = 1.0, 0.0, first_decay_steps
+    if t_mul < 1 and t > first_decay_steps / (1 - t_mul) - 1e-5:
+        return initial_learning_rate * alpha
     while t - (begin + length) > -1e-6:
         begin += length
         length *= t_mul

@@ -158,3 +158,45 @@ def test_a_shape_for_the_optimizer_has_the_elements_of_the_weight():
     model.compile(optimizer, "mse")
     with pytest.raises(ValueError, match="parameter 0 has 6 elements, and for the optimizer 7"):
         model.fit(np.ones((4, 2)), np.ones((4, 3)), verbose=0)
+
+
+def test_maximize_makes_the_loss_larger():
+    """A gradient of a penalty is one of the loss; the classes of Keras have no such argument."""
+    model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1, use_bias=False, kernel_initializer="ones", kernel_regularizer="l2")])
+    model.compile(fn.optimizers.pytorch.SGD(0.1, maximize=True), "mse")
+    losses = [model.train_on_batch([[1.0]], [[3.0]]) for _ in range(5)]
+    assert losses == sorted(losses) and losses[-1] > losses[0] + 1
+    np.testing.assert_allclose(losses[0], 4 + 0.01, rtol=1e-6)
+    with pytest.raises(TypeError):
+        fn.optimizers.SGD(maximize=True)
+
+
+def test_averages_and_schedules_count_steps_and_not_batches():
+    """Weights are 1, 2, 3, 4 after the steps. Keras 3.15 averages to 3.34375, and with the schedule begins at its second rate."""
+    rate = fn.schedules.PiecewiseConstantDecay([0], [1.0, 0.5])
+    for given, weight, average in ((1.0, 4.0, 3.125), (rate, 2.5, 2.0625)):
+        optimizer = fn.optimizers.SGD(given, gradient_accumulation_steps=2, use_ema=True, ema_momentum=0.5)
+        model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
+        model.compile(optimizer, "mae")
+        model.fit(np.ones((8, 1)), np.full((8, 1), 100.0), batch_size=1, epochs=1, shuffle=False, verbose=0)
+        assert (model.get_weights()[0].item(), model.predict(np.ones((1, 1))).item()) == (weight, average)
+
+
+def test_schedule_free_adamw_goes_by_the_old_z():
+    """The equations, in plain Python. Keras 3.15 on PyTorch comes to 0.8368, 0.7694, 0.6992 after steps 2, 3 and 4."""
+    model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    model.compile(fn.optimizers.ScheduleFreeAdamW(0.1), "mse")
+    z = x = y = 1.0
+    v, found = 0.0, []
+    for t in range(1, 5):
+        g = 0.5 * t
+        v = 0.999 * v + 0.001 * g**2
+        z -= 0.1 * g / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        x = (1 - 1 / t) * x + z / t
+        y = 0.9 * x + 0.1 * z
+        model.forward(np.ones((1, 1)), training=True)
+        model.backward(np.full((1, 1), g))
+        model.apply_gradients()
+        found.append(model.layers[0].kernel.item())
+        np.testing.assert_allclose(found[-1], y, rtol=1e-9)
+    np.testing.assert_allclose(found, [0.9, 0.83044, 0.75594, 0.67818], atol=1e-5)

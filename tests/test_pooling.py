@@ -148,3 +148,14 @@ def test_arguments_that_make_no_sense(call, error, words):
     with pytest.raises(error) as caught:
         call()
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_the_mean_is_over_what_lies_in_the_sequence():
+    """Also where the two ends need different padding: there Keras 3.15 on PyTorch has 1.75, 2.5, 3.5, 4.5, 5.25, 5.75."""
+    x = np.arange(1.0, 7.0).reshape(1, 6, 1)
+    expected = [x[0, max(0, i - 1) : i + 3].mean() for i in range(6)]
+    assert expected == [2.0, 2.5, 3.5, 4.5, 5.0, 5.5]
+    for shape, layer in (((6, 1), layers.AveragePooling1D(4, strides=1, padding="same")),
+                         ((6, 1, 1), layers.AveragePooling2D((4, 1), strides=1, padding="same"))):  # fmt: skip
+        model = fn.Sequential([fn.Input(shape), layer])
+        np.testing.assert_allclose(model.predict(x.reshape(1, *shape)).ravel(), expected, rtol=1e-6)

@@ -307,3 +307,12 @@ def test_frozen():
     model.fit(x, y, verbose=0)
     after = model.get_weights()
     assert same_weights(before[:3], after[:3]) and not np.array_equal(before[3], after[3])
+
+
+def test_a_mask_counts_with_an_initial_state():
+    """One step counts, tanh(1 + 0.5). Keras 3.15 goes on through the masked ones, to 0.61616."""
+    x, state = fn.Input((3, 1)), fn.Input((1,))
+    layer = layers.SimpleRNN(1, kernel_initializer="ones", recurrent_initializer="ones")
+    model = fn.Model([x, state], layer(layers.Masking()(x), initial_state=[state]))
+    found = model.predict([[[[1.0], [0.0], [0.0]]], [[0.5]]])
+    np.testing.assert_allclose(found, [[np.tanh(1.5)]], rtol=1e-6)

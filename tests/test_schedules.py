@@ -46,6 +46,8 @@ CASES = [
     (CosineDecayRestarts(0.1, 10, t_mul=1, m_mul=0.5), None),
     (CosineDecayRestarts(0.1, 1, t_mul=3, alpha=0.1), None),
     (CosineDecayRestarts(0.1, 10, t_mul=1.1), None),
+    (CosineDecayRestarts(0.1, 10, t_mul=0.5, m_mul=0.9, alpha=0.05), 20),
+    (CosineDecayRestarts(0.1, 6, t_mul=0.75), 24),
     (Cyclic(0.01, 0.1, 8), None),
     (Cyclic(0.01, 0.1, 8, 3, "triangular2"), None),
     (Cyclic(0.01, 0.1, 8, 12.5, "exp_range", 0.99), None),
@@ -264,7 +266,7 @@ ARGUMENTS = {
     "stable_steps": st.integers(0, 200), "total_steps": st.integers(1, 300), "step_size": st.integers(1, 300),
     "steps_per_epoch": st.integers(1, 50), "milestones": st.lists(st.integers(1, 300)).map(sorted),
     "gamma": FACTORS, "decay_rate": FACTORS, "alpha": FACTORS, "m_mul": FACTORS, "factor": FACTORS,
-    "t_mul": st.just(1.0) | st.integers(2, 4) | st.floats(1.001, 4.0), "power": st.floats(0.5, 4.0),
+    "t_mul": st.just(1.0) | st.integers(2, 4) | st.floats(1.001, 4.0) | st.sampled_from([0.25, 0.5, 0.75]), "power": st.floats(0.5, 4.0),
     "pct_start": st.floats(0.0, 1.0), "div_factor": st.floats(1.0, 100.0), "final_div_factor": st.floats(1.0, 1e4),
     "staircase": st.booleans(), "cycle": st.booleans(), "three_phase": st.booleans(),
     "mode": st.sampled_from(["triangular", "triangular2", "exp_range"]),
@@ -323,6 +325,15 @@ def test_restarts_with_fractional_growth():
     schedule = CosineDecayRestarts(0.1, 10, t_mul=1.1)
     assert schedule([0, 10, 21]).tolist() == [0.1, 0.1, 0.1]
     assert CosineDecayRestarts(0.1, 100, t_mul=1.5)([100, 250, 475]).tolist() == [0.1, 0.1, 0.1]
+
+
+def test_restarts_of_shorter_periods():
+    """As Keras 3.15 on PyTorch gives them, in float32, up to step 20; after that it gives NaN."""
+    keras = [0.1, 0.0976752, 0.0909283, 0.0804198, 0.0671783, 0.0525, 0.0378217, 0.0245802, 0.0140717, 0.0073248, 0.0905,
+             0.0823355, 0.0609605, 0.0345395, 0.0131645, 0.08195, 0.0553644, 0.0123481, 0.050328, 0.0457952]  # fmt: skip
+    schedule = CosineDecayRestarts(0.1, 10, t_mul=0.5, m_mul=0.9, alpha=0.05)
+    np.testing.assert_allclose(schedule(np.arange(20)), keras, rtol=0, atol=2e-7)
+    assert schedule([20, 21, 1000]).tolist() == [0.1 * 0.05] * 3
 
 
 # ---- Counting in epochs. ----
@@ -508,8 +519,8 @@ BAD = [
      "CosineDecay: warmup_target must be a finite number of at least 0, got 'x'"),
     (lambda: CosineDecay(0.1, 10, warmup_steps=-1), ValueError,
      "CosineDecay: warmup_steps must be a finite number of at least 0, got -1"),
-    (lambda: CosineDecayRestarts(0.1, 10, t_mul=0.5), ValueError,
-     "CosineDecayRestarts: t_mul must be a finite number of at least 1, got 0.5"),
+    (lambda: CosineDecayRestarts(0.1, 10, t_mul=0), ValueError,
+     "CosineDecayRestarts: t_mul must be a finite number above 0, got 0"),
     (lambda: Cyclic(0.1, 0.2, mode="triangle"), ValueError,
      "Cyclic: mode must be one of 'triangular', 'triangular2', 'exp_range', got 'triangle'"),
     (lambda: Cyclic(0.1, 0.2, step_size_down=0), ValueError,

@@ -16,6 +16,7 @@ STEPS = 14
 FEATURES = {
     "decay": {"weight_decay": 0.03},
     "coupled": {"weight_decay": 0.03, "decay_coupled": 1},
+    "maximize": {"maximize": 1},
     "clipnorm": {"clipnorm": 0.7},
     "clipvalue": {"clipvalue": 0.2},
     "global_clipnorm": {"global_clipnorm": 1.1},
@@ -29,6 +30,7 @@ ALONE = [(name,) for name in FEATURES]
 CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 TOGETHER = [(decay, clip, "accumulation", average, "lookahead", "mean")
             for decay, clip, average in itertools.product(("decay", "coupled"), CLIPPING, ("average", "overwrite"))]  # fmt: skip
+TOGETHER += [("maximize", "coupled", clip, "accumulation") for clip in CLIPPING]
 #: For each parameter: whether it decays, the factor of its learning rate, and its penalties.
 PARAMETERS = [(True, 1.0, 0.0, 0.02), (False, 1.0, 0.0, 0.0), (True, 0.5, 0.01, 0.0), (False, 2.0, 0.01, 0.03)]
 
@@ -84,6 +86,8 @@ class Plain:
             gradients = [g * min(1, around["clipnorm"] / n) for g, n in zip(gradients, norms)]
         if around["clipvalue"]:
             gradients = [np.clip(g, -around["clipvalue"], around["clipvalue"]) for g in gradients]
+        if around["maximize"]:
+            gradients = [-g for g in gradients]
         self.squares += sum((g**2).sum() for g in gradients)
         for i, (decays, factor, _, _) in enumerate(PARAMETERS):
             w, g = self.weights[i], gradients[i]

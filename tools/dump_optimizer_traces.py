@@ -188,6 +188,9 @@ PYTORCH_CASES = [
     case("RAdam", lr=0.01, betas=(0.9, 0.5), weight_decay=0.1, decoupled_weight_decay=True),
     case("Rprop"),
     case("Rprop", lr=0.05, etas=(0.6, 1.4), step_sizes=(1e-3, 0.1)),
+    *(case(name, lr=0.01, maximize=True, weight_decay=0.1)
+      for name in ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "NAdam", "RAdam")),
+    case("Rprop", lr=0.01, maximize=True),
 ]
 
 

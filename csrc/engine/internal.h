@@ -103,6 +103,7 @@ enum {
     FN_MEAN_START,
     FN_MEAN_PERIOD,
     FN_LAZY,
+    FN_MAXIMIZE,
     FN_UPDATE_HYPER
 };
 extern const fn_entry fn_update_entry;

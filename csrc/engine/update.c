@@ -38,6 +38,7 @@ static const fn_attribute attributes[FN_UPDATE_HYPER] = {
     [FN_MEAN_START] = {"mean_start", -1},
     [FN_MEAN_PERIOD] = {"mean_period", 1},
     [FN_LAZY] = {"lazy", 0},
+    [FN_MAXIMIZE] = {"maximize", 0},
 };
 
 const fn_entry fn_update_entry = {"update", attributes, FN_UPDATE_HYPER};
@@ -264,8 +265,10 @@ static bool prepare_gradient(fn_updates *updates, const fn_context *context, fn_
         finish_gradient(updates, context, block, now);
     if (!now.updates)
         return false;
-    const double factor = updates->by_norm ? context->facts[block->range].factor : 1;
-    const double bound = around(updates, context->hyper)[FN_CLIPVALUE];
+    const double *options = around(updates, context->hyper);
+    const double sign = options[FN_MAXIMIZE] != 0 ? -1 : 1; /* what makes the loss larger goes the other way */
+    const double factor = updates->by_norm ? sign * context->facts[block->range].factor : sign;
+    const double bound = options[FN_CLIPVALUE];
     if (factor != 1 || bound > 0) {
         void *gradient = element(updates, updates->ranges[block->range].update.gradient, block->lo);
         updates->kernels->clip(gradient, block->hi - block->lo, factor, bound);

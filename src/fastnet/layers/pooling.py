@@ -161,7 +161,8 @@ class AveragePooling2D(_Pooling):
 
         y[i, j, c] = mean(x[i * strides[0] + a, j * strides[1] + b, c] for a < pool_size[0], b < pool_size[1])
 
-    Inputs have the shape (batch, height, width, channels). With padding "same" the mean is over what lies in the image.
+    Inputs have the shape (batch, height, width, channels). With padding "same" the mean is over what lies in the image, as in
+    Keras; but Keras 3.15 on PyTorch counts the outermost pixels more than once where the two edges need different padding.
 
     Parameters
     ----------
@@ -194,7 +195,8 @@ class AveragePooling2D(_Pooling):
 class AveragePooling1D(_Pooling):
     """The mean of each window of a sequence, channel by channel: ``y[i, c] = mean(x[i * strides + a, c])``.
 
-    Inputs have the shape (batch, steps, channels). With padding "same" the mean is over what lies in the sequence.
+    Inputs have the shape (batch, steps, channels). With padding "same" the mean is over what lies in the sequence, as in
+    Keras; but Keras 3.15 on PyTorch counts the outermost steps more than once where the two ends need different padding.
 
     Parameters
     ----------

@@ -204,6 +204,11 @@ class LSTM(_Recurrent):
     trainable, name
         As in `Layer`.
 
+    Notes
+    -----
+    A mask of the input counts, with an `initial_state` too; Keras 3.15 forgets the mask where it is given a tensor as initial
+    state.
+
     Examples
     --------
     >>> import fastnet as fn

@@ -41,7 +41,9 @@ class Optimizer(_config.Configurable):
     ema_overwrite_frequency : int, optional
         Every so many steps the weights become their average.
     gradient_accumulation_steps : int, optional
-        Batches whose mean gradient makes one step; what is left at the end of `fit` makes a step too.
+        Batches whose mean gradient makes one step; what is left at the end of `fit` makes a step too. Schedules and the
+        average of `use_ema` count steps. (In Keras 3.15 they count batches: it hands schedules the number of batches, and
+        moves the average after batches that change no weight, so that it is k steps ahead of its momentum.)
     lookahead_steps : int, optional
         Lookahead (Zhang et al., 2019): every so many steps the weights go back to the slow ones,
         ``s = s + lookahead_alpha * (w - s)``, ``w = s``.
@@ -86,6 +88,8 @@ class Optimizer(_config.Configurable):
     name = _config.Name()
     learning_rate: float | Callable[[int], float]
 
+    #: Whether steps are made along the gradient, to make the loss larger.
+    maximize: bool = False
     #: Batches seen so far: as many as steps, unless gradients are accumulated.
     batches: int = 0
     use_ema: bool = False
@@ -205,6 +209,7 @@ class Optimizer(_config.Configurable):
             "mean_start": -1 if self.swa_start is None else self.swa_start,
             "mean_period": self.swa_period,
             "lazy": self.lazy,
+            "maximize": self.maximize,
         }
 
     def hyper_parameters(self, n_batches: int) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Optimizers with the arguments, defaults and equations of PyTorch.
 
 The engine's code is the same as that of the classes with Keras's equations, whose documentation says where the two
-part. All take the arguments of `Optimizer` by name as well, which PyTorch does by other means: clipnorm and so on.
+part. All take the arguments of `Optimizer` by name as well, which PyTorch does by other means: clipnorm and so on; and
+``maximize=True``, with which the loss is made as large as can be: g is the negative of its gradient then, penalties included.
 In the equations w is a weight, g its gradient, and t = 1, 2, ... counts the steps. Weight decay is coupled
 (``g = g + weight_decay * w``) unless said otherwise.
 
@@ -28,6 +29,10 @@ class _PyTorch(Optimizer):
 
     pytorch = True
     decoupled_weight_decay = False
+
+    def __init__(self, *, maximize: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.maximize = bool(maximize)
 
     def __init_subclass__(cls) -> None:
         # Tells a saved description, and whoever reads a representation, which of two classes of one name it is.

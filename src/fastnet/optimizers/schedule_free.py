@@ -85,7 +85,9 @@ class ScheduleFreeAdamW(_ScheduleFree):
     As in Keras, c = 1/t; the authors' code has weight_lr_power=2, which counts steps of the warm-up less, and takes the
     largest learning rate so far in the place of warmup (the same while the learning rate is constant). Weight decay
     moves y and z, by ``learning_rate * weight_decay * y``, as in the authors' code; Keras moves y and x. Keras does not
-    evaluate at x. PyTorch does not have it.
+    evaluate at x, and on its PyTorch backend 3.15 takes the new z for the old one when it computes x, since the value it has
+    put aside is changed in place: from the second step on other weights come out. Its JAX backend has the equations above.
+    PyTorch does not have it.
 
     Parameters
     ----------

@@ -95,7 +95,8 @@ class CosineDecayRestarts(LearningRateSchedule):
     first_decay_steps : float
         Steps until the first restart. Above 0.
     t_mul : float
-        At least 1.
+        Above 0. Below 1 periods become shorter, and end before step ``first_decay_steps / (1 - t_mul)``; from there on the
+        value is ``initial_learning_rate * alpha``, for which Keras has NaN.
     m_mul : float
         Above 0.
     alpha : float
@@ -127,12 +128,18 @@ class CosineDecayRestarts(LearningRateSchedule):
     ) -> None:
         self.initial_learning_rate = number(self, "initial_learning_rate", initial_learning_rate)
         self.first_decay_steps = steps_number(self, "first_decay_steps", first_decay_steps)
-        self.t_mul = number(self, "t_mul", t_mul, low=1.0)
+        self.t_mul = number(self, "t_mul", t_mul, above=True)
         self.m_mul = number(self, "m_mul", m_mul, above=True)
         self.alpha = number(self, "alpha", alpha)
         self.name = name
 
     def evaluate(self, steps: np.ndarray) -> np.ndarray:
+        if self.t_mul < 1:
+            over = steps > self.first_decay_steps / (1 - self.t_mul) - 1e-5
+            return np.where(over, self.initial_learning_rate * self.alpha, self._waves(np.where(over, 0, steps)))
+        return self._waves(steps)
+
+    def _waves(self, steps: np.ndarray) -> np.ndarray:
         if self.t_mul == 1.0:
             period, progress = np.divmod(steps, self.first_decay_steps)
             progress = progress / self.first_decay_steps
