@@ -320,9 +320,10 @@ typedef struct fn_run {
 } fn_run;
 
 /* Runs batch after batch until the rows are used up as often as was asked for, the time is over or the stop flag is set.
- * FN_ERROR_DIVERGED: the loss of step `step + steps_done` is not finite; the parameters are those
- * from before that step. FN_ERROR_LABEL: so it is because a class label of that step is out of range. Labels are looked at again
- * in each step, since data may be changed while a model is trained on them. */
+ * FN_ERROR_DIVERGED: the loss or a gradient of step `step + steps_done` is not finite, and parameters and slots are those
+ * from before that step; or parameters are not finite after step `step + steps_done - 1`. The message tells which.
+ * FN_ERROR_LABEL: nothing has changed because a class label of that step is out of range. Labels are looked at again in each step,
+ * since data may be changed while a model is trained on them. */
 fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error);
 
 /* Facts about a plan. */

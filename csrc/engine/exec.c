@@ -27,6 +27,12 @@ static void run_stage(const fn_stage *stage, const fn_context *context, int thre
         stage->run(stage->node, context, lo, hi);
 }
 
+/* The loss or a gradient of this step is not finite. */
+static inline bool has_diverged(const fn_context *context)
+{
+    return context->shared->diverged || atomic_load_explicit(&context->team->overflowed, memory_order_relaxed);
+}
+
 /* Thread 0 alone, when the rows are used up, all threads have done with them, and another pass follows. */
 static void begin_pass(fn_run *run)
 {
@@ -52,11 +58,11 @@ static void keep_results(const fn_plan *plan, fn_run *run)
     run->gradient_squares = 0;
 }
 
-/* Thread 0 alone, after the last stage of a step: results, and whether to go on. */
-static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *context, double deadline, int64_t step)
+/* Thread 0 alone, after the last stage of a step: results, and whether to go on. Returns whether the step has changed nothing. */
+static bool finish_step(const fn_plan *plan, fn_run *run, const fn_context *context, double deadline, int64_t step)
 {
     const fn_shared *shared = context->shared;
-    bool failed = shared->bad_label.output || (shared->diverged && (run->parts & FN_RUN_UPDATE));
+    const bool failed = shared->bad_label.output || (has_diverged(context) && (run->parts & FN_RUN_UPDATE));
     if (!failed) {
         if (run->loss_sum && (run->parts & FN_RUN_LOSS))
             for (int i = 0; i < 1 + plan->n_outputs; i++)
@@ -66,9 +72,10 @@ static void finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
         if (run->next_row >= run->n_rows && run->passes_ended + 1 < run->passes)
             begin_pass(run);
     }
-    failed |= atomic_load_explicit(&context->team->bad_labels, memory_order_relaxed); /* of another shard */
-    context->team->leave[step & 1] = failed || run->next_row >= run->n_rows || (run->stop && *run->stop) ||
+    const bool bad_labels = atomic_load_explicit(&context->team->bad_labels, memory_order_relaxed); /* of another shard */
+    context->team->leave[step & 1] = failed || bad_labels || run->next_row >= run->n_rows || (run->stop && *run->stop) ||
                                     (deadline < DBL_MAX && fn_seconds() > deadline);
+    return failed;
 }
 
 /* Sets the attributes that vary from step to step; nobody else may be at work. */
@@ -79,15 +86,23 @@ static void set_attributes(const fn_plan *plan, const double *hyper)
         *plan->scheduled[i] = hyper[first + i];
 }
 
+void fn_note_overflow(const fn_context *context)
+{
+    atomic_store_explicit(&context->team->overflowed, 1, memory_order_relaxed);
+}
+
 static inline void run_stages(const fn_plan *plan, unsigned parts, fn_context *context, int thread, int team,
                               int32_t first, int32_t end)
 {
     for (int32_t i = first; i < end; i++) {
         const fn_stage *stage = &plan->stages[i];
+        if (stage->unless_backward && parts & FN_RUN_BACKWARD)
+            continue;
         if (stage->barrier && team > 1)
             fn_meet_at(&context->team->barrier);
-        /* A barrier lies between the loss and any update (plan->verdict), or each thread has a loss of its own: all agree here. */
-        if (stage->part == FN_RUN_UPDATE && context->shared->diverged)
+        /* A barrier lies between the loss and any update (plan->verdict), or each thread has a loss of its own, and one between the gradients and
+         * any update: all agree here. */
+        if (stage->part == FN_RUN_UPDATE && has_diverged(context))
             continue;
         if (stage->once && context->first_row > context->run->first_row)
             continue;
@@ -144,11 +159,10 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int team, b
         /* Another thread may still gather its targets, by the order of the pass that is over. */
         if (team > 1 && context.first_row + context.rows >= run->n_rows)
             fn_meet_at(&context.team->barrier);
-        if (thread == 0)
-            finish_step(plan, run, &context, deadline, step);
+        const bool failed = thread == 0 && finish_step(plan, run, &context, deadline, step);
         if (team > 1)
             fn_meet_at(&context.team->barrier);
-        if (thread == 0 && updating && !context.shared->diverged) {
+        if (thread == 0 && updating && !failed) {
             if (sharded)
                 fn_collect_shards(whole, run, context.step);
             else
@@ -156,7 +170,7 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int team, b
             if (run->next_row == 0)
                 keep_results(whole, run);
         }
-        if (context.team->leave[step & 1])
+        if (context.team->leave[step & 1] || atomic_load_explicit(&context.team->lost, memory_order_relaxed))
             break;
         context.first_row += context.rows;
         if (context.first_row >= run->n_rows)
@@ -191,6 +205,8 @@ static void run_shards(fn_plan *plan, fn_run *run, int thread, double deadline)
 void fn_reset_failure(fn_shared *shared)
 {
     shared->diverged = 0;
+    atomic_store_explicit(&shared->overflowed, 0, memory_order_relaxed);
+    atomic_store_explicit(&shared->lost, 0, memory_order_relaxed);
     atomic_store_explicit(&shared->bad_labels, 0, memory_order_relaxed);
     shared->bad_label.output = NULL;
 }
@@ -367,6 +383,22 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
     return FN_OK;
 }
 
+/* Why a call has ended; next: the number of the first step that it has not made. */
+static fn_status explain_failure(fn_shared *shared, uint64_t next, fn_error *error)
+{
+    const double loss = shared->loss[0];
+    if (shared->diverged)
+        return fn_fail(error, FN_ERROR_DIVERGED, "the loss became %s at step %lld; the weights are those from before that step",
+                       isnan(loss) ? "nan" : loss > 0 ? "inf" : "-inf", (long long)next);
+    if (atomic_load(&shared->overflowed))
+        return fn_fail(error, FN_ERROR_DIVERGED,
+                       "the gradient became infinite or nan at step %lld, though the loss did not; the weights are those from "
+                       "before that step", (long long)next);
+    return fn_fail(error, FN_ERROR_DIVERGED,
+                   "weights became infinite or nan at step %lld, though loss and gradient did not: the step is too large; the "
+                   "weights are those from after that step", (long long)(next - 1));
+}
+
 fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
 {
     fn_status status = check_run(plan, run, error);
@@ -395,7 +427,9 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
             run_trial(plan, &part, trial, deadline);
             open = true;
         }
-        failed = plan->shared->bad_label.output || (plan->shared->diverged && (run->parts & FN_RUN_UPDATE));
+        failed = plan->shared->bad_label.output ||
+                 ((plan->shared->diverged || atomic_load(&plan->shared->overflowed) || atomic_load(&plan->shared->lost)) &&
+                  (run->parts & FN_RUN_UPDATE));
         steps += part.steps_done;
         part.step += (uint64_t)part.steps_done;
         part.hyper += part.steps_done * part.hyper_stride;
@@ -406,7 +440,6 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
     run->passes_ended = part.passes_ended;
     run->next_row = part.first_row;
     run->steps_done = steps;
-    double loss = plan->shared->loss[0];
     const fn_bad_label *bad = &plan->shared->bad_label;
     if (bad->output && (run->parts & FN_RUN_UPDATE))
         return fn_fail(error, FN_ERROR_LABEL,
@@ -417,8 +450,5 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
         return fn_fail(error, FN_ERROR_LABEL,
                        "output '%s': label %g in row %lld is not a class number from 0 to %lld, which it was when the data were "
                        "checked", bad->output, bad->label, (long long)bad->row, (long long)bad->n_classes - 1);
-    if (failed)
-        return fn_fail(error, FN_ERROR_DIVERGED, "the loss became %s at step %lld; the weights are those from before that step",
-                       isnan(loss) ? "nan" : loss > 0 ? "inf" : "-inf", (long long)(run->step + (uint64_t)steps));
-    return FN_OK;
+    return failed ? explain_failure(plan->shared, run->step + (uint64_t)steps, error) : FN_OK;
 }

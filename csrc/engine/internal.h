@@ -39,6 +39,7 @@ struct fn_stage {
     unsigned part; /* which FN_RUN_... it belongs to */
     bool barrier;  /* wait for the team before it */
     bool once;     /* see fn_once */
+    bool unless_backward; /* not in a call with a backward pass, nor the barrier before it */
     int64_t turns; /* see fn_turns */
     int64_t items;
     double flops_per_row, flops_fixed;
@@ -134,6 +135,7 @@ typedef struct fn_range {
      * of one. Else NULL. */
     const uint8_t *touched;
     int64_t row;
+    bool checked; /* by the stages that write the gradient: fn_port.checked */
     fn_cut cut; /* of the parameter */
     int32_t n_gaps;
     fn_gap *gaps;
@@ -255,6 +257,8 @@ typedef struct fn_shared {
     /* A gathered label is none of the classes. Set by any thread that finds one; in a shard, also for the team. */
     atomic_int bad_labels;
     fn_bad_label bad_label; /* the first of them, found when all have been gathered */
+    atomic_int overflowed; /* a gradient of this step is not finite, so that nothing is updated */
+    atomic_int lost;       /* the update of this step has made parameters infinite or NaN */
     double began;  /* on the clock: the call, where it makes several passes */
     double moving; /* seconds of the team's last run that went into copying parameters to shards and back */
     double penalty; /* of the weights, in plans that do not train */
@@ -331,6 +335,8 @@ void fn_reset_failure(fn_shared *shared);
 fn_status fn_check_metric_target(const fn_metric *metric, int64_t width, int64_t target_width, bool labels, fn_error *error);
 /* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */
 fn_status fn_lay_out(fn_plan *plan, fn_error *error);
+/* The stage emitted last is not needed in a call with a backward pass, if so said. */
+void fn_unless_backward(fn_plan *plan, bool unless);
 /* A new buffer; returns its number. */
 int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data);
 

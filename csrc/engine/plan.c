@@ -518,13 +518,18 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
         if (spec->input_gradients)
             fn_emit_fetch_gradient(plan, &inputs[i]);
     plan->emitting = FN_RUN_UPDATE;
+    if (spec->optimizer) {
+        fn_status status = fn_emit_updates(plan, spec, table->buffers, table->touched, error);
+        if (status == FN_OK)
+            status = fn_emit_constraints(plan, spec, table->buffers, error);
+        if (status != FN_OK)
+            return status;
+    }
+    /* After the optimizer, as the barrier before that is where all agree on whether the step changes anything. */
     for (int32_t i = 0; i < spec->n_nodes; i++)
         if (plan->nodes[i].op->update && !plan->nodes[i].alias)
             plan->nodes[i].op->update(plan, &plan->nodes[i]);
-    if (!spec->optimizer)
-        return FN_OK;
-    fn_status status = fn_emit_updates(plan, spec, table->buffers, table->touched, error);
-    return status == FN_OK ? fn_emit_constraints(plan, spec, table->buffers, error) : status;
+    return FN_OK;
 }
 
 static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole, int shard, fn_error *error)

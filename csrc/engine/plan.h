@@ -73,6 +73,7 @@ typedef struct fn_port {
     /* Of a parameter whose gradient is sparse: a byte for each of its rows, 1 where the gradient may not be zero, as of the
      * last backward pass of this call, else 0. NULL: nothing is known. */
     uint8_t *touched;
+    bool checked; /* of a parameter, set by backward(): its stages call fn_note_overflow where they write a gradient that is not finite */
 } fn_port;
 
 #define FN_MAX_EXTRAS 6
@@ -227,7 +228,7 @@ typedef struct fn_optimizer {
     int64_t (*workspace)(const fn_shape *shape);
     /* Elements lo to hi of a range. */
     void (*update)(const fn_update *update, int64_t lo, int64_t hi);
-    bool sums_squares; /* update() does, as it passes over the gradient */
+    bool sums_squares; /* update() does, as it passes over the gradient; with 0 w for each w after the step: NaN where one is not finite */
 } fn_optimizer;
 
 /* All kernels of one instruction set and precision. */
@@ -252,6 +253,7 @@ typedef struct fn_kernels {
     double (*penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2);
     double (*sum_squares)(const void *x, int64_t n);
     double (*sum_squares_of_rows)(const void *x, int64_t rows, int64_t columns, int64_t stride);
+    bool (*all_finite)(const void *x, int64_t n);
     void (*clip)(void *gradient, int64_t n, double factor, double bound);
     void (*scale_add)(void *out, const void *other, int64_t n, double scale, double factor);
     void (*constrain)(void *parameter, const fn_constraint *constraint, int64_t lo, int64_t hi);
@@ -290,6 +292,8 @@ void fn_workspace(fn_plan *plan, int64_t bytes);
 /* The loss is to include an array that the node's forward stages fill: extra number `extra`, of one number for each row,
  * whose mean is taken, or (not per_row) of one number. For penalties on activities and the like. */
 void fn_add_loss_term(fn_plan *plan, const fn_node *node, int extra, bool per_row);
+/* A stage has written a gradient of parameters that is not all finite: the step will change nothing. */
+void fn_note_overflow(const fn_context *context);
 /* Facts for the choice of stages. */
 int64_t fn_plan_rows(const fn_plan *plan);
 bool fn_plan_training(const fn_plan *plan);

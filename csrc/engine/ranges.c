@@ -46,6 +46,20 @@ static void find_gaps(const fn_plan_spec *spec, fn_range *range, int32_t first, 
     }
 }
 
+/* Whether every stage that writes the gradient of a parameter sees to it that it is finite. */
+static bool is_checked(const fn_plan *plan, const fn_plan_spec *spec, int32_t parameter)
+{
+    int uses = 0;
+    for (int32_t i = 0; i < spec->n_nodes; i++)
+        for (int32_t j = 0; j < spec->nodes[i].n_parameters; j++)
+            if (spec->nodes[i].parameters[j] == parameter) {
+                uses++;
+                if (!plan->nodes[i].parameter[j].checked)
+                    return false;
+            }
+    return uses > 0;
+}
+
 /* Parameters `first` to `end` as one range, cut into blocks. touched: of the one parameter, where it is updated lazily. */
 static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, int32_t first, int32_t end,
                       const uint8_t *touched)
@@ -60,6 +74,9 @@ static void add_range(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
                         .first_block = updates->n_blocks,
                         .touched = touched,
                         .row = fn_shape_size(&start->shape) / (start->shape.rank ? start->shape.size[0] : 1)};
+    range->checked = true;
+    for (int32_t i = first; i < end; i++)
+        range->checked &= is_checked(plan, spec, i);
     range->cut = plan->cuts ? plan->cuts[first] : FN_WHOLE;
     range->gaps = updates->gaps + first;
     find_gaps(spec, range, first, end);

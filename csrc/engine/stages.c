@@ -71,6 +71,12 @@ void fn_once(fn_plan *plan)
         plan->stages[plan->n_stages - 1].once = true;
 }
 
+void fn_unless_backward(fn_plan *plan, bool unless)
+{
+    if (plan->n_stages > 0)
+        plan->stages[plan->n_stages - 1].unless_backward = unless;
+}
+
 void fn_turns(fn_plan *plan, int64_t turns)
 {
     if (plan->n_stages > 0)

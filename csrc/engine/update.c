@@ -12,6 +12,9 @@
  *   mean             every p-th update from the start on: a = a + (w - a) / n    stochastic weight averaging
  *                                                                                (Izmailov et al. 2018)
  *
+ * Before all this, each gradient has been looked at: where one is not finite, though the loss is, nothing happens in the step. Most
+ * stages that write large gradients do so while these are in cache (fn_port.checked), a stage of its own looks at the rest.
+ *
  * The order of the first four is that of Keras 3. A norm needs all of the gradient, so where one is asked for the first
  * two happen in a stage of their own before a barrier.
  *
@@ -132,15 +135,47 @@ static double for_each_part(fn_updates *updates, const fn_context *context, fn_b
 }
 
 /* What lies between parameters is updated with them. An update may leave anything there, such as 0 / 0, and a decay of the weights
- * carry it to the gradient, where norms would see it. */
-static void clear_gaps(const fn_updates *updates, const fn_block *block)
+ * carry it to the gradient, where norms would see it. array: the gradients or the parameters of the block's range. */
+static void clear_gaps(const fn_updates *updates, const fn_block *block, void *array)
 {
     const fn_range *range = &updates->ranges[block->range];
     for (int32_t i = 0; i < range->n_gaps; i++) {
         const int64_t lo = range->gaps[i].lo > block->lo ? range->gaps[i].lo : block->lo;
         const int64_t hi = range->gaps[i].hi < block->hi ? range->gaps[i].hi : block->hi;
         if (lo < hi)
-            memset(element(updates, range->update.gradient, lo), 0, (size_t)(hi - lo) * updates->kernels->element);
+            memset(element(updates, array, lo), 0, (size_t)(hi - lo) * updates->kernels->element);
+    }
+}
+
+/* Whether a block of the gradients or parameters is finite; array: as above. */
+static bool is_finite(const fn_updates *updates, const fn_block *block, void *array)
+{
+    const void *first = element(updates, array, block->lo);
+    const int64_t n = block->hi - block->lo;
+    if (updates->kernels->all_finite(first, n))
+        return true;
+    clear_gaps(updates, block, array);
+    return updates->kernels->all_finite(first, n);
+}
+
+static void check_gradient(fn_updates *updates, const fn_context *context, fn_block *block, phase now)
+{
+    (void)now;
+    if (!is_finite(updates, block, updates->ranges[block->range].update.gradient))
+        fn_note_overflow(context);
+}
+
+/* Blocks lo to hi: whether the gradients are finite that no stage has looked at yet. */
+static void check_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    fn_updates *updates = node->closure;
+    phase now = phase_of(updates, context);
+    if (now.flush) /* a flush has no gradient of its own */
+        return;
+    for (int64_t i = lo; i < hi; i++) {
+        fn_block *block = &updates->blocks[updates->order[i]];
+        if (!(updates->ranges[block->range].checked && context->run->parts & FN_RUN_BACKWARD))
+            for_each_part(updates, context, block, now, check_gradient);
     }
 }
 
@@ -151,7 +186,7 @@ static void finish_gradient(const fn_updates *updates, const fn_context *context
     const fn_range *range = &updates->ranges[block->range];
     int64_t n = block->hi - block->lo;
     void *gradient = element(updates, range->update.gradient, block->lo);
-    clear_gaps(updates, block);
+    clear_gaps(updates, block, range->update.gradient);
     block->penalty[context->step & 1] = block->squares[context->step & 1] = 0;
     if ((range->l1 != 0 || range->l2 != 0) && !now.flush) {
         const void *parameter = element(updates, range->update.parameter, block->lo);
@@ -173,6 +208,8 @@ static void find_norm(fn_updates *updates, const fn_context *context, fn_block *
     finish_gradient(updates, context, block, now);
     const void *gradient = element(updates, updates->ranges[block->range].update.gradient, block->lo);
     block->norm = now.updates ? updates->kernels->sum_squares(gradient, block->hi - block->lo) : 0;
+    if (!isfinite(block->norm))
+        fn_note_overflow(context);
 }
 
 /* Blocks lo to hi: gradients finished, and their squared norms. */
@@ -316,10 +353,19 @@ static void decay_block(const fn_updates *updates, const fn_context *context, co
         updates->kernels->scale_add(parameter, parameter, n, 1, -hyper[0] * share);
 }
 
+/* Takes note where the update of a block has left something infinite or NaN in the parameters themselves. */
+static void check_parameters(const fn_updates *updates, const fn_context *context, const fn_block *block)
+{
+    if (!is_finite(updates, block, updates->ranges[block->range].update.parameter))
+        atomic_store_explicit(&context->team->lost, 1, memory_order_relaxed);
+}
+
 static void step_block(const fn_updates *updates, const fn_context *context, const fn_block *block, const fn_update *update)
 {
     const fn_range *range = &updates->ranges[block->range];
     updates->optimizer->update(update, block->lo, block->hi);
+    if (!updates->optimizer->sums_squares || !isfinite(*update->squares))
+        check_parameters(updates, context, block);
     if (updates->average >= 0 || updates->slow >= 0 || updates->mean >= 0)
         update_averages(updates, range, block, around(updates, update->hyper),
                         context->step / (uint64_t)accumulation_steps(updates, update->hyper));
@@ -339,7 +385,8 @@ static void update_block(fn_updates *updates, const fn_context *context, fn_bloc
         note_squares(updates, context, block);
     decay_block(updates, context, block, what);
     step_block(updates, context, block, &update);
-    if (!before && !updates->optimizer->sums_squares) /* by now the gradient is in the first-level cache */
+    /* By now the gradient is in the first-level cache. */
+    if (!before && !(updates->optimizer->sums_squares && isfinite(*update.squares)))
         note_squares(updates, context, block);
 }
 
@@ -422,6 +469,8 @@ static void make_steps(const fn_node *node, const fn_context *context, int64_t l
         fn_update update = view_of(updates, range, &context->rates[range->rate]);
         update.parameter_norm = context->facts[block->range].parameter_norm;
         update.direction_norm = context->facts[block->range].direction_norm;
+        double unused;
+        update.squares = &unused;
         step_block(updates, context, block, &update);
     }
 }
@@ -501,6 +550,15 @@ static void emit_stage(fn_plan *plan, const fn_plan_spec *spec, fn_node *node, c
     fn_writes(plan, blocks_buffer);
 }
 
+/* Whether in a step with a backward pass there is nothing left to look at. */
+static bool all_checked(const fn_updates *updates)
+{
+    bool all = true;
+    for (int32_t i = 0; i < updates->n_ranges; i++)
+        all &= updates->ranges[i].checked;
+    return all;
+}
+
 fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, uint8_t *const *touched,
                           fn_error *error)
 {
@@ -532,6 +590,15 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     node->closure = updates;
     node->layer = "update";
     int blocks_buffer = fn_add_buffer(plan, 0, 0, updates->blocks);
+    if (!updates->by_norm || updates->accumulator >= 0) { /* else the norms show it */
+        emit_stage(plan, spec, node, "check", check_gradients, updates->n_blocks, buffers, blocks_buffer, false);
+        fn_unless_backward(plan, all_checked(updates));
+    }
+    if (plan->is_shard) {
+        plan->emitting = FN_RUN_BACKWARD;
+        fn_meet(plan, node);
+        plan->emitting = FN_RUN_UPDATE;
+    }
     if (updates->by_norm)
         emit_stage(plan, spec, node, "norms", find_norms, updates->n_blocks, buffers, blocks_buffer, false);
     if (!optimizer->per_parameter) {

@@ -41,6 +41,7 @@ struct gemm_epilogue {
     const fn_activation *activation; /* for finish */
     const double *attribute;
     const fn_node *node;
+    const fn_context *context;
     real *other; /* for finish: a second matrix of C's shape */
     int64_t other_row;
 };

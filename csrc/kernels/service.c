@@ -1,4 +1,5 @@
 /* The engine's own work on numbers: gathering batches, factors of loss gradients, sums. */
+#include "finite.h"
 #include "math.h"
 #include "service.h"
 
@@ -166,6 +167,16 @@ FN_INLINE real add_strands(real *strand, const int n)
     return strand[0];
 }
 
+/* A sum of squares that overflows `real`: a float32 may be 3e38, its square not even 1e39. */
+static double sum_large_squares(const real *x, int64_t rows, int64_t columns, int64_t stride)
+{
+    double sum = 0;
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t i = 0; i < columns; i++)
+            sum += (double)x[row * stride + i] * (double)x[row * stride + i];
+    return sum;
+}
+
 /* Sum of x^2, for ranges no longer than a block: in strands that fill eight registers, so that the loads are what takes
  * the time. */
 double FN_SYM(sum_squares)(const void *numbers, int64_t n)
@@ -179,8 +190,8 @@ double FN_SYM(sum_squares)(const void *numbers, int64_t n)
         for (int j = 0; j < STRANDS; j++)
             strand[j] = FN_FMA(x[i + j], x[i + j], strand[j]);
     }
-    const real rest = fn_dot(x + i, x + i, n - i);
-    return (double)(add_strands(strand, STRANDS) + rest);
+    const real rest = fn_dot(x + i, x + i, n - i), sum = add_strands(strand, STRANDS) + rest;
+    return isfinite(sum) ? (double)sum : sum_large_squares(x, 1, n, n);
 }
 
 /* Sum of x^2 over some columns of a matrix whose rows are `stride` apart; depends on these numbers alone. */
@@ -199,13 +210,23 @@ double FN_SYM(sum_squares_of_rows)(const void *numbers, int64_t rows, int64_t co
         if (i < columns)
             rest += fn_dot(x + i, x + i, columns - i);
     }
-    return (double)(add_strands(strand, STRANDS) + rest);
+    const real sum = add_strands(strand, STRANDS) + rest;
+    return isfinite(sum) ? (double)sum : sum_large_squares(numbers, rows, columns, stride);
+}
+
+bool FN_SYM(all_finite)(const void *numbers, int64_t n)
+{
+    return all_finite(numbers, n);
 }
 
 /* gradient = gradient * factor, then into [-bound, bound] if bound > 0. NaN stays NaN. */
 void FN_SYM(clip)(void *gradient, int64_t n, double factor, double bound)
 {
     real *g = gradient;
+    if (factor < 1e-30) { /* may be no normal number of float32: in two steps */
+        FN_SYM(clip)(gradient, n, 1e-30, 0);
+        factor *= 1e30;
+    }
     const real f = (real)factor, b = (real)bound;
     if (factor != 1) {
 #pragma omp simd

@@ -15,6 +15,7 @@ void FN_SYM(add)(void *out, const void *other, int64_t n);
 double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2);
 double FN_SYM(sum_squares)(const void *numbers, int64_t n);
 double FN_SYM(sum_squares_of_rows)(const void *numbers, int64_t rows, int64_t columns, int64_t stride);
+bool FN_SYM(all_finite)(const void *numbers, int64_t n);
 void FN_SYM(clip)(void *gradient, int64_t n, double factor, double bound);
 void FN_SYM(scale_add)(void *out, const void *other, int64_t n, double scale, double factor);
 void FN_SYM(constrain)(void *parameter, const fn_constraint *constraint, int64_t lo, int64_t hi);

@@ -299,7 +299,8 @@ cdef class Plan:
         Raises
         ------
         FloatingPointError
-            The loss is not finite. The parameters are those from before that step.
+            The loss or a gradient is not finite: the parameters are those from before that step. Or parameters are not finite
+            after a step.
         """
         cdef fn_run run
         cdef fn_error error

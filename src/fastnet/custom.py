@@ -102,6 +102,8 @@ class CustomLoop:
         ------
         RuntimeError
             Before compile, or before the first `backward`.
+        FloatingPointError
+            Where a gradient is infinite or NaN: neither the weights nor anything of the optimizer has changed.
         """
         compiled = self._require_compiled()
         if self._forward is None or not self._backward_done:
@@ -181,9 +183,13 @@ class CustomLoop:
                     totals[...] = before
                     raise FloatingPointError(f"the loss became {value} at step {self.optimizer.iterations}; the weights "
                                              "are those from before that step")  # fmt: skip
-                self._update_metrics(compiled, batch, outputs, sums)
                 self.backward(gradients if len(gradients) > 1 else gradients[0])
-                self.apply_gradients()
+                try:
+                    self.apply_gradients()
+                except FloatingPointError:
+                    totals[...] = before
+                    raise
+                self._update_metrics(compiled, batch, outputs, sums)
                 totals[0] += self._penalty * (stop - row)
                 squares += self._squares
                 steps += 1

@@ -332,8 +332,9 @@ class Fit:
             assign(start)
             raise
         _, gradient = evaluate(x)  # the sums are those of the last point looked at
-        if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is {value} at step {self.optimizer.iterations}")
+        if not (math.isfinite(value) and np.isfinite(gradient).all()):
+            what = f"loss is {value}" if not math.isfinite(value) else "gradient is infinite or nan, though the loss is not,"
+            raise FloatingPointError(f"the {what} at step {self.optimizer.iterations}")
         state.row, state.batch = n, 1
         state.squares = float(gradient @ gradient)
         model.stop_training = model.stop_training or converged

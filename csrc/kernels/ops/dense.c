@@ -18,6 +18,7 @@
  * (by the engine) the update by rows of W, so that a thread finds its part of W, dW and the optimizer's slots in its own cache.
  * Without training W stays where it is: it is packed once for all batches of a call, which then are divided by rows.
  */
+#include "../finite.h"
 #include "../fused_activation.h"
 #include "../gemm.h"
 
@@ -34,6 +35,10 @@ enum { KEPT, PACKED };
 /* Positions of a call for which packing W pays, and of a batch up to which packing W^T does not. */
 #define PACK_POSITIONS 512
 #define FEW_POSITIONS 64
+/* Elements of dW from which on it is looked at while it is in cache, and up to which that is the first-level cache when all have
+ * been computed. */
+#define SMALLEST_CHECKED 4096
+#define CHECK_AT_ONCE 8192
 
 static const fn_attribute attributes[] = {{"units", 1}, {"use_bias", 1}, {"activation", 0}, {"alpha", 0}};
 
@@ -466,6 +471,21 @@ static void sum_columns(const real *dz, int64_t positions, int64_t units, int64_
     }
 }
 
+/* Blocks of dW, complete and still in cache: whether they are finite. */
+static void check_kernel_gradient(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m, int64_t n)
+{
+    (void)i, (void)j;
+    if (n == c_row) { /* whole rows: one long one */
+        n *= m;
+        m = 1;
+    }
+    bool finite = true;
+    for (int64_t row = 0; row < m; row++)
+        finite &= all_finite(c + row * c_row, n);
+    if (!finite)
+        fn_note_overflow(epilogue->context);
+}
+
 /* Rows lo to hi of dW, and the same share of db. */
 static void backward_parameters(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
@@ -481,8 +501,15 @@ static void backward_parameters(const fn_node *node, const fn_context *context, 
             .c = (real *)node->parameter[0].gradient + lo * units,
             .c_row = units,
             .accumulate = node->parameter[0].accumulate,
+            .epilogue = {.finish = check_kernel_gradient, .context = context},
         };
+        const int64_t size = product.m * units;
+        const bool at_once = size <= CHECK_AT_ONCE;
+        if (at_once || !node->parameter[0].checked)
+            product.epilogue.finish = NULL;
         FN_SYM(gemm)(&product, context->workspace);
+        if (at_once && node->parameter[0].checked && !all_finite(product.c, size))
+            fn_note_overflow(context);
     }
     if (node->n_parameters > 1 && node->parameter[1].gradient_buffer >= 0) {
         int64_t first = units < FN_LANES ? (lo == 0 ? 0 : units) : units * lo / in;
@@ -519,6 +546,7 @@ static void backward(fn_plan *plan, fn_node *node)
         trained |= node->parameter[i].gradient_buffer >= 0;
     if (trained) {
         fn_emit(plan, node, "dense backward parameters", backward_parameters, FN_BY_ITEMS, in);
+        node->parameter[0].checked = node->parameter[0].width >= SMALLEST_CHECKED;
         fn_reads(plan, node->input[0].value_buffer);
         fn_reads(plan, node->output[0].gradient_buffer);
         for (int i = 0; i < node->n_parameters; i++)

@@ -9,6 +9,7 @@
  * dW is zero but for the rows of this batch. Where the plan says which rows may not be zero (port.touched), only these are
  * cleared before the sums are made, except in the first step of a call, when the caller may have written anywhere. */
 #include "../../engine/plan.h"
+#include "../finite.h"
 #include "../isa.h"
 
 #include <string.h>
@@ -109,6 +110,13 @@ static void sum_columns(const fn_node *node, const fn_context *context, int64_t 
         if (first == 0 && table->touched)
             table->touched[row] = 1;
     }
+    if (!table->checked)
+        return;
+    for (int64_t p = 0; p < positions; p++) /* all other rows are 0 */
+        if (!all_finite((real *)table->gradient + row_of(token[p], rows) * width + first, n)) {
+            fn_note_overflow(context);
+            return;
+        }
 }
 
 /* Tokens have no gradient: 0. */
@@ -121,8 +129,9 @@ static void clear_input_gradient(const fn_node *node, const fn_context *context,
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    const fn_port *table = &node->parameter[0];
+    fn_port *table = &node->parameter[0];
     if (table->gradient_buffer >= 0) {
+        table->checked = table->shape.size[0] > fn_plan_rows(plan) * node->input[0].width;
         if (!table->accumulate) {
             fn_emit(plan, node, "embedding clear", clear_rows, FN_BY_ITEMS, table->shape.size[0]);
             fn_writes(plan, table->gradient_buffer);

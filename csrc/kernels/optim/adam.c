@@ -39,19 +39,21 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
     real *restrict w = update->parameter, *restrict m = update->slot[0], *restrict v = update->slot[1];
     real *restrict u = update->slot[2];
     const real *restrict g = update->gradient;
-    real squares = 0;
+    real squares = 0, zero = 0;
     if (!u) {
-#pragma omp simd reduction(+ : squares)
+#pragma omp simd reduction(+ : squares, zero)
         for (int64_t i = lo; i < hi; i++) {
             const real slope = g[i], moment = FN_FMA(rate_1, slope - m[i], m[i]);
             const real variance = FN_FMA(rate_2, FN_FMA(slope, slope, -v[i]), v[i]);
             squares = FN_FMA(slope, slope, squares);
             m[i] = moment;
             v[i] = variance;
-            w[i] = FN_FMA(-alpha, fn_divide(moment, FN_SQRT(variance) + epsilon), w[i]);
+            const real next = FN_FMA(-alpha, fn_divide(moment, FN_SQRT(variance) + epsilon), w[i]);
+            w[i] = next;
+            zero = FN_FMA(next, 0, zero);
         }
     } else {
-#pragma omp simd reduction(+ : squares)
+#pragma omp simd reduction(+ : squares, zero)
         for (int64_t i = lo; i < hi; i++) {
             const real slope = g[i], moment = FN_FMA(rate_1, slope - m[i], m[i]);
             const real variance = FN_FMA(rate_2, FN_FMA(slope, slope, -v[i]), v[i]);
@@ -60,10 +62,12 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
             m[i] = moment;
             v[i] = variance;
             u[i] = largest;
-            w[i] = FN_FMA(-alpha, fn_divide(moment, FN_SQRT(largest) + epsilon), w[i]);
+            const real next = FN_FMA(-alpha, fn_divide(moment, FN_SQRT(largest) + epsilon), w[i]);
+            w[i] = next;
+            zero = FN_FMA(next, 0, zero);
         }
     }
-    *update->squares = (double)squares;
+    *update->squares = (double)(squares + zero);
 }
 
 const fn_optimizer FN_SYM(optimizer_adam) = {

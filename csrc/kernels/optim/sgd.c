@@ -39,22 +39,26 @@ static void update(const fn_update *update, int64_t lo, int64_t hi)
     const real a = (real)update->scalar[A], b = (real)update->scalar[B], c = (real)update->scalar[C];
     real *restrict w = update->parameter, *restrict v = update->slot[0];
     const real *restrict g = update->gradient;
-    real squares = 0;
+    real squares = 0, zero = 0;
     if (!v) {
-#pragma omp simd reduction(+ : squares)
+#pragma omp simd reduction(+ : squares, zero)
         for (int64_t i = lo; i < hi; i++) {
             squares = FN_FMA(g[i], g[i], squares);
-            w[i] = FN_FMA(-lr, g[i], w[i]);
+            const real next = FN_FMA(-lr, g[i], w[i]);
+            w[i] = next;
+            zero = FN_FMA(next, 0, zero);
         }
     } else {
-#pragma omp simd reduction(+ : squares)
+#pragma omp simd reduction(+ : squares, zero)
         for (int64_t i = lo; i < hi; i++) {
             squares = FN_FMA(g[i], g[i], squares);
             v[i] = FN_FMA(momentum, v[i], a * g[i]);
-            w[i] = FN_FMA(b, v[i], FN_FMA(c, g[i], w[i]));
+            const real next = FN_FMA(b, v[i], FN_FMA(c, g[i], w[i]));
+            w[i] = next;
+            zero = FN_FMA(next, 0, zero);
         }
     }
-    *update->squares = (double)squares;
+    *update->squares = (double)(squares + zero);
 }
 
 const fn_optimizer FN_SYM(optimizer_sgd) = {
