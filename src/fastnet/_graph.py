@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -164,6 +165,8 @@ class Slab:
         self.values = aligned_zeros(self.size, dtype)
         self._gradients: np.ndarray | None = None
         self.averaged = False
+        #: Those whose weights lie here, and perhaps some that have moved.
+        self.models: weakref.WeakSet[Any] = weakref.WeakSet()
         self._views: dict[Weight, weakref.ref[_View]] = {}  # that may be alive
         self._copies: dict[Weight, np.ndarray] = {}  # of what may have been written to since
 
@@ -213,36 +216,39 @@ class Slab:
         return self._gradients
 
     @staticmethod
-    def join(weights: Sequence[Weight], dtype: str, seed: int) -> Slab:
-        """The slab that holds all of `weights`, initialised where they had no values.
+    def join(weights: Sequence[Weight], dtype: str, seed: int, model: Any) -> Slab:
+        """The slab that holds all weights of a model, initialised where they had no values.
 
-        If they lie in one slab already, it is that. Otherwise a new one is made of them and of all weights of the
-        slabs they come from, which keep their values.
+        If they lie in one slab already, and are most of it, it is that. Otherwise a new one is made of them and of those of the
+        models that share some, which keep their values. What no model uses any more stays behind, in the memory that views of it
+        are of, and goes with them.
         """
-        slabs = list(dict.fromkeys(weight.slab for weight in weights))
-        if len(slabs) == 1 and slabs[0] is not None:
-            if slabs[0].dtype != dtype:
-                raise ValueError(f"the layers have weights of {slabs[0].dtype}, the model is to be {dtype}")
-            return slabs[0]
-        everything: dict[Weight, None] = {}
+        slabs = [slab for slab in dict.fromkeys(weight.slab for weight in weights) if slab is not None]
         for slab in slabs:
-            if slab is not None:
-                if slab.dtype != dtype:
-                    raise ValueError(f"a layer has weights of {slab.dtype}, the model is to be {dtype}")
-                everything.update(dict.fromkeys(slab.weights))
-        everything.update(dict.fromkeys(weights))
-        joined = Slab(list(everything), dtype)
+            if slab.dtype != dtype:
+                raise ValueError(f"a layer has weights of {slab.dtype}, the model is to be {dtype}")
+        kept, models = _weights_with(weights, slabs, model)
+        if len(slabs) == 1 and all(weight.slab is slabs[0] for weight in weights):
+            if slabs[0].size <= 2 * _padded_size(kept, dtype):
+                slabs[0].models.add(model)
+                return slabs[0]
+        if _padded_size(kept, dtype) > 2 * _padded_size(weights, dtype):  # models that nobody has any more may be among them
+            del kept, models
+            gc.collect()
+            kept, models = _weights_with(weights, slabs, model)
+        joined = Slab(list(kept), dtype)
+        joined.models.update([*models, model])
         for slab in slabs:
-            if slab is not None:
-                slab.note_writes()
-                joined.averaged = joined.averaged or slab.averaged
-        for number, weight in enumerate(joined.weights):
+            slab.note_writes()
+            joined.averaged = joined.averaged or slab.averaged
+        numbers = {weight: number for number, weight in enumerate(weights)}
+        for weight in joined.weights:
             offset = joined.offsets[weight]
             values = joined.values[offset : offset + weight.size].reshape(weight.shape)
             if weight.slab is not None:
                 values[...] = weight.array
             elif INITIALISES.get():
-                rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number])))
+                rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, numbers[weight]])))
                 try:
                     values[...] = weight.initializer(weight.shape, dtype, rng=rng)
                 except ValueError as error:
@@ -255,6 +261,31 @@ class Slab:
 
 #: Whether weights get the numbers of their initializers; not where those of a file are about to take their place.
 INITIALISES: ContextVar[bool] = ContextVar("INITIALISES", default=True)
+
+
+def _padded_size(weights: Iterable[Weight], dtype: str) -> int:
+    """Elements of a slab of these weights."""
+    quantum = _core.ALIGNMENT // np.dtype(dtype).itemsize
+    return sum(-(-weight.size // quantum) * quantum for weight in weights)
+
+
+def _weights_with(weights: Sequence[Weight], slabs: Sequence[Slab], model: Any) -> tuple[dict[Weight, None], list[Any]]:
+    """The weights and those that must lie in one slab with them, in the order in which they lie; and the other models of these."""
+    kept = dict.fromkeys(weights)
+    left = [other for slab in slabs for other in list(slab.models) if other is not model]
+    models: list[Any] = []
+    found = True
+    while found:
+        found = False
+        for other in list(left):
+            of_other = other.weights
+            if any(weight in kept for weight in of_other):
+                kept.update(dict.fromkeys(of_other))
+                models.append(other)
+                left.remove(other)
+                found = True
+    order = [weight for slab in slabs for weight in slab.weights if weight in kept and weight.slab is slab]
+    return dict.fromkeys([*order, *kept]), models
 
 
 class SymbolicTensor:

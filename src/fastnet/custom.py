@@ -108,6 +108,7 @@ class CustomLoop:
         compiled = self._require_compiled()
         if self._forward is None or not self._backward_done:
             raise RuntimeError("apply_gradients must follow forward(x, training=True) and backward(dy)")
+        compiled.optimizer.claim(self)
         plan = self._plans.get("custom", self._forward[0].max_rows)  # another one if it was compiled since
         penalty = np.zeros(1 + len(self.outputs))
         hyper = self._plans.hyper(1)

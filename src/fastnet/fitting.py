@@ -153,6 +153,8 @@ class Fit:
             self.hooks.call("on_train_end", self.logs)
         except BaseException as error:
             self.hooks.call("on_exception", error)
+            # Gradients that wait for more to make a step with are of this training, and none of the next.
+            self.optimizer.batches -= self.optimizer.batches % (self.optimizer.gradient_accumulation_steps or 1)
             raise
         finally:
             self.progress.close()
@@ -302,6 +304,7 @@ class Fit:
             raise ValueError(f"{type(self.optimizer).__name__} works with the losses of fastnet.losses only")
         plan = model._plans.get("train", self.batch_size)
         weights = model.trainable_weights
+        self.optimizer.follow(weights)
         at = np.cumsum([0] + [weight.size for weight in weights])
 
         def assign(x: np.ndarray) -> None:

@@ -117,7 +117,7 @@ class Model(Layer, Trainer):
         roots = [call.layer for call in graph.naming_order if call.parent is None or call.layer.name is None]
         name_layers(dict.fromkeys(roots))
         weights = list(dict.fromkeys(weight for call in graph.calls for weight in call.layer.weights))
-        slab = Slab.join(weights, self.dtype, self.seed)
+        slab = Slab.join(weights, self.dtype, self.seed, self)
         self._anchor = weights[0] if weights else None
         self._own_slab = slab
         self._graph = graph

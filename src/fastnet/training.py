@@ -333,6 +333,7 @@ class Trainer(CustomLoop):
             inputs, targets, weights = kept[:k], kept[k : k + m], kept[k + m : k + 2 * m]
             validation = (held[:k], held[k : k + m], held[k + 2 * m :])
 
+        self._require_compiled().optimizer.claim(self)
         batch_size = min(batch_size, len(inputs[0]))
         steps = math.ceil(len(inputs[0]) / batch_size)
         hooks = CallbackList(callbacks, self, {"epochs": epochs, "steps": steps, "verbose": verbose})
@@ -406,6 +407,7 @@ class Trainer(CustomLoop):
         if n > (self._graph.batch_size or n):
             self._rows_at_once(n, n)
         compiled = self._require_compiled()
+        compiled.optimizer.claim(self)
         compiled = compiled.fitted_to(targets, self.output_names)
         totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
         if compiled.custom:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -174,6 +175,9 @@ class Optimizer(_config.Configurable):
         """Steps made with so many batches."""
         return batches // (self.gradient_accumulation_steps or 1)
 
+    #: The model that it has trained, see `claim`.
+    _owner: weakref.ref[Any] | None = None
+
     #: What `hyper_parameters` returns until an attribute changes, where nothing varies.
     _row: np.ndarray | None = None
 
@@ -185,6 +189,26 @@ class Optimizer(_config.Configurable):
             _core.note_change()  # predictions may depend on it
         if name not in ("batches", "_row"):
             object.__setattr__(self, "_row", None)
+
+    def claim(self, model: Any) -> None:
+        """Before a model is trained: ValueError where this optimizer has made steps with another one, also if that is gone.
+
+        Its counter, and what it keeps of the weights, are those of one model.
+        """
+        owner = self._owner() if self._owner is not None else None
+        if owner is model:
+            return
+        if self._owner is not None and self.batches > 0:
+            other = f"model {owner.name!r}" if owner is not None else "a model that is gone"
+            raise ValueError(
+                f"this {type(self).__name__} has trained {other} for {self.iterations} steps and cannot train model {model.name!r}: "
+                f"give each its own, {type(self).__name__}.from_config(optimizer.get_config())"
+            )
+        object.__setattr__(self, "_owner", weakref.ref(model))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, which belong to no model yet."""
+        return {name: value for name, value in vars(self).items() if name not in ("_owner", "_trained")}
 
     def values(self) -> dict[str, Any]:
         """The engine's hyper-parameters: the attributes of these names, else the engine's defaults.

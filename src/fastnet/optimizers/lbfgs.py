@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,20 @@ class LBFGS(Optimizer):
         self.c2 = number(self, "c2", c2, self.c1, 1.0)
         self.forget()
 
+    #: The weights that the memory is of; None: those of a checkpoint.
+    _trained: Sequence[weakref.ref[Any]] | None = None
+
+    def follow(self, weights: Sequence[Any]) -> None:
+        """Before steps that train these weights: forgets those that trained others, or these in another order."""
+        size = sum(weight.size for weight in weights)
+        if self._trained is not None:
+            same = [reference() for reference in self._trained] == list(weights)
+        else:
+            same = all(step.size == size for step in self._steps)
+        if not same:
+            self.forget()
+        self._trained = [weakref.ref(weight) for weight in weights]
+
     def forget(self) -> None:
         """Begins anew: without the memory of earlier steps."""
         self._steps: list[np.ndarray] = []
@@ -89,6 +104,7 @@ class LBFGS(Optimizer):
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         super().set_state(state)
+        self._trained = None
         self._steps = [state[f"steps/{i}"] for i in range(state["remembered"])]
         self._changes = [state[f"changes/{i}"] for i in range(state["remembered"])]
 
