@@ -232,11 +232,22 @@ def test_the_steps_are_made_at_the_reduced_rate():
     """As the same steps at rates set by hand."""
     reduced, by_hand = regression(optimizer=fn.optimizers.SGD(0.2)), regression(optimizer=fn.optimizers.SGD(0.2))
     follow(ReduceLROnPlateau(factor=0.5, patience=2), 5, reduced, val_loss=[1.0] * 5)
-    assert reduced.optimizer.learning_rate_factor == 0.25  # after epochs 3 and 5
+    assert reduced.optimizer.learning_rate == 0.05 and reduced.optimizer.learning_rate_factor == 1  # after epochs 3 and 5
     for epochs, rate in ((3, 0.2), (2, 0.1)):
         by_hand.optimizer.learning_rate = rate
         follow(LambdaCallback(), epochs, by_hand)
     assert same_weights(reduced, by_hand)
+
+
+def test_a_rate_that_is_set_after_a_reduction_is_the_rate():
+    """As in Keras: what is read is what is used, and so is what is set."""
+    model = regression(optimizer=fn.optimizers.SGD(0.2))
+    follow(ReduceLROnPlateau(factor=0.5, patience=2), 5, model, val_loss=[1.0] * 5)
+    assert model.optimizer.learning_rate_at(model.optimizer.iterations) == model.optimizer.learning_rate == 0.05
+    model.optimizer.learning_rate = 0.2
+    assert follow(LambdaCallback(), 1, model).history.history["learning_rate"] == [0.2]
+    with pytest.raises(AttributeError, match="SGD has no lr, which would change nothing: set learning_rate"):
+        model.optimizer.lr = 0.1
 
 
 def test_reduction_says_so(capsys):
@@ -265,13 +276,13 @@ def test_learning_rate_by_epochs(schedule):
 
 
 def test_scheduler_and_reduction_work_together():
-    """The function sees the rate that it has set, not the reduced one."""
+    """The function sees the rate as it has been reduced, as in Keras, where that is the optimizer's."""
     seen = []
     model = regression(optimizer=fn.optimizers.SGD(1.0, clipvalue=1e-9))
     scheduler = LearningRateScheduler(lambda epoch, rate: seen.append(rate) or rate * 0.5)
     reduce = ReduceLROnPlateau(factor=0.1, patience=1)
     model.fit(rows(10, 4), rows(10, 1), epochs=3, verbose=0, callbacks=[scheduler, Script(val_loss=[1.0] * 3), reduce])
-    assert seen == [1.0, 0.5, 0.25]
+    assert seen == [1.0, 0.5, 0.025]
     np.testing.assert_allclose(model.history.history["learning_rate"], [0.5, 0.25, 0.0125])
 
 

@@ -235,7 +235,8 @@ def _arrays(state: Mapping[str, Any]) -> list[np.ndarray]:
 class ReduceLROnPlateau(MonitorCallback):
     """Lowers the learning rate when a quantity no longer improves.
 
-    On top of any schedule: it changes ``optimizer.learning_rate_factor``, by which the scheduled rate is multiplied.
+    It sets ``optimizer.learning_rate``, as in Keras. Where that is a schedule, which Keras refuses, it changes
+    ``optimizer.learning_rate_factor``, by which the scheduled rate is multiplied.
 
     Parameters
     ----------
@@ -311,7 +312,10 @@ class ReduceLROnPlateau(MonitorCallback):
         if old <= self.min_lr:
             return False
         new = max(old * self.factor, self.min_lr)
-        optimizer.learning_rate_factor *= self.factor if new > self.min_lr else new / old
+        if callable(optimizer.learning_rate):
+            optimizer.learning_rate_factor *= self.factor if new > self.min_lr else new / old
+        else:
+            optimizer.learning_rate = new / optimizer.learning_rate_factor
         if self.verbose:
             print(f"Epoch {epoch + 1}: reducing the learning rate to {new:.4g}")
         return True

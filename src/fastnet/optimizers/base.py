@@ -98,7 +98,7 @@ class Optimizer(_config.Configurable):
     gradient_accumulation_steps: int | None = None
     #: Steps in an epoch, for schedules that count epochs; `fit` sets it.
     steps_per_epoch: int | None = None
-    #: Factor of the learning rate beside its schedule: what ReduceLROnPlateau changes.
+    #: Factor of the learning rate beside its schedule: what ReduceLROnPlateau changes where there is one.
     learning_rate_factor: float = 1.0
 
     def __init__(
@@ -182,6 +182,8 @@ class Optimizer(_config.Configurable):
     _row: np.ndarray | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "lr":
+            raise AttributeError(f"{type(self).__name__} has no lr, which would change nothing: set learning_rate")
         watched = name == "batches" and self.keeps_average
         averaged = self._averaged_name if watched else None
         object.__setattr__(self, name, value)
