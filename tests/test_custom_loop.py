@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastnet as fn
-from fastnet import layers
+from fastnet import _core, layers
 from networks import Reference, classes, network, regression, rejects, rows, same_weights
 
 SGD, Adam = fn.optimizers.SGD, fn.optimizers.Adam
@@ -336,3 +336,44 @@ def test_a_function_that_diverges_leaves_the_weights_from_before():
         model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
     shorter.fit(x[:12], y[:12], batch_size=4, shuffle=False, verbose=0)
     assert model.optimizer.iterations == 3 and same_weights(model, shorter)
+
+
+# ---- interrupts ---------------------------------------------------------------------------------------------
+
+
+class Interrupted:
+    """A plan in whose update a signal arrives, which Python raises when the engine comes back."""
+
+    def __init__(self, plan):
+        self.plan = plan
+
+    def run(self, parts, **arguments):
+        self.plan.run(parts, **arguments)
+        if parts & _core.UPDATE:
+            raise KeyboardInterrupt
+
+    def __getattr__(self, name):
+        return getattr(self.plan, name)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("loss", ["mse", lambda y, p: (float(np.mean((p - y) ** 2)), 2 * (p - y) / p.size)], ids=["engine", "function"])
+@pytest.mark.parametrize("call", ["fit", "train_on_batch"])
+def test_the_counter_counts_the_step_in_which_an_interrupt_came(call, loss, every, monkeypatch):
+    """Weights and counter are those of as many steps, whoever raises; of batches that wait for another none, after fit."""
+    x, y = np.random.default_rng(0).normal(size=(6, 3)), np.ones((6, 1))
+    models = []
+    for _ in range(2):
+        model = fn.Sequential([fn.Input((3,)), fn.layers.Dense(1)], seed=0)
+        model.compile(fn.optimizers.Adam(0.1, gradient_accumulation_steps=every), loss)
+        model.fit(x, y, batch_size=3, epochs=2, verbose=0)
+        models.append(model)
+    get = models[0]._plans.get
+    with monkeypatch.context() as patch:
+        patch.setattr(models[0]._plans, "get", lambda *given, **named: Interrupted(get(*given, **named)))
+        with pytest.raises(KeyboardInterrupt):
+            models[0].train_on_batch(x, y) if call == "train_on_batch" else models[0].fit(x, y, batch_size=6, verbose=0)
+    models[1].train_on_batch(x, y)
+    expected = 4 + (call == "train_on_batch" or every == 1)
+    assert models[0].optimizer.batches == expected
+    assert all(np.array_equal(a, b) for a, b in zip(*(model.get_weights() for model in models)))

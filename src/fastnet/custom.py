@@ -113,9 +113,11 @@ class CustomLoop:
         penalty = np.zeros(1 + len(self.outputs))
         hyper = self._plans.hyper(1)
         self._plans.slots.follow()
-        plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.batches, hyper=hyper, loss_sum=penalty)
-        compiled.optimizer.batches += 1
-        self._slab.watch()
+        try:
+            plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.batches, hyper=hyper, loss_sum=penalty)
+        finally:  # an interrupt meanwhile is raised when the step has been made
+            compiled.optimizer.batches += plan.steps_done
+            self._slab.watch()
         self._penalty, self._squares = float(penalty[0]), plan.gradient_squares
 
     # ---- custom losses ----------------------------------------------------------------------------------

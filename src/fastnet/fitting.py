@@ -348,7 +348,9 @@ class Fit:
             kind = "custom" if self.compiled.custom else "train"
             plan, hyper = self.model._plans.get(kind, self.batch_size, exact=kind == "train"), self.model._plans.hyper(1)
             self.model._plans.slots.follow()
-            plan.run(_core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, step=self.optimizer.batches, hyper=hyper)
-            self.optimizer.iterations += 1
-            self.model._slab.watch()
+            try:
+                plan.run(_core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, step=self.optimizer.batches, hyper=hyper)
+            finally:
+                self.optimizer.iterations += plan.steps_done
+                self.model._slab.watch()
 
