@@ -83,7 +83,7 @@ def main():
     text = open(arguments.text, encoding="utf-8").read() if arguments.text else sentences(2000, rng)
     characters = sorted(set(text))
     tokens = np.array([characters.index(c) for c in text])
-    steps, width, blocks, heads, epochs, n = (128, 192, 6, 6, 40, 8000) if arguments.long else (48, 48, 2, 2, 5, 3000)
+    steps, width, blocks, heads, epochs, n = (128, 192, 6, 6, 40, 8000) if arguments.long else (48, 48, 2, 2, 6, 3000)
 
     starts = rng.integers(0, len(tokens) - steps, n)
     x = tokens[starts[:, None] + np.arange(steps)]

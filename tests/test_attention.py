@@ -357,3 +357,24 @@ def test_shapes_that_do_not_fit():
 def test_what_the_operation_refuses(attributes, shapes, message):
     with pytest.raises(ValueError, match=f"layer 'a': .*{message}"):
         fn._core.infer("attention", "a", shapes, attributes)
+
+
+@pytest.mark.parametrize(("layer", "fans"), [
+    (lambda: layers.MultiHeadAttention(4, 16), {"query": (32, 64), "key": (32, 64), "value": (32, 64), "attention_output": (64, 32)}),
+    (lambda: layers.MultiHeadAttention(4, 16, 8, kernel_initializer="he_normal", bias_initializer="he_normal"),
+     {"query": (32, 64), "value": (32, 32), "attention_output": (32, 32)}),
+    (lambda: layers.GroupQueryAttention(16, 4, 2), {"query": (32, 64), "key": (32, 32), "attention_output": (64, 32)}),
+])  # fmt: skip
+def test_kernels_begin_as_those_of_keras(layer, fans):
+    """Heads are units and no window: Keras 3.15's query kernels of the first have a root mean square of 0.1451, its output
+    kernel 0.1448, and the key kernel of the last 0.1770; sqrt(2 / (fan_in + fan_out)) is 0.1443, 0.1443 and 0.1768."""
+    x = fn.Input((5, 32))
+    made = layer()
+    fn.Model(x, made(x, x), seed=0)
+    kernels = {weight.name.removesuffix("/kernel"): weight.value for weight in made.weights}
+    for name, (fan_in, fan_out) in fans.items():
+        by_mean = type(made.kernel_initializer).__name__ == "GlorotUniform"
+        expected = (2 / (fan_in + fan_out if by_mean else fan_in)) ** 0.5
+        np.testing.assert_allclose(np.square(kernels[name]).mean() ** 0.5, expected, rtol=0.05, err_msg=name)
+        if by_mean:
+            assert 0.97 * 3**0.5 * expected < np.abs(kernels[name]).max() <= 3**0.5 * expected

@@ -150,3 +150,16 @@ def test_get_reports_unknown_names():
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_axes_of_inputs_and_outputs():
+    """A kernel of three axes: a window of 40 times 5 and 8 unless its axes are told; only both together count, as in Keras."""
+    shape = (40, 5, 8)
+    for given, n in (({}, 40 * 5), ({"input_axes": [0], "output_axes": [1, 2]}, 40), ({"input_axes": [1, 2], "output_axes": [0]}, 40),
+                     ({"input_axes": [2], "output_axes": [0, 1]}, 8), ({"input_axes": [2]}, 200)):  # fmt: skip
+        for name in ("HeUniform", "VarianceScaling"):
+            initializer = getattr(initializers, name)(**given, **({"distribution": "uniform"} if name == "VarianceScaling" else {}))
+            limit = np.sqrt((6 if name == "HeUniform" else 3) / n)
+            assert 0.98 * limit < np.abs(initializer(shape, rng=np.random.default_rng(0))).max() <= limit
+    told = initializers.GlorotUniform(input_axes=(0,), output_axes=(1,))
+    assert told.for_axes([1], [0]) is told and initializers.GlorotUniform().for_axes([0], [1]) == told

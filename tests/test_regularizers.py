@@ -102,3 +102,9 @@ def test_bad_strengths(arguments):
         regularizers.OrthogonalRegularizer(mode="both")
     with pytest.raises(ValueError, match="unknown regularizer"):
         fn.layers.Dense(3, kernel_regularizer="l3")
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 4), (4, 4, 4)])
+def test_an_orthogonal_penalty_is_of_a_matrix(shape):
+    with pytest.raises(ValueError, match="takes a matrix, got shape"):
+        regularizers.OrthogonalRegularizer()(np.ones(shape))

@@ -130,8 +130,8 @@ def tokens(n):
 def test_a_small_gpt_learns():
     x, y = tokens(400)
     model = compiled(gpt())
-    losses = model.fit(x, y, batch_size=32, epochs=25, verbose=0).history["loss"]
-    assert losses[0] > 1.3 and losses[-1] < 0.5  # the first of the six predictions is a guess: log(5) / 6 = 0.27
+    losses = model.fit(x, y, batch_size=32, epochs=40, verbose=0).history["loss"]
+    assert losses[0] > 1.3 and losses[-1] < 0.4  # the first of the six predictions is a guess: log(5) / 6 = 0.27
     guessed = model.predict(x).argmax(axis=-1)
     assert np.mean(guessed[:, 1:] == y[:, 1:]) > 0.95
 

@@ -94,6 +94,8 @@ class OrthogonalRegularizer(Regularizer):
     def _units(self, weight: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """The vectors, each divided by its norm, and the norms."""
         vectors = np.asarray(weight, np.float64)
+        if vectors.ndim != 2:
+            raise ValueError(f"OrthogonalRegularizer takes a matrix, got shape {vectors.shape}")
         vectors = vectors if self.mode == "rows" else vectors.T
         norms = np.sqrt(np.maximum((vectors**2).sum(axis=1, keepdims=True), 1e-12))
         return vectors / norms, norms

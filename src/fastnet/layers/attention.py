@@ -90,9 +90,13 @@ class _ProjectedAttention(_Attention):
         self, x: SymbolicTensor, name: str, inputs: Sequence[int], units: Sequence[int], activation: int | None = None
     ) -> SymbolicTensor:
         """A dense operation, whose weights are as Keras has them: (*inputs, *units) and units."""
+        initializer = self.kernel_initializer
+        if isinstance(initializer, initializers.VarianceScaling):
+            n, rank = len(inputs), len(inputs) + len(units)
+            initializer = initializer.for_axes(range(n), range(n, rank))
         weights = {
             f"{name}/kernel": WeightSpec(
-                self.kernel_initializer, self.kernel_regularizer, True, self.kernel_constraint, (*inputs, *units)
+                initializer, self.kernel_regularizer, True, self.kernel_constraint, (*inputs, *units)
             )
         }
         if self.use_bias:
