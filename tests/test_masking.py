@@ -233,3 +233,37 @@ def test_a_mask_that_a_layer_or_the_model_is_given_is_saved(tmp_path, make):
     config["outputs"] = [{"mask": 0}]
     with pytest.raises(ValueError, match="mask of number 0, which has none"):
         fn.Model.from_config(config)
+
+
+@pytest.mark.parametrize("masked", [(1, 1, 1), (1, 1, 0), (0, 1, 1), (1, 0, 1), (0, 0, 1)])
+@pytest.mark.parametrize("kind", [layers.Multiply, layers.Maximum, layers.Minimum])
+def test_masked_steps_take_no_part_in_products_and_extrema(kind, masked, dtype):
+    """Step by step in NumPy, of the inputs that count; as Keras 3.15 gives it for all of these."""
+    arrays = [padded(5, 4, 2, seed)[0] for seed in range(3)]
+    counts = [(x != 0).any(axis=-1) if is_masked else np.ones((5, 4), bool) for x, is_masked in zip(arrays, masked)]
+    inputs = [fn.Input((4, 2)) for _ in arrays]
+    shifted = [layers.Rescaling(1.0, 0.5)(layers.Masking()(x) if is_masked else x) for x, is_masked in zip(inputs, masked)]
+    y = kind()(shifted)
+    model = fn.Model(inputs, [y, y.mask] if all(masked) else y, dtype=dtype)
+    found = model.predict(arrays)
+    function = {layers.Multiply: np.prod, layers.Maximum: np.max, layers.Minimum: np.min}[kind]
+    for row in range(5):
+        for step in range(4):
+            counted = [x[row, step] + 0.5 for x, count in zip(arrays, counts) if count[row, step]]
+            nothing = np.zeros(2) if kind is layers.Multiply else arrays[0][row, step] + 0.5
+            expected = function(counted, axis=0) if counted else nothing
+            np.testing.assert_allclose((found[0] if all(masked) else found)[row, step], expected, rtol=1e-5, atol=1e-6)
+            if all(masked):
+                assert found[1][row, step] == bool(counted)
+
+
+def test_what_a_merged_mask_leaves_out_has_no_gradient():
+    x, _ = padded()
+    a, b = fn.Input((6, 3)), fn.Input((6, 3))
+    masked = layers.Masking()(b)
+    model = fn.Model([a, b], layers.Multiply()([a, masked]), dtype="float64")
+    model.forward([x + 1, x], training=True)
+    da, db = model.backward(np.ones((12, 6, 3)))
+    counted = (x != 0).any(axis=-1, keepdims=True)
+    np.testing.assert_allclose(da, np.where(counted, x, 1))
+    np.testing.assert_allclose(db, np.where(counted, x + 1, 0))

@@ -13,4 +13,10 @@ def masked_mean_cases(width):
     yield OpCase("masked_mean", ((1, width), (1,)))
 
 
-OPS = {"masking": masking_cases, "masked_mean": masked_mean_cases}
+def select_cases(width):
+    yield OpCase("select", ((4,), (4, width), (4, width)))
+    yield OpCase("select", ((4,), (4, width)), {"value": 1.5})
+    yield OpCase("select", ((2, 3), (2, 3, 2, width), (2, 3, 2, width)))
+
+
+OPS = {"select": select_cases, "masking": masking_cases, "masked_mean": masked_mean_cases}

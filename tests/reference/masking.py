@@ -24,7 +24,20 @@ def masked_mean_backward(inputs, parameters, dy):
     return [share[..., np.newaxis] * dy[:, np.newaxis], np.zeros_like(inputs[1])], []
 
 
-OPS = {"masking": Op(masking, masking_backward), "masked_mean": Op(masked_mean, masked_mean_backward)}
+def select(inputs, parameters, value=0.0):
+    mask, a = inputs[0], inputs[1]
+    taken = (mask > 0).reshape(*mask.shape, *[1] * (a.ndim - mask.ndim))
+    return np.where(taken, a, inputs[2] if len(inputs) > 2 else value)
+
+
+def select_backward(inputs, parameters, dy, value=0.0):
+    mask, a = inputs[0], inputs[1]
+    taken = (mask > 0).reshape(*mask.shape, *[1] * (a.ndim - mask.ndim))
+    return [np.zeros_like(mask), dy * taken, *([dy * ~taken] if len(inputs) > 2 else [])], []
+
+
+OPS = {"select": Op(select, select_backward), "masking": Op(masking, masking_backward), "masked_mean": Op(masked_mean, masked_mean_backward)}
 
 #: Name, shapes of inputs and parameters, attributes.
-OP_CASES = [("masking", [(3, 4, 2)], [], {}), ("masked_mean", [(3, 4, 2), (3, 4)], [], {})]
+OP_CASES = [("masking", [(3, 4, 2)], [], {}), ("masked_mean", [(3, 4, 2), (3, 4)], [], {}),
+            ("select", [(3, 4), (3, 4, 2), (3, 4, 2)], [], {}), ("select", [(3, 4), (3, 4, 2)], [], {"value": 1.5})]

@@ -14,9 +14,9 @@ __all__ = ["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "S
 
 def _any_mask(layer: Layer, tensors: Sequence[SymbolicTensor]) -> list[SymbolicTensor | None]:
     """The steps that any of the tensors counts, if all have a mask; else none, as in Keras."""
-    masks = list({id(tensor.mask): tensor.mask for tensor in tensors if tensor.mask is not None}.values())
     if any(tensor.mask is None for tensor in tensors):
         return []
+    masks = list({id(tensor.mask): tensor.mask for tensor in tensors}.values())
     return [masks[0] if len(masks) == 1 else layer.emit("maximum", masks)]
 
 
@@ -48,9 +48,14 @@ class Subtract(_Merge):
 
 
 class Multiply(_Merge):
-    """``x_0 * x_1 * ...``"""
+    """``x_0 * x_1 * ...``; at steps that the mask of an input leaves out, without it. 0 where all masks do, as in Keras."""
 
     kernel = "multiply"
+
+    def call(self, *inputs: SymbolicTensor) -> SymbolicTensor:
+        y = super().call(*[x if x.mask is None else self.emit("select", [x.mask, x], {"value": 1.0}) for x in inputs])
+        mask = _any_mask(self, inputs)
+        return self.emit("select", [*mask, y]) if mask else y
 
 
 class Average(_Merge):
@@ -59,14 +64,32 @@ class Average(_Merge):
     kernel = "average"
 
 
-class Maximum(_Merge):
-    """``max(x_0, x_1, ...)``; where several are largest the gradient goes to the first."""
+class _Extremum(_Merge):
+    """One of the inputs; what a mask leaves out is compared with nothing, unless all masks do, as in Keras."""
+
+    def call(self, *inputs: SymbolicTensor) -> SymbolicTensor:
+        if all(x.mask is None for x in inputs):
+            return super().call(*inputs)
+        y, counted = inputs[0], [inputs[0]]
+        for x in inputs[1:]:
+            other = x if x.mask is None else self.emit("select", [x.mask, x, y])
+            mask = _any_mask(self, counted)
+            y = super().call(self.emit("select", [*mask, y, other]) if mask else y, other)
+            counted.append(x)
+        return y
+
+
+class Maximum(_Extremum):
+    """``max(x_0, x_1, ...)``; where several are largest the gradient goes to the first.
+
+    At steps that the mask of an input leaves out, without it; where all masks do, the first input, as in Keras.
+    """
 
     kernel = "maximum"
 
 
-class Minimum(_Merge):
-    """``min(x_0, x_1, ...)``; where several are smallest the gradient goes to the first."""
+class Minimum(_Extremum):
+    """``min(x_0, x_1, ...)``; where several are smallest the gradient goes to the first. Masks: as for `Maximum`."""
 
     kernel = "minimum"
 
