@@ -69,7 +69,7 @@ BAD_X = [
     (np.zeros((N, 4), [("a", "f4")]), TypeError, ["x has dtype"]),
     (pd.DataFrame({"a": [1.0] * N, "b": ["x"] * N, "c": 1, "d": 2}), TypeError, ["x has dtype object"]),
     (pd.DataFrame(X).astype("category").astype(str), TypeError, ["x has dtype"]),
-    (iter(X), TypeError, ["x has dtype object"]),
+    (iter(X), TypeError, ["x is no array but an object of type", "expected an array, or a list of rows"]),
     ({"x": X}, ValueError, ["x has the keys ['x']", "['input']"]),
     ({}, ValueError, ["x has the keys []"]),
     ([X, X], ValueError, ["x has shape (2, 12, 4)"]),

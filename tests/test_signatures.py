@@ -31,7 +31,6 @@ OTHER_DEFAULTS = {
     # One number for the history; Keras's default is an array with one of each class.
     "metrics.F1Score": {"average": (None, "macro")},
     # One default for all that trains.
-    "Model.compile": {"optimizer": ("rmsprop", "adam")},
     # They print what they return only if they are told to.
     "Model.evaluate": {"verbose": ("auto", 0)},
     "Model.predict": {"verbose": ("auto", 0)},

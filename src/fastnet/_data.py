@@ -38,6 +38,9 @@ def as_array(given: Any, name: str) -> np.ndarray:
         raise TypeError(f"{name} is missing")
     if isinstance(given, np.ndarray) and np.any(getattr(given, "mask", False)):  # numpy.ma is not to be imported
         raise TypeError(f"{name} has masked elements; fill or remove them")
+    if not isinstance(given, (list, tuple, range)) and not _is_array_like(given):
+        raise TypeError(f"{name} is no array but an object of type {type(given).__name__}; expected an array, or a list of rows: "
+                        "what gives its rows or batches one by one has to be read into arrays first")  # fmt: skip
     try:
         array = _from_pandas(given) if hasattr(given, "to_numpy") else np.asarray(given)
     except ValueError as error:
@@ -52,6 +55,17 @@ def as_array(given: Any, name: str) -> np.ndarray:
     if array.dtype.num != wanted.num:  # C's long and long long, which are one type under two names
         array = array.view(wanted)
     return array if _has_contiguous_rows(array) else np.ascontiguousarray(array)
+
+
+def _is_array_like(given: Any) -> bool:
+    """Whether NumPy takes it for an array; of other objects it asks for one item after another, for ever if there is no end."""
+    if any(hasattr(given, name) for name in ("to_numpy", "__array__", "__array_interface__", "__array_struct__")):
+        return True
+    try:
+        memoryview(given)
+    except TypeError:
+        return isinstance(given, (int, float, complex, np.generic, str, bytes))
+    return True
 
 
 def _from_pandas(given: Any) -> np.ndarray:

@@ -120,7 +120,7 @@ class Compiled:
         weights = _by_output(1.0 if loss_weights is None else loss_weights, names, "loss_weights")
         self.loss_weights = [_loss_weight(1.0 if weight is None else weight) for weight in weights]
         flat = isinstance(metrics, (list, tuple)) and not any(isinstance(one, (list, tuple)) for one in metrics)
-        if metrics is None or flat:
+        if metrics is None or (flat and len(names) == 1):
             of_output: list[Any] = [list(metrics or [])] * len(names)
         else:
             of_output = [[] if one is None else one if isinstance(one, (list, tuple)) else [one]
@@ -332,9 +332,10 @@ class PlanCache:
         self, weight: Weight, path: str, optimizer: Optimizer | None, average: np.ndarray | None
     ) -> tuple[Any, ...]:
         """A weight as the engine's parameter; `average`: the numbers to compute with, where these are not the trained ones."""
-        penalty = weight.regularizer
+        trainable = weight.trainable and weight.layer.trainable
+        penalty = weight.regularizer if trainable else None  # as in Keras
         return (
-            weight.engine_shape, self._model._slab.offsets[weight], weight.trainable and weight.layer.trainable,
+            weight.engine_shape, self._model._slab.offsets[weight], trainable,
             optimizer is None or optimizer.decays(path),
             optimizer.rate_of(path) if optimizer is not None else 1.0,
             penalty.l1 if penalty is not None else 0.0,

@@ -219,5 +219,5 @@ class CustomLoop:
             self._losses_of(batch, outputs, [None if w is None else w[rows] for w in weights], totals)
             self._update_metrics(compiled, batch, outputs, sums)
         values = self._evaluation_values()
-        regularized = [weight for weight in self._graph.weights() if weight.regularizer is not None]
+        regularized = [weight for weight in self.trainable_weights if weight.regularizer is not None]
         totals[0] += n * sum(weight.regularizer(values[weight]) for weight in regularized)

@@ -55,7 +55,7 @@ class Trainer(CustomLoop):
 
     def compile(
         self,
-        optimizer: Any = "adam",
+        optimizer: Any = "rmsprop",
         loss: Any = None,
         loss_weights: Any = None,
         metrics: Any = None,
@@ -73,7 +73,8 @@ class Trainer(CustomLoop):
         loss_weights : list or dictionary of float, optional
             Weight of each output's loss in the total.
         metrics : list, or a list or dictionary of lists, optional
-            Names or objects of `fastnet.metrics`. "accuracy" is the accuracy that fits the loss.
+            Names or objects of `fastnet.metrics`. "accuracy" is the accuracy that fits the loss. Where there are several outputs,
+            a list has one entry for each of them, in order: a metric, a list of metrics, or None.
         n_threads : int, optional
             Default: whichever of one thread and all of them the first steps show to be faster. More than the
             processors that the process may use count as that many. Results do not depend on it.

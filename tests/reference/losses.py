@@ -117,7 +117,7 @@ LOSSES = {
     ),
     "hinge": mean_of(
         lambda t, p: np.maximum(1 - hinge_targets(t) * p, 0),
-        lambda t, p: np.where(hinge_targets(t) * p < 1, -hinge_targets(t), 0.0),
+        lambda t, p: -hinge_targets(t) * np.heaviside(1 - hinge_targets(t) * p, 0.5),
     ),
     "kl_divergence": Loss(kl_divergence, kl_divergence_gradient),
     "poisson": mean_of(lambda t, p: p - t * np.log(p + EPSILON), lambda t, p: 1 - t / (p + EPSILON)),
