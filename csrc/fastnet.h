@@ -86,11 +86,15 @@ typedef enum fn_registry {
     FN_REGISTRY_COUNT
 } fn_registry;
 
+enum { FN_IS_WHOLE = 1, FN_VARIES = 2 };
+
 /* An attribute of an operation, loss, metric or activation, or a hyper-parameter of an optimizer.
  * Values are passed as arrays of double in the order of the registry. */
 typedef struct fn_attribute {
     const char *name;
-    double value; /* the default */
+    double value;           /* the default */
+    double lowest, highest; /* what it may be, both included; never NaN */
+    unsigned kind;          /* FN_IS_WHOLE: a whole number; FN_VARIES: may be another one in each step */
 } fn_attribute;
 
 typedef struct fn_entry {
@@ -104,6 +108,10 @@ int fn_registry_size(fn_registry registry);
 const fn_entry *fn_registry_entry(fn_registry registry, int index);
 /* Number of the entry of that name, or -1. */
 int fn_registry_find(fn_registry registry, const char *name);
+/* FN_ERROR_ATTRIBUTE with the first attribute of the entry that is out of its range; `layer` is the name used in messages, NULL:
+ * that of the entry. All functions that take attributes check them so. */
+fn_status fn_check_attributes(fn_registry registry, const char *name, const char *layer, const double *attributes,
+                              fn_error *error);
 /* The hyper-parameters of an update are those of the optimizer, in the order of the registry, followed by those of
  * the entry "update": weight decay, clipping, accumulation, averages. All may vary from step to step. */
 #define FN_MAX_HYPER 48
@@ -111,12 +119,12 @@ int fn_registry_find(fn_registry registry, const char *name);
 /* Slots (arrays as large as the parameters) that an update keeps with these hyper-parameters: their names, at most
  * FN_MAX_SLOTS, and the number they start from; NaN: from the parameters. First those of the optimizer, then
  * "accumulator", "average", "slow" and "mean" where the entry "update" asks for them. Returns how many, -1: no such
- * name. */
+ * name, or a hyper-parameter out of its range; one that varies from step to step may be NaN. */
 #define FN_MAX_SLOTS 12
 #define FN_MAX_LOSSES 16 /* outputs of a plan */
 int fn_optimizer_slots(const char *optimizer, const double *attributes, const char *names[FN_MAX_SLOTS],
                        double start[FN_MAX_SLOTS]);
-/* Number of accumulators a metric keeps for predictions of this shape; -1: no such name. */
+/* Number of accumulators a metric keeps for predictions of this shape; -1: no such name, or an attribute out of its range. */
 int64_t fn_metric_size(const char *metric, const double *attributes, const fn_shape *prediction);
 
 #define FN_MAX_PARAMETERS 8

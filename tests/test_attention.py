@@ -344,13 +344,13 @@ def test_shapes_that_do_not_fit():
 
 
 @pytest.mark.parametrize(("attributes", "shapes", "message"), [
-    ({"heads": 0}, ((3, 4),) * 3, "0 heads with 0 key heads"),
+    ({"heads": 0}, ((3, 4),) * 3, "heads must be a whole number from 1 to 1073741824, got 0"),
     ({"heads": 4, "key_heads": 3}, ((3, 4),) * 3, "4 heads with 3 key heads"),
     ({"heads": 3}, ((3, 4),) * 3, r"channels a multiple of 3 heads, got \(3, 4\)"),
     ({}, ((3, 4), (4,), (3, 4)), r"expected key of shape \(steps, channels\)"),
     ({}, ((3, 4), (5, 3), (5, 3)), r"key of shape \(5, 3\) for 1 heads fits neither 4 channels"),
-    ({"window": -2}, ((3, 4),) * 3, "window must be a positive integer or 0, got -2"),
-    ({"scale": -1}, ((3, 4),) * 3, "scale must be finite and not negative, got -1"),
+    ({"window": -2}, ((3, 4),) * 3, "window must be a whole number from 0 to 1073741824, got -2"),
+    ({"scale": -1}, ((3, 4),) * 3, "scale must be a finite number of at least 0, got -1"),
     ({"rate": 1}, ((3, 4),) * 3, r"rate must be in \[0, 1\), got 1"),
     ({}, ((3, 4), (3, 4), (3, 4), (2, 3)), r"expected a mask of shape \(3\) or \(3, 3\)"),
 ])  # fmt: skip

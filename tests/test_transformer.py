@@ -265,16 +265,16 @@ def test_bad_arguments():
         layers.RotaryEmbedding(name="r")(fn.Input((6, 7)))
     with pytest.raises(ValueError, match="layer 'r': expected steps on axis 1 and channels on the last one"):
         layers.RotaryEmbedding(sequence_axis=2, name="r")(x)
-    with pytest.raises(ValueError, match="layer 'r': the first position must be a whole number, not negative, got -1"):
+    with pytest.raises(ValueError, match="layer 'r': start must be a whole number from 0 to 4503599627370496, got -1"):
         layers.RotaryEmbedding(name="r")(x, start_index=-1)
     with pytest.raises(TypeError, match="layer 'r': start_index must be an integer, got 'x'"):
         layers.RotaryEmbedding(name="r")(x, start_index="x")
 
 
 @pytest.mark.parametrize(("op", "attributes", "shape", "message"), [
-    ("position_embedding", {"length": 2.5}, (2, 3), "length must be a positive integer or 0, got 2.5"),
-    ("position_embedding", {"max_wavelength": -1}, (2, 3), "max_wavelength must be positive, got -1"),
-    ("rotary_embedding", {"scaling_factor": 0}, (2, 4), "scaling_factor must be positive, got 0"),
+    ("position_embedding", {"length": 2.5}, (2, 3), "length must be a whole number from 0 to 1073741824, got 2.5"),
+    ("position_embedding", {"max_wavelength": -1}, (2, 3), "max_wavelength must be a positive number, got -1"),
+    ("rotary_embedding", {"scaling_factor": 0}, (2, 4), "scaling_factor must be a positive number, got 0"),
     ("rotary_embedding", {"size": 4}, (2, 6), r"got \(2, 6\) with heads of 4"),
     ("rotary_embedding", {}, (4,), r"expected an input of shape \(steps, ..., channels\)"),
 ])  # fmt: skip

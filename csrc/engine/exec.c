@@ -78,12 +78,18 @@ static bool finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
     return failed;
 }
 
+/* A number within the range of an attribute; the lowest of it in place of NaN. */
+static double keep_in_range(const fn_attribute *attribute, double value)
+{
+    return value >= attribute->lowest ? value <= attribute->highest ? value : attribute->highest : attribute->lowest;
+}
+
 /* Sets the attributes that vary from step to step; nobody else may be at work. */
 static void set_attributes(const fn_plan *plan, const double *hyper)
 {
     int32_t first = plan->updates ? plan->updates->n_optimizer_hyper + FN_UPDATE_HYPER : 0;
     for (int32_t i = 0; hyper && i < plan->n_scheduled; i++)
-        *plan->scheduled[i] = hyper[first + i];
+        *plan->scheduled[i].value = keep_in_range(plan->scheduled[i].attribute, hyper[first + i]);
 }
 
 void fn_note_overflow(const fn_context *context)

@@ -265,6 +265,12 @@ typedef struct fn_shared {
     double loss[1 + FN_MAX_LOSSES];
 } fn_shared;
 
+/* An attribute of a node that is set anew for each step, within its range. */
+typedef struct fn_varying {
+    double *value;
+    const fn_attribute *attribute;
+} fn_varying;
+
 /* Which number of threads is faster for some parts of a step and batches of 2^size to 2^(size+1) - 1 rows. */
 typedef struct fn_trial {
     unsigned parts;
@@ -305,7 +311,7 @@ struct fn_plan {
     fn_range_facts *facts; /* updates->n_ranges for each thread */
     fn_loss_term *terms;
     int32_t n_terms, term_capacity;
-    double **scheduled; /* attributes set anew for each step */
+    fn_varying *scheduled; /* attributes set anew for each step */
     int32_t n_scheduled;
     uint8_t *cuts;    /* fn_cut of each parameter; NULL: nothing may be divided among shards */
     int32_t cut_node[2]; /* the layer whose columns are divided, and the one after it, whose rows are */
@@ -362,6 +368,12 @@ void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node);
 void fn_emit_seed(fn_plan *plan, fn_node *node);
 void fn_emit_fetch_gradient(fn_plan *plan, fn_node *node);
 
+/* fn_check_attributes of an entry at hand; kind, name: "layer" and its name, for messages. open: those that vary may be NaN, for not
+ * known yet. */
+fn_status fn_check_entry(const fn_entry *entry, const char *kind, const char *name, const double *attributes, bool open,
+                         fn_error *error);
+/* That of an optimizer and of the entry "update". */
+fn_status fn_check_hyper(const fn_optimizer *optimizer, const double *hyper, fn_error *error);
 /* ERROR_SHAPE unless every axis has at least one element and the number of all of them is sane. */
 fn_status fn_check_shape(const fn_shape *shape, const char *what, fn_error *error);
 

@@ -43,13 +43,10 @@ static void add_value(fn_plan *plan, int32_t number, const fn_shape *shape)
     plan->values[number].buffer = fn_add_buffer(plan, fn_shape_size(shape), 0, NULL);
 }
 
-/* Numbers in an array that no machine has room for, yet far from an overflow. */
-#define TOO_MANY_NUMBERS 0x1p44
-
 /* An array with so many numbers for each row of the batch, and beside them. */
 static fn_status check_size(const fn_plan *plan, const char *layer, int64_t per_row, int64_t fixed, fn_error *error)
 {
-    if ((double)per_row * (double)plan->max_rows + (double)fixed < TOO_MANY_NUMBERS)
+    if ((double)per_row * (double)plan->max_rows + (double)fixed < (double)FN_TOO_MANY)
         return FN_OK;
     return fn_fail(error, FN_ERROR_MEMORY, "out of memory: layer '%s' needs %lld numbers for each of %lld rows", layer,
                    (long long)per_row, (long long)plan->max_rows);
@@ -120,6 +117,9 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
     if (index < 0)
         return fn_fail(error, FN_ERROR_NAME, "layer '%s': unknown operation '%s'", given->layer, given->op);
     const fn_op *op = plan->kernels->ops[index];
+    fn_status status = fn_check_entry(&op->entry, "layer", given->layer, given->attributes, false, error);
+    if (status != FN_OK)
+        return status;
     node->op = op;
     node->number = i;
     node->layer = copy_text(plan, given->layer);
@@ -140,7 +140,7 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
         needs_gradient |= plan->values[plan->values[value].root].needs_gradient;
     }
     fn_signature checked;
-    fn_status status =
+    status =
         fn_infer(given->op, given->layer, given->n_inputs, shapes, node->attribute, &checked, error);
     if (status != FN_OK)
         return status;
@@ -275,7 +275,11 @@ static fn_status add_schedules(fn_plan *plan, const fn_plan_spec *spec, fn_error
             given->attribute >= plan->nodes[given->node].op->entry.n_attributes)
             return fn_fail(error, FN_ERROR_GRAPH, "attribute %d of node %d cannot be scheduled: there is none",
                            given->attribute, given->node);
-        plan->scheduled[i] = &plan->nodes[given->node].attribute[given->attribute];
+        const fn_node *node = &plan->nodes[given->node];
+        const fn_attribute *attribute = &node->op->entry.attributes[given->attribute];
+        if (!(attribute->kind & FN_VARIES))
+            return fn_fail(error, FN_ERROR_ATTRIBUTE, "layer '%s': %s cannot vary from step to step", node->layer, attribute->name);
+        plan->scheduled[i] = (fn_varying){.value = &node->attribute[given->attribute], .attribute = attribute};
     }
     return FN_OK;
 }
@@ -349,7 +353,9 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
     if (index < 0)
         return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", given->loss);
     output->loss = plan->kernels->losses[index];
-    fn_status status = output->loss->check(given->loss_attributes, width, error);
+    fn_status status = fn_check_entry(&output->loss->entry, "loss", given->loss, given->loss_attributes, false, error);
+    if (status == FN_OK)
+        status = output->loss->check(given->loss_attributes, width, error);
     if (status != FN_OK)
         return status;
     output->loss_attribute = copy_numbers(plan, given->loss_attributes, output->loss->entry.n_attributes);
@@ -490,6 +496,8 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
         const fn_output *judged = outputs[given->output].closure;
         fn_status status = fn_check_metric_target(plan->kernels->metrics[index], judged->width, judged->target_width,
                                                   judged->loss->labels, error);
+        if (status == FN_OK)
+            status = fn_check_entry(&plan->kernels->metrics[index]->entry, "metric", given->metric, given->attributes, false, error);
         if (status != FN_OK)
             return status;
         fn_node *node = new_node(plan, "metric");

@@ -15,6 +15,7 @@
 
 #include "../fastnet.h"
 
+#include <float.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -107,6 +108,20 @@ struct fn_node {
 };
 
 /* ---- descriptors ------------------------------------------------------------------------- */
+
+/* What follows the default of an fn_attribute: its range and kind, the latter maybe with | FN_VARIES. */
+#define FN_ANY -DBL_MAX, DBL_MAX, 0
+#define FN_NOT_NEGATIVE 0, DBL_MAX, 0
+#define FN_NOT_POSITIVE -DBL_MAX, 0, 0
+#define FN_AT_LEAST_1 1, DBL_MAX, 0
+#define FN_POSITIVE DBL_MIN, DBL_MAX, 0
+#define FN_SHARE 0, 1, 0                    /* [0, 1] */
+#define FN_BELOW_1 0, 0x1.fffffffffffffp-1, 0 /* [0, 1) */
+#define FN_WHOLE(lowest, highest) lowest, highest, FN_IS_WHOLE
+#define FN_FLAG FN_WHOLE(0, 1)
+#define FN_MANY 0x7FFFFFFF
+#define FN_SEED FN_WHOLE(-1, 0x1p53)        /* -1: that of the model */
+#define FN_ACTIVATION FN_WHOLE(0, 255)      /* its number; infer() knows how many there are */
 
 /* Question and answer of infer(). Filled by the caller: layer, inputs, attributes, training. */
 typedef struct fn_inference {
@@ -312,12 +327,28 @@ const char *fn_shape_text(const fn_shape *shape, char text[FN_SHAPE_TEXT]);
 
 /* ---- shapes ------------------------------------------------------------------------------ */
 
+/* More numbers than any machine has room for, yet so few that sums of some such sizes are no overflow: no array is as large. */
+#define FN_TOO_MANY ((int64_t)1 << 44)
+
+/* The product of two sizes that are not negative, at most FN_TOO_MANY. */
+static inline int64_t fn_multiply(int64_t a, int64_t b)
+{
+    int64_t product;
+    return __builtin_mul_overflow(a, b, &product) || product > FN_TOO_MANY ? FN_TOO_MANY : product;
+}
+
 static inline int64_t fn_shape_size(const fn_shape *shape)
 {
     int64_t size = 1;
     for (int32_t i = 0; i < shape->rank; i++)
-        size *= shape->size[i];
+        size = fn_multiply(size, shape->size[i]);
     return size;
+}
+
+/* A number that comes with a step as a count: between the two, the first where it is NaN. */
+static inline int64_t fn_count(double number, int64_t least, int64_t most)
+{
+    return number > (double)least ? number < (double)most ? (int64_t)number : most : least;
 }
 
 /* The first touched row (fn_port.touched) from `row` to `end`, or `end`. */

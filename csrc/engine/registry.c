@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 int fn_registry_size(fn_registry registry)
@@ -54,6 +55,71 @@ int fn_registry_find(fn_registry registry, const char *name)
     return -1;
 }
 
+/* ---- attributes ---------------------------------------------------------------------------- */
+
+enum { RANGE_TEXT = 100 };
+
+/* What an attribute must be, in words. */
+static const char *describe_range(const fn_attribute *attribute, char text[RANGE_TEXT])
+{
+    const double lowest = attribute->lowest, highest = attribute->highest;
+    const char *kind = attribute->kind & FN_IS_WHOLE ? "a whole number" : "a number";
+    if ((attribute->kind & FN_IS_WHOLE) && lowest == 0 && highest == 1)
+        snprintf(text, RANGE_TEXT, "0 or 1");
+    else if (lowest == 0 && highest < 1)
+        snprintf(text, RANGE_TEXT, "in [0, 1)");
+    else if (lowest == -DBL_MAX && highest == DBL_MAX)
+        snprintf(text, RANGE_TEXT, "a finite number");
+    else if (lowest == DBL_MIN && highest == DBL_MAX)
+        snprintf(text, RANGE_TEXT, "a positive number");
+    else if (highest == DBL_MAX)
+        snprintf(text, RANGE_TEXT, "a finite number of at least %.16g", lowest);
+    else if (lowest == -DBL_MAX)
+        snprintf(text, RANGE_TEXT, "a finite number of at most %.16g", highest);
+    else
+        snprintf(text, RANGE_TEXT, "%s from %.16g to %.16g", kind, lowest, highest);
+    return text;
+}
+
+static bool is_in_range(const fn_attribute *attribute, double value, bool open)
+{
+    if (open && (attribute->kind & FN_VARIES) && isnan(value))
+        return true;
+    return value >= attribute->lowest && value <= attribute->highest && (!(attribute->kind & FN_IS_WHOLE) || value == floor(value));
+}
+
+fn_status fn_check_entry(const fn_entry *entry, const char *kind, const char *name, const double *attributes, bool open,
+                         fn_error *error)
+{
+    char text[RANGE_TEXT];
+    if (entry->n_attributes > 0 && !attributes)
+        return fn_fail(error, FN_ERROR_ATTRIBUTE, "%s '%s': its attributes are missing", kind, name);
+    for (int32_t i = 0; i < entry->n_attributes; i++)
+        if (!is_in_range(&entry->attributes[i], attributes[i], open))
+            return fn_fail(error, FN_ERROR_ATTRIBUTE, "%s '%s': %s must be %s, got %.16g", kind, name,
+                           entry->attributes[i].name, describe_range(&entry->attributes[i], text), attributes[i]);
+    return FN_OK;
+}
+
+fn_status fn_check_attributes(fn_registry registry, const char *name, const char *layer, const double *attributes,
+                              fn_error *error)
+{
+    static const char *const kinds[FN_REGISTRY_COUNT] = {"operation", "loss", "metric", "optimizer", "activation", "optimizer"};
+    const fn_entry *entry = fn_registry_entry(registry, fn_registry_find(registry, name));
+    if (!entry)
+        return fn_fail(error, FN_ERROR_NAME, "unknown entry '%s'", name ? name : "");
+    return fn_check_entry(entry, layer ? "layer" : kinds[registry], layer ? layer : entry->name, attributes,
+                          registry == FN_OPTIMIZERS || registry == FN_UPDATES, error);
+}
+
+fn_status fn_check_hyper(const fn_optimizer *optimizer, const double *hyper, fn_error *error)
+{
+    const char *name = optimizer->entry.name;
+    fn_status status = fn_check_entry(&optimizer->entry, "optimizer", name, hyper, true, error);
+    return status != FN_OK ? status
+                           : fn_check_entry(&fn_update_entry, "optimizer", name, hyper + optimizer->entry.n_attributes, true, error);
+}
+
 int fn_optimizer_slots(const char *optimizer, const double *attributes, const char *names[FN_MAX_SLOTS],
                        double start[FN_MAX_SLOTS])
 {
@@ -61,6 +127,8 @@ int fn_optimizer_slots(const char *optimizer, const double *attributes, const ch
     if (index < 0)
         return -1;
     const fn_optimizer *descriptor = fn_kernels_current(FN_FLOAT32)->optimizers[index];
+    if (fn_check_hyper(descriptor, attributes, NULL) != FN_OK)
+        return -1;
     int n = descriptor->slots(attributes, names, start);
     const double *around = attributes + descriptor->entry.n_attributes;
     struct {
@@ -68,7 +136,7 @@ int fn_optimizer_slots(const char *optimizer, const double *attributes, const ch
         double start;
         bool wanted;
     } slots[] = {{"accumulator", 0, around[FN_ACCUMULATION_STEPS] > 1},
-                 {"average", NAN, around[FN_EMA_MOMENTUM] > 0},
+                 {"average", NAN, !(around[FN_EMA_MOMENTUM] <= 0)},
                  {"slow", NAN, around[FN_LOOKAHEAD_STEPS] > 0},
                  {"mean", NAN, around[FN_MEAN_START] >= 0}};
     for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++)
@@ -84,7 +152,10 @@ int64_t fn_metric_size(const char *metric, const double *attributes, const fn_sh
     int index = fn_registry_find(FN_METRICS, metric);
     if (index < 0)
         return -1;
-    return fn_kernels_current(FN_FLOAT32)->metrics[index]->size(attributes, fn_shape_last(prediction));
+    const fn_metric *descriptor = fn_kernels_current(FN_FLOAT32)->metrics[index];
+    if (fn_check_entry(&descriptor->entry, "metric", metric, attributes, false, NULL) != FN_OK)
+        return -1;
+    return descriptor->size(attributes, fn_shape_last(prediction));
 }
 
 fn_status fn_check_metric_target(const fn_metric *metric, int64_t width, int64_t target_width, bool labels, fn_error *error)
@@ -120,9 +191,9 @@ fn_status fn_check_shape(const fn_shape *shape, const char *what, fn_error *erro
         if (shape->size[i] <= 0)
             return fn_fail(error, FN_ERROR_SHAPE, "%s: axis %d has size %lld, expected at least 1", what, i,
                            (long long)shape->size[i]);
-        if (shape->size[i] > INT64_MAX / 1024 / elements)
+        elements = fn_multiply(elements, shape->size[i]);
+        if (elements >= FN_TOO_MANY)
             return fn_fail(error, FN_ERROR_SHAPE, "%s: the shape is too large", what);
-        elements *= shape->size[i];
     }
     return FN_OK;
 }
@@ -147,6 +218,8 @@ fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_sha
     for (int i = 0; status == FN_OK && i < n_inputs; i++)
         status = fn_check_shape(&inputs[i], layer, error);
     if (status == FN_OK)
+        status = fn_check_entry(&descriptor->entry, "layer", layer, attributes, false, error);
+    if (status == FN_OK)
         status = descriptor->infer(&inference);
     for (int i = 0; status == FN_OK && i < inference.signature.n_outputs; i++)
         status = fn_check_shape(&inference.signature.output[i], layer, error);
@@ -162,7 +235,9 @@ fn_status fn_infer_target(const char *loss, const double *attributes, const fn_s
     if (index < 0)
         return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", loss);
     const fn_loss *descriptor = fn_kernels_current(FN_FLOAT32)->losses[index];
-    fn_status status = descriptor->check(attributes, fn_shape_last(prediction), error);
+    fn_status status = fn_check_entry(&descriptor->entry, "loss", loss, attributes, false, error);
+    if (status == FN_OK)
+        status = descriptor->check(attributes, fn_shape_last(prediction), error);
     if (status != FN_OK)
         return status;
     *target = *prediction;
@@ -182,7 +257,9 @@ fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype d
     if (!kernels)
         return fn_fail(error, FN_ERROR_DTYPE, "losses are computed in float32 or float64");
     const fn_loss *descriptor = kernels->losses[index];
-    fn_status status = descriptor->check(attributes, width, error);
+    fn_status status = fn_check_entry(&descriptor->entry, "loss", loss, attributes, false, error);
+    if (status == FN_OK)
+        status = descriptor->check(attributes, width, error);
     if (status == FN_OK && descriptor->labels)
         status = check_labels(kernels, loss, target, positions, width, error);
     if (status != FN_OK)
@@ -215,7 +292,9 @@ fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dty
     const fn_metric *descriptor = kernels->metrics[index];
     /* Of a prediction of one number, one number may be either. */
     const bool labels = target_width == 1 && (width > 1 || descriptor->target == FN_TARGET_LABEL);
-    fn_status status = fn_check_metric_target(descriptor, width, target_width, labels, error);
+    fn_status status = fn_check_entry(&descriptor->entry, "metric", metric, attributes, false, error);
+    if (status == FN_OK)
+        status = fn_check_metric_target(descriptor, width, target_width, labels, error);
     if (status == FN_OK && labels)
         status = check_labels(kernels, metric, target, positions, width, error);
     if (status != FN_OK)

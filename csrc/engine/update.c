@@ -28,25 +28,28 @@
 #include <string.h>
 
 static const fn_attribute attributes[FN_UPDATE_HYPER] = {
-    [FN_WEIGHT_DECAY] = {"weight_decay", 0},
-    [FN_DECAY_COUPLED] = {"decay_coupled", 0},
-    [FN_CLIPNORM] = {"clipnorm", 0},
-    [FN_CLIPVALUE] = {"clipvalue", 0},
-    [FN_GLOBAL_CLIPNORM] = {"global_clipnorm", 0},
-    [FN_ACCUMULATION_STEPS] = {"accumulation_steps", 1},
-    [FN_EMA_MOMENTUM] = {"ema_momentum", 0},
-    [FN_EMA_OVERWRITE] = {"ema_overwrite_frequency", 0},
-    [FN_LOOKAHEAD_STEPS] = {"lookahead_steps", 0},
-    [FN_LOOKAHEAD_ALPHA] = {"lookahead_alpha", 0.5},
-    [FN_MEAN_START] = {"mean_start", -1},
-    [FN_MEAN_PERIOD] = {"mean_period", 1},
-    [FN_LAZY] = {"lazy", 0},
-    [FN_MAXIMIZE] = {"maximize", 0},
+    [FN_WEIGHT_DECAY] = {"weight_decay", 0, FN_NOT_NEGATIVE | FN_VARIES},
+    [FN_DECAY_COUPLED] = {"decay_coupled", 0, FN_FLAG},
+    [FN_CLIPNORM] = {"clipnorm", 0, FN_NOT_NEGATIVE | FN_VARIES},
+    [FN_CLIPVALUE] = {"clipvalue", 0, FN_NOT_NEGATIVE | FN_VARIES},
+    [FN_GLOBAL_CLIPNORM] = {"global_clipnorm", 0, FN_NOT_NEGATIVE | FN_VARIES},
+    [FN_ACCUMULATION_STEPS] = {"accumulation_steps", 1, FN_WHOLE(1, 0x1p53)},
+    [FN_EMA_MOMENTUM] = {"ema_momentum", 0, FN_BELOW_1 | FN_VARIES},
+    [FN_EMA_OVERWRITE] = {"ema_overwrite_frequency", 0, FN_WHOLE(0, 0x1p53)},
+    [FN_LOOKAHEAD_STEPS] = {"lookahead_steps", 0, FN_WHOLE(0, 0x1p53)},
+    [FN_LOOKAHEAD_ALPHA] = {"lookahead_alpha", 0.5, FN_SHARE | FN_VARIES},
+    [FN_MEAN_START] = {"mean_start", -1, FN_WHOLE(-1, 0x1p53)},
+    [FN_MEAN_PERIOD] = {"mean_period", 1, FN_WHOLE(1, 0x1p53)},
+    [FN_LAZY] = {"lazy", 0, FN_FLAG},
+    [FN_MAXIMIZE] = {"maximize", 0, FN_FLAG},
 };
 
 const fn_entry fn_update_entry = {"update", attributes, FN_UPDATE_HYPER};
 
 /* ---- one step ------------------------------------------------------------------------------------- */
+
+/* Counts that come with a step are taken as fn_count does. */
+#define MOST_STEPS ((int64_t)1 << 53)
 
 /* The hyper-parameters of the entry "update". */
 static const double *around(const fn_updates *updates, const double *hyper)
@@ -56,8 +59,7 @@ static const double *around(const fn_updates *updates, const double *hyper)
 
 static int64_t accumulation_steps(const fn_updates *updates, const double *hyper)
 {
-    double steps = around(updates, hyper)[FN_ACCUMULATION_STEPS];
-    return steps > 1 ? (int64_t)steps : 1;
+    return fn_count(around(updates, hyper)[FN_ACCUMULATION_STEPS], 1, MOST_STEPS);
 }
 
 void fn_prepare_rates(const fn_updates *updates, const fn_context *context)
@@ -261,22 +263,23 @@ static void update_averages(const fn_updates *updates, const fn_range *range, co
     if (updates->average >= 0) {
         void *average = element(updates, range->slot[updates->average], block->lo);
         double momentum = made == 0 ? 0 : options[FN_EMA_MOMENTUM];
-        uint64_t period = (uint64_t)options[FN_EMA_OVERWRITE];
+        uint64_t period = (uint64_t)fn_count(options[FN_EMA_OVERWRITE], 0, MOST_STEPS);
         kernels->scale_add(average, parameter, n, momentum, 1 - momentum);
         if (period && (made + 1) % period == 0)
             memcpy(parameter, average, bytes);
     }
     if (updates->slow >= 0) {
-        uint64_t period = (uint64_t)options[FN_LOOKAHEAD_STEPS];
+        uint64_t period = (uint64_t)fn_count(options[FN_LOOKAHEAD_STEPS], 0, MOST_STEPS);
         if (period && (made + 1) % period == 0) {
             void *slow = element(updates, range->slot[updates->slow], block->lo);
             kernels->scale_add(slow, parameter, n, 1 - options[FN_LOOKAHEAD_ALPHA], options[FN_LOOKAHEAD_ALPHA]);
             memcpy(parameter, slow, bytes);
         }
     }
-    if (updates->mean >= 0 && options[FN_MEAN_START] >= 0 && made + 1 > (uint64_t)options[FN_MEAN_START]) {
-        uint64_t period = options[FN_MEAN_PERIOD] > 1 ? (uint64_t)options[FN_MEAN_PERIOD] : 1;
-        uint64_t since = made - (uint64_t)options[FN_MEAN_START];
+    const uint64_t start = (uint64_t)fn_count(options[FN_MEAN_START], 0, MOST_STEPS);
+    if (updates->mean >= 0 && options[FN_MEAN_START] >= 0 && made + 1 > start) {
+        uint64_t period = (uint64_t)fn_count(options[FN_MEAN_PERIOD], 1, MOST_STEPS);
+        uint64_t since = made - start;
         if (since % period == 0) {
             double share = 1.0 / (double)(since / period + 1);
             void *mean = element(updates, range->slot[updates->mean], block->lo);
@@ -566,8 +569,9 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     if (index < 0)
         return fn_fail(error, FN_ERROR_NAME, "unknown optimizer '%s'", spec->optimizer);
     const fn_optimizer *optimizer = plan->kernels->optimizers[index];
-    if (!spec->hyper || optimizer->entry.n_attributes + FN_UPDATE_HYPER > FN_MAX_HYPER)
-        return fn_fail(error, FN_ERROR_ATTRIBUTE, "optimizer '%s': hyper-parameters are missing", spec->optimizer);
+    fn_status status = fn_check_hyper(optimizer, spec->hyper, error);
+    if (status != FN_OK)
+        return status;
     fn_updates *updates = fn_plan_allocate(plan, sizeof *updates);
     fn_node *node = fn_plan_allocate(plan, sizeof *node);
     if (plan->failed)
@@ -577,9 +581,9 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
                             .n_optimizer_hyper = optimizer->entry.n_attributes,
                             .n_parts = plan->is_shard ? 1 : FN_SHARDS};
     const double *options = around(updates, spec->hyper);
-    updates->by_norm = options[FN_CLIPNORM] > 0 || options[FN_GLOBAL_CLIPNORM] > 0;
+    updates->by_norm = !(options[FN_CLIPNORM] <= 0 && options[FN_GLOBAL_CLIPNORM] <= 0); /* NaN: it may be */
     number_slots(updates, spec->hyper);
-    fn_status status = check_lazy(updates, options, error);
+    status = check_lazy(updates, options, error);
     if (status != FN_OK)
         return status;
     const fn_range_rules rules = {.join = !optimizer->per_parameter && options[FN_CLIPNORM] <= 0, .lazy = options[FN_LAZY] != 0};

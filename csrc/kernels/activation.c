@@ -335,8 +335,8 @@ FN_INLINE real exponential_slope(real y, real alpha)
         .forward_slope = function##_forward_slope,                                                           \
     };
 
-static const fn_attribute leaky_relu_attributes[] = {{"negative_slope", 0.2}};
-static const fn_attribute elu_attributes[] = {{"alpha", 1.0}};
+static const fn_attribute leaky_relu_attributes[] = {{"negative_slope", 0.2, FN_NOT_NEGATIVE}};
+static const fn_attribute elu_attributes[] = {{"alpha", 1.0, FN_NOT_NEGATIVE}};
 
 ACTIVATION(linear, "linear", NULL, 0)
 ACTIVATION(relu, "relu", NULL, 0)

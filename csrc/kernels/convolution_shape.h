@@ -25,12 +25,13 @@ enum {
     FIRST_OWN_ATTRIBUTE
 };
 
-#define CONVOLUTION_ATTRIBUTES(filters)                                                                           \
-    {filters, 1}, {"window_height", 1}, {"window_width", 1}, {"stride_height", 1}, {"stride_width", 1},           \
-        {"dilation_height", 1}, {"dilation_width", 1}, {"padding", 0}, {"use_bias", 1}, {"activation", 0},        \
-    {                                                                                                             \
-        "alpha", 0                                                                                                \
-    }
+#define CONVOLUTION_SIZE FN_WHOLE(1, 1 << 24)
+#define CONVOLUTION_ATTRIBUTES(filters)                                                                               \
+    {filters, 1, CONVOLUTION_SIZE}, {"window_height", 1, CONVOLUTION_SIZE}, {"window_width", 1, CONVOLUTION_SIZE},    \
+        {"stride_height", 1, CONVOLUTION_SIZE}, {"stride_width", 1, CONVOLUTION_SIZE},                                \
+        {"dilation_height", 1, CONVOLUTION_SIZE}, {"dilation_width", 1, CONVOLUTION_SIZE},                            \
+        {"padding", 0, FN_WHOLE(PADDING_VALID, PADDING_CAUSAL)}, {"use_bias", 1, FN_FLAG},                            \
+        {"activation", 0, FN_ACTIVATION}, {"alpha", 0, FN_NOT_NEGATIVE}
 
 /* Of the window: whole ones inside the image; as many as there are pixels, divided by the stride, with zeros around; the
  * same with all zeros before the image. */
@@ -86,22 +87,11 @@ FN_INLINE fn_status check_convolution(const fn_inference *inference, const fn_at
         return fn_fail(inference->error, FN_ERROR_SHAPE,
                        "layer '%s': expected an input of shape (steps, channels) or (height, width, channels), got %s",
                        inference->layer, fn_shape_text(x, text));
-    for (int i = FILTERS; i <= DILATION_WIDTH; i++) {
-        const double value = inference->attribute[i];
-        if (!(value >= 1 && value <= 1 << 24 && value == floor(value)))
-            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                           "layer '%s': %s must be a positive integer of at most 2**24, got %g", inference->layer,
-                           attributes[i].name, value);
-    }
     for (int i = WINDOW_HEIGHT; i <= DILATION_HEIGHT; i += 2)
         if (is_flat(x) && inference->attribute[i] != 1)
             return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
                            "layer '%s': %s is %g, expected 1 for an input of shape %s", inference->layer,
                            attributes[i].name, inference->attribute[i], fn_shape_text(x, text));
-    const double padding = inference->attribute[PADDING];
-    if (!(padding == PADDING_VALID || padding == PADDING_SAME || padding == PADDING_CAUSAL))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': padding number %g, expected 0, 1 or 2",
-                       inference->layer, padding);
     return check_activation(inference, inference->attribute + ACTIVATION);
 }
 

@@ -5,7 +5,7 @@
  *   dx = f dy
  *
  * and y = x outside of training. With `shared`, all positions of a row (time steps, pixels) share the f of a channel.
- * Attributes: rate in [0, 1), which may change from step to step; shared; seed, or a negative number for that of the
+ * Attributes: rate, which may change from step to step; shared; seed, or a negative number for that of the
  * model. Extra: f. */
 #ifndef FN_KERNELS_DROPOUT_H
 #define FN_KERNELS_DROPOUT_H
@@ -15,14 +15,10 @@
 enum { RATE, SHARED, SEED };
 enum { FACTOR };
 
-#define DROPOUT_ATTRIBUTES {"rate", 0.5}, {"shared", 0}, {"seed", -1}
+#define DROPOUT_ATTRIBUTES {"rate", 0.5, FN_BELOW_1 | FN_VARIES}, {"shared", 0, FN_FLAG}, {"seed", -1, FN_SEED}
 
 FN_INLINE fn_status infer_dropout(fn_inference *inference)
 {
-    double rate = inference->attribute[RATE];
-    if (!(rate >= 0 && rate < 1))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': rate must be in [0, 1), got %g",
-                       inference->layer, rate);
     const fn_shape *x = &inference->input[0];
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = *x;

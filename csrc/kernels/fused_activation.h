@@ -16,16 +16,11 @@ FN_INLINE fn_status check_activation(const fn_inference *inference, const double
     int count = 0;
     while (FN_SYM(activations)[count])
         count++;
-    const double number = attribute[0], alpha = attribute[1];
-    if (!(number >= 0 && number < count && number == floor(number)))
+    const double number = attribute[0];
+    if (number >= count)
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
                        "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer,
                        number, count - 1);
-    /* With a negative one the derivative could not be told from the output. */
-    const fn_entry *entry = &activation_of(attribute)->entry;
-    if (entry->n_attributes > 0 && !(alpha >= 0))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s of %s is %g, expected at least 0",
-                       inference->layer, entry->attributes[0].name, entry->name, alpha);
     return FN_OK;
 }
 

@@ -26,9 +26,9 @@ typedef struct layer_norm {
     const fn_port *gamma, *beta;
 } layer_norm;
 
-FN_INLINE fn_status infer_layer_norm(fn_inference *inference, double epsilon, int n_parameters)
+FN_INLINE fn_status infer_layer_norm(fn_inference *inference, int n_parameters)
 {
-    fn_status status = infer_normalization(inference, epsilon, n_parameters);
+    fn_status status = infer_normalization(inference, n_parameters);
     if (status != FN_OK || !inference->training)
         return status;
     const int64_t channels = fn_shape_last(&inference->input[0]);

@@ -85,15 +85,12 @@ FN_INLINE void put_gradient(const fn_port *port, int64_t first, const real *sum,
 }
 
 /* Adds `count` vectors of so many channels to the parameters of an operation, and checks what all normalisations ask. */
-FN_INLINE fn_status infer_normalization(fn_inference *inference, double epsilon, int count)
+FN_INLINE fn_status infer_normalization(fn_inference *inference, int count)
 {
     const fn_shape *x = &inference->input[0];
     if (x->rank < 1)
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': expected an input with at least one axis, got ()",
                        inference->layer);
-    if (!(epsilon >= 0 && epsilon < INFINITY))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': epsilon must be finite and not negative, got %g",
-                       inference->layer, epsilon);
     fn_signature *signature = &inference->signature;
     signature->n_outputs = 1;
     signature->output[0] = *x;

@@ -21,8 +21,10 @@
 
 enum { POOL_HEIGHT, POOL_WIDTH, STRIDE_HEIGHT, STRIDE_WIDTH, SAME };
 
-#define POOLING_ATTRIBUTES                                                                                             \
-    {"pool_height", 2}, {"pool_width", 2}, {"stride_height", 2}, {"stride_width", 2}, {"same", 0}
+#define POOLING_SIZE FN_WHOLE(1, FN_MANY)
+#define POOLING_ATTRIBUTES                                                                                            \
+    {"pool_height", 2, POOLING_SIZE}, {"pool_width", 2, POOLING_SIZE}, {"stride_height", 2, POOLING_SIZE},            \
+        {"stride_width", 2, POOLING_SIZE}, {"same", 0, FN_FLAG}
 
 typedef struct pooling_axis {
     int64_t size, window, stride, before, outputs;
@@ -139,7 +141,6 @@ FN_INLINE bool covers_image(const pooling *p)
 
 FN_INLINE fn_status infer_pooling(fn_inference *inference)
 {
-    static const char *const names[] = {"pool_size", "pool_size", "strides", "strides"};
     const fn_shape *x = &inference->input[0];
     const double *attribute = inference->attribute;
     char text[FN_SHAPE_TEXT];
@@ -147,10 +148,6 @@ FN_INLINE fn_status infer_pooling(fn_inference *inference)
         return fn_fail(inference->error, FN_ERROR_SHAPE,
                        "layer '%s': expected an input of shape (height, width, channels) or (steps, channels), got %s",
                        inference->layer, fn_shape_text(x, text));
-    for (int i = POOL_HEIGHT; i <= STRIDE_WIDTH; i++)
-        if (!(attribute[i] >= 1 && attribute[i] < 0x1p31) || attribute[i] != floor(attribute[i]))
-            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s must be positive integers, got %g",
-                           inference->layer, names[i], attribute[i]);
     const pooling p = pooling_of(x, attribute);
     if (p.height.outputs < 1 || p.width.outputs < 1)
         return fn_fail(inference->error, FN_ERROR_SHAPE,

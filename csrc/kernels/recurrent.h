@@ -47,10 +47,12 @@ enum {
 };
 enum { KEPT, PACKED };
 
-#define RECURRENT_ATTRIBUTE_LIST                                                                                       \
-    {"units", 1}, {"use_bias", 1}, {"activation", 0}, {"alpha", 0}, {"recurrent_activation", 0}, {"recurrent_alpha", 0}, \
-        {"return_sequences", 0}, {"return_state", 0}, {"go_backwards", 0}, {"masked", 0}, {"stateful", 0},              \
-        {"dropout", 0}, {"recurrent_dropout", 0}, {"seed", -1}, {"zero_output_for_mask", 0}
+#define RECURRENT_ATTRIBUTE_LIST                                                                                      \
+    {"units", 1, FN_WHOLE(1, 1 << 16)}, {"use_bias", 1, FN_FLAG}, {"activation", 0, FN_ACTIVATION},                   \
+        {"alpha", 0, FN_NOT_NEGATIVE}, {"recurrent_activation", 0, FN_ACTIVATION}, {"recurrent_alpha", 0, FN_NOT_NEGATIVE},\
+        {"return_sequences", 0, FN_FLAG}, {"return_state", 0, FN_FLAG}, {"go_backwards", 0, FN_WHOLE(0, 2)}, {"masked", 0, FN_FLAG},\
+        {"stateful", 0, FN_WHOLE(0, FN_MANY)}, {"dropout", 0, FN_BELOW_1}, {"recurrent_dropout", 0, FN_BELOW_1}, {"seed", -1, FN_SEED},\
+        {"zero_output_for_mask", 0, FN_FLAG}
 
 enum { MOST_STATES = 2, FIRST_PART = 2, MOST_PARTS = 4, MOST_PACKED = FIRST_PART + MOST_PARTS };
 enum { PACK, FORWARD, BACKWARD, PARAMETERS, KEEP_STATES, RECURRENT_LABELS }; /* labels of stages */

@@ -21,15 +21,15 @@ typedef struct kept_sizes {
 FN_INLINE kept_sizes size_kept(const recurrent_cell *cell, const double *attribute, const fn_shape *x, bool training)
 {
     const int64_t steps = x->size[0], inputs = x->size[1], units = (int64_t)attribute[UNITS];
-    const int64_t gates = steps * cell->gates * units;
+    const int64_t gates = fn_multiply(steps, cell->gates * units);
     const bool sums = activation_of(attribute, ACTIVATION)->from_input ||
                       activation_of(attribute, RECURRENT_ACTIVATION)->from_input;
     return (kept_sizes){
         .gates = gates,
         .pre = training && sums ? gates : 0,
-        .state = (steps + 1) * units,
+        .state = fn_multiply(steps + 1, units),
         .x = steps * inputs,
-        .dropped = training && attribute[RECURRENT_DROPOUT] > 0 ? steps * units : 0,
+        .dropped = training && attribute[RECURRENT_DROPOUT] > 0 ? fn_multiply(steps, units) : 0,
         .factor = training && (attribute[DROPOUT] > 0 || attribute[RECURRENT_DROPOUT] > 0) ? inputs + units : 0,
     };
 }

@@ -6,30 +6,12 @@ static fn_status check_activation(const fn_inference *inference, int which)
     int count = 0;
     while (FN_SYM(activations)[count])
         count++;
-    double number = inference->attribute[which], alpha = inference->attribute[which + 1];
-    if (!(number >= 0 && number < count && number == floor(number)))
+    const double number = inference->attribute[which];
+    if (number >= count)
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
                        "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer,
                        number, count - 1);
-    const fn_entry *entry = &activation_of(inference->attribute, which)->entry;
-    if (entry->n_attributes > 0 && !(alpha >= 0))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s of %s is %g, expected at least 0",
-                       inference->layer, entry->attributes[0].name, entry->name, alpha);
     return FN_OK;
-}
-
-static fn_status check_attributes(const fn_inference *inference)
-{
-    const double *attribute = inference->attribute;
-    if (!(attribute[UNITS] >= 1 && attribute[UNITS] <= 1 << 16 && attribute[UNITS] == floor(attribute[UNITS])))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': units must be a whole number from 1 to 65536, got %g", inference->layer, attribute[UNITS]);
-    for (int which = DROPOUT; which <= RECURRENT_DROPOUT; which++)
-        if (!(attribute[which] >= 0 && attribute[which] < 1))
-            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s must be in [0, 1), got %g",
-                           inference->layer, which == DROPOUT ? "dropout" : "recurrent_dropout", attribute[which]);
-    fn_status status = check_activation(inference, ACTIVATION);
-    return status == FN_OK ? check_activation(inference, RECURRENT_ACTIVATION) : status;
 }
 
 static fn_status check_inputs(const fn_inference *inference, const recurrent_cell *cell)
@@ -61,7 +43,9 @@ static fn_status check_inputs(const fn_inference *inference, const recurrent_cel
 
 fn_status FN_SYM(recurrent_infer)(fn_inference *inference, const recurrent_cell *cell)
 {
-    fn_status status = check_attributes(inference);
+    fn_status status = check_activation(inference, ACTIVATION);
+    if (status == FN_OK)
+        status = check_activation(inference, RECURRENT_ACTIVATION);
     if (status == FN_OK)
         status = check_inputs(inference, cell);
     if (status != FN_OK)

@@ -67,16 +67,4 @@ FN_INLINE void advance_rotation(const rotation *x)
     round_rotation(x);
 }
 
-/* What both operations with angles ask of these. */
-FN_INLINE fn_status check_rotation(const fn_inference *inference, double max_wavelength, double start)
-{
-    if (!(max_wavelength > 0 && max_wavelength < INFINITY))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': max_wavelength must be positive, got %g",
-                       inference->layer, max_wavelength);
-    if (!(start >= 0 && start <= 0x1p52 && start == floor(start)))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': the first position must be a whole number, not negative, got %g", inference->layer, start);
-    return FN_OK;
-}
-
 #endif

@@ -65,6 +65,9 @@ def version() -> int:
 def registry(kind: str) -> dict[str, dict[str, float]]:
     """All entries of "ops", "losses", "metrics", "optimizers", "activations" or "updates"."""
 
+def attribute_ranges(kind: str) -> dict[str, dict[str, tuple[float, float, bool, bool]]]:
+    """What the attributes of all entries of a kind, as of `registry`, may be: (lowest, highest, whole, varies)."""
+
 def activation_index(name: str) -> int:
     """Number of an activation: the value of the `activation` attribute of operations."""
 

@@ -213,14 +213,23 @@ cdef const fn_entry *find_entry(fn_registry registry, object name) except NULL:
 
 
 cdef list ordered_attributes(fn_registry registry, object name, object given):
-    """Values in the order of the registry, defaults filled in; ValueError for one it does not know."""
+    """Values in the order of the registry, defaults filled in; ValueError for one it does not know, or out of its range.
+
+    Those of operations are checked by who knows the name of the layer.
+    """
     cdef const fn_entry *entry = find_entry(registry, name)
+    cdef _Scratch scratch
+    cdef fn_error error
     values = []
     left = dict(given or {})
     for i in range(entry.n_attributes):
         values.append(float(left.pop(entry.attributes[i].name.decode(), entry.attributes[i].value)))
     if left:
         raise ValueError(f"{name} has no attribute {sorted(left)[0]!r}")
+    if registry != FN_OPS:
+        scratch = _Scratch()
+        error.message[0] = 0
+        check(fn_check_attributes(registry, entry.name, NULL, scratch.numbers(values), &error), &error)
     return values
 
 
@@ -250,6 +259,30 @@ def registry(kind):
         entry = fn_registry_entry(number, i)
         entries[entry.name.decode()] = {entry.attributes[j].name.decode(): entry.attributes[j].value
                                         for j in range(entry.n_attributes)}
+    return entries
+
+
+def attribute_ranges(kind):
+    """What the attributes of all entries of a kind, as of `registry`, may be: (lowest, highest, whole, varies).
+
+    Returns
+    -------
+    dict
+        {name: {attribute: such a tuple}}. Both ends are included; whole: a whole number; varies: whether it
+        may be another number in each step.
+    """
+    cdef fn_registry number = _REGISTRIES[kind]
+    cdef const fn_entry *entry
+    cdef const fn_attribute *attribute
+    entries = {}
+    for i in range(fn_registry_size(number)):
+        entry = fn_registry_entry(number, i)
+        ranges = {}
+        for j in range(entry.n_attributes):
+            attribute = &entry.attributes[j]
+            ranges[attribute.name.decode()] = (attribute.lowest, attribute.highest, bool(attribute.kind & FN_IS_WHOLE),
+                                               bool(attribute.kind & FN_VARIES))
+        entries[entry.name.decode()] = ranges
     return entries
 
 

@@ -13,8 +13,8 @@
 
 enum { FROM_LOGITS, LABEL_SMOOTHING, N_ATTRIBUTES };
 static const fn_attribute attributes[] = {
-    [FROM_LOGITS] = {"from_logits", 0.0},
-    [LABEL_SMOOTHING] = {"label_smoothing", 0.0},
+    [FROM_LOGITS] = {"from_logits", 0.0, FN_FLAG},
+    [LABEL_SMOOTHING] = {"label_smoothing", 0.0, FN_BELOW_1},
 };
 
 /* constant: t = constant[0] * target + constant[1] */
@@ -38,16 +38,6 @@ FN_INLINE pointwise from_probability(real target, real prediction, const real *c
     return (pointwise){value, slope};
 }
 
-static fn_status check(const double *attribute, int64_t width, fn_error *error)
-{
-    (void)width;
-    if (!(attribute[LABEL_SMOOTHING] >= 0.0 && attribute[LABEL_SMOOTHING] < 1.0))
-        return fn_fail(error, FN_ERROR_ATTRIBUTE,
-                       "binary_crossentropy: label_smoothing must be in [0, 1), got %g",
-                       attribute[LABEL_SMOOTHING]);
-    return FN_OK;
-}
-
 static void run(const fn_loss_arguments *arguments)
 {
     const real smoothing = (real)arguments->attribute[LABEL_SMOOTHING];
@@ -60,6 +50,6 @@ static void run(const fn_loss_arguments *arguments)
 
 const fn_loss FN_SYM(loss_binary_crossentropy) = {
     .entry = {"binary_crossentropy", attributes, N_ATTRIBUTES},
-    .check = check,
+    .check = FN_SYM(pointwise_check),
     .run = run,
 };

@@ -7,7 +7,7 @@
 #include "../pointwise.h"
 
 enum { DELTA };
-static const fn_attribute attributes[] = {[DELTA] = {"delta", 1.0}};
+static const fn_attribute attributes[] = {[DELTA] = {"delta", 1.0, FN_POSITIVE}};
 
 FN_INLINE pointwise huber(real target, real prediction, const real *constant)
 {
@@ -18,15 +18,6 @@ FN_INLINE pointwise huber(real target, real prediction, const real *constant)
     return (pointwise){slope * (error - FN_REAL(0.5) * slope), slope};
 }
 
-static fn_status check(const double *attribute, int64_t width, fn_error *error)
-{
-    (void)width;
-    if (!(attribute[DELTA] > 0.0) || isinf(attribute[DELTA]))
-        return fn_fail(error, FN_ERROR_ATTRIBUTE, "huber: delta must be a positive number, got %g",
-                       attribute[DELTA]);
-    return FN_OK;
-}
-
 static void run(const fn_loss_arguments *arguments)
 {
     const real delta = (real)arguments->attribute[DELTA];
@@ -35,6 +26,6 @@ static void run(const fn_loss_arguments *arguments)
 
 const fn_loss FN_SYM(loss_huber) = {
     .entry = {"huber", attributes, 1},
-    .check = check,
+    .check = FN_SYM(pointwise_check),
     .run = run,
 };

@@ -15,8 +15,8 @@
 
 enum { NUM_THRESHOLDS, FROM_LOGITS, N_ATTRIBUTES };
 static const fn_attribute attributes[] = {
-    [NUM_THRESHOLDS] = {"num_thresholds", 200.0},
-    [FROM_LOGITS] = {"from_logits", 0.0},
+    [NUM_THRESHOLDS] = {"num_thresholds", 200.0, FN_WHOLE(2, 1 << 24)},
+    [FROM_LOGITS] = {"from_logits", 0.0, FN_FLAG},
 };
 
 static int64_t size(const double *attribute, int64_t width)

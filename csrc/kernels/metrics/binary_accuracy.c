@@ -6,7 +6,7 @@
 #include "sums.h"
 
 enum { THRESHOLD };
-static const fn_attribute attributes[] = {[THRESHOLD] = {"threshold", 0.5}};
+static const fn_attribute attributes[] = {[THRESHOLD] = {"threshold", 0.5, FN_ANY}};
 
 FN_INLINE double hit(double target, double prediction, double threshold)
 {

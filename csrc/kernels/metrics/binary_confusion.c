@@ -5,7 +5,7 @@
 #include "confusion.h"
 
 enum { THRESHOLD };
-static const fn_attribute attributes[] = {[THRESHOLD] = {"threshold", 0.5}};
+static const fn_attribute attributes[] = {[THRESHOLD] = {"threshold", 0.5, FN_ANY}};
 
 static void update(const fn_metric_arguments *arguments)
 {

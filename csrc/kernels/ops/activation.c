@@ -20,15 +20,10 @@ static fn_status infer(fn_inference *inference)
     while (FN_SYM(activations)[count])
         count++;
     const double number = inference->attribute[ACTIVATION];
-    if (!(number >= 0 && number < count && number == (double)(int)number))
+    if (number >= count)
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "%s: activation number %g, expected a whole number from 0 to %d", inference->layer,
+                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer,
                        number, count - 1);
-    const fn_entry *entry = &FN_SYM(activations)[(int)number]->entry;
-    /* With a negative one the derivative could not be told from the output. */
-    if (entry->n_attributes > 0 && !(inference->attribute[ALPHA] >= 0))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "%s: %s of %s is %g, expected at least 0",
-                       inference->layer, entry->attributes[0].name, entry->name, inference->attribute[ALPHA]);
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = inference->input[0];
     return FN_OK;
@@ -111,7 +106,7 @@ static void differentiate(const fn_node *node, int64_t first, int64_t n)
     activation_of(node)->backward(dy, (const real *)node->output[0].value + first, dy, n, &node->attribute[ALPHA]);
 }
 
-static const fn_attribute attributes[] = {{"activation", 0}, {"alpha", 0}};
+static const fn_attribute attributes[] = {{"activation", 0, FN_ACTIVATION}, {"alpha", 0, FN_NOT_NEGATIVE}};
 
 const fn_op FN_SYM(op_activation) = {
     .entry = {"activation", attributes, 2},

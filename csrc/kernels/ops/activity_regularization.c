@@ -13,14 +13,10 @@
 enum { L1, L2 };
 enum { PENALTY };
 
-static const fn_attribute attributes[] = {{"l1", 0}, {"l2", 0}};
+static const fn_attribute attributes[] = {{"l1", 0, FN_NOT_NEGATIVE}, {"l2", 0, FN_NOT_NEGATIVE}};
 
 static fn_status infer(fn_inference *inference)
 {
-    const double *attribute = inference->attribute;
-    if (!(attribute[L1] >= 0 && attribute[L2] >= 0))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': l1 and l2 must not be negative, got %g and %g",
-                       inference->layer, attribute[L1], attribute[L2]);
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = inference->input[0];
     inference->n_extras = 1;

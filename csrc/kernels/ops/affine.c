@@ -9,7 +9,7 @@
 
 enum { PER_FEATURE, SCALE, SHIFT };
 
-static const fn_attribute attributes[] = {{"per_feature", 1}, {"scale", 1}, {"shift", 0}};
+static const fn_attribute attributes[] = {{"per_feature", 1, FN_FLAG}, {"scale", 1, FN_ANY}, {"shift", 0, FN_ANY}};
 
 static fn_status infer(fn_inference *inference)
 {

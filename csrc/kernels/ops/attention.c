@@ -28,36 +28,29 @@
 
 #include <string.h>
 
-static const fn_attribute attributes[] = {{"heads", 1}, {"key_heads", 0}, {"causal", 0}, {"window", 0},
-                                          {"scale", 0}, {"rate", 0},      {"seed", -1},     {"scores", 0}};
+static const fn_attribute attributes[] = {
+    {"heads", 1, FN_WHOLE(1, 1 << 30)},
+    {"key_heads", 0, FN_WHOLE(0, 1 << 30)},
+    {"causal", 0, FN_FLAG},
+    {"window", 0, FN_WHOLE(0, 1 << 30)},
+    {"scale", 0, FN_NOT_NEGATIVE},
+    {"rate", 0, FN_BELOW_1},
+    {"seed", -1, FN_SEED},
+    {"scores", 0, FN_FLAG},
+};
 
 enum { KEPT };
 
 /* ---- shapes ------------------------------------------------------------------------------------ */
 
-static bool is_count(double x, double least)
-{
-    return x >= least && x <= 1 << 30 && x == floor(x);
-}
-
 static fn_status check_attributes(const fn_inference *inference)
 {
     const double *attribute = inference->attribute;
     const double heads = attribute[HEADS], key_heads = attribute[KEY_HEADS];
-    if (!is_count(heads, 1) || !is_count(key_heads, 0) || (key_heads > 0 && fmod(heads, key_heads) != 0))
+    if (key_heads > 0 && fmod(heads, key_heads) != 0)
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': %g heads with %g key heads, expected positive integers, the first a multiple of the "
-                       "second",
-                       inference->layer, heads, key_heads > 0 ? key_heads : heads);
-    if (!is_count(attribute[WINDOW], 0))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': window must be a positive integer or 0, got %g",
-                       inference->layer, attribute[WINDOW]);
-    if (!(attribute[SCALE] >= 0 && attribute[SCALE] < INFINITY))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': scale must be finite and not negative, got %g",
-                       inference->layer, attribute[SCALE]);
-    if (!(attribute[RATE] >= 0 && attribute[RATE] < 1))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': rate must be in [0, 1), got %g",
-                       inference->layer, attribute[RATE]);
+                       "layer '%s': %g heads with %g key heads, expected a multiple of the second", inference->layer, heads,
+                       key_heads);
     return FN_OK;
 }
 
@@ -104,7 +97,7 @@ static fn_status infer(fn_inference *inference)
     const double key_heads = inference->attribute[KEY_HEADS];
     const int64_t value_size = inference->input[VALUE].size[1] / (key_heads > 0 ? (int64_t)key_heads : heads);
     inference->signature.n_outputs = 1;
-    inference->signature.output[0] = (fn_shape){.rank = 2, .size = {queries, heads * value_size}};
+    inference->signature.output[0] = (fn_shape){.rank = 2, .size = {queries, fn_multiply(heads, value_size)}};
     if (inference->attribute[SCORES])
         inference->signature.output[inference->signature.n_outputs++] =
             (fn_shape){.rank = 3, .size = {heads, queries, inference->input[KEY].size[0]}};
@@ -365,7 +358,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 /* Operations of a row in a product over `size` numbers of each query and key; masks do not count. */
 static double product_flops(const attention_shape *x, int64_t size)
 {
-    return 2.0 * (double)(x->heads * x->queries * x->keys * size);
+    return 2.0 * (double)x->heads * (double)x->queries * (double)x->keys * (double)size;
 }
 
 static void forward(fn_plan *plan, fn_node *node)

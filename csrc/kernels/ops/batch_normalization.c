@@ -31,7 +31,12 @@ enum { STATISTICS, FORWARD_SUMS, BACKWARD_SUMS };
 enum { CHUNK = 128, LONG_ROW = 32 };
 
 static const fn_attribute attributes[] = {
-    {"momentum", 0.99}, {"epsilon", 1e-3}, {"center", 1}, {"scale", 1}, {"frozen", 0}};
+    {"momentum", 0.99, FN_SHARE},
+    {"epsilon", 1e-3, FN_NOT_NEGATIVE},
+    {"center", 1, FN_FLAG},
+    {"scale", 1, FN_FLAG},
+    {"frozen", 0, FN_FLAG},
+};
 
 static const fn_port *gamma_port(const fn_node *node)
 {
@@ -97,11 +102,7 @@ static bool uses_batch(const fn_node *node, const fn_plan *plan)
 static fn_status infer(fn_inference *inference)
 {
     const double *attribute = inference->attribute;
-    if (!(attribute[MOMENTUM] >= 0 && attribute[MOMENTUM] <= 1))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': momentum must be in [0, 1], got %g",
-                       inference->layer, attribute[MOMENTUM]);
-    fn_status status = infer_normalization(inference, attribute[EPSILON],
-                                           2 + (attribute[CENTER] != 0) + (attribute[SCALE] != 0));
+    fn_status status = infer_normalization(inference, 2 + (attribute[CENTER] != 0) + (attribute[SCALE] != 0));
     if (status != FN_OK || !inference->training)
         return status;
     const int64_t channels = fn_shape_last(&inference->input[0]), width = fn_shape_size(&inference->input[0]);

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-static const fn_attribute attributes[] = {{"axis", -1}};
+static const fn_attribute attributes[] = {{"axis", -1, FN_WHOLE(-FN_MAX_RANK, FN_MAX_RANK - 1)}};
 
 static int32_t axis_of(const double *attribute, const fn_shape *shape)
 {
@@ -35,7 +35,8 @@ static fn_status infer(fn_inference *inference)
             return fn_fail(inference->error, FN_ERROR_SHAPE,
                            "layer '%s': inputs must agree in all axes but %d, got %s and %s (input %d)",
                            inference->layer, axis, fn_shape_text(first, a), fn_shape_text(other, b), i);
-        joined.size[axis] += other->size[axis];
+        if (joined.size[axis] < FN_TOO_MANY) /* or else what joins them is too large in any case */
+            joined.size[axis] += other->size[axis];
     }
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = joined;

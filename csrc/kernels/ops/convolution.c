@@ -19,7 +19,7 @@
 enum { GROUPS = FIRST_OWN_ATTRIBUTE };
 enum { KEPT, TURNED, SUMS };
 
-static const fn_attribute attributes[] = {CONVOLUTION_ATTRIBUTES("filters"), {"groups", 1}};
+static const fn_attribute attributes[] = {CONVOLUTION_ATTRIBUTES("filters"), {"groups", 1, FN_WHOLE(1, 1 << 24)}};
 
 static convolution geometry_of(const double *attribute, const fn_shape *x)
 {
@@ -44,7 +44,7 @@ static fn_status infer(fn_inference *inference)
         return status;
     const double groups = inference->attribute[GROUPS];
     const int64_t channels = fn_shape_last(&inference->input[0]), filters = (int64_t)inference->attribute[FILTERS];
-    if (!(groups >= 1 && groups <= (double)channels && groups == floor(groups)) || channels % (int64_t)groups ||
+    if (channels % (int64_t)groups ||
         filters % (int64_t)groups)
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
                        "layer '%s': groups must be a positive integer that divides the %lld channels of the input and "

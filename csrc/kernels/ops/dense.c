@@ -40,7 +40,12 @@ enum { KEPT, PACKED };
 #define SMALLEST_CHECKED 4096
 #define CHECK_AT_ONCE 8192
 
-static const fn_attribute attributes[] = {{"units", 1}, {"use_bias", 1}, {"activation", 0}, {"alpha", 0}};
+static const fn_attribute attributes[] = {
+    {"units", 1, FN_WHOLE(1, 1 << 30)},
+    {"use_bias", 1, FN_FLAG},
+    {"activation", 0, FN_ACTIVATION},
+    {"alpha", 0, FN_NOT_NEGATIVE},
+};
 
 static int64_t inputs_of(const fn_node *node)
 {
@@ -92,9 +97,6 @@ static fn_status infer(fn_inference *inference)
     if (x->rank < 1)
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': expected an input with at least one axis, got ()",
                        inference->layer);
-    if (!(units >= 1 && units <= 1 << 30 && units == floor(units)))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': units must be a positive integer, got %g",
-                       inference->layer, units);
     if ((double)fn_shape_last(x) * units > 0x1p44)
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': a kernel of %lld by %g is too large",
                        inference->layer, (long long)fn_shape_last(x), units);

@@ -16,10 +16,13 @@
 
 enum { INPUT_DIM, OUTPUT_DIM };
 
-static const fn_attribute attributes[] = {{"input_dim", 1}, {"output_dim", 1}};
-
 /* Whole numbers up to it are exact in float32. */
 #define MOST_ROWS (1 << 24)
+
+static const fn_attribute attributes[] = {
+    {"input_dim", 1, FN_WHOLE(1, MOST_ROWS)},
+    {"output_dim", 1, FN_WHOLE(1, 1 << 20)},
+};
 
 /* Columns that one item of the sums covers: a cache line. */
 #define COLUMNS (FN_ALIGNMENT / (int64_t)sizeof(real))
@@ -28,15 +31,6 @@ static fn_status infer(fn_inference *inference)
 {
     const fn_shape *tokens = &inference->input[0];
     const double *attribute = inference->attribute;
-    if (!(attribute[INPUT_DIM] >= 1 && attribute[INPUT_DIM] <= MOST_ROWS && attribute[INPUT_DIM] == floor(attribute[INPUT_DIM])))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': input_dim must be a whole number from 1 to %d, got %g", inference->layer, MOST_ROWS,
-                       attribute[INPUT_DIM]);
-    if (!(attribute[OUTPUT_DIM] >= 1 && attribute[OUTPUT_DIM] <= 1 << 20 &&
-          attribute[OUTPUT_DIM] == floor(attribute[OUTPUT_DIM])))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': output_dim must be a whole number from 1 to %d, got %g", inference->layer, 1 << 20,
-                       attribute[OUTPUT_DIM]);
     if (tokens->rank >= FN_MAX_RANK)
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': an input of %d axes leaves none for the output",
                        inference->layer, tokens->rank);

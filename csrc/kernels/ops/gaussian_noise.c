@@ -12,14 +12,10 @@
 
 enum { STDDEV, SEED };
 
-static const fn_attribute attributes[] = {{"stddev", 1}, {"seed", -1}};
+static const fn_attribute attributes[] = {{"stddev", 1, FN_NOT_NEGATIVE | FN_VARIES}, {"seed", -1, FN_SEED}};
 
 static fn_status infer(fn_inference *inference)
 {
-    double stddev = inference->attribute[STDDEV];
-    if (!(stddev >= 0 && stddev < INFINITY))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': stddev must be finite and not negative, got %g",
-                       inference->layer, stddev);
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = inference->input[0];
     inference->alias = !inference->training;

@@ -21,7 +21,12 @@
 enum { GROUPS, EPSILON, CENTER, SCALE };
 enum { KEPT, ROW_SUMS };
 
-static const fn_attribute attributes[] = {{"groups", 32}, {"epsilon", 1e-3}, {"center", 1}, {"scale", 1}};
+static const fn_attribute attributes[] = {
+    {"groups", 32, FN_WHOLE(-1, FN_MANY)},
+    {"epsilon", 1e-3, FN_NOT_NEGATIVE},
+    {"center", 1, FN_FLAG},
+    {"scale", 1, FN_FLAG},
+};
 
 static const fn_port *gamma_port(const fn_node *node)
 {
@@ -48,8 +53,7 @@ static int64_t group_of(const fn_node *node)
 static fn_status infer(fn_inference *inference)
 {
     const double *attribute = inference->attribute;
-    fn_status status =
-        infer_normalization(inference, attribute[EPSILON], (attribute[CENTER] != 0) + (attribute[SCALE] != 0));
+    fn_status status = infer_normalization(inference, (attribute[CENTER] != 0) + (attribute[SCALE] != 0));
     if (status != FN_OK)
         return status;
     const double groups = attribute[GROUPS];

@@ -17,7 +17,7 @@
 
 enum { RESET_AFTER = RECURRENT_ATTRIBUTES };
 
-static const fn_attribute attributes[] = {RECURRENT_ATTRIBUTE_LIST, {"reset_after", 1}};
+static const fn_attribute attributes[] = {RECURRENT_ATTRIBUTE_LIST, {"reset_after", 1, FN_FLAG}};
 
 /* Uz and Ur, and Ug, forwards and transposed. */
 enum { GATES_PART, CANDIDATE_PART, GATES_BACK, CANDIDATE_BACK };

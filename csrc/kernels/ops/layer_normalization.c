@@ -8,7 +8,11 @@
 
 enum { EPSILON, CENTER, SCALE };
 
-static const fn_attribute attributes[] = {{"epsilon", 1e-3}, {"center", 1}, {"scale", 1}};
+static const fn_attribute attributes[] = {
+    {"epsilon", 1e-3, FN_NOT_NEGATIVE},
+    {"center", 1, FN_FLAG},
+    {"scale", 1, FN_FLAG},
+};
 
 static layer_norm norm_of(const fn_node *node)
 {
@@ -22,7 +26,7 @@ static layer_norm norm_of(const fn_node *node)
 static fn_status infer(fn_inference *inference)
 {
     const double *attribute = inference->attribute;
-    return infer_layer_norm(inference, attribute[EPSILON], (attribute[CENTER] != 0) + (attribute[SCALE] != 0));
+    return infer_layer_norm(inference, (attribute[CENTER] != 0) + (attribute[SCALE] != 0));
 }
 
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)

@@ -244,6 +244,11 @@ FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const r
     }
 }
 
+FN_INLINE int64_t keep_inside(int64_t place, int64_t size)
+{
+    return place < 0 ? 0 : place < size ? place : size - 1;
+}
+
 /* Adds each element of dy to the place that its index says: for few channels, and for large windows, most of whose
  * inputs have no gradient. */
 FN_INLINE void scatter_image(const pooling *p, real *dx, const real *dy, const void *index, index_kind kind)
@@ -256,9 +261,9 @@ FN_INLINE void scatter_image(const pooling *p, real *dx, const real *dy, const v
             const int64_t left = pooling_span_of(&p->width, j).start;
             for (int64_t c = 0; c < channels; c++, e++) {
                 const uint32_t k = (uint32_t)get_index(index, kind, e);
-                const int64_t row = top + k / (uint32_t)columns, last = p->width.size - 1;
-                int64_t column = left + k % (uint32_t)columns; /* max_of_part may say one beside the edge */
-                column = column < 0 ? 0 : column > last ? last : column;
+                /* max_of_part may say one beside the edge */
+                const int64_t row = keep_inside(top + k / (uint32_t)columns, p->height.size);
+                const int64_t column = keep_inside(left + k % (uint32_t)columns, p->width.size);
                 dx[(row * p->width.size + column) * channels + c] += dy[e];
             }
         }

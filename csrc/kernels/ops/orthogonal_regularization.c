@@ -16,24 +16,24 @@
 enum { ROWS, COLUMNS, FACTOR, BY_COLUMNS };
 enum { TERM, SLOPE, UNIT };
 
-static const fn_attribute attributes[] = {{"rows", 1}, {"columns", 1}, {"factor", 0.01}, {"by_columns", 0}};
+static const fn_attribute attributes[] = {
+    {"rows", 1, FN_WHOLE(1, 1 << 30)},
+    {"columns", 1, FN_WHOLE(1, 1 << 30)},
+    {"factor", 0.01, FN_NOT_NEGATIVE},
+    {"by_columns", 0, FN_FLAG},
+};
 
 static fn_status infer(fn_inference *inference)
 {
     const double *attribute = inference->attribute;
     int64_t rows = (int64_t)attribute[ROWS], columns = (int64_t)attribute[COLUMNS];
-    if (!(rows >= 1 && columns >= 1 && attribute[FACTOR] >= 0))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': an orthogonal penalty needs a matrix and a factor that is not negative, got %lld x %lld "
-                       "and %g", inference->layer, (long long)rows, (long long)columns, attribute[FACTOR]);
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = inference->input[0];
     inference->signature.n_parameters = 1;
     inference->signature.parameter[0] = (fn_shape){.rank = 2, .size = {rows, columns}};
     inference->n_extras = 3;
     inference->extra_fixed[TERM] = 1;
-    inference->extra_fixed[SLOPE] = rows * columns;
-    inference->extra_fixed[UNIT] = rows * columns;
+    inference->extra_fixed[SLOPE] = inference->extra_fixed[UNIT] = fn_multiply(rows, columns);
     return FN_OK;
 }
 
@@ -117,7 +117,7 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_writes(plan, node->output[0].value_buffer);
     fn_emit(plan, node, "orthogonal penalty", find_penalty, FN_ALONE, 0);
     const int64_t size = (int64_t)node->attribute[node->attribute[BY_COLUMNS] != 0 ? COLUMNS : ROWS];
-    fn_costs(plan, 0, 4.0 * (double)((size - 1) * node->parameter[0].width)); /* products of pairs, and sums of rows */
+    fn_costs(plan, 0, 4.0 * (double)(size - 1) * (double)node->parameter[0].width); /* products of pairs, and sums of rows */
     fn_reads(plan, node->parameter[0].value_buffer);
     for (int i = 0; i < node->n_extras; i++)
         fn_writes(plan, node->extra[i].value_buffer);

@@ -12,7 +12,12 @@
 
 enum { TOP, BOTTOM, LEFT, RIGHT };
 
-static const fn_attribute attributes[] = {{"top", 0}, {"bottom", 0}, {"left", 0}, {"right", 0}};
+static const fn_attribute attributes[] = {
+    {"top", 0, FN_WHOLE(-FN_MANY, FN_MANY)},
+    {"bottom", 0, FN_WHOLE(-FN_MANY, FN_MANY)},
+    {"left", 0, FN_WHOLE(-FN_MANY, FN_MANY)},
+    {"right", 0, FN_WHOLE(-FN_MANY, FN_MANY)},
+};
 
 static fn_status infer(fn_inference *inference)
 {
@@ -23,10 +28,6 @@ static fn_status infer(fn_inference *inference)
         return fn_fail(inference->error, FN_ERROR_SHAPE,
                        "layer '%s': expected an input of shape (height, width, channels) or (steps, channels), got %s",
                        inference->layer, fn_shape_text(x, text));
-    for (int i = TOP; i <= RIGHT; i++)
-        if (!(fabs(attribute[i]) < 0x1p31) || attribute[i] != floor(attribute[i]))
-            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s must be an integer, got %g",
-                           inference->layer, attributes[i].name, attribute[i]);
     if (x->rank == 2 && (attribute[TOP] || attribute[BOTTOM]))
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': a sequence of shape %s has no rows to pad",
                        inference->layer, fn_shape_text(x, text));

@@ -16,7 +16,12 @@
 
 enum { LENGTH, MAX_WAVELENGTH, START, ADD };
 
-static const fn_attribute attributes[] = {{"length", 0}, {"max_wavelength", 10000}, {"start", 0}, {"add", 0}};
+static const fn_attribute attributes[] = {
+    {"length", 0, FN_WHOLE(0, 1 << 30)},
+    {"max_wavelength", 10000, FN_POSITIVE},
+    {"start", 0, FN_WHOLE(0, 0x1p52)},
+    {"add", 0, FN_FLAG},
+};
 
 static bool is_trained_table(const fn_node *node)
 {
@@ -28,15 +33,9 @@ static fn_status infer(fn_inference *inference)
     const fn_shape *x = &inference->input[0];
     const double *attribute = inference->attribute, length = attribute[LENGTH];
     char text[FN_SHAPE_TEXT];
-    fn_status status = check_rotation(inference, attribute[MAX_WAVELENGTH], attribute[START]);
-    if (status != FN_OK)
-        return status;
     if (x->rank != 2)
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': expected an input of shape (steps, channels), got %s",
                        inference->layer, fn_shape_text(x, text));
-    if (!(length >= 0 && length <= 1 << 30 && length == floor(length)))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': length must be a positive integer or 0, got %g",
-                       inference->layer, length);
     if (length > 0 && (double)x->size[0] > length)
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': there are vectors for %g positions, the input has %lld",
                        inference->layer, length, (long long)x->size[0]);

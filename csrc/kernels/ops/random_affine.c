@@ -26,10 +26,24 @@ enum {
 typedef enum fill { CONSTANT, NEAREST, REFLECT, WRAP } fill;
 
 static const fn_attribute attributes[] = {
-    {"horizontal", 0},       {"vertical", 0},         {"rotation_low", 0},   {"rotation_high", 0}, {"down_low", 0},
-    {"down_high", 0},        {"right_low", 0},        {"right_high", 0},     {"zoom_rows_low", 0}, {"zoom_rows_high", 0},
-    {"zoom_columns_low", 0}, {"zoom_columns_high", 0}, {"same_zoom", 0},     {"fill", 0},          {"fill_value", 0},
-    {"bilinear", 1},         {"seed", -1}};
+    {"horizontal", 0, FN_FLAG},
+    {"vertical", 0, FN_FLAG},
+    {"rotation_low", 0, FN_ANY},
+    {"rotation_high", 0, FN_ANY},
+    {"down_low", 0, FN_ANY},
+    {"down_high", 0, FN_ANY},
+    {"right_low", 0, FN_ANY},
+    {"right_high", 0, FN_ANY},
+    {"zoom_rows_low", 0, FN_ANY},
+    {"zoom_rows_high", 0, FN_ANY},
+    {"zoom_columns_low", 0, FN_ANY},
+    {"zoom_columns_high", 0, FN_ANY},
+    {"same_zoom", 0, FN_FLAG},
+    {"fill", 0, FN_WHOLE(0, WRAP)},
+    {"fill_value", 0, FN_ANY},
+    {"bilinear", 1, FN_FLAG},
+    {"seed", -1, FN_SEED},
+};
 
 /* v = row[0] h + row[1] w + row[2], u = column[0] h + column[1] w + column[2] */
 typedef struct affine_map {
@@ -51,15 +65,12 @@ static fn_status infer(fn_inference *inference)
 {
     const double *attribute = inference->attribute;
     for (int i = ROTATION_LOW; i < SAME_ZOOM; i += 2)
-        if (!(isfinite(attribute[i]) && isfinite(attribute[i + 1]) && attribute[i] <= attribute[i + 1]))
+        if (attribute[i] > attribute[i + 1])
             return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s must be at most %s, got %g and %g",
                            inference->layer, attributes[i].name, attributes[i + 1].name, attribute[i], attribute[i + 1]);
     if (!(attribute[ZOOM_ROWS_LOW] > -1 && attribute[ZOOM_COLUMNS_LOW] > -1))
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': zooms must be above -1, got %g and %g",
                        inference->layer, attribute[ZOOM_ROWS_LOW], attribute[ZOOM_COLUMNS_LOW]);
-    if (!(attribute[FILL] >= CONSTANT && attribute[FILL] <= WRAP))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': there is no fill %g", inference->layer,
-                       attribute[FILL]);
     return infer_augmentation(inference);
 }
 
@@ -90,7 +101,7 @@ static affine_map draw_map(const fn_node *node, random_stream stream, image_size
     return map;
 }
 
-/* The pixel of an axis that stands for number i, which may lie outside. */
+/* The pixel of an axis that stands for number i, which may lie outside, and so far that it is no number any more. */
 static int64_t find_pixel(double i, int64_t size, fill kind)
 {
     const double n = (double)size;
@@ -100,13 +111,15 @@ static int64_t find_pixel(double i, int64_t size, fill kind)
     case CONSTANT:
         return OUTSIDE;
     case NEAREST:
-        return i < 0 ? 0 : size - 1;
+        break;
     case REFLECT:
         i -= 2 * n * floor(i / (2 * n));
-        return (int64_t)(i < n ? i : 2 * n - 1 - i);
+        i = i < n ? i : 2 * n - 1 - i;
+        break;
     default:
-        return (int64_t)(i - n * floor(i / n));
+        i -= n * floor(i / n);
     }
+    return fn_count(i, 0, size - 1);
 }
 
 /* The place of tap k of a pixel whose first is (top, left), where not all lie in x. */

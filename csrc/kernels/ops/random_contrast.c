@@ -10,7 +10,12 @@
 enum { FACTOR_LOW, FACTOR_HIGH, LOW, HIGH, SEED };
 
 static const fn_attribute attributes[] = {
-    {"factor_low", 1}, {"factor_high", 1}, {"low", 0}, {"high", 255}, {"seed", -1}};
+    {"factor_low", 1, FN_ANY},
+    {"factor_high", 1, FN_ANY},
+    {"low", 0, FN_ANY},
+    {"high", 255, FN_ANY},
+    {"seed", -1, FN_SEED},
+};
 
 static fn_status infer(fn_inference *inference)
 {

@@ -12,9 +12,17 @@
 
 enum { FACTOR_LOW, FACTOR_HIGH, SCALE_LOW, SCALE_HIGH, NOISE, FILL_VALUE, LOW, HIGH, SEED };
 
-static const fn_attribute attributes[] = {{"factor_low", 0},   {"factor_high", 1}, {"scale_low", 0.02},
-                                          {"scale_high", 0.33}, {"noise", 1},      {"fill_value", 0},
-                                          {"low", 0},          {"high", 255},      {"seed", -1}};
+static const fn_attribute attributes[] = {
+    {"factor_low", 0, FN_SHARE},
+    {"factor_high", 1, FN_SHARE},
+    {"scale_low", 0.02, FN_SHARE},
+    {"scale_high", 0.33, FN_SHARE},
+    {"noise", 1, FN_FLAG},
+    {"fill_value", 0, FN_ANY},
+    {"low", 0, FN_ANY},
+    {"high", 255, FN_ANY},
+    {"seed", -1, FN_SEED},
+};
 
 /* Rows and columns from first to end; none where nothing is erased. */
 typedef struct rectangle {
@@ -25,9 +33,9 @@ static fn_status infer(fn_inference *inference)
 {
     const double *attribute = inference->attribute;
     for (int i = FACTOR_LOW; i <= SCALE_LOW; i += 2)
-        if (!(attribute[i] >= 0 && attribute[i] <= attribute[i + 1] && attribute[i + 1] <= 1))
+        if (attribute[i] > attribute[i + 1])
             return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                           "layer '%s': factor and scale must go up and be between 0 and 1, got (%g, %g)",
+                           "layer '%s': factor and scale must go up, got (%g, %g)",
                            inference->layer, attribute[i], attribute[i + 1]);
     if (!(attribute[LOW] < attribute[HIGH]))
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': value_range must go up, got (%g, %g)",

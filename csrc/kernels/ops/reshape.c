@@ -6,16 +6,20 @@
 
 enum { RANK, SIZE_0 };
 
-static const fn_attribute attributes[] = {{"rank", 1},   {"size_0", -1}, {"size_1", 1}, {"size_2", 1},
-                                          {"size_3", 1}, {"size_4", 1},  {"size_5", 1}};
+static const fn_attribute attributes[] = {
+    {"rank", 1, FN_WHOLE(0, FN_MAX_RANK)},
+    {"size_0", -1, FN_WHOLE(-1, FN_MANY)},
+    {"size_1", 1, FN_WHOLE(-1, FN_MANY)},
+    {"size_2", 1, FN_WHOLE(-1, FN_MANY)},
+    {"size_3", 1, FN_WHOLE(-1, FN_MANY)},
+    {"size_4", 1, FN_WHOLE(-1, FN_MANY)},
+    {"size_5", 1, FN_WHOLE(-1, FN_MANY)},
+};
 
 static fn_status infer(fn_inference *inference)
 {
     const double *attribute = inference->attribute;
     char got[FN_SHAPE_TEXT], asked[FN_SHAPE_TEXT];
-    if (!(attribute[RANK] >= 0 && attribute[RANK] <= FN_MAX_RANK))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': a shape has at most %d axes, got %g",
-                       inference->layer, FN_MAX_RANK, attribute[RANK]);
     fn_shape shape = {.rank = (int32_t)attribute[RANK]};
     int64_t elements = fn_shape_size(&inference->input[0]), known = 1, unknown = -1;
     for (int32_t i = 0; i < shape.rank; i++) {

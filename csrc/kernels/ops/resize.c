@@ -17,7 +17,11 @@
 
 enum { HEIGHT, WIDTH, BILINEAR };
 
-static const fn_attribute attributes[] = {{"height", 0}, {"width", 0}, {"bilinear", 0}};
+static const fn_attribute attributes[] = {
+    {"height", 0, FN_WHOLE(0, FN_MANY)},
+    {"width", 0, FN_WHOLE(0, FN_MANY)},
+    {"bilinear", 0, FN_FLAG},
+};
 
 /* The pixels, along an axis, that an output is made of, and the share of the second. */
 typedef struct tap {
@@ -44,10 +48,6 @@ static fn_status infer(fn_inference *inference)
         return fn_fail(inference->error, FN_ERROR_SHAPE,
                        "layer '%s': expected an input of shape (height, width, channels) or (steps, channels), got %s",
                        inference->layer, fn_shape_text(x, text));
-    for (int i = HEIGHT; i <= WIDTH; i++)
-        if (!(attribute[i] >= 0 && attribute[i] < 0x1p31) || attribute[i] != floor(attribute[i]))
-            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s must be a positive integer, got %g",
-                           inference->layer, attributes[i].name, attribute[i]);
     fn_shape *y = &inference->signature.output[0];
     *y = *x;
     if (attribute[WIDTH])

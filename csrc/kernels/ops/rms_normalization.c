@@ -7,7 +7,7 @@
 
 enum { EPSILON };
 
-static const fn_attribute attributes[] = {{"epsilon", 1e-6}};
+static const fn_attribute attributes[] = {{"epsilon", 1e-6, FN_NOT_NEGATIVE}};
 
 static layer_norm norm_of(const fn_node *node)
 {
@@ -16,7 +16,7 @@ static layer_norm norm_of(const fn_node *node)
 
 static fn_status infer(fn_inference *inference)
 {
-    return infer_layer_norm(inference, inference->attribute[EPSILON], 1);
+    return infer_layer_norm(inference, 1);
 }
 
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)

@@ -10,7 +10,12 @@
 
 enum { MAX_WAVELENGTH, SCALING_FACTOR, START, SIZE };
 
-static const fn_attribute attributes[] = {{"max_wavelength", 10000}, {"scaling_factor", 1}, {"start", 0}, {"size", 0}};
+static const fn_attribute attributes[] = {
+    {"max_wavelength", 10000, FN_POSITIVE},
+    {"scaling_factor", 1, FN_POSITIVE},
+    {"start", 0, FN_WHOLE(0, 0x1p52)},
+    {"size", 0, FN_WHOLE(0, FN_MANY)},
+};
 
 static int64_t size_of(const double *attribute, const fn_shape *x)
 {
@@ -22,12 +27,6 @@ static fn_status infer(fn_inference *inference)
     const fn_shape *x = &inference->input[0];
     const double *attribute = inference->attribute;
     char text[FN_SHAPE_TEXT];
-    fn_status status = check_rotation(inference, attribute[MAX_WAVELENGTH], attribute[START]);
-    if (status != FN_OK)
-        return status;
-    if (!(attribute[SCALING_FACTOR] > 0 && attribute[SCALING_FACTOR] < INFINITY))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': scaling_factor must be positive, got %g",
-                       inference->layer, attribute[SCALING_FACTOR]);
     const int64_t size = x->rank >= 2 ? size_of(attribute, x) : 1;
     if (size % 2 != 0 || fn_shape_last(x) % size != 0)
         return fn_fail(inference->error, FN_ERROR_SHAPE,

@@ -23,7 +23,10 @@ enum { TURNED, SUMS, KEPT };
 
 /* -1: no output padding is given. */
 static const fn_attribute attributes[] = {
-    CONVOLUTION_ATTRIBUTES("filters"), {"output_padding_height", -1}, {"output_padding_width", -1}};
+    CONVOLUTION_ATTRIBUTES("filters"),
+    {"output_padding_height", -1, FN_WHOLE(-1, 1 << 24)},
+    {"output_padding_width", -1, FN_WHOLE(-1, 1 << 24)},
+};
 
 /* The axis of the convolution that this one is the transposed of. */
 static convolution_axis make_transposed_axis(const double *attribute, int number, int64_t out)

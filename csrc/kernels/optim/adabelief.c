@@ -14,8 +14,14 @@
 enum { LEARNING_RATE, BETA_1, BETA_2, EPSILON, AMSGRAD, RECTIFY };
 enum { ALPHA, EPSILON_NOW, ADAPTIVE };
 
-static const fn_attribute attributes[] = {{"learning_rate", 0.001}, {"beta_1", 0.9},  {"beta_2", 0.999},
-                                          {"epsilon", 1e-16},       {"amsgrad", 0}, {"rectify", 1}};
+static const fn_attribute attributes[] = {
+    {"learning_rate", 0.001, FN_NOT_NEGATIVE | FN_VARIES},
+    {"beta_1", 0.9, FN_BELOW_1 | FN_VARIES},
+    {"beta_2", 0.999, FN_BELOW_1 | FN_VARIES},
+    {"epsilon", 1e-16, FN_NOT_NEGATIVE | FN_VARIES},
+    {"amsgrad", 0, FN_FLAG},
+    {"rectify", 1, FN_FLAG},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {

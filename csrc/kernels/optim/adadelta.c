@@ -9,7 +9,11 @@
 
 enum { LEARNING_RATE, RHO, EPSILON };
 
-static const fn_attribute attributes[] = {{"learning_rate", 0.001}, {"rho", 0.95}, {"epsilon", 1e-7}};
+static const fn_attribute attributes[] = {
+    {"learning_rate", 0.001, FN_NOT_NEGATIVE | FN_VARIES},
+    {"rho", 0.95, FN_BELOW_1 | FN_VARIES},
+    {"epsilon", 1e-7, FN_NOT_NEGATIVE | FN_VARIES},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {

@@ -17,8 +17,14 @@
 enum { LEARNING_RATE, BETA_2_DECAY, EPSILON_1, EPSILON_2, CLIP_THRESHOLD, RELATIVE_STEP };
 enum { BETA, RATE };
 
-static const fn_attribute attributes[] = {{"learning_rate", 0.001}, {"beta_2_decay", -0.8}, {"epsilon_1", 1e-30},
-                                          {"epsilon_2", 1e-3},      {"clip_threshold", 1},  {"relative_step", 1}};
+static const fn_attribute attributes[] = {
+    {"learning_rate", 0.001, FN_NOT_NEGATIVE | FN_VARIES},
+    {"beta_2_decay", -0.8, FN_NOT_POSITIVE | FN_VARIES},
+    {"epsilon_1", 1e-30, FN_NOT_NEGATIVE | FN_VARIES},
+    {"epsilon_2", 1e-3, FN_NOT_NEGATIVE | FN_VARIES},
+    {"clip_threshold", 1, FN_POSITIVE | FN_VARIES},
+    {"relative_step", 1, FN_FLAG},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {

@@ -9,11 +9,13 @@
 enum { LEARNING_RATE, INITIAL_ACCUMULATOR_VALUE, EPSILON, LR_DECAY, PYTORCH };
 enum { RATE, INSIDE, OUTSIDE };
 
-static const fn_attribute attributes[] = {{"learning_rate", 0.001},
-                                          {"initial_accumulator_value", 0.1},
-                                          {"epsilon", 1e-7},
-                                          {"lr_decay", 0},
-                                          {"pytorch", 0}};
+static const fn_attribute attributes[] = {
+    {"learning_rate", 0.001, FN_NOT_NEGATIVE | FN_VARIES},
+    {"initial_accumulator_value", 0.1, FN_NOT_NEGATIVE},
+    {"epsilon", 1e-7, FN_NOT_NEGATIVE | FN_VARIES},
+    {"lr_decay", 0, FN_NOT_NEGATIVE | FN_VARIES},
+    {"pytorch", 0, FN_FLAG},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {

@@ -21,13 +21,15 @@ enum {
     BETA
 };
 
-static const fn_attribute attributes[] = {{"learning_rate", 0.001},
-                                          {"learning_rate_power", -0.5},
-                                          {"initial_accumulator_value", 0.1},
-                                          {"l1_regularization_strength", 0},
-                                          {"l2_regularization_strength", 0},
-                                          {"l2_shrinkage_regularization_strength", 0},
-                                          {"beta", 0}};
+static const fn_attribute attributes[] = {
+    {"learning_rate", 0.001, FN_NOT_NEGATIVE | FN_VARIES},
+    {"learning_rate_power", -0.5, FN_NOT_POSITIVE | FN_VARIES},
+    {"initial_accumulator_value", 0.1, FN_NOT_NEGATIVE},
+    {"l1_regularization_strength", 0, FN_NOT_NEGATIVE | FN_VARIES},
+    {"l2_regularization_strength", 0, FN_NOT_NEGATIVE | FN_VARIES},
+    {"l2_shrinkage_regularization_strength", 0, FN_NOT_NEGATIVE | FN_VARIES},
+    {"beta", 0, FN_NOT_NEGATIVE | FN_VARIES},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {

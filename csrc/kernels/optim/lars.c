@@ -9,7 +9,12 @@
 enum { LEARNING_RATE, MOMENTUM, ETA, EPSILON, NESTEROV };
 
 static const fn_attribute attributes[] = {
-    {"learning_rate", 0.1}, {"momentum", 0.9}, {"eta", 0.001}, {"epsilon", 1e-8}, {"nesterov", 0}};
+    {"learning_rate", 0.1, FN_NOT_NEGATIVE | FN_VARIES},
+    {"momentum", 0.9, FN_BELOW_1 | FN_VARIES},
+    {"eta", 0.001, FN_NOT_NEGATIVE | FN_VARIES},
+    {"epsilon", 1e-8, FN_NOT_NEGATIVE | FN_VARIES},
+    {"nesterov", 0, FN_FLAG},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {

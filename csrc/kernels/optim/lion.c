@@ -7,7 +7,11 @@
 
 enum { LEARNING_RATE, BETA_1, BETA_2 };
 
-static const fn_attribute attributes[] = {{"learning_rate", 0.001}, {"beta_1", 0.9}, {"beta_2", 0.99}};
+static const fn_attribute attributes[] = {
+    {"learning_rate", 0.001, FN_NOT_NEGATIVE | FN_VARIES},
+    {"beta_1", 0.9, FN_BELOW_1 | FN_VARIES},
+    {"beta_2", 0.99, FN_BELOW_1 | FN_VARIES},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {

@@ -20,19 +20,21 @@
 enum { LEARNING_RATE, MOMENTUM, NESTEROV, STEPS, A, B, C, BETA_1, BETA_2, EPSILON, ADAM_RATIO, RMS_RATE, ADAM_DECAY };
 enum { CORRECTION };
 
-static const fn_attribute attributes[] = {{"learning_rate", 0.001},
-                                          {"momentum", 0.95},
-                                          {"nesterov", 1},
-                                          {"ns_steps", 5},
-                                          {"muon_a", 3.4445},
-                                          {"muon_b", -4.775},
-                                          {"muon_c", 2.0315},
-                                          {"adam_beta_1", 0.9},
-                                          {"adam_beta_2", 0.999},
-                                          {"epsilon", 1e-7},
-                                          {"adam_lr_ratio", 1},
-                                          {"rms_rate", 0.2},
-                                          {"adam_weight_decay", 0.004}};
+static const fn_attribute attributes[] = {
+    {"learning_rate", 0.001, FN_NOT_NEGATIVE | FN_VARIES},
+    {"momentum", 0.95, FN_BELOW_1 | FN_VARIES},
+    {"nesterov", 1, FN_FLAG},
+    {"ns_steps", 5, FN_WHOLE(0, 100)},
+    {"muon_a", 3.4445, FN_ANY | FN_VARIES},
+    {"muon_b", -4.775, FN_ANY | FN_VARIES},
+    {"muon_c", 2.0315, FN_ANY | FN_VARIES},
+    {"adam_beta_1", 0.9, FN_BELOW_1 | FN_VARIES},
+    {"adam_beta_2", 0.999, FN_BELOW_1 | FN_VARIES},
+    {"epsilon", 1e-7, FN_NOT_NEGATIVE | FN_VARIES},
+    {"adam_lr_ratio", 1, FN_NOT_NEGATIVE | FN_VARIES},
+    {"rms_rate", 0.2, FN_NOT_NEGATIVE | FN_VARIES},
+    {"adam_weight_decay", 0.004, FN_NOT_NEGATIVE | FN_VARIES},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {
@@ -137,6 +139,7 @@ static void whole_direction(const fn_update *update, void *memory)
         return;
     }
     const double *hyper = update->hyper;
+    const int64_t steps = fn_count(hyper[STEPS], 0, 100);
     muon_layout l = lay_out(&update->shape);
     int64_t n = l.rows * l.columns;
     real *x = memory, *y = x + padded(n), *a = y + padded(n), *b = a + padded(l.small * l.small);
@@ -147,7 +150,7 @@ static void whole_direction(const fn_update *update, void *memory)
     for (int64_t i = 0; i < l.small; i++)
         for (int64_t j = 0; j < l.large; j++)
             x[i * l.large + j] = scale * (transposed ? g[j * l.columns + i] : g[i * l.columns + j]);
-    for (int step = 0; step < (int)hyper[STEPS]; step++) {
+    for (int64_t step = 0; step < steps; step++) {
         multiply(l.small, l.small, l.large, x, (gemm_matrix){x, 1, l.large}, a, scratch);
         multiply(l.small, l.small, l.small, a, (gemm_matrix){a, l.small, 1}, b, scratch);
         combine(b, a, l.small * l.small, hyper[C], hyper[B]);

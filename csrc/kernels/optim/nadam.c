@@ -16,7 +16,12 @@ enum { LEARNING_RATE, BETA_1, BETA_2, EPSILON, MOMENTUM_DECAY };
 enum { RATE_OF_MOMENTUM, RATE_OF_GRADIENT, EPSILON_NOW };
 
 static const fn_attribute attributes[] = {
-    {"learning_rate", 0.001}, {"beta_1", 0.9}, {"beta_2", 0.999}, {"epsilon", 1e-7}, {"momentum_decay", 1}};
+    {"learning_rate", 0.001, FN_NOT_NEGATIVE | FN_VARIES},
+    {"beta_1", 0.9, FN_BELOW_1 | FN_VARIES},
+    {"beta_2", 0.999, FN_BELOW_1 | FN_VARIES},
+    {"epsilon", 1e-7, FN_NOT_NEGATIVE | FN_VARIES},
+    {"momentum_decay", 1, FN_NOT_NEGATIVE | FN_VARIES},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {

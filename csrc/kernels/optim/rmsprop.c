@@ -14,8 +14,14 @@
 enum { LEARNING_RATE, RHO, MOMENTUM, EPSILON, CENTERED, PYTORCH };
 enum { RATE_IN, RATE_OUT, INSIDE, OUTSIDE };
 
-static const fn_attribute attributes[] = {{"learning_rate", 0.001}, {"rho", 0.9},    {"momentum", 0},
-                                          {"epsilon", 1e-7},        {"centered", 0}, {"pytorch", 0}};
+static const fn_attribute attributes[] = {
+    {"learning_rate", 0.001, FN_NOT_NEGATIVE | FN_VARIES},
+    {"rho", 0.9, FN_BELOW_1 | FN_VARIES},
+    {"momentum", 0, FN_BELOW_1 | FN_VARIES},
+    {"epsilon", 1e-7, FN_NOT_NEGATIVE | FN_VARIES},
+    {"centered", 0, FN_FLAG},
+    {"pytorch", 0, FN_FLAG},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {
@@ -69,9 +75,10 @@ FN_INLINE void run(const fn_update *update, bool centered, bool momentum, int64_
 
 static void update(const fn_update *update, int64_t lo, int64_t hi)
 {
-    if (update->hyper[CENTERED] && update->slot[2])
+    const bool centered = update->hyper[CENTERED] && update->slot[1]; /* as far as the slots were made for it */
+    if (centered && update->slot[2])
         run(update, true, true, lo, hi);
-    else if (update->hyper[CENTERED])
+    else if (centered)
         run(update, true, false, lo, hi);
     else if (update->slot[1])
         run(update, false, true, lo, hi);

@@ -8,9 +8,15 @@
 enum { LEARNING_RATE, BETA_1, BETA_2, EPSILON, WARMUP_STEPS, R, WEIGHT_LR_POWER };
 enum { RATE, AVERAGE_WEIGHT, EPSILON_NOW };
 
-static const fn_attribute attributes[] = {{"learning_rate", 0.0025}, {"beta_1", 0.9},     {"beta_2", 0.999},
-                                          {"epsilon", 1e-8},         {"warmup_steps", 0}, {"r", 0},
-                                          {"weight_lr_power", 0}};
+static const fn_attribute attributes[] = {
+    {"learning_rate", 0.0025, FN_NOT_NEGATIVE | FN_VARIES},
+    {"beta_1", 0.9, FN_BELOW_1 | FN_VARIES},
+    {"beta_2", 0.999, FN_BELOW_1 | FN_VARIES},
+    {"epsilon", 1e-8, FN_NOT_NEGATIVE | FN_VARIES},
+    {"warmup_steps", 0, FN_WHOLE(0, 0x1p53)},
+    {"r", 0, FN_NOT_NEGATIVE | FN_VARIES},
+    {"weight_lr_power", 0, FN_NOT_NEGATIVE | FN_VARIES},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {

@@ -5,7 +5,12 @@ enum { LEARNING_RATE, MOMENTUM, WARMUP_STEPS, R, WEIGHT_LR_POWER };
 enum { RATE, AVERAGE_WEIGHT };
 
 static const fn_attribute attributes[] = {
-    {"learning_rate", 1}, {"momentum", 0.9}, {"warmup_steps", 0}, {"r", 0}, {"weight_lr_power", 2}};
+    {"learning_rate", 1, FN_NOT_NEGATIVE | FN_VARIES},
+    {"momentum", 0.9, FN_BELOW_1 | FN_VARIES},
+    {"warmup_steps", 0, FN_WHOLE(0, 0x1p53)},
+    {"r", 0, FN_NOT_NEGATIVE | FN_VARIES},
+    {"weight_lr_power", 2, FN_NOT_NEGATIVE | FN_VARIES},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {

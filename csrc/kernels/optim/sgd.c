@@ -14,7 +14,12 @@ enum { LEARNING_RATE, MOMENTUM, NESTEROV, DAMPENING, PYTORCH };
 enum { A, B, C };
 
 static const fn_attribute attributes[] = {
-    {"learning_rate", 0.01}, {"momentum", 0}, {"nesterov", 0}, {"dampening", 0}, {"pytorch", 0}};
+    {"learning_rate", 0.01, FN_NOT_NEGATIVE | FN_VARIES},
+    {"momentum", 0, FN_BELOW_1 | FN_VARIES},
+    {"nesterov", 0, FN_FLAG},
+    {"dampening", 0, FN_NOT_NEGATIVE | FN_VARIES},
+    {"pytorch", 0, FN_FLAG},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {

@@ -10,11 +10,13 @@
 enum { LEARNING_RATE, BETA_1, BETA_2, EPSILON, INITIAL };
 enum { ALPHA };
 
-static const fn_attribute attributes[] = {{"learning_rate", 0.01},
-                                          {"beta_1", 0.9},
-                                          {"beta_2", 0.999},
-                                          {"epsilon", 1e-3},
-                                          {"initial_accumulator_value", 1e-6}};
+static const fn_attribute attributes[] = {
+    {"learning_rate", 0.01, FN_NOT_NEGATIVE | FN_VARIES},
+    {"beta_1", 0.9, FN_BELOW_1 | FN_VARIES},
+    {"beta_2", 0.999, FN_BELOW_1 | FN_VARIES},
+    {"epsilon", 1e-3, FN_NOT_NEGATIVE | FN_VARIES},
+    {"initial_accumulator_value", 1e-6, FN_NOT_NEGATIVE},
+};
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
 {

@@ -134,7 +134,7 @@ class Optimizer(_config.Configurable):
         self.ema_overwrite_frequency = _count(self, "ema_overwrite_frequency", ema_overwrite_frequency)
         self.gradient_accumulation_steps = _count(self, "gradient_accumulation_steps", gradient_accumulation_steps)
         self.lookahead_steps = _count(self, "lookahead_steps", lookahead_steps)
-        self.lookahead_alpha = scheduled(self, "lookahead_alpha", lookahead_alpha, 0.0, 1.0 + 1e-12)
+        self.lookahead_alpha = scheduled(self, "lookahead_alpha", lookahead_alpha, 0.0, math.nextafter(1.0, 2.0))
         if swa_start is not None and not (isinstance(swa_start, int) and swa_start >= 0):
             raise ValueError(f"{type(self).__name__}: swa_start must be a step from 0 on, got {swa_start!r}")
         self.swa_start = swa_start
@@ -265,7 +265,7 @@ class Optimizer(_config.Configurable):
             if name == "learning_rate" and callable(self.learning_rate):
                 rows[:, column] = self._learning_rates(steps)
             elif name in varying:
-                rows[:, column] = self._values_at(varying[name], steps)
+                rows[:, column] = self._checked(name, self._values_at(varying[name], steps), steps)
         return rows
 
     def _values_at(self, function: Callable[[int], float], steps: np.ndarray) -> np.ndarray:
@@ -273,6 +273,14 @@ class Optimizer(_config.Configurable):
         if _is_schedule(function):
             return self._bound(function)(steps)
         return np.array([function(int(step)) for step in steps])
+
+    def _checked(self, name: str, values: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """The values of a hyper-parameter at several steps; ValueError for the first one that is out of its range."""
+        lowest, highest = _ranges(self.kernel)[name][:2]
+        for wrong in np.flatnonzero(~((values >= lowest) & (values <= highest)))[:1]:
+            raise ValueError(f"{type(self).__name__}: {name} of step {steps[wrong]} is {values[wrong]:g}; "
+                             f"it must be between {lowest:g} and {highest:g}")  # fmt: skip
+        return values
 
     def _bound(self, function: Any) -> Any:
         """A schedule that counts epochs, with their length where it is known."""
@@ -376,6 +384,12 @@ def _names(kernel: str) -> list[str]:
 @functools.cache
 def _defaults(kernel: str) -> dict[str, float]:
     return _core.registry("optimizers")[kernel]
+
+
+@functools.cache
+def _ranges(kernel: str) -> dict[str, tuple[float, float, bool, bool]]:
+    """What the hyper-parameters may be: (lowest, highest, whole, varies)."""
+    return {**_core.attribute_ranges("optimizers")[kernel], **_core.attribute_ranges("updates")["update"]}
 
 
 def _is_schedule(function: Callable[[int], float]) -> bool:
