@@ -124,7 +124,8 @@ fn_status fn_check_attributes(fn_registry registry, const char *name, const char
 #define FN_MAX_LOSSES 16 /* outputs of a plan */
 int fn_optimizer_slots(const char *optimizer, const double *attributes, const char *names[FN_MAX_SLOTS],
                        double start[FN_MAX_SLOTS]);
-/* Number of accumulators a metric keeps for predictions of this shape; -1: no such name, or an attribute out of its range. */
+/* Number of accumulators a metric keeps for predictions of this shape; -1: no such name, or an attribute or a shape that is out of its
+ * range. */
 int64_t fn_metric_size(const char *metric, const double *attributes, const fn_shape *prediction);
 
 #define FN_MAX_PARAMETERS 8

@@ -15,14 +15,6 @@ static void apply_constraint(const fn_node *node, const fn_context *context, int
     closure->kernels->constrain(closure->parameter, &closure->constraint, lo, hi);
 }
 
-static fn_status check_constraint(const fn_constraint *constraint, int64_t elements, int32_t number, fn_error *error)
-{
-    int64_t block = constraint->reduced * constraint->inner;
-    if (constraint->reduced < 1 || constraint->inner < 1 || block > elements || elements % block != 0)
-        return fn_fail(error, FN_ERROR_SHAPE, "parameter %d: its constraint is of other axes than it has", number);
-    return FN_OK;
-}
-
 fn_status fn_emit_constraints(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error)
 {
     for (int32_t i = 0; i < spec->n_parameters; i++) {
@@ -30,9 +22,6 @@ fn_status fn_emit_constraints(fn_plan *plan, const fn_plan_spec *spec, const int
         if (!parameter->constraint || buffers[2 * i + 1] < 0)
             continue;
         int64_t elements = fn_shape_size(&parameter->shape);
-        fn_status status = check_constraint(parameter->constraint, elements, i, error);
-        if (status != FN_OK)
-            return status;
         constrained *closure = fn_plan_allocate(plan, sizeof *closure);
         fn_node *node = fn_plan_allocate(plan, sizeof *node);
         if (plan->failed)

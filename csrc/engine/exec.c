@@ -366,6 +366,11 @@ static void run_chosen(fn_plan *plan, fn_run *run, fn_trial *trial, double deadl
                         .pause = pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE};
 }
 
+static bool is_source(const fn_source *source)
+{
+    return source->data && (unsigned)source->dtype <= FN_INT64;
+}
+
 static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *error)
 {
     if (run->batch_size < 1 || run->batch_size > plan->max_rows)
@@ -379,13 +384,27 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
                      (plan->training && plan->updates ? FN_RUN_UPDATE | FN_RUN_FLUSH : 0);
     if (run->parts & ~known)
         return fn_fail(error, FN_ERROR_STATE, "this plan was not made for parts %#x of a step", run->parts & ~known);
+    if ((run->parts & (FN_RUN_FORWARD | FN_RUN_BACKWARD)) == FN_RUN_BACKWARD &&
+        (run->n_rows - run->first_row != plan->kept_rows || run->batch_size < plan->kept_rows))
+        return fn_fail(error, FN_ERROR_STATE, plan->kept_rows ? "the backward pass of %lld rows follows a forward pass of %lld"
+                                                              : "the backward pass of %lld rows needs a forward pass before it",
+                       (long long)(run->n_rows - run->first_row), (long long)plan->kept_rows);
     if (((run->parts & FN_RUN_FORWARD) && !run->inputs) || ((run->parts & FN_RUN_LOSS) && !run->targets) ||
         ((run->parts & FN_RUN_FETCH) && !run->outputs) || ((run->parts & FN_RUN_SEED) && !run->output_gradients) ||
         ((run->parts & FN_RUN_FETCH_GRADIENTS) && !run->input_gradients) ||
-        ((run->parts & FN_RUN_UPDATE) && !run->hyper) || ((run->parts & FN_RUN_LOSS) && plan->n_metrics && !run->metrics))
+        ((run->parts & FN_RUN_UPDATE) && !run->hyper) ||
+        (((run->parts & FN_RUN_LOSS) || run->passes > 1) && plan->n_metrics && !run->metrics))
         return fn_fail(error, FN_ERROR_STATE, "an array that this call needs is missing");
     if (run->passes > 1 && (!(run->parts & FN_RUN_UPDATE) || !run->loss_sum || !run->ended || (run->shuffles && !run->order)))
         return fn_fail(error, FN_ERROR_STATE, "several passes are for training, and need loss_sum, ended and an order to shuffle");
+    for (int32_t i = 0; (run->parts & FN_RUN_FORWARD) && i < plan->n_inputs; i++)
+        if (!is_source(&run->inputs[i]))
+            return fn_fail(error, FN_ERROR_STATE, "input %d has no data, or of a dtype that there is not", i);
+    for (int32_t i = 0; (run->parts & FN_RUN_LOSS) && i < plan->n_outputs; i++) {
+        const fn_source *weights = run->weights && run->weights[i].data ? &run->weights[i] : NULL;
+        if (plan->losses & 1u << i && (!is_source(&run->targets[i]) || (weights && !is_source(weights))))
+            return fn_fail(error, FN_ERROR_STATE, "output %d has no targets, or of a dtype that there is not", i);
+    }
     return FN_OK;
 }
 
@@ -405,6 +424,13 @@ static fn_status explain_failure(fn_shared *shared, uint64_t next, fn_error *err
                    "weights are those from after that step", (long long)(next - 1));
 }
 
+/* The rows of the last batch of a call that has made steps. */
+static int64_t rows_of_last_batch(const fn_run *run, int64_t first_row, int64_t end)
+{
+    const int64_t rows = (end - first_row) % run->batch_size;
+    return rows ? rows : run->batch_size;
+}
+
 fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
 {
     fn_status status = check_run(plan, run, error);
@@ -413,6 +439,8 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
     double deadline = run->seconds > 0 ? fn_seconds() + run->seconds : DBL_MAX;
     fn_run part = *run;
     part.passes_ended = 0;
+    if (!run->hyper)
+        part.hyper_stride = 0;
     if (run->passes > 1)
         plan->shared->began = fn_seconds();
     if ((part.parts & FN_RUN_BACKWARD) && !(part.parts & FN_RUN_SEED)) {
@@ -442,6 +470,8 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
         part.first_row = part.next_row;
     } while (open && !failed && part.first_row < part.n_rows && !(run->stop && *run->stop) &&
              fn_seconds() < deadline);
+    if (run->parts & (FN_RUN_FORWARD | FN_RUN_BACKWARD))
+        plan->kept_rows = (run->parts & FN_RUN_BACKWARD) || steps == 0 ? 0 : rows_of_last_batch(run, run->first_row, part.first_row);
     run->gradient_squares = part.gradient_squares;
     run->passes_ended = part.passes_ended;
     run->next_row = part.first_row;

@@ -319,6 +319,8 @@ struct fn_plan {
     fn_shards *shards; /* or NULL */
     int64_t sharded_steps; /* done by them */
     unsigned parts; /* of all stages */
+    unsigned losses; /* a bit for each output that has one */
+    int64_t kept_rows; /* of the batch whose forward pass waits for its backward pass; 0: there is none */
     unsigned emitting; /* part of the stages being emitted */
     int verdict;       /* buffer that stands for fn_shared.diverged, which every stage of an update reads; -1: there is no loss */
     bool failed;       /* an allocation failed during emission */
@@ -333,6 +335,8 @@ struct fn_plan {
     fn_trial trials[FN_TRIALS];
 };
 
+/* Whether a description can be made anything of (check.c). */
+fn_status fn_check_spec(const fn_plan_spec *spec, fn_error *error);
 /* Builds a plan; shard: NULL, or the plan of which this is to be a shard, whose number it is. */
 fn_status fn_build_plan(const fn_plan_spec *spec, const fn_plan *whole, int shard, fn_plan **plan, fn_error *error);
 /* Before a call: no step of it has failed. */

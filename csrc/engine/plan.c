@@ -81,20 +81,6 @@ static fn_status add_parameters(fn_plan *plan, const fn_plan_spec *spec, paramet
     size_t element = plan->kernels->element;
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
-        fn_status status = fn_check_shape(&parameter->shape, "parameter", error);
-        if (status != FN_OK)
-            return status;
-        if (parameter->update_shape.rank != 0)
-            status = fn_check_shape(&parameter->update_shape, "parameter", error);
-        if (status != FN_OK)
-            return status;
-        if (parameter->update_shape.rank != 0 && fn_shape_size(&parameter->update_shape) != fn_shape_size(&parameter->shape))
-            return fn_fail(error, FN_ERROR_SHAPE, "parameter %d has %lld elements, and for the optimizer %lld", i,
-                           (long long)fn_shape_size(&parameter->shape), (long long)fn_shape_size(&parameter->update_shape));
-        if (!spec->parameter_slab || parameter->offset < 0 ||
-            parameter->offset * (int64_t)element % FN_ALIGNMENT != 0)
-            return fn_fail(error, FN_ERROR_GRAPH, "parameter %d: offset %lld is not aligned in a slab", i,
-                           (long long)parameter->offset);
         if (parameter->values && (plan->training || (uintptr_t)parameter->values % FN_ALIGNMENT != 0))
             return fn_fail(error, FN_ERROR_GRAPH, "parameter %d: values beside the slab are for plans that do not train, and aligned", i);
         size_t start = (size_t)parameter->offset * element;
@@ -353,6 +339,7 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
     if (index < 0)
         return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", given->loss);
     output->loss = plan->kernels->losses[index];
+    plan->losses |= 1u << i;
     fn_status status = fn_check_entry(&output->loss->entry, "loss", given->loss, given->loss_attributes, false, error);
     if (status == FN_OK)
         status = output->loss->check(given->loss_attributes, width, error);
@@ -421,26 +408,6 @@ static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, parameter_tab
 }
 
 /* ---- create ------------------------------------------------------------------------------------------ */
-
-/* Each has scratch of its own, whether or not the system gives so many. */
-#define MAX_THREADS 1024
-
-static fn_status check_spec(const fn_plan_spec *spec, fn_error *error)
-{
-    if (spec->dtype != FN_FLOAT32 && spec->dtype != FN_FLOAT64)
-        return fn_fail(error, FN_ERROR_DTYPE, "models are computed in float32 or float64");
-    if (spec->max_rows < 1)
-        return fn_fail(error, FN_ERROR_SHAPE, "batch_size must be at least 1, got %lld", (long long)spec->max_rows);
-    if (spec->n_inputs < 1 || spec->n_outputs < 1)
-        return fn_fail(error, FN_ERROR_GRAPH, "a model needs at least one input and one output");
-    if (spec->n_outputs > FN_MAX_LOSSES)
-        return fn_fail(error, FN_ERROR_GRAPH, "a model has at most %d outputs, got %d", FN_MAX_LOSSES,
-                       spec->n_outputs);
-    if (spec->n_threads < 0 || spec->n_threads > MAX_THREADS)
-        return fn_fail(error, FN_ERROR_ATTRIBUTE, "n_threads must be between 1 and %d, or 0, got %d", MAX_THREADS,
-                       spec->n_threads);
-    return FN_OK;
-}
 
 /* The forward pass, or everything, as stages. */
 static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_table *table, fn_error *error)
@@ -617,7 +584,7 @@ fn_status fn_build_plan(const fn_plan_spec *spec, const fn_plan *whole, int shar
 fn_status fn_plan_create(const fn_plan_spec *spec, fn_plan **plan, fn_error *error)
 {
     *plan = NULL;
-    fn_status status = check_spec(spec, error);
+    fn_status status = fn_check_spec(spec, error);
     return status == FN_OK ? fn_build_plan(spec, NULL, 0, plan, error) : status;
 }
 

@@ -128,7 +128,7 @@ static bool allocate_ranges(fn_plan *plan, const fn_plan_spec *spec, fn_updates 
         elements += fn_shape_size(&spec->parameters[i].shape) + FN_ALIGNMENT;
     size_t n = (size_t)spec->n_parameters + 1;
     for (int32_t i = 0; plan->cuts && i < spec->n_parameters; i++)
-        n += (size_t)spec->parameters[i].shape.size[0]; /* blocks may be as small as a row, or a part of a row of parameters */
+        n += spec->parameters[i].shape.rank ? (size_t)spec->parameters[i].shape.size[0] : 1; /* blocks may be as small as a row, or a part of a row of parameters */
     updates->ranges = fn_plan_allocate(plan, sizeof *updates->ranges * n);
     updates->gaps = fn_plan_allocate(plan, sizeof *updates->gaps * n);
     updates->rates = fn_plan_allocate(plan, sizeof *updates->rates * n);

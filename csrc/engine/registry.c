@@ -153,7 +153,8 @@ int64_t fn_metric_size(const char *metric, const double *attributes, const fn_sh
     if (index < 0)
         return -1;
     const fn_metric *descriptor = fn_kernels_current(FN_FLOAT32)->metrics[index];
-    if (fn_check_entry(&descriptor->entry, "metric", metric, attributes, false, NULL) != FN_OK)
+    if (fn_check_entry(&descriptor->entry, "metric", metric, attributes, false, NULL) != FN_OK ||
+        fn_check_shape(prediction, metric, NULL) != FN_OK)
         return -1;
     return descriptor->size(attributes, fn_shape_last(prediction));
 }
@@ -202,8 +203,9 @@ fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_sha
                    const double *attributes, fn_signature *signature, fn_error *error)
 {
     int index = fn_registry_find(FN_OPS, op);
+    layer = layer ? layer : "";
     if (index < 0)
-        return fn_fail(error, FN_ERROR_NAME, "layer '%s': unknown operation '%s'", layer, op);
+        return fn_fail(error, FN_ERROR_NAME, "layer '%s': unknown operation '%s'", layer, op ? op : "");
     const fn_op *descriptor = fn_kernels_current(FN_FLOAT32)->ops[index];
     if (n_inputs < descriptor->min_inputs || (descriptor->max_inputs >= 0 && n_inputs > descriptor->max_inputs))
         return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': got %d inputs, expected %s%d", layer, n_inputs,
@@ -223,6 +225,8 @@ fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_sha
         status = descriptor->infer(&inference);
     for (int i = 0; status == FN_OK && i < inference.signature.n_outputs; i++)
         status = fn_check_shape(&inference.signature.output[i], layer, error);
+    for (int i = 0; status == FN_OK && i < inference.signature.n_parameters; i++)
+        status = fn_check_shape(&inference.signature.parameter[i], layer, error);
     if (status == FN_OK)
         *signature = inference.signature;
     return status;
@@ -236,6 +240,8 @@ fn_status fn_infer_target(const char *loss, const double *attributes, const fn_s
         return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", loss);
     const fn_loss *descriptor = fn_kernels_current(FN_FLOAT32)->losses[index];
     fn_status status = fn_check_entry(&descriptor->entry, "loss", loss, attributes, false, error);
+    if (status == FN_OK)
+        status = fn_check_shape(prediction, loss, error);
     if (status == FN_OK)
         status = descriptor->check(attributes, fn_shape_last(prediction), error);
     if (status != FN_OK)

@@ -209,13 +209,17 @@ static int64_t round_to_alignment(int64_t bytes)
     return (bytes + FN_ALIGNMENT - 1) / FN_ALIGNMENT * FN_ALIGNMENT;
 }
 
-static void size_buffers(fn_plan *plan)
+/* Whether all of them together may have room somewhere. */
+static bool size_buffers(fn_plan *plan)
 {
+    double bytes = 0;
     for (int32_t i = 0; i < plan->n_buffers; i++) {
         fn_buffer *buffer = &plan->buffers[i];
         buffer->bytes = round_to_alignment((buffer->per_row * plan->max_rows + buffer->fixed) *
                                            (int64_t)plan->kernels->element);
+        bytes += (double)buffer->bytes;
     }
+    return bytes < (double)FN_TOO_MANY * sizeof(double) && plan->thread_bytes < FN_TOO_MANY;
 }
 
 static void resolve_port(const fn_plan *plan, fn_port *port)
@@ -230,8 +234,7 @@ fn_status fn_lay_out(fn_plan *plan, fn_error *error)
 {
     place_barriers(plan);
     find_lifetimes(plan);
-    size_buffers(plan);
-    plan->arena_bytes = fn_layout_arena(plan->buffers, plan->n_buffers, plan->n_stages, &plan->live_bytes);
+    plan->arena_bytes = !size_buffers(plan) ? -1 : fn_layout_arena(plan->buffers, plan->n_buffers, plan->n_stages, &plan->live_bytes);
     plan->thread_bytes = round_to_alignment(plan->thread_bytes);
     if (plan->arena_bytes >= 0) {
         plan->arena = fn_allocate((size_t)plan->arena_bytes);
