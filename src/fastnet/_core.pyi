@@ -1,6 +1,7 @@
 """The engine: plans, registries, statuses. Types of _core.pyx, where the parameters are explained."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -109,11 +110,45 @@ def update_metric(
 ) -> None:
     """Adds arrays to the accumulators of a metric, which are changed in place."""
 
+class Gate:
+    """Who reads the weights of a slab while they do not change, and who changes them."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def busy(self) -> bool:
+        """Whether another thread writes."""
+
+    def reading(self, between: bool = False) -> AbstractContextManager[bool]:
+        """A manager: True within it where the weights may be read, as nobody is to change them; else False."""
+
+    def writing(self, wait: bool = False) -> AbstractContextManager[bool]:
+        """A manager: within it this thread alone may read and change the weights."""
+
+    def session(self) -> AbstractContextManager[None]:
+        """A manager: within it this thread alone may write; RuntimeError where another one does."""
+
+    def ask(self, function: Callable[[], Any]) -> bool:
+        """Has a function called when the thread that writes leaves; False: there is none."""
+
+class PlanPool:
+    """Plans that are all alike, each used by one thread at a time; as many are made as are used at the same time."""
+
+    def __init__(self, make: Callable[[], Plan], kept: int) -> None: ...
+    def take(self) -> AbstractContextManager[Plan]:
+        """A manager: within it a plan is this thread's."""
+
 class Predictor:
     """The short way from an array to what a model of one input and one output makes of it."""
 
     def keep(
-        self, plan: Plan, input_shape: Shape, output_shape: Shape, keys: list[tuple[Callable[[], Any], Any]]
+        self,
+        plan: Plan,
+        input_shape: Shape,
+        output_shape: Shape,
+        keys: list[tuple[Callable[[], Any], Any]],
+        gate: Gate,
+        alone: bool,
     ) -> None:
         """Takes a plan for batches of `plan.max_rows`, a power of two, of the present version."""
 
@@ -181,6 +216,9 @@ class Plan:
         n_threads: int = 0,
         input_gradients: bool = False,
     ) -> None: ...
+    def bind(self, values: np.ndarray, number: int) -> None:
+        """Copies numbers into its slab, which nobody else has, unless those of this number are there."""
+
     def info(self) -> dict[str, Any]:
         """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes, shards (1: none),
         sharded_steps (in all calls)."""

@@ -12,6 +12,8 @@ from libc.string cimport memset
 
 from ._engine cimport *
 
+import os
+
 import numpy as np
 
 cnp.import_array()
@@ -532,4 +534,6 @@ def check_labels(array, n_classes, name="y"):
         raise ValueError(f"{name}: label {bad[1]:g} in row {bad[0]} is not a class number from 0 to {n_classes - 1}")
 
 
+include "_gate.pxi"
 include "_plan.pxi"
+include "_pool.pxi"

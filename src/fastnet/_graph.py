@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import weakref
@@ -121,8 +122,10 @@ class Weight:
         value = np.asarray(value)
         if value.shape != self.shape:
             raise ValueError(f"weight {self.path!r} has shape {self.shape}, got {value.shape}")
-        self.array[...] = value
-        self.note_change()
+        array = self.array
+        with self.slab.gate.writing(wait=True):
+            array[...] = value
+            self.note_change()
 
     def note_change(self) -> None:
         """Says that its numbers have been set: averages of what it was before are at an end."""
@@ -148,6 +151,8 @@ class Slab:
 
     Attributes
     ----------
+    gate : Gate
+        Who reads and who writes the weights, and what optimizers keep of them.
     averaged : bool
         Whether an optimizer keeps averages of the weights. Only then is it looked for what was written to them by way of views:
         weights for which there are any are compared with copies, before each step and prediction.
@@ -164,6 +169,7 @@ class Slab:
             self.size += -(-weight.size // quantum) * quantum
         self.values = aligned_zeros(self.size, dtype)
         self._gradients: np.ndarray | None = None
+        self.gate = _core.Gate()
         self.averaged = False
         #: Those whose weights lie here, and perhaps some that have moved.
         self.models: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -238,25 +244,31 @@ class Slab:
             kept, models = _weights_with(weights, slabs, model)
         joined = Slab(list(kept), dtype)
         joined.models.update([*models, model])
-        for slab in slabs:
-            slab.note_writes()
-            joined.averaged = joined.averaged or slab.averaged
         numbers = {weight: number for number, weight in enumerate(weights)}
-        for weight in joined.weights:
-            offset = joined.offsets[weight]
-            values = joined.values[offset : offset + weight.size].reshape(weight.shape)
+        with contextlib.ExitStack() as stack:
+            for slab in slabs:
+                stack.enter_context(slab.gate.writing(wait=True))
+                slab.note_writes()
+                joined.averaged = joined.averaged or slab.averaged
+            joined._fill(seed, numbers)
+            for weight in joined.weights:
+                weight.slab, weight.offset = joined, joined.offsets[weight]
+        _core.note_change()
+        return joined
+
+    def _fill(self, seed: int, numbers: Mapping[Weight, int]) -> None:
+        """Takes over the numbers of the weights that have any, and initialises the others, which are numbered for that."""
+        for weight in self.weights:
+            offset = self.offsets[weight]
+            values = self.values[offset : offset + weight.size].reshape(weight.shape)
             if weight.slab is not None:
                 values[...] = weight.array
             elif INITIALISES.get():
                 rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, numbers[weight]])))
                 try:
-                    values[...] = weight.initializer(weight.shape, dtype, rng=rng)
+                    values[...] = weight.initializer(weight.shape, self.dtype, rng=rng)
                 except ValueError as error:
                     raise ValueError(f"weight {weight.path!r}: {error}") from None
-        for weight in joined.weights:
-            weight.slab, weight.offset = joined, joined.offsets[weight]
-        _core.note_change()
-        return joined
 
 
 #: Whether weights get the numbers of their initializers; not where those of a file are about to take their place.

@@ -47,7 +47,10 @@ cdef class Plan:
     cdef readonly int64_t passes_ended, next_row, steps_done  # of the last run, also when it raised
     cdef readonly double gradient_squares  # squared norms of the gradients of its updates, added to what was given
     cdef object checked_order  # of the last run that had one: all of it within its arrays
-    cdef bint running
+    cdef bint running  # in C, without the GIL
+    cdef bint taken    # by a thread, from a pool
+    cdef int64_t forks # since one of these was said: in a forked child neither is true
+    cdef object bound  # number of what is in its slab, where that is its own
     cdef bint brief  # a prediction takes so little time that the GIL is not given up
 
     def __init__(self, *, dtype, max_rows, training, inputs, nodes, parameters, outputs, metrics=(), optimizer=None,
@@ -214,6 +217,19 @@ cdef class Plan:
     def __dealloc__(self):
         fn_plan_destroy(self.plan)
 
+    def bind(self, values, number):
+        """Copies numbers into its slab, which nobody else has, unless those of this number are there."""
+        if self.bound != number:
+            self.bound = None
+            self.kept[0][...] = values
+            self.bound = number
+
+    cdef bint is_used(self):
+        if self.forks != _forks:  # a forked child does not have the threads of its parent
+            self.running = self.taken = False
+            self.forks = _forks
+        return self.running or self.taken
+
     def info(self):
         """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes, shards (1: none),
         sharded_steps (in all calls)."""
@@ -317,6 +333,7 @@ cdef class Plan:
         error.message[0] = 0
         if self.plan == NULL:
             raise RuntimeError("this plan was not initialised")
+        self.is_used()
         if self.running:
             raise RuntimeError("this model is being run by another thread")
         self.passes_ended, self.next_row, self.steps_done, self.gradient_squares = 0, first_row, 0, gradient_squares
@@ -435,6 +452,8 @@ cdef class Predictor:
     cdef list plans       # of Plan or None, by the power of two
     cdef list keys        # pairs: a function, and what it must return
     cdef int64_t version  # that all this belongs to
+    cdef Gate gate        # of the weights
+    cdef bint alone       # a prediction changes the states of layers: no other may be made meanwhile
     cdef int rank, output_rank, type_number
     cdef cnp.npy_intp sizes[FN_MAX_RANK]
     cdef cnp.npy_intp output_sizes[FN_MAX_RANK + 1]
@@ -442,7 +461,7 @@ cdef class Predictor:
     def __cinit__(self):
         self.version = -1
 
-    def keep(self, Plan plan not None, input_shape, output_shape, keys):
+    def keep(self, Plan plan not None, input_shape, output_shape, keys, Gate gate not None, bint alone):
         """Takes a plan for batches of `plan.max_rows`, a power of two, of the present version.
 
         Parameters
@@ -452,7 +471,12 @@ cdef class Predictor:
             Of one sample.
         keys : list of (callable, object)
             What the plan depends on beside the version: functions, and what they return now.
+        gate : Gate
+            Of the weights that the plan reads.
+        alone : bool
+            A prediction changes the states of layers, so that no other may be made meanwhile.
         """
+        self.gate, self.alone = gate, alone
         if self.version != _version or self.keys != keys:
             self.plans = [None] * 64
             self.version, self.keys = _version, keys
@@ -475,6 +499,7 @@ cdef class Predictor:
         cdef fn_status status
         cdef double seconds
         cdef int i, power = 0
+        cdef unsigned long thread
         if self.version != _version or not cnp.PyArray_CheckExact(x):
             return None
         array = x
@@ -501,8 +526,6 @@ cdef class Predictor:
         if self.plans[power] is None:
             return None
         plan = <Plan>self.plans[power]
-        if plan.running:
-            return None
         for function, answer in self.keys:
             if function() != answer:
                 return None
@@ -516,15 +539,26 @@ cdef class Predictor:
         run.n_rows = run.batch_size = array.shape[0]
         run.inputs = &source
         run.outputs = &output
+        # From here on no other thread has the GIL until the plan runs.
+        if self.version != _version or plan.is_used():
+            return None
         if plan.brief:
+            if self.gate.writer != 0 and self.gate.busy:
+                return None
             status = fn_plan_run(plan.plan, &run, &error)
         else:
+            thread = PyThread_get_thread_ident()
+            self.gate.forget_threads()
+            if self.alone or not self.gate.may_read(thread, False):
+                return None
+            self.gate.enter(thread)
             plan.running = True
             with nogil:
                 seconds = fn_seconds()
                 status = fn_plan_run(plan.plan, &run, &error)
                 seconds = fn_seconds() - seconds
             plan.running = False
+            self.gate.leave(thread)
             plan.brief = seconds < _BRIEF
         if status != FN_OK:
             check(status, &error)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, _data, losses as _losses, metrics as _metrics
+from ._graph import aligned_zeros
 from ._slots import Slots
+from ._snapshots import Snapshot, between_steps
 from .layers.base import Layer
 
 if TYPE_CHECKING:
@@ -200,6 +202,9 @@ class PlanCache:
     def __init__(self, model: Trainer) -> None:
         self._model = model
         self._plans: dict[Any, _core.Plan] = {}
+        self._pools: dict[Any, _core.PlanPool] = {}  # of plans to predict and evaluate, by several threads
+        self._latest: _core.Plan | None = None
+        self._snapshot: Snapshot | None = None
         self._one_thread = False
         # What follows from the model's structure: until the version changes.
         #: Makes predictions of a few rows at once, where it has been told a plan for them; else returns None.
@@ -219,6 +224,8 @@ class PlanCache:
     def forget(self) -> None:
         """Forgets plans, but not the optimizer's slots."""
         self._plans.clear()
+        self._pools.clear()
+        self._latest = self._snapshot = None
         self._version = -1
         _core.note_change()
 
@@ -247,10 +254,10 @@ class PlanCache:
 
     def latest(self) -> _core.Plan | None:
         """The plan made last."""
-        return next(reversed(self._plans.values()), None)
+        return self._latest
 
     def get(self, kind: str, rows: int, exact: bool = True) -> _core.Plan:
-        """A plan for batches of so many rows.
+        """A plan for batches of so many rows, for the thread that trains.
 
         Parameters
         ----------
@@ -268,10 +275,52 @@ class PlanCache:
         plan = self._plans.pop(key, None)
         if plan is None:
             plan = self._make(kind, capacity, averages)
-        self._plans[key] = plan
-        while len(self._plans) > _KEPT_PLANS:
-            self._plans.pop(next(iter(self._plans)))
+        self._plans[key] = self._latest = plan
+        _forget_oldest(self._plans)
         return plan
+
+    def take(self, kind: str, rows: int, snapshot: Snapshot | None) -> Any:
+        """A manager that gives this thread a plan to predict or evaluate batches of so many rows, or somewhat more.
+
+        Parameters
+        ----------
+        kind : {"evaluate", "predict"}
+        rows : int
+        snapshot : Snapshot or None
+            Whose weights are to be used; `bind` brings them to the plan. None: the model's.
+        """
+        averages = self.slots.averages() if snapshot is None else {}
+        self._refresh()
+        capacity = rows if rows > _ROUNDED_ROWS else 1 << (rows - 1).bit_length()
+        averaged = (self._model._require_compiled().optimizer.averaged_slot(), frozenset(averages)) if averages else None
+        key = (kind, capacity, self._structure, averaged, snapshot is None, tuple([layer.plan_key() for layer in self._keyed]))
+        pool = self._pools.pop(key, None)
+        if pool is None:
+            pool = _core.PlanPool(lambda: self._make(kind, capacity, averages, snapshot is not None), _core.cpu_count())
+        self._pools[key] = pool
+        _forget_oldest(self._pools)
+        return pool.take()
+
+    def bind(self, plan: _core.Plan, snapshot: Snapshot | None) -> None:
+        """Makes a plan that was taken one of the weights of a snapshot."""
+        self._latest = plan
+        if snapshot is not None:
+            plan.bind(snapshot.used, snapshot.number)
+
+    def snapshot(self) -> Snapshot:
+        """The weights after the last step, or one that is being made, while another thread trains; waits for it if need be."""
+        slab, latest = self._model._slab, self._snapshot
+        if latest is not None and latest.slab is slab and latest.step == slab.gate.steps:
+            if not latest.renewed:  # who predicts will want the next one, too
+                latest.renewed = slab.gate.ask(self._take_snapshot)
+            return latest
+        return between_steps(slab.gate, self._take_snapshot)
+
+    def _take_snapshot(self) -> Snapshot:
+        latest = self._snapshot
+        if latest is None or latest.slab is not self._model._slab or latest.step != latest.slab.gate.steps:
+            latest = self._snapshot = Snapshot(self._model)
+        return latest
 
     def keep_ready(self, plan: _core.Plan) -> None:
         """Gives a plan that predicted a whole array to `predictor`, where nothing else is to be done for one."""
@@ -279,7 +328,8 @@ class PlanCache:
         if len(model.inputs) == len(model.outputs) == 1 and not model._labels and not model._slab.watched:
             self._refresh()
             keys = [(layer.plan_key, layer.plan_key()) for layer in self._keyed]
-            self.predictor.keep(plan, model.inputs[0].sample_shape, model.outputs[0].sample_shape, keys)
+            self.predictor.keep(plan, model.inputs[0].sample_shape, model.outputs[0].sample_shape, keys, model._slab.gate,
+                                model._graph.batch_size is not None)  # fmt: skip
 
     @property
     def scheduled(self) -> bool:
@@ -345,7 +395,8 @@ class PlanCache:
             weight.shape if optimizer is None else optimizer.shape_of(path, weight.shape),
         )  # fmt: skip
 
-    def _make(self, kind: str, rows: int, averages: Mapping[Weight, np.ndarray]) -> _core.Plan:
+    def _make(self, kind: str, rows: int, averages: Mapping[Weight, np.ndarray], apart: bool = False) -> _core.Plan:
+        """A plan; apart: whose parameters are in a slab of its own."""
         model, slab = self._model, self._model._slab
         training = kind in ("train", "custom")
         used, paths = set(model._graph.weights()), model._paths()
@@ -398,8 +449,14 @@ class PlanCache:
             parameters=[self._describe(weight, paths[weight], optimizer, averages.get(weight)) for weight in weights],
             outputs=outputs, metrics=metrics,
             optimizer=optimizer.kernel if optimizer else None, hyper=optimizer._fixed() if optimizer else None,
-            parameter_slab=slab.values, gradient_slab=slab.gradients if training else None,
+            parameter_slab=aligned_zeros(slab.size, slab.dtype) if apart else slab.values, gradient_slab=slab.gradients if training else None,
             slots=self.slots.arrays() if optimizer else [],
             seed=model.seed, n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
             input_gradients=kind == "custom",
         )  # fmt: skip
+
+
+def _forget_oldest(plans: dict[Any, Any]) -> None:
+    """Leaves as many as are kept; other threads may do so at the same time."""
+    for key in list(plans)[:-_KEPT_PLANS]:
+        plans.pop(key, None)

@@ -103,10 +103,11 @@ class Slots:
         if number is None:
             return
         arrays = self.arrays()
-        for weight, value in values.items():
-            if weight.trainable:
-                self._begin(weight, optimizer, arrays)
-                weight.view_of(arrays[number])[...] = value
+        with self._model._slab.gate.writing():
+            for weight, value in values.items():
+                if weight.trainable:
+                    self._begin(weight, optimizer, arrays)
+                    weight.view_of(arrays[number])[...] = value
 
     # ---- what checkpoints and trials put back ---------------------------------------------------------------
 
@@ -126,8 +127,9 @@ class Slots:
         kept, followed = [(array, array.copy()) for array in self.arrays()], self.followed
 
         def restore() -> None:
-            for array, values in kept:
-                array[...] = values
-            self.followed = followed
+            with self._model._slab.gate.writing():
+                for array, values in kept:
+                    array[...] = values
+                self.followed = followed
 
         return restore

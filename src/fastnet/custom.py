@@ -11,6 +11,7 @@ from . import _core, _data
 
 if TYPE_CHECKING:
     from ._plans import Compiled
+    from ._snapshots import Snapshot
 
 __all__ = ["CustomLoop"]
 
@@ -52,7 +53,10 @@ class CustomLoop:
         step = self._compiled.optimizer.batches if self._compiled else 0
         self._forward, self._backward_done = None, False
         hyper = self._plans.hyper(1) if self._plans.scheduled else None
-        plan.run(_FETCH, n_rows=n, batch_size=n, inputs=inputs, outputs=outputs, step=step, hyper=hyper)
+        with self._reading() as live:
+            if not live:
+                raise RuntimeError(f"model {self.name!r} is being trained by another thread: no step can be made beside its own")
+            plan.run(_FETCH, n_rows=n, batch_size=n, inputs=inputs, outputs=outputs, step=step, hyper=hyper)
         self._forward = (plan, n)
         return outputs
 
@@ -112,12 +116,13 @@ class CustomLoop:
         plan = self._plans.get("custom", self._forward[0].max_rows)  # another one if it was compiled since
         penalty = np.zeros(1 + len(self.outputs))
         hyper = self._plans.hyper(1)
-        self._plans.slots.follow()
-        try:
-            plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.batches, hyper=hyper, loss_sum=penalty)
-        finally:  # an interrupt meanwhile is raised when the step has been made
-            compiled.optimizer.batches += plan.steps_done
-            self._slab.watch()
+        with self._slab.gate.writing():
+            self._plans.slots.follow()
+            try:
+                plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.batches, hyper=hyper, loss_sum=penalty)
+            finally:  # an interrupt meanwhile is raised when the step has been made
+                compiled.optimizer.batches += plan.steps_done
+                self._slab.watch()
         self._penalty, self._squares = float(penalty[0]), plan.gradient_squares
 
     # ---- custom losses ----------------------------------------------------------------------------------
@@ -209,15 +214,15 @@ class CustomLoop:
         batch_size: int,
         totals: np.ndarray,
         sums: np.ndarray,
+        snapshot: Snapshot | None,
     ) -> None:
         n = len(inputs[0])
         for row in range(0, n, batch_size):
             rows = slice(row, min(n, row + batch_size))
-            outputs = self.predict([array[rows] for array in inputs] if len(inputs) > 1 else inputs[0][rows])
-            outputs = outputs if isinstance(outputs, list) else [outputs]
+            outputs, _ = self._predict_rows([array[rows] for array in inputs], rows.stop - row, snapshot)
             batch = [array[rows] for array in targets]
             self._losses_of(batch, outputs, [None if w is None else w[rows] for w in weights], totals)
             self._update_metrics(compiled, batch, outputs, sums)
-        values = self._evaluation_values()
+        values = self._evaluation_values(snapshot)
         regularized = [weight for weight in self.trainable_weights if weight.regularizer is not None]
         totals[0] += n * sum(weight.regularizer(values[weight]) for weight in regularized)

@@ -135,6 +135,11 @@ class Fit:
 
     def run(self) -> History:
         """Trains until the last epoch, or until a callback stops it."""
+        with self.model._slab.gate.session():
+            return self._run()
+
+    def _run(self) -> History:
+        """As `run`, while no other thread may change the weights."""
         self.model.stop_training = self.stopped
         self.model.history = self.history
         try:
@@ -240,7 +245,8 @@ class Fit:
     def _run_slice(self, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
         """At most so many steps, and for about `SLICE_SECONDS`; the state may be that of a later epoch afterwards."""
         if self.optimizer.full_batch:
-            self._step_with_all_rows(state)
+            with self.model._slab.gate.writing():
+                self._step_with_all_rows(state)
             return
         if self.compiled.custom:
             runner = self.model._custom_runner(self.compiled, self.inputs, self.targets, self.weights, order, self.batch_size)
@@ -251,6 +257,12 @@ class Fit:
             return
         left = self.steps - state.batch
         steps, epochs = min(steps or left, left), self._epochs_at_once()
+        with self.model._slab.gate.writing():
+            self._train(state, order, steps, epochs)
+
+    def _train(self, state: EpochState, order: np.ndarray | None, steps: int, epochs: int) -> None:
+        """As `_run_slice`, in the engine; at most so many epochs, the present one included."""
+        left = self.steps - state.batch
         plan = self.model._plans.get("train", self.batch_size)
         hyper = self.model._plans.hyper(min(steps + (epochs - 1) * self.steps, _SLICE_STEPS))
         if hyper.ndim == 2:  # they vary from step to step
@@ -347,10 +359,11 @@ class Fit:
         if self.optimizer.batches % (self.optimizer.gradient_accumulation_steps or 1):
             kind = "custom" if self.compiled.custom else "train"
             plan, hyper = self.model._plans.get(kind, self.batch_size, exact=kind == "train"), self.model._plans.hyper(1)
-            self.model._plans.slots.follow()
-            try:
-                plan.run(_core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, step=self.optimizer.batches, hyper=hyper)
-            finally:
-                self.optimizer.iterations += plan.steps_done
-                self.model._slab.watch()
+            with self.model._slab.gate.writing():
+                self.model._plans.slots.follow()
+                try:
+                    plan.run(_core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, step=self.optimizer.batches, hyper=hyper)
+                finally:
+                    self.optimizer.iterations += plan.steps_done
+                    self.model._slab.watch()
 

@@ -297,7 +297,11 @@ class Model(Layer, Trainer):
     def get_weights(self) -> list[np.ndarray]:
         """Copies of all weights."""
         self._require_built()
-        return [weight.array.copy() for weight in self.weights]
+        with self._reading() as live:
+            if live:
+                return [weight.array.copy() for weight in self.weights]
+            snapshot = self._plans.snapshot()
+            return [snapshot.trained_value(weight).copy() for weight in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets all weights, in the order of `get_weights`.

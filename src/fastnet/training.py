@@ -18,6 +18,7 @@ from .history import History
 if TYPE_CHECKING:
     from .profiling import Profile
     from ._graph import Graph, Slab, SymbolicTensor, Weight
+    from ._snapshots import Snapshot
 
 __all__ = ["Trainer"]
 
@@ -381,8 +382,18 @@ class Trainer(CustomLoop):
         if alpha and any(loss.labels for loss in compiled.losses):
             raise ValueError(f"{name} needs targets that can be mixed: use one-hot rows and CategoricalCrossentropy")
 
-    def _evaluation_values(self) -> dict[Weight, np.ndarray]:
+    def _reading(self) -> Any:
+        """A manager within which the weights do not change, or, where it gives False, a snapshot is to be used instead.
+
+        A model that keeps states from batch to batch changes them when it predicts: it does so for one thread after another.
+        """
+        gate = self._slab.gate
+        return gate.reading() if self._graph.batch_size is None else gate.writing(wait=True)
+
+    def _evaluation_values(self, snapshot: Snapshot | None = None) -> dict[Weight, np.ndarray]:
         """What `evaluate` and `predict` compute with: averages, where the optimizer keeps them, else the weights; views."""
+        if snapshot is not None:
+            return {weight: snapshot.used_value(weight) for weight in self.weights}
         averages = self._plans.slots.averages()
         return {weight: averages.get(weight, weight.array) for weight in self.weights}
 
@@ -414,17 +425,21 @@ class Trainer(CustomLoop):
         if compiled.custom:
             self._custom_runner(compiled, inputs, targets, weights, None, n)(0, n, totals, sums)
         else:
-            plan = self._plans.get("train", n, exact=False)
-            hyper = self._plans.hyper(1)
-            self._plans.slots.follow()
-            try:
-                plan.run(
-                    TRAIN, n_rows=n, batch_size=n, inputs=inputs, targets=targets, weights=weights,
-                    step=compiled.optimizer.batches, hyper=hyper, loss_sum=totals, metrics=sums,
-                )  # fmt: skip
-            finally:
-                compiled.optimizer.batches += plan.steps_done
-                self._slab.watch()
+            slab = self._slab
+            with slab.gate.writing():
+                plan = self._plans.get("train", n, exact=False)
+                hyper = self._plans.hyper(1)
+                if slab.averaged:
+                    self._plans.slots.follow()
+                try:
+                    plan.run(
+                        TRAIN, n_rows=n, batch_size=n, inputs=inputs, targets=targets, weights=weights,
+                        step=compiled.optimizer.batches, hyper=hyper, loss_sum=totals, metrics=sums,
+                    )  # fmt: skip
+                finally:
+                    compiled.optimizer.batches += plan.steps_done
+                    if slab.averaged:
+                        slab.watch()
         return _as_asked(compiled.logs(totals, sums, n), return_dict)
 
     # ---- evaluate and predict ---------------------------------------------------------------------------
@@ -476,16 +491,19 @@ class Trainer(CustomLoop):
         n = len(inputs[0])
         rows = min(n, self._rows_at_once(batch_size, _INFERENCE_ROWS))
         totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
-        if compiled.custom:
-            self._custom_evaluate(compiled, inputs, targets, weights, rows, totals, sums)
-        else:
-            plan = self._plans.get("evaluate", rows, exact=False)
-            row = 0
-            while row < n:
-                row, _ = plan.run(
-                    _EVALUATE, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, targets=targets,
-                    weights=weights, seconds=SLICE_SECONDS, loss_sum=totals, metrics=sums,
-                )  # fmt: skip
+        with self._reading() as live:
+            snapshot = None if live else self._plans.snapshot()
+            if compiled.custom:
+                self._custom_evaluate(compiled, inputs, targets, weights, rows, totals, sums, snapshot)
+                return compiled.logs(totals, sums, n)
+            with self._plans.take("evaluate", rows, snapshot) as plan:
+                self._plans.bind(plan, snapshot)
+                row = 0
+                while row < n:
+                    row, _ = plan.run(
+                        _EVALUATE, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, targets=targets,
+                        weights=weights, seconds=SLICE_SECONDS, loss_sum=totals, metrics=sums,
+                    )  # fmt: skip
         return compiled.logs(totals, sums, n)
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: str | int = 0, *, check_finite: bool = False) -> Any:
@@ -513,15 +531,26 @@ class Trainer(CustomLoop):
         inputs = self._rows_for(x, check_finite)
         n = len(inputs[0])
         rows = min(n, self._rows_at_once(batch_size, _INFERENCE_ROWS))
-        plan = self._plans.get("predict", rows, exact=False)
-        outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
-        row = 0
-        while row < n:
-            row, _ = plan.run(_PREDICT, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
-                              seconds=SLICE_SECONDS)  # fmt: skip
-        if rows == n and batch_size is None and not self._labels:  # whose range is to be checked each time
-            self._plans.keep_ready(plan)
+        with self._reading() as live:
+            outputs, plan = self._predict_rows(inputs, rows, None if live else self._plans.snapshot())
+            # Labels are not for the short way, as their range is to be checked each time.
+            if live and rows == n and batch_size is None and not self._labels:
+                self._plans.keep_ready(plan)
         return outputs if len(outputs) > 1 else outputs[0]
+
+    def _predict_rows(
+        self, inputs: list[np.ndarray], rows: int, snapshot: Snapshot | None
+    ) -> tuple[list[np.ndarray], _core.Plan]:
+        """The outputs, computed so many rows at once with the weights of the snapshot or of the model; and the plan for it."""
+        n = len(inputs[0])
+        outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
+        with self._plans.take("predict", rows, snapshot) as plan:
+            self._plans.bind(plan, snapshot)
+            row = 0
+            while row < n:
+                row, _ = plan.run(_PREDICT, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
+                                  seconds=SLICE_SECONDS)  # fmt: skip
+        return outputs, plan
 
     def predict_on_batch(self, x: Any) -> Any:
         """`predict` for the rows of one batch."""
@@ -583,17 +612,26 @@ class Trainer(CustomLoop):
         rows = min(batch_size, len(inputs[0]))
         arrays["inputs"] = inputs
         self._plans.one_thread = True
-        kept = [(array, array.copy()) for array in [self._slab.values, *(self._plans.slots.arrays() if y is not None else [])]]
         try:
-            if y is None:
-                arrays["outputs"] = [np.empty((rows, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
-                return profile_model(self, _PREDICT, self._plans.get("predict", rows), arrays, rows, repeats)
-            arrays["hyper"] = self._plans.hyper(1)
-            return profile_model(self, TRAIN, self._plans.get("train", rows), arrays, rows, repeats)
+            with self._slab.gate.writing():
+                if y is None:
+                    arrays["outputs"] = [np.empty((rows, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
+                    plan = self._plans.get("predict", rows)
+                    return self._restoring(lambda: profile_model(self, _PREDICT, plan, arrays, rows, repeats), [])
+                arrays["hyper"], plan = self._plans.hyper(1), self._plans.get("train", rows)
+                slots = self._plans.slots.arrays()
+                return self._restoring(lambda: profile_model(self, TRAIN, plan, arrays, rows, repeats), slots)
+        finally:
+            self._plans.one_thread = False
+
+    def _restoring(self, function: Callable[[], Any], slots: list[np.ndarray]) -> Any:
+        """What a function returns, after which the weights and these arrays are as before."""
+        kept = [(array, array.copy()) for array in [self._slab.values, *slots]]
+        try:
+            return function()
         finally:
             for array, values in kept:
                 array[...] = values
-            self._plans.one_thread = False
 
     def _latest_plan(self) -> _core.Plan | None:
         return self._plans.latest()

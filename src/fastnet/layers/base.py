@@ -13,6 +13,7 @@ from .. import _core
 from .._config import Configurable
 from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, Weight, WeightSpec
 from .._names import snake_case
+from .._snapshots import between_steps
 from ..regularizers import OrthogonalRegularizer
 
 __all__ = ["Layer"]
@@ -361,7 +362,10 @@ class Layer(Configurable):
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of the weights."""
-        return [weight.array.copy() for weight in self.weights]
+        weights = self.weights
+        if not weights or weights[0].slab is None:
+            return [weight.array.copy() for weight in weights]
+        return between_steps(weights[0].slab.gate, lambda: [weight.array.copy() for weight in weights])
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets the weights, in the order of `get_weights`.
@@ -425,5 +429,8 @@ def assign_all(weights: Sequence[Weight], values: Sequence[Any], owner: str) -> 
             raise ValueError(f"{owner}: weight {weight.path!r} has shape {weight.shape}, got {array.shape}")
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{owner}: weight {weight.path!r} must be numbers, got {array.dtype}")
-    for weight, array in zip(weights, arrays):
-        weight.assign(array)
+    if arrays:
+        weights[0].array  # raises where there is none yet
+        with weights[0].slab.gate.writing(wait=True):
+            for weight, array in zip(weights, arrays):
+                weight.assign(array)

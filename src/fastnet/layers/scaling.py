@@ -71,7 +71,8 @@ class _Scaling(Layer):
                 )
         for weight, numbers in zip(self.weights, known or ()):
             if weight.slab is not None:
-                weight.array[...] = numbers
+                with weight.slab.gate.writing(wait=True):
+                    weight.array[...] = numbers
 
     def affine_map(self) -> tuple[np.ndarray, np.ndarray]:
         """scale and shift as float64, one number for each feature or one for all.

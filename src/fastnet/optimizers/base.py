@@ -184,13 +184,16 @@ class Optimizer(_config.Configurable):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "lr":
             raise AttributeError(f"{type(self).__name__} has no lr, which would change nothing: set learning_rate")
-        watched = name == "batches" and self.keeps_average
-        averaged = self._averaged_name if watched else None
+        if name == "batches" and self.keeps_average:
+            averaged = self._averaged_name
+            object.__setattr__(self, name, value)
+            if self._averaged_name != averaged:
+                _core.note_change()  # predictions depend on it
+            return
         object.__setattr__(self, name, value)
-        if name not in ("batches", "_row") or (watched and self._averaged_name != averaged):
-            _core.note_change()  # predictions may depend on it
         if name not in ("batches", "_row"):
             object.__setattr__(self, "_row", None)
+            _core.note_change()  # predictions may depend on it
 
     def claim(self, model: Any) -> None:
         """Before a model is trained: ValueError where this optimizer has made steps with another one, also if that is gone.

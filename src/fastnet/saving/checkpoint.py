@@ -154,6 +154,10 @@ def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, trainin
     averaged = [weight for weight, path in paths.items() if weight.trainable and path in names]
 
     def apply() -> None:
+        with model._slab.gate.writing():
+            put_back()
+
+    def put_back() -> None:
         assign_tensors(weights, paths)
         for (name, _), slot in zip(fit.optimizer.slots(), slots):
             for weight, path in paths.items():

@@ -1,0 +1,83 @@
+"""Copies of a model's weights, for threads that predict while another one trains."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._graph import aligned_zeros
+
+if TYPE_CHECKING:
+    from . import _core
+    from ._graph import Slab, Weight
+    from .training import Trainer
+
+__all__ = ["Snapshot", "between_steps"]
+
+_NUMBERS = itertools.count(1)
+
+
+def between_steps(gate: _core.Gate, function: Callable[[], Any]) -> Any:
+    """What a function returns that is called while nobody changes the weights, if need be by the thread that does, after its step."""
+    while True:
+        with gate.reading(between=True) as free:
+            if free:
+                return function()
+        done, results = threading.Event(), []
+
+        def call(done: threading.Event = done, results: list[Any] = results) -> None:
+            try:
+                results.append(function())
+            finally:
+                done.set()
+
+        if gate.ask(call):
+            while not done.wait(0.05) and gate.busy:
+                pass
+            if results:
+                return results[0]
+
+
+class Snapshot:
+    """The weights as they were after a step.
+
+    Attributes
+    ----------
+    slab : Slab
+        Whose weights they are.
+    step : int
+        See `Gate.steps`.
+    trained, used : ndarray
+        As large as the slab: the weights, and what predictions compute with, averages where the optimizer keeps them.
+    number : int
+        Another one for each.
+    """
+
+    def __init__(self, model: Trainer) -> None:
+        self.slab: Slab = model._slab
+        self.step, self.number = self.slab.gate.steps, next(_NUMBERS)
+        self.trained = self.used = self._copy(self.slab)
+        averages = model._plans.slots.averages()
+        if averages:
+            self.used = self._copy(self.slab)
+            for weight, average in averages.items():
+                weight.view_of(self.used)[...] = average
+        self.renewed = False  # the next one has been asked for
+
+    @staticmethod
+    def _copy(slab: Slab) -> np.ndarray:
+        values = aligned_zeros(slab.size, slab.dtype)
+        values[...] = slab.values
+        return values
+
+    def trained_value(self, weight: Weight) -> np.ndarray:
+        """The trained numbers of a weight."""
+        return weight.view_of(self.trained)
+
+    def used_value(self, weight: Weight) -> np.ndarray:
+        """The numbers of a weight that predictions compute with."""
+        return weight.view_of(self.used)
