@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { MASK, FIRST, SECOND };
-static const fn_attribute attributes[] = {{"value", 0}};
+static const fn_attribute attributes[] = {{"value", 0, FN_ANY}};
 
 static fn_status infer(fn_inference *inference)
 {
