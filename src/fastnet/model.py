@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -256,6 +257,16 @@ class Model(Layer, Trainer):
         from .saving.description import rebuild
 
         return rebuild(config)
+
+    def __reduce__(self) -> Any:
+        """For pickle and copy: a model on its own, which goes on training with the same bits; see `saving.pickling`."""
+        from .saving.pickling import restore_model, state_of
+
+        return restore_model, (state_of(self),)
+
+    def __copy__(self) -> Model:
+        """As deepcopy: two models cannot have one optimizer."""
+        return copy.deepcopy(self)
 
     # ---- weights ---------------------------------------------------------------------------------
 

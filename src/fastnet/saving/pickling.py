@@ -1,0 +1,112 @@
+"""Models in pickles: for `copy.deepcopy`, processes of multiprocessing and joblib, and estimators that hold a model.
+
+A pickle holds what a file of the model holds, the objects that compile was given, and how far training has come, so that a copy goes
+on with the same bits. Plans and views are left behind: they are made again when they are needed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._config import Configurable
+from .._graph import INITIALISES
+from .description import describe, rebuild
+
+if TYPE_CHECKING:
+    from ..layers.base import Layer
+    from ..model import Model
+
+__all__ = ["restore_model", "state_of"]
+
+
+def state_of(model: Model) -> dict[str, Any]:
+    """Everything of a model that a pickle holds; see `restore_model`.
+
+    Raises
+    ------
+    ValueError
+        If the model cannot be made again from its layers, as `Model.save`.
+    """
+    compiled = model._compiled
+    state: dict[str, Any] = {
+        "compiled": (compiled.optimizer, *compiled.given, compiled.n_threads) if compiled is not None else None,
+        "epochs_begun": model._epochs_begun,
+        "history": model.history,
+    }
+    if not model.built:
+        state["unbuilt"] = (list(model._stack), model.seed, model.dtype, model.name)  # a Sequential of unknown input
+        return state
+    description = describe(model)
+    description["compiled"] = None
+    state["description"] = description
+    state["classes"] = _own_classes(model, description)
+    state["weights"] = model.get_weights()
+    state["trainable"] = [layer.trainable for layer in _all_layers(model)]
+    slots = model._plans.slots
+    if compiled is not None and compiled.optimizer.kernel and compiled.optimizer.batches:
+        numbers = {weight: i for i, weight in enumerate(model.weights)}
+        state["slots"] = [[weight.view_of(array).copy() for weight in model.weights] for array in slots.arrays()]
+        state["averaged"] = [numbers[weight] for weight in slots.followed if weight in numbers]
+    return state
+
+
+def restore_model(state: dict[str, Any]) -> Model:
+    """The model whose state it is: on its own, with the same weights, optimizer and counters."""
+    if "unbuilt" in state:
+        from ..model import Sequential
+
+        stack, seed, dtype, name = state["unbuilt"]
+        model: Model = Sequential(stack, seed=seed, dtype=dtype, name=name)
+    else:
+        initialises = INITIALISES.set(False)  # the weights follow
+        try:
+            model = rebuild(state["description"], {cls.__name__: cls for cls in state["classes"]})
+        finally:
+            INITIALISES.reset(initialises)
+        model.set_weights(state["weights"])
+        for layer, trainable in zip(_all_layers(model), state["trainable"]):
+            if layer.trainable != trainable:
+                layer.trainable = trainable
+    if state["compiled"] is not None:
+        optimizer, loss, metrics, loss_weights, n_threads = state["compiled"]
+        model.compile(optimizer, loss, loss_weights, metrics, n_threads=n_threads)
+    if "slots" in state:
+        _put_slots(model, state["slots"], state["averaged"])
+    model._epochs_begun, model.history = state["epochs_begun"], state["history"]
+    return model
+
+
+def _put_slots(model: Model, slots: list[list[np.ndarray]], averaged: list[int]) -> None:
+    model._plans.slots.follow()
+    for array, values in zip(model._plans.slots.arrays(), slots):
+        for weight, value in zip(model.weights, values):
+            weight.view_of(array)[...] = value
+    model._plans.slots.followed = [model.weights[i] for i in averaged]
+
+
+def _all_layers(layer: Layer) -> list[Layer]:
+    """The layers of a model at any depth, each once, in an order that a copy has too."""
+    found: dict[Layer, None] = {}
+    for part in layer._parts():
+        found[part] = None
+        found.update(dict.fromkeys(_all_layers(part)))
+    return list(found)
+
+
+def _own_classes(model: Model, description: Any) -> list[type]:
+    """The classes outside of fastnet that the description names: of layers, initializers and the like."""
+    named: set[str] = set()
+    left: list[Any] = [description]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            named.add(value)
+        elif isinstance(value, (list, dict)):
+            left += value.values() if isinstance(value, dict) else value
+    classes = [Configurable]
+    for cls in classes:
+        classes += cls.__subclasses__()
+    classes += [type(layer) for layer in _all_layers(model)]  # of several classes of a name, that of the layer
+    return list(dict.fromkeys(cls for cls in classes if cls.__name__ in named and not cls.__module__.startswith("fastnet.")))
