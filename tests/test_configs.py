@@ -362,7 +362,9 @@ def test_every_operation_of_the_engine_is_reached_by_a_layer():
     reached |= {fn.layers.Dense(2, name)(fn.Input((3,))).operation.op for name in activations.ACTIVATIONS}
     angles = regularizers.OrthogonalRegularizer()
     reached.add(fn.layers.Dense(2, kernel_regularizer=angles)(fn.Input((3,))).operation.op)
-    reached.add(fn.layers.GlobalAveragePooling1D()(fn.layers.Masking()(fn.Input((4, 3)))).operation.op)
+    masked = fn.layers.Masking()(fn.Input((4, 3)))
+    reached.add(fn.layers.GlobalAveragePooling1D()(masked).operation.op)
+    reached.add(fn.layers.Multiply()([masked, masked]).operation.op)
     assert reached == set(_core.registry("ops"))
 
 

@@ -286,7 +286,7 @@ def test_functions_and_losses_together():
     models = []
     for losses in (["mse", "mae"], [mse, "mae"]):
         model = fn.Model(tensor, [layers.Dense(2)(tensor), layers.Dense(3)(tensor)], seed=1, dtype="float64")
-        model.compile("adam", losses, loss_weights=[0.3, 2], metrics=["mse"])
+        model.compile("adam", losses, loss_weights=[0.3, 2], metrics=[["mse"], ["mse"]])
         models.append((model, model.fit(x, y, batch_size=4, epochs=2, verbose=0)))
     (a, first), (b, second) = models
     for u, v in zip(a.get_weights(), b.get_weights()):

@@ -182,7 +182,7 @@ class Optimizer(_config.Configurable):
     _row: np.ndarray | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "lr":
+        if name == "lr" and not hasattr(type(self), "lr"):  # those of PyTorch have it
             raise AttributeError(f"{type(self).__name__} has no lr, which would change nothing: set learning_rate")
         if name == "batches" and self.keeps_average:
             averaged = self._averaged_name
