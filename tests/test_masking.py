@@ -267,3 +267,18 @@ def test_what_a_merged_mask_leaves_out_has_no_gradient():
     counted = (x != 0).any(axis=-1, keepdims=True)
     np.testing.assert_allclose(da, np.where(counted, x, 1))
     np.testing.assert_allclose(db, np.where(counted, x + 1, 0))
+
+
+@pytest.mark.parametrize("batch_size", [2, 5, 12])
+def test_the_loss_of_masked_batches(batch_size):
+    """The mean over the positions of a batch that count, batches by their rows: as Keras 3.15 does (a metric is the mean over all)."""
+    x, lengths = padded()
+    y = np.random.default_rng(1).normal(size=(12, 6, 2))
+    model = tagger(layers.Masking(), layers.Dense(2), metrics=["mae"])
+    difference = model.predict(x) - y
+    counted = np.arange(6) < lengths[:, None]
+    means = [(difference[rows] ** 2)[counted[rows]].mean() for rows in np.split(np.arange(12), range(batch_size, 12, batch_size))]
+    rows = [min(batch_size, 12 - first) for first in range(0, 12, batch_size)]
+    loss, mae = model.evaluate(x, y, batch_size=batch_size)
+    np.testing.assert_allclose(loss, np.average(means, weights=rows), rtol=1e-12)
+    np.testing.assert_allclose(mae, np.abs(difference)[counted].mean(), rtol=1e-12)
