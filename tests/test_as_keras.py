@@ -97,3 +97,28 @@ def test_what_numpy_views_as_an_array_is_taken():
     expected = model.predict(np.arange(3.0))
     for data in (range(3), [0, 1, 2], (0.0, 1.0, 2.0), array.array("d", [0, 1, 2]), memoryview(array.array("d", [0, 1, 2]))):
         np.testing.assert_array_equal(model.predict(data), expected)
+
+
+@pytest.mark.parametrize("name", ["SimpleRNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("sequences", [False, True])
+def test_a_penalty_on_activity_is_of_every_output(name, sequences):
+    """Keras 3.15 adds the penalty of each tensor that a layer returns: of the states, too, where it returns them."""
+    x = np.random.default_rng(0).normal(size=(5, 4, 3))
+    penalty = fn.regularizers.L1L2(0.01, 0.1)
+    inputs = fn.Input((4, 3))
+    layer = getattr(fn.layers, name)(2, return_sequences=sequences, return_state=True, activity_regularizer=penalty)
+    model = fn.Model(inputs, layer(inputs), seed=0, dtype="float64")
+    model.compile("sgd", ["mse"] * len(model.outputs))
+    outputs = model.predict(x)
+    expected = sum(penalty(output) for output in outputs) / len(x)
+    np.testing.assert_allclose(model.evaluate(x, outputs)[0], expected, rtol=1e-12)
+    kernel = layer.weights[0].value
+    kernel[0, 0] += 1e-6
+    above = model.evaluate(x, outputs)[0]
+    kernel[0, 0] -= 2e-6
+    slope = (above - model.evaluate(x, outputs)[0]) / 2e-6
+    kernel[0, 0] += 1e-6
+    model.compile(fn.optimizers.SGD(1.0), ["mse"] * len(outputs))
+    before = kernel[0, 0].copy()
+    model.train_on_batch(x, outputs)
+    np.testing.assert_allclose(before - kernel[0, 0], slope, rtol=1e-6)

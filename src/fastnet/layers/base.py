@@ -241,6 +241,10 @@ class Layer(Configurable):
             attributes = {"rows": rows, "columns": columns, "factor": penalty.factor,
                           "by_columns": penalty.mode == "columns"}  # fmt: skip
             y = self.emit("orthogonal_regularization", [y], attributes, {"kernel": kernel.spec})
+        return self.regularize_activity(y)
+
+    def regularize_activity(self, y: SymbolicTensor) -> SymbolicTensor:
+        """Appends the penalty on an output, where the layer has one: `regularize` does for the first."""
         activity = getattr(self, "activity_regularizer", None)
         if isinstance(activity, OrthogonalRegularizer):
             raise ValueError(f"layer {self._label!r}: an orthogonal penalty works on kernels, not on activities")

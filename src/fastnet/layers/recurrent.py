@@ -129,7 +129,7 @@ class _Recurrent(Layer):
         y = self.emit(self.kernel, [x, *masks, *given], attributes, self._specs())
         outputs = y.operation.outputs
         y = self.regularize(y)
-        return [y, *outputs[1:]] if self.return_state else y
+        return [y, *map(self.regularize_activity, outputs[1:])] if self.return_state else y
 
     def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
         """That of the input for sequences, none for the last output and the states."""
