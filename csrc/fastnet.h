@@ -366,6 +366,9 @@ double fn_measure_bandwidth(void);
 
 /* Number of allocations made by the engine since the process started. */
 int64_t fn_allocation_count(void);
+/* For tests: of the allocations from now on, that of this number fails as where there is no memory, counted from 1 and in all threads
+ * together; 0: none does. */
+void fn_fail_allocation(int64_t number);
 
 /* ---- data -------------------------------------------------------------------------------- */
 

@@ -16,15 +16,22 @@
 enum { HUGE_PAGE = 2 << 20, LARGE = 2 * HUGE_PAGE };
 
 static _Atomic int64_t n_allocations;
+static _Atomic int64_t failing; /* the number of the allocation that is to fail; 0: none */
 
 int64_t fn_allocation_count(void)
 {
     return atomic_load(&n_allocations);
 }
 
+void fn_fail_allocation(int64_t number)
+{
+    atomic_store(&failing, number > 0 ? atomic_load(&n_allocations) + number : 0);
+}
+
 void *fn_allocate(size_t bytes)
 {
-    atomic_fetch_add(&n_allocations, 1);
+    if (atomic_fetch_add(&n_allocations, 1) + 1 == atomic_load(&failing))
+        return NULL;
     size_t alignment = bytes >= LARGE ? HUGE_PAGE : FN_ALIGNMENT;
     if (bytes > SIZE_MAX - alignment)
         return NULL;

@@ -51,6 +51,9 @@ def default_threads() -> int:
 def allocation_count() -> int:
     """Allocations made by the engine since the process started."""
 
+def fail_allocation(number: int) -> None:
+    """For tests: of the engine's allocations from now on that of this number, from 1, fails as where there is no memory; 0: none."""
+
 def measure_flops(dtype: str = "float32") -> float:
     """Floating-point operations a second that one thread makes at best, in fused multiply-adds of a dtype."""
 

@@ -93,6 +93,11 @@ def allocation_count():
     return fn_allocation_count()
 
 
+def fail_allocation(int64_t number):
+    """For tests: of the engine's allocations from now on that of this number, from 1, fails as where there is no memory; 0: none."""
+    fn_fail_allocation(number)
+
+
 def measure_flops(dtype="float32"):
     """Floating-point operations a second that one thread makes at best, in fused multiply-adds of a dtype."""
     cdef double rate

@@ -242,6 +242,7 @@ cdef extern from "fastnet.h" nogil:
     double fn_measure_flops(fn_dtype)
     double fn_measure_bandwidth()
     int64_t fn_allocation_count()
+    void fn_fail_allocation(int64_t number)
     void fn_shuffle(uint64_t, uint64_t, int64_t, int64_t *)
     fn_status fn_check_finite(const fn_source *, int64_t, int64_t, int64_t *)
     fn_status fn_check_labels(const fn_source *, int64_t, int64_t, int64_t, int64_t *, double *)

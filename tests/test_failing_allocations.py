@@ -1,0 +1,109 @@
+"""Each allocation of the engine fails once: MemoryError, the model as it was, and the same call works after it."""
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+from fastnet import _core, layers, optimizers
+from fastnet.many import FitManyError
+
+RANDOM = np.random.default_rng(0)
+
+
+def dense():
+    """Divided among two threads by its units."""
+    model = fn.Sequential([fn.Input((64,)), layers.Dense(128, "relu"), layers.Dense(64, "gelu"), layers.Dense(10)], seed=0)
+    model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"], n_threads=2)
+    return model, RANDOM.normal(size=(640, 64)), RANDOM.integers(0, 10, 640)
+
+
+def images():
+    model = fn.Sequential(
+        [fn.Input((6, 6, 2)), layers.Conv2D(4, 3, activation="silu", kernel_regularizer="l2"), layers.BatchNormalization(),
+         layers.MaxPooling2D(), layers.Dropout(0.2), layers.Flatten(), layers.Dense(1, kernel_constraint="max_norm")],
+        seed=0)  # fmt: skip
+    model.compile(optimizers.SGD(0.01, momentum=0.9, use_ema=True, clipnorm=1.0), "mse", metrics=["mae"])
+    return model, RANDOM.normal(size=(16, 6, 6, 2)), RANDOM.normal(size=(16, 1))
+
+
+def sequences():
+    inputs = fn.Input((7,))
+    h = layers.Embedding(11, 6, mask_zero=True)(inputs)
+    h = layers.LSTM(5, return_sequences=True, activity_regularizer="l2")(h)
+    h = layers.MultiHeadAttention(2, 3)(h, h)
+    model = fn.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(layers.LayerNormalization()(h))), seed=0, dtype="float64")
+    model.compile(optimizers.Muon(0.01), fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["f1_score"])
+    return model, RANDOM.integers(0, 11, (16, 7)), RANDOM.integers(0, 2, 16)
+
+
+def lazy():
+    model = fn.Sequential([fn.Input((3,)), layers.Embedding(400, 4), layers.Flatten(), layers.Dense(1)], seed=0)
+    model.compile(optimizers.Adam(0.01, lazy=True), "mse")
+    return model, RANDOM.integers(0, 400, (16, 3)), RANDOM.normal(size=(16, 1))
+
+
+CALLS = {
+    "fit": lambda model, x, y: model.fit(x, y, verbose=0, batch_size=32, shuffle=False),
+    "evaluate": lambda model, x, y: model.evaluate(x, y),
+    "predict": lambda model, x, y: model.predict(x),
+    "custom": lambda model, x, y: model.backward(model.forward(x[:4])),
+    "profile": lambda model, x, y: model.profile(x, y, batch_size=4, repeats=1),
+}
+
+
+def bits(model):
+    return [weight.tobytes() for weight in model.get_weights()]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("make", [dense, images, sequences, lazy])
+def test_any_allocation_may_fail(make, call):
+    model, x, y = make()
+    before = bits(model)
+    try:
+        for number in range(1, 2001):
+            model._plans.forget()
+            _core.fail_allocation(number)
+            count = _core.allocation_count()
+            try:
+                CALLS[call](model, x, y)
+            except MemoryError:
+                assert bits(model) == before and model.optimizer.iterations == 0
+                continue
+            assert _core.allocation_count() < count + number, "an allocation failed and nothing was said"
+            break
+    finally:
+        _core.fail_allocation(0)
+    assert number > 20
+    CALLS[call](model, x, y)
+    twin, _, _ = make()
+    CALLS[call](twin, x, y)
+    CALLS[call](twin, x, y)
+    assert bits(model) == bits(twin)
+
+
+def test_any_allocation_of_many_networks_may_fail():
+    made = [dense() for _ in range(3)]
+    models, (x, y) = [one[0] for one in made], made[0][1:]
+    before = [bits(model) for model in models]
+    try:
+        for number in range(1, 2001):
+            for model in models:
+                model._plans.forget()
+            _core.fail_allocation(number)
+            count = _core.allocation_count()
+            try:
+                fn.fit_many(models, x, y, epochs=1)
+            except MemoryError:
+                assert [bits(model) for model in models] == before
+            except FitManyError as error:  # the others have been trained
+                assert all(isinstance(one, MemoryError) for one in error.errors.values())
+                assert all(bits(models[i]) == before[i] for i in error.errors)
+                assert all(bits(models[i]) != before[i] for i in range(3) if i not in error.errors)
+                models = [dense()[0] for _ in range(3)]
+            else:
+                assert _core.allocation_count() < count + number, "an allocation failed and nothing was said"
+                break
+    finally:
+        _core.fail_allocation(0)
+    assert number > 20 and all(model.optimizer.iterations > 0 for model in models)
