@@ -256,6 +256,12 @@ class PlanCache:
         """The plan made last."""
         return self._latest
 
+    def _key(self, kind: str, capacity: int, averages: Mapping[Weight, np.ndarray]) -> tuple[Any, ...]:
+        """What a plan depends on."""
+        self._refresh()
+        averaged = (self._model._require_compiled().optimizer.averaged_slot(), frozenset(averages)) if averages else None
+        return (kind, capacity, self._structure, averaged, tuple([layer.plan_key() for layer in self._keyed]))
+
     def get(self, kind: str, rows: int, exact: bool = True) -> _core.Plan:
         """A plan for batches of so many rows, for the thread that trains.
 
@@ -268,10 +274,8 @@ class PlanCache:
             False: for calls whose batches differ; the next power of two will do, where these are no large arrays.
         """
         averages = self.slots.averages() if kind in _INFERENCE else {}
-        self._refresh()
-        capacity = rows if exact or rows > _ROUNDED_ROWS else 1 << (rows - 1).bit_length()
-        averaged = (self._model._require_compiled().optimizer.averaged_slot(), frozenset(averages)) if averages else None
-        key = (kind, capacity, self._structure, averaged, tuple([layer.plan_key() for layer in self._keyed]))
+        capacity = rows if exact else _rounded(rows)
+        key = self._key(kind, capacity, averages)
         plan = self._plans.pop(key, None)
         if plan is None:
             plan = self._make(kind, capacity, averages)
@@ -290,10 +294,8 @@ class PlanCache:
             Whose weights are to be used; `bind` brings them to the plan. None: the model's.
         """
         averages = self.slots.averages() if snapshot is None else {}
-        self._refresh()
-        capacity = rows if rows > _ROUNDED_ROWS else 1 << (rows - 1).bit_length()
-        averaged = (self._model._require_compiled().optimizer.averaged_slot(), frozenset(averages)) if averages else None
-        key = (kind, capacity, self._structure, averaged, snapshot is None, tuple([layer.plan_key() for layer in self._keyed]))
+        capacity = _rounded(rows)
+        key = (snapshot is None, *self._key(kind, capacity, averages))
         pool = self._pools.pop(key, None)
         if pool is None:
             pool = _core.PlanPool(lambda: self._make(kind, capacity, averages, snapshot is not None), _core.cpu_count())
@@ -454,6 +456,11 @@ class PlanCache:
             seed=model.seed, n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
             input_gradients=kind == "custom",
         )  # fmt: skip
+
+
+def _rounded(rows: int) -> int:
+    """For how many rows a plan is made that is to serve other batches, too."""
+    return rows if rows > _ROUNDED_ROWS else 1 << (rows - 1).bit_length()
 
 
 def _forget_oldest(plans: dict[Any, Any]) -> None:

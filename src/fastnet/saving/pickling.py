@@ -43,7 +43,6 @@ def state_of(model: Model) -> dict[str, Any]:
     state["description"] = description
     state["classes"] = _own_classes(model, description)
     state["weights"] = model.get_weights()
-    state["trainable"] = [layer.trainable for layer in _all_layers(model)]
     slots = model._plans.slots
     if compiled is not None and compiled.optimizer.kernel and compiled.optimizer.batches:
         numbers = {weight: i for i, weight in enumerate(model.weights)}
@@ -66,9 +65,6 @@ def restore_model(state: dict[str, Any]) -> Model:
         finally:
             INITIALISES.reset(initialises)
         model.set_weights(state["weights"])
-        for layer, trainable in zip(_all_layers(model), state["trainable"]):
-            if layer.trainable != trainable:
-                layer.trainable = trainable
     if state["compiled"] is not None:
         optimizer, loss, metrics, loss_weights, n_threads = state["compiled"]
         model.compile(optimizer, loss, loss_weights, metrics, n_threads=n_threads)
@@ -87,12 +83,8 @@ def _put_slots(model: Model, slots: list[list[np.ndarray]], averaged: list[int])
 
 
 def _all_layers(layer: Layer) -> list[Layer]:
-    """The layers of a model at any depth, each once, in an order that a copy has too."""
-    found: dict[Layer, None] = {}
-    for part in layer._parts():
-        found[part] = None
-        found.update(dict.fromkeys(_all_layers(part)))
-    return list(found)
+    """The layers of a model at any depth."""
+    return [one for part in layer._parts() for one in (part, *_all_layers(part))]
 
 
 def _own_classes(model: Model, description: Any) -> list[type]:
