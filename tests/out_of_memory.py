@@ -19,7 +19,7 @@ import fastnet as fn
 from fastnet.callbacks import CSVLogger, TrainingCheckpoint
 
 #: What CPython and NumPy themselves say in a few places.
-THEIRS = ("can't allocate", "NULL object passed to Py_BuildValue", "error return without exception set")
+THEIRS = ("can't allocate", "can't start new thread", "NULL object passed to Py_BuildValue", "error return without exception set")
 
 X = np.linspace(-1, 1, 44).reshape(11, 4)
 Y = X.sum(axis=1)
@@ -58,6 +58,17 @@ def works(folder):
         make().fit(X, Y, epochs=2, verbose=0, resume_from=checkpoint, callbacks=callbacks(path + "-other"))
         return True
 
+    many = [make(seed) for seed in range(3)]
+
+    def train_many():
+        try:
+            fn.fit_many(many, X, Y, epochs=2, n_threads=2)
+        except fn.FitManyError as error:
+            raise next(iter(error.errors.values())) from None
+
+    def trains_many():
+        return all(np.isfinite(one.fit(X, Y, verbose=0).history["loss"]).all() and not one._plans.one_thread for one in many)
+
     def save_training():
         trained.fit(X, Y, verbose=0, callbacks=callbacks())
 
@@ -75,6 +86,7 @@ def works(folder):
         "evaluate": (lambda: trained.evaluate(X, Y, verbose=0), trains),
         "fit": (lambda: trained.fit(X, Y, verbose=0), trains),
         "first fit": (lambda: make().fit(X, Y, verbose=0), trains),
+        "fit_many": (train_many, trains_many),
         "checkpoint": (save_training, resumes),
         "resume": (resume, trains),
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """Several threads and one model: answers come to all, those beside a training are of the weights after one of its steps, and the
 training is what it is alone."""
 
+import contextlib
 import functools
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 import fastnet as fn
 from fastnet import _core, fitting
+from fastnet._snapshots import between_steps
 
 L = fn.layers
 RNG = np.random.default_rng(0)
@@ -431,6 +433,43 @@ def test_a_gate_lets_readers_or_one_writer_in():
         with pytest.raises(RuntimeError, match="another thread"):
             elsewhere(writes)
     assert elsewhere(writes) and elsewhere(may_read)
+
+
+def test_who_asked_does_not_wait_for_what_was_called_in_vain():
+    """A writer that writes again and again calls what it was asked for once: a function that fails before it can say so."""
+    gate, asked, looks = _core.Gate(), [], []
+
+    class Busy:
+        """Of a writer that is at its next step whenever one looks; free at the second attempt."""
+
+        def reading(self, between):
+            return gate.reading(between) if asked else contextlib.nullcontext(False)
+
+        def ask(self, function):
+            asked.append(function)
+            return True
+
+        @property
+        def busy(self):
+            looks.append(0)
+            assert len(looks) < 3
+            return True
+
+        def awaits(self, function):
+            return False
+
+    assert between_steps(Busy(), lambda: 7) == 7 and len(asked) == 1
+
+    failing, pending = [], []
+
+    def fails():
+        pending.append(gate.awaits(fails))
+        raise MemoryError
+
+    with gate.writing():
+        in_threads(lambda: failing.append(gate.ask(fails)))
+        assert failing == [True] and gate.awaits(fails)
+    assert pending == [True] and not gate.awaits(fails)
 
 
 def test_a_writer_waits_for_readers():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastnet as fn
+from fastnet import _core
 
 
 def data(n=200, features=5, classes=3, seed=0):
@@ -253,14 +254,49 @@ def test_a_callback_may_end_the_program():
         fn.fit_many(models, *data(), epochs=10_000_000, n_threads=2, callbacks=callbacks)
 
 
+class Kill(fn.callbacks.Callback):
+    """Ctrl-C comes while this model is trained."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_ctrl_c_stops_all():
-    models = [network(seed, dropout=0.0) for seed in range(5)]
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    start = time.perf_counter()
+    """Whether they are trained with callbacks, or in the engine alone; the last of five has not even begun."""
+    models, (x, y) = [network(seed, dropout=0.0) for seed in range(5)], data(2000)
+    before = models[4].get_weights()
     with pytest.raises(KeyboardInterrupt):
-        fn.fit_many(models, *data(2000), epochs=10_000_000, n_threads=2)
-    assert time.perf_counter() - start < 20
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fit_many")]
-    before = models[0].get_weights()[0].copy()
-    models[0].fit(*data(), verbose=0)  # they are usable still
-    assert np.isfinite(before).all() and not np.array_equal(before, models[0].get_weights()[0])
+        fn.fit_many(models, x, y, epochs=10_000_000, n_threads=2, callbacks=fn.PerModel([[], [Kill()], [], [], []]))
+    assert all(map(np.array_equal, before, models[4].get_weights()))
+    for model in models:  # no thread has them: a second one that trains is refused
+        model.fit(x, y, verbose=0)
+    assert all(np.isfinite(weight).all() for model in models for weight in model.get_weights())
+
+
+def test_a_thread_that_cannot_begin_ends_the_others():
+    """As where it has no memory: what is wrong is said when the others have ended, and the models are usable."""
+    models, (x, y) = [network(seed) for seed in range(3)], data()
+    crew, begun = _core.Crew(), threading.Event()
+
+    def work():
+        if threading.get_ident() == first[0]:
+            assert begun.wait(60)
+            raise MemoryError("none")
+        begun.set()
+        while not crew.cancelled:
+            models[0].train_on_batch(x, y)
+
+    first = []
+
+    def call():
+        first.append(threading.get_ident())
+        work()
+
+    with pytest.raises(MemoryError, match="none"):
+        crew.run(call, 2)
+    models[0].fit(x, y, verbose=0)
+    crew = _core.Crew()
+    with pytest.raises(TypeError):
+        crew.run(None, 2)
+    assert crew.cancelled

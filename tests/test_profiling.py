@@ -1,12 +1,13 @@
 """Model.profile: the stages, their arithmetic and bytes, and that nothing is changed by it."""
 
 import json
+import types
 
 import numpy as np
 import pytest
 
 import fastnet as fn
-from fastnet import _core
+from fastnet import _core, profiling
 
 
 def network(dtype="float32", **compiled):
@@ -39,7 +40,20 @@ def test_stages_and_their_costs(dtype):
     assert forward.bytes == size * (20 * 6 + 6 * 8 + 8 + 20 * 8)
     assert forward.flops_per_second == forward.flops / forward.seconds
     assert (profile.rows, profile.dtype, profile.isa) == (20, dtype, _core.isa())
-    assert profile.peak_flops > 1e8 and profile.bandwidth > 1e8 and 0 < profile.step_seconds < 1
+    assert all(0 < figure < np.inf for figure in (profile.peak_flops, profile.bandwidth, profile.step_seconds))
+
+
+def test_figures_of_the_machine_and_the_clock(monkeypatch):
+    """Of a clock by which three steps take 5, 2 and 4 seconds, and a machine that makes 8e9 operations in one."""
+    times = iter([0.0, 5.0, 10.0, 12.0, 20.0, 24.0])
+    monkeypatch.setattr(profiling, "time", types.SimpleNamespace(perf_counter=lambda: next(times)))
+    monkeypatch.setattr(_core, "measure_flops", {"float32": 8e9}.__getitem__)
+    monkeypatch.setattr(_core, "measure_bandwidth", lambda: 3e9)
+    profile = network("float32").profile(*data(), batch_size=20, repeats=3)
+    monkeypatch.undo()
+    assert (profile.step_seconds, profile.peak_flops, profile.bandwidth) == (2.0, 8e9, 3e9) and not list(times)
+    rate = profile.flops / 2
+    assert str(profile).endswith(f"2000000.00 us, {rate / 1e9:.1f} GFLOP/s, {100 * rate / 8e9:.1f}% of the peak")
 
 
 def test_costs_of_convolutions():

@@ -134,6 +134,22 @@ class Gate:
     def ask(self, function: Callable[[], Any]) -> bool:
         """Has a function called when the thread that writes leaves; False: there is none."""
 
+    def awaits(self, function: Callable[[], Any]) -> bool:
+        """Whether a function is still to be called that this was asked for, or is being called."""
+
+class Crew:
+    """Threads that call the same function, until it is over in all of them."""
+
+    @property
+    def cancelled(self) -> bool:
+        """The function is to end."""
+
+    def cancel(self) -> None:
+        """Says that the function is to end."""
+
+    def run(self, function: Callable[[], Any], n_threads: int) -> None:
+        """Calls a function in so many threads."""
+
 class PlanPool:
     """Plans that are all alike, each used by one thread at a time; as many are made as are used at the same time."""
 

@@ -540,5 +540,6 @@ def check_labels(array, n_classes, name="y"):
 
 
 include "_gate.pxi"
+include "_crew.pxi"
 include "_plan.pxi"
 include "_pool.pxi"

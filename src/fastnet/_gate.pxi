@@ -110,6 +110,11 @@ cdef class Gate:
         self.asked.append(function)
         return True
 
+    def awaits(self, function):
+        """Whether a function is still to be called that this was asked for, or is being called."""
+        self.forget_threads()
+        return function in self.asked
+
 
 cdef object _TRAINED = "the weights of this model are being trained or set by another thread"
 
@@ -168,16 +173,19 @@ cdef class _Writing:
             raise
         return True
 
-    def __exit__(self, *error):
+    def __exit__(self, *raised):
         cdef Gate gate = self.gate
-        cdef object failure = None
+        cdef object one, failure = None
         if gate.writes == 1:
             gate.steps += 1
             while gate.asked:
+                one = gate.asked[0]
                 try:
-                    gate.asked.pop()()
-                except BaseException as one:
-                    failure = one
+                    one()
+                except BaseException as error:
+                    failure = error
+                if one in gate.asked:
+                    gate.asked.remove(one)
         self.end()
         if failure is not None and not isinstance(failure, Exception):
             raise failure  # an interrupt; others are for those who asked, who find nothing done

@@ -36,7 +36,8 @@ def between_steps(gate: _core.Gate, function: Callable[[], Any]) -> Any:
                 done.set()
 
         if gate.ask(call):
-            while not done.wait(0.05) and gate.busy:
+            # Without memory `call` is not reached, and nobody sets `done`.
+            while not done.wait(0.05) and gate.busy and gate.awaits(call):
                 pass
             if results:
                 return results[0]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _core
@@ -64,20 +63,20 @@ class _Watch(Progress):
 
     within_epochs = True
 
-    def __init__(self, cancelled: threading.Event) -> None:
-        self._cancelled = cancelled
+    def __init__(self, crew: _core.Crew) -> None:
+        self._crew = crew
 
     def begin_epoch(self, epoch: int, epochs: int, steps: int) -> None:
-        if self._cancelled.is_set():
+        if self._crew.cancelled:
             raise _Cancelled
 
     def update(self, step: int, logs: Mapping[str, Any]) -> None:
-        if self._cancelled.is_set():
+        if self._crew.cancelled:
             raise _Cancelled
 
 
-class _Pool:
-    """Threads that take fits one after another.
+class _Work:
+    """Fits that threads take one after another.
 
     Attributes
     ----------
@@ -85,24 +84,19 @@ class _Pool:
         By the number of the fit.
     """
 
-    def __init__(self, fits: Sequence[Fit], cancelled: threading.Event, report: Any) -> None:
+    def __init__(self, fits: Sequence[Fit], crew: _core.Crew, report: Any) -> None:
         self.fits = fits
         self.errors: dict[int, BaseException] = {}
-        self._cancelled = cancelled
+        self._crew = crew
         self._report = report
-        self._waiting: Iterator[int] = iter(range(len(fits)))
-        self._lock = threading.Lock()
+        self._waiting = iter(range(len(fits)))  # a step of it is one of CPython: no lock is needed, and none stays closed
 
-    def _work(self, ended: threading.Event) -> None:
-        try:
-            while not self._cancelled.is_set():
-                with self._lock:
-                    number = next(self._waiting, None)
-                if number is None:
-                    return
-                self._run_one(number)
-        finally:
-            ended.set()
+    def __call__(self) -> None:
+        while not self._crew.cancelled:
+            number = next(self._waiting, None)
+            if number is None:
+                return
+            self._run_one(number)
 
     def _run_one(self, number: int) -> None:
         try:
@@ -113,30 +107,9 @@ class _Pool:
             pass
         except BaseException as error:  # a callback wants the program to end
             self.errors[number] = error
-            self._cancelled.set()
+            self._crew.cancel()
         else:
             self._report(number, history)
-
-    def run(self, n_threads: int) -> None:
-        """Returns when all is done; Ctrl-C ends the threads first, within some 50 ms."""
-        started: list[tuple[threading.Thread, threading.Event]] = []
-        try:
-            for i in range(n_threads):
-                ended = threading.Event()
-                thread = threading.Thread(target=self._work, args=(ended,), name=f"fit_many-{i}", daemon=True)
-                thread.start()
-                started.append((thread, ended))
-            # Not join: a thread whose join is interrupted counts as ended from then on.
-            for _, ended in started:
-                ended.wait()
-        except BaseException:
-            self._cancelled.set()
-            for _, ended in started:
-                ended.wait()
-            raise
-        finally:
-            for thread, _ in started:
-                thread.join()
 
 
 def _check_apart(models: Sequence[Model]) -> None:
@@ -196,7 +169,10 @@ def fit_many(
     FitManyError
         Where training failed, after the other models have been trained to their ends.
     KeyboardInterrupt
-        On Ctrl-C, after all have stopped: between two batches, so that every model is in a state as after that batch.
+        On Ctrl-C, after all have stopped: between two batches, so that every model is in a state as after that batch. A third
+        Ctrl-C does not wait for callbacks that do not return.
+    MemoryError
+        Where a thread had no memory to begin with, after all have stopped.
 
     Examples
     --------
@@ -220,12 +196,12 @@ def fit_many(
     if arguments.get("callbacks") and not isinstance(arguments["callbacks"], PerModel) and len(models) > 1:
         raise TypeError("callbacks have a state: give each model its own, callbacks=fn.PerModel([[...] for _ in models])")
     _check_apart(models)
-    cancelled = threading.Event()
+    crew = _core.Crew()
     fits: list[Fit] = []
     for number, model in enumerate(models):
         given = _arguments_of(number, {"x": x, "y": y, **arguments})
         try:
-            fits.append(model._make_fit(_Watch(cancelled), **given))
+            fits.append(model._make_fit(_Watch(crew), **given))
         except (TypeError, ValueError, RuntimeError, OSError) as error:
             raise type(error)(f"model {number}: {error}") from error
     _check_callbacks(fits)
@@ -236,16 +212,16 @@ def fit_many(
                               if values and isinstance(values[-1], float))  # fmt: skip
             print(f"Model {number} of {len(models)} - {last}", flush=True)
 
-    pool = _Pool(fits, cancelled, report)
+    work = _Work(fits, crew, report)
     for model in models:
         model._plans.one_thread = True
     try:
-        pool.run(min(n_threads, len(fits)))
+        crew.run(work, min(n_threads, len(fits)))
     finally:
         for model in models:
             model._plans.one_thread = False
     histories = [fit.history for fit in fits]
-    errors = dict(sorted(pool.errors.items()))
+    errors = dict(sorted(work.errors.items()))
     for error in errors.values():
         if not isinstance(error, Exception):
             raise error
