@@ -297,7 +297,9 @@ typedef struct fn_run {
     uint64_t shuffle_seed, shuffle_number;
     const fn_source *inputs;
     const fn_source *targets;
-    const fn_source *weights; /* one per output: a weight per row; NULL or data NULL: all ones */
+    const fn_source *weights; /* one per output; NULL or data NULL: all ones */
+    /* One per output: how many weights a row has, each that of as many of its positions, which lie together. NULL or 0: one. */
+    const int64_t *weights_per_row;
 
     double mixup;  /* alpha > 0: each row and its targets are mixed with those of another row of the batch, see gather.c */
     double cutmix; /* alpha > 0: each image has a part of another, and its targets as much of the other's */

@@ -240,7 +240,9 @@ def data_for(graph, n_rows, dtype, seed=0):
     inputs = [random.normal(size=(n_rows, *shape)) for shape, _, _ in graph.inputs]
     targets = [None if loss is None else cases.target_for(loss, graph.shapes[value], n_rows, random)
                for value, loss, *_ in graph.outputs]
-    weights = [random.uniform(0, 2, n_rows) if i % 2 else None for i in range(len(targets))]
+    axes = [1 + i // 2 % len(graph.shapes[value]) for i, (value, *_) in enumerate(graph.outputs)]  # of rows, lines, positions
+    weights = [random.uniform(0, 2, (n_rows, *graph.shapes[value])[:k]) if i % 2 else None
+               for i, ((value, *_), k) in enumerate(zip(graph.outputs, axes))]  # fmt: skip
     seeds = [random.normal(size=(n_rows, *graph.shapes[value])) if loss is None else None
              for value, loss, *_ in graph.outputs]
     return [rounded(arrays, dtype) for arrays in (inputs, targets, weights, seeds)]

@@ -402,8 +402,14 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
             return fn_fail(error, FN_ERROR_STATE, "input %d has no data, or of a dtype that there is not", i);
     for (int32_t i = 0; (run->parts & FN_RUN_LOSS) && i < plan->n_outputs; i++) {
         const fn_source *weights = run->weights && run->weights[i].data ? &run->weights[i] : NULL;
-        if (plan->losses & 1u << i && (!is_source(&run->targets[i]) || (weights && !is_source(weights))))
+        if (plan->positions[i] == 0)
+            continue;
+        if (!is_source(&run->targets[i]) || (weights && !is_source(weights)))
             return fn_fail(error, FN_ERROR_STATE, "output %d has no targets, or of a dtype that there is not", i);
+        const int64_t per_row = weights && run->weights_per_row ? run->weights_per_row[i] : 0;
+        if (per_row < 0 || (per_row > 0 && plan->positions[i] % per_row != 0))
+            return fn_fail(error, FN_ERROR_SHAPE, "output %d has %lld weights for each row, which do not divide its %lld positions", i,
+                           (long long)per_row, (long long)plan->positions[i]);
     }
     return FN_OK;
 }

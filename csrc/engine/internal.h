@@ -319,7 +319,7 @@ struct fn_plan {
     fn_shards *shards; /* or NULL */
     int64_t sharded_steps; /* done by them */
     unsigned parts; /* of all stages */
-    unsigned losses; /* a bit for each output that has one */
+    int64_t positions[FN_MAX_LOSSES]; /* of a row of each output that has a loss; 0: it has none */
     int64_t kept_rows; /* of the batch whose forward pass waits for its backward pass; 0: there is none */
     unsigned emitting; /* part of the stages being emitted */
     int verdict;       /* buffer that stands for fn_shared.diverged, which every stage of an update reads; -1: there is no loss */

@@ -339,7 +339,7 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
     if (index < 0)
         return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", given->loss);
     output->loss = plan->kernels->losses[index];
-    plan->losses |= 1u << i;
+    plan->positions[i] = output->inner;
     fn_status status = fn_check_entry(&output->loss->entry, "loss", given->loss, given->loss_attributes, false, error);
     if (status == FN_OK)
         status = output->loss->check(given->loss_attributes, width, error);
@@ -347,7 +347,7 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
         return status;
     output->loss_attribute = copy_numbers(plan, given->loss_attributes, output->loss->entry.n_attributes);
     output->target_width = output->loss->labels ? 1 : width;
-    int64_t per_row[4] = {output->target_width * output->inner, 1, output->inner, output->inner};
+    int64_t per_row[4] = {output->target_width * output->inner, output->inner, output->inner, output->inner};
     node->n_extras = 4;
     for (int j = 0; j < 4; j++)
         node->extra[j] = (fn_port){.width = per_row[j],

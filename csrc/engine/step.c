@@ -100,6 +100,13 @@ static const fn_source *weights_of(const fn_context *context, const fn_output *o
     return weights && weights[output->index].data ? &weights[output->index] : NULL;
 }
 
+/* How many weights a row has: one, or one for each so many positions. */
+static int64_t weights_per_row(const fn_context *context, const fn_output *output)
+{
+    const int64_t *given = context->run->weights_per_row;
+    return given && given[output->index] > 1 ? given[output->index] : 1;
+}
+
 static void *row_of(const fn_output *output, const void *array, int64_t row, int64_t width)
 {
     return array ? (char *)array + (size_t)(row * width) * output->kernels->element : NULL;
@@ -128,14 +135,15 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
     const fn_port *port = &node->output[0];
     const fn_run *run = context->run;
     int64_t inner = output->inner;
-    const fn_shape target = {.rank = 1, .size = {node->extra[TARGET].width}}, single = {.rank = 0};
+    const int64_t weighted = weights_per_row(context, output);
+    const fn_shape target = {.rank = 1, .size = {node->extra[TARGET].width}}, of_row = {.rank = 1, .size = {weighted}};
     fn_gather_rows(kernels, context, node->extra[TARGET].value, &target, &run->targets[output->index], NULL, NULL, false,
                    lo, hi);
     const fn_source *weights = weights_of(context, output);
     if (weights)
-        fn_gather_rows(kernels, context, node->extra[WEIGHT].value, &single, weights, NULL, NULL, false, lo, hi);
+        fn_gather_rows(kernels, context, node->extra[WEIGHT].value, &of_row, weights, NULL, NULL, false, lo, hi);
     kernels->loss_scale(node->extra[SCALE].value, weights ? node->extra[WEIGHT].value : NULL,
-                        output->loss_weight / (double)(context->rows * inner), inner, lo, hi);
+                        output->loss_weight / (double)(context->rows * inner), inner / weighted, lo * weighted, hi * weighted);
     const double factor = node->n_inputs ? mask_factor(node, context) : 1;
     if (node->n_inputs)
         mask_positions(node, node->extra[SCALE].value, factor, lo, hi);
@@ -237,9 +245,10 @@ static void total_losses(const fn_node *node, const fn_context *context, int64_t
         loss[1 + i] = 0;
         if (!output->loss)
             continue;
+        const int64_t weighted = weights_per_row(context, output);
         double sum = output->kernels->loss_sum(
             output_node->extra[LOSS].value, weights_of(context, output) ? output_node->extra[WEIGHT].value : NULL,
-            output->inner, context->rows);
+            output->inner / weighted, context->rows * weighted);
         loss[1 + i] = sum / (double)(context->rows * output->inner);
         loss[0] += output->loss_weight * loss[1 + i];
     }

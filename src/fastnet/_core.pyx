@@ -375,7 +375,8 @@ def evaluate_loss(loss, attributes, y_true, y_pred, sample_weight=None):
     y_true, y_pred : array_like, shape (n, ..., width)
         y_true without the last axis where the loss takes class labels. Computed in float64 if y_pred is, else in
         float32.
-    sample_weight : array_like, shape (n,), optional
+    sample_weight : array_like, shape (n,) or (n, k), optional
+        Of rows, or each of as many positions, which lie together.
 
     Returns
     -------
@@ -400,9 +401,9 @@ def evaluate_loss(loss, attributes, y_true, y_pred, sample_weight=None):
     if len(target_shape) < prediction.ndim:
         check_labels(target.reshape(positions), width)
     cdef cnp.ndarray weight = np.ones(len(prediction)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    if weight.ndim != 1 or len(weight) != len(prediction):
+    if weight.ndim < 1 or weight.shape[0] != len(prediction) or weight.size == 0 or positions % weight.size:
         raise ValueError(f"sample_weight has shape {np.shape(sample_weight)}, expected {(len(prediction),)}")
-    weight = np.repeat(weight, positions // len(prediction))
+    weight = np.repeat(weight.reshape(-1), positions // weight.size)
     cdef cnp.ndarray scale = contiguous(weight / positions, dtype)
     cdef cnp.ndarray losses = np.empty(positions, dtype)
     cdef cnp.ndarray gradient = np.empty_like(prediction)
@@ -464,6 +465,15 @@ def is_readable(array):
     if not cnp.PyArray_CheckExact(array) or not cnp.PyArray_ISCARRAY_RO(array) or (<cnp.ndarray>array).ndim == 0:
         return False
     return cnp.PyArray_TYPE(array) in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64, cnp.NPY_UINT8, cnp.NPY_INT32, cnp.NPY_INT64)
+
+
+cdef int64_t row_width(cnp.ndarray array):
+    """How many numbers a row has."""
+    cdef int64_t width = 1
+    cdef int i
+    for i in range(1, array.ndim):
+        width *= array.shape[i]
+    return width
 
 
 cdef int to_source(object given, fn_source *source, int64_t n_rows, int64_t width) except -1:

@@ -10,7 +10,8 @@ import numpy as np
 
 from . import _core
 
-__all__ = ["as_array", "as_rows", "as_targets", "as_weights", "check_tokens", "match_names", "split_validation", "unwrap"]
+__all__ = ["as_array", "as_rows", "as_targets", "as_weights", "check_tokens", "match_names", "match_weights", "split_validation",
+           "unwrap"]  # fmt: skip
 
 # What the engine reads as it is, and where other kinds of numbers go without loss.
 _READ = ("float32", "float64", "uint8", "int32", "int64")
@@ -206,27 +207,60 @@ def are_labels(targets: np.ndarray, output_shape: tuple[int, ...], name: str) ->
     return True
 
 
-def as_weights(sample_weight: Any, class_weight: Mapping[int, float] | None, y: np.ndarray | None, n: int,
-               name: str = "sample_weight") -> np.ndarray | None:  # fmt: skip
-    """One weight for each row: the sample's times its class's; None where there are neither.
+def match_weights(weights: np.ndarray, n: int, positions: tuple[int, ...], name: str = "sample_weight") -> np.ndarray:
+    """Weights of the losses of n rows, which have one for each of their positions, as the engine takes them.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (n,) or (n, *positions)
+        One for each row, or for each position of it; of the latter, axes that say nothing may be of length 1, and one more such
+        axis may follow, for that of the predictions.
+    n : int
+    positions : tuple of int
+        The shape of an output without its last axis.
+    name : str
+
+    Returns
+    -------
+    ndarray, shape (n,) or (n, k)
+        Each for as many positions, which lie together.
 
     Raises
     ------
     ValueError
-        If the length differs, a weight is negative or not finite, or a class has no weight.
+        With the shape that was given and those that were expected.
+    """
+    if weights.shape == (n,):
+        return weights
+    shape = weights.shape[:-1] if weights.ndim == len(positions) + 2 and weights.shape[-1] == 1 else weights.shape
+    if len(shape) != 1 + len(positions) or shape[0] != n or any(size not in (1, full) for size, full in zip(shape[1:], positions)):
+        each = f" or {(n, *positions)}" if positions else ""
+        raise ValueError(f"{name} has shape {weights.shape}, expected {(n,)}{each}")
+    last = max((axis + 1 for axis, size in enumerate(shape[1:]) if size > 1), default=0)  # axes that follow say nothing
+    return np.broadcast_to(weights.reshape(shape[: 1 + last]), (n, *positions[:last])).reshape(n, *([-1] if last else []))
+
+
+def as_weights(sample_weight: Any, class_weight: Mapping[int, float] | None, y: np.ndarray | None, n: int,
+               positions: tuple[int, ...] = (), name: str = "sample_weight") -> np.ndarray | None:  # fmt: skip
+    """Weights of rows, or of their positions: the sample's times its class's; None where there are neither.
+
+    Raises
+    ------
+    ValueError
+        If the shape differs (see `match_weights`), a weight is negative or not finite, or a class has no weight.
     """
     weights = None
     if sample_weight is not None:
-        weights = as_array(sample_weight, name)
-        if weights.shape not in ((n,), (n, 1)):
-            raise ValueError(f"{name} has shape {weights.shape}, expected ({n},)")
-        weights = weights.reshape(n).astype(np.float64)
+        weights = match_weights(as_array(sample_weight, name), n, positions, name).astype(np.float64)
         if not np.isfinite(weights).all() or (weights < 0).any():
-            row = int(np.flatnonzero(~np.isfinite(weights) | (weights < 0))[0])
-            raise ValueError(f"{name} is {weights[row]} in row {row}; it must be finite and not negative")
+            place = tuple(np.argwhere(~np.isfinite(weights) | (weights < 0))[0])
+            raise ValueError(f"{name} is {weights[place]} in row {place[0]}; it must be finite and not negative")
     if class_weight is not None:
+        if positions and math.prod(positions) > 1:
+            raise ValueError(f"class_weight needs targets that are one class for each row, not one for each of {positions} positions; "
+                             "give sample_weight one weight for each")  # fmt: skip
         by_class = _weights_by_class(class_weight, y)
-        weights = by_class if weights is None else weights * by_class
+        weights = by_class if weights is None else weights.reshape(n) * by_class
     return weights
 
 

@@ -195,6 +195,7 @@ cdef extern from "fastnet.h" nogil:
         const fn_source *inputs
         const fn_source *targets
         const fn_source *weights
+        const int64_t *weights_per_row
         double mixup
         double cutmix
         uint64_t step

@@ -283,7 +283,8 @@ cdef class Plan:
             Sum of FORWARD, LOSS, BACKWARD, UPDATE, FETCH, SEED, FETCH_GRADIENTS.
         n_rows, batch_size, first_row : int
         inputs, targets, weights : list of ndarray
-            n_rows rows each (more, if `order` names them); None among the weights stands for ones.
+            n_rows rows each (more, if `order` names them). Rows of weights have one number, or one for each so many positions of
+            the output, which lie together; None among them stands for ones.
         order : ndarray of int64
             Numbers from 0 to its length - 1: checked in the first call with an array, which only `shuffle` may write to after.
         passes : int
@@ -324,6 +325,7 @@ cdef class Plan:
         cdef fn_source input_sources[16]
         cdef fn_source target_sources[16]
         cdef fn_source weight_sources[16]
+        cdef int64_t weights_per_row[16]
         cdef void *output_pointers[16]
         cdef void *seed_pointers[16]
         cdef void *gradient_pointers[16]
@@ -375,9 +377,12 @@ cdef class Plan:
             if len(weights) != len(self.target_widths):
                 raise ValueError(f"got {len(weights)} weights, expected {len(self.target_widths)}")
             for i in range(len(self.target_widths)):
+                weights_per_row[i] = 1
                 if weights[i] is not None:
-                    to_source(weights[i], &weight_sources[i], rows, 1)
+                    weights_per_row[i] = row_width(weights[i])
+                    to_source(weights[i], &weight_sources[i], rows, weights_per_row[i])
             run.weights = weight_sources
+            run.weights_per_row = weights_per_row
         if outputs is not None:
             memset(output_pointers, 0, sizeof(output_pointers))
             self.fill_arrays(outputs, self.output_widths, output_pointers, n_rows, True, "outputs")

@@ -1,7 +1,7 @@
 """Losses, by the names, arguments and definitions of Keras 3.
 
 A loss is a description: the arithmetic is the engine's. The loss of a batch is the mean over its
-positions (rows; for predictions of higher rank, all but the last axis), each times its sample weight.
+positions (rows; for predictions of higher rank, all but the last axis), each times its weight or that of its row.
 
 >>> import fastnet as fn
 >>> fn.losses.get("mse")
@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from . import _config, _core
+import numpy as np
+
+from . import _config, _core, _data
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import ArrayLike
 
     CustomLoss = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
@@ -71,9 +72,12 @@ class Loss(_config.Configurable):
             Targets: of the shape of `y_pred`, or without its last axis where `labels`.
         y_pred : array_like, shape (rows, ..., width)
             Predictions.
-        sample_weight : array_like, shape (rows,), optional
-            Weight of each row.
+        sample_weight : array_like, shape (rows,) or (rows, ...), optional
+            Weight of each row, or of each position of it: of the shape of `y_pred` without its last axis.
         """
+        if sample_weight is not None:
+            weights, shape = np.asarray(sample_weight, np.float64), np.shape(y_pred)
+            sample_weight = _data.match_weights(weights, shape[0], shape[1:-1]) if len(shape) > 1 else weights
         value, _ = _core.evaluate_loss(self.kernel, self.attributes(), y_true, y_pred, sample_weight)
         return value
 

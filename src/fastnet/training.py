@@ -166,7 +166,8 @@ class Trainer(CustomLoop):
         given = [sample_weight] * len(targets)
         if len(targets) > 1 and isinstance(sample_weight, (dict, list, tuple)):
             given = _data.match_names(sample_weight, self.output_names, "sample_weight")
-        weights = [_data.as_weights(weight, class_weight, target, n) for weight, target in zip(given, targets)]
+        weights = [_data.as_weights(weight, class_weight, target, n, tensor.sample_shape[:-1])
+                   for weight, target, tensor in zip(given, targets, self.outputs)]  # fmt: skip
         for weight, loss in zip(weights, self._require_compiled().losses):
             if weight is not None and not hasattr(loss, "kernel"):
                 raise ValueError("sample_weight and class_weight do not reach a loss that is a function: weight inside")
@@ -244,7 +245,9 @@ class Trainer(CustomLoop):
             By class number; 1 for classes that it does not hold. For training alone: the validation loss is without it.
         sample_weight : array_like, optional
             Both multiply the loss of a row; given together, the product does. That of rows that `validation_split` takes
-            multiplies their validation loss.
+            multiplies their validation loss. Of shape (n,), or (n, *positions) for an output of shape (n, *positions, units), such
+            as (n, steps): then each position has its own. The loss is ``sum(sample_weight * loss) / number of positions``: weights
+            are no divisor, and masked positions are left out of both, as in Keras.
         initial_epoch : int
             Where to go on counting.
         validation_batch_size, validation_freq : int, optional

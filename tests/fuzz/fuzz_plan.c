@@ -547,6 +547,7 @@ static void run_once(world *w, fn_plan *plan)
     const int64_t rows = 1 + (pick(w, 6) ? pick(w, 8) : pick(w, 60)), most = plan->max_rows < 64 ? plan->max_rows : 64;
     const size_t element = plan->kernels->element;
     fn_source inputs[MOST_INPUTS], targets[MOST_OUTPUTS] = {{0}}, weights[MOST_OUTPUTS] = {{0}};
+    int64_t per_row[MOST_OUTPUTS] = {0};
     void *outputs[MOST_OUTPUTS] = {0}, *input_gradients[MOST_INPUTS] = {0};
     const void *seeds[MOST_OUTPUTS] = {0};
     fn_run run = {.parts = pick_parts(w, plan), .n_rows = rows, .batch_size = 1 + pick(w, (int)most), .step = next_byte(w),
@@ -566,8 +567,15 @@ static void run_once(world *w, fn_plan *plan)
         const int64_t width = size_of(&w->shapes[w->outputs[i].value]);
         if (w->outputs[i].loss) {
             targets[i] = source_of(w, rows, w->target_width[i], pick(w, 2));
-            if (seldom(w, 4))
-                weights[i] = source_of(w, rows, 1, false);
+            if (seldom(w, 4)) {
+                const fn_shape *shape = &w->shapes[w->outputs[i].value];
+                const int64_t positions = width / (shape->rank ? shape->size[shape->rank - 1] : 1);
+                per_row[i] = pick(w, 2) ? positions : pick(w, 4);
+                if (twist(w, 20))
+                    per_row[i] = odd_size(w);
+                const bool fits = per_row[i] > 0 && positions % per_row[i] == 0; /* others are refused, and not read */
+                weights[i] = source_of(w, rows, fits ? per_row[i] : 1, false);
+            }
         }
         if (run.parts & FN_RUN_FETCH)
             outputs[i] = pick(w, 8) ? array_of(w, (size_t)(rows * width) * element) : NULL;
@@ -579,6 +587,7 @@ static void run_once(world *w, fn_plan *plan)
         }
     }
     run.weights = pick(w, 3) ? weights : NULL;
+    run.weights_per_row = pick(w, 4) ? per_row : NULL;
     run.outputs = outputs;
     run.input_gradients = input_gradients;
     run.output_gradients = seeds;

@@ -125,10 +125,13 @@ LOSSES = {
 
 
 def batch_loss(name, target, prediction, weight=None, **attributes):
-    """What a batch adds to the loss, and its gradient: the mean over positions of weight times loss."""
+    """What a batch adds to the loss, and its gradient: the mean over positions of weight times loss.
+
+    Weights have the first axes of the losses of the positions: of rows, of lines, of positions.
+    """
     loss = LOSSES[name]
     value = loss.value(target, prediction, **attributes)
     weight = np.ones(len(prediction)) if weight is None else np.asarray(weight, np.float64)
-    weight = weight.reshape(-1, *[1] * (value.ndim - 1)) / value.size
+    weight = np.broadcast_to(weight.reshape(weight.shape + (1,) * (value.ndim - weight.ndim)), value.shape) / value.size
     gradient = loss.gradient(target, prediction, **attributes)
     return (weight * value).sum(), weight[..., np.newaxis] * gradient
