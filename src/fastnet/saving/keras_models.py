@@ -282,10 +282,11 @@ class _Builder:
                 constants = [value for value in _leaves(node["args"]) if value is not None]
                 if constants and not isinstance(made[name], Rescaling):
                     raise ValueError(f"it is called on {constants[0]!r}: only tensors are taken")
-                result = made[name]([tensors[key] for key in histories(node["args"])], **named)
+                read = [tensors[key] for key in histories(node["args"])]
+                if _is_operation(layers[name]):  # which knows of no masks and hands none on, other than a layer
+                    read = [x if x.mask is None else Reshape(x.sample_shape)(x) for x in read]
+                result = made[name](read, **named)
             for i, tensor in enumerate([result] if isinstance(result, SymbolicTensor) else result):
-                if tensor.mask is not None and _is_operation(layers[name]):  # which hands on no mask, other than a layer
-                    tensor = Reshape(tensor.sample_shape)(tensor)
                 tensors[name, number, i] = tensor
             for reader in readers.get((name, number), ()):
                 needs[reader].discard((name, number))
