@@ -404,6 +404,29 @@ def test_checkpoints_written_before_there_were_prefixes(tmp_path):
     assert_same_training(fit(plain, TrainingCheckpoint(path), Idle(), resume_from=path), whole)
 
 
+def lowered():
+    """After every epoch but the first the rate is half of what it was."""
+    return regression(5, 1, optimizer=fn.optimizers.Adam(0.05)), {
+        "callbacks": [ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e9)]
+    }
+
+
+def test_checkpoints_written_when_every_rate_was_lowered_by_a_factor(tmp_path):
+    """Such files have the rate that training began with, and `learning_rate_factor`: they go on at the product, and down from there."""
+    path = tmp_path / "t"
+    whole = fit(lowered)
+    interrupted_at(lowered, 12, path)
+    tensors, metadata = saving.read_tensors(path)
+    training = json.loads(metadata["training"])
+    assert (training["optimizer"]["learning_rate"], training["optimizer"]["learning_rate_factor"]) == (0.025, 1.0)
+    training["optimizer"].update(learning_rate=0.05, learning_rate_factor=0.5)
+    saving.write_tensors(path, tensors, {**metadata, "training": json.dumps(training)})
+    resumed = fit(lowered, TrainingCheckpoint(path), Idle(), resume_from=path)
+    assert digest(resumed) == digest(whole)
+    rates = [model.optimizer.learning_rate_at(model.optimizer.iterations) for model in (resumed, whole)]
+    assert rates == [0.00625, 0.00625]
+
+
 def test_a_checkpoint_holds_a_model(tmp_path):
     model = fit(validated, TrainingCheckpoint(tmp_path / "t"), epochs=2)
     assert same_weights(fn.load_model(tmp_path / "t"), model) or model.history.epoch[-1] == 1
