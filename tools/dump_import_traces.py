@@ -110,6 +110,16 @@ def randomize(shape, positive):
     return RNG.uniform(0.2, 1.5, shape) if positive else RNG.normal(0, 0.5, shape)
 
 
+def keep_weights(arrays, layers, above, dtype=None):
+    """Puts the weights of all layers, at any depth, among the arrays."""
+    for layer in layers:
+        if hasattr(layer, "layers"):
+            keep_weights(arrays, layer.layers, f"{above}{layer.name}/", dtype)
+            continue
+        for i, weight in enumerate(layer.get_weights()):
+            arrays[f"{above}{layer.name}/{i}"] = np.asarray(weight, dtype)
+
+
 def save(model, path):
     """Writes a .keras file with the compression that Keras leaves out."""
     model.save(path)
@@ -128,16 +138,7 @@ def dump_keras():
                 positive = "variance" in variable.path or "gamma" in variable.path
                 variable.assign(randomize(variable.shape, positive).astype("float32"))
         arrays[f"{name}/json"] = np.frombuffer(model.to_json().encode(), np.uint8)
-
-        def keep(layers, above, name=name):
-            for layer in layers:
-                if hasattr(layer, "layers"):
-                    keep(layer.layers, f"{above}{layer.name}/")
-                    continue
-                for i, weight in enumerate(layer.get_weights()):
-                    arrays[f"{name}/weights/{above}{layer.name}/{i}"] = np.asarray(weight)
-
-        keep(model.layers, "")
+        keep_weights(arrays, model.layers, f"{name}/weights/")
         shapes = [(4, *tensor.shape[1:]) for tensor in model.inputs]
         x = [RNG.integers(0, 4 if name == "masked" else 11, shape) if tensor.name == "tokens" else
              RNG.normal(size=shape).astype("float32") for tensor, shape in zip(model.inputs, shapes)]  # fmt: skip
@@ -214,16 +215,7 @@ def dump_files():
         for variable in model.weights if name != "quantized" else ():
             if variable.path.split("/")[-1] not in ("mean", "variance", "count"):
                 variable.assign(randomize(variable.shape, "gamma" in variable.path).astype("float32"))
-
-        def keep(layers, above, name=name):
-            for layer in layers:
-                if hasattr(layer, "layers"):
-                    keep(layer.layers, f"{above}{layer.name}/")
-                    continue
-                for i, weight in enumerate(layer.get_weights()):
-                    arrays[f"{name}/weights/{above}{layer.name}/{i}"] = np.asarray(weight).astype("float32")
-
-        keep(model.layers, "")
+        keep_weights(arrays, model.layers, f"{name}/weights/", "float32")
         x = RNG.normal(size=(4, *model.inputs[0].shape[1:])).astype("float32")
         if name == "operators":
             x = np.array([[1, 2, 0, 3, 0], [3, 0, 0, 1, 2], [2, 2, 2, 2, 2], [1, 0, 0, 0, 0]], "float32")

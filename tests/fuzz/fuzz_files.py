@@ -19,6 +19,7 @@ import tempfile
 import time
 
 import numpy as np
+from mutations import damaged_bytes
 
 import fastnet as fn
 from fastnet import layers
@@ -30,7 +31,6 @@ SECONDS, MEMORY = 5.0, 1 << 30
 VALUES = [None, True, False, 0, 1, -1, 2, 3, 7, 255, 2**16, 2**31 - 1, 2**31, 2**32, 2**53, 2**63 - 1, 2**63, 10**30, -(2**63), 0.5, -0.5,
           1e-300, 1e300, float("nan"), float("inf"), "", "x", "Dense", "relu", "same", "\0", [], [0], [[]], [None], [1, 2, 3], {},
           {"class_name": "Dense"}, {"class_name": "Dense", "config": {}}, {"shared": 0}, {"shape": [2**40]}, {"mask": 0}, {"tensor": 0}]  # fmt: skip
-EXTREMES = [b"\0", b"\xff", b"\x7f", b"\x80", b"\0" * 4, b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0" * 8, b"\xff" * 8, b"{", b"}", b"[", b'"', b"9" * 30]
 
 
 # ---- what is damaged -------------------------------------------------------------------------------------------------
@@ -87,27 +87,6 @@ def callbacks(path):
 
 
 # ---- how -------------------------------------------------------------------------------------------------------------
-
-
-def damaged_bytes(data, rng):
-    data = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 4, 16))):
-        at, kind = rng.randrange(len(data) + 1), rng.randrange(6)
-        if kind == 0 and at < len(data):
-            data[at] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            extreme = rng.choice(EXTREMES)
-            data[at : at + len(extreme)] = extreme
-        elif kind == 2:
-            del data[at : at + rng.choice((1, 8, 100))]
-        elif kind == 3:
-            data[at:at] = rng.choice(EXTREMES)
-        elif kind == 4:
-            begin = rng.randrange(len(data) + 1)
-            data[at:at] = data[begin : begin + rng.choice((1, 8, 100))]
-        elif rng.random() < 0.3:
-            del data[at:]
-    return bytes(data)
 
 
 def places_in(plain):

@@ -20,6 +20,8 @@ import tempfile
 import time
 import zipfile
 
+from mutations import damaged_bytes
+
 TRACES = pathlib.Path(__file__).parent.parent / "traces"
 
 #: What a load may take: seconds of this process, and bytes more than the process has at its beginning.
@@ -31,7 +33,6 @@ VALUES = [None, True, False, 0, 1, -1, 2, 3, 7, 2**31 - 1, 2**31, 2**32, 2**53, 
           {"class_name": "__keras_tensor__", "config": {}}, {"class_name": "__numpy__", "config": {"value": [[1], [2, 3]]}},
           {"class_name": "__tuple__"}, {"name": "dense"}]  # fmt: skip
 KEYS = ["axis", "class_name", "dtype", "kwargs", "layers", "mask", "name", "shared_object_id", "stateful", "units"]
-EXTREMES = [b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0" * 8, b"\xff" * 8, b"\xff" * 7 + b"\x7f"]
 
 
 def parts_of(path):
@@ -46,28 +47,6 @@ def packed(parts):
         for name, data in parts.items():
             archive.writestr(name, data)
     return file.getvalue()
-
-
-def damaged_bytes(data, rng):
-    data = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 4, 16))):
-        at = rng.randrange(len(data) + 1)
-        kind = rng.randrange(6)
-        if kind == 0 and at < len(data):
-            data[at] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            extreme = rng.choice(EXTREMES)
-            data[at : at + len(extreme)] = extreme
-        elif kind == 2:
-            del data[at : at + rng.choice((1, 4, 8, 100))]
-        elif kind == 3:
-            other = rng.randrange(len(data) + 1)
-            data[at : at + 8] = data[other : other + 8]
-        elif kind == 4 and at < len(data):
-            data[at] = rng.randrange(256)
-        elif kind == 5 and rng.random() < 0.2:
-            del data[at:]
-    return bytes(data)
 
 
 def containers(plain):
