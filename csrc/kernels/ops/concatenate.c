@@ -4,10 +4,7 @@
  * the inputs' pieces in turn. dx_i is the piece of dy.
  *
  * Attribute: the axis of a sample, counted from 0 or, if negative, from the end. */
-#include "../../engine/plan.h"
-#include "../isa.h"
-
-#include <string.h>
+#include "merge.h"
 
 static const fn_attribute attributes[] = {{"axis", -1, FN_WHOLE(-FN_MAX_RANK, FN_MAX_RANK - 1)}};
 
@@ -28,10 +25,7 @@ static fn_status infer(fn_inference *inference)
     fn_shape joined = *first;
     for (int32_t i = 1; i < inference->n_inputs; i++) {
         const fn_shape *other = &inference->input[i];
-        bool fits = other->rank == first->rank;
-        for (int32_t j = 0; fits && j < first->rank; j++)
-            fits = j == axis || other->size[j] == first->size[j];
-        if (!fits)
+        if (!shapes_agree(first, other, axis))
             return fn_fail(inference->error, FN_ERROR_SHAPE,
                            "layer '%s': inputs must agree in all axes but %d, got %s and %s (input %d)",
                            inference->layer, axis, fn_shape_text(first, a), fn_shape_text(other, b), i);

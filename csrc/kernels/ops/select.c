@@ -4,11 +4,8 @@
  *   da[p] = dy[p] where m[p] > 0, else 0;  db[p] = dy[p] where it is not
  *
  * Inputs: m, a, b; or m, a, where `value` stands for b. Positions are the first axes, those of m. No gradient passes the mask. */
-#include "../../engine/plan.h"
-#include "../isa.h"
 #include "../math.h"
-
-#include <string.h>
+#include "merge.h"
 
 enum { MASK, FIRST, SECOND };
 static const fn_attribute attributes[] = {{"value", 0, FN_ANY}};
@@ -17,17 +14,13 @@ static fn_status infer(fn_inference *inference)
 {
     const fn_shape *mask = &inference->input[MASK], *a = &inference->input[FIRST];
     char text[FN_SHAPE_TEXT], other[FN_SHAPE_TEXT];
-    bool fits = mask->rank <= a->rank;
-    for (int32_t i = 0; fits && i < mask->rank; i++)
-        fits = mask->size[i] == a->size[i];
-    if (!fits)
+    fn_shape positions = *a;
+    positions.rank = mask->rank;
+    if (mask->rank > a->rank || !shapes_agree(mask, &positions, -1))
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': a mask of shape %s does not fit an array of shape %s",
                        inference->layer, fn_shape_text(mask, text), fn_shape_text(a, other));
     const fn_shape *b = &inference->input[inference->n_inputs - 1]; /* `a` itself where there is none */
-    bool same = a->rank == b->rank;
-    for (int32_t i = 0; same && i < a->rank; i++)
-        same = a->size[i] == b->size[i];
-    if (!same && inference->n_inputs > SECOND)
+    if (!shapes_agree(a, b, -1))
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': the shapes %s and %s must be the same", inference->layer,
                        fn_shape_text(a, text), fn_shape_text(b, other));
     inference->signature.n_outputs = 1;
