@@ -228,6 +228,21 @@ def test_the_row_of_a_label_is_that_of_the_data():
                        hyper=model.hyper_row, metrics=np.zeros(model.plan.metric_size))  # fmt: skip
 
 
+def test_the_label_is_told_apart_from_what_is_in_its_place_later():
+    """No metric reads the labels of the first output, and the loss of the second has to wait for its mask."""
+    graph = Graph()
+    x = graph.input((4, 3))
+    graph.output(graph.dense(x, 7), "sparse_categorical_crossentropy", from_logits=1)
+    masked, mask = graph.node("masking", [x])
+    graph.output(graph.dense(masked, 7), "sparse_categorical_crossentropy", from_logits=1)
+    graph.outputs[1] += (mask,)
+    model = Model(graph, "float32", max_rows=8, optimizer="sgd")
+    y = np.zeros((8, 4))
+    y[5, 2] = 9
+    with pytest.raises(ValueError, match="output 'output_0': label 9 in row 5 is not"):
+        model.plan.run(TRAIN, n_rows=8, batch_size=8, inputs=[np.ones((8, 4, 3))], targets=[y, np.ones((8, 4))], hyper=model.hyper_row)
+
+
 def test_shards_stop_before_the_step_with_the_label():
     """Both threads, each with parameters of its own: what one thread gives, to the bit."""
     found = []

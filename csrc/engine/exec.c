@@ -114,6 +114,8 @@ static inline void run_stages(const fn_plan *plan, unsigned parts, fn_context *c
             continue;
         if (!(stage->part & parts))
             continue;
+        if (FN_ARRAYS_APART && plan->max_threads == 1)
+            fn_fence_others(plan, i);
         for (context->turn = 0; context->turn < stage->turns; context->turn++) {
             if (context->turn > 0 && team > 1)
                 fn_meet_at(&context->team->barrier);
@@ -142,7 +144,7 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int team, b
     fn_context context = {.first_row = run->first_row,
                           .step = run->step,
                           .seed = plan->seed,
-                          .workspace = (char *)plan->workspace + place * plan->thread_bytes,
+                          .workspace = (char *)plan->workspace + place * plan->thread_stride,
                           .run = run,
                           .hyper = run->hyper,
                           .rates = plan->updates ? plan->rates + place * plan->updates->n_rates : NULL,
@@ -162,6 +164,8 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int team, b
             time_stages(plan, run, &context, team);
         else
             run_stages(plan, run->parts, &context, place, size, 0, plan->n_stages);
+        if (FN_ARRAYS_APART && plan->max_threads == 1)
+            fn_fence_others(plan, plan->n_stages);
         /* Another thread may still gather its targets, by the order of the pass that is over. */
         if (team > 1 && context.first_row + context.rows >= run->n_rows)
             fn_meet_at(&context.team->barrier);

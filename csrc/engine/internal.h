@@ -7,9 +7,24 @@
 
 /* ---- memory ------------------------------------------------------------------------------ */
 
+/* Under the address sanitizer each array of a plan has memory of its own, of just its size, so that a step beyond it is seen. */
+#if defined __SANITIZE_ADDRESS__
+#define FN_ARRAYS_APART 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define FN_ARRAYS_APART 1
+#endif
+#endif
+#ifndef FN_ARRAYS_APART
+#define FN_ARRAYS_APART 0
+#endif
+
 /* Zeroed, FN_ALIGNMENT-aligned memory, or NULL; counted by fn_allocation_count. */
 void *fn_allocate(size_t bytes);
 void fn_release(void *memory);
+/* Under the address sanitizer: these bytes are not to be touched; that they may be again. */
+void fn_fence(void *memory, size_t bytes);
+void fn_unfence(void *memory, size_t bytes);
 
 /* An array that stages name in fn_reads and fn_writes. */
 typedef struct fn_buffer {
@@ -327,7 +342,8 @@ struct fn_plan {
 
     void *arena;
     int64_t arena_bytes, live_bytes;
-    void *workspace; /* thread_bytes for each thread */
+    void *workspace; /* thread_bytes for each thread, */
+    int64_t thread_stride; /* so far apart */
     int64_t thread_bytes;
     int32_t n_barriers;
     fn_shared *shared;
@@ -345,6 +361,9 @@ void fn_reset_failure(fn_shared *shared);
 fn_status fn_check_metric_target(const fn_metric *metric, int64_t width, int64_t target_width, bool labels, fn_error *error);
 /* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */
 fn_status fn_lay_out(fn_plan *plan, fn_error *error);
+/* With FN_ARRAYS_APART, before a stage that is run by one thread: of the arrays of the arena those are fenced that it has not said
+ * it reads or writes. Number n_stages: none are. */
+void fn_fence_others(const fn_plan *plan, int32_t stage);
 /* The stage emitted last is not needed in a call with a backward pass, if so said. */
 void fn_unless_backward(fn_plan *plan, bool unless);
 /* A new buffer; returns its number. */

@@ -11,6 +11,9 @@
 #include <malloc.h>
 #endif
 #include <string.h>
+#if FN_ARRAYS_APART
+#include <sanitizer/asan_interface.h>
+#endif
 
 /* Matrices of some megabytes have more pages than the processor keeps addresses of, unless they are huge. */
 enum { HUGE_PAGE = 2 << 20, LARGE = 2 * HUGE_PAGE };
@@ -40,6 +43,11 @@ void *fn_allocate(size_t bytes)
         rounded = alignment;
 #ifdef _WIN32 /* which has no aligned_alloc, as its free does not take what is aligned */
     void *memory = _aligned_malloc(rounded, alignment);
+#elif FN_ARRAYS_APART /* which aligned_alloc does not tell from what is rounded up */
+    rounded = bytes ? bytes : 1;
+    void *memory = NULL;
+    if (posix_memalign(&memory, alignment, rounded) != 0)
+        return NULL;
 #else
     void *memory = aligned_alloc(alignment, rounded);
 #endif
@@ -59,6 +67,26 @@ void fn_release(void *memory)
     _aligned_free(memory);
 #else
     free(memory);
+#endif
+}
+
+void fn_fence(void *memory, size_t bytes)
+{
+#if FN_ARRAYS_APART
+    __asan_poison_memory_region(memory, bytes);
+#else
+    (void)memory;
+    (void)bytes;
+#endif
+}
+
+void fn_unfence(void *memory, size_t bytes)
+{
+#if FN_ARRAYS_APART
+    __asan_unpoison_memory_region(memory, bytes);
+#else
+    (void)memory;
+    (void)bytes;
 #endif
 }
 

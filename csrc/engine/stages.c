@@ -209,14 +209,18 @@ static int64_t round_to_alignment(int64_t bytes)
     return (bytes + FN_ALIGNMENT - 1) / FN_ALIGNMENT * FN_ALIGNMENT;
 }
 
+static int64_t bytes_of(const fn_plan *plan, const fn_buffer *buffer)
+{
+    return (buffer->per_row * plan->max_rows + buffer->fixed) * (int64_t)plan->kernels->element;
+}
+
 /* Whether all of them together may have room somewhere. */
 static bool size_buffers(fn_plan *plan)
 {
     double bytes = 0;
     for (int32_t i = 0; i < plan->n_buffers; i++) {
         fn_buffer *buffer = &plan->buffers[i];
-        buffer->bytes = round_to_alignment((buffer->per_row * plan->max_rows + buffer->fixed) *
-                                           (int64_t)plan->kernels->element);
+        buffer->bytes = round_to_alignment(bytes_of(plan, buffer));
         bytes += (double)buffer->bytes;
     }
     return bytes < (double)FN_TOO_MANY * sizeof(double) && plan->thread_bytes < FN_TOO_MANY;
@@ -230,27 +234,60 @@ static void resolve_port(const fn_plan *plan, fn_port *port)
         port->gradient = plan->buffers[port->gradient_buffer].data;
 }
 
+/* Memory for what stages work with; false: there is none. */
+static bool allocate_arena(fn_plan *plan)
+{
+    const int64_t exact = plan->thread_bytes;
+    plan->thread_bytes = round_to_alignment(exact);
+    plan->thread_stride = plan->thread_bytes + (FN_ARRAYS_APART ? FN_ALIGNMENT : 0);
+    plan->workspace = fn_allocate((size_t)(plan->thread_stride * plan->max_threads));
+    if (!plan->workspace)
+        return false;
+    for (int32_t i = 0; i < plan->max_threads; i++)
+        fn_fence((char *)plan->workspace + i * plan->thread_stride + exact, (size_t)(plan->thread_stride - exact));
+    if (!FN_ARRAYS_APART && !(plan->arena = fn_allocate((size_t)plan->arena_bytes)))
+        return false;
+    for (int32_t i = 0; i < plan->n_buffers; i++) {
+        fn_buffer *buffer = &plan->buffers[i];
+        if (!buffer->arena || buffer->last < 0) /* of no use to any stage: NULL */
+            continue;
+        buffer->data = FN_ARRAYS_APART ? fn_plan_allocate(plan, (size_t)bytes_of(plan, buffer)) : (char *)plan->arena + buffer->offset;
+        if (!buffer->data)
+            return false;
+    }
+    return true;
+}
+
+void fn_fence_others(const fn_plan *plan, int32_t stage)
+{
+    for (int32_t i = 0; i < plan->n_buffers; i++) {
+        const fn_buffer *buffer = &plan->buffers[i];
+        if (buffer->arena && buffer->data)
+            (stage < plan->n_stages ? fn_fence : fn_unfence)(buffer->data, (size_t)bytes_of(plan, buffer));
+    }
+    for (int32_t i = 0; i < plan->n_accesses; i++) {
+        const fn_buffer *buffer = &plan->buffers[plan->accesses[i].buffer];
+        if (plan->accesses[i].stage == stage && buffer->arena)
+            fn_unfence(buffer->data, (size_t)bytes_of(plan, buffer));
+    }
+}
+
 fn_status fn_lay_out(fn_plan *plan, fn_error *error)
 {
     place_barriers(plan);
     find_lifetimes(plan);
     plan->arena_bytes = !size_buffers(plan) ? -1 : fn_layout_arena(plan->buffers, plan->n_buffers, plan->n_stages, &plan->live_bytes);
-    plan->thread_bytes = round_to_alignment(plan->thread_bytes);
-    if (plan->arena_bytes >= 0) {
-        plan->arena = fn_allocate((size_t)plan->arena_bytes);
-        plan->workspace = fn_allocate((size_t)(plan->thread_bytes * plan->max_threads));
+    const bool allocated = plan->arena_bytes >= 0 && allocate_arena(plan);
+    if (allocated) {
         plan->shared = fn_allocate(sizeof *plan->shared);
         plan->rates = fn_allocate(sizeof *plan->rates * (size_t)plan->max_threads *
                                   (size_t)(plan->updates ? plan->updates->n_rates : 0));
         plan->facts = fn_allocate(sizeof *plan->facts * (size_t)plan->max_threads *
                                   (size_t)(plan->updates ? plan->updates->n_ranges : 0));
     }
-    if (!plan->arena || !plan->workspace || !plan->shared || !plan->rates || !plan->facts)
+    if (!allocated || !plan->shared || !plan->rates || !plan->facts)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory: a plan for batches of %lld rows needs %lld bytes",
                        (long long)plan->max_rows, (long long)plan->arena_bytes);
-    for (int32_t i = 0; i < plan->n_buffers; i++)
-        if (plan->buffers[i].arena && plan->buffers[i].last >= 0) /* of no use to any stage: NULL */
-            plan->buffers[i].data = (char *)plan->arena + plan->buffers[i].offset;
     for (int32_t i = 0; i < plan->n_nodes; i++) {
         fn_node *node = &plan->nodes[i];
         for (int32_t j = 0; j < node->n_inputs; j++)

@@ -272,6 +272,8 @@ void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs)
         if (((fn_output *)outputs[i].closure)->loss) {
             fn_reads(plan, outputs[i].extra[LOSS].value_buffer);
             fn_reads(plan, outputs[i].extra[WEIGHT].value_buffer);
+            if (((fn_output *)outputs[i].closure)->loss->labels) /* to tell which is out of range */
+                fn_reads(plan, outputs[i].extra[TARGET].value_buffer);
         }
     for (int32_t i = 0; i < plan->n_terms; i++)
         fn_reads(plan, plan->terms[i].node->extra[plan->terms[i].extra].value_buffer);
