@@ -197,7 +197,7 @@ BAD_ARRAYS = {
     "target with too few rows": ({"targets": [float32(2, 2)]}, "at least 4 rows"),
     "weights too few": ({"weights": []}, "got 0 weights, expected 1"),
     "weight with too few rows": ({"weights": [float32(2)]}, "at least 4 rows"),
-    "weight with two numbers": ({"weights": [float32(4, 2)]}, "expected 1 numbers"),
+    "weight with two numbers": ({"weights": [float32(4, 2)]}, "2 weights for each row, which do not divide its 1 positions"),
     "order of a wrong dtype": ({"order": np.arange(4, dtype="int32")}, "order must be .* int64"),
     "order too short": ({"order": np.arange(3)}, "order must be .* for each row"),
     "order not contiguous": ({"order": np.arange(8)[::2]}, "order must be a contiguous"),
