@@ -22,9 +22,6 @@
 /* Zeroed, FN_ALIGNMENT-aligned memory, or NULL; counted by fn_allocation_count. */
 void *fn_allocate(size_t bytes);
 void fn_release(void *memory);
-/* Under the address sanitizer: these bytes are not to be touched; that they may be again. */
-void fn_fence(void *memory, size_t bytes);
-void fn_unfence(void *memory, size_t bytes);
 
 /* An array that stages name in fn_reads and fn_writes. */
 typedef struct fn_buffer {
@@ -361,9 +358,13 @@ void fn_reset_failure(fn_shared *shared);
 fn_status fn_check_metric_target(const fn_metric *metric, int64_t width, int64_t target_width, bool labels, fn_error *error);
 /* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */
 fn_status fn_lay_out(fn_plan *plan, fn_error *error);
-/* With FN_ARRAYS_APART, before a stage that is run by one thread: of the arrays of the arena those are fenced that it has not said
- * it reads or writes. Number n_stages: none are. */
+#if FN_ARRAYS_APART
+/* Before a stage that is run by one thread: of the arrays of the arena those are not to be touched that it has not said it reads or
+ * writes. Number n_stages: all may be. */
 void fn_fence_others(const fn_plan *plan, int32_t stage);
+#else
+#define fn_fence_others(plan, stage) ((void)(plan), (void)(stage))
+#endif
 /* The stage emitted last is not needed in a call with a backward pass, if so said. */
 void fn_unless_backward(fn_plan *plan, bool unless);
 /* A new buffer; returns its number. */

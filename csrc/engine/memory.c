@@ -11,9 +11,6 @@
 #include <malloc.h>
 #endif
 #include <string.h>
-#if FN_ARRAYS_APART
-#include <sanitizer/asan_interface.h>
-#endif
 
 /* Matrices of some megabytes have more pages than the processor keeps addresses of, unless they are huge. */
 enum { HUGE_PAGE = 2 << 20, LARGE = 2 * HUGE_PAGE };
@@ -67,26 +64,6 @@ void fn_release(void *memory)
     _aligned_free(memory);
 #else
     free(memory);
-#endif
-}
-
-void fn_fence(void *memory, size_t bytes)
-{
-#if FN_ARRAYS_APART
-    __asan_poison_memory_region(memory, bytes);
-#else
-    (void)memory;
-    (void)bytes;
-#endif
-}
-
-void fn_unfence(void *memory, size_t bytes)
-{
-#if FN_ARRAYS_APART
-    __asan_unpoison_memory_region(memory, bytes);
-#else
-    (void)memory;
-    (void)bytes;
 #endif
 }
 

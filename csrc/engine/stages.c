@@ -2,6 +2,9 @@
 #include "internal.h"
 
 #include <string.h>
+#if FN_ARRAYS_APART
+#include <sanitizer/asan_interface.h>
+#endif
 
 /* ---- memory of the plan ---------------------------------------------------------------------- */
 
@@ -243,8 +246,10 @@ static bool allocate_arena(fn_plan *plan)
     plan->workspace = fn_allocate((size_t)(plan->thread_stride * plan->max_threads));
     if (!plan->workspace)
         return false;
+#if FN_ARRAYS_APART
     for (int32_t i = 0; i < plan->max_threads; i++)
-        fn_fence((char *)plan->workspace + i * plan->thread_stride + exact, (size_t)(plan->thread_stride - exact));
+        ASAN_POISON_MEMORY_REGION((char *)plan->workspace + i * plan->thread_stride + exact, plan->thread_stride - exact);
+#endif
     if (!FN_ARRAYS_APART && !(plan->arena = fn_allocate((size_t)plan->arena_bytes)))
         return false;
     for (int32_t i = 0; i < plan->n_buffers; i++) {
@@ -258,19 +263,23 @@ static bool allocate_arena(fn_plan *plan)
     return true;
 }
 
+#if FN_ARRAYS_APART
 void fn_fence_others(const fn_plan *plan, int32_t stage)
 {
     for (int32_t i = 0; i < plan->n_buffers; i++) {
         const fn_buffer *buffer = &plan->buffers[i];
-        if (buffer->arena && buffer->data)
-            (stage < plan->n_stages ? fn_fence : fn_unfence)(buffer->data, (size_t)bytes_of(plan, buffer));
+        if (buffer->arena && buffer->data && stage < plan->n_stages)
+            ASAN_POISON_MEMORY_REGION(buffer->data, bytes_of(plan, buffer));
+        else if (buffer->arena && buffer->data)
+            ASAN_UNPOISON_MEMORY_REGION(buffer->data, bytes_of(plan, buffer));
     }
     for (int32_t i = 0; i < plan->n_accesses; i++) {
         const fn_buffer *buffer = &plan->buffers[plan->accesses[i].buffer];
         if (plan->accesses[i].stage == stage && buffer->arena)
-            fn_unfence(buffer->data, (size_t)bytes_of(plan, buffer));
+            ASAN_UNPOISON_MEMORY_REGION(buffer->data, bytes_of(plan, buffer));
     }
 }
+#endif
 
 fn_status fn_lay_out(fn_plan *plan, fn_error *error)
 {
