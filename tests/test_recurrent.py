@@ -316,3 +316,9 @@ def test_a_mask_counts_with_an_initial_state():
     model = fn.Model([x, state], layer(layers.Masking()(x), initial_state=[state]))
     found = model.predict([[[[1.0], [0.0], [0.0]]], [[0.5]]])
     np.testing.assert_allclose(found, [[np.tanh(1.5)]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("op", ["simple_rnn", "lstm", "gru"])
+def test_kernels_too_large_for_any_machine_are_refused(op):
+    with pytest.raises(ValueError, match="layer 'r': kernels for 67108864 features and 65536 units are too large"):
+        fn._core.infer(op, "r", [(4, 2**26)], {"units": 2**16})

@@ -39,6 +39,7 @@ def softmax_cases(op):
     def cases(width):
         yield OpCase(op, ((width,),))
         yield OpCase(op, ((2, 3, width),))
+        yield OpCase(op, ((512 + width,),))  # longer than what is done with several rows at a time
 
     return cases
 
