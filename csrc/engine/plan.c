@@ -191,7 +191,7 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
     return FN_OK;
 }
 
-/* Gradients exist for values on a way from something trained to an output with a loss. The second half
+/* Gradients exist for values on a way from something trained to an output, or to what adds to the loss. The second half
  * is found here, backwards; then the ports of all nodes can be filled in. */
 static void connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
 {
@@ -204,7 +204,7 @@ static void connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
     for (int32_t i = spec->n_nodes - 1; i >= 0; i--) {
         const fn_node *node = &plan->nodes[i];
         value -= node->n_outputs;
-        bool any = false;
+        bool any = node->op->penalizes;
         for (int32_t j = 0; j < node->n_outputs; j++)
             any |= reaches[plan->values[value + j].root];
         for (int32_t j = 0; any && j < node->n_inputs; j++)
@@ -377,7 +377,7 @@ static void claim_gradients(fn_plan *plan, const fn_plan_spec *spec, int32_t i, 
 
 static bool wants_backward(const fn_plan *plan, const fn_node *node, int32_t first_value)
 {
-    bool given = false, wanted = false;
+    bool given = node->op->penalizes, wanted = false;
     for (int32_t j = 0; j < node->n_outputs; j++)
         given |= node->output[j].gradient_buffer >= 0 && plan->values[first_value + j].gradient_written;
     for (int32_t j = 0; j < node->n_inputs; j++)
@@ -404,6 +404,38 @@ static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, parameter_tab
                 node->output[j].gradient_buffer = -1;
         claim_gradients(plan, spec, i, table);
         node->op->backward(plan, node);
+    }
+}
+
+/* The gradient of a parameter that no operation uses, and that has a penalty. */
+typedef struct fn_unused {
+    char *gradient;
+    size_t element;
+} fn_unused;
+
+static void clear_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const fn_unused *unused = node->closure;
+    memset(unused->gradient + (size_t)lo * unused->element, 0, (size_t)(hi - lo) * unused->element);
+}
+
+/* An update adds the penalty to what is there: to 0 where nothing writes the gradient. */
+static void emit_clearing(fn_plan *plan, const fn_plan_spec *spec, const parameter_table *table)
+{
+    for (int32_t i = 0; i < spec->n_parameters; i++) {
+        const fn_parameter_spec *parameter = &spec->parameters[i];
+        if (table->buffers[2 * i + 1] < 0 || table->written[i] || (parameter->l1 == 0 && parameter->l2 == 0))
+            continue;
+        fn_node *node = fn_plan_allocate(plan, sizeof *node);
+        fn_unused *unused = fn_plan_allocate(plan, sizeof *unused);
+        if (plan->failed)
+            return;
+        *unused = (fn_unused){(char *)spec->gradient_slab + (size_t)parameter->offset * plan->kernels->element, plan->kernels->element};
+        node->closure = unused;
+        node->layer = "unused";
+        fn_emit(plan, node, "clear gradient", clear_gradient, FN_BY_ITEMS, fn_shape_size(&parameter->shape));
+        fn_writes(plan, table->buffers[2 * i + 1]);
     }
 }
 
@@ -488,6 +520,8 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
             fn_emit_seed(plan, &outputs[i]);
         }
     emit_backward(plan, spec, table);
+    if (spec->optimizer)
+        emit_clearing(plan, spec, table);
     plan->emitting = FN_RUN_FETCH_GRADIENTS;
     for (int32_t i = 0; i < spec->n_inputs; i++)
         if (spec->input_gradients)

@@ -142,6 +142,7 @@ typedef struct fn_inference {
 typedef struct fn_op {
     fn_entry entry;
     int32_t min_inputs, max_inputs; /* -1: any number from min_inputs */
+    bool penalizes; /* adds to the loss, so that its backward pass is made though nothing uses its output, whose gradient is NULL then */
     bool sparse; /* marks in `touched` the rows of its parameter whose gradient it writes, where there is such a thing */
     fn_status (*infer)(fn_inference *inference);
     /* Emit the stages of the forward pass, and of the backward pass: gradients of the inputs and

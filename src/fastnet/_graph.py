@@ -374,6 +374,7 @@ class LayerCall:
         self.returns_list = False
         self.parent = parent
         self.children: list[LayerCall] = []
+        self.penalties: list[Operation] = []  # that add to the loss, at any depth
         self.repeats = parent is not None and (parent.repeats or parent.layer._repeats_calls)
         if parent is not None:
             parent.children.append(self)
@@ -434,6 +435,9 @@ class Operation:
         self.weights = list(weights)
         self.outputs = [SymbolicTensor(shape, self) for shape in output_shapes]
         self.call = call
+        if op in PENALTIES:
+            for one in call.chain:
+                one.penalties.append(self)
 
 
 def with_masks(tensors: Iterable[SymbolicTensor]) -> list[SymbolicTensor]:
@@ -454,6 +458,9 @@ def batch_size_of(tensor: SymbolicTensor) -> int | None:
             left.extend(tensor.operation.inputs)
     return None
 
+
+#: Operations that add to the loss.
+PENALTIES = frozenset({"activity_regularization", "orthogonal_regularization"})
 
 #: Operations that change no numbers, only where they are.
 MOVES = frozenset({"concatenate", "reshape"})
@@ -531,8 +538,11 @@ class Graph:
     Attributes
     ----------
     inputs, outputs : list of SymbolicTensor
-    operations : list of Operation
+    leading : list of Operation
         Those that lead from the inputs to the outputs, each after those it depends on.
+    operations : list of Operation
+        These, and those that add to the loss in the calls that they are parts of, with what leads to them: as in Keras, a layer
+        between the inputs and the outputs is a part of the model as a whole, whatever of its results is used.
     calls : list of LayerCall
         The uses of layers, each as large as possible, and each after those whose results it reads. A call within another one (of a layer put together from others, of
         a model in the place of a layer) is a part of that, unless the model holds only a piece of it: where something
@@ -554,7 +564,11 @@ class Graph:
         calls: Sequence[LayerCall] | None = None,
     ) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
-        self.operations = sort_operations(inputs, with_masks(outputs))
+        self.leading = self.operations = sort_operations(inputs, with_masks(outputs))
+        penalties = self._unused_penalties()
+        if penalties:
+            ends = [tensor for operation in penalties for tensor in operation.outputs]
+            self.operations = sort_operations(inputs, [*with_masks(outputs), *ends])
         self.leaves = list(dict.fromkeys(operation.layer for operation in self.operations))
         self.piece: LayerCall | None = None
         if calls is not None:
@@ -573,6 +587,33 @@ class Graph:
         """The number of rows of a batch whose states the layers keep; None: they keep none."""
         sizes = [operation.attributes.get("stateful") for operation in self.operations]
         return next((int(size) for size in sizes if size), None)
+
+    def _unused_penalties(self) -> list[Operation]:
+        """Operations that add to the loss but do not lead to the outputs."""
+        known, leading = set(map(id, self.inputs)), set(self.leading)
+        pieces: set[LayerCall] | None = None
+        found: dict[Operation, None] = {}
+        seen: set[LayerCall] = set()
+        left = list(reversed(self.leading))
+        while left:
+            call: LayerCall | None = left.pop().call
+            if call.parent is not None:  # the largest of which there is more than a piece
+                pieces = self._pieces() if pieces is None else pieces
+                call = next((one for one in reversed(list(call.chain)) if one not in pieces), None)
+            if call is None or call in seen:
+                continue
+            seen.add(call)
+            found.update((one, None) for one in call.penalties if one not in leading)
+            left += [tensor.operation for tensor in call.sources if tensor.operation is not None and id(tensor) not in known]
+        return [one for one in found if self._is_given(one)]
+
+    def _is_given(self, operation: Operation) -> bool:
+        """Whether an operation depends on the inputs of the model alone."""
+        try:
+            sort_operations(self.inputs, operation.outputs)
+        except ValueError:
+            return False
+        return True
 
     def _pieces(self) -> set[LayerCall]:
         """The calls of which the graph holds a piece only."""

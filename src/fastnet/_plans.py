@@ -401,7 +401,7 @@ class PlanCache:
         """A plan; apart: whose parameters are in a slab of its own."""
         model, slab = self._model, self._model._slab
         training = kind in ("train", "custom")
-        used, paths = set(model._graph.weights()), model._paths()
+        used, paths = {*model._graph.weights(), *filter(_is_penalized, model.weights)}, model._paths()
         weights = [weight for weight in slab.weights if weight in used]
         numbers = {weight: i for i, weight in enumerate(weights)}
         values = {id(tensor): i for i, tensor in enumerate(model.inputs)}
@@ -411,7 +411,8 @@ class PlanCache:
         n_values = len(values)
         # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
         inputs, folded = self._fold_scaling() if kind != "custom" else ([(t.sample_shape, None, None) for t in model.inputs], set())
-        for operation in model._graph.operations:
+        # Predictions do without what only adds to the loss.
+        for operation in model._graph.leading if kind == "predict" else model._graph.operations:
             read = [values[id(tensor)] for tensor in operation.inputs]
             attributes = operation.layer.plan_attributes(operation)
             if operation in folded:  # a view in its place, so that the nodes keep their numbers
@@ -456,6 +457,12 @@ class PlanCache:
             seed=model.seed, n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
             input_gradients=kind == "custom",
         )  # fmt: skip
+
+
+def _is_penalized(weight: Weight) -> bool:
+    """Whether a weight adds to the loss, though nothing be computed with it."""
+    penalty = weight.regularizer
+    return penalty is not None and bool(penalty.l1 or penalty.l2)
 
 
 def _rounded(rows: int) -> int:

@@ -3,7 +3,7 @@
  *   loss += mean over the rows of the batch of (l1 sum |x| + l2 sum x^2)
  *   dx = dy + (l1 sign(x) + 2 l2 x) / rows
  *
- * Extra: the penalty of each row. Attributes: l1, l2. */
+ * Where nothing uses y, dy is 0. Extra: the penalty of each row. Attributes: l1, l2. */
 #include "../math.h"
 
 #include "../../engine/plan.h"
@@ -59,7 +59,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 #pragma omp simd
     for (int64_t i = lo * width; i < hi * width; i++) {
         real sign = (real)((x[i] > 0) - (x[i] < 0));
-        real change = FN_FMA(curvature, x[i], FN_FMA(slope, sign, dy[i]));
+        real change = FN_FMA(curvature, x[i], FN_FMA(slope, sign, dy ? dy[i] : 0));
         dx[i] = accumulate ? dx[i] + change : change;
     }
 }
@@ -85,6 +85,7 @@ const fn_op FN_SYM(op_activity_regularization) = {
     .entry = {"activity_regularization", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .penalizes = true,
     .infer = infer,
     .forward = forward,
     .backward = backward,

@@ -95,8 +95,12 @@ static void pass_gradient(const fn_node *node, const fn_context *context, int64_
 {
     (void)context;
     int64_t width = node->input[0].width, n = (hi - lo) * width;
-    const real *dy = (const real *)node->output[0].gradient + lo * width;
     real *dx = (real *)node->input[0].gradient + lo * width;
+    if (!node->output[0].gradient) { /* nothing uses y: dy is 0 */
+        memset(dx, 0, node->input[0].accumulate ? 0 : (size_t)n * sizeof *dx);
+        return;
+    }
+    const real *dy = (const real *)node->output[0].gradient + lo * width;
     for (int64_t i = 0; i < n; i++)
         dx[i] = node->input[0].accumulate ? dx[i] + dy[i] : dy[i];
 }
@@ -143,6 +147,7 @@ const fn_op FN_SYM(op_orthogonal_regularization) = {
     .entry = {"orthogonal_regularization", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .penalizes = true,
     .infer = infer,
     .forward = forward,
     .backward = backward,

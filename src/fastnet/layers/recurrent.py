@@ -336,6 +336,8 @@ class GRU(_Recurrent):
 class SimpleRNN(_Recurrent):
     """The simple recurrent layer (Elman, 1990): ``h = tanh(x @ kernel + h @ recurrent_kernel + bias)``.
 
+    Keras 3.15 leaves out this layer's `activity_regularizer`, and counts that of its other recurrent layers; here it counts.
+
     Parameters
     ----------
     units : int
