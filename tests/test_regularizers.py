@@ -108,3 +108,61 @@ def test_bad_strengths(arguments):
 def test_an_orthogonal_penalty_is_of_a_matrix(shape):
     with pytest.raises(ValueError, match="takes a matrix, got shape"):
         regularizers.OrthogonalRegularizer()(np.ones(shape))
+
+
+def test_an_orthogonal_penalty_counts_once_for_each_weight_that_is_trained():
+    """A layer that is called twice has one kernel: loss and step are those of Keras 3.15 with its torch backend."""
+
+    def wave(*shape, by=0.7):
+        return np.sin(by * np.arange(1, 1 + np.prod(shape))).reshape(shape)
+
+    x = fn.Input((2,))
+    shared = fn.layers.Dense(2, kernel_regularizer=fn.regularizers.OrthogonalRegularizer(0.1))
+    model = fn.Model(x, fn.layers.Dense(1)(shared(shared(x))), dtype="float64")
+    model.set_weights([0.5 * wave(*array.shape, by=0.9) for array in model.get_weights()])
+    model.compile(fn.optimizers.SGD(1.0), "mse")
+    data, y = wave(4, 2), wave(4, 1, by=0.3)
+    penalty = shared.kernel_regularizer(shared.weights[0].value)
+    assert penalty > 0.01
+    shared.trainable = False
+    without = model.evaluate(data, y)
+    shared.trainable = True
+    np.testing.assert_allclose(model.evaluate(data, y) - without, penalty, rtol=1e-10)
+    for call in (model.evaluate, model.train_on_batch):
+        assert call(data, y) == pytest.approx(0.2505689561367035, rel=1e-6)
+    expected = [[0.06949919967277224, 0.1274044401106994, 0.06366311697726884], [-0.048871638611100054, 0.2262151084035784],
+                [-0.14236185665629003, 0.03519404096399992], [-0.17156646716119578]]  # fmt: skip
+    for array, first in zip(model.get_weights(), expected):
+        np.testing.assert_allclose(array.ravel()[: len(first)], first, rtol=1e-5)  # Keras has float32 losses
+
+
+@pytest.mark.parametrize("penalty", [
+    {"activity_regularizer": "l2"}, {"kernel_regularizer": "l2"}, {"kernel_regularizer": fn.regularizers.OrthogonalRegularizer(0.5)}, {},
+], ids=["activity", "kernel", "orthogonal", "none"])  # fmt: skip
+def test_penalties_count_beside_a_loss_that_is_a_function(penalty):
+    """Whose steps are made in Python: losses and weights are those of the same loss in the engine."""
+
+    def squares(y_true, y_pred):
+        error = y_pred - y_true
+        return float((error**2).mean()), 2 * error / error.size
+
+    x = np.random.default_rng(0).normal(size=(9, 3))
+    found = []
+    for loss in ("mse", squares):
+        model = fn.Sequential([fn.Input((3,)), fn.layers.Dense(3, **penalty), fn.layers.Dense(1)], seed=0, dtype="float64")
+        model.compile(fn.optimizers.SGD(0.1), loss)
+        losses = [model.evaluate(x, x[:, :1], batch_size=4), model.train_on_batch(x, x[:, :1])]
+        history = model.fit(x, x[:, :1], batch_size=4, epochs=2, verbose=0, validation_split=0.3).history
+        found.append([*losses, *history["loss"], *history["val_loss"], *np.concatenate([w.ravel() for w in model.get_weights()])])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-10)
+
+
+def test_an_orthogonal_penalty_and_an_optimizer_that_takes_all_rows():
+    """The loss that it reports is that of the weights it ends with."""
+    x = np.random.default_rng(0).normal(size=(9, 3))
+    penalty = fn.regularizers.OrthogonalRegularizer(0.5)
+    model = fn.Sequential([fn.Input((3,)), fn.layers.Dense(3, kernel_regularizer=penalty)], seed=0, dtype="float64")
+    model.compile(fn.optimizers.LBFGS(), "mse")
+    loss = model.fit(x, x**2, epochs=3, verbose=0).history["loss"][-1]
+    expected = ((model.predict(x) - x**2) ** 2).mean() + penalty(model.get_weights()[0])
+    np.testing.assert_allclose([loss, model.evaluate(x, x**2)], expected, rtol=1e-10)

@@ -482,7 +482,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
         if (status != FN_OK)
             return status;
     }
-    if (any_loss)
+    if (any_loss || plan->n_terms > 0)
         fn_emit_loss_total(plan, outputs, spec->n_outputs);
     for (int32_t i = 0; i < spec->n_metrics; i++) {
         const fn_metric_spec *given = &spec->metrics[i];

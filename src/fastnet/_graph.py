@@ -90,6 +90,11 @@ class Weight:
         """Names of the layer, of the layers that it is a part of, and of the weight: "block/dense/kernel"."""
         return f"{self.layer.path}/{self.name}"
 
+    @property
+    def penalized(self) -> bool:
+        """Whether L1 or L2 of its numbers is a part of the loss; an orthogonal penalty is an operation of its layer."""
+        return self.regularizer is not None and bool(self.regularizer.l1 or self.regularizer.l2)
+
     def view_of(self, array: np.ndarray) -> np.ndarray:
         """The part of an array as large as the slab that belongs to this weight."""
         return array[self.offset : self.offset + self.size].reshape(self.shape)

@@ -43,6 +43,7 @@ cdef class Plan:
     cdef readonly int64_t max_rows
     cdef readonly list input_widths, output_widths, target_widths
     cdef readonly int64_t metric_size
+    cdef readonly bint has_loss  # an output has a loss, or an operation adds to it: LOSS is a part of its steps
     cdef readonly int n_hyper
     cdef readonly int64_t passes_ended, next_row, steps_done  # of the last run, also when it raised
     cdef readonly double gradient_squares  # squared norms of the gradients of its updates, added to what was given
@@ -193,6 +194,7 @@ cdef class Plan:
         check(fn_plan_create(&spec, &made, &error), &error)
         self.plan = made
         self._measure_outputs(inputs, nodes, outputs, metrics)
+        self.has_loss = any(stage["part"] & FN_RUN_LOSS for stage in self.stages())
 
     cdef int check_values(self, object values, int64_t size) except -1:
         """TypeError or ValueError unless it is an array that a parameter of so many numbers can be read from."""

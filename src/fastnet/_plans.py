@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, _data, losses as _losses, metrics as _metrics
-from ._graph import aligned_zeros
+from ._graph import PENALTIES, aligned_zeros, sort_operations
 from ._slots import Slots
 from ._snapshots import Snapshot, between_steps
 from .layers.base import Layer
@@ -68,10 +68,10 @@ class Compiled:
 
     Attributes
     ----------
-    losses : list of Loss or callable
-        One for each output.
+    losses : list of Loss, callable or None
+        One for each output; None where it has none, and so no targets.
     target_shapes : list of (tuple of int) or None
-        The shape of one target; None where the loss is a Python function.
+        The shape of one target; None where the loss is a Python function, or there is none.
     metrics : list of list of Metric
         For each output.
     custom : bool
@@ -108,10 +108,11 @@ class Compiled:
         """Chooses losses and metrics for outputs of these names and shapes; ValueError where they do not fit."""
         loss, metrics, loss_weights = self.given
         given_losses = _by_output(loss, names, "loss")
-        if any(one is None for one in given_losses):
-            raise ValueError(f"output {names[given_losses.index(None)]!r} has no loss")
-        self.losses = [_losses.get(one) for one in given_losses]
-        self.custom = not all(hasattr(one, "kernel") for one in self.losses)
+        missing = [name for name in names if name not in loss] if isinstance(loss, Mapping) and "class_name" not in loss else []
+        if missing or all(one is None for one in given_losses):
+            raise ValueError(f"output {(missing or names)[0]!r} has no loss; one that is to have none has None, and another has one")
+        self.losses = [None if one is None else _losses.get(one) for one in given_losses]
+        self.custom = not all(one is None or hasattr(one, "kernel") for one in self.losses)
         self.target_shapes = []
         for one, name, shape in zip(self.losses, names, shapes):
             try:
@@ -127,6 +128,9 @@ class Compiled:
         else:
             of_output = [[] if one is None else one if isinstance(one, (list, tuple)) else [one]
                          for one in _by_output(metrics, names, "metrics")]  # fmt: skip
+        for name, one, group in zip(names, self.losses, of_output):
+            if group and one is None:
+                raise ValueError(f"metrics: output {name!r} has no loss, and so no targets to compare with")
         self.names, self._shapes, self._given_metrics = list(names), list(shapes), of_output
         self._choose_metrics(self.losses)
         self.resolved = True
@@ -184,8 +188,9 @@ class Compiled:
         if not len(sums) and len(means) == 2:
             return logs
         several = len(self.names) > 1
-        if several:
-            logs.update((f"{name}_loss", mean) for name, mean in zip(self.names, means[1:]))
+        named = [(f"{name}_loss", mean) for name, mean, loss in zip(self.names, means[1:], self.losses) if loss is not None]
+        if len(named) > 1:
+            logs.update(named)
         for name, group, parts in zip(self.names, self.metrics, self.sums_of(sums)):
             for metric, part in zip(group, parts):
                 key = base = f"{name}_{metric.name}" if several else metric.name
@@ -288,7 +293,8 @@ class PlanCache:
 
         Parameters
         ----------
-        kind : {"evaluate", "predict"}
+        kind : {"evaluate", "predict", "penalize"}
+            "penalize": as "predict", with what layers add to the loss.
         rows : int
         snapshot : Snapshot or None
             Whose weights are to be used; `bind` brings them to the plan. None: the model's.
@@ -380,11 +386,29 @@ class PlanCache:
             inputs.append((shape, scale, shift))
         return inputs, folded
 
+    def _idle_weights(self) -> set[Weight]:
+        """Weights that no loss depends on, where an output has none: as in Keras, an optimizer leaves them as they are."""
+        model, losses = self._model, self._model._require_compiled().losses
+        if None not in losses:
+            return set()
+        ends = [tensor for tensor, loss in zip(model.outputs, losses) if loss is not None]
+        ends += [tensor for operation in model._graph.operations if operation.op in PENALTIES for tensor in operation.outputs]
+        needed = {weight for operation in sort_operations(model.inputs, ends) for weight in operation.weights}
+        return {weight for weight in model.weights if weight not in needed and not weight.penalized}
+
     def _describe(
-        self, weight: Weight, path: str, optimizer: Optimizer | None, average: np.ndarray | None
+        self, weight: Weight, path: str, optimizer: Optimizer | None, average: np.ndarray | None, idle: bool
     ) -> tuple[Any, ...]:
-        """A weight as the engine's parameter; `average`: the numbers to compute with, where these are not the trained ones."""
-        trainable = weight.trainable and weight.layer.trainable
+        """A weight as the engine's parameter.
+
+        Parameters
+        ----------
+        average : ndarray or None
+            The numbers to compute with, where these are not the trained ones.
+        idle : bool
+            Whether the optimizer is to leave it as it is.
+        """
+        trainable = weight.trainable and weight.layer.trainable and not idle
         penalty = weight.regularizer if trainable else None  # as in Keras
         return (
             weight.engine_shape, self._model._slab.offsets[weight], trainable,
@@ -401,13 +425,14 @@ class PlanCache:
         """A plan; apart: whose parameters are in a slab of its own."""
         model, slab = self._model, self._model._slab
         training = kind in ("train", "custom")
-        used, paths = {*model._graph.weights(), *filter(_is_penalized, model.weights)}, model._paths()
+        used, paths = {*model._graph.weights(), *(weight for weight in model.weights if weight.penalized)}, model._paths()
         weights = [weight for weight in slab.weights if weight in used]
         numbers = {weight: i for i, weight in enumerate(weights)}
         values = {id(tensor): i for i, tensor in enumerate(model.inputs)}
         roots = {i: i for i in values.values()}
         aliases = _ALIASES if training else _INFERENCE_ALIASES
         nodes: list[tuple[Any, ...]] = []
+        penalized: set[Weight] = set()
         n_values = len(values)
         # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
         inputs, folded = self._fold_scaling() if kind != "custom" else ([(t.sample_shape, None, None) for t in model.inputs], set())
@@ -415,7 +440,12 @@ class PlanCache:
         for operation in model._graph.leading if kind == "predict" else model._graph.operations:
             read = [values[id(tensor)] for tensor in operation.inputs]
             attributes = operation.layer.plan_attributes(operation)
-            if operation in folded:  # a view in its place, so that the nodes keep their numbers
+            again = False
+            if operation.op == "orthogonal_regularization":  # as other penalties of weights: once for each that is trained
+                (kernel,) = operation.weights
+                again = kernel in penalized or not (kernel.trainable and kernel.layer.trainable)
+                penalized.add(kernel)
+            if operation in folded or again:  # a view in its place, so that the nodes keep their numbers
                 shape = operation.outputs[0].sample_shape
                 sizes = {f"size_{axis}": size for axis, size in enumerate(shape)}
                 nodes.append(("reshape", operation.layer.name, read, [], {"rank": len(shape), **sizes}))
@@ -425,6 +455,7 @@ class PlanCache:
                 values[id(tensor)] = n_values
                 roots[n_values] = roots[read[0]] if nodes[-1][0] in aliases else n_values
                 n_values += 1
+        idle = self._idle_weights() if kind == "train" else set()
         compiled = model._require_compiled() if kind in ("train", "evaluate") else model._compiled
         with_loss = kind in ("train", "evaluate")
         outputs, taken = [], set()
@@ -449,7 +480,7 @@ class PlanCache:
             dtype=model.dtype, max_rows=rows, training=training,
             inputs=inputs, nodes=nodes,
             scheduled=[(node, name) for node, name, _ in self._schedules()] if training else [],
-            parameters=[self._describe(weight, paths[weight], optimizer, averages.get(weight)) for weight in weights],
+            parameters=[self._describe(weight, paths[weight], optimizer, averages.get(weight), weight in idle) for weight in weights],
             outputs=outputs, metrics=metrics,
             optimizer=optimizer.kernel if optimizer else None, hyper=optimizer._fixed() if optimizer else None,
             parameter_slab=aligned_zeros(slab.size, slab.dtype) if apart else slab.values, gradient_slab=slab.gradients if training else None,
@@ -457,12 +488,6 @@ class PlanCache:
             seed=model.seed, n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
             input_gradients=kind == "custom",
         )  # fmt: skip
-
-
-def _is_penalized(weight: Weight) -> bool:
-    """Whether a weight adds to the loss, though nothing be computed with it."""
-    penalty = weight.regularizer
-    return penalty is not None and bool(penalty.l1 or penalty.l2)
 
 
 def _rounded(rows: int) -> int:

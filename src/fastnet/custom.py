@@ -46,7 +46,8 @@ class CustomLoop:
         outputs = self._run_forward(inputs, len(inputs[0]))
         return outputs if len(outputs) > 1 else outputs[0]
 
-    def _run_forward(self, inputs: list[np.ndarray], capacity: int) -> list[np.ndarray]:
+    def _run_forward(self, inputs: list[np.ndarray], capacity: int, totals: np.ndarray | None = None) -> list[np.ndarray]:
+        """The outputs; adds what layers add to the loss to the first of `totals`, times the rows."""
         n = len(inputs[0])
         plan = self._plans.get("custom", capacity, exact=False)
         outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
@@ -56,7 +57,11 @@ class CustomLoop:
         with self._reading() as live:
             if not live:
                 raise RuntimeError(f"model {self.name!r} is being trained by another thread: no step can be made beside its own")
-            plan.run(_FETCH, n_rows=n, batch_size=n, inputs=inputs, outputs=outputs, step=step, hyper=hyper)
+            if totals is not None and plan.has_loss:
+                plan.run(_FETCH | _core.LOSS, n_rows=n, batch_size=n, inputs=inputs, outputs=outputs, step=step, hyper=hyper,
+                         targets=[None] * len(outputs), loss_sum=totals)  # fmt: skip
+            else:
+                plan.run(_FETCH, n_rows=n, batch_size=n, inputs=inputs, outputs=outputs, step=step, hyper=hyper)
         self._forward = (plan, n)
         return outputs
 
@@ -128,13 +133,16 @@ class CustomLoop:
     # ---- custom losses ----------------------------------------------------------------------------------
 
     def _losses_of(
-        self, targets: list[np.ndarray], outputs: list[np.ndarray], weights: list[Any], totals: np.ndarray
-    ) -> list[np.ndarray]:
-        """Adds the losses of a batch to `totals`, times its rows; returns their gradients."""
+        self, targets: list[Any], outputs: list[np.ndarray], weights: list[Any], totals: np.ndarray
+    ) -> list[np.ndarray | None]:
+        """Adds the losses of a batch to `totals`, times its rows; returns their gradients, None where there is no loss."""
         compiled = self._require_compiled()
         n = len(outputs[0])
-        gradients = []
+        gradients: list[np.ndarray | None] = []
         for i, (loss, target, output, weight) in enumerate(zip(compiled.losses, targets, outputs, weights)):
+            if loss is None:
+                gradients.append(None)
+                continue
             if hasattr(loss, "kernel"):
                 value, gradient = _core.evaluate_loss(loss.kernel, loss.attributes(), target, output, weight)
             else:
@@ -182,10 +190,10 @@ class CustomLoop:
             for row in range(first, end, batch_size):
                 stop = min(end, row + batch_size)
                 rows: Any = slice(row, stop) if order is None else order[row:stop]
-                outputs = self._run_forward([array[rows] for array in inputs], batch_size)
-                batch = [array[rows] for array in targets]
                 before = totals.copy()
-                gradients = self._losses_of(batch, outputs, [None if w is None else w[rows] for w in weights], totals)
+                outputs = self._run_forward([array[rows] for array in inputs], batch_size, totals)
+                batch = _rows_of(targets, rows)
+                gradients = self._losses_of(batch, outputs, _rows_of(weights, rows), totals)
                 if not np.isfinite(totals[0]):
                     value = (totals[0] - before[0]) / (stop - row)
                     totals[...] = before
@@ -219,10 +227,15 @@ class CustomLoop:
         n = len(inputs[0])
         for row in range(0, n, batch_size):
             rows = slice(row, min(n, row + batch_size))
-            outputs, _ = self._predict_rows([array[rows] for array in inputs], rows.stop - row, snapshot)
-            batch = [array[rows] for array in targets]
-            self._losses_of(batch, outputs, [None if w is None else w[rows] for w in weights], totals)
+            outputs, _ = self._predict_rows([array[rows] for array in inputs], rows.stop - row, snapshot, totals)
+            batch = _rows_of(targets, rows)
+            self._losses_of(batch, outputs, _rows_of(weights, rows), totals)
             self._update_metrics(compiled, batch, outputs, sums)
         values = self._evaluation_values(snapshot)
-        regularized = [weight for weight in self.trainable_weights if weight.regularizer is not None]
+        regularized = [weight for weight in self.trainable_weights if weight.penalized]
         totals[0] += n * sum(weight.regularizer(values[weight]) for weight in regularized)
+
+
+def _rows_of(arrays: list[Any], rows: Any) -> list[Any]:
+    """Some rows of arrays, some of which may be None."""
+    return [None if array is None else array[rows] for array in arrays]

@@ -335,7 +335,7 @@ class Fit:
                 for i, weight in enumerate(weights):
                     gradient[at[i] : at[i + 1]] += weight.gradient.reshape(-1) * ((end - row) / n)
             for i, weight in enumerate(weights):
-                if weight.regularizer is not None:
+                if weight.penalized:
                     state.totals[0] += n * weight.regularizer(weight.array)
                     gradient[at[i] : at[i + 1]] += weight.regularizer.gradient(weight.array).reshape(-1)
             return state.totals[0] / n, gradient

@@ -69,8 +69,8 @@ class Trainer(CustomLoop):
         ----------
         optimizer : str or Optimizer
         loss : str, Loss, callable, or a list or dictionary of them
-            One for each output, in order or by name. A callable takes ``(y_true, y_pred)``, arrays of the rows
-            of a batch, and returns ``(value, gradient)``: the loss and its derivative by ``y_pred``.
+            One for each output, in order or by name; None for an output that has none. A callable takes ``(y_true, y_pred)``, arrays
+            of the rows of a batch, and returns ``(value, gradient)``: the loss and its derivative by ``y_pred``.
         loss_weights : list or dictionary of float, optional
             Weight of each output's loss in the total.
         metrics : list, or a list or dictionary of lists, optional
@@ -140,23 +140,37 @@ class Trainer(CustomLoop):
                 _data.check_tokens(array, *self._labels[id(tensor)], name)
         return arrays
 
-    def _targets_of(self, y: Any, n: int, check_finite: bool) -> list[np.ndarray]:
+    def _targets_of(self, y: Any, n: int, check_finite: bool) -> list[Any]:
+        """Targets for each output; None for one without a loss, whatever is given for it."""
         compiled = self._require_compiled()
         if y is None:
             raise ValueError("y is missing")
         output_names = self.output_names if len(self.outputs) > 1 or type(y) is not np.ndarray else ["y"]
-        given = _data.match_names(y, output_names, "y")
+        given = _data.match_names(self._with_all_targets(y, compiled.losses), output_names, "y")
         names = ["y"] if len(given) == 1 else [f"y[{name!r}]" for name in output_names]
-        arrays = [_data.as_targets(array, loss, shape, tensor.sample_shape, name, check_finite)
+        arrays = [None if loss is None else _data.as_targets(array, loss, shape, tensor.sample_shape, name, check_finite)
                   for array, loss, shape, tensor, name in zip(given, compiled.losses, compiled.target_shapes, self.outputs,
                                                               names)]  # fmt: skip
         for array, name in zip(arrays, names):
-            if len(array) != n:
+            if array is not None and len(array) != n:
                 raise ValueError(f"x has {n} rows, {name} has {len(array)}")
         for group, array, name in zip(compiled.fitted_to(arrays, names).metrics, arrays, names):
             for metric in group:
                 metric.check_targets(array, name)
         return arrays
+
+    def _with_all_targets(self, y: Any, losses: list[Any]) -> Any:
+        """Targets, with None for the outputs without a loss where there is nothing for them."""
+        if None not in losses:
+            return y
+        if isinstance(y, Mapping):
+            return {**{name: None for name, loss in zip(self.output_names, losses) if loss is None}, **y}
+        n_losses = len(losses) - losses.count(None)
+        given = [y] if n_losses == 1 and not isinstance(y, (list, tuple)) else y
+        if not isinstance(given, (list, tuple)) or len(given) != n_losses:
+            return y
+        left = iter(given)
+        return [None if loss is None else next(left) for loss in losses]
 
     def _weights_of(self, sample_weight: Any, class_weight: Any, targets: list[np.ndarray], n: int) -> list[Any]:
         if class_weight is not None and len(targets) > 1:
@@ -166,7 +180,7 @@ class Trainer(CustomLoop):
         given = [sample_weight] * len(targets)
         if len(targets) > 1 and isinstance(sample_weight, (dict, list, tuple)):
             given = _data.match_names(sample_weight, self.output_names, "sample_weight")
-        weights = [_data.as_weights(weight, class_weight, target, n, tensor.sample_shape[:-1])
+        weights = [None if target is None else _data.as_weights(weight, class_weight, target, n, tensor.sample_shape[:-1])
                    for weight, target, tensor in zip(given, targets, self.outputs)]  # fmt: skip
         for weight, loss in zip(weights, self._require_compiled().losses):
             if weight is not None and not hasattr(loss, "kernel"):
@@ -382,7 +396,7 @@ class Trainer(CustomLoop):
         if alpha and self._labels:
             reader = next(iter(self._labels.values()))[0]
             raise ValueError(f"{name} needs inputs that can be mixed: layer {reader!r} takes whole numbers")
-        if alpha and any(loss.labels for loss in compiled.losses):
+        if alpha and any(loss is not None and loss.labels for loss in compiled.losses):
             raise ValueError(f"{name} needs targets that can be mixed: use one-hot rows and CategoricalCrossentropy")
 
     def _reading(self) -> Any:
@@ -543,17 +557,21 @@ class Trainer(CustomLoop):
         return outputs if len(outputs) > 1 else outputs[0]
 
     def _predict_rows(
-        self, inputs: list[np.ndarray], rows: int, snapshot: Snapshot | None
+        self, inputs: list[np.ndarray], rows: int, snapshot: Snapshot | None, totals: np.ndarray | None = None
     ) -> tuple[list[np.ndarray], _core.Plan]:
-        """The outputs, computed so many rows at once with the weights of the snapshot or of the model; and the plan for it."""
+        """The outputs, computed so many rows at once with the weights of the snapshot or of the model; and the plan for it.
+
+        Adds what layers add to the loss to the first of `totals`, times the rows.
+        """
         n = len(inputs[0])
         outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
-        with self._plans.take("predict", rows, snapshot) as plan:
+        with self._plans.take("predict" if totals is None else "penalize", rows, snapshot) as plan:
             self._plans.bind(plan, snapshot)
+            parts, targets = (_PREDICT | _core.LOSS, [None] * len(outputs)) if totals is not None and plan.has_loss else (_PREDICT, None)
             row = 0
             while row < n:
-                row, _ = plan.run(_PREDICT, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
-                                  seconds=SLICE_SECONDS)  # fmt: skip
+                row, _ = plan.run(parts, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
+                                  targets=targets, loss_sum=totals, seconds=SLICE_SECONDS)  # fmt: skip
         return outputs, plan
 
     def predict_on_batch(self, x: Any) -> Any:
