@@ -315,7 +315,6 @@ typedef struct fn_run {
     double seconds;          /* return after the step that exceeds this; 0: no limit */
     /* Seconds of each stage, added to; NULL: not measured. A clock is read after each stage then. With a team they are thread 0's. */
     double *stage_seconds;
-    const volatile int *stop; /* return after the step in which it becomes non-zero; may be NULL */
 
     /* Results, added to (the caller sets the start). */
     double *loss_sum;  /* [1 + n_outputs]: total loss, then each output's; times the rows, summed */
@@ -330,7 +329,7 @@ typedef struct fn_run {
     int64_t steps_done;   /* in all passes */
 } fn_run;
 
-/* Runs batch after batch until the rows are used up as often as was asked for, the time is over or the stop flag is set.
+/* Runs batch after batch until the rows are used up as often as was asked for, or the time is over.
  * FN_ERROR_DIVERGED: the loss or a gradient of step `step + steps_done` is not finite, and parameters and slots are those
  * from before that step; or parameters are not finite after step `step + steps_done - 1`. The message tells which.
  * FN_ERROR_LABEL: nothing has changed because a class label of that step is out of range. Labels are looked at again in each step,

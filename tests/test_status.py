@@ -109,8 +109,6 @@ CASES = [
     ("ERROR_GRAPH", lambda: make_plan(outputs=[(2, None, {}, 1.0, "head")]), "output 0 is value 2, of 2"),
     ("ERROR_GRAPH", lambda: make_plan(outputs=[]), "at least one input and one output"),
     ("ERROR_GRAPH", lambda: make_plan(outputs=[(1, None, {}, 1.0, "head")] * 17), "at most 16 outputs, got 17"),
-    ("ERROR_GRAPH", lambda: make_plan(outputs=[(1, "huber", {}, 1.0, "head"), (1, "hinge", {}, 1.0, "tail")]),
-     "output 'tail': this value has a loss already"),
     ("ERROR_GRAPH", lambda: make_plan(metrics=[("mean_squared_error", {}, 1)]), "'mean_squared_error': output 1"),
     ("ERROR_DTYPE", lambda: make_plan(dtype="float16"), "float32 or float64, not 'float16'"),
     ("ERROR_ISA", lambda: _core.select_isa("abacus"), "'abacus'; known: baseline"),

@@ -73,7 +73,7 @@ static bool finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
             begin_pass(run);
     }
     const bool bad_labels = atomic_load_explicit(&context->team->bad_labels, memory_order_relaxed); /* of another shard */
-    context->team->leave[step & 1] = failed || bad_labels || run->next_row >= run->n_rows || (run->stop && *run->stop) ||
+    context->team->leave[step & 1] = failed || bad_labels || run->next_row >= run->n_rows ||
                                     (deadline < DBL_MAX && fn_seconds() > deadline);
     return failed;
 }
@@ -478,8 +478,7 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
         part.step += (uint64_t)part.steps_done;
         part.hyper += part.steps_done * part.hyper_stride;
         part.first_row = part.next_row;
-    } while (open && !failed && part.first_row < part.n_rows && !(run->stop && *run->stop) &&
-             fn_seconds() < deadline);
+    } while (open && !failed && part.first_row < part.n_rows && fn_seconds() < deadline);
     if (run->parts & (FN_RUN_FORWARD | FN_RUN_BACKWARD))
         plan->kept_rows = (run->parts & FN_RUN_BACKWARD) || steps == 0 ? 0 : rows_of_last_batch(run, run->first_row, part.first_row);
     run->gradient_squares = part.gradient_squares;

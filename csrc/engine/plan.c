@@ -356,6 +356,20 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
     return FN_OK;
 }
 
+/* Tells an output whether it adds to the gradient of its value, as another output of the same value has written that. A loss then
+ * writes to an array of its own first. */
+static void claim_output_gradient(fn_plan *plan, const fn_plan_spec *spec, int32_t i, fn_node *node)
+{
+    fn_output *output = node->closure;
+    fn_value *root = &plan->values[plan->values[spec->outputs[i].value].root];
+    output->accumulate = root->gradient_written;
+    root->gradient_written = true;
+    if (output->accumulate && output->loss)
+        node->extra[node->n_extras++] = (fn_port){.width = node->output[0].width,
+                                                  .value_buffer = fn_add_buffer(plan, node->output[0].width, 0, NULL),
+                                                  .gradient_buffer = -1};
+}
+
 /* ---- backward pass ---------------------------------------------------------------------------------- */
 
 /* Tells node i which gradients it must add to and finish, and marks them as written. */
@@ -470,11 +484,8 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
     plan->emitting = FN_RUN_LOSS;
     for (int32_t i = 0; i < spec->n_outputs; i++)
         if (((fn_output *)outputs[i].closure)->loss) {
-            fn_value *root = &plan->values[plan->values[spec->outputs[i].value].root];
-            if (root->gradient_written)
-                return fn_fail(error, FN_ERROR_GRAPH, "output '%s': this value has a loss already",
-                               spec->outputs[i].layer);
-            root->gradient_written = true;
+            if (outputs[i].output[0].gradient_buffer >= 0)
+                claim_output_gradient(plan, spec, i, &outputs[i]);
             fn_emit_loss(plan, &outputs[i]);
         }
     if (any_loss && !plan->training) {
@@ -514,9 +525,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
     plan->emitting = FN_RUN_SEED;
     for (int32_t i = 0; i < spec->n_outputs; i++)
         if (outputs[i].output[0].gradient_buffer >= 0 && !((fn_output *)outputs[i].closure)->loss) {
-            fn_value *root = &plan->values[plan->values[spec->outputs[i].value].root];
-            ((fn_output *)outputs[i].closure)->accumulate = root->gradient_written;
-            root->gradient_written = true;
+            claim_output_gradient(plan, spec, i, &outputs[i]);
             fn_emit_seed(plan, &outputs[i]);
         }
     emit_backward(plan, spec, table);

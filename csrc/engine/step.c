@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { TARGET, WEIGHT, SCALE, LOSS }; /* extras of an output's node */
+/* Extras of an output's node; the last where another output has written the gradient of the same value. */
+enum { TARGET, WEIGHT, SCALE, LOSS, GRADIENT };
 
 /* ---- inputs ------------------------------------------------------------------------------ */
 
@@ -147,12 +148,13 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
     const double factor = node->n_inputs ? mask_factor(node, context) : 1;
     if (node->n_inputs)
         mask_positions(node, node->extra[SCALE].value, factor, lo, hi);
+    void *gradient = row_of(output, port->gradient, lo, port->width);
     fn_loss_arguments arguments = {
         .prediction = row_of(output, port->value, lo, port->width),
         .target = row_of(output, node->extra[TARGET].value, lo, node->extra[TARGET].width),
         .scale = row_of(output, node->extra[SCALE].value, lo, inner),
         .loss = row_of(output, node->extra[LOSS].value, lo, inner),
-        .gradient = row_of(output, port->gradient, lo, port->width),
+        .gradient = output->accumulate ? row_of(output, node->extra[GRADIENT].value, lo, port->width) : gradient,
         .positions = (hi - lo) * inner,
         .width = output->width,
         .target_width = output->target_width,
@@ -164,6 +166,8 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
         return;
     }
     output->loss->run(&arguments);
+    if (output->accumulate)
+        kernels->add(gradient, arguments.gradient, (hi - lo) * port->width);
     if (node->n_inputs)
         mask_positions(node, node->extra[LOSS].value, factor, lo, hi);
 }

@@ -206,7 +206,6 @@ cdef extern from "fastnet.h" nogil:
         void **input_gradients
         double seconds
         double *stage_seconds
-        const int *stop
         double *loss_sum
         double *metrics
         double gradient_squares

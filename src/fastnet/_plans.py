@@ -27,9 +27,6 @@ _KEPT_PLANS = 8
 _INFERENCE = ("evaluate", "predict")
 #: For larger batches, memory for up to twice as many rows is worse than another plan.
 _ROUNDED_ROWS = 1024
-#: Operations whose output is their input: always, and where nothing is trained.
-_ALIASES = {"reshape"}
-_INFERENCE_ALIASES = _ALIASES | {"dropout", "alpha_dropout", "gaussian_dropout", "gaussian_noise"}
 
 
 def _by_output(given: Any, names: Sequence[str], what: str) -> list[Any]:
@@ -429,8 +426,6 @@ class PlanCache:
         weights = [weight for weight in slab.weights if weight in used]
         numbers = {weight: i for i, weight in enumerate(weights)}
         values = {id(tensor): i for i, tensor in enumerate(model.inputs)}
-        roots = {i: i for i in values.values()}
-        aliases = _ALIASES if training else _INFERENCE_ALIASES
         nodes: list[tuple[Any, ...]] = []
         penalized: set[Weight] = set()
         n_values = len(values)
@@ -453,23 +448,14 @@ class PlanCache:
                 nodes.append((operation.op, operation.layer.name, read, [numbers[w] for w in operation.weights], attributes))
             for tensor in operation.outputs:
                 values[id(tensor)] = n_values
-                roots[n_values] = roots[read[0]] if nodes[-1][0] in aliases else n_values
                 n_values += 1
         idle = self._idle_weights() if kind == "train" else set()
         compiled = model._require_compiled() if kind in ("train", "evaluate") else model._compiled
         with_loss = kind in ("train", "evaluate")
-        outputs, taken = [], set()
+        outputs = []
         for i, (tensor, name) in enumerate(zip(model.outputs, model.output_names)):
-            value = values[id(tensor)]
-            if roots[value] in taken and with_loss:  # a value has one loss: the second output gets a copy
-                linear = {"activation": _core.activation_index("linear")}
-                nodes.append(("activation", name, [value], [], linear))
-                value = n_values
-                roots[value] = value
-                n_values += 1
-            taken.add(roots[value])
             loss = compiled.losses[i] if with_loss else None
-            outputs.append((value, loss.kernel if loss else None, loss.attributes() if loss else None,
+            outputs.append((values[id(tensor)], loss.kernel if loss else None, loss.attributes() if loss else None,
                             compiled.loss_weights[i] if with_loss else 1.0, name,
                             values[id(tensor.mask)] if loss and tensor.mask is not None else None))  # fmt: skip
         metrics = []

@@ -146,12 +146,7 @@ static void run_once(world *w, fn_plan *plan)
         case 5: run.passes = -pick(w, 9); break;
         default: run.output_gradients = NULL;
         }
-    volatile int stop = 0;
     w->from_end = true;
-    if (seldom(w, 10)) {
-        stop = pick(w, 2);
-        run.stop = &stop;
-    }
     if (seldom(w, 10))
         run.seconds = pick(w, 2) ? 1e-9 : odd_number(w);
     if (seldom(w, 4)) {
