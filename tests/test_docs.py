@@ -3,18 +3,15 @@
 import inspect
 import pathlib
 import re
-import sys
 
+import digits_table
+import make_reference
 import pytest
 
 import fastnet as fn
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-sys.path.insert(0, str(ROOT / "tools"))
-import digits_table  # noqa: E402
-import make_reference  # noqa: E402
-
 PAGES = sorted(DOCS.glob("*.md"))
 WITH_PYTHON = [path for path in PAGES if "```python" in path.read_text(encoding="utf-8")]
 PUBLIC = [(page, name, cls) for page in make_reference.SECTIONS for name, cls in make_reference.classes(page)]

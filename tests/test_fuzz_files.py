@@ -1,12 +1,7 @@
 """A few of the damaged files that `tests/fuzz/fuzz_files.py` makes for as long as one likes."""
 
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 import fuzz_files
+import pytest
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 import fastnet as fn
 from fastnet import layers
-from fuzz.fuzz_keras import TRACES, Target, parts_of
+from fuzz_keras import TRACES, Target, parts_of
 from networks import same_weights
 
 h5py = pytest.importorskip("h5py")
