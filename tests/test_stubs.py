@@ -13,7 +13,7 @@ STUBS = ast.parse((pathlib.Path(fastnet.__file__).parent / "_core.pyi").read_tex
 FUNCTIONS = {node.name: node for node in STUBS.body if isinstance(node, ast.FunctionDef)}
 CLASSES = {node.name: node for node in STUBS.body if isinstance(node, ast.ClassDef)}
 METHODS = {(name, node.name): node for name, stub in CLASSES.items() for node in stub.body
-           if isinstance(node, ast.FunctionDef)}  # fmt: skip
+           if isinstance(node, ast.FunctionDef) and not any(isinstance(mark, ast.Attribute) for mark in node.decorator_list)}  # fmt: skip
 
 
 def parameter_names(node):

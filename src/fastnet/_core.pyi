@@ -150,6 +150,49 @@ class Crew:
     def run(self, function: Callable[[], Any], n_threads: int) -> None:
         """Calls a function in so many threads."""
 
+def append_row(lists: list[list[Any]], values: list[Any]) -> None:
+    """Appends to each of some lists one of as many values: to all of them or, where there is no memory, to none."""
+
+class Counter:
+    """Batches that an optimizer has seen."""
+
+    @property
+    def batches(self) -> int: ...
+    @batches.setter
+    def batches(self, value: int) -> None: ...
+    @property
+    def turns(self) -> tuple[int, int]:
+        """From these on predictions are made with other weights."""
+
+    @turns.setter
+    def turns(self, value: tuple[int, int]) -> None: ...
+    def count(self, batches: int, position: Position | None = None, row: int = 0, squares: float = 0) -> None:
+        """Counts batches of which Python has made the steps, and how far an epoch has come by them."""
+
+class Position:
+    """How far an epoch has come."""
+
+    @property
+    def row(self) -> int: ...
+    @row.setter
+    def row(self, value: int) -> None: ...
+    @property
+    def passes(self) -> int: ...
+    @passes.setter
+    def passes(self, value: int) -> None: ...
+    @property
+    def squares(self) -> float: ...
+    @squares.setter
+    def squares(self, value: float) -> None: ...
+    @property
+    def totals(self) -> np.ndarray: ...
+    @totals.setter
+    def totals(self, value: np.ndarray) -> None: ...
+    @property
+    def sums(self) -> np.ndarray: ...
+    @sums.setter
+    def sums(self, value: np.ndarray) -> None: ...
+
 class PlanPool:
     """Plans that are all alike, each used by one thread at a time; as many are made as are used at the same time."""
 
@@ -276,5 +319,9 @@ class Plan:
         gradient_squares: float = 0,
         ended: np.ndarray | None = None,
         stage_seconds: np.ndarray | None = None,
+        counter: Counter | None = None,
+        counts: int = 1,
+        position: Position | None = None,
+        staged: tuple[int, np.ndarray, np.ndarray] | None = None,
     ) -> tuple[int, int]:
         """Runs batch after batch, without the GIL; see fn_plan_run."""

@@ -551,5 +551,6 @@ def check_labels(array, n_classes, name="y"):
 
 include "_gate.pxi"
 include "_crew.pxi"
+include "_counters.pxi"
 include "_plan.pxi"
 include "_pool.pxi"

@@ -276,7 +276,7 @@ cdef class Plan:
             weights=None, cnp.ndarray order=None, int64_t passes=1, shuffle=None, uint64_t step=0, cnp.ndarray hyper=None,
             outputs=None, output_gradients=None, input_gradients=None, double seconds=0, double mixup=0, double cutmix=0,
             cnp.ndarray loss_sum=None, cnp.ndarray metrics=None, double gradient_squares=0, cnp.ndarray ended=None,
-            cnp.ndarray stage_seconds=None):
+            cnp.ndarray stage_seconds=None, Counter counter=None, int64_t counts=1, Position position=None, staged=None):
         """Runs batch after batch, without the GIL; see fn_plan_run.
 
         Parameters
@@ -310,6 +310,12 @@ cdef class Plan:
             `gradient_squares` are moved here, followed by the seconds since this call began.
         stage_seconds : ndarray of float64
             Added to: the time that each stage took.
+        counter : Counter
+            Counts the batches of the steps made, `counts` for each, also where the run raises: before Python can do anything else.
+        position : Position
+            Gets `next_row`, `passes_ended` and the `gradient_squares` in the same moment.
+        staged : tuple of (int, ndarray, ndarray), optional
+            The row, totals and sums that the position gets instead, if a step was made.
 
         Returns
         -------
@@ -333,6 +339,8 @@ cdef class Plan:
         cdef void *gradient_pointers[16]
         cdef fn_status status
         cdef int i
+        cdef int64_t staged_row = 0
+        cdef object staged_totals = None, staged_sums = None
         memset(&run, 0, sizeof(run))
         error.message[0] = 0
         if self.plan == NULL:
@@ -431,6 +439,8 @@ cdef class Plan:
             if stage_seconds.dtype != np.float64 or not stage_seconds.flags.carray or stage_seconds.size < info.n_stages:
                 raise ValueError(f"stage_seconds must be a contiguous writeable array of float64 with {info.n_stages} elements")
             run.stage_seconds = <double *>cnp.PyArray_DATA(stage_seconds)
+        if staged is not None:
+            staged_row, staged_totals, staged_sums = staged
         self.running = True
         try:
             with nogil:
@@ -439,6 +449,14 @@ cdef class Plan:
             self.running = False
         self.passes_ended, self.next_row, self.steps_done = run.passes_ended, run.next_row, run.steps_done
         self.gradient_squares = run.gradient_squares
+        if counter is not None:
+            counter.put(counter.seen + counts * run.steps_done)
+        if position is not None:
+            position.passes, position.squares = run.passes_ended, run.gradient_squares
+            if staged is None:
+                position.row = run.next_row
+            elif run.steps_done:
+                position.row, position.totals, position.sums = staged_row, staged_totals, staged_sums
         check(status, &error)
         return run.next_row, run.steps_done
 

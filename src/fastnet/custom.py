@@ -25,7 +25,6 @@ class CustomLoop:
     def __init__(self) -> None:
         self._forward: tuple[_core.Plan, int] | None = None
         self._backward_done = False
-        self._penalty = self._squares = 0.0  # of the weights and the gradient, in the last step
 
     def forward(self, x: Any, training: bool = True) -> Any:
         """Computes the outputs of one batch, and remembers what `backward` needs.
@@ -118,17 +117,23 @@ class CustomLoop:
         if self._forward is None or not self._backward_done:
             raise RuntimeError("apply_gradients must follow forward(x, training=True) and backward(dy)")
         compiled.optimizer.claim(self)
-        plan = self._plans.get("custom", self._forward[0].max_rows)  # another one if it was compiled since
-        penalty = np.zeros(1 + len(self.outputs))
-        hyper = self._plans.hyper(1)
         with self._slab.gate.writing():
+            plan = self._plans.get("custom", self._forward[0].max_rows)  # another one if it was compiled since
+            self._make_steps(plan, _core.UPDATE, n_rows=1, batch_size=1, hyper=self._plans.hyper(1))
+
+    def _make_steps(self, plan: _core.Plan, parts: int, **arguments: Any) -> None:
+        """Runs what changes the weights, while this thread alone may; the optimizer counts the batches.
+
+        An interrupt meanwhile is raised when the steps have been made and counted.
+        """
+        slab, counter = self._slab, self._compiled.optimizer.counter
+        if slab.averaged:
             self._plans.slots.follow()
-            try:
-                plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=compiled.optimizer.batches, hyper=hyper, loss_sum=penalty)
-            finally:  # an interrupt meanwhile is raised when the step has been made
-                compiled.optimizer.batches += plan.steps_done
-                self._slab.watch()
-        self._penalty, self._squares = float(penalty[0]), plan.gradient_squares
+        try:
+            plan.run(parts, step=counter.batches, counter=counter, **arguments)
+        finally:
+            if slab.averaged:
+                slab.watch()
 
     # ---- custom losses ----------------------------------------------------------------------------------
 
@@ -174,44 +179,32 @@ class CustomLoop:
             for metric, part in zip(group, parts):
                 _core.update_metric(metric.kernel, metric.attributes(), target, output, part)
 
-    def _custom_runner(
+    def _custom_step(
         self,
         compiled: Compiled,
         inputs: list[np.ndarray],
         targets: list[np.ndarray],
         weights: list[Any],
-        order: np.ndarray | None,
+        rows: Any,
         batch_size: int,
-    ) -> Callable[[int, int, np.ndarray, np.ndarray], tuple[int, int, float]]:
-        """A function that trains on rows `first` to `end`, batch by batch; returns (end, steps, squared norms)."""
-
-        def run(first: int, end: int, totals: np.ndarray, sums: np.ndarray) -> tuple[int, int, float]:
-            steps, squares = 0, 0.0
-            for row in range(first, end, batch_size):
-                stop = min(end, row + batch_size)
-                rows: Any = slice(row, stop) if order is None else order[row:stop]
-                before = totals.copy()
-                outputs = self._run_forward([array[rows] for array in inputs], batch_size, totals)
-                batch = _rows_of(targets, rows)
-                gradients = self._losses_of(batch, outputs, _rows_of(weights, rows), totals)
-                if not np.isfinite(totals[0]):
-                    value = (totals[0] - before[0]) / (stop - row)
-                    totals[...] = before
-                    raise FloatingPointError(f"the loss became {value} at step {self.optimizer.iterations}; the weights "
-                                             "are those from before that step")  # fmt: skip
-                self.backward(gradients if len(gradients) > 1 else gradients[0])
-                try:
-                    self.apply_gradients()
-                except FloatingPointError:
-                    totals[...] = before
-                    raise
-                self._update_metrics(compiled, batch, outputs, sums)
-                totals[0] += self._penalty * (stop - row)
-                squares += self._squares
-                steps += 1
-            return end, steps, squares
-
-        return run
+        position: _core.Position,
+    ) -> None:
+        """One step on some of the rows, of plans for `batch_size`; the position has its sums and its end when it has been made."""
+        totals, sums = position.totals.copy(), position.sums.copy()
+        outputs = self._run_forward([array[rows] for array in inputs], batch_size, totals)
+        n = len(outputs[0])
+        batch = _rows_of(targets, rows)
+        gradients = self._losses_of(batch, outputs, _rows_of(weights, rows), totals)
+        if not np.isfinite(totals[0]):
+            raise FloatingPointError(f"the loss became {(totals[0] - position.totals[0]) / n} at step {self.optimizer.iterations}; "
+                                     "the weights are those from before that step")  # fmt: skip
+        self._update_metrics(compiled, batch, outputs, sums)
+        self.backward(gradients if len(gradients) > 1 else gradients[0])
+        with self._slab.gate.writing():
+            plan = self._plans.get("custom", batch_size, exact=False)
+            # The penalty of the weights is counted by the rows, and added to the totals.
+            self._make_steps(plan, _core.UPDATE, n_rows=n, batch_size=n, hyper=self._plans.hyper(1), loss_sum=totals,
+                             gradient_squares=position.squares, position=position, staged=(position.row + n, totals, sums))  # fmt: skip
 
     def _custom_evaluate(
         self,

@@ -30,8 +30,8 @@ _SLICE_STEPS = 1024
 _SLICE_EPOCHS = 1024
 
 
-class EpochState:
-    """How far an epoch has come.
+class EpochState(_core.Position):
+    """How far an epoch has come: rows, sums and squares are counted in the moment in which steps are made.
 
     Attributes
     ----------
@@ -55,25 +55,24 @@ class EpochState:
         totals: np.ndarray,
         sums: np.ndarray,
         first_update: int,
+        batch_size: int,
         row: int = 0,
-        batch: int = 0,
         squares: float = 0.0,
         seconds: float = 0.0,
     ) -> None:
-        self.order, self.row, self.batch = order, row, batch
+        self.order, self.row, self.batch_size = order, row, batch_size
         self.totals, self.sums = totals, sums
         self.squares, self.first_update = squares, first_update
         self.started = time.perf_counter() - seconds
 
     @property
+    def batch(self) -> int:
+        return math.ceil(self.row / self.batch_size)
+
+    @property
     def seconds(self) -> float:
         """How long it has taken so far."""
         return time.perf_counter() - self.started
-
-    def begin_next(self, order: int, first_update: int, started: float) -> None:
-        """Makes it that of the next epoch, but for its sums."""
-        self.order, self.first_update, self.started = order, first_update, started
-        self.row = self.batch = 0
 
 
 class Fit:
@@ -132,6 +131,7 @@ class Fit:
         self.logs: dict[str, Any] = {}  # of the epoch so far
         self.stopped = False  # by a callback, before it was resumed
         self.callback_states: list[Any] = []  # where it is resumed
+        self._ended: tuple[Any, ...] = ()  # what `_pass_epochs` goes through
 
     def run(self) -> History:
         """Trains until the last epoch, or until a callback stops it."""
@@ -157,6 +157,7 @@ class Fit:
             self._flush_gradients()
             self.hooks.call("on_train_end", self.logs)
         except BaseException as error:
+            self._pass_epochs()
             self.hooks.call("on_exception", error)
             # Gradients that wait for more to make a step with are of this training, and none of the next.
             self.optimizer.batches -= self.optimizer.batches % (self.optimizer.gradient_accumulation_steps or 1)
@@ -176,19 +177,32 @@ class Fit:
         if self.validation is not None and self._epochs_to_validation() == 1:
             values = self.model._evaluate(*self.validation, self.validation_batch_size)
             logs.update((f"val_{name}", value) for name, value in values.items())
-        self._end_epoch(self.state, logs, self.optimizer.iterations, time.perf_counter())
-        self.state = None
+        self._end_epoch(self.state, logs, self.state.squares, self.optimizer.iterations, time.perf_counter())
+        self.epoch, self.state = self.epoch + 1, None
         self.hooks.checkpoint(self, True)
 
-    def _end_epoch(self, state: EpochState, logs: dict[str, Any], iterations: int, end: float) -> None:
-        """Writes an epoch down and tells who asked; `iterations`: those of the optimizer by then, `end`: when that was."""
+    def _end_epoch(self, state: EpochState, logs: dict[str, Any], squares: float, iterations: int, end: float) -> None:
+        """Writes an epoch down and tells who asked.
+
+        Parameters
+        ----------
+        state : EpochState
+            Of the epoch, but for its rows and sums, which may be those of a later one.
+        logs : dict
+            Means of the losses and metrics.
+        squares : float
+            Sum of the squared norms of the gradients.
+        iterations : int
+            Of the optimizer at its end.
+        end : float
+            When that was.
+        """
         updates, seconds = iterations - state.first_update, end - state.started
         logs["learning_rate"] = self._learning_rate(iterations)
-        logs["gradient_norm"] = math.sqrt(state.squares / updates) if updates else None
+        logs["gradient_norm"] = math.sqrt(squares / updates) if updates else None
         self.hooks.call("on_epoch_end", self.epoch, logs)
-        self.progress.end_epoch(logs, seconds)
         self.history.append(self.epoch, {**logs, "seconds": seconds})
-        self.epoch += 1
+        self.progress.end_epoch(logs, seconds)
 
     def _epochs_to_validation(self) -> int:
         """Epochs until the next after which the model is validated, that and the present one included."""
@@ -207,7 +221,8 @@ class Fit:
 
     def _new_state(self) -> EpochState:
         totals = np.zeros(1 + len(self.model.outputs))
-        return EpochState(self._next_order(), totals, self.compiled.new_sums(), self.optimizer.iterations)
+        rows = self.n_rows if self.optimizer.full_batch else self.batch_size
+        return EpochState(self._next_order(), totals, self.compiled.new_sums(), self.optimizer.iterations, rows)
 
     def _next_order(self) -> int:
         """Which shuffle an epoch that begins now visits the rows by."""
@@ -249,11 +264,9 @@ class Fit:
                 self._step_with_all_rows(state)
             return
         if self.compiled.custom:
-            runner = self.model._custom_runner(self.compiled, self.inputs, self.targets, self.weights, order, self.batch_size)
-            end = min(self.n_rows, state.row + self.batch_size)
-            state.row, done, squares = runner(state.row, end, state.totals, state.sums)
-            state.batch += done
-            state.squares += squares
+            rows: Any = slice(state.row, min(self.n_rows, state.row + self.batch_size))
+            self.model._custom_step(self.compiled, self.inputs, self.targets, self.weights, rows if order is None else order[rows],
+                                    self.batch_size, state)  # fmt: skip
             return
         left = self.steps - state.batch
         steps, epochs = min(steps or left, left), self._epochs_at_once()
@@ -269,45 +282,37 @@ class Fit:
             steps, epochs = min(steps, len(hyper)), min(epochs, 1 + max(0, len(hyper) - left) // self.steps)
         end = min(self.n_rows, state.row + steps * self.batch_size)
         ended = np.empty((epochs - 1, len(state.totals) + len(state.sums) + 2))
-        self.model._plans.slots.follow()
-        start = time.perf_counter()
+        self._ended = ended, self.epoch, self.optimizer.batches + left, time.perf_counter()
         try:
-            plan.run(
-                TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,
+            self.model._make_steps(
+                plan, TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,
                 targets=self.targets, weights=self.weights, order=order, passes=epochs,
-                shuffle=(self.model.seed, state.order) if self.shuffle else None, step=self.optimizer.batches, hyper=hyper,
-                mixup=self.mixup, cutmix=self.cutmix, seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums,
-                gradient_squares=state.squares, ended=ended,
+                shuffle=(self.model.seed, state.order) if self.shuffle else None, hyper=hyper, mixup=self.mixup, cutmix=self.cutmix,
+                seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums, gradient_squares=state.squares, ended=ended,
+                position=state,
             )  # fmt: skip
         finally:
-            batches = self.optimizer.batches
-            self.optimizer.batches += plan.steps_done
-            for results in ended[: plan.passes_ended]:
-                batches += self.steps - state.batch
-                self._pass_epoch(state, results, batches, start)
-            state.row, state.batch = plan.next_row, math.ceil(plan.next_row / self.batch_size)
-            state.squares = plan.gradient_squares
-            self.model._slab.watch()
+            self._pass_epochs()
 
-    def _pass_epoch(self, state: EpochState, results: np.ndarray, batches: int, start: float) -> None:
-        """Ends an epoch after which the engine went on, and makes the state that of the next.
+    def _pass_epochs(self) -> None:
+        """Ends the epochs after which the engine went on with another, and makes the state that of the last one.
 
-        Parameters
-        ----------
-        state : EpochState
-        results : ndarray
-            See `ended` of `Plan.run`.
-        batches : int
-            That the optimizer had seen by then.
-        start : float
-            When the engine began.
+        Where it has been interrupted, it goes on with the epoch that it was at.
         """
-        n = len(state.totals)
-        state.squares, seconds = results[-2:].tolist()
-        iterations, end = self.optimizer.iterations_after(batches), start + seconds
-        self._end_epoch(state, self.compiled.logs(results[:n], results[n:-2], self.n_rows), iterations, end)
-        state.begin_next(self._next_order(), iterations, end)
-        self.progress.begin_epoch(self.epoch, self.epochs, self.steps)
+        state = self.state
+        while state is not None and state.passes:
+            ended, first, batches, start = self._ended
+            n, results = len(state.totals), ended[self.epoch - first]
+            squares, seconds = results[-2:].tolist()
+            updates, end = self.optimizer.iterations_after(batches + (self.epoch - first) * self.steps), start + seconds
+            if self.history.epoch[-1:] != [self.epoch]:
+                logs = self.compiled.logs(results[:n], results[n:-2], self.n_rows)
+                self._end_epoch(state, logs, squares, updates, end)
+            self.model._epochs_begun = state.order + 2
+            # One statement, without a call in it: all of this or none.
+            self.epoch, state.order, state.first_update, state.started, state.passes = (
+                self.epoch + 1, state.order + 1, updates, end, state.passes - 1)  # fmt: skip
+            self.progress.begin_epoch(self.epoch, self.epochs, self.steps)
 
     def _step_with_all_rows(self, state: EpochState) -> None:
         """One step of an optimizer that wants the loss of all rows."""
@@ -341,29 +346,27 @@ class Fit:
             return state.totals[0] / n, gradient
 
         start = np.concatenate([weight.array.reshape(-1) for weight in weights]).astype(np.float64)
+        optimizer, memory, before = self.optimizer, self.optimizer.memory, state.row
         try:
-            x, value, converged = self.optimizer.step(start, evaluate)
+            x, value, converged = optimizer.step(start, evaluate)
+            _, gradient = evaluate(x)  # the sums are those of the last point looked at
+            if not (math.isfinite(value) and np.isfinite(gradient).all()):
+                what = f"loss is {value}" if not math.isfinite(value) else "gradient is infinite or nan, though the loss is not,"
+                raise FloatingPointError(f"the {what} at step {optimizer.iterations}")
+            optimizer.counter.count(int(not converged), state, n, float(gradient @ gradient))
         except BaseException:
-            assign(start)
+            if state.row == before:  # it has not been counted
+                assign(start)
+                optimizer.memory = memory
             raise
-        _, gradient = evaluate(x)  # the sums are those of the last point looked at
-        if not (math.isfinite(value) and np.isfinite(gradient).all()):
-            what = f"loss is {value}" if not math.isfinite(value) else "gradient is infinite or nan, though the loss is not,"
-            raise FloatingPointError(f"the {what} at step {self.optimizer.iterations}")
-        state.row, state.batch = n, 1
-        state.squares = float(gradient @ gradient)
         model.stop_training = model.stop_training or converged
 
     def _flush_gradients(self) -> None:
         """Makes a step with the gradients that have been accumulated, where some are left."""
-        if self.optimizer.batches % (self.optimizer.gradient_accumulation_steps or 1):
+        every = self.optimizer.gradient_accumulation_steps or 1
+        left = -self.optimizer.batches % every
+        if left:
             kind = "custom" if self.compiled.custom else "train"
             plan, hyper = self.model._plans.get(kind, self.batch_size, exact=kind == "train"), self.model._plans.hyper(1)
             with self.model._slab.gate.writing():
-                self.model._plans.slots.follow()
-                try:
-                    plan.run(_core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, step=self.optimizer.batches, hyper=hyper)
-                finally:
-                    self.optimizer.iterations += plan.steps_done
-                    self.model._slab.watch()
-
+                self.model._make_steps(plan, _core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, hyper=hyper, counts=left)

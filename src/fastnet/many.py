@@ -66,10 +66,6 @@ class _Watch(Progress):
     def __init__(self, crew: _core.Crew) -> None:
         self._crew = crew
 
-    def begin_epoch(self, epoch: int, epochs: int, steps: int) -> None:
-        if self._crew.cancelled:
-            raise _Cancelled
-
     def update(self, step: int, logs: Mapping[str, Any]) -> None:
         if self._crew.cancelled:
             raise _Cancelled

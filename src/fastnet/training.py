@@ -438,26 +438,20 @@ class Trainer(CustomLoop):
         compiled = self._require_compiled()
         compiled.optimizer.claim(self)
         compiled = compiled.fitted_to(targets, self.output_names)
-        totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
+        position = self._new_position(compiled)
         if compiled.custom:
-            self._custom_runner(compiled, inputs, targets, weights, None, n)(0, n, totals, sums)
+            self._custom_step(compiled, inputs, targets, weights, slice(None), n, position)
         else:
-            slab = self._slab
-            with slab.gate.writing():
+            with self._slab.gate.writing():
                 plan = self._plans.get("train", n, exact=False)
-                hyper = self._plans.hyper(1)
-                if slab.averaged:
-                    self._plans.slots.follow()
-                try:
-                    plan.run(
-                        TRAIN, n_rows=n, batch_size=n, inputs=inputs, targets=targets, weights=weights,
-                        step=compiled.optimizer.batches, hyper=hyper, loss_sum=totals, metrics=sums,
-                    )  # fmt: skip
-                finally:
-                    compiled.optimizer.batches += plan.steps_done
-                    if slab.averaged:
-                        slab.watch()
-        return _as_asked(compiled.logs(totals, sums, n), return_dict)
+                self._make_steps(plan, TRAIN, n_rows=n, batch_size=n, inputs=inputs, targets=targets, weights=weights,
+                                 hyper=self._plans.hyper(1), loss_sum=position.totals, metrics=position.sums)  # fmt: skip
+        return _as_asked(compiled.logs(position.totals, position.sums, n), return_dict)
+
+    def _new_position(self, compiled: Compiled) -> _core.Position:
+        position = _core.Position()
+        position.totals, position.sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
+        return position
 
     # ---- evaluate and predict ---------------------------------------------------------------------------
 

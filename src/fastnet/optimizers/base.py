@@ -6,7 +6,7 @@ import functools
 import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -91,8 +91,6 @@ class Optimizer(_config.Configurable):
 
     #: Whether steps are made along the gradient, to make the loss larger.
     maximize: bool = False
-    #: Batches seen so far: as many as steps, unless gradients are accumulated.
-    batches: int = 0
     use_ema: bool = False
     swa_start: int | None = None
     gradient_accumulation_steps: int | None = None
@@ -100,6 +98,15 @@ class Optimizer(_config.Configurable):
     steps_per_epoch: int | None = None
     #: Factor of the learning rate beside its schedule: what ReduceLROnPlateau changes where there is one.
     learning_rate_factor: float = 1.0
+
+    #: Of the batches; runs of the engine count on it.
+    counter: _core.Counter
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        optimizer = super().__new__(cls)
+        object.__setattr__(optimizer, "counter", _core.Counter())
+        optimizer._set_turns()
+        return optimizer
 
     def __init__(
         self,
@@ -163,6 +170,15 @@ class Optimizer(_config.Configurable):
                                  f"got {name}={getattr(self, name)!r}")  # fmt: skip
 
     @property
+    def batches(self) -> int:
+        """Batches seen so far: as many as steps, unless gradients are accumulated."""
+        return self.counter.batches
+
+    @batches.setter
+    def batches(self, value: int) -> None:
+        self.counter.batches = value
+
+    @property
     def iterations(self) -> int:
         """Steps made so far."""
         return self.iterations_after(self.batches)
@@ -184,16 +200,17 @@ class Optimizer(_config.Configurable):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "lr" and not hasattr(type(self), "lr"):  # those of PyTorch have it
             raise AttributeError(f"{type(self).__name__} has no lr, which would change nothing: set learning_rate")
-        if name == "batches" and self.keeps_average:
-            averaged = self._averaged_name
-            object.__setattr__(self, name, value)
-            if self._averaged_name != averaged:
-                _core.note_change()  # predictions depend on it
-            return
         object.__setattr__(self, name, value)
         if name not in ("batches", "_row"):
             object.__setattr__(self, "_row", None)
+            self._set_turns()
             _core.note_change()  # predictions may depend on it
+
+    def _set_turns(self) -> None:
+        """Says to the counter from which batches on `_averaged_name` is another."""
+        every = self.gradient_accumulation_steps or 1
+        mean = 0 if self.swa_start is None else (self.swa_start + 1) * every
+        self.counter.turns = (every if self.keeps_average else 0, mean)
 
     def claim(self, model: Any) -> None:
         """Before a model is trained: ValueError where this optimizer has made steps with another one, also if that is gone.
@@ -213,7 +230,13 @@ class Optimizer(_config.Configurable):
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies, which belong to no model yet."""
-        return {name: value for name, value in vars(self).items() if name not in ("_owner", "_trained")}
+        kept = {name: value for name, value in vars(self).items() if name not in ("_owner", "_trained", "counter")}
+        return {**kept, "batches": self.batches}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update((name, value) for name, value in state.items() if name != "batches")
+        self._set_turns()
+        self.batches = state.get("batches", 0)
 
     def values(self) -> dict[str, Any]:
         """The engine's hyper-parameters: the attributes of these names, else the engine's defaults.

@@ -85,6 +85,15 @@ class LBFGS(Optimizer):
         self._steps: list[np.ndarray] = []
         self._changes: list[np.ndarray] = []
 
+    @property
+    def memory(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Of earlier steps: the steps, and how the gradient changed by them."""
+        return self._steps, self._changes
+
+    @memory.setter
+    def memory(self, value: tuple[list[np.ndarray], list[np.ndarray]]) -> None:
+        self._steps, self._changes = value
+
     def values(self) -> dict[str, Any]:
         return {}
 
@@ -112,7 +121,7 @@ class LBFGS(Optimizer):
         return []
 
     def step(self, x: np.ndarray, function: Function) -> tuple[np.ndarray, float, bool]:
-        """One step from a point.
+        """One step from a point; who makes it counts it.
 
         Returns
         -------
@@ -143,7 +152,6 @@ class LBFGS(Optimizer):
         if step @ change > 1e-10 * (change @ change):
             self._steps = [*self._steps, step][-self.history_size :]
             self._changes = [*self._changes, change][-self.history_size :]
-        self.batches += 1
         return x + step, next_value, False
 
     def _direction(self, gradient: np.ndarray) -> np.ndarray:

@@ -265,5 +265,5 @@ def _epoch_state(
     numbers = {name: float(_of_type(given, name, (int, float))) for name in ("squares", "seconds")}
     if any(value < 0 for value in numbers.values()):
         raise ValueError(f"sums of squares and seconds cannot be negative, got {numbers}")
-    return EpochState(order=_count(given, "order"), totals=totals.copy(), sums=sums.copy(), row=row, batch=batch,
+    return EpochState(order=_count(given, "order"), totals=totals.copy(), sums=sums.copy(), row=row, batch_size=fit.batch_size,
                       first_update=_count(given, "first_update", iterations + 1), **numbers)  # fmt: skip
