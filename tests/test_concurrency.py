@@ -3,6 +3,7 @@ training is what it is alone."""
 
 import contextlib
 import functools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -380,6 +381,77 @@ def test_a_forked_child_finds_the_model_free(busy):
         over.set()
         thread.join()
     assert codes == [0] * 4
+
+
+class Fork(fn.callbacks.Callback):
+    """Makes a child whenever it is called, by os.fork or as multiprocessing does; it uses the model in all ways there are."""
+
+    def __init__(self, folder, start):
+        super().__init__()
+        self.path, self.start, self.codes = os.path.join(folder, "m.safetensors"), start, []
+
+    def use(self):
+        model = self.model
+        expected = network(OPTIMIZERS["plain"](), model.layers[0].units)
+        expected.set_weights([value.copy() for value in model._evaluation_values().values()])
+        assert np.array_equal(model.predict(ROWS), expected.predict(ROWS))
+        model.save(self.path)
+        other = fn.load_model(self.path)
+        model.set_weights(model.get_weights())
+        model.train_on_batch(X, Y)
+        model.fit(X, Y, epochs=1, verbose=0)
+        in_threads(lambda: model.fit(X, Y, epochs=1, verbose=0), lambda: other.predict(ROWS))
+
+    def fork(self):
+        if self.start == "fork":
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)  # ends it, should it hang
+                code = 1
+                try:
+                    self.use()
+                    code = 0
+                finally:
+                    os._exit(code)
+            self.codes.append(os.waitpid(child, 0)[1])
+        else:
+            process = multiprocessing.get_context("fork").Process(target=self.use)
+            process.start()
+            process.join(60)
+            self.codes.append(process.exitcode)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 1:
+            self.fork()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.fork()
+
+
+@pytest.mark.parametrize("start", ["fork", "multiprocessing"])
+@pytest.mark.parametrize("loss", ["mse", "function"])
+def test_a_child_that_a_callback_forks_finds_the_model_free(start, loss, tmp_path):
+    """Between two batches, after an epoch, and for a loss that is a function within a step; what the parent trains is what it is
+    without children."""
+    forks = Fork(tmp_path, start)
+
+    def squares(y, p):
+        if forks.model is not None and forks.model.optimizer.iterations == 4:
+            forks.model.optimizer.iterations += 1  # once in each process
+            forks.fork()
+            forks.model.optimizer.iterations -= 1
+        return float(np.mean((p - y) ** 2)), 2 * (p - y) / p.size
+
+    forks.model = None
+    weights = []
+    for callbacks in ([forks], [fn.callbacks.Callback()]):
+        model = network(OPTIMIZERS["ema"](), loss="mse" if loss == "mse" else squares)
+        if callbacks[0] is not forks:
+            forks.model = None
+        model.fit(X, Y, batch_size=160, epochs=2, verbose=0, callbacks=callbacks)
+        weights.append(model.get_weights())
+    assert forks.codes == [0] * (4 if loss == "mse" else 5)
+    assert all(map(np.array_equal, *weights))
 
 
 def test_a_pool_has_as_many_plans_as_are_used_at_once():
