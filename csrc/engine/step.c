@@ -104,7 +104,7 @@ static const fn_source *weights_of(const fn_context *context, const fn_output *o
 /* How many weights a row has: one, or one for each so many positions. */
 static int64_t weights_per_row(const fn_context *context, const fn_output *output)
 {
-    const int64_t *given = context->run->weights_per_row;
+    const int64_t *given = weights_of(context, output) ? context->run->weights_per_row : NULL;
     return given && given[output->index] > 1 ? given[output->index] : 1;
 }
 

@@ -191,6 +191,24 @@ static void check_runs(void)
     targets.data = NULL;
     check_run("no targets", plan, FN_RUN_LOSS, ROWS, FN_ERROR_STATE);
     targets.data = y;
+    /* How many weights a row has says nothing where there are none. */
+    const int64_t per_row[] = {INT64_MAX, 3};
+    float bias[UNITS];
+    for (int i = 0; i < ROWS * UNITS; i++)
+        y[i / UNITS][i % UNITS] = 1;
+    const unsigned parts = FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD;
+    check_run("two rows", plan, parts, 2, FN_OK);
+    memcpy(bias, gradients + 16, sizeof bias);
+    for (int i = 0; i < 2; i++) {
+        check_run("other rows", plan, parts, ROWS, FN_OK);
+        fn_run run = {.parts = parts, .n_rows = 2, .batch_size = ROWS, .inputs = &inputs, .targets = &targets, .hyper = hyper,
+                      .metrics = metrics, .loss_sum = losses, .weights_per_row = &per_row[i]};
+        expect("no weights in rows", fn_plan_run(plan, &run, &error), FN_OK, &error);
+        if (bias[0] == 0 || memcmp(bias, gradients + 16, sizeof bias)) {
+            printf("no weights in rows: the gradient is %g, expected %g\n", (double)gradients[16], (double)bias[0]);
+            failures++;
+        }
+    }
     /* Numbers that come with a step and are none: taken as the nearest count that there is. */
     const int around = fn_registry_entry(FN_OPTIMIZERS, fn_registry_find(FN_OPTIMIZERS, "adam"))->n_attributes;
     const double odd[] = {NAN, INFINITY, -INFINITY, -1, 1e300};
