@@ -204,6 +204,42 @@ def test_divergence():
     assert sharded_steps(model) > 0 and states[0] == states[1]
 
 
+def test_a_label_that_changes_within_a_step():
+    """Each shard gathers it for itself: where one of them alone sees a class that there is not, none of them makes the step."""
+    graph, steps, row, n_rows = suitable(), 18, 300, 18 * BATCH
+    (x,), (labels,) = data()
+
+    def run(labels, n_threads, n_rows=n_rows):
+        model = Model(graph, max_rows=BATCH, n_threads=n_threads, optimizer="adam", seed=4)
+        given = {"inputs": [x], "targets": [labels], "hyper": model.hyper_row, "metrics": np.zeros(model.plan.metric_size)}
+        try:
+            model.plan.run(TRAIN, n_rows=n_rows, batch_size=BATCH, **given)
+        except ValueError as error:
+            assert "label 99 in row 300" in str(error)
+        return model
+
+    after = {done: run(labels, 1, done * BATCH).weights for done in (row // BATCH, steps)}
+    changing, ended = labels.copy(), threading.Event()
+
+    def change():
+        while not ended.is_set():
+            changing[row] = 99
+            changing[row] = labels[row]
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        found = set()
+        for _ in range(200):
+            model = run(changing, 2)
+            found.add(model.plan.steps_done)
+            assert same_weights(model.weights, after[model.plan.steps_done])
+    finally:
+        ended.set()
+        thread.join()
+    assert found <= set(after)
+
+
 def test_time_limit():
     """Calls that end after a step each go on from each other."""
     inputs, targets = data()

@@ -27,10 +27,12 @@ static void run_stage(const fn_stage *stage, const fn_context *context, int thre
         stage->run(stage->node, context, lo, hi);
 }
 
-/* The loss or a gradient of this step is not finite. */
+/* The loss or a gradient of this step is not finite, or a label is none of the classes, be it in another shard alone: whoever
+ * gathered that one did so before the barrier that precedes the update. */
 static inline bool has_diverged(const fn_context *context)
 {
-    return context->shared->diverged || atomic_load_explicit(&context->team->overflowed, memory_order_relaxed);
+    return context->shared->diverged || atomic_load_explicit(&context->team->overflowed, memory_order_relaxed) ||
+           atomic_load_explicit(&context->team->bad_labels, memory_order_relaxed);
 }
 
 /* Thread 0 alone, when the rows are used up, all threads have done with them, and another pass follows. */
@@ -72,8 +74,7 @@ static bool finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
         if (run->next_row >= run->n_rows && run->passes_ended + 1 < run->passes)
             begin_pass(run);
     }
-    const bool bad_labels = atomic_load_explicit(&context->team->bad_labels, memory_order_relaxed); /* of another shard */
-    context->team->leave[step & 1] = failed || bad_labels || run->next_row >= run->n_rows ||
+    context->team->leave[step & 1] = failed || run->next_row >= run->n_rows ||
                                     (deadline < DBL_MAX && fn_seconds() > deadline);
     return failed;
 }
