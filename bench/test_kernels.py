@@ -24,7 +24,7 @@ def make_call(op, index, training):
     arrays = {"inputs": inputs, "n_rows": ROWS, "batch_size": ROWS}
     parts = _core.FORWARD
     if training:
-        parts |= _core.BACKWARD | _core.SEED
+        parts |= _core.BACKWARD | _core.OUTPUT_GRADIENT
         arrays["output_gradients"] = [np.ones((ROWS, *graph.shapes[graph.outputs[0][0]]), np.float32)]
     return lambda: model.plan.run(parts, **arrays)
 

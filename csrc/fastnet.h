@@ -86,7 +86,7 @@ typedef enum fn_registry {
     FN_REGISTRY_COUNT
 } fn_registry;
 
-enum { FN_IS_WHOLE = 1, FN_VARIES = 2 };
+enum { FN_IS_INTEGER = 1, FN_VARIES = 2 };
 
 /* An attribute of an operation, loss, metric or activation, or a hyper-parameter of an optimizer.
  * Values are passed as arrays of double in the order of the registry. */
@@ -94,7 +94,7 @@ typedef struct fn_attribute {
     const char *name;
     double value;           /* the default */
     double lowest, highest; /* what it may be, both included; never NaN */
-    unsigned kind;          /* FN_IS_WHOLE: a whole number; FN_VARIES: may be another one in each step */
+    unsigned kind;          /* FN_IS_INTEGER: a whole number; FN_VARIES: may be another one in each step */
 } fn_attribute;
 
 typedef struct fn_entry {
@@ -273,26 +273,26 @@ typedef struct fn_source {
 
 /* Parts of a step, to be combined. */
 enum {
-    FN_RUN_FORWARD = 1,        /* gather the inputs and compute the outputs */
-    FN_RUN_LOSS = 2,           /* gather the targets; losses, metrics, gradients of the outputs */
-    FN_RUN_BACKWARD = 4,       /* from the gradients of the outputs to those of the parameters */
-    FN_RUN_UPDATE = 8,         /* one step of the optimizer */
-    FN_RUN_FETCH = 16,         /* copy the outputs to fn_run.outputs */
-    FN_RUN_SEED = 32,          /* gradients of outputs without a loss from fn_run.output_gradients, in the call that
+    FN_PHASE_FORWARD = 1,        /* gather the inputs and compute the outputs */
+    FN_PHASE_LOSS = 2,           /* gather the targets; losses, metrics, gradients of the outputs */
+    FN_PHASE_BACKWARD = 4,       /* from the gradients of the outputs to those of the parameters */
+    FN_PHASE_UPDATE = 8,         /* one step of the optimizer */
+    FN_PHASE_FETCH = 16,         /* copy the outputs to fn_run.outputs */
+    FN_PHASE_OUTPUT_GRADIENT = 32,          /* gradients of outputs without a loss from fn_run.output_gradients, in the call that
                                   runs backward; they are zero where it is not said */
-    FN_RUN_FLUSH = 128, /* with FN_RUN_UPDATE alone: step with the gradients accumulated so far */
-    FN_RUN_FETCH_GRADIENTS = 64 /* copy the gradients of the inputs to fn_run.input_gradients */
+    FN_PHASE_FLUSH = 128, /* with FN_PHASE_UPDATE alone: step with the gradients accumulated so far */
+    FN_PHASE_FETCH_GRADIENTS = 64 /* copy the gradients of the inputs to fn_run.input_gradients */
 };
 
 typedef struct fn_run {
-    unsigned parts;
+    unsigned phases;
     int64_t n_rows;     /* of the sources */
     int64_t batch_size; /* at most max_rows; the last batch of the rows may be smaller */
     int64_t first_row;  /* position (in `order`, if given) to start from */
     int64_t *order;     /* row numbers in the order of visit, n_rows of them or more; NULL: as they lie */
-    /* Passes over the rows, one after another; 0 is 1. More than one only with FN_RUN_UPDATE. Pass p of the call, p = 1, ...,
+    /* Passes over the rows, one after another; 0 is 1. More than one only with FN_PHASE_UPDATE. Pass p of the call, p = 1, ...,
      * visits the rows by fn_shuffle(shuffle_seed, shuffle_number + p, n_rows, order) where `shuffles`, else by the same order. */
-    int64_t passes;
+    int64_t epochs;
     bool shuffles;
     uint64_t shuffle_seed, shuffle_number;
     const fn_source *inputs;
@@ -302,7 +302,7 @@ typedef struct fn_run {
     const int64_t *weights_per_row;
 
     double mixup;  /* alpha > 0: each row and its targets are mixed with those of another row of the batch, see gather.c */
-    double cutmix; /* alpha > 0: each image has a part of another, and its targets as much of the other's */
+    double cutmix; /* alpha > 0: each image has a rectangle of another, and its targets as much of the other's */
 
     uint64_t step;        /* number of the first step: counters of random numbers, bias correction */
     const double *hyper;  /* hyper-parameters in the order of the registry */
@@ -320,13 +320,13 @@ typedef struct fn_run {
     double *loss_sum;  /* [1 + n_outputs]: total loss, then each output's; times the rows, summed */
     double *metrics;   /* accumulators of all metrics, one after another */
     double gradient_squares; /* squared norm of the gradient that reached the optimizer, summed over the updates */
-    /* Of each pass but the last, [passes - 1] rows of 1 + n_outputs + (accumulators of the metrics) + 2: when the next one
+    /* Of each epoch but the last, [epochs - 1] rows of 1 + n_outputs + (accumulators of the metrics) + 2: when the next one
      * begins, the results above are moved here, followed by the seconds since the call began, and begin again at 0. */
-    double *ended;
+    double *epoch_results;
     /* Results, set. */
-    int64_t passes_ended; /* rows of `ended` */
-    int64_t next_row;     /* where to go on in the pass that is next; n_rows when the rows are used up in the last */
-    int64_t steps_done;   /* in all passes */
+    int64_t epochs_done; /* rows of `epoch_results` */
+    int64_t next_row;     /* where to go on in the epoch that is next; n_rows when the rows are used up in the last */
+    int64_t steps_done;   /* in all epochs */
 } fn_run;
 
 /* Runs batch after batch until the rows are used up as often as was asked for, or the time is over.
@@ -353,7 +353,7 @@ void fn_plan_describe(const fn_plan *plan, fn_plan_info *info);
  * lie; the engine's own, not the caller's data. */
 typedef struct fn_stage_info {
     const char *label, *layer; /* layer may be NULL */
-    unsigned part;             /* FN_RUN_... */
+    unsigned phase;             /* FN_PHASE_... */
     double flops_per_row, flops_fixed;
     int64_t bytes_per_row, bytes_fixed;
 } fn_stage_info;
@@ -361,7 +361,7 @@ typedef struct fn_stage_info {
 bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info);
 
 /* Floating-point operations a second in fused multiply-adds of float32 or float64, and bytes a second of a = s a + t b on large
- * arrays, of one thread with the kernels in use: the best of some turns, about 20 ms. -1: out of memory. */
+ * arrays, of one thread with the kernels in use: the best of some repetitions, about 20 ms. -1: out of memory. */
 double fn_measure_flops(fn_dtype dtype);
 double fn_measure_bandwidth(void);
 

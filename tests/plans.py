@@ -156,7 +156,7 @@ class Model:
         if targets is not None and any(loss for _, loss, *_ in self.graph.outputs):
             parts |= _core.LOSS
         if seeds is not None:
-            parts |= _core.SEED
+            parts |= _core.OUTPUT_GRADIENT
         input_gradients = None
         if self.input_gradients:
             parts |= _core.FETCH_GRADIENTS

@@ -61,7 +61,7 @@ def can_be_made_again(model):
     """Whether no layer takes arguments of which its configuration says nothing."""
     layers = [model]
     for layer in layers:
-        layers.extend(layer._parts())
+        layers.extend(layer.sublayers())
     own = [type(layer) for layer in layers if is_own(type(layer))]
     return all(("get_config" in vars(cls)) >= ("__init__" in vars(cls)) for cls in own if not issubclass(cls, fn.Model))
 

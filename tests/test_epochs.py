@@ -95,13 +95,13 @@ def test_the_engine_is_left_only_where_somebody_is_to_be_called(monkeypatch):
     model = regression()
     made = runs_of(model, monkeypatch)
     model.fit(x, y, batch_size=16, epochs=30, verbose=0)
-    assert sum(run["passes"] for run in made) >= 30 and made[0]["passes"] == 30
+    assert sum(run["epochs"] for run in made) >= 30 and made[0]["epochs"] == 30
     made.clear()
     model.fit(x, y, batch_size=16, epochs=7, validation_data=(x, y), validation_freq=3, verbose=0)
-    assert [run["passes"] for run in made if "passes" in run] == [3, 3, 1]
+    assert [run["epochs"] for run in made if "epochs" in run] == [3, 3, 1]
     made.clear()
     model.fit(x, y, batch_size=16, epochs=4, callbacks=[fn.callbacks.Callback()], verbose=0)
-    assert [run["passes"] for run in made] == [1] * 4
+    assert [run["epochs"] for run in made] == [1] * 4
 
 
 def test_more_steps_than_learning_rates_are_computed_at_once():
@@ -169,7 +169,7 @@ def test_models_trained_at_the_same_time_make_them_too(monkeypatch):
     one, other = (regression(seed=seed) for seed in (3, 4))
     made = runs_of(one, monkeypatch)
     fn.fit_many([one, other], x, y, epochs=30, verbose=0)
-    assert made[0]["passes"] == 30
+    assert made[0]["epochs"] == 30
     alone = regression(seed=3)
     alone.fit(x, y, epochs=30, verbose=0, callbacks=[fn.callbacks.Callback()])
     assert same_weights(one, alone)
@@ -182,27 +182,27 @@ def test_passes_that_cannot_be_made():
     x, y = rows(8, 4), rows(8, 1)
     model.fit(x, y, epochs=1, verbose=0)
     plan, hyper, before = model._plans.get("train", 8), model._plans.hyper(1), model.get_weights()
-    parts = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE
-    given = {"n_rows": 8, "batch_size": 8, "inputs": [x], "targets": [y], "hyper": hyper, "passes": 3,
-             "loss_sum": np.zeros(2), "metrics": np.zeros(0), "ended": np.zeros((2, 4)),
+    phases = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE
+    given = {"n_rows": 8, "batch_size": 8, "inputs": [x], "targets": [y], "hyper": hyper, "epochs": 3,
+             "loss_sum": np.zeros(2), "metrics": np.zeros(0), "epoch_results": np.zeros((2, 4)),
              "order": np.arange(8), "shuffle": (0, 0)}  # fmt: skip
     fixed = np.arange(8)
     fixed.flags.writeable = False
     for wrong, error, words in [
-        ({"ended": None}, ValueError, "2 rows of 4 numbers"),
-        ({"ended": np.zeros((1, 4))}, ValueError, "2 rows of 4 numbers"),
-        ({"ended": np.zeros((2, 4), "float32")}, ValueError, "ended"),
+        ({"epoch_results": None}, ValueError, "2 rows of 4 numbers"),
+        ({"epoch_results": np.zeros((1, 4))}, ValueError, "2 rows of 4 numbers"),
+        ({"epoch_results": np.zeros((2, 4), "float32")}, ValueError, "epoch_results"),
         ({"order": None}, ValueError, "shuffle needs"),
         ({"order": fixed}, ValueError, "shuffle needs"),
         ({"order": np.arange(9), "inputs": [rows(9, 4)], "targets": [rows(9, 1)]}, ValueError, "shuffle needs"),
-        ({"loss_sum": None}, RuntimeError, "several passes"),
-        ({"parts": _core.FORWARD | _core.LOSS}, RuntimeError, "several passes"),
+        ({"loss_sum": None}, RuntimeError, "several epochs in one call"),
+        ({"phases": _core.FORWARD | _core.LOSS}, RuntimeError, "several epochs in one call"),
         ({"hyper": np.tile(hyper, (2, 1))}, ValueError, "each of 3 steps"),
     ]:
-        call = {"parts": parts, **given, **wrong}
+        call = {"phases": phases, **given, **wrong}
         with pytest.raises(error, match=words):
-            plan.run(call.pop("parts"), **call)
+            plan.run(call.pop("phases"), **call)
         assert same_weights(model.get_weights(), before)
-    plan.run(parts, **given)
-    assert (plan.passes_ended, plan.next_row, plan.steps_done) == (2, 8, 3)
+    plan.run(phases, **given)
+    assert (plan.epochs_done, plan.next_row, plan.steps_done) == (2, 8, 3)
     assert not same_weights(model.get_weights(), before)

@@ -277,14 +277,14 @@ def test_ctrl_c_stops_all():
 def test_a_thread_that_cannot_begin_ends_the_others():
     """As where it has no memory: what is wrong is said when the others have ended, and the models are usable."""
     models, (x, y) = [network(seed) for seed in range(3)], data()
-    crew, begun = _core.Crew(), threading.Event()
+    group, begun = _core.ThreadGroup(), threading.Event()
 
     def work():
         if threading.get_ident() == first[0]:
             assert begun.wait(60)
             raise MemoryError("none")
         begun.set()
-        while not crew.cancelled:
+        while not group.cancelled:
             models[0].train_on_batch(x, y)
 
     first = []
@@ -294,9 +294,9 @@ def test_a_thread_that_cannot_begin_ends_the_others():
         work()
 
     with pytest.raises(MemoryError, match="none"):
-        crew.run(call, 2)
+        group.run(call, 2)
     models[0].fit(x, y, verbose=0)
-    crew = _core.Crew()
+    group = _core.ThreadGroup()
     with pytest.raises(TypeError):
-        crew.run(None, 2)
-    assert crew.cancelled
+        group.run(None, 2)
+    assert group.cancelled

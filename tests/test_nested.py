@@ -272,7 +272,7 @@ def test_steps_are_no_changes_of_the_model():
 
 
 def all_layers(layer):
-    return [layer, *(inner for part in layer._parts() for inner in all_layers(part))]
+    return [layer, *(inner for part in layer.sublayers() for inner in all_layers(part))]
 
 
 @pytest.mark.parametrize("make", [lambda: deep()[2], tower_model], ids=["models", "tower"])

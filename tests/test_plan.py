@@ -306,7 +306,7 @@ def test_forward_and_backward_in_two_calls(isa, dtype):
         assert np.array_equal(model.predict(inputs)[0], whole.outputs[0])
         gradients = np.full((5, 4), np.nan, dtype)
         model.gradient_slab[:] = UNTOUCHED
-        model.plan.run(_core.SEED | _core.BACKWARD | _core.FETCH_GRADIENTS, n_rows=5, batch_size=5,
+        model.plan.run(_core.OUTPUT_GRADIENT | _core.BACKWARD | _core.FETCH_GRADIENTS, n_rows=5, batch_size=5,
                        output_gradients=seeds, input_gradients=[gradients])
         assert np.array_equal(gradients, whole.input_gradients[0])
         for view, expected in zip(model.gradient_views, whole.parameter_gradients):
@@ -320,7 +320,7 @@ def test_arrays_that_are_not_wanted_are_none(dtype):
     inputs, targets, weights, seeds = data_for(graph, 4, dtype)
     whole = model.gradients(inputs, targets, weights, seeds)
     outputs, gradients = model.output_arrays(4), [np.empty((4, 3), dtype), None, None]
-    model.plan.run(_core.FORWARD | _core.LOSS | _core.SEED | _core.BACKWARD | _core.FETCH | _core.FETCH_GRADIENTS,
+    model.plan.run(_core.FORWARD | _core.LOSS | _core.OUTPUT_GRADIENT | _core.BACKWARD | _core.FETCH | _core.FETCH_GRADIENTS,
                    n_rows=4, batch_size=4, inputs=inputs, targets=targets, weights=weights,
                    output_gradients=seeds, outputs=[None, outputs[1], None, None], input_gradients=gradients)
     assert np.array_equal(outputs[1], whole.outputs[1])

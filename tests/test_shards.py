@@ -35,14 +35,14 @@ def data(dtype="float32"):
     return [x], [random.integers(0, 10, N_ROWS).astype(np.int32)]
 
 
-def train(graph, dtype="float32", *, n_threads, optimizer="adam", hyper=None, passes=3, **options):
-    """(model, everything that came out of some shuffled passes, as bytes)"""
+def train(graph, dtype="float32", *, n_threads, optimizer="adam", hyper=None, epochs=3, **options):
+    """(model, everything that came out of some shuffled epochs, as bytes)"""
     model = Model(graph, dtype, max_rows=BATCH, n_threads=n_threads, optimizer=optimizer, hyper=hyper, seed=4)
     inputs, targets = data(dtype)
-    kept = [np.zeros(2), np.zeros(model.plan.metric_size), np.zeros((passes - 1, 2 + model.plan.metric_size + 2))]
+    kept = [np.zeros(2), np.zeros(model.plan.metric_size), np.zeros((epochs - 1, 2 + model.plan.metric_size + 2))]
     model.plan.run(
         TRAIN, n_rows=N_ROWS, batch_size=BATCH, inputs=inputs, targets=targets, order=_core.shuffle(1, 0, N_ROWS),
-        passes=passes, shuffle=(1, 0), hyper=model.hyper_row, loss_sum=kept[0], metrics=kept[1], ended=kept[2],
+        epochs=epochs, shuffle=(1, 0), hyper=model.hyper_row, loss_sum=kept[0], metrics=kept[1], epoch_results=kept[2],
         **options)  # fmt: skip
     kept[2][:, -1] = 0  # seconds
     slots = [view for i in range(len(model.slots)) for view in model.slot_views(i)]
@@ -121,7 +121,7 @@ def test_gradients(first, second, rows_of_batch, isa, dtype):
     steps = [Model(graph, dtype, max_rows=BATCH, n_threads=n).gradients(inputs, targets) for n in (1, 2, 3)]
     model = Model(graph, dtype, max_rows=BATCH)
     expected = reference_step(graph, model.weights, inputs, targets)
-    assert "dense forward by parts" in model.plan.stage_labels()
+    assert "dense forward split-k" in model.plan.stage_labels()
     assert_same_step(steps[0], expected, 1e-4 if dtype == "float32" else 1e-10)
     for step in steps[1:]:
         assert_same_step(step, steps[0], 0)
@@ -258,8 +258,8 @@ def test_time_limit():
 
 def test_threads_chosen_by_measurement():
     """One thread and shards, tried piece by piece: the bits are those of one thread. With more processors: tests/c/test_teams.c."""
-    model, found = train(suitable(), n_threads=0, passes=400)
-    assert found == train(suitable(), n_threads=1, passes=400)[1]
+    model, found = train(suitable(), n_threads=0, epochs=400)
+    assert found == train(suitable(), n_threads=1, epochs=400)[1]
     assert (sharded_steps(model) > 0) == (_core.default_threads() > 1)
 
 
@@ -268,14 +268,14 @@ def test_plans_at_the_same_time():
     found = [None] * 4
 
     def work(i):
-        found[i] = train(suitable(), n_threads=2, passes=10)[1]
+        found[i] = train(suitable(), n_threads=2, epochs=10)[1]
 
     workers = [threading.Thread(target=work, args=(i,)) for i in range(len(found))]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert all(one == found[0] for one in found) and found[0] == train(suitable(), n_threads=1, passes=10)[1]
+    assert all(one == found[0] for one in found) and found[0] == train(suitable(), n_threads=1, epochs=10)[1]
 
 
 def test_no_allocation():
@@ -355,7 +355,7 @@ def shared():
 def test_other_networks(make):
     """They are not divided, nor do their layers add up terms in parts."""
     model = Model(make(), "float32", max_rows=BATCH, n_threads=2, optimizer="adam")
-    assert model.plan.info()["shards"] == 1 and "dense forward by parts" not in model.plan.stage_labels()
+    assert model.plan.info()["shards"] == 1 and "dense forward split-k" not in model.plan.stage_labels()
 
 
 @pytest.mark.parametrize("change", [
@@ -367,10 +367,10 @@ def test_other_plans(change):
     options = {"max_rows": BATCH, "n_threads": 2, "optimizer": "adam"}
     assert Model(suitable(), "float32", **options).plan.info()["shards"] == 2
     plan = Model(suitable(), "float32", **options | change).plan
-    assert plan.info()["shards"] == 1 and "dense forward by parts" in plan.stage_labels()
+    assert plan.info()["shards"] == 1 and "dense forward split-k" in plan.stage_labels()
     for other in ({"training": False}, {"max_rows": 2}, {"max_rows": 65536}):
         plan = Model(suitable(), "float32", **options | other).plan
-        assert plan.info()["shards"] == 1 and "dense forward by parts" not in plan.stage_labels()
+        assert plan.info()["shards"] == 1 and "dense forward split-k" not in plan.stage_labels()
 
 
 @pytest.mark.parametrize("change", ["kernel_regularizer", "kernel_constraint"])

@@ -42,7 +42,7 @@ def run(plan=None, **changes):
         "n_rows": 4, "batch_size": 4, "inputs": [np.ones((4, 3), "float32")],
         "targets": [np.ones((4, 2), "float32")], "hyper": _core.hyper_parameters("sgd", {}),
     }
-    return (plan or make_plan()).run(changes.pop("parts", STEP), **{**arguments, **changes})
+    return (plan or make_plan()).run(changes.pop("phases", STEP), **{**arguments, **changes})
 
 
 def run_diverging():
@@ -115,15 +115,15 @@ CASES = [
     ("ERROR_LABEL", lambda: _core.check_labels(np.array([0, 1, 7]), 3), "y: label 7 in row 2 .* from 0 to 2"),
     ("ERROR_DATA", lambda: _core.first_not_finite(np.array([[1.0], [np.nan]])), 1),
     ("ERROR_DIVERGED", run_diverging, "the loss became (nan|inf|-inf) at step 41; the weights are those from before"),
-    ("ERROR_STATE", lambda: run(make_plan(training=False, optimizer=None), hyper=None), "not made for parts 0xc"),
-    ("ERROR_STATE", lambda: run(parts=STEP | _core.FETCH_GRADIENTS, input_gradients=[np.ones((4, 3), "float32")]),
-     "not made for parts 0x40"),
+    ("ERROR_STATE", lambda: run(make_plan(training=False, optimizer=None), hyper=None), "not made for phases 0xc"),
+    ("ERROR_STATE", lambda: run(phases=STEP | _core.FETCH_GRADIENTS, input_gradients=[np.ones((4, 3), "float32")]),
+     "not made for phases 0x40"),
     ("ERROR_STATE", lambda: run(inputs=None), "an array that this call needs is missing"),
     ("ERROR_STATE", lambda: run(targets=None), "missing"),
     ("ERROR_STATE", lambda: run(hyper=None), "missing"),
     ("ERROR_STATE", lambda: run(make_plan(metrics=[("mean_squared_error", {}, 0)])), "missing"),
-    ("ERROR_STATE", lambda: run(parts=STEP | _core.FETCH), "missing"),
-    ("ERROR_STATE", lambda: run(parts=STEP | _core.SEED), "missing"),
+    ("ERROR_STATE", lambda: run(phases=STEP | _core.FETCH), "missing"),
+    ("ERROR_STATE", lambda: run(phases=STEP | _core.OUTPUT_GRADIENT), "missing"),
 ]
 
 
@@ -172,7 +172,7 @@ def read_only(array):
 
 
 OUTPUTS = STEP | _core.FETCH
-SEEDS = _core.FORWARD | _core.SEED | _core.BACKWARD
+OUTPUT_GRADIENTS = _core.FORWARD | _core.OUTPUT_GRADIENT | _core.BACKWARD
 
 #: Changes of a call, and what the exception says.
 BAD_ARRAYS = {
@@ -215,18 +215,18 @@ BAD_ARRAYS = {
     "loss_sum with the other byte order": ({"loss_sum": np.zeros(2, np.dtype("f8").newbyteorder())}, "loss_sum must"),
     "metrics backwards": ({"metrics": np.zeros(2)[::-1]}, "metrics must be a contiguous writeable array"),
     "metrics of a wrong dtype": ({"metrics": float32(2)}, "metrics must be"),
-    "output of a wrong dtype": ({"parts": OUTPUTS, "outputs": [np.zeros((4, 2))]}, "outputs: .* of float32"),
+    "output of a wrong dtype": ({"phases": OUTPUTS, "outputs": [np.zeros((4, 2))]}, "outputs: .* of float32"),
     "output with the other byte order": (
-        {"parts": OUTPUTS, "outputs": [np.zeros((4, 2), np.dtype("f4").newbyteorder())]}, "outputs: .* of float32"),
-    "output too small": ({"parts": OUTPUTS, "outputs": [float32(3, 2)]}, "outputs: array 0 has 6 numbers, expected 8"),
-    "output not contiguous": ({"parts": OUTPUTS, "outputs": [float32(4, 4)[:, :2]]}, "outputs: .* contiguous"),
-    "output in Fortran's order": ({"parts": OUTPUTS, "outputs": [float32(2, 4).T]}, "outputs: .* contiguous"),
-    "output read-only": ({"parts": OUTPUTS, "outputs": [read_only(float32(4, 2))]}, "outputs: "),
-    "outputs too many": ({"parts": OUTPUTS, "outputs": [float32(4, 2)] * 2}, "outputs: got 2 arrays, expected 1"),
-    "output that is a list": ({"parts": OUTPUTS, "outputs": [[0.0] * 8]}, "ndarray"),
-    "seeds too few": ({"parts": SEEDS, "output_gradients": []}, "output_gradients: got 0 arrays, expected 1"),
-    "seed of a wrong dtype": ({"parts": SEEDS, "output_gradients": [np.zeros((4, 2))]}, "output_gradients: .* float32"),
-    "input gradient too small": ({"parts": STEP | _core.FETCH_GRADIENTS, "input_gradients": [float32(3, 3)]},
+        {"phases": OUTPUTS, "outputs": [np.zeros((4, 2), np.dtype("f4").newbyteorder())]}, "outputs: .* of float32"),
+    "output too small": ({"phases": OUTPUTS, "outputs": [float32(3, 2)]}, "outputs: array 0 has 6 numbers, expected 8"),
+    "output not contiguous": ({"phases": OUTPUTS, "outputs": [float32(4, 4)[:, :2]]}, "outputs: .* contiguous"),
+    "output in Fortran's order": ({"phases": OUTPUTS, "outputs": [float32(2, 4).T]}, "outputs: .* contiguous"),
+    "output read-only": ({"phases": OUTPUTS, "outputs": [read_only(float32(4, 2))]}, "outputs: "),
+    "outputs too many": ({"phases": OUTPUTS, "outputs": [float32(4, 2)] * 2}, "outputs: got 2 arrays, expected 1"),
+    "output that is a list": ({"phases": OUTPUTS, "outputs": [[0.0] * 8]}, "ndarray"),
+    "output gradients too few": ({"phases": OUTPUT_GRADIENTS, "output_gradients": []}, "output_gradients: got 0 arrays, expected 1"),
+    "output gradient of a wrong dtype": ({"phases": OUTPUT_GRADIENTS, "output_gradients": [np.zeros((4, 2))]}, "output_gradients: .* float32"),
+    "input gradient too small": ({"phases": STEP | _core.FETCH_GRADIENTS, "input_gradients": [float32(3, 3)]},
                                  "input_gradients: array 0 has 9 numbers, expected 12"),
 }
 
@@ -328,5 +328,5 @@ def test_divergence_leaves_the_weights_from_before(bad, bad_batch, isa, dtype):
 
 def test_a_loss_that_is_not_finite_is_no_error_without_update():
     losses = np.zeros(2)
-    run(parts=_core.FORWARD | _core.LOSS, inputs=[np.full((4, 3), np.nan, "float32")], loss_sum=losses)
+    run(phases=_core.FORWARD | _core.LOSS, inputs=[np.full((4, 3), np.nan, "float32")], loss_sum=losses)
     assert np.isnan(losses).all()

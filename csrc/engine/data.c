@@ -82,7 +82,7 @@ void fn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order)
     for (int64_t i = 0; i < n; i++)
         order[i] = i;
     const uint64_t stream = ((uint64_t)FN_STREAM_SHUFFLE << 56) | (epoch & 0xFFFFFFFFFFFFFFu);
-    /* The number of elements is a part of the key, or else n and n + 1 elements would be shuffled nearly alike. */
+    /* The number of elements is in the key, or else n and n + 1 elements would be shuffled nearly alike. */
     const uint64_t key = seed ^ (uint64_t)n * 0x9E3779B97F4A7C15u;
     /* So many numbers of 64 bits that the product of their bounds is at most 2^52: the bias is below 2^-12 of a probability. */
     if (n <= 1 << 13)
@@ -96,21 +96,21 @@ void fn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order)
 }
 
 /* As many sums as hide how long an addition takes. */
-enum { STRANDS = 16 };
+enum { LANES = 16 };
 
 /* Whether n numbers are finite: x - x is 0, but for NaN and the infinities. */
 #define DEFINE_ALL_FINITE(name, type)                                                                      \
     static bool name(const void *numbers, int64_t n)                                                       \
     {                                                                                                      \
         const type *x = numbers;                                                                           \
-        type strand[STRANDS] = {0}, sum = 0;                                                               \
-        for (; n >= STRANDS; n -= STRANDS, x += STRANDS)                                                   \
-            for (int j = 0; j < STRANDS; j++)                                                              \
-                strand[j] += x[j] - x[j];                                                                  \
+        type lane[LANES] = {0}, sum = 0;                                                               \
+        for (; n >= LANES; n -= LANES, x += LANES)                                                   \
+            for (int j = 0; j < LANES; j++)                                                              \
+                lane[j] += x[j] - x[j];                                                                  \
         for (int j = 0; j < n; j++)                                                                        \
             sum += x[j] - x[j];                                                                            \
-        for (int j = 0; j < STRANDS; j++)                                                                  \
-            sum += strand[j];                                                                              \
+        for (int j = 0; j < LANES; j++)                                                                  \
+            sum += lane[j];                                                                              \
         return sum == 0;                                                                                   \
     }
 DEFINE_ALL_FINITE(all_finite_float32, float)

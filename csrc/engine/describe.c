@@ -4,8 +4,8 @@
 void fn_plan_describe(const fn_plan *plan, fn_plan_info *info)
 {
     int32_t n_threads = plan->fixed_threads || plan->max_threads == 1 ? plan->max_threads : 0;
-    for (int i = 0; i < plan->n_trials && !n_threads; i++)
-        n_threads = plan->trials[i].chosen ? plan->trials[i].chosen : plan->trials[i].last;
+    for (int i = 0; i < plan->n_autotunes && !n_threads; i++)
+        n_threads = plan->autotunes[i].chosen ? plan->autotunes[i].chosen : plan->autotunes[i].last;
     *info = (fn_plan_info){.isa = plan->kernels->isa,
                            .n_threads = n_threads,
                            .n_stages = plan->n_stages,
@@ -24,7 +24,7 @@ bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info)
     const fn_stage *stage = &plan->stages[index];
     *info = (fn_stage_info){.label = stage->label,
                             .layer = stage->node->layer,
-                            .part = stage->part,
+                            .phase = stage->phase,
                             .flops_per_row = stage->flops_per_row,
                             .flops_fixed = stage->flops_fixed};
     for (int32_t i = 0; i < plan->n_accesses; i++) {

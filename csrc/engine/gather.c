@@ -10,7 +10,7 @@
  * and the weights of the rows likewise.
  *
  * CutMix (Yun et al. 2019): images [height][width][channels] have the pixels of the partner instead, in a rectangle of
- * their own form and, on average, of the part 1 - share of their area, somewhere in the image, the same for the batch. Targets,
+ * their own form and, on average, of the fraction 1 - lambda of their area, somewhere in the image, the same for the batch. Targets,
  * weights and inputs that are no images are mixed as before. Where both are asked for, either has half of the batches.
  *
  * Everything that is drawn is a function of the seed and the step.
@@ -29,26 +29,26 @@ static double to_unit(uint32_t word)
 
 enum { ATTEMPTS = 256 };
 
-/* Jöhnk's method (1964): of two powers of uniform numbers whose sum is at most 1, the part that the first has. */
+/* Jöhnk's method (1964): of two powers of uniform numbers whose sum is at most 1, the fraction of the first. */
 void fn_draw_mix(fn_context *context)
 {
     const fn_run *run = context->run;
     const uint64_t stream = (uint64_t)FN_STREAM_MIXUP << 56;
     uint32_t word[4];
     fn_philox(context->seed, stream, context->step, word);
-    fn_mix mix = {.share = 0.5, /* what a large alpha tends to, where no pair is taken */
-                  .distance = 1 + (int64_t)(((uint64_t)word[0] * (uint64_t)(context->rows > 1 ? context->rows - 1 : 1)) >> 32),
+    fn_mix mix = {.lambda = 0.5, /* what a large alpha tends to, where no pair is taken */
+                  .partner_offset = 1 + (int64_t)(((uint64_t)word[0] * (uint64_t)(context->rows > 1 ? context->rows - 1 : 1)) >> 32),
                   .cut = run->cutmix > 0 && !(run->mixup > 0 && to_unit(word[1]) < 0.5)};
     const double power = 1 / (mix.cut ? run->cutmix : run->mixup);
     for (uint64_t attempt = 0; attempt < ATTEMPTS; attempt++) {
         fn_philox(context->seed, stream | (attempt + 1), context->step, word);
         double first = pow(to_unit(word[0]), power), second = pow(to_unit(word[1]), power);
         if (first + second <= 1 && first + second > 0) {
-            mix.share = first / (first + second);
+            mix.lambda = first / (first + second);
             break;
         }
     }
-    mix.side = sqrt(1 - mix.share);
+    mix.side = sqrt(1 - mix.lambda);
     fn_philox(context->seed, stream | (ATTEMPTS + 1), context->step, word);
     for (int i = 0; i < 4; i++)
         mix.number[i] = to_unit(word[i]);
@@ -88,11 +88,11 @@ void fn_gather_rows(const fn_kernels *kernels, const fn_context *context, void *
         return;
     for (int64_t i = lo; i < hi; i++) {
         void *row = (char *)rows + (size_t)(i * width) * kernels->element;
-        int64_t partner = context->first_row + (i + mix->distance) % context->rows;
+        int64_t partner = context->first_row + (i + mix->partner_offset) % context->rows;
         kernels->gather(context->workspace, width, source, run->order, partner, 0, 1, scale, shift);
         if (mix->cut && input && shape->rank == 3)
             cut(kernels, mix, shape, row, context->workspace);
         else
-            kernels->scale_add(row, context->workspace, width, mix->share, 1 - mix->share);
+            kernels->scale_add(row, context->workspace, width, mix->lambda, 1 - mix->lambda);
     }
 }

@@ -48,11 +48,11 @@ struct fn_stage {
     fn_node *node;
     const char *label;
     fn_split split;
-    unsigned part; /* which FN_RUN_... it belongs to */
+    unsigned phase; /* which FN_PHASE_... it belongs to */
     bool barrier;  /* wait for the team before it */
-    bool once;     /* see fn_once */
+    bool once_per_call;     /* see fn_once_per_call */
     bool unless_backward; /* not in a call with a backward pass, nor the barrier before it */
-    int64_t turns; /* see fn_turns */
+    int64_t iterations; /* see fn_iterate */
     int64_t items;
     double flops_per_row, flops_fixed;
 };
@@ -80,8 +80,8 @@ typedef struct fn_input {
 } fn_input;
 
 /* Closure of the stages that belong to an output: its loss and metrics, its copies. Ports of the
- * node: output[0] the prediction, input[0] the mask if there is one, extra[0] target, extra[1] weights, extra[2] factors of the gradient,
- * extra[3] losses. */
+ * node: output[0] the prediction, input[0] the mask if there is one, buffer[0] target, buffer[1] weights, buffer[2] factors of the gradient,
+ * buffer[3] losses. */
 typedef struct fn_output {
     const fn_kernels *kernels;
     const fn_loss *loss;
@@ -127,54 +127,54 @@ typedef struct fn_rate {
     double scalar[FN_MAX_SCALARS];
 } fn_rate;
 
-/* How a parameter is divided among the shards of a plan; that of a shard is its part of one. */
-typedef enum fn_cut { FN_WHOLE, FN_CUT_ROWS, FN_CUT_COLUMNS } fn_cut;
+/* How a parameter is divided among the shards of a plan; that of a shard is a slice of one. */
+typedef enum fn_sharding { FN_REPLICATED, FN_ROW_PARALLEL, FN_COLUMN_PARALLEL } fn_sharding;
 
-/* Elements lo to hi of a range that belong to no parameter, but fill up a line between two of them. */
-typedef struct fn_gap {
+/* Elements lo to hi of a group that belong to no parameter, but fill up a cache line between two. */
+typedef struct fn_padding {
     int64_t lo, hi;
-} fn_gap;
+} fn_padding;
 
 /* Parameters that lie one after another and are updated alike. */
-typedef struct fn_range {
+typedef struct fn_param_group {
     fn_update update; /* pointers to the first; hyper and scalar are filled in for each step */
     void *slot[FN_MAX_SLOTS];
     int64_t elements;
     int32_t rate; /* which of the plan's learning rates */
     double l1, l2;
     int32_t first_block, n_blocks;
-    /* Of a parameter that is updated lazily, in the rows touched alone: which these are (fn_port.touched), and the elements
+    /* Of a parameter that is updated lazily, in its active rows alone: which these are (fn_port.active_rows), and the elements
      * of one. Else NULL. */
-    const uint8_t *touched;
+    const uint8_t *active_rows;
     int64_t row;
     bool checked; /* by the stages that write the gradient: fn_port.checked */
-    fn_cut cut; /* of the parameter */
-    int32_t n_gaps;
-    fn_gap *gaps;
-} fn_range;
+    fn_sharding sharding; /* of the parameter */
+    int32_t n_paddings;
+    fn_padding *paddings;
+} fn_param_group;
 
-/* What a thread finds out of a range, once for all its blocks in a stage. */
-typedef struct fn_range_facts {
+/* What a thread computes of a group, once for all its blocks in a stage. */
+typedef struct fn_group_norms {
     double factor; /* by which clipping by norm multiplies the gradient */
     double parameter_norm, direction_norm;
-} fn_range_facts;
+} fn_group_norms;
 
-/* What one item of an update stage covers: elements lo to hi of a range, so few that what is done to the gradient before and
- * after the optimizer finds it in the first-level cache; or, of a range that is updated lazily, whole rows, many more of them. */
+/* What one item of an update stage covers: elements lo to hi of a group, so few that what is done to the gradient before and
+ * after the optimizer finds it in the first-level cache; or, of a group that is updated lazily, whole rows, many more of them. */
 #define FN_UPDATE_BLOCK 4096
 #define FN_LAZY_BLOCK (16 * FN_UPDATE_BLOCK)
 typedef struct fn_block {
-    int32_t range;
+    int32_t group;
     int64_t lo, hi;
     double norm;             /* squared norm of this step's gradient, where it is clipped by norm */
     double parameter_norm, direction_norm; /* squared, where the optimizer wants them */
     double penalty[2], squares[2]; /* of even and odd steps: penalty times rows, squared norm */
 } fn_block;
 
-/* A part of the loss that an operation has asked for. */
+/* A term of the loss that an operation adds. */
 typedef struct fn_loss_term {
     const fn_node *node;
-    int32_t extra;
+    int32_t buffer;
     bool per_row;
 } fn_loss_term;
 
@@ -182,38 +182,38 @@ typedef struct fn_loss_term {
 typedef struct fn_updates {
     const fn_kernels *kernels;
     const fn_optimizer *optimizer;
-    int32_t n_ranges, n_blocks, n_rates;
+    int32_t n_groups, n_blocks, n_rates;
     int32_t n_optimizer_hyper, n_slots; /* of the optimizer alone */
-    fn_range *ranges;
-    fn_gap *gaps; /* of all ranges */
+    fn_param_group *groups;
+    fn_padding *paddings; /* of all groups */
     fn_block *blocks;
-    /* Numbers of the blocks in the order of a stage's items: by their place within their range, first parts of all ranges
-     * first. A thread of a team so gets the same part of every parameter, which is the part whose gradient it has computed
+    /* Numbers of the blocks in the order of a stage's items: by their place within their group, the first blocks of all groups
+     * first. A thread so gets the same slice of every parameter, which is the one whose gradient it has computed
      * where that was divided by the rows of the parameter: it is in its cache. */
     int32_t *order;
     double *rates; /* distinct factors of the learning rate */
     bool by_norm;  /* a stage of its own finds the norms first */
-    int32_t n_parts; /* of what is cut, this plan has: all, or 1 in a shard */
+    int32_t n_shard_slices; /* of a sharded parameter, this plan has: all, or 1 in a shard */
     /* Numbers of the slots around the optimizer's; -1 where there is none. */
     int32_t accumulator, average, slow, mean;
 } fn_updates;
 
 /* What decides which parameters are updated together. */
-typedef struct fn_range_rules {
-    bool join; /* parameters that follow one another may be one range: nothing is asked of each as a whole */
-    bool lazy; /* those with sparse gradients are updated in the rows touched alone */
-} fn_range_rules;
+typedef struct fn_group_rules {
+    bool join; /* parameters that follow one another may be one group: nothing is asked of each as a whole */
+    bool lazy; /* those with sparse gradients are updated in their active rows alone */
+} fn_group_rules;
 
 /* Where the numbers of a parameter are: in the slab, unless it says otherwise. */
 void *fn_parameter_values(const fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_spec *parameter);
 /* Where, in elements, the next parameter starts if it follows this one in the slab. */
 int64_t fn_padded_end(const fn_plan *plan, const fn_parameter_spec *parameter);
-/* Fills ranges, blocks, order and rates of the updates (ranges.c); false: out of memory. buffers, touched: as below. */
-bool fn_make_ranges(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, const fn_range_rules *rules,
-                    const int *buffers, uint8_t *const *touched);
-/* Makes plan->updates and emits its stages. buffers[2 * i], [2 * i + 1]: of parameter i and its gradient. touched[i]: as
- * fn_port.touched of parameter i. */
-fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, uint8_t *const *touched,
+/* Fills groups, blocks, order and rates of the updates (param_groups.c); false: out of memory. buffers, active_rows: as below. */
+bool fn_make_param_groups(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, const fn_group_rules *rules,
+                    const int *buffers, uint8_t *const *active_rows);
+/* Makes plan->updates and emits its stages. buffers[2 * i], [2 * i + 1]: of parameter i and its gradient. active_rows[i]: as
+ * fn_port.active_rows of parameter i. */
+fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, uint8_t *const *active_rows,
                           fn_error *error);
 /* Whether the update writes to gradients that are zero: adds the parameters to them, or puts something else in their place. */
 bool fn_update_fills_gradients(const fn_plan *plan, const fn_plan_spec *spec);
@@ -232,10 +232,10 @@ void fn_collect_sums(const fn_updates *updates, fn_run *run, uint64_t step);
 typedef struct fn_shards fn_shards;
 
 /* When the nodes are made: finds the layers whose units may be divided among shards. whole: as for fn_build_plan. */
-void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole);
-/* When their ports are made, in every plan that trains such a network: tells the second layer to add up its terms in parts, so
+void fn_find_sharded_layers(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole);
+/* When their ports are made, in every plan that trains such a network: tells the second layer to add up partial sums, so
  * that its results do not depend on whether it is divided, and makes room for those that this plan computes. */
-void fn_add_parts(fn_plan *plan, int shard);
+void fn_split_k(fn_plan *plan, int shard);
 /* Makes the shards of a plan that has been made, if it pays to have them. */
 fn_status fn_make_shards(fn_plan *plan, const fn_plan_spec *spec, fn_error *error);
 void fn_release_shards(fn_shards *shards);
@@ -271,7 +271,7 @@ typedef struct fn_shared {
     fn_bad_label bad_label; /* the first of them, found when all have been gathered */
     atomic_int overflowed; /* a gradient of this step is not finite, so that nothing is updated */
     atomic_int lost;       /* the update of this step has made parameters infinite or NaN */
-    double began;  /* on the clock: the call, where it makes several passes */
+    double began;  /* on the clock: the call, where it trains several epochs */
     double moving; /* seconds of the team's last run that went into copying parameters to shards and back */
     double penalty; /* of the weights, in plans that do not train */
     double loss[1 + FN_MAX_LOSSES];
@@ -283,20 +283,21 @@ typedef struct fn_varying {
     const fn_attribute *attribute;
 } fn_varying;
 
-/* Which number of threads is faster for some parts of a step and batches of 2^size to 2^(size+1) - 1 rows. */
-typedef struct fn_trial {
-    unsigned parts;
+/* The measured number of threads for some phases of a step and batches of 2^size to 2^(size+1) - 1 rows. */
+typedef struct fn_autotune {
+    unsigned phases;
+    bool sharded; /* a team of FN_SHARDS uses the shards */
     int32_t size;
-    double best[3]; /* least seconds per row seen with each kind of team; 0: none yet */
+    double best[3]; /* least seconds per row with each strategy; 0: not measured */
     int32_t samples;
     int32_t chosen; /* 0: still open */
     int32_t last;   /* what was chosen before, for describe.c to tell */
-    double cost;    /* seconds that the trial takes undisturbed */
+    double cost;    /* seconds that measuring takes undisturbed */
     double since;   /* those of the calls since it ended */
-    double pause;   /* after so many times its cost it is repeated */
-} fn_trial;
+    double backoff; /* measured again after so many times its cost */
+} fn_autotune;
 
-#define FN_TRIALS 32
+#define FN_MAX_AUTOTUNES 32
 
 struct fn_plan {
     const fn_kernels *kernels;
@@ -310,7 +311,7 @@ struct fn_plan {
     int32_t n_values, n_nodes, n_stages, n_buffers, n_accesses, n_inputs, n_outputs, n_metrics;
     int32_t stage_capacity, buffer_capacity, access_capacity, n_owned, owned_capacity;
     fn_value *values;
-    fn_node *nodes; /* the operations, then a node for each input, output and update range */
+    fn_node *nodes; /* the operations, then a node for each input, output and update */
     int32_t n_extra_nodes;
     fn_stage *stages;
     fn_buffer *buffers;
@@ -320,20 +321,20 @@ struct fn_plan {
     int64_t metric_size; /* accumulators of all metrics */
     fn_updates *updates; /* NULL: nothing is trained */
     fn_rate *rates;      /* updates->n_rates for each thread */
-    fn_range_facts *facts; /* updates->n_ranges for each thread */
+    fn_group_norms *norms; /* updates->n_groups for each thread */
     fn_loss_term *terms;
     int32_t n_terms, term_capacity;
     fn_varying *scheduled; /* attributes set anew for each step */
     int32_t n_scheduled;
-    uint8_t *cuts;    /* fn_cut of each parameter; NULL: nothing may be divided among shards */
-    int32_t cut_node[2]; /* the layer whose columns are divided, and the one after it, whose rows are */
+    uint8_t *sharding;    /* fn_sharding of each parameter; NULL: nothing may be divided among shards */
+    int32_t sharded_node[2]; /* the layer whose columns are divided, and the one after it, whose rows are */
     bool is_shard;
     fn_shards *shards; /* or NULL */
     int64_t sharded_steps; /* done by them */
-    unsigned parts; /* of all stages */
+    unsigned phases; /* of all stages */
     int64_t positions[FN_MAX_LOSSES]; /* of a row of each output that has a loss; 0: it has none */
     int64_t kept_rows; /* of the batch whose forward pass waits for its backward pass; 0: there is none */
-    unsigned emitting; /* part of the stages being emitted */
+    unsigned emitting; /* phase of the stages being emitted */
     int verdict;       /* buffer that stands for fn_shared.diverged, which every stage of an update reads; -1: there is no loss */
     bool failed;       /* an allocation failed during emission */
 
@@ -344,8 +345,8 @@ struct fn_plan {
     int64_t thread_bytes;
     int32_t n_barriers;
     fn_shared *shared;
-    int32_t n_trials;
-    fn_trial trials[FN_TRIALS];
+    int32_t n_autotunes;
+    fn_autotune autotunes[FN_MAX_AUTOTUNES];
 };
 
 /* Whether a description can be made anything of (check.c). */
@@ -389,7 +390,7 @@ void fn_emit_fetch(fn_plan *plan, fn_node *node);
 void fn_emit_loss(fn_plan *plan, fn_node *node);
 void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs);
 void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node);
-void fn_emit_seed(fn_plan *plan, fn_node *node);
+void fn_emit_output_gradient(fn_plan *plan, fn_node *node);
 void fn_emit_fetch_gradient(fn_plan *plan, fn_node *node);
 
 /* fn_check_attributes of an entry at hand; kind, name: "layer" and its name, for messages. open: those that vary may be NaN, for not

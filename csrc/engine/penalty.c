@@ -56,7 +56,7 @@ fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     }
     node->closure = penalties;
     node->layer = "penalty";
-    fn_emit(plan, node, "penalty", total_penalty, FN_ALONE, 0);
+    fn_emit(plan, node, "penalty", total_penalty, FN_SERIAL, 0);
     for (int32_t i = 0; i < spec->n_parameters; i++)
         fn_reads(plan, buffers[2 * i]);
     return FN_OK;

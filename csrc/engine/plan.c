@@ -61,7 +61,7 @@ static bool same_shape(const fn_shape *a, const fn_shape *b)
 typedef struct parameter_table {
     int *buffers; /* 2 * i: value; 2 * i + 1: gradient or -1 */
     bool *written; /* gradient written by a node during emission */
-    uint8_t **touched; /* fn_port.touched of each */
+    uint8_t **active_rows; /* fn_port.active_rows of each */
 } parameter_table;
 
 void *fn_parameter_values(const fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_spec *parameter)
@@ -75,7 +75,7 @@ static fn_status add_parameters(fn_plan *plan, const fn_plan_spec *spec, paramet
 {
     table->buffers = fn_plan_allocate(plan, sizeof(int) * 2 * (size_t)(spec->n_parameters + 1));
     table->written = fn_plan_allocate(plan, sizeof(bool) * (size_t)(spec->n_parameters + 1));
-    table->touched = fn_plan_allocate(plan, sizeof(uint8_t *) * (size_t)(spec->n_parameters + 1));
+    table->active_rows = fn_plan_allocate(plan, sizeof(uint8_t *) * (size_t)(spec->n_parameters + 1));
     if (plan->failed)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     size_t element = plan->kernels->element;
@@ -166,8 +166,8 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
     node->alias = inference.alias;
     for (int32_t j = 0; status == FN_OK && j < signature->n_outputs; j++)
         status = check_size(plan, given->layer, fn_shape_size(&signature->output[j]), 0, error);
-    for (int32_t j = 0; status == FN_OK && j < inference.n_extras; j++)
-        status = check_size(plan, given->layer, inference.extra_per_row[j], inference.extra_fixed[j], error);
+    for (int32_t j = 0; status == FN_OK && j < inference.n_node_buffers; j++)
+        status = check_size(plan, given->layer, inference.buffer_per_row[j], inference.buffer_fixed[j], error);
     if (status != FN_OK)
         return status;
     for (int32_t j = 0; j < signature->n_outputs; j++) {
@@ -182,11 +182,11 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
             value->producer = i;
         }
     }
-    node->n_extras = inference.n_extras;
-    for (int32_t j = 0; j < inference.n_extras; j++)
-        node->extra[j] = (fn_port){
-            .width = inference.extra_per_row[j],
-            .value_buffer = fn_add_buffer(plan, inference.extra_per_row[j], inference.extra_fixed[j], NULL),
+    node->n_node_buffers = inference.n_node_buffers;
+    for (int32_t j = 0; j < inference.n_node_buffers; j++)
+        node->buffer[j] = (fn_port){
+            .width = inference.buffer_per_row[j],
+            .value_buffer = fn_add_buffer(plan, inference.buffer_per_row[j], inference.buffer_fixed[j], NULL),
             .gradient_buffer = -1};
     return FN_OK;
 }
@@ -225,7 +225,7 @@ static void connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
     }
 }
 
-/* Gives `touched` to the parameters that only operations with sparse gradients use, and whose gradient nothing else writes. */
+/* Gives `active_rows` to the parameters that only operations with sparse gradients use, and whose gradient nothing else writes. */
 static void find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const parameter_table *table)
 {
     if (!plan->training || (spec->optimizer && fn_update_fills_gradients(plan, spec)))
@@ -240,12 +240,12 @@ static void find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const
                     sparse &= plan->nodes[j].op->sparse;
                 }
         sparse &= used;
-        uint8_t *touched = sparse ? fn_plan_allocate(plan, (size_t)parameter->shape.size[0]) : NULL;
-        table->touched[i] = touched;
+        uint8_t *active_rows = sparse ? fn_plan_allocate(plan, (size_t)parameter->shape.size[0]) : NULL;
+        table->active_rows[i] = active_rows;
         for (int32_t j = 0; j < spec->n_nodes; j++)
             for (int32_t k = 0; k < spec->nodes[j].n_parameters; k++)
                 if (spec->nodes[j].parameters[k] == i)
-                    plan->nodes[j].parameter[k].touched = touched;
+                    plan->nodes[j].parameter[k].active_rows = active_rows;
     }
 }
 
@@ -348,9 +348,9 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
     output->loss_attribute = copy_numbers(plan, given->loss_attributes, output->loss->entry.n_attributes);
     output->target_width = output->loss->labels ? 1 : width;
     int64_t per_row[4] = {output->target_width * output->inner, output->inner, output->inner, output->inner};
-    node->n_extras = 4;
+    node->n_node_buffers = 4;
     for (int j = 0; j < 4; j++)
-        node->extra[j] = (fn_port){.width = per_row[j],
+        node->buffer[j] = (fn_port){.width = per_row[j],
                                    .value_buffer = fn_add_buffer(plan, per_row[j], 0, NULL),
                                    .gradient_buffer = -1};
     return FN_OK;
@@ -365,7 +365,7 @@ static void claim_output_gradient(fn_plan *plan, const fn_plan_spec *spec, int32
     output->accumulate = root->gradient_written;
     root->gradient_written = true;
     if (output->accumulate && output->loss)
-        node->extra[node->n_extras++] = (fn_port){.width = node->output[0].width,
+        node->buffer[node->n_node_buffers++] = (fn_port){.width = node->output[0].width,
                                                   .value_buffer = fn_add_buffer(plan, node->output[0].width, 0, NULL),
                                                   .gradient_buffer = -1};
 }
@@ -403,7 +403,7 @@ static bool wants_backward(const fn_plan *plan, const fn_node *node, int32_t fir
 
 static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, parameter_table *table)
 {
-    plan->emitting = FN_RUN_BACKWARD;
+    plan->emitting = FN_PHASE_BACKWARD;
     int32_t value = plan->n_values;
     for (int32_t i = spec->n_nodes - 1; i >= 0; i--) {
         fn_node *node = &plan->nodes[i];
@@ -459,7 +459,7 @@ static void emit_clearing(fn_plan *plan, const fn_plan_spec *spec, const paramet
 static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_table *table, fn_error *error)
 {
     fn_node *inputs = &plan->nodes[plan->n_nodes];
-    plan->emitting = FN_RUN_FORWARD;
+    plan->emitting = FN_PHASE_FORWARD;
     for (int32_t i = 0; i < spec->n_inputs; i++) {
         fn_node *node = add_input_node(plan, spec, i);
         if (plan->failed)
@@ -478,10 +478,10 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
             return status;
         any_loss |= ((fn_output *)outputs[i].closure)->loss != NULL;
     }
-    plan->emitting = FN_RUN_FETCH;
+    plan->emitting = FN_PHASE_FETCH;
     for (int32_t i = 0; i < spec->n_outputs; i++)
         fn_emit_fetch(plan, &outputs[i]);
-    plan->emitting = FN_RUN_LOSS;
+    plan->emitting = FN_PHASE_LOSS;
     for (int32_t i = 0; i < spec->n_outputs; i++)
         if (((fn_output *)outputs[i].closure)->loss) {
             if (outputs[i].output[0].gradient_buffer >= 0)
@@ -522,22 +522,22 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
     if (!plan->training)
         return FN_OK;
 
-    plan->emitting = FN_RUN_SEED;
+    plan->emitting = FN_PHASE_OUTPUT_GRADIENT;
     for (int32_t i = 0; i < spec->n_outputs; i++)
         if (outputs[i].output[0].gradient_buffer >= 0 && !((fn_output *)outputs[i].closure)->loss) {
             claim_output_gradient(plan, spec, i, &outputs[i]);
-            fn_emit_seed(plan, &outputs[i]);
+            fn_emit_output_gradient(plan, &outputs[i]);
         }
     emit_backward(plan, spec, table);
     if (spec->optimizer)
         emit_clearing(plan, spec, table);
-    plan->emitting = FN_RUN_FETCH_GRADIENTS;
+    plan->emitting = FN_PHASE_FETCH_GRADIENTS;
     for (int32_t i = 0; i < spec->n_inputs; i++)
         if (spec->input_gradients)
             fn_emit_fetch_gradient(plan, &inputs[i]);
-    plan->emitting = FN_RUN_UPDATE;
+    plan->emitting = FN_PHASE_UPDATE;
     if (spec->optimizer) {
-        fn_status status = fn_emit_updates(plan, spec, table->buffers, table->touched, error);
+        fn_status status = fn_emit_updates(plan, spec, table->buffers, table->active_rows, error);
         if (status == FN_OK)
             status = fn_emit_constraints(plan, spec, table->buffers, error);
         if (status != FN_OK)
@@ -595,11 +595,11 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pla
         status = add_schedules(plan, spec, error);
     if (status != FN_OK)
         return status;
-    fn_find_cuts(plan, spec, whole);
+    fn_find_sharded_layers(plan, spec, whole);
     fn_leave_elementwise(plan, spec);
     connect_nodes(plan, spec);
-    if (plan->cuts)
-        fn_add_parts(plan, shard);
+    if (plan->sharding)
+        fn_split_k(plan, shard);
     fn_leave_observation(plan, spec);
     find_sparse_gradients(plan, spec, &table);
     status = emit_stages(plan, spec, &table, error);
@@ -638,8 +638,8 @@ void fn_plan_destroy(fn_plan *plan)
     fn_release_shards(plan->shards);
     for (int32_t i = 0; i < plan->n_owned; i++)
         fn_release(plan->owned[i]);
-    void *parts[] = {plan->owned,   plan->nodes, plan->values, plan->stages,    plan->buffers, plan->accesses,
-                     plan->metrics, plan->arena, plan->shared, plan->workspace, plan->rates, plan->facts, plan->terms, plan};
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        fn_release(parts[i]);
+    void *arrays[] = {plan->owned,   plan->nodes, plan->values, plan->stages,    plan->buffers, plan->accesses,
+                     plan->metrics, plan->arena, plan->shared, plan->workspace, plan->rates, plan->norms, plan->terms, plan};
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+        fn_release(arrays[i]);
 }

@@ -3,8 +3,8 @@
  *
  * A plan is a list of stages. A stage is a function over a range of work, lo to hi, that any number
  * of threads may divide between them: over the rows of the batch (FN_BY_ROWS), over a number of items
- * fixed by the shapes (FN_BY_ITEMS), or not at all (FN_ALONE). The result of a stage must not depend
- * on how its range is divided. A stage may be run in turns, with a barrier between them (fn_turns).
+ * fixed by the shapes (FN_BY_ITEMS), or not at all (FN_SERIAL). The result of a stage must not depend
+ * on how its range is divided. A stage may be run in several iterations, with a barrier between them (fn_iterate).
  *
  * Stages say which buffers they read and write. From that alone the planner derives where a barrier
  * is needed (two stages touch a buffer, one writes it, and not both keep to their own rows) and how
@@ -26,10 +26,10 @@ typedef struct fn_stage fn_stage;
 
 /* How each row of a batch is mixed with another; see gather.c. */
 typedef struct fn_mix {
-    double share;     /* of the row itself */
-    int64_t distance; /* how far down the batch the other one is, wrapping around */
+    double lambda;    /* of the row itself */
+    int64_t partner_offset; /* how far down the batch the other one is, wrapping around */
     bool cut;         /* images: a rectangle of the other's, in place of a blend */
-    double side;      /* its height and width, as parts of the image's */
+    double side;      /* its height and width, as fractions of the image's */
     double number[4]; /* between 0 and 1: its rounding to pixels and its place, for either axis */
 } fn_mix;
 
@@ -41,11 +41,11 @@ typedef struct fn_context {
     uint64_t seed;
     void *workspace; /* scratch of this thread, as large as the largest fn_workspace asked for */
     const fn_run *run;
-    int64_t turn; /* of a stage with fn_turns: how often it was run before */
+    int64_t iteration; /* of a stage with fn_iterate: how often it was run before */
     fn_mix mix; /* with fn_run.mixup or cutmix */
     const double *hyper; /* hyper-parameters of this step */
     struct fn_rate *rates; /* of this thread: what the optimizer's prepare() made of them for each learning rate */
-    struct fn_range_facts *facts; /* of this thread: norms and factors of each range of parameters */
+    struct fn_group_norms *norms; /* of this thread: norms and factors of each group of parameters */
     struct fn_shared *shared;
     struct fn_shared *team; /* where its threads wait for each other: `shared`, or of the plan whose shards they run */
 } fn_context;
@@ -53,7 +53,7 @@ typedef struct fn_context {
 /* A range of rows, or of items, of one stage. */
 typedef void (*fn_stage_function)(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi);
 
-typedef enum fn_split { FN_BY_ROWS, FN_BY_ITEMS, FN_ALONE } fn_split;
+typedef enum fn_split { FN_BY_ROWS, FN_BY_ITEMS, FN_SERIAL } fn_split;
 
 /* ---- nodes ------------------------------------------------------------------------------- */
 
@@ -73,12 +73,12 @@ typedef struct fn_port {
     int gradient_buffer;
     /* Of a parameter whose gradient is sparse: a byte for each of its rows, 1 where the gradient may not be zero, as of the
      * last backward pass of this call, else 0. NULL: nothing is known. */
-    uint8_t *touched;
+    uint8_t *active_rows;
     bool checked; /* of a parameter, set by backward(): its stages call fn_note_overflow where they write a gradient that is not finite */
 } fn_port;
 
-#define FN_MAX_EXTRAS 6
-/* The threads, each with a part of the parameters, among which a small network may be divided; see engine/shards.c. */
+#define FN_MAX_NODE_BUFFERS 6
+/* The number of threads among which a small network may be divided (tensor parallel); see engine/shards.c. */
 #define FN_SHARDS 2
 
 struct fn_node {
@@ -92,18 +92,18 @@ struct fn_node {
     const fn_node *follower;
     bool follows;
     double *attribute; /* in the order of the descriptor; may change from step to step */
-    int32_t n_inputs, n_outputs, n_parameters, n_extras;
+    int32_t n_inputs, n_outputs, n_parameters, n_node_buffers;
     fn_port *input;
     fn_port output[FN_MAX_OUTPUTS];
     fn_port parameter[FN_MAX_PARAMETERS];
     /* Arrays of the node's own, asked for by infer: kept from the forward stages that write them
      * to the backward stages that read them, or scratch between two stages. */
-    fn_port extra[FN_MAX_EXTRAS];
+    fn_port buffer[FN_MAX_NODE_BUFFERS];
     /* How forward() adds up the terms of the output, see engine/shards.c: as one sum; in FN_SHARDS parts, each of an equal share of
-     * the inputs; or as the shard that has one of these, own_part, and leaves it for the others in part[own_part], [rows][width]. */
-    enum { FN_ONE_SUM, FN_ALL_PARTS, FN_OWN_PART } parts;
-    int32_t own_part;
-    void *part[FN_SHARDS];
+     * the inputs; or as the shard that has one of these, own_partial, and leaves it for the others in partial[own_partial], [rows][width]. */
+    enum { FN_SPLIT_K_NONE, FN_SPLIT_K_ALL, FN_SPLIT_K_OWN } split_k;
+    int32_t own_partial;
+    void *partial[FN_SHARDS];
     void *closure; /* of stages that are not operations: loss, gather, update; or what those of an operation share */
 };
 
@@ -115,13 +115,13 @@ struct fn_node {
 #define FN_NOT_POSITIVE -DBL_MAX, 0, 0
 #define FN_AT_LEAST_1 1, DBL_MAX, 0
 #define FN_POSITIVE DBL_MIN, DBL_MAX, 0
-#define FN_SHARE 0, 1, 0                    /* [0, 1] */
+#define FN_FRACTION 0, 1, 0                    /* [0, 1] */
 #define FN_BELOW_1 0, 0x1.fffffffffffffp-1, 0 /* [0, 1) */
-#define FN_WHOLE(lowest, highest) lowest, highest, FN_IS_WHOLE
-#define FN_FLAG FN_WHOLE(0, 1)
-#define FN_MANY 0x7FFFFFFF
-#define FN_SEED FN_WHOLE(-1, 0x1p53)        /* -1: that of the model */
-#define FN_ACTIVATION FN_WHOLE(0, 255)      /* its number; infer() knows how many there are */
+#define FN_INTEGER(lowest, highest) lowest, highest, FN_IS_INTEGER
+#define FN_FLAG FN_INTEGER(0, 1)
+#define FN_INT32_MAX 0x7FFFFFFF
+#define FN_SEED FN_INTEGER(-1, 0x1p53)        /* -1: that of the model */
+#define FN_ACTIVATION FN_INTEGER(0, 255)      /* its number; infer() knows how many there are */
 
 /* Question and answer of infer(). Filled by the caller: layer, inputs, attributes, training. */
 typedef struct fn_inference {
@@ -134,16 +134,16 @@ typedef struct fn_inference {
 
     fn_signature signature;
     bool alias; /* in this plan the output is the first input, maybe under another shape: no stages are emitted */
-    int32_t n_extras;
-    int64_t extra_per_row[FN_MAX_EXTRAS]; /* elements for each row of the batch ... */
-    int64_t extra_fixed[FN_MAX_EXTRAS];   /* ... and beside them */
+    int32_t n_node_buffers;
+    int64_t buffer_per_row[FN_MAX_NODE_BUFFERS]; /* elements for each row of the batch ... */
+    int64_t buffer_fixed[FN_MAX_NODE_BUFFERS];   /* ... and beside them */
 } fn_inference;
 
 typedef struct fn_op {
     fn_entry entry;
     int32_t min_inputs, max_inputs; /* -1: any number from min_inputs */
     bool penalizes; /* adds to the loss, so that its backward pass is made though nothing uses its output, whose gradient is NULL then */
-    bool sparse; /* marks in `touched` the rows of its parameter whose gradient it writes, where there is such a thing */
+    bool sparse; /* marks in `active_rows` the rows of its parameter whose gradient it writes, where there is such a thing */
     fn_status (*infer)(fn_inference *inference);
     /* Emit the stages of the forward pass, and of the backward pass: gradients of the inputs and
      * parameters that have one, from those of the outputs. Where an input port says accumulate,
@@ -161,8 +161,8 @@ typedef struct fn_op {
      * whether f allows it; in training f' is to be told from y, by saved() and differentiate(). Both or none. */
     bool (*can_apply)(const fn_node *node, bool training);
     void (*apply)(const fn_node *node, int64_t first, int64_t n);
-    /* The operation is y = f(x W + b), attribute 0 the columns of W and b; forward() heeds fn_node.parts. */
-    bool adds_parts;
+    /* The operation is y = f(x W + b), attribute 0 the columns of W and b; forward() heeds fn_node.split_k. */
+    bool can_split_k;
     bool applies; /* forward() does as fn_node.follower says, and calls fn_follows; backward() does not read its output's value,
                      unless it has an f' of its own as above */
     /* Or apply() only looks at x, and notes what it sees; the rows of the batch come in any order, the elements of each from the
@@ -214,7 +214,7 @@ typedef struct fn_metric {
 
 #define FN_MAX_SCALARS 8
 
-/* Pointers to the start of a range of parameters that is updated alike. */
+/* Pointers to the start of a group of parameters that is updated alike. */
 typedef struct fn_update {
     void *parameter;
     void *gradient; /* as clipped; a direction() may put another direction in its place */
@@ -223,7 +223,7 @@ typedef struct fn_update {
     const double *scalar; /* as prepare made them */
     bool decays;          /* whether weight decay applies */
     double *squares;      /* with `sums_squares`: where update() leaves the squared norm of the gradient of its elements */
-    /* With `per_parameter`, where the range is one parameter: */
+    /* With `per_parameter`, where the group is one parameter: */
     fn_shape shape;
     double weight_decay;                /* for `own_decay`: 0 where the parameter does not decay */
     double parameter_norm, direction_norm; /* for update(): of the parameter and what direction() left */
@@ -242,7 +242,7 @@ typedef struct fn_optimizer {
     void (*direction)(const fn_update *update, int64_t lo, int64_t hi);
     void (*whole_direction)(const fn_update *update, void *workspace);
     int64_t (*workspace)(const fn_shape *shape);
-    /* Elements lo to hi of a range. */
+    /* Elements lo to hi of a group. */
     void (*update)(const fn_update *update, int64_t lo, int64_t hi);
     bool sums_squares; /* update() does, as it passes over the gradient; with 0 w for each w after the step: NaN where one is not finite */
 } fn_optimizer;
@@ -258,7 +258,7 @@ typedef struct fn_kernels {
     const fn_metric *const *metrics;
     const fn_optimizer *const *optimizers;
     const fn_entry *const *activations;
-    /* Services of the engine that touch numbers; contracts in kernels/service.c. */
+    /* Services of the engine that touch numbers; contracts in kernels/vector_ops.c. */
     void (*gather)(void *out, int64_t width, const fn_source *source, const int64_t *order, int64_t first,
                    int64_t lo, int64_t hi, const double *scale, const double *shift);
     void (*loss_scale)(void *scale, const void *weight, double factor, int64_t inner, int64_t lo, int64_t hi);
@@ -294,20 +294,20 @@ void fn_follows(fn_plan *plan, const fn_node *node);
 void *fn_plan_allocate(fn_plan *plan, size_t bytes);
 /* The stage emitted last reads nothing but parameters, of a plan that does not train: it is run in the first step of a call only,
  * and what it writes is kept for the others. */
-void fn_once(fn_plan *plan);
-/* The stage emitted last is run so many times, context->turn counting from 0, each by all threads before the next begins. */
-void fn_turns(fn_plan *plan, int64_t turns);
+void fn_once_per_call(fn_plan *plan);
+/* The stage emitted last is run so many times, context->iteration counting from 0, each by all threads before the next begins. */
+void fn_iterate(fn_plan *plan, int64_t iterations);
 /* In a shard of a plan: a stage in which the threads wait until all have come here. */
-void fn_meet(fn_plan *plan, fn_node *node);
+void fn_emit_barrier(fn_plan *plan, fn_node *node);
 /* Floating-point operations of the stage emitted last, for each row of the batch and beside them; added to what was said of it
  * before. Worth saying of products, sums and the like, a multiplication and an addition counted as two; elementwise functions
  * are traffic. Bytes follow from what the stage reads and writes. For profiles only. */
 void fn_costs(fn_plan *plan, double flops_per_row, double flops_fixed);
 /* The stages of this plan need this much scratch for each thread. */
 void fn_workspace(fn_plan *plan, int64_t bytes);
-/* The loss is to include an array that the node's forward stages fill: extra number `extra`, of one number for each row,
+/* The loss is to include an array that the node's forward stages fill: buffer number `buffer`, of one number for each row,
  * whose mean is taken, or (not per_row) of one number. For penalties on activities and the like. */
-void fn_add_loss_term(fn_plan *plan, const fn_node *node, int extra, bool per_row);
+void fn_add_loss_term(fn_plan *plan, const fn_node *node, int buffer, bool per_row);
 /* A stage has written a gradient of parameters that is not all finite: the step will change nothing. */
 void fn_note_overflow(const fn_context *context);
 /* Facts for the choice of stages. */
@@ -352,11 +352,11 @@ static inline int64_t fn_count(double number, int64_t least, int64_t most)
     return number > (double)least ? number < (double)most ? (int64_t)number : most : least;
 }
 
-/* The first touched row (fn_port.touched) from `row` to `end`, or `end`. */
-static inline int64_t fn_next_touched(const uint8_t *touched, int64_t row, int64_t end)
+/* The first active row (fn_port.active_rows) from `row` to `end`, or `end`. */
+static inline int64_t fn_next_active_row(const uint8_t *active_rows, int64_t row, int64_t end)
 {
-    const uint8_t *found = memchr(touched + row, 1, (size_t)(end - row));
-    return found ? found - touched : end;
+    const uint8_t *found = memchr(active_rows + row, 1, (size_t)(end - row));
+    return found ? found - active_rows : end;
 }
 
 /* The last axis, 1 for rank 0. */

@@ -63,8 +63,8 @@ enum { RANGE_TEXT = 100 };
 static const char *describe_range(const fn_attribute *attribute, char text[RANGE_TEXT])
 {
     const double lowest = attribute->lowest, highest = attribute->highest;
-    const char *kind = attribute->kind & FN_IS_WHOLE ? "a whole number" : "a number";
-    if ((attribute->kind & FN_IS_WHOLE) && lowest == 0 && highest == 1)
+    const char *kind = attribute->kind & FN_IS_INTEGER ? "a whole number" : "a number";
+    if ((attribute->kind & FN_IS_INTEGER) && lowest == 0 && highest == 1)
         snprintf(text, RANGE_TEXT, "0 or 1");
     else if (lowest == 0 && highest < 1)
         snprintf(text, RANGE_TEXT, "in [0, 1)");
@@ -85,7 +85,7 @@ static bool is_in_range(const fn_attribute *attribute, double value, bool open)
 {
     if (open && (attribute->kind & FN_VARIES) && isnan(value))
         return true;
-    return value >= attribute->lowest && value <= attribute->highest && (!(attribute->kind & FN_IS_WHOLE) || value == floor(value));
+    return value >= attribute->lowest && value <= attribute->highest && (!(attribute->kind & FN_IS_INTEGER) || value == floor(value));
 }
 
 fn_status fn_check_entry(const fn_entry *entry, const char *kind, const char *name, const double *attributes, bool open,

@@ -1,20 +1,20 @@
 /* Shards: a small network divided among threads by the units of its first two dense layers, rather than by rows of the batch.
  *
  * Where a step takes some tens or hundreds of microseconds, moving what one core has computed to another one takes as long as
- * computing it. So each thread has a plan of its own, with a part of the parameters that nobody else touches:
+ * computing it. So each thread has a plan of its own, with a slice of the parameters that no other thread reads or writes:
  *
- *   h = f(x V + c)      V, c: the columns of this shard, and so of h        (FN_CUT_COLUMNS, of c FN_CUT_ROWS)
- *   y = g(h W + b)      W: the rows that belong to them                     (FN_CUT_ROWS)
- *   all else            each shard the whole of it: the same numbers        (FN_WHOLE)
+ *   h = f(x V + c)      V, c: the columns of this shard, and so of h        (FN_COLUMN_PARALLEL, of c FN_ROW_PARALLEL)
+ *   y = g(h W + b)      W: the rows that belong to them                     (FN_ROW_PARALLEL)
+ *   all else            each shard the whole of it: the same numbers        (FN_REPLICATED)
  *
- * The sums h W of a shard are a part of the terms of y. They are all that threads tell each other: each adds up the parts of
- * all, in the same order. Backwards nothing is to be exchanged, as dh needs all of dy and the rows of W, dV the columns of dh.
+ * The product h W of a shard is a partial sum of y. The all-reduce of these is the only exchange: each thread adds up the partial
+ * sums of all, in the same order. The backward pass needs none, as dh needs all of dy and the rows of W, dV the columns of dh.
  * (Shoeybi et al. 2019, "Megatron-LM: training multi-billion parameter language models using model parallelism", section 3.)
  *
  * The parameters of a shard lie in slabs of its own: columns of the caller's V in the lines and pages that another core
  * writes to would be fetched from it and back in every step. They are copied at the start of a call and back at its end.
  *
- * Any plan that trains such a network, with batches of such a size, adds up the terms of y in parts, and sums the squares of the
+ * Any plan that trains such a network, with batches of such a size, adds up y in partial sums, and sums the squares of the
  * gradient as shards do, so the results are the same bits with one thread, and with threads that divide the rows.
  */
 #include "internal.h"
@@ -40,16 +40,16 @@
 enum { VALUES, GRADIENTS, SLOTS, ARRAYS = SLOTS + FN_MAX_SLOTS }; /* slabs */
 
 /* A parameter as rows of bytes in a slab of the caller and in one of a shard. */
-typedef struct fn_part {
-    fn_cut cut;
+typedef struct fn_shard_slice {
+    fn_sharding sharding;
     int64_t rows, row_bytes; /* of the whole */
     int64_t offset, shard_offset;
-} fn_part;
+} fn_shard_slice;
 
 struct fn_shards {
     fn_plan *plan[FN_SHARDS];
-    int32_t n_parts;
-    fn_part *part;
+    int32_t n_slices;
+    fn_shard_slice *slices;
     char *slab[ARRAYS], *shard_slab[FN_SHARDS][ARRAYS];
     void *memory[FN_SHARDS];
 };
@@ -70,7 +70,7 @@ static int count_uses(const fn_plan_spec *spec, int32_t parameter)
 static bool is_suitable(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
 {
     const fn_node *node = &plan->nodes[i];
-    if (!node->op->adds_parts || plan->values[spec->nodes[i].inputs[0]].shape.rank != 1 ||
+    if (!node->op->can_split_k || plan->values[spec->nodes[i].inputs[0]].shape.rank != 1 ||
         node->parameter[0].width > LARGEST_KERNEL)
         return false;
     for (int32_t j = 0; j < node->n_parameters; j++)
@@ -106,7 +106,7 @@ static bool divides_most(const fn_plan *plan, const fn_plan_spec *spec, const in
         const fn_node *node = &plan->nodes[i];
         for (int32_t j = 0; j < node->n_outputs; j++, value++) {
             const fn_shape *shape = &plan->values[value].shape;
-            const bool dense = node->op->adds_parts && shape->rank == 1;
+            const bool dense = node->op->can_split_k && shape->rank == 1;
             if (!node->alias && !dense && (node->n_parameters > 0 || fn_shape_size(shape) > units[0] + units[1]))
                 return false;
         }
@@ -122,12 +122,12 @@ static bool suits_batch(const fn_plan *plan, const int32_t layer[2])
     return operations >= FEWEST_OPERATIONS && operations <= MOST_OPERATIONS;
 }
 
-void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole)
+void fn_find_sharded_layers(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole)
 {
     if (whole) {
         plan->is_shard = true;
-        plan->cuts = whole->cuts;
-        memcpy(plan->cut_node, whole->cut_node, sizeof plan->cut_node);
+        plan->sharding = whole->sharding;
+        memcpy(plan->sharded_node, whole->sharded_node, sizeof plan->sharded_node);
         return;
     }
     for (int32_t i = 0; plan->training && i < spec->n_nodes; i++) {
@@ -137,25 +137,25 @@ void fn_find_cuts(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole)
         if (j < 0 || !is_suitable(plan, spec, j) || plan->nodes[j].parameter[0].shape.size[0] % COLUMNS != 0 ||
             divided_elements(plan, layer) < SMALLEST_KERNELS || !suits_batch(plan, layer) || !divides_most(plan, spec, layer))
             continue;
-        plan->cuts = fn_plan_allocate(plan, (size_t)spec->n_parameters);
-        if (!plan->cuts)
+        plan->sharding = fn_plan_allocate(plan, (size_t)spec->n_parameters);
+        if (!plan->sharding)
             return;
-        plan->cuts[spec->nodes[i].parameters[0]] = FN_CUT_COLUMNS;
+        plan->sharding[spec->nodes[i].parameters[0]] = FN_COLUMN_PARALLEL;
         if (plan->nodes[i].n_parameters > 1)
-            plan->cuts[spec->nodes[i].parameters[1]] = FN_CUT_ROWS;
-        plan->cuts[spec->nodes[j].parameters[0]] = FN_CUT_ROWS;
-        memcpy(plan->cut_node, layer, sizeof layer);
+            plan->sharding[spec->nodes[i].parameters[1]] = FN_ROW_PARALLEL;
+        plan->sharding[spec->nodes[j].parameters[0]] = FN_ROW_PARALLEL;
+        memcpy(plan->sharded_node, layer, sizeof layer);
         return;
     }
 }
 
-void fn_add_parts(fn_plan *plan, int shard)
+void fn_split_k(fn_plan *plan, int shard)
 {
-    fn_node *node = &plan->nodes[plan->cut_node[1]];
-    node->parts = plan->is_shard ? FN_OWN_PART : FN_ALL_PARTS;
-    node->own_part = shard;
+    fn_node *node = &plan->nodes[plan->sharded_node[1]];
+    node->split_k = plan->is_shard ? FN_SPLIT_K_OWN : FN_SPLIT_K_ALL;
+    node->own_partial = shard;
     if (plan->is_shard) /* no array of the arena: another shard may be at it while this one goes on */
-        node->part[shard] = fn_plan_allocate(plan, (size_t)(plan->max_rows * node->output[0].width) * plan->kernels->element);
+        node->partial[shard] = fn_plan_allocate(plan, (size_t)(plan->max_rows * node->output[0].width) * plan->kernels->element);
 }
 
 /* ---- whether it pays, and can be done --------------------------------------------------------------- */
@@ -177,16 +177,16 @@ static bool updates_elements(const fn_plan *plan, const fn_plan_spec *spec)
 
 static bool should_make_shards(const fn_plan *plan, const fn_plan_spec *spec)
 {
-    return plan->cuts && plan->max_threads >= FN_SHARDS && plan->updates && updates_elements(plan, spec) && spec->n_outputs == 1 &&
+    return plan->sharding && plan->max_threads >= FN_SHARDS && plan->updates && updates_elements(plan, spec) && spec->n_outputs == 1 &&
            spec->outputs[0].loss && !spec->outputs[0].mask && !spec->input_gradients && spec->n_scheduled == 0 && plan->n_terms == 0;
 }
 
 bool fn_can_use_shards(const fn_plan *plan, const fn_run *run)
 {
-    const unsigned step = FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD | FN_RUN_UPDATE;
-    if (!plan->shards || (run->parts & ~(unsigned)FN_RUN_SEED) != step || run->stage_seconds)
+    const unsigned step = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE;
+    if (!plan->shards || (run->phases & ~(unsigned)FN_PHASE_OUTPUT_GRADIENT) != step || run->stage_seconds)
         return false;
-    const int64_t more = run->passes > 1 ? run->passes - 1 - run->passes_ended : 0;
+    const int64_t more = run->epochs > 1 ? run->epochs - 1 - run->epochs_done : 0;
     return run->n_rows - run->first_row + more * run->n_rows >= FEWEST_STEPS * run->batch_size;
 }
 
@@ -199,7 +199,7 @@ const fn_plan *fn_shard_plan(const fn_plan *plan, int shard)
 
 /* The parameters as the shards have them, where they stand; returns the elements of a slab. Those that follow each other do so in
  * a shard, and others do not, so that the same are updated together. */
-static int64_t cut_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_shards *shards, fn_parameter_spec *parameters)
+static int64_t shard_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_shards *shards, fn_parameter_spec *parameters)
 {
     const int64_t element = (int64_t)plan->kernels->element;
     int64_t end = 0;
@@ -207,17 +207,17 @@ static int64_t cut_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_
         if (i > 0 && spec->parameters[i].offset != fn_padded_end(plan, &spec->parameters[i - 1]))
             end += FN_ALIGNMENT / element;
         fn_parameter_spec *mine = &parameters[i];
-        fn_part *part = &shards->part[i];
+        fn_shard_slice *slice = &shards->slices[i];
         *mine = spec->parameters[i];
         const int64_t rows = mine->shape.rank > 0 ? mine->shape.size[0] : 1;
-        *part = (fn_part){.cut = plan->cuts[i],
+        *slice = (fn_shard_slice){.sharding = plan->sharding[i],
                           .rows = rows,
                           .row_bytes = fn_shape_size(&mine->shape) / rows * element,
                           .offset = mine->offset * element,
                           .shard_offset = end * element};
         mine->update_shape.rank = 0; /* optimizers that would ask for it have no shards */
-        if (part->cut != FN_WHOLE)
-            mine->shape.size[part->cut == FN_CUT_ROWS ? 0 : 1] /= FN_SHARDS;
+        if (slice->sharding != FN_REPLICATED)
+            mine->shape.size[slice->sharding == FN_ROW_PARALLEL ? 0 : 1] /= FN_SHARDS;
         mine->offset = end;
         end = fn_padded_end(plan, mine);
     }
@@ -260,13 +260,13 @@ static fn_status make_shard(fn_plan *plan, const fn_plan_spec *spec, const fn_pa
     if (!nodes || !allocate_slabs(shards, shard, elements * (int64_t)plan->kernels->element))
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     memcpy(nodes, spec->nodes, sizeof *nodes * (size_t)spec->n_nodes);
-    const fn_node *first = &plan->nodes[plan->cut_node[0]];
+    const fn_node *first = &plan->nodes[plan->sharded_node[0]];
     double *attributes = fn_plan_allocate(plan, sizeof *attributes * (size_t)first->op->entry.n_attributes);
     if (!attributes)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     memcpy(attributes, first->attribute, sizeof *attributes * (size_t)first->op->entry.n_attributes);
     attributes[0] /= FN_SHARDS;
-    nodes[plan->cut_node[0]].attributes = attributes;
+    nodes[plan->sharded_node[0]].attributes = attributes;
     fn_plan_spec mine = *spec;
     mine.nodes = nodes;
     mine.parameters = parameters;
@@ -286,21 +286,21 @@ fn_status fn_make_shards(fn_plan *plan, const fn_plan_spec *spec, fn_error *erro
     fn_shards *shards = plan->shards = fn_plan_allocate(plan, sizeof *shards);
     fn_parameter_spec *parameters = fn_plan_allocate(plan, sizeof *parameters * (size_t)spec->n_parameters);
     if (shards) {
-        shards->n_parts = spec->n_parameters;
-        shards->part = fn_plan_allocate(plan, sizeof *shards->part * (size_t)spec->n_parameters);
+        shards->n_slices = spec->n_parameters;
+        shards->slices = fn_plan_allocate(plan, sizeof *shards->slices * (size_t)spec->n_parameters);
     }
     if (plan->failed)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     note_slabs(spec, shards);
-    const int64_t elements = cut_parameters(plan, spec, shards, parameters);
+    const int64_t elements = shard_parameters(plan, spec, shards, parameters);
     for (int i = 0; i < FN_SHARDS; i++) {
         fn_status status = make_shard(plan, spec, parameters, elements, i, error);
         if (status != FN_OK)
             return status;
     }
-    for (int i = 0; i < FN_SHARDS; i++) /* each reads the parts of all */
+    for (int i = 0; i < FN_SHARDS; i++) /* each reads the partial sums of all */
         for (int j = 0; j < FN_SHARDS; j++)
-            shards->plan[i]->nodes[plan->cut_node[1]].part[j] = shards->plan[j]->nodes[plan->cut_node[1]].part[j];
+            shards->plan[i]->nodes[plan->sharded_node[1]].partial[j] = shards->plan[j]->nodes[plan->sharded_node[1]].partial[j];
     return FN_OK;
 }
 
@@ -314,25 +314,25 @@ void fn_release_shards(fn_shards *shards)
 
 /* ---- at run time --------------------------------------------------------------------------------------- */
 
-static void meet(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static void wait_for_shards(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)node, (void)lo, (void)hi;
-    fn_meet_at(&context->team->barrier);
+    fn_wait_at_barrier(&context->team->barrier);
 }
 
-void fn_meet(fn_plan *plan, fn_node *node)
+void fn_emit_barrier(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "exchange", meet, FN_ALONE, 0);
+    fn_emit(plan, node, "all-reduce", wait_for_shards, FN_SERIAL, 0);
 }
 
 /* Copies array number i of a parameter between the caller's slab and that of a shard. */
-static void copy_part(const fn_shards *shards, const fn_part *part, int shard, int i, bool back)
+static void copy_slice(const fn_shards *shards, const fn_shard_slice *slice, int shard, int i, bool back)
 {
-    const int64_t pieces = part->cut == FN_CUT_COLUMNS ? part->rows : 1; /* each contiguous */
-    const int64_t bytes = part->rows * part->row_bytes / pieces / (part->cut == FN_WHOLE ? 1 : FN_SHARDS);
-    char *whole = shards->slab[i] + part->offset + (part->cut == FN_WHOLE ? 0 : shard * bytes);
-    char *mine = shards->shard_slab[shard][i] + part->shard_offset;
-    for (int64_t piece = 0; piece < pieces; piece++, whole += part->row_bytes, mine += bytes)
+    const int64_t pieces = slice->sharding == FN_COLUMN_PARALLEL ? slice->rows : 1; /* each contiguous */
+    const int64_t bytes = slice->rows * slice->row_bytes / pieces / (slice->sharding == FN_REPLICATED ? 1 : FN_SHARDS);
+    char *whole = shards->slab[i] + slice->offset + (slice->sharding == FN_REPLICATED ? 0 : shard * bytes);
+    char *mine = shards->shard_slab[shard][i] + slice->shard_offset;
+    for (int64_t piece = 0; piece < pieces; piece++, whole += slice->row_bytes, mine += bytes)
         memcpy(back ? whole : mine, back ? mine : whole, (size_t)bytes);
 }
 
@@ -340,8 +340,8 @@ void fn_enter_shard(const fn_plan *plan, int shard)
 {
     const fn_shards *shards = plan->shards;
     for (int i = 0; i < ARRAYS; i++)
-        for (int32_t j = 0; shards->slab[i] && i != GRADIENTS && j < shards->n_parts; j++)
-            copy_part(shards, &shards->part[j], shard, i, false);
+        for (int32_t j = 0; shards->slab[i] && i != GRADIENTS && j < shards->n_slices; j++)
+            copy_slice(shards, &shards->slices[j], shard, i, false);
     fn_reset_failure(shards->plan[shard]->shared);
 }
 
@@ -349,9 +349,9 @@ void fn_leave_shard(const fn_plan *plan, int shard)
 {
     const fn_shards *shards = plan->shards;
     for (int i = 0; i < ARRAYS; i++)
-        for (int32_t j = 0; shards->slab[i] && j < shards->n_parts; j++)
-            if (shard == 0 || shards->part[j].cut != FN_WHOLE)
-                copy_part(shards, &shards->part[j], shard, i, true);
+        for (int32_t j = 0; shards->slab[i] && j < shards->n_slices; j++)
+            if (shard == 0 || shards->slices[j].sharding != FN_REPLICATED)
+                copy_slice(shards, &shards->slices[j], shard, i, true);
     if (shard == 0) {
         const fn_shared *mine = shards->plan[0]->shared;
         plan->shared->diverged = mine->diverged;
@@ -367,11 +367,11 @@ void fn_collect_shards(const fn_plan *plan, fn_run *run, uint64_t step)
 {
     const fn_updates *first = plan->shards->plan[0]->updates;
     double squares = 0;
-    for (int32_t i = 0; i < first->n_ranges; i++) {
-        const fn_range *range = &first->ranges[i];
-        const int n_outer = range->cut == FN_CUT_ROWS ? FN_SHARDS : 1, n_inner = range->cut == FN_CUT_COLUMNS ? FN_SHARDS : 1;
+    for (int32_t i = 0; i < first->n_groups; i++) {
+        const fn_param_group *group = &first->groups[i];
+        const int n_outer = group->sharding == FN_ROW_PARALLEL ? FN_SHARDS : 1, n_inner = group->sharding == FN_COLUMN_PARALLEL ? FN_SHARDS : 1;
         for (int outer = 0; outer < n_outer; outer++)
-            for (int32_t j = range->first_block; j < range->first_block + range->n_blocks; j++) {
+            for (int32_t j = group->first_block; j < group->first_block + group->n_blocks; j++) {
                 double of_block = 0;
                 for (int inner = 0; inner < n_inner; inner++)
                     of_block += plan->shards->plan[outer + inner]->updates->blocks[j].squares[step & 1];

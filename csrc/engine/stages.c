@@ -62,16 +62,16 @@ void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function 
     }
     plan->stages = stages;
     stages[plan->n_stages++] = (fn_stage){
-        .run = run, .node = node, .label = label, .split = split, .part = plan->emitting, .turns = 1, .items = items};
-    plan->parts |= plan->emitting;
-    if (plan->emitting == FN_RUN_UPDATE)
+        .run = run, .node = node, .label = label, .split = split, .phase = plan->emitting, .iterations = 1, .items = items};
+    plan->phases |= plan->emitting;
+    if (plan->emitting == FN_PHASE_UPDATE)
         fn_reads(plan, plan->verdict);
 }
 
-void fn_once(fn_plan *plan)
+void fn_once_per_call(fn_plan *plan)
 {
     if (plan->n_stages > 0)
-        plan->stages[plan->n_stages - 1].once = true;
+        plan->stages[plan->n_stages - 1].once_per_call = true;
 }
 
 void fn_unless_backward(fn_plan *plan, bool unless)
@@ -80,10 +80,10 @@ void fn_unless_backward(fn_plan *plan, bool unless)
         plan->stages[plan->n_stages - 1].unless_backward = unless;
 }
 
-void fn_turns(fn_plan *plan, int64_t turns)
+void fn_iterate(fn_plan *plan, int64_t iterations)
 {
     if (plan->n_stages > 0)
-        plan->stages[plan->n_stages - 1].turns = turns;
+        plan->stages[plan->n_stages - 1].iterations = iterations;
 }
 
 void fn_costs(fn_plan *plan, double flops_per_row, double flops_fixed)
@@ -137,7 +137,7 @@ void fn_workspace(fn_plan *plan, int64_t bytes)
         plan->thread_bytes = bytes;
 }
 
-void fn_add_loss_term(fn_plan *plan, const fn_node *node, int extra, bool per_row)
+void fn_add_loss_term(fn_plan *plan, const fn_node *node, int buffer, bool per_row)
 {
     fn_loss_term *terms = grow(plan->terms, plan->n_terms, &plan->term_capacity, sizeof *terms);
     if (!terms) {
@@ -145,7 +145,7 @@ void fn_add_loss_term(fn_plan *plan, const fn_node *node, int extra, bool per_ro
         return;
     }
     plan->terms = terms;
-    terms[plan->n_terms++] = (fn_loss_term){node, extra, per_row};
+    terms[plan->n_terms++] = (fn_loss_term){node, buffer, per_row};
 }
 
 int64_t fn_plan_rows(const fn_plan *plan)
@@ -182,7 +182,7 @@ static void place_barriers(fn_plan *plan)
                 since++;
     }
     for (int32_t i = 0; i < plan->n_stages; i++)
-        plan->n_barriers += plan->stages[i].barrier + (int32_t)plan->stages[i].turns - 1;
+        plan->n_barriers += plan->stages[i].barrier + (int32_t)plan->stages[i].iterations - 1;
 }
 
 /* A buffer lives from its first stage to its last, and on to the barrier after that: until then
@@ -192,7 +192,7 @@ static void find_lifetimes(fn_plan *plan)
     for (int32_t i = 0; i < plan->n_accesses; i++) {
         fn_buffer *buffer = &plan->buffers[plan->accesses[i].buffer];
         int32_t stage = plan->accesses[i].stage;
-        const bool kept = plan->stages[stage].once && plan->accesses[i].write;
+        const bool kept = plan->stages[stage].once_per_call && plan->accesses[i].write;
         const int32_t first = kept ? 0 : stage, last = kept ? plan->n_stages - 1 : stage;
         if (first < buffer->first)
             buffer->first = first;
@@ -291,10 +291,10 @@ fn_status fn_lay_out(fn_plan *plan, fn_error *error)
         plan->shared = fn_allocate(sizeof *plan->shared);
         plan->rates = fn_allocate(sizeof *plan->rates * (size_t)plan->max_threads *
                                   (size_t)(plan->updates ? plan->updates->n_rates : 0));
-        plan->facts = fn_allocate(sizeof *plan->facts * (size_t)plan->max_threads *
-                                  (size_t)(plan->updates ? plan->updates->n_ranges : 0));
+        plan->norms = fn_allocate(sizeof *plan->norms * (size_t)plan->max_threads *
+                                  (size_t)(plan->updates ? plan->updates->n_groups : 0));
     }
-    if (!allocated || !plan->shared || !plan->rates || !plan->facts)
+    if (!allocated || !plan->shared || !plan->rates || !plan->norms)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory: a plan for batches of %lld rows needs %lld bytes",
                        (long long)plan->max_rows, (long long)plan->arena_bytes);
     for (int32_t i = 0; i < plan->n_nodes; i++) {
@@ -305,8 +305,8 @@ fn_status fn_lay_out(fn_plan *plan, fn_error *error)
             resolve_port(plan, &node->output[j]);
         for (int32_t j = 0; j < node->n_parameters; j++)
             resolve_port(plan, &node->parameter[j]);
-        for (int32_t j = 0; j < node->n_extras; j++)
-            resolve_port(plan, &node->extra[j]);
+        for (int32_t j = 0; j < node->n_node_buffers; j++)
+            resolve_port(plan, &node->buffer[j]);
     }
     return FN_OK;
 }

@@ -49,7 +49,7 @@ void fn_emit_fetch(fn_plan *plan, fn_node *node)
     fn_reads(plan, node->output[0].value_buffer);
 }
 
-static void seed_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static void read_output_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const fn_output *output = node->closure;
     const fn_port *port = &node->output[0];
@@ -66,9 +66,9 @@ static void seed_gradient(const fn_node *node, const fn_context *context, int64_
         memset(gradient, 0, n * element);
 }
 
-void fn_emit_seed(fn_plan *plan, fn_node *node)
+void fn_emit_output_gradient(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "seed", seed_gradient, FN_BY_ROWS, 0);
+    fn_emit(plan, node, "output gradient", read_output_gradient, FN_BY_ROWS, 0);
     fn_writes(plan, node->output[0].gradient_buffer);
 }
 
@@ -137,24 +137,24 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
     const fn_run *run = context->run;
     int64_t inner = output->inner;
     const int64_t weighted = weights_per_row(context, output);
-    const fn_shape target = {.rank = 1, .size = {node->extra[TARGET].width}}, of_row = {.rank = 1, .size = {weighted}};
-    fn_gather_rows(kernels, context, node->extra[TARGET].value, &target, &run->targets[output->index], NULL, NULL, false,
+    const fn_shape target = {.rank = 1, .size = {node->buffer[TARGET].width}}, of_row = {.rank = 1, .size = {weighted}};
+    fn_gather_rows(kernels, context, node->buffer[TARGET].value, &target, &run->targets[output->index], NULL, NULL, false,
                    lo, hi);
     const fn_source *weights = weights_of(context, output);
     if (weights)
-        fn_gather_rows(kernels, context, node->extra[WEIGHT].value, &of_row, weights, NULL, NULL, false, lo, hi);
-    kernels->loss_scale(node->extra[SCALE].value, weights ? node->extra[WEIGHT].value : NULL,
+        fn_gather_rows(kernels, context, node->buffer[WEIGHT].value, &of_row, weights, NULL, NULL, false, lo, hi);
+    kernels->loss_scale(node->buffer[SCALE].value, weights ? node->buffer[WEIGHT].value : NULL,
                         output->loss_weight / (double)(context->rows * inner), inner / weighted, lo * weighted, hi * weighted);
     const double factor = node->n_inputs ? mask_factor(node, context) : 1;
     if (node->n_inputs)
-        mask_positions(node, node->extra[SCALE].value, factor, lo, hi);
+        mask_positions(node, node->buffer[SCALE].value, factor, lo, hi);
     void *gradient = row_of(output, port->gradient, lo, port->width);
     fn_loss_arguments arguments = {
         .prediction = row_of(output, port->value, lo, port->width),
-        .target = row_of(output, node->extra[TARGET].value, lo, node->extra[TARGET].width),
-        .scale = row_of(output, node->extra[SCALE].value, lo, inner),
-        .loss = row_of(output, node->extra[LOSS].value, lo, inner),
-        .gradient = output->accumulate ? row_of(output, node->extra[GRADIENT].value, lo, port->width) : gradient,
+        .target = row_of(output, node->buffer[TARGET].value, lo, node->buffer[TARGET].width),
+        .scale = row_of(output, node->buffer[SCALE].value, lo, inner),
+        .loss = row_of(output, node->buffer[LOSS].value, lo, inner),
+        .gradient = output->accumulate ? row_of(output, node->buffer[GRADIENT].value, lo, port->width) : gradient,
         .positions = (hi - lo) * inner,
         .width = output->width,
         .target_width = output->target_width,
@@ -169,20 +169,20 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
     if (output->accumulate)
         kernels->add(gradient, arguments.gradient, (hi - lo) * port->width);
     if (node->n_inputs)
-        mask_positions(node, node->extra[LOSS].value, factor, lo, hi);
+        mask_positions(node, node->buffer[LOSS].value, factor, lo, hi);
 }
 
 void fn_emit_loss(fn_plan *plan, fn_node *node)
 {
     const fn_output *output = node->closure;
     fn_emit(plan, node, output->loss->entry.name, run_loss, FN_BY_ROWS, 0);
-    fn_workspace(plan, node->extra[TARGET].width * (int64_t)plan->kernels->element);
+    fn_workspace(plan, node->buffer[TARGET].width * (int64_t)plan->kernels->element);
     fn_reads(plan, node->output[0].value_buffer);
     if (node->n_inputs)
         fn_reads_all(plan, node->input[0].value_buffer);
     fn_writes(plan, node->output[0].gradient_buffer);
-    for (int i = 0; i < node->n_extras; i++)
-        fn_writes(plan, node->extra[i].value_buffer);
+    for (int i = 0; i < node->n_node_buffers; i++)
+        fn_writes(plan, node->buffer[i].value_buffer);
 }
 
 /* Closure of the stage that sums the losses. */
@@ -199,7 +199,7 @@ static double total_terms(const fn_plan *plan, int64_t rows)
     for (int32_t i = 0; i < plan->n_terms; i++) {
         const fn_loss_term *term = &plan->terms[i];
         int64_t n = term->per_row ? rows : 1;
-        sum += plan->kernels->loss_sum(term->node->extra[term->extra].value, NULL, 1, n) / (double)n;
+        sum += plan->kernels->loss_sum(term->node->buffer[term->buffer].value, NULL, 1, n) / (double)n;
     }
     return sum;
 }
@@ -219,7 +219,7 @@ static void note_bad_label(const loss_total *total, const fn_context *context)
         const fn_output *output = node->closure;
         if (!output->loss || !output->loss->labels)
             continue;
-        const void *labels = node->extra[TARGET].value;
+        const void *labels = node->buffer[TARGET].value;
         const int64_t position = output->kernels->find_bad_label(labels, context->rows * output->inner, output->width);
         if (position < 0)
             continue;
@@ -251,7 +251,7 @@ static void total_losses(const fn_node *node, const fn_context *context, int64_t
             continue;
         const int64_t weighted = weights_per_row(context, output);
         double sum = output->kernels->loss_sum(
-            output_node->extra[LOSS].value, weights_of(context, output) ? output_node->extra[WEIGHT].value : NULL,
+            output_node->buffer[LOSS].value, weights_of(context, output) ? output_node->buffer[WEIGHT].value : NULL,
             output->inner / weighted, context->rows * weighted);
         loss[1 + i] = sum / (double)(context->rows * output->inner);
         loss[0] += output->loss_weight * loss[1 + i];
@@ -269,18 +269,18 @@ void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs)
     *total = (loss_total){plan, outputs, n_outputs};
     node->closure = total;
     node->layer = "total";
-    fn_emit(plan, node, "loss", total_losses, FN_ALONE, 0);
+    fn_emit(plan, node, "loss", total_losses, FN_SERIAL, 0);
     plan->verdict = fn_add_buffer(plan, 0, 0, plan);
     fn_writes(plan, plan->verdict);
     for (int i = 0; i < n_outputs; i++)
         if (((fn_output *)outputs[i].closure)->loss) {
-            fn_reads(plan, outputs[i].extra[LOSS].value_buffer);
-            fn_reads(plan, outputs[i].extra[WEIGHT].value_buffer);
+            fn_reads(plan, outputs[i].buffer[LOSS].value_buffer);
+            fn_reads(plan, outputs[i].buffer[WEIGHT].value_buffer);
             if (((fn_output *)outputs[i].closure)->loss->labels) /* to tell which is out of range */
-                fn_reads(plan, outputs[i].extra[TARGET].value_buffer);
+                fn_reads(plan, outputs[i].buffer[TARGET].value_buffer);
         }
     for (int32_t i = 0; i < plan->n_terms; i++)
-        fn_reads(plan, plan->terms[i].node->extra[plan->terms[i].extra].value_buffer);
+        fn_reads(plan, plan->terms[i].node->buffer[plan->terms[i].buffer].value_buffer);
 }
 
 /* ---- metrics ------------------------------------------------------------------------------- */
@@ -305,7 +305,7 @@ static void update_metric(const fn_node *node, const fn_context *context, int64_
     (void)lo, (void)hi;
     const fn_metric_state *state = node->closure;
     const fn_output *output = state->output->closure;
-    if (context->shared->bad_label.output || (context->shared->diverged && (context->run->parts & FN_RUN_UPDATE)))
+    if (context->shared->bad_label.output || (context->shared->diverged && (context->run->phases & FN_PHASE_UPDATE)))
         return;
     /* Positions that count and lie together are taken together. */
     const int64_t positions = context->rows * output->inner;
@@ -313,7 +313,7 @@ static void update_metric(const fn_node *node, const fn_context *context, int64_
         end = find_position(state->output, first, positions, false);
         fn_metric_arguments arguments = {
             .prediction = row_of(output, state->output->output[0].value, first, output->width),
-            .target = row_of(output, state->output->extra[TARGET].value, first, output->target_width),
+            .target = row_of(output, state->output->buffer[TARGET].value, first, output->target_width),
             .positions = end - first,
             .width = output->width,
             .target_width = output->target_width,
@@ -328,9 +328,9 @@ void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node)
 {
     node->closure = metric;
     node->layer = "metric";
-    fn_emit(plan, node, metric->metric->entry.name, update_metric, FN_ALONE, 0);
+    fn_emit(plan, node, metric->metric->entry.name, update_metric, FN_SERIAL, 0);
     fn_reads(plan, metric->output->output[0].value_buffer);
-    fn_reads(plan, metric->output->extra[TARGET].value_buffer);
+    fn_reads(plan, metric->output->buffer[TARGET].value_buffer);
     if (metric->output->n_inputs)
         fn_reads(plan, metric->output->input[0].value_buffer);
 }

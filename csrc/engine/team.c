@@ -32,107 +32,107 @@
 #define relax_cpu() ((void)0)
 #endif
 
-/* Microseconds for which a thread waits actively for its team, and for the next call when it has done its part in one, at most.
+/* Microseconds for which a thread waits actively for its team, and for the next call when it has finished one, at most.
  * Waking up takes some 50, so that waiting for four times as long costs at most a few times what is the least. */
-enum { PATIENCE = 200 };
+enum { SPIN_US = 200 };
 /* At a barrier it is less after waits that were in vain: where other processes want the processors, the one waited for may be
  * waiting for the very processor that is kept busy. Halved by each down to the least, and added to by each that was not. */
-enum { LEAST_PATIENCE = 20, PATIENCE_STEP = 2 };
+enum { LEAST_SPIN_US = 20, SPIN_STEP_US = 2 };
 /* Turns of the loop between looks at the clock: a microsecond or two. */
-#define TURNS 32
+#define SPINS_PER_CHECK 32
 /* Stages have arrays of some kilobytes of their own at most. */
 #define STACK_BYTES (1 << 20)
 /* Seconds after which threads are asked for again, when there were none to be had. */
 #define REFUSAL_SECONDS 1.0
 
-/* ---- gates -------------------------------------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------------------------------------------- */
 
-/* Where threads sleep: one place for many gates, so that a gate has nothing to be destroyed. */
-typedef struct fn_place {
+/* Where threads sleep: one place for many events, so that an event has nothing to be destroyed. */
+typedef struct fn_wait_queue {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-} fn_place;
+} fn_wait_queue;
 
-#define PLACE {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER}
-enum { PLACES = 8 };
-static fn_place places[PLACES] = {PLACE, PLACE, PLACE, PLACE, PLACE, PLACE, PLACE, PLACE};
+#define NEW_QUEUE {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER}
+enum { QUEUES = 8 };
+static fn_wait_queue queues[QUEUES] = {NEW_QUEUE, NEW_QUEUE, NEW_QUEUE, NEW_QUEUE, NEW_QUEUE, NEW_QUEUE, NEW_QUEUE, NEW_QUEUE};
 
-static fn_place *place_of(const fn_gate *gate)
+static fn_wait_queue *find_queue(const fn_event *event)
 {
-    return &places[(uintptr_t)gate / FN_ALIGNMENT % PLACES];
+    return &queues[(uintptr_t)event / FN_ALIGNMENT % QUEUES];
 }
 
 /* Until it has been opened since `opened` was its count; returns whether that was seen by waiting actively. */
-static bool wait_at(fn_gate *gate, unsigned opened, int patience)
+static bool wait_for_event(fn_event *event, unsigned seen, int spin_us)
 {
-    if (patience > 0) {
-        const double end = fn_seconds() + 1e-6 * patience;
+    if (spin_us > 0) {
+        const double end = fn_seconds() + 1e-6 * spin_us;
         do {
-            for (int i = 0; i < TURNS; i++) {
-                if (atomic_load_explicit(&gate->opened, memory_order_acquire) != opened)
+            for (int i = 0; i < SPINS_PER_CHECK; i++) {
+                if (atomic_load_explicit(&event->signals, memory_order_acquire) != seen)
                     return true;
                 relax_cpu();
             }
         } while (fn_seconds() < end);
     }
-    fn_place *place = place_of(gate);
-    pthread_mutex_lock(&place->mutex);
-    atomic_fetch_add(&gate->sleepers, 1); /* in one order with the opening: either that is seen here, or this is seen there */
-    while (atomic_load(&gate->opened) == opened)
-        pthread_cond_wait(&place->wake, &place->mutex);
-    atomic_fetch_sub(&gate->sleepers, 1);
-    pthread_mutex_unlock(&place->mutex);
+    fn_wait_queue *queue = find_queue(event);
+    pthread_mutex_lock(&queue->mutex);
+    atomic_fetch_add(&event->sleepers, 1); /* in one order with the opening: either that is seen here, or this is seen there */
+    while (atomic_load(&event->signals) == seen)
+        pthread_cond_wait(&queue->wake, &queue->mutex);
+    atomic_fetch_sub(&event->sleepers, 1);
+    pthread_mutex_unlock(&queue->mutex);
     return false;
 }
 
-static void open_gate(fn_gate *gate)
+static void signal_event(fn_event *event)
 {
-    atomic_fetch_add(&gate->opened, 1);
-    if (atomic_load(&gate->sleepers) == 0)
+    atomic_fetch_add(&event->signals, 1);
+    if (atomic_load(&event->sleepers) == 0)
         return;
-    fn_place *place = place_of(gate);
-    pthread_mutex_lock(&place->mutex);
-    pthread_cond_broadcast(&place->wake);
-    pthread_mutex_unlock(&place->mutex);
+    fn_wait_queue *queue = find_queue(event);
+    pthread_mutex_lock(&queue->mutex);
+    pthread_cond_broadcast(&queue->wake);
+    pthread_mutex_unlock(&queue->mutex);
 }
 
-void fn_set_barrier(fn_barrier *barrier, const fn_crew *crew)
+void fn_init_barrier(fn_barrier *barrier, const fn_team *team)
 {
-    barrier->size = crew->size;
-    atomic_store(&barrier->patience, crew->patience);
+    barrier->size = team->size;
+    atomic_store(&barrier->spin_us, team->spin_us);
     atomic_store(&barrier->arrived, 0);
-    atomic_store(&barrier->gate.sleepers, 0);
+    atomic_store(&barrier->event.sleepers, 0);
 }
 
-void fn_meet_at(fn_barrier *barrier)
+void fn_wait_at_barrier(fn_barrier *barrier)
 {
-    const unsigned opened = atomic_load_explicit(&barrier->gate.opened, memory_order_relaxed);
+    const unsigned seen = atomic_load_explicit(&barrier->event.signals, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel) + 1 == barrier->size) {
         atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
-        open_gate(&barrier->gate);
+        signal_event(&barrier->event);
         return;
     }
-    const int patience = atomic_load_explicit(&barrier->patience, memory_order_relaxed);
-    int next = patience;
-    if (!wait_at(&barrier->gate, opened, patience))
-        next = patience / 2 > LEAST_PATIENCE ? patience / 2 : LEAST_PATIENCE;
-    else if (patience < PATIENCE)
-        next = patience + PATIENCE_STEP;
-    if (patience > 0 && next != patience)
-        atomic_store_explicit(&barrier->patience, next, memory_order_relaxed);
+    const int spin_us = atomic_load_explicit(&barrier->spin_us, memory_order_relaxed);
+    int next = spin_us;
+    if (!wait_for_event(&barrier->event, seen, spin_us))
+        next = spin_us / 2 > LEAST_SPIN_US ? spin_us / 2 : LEAST_SPIN_US;
+    else if (spin_us < SPIN_US)
+        next = spin_us + SPIN_STEP_US;
+    if (spin_us > 0 && next != spin_us)
+        atomic_store_explicit(&barrier->spin_us, next, memory_order_relaxed);
 }
 
 /* ---- workers ------------------------------------------------------------------------------------------------ */
 
-/* Never released: whoever opens a gate of it may still look at that when the other side has gone on. */
+/* Never released: whoever opens a event of it may still look at that when the other side has gone on. */
 struct fn_worker {
-    fn_gate begin, done; /* a call; each opened once in it */
+    fn_event begin, done; /* a call; each opened once in it */
     unsigned calls;
-    fn_work work;
+    fn_team_function work;
     void *argument;
     int thread;
-    int patience;
-    fn_worker *next; /* idle, or hired by the same call */
+    int spin_us;
+    fn_worker *next; /* idle, or of the same call */
 };
 
 static pthread_mutex_t idle_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -158,8 +158,8 @@ static void begin_child(void)
 {
     idle = NULL;
     refused = 0;
-    for (int i = 0; i < PLACES; i++)
-        places[i] = (fn_place)PLACE;
+    for (int i = 0; i < QUEUES; i++)
+        queues[i] = (fn_wait_queue)NEW_QUEUE;
     pthread_mutex_unlock(&idle_mutex);
 }
 
@@ -169,16 +169,16 @@ static void watch_forks(void)
 }
 #endif
 
-static void *serve(void *argument)
+static void *run_worker(void *argument)
 {
     fn_worker *self = argument;
-    int patience = PATIENCE;
+    int spin_us = SPIN_US;
     fn_widen_affinity();
     for (unsigned call = 0;; call++) {
-        wait_at(&self->begin, call, patience);
-        patience = self->patience;
+        wait_for_event(&self->begin, call, spin_us);
+        spin_us = self->spin_us;
         self->work(self->argument, self->thread);
-        open_gate(&self->done);
+        signal_event(&self->done);
     }
     return NULL;
 }
@@ -201,7 +201,7 @@ static fn_worker *make_worker(void)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
 #endif
-    int failed = pthread_create(&thread, &attributes, serve, worker);
+    int failed = pthread_create(&thread, &attributes, run_worker, worker);
 #ifdef FN_POSIX
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 #endif
@@ -213,24 +213,24 @@ static fn_worker *make_worker(void)
     return worker;
 }
 
-fn_crew fn_hire(int wanted, int processors)
+fn_team fn_acquire_team(int wanted, int processors)
 {
-    fn_crew crew = {.first = NULL, .size = 1, .patience = 0};
+    fn_team team = {.first = NULL, .size = 1, .spin_us = 0};
     if (wanted <= 1)
-        return crew;
+        return team;
 #ifdef FN_POSIX
     pthread_once(&fork_handlers, watch_forks);
 #endif
-    fn_worker **last = &crew.first;
+    fn_worker **last = &team.first;
     pthread_mutex_lock(&idle_mutex);
-    for (; crew.size < wanted && idle; crew.size++) {
+    for (; team.size < wanted && idle; team.size++) {
         *last = idle;
         last = &idle->next;
         idle = idle->next;
     }
     if (refused > 0 && fn_seconds() > refused + REFUSAL_SECONDS)
         refused = 0;
-    for (; crew.size < wanted && refused == 0; crew.size++) {
+    for (; team.size < wanted && refused == 0; team.size++) {
         if (!(*last = make_worker())) {
             refused = fn_seconds();
             break;
@@ -240,31 +240,31 @@ fn_crew fn_hire(int wanted, int processors)
     pthread_mutex_unlock(&idle_mutex);
     *last = NULL;
     /* Where there are more threads than processors, the one that is waited for can go on only when the one that waits sleeps. */
-    crew.patience = crew.size <= processors ? PATIENCE : 0;
-    return crew;
+    team.spin_us = team.size <= processors ? SPIN_US : 0;
+    return team;
 }
 
-void fn_work_together(const fn_crew *crew, fn_work work, void *argument)
+void fn_run_team(const fn_team *team, fn_team_function work, void *argument)
 {
     int thread = 1;
     fn_worker *last = NULL;
-    for (fn_worker *worker = crew->first; worker; worker = worker->next) {
+    for (fn_worker *worker = team->first; worker; worker = worker->next) {
         worker->work = work;
         worker->argument = argument;
         worker->thread = thread++;
-        worker->patience = crew->patience;
-        open_gate(&worker->begin);
+        worker->spin_us = team->spin_us;
+        signal_event(&worker->begin);
     }
     work(argument, 0);
-    for (fn_worker *worker = crew->first; worker; worker = worker->next) {
-        wait_at(&worker->done, worker->calls, crew->patience);
+    for (fn_worker *worker = team->first; worker; worker = worker->next) {
+        wait_for_event(&worker->done, worker->calls, team->spin_us);
         worker->calls++;
         last = worker;
     }
     if (last) {
         pthread_mutex_lock(&idle_mutex);
         last->next = idle;
-        idle = crew->first;
+        idle = team->first;
         pthread_mutex_unlock(&idle_mutex);
     }
 }

@@ -18,9 +18,9 @@
  * The order of the first four is that of Keras 3. A norm needs all of the gradient, so where one is asked for the first
  * two happen in a stage of their own before a barrier.
  *
- * Lazily, a parameter whose gradient is sparse (fn_port.touched) is updated in the rows touched alone: elsewhere neither w nor
+ * Lazily, a parameter whose gradient is sparse (fn_port.active_rows) is updated in its active rows alone: elsewhere neither w nor
  * a slot moves. A step counts for all rows, as t in the equations of the optimizers. In a call without a backward pass, whose
- * gradients may be the caller's, the rows touched are those whose gradient is not zero.
+ * gradients may be the caller's, the active rows are those whose gradient is not zero.
  */
 #include "internal.h"
 
@@ -33,13 +33,13 @@ static const fn_attribute attributes[FN_UPDATE_HYPER] = {
     [FN_CLIPNORM] = {"clipnorm", 0, FN_NOT_NEGATIVE | FN_VARIES},
     [FN_CLIPVALUE] = {"clipvalue", 0, FN_NOT_NEGATIVE | FN_VARIES},
     [FN_GLOBAL_CLIPNORM] = {"global_clipnorm", 0, FN_NOT_NEGATIVE | FN_VARIES},
-    [FN_ACCUMULATION_STEPS] = {"accumulation_steps", 1, FN_WHOLE(1, 0x1p53)},
+    [FN_ACCUMULATION_STEPS] = {"accumulation_steps", 1, FN_INTEGER(1, 0x1p53)},
     [FN_EMA_MOMENTUM] = {"ema_momentum", 0, FN_BELOW_1 | FN_VARIES},
-    [FN_EMA_OVERWRITE] = {"ema_overwrite_frequency", 0, FN_WHOLE(0, 0x1p53)},
-    [FN_LOOKAHEAD_STEPS] = {"lookahead_steps", 0, FN_WHOLE(0, 0x1p53)},
-    [FN_LOOKAHEAD_ALPHA] = {"lookahead_alpha", 0.5, FN_SHARE | FN_VARIES},
-    [FN_MEAN_START] = {"mean_start", -1, FN_WHOLE(-1, 0x1p53)},
-    [FN_MEAN_PERIOD] = {"mean_period", 1, FN_WHOLE(1, 0x1p53)},
+    [FN_EMA_OVERWRITE] = {"ema_overwrite_frequency", 0, FN_INTEGER(0, 0x1p53)},
+    [FN_LOOKAHEAD_STEPS] = {"lookahead_steps", 0, FN_INTEGER(0, 0x1p53)},
+    [FN_LOOKAHEAD_ALPHA] = {"lookahead_alpha", 0.5, FN_FRACTION | FN_VARIES},
+    [FN_MEAN_START] = {"mean_start", -1, FN_INTEGER(-1, 0x1p53)},
+    [FN_MEAN_PERIOD] = {"mean_period", 1, FN_INTEGER(1, 0x1p53)},
     [FN_LAZY] = {"lazy", 0, FN_FLAG},
     [FN_MAXIMIZE] = {"maximize", 0, FN_FLAG},
 };
@@ -52,14 +52,14 @@ const fn_entry fn_update_entry = {"update", attributes, FN_UPDATE_HYPER};
 #define MOST_STEPS ((int64_t)1 << 53)
 
 /* The hyper-parameters of the entry "update". */
-static const double *around(const fn_updates *updates, const double *hyper)
+static const double *update_options(const fn_updates *updates, const double *hyper)
 {
     return hyper + updates->n_optimizer_hyper;
 }
 
 static int64_t accumulation_steps(const fn_updates *updates, const double *hyper)
 {
-    return fn_count(around(updates, hyper)[FN_ACCUMULATION_STEPS], 1, MOST_STEPS);
+    return fn_count(update_options(updates, hyper)[FN_ACCUMULATION_STEPS], 1, MOST_STEPS);
 }
 
 void fn_prepare_rates(const fn_updates *updates, const fn_context *context)
@@ -75,16 +75,16 @@ void fn_prepare_rates(const fn_updates *updates, const fn_context *context)
 }
 
 /* Where in the cycle of accumulation this step is. */
-typedef struct phase {
+typedef struct update_step {
     int64_t micro; /* micro-batches accumulated before this one */
     int64_t count; /* micro-batches that the update, if there is one, is the mean of */
     bool updates, flush;
-} phase;
+} update_step;
 
-static phase phase_of(const fn_updates *updates, const fn_context *context)
+static update_step find_update_step(const fn_updates *updates, const fn_context *context)
 {
     int64_t steps = accumulation_steps(updates, context->hyper);
-    phase now = {.micro = (int64_t)(context->step % (uint64_t)steps), .flush = context->run->parts & FN_RUN_FLUSH};
+    update_step now = {.micro = (int64_t)(context->step % (uint64_t)steps), .flush = context->run->phases & FN_PHASE_FLUSH};
     now.count = now.flush ? now.micro : now.micro + 1;
     now.updates = now.flush ? now.micro > 0 : now.count == steps;
     return now;
@@ -95,17 +95,17 @@ static void *element(const fn_updates *updates, const void *array, int64_t index
     return (char *)array + (size_t)index * updates->kernels->element;
 }
 
-/* The part of a step that a thread does for one block. */
-typedef void (*block_function)(fn_updates *updates, const fn_context *context, fn_block *block, phase now);
+/* What a thread does for one block in a step. */
+typedef void (*block_function)(fn_updates *updates, const fn_context *context, fn_block *block, update_step now);
 
 /* The first row from `row` to `end` that this step updates, or `end`. */
-static int64_t next_row(const fn_updates *updates, const fn_context *context, const fn_range *range, int64_t row, int64_t end)
+static int64_t next_row(const fn_updates *updates, const fn_context *context, const fn_param_group *group, int64_t row, int64_t end)
 {
-    if (context->run->parts & FN_RUN_BACKWARD)
-        return fn_next_touched(range->touched, row, end);
+    if (context->run->phases & FN_PHASE_BACKWARD)
+        return fn_next_active_row(group->active_rows, row, end);
     for (; row < end; row++) {
-        const unsigned char *gradient = element(updates, range->update.gradient, row * range->row);
-        size_t bytes = (size_t)range->row * updates->kernels->element;
+        const unsigned char *gradient = element(updates, group->update.gradient, row * group->row);
+        size_t bytes = (size_t)group->row * updates->kernels->element;
         /* All bytes are zero where the first is, and each is as the one before it. */
         if (gradient[0] || memcmp(gradient, gradient + 1, bytes - 1) != 0)
             break;
@@ -113,37 +113,37 @@ static int64_t next_row(const fn_updates *updates, const fn_context *context, co
     return row;
 }
 
-/* Calls the function for the block; of one that is updated lazily, for each piece of touched rows that lie together. Returns the
+/* Calls the function for the block; of one that is updated lazily, for each run of adjacent active rows. Returns the
  * squared norm that the function has noted. */
-static double for_each_part(fn_updates *updates, const fn_context *context, fn_block *block, phase now, block_function function)
+static double for_each_span(fn_updates *updates, const fn_context *context, fn_block *block, update_step now, block_function function)
 {
-    const fn_range *range = &updates->ranges[block->range];
-    if (!range->touched) {
+    const fn_param_group *group = &updates->groups[block->group];
+    if (!group->active_rows) {
         function(updates, context, block, now);
         return block->norm;
     }
-    const int64_t end = block->hi / range->row, parity = context->step & 1;
+    const int64_t end = block->hi / group->row, parity = context->step & 1;
     double norm = 0, squares = 0;
-    for (int64_t row = block->lo / range->row, first; (first = next_row(updates, context, range, row, end)) < end;) {
-        for (row = first + 1; row < end && next_row(updates, context, range, row, row + 1) == row;)
+    for (int64_t row = block->lo / group->row, first; (first = next_row(updates, context, group, row, end)) < end;) {
+        for (row = first + 1; row < end && next_row(updates, context, group, row, row + 1) == row;)
             row++;
-        fn_block part = {.range = block->range, .lo = first * range->row, .hi = row * range->row};
-        function(updates, context, &part, now);
-        norm += part.norm;
-        squares += part.squares[parity];
+        fn_block span = {.group = block->group, .lo = first * group->row, .hi = row * group->row};
+        function(updates, context, &span, now);
+        norm += span.norm;
+        squares += span.squares[parity];
     }
     block->squares[parity] = squares; /* it has no penalty */
     return norm;
 }
 
 /* What lies between parameters is updated with them. An update may leave anything there, such as 0 / 0, and a decay of the weights
- * carry it to the gradient, where norms would see it. array: the gradients or the parameters of the block's range. */
+ * carry it to the gradient, where norms would see it. array: the gradients or the parameters of the block's group. */
 static void clear_gaps(const fn_updates *updates, const fn_block *block, void *array)
 {
-    const fn_range *range = &updates->ranges[block->range];
-    for (int32_t i = 0; i < range->n_gaps; i++) {
-        const int64_t lo = range->gaps[i].lo > block->lo ? range->gaps[i].lo : block->lo;
-        const int64_t hi = range->gaps[i].hi < block->hi ? range->gaps[i].hi : block->hi;
+    const fn_param_group *group = &updates->groups[block->group];
+    for (int32_t i = 0; i < group->n_paddings; i++) {
+        const int64_t lo = group->paddings[i].lo > block->lo ? group->paddings[i].lo : block->lo;
+        const int64_t hi = group->paddings[i].hi < block->hi ? group->paddings[i].hi : block->hi;
         if (lo < hi)
             memset(element(updates, array, lo), 0, (size_t)(hi - lo) * updates->kernels->element);
     }
@@ -160,10 +160,10 @@ static bool is_finite(const fn_updates *updates, const fn_block *block, void *ar
     return updates->kernels->all_finite(first, n);
 }
 
-static void check_gradient(fn_updates *updates, const fn_context *context, fn_block *block, phase now)
+static void check_gradient(fn_updates *updates, const fn_context *context, fn_block *block, update_step now)
 {
     (void)now;
-    if (!is_finite(updates, block, updates->ranges[block->range].update.gradient))
+    if (!is_finite(updates, block, updates->groups[block->group].update.gradient))
         fn_note_overflow(context);
 }
 
@@ -171,31 +171,31 @@ static void check_gradient(fn_updates *updates, const fn_context *context, fn_bl
 static void check_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
-    phase now = phase_of(updates, context);
+    update_step now = find_update_step(updates, context);
     if (now.flush) /* a flush has no gradient of its own */
         return;
     for (int64_t i = lo; i < hi; i++) {
         fn_block *block = &updates->blocks[updates->order[i]];
-        if (!(updates->ranges[block->range].checked && context->run->parts & FN_RUN_BACKWARD))
-            for_each_part(updates, context, block, now, check_gradient);
+        if (!(updates->groups[block->group].checked && context->run->phases & FN_PHASE_BACKWARD))
+            for_each_span(updates, context, block, now, check_gradient);
     }
 }
 
 /* Accumulation and penalty of a block: afterwards its gradient is that of the reported loss, if this step updates. */
-static void finish_gradient(const fn_updates *updates, const fn_context *context, fn_block *block, phase now)
+static void finish_gradient(const fn_updates *updates, const fn_context *context, fn_block *block, update_step now)
 {
     const fn_kernels *kernels = updates->kernels;
-    const fn_range *range = &updates->ranges[block->range];
+    const fn_param_group *group = &updates->groups[block->group];
     int64_t n = block->hi - block->lo;
-    void *gradient = element(updates, range->update.gradient, block->lo);
-    clear_gaps(updates, block, range->update.gradient);
+    void *gradient = element(updates, group->update.gradient, block->lo);
+    clear_gaps(updates, block, group->update.gradient);
     block->penalty[context->step & 1] = block->squares[context->step & 1] = 0;
-    if ((range->l1 != 0 || range->l2 != 0) && !now.flush) {
-        const void *parameter = element(updates, range->update.parameter, block->lo);
-        block->penalty[context->step & 1] = (double)context->rows * kernels->penalize(gradient, parameter, n, range->l1, range->l2);
+    if ((group->l1 != 0 || group->l2 != 0) && !now.flush) {
+        const void *parameter = element(updates, group->update.parameter, block->lo);
+        block->penalty[context->step & 1] = (double)context->rows * kernels->penalize(gradient, parameter, n, group->l1, group->l2);
     }
     if (updates->accumulator >= 0 && (now.count > 1 || !now.updates)) {
-        void *sum = element(updates, range->slot[updates->accumulator], block->lo);
+        void *sum = element(updates, group->slot[updates->accumulator], block->lo);
         if (now.micro == 0)
             memcpy(sum, gradient, (size_t)n * kernels->element);
         else if (!now.updates)
@@ -205,10 +205,10 @@ static void finish_gradient(const fn_updates *updates, const fn_context *context
     }
 }
 
-static void find_norm(fn_updates *updates, const fn_context *context, fn_block *block, phase now)
+static void find_norm(fn_updates *updates, const fn_context *context, fn_block *block, update_step now)
 {
     finish_gradient(updates, context, block, now);
-    const void *gradient = element(updates, updates->ranges[block->range].update.gradient, block->lo);
+    const void *gradient = element(updates, updates->groups[block->group].update.gradient, block->lo);
     block->norm = now.updates ? updates->kernels->sum_squares(gradient, block->hi - block->lo) : 0;
     if (!isfinite(block->norm))
         fn_note_overflow(context);
@@ -218,10 +218,10 @@ static void find_norm(fn_updates *updates, const fn_context *context, fn_block *
 static void find_norms(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
-    phase now = phase_of(updates, context);
+    update_step now = find_update_step(updates, context);
     for (int64_t i = lo; i < hi; i++) {
         fn_block *block = &updates->blocks[updates->order[i]];
-        block->norm = for_each_part(updates, context, block, now, find_norm);
+        block->norm = for_each_span(updates, context, block, now, find_norm);
     }
 }
 
@@ -233,35 +233,35 @@ static double norm_of_blocks(const fn_updates *updates, int32_t first, int32_t n
     return sqrt(sum);
 }
 
-/* What clipping by norm multiplies the gradient of each range with, into context->facts. */
+/* What clipping by norm multiplies the gradient of each group with, into context->norms. */
 static void find_factors(const fn_updates *updates, const fn_context *context)
 {
-    const double *options = around(updates, context->hyper);
+    const double *options = update_options(updates, context->hyper);
     double bound = options[FN_GLOBAL_CLIPNORM], factor = 1;
     if (bound > 0) {
         double norm = norm_of_blocks(updates, 0, updates->n_blocks);
         factor = norm > bound ? bound / norm : 1;
     }
-    for (int32_t i = 0; i < updates->n_ranges; i++) {
-        const fn_range *range = &updates->ranges[i];
-        context->facts[i].factor = factor;
+    for (int32_t i = 0; i < updates->n_groups; i++) {
+        const fn_param_group *group = &updates->groups[i];
+        context->norms[i].factor = factor;
         if (bound <= 0 && options[FN_CLIPNORM] > 0) {
-            double norm = norm_of_blocks(updates, range->first_block, range->n_blocks);
-            context->facts[i].factor = norm > options[FN_CLIPNORM] ? options[FN_CLIPNORM] / norm : 1;
+            double norm = norm_of_blocks(updates, group->first_block, group->n_blocks);
+            context->norms[i].factor = norm > options[FN_CLIPNORM] ? options[FN_CLIPNORM] / norm : 1;
         }
     }
 }
 
 /* Averages of a block, after the optimizer; `made` updates came before this one. */
-static void update_averages(const fn_updates *updates, const fn_range *range, const fn_block *block,
+static void update_averages(const fn_updates *updates, const fn_param_group *group, const fn_block *block,
                             const double *options, uint64_t made)
 {
     const fn_kernels *kernels = updates->kernels;
     int64_t n = block->hi - block->lo;
     size_t bytes = (size_t)n * kernels->element;
-    void *parameter = element(updates, range->update.parameter, block->lo);
+    void *parameter = element(updates, group->update.parameter, block->lo);
     if (updates->average >= 0) {
-        void *average = element(updates, range->slot[updates->average], block->lo);
+        void *average = element(updates, group->slot[updates->average], block->lo);
         double momentum = made == 0 ? 0 : options[FN_EMA_MOMENTUM];
         uint64_t period = (uint64_t)fn_count(options[FN_EMA_OVERWRITE], 0, MOST_STEPS);
         kernels->scale_add(average, parameter, n, momentum, 1 - momentum);
@@ -271,7 +271,7 @@ static void update_averages(const fn_updates *updates, const fn_range *range, co
     if (updates->slow >= 0) {
         uint64_t period = (uint64_t)fn_count(options[FN_LOOKAHEAD_STEPS], 0, MOST_STEPS);
         if (period && (made + 1) % period == 0) {
-            void *slow = element(updates, range->slot[updates->slow], block->lo);
+            void *slow = element(updates, group->slot[updates->slow], block->lo);
             kernels->scale_add(slow, parameter, n, 1 - options[FN_LOOKAHEAD_ALPHA], options[FN_LOOKAHEAD_ALPHA]);
             memcpy(parameter, slow, bytes);
         }
@@ -282,54 +282,54 @@ static void update_averages(const fn_updates *updates, const fn_range *range, co
         uint64_t since = made - start;
         if (since % period == 0) {
             double share = 1.0 / (double)(since / period + 1);
-            void *mean = element(updates, range->slot[updates->mean], block->lo);
+            void *mean = element(updates, group->slot[updates->mean], block->lo);
             kernels->scale_add(mean, parameter, n, 1 - share, share);
         }
     }
 }
 
-/* The optimizer's view of a range in this step. */
-static fn_update view_of(const fn_updates *updates, const fn_range *range, const fn_rate *rate)
+/* The optimizer's view of a group in this step. */
+static fn_update view_of(const fn_updates *updates, const fn_param_group *group, const fn_rate *rate)
 {
-    fn_update update = range->update;
+    fn_update update = group->update;
     update.hyper = rate->hyper;
     update.scalar = rate->scalar;
-    update.weight_decay = update.decays ? around(updates, rate->hyper)[FN_WEIGHT_DECAY] : 0;
+    update.weight_decay = update.decays ? update_options(updates, rate->hyper)[FN_WEIGHT_DECAY] : 0;
     return update;
 }
 
 /* Finishes and clips the gradient of a block; false where this step does not update. */
-static bool prepare_gradient(fn_updates *updates, const fn_context *context, fn_block *block, phase now)
+static bool prepare_gradient(fn_updates *updates, const fn_context *context, fn_block *block, update_step now)
 {
     if (!updates->by_norm)
         finish_gradient(updates, context, block, now);
     if (!now.updates)
         return false;
-    const double *options = around(updates, context->hyper);
+    const double *options = update_options(updates, context->hyper);
     const double sign = options[FN_MAXIMIZE] != 0 ? -1 : 1; /* what makes the loss larger goes the other way */
-    const double factor = updates->by_norm ? sign * context->facts[block->range].factor : sign;
+    const double factor = updates->by_norm ? sign * context->norms[block->group].factor : sign;
     const double bound = options[FN_CLIPVALUE];
     if (factor != 1 || bound > 0) {
-        void *gradient = element(updates, updates->ranges[block->range].update.gradient, block->lo);
+        void *gradient = element(updates, updates->groups[block->group].update.gradient, block->lo);
         updates->kernels->clip(gradient, block->hi - block->lo, factor, bound);
     }
     return true;
 }
 
-/* Where columns are divided among shards, part by part, as these do. */
+/* Where columns are divided among shards, slice by slice, as the shards do. */
 static void note_squares(const fn_updates *updates, const fn_context *context, fn_block *block)
 {
-    const fn_range *range = &updates->ranges[block->range];
-    const void *gradient = element(updates, range->update.gradient, block->lo);
+    const fn_param_group *group = &updates->groups[block->group];
+    const void *gradient = element(updates, group->update.gradient, block->lo);
     double *squares = &block->squares[context->step & 1];
-    if (range->cut != FN_CUT_COLUMNS) {
+    if (group->sharding != FN_COLUMN_PARALLEL) {
         *squares = updates->kernels->sum_squares(gradient, block->hi - block->lo);
         return;
     }
-    const int64_t rows = (block->hi - block->lo) / range->row, columns = range->row / updates->n_parts;
+    const int64_t rows = (block->hi - block->lo) / group->row, columns = group->row / updates->n_shard_slices;
     *squares = 0;
-    for (int32_t i = 0; i < updates->n_parts; i++)
-        *squares += updates->kernels->sum_squares_of_rows(element(updates, gradient, i * columns), rows, columns, range->row);
+    for (int32_t i = 0; i < updates->n_shard_slices; i++)
+        *squares += updates->kernels->sum_squares_of_rows(element(updates, gradient, i * columns), rows, columns, group->row);
 }
 
 /* What weight decay changes in a block, if the optimizer does not do it itself. */
@@ -337,21 +337,21 @@ typedef enum decayed { NOTHING, PARAMETER, GRADIENT } decayed;
 
 static decayed decayed_in(const fn_updates *updates, const fn_context *context, const fn_block *block)
 {
-    const double *options = around(updates, context->hyper);
-    if (options[FN_WEIGHT_DECAY] == 0 || !updates->ranges[block->range].update.decays || updates->optimizer->own_decay)
+    const double *options = update_options(updates, context->hyper);
+    if (options[FN_WEIGHT_DECAY] == 0 || !updates->groups[block->group].update.decays || updates->optimizer->own_decay)
         return NOTHING;
     return options[FN_DECAY_COUPLED] != 0 ? GRADIENT : PARAMETER;
 }
 
 static void decay_block(const fn_updates *updates, const fn_context *context, const fn_block *block, decayed what)
 {
-    const fn_range *range = &updates->ranges[block->range];
-    const double *hyper = context->rates[range->rate].hyper;
-    const double share = around(updates, hyper)[FN_WEIGHT_DECAY];
+    const fn_param_group *group = &updates->groups[block->group];
+    const double *hyper = context->rates[group->rate].hyper;
+    const double share = update_options(updates, hyper)[FN_WEIGHT_DECAY];
     const int64_t n = block->hi - block->lo;
-    void *parameter = element(updates, range->update.parameter, block->lo);
+    void *parameter = element(updates, group->update.parameter, block->lo);
     if (what == GRADIENT)
-        updates->kernels->scale_add(element(updates, range->update.gradient, block->lo), parameter, n, 1, share);
+        updates->kernels->scale_add(element(updates, group->update.gradient, block->lo), parameter, n, 1, share);
     else if (what == PARAMETER)
         updates->kernels->scale_add(parameter, parameter, n, 1, -hyper[0] * share);
 }
@@ -359,29 +359,29 @@ static void decay_block(const fn_updates *updates, const fn_context *context, co
 /* Takes note where the update of a block has left something infinite or NaN in the parameters themselves. */
 static void check_parameters(const fn_updates *updates, const fn_context *context, const fn_block *block)
 {
-    if (!is_finite(updates, block, updates->ranges[block->range].update.parameter))
+    if (!is_finite(updates, block, updates->groups[block->group].update.parameter))
         atomic_store_explicit(&context->team->lost, 1, memory_order_relaxed);
 }
 
 static void step_block(const fn_updates *updates, const fn_context *context, const fn_block *block, const fn_update *update)
 {
-    const fn_range *range = &updates->ranges[block->range];
+    const fn_param_group *group = &updates->groups[block->group];
     updates->optimizer->update(update, block->lo, block->hi);
     if (!updates->optimizer->sums_squares || !isfinite(*update->squares))
         check_parameters(updates, context, block);
     if (updates->average >= 0 || updates->slow >= 0 || updates->mean >= 0)
-        update_averages(updates, range, block, around(updates, update->hyper),
+        update_averages(updates, group, block, update_options(updates, update->hyper),
                         context->step / (uint64_t)accumulation_steps(updates, update->hyper));
 }
 
-static void update_block(fn_updates *updates, const fn_context *context, fn_block *block, phase now)
+static void update_block(fn_updates *updates, const fn_context *context, fn_block *block, update_step now)
 {
     if (!prepare_gradient(updates, context, block, now))
         return;
-    const fn_range *range = &updates->ranges[block->range];
+    const fn_param_group *group = &updates->groups[block->group];
     const decayed what = decayed_in(updates, context, block);
-    fn_update update = view_of(updates, range, &context->rates[range->rate]);
-    const bool before = what == GRADIENT || range->cut == FN_CUT_COLUMNS;
+    fn_update update = view_of(updates, group, &context->rates[group->rate]);
+    const bool before = what == GRADIENT || group->sharding == FN_COLUMN_PARALLEL;
     double unused;
     update.squares = before ? &unused : &block->squares[context->step & 1];
     if (before)
@@ -397,18 +397,18 @@ static void update_block(fn_updates *updates, const fn_context *context, fn_bloc
 static void run_updates(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
-    phase now = phase_of(updates, context);
+    update_step now = find_update_step(updates, context);
     if (updates->by_norm)
         find_factors(updates, context);
     for (int64_t i = lo; i < hi; i++)
-        for_each_part(updates, context, &updates->blocks[updates->order[i]], now, update_block);
+        for_each_span(updates, context, &updates->blocks[updates->order[i]], now, update_block);
 }
 
-/* For optimizers that look at whole parameters the pass is cut: gradients, directions, steps. */
+/* For optimizers that look at whole parameters there are three stages: gradients, directions, steps. */
 static void prepare_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
-    phase now = phase_of(updates, context);
+    update_step now = find_update_step(updates, context);
     if (updates->by_norm)
         find_factors(updates, context);
     for (int64_t i = lo; i < hi; i++) {
@@ -420,14 +420,14 @@ static void prepare_gradients(const fn_node *node, const fn_context *context, in
     }
 }
 
-/* Ranges lo to hi: directions of whole parameters. */
+/* Groups lo to hi: directions of whole parameters. */
 static void find_whole_directions(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
-    if (!phase_of(updates, context).updates)
+    if (!find_update_step(updates, context).updates)
         return;
     for (int64_t i = lo; i < hi; i++) {
-        fn_update update = view_of(updates, &updates->ranges[i], &context->rates[updates->ranges[i].rate]);
+        fn_update update = view_of(updates, &updates->groups[i], &context->rates[updates->groups[i].rate]);
         updates->optimizer->whole_direction(&update, context->workspace);
     }
 }
@@ -436,13 +436,13 @@ static void find_whole_directions(const fn_node *node, const fn_context *context
 static void find_directions(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
-    if (!phase_of(updates, context).updates)
+    if (!find_update_step(updates, context).updates)
         return;
     for (int64_t i = lo; i < hi; i++) {
         fn_block *block = &updates->blocks[updates->order[i]];
-        const fn_range *range = &updates->ranges[block->range];
+        const fn_param_group *group = &updates->groups[block->group];
         int64_t n = block->hi - block->lo;
-        fn_update update = view_of(updates, range, &context->rates[range->rate]);
+        fn_update update = view_of(updates, group, &context->rates[group->rate]);
         if (updates->optimizer->direction)
             updates->optimizer->direction(&update, block->lo, block->hi);
         block->parameter_norm = updates->kernels->sum_squares(element(updates, update.parameter, block->lo), n);
@@ -454,24 +454,24 @@ static void find_directions(const fn_node *node, const fn_context *context, int6
 static void make_steps(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
-    if (!phase_of(updates, context).updates)
+    if (!find_update_step(updates, context).updates)
         return;
-    for (int32_t i = 0; i < updates->n_ranges; i++) {
-        const fn_range *range = &updates->ranges[i];
+    for (int32_t i = 0; i < updates->n_groups; i++) {
+        const fn_param_group *group = &updates->groups[i];
         double parameter = 0, direction = 0;
-        for (int32_t j = range->first_block; j < range->first_block + range->n_blocks; j++) {
+        for (int32_t j = group->first_block; j < group->first_block + group->n_blocks; j++) {
             parameter += updates->blocks[j].parameter_norm;
             direction += updates->blocks[j].direction_norm;
         }
-        context->facts[i].parameter_norm = sqrt(parameter);
-        context->facts[i].direction_norm = sqrt(direction);
+        context->norms[i].parameter_norm = sqrt(parameter);
+        context->norms[i].direction_norm = sqrt(direction);
     }
     for (int64_t i = lo; i < hi; i++) {
         const fn_block *block = &updates->blocks[updates->order[i]];
-        const fn_range *range = &updates->ranges[block->range];
-        fn_update update = view_of(updates, range, &context->rates[range->rate]);
-        update.parameter_norm = context->facts[block->range].parameter_norm;
-        update.direction_norm = context->facts[block->range].direction_norm;
+        const fn_param_group *group = &updates->groups[block->group];
+        fn_update update = view_of(updates, group, &context->rates[group->rate]);
+        update.parameter_norm = context->norms[block->group].parameter_norm;
+        update.direction_norm = context->norms[block->group].direction_norm;
         double unused;
         update.squares = &unused;
         step_block(updates, context, block, &update);
@@ -537,7 +537,7 @@ static fn_status check_lazy(const fn_updates *updates, const double *options, fn
     return FN_OK;
 }
 
-/* A stage over blocks or ranges: reads and writes gradients, and the parameters where it `steps`. */
+/* A stage over blocks or groups: reads and writes gradients, and the parameters where it `steps`. */
 static void emit_stage(fn_plan *plan, const fn_plan_spec *spec, fn_node *node, const char *label, fn_stage_function run,
                        int64_t items, const int *buffers, int blocks_buffer, bool steps)
 {
@@ -557,12 +557,12 @@ static void emit_stage(fn_plan *plan, const fn_plan_spec *spec, fn_node *node, c
 static bool all_checked(const fn_updates *updates)
 {
     bool all = true;
-    for (int32_t i = 0; i < updates->n_ranges; i++)
-        all &= updates->ranges[i].checked;
+    for (int32_t i = 0; i < updates->n_groups; i++)
+        all &= updates->groups[i].checked;
     return all;
 }
 
-fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, uint8_t *const *touched,
+fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, uint8_t *const *active_rows,
                           fn_error *error)
 {
     int index = fn_registry_find(FN_OPTIMIZERS, spec->optimizer);
@@ -579,18 +579,18 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     *updates = (fn_updates){.kernels = plan->kernels,
                             .optimizer = optimizer,
                             .n_optimizer_hyper = optimizer->entry.n_attributes,
-                            .n_parts = plan->is_shard ? 1 : FN_SHARDS};
-    const double *options = around(updates, spec->hyper);
+                            .n_shard_slices = plan->is_shard ? 1 : FN_SHARDS};
+    const double *options = update_options(updates, spec->hyper);
     updates->by_norm = !(options[FN_CLIPNORM] <= 0 && options[FN_GLOBAL_CLIPNORM] <= 0); /* NaN: it may be */
     number_slots(updates, spec->hyper);
     status = check_lazy(updates, options, error);
     if (status != FN_OK)
         return status;
-    const fn_range_rules rules = {.join = !optimizer->per_parameter && options[FN_CLIPNORM] <= 0, .lazy = options[FN_LAZY] != 0};
-    if (!fn_make_ranges(plan, spec, updates, &rules, buffers, touched))
+    const fn_group_rules rules = {.join = !optimizer->per_parameter && options[FN_CLIPNORM] <= 0, .lazy = options[FN_LAZY] != 0};
+    if (!fn_make_param_groups(plan, spec, updates, &rules, buffers, active_rows))
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     plan->updates = updates;
-    plan->emitting = FN_RUN_UPDATE;
+    plan->emitting = FN_PHASE_UPDATE;
     node->closure = updates;
     node->layer = "update";
     int blocks_buffer = fn_add_buffer(plan, 0, 0, updates->blocks);
@@ -599,9 +599,9 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
         fn_unless_backward(plan, all_checked(updates));
     }
     if (plan->is_shard) {
-        plan->emitting = FN_RUN_BACKWARD;
-        fn_meet(plan, node);
-        plan->emitting = FN_RUN_UPDATE;
+        plan->emitting = FN_PHASE_BACKWARD;
+        fn_emit_barrier(plan, node);
+        plan->emitting = FN_PHASE_UPDATE;
     }
     if (updates->by_norm)
         emit_stage(plan, spec, node, "norms", find_norms, updates->n_blocks, buffers, blocks_buffer, false);
@@ -610,10 +610,10 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     } else {
         emit_stage(plan, spec, node, "gradients", prepare_gradients, updates->n_blocks, buffers, blocks_buffer, true);
         if (optimizer->whole_direction) {
-            emit_stage(plan, spec, node, "directions", find_whole_directions, updates->n_ranges, buffers, blocks_buffer,
+            emit_stage(plan, spec, node, "directions", find_whole_directions, updates->n_groups, buffers, blocks_buffer,
                        true);
-            for (int32_t i = 0; i < updates->n_ranges; i++)
-                fn_workspace(plan, optimizer->workspace(&updates->ranges[i].update.shape));
+            for (int32_t i = 0; i < updates->n_groups; i++)
+                fn_workspace(plan, optimizer->workspace(&updates->groups[i].update.shape));
         }
         emit_stage(plan, spec, node, "norms of directions", find_directions, updates->n_blocks, buffers, blocks_buffer, true);
         emit_stage(plan, spec, node, optimizer->entry.name, make_steps, updates->n_blocks, buffers, blocks_buffer, true);

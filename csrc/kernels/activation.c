@@ -179,13 +179,13 @@ FN_INLINE real mish_slope(real x, real alpha)
 }
 
 /* tanh */
-FN_INLINE real tangent(real x, real alpha)
+FN_INLINE real hyperbolic_tangent(real x, real alpha)
 {
     (void)alpha;
     return fn_tanh(x);
 }
 
-FN_INLINE real tangent_slope(real y, real alpha)
+FN_INLINE real hyperbolic_tangent_slope(real y, real alpha)
 {
     (void)alpha;
     return FN_FMA(-y, y, FN_REAL(1.0));
@@ -347,7 +347,7 @@ ACTIVATION_FROM_INPUT(gelu, "gelu")
 ACTIVATION_FROM_INPUT(gelu_tanh, "gelu_tanh")
 ACTIVATION_FROM_INPUT(silu, "silu")
 ACTIVATION_FROM_INPUT(mish, "mish")
-ACTIVATION(tangent, "tanh", NULL, 0)
+ACTIVATION(hyperbolic_tangent, "tanh", NULL, 0)
 ACTIVATION(sigmoid, "sigmoid", NULL, 0)
 ACTIVATION(softplus, "softplus", NULL, 0)
 ACTIVATION(softsign, "softsign", NULL, 0)
@@ -359,7 +359,7 @@ ACTIVATION(exponential, "exponential", NULL, 0)
 const fn_activation *const FN_SYM(activations)[] = {
     &linear_activation,   &relu_activation,         &leaky_relu_activation, &elu_activation,
     &selu_activation,     &gelu_activation,         &gelu_tanh_activation,  &silu_activation,
-    &mish_activation,     &tangent_activation,      &sigmoid_activation,    &softplus_activation,
+    &mish_activation,     &hyperbolic_tangent_activation,      &sigmoid_activation,    &softplus_activation,
     &softsign_activation, &hard_sigmoid_activation, &hard_silu_activation,  &relu6_activation,
     &exponential_activation, NULL,
 };

@@ -23,12 +23,12 @@ typedef struct rows_ahead {
 /* So that it is all prefetched by so many tiles of so many segments. */
 static void look_ahead(rows_ahead *ahead, int64_t tiles, int64_t segments)
 {
-    const int64_t parts = most(tiles * segments, 1) * CACHE_LINE_BYTES;
+    const int64_t chunks = most(tiles * segments, 1) * CACHE_LINE_BYTES;
     for (int i = 0; i < STREAMS; i++) {
         const int64_t elements = most(least(ahead->elements[i], ahead->end[i] - ahead->from[i]), 0);
         const int64_t bytes = elements * (int64_t)sizeof(real);
         const char *from = (const char *)ahead->from[i];
-        ahead->stream[i] = (ahead_stream){from, from + bytes, divide_up(bytes, parts)};
+        ahead->stream[i] = (ahead_stream){from, from + bytes, divide_up(bytes, chunks)};
     }
 }
 
@@ -50,7 +50,7 @@ static void compute_row(const correlation *c, segment_product *x, int64_t t, con
         for (int64_t p = 0; p < pixels; p += BLOCK_PIXELS)
             for (int64_t group = 0; group < groups; group++) {
                 real *out = target + (p * c->x.step + px) * c->target_channels + group * to;
-                const segment_matrix part = {
+                const segment_matrix segment = {
                     .m = least(pixels - p, BLOCK_PIXELS),
                     .n = to,
                     .a = rows + (y - first) * c->window.row + p * x->a_row + group * from,
@@ -59,7 +59,7 @@ static void compute_row(const correlation *c, segment_product *x, int64_t t, con
                     .start_row = epilogue->accumulate ? x->c_row : 0,
                     .c = out,
                 };
-                multiply_segments(x, &part);
+                multiply_segments(x, &segment);
             }
     }
 }
@@ -144,7 +144,7 @@ void FN_SYM(convolve_transposed)(const convolution *g, int64_t images, const rea
     correlate(g, true, images, y, turned, epilogue, x, workspace);
 }
 
-void FN_SYM(turn_weights)(const convolution *g, const real *w, int64_t lo, int64_t hi, real *turned)
+void FN_SYM(flip_kernel)(const convolution *g, const real *w, int64_t lo, int64_t hi, real *turned)
 {
     const int64_t from = g->channels / g->groups, to = g->filters / g->groups, width = g->x.window;
     for (int64_t ky = lo; ky < hi; ky++)
@@ -187,14 +187,14 @@ static weight_division divide_weights(const convolution *g)
 static weight_block find_block(const convolution *g, const weight_division *d, int64_t number)
 {
     weight_block block;
-    const int64_t part = number % d->per_run;
+    const int64_t run = number % d->per_run;
     number /= d->per_run;
     block.group = number % g->groups;
     number /= g->groups;
     block.kx = number % d->runs;
     block.ky = number / d->runs;
-    block.row = d->run_rows * part / d->per_run;
-    block.rows = d->run_rows * (part + 1) / d->per_run - block.row;
+    block.row = d->run_rows * run / d->per_run;
+    block.rows = d->run_rows * (run + 1) / d->per_run - block.row;
     return block;
 }
 
@@ -307,7 +307,7 @@ static void add_chunk(const convolution *g, const chunk_limits *limits, const pi
         }
         const int64_t column = block.kx * g->x.dilation - g->x.before + w->left;
         real *out = dw + ((ky * g->x.window + block.kx) * channels + block.row) * g->filters + block.group * filters;
-        const segment_matrix part = {
+        const segment_matrix segment = {
             .m = block.rows,
             .n = filters,
             .a = rows + column * g->channels + block.group * channels + block.row,
@@ -316,7 +316,7 @@ static void add_chunk(const convolution *g, const chunk_limits *limits, const pi
             .start_row = g->filters,
             .c = out,
         };
-        multiply_segments(&product, &part);
+        multiply_segments(&product, &segment);
     }
 }
 

@@ -60,7 +60,7 @@ void FN_SYM(convolve_transposed)(const convolution *g, int64_t images, const rea
 
 /* W turned: rows ky from lo to hi of turned[ky][kx][f][c] = W[ky][window - 1 - kx][c][f], the axis of kx backwards so that
  * the taps of a pixel of x follow each other as the pixels of y do. */
-void FN_SYM(turn_weights)(const convolution *g, const real *w, int64_t lo, int64_t hi, real *turned);
+void FN_SYM(flip_kernel)(const convolution *g, const real *w, int64_t lo, int64_t hi, real *turned);
 
 /* The gradient of W, dw = sum over images and pixels of x dy, for rows of output pixels lo to hi, counted through all
  * images; and of that, shares number `share` to `share_end` of `shares`. */

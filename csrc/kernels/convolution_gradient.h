@@ -1,11 +1,11 @@
 /* What operations of the family of convolutions have in common as nodes of a plan, above all the stages that compute the
  * gradients of their parameters.
  *
- * The rows of output pixels of the whole batch are cut into parts; each part sums dW and db into an array of its own, and
- * these arrays are then added up in order. Where dW is large there is but one part, and the work is divided by rows of dW.
+ * The rows of output pixels of the whole batch are cut into splits; each split sums dW and db into an array of its own, and
+ * these arrays are then added up in order. Where dW is large there is but one split, and the work is divided by rows of dW.
  * Either way no bit depends on the number of threads.
  *
- *   sums:  | part 0: dW, db | part 1: dW, db | ... |
+ *   sums:  | split 0: dW, db | split 1: dW, db | ... |
  */
 #ifndef FN_KERNELS_CONVOLUTION_GRADIENT_H
 #define FN_KERNELS_CONVOLUTION_GRADIENT_H
@@ -14,8 +14,8 @@
 #include "fused_activation.h"
 
 enum {
-    GRADIENT_PARTS = 16,       /* at most, and as many shares of the work at least */
-    GRADIENT_SUMS = 256 * 1024, /* elements in all parts together */
+    GRADIENT_SPLITS = 16,       /* at most, and as many slices of the work at least */
+    GRADIENT_SUMS = 256 * 1024, /* elements in all splits together */
     GRADIENT_BLOCK = 1024      /* elements that are added up at a time */
 };
 
@@ -23,8 +23,8 @@ typedef struct convolution_gradient convolution_gradient;
 struct convolution_gradient {
     const fn_node *node;
     convolution g;
-    /* Writes shares `share` to `share_end` of dw, a sum over rows lo to hi of output pixels: as convolve_gradient does. */
-    void (*sum)(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t share_end, int64_t shares,
+    /* Writes slices `slice` to `share_end` of dw, a sum over rows lo to hi of output pixels: as convolve_gradient does. */
+    void (*sum)(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t slice, int64_t share_end, int64_t slices,
                 real *dw, void *workspace);
     const real *x, *dy;  /* images and outputs of g; a transposed convolution has its dz for x */
     const real *output;  /* which of them db is the sum of */
@@ -32,18 +32,18 @@ struct convolution_gradient {
 };
 
 /* The `sum` of what is a convolution. */
-static inline void sum_convolution(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t share_end,
-                                   int64_t shares, real *dw, void *workspace)
+static inline void sum_convolution(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t slice, int64_t share_end,
+                                   int64_t slices, real *dw, void *workspace)
 {
-    FN_SYM(convolve_gradient)(&x->g, lo, hi, share, share_end, shares, x->x, x->dy, dw, workspace);
+    FN_SYM(convolve_gradient)(&x->g, lo, hi, slice, share_end, slices, x->x, x->dy, dw, workspace);
 }
 
 /* How the work on one gradient is cut up; a function of shapes alone. */
 typedef struct gradient_division {
     int64_t size;   /* of dW */
     int64_t bias;   /* of db, at most */
-    int64_t parts;  /* of the batch */
-    int64_t shares; /* of dW, in each part */
+    int64_t splits;  /* of the batch */
+    int64_t slices; /* of dW, in each split */
 } gradient_division;
 
 FN_INLINE gradient_division divide_gradient(const convolution *g)
@@ -51,8 +51,8 @@ FN_INLINE gradient_division divide_gradient(const convolution *g)
     gradient_division d = {.size = convolution_weights(g),
                            .bias = g->filters > g->channels ? g->filters : g->channels};
     const int64_t fitting = GRADIENT_SUMS / (d.size + d.bias);
-    d.parts = fitting < 1 ? 1 : fitting > GRADIENT_PARTS ? GRADIENT_PARTS : fitting;
-    d.shares = (GRADIENT_PARTS + d.parts - 1) / d.parts;
+    d.splits = fitting < 1 ? 1 : fitting > GRADIENT_SPLITS ? GRADIENT_SPLITS : fitting;
+    d.slices = (GRADIENT_SPLITS + d.splits - 1) / d.splits;
     return d;
 }
 
@@ -60,7 +60,7 @@ FN_INLINE gradient_division divide_gradient(const convolution *g)
 FN_INLINE int64_t gradient_sums_size(const convolution *g)
 {
     const gradient_division d = divide_gradient(g);
-    return d.parts * (d.size + d.bias);
+    return d.splits * (d.size + d.bias);
 }
 
 /* Whether the gradient of W (0) or b (1) is asked for. */
@@ -94,7 +94,7 @@ static void sum_rows(const real *restrict x, int64_t n, int64_t columns, real *r
         sum_block(x + j, n, columns, columns - j, out + j);
 }
 
-/* Items of the first stage: share number item % shares of part number item / shares. Those of one part are summed together,
+/* Items of the first stage: slice number item % slices of split number item / slices. Those of one split are summed together,
  * so that images and gradients are gone through once. */
 static void sum_gradient_items(const convolution_gradient *x, const fn_context *context, int64_t lo, int64_t hi)
 {
@@ -102,24 +102,24 @@ static void sum_gradient_items(const convolution_gradient *x, const fn_context *
     const gradient_division d = divide_gradient(g);
     const int64_t rows = context->rows * g->y.out;
     for (int64_t item = lo, end; item < hi; item = end) {
-        const int64_t part = item / d.shares, share = item % d.shares;
-        end = (part + 1) * d.shares < hi ? (part + 1) * d.shares : hi;
-        real *sums = x->sums + part * (d.size + d.bias);
+        const int64_t split = item / d.slices, slice = item % d.slices;
+        end = (split + 1) * d.slices < hi ? (split + 1) * d.slices : hi;
+        real *sums = x->sums + split * (d.size + d.bias);
         if (is_trained(x->node, 0))
-            x->sum(x, rows * part / d.parts, rows * (part + 1) / d.parts, share, end - part * d.shares, d.shares,
+            x->sum(x, rows * split / d.splits, rows * (split + 1) / d.splits, slice, end - split * d.slices, d.slices,
                    sums, context->workspace);
-        if (share == 0 && is_trained(x->node, 1)) {
+        if (slice == 0 && is_trained(x->node, 1)) {
             const int64_t columns = x->output == x->dy ? g->filters : g->channels;
             const int64_t pixels =
                 context->rows * (x->output == x->dy ? g->y.out * g->x.out : g->y.in * g->x.in);
-            const int64_t first = pixels * part / d.parts;
-            sum_rows(x->output + first * columns, pixels * (part + 1) / d.parts - first, columns, sums + d.size);
+            const int64_t first = pixels * split / d.splits;
+            sum_rows(x->output + first * columns, pixels * (split + 1) / d.splits - first, columns, sums + d.size);
         }
     }
 }
 
-/* Elements from lo to hi of a gradient, that lie `offset` elements from the start of each part. */
-static void add_parts(const convolution_gradient *x, const gradient_division *d, const fn_port *port, int64_t offset,
+/* Elements from lo to hi of a gradient, that lie `offset` elements from the start of each split. */
+static void add_splits(const convolution_gradient *x, const gradient_division *d, const fn_port *port, int64_t offset,
                       int64_t lo, int64_t hi)
 {
     real *restrict out = port->gradient;
@@ -135,10 +135,10 @@ static void add_parts(const convolution_gradient *x, const gradient_division *d,
 #pragma omp simd
             for (int64_t i = block; i < end; i++)
                 out[i] = sums[i];
-        for (int64_t part = 1; part < d->parts; part++)
+        for (int64_t split = 1; split < d->splits; split++)
 #pragma omp simd
             for (int64_t i = block; i < end; i++)
-                out[i] += sums[part * step + i];
+                out[i] += sums[split * step + i];
     }
 }
 
@@ -148,9 +148,9 @@ static void add_gradient_items(const convolution_gradient *x, int64_t lo, int64_
     const gradient_division d = divide_gradient(&x->g);
     const int64_t end = hi * GRADIENT_BLOCK < d.size ? hi * GRADIENT_BLOCK : d.size;
     if (is_trained(x->node, 0))
-        add_parts(x, &d, &x->node->parameter[0], 0, lo * GRADIENT_BLOCK, end);
+        add_splits(x, &d, &x->node->parameter[0], 0, lo * GRADIENT_BLOCK, end);
     if (lo == 0 && is_trained(x->node, 1))
-        add_parts(x, &d, &x->node->parameter[1], d.size, 0, x->node->parameter[1].width);
+        add_splits(x, &d, &x->node->parameter[1], d.size, 0, x->node->parameter[1].width);
 }
 
 /* Operations of a row in one of the three products of x, y and the weights. */
@@ -159,8 +159,8 @@ FN_INLINE double convolution_flops(const fn_node *node, const convolution *g)
     return 2.0 * (double)(g->y.out * g->x.out * node->parameter[0].width);
 }
 
-/* Emits both stages, if anything is trained. extra: number of `sums` among the extras. */
-static void emit_gradient(fn_plan *plan, fn_node *node, const convolution *g, int extra, fn_stage_function sum,
+/* Emits both stages, if anything is trained. sums: its number among the buffers. */
+static void emit_gradient(fn_plan *plan, fn_node *node, const convolution *g, int sums, fn_stage_function sum,
                           fn_stage_function add, int64_t workspace, const char *sum_label, const char *add_label)
 {
     bool trained = false;
@@ -169,14 +169,14 @@ static void emit_gradient(fn_plan *plan, fn_node *node, const convolution *g, in
     if (!trained)
         return;
     const gradient_division d = divide_gradient(g);
-    fn_emit(plan, node, sum_label, sum, FN_BY_ITEMS, d.parts * d.shares);
+    fn_emit(plan, node, sum_label, sum, FN_BY_ITEMS, d.splits * d.slices);
     fn_costs(plan, convolution_flops(node, g), 0);
     fn_reads(plan, node->input[0].value_buffer);
     fn_reads(plan, node->output[0].gradient_buffer);
-    fn_writes(plan, node->extra[extra].value_buffer);
+    fn_writes(plan, node->buffer[sums].value_buffer);
     fn_workspace(plan, workspace);
     fn_emit(plan, node, add_label, add, FN_BY_ITEMS, (d.size + GRADIENT_BLOCK - 1) / GRADIENT_BLOCK);
-    fn_reads(plan, node->extra[extra].value_buffer);
+    fn_reads(plan, node->buffer[sums].value_buffer);
     for (int i = 0; i < node->n_parameters; i++)
         fn_writes(plan, node->parameter[i].gradient_buffer);
 }

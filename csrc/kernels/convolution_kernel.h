@@ -71,7 +71,7 @@ FN_INLINE vector broadcast_row(const char *row0, const char *row7, int64_t step1
 }
 
 /* Vector v of a row of the tile. */
-FN_INLINE vector load_part(const real *row, int v, int vectors, int64_t last, lane_mask mask)
+FN_INLINE vector load_partial(const real *row, int v, int vectors, int64_t last, lane_mask mask)
 {
     if (vectors == 1)
         return load_masked(row, mask);
@@ -92,7 +92,7 @@ FN_INLINE void multiply_step(const int rows, const int vectors, const segment_pr
     vector b[MAX_VECTORS];
     UNROLL
     for (int v = 0; v < vectors; v++)
-        b[v] = load_part(at->b, v, vectors, x->last, x->mask);
+        b[v] = load_partial(at->b, v, vectors, x->last, x->mask);
     UNROLL
     for (int i = 0; i < rows; i++) {
         const vector element = broadcast_row(at->row0, at->row7, step1, step3, step5, i);
@@ -128,7 +128,7 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const int chains,
     for (int i = 0; i < rows; i++)
         UNROLL
         for (int v = 0; v < vectors; v++) {
-            sum[0][i][v] = load_part(start + i * x->start_row, v, vectors, x->last, x->mask);
+            sum[0][i][v] = load_partial(start + i * x->start_row, v, vectors, x->last, x->mask);
             if (chains > 1)
                 sum[1][i][v] = (vector){0};
         }
@@ -158,7 +158,7 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const int chains,
         for (int v = 0; v < vectors; v++) {
             vector y = chains > 1 ? sum[0][i][v] + sum[1][i][v] : sum[0][i][v];
             if (x->relu)
-                y = clamp_negative(y);
+                y = relu_vector(y);
             if (vectors == 1)
                 store_masked(c + i * x->c_row, y, x->mask);
             else

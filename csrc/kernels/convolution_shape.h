@@ -25,12 +25,12 @@ enum {
     FIRST_OWN_ATTRIBUTE
 };
 
-#define CONVOLUTION_SIZE FN_WHOLE(1, 1 << 24)
+#define CONVOLUTION_SIZE FN_INTEGER(1, 1 << 24)
 #define CONVOLUTION_ATTRIBUTES(filters)                                                                               \
     {filters, 1, CONVOLUTION_SIZE}, {"window_height", 1, CONVOLUTION_SIZE}, {"window_width", 1, CONVOLUTION_SIZE},    \
         {"stride_height", 1, CONVOLUTION_SIZE}, {"stride_width", 1, CONVOLUTION_SIZE},                                \
         {"dilation_height", 1, CONVOLUTION_SIZE}, {"dilation_width", 1, CONVOLUTION_SIZE},                            \
-        {"padding", 0, FN_WHOLE(PADDING_VALID, PADDING_CAUSAL)}, {"use_bias", 1, FN_FLAG},                            \
+        {"padding", 0, FN_INTEGER(PADDING_VALID, PADDING_CAUSAL)}, {"use_bias", 1, FN_FLAG},                            \
         {"activation", 0, FN_ACTIVATION}, {"alpha", 0, FN_NOT_NEGATIVE}
 
 /* Of the window: whole ones inside the image; as many as there are pixels, divided by the stride, with zeros around; the

@@ -6,7 +6,7 @@
  *
  * and y = x outside of training. With `shared`, all positions of a row (time steps, pixels) share the f of a channel.
  * Attributes: rate, which may change from step to step; shared; seed, or a negative number for that of the
- * model. Extra: f. */
+ * model. Buffer: f. */
 #ifndef FN_KERNELS_DROPOUT_H
 #define FN_KERNELS_DROPOUT_H
 
@@ -24,8 +24,8 @@ FN_INLINE fn_status infer_dropout(fn_inference *inference)
     inference->signature.output[0] = *x;
     inference->alias = !inference->training;
     if (inference->training) {
-        inference->n_extras = 1;
-        inference->extra_per_row[FACTOR] = inference->attribute[SHARED] ? fn_shape_last(x) : fn_shape_size(x);
+        inference->n_node_buffers = 1;
+        inference->buffer_per_row[FACTOR] = inference->attribute[SHARED] ? fn_shape_last(x) : fn_shape_size(x);
     }
     return FN_OK;
 }
@@ -34,14 +34,14 @@ FN_INLINE fn_status infer_dropout(fn_inference *inference)
 FN_INLINE void multiply_by_factors(const fn_node *node, const real *in, real *out, bool accumulate, int64_t lo,
                                    int64_t hi)
 {
-    int64_t width = node->input[0].width, kept = node->extra[FACTOR].width, repeats = width / kept;
-    const real *factor = node->extra[FACTOR].value;
+    int64_t width = node->input[0].width, kept = node->buffer[FACTOR].width, repeats = width / kept;
+    const real *factor = node->buffer[FACTOR].value;
     if (repeats == 1) { /* as one flat loop */
         kept *= hi - lo;
         width *= hi - lo;
         in += lo * node->input[0].width;
         out += lo * node->input[0].width;
-        factor += lo * node->extra[FACTOR].width;
+        factor += lo * node->buffer[FACTOR].width;
         lo = 0;
         hi = 1;
     }
@@ -59,7 +59,7 @@ FN_INLINE void multiply_by_factors(const fn_node *node, const real *in, real *ou
 /* Rows whose factors are drawn and used while they are in the first-level cache. */
 FN_INLINE int64_t rows_at_once(const fn_node *node)
 {
-    const int64_t rows = 4096 / node->extra[FACTOR].width;
+    const int64_t rows = 4096 / node->buffer[FACTOR].width;
     return rows > 1 ? rows : 1;
 }
 
@@ -73,7 +73,7 @@ FN_INLINE void emit_dropout_forward(fn_plan *plan, fn_node *node, fn_stage_funct
 {
     fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
     fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->extra[FACTOR].value_buffer);
+    fn_writes(plan, node->buffer[FACTOR].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
 }
 
@@ -82,7 +82,7 @@ FN_INLINE void emit_dropout_backward(fn_plan *plan, fn_node *node, fn_stage_func
     if (node->input[0].gradient_buffer < 0)
         return;
     fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
-    fn_reads(plan, node->extra[FACTOR].value_buffer);
+    fn_reads(plan, node->buffer[FACTOR].value_buffer);
     fn_reads(plan, node->output[0].gradient_buffer);
     fn_writes(plan, node->input[0].gradient_buffer);
 }
@@ -98,19 +98,19 @@ FN_INLINE void draw_factors(const fn_node *node, const fn_context *context, real
 {
     const random_stream stream = random_stream_of(node, context, node->attribute[SEED]);
     const uint32_t bound = drop_bound(node);
-    lo *= node->extra[FACTOR].width;
-    hi *= node->extra[FACTOR].width;
+    lo *= node->buffer[FACTOR].width;
+    hi *= node->buffer[FACTOR].width;
     for (int64_t group = lo / RANDOM_GROUP; group * RANDOM_GROUP < hi; group++) {
-        const random_part part = part_of_group(group, lo, hi);
-        real *factor = (real *)node->extra[FACTOR].value + group * RANDOM_GROUP;
+        const random_span span = span_of_group(group, lo, hi);
+        real *factor = (real *)node->buffer[FACTOR].value + group * RANDOM_GROUP;
         uint32_t word[RANDOM_GROUP];
         random_words(stream, group, word);
-        if (part.end - part.first == RANDOM_GROUP) {
+        if (span.end - span.first == RANDOM_GROUP) {
 #pragma omp simd
             for (int32_t i = 0; i < RANDOM_GROUP; i++)
                 factor[i] = word[i] < bound ? 0 : kept;
         } else {
-            for (int64_t i = part.first; i < part.end; i++)
+            for (int64_t i = span.first; i < span.end; i++)
                 factor[i] = word[i] < bound ? 0 : kept;
         }
     }

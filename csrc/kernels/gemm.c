@@ -86,8 +86,8 @@ static gemm_matrix find_b(const block *x, const span *s)
 static void pack_span(const block *x, const span *s, int64_t p, int64_t p_end)
 {
     const int64_t width = s->vectors * FN_LANES;
-    const gemm_matrix part = {x->b.data + p * x->b.row + s->j * x->b.column, x->b.row, x->b.column};
-    pack_panel(part, p_end - p, s->columns, find_panel(x, s) + p * width, width);
+    const gemm_matrix sub = {x->b.data + p * x->b.row + s->j * x->b.column, x->b.row, x->b.column};
+    pack_panel(sub, p_end - p, s->columns, find_panel(x, s) + p * width, width);
 }
 
 /* Rows of a tile of column `tile` of tiles: they are as equal as possible, some have one row more than others. */
@@ -209,13 +209,13 @@ FN_INLINE bool should_pack_b(const gemm_arguments *x)
     return bytes >= 2048 && x->m > rows && x->k > 128;
 }
 
-static void set_start(block *part, const gemm_arguments *x, bool first, int64_t j)
+static void set_start(block *sub, const gemm_arguments *x, bool first, int64_t j)
 {
     const real *const bias = x->epilogue.bias;
     const bool from_c = !first || x->accumulate;
-    part->start = from_c ? part->c : bias ? bias + j : zeros;
-    part->start_row = from_c ? x->c_row : 0;
-    part->start_column = from_c || bias ? 1 : 0;
+    sub->start = from_c ? sub->c : bias ? bias + j : zeros;
+    sub->start_row = from_c ? x->c_row : 0;
+    sub->start_column = from_c || bias ? 1 : 0;
 }
 
 static void multiply(const gemm_arguments *x, real *workspace)
@@ -230,34 +230,34 @@ static void multiply(const gemm_arguments *x, real *workspace)
     const int64_t n_panels = divide_up(balance(x->n, BLOCK_COLUMNS), PANEL_COLUMNS);
     const int64_t n_block = k_block < x->k || keep_panels ? n_panels * PANEL_COLUMNS : x->n;
 
-    block part = {.low = low, .b_packed = x->packed_b, .c_row = x->c_row};
-    part.packed_a = pack_a ? workspace : NULL;
-    part.panels = pack_b ? workspace + (pack_a ? divide_up(m_block, TILE_ROWS) * PANEL_ROWS : 0) * k_block : NULL;
+    block sub = {.low = low, .b_packed = x->packed_b, .c_row = x->c_row};
+    sub.packed_a = pack_a ? workspace : NULL;
+    sub.panels = pack_b ? workspace + (pack_a ? divide_up(m_block, TILE_ROWS) * PANEL_ROWS : 0) * k_block : NULL;
     for (int64_t j = 0; j < x->n; j += n_block) {
-        part.n = least(x->n - j, n_block);
+        sub.n = least(x->n - j, n_block);
         int64_t p = 0;
         do {
-            part.k = least(x->k - p, k_block);
-            part.panel_step = keep_panels ? part.k : 0;
+            sub.k = least(x->k - p, k_block);
+            sub.panel_step = keep_panels ? sub.k : 0;
             if (x->packed_b)
-                part.b =
+                sub.b =
                     (gemm_matrix){x->packed_b + j * x->k + p * PANEL_COLUMNS, PANEL_COLUMNS, PANEL_COLUMNS * x->k};
             else
-                part.b = (gemm_matrix){x->b.data + p * x->b.row + j * x->b.column, x->b.row, x->b.column};
-            const bool complete = p + part.k == x->k;
-            part.relu = complete && epilogue->relu;
+                sub.b = (gemm_matrix){x->b.data + p * x->b.row + j * x->b.column, x->b.row, x->b.column};
+            const bool complete = p + sub.k == x->k;
+            sub.relu = complete && epilogue->relu;
             for (int64_t i = 0; i < x->m; i += m_block) {
-                part.m = least(x->m - i, m_block);
-                part.fill_panels = pack_b && !(keep_panels && i > 0);
-                part.a = (gemm_matrix){x->a.data + i * x->a.row + p * x->a.column, x->a.row, x->a.column};
-                part.c = x->c + i * x->c_row + j;
-                set_start(&part, x, p == 0, j);
-                part.fill_a = part.a.row != 1;
-                if (pack_a && !part.fill_a)
-                    pack_all_of_a(&part);
-                multiply_block(&part, complete && epilogue->finish ? epilogue : NULL, i, j);
+                sub.m = least(x->m - i, m_block);
+                sub.fill_panels = pack_b && !(keep_panels && i > 0);
+                sub.a = (gemm_matrix){x->a.data + i * x->a.row + p * x->a.column, x->a.row, x->a.column};
+                sub.c = x->c + i * x->c_row + j;
+                set_start(&sub, x, p == 0, j);
+                sub.fill_a = sub.a.row != 1;
+                if (pack_a && !sub.fill_a)
+                    pack_all_of_a(&sub);
+                multiply_block(&sub, complete && epilogue->finish ? epilogue : NULL, i, j);
             }
-            p += part.k;
+            p += sub.k;
         } while (p < x->k);
     }
 }
@@ -354,7 +354,7 @@ static void multiply_swapped(const gemm_arguments *x, int64_t columns, real *wor
         const int64_t rows = least(x->m - i, columns);
         const bool in_place = x->n == 1 && x->c_row == 1;
         real *const c = x->c + i * x->c_row;
-        const gemm_arguments part = {
+        const gemm_arguments sub = {
             .m = x->n,
             .n = rows,
             .k = x->k,
@@ -370,8 +370,8 @@ static void multiply_swapped(const gemm_arguments *x, int64_t columns, real *wor
         if (epilogue->bias)
             for (int64_t j = 0; j < x->n; j++)
                 for (int64_t r = 0; r < rows; r++)
-                    part.c[j * rows + r] = epilogue->bias[j];
-        multiply_as_is(&part, workspace);
+                    sub.c[j * rows + r] = epilogue->bias[j];
+        multiply_as_is(&sub, workspace);
         if (!in_place)
             transpose(transposed, rows, x->n, rows, c, x->c_row, x->n);
         if (epilogue->finish)

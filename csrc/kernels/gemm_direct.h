@@ -60,7 +60,7 @@ FN_INLINE void store_transposed(const vector *sum, const int columns, bool relu,
     transpose_pieces(sum, row);
     UNROLL
     for (int q = 0; q < PIECE; q++)
-        store(block[q], relu ? clamp_negative(row[q]) : row[q]);
+        store(block[q], relu ? relu_vector(row[q]) : row[q]);
     for (int g = 0; g < FN_LANES; g += PIECE)
         UNROLL
         for (int q = 0; q < PIECE; q++, c += c_row)
@@ -218,14 +218,14 @@ static bool reads_in_place(const gemm_arguments *x, int64_t n)
 static void multiply_rows(const gemm_arguments *x, int64_t first, int64_t n, bool pack_a, real *workspace)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
-    const gemm_matrix part_of_b = {x->b.data + first * x->b.column, x->b.row, x->b.column};
+    const gemm_matrix block_of_b = {x->b.data + first * x->b.column, x->b.row, x->b.column};
     const int64_t tiles = divide_up(x->m, TILE_ROWS), fewest = x->m / tiles;
     const int64_t larger = x->m - fewest * tiles;
     const bool in_panels = !reads_in_place(x, n), low = x->m <= LOW_TILE_ROWS;
-    const real *b = x->packed_b ? x->packed_b + first * x->k : part_of_b.data, *start = x->accumulate ? x->c : epilogue->bias;
+    const real *b = x->packed_b ? x->packed_b + first * x->k : block_of_b.data, *start = x->accumulate ? x->c : epilogue->bias;
     if (in_panels && !x->packed_b) {
         real *const panels = workspace + SHALLOW * PANEL_ROWS;
-        pack_panels(part_of_b, n, x->k, PANEL_COLUMNS, panels);
+        pack_panels(block_of_b, n, x->k, PANEL_COLUMNS, panels);
         b = panels;
     }
     tile_column column = {

@@ -36,14 +36,14 @@ FN_INLINE void add_lanes(const vector *sum, real *total)
         UNROLL
         for (int i = 0; i < width; i++)
             column[i] += column[i + width];
-    piece part[FN_LANES / PIECE];
-    memcpy(part, column, sizeof part);
+    piece partial[FN_LANES / PIECE];
+    memcpy(partial, column, sizeof partial);
     UNROLL
     for (int width = FN_LANES / PIECE / 2; width > 0; width /= 2)
         UNROLL
         for (int g = 0; g < width; g++)
-            part[g] += part[g + width];
-    memcpy(total, part, sizeof *part);
+            partial[g] += partial[g + width];
+    memcpy(total, partial, sizeof *partial);
 }
 
 /* total[r * DOTS + i] = the sum over p < k of x[r][p] * y[i][p], for i < DOTS. The rows of x are x_row apart. What the next
@@ -54,10 +54,10 @@ FN_INLINE void compute_dots(const int rows, const bool prefetch, const real *x, 
     vector sum[DOT_ROWS][DOTS] = {{{0}}};
     int64_t p = 0;
     for (; p + FN_LANES <= k; p += FN_LANES) {
-        vector part[DOT_ROWS];
+        vector partial[DOT_ROWS];
         UNROLL
         for (int r = 0; r < rows; r++)
-            part[r] = load(x + r * x_row + p);
+            partial[r] = load(x + r * x_row + p);
         UNROLL
         for (int i = 0; i < DOTS; i++) {
             const vector other = load(y[i] + p);
@@ -65,21 +65,21 @@ FN_INLINE void compute_dots(const int rows, const bool prefetch, const real *x, 
                 __builtin_prefetch(y[i] + p + ahead);
             UNROLL
             for (int r = 0; r < rows; r++)
-                sum[r][i] = multiply_add(other, part[r], sum[r][i]);
+                sum[r][i] = multiply_add(other, partial[r], sum[r][i]);
         }
     }
     if (p < k) {
         const lane_mask mask = mask_lanes(k - p);
-        vector part[DOT_ROWS];
+        vector partial[DOT_ROWS];
         UNROLL
         for (int r = 0; r < rows; r++)
-            part[r] = load_masked(x + r * x_row + p, mask);
+            partial[r] = load_masked(x + r * x_row + p, mask);
         UNROLL
         for (int i = 0; i < DOTS; i++) {
             const vector other = load_masked(y[i] + p, mask);
             UNROLL
             for (int r = 0; r < rows; r++)
-                sum[r][i] = multiply_add(other, part[r], sum[r][i]);
+                sum[r][i] = multiply_add(other, partial[r], sum[r][i]);
         }
     }
     UNROLL

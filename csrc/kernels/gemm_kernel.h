@@ -87,7 +87,7 @@ FN_INLINE vector broadcast_row(const row_pointers *a, int i)
 }
 
 /* Vector v of a row of the tile. */
-FN_INLINE vector load_part(const real *row, int v, int vectors, int64_t last, lane_mask mask)
+FN_INLINE vector load_partial(const real *row, int v, int vectors, int64_t last, lane_mask mask)
 {
     if (vectors == 1)
         return load_masked(row, mask);
@@ -101,7 +101,7 @@ FN_INLINE void multiply_step(const int rows, const int vectors, const row_pointe
     vector b_vector[LOW_TILE_VECTORS];
     UNROLL
     for (int v = 0; v < vectors; v++)
-        b_vector[v] = vectors == 1 ? load_padded(b, mask) : load_part(b, v, vectors, last, mask);
+        b_vector[v] = vectors == 1 ? load_padded(b, mask) : load_partial(b, v, vectors, last, mask);
     UNROLL
     for (int i = 0; i < rows; i++) {
         const vector a_element = broadcast_row(a, i);
@@ -124,7 +124,7 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const bool packed
     for (int i = 0; i < rows; i++)
         UNROLL
         for (int v = 0; v < vectors; v++)
-            sum[i][v] = load_part(start + i * x->start_row, v, vectors, last, mask);
+            sum[i][v] = load_partial(start + i * x->start_row, v, vectors, last, mask);
 
     row_pointers a = {(const char *)a_tile, (const char *)a_tile + 7 * step, step, 3 * step, 5 * step};
     if (!packed) {
@@ -174,7 +174,7 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const bool packed
         for (int i = 0; i < rows; i++)
             UNROLL
             for (int v = 0; v < vectors; v++)
-                sum[i][v] = clamp_negative(sum[i][v]);
+                sum[i][v] = relu_vector(sum[i][v]);
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL

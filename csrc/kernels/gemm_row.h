@@ -24,7 +24,7 @@ FN_INLINE void sweep_rows(const int depth, const gemm_matrix *a, const real *b, 
         UNROLL
         for (int q = 0; q < depth; q++)
             sum = multiply_add(factor[q], load(b + q * b_row + j), sum);
-        store(c + j, relu ? clamp_negative(sum) : sum);
+        store(c + j, relu ? relu_vector(sum) : sum);
     }
     if (j < n) {
         const lane_mask mask = mask_lanes(n - j);
@@ -32,7 +32,7 @@ FN_INLINE void sweep_rows(const int depth, const gemm_matrix *a, const real *b, 
         UNROLL
         for (int q = 0; q < depth; q++)
             sum = multiply_add(factor[q], load_masked(b + q * b_row + j, mask), sum);
-        store_masked(c + j, relu ? clamp_negative(sum) : sum, mask);
+        store_masked(c + j, relu ? relu_vector(sum) : sum, mask);
     }
 }
 

@@ -73,7 +73,7 @@ FN_INLINE void compute_strips(const int rows, const strip_pair *x)
     for (int i = 0; i < rows; i++)
         UNROLL
         for (int s = 0; s < 2; s++)
-            store(x->c + i * x->c_row + s * x->second, x->relu ? clamp_negative(sum[i][s]) : sum[i][s]);
+            store(x->c + i * x->c_row + s * x->second, x->relu ? relu_vector(sum[i][s]) : sum[i][s]);
 }
 
 #define STRIPS(rows)                                                                                      \

@@ -10,7 +10,7 @@
 
 typedef real vector __attribute__((vector_size(FN_VECTOR_BYTES)));
 typedef real_bits vector_bits __attribute__((vector_size(FN_VECTOR_BYTES)));
-typedef real loose_vector __attribute__((vector_size(FN_VECTOR_BYTES), aligned(FN_BITS / 8), may_alias));
+typedef real unaligned_vector __attribute__((vector_size(FN_VECTOR_BYTES), aligned(FN_BITS / 8), may_alias));
 
 /* For loops over registers. */
 #ifdef __clang__
@@ -25,12 +25,12 @@ enum { PIECE = 128 / FN_BITS }; /* reals in 128 bits */
 
 FN_INLINE vector load(const real *p)
 {
-    return *(const loose_vector *)p;
+    return *(const unaligned_vector *)p;
 }
 
 FN_INLINE void store(real *p, vector x)
 {
-    *(loose_vector *)p = x;
+    *(unaligned_vector *)p = x;
 }
 
 #if FN_VECTOR_BYTES == 64
@@ -55,7 +55,7 @@ FN_INLINE vector multiply_add(vector a, vector b, vector c)
 }
 
 /* The second operand of max is what it returns for NaN. */
-FN_INLINE vector clamp_negative(vector x)
+FN_INLINE vector relu_vector(vector x)
 {
     return VECTOR_OP(max)(VECTOR_OP(setzero)(), x);
 }
@@ -120,7 +120,7 @@ FN_INLINE vector multiply_add(vector a, vector b, vector c)
 }
 
 /* The second operand of max is what it returns for NaN. */
-FN_INLINE vector clamp_negative(vector x)
+FN_INLINE vector relu_vector(vector x)
 {
     return VECTOR_OP(max)(VECTOR_OP(setzero)(), x);
 }
@@ -230,7 +230,7 @@ FN_INLINE vector interleave_high(vector a, vector b)
 
 #endif
 
-FN_INLINE vector clamp_negative(vector x)
+FN_INLINE vector relu_vector(vector x)
 {
     return (vector)((vector_bits)x & ~(vector_bits)(x < 0));
 }

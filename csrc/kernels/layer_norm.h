@@ -8,7 +8,7 @@
  *   dx = r (g - mean of g - h mean of (g h))                               RMS: without mean of g
  *   dbeta = sum over positions of dy,  dgamma = sum over positions of dy h
  *
- * Extras: KEPT m and r of each position; ROW_SUMS of each row of the batch [2][channels]: its part of dgamma and dbeta.
+ * Buffers: SAVED_STATISTICS m and r of each position; ROW_SUMS of each row of the batch [2][channels]: its part of dgamma and dbeta.
  * So the backward pass is one pass over its rows, and the sum over rows, in order, is all that is left for a stage
  * after a barrier.
  */
@@ -17,7 +17,7 @@
 
 #include "normalization.h"
 
-enum { KEPT, ROW_SUMS };
+enum { SAVED_STATISTICS, ROW_SUMS };
 
 /* What tells the two apart, and where the parameters are. */
 typedef struct layer_norm {
@@ -32,9 +32,9 @@ FN_INLINE fn_status infer_layer_norm(fn_inference *inference, int n_parameters)
     if (status != FN_OK || !inference->training)
         return status;
     const int64_t channels = fn_shape_last(&inference->input[0]);
-    inference->n_extras = 2;
-    inference->extra_per_row[KEPT] = 2 * (fn_shape_size(&inference->input[0]) / channels);
-    inference->extra_per_row[ROW_SUMS] = 2 * channels;
+    inference->n_node_buffers = 2;
+    inference->buffer_per_row[SAVED_STATISTICS] = 2 * (fn_shape_size(&inference->input[0]) / channels);
+    inference->buffer_per_row[ROW_SUMS] = 2 * channels;
     return FN_OK;
 }
 
@@ -76,9 +76,9 @@ FN_INLINE void layer_norm_forward_rows(const fn_node *node, const fn_context *co
         const real m = norm.centered ? share * fn_sum(x, n) : 0;
         const real r = FN_REAL(1.0) / FN_SQRT(FN_FMA(share, sum_of_squares(x, m, n), norm.epsilon));
         FN_FOR_EACH(j, n, y[j] = FN_FMA((x[j] - m) * r, gamma[j], beta[j]));
-        if (node->n_extras) {
-            ((real *)node->extra[KEPT].value)[2 * p] = m;
-            ((real *)node->extra[KEPT].value)[2 * p + 1] = r;
+        if (node->n_node_buffers) {
+            ((real *)node->buffer[SAVED_STATISTICS].value)[2 * p] = m;
+            ((real *)node->buffer[SAVED_STATISTICS].value)[2 * p + 1] = r;
         }
     }
 }
@@ -93,8 +93,8 @@ FN_INLINE void emit_layer_norm_forward(fn_plan *plan, fn_node *node, layer_norm 
     fn_reads(plan, node->input[0].value_buffer);
     read_parameter(plan, norm.gamma);
     read_parameter(plan, norm.beta);
-    if (node->n_extras)
-        fn_writes(plan, node->extra[KEPT].value_buffer);
+    if (node->n_node_buffers)
+        fn_writes(plan, node->buffer[SAVED_STATISTICS].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
 }
 
@@ -110,10 +110,10 @@ FN_INLINE void layer_norm_backward_rows(const fn_node *node, const fn_context *c
     for (int64_t p = lo * inner; p < hi * inner; p++) {
         const real *restrict x = (const real *)node->input[0].value + p * n;
         const real *restrict dy = (const real *)node->output[0].gradient + p * n;
-        const real m = ((const real *)node->extra[KEPT].value)[2 * p];
-        const real r = ((const real *)node->extra[KEPT].value)[2 * p + 1];
+        const real m = ((const real *)node->buffer[SAVED_STATISTICS].value)[2 * p];
+        const real r = ((const real *)node->buffer[SAVED_STATISTICS].value)[2 * p + 1];
         if (trained) {
-            real *restrict dgamma = (real *)node->extra[ROW_SUMS].value + p / inner * 2 * n, *restrict dbeta = dgamma + n;
+            real *restrict dgamma = (real *)node->buffer[ROW_SUMS].value + p / inner * 2 * n, *restrict dbeta = dgamma + n;
             if (p % inner == 0)
                 memset(dgamma, 0, (size_t)(2 * n) * sizeof *dgamma);
             FN_FOR_EACH(j, n, dgamma[j] = FN_FMA(dy[j], (x[j] - m) * r, dgamma[j]));
@@ -141,12 +141,12 @@ FN_INLINE void emit_layer_norm_backward(fn_plan *plan, fn_node *node, layer_norm
     fn_workspace(plan, 2 * fn_shape_last(&node->input[0].shape) * (int64_t)sizeof(real));
     fn_reads(plan, node->input[0].value_buffer);
     fn_reads(plan, node->output[0].gradient_buffer);
-    fn_reads(plan, node->extra[KEPT].value_buffer);
+    fn_reads(plan, node->buffer[SAVED_STATISTICS].value_buffer);
     read_parameter(plan, norm.gamma);
     if (is_trained(norm.gamma) || is_trained(norm.beta))
-        fn_writes(plan, node->extra[ROW_SUMS].value_buffer);
+        fn_writes(plan, node->buffer[ROW_SUMS].value_buffer);
     fn_writes(plan, node->input[0].gradient_buffer);
-    emit_reduction(plan, node, reduce, node->extra[ROW_SUMS].value_buffer, norm.gamma, norm.beta);
+    emit_reduction(plan, node, reduce, node->buffer[ROW_SUMS].value_buffer, norm.gamma, norm.beta);
 }
 
 #endif

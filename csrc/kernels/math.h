@@ -422,18 +422,18 @@ FN_INLINE real fn_erfc(real x, real gauss)
     const real rest = (last[0] + last[1]) + (last[2] + last[3]);                                             \
     if (whole == 0)                                                                                          \
         return rest;                                                                                         \
-    real part[FN_PARTIALS] = {0};                                                                            \
+    real partial[FN_PARTIALS] = {0};                                                                            \
     for (i = 0; i < whole; i += FN_PARTIALS) {                                                               \
         _Pragma("omp simd")                                                                                  \
         for (int j = 0; j < FN_PARTIALS; j++)                                                                \
-            part[j] += term(i + j);                                                                          \
+            partial[j] += term(i + j);                                                                          \
     }                                                                                                        \
     for (int width = FN_PARTIALS / 2; width > 0; width /= 2) {                                               \
         _Pragma("omp simd")                                                                                  \
         for (int j = 0; j < width; j++)                                                                      \
-            part[j] += part[j + width];                                                                      \
+            partial[j] += partial[j + width];                                                                      \
     }                                                                                                        \
-    return part[0] + rest;
+    return partial[0] + rest;
 
 /* The sum of x[0] .. x[n - 1]. */
 FN_INLINE real fn_sum(const real *x, int64_t n)
@@ -460,22 +460,22 @@ FN_INLINE real fn_max(const real *x, int64_t n)
             max = x[i] > max ? x[i] : max;
         return max;
     }
-    real part[FN_LANES];
+    real partial[FN_LANES];
     for (int j = 0; j < FN_LANES; j++)
-        part[j] = max;
+        partial[j] = max;
     /* The last vector overlaps the one before, which does no harm to a maximum. */
     for (int64_t i = 0; i < n; i += FN_LANES) {
         const int64_t at = i < n - FN_LANES ? i : n - FN_LANES;
 #pragma omp simd
         for (int j = 0; j < FN_LANES; j++)
-            part[j] = x[at + j] > part[j] ? x[at + j] : part[j];
+            partial[j] = x[at + j] > partial[j] ? x[at + j] : partial[j];
     }
     for (int width = FN_LANES / 2; width > 0; width /= 2) {
 #pragma omp simd
         for (int j = 0; j < width; j++)
-            part[j] = part[j + width] > part[j] ? part[j + width] : part[j];
+            partial[j] = partial[j + width] > partial[j] ? partial[j + width] : partial[j];
     }
-    return part[0];
+    return partial[0];
 }
 
 #endif

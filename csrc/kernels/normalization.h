@@ -137,25 +137,25 @@ FN_INLINE void sum_strip(sum_kind kind, const real *x, const real *dy, int64_t c
 {
     const int64_t abreast = positions_abreast(channels), stride = abreast * channels, width = abreast * columns;
     const int64_t rows = n / abreast, rest = n % abreast;
-    real part[STRIP] = {0}, second[STRIP] = {0}, wide_mean[STRIP] = {0}, wide_factor[STRIP] = {0};
+    real partial[STRIP] = {0}, second[STRIP] = {0}, wide_mean[STRIP] = {0}, wide_factor[STRIP] = {0};
     for (int64_t j = 0; j < width; j++) {
         wide_mean[j] = kind != SUM_VALUES ? mean[j % columns] : 0;
         wide_factor[j] = kind == SUM_GRADIENTS ? factor[j % columns] : 0;
     }
     if (width == STRIP)
-        sum_rows(kind, x, dy, stride, rows, STRIP, wide_mean, wide_factor, part, second);
+        sum_rows(kind, x, dy, stride, rows, STRIP, wide_mean, wide_factor, partial, second);
     else
-        sum_rows(kind, x, dy, stride, rows, width, wide_mean, wide_factor, part, second);
+        sum_rows(kind, x, dy, stride, rows, width, wide_mean, wide_factor, partial, second);
     const int64_t done = rows * stride;
     if (rest)
         sum_rows(kind, x + done, kind == SUM_GRADIENTS ? dy + done : NULL, stride, 1, rest * columns, wide_mean,
-                 wide_factor, part, second);
+                 wide_factor, partial, second);
     for (int64_t k = 1; k < abreast; k++)
         for (int64_t j = 0; j < columns; j++) {
-            part[j] += part[k * columns + j];
+            partial[j] += partial[k * columns + j];
             second[j] += second[k * columns + j];
         }
-    memcpy(sum, part, (size_t)columns * sizeof *sum);
+    memcpy(sum, partial, (size_t)columns * sizeof *sum);
     if (kind == SUM_GRADIENTS)
         memcpy(other, second, (size_t)columns * sizeof *other);
 }

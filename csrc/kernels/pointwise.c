@@ -34,8 +34,8 @@ void FN_SYM(pointwise_rows)(const fn_loss_arguments *arguments, real factor, con
         return;
     }
     for (int64_t r = 0; r < rows; r++) {
-        const real part = factor * fn_sum(value + r * columns, columns);
-        loss[r] = block->column == 0 ? part : loss[r] + part;
+        const real partial = factor * fn_sum(value + r * columns, columns);
+        loss[r] = block->column == 0 ? partial : loss[r] + partial;
     }
     for (int64_t r = 0; gradient && r < rows; r++) {
         const real row_scale = factor * scale[r];

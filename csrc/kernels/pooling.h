@@ -21,7 +21,7 @@
 
 enum { POOL_HEIGHT, POOL_WIDTH, STRIDE_HEIGHT, STRIDE_WIDTH, SAME };
 
-#define POOLING_SIZE FN_WHOLE(1, FN_MANY)
+#define POOLING_SIZE FN_INTEGER(1, FN_INT32_MAX)
 #define POOLING_ATTRIBUTES                                                                                            \
     {"pool_height", 2, POOLING_SIZE}, {"pool_width", 2, POOLING_SIZE}, {"stride_height", 2, POOLING_SIZE},            \
         {"stride_width", 2, POOLING_SIZE}, {"same", 0, FN_FLAG}

@@ -73,14 +73,14 @@ FN_INLINE void random_words(random_stream stream, int64_t group, uint32_t word[R
 }
 
 /* The part of a group that lies in the range from lo to hi: its elements first to end, counted from the group's. */
-typedef struct random_part {
+typedef struct random_span {
     int64_t first, end;
-} random_part;
+} random_span;
 
-FN_INLINE random_part part_of_group(int64_t group, int64_t lo, int64_t hi)
+FN_INLINE random_span span_of_group(int64_t group, int64_t lo, int64_t hi)
 {
     int64_t start = group * RANDOM_GROUP;
-    return (random_part){.first = lo > start ? lo - start : 0,
+    return (random_span){.first = lo > start ? lo - start : 0,
                          .end = hi < start + RANDOM_GROUP ? hi - start : RANDOM_GROUP};
 }
 

@@ -21,7 +21,7 @@
  * dropout multiplies x and recurrent_dropout h_(t-1), where it enters products, by factors [rows][inputs + units] that are
  * the same for all steps: 0, or 1 / (1 - rate).
  *
- * Kept from the forward to the backward pass, in one extra, by step first and then by row, so that the rows of a thread lie
+ * Kept from the forward to the backward pass, in one buffer, by step first and then by row, so that the rows of a thread lie
  * together and the gradients of W and U are one product over all steps and rows:
  *
  *   gates   [steps][rows][gates * units]    what the cell needs of its gates; over it, backwards, the gradients of the sums
@@ -45,16 +45,16 @@ enum {
     UNITS, USE_BIAS, ACTIVATION, ALPHA, RECURRENT_ACTIVATION, RECURRENT_ALPHA, RETURN_SEQUENCES, RETURN_STATE, GO_BACKWARDS,
     MASKED, STATEFUL, DROPOUT, RECURRENT_DROPOUT, SEED, ZERO_MASKED, RECURRENT_ATTRIBUTES
 };
-enum { KEPT, PACKED };
+enum { SAVED_STATES, PACKED };
 
 #define RECURRENT_ATTRIBUTE_LIST                                                                                      \
-    {"units", 1, FN_WHOLE(1, 1 << 16)}, {"use_bias", 1, FN_FLAG}, {"activation", 0, FN_ACTIVATION},                   \
+    {"units", 1, FN_INTEGER(1, 1 << 16)}, {"use_bias", 1, FN_FLAG}, {"activation", 0, FN_ACTIVATION},                   \
         {"alpha", 0, FN_NOT_NEGATIVE}, {"recurrent_activation", 0, FN_ACTIVATION}, {"recurrent_alpha", 0, FN_NOT_NEGATIVE},\
-        {"return_sequences", 0, FN_FLAG}, {"return_state", 0, FN_FLAG}, {"go_backwards", 0, FN_WHOLE(0, 2)}, {"masked", 0, FN_FLAG},\
-        {"stateful", 0, FN_WHOLE(0, FN_MANY)}, {"dropout", 0, FN_BELOW_1}, {"recurrent_dropout", 0, FN_BELOW_1}, {"seed", -1, FN_SEED},\
+        {"return_sequences", 0, FN_FLAG}, {"return_state", 0, FN_FLAG}, {"go_backwards", 0, FN_INTEGER(0, 2)}, {"masked", 0, FN_FLAG},\
+        {"stateful", 0, FN_INTEGER(0, FN_INT32_MAX)}, {"dropout", 0, FN_BELOW_1}, {"recurrent_dropout", 0, FN_BELOW_1}, {"seed", -1, FN_SEED},\
         {"zero_output_for_mask", 0, FN_FLAG}
 
-enum { MOST_STATES = 2, FIRST_PART = 2, MOST_PARTS = 4, MOST_PACKED = FIRST_PART + MOST_PARTS };
+enum { MOST_STATES = 2, FIRST_BLOCK = 2, MOST_BLOCKS = 4, MOST_PACKED = FIRST_BLOCK + MOST_BLOCKS };
 enum { PACK, FORWARD, BACKWARD, PARAMETERS, KEEP_STATES, RECURRENT_LABELS }; /* labels of stages */
 
 /* A matrix B [k][n] that is packed at the start of a batch, a part of parameter number `parameter`; n 0: not needed. */
@@ -85,14 +85,14 @@ typedef struct recurrent_step {
 } recurrent_step;
 
 /* Of the gradients of U and the bias columns lo to hi, and what some of the positions add to them. */
-typedef struct gradient_part {
+typedef struct gradient_tile {
     void *workspace;
     const real *h;     /* [positions][units]: as products saw it */
     const real *gates; /* [positions][gates * units]: gradients of the sums */
     int64_t positions;
     bool first; /* the others are added to it */
     int64_t lo, hi;
-} gradient_part;
+} gradient_tile;
 
 /* A kind of recurrent layer. */
 typedef struct recurrent_cell {
@@ -100,8 +100,8 @@ typedef struct recurrent_cell {
     int32_t states, gates;
     int32_t columns; /* of W and U, in units: the first gates */
     int32_t bias_rows;
-    /* Lists U as it is multiplied with; its parts have the numbers from FIRST_PART on. */
-    int (*pack)(const fn_node *node, bool training, packed_matrix list[MOST_PARTS]);
+    /* Lists U as it is multiplied with; its parts have the numbers from FIRST_BLOCK on. */
+    int (*pack)(const fn_node *node, bool training, packed_matrix list[MOST_BLOCKS]);
     /* The gates hold x W + b. Of rows that are masked anything may be made. */
     void (*forward)(const recurrent_step *step);
     /* gates: from what forward left to the gradients of the sums, 0 in rows that are masked. */
@@ -109,8 +109,8 @@ typedef struct recurrent_cell {
     /* product, from the gates that differentiate left in all units. */
     void (*multiply_back)(const recurrent_step *step);
     bool divides_units; /* some of the units can be computed without the others of the same step */
-    void (*kernel_gradient)(const fn_node *node, const gradient_part *part);
-    void (*bias_gradient)(const fn_node *node, const gradient_part *part);
+    void (*kernel_gradient)(const fn_node *node, const gradient_tile *tile);
+    void (*bias_gradient)(const fn_node *node, const gradient_tile *tile);
 } recurrent_cell;
 
 /* ---- for cells ----------------------------------------------------------------------------------- */
@@ -174,18 +174,18 @@ FN_INLINE void clear_gates(const recurrent_step *step, int gates, int64_t row)
         memset(step->gates + (row * gates + gate) * step->units, 0, (size_t)step->n * sizeof(real));
 }
 
-/* C (+)= A B with part number `part` of U: rows of C lie c_row apart, those of A a_row. Of each group of `units` columns those that
+/* C (+)= A B with part number `block` of U: rows of C lie c_row apart, those of A a_row. Of each group of `units` columns those that
  * are the thread's; c points at the first of them. */
-typedef struct part_product {
-    int part;
+typedef struct block_product {
+    int block;
     const real *a;
     int64_t a_row;
     real *c;
     int64_t c_row;
     bool accumulate;
     const real *bias;
-} part_product;
-void FN_SYM(recurrent_multiply)(const recurrent_step *step, const part_product *product);
+} block_product;
+void FN_SYM(recurrent_multiply)(const recurrent_step *step, const block_product *product);
 
 FN_INLINE const real *bias_of(const fn_node *node)
 {
@@ -193,11 +193,11 @@ FN_INLINE const real *bias_of(const fn_node *node)
 }
 
 /* Columns lo to hi of row `row` of the bias's gradient: the sum of dz[position][j], positions lie `step` apart. */
-void FN_SYM(recurrent_sum_columns)(const fn_node *node, const gradient_part *part, const real *dz, int64_t step, int64_t row,
+void FN_SYM(recurrent_sum_columns)(const fn_node *node, const gradient_tile *tile, const real *dz, int64_t step, int64_t row,
                                    int64_t lo, int64_t hi);
 
 /* Columns lo to hi of dU, the sum of h[position]^T dz[position][j]; positions lie h_step and dz_step apart. */
-void FN_SYM(recurrent_kernel_gradient)(const fn_node *node, const gradient_part *part, const real *h, int64_t h_step,
+void FN_SYM(recurrent_kernel_gradient)(const fn_node *node, const gradient_tile *tile, const real *h, int64_t h_step,
                                        const real *dz, int64_t dz_step, int64_t lo, int64_t hi);
 
 /* infer, forward, backward and update of the operation of a cell. */

@@ -14,7 +14,7 @@ static void find_input_gradient(const sequence *s, const recurrent_step *step, i
         return;
     const int64_t row = s->steps * s->inputs;
     real *dx = (real *)x->gradient + s->lo * row + place_of(s, t) * s->inputs;
-    part_product product = {
+    block_product product = {
         .a = step->gates, .a_row = s->width, .c = dx, .c_row = row, .accumulate = x->accumulate};
     if (s->factor) {
         product.c = spare;
@@ -137,13 +137,13 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
     clear_mask_gradient(node, lo, hi);
 }
 
-/* For some units: what the step after gives to a step, and its derivative. The arrays stay as they are from turn to turn. */
+/* For some units: what the step after gives to a step, and its derivative. The arrays stay as they are from iteration to iteration. */
 static void backward_units(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     sequence s = find_units(node, context, lo, hi);
     const back_arrays arrays = take_arrays(&s);
-    const int64_t t = s.steps - 1 - context->turn;
-    if (context->turn == 0) {
+    const int64_t t = s.steps - 1 - context->iteration;
+    if (context->iteration == 0) {
         begin_gradients(&s, &arrays);
     } else {
         const recurrent_step after = find_step_back(&s, t + 1, &arrays);

@@ -57,10 +57,10 @@ static void draw_factors(const sequence *s, const fn_context *context)
     const random_stream stream = random_stream_of(s->node, context, s->node->attribute[SEED]);
     const int64_t width = s->inputs + s->units, lo = s->lo * width, hi = lo + s->rows * width;
     for (int64_t group = lo / RANDOM_GROUP; group * RANDOM_GROUP < hi; group++) {
-        const random_part part = part_of_group(group, lo, hi);
+        const random_span span = span_of_group(group, lo, hi);
         uint32_t word[RANDOM_GROUP];
         random_words(stream, group, word);
-        for (int64_t i = part.first; i < part.end; i++) {
+        for (int64_t i = span.first; i < span.end; i++) {
             const int64_t element = group * RANDOM_GROUP + i;
             const int kind = element % width >= s->inputs;
             s->factor[element - lo] = word[i] < (uint32_t)(rate[kind] * 0x1p32) ? 0 : (real)(1 / (1 - rate[kind]));
@@ -135,7 +135,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
         const real *x = prepare_inputs(&s, t, &x_row);
         drop_state(&s, t);
         if (!all_masked(&step)) {
-            const part_product product = {
+            const block_product product = {
                 .a = x, .a_row = x_row, .c = step.gates, .c_row = s.width, .bias = bias_of(node)};
             multiply_packed(&step, &product, 0);
             s.cell->forward(&step);
@@ -166,7 +166,7 @@ static void multiply_inputs(const fn_node *node, const fn_context *context, int6
     const sequence s = find_sequence(node, context, 0, context->rows);
     recurrent_step steps = find_step(&s, lo);
     steps.rows *= hi - lo;
-    const part_product product = {.a = s.x + lo * s.total * s.inputs,
+    const block_product product = {.a = s.x + lo * s.total * s.inputs,
                                   .a_row = s.inputs,
                                   .c = steps.gates,
                                   .c_row = s.width,
@@ -188,7 +188,7 @@ static sequence find_units(const fn_node *node, const fn_context *context, int64
 static void forward_units(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const sequence s = find_units(node, context, lo, hi);
-    const int64_t t = context->turn;
+    const int64_t t = context->iteration;
     const recurrent_step step = find_step(&s, t);
     if (!all_masked(&step))
         s.cell->forward(&step);

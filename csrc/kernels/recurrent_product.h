@@ -13,7 +13,7 @@ static int list_packed(const fn_node *node, packed_matrix list[MOST_PACKED])
     const int64_t inputs = inputs_of(node), columns = cell->columns * units_of(node);
     list[0] = (packed_matrix){.row = columns, .column = 1, .n = columns, .k = inputs};
     list[1] = (packed_matrix){.row = 1, .column = columns, .n = training ? inputs : 0, .k = columns};
-    return FIRST_PART + cell->pack(node, training, list + FIRST_PART);
+    return FIRST_BLOCK + cell->pack(node, training, list + FIRST_BLOCK);
 }
 
 static int64_t panels_of(const packed_matrix *matrix)
@@ -25,7 +25,7 @@ static int64_t panels_of(const packed_matrix *matrix)
 /* Where matrix number `index` of a list is. */
 static real *find_packed(const fn_node *node, const packed_matrix *list, int index)
 {
-    real *packed = node->extra[PACKED].value;
+    real *packed = node->buffer[PACKED].value;
     for (int i = 0; i < index; i++)
         packed += list[i].n ? FN_SYM(gemm_packed_size)(list[i].n, list[i].k) : 0;
     return packed;
@@ -50,7 +50,7 @@ static void pack_matrices(const fn_node *node, const fn_context *context, int64_
 }
 
 /* With matrix number `index`; of each group of `units` columns those that are the thread's. */
-static void multiply_packed(const recurrent_step *step, const part_product *product, int index)
+static void multiply_packed(const recurrent_step *step, const block_product *product, int index)
 {
     packed_matrix list[MOST_PACKED];
     list_packed(step->node, list);

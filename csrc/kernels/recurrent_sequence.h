@@ -98,7 +98,7 @@ FN_INLINE sequence find_sequence(const fn_node *node, const fn_context *context,
         size = (kept_sizes){.gates = s.width, .state = 2 * s.units};
     s.total = s.keeps ? context->rows : s.rows;
     const int64_t first = s.keeps ? lo : 0;
-    real *kept = node->extra[KEPT].value, **memory = s.keeps ? &kept : &s.workspace;
+    real *kept = node->buffer[SAVED_STATES].value, **memory = s.keeps ? &kept : &s.workspace;
     s.gates = take_rows(memory, &s, size.gates, s.width, first);
     s.pre = take_rows(memory, &s, size.pre, s.width, first);
     for (int i = 0; i < cell->states; i++)

@@ -69,15 +69,15 @@ fn_status FN_SYM(recurrent_infer)(fn_inference *inference, const recurrent_cell 
         *parameter++ = (fn_shape){.rank = 2, .size = {(int64_t)attribute[STATEFUL], units}};
     signature->n_parameters = (int32_t)(parameter - signature->parameter);
 
-    inference->n_extras = 2;
+    inference->n_node_buffers = 2;
     /* The parts of U may have one panel more than all of it. */
-    inference->extra_fixed[PACKED] = FN_SYM(gemm_packed_size)(columns, inputs) + FN_SYM(gemm_packed_size)(columns, units) +
+    inference->buffer_fixed[PACKED] = FN_SYM(gemm_packed_size)(columns, inputs) + FN_SYM(gemm_packed_size)(columns, units) +
                                      FN_SYM(gemm_packed_size)(1, units);
     const kept_sizes size = size_kept(cell, attribute, x, inference->training);
-    inference->extra_per_row[KEPT] = size.gates + size.pre + cell->states * size.state + size.x + size.dropped + size.factor;
-    inference->extra_fixed[KEPT] = 8 * LINE;
+    inference->buffer_per_row[SAVED_STATES] = size.gates + size.pre + cell->states * size.state + size.x + size.dropped + size.factor;
+    inference->buffer_fixed[SAVED_STATES] = 8 * LINE;
     if (inference->training) {
-        inference->extra_fixed[PACKED] += FN_SYM(gemm_packed_size)(inputs, columns) + FN_SYM(gemm_packed_size)(units, columns);
+        inference->buffer_fixed[PACKED] += FN_SYM(gemm_packed_size)(inputs, columns) + FN_SYM(gemm_packed_size)(units, columns);
     }
     return FN_OK;
 }

@@ -22,7 +22,7 @@ LOSS: int
 BACKWARD: int
 UPDATE: int
 FETCH: int
-SEED: int
+OUTPUT_GRADIENT: int
 FETCH_GRADIENTS: int
 FLUSH: int
 ALIGNMENT: int
@@ -137,7 +137,7 @@ class Gate:
     def awaits(self, function: Callable[[], Any]) -> bool:
         """Whether a function is still to be called that this was asked for, or is being called."""
 
-class Crew:
+class ThreadGroup:
     """Threads that call the same function, until it is over in all of them."""
 
     @property
@@ -166,7 +166,7 @@ class Counter:
 
     @turns.setter
     def turns(self, value: tuple[int, int]) -> None: ...
-    def count(self, batches: int, position: Position | None = None, row: int = 0, squares: float = 0) -> None:
+    def count(self, batches: int, position: Position | None = None, row: int = 0, squared_norm: float = 0) -> None:
         """Counts batches of which Python has made the steps, and how far an epoch has come by them."""
 
 class Position:
@@ -177,13 +177,13 @@ class Position:
     @row.setter
     def row(self, value: int) -> None: ...
     @property
-    def passes(self) -> int: ...
-    @passes.setter
-    def passes(self, value: int) -> None: ...
+    def epochs(self) -> int: ...
+    @epochs.setter
+    def epochs(self, value: int) -> None: ...
     @property
-    def squares(self) -> float: ...
-    @squares.setter
-    def squares(self, value: float) -> None: ...
+    def squared_norm(self) -> float: ...
+    @squared_norm.setter
+    def squared_norm(self, value: float) -> None: ...
     @property
     def totals(self) -> np.ndarray: ...
     @totals.setter
@@ -252,7 +252,7 @@ class Plan:
     @property
     def n_hyper(self) -> int: ...
     @property
-    def passes_ended(self) -> int: ...
+    def epochs_done(self) -> int: ...
     @property
     def next_row(self) -> int: ...
     @property
@@ -295,7 +295,7 @@ class Plan:
 
     def run(
         self,
-        parts: int,
+        phases: int,
         *,
         n_rows: int,
         batch_size: int,
@@ -304,7 +304,7 @@ class Plan:
         targets: Arrays | None = None,
         weights: Arrays | None = None,
         order: np.ndarray | None = None,
-        passes: int = 1,
+        epochs: int = 1,
         shuffle: tuple[int, int] | None = None,
         step: int = 0,
         hyper: np.ndarray | None = None,
@@ -317,7 +317,7 @@ class Plan:
         loss_sum: np.ndarray | None = None,
         metrics: np.ndarray | None = None,
         gradient_squares: float = 0,
-        ended: np.ndarray | None = None,
+        epoch_results: np.ndarray | None = None,
         stage_seconds: np.ndarray | None = None,
         counter: Counter | None = None,
         counts: int = 1,

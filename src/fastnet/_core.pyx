@@ -19,14 +19,14 @@ import numpy as np
 cnp.import_array()
 
 
-FORWARD = FN_RUN_FORWARD
-LOSS = FN_RUN_LOSS
-BACKWARD = FN_RUN_BACKWARD
-UPDATE = FN_RUN_UPDATE
-FETCH = FN_RUN_FETCH
-SEED = FN_RUN_SEED
-FETCH_GRADIENTS = FN_RUN_FETCH_GRADIENTS
-FLUSH = FN_RUN_FLUSH
+FORWARD = FN_PHASE_FORWARD
+LOSS = FN_PHASE_LOSS
+BACKWARD = FN_PHASE_BACKWARD
+UPDATE = FN_PHASE_UPDATE
+FETCH = FN_PHASE_FETCH
+OUTPUT_GRADIENT = FN_PHASE_OUTPUT_GRADIENT
+FETCH_GRADIENTS = FN_PHASE_FETCH_GRADIENTS
+FLUSH = FN_PHASE_FLUSH
 ALIGNMENT = FN_ALIGNMENT
 
 
@@ -287,7 +287,7 @@ def attribute_ranges(kind):
         ranges = {}
         for j in range(entry.n_attributes):
             attribute = &entry.attributes[j]
-            ranges[attribute.name.decode()] = (attribute.lowest, attribute.highest, bool(attribute.kind & FN_IS_WHOLE),
+            ranges[attribute.name.decode()] = (attribute.lowest, attribute.highest, bool(attribute.kind & FN_IS_INTEGER),
                                                bool(attribute.kind & FN_VARIES))
         entries[entry.name.decode()] = ranges
     return entries
@@ -550,7 +550,7 @@ def check_labels(array, n_classes, name="y"):
 
 
 include "_gate.pxi"
-include "_crew.pxi"
+include "_threads.pxi"
 include "_counters.pxi"
 include "_plan.pxi"
 include "_pool.pxi"

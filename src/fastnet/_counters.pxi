@@ -39,11 +39,11 @@ cdef class Counter:
             _version += 1
         self.seen = value
 
-    def count(self, int64_t batches, Position position=None, int64_t row=0, double squares=0):
+    def count(self, int64_t batches, Position position=None, int64_t row=0, double squared_norm=0):
         """Counts batches of which Python has made the steps, and how far an epoch has come by them."""
         self.put(self.seen + batches)
         if position is not None:
-            position.row, position.squares = row, squares
+            position.row, position.squared_norm = row, squared_norm
 
 
 cdef class Position:
@@ -53,15 +53,15 @@ cdef class Position:
     ----------
     row : int
         Rows done.
-    squares : float
+    squared_norm : float
         Sum of the squared norms of the gradients.
-    passes : int
+    epochs : int
         Epochs that were over in the last run when it went on with another.
     totals, sums : ndarray
         Sums of the losses and accumulators of the metrics so far.
     """
-    cdef public int64_t row, passes
-    cdef public double squares
+    cdef public int64_t row, epochs
+    cdef public double squared_norm
     cdef public object totals, sums
 
 

@@ -62,7 +62,7 @@ cdef extern from "fastnet.h" nogil:
         double highest
         unsigned kind
 
-    enum: FN_IS_WHOLE
+    enum: FN_IS_INTEGER
     enum: FN_VARIES
 
     ctypedef struct fn_entry:
@@ -174,22 +174,22 @@ cdef extern from "fastnet.h" nogil:
         int64_t stride
 
     enum:
-        FN_RUN_FORWARD
-        FN_RUN_LOSS
-        FN_RUN_BACKWARD
-        FN_RUN_UPDATE
-        FN_RUN_FETCH
-        FN_RUN_SEED
-        FN_RUN_FETCH_GRADIENTS
-        FN_RUN_FLUSH
+        FN_PHASE_FORWARD
+        FN_PHASE_LOSS
+        FN_PHASE_BACKWARD
+        FN_PHASE_UPDATE
+        FN_PHASE_FETCH
+        FN_PHASE_OUTPUT_GRADIENT
+        FN_PHASE_FETCH_GRADIENTS
+        FN_PHASE_FLUSH
 
     ctypedef struct fn_run:
-        unsigned parts
+        unsigned phases
         int64_t n_rows
         int64_t batch_size
         int64_t first_row
         int64_t *order
-        int64_t passes
+        int64_t epochs
         bint shuffles
         uint64_t shuffle_seed, shuffle_number
         const fn_source *inputs
@@ -209,8 +209,8 @@ cdef extern from "fastnet.h" nogil:
         double *loss_sum
         double *metrics
         double gradient_squares
-        double *ended
-        int64_t passes_ended
+        double *epoch_results
+        int64_t epochs_done
         int64_t next_row
         int64_t steps_done
 
@@ -232,7 +232,7 @@ cdef extern from "fastnet.h" nogil:
     ctypedef struct fn_stage_info:
         const char *label
         const char *layer
-        unsigned part
+        unsigned phase
         double flops_per_row
         double flops_fixed
         int64_t bytes_per_row

@@ -538,7 +538,7 @@ def sort_operations(inputs: Sequence[SymbolicTensor], outputs: Sequence[Symbolic
 
 
 class Graph:
-    """What a model computes: operations in order, and the uses of layers that they are parts of.
+    """What a model computes: operations in order, and the uses of layers that they are in.
 
     Attributes
     ----------
@@ -550,14 +550,14 @@ class Graph:
         between the inputs and the outputs is a part of the model as a whole, whatever of its results is used.
     calls : list of LayerCall
         The uses of layers, each as large as possible, and each after those whose results it reads. A call within another one (of a layer put together from others, of
-        a model in the place of a layer) is a part of that, unless the model holds only a piece of it: where something
+        a model in the place of a layer) is within that, unless the model holds only a portion of it: where something
         outside, or an output of the model, reads a value that is not an output of the larger call, or where it reads one
         that is not among its inputs.
     naming_order : list of LayerCall
         The same in the order of their first operations, in which layers without a name get one: files of weights that
         were written before calls were sorted know them by these names.
-    piece : LayerCall or None
-        A call of which there is a piece only and that has operations of its own there.
+    partial_call : LayerCall or None
+        A call of which the graph holds a portion only, and that has operations of its own there.
     leaves : list of Layer
         The layers that have operations of their own, at any depth.
     """
@@ -575,7 +575,7 @@ class Graph:
             ends = [tensor for operation in penalties for tensor in operation.outputs]
             self.operations = sort_operations(inputs, [*with_masks(outputs), *ends])
         self.leaves = list(dict.fromkeys(operation.layer for operation in self.operations))
-        self.piece: LayerCall | None = None
+        self.partial_call: LayerCall | None = None
         if calls is not None:
             self.calls = self.naming_order = list(calls)
         else:
@@ -596,15 +596,15 @@ class Graph:
     def _unused_penalties(self) -> list[Operation]:
         """Operations that add to the loss but do not lead to the outputs."""
         known, leading = set(map(id, self.inputs)), set(self.leading)
-        pieces: set[LayerCall] | None = None
+        partial: set[LayerCall] | None = None
         found: dict[Operation, None] = {}
         seen: set[LayerCall] = set()
         left = list(reversed(self.leading))
         while left:
             call: LayerCall | None = left.pop().call
             if call.parent is not None:  # the largest of which there is more than a piece
-                pieces = self._pieces() if pieces is None else pieces
-                call = next((one for one in reversed(list(call.chain)) if one not in pieces), None)
+                partial = self._partial_calls() if partial is None else partial
+                call = next((one for one in reversed(list(call.chain)) if one not in partial), None)
             if call is None or call in seen:
                 continue
             seen.add(call)
@@ -620,32 +620,32 @@ class Graph:
             return False
         return True
 
-    def _pieces(self) -> set[LayerCall]:
-        """The calls of which the graph holds a piece only."""
-        makers: dict[int, set[LayerCall]] = {}  # by tensor: the calls in which it is made
+    def _partial_calls(self) -> set[LayerCall]:
+        """The calls of which the graph holds a portion only."""
+        producers: dict[int, set[LayerCall]] = {}  # by tensor: the calls in which it is made
         readers: list[tuple[set[LayerCall], list[SymbolicTensor]]] = [(set(), self.outputs)]
         for operation in self.operations:
             within = set(operation.call.chain)
-            makers.update((id(tensor), within) for tensor in operation.outputs)
+            producers.update((id(tensor), within) for tensor in operation.outputs)
             readers.append((within, operation.inputs))
         inputs = {call: set(map(id, with_masks(call.sources))) for within, _ in readers for call in within}
         results = {call: set(map(id, with_masks(call.outputs))) for call in inputs}
-        pieces: set[LayerCall] = set()
+        partial: set[LayerCall] = set()
         for within, tensors in readers:
             for tensor in tensors:
-                made_in = makers.get(id(tensor), set())
-                pieces.update(call for call in made_in - within if id(tensor) not in results[call])
-                pieces.update(call for call in within - made_in if id(tensor) not in inputs[call])
-        return pieces
+                made_in = producers.get(id(tensor), set())
+                partial.update(call for call in made_in - within if id(tensor) not in results[call])
+                partial.update(call for call in within - made_in if id(tensor) not in inputs[call])
+        return partial
 
     def _find_calls(self) -> dict[LayerCall, list[Operation]]:
         """The calls with their operations, in the order of the first ones."""
-        pieces = self._pieces()
+        partial = self._partial_calls()
         operations: dict[LayerCall, list[Operation]] = {}
         for operation in self.operations:
-            whole = [call for call in operation.call.chain if call not in pieces]
+            whole = [call for call in operation.call.chain if call not in partial]
             operations.setdefault(whole[-1] if whole else operation.call, []).append(operation)
-            self.piece = self.piece if whole else operation.call
+            self.partial_call = self.partial_call if whole else operation.call
         return operations
 
     @staticmethod
@@ -657,7 +657,7 @@ class Graph:
         """
         made_in = {id(tensor): call for call, made in operations.items() for one in made for tensor in one.outputs}
         order: dict[LayerCall, None] = {}
-        begun: set[LayerCall] = set()  # of a piece and what is within it, each may wait for the other
+        begun: set[LayerCall] = set()  # of a partial call and what is within it, each may wait for the other
         stack = [(call, False) for call in reversed(operations)]
         while stack:
             call, expanded = stack.pop()
@@ -671,7 +671,7 @@ class Graph:
         return list(order)
 
     @cached_property
-    def makers(self) -> dict[int, Layer]:
+    def producers(self) -> dict[int, Layer]:
         """By the id of a tensor: the layer whose call returned it."""
         found: dict[int, Layer] = {}
         for call in self.calls:

@@ -45,7 +45,7 @@ cdef class Plan:
     cdef readonly int64_t metric_size
     cdef readonly bint has_loss  # an output has a loss, or an operation adds to it: LOSS is a part of its steps
     cdef readonly int n_hyper
-    cdef readonly int64_t passes_ended, next_row, steps_done  # of the last run, also when it raised
+    cdef readonly int64_t epochs_done, next_row, steps_done  # of the last run, also when it raised
     cdef readonly double gradient_squares  # squared norms of the gradients of its updates, added to what was given
     cdef object checked_order  # of the last run that had one: all of it within its arrays
     cdef bint running  # in C, without the GIL
@@ -194,7 +194,7 @@ cdef class Plan:
         check(fn_plan_create(&spec, &made, &error), &error)
         self.plan = made
         self._measure_outputs(inputs, nodes, outputs, metrics)
-        self.has_loss = any(stage["part"] & FN_RUN_LOSS for stage in self.stages())
+        self.has_loss = any(stage["phase"] & FN_PHASE_LOSS for stage in self.stages())
 
     cdef int check_values(self, object values, int64_t size) except -1:
         """TypeError or ValueError unless it is an array that a parameter of so many numbers can be read from."""
@@ -247,7 +247,7 @@ cdef class Plan:
         stages = []
         while fn_plan_stage(self.plan, len(stages), &info):
             stages.append({"label": info.label.decode(), "layer": "" if info.layer == NULL else info.layer.decode(),
-                           "part": info.part, "flops_per_row": info.flops_per_row, "flops_fixed": info.flops_fixed,
+                           "phase": info.phase, "flops_per_row": info.flops_per_row, "flops_fixed": info.flops_fixed,
                            "bytes_per_row": info.bytes_per_row, "bytes_fixed": info.bytes_fixed})
         return stages
 
@@ -272,25 +272,25 @@ cdef class Plan:
             pointers[i] = cnp.PyArray_DATA(array)
         return 0
 
-    def run(self, unsigned parts, *, int64_t n_rows, int64_t batch_size, int64_t first_row=0, inputs=None, targets=None,
-            weights=None, cnp.ndarray order=None, int64_t passes=1, shuffle=None, uint64_t step=0, cnp.ndarray hyper=None,
+    def run(self, unsigned phases, *, int64_t n_rows, int64_t batch_size, int64_t first_row=0, inputs=None, targets=None,
+            weights=None, cnp.ndarray order=None, int64_t epochs=1, shuffle=None, uint64_t step=0, cnp.ndarray hyper=None,
             outputs=None, output_gradients=None, input_gradients=None, double seconds=0, double mixup=0, double cutmix=0,
-            cnp.ndarray loss_sum=None, cnp.ndarray metrics=None, double gradient_squares=0, cnp.ndarray ended=None,
+            cnp.ndarray loss_sum=None, cnp.ndarray metrics=None, double gradient_squares=0, cnp.ndarray epoch_results=None,
             cnp.ndarray stage_seconds=None, Counter counter=None, int64_t counts=1, Position position=None, staged=None):
         """Runs batch after batch, without the GIL; see fn_plan_run.
 
         Parameters
         ----------
-        parts : int
-            Sum of FORWARD, LOSS, BACKWARD, UPDATE, FETCH, SEED, FETCH_GRADIENTS.
+        phases : int
+            Sum of FORWARD, LOSS, BACKWARD, UPDATE, FETCH, OUTPUT_GRADIENT, FETCH_GRADIENTS.
         n_rows, batch_size, first_row : int
         inputs, targets, weights : list of ndarray
             n_rows rows each (more, if `order` names them). Rows of weights have one number, or one for each so many positions of
             the output, which lie together; None among them stands for ones.
         order : ndarray of int64
             Numbers from 0 to its length - 1: checked in the first call with an array, which only `shuffle` may write to after.
-        passes : int
-            How often to visit the rows, in training: `passes_ended` of these are over when another has begun.
+        epochs : int
+            How often to visit the rows, in training: `epochs_done` of these are over when another has begun.
         shuffle : tuple of int, optional
             Seed and number of `order`: a permutation of n_rows rows, that in each further pass is the one of the next number.
         step : int
@@ -305,7 +305,7 @@ cdef class Plan:
             Added to.
         gradient_squares : float
             What the attribute of this name begins with.
-        ended : ndarray of float64
+        epoch_results : ndarray of float64
             A row for each pass but the last. Where a pass ends and another begins, `loss_sum`, `metrics` and
             `gradient_squares` are moved here, followed by the seconds since this call began.
         stage_seconds : ndarray of float64
@@ -313,7 +313,7 @@ cdef class Plan:
         counter : Counter
             Counts the batches of the steps made, `counts` for each, also where the run raises: before Python can do anything else.
         position : Position
-            Gets `next_row`, `passes_ended` and the `gradient_squares` in the same moment.
+            Gets `next_row`, `epochs_done` and the `gradient_squares` in the same moment.
         staged : tuple of (int, ndarray, ndarray), optional
             The row, totals and sums that the position gets instead, if a step was made.
 
@@ -348,8 +348,8 @@ cdef class Plan:
         self.is_used()
         if self.running:
             raise RuntimeError("this model is being run by another thread")
-        self.passes_ended, self.next_row, self.steps_done, self.gradient_squares = 0, first_row, 0, gradient_squares
-        run.parts = parts
+        self.epochs_done, self.next_row, self.steps_done, self.gradient_squares = 0, first_row, 0, gradient_squares
+        run.phases = phases
         run.n_rows = n_rows
         run.batch_size = batch_size
         run.first_row = first_row
@@ -405,12 +405,12 @@ cdef class Plan:
             memset(gradient_pointers, 0, sizeof(gradient_pointers))
             self.fill_arrays(input_gradients, self.input_widths, gradient_pointers, n_rows, True, "input_gradients")
             run.input_gradients = gradient_pointers
-        if passes > 1:
-            run.passes = passes
+        if epochs > 1:
+            run.epochs = epochs
             columns = 3 + len(self.output_widths) + self.metric_size
-            if ended is None or ended.dtype != np.float64 or not ended.flags.carray or ended.size < (passes - 1) * columns:
-                raise ValueError(f"ended must be a contiguous writeable array of float64, {passes - 1} rows of {columns} numbers")
-            run.ended = <double *>cnp.PyArray_DATA(ended)
+            if epoch_results is None or epoch_results.dtype != np.float64 or not epoch_results.flags.carray or epoch_results.size < (epochs - 1) * columns:
+                raise ValueError(f"epoch_results must be a contiguous writeable array of float64, {epochs - 1} rows of {columns} numbers")
+            run.epoch_results = <double *>cnp.PyArray_DATA(epoch_results)
             if shuffle is not None:
                 if order is None or len(order) != n_rows or not order.flags.writeable:
                     raise ValueError("shuffle needs a writeable order of the rows")
@@ -418,7 +418,7 @@ cdef class Plan:
                 run.shuffle_seed, run.shuffle_number = shuffle
         if hyper is not None:
             steps = (n_rows - first_row + batch_size - 1) // max(batch_size, 1)
-            steps += (max(passes, 1) - 1) * ((n_rows + batch_size - 1) // max(batch_size, 1))
+            steps += (max(epochs, 1) - 1) * ((n_rows + batch_size - 1) // max(batch_size, 1))
             if hyper.ndim not in (1, 2) or hyper.dtype != np.float64 or not hyper.flags.c_contiguous or hyper.shape[hyper.ndim - 1] != self.n_hyper:
                 raise ValueError(f"hyper must be an array of float64 with {self.n_hyper} columns")
             if hyper.ndim == 2:
@@ -447,12 +447,12 @@ cdef class Plan:
                 status = fn_plan_run(self.plan, &run, &error)
         finally:
             self.running = False
-        self.passes_ended, self.next_row, self.steps_done = run.passes_ended, run.next_row, run.steps_done
+        self.epochs_done, self.next_row, self.steps_done = run.epochs_done, run.next_row, run.steps_done
         self.gradient_squares = run.gradient_squares
         if counter is not None:
             counter.put(counter.seen + counts * run.steps_done)
         if position is not None:
-            position.passes, position.squares = run.passes_ended, run.gradient_squares
+            position.epochs, position.squared_norm = run.epochs_done, run.gradient_squares
             if staged is None:
                 position.row = run.next_row
             elif run.steps_done:
@@ -560,7 +560,7 @@ cdef class Predictor:
         source.stride = cnp.PyArray_STRIDE(array, 0)
         output = cnp.PyArray_DATA(result)
         memset(&run, 0, sizeof(run))
-        run.parts = FN_RUN_FORWARD | FN_RUN_FETCH
+        run.phases = FN_PHASE_FORWARD | FN_PHASE_FETCH
         run.n_rows = run.batch_size = array.shape[0]
         run.inputs = &source
         run.outputs = &output

@@ -22,7 +22,7 @@ def summarize(model: Model, expand_nested: bool) -> str:
     """The text that `Model.summary` prints."""
     rows = [(name, "Input", str(tensor.shape), "0", "") for name, tensor in zip(model.input_names, model.inputs)]
     names: dict[int, Any] = {id(tensor): name for tensor, name in zip(model.inputs, model.input_names)}
-    names.update((number, layer.name) for number, layer in model._graph.makers.items())
+    names.update((number, layer.name) for number, layer in model._graph.producers.items())
     rows += _rows(model._graph.calls, names, "", expand_nested)
     linear = len(model.inputs) == 1 and all(len(call.sources) == 1 for call in model._graph.calls)
     widths = [max(len(row[i]) for row in [_HEADER, *rows]) for i in range(4 if linear else 5)]

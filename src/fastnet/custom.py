@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["CustomLoop"]
 
 _FETCH = _core.FORWARD | _core.FETCH
-_BACKWARD = _core.SEED | _core.BACKWARD | _core.FETCH_GRADIENTS
+_BACKWARD = _core.OUTPUT_GRADIENT | _core.BACKWARD | _core.FETCH_GRADIENTS
 
 
 class CustomLoop:
@@ -204,7 +204,7 @@ class CustomLoop:
             plan = self._plans.get("custom", batch_size, exact=False)
             # The penalty of the weights is counted by the rows, and added to the totals.
             self._make_steps(plan, _core.UPDATE, n_rows=n, batch_size=n, hyper=self._plans.hyper(1), loss_sum=totals,
-                             gradient_squares=position.squares, position=position, staged=(position.row + n, totals, sums))  # fmt: skip
+                             gradient_squares=position.squared_norm, position=position, staged=(position.row + n, totals, sums))  # fmt: skip
 
     def _custom_evaluate(
         self,

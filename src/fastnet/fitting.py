@@ -31,7 +31,7 @@ _SLICE_EPOCHS = 1024
 
 
 class EpochState(_core.Position):
-    """How far an epoch has come: rows, sums and squares are counted in the moment in which steps are made.
+    """How far an epoch has come: rows, sums and squared_norm are counted in the moment in which steps are made.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class EpochState(_core.Position):
         Rows and batches done.
     totals, sums : ndarray
         Sums of the losses and accumulators of the metrics so far.
-    squares : float
+    squared_norm : float
         Sum of the squared norms of the gradients.
     first_update : int
         Steps of the optimizer before the epoch.
@@ -57,12 +57,12 @@ class EpochState(_core.Position):
         first_update: int,
         batch_size: int,
         row: int = 0,
-        squares: float = 0.0,
+        squared_norm: float = 0.0,
         seconds: float = 0.0,
     ) -> None:
         self.order, self.row, self.batch_size = order, row, batch_size
         self.totals, self.sums = totals, sums
-        self.squares, self.first_update = squares, first_update
+        self.squared_norm, self.first_update = squared_norm, first_update
         self.started = time.perf_counter() - seconds
 
     @property
@@ -86,7 +86,7 @@ class Fit:
         The same three of the rows held out.
     batch_size, epochs, first_epoch, validation_batch_size, validation_freq : int
     shuffle : bool
-    hooks : CallbackList
+    callbacks : CallbackList
     progress : Progress
     """
 
@@ -95,7 +95,7 @@ class Fit:
         model: Trainer,
         data: tuple[list[np.ndarray], list[np.ndarray], list[Any]],
         validation: tuple[Any, Any, Any] | None,
-        hooks: CallbackList,
+        callbacks: CallbackList,
         progress: Progress,
         *,
         batch_size: int,
@@ -110,7 +110,7 @@ class Fit:
         self.model = model
         self.inputs, self.targets, self.weights = data
         self.validation = validation
-        self.hooks = hooks
+        self.callbacks = callbacks
         self.progress = progress
         self.batch_size = batch_size
         self.epochs = epochs
@@ -143,22 +143,22 @@ class Fit:
         self.model.stop_training = self.stopped
         self.model.history = self.history
         try:
-            self.hooks.call("on_train_begin", {})
-            for callback, state in zip(self.hooks.callbacks, self.callback_states):
+            self.callbacks.call("on_train_begin", {})
+            for callback, state in zip(self.callbacks.callbacks, self.callback_states):
                 callback.set_state(state)
             while self.epoch < self.epochs and not self.model.stop_training:
                 try:
                     self._run_epoch()
                 except FloatingPointError as error:
-                    if not self.hooks.stops_on_divergence:
+                    if not self.callbacks.stops_on_divergence:
                         raise
                     self.model.stop_training = True
-                    self.hooks.call("on_divergence", error)
+                    self.callbacks.call("on_divergence", error)
             self._flush_gradients()
-            self.hooks.call("on_train_end", self.logs)
+            self.callbacks.call("on_train_end", self.logs)
         except BaseException as error:
             self._pass_epochs()
-            self.hooks.call("on_exception", error)
+            self.callbacks.call("on_exception", error)
             # Gradients that wait for more to make a step with are of this training, and none of the next.
             self.optimizer.batches -= self.optimizer.batches % (self.optimizer.gradient_accumulation_steps or 1)
             raise
@@ -170,18 +170,18 @@ class Fit:
         """The next epoch, or what is left of one; and with it those before whose end nobody is to be called."""
         if self.state is None:
             self.state = self._new_state()
-            self.hooks.call("on_epoch_begin", self.epoch, {})
+            self.callbacks.call("on_epoch_begin", self.epoch, {})
         self.progress.begin_epoch(self.epoch, self.epochs, self.steps)
         self._run_slices(self.state)
         logs = self.logs
         if self.validation is not None and self._epochs_to_validation() == 1:
             values = self.model._evaluate(*self.validation, self.validation_batch_size)
             logs.update((f"val_{name}", value) for name, value in values.items())
-        self._end_epoch(self.state, logs, self.state.squares, self.optimizer.iterations, time.perf_counter())
+        self._end_epoch(self.state, logs, self.state.squared_norm, self.optimizer.iterations, time.perf_counter())
         self.epoch, self.state = self.epoch + 1, None
-        self.hooks.checkpoint(self, True)
+        self.callbacks.checkpoint(self, True)
 
-    def _end_epoch(self, state: EpochState, logs: dict[str, Any], squares: float, iterations: int, end: float) -> None:
+    def _end_epoch(self, state: EpochState, logs: dict[str, Any], squared_norm: float, iterations: int, end: float) -> None:
         """Writes an epoch down and tells who asked.
 
         Parameters
@@ -190,7 +190,7 @@ class Fit:
             Of the epoch, but for its rows and sums, which may be those of a later one.
         logs : dict
             Means of the losses and metrics.
-        squares : float
+        squared_norm : float
             Sum of the squared norms of the gradients.
         iterations : int
             Of the optimizer at its end.
@@ -199,8 +199,8 @@ class Fit:
         """
         updates, seconds = iterations - state.first_update, end - state.started
         logs["learning_rate"] = self._learning_rate(iterations)
-        logs["gradient_norm"] = math.sqrt(squares / updates) if updates else None
-        self.hooks.call("on_epoch_end", self.epoch, logs)
+        logs["gradient_norm"] = math.sqrt(squared_norm / updates) if updates else None
+        self.callbacks.call("on_epoch_end", self.epoch, logs)
         self.history.append(self.epoch, {**logs, "seconds": seconds})
         self.progress.end_epoch(logs, seconds)
 
@@ -210,7 +210,7 @@ class Fit:
 
     def _epochs_at_once(self) -> int:
         """Epochs that the engine may make one after another, the present one included: nobody is to be called in between."""
-        if self.hooks.callbacks or self.progress.live or self.model.stop_training:
+        if self.callbacks.callbacks or self.progress.live or self.model.stop_training:
             return 1
         epochs = min(self.epochs - self.epoch, _SLICE_EPOCHS)
         return epochs if self.validation is None else min(epochs, self._epochs_to_validation())
@@ -232,12 +232,12 @@ class Fit:
     def _run_slices(self, state: EpochState) -> None:
         """Trains on the rows that are left of an epoch, and perhaps of others after it; `logs` has the means of the last then."""
         order = _core.shuffle(self.model.seed, state.order, self.n_rows) if self.shuffle else None
-        by_batch = self.hooks.wants_batches
+        by_batch = self.callbacks.wants_batches
         self.logs = self._means(state)
         while state.row < self.n_rows:
             if by_batch:
-                self.hooks.call("on_train_batch_begin", state.batch, self.logs)
-            steps = 1 if by_batch else self.hooks.steps_to_checkpoint(self.optimizer.batches)
+                self.callbacks.call("on_train_batch_begin", state.batch, self.logs)
+            steps = 1 if by_batch else self.callbacks.steps_to_checkpoint(self.optimizer.batches)
             try:
                 self._run_slice(state, order, steps)
             except FloatingPointError as error:
@@ -247,11 +247,11 @@ class Fit:
             if self.progress.within_epochs:
                 self.progress.update(state.batch, {**self.logs, "learning_rate": self._learning_rate(self.optimizer.iterations)})
             if by_batch:
-                self.hooks.call("on_train_batch_end", state.batch - 1, self.logs)
+                self.callbacks.call("on_train_batch_end", state.batch - 1, self.logs)
                 if self.model.stop_training:
                     break
             if state.row < self.n_rows:
-                self.hooks.checkpoint(self, False)
+                self.callbacks.checkpoint(self, False)
 
     def _means(self, state: EpochState) -> dict[str, Any]:
         """Of the rows of an epoch so far; nothing before the first."""
@@ -281,14 +281,14 @@ class Fit:
         if hyper.ndim == 2:  # they vary from step to step
             steps, epochs = min(steps, len(hyper)), min(epochs, 1 + max(0, len(hyper) - left) // self.steps)
         end = min(self.n_rows, state.row + steps * self.batch_size)
-        ended = np.empty((epochs - 1, len(state.totals) + len(state.sums) + 2))
-        self._ended = ended, self.epoch, self.optimizer.batches + left, time.perf_counter()
+        epoch_results = np.empty((epochs - 1, len(state.totals) + len(state.sums) + 2))
+        self._ended = epoch_results, self.epoch, self.optimizer.batches + left, time.perf_counter()
         try:
             self.model._make_steps(
                 plan, TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,
-                targets=self.targets, weights=self.weights, order=order, passes=epochs,
+                targets=self.targets, weights=self.weights, order=order, epochs=epochs,
                 shuffle=(self.model.seed, state.order) if self.shuffle else None, hyper=hyper, mixup=self.mixup, cutmix=self.cutmix,
-                seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums, gradient_squares=state.squares, ended=ended,
+                seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums, gradient_squares=state.squared_norm, epoch_results=epoch_results,
                 position=state,
             )  # fmt: skip
         finally:
@@ -300,18 +300,18 @@ class Fit:
         Where it has been interrupted, it goes on with the epoch that it was at.
         """
         state = self.state
-        while state is not None and state.passes:
-            ended, first, batches, start = self._ended
-            n, results = len(state.totals), ended[self.epoch - first]
-            squares, seconds = results[-2:].tolist()
+        while state is not None and state.epochs:
+            epoch_results, first, batches, start = self._ended
+            n, results = len(state.totals), epoch_results[self.epoch - first]
+            squared_norm, seconds = results[-2:].tolist()
             updates, end = self.optimizer.iterations_after(batches + (self.epoch - first) * self.steps), start + seconds
             if self.history.epoch[-1:] != [self.epoch]:
                 logs = self.compiled.logs(results[:n], results[n:-2], self.n_rows)
-                self._end_epoch(state, logs, squares, updates, end)
+                self._end_epoch(state, logs, squared_norm, updates, end)
             self.model._epochs_begun = state.order + 2
             # One statement, without a call in it: all of this or none.
-            self.epoch, state.order, state.first_update, state.started, state.passes = (
-                self.epoch + 1, state.order + 1, updates, end, state.passes - 1)  # fmt: skip
+            self.epoch, state.order, state.first_update, state.started, state.epochs = (
+                self.epoch + 1, state.order + 1, updates, end, state.epochs - 1)  # fmt: skip
             self.progress.begin_epoch(self.epoch, self.epochs, self.steps)
 
     def _step_with_all_rows(self, state: EpochState) -> None:

@@ -63,11 +63,11 @@ class _Watch(Progress):
 
     within_epochs = True
 
-    def __init__(self, crew: _core.Crew) -> None:
-        self._crew = crew
+    def __init__(self, group: _core.ThreadGroup) -> None:
+        self._group = group
 
     def update(self, step: int, logs: Mapping[str, Any]) -> None:
-        if self._crew.cancelled:
+        if self._group.cancelled:
             raise _Cancelled
 
 
@@ -80,15 +80,15 @@ class _Work:
         By the number of the fit.
     """
 
-    def __init__(self, fits: Sequence[Fit], crew: _core.Crew, report: Any) -> None:
+    def __init__(self, fits: Sequence[Fit], group: _core.ThreadGroup, report: Any) -> None:
         self.fits = fits
         self.errors: dict[int, BaseException] = {}
-        self._crew = crew
+        self._group = group
         self._report = report
         self._waiting = iter(range(len(fits)))  # a step of it is one of CPython: no lock is needed, and none stays closed
 
     def __call__(self) -> None:
-        while not self._crew.cancelled:
+        while not self._group.cancelled:
             number = next(self._waiting, None)
             if number is None:
                 return
@@ -103,7 +103,7 @@ class _Work:
             pass
         except BaseException as error:  # a callback wants the program to end
             self.errors[number] = error
-            self._crew.cancel()
+            self._group.cancel()
         else:
             self._report(number, history)
 
@@ -192,12 +192,12 @@ def fit_many(
     if arguments.get("callbacks") and not isinstance(arguments["callbacks"], PerModel) and len(models) > 1:
         raise TypeError("callbacks have a state: give each model its own, callbacks=fn.PerModel([[...] for _ in models])")
     _check_apart(models)
-    crew = _core.Crew()
+    group = _core.ThreadGroup()
     fits: list[Fit] = []
     for number, model in enumerate(models):
         given = _arguments_of(number, {"x": x, "y": y, **arguments})
         try:
-            fits.append(model._make_fit(_Watch(crew), **given))
+            fits.append(model._make_fit(_Watch(group), **given))
         except (TypeError, ValueError, RuntimeError, OSError) as error:
             raise type(error)(f"model {number}: {error}") from error
     _check_callbacks(fits)
@@ -208,11 +208,11 @@ def fit_many(
                               if values and isinstance(values[-1], float))  # fmt: skip
             print(f"Model {number} of {len(models)} - {last}", flush=True)
 
-    work = _Work(fits, crew, report)
+    work = _Work(fits, group, report)
     for model in models:
         model._plans.one_thread = True
     try:
-        crew.run(work, min(n_threads, len(fits)))
+        group.run(work, min(n_threads, len(fits)))
     finally:
         for model in models:
             model._plans.one_thread = False
@@ -229,7 +229,7 @@ def fit_many(
 def _check_callbacks(fits: Sequence[Fit]) -> None:
     owners: dict[int, int] = {}
     for i, fit in enumerate(fits):
-        for callback in fit.hooks.callbacks:
+        for callback in fit.callbacks.callbacks:
             if owners.setdefault(id(callback), i) != i:
                 raise ValueError(f"models {owners[id(callback)]} and {i} have the same {type(callback).__name__}; "
                                  "callbacks have a state, so each model needs its own")  # fmt: skip

@@ -178,7 +178,7 @@ class Model(Layer, Trainer):
         """The layers, each once, in the order of computation; a model that is called as a layer is one of them."""
         return list(dict.fromkeys(call.layer for call in self._graph.calls))
 
-    def _parts(self) -> list[Layer]:
+    def sublayers(self) -> list[Layer]:
         return self.layers
 
     def get_layer(self, name: str) -> Layer:
@@ -198,9 +198,9 @@ class Model(Layer, Trainer):
     def output_names(self) -> list[str]:
         """Names of the outputs: those of the layers they come from, numbered where two would be the same."""
         names: list[str] = []
-        makers = self._graph.makers
+        producers = self._graph.producers
         for tensor in self.outputs:
-            layer = makers.get(id(tensor))
+            layer = producers.get(id(tensor))
             base = layer.name if layer is not None else tensor.name or "input"
             count = sum(name == base or name.startswith(f"{base}_output_") for name in names)
             names.append(f"{base}_output_{count}" if count else base)
@@ -224,8 +224,8 @@ class Model(Layer, Trainer):
         self._require_built()
         if len(inputs) != len(self.inputs):
             raise ValueError(f"model {self.name!r} has {len(self.inputs)} inputs, got {len(inputs)}")
-        if self._graph.piece is not None:
-            raise ValueError(f"model {self.name!r} holds a part of layer {self._graph.piece.layer._label!r} only: it cannot "
+        if self._graph.partial_call is not None:
+            raise ValueError(f"model {self.name!r} holds a part of layer {self._graph.partial_call.layer._label!r} only: it cannot "
                              "be a layer of another model")  # fmt: skip
         replaced: dict[int, SymbolicTensor] = {}
         for old, new in zip(self.inputs, inputs):
@@ -283,7 +283,7 @@ class Model(Layer, Trainer):
                         name, number = f"{path}/{weight.name}_{number}", number + 1
                     paths[weight] = name
                     taken.add(name)
-            for part in layer._parts():
+            for part in layer.sublayers():
                 walk(part, f"{path}/{part.name}")
 
         for call in self._graph.calls:
@@ -302,7 +302,7 @@ class Model(Layer, Trainer):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for layer in self._parts():
+        for layer in self.sublayers():
             layer.trainable = bool(value)
 
     def get_weights(self) -> list[np.ndarray]:

@@ -112,14 +112,14 @@ class Profile:
 
 
 def profile_model(
-    model: Trainer, parts: int, plan: _core.Plan, arrays: dict[str, Any], rows: int, repeats: int
+    model: Trainer, phases: int, plan: _core.Plan, arrays: dict[str, Any], rows: int, repeats: int
 ) -> Profile:
-    """Runs parts of a step again and again.
+    """Runs phases of a step again and again.
 
     Parameters
     ----------
     model : Trainer
-    parts : int
+    phases : int
         See `_core.Plan.run`.
     plan : Plan
     arrays : dict
@@ -133,17 +133,17 @@ def profile_model(
     step = np.inf
     for _ in range(repeats):
         start = time.perf_counter()
-        plan.run(parts, n_rows=rows, batch_size=rows, **arrays)
+        plan.run(phases, n_rows=rows, batch_size=rows, **arrays)
         step = min(step, time.perf_counter() - start)
         seconds[:] = 0
-        plan.run(parts, n_rows=rows, batch_size=rows, stage_seconds=seconds, **arrays)
+        plan.run(phases, n_rows=rows, batch_size=rows, stage_seconds=seconds, **arrays)
         np.minimum(best, seconds, out=best)
-    if parts & _core.BACKWARD:
-        parts |= _core.SEED  # done with it: outputs without a loss have a gradient of 0
+    if phases & _core.BACKWARD:
+        phases |= _core.OUTPUT_GRADIENT  # done with it: outputs without a loss have a gradient of 0
     stages = [
         StageProfile(one["label"], one["layer"], float(time_of), one["flops_per_row"] * rows + one["flops_fixed"],
                      one["bytes_per_row"] * rows + one["bytes_fixed"])
-        for one, time_of in zip(known, best) if one["part"] & parts
+        for one, time_of in zip(known, best) if one["phase"] & phases
     ]  # fmt: skip
     return Profile(
         stages, rows, float(step), model.dtype, plan.info()["isa"], _core.measure_flops(model.dtype), _core.measure_bandwidth()

@@ -355,9 +355,9 @@ class Trainer(CustomLoop):
         self._require_compiled().optimizer.claim(self)
         batch_size = min(batch_size, len(inputs[0]))
         steps = math.ceil(len(inputs[0]) / batch_size)
-        hooks = CallbackList(callbacks, self, {"epochs": epochs, "steps": steps, "verbose": verbose})
+        callbacks = CallbackList(callbacks, self, {"epochs": epochs, "steps": steps, "verbose": verbose})
         fit = Fit(
-            self, (inputs, targets, weights), validation, hooks, progress, batch_size=batch_size, epochs=epochs,
+            self, (inputs, targets, weights), validation, callbacks, progress, batch_size=batch_size, epochs=epochs,
             first_epoch=int(initial_epoch), shuffle=shuffle, mixup=self._checked_mixup(mixup),
             cutmix=self._checked_cutmix(cutmix), validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,

@@ -157,10 +157,10 @@ static void check_descriptions(void)
     }
 }
 
-static void check_run(const char *what, fn_plan *plan, unsigned parts, int64_t rows, fn_status expected)
+static void check_run(const char *what, fn_plan *plan, unsigned phases, int64_t rows, fn_status expected)
 {
     fn_error error = {0};
-    fn_run run = {.parts = parts, .n_rows = rows, .batch_size = ROWS, .inputs = &inputs, .targets = &targets, .hyper = hyper,
+    fn_run run = {.phases = phases, .n_rows = rows, .batch_size = ROWS, .inputs = &inputs, .targets = &targets, .hyper = hyper,
                   .metrics = metrics, .loss_sum = losses};
     expect(what, fn_plan_run(plan, &run, &error), expected, &error);
 }
@@ -174,34 +174,34 @@ static void check_runs(void)
     expect("a plan", fn_plan_create(&spec, &plan, &error), FN_OK, &error);
     if (!plan)
         return;
-    check_run("backward before any forward", plan, FN_RUN_BACKWARD, ROWS, FN_ERROR_STATE);
-    check_run("forward", plan, FN_RUN_FORWARD, ROWS - 1, FN_OK);
-    check_run("backward of other rows", plan, FN_RUN_BACKWARD, ROWS, FN_ERROR_STATE);
-    check_run("loss between", plan, FN_RUN_LOSS, ROWS - 1, FN_OK);
-    check_run("backward of the same", plan, FN_RUN_BACKWARD, ROWS - 1, FN_OK);
-    check_run("backward again", plan, FN_RUN_BACKWARD, ROWS - 1, FN_ERROR_STATE);
-    check_run("forward of several batches", plan, FN_RUN_FORWARD, ROWS, FN_OK);
-    check_run("a step", plan, FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD | FN_RUN_UPDATE, ROWS, FN_OK);
-    check_run("backward after a step", plan, FN_RUN_BACKWARD, ROWS, FN_ERROR_STATE);
+    check_run("backward before any forward", plan, FN_PHASE_BACKWARD, ROWS, FN_ERROR_STATE);
+    check_run("forward", plan, FN_PHASE_FORWARD, ROWS - 1, FN_OK);
+    check_run("backward of other rows", plan, FN_PHASE_BACKWARD, ROWS, FN_ERROR_STATE);
+    check_run("loss between", plan, FN_PHASE_LOSS, ROWS - 1, FN_OK);
+    check_run("backward of the same", plan, FN_PHASE_BACKWARD, ROWS - 1, FN_OK);
+    check_run("backward again", plan, FN_PHASE_BACKWARD, ROWS - 1, FN_ERROR_STATE);
+    check_run("forward of several batches", plan, FN_PHASE_FORWARD, ROWS, FN_OK);
+    check_run("a step", plan, FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE, ROWS, FN_OK);
+    check_run("backward after a step", plan, FN_PHASE_BACKWARD, ROWS, FN_ERROR_STATE);
     inputs.data = NULL;
-    check_run("no data", plan, FN_RUN_FORWARD, ROWS, FN_ERROR_STATE);
+    check_run("no data", plan, FN_PHASE_FORWARD, ROWS, FN_ERROR_STATE);
     inputs = (fn_source){x, (fn_dtype)9, sizeof x[0]};
-    check_run("data of no dtype", plan, FN_RUN_FORWARD, ROWS, FN_ERROR_STATE);
+    check_run("data of no dtype", plan, FN_PHASE_FORWARD, ROWS, FN_ERROR_STATE);
     inputs.dtype = FN_FLOAT32;
     targets.data = NULL;
-    check_run("no targets", plan, FN_RUN_LOSS, ROWS, FN_ERROR_STATE);
+    check_run("no targets", plan, FN_PHASE_LOSS, ROWS, FN_ERROR_STATE);
     targets.data = y;
     /* How many weights a row has says nothing where there are none. */
     const int64_t per_row[] = {INT64_MAX, 3};
     float bias[UNITS];
     for (int i = 0; i < ROWS * UNITS; i++)
         y[i / UNITS][i % UNITS] = 1;
-    const unsigned parts = FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD;
-    check_run("two rows", plan, parts, 2, FN_OK);
+    const unsigned phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD;
+    check_run("two rows", plan, phases, 2, FN_OK);
     memcpy(bias, gradients + 16, sizeof bias);
     for (int i = 0; i < 2; i++) {
-        check_run("other rows", plan, parts, ROWS, FN_OK);
-        fn_run run = {.parts = parts, .n_rows = 2, .batch_size = ROWS, .inputs = &inputs, .targets = &targets, .hyper = hyper,
+        check_run("other rows", plan, phases, ROWS, FN_OK);
+        fn_run run = {.phases = phases, .n_rows = 2, .batch_size = ROWS, .inputs = &inputs, .targets = &targets, .hyper = hyper,
                       .metrics = metrics, .loss_sum = losses, .weights_per_row = &per_row[i]};
         expect("no weights in rows", fn_plan_run(plan, &run, &error), FN_OK, &error);
         if (bias[0] == 0 || memcmp(bias, gradients + 16, sizeof bias)) {
@@ -216,7 +216,7 @@ static void check_runs(void)
         for (int j = 0; j < 5; j++) {
             (void)describe();
             hyper[around + i] = odd[j];
-            check_run("an odd number in a step", plan, FN_RUN_UPDATE, ROWS, FN_OK);
+            check_run("an odd number in a step", plan, FN_PHASE_UPDATE, ROWS, FN_OK);
         }
     fn_plan_destroy(plan);
 }

@@ -154,15 +154,15 @@ static void *train(void *argument)
     const fn_source target = model->network->mixup ? (fn_source){soft, FN_FLOAT32, sizeof soft[0]}
                                                    : (fn_source){labels, FN_FLOAT32, sizeof labels[0]};
     fn_shuffle(7, 0, ROWS, model->order);
-    fn_run run = {.parts = FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD | FN_RUN_UPDATE, .n_rows = ROWS, .batch_size = BATCH,
-                  .order = model->order, .passes = PASSES, .shuffles = true, .shuffle_seed = 7, .inputs = &input, .targets = &target,
+    fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE, .n_rows = ROWS, .batch_size = BATCH,
+                  .order = model->order, .epochs = PASSES, .shuffles = true, .shuffle_seed = 7, .inputs = &input, .targets = &target,
                   .weights = &weight, .mixup = model->network->mixup ? 0.3 : 0, .hyper = model->hyper, .loss_sum = model->loss,
-                  .metrics = model->metrics, .ended = model->ended};
+                  .metrics = model->metrics, .epoch_results = model->ended};
     fn_error error;
     if (fn_plan_run(model->plan, &run, &error) != FN_OK)
         stop(model->network->name, &error);
-    if (run.steps_done != STEPS || run.passes_ended != PASSES - 1) {
-        printf("%s: %lld steps in %lld passes\n", model->network->name, (long long)run.steps_done, (long long)run.passes_ended);
+    if (run.steps_done != STEPS || run.epochs_done != PASSES - 1) {
+        printf("%s: %lld steps in %lld passes\n", model->network->name, (long long)run.steps_done, (long long)run.epochs_done);
         exit(1);
     }
     return NULL;
@@ -205,7 +205,7 @@ static int check_barriers(const model *model)
     for (int32_t i = 0; i < plan->n_stages; i++) {
         const fn_stage *stage = &plan->stages[i];
         passed |= stage->barrier;
-        if (stage->part == FN_RUN_UPDATE && !(judged && passed)) {
+        if (stage->phase == FN_PHASE_UPDATE && !(judged && passed)) {
             printf("%s: %s before all threads know the loss\n", model->network->name, stage->label);
             failures++;
         }
@@ -234,7 +234,7 @@ static int check_divergence(void)
             for (int j = 0; j < ROWS; j++)
                 bad[j] = j < BATCH ? 1 : INFINITY;
             const fn_source target = {targets, FN_FLOAT32, (int64_t)(sizeof(float) * width)}, weight = {bad, FN_FLOAT32, sizeof bad[0]};
-            fn_run run = {.parts = FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD | FN_RUN_UPDATE, .n_rows = ROWS,
+            fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE, .n_rows = ROWS,
                           .batch_size = BATCH, .inputs = &input, .targets = &target, .weights = &weight,
                           .hyper = models[i]->hyper, .loss_sum = models[i]->loss, .metrics = models[i]->metrics};
             fn_error error;

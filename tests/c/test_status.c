@@ -104,7 +104,7 @@ static void check_runs(void)
     }
     const float x[4] = {1, 2, 3, NAN}, y[2] = {1, 2};
     const fn_source inputs = {x, FN_FLOAT32, 2 * sizeof *x}, targets = {y, FN_FLOAT32, sizeof *y};
-    fn_run run = {.parts = FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD | FN_RUN_UPDATE, .n_rows = 2, .batch_size = 1,
+    fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE, .n_rows = 2, .batch_size = 1,
                   .inputs = &inputs, .targets = &targets, .hyper = hyper, .step = 100};
     expect(FN_ERROR_DIVERGED, fn_plan_run(plan, &run, &error), &error, "step 101");
     if (run.steps_done != 1 || run.next_row != 1) {

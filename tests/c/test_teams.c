@@ -55,15 +55,15 @@ static bool train(fn_plan *plan, const double *hyper)
     bool tried = false;
     for (int pass = 0; pass < passes; pass++) {
         double loss[2] = {0};
-        fn_run run = {.parts = FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD | FN_RUN_UPDATE, .n_rows = rows, .batch_size = batch,
+        fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE, .n_rows = rows, .batch_size = batch,
                       .inputs = &source, .targets = &target, .step = (uint64_t)(pass * rows / batch), .hyper = hyper, .loss_sum = loss};
         fn_error error;
         if (fn_plan_run(plan, &run, &error) != FN_OK) {
             printf("%s\n", error.message);
             exit(1);
         }
-        for (int i = 0; i < plan->n_trials; i++)
-            tried |= plan->trials[i].best[0] > 0 && plan->trials[i].best[1] > 0 && plan->trials[i].best[2] > 0;
+        for (int i = 0; i < plan->n_autotunes; i++)
+            tried |= plan->autotunes[i].best[0] > 0 && plan->autotunes[i].best[1] > 0 && plan->autotunes[i].best[2] > 0;
     }
     return tried;
 }

@@ -85,7 +85,7 @@ static double usual_value(world *w, const fn_attribute *attribute)
     static const double shares[] = {0, 0.5, 0.25, 0.9, 1, 0.1, 0.999, 2, 3, -0.5, 10, 1e-3};
     if (pick(w, 3) == 0)
         return attribute->value;
-    if (attribute->kind & FN_IS_WHOLE) {
+    if (attribute->kind & FN_IS_INTEGER) {
         const double size = attribute->highest - attribute->lowest;
         const double value = attribute->lowest + pick(w, size < 4 ? (int)size + 1 : 5);
         return value < -1000 ? pick(w, 4) - 1 : attribute->lowest > 1 ? value + pick(w, 40) : value;

@@ -50,14 +50,14 @@ static fn_source source_of(world *w, int64_t rows, int64_t width, bool labels)
 }
 
 /* What a call does: a whole step, a part of it, anything. */
-static unsigned pick_parts(world *w, const fn_plan *plan)
+static unsigned pick_phases(world *w, const fn_plan *plan)
 {
-    static const unsigned usual[] = {FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD | FN_RUN_UPDATE, FN_RUN_FORWARD | FN_RUN_FETCH,
-                                     FN_RUN_FORWARD | FN_RUN_LOSS, FN_RUN_BACKWARD | FN_RUN_SEED, FN_RUN_UPDATE,
-                                     FN_RUN_UPDATE | FN_RUN_FLUSH, FN_RUN_FORWARD | FN_RUN_SEED | FN_RUN_BACKWARD, FN_RUN_BACKWARD,
-                                     FN_RUN_FORWARD | FN_RUN_LOSS | FN_RUN_BACKWARD | FN_RUN_FETCH_GRADIENTS};
+    static const unsigned usual[] = {FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE, FN_PHASE_FORWARD | FN_PHASE_FETCH,
+                                     FN_PHASE_FORWARD | FN_PHASE_LOSS, FN_PHASE_BACKWARD | FN_PHASE_OUTPUT_GRADIENT, FN_PHASE_UPDATE,
+                                     FN_PHASE_UPDATE | FN_PHASE_FLUSH, FN_PHASE_FORWARD | FN_PHASE_OUTPUT_GRADIENT | FN_PHASE_BACKWARD, FN_PHASE_BACKWARD,
+                                     FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_FETCH_GRADIENTS};
     const unsigned parts = pick(w, 2) ? usual[0] : seldom(w, 8) ? next_byte(w) : usual[pick(w, 9)];
-    return pick(w, 8) ? parts & (plan->parts | (plan->training ? FN_RUN_BACKWARD : 0)) : parts;
+    return pick(w, 8) ? parts & (plan->phases | (plan->training ? FN_PHASE_BACKWARD : 0)) : parts;
 }
 
 static void run_once(world *w, fn_plan *plan)
@@ -68,8 +68,8 @@ static void run_once(world *w, fn_plan *plan)
     int64_t per_row[MOST_OUTPUTS] = {0};
     void *outputs[MOST_OUTPUTS] = {0}, *input_gradients[MOST_INPUTS] = {0};
     const void *seeds[MOST_OUTPUTS] = {0};
-    fn_run run = {.parts = pick_parts(w, plan), .n_rows = rows, .batch_size = 1 + pick(w, (int)most), .step = next_byte(w),
-                  .inputs = inputs, .targets = targets, .passes = 1};
+    fn_run run = {.phases = pick_phases(w, plan), .n_rows = rows, .batch_size = 1 + pick(w, (int)most), .step = next_byte(w),
+                  .inputs = inputs, .targets = targets, .epochs = 1};
     if (twist(w, 10))
         run.batch_size = odd_size(w);
     if (twist(w, 20))
@@ -79,7 +79,7 @@ static void run_once(world *w, fn_plan *plan)
     for (int i = 0; i < w->spec.n_inputs; i++) {
         const int64_t width = size_of(&w->inputs[i].shape);
         inputs[i] = source_of(w, rows, width, pick(w, 3) == 0);
-        input_gradients[i] = run.parts & FN_RUN_FETCH_GRADIENTS && pick(w, 4) ? array_of(w, (size_t)(rows * width) * element) : NULL;
+        input_gradients[i] = run.phases & FN_PHASE_FETCH_GRADIENTS && pick(w, 4) ? array_of(w, (size_t)(rows * width) * element) : NULL;
     }
     for (int i = 0; i < w->spec.n_outputs; i++) {
         const int64_t width = size_of(&w->shapes[w->outputs[i].value]);
@@ -95,9 +95,9 @@ static void run_once(world *w, fn_plan *plan)
                 weights[i] = source_of(w, rows, fits ? per_row[i] : 1, false);
             }
         }
-        if (run.parts & FN_RUN_FETCH)
+        if (run.phases & FN_PHASE_FETCH)
             outputs[i] = pick(w, 8) ? array_of(w, (size_t)(rows * width) * element) : NULL;
-        if (run.parts & FN_RUN_SEED && pick(w, 4)) {
+        if (run.phases & FN_PHASE_OUTPUT_GRADIENT && pick(w, 4)) {
             void *seed = array_of(w, (size_t)(rows * width) * element);
             if (seed)
                 fill_reals(w, seed, rows * width, plan->kernels->dtype, false);
@@ -122,11 +122,11 @@ static void run_once(world *w, fn_plan *plan)
     run.loss_sum = pick(w, 6) ? losses : NULL;
     run.metrics = plan->n_metrics && pick(w, 12) ? array_of(w, (size_t)plan->metric_size * sizeof(double)) : NULL;
     if (seldom(w, 6) && run.loss_sum) {
-        run.passes = 1 + pick(w, 3);
-        run.ended = array_of(w, (size_t)((run.passes - 1) * (3 + w->spec.n_outputs + plan->metric_size)) * sizeof(double));
+        run.epochs = 1 + pick(w, 3);
+        run.epoch_results = array_of(w, (size_t)((run.epochs - 1) * (3 + w->spec.n_outputs + plan->metric_size)) * sizeof(double));
         run.shuffles = run.order && pick(w, 2);
     }
-    const int64_t columns = w->n_hyper + w->spec.n_scheduled, steps = run.passes * (rows + 1);
+    const int64_t columns = w->n_hyper + w->spec.n_scheduled, steps = run.epochs * (rows + 1);
     const bool varies = seldom(w, 4);
     double *hyper = array_of(w, (size_t)(columns * (varies ? steps : 1)) * sizeof *hyper);
     for (int64_t step = 0; hyper && step < (varies ? steps : 1); step++)
@@ -143,7 +143,7 @@ static void run_once(world *w, fn_plan *plan)
         case 2: inputs[0].data = NULL; break;
         case 3: targets[0].data = NULL; break;
         case 4: inputs[0].dtype = (fn_dtype)(FN_INT64 + 1 + pick(w, 200)); break;
-        case 5: run.passes = -pick(w, 9); break;
+        case 5: run.epochs = -pick(w, 9); break;
         default: run.output_gradients = NULL;
         }
     w->from_end = true;

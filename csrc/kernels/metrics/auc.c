@@ -15,7 +15,7 @@
 
 enum { NUM_THRESHOLDS, FROM_LOGITS, N_ATTRIBUTES };
 static const fn_attribute attributes[] = {
-    [NUM_THRESHOLDS] = {"num_thresholds", 200.0, FN_WHOLE(2, 1 << 24)},
+    [NUM_THRESHOLDS] = {"num_thresholds", 200.0, FN_INTEGER(2, 1 << 24)},
     [FROM_LOGITS] = {"from_logits", 0.0, FN_FLAG},
 };
 

@@ -26,7 +26,7 @@ static void update_columns(const fn_metric_arguments *arguments, int64_t first, 
 {
     const int64_t width = arguments->width, n = arguments->positions;
     const real *prediction = (const real *)arguments->prediction + first, *target = (const real *)arguments->target + first;
-    const double before = arguments->accumulator[0], part = (double)n / (before + (double)n);
+    const double before = arguments->accumulator[0], fraction = (double)n / (before + (double)n);
     double centre[COLUMNS], own_squares[COLUMNS] = {0}, distance[COLUMNS] = {0};
     for (int64_t i = 1; i < n; i++)
 #pragma omp simd
@@ -43,8 +43,8 @@ static void update_columns(const fn_metric_arguments *arguments, int64_t first, 
         }
     for (int64_t j = 0; j < columns; j++) {
         const double apart = before > 0.0 ? centre[j] - mean[j] : 0.0;
-        squares[j] += own_squares[j] + apart * apart * before * part;
-        mean[j] = before > 0.0 ? mean[j] + apart * part : centre[j];
+        squares[j] += own_squares[j] + apart * apart * before * fraction;
+        mean[j] = before > 0.0 ? mean[j] + apart * fraction : centre[j];
     }
 }
 

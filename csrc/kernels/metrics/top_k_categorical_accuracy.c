@@ -5,7 +5,7 @@
 #include "sums.h"
 
 enum { K };
-static const fn_attribute attributes[] = {[K] = {"k", 5.0, FN_WHOLE(1, FN_MANY)}};
+static const fn_attribute attributes[] = {[K] = {"k", 5.0, FN_INTEGER(1, FN_INT32_MAX)}};
 
 static void update(const fn_metric_arguments *arguments)
 {

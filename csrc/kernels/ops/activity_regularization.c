@@ -3,7 +3,7 @@
  *   loss += mean over the rows of the batch of (l1 sum |x| + l2 sum x^2)
  *   dx = dy + (l1 sign(x) + 2 l2 x) / rows
  *
- * Where nothing uses y, dy is 0. Extra: the penalty of each row. Attributes: l1, l2. */
+ * Where nothing uses y, dy is 0. Buffer: the penalty of each row. Attributes: l1, l2. */
 #include "../math.h"
 
 #include "../../engine/plan.h"
@@ -19,8 +19,8 @@ static fn_status infer(fn_inference *inference)
 {
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = inference->input[0];
-    inference->n_extras = 1;
-    inference->extra_per_row[PENALTY] = 1;
+    inference->n_node_buffers = 1;
+    inference->buffer_per_row[PENALTY] = 1;
     return FN_OK;
 }
 
@@ -30,7 +30,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     enum { CHUNK = 512 };
     int64_t width = node->input[0].width;
     const real *x = node->input[0].value;
-    real *penalty = node->extra[PENALTY].value;
+    real *penalty = node->buffer[PENALTY].value;
     const real l1 = (real)node->attribute[L1], l2 = (real)node->attribute[L2];
     memcpy((real *)node->output[0].value + lo * width, x + lo * width, (size_t)((hi - lo) * width) * sizeof *x);
     for (int64_t row = lo; row < hi; row++) {
@@ -69,7 +69,7 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_emit(plan, node, "activity regularization", forward_rows, FN_BY_ROWS, 0);
     fn_reads(plan, node->input[0].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
-    fn_writes(plan, node->extra[PENALTY].value_buffer);
+    fn_writes(plan, node->buffer[PENALTY].value_buffer);
     fn_add_loss_term(plan, node, PENALTY, true);
 }
 

@@ -6,7 +6,7 @@
  * with alpha' = -1.7581, the value of SELU at minus infinity, a = ((1 - rate) (1 + rate alpha'^2))^(-1/2) and
  * b = -a alpha' rate, as in Keras; y = x otherwise.
  *
- * Extra: the factors a m. Attributes: see dropout.h. */
+ * Buffer: the factors a m. Attributes: see dropout.h. */
 #include "../dropout.h"
 
 static const fn_attribute attributes[] = {DROPOUT_ATTRIBUTES};
@@ -22,12 +22,12 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     const double rate = node->attribute[RATE];
     const double a = 1 / sqrt((1 - rate) * (1 + rate * alpha * alpha)), b = -a * alpha * rate;
     const real kept = (real)b, dropped = (real)(a * alpha + b);
-    const int64_t width = node->input[0].width, channels = node->extra[FACTOR].width;
+    const int64_t width = node->input[0].width, channels = node->buffer[FACTOR].width;
     draw_factors(node, context, (real)a, lo, hi);
     for (int64_t row = lo; row < hi; row++)
         for (int64_t first = 0; first < width; first += channels) {
             const real *restrict x = (const real *)node->input[0].value + row * width + first;
-            const real *restrict f = (const real *)node->extra[FACTOR].value + row * channels;
+            const real *restrict f = (const real *)node->buffer[FACTOR].value + row * channels;
             real *restrict y = (real *)node->output[0].value + row * width + first;
             FN_FOR_EACH(j, channels, y[j] = f[j] == 0 ? dropped : FN_FMA(f[j], x[j], kept));
         }

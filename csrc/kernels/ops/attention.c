@@ -16,7 +16,7 @@
  *   dv[j][g] = sum over i and the heads of g of m[i][j] p[i][j] dy[i][h]
  *
  * As in FlashAttention (Dao et al. 2022), weights exist for a block of queries and keys only. What is kept for the
- * backward pass are two numbers for each query and head, KEPT: the shift and the factor by which
+ * backward pass are two numbers for each query and head, SAVED_SOFTMAX: the shift and the factor by which
  * p = exp(s - shift) factor is computed again.
  *
  * Key heads have nothing to do with each other: where there are few rows, they are what threads divide between them.
@@ -29,17 +29,17 @@
 #include <string.h>
 
 static const fn_attribute attributes[] = {
-    {"heads", 1, FN_WHOLE(1, 1 << 30)},
-    {"key_heads", 0, FN_WHOLE(0, 1 << 30)},
+    {"heads", 1, FN_INTEGER(1, 1 << 30)},
+    {"key_heads", 0, FN_INTEGER(0, 1 << 30)},
     {"causal", 0, FN_FLAG},
-    {"window", 0, FN_WHOLE(0, 1 << 30)},
+    {"window", 0, FN_INTEGER(0, 1 << 30)},
     {"scale", 0, FN_NOT_NEGATIVE},
     {"rate", 0, FN_BELOW_1},
     {"seed", -1, FN_SEED},
     {"scores", 0, FN_FLAG},
 };
 
-enum { KEPT };
+enum { SAVED_SOFTMAX };
 
 /* ---- shapes ------------------------------------------------------------------------------------ */
 
@@ -102,8 +102,8 @@ static fn_status infer(fn_inference *inference)
         inference->signature.output[inference->signature.n_outputs++] =
             (fn_shape){.rank = 3, .size = {heads, queries, inference->input[KEY].size[0]}};
     if (inference->training) {
-        inference->n_extras = 1;
-        inference->extra_per_row[KEPT] = 2 * heads * queries;
+        inference->n_node_buffers = 1;
+        inference->buffer_per_row[SAVED_SOFTMAX] = 2 * heads * queries;
     }
     return FN_OK;
 }
@@ -130,14 +130,14 @@ static int64_t packed_size(const attention_shape *x, int64_t size)
 
 static scratch divide_workspace(const attention_shape *x, void *workspace)
 {
-    scratch parts;
-    parts.packed_keys = workspace;
-    parts.packed_values = parts.packed_keys + packed_size(x, x->size);
-    parts.weight = parts.packed_values + packed_size(x, x->value_size);
-    parts.gradient = parts.weight + BLOCK_QUERIES * STRIDE;
-    parts.factor = parts.gradient + BLOCK_QUERIES * STRIDE;
-    parts.products = parts.factor + STRIDE;
-    return parts;
+    scratch buffers;
+    buffers.packed_keys = workspace;
+    buffers.packed_values = buffers.packed_keys + packed_size(x, x->size);
+    buffers.weight = buffers.packed_values + packed_size(x, x->value_size);
+    buffers.gradient = buffers.weight + BLOCK_QUERIES * STRIDE;
+    buffers.factor = buffers.gradient + BLOCK_QUERIES * STRIDE;
+    buffers.products = buffers.factor + STRIDE;
+    return buffers;
 }
 
 static int64_t workspace_size(const attention_shape *x)
@@ -209,10 +209,10 @@ static void weigh(const fn_node *node, const attention_shape *x, const attention
 }
 
 static void drop_weights(const fn_node *node, const attention_shape *x, const attention_block *block, random_stream stream,
-                         const scratch *parts)
+                         const scratch *buffers)
 {
     for (int64_t i = 0; i < block->queries; i++) {
-        real *restrict row = parts->weight + i * STRIDE, *restrict factor = parts->factor;
+        real *restrict row = buffers->weight + i * STRIDE, *restrict factor = buffers->factor;
         draw_weight_factors(node, stream, first_group(x, block, i), block->keys, factor);
         FN_FOR_EACH(j, block->keys, row[j] *= factor[j]);
     }
@@ -220,7 +220,7 @@ static void drop_weights(const fn_node *node, const attention_shape *x, const at
 
 static bool drops(const fn_node *node)
 {
-    return node->n_extras && node->attribute[RATE] > 0;
+    return node->n_node_buffers && node->attribute[RATE] > 0;
 }
 
 /* The weights of query number i of the block, or their gradient, in an array of the second output: [keys]. */
@@ -232,14 +232,14 @@ static real *scores_of(const fn_node *node, void *array, const attention_shape *
 
 /* The weights of a block of queries into the second output: from the scores made again, now that their sums are known. */
 static void write_scores(const fn_node *node, const attention_shape *x, attention_block block, const real *q,
-                         const running_softmax *softmax, const scratch *parts)
+                         const running_softmax *softmax, const scratch *buffers)
 {
     for (int64_t i = 0; i < block.queries; i++)
         memset(scores_of(node, node->output[1].value, x, &block, i), 0, (size_t)x->keys * sizeof(real));
     for (block.keys = 0; next_keys(x, &block);) {
-        multiply_packed(&block, q, x->heads * x->size, x->size, parts->packed_keys, parts->weight, parts->products);
+        multiply_packed(&block, q, x->heads * x->size, x->size, buffers->packed_keys, buffers->weight, buffers->products);
         for (int64_t i = 0; i < block.queries; i++) {
-            real *row = parts->weight + i * STRIDE;
+            real *row = buffers->weight + i * STRIDE;
             const real factor = softmax->sum[i] == 0 ? 0 : FN_REAL(1.0) / softmax->sum[i];
             mask_scores(node, x, &block, i, row);
             exponentiate(row, round_to_lanes(block.keys), shift_of(softmax->largest[i]), factor);
@@ -251,7 +251,7 @@ static void write_scores(const fn_node *node, const attention_shape *x, attentio
 /* y of a block of queries of one head. In line, as all that is given the shape: what it holds might else be changed, for all
  * the compiler knows, by what is written. */
 FN_INLINE void attend(const fn_node *node, const fn_context *context, const attention_shape *x, attention_block block,
-                   const scratch *parts)
+                   const scratch *buffers)
 {
     const int64_t key_head = block.head / (x->heads / x->key_heads), stride = x->heads * x->value_size;
     const random_stream stream = random_stream_of(node, context, node->attribute[SEED]);
@@ -265,15 +265,15 @@ FN_INLINE void attend(const fn_node *node, const fn_context *context, const atte
     }
     bool first = true;
     for (; next_keys(x, &block); first = false) {
-        multiply_packed(&block, q, x->heads * x->size, x->size, parts->packed_keys, parts->weight, parts->products);
-        weigh(node, x, &block, first, &softmax, parts->weight, y);
+        multiply_packed(&block, q, x->heads * x->size, x->size, buffers->packed_keys, buffers->weight, buffers->products);
+        weigh(node, x, &block, first, &softmax, buffers->weight, y);
         if (drops(node))
-            drop_weights(node, x, &block, stream, parts);
+            drop_weights(node, x, &block, stream, buffers);
         const gemm_arguments product = {
             .m = block.queries,
             .n = x->value_size,
             .k = block.keys,
-            .a = {parts->weight, STRIDE, 1},
+            .a = {buffers->weight, STRIDE, 1},
             .b = {rows_of(node->input[VALUE].value, node->input[VALUE].width, &block, block.key,
                           x->key_heads * x->value_size, key_head * x->value_size),
                   x->key_heads * x->value_size, 1},
@@ -281,44 +281,44 @@ FN_INLINE void attend(const fn_node *node, const fn_context *context, const atte
             .c_row = stride,
             .accumulate = !first,
         };
-        FN_SYM(gemm)(&product, parts->products);
+        FN_SYM(gemm)(&product, buffers->products);
     }
     for (int64_t i = 0; i < block.queries; i++) {
         const real factor = softmax.sum[i] == 0 ? 0 : FN_REAL(1.0) / softmax.sum[i];
         if (first)
             memset(y + i * stride, 0, (size_t)x->value_size * sizeof *y);
         FN_FOR_EACH(j, x->value_size, y[i * stride + j] *= factor);
-        if (node->n_extras) {
-            real *kept = rows_of(node->extra[KEPT].value, node->extra[KEPT].width, &block, block.head * x->queries, 2, 0);
+        if (node->n_node_buffers) {
+            real *kept = rows_of(node->buffer[SAVED_SOFTMAX].value, node->buffer[SAVED_SOFTMAX].width, &block, block.head * x->queries, 2, 0);
             kept[2 * (block.query + i)] = shift_of(softmax.largest[i]);
             kept[2 * (block.query + i) + 1] = factor;
         }
     }
     if (node->n_outputs > 1)
-        write_scores(node, x, block, q, &softmax, parts);
+        write_scores(node, x, block, q, &softmax, buffers);
 }
 
 typedef void (*block_function)(const fn_node *node, const fn_context *context, const attention_shape *x,
-                               attention_block block, const scratch *parts);
+                               attention_block block, const scratch *buffers);
 
 /* Every block of queries of key heads lo to hi, those of the first row first. */
 FN_INLINE void for_each_block(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi, bool with_values,
                            block_function run)
 {
     const attention_shape x = attention_shape_of(node);
-    const scratch parts = divide_workspace(&x, context->workspace);
+    const scratch buffers = divide_workspace(&x, context->workspace);
     const int64_t group = x.heads / x.key_heads;
     for (int64_t item = lo; item < hi; item++) {
         const int64_t row = item / x.key_heads, key_head = item % x.key_heads;
-        pack_keys(&x, &node->input[KEY], row, key_head, x.size, parts.packed_keys);
+        pack_keys(&x, &node->input[KEY], row, key_head, x.size, buffers.packed_keys);
         if (with_values)
-            pack_keys(&x, &node->input[VALUE], row, key_head, x.value_size, parts.packed_values);
+            pack_keys(&x, &node->input[VALUE], row, key_head, x.value_size, buffers.packed_values);
         for (int64_t head = key_head * group; head < (key_head + 1) * group; head++)
             for (int64_t query = 0; query < x.queries; query += BLOCK_QUERIES) {
                 const int64_t left = x.queries - query;
                 const attention_block block = {
                     .row = row, .head = head, .query = query, .queries = left < BLOCK_QUERIES ? left : BLOCK_QUERIES};
-                run(node, context, &x, block, &parts);
+                run(node, context, &x, block, &buffers);
             }
         }
 }
@@ -371,8 +371,8 @@ static void forward(fn_plan *plan, fn_node *node)
         fn_reads(plan, node->input[i].value_buffer);
     for (int i = 0; i < node->n_outputs; i++)
         fn_writes(plan, node->output[i].value_buffer);
-    if (node->n_extras)
-        fn_writes(plan, node->extra[KEPT].value_buffer);
+    if (node->n_node_buffers)
+        fn_writes(plan, node->buffer[SAVED_SOFTMAX].value_buffer);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------- */
@@ -390,17 +390,17 @@ static bool of_values(const fn_node *node)
 
 /* From scores to m p over them, and from m dy . v to ds over it. */
 static void differentiate(const fn_node *node, const attention_shape *x, const attention_block *block, const real *dot,
-                          random_stream stream, const scratch *parts)
+                          random_stream stream, const scratch *buffers)
 {
     const real *kept =
-        rows_of(node->extra[KEPT].value, node->extra[KEPT].width, block, block->head * x->queries, 2, 2 * block->query);
+        rows_of(node->buffer[SAVED_SOFTMAX].value, node->buffer[SAVED_SOFTMAX].width, block, block->head * x->queries, 2, 2 * block->query);
     const int64_t n = round_to_lanes(block->keys);
     for (int64_t i = 0; i < block->queries; i++) {
-        real *restrict weight = parts->weight + i * STRIDE, *restrict gradient = parts->gradient + i * STRIDE;
+        real *restrict weight = buffers->weight + i * STRIDE, *restrict gradient = buffers->gradient + i * STRIDE;
         mask_scores(node, x, block, i, weight);
         exponentiate(weight, n, kept[2 * i], kept[2 * i + 1]);
         const real d = dot[i], scale = x->scale;
-        real *restrict factor = parts->factor;
+        real *restrict factor = buffers->factor;
         if (drops(node)) {
             draw_weight_factors(node, stream, first_group(x, block, i), block->keys, factor);
             FN_FOR_EACH(j, n, gradient[j] *= factor[j]);
@@ -432,7 +432,7 @@ static void add_product(gemm_matrix left, int64_t steps, int64_t n, const real *
 
 /* Adds to the gradients what a block of queries of one head has to do with them. */
 FN_INLINE void attend_backward(const fn_node *node, const fn_context *context, const attention_shape *x, attention_block block,
-                            const scratch *parts)
+                            const scratch *buffers)
 {
     const fn_port *query = &node->input[QUERY], *key = &node->input[KEY], *value = &node->input[VALUE];
     const int64_t key_head = block.head / (x->heads / x->key_heads);
@@ -453,26 +453,26 @@ FN_INLINE void attend_backward(const fn_node *node, const fn_context *context, c
                              scores_of(node, node->output[1].value, x, &block, i), x->keys);
     }
     while (next_keys(x, &block)) {
-        multiply_packed(&block, q, q_stride, x->size, parts->packed_keys, parts->weight, parts->products);
+        multiply_packed(&block, q, q_stride, x->size, buffers->packed_keys, buffers->weight, buffers->products);
         if (dy)
-            multiply_packed(&block, dy, y_stride, x->value_size, parts->packed_values, parts->gradient, parts->products);
+            multiply_packed(&block, dy, y_stride, x->value_size, buffers->packed_values, buffers->gradient, buffers->products);
         else
-            memset(parts->gradient, 0, sizeof(real) * BLOCK_QUERIES * STRIDE);
-        differentiate(node, x, &block, dot, stream, parts);
-        const gemm_matrix by_query = {parts->gradient, STRIDE, 1}, by_key = {parts->gradient, 1, STRIDE};
+            memset(buffers->gradient, 0, sizeof(real) * BLOCK_QUERIES * STRIDE);
+        differentiate(node, x, &block, dot, stream, buffers);
+        const gemm_matrix by_query = {buffers->gradient, STRIDE, 1}, by_key = {buffers->gradient, 1, STRIDE};
         if (query->gradient_buffer >= 0)
             add_product(by_query, block.queries, block.keys,
                         rows_of(key->value, key->width, &block, block.key, k_stride, k_first), k_stride,
                         rows_of(query->gradient, query->width, &block, block.query, q_stride, q_first), q_stride, x->size,
-                        parts->products);
+                        buffers->products);
         if (key->gradient_buffer >= 0)
             add_product(by_key, block.keys, block.queries, q, q_stride,
                         rows_of(key->gradient, key->width, &block, block.key, k_stride, k_first), k_stride, x->size,
-                        parts->products);
+                        buffers->products);
         if (value->gradient_buffer >= 0 && dy)
-            add_product((gemm_matrix){parts->weight, 1, STRIDE}, block.keys, block.queries, dy, y_stride,
+            add_product((gemm_matrix){buffers->weight, 1, STRIDE}, block.keys, block.queries, dy, y_stride,
                         rows_of(value->gradient, value->width, &block, block.key, v_stride, v_first), v_stride,
-                        x->value_size, parts->products);
+                        x->value_size, buffers->products);
     }
 }
 
@@ -520,7 +520,7 @@ static void backward(fn_plan *plan, fn_node *node)
         fn_reads(plan, node->output[i].value_buffer);
         fn_reads(plan, node->output[i].gradient_buffer);
     }
-    fn_reads(plan, node->extra[KEPT].value_buffer);
+    fn_reads(plan, node->buffer[SAVED_SOFTMAX].value_buffer);
     for (int i = 0; i < node->n_inputs; i++)
         fn_writes(plan, node->input[i].gradient_buffer);
 }

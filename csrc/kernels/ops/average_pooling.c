@@ -24,17 +24,17 @@ FN_INLINE void mean_of_strip(const pooling *p, pooling_span h, pooling_span w, b
     const int64_t channels = p->channels, stride = p->width.size * channels;
     const int64_t height = pair ? 2 : h.end - h.first, width = pair ? 2 : w.end - w.first;
     const real share = pair ? FN_REAL(0.25) : share_of(h, w);
-    real sum[POOLING_STRIP], part[POOLING_STRIP], next[POOLING_STRIP];
+    real sum[POOLING_STRIP], partial[POOLING_STRIP], next[POOLING_STRIP];
     x += h.first * stride + w.first * channels + channel;
     y += channel;
     POOLING_FOR_LANES(c, lanes, sum[c] = 0);
     for (int64_t row = 0; row < height; row++) {
-        load_lanes(part, x + row * stride, lanes, n);
+        load_lanes(partial, x + row * stride, lanes, n);
         for (int64_t column = 1; column < width; column++) {
             load_lanes(next, x + row * stride + column * channels, lanes, n);
-            POOLING_FOR_LANES(c, lanes, part[c] += next[c]);
+            POOLING_FOR_LANES(c, lanes, partial[c] += next[c]);
         }
-        POOLING_FOR_LANES(c, lanes, sum[c] += part[c]);
+        POOLING_FOR_LANES(c, lanes, sum[c] += partial[c]);
     }
     POOLING_FOR_SOME_LANES(c, lanes, n, y[c] = sum[c] * share);
 }
@@ -45,7 +45,7 @@ FN_INLINE bool is_pair(pooling_span h, pooling_span w)
 }
 
 /* n sums from number `first` on of a row of the outputs, of a line of inputs with few channels. */
-FN_INLINE void sum_part(const pooling *p, const pooling_table *table, const real *restrict line, real *restrict y,
+FN_INLINE void sum_window(const pooling *p, const pooling_table *table, const real *restrict line, real *restrict y,
                         int64_t first, real_bits n)
 {
     const real_bits channels = (real_bits)p->channels, columns = (real_bits)p->width.window;
@@ -74,9 +74,9 @@ static void mean_of_narrow_row(const pooling *p, const pooling_table *table, int
         FN_FOR_EACH(e, width, line[e] += x[row * width + e]);
     int64_t first = 0;
     for (; first + FN_LANES <= table->n; first += FN_LANES)
-        sum_part(p, table, line, y, first, FN_LANES);
+        sum_window(p, table, line, y, first, FN_LANES);
     if (first < table->n)
-        sum_part(p, table, line, y, first, (real_bits)(table->n - first));
+        sum_window(p, table, line, y, first, (real_bits)(table->n - first));
     for (int64_t j = 0; j < p->width.outputs; j++) {
         const real share = share_of(h, pooling_span_of(&p->width, j));
         for (int64_t c = 0; c < p->channels; c++)

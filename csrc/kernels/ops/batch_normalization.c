@@ -14,7 +14,7 @@
  *   dx = gamma r dy
  *
  * Parameters [channels]: gamma with scale, beta with center, moving mean, moving variance.
- * Extras: STATISTICS [3][channels]: mean, r, variance; SUMS [chunks][2][channels], of the forward and of the backward
+ * Buffers: STATISTICS [3][channels]: mean, r, variance; SUMS [chunks][2][channels], of the forward and of the backward
  * pass.
  *
  * Positions are cut into chunks of a fixed size, those of each row by themselves where rows are long. Mean and squared
@@ -31,7 +31,7 @@ enum { STATISTICS, FORWARD_SUMS, BACKWARD_SUMS };
 enum { CHUNK = 128, LONG_ROW = 32 };
 
 static const fn_attribute attributes[] = {
-    {"momentum", 0.99, FN_SHARE},
+    {"momentum", 0.99, FN_FRACTION},
     {"epsilon", 1e-3, FN_NOT_NEGATIVE},
     {"center", 1, FN_FLAG},
     {"scale", 1, FN_FLAG},
@@ -107,11 +107,11 @@ static fn_status infer(fn_inference *inference)
         return status;
     const int64_t channels = fn_shape_last(&inference->input[0]), width = fn_shape_size(&inference->input[0]);
     const int64_t chunks = chunks_of_row(width / channels);
-    inference->n_extras = 3;
-    inference->extra_fixed[STATISTICS] = 3 * channels;
+    inference->n_node_buffers = 3;
+    inference->buffer_fixed[STATISTICS] = 3 * channels;
     for (int i = FORWARD_SUMS; i <= BACKWARD_SUMS; i++) { /* 2 channels for each chunk, and for one begun */
-        inference->extra_per_row[i] = chunks ? chunks * 2 * channels : (2 * width + CHUNK - 1) / CHUNK;
-        inference->extra_fixed[i] = 2 * channels;
+        inference->buffer_per_row[i] = chunks ? chunks * 2 * channels : (2 * width + CHUNK - 1) / CHUNK;
+        inference->buffer_fixed[i] = 2 * channels;
     }
     return FN_OK;
 }
@@ -144,7 +144,7 @@ static void sum_place(const fn_node *node, place p)
 {
     const int64_t channels = channels_of(node);
     const real *x = (const real *)node->input[0].value + p.offset;
-    real *mean = (real *)node->extra[FORWARD_SUMS].value + p.chunk * 2 * channels + p.channel;
+    real *mean = (real *)node->buffer[FORWARD_SUMS].value + p.chunk * 2 * channels + p.channel;
     sum_strip(SUM_VALUES, x, NULL, channels, p.n, p.columns, NULL, NULL, mean, NULL);
     for (int64_t j = 0; j < p.columns; j++)
         mean[j] /= (real)p.n;
@@ -184,7 +184,7 @@ static bool can_observe(const fn_node *node, bool training)
 static void observes(fn_plan *plan, const fn_node *node)
 {
     fn_costs(plan, (double)((VALUE_FLOPS + SQUARE_FLOPS) * node->input[0].width), 0);
-    fn_writes(plan, node->extra[FORWARD_SUMS].value_buffer);
+    fn_writes(plan, node->buffer[FORWARD_SUMS].value_buffer);
 }
 
 /* statistics[3][channels] of the batch, from those of the chunks. */
@@ -192,7 +192,7 @@ static void combine_chunks(const fn_node *node, const fn_context *context, real 
 {
     const int64_t channels = channels_of(node), positions = context->rows * inner_of(node);
     const int64_t chunks = count_chunks(node, context->rows);
-    const real *sums = node->extra[FORWARD_SUMS].value;
+    const real *sums = node->buffer[FORWARD_SUMS].value;
     real *restrict mean = statistics, *restrict r = mean + channels, *restrict variance = r + channels;
     memset(statistics, 0, (size_t)(3 * channels) * sizeof *statistics);
     for (int64_t k = 0; k < chunks; k++) {
@@ -259,8 +259,8 @@ static void normalize_rows(const fn_node *node, const fn_context *context, int64
 /* Whoever has the first row keeps the statistics for the backward pass. */
 static void keep_statistics(const fn_node *node, const fn_context *context, int64_t lo)
 {
-    if (lo == 0 && node->n_extras)
-        memcpy(node->extra[STATISTICS].value, context->workspace, (size_t)(3 * channels_of(node)) * sizeof(real));
+    if (lo == 0 && node->n_node_buffers)
+        memcpy(node->buffer[STATISTICS].value, context->workspace, (size_t)(3 * channels_of(node)) * sizeof(real));
 }
 
 static void forward_batch(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -291,7 +291,7 @@ static void forward(fn_plan *plan, fn_node *node)
             observes(plan, node);
         }
         fn_emit(plan, node, "batch_normalization forward", forward_batch, FN_BY_ROWS, 0);
-        fn_reads_all(plan, node->extra[FORWARD_SUMS].value_buffer);
+        fn_reads_all(plan, node->buffer[FORWARD_SUMS].value_buffer);
     } else {
         fn_emit(plan, node, "batch_normalization forward", forward_moving, FN_BY_ROWS, 0);
         fn_reads_all(plan, moving_mean(node)->value_buffer);
@@ -302,8 +302,8 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_reads(plan, node->input[0].value_buffer);
     read_parameter(plan, gamma_port(node));
     read_parameter(plan, beta_port(node));
-    if (node->n_extras)
-        fn_writes(plan, node->extra[STATISTICS].value_buffer);
+    if (node->n_node_buffers)
+        fn_writes(plan, node->buffer[STATISTICS].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
     fn_follows(plan, node);
 }
@@ -314,12 +314,12 @@ static void forward(fn_plan *plan, fn_node *node)
 static void sum_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const int64_t channels = channels_of(node);
-    const real *mean = node->extra[STATISTICS].value;
+    const real *mean = node->buffer[STATISTICS].value;
     for (int64_t item = lo; item < hi; item++) {
         const place p = find_item(node, context, item);
         if (p.n == 0)
             break;
-        real *sums = (real *)node->extra[BACKWARD_SUMS].value + p.chunk * 2 * channels + p.channel;
+        real *sums = (real *)node->buffer[BACKWARD_SUMS].value + p.chunk * 2 * channels + p.channel;
         sum_strip(SUM_GRADIENTS, (const real *)node->input[0].value + p.offset,
                   (const real *)node->output[0].gradient + p.offset, channels, p.n, p.columns, mean + p.channel,
                   mean + channels + p.channel, sums, sums + channels);
@@ -330,9 +330,9 @@ static void sum_gradients(const fn_node *node, const fn_context *context, int64_
 static void combine_gradients(const fn_node *node, const fn_context *context, int64_t lo, real *restrict sums)
 {
     const int64_t channels = channels_of(node), n = count_chunks(node, context->rows);
-    memcpy(sums, node->extra[BACKWARD_SUMS].value, (size_t)(2 * channels) * sizeof *sums);
+    memcpy(sums, node->buffer[BACKWARD_SUMS].value, (size_t)(2 * channels) * sizeof *sums);
     for (int64_t k = 1; k < n; k++) {
-        const real *restrict of_chunk = (const real *)node->extra[BACKWARD_SUMS].value + k * 2 * channels;
+        const real *restrict of_chunk = (const real *)node->buffer[BACKWARD_SUMS].value + k * 2 * channels;
         FN_FOR_EACH(j, 2 * channels, sums[j] += of_chunk[j]);
     }
     if (lo == 0) {
@@ -346,7 +346,7 @@ static void differentiate_rows(const fn_node *node, const fn_context *context, c
 {
     const int64_t channels = channels_of(node), columns = wide_columns(channels), width = node->input[0].width;
     const real share = (real)(1.0 / (double)(context->rows * inner_of(node)));
-    const real *statistics = node->extra[STATISTICS].value, *r = statistics + channels;
+    const real *statistics = node->buffer[STATISTICS].value, *r = statistics + channels;
     real *mean = (real *)context->workspace + 3 * channels, *a = mean + columns, *b = a + columns, *c = b + columns;
     for (int64_t j = 0; j < channels; j++) {
         mean[j] = statistics[j];
@@ -398,18 +398,18 @@ static void backward(fn_plan *plan, fn_node *node)
         fn_costs(plan, (double)(GRADIENT_FLOPS * node->input[0].width), 0);
         fn_reads(plan, node->input[0].value_buffer);
         fn_reads(plan, node->output[0].gradient_buffer);
-        fn_reads(plan, node->extra[STATISTICS].value_buffer);
-        fn_writes(plan, node->extra[BACKWARD_SUMS].value_buffer);
+        fn_reads(plan, node->buffer[STATISTICS].value_buffer);
+        fn_writes(plan, node->buffer[BACKWARD_SUMS].value_buffer);
     }
     fn_emit(plan, node, "batch_normalization backward", batch ? backward_batch : backward_constant, FN_BY_ROWS, 0);
     if (needs_input_gradient(node))
         fn_costs(plan, (double)(RESCALE_GRADIENT_FLOPS * node->input[0].width), 0);
     ask_for_workspace(plan, node);
     if (sums)
-        fn_reads_all(plan, node->extra[BACKWARD_SUMS].value_buffer);
+        fn_reads_all(plan, node->buffer[BACKWARD_SUMS].value_buffer);
     fn_reads(plan, node->input[0].value_buffer);
     fn_reads(plan, node->output[0].gradient_buffer);
-    fn_reads_all(plan, node->extra[STATISTICS].value_buffer);
+    fn_reads_all(plan, node->buffer[STATISTICS].value_buffer);
     read_parameter(plan, gamma_port(node));
     write_gradient(plan, gamma_port(node));
     write_gradient(plan, beta_port(node));
@@ -422,11 +422,11 @@ static void backward(fn_plan *plan, fn_node *node)
 static void move_statistics(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)lo, (void)hi;
-    if (context->run->parts & FN_RUN_FLUSH) /* a step without a batch of its own */
+    if (context->run->phases & FN_PHASE_FLUSH) /* a step without a batch of its own */
         return;
     const int64_t channels = channels_of(node);
     const real momentum = (real)node->attribute[MOMENTUM], rest = (real)(1 - node->attribute[MOMENTUM]);
-    const real *restrict statistics = node->extra[STATISTICS].value;
+    const real *restrict statistics = node->buffer[STATISTICS].value;
     real *restrict mean = moving_mean(node)->value, *restrict variance = moving_variance(node)->value;
     for (int64_t j = 0; j < channels; j++) {
         mean[j] = momentum * mean[j] + rest * statistics[j];
@@ -438,8 +438,8 @@ static void update(fn_plan *plan, fn_node *node)
 {
     if (!uses_batch(node, plan))
         return;
-    fn_emit(plan, node, "batch_normalization update", move_statistics, FN_ALONE, 0);
-    fn_reads(plan, node->extra[STATISTICS].value_buffer);
+    fn_emit(plan, node, "batch_normalization update", move_statistics, FN_SERIAL, 0);
+    fn_reads(plan, node->buffer[STATISTICS].value_buffer);
     fn_writes(plan, moving_mean(node)->value_buffer);
     fn_writes(plan, moving_variance(node)->value_buffer);
 }

@@ -6,7 +6,7 @@
  * Attribute: the axis of a sample, counted from 0 or, if negative, from the end. */
 #include "merge.h"
 
-static const fn_attribute attributes[] = {{"axis", -1, FN_WHOLE(-FN_MAX_RANK, FN_MAX_RANK - 1)}};
+static const fn_attribute attributes[] = {{"axis", -1, FN_INTEGER(-FN_MAX_RANK, FN_MAX_RANK - 1)}};
 
 static int32_t axis_of(const double *attribute, const fn_shape *shape)
 {

@@ -9,7 +9,7 @@
  * With groups, channels and filters are cut into as many parts, and a filter sees the channels of its own part alone:
  * W is [ky][kx][channels / groups][filters].
  *
- * Parameters: W, and b with use_bias. Extras: KEPT f'(z) where y is not enough for it; TURNED W as convolve_transposed
+ * Parameters: W, and b with use_bias. Buffers: SAVED_SLOPE f'(z) where y is not enough for it; FLIPPED_KERNEL W as convolve_transposed
  * wants it; SUMS [parts][dW, db], sums over parts of the batch, which are then added up in order: no bit depends on the
  * threads.
  */
@@ -17,9 +17,9 @@
 #include "../convolution_shape.h"
 
 enum { GROUPS = FIRST_OWN_ATTRIBUTE };
-enum { KEPT, TURNED, SUMS };
+enum { SAVED_SLOPE, FLIPPED_KERNEL, SUMS };
 
-static const fn_attribute attributes[] = {CONVOLUTION_ATTRIBUTES("filters"), {"groups", 1, FN_WHOLE(1, 1 << 24)}};
+static const fn_attribute attributes[] = {CONVOLUTION_ATTRIBUTES("filters"), {"groups", 1, FN_INTEGER(1, 1 << 24)}};
 
 static convolution geometry_of(const double *attribute, const fn_shape *x)
 {
@@ -53,11 +53,11 @@ static fn_status infer(fn_inference *inference)
     const convolution g = geometry_of(inference->attribute, &inference->input[0]);
     status = describe_convolution(inference, g.y.out, g.x.out, g.filters, g.channels / g.groups, g.filters);
     if (status == FN_OK && inference->training) {
-        inference->n_extras = 3;
+        inference->n_node_buffers = 3;
         if (activation_of(inference->attribute + ACTIVATION)->from_input)
-            inference->extra_per_row[KEPT] = fn_shape_size(&inference->signature.output[0]);
-        inference->extra_fixed[TURNED] = convolution_weights(&g);
-        inference->extra_fixed[SUMS] = gradient_sums_size(&g);
+            inference->buffer_per_row[SAVED_SLOPE] = fn_shape_size(&inference->signature.output[0]);
+        inference->buffer_fixed[FLIPPED_KERNEL] = convolution_weights(&g);
+        inference->buffer_fixed[SUMS] = gradient_sums_size(&g);
     }
     return status;
 }
@@ -69,18 +69,18 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     const convolution g = geometry_of_node(node);
     const int64_t width = node->output[0].width;
     const convolution_epilogue epilogue =
-        make_epilogue(node, node->attribute + ACTIVATION, node->n_extras ? &node->extra[KEPT] : NULL, lo);
+        make_epilogue(node, node->attribute + ACTIVATION, node->n_node_buffers ? &node->buffer[SAVED_SLOPE] : NULL, lo);
     FN_SYM(convolve)(&g, hi - lo, (const real *)node->input[0].value + lo * node->input[0].width,
                      node->parameter[0].value, &epilogue, (real *)node->output[0].value + lo * width,
                      context->workspace);
 }
 
 /* Rows lo to hi of the window. */
-static void turn(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static void flip(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
     const convolution g = geometry_of_node(node);
-    FN_SYM(turn_weights)(&g, node->parameter[0].value, lo, hi, node->extra[TURNED].value);
+    FN_SYM(flip_kernel)(&g, node->parameter[0].value, lo, hi, node->buffer[FLIPPED_KERNEL].value);
 }
 
 static void forward(fn_plan *plan, fn_node *node)
@@ -93,14 +93,14 @@ static void forward(fn_plan *plan, fn_node *node)
     for (int i = 0; i < node->n_parameters; i++)
         fn_reads_all(plan, node->parameter[i].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
-    if (node->n_extras)
-        fn_writes(plan, node->extra[KEPT].value_buffer);
+    if (node->n_node_buffers)
+        fn_writes(plan, node->buffer[SAVED_SLOPE].value_buffer);
     fn_follows(plan, node);
     /* Turned here rather than before its use: by then a barrier has been passed for other reasons. */
     if (fn_plan_training(plan) && needs_input_gradient(node)) {
-        fn_emit(plan, node, "convolution turn", turn, FN_BY_ITEMS, g.y.window);
+        fn_emit(plan, node, "convolution flip", flip, FN_BY_ITEMS, g.y.window);
         fn_reads(plan, node->parameter[0].value_buffer);
-        fn_writes(plan, node->extra[TURNED].value_buffer);
+        fn_writes(plan, node->buffer[FLIPPED_KERNEL].value_buffer);
     }
 }
 
@@ -108,12 +108,12 @@ static void forward(fn_plan *plan, fn_node *node)
 
 static int saved(const fn_node *node)
 {
-    return saved_by_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT]);
+    return saved_by_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE]);
 }
 
 static void differentiate(const fn_node *node, int64_t first, int64_t n)
 {
-    differentiate_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT], first, n);
+    differentiate_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], first, n);
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -126,7 +126,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
     const convolution g = geometry_of_node(node);
     const convolution_epilogue epilogue = {.accumulate = node->input[0].accumulate, .finish = node->input[0].finish};
     FN_SYM(convolve_transposed)(&g, hi - lo, (const real *)node->output[0].gradient + lo * width,
-                                node->extra[TURNED].value, &epilogue,
+                                node->buffer[FLIPPED_KERNEL].value, &epilogue,
                                 (real *)node->input[0].gradient + lo * node->input[0].width, context->workspace);
 }
 
@@ -139,7 +139,7 @@ static convolution_gradient gradient_of(const fn_node *node)
         .x = node->input[0].value,
         .dy = node->output[0].gradient,
         .output = node->output[0].gradient,
-        .sums = node->extra[SUMS].value,
+        .sums = node->buffer[SUMS].value,
     };
 }
 
@@ -159,7 +159,7 @@ static void add_gradients(const fn_node *node, const fn_context *context, int64_
 static void backward(fn_plan *plan, fn_node *node)
 {
     const convolution g = geometry_of_node(node);
-    emit_input_gradient(plan, node, backward_rows, node->extra[TURNED].value_buffer, FN_SYM(convolution_workspace)(&g),
+    emit_input_gradient(plan, node, backward_rows, node->buffer[FLIPPED_KERNEL].value_buffer, FN_SYM(convolution_workspace)(&g),
                         "convolution backward");
     if (needs_input_gradient(node))
         fn_costs(plan, convolution_flops(node, &g), 0);

@@ -10,7 +10,7 @@
  * is in cache; the layer below then finds its dz.
  *
  * A position is a row of the batch, or one of the inner rows of an input of higher rank.
- * Parameters: W, and b with use_bias. Extras: KEPT f'(z) where y is not enough for it; PACKED panels, of W^T in training, of W
+ * Parameters: W, and b with use_bias. Buffers: SAVED_SLOPE f'(z) where y is not enough for it; PACKED panels, of W^T in training, of W
  * where nothing is trained; or NULL.
  *
  * A product with a small W is divided by rows of the batch, so that the layers of a network follow one another without a
@@ -25,7 +25,7 @@
 #include <string.h>
 
 enum { UNITS, USE_BIAS, ACTIVATION, ALPHA };
-enum { KEPT, PACKED };
+enum { SAVED_SLOPE, PACKED };
 
 /* Elements of W up to which products are divided by rows of the batch. */
 #define DIVIDE_BY_ROWS (32 * 1024)
@@ -41,7 +41,7 @@ enum { KEPT, PACKED };
 #define CHECK_AT_ONCE 8192
 
 static const fn_attribute attributes[] = {
-    {"units", 1, FN_WHOLE(1, 1 << 30)},
+    {"units", 1, FN_INTEGER(1, 1 << 30)},
     {"use_bias", 1, FN_FLAG},
     {"activation", 0, FN_ACTIVATION},
     {"alpha", 0, FN_NOT_NEGATIVE},
@@ -110,11 +110,11 @@ static fn_status infer(fn_inference *inference)
     signature->n_parameters = inference->attribute[USE_BIAS] ? 2 : 1;
     signature->parameter[0] = (fn_shape){.rank = 2, .size = {fn_shape_last(x), (int64_t)units}};
     signature->parameter[1] = (fn_shape){.rank = 1, .size = {(int64_t)units}};
-    inference->n_extras = 2;
+    inference->n_node_buffers = 2;
     if (inference->training && activation_of(inference->attribute + ACTIVATION)->from_input)
-        inference->extra_per_row[KEPT] = fn_shape_size(&signature->output[0]);
+        inference->buffer_per_row[SAVED_SLOPE] = fn_shape_size(&signature->output[0]);
     const int64_t in = fn_shape_last(x), n = (int64_t)units;
-    inference->extra_fixed[PACKED] = inference->training ? FN_SYM(gemm_packed_size)(in, n) : FN_SYM(gemm_packed_size)(n, in);
+    inference->buffer_fixed[PACKED] = inference->training ? FN_SYM(gemm_packed_size)(in, n) : FN_SYM(gemm_packed_size)(n, in);
     return FN_OK;
 }
 
@@ -141,7 +141,7 @@ static void compute_output(const fn_node *node, const fn_context *context, const
     const fn_activation *activation = activation_of(node->attribute + ACTIVATION);
     bool relu = node->attribute[ACTIVATION] == FN_RELU, linear = node->attribute[ACTIVATION] == FN_LINEAR;
     const real *bias = node->n_parameters > 1 ? node->parameter[1].value : NULL;
-    real *kept = node->extra[KEPT].width > 0 ? node->extra[KEPT].value : NULL;
+    real *kept = node->buffer[SAVED_SLOPE].width > 0 ? node->buffer[SAVED_SLOPE].value : NULL;
     gemm_arguments product = {
         .m = p_hi - p_lo,
         .n = j_hi - j_lo,
@@ -177,12 +177,12 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 
 static void forward_without_training(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    compute_rows(node, context, packs_kernel(node, context) ? node->extra[PACKED].value : NULL, lo, hi);
+    compute_rows(node, context, packs_kernel(node, context) ? node->buffer[PACKED].value : NULL, lo, hi);
 }
 
 /* Rows lo to hi of h W over terms first to first + k into c, from the bias on where these are the first terms of all. Layers that
  * add up in parts look at vectors: inner is 1. */
-static void compute_part(const fn_node *node, const fn_context *context, bool biased, int64_t first, int64_t k, int64_t lo,
+static void compute_partial(const fn_node *node, const fn_context *context, bool biased, int64_t first, int64_t k, int64_t lo,
                          int64_t hi, real *c, void *workspace)
 {
     const int64_t in = inputs_of(node), units = units_of(node);
@@ -201,10 +201,10 @@ static void compute_part(const fn_node *node, const fn_context *context, bool bi
 }
 
 /* y = f(first + second), for n elements from number `start` of y; first may be that y. */
-static void add_parts(const fn_node *node, const real *first, const real *second, int64_t start, int64_t n)
+static void add_partials(const fn_node *node, const real *first, const real *second, int64_t start, int64_t n)
 {
     real *y = (real *)node->output[0].value + start;
-    real *slope = node->extra[KEPT].width > 0 ? (real *)node->extra[KEPT].value + start : NULL;
+    real *slope = node->buffer[SAVED_SLOPE].width > 0 ? (real *)node->buffer[SAVED_SLOPE].value + start : NULL;
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
         y[i] = first[i] + second[i];
@@ -213,39 +213,39 @@ static void add_parts(const fn_node *node, const real *first, const real *second
 }
 
 /* Bytes of a part of as many rows as are computed before the other part is added. */
-static int64_t scratch_of_parts(int64_t units)
+static int64_t scratch_of_partials(int64_t units)
 {
     const int64_t bytes = positions_at_once(units) * units * (int64_t)sizeof(real);
     return (bytes / FN_ALIGNMENT + 1) * FN_ALIGNMENT;
 }
 
 /* All parts, one after another. */
-static void forward_by_parts(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static void forward_split_k(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const int64_t units = units_of(node), k = inputs_of(node) / FN_SHARDS, step = positions_at_once(units);
     real *second = context->workspace;
-    char *workspace = (char *)context->workspace + scratch_of_parts(units);
+    char *workspace = (char *)context->workspace + scratch_of_partials(units);
     for (int64_t row = lo, end; row < hi; row = end) {
         end = row + step < hi ? row + step : hi;
         real *y = (real *)node->output[0].value + row * units;
-        compute_part(node, context, true, 0, k, row, end, y, workspace);
-        compute_part(node, context, false, k, k, row, end, second, workspace);
-        add_parts(node, y, second, row * units, (end - row) * units);
+        compute_partial(node, context, true, 0, k, row, end, y, workspace);
+        compute_partial(node, context, false, k, k, row, end, second, workspace);
+        add_partials(node, y, second, row * units, (end - row) * units);
     }
 }
 
 /* In a shard: its own part, whose terms are all that it has; and when all have come, the sum. */
-static void forward_own_part(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static void forward_own_partial(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    compute_part(node, context, node->own_part == 0, 0, inputs_of(node), lo, hi,
-                 (real *)node->part[node->own_part] + lo * units_of(node), context->workspace);
+    compute_partial(node, context, node->own_partial == 0, 0, inputs_of(node), lo, hi,
+                 (real *)node->partial[node->own_partial] + lo * units_of(node), context->workspace);
 }
 
-static void add_all_parts(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static void add_all_partials(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
     const int64_t start = lo * units_of(node), n = (hi - lo) * units_of(node);
-    add_parts(node, (const real *)node->part[0] + start, (const real *)node->part[1] + start, start, n);
+    add_partials(node, (const real *)node->partial[0] + start, (const real *)node->partial[1] + start, start, n);
 }
 
 /* Panels lo to hi of columns. */
@@ -266,7 +266,7 @@ static void pack_kernel(const fn_node *node, const fn_context *context, int64_t 
     const int64_t in = inputs_of(node), units = units_of(node);
     const gemm_matrix kernel = {node->parameter[0].value, units, 1};
     if (packs_kernel(node, context))
-        FN_SYM(gemm_pack_b)(kernel, units, in, lo, hi, node->extra[PACKED].value);
+        FN_SYM(gemm_pack_b)(kernel, units, in, lo, hi, node->buffer[PACKED].value);
 }
 
 static void pack_transposed(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -274,7 +274,7 @@ static void pack_transposed(const fn_node *node, const fn_context *context, int6
     (void)context;
     int64_t in = inputs_of(node), units = units_of(node);
     gemm_matrix transposed = {node->parameter[0].value, 1, units};
-    FN_SYM(gemm_pack_b)(transposed, in, units, lo, hi, node->extra[PACKED].value);
+    FN_SYM(gemm_pack_b)(transposed, in, units, lo, hi, node->buffer[PACKED].value);
 }
 
 static bool needs_input_gradient(const fn_node *node)
@@ -299,22 +299,22 @@ static void emit_packing(fn_plan *plan, fn_node *node, fn_stage_function run, in
 {
     fn_emit(plan, node, "dense pack", run, FN_BY_ITEMS, count_panels(columns));
     fn_reads(plan, node->parameter[0].value_buffer);
-    fn_writes(plan, node->extra[PACKED].value_buffer);
+    fn_writes(plan, node->buffer[PACKED].value_buffer);
 }
 
 static void forward(fn_plan *plan, fn_node *node)
 {
     int64_t positions = fn_plan_rows(plan) * inner_of(node), scratch = 0;
-    if (node->parts == FN_OWN_PART) {
-        fn_emit(plan, node, "dense forward", forward_own_part, FN_BY_ROWS, 0);
-    } else if (node->parts == FN_ALL_PARTS) {
-        fn_emit(plan, node, "dense forward by parts", forward_by_parts, FN_BY_ROWS, 0);
-        scratch = scratch_of_parts(units_of(node));
+    if (node->split_k == FN_SPLIT_K_OWN) {
+        fn_emit(plan, node, "dense forward", forward_own_partial, FN_BY_ROWS, 0);
+    } else if (node->split_k == FN_SPLIT_K_ALL) {
+        fn_emit(plan, node, "dense forward split-k", forward_split_k, FN_BY_ROWS, 0);
+        scratch = scratch_of_partials(units_of(node));
     } else if (may_pack_kernel(plan, node)) {
         emit_packing(plan, node, pack_kernel, units_of(node));
-        fn_once(plan);
+        fn_once_per_call(plan);
         fn_emit(plan, node, "dense forward", forward_without_training, FN_BY_ROWS, 0);
-        fn_reads_all(plan, node->extra[PACKED].value_buffer);
+        fn_reads_all(plan, node->buffer[PACKED].value_buffer);
     } else if (divided_by_rows(node)) {
         fn_emit(plan, node, "dense forward", forward_rows, FN_BY_ROWS, 0);
     } else {
@@ -325,13 +325,13 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_reads(plan, node->input[0].value_buffer);
     for (int i = 0; i < node->n_parameters; i++)
         fn_reads_all(plan, node->parameter[i].value_buffer);
-    if (node->parts == FN_OWN_PART) {
-        fn_meet(plan, node);
-        fn_emit(plan, node, "dense sum", add_all_parts, FN_BY_ROWS, 0);
+    if (node->split_k == FN_SPLIT_K_OWN) {
+        fn_emit_barrier(plan, node);
+        fn_emit(plan, node, "dense sum", add_all_partials, FN_BY_ROWS, 0);
     }
     fn_writes(plan, node->output[0].value_buffer);
-    if (node->extra[KEPT].width > 0)
-        fn_writes(plan, node->extra[KEPT].value_buffer);
+    if (node->buffer[SAVED_SLOPE].width > 0)
+        fn_writes(plan, node->buffer[SAVED_SLOPE].value_buffer);
     /* Packed here rather than before its use: by then a barrier has been passed for other reasons. */
     if (packs_transposed(plan, node))
         emit_packing(plan, node, pack_transposed, inputs_of(node));
@@ -341,12 +341,12 @@ static void forward(fn_plan *plan, fn_node *node)
 
 static int saved(const fn_node *node)
 {
-    return saved_by_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT]);
+    return saved_by_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE]);
 }
 
 static void differentiate(const fn_node *node, int64_t first, int64_t n)
 {
-    differentiate_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT], first, n);
+    differentiate_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], first, n);
 }
 
 /* Blocks of dx, complete and still in cache: the derivative of the layer below. */
@@ -374,7 +374,7 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
         .k = units,
         .a = {(const real *)node->output[0].gradient + p_lo * units, units, 1},
         .b = {(const real *)node->parameter[0].value + j_lo * units, 1, units},
-        .packed_b = node->extra[PACKED].value,
+        .packed_b = node->buffer[PACKED].value,
         .c = (real *)node->input[0].gradient + p_lo * in + j_lo,
         .c_row = in,
         .accumulate = node->input[0].accumulate,
@@ -536,7 +536,7 @@ static void backward(fn_plan *plan, fn_node *node)
     if (needs_input_gradient(node)) {
         if (!by_rows)
             fn_emit(plan, node, "dense backward input", backward_columns, FN_BY_ITEMS, count_panels(in));
-        fn_reads_all(plan, packs_transposed(plan, node) ? node->extra[PACKED].value_buffer : node->parameter[0].value_buffer);
+        fn_reads_all(plan, packs_transposed(plan, node) ? node->buffer[PACKED].value_buffer : node->parameter[0].value_buffer);
         fn_reads(plan, node->output[0].gradient_buffer);
         fn_writes(plan, node->input[0].gradient_buffer);
         fn_finishes(plan, &node->input[0]);
@@ -568,5 +568,5 @@ const fn_op FN_SYM(op_dense) = {
     .saved = saved,
     .differentiate = differentiate,
     .finishes = true,
-    .adds_parts = true,
+    .can_split_k = true,
 };

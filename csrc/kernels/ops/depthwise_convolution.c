@@ -6,7 +6,7 @@
  *   dx[iy][ix][c] = sum over the windows that contain the pixel, and o from c m to c m + m - 1, of  dz[oy][ox][o] W[ky][kx][o]
  *   dW[ky][kx][o] = sum over the batch, oy, ox of  x[...][...][o / m] dz[oy][ox][o],  db = sum of dz
  *
- * Parameters: W, of shape [window][channels][m], which is [window][o], and b with use_bias. Extras: KEPT f'(z) where y
+ * Parameters: W, of shape [window][channels][m], which is [window][o], and b with use_bias. Buffers: SAVED_SLOPE f'(z) where y
  * is not enough for it; SUMS as those of the convolution.
  *
  * A vector is channels of one pixel. Where m > 1 rows of x are copied with each channel m times, so that all is as for
@@ -17,7 +17,7 @@
 #include "../convolution_window.h"
 #include "../gemm_vector.h"
 
-enum { KEPT, SUMS };
+enum { SAVED_SLOPE, SUMS };
 
 static const fn_attribute attributes[] = {CONVOLUTION_ATTRIBUTES("depth_multiplier")};
 
@@ -53,10 +53,10 @@ static fn_status infer(fn_inference *inference)
     const convolution g = geometry_of(inference->attribute, &inference->input[0]);
     status = describe_convolution(inference, g.y.out, g.x.out, g.channels, channels, multiplier);
     if (status == FN_OK && inference->training) {
-        inference->n_extras = 2;
+        inference->n_node_buffers = 2;
         if (activation_of(inference->attribute + ACTIVATION)->from_input)
-            inference->extra_per_row[KEPT] = fn_shape_size(&inference->signature.output[0]);
-        inference->extra_fixed[SUMS] = gradient_sums_size(&g);
+            inference->buffer_per_row[SAVED_SLOPE] = fn_shape_size(&inference->signature.output[0]);
+        inference->buffer_fixed[SUMS] = gradient_sums_size(&g);
     }
     return status;
 }
@@ -178,7 +178,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     list_segments(&c, g.channels);
     clear_rows(&c.window, c.buffer_rows, c.buffer);
     const convolution_epilogue epilogue =
-        make_epilogue(node, node->attribute + ACTIVATION, node->n_extras ? &node->extra[KEPT] : NULL, lo);
+        make_epilogue(node, node->attribute + ACTIVATION, node->n_node_buffers ? &node->buffer[SAVED_SLOPE] : NULL, lo);
     const int64_t row = c.x.target * g.channels;
     for (int64_t image = lo; image < hi; image++)
         for (int64_t t = 0; t < c.y.target; t += c.chunk) {
@@ -216,20 +216,20 @@ static void forward(fn_plan *plan, fn_node *node)
     for (int i = 0; i < node->n_parameters; i++)
         fn_reads_all(plan, node->parameter[i].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
-    if (node->n_extras)
-        fn_writes(plan, node->extra[KEPT].value_buffer);
+    if (node->n_node_buffers)
+        fn_writes(plan, node->buffer[SAVED_SLOPE].value_buffer);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------- */
 
 static int saved(const fn_node *node)
 {
-    return saved_by_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT]);
+    return saved_by_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE]);
 }
 
 static void differentiate(const fn_node *node, int64_t first, int64_t n)
 {
-    differentiate_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT], first, n);
+    differentiate_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], first, n);
 }
 
 /* out[i] (+)= the sum of m numbers from x[i m] on. */
@@ -375,7 +375,7 @@ static convolution_gradient gradient_of(const fn_node *node)
         .x = node->input[0].value,
         .dy = node->output[0].gradient,
         .output = node->output[0].gradient,
-        .sums = node->extra[SUMS].value,
+        .sums = node->buffer[SUMS].value,
     };
 }
 

@@ -6,7 +6,7 @@
  * and y = x otherwise. With `shared`, all positions of a row (time steps, pixels) share the m of a channel (Tompson et
  * al. 2015).
  *
- * Extra: the factors m / (1 - rate). Attributes: see dropout.h. */
+ * Buffer: the factors m / (1 - rate). Attributes: see dropout.h. */
 #include "../dropout.h"
 
 static const fn_attribute attributes[] = {DROPOUT_ATTRIBUTES};

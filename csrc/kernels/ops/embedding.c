@@ -6,7 +6,7 @@
  * The numbers of rows (tokens) are whole numbers of the plan's precision and are checked before a call, where an input of
  * the model is read; here a number that is none leads to some row of the table, never out of it.
  *
- * dW is zero but for the rows of this batch. Where the plan says which rows may not be zero (port.touched), only these are
+ * dW is zero but for the rows of this batch. Where the plan says which rows may not be zero (port.active_rows), only these are
  * cleared before the sums are made, except in the first step of a call, when the caller may have written anywhere. */
 #include "../../engine/plan.h"
 #include "../finite.h"
@@ -20,8 +20,8 @@ enum { INPUT_DIM, OUTPUT_DIM };
 #define MOST_ROWS (1 << 24)
 
 static const fn_attribute attributes[] = {
-    {"input_dim", 1, FN_WHOLE(1, MOST_ROWS)},
-    {"output_dim", 1, FN_WHOLE(1, 1 << 20)},
+    {"input_dim", 1, FN_INTEGER(1, MOST_ROWS)},
+    {"output_dim", 1, FN_INTEGER(1, 1 << 20)},
 };
 
 /* Columns that one item of the sums covers: a cache line. */
@@ -76,14 +76,14 @@ static void clear_rows(const fn_node *node, const fn_context *context, int64_t l
     const fn_port *table = &node->parameter[0];
     const int64_t width = table->shape.size[1];
     real *gradient = table->gradient;
-    if (!table->touched || context->step == context->run->step) {
+    if (!table->active_rows || context->step == context->run->step) {
         memset(gradient + lo * width, 0, (size_t)((hi - lo) * width) * sizeof *gradient);
     } else {
-        for (int64_t row = lo; (row = fn_next_touched(table->touched, row, hi)) < hi; row++)
+        for (int64_t row = lo; (row = fn_next_active_row(table->active_rows, row, hi)) < hi; row++)
             memset(gradient + row * width, 0, (size_t)width * sizeof *gradient);
     }
-    if (table->touched)
-        memset(table->touched + lo, 0, (size_t)(hi - lo));
+    if (table->active_rows)
+        memset(table->active_rows + lo, 0, (size_t)(hi - lo));
 }
 
 /* Column blocks lo to hi of dW; whoever has the first also marks the rows. */
@@ -101,8 +101,8 @@ static void sum_columns(const fn_node *node, const fn_context *context, int64_t 
 #pragma omp simd
         for (int64_t j = 0; j < n; j++)
             sum[j] += dy[j];
-        if (first == 0 && table->touched)
-            table->touched[row] = 1;
+        if (first == 0 && table->active_rows)
+            table->active_rows[row] = 1;
     }
     if (!table->checked)
         return;

@@ -5,7 +5,7 @@
  *
  * and y = x otherwise.
  *
- * Extra: the factors f. Attributes: see dropout.h. */
+ * Buffer: the factors f. Attributes: see dropout.h. */
 #include "../dropout.h"
 
 static const fn_attribute attributes[] = {DROPOUT_ATTRIBUTES};
@@ -19,13 +19,13 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 {
     const random_stream stream = random_stream_of(node, context, node->attribute[SEED]);
     const real deviation = (real)sqrt(node->attribute[RATE] / (1 - node->attribute[RATE]));
-    const int64_t start = lo * node->extra[FACTOR].width, end = hi * node->extra[FACTOR].width;
+    const int64_t start = lo * node->buffer[FACTOR].width, end = hi * node->buffer[FACTOR].width;
     for (int64_t group = start / RANDOM_GROUP; group * RANDOM_GROUP < end; group++) {
-        const random_part part = part_of_group(group, start, end);
-        real *factor = (real *)node->extra[FACTOR].value + group * RANDOM_GROUP;
+        const random_span span = span_of_group(group, start, end);
+        real *factor = (real *)node->buffer[FACTOR].value + group * RANDOM_GROUP;
         real deviate[RANDOM_GROUP];
         random_normals(stream, group, deviate);
-        for (int64_t i = part.first; i < part.end; i++)
+        for (int64_t i = span.first; i < span.end; i++)
             factor[i] = FN_FMA(deviation, deviate[i], FN_REAL(1.0));
     }
     multiply_by_factors(node, node->input[0].value, node->output[0].value, false, lo, hi);

@@ -28,12 +28,12 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     const real stddev = (real)node->attribute[STDDEV];
     const int64_t start = lo * node->input[0].width, end = hi * node->input[0].width;
     for (int64_t group = start / RANDOM_GROUP; group * RANDOM_GROUP < end; group++) {
-        const random_part part = part_of_group(group, start, end);
+        const random_span span = span_of_group(group, start, end);
         const real *x = (const real *)node->input[0].value + group * RANDOM_GROUP;
         real *y = (real *)node->output[0].value + group * RANDOM_GROUP;
         real deviate[RANDOM_GROUP];
         random_normals(stream, group, deviate);
-        for (int64_t i = part.first; i < part.end; i++)
+        for (int64_t i = span.first; i < span.end; i++)
             y[i] = FN_FMA(stddev, deviate[i], x[i]);
     }
 }

@@ -14,15 +14,15 @@
  * (Ulyanov et al. 2016): groups = -1.
  *
  * Parameters [channels]: gamma with scale, beta with center.
- * Extras: KEPT m and r [rows][2][channels]; ROW_SUMS [rows][2][channels], parts of dgamma and dbeta.
+ * Buffers: SAVED_STATISTICS m and r [rows][2][channels]; ROW_SUMS [rows][2][channels], parts of dgamma and dbeta.
  */
 #include "../normalization.h"
 
 enum { GROUPS, EPSILON, CENTER, SCALE };
-enum { KEPT, ROW_SUMS };
+enum { SAVED_STATISTICS, ROW_SUMS };
 
 static const fn_attribute attributes[] = {
-    {"groups", 32, FN_WHOLE(-1, FN_MANY)},
+    {"groups", 32, FN_INTEGER(-1, FN_INT32_MAX)},
     {"epsilon", 1e-3, FN_NOT_NEGATIVE},
     {"center", 1, FN_FLAG},
     {"scale", 1, FN_FLAG},
@@ -63,8 +63,8 @@ static fn_status infer(fn_inference *inference)
                        "layer '%s': groups must divide the number of channels, %lld, or be -1; got %g", inference->layer,
                        (long long)channels, groups);
     if (inference->training) {
-        inference->n_extras = 2;
-        inference->extra_per_row[KEPT] = inference->extra_per_row[ROW_SUMS] = 2 * channels;
+        inference->n_node_buffers = 2;
+        inference->buffer_per_row[SAVED_STATISTICS] = inference->buffer_per_row[ROW_SUMS] = 2 * channels;
     }
     return FN_OK;
 }
@@ -131,8 +131,8 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
             a[j] = r[j] * element_or(gamma_port(node), j, 1);
             b[j] = element_or(beta_port(node), j, 0);
         }
-        if (node->n_extras) {
-            real *kept = (real *)node->extra[KEPT].value + row * 2 * channels;
+        if (node->n_node_buffers) {
+            real *kept = (real *)node->buffer[SAVED_STATISTICS].value + row * 2 * channels;
             memcpy(kept, mean, (size_t)channels * sizeof *kept);
             memcpy(kept + channels, r, (size_t)channels * sizeof *kept);
         }
@@ -151,8 +151,8 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_reads(plan, node->input[0].value_buffer);
     read_parameter(plan, gamma_port(node));
     read_parameter(plan, beta_port(node));
-    if (node->n_extras)
-        fn_writes(plan, node->extra[KEPT].value_buffer);
+    if (node->n_node_buffers)
+        fn_writes(plan, node->buffer[SAVED_STATISTICS].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
 }
 
@@ -165,8 +165,8 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
     for (int64_t row = lo; row < hi; row++) {
         const real *x = (const real *)node->input[0].value + row * width;
         const real *dy = (const real *)node->output[0].gradient + row * width;
-        const real *kept = (const real *)node->extra[KEPT].value + row * 2 * channels, *r = kept + channels;
-        real *dgamma = (real *)node->extra[ROW_SUMS].value + row * 2 * channels, *dbeta = dgamma + channels;
+        const real *kept = (const real *)node->buffer[SAVED_STATISTICS].value + row * 2 * channels, *r = kept + channels;
+        real *dgamma = (real *)node->buffer[ROW_SUMS].value + row * 2 * channels, *dbeta = dgamma + channels;
         sum_positions(SUM_GRADIENTS, x, dy, channels, n, kept, r, dbeta, dgamma);
         if (node->input[0].gradient_buffer < 0)
             continue;
@@ -194,7 +194,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 
 static void reduce(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    reduce_row_sums(node, context, node->extra[ROW_SUMS].value, gamma_port(node), beta_port(node), lo, hi);
+    reduce_row_sums(node, context, node->buffer[ROW_SUMS].value, gamma_port(node), beta_port(node), lo, hi);
 }
 
 static void backward(fn_plan *plan, fn_node *node)
@@ -205,11 +205,11 @@ static void backward(fn_plan *plan, fn_node *node)
     ask_for_workspace(plan, node);
     fn_reads(plan, node->input[0].value_buffer);
     fn_reads(plan, node->output[0].gradient_buffer);
-    fn_reads(plan, node->extra[KEPT].value_buffer);
+    fn_reads(plan, node->buffer[SAVED_STATISTICS].value_buffer);
     read_parameter(plan, gamma_port(node));
-    fn_writes(plan, node->extra[ROW_SUMS].value_buffer);
+    fn_writes(plan, node->buffer[ROW_SUMS].value_buffer);
     fn_writes(plan, node->input[0].gradient_buffer);
-    emit_reduction(plan, node, reduce, node->extra[ROW_SUMS].value_buffer, gamma_port(node), beta_port(node));
+    emit_reduction(plan, node, reduce, node->buffer[ROW_SUMS].value_buffer, gamma_port(node), beta_port(node));
 }
 
 const fn_op FN_SYM(op_group_normalization) = {

@@ -20,18 +20,18 @@ enum { RESET_AFTER = RECURRENT_ATTRIBUTES };
 static const fn_attribute attributes[] = {RECURRENT_ATTRIBUTE_LIST, {"reset_after", 1, FN_FLAG}};
 
 /* Uz and Ur, and Ug, forwards and transposed. */
-enum { GATES_PART, CANDIDATE_PART, GATES_BACK, CANDIDATE_BACK };
+enum { GATES_BLOCK, CANDIDATE_BLOCK, GATES_BACK, CANDIDATE_BACK };
 
 static bool resets_after(const fn_node *node)
 {
     return node->attribute[RESET_AFTER] != 0;
 }
 
-static int pack(const fn_node *node, bool training, packed_matrix list[MOST_PARTS])
+static int pack(const fn_node *node, bool training, packed_matrix list[MOST_BLOCKS])
 {
     const int64_t units = units_of(node), columns = 3 * units, back = training ? units : 0;
-    list[GATES_PART] = (packed_matrix){.parameter = 1, .row = columns, .column = 1, .n = 2 * units, .k = units};
-    list[CANDIDATE_PART] =
+    list[GATES_BLOCK] = (packed_matrix){.parameter = 1, .row = columns, .column = 1, .n = 2 * units, .k = units};
+    list[CANDIDATE_BLOCK] =
         (packed_matrix){.parameter = 1, .offset = 2 * units, .row = columns, .column = 1, .n = units, .k = units};
     list[GATES_BACK] = (packed_matrix){.parameter = 1, .row = 1, .column = columns, .n = back, .k = 2 * units};
     list[CANDIDATE_BACK] =
@@ -97,7 +97,7 @@ static void reset_after_step(const recurrent_step *step)
     const fn_node *node = step->node;
     const int64_t units = step->units, width = 4 * units;
     const real *bias = node->attribute[USE_BIAS] ? bias_of(node) + 3 * units : NULL, *own = bias ? bias + step->unit : NULL;
-    const part_product candidate = {.part = CANDIDATE_PART,
+    const block_product candidate = {.block = CANDIDATE_BLOCK,
                                     .a = step->h,
                                     .a_row = units,
                                     .c = step->gates + 3 * units,
@@ -126,7 +126,7 @@ static void reset_before_step(const recurrent_step *step)
         open_gates(step, r, NULL);
         FN_FOR_EACH(j, units, z[3 * units + j] = z[units + j] * h[j]);
     }
-    const part_product candidate = {.part = CANDIDATE_PART,
+    const block_product candidate = {.block = CANDIDATE_BLOCK,
                                     .a = step->gates + 3 * units,
                                     .a_row = width,
                                     .c = step->gates + 2 * units,
@@ -140,8 +140,8 @@ static void reset_before_step(const recurrent_step *step)
 static void forward_step(const recurrent_step *step)
 {
     const int64_t units = step->units;
-    const part_product gates = {
-        .part = GATES_PART, .a = step->h, .a_row = units, .c = step->gates, .c_row = 4 * units, .accumulate = true};
+    const block_product gates = {
+        .block = GATES_BLOCK, .a = step->h, .a_row = units, .c = step->gates, .c_row = 4 * units, .accumulate = true};
     FN_SYM(recurrent_multiply)(step, &gates);
     if (resets_after(step->node))
         reset_after_step(step);
@@ -221,8 +221,8 @@ static void differentiate_reset_before(const recurrent_step *step)
             clear_gates(step, 4, r);
         else
             differentiate_outer(step, r);
-    const part_product candidate = {
-        .part = CANDIDATE_BACK, .a = step->gates + 2 * units, .a_row = width, .c = step->product, .c_row = units};
+    const block_product candidate = {
+        .block = CANDIDATE_BACK, .a = step->gates + 2 * units, .a_row = width, .c = step->product, .c_row = units};
     FN_SYM(recurrent_multiply)(step, &candidate);
     for (int64_t r = 0; r < step->rows; r++) {
         real *restrict through = step->product + r * units, *restrict reset = step->spare + 2 * units;
@@ -237,46 +237,46 @@ static void differentiate_reset_before(const recurrent_step *step)
 static void multiply_back(const recurrent_step *step)
 {
     const int64_t units = step->units, width = 4 * units;
-    const part_product candidate = {
-        .part = CANDIDATE_BACK, .a = step->all_gates + 3 * units, .a_row = width, .c = step->product, .c_row = units};
+    const block_product candidate = {
+        .block = CANDIDATE_BACK, .a = step->all_gates + 3 * units, .a_row = width, .c = step->product, .c_row = units};
     if (resets_after(step->node))
         FN_SYM(recurrent_multiply)(step, &candidate);
-    const part_product gates = {
-        .part = GATES_BACK, .a = step->all_gates, .a_row = width, .c = step->product, .c_row = units, .accumulate = true};
+    const block_product gates = {
+        .block = GATES_BACK, .a = step->all_gates, .a_row = width, .c = step->product, .c_row = units, .accumulate = true};
     FN_SYM(recurrent_multiply)(step, &gates);
 }
 
 /* ---- parameters ---------------------------------------------------------------------------------- */
 
 /* The first column of a part from which on gates and columns differ; its end where they do not. */
-static int64_t find_middle(int64_t units, const gradient_part *part)
+static int64_t find_middle(int64_t units, const gradient_tile *tile)
 {
     const int64_t middle = 2 * units;
-    return part->lo > middle ? part->lo : part->hi < middle ? part->hi : middle;
+    return tile->lo > middle ? tile->lo : tile->hi < middle ? tile->hi : middle;
 }
 
-static void kernel_gradient(const fn_node *node, const gradient_part *part)
+static void kernel_gradient(const fn_node *node, const gradient_tile *tile)
 {
-    const int64_t units = units_of(node), width = 4 * units, middle = find_middle(units, part);
-    if (part->lo < middle)
-        FN_SYM(recurrent_kernel_gradient)(node, part, part->h, units, part->gates, width, part->lo, middle);
-    if (middle == part->hi)
+    const int64_t units = units_of(node), width = 4 * units, middle = find_middle(units, tile);
+    if (tile->lo < middle)
+        FN_SYM(recurrent_kernel_gradient)(node, tile, tile->h, units, tile->gates, width, tile->lo, middle);
+    if (middle == tile->hi)
         return;
     if (resets_after(node))
-        FN_SYM(recurrent_kernel_gradient)(node, part, part->h, units, part->gates + units, width, middle, part->hi);
+        FN_SYM(recurrent_kernel_gradient)(node, tile, tile->h, units, tile->gates + units, width, middle, tile->hi);
     else
-        FN_SYM(recurrent_kernel_gradient)(node, part, part->gates + 3 * units, width, part->gates, width, middle, part->hi);
+        FN_SYM(recurrent_kernel_gradient)(node, tile, tile->gates + 3 * units, width, tile->gates, width, middle, tile->hi);
 }
 
-static void bias_gradient(const fn_node *node, const gradient_part *part)
+static void bias_gradient(const fn_node *node, const gradient_tile *tile)
 {
-    const int64_t units = units_of(node), width = 4 * units, middle = find_middle(units, part);
-    FN_SYM(recurrent_sum_columns)(node, part, part->gates, width, 0, part->lo, part->hi);
+    const int64_t units = units_of(node), width = 4 * units, middle = find_middle(units, tile);
+    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, width, 0, tile->lo, tile->hi);
     if (!resets_after(node))
         return;
     /* Of the second row, dq takes the place of dg. */
-    FN_SYM(recurrent_sum_columns)(node, part, part->gates, width, 1, part->lo, middle);
-    FN_SYM(recurrent_sum_columns)(node, part, part->gates + units, width, 1, middle, part->hi);
+    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, width, 1, tile->lo, middle);
+    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates + units, width, 1, middle, tile->hi);
 }
 
 #define GRU_CELL                                                                                            \

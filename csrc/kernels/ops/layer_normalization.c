@@ -47,7 +47,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 static void reduce(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const layer_norm norm = norm_of(node);
-    reduce_row_sums(node, context, node->extra[ROW_SUMS].value, norm.gamma, norm.beta, lo, hi);
+    reduce_row_sums(node, context, node->buffer[ROW_SUMS].value, norm.gamma, norm.beta, lo, hi);
 }
 
 static void backward(fn_plan *plan, fn_node *node)

@@ -16,13 +16,13 @@
 
 static const fn_attribute attributes[] = {RECURRENT_ATTRIBUTE_LIST};
 
-enum { FORWARD_PART, BACKWARD_PART };
+enum { FORWARD_BLOCK, BACKWARD_BLOCK };
 
-static int pack(const fn_node *node, bool training, packed_matrix list[MOST_PARTS])
+static int pack(const fn_node *node, bool training, packed_matrix list[MOST_BLOCKS])
 {
     const int64_t units = units_of(node), columns = 4 * units;
-    list[FORWARD_PART] = (packed_matrix){.parameter = 1, .row = columns, .column = 1, .n = columns, .k = units};
-    list[BACKWARD_PART] =
+    list[FORWARD_BLOCK] = (packed_matrix){.parameter = 1, .row = columns, .column = 1, .n = columns, .k = units};
+    list[BACKWARD_BLOCK] =
         (packed_matrix){.parameter = 1, .row = 1, .column = columns, .n = training ? units : 0, .k = columns};
     return 2;
 }
@@ -60,8 +60,8 @@ static void forward_general(const fn_node *node, int64_t n, int64_t units, real 
 static void forward_step(const recurrent_step *step)
 {
     const int64_t units = step->units, width = 4 * units;
-    const part_product product = {
-        .part = FORWARD_PART, .a = step->h, .a_row = units, .c = step->gates, .c_row = width, .accumulate = true};
+    const block_product product = {
+        .block = FORWARD_BLOCK, .a = step->h, .a_row = units, .c = step->gates, .c_row = width, .accumulate = true};
     FN_SYM(recurrent_multiply)(step, &product);
     const bool standard = is_standard(step->node);
     for (int64_t r = 0; r < step->rows; r++) {
@@ -142,20 +142,20 @@ static void differentiate_step(const recurrent_step *step)
 static void multiply_back(const recurrent_step *step)
 {
     const int64_t units = step->units, width = 4 * units;
-    const part_product product = {
-        .part = BACKWARD_PART, .a = step->all_gates, .a_row = width, .c = step->product, .c_row = units};
+    const block_product product = {
+        .block = BACKWARD_BLOCK, .a = step->all_gates, .a_row = width, .c = step->product, .c_row = units};
     FN_SYM(recurrent_multiply)(step, &product);
 }
 
-static void kernel_gradient(const fn_node *node, const gradient_part *part)
+static void kernel_gradient(const fn_node *node, const gradient_tile *tile)
 {
     const int64_t units = units_of(node);
-    FN_SYM(recurrent_kernel_gradient)(node, part, part->h, units, part->gates, 4 * units, part->lo, part->hi);
+    FN_SYM(recurrent_kernel_gradient)(node, tile, tile->h, units, tile->gates, 4 * units, tile->lo, tile->hi);
 }
 
-static void bias_gradient(const fn_node *node, const gradient_part *part)
+static void bias_gradient(const fn_node *node, const gradient_tile *tile)
 {
-    FN_SYM(recurrent_sum_columns)(node, part, part->gates, 4 * units_of(node), 0, part->lo, part->hi);
+    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, 4 * units_of(node), 0, tile->lo, tile->hi);
 }
 
 static const recurrent_cell cell = {

@@ -33,8 +33,8 @@ static fn_status infer(fn_inference *inference)
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': a window of %lld by %lld is too large",
                        inference->layer, (long long)p.height.window, (long long)p.width.window);
     const int64_t outputs = pooling_outputs(&p);
-    inference->n_extras = 1;
-    inference->extra_per_row[INDEX] =
+    inference->n_node_buffers = 1;
+    inference->buffer_per_row[INDEX] =
         index_kind_of(&p) == WORDS ? outputs : (outputs + (int64_t)sizeof(real) - 1) / (int64_t)sizeof(real);
     return FN_OK;
 }
@@ -102,7 +102,7 @@ FN_INLINE bool is_pair(const pooling *p, pooling_span h, pooling_span w)
 
 /* n outputs from number `first` on of row i, of an image with few channels. Where a window reaches beyond the image, the
  * inputs at its edge count several times, which is all the same to a maximum. */
-FN_INLINE void max_of_part(const pooling *p, const pooling_table *table, int64_t i, const real *restrict x,
+FN_INLINE void max_of_window(const pooling *p, const pooling_table *table, int64_t i, const real *restrict x,
                            real *restrict y, void *restrict index, index_kind kind, int64_t first, real_bits n)
 {
     const pooling_span h = pooling_span_of(&p->height, i);
@@ -142,9 +142,9 @@ FN_INLINE void max_of_narrow_image(const pooling *p, const pooling_table *table,
     for (int64_t i = 0; i < p->height.outputs; i++)
         for (int64_t first = 0; first < table->n; first += FN_LANES) {
             if (first + FN_LANES <= table->n)
-                max_of_part(p, table, i, x, y, index, kind, first, FN_LANES);
+                max_of_window(p, table, i, x, y, index, kind, first, FN_LANES);
             else
-                max_of_part(p, table, i, x, y, index, kind, first, (real_bits)(table->n - first));
+                max_of_window(p, table, i, x, y, index, kind, first, (real_bits)(table->n - first));
         }
 }
 
@@ -157,7 +157,7 @@ FN_INLINE void max_of_images(const fn_node *node, const fn_context *context, ind
     for (int64_t row = lo; row < hi; row++) {
         const real *x = (const real *)input->value + row * input->width;
         real *y = (real *)output->value + row * output->width;
-        real *index = kind == NO_INDEX ? NULL : (real *)node->extra[INDEX].value + row * node->extra[INDEX].width;
+        real *index = kind == NO_INDEX ? NULL : (real *)node->buffer[INDEX].value + row * node->buffer[INDEX].width;
         if (few)
             max_of_narrow_image(&p, &table, x, y, index, kind);
         else
@@ -185,14 +185,14 @@ static void forward(fn_plan *plan, fn_node *node)
     const pooling p = pooling_of(&node->input[0].shape, node->attribute);
     const bool words = index_kind_of(&p) == WORDS;
     fn_emit(plan, node, "max_pooling forward",
-            !node->n_extras ? forward_without_index : words ? forward_words : forward_bytes, FN_BY_ROWS, 0);
+            !node->n_node_buffers ? forward_without_index : words ? forward_words : forward_bytes, FN_BY_ROWS, 0);
     fn_costs(plan, pooling_flops(&p), 0);
     if (has_few_channels(&p))
         fn_workspace(plan, 3 * pooling_padded(&p) * (int64_t)sizeof(real_bits));
     fn_reads(plan, node->input[0].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
-    if (node->n_extras)
-        fn_writes(plan, node->extra[INDEX].value_buffer);
+    if (node->n_node_buffers)
+        fn_writes(plan, node->buffer[INDEX].value_buffer);
 }
 
 /* ---- backward ------------------------------------------------------------------------------------ */
@@ -261,7 +261,7 @@ FN_INLINE void scatter_image(const pooling *p, real *dx, const real *dy, const v
             const int64_t left = pooling_span_of(&p->width, j).start;
             for (int64_t c = 0; c < channels; c++, e++) {
                 const uint32_t k = (uint32_t)get_index(index, kind, e);
-                /* max_of_part may say one beside the edge */
+                /* max_of_window may say one beside the edge */
                 const int64_t row = keep_inside(top + k / (uint32_t)columns, p->height.size);
                 const int64_t column = keep_inside(left + k % (uint32_t)columns, p->width.size);
                 dx[(row * p->width.size + column) * channels + c] += dy[e];
@@ -283,7 +283,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
     for (int64_t row = lo; row < hi; row++) {
         real *dx = (real *)input->gradient + row * input->width;
         const real *dy = (const real *)output->gradient + row * output->width;
-        const real *index = (const real *)node->extra[INDEX].value + row * node->extra[INDEX].width;
+        const real *index = (const real *)node->buffer[INDEX].value + row * node->buffer[INDEX].width;
         if (!input->accumulate && !overwrite)
             memset(dx, 0, (size_t)input->width * sizeof *dx);
         if (scatter && index_kind_of(&p) == WORDS)
@@ -305,7 +305,7 @@ static void backward(fn_plan *plan, fn_node *node)
         return;
     fn_emit(plan, node, "max_pooling backward", backward_rows, FN_BY_ROWS, 0);
     fn_costs(plan, (double)node->output[0].width, 0);
-    fn_reads(plan, node->extra[INDEX].value_buffer);
+    fn_reads(plan, node->buffer[INDEX].value_buffer);
     fn_reads(plan, node->output[0].gradient_buffer);
     if (node->input[0].accumulate)
         fn_reads(plan, node->input[0].gradient_buffer);

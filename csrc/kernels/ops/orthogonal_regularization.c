@@ -5,7 +5,7 @@
  *   loss += factor / 2 sum over i != j of |P_ij| / pairs,   pairs = size (size - 1) / 2
  *   dn_i = factor / pairs sum over j != i of sign(P_ij) n_j,   dw_i = (dn_i - n_i (n_i . dn_i)) / |w_i|
  *
- * Parameter: the kernel, a matrix. Extras: TERM the penalty, SLOPE its derivative by the kernel, UNIT the n_i, [size][length].
+ * Parameter: the kernel, a matrix. Buffers: TERM the penalty, SLOPE its derivative by the kernel, UNIT the n_i, [size][length].
  * Attributes: rows, columns of the kernel; factor; by_columns. */
 #include "../math.h"
 
@@ -17,8 +17,8 @@ enum { ROWS, COLUMNS, FACTOR, BY_COLUMNS };
 enum { TERM, SLOPE, UNIT };
 
 static const fn_attribute attributes[] = {
-    {"rows", 1, FN_WHOLE(1, 1 << 30)},
-    {"columns", 1, FN_WHOLE(1, 1 << 30)},
+    {"rows", 1, FN_INTEGER(1, 1 << 30)},
+    {"columns", 1, FN_INTEGER(1, 1 << 30)},
     {"factor", 0.01, FN_NOT_NEGATIVE},
     {"by_columns", 0, FN_FLAG},
 };
@@ -31,9 +31,9 @@ static fn_status infer(fn_inference *inference)
     inference->signature.output[0] = inference->input[0];
     inference->signature.n_parameters = 1;
     inference->signature.parameter[0] = (fn_shape){.rank = 2, .size = {rows, columns}};
-    inference->n_extras = 3;
-    inference->extra_fixed[TERM] = 1;
-    inference->extra_fixed[SLOPE] = inference->extra_fixed[UNIT] = fn_multiply(rows, columns);
+    inference->n_node_buffers = 3;
+    inference->buffer_fixed[TERM] = 1;
+    inference->buffer_fixed[SLOPE] = inference->buffer_fixed[UNIT] = fn_multiply(rows, columns);
     return FN_OK;
 }
 
@@ -61,7 +61,7 @@ static void find_penalty(const fn_node *node, const fn_context *context, int64_t
     int64_t size = by_columns ? columns : rows, length = by_columns ? rows : columns;
     int64_t step = by_columns ? 1 : columns, stride = by_columns ? columns : 1;
     const real *w = node->parameter[0].value;
-    real *slope = node->extra[SLOPE].value, *unit = node->extra[UNIT].value;
+    real *slope = node->buffer[SLOPE].value, *unit = node->buffer[UNIT].value;
     real *norm = context->workspace, *dn = norm + size;
     for (int64_t i = 0; i < size; i++) {
         for (int64_t k = 0; k < length; k++)
@@ -88,7 +88,7 @@ static void find_penalty(const fn_node *node, const fn_context *context, int64_t
         }
         store_slope(unit + i * length, dn, length, norm[i], slope + i * step, stride);
     }
-    *(real *)node->extra[TERM].value = (real)(pairs > 0 ? factor / 2 * sum / pairs : 0);
+    *(real *)node->buffer[TERM].value = (real)(pairs > 0 ? factor / 2 * sum / pairs : 0);
 }
 
 static void pass_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -108,7 +108,7 @@ static void pass_gradient(const fn_node *node, const fn_context *context, int64_
 static void add_slope(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
-    const real *slope = node->extra[SLOPE].value;
+    const real *slope = node->buffer[SLOPE].value;
     real *dw = node->parameter[0].gradient;
     for (int64_t i = lo; i < hi; i++)
         dw[i] = node->parameter[0].accumulate ? dw[i] + slope[i] : slope[i];
@@ -119,12 +119,12 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_emit(plan, node, "orthogonal regularization", copy_rows, FN_BY_ROWS, 0);
     fn_reads(plan, node->input[0].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
-    fn_emit(plan, node, "orthogonal penalty", find_penalty, FN_ALONE, 0);
+    fn_emit(plan, node, "orthogonal penalty", find_penalty, FN_SERIAL, 0);
     const int64_t size = (int64_t)node->attribute[node->attribute[BY_COLUMNS] != 0 ? COLUMNS : ROWS];
     fn_costs(plan, 0, 4.0 * (double)(size - 1) * (double)node->parameter[0].width); /* products of pairs, and sums of rows */
     fn_reads(plan, node->parameter[0].value_buffer);
-    for (int i = 0; i < node->n_extras; i++)
-        fn_writes(plan, node->extra[i].value_buffer);
+    for (int i = 0; i < node->n_node_buffers; i++)
+        fn_writes(plan, node->buffer[i].value_buffer);
     fn_workspace(plan, (int64_t)(node->attribute[ROWS] + node->attribute[COLUMNS]) * (int64_t)sizeof(real));
     fn_add_loss_term(plan, node, TERM, false);
 }
@@ -138,7 +138,7 @@ static void backward(fn_plan *plan, fn_node *node)
     }
     if (node->parameter[0].gradient_buffer >= 0) {
         fn_emit(plan, node, "orthogonal penalty backward", add_slope, FN_BY_ITEMS, node->parameter[0].width);
-        fn_reads(plan, node->extra[SLOPE].value_buffer);
+        fn_reads(plan, node->buffer[SLOPE].value_buffer);
         fn_writes(plan, node->parameter[0].gradient_buffer);
     }
 }

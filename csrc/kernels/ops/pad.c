@@ -13,10 +13,10 @@
 enum { TOP, BOTTOM, LEFT, RIGHT };
 
 static const fn_attribute attributes[] = {
-    {"top", 0, FN_WHOLE(-FN_MANY, FN_MANY)},
-    {"bottom", 0, FN_WHOLE(-FN_MANY, FN_MANY)},
-    {"left", 0, FN_WHOLE(-FN_MANY, FN_MANY)},
-    {"right", 0, FN_WHOLE(-FN_MANY, FN_MANY)},
+    {"top", 0, FN_INTEGER(-FN_INT32_MAX, FN_INT32_MAX)},
+    {"bottom", 0, FN_INTEGER(-FN_INT32_MAX, FN_INT32_MAX)},
+    {"left", 0, FN_INTEGER(-FN_INT32_MAX, FN_INT32_MAX)},
+    {"right", 0, FN_INTEGER(-FN_INT32_MAX, FN_INT32_MAX)},
 };
 
 static fn_status infer(fn_inference *inference)

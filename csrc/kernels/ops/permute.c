@@ -14,13 +14,13 @@
 enum { RANK, AXIS_0 };
 
 static const fn_attribute attributes[] = {
-    {"rank", 1, FN_WHOLE(0, FN_MAX_RANK)},
-    {"axis_0", 0, FN_WHOLE(0, FN_MAX_RANK - 1)},
-    {"axis_1", 1, FN_WHOLE(0, FN_MAX_RANK - 1)},
-    {"axis_2", 2, FN_WHOLE(0, FN_MAX_RANK - 1)},
-    {"axis_3", 3, FN_WHOLE(0, FN_MAX_RANK - 1)},
-    {"axis_4", 4, FN_WHOLE(0, FN_MAX_RANK - 1)},
-    {"axis_5", 5, FN_WHOLE(0, FN_MAX_RANK - 1)},
+    {"rank", 1, FN_INTEGER(0, FN_MAX_RANK)},
+    {"axis_0", 0, FN_INTEGER(0, FN_MAX_RANK - 1)},
+    {"axis_1", 1, FN_INTEGER(0, FN_MAX_RANK - 1)},
+    {"axis_2", 2, FN_INTEGER(0, FN_MAX_RANK - 1)},
+    {"axis_3", 3, FN_INTEGER(0, FN_MAX_RANK - 1)},
+    {"axis_4", 4, FN_INTEGER(0, FN_MAX_RANK - 1)},
+    {"axis_5", 5, FN_INTEGER(0, FN_MAX_RANK - 1)},
 };
 
 /* The axes in the order of y: their sizes, and how far it is to the next element along them in x and in y. */

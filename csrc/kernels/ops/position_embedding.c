@@ -17,9 +17,9 @@
 enum { LENGTH, MAX_WAVELENGTH, START, ADD };
 
 static const fn_attribute attributes[] = {
-    {"length", 0, FN_WHOLE(0, 1 << 30)},
+    {"length", 0, FN_INTEGER(0, 1 << 30)},
     {"max_wavelength", 10000, FN_POSITIVE},
-    {"start", 0, FN_WHOLE(0, 0x1p52)},
+    {"start", 0, FN_INTEGER(0, 0x1p52)},
     {"add", 0, FN_FLAG},
 };
 

@@ -39,7 +39,7 @@ static const fn_attribute attributes[] = {
     {"zoom_columns_low", 0, FN_ANY},
     {"zoom_columns_high", 0, FN_ANY},
     {"same_zoom", 0, FN_FLAG},
-    {"fill", 0, FN_WHOLE(0, WRAP)},
+    {"fill", 0, FN_INTEGER(0, WRAP)},
     {"fill_value", 0, FN_ANY},
     {"bilinear", 1, FN_FLAG},
     {"seed", -1, FN_SEED},

@@ -13,10 +13,10 @@
 enum { FACTOR_LOW, FACTOR_HIGH, SCALE_LOW, SCALE_HIGH, NOISE, FILL_VALUE, LOW, HIGH, SEED };
 
 static const fn_attribute attributes[] = {
-    {"factor_low", 0, FN_SHARE},
-    {"factor_high", 1, FN_SHARE},
-    {"scale_low", 0.02, FN_SHARE},
-    {"scale_high", 0.33, FN_SHARE},
+    {"factor_low", 0, FN_FRACTION},
+    {"factor_high", 1, FN_FRACTION},
+    {"scale_low", 0.02, FN_FRACTION},
+    {"scale_high", 0.33, FN_FRACTION},
     {"noise", 1, FN_FLAG},
     {"fill_value", 0, FN_ANY},
     {"low", 0, FN_ANY},
@@ -64,11 +64,11 @@ static void paint_noise(const fn_node *node, random_stream stream, int64_t start
 {
     const real low = (real)node->attribute[LOW], high = (real)node->attribute[HIGH];
     for (int64_t group = start / RANDOM_GROUP; group * RANDOM_GROUP < end; group++) {
-        const random_part part = part_of_group(group, start, end);
+        const random_span span = span_of_group(group, start, end);
         real *y = (real *)node->output[0].value + group * RANDOM_GROUP;
         real deviate[RANDOM_GROUP];
         random_normals(stream, group, deviate);
-        for (int64_t i = part.first; i < part.end; i++)
+        for (int64_t i = span.first; i < span.end; i++)
             y[i] = keep_within(deviate[i] * high, low, high);
     }
 }

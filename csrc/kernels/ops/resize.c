@@ -18,8 +18,8 @@
 enum { HEIGHT, WIDTH, BILINEAR };
 
 static const fn_attribute attributes[] = {
-    {"height", 0, FN_WHOLE(0, FN_MANY)},
-    {"width", 0, FN_WHOLE(0, FN_MANY)},
+    {"height", 0, FN_INTEGER(0, FN_INT32_MAX)},
+    {"width", 0, FN_INTEGER(0, FN_INT32_MAX)},
     {"bilinear", 0, FN_FLAG},
 };
 

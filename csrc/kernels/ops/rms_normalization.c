@@ -36,7 +36,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 
 static void reduce(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    reduce_row_sums(node, context, node->extra[ROW_SUMS].value, gamma_of(node, true), NULL, lo, hi);
+    reduce_row_sums(node, context, node->buffer[ROW_SUMS].value, gamma_of(node, true), NULL, lo, hi);
 }
 
 static void backward(fn_plan *plan, fn_node *node)

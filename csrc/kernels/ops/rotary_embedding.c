@@ -13,8 +13,8 @@ enum { MAX_WAVELENGTH, SCALING_FACTOR, START, SIZE };
 static const fn_attribute attributes[] = {
     {"max_wavelength", 10000, FN_POSITIVE},
     {"scaling_factor", 1, FN_POSITIVE},
-    {"start", 0, FN_WHOLE(0, 0x1p52)},
-    {"size", 0, FN_WHOLE(0, FN_MANY)},
+    {"start", 0, FN_INTEGER(0, 0x1p52)},
+    {"size", 0, FN_INTEGER(0, FN_INT32_MAX)},
 };
 
 static int64_t size_of(const double *attribute, const fn_shape *x)
@@ -39,7 +39,7 @@ static fn_status infer(fn_inference *inference)
 }
 
 /* out (+)= in turned by the angles, times `direction`, of all positions of rows lo to hi. */
-static void turn(const fn_node *node, const fn_context *context, const real *in, real *out, real direction, bool accumulate,
+static void rotate(const fn_node *node, const fn_context *context, const real *in, real *out, real direction, bool accumulate,
                  int64_t lo, int64_t hi)
 {
     const fn_shape *shape = &node->input[0].shape;
@@ -68,12 +68,12 @@ static void turn(const fn_node *node, const fn_context *context, const real *in,
 
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    turn(node, context, node->input[0].value, node->output[0].value, 1, false, lo, hi);
+    rotate(node, context, node->input[0].value, node->output[0].value, 1, false, lo, hi);
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    turn(node, context, node->output[0].gradient, node->input[0].gradient, -1, node->input[0].accumulate, lo, hi);
+    rotate(node, context, node->output[0].gradient, node->input[0].gradient, -1, node->input[0].accumulate, lo, hi);
 }
 
 static void emit(fn_plan *plan, fn_node *node, fn_stage_function run)

@@ -4,7 +4,7 @@
  *   dx = w dy
  *   dw = sum over the rows of (sum of dy x)     in the order of the rows
  *
- * Extra: the sums of the rows. */
+ * Buffer: the sums of the rows. */
 #include "../../engine/plan.h"
 #include "../math.h"
 
@@ -17,8 +17,8 @@ static fn_status infer(fn_inference *inference)
     inference->signature.n_parameters = 1;
     inference->signature.parameter[0] = (fn_shape){.rank = 1, .size = {1}};
     if (inference->training) {
-        inference->n_extras = 1;
-        inference->extra_per_row[SUMS] = 1;
+        inference->n_node_buffers = 1;
+        inference->buffer_per_row[SUMS] = 1;
     }
     return FN_OK;
 }
@@ -52,7 +52,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
         const real *restrict x = (const real *)node->input[0].value + row * width;
         const real *restrict dy = (const real *)node->output[0].gradient + row * width;
         if (node->parameter[0].gradient_buffer >= 0)
-            ((real *)node->extra[SUMS].value)[row] = fn_dot(dy, x, width);
+            ((real *)node->buffer[SUMS].value)[row] = fn_dot(dy, x, width);
         if (node->input[0].gradient_buffer >= 0) {
             real *restrict dx = (real *)node->input[0].gradient + row * width;
             FN_FOR_EACH(i, width, dx[i] = accumulate ? FN_FMA(w, dy[i], dx[i]) : w * dy[i]);
@@ -64,7 +64,7 @@ static void sum_rows(const fn_node *node, const fn_context *context, int64_t lo,
 {
     (void)lo, (void)hi;
     real *dw = node->parameter[0].gradient;
-    const real sum = fn_sum(node->extra[SUMS].value, context->rows);
+    const real sum = fn_sum(node->buffer[SUMS].value, context->rows);
     *dw = node->parameter[0].accumulate ? *dw + sum : sum;
 }
 
@@ -77,10 +77,10 @@ static void backward(fn_plan *plan, fn_node *node)
     fn_reads(plan, node->output[0].gradient_buffer);
     fn_reads_all(plan, factor->value_buffer);
     fn_writes(plan, node->input[0].gradient_buffer);
-    fn_writes(plan, node->extra[SUMS].value_buffer);
+    fn_writes(plan, node->buffer[SUMS].value_buffer);
     if (factor->gradient_buffer >= 0) {
-        fn_emit(plan, node, "scale backward parameters", sum_rows, FN_ALONE, 0);
-        fn_reads(plan, node->extra[SUMS].value_buffer);
+        fn_emit(plan, node, "scale backward parameters", sum_rows, FN_SERIAL, 0);
+        fn_reads(plan, node->buffer[SUMS].value_buffer);
         fn_writes(plan, factor->gradient_buffer);
     }
 }

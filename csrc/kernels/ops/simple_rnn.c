@@ -10,13 +10,13 @@
 
 static const fn_attribute attributes[] = {RECURRENT_ATTRIBUTE_LIST};
 
-enum { FORWARD_PART, BACKWARD_PART };
+enum { FORWARD_BLOCK, BACKWARD_BLOCK };
 
-static int pack(const fn_node *node, bool training, packed_matrix list[MOST_PARTS])
+static int pack(const fn_node *node, bool training, packed_matrix list[MOST_BLOCKS])
 {
     const int64_t units = units_of(node);
-    list[FORWARD_PART] = (packed_matrix){.parameter = 1, .row = units, .column = 1, .n = units, .k = units};
-    list[BACKWARD_PART] =
+    list[FORWARD_BLOCK] = (packed_matrix){.parameter = 1, .row = units, .column = 1, .n = units, .k = units};
+    list[BACKWARD_BLOCK] =
         (packed_matrix){.parameter = 1, .row = 1, .column = units, .n = training ? units : 0, .k = units};
     return 2;
 }
@@ -24,8 +24,8 @@ static int pack(const fn_node *node, bool training, packed_matrix list[MOST_PART
 static void forward_step(const recurrent_step *step)
 {
     const int64_t units = step->units;
-    const part_product product = {
-        .part = FORWARD_PART, .a = step->h, .a_row = units, .c = step->gates, .c_row = units, .accumulate = true};
+    const block_product product = {
+        .block = FORWARD_BLOCK, .a = step->h, .a_row = units, .c = step->gates, .c_row = units, .accumulate = true};
     FN_SYM(recurrent_multiply)(step, &product);
     /* Whole rows are one long one. */
     const int64_t rows = step->n == units ? 1 : step->rows, n = step->n == units ? step->rows * units : step->n;
@@ -55,20 +55,20 @@ static void differentiate_step(const recurrent_step *step)
 static void multiply_back(const recurrent_step *step)
 {
     const int64_t units = step->units;
-    const part_product product = {
-        .part = BACKWARD_PART, .a = step->all_gates, .a_row = units, .c = step->product, .c_row = units};
+    const block_product product = {
+        .block = BACKWARD_BLOCK, .a = step->all_gates, .a_row = units, .c = step->product, .c_row = units};
     FN_SYM(recurrent_multiply)(step, &product);
 }
 
-static void kernel_gradient(const fn_node *node, const gradient_part *part)
+static void kernel_gradient(const fn_node *node, const gradient_tile *tile)
 {
     const int64_t units = units_of(node);
-    FN_SYM(recurrent_kernel_gradient)(node, part, part->h, units, part->gates, units, part->lo, part->hi);
+    FN_SYM(recurrent_kernel_gradient)(node, tile, tile->h, units, tile->gates, units, tile->lo, tile->hi);
 }
 
-static void bias_gradient(const fn_node *node, const gradient_part *part)
+static void bias_gradient(const fn_node *node, const gradient_tile *tile)
 {
-    FN_SYM(recurrent_sum_columns)(node, part, part->gates, units_of(node), 0, part->lo, part->hi);
+    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, units_of(node), 0, tile->lo, tile->hi);
 }
 
 static const recurrent_cell cell = {

@@ -13,19 +13,19 @@
  *   output_padding   height' = (height - 1) stride + extent - 2 p + output_padding,  p = 0, or extent / 2 where same
  * and py is half of what the windows reach over the image, 0 where valid.
  *
- * Parameters: W, and b with use_bias. Extras: TURNED, SUMS and KEPT as those of the convolution.
+ * Parameters: W, and b with use_bias. Buffers: FLIPPED_KERNEL, SUMS and SAVED_SLOPE as those of the convolution.
  */
 #include "../convolution_gradient.h"
 #include "../convolution_shape.h"
 
 enum { OUTPUT_PADDING_HEIGHT = FIRST_OWN_ATTRIBUTE, OUTPUT_PADDING_WIDTH };
-enum { TURNED, SUMS, KEPT };
+enum { FLIPPED_KERNEL, SUMS, SAVED_SLOPE };
 
 /* -1: no output padding is given. */
 static const fn_attribute attributes[] = {
     CONVOLUTION_ATTRIBUTES("filters"),
-    {"output_padding_height", -1, FN_WHOLE(-1, 1 << 24)},
-    {"output_padding_width", -1, FN_WHOLE(-1, 1 << 24)},
+    {"output_padding_height", -1, FN_INTEGER(-1, 1 << 24)},
+    {"output_padding_width", -1, FN_INTEGER(-1, 1 << 24)},
 };
 
 /* The axis of the convolution that this one is the transposed of. */
@@ -82,51 +82,51 @@ static fn_status infer(fn_inference *inference)
     status = describe_convolution(inference, g.y.in, g.x.in, g.channels, g.channels, g.filters);
     if (status != FN_OK)
         return status;
-    inference->n_extras = inference->training ? 3 : 1;
-    inference->extra_fixed[TURNED] = convolution_weights(&g);
+    inference->n_node_buffers = inference->training ? 3 : 1;
+    inference->buffer_fixed[FLIPPED_KERNEL] = convolution_weights(&g);
     if (inference->training) {
-        inference->extra_fixed[SUMS] = gradient_sums_size(&g);
+        inference->buffer_fixed[SUMS] = gradient_sums_size(&g);
         if (activation_of(attribute + ACTIVATION)->from_input)
-            inference->extra_per_row[KEPT] = fn_shape_size(&inference->signature.output[0]);
+            inference->buffer_per_row[SAVED_SLOPE] = fn_shape_size(&inference->signature.output[0]);
     }
     return FN_OK;
 }
 
 /* ---- forward ----------------------------------------------------------------------------------- */
 
-static void turn(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static void flip(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
     const convolution g = geometry_of_node(node);
-    FN_SYM(turn_weights)(&g, node->parameter[0].value, lo, hi, node->extra[TURNED].value);
+    FN_SYM(flip_kernel)(&g, node->parameter[0].value, lo, hi, node->buffer[FLIPPED_KERNEL].value);
 }
 
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const convolution g = geometry_of_node(node);
     const convolution_epilogue epilogue =
-        make_epilogue(node, node->attribute + ACTIVATION, node->n_extras > KEPT ? &node->extra[KEPT] : NULL, lo);
+        make_epilogue(node, node->attribute + ACTIVATION, node->n_node_buffers > SAVED_SLOPE ? &node->buffer[SAVED_SLOPE] : NULL, lo);
     FN_SYM(convolve_transposed)(&g, hi - lo, (const real *)node->input[0].value + lo * node->input[0].width,
-                                node->extra[TURNED].value, &epilogue,
+                                node->buffer[FLIPPED_KERNEL].value, &epilogue,
                                 (real *)node->output[0].value + lo * node->output[0].width, context->workspace);
 }
 
 static void forward(fn_plan *plan, fn_node *node)
 {
     const convolution g = geometry_of_node(node);
-    fn_emit(plan, node, "transposed_convolution turn", turn, FN_BY_ITEMS, g.y.window);
+    fn_emit(plan, node, "transposed_convolution flip", flip, FN_BY_ITEMS, g.y.window);
     fn_reads(plan, node->parameter[0].value_buffer);
-    fn_writes(plan, node->extra[TURNED].value_buffer);
+    fn_writes(plan, node->buffer[FLIPPED_KERNEL].value_buffer);
     fn_emit(plan, node, "transposed_convolution forward", forward_rows, FN_BY_ROWS, 0);
     fn_costs(plan, convolution_flops(node, &g), 0);
     fn_workspace(plan, FN_SYM(convolution_workspace)(&g));
     fn_reads(plan, node->input[0].value_buffer);
-    fn_reads_all(plan, node->extra[TURNED].value_buffer);
+    fn_reads_all(plan, node->buffer[FLIPPED_KERNEL].value_buffer);
     if (node->n_parameters > 1)
         fn_reads_all(plan, node->parameter[1].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
-    if (node->n_extras > KEPT)
-        fn_writes(plan, node->extra[KEPT].value_buffer);
+    if (node->n_node_buffers > SAVED_SLOPE)
+        fn_writes(plan, node->buffer[SAVED_SLOPE].value_buffer);
     fn_follows(plan, node);
 }
 
@@ -134,12 +134,12 @@ static void forward(fn_plan *plan, fn_node *node)
 
 static int saved(const fn_node *node)
 {
-    return saved_by_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT]);
+    return saved_by_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE]);
 }
 
 static void differentiate(const fn_node *node, int64_t first, int64_t n)
 {
-    differentiate_activation(node, node->attribute + ACTIVATION, &node->extra[KEPT], first, n);
+    differentiate_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], first, n);
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -164,7 +164,7 @@ static convolution_gradient gradient_of(const fn_node *node)
         .x = node->output[0].gradient,
         .dy = node->input[0].value,
         .output = node->output[0].gradient,
-        .sums = node->extra[SUMS].value,
+        .sums = node->buffer[SUMS].value,
     };
 }
 

@@ -24,7 +24,7 @@ static const fn_attribute attributes[] = {
     {"learning_rate", 0.001, FN_NOT_NEGATIVE | FN_VARIES},
     {"momentum", 0.95, FN_BELOW_1 | FN_VARIES},
     {"nesterov", 1, FN_FLAG},
-    {"ns_steps", 5, FN_WHOLE(0, 100)},
+    {"ns_steps", 5, FN_INTEGER(0, 100)},
     {"muon_a", 3.4445, FN_ANY | FN_VARIES},
     {"muon_b", -4.775, FN_ANY | FN_VARIES},
     {"muon_c", 2.0315, FN_ANY | FN_VARIES},

@@ -13,7 +13,7 @@ static const fn_attribute attributes[] = {
     {"beta_1", 0.9, FN_BELOW_1 | FN_VARIES},
     {"beta_2", 0.999, FN_BELOW_1 | FN_VARIES},
     {"epsilon", 1e-8, FN_NOT_NEGATIVE | FN_VARIES},
-    {"warmup_steps", 0, FN_WHOLE(0, 0x1p53)},
+    {"warmup_steps", 0, FN_INTEGER(0, 0x1p53)},
     {"r", 0, FN_NOT_NEGATIVE | FN_VARIES},
     {"weight_lr_power", 0, FN_NOT_NEGATIVE | FN_VARIES},
 };

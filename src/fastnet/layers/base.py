@@ -273,9 +273,9 @@ class Layer(Configurable):
             raise RuntimeError(f"layer {self._label!r} has not been called yet: it has neither input nor output")
         return self._first_call
 
-    # ---- parts --------------------------------------------------------------------------------------------
+    # ---- sublayers ----------------------------------------------------------------------------------------
 
-    def _parts(self) -> list[Layer]:
+    def sublayers(self) -> list[Layer]:
         """The layers that this one is put together from: those that are its attributes, in order."""
         return list(dict.fromkeys(layer for _, layer in self._named_parts()))
 
@@ -293,7 +293,7 @@ class Layer(Configurable):
         ValueError
             If a layer that was called within it has weights and is not among its attributes.
         """
-        parts = dict.fromkeys(self._parts())
+        parts = dict.fromkeys(self.sublayers())
         for layer in called:
             if layer not in parts and layer.weights:
                 raise ValueError(
@@ -327,7 +327,7 @@ class Layer(Configurable):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
-        for layer in self._parts():
+        for layer in self.sublayers():
             layer.trainable = bool(value)
 
     # ---- weights ------------------------------------------------------------------------------------------
@@ -335,12 +335,12 @@ class Layer(Configurable):
     @property
     def built(self) -> bool:
         """Whether the layer has weights: their shapes are known from the first call on."""
-        return bool(self._weights) or any(layer.built for layer in self._parts())
+        return bool(self._weights) or any(layer.built for layer in self.sublayers())
 
     @property
     def weights(self) -> list[Weight]:
         """All weights: its own, then those of the layers that it is put together from."""
-        return list(dict.fromkeys([*self._weights.values(), *(w for layer in self._parts() for w in layer.weights)]))
+        return list(dict.fromkeys([*self._weights.values(), *(w for layer in self.sublayers() for w in layer.weights)]))
 
     @property
     def trainable_weights(self) -> list[Weight]:
@@ -355,7 +355,7 @@ class Layer(Configurable):
     def _snapshot(self) -> Callable[[], None]:
         """A function that undoes what calls from now on do to the layer and those it is put together from."""
         weights, first_call = dict(self._weights), self._first_call
-        undo = [layer._snapshot() for layer in self._parts()]
+        undo = [layer._snapshot() for layer in self.sublayers()]
 
         def restore() -> None:
             self._weights, self._first_call = weights, first_call

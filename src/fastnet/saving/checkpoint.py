@@ -41,7 +41,7 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
         for weight, place in paths.items():
             tensors[f"{prefix}optimizer/{name}/{place}"] = slot[weight.offset : weight.offset + weight.size]
     callbacks = []
-    for i, callback in enumerate(fit.hooks.callbacks):
+    for i, callback in enumerate(fit.callbacks.callbacks):
         callbacks.append({"state": _put(callback.get_state(), f"{prefix}callback/{i}/", tensors)})
     training = {
         **_arguments(fit),
@@ -58,7 +58,7 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
     }
     if state is not None:
         tensors[f"{prefix}epoch/totals"], tensors[f"{prefix}epoch/sums"] = state.totals, state.sums
-        training["state"] = {"order": state.order, "row": state.row, "batch": state.batch, "squares": state.squares,
+        training["state"] = {"order": state.order, "row": state.row, "batch": state.batch, "squares": state.squared_norm,
                              "first_update": state.first_update, "seconds": state.seconds}  # fmt: skip
     metadata = {"fastnet": json.dumps(describe(model)), "training": json.dumps(training, default=_number_or_list)}
     write_tensors(path, tensors, metadata)
@@ -96,7 +96,7 @@ def _arguments(fit: Fit) -> dict[str, Any]:
         "cutmix": fit.cutmix,
         "optimizer_class": type(fit.optimizer).__name__,
         "scheduled": callable(fit.optimizer.learning_rate),
-        "callback_classes": [type(callback).__name__ for callback in fit.hooks.callbacks],
+        "callback_classes": [type(callback).__name__ for callback in fit.callbacks.callbacks],
     }
 
 
@@ -240,7 +240,7 @@ def _history(given: Mapping[str, Any]) -> tuple[list[int], dict[str, list[Any]]]
 
 def _callback_states(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any) -> list[dict[str, Any]]:
     states = []
-    for i, (given, callback) in enumerate(zip(training["callbacks"], fit.hooks.callbacks, strict=True)):
+    for i, (given, callback) in enumerate(zip(training["callbacks"], fit.callbacks.callbacks, strict=True)):
         state = _take(given["state"], f"callback/{i}/", tensors)
         callback.check_state(state)
         states.append(state)
@@ -266,4 +266,4 @@ def _epoch_state(
     if any(value < 0 for value in numbers.values()):
         raise ValueError(f"sums of squares and seconds cannot be negative, got {numbers}")
     return EpochState(order=_count(given, "order"), totals=totals.copy(), sums=sums.copy(), row=row, batch_size=fit.batch_size,
-                      first_update=_count(given, "first_update", iterations + 1), **numbers)  # fmt: skip
+                      first_update=_count(given, "first_update", iterations + 1), squared_norm=numbers["squares"], seconds=numbers["seconds"])  # fmt: skip

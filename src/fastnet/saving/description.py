@@ -67,8 +67,8 @@ def _is_model(layer: Layer) -> bool:
 def _describe_model(model: Model, known: dict[Layer, int]) -> dict[str, Any]:
     model._require_built()
     graph = model._graph
-    if graph.piece is not None:
-        raise ValueError(f"model {model.name!r} holds a part of layer {graph.piece.layer._label!r} only: it cannot be saved, "
+    if graph.partial_call is not None:
+        raise ValueError(f"model {model.name!r} holds a part of layer {graph.partial_call.layer._label!r} only: it cannot be saved, "
                          "only its weights")  # fmt: skip
     layers = model.layers
     # Layers of a piece of another layer go by their whole path: there may be two of one name.
@@ -125,7 +125,7 @@ def _describe_layer(layer: Layer, name: str, known: dict[Layer, int]) -> dict[st
 
 def _parts_of(layer: Layer, above: str = "") -> Iterator[tuple[str, Layer]]:
     """The layers that a layer is put together from, at any depth, by name; models among them are seen through."""
-    for part in layer._parts():
+    for part in layer.sublayers():
         if not _is_model(part):
             yield f"{above}{part.name}", part
         yield from _parts_of(part, f"{above}{part.name}/")
@@ -254,7 +254,7 @@ def _operations_of(layer: Layer) -> int:
     """At least how many operations a call of a layer makes: those of the models that it is or holds."""
     if _is_model(layer):
         return len(layer._operations)
-    return max(1, sum(map(_operations_of, layer._parts())))
+    return max(1, sum(map(_operations_of, layer.sublayers())))
 
 
 class _Builder:

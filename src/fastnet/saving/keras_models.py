@@ -437,7 +437,7 @@ def _weighted(layers: Sequence[Layer], above: str) -> Iterator[tuple[str, Layer]
     """Path and layer of those that Keras has as one, with weights, those of models within included."""
     for layer in layers:
         if layer._repeats_calls:
-            yield from _weighted(layer._parts(), f"{above}{layer.name}/")
+            yield from _weighted(layer.sublayers(), f"{above}{layer.name}/")
         elif any(map(_is_weight_in_keras, layer.weights)):
             yield f"{above}{layer.name}", layer
 

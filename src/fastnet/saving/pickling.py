@@ -84,7 +84,7 @@ def _put_slots(model: Model, slots: list[list[np.ndarray]], averaged: list[int])
 
 def _all_layers(layer: Layer) -> list[Layer]:
     """The layers of a model at any depth."""
-    return [one for part in layer._parts() for one in (part, *_all_layers(part))]
+    return [one for part in layer.sublayers() for one in (part, *_all_layers(part))]
 
 
 def _own_classes(model: Model, description: Any) -> list[type]:

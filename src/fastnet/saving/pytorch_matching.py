@@ -53,7 +53,7 @@ def match(
     taken = set(chosen.values())
     left = [module for module in modules if module not in taken]
     if not in_order:
-        left.sort(key=_parts)
+        left.sort(key=_numbered)
     if len(left) < len(open_slots):
         raise ValueError(f"no module is left for layer {open_slots[len(left)][0]!r}")
     if len(left) > len(open_slots):
@@ -69,7 +69,7 @@ def match(
             check(slot, module)
         raise ValueError(f"no way to assign modules {left} to the layers fits all shapes")  # not where one in order does
     for group in _exchangeable(fitting, pairs):
-        names = sorted((left[pairs[i]] for i in group), key=_parts)
+        names = sorted((left[pairs[i]] for i in group), key=_numbered)
         paths = [open_slots[i] for i in group]
         if not (_in_sequence(names) and all(fits(slot, name) for slot, name in zip(paths, names))):
             layers = list(dict.fromkeys(path for path, _ in paths))
@@ -100,7 +100,7 @@ def _by_name(slots: Sequence[Slot], modules: Sequence[str], named: Sequence[str]
     return found
 
 
-def _parts(name: str) -> list[tuple[int, int, str]]:
+def _numbered(name: str) -> list[tuple[int, int, str]]:
     """The parts of a name, to sort by: (0, number, ""), with 2 n and 2 n + 1 for a recurrent layer's directions, or (1, 0, text)."""
     found = []
     for part in name.split("."):
@@ -114,7 +114,7 @@ def _parts(name: str) -> list[tuple[int, int, str]]:
 
 def _in_sequence(names: Sequence[str]) -> bool:
     """Whether sorted names differ first in a number, as those of a Sequential do: these are in the order of the module."""
-    for a, b in zip(map(_parts, names), map(_parts, names[1:])):
+    for a, b in zip(map(_numbered, names), map(_numbered, names[1:])):
         different = next(((x, y) for x, y in zip(a, b) if x != y), None)
         if different is None or different[0][0] or different[1][0]:
             return False

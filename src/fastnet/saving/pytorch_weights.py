@@ -342,9 +342,9 @@ def _modules(state: Mapping[str, np.ndarray]) -> dict[str, Arrays]:
 
 def _layers(model: Layer, above: str) -> Iterator[tuple[str, Layer]]:
     """Path and layer of all that have weights, models and layers put together from others taken apart."""
-    for layer in model._parts():
+    for layer in model.sublayers():
         path = f"{above}{layer.name}"
-        if layer._parts():
+        if layer.sublayers():
             yield from _layers(layer, f"{path}/")
         elif layer.weights and not hasattr(layer, "affine_map"):  # those that scale learn from data
             if type(layer).__name__ not in LAYERS:

@@ -62,17 +62,17 @@ double FN_SYM(loss_sum)(const void *loss, const void *weight, int64_t inner, int
     const real *l = loss, *w = weight;
     double sum = 0;
     if (!w) {
-        /* One number for each position: strands, so that the additions do not wait for each other. */
-        double strand[8] = {0};
+        /* One number for each position: lanes, so that the additions do not wait for each other. */
+        double lane[8] = {0};
         int64_t n = rows * inner, i = 0;
         for (; i + 8 <= n; i += 8)
 #pragma omp simd
             for (int j = 0; j < 8; j++)
-                strand[j] += (double)l[i + j];
+                lane[j] += (double)l[i + j];
         for (; i < n; i++)
             sum += (double)l[i];
         for (int j = 0; j < 8; j++)
-            sum += strand[j];
+            sum += lane[j];
         return sum;
     }
     for (int64_t i = 0; i < rows; i++) {
@@ -127,7 +127,7 @@ void FN_SYM(add)(void *out, const void *other, int64_t n)
 }
 
 /* gradient += derivative of the penalty l1 sum |w| + l2 sum w^2, which is returned; gradient may be NULL. The sum is
- * made in FN_LANES strands, so that its order depends on n alone. */
+ * made in FN_LANES lanes, so that its order depends on n alone. */
 double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2)
 {
     real *g = gradient;
@@ -156,15 +156,15 @@ double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t n, double
     return sum;
 }
 
-/* The sum of n strands, a power of two. */
-FN_INLINE real add_strands(real *strand, const int n)
+/* The sum of n lanes, a power of two. */
+FN_INLINE real add_lanes(real *lane, const int n)
 {
     for (int width = n / 2; width > 0; width /= 2) {
 #pragma omp simd
         for (int j = 0; j < width; j++)
-            strand[j] += strand[j + width];
+            lane[j] += lane[j + width];
     }
-    return strand[0];
+    return lane[0];
 }
 
 /* A sum of squares that overflows `real`: a float32 may be 3e38, its square not even 1e39. */
@@ -177,40 +177,40 @@ static double sum_large_squares(const real *x, int64_t rows, int64_t columns, in
     return sum;
 }
 
-/* Sum of x^2, for ranges no longer than a block: in strands that fill eight registers, so that the loads are what takes
+/* Sum of x^2, for ranges no longer than a block: in lanes that fill eight registers, so that the loads are what takes
  * the time. */
 double FN_SYM(sum_squares)(const void *numbers, int64_t n)
 {
-    enum { STRANDS = 8 * FN_LANES };
+    enum { LANES = 8 * FN_LANES };
     const real *x = numbers;
-    real strand[STRANDS] = {0};
+    real lane[LANES] = {0};
     int64_t i = 0;
-    for (; i + STRANDS <= n; i += STRANDS) {
+    for (; i + LANES <= n; i += LANES) {
 #pragma omp simd
-        for (int j = 0; j < STRANDS; j++)
-            strand[j] = FN_FMA(x[i + j], x[i + j], strand[j]);
+        for (int j = 0; j < LANES; j++)
+            lane[j] = FN_FMA(x[i + j], x[i + j], lane[j]);
     }
-    const real rest = fn_dot(x + i, x + i, n - i), sum = add_strands(strand, STRANDS) + rest;
+    const real rest = fn_dot(x + i, x + i, n - i), sum = add_lanes(lane, LANES) + rest;
     return isfinite(sum) ? (double)sum : sum_large_squares(x, 1, n, n);
 }
 
 /* Sum of x^2 over some columns of a matrix whose rows are `stride` apart; depends on these numbers alone. */
 double FN_SYM(sum_squares_of_rows)(const void *numbers, int64_t rows, int64_t columns, int64_t stride)
 {
-    enum { STRANDS = 4 * FN_LANES };
-    real strand[STRANDS] = {0}, rest = 0;
+    enum { LANES = 4 * FN_LANES };
+    real lane[LANES] = {0}, rest = 0;
     for (int64_t row = 0; row < rows; row++) {
         const real *x = (const real *)numbers + row * stride;
         int64_t i = 0;
-        for (; i + STRANDS <= columns; i += STRANDS) {
+        for (; i + LANES <= columns; i += LANES) {
 #pragma omp simd
-            for (int j = 0; j < STRANDS; j++)
-                strand[j] = FN_FMA(x[i + j], x[i + j], strand[j]);
+            for (int j = 0; j < LANES; j++)
+                lane[j] = FN_FMA(x[i + j], x[i + j], lane[j]);
         }
         if (i < columns)
             rest += fn_dot(x + i, x + i, columns - i);
     }
-    const real sum = add_strands(strand, STRANDS) + rest;
+    const real sum = add_lanes(lane, LANES) + rest;
     return isfinite(sum) ? (double)sum : sum_large_squares(numbers, rows, columns, stride);
 }
 

@@ -14,18 +14,18 @@ cdef extern from "pythread.h":
 
 @cython.final
 cdef class _Call:
-    """What one thread of a crew does.
+    """What one thread of a group does.
 
     Where there is no memory, not even the first line of a Python function is reached, nor its `finally`. So it is C that calls the
     function, and says that it is over.
     """
-    cdef Crew crew
+    cdef ThreadGroup group
     cdef object function, error
     cdef bint begun, over, done, dropped
     cdef PyThread_type_lock lock  # closed until it is over
 
-    def __cinit__(self, Crew crew not None, function):
-        self.crew, self.function = crew, function
+    def __cinit__(self, ThreadGroup group not None, function):
+        self.group, self.function = group, function
         self.lock = PyThread_allocate_lock()
         if self.lock == NULL:
             raise MemoryError
@@ -48,7 +48,7 @@ cdef class _Call:
             self.error = error
         finally:
             if not self.done:
-                self.crew.cancelled = True
+                self.group.cancelled = True
             self.over = True
             PyThread_release_lock(self.lock)
 
@@ -65,7 +65,7 @@ cdef class _Call:
 
 
 @cython.final
-cdef class Crew:
+cdef class ThreadGroup:
     """Threads that call the same function, until it is over in all of them.
 
     They are not of the `threading` module, whose `Thread.start` waits for ever for a thread that finds no memory to begin with.
