@@ -40,8 +40,10 @@ def main(n_models: int = 64, epochs: int = 5) -> None:
             train()
             seconds[i].append(time.perf_counter() - start)
     alone, many = (min(times) for times in seconds)
-    print(f"{n_models} networks {workload.description}, {epochs} epochs of {workload.steps} steps: one after another "
-          f"{alone:.2f} s, fit_many with {_core.default_threads()} threads {many:.2f} s: {many / alone:.3f} of it")  # fmt: skip
+    print(
+        f"{n_models} networks {workload.description}, {epochs} epochs of {workload.steps} steps: one after another "
+        f"{alone:.2f} s, fit_many with {_core.default_threads()} threads {many:.2f} s: {many / alone:.3f} of it"
+    )
 
 
 if __name__ == "__main__":

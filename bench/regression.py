@@ -27,8 +27,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--baseline", type=Path, default=Path(__file__).with_name("baseline.json"), metavar="FILE")
     parser.add_argument("--update", action="store_true", help="write the baseline instead of comparing with it")
     parser.add_argument("--threads", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("--elapsed", action="store_true",
-                        help="elapsed time, not processor time: for several threads, on an idle machine")  # fmt: skip
+    parser.add_argument(
+        "--elapsed", action="store_true", help="elapsed time, not processor time: for several threads, on an idle machine"
+    )
     parser.add_argument("--seconds", type=float, default=0.3)
     parser.add_argument("--repetitions", type=int, default=9)
     options = parser.parse_args()
@@ -59,8 +60,14 @@ def main() -> int:
 
     ratios, failed = {}, False
     for name in options.names:
-        found = measure(WORKLOADS[name], ["fastnet", "numpy"], threads=options.threads, clock=clock,
-                        seconds=options.seconds, repetitions=options.repetitions)  # fmt: skip
+        found = measure(
+            WORKLOADS[name],
+            ["fastnet", "numpy"],
+            threads=options.threads,
+            clock=clock,
+            seconds=options.seconds,
+            repetitions=options.repetitions,
+        )
         if found.failed:
             print("; ".join(found.failed.values()), file=sys.stderr)
             failed = True

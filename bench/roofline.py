@@ -1,6 +1,6 @@
 """Where the time of a training step goes, for each of the measured networks: stages beside the peak and the memory.
 
-    python -m bench.roofline [NAME ...]
+python -m bench.roofline [NAME ...]
 """
 
 from __future__ import annotations

@@ -41,8 +41,10 @@ def main() -> int:
         print(f"{measured.workload:45s} fastnet {ours:9.0f} us, PyTorch {theirs:9.0f} us: {ratio:6.2f} times as long")
     if found:
         ratios = [ratio for ratio, _ in found]
-        print(f"{len(ratios)} networks, {sum(ratio < 1 for ratio in ratios)} of them faster in PyTorch; geometric mean "
-              f"{statistics.geometric_mean(ratios):.2f}")  # fmt: skip
+        print(
+            f"{len(ratios)} networks, {sum(ratio < 1 for ratio in ratios)} of them faster in PyTorch; geometric mean "
+            f"{statistics.geometric_mean(ratios):.2f}"
+        )
     return 1 if failed else 0
 
 

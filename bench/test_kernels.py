@@ -1,10 +1,10 @@
 """Every operation, forward and forward with backward, on the cases of the tests.
 
-    pytest bench/test_kernels.py -o addopts= --benchmark-only
+pytest bench/test_kernels.py -o addopts= --benchmark-only
 """
 
-import operation_cases
 import numpy as np
+import operation_cases
 import pytest
 from plans import Model
 

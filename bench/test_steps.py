@@ -1,6 +1,6 @@
 """Whole epochs of the workloads, in fastnet and in NumPy.
 
-    pytest bench/test_steps.py -o addopts= --benchmark-only
+pytest bench/test_steps.py -o addopts= --benchmark-only
 """
 
 import pytest

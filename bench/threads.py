@@ -38,8 +38,7 @@ def make_fit(name: str, n_threads: int | None):
 
 def make_custom_loop(widths: tuple[int, ...], n_threads: int | None):
     """The same for a loop of one's own."""
-    model = fn.Sequential([fn.Input((32,)), *(fn.layers.Dense(n, activation="relu") for n in widths), fn.layers.Dense(1)],
-                          seed=0)  # fmt: skip
+    model = fn.Sequential([fn.Input((32,)), *(fn.layers.Dense(n, activation="relu") for n in widths), fn.layers.Dense(1)], seed=0)
     model.compile("adam", "mse", n_threads=n_threads)
     x = np.random.default_rng(0).standard_normal((128, 32), np.float32)
 

@@ -26,9 +26,12 @@ def make_model(everything: bool) -> fn.Sequential:
     optimizer = fn.optimizers.Adam()
     if everything:
         optimizer = fn.optimizers.AdamW(
-            fn.schedules.CosineDecay(1e-3, 100_000, warmup_target=2e-3, warmup_steps=100), weight_decay=1e-3,
-            global_clipnorm=1.0, use_ema=True, lookahead_steps=5,
-        )  # fmt: skip
+            fn.schedules.CosineDecay(1e-3, 100_000, warmup_target=2e-3, warmup_steps=100),
+            weight_decay=1e-3,
+            global_clipnorm=1.0,
+            use_ema=True,
+            lookahead_steps=5,
+        )
     model.compile(optimizer, fn.losses.SparseCategoricalCrossentropy(from_logits=True), n_threads=1)
     return model
 
@@ -49,8 +52,9 @@ def main() -> None:
             times.append(time.perf_counter() - start)
     plain, full = (statistics.median(times) / (ROWS // BATCH) * 1e6 for times in seconds)
     ratio = statistics.median(b / a for a, b in zip(*seconds))
-    print(f"plain {plain:.1f} us, with penalties, decay, clipping, average, lookahead and schedule {full:.1f} us: "
-          f"{ratio:.2f} times")  # fmt: skip
+    print(
+        f"plain {plain:.1f} us, with penalties, decay, clipping, average, lookahead and schedule {full:.1f} us: {ratio:.2f} times"
+    )
 
 
 if __name__ == "__main__":

@@ -124,8 +124,8 @@ fn_status fn_check_attributes(fn_registry registry, const char *name, const char
 #define FN_MAX_LOSSES 16 /* outputs of a plan */
 int fn_optimizer_slots(const char *optimizer, const double *attributes, const char *names[FN_MAX_SLOTS],
                        double start[FN_MAX_SLOTS]);
-/* Number of accumulators a metric keeps for predictions of this shape; -1: no such name, or an attribute or a shape that is out of its
- * range. */
+/* Number of accumulators a metric keeps for predictions of this shape; -1: no such name, or an attribute or a shape that is out
+ * of its range. */
 int64_t fn_metric_size(const char *metric, const double *attributes, const fn_shape *prediction);
 
 #define FN_MAX_PARAMETERS 8
@@ -141,24 +141,24 @@ typedef struct fn_signature {
 
 /* Shape inference: the shapes of the outputs and parameters of `op` for inputs of these shapes.
  * `layer` is the name used in messages. */
-fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_shape *inputs,
-                   const double *attributes, fn_signature *signature, fn_error *error);
+fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_shape *inputs, const double *attributes,
+                   fn_signature *signature, fn_error *error);
 
 /* The target shape a loss expects for predictions of this shape. */
-fn_status fn_infer_target(const char *loss, const double *attributes, const fn_shape *prediction,
-                          fn_shape *target, fn_error *error);
+fn_status fn_infer_target(const char *loss, const double *attributes, const fn_shape *prediction, fn_shape *target,
+                          fn_error *error);
 
 /* A loss or a metric on whole arrays of `dtype` (FN_FLOAT32 or FN_FLOAT64): prediction[positions][width],
  * target[positions][width], or [positions] where the loss takes class labels. fn_compute_loss writes loss[positions]
  * and, where it is not NULL, gradient[positions][width] = scale[position] * d loss / d prediction.
  * fn_compute_metric adds to accumulator[fn_metric_size()]; target_width is that of a position, 1 for a class label. The caller
  * has checked lengths; labels are checked here, and whether the metric takes such targets. */
-fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t positions,
-                          int64_t width, const void *prediction, const void *target, const void *scale,
-                          void *losses, void *gradient, fn_error *error);
-fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dtype dtype, int64_t positions,
-                            int64_t width, int64_t target_width, const void *prediction, const void *target,
-                            double *accumulator, fn_error *error);
+fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t positions, int64_t width,
+                          const void *prediction, const void *target, const void *scale, void *losses, void *gradient,
+                          fn_error *error);
+fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dtype dtype, int64_t positions, int64_t width,
+                            int64_t target_width, const void *prediction, const void *target, double *accumulator,
+                            fn_error *error);
 
 /* ---- the description of a plan ----------------------------------------------------------- */
 
@@ -185,12 +185,12 @@ typedef struct fn_constraint {
  * bytes. Trainable ones have a gradient at the same offset of the gradient slab. */
 typedef struct fn_parameter_spec {
     fn_shape shape;
-    fn_shape update_shape;        /* that of the same numbers for an optimizer that looks at them as a whole; rank 0: `shape` */
+    fn_shape update_shape; /* that of the same numbers for an optimizer that looks at them as a whole; rank 0: `shape` */
     int64_t offset;
     bool trainable;
-    bool decays;                  /* whether weight decay applies */
-    double rate;                  /* factor of the learning rate */
-    double l1, l2;                /* penalty l1 sum |w| + l2 sum w^2, part of the loss */
+    bool decays;                     /* whether weight decay applies */
+    double rate;                     /* factor of the learning rate */
+    double l1, l2;                   /* penalty l1 sum |w| + l2 sum w^2, part of the loss */
     const fn_constraint *constraint; /* NULL: none; copied */
     /* Where a plan that does not train is to read the numbers instead, such as in the slot of an average: FN_ALIGNMENT-aligned,
      * kept by reference for the life of the plan. NULL: in the slab. */
@@ -273,15 +273,15 @@ typedef struct fn_source {
 
 /* Parts of a step, to be combined. */
 enum {
-    FN_PHASE_FORWARD = 1,        /* gather the inputs and compute the outputs */
-    FN_PHASE_LOSS = 2,           /* gather the targets; losses, metrics, gradients of the outputs */
-    FN_PHASE_BACKWARD = 4,       /* from the gradients of the outputs to those of the parameters */
-    FN_PHASE_UPDATE = 8,         /* one step of the optimizer */
-    FN_PHASE_FETCH = 16,         /* copy the outputs to fn_run.outputs */
-    FN_PHASE_OUTPUT_GRADIENT = 32,          /* gradients of outputs without a loss from fn_run.output_gradients, in the call that
-                                  runs backward; they are zero where it is not said */
-    FN_PHASE_FLUSH = 128, /* with FN_PHASE_UPDATE alone: step with the gradients accumulated so far */
-    FN_PHASE_FETCH_GRADIENTS = 64 /* copy the gradients of the inputs to fn_run.input_gradients */
+    FN_PHASE_FORWARD = 1,          /* gather the inputs and compute the outputs */
+    FN_PHASE_LOSS = 2,             /* gather the targets; losses, metrics, gradients of the outputs */
+    FN_PHASE_BACKWARD = 4,         /* from the gradients of the outputs to those of the parameters */
+    FN_PHASE_UPDATE = 8,           /* one step of the optimizer */
+    FN_PHASE_FETCH = 16,           /* copy the outputs to fn_run.outputs */
+    FN_PHASE_OUTPUT_GRADIENT = 32, /* gradients of outputs without a loss from fn_run.output_gradients, in the call that
+                         runs backward; they are zero where it is not said */
+    FN_PHASE_FLUSH = 128,          /* with FN_PHASE_UPDATE alone: step with the gradients accumulated so far */
+    FN_PHASE_FETCH_GRADIENTS = 64  /* copy the gradients of the inputs to fn_run.input_gradients */
 };
 
 typedef struct fn_run {
@@ -308,32 +308,33 @@ typedef struct fn_run {
     const double *hyper;  /* hyper-parameters in the order of the registry */
     int64_t hyper_stride; /* doubles from one step's to the next's; 0: the same for all */
 
-    void **outputs;                 /* per output: n_rows rows, dtype of the plan */
-    const void **output_gradients;  /* per output: n_rows rows */
+    void **outputs;                /* per output: n_rows rows, dtype of the plan */
+    const void **output_gradients; /* per output: n_rows rows */
     void **input_gradients;
 
-    double seconds;          /* return after the step that exceeds this; 0: no limit */
-    /* Seconds of each stage, added to; NULL: not measured. A clock is read after each stage then. With a team they are thread 0's. */
+    double seconds; /* return after the step that exceeds this; 0: no limit */
+    /* Seconds of each stage, added to; NULL: not measured. A clock is read after each stage then. With a team they are thread
+     * 0's. */
     double *stage_seconds;
 
     /* Results, added to (the caller sets the start). */
-    double *loss_sum;  /* [1 + n_outputs]: total loss, then each output's; times the rows, summed */
-    double *metrics;   /* accumulators of all metrics, one after another */
+    double *loss_sum;        /* [1 + n_outputs]: total loss, then each output's; times the rows, summed */
+    double *metrics;         /* accumulators of all metrics, one after another */
     double gradient_squares; /* squared norm of the gradient that reached the optimizer, summed over the updates */
     /* Of each epoch but the last, [epochs - 1] rows of 1 + n_outputs + (accumulators of the metrics) + 2: when the next one
      * begins, the results above are moved here, followed by the seconds since the call began, and begin again at 0. */
     double *epoch_results;
     /* Results, set. */
     int64_t epochs_done; /* rows of `epoch_results` */
-    int64_t next_row;     /* where to go on in the epoch that is next; n_rows when the rows are used up in the last */
-    int64_t steps_done;   /* in all epochs */
+    int64_t next_row;    /* where to go on in the epoch that is next; n_rows when the rows are used up in the last */
+    int64_t steps_done;  /* in all epochs */
 } fn_run;
 
 /* Runs batch after batch until the rows are used up as often as was asked for, or the time is over.
  * FN_ERROR_DIVERGED: the loss or a gradient of step `step + steps_done` is not finite, and parameters and slots are those
  * from before that step; or parameters are not finite after step `step + steps_done - 1`. The message tells which.
- * FN_ERROR_LABEL: nothing has changed because a class label of that step is out of range. Labels are looked at again in each step,
- * since data may be changed while a model is trained on them. */
+ * FN_ERROR_LABEL: nothing has changed because a class label of that step is out of range. Labels are looked at again in each
+ * step, since data may be changed while a model is trained on them. */
 fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error);
 
 /* Facts about a plan. */
@@ -342,9 +343,9 @@ typedef struct fn_plan_info {
     int32_t n_threads; /* chosen; 0 while still undecided */
     int32_t n_stages, n_barriers;
     int64_t arena_bytes;
-    int64_t thread_bytes; /* scratch of each thread */
-    int64_t live_bytes; /* the largest sum of arrays that are alive at the same time */
-    int32_t n_shards;   /* threads among which the parameters may be divided in long calls; 1: they are not */
+    int64_t thread_bytes;  /* scratch of each thread */
+    int64_t live_bytes;    /* the largest sum of arrays that are alive at the same time */
+    int32_t n_shards;      /* threads among which the parameters may be divided in long calls; 1: they are not */
     int64_t sharded_steps; /* that were done so, in all calls */
 } fn_plan_info;
 void fn_plan_describe(const fn_plan *plan, fn_plan_info *info);
@@ -353,7 +354,7 @@ void fn_plan_describe(const fn_plan *plan, fn_plan_info *info);
  * lie; the engine's own, not the caller's data. */
 typedef struct fn_stage_info {
     const char *label, *layer; /* layer may be NULL */
-    unsigned phase;             /* FN_PHASE_... */
+    unsigned phase;            /* FN_PHASE_... */
     double flops_per_row, flops_fixed;
     int64_t bytes_per_row, bytes_fixed;
 } fn_stage_info;
@@ -367,8 +368,8 @@ double fn_measure_bandwidth(void);
 
 /* Number of allocations made by the engine since the process started. */
 int64_t fn_allocation_count(void);
-/* For tests: of the allocations from now on, that of this number fails as where there is no memory, counted from 1 and in all threads
- * together; 0: none does. */
+/* For tests: of the allocations from now on, that of this number fails as where there is no memory, counted from 1 and in all
+ * threads together; 0: none does. */
 void fn_fail_allocation(int64_t number);
 
 /* ---- data -------------------------------------------------------------------------------- */
@@ -380,8 +381,7 @@ void fn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order);
 /* Looks for the first row with a NaN or an infinity: FN_ERROR_DATA with the row in *row. */
 fn_status fn_check_finite(const fn_source *source, int64_t n_rows, int64_t width, int64_t *row);
 /* Looks for the first label that is not a whole number in [0, n_classes): FN_ERROR_LABEL. */
-fn_status fn_check_labels(const fn_source *source, int64_t n_rows, int64_t width, int64_t n_classes,
-                          int64_t *row, double *label);
+fn_status fn_check_labels(const fn_source *source, int64_t n_rows, int64_t width, int64_t n_classes, int64_t *row, double *label);
 
 #ifdef __cplusplus
 }

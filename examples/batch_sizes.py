@@ -24,12 +24,15 @@ def make_data():
 
 def train(batch_size, rate, data, epochs):
     """Losses and seconds of the epochs, and the distance to the curve without noise."""
-    model = fn.Sequential([
-        fn.Input((1,)),
-        fn.layers.Dense(32, activation="tanh"),
-        fn.layers.Dense(32, activation="tanh"),
-        fn.layers.Dense(1),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((1,)),
+            fn.layers.Dense(32, activation="tanh"),
+            fn.layers.Dense(32, activation="tanh"),
+            fn.layers.Dense(1),
+        ],
+        seed=0,
+    )
     model.compile(fn.optimizers.SGD(rate), "mse")
     history = model.fit(*data, batch_size=batch_size, epochs=epochs, verbose=0).history
     line = np.linspace(-2, 2, 200).reshape(-1, 1)
@@ -65,8 +68,10 @@ def main():
         print(f"{name:17}{steps:7,}{seconds:10.3f}{losses[-1]:13.4f}{distance:24.3f}")
     noise = 0.3**2  # the loss of the curve itself
     batch, mini, _ = (losses[-1] - noise for losses, _, _ in runs.values())
-    print(f"After the same {arguments.epochs} passes over the data, the loss is {batch:.3f} above that of the curve with "
-          f"full batches, {mini:.3f} with mini-batches.")  # fmt: skip
+    print(
+        f"After the same {arguments.epochs} passes over the data, the loss is {batch:.3f} above that of the curve with "
+        f"full batches, {mini:.3f} with mini-batches."
+    )
     if arguments.plot:
         plot(runs, arguments.plot)
 

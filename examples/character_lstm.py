@@ -73,19 +73,24 @@ def main():
     text = pathlib.Path(arguments.text).read_text(encoding="utf-8") if arguments.text else make_text(900, rng)
     alphabet = np.array(sorted({*text, " "}))
     x, y = make_rows(text, alphabet)
-    model = fn.Sequential([
-        fn.Input((STEPS,)),
-        fn.layers.Embedding(len(alphabet), 32),
-        fn.layers.LSTM(arguments.units, return_sequences=True),
-        fn.layers.Dense(len(alphabet)),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((STEPS,)),
+            fn.layers.Embedding(len(alphabet), 32),
+            fn.layers.LSTM(arguments.units, return_sequences=True),
+            fn.layers.Dense(len(alphabet)),
+        ],
+        seed=0,
+    )
     model.compile(fn.optimizers.Adam(5e-3), fn.losses.SparseCategoricalCrossentropy(from_logits=True))
     begin = time.perf_counter()
     history = model.fit(x, y, batch_size=32, epochs=arguments.epochs, validation_split=0.1, verbose=0).history
     seconds = time.perf_counter() - begin
     print(f"{len(text):,} characters, {len(alphabet)} different ones; {model.count_params():,} weights")
-    print(f"From {np.log2(len(alphabet)):.2f} bits for each character, if all were alike, "
-          f"to {history['val_loss'][-1] / np.log(2):.2f} of text that it has not seen, in {seconds:.1f} s.")  # fmt: skip
+    print(
+        f"From {np.log2(len(alphabet)):.2f} bits for each character, if all were alike, "
+        f"to {history['val_loss'][-1] / np.log(2):.2f} of text that it has not seen, in {seconds:.1f} s."
+    )
     written = write(model, alphabet, text[:STEPS], 400, rng)
     print(f"\n{written}\n")
     words = written.split()[1:-1]  # the first and the last may be cut

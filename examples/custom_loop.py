@@ -34,12 +34,15 @@ def capped_squares(target, prediction):
 
 
 def make_model():
-    return fn.Sequential([
-        fn.Input((1,)),
-        fn.layers.Dense(32, activation="tanh"),
-        fn.layers.Dense(32, activation="tanh"),
-        fn.layers.Dense(1),
-    ], seed=0)  # fmt: skip
+    return fn.Sequential(
+        [
+            fn.Input((1,)),
+            fn.layers.Dense(32, activation="tanh"),
+            fn.layers.Dense(32, activation="tanh"),
+            fn.layers.Dense(1),
+        ],
+        seed=0,
+    )
 
 
 def main():

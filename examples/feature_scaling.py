@@ -67,8 +67,10 @@ def main():
     for name, (rate, curve) in runs.items():
         print(f"{name:15}{rate:18g}{curve[0]:19.0f} kcal{curve[-1]:8.0f} kcal")
     (_, without), (_, scaled) = runs.values()
-    print(f"After {arguments.epochs} epochs the prediction is off by {without[-1]:.0f} kcal without scaling, "
-          f"{scaled[-1]:.0f} with it.")  # fmt: skip
+    print(
+        f"After {arguments.epochs} epochs the prediction is off by {without[-1]:.0f} kcal without scaling, "
+        f"{scaled[-1]:.0f} with it."
+    )
     if arguments.plot:
         from matplotlib.figure import Figure
 

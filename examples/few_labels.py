@@ -19,15 +19,18 @@ IMAGES = (1, 2, 5)
 
 
 def make_features(seed):
-    return fn.Sequential([
-        fn.Input((64,)),
-        fn.layers.Rescaling(1 / 16),
-        fn.layers.Reshape((8, 8, 1)),
-        fn.layers.Conv2D(16, 3, padding="same", activation="relu"),
-        fn.layers.MaxPooling2D(),
-        fn.layers.Conv2D(32, 3, activation="relu"),
-        fn.layers.Flatten(),
-    ], seed=seed)  # fmt: skip
+    return fn.Sequential(
+        [
+            fn.Input((64,)),
+            fn.layers.Rescaling(1 / 16),
+            fn.layers.Reshape((8, 8, 1)),
+            fn.layers.Conv2D(16, 3, padding="same", activation="relu"),
+            fn.layers.MaxPooling2D(),
+            fn.layers.Conv2D(32, 3, activation="relu"),
+            fn.layers.Flatten(),
+        ],
+        seed=seed,
+    )
 
 
 def make_classifier(features, seed):
@@ -66,8 +69,10 @@ def main():
             scores[i, draw, 1] = train(model, rows, 50)
             scores[i, draw, 2] = train(make_classifier(make_features(seed=50 + draw), seed=draw), rows, 150)
         frozen, tuned, new = scores[i].mean(axis=0)
-        print(f"{count} of each digit: {frozen:.1%} with frozen convolutions, {tuned:.1%} after training them too, {new:.1%} with "
-              f"a new network (mean of {arguments.draws} draws)")  # fmt: skip
+        print(
+            f"{count} of each digit: {frozen:.1%} with frozen convolutions, {tuned:.1%} after training them too, {new:.1%} with "
+            f"a new network (mean of {arguments.draws} draws)"
+        )
     if arguments.plot:
         from matplotlib.figure import Figure
 
@@ -76,8 +81,12 @@ def main():
         for j, name in enumerate(("frozen convolutions", "trained too", "new network")):
             place = np.arange(len(IMAGES)) + 0.12 * (j - 1)
             axis.errorbar(place, scores[:, :, j].mean(axis=1), scores[:, :, j].std(axis=1), fmt="o", capsize=3, label=name)
-        axis.set(xticks=range(len(IMAGES)), xticklabels=IMAGES, xlabel="labelled images of each digit",
-                 ylabel="accuracy on test images of 5 to 9")  # fmt: skip
+        axis.set(
+            xticks=range(len(IMAGES)),
+            xticklabels=IMAGES,
+            xlabel="labelled images of each digit",
+            ylabel="accuracy on test images of 5 to 9",
+        )
         axis.legend(frameon=False, loc="lower right")
         axis.grid(alpha=0.3)
         figure.savefig(arguments.plot, dpi=120)

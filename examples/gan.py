@@ -17,22 +17,28 @@ NOISE, BATCH = 16, 64
 
 
 def make_networks():
-    generator = fn.Sequential([
-        fn.Input((NOISE,)),
-        fn.layers.Dense(128, activation="relu"),
-        fn.layers.BatchNormalization(momentum=0.9),
-        fn.layers.Dense(128, activation="relu"),
-        fn.layers.BatchNormalization(momentum=0.9),
-        fn.layers.Dense(64, activation="sigmoid"),
-    ], seed=0)  # fmt: skip
-    discriminator = fn.Sequential([
-        fn.Input((64,)),
-        fn.layers.Dense(128, activation=fn.layers.LeakyReLU(0.2)),
-        fn.layers.Dropout(0.3),
-        fn.layers.Dense(64, activation=fn.layers.LeakyReLU(0.2)),
-        fn.layers.Dropout(0.3),
-        fn.layers.Dense(1),
-    ], seed=1)  # fmt: skip
+    generator = fn.Sequential(
+        [
+            fn.Input((NOISE,)),
+            fn.layers.Dense(128, activation="relu"),
+            fn.layers.BatchNormalization(momentum=0.9),
+            fn.layers.Dense(128, activation="relu"),
+            fn.layers.BatchNormalization(momentum=0.9),
+            fn.layers.Dense(64, activation="sigmoid"),
+        ],
+        seed=0,
+    )
+    discriminator = fn.Sequential(
+        [
+            fn.Input((64,)),
+            fn.layers.Dense(128, activation=fn.layers.LeakyReLU(0.2)),
+            fn.layers.Dropout(0.3),
+            fn.layers.Dense(64, activation=fn.layers.LeakyReLU(0.2)),
+            fn.layers.Dropout(0.3),
+            fn.layers.Dense(1),
+        ],
+        seed=1,
+    )
     for model in (generator, discriminator):
         model.compile(fn.optimizers.Adam(0.001, beta_1=0.5), "mse", n_threads=1)  # the losses are in the loop
     return generator, discriminator
@@ -95,8 +101,9 @@ def main():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8, 4.2), layout="constrained")
-        for axis, images, title in zip(figure.subplots(1, 2), (generator.predict(test_noise[:100]), x_test[:100]),
-                                       ("drawn", "real")):  # fmt: skip
+        for axis, images, title in zip(
+            figure.subplots(1, 2), (generator.predict(test_noise[:100]), x_test[:100]), ("drawn", "real")
+        ):
             tiles = np.pad(images.reshape(10, 10, 8, 8), ((0, 0), (0, 0), (1, 1), (1, 1)))
             axis.imshow(tiles.transpose(0, 2, 1, 3).reshape(100, 100), cmap="gray_r")
             axis.set_title(title)

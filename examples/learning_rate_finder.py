@@ -14,12 +14,15 @@ import fastnet as fn
 
 
 def make_model(rate):
-    model = fn.Sequential([
-        fn.Input((64,)),
-        fn.layers.Rescaling(1 / 16),
-        fn.layers.Dense(64, activation="relu"),
-        fn.layers.Dense(10),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((64,)),
+            fn.layers.Rescaling(1 / 16),
+            fn.layers.Dense(64, activation="relu"),
+            fn.layers.Dense(10),
+        ],
+        seed=0,
+    )
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(fn.optimizers.SGD(rate, momentum=0.9), loss, metrics=["accuracy"])
     return model
@@ -36,9 +39,7 @@ def main():
     before = model.get_weights()
     found = fn.tuning.find_learning_rate(model, x, y, min_rate=1e-6, max_rate=10)
     unchanged = all(np.array_equal(old, new) for old, new in zip(before, model.get_weights()))
-    print(
-        f"{len(found.rates)} steps, up to a rate of {found.rates[-1]:.3g}: suggested learning rate {found.suggestion:.3g}"
-    )
+    print(f"{len(found.rates)} steps, up to a rate of {found.rates[-1]:.3g}: suggested learning rate {found.suggestion:.3g}")
     print(f"Is the model what it was? {'yes' if unchanged else 'no'}, {model.optimizer.iterations} steps are counted.")
 
     print("learning rate   test accuracy   final loss")

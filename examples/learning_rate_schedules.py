@@ -30,15 +30,17 @@ def schedules(epochs, steps):
 def train(learning_rate, callbacks, data, epochs):
     """The history, with the accuracy on the test part."""
     (x, y), (x_test, y_test) = data
-    model = fn.Sequential([
-        fn.Input((64,)),
-        fn.layers.Dense(32, activation="tanh"),
-        fn.layers.Dense(10),
-    ], seed=3)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((64,)),
+            fn.layers.Dense(32, activation="tanh"),
+            fn.layers.Dense(10),
+        ],
+        seed=3,
+    )
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(fn.optimizers.SGD(learning_rate, momentum=0.9), loss, metrics=["accuracy"])
-    history = model.fit(x, y, batch_size=BATCH, epochs=epochs, validation_data=(x_test, y_test), verbose=0,
-                        callbacks=callbacks)  # fmt: skip
+    history = model.fit(x, y, batch_size=BATCH, epochs=epochs, validation_data=(x_test, y_test), verbose=0, callbacks=callbacks)
     return history.history
 
 
@@ -79,9 +81,7 @@ def main():
         ends[name] = np.mean(history["loss"][-5:])
         print(f"{name:12}{history['learning_rate'][-1]:11.5f}{ends[name]:33.5f}{history['val_accuracy'][-1]:22.1%}")
     best = min(ends, key=ends.get)
-    print(
-        f"The {best} schedule ended with the lowest loss: {ends['fixed'] / ends[best]:.1f} times below the fixed rate."
-    )
+    print(f"The {best} schedule ended with the lowest loss: {ends['fixed'] / ends[best]:.1f} times below the fixed rate.")
     if arguments.plot:
         plot(histories, arguments.plot)
 

@@ -18,15 +18,16 @@ def train(momentum):
     """The weight after each epoch."""
     x = np.linspace(-1, 1, 10).reshape(-1, 1)
     y = 2 * x
-    model = fn.Sequential([
-        fn.Input((1,)),
-        fn.layers.Dense(1, use_bias=False, kernel_initializer="zeros"),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((1,)),
+            fn.layers.Dense(1, use_bias=False, kernel_initializer="zeros"),
+        ],
+        seed=0,
+    )
     model.compile(fn.optimizers.SGD(learning_rate=0.05, momentum=momentum), loss="mse")
     weights = []
-    note = fn.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: weights.append(float(model.layers[0].kernel[0, 0]))
-    )
+    note = fn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: weights.append(float(model.layers[0].kernel[0, 0])))
     model.fit(x, y, batch_size=len(x), epochs=EPOCHS, verbose=0, callbacks=[note])
     return weights
 

@@ -23,12 +23,15 @@ def main(folder, epochs=10, verbose="auto"):
     """Returns the accuracy on the images that were not trained on."""
     images, labels = load(folder, "t10k-images-idx3-ubyte"), load(folder, "t10k-labels-idx1-ubyte")
     x = images / 255.0
-    model = fn.Sequential([
-        fn.Input((28, 28)),
-        fn.layers.Flatten(),
-        fn.layers.Dense(128, activation="relu"),
-        fn.layers.Dense(10),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((28, 28)),
+            fn.layers.Flatten(),
+            fn.layers.Dense(128, activation="relu"),
+            fn.layers.Dense(10),
+        ],
+        seed=0,
+    )
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
     model.fit(x[:8000], labels[:8000], batch_size=32, epochs=epochs, verbose=verbose)

@@ -23,19 +23,22 @@ def main(folder, epochs=10, verbose="auto"):
     """Returns the accuracy on the images that were not trained on."""
     images, labels = load(folder, "t10k-images-idx3-ubyte"), load(folder, "t10k-labels-idx1-ubyte")
     images = images[..., None]
-    model = fn.Sequential([
-        fn.Input((28, 28, 1)),
-        fn.layers.Rescaling(1 / 255),
-        fn.layers.Conv2D(32, 3, padding="same", activation="relu"),
-        fn.layers.MaxPooling2D(),
-        fn.layers.Conv2D(64, 3, padding="same", activation="relu"),
-        fn.layers.MaxPooling2D(),
-        fn.layers.Dropout(0.25),
-        fn.layers.Flatten(),
-        fn.layers.Dense(128, activation="relu"),
-        fn.layers.Dropout(0.5),
-        fn.layers.Dense(10),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((28, 28, 1)),
+            fn.layers.Rescaling(1 / 255),
+            fn.layers.Conv2D(32, 3, padding="same", activation="relu"),
+            fn.layers.MaxPooling2D(),
+            fn.layers.Conv2D(64, 3, padding="same", activation="relu"),
+            fn.layers.MaxPooling2D(),
+            fn.layers.Dropout(0.25),
+            fn.layers.Flatten(),
+            fn.layers.Dense(128, activation="relu"),
+            fn.layers.Dropout(0.5),
+            fn.layers.Dense(10),
+        ],
+        seed=0,
+    )
     rate = fn.schedules.CosineDecay(2e-3, epochs * 125)
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(fn.optimizers.Adam(rate), loss, metrics=["accuracy"])

@@ -23,11 +23,14 @@ GOAL = 0.95
 def train(optimizer, data, epochs):
     """The history of one training."""
     (x, y), validation = data
-    model = fn.Sequential([
-        fn.Input((64,)),
-        fn.layers.Dense(32, activation="relu"),
-        fn.layers.Dense(10),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((64,)),
+            fn.layers.Dense(32, activation="relu"),
+            fn.layers.Dense(10),
+        ],
+        seed=0,
+    )
     model.compile(optimizer, fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     return model.fit(x, y, batch_size=32, epochs=epochs, validation_data=validation, verbose=0).history
 
@@ -71,8 +74,10 @@ def main():
     for name, history in histories.items():
         needed[name] = epochs_to(GOAL, history["val_accuracy"]) or arguments.epochs + 1
         said = needed[name] if needed[name] <= arguments.epochs else "-"
-        print(f"{name:12}{OPTIMIZERS[name].learning_rate:13g}{history['loss'][-1]:13.4f}"
-              f"{history['val_accuracy'][-1]:16.1%}{said:16}")  # fmt: skip
+        print(
+            f"{name:12}{OPTIMIZERS[name].learning_rate:13g}{history['loss'][-1]:13.4f}"
+            f"{history['val_accuracy'][-1]:16.1%}{said:16}"
+        )
     slower = [name for name in needed if name != "SGD" and needed[name] >= needed["SGD"]]
     print(f"Plain SGD was the slowest to 95%: {'no, ' + ', '.join(slower) if slower else 'yes'}.")
     if arguments.plot:

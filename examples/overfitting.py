@@ -89,9 +89,7 @@ def main():
         scores[name] = model.evaluate(*test, return_dict=True)["accuracy"]
         print(f"{name:20}{len(history.epoch):7}{train:11.1%}{scores[name]:7.1%}")
     best = max(scores, key=scores.get)
-    print(
-        f"The test part is learnt best with {best}: {scores[best]:.1%} against {scores['none']:.1%} without a remedy."
-    )
+    print(f"The test part is learnt best with {best}: {scores[best]:.1%} against {scores['none']:.1%} without a remedy.")
     if arguments.plot:
         plot(histories, arguments.plot)
 

@@ -19,14 +19,17 @@ STEPS = 800
 
 def train(x, y, seed):
     """A new network, trained on these images."""
-    model = fn.Sequential([
-        fn.Input((64,)),
-        fn.layers.Rescaling(1 / 16),
-        fn.layers.GaussianNoise(0.25),
-        fn.layers.Dense(256, activation="relu"),
-        fn.layers.Dropout(0.5),
-        fn.layers.Dense(10),
-    ], seed=seed)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((64,)),
+            fn.layers.Rescaling(1 / 16),
+            fn.layers.GaussianNoise(0.25),
+            fn.layers.Dense(256, activation="relu"),
+            fn.layers.Dropout(0.5),
+            fn.layers.Dense(10),
+        ],
+        seed=seed,
+    )
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(fn.optimizers.Adam(0.003), loss, metrics=["accuracy"])
     model.fit(x, y, batch_size=32, epochs=max(1, STEPS * 32 // len(x)), verbose=0)
@@ -62,8 +65,9 @@ def main():
         labelled = np.concatenate([rows[: arguments.labels // 10] for rows in digits])
         others = np.setdiff1d(np.arange(len(x)), labelled)
         images, labels = x[labelled], y[labelled]
+        model = None
         for number in range(arguments.rounds + 1):
-            if number:
+            if model:
                 chosen, guessed = surest(model.predict(x[others]), number / arguments.rounds)
                 images = np.concatenate([x[labelled], x[others][chosen]])
                 labels = np.concatenate([y[labelled], guessed])
@@ -76,8 +80,10 @@ def main():
         print(f"  {score:.1%} with {used if number else 'the labelled images alone'}")
     all_labels = train(x, y, seed=0).evaluate(x_test, y_test, return_dict=True)["accuracy"]
     better = (scores[:, -1] > scores[:, 0]).sum()
-    print(f"From {scores[:, 0].mean():.1%} to {scores[:, -1].mean():.1%}, better in {better} of {arguments.draws} draws; with "
-          f"all {len(x)} labels {all_labels:.1%}.")  # fmt: skip
+    print(
+        f"From {scores[:, 0].mean():.1%} to {scores[:, -1].mean():.1%}, better in {better} of {arguments.draws} draws; with "
+        f"all {len(x)} labels {all_labels:.1%}."
+    )
     if arguments.plot:
         from matplotlib.figure import Figure
 

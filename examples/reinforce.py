@@ -81,8 +81,10 @@ def main():
             print(f"round {episode:3}: the poles stay up {curve[-1]:5.1f} steps on average")
         learn(policy, states[alive], actions[alive], advantages(alive))
     test = play(policy, np.random.default_rng(99), greedy=True)[2].sum(axis=0)
-    print(f"At first {curve[0]:.1f} steps. After {arguments.episodes} rounds, {POLES} new episodes with the likelier action: "
-          f"mean {test.mean():.1f}, shortest {test.min()} of {STEPS}.")  # fmt: skip
+    print(
+        f"At first {curve[0]:.1f} steps. After {arguments.episodes} rounds, {POLES} new episodes with the likelier action: "
+        f"mean {test.mean():.1f}, shortest {test.min()} of {STEPS}."
+    )
     if arguments.plot:
         from matplotlib.figure import Figure
 

@@ -32,14 +32,17 @@ class Block(fn.layers.Layer):
 
 
 def make_model(n_blocks, shortcut, steps):
-    model = fn.Sequential([
-        fn.Input((8, 8, 1)),
-        fn.layers.Rescaling(1 / 16),
-        fn.layers.Conv2D(8, 3, padding="same", activation="relu"),
-        *(Block(8, shortcut) for _ in range(n_blocks)),
-        fn.layers.GlobalAveragePooling2D(),
-        fn.layers.Dense(10),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((8, 8, 1)),
+            fn.layers.Rescaling(1 / 16),
+            fn.layers.Conv2D(8, 3, padding="same", activation="relu"),
+            *(Block(8, shortcut) for _ in range(n_blocks)),
+            fn.layers.GlobalAveragePooling2D(),
+            fn.layers.Dense(10),
+        ],
+        seed=0,
+    )
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(fn.optimizers.Adam(fn.schedules.CosineDecay(0.005, steps)), loss, metrics=["accuracy"])
     return model
@@ -63,8 +66,10 @@ def main():
         history = model.fit(x, y, epochs=arguments.epochs, validation_data=(x_test, y_test), verbose=0)
         curves[name] = history.history["loss"]
         scores[name] = history.history["val_accuracy"][-1]
-        print(f"{name}: loss {curves[name][0]:.3f} after one epoch, {curves[name][-1]:.3f} after {arguments.epochs}, "
-              f"{scores[name]:.1%} of the test images are right")  # fmt: skip
+        print(
+            f"{name}: loss {curves[name][0]:.3f} after one epoch, {curves[name][-1]:.3f} after {arguments.epochs}, "
+            f"{scores[name]:.1%} of the test images are right"
+        )
     if arguments.plot:
         from matplotlib.figure import Figure
 

@@ -17,8 +17,10 @@ import fastnet as fn
 
 NOUNS = {"king": "kings", "ghost": "ghosts", "lady": "ladies"}
 VERBS = {"sleeps": "sleep", "weeps": "weep", "waits": "wait"}
-SENTENCE = re.compile(rf"the (?:({'|'.join(NOUNS)})|({'|'.join(NOUNS.values())})) (?:near the \w+ )?"
-                      rf"(?:({'|'.join(VERBS)})|({'|'.join(VERBS.values())}))\.")  # fmt: skip
+SENTENCE = re.compile(
+    rf"the (?:({'|'.join(NOUNS)})|({'|'.join(NOUNS.values())})) (?:near the \w+ )?"
+    rf"(?:({'|'.join(VERBS)})|({'|'.join(VERBS.values())}))\."
+)
 
 
 def sentences(n, rng):
@@ -96,7 +98,9 @@ def main():
 
     begin = [characters.index("\n" if "\n" in characters else characters[0])]
     written = "".join(characters[token] for token in write(model, begin, 800 if arguments.long else 400, rng))
-    print(f"{model.count_params():,} parameters, {len(characters)} characters, loss of one {losses[0]:.2f} and then {losses[-1]:.2f}:\n")
+    print(
+        f"{model.count_params():,} parameters, {len(characters)} characters, loss of one {losses[0]:.2f} and then {losses[-1]:.2f}:\n"
+    )
     print(written, "\n")
     if not arguments.text:
         whole = written.split("\n")[:-1]  # the last one may be cut off

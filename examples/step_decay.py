@@ -24,11 +24,14 @@ def make_data(n, rng):
 def train(schedule, data, epochs):
     """The history of the 32-64-10 network with this schedule."""
     x, y = data
-    model = fn.Sequential([
-        fn.Input((32,)),
-        fn.layers.Dense(64, activation="relu"),
-        fn.layers.Dense(10),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((32,)),
+            fn.layers.Dense(64, activation="relu"),
+            fn.layers.Dense(10),
+        ],
+        seed=0,
+    )
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(fn.optimizers.SGD(schedule, momentum=0.9), loss, metrics=["accuracy"])
     return model.fit(x, y, batch_size=50, epochs=epochs, validation_split=0.2, verbose=0).history
@@ -69,8 +72,10 @@ def main():
     for name, history in histories.items():
         print(name)
         for epoch in range(0, arguments.epochs, 5):
-            print(f"  epoch {epoch + 1:3}: learning rate {history['learning_rate'][epoch]:.4f}, "
-                  f"loss {history['loss'][epoch]:.4f}, validation {history['val_accuracy'][epoch]:.1%}")  # fmt: skip
+            print(
+                f"  epoch {epoch + 1:3}: learning rate {history['learning_rate'][epoch]:.4f}, "
+                f"loss {history['loss'][epoch]:.4f}, validation {history['val_accuracy'][epoch]:.1%}"
+            )
     first, second = histories.values()
     same = np.allclose(first["learning_rate"], second["learning_rate"]) and np.allclose(first["loss"], second["loss"])
     print(f"Both gave the same rates and the same losses: {'yes' if same else 'no'}.")

@@ -70,11 +70,14 @@ def main():
     train = int(0.8 * len(x)) - AHEAD  # so that no target of training lies in the part held out
     held = slice(int(0.8 * len(x)), None)
 
-    model = fn.Sequential([
-        fn.Input((WINDOW, 1)),
-        fn.layers.GRU(24),
-        fn.layers.Dense(1),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((WINDOW, 1)),
+            fn.layers.GRU(24),
+            fn.layers.Dense(1),
+        ],
+        seed=0,
+    )
     steps = arguments.epochs * (train // 32)
     model.compile(fn.optimizers.Adam(fn.schedules.CosineDecay(5e-3, steps), global_clipnorm=1.0), "mse")
     history = model.fit(x[:train], y[:train], batch_size=32, epochs=arguments.epochs, verbose=0).history
@@ -84,10 +87,14 @@ def main():
     coefficients, *_ = np.linalg.lstsq(columns[:train], y[:train], rcond=None)
     stays, linear, gru = error(x[held, -1], y[held]), error(columns[held] @ coefficients, y[held]), error(prediction, y[held])
     print(f"{len(series):,} months; {AHEAD} months ahead from {WINDOW}; trained on {train:,}, tested on {len(y[held]):,}")
-    print(f"Root mean square error of training: {100 * history['loss'][0] ** 0.5:.1f} in the first epoch, "
-          f"{100 * history['loss'][-1] ** 0.5:.1f} in the last.")  # fmt: skip
-    print(f"Of the months held out: {stays:.1f} if the number stays as it is, {linear:.1f} by linear regression, "
-          f"{gru:.1f} by the GRU.")  # fmt: skip
+    print(
+        f"Root mean square error of training: {100 * history['loss'][0] ** 0.5:.1f} in the first epoch, "
+        f"{100 * history['loss'][-1] ** 0.5:.1f} in the last."
+    )
+    print(
+        f"Of the months held out: {stays:.1f} if the number stays as it is, {linear:.1f} by linear regression, "
+        f"{gru:.1f} by the GRU."
+    )
     if arguments.plot:
         plot(y[held], prediction, arguments.plot)
 

@@ -18,11 +18,14 @@ LOSS = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 def make_features(seed):
     """The hidden layers."""
-    return fn.Sequential([
-        fn.Input((64,)),
-        fn.layers.Dense(128, activation="relu"),
-        fn.layers.Dense(64, activation="relu"),
-    ], seed=seed)  # fmt: skip
+    return fn.Sequential(
+        [
+            fn.Input((64,)),
+            fn.layers.Dense(128, activation="relu"),
+            fn.layers.Dense(64, activation="relu"),
+        ],
+        seed=seed,
+    )
 
 
 def make_classifier(features, seed):
@@ -60,13 +63,12 @@ def main():
     features.trainable = False
     before = features.get_weights()
     second = make_classifier(features, seed=2)
-    print(
-        f"5 to 9, hidden layers frozen: {trainable_numbers(second):,} of {second.count_params():,} numbers are trained"
-    )
+    print(f"5 to 9, hidden layers frozen: {trainable_numbers(second):,} of {second.count_params():,} numbers are trained")
     curve = fit(second)
     unchanged = all(np.array_equal(old, new) for old, new in zip(before, features.get_weights()))
-    print(f"  {curve[-1]:.1%} of the test images are right; did the frozen weights stay the same? "
-          f"{'yes' if unchanged else 'no'}.")  # fmt: skip
+    print(
+        f"  {curve[-1]:.1%} of the test images are right; did the frozen weights stay the same? {'yes' if unchanged else 'no'}."
+    )
 
     features.trainable = True
     second.compile(fn.optimizers.Adam(0.0005), LOSS, metrics=["accuracy"])

@@ -16,18 +16,24 @@ import fastnet as fn
 
 
 def make_networks(latent):
-    encoder = fn.Sequential([
-        fn.Input((64,)),
-        fn.layers.Dense(128, activation="relu"),
-        fn.layers.Dense(64, activation="relu"),
-        fn.layers.Dense(2 * latent),
-    ], seed=0)  # fmt: skip
-    decoder = fn.Sequential([
-        fn.Input((latent,)),
-        fn.layers.Dense(64, activation="relu"),
-        fn.layers.Dense(128, activation="relu"),
-        fn.layers.Dense(64),
-    ], seed=1)  # fmt: skip
+    encoder = fn.Sequential(
+        [
+            fn.Input((64,)),
+            fn.layers.Dense(128, activation="relu"),
+            fn.layers.Dense(64, activation="relu"),
+            fn.layers.Dense(2 * latent),
+        ],
+        seed=0,
+    )
+    decoder = fn.Sequential(
+        [
+            fn.Input((latent,)),
+            fn.layers.Dense(64, activation="relu"),
+            fn.layers.Dense(128, activation="relu"),
+            fn.layers.Dense(64),
+        ],
+        seed=1,
+    )
     for model in (encoder, decoder):
         model.compile(fn.optimizers.Adam(0.002), "mse")  # the loss is in the loop
     return encoder, decoder
@@ -86,8 +92,10 @@ def main():
     frequency = x.mean(axis=0).clip(1e-6, 1 - 1e-6)
     always = cross_entropy(x_test, np.log(frequency / (1 - frequency))).mean()
     least = cross_entropy(x_test, np.log(x_test.clip(1e-6, 1) / (1 - x_test).clip(1e-6, 1))).mean()
-    print(f"Test images: {pixels + information:.2f} nats, {pixels:.2f} for the pixels and {information:.2f} for the "
-          f"{arguments.latent} numbers. Always the mean image: {always:.2f}; the images themselves: {least:.2f}.")  # fmt: skip
+    print(
+        f"Test images: {pixels + information:.2f} nats, {pixels:.2f} for the pixels and {information:.2f} for the "
+        f"{arguments.latent} numbers. Always the mean image: {always:.2f}; the images themselves: {least:.2f}."
+    )
     if arguments.plot:
         from matplotlib.figure import Figure
 

@@ -43,10 +43,16 @@ HEADS = {
     "log_cosh": [("linear", {})],
     "hinge": [("linear", {}), ("tanh", {})],
     "poisson": [("softplus", {}), ("exponential", {})],
-    "binary_crossentropy": [("sigmoid", {}), ("linear", {"from_logits": 1}),
-                            ("linear", {"from_logits": 1, "label_smoothing": 0.2})],
-    "categorical_crossentropy": [("softmax", {}), ("linear", {"from_logits": 1}),
-                                 ("linear", {"from_logits": 1, "label_smoothing": 0.1})],
+    "binary_crossentropy": [
+        ("sigmoid", {}),
+        ("linear", {"from_logits": 1}),
+        ("linear", {"from_logits": 1, "label_smoothing": 0.2}),
+    ],
+    "categorical_crossentropy": [
+        ("softmax", {}),
+        ("linear", {"from_logits": 1}),
+        ("linear", {"from_logits": 1, "label_smoothing": 0.1}),
+    ],
     "sparse_categorical_crossentropy": [("softmax", {}), ("linear", {"from_logits": 1})],
     "kl_divergence": [("softmax", {})],
 }
@@ -139,17 +145,19 @@ def random_graph(seed, n_nodes=None):
         graph.output(value, loss, float(random.uniform(0.5, 2)))
     n_rows = int(random.integers(1, 9))
     inputs = [random.normal(size=(n_rows, *shape)) for shape, _, _ in graph.inputs]
-    targets = [None if loss is None else target_for(loss, graph.shapes[value], n_rows, random)
-               for value, loss, *_ in graph.outputs]
+    targets = [
+        None if loss is None else target_for(loss, graph.shapes[value], n_rows, random) for value, loss, *_ in graph.outputs
+    ]
     return Network(graph, inputs, targets, [None] * len(targets), n_rows, f"graph {seed}")
 
 
 def seeds_for(network, seed=0):
     """Gradients for the outputs that have no loss; for some of them none."""
     random = np.random.default_rng(seed)
-    return [None if loss or random.random() < 0.2 else
-            random.normal(size=(len(network.inputs[0]), *network.graph.shapes[value]))
-            for value, loss, *_ in network.graph.outputs]
+    return [
+        None if loss or random.random() < 0.2 else random.normal(size=(len(network.inputs[0]), *network.graph.shapes[value]))
+        for value, loss, *_ in network.graph.outputs
+    ]
 
 
 def roots_of(graph):
@@ -172,8 +180,9 @@ def add_random_node(graph, random, denses):
             _, units, parameters = shared[random.integers(len(shared))]
             graph.dense(value, units, activation, parameters=parameters, use_bias=len(parameters) == 2)
         else:
-            graph.dense(value, units, activation, seed=int(random.integers(1000)), use_bias=use_bias,
-                        trainable=random.random() < 0.8)
+            graph.dense(
+                value, units, activation, seed=int(random.integers(1000)), use_bias=use_bias, trainable=random.random() < 0.8
+            )
             denses.append((shape[-1], units, graph.nodes[-1][3]))
     elif kind < 6:
         alike = [other for other, known in enumerate(graph.shapes) if known == shape]
@@ -182,8 +191,11 @@ def add_random_node(graph, random, denses):
         graph.node(op, [value, *(int(alike[random.integers(len(alike))]) for _ in range(count - 1))])
     elif kind == 6:
         axis = int(random.integers(len(shape)))
-        alike = [other for other, known in enumerate(graph.shapes)
-                 if len(known) == len(shape) and known[:axis] + known[axis + 1 :] == shape[:axis] + shape[axis + 1 :]]
+        alike = [
+            other
+            for other, known in enumerate(graph.shapes)
+            if len(known) == len(shape) and known[:axis] + known[axis + 1 :] == shape[:axis] + shape[axis + 1 :]
+        ]
         more = [int(alike[random.integers(len(alike))]) for _ in range(random.integers(0, 3))]
         if sum(graph.shapes[other][axis] for other in more) < 40:
             graph.node("concatenate", [value, *more], axis=axis - int(random.integers(2)) * len(shape))

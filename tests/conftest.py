@@ -4,8 +4,8 @@ import signal
 
 import hypothesis
 import pytest
-
 import round_trips
+
 from fastnet import _core
 
 # The same examples on every run and no limit on their time: a shared machine must not turn a test red.

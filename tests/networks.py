@@ -4,9 +4,9 @@ import contextlib
 
 import numpy as np
 import pytest
+import reference
 
 import fastnet as fn
-import reference
 from fastnet import _core
 
 

@@ -6,13 +6,13 @@ Each must end in MemoryError, or be done without it; the model is usable after t
 left open or behind. CPython and NumPy have other errors in a few places: where they cannot make a lock, or do not look.
 """
 
+import _testcapi
 import argparse
 import collections
 import os
 import sys
 import tempfile
 
-import _testcapi
 import numpy as np
 
 import fastnet as fn
@@ -114,7 +114,7 @@ def check(name, numbers, do, holds, folder):
             result = "MemoryError"
         except (RuntimeError, SystemError) as error:
             result = "MemoryError" if str(error).startswith(THEIRS) else repr(error)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             result = repr(error)
         if not holds():
             result += ", and what was to hold does not"

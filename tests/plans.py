@@ -58,11 +58,9 @@ class Graph:
         self.shapes += shapes
         return first if len(shapes) == 1 else list(range(first, len(self.shapes)))
 
-    def dense(self, value, units, activation="linear", *, seed=0, use_bias=True, trainable=True, alpha=0.3,
-              parameters=None):
+    def dense(self, value, units, activation="linear", *, seed=0, use_bias=True, trainable=True, alpha=0.3, parameters=None):
         """A dense layer with random parameters, or with those of another layer."""
-        attributes = {"units": units, "use_bias": use_bias, "activation": _core.activation_index(activation),
-                      "alpha": alpha}
+        attributes = {"units": units, "use_bias": use_bias, "activation": _core.activation_index(activation), "alpha": alpha}
         if parameters is None:
             width = self.shapes[value][-1]
             random = np.random.default_rng([seed, len(self.nodes)])
@@ -99,8 +97,20 @@ class Step:
 class Model:
     """A plan for a Graph, with its slabs. Parameters lie in order, each aligned, `gap` elements apart."""
 
-    def __init__(self, graph, dtype="float64", *, max_rows, training=True, n_threads=1, optimizer=None, hyper=None,
-                 seed=0, input_gradients=False, gap=0):
+    def __init__(
+        self,
+        graph,
+        dtype="float64",
+        *,
+        max_rows,
+        training=True,
+        n_threads=1,
+        optimizer=None,
+        hyper=None,
+        seed=0,
+        input_gradients=False,
+        gap=0,
+    ):
         self.graph, self.dtype, self.max_rows = graph, np.dtype(dtype), max_rows
         quantum = _core.ALIGNMENT // self.dtype.itemsize
         self.offsets, size = [], 0
@@ -122,12 +132,23 @@ class Model:
         for slot, (_, start) in zip(self.slots, self.slot_starts):
             slot[:] = self.parameter_slab if np.isnan(start) else start
         self.plan = _core.Plan(
-            dtype=dtype, max_rows=max_rows, training=training, inputs=graph.inputs, nodes=graph.nodes,
-            parameters=[(array.shape, offset, trainable)
-                        for (array, trainable), offset in zip(graph.parameters, self.offsets)],
-            outputs=graph.outputs, metrics=graph.metrics, optimizer=optimizer, hyper=self.hyper,
-            parameter_slab=self.parameter_slab, gradient_slab=self.gradient_slab, slots=self.slots, seed=seed,
-            n_threads=n_threads, input_gradients=input_gradients)
+            dtype=dtype,
+            max_rows=max_rows,
+            training=training,
+            inputs=graph.inputs,
+            nodes=graph.nodes,
+            parameters=[(array.shape, offset, trainable) for (array, trainable), offset in zip(graph.parameters, self.offsets)],
+            outputs=graph.outputs,
+            metrics=graph.metrics,
+            optimizer=optimizer,
+            hyper=self.hyper,
+            parameter_slab=self.parameter_slab,
+            gradient_slab=self.gradient_slab,
+            slots=self.slots,
+            seed=seed,
+            n_threads=n_threads,
+            input_gradients=input_gradients,
+        )
 
     def slot_views(self, number):
         """A slot, parameter by parameter."""
@@ -138,15 +159,19 @@ class Model:
         return slab[self.offsets[i] : self.offsets[i] + array.size].reshape(array.shape)
 
     def output_arrays(self, n_rows):
-        return [np.full((n_rows, *self.graph.shapes[value]), np.nan, self.dtype)
-                for value, *_ in self.graph.outputs]
+        return [np.full((n_rows, *self.graph.shapes[value]), np.nan, self.dtype) for value, *_ in self.graph.outputs]
 
     def predict(self, inputs, batch_size=None):
         """The outputs for all rows of the inputs."""
         n_rows = len(inputs[0])
         outputs = self.output_arrays(n_rows)
-        self.plan.run(_core.FORWARD | _core.FETCH, n_rows=n_rows, batch_size=batch_size or min(n_rows, self.max_rows),
-                      inputs=inputs, outputs=outputs)
+        self.plan.run(
+            _core.FORWARD | _core.FETCH,
+            n_rows=n_rows,
+            batch_size=batch_size or min(n_rows, self.max_rows),
+            inputs=inputs,
+            outputs=outputs,
+        )
         return outputs
 
     def gradients(self, inputs, targets=None, weights=None, seeds=None, batch_size=None):
@@ -165,9 +190,19 @@ class Model:
         losses = np.zeros(1 + len(outputs))
         for view in self.gradient_views:
             view[...] = UNTOUCHED
-        self.plan.run(parts, n_rows=n_rows, batch_size=batch_size or n_rows, inputs=inputs, targets=targets,
-                      weights=weights, outputs=outputs, output_gradients=seeds, input_gradients=input_gradients,
-                      loss_sum=losses, metrics=np.zeros(self.plan.metric_size))
+        self.plan.run(
+            parts,
+            n_rows=n_rows,
+            batch_size=batch_size or n_rows,
+            inputs=inputs,
+            targets=targets,
+            weights=weights,
+            outputs=outputs,
+            output_gradients=seeds,
+            input_gradients=input_gradients,
+            loss_sum=losses,
+            metrics=np.zeros(self.plan.metric_size),
+        )
         found = [None if np.all(view == UNTOUCHED) else view.copy() for view in self.gradient_views]
         return Step(losses / n_rows, outputs, found, input_gradients or [])
 
@@ -175,9 +210,17 @@ class Model:
         """Steps over all rows; returns (next_row, steps_done, loss_sum)."""
         losses = np.zeros(1 + len(self.graph.outputs))
         next_row, steps = self.plan.run(
-            _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE, n_rows=len(inputs[0]), batch_size=batch_size,
-            inputs=inputs, targets=targets, order=order, step=step,
-            hyper=self.hyper_row if hyper is None else hyper, loss_sum=losses, **options)
+            _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE,
+            n_rows=len(inputs[0]),
+            batch_size=batch_size,
+            inputs=inputs,
+            targets=targets,
+            order=order,
+            step=step,
+            hyper=self.hyper_row if hyper is None else hyper,
+            loss_sum=losses,
+            **options,
+        )
         return next_row, steps, losses
 
     def state(self):
@@ -232,8 +275,9 @@ def reference_step(graph, parameters, inputs, targets=None, weights=None, seeds=
         for i, gradient in zip(used, dw):
             if graph.parameters[i][1]:
                 parameter_gradients[i] = add(parameter_gradients[i], gradient)
-    input_gradients = [np.zeros_like(value) if gradient is None else gradient
-                       for value, gradient in zip(values, gradients[: len(graph.inputs)])]
+    input_gradients = [
+        np.zeros_like(value) if gradient is None else gradient for value, gradient in zip(values, gradients[: len(graph.inputs)])
+    ]
     return Step(losses, [values[value] for value, *_ in graph.outputs], parameter_gradients, input_gradients)
 
 
@@ -262,4 +306,5 @@ def assert_close(actual, expected, tolerance, what="", floor=0):
     worst = np.unravel_index(np.argmax(np.abs(actual - expected) - allowed), expected.shape)
     assert np.all(np.abs(actual - expected) <= allowed), (
         f"{what}: element {tuple(map(int, worst))} is {actual[worst]!r}, expected {expected[worst]!r}; "
-        f"{np.count_nonzero(~(np.abs(actual - expected) <= allowed))} of {expected.size} differ")
+        f"{np.count_nonzero(~(np.abs(actual - expected) <= allowed))} of {expected.size} differ"
+    )

@@ -64,9 +64,12 @@ def test_linear_regression_with_momentum():
     """y = 2x, the learning rate inside the momentum buffer."""
     x = np.linspace(-1, 1, 10, dtype=np.float32).reshape(-1, 1)
     assert_trained_alike(
-        lambda module: [module.layers.Dense(1)], lambda module: "mse",
-        lambda module: module.optimizers.SGD(0.05, momentum=0.9), (x, 2 * x), 100,
-    )  # fmt: skip
+        lambda module: [module.layers.Dense(1)],
+        lambda module: "mse",
+        lambda module: module.optimizers.SGD(0.05, momentum=0.9),
+        (x, 2 * x),
+        100,
+    )
 
 
 def test_staircase():
@@ -81,14 +84,20 @@ def test_staircase():
 
 def test_adam_with_penalty_and_clipping():
     assert_trained_alike(
-        stack("tanh", penalty=1e-3), cross_entropy,
-        lambda module: module.optimizers.Adam(1e-3, global_clipnorm=1.0), classes(), 6,
-    )  # fmt: skip
+        stack("tanh", penalty=1e-3),
+        cross_entropy,
+        lambda module: module.optimizers.Adam(1e-3, global_clipnorm=1.0),
+        classes(),
+        6,
+    )
 
 
 def test_rmsprop_with_batch_normalization():
     """Moving statistics are among the weights."""
     assert_trained_alike(
-        stack("relu", batch_norm=True), cross_entropy,
-        lambda module: module.optimizers.RMSprop(1e-3, momentum=0.5), classes(), 3,
-    )  # fmt: skip
+        stack("relu", batch_norm=True),
+        cross_entropy,
+        lambda module: module.optimizers.RMSprop(1e-3, momentum=0.5),
+        classes(),
+        3,
+    )

@@ -117,8 +117,9 @@ def test_l2_penalty_and_adamw(dtype):
     regularized.compile(fn.optimizers.pytorch.AdamW(1e-3, weight_decay=0.05), loss)
     regularized.fit(x, y, batch_size=32, epochs=5, shuffle=False, verbose=0)
     optimizer = torch.optim.AdamW(module.parameters(), 1e-3, weight_decay=0.05)
-    train_torch(module, optimizer, torch.nn.CrossEntropyLoss(), x, y, 32, 5,
-                penalty=lambda module: 1e-3 * (module[0].weight ** 2).sum())  # fmt: skip
+    train_torch(
+        module, optimizer, torch.nn.CrossEntropyLoss(), x, y, 32, 5, penalty=lambda module: 1e-3 * (module[0].weight ** 2).sum()
+    )
     assert_same_weights(regularized, module, dtype)
 
 

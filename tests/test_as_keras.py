@@ -80,8 +80,11 @@ class Batches:
         return X, X[:, :1]
 
 
-@pytest.mark.parametrize("data", [Batches(), iter([X]), (row for row in X), map(list, X), zip(X, X), {1.0, 2.0}, object()],
-                         ids=lambda data: type(data).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [Batches(), iter([X]), (row for row in X), map(list, X), zip(X, X), {1.0, 2.0}, object()],
+    ids=lambda data: type(data).__name__,
+)
 def test_what_is_no_array_is_not_iterated_over(data):
     model = fn.Sequential([fn.Input((3,)), fn.layers.Dense(1)])
     model.compile("sgd", "mse")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-import fastnet as fn
 import reference
-from fastnet import layers
 from networks import rows
 from plans import Graph, Model, assert_same_step, reference_step
+
+import fastnet as fn
+from fastnet import layers
 
 TRACES = np.load(Path(__file__).parent / "traces" / "attention_keras.npz")
 CASES = json.loads(str(TRACES["meta"]))["cases"]
@@ -31,10 +31,12 @@ def check(shapes, dtype, tolerance, scale=1.0, **attributes):
     random = np.random.default_rng(3)
     inputs = [(scale * random.normal(size=(2, *shape))).astype(dtype) for shape in shapes[:3]]
     inputs += [(random.random((2, *shape)) < 0.7).astype(dtype) for shape in shapes[3:]]
-    first = None
+    first = seeds = None
     for n_threads in (1, 2, 3):
         graph, model = attend(shapes, dtype, n_threads, **attributes)
-        seeds = [random.normal(size=(2, *graph.shapes[value])).astype(dtype) for value, *_ in graph.outputs] if not first else seeds
+        seeds = (
+            [random.normal(size=(2, *graph.shapes[value])).astype(dtype) for value, *_ in graph.outputs] if not first else seeds
+        )
         step = model.gradients(inputs, seeds=seeds)
         if first is None:
             first = step
@@ -45,9 +47,18 @@ def check(shapes, dtype, tolerance, scale=1.0, **attributes):
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
-@pytest.mark.parametrize("attributes", [
-    {}, {"causal": 1}, {"window": 5}, {"causal": 1, "window": 150}, {"key_heads": 1, "causal": 1}, {"window": 1},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"causal": 1},
+        {"window": 5},
+        {"causal": 1, "window": 150},
+        {"key_heads": 1, "causal": 1},
+        {"window": 1},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize(("queries", "keys"), [(33, 129), (300, 257), (1, 400)])
 def test_several_blocks(queries, keys, attributes, isa, dtype):
     heads = 2
@@ -301,11 +312,14 @@ def test_bad_arguments(arguments, message):
         layers.MultiHeadAttention(**{"num_heads": 2, "key_dim": 3, **arguments})
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"score_mode": "concat"}, "score_mode must be 'dot', got 'concat'"),
-    ({"dropout": -0.1}, "dropout must be at least 0"),
-    ({"seed": 0.5}, "seed must be an integer"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"score_mode": "concat"}, "score_mode must be 'dot', got 'concat'"),
+        ({"dropout": -0.1}, "dropout must be at least 0"),
+        ({"seed": 0.5}, "seed must be an integer"),
+    ],
+)
 def test_bad_arguments_of_attention(arguments, message):
     with pytest.raises((TypeError, ValueError), match=f"Attention: {message}"):
         layers.Attention(**arguments)

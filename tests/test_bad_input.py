@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from networks import classes, network, regression, rejects, rows, same_weights, state
 
 import fastnet as fn
-from networks import classes, network, regression, rejects, rows, same_weights, state
 
 N = 12
 
@@ -310,9 +310,13 @@ def test_bad_arguments_of_compile(arguments, error, words):
 
 def test_names_are_checked_before_the_shapes_are_known():
     model = fn.Sequential([fn.layers.Dense(1)])
-    for options, word in [({"loss": "mes"}, "loss"), ({"loss": ["mes"]}, "loss"), ({"loss": {"a": "mes"}}, "loss"),
-                          ({"loss": "mse", "metrics": ["acuracy"]}, "metric"),
-                          ({"loss": "mse", "metrics": {"a": [["acuracy"]]}}, "metric")]:  # fmt: skip
+    for options, word in [
+        ({"loss": "mes"}, "loss"),
+        ({"loss": ["mes"]}, "loss"),
+        ({"loss": {"a": "mes"}}, "loss"),
+        ({"loss": "mse", "metrics": ["acuracy"]}, "metric"),
+        ({"loss": "mse", "metrics": {"a": [["acuracy"]]}}, "metric"),
+    ]:
         with pytest.raises(ValueError, match=f"unknown {word}"):
             model.compile("sgd", **options)
 
@@ -371,9 +375,13 @@ def test_learning_rates_set_later_are_checked_too():
 def test_use_before_compile():
     model = network(5, 1)
     before = model.get_weights()
-    for call in (lambda: model.fit(X, np.zeros(N)), lambda: model.evaluate(X, np.zeros(N)),
-                 lambda: model.train_on_batch(X, np.zeros(N)), lambda: model.test_on_batch(X, np.zeros(N)),
-                 lambda: model.optimizer):  # fmt: skip
+    for call in (
+        lambda: model.fit(X, np.zeros(N)),
+        lambda: model.evaluate(X, np.zeros(N)),
+        lambda: model.train_on_batch(X, np.zeros(N)),
+        lambda: model.test_on_batch(X, np.zeros(N)),
+        lambda: model.optimizer,
+    ):
         with pytest.raises(RuntimeError, match="model 'sequential' must be compiled first: model.compile"):
             call()
     assert same_weights(before, model) and model.predict(X).shape == (N, 1)
@@ -394,7 +402,7 @@ def test_a_loss_that_diverges_stops_before_the_step(dtype, rate, optimizer, n_th
     with pytest.raises(FloatingPointError, match="the loss became (nan|inf|-inf) at step") as caught:
         model.fit(x, y, batch_size=4, shuffle=False, verbose=0, epochs=100)
     step = model.optimizer.iterations
-    assert f"at step {step};" in str(caught.value) and 0 < step
+    assert f"at step {step};" in str(caught.value) and step > 0
     for start in range(step):
         at = start * 4 % 40
         shorter.train_on_batch(x[at : at + 4], y[at : at + 4])

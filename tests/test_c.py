@@ -25,9 +25,10 @@ def build(tmp_path_factory):
     def build_programs(names, build_type):
         folder = tmp_path_factory.mktemp("c_tests")
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-        for command in (["cmake", "-S", str(ROOT), "-B", str(folder), "-DFASTNET_C_TESTS=ON",
-                         f"-DCMAKE_BUILD_TYPE={build_type}", *generator],
-                        ["cmake", "--build", str(folder), "--parallel", "2", "--target", *names]):
+        for command in (
+            ["cmake", "-S", str(ROOT), "-B", str(folder), "-DFASTNET_C_TESTS=ON", f"-DCMAKE_BUILD_TYPE={build_type}", *generator],
+            ["cmake", "--build", str(folder), "--parallel", "2", "--target", *names],
+        ):
             done = subprocess.run(command, capture_output=True, text=True)
             assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
         return folder

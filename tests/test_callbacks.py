@@ -9,10 +9,10 @@ import time
 
 import numpy as np
 import pytest
+from networks import regression, rejects, rows, same_weights
 
 import fastnet as fn
 from fastnet.callbacks import Callback, LambdaCallback
-from networks import regression, rejects, rows, same_weights
 
 HOOKS = ["on_train_begin", "on_train_end", "on_exception", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin",
          "on_train_batch_end"]  # fmt: skip
@@ -225,8 +225,13 @@ def test_every_hook_can_be_a_function(name):
         fit(model, LambdaCallback(**{name: lambda *arguments: calls.append(arguments)}), epochs=9)
     except FloatingPointError:
         assert name == "on_exception"
-    n_calls, n_arguments = {"on_train_begin": (1, 1), "on_train_end": (1, 1), "on_exception": (1, 1),
-                            "on_epoch_begin": (9, 2), "on_epoch_end": (9, 2)}.get(name, (27, 2))  # fmt: skip
+    n_calls, n_arguments = {
+        "on_train_begin": (1, 1),
+        "on_train_end": (1, 1),
+        "on_exception": (1, 1),
+        "on_epoch_begin": (9, 2),
+        "on_epoch_end": (9, 2),
+    }.get(name, (27, 2))
     assert [len(arguments) for arguments in calls] == [n_arguments] * n_calls
 
 

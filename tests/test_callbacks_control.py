@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from networks import classes, network, regression, rows, same_weights
 
 import fastnet as fn
 from fastnet.callbacks import (
@@ -14,7 +15,6 @@ from fastnet.callbacks import (
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
-from networks import classes, network, regression, rows, same_weights
 
 
 class Script(Callback):
@@ -95,11 +95,15 @@ def test_the_direction_of_the_metrics_of_several_outputs():
     model = fn.Model(x, [fn.layers.Dense(1, name="a")(x), fn.layers.Dense(3, name="b")(x)], seed=0)
     model.compile("sgd", ["mse", fn.losses.SparseCategoricalCrossentropy(from_logits=True)], metrics=[["mae"], ["accuracy"]])
     y = [rows(10, 1), classes(10, 3)]
-    for name, up in [("a_loss", False), ("b_loss", False), ("a_mae", False), ("b_accuracy", True),
-                     ("val_b_accuracy", True),                     ("gradient_norm", False)]:  # fmt: skip
-        model.fit(
-            rows(10, 4), y, epochs=3, verbose=0, callbacks=[Script(**{name: [0.1, 0.2, 0.3]}), EarlyStopping(name)]
-        )
+    for name, up in [
+        ("a_loss", False),
+        ("b_loss", False),
+        ("a_mae", False),
+        ("b_accuracy", True),
+        ("val_b_accuracy", True),
+        ("gradient_norm", False),
+    ]:
+        model.fit(rows(10, 4), y, epochs=3, verbose=0, callbacks=[Script(**{name: [0.1, 0.2, 0.3]}), EarlyStopping(name)])
         assert len(model.history.epoch) == (3 if up else 2), name
 
 
@@ -112,9 +116,7 @@ def test_a_direction_that_is_not_known():
 def test_a_quantity_that_is_not_there():
     model = regression(metrics=["mae"])
     for make in (lambda: EarlyStopping(), lambda: ReduceLROnPlateau()):
-        with pytest.warns(
-            UserWarning, match=r"monitors 'val_loss', which is not available; there are: loss, mae, learning"
-        ):
+        with pytest.warns(UserWarning, match=r"monitors 'val_loss', which is not available; there are: loss, mae, learning"):
             model.fit(rows(9, 4), rows(9, 1), epochs=3, verbose=0, callbacks=[make()])
         assert len(model.history.epoch) == 3
 
@@ -216,9 +218,7 @@ def test_schedules_that_count_epochs():
     """`fit` tells them how long an epoch is, in steps of the optimizer."""
     for every, batch_size in ((1, 5), (2, 3)):  # two steps in an epoch
         schedule = fn.schedules.StepDecay(1.0, 1, 0.5).in_epochs()
-        optimizer = fn.optimizers.SGD(
-            schedule, momentum=schedule * 0.5, clipvalue=1e-9, gradient_accumulation_steps=every
-        )
+        optimizer = fn.optimizers.SGD(schedule, momentum=schedule * 0.5, clipvalue=1e-9, gradient_accumulation_steps=every)
         model = regression(optimizer=optimizer)
         model.fit(rows(10, 4), rows(10, 1), batch_size=batch_size, epochs=3, verbose=0)
         assert model.history.history["learning_rate"] == [1.0, 0.5, 0.25]
@@ -296,7 +296,7 @@ def test_scheduler_that_makes_no_sense():
         LearningRateScheduler(0.1)
     for result in (None, "x", True, [0.1]):
         with pytest.raises(ValueError, match="the schedule must return a number"):
-            follow(LearningRateScheduler(lambda epoch: result))  # noqa: B023
+            follow(LearningRateScheduler(lambda epoch: result))
     with pytest.raises(ValueError, match="learning_rate must be at least 0"):
         follow(LearningRateScheduler(lambda epoch: -1.0))
     model = regression(optimizer=fn.optimizers.SGD(fn.schedules.Constant(0.1)))
@@ -312,9 +312,11 @@ def test_scheduler_that_makes_no_sense():
 def test_terminate_on_nan(loss, batches, capsys):
     model = regression(optimizer=fn.optimizers.SGD(1e60), loss=loss)
     before, calls = model.get_weights(), []
-    end = LambdaCallback(on_train_end=lambda logs: calls.append("end"),
-                         on_exception=lambda error: calls.append("exception"),
-                         **({"on_train_batch_end": lambda batch, logs: None} if batches else {}))  # fmt: skip
+    end = LambdaCallback(
+        on_train_end=lambda logs: calls.append("end"),
+        on_exception=lambda error: calls.append("exception"),
+        **({"on_train_batch_end": lambda batch, logs: None} if batches else {}),
+    )
     stop = TerminateOnNaN()
     with np.errstate(over="ignore", invalid="ignore"):
         history = model.fit(rows(10, 4), rows(10, 1), batch_size=5, epochs=50, verbose=0, callbacks=[stop, end])

@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from networks import regression, rows, same_weights
+from test_callbacks_control import Script
 
 import fastnet as fn
 from fastnet.callbacks import CSVLogger, LambdaCallback, ModelCheckpoint, TensorBoard, Timer, TrainingCheckpoint
-from networks import regression, rows, same_weights
-from test_callbacks_control import Script
 
 
 def fit(model, *callbacks, **options):
@@ -156,8 +156,9 @@ def table(path, separator=","):
 def test_the_table_goes_on(tmp_path, batches, append):
     logger = CSVLogger(tmp_path / "whole.csv", append=append)
     fit(regression(metrics=["mae"]), logger, validation_freq=2, validation_split=0.2)
-    interrupted_after(tmp_path, batches, lambda: [CSVLogger(tmp_path / "parts.csv", append=append)],
-                      validation_freq=2, validation_split=0.2)  # fmt: skip
+    interrupted_after(
+        tmp_path, batches, lambda: [CSVLogger(tmp_path / "parts.csv", append=append)], validation_freq=2, validation_split=0.2
+    )
     whole, parts = table(tmp_path / "whole.csv"), table(tmp_path / "parts.csv")
     assert whole[0] == parts[0] and len(whole) == len(parts) == 4
     gradient = whole[0].index("gradient_norm")
@@ -259,15 +260,11 @@ def events(folder):
         accumulator = EventAccumulator(str(folder / run), {TENSORS: 0})
         accumulator.Reload()
         for tag in accumulator.Tags()["tensors"]:
-            found[run, tag] = [
-                (event.step, tensor_util.make_ndarray(event.tensor_proto)) for event in accumulator.Tensors(tag)
-            ]
+            found[run, tag] = [(event.step, tensor_util.make_ndarray(event.tensor_proto)) for event in accumulator.Tensors(tag)]
     return found
 
 
-tensorboard = pytest.mark.skipif(
-    "not __import__('importlib.util').util.find_spec('tensorboard')", reason="no tensorboard"
-)
+tensorboard = pytest.mark.skipif("not __import__('importlib.util').util.find_spec('tensorboard')", reason="no tensorboard")
 #: Packages that tensorboard imports are not ours to mend.
 quiet = pytest.mark.filterwarnings("ignore")
 
@@ -278,8 +275,10 @@ def test_tensorboard_shows_the_history(tmp_path):
     model = regression(metrics=["mae"])
     history = fit(model, TensorBoard(tmp_path, histogram_freq=2), validation_split=0.2)
     found = events(tmp_path)
-    for run, prefix, quantities in (("train", "", ["loss", "mae", "learning_rate", "gradient_norm"]),
-                                    ("validation", "val_", ["loss", "mae"])):  # fmt: skip
+    for run, prefix, quantities in (
+        ("train", "", ["loss", "mae", "learning_rate", "gradient_norm"]),
+        ("validation", "val_", ["loss", "mae"]),
+    ):
         for name in quantities:
             series = found.pop((run, f"epoch_{name}"))
             assert [step for step, _ in series] == [0, 1, 2]

@@ -14,11 +14,11 @@ import textwrap
 
 import numpy as np
 import pytest
+from networks import classes, network, regression, rows, same_weights
 
 import fastnet as fn
 from fastnet import saving
 from fastnet.callbacks import EarlyStopping, LambdaCallback, ReduceLROnPlateau, TrainingCheckpoint
-from networks import classes, network, regression, rows, same_weights
 
 N = 23
 INTERRUPTIONS = 200 if os.environ.get("FASTNET_LONG") else 40
@@ -131,9 +131,7 @@ def averaged():
 def accumulated():
     """Twenty batches and three to a step: two are left at the end."""
     model = stacked(fn.layers.Dense(6, "tanh"), Drop(0.3))
-    model.compile(
-        fn.optimizers.Adam(0.02, gradient_accumulation_steps=3, global_clipnorm=0.5, lookahead_steps=2), "mse"
-    )
+    model.compile(fn.optimizers.Adam(0.02, gradient_accumulation_steps=3, global_clipnorm=0.5, lookahead_steps=2), "mse")
     return model, {}
 
 
@@ -156,7 +154,10 @@ def several_outputs():
     a, b = fn.layers.Dense(1, name="a")(hidden), fn.layers.Dense(3, "softmax", name="b")(hidden)
     model = fn.Model(x, [a, b], seed=4, dtype="float64")
     model.compile(
-        "nadam", {"a": "mse", "b": "sparse_categorical_crossentropy"}, metrics={"b": ["accuracy"]}, loss_weights={"a": 0.3, "b": 1.0}
+        "nadam",
+        {"a": "mse", "b": "sparse_categorical_crossentropy"},
+        metrics={"b": ["accuracy"]},
+        loss_weights={"a": 0.3, "b": 1.0},
     )
     return model, {"y": {"a": rows(N, 1), "b": classes(N, 3)}}
 
@@ -166,9 +167,7 @@ def unshuffled():
 
 
 def every_batch():
-    return regression(5, 1, optimizer="adam"), {
-        "callbacks": [LambdaCallback(on_train_batch_end=lambda batch, logs: None)]
-    }
+    return regression(5, 1, optimizer="adam"), {"callbacks": [LambdaCallback(on_train_batch_end=lambda batch, logs: None)]}
 
 
 def scheduler_callback():
@@ -201,10 +200,7 @@ def curves(model):
 
 def plain_state(optimizer):
     """Its state, with arrays as bytes."""
-    return {
-        name: value.tobytes() if isinstance(value, np.ndarray) else value
-        for name, value in optimizer.get_state().items()
-    }
+    return {name: value.tobytes() if isinstance(value, np.ndarray) else value for name, value in optimizer.get_state().items()}
 
 
 def assert_same_training(resumed, whole):
@@ -326,8 +322,9 @@ def test_model_built_by_the_data(tmp_path):
 def written_at(monkeypatch, situation=plain, **options):
     """(batches, epoch ended) of each checkpoint of a training of four epochs of five batches."""
     seen = []
-    monkeypatch.setattr(saving.checkpoint, "write_checkpoint",
-                        lambda fit, path: seen.append((fit.optimizer.batches, fit.state is None)))  # fmt: skip
+    monkeypatch.setattr(
+        saving.checkpoint, "write_checkpoint", lambda fit, path: seen.append((fit.optimizer.batches, fit.state is None))
+    )
     fit(situation, TrainingCheckpoint("not written", **options))
     return seen
 
@@ -370,11 +367,15 @@ def test_what_a_killed_process_left_behind_is_removed(tmp_path):
 @pytest.mark.parametrize("own", ["", "training/"])
 def test_layers_named_as_parts_of_a_checkpoint(tmp_path, own):
     def situation():
-        model = stacked(fn.layers.Dense(4, "tanh", name="dense"), fn.layers.Dense(4, "tanh", name="middle"),
-                        fn.layers.Dense(4, "tanh", name=f"{own}optimizer/velocity/dense"),
-                        fn.layers.Dense(4, "tanh", name="optimizer/velocity/middle"),
-                        fn.layers.Dense(4, name=f"{own}callback/0/weights"), fn.layers.Dense(4, name="epoch"),
-                        fn.layers.Dense(4, name="optimizer_state"))  # fmt: skip
+        model = stacked(
+            fn.layers.Dense(4, "tanh", name="dense"),
+            fn.layers.Dense(4, "tanh", name="middle"),
+            fn.layers.Dense(4, "tanh", name=f"{own}optimizer/velocity/dense"),
+            fn.layers.Dense(4, "tanh", name="optimizer/velocity/middle"),
+            fn.layers.Dense(4, name=f"{own}callback/0/weights"),
+            fn.layers.Dense(4, name="epoch"),
+            fn.layers.Dense(4, name="optimizer_state"),
+        )
         model.compile(fn.optimizers.SGD(0.05, momentum=0.9), "mse")
         return model, {"callbacks": [fn.callbacks.EarlyStopping("loss", restore_best_weights=True)]}
 

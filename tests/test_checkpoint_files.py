@@ -6,14 +6,25 @@ import struct
 
 import numpy as np
 import pytest
+from networks import network, rows
 from safetensors.numpy import load_file
+from test_checkpoint import (  # noqa: F401
+    EPOCHS,
+    Idle,
+    N,
+    assert_same_training,
+    digest,
+    fast_disk,
+    fit,
+    interrupted_at,
+    plain,
+    plain_state,
+    validated,
+)
 
 import fastnet as fn
 from fastnet import _core, saving
 from fastnet.callbacks import TrainingCheckpoint
-from networks import network, rows
-from test_checkpoint import EPOCHS, Idle, N, digest, fit, interrupted_at, plain, plain_state, validated
-from test_checkpoint import assert_same_training, fast_disk  # noqa: F401
 
 # ---- files that are broken ---------------------------------------------------------------------------------
 
@@ -29,8 +40,13 @@ def checkpoint(tmp_path_factory):
 def everything(model):
     """Bytes of all that training changes."""
     optimizer = model.optimizer
-    return (digest(model), b"".join(slot.tobytes() for slot in model._plans.slots.arrays()), plain_state(optimizer),
-            model._epochs_begun, model.seed)  # fmt: skip
+    return (
+        digest(model),
+        b"".join(slot.tobytes() for slot in model._plans.slots.arrays()),
+        plain_state(optimizer),
+        model._epochs_begun,
+        model.seed,
+    )
 
 
 class Resume:
@@ -112,8 +128,18 @@ def test_a_bit_flipped_is_noticed_or_is_a_number(resume, checkpoint):
 
 
 def test_files_that_are_none(resume, checkpoint, tmp_path):
-    for data in (b"", b"PK\3\4", b"\x89HDF\r\n\x1a\n" + bytes(100), b"\x80\4}q\0.", b"{}", bytes(8), bytes(1000),
-                 b"\xff" * 100, struct.pack("<Q", 2**63) + b"{}", struct.pack("<Q", 2**40) + b"{}"):  # fmt: skip
+    for data in (
+        b"",
+        b"PK\3\4",
+        b"\x89HDF\r\n\x1a\n" + bytes(100),
+        b"\x80\4}q\0.",
+        b"{}",
+        bytes(8),
+        bytes(1000),
+        b"\xff" * 100,
+        struct.pack("<Q", 2**63) + b"{}",
+        struct.pack("<Q", 2**40) + b"{}",
+    ):
         resume.is_rejected(data)
     with pytest.raises(OSError):
         resume.model.fit(**resume.given, resume_from=tmp_path / "missing")
@@ -126,10 +152,22 @@ def test_hostile_headers(resume, checkpoint):
     header, tensors = parts(checkpoint)
     name = next(name for name in header if name.startswith("optimizer/"))
     for changed in (
-        {"dtype": "F32"}, {"dtype": "I64"}, {"dtype": "BF16"}, {"dtype": "X"}, {"shape": [1, 1]}, {"shape": [-1]},
-        {"shape": [2**63, 2**63]}, {"shape": [2**62]}, {"shape": 3}, {"shape": [1.5]}, {"data_offsets": [-8, 0]},
-        {"data_offsets": [0, 2**62]}, {"data_offsets": [8, 0]}, {"data_offsets": None}, {"data_offsets": [0]},
-    ):  # fmt: skip
+        {"dtype": "F32"},
+        {"dtype": "I64"},
+        {"dtype": "BF16"},
+        {"dtype": "X"},
+        {"shape": [1, 1]},
+        {"shape": [-1]},
+        {"shape": [2**63, 2**63]},
+        {"shape": [2**62]},
+        {"shape": 3},
+        {"shape": [1.5]},
+        {"data_offsets": [-8, 0]},
+        {"data_offsets": [0, 2**62]},
+        {"data_offsets": [8, 0]},
+        {"data_offsets": None},
+        {"data_offsets": [0]},
+    ):
         resume.is_rejected(joined({**header, name: {**header[name], **changed}}, tensors))
     resume.is_rejected(joined(b"[" * 100000, tensors))
     resume.is_rejected(joined(b'{"a":' * 100000, tensors))
@@ -169,17 +207,13 @@ NO_RATE = ["x", [], {}, -1.0, float("nan"), float("inf")]
 ])  # fmt: skip
 def test_hostile_counters(resume, checkpoint, where, name, wrong):
     for value in wrong:
-        resume.is_rejected(
-            with_metadata(checkpoint, "training", lambda training: training[where].update({name: value}))
-        )
+        resume.is_rejected(with_metadata(checkpoint, "training", lambda training: training[where].update({name: value})))
     resume.is_rejected(with_metadata(checkpoint, "training", lambda training: training[where].pop(name) and None))
 
 
 def test_hostile_states_of_callbacks(resume, checkpoint):
     def put(number, **changes):
-        return with_metadata(
-            checkpoint, "training", lambda training: training["callbacks"][number]["state"].update(changes)
-        )
+        return with_metadata(checkpoint, "training", lambda training: training["callbacks"][number]["state"].update(changes))
 
     resume.is_rejected(put(0, wait="x"), "wait")
     resume.is_rejected(put(0, best=[1]), "best")
@@ -196,9 +230,16 @@ def test_hostile_history(resume, checkpoint):
     def put(**changes):
         return with_metadata(checkpoint, "training", lambda training: training["history"].update(changes))
 
-    for changes in ({"epoch": [0, 1]}, {"epoch": []}, {"epoch": "0"}, {"epoch": [-1]}, {"epoch": [None]},
-                    {"history": {"loss": [1, 2, 3]}}, {"history": []},
-                    {"history": {"loss": 3}}):  # fmt: skip
+    for changes in (
+        {"epoch": [0, 1]},
+        {"epoch": []},
+        {"epoch": "0"},
+        {"epoch": [-1]},
+        {"epoch": [None]},
+        {"history": {"loss": [1, 2, 3]}},
+        {"history": []},
+        {"history": {"loss": 3}},
+    ):
         resume.is_rejected(put(**changes))
 
 
@@ -230,13 +271,17 @@ def test_another_model_or_call_is_rejected(checkpoint, tmp_path):
         one.model.compile(fn.optimizers.Adam(0.05), "mse", metrics=["mae", "r2"])
 
     for what, word in [
-        (wider, "its layers differ"), (other_activation, "its layers differ"), (other_optimizer, "optimizer_class"),
-        (more_slots, "average"), (schedule, "scheduled"), (metrics, "metrics"),
+        (wider, "its layers differ"),
+        (other_activation, "its layers differ"),
+        (other_optimizer, "optimizer_class"),
+        (more_slots, "average"),
+        (schedule, "scheduled"),
+        (metrics, "metrics"),
         (lambda one: one.given.update(batch_size=4), "batch_size=5"),
         (lambda one: one.given.update(shuffle=False), "shuffle=True"),
         (lambda one: one.given.update(x=rows(30, 4), y=rows(30, 1)), "n_rows=17"),
         (lambda one: one.callbacks.pop(0), "EarlyStopping"),
-    ]:  # fmt: skip
+    ]:
         change(what).is_rejected(checkpoint, word)
 
 
@@ -272,9 +317,7 @@ def test_a_failure_while_writing_leaves_the_old_file(function, tmp_path, monkeyp
 def test_the_folder_is_flushed_after_the_file(tmp_path, monkeypatch):
     flushed = []
     real = os.fsync
-    monkeypatch.setattr(
-        os, "fsync", lambda number: (flushed.append(os.path.isdir(f"/proc/self/fd/{number}")), real(number))
-    )
+    monkeypatch.setattr(os, "fsync", lambda number: (flushed.append(os.path.isdir(f"/proc/self/fd/{number}")), real(number)))
     saving.write_tensors(tmp_path / "x", {"a": np.ones(3)}, {})
     assert len(flushed) == (2 if os.name == "posix" else 1)
     assert list(load_file(tmp_path / "x")) == ["a"]

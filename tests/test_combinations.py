@@ -5,11 +5,11 @@ import csv
 
 import numpy as np
 import pytest
+from networks import same_weights
 
 import fastnet as fn
 from fastnet import layers as L
 from fastnet.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint, TrainingCheckpoint
-from networks import same_weights
 
 N = 40
 EPOCHS = 4
@@ -24,8 +24,17 @@ def labels(*shape, n=4):
 
 
 def digits():
-    model = fn.Sequential([fn.Input((8, 8, 1)), L.Conv2D(16, 3, activation="relu", padding="same"), L.MaxPooling2D(),
-                           L.Conv2D(32, 3, activation="relu", padding="same"), L.Flatten(), L.Dense(10)], seed=1)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((8, 8, 1)),
+            L.Conv2D(16, 3, activation="relu", padding="same"),
+            L.MaxPooling2D(),
+            L.Conv2D(32, 3, activation="relu", padding="same"),
+            L.Flatten(),
+            L.Dense(10),
+        ],
+        seed=1,
+    )
     return model, images(8, 8, 1), labels(n=10), {}
 
 
@@ -44,14 +53,29 @@ def masked():
     x = np.random.default_rng(1).integers(1, 20, (N, 9))
     for i, row in enumerate(x):
         row[3 + i % 6 :] = 0
-    model = fn.Sequential([fn.Input((9,)), L.Embedding(20, 6, mask_zero=True), L.LSTM(8, return_sequences=True, dropout=0.2),
-                           L.LSTM(7, recurrent_dropout=0.1), L.Dense(4)], seed=3)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((9,)),
+            L.Embedding(20, 6, mask_zero=True),
+            L.LSTM(8, return_sequences=True, dropout=0.2),
+            L.LSTM(7, recurrent_dropout=0.1),
+            L.Dense(4),
+        ],
+        seed=3,
+    )
     return model, x, labels(), {}
 
 
 def stateful():
-    model = fn.Sequential([fn.Input((5, 3), batch_size=8), L.GRU(6, stateful=True, return_sequences=True),
-                           L.SimpleRNN(5, stateful=True), L.Dense(4)], seed=4)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((5, 3), batch_size=8),
+            L.GRU(6, stateful=True, return_sequences=True),
+            L.SimpleRNN(5, stateful=True),
+            L.Dense(4),
+        ],
+        seed=4,
+    )
     return model, images(5, 3), labels(), {"batch_size": 8, "shuffle": False}
 
 
@@ -65,9 +89,23 @@ def gpt():
 
 
 def augmented():
-    model = fn.Sequential([fn.Input((8, 8, 3)), L.RandomFlip(), L.RandomRotation(0.1), L.RandomZoom(0.2),
-                           L.RandomTranslation(0.1, 0.1), L.RandomBrightness(0.2, value_range=(0, 1)), L.RandomContrast(0.2),
-                           L.RandomErasing(0.5), L.GaussianNoise(0.1), L.Conv2D(6, 3), L.Flatten(), L.Dense(4)], seed=6)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((8, 8, 3)),
+            L.RandomFlip(),
+            L.RandomRotation(0.1),
+            L.RandomZoom(0.2),
+            L.RandomTranslation(0.1, 0.1),
+            L.RandomBrightness(0.2, value_range=(0, 1)),
+            L.RandomContrast(0.2),
+            L.RandomErasing(0.5),
+            L.GaussianNoise(0.1),
+            L.Conv2D(6, 3),
+            L.Flatten(),
+            L.Dense(4),
+        ],
+        seed=6,
+    )
     return model, images(8, 8, 3), labels(), {}
 
 
@@ -78,7 +116,9 @@ def make(request, monkeypatch):
 
     def build(n_threads=None):
         model, x, y, options = request.param()
-        model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"], n_threads=n_threads)
+        model.compile(
+            "adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"], n_threads=n_threads
+        )
         return model, x, y, {"batch_size": 16, **options}
 
     return build
@@ -150,11 +190,19 @@ def test_callbacks(make, tmp_path):
     """A patience of one epoch without the gain that is asked for: the weights of the first come back."""
     model, x, y, options = make()
     validation = (x[:16], y[:16])
-    history = model.fit(x, y, epochs=6, verbose=0, validation_data=validation, callbacks=[
-        EarlyStopping("val_loss", min_delta=100, patience=1, restore_best_weights=True),
-        ModelCheckpoint(str(tmp_path / "best.safetensors"), monitor="val_loss", save_best_only=True),
-        CSVLogger(str(tmp_path / "log.csv")),
-    ], **options)  # fmt: skip
+    history = model.fit(
+        x,
+        y,
+        epochs=6,
+        verbose=0,
+        validation_data=validation,
+        callbacks=[
+            EarlyStopping("val_loss", min_delta=100, patience=1, restore_best_weights=True),
+            ModelCheckpoint(str(tmp_path / "best.safetensors"), monitor="val_loss", save_best_only=True),
+            CSVLogger(str(tmp_path / "log.csv")),
+        ],
+        **options,
+    )
     assert len(history.epoch) == 2
     assert same_weights(model, trained(make, 1, validation_data=validation))
     best = 1 + int(np.argmin(history.history["val_loss"]))

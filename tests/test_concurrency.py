@@ -204,7 +204,9 @@ def test_weights_are_set_as_a_whole(optimizer):
     model.fit(X, Y, epochs=1, verbose=0)
     sets, seen = [], set()
     for seed in range(2):
-        other = fn.Sequential([fn.Input((6,)), L.Dense(200, "tanh"), L.BatchNormalization(), L.Dropout(0.1), L.Dense(2)], seed=seed)
+        other = fn.Sequential(
+            [fn.Input((6,)), L.Dense(200, "tanh"), L.BatchNormalization(), L.Dropout(0.1), L.Dense(2)], seed=seed
+        )
         sets.append(other.get_weights())
         seen.add(other.predict(ROWS).tobytes())
     model.set_weights(sets[0])
@@ -284,7 +286,11 @@ def test_one_thread_trains():
     assert begun.wait(60)
     weights = model.get_weights()
     try:
-        for change in (lambda: model.fit(X, Y, verbose=0), lambda: model.train_on_batch(X, Y), lambda: model.set_weights(weights)):
+        for change in (
+            lambda: model.fit(X, Y, verbose=0),
+            lambda: model.train_on_batch(X, Y),
+            lambda: model.set_weights(weights),
+        ):
             with pytest.raises(RuntimeError, match="another thread"):
                 change()
         model.predict(ROWS)  # that is no change
@@ -458,8 +464,17 @@ def test_a_pool_has_as_many_plans_as_are_used_at_once():
     made = []
 
     def make():
-        made.append(_core.Plan(dtype="float32", max_rows=1, training=False, inputs=[((2,), None, None)],
-                               nodes=[("activation", "a", [0], [], {})], parameters=[], outputs=[(1, None, None, 1.0, "a")]))  # fmt: skip
+        made.append(
+            _core.Plan(
+                dtype="float32",
+                max_rows=1,
+                training=False,
+                inputs=[((2,), None, None)],
+                nodes=[("activation", "a", [0], [], {})],
+                parameters=[],
+                outputs=[(1, None, None, 1.0, "a")],
+            )
+        )
         return made[-1]
 
     pool = _core.PlanPool(make, 2)

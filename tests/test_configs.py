@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from networks import rows
 
 import fastnet as fn
 from fastnet import _config, _core, activations, constraints, initializers, layers, losses, metrics, optimizers, regularizers
-from networks import rows
 
 #: kind -> (module, base class, function that finds by name, table of names)
 KINDS = {
@@ -153,6 +153,8 @@ def is_merge(cls):
 #: Beside those of attention and those named 1D.
 OF_SEQUENCES = {layers.PositionEmbedding, layers.RotaryEmbedding, layers.SinePositionEncoding, layers.TransformerBlock}
 OF_TOKENS = {layers.Embedding, layers.TokenAndPositionEmbedding}
+
+
 def is_recurrent(cls):
     return cls.__module__ == layers.LSTM.__module__
 

@@ -64,10 +64,15 @@ def test_constraints_hold_throughout():
 
 
 def test_biases_and_normalisations_are_constrained_too():
-    model = fn.Sequential([
-        fn.Input((4,)), layers.Dense(6, bias_constraint=constraints.MaxNorm(1e-3)),
-        layers.BatchNormalization(gamma_constraint="unit_norm", beta_constraint="non_neg"), layers.Dense(1),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((4,)),
+            layers.Dense(6, bias_constraint=constraints.MaxNorm(1e-3)),
+            layers.BatchNormalization(gamma_constraint="unit_norm", beta_constraint="non_neg"),
+            layers.Dense(1),
+        ],
+        seed=0,
+    )
     model.compile("adam", "mse")
     random = np.random.default_rng(0)
     model.fit(random.normal(size=(64, 4)), random.normal(size=(64, 1)), epochs=3, verbose=0)

@@ -109,8 +109,13 @@ def test_nan_stays_where_the_windows_are(isa, dtype):
 
 
 def test_penalties_and_constraints_on_kernels():
-    layer = layers.Conv2D(3, 2, kernel_regularizer=fn.regularizers.L2(0.1), kernel_constraint=fn.constraints.MaxNorm(0.1, axis=[0, 1, 2]),
-                          activity_regularizer="l1")  # fmt: skip
+    layer = layers.Conv2D(
+        3,
+        2,
+        kernel_regularizer=fn.regularizers.L2(0.1),
+        kernel_constraint=fn.constraints.MaxNorm(0.1, axis=[0, 1, 2]),
+        activity_regularizer="l1",
+    )
     model = fn.Sequential([fn.Input((4, 4, 2)), layer, layers.Flatten(), layers.Dense(1)], seed=0)
     model.compile("sgd", "mse")
     model.fit(np.ones((8, 4, 4, 2)), np.ones(8), verbose=0)

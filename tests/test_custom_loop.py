@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from networks import Reference, classes, network, regression, rejects, rows, same_weights
 
 import fastnet as fn
 from fastnet import _core, layers
-from networks import Reference, classes, network, regression, rejects, rows, same_weights
 
 SGD, Adam = fn.optimizers.SGD, fn.optimizers.Adam
 
@@ -27,8 +27,11 @@ def cross_entropy(labels, z):
 # ---- the loop ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), Adam(0.01),
-                                       SGD(lambda step: 0.1 / (1 + step))], ids=lambda optimizer: type(optimizer).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "optimizer",
+    [SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), Adam(0.01), SGD(lambda step: 0.1 / (1 + step))],
+    ids=lambda optimizer: type(optimizer).__name__,
+)
 def test_the_loop_is_fit(optimizer):
     x, y = rows(23, 4), rows(23, 2)
     fitted, looped = (regression(5, 2, optimizer=type(optimizer).from_config(optimizer.get_config())) for _ in range(2))
@@ -248,9 +251,7 @@ def test_gradients_that_do_not_fit(dy, error, words):
 def test_a_function_trains_like_the_loss_it_computes(optimizer):
     x, y = rows(23, 4), rows(23, 2)
     builtin, custom = regression(5, 2, optimizer=optimizer), regression(5, 2, optimizer=optimizer, loss=mse)
-    histories = [
-        model.fit(x, y, batch_size=5, epochs=3, validation_split=0.2, verbose=0).history for model in (builtin, custom)
-    ]
+    histories = [model.fit(x, y, batch_size=5, epochs=3, validation_split=0.2, verbose=0).history for model in (builtin, custom)]
     for a, b in zip(builtin.get_weights(), custom.get_weights()):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
     for name in ("loss", "val_loss", "learning_rate"):
@@ -357,7 +358,9 @@ class Interrupted:
 
 
 @pytest.mark.parametrize("every", [1, 2])
-@pytest.mark.parametrize("loss", ["mse", lambda y, p: (float(np.mean((p - y) ** 2)), 2 * (p - y) / p.size)], ids=["engine", "function"])
+@pytest.mark.parametrize(
+    "loss", ["mse", lambda y, p: (float(np.mean((p - y) ** 2)), 2 * (p - y) / p.size)], ids=["engine", "function"]
+)
 @pytest.mark.parametrize("call", ["fit", "train_on_batch"])
 def test_the_counter_counts_the_step_in_which_an_interrupt_came(call, loss, every, monkeypatch):
     """Weights and counter are those of as many steps, whoever raises; of batches that wait for another none, after fit."""

@@ -14,14 +14,31 @@ def mixed_batches(*, mixup=0.0, cutmix=1.0, rows=20, batch_size=5, n_threads=1, 
     """What a plan that computes nothing hands back of images, each of one number, and of numbers beside them."""
     images = np.ones((rows, height, width, 2)) * np.arange(rows).reshape(-1, 1, 1, 1)
     numbers = np.arange(rows, dtype=float).reshape(rows, 1)
-    plan = _core.Plan(dtype="float64", max_rows=batch_size, training=True,
-                      inputs=[((height, width, 2), None, None), ((1,), None, None)],
-                      nodes=[("reshape", "a", [0], [], {"rank": 3, "size_0": height, "size_1": width, "size_2": 2}),
-                             ("reshape", "b", [1], [], {"rank": 1})], parameters=[],
-                      outputs=[(2, None, None, 1.0, "a"), (3, None, None, 1.0, "b")], seed=seed, n_threads=n_threads)  # fmt: skip
+    plan = _core.Plan(
+        dtype="float64",
+        max_rows=batch_size,
+        training=True,
+        inputs=[((height, width, 2), None, None), ((1,), None, None)],
+        nodes=[
+            ("reshape", "a", [0], [], {"rank": 3, "size_0": height, "size_1": width, "size_2": 2}),
+            ("reshape", "b", [1], [], {"rank": 1}),
+        ],
+        parameters=[],
+        outputs=[(2, None, None, 1.0, "a"), (3, None, None, 1.0, "b")],
+        seed=seed,
+        n_threads=n_threads,
+    )
     outputs = [np.empty_like(images), np.empty_like(numbers)]
-    plan.run(_core.FORWARD | _core.FETCH, n_rows=rows, batch_size=batch_size, inputs=[images, numbers], outputs=outputs,
-             mixup=mixup, cutmix=cutmix, order=order)  # fmt: skip
+    plan.run(
+        _core.FORWARD | _core.FETCH,
+        n_rows=rows,
+        batch_size=batch_size,
+        inputs=[images, numbers],
+        outputs=outputs,
+        mixup=mixup,
+        cutmix=cutmix,
+        order=order,
+    )
     return (np.arange(rows) if order is None else order), *outputs
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from plans import Graph, Model
 
 from fastnet import _core
-from plans import Graph, Model
 
 SOURCE_DTYPES = ["uint8", "int32", "int64", "float32", "float64"]
 
@@ -100,8 +100,9 @@ def test_first_row_and_next_row_divide_a_pass(dtype):
     model = identity(4, dtype, 5)
     y = model.output_arrays(23)
     for first, stop, expected_steps in [(0, 10, 2), (10, 12, 1), (12, 23, 3)]:
-        row, steps = model.plan.run(_core.FORWARD | _core.FETCH, n_rows=stop, batch_size=5, first_row=first, inputs=[x],
-                                    outputs=y)
+        row, steps = model.plan.run(
+            _core.FORWARD | _core.FETCH, n_rows=stop, batch_size=5, first_row=first, inputs=[x], outputs=y
+        )
         assert (row, steps) == (stop, expected_steps)
     assert np.array_equal(y[0], x.astype(dtype))
 
@@ -119,8 +120,14 @@ def test_shuffle_is_a_function_of_seed_epoch_and_size():
     np.random.default_rng(0).normal(size=10)
     _core.shuffle(8, 2, 100)
     assert np.array_equal(_core.shuffle(7, 2, 100), first)
-    others = [_core.shuffle(8, 2, 100), _core.shuffle(7, 3, 100), _core.shuffle(2, 7, 100),
-              _core.shuffle(7 | 1 << 40, 2, 100), _core.shuffle(7, 2 | 1 << 40, 100), _core.shuffle(7, 2, 101)[:100]]
+    others = [
+        _core.shuffle(8, 2, 100),
+        _core.shuffle(7, 3, 100),
+        _core.shuffle(2, 7, 100),
+        _core.shuffle(7 | 1 << 40, 2, 100),
+        _core.shuffle(7, 2 | 1 << 40, 100),
+        _core.shuffle(7, 2, 101)[:100],
+    ]
     for other in others:
         assert np.count_nonzero(other == first) < 15
 

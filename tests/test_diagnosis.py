@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from networks import rows
 
 import fastnet as fn
 from fastnet import History
 from fastnet.callbacks import TerminateOnNaN
-from networks import rows
 
 SGD, Adam = fn.optimizers.SGD, fn.optimizers.Adam
 LOSS = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -86,10 +86,7 @@ def test_the_first_steps_threw_the_weights_off(rate):
     model = train(SGD(rate), *digits())
     findings = model.history.diagnose(model, digits()[0])
     assert kinds(findings) == ["learning rate too large", "dead units"]
-    assert (
-        "threw the weights far off" in findings[0].seen
-        and f"{model.history.history['loss'][0]:.3g}" in findings[0].seen
-    )
+    assert "threw the weights far off" in findings[0].seen and f"{model.history.history['loss'][0]:.3g}" in findings[0].seen
     assert "32 of the 32 units of layer 'dense'" in findings[1].seen and "leaky_relu" in findings[1].advice
 
 
@@ -133,8 +130,9 @@ def test_overfitting_is_cured_by_early_stopping():
 def test_underfitting(metrics):
     """A straight line through waves."""
     x, y = waves()
-    model = train(Adam(0.05, beta_1=0.5), x, y, units=(1,), loss="mse", metrics=metrics, epochs=40, batch_size=100,
-                  validation_split=0.0)  # fmt: skip
+    model = train(
+        Adam(0.05, beta_1=0.5), x, y, units=(1,), loss="mse", metrics=metrics, epochs=40, batch_size=100, validation_split=0.0
+    )
     model.history.history["loss"][0] = min(model.history.history["loss"][0], 0.4)  # as from weights near zero
     (finding,) = model.history.diagnose()
     assert finding.kind == "underfitting" and "larger network" in finding.advice
@@ -165,8 +163,8 @@ def test_dead_units_of_all_kinds_of_layers():
     kernel[:, 2], bias[2] = 0.0, -1.0
     before = [weight.tobytes() for weight in model.get_weights()]
     found = History().diagnose(model, rows(2000, 12).reshape(2000, 3, 4))
-    assert ["1 of the 5 units of layer 'rectifier'", "3 of the 15 units of layer 'six'"] == [
-        finding.seen.partition(" are 0")[0] for finding in found]  # fmt: skip
+    assert [
+        finding.seen.partition(" are 0")[0] for finding in found] == ["1 of the 5 units of layer 'rectifier'", "3 of the 15 units of layer 'six'"]  # fmt: skip
     assert [weight.tobytes() for weight in model.get_weights()] == before
     kernel[:, 2], bias[2] = 1.0, 0.0
     assert History().diagnose(model, rows(2000, 12).reshape(2000, 3, 4)) == []
@@ -228,9 +226,7 @@ def test_the_findings_do_not_depend_on_the_unit_of_the_loss():
     for scale in (1e-6, 1.0, 1e6):
         assert kinds(history_of(scale * (2.0 - 0.01 * EPOCHS)).diagnose()) == ["learning rate too small"]
         assert kinds(history_of(scale * (0.3 + 0.7 * DECAY)).diagnose()) == ["plateau"]
-        assert kinds(history_of(scale * (0.5 + 0.5 * DECAY + 0.2 * (-1.0) ** EPOCHS)).diagnose()) == [
-            "learning rate too large"
-        ]
+        assert kinds(history_of(scale * (0.5 + 0.5 * DECAY + 0.2 * (-1.0) ** EPOCHS)).diagnose()) == ["learning rate too large"]
         assert history_of(scale * DECAY).diagnose() == []
 
 

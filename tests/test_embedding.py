@@ -10,7 +10,8 @@ from fastnet import layers
 
 def tagger(vocabulary=7, *, dtype="float64", optimizer="adam", n_threads=None, **options):
     model = fn.Sequential(
-        [fn.Input((5,)), layers.Embedding(vocabulary, 4, name="words", **options), layers.Dense(3)], seed=0, dtype=dtype)
+        [fn.Input((5,)), layers.Embedding(vocabulary, 4, name="words", **options), layers.Dense(3)], seed=0, dtype=dtype
+    )
     model.compile(optimizer, fn.losses.SparseCategoricalCrossentropy(from_logits=True), n_threads=n_threads)
     return model
 
@@ -36,9 +37,14 @@ def test_a_bad_token_changes_nothing(bad):
     wrong[13, 2] = bad
     model = tagger()
     model.predict(x[:3])  # such a call may be made ready for the next one
-    for call in (lambda: model.fit(wrong, y, verbose=0), lambda: model.evaluate(wrong, y), lambda: model.predict(wrong),
-                 lambda: model.train_on_batch(wrong, y), lambda: model.forward(wrong, training=True),
-                 lambda: model.fit(x, y, validation_data=(wrong, y), verbose=0)):
+    for call in (
+        lambda: model.fit(wrong, y, verbose=0),
+        lambda: model.evaluate(wrong, y),
+        lambda: model.predict(wrong),
+        lambda: model.train_on_batch(wrong, y),
+        lambda: model.forward(wrong, training=True),
+        lambda: model.fit(x, y, validation_data=(wrong, y), verbose=0),
+    ):
         with rejects(model, ValueError, "layer 'words'", "row 13", f"{bad:g}", "from 0 to 6"):
             call()
     with pytest.raises(ValueError):
@@ -68,10 +74,18 @@ def test_mixup_is_refused():
         model.fit(x, y[..., None] * 1.0, mixup=0.2, verbose=0)
 
 
-@pytest.mark.parametrize("optimizer", [
-    "adam", fn.optimizers.SGD(0.1, momentum=0.9), fn.optimizers.Adam(global_clipnorm=0.1), fn.optimizers.Lamb(),
-    fn.optimizers.AdamW(gradient_accumulation_steps=2), fn.optimizers.pytorch.Adam(weight_decay=0.1),
-], ids=lambda o: o if isinstance(o, str) else type(o).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "adam",
+        fn.optimizers.SGD(0.1, momentum=0.9),
+        fn.optimizers.Adam(global_clipnorm=0.1),
+        fn.optimizers.Lamb(),
+        fn.optimizers.AdamW(gradient_accumulation_steps=2),
+        fn.optimizers.pytorch.Adam(weight_decay=0.1),
+    ],
+    ids=lambda o: o if isinstance(o, str) else type(o).__name__,
+)
 def test_trained_like_a_dense_layer_on_one_hot_rows(optimizer, isa):
     """Over many steps in one call, whose batches use different rows; also where the update writes to the gradients."""
     x, y = sentences(200, 31)
@@ -84,8 +98,11 @@ def test_trained_like_a_dense_layer_on_one_hot_rows(optimizer, isa):
         model = tagger(31, optimizer=chosen, **options)
         if one_hot:
             table = model.layers[0].embeddings.copy()
-            stack = [fn.Input((5, 31)), layers.Dense(4, use_bias=False, kernel_regularizer=options.get("embeddings_regularizer")),
-                     layers.Dense(3)]
+            stack = [
+                fn.Input((5, 31)),
+                layers.Dense(4, use_bias=False, kernel_regularizer=options.get("embeddings_regularizer")),
+                layers.Dense(3),
+            ]
             weights = [table, *model.get_weights()[1:]]
             model = fn.Sequential(stack, seed=0, dtype="float64")
             model.set_weights(weights)

@@ -4,10 +4,10 @@ import threading
 
 import numpy as np
 import pytest
+from networks import classes, network, regression, rows, same_weights
 
 import fastnet as fn
 from fastnet import _core
-from networks import classes, network, regression, rows, same_weights
 
 SGD, Adam = fn.optimizers.SGD, fn.optimizers.Adam
 schedules = fn.schedules
@@ -45,8 +45,15 @@ def classifier(optimizer, n_threads=1):
 def trained(alone, optimizer, n_threads=1, epochs=20, **call):
     """A model after fit, `alone` without anybody to be called after each epoch."""
     model = classifier(OPTIMIZERS[optimizer](), n_threads)
-    model.fit(rows(103, 5), classes(103, 3), batch_size=16, epochs=epochs, verbose=0,
-              callbacks=None if alone else [fn.callbacks.Callback()], **call)  # fmt: skip
+    model.fit(
+        rows(103, 5),
+        classes(103, 3),
+        batch_size=16,
+        epochs=epochs,
+        verbose=0,
+        callbacks=None if alone else [fn.callbacks.Callback()],
+        **call,
+    )
     return model
 
 

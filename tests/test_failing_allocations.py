@@ -19,9 +19,17 @@ def dense():
 
 def images():
     model = fn.Sequential(
-        [fn.Input((6, 6, 2)), layers.Conv2D(4, 3, activation="silu", kernel_regularizer="l2"), layers.BatchNormalization(),
-         layers.MaxPooling2D(), layers.Dropout(0.2), layers.Flatten(), layers.Dense(1, kernel_constraint="max_norm")],
-        seed=0)  # fmt: skip
+        [
+            fn.Input((6, 6, 2)),
+            layers.Conv2D(4, 3, activation="silu", kernel_regularizer="l2"),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(),
+            layers.Dropout(0.2),
+            layers.Flatten(),
+            layers.Dense(1, kernel_constraint="max_norm"),
+        ],
+        seed=0,
+    )
     model.compile(optimizers.SGD(0.01, momentum=0.9, use_ema=True, clipnorm=1.0), "mse", metrics=["mae"])
     return model, RANDOM.normal(size=(16, 6, 6, 2)), RANDOM.normal(size=(16, 1))
 
@@ -31,7 +39,9 @@ def sequences():
     h = layers.Embedding(11, 6, mask_zero=True)(inputs)
     h = layers.LSTM(5, return_sequences=True, activity_regularizer="l2")(h)
     h = layers.MultiHeadAttention(2, 3)(h, h)
-    model = fn.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(layers.LayerNormalization()(h))), seed=0, dtype="float64")
+    model = fn.Model(
+        inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(layers.LayerNormalization()(h))), seed=0, dtype="float64"
+    )
     model.compile(optimizers.Muon(0.01), fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["f1_score"])
     return model, RANDOM.integers(0, 11, (16, 7)), RANDOM.integers(0, 2, 16)
 

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from networks import Reference, classes, network, regression, rows, same_weights, state
 
 import fastnet as fn
 from fastnet import _core
-from networks import Reference, classes, network, regression, rows, same_weights, state
 
 SGD, Adam = fn.optimizers.SGD, fn.optimizers.Adam
 
@@ -52,8 +52,7 @@ def test_fit_classifies_like_the_reference(last, attributes):
     x, y = rows(31, 4), classes(31, 3)
     model = network(6, 3, activation="relu", last=last, seed=5)
     model.compile(SGD(0.2), fn.losses.SparseCategoricalCrossentropy(**attributes), metrics=["accuracy"])
-    peer = Reference(model, "sparse_categorical_crossentropy", "sgd", attributes,
-                     learning_rate=0.2, momentum=0.0, nesterov=False)  # fmt: skip
+    peer = Reference(model, "sparse_categorical_crossentropy", "sgd", attributes, learning_rate=0.2, momentum=0.0, nesterov=False)
     history = model.fit(x, y, batch_size=8, epochs=4, verbose=0)
     np.testing.assert_allclose(history.history["loss"], peer.fit(x, y, 8, 4, seed=5), rtol=1e-9)
     peer.assert_same(model, rtol=1e-8, atol=1e-10)
@@ -103,8 +102,15 @@ def test_sample_weight_and_class_weight():
     ]:
         model = network(5, 3, seed=1)
         model.compile(SGD(0.1), fn.losses.SparseCategoricalCrossentropy(from_logits=True))
-        peer = Reference(model, "sparse_categorical_crossentropy", "sgd", {"from_logits": True},
-                         learning_rate=0.1, momentum=0.0, nesterov=False)  # fmt: skip
+        peer = Reference(
+            model,
+            "sparse_categorical_crossentropy",
+            "sgd",
+            {"from_logits": True},
+            learning_rate=0.1,
+            momentum=0.0,
+            nesterov=False,
+        )
         history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, **given)
         np.testing.assert_allclose(history.history["loss"], peer.fit(x, y, 8, 2, seed=1, weight=weight), rtol=1e-10)
         peer.assert_same(model, rtol=1e-9, atol=1e-12)
@@ -291,7 +297,7 @@ def test_predict_does_not_depend_on_the_batch_size():
 def test_a_learning_rate_may_be_a_function_of_the_step(optimizer):
     ours, name, hyper = optimizer
     x, y = rows(17, 4), rows(17, 1)
-    rate = lambda step: 0.02 / (1 + step)  # noqa: E731
+    rate = lambda step: 0.02 / (1 + step)
     ours = type(ours).from_config({**ours.get_config(), "learning_rate": rate})
     model = regression(optimizer=ours, seed=8)
     peer = Reference(model, "mean_squared_error", name, **{**hyper, "learning_rate": rate})
@@ -339,8 +345,7 @@ def test_more_steps_than_learning_rates_are_computed_at_once():
 
 def trained(seed=0, n_threads=None, dtype="float32", sizes=(64, 32, 10), n=700, batch_size=128, **options):
     model = network(*sizes, features=50, seed=seed, dtype=dtype, activation="relu")
-    model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"],
-                  n_threads=n_threads)  # fmt: skip
+    model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"], n_threads=n_threads)
     model.fit(rows(n, 50), classes(n, 10), batch_size=batch_size, epochs=3, verbose=0, **options)
     return model
 

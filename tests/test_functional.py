@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from networks import network, rows, same_weights
 
 import fastnet as fn
 from fastnet import layers
-from networks import network, rows, same_weights
 
 Dense, Input, Model = layers.Dense, fn.Input, fn.Model
 
@@ -45,7 +45,7 @@ def numeric_gradients(model, loss, epsilon=1e-6):
 
 def assert_step_follows_the_gradient(model, x, y, rate=0.5):
     """One step of plain descent goes along the numeric gradient of what evaluate computes."""
-    total = lambda: (lambda r: r["loss"])(model.evaluate(x, y, return_dict=True))  # noqa: E731
+    total = lambda: (lambda r: r["loss"])(model.evaluate(x, y, return_dict=True))
     expected = numeric_gradients(model, total)
     before = [weight.value.copy() for weight in model.trainable_weights]
     model.optimizer.learning_rate = rate

@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from networks import regression, rows
 
 import fastnet as fn
 from fastnet.history import History
-from networks import regression, rows
 
 
 def trained(**options):
@@ -125,8 +125,10 @@ def test_plot_draws_what_it_can(tmp_path):
 def test_plot_leaves_pyplot_alone():
     """It works without a display and keeps no figure alive."""
     pytest.importorskip("matplotlib")
-    code = ("import sys; from fastnet import History; h = History(); h.append(0, {'loss': 1.0}); h.plot(); "
-            "assert 'matplotlib.pyplot' not in sys.modules")  # fmt: skip
+    code = (
+        "import sys; from fastnet import History; h = History(); h.append(0, {'loss': 1.0}); h.plot(); "
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -9,10 +9,10 @@ import zipfile
 
 import numpy as np
 import pytest
+from networks import network, rows, same_weights
 
 import fastnet as fn
 from fastnet import layers
-from networks import network, rows, same_weights
 
 FOLDER = pathlib.Path(__file__).parent / "traces"
 KERAS, PYTORCH = np.load(FOLDER / "import_keras.npz"), np.load(FOLDER / "import_pytorch.npz")
@@ -43,8 +43,9 @@ def keras_model(name, above="", description=None):
             arrays = arrays_of(KERAS, f"{name}/weights/{path}/")
             weights = [arrays[key] for key in sorted(arrays, key=int)]
             parts.append(types.SimpleNamespace(name=path.split("/")[-1], get_weights=lambda weights=weights: weights))
-    return types.SimpleNamespace(name=description["config"]["name"], layers=parts, to_json=lambda: json.dumps(description),
-                                 get_weights=lambda: None)  # fmt: skip
+    return types.SimpleNamespace(
+        name=description["config"]["name"], layers=parts, to_json=lambda: json.dumps(description), get_weights=lambda: None
+    )
 
 
 def assert_outputs(model, x, y, tolerance):
@@ -260,7 +261,10 @@ def test_modules_by_name():
         np.testing.assert_array_equal(model.layers[1].bias, state["second.bias"])
     before = model.get_weights()
     for mapping, words in [
-        ({"inner/one": "second"}, r"'two'.*'first'.*\(4, 3\), expected \(3, 2\)|'inner/one'.*'second'.*\(3, 2\), expected \(4, 3\)"),
+        (
+            {"inner/one": "second"},
+            r"'two'.*'first'.*\(4, 3\), expected \(3, 2\)|'inner/one'.*'second'.*\(3, 2\), expected \(4, 3\)",
+        ),
         ({"one": "first"}, "no layer 'one'.*'inner/one'"),
         ({"two": "third"}, "no module 'third'.*'second'"),
         ({"inner/one": "first", "two": "first"}, "no layer is left for module 'second'"),

@@ -1,8 +1,9 @@
 """Elementwise operations that are done in place by what they follow: the same numbers as by themselves, and no stage of their own."""
 
-import fastnet as fn
 import numpy as np
 import pytest
+
+import fastnet as fn
 
 SHAPE = (6, 6, 20)
 
@@ -111,7 +112,9 @@ def test_the_gradient_where_the_loss_follows():
     losses = []
     for apart in (True, False):
         given = fn.layers.BatchNormalization()(fn.layers.Dense(4)(inputs := fn.Input((5,))))
-        model = fn.Model(inputs, [fn.layers.Activation("tanh")(given), given] if apart else fn.layers.Activation("tanh")(given), seed=2)
+        model = fn.Model(
+            inputs, [fn.layers.Activation("tanh")(given), given] if apart else fn.layers.Activation("tanh")(given), seed=2
+        )
         model.compile("sgd", "mse", loss_weights=[1.0, 0.0] if apart else None)
         y = np.ones((7, 4))
         history = model.fit(x, [y, y] if apart else y, epochs=3, batch_size=7, verbose=0, shuffle=False).history

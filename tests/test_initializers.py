@@ -10,9 +10,11 @@ import fastnet as fn
 from fastnet import initializers
 from fastnet._config import serialize
 
-CLASSES = [cls for cls in vars(initializers).values()
-           if isinstance(cls, type) and issubclass(cls, initializers.Initializer)
-           and cls is not initializers.Initializer]
+CLASSES = [
+    cls
+    for cls in vars(initializers).values()
+    if isinstance(cls, type) and issubclass(cls, initializers.Initializer) and cls is not initializers.Initializer
+]
 RANDOM = [cls for cls in CLASSES if "seed" in cls._arguments()]
 
 
@@ -61,14 +63,17 @@ def test_seed_overrides_the_generator(cls):
 TRUNCATION = 0.87962566103423978
 
 
-@pytest.mark.parametrize(("initializer", "mean", "stddev", "low", "high"), [
-    (initializers.RandomNormal(), 0, 0.05, -np.inf, np.inf),
-    (initializers.RandomNormal(1.0, 0.2), 1, 0.2, -np.inf, np.inf),
-    (initializers.RandomUniform(), 0, 0.1 / math.sqrt(12), -0.05, 0.05),
-    (initializers.RandomUniform(1, 3), 2, 2 / math.sqrt(12), 1, 3),
-    (initializers.TruncatedNormal(), 0, 0.05 * TRUNCATION, -0.1, 0.1),
-    (initializers.TruncatedNormal(1, 0.5), 1, 0.5 * TRUNCATION, 0, 2),
-])
+@pytest.mark.parametrize(
+    ("initializer", "mean", "stddev", "low", "high"),
+    [
+        (initializers.RandomNormal(), 0, 0.05, -np.inf, np.inf),
+        (initializers.RandomNormal(1.0, 0.2), 1, 0.2, -np.inf, np.inf),
+        (initializers.RandomUniform(), 0, 0.1 / math.sqrt(12), -0.05, 0.05),
+        (initializers.RandomUniform(1, 3), 2, 2 / math.sqrt(12), 1, 3),
+        (initializers.TruncatedNormal(), 0, 0.05 * TRUNCATION, -0.1, 0.1),
+        (initializers.TruncatedNormal(1, 0.5), 1, 0.5 * TRUNCATION, 0, 2),
+    ],
+)
 def test_distributions(initializer, mean, stddev, low, high):
     x = draw(initializer, (200, 500))
     assert x.mean() == pytest.approx(mean, abs=5 * stddev / math.sqrt(x.size))
@@ -77,17 +82,20 @@ def test_distributions(initializer, mean, stddev, low, high):
 
 
 # Of a kernel of shape (300, 200): 300 inputs, 200 outputs.
-@pytest.mark.parametrize(("initializer", "variance", "limit"), [
-    (initializers.GlorotUniform(), 2 / 500, math.sqrt(6 / 500)),
-    (initializers.GlorotNormal(), 2 / 500, 2 / TRUNCATION * math.sqrt(2 / 500)),
-    (initializers.HeUniform(), 2 / 300, math.sqrt(6 / 300)),
-    (initializers.HeNormal(), 2 / 300, 2 / TRUNCATION * math.sqrt(2 / 300)),
-    (initializers.LecunUniform(), 1 / 300, math.sqrt(3 / 300)),
-    (initializers.LecunNormal(), 1 / 300, 2 / TRUNCATION * math.sqrt(1 / 300)),
-    (initializers.VarianceScaling(3.0, "fan_out", "uniform"), 3 / 200, math.sqrt(9 / 200)),
-    (initializers.VarianceScaling(3.0, "fan_in", "untruncated_normal"), 3 / 300, np.inf),
-    (initializers.VarianceScaling(), 1 / 300, 2 / TRUNCATION * math.sqrt(1 / 300)),
-])
+@pytest.mark.parametrize(
+    ("initializer", "variance", "limit"),
+    [
+        (initializers.GlorotUniform(), 2 / 500, math.sqrt(6 / 500)),
+        (initializers.GlorotNormal(), 2 / 500, 2 / TRUNCATION * math.sqrt(2 / 500)),
+        (initializers.HeUniform(), 2 / 300, math.sqrt(6 / 300)),
+        (initializers.HeNormal(), 2 / 300, 2 / TRUNCATION * math.sqrt(2 / 300)),
+        (initializers.LecunUniform(), 1 / 300, math.sqrt(3 / 300)),
+        (initializers.LecunNormal(), 1 / 300, 2 / TRUNCATION * math.sqrt(1 / 300)),
+        (initializers.VarianceScaling(3.0, "fan_out", "uniform"), 3 / 200, math.sqrt(9 / 200)),
+        (initializers.VarianceScaling(3.0, "fan_in", "untruncated_normal"), 3 / 300, np.inf),
+        (initializers.VarianceScaling(), 1 / 300, 2 / TRUNCATION * math.sqrt(1 / 300)),
+    ],
+)
 def test_variance_scaling(initializer, variance, limit):
     x = draw(initializer)
     assert x.mean() == pytest.approx(0, abs=5 * math.sqrt(variance / x.size))
@@ -97,9 +105,16 @@ def test_variance_scaling(initializer, variance, limit):
         assert np.abs(x).max() > 0.99 * limit
 
 
-@pytest.mark.parametrize(("shape", "fans"), [
-    ((), (1, 1)), ((7,), (7, 7)), ((3, 5), (3, 5)), ((3, 3, 4, 8), (36, 72)), ((5, 4, 8), (20, 40)),
-])
+@pytest.mark.parametrize(
+    ("shape", "fans"),
+    [
+        ((), (1, 1)),
+        ((7,), (7, 7)),
+        ((3, 5), (3, 5)),
+        ((3, 3, 4, 8), (36, 72)),
+        ((5, 4, 8), (20, 40)),
+    ],
+)
 def test_fans(shape, fans):
     for mode, n in zip(("fan_in", "fan_out", "fan_avg"), (*fans, sum(fans) / 2)):
         limit = math.sqrt(3 / max(1, n))
@@ -140,13 +155,16 @@ def test_get_reports_unknown_names():
         initializers.get(1.0)
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: initializers.VarianceScaling(scale=0), "scale must be positive, got 0"),
-    (lambda: initializers.VarianceScaling(mode="in"), "mode must be 'fan_in', 'fan_out' or 'fan_avg', got 'in'"),
-    (lambda: initializers.VarianceScaling(distribution="beta"), "distribution must be"),
-    (lambda: draw(initializers.Orthogonal(), (4,)), r"at least two axes, got \(4,\)"),
-    (lambda: draw(initializers.Identity(), (4, 4, 4)), r"the shape of a matrix, got \(4, 4, 4\)"),
-])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: initializers.VarianceScaling(scale=0), "scale must be positive, got 0"),
+        (lambda: initializers.VarianceScaling(mode="in"), "mode must be 'fan_in', 'fan_out' or 'fan_avg', got 'in'"),
+        (lambda: initializers.VarianceScaling(distribution="beta"), "distribution must be"),
+        (lambda: draw(initializers.Orthogonal(), (4,)), r"at least two axes, got \(4,\)"),
+        (lambda: draw(initializers.Identity(), (4, 4, 4)), r"the shape of a matrix, got \(4, 4, 4\)"),
+    ],
+)
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
@@ -155,10 +173,17 @@ def test_bad_arguments(make, message):
 def test_axes_of_inputs_and_outputs():
     """A kernel of three axes: a window of 40 times 5 and 8 unless its axes are told; only both together count, as in Keras."""
     shape = (40, 5, 8)
-    for given, n in (({}, 40 * 5), ({"input_axes": [0], "output_axes": [1, 2]}, 40), ({"input_axes": [1, 2], "output_axes": [0]}, 40),
-                     ({"input_axes": [2], "output_axes": [0, 1]}, 8), ({"input_axes": [2]}, 200)):  # fmt: skip
+    for given, n in (
+        ({}, 40 * 5),
+        ({"input_axes": [0], "output_axes": [1, 2]}, 40),
+        ({"input_axes": [1, 2], "output_axes": [0]}, 40),
+        ({"input_axes": [2], "output_axes": [0, 1]}, 8),
+        ({"input_axes": [2]}, 200),
+    ):
         for name in ("HeUniform", "VarianceScaling"):
-            initializer = getattr(initializers, name)(**given, **({"distribution": "uniform"} if name == "VarianceScaling" else {}))
+            initializer = getattr(initializers, name)(
+                **given, **({"distribution": "uniform"} if name == "VarianceScaling" else {})
+            )
             limit = np.sqrt((6 if name == "HeUniform" else 3) / n)
             assert 0.98 * limit < np.abs(initializer(shape, rng=np.random.default_rng(0))).max() <= limit
     told = initializers.GlorotUniform(input_axes=(0,), output_axes=(1,))

@@ -6,10 +6,10 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from networks import classes, network, regression, same_weights
 
 import fastnet as fn
 from fastnet import _data
-from networks import classes, network, regression, rows, same_weights
 
 N = 24
 X = np.random.default_rng(0).integers(-3, 4, (N, 4)).astype(np.float64)  # exact in every type
@@ -146,8 +146,16 @@ def test_targets_may_have_an_axis_more_or_less(plain):
     labels = classes(N, 3)
     column = labels[:, None]
     models = []
-    for y in (labels, column, labels.tolist(), labels.astype("float32"), labels.astype(">i4"), column.astype("uint8"),
-              pd.Series(labels), [labels]):  # fmt: skip
+    for y in (
+        labels,
+        column,
+        labels.tolist(),
+        labels.astype("float32"),
+        labels.astype(">i4"),
+        column.astype("uint8"),
+        pd.Series(labels),
+        [labels],
+    ):
         model = network(3)
         model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         model.fit(X, y, verbose=0)

@@ -81,8 +81,9 @@ def squares(y, p):
 
 
 def network(optimizer, loss="mse"):
-    model = fn.Sequential([fn.Input((3,)), fn.layers.Dense(4, "tanh", kernel_regularizer="l2"), fn.layers.Dropout(0.2),
-                           fn.layers.Dense(2)], seed=1)  # fmt: skip
+    model = fn.Sequential(
+        [fn.Input((3,)), fn.layers.Dense(4, "tanh", kernel_regularizer="l2"), fn.layers.Dropout(0.2), fn.layers.Dense(2)], seed=1
+    )
     model.compile(optimizer, loss, metrics=["mae"], n_threads=1)
     return model
 
@@ -152,7 +153,9 @@ SITUATIONS = {
 
 def bits(model):
     """All that steps change; gradients that wait for more to make a step with are forgotten by an interrupt."""
-    slots = [slot.tobytes() for (name, _), slot in zip(model.optimizer.slots(), model._plans.slots.arrays()) if name != "accumulator"]
+    slots = [
+        slot.tobytes() for (name, _), slot in zip(model.optimizer.slots(), model._plans.slots.arrays()) if name != "accumulator"
+    ]
     memory = [array.tobytes() for arrays in getattr(model.optimizer, "memory", ()) for array in arrays]
     return [weight.tobytes() for weight in model.get_weights()], slots, memory
 

@@ -9,11 +9,11 @@ import zipfile
 
 import numpy as np
 import pytest
+from fuzz_keras import TRACES, Target, parts_of
+from networks import same_weights
 
 import fastnet as fn
 from fastnet import layers
-from fuzz_keras import TRACES, Target, parts_of
-from networks import same_weights
 
 h5py = pytest.importorskip("h5py")
 FILES = np.load(TRACES / "keras_files.npz")
@@ -40,8 +40,9 @@ def stand_in(name, description, above="", known=None):
         weights = listed(f"{name}/weights/{above}{own}/")
         part = types.SimpleNamespace(name=own, get_weights=lambda weights=weights: weights)
         parts.append(known.setdefault(own if layer["class_name"] != "InputLayer" else above + own, part))
-    return types.SimpleNamespace(name=description["config"]["name"], layers=parts, to_json=lambda: json.dumps(description),
-                                 get_weights=lambda: None)  # fmt: skip
+    return types.SimpleNamespace(
+        name=description["config"]["name"], layers=parts, to_json=lambda: json.dumps(description), get_weights=lambda: None
+    )
 
 
 def source_of(name, kind, folder):
@@ -315,7 +316,10 @@ def nested(depth, calls):
     """A configuration of models within models, each of which is called several times; its own layer as well."""
 
     def tensor(name, i=0):
-        return {"class_name": "__keras_tensor__", "config": {"shape": [None, 2], "dtype": "float32", "keras_history": [name, i, 0]}}
+        return {
+            "class_name": "__keras_tensor__",
+            "config": {"shape": [None, 2], "dtype": "float32", "keras_history": [name, i, 0]},
+        }
 
     def node(name, i=0):
         return {"args": [tensor(name, i)], "kwargs": {}}

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+import reference
+from networks import network, rows, same_weights
 
 import fastnet as fn
-import reference
 from fastnet import layers
-from networks import network, rows, same_weights
 
 ELEMENTWISE = [name for name in fn.activations.ACTIVATIONS if "softmax" not in name]
 
@@ -222,8 +222,11 @@ def test_flatten_and_reshape():
 
 def test_gradients_pass_through_reshapes():
     x, y = np.random.default_rng(0).normal(size=(8, 2, 3)), rows(8, 1)
-    shaped = fn.Sequential([fn.Input((2, 3)), layers.Flatten(), layers.Dense(4, "tanh"), layers.Reshape((2, 2)),
-                            layers.Flatten(), layers.Dense(1)], seed=0, dtype="float64")  # fmt: skip
+    shaped = fn.Sequential(
+        [fn.Input((2, 3)), layers.Flatten(), layers.Dense(4, "tanh"), layers.Reshape((2, 2)), layers.Flatten(), layers.Dense(1)],
+        seed=0,
+        dtype="float64",
+    )
     plain = network(4, 1, features=6, seed=0)
     for model, data in ((shaped, x), (plain, x.reshape(8, 6))):
         model.compile("adam", "mse")

@@ -298,20 +298,25 @@ def test_optimizers_without_a_lazy_form(name):
         KERAS[name](lazy=True)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps=2"),
-    ({"use_ema": True}, "use_ema=True"),
-    ({"lookahead_steps": 5}, "lookahead_steps=5"),
-    ({"swa_start": 0}, "swa_start=0"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps=2"),
+        ({"use_ema": True}, "use_ema=True"),
+        ({"lookahead_steps": 5}, "lookahead_steps=5"),
+        ({"swa_start": 0}, "swa_start=0"),
+    ],
+)
 def test_combinations_without_a_meaning(options, message):
     with pytest.raises(ValueError, match=f"Adam: lazy=True does not go with .*got {message}"):
         optimizers.Adam(lazy=True, **options)
 
 
-@pytest.mark.parametrize(("kernel", "hyper", "message"), [
-    (name, {}, "has no lazy form") for name, entry in reference.OPTIMIZERS.items() if entry.per_parameter
-] + [("adam", {"accumulation_steps": 2}, "no accumulation"), ("adam", {"ema_momentum": 0.9}, "no average")])
+@pytest.mark.parametrize(
+    ("kernel", "hyper", "message"),
+    [(name, {}, "has no lazy form") for name, entry in reference.OPTIMIZERS.items() if entry.per_parameter]
+    + [("adam", {"accumulation_steps": 2}, "no accumulation"), ("adam", {"ema_momentum": 0.9}, "no average")],
+)
 def test_the_engine_refuses_them_too(kernel, hyper, message):
     graph = Graph()
     graph.output(graph.input((1,)))

@@ -19,15 +19,17 @@ TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
 #: Attributes to test with, where there are any.
 ATTRIBUTES = {
     "huber": [{}, {"delta": 0.3}],
-    "binary_crossentropy": [{"from_logits": logits, "label_smoothing": smoothing}
-                            for logits in (0, 1) for smoothing in (0, 0.2)],
+    "binary_crossentropy": [{"from_logits": logits, "label_smoothing": smoothing} for logits in (0, 1) for smoothing in (0, 0.2)],
 }
 ATTRIBUTES["categorical_crossentropy"] = ATTRIBUTES["binary_crossentropy"]
 ATTRIBUTES["sparse_categorical_crossentropy"] = ATTRIBUTES["binary_crossentropy"]
 
 CASES = [(name, attributes) for name in _core.registry("losses") for attributes in ATTRIBUTES.get(name, [{}])]
-CLASSES = [cls for cls in vars(fn.losses).values()
-           if isinstance(cls, type) and issubclass(cls, fn.losses.Loss) and cls is not fn.losses.Loss]
+CLASSES = [
+    cls
+    for cls in vars(fn.losses).values()
+    if isinstance(cls, type) and issubclass(cls, fn.losses.Loss) and cls is not fn.losses.Loss
+]
 
 
 def make_data(name, attributes, shape, dtype, seed=0):
@@ -89,8 +91,10 @@ def test_position_does_not_depend_on_its_company(name, attributes, isa, dtype):
         target, prediction = make_data(name, attributes, (rows, width), dtype)
         _, together = _core.evaluate_loss(name, attributes, target, prediction)
         for lo, hi in ((0, 1), (17, 18), (3, 35), (40, 64)):
-            alone = [_core.evaluate_loss(name, attributes, target[i : i + 1], prediction[i : i + 1], [1 / rows])[1]
-                     for i in range(lo, hi)]
+            alone = [
+                _core.evaluate_loss(name, attributes, target[i : i + 1], prediction[i : i + 1], [1 / rows])[1]
+                for i in range(lo, hi)
+            ]
             np.testing.assert_array_equal(np.concatenate(alone), together[lo:hi], f"{name} width {width}")
 
 
@@ -123,8 +127,7 @@ def test_a_class_ruled_out_by_its_logit(isa, dtype):
     for width in (3, 60, 120):
         prediction = np.zeros((2, width), dtype)
         prediction[:, 2] = -np.inf
-        value, gradient = _core.evaluate_loss(
-            "sparse_categorical_crossentropy", {"from_logits": 1}, np.array([0, 1]), prediction)
+        value, gradient = _core.evaluate_loss("sparse_categorical_crossentropy", {"from_logits": 1}, np.array([0, 1]), prediction)
         assert_close(value, np.log(width - 1), 1e-6)
         assert (gradient[:, 2] == 0).all() and np.isfinite(gradient).all()
 
@@ -133,8 +136,7 @@ def test_probabilities_at_their_ends_are_clipped(isa, dtype):
     tolerance = {"float32": 0.02, "float64": 1e-9}[dtype]  # 1 - (1 - 1e-7) is not quite 1e-7
     for target, prediction in ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (1.0, 1.0), (1.0, -0.5), (0.0, 1.5)):
         wrong = target != np.clip(prediction, 0, 1)
-        value, gradient = _core.evaluate_loss(
-            "binary_crossentropy", {}, np.array([[target]]), np.array([[prediction]], dtype))
+        value, gradient = _core.evaluate_loss("binary_crossentropy", {}, np.array([[target]]), np.array([[prediction]], dtype))
         assert_close(value, -np.log(1e-7) if wrong else 1e-7, tolerance if wrong else 0.2)
         assert gradient == 0
     for name, target in (("categorical_crossentropy", [[0.0, 1.0]]), ("sparse_categorical_crossentropy", [1])):
@@ -162,16 +164,19 @@ def test_hinge_takes_0_for_minus_1(isa, dtype):
     np.testing.assert_array_equal(with_zeros[1], with_signs[1])
 
 
-@pytest.mark.parametrize(("name", "attributes", "width", "message"), [
-    ("binary_crossentropy", {"label_smoothing": 1.5}, 3, r"label_smoothing must be in \[0, 1\), got 1.5"),
-    ("binary_crossentropy", {"label_smoothing": -0.1}, 3, r"label_smoothing must be in \[0, 1\), got -0.1"),
-    ("categorical_crossentropy", {"label_smoothing": 1.0}, 3, r"label_smoothing must be in \[0, 1\), got 1"),
-    ("sparse_categorical_crossentropy", {"label_smoothing": np.nan}, 3, "label_smoothing must be in"),
-    ("categorical_crossentropy", {}, 1, "at least 2, got 1.*binary_crossentropy"),
-    ("sparse_categorical_crossentropy", {}, 1, "at least 2, got 1.*binary_crossentropy"),
-    ("huber", {"delta": 0.0}, 3, "delta must be a positive number, got 0"),
-    ("huber", {"delta": np.inf}, 3, "delta must be a positive number, got inf"),
-])
+@pytest.mark.parametrize(
+    ("name", "attributes", "width", "message"),
+    [
+        ("binary_crossentropy", {"label_smoothing": 1.5}, 3, r"label_smoothing must be in \[0, 1\), got 1.5"),
+        ("binary_crossentropy", {"label_smoothing": -0.1}, 3, r"label_smoothing must be in \[0, 1\), got -0.1"),
+        ("categorical_crossentropy", {"label_smoothing": 1.0}, 3, r"label_smoothing must be in \[0, 1\), got 1"),
+        ("sparse_categorical_crossentropy", {"label_smoothing": np.nan}, 3, "label_smoothing must be in"),
+        ("categorical_crossentropy", {}, 1, "at least 2, got 1.*binary_crossentropy"),
+        ("sparse_categorical_crossentropy", {}, 1, "at least 2, got 1.*binary_crossentropy"),
+        ("huber", {"delta": 0.0}, 3, "delta must be a positive number, got 0"),
+        ("huber", {"delta": np.inf}, 3, "delta must be a positive number, got inf"),
+    ],
+)
 def test_bad_attributes(name, attributes, width, message):
     with pytest.raises(ValueError, match=message):
         _core.infer_target(name, attributes, (width,))
@@ -191,11 +196,14 @@ def test_class_and_engine_agree(cls):
     assert fn.losses.get(cls) == loss
 
 
-@pytest.mark.parametrize("loss", [
-    *[cls() for cls in CLASSES],
-    fn.losses.Huber(delta=0.5),
-    fn.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1, name="mine"),
-])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *[cls() for cls in CLASSES],
+        fn.losses.Huber(delta=0.5),
+        fn.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1, name="mine"),
+    ],
+)
 def test_loss_survives_json(loss):
     description = json.loads(json.dumps(serialize(loss)))
     again = fn.losses.get(description)

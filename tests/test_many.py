@@ -20,9 +20,16 @@ def data(n=200, features=5, classes=3, seed=0):
 
 def network(seed=0, units=16, optimizer=None, dtype="float32", loss=None, metrics=("accuracy",), dropout=0.1):
     model = fn.Sequential(
-        [fn.Input((5,)), fn.layers.Dense(units, activation="relu"), fn.layers.BatchNormalization(),
-         fn.layers.Dropout(dropout), fn.layers.Dense(3)], seed=seed, dtype=dtype,
-    )  # fmt: skip
+        [
+            fn.Input((5,)),
+            fn.layers.Dense(units, activation="relu"),
+            fn.layers.BatchNormalization(),
+            fn.layers.Dropout(dropout),
+            fn.layers.Dense(3),
+        ],
+        seed=seed,
+        dtype=dtype,
+    )
     loss = loss or fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer or fn.optimizers.Adam(0.01), loss, metrics=list(metrics))
     return model
@@ -182,9 +189,13 @@ def same_model():
 
 @pytest.mark.parametrize(
     "make, message",
-    [(same_model, "models 0 and 2 are the same"), (shared_optimizer, "models 0 and 1 share an optimizer"),
-     (shared_layer, "models 0 and 1 share the layer 'dense'"), (shared_slab, "models 0 and 1 have shared layers")],
-)  # fmt: skip
+    [
+        (same_model, "models 0 and 2 are the same"),
+        (shared_optimizer, "models 0 and 1 share an optimizer"),
+        (shared_layer, "models 0 and 1 share the layer 'dense'"),
+        (shared_slab, "models 0 and 1 have shared layers"),
+    ],
+)
 def test_models_must_have_nothing_in_common(make, message):
     with pytest.raises(ValueError, match=message):
         fn.fit_many(make(), *data())
@@ -238,7 +249,9 @@ def test_the_others_finish_where_one_fails():
     alone, models = network(1), [network(0), network(1), network(2, optimizer=fn.optimizers.SGD(1e30)), network(3)]
     expected = result(alone, alone.fit(x, y, epochs=5, verbose=0))
     callbacks = fn.PerModel([[Fail(KeyError("here"))], [], [], []])
-    with pytest.raises(fn.FitManyError, match="2 of 4 models failed: model 0: KeyError: 'here'; model 2: FloatingPointError") as caught:
+    with pytest.raises(
+        fn.FitManyError, match="2 of 4 models failed: model 0: KeyError: 'here'; model 2: FloatingPointError"
+    ) as caught:
         fn.fit_many(models, x, y, epochs=5, callbacks=callbacks)
     error = caught.value
     assert list(error.errors) == [0, 2] and isinstance(error.__cause__, KeyError)

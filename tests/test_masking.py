@@ -58,8 +58,15 @@ def test_loss_gradients_and_metrics_leave_out_what_is_masked(loss, dtype):
     y = np.random.default_rng(1).normal(size=(12, 6, 2))
     counted = np.arange(6) < lengths[:, None]
     for n_threads in (1, 2, 3):
-        model = tagger(layers.Masking(), layers.Dense(4, "tanh"), layers.Dense(2), loss=loss, metrics=["mae"], dtype=dtype,
-                       n_threads=n_threads)  # fmt: skip
+        model = tagger(
+            layers.Masking(),
+            layers.Dense(4, "tanh"),
+            layers.Dense(2),
+            loss=loss,
+            metrics=["mae"],
+            dtype=dtype,
+            n_threads=n_threads,
+        )
         flat = tagger(layers.Dense(4, "tanh"), layers.Dense(2), loss=loss, metrics=["mae"], dtype=dtype, shape=(3,))
         flat.set_weights(model.get_weights())
         tolerance = 1e-12 if dtype == "float64" else 1e-5
@@ -115,8 +122,14 @@ def test_tokens_of_padding():
 def test_accuracy_of_tags():
     tokens = np.array([[1, 2, 0, 0], [3, 4, 1, 0]])
     tags = np.array([[0, 1, 1, 1], [1, 0, 0, 1]])
-    model = tagger(layers.Embedding(5, 4, mask_zero=True), layers.LSTM(3, return_sequences=True), layers.Dense(2),
-                   loss=fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"], shape=(4,))  # fmt: skip
+    model = tagger(
+        layers.Embedding(5, 4, mask_zero=True),
+        layers.LSTM(3, return_sequences=True),
+        layers.Dense(2),
+        loss=fn.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        shape=(4,),
+    )
     right = (model.predict(tokens).argmax(-1) == tags)[tokens != 0].mean()
     np.testing.assert_allclose(model.evaluate(tokens, tags)[1], right)
 
@@ -136,10 +149,19 @@ def test_the_mean_of_what_is_not_masked():
 def test_which_layers_pass_a_mask_on():
     inputs, other = fn.Input((6, 3)), fn.Input((6, 3))
     x, z = layers.Masking()(inputs), layers.Masking(1.0)(other)
-    for layer in (layers.Dense(2), layers.Activation("relu"), layers.ReLU(), layers.Dropout(0.5), layers.LayerNormalization(),
-                  layers.GRU(2, return_sequences=True), layers.TimeDistributed(layers.Dense(2)),
-                  layers.Bidirectional(layers.LSTM(2, return_sequences=True)), layers.Rescaling(2.0), layers.Normalization(),
-                  layers.MinMaxScaling()):  # fmt: skip
+    for layer in (
+        layers.Dense(2),
+        layers.Activation("relu"),
+        layers.ReLU(),
+        layers.Dropout(0.5),
+        layers.LayerNormalization(),
+        layers.GRU(2, return_sequences=True),
+        layers.TimeDistributed(layers.Dense(2)),
+        layers.Bidirectional(layers.LSTM(2, return_sequences=True)),
+        layers.Rescaling(2.0),
+        layers.Normalization(),
+        layers.MinMaxScaling(),
+    ):
         assert layer(x).mask is x.mask, layer
     for layer in (layers.Flatten(), layers.LSTM(2), layers.Reshape((3, 6)), layers.Bidirectional(layers.LSTM(2))):
         assert layer(x).mask is None, layer
@@ -160,8 +182,15 @@ def test_which_layers_pass_a_mask_on():
 
 def test_models_with_masks_are_saved_and_nested(tmp_path):
     tokens = np.random.default_rng(0).integers(0, 5, (6, 4))
-    inner = fn.Sequential([fn.Input((4,)), layers.Embedding(5, 3, mask_zero=True), layers.GRU(4, return_sequences=True),
-                           layers.TimeDistributed(layers.Dense(2))], seed=0)  # fmt: skip
+    inner = fn.Sequential(
+        [
+            fn.Input((4,)),
+            layers.Embedding(5, 3, mask_zero=True),
+            layers.GRU(4, return_sequences=True),
+            layers.TimeDistributed(layers.Dense(2)),
+        ],
+        seed=0,
+    )
     inner.compile("adam", "mse")
     targets = np.random.default_rng(1).normal(size=(6, 4, 2))
     inner.save(tmp_path / "model.safetensors")

@@ -65,6 +65,7 @@ def test_resident_memory_stays_flat_while_training():
 @needs_statm
 def test_plans_give_their_memory_back():
     """Plans that are made, run and dropped, and plans that could not be made."""
+
     def make_some():
         for i in range(300):
             model, inputs, targets = trained_model(hidden=(64, 32, 16)[: i % 4])
@@ -93,8 +94,15 @@ def test_a_plan_keeps_its_slabs_alive(dtype):
     output = np.empty((40, 5), dtype)
     plan.run(_core.FORWARD | _core.FETCH, n_rows=40, batch_size=16, inputs=inputs, outputs=[output])
     assert np.array_equal(output, expected) and len(rubbish) == 100
-    plan.run(_core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE, n_rows=40, batch_size=16, inputs=inputs,
-             targets=targets, hyper=hyper, metrics=np.zeros(plan.metric_size))
+    plan.run(
+        _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE,
+        n_rows=40,
+        batch_size=16,
+        inputs=inputs,
+        targets=targets,
+        hyper=hyper,
+        metrics=np.zeros(plan.metric_size),
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -107,9 +115,16 @@ def test_arrays_of_the_caller_have_no_rows_too_many(seed, dtype):
     fenced = [np.full((n_rows + 2, *shape), 777, dtype) for shape in shapes]
     inner = [array[1:-1] for array in fenced]
     sums = np.full(4, 777.0)
-    model.plan.run(_core.FORWARD | _core.LOSS | _core.BACKWARD | _core.FETCH | _core.FETCH_GRADIENTS, n_rows=n_rows,
-                   batch_size=network.batch_size, inputs=network.inputs, targets=network.targets,
-                   outputs=inner[:1], input_gradients=inner[1:], loss_sum=sums[1:3])
+    model.plan.run(
+        _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.FETCH | _core.FETCH_GRADIENTS,
+        n_rows=n_rows,
+        batch_size=network.batch_size,
+        inputs=network.inputs,
+        targets=network.targets,
+        outputs=inner[:1],
+        input_gradients=inner[1:],
+        loss_sum=sums[1:3],
+    )
     for array in fenced:
         assert np.all(array[[0, -1]] == 777) and np.isfinite(array).all()
     assert sums[0] == sums[3] == 777
@@ -146,10 +161,21 @@ def test_activations_of_a_convolutional_network_are_packed():
     def block(filters):
         return [layers.Conv2D(filters, 3, padding="same", activation="relu"), layers.BatchNormalization()]
 
-    model = fn.Sequential([
-        fn.Input((32, 32, 3)), *block(32), *block(32), layers.MaxPooling2D(), *block(64), *block(64), layers.MaxPooling2D(),
-        *block(128), layers.GlobalAveragePooling2D(), layers.Dense(10),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((32, 32, 3)),
+            *block(32),
+            *block(32),
+            layers.MaxPooling2D(),
+            *block(64),
+            *block(64),
+            layers.MaxPooling2D(),
+            *block(128),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(10),
+        ],
+        seed=0,
+    )
     model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.train_on_batch(np.zeros((64, 32, 32, 3), np.float32), np.zeros(64, int))
     info, said = model._latest_plan().info(), []

@@ -21,9 +21,14 @@ ATTRIBUTES = {
     "auc": [{}, {"num_thresholds": 2}, {"num_thresholds": 50}, {"from_logits": 1}],
 }
 CASES = [(name, attributes) for name in _core.registry("metrics") for attributes in ATTRIBUTES.get(name, [{}])]
-CLASSES = [cls for cls in vars(fn.metrics).values()
-           if isinstance(cls, type) and issubclass(cls, fn.metrics.Metric) and not cls.__name__.startswith("_")
-           and cls is not fn.metrics.Metric]
+CLASSES = [
+    cls
+    for cls in vars(fn.metrics).values()
+    if isinstance(cls, type)
+    and issubclass(cls, fn.metrics.Metric)
+    and not cls.__name__.startswith("_")
+    and cls is not fn.metrics.Metric
+]
 YES_OR_NO = ("binary_accuracy", "binary_confusion", "auc")
 
 
@@ -65,9 +70,12 @@ def test_against_reference(name, attributes, isa, dtype):
             target, prediction = make_data(name, (rows, width), dtype)
             if attributes.get("threshold"):
                 attributes = {**attributes, "threshold": float(np.dtype(dtype).type(attributes["threshold"]))}
-            assert_close(engine_sums(name, attributes, target, prediction),
-                         reference_sums(name, attributes, target, prediction), 1e-12,
-                         f"{name} {attributes} {prediction.shape}")
+            assert_close(
+                engine_sums(name, attributes, target, prediction),
+                reference_sums(name, attributes, target, prediction),
+                1e-12,
+                f"{name} {attributes} {prediction.shape}",
+            )
 
 
 @pytest.mark.parametrize(("name", "attributes"), CASES)
@@ -84,11 +92,12 @@ def test_inner_axes_are_positions_and_sums_add_up(name, attributes, isa, dtype):
 def test_labels_and_one_hot_targets_count_alike(isa, dtype):
     labels, prediction = make_data("sparse_categorical_accuracy", (40, 7), dtype)
     one_hot = reference.one_hot(labels, 7)
-    for sparse, dense in (("sparse_categorical_accuracy", "categorical_accuracy"),
-                          ("sparse_top_k_categorical_accuracy", "top_k_categorical_accuracy"),
-                          ("categorical_confusion", "categorical_confusion")):
-        np.testing.assert_array_equal(engine_sums(sparse, {}, labels, prediction),
-                                      engine_sums(dense, {}, one_hot, prediction))
+    for sparse, dense in (
+        ("sparse_categorical_accuracy", "categorical_accuracy"),
+        ("sparse_top_k_categorical_accuracy", "top_k_categorical_accuracy"),
+        ("categorical_confusion", "categorical_confusion"),
+    ):
+        np.testing.assert_array_equal(engine_sums(sparse, {}, labels, prediction), engine_sums(dense, {}, one_hot, prediction))
 
 
 def test_ties(isa, dtype):
@@ -98,8 +107,9 @@ def test_ties(isa, dtype):
     hits = [engine_sums("sparse_categorical_accuracy", {}, labels[i : i + 1], prediction[:1])[0] for i in range(4)]
     assert hits == [0, 1, 0, 0]
     for k, expected in ((1, [0, 0, 1, 0]), (2, [0, 1, 1, 0]), (3, [0, 1, 1, 1]), (4, [1, 1, 1, 1])):
-        hits = [engine_sums("sparse_top_k_categorical_accuracy", {"k": k}, labels[i : i + 1], prediction[:1])[0]
-                for i in range(4)]
+        hits = [
+            engine_sums("sparse_top_k_categorical_accuracy", {"k": k}, labels[i : i + 1], prediction[:1])[0] for i in range(4)
+        ]
         assert hits == expected, k
 
 
@@ -115,13 +125,17 @@ def test_ties_against_scikit_learn(width, isa, dtype):
     for target in (labels, one_hot):
         assert m.Accuracy()(target, prediction) == sklearn.accuracy_score(labels, called)
         assert m.CategoricalAccuracy()(target, prediction) == sklearn.accuracy_score(labels, called)
-        np.testing.assert_allclose(m.F1Score(None)(target, prediction), sklearn.f1_score(labels, called, average=None, zero_division=0))
+        np.testing.assert_allclose(
+            m.F1Score(None)(target, prediction), sklearn.f1_score(labels, called, average=None, zero_division=0)
+        )
         for k in range(1, min(width, 6)):
             expected = sklearn.top_k_accuracy_score(labels, prediction, k=k, labels=classes)
             assert m.TopKCategoricalAccuracy(k)(target, prediction) == pytest.approx(expected)
     for average in ("micro", "macro", "weighted"):
         options = {"average": average, "zero_division": 0}
-        assert m.Precision(average=average)(labels, prediction) == pytest.approx(sklearn.precision_score(labels, called, **options))
+        assert m.Precision(average=average)(labels, prediction) == pytest.approx(
+            sklearn.precision_score(labels, called, **options)
+        )
         assert m.Recall(average=average)(labels, prediction) == pytest.approx(sklearn.recall_score(labels, called, **options))
 
 
@@ -144,7 +158,9 @@ def test_auc_of_targets_however_they_are_written(curve, isa, dtype):
     for negative, positive in ((-1, 1), (0, 2), (0, 255), (-3, 4)):
         assert metric(np.where(target, positive, negative), score) == expected
     for judge in (metric, fn.metrics.Recall(), fn.metrics.F1Score()):
-        with pytest.raises(ValueError, match="y_true holds numbers from 1 to 2, of which all are positive; negative targets are 0 or -1"):
+        with pytest.raises(
+            ValueError, match="y_true holds numbers from 1 to 2, of which all are positive; negative targets are 0 or -1"
+        ):
             judge(target + 1, score)
     model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1)], seed=0)
     model.compile("sgd", "hinge", metrics=[metric])
@@ -238,13 +254,14 @@ def test_regression_against_scikit_learn():
     m = fn.metrics
     assert m.MeanSquaredError()(target, prediction) == pytest.approx(sklearn.mean_squared_error(target, prediction))
     assert m.MeanAbsoluteError()(target, prediction) == pytest.approx(sklearn.mean_absolute_error(target, prediction))
-    assert m.RootMeanSquaredError()(target, prediction) == pytest.approx(
-        sklearn.mean_squared_error(target, prediction) ** 0.5)
+    assert m.RootMeanSquaredError()(target, prediction) == pytest.approx(sklearn.mean_squared_error(target, prediction) ** 0.5)
     assert m.R2Score()(target, prediction) == pytest.approx(sklearn.r2_score(target, prediction))
     assert m.R2Score("variance_weighted_average")(target, prediction) == pytest.approx(
-        sklearn.r2_score(target, prediction, multioutput="variance_weighted"))
+        sklearn.r2_score(target, prediction, multioutput="variance_weighted")
+    )
     np.testing.assert_allclose(
-        m.R2Score(None)(target, prediction), sklearn.r2_score(target, prediction, multioutput="raw_values"))
+        m.R2Score(None)(target, prediction), sklearn.r2_score(target, prediction, multioutput="raw_values")
+    )
     score = sklearn.r2_score(target[:, 0], prediction[:, 0])
     assert m.R2Score(num_regressors=3)(target[:, 0], prediction[:, 0]) == pytest.approx(1 - (1 - score) * 99 / 96)
 
@@ -279,12 +296,11 @@ def test_multiclass_precision_recall_f1_against_scikit_learn(multiclass, average
     called = prediction.argmax(axis=1)
     m = fn.metrics
     for target in (labels, np.eye(4)[labels]):
-        assert m.F1Score(average)(target, prediction) == pytest.approx(
-            sklearn.f1_score(labels, called, average=average))
+        assert m.F1Score(average)(target, prediction) == pytest.approx(sklearn.f1_score(labels, called, average=average))
     assert m.Precision(average=average)(labels, prediction) == pytest.approx(
-        sklearn.precision_score(labels, called, average=average))
-    assert m.Recall(average=average)(labels, prediction) == pytest.approx(
-        sklearn.recall_score(labels, called, average=average))
+        sklearn.precision_score(labels, called, average=average)
+    )
+    assert m.Recall(average=average)(labels, prediction) == pytest.approx(sklearn.recall_score(labels, called, average=average))
 
 
 def test_averages_by_default(multiclass):
@@ -294,7 +310,8 @@ def test_averages_by_default(multiclass):
     assert m.Precision()(labels, prediction) == pytest.approx(sklearn.precision_score(labels, called, average="macro"))
     # One-hot targets: each entry for itself, as in Keras.
     assert m.Precision()(np.eye(4)[labels], prediction) == pytest.approx(
-        sklearn.precision_score(np.eye(4)[labels], prediction > 0.5, average="micro"))
+        sklearn.precision_score(np.eye(4)[labels], prediction > 0.5, average="micro")
+    )
     np.testing.assert_allclose(m.F1Score(None)(labels, prediction), sklearn.f1_score(labels, called, average=None))
     for i in range(4):
         assert m.Recall(class_id=i)(labels, prediction) == pytest.approx(sklearn.recall_score(labels == i, called == i))
@@ -315,8 +332,7 @@ def test_auc_against_scikit_learn(binary):
     # With a value for each bucket there is nothing between the thresholds.
     middles = (np.floor(score * 199) + 0.5) / 199
     assert fn.metrics.AUC()(target, middles) == pytest.approx(sklearn.roc_auc_score(target, middles))
-    assert fn.metrics.AUC(curve="PR")(target, score) == pytest.approx(
-        sklearn.average_precision_score(target, score), abs=5e-3)
+    assert fn.metrics.AUC(curve="PR")(target, score) == pytest.approx(sklearn.average_precision_score(target, score), abs=5e-3)
 
 
 def test_auc_as_in_the_documentation_of_keras():
@@ -346,13 +362,16 @@ def test_class_and_engine_agree(cls):
     assert fn.metrics.get(cls) == metric
 
 
-@pytest.mark.parametrize("metric", [
-    *[cls() for cls in CLASSES],
-    fn.metrics.AUC(50, "PR", "majoring", from_logits=True),
-    fn.metrics.Precision(0.3, class_id=2, average="weighted", name="mine"),
-    fn.metrics.F1Score(None, threshold=0.2),
-    fn.metrics.R2Score(None, 3),
-])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *[cls() for cls in CLASSES],
+        fn.metrics.AUC(50, "PR", "majoring", from_logits=True),
+        fn.metrics.Precision(0.3, class_id=2, average="weighted", name="mine"),
+        fn.metrics.F1Score(None, threshold=0.2),
+        fn.metrics.R2Score(None, 3),
+    ],
+)
 def test_metric_survives_json(metric):
     again = fn.metrics.get(json.loads(json.dumps(serialize(metric))))
     assert again == metric and type(again) is type(metric) and again.name == metric.name
@@ -362,38 +381,45 @@ def test_metric_survives_json(metric):
 L = fn.losses
 
 
-@pytest.mark.parametrize(("identifier", "loss", "shape", "kernel", "attributes"), [
-    ("accuracy", L.BinaryCrossentropy(), (1,), "binary_accuracy", {"threshold": 0.5}),
-    ("accuracy", L.BinaryCrossentropy(from_logits=True), (1,), "binary_accuracy", {"threshold": 0.0}),
-    ("accuracy", L.BinaryCrossentropy(), (5,), "binary_accuracy", {"threshold": 0.5}),
-    ("accuracy", L.Hinge(), (1,), "binary_accuracy", {"threshold": 0.0}),
-    ("accuracy", L.MeanSquaredError(), (1,), "binary_accuracy", {"threshold": 0.5}),
-    ("accuracy", L.MeanSquaredError(), (3,), "categorical_accuracy", {}),
-    ("acc", L.CategoricalCrossentropy(), (7, 3), "categorical_accuracy", {}),
-    ("accuracy", L.SparseCategoricalCrossentropy(), (7, 3), "sparse_categorical_accuracy", {}),
-    ("categorical_accuracy", L.SparseCategoricalCrossentropy(), (3,), "sparse_categorical_accuracy", {}),
-    ("sparse_categorical_accuracy", L.CategoricalCrossentropy(), (3,), "categorical_accuracy", {}),
-    ("top_k_accuracy", L.SparseCategoricalCrossentropy(), (9,), "sparse_top_k_categorical_accuracy", {"k": 5}),
-    (fn.metrics.SparseTopKCategoricalAccuracy(3), L.CategoricalCrossentropy(), (9,), "top_k_categorical_accuracy",
-     {"k": 3}),
-    ("auc", L.BinaryCrossentropy(from_logits=True), (1,), "auc", {"num_thresholds": 200, "from_logits": 1}),
-    ("auc", L.BinaryCrossentropy(), (1,), "auc", {"num_thresholds": 200, "from_logits": 0}),
-    (fn.metrics.AUC(from_logits=False), L.BinaryCrossentropy(from_logits=True), (1,), "auc",
-     {"num_thresholds": 200, "from_logits": 0}),
-    ("precision", L.BinaryCrossentropy(), (1,), "binary_confusion", {"threshold": 0.5}),
-    ("recall", L.BinaryCrossentropy(from_logits=True), (1,), "binary_confusion", {"threshold": 0.0}),
-    (fn.metrics.Recall(0.5), L.BinaryCrossentropy(from_logits=True), (1,), "binary_confusion", {"threshold": 0.5}),
-    ("precision", L.SparseCategoricalCrossentropy(), (4,), "categorical_confusion", {}),
-    ("f1", L.SparseCategoricalCrossentropy(), (4,), "categorical_confusion", {}),
-    ("f1", L.CategoricalCrossentropy(), (4,), "categorical_confusion", {}),
-    ("f1", L.BinaryCrossentropy(), (4,), "binary_confusion", {"threshold": 0.5}),
-    ("f1", L.BinaryCrossentropy(), (1,), "binary_confusion", {"threshold": 0.5}),
-    ("mse", L.MeanAbsoluteError(), (1,), "mean_squared_error", {}),
-    ("rmse", L.MeanAbsoluteError(), (1,), "mean_squared_error", {}),
-    ("mae", L.MeanAbsoluteError(), (1,), "mean_absolute_error", {}),
-    ("r2", L.MeanSquaredError(), (1,), "r2_score", {}),
-    ("accuracy", lambda y_true, y_pred: (0.0, y_pred), (3,), "categorical_accuracy", {}),
-])
+@pytest.mark.parametrize(
+    ("identifier", "loss", "shape", "kernel", "attributes"),
+    [
+        ("accuracy", L.BinaryCrossentropy(), (1,), "binary_accuracy", {"threshold": 0.5}),
+        ("accuracy", L.BinaryCrossentropy(from_logits=True), (1,), "binary_accuracy", {"threshold": 0.0}),
+        ("accuracy", L.BinaryCrossentropy(), (5,), "binary_accuracy", {"threshold": 0.5}),
+        ("accuracy", L.Hinge(), (1,), "binary_accuracy", {"threshold": 0.0}),
+        ("accuracy", L.MeanSquaredError(), (1,), "binary_accuracy", {"threshold": 0.5}),
+        ("accuracy", L.MeanSquaredError(), (3,), "categorical_accuracy", {}),
+        ("acc", L.CategoricalCrossentropy(), (7, 3), "categorical_accuracy", {}),
+        ("accuracy", L.SparseCategoricalCrossentropy(), (7, 3), "sparse_categorical_accuracy", {}),
+        ("categorical_accuracy", L.SparseCategoricalCrossentropy(), (3,), "sparse_categorical_accuracy", {}),
+        ("sparse_categorical_accuracy", L.CategoricalCrossentropy(), (3,), "categorical_accuracy", {}),
+        ("top_k_accuracy", L.SparseCategoricalCrossentropy(), (9,), "sparse_top_k_categorical_accuracy", {"k": 5}),
+        (fn.metrics.SparseTopKCategoricalAccuracy(3), L.CategoricalCrossentropy(), (9,), "top_k_categorical_accuracy", {"k": 3}),
+        ("auc", L.BinaryCrossentropy(from_logits=True), (1,), "auc", {"num_thresholds": 200, "from_logits": 1}),
+        ("auc", L.BinaryCrossentropy(), (1,), "auc", {"num_thresholds": 200, "from_logits": 0}),
+        (
+            fn.metrics.AUC(from_logits=False),
+            L.BinaryCrossentropy(from_logits=True),
+            (1,),
+            "auc",
+            {"num_thresholds": 200, "from_logits": 0},
+        ),
+        ("precision", L.BinaryCrossentropy(), (1,), "binary_confusion", {"threshold": 0.5}),
+        ("recall", L.BinaryCrossentropy(from_logits=True), (1,), "binary_confusion", {"threshold": 0.0}),
+        (fn.metrics.Recall(0.5), L.BinaryCrossentropy(from_logits=True), (1,), "binary_confusion", {"threshold": 0.5}),
+        ("precision", L.SparseCategoricalCrossentropy(), (4,), "categorical_confusion", {}),
+        ("f1", L.SparseCategoricalCrossentropy(), (4,), "categorical_confusion", {}),
+        ("f1", L.CategoricalCrossentropy(), (4,), "categorical_confusion", {}),
+        ("f1", L.BinaryCrossentropy(), (4,), "binary_confusion", {"threshold": 0.5}),
+        ("f1", L.BinaryCrossentropy(), (1,), "binary_confusion", {"threshold": 0.5}),
+        ("mse", L.MeanAbsoluteError(), (1,), "mean_squared_error", {}),
+        ("rmse", L.MeanAbsoluteError(), (1,), "mean_squared_error", {}),
+        ("mae", L.MeanAbsoluteError(), (1,), "mean_absolute_error", {}),
+        ("r2", L.MeanSquaredError(), (1,), "r2_score", {}),
+        ("accuracy", lambda y_true, y_pred: (0.0, y_pred), (3,), "categorical_accuracy", {}),
+    ],
+)
 def test_resolve(identifier, loss, shape, kernel, attributes):
     metric = fn.metrics.resolve(identifier, loss, shape)
     assert (metric.kernel, metric.attributes()) == (kernel, attributes)
@@ -426,16 +452,19 @@ def test_get_reports_unknown_names():
         fn.metrics.get(3)
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: fn.metrics.TopKCategoricalAccuracy(0), "k must be at least 1, got 0"),
-    (lambda: fn.metrics.AUC(curve="X"), "curve must be one of 'ROC', 'PR', got 'X'"),
-    (lambda: fn.metrics.AUC(num_thresholds=1), "num_thresholds must be at least 2, got 1"),
-    (lambda: fn.metrics.AUC(summation_method="x"), "summation_method must be one of"),
-    (lambda: fn.metrics.F1Score("x"), "average must be one of 'micro', 'macro', 'weighted', None, got 'x'"),
-    (lambda: fn.metrics.Precision([0.2, 0.5]), "thresholds must be one number"),
-    (lambda: fn.metrics.R2Score("x"), "class_aggregation must be one of"),
-    (lambda: fn.metrics.R2Score(num_regressors=-1), "num_regressors must not be negative, got -1"),
-])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: fn.metrics.TopKCategoricalAccuracy(0), "k must be at least 1, got 0"),
+        (lambda: fn.metrics.AUC(curve="X"), "curve must be one of 'ROC', 'PR', got 'X'"),
+        (lambda: fn.metrics.AUC(num_thresholds=1), "num_thresholds must be at least 2, got 1"),
+        (lambda: fn.metrics.AUC(summation_method="x"), "summation_method must be one of"),
+        (lambda: fn.metrics.F1Score("x"), "average must be one of 'micro', 'macro', 'weighted', None, got 'x'"),
+        (lambda: fn.metrics.Precision([0.2, 0.5]), "thresholds must be one number"),
+        (lambda: fn.metrics.R2Score("x"), "class_aggregation must be one of"),
+        (lambda: fn.metrics.R2Score(num_regressors=-1), "num_regressors must not be negative, got -1"),
+    ],
+)
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()

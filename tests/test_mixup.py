@@ -12,12 +12,28 @@ RANDOM = np.random.default_rng(0)
 def mixed_batches(alpha, *, rows=13, batch_size=5, n_threads=1, seed=7, order=None, first_step=0):
     """What a plan that computes nothing hands back of its inputs: the rows as they were mixed."""
     x = np.arange(rows * 2, dtype="float64").reshape(rows, 2) ** 2
-    plan = _core.Plan(dtype="float64", max_rows=batch_size, training=True, inputs=[((2,), None, None)],
-                      nodes=[("reshape", "same", [0], [], {"rank": 1})], parameters=[],
-                      outputs=[(1, None, None, 1.0, "same")], seed=seed, n_threads=n_threads)  # fmt: skip
+    plan = _core.Plan(
+        dtype="float64",
+        max_rows=batch_size,
+        training=True,
+        inputs=[((2,), None, None)],
+        nodes=[("reshape", "same", [0], [], {"rank": 1})],
+        parameters=[],
+        outputs=[(1, None, None, 1.0, "same")],
+        seed=seed,
+        n_threads=n_threads,
+    )
     y = np.empty_like(x)
-    plan.run(_core.FORWARD | _core.FETCH, n_rows=rows, batch_size=batch_size, inputs=[x], outputs=[y], mixup=alpha,
-             order=order, step=first_step)  # fmt: skip
+    plan.run(
+        _core.FORWARD | _core.FETCH,
+        n_rows=rows,
+        batch_size=batch_size,
+        inputs=[x],
+        outputs=[y],
+        mixup=alpha,
+        order=order,
+        step=first_step,
+    )
     return x if order is None else x[order], y
 
 

@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from networks import Reference, network, regression, rows, same_weights
 
 import fastnet as fn
 from fastnet import layers
-from networks import Reference, network, regression, rows, same_weights
 
 Dense = layers.Dense
 
@@ -119,9 +119,15 @@ def test_a_layer_that_does_not_fit_is_not_added():
     before, x = model.get_weights(), rows(2, 4)
     y = model.predict(x)
     taken = Dense(7, name="first")
-    for layer, error in [(layers.Reshape((2, 2)), ValueError), (taken, ValueError), (model.layers[0], ValueError),
-                         ("dense", TypeError), (Dense, TypeError), (fn.Input((3,)), ValueError),
-                         (np.ones(3), TypeError)]:  # fmt: skip
+    for layer, error in [
+        (layers.Reshape((2, 2)), ValueError),
+        (taken, ValueError),
+        (model.layers[0], ValueError),
+        ("dense", TypeError),
+        (Dense, TypeError),
+        (fn.Input((3,)), ValueError),
+        (np.ones(3), TypeError),
+    ]:
         with pytest.raises(error):
             model.add(layer)
         assert len(model.layers) == 1 and same_weights(before, model)
@@ -342,8 +348,7 @@ def test_a_model_without_weights_can_be_fitted():
 
 
 def test_summary(capsys):
-    model = fn.Sequential([fn.Input((8, 8)), layers.Flatten(), Dense(100, "relu", name="hidden"), Dense(10)],
-                          name="digits")  # fmt: skip
+    model = fn.Sequential([fn.Input((8, 8)), layers.Flatten(), Dense(100, "relu", name="hidden"), Dense(10)], name="digits")
     model.layers[1].trainable = False
     model.summary()
     assert capsys.readouterr().out.splitlines() == [
@@ -388,8 +393,10 @@ def test_import_takes_only_what_it_needs():
 
 
 def test_training_imports_no_more():
-    code = ("import fastnet as fn; m = fn.Sequential([fn.Input((2,)), fn.layers.Dense(1)]); m.compile('adam', 'mse'); "
-            "m.fit([[1, 2], [3, 4]], [1, 2], verbose=0); m.evaluate([[1, 2]], [1]); m.predict([[1, 2]])")  # fmt: skip
+    code = (
+        "import fastnet as fn; m = fn.Sequential([fn.Input((2,)), fn.layers.Dense(1)]); m.compile('adam', 'mse'); "
+        "m.fit([[1, 2], [3, 4]], [1, 2], verbose=0); m.evaluate([[1, 2]], [1]); m.predict([[1, 2]])"
+    )
     more = imported_by(code) - imported_by("import numpy, numpy.random")
     assert not more & {*NOT_NEEDED, "numpy.ma"}
 

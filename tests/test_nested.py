@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-
-import fastnet as fn
-from fastnet import _core, diagnosis, layers
 from networks import network, rows, same_weights
 from test_functional import assert_step_follows_the_gradient
 from test_saving import assert_same, saved, shuffled
+
+import fastnet as fn
+from fastnet import _core, diagnosis, layers
 
 Dense, Input, Model, Sequential = layers.Dense, fn.Input, fn.Model, fn.Sequential
 
@@ -182,7 +182,7 @@ def test_models_within_models():
         "middle/inner/dense/kernel", "middle/inner/dense/bias", "middle/inner/dense_1/kernel", "middle/inner/dense_1/bias",
         "dense/kernel", "dense/bias",
     ]  # fmt: skip
-    step = lambda z: inner.predict(inner.predict(z)) + z  # noqa: E731
+    step = lambda z: inner.predict(inner.predict(z)) + z
     w, b = outer.get_weights()[-2:]
     np.testing.assert_allclose(outer.predict(x), step(step(x)) @ w + b, rtol=1e-12)
     outer.compile("sgd", "mse")
@@ -392,7 +392,7 @@ def test_input_and_output_of_a_layer_of_several():
     a, b = Input((4,)), Input((4,))
     add = layers.Add()
     with pytest.raises(RuntimeError, match="'Add'.*not been called"):
-        add.output  # noqa: B018
+        add.output
     y = add([a, b])
     assert add.input == [a, b] and add.output is y
     add([y, y])
@@ -475,4 +475,7 @@ def test_summary_tells_the_memory_of_the_plan():
     model.summary(print_fn=texts.append)
     info = model._latest_plan().info()
     ratio = info["arena_bytes"] / info["live_bytes"]
-    assert f"{info['arena_bytes']:,} bytes" in texts[1] and f"batches of 16, {ratio:.2f} times the {info['live_bytes']:,}" in texts[1]
+    assert (
+        f"{info['arena_bytes']:,} bytes" in texts[1]
+        and f"batches of 16, {ratio:.2f} times the {info['live_bytes']:,}" in texts[1]
+    )

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+import reference
 from scipy import stats
 
 import fastnet as fn
-import reference
 from fastnet import layers
 
 N = 200_000
@@ -79,8 +79,9 @@ def test_normal_deviates_are_normal(layer, mean, deviation, isa, dtype):
 def test_normal_deviates_are_the_quantiles_of_their_words(isa, dtype):
     z = noisy(layers.GaussianNoise(1.0), value=0.0, dtype=dtype).ravel()
     expected = reference.operations.random_normals(4096)
-    np.testing.assert_allclose(z[:4096], expected, rtol=1e-13 if dtype == "float64" else 1e-6,
-                               atol=1e-14 if dtype == "float64" else 1e-7)  # fmt: skip
+    np.testing.assert_allclose(
+        z[:4096], expected, rtol=1e-13 if dtype == "float64" else 1e-6, atol=1e-14 if dtype == "float64" else 1e-7
+    )
 
 
 def test_words_are_those_of_philox(isa):

@@ -193,10 +193,19 @@ def test_the_same_bits_for_any_number_of_threads(shape, isa):
     x, y = random.normal(size=(150, *shape)), random.normal(size=(150, 1))
     states = []
     for n_threads in (1, 2, 3):
-        model = fn.Sequential([
-            fn.Input(shape), layers.BatchNormalization(), layers.GroupNormalization(-1), layers.LayerNormalization(),
-            layers.BatchNormalization(), layers.RMSNormalization(), layers.Flatten(), layers.Dense(1),
-        ], seed=0)  # fmt: skip
+        model = fn.Sequential(
+            [
+                fn.Input(shape),
+                layers.BatchNormalization(),
+                layers.GroupNormalization(-1),
+                layers.LayerNormalization(),
+                layers.BatchNormalization(),
+                layers.RMSNormalization(),
+                layers.Flatten(),
+                layers.Dense(1),
+            ],
+            seed=0,
+        )
         model.compile("adam", "mse", n_threads=n_threads)
         model.fit(x, y, batch_size=64, epochs=2, verbose=0)
         states.append(b"".join(weight.tobytes() for weight in model.get_weights()))

@@ -2,8 +2,8 @@
 instruction set, both precisions, 1 to 3 threads, and shapes around the width of a vector."""
 
 import cases
-import operation_cases
 import numpy as np
+import operation_cases
 import pytest
 import reference
 from plans import Graph, Model, assert_close, assert_same_step, reference_step
@@ -34,8 +34,13 @@ def test_against_reference(op, isa, dtype):
                 seeds = operation_cases.arrays([graph.shapes[value] for value, *_ in graph.outputs], n_rows, dtype, seed=1)
                 expected = reference_step(graph, models[0].weights, inputs, seeds=seeds)
                 for n_threads, model in enumerate(models, 1):
-                    assert_same_step(model.gradients(inputs, seeds=seeds), expected, TOLERANCE[dtype],
-                                     f"{case}, {n_rows} rows, {n_threads} threads", floor=1)
+                    assert_same_step(
+                        model.gradients(inputs, seeds=seeds),
+                        expected,
+                        TOLERANCE[dtype],
+                        f"{case}, {n_rows} rows, {n_threads} threads",
+                        floor=1,
+                    )
 
 
 @pytest.mark.parametrize("op", _core.registry("ops"))
@@ -48,8 +53,7 @@ def test_gradient_overwrites_what_was_there(op, dtype):
         inputs = operation_cases.arrays(case.shapes, 4, dtype)
         seeds = operation_cases.arrays([graph.shapes[graph.outputs[0][0]]], 4, dtype, seed=1)
         first, second = (model.gradients(inputs, seeds=seeds) for _ in range(2))
-        assert_same_step(first, reference_step(graph, model.weights, inputs, seeds=seeds), TOLERANCE[dtype], str(case),
-                         floor=1)
+        assert_same_step(first, reference_step(graph, model.weights, inputs, seeds=seeds), TOLERANCE[dtype], str(case), floor=1)
         assert_same_step(second, first, 0, str(case))
 
 
@@ -75,8 +79,7 @@ def test_against_finite_differences(op, isa):
                     values = []
                     for x in (middle - step, middle + step):
                         array[index] = x
-                        values.append(np.sum(seed[0] * model.predict(inputs)[0])
-                                      + term(inputs, model.weights, **case.attributes))
+                        values.append(np.sum(seed[0] * model.predict(inputs)[0]) + term(inputs, model.weights, **case.attributes))
                     array[index] = middle
                     differences[index] = (values[1] - values[0]) / (2 * step)
                 assert_close(gradient, differences, 1e-6, str(case))
@@ -94,9 +97,13 @@ def test_dense_with_every_activation(activation, isa, dtype):
             model = Model(graph, dtype, max_rows=6, n_threads=n_threads, input_gradients=True)
             inputs = operation_cases.arrays([(width,)], 6, dtype)
             seeds = operation_cases.arrays([(3,), (units,)], 6, dtype, seed=2)
-            assert_same_step(model.gradients(inputs, seeds=seeds),
-                             reference_step(graph, model.weights, inputs, seeds=seeds), TOLERANCE[dtype],
-                             f"{width}-{units} {n_threads} threads", floor=1)
+            assert_same_step(
+                model.gradients(inputs, seeds=seeds),
+                reference_step(graph, model.weights, inputs, seeds=seeds),
+                TOLERANCE[dtype],
+                f"{width}-{units} {n_threads} threads",
+                floor=1,
+            )
 
 
 @pytest.mark.parametrize(("width", "units"), [(1024, 1024), (1031, 515), (600, 1009)])

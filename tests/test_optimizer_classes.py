@@ -49,11 +49,14 @@ def test_names_in_other_spellings():
         optimizers.get("adm")
 
 
-@pytest.mark.parametrize(("name", "other", "same"), [
-    ("RAdam", optimizers.RAdam(0.02, 0.8, 0.99, 1e-5), optimizers.pytorch.RAdam(0.02, (0.8, 0.99), 1e-5)),
-    ("Rprop", optimizers.Rprop(0.02, (0.4, 1.3), (0.1, 2)), optimizers.pytorch.Rprop(0.02, (0.4, 1.3), (0.1, 2))),
-    ("Adadelta", optimizers.Adadelta(0.5, 0.9, 1e-5), optimizers.pytorch.Adadelta(0.5, 0.9, 1e-5)),
-])
+@pytest.mark.parametrize(
+    ("name", "other", "same"),
+    [
+        ("RAdam", optimizers.RAdam(0.02, 0.8, 0.99, 1e-5), optimizers.pytorch.RAdam(0.02, (0.8, 0.99), 1e-5)),
+        ("Rprop", optimizers.Rprop(0.02, (0.4, 1.3), (0.1, 2)), optimizers.pytorch.Rprop(0.02, (0.4, 1.3), (0.1, 2))),
+        ("Adadelta", optimizers.Adadelta(0.5, 0.9, 1e-5), optimizers.pytorch.Adadelta(0.5, 0.9, 1e-5)),
+    ],
+)
 def test_classes_that_differ_in_names_alone(name, other, same):
     assert other.values() == same.values()
 
@@ -87,15 +90,18 @@ def test_evaluation_slot_exists():
         assert cls.evaluation_slot in (slots if name.startswith("ScheduleFree") else [None])
 
 
-@pytest.mark.parametrize(("cls", "arguments", "column"), [
-    (optimizers.SGD, {}, "momentum"),
-    (optimizers.RMSprop, {}, "momentum"),
-    (optimizers.Adam, {}, "beta_1"),
-    (optimizers.Lion, {}, "beta_1"),
-    (optimizers.ScheduleFreeSGD, {}, "momentum"),
-    (optimizers.pytorch.SGD, {}, "momentum"),
-    (optimizers.pytorch.NAdam, {"betas": (lambda step: step / 10, 0.999)}, "beta_1"),
-])
+@pytest.mark.parametrize(
+    ("cls", "arguments", "column"),
+    [
+        (optimizers.SGD, {}, "momentum"),
+        (optimizers.RMSprop, {}, "momentum"),
+        (optimizers.Adam, {}, "beta_1"),
+        (optimizers.Lion, {}, "beta_1"),
+        (optimizers.ScheduleFreeSGD, {}, "momentum"),
+        (optimizers.pytorch.SGD, {}, "momentum"),
+        (optimizers.pytorch.NAdam, {"betas": (lambda step: step / 10, 0.999)}, "beta_1"),
+    ],
+)
 def test_momentum_may_be_a_schedule(cls, arguments, column):
     optimizer = cls(**(arguments or {column: lambda step: step / 10}))
     optimizer.iterations = 2
@@ -106,40 +112,46 @@ def test_momentum_may_be_a_schedule(cls, arguments, column):
         assert "momentum" in [name for name, _ in optimizer.slots()] or cls is optimizers.ScheduleFreeSGD
 
 
-@pytest.mark.parametrize(("cls", "arguments", "message"), [
-    (optimizers.SGD, {"learning_rate": -1}, "SGD: learning_rate must be at least 0.0"),
-    (optimizers.SGD, {"momentum": 1}, "SGD: momentum must be at least 0.0 and below 1.0, got 1"),
-    (optimizers.Adam, {"beta_1": -0.1}, "Adam: beta_1"),
-    (optimizers.Adam, {"beta_2": 1.0}, "Adam: beta_2"),
-    (optimizers.Adam, {"epsilon": float("nan")}, "Adam: epsilon"),
-    (optimizers.AdamW, {"weight_decay": None}, "AdamW: weight_decay must be a number"),
-    (optimizers.AdamW, {"weight_decay": -1}, "AdamW: weight_decay"),
-    (optimizers.Adagrad, {"initial_accumulator_value": -1}, "Adagrad: initial_accumulator_value"),
-    (optimizers.RMSprop, {"rho": 2}, "RMSprop: rho"),
-    (optimizers.Ftrl, {"learning_rate_power": 0.5}, "Ftrl: learning_rate_power must be at most 0"),
-    (optimizers.Ftrl, {"l1_regularization_strength": -1}, "Ftrl: l1_regularization_strength"),
-    (optimizers.Rprop, {"etas": (1.2, 0.5)}, r"Rprop: etas\[0\]"),
-    (optimizers.Rprop, {"step_sizes": (1, 0.1)}, r"Rprop: step_sizes\[1\] must be at least 1"),
-    (optimizers.ScheduleFreeSGD, {"warmup_steps": -1}, "ScheduleFreeSGD: warmup_steps"),
-    (optimizers.ScheduleFreeAdamW, {"r": -1}, "ScheduleFreeAdamW: r "),
-    (optimizers.pytorch.SGD, {"nesterov": True}, "pytorch.SGD: nesterov takes a momentum"),
-    (optimizers.pytorch.SGD, {"momentum": 0.9, "dampening": 0.1, "nesterov": True}, "and no dampening"),
-    (optimizers.pytorch.Adam, {"betas": (0.9, 1.0)}, r"pytorch.Adam: betas\[1\]"),
-    (optimizers.pytorch.Adam, {"eps": -1}, "pytorch.Adam: eps"),
-    (optimizers.pytorch.Adagrad, {"lr_decay": -1}, "pytorch.Adagrad: lr_decay"),
-    (optimizers.pytorch.RMSprop, {"alpha": 1}, "pytorch.RMSprop: alpha"),
-])
+@pytest.mark.parametrize(
+    ("cls", "arguments", "message"),
+    [
+        (optimizers.SGD, {"learning_rate": -1}, "SGD: learning_rate must be at least 0.0"),
+        (optimizers.SGD, {"momentum": 1}, "SGD: momentum must be at least 0.0 and below 1.0, got 1"),
+        (optimizers.Adam, {"beta_1": -0.1}, "Adam: beta_1"),
+        (optimizers.Adam, {"beta_2": 1.0}, "Adam: beta_2"),
+        (optimizers.Adam, {"epsilon": float("nan")}, "Adam: epsilon"),
+        (optimizers.AdamW, {"weight_decay": None}, "AdamW: weight_decay must be a number"),
+        (optimizers.AdamW, {"weight_decay": -1}, "AdamW: weight_decay"),
+        (optimizers.Adagrad, {"initial_accumulator_value": -1}, "Adagrad: initial_accumulator_value"),
+        (optimizers.RMSprop, {"rho": 2}, "RMSprop: rho"),
+        (optimizers.Ftrl, {"learning_rate_power": 0.5}, "Ftrl: learning_rate_power must be at most 0"),
+        (optimizers.Ftrl, {"l1_regularization_strength": -1}, "Ftrl: l1_regularization_strength"),
+        (optimizers.Rprop, {"etas": (1.2, 0.5)}, r"Rprop: etas\[0\]"),
+        (optimizers.Rprop, {"step_sizes": (1, 0.1)}, r"Rprop: step_sizes\[1\] must be at least 1"),
+        (optimizers.ScheduleFreeSGD, {"warmup_steps": -1}, "ScheduleFreeSGD: warmup_steps"),
+        (optimizers.ScheduleFreeAdamW, {"r": -1}, "ScheduleFreeAdamW: r "),
+        (optimizers.pytorch.SGD, {"nesterov": True}, "pytorch.SGD: nesterov takes a momentum"),
+        (optimizers.pytorch.SGD, {"momentum": 0.9, "dampening": 0.1, "nesterov": True}, "and no dampening"),
+        (optimizers.pytorch.Adam, {"betas": (0.9, 1.0)}, r"pytorch.Adam: betas\[1\]"),
+        (optimizers.pytorch.Adam, {"eps": -1}, "pytorch.Adam: eps"),
+        (optimizers.pytorch.Adagrad, {"lr_decay": -1}, "pytorch.Adagrad: lr_decay"),
+        (optimizers.pytorch.RMSprop, {"alpha": 1}, "pytorch.RMSprop: alpha"),
+    ],
+)
 def test_arguments_that_make_no_sense(cls, arguments, message):
     with pytest.raises(ValueError, match=message):
         cls(**arguments)
 
 
-@pytest.mark.parametrize(("cls", "arguments"), [
-    (optimizers.SGD, {"learning_rate": "fast"}),
-    (optimizers.Adam, {"beta_2": None}),
-    (optimizers.pytorch.Adam, {"foreach": True}),
-    (optimizers.Rprop, {"etas": 0.5}),
-])
+@pytest.mark.parametrize(
+    ("cls", "arguments"),
+    [
+        (optimizers.SGD, {"learning_rate": "fast"}),
+        (optimizers.Adam, {"beta_2": None}),
+        (optimizers.pytorch.Adam, {"foreach": True}),
+        (optimizers.Rprop, {"etas": 0.5}),
+    ],
+)
 def test_arguments_of_the_wrong_type(cls, arguments):
     with pytest.raises(TypeError):
         cls(**arguments)
@@ -162,7 +174,9 @@ def test_a_shape_for_the_optimizer_has_the_elements_of_the_weight():
 
 def test_maximize_makes_the_loss_larger():
     """A gradient of a penalty is one of the loss; the classes of Keras have no such argument."""
-    model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1, use_bias=False, kernel_initializer="ones", kernel_regularizer="l2")])
+    model = fn.Sequential(
+        [fn.Input((1,)), fn.layers.Dense(1, use_bias=False, kernel_initializer="ones", kernel_regularizer="l2")]
+    )
     model.compile(fn.optimizers.pytorch.SGD(0.1, maximize=True), "mse")
     losses = [model.train_on_batch([[1.0]], [[3.0]]) for _ in range(5)]
     assert losses == sorted(losses) and losses[-1] > losses[0] + 1

@@ -104,8 +104,11 @@ def test_trace(number, isa, dtype):
 
 
 #: One trace, the last, for each loop of the engine: loops differ in their slots.
-LOOPS = {(optimizer.kernel, *(name for name, _ in optimizer.slots())): number
-         for number, (source, case, *_) in enumerate(TRACES) for optimizer in [make_optimizer(source, case)]}
+LOOPS = {
+    (optimizer.kernel, *(name for name, _ in optimizer.slots())): number
+    for number, (source, case, *_) in enumerate(TRACES)
+    for optimizer in [make_optimizer(source, case)]
+}
 
 
 @pytest.mark.parametrize("number", LOOPS.values(), ids=map(" ".join, LOOPS))

@@ -15,19 +15,53 @@ STEPS = 100
 TOLERANCE = {"float32": 1e-3, "float64": 1e-12}
 
 #: Hyper-parameters that choose between equations: all their combinations are tested.
-SWITCHES = {"nesterov": (0, 1), "momentum": (0, 0.9), "amsgrad": (0, 1), "centered": (0, 1), "pytorch": (0, 1),
-            "rectify": (0, 1), "relative_step": (0, 1)}
+SWITCHES = {
+    "nesterov": (0, 1),
+    "momentum": (0, 0.9),
+    "amsgrad": (0, 1),
+    "centered": (0, 1),
+    "pytorch": (0, 1),
+    "rectify": (0, 1),
+    "relative_step": (0, 1),
+}
 
 #: All others: a number that is not the default.
 NUMBERS = {
-    "learning_rate": 0.02, "beta_1": 0.8, "beta_2": 0.97, "epsilon": 1e-4, "rho": 0.8, "dampening": 0.1,
-    "momentum_decay": 0.004, "eta_minus": 0.6, "eta_plus": 1.3, "step_min": 1e-4, "step_max": 0.1,
-    "initial_accumulator_value": 0.2, "learning_rate_power": -0.7, "l1_regularization_strength": 0.01,
-    "l2_regularization_strength": 0.02, "l2_shrinkage_regularization_strength": 0.03, "beta": 0.5,
-    "warmup_steps": 7, "r": 0.5, "weight_lr_power": 1.5, "lr_decay": 0.01,
-    "eta": 0.01, "beta_2_decay": -0.7, "epsilon_1": 1e-20, "epsilon_2": 2e-3, "clip_threshold": 0.8, "ns_steps": 4,
-    "muon_a": 3.4, "muon_b": -4.7, "muon_c": 2.0, "adam_beta_1": 0.8, "adam_beta_2": 0.97, "adam_lr_ratio": 0.5,
-    "rms_rate": 0.3, "adam_weight_decay": 0.03,
+    "learning_rate": 0.02,
+    "beta_1": 0.8,
+    "beta_2": 0.97,
+    "epsilon": 1e-4,
+    "rho": 0.8,
+    "dampening": 0.1,
+    "momentum_decay": 0.004,
+    "eta_minus": 0.6,
+    "eta_plus": 1.3,
+    "step_min": 1e-4,
+    "step_max": 0.1,
+    "initial_accumulator_value": 0.2,
+    "learning_rate_power": -0.7,
+    "l1_regularization_strength": 0.01,
+    "l2_regularization_strength": 0.02,
+    "l2_shrinkage_regularization_strength": 0.03,
+    "beta": 0.5,
+    "warmup_steps": 7,
+    "r": 0.5,
+    "weight_lr_power": 1.5,
+    "lr_decay": 0.01,
+    "eta": 0.01,
+    "beta_2_decay": -0.7,
+    "epsilon_1": 1e-20,
+    "epsilon_2": 2e-3,
+    "clip_threshold": 0.8,
+    "ns_steps": 4,
+    "muon_a": 3.4,
+    "muon_b": -4.7,
+    "muon_c": 2.0,
+    "adam_beta_1": 0.8,
+    "adam_beta_2": 0.97,
+    "adam_lr_ratio": 0.5,
+    "rms_rate": 0.3,
+    "adam_weight_decay": 0.03,
 }
 
 
@@ -70,8 +104,10 @@ def reference_run(optimizer, variant, dtype):
     """Parameters and slots after STEPS steps from the gradients above, rounded to the dtype."""
     hyper = list(variants(optimizer))[variant]
     w = start_values().astype(dtype).astype(np.float64)
-    slots = {name: np.full(w.shape, start) if start == start else w.copy()
-             for name, start in reference.OPTIMIZERS[optimizer].slots(hyper).items()}
+    slots = {
+        name: np.full(w.shape, start) if start == start else w.copy()
+        for name, start in reference.OPTIMIZERS[optimizer].slots(hyper).items()
+    }
     entry = reference.OPTIMIZERS[optimizer]
     for step, gradient in enumerate(gradients().astype(dtype).astype(np.float64)):
         if not entry.per_parameter:
@@ -127,8 +163,7 @@ def test_against_reference(optimizer, isa, dtype):
         w, slots = reference_run(optimizer, number, dtype)
         assert_close(joined(model.weights), w, TOLERANCE[dtype], f"{optimizer} {hyper}", floor=1)
         for i, (name, _) in enumerate(model.slot_starts):
-            assert_close(joined(model.slot_views(i)), slots[name], TOLERANCE[dtype], f"{optimizer} {hyper} {name}",
-                         floor=1e-3)
+            assert_close(joined(model.slot_views(i)), slots[name], TOLERANCE[dtype], f"{optimizer} {hyper} {name}", floor=1e-3)
 
 
 @pytest.mark.parametrize("optimizer", _core.registry("optimizers"))

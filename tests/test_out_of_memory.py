@@ -13,5 +13,7 @@ PROGRAM = Path(__file__).parent / "out_of_memory.py"
 def test_any_allocation_may_fail():
     pytest.importorskip("_testcapi", reason="a module of CPython's own tests makes allocations fail")
     step = "1" if os.environ.get("FASTNET_LONG") else "41"
-    found = subprocess.run([sys.executable, str(PROGRAM), "--step", step], capture_output=True, text=True, check=False, timeout=600)
+    found = subprocess.run(
+        [sys.executable, str(PROGRAM), "--step", step], capture_output=True, text=True, check=False, timeout=600
+    )
     assert found.returncode == 0, found.stdout + found.stderr

@@ -25,7 +25,9 @@ def make_model(view, dtype, n_threads=None, activation=None):
     h = layers.Reshape((2, 3), name="h")(layers.Dense(UNITS, name="dense", activation=activation)(x))
     model = fn.Model(x, [h, VIEWS[view]()(h), h], seed=3, dtype=dtype)
     losses = ["mean_squared_error", "mean_absolute_error", "mean_squared_error"]
-    model.compile(fn.optimizers.SGD(0.1), losses, loss_weights=[0.5, 2.0, 3.0], metrics=[["mae"], ["mse"], []], n_threads=n_threads)
+    model.compile(
+        fn.optimizers.SGD(0.1), losses, loss_weights=[0.5, 2.0, 3.0], metrics=[["mae"], ["mse"], []], n_threads=n_threads
+    )
     return model
 
 

@@ -6,7 +6,7 @@ The numbers are those of Keras 3.15 on its torch backend, with the weights of `w
 import numpy as np
 import pytest
 from networks import rejects, same_weights
-from test_unused_penalties import X, Y, assert_weights, begin, wave
+from test_unused_penalties import X, Y, assert_weights, begin
 
 import fastnet as fn
 from fastnet.regularizers import L2
@@ -49,7 +49,9 @@ def test_as_keras(case, dtype):
     assert_weights(model, weights)
 
 
-@pytest.mark.parametrize("y", [Y, [Y], [Y, None], [Y, "ignored"], {"a": Y}, {"a": Y, "b": None}], ids=["array", "one", "none", "any", "name", "names"])
+@pytest.mark.parametrize(
+    "y", [Y, [Y], [Y, None], [Y, "ignored"], {"a": Y}, {"a": Y, "b": None}], ids=["array", "one", "none", "any", "name", "names"]
+)
 def test_the_forms_of_targets(y):
     """Those that Keras takes."""
     model = begin(two(L2(0.1)), loss=["mse", None])

@@ -41,8 +41,16 @@ def absolute_error(y_true, y_pred):
 def make(optimizer=None, loss="mse"):
     layers = fn.layers
     model = fn.Sequential(
-        [fn.Input((3,)), layers.Dense(8, "relu"), layers.BatchNormalization(), Doubled(), layers.Dropout(0.1),
-         layers.Dense(1, kernel_initializer=Tenth())], seed=0)  # fmt: skip
+        [
+            fn.Input((3,)),
+            layers.Dense(8, "relu"),
+            layers.BatchNormalization(),
+            Doubled(),
+            layers.Dropout(0.1),
+            layers.Dense(1, kernel_initializer=Tenth()),
+        ],
+        seed=0,
+    )
     if optimizer is not None:
         model.compile(optimizer, loss, metrics=["mae"])
     return model

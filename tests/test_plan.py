@@ -45,8 +45,7 @@ def test_random_network(seed, isa, dtype):
 
     whole = model.gradients(inputs, targets, weights, batch_size=size)
     rows = np.diff([*range(0, n_rows, size), n_rows])
-    assert_close(whole.losses, sum(step.losses * n for step, n in zip(steps, rows)) / n_rows, TOLERANCE[dtype],
-                 network.text)
+    assert_close(whole.losses, sum(step.losses * n for step, n in zip(steps, rows)) / n_rows, TOLERANCE[dtype], network.text)
     for i, gradient in enumerate(steps[-1].parameter_gradients):
         assert_close(whole.parameter_gradients[i], gradient, TOLERANCE[dtype], f"{network.text} parameter {i}")
     for name in ("outputs", "input_gradients"):
@@ -227,24 +226,43 @@ def column_path(graph):
     graph.output(graph.dense(graph.node("add", [wide, again]), 2, seed=2), "mean_squared_error")
 
 
-FORMS = [fan_out, shared_parameters, shared_parameters_on_two_inputs, kernel_shared_without_bias, twice_in_one_op,
-         several_inputs_and_outputs, alias_as_output, alias_with_fan_out, alias_of_an_input,
-         output_that_others_consume, one_value_two_outputs, results_nobody_needs, frozen_in_the_middle,
-         frozen_at_the_start, everything_frozen, frozen_kernel_trained_bias, no_parameters, input_is_the_output,
-         higher_rank, scaled_input, long_chain, column_path]
+FORMS = [
+    fan_out,
+    shared_parameters,
+    shared_parameters_on_two_inputs,
+    kernel_shared_without_bias,
+    twice_in_one_op,
+    several_inputs_and_outputs,
+    alias_as_output,
+    alias_with_fan_out,
+    alias_of_an_input,
+    output_that_others_consume,
+    one_value_two_outputs,
+    results_nobody_needs,
+    frozen_in_the_middle,
+    frozen_at_the_start,
+    everything_frozen,
+    frozen_kernel_trained_bias,
+    no_parameters,
+    input_is_the_output,
+    higher_rank,
+    scaled_input,
+    long_chain,
+    column_path,
+]
 
 
 def data_for(graph, n_rows, dtype, seed=0):
     """Inputs, targets, weights and seeds: each output with a loss has targets, the others seeds."""
     random = np.random.default_rng(seed)
     inputs = [random.normal(size=(n_rows, *shape)) for shape, _, _ in graph.inputs]
-    targets = [None if loss is None else cases.target_for(loss, graph.shapes[value], n_rows, random)
-               for value, loss, *_ in graph.outputs]
+    targets = [
+        None if loss is None else cases.target_for(loss, graph.shapes[value], n_rows, random) for value, loss, *_ in graph.outputs
+    ]
     axes = [1 + i // 2 % len(graph.shapes[value]) for i, (value, *_) in enumerate(graph.outputs)]  # of rows, lines, positions
     weights = [random.uniform(0, 2, (n_rows, *graph.shapes[value])[:k]) if i % 2 else None
                for i, ((value, *_), k) in enumerate(zip(graph.outputs, axes))]  # fmt: skip
-    seeds = [random.normal(size=(n_rows, *graph.shapes[value])) if loss is None else None
-             for value, loss, *_ in graph.outputs]
+    seeds = [random.normal(size=(n_rows, *graph.shapes[value])) if loss is None else None for value, loss, *_ in graph.outputs]
     return [rounded(arrays, dtype) for arrays in (inputs, targets, weights, seeds)]
 
 
@@ -289,8 +307,11 @@ def test_outputs_without_seeds_contribute_nothing(isa, dtype):
     inputs, targets, weights, seeds = data_for(graph, 6, dtype)
     model.gradients(inputs, targets, weights, seeds)
     for nothing in (None, [None] * 3):
-        assert_same_step(model.gradients(inputs, targets, weights, nothing),
-                         reference_step(graph, model.weights, inputs, targets, weights), TOLERANCE[dtype])
+        assert_same_step(
+            model.gradients(inputs, targets, weights, nothing),
+            reference_step(graph, model.weights, inputs, targets, weights),
+            TOLERANCE[dtype],
+        )
 
 
 def test_forward_and_backward_in_two_calls(isa, dtype):
@@ -306,8 +327,13 @@ def test_forward_and_backward_in_two_calls(isa, dtype):
         assert np.array_equal(model.predict(inputs)[0], whole.outputs[0])
         gradients = np.full((5, 4), np.nan, dtype)
         model.gradient_slab[:] = UNTOUCHED
-        model.plan.run(_core.OUTPUT_GRADIENT | _core.BACKWARD | _core.FETCH_GRADIENTS, n_rows=5, batch_size=5,
-                       output_gradients=seeds, input_gradients=[gradients])
+        model.plan.run(
+            _core.OUTPUT_GRADIENT | _core.BACKWARD | _core.FETCH_GRADIENTS,
+            n_rows=5,
+            batch_size=5,
+            output_gradients=seeds,
+            input_gradients=[gradients],
+        )
         assert np.array_equal(gradients, whole.input_gradients[0])
         for view, expected in zip(model.gradient_views, whole.parameter_gradients):
             assert np.array_equal(view, expected)
@@ -320,9 +346,17 @@ def test_arrays_that_are_not_wanted_are_none(dtype):
     inputs, targets, weights, seeds = data_for(graph, 4, dtype)
     whole = model.gradients(inputs, targets, weights, seeds)
     outputs, gradients = model.output_arrays(4), [np.empty((4, 3), dtype), None, None]
-    model.plan.run(_core.FORWARD | _core.LOSS | _core.OUTPUT_GRADIENT | _core.BACKWARD | _core.FETCH | _core.FETCH_GRADIENTS,
-                   n_rows=4, batch_size=4, inputs=inputs, targets=targets, weights=weights,
-                   output_gradients=seeds, outputs=[None, outputs[1], None, None], input_gradients=gradients)
+    model.plan.run(
+        _core.FORWARD | _core.LOSS | _core.OUTPUT_GRADIENT | _core.BACKWARD | _core.FETCH | _core.FETCH_GRADIENTS,
+        n_rows=4,
+        batch_size=4,
+        inputs=inputs,
+        targets=targets,
+        weights=weights,
+        output_gradients=seeds,
+        outputs=[None, outputs[1], None, None],
+        input_gradients=gradients,
+    )
     assert np.array_equal(outputs[1], whole.outputs[1])
     assert np.isnan(outputs[0]).all()
     assert np.array_equal(gradients[0], whole.input_gradients[0])
@@ -334,19 +368,33 @@ def test_metrics_are_summed_over_the_batches(isa, dtype):
     x = graph.input((6,))
     graph.output(graph.dense(x, 4, seed=1), "sparse_categorical_crossentropy", from_logits=1)
     graph.output(graph.dense(x, 3, "sigmoid", seed=2), "mean_squared_error")
-    for name, output in [("sparse_categorical_accuracy", 0), ("mean_squared_error", 1), ("categorical_confusion", 0),
-                         ("mean_absolute_error", 1)]:
+    for name, output in [
+        ("sparse_categorical_accuracy", 0),
+        ("mean_squared_error", 1),
+        ("categorical_confusion", 0),
+        ("mean_absolute_error", 1),
+    ]:
         graph.metric(name, output)
     for n_threads in (1, 3):
         model = Model(graph, dtype, max_rows=5, n_threads=n_threads, training=False)
         inputs, targets, _, _ = data_for(graph, 23, dtype)
         metrics = np.ones(model.plan.metric_size)
         outputs = model.output_arrays(23)
-        model.plan.run(_core.FORWARD | _core.LOSS | _core.FETCH, n_rows=23, batch_size=5, inputs=inputs,
-                       targets=targets, outputs=outputs, metrics=metrics)
-        expected = [reference.METRICS[name].accumulators(targets[output].astype("float64"),
-                                                         outputs[output].astype("float64"), **attributes)
-                    for name, attributes, output in graph.metrics]
+        model.plan.run(
+            _core.FORWARD | _core.LOSS | _core.FETCH,
+            n_rows=23,
+            batch_size=5,
+            inputs=inputs,
+            targets=targets,
+            outputs=outputs,
+            metrics=metrics,
+        )
+        expected = [
+            reference.METRICS[name].accumulators(
+                targets[output].astype("float64"), outputs[output].astype("float64"), **attributes
+            )
+            for name, attributes, output in graph.metrics
+        ]
         assert_close(metrics, 1 + np.concatenate(expected), 1e-6 if dtype == "float32" else 1e-12)
 
 
@@ -374,8 +422,7 @@ def test_graphs_of_any_size_agree_with_the_reference(seed, n_nodes):
     """If two arrays that live together shared a byte, some result would be wrong."""
     network = cases.random_graph(seed, n_nodes)
     seeds = cases.seeds_for(network, seed)
-    model = Model(network.graph, "float64", max_rows=len(network.inputs[0]), n_threads=1 + seed % 3,
-                  input_gradients=True)
+    model = Model(network.graph, "float64", max_rows=len(network.inputs[0]), n_threads=1 + seed % 3, input_gradients=True)
     with np.errstate(all="ignore"):
         expected = reference_step(network.graph, model.weights, network.inputs, network.targets, seeds=seeds)
     actual = model.gradients(network.inputs, network.targets, seeds=seeds)
@@ -385,9 +432,16 @@ def test_graphs_of_any_size_agree_with_the_reference(seed, n_nodes):
 
 
 @settings(max_examples=cases.how_many(150))
-@given(st.lists(st.integers(1, 70), min_size=1, max_size=3), st.integers(1, 40), st.integers(1, 5), st.booleans(),
-       st.sampled_from(["add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate"]),
-       st.sampled_from(["float32", "float64"]), st.integers(1, 3), st.data())
+@given(
+    st.lists(st.integers(1, 70), min_size=1, max_size=3),
+    st.integers(1, 40),
+    st.integers(1, 5),
+    st.booleans(),
+    st.sampled_from(["add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate"]),
+    st.sampled_from(["float32", "float64"]),
+    st.integers(1, 3),
+    st.data(),
+)
 def test_any_shape_of_dense_and_merge(shape, units, n_rows, use_bias, merge, dtype, n_threads, data):
     graph = Graph()
     x = graph.input(shape if len(shape) < 3 else [1 + size % 4 for size in shape])
@@ -396,10 +450,10 @@ def test_any_shape_of_dense_and_merge(shape, units, n_rows, use_bias, merge, dty
     right = graph.dense(x, units, "tanh", seed=2)
     graph.output(graph.node(merge, [left, right]), "mean_squared_error")
     inputs, targets, _, _ = data_for(graph, n_rows, dtype)
-    model = Model(graph, dtype, max_rows=n_rows + data.draw(st.integers(0, 9)), n_threads=n_threads,
-                  input_gradients=True)
-    assert_same_step(model.gradients(inputs, targets), reference_step(graph, model.weights, inputs, targets),
-                     TOLERANCE[dtype], floor=0.01)
+    model = Model(graph, dtype, max_rows=n_rows + data.draw(st.integers(0, 9)), n_threads=n_threads, input_gradients=True)
+    assert_same_step(
+        model.gradients(inputs, targets), reference_step(graph, model.weights, inputs, targets), TOLERANCE[dtype], floor=0.01
+    )
 
 
 # ---- what a plan says of itself ----------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from reference.pooling import spans
 
 import fastnet as fn
 from fastnet import layers
-from reference.pooling import spans
+
 
 def gradients(layer, x, dtype="float64"):
     """(y, dx) of one layer in training, where the gradient of y is 1."""
@@ -95,8 +96,12 @@ def test_shapes(layer, shape, expected):
 
 
 def test_the_names_of_keras():
-    for short, long in (("AvgPool", "AveragePooling"), ("MaxPool", "MaxPooling"),
-                        ("GlobalAvgPool", "GlobalAveragePooling"), ("GlobalMaxPool", "GlobalMaxPooling")):  # fmt: skip
+    for short, long in (
+        ("AvgPool", "AveragePooling"),
+        ("MaxPool", "MaxPooling"),
+        ("GlobalAvgPool", "GlobalAveragePooling"),
+        ("GlobalMaxPool", "GlobalMaxPooling"),
+    ):
         for axes in ("1D", "2D"):
             assert getattr(layers, short + axes) is getattr(layers, long + axes)
     assert layers.MaxPooling2D().pool_size == (2, 2) and layers.MaxPooling1D(3).pool_size == 3
@@ -155,7 +160,9 @@ def test_the_mean_is_over_what_lies_in_the_sequence():
     x = np.arange(1.0, 7.0).reshape(1, 6, 1)
     expected = [x[0, max(0, i - 1) : i + 3].mean() for i in range(6)]
     assert expected == [2.0, 2.5, 3.5, 4.5, 5.0, 5.5]
-    for shape, layer in (((6, 1), layers.AveragePooling1D(4, strides=1, padding="same")),
-                         ((6, 1, 1), layers.AveragePooling2D((4, 1), strides=1, padding="same"))):  # fmt: skip
+    for shape, layer in (
+        ((6, 1), layers.AveragePooling1D(4, strides=1, padding="same")),
+        ((6, 1, 1), layers.AveragePooling2D((4, 1), strides=1, padding="same")),
+    ):
         model = fn.Sequential([fn.Input(shape), layer])
         np.testing.assert_allclose(model.predict(x.reshape(1, *shape)).ravel(), expected, rtol=1e-6)

@@ -61,10 +61,17 @@ def test_results_are_arrays_of_their_own():
 
 @pytest.mark.parametrize(
     "x",
-    [rows(4)[::2], np.asfortranarray(rows(3)), rows(2).tolist(), rows(2).astype(np.float16), rows(2).astype(">f4"), [rows(2)],
-     {"input": rows(2)}],
+    [
+        rows(4)[::2],
+        np.asfortranarray(rows(3)),
+        rows(2).tolist(),
+        rows(2).astype(np.float16),
+        rows(2).astype(">f4"),
+        [rows(2)],
+        {"input": rows(2)},
+    ],
     ids=["strided", "fortran", "list", "float16", "swapped", "list of one", "by name"],
-)  # fmt: skip
+)
 def test_other_input_takes_the_long_way(x):
     model = network()
     model.predict(rows(2))
@@ -74,10 +81,16 @@ def test_other_input_takes_the_long_way(x):
 
 @pytest.mark.parametrize(
     "x, error, message",
-    [(rows(2)[:, :4].copy(), ValueError, "shape"), (rows(2)[:0], ValueError, "empty"), (rows(2)[0], ValueError, "shape"),
-     (np.ma.masked_array(rows(2), np.eye(2, 5)), TypeError, "masked"), (np.array([["a"] * 5]), TypeError, "dtype"),
-     (rows(2).astype(complex), TypeError, "dtype"), (None, TypeError, "missing")],
-)  # fmt: skip
+    [
+        (rows(2)[:, :4].copy(), ValueError, "shape"),
+        (rows(2)[:0], ValueError, "empty"),
+        (rows(2)[0], ValueError, "shape"),
+        (np.ma.masked_array(rows(2), np.eye(2, 5)), TypeError, "masked"),
+        (np.array([["a"] * 5]), TypeError, "dtype"),
+        (rows(2).astype(complex), TypeError, "dtype"),
+        (None, TypeError, "missing"),
+    ],
+)
 def test_bad_input_is_an_error_still(x, error, message):
     model = network()
     model.predict_on_batch(rows(2))

@@ -43,8 +43,13 @@ def train(model=None):
 def run_script(text, **environment):
     """What a script prints, in words. One that hangs is ended."""
     text = COMMON.format(tests=os.path.dirname(__file__)) + text
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", text], capture_output=True, text=True, timeout=120,
-                          env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment})
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", text],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.split()
 
@@ -61,10 +66,14 @@ def openmp_user(tmp_path_factory):
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     folder = tmp_path_factory.mktemp("openmp")
     source, library = folder / "user.c", folder / "user.so"
-    source.write_text("int work(int n)\n{\n    int sum = 0;\n#pragma omp parallel num_threads(n) reduction(+:sum)\n"
-                      "    sum += 1;\n    return sum;\n}\n")
-    if not compiler or subprocess.run([compiler, "-fopenmp", "-shared", "-fPIC", "-o", library, source],
-                                      capture_output=True).returncode:
+    source.write_text(
+        "int work(int n)\n{\n    int sum = 0;\n#pragma omp parallel num_threads(n) reduction(+:sum)\n"
+        "    sum += 1;\n    return sum;\n}\n"
+    )
+    if (
+        not compiler
+        or subprocess.run([compiler, "-fopenmp", "-shared", "-fPIC", "-o", library, source], capture_output=True).returncode
+    ):
         pytest.skip("no compiler with OpenMP")
     return str(library)
 
@@ -98,12 +107,15 @@ def in_thread():
 def test_forked_children_train(before, openmp_user, digest):
     """Whoever had threads in the parent, and whether fastnet was imported there or not: children train, in a thread of their own
     too, and so do theirs, with two threads and the same bits."""
-    answers = run_script(FORKS + f"""
+    answers = run_script(
+        FORKS
+        + f"""
 import ctypes
 openmp = ctypes.CDLL({openmp_user!r})
 {before}
 print(*[fork(work) for work in (train, in_thread, train, lambda: fork(train))], fork(lambda: train() and n_threads()), train())
-""")
+"""
+    )
     assert answers.pop(4) == ("2" if os.path.isdir("/proc/self/task") else "0")
     assert answers == [digest] * 5
 
@@ -111,7 +123,9 @@ print(*[fork(work) for work in (train, in_thread, train, lambda: fork(train))], 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forked_while_a_thread_trains(digest):
     """Children made in the midst of a run of another thread, whose team they have not."""
-    answers = run_script(FORKS + """
+    answers = run_script(
+        FORKS
+        + """
 stop = threading.Event()
 started = threading.Event()
 def keep_training():
@@ -126,14 +140,19 @@ print(*[fork(train) for _ in range(20)])
 stop.set()
 thread.join()
 print(train())
-""")
+"""
+    )
     assert answers == [digest] * 21
 
 
 # ---- processors ----------------------------------------------------------------------------------------------
 
-BINDINGS = [{"OMP_PROC_BIND": "true"}, {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}, {"OMP_PROC_BIND": "false"},
-            {"GOMP_CPU_AFFINITY": f"0-{os.cpu_count() - 1}"}]
+BINDINGS = [
+    {"OMP_PROC_BIND": "true"},
+    {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"},
+    {"OMP_PROC_BIND": "false"},
+    {"GOMP_CPU_AFFINITY": f"0-{os.cpu_count() - 1}"},
+]
 
 
 @pytest.mark.parametrize("host", ["", "loaded", "used"])
@@ -143,21 +162,31 @@ def test_processors_where_openmp_binds_threads(environment, host, openmp_user, d
     use them."""
     load = f"import ctypes; openmp = ctypes.CDLL({openmp_user!r})"
     before = {"": "", "loaded": load, "used": f"{load}; openmp.work({_core.cpu_count()})"}[host]
-    answers = run_script(f"""
+    answers = run_script(
+        f"""
 {before}
 from fastnet import _core
 print(_core.cpu_count(), train())
 others = set(os.listdir("/proc/self/task")) - {{str(os.getpid())}} if os.path.isdir("/proc/self/task") else ()
 print(max([len(os.sched_getaffinity(int(other))) for other in others] or [0]))
-""", **environment)
+""",
+        **environment,
+    )
     assert int(answers[0]) == _core.cpu_count()
     assert answers[1] == digest
     assert int(answers[2]) in (0, _core.cpu_count())
 
 
-@pytest.mark.parametrize(("environment", "expected"), [
-    ({"OMP_NUM_THREADS": "1"}, 1), ({"OMP_NUM_THREADS": " 1,8 "}, 1), ({"OMP_THREAD_LIMIT": "1"}, 1),
-    ({"OMP_NUM_THREADS": "1000000"}, None), ({"OMP_NUM_THREADS": "-1", "OMP_THREAD_LIMIT": "none"}, None)])
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"OMP_NUM_THREADS": "1"}, 1),
+        ({"OMP_NUM_THREADS": " 1,8 "}, 1),
+        ({"OMP_THREAD_LIMIT": "1"}, 1),
+        ({"OMP_NUM_THREADS": "1000000"}, None),
+        ({"OMP_NUM_THREADS": "-1", "OMP_THREAD_LIMIT": "none"}, None),
+    ],
+)
 def test_default_threads(environment, expected):
     """OpenMP's variables limit the threads; see tests/c/test_quota.c for how they are read."""
     none = dict.fromkeys(("OMP_NUM_THREADS", "OMP_THREAD_LIMIT"), "")
@@ -234,8 +263,16 @@ def test_rounding_mode_of_the_host(mode, set_rounding, isa, dtype):
         hyper = model.hyper_row
         set_mode(mode)
         try:
-            model.plan.run(_core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE, n_rows=101, batch_size=16,
-                           inputs=inputs, targets=targets, hyper=hyper, loss_sum=losses, metrics=metrics)
+            model.plan.run(
+                _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE,
+                n_rows=101,
+                batch_size=16,
+                inputs=inputs,
+                targets=targets,
+                hyper=hyper,
+                loss_sum=losses,
+                metrics=metrics,
+            )
             after = get_mode()
         finally:
             set_mode(0)

@@ -11,8 +11,17 @@ from fastnet import _core, profiling
 
 
 def network(dtype="float32", **compiled):
-    model = fn.Sequential([fn.Input((6,)), fn.layers.Dense(8, activation="relu"), fn.layers.BatchNormalization(),
-                           fn.layers.Dropout(0.2), fn.layers.Dense(3)], seed=0, dtype=dtype)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((6,)),
+            fn.layers.Dense(8, activation="relu"),
+            fn.layers.BatchNormalization(),
+            fn.layers.Dropout(0.2),
+            fn.layers.Dense(3),
+        ],
+        seed=0,
+        dtype=dtype,
+    )
     model.compile(**{"optimizer": "adam", "loss": fn.losses.SparseCategoricalCrossentropy(from_logits=True), **compiled})
     return model
 
@@ -28,7 +37,9 @@ def test_stages_and_their_costs(dtype):
     plan = model._latest_plan()
     assert [stage.label for stage in profile.stages] == [label for label in plan.stage_labels() if label != "fetch"]
     assert all(np.isfinite(stage.seconds) and stage.seconds >= 0 for stage in profile.stages)
-    products = {(stage.label, stage.layer): stage.flops for stage in profile.stages if stage.layer.startswith("dense") and stage.flops}
+    products = {
+        (stage.label, stage.layer): stage.flops for stage in profile.stages if stage.layer.startswith("dense") and stage.flops
+    }
     assert products == {
         ("dense forward", "dense"): 2 * 20 * 6 * 8, ("dense forward", "dense_1"): 2 * 20 * 8 * 3,
         ("dense backward", "dense_1"): 2 * 20 * 8 * 3, ("dense backward parameters", "dense_1"): 2 * 20 * 8 * 3,
@@ -57,8 +68,16 @@ def test_figures_of_the_machine_and_the_clock(monkeypatch):
 
 
 def test_costs_of_convolutions():
-    model = fn.Sequential([fn.Input((9, 7, 2)), fn.layers.Conv2D(4, 3, padding="same"), fn.layers.Conv2D(5, 3),
-                           fn.layers.Flatten(), fn.layers.Dense(1)], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((9, 7, 2)),
+            fn.layers.Conv2D(4, 3, padding="same"),
+            fn.layers.Conv2D(5, 3),
+            fn.layers.Flatten(),
+            fn.layers.Dense(1),
+        ],
+        seed=0,
+    )
     model.compile("adam", "mse")
     profile = model.profile(np.ones((4, 9, 7, 2), np.float32), np.ones(4), repeats=1)
     first, second = 2 * 4 * 63 * 9 * 2 * 4, 2 * 4 * 35 * 9 * 4 * 5
@@ -134,8 +153,16 @@ def test_costs_of_other_operations(case):
     """Behind a layer with weights, so that there are gradients of its input."""
     layer, shape, expected = COSTS[case]
     first = [] if case == "Embedding" else [fn.layers.Dense(shape[-1], name="first")]
-    model = fn.Sequential([fn.Input(shape), *first, type(layer).from_config(layer.get_config()), fn.layers.Flatten(),
-                           fn.layers.Dense(1, name="last")], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input(shape),
+            *first,
+            type(layer).from_config(layer.get_config()),
+            fn.layers.Flatten(),
+            fn.layers.Dense(1, name="last"),
+        ],
+        seed=0,
+    )
     model.compile("sgd", "mse")
     profile = model.profile(np.ones((ROWS, *shape), np.float32), np.ones(ROWS), repeats=1)
     found = {}
@@ -175,8 +202,11 @@ def test_prediction():
 
 @pytest.mark.parametrize("optimizer", ["adam", fn.optimizers.SGD(0.1, momentum=0.9, use_ema=True, gradient_accumulation_steps=2)])
 def test_nothing_is_changed(optimizer):
-    model, twin, (x, y) = network(optimizer=optimizer), network(optimizer=type(fn.optimizers.get(optimizer)).from_config(
-        fn.optimizers.get(optimizer).get_config())), data()  # fmt: skip
+    model, twin, (x, y) = (
+        network(optimizer=optimizer),
+        network(optimizer=type(fn.optimizers.get(optimizer)).from_config(fn.optimizers.get(optimizer).get_config())),
+        data(),
+    )
     for one in (model, twin):
         one.fit(x, y, epochs=2, verbose=0)
     model.profile(x, y, repeats=5)
@@ -212,7 +242,7 @@ def test_bad_arguments():
 
 
 def test_stage_seconds_are_checked_and_added_to():
-    model, (x, y) = network(), data(32)
+    model, (x, _) = network(), data(32)
     model.predict(x)
     plan = model._latest_plan()
     out, n = np.empty((32, 3), np.float32), len(plan.stages())

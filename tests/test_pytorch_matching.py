@@ -6,12 +6,12 @@ import types
 
 import numpy as np
 import pytest
+from networks import same_weights
+from test_importing import MODELS, PYTORCH, arrays_of, names_in
 
 import fastnet as fn
 from fastnet import layers
 from fastnet.saving.pytorch_matching import match
-from networks import same_weights
-from test_importing import MODELS, PYTORCH, arrays_of, names_in
 
 
 def linear(names, inputs=3, outputs=3):
@@ -84,7 +84,7 @@ def test_names_within_other_modules():
 
 
 def test_a_name_that_was_not_given_says_nothing():
-    """"dense" is what the first layer is called anyway."""
+    """ "dense" is what the first layer is called anyway."""
     state = linear(["hidden", "dense"])
     assert_taken(fn.saving.from_pytorch(in_module_order(state), dense(2)), state, ["hidden", "dense"])
     with pytest.raises(ValueError, match="in more than one way"):

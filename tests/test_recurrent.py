@@ -72,7 +72,11 @@ def test_the_same_bits_for_any_number_of_threads(kind, dtype):
     x, y = sequences(37)
     results = []
     for n_threads in (1, 2, 3):
-        stack = [layers.Bidirectional(kind(9, return_sequences=True, dropout=0.2, recurrent_dropout=0.2)), kind(5), layers.Dense(1)]
+        stack = [
+            layers.Bidirectional(kind(9, return_sequences=True, dropout=0.2, recurrent_dropout=0.2)),
+            kind(5),
+            layers.Dense(1),
+        ]
         model = fn.Sequential([fn.Input((7, 3)), *stack], seed=0, dtype=dtype)
         model.compile("adam", "mse", n_threads=n_threads)
         model.fit(x, y, batch_size=8, epochs=2, verbose=0)
@@ -158,8 +162,13 @@ def test_learns(kind):
 def test_dropout_is_of_training_alone_and_alike_in_all_steps(kind):
     """The factors of x are read off a layer that adds x up; the expectation of the output is that without dropout."""
     inputs = fn.Input((4, 50))
-    model = fn.Model(inputs, layers.SimpleRNN(50, "linear", kernel_initializer="identity", recurrent_initializer="zeros",
-                                              dropout=0.3, return_sequences=True)(inputs), seed=0)  # fmt: skip
+    model = fn.Model(
+        inputs,
+        layers.SimpleRNN(
+            50, "linear", kernel_initializer="identity", recurrent_initializer="zeros", dropout=0.3, return_sequences=True
+        )(inputs),
+        seed=0,
+    )
     ones = np.ones((6, 4, 50))
     y = model.forward(ones, training=True)
     assert np.isin(np.round(y, 5), np.round(np.float32([0, 1 / 0.7]), 5)).all()
@@ -173,8 +182,9 @@ def test_dropout_is_of_training_alone_and_alike_in_all_steps(kind):
 
 
 def stateful(kind, units=5, batch_size=4, **options):
-    model = fn.Sequential([fn.Input((3, 2), batch_size=batch_size), kind(units, stateful=True, **options), layers.Dense(1)], seed=0,
-                          dtype="float64")  # fmt: skip
+    model = fn.Sequential(
+        [fn.Input((3, 2), batch_size=batch_size), kind(units, stateful=True, **options), layers.Dense(1)], seed=0, dtype="float64"
+    )
     model.compile(fn.optimizers.SGD(0.0), "mse")
     return model
 

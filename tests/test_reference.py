@@ -110,29 +110,36 @@ def test_loss_gradients(name, attributes, kind):
     assert_gradient(gradient, lambda p: reference.batch_loss(name, target, p, weight, **attributes)[0], prediction)
 
 
-@pytest.mark.parametrize(("name", "attributes", "target", "prediction", "expected"), [
-    # The examples in the documentation of Keras.
-    ("mean_squared_error", {}, [[0, 1], [0, 0]], [[1, 1], [1, 0]], [0.5, 0.5]),
-    ("mean_absolute_error", {}, [[0, 1], [0, 0]], [[1, 1], [1, 0]], [0.5, 0.5]),
-    ("huber", {}, [[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], [0.18, 0.13]),
-    ("log_cosh", {}, [[0, 1], [0, 0]], [[1, 1], [0, 0]], [np.log(np.cosh(1)) / 2, 0]),
-    ("binary_crossentropy", {}, [[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], [0.9162907, 0.7135582]),
-    ("binary_crossentropy", {"from_logits": 1}, [[0, 1, 0, 0]], [[-18.6, 0.51, 2.94, -12.8]], [0.8654580]),
-    ("categorical_crossentropy", {}, [[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]],
-     [0.0512933, 2.3025851]),
-    ("sparse_categorical_crossentropy", {}, [1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]], [0.0512933, 2.3025851]),
-    ("hinge", {}, [[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], [(1.6 + 0.6) / 2, (1.4 + 1.6) / 2]),
-    # By hand.
-    ("huber", {"delta": 0.5}, [[0.0, 0.0]], [[0.2, -3.0]], [(0.02 + 1.375) / 2]),
-    ("kl_divergence", {}, [[0.5, 0.5]], [[0.25, 0.75]], [0.5 * np.log(2) + 0.5 * np.log(2 / 3)]),
-    ("poisson", {}, [[2.0, 1.0]], [[1.0, np.e]], [(1 + np.e - 1) / 2]),
-    ("categorical_crossentropy", {"from_logits": 1}, [[0, 1]], [[0.0, np.log(3)]], [np.log(4 / 3)]),
-    ("categorical_crossentropy", {"from_logits": 1, "label_smoothing": 0.5}, [[0, 1]], [[0.0, np.log(3)]],
-     [0.25 * np.log(4) + 0.75 * np.log(4 / 3)]),
-    ("binary_crossentropy", {"label_smoothing": 0.5}, [[1.0]], [[0.5]], [np.log(2)]),
-    # Without the division by its sum this prediction would cost -log 0.2.
-    ("sparse_categorical_crossentropy", {}, [0], [[0.2, 0.2]], [np.log(2)]),
-])
+@pytest.mark.parametrize(
+    ("name", "attributes", "target", "prediction", "expected"),
+    [
+        # The examples in the documentation of Keras.
+        ("mean_squared_error", {}, [[0, 1], [0, 0]], [[1, 1], [1, 0]], [0.5, 0.5]),
+        ("mean_absolute_error", {}, [[0, 1], [0, 0]], [[1, 1], [1, 0]], [0.5, 0.5]),
+        ("huber", {}, [[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], [0.18, 0.13]),
+        ("log_cosh", {}, [[0, 1], [0, 0]], [[1, 1], [0, 0]], [np.log(np.cosh(1)) / 2, 0]),
+        ("binary_crossentropy", {}, [[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], [0.9162907, 0.7135582]),
+        ("binary_crossentropy", {"from_logits": 1}, [[0, 1, 0, 0]], [[-18.6, 0.51, 2.94, -12.8]], [0.8654580]),
+        ("categorical_crossentropy", {}, [[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]], [0.0512933, 2.3025851]),
+        ("sparse_categorical_crossentropy", {}, [1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]], [0.0512933, 2.3025851]),
+        ("hinge", {}, [[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], [(1.6 + 0.6) / 2, (1.4 + 1.6) / 2]),
+        # By hand.
+        ("huber", {"delta": 0.5}, [[0.0, 0.0]], [[0.2, -3.0]], [(0.02 + 1.375) / 2]),
+        ("kl_divergence", {}, [[0.5, 0.5]], [[0.25, 0.75]], [0.5 * np.log(2) + 0.5 * np.log(2 / 3)]),
+        ("poisson", {}, [[2.0, 1.0]], [[1.0, np.e]], [(1 + np.e - 1) / 2]),
+        ("categorical_crossentropy", {"from_logits": 1}, [[0, 1]], [[0.0, np.log(3)]], [np.log(4 / 3)]),
+        (
+            "categorical_crossentropy",
+            {"from_logits": 1, "label_smoothing": 0.5},
+            [[0, 1]],
+            [[0.0, np.log(3)]],
+            [0.25 * np.log(4) + 0.75 * np.log(4 / 3)],
+        ),
+        ("binary_crossentropy", {"label_smoothing": 0.5}, [[1.0]], [[0.5]], [np.log(2)]),
+        # Without the division by its sum this prediction would cost -log 0.2.
+        ("sparse_categorical_crossentropy", {}, [0], [[0.2, 0.2]], [np.log(2)]),
+    ],
+)
 def test_known_losses(name, attributes, target, prediction, expected):
     value = reference.LOSSES[name].value(np.array(target, float), np.array(prediction, float), **attributes)
     np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-9)
@@ -140,8 +147,11 @@ def test_known_losses(name, attributes, target, prediction, expected):
 
 def test_losses_far_out_are_finite():
     logits = np.array([[1e4, -1e4, 0.0]])
-    for name, target in (("categorical_crossentropy", [[0, 1, 0]]), ("sparse_categorical_crossentropy", [1]),
-                         ("binary_crossentropy", [[0, 1, 0]])):
+    for name, target in (
+        ("categorical_crossentropy", [[0, 1, 0]]),
+        ("sparse_categorical_crossentropy", [1]),
+        ("binary_crossentropy", [[0, 1, 0]]),
+    ):
         value, gradient = reference.batch_loss(name, np.array(target), logits, from_logits=1)
         assert np.isfinite(value) and np.isfinite(gradient).all(), name
 

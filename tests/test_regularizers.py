@@ -52,8 +52,9 @@ def test_loss_and_gradient(penalty, activity):
     gradients = [gradient.copy() for gradient in model.gradients]
     assert model.evaluate(X, Y) == pytest.approx(expected, rel=1e-12)
     for weight, gradient in zip(model.weights, gradients):
-        np.testing.assert_allclose(gradient, differences(model, weight.value, kernel=penalty, bias=bias,
-                                                         activity=activity), atol=1e-8)  # fmt: skip
+        np.testing.assert_allclose(
+            gradient, differences(model, weight.value, kernel=penalty, bias=bias, activity=activity), atol=1e-8
+        )
 
 
 @pytest.mark.parametrize("penalty", KERNEL, ids=repr)

@@ -103,9 +103,15 @@ def test_several_outputs_as_keras(names):
     for found in (model.evaluate(SERIES, y, sample_weight=weight), model.train_on_batch(SERIES, y, weight)):
         np.testing.assert_allclose(found, [3.2263834476470947, 0.7764769196510315, 1.4190725088119507], rtol=1e-6)
     kernels = [model.get_layer(name).get_weights()[0].ravel()[:4] for name in "ab"]
-    np.testing.assert_allclose(kernels, [[0.13273688439824488, 0.2956836239794418, -0.024544550039258817, -0.35700710301320226],
-                                         [-1.074104405598856, -0.9594246132870987, -0.5329987238425883, 0.08289015109618034]],
-                               rtol=1e-6, atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(
+        kernels,
+        [
+            [0.13273688439824488, 0.2956836239794418, -0.024544550039258817, -0.35700710301320226],
+            [-1.074104405598856, -0.9594246132870987, -0.5329987238425883, 0.08289015109618034],
+        ],
+        rtol=1e-6,
+        atol=1e-6,
+    )
 
 
 # ---- the reference -------------------------------------------------------------------------------------------
@@ -118,16 +124,33 @@ def test_every_loss(name, attributes, dtype):
     tolerance = TOLERANCE[dtype]
     for positions in ((), (4,), (4, 3)):
         weight = np.random.default_rng(1).uniform(0, 2, (6, *positions))
-        value, gradient = reference.batch_loss(name, target.astype(np.float64), prediction.astype(np.float64), weight, **attributes)
+        value, gradient = reference.batch_loss(
+            name, target.astype(np.float64), prediction.astype(np.float64), weight, **attributes
+        )
         alone, slope = _core.evaluate_loss(name, attributes, target, prediction, weight.reshape(6, -1))
         np.testing.assert_allclose(alone, value, rtol=8 * tolerance)
         np.testing.assert_allclose(slope, gradient, rtol=40 * tolerance, atol=8 * tolerance)
-        plan = _core.Plan(dtype=dtype, max_rows=6, training=True, inputs=[((4, 3, 5), None, None)], parameters=[],
-                          nodes=[("activation", "copy", [0], [], {"activation": _core.activation_index("linear")})],
-                          outputs=[(1, name, attributes, 2.0, "output")], input_gradients=True)  # fmt: skip
+        plan = _core.Plan(
+            dtype=dtype,
+            max_rows=6,
+            training=True,
+            inputs=[((4, 3, 5), None, None)],
+            parameters=[],
+            nodes=[("activation", "copy", [0], [], {"activation": _core.activation_index("linear")})],
+            outputs=[(1, name, attributes, 2.0, "output")],
+            input_gradients=True,
+        )
         sums, dx = np.zeros(2), np.zeros((6, 4, 3, 5), dtype)
-        plan.run(_core.FORWARD | _core.LOSS | _core.BACKWARD | _core.FETCH_GRADIENTS, n_rows=6, batch_size=6, inputs=[prediction],
-                 targets=[target], weights=[weight], input_gradients=[dx], loss_sum=sums)  # fmt: skip
+        plan.run(
+            _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.FETCH_GRADIENTS,
+            n_rows=6,
+            batch_size=6,
+            inputs=[prediction],
+            targets=[target],
+            weights=[weight],
+            input_gradients=[dx],
+            loss_sum=sums,
+        )
         np.testing.assert_allclose(sums / 6, [2 * value, value], rtol=8 * tolerance)
         np.testing.assert_allclose(dx, 2 * gradient, rtol=40 * tolerance, atol=8 * tolerance)
 
@@ -185,7 +208,9 @@ def test_validation_and_evaluation():
         np.testing.assert_allclose(history["val_loss"][0], expected, rtol=1e-12)
         np.testing.assert_allclose(history["loss"][0], weighted_mean(model, X[:8], Y[:8], WEIGHT[:8]), rtol=1e-12)
     for size in (1, 3, N, None):
-        np.testing.assert_allclose(model.evaluate(X, Y, size, sample_weight=WEIGHT), weighted_mean(model, X, Y, WEIGHT), rtol=1e-12)
+        np.testing.assert_allclose(
+            model.evaluate(X, Y, size, sample_weight=WEIGHT), weighted_mean(model, X, Y, WEIGHT), rtol=1e-12
+        )
     assert model.test_on_batch(X, Y, WEIGHT) == model.evaluate(X, Y, sample_weight=WEIGHT)
 
 
@@ -204,7 +229,9 @@ def test_same_bits_for_any_number_of_threads(dtype):
     """Also where two threads divide the network by its units, which the second model's are for."""
 
     def series(n_threads):
-        model = fn.Sequential([fn.Input((STEPS, 2)), fn.layers.LSTM(8, return_sequences=True), fn.layers.Dense(UNITS)], seed=1, dtype=dtype)
+        model = fn.Sequential(
+            [fn.Input((STEPS, 2)), fn.layers.LSTM(8, return_sequences=True), fn.layers.Dense(UNITS)], seed=1, dtype=dtype
+        )
         model.compile("adam", "mse", n_threads=n_threads)
         model.fit(X, Y, batch_size=4, epochs=4, sample_weight=WEIGHT, verbose=0)
         return model
@@ -212,8 +239,17 @@ def test_same_bits_for_any_number_of_threads(dtype):
     def divided(n_threads):
         random = np.random.default_rng(2)
         x, y, weight = random.normal(size=(600, 41)), random.integers(0, 5, (600, 2)), random.uniform(0, 2, (600, 2))
-        model = fn.Sequential([fn.Input((41,)), fn.layers.Dense(64, "relu"), fn.layers.Dense(98, "relu"), fn.layers.Dense(10),
-                               fn.layers.Reshape((2, 5))], seed=1, dtype=dtype)  # fmt: skip
+        model = fn.Sequential(
+            [
+                fn.Input((41,)),
+                fn.layers.Dense(64, "relu"),
+                fn.layers.Dense(98, "relu"),
+                fn.layers.Dense(10),
+                fn.layers.Reshape((2, 5)),
+            ],
+            seed=1,
+            dtype=dtype,
+        )
         model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), n_threads=n_threads)
         model.fit(x, y, epochs=2, sample_weight=weight, verbose=0)
         if n_threads == 2:

@@ -9,12 +9,12 @@ import sys
 
 import numpy as np
 import pytest
+from networks import classes, network, regression, rejects, rows, same_weights
 from safetensors import safe_open
+from test_configs import REQUIRED, classes_of, input_for, is_merge, variants
 
 import fastnet as fn
 from fastnet import activations, layers, losses, optimizers, saving, schedules
-from networks import classes, network, regression, rejects, rows, same_weights
-from test_configs import REQUIRED, classes_of, input_for, is_merge, variants
 
 
 def saved(model, path, **options):
@@ -124,8 +124,9 @@ def test_what_scaling_layers_have_learnt(tmp_path):
         assert trained_alike(model, loaded, rows(20, 1))
 
 
-@pytest.mark.parametrize("activation", [*activations.ACTIVATIONS, layers.LeakyReLU(0.07), layers.ELU(0.4),
-                                        layers.GELU(True)], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "activation", [*activations.ACTIVATIONS, layers.LeakyReLU(0.07), layers.ELU(0.4), layers.GELU(True)], ids=str
+)
 def test_every_activation(tmp_path, activation):
     model = shuffled(network(5, 3, activation=activation, last=activation))
     assert_same(model, saved(model, tmp_path / "m"))
@@ -191,12 +192,15 @@ def test_losses_metrics_and_weights(tmp_path):
     metrics = ["accuracy", fn.metrics.F1Score("macro")]
     model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), metrics=metrics, n_threads=1)
     loaded = saved(model, tmp_path / "m")
-    assert loaded.evaluate(rows(9, 4), classes(9, 3), return_dict=True) == model.evaluate(rows(9, 4), classes(9, 3),
-                                                                                          return_dict=True)  # fmt: skip
+    assert loaded.evaluate(rows(9, 4), classes(9, 3), return_dict=True) == model.evaluate(
+        rows(9, 4), classes(9, 3), return_dict=True
+    )
     assert loaded._compiled.n_threads == 1
     x = fn.Input((4,))
     model = fn.Model(x, [layers.Dense(1, name="a")(x), layers.Dense(1, name="b")(x)], seed=0)
-    model.compile("sgd", {"a": "mse", "b": losses.Huber(0.5)}, metrics={"b": ["mae"]}, loss_weights={"a": np.float32(0.25), "b": 2})
+    model.compile(
+        "sgd", {"a": "mse", "b": losses.Huber(0.5)}, metrics={"b": ["mae"]}, loss_weights={"a": np.float32(0.25), "b": 2}
+    )
     loaded = saved(model, tmp_path / "m")
     y = [rows(9, 1), rows(9, 1, 1)]
     assert loaded.evaluate(rows(9, 4), y) == model.evaluate(rows(9, 4), y)
@@ -480,9 +484,21 @@ BOMBS = {
     "many models of the size of the file": model_of(
         [("Model", model_of([dense(7, f"dense{i}")], [[0, [0]]], [1])) for i in range(20)], [[19, [0]]], [1]
     ),
-    "many in one configuration": model_of([("Activation", {"activation": [
-        {"class_name": "Model", "config": model_of([dense(7, f"dense{i}")], [[0, [0]]], [1])} for i in range(20)
-    ], "name": "a"})], [[0, [0]]], [1]),
+    "many in one configuration": model_of(
+        [
+            (
+                "Activation",
+                {
+                    "activation": [
+                        {"class_name": "Model", "config": model_of([dense(7, f"dense{i}")], [[0, [0]]], [1])} for i in range(20)
+                    ],
+                    "name": "a",
+                },
+            )
+        ],
+        [[0, [0]]],
+        [1],
+    ),
 }
 
 
@@ -583,19 +599,31 @@ def test_types_that_numpy_does_not_have(tmp_path):
 def test_nothing_is_executed(tmp_path):
     """Loading compiles no code, unpickles nothing, starts nothing."""
     regression(4, 1).save(tmp_path / "m")
-    code = ("import sys, fastnet as fn\n"
-            "first = fn.load_model(sys.argv[1])\n"  # all modules are imported now
-            "seen = []\n"
-            "sys.addaudithook(lambda event, arguments: seen.append(event))\n"
-            "fn.load_model(sys.argv[1])\n"
-            "print('open' in seen, *sorted(set(seen)))")  # fmt: skip
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "m")], capture_output=True, text=True, check=True
+    code = (
+        "import sys, fastnet as fn\n"
+        "first = fn.load_model(sys.argv[1])\n"  # all modules are imported now
+        "seen = []\n"
+        "sys.addaudithook(lambda event, arguments: seen.append(event))\n"
+        "fn.load_model(sys.argv[1])\n"
+        "print('open' in seen, *sorted(set(seen)))"
     )
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path / "m")], capture_output=True, text=True, check=True)
     opened, *events = result.stdout.split()
     assert opened == "True", "the hook works"
-    forbidden = ("exec", "compile", "import", "pickle.find_class", "marshal.loads", "os.exec", "os.fork",
-                 "os.posix_spawn", "os.system", "subprocess.Popen", "ctypes.dlopen", "socket.connect")  # fmt: skip
+    forbidden = (
+        "exec",
+        "compile",
+        "import",
+        "pickle.find_class",
+        "marshal.loads",
+        "os.exec",
+        "os.fork",
+        "os.posix_spawn",
+        "os.system",
+        "subprocess.Popen",
+        "ctypes.dlopen",
+        "socket.connect",
+    )
     assert not set(events) & set(forbidden)
 
 

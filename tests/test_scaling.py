@@ -56,8 +56,9 @@ def test_inputs_of_higher_rank_are_scaled_along_their_last_axis():
     layer.adapt(x)
     for kind in ("predict", "forward"):
         expected = (x - x.mean((0, 1))) / x.std((0, 1))
-        np.testing.assert_allclose(apply(layers.Normalization.from_config(layer.get_config()), x, kind=kind), expected,
-                                   rtol=1e-11, atol=1e-12)  # fmt: skip
+        np.testing.assert_allclose(
+            apply(layers.Normalization.from_config(layer.get_config()), x, kind=kind), expected, rtol=1e-11, atol=1e-12
+        )
 
 
 def test_a_constant_feature_comes_out_as_zero(dtype):
@@ -88,8 +89,9 @@ def test_min_max_scaling():
 def test_rescaling():
     pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
     for kind in ("predict", "forward"):
-        np.testing.assert_allclose(apply(layers.Rescaling(1 / 127.5, -1), pixels, kind=kind), pixels / 127.5 - 1, rtol=1e-12,
-                                   atol=1e-15)  # fmt: skip
+        np.testing.assert_allclose(
+            apply(layers.Rescaling(1 / 127.5, -1), pixels, kind=kind), pixels / 127.5 - 1, rtol=1e-12, atol=1e-15
+        )
         x = heights_and_weights(7)
         y = apply(layers.Rescaling([0.1, 2], offset=3), x, kind=kind)
         np.testing.assert_allclose(y, x * [0.1, 2] + 3, rtol=1e-12)
@@ -179,16 +181,27 @@ def stages_of(*stack, shape=(2,)):
 
 def test_scaling_in_front_costs_nothing():
     plain = stages_of(layers.Dense(3))
-    scaled = stages_of(layers.Normalization(mean=1.0, variance=2.0), layers.MinMaxScaling(data_min=0, data_max=[1, 2]),
-                       layers.Rescaling(3.0), layers.Dense(3))  # fmt: skip
+    scaled = stages_of(
+        layers.Normalization(mean=1.0, variance=2.0),
+        layers.MinMaxScaling(data_min=0, data_max=[1, 2]),
+        layers.Rescaling(3.0),
+        layers.Dense(3),
+    )
     assert scaled == plain
     assert len(stages_of(layers.Dense(3), layers.Rescaling(2.0))) == len(plain) + 1
 
 
 def test_several_in_a_row_are_applied_in_order():
     x = heights_and_weights(9)
-    model = fn.Sequential([fn.Input((2,)), layers.Rescaling(2.0, 1.0), layers.Normalization(mean=[3, 4], variance=4.0),
-                           layers.Rescaling([5.0, 7.0], 11)], dtype="float64")  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((2,)),
+            layers.Rescaling(2.0, 1.0),
+            layers.Normalization(mean=[3, 4], variance=4.0),
+            layers.Rescaling([5.0, 7.0], 11),
+        ],
+        dtype="float64",
+    )
     expected = ((2 * x + 1) - [3, 4]) / 2 * [5, 7] + 11
     np.testing.assert_allclose(model.predict(x), expected, rtol=1e-12)
     np.testing.assert_allclose(model.forward(x, training=True), expected, rtol=1e-12)
@@ -198,8 +211,11 @@ def test_an_input_that_others_read_too_is_not_touched():
     x = fn.Input((2,))
     scaled = layers.Rescaling(2.0)(x)
     data = heights_and_weights(5)
-    for outputs, expected in (([scaled, x], [2 * data, data]), ([layers.Add()([scaled, x])], [3 * data]),
-                              ([layers.Add()([scaled, layers.Rescaling(3.0)(x)])], [5 * data])):  # fmt: skip
+    for outputs, expected in (
+        ([scaled, x], [2 * data, data]),
+        ([layers.Add()([scaled, x])], [3 * data]),
+        ([layers.Add()([scaled, layers.Rescaling(3.0)(x)])], [5 * data]),
+    ):
         found = fn.Model(x, outputs, dtype="float64").predict(data)
         for a, b in zip(found if len(outputs) > 1 else [found], expected):
             np.testing.assert_allclose(a, b, rtol=1e-12)
@@ -238,8 +254,9 @@ def test_scaling_is_saved_with_the_model(tmp_path, dtype):
     features, targets = layers.Normalization(), layers.TargetScaling()
     features.adapt(x)
     targets.adapt(x[:, :1])
-    model = fn.Sequential([fn.Input((2,)), features, layers.MinMaxScaling(data_min=-1, data_max=[2, 3]), layers.Dense(1),
-                           targets], dtype=dtype)  # fmt: skip
+    model = fn.Sequential(
+        [fn.Input((2,)), features, layers.MinMaxScaling(data_min=-1, data_max=[2, 3]), layers.Dense(1), targets], dtype=dtype
+    )
     model.save(tmp_path / "model.safetensors")
     loaded = fn.load_model(tmp_path / "model.safetensors")
     assert np.array_equal(loaded.predict(x), model.predict(x))

@@ -14,7 +14,7 @@ from hypothesis import given
 from reference_schedules import REFERENCES, reference
 
 from fastnet import schedules
-from fastnet.schedules import *  # noqa: F403
+from fastnet.schedules import *
 
 CLASSES = {
     name: thing

@@ -41,9 +41,20 @@ def train(graph, dtype="float32", *, n_threads, optimizer="adam", hyper=None, ep
     inputs, targets = data(dtype)
     kept = [np.zeros(2), np.zeros(model.plan.metric_size), np.zeros((epochs - 1, 2 + model.plan.metric_size + 2))]
     model.plan.run(
-        TRAIN, n_rows=N_ROWS, batch_size=BATCH, inputs=inputs, targets=targets, order=_core.shuffle(1, 0, N_ROWS),
-        epochs=epochs, shuffle=(1, 0), hyper=model.hyper_row, loss_sum=kept[0], metrics=kept[1], epoch_results=kept[2],
-        **options)  # fmt: skip
+        TRAIN,
+        n_rows=N_ROWS,
+        batch_size=BATCH,
+        inputs=inputs,
+        targets=targets,
+        order=_core.shuffle(1, 0, N_ROWS),
+        epochs=epochs,
+        shuffle=(1, 0),
+        hyper=model.hyper_row,
+        loss_sum=kept[0],
+        metrics=kept[1],
+        epoch_results=kept[2],
+        **options,
+    )
     kept[2][:, -1] = 0  # seconds
     slots = [view for i in range(len(model.slots)) for view in model.slot_views(i)]
     found = [array.tobytes() for array in [*kept, *model.weights, *model.gradient_views, *slots]]
@@ -74,7 +85,9 @@ def test_activations(activation):
     assert_divided(suitable(activation, activation))
 
 
-@pytest.mark.parametrize("tail", [("dropout", {"rate": 0.3}), ("activation", {"activation": 3}), ("softmax", {})], ids=lambda tail: tail[0])
+@pytest.mark.parametrize(
+    "tail", [("dropout", {"rate": 0.3}), ("activation", {"activation": 3}), ("softmax", {})], ids=lambda tail: tail[0]
+)
 def test_what_follows_is_repeated(tail):
     """Every shard has what comes after the layers that are divided, random numbers included."""
     assert_divided(suitable(tail=tail))
@@ -90,10 +103,19 @@ def test_optimizers(optimizer):
         assert_divided(suitable(), optimizer=optimizer)
 
 
-@pytest.mark.parametrize("options", [
-    {"accumulation_steps": 3}, {"clipvalue": 1e-3}, {"weight_decay": 0.01}, {"weight_decay": 0.01, "decay_coupled": 1},
-    {"ema_momentum": 0.9, "ema_overwrite_frequency": 5}, {"lookahead_steps": 4}, {"mean_start": 10, "mean_period": 3},
-], ids=lambda options: next(iter(options)))  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accumulation_steps": 3},
+        {"clipvalue": 1e-3},
+        {"weight_decay": 0.01},
+        {"weight_decay": 0.01, "decay_coupled": 1},
+        {"ema_momentum": 0.9, "ema_overwrite_frequency": 5},
+        {"lookahead_steps": 4},
+        {"mean_start": 10, "mean_period": 3},
+    ],
+    ids=lambda options: next(iter(options)),
+)
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_around_the_optimizer(optimizer, options):
     assert_divided(suitable(), optimizer=optimizer, hyper=options)
@@ -134,8 +156,9 @@ def test_training_against_the_reference():
     )
     model.compile(fn.optimizers.Adam(0.003), "mse", n_threads=2)
     x, y = rows(N_ROWS, 41), rows(N_ROWS, 1, seed=1)
-    peer = Reference(model, "mean_squared_error", "adam", learning_rate=0.003, beta_1=0.9, beta_2=0.999, epsilon=1e-7,
-                     amsgrad=0, pytorch=0)  # fmt: skip
+    peer = Reference(
+        model, "mean_squared_error", "adam", learning_rate=0.003, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=0, pytorch=0
+    )
     losses = peer.fit(x, y, BATCH, epochs=4)
     history = model.fit(x, y, batch_size=BATCH, epochs=4, shuffle=False, verbose=0)
     assert_close(history.history["loss"], losses, 1e-9)
@@ -249,8 +272,18 @@ def test_time_limit():
         row = step = 0
         while row < N_ROWS:
             row, steps = model.plan.run(
-                TRAIN, n_rows=N_ROWS, batch_size=BATCH, first_row=row, inputs=inputs, targets=targets, step=step,
-                hyper=model.hyper_row, loss_sum=np.zeros(2), metrics=np.zeros(model.plan.metric_size), seconds=seconds)  # fmt: skip
+                TRAIN,
+                n_rows=N_ROWS,
+                batch_size=BATCH,
+                first_row=row,
+                inputs=inputs,
+                targets=targets,
+                step=step,
+                hyper=model.hyper_row,
+                loss_sum=np.zeros(2),
+                metrics=np.zeros(model.plan.metric_size),
+                seconds=seconds,
+            )
             step += steps
         states.append(model.state())
     assert sharded_steps(model) == 3 and states[0] == states[1]  # then fewer than 16 are left
@@ -358,10 +391,18 @@ def test_other_networks(make):
     assert model.plan.info()["shards"] == 1 and "dense forward split-k" not in model.plan.stage_labels()
 
 
-@pytest.mark.parametrize("change", [
-    {"n_threads": 1}, {"optimizer": None}, {"input_gradients": True}, {"hyper": {"clipnorm": 1}}, {"hyper": {"global_clipnorm": 1}},
-    {"hyper": {"lazy": 1}},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_threads": 1},
+        {"optimizer": None},
+        {"input_gradients": True},
+        {"hyper": {"clipnorm": 1}},
+        {"hyper": {"global_clipnorm": 1}},
+        {"hyper": {"lazy": 1}},
+    ],
+    ids=str,
+)
 def test_other_plans(change):
     """Of a network that may be divided: plans that have one thread, or need its parameters together."""
     options = {"max_rows": BATCH, "n_threads": 2, "optimizer": "adam"}

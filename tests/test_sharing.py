@@ -125,7 +125,9 @@ def test_an_optimizer_is_of_one_model(make, gone, call):
         gc.collect()
     calls = {"fit": lambda: second.fit(X, Y, verbose=0), "train_on_batch": lambda: second.train_on_batch(X, Y),
              "loop": lambda: (second.forward(X), second.backward(Y), second.apply_gradients())}  # fmt: skip
-    with pytest.raises(ValueError, match=f"has trained .* for {steps} steps and cannot train model 'sequential': give each its own"):
+    with pytest.raises(
+        ValueError, match=f"has trained .* for {steps} steps and cannot train model 'sequential': give each its own"
+    ):
         calls[call]()
     assert optimizer.iterations == steps and all(np.array_equal(a, b) for a, b in zip(before, second.get_weights()))
     second.compile(make.from_config(optimizer.get_config()), "mse")

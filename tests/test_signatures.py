@@ -105,7 +105,8 @@ def test_defaults(name):
     other = {
         argument: (keras_defaults[argument], default)
         for argument, default in defaults.items()
-        if keras_defaults.get(argument, ...) is not ... and keras_defaults[argument] != default
+        if keras_defaults.get(argument, ...) is not ...
+        and keras_defaults[argument] != default
         and not (argument in ("strides", "dilation_rate") and keras_defaults[argument] == (default, default))
         and not (argument == "name" and keras_defaults[argument] is None)  # one is made from the class's
     }

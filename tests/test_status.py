@@ -18,11 +18,16 @@ STEP = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE
 def make_plan(**changes):
     """A plan of a dense layer from 3 to 2 numbers, except for the changes."""
     description = {
-        "dtype": "float32", "max_rows": 4, "training": True, "inputs": [((3,), None, None)],
+        "dtype": "float32",
+        "max_rows": 4,
+        "training": True,
+        "inputs": [((3,), None, None)],
         "nodes": [("dense", "first", [0], [0, 1], {"units": 2})],
         "parameters": [((3, 2), 0, True), ((2,), 16, True)],
         "outputs": [(1, "mean_squared_error", {}, 1.0, "head")],
-        "optimizer": "sgd", "parameter_slab": aligned(32, "float32"), "gradient_slab": aligned(32, "float32"),
+        "optimizer": "sgd",
+        "parameter_slab": aligned(32, "float32"),
+        "gradient_slab": aligned(32, "float32"),
         "n_threads": 1,
     }
     return _core.Plan(**{**description, **changes})
@@ -39,8 +44,11 @@ def add(*shapes):
 def run(plan=None, **changes):
     """A training step of that plan, except for the changes."""
     arguments = {
-        "n_rows": 4, "batch_size": 4, "inputs": [np.ones((4, 3), "float32")],
-        "targets": [np.ones((4, 2), "float32")], "hyper": _core.hyper_parameters("sgd", {}),
+        "n_rows": 4,
+        "batch_size": 4,
+        "inputs": [np.ones((4, 3), "float32")],
+        "targets": [np.ones((4, 2), "float32")],
+        "hyper": _core.hyper_parameters("sgd", {}),
     }
     return (plan or make_plan()).run(changes.pop("phases", STEP), **{**arguments, **changes})
 
@@ -70,42 +78,65 @@ CASES = [
     ("ERROR_SHAPE", lambda: _core.infer("dense", "d", [(1 << 40,)], {"units": 1 << 20}), "'d'.*too large"),
     ("ERROR_SHAPE", lambda: _core.infer("add", "s", [(1 << 30,) * 3], {}), "s: the shape is too large"),
     ("ERROR_SHAPE", lambda: _core.infer("add", "s", [(1,) * 7], {}), "s: shape .* has 7 axes; at most 6"),
-    ("ERROR_SHAPE", lambda: _core.infer("concatenate", "c", [(2, 3), (3, 3)], {"axis": 1}),
-     r"'c'.*all axes but 1, got \(2, 3\) and \(3, 3\) \(input 1\)"),
-    ("ERROR_SHAPE", lambda: _core.infer("reshape", "r", [(2, 3)], {"rank": 2, "size_0": 4, "size_1": -1}),
-     r"'r': cannot reshape \(2, 3\) into \(4, -1\)"),
+    (
+        "ERROR_SHAPE",
+        lambda: _core.infer("concatenate", "c", [(2, 3), (3, 3)], {"axis": 1}),
+        r"'c'.*all axes but 1, got \(2, 3\) and \(3, 3\) \(input 1\)",
+    ),
+    (
+        "ERROR_SHAPE",
+        lambda: _core.infer("reshape", "r", [(2, 3)], {"rank": 2, "size_0": 4, "size_1": -1}),
+        r"'r': cannot reshape \(2, 3\) into \(4, -1\)",
+    ),
     ("ERROR_SHAPE", lambda: _core.infer("softmax", "s", [()], {}), r"s: softmax needs at least one axis, got .* \(\)"),
-    ("ERROR_SHAPE", lambda: make_plan(inputs=[((3, -1), None, None)], parameters=[], nodes=[]),
-     "input: axis 1 has size -1"),
-    ("ERROR_SHAPE", lambda: make_plan(parameters=[((2, 3), 0, True), ((2,), 16, True)]),
-     r"'first': parameter 0 has shape \(2, 3\), expected \(3, 2\)"),
-    ("ERROR_SHAPE", lambda: make_plan(nodes=[("dense", "first", [0], [0], {"units": 2})]),
-     "'first': got 1 parameters, expected 2"),
+    ("ERROR_SHAPE", lambda: make_plan(inputs=[((3, -1), None, None)], parameters=[], nodes=[]), "input: axis 1 has size -1"),
+    (
+        "ERROR_SHAPE",
+        lambda: make_plan(parameters=[((2, 3), 0, True), ((2,), 16, True)]),
+        r"'first': parameter 0 has shape \(2, 3\), expected \(3, 2\)",
+    ),
+    (
+        "ERROR_SHAPE",
+        lambda: make_plan(nodes=[("dense", "first", [0], [0], {"units": 2})]),
+        "'first': got 1 parameters, expected 2",
+    ),
     ("ERROR_SHAPE", lambda: make_plan(max_rows=0), "batch_size must be at least 1, got 0"),
     ("ERROR_SHAPE", lambda: run(batch_size=5), "batch_size must be between 1 and 4, got 5"),
     ("ERROR_SHAPE", lambda: run(batch_size=0), "between 1 and 4, got 0"),
     ("ERROR_SHAPE", lambda: run(first_row=4), "first row 4 of 4"),
     ("ERROR_SHAPE", lambda: run(first_row=-1), "first row -1 of 4"),
     ("ERROR_SHAPE", lambda: _core.infer_target("categorical_crossentropy", {}, (1,)), "at least 2, got 1"),
-    ("ERROR_ATTRIBUTE", lambda: make_plan(nodes=dense(units=0)), "'first': units must be a whole number from 1 to 1073741824, got 0"),
+    (
+        "ERROR_ATTRIBUTE",
+        lambda: make_plan(nodes=dense(units=0)),
+        "'first': units must be a whole number from 1 to 1073741824, got 0",
+    ),
     ("ERROR_ATTRIBUTE", lambda: make_plan(nodes=dense(units=2.5)), "'first': units must be .*, got 2.5"),
     ("ERROR_ATTRIBUTE", lambda: make_plan(nodes=dense(units=np.nan)), "'first': units must be .*, got nan"),
     ("ERROR_ATTRIBUTE", lambda: make_plan(nodes=dense(activation=99)), "'first': activation number 99, expected"),
-    ("ERROR_ATTRIBUTE", lambda: make_plan(nodes=dense(activation=_core.activation_index("elu"), alpha=-1)),
-     "'first': alpha must be a finite number of at least 0, got -1"),
+    (
+        "ERROR_ATTRIBUTE",
+        lambda: make_plan(nodes=dense(activation=_core.activation_index("elu"), alpha=-1)),
+        "'first': alpha must be a finite number of at least 0, got -1",
+    ),
     ("ERROR_ATTRIBUTE", lambda: _core.infer("activation", "a", [(3,)], {"activation": -1}), "'a': activation must be .*, got -1"),
     ("ERROR_ATTRIBUTE", lambda: _core.infer("concatenate", "c", [(3,)], {"axis": 1}), r"'c': axis 1 of .* \(3,\)"),
-    ("ERROR_ATTRIBUTE", lambda: _core.infer("reshape", "r", [(3,)], {"rank": 7}), "'r': rank must be a whole number from 0 to 6, got 7"),
+    (
+        "ERROR_ATTRIBUTE",
+        lambda: _core.infer("reshape", "r", [(3,)], {"rank": 7}),
+        "'r': rank must be a whole number from 0 to 6, got 7",
+    ),
     ("ERROR_ATTRIBUTE", lambda: make_plan(n_threads=-1), "n_threads must be .*, got -1"),
     ("ERROR_ATTRIBUTE", lambda: make_plan(n_threads=1 << 20), "n_threads must be .*, got 1048576"),
     ("ERROR_ATTRIBUTE", lambda: make_plan(outputs=[(1, "huber", {"delta": -1}, 1.0, "head")]), "delta .*, got -1"),
-    ("ERROR_GRAPH", lambda: make_plan(nodes=[("dense", "first", [1], [0, 1], {"units": 2})]),
-     "'first': input 0 is value 1, of 1 made so far"),
+    (
+        "ERROR_GRAPH",
+        lambda: make_plan(nodes=[("dense", "first", [1], [0, 1], {"units": 2})]),
+        "'first': input 0 is value 1, of 1 made so far",
+    ),
     ("ERROR_GRAPH", lambda: make_plan(nodes=[("dense", "first", [-1], [0, 1], {"units": 2})]), "'first': .* value -1"),
-    ("ERROR_GRAPH", lambda: make_plan(nodes=[("dense", "first", [0], [0, 2], {"units": 2})]),
-     "'first': parameter 2 of 2"),
-    ("ERROR_GRAPH", lambda: make_plan(parameters=[((3, 2), 0, True), ((2,), 6, True)]),
-     "parameter 1: offset 6 is not aligned"),
+    ("ERROR_GRAPH", lambda: make_plan(nodes=[("dense", "first", [0], [0, 2], {"units": 2})]), "'first': parameter 2 of 2"),
+    ("ERROR_GRAPH", lambda: make_plan(parameters=[((3, 2), 0, True), ((2,), 6, True)]), "parameter 1: offset 6 is not aligned"),
     ("ERROR_GRAPH", lambda: make_plan(outputs=[(2, None, {}, 1.0, "head")]), "output 0 is value 2, of 2"),
     ("ERROR_GRAPH", lambda: make_plan(outputs=[]), "at least one input and one output"),
     ("ERROR_GRAPH", lambda: make_plan(outputs=[(1, None, {}, 1.0, "head")] * 17), "at most 16 outputs, got 17"),
@@ -116,8 +147,11 @@ CASES = [
     ("ERROR_DATA", lambda: _core.first_not_finite(np.array([[1.0], [np.nan]])), 1),
     ("ERROR_DIVERGED", run_diverging, "the loss became (nan|inf|-inf) at step 41; the weights are those from before"),
     ("ERROR_STATE", lambda: run(make_plan(training=False, optimizer=None), hyper=None), "not made for phases 0xc"),
-    ("ERROR_STATE", lambda: run(phases=STEP | _core.FETCH_GRADIENTS, input_gradients=[np.ones((4, 3), "float32")]),
-     "not made for phases 0x40"),
+    (
+        "ERROR_STATE",
+        lambda: run(phases=STEP | _core.FETCH_GRADIENTS, input_gradients=[np.ones((4, 3), "float32")]),
+        "not made for phases 0x40",
+    ),
     ("ERROR_STATE", lambda: run(inputs=None), "an array that this call needs is missing"),
     ("ERROR_STATE", lambda: run(targets=None), "missing"),
     ("ERROR_STATE", lambda: run(hyper=None), "missing"),
@@ -137,8 +171,7 @@ def test_statuses_have_an_exception_and_a_meaning():
         assert exception is None or issubclass(exception, Exception)
 
 
-@pytest.mark.parametrize(("status", "function", "message"), CASES,
-                         ids=[f"{name}-{i}" for i, (name, _, _) in enumerate(CASES)])
+@pytest.mark.parametrize(("status", "function", "message"), CASES, ids=[f"{name}-{i}" for i, (name, _, _) in enumerate(CASES)])
 def test_status(status, function, message):
     if status == "ERROR_MEMORY" and "asan" in os.environ.get("LD_PRELOAD", ""):
         pytest.skip("the address sanitizer ends a process that asks for too much")
@@ -203,8 +236,10 @@ BAD_ARRAYS = {
     "order that is a list": ({"order": [0, 1, 2, 3]}, "order"),
     "hyper of a wrong dtype": ({"hyper": np.ones(3, "float32")}, "hyper must be an array of float64"),
     "hyper with too few columns": ({"hyper": np.ones(2)}, "hyper must be .* columns"),
-    "hyper with too few rows": ({"batch_size": 1, "hyper": np.tile(_core.hyper_parameters("sgd", {}), (3, 1))},
-                                "hyper has 3 rows, expected one for each of 4 steps"),
+    "hyper with too few rows": (
+        {"batch_size": 1, "hyper": np.tile(_core.hyper_parameters("sgd", {}), (3, 1))},
+        "hyper has 3 rows, expected one for each of 4 steps",
+    ),
     "hyper not contiguous": ({"hyper": np.repeat(_core.hyper_parameters("sgd", {}), 2)[::2]}, "hyper must be"),
     "loss_sum of a wrong dtype": ({"loss_sum": float32(2)}, "loss_sum must be .* float64"),
     "loss_sum too short": ({"loss_sum": np.zeros(1)}, "loss_sum must be"),
@@ -217,17 +252,27 @@ BAD_ARRAYS = {
     "metrics of a wrong dtype": ({"metrics": float32(2)}, "metrics must be"),
     "output of a wrong dtype": ({"phases": OUTPUTS, "outputs": [np.zeros((4, 2))]}, "outputs: .* of float32"),
     "output with the other byte order": (
-        {"phases": OUTPUTS, "outputs": [np.zeros((4, 2), np.dtype("f4").newbyteorder())]}, "outputs: .* of float32"),
+        {"phases": OUTPUTS, "outputs": [np.zeros((4, 2), np.dtype("f4").newbyteorder())]},
+        "outputs: .* of float32",
+    ),
     "output too small": ({"phases": OUTPUTS, "outputs": [float32(3, 2)]}, "outputs: array 0 has 6 numbers, expected 8"),
     "output not contiguous": ({"phases": OUTPUTS, "outputs": [float32(4, 4)[:, :2]]}, "outputs: .* contiguous"),
     "output in Fortran's order": ({"phases": OUTPUTS, "outputs": [float32(2, 4).T]}, "outputs: .* contiguous"),
     "output read-only": ({"phases": OUTPUTS, "outputs": [read_only(float32(4, 2))]}, "outputs: "),
     "outputs too many": ({"phases": OUTPUTS, "outputs": [float32(4, 2)] * 2}, "outputs: got 2 arrays, expected 1"),
     "output that is a list": ({"phases": OUTPUTS, "outputs": [[0.0] * 8]}, "ndarray"),
-    "output gradients too few": ({"phases": OUTPUT_GRADIENTS, "output_gradients": []}, "output_gradients: got 0 arrays, expected 1"),
-    "output gradient of a wrong dtype": ({"phases": OUTPUT_GRADIENTS, "output_gradients": [np.zeros((4, 2))]}, "output_gradients: .* float32"),
-    "input gradient too small": ({"phases": STEP | _core.FETCH_GRADIENTS, "input_gradients": [float32(3, 3)]},
-                                 "input_gradients: array 0 has 9 numbers, expected 12"),
+    "output gradients too few": (
+        {"phases": OUTPUT_GRADIENTS, "output_gradients": []},
+        "output_gradients: got 0 arrays, expected 1",
+    ),
+    "output gradient of a wrong dtype": (
+        {"phases": OUTPUT_GRADIENTS, "output_gradients": [np.zeros((4, 2))]},
+        "output_gradients: .* float32",
+    ),
+    "input gradient too small": (
+        {"phases": STEP | _core.FETCH_GRADIENTS, "input_gradients": [float32(3, 3)]},
+        "input_gradients: array 0 has 9 numbers, expected 12",
+    ),
 }
 
 
@@ -265,11 +310,14 @@ def test_bad_descriptions_are_refused(what):
         make_plan(**changes)
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    ("_core.first_not_finite(np.array(1.0))", "at least one axis"),
-    ("_core.first_bad_label(np.array(1.0), 3)", "at least one axis"),
-    ("test_status.run(hyper=np.array(1.0))", "hyper must be"),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("_core.first_not_finite(np.array(1.0))", "at least one axis"),
+        ("_core.first_bad_label(np.array(1.0), 3)", "at least one axis"),
+        ("test_status.run(hyper=np.array(1.0))", "hyper must be"),
+    ],
+)
 def test_numbers_in_place_of_arrays_are_refused(call, message):
     """In a process of their own: what has no axes has no length to be checked, and must not be read all the same."""
     script = f"import numpy as np, test_status; from fastnet import _core; {call}"
@@ -310,8 +358,14 @@ def test_divergence_leaves_the_weights_from_before(bad, bad_batch, isa, dtype):
         if bad_batch:
             losses = expected.train([x[: 8 * bad_batch]], [y], 8, step=100, metrics=sums)[2]
         model, found_losses, found_sums = fresh(), np.zeros(2), np.zeros(2)
-        arguments = {"n_rows": 50, "batch_size": 8, "hyper": model.hyper_row, "targets": [y], "loss_sum": found_losses,
-                     "metrics": found_sums}
+        arguments = {
+            "n_rows": 50,
+            "batch_size": 8,
+            "hyper": model.hyper_row,
+            "targets": [y],
+            "loss_sum": found_losses,
+            "metrics": found_sums,
+        }
         model.gradient_slab[:] = 0
         with pytest.raises(FloatingPointError, match=f"at step {100 + bad_batch}; the weights are those from before"):
             model.plan.run(STEP, inputs=[spoilt], step=100, **arguments)

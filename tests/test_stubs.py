@@ -31,8 +31,9 @@ def is_property(node):
 
 def test_all_names_have_a_stub():
     constants = {node.target.id for node in STUBS.body if isinstance(node, ast.AnnAssign)}
-    found = {name for name, value in vars(_core).items()
-             if not name.startswith("_") and (callable(value) or isinstance(value, int))}
+    found = {
+        name for name, value in vars(_core).items() if not name.startswith("_") and (callable(value) or isinstance(value, int))
+    }
     assert found == constants | set(FUNCTIONS) | set(CLASSES)
     public = {(name, method) for name in CLASSES for method in vars(getattr(_core, name)) if not method.startswith("_")}
     assert public == {(name, method) for name, method in METHODS if not method.startswith("_")}

@@ -164,7 +164,9 @@ def test_metrics_refuse_labels_out_of_range(name, bad, isa, dtype):
         target = np.zeros(rows, dtype)
         target[-2] = bad_here
         sums = np.zeros(_core.metric_size(name, {}, (width,)))
-        with pytest.raises(ValueError, match=f"{name}: label .* at position {rows - 2} is not a class number from 0 to {width - 1}"):
+        with pytest.raises(
+            ValueError, match=f"{name}: label .* at position {rows - 2} is not a class number from 0 to {width - 1}"
+        ):
             _core.update_metric(name, {}, target, np.zeros((rows, width), dtype), sums)
         assert not sums.any()
 
@@ -193,8 +195,13 @@ def labels_model(loss, width, attributes, dtype, n_threads=1, steps=1):
 @pytest.mark.parametrize("loss", LABEL_LOSSES)
 def test_labels_out_of_range_when_they_are_read(loss, bad, isa, dtype):
     """As if they had been written to after the check: a plan itself checks none before it begins. Narrow rows and wide ones."""
-    for width, attributes in ((7, {"from_logits": 1}), (7, {}), (7, {"from_logits": 1, "label_smoothing": 0.1}),
-                              (100, {"from_logits": 1}), (100, {})):  # fmt: skip
+    for width, attributes in (
+        (7, {"from_logits": 1}),
+        (7, {}),
+        (7, {"from_logits": 1, "label_smoothing": 0.1}),
+        (100, {"from_logits": 1}),
+        (100, {}),
+    ):
         for n_threads in (1, 2):
             model = labels_model(loss, width, attributes, dtype, n_threads)
             x, y = np.full((20, 3), 0.5), np.zeros(20)
@@ -205,16 +212,37 @@ def test_labels_out_of_range_when_they_are_read(loss, bad, isa, dtype):
             assert (model.plan.next_row, model.plan.steps_done, sums[1]) == (8, 1, 8)
 
             clean = labels_model(loss, width, attributes, dtype, n_threads)
-            clean.plan.run(TRAIN, n_rows=8, batch_size=8, inputs=[x], targets=[np.zeros(20)], hyper=clean.hyper_row,
-                           metrics=np.zeros(model.plan.metric_size))  # fmt: skip
+            clean.plan.run(
+                TRAIN,
+                n_rows=8,
+                batch_size=8,
+                inputs=[x],
+                targets=[np.zeros(20)],
+                hyper=clean.hyper_row,
+                metrics=np.zeros(model.plan.metric_size),
+            )
             with pytest.raises(ValueError, match="in row 13 .* found at step 1, and the weights are those from before that step"):
-                model.plan.run(TRAIN, n_rows=20, batch_size=8, inputs=[x], targets=[y], hyper=model.hyper_row,
-                               metrics=np.zeros(model.plan.metric_size))  # fmt: skip
+                model.plan.run(
+                    TRAIN,
+                    n_rows=20,
+                    batch_size=8,
+                    inputs=[x],
+                    targets=[y],
+                    hyper=model.hyper_row,
+                    metrics=np.zeros(model.plan.metric_size),
+                )
             assert (model.plan.next_row, model.plan.steps_done) == (8, 1)
             assert model.state() == clean.state()
             y[[13, 18]] = 0  # and can go on
-            model.plan.run(TRAIN, n_rows=20, batch_size=8, inputs=[x], targets=[y], hyper=model.hyper_row,
-                           metrics=np.zeros(model.plan.metric_size))  # fmt: skip
+            model.plan.run(
+                TRAIN,
+                n_rows=20,
+                batch_size=8,
+                inputs=[x],
+                targets=[y],
+                hyper=model.hyper_row,
+                metrics=np.zeros(model.plan.metric_size),
+            )
 
 
 def test_the_row_of_a_label_is_that_of_the_data():
@@ -224,8 +252,16 @@ def test_the_row_of_a_label_is_that_of_the_data():
     y[5, 3] = 9
     order = np.arange(20)[::-1].copy()
     with pytest.raises(ValueError, match="output 'output_0': label 9 in row 5 .* found at step 1"):
-        model.plan.run(TRAIN, n_rows=20, batch_size=8, inputs=[np.zeros((20, 4, 3))], targets=[y], order=order,
-                       hyper=model.hyper_row, metrics=np.zeros(model.plan.metric_size))  # fmt: skip
+        model.plan.run(
+            TRAIN,
+            n_rows=20,
+            batch_size=8,
+            inputs=[np.zeros((20, 4, 3))],
+            targets=[y],
+            order=order,
+            hyper=model.hyper_row,
+            metrics=np.zeros(model.plan.metric_size),
+        )
 
 
 def test_the_label_is_told_apart_from_what_is_in_its_place_later():
@@ -240,7 +276,9 @@ def test_the_label_is_told_apart_from_what_is_in_its_place_later():
     y = np.zeros((8, 4))
     y[5, 2] = 9
     with pytest.raises(ValueError, match="output 'output_0': label 9 in row 5 is not"):
-        model.plan.run(TRAIN, n_rows=8, batch_size=8, inputs=[np.ones((8, 4, 3))], targets=[y, np.ones((8, 4))], hyper=model.hyper_row)
+        model.plan.run(
+            TRAIN, n_rows=8, batch_size=8, inputs=[np.ones((8, 4, 3))], targets=[y, np.ones((8, 4))], hyper=model.hyper_row
+        )
 
 
 def test_shards_stop_before_the_step_with_the_label():
@@ -251,8 +289,15 @@ def test_shards_stop_before_the_step_with_the_label():
         inputs, targets = data()
         targets[0][550] = 10
         with pytest.raises(ValueError, match="label 10 in row 550 .* found at step 17"):
-            model.plan.run(TRAIN, n_rows=N_ROWS, batch_size=BATCH, inputs=inputs, targets=targets, hyper=model.hyper_row,
-                           metrics=np.zeros(model.plan.metric_size))  # fmt: skip
+            model.plan.run(
+                TRAIN,
+                n_rows=N_ROWS,
+                batch_size=BATCH,
+                inputs=inputs,
+                targets=targets,
+                hyper=model.hyper_row,
+                metrics=np.zeros(model.plan.metric_size),
+            )
         assert model.plan.steps_done == 17
         found.append(model.state())
     assert sharded_steps(model) == 17

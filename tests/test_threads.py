@@ -93,9 +93,12 @@ def test_random_graph(seed, isa, dtype):
     network = cases.random_graph(seed)
     inputs = [array.astype(dtype) for array in network.inputs]
     seeds = [None if array is None else array.astype(dtype) for array in cases.seeds_for(network)]
-    steps = [Model(network.graph, dtype, max_rows=len(inputs[0]) + extra, n_threads=n_threads,
-                   input_gradients=True).gradients(inputs, network.targets, seeds=seeds)
-             for n_threads, extra in [(1, 0), (2, 0), (3, 5)]]
+    steps = [
+        Model(network.graph, dtype, max_rows=len(inputs[0]) + extra, n_threads=n_threads, input_gradients=True).gradients(
+            inputs, network.targets, seeds=seeds
+        )
+        for n_threads, extra in [(1, 0), (2, 0), (3, 5)]
+    ]
     for step in steps[1:]:
         assert_same_step(step, steps[0], 0, network.text)
 
@@ -127,8 +130,10 @@ def test_kernels_packed_once_for_many_rows(sequence, n_rows, isa, dtype):
     """Predictions of many batches, whose kernels are packed in the first, are those of single rows; each call packs anew."""
     graph = packing(sequence)
     inputs = [np.random.default_rng(1).normal(size=(n_rows, *graph.inputs[0][0])).astype(dtype)]
-    models = [Model(graph, dtype, max_rows=rows, training=False, n_threads=n_threads)
-              for rows, n_threads in [(1, 1), (130, 1), (130, 2), (130, 3)]]
+    models = [
+        Model(graph, dtype, max_rows=rows, training=False, n_threads=n_threads)
+        for rows, n_threads in [(1, 1), (130, 1), (130, 2), (130, 3)]
+    ]
     assert ["dense pack" in model.plan.stage_labels() for model in models] == [False, True, True, True]
     for _ in range(2):
         expected = models[0].predict(inputs)[0]
@@ -155,9 +160,18 @@ def trained_in_parts(dtype, n_threads, stops, **options):
     for stop in stops:
         while row < stop:
             row, steps = model.plan.run(
-                _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE, n_rows=stop, batch_size=16, first_row=row,
-                inputs=inputs, targets=targets, order=order, step=step, hyper=hyper[step:].copy(), loss_sum=losses,
-                **options)
+                _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.UPDATE,
+                n_rows=stop,
+                batch_size=16,
+                first_row=row,
+                inputs=inputs,
+                targets=targets,
+                order=order,
+                step=step,
+                hyper=hyper[step:].copy(),
+                loss_sum=losses,
+                **options,
+            )
             assert steps >= 1 and (model.plan.next_row, model.plan.steps_done) == (row, steps)
             step += steps
         assert row == stop
@@ -204,8 +218,7 @@ def test_the_arithmetic_of_the_host_is_left_alone(dtype):
 
 def test_plans_run_in_several_python_threads():
     """Different plans at the same time give what each gives alone."""
-    expected = {seed: train_epochs(digits_like(), "float32", OPTIMIZERS[0], n_threads=1, seed=seed)
-                for seed in range(4)}
+    expected = {seed: train_epochs(digits_like(), "float32", OPTIMIZERS[0], n_threads=1, seed=seed) for seed in range(4)}
 
     def run(seed):
         return train_epochs(digits_like(), "float32", OPTIMIZERS[0], n_threads=1 + seed % 2, seed=seed)

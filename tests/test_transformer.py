@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+import reference
+from networks import same_weights
 
 import fastnet as fn
-import reference
 from fastnet import layers
-from networks import same_weights
 
 RANDOM = np.random.default_rng(0)
 

@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from networks import classes, network, regression, rejects, rows
+from test_checkpoint import Drop, plain_state
 
 import fastnet as fn
 from fastnet.tuning import LearningRates, find_learning_rate
-from networks import classes, network, regression, rejects, rows
-from test_checkpoint import Drop, plain_state
 
 
 def digits(optimizer, seed=0):
@@ -21,9 +21,15 @@ def digits(optimizer, seed=0):
 
 def trace(model):
     """All that a training would go on from, bit for bit."""
-    return ([weight.tobytes() for weight in model.get_weights()], [slot.tobytes() for slot in model._plans.slots.arrays()],
-            plain_state(model.optimizer), model.optimizer.learning_rate, model._epochs_begun, model.history,
-            model.stop_training)  # fmt: skip
+    return (
+        [weight.tobytes() for weight in model.get_weights()],
+        [slot.tobytes() for slot in model._plans.slots.arrays()],
+        plain_state(model.optimizer),
+        model.optimizer.learning_rate,
+        model._epochs_begun,
+        model.history,
+        model.stop_training,
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", fn.optimizers.SGD(momentum=0.9), "rmsprop", "adagrad"], ids=str)
@@ -170,7 +176,5 @@ def test_an_optimizer_that_needs_no_rate():
 
 
 def test_importing_it_imports_nothing_more():
-    code = (
-        "import fastnet.tuning, sys; assert 'matplotlib' not in sys.modules and 'fastnet.diagnosis' not in sys.modules"
-    )
+    code = "import fastnet.tuning, sys; assert 'matplotlib' not in sys.modules and 'fastnet.diagnosis' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

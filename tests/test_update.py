@@ -125,10 +125,20 @@ def make_model(optimizer, hyper, dtype, n_threads=1):
     model = Model(graph, dtype, max_rows=1, optimizer=optimizer, hyper=hyper, n_threads=n_threads)
     numbers = [(shape, offset, True, *more) for shape, offset, more in zip(SHAPES, model.offsets, PARAMETERS)]
     model.plan = _core.Plan(
-        dtype=dtype, max_rows=1, training=True, inputs=[((1,), None, None)], nodes=[], parameters=numbers,
-        outputs=[(0, None, None, 1.0, "output")], optimizer=optimizer, hyper=hyper, n_threads=n_threads,
-        parameter_slab=model.parameter_slab, gradient_slab=model.gradient_slab, slots=model.slots,
-    )  # fmt: skip
+        dtype=dtype,
+        max_rows=1,
+        training=True,
+        inputs=[((1,), None, None)],
+        nodes=[],
+        parameters=numbers,
+        outputs=[(0, None, None, 1.0, "output")],
+        optimizer=optimizer,
+        hyper=hyper,
+        n_threads=n_threads,
+        parameter_slab=model.parameter_slab,
+        gradient_slab=model.gradient_slab,
+        slots=model.slots,
+    )
     return model
 
 
@@ -137,8 +147,9 @@ def run(model, steps, flush=False):
     for step in range(steps):
         for view, gradient in zip(model.gradient_views, gradients_of(step)):
             view[...] = gradient
-        model.plan.run(_core.UPDATE, n_rows=1, batch_size=1, step=step, hyper=model.hyper_row, loss_sum=penalty,
-                       gradient_squares=squares)  # fmt: skip
+        model.plan.run(
+            _core.UPDATE, n_rows=1, batch_size=1, step=step, hyper=model.hyper_row, loss_sum=penalty, gradient_squares=squares
+        )
         squares = model.plan.gradient_squares
     if flush:
         model.plan.run(_core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, step=steps, hyper=model.hyper_row)

@@ -53,6 +53,8 @@ def test_rows_are_validated_alike_however_they_are_held_out():
     split, given = make(outputs, loss), make(outputs, loss)
     options = {"epochs": 4, "verbose": 0, "class_weight": CLASS_WEIGHT, "shuffle": False}
     split.fit(X, y, validation_split=0.2, sample_weight=SAMPLE_WEIGHT, **options)
-    given.fit(X[:80], y[:80], sample_weight=SAMPLE_WEIGHT[:80], validation_data=(X[HELD], y[HELD], SAMPLE_WEIGHT[HELD]), **options)
+    given.fit(
+        X[:80], y[:80], sample_weight=SAMPLE_WEIGHT[:80], validation_data=(X[HELD], y[HELD], SAMPLE_WEIGHT[HELD]), **options
+    )
     assert split.history.history["val_loss"] == given.history.history["val_loss"]
     assert split.history.history["loss"] == given.history.history["loss"]

@@ -47,56 +47,105 @@ class Maker:
             lambda: L.Activation(self.activation() or "relu"),
             lambda: L.BatchNormalization(epsilon=pick(1e-3, 1e-2), center=self.flag(0.8), scale=self.flag(0.8)),
             lambda: L.Dense(pick(1, 3, 5), activation=self.activation(), use_bias=self.flag(0.8)),
-            lambda: L.Dropout(0.3), lambda: L.ELU(pick(1.0, 0.5)), lambda: L.GaussianDropout(0.3), lambda: L.GaussianNoise(0.1),
-            lambda: L.AlphaDropout(0.2), lambda: L.SpatialDropout1D(0.2) if len(x.shape) == 3 else L.Dropout(0.2),
+            lambda: L.Dropout(0.3),
+            lambda: L.ELU(pick(1.0, 0.5)),
+            lambda: L.GaussianDropout(0.3),
+            lambda: L.GaussianNoise(0.1),
+            lambda: L.AlphaDropout(0.2),
+            lambda: L.SpatialDropout1D(0.2) if len(x.shape) == 3 else L.Dropout(0.2),
             lambda: L.LayerNormalization(epsilon=pick(1e-3, 1e-5), center=self.flag(0.8), scale=self.flag(0.8)),
-            lambda: L.LeakyReLU(negative_slope=pick(0.3, 0.1)), lambda: L.ReLU(), lambda: L.ReLU(max_value=6.0),
-            lambda: L.ReLU(negative_slope=0.1), lambda: L.PReLU(), lambda: L.Softmax(), lambda: L.RMSNormalization(),
-            lambda: L.UnitNormalization(), lambda: L.Rescaling(pick(0.5, 2.0), pick(0.0, -1.0)),
+            lambda: L.LeakyReLU(negative_slope=pick(0.3, 0.1)),
+            lambda: L.ReLU(),
+            lambda: L.ReLU(max_value=6.0),
+            lambda: L.ReLU(negative_slope=0.1),
+            lambda: L.PReLU(),
+            lambda: L.Softmax(),
+            lambda: L.RMSNormalization(),
+            lambda: L.UnitNormalization(),
+            lambda: L.Rescaling(pick(0.5, 2.0), pick(0.0, -1.0)),
             lambda: L.Rescaling(self.rng.normal(size=x.shape[-1]), list(self.rng.normal(size=x.shape[-1]))),
-            lambda: L.Normalization(axis=pick(-1, None)), lambda: L.ActivityRegularization(0.1, 0.1), lambda: L.Identity(),
+            lambda: L.Normalization(axis=pick(-1, None)),
+            lambda: L.ActivityRegularization(0.1, 0.1),
+            lambda: L.Identity(),
             lambda: L.GroupNormalization(pick(1, -1)),
-            lambda: L.Normalization(mean=list(self.rng.normal(size=x.shape[-1])), variance=list(self.rng.uniform(0.5, 2, x.shape[-1]))),
-        )()  # fmt: skip
+            lambda: L.Normalization(
+                mean=list(self.rng.normal(size=x.shape[-1])), variance=list(self.rng.uniform(0.5, 2, x.shape[-1]))
+            ),
+        )()
 
     def sequence(self, x):
         L, pick = self.layers, self.pick
-        rnn = dict(return_sequences=self.flag(0.6), go_backwards=self.flag(0.2), use_bias=self.flag(0.8),
-                   activation=pick("tanh", "relu", "sigmoid"))  # fmt: skip
+        rnn = dict(
+            return_sequences=self.flag(0.6),
+            go_backwards=self.flag(0.2),
+            use_bias=self.flag(0.8),
+            activation=pick("tanh", "relu", "sigmoid"),
+        )
         units, steps = pick(2, 3, 4), x.shape[1]
         gated = dict(rnn, recurrent_activation=pick("sigmoid", "hard_sigmoid"))
         return pick(
-            lambda: L.LSTM(units, **gated), lambda: L.GRU(units, reset_after=self.flag(), **gated), lambda: L.SimpleRNN(units, **rnn),
-            lambda: L.Bidirectional(pick(L.LSTM, L.GRU)(units, return_sequences=self.flag()), merge_mode=pick("concat", "sum", "ave", "mul")),
-            lambda: L.Conv1D(pick(2, 4), pick(1, 2, 3), padding=pick("same", "causal", "valid") if steps > 3 else "same",
-                             dilation_rate=pick(1, 1, 2) if steps > 6 else 1, activation=self.activation(), use_bias=self.flag(0.8)),
-            lambda: L.Conv1D(pick(2, 4), 2, strides=2, padding="same"), lambda: L.SeparableConv1D(3, 2, depth_multiplier=pick(1, 2), padding="same"),
+            lambda: L.LSTM(units, **gated),
+            lambda: L.GRU(units, reset_after=self.flag(), **gated),
+            lambda: L.SimpleRNN(units, **rnn),
+            lambda: L.Bidirectional(
+                pick(L.LSTM, L.GRU)(units, return_sequences=self.flag()), merge_mode=pick("concat", "sum", "ave", "mul")
+            ),
+            lambda: L.Conv1D(
+                pick(2, 4),
+                pick(1, 2, 3),
+                padding=pick("same", "causal", "valid") if steps > 3 else "same",
+                dilation_rate=pick(1, 1, 2) if steps > 6 else 1,
+                activation=self.activation(),
+                use_bias=self.flag(0.8),
+            ),
+            lambda: L.Conv1D(pick(2, 4), 2, strides=2, padding="same"),
+            lambda: L.SeparableConv1D(3, 2, depth_multiplier=pick(1, 2), padding="same"),
             lambda: L.DepthwiseConv1D(2, depth_multiplier=pick(1, 2), padding="same", activation=self.activation()),
             lambda: L.Conv1DTranspose(3, pick(2, 3), strides=pick(1, 2), padding=pick("same", "valid")),
-            lambda: L.MaxPooling1D(2, padding=pick("same", "valid")), lambda: L.AveragePooling1D(2), lambda: L.GlobalAveragePooling1D(keepdims=self.flag()),
-            lambda: L.GlobalMaxPooling1D(keepdims=self.flag()), lambda: L.Flatten(), lambda: L.Permute((2, 1)), lambda: L.ZeroPadding1D(pick(1, (0, 2))),
-            lambda: L.Cropping1D(pick((1, 0), (0, 1))) if steps > 3 else L.Flatten(), lambda: L.UpSampling1D(2),
-            lambda: L.TimeDistributed(L.Dense(3, activation=self.activation())), lambda: L.Masking(0.0),
-            lambda: L.Reshape((-1, 1)), lambda: L.EinsumDense("abc,cd->abd", output_shape=(None, 3), bias_axes="d"),
-        )()  # fmt: skip
+            lambda: L.MaxPooling1D(2, padding=pick("same", "valid")),
+            lambda: L.AveragePooling1D(2),
+            lambda: L.GlobalAveragePooling1D(keepdims=self.flag()),
+            lambda: L.GlobalMaxPooling1D(keepdims=self.flag()),
+            lambda: L.Flatten(),
+            lambda: L.Permute((2, 1)),
+            lambda: L.ZeroPadding1D(pick(1, (0, 2))),
+            lambda: L.Cropping1D(pick((1, 0), (0, 1))) if steps > 3 else L.Flatten(),
+            lambda: L.UpSampling1D(2),
+            lambda: L.TimeDistributed(L.Dense(3, activation=self.activation())),
+            lambda: L.Masking(0.0),
+            lambda: L.Reshape((-1, 1)),
+            lambda: L.EinsumDense("abc,cd->abd", output_shape=(None, 3), bias_axes="d"),
+        )()
 
     def image(self, x):
         L, pick = self.layers, self.pick
         padding = "same" if min(x.shape[1:3]) < 4 else pick("same", "valid")
         return pick(
-            lambda: L.Conv2D(pick(2, 4), pick(1, 2, 3, (1, 3)), padding=padding, activation=self.activation(), use_bias=self.flag(0.8)),
-            lambda: L.Conv2D(2, 3, strides=2, padding="same"), lambda: L.Conv2D(2, 2, dilation_rate=2, padding="same"),
+            lambda: L.Conv2D(
+                pick(2, 4), pick(1, 2, 3, (1, 3)), padding=padding, activation=self.activation(), use_bias=self.flag(0.8)
+            ),
+            lambda: L.Conv2D(2, 3, strides=2, padding="same"),
+            lambda: L.Conv2D(2, 2, dilation_rate=2, padding="same"),
             lambda: L.Conv2D(2 * x.shape[-1], 2, groups=x.shape[-1], padding="same"),
             lambda: L.DepthwiseConv2D(2, strides=pick(1, 2), depth_multiplier=pick(1, 2), padding=padding),
-            lambda: L.SeparableConv2D(3, 2, strides=pick(1, 2), padding=padding), lambda: L.SpatialDropout2D(0.2),
+            lambda: L.SeparableConv2D(3, 2, strides=pick(1, 2), padding=padding),
+            lambda: L.SpatialDropout2D(0.2),
             lambda: L.Conv2DTranspose(3, pick(2, 3), strides=pick(1, 2), padding=padding),
-            lambda: L.MaxPooling2D(2, strides=pick(None, 1), padding=padding), lambda: L.AveragePooling2D(2, padding="valid"),
-            lambda: L.GlobalAveragePooling2D(keepdims=self.flag()), lambda: L.GlobalMaxPooling2D(keepdims=self.flag()),
-            lambda: L.Flatten(), lambda: L.ZeroPadding2D(pick(1, (1, 2), ((1, 0), (0, 2)))), lambda: L.UpSampling2D(2, interpolation=pick("nearest", "bilinear")),
-            lambda: L.Cropping2D(((1, 0), (0, 1))) if min(x.shape[1:3]) > 3 else L.Flatten(), lambda: L.Permute((2, 1, 3)),
-            lambda: L.Reshape((-1, x.shape[-1])), lambda: L.Resizing(5, 4), lambda: L.RandomFlip(), lambda: L.RandomRotation(0.1),
+            lambda: L.MaxPooling2D(2, strides=pick(None, 1), padding=padding),
+            lambda: L.AveragePooling2D(2, padding="valid"),
+            lambda: L.GlobalAveragePooling2D(keepdims=self.flag()),
+            lambda: L.GlobalMaxPooling2D(keepdims=self.flag()),
+            lambda: L.Flatten(),
+            lambda: L.ZeroPadding2D(pick(1, (1, 2), ((1, 0), (0, 2)))),
+            lambda: L.UpSampling2D(2, interpolation=pick("nearest", "bilinear")),
+            lambda: L.Cropping2D(((1, 0), (0, 1))) if min(x.shape[1:3]) > 3 else L.Flatten(),
+            lambda: L.Permute((2, 1, 3)),
+            lambda: L.Reshape((-1, x.shape[-1])),
+            lambda: L.Resizing(5, 4),
+            lambda: L.RandomFlip(),
+            lambda: L.RandomRotation(0.1),
             lambda: L.CenterCrop(2, 2),
-        )()  # fmt: skip
+        )()
 
     def joined(self, x):
         """What needs more than one tensor."""
@@ -122,7 +171,8 @@ class Maker:
             if how == "grouped":
                 return L.GroupQueryAttention(3, 4, pick(1, 2, 4), use_gate=self.flag())(x, x)
             return L.MultiHeadAttention(2, 3, value_dim=pick(None, 2), use_gate=self.flag(), use_bias=self.flag(0.8))(
-                x, x, use_causal_mask=self.flag())  # fmt: skip
+                x, x, use_causal_mask=self.flag()
+            )
         if kind == "twice":
             same = L.Dense(shape[-1], activation="tanh")
             return same(same(x))
@@ -130,7 +180,11 @@ class Maker:
 
     def any_of_same_shape(self, x):
         L = self.layers
-        return self.pick(lambda: L.Dense(x.shape[-1], activation="tanh")(x), lambda: L.Activation("sigmoid")(x), lambda: L.BatchNormalization()(x))()
+        return self.pick(
+            lambda: L.Dense(x.shape[-1], activation="tanh")(x),
+            lambda: L.Activation("sigmoid")(x),
+            lambda: L.BatchNormalization()(x),
+        )()
 
     def step(self, x):
         rank, draw = len(x.shape), self.rng.random()
@@ -197,7 +251,11 @@ def main():
                 made = fn.saving.from_keras(path)
                 got = made.predict(x)
                 made.save(f"{folder}/m.safetensors")
-                for other in (fn.load_model(f"{folder}/m.safetensors"), fn.saving.from_keras(model), fn.saving.from_keras(path, made)):
+                for other in (
+                    fn.load_model(f"{folder}/m.safetensors"),
+                    fn.saving.from_keras(model),
+                    fn.saving.from_keras(path, made),
+                ):
                     np.testing.assert_allclose(other.predict(x), got, rtol=1e-6, atol=1e-6)
             except ValueError as error:
                 counts["refused"] += 1

@@ -34,18 +34,19 @@ def train(name):
     (x, y), test = fn.datasets.load_digits()
     cls = fn.optimizers.OPTIMIZERS[name]
     optimizer = cls(**SETTINGS.get(name, {}))
-    model = fn.Sequential([
-        fn.Input((64,)),
-        fn.layers.Rescaling(1 / 16),
-        fn.layers.Dense(64, activation="relu"),
-        fn.layers.Dense(10),
-    ], seed=0)  # fmt: skip
+    model = fn.Sequential(
+        [
+            fn.Input((64,)),
+            fn.layers.Rescaling(1 / 16),
+            fn.layers.Dense(64, activation="relu"),
+            fn.layers.Dense(10),
+        ],
+        seed=0,
+    )
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"])
     batch_size = len(x) if name in FULL_BATCH else BATCH
-    history = model.fit(
-        x, y, batch_size=batch_size, epochs=FULL_BATCH.get(name, EPOCHS), validation_data=test, verbose=0
-    )
+    history = model.fit(x, y, batch_size=batch_size, epochs=FULL_BATCH.get(name, EPOCHS), validation_data=test, verbose=0)
     accuracies = history.history["val_accuracy"]
     reached = next((epoch for epoch, accuracy in enumerate(accuracies, 1) if accuracy >= GOAL), None)
     return cls, optimizer.learning_rate, batch_size, reached, accuracies[-1]
@@ -58,8 +59,10 @@ def row(name):
     if name.startswith("pytorch."):
         label, page = f"pytorch.{class_name}", "optimizers_pytorch"
     said = f"{rate:g}" if name in SETTINGS else f"{rate:g} (default)"
-    return (f"| [`{label}`](api/{page}.md#{class_name.lower()}) | {said} | "
-            f"{'all' if name in FULL_BATCH else batch_size} | {reached or 'not reached'} | {accuracy:.1%} |")  # fmt: skip
+    return (
+        f"| [`{label}`](api/{page}.md#{class_name.lower()}) | {said} | "
+        f"{'all' if name in FULL_BATCH else batch_size} | {reached or 'not reached'} | {accuracy:.1%} |"
+    )
 
 
 def table():

@@ -53,7 +53,9 @@ def run(number, class_name, arguments, shapes, mask_shape, options):
     inputs = [tf.Variable(random.normal(size=(rows, *shape))) for shape in shapes]
     alone = class_name == "Attention"
     layer.build([x.shape for x in inputs]) if alone else layer.build(*[x.shape for x in inputs])
-    weights = [random.normal(size=weight.shape) / (weight.shape[0] if len(weight.shape) else 1) ** 0.5 for weight in layer.weights]
+    weights = [
+        random.normal(size=weight.shape) / (weight.shape[0] if len(weight.shape) else 1) ** 0.5 for weight in layer.weights
+    ]
     layer.set_weights(weights)
     options = dict(options)
     arrays = {f"{number}/x/{k}": x.numpy() for k, x in enumerate(inputs)}

@@ -20,47 +20,51 @@ import numpy as np
 import tensorflow as tf
 
 PATH = Path(__file__).parent.parent / "tests" / "traces" / "images_keras.npz"
-CASES = [
-    (kind + axes, arguments, shape)
-    for kind in ("MaxPooling", "AveragePooling")
-    for axes, arguments, shape in (
-        ("2D", {"pool_size": 2}, (2, 6, 8, 3)),
-        ("2D", {"pool_size": [3, 2], "strides": [2, 1]}, (2, 8, 5, 20)),
-        ("2D", {"pool_size": 3, "strides": 2, "padding": "same"}, (2, 6, 7, 5)),
-        ("2D", {"pool_size": [2, 5], "strides": [3, 3], "padding": "same"}, (1, 5, 8, 1)),
-        ("2D", {"pool_size": 2, "padding": "same"}, (3, 1, 1, 4)),
-        ("1D", {"pool_size": 2}, (2, 7, 3)),
-        ("1D", {"pool_size": 4, "strides": 3, "padding": "same"}, (2, 9, 17)),
-    )
-] + [
-    (f"Global{kind}Pooling{axes}", {"keepdims": keepdims}, shape)
-    for kind in ("Max", "Average")
-    for axes, keepdims, shape in (
-        ("2D", False, (3, 4, 5, 6)),
-        ("2D", True, (2, 3, 3, 20)),
-        ("1D", False, (3, 9, 4)),
-        ("1D", True, (3, 1, 4)),
-    )
-] + [
-    ("ZeroPadding1D", {}, (2, 5, 3)),
-    ("ZeroPadding1D", {"padding": [2, 0]}, (2, 5, 3)),
-    ("ZeroPadding2D", {"padding": [1, 2]}, (2, 3, 4, 3)),
-    ("ZeroPadding2D", {"padding": [[1, 0], [0, 3]]}, (2, 3, 4, 3)),
-    ("Cropping1D", {}, (2, 5, 3)),
-    ("Cropping1D", {"cropping": 2}, (2, 5, 3)),
-    ("Cropping2D", {"cropping": [1, 0]}, (2, 3, 4, 3)),
-    ("Cropping2D", {"cropping": [[0, 2], [1, 1]]}, (2, 3, 4, 3)),
-    ("UpSampling1D", {"size": 3}, (2, 5, 3)),
-    ("UpSampling2D", {}, (2, 3, 4, 3)),
-    ("UpSampling2D", {"size": [2, 3], "interpolation": "bilinear"}, (2, 3, 4, 5)),
-    ("UpSampling2D", {"size": [5, 1], "interpolation": "bilinear"}, (2, 1, 4, 1)),
-    ("Permute", {"dims": [2, 1]}, (2, 5, 3)),
-    ("Permute", {"dims": [3, 1, 2]}, (2, 3, 4, 5)),
-    ("RepeatVector", {"n": 4}, (3, 5)),
-    ("LayerNormalization", {}, (2, 4, 5, 6)),
-    ("LayerNormalization", {"epsilon": 1e-5}, (2, 3, 3, 32)),
-    ("GroupNormalization", {"groups": 3}, (2, 4, 5, 6)),
-]
+CASES = (
+    [
+        (kind + axes, arguments, shape)
+        for kind in ("MaxPooling", "AveragePooling")
+        for axes, arguments, shape in (
+            ("2D", {"pool_size": 2}, (2, 6, 8, 3)),
+            ("2D", {"pool_size": [3, 2], "strides": [2, 1]}, (2, 8, 5, 20)),
+            ("2D", {"pool_size": 3, "strides": 2, "padding": "same"}, (2, 6, 7, 5)),
+            ("2D", {"pool_size": [2, 5], "strides": [3, 3], "padding": "same"}, (1, 5, 8, 1)),
+            ("2D", {"pool_size": 2, "padding": "same"}, (3, 1, 1, 4)),
+            ("1D", {"pool_size": 2}, (2, 7, 3)),
+            ("1D", {"pool_size": 4, "strides": 3, "padding": "same"}, (2, 9, 17)),
+        )
+    ]
+    + [
+        (f"Global{kind}Pooling{axes}", {"keepdims": keepdims}, shape)
+        for kind in ("Max", "Average")
+        for axes, keepdims, shape in (
+            ("2D", False, (3, 4, 5, 6)),
+            ("2D", True, (2, 3, 3, 20)),
+            ("1D", False, (3, 9, 4)),
+            ("1D", True, (3, 1, 4)),
+        )
+    ]
+    + [
+        ("ZeroPadding1D", {}, (2, 5, 3)),
+        ("ZeroPadding1D", {"padding": [2, 0]}, (2, 5, 3)),
+        ("ZeroPadding2D", {"padding": [1, 2]}, (2, 3, 4, 3)),
+        ("ZeroPadding2D", {"padding": [[1, 0], [0, 3]]}, (2, 3, 4, 3)),
+        ("Cropping1D", {}, (2, 5, 3)),
+        ("Cropping1D", {"cropping": 2}, (2, 5, 3)),
+        ("Cropping2D", {"cropping": [1, 0]}, (2, 3, 4, 3)),
+        ("Cropping2D", {"cropping": [[0, 2], [1, 1]]}, (2, 3, 4, 3)),
+        ("UpSampling1D", {"size": 3}, (2, 5, 3)),
+        ("UpSampling2D", {}, (2, 3, 4, 3)),
+        ("UpSampling2D", {"size": [2, 3], "interpolation": "bilinear"}, (2, 3, 4, 5)),
+        ("UpSampling2D", {"size": [5, 1], "interpolation": "bilinear"}, (2, 1, 4, 1)),
+        ("Permute", {"dims": [2, 1]}, (2, 5, 3)),
+        ("Permute", {"dims": [3, 1, 2]}, (2, 3, 4, 5)),
+        ("RepeatVector", {"n": 4}, (3, 5)),
+        ("LayerNormalization", {}, (2, 4, 5, 6)),
+        ("LayerNormalization", {"epsilon": 1e-5}, (2, 3, 3, 32)),
+        ("GroupNormalization", {"groups": 3}, (2, 4, 5, 6)),
+    ]
+)
 #: With nothing left to chance.
 FIXED = [
     ("RandomTranslation", {"height_factor": [0.25, 0.25], "width_factor": [-0.5, -0.5]}, (2, 4, 6, 3)),

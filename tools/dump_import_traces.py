@@ -36,16 +36,28 @@ def keras_models():
     def dense():
         normalization = layers.Normalization()
         normalization.adapt(RNG.normal(3, 2, (50, 5)).astype("float32"))
-        return keras.Sequential([
-            keras.Input((5,)), normalization, layers.Dense(7, activation="relu", kernel_regularizer="l2"),
-            layers.BatchNormalization(epsilon=0.01), layers.Dropout(0.3), layers.Dense(6, activation="gelu", use_bias=False),
-            layers.LayerNormalization(epsilon=1e-5), layers.LeakyReLU(negative_slope=0.2), layers.Reshape((2, 3)),
-            layers.Flatten(), layers.Dense(3, kernel_constraint=keras.constraints.MaxNorm(2)), layers.Softmax(),
-        ], name="dense_stack")  # fmt: skip
+        return keras.Sequential(
+            [
+                keras.Input((5,)),
+                normalization,
+                layers.Dense(7, activation="relu", kernel_regularizer="l2"),
+                layers.BatchNormalization(epsilon=0.01),
+                layers.Dropout(0.3),
+                layers.Dense(6, activation="gelu", use_bias=False),
+                layers.LayerNormalization(epsilon=1e-5),
+                layers.LeakyReLU(negative_slope=0.2),
+                layers.Reshape((2, 3)),
+                layers.Flatten(),
+                layers.Dense(3, kernel_constraint=keras.constraints.MaxNorm(2)),
+                layers.Softmax(),
+            ],
+            name="dense_stack",
+        )
 
     def graph():
-        inner = keras.Sequential([keras.Input((4,)), layers.Dense(5, activation="tanh"), layers.BatchNormalization(),
-                                  layers.Dense(4)], name="inner")  # fmt: skip
+        inner = keras.Sequential(
+            [keras.Input((4,)), layers.Dense(5, activation="tanh"), layers.BatchNormalization(), layers.Dense(4)], name="inner"
+        )
         a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
         shared = layers.Dense(4, name="shared")
         h = layers.Concatenate()([shared(inner(a)), shared(inner(inner(a))), b])

@@ -36,9 +36,19 @@ MODULES = {
     "schedules": keras.optimizers.schedules,
 }
 
-BASES = (keras.Model, keras.layers.Layer, keras.losses.Loss, keras.metrics.Metric, keras.optimizers.Optimizer, keras.Sequential,
-         keras.optimizers.schedules.LearningRateSchedule, keras.callbacks.Callback, keras.initializers.Initializer,
-         keras.regularizers.Regularizer, keras.constraints.Constraint)  # fmt: skip
+BASES = (
+    keras.Model,
+    keras.layers.Layer,
+    keras.losses.Loss,
+    keras.metrics.Metric,
+    keras.optimizers.Optimizer,
+    keras.Sequential,
+    keras.optimizers.schedules.LearningRateSchedule,
+    keras.callbacks.Callback,
+    keras.initializers.Initializer,
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
+)
 
 
 def default_of(parameter: inspect.Parameter) -> str:
@@ -85,7 +95,11 @@ def signatures_in(module: object) -> dict[str, str]:
         for method in sorted(methods):
             function = inspect.getattr_static(thing, method, None)
             # Keras's own, which are not those of its backend's modules.
-            if inspect.isfunction(function) and function.__module__.startswith("keras") and "TorchLayer" not in function.__qualname__:
+            if (
+                inspect.isfunction(function)
+                and function.__module__.startswith("keras")
+                and "TorchLayer" not in function.__qualname__
+            ):
                 found[f"{name}.{method}"] = arguments_of(function)
     return found
 

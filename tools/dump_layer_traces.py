@@ -56,9 +56,7 @@ def run(number, class_name, arguments, shape):
             y, new_state = layer.stateless_call(trained, state, x, **({"training": True} if modes else {}))
             return (y * dy).sum(), (y, new_state)
 
-        (_, (y, new_state)), (gradients, dx) = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)(
-            trained, x
-        )
+        (_, (y, new_state)), (gradients, dx) = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)(trained, x)
         state = [np.asarray(value) for value in new_state]
         trained = [value - RATE * np.asarray(gradient) for value, gradient in zip(trained, gradients)]
         arrays.update({f"{number}/{name}/{step}": value for name, value in (("x", x), ("dy", dy), ("y", y), ("dx", dx))})

@@ -110,12 +110,10 @@ KERAS_CASES = [
     case("Lamb", decay=0.98, learning_rate=0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-3),
     case("Adafactor"),
     case("Adafactor", relative_step=False, weight_decay=0.1),
-    case("Adafactor", decay=0.98, learning_rate=0.3, beta_2_decay=-0.6, epsilon_1=1e-4, epsilon_2=0.5,
-         clip_threshold=0.8),
+    case("Adafactor", decay=0.98, learning_rate=0.3, beta_2_decay=-0.6, epsilon_1=1e-4, epsilon_2=0.5, clip_threshold=0.8),
     case("Muon"),
     case("Muon", decay=0.98, learning_rate=0.01, momentum=0.8, nesterov=False, ns_steps=3, rms_rate=0.3),
-    case("Muon", muon_a=3.0, muon_b=-4.0, muon_c=1.5, adam_beta_1=0.8, adam_beta_2=0.95, adam_lr_ratio=0.5,
-         epsilon=1e-6),
+    case("Muon", muon_a=3.0, muon_b=-4.0, muon_c=1.5, adam_beta_1=0.8, adam_beta_2=0.95, adam_lr_ratio=0.5, epsilon=1e-6),
     # What works with every optimizer.
     case("Adam", learning_rate=0.01, clipnorm=2.0),
     case("Adam", learning_rate=0.01, clipvalue=0.5),
@@ -188,8 +186,10 @@ PYTORCH_CASES = [
     case("RAdam", lr=0.01, betas=(0.9, 0.5), weight_decay=0.1, decoupled_weight_decay=True),
     case("Rprop"),
     case("Rprop", lr=0.05, etas=(0.6, 1.4), step_sizes=(1e-3, 0.1)),
-    *(case(name, lr=0.01, maximize=True, weight_decay=0.1)
-      for name in ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "NAdam", "RAdam")),
+    *(
+        case(name, lr=0.01, maximize=True, weight_decay=0.1)
+        for name in ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "NAdam", "RAdam")
+    ),
     case("Rprop", lr=0.01, maximize=True),
 ]
 
@@ -316,8 +316,16 @@ def dump_sparse():
         traces.append([after[step - 1] for step in STEPS])
     path = FOLDER / "optimizers_sparse.npz"
     versions = json.dumps({"torch": torch.__version__})
-    np.savez_compressed(path, cases=json.dumps(SPARSE_CASES), versions=versions, steps=STEPS, weights=traces, table=table,
-                        tokens=tokens.astype(np.uint8), targets=targets)  # fmt: skip
+    np.savez_compressed(
+        path,
+        cases=json.dumps(SPARSE_CASES),
+        versions=versions,
+        steps=STEPS,
+        weights=traces,
+        table=table,
+        tokens=tokens.astype(np.uint8),
+        targets=targets,
+    )
     print(f"{path}: {len(SPARSE_CASES)} cases, {path.stat().st_size / 1e3:.0f} kB, {versions}")
 
 
@@ -376,15 +384,29 @@ def dump_layers():
         traces.append([after[step - 1] for step in steps])
     path = FOLDER / "optimizers_layers.npz"
     weights = [(variable.path, tuple(variable.shape)) for variable in variables]
-    np.savez_compressed(path, cases=json.dumps(LAYER_CASES), versions=json.dumps({"keras": keras.__version__}),
-                        paths=json.dumps(weights), steps=steps, weights=traces, start=values, gradients=gradients)  # fmt: skip
+    np.savez_compressed(
+        path,
+        cases=json.dumps(LAYER_CASES),
+        versions=json.dumps({"keras": keras.__version__}),
+        paths=json.dumps(weights),
+        steps=steps,
+        weights=traces,
+        start=values,
+        gradients=gradients,
+    )
     print(f"{path}: {len(LAYER_CASES)} cases, {path.stat().st_size / 1e3:.0f} kB, Keras {keras.__version__}, {weights}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    writers = {"inputs": write_inputs, "keras": dump_keras, "pytorch": dump_pytorch, "papers": dump_papers,
-               "sparse": dump_sparse, "layers": dump_layers}
+    writers = {
+        "inputs": write_inputs,
+        "keras": dump_keras,
+        "pytorch": dump_pytorch,
+        "papers": dump_papers,
+        "sparse": dump_sparse,
+        "layers": dump_layers,
+    }
     parser.add_argument("what", choices=writers)
     FOLDER.mkdir(exist_ok=True)
     writers[parser.parse_args().what]()

@@ -75,8 +75,7 @@ PYTORCH = [
     "OneCycleLR(optimizer, 0.1, total_steps=1)",
     "LambdaLR(optimizer, lambda t: 0.95 ** t)",
     "SequentialLR(optimizer, [LinearLR(optimizer, 0.01, 1.0, 10), CosineAnnealingLR(optimizer, 60)], [10])",
-    "SequentialLR(optimizer, [ConstantLR(optimizer, 0.1, 99), ExponentialLR(optimizer, 0.9), StepLR(optimizer, 5)],"
-    " [10, 30])",
+    "SequentialLR(optimizer, [ConstantLR(optimizer, 0.1, 99), ExponentialLR(optimizer, 0.9), StepLR(optimizer, 5)], [10, 30])",
     "ChainedScheduler([LinearLR(optimizer, 0.1, 1.0, 8), ExponentialLR(optimizer, 0.9)])",
 ]
 

@@ -322,9 +322,7 @@ def reference():
                   "|---|---|---|"]  # fmt: skip
         for name, cls in rows:
             text = docstring(cls)
-            lines.append(
-                f"| [`{name}`](api/{page}.md#{anchor(name)}) | {summary(text)} | {sources(page, name, text)} |"
-            )
+            lines.append(f"| [`{name}`](api/{page}.md#{anchor(name)}) | {summary(text)} | {sources(page, name, text)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -348,8 +346,8 @@ def methods(cls):
     for base in reversed(cls.__mro__):
         if base.__module__.startswith("fastnet") and base.__name__ != "Configurable":
             found.update((name, value) for name, value in vars(base).items() if not name.startswith("_"))
-    return {name: value for name, value in sorted(found.items()) if getattr(value, "__doc__", None)
-            and isinstance(value, (property, functools.cached_property)) or inspect.isfunction(value)}  # fmt: skip
+    return {name: value for name, value in sorted(found.items()) if (getattr(value, "__doc__", None)
+            and isinstance(value, (property, functools.cached_property))) or inspect.isfunction(value)}  # fmt: skip
 
 
 def model_page():
@@ -364,8 +362,17 @@ def model_page():
             heading = method if inspect.isfunction(value) else f"{method} (property)"
             call = f"```text\n{method}{signature(value)}\n```\n\n" if inspect.isfunction(value) else ""
             parts.append(f"### {name}.{heading}\n\n{call}{render(inspect.getdoc(value))}")
-    for path in ("Input", "load_model", "datasets.load_digits", "datasets.load_idx", "tuning.find_learning_rate",
-                 "tuning.LearningRates", "fit_many", "PerModel", "FitManyError"):  # fmt: skip
+    for path in (
+        "Input",
+        "load_model",
+        "datasets.load_digits",
+        "datasets.load_idx",
+        "tuning.find_learning_rate",
+        "tuning.LearningRates",
+        "fit_many",
+        "PerModel",
+        "FitManyError",
+    ):
         if thing := find(path):
             parts.append(entry(path, thing, prefix="fn."))
     return "\n\n".join(parts) + "\n"

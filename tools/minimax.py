@@ -6,6 +6,7 @@ after another from c0 up, the rest being fitted again after each.
 
     python tools/minimax.py
 """
+
 import struct
 
 import mpmath as mp
@@ -43,8 +44,7 @@ def fit(f, relative_to, lo, hi, degree, rounded, fixed=()):
     c = [mp.mpf(value) for value in fixed]
     while len(c) <= degree:
         known = c[::-1] or [0]
-        rest = least_squares(lambda x: f(x) - mp.polyval(known, x), lambda x: 1 / relative_to(x), lo, hi,
-                             len(c), degree)
+        rest = least_squares(lambda x: f(x) - mp.polyval(known, x), lambda x: 1 / relative_to(x), lo, hi, len(c), degree)
         c.append(rounded(rest[0]))
     points = [lo + (hi - lo) * i / 997 for i in range(998)]
     return c, max(abs((f(x) - mp.polyval(c[::-1], x)) / relative_to(x)) for x in points)

@@ -29,11 +29,10 @@ enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112 };
 enum { TURNS = 25 };
 #define TURN_SECONDS 1e-3
 
-typedef void cblas_gemm(int order, int a_form, int b_form, int64_t m, int64_t n, int64_t k, real alpha,
-                        const real *a, int64_t a_row, const real *b, int64_t b_row, real beta, real *c,
-                        int64_t c_row);
-typedef void cblas_gemv(int order, int form, int64_t m, int64_t n, real alpha, const real *a, int64_t a_row,
-                        const real *x, int64_t x_step, real beta, real *y, int64_t y_step);
+typedef void cblas_gemm(int order, int a_form, int b_form, int64_t m, int64_t n, int64_t k, real alpha, const real *a,
+                        int64_t a_row, const real *b, int64_t b_row, real beta, real *c, int64_t c_row);
+typedef void cblas_gemv(int order, int form, int64_t m, int64_t n, real alpha, const real *a, int64_t a_row, const real *x,
+                        int64_t x_step, real beta, real *y, int64_t y_step);
 
 typedef struct problem {
     int64_t m, n, k;
@@ -66,8 +65,8 @@ static void run_blas(const problem *x)
     if (x->n == 1) /* as NumPy does */
         x->gemv(ROW_MAJOR, a_form, x->a_transposed ? x->k : x->m, a_row, 1, a, a_row, b, 1, 0, x->c, 1);
     else if (x->m == 1)
-        x->gemv(ROW_MAJOR, x->b_transposed ? NO_TRANSPOSE : TRANSPOSE, x->b_transposed ? x->n : x->k, b_row, 1,
-                b, b_row, a, 1, 0, x->c, 1);
+        x->gemv(ROW_MAJOR, x->b_transposed ? NO_TRANSPOSE : TRANSPOSE, x->b_transposed ? x->n : x->k, b_row, 1, b, b_row, a, 1, 0,
+                x->c, 1);
     else
         x->gemm(ROW_MAJOR, a_form, b_form, x->m, x->n, x->k, 1, a, a_row, b, b_row, 0, x->c, x->n);
 }
@@ -83,8 +82,8 @@ static void run_peak(const problem *x)
         sum[i] = broadcast(x->c + i);
     for (int repeat = 0; repeat < 1000; repeat++)
         UNROLL
-        for (int i = 0; i < CHAINS; i++)
-            sum[i] = multiply_add(factor, sum[i], term);
+    for (int i = 0; i < CHAINS; i++)
+        sum[i] = multiply_add(factor, sum[i], term);
     UNROLL
     for (int i = 1; i < CHAINS; i++)
         sum[0] += sum[i];
@@ -163,8 +162,8 @@ static void measure(int64_t m, int64_t n, int64_t k, const char *layout, cblas_g
     const double limit = 2e-9 * 1000 * CHAINS * FN_LANES / peak.best;
     char shape[64];
     snprintf(shape, sizeof shape, "%" PRId64 "x%" PRId64 "x%" PRId64, m, n, k);
-    printf("%-16s %s %10.2f us %8.1f GFLOP/s %5.1f%% of peak %5.0f", shape, layout, ours.best * 1e6, rate,
-           100 * rate / limit, limit);
+    printf("%-16s %s %10.2f us %8.1f GFLOP/s %5.1f%% of peak %5.0f", shape, layout, ours.best * 1e6, rate, 100 * rate / limit,
+           limit);
     if (gemm) {
         const double ratio = blas.best / ours.best;
         sum_of_logs += log(ratio);
@@ -204,10 +203,10 @@ static void measure_random(int64_t count, cblas_gemm *gemm, cblas_gemv *gemv)
 int main(int argc, char **argv)
 {
     static const char *const shapes[] = {
-        "128x512x784", "512x784x128", "128x256x512", "100x300x300", "300x300x100", "32x64x128", "64x64x64",
-        "32x24x24",    "32x24x4",     "32x2x24",     "32x24x2",     "24x24x32",    "4x24x32",   "24x2x32",
-        "1x300x300",   "1x4096x1024", "300x1x300",   "4096x1x1024", "512x4096x1024", "512x4096x4096",
-        "4096x4096x512", "2048x2048x2048",
+        "128x512x784",   "512x784x128",   "128x256x512",   "100x300x300",    "300x300x100", "32x64x128",
+        "64x64x64",      "32x24x24",      "32x24x4",       "32x2x24",        "32x24x2",     "24x24x32",
+        "4x24x32",       "24x2x32",       "1x300x300",     "1x4096x1024",    "300x1x300",   "4096x1x1024",
+        "512x4096x1024", "512x4096x4096", "4096x4096x512", "2048x2048x2048",
     };
     const char *layouts = "NN,NT,TN,TT";
     cblas_gemm *gemm = NULL;

@@ -24,21 +24,35 @@ def parse() -> argparse.Namespace:
         description="Times fastnet and other libraries on the same training, each in a process of its own, in turns.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"networks; default: {' '.join(WORKLOADS)}")
-    parser.add_argument("--peers", default=",".join(DEFAULT_PEERS), metavar="NAME,...",
-                        help=f"of {', '.join(PEERS)}; default: %(default)s")  # fmt: skip
-    parser.add_argument("--python", action="append", default=[], metavar="PEER=PATH",
-                        help="interpreter of a peer, or of a family such as jax; may be repeated")  # fmt: skip
+    parser.add_argument(
+        "--peers", default=",".join(DEFAULT_PEERS), metavar="NAME,...", help=f"of {', '.join(PEERS)}; default: %(default)s"
+    )
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="PEER=PATH",
+        help="interpreter of a peer, or of a family such as jax; may be repeated",
+    )
     parser.add_argument("--install", action="store_true", help="make virtual environments for the others")
-    parser.add_argument("--cache", type=Path, default=environments.default_cache(), metavar="FOLDER",
-                        help="where these are kept; default: %(default)s")  # fmt: skip
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=environments.default_cache(),
+        metavar="FOLDER",
+        help="where these are kept; default: %(default)s",
+    )
     parser.add_argument("--pip-arguments", default="", metavar="TEXT", help='such as "--index-url URL"')
-    parser.add_argument("--threads", type=int, default=_core.default_threads(), metavar="N",
-                        help="of each peer; default: %(default)s")  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=0.3, metavar="S",
-                        help="of one repetition of one peer; default: %(default)s")  # fmt: skip
+    parser.add_argument(
+        "--threads", type=int, default=_core.default_threads(), metavar="N", help="of each peer; default: %(default)s"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=0.3, metavar="S", help="of one repetition of one peer; default: %(default)s"
+    )
     parser.add_argument("--repetitions", type=int, default=9, metavar="N", help="default: %(default)s")
-    parser.add_argument("--cpu-time", action="store_true",
-                        help="processor time instead of elapsed time: for --threads 1 on a busy machine")  # fmt: skip
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="processor time instead of elapsed time: for --threads 1 on a busy machine"
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw bars (needs matplotlib)")

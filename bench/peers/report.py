@@ -11,7 +11,6 @@ from fastnet._bench.workloads import WORKLOADS
 
 from .limits import Limits
 
-
 LIMIT_LABEL = "limit (arithmetic at peak)"
 
 
@@ -109,8 +108,7 @@ def write_picture(path: Path, measurements: Sequence[Measurement], peers: Sequen
         axis.bar_label(bars, [_time(found.median(peer)) for _, found in places], fontsize=7, rotation=90, padding=3)
     for j, found in enumerate(shown):
         limit = limit_seconds(found, limits) / found.median("fastnet")
-        axis.hlines(limit, j - 0.42, j + 0.42, color="black", linestyle=":", linewidth=1.2,
-                    label=LIMIT_LABEL if j == 0 else None)  # fmt: skip
+        axis.hlines(limit, j - 0.42, j + 0.42, color="black", linestyle=":", linewidth=1.2, label=LIMIT_LABEL if j == 0 else None)
     axis.set_yscale("log")
     low, high = axis.get_ylim()
     axis.set_ylim(low, high * 4)
@@ -122,8 +120,9 @@ def write_picture(path: Path, measurements: Sequence[Measurement], peers: Sequen
     handles, labels = axis.get_legend_handles_labels()
     first = labels.index(LIMIT_LABEL)
     order = [*range(first), *range(first + 1, len(labels)), first]
-    axis.legend([handles[i] for i in order], [labels[i] for i in order], fontsize=8, ncols=len(order), frameon=False,
-                loc="upper center")  # fmt: skip
+    axis.legend(
+        [handles[i] for i in order], [labels[i] for i in order], fontsize=8, ncols=len(order), frameon=False, loc="upper center"
+    )
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)
     figure.savefig(path, dpi=150)

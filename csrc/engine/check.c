@@ -1,5 +1,5 @@
-/* What can be wrong with a description before anything is made of it: counts, tables and names that are missing, numbers that lead
- * outside of an array. What an operation makes of its inputs is for plan.c. */
+/* What can be wrong with a description before anything is made of it: counts, tables and names that are missing, numbers that
+ * lead outside of an array. What an operation makes of its inputs is for plan.c. */
 #include "internal.h"
 
 #include <math.h>
@@ -47,8 +47,7 @@ static bool is_finite(double number, double least)
 /* An axis in the middle, and what lies behind it, must be of the array. */
 static fn_status check_constraint(const fn_constraint *constraint, int64_t elements, int32_t number, fn_error *error)
 {
-    if (constraint->reduced < 1 || constraint->inner < 1 ||
-        elements % fn_multiply(constraint->reduced, constraint->inner) != 0)
+    if (constraint->reduced < 1 || constraint->inner < 1 || elements % fn_multiply(constraint->reduced, constraint->inner) != 0)
         return fn_fail(error, FN_ERROR_SHAPE, "parameter %d: its constraint is of other axes than it has", number);
     if (isnan(constraint->lowest) || isnan(constraint->highest) || isnan(constraint->rate))
         return fn_fail(error, FN_ERROR_ATTRIBUTE, "parameter %d: its constraint has a bound or rate that is NaN", number);
@@ -114,8 +113,7 @@ fn_status fn_check_spec(const fn_plan_spec *spec, fn_error *error)
     if (spec->n_inputs < 1 || spec->n_outputs < 1)
         return fn_fail(error, FN_ERROR_GRAPH, "a model needs at least one input and one output");
     if (spec->n_outputs > FN_MAX_LOSSES)
-        return fn_fail(error, FN_ERROR_GRAPH, "a model has at most %d outputs, got %d", FN_MAX_LOSSES,
-                       spec->n_outputs);
+        return fn_fail(error, FN_ERROR_GRAPH, "a model has at most %d outputs, got %d", FN_MAX_LOSSES, spec->n_outputs);
     if (spec->n_threads < 0 || spec->n_threads > MAX_THREADS)
         return fn_fail(error, FN_ERROR_ATTRIBUTE, "n_threads must be between 1 and %d, or 0, got %d", MAX_THREADS,
                        spec->n_threads);
@@ -123,9 +121,12 @@ fn_status fn_check_spec(const fn_plan_spec *spec, fn_error *error)
         const char *what;
         int32_t n;
         const void *table;
-    } tables[] = {{"inputs", spec->n_inputs, spec->inputs},         {"nodes", spec->n_nodes, spec->nodes},
-                  {"parameters", spec->n_parameters, spec->parameters}, {"outputs", spec->n_outputs, spec->outputs},
-                  {"metrics", spec->n_metrics, spec->metrics},      {"scheduled attributes", spec->n_scheduled, spec->scheduled}};
+    } tables[] = {{"inputs", spec->n_inputs, spec->inputs},
+                  {"nodes", spec->n_nodes, spec->nodes},
+                  {"parameters", spec->n_parameters, spec->parameters},
+                  {"outputs", spec->n_outputs, spec->outputs},
+                  {"metrics", spec->n_metrics, spec->metrics},
+                  {"scheduled attributes", spec->n_scheduled, spec->scheduled}};
     fn_status status = FN_OK;
     for (size_t i = 0; status == FN_OK && i < sizeof tables / sizeof tables[0]; i++)
         status = check_table(tables[i].what, tables[i].n, tables[i].table, error);

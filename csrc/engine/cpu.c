@@ -56,8 +56,7 @@ static bool cpu_has(fn_isa isa)
                __builtin_cpu_supports("bmi2");
     case FN_ISA_AVX512: /* what -march=x86-64-v4 may emit */
         return cpu_has(FN_ISA_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl");
+               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     default:
         return false;
     }
@@ -219,7 +218,8 @@ void fn_widen_affinity(void)
 #endif
 }
 
-/* Two numbers of a cgroup's files, quota and period, in one file (version 2) or two; quota "max" or -1: none. In CPUs, 0: none. */
+/* Two numbers of a cgroup's files, quota and period, in one file (version 2) or two; quota "max" or -1: none. In CPUs, 0: none.
+ */
 static double read_quota(const char *folder, const char *quota_file, const char *period_file)
 {
     double number[2] = {0, 100000};

@@ -99,19 +99,19 @@ void fn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order)
 enum { LANES = 16 };
 
 /* Whether n numbers are finite: x - x is 0, but for NaN and the infinities. */
-#define DEFINE_ALL_FINITE(name, type)                                                                      \
-    static bool name(const void *numbers, int64_t n)                                                       \
-    {                                                                                                      \
-        const type *x = numbers;                                                                           \
-        type lane[LANES] = {0}, sum = 0;                                                               \
-        for (; n >= LANES; n -= LANES, x += LANES)                                                   \
-            for (int j = 0; j < LANES; j++)                                                              \
-                lane[j] += x[j] - x[j];                                                                  \
-        for (int j = 0; j < n; j++)                                                                        \
-            sum += x[j] - x[j];                                                                            \
-        for (int j = 0; j < LANES; j++)                                                                  \
-            sum += lane[j];                                                                              \
-        return sum == 0;                                                                                   \
+#define DEFINE_ALL_FINITE(name, type)                                                                                            \
+    static bool name(const void *numbers, int64_t n)                                                                             \
+    {                                                                                                                            \
+        const type *x = numbers;                                                                                                 \
+        type lane[LANES] = {0}, sum = 0;                                                                                         \
+        for (; n >= LANES; n -= LANES, x += LANES)                                                                               \
+            for (int j = 0; j < LANES; j++)                                                                                      \
+                lane[j] += x[j] - x[j];                                                                                          \
+        for (int j = 0; j < n; j++)                                                                                              \
+            sum += x[j] - x[j];                                                                                                  \
+        for (int j = 0; j < LANES; j++)                                                                                          \
+            sum += lane[j];                                                                                                      \
+        return sum == 0;                                                                                                         \
     }
 DEFINE_ALL_FINITE(all_finite_float32, float)
 DEFINE_ALL_FINITE(all_finite_float64, double)
@@ -122,8 +122,7 @@ fn_status fn_check_finite(const fn_source *source, int64_t n_rows, int64_t width
         return FN_OK;
     const bool single = source->dtype == FN_FLOAT32;
     bool (*const all_finite)(const void *, int64_t) = single ? all_finite_float32 : all_finite_float64;
-    if (source->stride == width * (int64_t)(single ? sizeof(float) : sizeof(double)) &&
-        all_finite(source->data, n_rows * width))
+    if (source->stride == width * (int64_t)(single ? sizeof(float) : sizeof(double)) && all_finite(source->data, n_rows * width))
         return FN_OK;
     for (int64_t i = 0; i < n_rows; i++)
         if (!all_finite((const char *)source->data + i * source->stride, width)) {
@@ -149,8 +148,8 @@ static double element(const void *row, fn_dtype dtype, int64_t j)
     }
 }
 
-fn_status fn_check_labels(const fn_source *source, int64_t n_rows, int64_t width, int64_t n_classes,
-                          int64_t *row_number, double *label)
+fn_status fn_check_labels(const fn_source *source, int64_t n_rows, int64_t width, int64_t n_classes, int64_t *row_number,
+                          double *label)
 {
     for (int64_t i = 0; i < n_rows; i++)
         for (int64_t j = 0; j < width; j++) {

@@ -74,8 +74,7 @@ static bool finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
         if (run->next_row >= run->n_rows && run->epochs_done + 1 < run->epochs)
             begin_epoch(run);
     }
-    context->team->leave[step & 1] = failed || run->next_row >= run->n_rows ||
-                                    (deadline < DBL_MAX && fn_seconds() > deadline);
+    context->team->leave[step & 1] = failed || run->next_row >= run->n_rows || (deadline < DBL_MAX && fn_seconds() > deadline);
     return failed;
 }
 
@@ -98,8 +97,8 @@ void fn_note_overflow(const fn_context *context)
     atomic_store_explicit(&context->team->overflowed, 1, memory_order_relaxed);
 }
 
-static inline void run_stages(const fn_plan *plan, unsigned phases, fn_context *context, int thread, int n_threads,
-                              int32_t first, int32_t end)
+static inline void run_stages(const fn_plan *plan, unsigned phases, fn_context *context, int thread, int n_threads, int32_t first,
+                              int32_t end)
 {
     for (int32_t i = first; i < end; i++) {
         const fn_stage *stage = &plan->stages[i];
@@ -107,8 +106,8 @@ static inline void run_stages(const fn_plan *plan, unsigned phases, fn_context *
             continue;
         if (stage->barrier && n_threads > 1)
             fn_wait_at_barrier(&context->team->barrier);
-        /* A barrier lies between the loss and any update (plan->verdict), or each thread has a loss of its own, and one between the gradients and
-         * any update: all agree here. */
+        /* A barrier lies between the loss and any update (plan->verdict), or each thread has a loss of its own, and one between
+         * the gradients and any update: all agree here. */
         if (stage->phase == FN_PHASE_UPDATE && has_diverged(context))
             continue;
         if (stage->once_per_call && context->first_row > context->run->first_row)
@@ -286,7 +285,8 @@ static fn_autotune *find_autotune(fn_plan *plan, unsigned phases, bool sharded, 
     int32_t size = 0, i = 0;
     for (; rows > 1; rows /= 2)
         size++;
-    while (i < plan->n_autotunes && (plan->autotunes[i].phases != phases || plan->autotunes[i].sharded != sharded || plan->autotunes[i].size != size))
+    while (i < plan->n_autotunes &&
+           (plan->autotunes[i].phases != phases || plan->autotunes[i].sharded != sharded || plan->autotunes[i].size != size))
         i++;
     if (i == plan->n_autotunes) {
         if (i < FN_MAX_AUTOTUNES)
@@ -363,10 +363,10 @@ static void run_chosen(fn_plan *plan, fn_run *run, fn_autotune *tune, double dea
         return;
     double backoff = tune->backoff * BACKOFF_GROWTH;
     *tune = (fn_autotune){.phases = tune->phases,
-                        .sharded = tune->sharded,
-                        .size = tune->size,
-                        .last = tune->chosen,
-                        .backoff = backoff < LONGEST_BACKOFF ? backoff : LONGEST_BACKOFF};
+                          .sharded = tune->sharded,
+                          .size = tune->size,
+                          .last = tune->chosen,
+                          .backoff = backoff < LONGEST_BACKOFF ? backoff : LONGEST_BACKOFF};
 }
 
 static bool is_source(const fn_source *source)
@@ -377,11 +377,10 @@ static bool is_source(const fn_source *source)
 static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *error)
 {
     if (run->batch_size < 1 || run->batch_size > plan->max_rows)
-        return fn_fail(error, FN_ERROR_SHAPE, "batch_size must be between 1 and %lld, got %lld",
-                       (long long)plan->max_rows, (long long)run->batch_size);
+        return fn_fail(error, FN_ERROR_SHAPE, "batch_size must be between 1 and %lld, got %lld", (long long)plan->max_rows,
+                       (long long)run->batch_size);
     if (run->first_row < 0 || run->first_row >= run->n_rows)
-        return fn_fail(error, FN_ERROR_SHAPE, "first row %lld of %lld", (long long)run->first_row,
-                       (long long)run->n_rows);
+        return fn_fail(error, FN_ERROR_SHAPE, "first row %lld of %lld", (long long)run->first_row, (long long)run->n_rows);
     /* There may be no output without a loss, nothing to differentiate or to train; asking for it is no mistake. */
     unsigned known = plan->phases | (plan->training ? FN_PHASE_OUTPUT_GRADIENT | FN_PHASE_BACKWARD : 0) |
                      (plan->training && plan->updates ? FN_PHASE_UPDATE | FN_PHASE_FLUSH : 0);
@@ -389,17 +388,20 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
         return fn_fail(error, FN_ERROR_STATE, "this plan was not made for phases %#x of a step", run->phases & ~known);
     if ((run->phases & (FN_PHASE_FORWARD | FN_PHASE_BACKWARD)) == FN_PHASE_BACKWARD &&
         (run->n_rows - run->first_row != plan->kept_rows || run->batch_size < plan->kept_rows))
-        return fn_fail(error, FN_ERROR_STATE, plan->kept_rows ? "the backward pass of %lld rows follows a forward pass of %lld"
-                                                              : "the backward pass of %lld rows needs a forward pass before it",
+        return fn_fail(error, FN_ERROR_STATE,
+                       plan->kept_rows ? "the backward pass of %lld rows follows a forward pass of %lld"
+                                       : "the backward pass of %lld rows needs a forward pass before it",
                        (long long)(run->n_rows - run->first_row), (long long)plan->kept_rows);
     if (((run->phases & FN_PHASE_FORWARD) && !run->inputs) || ((run->phases & FN_PHASE_LOSS) && !run->targets) ||
-        ((run->phases & FN_PHASE_FETCH) && !run->outputs) || ((run->phases & FN_PHASE_OUTPUT_GRADIENT) && !run->output_gradients) ||
-        ((run->phases & FN_PHASE_FETCH_GRADIENTS) && !run->input_gradients) ||
-        ((run->phases & FN_PHASE_UPDATE) && !run->hyper) ||
+        ((run->phases & FN_PHASE_FETCH) && !run->outputs) ||
+        ((run->phases & FN_PHASE_OUTPUT_GRADIENT) && !run->output_gradients) ||
+        ((run->phases & FN_PHASE_FETCH_GRADIENTS) && !run->input_gradients) || ((run->phases & FN_PHASE_UPDATE) && !run->hyper) ||
         (((run->phases & FN_PHASE_LOSS) || run->epochs > 1) && plan->n_metrics && !run->metrics))
         return fn_fail(error, FN_ERROR_STATE, "an array that this call needs is missing");
-    if (run->epochs > 1 && (!(run->phases & FN_PHASE_UPDATE) || !run->loss_sum || !run->epoch_results || (run->shuffles && !run->order)))
-        return fn_fail(error, FN_ERROR_STATE, "several epochs in one call are for training, and need loss_sum, epoch_results and an order to shuffle");
+    if (run->epochs > 1 &&
+        (!(run->phases & FN_PHASE_UPDATE) || !run->loss_sum || !run->epoch_results || (run->shuffles && !run->order)))
+        return fn_fail(error, FN_ERROR_STATE,
+                       "several epochs in one call are for training, and need loss_sum, epoch_results and an order to shuffle");
     for (int32_t i = 0; (run->phases & FN_PHASE_FORWARD) && i < plan->n_inputs; i++)
         if (!is_source(&run->inputs[i]))
             return fn_fail(error, FN_ERROR_STATE, "input %d has no data, or of a dtype that there is not", i);
@@ -411,7 +413,8 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
             return fn_fail(error, FN_ERROR_STATE, "output %d has no targets, or of a dtype that there is not", i);
         const int64_t per_row = weights && run->weights_per_row ? run->weights_per_row[i] : 0;
         if (per_row < 0 || (per_row > 0 && plan->positions[i] % per_row != 0))
-            return fn_fail(error, FN_ERROR_SHAPE, "output %d has %lld weights for each row, which do not divide its %lld positions", i,
+            return fn_fail(error, FN_ERROR_SHAPE,
+                           "output %d has %lld weights for each row, which do not divide its %lld positions", i,
                            (long long)per_row, (long long)plan->positions[i]);
     }
     return FN_OK;
@@ -423,14 +426,19 @@ static fn_status explain_failure(fn_shared *shared, uint64_t next, fn_error *err
     const double loss = shared->loss[0];
     if (shared->diverged)
         return fn_fail(error, FN_ERROR_DIVERGED, "the loss became %s at step %lld; the weights are those from before that step",
-                       isnan(loss) ? "nan" : loss > 0 ? "inf" : "-inf", (long long)next);
+                       isnan(loss) ? "nan"
+                       : loss > 0  ? "inf"
+                                   : "-inf",
+                       (long long)next);
     if (atomic_load(&shared->overflowed))
         return fn_fail(error, FN_ERROR_DIVERGED,
                        "the gradient became infinite or nan at step %lld, though the loss did not; the weights are those from "
-                       "before that step", (long long)next);
+                       "before that step",
+                       (long long)next);
     return fn_fail(error, FN_ERROR_DIVERGED,
                    "weights became infinite or nan at step %lld, though loss and gradient did not: the step is too large; the "
-                   "weights are those from after that step", (long long)(next - 1));
+                   "weights are those from after that step",
+                   (long long)(next - 1));
 }
 
 /* The rows of the last batch of a call that has made steps. */
@@ -460,7 +468,8 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
     bool failed, open;
     do {
         const bool sharded = fn_can_use_shards(plan, &remaining);
-        fn_autotune *tune = find_autotune(plan, remaining.phases, sharded, remaining.n_rows < remaining.batch_size ? remaining.n_rows : remaining.batch_size);
+        fn_autotune *tune = find_autotune(plan, remaining.phases, sharded,
+                                          remaining.n_rows < remaining.batch_size ? remaining.n_rows : remaining.batch_size);
         open = false;
         if (plan->fixed_threads || plan->max_threads == 1) {
             run_team(plan, &remaining, plan->max_threads, deadline);
@@ -479,7 +488,8 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
         remaining.first_row = remaining.next_row;
     } while (open && !failed && remaining.first_row < remaining.n_rows && fn_seconds() < deadline);
     if (run->phases & (FN_PHASE_FORWARD | FN_PHASE_BACKWARD))
-        plan->kept_rows = (run->phases & FN_PHASE_BACKWARD) || steps == 0 ? 0 : rows_of_last_batch(run, run->first_row, remaining.first_row);
+        plan->kept_rows =
+            (run->phases & FN_PHASE_BACKWARD) || steps == 0 ? 0 : rows_of_last_batch(run, run->first_row, remaining.first_row);
     run->gradient_squares = remaining.gradient_squares;
     run->epochs_done = remaining.epochs_done;
     run->next_row = remaining.first_row;
@@ -493,6 +503,7 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
     if (bad->output)
         return fn_fail(error, FN_ERROR_LABEL,
                        "output '%s': label %g in row %lld is not a class number from 0 to %lld, which it was when the data were "
-                       "checked", bad->output, bad->label, (long long)bad->row, (long long)bad->n_classes - 1);
+                       "checked",
+                       bad->output, bad->label, (long long)bad->row, (long long)bad->n_classes - 1);
     return failed ? explain_failure(plan->shared, run->step + (uint64_t)steps, error) : FN_OK;
 }

@@ -37,7 +37,8 @@ static bool can_be_applied(const fn_plan *plan, const fn_plan_spec *spec, int32_
     if (input->producer < 0)
         return false;
     const fn_node *producer = &plan->nodes[input->producer];
-    return can_be_followed(producer) && (!producer->op->saved || producer->op->saved(producer) < 0) && fn_is_only_use(plan, spec, i);
+    return can_be_followed(producer) && (!producer->op->saved || producer->op->saved(producer) < 0) &&
+           fn_is_only_use(plan, spec, i);
 }
 
 /* Their outputs become other names of their inputs. */
@@ -87,8 +88,7 @@ static bool is_first_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t 
     int32_t root = plan->values[spec->nodes[i].inputs[j]].root;
     for (int32_t other = plan->values[root].producer + 1; other <= i; other++)
         for (int32_t k = 0; k < plan->nodes[other].n_inputs; k++)
-            if (!(other == i && k == j) && !plan->nodes[other].alias &&
-                plan->values[spec->nodes[other].inputs[k]].root == root)
+            if (!(other == i && k == j) && !plan->nodes[other].alias && plan->values[spec->nodes[other].inputs[k]].root == root)
                 return false;
     return true;
 }
@@ -100,8 +100,7 @@ void fn_leave_derivative(fn_plan *plan, const fn_plan_spec *spec, int32_t i, int
     if (!node->op->finishes || node->input[j].gradient_buffer < 0 || root->producer < 0)
         return;
     fn_node *producer = &plan->nodes[root->producer];
-    if (producer->n_outputs == 1 && producer->op->saved && producer->op->saved(producer) >= 0 &&
-        is_first_use(plan, spec, i, j)) {
+    if (producer->n_outputs == 1 && producer->op->saved && producer->op->saved(producer) >= 0 && is_first_use(plan, spec, i, j)) {
         node->input[j].finish = producer;
         producer->output[0].finished = true;
     }

@@ -10,8 +10,8 @@
  * and the weights of the rows likewise.
  *
  * CutMix (Yun et al. 2019): images [height][width][channels] have the pixels of the partner instead, in a rectangle of
- * their own form and, on average, of the fraction 1 - lambda of their area, somewhere in the image, the same for the batch. Targets,
- * weights and inputs that are no images are mixed as before. Where both are asked for, either has half of the batches.
+ * their own form and, on average, of the fraction 1 - lambda of their area, somewhere in the image, the same for the batch.
+ * Targets, weights and inputs that are no images are mixed as before. Where both are asked for, either has half of the batches.
  *
  * Everything that is drawn is a function of the seed and the step.
  */
@@ -37,7 +37,8 @@ void fn_draw_mix(fn_context *context)
     uint32_t word[4];
     fn_philox(context->seed, stream, context->step, word);
     fn_mix mix = {.lambda = 0.5, /* what a large alpha tends to, where no pair is taken */
-                  .partner_offset = 1 + (int64_t)(((uint64_t)word[0] * (uint64_t)(context->rows > 1 ? context->rows - 1 : 1)) >> 32),
+                  .partner_offset =
+                      1 + (int64_t)(((uint64_t)word[0] * (uint64_t)(context->rows > 1 ? context->rows - 1 : 1)) >> 32),
                   .cut = run->cutmix > 0 && !(run->mixup > 0 && to_unit(word[1]) < 0.5)};
     const double power = 1 / (mix.cut ? run->cutmix : run->mixup);
     for (uint64_t attempt = 0; attempt < ATTEMPTS; attempt++) {

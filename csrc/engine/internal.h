@@ -48,11 +48,11 @@ struct fn_stage {
     fn_node *node;
     const char *label;
     fn_split split;
-    unsigned phase; /* which FN_PHASE_... it belongs to */
-    bool barrier;  /* wait for the team before it */
-    bool once_per_call;     /* see fn_once_per_call */
+    unsigned phase;       /* which FN_PHASE_... it belongs to */
+    bool barrier;         /* wait for the team before it */
+    bool once_per_call;   /* see fn_once_per_call */
     bool unless_backward; /* not in a call with a backward pass, nor the barrier before it */
-    int64_t iterations; /* see fn_iterate */
+    int64_t iterations;   /* see fn_iterate */
     int64_t items;
     double flops_per_row, flops_fixed;
 };
@@ -62,10 +62,10 @@ struct fn_stage {
 /* What a number in fn_node_spec.inputs refers to. */
 typedef struct fn_value {
     fn_shape shape;
-    int32_t root;          /* the value whose memory this is: itself unless made by an alias */
-    int32_t producer;      /* the node that makes it; -1: an input of the model */
+    int32_t root;     /* the value whose memory this is: itself unless made by an alias */
+    int32_t producer; /* the node that makes it; -1: an input of the model */
     bool needs_gradient;
-    bool gradient_written; /* during emission: the next writer must add */
+    bool gradient_written;           /* during emission: the next writer must add */
     int32_t buffer, gradient_buffer; /* of the root */
 } fn_value;
 
@@ -80,8 +80,8 @@ typedef struct fn_input {
 } fn_input;
 
 /* Closure of the stages that belong to an output: its loss and metrics, its copies. Ports of the
- * node: output[0] the prediction, input[0] the mask if there is one, buffer[0] target, buffer[1] weights, buffer[2] factors of the gradient,
- * buffer[3] losses. */
+ * node: output[0] the prediction, input[0] the mask if there is one, buffer[0] target, buffer[1] weights, buffer[2] factors of
+ * the gradient, buffer[3] losses. */
 typedef struct fn_output {
     const fn_kernels *kernels;
     const fn_loss *loss;
@@ -89,7 +89,7 @@ typedef struct fn_output {
     double loss_weight;
     int32_t index, n_outputs;
     int64_t width, inner, target_width; /* a row is `inner` positions of `width` numbers */
-    bool accumulate; /* the gradient of this value has been written by another output */
+    bool accumulate;                    /* the gradient of this value has been written by another output */
 } fn_output;
 
 typedef struct fn_metric_state {
@@ -147,7 +147,7 @@ typedef struct fn_param_group {
      * of one. Else NULL. */
     const uint8_t *active_rows;
     int64_t row;
-    bool checked; /* by the stages that write the gradient: fn_port.checked */
+    bool checked;         /* by the stages that write the gradient: fn_port.checked */
     fn_sharding sharding; /* of the parameter */
     int32_t n_paddings;
     fn_padding *paddings;
@@ -166,9 +166,9 @@ typedef struct fn_group_norms {
 typedef struct fn_block {
     int32_t group;
     int64_t lo, hi;
-    double norm;             /* squared norm of this step's gradient, where it is clipped by norm */
+    double norm;                           /* squared norm of this step's gradient, where it is clipped by norm */
     double parameter_norm, direction_norm; /* squared, where the optimizer wants them */
-    double penalty[2], squares[2]; /* of even and odd steps: penalty times rows, squared norm */
+    double penalty[2], squares[2];         /* of even and odd steps: penalty times rows, squared norm */
 } fn_block;
 
 /* A term of the loss that an operation adds. */
@@ -191,8 +191,8 @@ typedef struct fn_updates {
      * first. A thread so gets the same slice of every parameter, which is the one whose gradient it has computed
      * where that was divided by the rows of the parameter: it is in its cache. */
     int32_t *order;
-    double *rates; /* distinct factors of the learning rate */
-    bool by_norm;  /* a stage of its own finds the norms first */
+    double *rates;          /* distinct factors of the learning rate */
+    bool by_norm;           /* a stage of its own finds the norms first */
     int32_t n_shard_slices; /* of a sharded parameter, this plan has: all, or 1 in a shard */
     /* Numbers of the slots around the optimizer's; -1 where there is none. */
     int32_t accumulator, average, slow, mean;
@@ -210,7 +210,7 @@ void *fn_parameter_values(const fn_plan *plan, const fn_plan_spec *spec, const f
 int64_t fn_padded_end(const fn_plan *plan, const fn_parameter_spec *parameter);
 /* Fills groups, blocks, order and rates of the updates (param_groups.c); false: out of memory. buffers, active_rows: as below. */
 bool fn_make_param_groups(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, const fn_group_rules *rules,
-                    const int *buffers, uint8_t *const *active_rows);
+                          const int *buffers, uint8_t *const *active_rows);
 /* Makes plan->updates and emits its stages. buffers[2 * i], [2 * i + 1]: of parameter i and its gradient. active_rows[i]: as
  * fn_port.active_rows of parameter i. */
 fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, uint8_t *const *active_rows,
@@ -264,16 +264,17 @@ typedef struct fn_bad_label {
 /* What the threads of a team tell each other. */
 typedef struct fn_shared {
     fn_barrier barrier;
-    int leave[2];  /* of even and odd steps: leave the loop after this one */
-    int diverged;  /* the loss of this step is not finite, or there is none; who sets it in a stage says that it writes plan->verdict */
+    int leave[2]; /* of even and odd steps: leave the loop after this one */
+    int diverged; /* the loss of this step is not finite, or there is none; who sets it in a stage says that it writes
+                     plan->verdict */
     /* A gathered label is none of the classes. Set by any thread that finds one; in a shard, also for the team. */
     atomic_int bad_labels;
     fn_bad_label bad_label; /* the first of them, found when all have been gathered */
-    atomic_int overflowed; /* a gradient of this step is not finite, so that nothing is updated */
-    atomic_int lost;       /* the update of this step has made parameters infinite or NaN */
-    double began;  /* on the clock: the call, where it trains several epochs */
-    double moving; /* seconds of the team's last run that went into copying parameters to shards and back */
-    double penalty; /* of the weights, in plans that do not train */
+    atomic_int overflowed;  /* a gradient of this step is not finite, so that nothing is updated */
+    atomic_int lost;        /* the update of this step has made parameters infinite or NaN */
+    double began;           /* on the clock: the call, where it trains several epochs */
+    double moving;          /* seconds of the team's last run that went into copying parameters to shards and back */
+    double penalty;         /* of the weights, in plans that do not train */
     double loss[1 + FN_MAX_LOSSES];
 } fn_shared;
 
@@ -318,29 +319,29 @@ struct fn_plan {
     fn_access *accesses;
     void **owned; /* everything else that fn_plan_destroy releases */
     fn_metric_state *metrics;
-    int64_t metric_size; /* accumulators of all metrics */
-    fn_updates *updates; /* NULL: nothing is trained */
-    fn_rate *rates;      /* updates->n_rates for each thread */
+    int64_t metric_size;   /* accumulators of all metrics */
+    fn_updates *updates;   /* NULL: nothing is trained */
+    fn_rate *rates;        /* updates->n_rates for each thread */
     fn_group_norms *norms; /* updates->n_groups for each thread */
     fn_loss_term *terms;
     int32_t n_terms, term_capacity;
     fn_varying *scheduled; /* attributes set anew for each step */
     int32_t n_scheduled;
-    uint8_t *sharding;    /* fn_sharding of each parameter; NULL: nothing may be divided among shards */
+    uint8_t *sharding;       /* fn_sharding of each parameter; NULL: nothing may be divided among shards */
     int32_t sharded_node[2]; /* the layer whose columns are divided, and the one after it, whose rows are */
     bool is_shard;
-    fn_shards *shards; /* or NULL */
-    int64_t sharded_steps; /* done by them */
-    unsigned phases; /* of all stages */
+    fn_shards *shards;                /* or NULL */
+    int64_t sharded_steps;            /* done by them */
+    unsigned phases;                  /* of all stages */
     int64_t positions[FN_MAX_LOSSES]; /* of a row of each output that has a loss; 0: it has none */
-    int64_t kept_rows; /* of the batch whose forward pass waits for its backward pass; 0: there is none */
-    unsigned emitting; /* phase of the stages being emitted */
-    int verdict;       /* buffer that stands for fn_shared.diverged, which every stage of an update reads; -1: there is no loss */
-    bool failed;       /* an allocation failed during emission */
+    int64_t kept_rows;                /* of the batch whose forward pass waits for its backward pass; 0: there is none */
+    unsigned emitting;                /* phase of the stages being emitted */
+    int verdict; /* buffer that stands for fn_shared.diverged, which every stage of an update reads; -1: there is no loss */
+    bool failed; /* an allocation failed during emission */
 
     void *arena;
     int64_t arena_bytes, live_bytes;
-    void *workspace; /* thread_bytes for each thread, */
+    void *workspace;       /* thread_bytes for each thread, */
     int64_t thread_stride; /* so far apart */
     int64_t thread_bytes;
     int32_t n_barriers;
@@ -360,8 +361,8 @@ fn_status fn_check_metric_target(const fn_metric *metric, int64_t width, int64_t
 /* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */
 fn_status fn_lay_out(fn_plan *plan, fn_error *error);
 #if FN_ARRAYS_APART
-/* Before a stage that is run by one thread: of the arrays of the arena those are not to be touched that it has not said it reads or
- * writes. Number n_stages: all may be. */
+/* Before a stage that is run by one thread: of the arrays of the arena those are not to be touched that it has not said it reads
+ * or writes. Number n_stages: all may be. */
 void fn_fence_others(const fn_plan *plan, int32_t stage);
 #else
 #define fn_fence_others(plan, stage) ((void)(plan), (void)(stage))
@@ -393,8 +394,8 @@ void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node);
 void fn_emit_output_gradient(fn_plan *plan, fn_node *node);
 void fn_emit_fetch_gradient(fn_plan *plan, fn_node *node);
 
-/* fn_check_attributes of an entry at hand; kind, name: "layer" and its name, for messages. open: those that vary may be NaN, for not
- * known yet. */
+/* fn_check_attributes of an entry at hand; kind, name: "layer" and its name, for messages. open: those that vary may be NaN, for
+ * not known yet. */
 fn_status fn_check_entry(const fn_entry *entry, const char *kind, const char *name, const double *attributes, bool open,
                          fn_error *error);
 /* That of an optimizer and of the entry "update". */

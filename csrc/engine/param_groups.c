@@ -40,7 +40,7 @@ static void find_paddings(const fn_plan_spec *spec, fn_param_group *group, int32
     const int64_t start = spec->parameters[first].offset;
     for (int32_t i = first; i + 1 < end; i++) {
         const fn_padding padding = {spec->parameters[i].offset + fn_shape_size(&spec->parameters[i].shape) - start,
-                            spec->parameters[i + 1].offset - start};
+                                    spec->parameters[i + 1].offset - start};
         if (padding.lo < padding.hi)
             group->paddings[group->n_paddings++] = padding;
     }
@@ -60,7 +60,8 @@ static bool is_checked(const fn_plan *plan, const fn_plan_spec *spec, int32_t pa
     return uses > 0;
 }
 
-/* Parameters `first` to `end` as one group, divided into blocks. active_rows: of the one parameter, where it is updated lazily. */
+/* Parameters `first` to `end` as one group, divided into blocks. active_rows: of the one parameter, where it is updated lazily.
+ */
 static void add_group(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, int32_t first, int32_t end,
                       const uint8_t *active_rows)
 {
@@ -68,12 +69,12 @@ static void add_group(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
     size_t offset = (size_t)start->offset * plan->kernels->element;
     fn_param_group *group = &updates->groups[updates->n_groups];
     *group = (fn_param_group){.elements = last->offset + fn_shape_size(&last->shape) - start->offset,
-                        .l1 = start->l1,
-                        .l2 = start->l2,
-                        .rate = number_of_rate(updates, start->rate),
-                        .first_block = updates->n_blocks,
-                        .active_rows = active_rows,
-                        .row = fn_shape_size(&start->shape) / (start->shape.rank ? start->shape.size[0] : 1)};
+                              .l1 = start->l1,
+                              .l2 = start->l2,
+                              .rate = number_of_rate(updates, start->rate),
+                              .first_block = updates->n_blocks,
+                              .active_rows = active_rows,
+                              .row = fn_shape_size(&start->shape) / (start->shape.rank ? start->shape.size[0] : 1)};
     group->checked = true;
     for (int32_t i = first; i < end; i++)
         group->checked &= is_checked(plan, spec, i);
@@ -128,7 +129,8 @@ static bool allocate_groups(fn_plan *plan, const fn_plan_spec *spec, fn_updates 
         elements += fn_shape_size(&spec->parameters[i].shape) + FN_ALIGNMENT;
     size_t n = (size_t)spec->n_parameters + 1;
     for (int32_t i = 0; plan->sharding && i < spec->n_parameters; i++)
-        n += spec->parameters[i].shape.rank ? (size_t)spec->parameters[i].shape.size[0] : 1; /* blocks may be as small as a row, or a slice of one */
+        n += spec->parameters[i].shape.rank ? (size_t)spec->parameters[i].shape.size[0]
+                                            : 1; /* blocks may be as small as a row, or a slice of one */
     updates->groups = fn_plan_allocate(plan, sizeof *updates->groups * n);
     updates->paddings = fn_plan_allocate(plan, sizeof *updates->paddings * n);
     updates->rates = fn_plan_allocate(plan, sizeof *updates->rates * n);
@@ -149,7 +151,7 @@ static bool may_join(const fn_plan *plan, const fn_plan_spec *spec, const fn_gro
 }
 
 bool fn_make_param_groups(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, const fn_group_rules *rules,
-                    const int *buffers, uint8_t *const *active_rows)
+                          const int *buffers, uint8_t *const *active_rows)
 {
     if (!allocate_groups(plan, spec, updates))
         return false;

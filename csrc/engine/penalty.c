@@ -48,11 +48,10 @@ fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
         if (parameter->l1 != 0 || parameter->l2 != 0)
-            parameters[penalties->n++] =
-                (fn_penalized){.values = fn_parameter_values(plan, spec, parameter),
-                               .elements = fn_shape_size(&parameter->shape),
-                               .l1 = parameter->l1,
-                               .l2 = parameter->l2};
+            parameters[penalties->n++] = (fn_penalized){.values = fn_parameter_values(plan, spec, parameter),
+                                                        .elements = fn_shape_size(&parameter->shape),
+                                                        .l1 = parameter->l1,
+                                                        .l2 = parameter->l2};
     }
     node->closure = penalties;
     node->layer = "penalty";

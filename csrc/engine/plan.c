@@ -59,8 +59,8 @@ static bool same_shape(const fn_shape *a, const fn_shape *b)
 
 /* Parameters of the plan: two buffers each, the value and (where trainable) the gradient. */
 typedef struct parameter_table {
-    int *buffers; /* 2 * i: value; 2 * i + 1: gradient or -1 */
-    bool *written; /* gradient written by a node during emission */
+    int *buffers;          /* 2 * i: value; 2 * i + 1: gradient or -1 */
+    bool *written;         /* gradient written by a node during emission */
     uint8_t **active_rows; /* fn_port.active_rows of each */
 } parameter_table;
 
@@ -82,7 +82,8 @@ static fn_status add_parameters(fn_plan *plan, const fn_plan_spec *spec, paramet
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
         if (parameter->values && (plan->training || (uintptr_t)parameter->values % FN_ALIGNMENT != 0))
-            return fn_fail(error, FN_ERROR_GRAPH, "parameter %d: values beside the slab are for plans that do not train, and aligned", i);
+            return fn_fail(error, FN_ERROR_GRAPH,
+                           "parameter %d: values beside the slab are for plans that do not train, and aligned", i);
         size_t start = (size_t)parameter->offset * element;
         int64_t elements = fn_shape_size(&parameter->shape);
         table->buffers[2 * i] = fn_add_buffer(plan, 0, elements, fn_parameter_values(plan, spec, parameter));
@@ -94,8 +95,7 @@ static fn_status add_parameters(fn_plan *plan, const fn_plan_spec *spec, paramet
 }
 
 /* Infers the shapes of node i, checks it against its parameters and makes its values. */
-static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const parameter_table *table,
-                          fn_error *error)
+static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const parameter_table *table, fn_error *error)
 {
     const fn_node_spec *given = &spec->nodes[i];
     fn_node *node = &plan->nodes[i];
@@ -120,14 +120,13 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
     for (int32_t j = 0; j < given->n_inputs; j++) {
         int32_t value = given->inputs[j];
         if (value < 0 || value >= plan->n_values)
-            return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': input %d is value %d, of %d made so far", given->layer, j,
-                           value, plan->n_values);
+            return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': input %d is value %d, of %d made so far", given->layer, j, value,
+                           plan->n_values);
         shapes[j] = plan->values[value].shape;
         needs_gradient |= plan->values[plan->values[value].root].needs_gradient;
     }
     fn_signature checked;
-    status =
-        fn_infer(given->op, given->layer, given->n_inputs, shapes, node->attribute, &checked, error);
+    status = fn_infer(given->op, given->layer, given->n_inputs, shapes, node->attribute, &checked, error);
     if (status != FN_OK)
         return status;
     fn_inference inference = {.layer = node->layer,
@@ -142,15 +141,14 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
 
     const fn_signature *signature = &inference.signature;
     if (given->n_parameters != signature->n_parameters)
-        return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': got %d parameters, expected %d", given->layer,
-                       given->n_parameters, signature->n_parameters);
+        return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': got %d parameters, expected %d", given->layer, given->n_parameters,
+                       signature->n_parameters);
     node->n_parameters = given->n_parameters;
     for (int32_t j = 0; j < given->n_parameters; j++) {
         int32_t parameter = given->parameters[j];
         char got[FN_SHAPE_TEXT], expected[FN_SHAPE_TEXT];
         if (parameter < 0 || parameter >= spec->n_parameters)
-            return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': parameter %d of %d", given->layer, parameter,
-                           spec->n_parameters);
+            return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': parameter %d of %d", given->layer, parameter, spec->n_parameters);
         const fn_shape *shape = &spec->parameters[parameter].shape;
         if (!same_shape(shape, &signature->parameter[j]))
             return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': parameter %d has shape %s, expected %s", given->layer, j,
@@ -184,10 +182,10 @@ static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, co
     }
     node->n_node_buffers = inference.n_node_buffers;
     for (int32_t j = 0; j < inference.n_node_buffers; j++)
-        node->buffer[j] = (fn_port){
-            .width = inference.buffer_per_row[j],
-            .value_buffer = fn_add_buffer(plan, inference.buffer_per_row[j], inference.buffer_fixed[j], NULL),
-            .gradient_buffer = -1};
+        node->buffer[j] =
+            (fn_port){.width = inference.buffer_per_row[j],
+                      .value_buffer = fn_add_buffer(plan, inference.buffer_per_row[j], inference.buffer_fixed[j], NULL),
+                      .gradient_buffer = -1};
     return FN_OK;
 }
 
@@ -225,7 +223,8 @@ static void connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
     }
 }
 
-/* Gives `active_rows` to the parameters that only operations with sparse gradients use, and whose gradient nothing else writes. */
+/* Gives `active_rows` to the parameters that only operations with sparse gradients use, and whose gradient nothing else writes.
+ */
 static void find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const parameter_table *table)
 {
     if (!plan->training || (spec->optimizer && fn_update_fills_gradients(plan, spec)))
@@ -259,12 +258,13 @@ static fn_status add_schedules(fn_plan *plan, const fn_plan_spec *spec, fn_error
         const fn_scheduled *given = &spec->scheduled[i];
         if (given->node < 0 || given->node >= spec->n_nodes || given->attribute < 0 ||
             given->attribute >= plan->nodes[given->node].op->entry.n_attributes)
-            return fn_fail(error, FN_ERROR_GRAPH, "attribute %d of node %d cannot be scheduled: there is none",
-                           given->attribute, given->node);
+            return fn_fail(error, FN_ERROR_GRAPH, "attribute %d of node %d cannot be scheduled: there is none", given->attribute,
+                           given->node);
         const fn_node *node = &plan->nodes[given->node];
         const fn_attribute *attribute = &node->op->entry.attributes[given->attribute];
         if (!(attribute->kind & FN_VARIES))
-            return fn_fail(error, FN_ERROR_ATTRIBUTE, "layer '%s': %s cannot vary from step to step", node->layer, attribute->name);
+            return fn_fail(error, FN_ERROR_ATTRIBUTE, "layer '%s': %s cannot vary from step to step", node->layer,
+                           attribute->name);
         plan->scheduled[i] = (fn_varying){.value = &node->attribute[given->attribute], .attribute = attribute};
     }
     return FN_OK;
@@ -332,8 +332,9 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
         node->input[0] = make_port(plan, *given->mask);
         node->n_inputs = 1;
         if (node->input[0].width != fn_shape_size(shape) / width)
-            return fn_fail(error, FN_ERROR_SHAPE, "output '%s': its mask has %lld numbers, expected one for each of %lld positions",
-                           node->layer, (long long)node->input[0].width, (long long)(fn_shape_size(shape) / width));
+            return fn_fail(error, FN_ERROR_SHAPE,
+                           "output '%s': its mask has %lld numbers, expected one for each of %lld positions", node->layer,
+                           (long long)node->input[0].width, (long long)(fn_shape_size(shape) / width));
     }
     int index = fn_registry_find(FN_LOSSES, given->loss);
     if (index < 0)
@@ -350,9 +351,8 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
     int64_t per_row[4] = {output->target_width * output->inner, output->inner, output->inner, output->inner};
     node->n_node_buffers = 4;
     for (int j = 0; j < 4; j++)
-        node->buffer[j] = (fn_port){.width = per_row[j],
-                                   .value_buffer = fn_add_buffer(plan, per_row[j], 0, NULL),
-                                   .gradient_buffer = -1};
+        node->buffer[j] =
+            (fn_port){.width = per_row[j], .value_buffer = fn_add_buffer(plan, per_row[j], 0, NULL), .gradient_buffer = -1};
     return FN_OK;
 }
 
@@ -366,8 +366,8 @@ static void claim_output_gradient(fn_plan *plan, const fn_plan_spec *spec, int32
     root->gradient_written = true;
     if (output->accumulate && output->loss)
         node->buffer[node->n_node_buffers++] = (fn_port){.width = node->output[0].width,
-                                                  .value_buffer = fn_add_buffer(plan, node->output[0].width, 0, NULL),
-                                                  .gradient_buffer = -1};
+                                                         .value_buffer = fn_add_buffer(plan, node->output[0].width, 0, NULL),
+                                                         .gradient_buffer = -1};
 }
 
 /* ---- backward pass ---------------------------------------------------------------------------------- */
@@ -445,7 +445,8 @@ static void emit_clearing(fn_plan *plan, const fn_plan_spec *spec, const paramet
         fn_unused *unused = fn_plan_allocate(plan, sizeof *unused);
         if (plan->failed)
             return;
-        *unused = (fn_unused){(char *)spec->gradient_slab + (size_t)parameter->offset * plan->kernels->element, plan->kernels->element};
+        *unused =
+            (fn_unused){(char *)spec->gradient_slab + (size_t)parameter->offset * plan->kernels->element, plan->kernels->element};
         node->closure = unused;
         node->layer = "unused";
         fn_emit(plan, node, "clear gradient", clear_gradient, FN_BY_ITEMS, fn_shape_size(&parameter->shape));
@@ -500,14 +501,14 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
         int index = fn_registry_find(FN_METRICS, given->metric);
         if (index < 0)
             return fn_fail(error, FN_ERROR_NAME, "unknown metric '%s'", given->metric);
-        if (given->output < 0 || given->output >= spec->n_outputs ||
-            !((fn_output *)outputs[given->output].closure)->loss)
+        if (given->output < 0 || given->output >= spec->n_outputs || !((fn_output *)outputs[given->output].closure)->loss)
             return fn_fail(error, FN_ERROR_GRAPH, "metric '%s': output %d has no loss", given->metric, given->output);
         const fn_output *judged = outputs[given->output].closure;
         fn_status status = fn_check_metric_target(plan->kernels->metrics[index], judged->width, judged->target_width,
                                                   judged->loss->labels, error);
         if (status == FN_OK)
-            status = fn_check_entry(&plan->kernels->metrics[index]->entry, "metric", given->metric, given->attributes, false, error);
+            status =
+                fn_check_entry(&plan->kernels->metrics[index]->entry, "metric", given->metric, given->attributes, false, error);
         if (status != FN_OK)
             return status;
         fn_node *node = new_node(plan, "metric");
@@ -566,8 +567,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pla
     plan->n_scheduled = spec->n_scheduled;
     int32_t n_nodes = spec->n_nodes + spec->n_inputs + spec->n_outputs + spec->n_metrics;
     plan->nodes = fn_allocate(sizeof *plan->nodes * (size_t)n_nodes);
-    plan->values = fn_allocate(sizeof *plan->values *
-                               ((size_t)spec->n_inputs + (size_t)spec->n_nodes * FN_MAX_OUTPUTS));
+    plan->values = fn_allocate(sizeof *plan->values * ((size_t)spec->n_inputs + (size_t)spec->n_nodes * FN_MAX_OUTPUTS));
     plan->metrics = fn_allocate(sizeof *plan->metrics * (size_t)(spec->n_metrics + 1));
     if (!plan->nodes || !plan->values || !plan->metrics)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
@@ -589,8 +589,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pla
     }
     for (int32_t i = 0; status == FN_OK && i < spec->n_outputs; i++)
         if (spec->outputs[i].value < 0 || spec->outputs[i].value >= plan->n_values)
-            status = fn_fail(error, FN_ERROR_GRAPH, "output %d is value %d, of %d", i, spec->outputs[i].value,
-                             plan->n_values);
+            status = fn_fail(error, FN_ERROR_GRAPH, "output %d is value %d, of %d", i, spec->outputs[i].value, plan->n_values);
     if (status == FN_OK)
         status = add_schedules(plan, spec, error);
     if (status != FN_OK)
@@ -638,8 +637,8 @@ void fn_plan_destroy(fn_plan *plan)
     fn_release_shards(plan->shards);
     for (int32_t i = 0; i < plan->n_owned; i++)
         fn_release(plan->owned[i]);
-    void *arrays[] = {plan->owned,   plan->nodes, plan->values, plan->stages,    plan->buffers, plan->accesses,
-                     plan->metrics, plan->arena, plan->shared, plan->workspace, plan->rates, plan->norms, plan->terms, plan};
+    void *arrays[] = {plan->owned, plan->nodes,  plan->values,    plan->stages, plan->buffers, plan->accesses, plan->metrics,
+                      plan->arena, plan->shared, plan->workspace, plan->rates,  plan->norms,   plan->terms,    plan};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         fn_release(arrays[i]);
 }

@@ -26,11 +26,11 @@ typedef struct fn_stage fn_stage;
 
 /* How each row of a batch is mixed with another; see gather.c. */
 typedef struct fn_mix {
-    double lambda;    /* of the row itself */
+    double lambda;          /* of the row itself */
     int64_t partner_offset; /* how far down the batch the other one is, wrapping around */
-    bool cut;         /* images: a rectangle of the other's, in place of a blend */
-    double side;      /* its height and width, as fractions of the image's */
-    double number[4]; /* between 0 and 1: its rounding to pixels and its place, for either axis */
+    bool cut;               /* images: a rectangle of the other's, in place of a blend */
+    double side;            /* its height and width, as fractions of the image's */
+    double number[4];       /* between 0 and 1: its rounding to pixels and its place, for either axis */
 } fn_mix;
 
 /* One thread's view of the step that is running. */
@@ -41,10 +41,10 @@ typedef struct fn_context {
     uint64_t seed;
     void *workspace; /* scratch of this thread, as large as the largest fn_workspace asked for */
     const fn_run *run;
-    int64_t iteration; /* of a stage with fn_iterate: how often it was run before */
-    fn_mix mix; /* with fn_run.mixup or cutmix */
-    const double *hyper; /* hyper-parameters of this step */
-    struct fn_rate *rates; /* of this thread: what the optimizer's prepare() made of them for each learning rate */
+    int64_t iteration;            /* of a stage with fn_iterate: how often it was run before */
+    fn_mix mix;                   /* with fn_run.mixup or cutmix */
+    const double *hyper;          /* hyper-parameters of this step */
+    struct fn_rate *rates;        /* of this thread: what the optimizer's prepare() made of them for each learning rate */
     struct fn_group_norms *norms; /* of this thread: norms and factors of each group of parameters */
     struct fn_shared *shared;
     struct fn_shared *team; /* where its threads wait for each other: `shared`, or of the plan whose shards they run */
@@ -62,19 +62,20 @@ typedef struct fn_port {
     fn_shape shape;
     int64_t width; /* product of the shape */
     void *value;
-    void *gradient;    /* NULL where no gradient is asked for */
-    bool accumulate;   /* another node has written the gradient before: add to it */
-    bool constant;     /* input of the model: written only by the gather */
+    void *gradient;  /* NULL where no gradient is asked for */
+    bool accumulate; /* another node has written the gradient before: add to it */
+    bool constant;   /* input of the model: written only by the gather */
     /* Of an input, where fn_op.finishes: the node that has made it, whose differentiate() is to be called for every element
      * of this gradient once it is complete; or NULL. Of that node's output: this is done. */
     const fn_node *finish;
     bool finished;
-    int value_buffer;  /* numbers for fn_reads and fn_writes; gradient_buffer is -1 where not asked for */
+    int value_buffer; /* numbers for fn_reads and fn_writes; gradient_buffer is -1 where not asked for */
     int gradient_buffer;
     /* Of a parameter whose gradient is sparse: a byte for each of its rows, 1 where the gradient may not be zero, as of the
      * last backward pass of this call, else 0. NULL: nothing is known. */
     uint8_t *active_rows;
-    bool checked; /* of a parameter, set by backward(): its stages call fn_note_overflow where they write a gradient that is not finite */
+    bool checked; /* of a parameter, set by backward(): its stages call fn_note_overflow where they write a gradient that is not
+                     finite */
 } fn_port;
 
 #define FN_MAX_NODE_BUFFERS 6
@@ -84,9 +85,9 @@ typedef struct fn_port {
 struct fn_node {
     const struct fn_op *op;
     const char *layer;
-    int32_t number;    /* among the nodes of the plan: tells their random numbers apart */
+    int32_t number; /* among the nodes of the plan: tells their random numbers apart */
     bool alias;
-    bool in_place;     /* an elementwise operation done by the node it follows: see fn_op.apply */
+    bool in_place; /* an elementwise operation done by the node it follows: see fn_op.apply */
     /* Where fn_op.applies: the node whose apply() is to be called for every element of output[0].value once it is complete; or
      * NULL. follows: of that node. */
     const fn_node *follower;
@@ -99,8 +100,9 @@ struct fn_node {
     /* Arrays of the node's own, asked for by infer: kept from the forward stages that write them
      * to the backward stages that read them, or scratch between two stages. */
     fn_port buffer[FN_MAX_NODE_BUFFERS];
-    /* How forward() adds up the terms of the output, see engine/shards.c: as one sum; in FN_SHARDS parts, each of an equal share of
-     * the inputs; or as the shard that has one of these, own_partial, and leaves it for the others in partial[own_partial], [rows][width]. */
+    /* How forward() adds up the terms of the output, see engine/shards.c: as one sum; in FN_SHARDS parts, each of an equal share
+     * of the inputs; or as the shard that has one of these, own_partial, and leaves it for the others in partial[own_partial],
+     * [rows][width]. */
     enum { FN_SPLIT_K_NONE, FN_SPLIT_K_ALL, FN_SPLIT_K_OWN } split_k;
     int32_t own_partial;
     void *partial[FN_SHARDS];
@@ -115,13 +117,13 @@ struct fn_node {
 #define FN_NOT_POSITIVE -DBL_MAX, 0, 0
 #define FN_AT_LEAST_1 1, DBL_MAX, 0
 #define FN_POSITIVE DBL_MIN, DBL_MAX, 0
-#define FN_FRACTION 0, 1, 0                    /* [0, 1] */
+#define FN_FRACTION 0, 1, 0                   /* [0, 1] */
 #define FN_BELOW_1 0, 0x1.fffffffffffffp-1, 0 /* [0, 1) */
 #define FN_INTEGER(lowest, highest) lowest, highest, FN_IS_INTEGER
 #define FN_FLAG FN_INTEGER(0, 1)
 #define FN_INT32_MAX 0x7FFFFFFF
-#define FN_SEED FN_INTEGER(-1, 0x1p53)        /* -1: that of the model */
-#define FN_ACTIVATION FN_INTEGER(0, 255)      /* its number; infer() knows how many there are */
+#define FN_SEED FN_INTEGER(-1, 0x1p53)   /* -1: that of the model */
+#define FN_ACTIVATION FN_INTEGER(0, 255) /* its number; infer() knows how many there are */
 
 /* Question and answer of infer(). Filled by the caller: layer, inputs, attributes, training. */
 typedef struct fn_inference {
@@ -142,8 +144,9 @@ typedef struct fn_inference {
 typedef struct fn_op {
     fn_entry entry;
     int32_t min_inputs, max_inputs; /* -1: any number from min_inputs */
-    bool penalizes; /* adds to the loss, so that its backward pass is made though nothing uses its output, whose gradient is NULL then */
-    bool sparse; /* marks in `active_rows` the rows of its parameter whose gradient it writes, where there is such a thing */
+    bool penalizes; /* adds to the loss, so that its backward pass is made though nothing uses its output, whose gradient is NULL
+                       then */
+    bool sparse;    /* marks in `active_rows` the rows of its parameter whose gradient it writes, where there is such a thing */
     fn_status (*infer)(fn_inference *inference);
     /* Emit the stages of the forward pass, and of the backward pass: gradients of the inputs and
      * parameters that have one, from those of the outputs. Where an input port says accumulate,
@@ -225,13 +228,13 @@ typedef struct fn_update {
     double *squares;      /* with `sums_squares`: where update() leaves the squared norm of the gradient of its elements */
     /* With `per_parameter`, where the group is one parameter: */
     fn_shape shape;
-    double weight_decay;                /* for `own_decay`: 0 where the parameter does not decay */
+    double weight_decay;                   /* for `own_decay`: 0 where the parameter does not decay */
     double parameter_norm, direction_norm; /* for update(): of the parameter and what direction() left */
 } fn_update;
 
 typedef struct fn_optimizer {
-    fn_entry entry; /* hyper-parameters; number 0 is the learning rate */
-    bool own_decay; /* weight decay is a part of its equations, not of what is done around it */
+    fn_entry entry;     /* hyper-parameters; number 0 is the learning rate */
+    bool own_decay;     /* weight decay is a part of its equations, not of what is done around it */
     bool per_parameter; /* looks at parameters as a whole: their shapes, their norms */
     /* How many slots these hyper-parameters need, their names and start values. */
     int (*slots)(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS]);
@@ -244,7 +247,8 @@ typedef struct fn_optimizer {
     int64_t (*workspace)(const fn_shape *shape);
     /* Elements lo to hi of a group. */
     void (*update)(const fn_update *update, int64_t lo, int64_t hi);
-    bool sums_squares; /* update() does, as it passes over the gradient; with 0 w for each w after the step: NaN where one is not finite */
+    bool sums_squares; /* update() does, as it passes over the gradient; with 0 w for each w after the step: NaN where one is not
+                          finite */
 } fn_optimizer;
 
 /* All kernels of one instruction set and precision. */
@@ -259,8 +263,8 @@ typedef struct fn_kernels {
     const fn_optimizer *const *optimizers;
     const fn_entry *const *activations;
     /* Services of the engine that touch numbers; contracts in kernels/vector_ops.c. */
-    void (*gather)(void *out, int64_t width, const fn_source *source, const int64_t *order, int64_t first,
-                   int64_t lo, int64_t hi, const double *scale, const double *shift);
+    void (*gather)(void *out, int64_t width, const fn_source *source, const int64_t *order, int64_t first, int64_t lo, int64_t hi,
+                   const double *scale, const double *shift);
     void (*loss_scale)(void *scale, const void *weight, double factor, int64_t inner, int64_t lo, int64_t hi);
     double (*loss_sum)(const void *loss, const void *weight, int64_t inner, int64_t rows);
     int64_t (*find_bad_label)(const void *labels, int64_t n, int64_t n_classes);
@@ -279,8 +283,7 @@ typedef struct fn_kernels {
 /* ---- emission: called by descriptors' forward and backward -------------------------------- */
 
 /* Appends a stage; the fn_reads / fn_writes that follow speak of it. `items` counts for FN_BY_ITEMS. */
-void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function run, fn_split split,
-             int64_t items);
+void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function run, fn_split split, int64_t items);
 /* The stage touches a buffer. In a stage by rows each thread keeps to its own rows of it, unless
  * fn_reads_all is said; in other stages it may touch all of it. Number -1 is passed over. */
 void fn_reads(fn_plan *plan, int buffer);

@@ -85,7 +85,8 @@ static bool is_in_range(const fn_attribute *attribute, double value, bool open)
 {
     if (open && (attribute->kind & FN_VARIES) && isnan(value))
         return true;
-    return value >= attribute->lowest && value <= attribute->highest && (!(attribute->kind & FN_IS_INTEGER) || value == floor(value));
+    return value >= attribute->lowest && value <= attribute->highest &&
+           (!(attribute->kind & FN_IS_INTEGER) || value == floor(value));
 }
 
 fn_status fn_check_entry(const fn_entry *entry, const char *kind, const char *name, const double *attributes, bool open,
@@ -96,8 +97,8 @@ fn_status fn_check_entry(const fn_entry *entry, const char *kind, const char *na
         return fn_fail(error, FN_ERROR_ATTRIBUTE, "%s '%s': its attributes are missing", kind, name);
     for (int32_t i = 0; i < entry->n_attributes; i++)
         if (!is_in_range(&entry->attributes[i], attributes[i], open))
-            return fn_fail(error, FN_ERROR_ATTRIBUTE, "%s '%s': %s must be %s, got %.16g", kind, name,
-                           entry->attributes[i].name, describe_range(&entry->attributes[i], text), attributes[i]);
+            return fn_fail(error, FN_ERROR_ATTRIBUTE, "%s '%s': %s must be %s, got %.16g", kind, name, entry->attributes[i].name,
+                           describe_range(&entry->attributes[i], text), attributes[i]);
     return FN_OK;
 }
 
@@ -116,8 +117,9 @@ fn_status fn_check_hyper(const fn_optimizer *optimizer, const double *hyper, fn_
 {
     const char *name = optimizer->entry.name;
     fn_status status = fn_check_entry(&optimizer->entry, "optimizer", name, hyper, true, error);
-    return status != FN_OK ? status
-                           : fn_check_entry(&fn_update_entry, "optimizer", name, hyper + optimizer->entry.n_attributes, true, error);
+    return status != FN_OK
+               ? status
+               : fn_check_entry(&fn_update_entry, "optimizer", name, hyper + optimizer->entry.n_attributes, true, error);
 }
 
 int fn_optimizer_slots(const char *optimizer, const double *attributes, const char *names[FN_MAX_SLOTS],
@@ -164,7 +166,8 @@ fn_status fn_check_metric_target(const fn_metric *metric, int64_t width, int64_t
     const fn_metric_target refused = labels ? FN_TARGET_NUMBERS : FN_TARGET_LABEL;
     if (metric->target != refused && target_width == (labels ? 1 : width))
         return FN_OK;
-    return fn_fail(error, FN_ERROR_SHAPE, "metric '%s' needs %s for each prediction of %lld numbers, got %lld", metric->entry.name,
+    return fn_fail(error, FN_ERROR_SHAPE, "metric '%s' needs %s for each prediction of %lld numbers, got %lld",
+                   metric->entry.name,
                    metric->target == FN_TARGET_LABEL     ? "one class label"
                    : metric->target == FN_TARGET_NUMBERS ? "as many numbers"
                                                          : "as many numbers or one class label",
@@ -199,8 +202,8 @@ fn_status fn_check_shape(const fn_shape *shape, const char *what, fn_error *erro
     return FN_OK;
 }
 
-fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_shape *inputs,
-                   const double *attributes, fn_signature *signature, fn_error *error)
+fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_shape *inputs, const double *attributes,
+                   fn_signature *signature, fn_error *error)
 {
     int index = fn_registry_find(FN_OPS, op);
     layer = layer ? layer : "";
@@ -210,12 +213,8 @@ fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_sha
     if (n_inputs < descriptor->min_inputs || (descriptor->max_inputs >= 0 && n_inputs > descriptor->max_inputs))
         return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': got %d inputs, expected %s%d", layer, n_inputs,
                        descriptor->max_inputs == descriptor->min_inputs ? "" : "at least ", descriptor->min_inputs);
-    fn_inference inference = {.layer = layer,
-                              .n_inputs = n_inputs,
-                              .input = inputs,
-                              .attribute = attributes,
-                              .training = true,
-                              .error = error};
+    fn_inference inference = {
+        .layer = layer, .n_inputs = n_inputs, .input = inputs, .attribute = attributes, .training = true, .error = error};
     fn_status status = FN_OK;
     for (int i = 0; status == FN_OK && i < n_inputs; i++)
         status = fn_check_shape(&inputs[i], layer, error);
@@ -232,8 +231,8 @@ fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_sha
     return status;
 }
 
-fn_status fn_infer_target(const char *loss, const double *attributes, const fn_shape *prediction,
-                          fn_shape *target, fn_error *error)
+fn_status fn_infer_target(const char *loss, const double *attributes, const fn_shape *prediction, fn_shape *target,
+                          fn_error *error)
 {
     int index = fn_registry_find(FN_LOSSES, loss);
     if (index < 0)
@@ -252,9 +251,9 @@ fn_status fn_infer_target(const char *loss, const double *attributes, const fn_s
     return FN_OK;
 }
 
-fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t positions,
-                          int64_t width, const void *prediction, const void *target, const void *scale,
-                          void *losses, void *gradient, fn_error *error)
+fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t positions, int64_t width,
+                          const void *prediction, const void *target, const void *scale, void *losses, void *gradient,
+                          fn_error *error)
 {
     int index = fn_registry_find(FN_LOSSES, loss);
     if (index < 0)
@@ -285,9 +284,9 @@ fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype d
     return FN_OK;
 }
 
-fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dtype dtype, int64_t positions,
-                            int64_t width, int64_t target_width, const void *prediction, const void *target,
-                            double *accumulator, fn_error *error)
+fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dtype dtype, int64_t positions, int64_t width,
+                            int64_t target_width, const void *prediction, const void *target, double *accumulator,
+                            fn_error *error)
 {
     int index = fn_registry_find(FN_METRICS, metric);
     if (index < 0)

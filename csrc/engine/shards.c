@@ -169,7 +169,8 @@ static bool updates_elements(const fn_plan *plan, const fn_plan_spec *spec)
         return false;
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
-        if (count_uses(spec, i) == 0 || !parameter->trainable || parameter->l1 != 0 || parameter->l2 != 0 || parameter->constraint)
+        if (count_uses(spec, i) == 0 || !parameter->trainable || parameter->l1 != 0 || parameter->l2 != 0 ||
+            parameter->constraint)
             return false;
     }
     return true;
@@ -177,8 +178,9 @@ static bool updates_elements(const fn_plan *plan, const fn_plan_spec *spec)
 
 static bool should_make_shards(const fn_plan *plan, const fn_plan_spec *spec)
 {
-    return plan->sharding && plan->max_threads >= FN_SHARDS && plan->updates && updates_elements(plan, spec) && spec->n_outputs == 1 &&
-           spec->outputs[0].loss && !spec->outputs[0].mask && !spec->input_gradients && spec->n_scheduled == 0 && plan->n_terms == 0;
+    return plan->sharding && plan->max_threads >= FN_SHARDS && plan->updates && updates_elements(plan, spec) &&
+           spec->n_outputs == 1 && spec->outputs[0].loss && !spec->outputs[0].mask && !spec->input_gradients &&
+           spec->n_scheduled == 0 && plan->n_terms == 0;
 }
 
 bool fn_can_use_shards(const fn_plan *plan, const fn_run *run)
@@ -211,10 +213,10 @@ static int64_t shard_parameters(const fn_plan *plan, const fn_plan_spec *spec, f
         *mine = spec->parameters[i];
         const int64_t rows = mine->shape.rank > 0 ? mine->shape.size[0] : 1;
         *slice = (fn_shard_slice){.sharding = plan->sharding[i],
-                          .rows = rows,
-                          .row_bytes = fn_shape_size(&mine->shape) / rows * element,
-                          .offset = mine->offset * element,
-                          .shard_offset = end * element};
+                                  .rows = rows,
+                                  .row_bytes = fn_shape_size(&mine->shape) / rows * element,
+                                  .offset = mine->offset * element,
+                                  .shard_offset = end * element};
         mine->update_shape.rank = 0; /* optimizers that would ask for it have no shards */
         if (slice->sharding != FN_REPLICATED)
             mine->shape.size[slice->sharding == FN_ROW_PARALLEL ? 0 : 1] /= FN_SHARDS;
@@ -369,7 +371,8 @@ void fn_collect_shards(const fn_plan *plan, fn_run *run, uint64_t step)
     double squares = 0;
     for (int32_t i = 0; i < first->n_groups; i++) {
         const fn_param_group *group = &first->groups[i];
-        const int n_outer = group->sharding == FN_ROW_PARALLEL ? FN_SHARDS : 1, n_inner = group->sharding == FN_COLUMN_PARALLEL ? FN_SHARDS : 1;
+        const int n_outer = group->sharding == FN_ROW_PARALLEL ? FN_SHARDS : 1,
+                  n_inner = group->sharding == FN_COLUMN_PARALLEL ? FN_SHARDS : 1;
         for (int outer = 0; outer < n_outer; outer++)
             for (int32_t j = group->first_block; j < group->first_block + group->n_blocks; j++) {
                 double of_block = 0;

@@ -46,8 +46,8 @@ int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data)
         return -1;
     }
     plan->buffers = buffers;
-    buffers[plan->n_buffers] = (fn_buffer){
-        .per_row = per_row, .fixed = fixed, .data = data, .arena = data == NULL, .first = INT32_MAX, .last = -1};
+    buffers[plan->n_buffers] =
+        (fn_buffer){.per_row = per_row, .fixed = fixed, .data = data, .arena = data == NULL, .first = INT32_MAX, .last = -1};
     return plan->n_buffers++;
 }
 
@@ -256,7 +256,8 @@ static bool allocate_arena(fn_plan *plan)
         fn_buffer *buffer = &plan->buffers[i];
         if (!buffer->arena || buffer->last < 0) /* of no use to any stage: NULL */
             continue;
-        buffer->data = FN_ARRAYS_APART ? fn_plan_allocate(plan, (size_t)bytes_of(plan, buffer)) : (char *)plan->arena + buffer->offset;
+        buffer->data =
+            FN_ARRAYS_APART ? fn_plan_allocate(plan, (size_t)bytes_of(plan, buffer)) : (char *)plan->arena + buffer->offset;
         if (!buffer->data)
             return false;
     }
@@ -285,14 +286,15 @@ fn_status fn_lay_out(fn_plan *plan, fn_error *error)
 {
     place_barriers(plan);
     find_lifetimes(plan);
-    plan->arena_bytes = !size_buffers(plan) ? -1 : fn_layout_arena(plan->buffers, plan->n_buffers, plan->n_stages, &plan->live_bytes);
+    plan->arena_bytes =
+        !size_buffers(plan) ? -1 : fn_layout_arena(plan->buffers, plan->n_buffers, plan->n_stages, &plan->live_bytes);
     const bool allocated = plan->arena_bytes >= 0 && allocate_arena(plan);
     if (allocated) {
         plan->shared = fn_allocate(sizeof *plan->shared);
-        plan->rates = fn_allocate(sizeof *plan->rates * (size_t)plan->max_threads *
-                                  (size_t)(plan->updates ? plan->updates->n_rates : 0));
-        plan->norms = fn_allocate(sizeof *plan->norms * (size_t)plan->max_threads *
-                                  (size_t)(plan->updates ? plan->updates->n_groups : 0));
+        plan->rates =
+            fn_allocate(sizeof *plan->rates * (size_t)plan->max_threads * (size_t)(plan->updates ? plan->updates->n_rates : 0));
+        plan->norms =
+            fn_allocate(sizeof *plan->norms * (size_t)plan->max_threads * (size_t)(plan->updates ? plan->updates->n_groups : 0));
     }
     if (!allocated || !plan->shared || !plan->rates || !plan->norms)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory: a plan for batches of %lld rows needs %lld bytes",

@@ -51,8 +51,7 @@ const char *fn_shape_text(const fn_shape *shape, char text[FN_SHAPE_TEXT])
     size_t length = 1;
     text[0] = '(';
     for (int32_t i = 0; i < shape->rank; i++)
-        length += (size_t)snprintf(text + length, FN_SHAPE_TEXT - length, i ? ", %lld" : "%lld",
-                                   (long long)shape->size[i]);
+        length += (size_t)snprintf(text + length, FN_SHAPE_TEXT - length, i ? ", %lld" : "%lld", (long long)shape->size[i]);
     snprintf(text + length, FN_SHAPE_TEXT - length, shape->rank == 1 ? ",)" : ")");
     return text;
 }

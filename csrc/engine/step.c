@@ -12,8 +12,8 @@ enum { TARGET, WEIGHT, SCALE, LOSS, GRADIENT };
 static void gather_input(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const fn_input *input = node->closure;
-    fn_gather_rows(input->kernels, context, node->output[0].value, &node->output[0].shape,
-                   &context->run->inputs[input->index], input->scale, input->shift, true, lo, hi);
+    fn_gather_rows(input->kernels, context, node->output[0].value, &node->output[0].shape, &context->run->inputs[input->index],
+                   input->scale, input->shift, true, lo, hi);
 }
 
 void fn_emit_input(fn_plan *plan, fn_node *node)
@@ -138,8 +138,8 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
     int64_t inner = output->inner;
     const int64_t weighted = weights_per_row(context, output);
     const fn_shape target = {.rank = 1, .size = {node->buffer[TARGET].width}}, of_row = {.rank = 1, .size = {weighted}};
-    fn_gather_rows(kernels, context, node->buffer[TARGET].value, &target, &run->targets[output->index], NULL, NULL, false,
-                   lo, hi);
+    fn_gather_rows(kernels, context, node->buffer[TARGET].value, &target, &run->targets[output->index], NULL, NULL, false, lo,
+                   hi);
     const fn_source *weights = weights_of(context, output);
     if (weights)
         fn_gather_rows(kernels, context, node->buffer[WEIGHT].value, &of_row, weights, NULL, NULL, false, lo, hi);
@@ -250,9 +250,9 @@ static void total_losses(const fn_node *node, const fn_context *context, int64_t
         if (!output->loss)
             continue;
         const int64_t weighted = weights_per_row(context, output);
-        double sum = output->kernels->loss_sum(
-            output_node->buffer[LOSS].value, weights_of(context, output) ? output_node->buffer[WEIGHT].value : NULL,
-            output->inner / weighted, context->rows * weighted);
+        double sum = output->kernels->loss_sum(output_node->buffer[LOSS].value,
+                                               weights_of(context, output) ? output_node->buffer[WEIGHT].value : NULL,
+                                               output->inner / weighted, context->rows * weighted);
         loss[1 + i] = sum / (double)(context->rows * output->inner);
         loss[0] += output->loss_weight * loss[1 + i];
     }

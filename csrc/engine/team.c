@@ -1,7 +1,7 @@
 /* Teams of threads.
  *
- * Threads are made when they are first needed, and kept for whoever needs some next: those that are idle stand in a list. They are
- * POSIX threads and no OpenMP team, since a runtime that is shared with the host process
+ * Threads are made when they are first needed, and kept for whoever needs some next: those that are idle stand in a list. They
+ * are POSIX threads and no OpenMP team, since a runtime that is shared with the host process
  *   - cannot be used in a forked child, once anybody has used it in the parent;
  *   - ends the process where the system gives no more threads;
  *   - binds the thread that loads it to one processor, with OMP_PROC_BIND and the like.
@@ -136,8 +136,8 @@ struct fn_worker {
 };
 
 static pthread_mutex_t idle_mutex = PTHREAD_MUTEX_INITIALIZER;
-static fn_worker *idle;    /* the one that worked last comes first */
-static double refused;     /* when the system gave no thread; 0: it did */
+static fn_worker *idle; /* the one that worked last comes first */
+static double refused;  /* when the system gave no thread; 0: it did */
 
 #ifdef FN_POSIX
 static pthread_once_t fork_handlers = PTHREAD_ONCE_INIT;

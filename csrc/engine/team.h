@@ -6,7 +6,7 @@
 
 /* A event that is opened again and again. */
 typedef struct fn_event {
-    atomic_uint signals;   /* how often */
+    atomic_uint signals;  /* how often */
     atomic_uint sleepers; /* threads that wait and have given up their processor */
 } fn_event;
 
@@ -15,14 +15,14 @@ typedef struct fn_barrier {
     fn_event event;
     atomic_int arrived;
     atomic_int spin_us; /* microseconds for which a thread waits actively; 0: not at all */
-    int size;            /* of the team */
+    int size;           /* of the team */
 } fn_barrier;
 
 /* Threads for one call, beside the caller's. */
 typedef struct fn_worker fn_worker;
 typedef struct fn_team {
     fn_worker *first;
-    int size;     /* with the caller's */
+    int size;    /* with the caller's */
     int spin_us; /* microseconds for which one waits actively for another */
 } fn_team;
 

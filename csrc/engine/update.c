@@ -12,8 +12,8 @@
  *   mean             every p-th update from the start on: a = a + (w - a) / n    stochastic weight averaging
  *                                                                                (Izmailov et al. 2018)
  *
- * Before all this, each gradient has been looked at: where one is not finite, though the loss is, nothing happens in the step. Most
- * stages that write large gradients do so while these are in cache (fn_port.checked), a stage of its own looks at the rest.
+ * Before all this, each gradient has been looked at: where one is not finite, though the loss is, nothing happens in the step.
+ * Most stages that write large gradients do so while these are in cache (fn_port.checked), a stage of its own looks at the rest.
  *
  * The order of the first four is that of Keras 3. A norm needs all of the gradient, so where one is asked for the first
  * two happen in a stage of their own before a barrier.
@@ -99,7 +99,8 @@ static void *element(const fn_updates *updates, const void *array, int64_t index
 typedef void (*block_function)(fn_updates *updates, const fn_context *context, fn_block *block, update_step now);
 
 /* The first row from `row` to `end` that this step updates, or `end`. */
-static int64_t next_row(const fn_updates *updates, const fn_context *context, const fn_param_group *group, int64_t row, int64_t end)
+static int64_t next_row(const fn_updates *updates, const fn_context *context, const fn_param_group *group, int64_t row,
+                        int64_t end)
 {
     if (context->run->phases & FN_PHASE_BACKWARD)
         return fn_next_active_row(group->active_rows, row, end);
@@ -115,7 +116,8 @@ static int64_t next_row(const fn_updates *updates, const fn_context *context, co
 
 /* Calls the function for the block; of one that is updated lazily, for each run of adjacent active rows. Returns the
  * squared norm that the function has noted. */
-static double for_each_span(fn_updates *updates, const fn_context *context, fn_block *block, update_step now, block_function function)
+static double for_each_span(fn_updates *updates, const fn_context *context, fn_block *block, update_step now,
+                            block_function function)
 {
     const fn_param_group *group = &updates->groups[block->group];
     if (!group->active_rows) {
@@ -136,8 +138,8 @@ static double for_each_span(fn_updates *updates, const fn_context *context, fn_b
     return norm;
 }
 
-/* What lies between parameters is updated with them. An update may leave anything there, such as 0 / 0, and a decay of the weights
- * carry it to the gradient, where norms would see it. array: the gradients or the parameters of the block's group. */
+/* What lies between parameters is updated with them. An update may leave anything there, such as 0 / 0, and a decay of the
+ * weights carry it to the gradient, where norms would see it. array: the gradients or the parameters of the block's group. */
 static void clear_gaps(const fn_updates *updates, const fn_block *block, void *array)
 {
     const fn_param_group *group = &updates->groups[block->group];
@@ -192,7 +194,8 @@ static void finish_gradient(const fn_updates *updates, const fn_context *context
     block->penalty[context->step & 1] = block->squares[context->step & 1] = 0;
     if ((group->l1 != 0 || group->l2 != 0) && !now.flush) {
         const void *parameter = element(updates, group->update.parameter, block->lo);
-        block->penalty[context->step & 1] = (double)context->rows * kernels->penalize(gradient, parameter, n, group->l1, group->l2);
+        block->penalty[context->step & 1] =
+            (double)context->rows * kernels->penalize(gradient, parameter, n, group->l1, group->l2);
     }
     if (updates->accumulator >= 0 && (now.count > 1 || !now.updates)) {
         void *sum = element(updates, group->slot[updates->accumulator], block->lo);
@@ -253,8 +256,8 @@ static void find_factors(const fn_updates *updates, const fn_context *context)
 }
 
 /* Averages of a block, after the optimizer; `made` updates came before this one. */
-static void update_averages(const fn_updates *updates, const fn_param_group *group, const fn_block *block,
-                            const double *options, uint64_t made)
+static void update_averages(const fn_updates *updates, const fn_param_group *group, const fn_block *block, const double *options,
+                            uint64_t made)
 {
     const fn_kernels *kernels = updates->kernels;
     int64_t n = block->hi - block->lo;
@@ -610,8 +613,7 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     } else {
         emit_stage(plan, spec, node, "gradients", prepare_gradients, updates->n_blocks, buffers, blocks_buffer, true);
         if (optimizer->whole_direction) {
-            emit_stage(plan, spec, node, "directions", find_whole_directions, updates->n_groups, buffers, blocks_buffer,
-                       true);
+            emit_stage(plan, spec, node, "directions", find_whole_directions, updates->n_groups, buffers, blocks_buffer, true);
             for (int32_t i = 0; i < updates->n_groups; i++)
                 fn_workspace(plan, optimizer->workspace(&updates->groups[i].update.shape));
         }

@@ -290,49 +290,47 @@ FN_INLINE real exponential_slope(real y, real alpha)
 
 /* ---- loops and table --------------------------------------------------------------------- */
 
-#define ACTIVATION_LOOPS(function, attribute_count)                                                          \
-    static void function##_forward(const real *x, real *y, int64_t n, const double *attribute)               \
-    {                                                                                                        \
-        const real alpha = (attribute_count) ? (real)attribute[0] : FN_REAL(0.0);                            \
-        FN_FOR_EACH(i, n, y[i] = function(x[i], alpha));                                                     \
-    }                                                                                                        \
-                                                                                                             \
-    static void function##_backward(const real *dy, const real *saved, real *dx, int64_t n,                  \
-                                    const double *attribute)                                                 \
-    {                                                                                                        \
-        const real alpha = (attribute_count) ? (real)attribute[0] : FN_REAL(0.0);                            \
-        FN_FOR_EACH(i, n, dx[i] = dy[i] * function##_slope(saved[i], alpha));                                \
+#define ACTIVATION_LOOPS(function, attribute_count)                                                                              \
+    static void function##_forward(const real *x, real *y, int64_t n, const double *attribute)                                   \
+    {                                                                                                                            \
+        const real alpha = (attribute_count) ? (real)attribute[0] : FN_REAL(0.0);                                                \
+        FN_FOR_EACH(i, n, y[i] = function(x[i], alpha));                                                                         \
+    }                                                                                                                            \
+                                                                                                                                 \
+    static void function##_backward(const real *dy, const real *saved, real *dx, int64_t n, const double *attribute)             \
+    {                                                                                                                            \
+        const real alpha = (attribute_count) ? (real)attribute[0] : FN_REAL(0.0);                                                \
+        FN_FOR_EACH(i, n, dx[i] = dy[i] * function##_slope(saved[i], alpha));                                                    \
     }
 
 /* Its derivative is taken at y. */
-#define ACTIVATION(function, label, attribute_list, attribute_count)                                         \
-    ACTIVATION_LOOPS(function, attribute_count)                                                              \
-    static const fn_activation function##_activation = {                                                     \
-        .entry = {label, attribute_list, attribute_count},                                                   \
-        .forward = function##_forward,                                                                       \
-        .backward = function##_backward,                                                                     \
+#define ACTIVATION(function, label, attribute_list, attribute_count)                                                             \
+    ACTIVATION_LOOPS(function, attribute_count)                                                                                  \
+    static const fn_activation function##_activation = {                                                                         \
+        .entry = {label, attribute_list, attribute_count},                                                                       \
+        .forward = function##_forward,                                                                                           \
+        .backward = function##_backward,                                                                                         \
     };
 
 /* Its derivative is taken at x. */
-#define ACTIVATION_FROM_INPUT(function, label)                                                               \
-    ACTIVATION_LOOPS(function, 0)                                                                            \
-    static void function##_forward_slope(const real *x, real *y, real *slope, int64_t n,                     \
-                                         const double *attribute)                                            \
-    {                                                                                                        \
-        (void)attribute;                                                                                     \
-        FN_FOR_EACH(i, n, { /* x[i] is read before y[i] is written */                                        \
-            const real s = x[i];                                                                             \
-            slope[i] = function##_slope(s, 0);                                                               \
-            y[i] = function(s, 0);                                                                           \
-        });                                                                                                  \
-    }                                                                                                        \
-                                                                                                             \
-    static const fn_activation function##_activation = {                                                     \
-        .entry = {label, NULL, 0},                                                                           \
-        .from_input = true,                                                                                  \
-        .forward = function##_forward,                                                                       \
-        .backward = function##_backward,                                                                     \
-        .forward_slope = function##_forward_slope,                                                           \
+#define ACTIVATION_FROM_INPUT(function, label)                                                                                   \
+    ACTIVATION_LOOPS(function, 0)                                                                                                \
+    static void function##_forward_slope(const real *x, real *y, real *slope, int64_t n, const double *attribute)                \
+    {                                                                                                                            \
+        (void)attribute;                                                                                                         \
+        FN_FOR_EACH(i, n, { /* x[i] is read before y[i] is written */                                                            \
+                            const real s = x[i];                                                                                 \
+                            slope[i] = function##_slope(s, 0);                                                                   \
+                            y[i] = function(s, 0);                                                                               \
+        });                                                                                                                      \
+    }                                                                                                                            \
+                                                                                                                                 \
+    static const fn_activation function##_activation = {                                                                         \
+        .entry = {label, NULL, 0},                                                                                               \
+        .from_input = true,                                                                                                      \
+        .forward = function##_forward,                                                                                           \
+        .backward = function##_backward,                                                                                         \
+        .forward_slope = function##_forward_slope,                                                                               \
     };
 
 static const fn_attribute leaky_relu_attributes[] = {{"negative_slope", 0.2, FN_NOT_NEGATIVE}};
@@ -357,9 +355,13 @@ ACTIVATION(relu6, "relu6", NULL, 0)
 ACTIVATION(exponential, "exponential", NULL, 0)
 
 const fn_activation *const FN_SYM(activations)[] = {
-    &linear_activation,   &relu_activation,         &leaky_relu_activation, &elu_activation,
-    &selu_activation,     &gelu_activation,         &gelu_tanh_activation,  &silu_activation,
-    &mish_activation,     &hyperbolic_tangent_activation,      &sigmoid_activation,    &softplus_activation,
-    &softsign_activation, &hard_sigmoid_activation, &hard_silu_activation,  &relu6_activation,
+    &linear_activation,      &relu_activation,
+    &leaky_relu_activation,  &elu_activation,
+    &selu_activation,        &gelu_activation,
+    &gelu_tanh_activation,   &silu_activation,
+    &mish_activation,        &hyperbolic_tangent_activation,
+    &sigmoid_activation,     &softplus_activation,
+    &softsign_activation,    &hard_sigmoid_activation,
+    &hard_silu_activation,   &relu6_activation,
     &exponential_activation, NULL,
 };

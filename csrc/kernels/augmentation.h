@@ -24,8 +24,9 @@ FN_INLINE fn_status infer_augmentation(fn_inference *inference)
     const fn_shape *x = &inference->input[0];
     char text[FN_SHAPE_TEXT];
     if (x->rank != 3)
-        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': expected an input of shape (height, width, channels), got %s",
-                       inference->layer, fn_shape_text(x, text));
+        return fn_fail(inference->error, FN_ERROR_SHAPE,
+                       "layer '%s': expected an input of shape (height, width, channels), got %s", inference->layer,
+                       fn_shape_text(x, text));
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = *x;
     inference->alias = !inference->training;

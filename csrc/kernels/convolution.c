@@ -5,12 +5,12 @@
 #include "convolution_window.h"
 
 enum {
-    CHUNK_BYTES = 36 * 1024,        /* of the image, and of the gradient, from which a gradient of weights is summed */
-    CACHED_BYTES = 512 * 1024,      /* of images and results, beyond which the next rows are prefetched */
-    MANY_PRODUCTS = 64,             /* for each number of the result; with less, lines come in faster than they are used */
-    MAX_SEGMENTS = 256,             /* rows of pixels in such a chunk */
-    BLOCK_PIXELS = 8 * MAX_ROWS,    /* of an output row: all their outputs are computed while they are in cache */
-    BLOCK_WEIGHTS = 8 * MAX_ROWS    /* rows of the gradient of weights: what threads divide */
+    CHUNK_BYTES = 36 * 1024,     /* of the image, and of the gradient, from which a gradient of weights is summed */
+    CACHED_BYTES = 512 * 1024,   /* of images and results, beyond which the next rows are prefetched */
+    MANY_PRODUCTS = 64,          /* for each number of the result; with less, lines come in faster than they are used */
+    MAX_SEGMENTS = 256,          /* rows of pixels in such a chunk */
+    BLOCK_PIXELS = 8 * MAX_ROWS, /* of an output row: all their outputs are computed while they are in cache */
+    BLOCK_WEIGHTS = 8 * MAX_ROWS /* rows of the gradient of weights: what threads divide */
 };
 
 /* What will be needed next: of the images that are read and of the results, or of images and gradients. */
@@ -33,8 +33,8 @@ static void look_ahead(rows_ahead *ahead, int64_t tiles, int64_t segments)
 }
 
 /* One target row, from the source rows at `rows`, the first of which is number `first`. */
-static void compute_row(const correlation *c, segment_product *x, int64_t t, const real *rows, int64_t first,
-                        const real *w, const convolution_epilogue *epilogue, rows_ahead *ahead, real *target)
+static void compute_row(const correlation *c, segment_product *x, int64_t t, const real *rows, int64_t first, const real *w,
+                        const convolution_epilogue *epilogue, rows_ahead *ahead, real *target)
 {
     const int64_t groups = c->g->groups, from = c->source_channels / groups, to = c->target_channels / groups;
     x->a_row = c->x.advance * c->source_channels;
@@ -55,7 +55,9 @@ static void compute_row(const correlation *c, segment_product *x, int64_t t, con
                     .n = to,
                     .a = rows + (y - first) * c->window.row + p * x->a_row + group * from,
                     .b = w + group * to,
-                    .start = epilogue->accumulate ? out : epilogue->bias ? epilogue->bias + group * to : NULL,
+                    .start = epilogue->accumulate ? out
+                             : epilogue->bias     ? epilogue->bias + group * to
+                                                  : NULL,
                     .start_row = epilogue->accumulate ? x->c_row : 0,
                     .c = out,
                 };
@@ -96,8 +98,8 @@ static void correlate(const convolution *given, bool transposed, int64_t images,
         .elements = {divide_up(source_size, c.y.target), width},
     };
     const int64_t products = (g->channels / g->groups) * g->y.window * g->x.window;
-    const bool is_large = products >= MANY_PRODUCTS &&
-                          images * (source_size + c.y.target * width) * (int64_t)sizeof(real) > CACHED_BYTES;
+    const bool is_large =
+        products >= MANY_PRODUCTS && images * (source_size + c.y.target * width) * (int64_t)sizeof(real) > CACHED_BYTES;
     segment_product x = {
         .k = (c.whole_rows ? g->x.window : 1) * (c.source_channels / g->groups),
         .a_column = 1,
@@ -123,8 +125,8 @@ static void correlate(const convolution *given, bool transposed, int64_t images,
                     activate_in_place(epilogue->activation, target + offset, epilogue->kept ? epilogue->kept + offset : NULL,
                                       width, epilogue->attribute);
                 if (epilogue->follower)
-                    epilogue->follower->op->apply(
-                        epilogue->follower, target + offset - (const real *)epilogue->follower->input[0].value, width);
+                    epilogue->follower->op->apply(epilogue->follower,
+                                                  target + offset - (const real *)epilogue->follower->input[0].value, width);
                 if (epilogue->finish)
                     epilogue->finish->op->differentiate(
                         epilogue->finish, target + offset - (const real *)epilogue->finish->output[0].gradient, width);
@@ -132,8 +134,8 @@ static void correlate(const convolution *given, bool transposed, int64_t images,
         }
 }
 
-void FN_SYM(convolve)(const convolution *g, int64_t images, const real *x, const real *w,
-                      const convolution_epilogue *epilogue, real *y, void *workspace)
+void FN_SYM(convolve)(const convolution *g, int64_t images, const real *x, const real *w, const convolution_epilogue *epilogue,
+                      real *y, void *workspace)
 {
     correlate(g, false, images, x, w, epilogue, y, workspace);
 }
@@ -167,10 +169,10 @@ typedef struct weight_block {
 
 /* How the rows of dW are divided into blocks. */
 typedef struct weight_division {
-    int64_t runs;      /* in a row of the window: 1, or one for each tap */
-    int64_t run_rows;  /* rows of dW in a run */
-    int64_t per_run;   /* blocks */
-    int64_t blocks;    /* in all */
+    int64_t runs;     /* in a row of the window: 1, or one for each tap */
+    int64_t run_rows; /* rows of dW in a run */
+    int64_t per_run;  /* blocks */
+    int64_t blocks;   /* in all */
 } weight_division;
 
 static weight_division divide_weights(const convolution *g)
@@ -235,8 +237,8 @@ static chunk_limits limit_chunks(const convolution *g)
     limits.images = 1;
     if (limits.rows == g->y.out) {
         const int64_t in_image = g->y.in * in_row, out_image = g->y.out * out_row;
-        limits.images = most(1, least(MAX_SEGMENTS / g->y.out,
-                                      least(CHUNK_BYTES / most(in_image, 1), CHUNK_BYTES / most(out_image, 1))));
+        limits.images =
+            most(1, least(MAX_SEGMENTS / g->y.out, least(CHUNK_BYTES / most(in_image, 1), CHUNK_BYTES / most(out_image, 1))));
     }
     limits.bytes = copies(&limits.window) ? align(count_chunk_rows(g, &limits, limits.images * g->y.out) * in_row) : 0;
     return limits;
@@ -256,8 +258,7 @@ static pixel_chunk next_chunk(const convolution *g, const chunk_limits *limits, 
 
 /* Adds the products of a chunk to blocks `block` to `block_end`. */
 static void add_chunk(const convolution *g, const chunk_limits *limits, const pixel_chunk *chunk, int64_t number,
-                      int64_t number_end, const real *x, const real *dy, bool start, rows_ahead *ahead, real *dw,
-                      real *buffer)
+                      int64_t number_end, const real *x, const real *dy, bool start, rows_ahead *ahead, real *dw, real *buffer)
 {
     const weight_division division = divide_weights(g);
     const window *w = &limits->window;
@@ -320,8 +321,8 @@ static void add_chunk(const convolution *g, const chunk_limits *limits, const pi
     }
 }
 
-void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int64_t share, int64_t share_end,
-                               int64_t shares, const real *x, const real *dy, real *dw, void *workspace)
+void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int64_t share, int64_t share_end, int64_t shares,
+                               const real *x, const real *dy, real *dw, void *workspace)
 {
     const chunk_limits limits = limit_chunks(g);
     const int64_t blocks = divide_weights(g).blocks;
@@ -346,6 +347,5 @@ void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int
 
 int64_t FN_SYM(convolution_workspace)(const convolution *g)
 {
-    return most(limit_chunks(g).bytes,
-                most(make_correlation(g, false, 1, NULL).bytes, make_correlation(g, true, 1, NULL).bytes));
+    return most(limit_chunks(g).bytes, most(make_correlation(g, false, 1, NULL).bytes, make_correlation(g, true, 1, NULL).bytes));
 }

@@ -51,8 +51,8 @@ FN_INLINE int64_t convolution_weights(const convolution *g)
 }
 
 /* y [images][oy][ox][filters] from x [images][iy][ix][channels] and W [ky][kx][channels / groups][filters]. */
-void FN_SYM(convolve)(const convolution *g, int64_t images, const real *x, const real *w,
-                      const convolution_epilogue *epilogue, real *y, void *workspace);
+void FN_SYM(convolve)(const convolution *g, int64_t images, const real *x, const real *w, const convolution_epilogue *epilogue,
+                      real *y, void *workspace);
 
 /* The transposed one: x from y, with W turned [ky][kx][filters / groups][channels]. */
 void FN_SYM(convolve_transposed)(const convolution *g, int64_t images, const real *y, const real *turned,
@@ -64,8 +64,8 @@ void FN_SYM(flip_kernel)(const convolution *g, const real *w, int64_t lo, int64_
 
 /* The gradient of W, dw = sum over images and pixels of x dy, for rows of output pixels lo to hi, counted through all
  * images; and of that, shares number `share` to `share_end` of `shares`. */
-void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int64_t share, int64_t share_end,
-                               int64_t shares, const real *x, const real *dy, real *dw, void *workspace);
+void FN_SYM(convolve_gradient)(const convolution *g, int64_t lo, int64_t hi, int64_t share, int64_t share_end, int64_t shares,
+                               const real *x, const real *dy, real *dw, void *workspace);
 
 /* Bytes of workspace for each of these. */
 int64_t FN_SYM(convolution_workspace)(const convolution *g);

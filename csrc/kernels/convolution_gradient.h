@@ -16,7 +16,7 @@
 enum {
     GRADIENT_SPLITS = 16,       /* at most, and as many slices of the work at least */
     GRADIENT_SUMS = 256 * 1024, /* elements in all splits together */
-    GRADIENT_BLOCK = 1024      /* elements that are added up at a time */
+    GRADIENT_BLOCK = 1024       /* elements that are added up at a time */
 };
 
 typedef struct convolution_gradient convolution_gradient;
@@ -24,10 +24,10 @@ struct convolution_gradient {
     const fn_node *node;
     convolution g;
     /* Writes slices `slice` to `share_end` of dw, a sum over rows lo to hi of output pixels: as convolve_gradient does. */
-    void (*sum)(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t slice, int64_t share_end, int64_t slices,
-                real *dw, void *workspace);
-    const real *x, *dy;  /* images and outputs of g; a transposed convolution has its dz for x */
-    const real *output;  /* which of them db is the sum of */
+    void (*sum)(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t slice, int64_t share_end, int64_t slices, real *dw,
+                void *workspace);
+    const real *x, *dy; /* images and outputs of g; a transposed convolution has its dz for x */
+    const real *output; /* which of them db is the sum of */
     real *sums;
 };
 
@@ -42,14 +42,13 @@ static inline void sum_convolution(const convolution_gradient *x, int64_t lo, in
 typedef struct gradient_division {
     int64_t size;   /* of dW */
     int64_t bias;   /* of db, at most */
-    int64_t splits;  /* of the batch */
+    int64_t splits; /* of the batch */
     int64_t slices; /* of dW, in each split */
 } gradient_division;
 
 FN_INLINE gradient_division divide_gradient(const convolution *g)
 {
-    gradient_division d = {.size = convolution_weights(g),
-                           .bias = g->filters > g->channels ? g->filters : g->channels};
+    gradient_division d = {.size = convolution_weights(g), .bias = g->filters > g->channels ? g->filters : g->channels};
     const int64_t fitting = GRADIENT_SUMS / (d.size + d.bias);
     d.splits = fitting < 1 ? 1 : fitting > GRADIENT_SPLITS ? GRADIENT_SPLITS : fitting;
     d.slices = (GRADIENT_SPLITS + d.splits - 1) / d.splits;
@@ -106,12 +105,11 @@ static void sum_gradient_items(const convolution_gradient *x, const fn_context *
         end = (split + 1) * d.slices < hi ? (split + 1) * d.slices : hi;
         real *sums = x->sums + split * (d.size + d.bias);
         if (is_trained(x->node, 0))
-            x->sum(x, rows * split / d.splits, rows * (split + 1) / d.splits, slice, end - split * d.slices, d.slices,
-                   sums, context->workspace);
+            x->sum(x, rows * split / d.splits, rows * (split + 1) / d.splits, slice, end - split * d.slices, d.slices, sums,
+                   context->workspace);
         if (slice == 0 && is_trained(x->node, 1)) {
             const int64_t columns = x->output == x->dy ? g->filters : g->channels;
-            const int64_t pixels =
-                context->rows * (x->output == x->dy ? g->y.out * g->x.out : g->y.in * g->x.in);
+            const int64_t pixels = context->rows * (x->output == x->dy ? g->y.out * g->x.out : g->y.in * g->x.in);
             const int64_t first = pixels * split / d.splits;
             sum_rows(x->output + first * columns, pixels * (split + 1) / d.splits - first, columns, sums + d.size);
         }
@@ -119,8 +117,8 @@ static void sum_gradient_items(const convolution_gradient *x, const fn_context *
 }
 
 /* Elements from lo to hi of a gradient, that lie `offset` elements from the start of each split. */
-static void add_splits(const convolution_gradient *x, const gradient_division *d, const fn_port *port, int64_t offset,
-                      int64_t lo, int64_t hi)
+static void add_splits(const convolution_gradient *x, const gradient_division *d, const fn_port *port, int64_t offset, int64_t lo,
+                       int64_t hi)
 {
     real *restrict out = port->gradient;
     const int64_t step = d->size + d->bias;

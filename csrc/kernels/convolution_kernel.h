@@ -63,10 +63,14 @@ FN_INLINE vector broadcast_row(const char *row0, const char *row7, int64_t step1
 {
     const char *near = i < 7 ? row0 : row7;
     switch (i % 7) {
-    case 3: return broadcast((const real *)(near + step3));
-    case 5: return broadcast((const real *)(near + step5));
-    case 6: return broadcast((const real *)(near + step3 * 2));
-    default: return broadcast((const real *)(near + step1 * (i % 7)));
+    case 3:
+        return broadcast((const real *)(near + step3));
+    case 5:
+        return broadcast((const real *)(near + step5));
+    case 6:
+        return broadcast((const real *)(near + step3 * 2));
+    default:
+        return broadcast((const real *)(near + step1 * (i % 7)));
     }
 }
 
@@ -86,8 +90,7 @@ typedef struct tile_position {
 
 /* The multiply-adds of one p. */
 FN_INLINE void multiply_step(const int rows, const int vectors, const segment_product *x, const int64_t step1,
-                             const int64_t step3, const int64_t step5, tile_position *at,
-                             vector sum[MAX_ROWS][MAX_VECTORS])
+                             const int64_t step3, const int64_t step5, tile_position *at, vector sum[MAX_ROWS][MAX_VECTORS])
 {
     vector b[MAX_VECTORS];
     UNROLL
@@ -119,19 +122,19 @@ FN_INLINE void prefetch_lines(ahead_stream *ahead)
 }
 
 /* chains: 2 where the tile has too few sums to keep the multiply-adders busy; the second ones are of every other p. */
-FN_INLINE void compute_tile(const int rows, const int vectors, const int chains, const segment_product *product,
-                            const real *a, const real *b, const real *start, real *c)
+FN_INLINE void compute_tile(const int rows, const int vectors, const int chains, const segment_product *product, const real *a,
+                            const real *b, const real *start, real *c)
 {
     const segment_product local = *product, *x = &local; /* which the compiler can keep in registers */
     vector sum[2][MAX_ROWS][MAX_VECTORS];
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
-        for (int v = 0; v < vectors; v++) {
-            sum[0][i][v] = load_partial(start + i * x->start_row, v, vectors, x->last, x->mask);
-            if (chains > 1)
-                sum[1][i][v] = (vector){0};
-        }
+    for (int v = 0; v < vectors; v++) {
+        sum[0][i][v] = load_partial(start + i * x->start_row, v, vectors, x->last, x->mask);
+        if (chains > 1)
+            sum[1][i][v] = (vector){0};
+    }
 
     int64_t step1 = x->a_row * (int64_t)sizeof(real), step3 = 3 * step1, step5 = 5 * step1;
     KEEP_IN_REGISTER(step1);
@@ -155,26 +158,28 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const int chains,
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
-        for (int v = 0; v < vectors; v++) {
-            vector y = chains > 1 ? sum[0][i][v] + sum[1][i][v] : sum[0][i][v];
-            if (x->relu)
-                y = relu_vector(y);
-            if (vectors == 1)
-                store_masked(c + i * x->c_row, y, x->mask);
-            else
-                store(c + i * x->c_row + (v < vectors - 1 ? v * FN_LANES : x->last), y);
-        }
+    for (int v = 0; v < vectors; v++) {
+        vector y = chains > 1 ? sum[0][i][v] + sum[1][i][v] : sum[0][i][v];
+        if (x->relu)
+            y = relu_vector(y);
+        if (vectors == 1)
+            store_masked(c + i * x->c_row, y, x->mask);
+        else
+            store(c + i * x->c_row + (v < vectors - 1 ? v * FN_LANES : x->last), y);
+    }
 }
 
-#define NAMED_TILE(name, rows, vectors, chains)                                                                   \
-    static void name(const segment_product *x, const real *a, const real *b, const real *start, real *c)          \
-    {                                                                                                             \
-        compute_tile(rows, vectors, chains, x, a, b, start, c);                                                   \
+#define NAMED_TILE(name, rows, vectors, chains)                                                                                  \
+    static void name(const segment_product *x, const real *a, const real *b, const real *start, real *c)                         \
+    {                                                                                                                            \
+        compute_tile(rows, vectors, chains, x, a, b, start, c);                                                                  \
     }
 #define TILE(rows, vectors) NAMED_TILE(tile_##rows##x##vectors, rows, vectors, 1)
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
 #define SPLIT(rows, vectors) NAMED_TILE(split_##rows##x##vectors, rows, vectors, 2)
 
+/* Tables. */
+/* clang-format off */
 TILES(1) TILES(2) TILES(3) TILES(4)
 TILE(1, 4) TILE(2, 4)
 SPLIT(1, 1) SPLIT(1, 2) SPLIT(2, 1) SPLIT(3, 1) SPLIT(4, 1)
@@ -227,6 +232,7 @@ static const segment_kernel low_tiles[MAX_LOW_ROWS + 1] = {
     tile_5x4, tile_6x4,
 #endif
 };
+/* clang-format on */
 
 static segment_kernel choose_tile(const segment_product *x, int64_t rows, int width)
 {

@@ -26,12 +26,14 @@ enum {
 };
 
 #define CONVOLUTION_SIZE FN_INTEGER(1, 1 << 24)
-#define CONVOLUTION_ATTRIBUTES(filters)                                                                               \
-    {filters, 1, CONVOLUTION_SIZE}, {"window_height", 1, CONVOLUTION_SIZE}, {"window_width", 1, CONVOLUTION_SIZE},    \
-        {"stride_height", 1, CONVOLUTION_SIZE}, {"stride_width", 1, CONVOLUTION_SIZE},                                \
-        {"dilation_height", 1, CONVOLUTION_SIZE}, {"dilation_width", 1, CONVOLUTION_SIZE},                            \
-        {"padding", 0, FN_INTEGER(PADDING_VALID, PADDING_CAUSAL)}, {"use_bias", 1, FN_FLAG},                            \
-        {"activation", 0, FN_ACTIVATION}, {"alpha", 0, FN_NOT_NEGATIVE}
+#define CONVOLUTION_ATTRIBUTES(filters)                                                                                          \
+    {filters, 1, CONVOLUTION_SIZE}, {"window_height", 1, CONVOLUTION_SIZE}, {"window_width", 1, CONVOLUTION_SIZE},               \
+        {"stride_height", 1, CONVOLUTION_SIZE}, {"stride_width", 1, CONVOLUTION_SIZE}, {"dilation_height", 1, CONVOLUTION_SIZE}, \
+        {"dilation_width", 1, CONVOLUTION_SIZE}, {"padding", 0, FN_INTEGER(PADDING_VALID, PADDING_CAUSAL)},                      \
+        {"use_bias", 1, FN_FLAG}, {"activation", 0, FN_ACTIVATION},                                                              \
+    {                                                                                                                            \
+        "alpha", 0, FN_NOT_NEGATIVE                                                                                              \
+    }
 
 /* Of the window: whole ones inside the image; as many as there are pixels, divided by the stride, with zeros around; the
  * same with all zeros before the image. */
@@ -89,9 +91,8 @@ FN_INLINE fn_status check_convolution(const fn_inference *inference, const fn_at
                        inference->layer, fn_shape_text(x, text));
     for (int i = WINDOW_HEIGHT; i <= DILATION_HEIGHT; i += 2)
         if (is_flat(x) && inference->attribute[i] != 1)
-            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                           "layer '%s': %s is %g, expected 1 for an input of shape %s", inference->layer,
-                           attributes[i].name, inference->attribute[i], fn_shape_text(x, text));
+            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s is %g, expected 1 for an input of shape %s",
+                           inference->layer, attributes[i].name, inference->attribute[i], fn_shape_text(x, text));
     return check_activation(inference, inference->attribute + ACTIVATION);
 }
 
@@ -122,8 +123,8 @@ FN_INLINE fn_status describe_convolution(fn_inference *inference, int64_t height
         signature->parameter[0] = (fn_shape){.rank = 3, .size = {(int64_t)window_width, third_axis, fourth_axis}};
     } else {
         signature->output[0] = (fn_shape){.rank = 3, .size = {height, width, channels}};
-        signature->parameter[0] = (fn_shape){
-            .rank = 4, .size = {(int64_t)window_height, (int64_t)window_width, third_axis, fourth_axis}};
+        signature->parameter[0] =
+            (fn_shape){.rank = 4, .size = {(int64_t)window_height, (int64_t)window_width, third_axis, fourth_axis}};
     }
     return FN_OK;
 }

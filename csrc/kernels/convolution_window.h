@@ -152,8 +152,7 @@ typedef struct correlation {
 static int64_t count_sources(const direction *d, int64_t rows)
 {
     const int64_t extent = (d->axis->window - 1) * d->axis->dilation;
-    const int64_t count = d->transposed ? (rows - 1 + extent) / d->axis->stride + 2
-                                        : (rows - 1) * d->axis->stride + extent + 1;
+    const int64_t count = d->transposed ? (rows - 1 + extent) / d->axis->stride + 2 : (rows - 1) * d->axis->stride + extent + 1;
     return least(count, d->source);
 }
 

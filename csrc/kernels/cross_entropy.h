@@ -7,9 +7,10 @@
 
 /* Attributes, in the order of both descriptors. */
 enum { CE_FROM_LOGITS, CE_LABEL_SMOOTHING, CE_N_ATTRIBUTES };
-#define CE_ATTRIBUTES                                                                                         \
-    {                                                                                                         \
-        [CE_FROM_LOGITS] = {"from_logits", 0.0, FN_FLAG}, [CE_LABEL_SMOOTHING] = {"label_smoothing", 0.0, FN_BELOW_1},\
+#define CE_ATTRIBUTES                                                                                                            \
+    {                                                                                                                            \
+        [CE_FROM_LOGITS] = {"from_logits", 0.0, FN_FLAG},                                                                        \
+        [CE_LABEL_SMOOTHING] = {"label_smoothing", 0.0, FN_BELOW_1},                                                             \
     }
 
 /* fn_loss.run; labels: the target of a position is one class number. */

@@ -15,7 +15,11 @@
 enum { RATE, SHARED, SEED };
 enum { FACTOR };
 
-#define DROPOUT_ATTRIBUTES {"rate", 0.5, FN_BELOW_1 | FN_VARIES}, {"shared", 0, FN_FLAG}, {"seed", -1, FN_SEED}
+#define DROPOUT_ATTRIBUTES                                                                                                       \
+    {"rate", 0.5, FN_BELOW_1 | FN_VARIES}, {"shared", 0, FN_FLAG},                                                               \
+    {                                                                                                                            \
+        "seed", -1, FN_SEED                                                                                                      \
+    }
 
 FN_INLINE fn_status infer_dropout(fn_inference *inference)
 {
@@ -31,8 +35,7 @@ FN_INLINE fn_status infer_dropout(fn_inference *inference)
 }
 
 /* out = in * factor for rows lo to hi; out may be added to. */
-FN_INLINE void multiply_by_factors(const fn_node *node, const real *in, real *out, bool accumulate, int64_t lo,
-                                   int64_t hi)
+FN_INLINE void multiply_by_factors(const fn_node *node, const real *in, real *out, bool accumulate, int64_t lo, int64_t hi)
 {
     int64_t width = node->input[0].width, kept = node->buffer[FACTOR].width, repeats = width / kept;
     const real *factor = node->buffer[FACTOR].value;

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-/* Whether none of n numbers is infinite or NaN: the products of these and 0 are NaN. A multiply-add for each vector; some numbers are
- * taken twice, so that there is no remainder of a vector. */
+/* Whether none of n numbers is infinite or NaN: the products of these and 0 are NaN. A multiply-add for each vector; some numbers
+ * are taken twice, so that there is no remainder of a vector. */
 FN_INLINE bool all_finite(const real *x, int64_t n)
 {
     enum { VECTORS = 8, WORDS = FN_VECTOR_BYTES / 8 };
@@ -22,8 +22,8 @@ FN_INLINE bool all_finite(const real *x, int64_t n)
     int64_t i = 0;
     for (; i + VECTORS * FN_LANES <= n; i += VECTORS * FN_LANES)
         UNROLL
-        for (int v = 0; v < VECTORS; v++)
-            sum[v] = multiply_add(load(x + i + v * FN_LANES), zero, sum[v]);
+    for (int v = 0; v < VECTORS; v++)
+        sum[v] = multiply_add(load(x + i + v * FN_LANES), zero, sum[v]);
     for (; i < n; i += FN_LANES)
         sum[0] = multiply_add(load(x + (i + FN_LANES <= n ? i : n - FN_LANES)), zero, sum[0]);
     UNROLL

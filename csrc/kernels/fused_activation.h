@@ -19,8 +19,8 @@ FN_INLINE fn_status check_activation(const fn_inference *inference, const double
     const double number = attribute[0];
     if (number >= count)
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer,
-                       number, count - 1);
+                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer, number,
+                       count - 1);
     return FN_OK;
 }
 

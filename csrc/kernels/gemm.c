@@ -28,7 +28,7 @@ enum {
     BLOCK_ROWS = TILE_ROWS * ((FN_VECTOR_BYTES == 64 ? 168 : 192) / TILE_ROWS),
     BLOCK_COLUMNS = 2048,
     SIZE_IN_PLACE = 524288 / (int)sizeof(real), /* elements of A that are read in place, by rows */
-    LOW_BLOCK_K = 256 / (int)sizeof(real), /* where C is low: B is read once, by rows that should be long */
+    LOW_BLOCK_K = 256 / (int)sizeof(real),      /* where C is low: B is read once, by rows that should be long */
 
     PACK_WIDTH = 2 * PANEL_COLUMNS, /* columns of B for which it may pay to pack A */
     FEW_ROWS = 16,
@@ -151,8 +151,7 @@ static void multiply_span(const block *x, const span *s, const span *next)
         if (packed_a) {
             if (s->number == 0 && x->fill_a)
                 /* More rows than the tile has are quicker to transpose than an odd number. */
-                pack_panel((gemm_matrix){a, x->a.column, x->a.row}, x->k, least(x->m - i, PANEL_ROWS), packed_a,
-                           PANEL_ROWS);
+                pack_panel((gemm_matrix){a, x->a.column, x->a.row}, x->k, least(x->m - i, PANEL_ROWS), packed_a, PANEL_ROWS);
             kernel(&column, packed_a, b.data, start, c);
             packed_a += PANEL_ROWS * x->k;
         } else {
@@ -203,7 +202,8 @@ FN_INLINE bool should_pack_b(const gemm_arguments *x)
         return false;
     if (x->b.column != 1 || (FN_VECTOR_BYTES == 16 && x->n < FN_LANES))
         return true;
-    /* Rows far apart fall on few sets of the caches: of the second level, too, where B is large and they are whole pages apart. */
+    /* Rows far apart fall on few sets of the caches: of the second level, too, where B is large and they are whole pages apart.
+     */
     const int64_t bytes = x->b.row * (int64_t)sizeof(real);
     const int64_t rows = bytes % 4096 == 0 && x->b.row * x->k >= LARGE_SIZE ? TILE_ROWS : 3 * TILE_ROWS;
     return bytes >= 2048 && x->m > rows && x->k > 128;
@@ -224,7 +224,8 @@ static void multiply(const gemm_arguments *x, real *workspace)
     const bool pack_a = pays_to_pack_a(x->n, x->k, x->a.column), pack_b = should_pack_b(x);
     const bool low = x->m <= LOW_TILE_ROWS && !x->packed_b;
     const int64_t k_block = balance(x->k, low ? LOW_BLOCK_K : BLOCK_K);
-    const int64_t in_place = x->a.column == 1 ? divide_up(SIZE_IN_PLACE / (k_block > 0 ? k_block : 1), TILE_ROWS) * TILE_ROWS : x->m;
+    const int64_t in_place =
+        x->a.column == 1 ? divide_up(SIZE_IN_PLACE / (k_block > 0 ? k_block : 1), TILE_ROWS) * TILE_ROWS : x->m;
     const int64_t m_block = balance(x->m, pack_a ? BLOCK_ROWS : in_place);
     const bool keep_panels = pack_b && m_block < x->m;
     const int64_t n_panels = divide_up(balance(x->n, BLOCK_COLUMNS), PANEL_COLUMNS);
@@ -240,8 +241,7 @@ static void multiply(const gemm_arguments *x, real *workspace)
             sub.k = least(x->k - p, k_block);
             sub.panel_step = keep_panels ? sub.k : 0;
             if (x->packed_b)
-                sub.b =
-                    (gemm_matrix){x->packed_b + j * x->k + p * PANEL_COLUMNS, PANEL_COLUMNS, PANEL_COLUMNS * x->k};
+                sub.b = (gemm_matrix){x->packed_b + j * x->k + p * PANEL_COLUMNS, PANEL_COLUMNS, PANEL_COLUMNS * x->k};
             else
                 sub.b = (gemm_matrix){x->b.data + p * x->b.row + j * x->b.column, x->b.row, x->b.column};
             const bool complete = p + sub.k == x->k;
@@ -264,8 +264,7 @@ static void multiply(const gemm_arguments *x, real *workspace)
 
 static bool suits_strips(const gemm_arguments *x)
 {
-    return !x->packed_b && x->b.row == 1 && x->b.column != 1 && x->m <= STRIP_ROWS && x->n >= FN_LANES &&
-           x->k >= PIECE;
+    return !x->packed_b && x->b.row == 1 && x->b.column != 1 && x->m <= STRIP_ROWS && x->n >= FN_LANES && x->k >= PIECE;
 }
 
 static void multiply_strips(const gemm_arguments *x, real *workspace)
@@ -278,7 +277,9 @@ static void multiply_strips(const gemm_arguments *x, real *workspace)
         .a = x->a,
         .b = x->b.data,
         .b_column = x->b.column,
-        .start = x->accumulate ? x->c : epilogue->bias ? epilogue->bias : zeros,
+        .start = x->accumulate    ? x->c
+                 : epilogue->bias ? epilogue->bias
+                                  : zeros,
         .start_row = x->accumulate ? x->c_row : 0,
         .c = x->c,
         .c_row = x->c_row,

@@ -36,8 +36,7 @@ struct gemm_epilogue {
     bool relu;        /* C = max(C, 0) in registers, NaN kept */
     /* Called for every block of C once it is complete and still in cache: rows i to i + m, columns j to
      * j + n, counted from the C of the call; c points at the block's first element. */
-    void (*finish)(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m,
-                   int64_t n);
+    void (*finish)(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m, int64_t n);
     const fn_activation *activation; /* for finish */
     const double *attribute;
     const fn_node *node;

@@ -40,8 +40,8 @@ typedef struct narrow_block {
     bool relu;
 } narrow_block;
 
-FN_INLINE void multiply_column(const int vectors, const int columns, const vector *a, const real *b,
-                               int64_t b_column, vector sum[NARROW_VECTORS][NARROW_COLUMNS])
+FN_INLINE void multiply_column(const int vectors, const int columns, const vector *a, const real *b, int64_t b_column,
+                               vector sum[NARROW_VECTORS][NARROW_COLUMNS])
 {
     UNROLL
     for (int j = 0; j < columns; j++) {
@@ -63,20 +63,20 @@ FN_INLINE void store_transposed(const vector *sum, const int columns, bool relu,
         store(block[q], relu ? relu_vector(row[q]) : row[q]);
     for (int g = 0; g < FN_LANES; g += PIECE)
         UNROLL
-        for (int q = 0; q < PIECE; q++, c += c_row)
-            memcpy(c, block[q] + g, (size_t)columns * sizeof(real));
+    for (int q = 0; q < PIECE; q++, c += c_row)
+        memcpy(c, block[q] + g, (size_t)columns * sizeof(real));
 }
 
 /* vectors * FN_LANES rows and `columns` columns of C. */
-FN_INLINE void compute_narrow(const int vectors, const int columns, const bool transposed,
-                              const narrow_block *x, const real *a, const real *b, const real *bias, real *c)
+FN_INLINE void compute_narrow(const int vectors, const int columns, const bool transposed, const narrow_block *x, const real *a,
+                              const real *b, const real *bias, real *c)
 {
     vector sum[NARROW_VECTORS][NARROW_COLUMNS];
     UNROLL
     for (int v = 0; v < NARROW_VECTORS; v++)
         UNROLL
-        for (int j = 0; j < NARROW_COLUMNS; j++)
-            sum[v][j] = bias && j < columns ? broadcast(bias + j) : (vector){0};
+    for (int j = 0; j < NARROW_COLUMNS; j++)
+        sum[v][j] = bias && j < columns ? broadcast(bias + j) : (vector){0};
 
     const int64_t k = x->k, b_row = x->b_row, b_column = x->b_column;
     if (transposed) {
@@ -115,27 +115,29 @@ FN_INLINE void compute_narrow(const int vectors, const int columns, const bool t
     UNROLL
     for (int v = 0; v < vectors; v++)
         UNROLL
-        for (int j = 0; j < columns; j += PIECE)
-            store_transposed(sum[v] + j, columns - j < PIECE ? columns - j : PIECE, x->relu,
-                             c + v * FN_LANES * x->c_row + j, x->c_row);
+    for (int j = 0; j < columns; j += PIECE)
+        store_transposed(sum[v] + j, columns - j < PIECE ? columns - j : PIECE, x->relu, c + v * FN_LANES * x->c_row + j,
+                         x->c_row);
 }
 
 typedef void (*narrow_kernel)(const narrow_block *x, const real *a, const real *b, const real *bias, real *c);
 
-#define NARROW(name, vectors, columns, transposed)                                                         \
-    static void name(const narrow_block *x, const real *a, const real *b, const real *bias, real *c)       \
-    {                                                                                                      \
-        compute_narrow(vectors, columns, transposed, x, a, b, bias, c);                                    \
+#define NARROW(name, vectors, columns, transposed)                                                                               \
+    static void name(const narrow_block *x, const real *a, const real *b, const real *bias, real *c)                             \
+    {                                                                                                                            \
+        compute_narrow(vectors, columns, transposed, x, a, b, bias, c);                                                          \
     }
-#define NARROWS(columns)                                                                                   \
-    NARROW(narrow_rows_1x##columns, 1, columns, false)                                                     \
-    NARROW(narrow_rows_2x##columns, 2, columns, false)                                                     \
-    NARROW(narrow_columns_1x##columns, 1, columns, true)                                                   \
-    NARROW(narrow_columns_2x##columns, 2, columns, true)                                                   \
+#define NARROWS(columns)                                                                                                         \
+    NARROW(narrow_rows_1x##columns, 1, columns, false)                                                                           \
+    NARROW(narrow_rows_2x##columns, 2, columns, false)                                                                           \
+    NARROW(narrow_columns_1x##columns, 1, columns, true)                                                                         \
+    NARROW(narrow_columns_2x##columns, 2, columns, true)                                                                         \
     NARROW(narrow_columns_4x##columns, 4, columns, true)
-NARROWS(1) NARROWS(2)
+NARROWS(1)
+NARROWS(2)
 #if FN_BITS == 32
-NARROWS(3) NARROWS(4)
+NARROWS(3)
+NARROWS(4)
 #endif
 
 #if FN_BITS == 32
@@ -190,9 +192,8 @@ static void multiply_columns(const gemm_arguments *x)
         for (int64_t j = 0, columns = 0; j < x->n; j += columns) {
             const bool wide = MANY_REGISTERS && transposed && vectors == 2 && x->n - j >= NARROW_COLUMNS;
             columns = wide ? NARROW_COLUMNS : least(x->n - j, PIECE);
-            (wide ? narrow_columns_wide : kernels[columns])(&block, x->a.data + at * x->a.row,
-                                                            x->b.data + j * x->b.column, bias ? bias + j : NULL,
-                                                            x->c + at * x->c_row + j);
+            (wide ? narrow_columns_wide : kernels[columns])(&block, x->a.data + at * x->a.row, x->b.data + j * x->b.column,
+                                                            bias ? bias + j : NULL, x->c + at * x->c_row + j);
         }
         i = at + vectors * FN_LANES;
     }

@@ -34,22 +34,22 @@ FN_INLINE void add_lanes(const vector *sum, real *total)
     UNROLL
     for (int width = PIECE / 2; width > 0; width /= 2)
         UNROLL
-        for (int i = 0; i < width; i++)
-            column[i] += column[i + width];
+    for (int i = 0; i < width; i++)
+        column[i] += column[i + width];
     piece partial[FN_LANES / PIECE];
     memcpy(partial, column, sizeof partial);
     UNROLL
     for (int width = FN_LANES / PIECE / 2; width > 0; width /= 2)
         UNROLL
-        for (int g = 0; g < width; g++)
-            partial[g] += partial[g + width];
+    for (int g = 0; g < width; g++)
+        partial[g] += partial[g + width];
     memcpy(total, partial, sizeof *partial);
 }
 
 /* total[r * DOTS + i] = the sum over p < k of x[r][p] * y[i][p], for i < DOTS. The rows of x are x_row apart. What the next
  * tile reads, `ahead` elements from y, may be prefetched; it need not exist. */
-FN_INLINE void compute_dots(const int rows, const bool prefetch, const real *x, int64_t x_row, const real *const *y,
-                            int64_t k, int64_t ahead, real *total)
+FN_INLINE void compute_dots(const int rows, const bool prefetch, const real *x, int64_t x_row, const real *const *y, int64_t k,
+                            int64_t ahead, real *total)
 {
     vector sum[DOT_ROWS][DOTS] = {{{0}}};
     int64_t p = 0;
@@ -85,16 +85,16 @@ FN_INLINE void compute_dots(const int rows, const bool prefetch, const real *x, 
     UNROLL
     for (int r = 0; r < rows; r++)
         UNROLL
-        for (int i = 0; i < DOTS; i += PIECE)
-            add_lanes(sum[r] + i, total + r * DOTS + i);
+    for (int i = 0; i < DOTS; i += PIECE)
+        add_lanes(sum[r] + i, total + r * DOTS + i);
 }
 
 typedef void (*dot_kernel)(const real *x, int64_t x_row, const real *const *y, int64_t k, int64_t ahead, real *total);
 
-#define DOT_KERNEL(name, rows, prefetch)                                                                          \
-    static void name(const real *x, int64_t x_row, const real *const *y, int64_t k, int64_t ahead, real *total)   \
-    {                                                                                                             \
-        compute_dots(rows, prefetch, x, x_row, y, k, ahead, total);                                               \
+#define DOT_KERNEL(name, rows, prefetch)                                                                                         \
+    static void name(const real *x, int64_t x_row, const real *const *y, int64_t k, int64_t ahead, real *total)                  \
+    {                                                                                                                            \
+        compute_dots(rows, prefetch, x, x_row, y, k, ahead, total);                                                              \
     }
 DOT_KERNEL(dots_1, 1, false)
 DOT_KERNEL(dots_1_ahead, 1, true)
@@ -138,9 +138,7 @@ static void multiply_dots(const gemm_arguments *x)
             for (int64_t r = 0; r < rows; r++)
                 for (int64_t q = 0; q < n; q++) {
                     real *const c = x->c + (i + r) * few_step + (j + q) * many_step;
-                    const real start = x->accumulate ? *c
-                                       : bias        ? bias[(i + r) * few_bias + (j + q) * many_bias]
-                                                     : 0;
+                    const real start = x->accumulate ? *c : bias ? bias[(i + r) * few_bias + (j + q) * many_bias] : 0;
                     const real sum = start + total[r * DOTS + q];
                     *c = epilogue->relu && sum < 0 ? 0 : sum;
                 }

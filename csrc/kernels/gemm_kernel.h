@@ -34,10 +34,7 @@ enum { TILE_ROWS = 4, LOW_TILE_ROWS = 2 };
 enum { TILE_VECTORS = 2, LOW_TILE_VECTORS = 4 };
 
 /* Panels, in which a packed A or B is. */
-enum {
-    PANEL_COLUMNS = TILE_VECTORS * FN_LANES,
-    PANEL_ROWS = (TILE_ROWS + FN_LANES - 1) / FN_LANES * FN_LANES
-};
+enum { PANEL_COLUMNS = TILE_VECTORS * FN_LANES, PANEL_ROWS = (TILE_ROWS + FN_LANES - 1) / FN_LANES * FN_LANES };
 
 /* A tile prefetches for the next one once in so many steps of k. */
 enum { PREFETCH_STEPS = 8, UNROLLED_STEPS = FN_VECTOR_BYTES == 32 ? 4 : 2 };
@@ -79,10 +76,14 @@ FN_INLINE vector broadcast_row(const row_pointers *a, int i)
 {
     const char *near = i < 7 ? a->row0 : a->row7;
     switch (i % 7) {
-    case 3: return broadcast((const real *)(near + a->step3));
-    case 5: return broadcast((const real *)(near + a->step5));
-    case 6: return broadcast((const real *)(near + a->step3 * 2));
-    default: return broadcast((const real *)(near + a->step1 * (i % 7)));
+    case 3:
+        return broadcast((const real *)(near + a->step3));
+    case 5:
+        return broadcast((const real *)(near + a->step5));
+    case 6:
+        return broadcast((const real *)(near + a->step3 * 2));
+    default:
+        return broadcast((const real *)(near + a->step1 * (i % 7)));
     }
 }
 
@@ -95,8 +96,8 @@ FN_INLINE vector load_partial(const real *row, int v, int vectors, int64_t last,
 }
 
 /* The multiply-adds of one k. */
-FN_INLINE void multiply_step(const int rows, const int vectors, const row_pointers *a, const real *b,
-                             int64_t last, lane_mask mask, vector sum[TILE_ROWS][LOW_TILE_VECTORS])
+FN_INLINE void multiply_step(const int rows, const int vectors, const row_pointers *a, const real *b, int64_t last,
+                             lane_mask mask, vector sum[TILE_ROWS][LOW_TILE_VECTORS])
 {
     vector b_vector[LOW_TILE_VECTORS];
     UNROLL
@@ -112,8 +113,8 @@ FN_INLINE void multiply_step(const int rows, const int vectors, const row_pointe
 }
 
 /* packed: A and B are both, so that all their strides are constants. */
-FN_INLINE void compute_tile(const int rows, const int vectors, const bool packed, const tile_column *x,
-                            const real *a_tile, const real *b, const real *start, real *c)
+FN_INLINE void compute_tile(const int rows, const int vectors, const bool packed, const tile_column *x, const real *a_tile,
+                            const real *b, const real *start, real *c)
 {
     const int64_t last = x->last, b_row = packed ? PANEL_COLUMNS : x->b_row, c_row = x->c_row;
     const int64_t a_column = (packed ? PANEL_ROWS : x->a_column) * (int64_t)sizeof(real);
@@ -123,8 +124,8 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const bool packed
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
-        for (int v = 0; v < vectors; v++)
-            sum[i][v] = load_partial(start + i * x->start_row, v, vectors, last, mask);
+    for (int v = 0; v < vectors; v++)
+        sum[i][v] = load_partial(start + i * x->start_row, v, vectors, last, mask);
 
     row_pointers a = {(const char *)a_tile, (const char *)a_tile + 7 * step, step, 3 * step, 5 * step};
     if (!packed) {
@@ -147,20 +148,20 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const bool packed
         NO_UNROLL
         for (int u = 0; u < PREFETCH_STEPS; u += UNROLLED_STEPS)
             UNROLL
-            for (int w = 0; w < UNROLLED_STEPS; w++) {
-                multiply_step(rows, vectors, &a, b, last, mask, sum);
-                a.row0 += a_column;
-                a.row7 += a_column;
-                b += b_row;
-                if (!packed || w == UNROLLED_STEPS - 1) {
-                    KEEP_IN_REGISTER(a.row0);
-                    KEEP_IN_REGISTER(b);
-                    if (packed)
-                        a.row7 = a.row0 + 7 * step;
-                    else if (rows > 7)
-                        KEEP_IN_REGISTER(a.row7);
-                }
+        for (int w = 0; w < UNROLLED_STEPS; w++) {
+            multiply_step(rows, vectors, &a, b, last, mask, sum);
+            a.row0 += a_column;
+            a.row7 += a_column;
+            b += b_row;
+            if (!packed || w == UNROLLED_STEPS - 1) {
+                KEEP_IN_REGISTER(a.row0);
+                KEEP_IN_REGISTER(b);
+                if (packed)
+                    a.row7 = a.row0 + 7 * step;
+                else if (rows > 7)
+                    KEEP_IN_REGISTER(a.row7);
             }
+        }
     }
     for (; p > 0; p--) {
         multiply_step(rows, vectors, &a, b, last, mask, sum);
@@ -171,28 +172,30 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const bool packed
 
     if (x->relu)
         UNROLL
-        for (int i = 0; i < rows; i++)
-            UNROLL
-            for (int v = 0; v < vectors; v++)
-                sum[i][v] = relu_vector(sum[i][v]);
+    for (int i = 0; i < rows; i++)
+        UNROLL
+    for (int v = 0; v < vectors; v++)
+        sum[i][v] = relu_vector(sum[i][v]);
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
-        for (int v = 0; v < vectors; v++)
-            if (vectors == 1)
-                store_masked(c + i * c_row, sum[i][v], mask);
-            else
-                store(c + i * c_row + (v < vectors - 1 ? v * FN_LANES : last), sum[i][v]);
+    for (int v = 0; v < vectors; v++)
+        if (vectors == 1)
+            store_masked(c + i * c_row, sum[i][v], mask);
+        else
+            store(c + i * c_row + (v < vectors - 1 ? v * FN_LANES : last), sum[i][v]);
 }
 
-#define DEFINE_KERNEL(name, rows, vectors, packed)                                                        \
-    static void name(const tile_column *x, const real *a, const real *b, const real *start, real *c)      \
-    {                                                                                                     \
-        compute_tile(rows, vectors, packed, x, a, b, start, c);                                           \
+#define DEFINE_KERNEL(name, rows, vectors, packed)                                                                               \
+    static void name(const tile_column *x, const real *a, const real *b, const real *start, real *c)                             \
+    {                                                                                                                            \
+        compute_tile(rows, vectors, packed, x, a, b, start, c);                                                                  \
     }
 #define KERNEL(rows, vectors) DEFINE_KERNEL(tile_##rows##x##vectors, rows, vectors, false)
 #define KERNELS(rows) KERNEL(rows, 1) KERNEL(rows, 2)
 
+/* Tables. */
+/* clang-format off */
 KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4)
 KERNEL(1, 4) KERNEL(2, 4)
 #if FN_VECTOR_BYTES == 32
@@ -231,6 +234,7 @@ static const tile_kernel low_kernels[LOW_TILE_ROWS + 1] = {
     tile_5x4, tile_6x4,
 #endif
 };
+/* clang-format on */
 
 /* Vectors in the tiles of the next columns of C, of which there are `left`. low: C has few rows; in_panels: B is
  * packed for all tiles. */

@@ -29,8 +29,7 @@ FN_INLINE int64_t balance(int64_t size, int64_t limit)
 }
 
 /* Transposes PIECE columns of FN_LANES rows, the first PIECE of which are at row[...] + offset. */
-FN_INLINE void transpose_block(const real *const row[PIECE], int64_t offset, int64_t in_row,
-                               vector column[PIECE])
+FN_INLINE void transpose_block(const real *const row[PIECE], int64_t offset, int64_t in_row, vector column[PIECE])
 {
     vector piece[PIECE];
     UNROLL
@@ -67,8 +66,8 @@ static void transpose_strip(const real *in, int64_t in_row, int64_t columns, rea
 }
 
 /* Fewer rows. */
-static void transpose_few(const real *in, int64_t in_row, int64_t rows, int64_t columns, real *out,
-                          int64_t out_row, int64_t width)
+static void transpose_few(const real *in, int64_t in_row, int64_t rows, int64_t columns, real *out, int64_t out_row,
+                          int64_t width)
 {
     const lane_mask mask = mask_lanes(least(width, FN_LANES));
     for (int64_t next = 0; next < columns; next += PIECE) {
@@ -90,8 +89,7 @@ static void transpose_few(const real *in, int64_t in_row, int64_t rows, int64_t 
 
 /* out[p][j] = in[j][p] for j < rows and p < columns. Columns `rows` to `width` of out are padding, of any
  * value; width is `rows`, or a larger multiple of FN_LANES. */
-static void transpose(const real *in, int64_t in_row, int64_t rows, int64_t columns, real *out, int64_t out_row,
-                      int64_t width)
+static void transpose(const real *in, int64_t in_row, int64_t rows, int64_t columns, real *out, int64_t out_row, int64_t width)
 {
     if (columns < PIECE) {
         for (int64_t p = 0; p < columns; p++) {
@@ -145,8 +143,7 @@ static void pack_panel(gemm_matrix b, int64_t k, int64_t count, real *out, int64
 static inline void pack_panels(gemm_matrix b, int64_t n, int64_t k, int64_t width, real *packed)
 {
     for (int64_t j = 0; j < n; j += width)
-        pack_panel((gemm_matrix){b.data + j * b.column, b.row, b.column}, k, least(n - j, width), packed + j * k,
-                   width);
+        pack_panel((gemm_matrix){b.data + j * b.column, b.row, b.column}, k, least(n - j, width), packed + j * k, width);
 }
 
 #endif

@@ -36,14 +36,14 @@ FN_INLINE void sweep_rows(const int depth, const gemm_matrix *a, const real *b, 
     }
 }
 
-static void sweep_many(const gemm_matrix *a, const real *b, int64_t b_row, const real *start, int64_t start_step,
-                       bool relu, real *c, int64_t n)
+static void sweep_many(const gemm_matrix *a, const real *b, int64_t b_row, const real *start, int64_t start_step, bool relu,
+                       real *c, int64_t n)
 {
     sweep_rows(SWEEP, a, b, b_row, start, start_step, relu, c, n);
 }
 
-static void sweep_one(const gemm_matrix *a, const real *b, int64_t b_row, const real *start, int64_t start_step,
-                      bool relu, real *c, int64_t n)
+static void sweep_one(const gemm_matrix *a, const real *b, int64_t b_row, const real *start, int64_t start_step, bool relu,
+                      real *c, int64_t n)
 {
     sweep_rows(1, a, b, b_row, start, start_step, relu, c, n);
 }

@@ -35,8 +35,8 @@ FN_INLINE void compute_strips(const int rows, const strip_pair *x)
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
-        for (int s = 0; s < 2; s++)
-            sum[i][s] = load(x->start + i * x->start_row + s * x->second);
+    for (int s = 0; s < 2; s++)
+        sum[i][s] = load(x->start + i * x->start_row + s * x->second);
 
     const int64_t b_column = x->b_column, a_column = x->a.column;
     int64_t second = x->second * b_column;
@@ -56,8 +56,8 @@ FN_INLINE void compute_strips(const int rows, const strip_pair *x)
             UNROLL
             for (int q = 0; q < PIECE; q++)
                 UNROLL
-                for (int i = 0; i < rows; i++)
-                    sum[i][s] = multiply_add(broadcast(a[i] + q * a_column), column[q], sum[i][s]);
+            for (int i = 0; i < rows; i++)
+                sum[i][s] = multiply_add(broadcast(a[i] + q * a_column), column[q], sum[i][s]);
         }
         UNROLL
         for (int i = 0; i < rows; i++)
@@ -72,25 +72,24 @@ FN_INLINE void compute_strips(const int rows, const strip_pair *x)
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
-        for (int s = 0; s < 2; s++)
-            store(x->c + i * x->c_row + s * x->second, x->relu ? relu_vector(sum[i][s]) : sum[i][s]);
+    for (int s = 0; s < 2; s++)
+        store(x->c + i * x->c_row + s * x->second, x->relu ? relu_vector(sum[i][s]) : sum[i][s]);
 }
 
-#define STRIPS(rows)                                                                                      \
-    static void strips_##rows(const strip_pair *x)                                                        \
-    {                                                                                                     \
-        compute_strips(rows, x);                                                                          \
+#define STRIPS(rows)                                                                                                             \
+    static void strips_##rows(const strip_pair *x)                                                                               \
+    {                                                                                                                            \
+        compute_strips(rows, x);                                                                                                 \
     }
-STRIPS(1) STRIPS(2)
+#define STRIP(rows) strips_##rows,
+/* One function for each number of rows up to STRIP_ROWS. */
 #if FN_VECTOR_BYTES == 64
-STRIPS(3) STRIPS(4)
+#define FOR_STRIP_ROWS(each) each(1) each(2) each(3) each(4)
+#else
+#define FOR_STRIP_ROWS(each) each(1) each(2)
 #endif
+FOR_STRIP_ROWS(STRIPS)
 
-static void (*const strip_kernels[STRIP_ROWS + 1])(const strip_pair *x) = {
-    0, strips_1, strips_2,
-#if FN_VECTOR_BYTES == 64
-    strips_3, strips_4,
-#endif
-};
+static void (*const strip_kernels[STRIP_ROWS + 1])(const strip_pair *x) = {0, FOR_STRIP_ROWS(STRIP)};
 
 #endif

@@ -8,9 +8,9 @@
  *   dx = r (g - mean of g - h mean of (g h))                               RMS: without mean of g
  *   dbeta = sum over positions of dy,  dgamma = sum over positions of dy h
  *
- * Buffers: SAVED_STATISTICS m and r of each position; ROW_SUMS of each row of the batch [2][channels]: its part of dgamma and dbeta.
- * So the backward pass is one pass over its rows, and the sum over rows, in order, is all that is left for a stage
- * after a barrier.
+ * Buffers: SAVED_STATISTICS m and r of each position; ROW_SUMS of each row of the batch [2][channels]: its part of dgamma and
+ * dbeta. So the backward pass is one pass over its rows, and the sum over rows, in order, is all that is left for a stage after a
+ * barrier.
  */
 #ifndef FN_KERNELS_LAYER_NORM_H
 #define FN_KERNELS_LAYER_NORM_H
@@ -39,16 +39,14 @@ FN_INLINE fn_status infer_layer_norm(fn_inference *inference, int n_parameters)
 }
 
 /* Sum of (x - m)^2. */
-FN_INLINE real sum_of_squares(const real *x, real m, int64_t n)
-{
+FN_INLINE real sum_of_squares(const real *x, real m, int64_t n){
 #define FN_TERM(i) ((x[i] - m) * (x[i] - m))
     FN_DEFINE_SUM(FN_TERM)
 #undef FN_TERM
 }
 
 /* Sum of a b (x - m). */
-FN_INLINE real sum_of_products(const real *a, const real *b, const real *x, real m, int64_t n)
-{
+FN_INLINE real sum_of_products(const real *a, const real *b, const real *x, real m, int64_t n){
 #define FN_TERM(i) (a[i] * b[i] * (x[i] - m))
     FN_DEFINE_SUM(FN_TERM)
 #undef FN_TERM
@@ -63,8 +61,7 @@ FN_INLINE void take_parameters(const layer_norm *norm, int64_t channels, real *r
     }
 }
 
-FN_INLINE void layer_norm_forward_rows(const fn_node *node, const fn_context *context, layer_norm norm, int64_t lo,
-                                       int64_t hi)
+FN_INLINE void layer_norm_forward_rows(const fn_node *node, const fn_context *context, layer_norm norm, int64_t lo, int64_t hi)
 {
     const int64_t width = node->input[0].width, n = fn_shape_last(&node->input[0].shape), inner = width / n;
     const real share = FN_REAL(1.0) / (real)n;
@@ -99,8 +96,7 @@ FN_INLINE void emit_layer_norm_forward(fn_plan *plan, fn_node *node, layer_norm 
 }
 
 /* dx of rows lo to hi, and the sums of each row for the gradients of the parameters. */
-FN_INLINE void layer_norm_backward_rows(const fn_node *node, const fn_context *context, layer_norm norm, int64_t lo,
-                                        int64_t hi)
+FN_INLINE void layer_norm_backward_rows(const fn_node *node, const fn_context *context, layer_norm norm, int64_t lo, int64_t hi)
 {
     const int64_t width = node->input[0].width, n = fn_shape_last(&node->input[0].shape), inner = width / n;
     const real share = FN_REAL(1.0) / (real)n;

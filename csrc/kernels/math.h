@@ -76,21 +76,18 @@ FN_INLINE real fn_from_word(real_word word)
 
 /* The statement for i = 0 .. n - 1, in vectors. The elements after the last whole vector are a vector, too,
  * with a condition that becomes a mask: one by one they would cost as much as ten vectors. */
-#define FN_FOR_EACH(i, n, statement)                                                                         \
-    do {                                                                                                     \
-        const int64_t whole_vectors = (n) & -(int64_t)FN_LANES;                                              \
-        _Pragma("omp simd")                                                                                  \
-        for (int64_t i = 0; i < whole_vectors; i++)                                                          \
-            statement;                                                                                       \
-        const real_bits rest_of_vector = (real_bits)((n) - whole_vectors);                                   \
-        if (rest_of_vector > 0) {                                                                            \
-            _Pragma("omp simd")                                                                              \
-            for (real_bits lane = 0; lane < FN_LANES; lane++)                                                \
-                if (lane < rest_of_vector) {                                                                 \
-                    const int64_t i = whole_vectors + lane;                                                  \
-                    statement;                                                                               \
-                }                                                                                            \
-        }                                                                                                    \
+#define FN_FOR_EACH(i, n, statement)                                                                                             \
+    do {                                                                                                                         \
+        const int64_t whole_vectors = (n) & -(int64_t)FN_LANES;                                                                  \
+        _Pragma("omp simd") for (int64_t i = 0; i < whole_vectors; i++) statement;                                               \
+        const real_bits rest_of_vector = (real_bits)((n) - whole_vectors);                                                       \
+        if (rest_of_vector > 0) {                                                                                                \
+            _Pragma("omp simd") for (real_bits lane = 0; lane < FN_LANES; lane++) if (lane < rest_of_vector)                     \
+            {                                                                                                                    \
+                const int64_t i = whole_vectors + lane;                                                                          \
+                statement;                                                                                                       \
+            }                                                                                                                    \
+        }                                                                                                                        \
     } while (0)
 
 /* ---- exponentials ------------------------------------------------------------------------ */
@@ -410,42 +407,36 @@ FN_INLINE real fn_erfc(real x, real gauss)
 
 /* Adds up term(i) for i = 0 .. n - 1, in an order that depends on n only: the last n % FN_PARTIALS are
  * added up by themselves. */
-#define FN_DEFINE_SUM(term)                                                                                  \
-    real last[4] = {0};                                                                                      \
-    const int64_t whole = n & -(int64_t)FN_PARTIALS;                                                         \
-    int64_t i = whole;                                                                                       \
-    for (; i + 4 <= n; i += 4)                                                                               \
-        for (int j = 0; j < 4; j++)                                                                          \
-            last[j] += term(i + j);                                                                          \
-    for (; i < n; i++)                                                                                       \
-        last[0] += term(i);                                                                                  \
-    const real rest = (last[0] + last[1]) + (last[2] + last[3]);                                             \
-    if (whole == 0)                                                                                          \
-        return rest;                                                                                         \
-    real partial[FN_PARTIALS] = {0};                                                                            \
-    for (i = 0; i < whole; i += FN_PARTIALS) {                                                               \
-        _Pragma("omp simd")                                                                                  \
-        for (int j = 0; j < FN_PARTIALS; j++)                                                                \
-            partial[j] += term(i + j);                                                                          \
-    }                                                                                                        \
-    for (int width = FN_PARTIALS / 2; width > 0; width /= 2) {                                               \
-        _Pragma("omp simd")                                                                                  \
-        for (int j = 0; j < width; j++)                                                                      \
-            partial[j] += partial[j + width];                                                                      \
-    }                                                                                                        \
+#define FN_DEFINE_SUM(term)                                                                                                      \
+    real last[4] = {0};                                                                                                          \
+    const int64_t whole = n & -(int64_t)FN_PARTIALS;                                                                             \
+    int64_t i = whole;                                                                                                           \
+    for (; i + 4 <= n; i += 4)                                                                                                   \
+        for (int j = 0; j < 4; j++)                                                                                              \
+            last[j] += term(i + j);                                                                                              \
+    for (; i < n; i++)                                                                                                           \
+        last[0] += term(i);                                                                                                      \
+    const real rest = (last[0] + last[1]) + (last[2] + last[3]);                                                                 \
+    if (whole == 0)                                                                                                              \
+        return rest;                                                                                                             \
+    real partial[FN_PARTIALS] = {0};                                                                                             \
+    for (i = 0; i < whole; i += FN_PARTIALS) {                                                                                   \
+        _Pragma("omp simd") for (int j = 0; j < FN_PARTIALS; j++) partial[j] += term(i + j);                                     \
+    }                                                                                                                            \
+    for (int width = FN_PARTIALS / 2; width > 0; width /= 2) {                                                                   \
+        _Pragma("omp simd") for (int j = 0; j < width; j++) partial[j] += partial[j + width];                                    \
+    }                                                                                                                            \
     return partial[0] + rest;
 
 /* The sum of x[0] .. x[n - 1]. */
-FN_INLINE real fn_sum(const real *x, int64_t n)
-{
+FN_INLINE real fn_sum(const real *x, int64_t n){
 #define FN_TERM(i) x[i]
     FN_DEFINE_SUM(FN_TERM)
 #undef FN_TERM
 }
 
 /* The sum of x[0] y[0] .. x[n - 1] y[n - 1]. */
-FN_INLINE real fn_dot(const real *x, const real *y, int64_t n)
-{
+FN_INLINE real fn_dot(const real *x, const real *y, int64_t n){
 #define FN_TERM(i) (x[i] * y[i])
     FN_DEFINE_SUM(FN_TERM)
 #undef FN_TERM

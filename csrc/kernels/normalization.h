@@ -106,9 +106,8 @@ FN_INLINE fn_status infer_normalization(fn_inference *inference, int count)
 typedef enum sum_kind { SUM_VALUES, SUM_SQUARES, SUM_GRADIENTS } sum_kind;
 
 /* n columns of rows `stride` apart; sum[n], and other[n] of SUM_GRADIENTS, are added to. */
-FN_INLINE void sum_rows(sum_kind kind, const real *restrict x, const real *restrict dy, int64_t stride, int64_t rows,
-                        int64_t n, const real *restrict mean, const real *restrict factor, real *restrict sum,
-                        real *restrict other)
+FN_INLINE void sum_rows(sum_kind kind, const real *restrict x, const real *restrict dy, int64_t stride, int64_t rows, int64_t n,
+                        const real *restrict mean, const real *restrict factor, real *restrict sum, real *restrict other)
 {
     for (int64_t i = 0; i < rows; i++) {
         const real *restrict xi = x + i * stride, *restrict dyi = kind == SUM_GRADIENTS ? dy + i * stride : NULL;
@@ -148,8 +147,8 @@ FN_INLINE void sum_strip(sum_kind kind, const real *x, const real *dy, int64_t c
         sum_rows(kind, x, dy, stride, rows, width, wide_mean, wide_factor, partial, second);
     const int64_t done = rows * stride;
     if (rest)
-        sum_rows(kind, x + done, kind == SUM_GRADIENTS ? dy + done : NULL, stride, 1, rest * columns, wide_mean,
-                 wide_factor, partial, second);
+        sum_rows(kind, x + done, kind == SUM_GRADIENTS ? dy + done : NULL, stride, 1, rest * columns, wide_mean, wide_factor,
+                 partial, second);
     for (int64_t k = 1; k < abreast; k++)
         for (int64_t j = 0; j < columns; j++) {
             partial[j] += partial[k * columns + j];
@@ -174,9 +173,9 @@ FN_INLINE void rescale(const real *restrict x, real *restrict y, int64_t channel
 }
 
 /* dx (+)= a dy - b - (x - mean) c. Without fused operations: where dy is its own mean, the result is 0. */
-FN_INLINE void rescale_gradient(const real *restrict x, const real *restrict dy, real *restrict dx, int64_t channels,
-                                int64_t n, const real *restrict mean, const real *restrict a, const real *restrict b,
-                                const real *restrict c, bool accumulate)
+FN_INLINE void rescale_gradient(const real *restrict x, const real *restrict dy, real *restrict dx, int64_t channels, int64_t n,
+                                const real *restrict mean, const real *restrict a, const real *restrict b, const real *restrict c,
+                                bool accumulate)
 {
     const int64_t columns = wide_columns(channels), end = n * channels;
     for (int64_t first = 0; first < end; first += columns) {
@@ -224,8 +223,7 @@ FN_INLINE void emit_reduction(fn_plan *plan, fn_node *node, fn_stage_function ru
 {
     if (!is_trained(gamma) && !is_trained(beta))
         return;
-    fn_emit(plan, node, "normalization parameters", run, FN_BY_ITEMS,
-            2 * count_strips(fn_shape_last(&node->input[0].shape)));
+    fn_emit(plan, node, "normalization parameters", run, FN_BY_ITEMS, 2 * count_strips(fn_shape_last(&node->input[0].shape)));
     fn_costs(plan, 2.0 * (double)fn_shape_last(&node->input[0].shape), 0);
     fn_reads(plan, sums);
     write_gradient(plan, gamma);

@@ -49,8 +49,7 @@ FN_INLINE const real *pointwise_vector(const real *x, int64_t n, real spare[POIN
 }
 
 /* fn_loss.run. mean: whether factor is 1 / width. */
-FN_INLINE void pointwise_loss(const fn_loss_arguments *arguments, pointwise_function function,
-                              const real *constant, bool mean)
+FN_INLINE void pointwise_loss(const fn_loss_arguments *arguments, pointwise_function function, const real *constant, bool mean)
 {
     const int64_t positions = arguments->positions, width = arguments->width;
     const real factor = mean ? FN_REAL(1.0) / (real)width : FN_REAL(1.0);
@@ -67,8 +66,7 @@ FN_INLINE void pointwise_loss(const fn_loss_arguments *arguments, pointwise_func
                 real spare_prediction[POINTWISE_LANES], spare_target[POINTWISE_LANES];
                 const real *prediction =
                     pointwise_vector((const real *)arguments->prediction + first + i, n - i, spare_prediction);
-                const real *target =
-                    pointwise_vector((const real *)arguments->target + first + i, n - i, spare_target);
+                const real *target = pointwise_vector((const real *)arguments->target + first + i, n - i, spare_target);
 #pragma omp simd
                 for (int l = 0; l < POINTWISE_LANES; l++) {
                     pointwise element = function(target[l], prediction[l], constant);

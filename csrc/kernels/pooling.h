@@ -22,9 +22,12 @@
 enum { POOL_HEIGHT, POOL_WIDTH, STRIDE_HEIGHT, STRIDE_WIDTH, SAME };
 
 #define POOLING_SIZE FN_INTEGER(1, FN_INT32_MAX)
-#define POOLING_ATTRIBUTES                                                                                            \
-    {"pool_height", 2, POOLING_SIZE}, {"pool_width", 2, POOLING_SIZE}, {"stride_height", 2, POOLING_SIZE},            \
-        {"stride_width", 2, POOLING_SIZE}, {"same", 0, FN_FLAG}
+#define POOLING_ATTRIBUTES                                                                                                       \
+    {"pool_height", 2, POOLING_SIZE}, {"pool_width", 2, POOLING_SIZE}, {"stride_height", 2, POOLING_SIZE},                       \
+        {"stride_width", 2, POOLING_SIZE},                                                                                       \
+    {                                                                                                                            \
+        "same", 0, FN_FLAG                                                                                                       \
+    }
 
 typedef struct pooling_axis {
     int64_t size, window, stride, before, outputs;
@@ -45,30 +48,28 @@ enum { POOLING_STRIP = 4 * FN_LANES };
 
 /* Calls function(..., first channel, lanes, n) for strips of the channels: n of them, in local arrays of `lanes` elements.
  * lanes is a constant, so that these are registers; n is less where the channels end in a part of a vector. */
-#define POOLING_FOR_EACH_STRIP(channels, function, ...)                                                                \
-    do {                                                                                                               \
-        int64_t strip = 0;                                                                                             \
-        for (; strip + POOLING_STRIP <= (channels); strip += POOLING_STRIP)                                            \
-            function(__VA_ARGS__, strip, POOLING_STRIP, POOLING_STRIP);                                                \
-        for (; strip + FN_LANES <= (channels); strip += FN_LANES)                                                      \
-            function(__VA_ARGS__, strip, FN_LANES, FN_LANES);                                                          \
-        if (strip < (channels))                                                                                        \
-            function(__VA_ARGS__, strip, FN_LANES, (real_bits)((channels) - strip));                                   \
+#define POOLING_FOR_EACH_STRIP(channels, function, ...)                                                                          \
+    do {                                                                                                                         \
+        int64_t strip = 0;                                                                                                       \
+        for (; strip + POOLING_STRIP <= (channels); strip += POOLING_STRIP)                                                      \
+            function(__VA_ARGS__, strip, POOLING_STRIP, POOLING_STRIP);                                                          \
+        for (; strip + FN_LANES <= (channels); strip += FN_LANES)                                                                \
+            function(__VA_ARGS__, strip, FN_LANES, FN_LANES);                                                                    \
+        if (strip < (channels))                                                                                                  \
+            function(__VA_ARGS__, strip, FN_LANES, (real_bits)((channels) - strip));                                             \
     } while (0)
 
 /* A loop over the lanes of such arrays, and over those of them that there are. */
-#define POOLING_FOR_LANES(c, lanes, statement)                                                                         \
-    do {                                                                                                               \
-        _Pragma("omp simd")                                                                                            \
-        for (real_bits c = 0; c < (lanes); c++)                                                                        \
-            statement;                                                                                                 \
+#define POOLING_FOR_LANES(c, lanes, statement)                                                                                   \
+    do {                                                                                                                         \
+        _Pragma("omp simd") for (real_bits c = 0; c < (lanes); c++) statement;                                                   \
     } while (0)
-#define POOLING_FOR_SOME_LANES(c, lanes, n, statement)                                                                 \
-    do {                                                                                                               \
-        if ((n) == (lanes))                                                                                            \
-            POOLING_FOR_LANES(c, lanes, statement);                                                                    \
-        else                                                                                                           \
-            POOLING_FOR_LANES(c, lanes, if (c < (n)) statement);                                                       \
+#define POOLING_FOR_SOME_LANES(c, lanes, n, statement)                                                                           \
+    do {                                                                                                                         \
+        if ((n) == (lanes))                                                                                                      \
+            POOLING_FOR_LANES(c, lanes, statement);                                                                              \
+        else                                                                                                                     \
+            POOLING_FOR_LANES(c, lanes, if (c < (n)) statement);                                                                 \
     } while (0)
 
 /* to[lanes] = from[n], and zeros. */
@@ -181,8 +182,11 @@ FN_INLINE int64_t pooling_padded(const pooling *p)
 FN_INLINE pooling_table fill_table(const pooling *p, real_bits *workspace)
 {
     const int64_t padded = pooling_padded(p);
-    pooling_table table = {.start = workspace, .first = workspace + padded, .last = workspace + 2 * padded,
-                           .n = p->width.outputs * p->channels, .padded = padded};
+    pooling_table table = {.start = workspace,
+                           .first = workspace + padded,
+                           .last = workspace + 2 * padded,
+                           .n = p->width.outputs * p->channels,
+                           .padded = padded};
     memset(workspace, 0, (size_t)(3 * padded) * sizeof *workspace);
     for (int64_t j = 0, e = 0; j < p->width.outputs; j++)
         for (int64_t c = 0; c < p->channels; c++, e++) {

@@ -80,8 +80,7 @@ typedef struct random_span {
 FN_INLINE random_span span_of_group(int64_t group, int64_t lo, int64_t hi)
 {
     int64_t start = group * RANDOM_GROUP;
-    return (random_span){.first = lo > start ? lo - start : 0,
-                         .end = hi < start + RANDOM_GROUP ? hi - start : RANDOM_GROUP};
+    return (random_span){.first = lo > start ? lo - start : 0, .end = hi < start + RANDOM_GROUP ? hi - start : RANDOM_GROUP};
 }
 
 /* The standard normal deviate of a word: the quantile of (word + 1/2) / 2^32, by M. J. Wichura's algorithm AS 241

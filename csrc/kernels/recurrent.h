@@ -42,17 +42,34 @@
 #include <string.h>
 
 enum {
-    UNITS, USE_BIAS, ACTIVATION, ALPHA, RECURRENT_ACTIVATION, RECURRENT_ALPHA, RETURN_SEQUENCES, RETURN_STATE, GO_BACKWARDS,
-    MASKED, STATEFUL, DROPOUT, RECURRENT_DROPOUT, SEED, ZERO_MASKED, RECURRENT_ATTRIBUTES
+    UNITS,
+    USE_BIAS,
+    ACTIVATION,
+    ALPHA,
+    RECURRENT_ACTIVATION,
+    RECURRENT_ALPHA,
+    RETURN_SEQUENCES,
+    RETURN_STATE,
+    GO_BACKWARDS,
+    MASKED,
+    STATEFUL,
+    DROPOUT,
+    RECURRENT_DROPOUT,
+    SEED,
+    ZERO_MASKED,
+    RECURRENT_ATTRIBUTES
 };
 enum { SAVED_STATES, PACKED };
 
-#define RECURRENT_ATTRIBUTE_LIST                                                                                      \
-    {"units", 1, FN_INTEGER(1, 1 << 16)}, {"use_bias", 1, FN_FLAG}, {"activation", 0, FN_ACTIVATION},                   \
-        {"alpha", 0, FN_NOT_NEGATIVE}, {"recurrent_activation", 0, FN_ACTIVATION}, {"recurrent_alpha", 0, FN_NOT_NEGATIVE},\
-        {"return_sequences", 0, FN_FLAG}, {"return_state", 0, FN_FLAG}, {"go_backwards", 0, FN_INTEGER(0, 2)}, {"masked", 0, FN_FLAG},\
-        {"stateful", 0, FN_INTEGER(0, FN_INT32_MAX)}, {"dropout", 0, FN_BELOW_1}, {"recurrent_dropout", 0, FN_BELOW_1}, {"seed", -1, FN_SEED},\
-        {"zero_output_for_mask", 0, FN_FLAG}
+#define RECURRENT_ATTRIBUTE_LIST                                                                                                 \
+    {"units", 1, FN_INTEGER(1, 1 << 16)}, {"use_bias", 1, FN_FLAG}, {"activation", 0, FN_ACTIVATION},                            \
+        {"alpha", 0, FN_NOT_NEGATIVE}, {"recurrent_activation", 0, FN_ACTIVATION}, {"recurrent_alpha", 0, FN_NOT_NEGATIVE},      \
+        {"return_sequences", 0, FN_FLAG}, {"return_state", 0, FN_FLAG}, {"go_backwards", 0, FN_INTEGER(0, 2)},                   \
+        {"masked", 0, FN_FLAG}, {"stateful", 0, FN_INTEGER(0, FN_INT32_MAX)}, {"dropout", 0, FN_BELOW_1},                        \
+        {"recurrent_dropout", 0, FN_BELOW_1}, {"seed", -1, FN_SEED},                                                             \
+    {                                                                                                                            \
+        "zero_output_for_mask", 0, FN_FLAG                                                                                       \
+    }
 
 enum { MOST_STATES = 2, FIRST_BLOCK = 2, MOST_BLOCKS = 4, MOST_PACKED = FIRST_BLOCK + MOST_BLOCKS };
 enum { PACK, FORWARD, BACKWARD, PARAMETERS, KEEP_STATES, RECURRENT_LABELS }; /* labels of stages */
@@ -70,8 +87,8 @@ typedef struct recurrent_step {
     const fn_node *node;
     void *workspace; /* for products */
     int64_t rows, units;
-    int64_t unit, n; /* number of the first unit that is the thread's, and how many are */
-    real *gates, *pre; /* pre may be NULL */
+    int64_t unit, n;          /* number of the first unit that is the thread's, and how many are */
+    real *gates, *pre;        /* pre may be NULL */
     real *state[MOST_STATES]; /* states before the step */
     real *after[MOST_STATES]; /* states after it */
     const real *h;            /* of all units: h before the step as products see it */
@@ -79,7 +96,7 @@ typedef struct recurrent_step {
     /* Backwards: gradients of the states after the step, to be replaced by those before it; of that of h, what comes by way of
      * products is `product`. */
     real *gradient[MOST_STATES], *product;
-    real *spare; /* [gates * units], of one row */
+    real *spare;      /* [gates * units], of one row */
     const real *mask; /* of the first row; of the others mask_row further on each; NULL: none */
     int64_t mask_row;
 } recurrent_step;
@@ -143,7 +160,8 @@ FN_INLINE void activate(const fn_node *node, int which, real *gate, int64_t n)
 }
 
 /* gate: from the gradient of n gates to that of their sums. */
-FN_INLINE void differentiate(const fn_node *node, int which, const real *dy, const real *gate, const real *sum, real *dz, int64_t n)
+FN_INLINE void differentiate(const fn_node *node, int which, const real *dy, const real *gate, const real *sum, real *dz,
+                             int64_t n)
 {
     const fn_activation *activation = activation_of(node->attribute, which);
     activation->backward(dy, activation->from_input ? sum : gate, dz, n, node->attribute + which + 1);
@@ -174,8 +192,8 @@ FN_INLINE void clear_gates(const recurrent_step *step, int gates, int64_t row)
         memset(step->gates + (row * gates + gate) * step->units, 0, (size_t)step->n * sizeof(real));
 }
 
-/* C (+)= A B with part number `block` of U: rows of C lie c_row apart, those of A a_row. Of each group of `units` columns those that
- * are the thread's; c points at the first of them. */
+/* C (+)= A B with part number `block` of U: rows of C lie c_row apart, those of A a_row. Of each group of `units` columns those
+ * that are the thread's; c points at the first of them. */
 typedef struct block_product {
     int block;
     const real *a;

@@ -14,8 +14,7 @@ static void find_input_gradient(const sequence *s, const recurrent_step *step, i
         return;
     const int64_t row = s->steps * s->inputs;
     real *dx = (real *)x->gradient + s->lo * row + place_of(s, t) * s->inputs;
-    block_product product = {
-        .a = step->gates, .a_row = s->width, .c = dx, .c_row = row, .accumulate = x->accumulate};
+    block_product product = {.a = step->gates, .a_row = s->width, .c = dx, .c_row = row, .accumulate = x->accumulate};
     if (s->factor) {
         product.c = spare;
         product.c_row = s->inputs;
@@ -137,7 +136,8 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
     clear_mask_gradient(node, lo, hi);
 }
 
-/* For some units: what the step after gives to a step, and its derivative. The arrays stay as they are from iteration to iteration. */
+/* For some units: what the step after gives to a step, and its derivative. The arrays stay as they are from iteration to
+ * iteration. */
 static void backward_units(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     sequence s = find_units(node, context, lo, hi);

@@ -135,8 +135,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
         const real *x = prepare_inputs(&s, t, &x_row);
         drop_state(&s, t);
         if (!all_masked(&step)) {
-            const block_product product = {
-                .a = x, .a_row = x_row, .c = step.gates, .c_row = s.width, .bias = bias_of(node)};
+            const block_product product = {.a = x, .a_row = x_row, .c = step.gates, .c_row = s.width, .bias = bias_of(node)};
             multiply_packed(&step, &product, 0);
             s.cell->forward(&step);
         }
@@ -166,11 +165,8 @@ static void multiply_inputs(const fn_node *node, const fn_context *context, int6
     const sequence s = find_sequence(node, context, 0, context->rows);
     recurrent_step steps = find_step(&s, lo);
     steps.rows *= hi - lo;
-    const block_product product = {.a = s.x + lo * s.total * s.inputs,
-                                  .a_row = s.inputs,
-                                  .c = steps.gates,
-                                  .c_row = s.width,
-                                  .bias = bias_of(node)};
+    const block_product product = {
+        .a = s.x + lo * s.total * s.inputs, .a_row = s.inputs, .c = steps.gates, .c_row = s.width, .bias = bias_of(node)};
     multiply_packed(&steps, &product, 0);
 }
 

@@ -22,8 +22,8 @@ FN_INLINE kept_sizes size_kept(const recurrent_cell *cell, const double *attribu
 {
     const int64_t steps = x->size[0], inputs = x->size[1], units = (int64_t)attribute[UNITS];
     const int64_t gates = fn_multiply(steps, cell->gates * units);
-    const bool sums = activation_of(attribute, ACTIVATION)->from_input ||
-                      activation_of(attribute, RECURRENT_ACTIVATION)->from_input;
+    const bool sums =
+        activation_of(attribute, ACTIVATION)->from_input || activation_of(attribute, RECURRENT_ACTIVATION)->from_input;
     return (kept_sizes){
         .gates = gates,
         .pre = training && sums ? gates : 0,
@@ -56,11 +56,11 @@ typedef struct sequence {
     const recurrent_cell *cell;
     int64_t lo, rows, total;
     int64_t steps, inputs, units, width; /* width: gates of a row */
-    int64_t unit, n; /* as of recurrent_step */
+    int64_t unit, n;                     /* as of recurrent_step */
     bool training;
-    bool keeps; /* all steps of the arrays, rather than one or two */
+    bool keeps;                                                    /* all steps of the arrays, rather than one or two */
     real *gates, *pre, *state[MOST_STATES], *x, *dropped, *factor; /* of the first row */
-    real *workspace; /* not yet taken */
+    real *workspace;                                               /* not yet taken */
 } sequence;
 
 FN_INLINE real *take(real **memory, int64_t elements)

@@ -9,8 +9,8 @@ static fn_status check_activation(const fn_inference *inference, int which)
     const double number = inference->attribute[which];
     if (number >= count)
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer,
-                       number, count - 1);
+                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer, number,
+                       count - 1);
     return FN_OK;
 }
 
@@ -25,8 +25,8 @@ static fn_status check_inputs(const fn_inference *inference, const recurrent_cel
                        inference->layer, fn_shape_text(x, text));
     int32_t first = 1 + (attribute[MASKED] != 0), given = inference->n_inputs - first;
     if (given != 0 && given != cell->states)
-        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': got %d initial states, expected %d",
-                       inference->layer, given, cell->states);
+        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': got %d initial states, expected %d", inference->layer,
+                       given, cell->states);
     for (int32_t i = 1; i < inference->n_inputs; i++) {
         const fn_shape *shape = &inference->input[i];
         int64_t expected = i < first ? x->size[0] : (int64_t)attribute[UNITS];
@@ -71,10 +71,11 @@ fn_status FN_SYM(recurrent_infer)(fn_inference *inference, const recurrent_cell 
 
     inference->n_node_buffers = 2;
     /* The parts of U may have one panel more than all of it. */
-    inference->buffer_fixed[PACKED] = FN_SYM(gemm_packed_size)(columns, inputs) + FN_SYM(gemm_packed_size)(columns, units) +
-                                     FN_SYM(gemm_packed_size)(1, units);
+    inference->buffer_fixed[PACKED] =
+        FN_SYM(gemm_packed_size)(columns, inputs) + FN_SYM(gemm_packed_size)(columns, units) + FN_SYM(gemm_packed_size)(1, units);
     const kept_sizes size = size_kept(cell, attribute, x, inference->training);
-    inference->buffer_per_row[SAVED_STATES] = size.gates + size.pre + cell->states * size.state + size.x + size.dropped + size.factor;
+    inference->buffer_per_row[SAVED_STATES] =
+        size.gates + size.pre + cell->states * size.state + size.x + size.dropped + size.factor;
     inference->buffer_fixed[SAVED_STATES] = 8 * LINE;
     if (inference->training) {
         inference->buffer_fixed[PACKED] += FN_SYM(gemm_packed_size)(inputs, columns) + FN_SYM(gemm_packed_size)(units, columns);

@@ -5,8 +5,8 @@
 #include "../engine/plan.h"
 #include "isa.h"
 
-void FN_SYM(gather)(void *out_rows, int64_t width, const fn_source *source, const int64_t *order, int64_t first,
-                    int64_t lo, int64_t hi, const double *scale, const double *shift);
+void FN_SYM(gather)(void *out_rows, int64_t width, const fn_source *source, const int64_t *order, int64_t first, int64_t lo,
+                    int64_t hi, const double *scale, const double *shift);
 void FN_SYM(loss_scale)(void *scale, const void *weight, double factor, int64_t inner, int64_t lo, int64_t hi);
 double FN_SYM(loss_sum)(const void *loss, const void *weight, int64_t inner, int64_t rows);
 int64_t FN_SYM(find_bad_label)(const void *labels, int64_t n, int64_t n_classes);

@@ -6,22 +6,21 @@
 #include <string.h>
 
 /* One row of a source, converted: out[j] = x[j] * scale[j] + shift[j]. */
-#define GATHER_ROWS(type)                                                                                  \
-    for (int64_t i = lo; i < hi; i++) {                                                                    \
-        const type *x = (const type *)(data + (order ? order[first + i] : first + i) * source->stride);    \
-        real *y = out + i * width;                                                                         \
-        if (scale) {                                                                                       \
-            _Pragma("omp simd") for (int64_t j = 0; j < width; j++) y[j] =                                 \
-                (real)((double)x[j] * scale[j] + shift[j]);                                                \
-        } else {                                                                                           \
-            _Pragma("omp simd") for (int64_t j = 0; j < width; j++) y[j] = (real)x[j];                     \
-        }                                                                                                  \
-    }                                                                                                      \
+#define GATHER_ROWS(type)                                                                                                        \
+    for (int64_t i = lo; i < hi; i++) {                                                                                          \
+        const type *x = (const type *)(data + (order ? order[first + i] : first + i) * source->stride);                          \
+        real *y = out + i * width;                                                                                               \
+        if (scale) {                                                                                                             \
+            _Pragma("omp simd") for (int64_t j = 0; j < width; j++) y[j] = (real)((double)x[j] * scale[j] + shift[j]);           \
+        } else {                                                                                                                 \
+            _Pragma("omp simd") for (int64_t j = 0; j < width; j++) y[j] = (real)x[j];                                           \
+        }                                                                                                                        \
+    }                                                                                                                            \
     break
 
 /* out[i][] for rows i from lo to hi of the batch that begins at position `first` of the order. */
-void FN_SYM(gather)(void *out_rows, int64_t width, const fn_source *source, const int64_t *order, int64_t first,
-                    int64_t lo, int64_t hi, const double *scale, const double *shift)
+void FN_SYM(gather)(void *out_rows, int64_t width, const fn_source *source, const int64_t *order, int64_t first, int64_t lo,
+                    int64_t hi, const double *scale, const double *shift)
 {
     real *out = out_rows;
     const char *data = source->data;

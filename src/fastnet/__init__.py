@@ -30,9 +30,17 @@ if _TYPE_CHECKING:
     from .saving import load_model
 
 # Imported when first used: a name of the package, the module it is in, or is.
-_LATER = {"FitManyError": ".many", "PerModel": ".many", "callbacks": ".callbacks", "datasets": ".datasets",
-          "fit_many": ".many", "load_model": ".saving", "saving": ".saving", "schedules": ".schedules",
-          "tuning": ".tuning"}  # fmt: skip
+_LATER = {
+    "FitManyError": ".many",
+    "PerModel": ".many",
+    "callbacks": ".callbacks",
+    "datasets": ".datasets",
+    "fit_many": ".many",
+    "load_model": ".saving",
+    "saving": ".saving",
+    "schedules": ".schedules",
+    "tuning": ".tuning",
+}
 
 
 def __getattr__(name: str) -> object:

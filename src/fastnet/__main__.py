@@ -47,8 +47,13 @@ def _make_parser() -> argparse.ArgumentParser:
     bench = each["bench"]
     bench.add_argument("names", nargs="*", metavar="NAME", help="tiny, digits, higgs, mnist, wide; default: all")
     bench.add_argument("--peers", metavar="NAME,...", help="libraries to compare with; default: those installed here")
-    bench.add_argument("--seconds", type=_positive_number, default=0.3, metavar="S",
-                       help="length of each repetition of each library; default: %(default)s")  # fmt: skip
+    bench.add_argument(
+        "--seconds",
+        type=_positive_number,
+        default=0.3,
+        metavar="S",
+        help="length of each repetition of each library; default: %(default)s",
+    )
     bench.add_argument("--repetitions", type=_positive_integer, default=7, metavar="N", help="default: %(default)s")
     bench.add_argument("--threads", type=_positive_integer, metavar="N", help="threads of all; default: all CPUs")
     bench.add_argument("--json", metavar="FILE", help="write what was measured, each repetition of it")

@@ -10,8 +10,17 @@ import numpy as np
 
 from . import _core
 
-__all__ = ["as_array", "as_rows", "as_targets", "as_weights", "check_tokens", "match_names", "match_weights", "split_validation",
-           "unwrap"]  # fmt: skip
+__all__ = [
+    "as_array",
+    "as_rows",
+    "as_targets",
+    "as_weights",
+    "check_tokens",
+    "match_names",
+    "match_weights",
+    "split_validation",
+    "unwrap",
+]
 
 # What the engine reads as it is, and where other kinds of numbers go without loss.
 _READ = ("float32", "float64", "uint8", "int32", "int64")
@@ -40,8 +49,10 @@ def as_array(given: Any, name: str) -> np.ndarray:
     if isinstance(given, np.ndarray) and np.any(getattr(given, "mask", False)):  # numpy.ma is not to be imported
         raise TypeError(f"{name} has masked elements; fill or remove them")
     if not isinstance(given, (list, tuple, range)) and not _is_array_like(given):
-        raise TypeError(f"{name} is no array but an object of type {type(given).__name__}; expected an array, or a list of rows: "
-                        "what gives its rows or batches one by one has to be read into arrays first")  # fmt: skip
+        raise TypeError(
+            f"{name} is no array but an object of type {type(given).__name__}; expected an array, or a list of rows: "
+            "what gives its rows or batches one by one has to be read into arrays first"
+        )
     try:
         array = _from_pandas(given) if hasattr(given, "to_numpy") else np.asarray(given)
     except ValueError as error:
@@ -233,15 +244,25 @@ def match_weights(weights: np.ndarray, n: int, positions: tuple[int, ...], name:
     if weights.shape == (n,):
         return weights
     shape = weights.shape[:-1] if weights.ndim == len(positions) + 2 and weights.shape[-1] == 1 else weights.shape
-    if len(shape) != 1 + len(positions) or shape[0] != n or any(size not in (1, full) for size, full in zip(shape[1:], positions)):
+    if (
+        len(shape) != 1 + len(positions)
+        or shape[0] != n
+        or any(size not in (1, full) for size, full in zip(shape[1:], positions))
+    ):
         each = f" or {(n, *positions)}" if positions else ""
         raise ValueError(f"{name} has shape {weights.shape}, expected {(n,)}{each}")
     last = max((axis + 1 for axis, size in enumerate(shape[1:]) if size > 1), default=0)  # axes that follow say nothing
     return np.broadcast_to(weights.reshape(shape[: 1 + last]), (n, *positions[:last])).reshape(n, *([-1] if last else []))
 
 
-def as_weights(sample_weight: Any, class_weight: Mapping[int, float] | None, y: np.ndarray | None, n: int,
-               positions: tuple[int, ...] = (), name: str = "sample_weight") -> np.ndarray | None:  # fmt: skip
+def as_weights(
+    sample_weight: Any,
+    class_weight: Mapping[int, float] | None,
+    y: np.ndarray | None,
+    n: int,
+    positions: tuple[int, ...] = (),
+    name: str = "sample_weight",
+) -> np.ndarray | None:
     """Weights of rows, or of their positions: the sample's times its class's; None where there are neither.
 
     Raises
@@ -257,8 +278,10 @@ def as_weights(sample_weight: Any, class_weight: Mapping[int, float] | None, y: 
             raise ValueError(f"{name} is {weights[place]} in row {place[0]}; it must be finite and not negative")
     if class_weight is not None:
         if positions and math.prod(positions) > 1:
-            raise ValueError(f"class_weight needs targets that are one class for each row, not one for each of {positions} positions; "
-                             "give sample_weight one weight for each")  # fmt: skip
+            raise ValueError(
+                f"class_weight needs targets that are one class for each row, not one for each of {positions} positions; "
+                "give sample_weight one weight for each"
+            )
         by_class = _weights_by_class(class_weight, y)
         weights = by_class if weights is None else weights.reshape(n) * by_class
     return weights

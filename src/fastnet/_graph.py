@@ -18,8 +18,8 @@ from . import _core
 if TYPE_CHECKING:
     from .constraints import Constraint
     from .initializers import Initializer
-    from .regularizers import Regularizer
     from .layers.base import Layer
+    from .regularizers import Regularizer
 
 __all__ = [
     "CURRENT_CALL", "INITIALISES", "Graph", "LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec",
@@ -526,9 +526,7 @@ def sort_operations(inputs: Sequence[SymbolicTensor], outputs: Sequence[Symbolic
         if id(tensor) in known or operation in order:
             continue
         if operation is None:
-            raise ValueError(
-                f"the outputs depend on an input of shape {tensor.shape} that is not among the inputs of the model"
-            )
+            raise ValueError(f"the outputs depend on an input of shape {tensor.shape} that is not among the inputs of the model")
         if expanded:
             order[operation] = None
         else:

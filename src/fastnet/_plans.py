@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, _data, losses as _losses, metrics as _metrics
+from . import _core, _data
+from . import losses as _losses
+from . import metrics as _metrics
 from ._graph import PENALTIES, aligned_zeros, sort_operations
 from ._slots import Slots
 from ._snapshots import Snapshot, between_steps
 from .layers.base import Layer
+from .metrics.base import GivenTargets
 
 if TYPE_CHECKING:
     from ._graph import Operation, Weight
@@ -107,7 +110,9 @@ class Compiled:
         given_losses = _by_output(loss, names, "loss")
         missing = [name for name in names if name not in loss] if isinstance(loss, Mapping) and "class_name" not in loss else []
         if missing or all(one is None for one in given_losses):
-            raise ValueError(f"output {(missing or names)[0]!r} has no loss; one that is to have none has None, and another has one")
+            raise ValueError(
+                f"output {(missing or names)[0]!r} has no loss; one that is to have none has None, and another has one"
+            )
         self.losses = [None if one is None else _losses.get(one) for one in given_losses]
         self.custom = not all(one is None or hasattr(one, "kernel") for one in self.losses)
         self.target_shapes = []
@@ -123,8 +128,10 @@ class Compiled:
         if metrics is None or (flat and len(names) == 1):
             of_output: list[Any] = [list(metrics or [])] * len(names)
         else:
-            of_output = [[] if one is None else one if isinstance(one, (list, tuple)) else [one]
-                         for one in _by_output(metrics, names, "metrics")]  # fmt: skip
+            of_output = [
+                [] if one is None else one if isinstance(one, (list, tuple)) else [one]
+                for one in _by_output(metrics, names, "metrics")
+            ]
         for name, one, group in zip(names, self.losses, of_output):
             if group and one is None:
                 raise ValueError(f"metrics: output {name!r} has no loss, and so no targets to compare with")
@@ -133,10 +140,14 @@ class Compiled:
         self.resolved = True
 
     def _choose_metrics(self, losses: Sequence[Any]) -> None:
-        self.metrics = [[_metrics.resolve(one, loss, shape) for one in group]
-                        for group, loss, shape in zip(self._given_metrics, losses, self._shapes)]  # fmt: skip
-        self._sizes = [[_core.metric_size(one.kernel, one.attributes(), shape) for one in group]
-                       for group, shape in zip(self.metrics, self._shapes)]  # fmt: skip
+        self.metrics = [
+            [_metrics.resolve(one, loss, shape) for one in group]
+            for group, loss, shape in zip(self._given_metrics, losses, self._shapes)
+        ]
+        self._sizes = [
+            [_core.metric_size(one.kernel, one.attributes(), shape) for one in group]
+            for group, shape in zip(self.metrics, self._shapes)
+        ]
 
     def fitted_to(self, targets: Sequence[np.ndarray], names: Sequence[str]) -> Compiled:
         """This, with the metrics that suit these targets: those of a loss that is a function are known by their shape alone.
@@ -158,7 +169,7 @@ class Compiled:
         losses = list(self.losses)
         for i, (loss, group, shape) in enumerate(zip(self.losses, self._given_metrics, self._shapes)):
             if group and not hasattr(loss, "kernel"):
-                losses[i] = _metrics.GivenTargets(loss, _data.are_labels(targets[i], shape, names[i]))
+                losses[i] = GivenTargets(loss, _data.are_labels(targets[i], shape, names[i]))
         fitted = copy.copy(self)
         fitted._choose_metrics(losses)
         return fitted
@@ -250,8 +261,11 @@ class PlanCache:
         layers = model._graph.leaves
         self._keyed = [layer for layer in layers if type(layer).plan_key is not Layer.plan_key]
         self._structure = (tuple(layer.trainable for layer in layers), model._slab, _core.isa(), self._one_thread)
-        self._columns = [(node, name, function) for node, operation in enumerate(model._graph.operations)
-                         for name, function in operation.layer.scheduled_attributes(operation).items()]  # fmt: skip
+        self._columns = [
+            (node, name, function)
+            for node, operation in enumerate(model._graph.operations)
+            for name, function in operation.layer.scheduled_attributes(operation).items()
+        ]
         self._version = version
 
     def latest(self) -> _core.Plan | None:
@@ -333,8 +347,14 @@ class PlanCache:
         if len(model.inputs) == len(model.outputs) == 1 and not model._labels and not model._slab.watched:
             self._refresh()
             keys = [(layer.plan_key, layer.plan_key()) for layer in self._keyed]
-            self.predictor.keep(plan, model.inputs[0].sample_shape, model.outputs[0].sample_shape, keys, model._slab.gate,
-                                model._graph.batch_size is not None)  # fmt: skip
+            self.predictor.keep(
+                plan,
+                model.inputs[0].sample_shape,
+                model.outputs[0].sample_shape,
+                keys,
+                model._slab.gate,
+                model._graph.batch_size is not None,
+            )
 
     @property
     def scheduled(self) -> bool:
@@ -408,7 +428,9 @@ class PlanCache:
         trainable = weight.trainable and weight.layer.trainable and not idle
         penalty = weight.regularizer if trainable else None  # as in Keras
         return (
-            weight.engine_shape, self._model._slab.offsets[weight], trainable,
+            weight.engine_shape,
+            self._model._slab.offsets[weight],
+            trainable,
             optimizer is None or optimizer.decays(path),
             optimizer.rate_of(path) if optimizer is not None else 1.0,
             penalty.l1 if penalty is not None else 0.0,
@@ -416,7 +438,7 @@ class PlanCache:
             weight.constraint.values(weight.shape) if weight.constraint is not None else None,
             average,
             weight.shape if optimizer is None else optimizer.shape_of(path, weight.shape),
-        )  # fmt: skip
+        )
 
     def _make(self, kind: str, rows: int, averages: Mapping[Weight, np.ndarray], apart: bool = False) -> _core.Plan:
         """A plan; apart: whose parameters are in a slab of its own."""
@@ -430,7 +452,9 @@ class PlanCache:
         penalized: set[Weight] = set()
         n_values = len(values)
         # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
-        inputs, folded = self._fold_scaling() if kind != "custom" else ([(t.sample_shape, None, None) for t in model.inputs], set())
+        inputs, folded = (
+            self._fold_scaling() if kind != "custom" else ([(t.sample_shape, None, None) for t in model.inputs], set())
+        )
         # Predictions do without what only adds to the loss.
         for operation in model._graph.leading if kind == "predict" else model._graph.operations:
             read = [values[id(tensor)] for tensor in operation.inputs]
@@ -455,25 +479,41 @@ class PlanCache:
         outputs = []
         for i, (tensor, name) in enumerate(zip(model.outputs, model.output_names)):
             loss = compiled.losses[i] if with_loss else None
-            outputs.append((values[id(tensor)], loss.kernel if loss else None, loss.attributes() if loss else None,
-                            compiled.loss_weights[i] if with_loss else 1.0, name,
-                            values[id(tensor.mask)] if loss and tensor.mask is not None else None))  # fmt: skip
+            outputs.append(
+                (
+                    values[id(tensor)],
+                    loss.kernel if loss else None,
+                    loss.attributes() if loss else None,
+                    compiled.loss_weights[i] if with_loss else 1.0,
+                    name,
+                    values[id(tensor.mask)] if loss and tensor.mask is not None else None,
+                )
+            )
         metrics = []
         if with_loss:
             metrics = [(metric.kernel, metric.attributes(), i) for i, group in enumerate(compiled.metrics) for metric in group]
         optimizer = compiled.optimizer if training and compiled is not None and compiled.optimizer.kernel else None
         return _core.Plan(
-            dtype=model.dtype, max_rows=rows, training=training,
-            inputs=inputs, nodes=nodes,
+            dtype=model.dtype,
+            max_rows=rows,
+            training=training,
+            inputs=inputs,
+            nodes=nodes,
             scheduled=[(node, name) for node, name, _ in self._schedules()] if training else [],
-            parameters=[self._describe(weight, paths[weight], optimizer, averages.get(weight), weight in idle) for weight in weights],
-            outputs=outputs, metrics=metrics,
-            optimizer=optimizer.kernel if optimizer else None, hyper=optimizer._fixed() if optimizer else None,
-            parameter_slab=aligned_zeros(slab.size, slab.dtype) if apart else slab.values, gradient_slab=slab.gradients if training else None,
+            parameters=[
+                self._describe(weight, paths[weight], optimizer, averages.get(weight), weight in idle) for weight in weights
+            ],
+            outputs=outputs,
+            metrics=metrics,
+            optimizer=optimizer.kernel if optimizer else None,
+            hyper=optimizer._fixed() if optimizer else None,
+            parameter_slab=aligned_zeros(slab.size, slab.dtype) if apart else slab.values,
+            gradient_slab=slab.gradients if training else None,
             slots=self.slots.arrays() if optimizer else [],
-            seed=model.seed, n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
+            seed=model.seed,
+            n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
             input_gradients=kind == "custom",
-        )  # fmt: skip
+        )
 
 
 def _rounded(rows: int) -> int:

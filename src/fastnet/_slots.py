@@ -93,8 +93,11 @@ class Slots:
             return {}
         self._model._slab.note_writes()
         average = self.arrays()[number]
-        return {weight: weight.view_of(average) for weight, changes in self._followed.items()
-                if weight.changes == changes and weight.slab is self._slab}  # fmt: skip
+        return {
+            weight: weight.view_of(average)
+            for weight, changes in self._followed.items()
+            if weight.changes == changes and weight.slab is self._slab
+        }
 
     def set_averages(self, values: Mapping[Weight, np.ndarray]) -> None:
         """Makes these the averages that predictions use, where the optimizer has any by now; the weights stay as they are."""

@@ -35,8 +35,9 @@ def summarize(model: Model, expand_nested: bool) -> str:
     trained = sum(weight.size for weight in model.trainable_weights)
     total = model.count_params()
     text = [f"Model {model.name!r} ({model.dtype})", line(_HEADER), rule, *map(line, rows), rule]
-    text.append(f"{total:,} parameters ({total * np.dtype(model.dtype).itemsize:,} bytes): "
-                f"{trained:,} trainable, {total - trained:,} not")  # fmt: skip
+    text.append(
+        f"{total:,} parameters ({total * np.dtype(model.dtype).itemsize:,} bytes): {trained:,} trainable, {total - trained:,} not"
+    )
     return "\n".join([*text, *_memory(model)])
 
 
@@ -64,5 +65,7 @@ def _memory(model: Model) -> Iterator[str]:
         return
     info = plan.info()
     peak, alive = info["arena_bytes"], info["live_bytes"]
-    yield (f"{peak:,} bytes of activations and scratch for batches of {plan.max_rows}, {peak / max(alive, 1):.2f} times the "
-           f"{alive:,} that are alive at once, kernels for {info['isa']}")  # fmt: skip
+    yield (
+        f"{peak:,} bytes of activations and scratch for batches of {plan.max_rows}, {peak / max(alive, 1):.2f} times the "
+        f"{alive:,} that are alive at once, kernels for {info['isa']}"
+    )

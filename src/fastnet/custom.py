@@ -57,8 +57,17 @@ class CustomLoop:
             if not live:
                 raise RuntimeError(f"model {self.name!r} is being trained by another thread: no step can be made beside its own")
             if totals is not None and plan.has_loss:
-                plan.run(_FETCH | _core.LOSS, n_rows=n, batch_size=n, inputs=inputs, outputs=outputs, step=step, hyper=hyper,
-                         targets=[None] * len(outputs), loss_sum=totals)  # fmt: skip
+                plan.run(
+                    _FETCH | _core.LOSS,
+                    n_rows=n,
+                    batch_size=n,
+                    inputs=inputs,
+                    outputs=outputs,
+                    step=step,
+                    hyper=hyper,
+                    targets=[None] * len(outputs),
+                    loss_sum=totals,
+                )
             else:
                 plan.run(_FETCH, n_rows=n, batch_size=n, inputs=inputs, outputs=outputs, step=step, hyper=hyper)
         self._forward = (plan, n)
@@ -158,9 +167,7 @@ class CustomLoop:
             gradients.append(np.ascontiguousarray(factor * gradient, self.dtype))
         return gradients
 
-    def _call_loss(
-        self, loss: Callable[..., Any], target: np.ndarray, output: np.ndarray
-    ) -> tuple[float, np.ndarray]:
+    def _call_loss(self, loss: Callable[..., Any], target: np.ndarray, output: np.ndarray) -> tuple[float, np.ndarray]:
         result = loss(target, output)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"a loss function must return (value, gradient), got {type(result).__name__}")
@@ -172,9 +179,7 @@ class CustomLoop:
             raise ValueError(f"the gradient of a loss function has shape {gradient.shape}, expected {output.shape}")
         return value, gradient
 
-    def _update_metrics(
-        self, compiled: Compiled, targets: list[np.ndarray], outputs: list[np.ndarray], sums: np.ndarray
-    ) -> None:
+    def _update_metrics(self, compiled: Compiled, targets: list[np.ndarray], outputs: list[np.ndarray], sums: np.ndarray) -> None:
         for group, parts, target, output in zip(compiled.metrics, compiled.sums_of(sums), targets, outputs):
             for metric, part in zip(group, parts):
                 _core.update_metric(metric.kernel, metric.attributes(), target, output, part)
@@ -196,15 +201,26 @@ class CustomLoop:
         batch = _rows_of(targets, rows)
         gradients = self._losses_of(batch, outputs, _rows_of(weights, rows), totals)
         if not np.isfinite(totals[0]):
-            raise FloatingPointError(f"the loss became {(totals[0] - position.totals[0]) / n} at step {self.optimizer.iterations}; "
-                                     "the weights are those from before that step")  # fmt: skip
+            raise FloatingPointError(
+                f"the loss became {(totals[0] - position.totals[0]) / n} at step {self.optimizer.iterations}; "
+                "the weights are those from before that step"
+            )
         self._update_metrics(compiled, batch, outputs, sums)
         self.backward(gradients if len(gradients) > 1 else gradients[0])
         with self._slab.gate.writing():
             plan = self._plans.get("custom", batch_size, exact=False)
             # The penalty of the weights is counted by the rows, and added to the totals.
-            self._make_steps(plan, _core.UPDATE, n_rows=n, batch_size=n, hyper=self._plans.hyper(1), loss_sum=totals,
-                             gradient_squares=position.squared_norm, position=position, staged=(position.row + n, totals, sums))  # fmt: skip
+            self._make_steps(
+                plan,
+                _core.UPDATE,
+                n_rows=n,
+                batch_size=n,
+                hyper=self._plans.hyper(1),
+                loss_sum=totals,
+                gradient_squares=position.squared_norm,
+                position=position,
+                staged=(position.row + n, totals, sums),
+            )
 
     def _custom_evaluate(
         self,

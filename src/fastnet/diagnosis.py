@@ -116,11 +116,17 @@ def _too_large(curves: _Curves) -> Finding | None:
     if len(loss) < 3 or not np.isfinite(loss).all():
         return None
     if loss[-1] > 1.5 * abs(loss[0]) and loss[-1] > loss[0]:
-        return Finding(kind, f"the loss rose from {loss[0]:.3g} (epoch {curves.epochs[0]}) to {loss[-1]:.3g} (epoch "
-                       f"{curves.epochs[-1]}){curves.rate()}", _SMALLER_RATE)  # fmt: skip
+        return Finding(
+            kind,
+            f"the loss rose from {loss[0]:.3g} (epoch {curves.epochs[0]}) to {loss[-1]:.3g} (epoch "
+            f"{curves.epochs[-1]}){curves.rate()}",
+            _SMALLER_RATE,
+        )
     if curves.is_flat(0.2) and loss[0] > 30 * loss[-1] > 0 and not curves.has_learnt():
-        seen = (f"the loss of the first epoch is {loss[0]:.3g}: the first steps threw the weights far off, and it has "
-                f"stayed at {loss[-1]:.3g} since{curves.rate()}")  # fmt: skip
+        seen = (
+            f"the loss of the first epoch is {loss[0]:.3g}: the first steps threw the weights far off, and it has "
+            f"stayed at {loss[-1]:.3g} since{curves.rate()}"
+        )
         return Finding(kind, seen, _SMALLER_RATE)
     if len(loss) < 6:
         return None
@@ -133,12 +139,17 @@ def _too_large(curves: _Curves) -> Finding | None:
     size = float(rises.mean())
     if size < 0.06 * spread or size < 0.02 * abs(float(np.median(loss))):
         return None
-    seen = (f"the training loss goes up and down: it rose in {len(rises)} of the last {len(steps)} epochs, by "
-            f"{size:.3g} on average, while it ranges from {loss.min():.3g} to {loss.max():.3g}")  # fmt: skip
+    seen = (
+        f"the training loss goes up and down: it rose in {len(rises)} of the last {len(steps)} epochs, by "
+        f"{size:.3g} on average, while it ranges from {loss.min():.3g} to {loss.max():.3g}"
+    )
     seen += curves.rate()
-    return Finding(kind, seen,
-                   "a learning rate 3 to 10 times smaller, a schedule that lowers it (fn.schedules.CosineDecay, "
-                   "ReduceLROnPlateau), a larger batch_size")  # fmt: skip
+    return Finding(
+        kind,
+        seen,
+        "a learning rate 3 to 10 times smaller, a schedule that lowers it (fn.schedules.CosineDecay, "
+        "ReduceLROnPlateau), a larger batch_size",
+    )
 
 
 def _too_small(curves: _Curves) -> Finding | None:
@@ -151,12 +162,14 @@ def _too_small(curves: _Curves) -> Finding | None:
     monotone = (steps < 0).mean() >= 0.9
     if not monotone or late * middle < 0.6 * early * (len(loss) - 1 - middle) or loss[-1] < 0.6 * loss[0]:
         return None
-    return Finding("learning rate too small",
-                   f"the training loss falls slowly and steadily, from {loss[0]:.4g} to {loss[-1]:.4g} in {len(loss)} "
-                   f"epochs, {late / (len(loss) - 1 - middle) / loss[-1]:.2%} in each of the last ones, and no slower "
-                   f"than at first{curves.rate()}",
-                   "a learning rate 3 to 10 times larger (fn.tuning.find_learning_rate), Adam in place of SGD, "
-                   "features scaled to mean 0 and variance 1")  # fmt: skip
+    return Finding(
+        "learning rate too small",
+        f"the training loss falls slowly and steadily, from {loss[0]:.4g} to {loss[-1]:.4g} in {len(loss)} "
+        f"epochs, {late / (len(loss) - 1 - middle) / loss[-1]:.2%} in each of the last ones, and no slower "
+        f"than at first{curves.rate()}",
+        "a learning rate 3 to 10 times larger (fn.tuning.find_learning_rate), Adam in place of SGD, "
+        "features scaled to mean 0 and variance 1",
+    )
 
 
 def _overfitting(curves: _Curves) -> Finding | None:
@@ -171,12 +184,13 @@ def _overfitting(curves: _Curves) -> Finding | None:
     at, end = int(seen[best]), int(seen[-1])
     if len(values) - 1 - best < 3 or rise < 0.08 * abs(values[best]) or not curves.loss[end] < 0.95 * curves.loss[at]:
         return None
-    return Finding("overfitting",
-                   f"the validation loss was least after epoch {curves.epochs[at]}, {values[best]:.3g}, and has risen "
-                   f"to {values[-1]:.3g} since (epoch {curves.epochs[end]}), while the training loss fell from "
-                   f"{curves.loss[at]:.3g} to {curves.loss[end]:.3g}",
-                   "EarlyStopping(restore_best_weights=True), more data, Dropout, L2 or weight decay, a smaller "
-                   "network")  # fmt: skip
+    return Finding(
+        "overfitting",
+        f"the validation loss was least after epoch {curves.epochs[at]}, {values[best]:.3g}, and has risen "
+        f"to {values[-1]:.3g} since (epoch {curves.epochs[end]}), while the training loss fell from "
+        f"{curves.loss[at]:.3g} to {curves.loss[end]:.3g}",
+        "EarlyStopping(restore_best_weights=True), more data, Dropout, L2 or weight decay, a smaller network",
+    )
 
 
 def _stuck(curves: _Curves) -> Finding | None:
@@ -195,12 +209,20 @@ def _stuck(curves: _Curves) -> Finding | None:
     if len(validation) and np.isfinite(validation[-1]):
         since += f"; the validation loss is {validation[-1]:.3g}"
     if not curves.has_learnt():
-        return Finding("underfitting", since, "a larger network, more or better scaled features, less regularization, "
-                       "another learning rate or optimizer, other initial weights")  # fmt: skip
+        return Finding(
+            "underfitting",
+            since,
+            "a larger network, more or better scaled features, less regularization, "
+            "another learning rate or optimizer, other initial weights",
+        )
     if (score is not None and score >= 0.95) or loss[-1] <= 0.1 * loss[0]:
         return None
-    return Finding("plateau", since, "a lower learning rate from here on (ReduceLROnPlateau, fn.schedules), or to "
-                   "stop: this may be all that there is to learn")  # fmt: skip
+    return Finding(
+        "plateau",
+        since,
+        "a lower learning rate from here on (ReduceLROnPlateau, fn.schedules), or to "
+        "stop: this may be all that there is to learn",
+    )
 
 
 _LIVING_UNITS = (
@@ -235,9 +257,7 @@ def _dead_units(model: Model, x: Any) -> list[Finding]:
     for layer, found in zip(layers, alive):
         dead = int((~found).sum())
         if dead >= 0.1 * len(found):
-            seen = (
-                f"{dead} of the {len(found)} units of layer {layer.path!r} are 0 for all of {n} rows, and no gradient "
-            )
+            seen = f"{dead} of the {len(found)} units of layer {layer.path!r} are 0 for all of {n} rows, and no gradient "
             findings.append(Finding("dead units", seen + "reaches them", _LIVING_UNITS))
     return findings
 

@@ -12,8 +12,8 @@ from . import _core
 from .history import History
 
 if TYPE_CHECKING:
-    from .callbacks import CallbackList
     from ._progress import Progress
+    from .callbacks import CallbackList
     from .training import Trainer
 
 __all__ = ["SLICE_SECONDS", "TRAIN", "EpochState", "Fit"]
@@ -265,8 +265,15 @@ class Fit:
             return
         if self.compiled.custom:
             rows: Any = slice(state.row, min(self.n_rows, state.row + self.batch_size))
-            self.model._custom_step(self.compiled, self.inputs, self.targets, self.weights, rows if order is None else order[rows],
-                                    self.batch_size, state)  # fmt: skip
+            self.model._custom_step(
+                self.compiled,
+                self.inputs,
+                self.targets,
+                self.weights,
+                rows if order is None else order[rows],
+                self.batch_size,
+                state,
+            )
             return
         left = self.steps - state.batch
         steps, epochs = min(steps or left, left), self._epochs_at_once()
@@ -285,12 +292,27 @@ class Fit:
         self._ended = epoch_results, self.epoch, self.optimizer.batches + left, time.perf_counter()
         try:
             self.model._make_steps(
-                plan, TRAIN, n_rows=end, first_row=state.row, batch_size=self.batch_size, inputs=self.inputs,
-                targets=self.targets, weights=self.weights, order=order, epochs=epochs,
-                shuffle=(self.model.seed, state.order) if self.shuffle else None, hyper=hyper, mixup=self.mixup, cutmix=self.cutmix,
-                seconds=SLICE_SECONDS, loss_sum=state.totals, metrics=state.sums, gradient_squares=state.squared_norm, epoch_results=epoch_results,
+                plan,
+                TRAIN,
+                n_rows=end,
+                first_row=state.row,
+                batch_size=self.batch_size,
+                inputs=self.inputs,
+                targets=self.targets,
+                weights=self.weights,
+                order=order,
+                epochs=epochs,
+                shuffle=(self.model.seed, state.order) if self.shuffle else None,
+                hyper=hyper,
+                mixup=self.mixup,
+                cutmix=self.cutmix,
+                seconds=SLICE_SECONDS,
+                loss_sum=state.totals,
+                metrics=state.sums,
+                gradient_squares=state.squared_norm,
+                epoch_results=epoch_results,
                 position=state,
-            )  # fmt: skip
+            )
         finally:
             self._pass_epochs()
 
@@ -311,7 +333,12 @@ class Fit:
             self.model._epochs_begun = state.order + 2
             # One statement, without a call in it: all of this or none.
             self.epoch, state.order, state.first_update, state.started, state.epochs = (
-                self.epoch + 1, state.order + 1, updates, end, state.epochs - 1)  # fmt: skip
+                self.epoch + 1,
+                state.order + 1,
+                updates,
+                end,
+                state.epochs - 1,
+            )
             self.progress.begin_epoch(self.epoch, self.epochs, self.steps)
 
     def _step_with_all_rows(self, state: EpochState) -> None:
@@ -334,9 +361,18 @@ class Fit:
             gradient = np.zeros(at[-1])
             for row in range(0, n, self.batch_size):
                 end = min(n, row + self.batch_size)
-                plan.run(_GRADIENT, n_rows=end, first_row=row, batch_size=self.batch_size, inputs=self.inputs,
-                         targets=self.targets, weights=self.weights, step=self.optimizer.batches,
-                         loss_sum=state.totals, metrics=state.sums)  # fmt: skip
+                plan.run(
+                    _GRADIENT,
+                    n_rows=end,
+                    first_row=row,
+                    batch_size=self.batch_size,
+                    inputs=self.inputs,
+                    targets=self.targets,
+                    weights=self.weights,
+                    step=self.optimizer.batches,
+                    loss_sum=state.totals,
+                    metrics=state.sums,
+                )
                 for i, weight in enumerate(weights):
                     gradient[at[i] : at[i + 1]] += weight.gradient.reshape(-1) * ((end - row) / n)
             for i, weight in enumerate(weights):

@@ -79,8 +79,9 @@ class History:
         0,0.5,
         1,0.25,0.5
         """
-        rows = ({"epoch": epoch, **{name: values[i] for name, values in self.history.items()}}
-                for i, epoch in enumerate(self.epoch))  # fmt: skip
+        rows = (
+            {"epoch": epoch, **{name: values[i] for name, values in self.history.items()}} for i, epoch in enumerate(self.epoch)
+        )
         write_csv(path, ["epoch", *self.history], rows, separator)
 
     def diagnose(self, model: Any = None, x: Any = None) -> Any:
@@ -126,8 +127,7 @@ class History:
             from matplotlib.figure import Figure
         except ImportError:
             raise ImportError("history.plot needs matplotlib: pip install fastnet[plot]") from None
-        names = [name for name in self.history
-                 if not name.startswith("val_") and name != "seconds" and self._points(name)]  # fmt: skip
+        names = [name for name in self.history if not name.startswith("val_") and name != "seconds" and self._points(name)]
         figure = Figure(figsize=(6.4, 2.4 * len(names)), layout="constrained")
         axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
         marker = "." if len(self.epoch) < 30 else ""
@@ -151,8 +151,7 @@ class History:
         return [(epoch + 1, value) for epoch, value in numbered if isinstance(value, (int, float, np.ndarray))]
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items()
-                         if isinstance(values[-1], float))  # fmt: skip
+        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items() if isinstance(values[-1], float))
         return f"<History of {len(self.epoch)} epochs: {last}>"
 
 

@@ -55,9 +55,7 @@ class Initializer(_config.Configurable):
 
     seed: int | None = None
 
-    def __call__(
-        self, shape: Sequence[int], dtype: DTypeLike = None, *, rng: np.random.Generator | None = None
-    ) -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike = None, *, rng: np.random.Generator | None = None) -> np.ndarray:
         """An array of that shape.
 
         Parameters
@@ -207,10 +205,7 @@ class VarianceScaling(Initializer):
         if distribution == "normal":
             distribution = "truncated_normal"
         if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
-            raise ValueError(
-                "distribution must be 'truncated_normal', 'untruncated_normal' or 'uniform', "
-                f"got {distribution!r}"
-            )
+            raise ValueError(f"distribution must be 'truncated_normal', 'untruncated_normal' or 'uniform', got {distribution!r}")
         self.scale = scale
         self.mode = mode
         self.distribution = distribution

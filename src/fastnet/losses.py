@@ -148,9 +148,7 @@ class BinaryCrossentropy(Loss):
     attribute_names = ("from_logits", "label_smoothing")
     decisions = True
 
-    def __init__(
-        self, from_logits: bool = False, label_smoothing: float = 0.0, *, name: str = "binary_crossentropy"
-    ) -> None:
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, *, name: str = "binary_crossentropy") -> None:
         self.from_logits = from_logits
         self.label_smoothing = label_smoothing
         self.name = name

@@ -115,7 +115,10 @@ def _check_apart(models: Sequence[Model]) -> None:
         compiled = model._compiled
         if compiled is None:
             raise RuntimeError(f"model {i}: {model.name!r} must be compiled first: model.compile(optimizer=..., loss=...)")
-        parts: list[tuple[Any, str]] = [(model, "are the same"), (compiled.optimizer, "share an optimizer: each counts its own steps")]
+        parts: list[tuple[Any, str]] = [
+            (model, "are the same"),
+            (compiled.optimizer, "share an optimizer: each counts its own steps"),
+        ]
         parts += [(layer, f"share the layer {layer.name!r}") for layer in model.layers]
         if model.built:
             parts.append((model._slab, "have shared layers, and so their weights in one place"))
@@ -204,8 +207,11 @@ def fit_many(
 
     def report(number: int, history: History) -> None:
         if verbose:
-            last = " - ".join(f"{name}: {values[-1]:.4g}" for name, values in history.history.items()
-                              if values and isinstance(values[-1], float))  # fmt: skip
+            last = " - ".join(
+                f"{name}: {values[-1]:.4g}"
+                for name, values in history.history.items()
+                if values and isinstance(values[-1], float)
+            )
             print(f"Model {number} of {len(models)} - {last}", flush=True)
 
     work = _Work(fits, group, report)
@@ -231,5 +237,7 @@ def _check_callbacks(fits: Sequence[Fit]) -> None:
     for i, fit in enumerate(fits):
         for callback in fit.callbacks.callbacks:
             if owners.setdefault(id(callback), i) != i:
-                raise ValueError(f"models {owners[id(callback)]} and {i} have the same {type(callback).__name__}; "
-                                 "callbacks have a state, so each model needs its own")  # fmt: skip
+                raise ValueError(
+                    f"models {owners[id(callback)]} and {i} have the same {type(callback).__name__}; "
+                    "callbacks have a state, so each model needs its own"
+                )

@@ -191,8 +191,10 @@ class Model(Layer, Trainer):
     @property
     def input_names(self) -> list[str]:
         """Names of the inputs, for dictionaries of arrays."""
-        return [tensor.name or f"input_{i}" if len(self.inputs) > 1 else tensor.name or "input"
-                for i, tensor in enumerate(self.inputs)]  # fmt: skip
+        return [
+            tensor.name or f"input_{i}" if len(self.inputs) > 1 else tensor.name or "input"
+            for i, tensor in enumerate(self.inputs)
+        ]
 
     @property
     def output_names(self) -> list[str]:
@@ -225,8 +227,10 @@ class Model(Layer, Trainer):
         if len(inputs) != len(self.inputs):
             raise ValueError(f"model {self.name!r} has {len(self.inputs)} inputs, got {len(inputs)}")
         if self._graph.partial_call is not None:
-            raise ValueError(f"model {self.name!r} holds a part of layer {self._graph.partial_call.layer._label!r} only: it cannot "
-                             "be a layer of another model")  # fmt: skip
+            raise ValueError(
+                f"model {self.name!r} holds a part of layer {self._graph.partial_call.layer._label!r} only: it cannot "
+                "be a layer of another model"
+            )
         replaced: dict[int, SymbolicTensor] = {}
         for old, new in zip(self.inputs, inputs):
             if old.sample_shape != new.sample_shape:
@@ -474,8 +478,9 @@ class Sequential(Model):
             self._input = layer
         elif isinstance(layer, Layer):
             if not isinstance(layer, Model) and any(layer is other for other in self._stack):
-                raise ValueError(f"layer {layer.name or type(layer).__name__!r} is in the model twice; "
-                                 "to share weights, use fn.Model")  # fmt: skip
+                raise ValueError(
+                    f"layer {layer.name or type(layer).__name__!r} is in the model twice; to share weights, use fn.Model"
+                )
             if self._input is None and not self._stack and isinstance(layer, Model) and len(layer.inputs) == 1:
                 self._input = Input(layer.inputs[0].sample_shape, name=layer.inputs[0].name)
             self._stack.append(layer)

@@ -92,28 +92,38 @@ class Profile:
 
     def _line(self, name: str, layer: str, seconds: float, flops: float, moved: int) -> tuple[str, ...]:
         rate = flops / seconds if flops and seconds > 0 else 0.0
-        return (name, layer, f"{seconds * 1e6:.2f}", f"{100 * seconds / self.seconds:.1f}" if self.seconds else "",
-                f"{rate / 1e9:.1f}" if rate else "", f"{100 * rate / self.peak_flops:.1f}" if rate else "",
-                f"{moved / seconds / 1e9:.1f}" if seconds > 0 and moved else "")  # fmt: skip
+        return (
+            name,
+            layer,
+            f"{seconds * 1e6:.2f}",
+            f"{100 * seconds / self.seconds:.1f}" if self.seconds else "",
+            f"{rate / 1e9:.1f}" if rate else "",
+            f"{100 * rate / self.peak_flops:.1f}" if rate else "",
+            f"{moved / seconds / 1e9:.1f}" if seconds > 0 and moved else "",
+        )
 
     def __str__(self) -> str:
         header = ("Stage", "Layer", "us", "% of time", "GFLOP/s", "% of peak", "GB/s")
         lines = [self._line(stage.label, stage.layer, stage.seconds, stage.flops, stage.bytes) for stage in self.stages]
         lines.append(self._line("all", "", self.seconds, self.flops, 0))
         widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
-        table = ["  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths)))
-                 for line in [header, tuple("-" * width for width in widths), *lines]]  # fmt: skip
+        table = [
+            "  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths)))
+            for line in [header, tuple("-" * width for width in widths), *lines]
+        ]
         rate = self.flops / self.step_seconds / 1e9 if self.step_seconds > 0 else 0.0
-        about = (f"Batches of {self.rows}, {self.dtype}, {self.isa}, one thread; peak {self.peak_flops / 1e9:.1f} GFLOP/s, memory "
-                 f"{self.bandwidth / 1e9:.1f} GB/s")  # fmt: skip
-        whole = (f"A call of one step, without clocks: {self.step_seconds * 1e6:.2f} us, {rate:.1f} GFLOP/s, "
-                 f"{100e9 * rate / self.peak_flops:.1f}% of the peak")  # fmt: skip
+        about = (
+            f"Batches of {self.rows}, {self.dtype}, {self.isa}, one thread; peak {self.peak_flops / 1e9:.1f} GFLOP/s, memory "
+            f"{self.bandwidth / 1e9:.1f} GB/s"
+        )
+        whole = (
+            f"A call of one step, without clocks: {self.step_seconds * 1e6:.2f} us, {rate:.1f} GFLOP/s, "
+            f"{100e9 * rate / self.peak_flops:.1f}% of the peak"
+        )
         return "\n".join([about, *(line.rstrip() for line in table), whole])
 
 
-def profile_model(
-    model: Trainer, phases: int, plan: _core.Plan, arrays: dict[str, Any], rows: int, repeats: int
-) -> Profile:
+def profile_model(model: Trainer, phases: int, plan: _core.Plan, arrays: dict[str, Any], rows: int, repeats: int) -> Profile:
     """Runs phases of a step again and again.
 
     Parameters

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, _data, optimizers as _optimizers
+from . import _core, _data
+from . import optimizers as _optimizers
 from ._plans import Compiled, PlanCache
 from ._progress import Progress, make_progress
 from .custom import CustomLoop
@@ -16,9 +17,9 @@ from .fitting import SLICE_SECONDS, TRAIN, Fit
 from .history import History
 
 if TYPE_CHECKING:
-    from .profiling import Profile
     from ._graph import Graph, Slab, SymbolicTensor, Weight
     from ._snapshots import Snapshot
+    from .profiling import Profile
 
 __all__ = ["Trainer"]
 
@@ -130,8 +131,10 @@ class Trainer(CustomLoop):
             return [_data.as_rows(x, self.inputs[0].sample_shape, "x", check_finite)]
         given = _data.match_names(x, self.input_names, "x")
         names = ["x"] if len(given) == 1 else [f"x[{name!r}]" for name in self.input_names]
-        arrays = [_data.as_rows(array, tensor.sample_shape, name, check_finite)
-                  for array, tensor, name in zip(given, self.inputs, names)]  # fmt: skip
+        arrays = [
+            _data.as_rows(array, tensor.sample_shape, name, check_finite)
+            for array, tensor, name in zip(given, self.inputs, names)
+        ]
         for array, name in zip(arrays, names):
             if len(array) != len(arrays[0]):
                 raise ValueError(f"{name} has {len(array)} rows, {names[0]} has {len(arrays[0])}")
@@ -148,9 +151,10 @@ class Trainer(CustomLoop):
         output_names = self.output_names if len(self.outputs) > 1 or type(y) is not np.ndarray else ["y"]
         given = _data.match_names(self._with_all_targets(y, compiled.losses), output_names, "y")
         names = ["y"] if len(given) == 1 else [f"y[{name!r}]" for name in output_names]
-        arrays = [None if loss is None else _data.as_targets(array, loss, shape, tensor.sample_shape, name, check_finite)
-                  for array, loss, shape, tensor, name in zip(given, compiled.losses, compiled.target_shapes, self.outputs,
-                                                              names)]  # fmt: skip
+        arrays = [
+            None if loss is None else _data.as_targets(array, loss, shape, tensor.sample_shape, name, check_finite)
+            for array, loss, shape, tensor, name in zip(given, compiled.losses, compiled.target_shapes, self.outputs, names)
+        ]
         for array, name in zip(arrays, names):
             if array is not None and len(array) != n:
                 raise ValueError(f"x has {n} rows, {name} has {len(array)}")
@@ -180,8 +184,10 @@ class Trainer(CustomLoop):
         given = [sample_weight] * len(targets)
         if len(targets) > 1 and isinstance(sample_weight, (dict, list, tuple)):
             given = _data.match_names(sample_weight, self.output_names, "sample_weight")
-        weights = [None if target is None else _data.as_weights(weight, class_weight, target, n, tensor.sample_shape[:-1])
-                   for weight, target, tensor in zip(given, targets, self.outputs)]  # fmt: skip
+        weights = [
+            None if target is None else _data.as_weights(weight, class_weight, target, n, tensor.sample_shape[:-1])
+            for weight, target, tensor in zip(given, targets, self.outputs)
+        ]
         for weight, loss in zip(weights, self._require_compiled().losses):
             if weight is not None and not hasattr(loss, "kernel"):
                 raise ValueError("sample_weight and class_weight do not reach a loss that is a function: weight inside")
@@ -299,10 +305,26 @@ class Trainer(CustomLoop):
             is trained on may be changed meanwhile, by a callback or in a memory map. The weights are those from before.
         """
         return self._make_fit(
-            make_progress(verbose), x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle,
-            class_weight, sample_weight, initial_epoch, validation_batch_size, validation_freq, check_finite, mixup,
-            cutmix, resume_from,
-        ).run()  # fmt: skip
+            make_progress(verbose),
+            x,
+            y,
+            batch_size,
+            epochs,
+            verbose,
+            callbacks,
+            validation_split,
+            validation_data,
+            shuffle,
+            class_weight,
+            sample_weight,
+            initial_epoch,
+            validation_batch_size,
+            validation_freq,
+            check_finite,
+            mixup,
+            cutmix,
+            resume_from,
+        ).run()
 
     def _make_fit(
         self,
@@ -357,11 +379,20 @@ class Trainer(CustomLoop):
         steps = math.ceil(len(inputs[0]) / batch_size)
         callbacks = CallbackList(callbacks, self, {"epochs": epochs, "steps": steps, "verbose": verbose})
         fit = Fit(
-            self, (inputs, targets, weights), validation, callbacks, progress, batch_size=batch_size, epochs=epochs,
-            first_epoch=int(initial_epoch), shuffle=shuffle, mixup=self._checked_mixup(mixup),
-            cutmix=self._checked_cutmix(cutmix), validation_batch_size=validation_batch_size,
+            self,
+            (inputs, targets, weights),
+            validation,
+            callbacks,
+            progress,
+            batch_size=batch_size,
+            epochs=epochs,
+            first_epoch=int(initial_epoch),
+            shuffle=shuffle,
+            mixup=self._checked_mixup(mixup),
+            cutmix=self._checked_cutmix(cutmix),
+            validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,
-        )  # fmt: skip
+        )
         if resume_from is not None:
             from .saving.checkpoint import restore
 
@@ -444,8 +475,18 @@ class Trainer(CustomLoop):
         else:
             with self._slab.gate.writing():
                 plan = self._plans.get("train", n, exact=False)
-                self._make_steps(plan, TRAIN, n_rows=n, batch_size=n, inputs=inputs, targets=targets, weights=weights,
-                                 hyper=self._plans.hyper(1), loss_sum=position.totals, metrics=position.sums)  # fmt: skip
+                self._make_steps(
+                    plan,
+                    TRAIN,
+                    n_rows=n,
+                    batch_size=n,
+                    inputs=inputs,
+                    targets=targets,
+                    weights=weights,
+                    hyper=self._plans.hyper(1),
+                    loss_sum=position.totals,
+                    metrics=position.sums,
+                )
         return _as_asked(compiled.logs(position.totals, position.sums, n), return_dict)
 
     def _new_position(self, compiled: Compiled) -> _core.Position:
@@ -513,9 +554,17 @@ class Trainer(CustomLoop):
                 row = 0
                 while row < n:
                     row, _ = plan.run(
-                        _EVALUATE, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, targets=targets,
-                        weights=weights, seconds=SLICE_SECONDS, loss_sum=totals, metrics=sums,
-                    )  # fmt: skip
+                        _EVALUATE,
+                        n_rows=n,
+                        first_row=row,
+                        batch_size=rows,
+                        inputs=inputs,
+                        targets=targets,
+                        weights=weights,
+                        seconds=SLICE_SECONDS,
+                        loss_sum=totals,
+                        metrics=sums,
+                    )
         return compiled.logs(totals, sums, n)
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: str | int = 0, *, check_finite: bool = False) -> Any:
@@ -561,11 +610,22 @@ class Trainer(CustomLoop):
         outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
         with self._plans.take("predict" if totals is None else "penalize", rows, snapshot) as plan:
             self._plans.bind(plan, snapshot)
-            parts, targets = (_PREDICT | _core.LOSS, [None] * len(outputs)) if totals is not None and plan.has_loss else (_PREDICT, None)
+            parts, targets = (
+                (_PREDICT | _core.LOSS, [None] * len(outputs)) if totals is not None and plan.has_loss else (_PREDICT, None)
+            )
             row = 0
             while row < n:
-                row, _ = plan.run(parts, n_rows=n, first_row=row, batch_size=rows, inputs=inputs, outputs=outputs,
-                                  targets=targets, loss_sum=totals, seconds=SLICE_SECONDS)  # fmt: skip
+                row, _ = plan.run(
+                    parts,
+                    n_rows=n,
+                    first_row=row,
+                    batch_size=rows,
+                    inputs=inputs,
+                    outputs=outputs,
+                    targets=targets,
+                    loss_sum=totals,
+                    seconds=SLICE_SECONDS,
+                )
         return outputs, plan
 
     def predict_on_batch(self, x: Any) -> Any:
@@ -621,10 +681,17 @@ class Trainer(CustomLoop):
             inputs, targets, weights = self._data_for(x, y, None, None, False)
             compiled = self._require_compiled()
             if compiled.custom or compiled.optimizer.full_batch:
-                raise ValueError("profile measures steps that are made in the engine: of losses of fastnet.losses, and of "
-                                 "optimizers that take batches")  # fmt: skip
-            arrays = {"targets": targets, "weights": weights, "step": compiled.optimizer.batches,
-                      "loss_sum": np.zeros(1 + len(self.outputs)), "metrics": compiled.new_sums()}  # fmt: skip
+                raise ValueError(
+                    "profile measures steps that are made in the engine: of losses of fastnet.losses, and of "
+                    "optimizers that take batches"
+                )
+            arrays = {
+                "targets": targets,
+                "weights": weights,
+                "step": compiled.optimizer.batches,
+                "loss_sum": np.zeros(1 + len(self.outputs)),
+                "metrics": compiled.new_sums(),
+            }
         rows = min(batch_size, len(inputs[0]))
         arrays["inputs"] = inputs
         self._plans.one_thread = True

@@ -209,8 +209,9 @@ def _train(model: Model, inputs: Any, targets: Any, weights: Any, rows: np.ndarr
         weight = None
     elif len(weight) == 1:
         weight = weight[0]
-    logs = model.train_on_batch(x if len(x) > 1 else x[0], y if len(y) > 1 else y[0], weight, return_dict=True,
-                                check_finite=False)  # fmt: skip
+    logs = model.train_on_batch(
+        x if len(x) > 1 else x[0], y if len(y) > 1 else y[0], weight, return_dict=True, check_finite=False
+    )
     return logs["loss"]
 
 

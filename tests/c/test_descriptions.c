@@ -42,11 +42,25 @@ static fn_plan_spec describe(void)
     scheduled = (fn_scheduled){0, 0};
     inputs = (fn_source){x, FN_FLOAT32, sizeof x[0]};
     targets = (fn_source){y, FN_FLOAT32, sizeof y[0]};
-    return (fn_plan_spec){.dtype = FN_FLOAT32, .max_rows = ROWS, .training = true, .n_threads = 1,
-                          .n_inputs = 1, .inputs = &input, .n_nodes = 1, .nodes = &node,
-                          .n_parameters = 2, .parameters = parameter, .n_outputs = 1, .outputs = &output,
-                          .n_metrics = 1, .metrics = &metric, .optimizer = "adam", .hyper = hyper,
-                          .scheduled = &scheduled, .parameter_slab = parameters, .gradient_slab = gradients,
+    return (fn_plan_spec){.dtype = FN_FLOAT32,
+                          .max_rows = ROWS,
+                          .training = true,
+                          .n_threads = 1,
+                          .n_inputs = 1,
+                          .inputs = &input,
+                          .n_nodes = 1,
+                          .nodes = &node,
+                          .n_parameters = 2,
+                          .parameters = parameter,
+                          .n_outputs = 1,
+                          .outputs = &output,
+                          .n_metrics = 1,
+                          .metrics = &metric,
+                          .optimizer = "adam",
+                          .hyper = hyper,
+                          .scheduled = &scheduled,
+                          .parameter_slab = parameters,
+                          .gradient_slab = gradients,
                           .slots = {slot[0], slot[1]}};
 }
 
@@ -56,7 +70,12 @@ typedef struct description_case {
     void (*change)(fn_plan_spec *spec);
 } description_case;
 
-#define CASE(name, statement) static void name(fn_plan_spec *spec) { (void)spec; statement; }
+#define CASE(name, statement)                                                                                                    \
+    static void name(fn_plan_spec *spec)                                                                                         \
+    {                                                                                                                            \
+        (void)spec;                                                                                                              \
+        statement;                                                                                                               \
+    }
 CASE(nothing, (void)0)
 CASE(negative_inputs, spec->n_inputs = -1)
 CASE(negative_nodes, spec->n_nodes = -1)
@@ -86,7 +105,8 @@ CASE(loss_attributes, output.loss = "huber")
 CASE(output_elsewhere, output.value = INT32_MIN)
 CASE(no_hyper, spec->hyper = NULL)
 CASE(bad_hyper, hyper[1] = 1)
-CASE(bad_update, hyper[fn_registry_entry(FN_OPTIMIZERS, fn_registry_find(FN_OPTIMIZERS, "adam"))->n_attributes + FN_MEAN_PERIOD] = 0)
+CASE(bad_update,
+     hyper[fn_registry_entry(FN_OPTIMIZERS, fn_registry_find(FN_OPTIMIZERS, "adam"))->n_attributes + FN_MEAN_PERIOD] = 0)
 CASE(no_slot, spec->slots[1] = NULL)
 CASE(slot_beside, spec->slots[1] = (char *)slot[1] + 4)
 CASE(no_third_slot, hyper[4] = 1)
@@ -114,21 +134,58 @@ CASE(dtype_unknown, spec->dtype = FN_INT32)
 #define REFUSED(name, status) {#name, FN_ERROR_##status, name}
 static const description_case descriptions[] = {
     {"nothing", FN_OK, nothing},
-    REFUSED(negative_inputs, GRAPH), REFUSED(negative_nodes, GRAPH), REFUSED(negative_parameters, GRAPH),
-    REFUSED(negative_outputs, GRAPH), REFUSED(negative_metrics, GRAPH), REFUSED(negative_scheduled, GRAPH),
-    REFUSED(too_many_nodes, GRAPH), REFUSED(no_inputs, GRAPH), REFUSED(no_nodes, GRAPH), REFUSED(no_parameters, GRAPH),
-    REFUSED(no_outputs, GRAPH), REFUSED(no_metrics, GRAPH), REFUSED(no_scheduled, GRAPH), REFUSED(no_operation, GRAPH),
-    REFUSED(no_layer, GRAPH), REFUSED(no_attributes, ATTRIBUTE), REFUSED(no_values, GRAPH), REFUSED(negative_values, GRAPH),
-    REFUSED(no_numbers, GRAPH), REFUSED(negative_numbers, GRAPH), REFUSED(no_metric, NAME), REFUSED(metric_elsewhere, GRAPH),
-    REFUSED(metric_attributes, ATTRIBUTE), REFUSED(metric_of_labels, SHAPE), REFUSED(loss_attributes, ATTRIBUTE),
-    REFUSED(output_elsewhere, GRAPH), REFUSED(no_hyper, ATTRIBUTE), REFUSED(bad_hyper, ATTRIBUTE), REFUSED(bad_update, ATTRIBUTE),
-    REFUSED(no_slot, GRAPH), REFUSED(slot_beside, GRAPH), REFUSED(no_third_slot, GRAPH), REFUSED(no_slab, GRAPH),
-    REFUSED(slab_beside, GRAPH), REFUSED(gradients_beside, GRAPH), REFUSED(offset_negative, GRAPH), REFUSED(offset_beside, GRAPH),
-    REFUSED(offset_overflows, GRAPH), REFUSED(rank_of_parameter, SHAPE), REFUSED(size_of_parameter, SHAPE),
-    REFUSED(rate_nan, ATTRIBUTE), REFUSED(penalty_negative, ATTRIBUTE), REFUSED(constraint_zero, SHAPE),
-    REFUSED(constraint_large, SHAPE), REFUSED(constraint_overflows, SHAPE), REFUSED(constraint_nan, ATTRIBUTE),
-    REFUSED(scheduled_elsewhere, GRAPH), REFUSED(scheduled_shape, ATTRIBUTE), REFUSED(rank_of_input, SHAPE),
-    REFUSED(size_of_input, SHAPE), REFUSED(rows_overflow, MEMORY), REFUSED(dtype_unknown, DTYPE),
+    REFUSED(negative_inputs, GRAPH),
+    REFUSED(negative_nodes, GRAPH),
+    REFUSED(negative_parameters, GRAPH),
+    REFUSED(negative_outputs, GRAPH),
+    REFUSED(negative_metrics, GRAPH),
+    REFUSED(negative_scheduled, GRAPH),
+    REFUSED(too_many_nodes, GRAPH),
+    REFUSED(no_inputs, GRAPH),
+    REFUSED(no_nodes, GRAPH),
+    REFUSED(no_parameters, GRAPH),
+    REFUSED(no_outputs, GRAPH),
+    REFUSED(no_metrics, GRAPH),
+    REFUSED(no_scheduled, GRAPH),
+    REFUSED(no_operation, GRAPH),
+    REFUSED(no_layer, GRAPH),
+    REFUSED(no_attributes, ATTRIBUTE),
+    REFUSED(no_values, GRAPH),
+    REFUSED(negative_values, GRAPH),
+    REFUSED(no_numbers, GRAPH),
+    REFUSED(negative_numbers, GRAPH),
+    REFUSED(no_metric, NAME),
+    REFUSED(metric_elsewhere, GRAPH),
+    REFUSED(metric_attributes, ATTRIBUTE),
+    REFUSED(metric_of_labels, SHAPE),
+    REFUSED(loss_attributes, ATTRIBUTE),
+    REFUSED(output_elsewhere, GRAPH),
+    REFUSED(no_hyper, ATTRIBUTE),
+    REFUSED(bad_hyper, ATTRIBUTE),
+    REFUSED(bad_update, ATTRIBUTE),
+    REFUSED(no_slot, GRAPH),
+    REFUSED(slot_beside, GRAPH),
+    REFUSED(no_third_slot, GRAPH),
+    REFUSED(no_slab, GRAPH),
+    REFUSED(slab_beside, GRAPH),
+    REFUSED(gradients_beside, GRAPH),
+    REFUSED(offset_negative, GRAPH),
+    REFUSED(offset_beside, GRAPH),
+    REFUSED(offset_overflows, GRAPH),
+    REFUSED(rank_of_parameter, SHAPE),
+    REFUSED(size_of_parameter, SHAPE),
+    REFUSED(rate_nan, ATTRIBUTE),
+    REFUSED(penalty_negative, ATTRIBUTE),
+    REFUSED(constraint_zero, SHAPE),
+    REFUSED(constraint_large, SHAPE),
+    REFUSED(constraint_overflows, SHAPE),
+    REFUSED(constraint_nan, ATTRIBUTE),
+    REFUSED(scheduled_elsewhere, GRAPH),
+    REFUSED(scheduled_shape, ATTRIBUTE),
+    REFUSED(rank_of_input, SHAPE),
+    REFUSED(size_of_input, SHAPE),
+    REFUSED(rows_overflow, MEMORY),
+    REFUSED(dtype_unknown, DTYPE),
 };
 
 static int failures;
@@ -160,8 +217,14 @@ static void check_descriptions(void)
 static void check_run(const char *what, fn_plan *plan, unsigned phases, int64_t rows, fn_status expected)
 {
     fn_error error = {0};
-    fn_run run = {.phases = phases, .n_rows = rows, .batch_size = ROWS, .inputs = &inputs, .targets = &targets, .hyper = hyper,
-                  .metrics = metrics, .loss_sum = losses};
+    fn_run run = {.phases = phases,
+                  .n_rows = rows,
+                  .batch_size = ROWS,
+                  .inputs = &inputs,
+                  .targets = &targets,
+                  .hyper = hyper,
+                  .metrics = metrics,
+                  .loss_sum = losses};
     expect(what, fn_plan_run(plan, &run, &error), expected, &error);
 }
 
@@ -201,8 +264,15 @@ static void check_runs(void)
     memcpy(bias, gradients + 16, sizeof bias);
     for (int i = 0; i < 2; i++) {
         check_run("other rows", plan, phases, ROWS, FN_OK);
-        fn_run run = {.phases = phases, .n_rows = 2, .batch_size = ROWS, .inputs = &inputs, .targets = &targets, .hyper = hyper,
-                      .metrics = metrics, .loss_sum = losses, .weights_per_row = &per_row[i]};
+        fn_run run = {.phases = phases,
+                      .n_rows = 2,
+                      .batch_size = ROWS,
+                      .inputs = &inputs,
+                      .targets = &targets,
+                      .hyper = hyper,
+                      .metrics = metrics,
+                      .loss_sum = losses,
+                      .weights_per_row = &per_row[i]};
         expect("no weights in rows", fn_plan_run(plan, &run, &error), FN_OK, &error);
         if (bias[0] == 0 || memcmp(bias, gradients + 16, sizeof bias)) {
             printf("no weights in rows: the gradient is %g, expected %g\n", (double)gradients[16], (double)bias[0]);

@@ -61,8 +61,7 @@ static real *allocate_aligned(int64_t bytes)
 }
 
 /* A random matrix. *owner is to be freed. */
-static gemm_matrix make_matrix(int64_t rows, int64_t columns, layout layout, int64_t gap, bool special,
-                               real **owner)
+static gemm_matrix make_matrix(int64_t rows, int64_t columns, layout layout, int64_t gap, bool special, real **owner)
 {
     gemm_matrix matrix = {NULL, columns + gap, 1};
     if (layout == COLUMNS)
@@ -89,8 +88,7 @@ static gemm_matrix make_matrix(int64_t rows, int64_t columns, layout layout, int
 /* Counts in `other` how often each element is finished, and checks that c points at what it should. */
 static real *expected_c;
 
-static void finish_block(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m,
-                         int64_t n)
+static void finish_block(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m, int64_t n)
 {
     if (c != expected_c + i * c_row + j) {
         printf("finish: wrong pointer at %" PRId64 ", %" PRId64 "\n", i, j);
@@ -235,8 +233,7 @@ static void run(const test_case *t)
                 }
             }
             if (!same(found, expected)) {
-                printf("C[%" PRId64 "][%" PRId64 "] is %.17g, not %.17g\n", i, j, (double)found,
-                       (double)expected);
+                printf("C[%" PRId64 "][%" PRId64 "] is %.17g, not %.17g\n", i, j, (double)found, (double)expected);
                 failures++;
                 break;
             }
@@ -244,8 +241,7 @@ static void run(const test_case *t)
     if (failures != before)
         printf("in m %" PRId64 " n %" PRId64 " k %" PRId64 " gap %" PRId64
                " a %d b %d packed %d accumulate %d bias %d relu %d finish %d special %d by_dots %d\n",
-               m, n, k, t->gap, t->a, t->b, t->packed, t->accumulate, t->bias, t->relu, t->finish, t->special,
-               t->by_dots);
+               m, n, k, t->gap, t->a, t->b, t->packed, t->accumulate, t->bias, t->relu, t->finish, t->special, t->by_dots);
     free(a_owner);
     free(b_owner);
     free(c_owner);
@@ -279,11 +275,10 @@ static void check_workspace_grows(void)
         const int64_t limit = i % 2 ? 40 : 3000;
         const int64_t m = random_below(limit), n = random_below(limit), k = random_below(limit);
         const int64_t small = FN_SYM(gemm_workspace)(m, n, k);
-        const int64_t large =
-            FN_SYM(gemm_workspace)(m + random_below(limit), n + random_below(limit), k + random_below(limit));
+        const int64_t large = FN_SYM(gemm_workspace)(m + random_below(limit), n + random_below(limit), k + random_below(limit));
         if (small < 0 || small > large) {
-            printf("gemm_workspace(%" PRId64 ", %" PRId64 ", %" PRId64 ") is %" PRId64
-                   ", but %" PRId64 " for a larger product\n", m, n, k, small, large);
+            printf("gemm_workspace(%" PRId64 ", %" PRId64 ", %" PRId64 ") is %" PRId64 ", but %" PRId64 " for a larger product\n",
+                   m, n, k, small, large);
             failures++;
         }
     }

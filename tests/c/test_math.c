@@ -1,7 +1,8 @@
 /* Tests of kernels/math.h and of the activations, for one target and precision.
  *
  * Compile with the flags of the kernels and -lm; `--all` goes through every float32 instead of one in
- * some hundreds; with FASTNET_QUICK in the environment it is one in some ten thousands, for processors that are emulated. Prints the largest errors; the exit status says whether all is within bounds. */
+ * some hundreds; with FASTNET_QUICK in the environment it is one in some ten thousands, for processors that are emulated. Prints
+ * the largest errors; the exit status says whether all is within bounds. */
 #include "../../csrc/kernels/activation.c"
 
 #include <float.h>
@@ -22,13 +23,13 @@ typedef long double wide;
 
 static int failures;
 
-#define CHECK(condition, ...)                                                                                \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            failures++;                                                                                      \
-            printf("FAILED: " __VA_ARGS__);                                                                  \
-            printf("\n");                                                                                    \
-        }                                                                                                    \
+#define CHECK(condition, ...)                                                                                                    \
+    do {                                                                                                                         \
+        if (!(condition)) {                                                                                                      \
+            failures++;                                                                                                          \
+            printf("FAILED: " __VA_ARGS__);                                                                                      \
+            printf("\n");                                                                                                        \
+        }                                                                                                                        \
     } while (0)
 
 static bool same(real a, real b)
@@ -45,12 +46,10 @@ static real erfc_alone(real x)
     return fn_erfc(x, fn_exp(-(x * x)));
 }
 
-#define LOOP(name, function)                                                                                 \
-    static void name##_loop(const real *x, real *y, int64_t n)                                               \
-    {                                                                                                        \
-        _Pragma("omp simd")                                                                                  \
-        for (int64_t i = 0; i < n; i++)                                                                      \
-            y[i] = function(x[i]);                                                                           \
+#define LOOP(name, function)                                                                                                     \
+    static void name##_loop(const real *x, real *y, int64_t n)                                                                   \
+    {                                                                                                                            \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = function(x[i]);                                               \
     }
 LOOP(exp, fn_exp)
 LOOP(expm1, fn_expm1)
@@ -71,17 +70,13 @@ static const struct {
     const char *name;
     loop_function loop;
     wide (*reference)(wide);
-    double bound;          /* in units in the last place, */
+    double bound;           /* in units in the last place, */
     double bound_quadratic; /* and this times x^2 */
 } functions[] = {
-    {"exp", exp_loop, WIDE(exp), 2, 0},
-    {"expm1", expm1_loop, WIDE(expm1), FN_BITS == 32 ? 2 : 2.5, 0},
-    {"log", log_loop, WIDE(log), 2, 0},
-    {"log1p", log1p_loop, WIDE(log1p), 2, 0},
-    {"tanh", tanh_loop, WIDE(tanh), 2, 0},
-    {"sigmoid", sigmoid_loop, wide_sigmoid, 2, 0},
-    {"erf", erf_loop, WIDE(erf), 2, 0},
-    {"erfc", erfc_loop, WIDE(erfc), 6, 1},
+    {"exp", exp_loop, WIDE(exp), 2, 0},    {"expm1", expm1_loop, WIDE(expm1), FN_BITS == 32 ? 2 : 2.5, 0},
+    {"log", log_loop, WIDE(log), 2, 0},    {"log1p", log1p_loop, WIDE(log1p), 2, 0},
+    {"tanh", tanh_loop, WIDE(tanh), 2, 0}, {"sigmoid", sigmoid_loop, wide_sigmoid, 2, 0},
+    {"erf", erf_loop, WIDE(erf), 2, 0},    {"erfc", erfc_loop, WIDE(erfc), 6, 1},
 };
 
 /* |got - expected| in units in the last place of `expected`; infinity counts as the number that would
@@ -174,13 +169,39 @@ static void check_accuracy(bool all)
 }
 
 static const real specials[] = {
-    0,        -FN_REAL(0.0), 1,          -1,         FN_INFINITY,         -FN_INFINITY,
-    FN_NAN,   FN_MIN_NORMAL, FN_REAL(3.0), -FN_REAL(3.0), FN_REAL(6.0),
+    0,
+    -FN_REAL(0.0),
+    1,
+    -1,
+    FN_INFINITY,
+    -FN_INFINITY,
+    FN_NAN,
+    FN_MIN_NORMAL,
+    FN_REAL(3.0),
+    -FN_REAL(3.0),
+    FN_REAL(6.0),
 #if FN_BITS == 32
-    FLT_MAX, -FLT_MAX, 0x1p-149f, -0x1p-149f, 88.72283f, 88.72284f, -87.4f, -103.97f, -103.98f, -150.0f,
+    FLT_MAX,
+    -FLT_MAX,
+    0x1p-149f,
+    -0x1p-149f,
+    88.72283f,
+    88.72284f,
+    -87.4f,
+    -103.97f,
+    -103.98f,
+    -150.0f,
 #else
-    DBL_MAX, -DBL_MAX, 0x1p-1074, -0x1p-1074, 709.782712893384, 709.7827128933841, -708.5, -745.13,
-    -745.14, -800.0,
+    DBL_MAX,
+    -DBL_MAX,
+    0x1p-1074,
+    -0x1p-1074,
+    709.782712893384,
+    709.7827128933841,
+    -708.5,
+    -745.13,
+    -745.14,
+    -800.0,
 #endif
 };
 
@@ -227,8 +248,8 @@ static void check_specials(void)
     for (int i = 0; i < COUNT(exact); i++) {
         real y;
         functions[exact[i].function].loop(&exact[i].x, &y, 1);
-        CHECK(same(y, exact[i].y), "%s(%g) = %g, expected %g", functions[exact[i].function].name,
-              (double)exact[i].x, (double)y, (double)exact[i].y);
+        CHECK(same(y, exact[i].y), "%s(%g) = %g, expected %g", functions[exact[i].function].name, (double)exact[i].x, (double)y,
+              (double)exact[i].y);
     }
     for (int f = 0; f < COUNT(functions); f++) {
         real nan = FN_NAN, y;
@@ -275,8 +296,7 @@ static void check_split(void)
             activation->backward(parts, x, parts, cut, &attribute);
             activation->backward(parts + cut, x + cut, parts + cut, RANGE - cut, &attribute);
             for (int i = 0; i < RANGE; i++)
-                CHECK(same(whole[i], parts[i]), "%s backward cut at %d: element %d", activation->entry.name, cut,
-                      i);
+                CHECK(same(whole[i], parts[i]), "%s backward cut at %d: element %d", activation->entry.name, cut, i);
         }
     }
 }
@@ -359,14 +379,14 @@ static void check_activations(void)
             real y;
             activation->forward(&x, &y, 1, &attribute);
             const long double expected = plain(name, x);
-            CHECK(fabsl(y - expected) <= 8 * FN_EPSILON * fmaxl(fabsl(expected), 0.01L),
-                  "%s(%.9g) = %.17g, expected %.17g", name, (double)x, (double)y, (double)expected);
+            CHECK(fabsl(y - expected) <= 8 * FN_EPSILON * fmaxl(fabsl(expected), 0.01L), "%s(%.9g) = %.17g, expected %.17g", name,
+                  (double)x, (double)y, (double)expected);
             if (near_kink((double)x))
                 continue;
             const long double slope = (plain(name, x + h) - plain(name, x - h)) / (2 * h);
             const real got = derivative(activation, x, &attribute);
-            CHECK(fabsl(got - slope) <= tolerance * fmaxl(1, fabsl(slope)), "%s'(%.9g) = %.17g, expected %.17g",
-                  name, (double)x, (double)got, (double)slope);
+            CHECK(fabsl(got - slope) <= tolerance * fmaxl(1, fabsl(slope)), "%s'(%.9g) = %.17g, expected %.17g", name, (double)x,
+                  (double)got, (double)slope);
         }
         const real nan = FN_NAN;
         real y;
@@ -406,8 +426,8 @@ static void check_activations(void)
         for (int a = 0; FN_SYM(activations)[a]; a++)
             if (strcmp(FN_SYM(activations)[a]->entry.name, kinks[i].name) == 0) {
                 const real got = derivative(FN_SYM(activations)[a], kinks[i].x, &negative_slope);
-                CHECK(got == kinks[i].slope, "%s'(%g) = %g, expected %g", kinks[i].name, (double)kinks[i].x,
-                      (double)got, (double)kinks[i].slope);
+                CHECK(got == kinks[i].slope, "%s'(%g) = %g, expected %g", kinks[i].name, (double)kinks[i].x, (double)got,
+                      (double)kinks[i].slope);
             }
 }
 

@@ -37,8 +37,7 @@ static int check_layout(const fn_buffer *buffers, int n_buffers, int64_t arena, 
         failures += a->offset < 0 || a->offset % FN_ALIGNMENT != 0 || a->offset + a->bytes > arena;
         for (int j = 0; j < i; j++) {
             const fn_buffer *b = &buffers[j];
-            failures += lives(b) && at_once(a, b) && a->offset < b->offset + b->bytes &&
-                        b->offset < a->offset + a->bytes;
+            failures += lives(b) && at_once(a, b) && a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
         }
     }
     return failures + (live > arena);

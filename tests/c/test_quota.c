@@ -1,5 +1,5 @@
-/* Checks how the CPU quota of a process is found, in folders that look like those of cgroups, and how OpenMP's variables are read.
- * Prints what differs; the exit code is 0 if nothing does. */
+/* Checks how the CPU quota of a process is found, in folders that look like those of cgroups, and how OpenMP's variables are
+ * read. Prints what differs; the exit code is 0 if nothing does. */
 #define _GNU_SOURCE /* mkdtemp */
 #include "../../csrc/engine/internal.h"
 
@@ -50,8 +50,8 @@ int main(void)
     static const struct {
         const char *text;
         int count;
-    } counts[] = {{NULL, 0},  {"", 0},   {"1", 1},   {" 2 ", 2},  {"2,1", 2}, {"3 , 1", 3}, {"64", 64},
-                  {"0", 0},   {"-1", 0}, {"abc", 0}, {"2x", 0},   {",2", 0},  {"2 3", 0},   {"99999999999999999999", INT_MAX}};
+    } counts[] = {{NULL, 0}, {"", 0},   {"1", 1},   {" 2 ", 2}, {"2,1", 2}, {"3 , 1", 3}, {"64", 64},
+                  {"0", 0},  {"-1", 0}, {"abc", 0}, {"2x", 0},  {",2", 0},  {"2 3", 0},   {"99999999999999999999", INT_MAX}};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         if (fn_read_thread_count(counts[i].text) != counts[i].count) {
             printf("thread count '%s': %d, expected %d\n", counts[i].text, fn_read_thread_count(counts[i].text), counts[i].count);

@@ -1,7 +1,7 @@
 /* Trains networks with one thread, two and three, each alone and then all at once from as many threads of the host: the numbers
- * are to be the same. It is small, to be run under the sanitizer of races (FASTNET_SANITIZE=thread): it has every kind of stage and
- * barrier, shuffling between passes, shards, and plans that read the same parameters. Prints what is wrong; the exit code is 0 if
- * nothing is. */
+ * are to be the same. It is small, to be run under the sanitizer of races (FASTNET_SANITIZE=thread): it has every kind of stage
+ * and barrier, shuffling between passes, shards, and plans that read the same parameters. Prints what is wrong; the exit code is
+ * 0 if nothing is. */
 #include "../../csrc/engine/internal.h"
 
 #include <math.h>
@@ -29,7 +29,10 @@ typedef struct network {
     double clipnorm, accumulation;
 } network;
 
-#define DENSE(units, f) {.op = "dense", .name = {"units", "activation"}, .value = {units, f}}
+#define DENSE(units, f)                                                                                                          \
+    {                                                                                                                            \
+        .op = "dense", .name = {"units", "activation"}, .value = {units, f}                                                      \
+    }
 #define LAYER(kind) {.op = kind}
 
 static const network networks[] = {
@@ -110,13 +113,16 @@ static void make(model *model)
         fill(FN_OPS, layer->op, layer->name, layer->value, 3, attributes[n_nodes]);
         if (fn_infer(layer->op, layer->op, 1, &shape, attributes[n_nodes], &signature, &error) != FN_OK)
             stop(network->name, &error);
-        nodes[n_nodes] = (fn_node_spec){layer->op, layer->op, 1, &numbers[n_nodes], signature.n_parameters, &numbers[n_parameters],
-                                        attributes[n_nodes]};
+        nodes[n_nodes] = (fn_node_spec){
+            layer->op, layer->op, 1, &numbers[n_nodes], signature.n_parameters, &numbers[n_parameters], attributes[n_nodes]};
         for (int i = 0; i < signature.n_parameters; i++, n_parameters++) {
             /* Moving statistics, which are the last two of a normalization, are not for the optimizer. */
             const bool moving = !strcmp(layer->op, "batch_normalization") && i >= signature.n_parameters - 2;
-            parameters[n_parameters] = (fn_parameter_spec){.shape = signature.parameter[i], .offset = offset,
-                                                           .trainable = !layer->untrained && !moving, .decays = true, .rate = 1};
+            parameters[n_parameters] = (fn_parameter_spec){.shape = signature.parameter[i],
+                                                           .offset = offset,
+                                                           .trainable = !layer->untrained && !moving,
+                                                           .decays = true,
+                                                           .rate = 1};
             const int64_t size = fn_shape_size(&signature.parameter[i]);
             for (int64_t j = 0; j < size; j++)
                 model->parameters[offset + j] = moving ? 1 : number(offset + j);
@@ -126,7 +132,8 @@ static void make(model *model)
     }
     const char *loss_name = network->mixup ? "categorical_crossentropy" : "sparse_categorical_crossentropy";
     fill(FN_LOSSES, loss_name, (const char *[]){"from_logits"}, (double[]){1}, 1, loss);
-    const fn_output_spec output = {.value = n_nodes, .loss = loss_name, .loss_attributes = loss, .loss_weight = 1, .layer = "output"};
+    const fn_output_spec output = {
+        .value = n_nodes, .loss = loss_name, .loss_attributes = loss, .loss_weight = 1, .layer = "output"};
     if (network->metric)
         fill(FN_METRICS, network->metric, (const char *[]){"k"}, (double[]){2}, 1, metric);
     const fn_metric_spec metrics = {network->metric, metric, 0};
@@ -136,11 +143,25 @@ static void make(model *model)
     model->hyper[n_hyper + FN_CLIPNORM] = network->clipnorm;
     if (network->accumulation > 0)
         model->hyper[n_hyper + FN_ACCUMULATION_STEPS] = network->accumulation;
-    fn_plan_spec spec = {.dtype = FN_FLOAT32, .max_rows = BATCH, .training = true, .n_threads = model->n_threads, .seed = 3,
-                         .n_inputs = 1, .n_nodes = n_nodes, .n_parameters = n_parameters, .n_outputs = 1,
-                         .n_metrics = network->metric != NULL, .inputs = &input, .nodes = nodes, .parameters = parameters,
-                         .outputs = &output, .metrics = &metrics, .optimizer = "adam", .hyper = model->hyper,
-                         .parameter_slab = model->parameters, .gradient_slab = model->gradients};
+    fn_plan_spec spec = {.dtype = FN_FLOAT32,
+                         .max_rows = BATCH,
+                         .training = true,
+                         .n_threads = model->n_threads,
+                         .seed = 3,
+                         .n_inputs = 1,
+                         .n_nodes = n_nodes,
+                         .n_parameters = n_parameters,
+                         .n_outputs = 1,
+                         .n_metrics = network->metric != NULL,
+                         .inputs = &input,
+                         .nodes = nodes,
+                         .parameters = parameters,
+                         .outputs = &output,
+                         .metrics = &metrics,
+                         .optimizer = "adam",
+                         .hyper = model->hyper,
+                         .parameter_slab = model->parameters,
+                         .gradient_slab = model->gradients};
     for (int i = 0; i < FN_MAX_SLOTS; i++)
         spec.slots[i] = model->slots[i];
     if (offset > SIZE || fn_plan_create(&spec, &model->plan, &error) != FN_OK)
@@ -151,13 +172,24 @@ static void *train(void *argument)
 {
     model *model = argument;
     const fn_source input = {x, FN_FLOAT32, sizeof x[0]}, weight = {weights, FN_FLOAT32, sizeof weights[0]};
-    const fn_source target = model->network->mixup ? (fn_source){soft, FN_FLOAT32, sizeof soft[0]}
-                                                   : (fn_source){labels, FN_FLOAT32, sizeof labels[0]};
+    const fn_source target =
+        model->network->mixup ? (fn_source){soft, FN_FLOAT32, sizeof soft[0]} : (fn_source){labels, FN_FLOAT32, sizeof labels[0]};
     fn_shuffle(7, 0, ROWS, model->order);
-    fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE, .n_rows = ROWS, .batch_size = BATCH,
-                  .order = model->order, .epochs = PASSES, .shuffles = true, .shuffle_seed = 7, .inputs = &input, .targets = &target,
-                  .weights = &weight, .mixup = model->network->mixup ? 0.3 : 0, .hyper = model->hyper, .loss_sum = model->loss,
-                  .metrics = model->metrics, .epoch_results = model->ended};
+    fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
+                  .n_rows = ROWS,
+                  .batch_size = BATCH,
+                  .order = model->order,
+                  .epochs = PASSES,
+                  .shuffles = true,
+                  .shuffle_seed = 7,
+                  .inputs = &input,
+                  .targets = &target,
+                  .weights = &weight,
+                  .mixup = model->network->mixup ? 0.3 : 0,
+                  .hyper = model->hyper,
+                  .loss_sum = model->loss,
+                  .metrics = model->metrics,
+                  .epoch_results = model->ended};
     fn_error error;
     if (fn_plan_run(model->plan, &run, &error) != FN_OK)
         stop(model->network->name, &error);
@@ -233,12 +265,20 @@ static int check_divergence(void)
             float bad[ROWS];
             for (int j = 0; j < ROWS; j++)
                 bad[j] = j < BATCH ? 1 : INFINITY;
-            const fn_source target = {targets, FN_FLOAT32, (int64_t)(sizeof(float) * width)}, weight = {bad, FN_FLOAT32, sizeof bad[0]};
-            fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE, .n_rows = ROWS,
-                          .batch_size = BATCH, .inputs = &input, .targets = &target, .weights = &weight,
-                          .hyper = models[i]->hyper, .loss_sum = models[i]->loss, .metrics = models[i]->metrics};
+            const fn_source target = {targets, FN_FLOAT32, (int64_t)(sizeof(float) * width)},
+                            weight = {bad, FN_FLOAT32, sizeof bad[0]};
+            fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
+                          .n_rows = ROWS,
+                          .batch_size = BATCH,
+                          .inputs = &input,
+                          .targets = &target,
+                          .weights = &weight,
+                          .hyper = models[i]->hyper,
+                          .loss_sum = models[i]->loss,
+                          .metrics = models[i]->metrics};
             fn_error error;
-            if (fn_plan_run(models[i]->plan, &run, &error) != FN_ERROR_DIVERGED || run.steps_done != 1 || (i > 0 && !agree(models[i], models[0]))) {
+            if (fn_plan_run(models[i]->plan, &run, &error) != FN_ERROR_DIVERGED || run.steps_done != 1 ||
+                (i > 0 && !agree(models[i], models[0]))) {
                 printf("%s: %d threads go on where the loss is not finite\n", networks[n].name, i + 1);
                 failures++;
             }

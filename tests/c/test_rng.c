@@ -26,8 +26,8 @@ int main(void)
         uint32_t word[4];
         fn_philox(a->key, a->counter_high, a->counter_low, word);
         if (memcmp(word, a->word, sizeof word) != 0) {
-            printf("answer %zu: %08" PRIx32 " %08" PRIx32 " %08" PRIx32 " %08" PRIx32 "\n", i, word[0], word[1],
-                   word[2], word[3]);
+            printf("answer %zu: %08" PRIx32 " %08" PRIx32 " %08" PRIx32 " %08" PRIx32 "\n", i, word[0], word[1], word[2],
+                   word[3]);
             failures++;
         }
     }

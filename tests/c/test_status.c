@@ -26,8 +26,13 @@ static const int32_t numbers[] = {0, 1};
 static const fn_input_spec input = {.shape = {1, {2}}};
 static const fn_parameter_spec parameter = {.shape = {2, {2, 1}}, .offset = 0, .trainable = true, .rate = 1};
 static const fn_output_spec output = {.value = 1, .loss = "mean_squared_error", .loss_weight = 1, .layer = "head"};
-static const fn_node_spec node = {.op = "dense", .layer = "first", .n_inputs = 1, .inputs = numbers, .n_parameters = 1,
-                                  .parameters = numbers, .attributes = dense_attributes};
+static const fn_node_spec node = {.op = "dense",
+                                  .layer = "first",
+                                  .n_inputs = 1,
+                                  .inputs = numbers,
+                                  .n_parameters = 1,
+                                  .parameters = numbers,
+                                  .attributes = dense_attributes};
 static double hyper[FN_MAX_HYPER]; /* the defaults */
 static _Alignas(FN_ALIGNMENT) float parameters[FN_ALIGNMENT], gradients[FN_ALIGNMENT];
 
@@ -43,10 +48,22 @@ static void set_defaults(void)
 
 static fn_plan_spec make_spec(void)
 {
-    return (fn_plan_spec){.dtype = FN_FLOAT32, .max_rows = 4, .training = true, .n_threads = 1, .n_inputs = 1,
-                          .n_nodes = 1, .n_parameters = 1, .n_outputs = 1, .inputs = &input, .nodes = &node,
-                          .parameters = &parameter, .outputs = &output, .optimizer = "sgd", .hyper = hyper,
-                          .parameter_slab = parameters, .gradient_slab = gradients};
+    return (fn_plan_spec){.dtype = FN_FLOAT32,
+                          .max_rows = 4,
+                          .training = true,
+                          .n_threads = 1,
+                          .n_inputs = 1,
+                          .n_nodes = 1,
+                          .n_parameters = 1,
+                          .n_outputs = 1,
+                          .inputs = &input,
+                          .nodes = &node,
+                          .parameters = &parameter,
+                          .outputs = &output,
+                          .optimizer = "sgd",
+                          .hyper = hyper,
+                          .parameter_slab = parameters,
+                          .gradient_slab = gradients};
 }
 
 static void expect_create(fn_status status, const fn_plan_spec *spec, const char *text)
@@ -104,8 +121,13 @@ static void check_runs(void)
     }
     const float x[4] = {1, 2, 3, NAN}, y[2] = {1, 2};
     const fn_source inputs = {x, FN_FLOAT32, 2 * sizeof *x}, targets = {y, FN_FLOAT32, sizeof *y};
-    fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE, .n_rows = 2, .batch_size = 1,
-                  .inputs = &inputs, .targets = &targets, .hyper = hyper, .step = 100};
+    fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
+                  .n_rows = 2,
+                  .batch_size = 1,
+                  .inputs = &inputs,
+                  .targets = &targets,
+                  .hyper = hyper,
+                  .step = 100};
     expect(FN_ERROR_DIVERGED, fn_plan_run(plan, &run, &error), &error, "step 101");
     if (run.steps_done != 1 || run.next_row != 1) {
         printf("diverged: %lld steps, next row %lld\n", (long long)run.steps_done, (long long)run.next_row);

@@ -1,6 +1,7 @@
 /* Trains a network that may be divided among shards with one thread, and with five of which the plan chooses by measurement: one,
  * two with shards, or all. Each has to be tried, and the numbers are to be the same. A machine with two processors would not try
- * all, so this looks into the plan. With FASTNET_QUICK in the environment it takes fewer rows, for processors that are emulated. Prints what is wrong; the exit code is 0 if nothing is. */
+ * all, so this looks into the plan. With FASTNET_QUICK in the environment it takes fewer rows, for processors that are emulated.
+ * Prints what is wrong; the exit code is 0 if nothing is. */
 #include "../../csrc/engine/internal.h"
 
 #include <stdio.h>
@@ -25,8 +26,8 @@ static fn_plan *make_plan(int n_threads, const double *hyper)
     const fn_input_spec input = {.shape = {1, {FEATURES}}};
     const fn_node_spec nodes[2] = {{"dense", "first", 1, &inputs[0], 2, given[0], dense[0]},
                                    {"dense", "second", 1, &inputs[1], 2, given[1], dense[1]}};
-    fn_parameter_spec kinds[4] = {{.shape = {2, {FEATURES, FIRST}}}, {.shape = {1, {FIRST}}}, {.shape = {2, {FIRST, SECOND}}},
-                                  {.shape = {1, {SECOND}}}};
+    fn_parameter_spec kinds[4] = {
+        {.shape = {2, {FEATURES, FIRST}}}, {.shape = {1, {FIRST}}}, {.shape = {2, {FIRST, SECOND}}}, {.shape = {1, {SECOND}}}};
     int64_t offset = 0;
     for (int i = 0; i < 4; i++) {
         kinds[i].offset = offset;
@@ -35,10 +36,22 @@ static fn_plan *make_plan(int n_threads, const double *hyper)
         offset += fn_shape_size(&kinds[i].shape);
     }
     const fn_output_spec output = {.value = 2, .loss = "mean_squared_error", .loss_weight = 1, .layer = "output"};
-    const fn_plan_spec spec = {.dtype = FN_FLOAT32, .max_rows = batch, .training = true, .n_threads = n_threads, .n_inputs = 1,
-                               .n_nodes = 2, .n_parameters = 4, .n_outputs = 1, .inputs = &input, .nodes = nodes,
-                               .parameters = kinds, .outputs = &output, .optimizer = "sgd", .hyper = hyper,
-                               .parameter_slab = parameters, .gradient_slab = gradients};
+    const fn_plan_spec spec = {.dtype = FN_FLOAT32,
+                               .max_rows = batch,
+                               .training = true,
+                               .n_threads = n_threads,
+                               .n_inputs = 1,
+                               .n_nodes = 2,
+                               .n_parameters = 4,
+                               .n_outputs = 1,
+                               .inputs = &input,
+                               .nodes = nodes,
+                               .parameters = kinds,
+                               .outputs = &output,
+                               .optimizer = "sgd",
+                               .hyper = hyper,
+                               .parameter_slab = parameters,
+                               .gradient_slab = gradients};
     fn_plan *plan;
     fn_error error;
     if (fn_plan_create(&spec, &plan, &error) != FN_OK) {
@@ -55,8 +68,14 @@ static bool train(fn_plan *plan, const double *hyper)
     bool tried = false;
     for (int pass = 0; pass < passes; pass++) {
         double loss[2] = {0};
-        fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE, .n_rows = rows, .batch_size = batch,
-                      .inputs = &source, .targets = &target, .step = (uint64_t)(pass * rows / batch), .hyper = hyper, .loss_sum = loss};
+        fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
+                      .n_rows = rows,
+                      .batch_size = batch,
+                      .inputs = &source,
+                      .targets = &target,
+                      .step = (uint64_t)(pass * rows / batch),
+                      .hyper = hyper,
+                      .loss_sum = loss};
         fn_error error;
         if (fn_plan_run(plan, &run, &error) != FN_OK) {
             printf("%s\n", error.message);

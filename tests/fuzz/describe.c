@@ -36,15 +36,17 @@ bool twist(world *w, int n)
 
 double odd_number(world *w)
 {
-    static const double numbers[] = {NAN, INFINITY, -INFINITY, -1, 0, 0.5, 1, 2, 3, -0.5, 1e300, -1e300, 1e-300, 0x1p31, -0x1p31,
-                                     0x1p53, 0x1p63, -0x1p63, 255, 16777216, 1e9, 7, 0x1p20, 65536};
+    static const double numbers[] = {NAN,    INFINITY, -INFINITY, -1,       0,      0.5,    1,       2,
+                                     3,      -0.5,     1e300,     -1e300,   1e-300, 0x1p31, -0x1p31, 0x1p53,
+                                     0x1p63, -0x1p63,  255,       16777216, 1e9,    7,      0x1p20,  65536};
     return numbers[pick(w, (int)(sizeof numbers / sizeof numbers[0]))];
 }
 
 int64_t odd_size(world *w)
 {
-    static const int64_t sizes[] = {0, -1, INT64_MIN, INT64_MAX, (int64_t)1 << 20, (int64_t)1 << 31, (int64_t)1 << 43,
-                                    (int64_t)1 << 62, 3, 1, 1000, -64, 16, 64, (int64_t)1 << 58};
+    static const int64_t sizes[] = {
+        0,    -1,  INT64_MIN, INT64_MAX, (int64_t)1 << 20, (int64_t)1 << 31, (int64_t)1 << 43, (int64_t)1 << 62, 3, 1,
+        1000, -64, 16,        64,        (int64_t)1 << 58};
     return sizes[pick(w, (int)(sizeof sizes / sizeof sizes[0]))];
 }
 
@@ -68,11 +70,20 @@ void fill_reals(world *w, void *array, int64_t n, fn_dtype dtype, bool labels)
             value = odd_number(w);
         const bool small = value >= 0 && value < 256;
         switch (dtype) {
-        case FN_FLOAT32: ((float *)array)[i] = (float)value; break;
-        case FN_FLOAT64: ((double *)array)[i] = value; break;
-        case FN_UINT8: ((uint8_t *)array)[i] = small ? (uint8_t)value : 255; break;
-        case FN_INT32: ((int32_t *)array)[i] = small ? (int32_t)value : INT32_MIN; break;
-        default: ((int64_t *)array)[i] = small ? (int64_t)value : INT64_MAX;
+        case FN_FLOAT32:
+            ((float *)array)[i] = (float)value;
+            break;
+        case FN_FLOAT64:
+            ((double *)array)[i] = value;
+            break;
+        case FN_UINT8:
+            ((uint8_t *)array)[i] = small ? (uint8_t)value : 255;
+            break;
+        case FN_INT32:
+            ((int32_t *)array)[i] = small ? (int32_t)value : INT32_MIN;
+            break;
+        default:
+            ((int64_t *)array)[i] = small ? (int64_t)value : INT64_MAX;
         }
     }
 }
@@ -319,8 +330,13 @@ static void add_node(world *w, const fn_op *const *ops, int n_ops)
     }
     if (!fits && !twist(w, 3))
         return;
-    *node = (fn_node_spec){.op = ops[number]->entry.name, .layer = "fuzzed", .n_inputs = n_read, .inputs = read,
-                           .n_parameters = fits ? signature.n_parameters : pick(w, 3), .parameters = used, .attributes = attributes};
+    *node = (fn_node_spec){.op = ops[number]->entry.name,
+                           .layer = "fuzzed",
+                           .n_inputs = n_read,
+                           .inputs = read,
+                           .n_parameters = fits ? signature.n_parameters : pick(w, 3),
+                           .parameters = used,
+                           .attributes = attributes};
     for (int i = 0; i < node->n_parameters; i++) {
         used[i] = fits ? add_parameter(w, &signature.parameter[i]) : 0;
         if (used[i] < 0)
@@ -342,7 +358,8 @@ static void add_output(world *w, int i)
 {
     fn_output_spec *output = &w->outputs[i];
     const fn_entry *loss = fn_registry_entry(FN_LOSSES, pick(w, fn_registry_size(FN_LOSSES)));
-    *output = (fn_output_spec){.value = i == 0 && pick(w, 3) ? w->n_values - 1 : pick_value(w, NULL), .layer = "out", .loss_weight = 1};
+    *output =
+        (fn_output_spec){.value = i == 0 && pick(w, 3) ? w->n_values - 1 : pick_value(w, NULL), .layer = "out", .loss_weight = 1};
     if (twist(w, 20))
         output->value = (int32_t)odd_size(w);
     const fn_shape *shape = output->value >= 0 && output->value < w->n_values ? &w->shapes[output->value] : &w->shapes[0];
@@ -432,34 +449,77 @@ static void add_values(world *w)
 static void spoil(world *w)
 {
     fn_plan_spec *spec = &w->spec;
-    int32_t *counts[] = {&spec->n_inputs, &spec->n_nodes, &spec->n_parameters, &spec->n_outputs, &spec->n_metrics, &spec->n_scheduled};
+    int32_t *counts[] = {&spec->n_inputs,  &spec->n_nodes,   &spec->n_parameters,
+                         &spec->n_outputs, &spec->n_metrics, &spec->n_scheduled};
     const int which = pick(w, 24);
     switch (which) {
-    case 0: case 1: case 2: case 3: case 4: case 5:
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+    case 4:
+    case 5:
         *counts[which] = pick(w, 2) ? -1 - pick(w, 3) : INT32_MIN;
         break;
-    case 6: spec->inputs = NULL; break;
-    case 7: spec->nodes = NULL; break;
-    case 8: spec->parameters = NULL; break;
-    case 9: spec->outputs = NULL; break;
-    case 10: spec->metrics = NULL; break;
-    case 11: spec->scheduled = NULL; break;
-    case 12: spec->hyper = NULL; break;
-    case 13: spec->parameter_slab = NULL; break;
-    case 14: spec->gradient_slab = NULL; break;
-    case 15: spec->max_rows = odd_size(w); break;
-    case 16: spec->dtype = (fn_dtype)(FN_UINT8 + pick(w, 9)); break;
-    case 17: spec->n_threads = pick(w, 2) ? -1 : 100000; break;
-    case 18: spec->optimizer = pick(w, 2) ? "luck" : ""; break;
+    case 6:
+        spec->inputs = NULL;
+        break;
+    case 7:
+        spec->nodes = NULL;
+        break;
+    case 8:
+        spec->parameters = NULL;
+        break;
+    case 9:
+        spec->outputs = NULL;
+        break;
+    case 10:
+        spec->metrics = NULL;
+        break;
+    case 11:
+        spec->scheduled = NULL;
+        break;
+    case 12:
+        spec->hyper = NULL;
+        break;
+    case 13:
+        spec->parameter_slab = NULL;
+        break;
+    case 14:
+        spec->gradient_slab = NULL;
+        break;
+    case 15:
+        spec->max_rows = odd_size(w);
+        break;
+    case 16:
+        spec->dtype = (fn_dtype)(FN_UINT8 + pick(w, 9));
+        break;
+    case 17:
+        spec->n_threads = pick(w, 2) ? -1 : 100000;
+        break;
+    case 18:
+        spec->optimizer = pick(w, 2) ? "luck" : "";
+        break;
     case 19: {
         fn_node_spec *node = &w->nodes[pick(w, MOST_NODES)];
         switch (pick(w, 6)) {
-        case 0: node->op = NULL; break;
-        case 1: node->layer = NULL; break;
-        case 2: node->inputs = NULL; break;
-        case 3: node->parameters = NULL; break;
-        case 4: node->attributes = NULL; break;
-        default: *(pick(w, 2) ? &node->n_inputs : &node->n_parameters) = pick(w, 2) ? -1 : INT32_MIN;
+        case 0:
+            node->op = NULL;
+            break;
+        case 1:
+            node->layer = NULL;
+            break;
+        case 2:
+            node->inputs = NULL;
+            break;
+        case 3:
+            node->parameters = NULL;
+            break;
+        case 4:
+            node->attributes = NULL;
+            break;
+        default:
+            *(pick(w, 2) ? &node->n_inputs : &node->n_parameters) = pick(w, 2) ? -1 : INT32_MIN;
         }
         break;
     }
@@ -470,9 +530,14 @@ static void spoil(world *w)
         *(pick(w, 2) ? &parameter->offset : &parameter->shape.size[pick(w, 3)]) = wrong[pick(w, 7)];
         break;
     }
-    case 21: w->outputs[pick(w, MOST_OUTPUTS)].loss_attributes = NULL; break;
-    case 22: *(pick(w, 2) ? &w->metrics[0].attributes : &w->metrics[1].attributes) = NULL; break;
-    default: *(pick(w, 2) ? &w->metrics[0].metric : &w->outputs[0].loss) = pick(w, 2) ? NULL : "nothing";
+    case 21:
+        w->outputs[pick(w, MOST_OUTPUTS)].loss_attributes = NULL;
+        break;
+    case 22:
+        *(pick(w, 2) ? &w->metrics[0].attributes : &w->metrics[1].attributes) = NULL;
+        break;
+    default:
+        *(pick(w, 2) ? &w->metrics[0].metric : &w->outputs[0].loss) = pick(w, 2) ? NULL : "nothing";
     }
 }
 
@@ -487,8 +552,12 @@ void describe(world *w)
     const fn_op *const *ops = fn_kernels_current(FN_FLOAT32)->ops;
     const int kind = pick(w, 8), n_ops = fn_registry_size(FN_OPS);
     w->twists = kind < 4 ? 0 : kind < 7 ? 1 : 4;
-    w->spec = (fn_plan_spec){.dtype = pick(w, 2) ? FN_FLOAT32 : FN_FLOAT64, .max_rows = 1 + (pick(w, 8) ? pick(w, 6) : pick(w, 40)),
-                             .training = pick(w, 5) > 0, .input_gradients = pick(w, 4) == 0, .seed = next_byte(w), .n_threads = 1};
+    w->spec = (fn_plan_spec){.dtype = pick(w, 2) ? FN_FLOAT32 : FN_FLOAT64,
+                             .max_rows = 1 + (pick(w, 8) ? pick(w, 6) : pick(w, 40)),
+                             .training = pick(w, 5) > 0,
+                             .input_gradients = pick(w, 4) == 0,
+                             .seed = next_byte(w),
+                             .n_threads = 1};
     if (seldom(w, 200))
         w->spec.n_threads = pick(w, 4);
     w->with_losses = pick(w, 5) > 0;

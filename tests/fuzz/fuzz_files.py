@@ -182,7 +182,7 @@ class Checks:
         except FloatingPointError:
             if name != "checkpoint":
                 raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             return f"{error!r}"
         seconds = time.process_time() - started
         return f"it took {seconds:.1f} s" if seconds > SECONDS else None

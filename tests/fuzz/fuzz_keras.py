@@ -214,7 +214,9 @@ def main():
             number = int(at.read_text())
             if ended or time.monotonic() < end:
                 findings += 1
-                wrong = told.splitlines()[-1] if told else f"the process ended with status {worker.returncode}" if ended else "no end"
+                wrong = (
+                    told.splitlines()[-1] if told else f"the process ended with status {worker.returncode}" if ended else "no end"
+                )
                 copy = pathlib.Path(given.findings) / f"keras-{given.seed}-{number}.keras"
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 if (pathlib.Path(folder) / "damaged.keras").exists():

@@ -52,9 +52,14 @@ static fn_source source_of(world *w, int64_t rows, int64_t width, bool labels)
 /* What a call does: a whole step, a part of it, anything. */
 static unsigned pick_phases(world *w, const fn_plan *plan)
 {
-    static const unsigned usual[] = {FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE, FN_PHASE_FORWARD | FN_PHASE_FETCH,
-                                     FN_PHASE_FORWARD | FN_PHASE_LOSS, FN_PHASE_BACKWARD | FN_PHASE_OUTPUT_GRADIENT, FN_PHASE_UPDATE,
-                                     FN_PHASE_UPDATE | FN_PHASE_FLUSH, FN_PHASE_FORWARD | FN_PHASE_OUTPUT_GRADIENT | FN_PHASE_BACKWARD, FN_PHASE_BACKWARD,
+    static const unsigned usual[] = {FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
+                                     FN_PHASE_FORWARD | FN_PHASE_FETCH,
+                                     FN_PHASE_FORWARD | FN_PHASE_LOSS,
+                                     FN_PHASE_BACKWARD | FN_PHASE_OUTPUT_GRADIENT,
+                                     FN_PHASE_UPDATE,
+                                     FN_PHASE_UPDATE | FN_PHASE_FLUSH,
+                                     FN_PHASE_FORWARD | FN_PHASE_OUTPUT_GRADIENT | FN_PHASE_BACKWARD,
+                                     FN_PHASE_BACKWARD,
                                      FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_FETCH_GRADIENTS};
     const unsigned parts = pick(w, 2) ? usual[0] : seldom(w, 8) ? next_byte(w) : usual[pick(w, 9)];
     return pick(w, 8) ? parts & (plan->phases | (plan->training ? FN_PHASE_BACKWARD : 0)) : parts;
@@ -68,8 +73,13 @@ static void run_once(world *w, fn_plan *plan)
     int64_t per_row[MOST_OUTPUTS] = {0};
     void *outputs[MOST_OUTPUTS] = {0}, *input_gradients[MOST_INPUTS] = {0};
     const void *seeds[MOST_OUTPUTS] = {0};
-    fn_run run = {.phases = pick_phases(w, plan), .n_rows = rows, .batch_size = 1 + pick(w, (int)most), .step = next_byte(w),
-                  .inputs = inputs, .targets = targets, .epochs = 1};
+    fn_run run = {.phases = pick_phases(w, plan),
+                  .n_rows = rows,
+                  .batch_size = 1 + pick(w, (int)most),
+                  .step = next_byte(w),
+                  .inputs = inputs,
+                  .targets = targets,
+                  .epochs = 1};
     if (twist(w, 10))
         run.batch_size = odd_size(w);
     if (twist(w, 20))
@@ -79,7 +89,8 @@ static void run_once(world *w, fn_plan *plan)
     for (int i = 0; i < w->spec.n_inputs; i++) {
         const int64_t width = size_of(&w->inputs[i].shape);
         inputs[i] = source_of(w, rows, width, pick(w, 3) == 0);
-        input_gradients[i] = run.phases & FN_PHASE_FETCH_GRADIENTS && pick(w, 4) ? array_of(w, (size_t)(rows * width) * element) : NULL;
+        input_gradients[i] =
+            run.phases & FN_PHASE_FETCH_GRADIENTS && pick(w, 4) ? array_of(w, (size_t)(rows * width) * element) : NULL;
     }
     for (int i = 0; i < w->spec.n_outputs; i++) {
         const int64_t width = size_of(&w->shapes[w->outputs[i].value]);
@@ -123,7 +134,8 @@ static void run_once(world *w, fn_plan *plan)
     run.metrics = plan->n_metrics && pick(w, 12) ? array_of(w, (size_t)plan->metric_size * sizeof(double)) : NULL;
     if (seldom(w, 6) && run.loss_sum) {
         run.epochs = 1 + pick(w, 3);
-        run.epoch_results = array_of(w, (size_t)((run.epochs - 1) * (3 + w->spec.n_outputs + plan->metric_size)) * sizeof(double));
+        run.epoch_results =
+            array_of(w, (size_t)((run.epochs - 1) * (3 + w->spec.n_outputs + plan->metric_size)) * sizeof(double));
         run.shuffles = run.order && pick(w, 2);
     }
     const int64_t columns = w->n_hyper + w->spec.n_scheduled, steps = run.epochs * (rows + 1);
@@ -138,13 +150,26 @@ static void run_once(world *w, fn_plan *plan)
         run.stage_seconds = array_of(w, (size_t)plan->n_stages * sizeof(double));
     if (twist(w, 10))
         switch (pick(w, 7)) {
-        case 0: run.inputs = NULL; break;
-        case 1: run.targets = NULL; break;
-        case 2: inputs[0].data = NULL; break;
-        case 3: targets[0].data = NULL; break;
-        case 4: inputs[0].dtype = (fn_dtype)(FN_INT64 + 1 + pick(w, 200)); break;
-        case 5: run.epochs = -pick(w, 9); break;
-        default: run.output_gradients = NULL;
+        case 0:
+            run.inputs = NULL;
+            break;
+        case 1:
+            run.targets = NULL;
+            break;
+        case 2:
+            inputs[0].data = NULL;
+            break;
+        case 3:
+            targets[0].data = NULL;
+            break;
+        case 4:
+            inputs[0].dtype = (fn_dtype)(FN_INT64 + 1 + pick(w, 200));
+            break;
+        case 5:
+            run.epochs = -pick(w, 9);
+            break;
+        default:
+            run.output_gradients = NULL;
         }
     w->from_end = true;
     if (seldom(w, 10))
@@ -256,7 +281,8 @@ static void take_shapes(const fn_plan *plan, world *w)
     for (int i = 0; i < w->spec.n_outputs; i++) {
         const fn_output_spec *output = &w->outputs[i];
         fn_shape target;
-        if (output->loss && fn_infer_target(output->loss, output->loss_attributes, &w->shapes[output->value], &target, NULL) == FN_OK)
+        if (output->loss &&
+            fn_infer_target(output->loss, output->loss_attributes, &w->shapes[output->value], &target, NULL) == FN_OK)
             w->target_width[i] = fn_shape_size(&target);
     }
 }
@@ -381,7 +407,8 @@ static void run_file(const char *path)
 static void print_counts(fn_registry registry, const int64_t *counts)
 {
     for (int i = 0; i < fn_registry_size(registry); i++)
-        printf("%s %lld%s", fn_registry_entry(registry, i)->name, (long long)counts[i], i + 1 < fn_registry_size(registry) ? ", " : "\n");
+        printf("%s %lld%s", fn_registry_entry(registry, i)->name, (long long)counts[i],
+               i + 1 < fn_registry_size(registry) ? ", " : "\n");
 }
 
 int main(int argc, char **argv)
@@ -410,7 +437,10 @@ int main(int argc, char **argv)
             else if (!strcmp(argv[i - 1], "--write"))
                 write_to = value;
             else
-                return fprintf(stderr, "usage: %s [--runs N | --seconds N] [--seed S] [--first N] [--write FILE] [--counts] [FILE...]\n", argv[0]), 2;
+                return fprintf(stderr,
+                               "usage: %s [--runs N | --seconds N] [--seed S] [--first N] [--write FILE] [--counts] [FILE...]\n",
+                               argv[0]),
+                       2;
         }
     }
     signal(SIGABRT, tell_number);

@@ -1,16 +1,23 @@
 """Convolutions: sizes around tiles and vectors, windows larger than the image, strides larger than the window."""
 
-from operation_cases.base import OpCase
-
 from fastnet import _core
+from operation_cases.base import OpCase
 
 VALID, SAME, CAUSAL = range(3)
 
 
 def window(height=1, width=1, strides=(1, 1), dilation=(1, 1), padding=VALID, **others):
     """The attributes of a window."""
-    return {"window_height": height, "window_width": width, "stride_height": strides[0], "stride_width": strides[1],
-            "dilation_height": dilation[0], "dilation_width": dilation[1], "padding": padding, **others}
+    return {
+        "window_height": height,
+        "window_width": width,
+        "stride_height": strides[0],
+        "stride_width": strides[1],
+        "dilation_height": dilation[0],
+        "dilation_width": dilation[1],
+        "padding": padding,
+        **others,
+    }
 
 
 def activation(name):

@@ -1,8 +1,7 @@
 """Dense layers, activations, merging, normalization and noise."""
 
-from operation_cases.base import OpCase
-
 from fastnet import _core
+from operation_cases.base import OpCase
 
 
 def dense_cases(width):

@@ -1,10 +1,11 @@
 """Activations."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 from scipy import special
+
 
 @dataclass
 class Activation:
@@ -72,20 +73,14 @@ def hard_silu_derivative(x, alpha):
 ACTIVATIONS = {
     "linear": Activation(lambda x, alpha: x, lambda x, alpha: np.ones_like(x)),
     "relu": Activation(lambda x, alpha: np.maximum(x, 0), lambda x, alpha: (x > 0) * 1.0),
-    "leaky_relu": Activation(
-        lambda x, alpha: np.where(x > 0, x, alpha * x), lambda x, alpha: np.where(x > 0, 1.0, alpha)
-    ),
+    "leaky_relu": Activation(lambda x, alpha: np.where(x > 0, x, alpha * x), lambda x, alpha: np.where(x > 0, 1.0, alpha)),
     "elu": Activation(elu, elu_derivative),
     "selu": Activation(
         lambda x, alpha: SELU_SCALE * elu(x, SELU_ALPHA), lambda x, alpha: SELU_SCALE * elu_derivative(x, SELU_ALPHA)
     ),
-    "gelu": Activation(
-        lambda x, alpha: x * normal_cdf(x), lambda x, alpha: normal_cdf(x) + x * normal_density(x)
-    ),
+    "gelu": Activation(lambda x, alpha: x * normal_cdf(x), lambda x, alpha: normal_cdf(x) + x * normal_density(x)),
     "gelu_tanh": Activation(gelu_tanh, gelu_tanh_derivative),
-    "silu": Activation(
-        lambda x, alpha: x * sigmoid(x), lambda x, alpha: sigmoid(x) * (1 + x * (1 - sigmoid(x)))
-    ),
+    "silu": Activation(lambda x, alpha: x * sigmoid(x), lambda x, alpha: sigmoid(x) * (1 + x * (1 - sigmoid(x)))),
     "mish": Activation(lambda x, alpha: x * np.tanh(softplus(x)), mish_derivative),
     "tanh": Activation(lambda x, alpha: np.tanh(x), lambda x, alpha: 1 - np.tanh(x) ** 2),
     "sigmoid": Activation(lambda x, alpha: sigmoid(x), lambda x, alpha: sigmoid(x) * sigmoid(-x)),

@@ -1,6 +1,7 @@
 """Scaled dot-product attention, with all its weights at once."""
 
 import numpy as np
+
 from reference.operations import Op, random_words, softmax
 
 GROUP = 64  # random words are made together; those of a query begin with a group
@@ -63,8 +64,7 @@ def attention(inputs, parameters, heads=1, key_heads=0, causal=0, window=0, scal
     return [y, p] if scores else y
 
 
-def attention_backward(inputs, parameters, dy, heads=1, key_heads=0, causal=0, window=0, scale=0, rate=0, seed=-1,
-                       scores=0):
+def attention_backward(inputs, parameters, dy, heads=1, key_heads=0, causal=0, window=0, scale=0, rate=0, seed=-1, scores=0):
     q, k, v, scale = prepare(inputs, heads, key_heads, scale)
     p = weights_of(q, k, inputs, causal, window, scale)
     m = dropout_factors(p.shape, rate, seed)

@@ -1,6 +1,7 @@
 """Random changes of images: drawn as the kernels do, for the first node of a plan in step 0 of a model with seed 0."""
 
 import numpy as np
+
 from reference.operations import Op, philox, random_normals
 
 CONSTANT, NEAREST, REFLECT, WRAP = range(4)
@@ -29,9 +30,25 @@ def find_pixel(i, size, fill):
     }[fill]
 
 
-def affine_map(number, height, width, horizontal=0, vertical=0, rotation_low=0, rotation_high=0, down_low=0, down_high=0,
-               right_low=0, right_high=0, zoom_rows_low=0, zoom_rows_high=0, zoom_columns_low=0, zoom_columns_high=0,
-               same_zoom=0, **others):  # fmt: skip
+def affine_map(
+    number,
+    height,
+    width,
+    horizontal=0,
+    vertical=0,
+    rotation_low=0,
+    rotation_high=0,
+    down_low=0,
+    down_high=0,
+    right_low=0,
+    right_high=0,
+    zoom_rows_low=0,
+    zoom_rows_high=0,
+    zoom_columns_low=0,
+    zoom_columns_high=0,
+    same_zoom=0,
+    **others,
+):
     """(matrix, shift, centre): the place of a pixel p is centre + matrix (p - centre - shift)."""
     turn = 2 * np.pi * between(rotation_low, rotation_high, number[2])
     shift = np.array([height * between(down_low, down_high, number[3]), width * between(right_low, right_high, number[4])])

@@ -1,6 +1,7 @@
 """Convolutions in float64 NumPy, tap by tap of the window. A series is an image of height 1."""
 
 import numpy as np
+
 from reference.activations import activation_of
 from reference.operations import Op
 
@@ -32,8 +33,18 @@ class Axis:
 class Geometry:
     """Both axes, from the attributes of the operation and the shape (height, width) of the image."""
 
-    def __init__(self, height, width, window_height=1, window_width=1, stride_height=1, stride_width=1,
-                 dilation_height=1, dilation_width=1, padding=VALID):
+    def __init__(
+        self,
+        height,
+        width,
+        window_height=1,
+        window_width=1,
+        stride_height=1,
+        stride_width=1,
+        dilation_height=1,
+        dilation_width=1,
+        padding=VALID,
+    ):
         self.y = Axis(height, window_height, stride_height, dilation_height, padding)
         self.x = Axis(width, window_width, stride_width, dilation_width, padding)
 
@@ -162,20 +173,56 @@ OPS = {
 }
 
 OP_CASES = [
-    ("convolution", [(2, 4, 5, 3)], [(3, 2, 3, 4), (4,)],
-     {"filters": 4, "window_height": 3, "window_width": 2, "activation": 3, "padding": SAME}),
-    ("convolution", [(2, 5, 4, 4)], [(2, 3, 2, 6)],
-     {"filters": 6, "window_height": 2, "window_width": 3, "stride_height": 2, "groups": 2, "use_bias": 0}),
-    ("convolution", [(2, 7, 3)], [(3, 3, 2), (2,)],
-     {"filters": 2, "window_width": 3, "dilation_width": 2, "stride_width": 2, "padding": CAUSAL}),
-    ("depthwise_convolution", [(2, 4, 5, 3)], [(3, 2, 3, 2), (6,)],
-     {"depth_multiplier": 2, "window_height": 3, "window_width": 2, "activation": 3, "padding": SAME}),
+    (
+        "convolution",
+        [(2, 4, 5, 3)],
+        [(3, 2, 3, 4), (4,)],
+        {"filters": 4, "window_height": 3, "window_width": 2, "activation": 3, "padding": SAME},
+    ),
+    (
+        "convolution",
+        [(2, 5, 4, 4)],
+        [(2, 3, 2, 6)],
+        {"filters": 6, "window_height": 2, "window_width": 3, "stride_height": 2, "groups": 2, "use_bias": 0},
+    ),
+    (
+        "convolution",
+        [(2, 7, 3)],
+        [(3, 3, 2), (2,)],
+        {"filters": 2, "window_width": 3, "dilation_width": 2, "stride_width": 2, "padding": CAUSAL},
+    ),
+    (
+        "depthwise_convolution",
+        [(2, 4, 5, 3)],
+        [(3, 2, 3, 2), (6,)],
+        {"depth_multiplier": 2, "window_height": 3, "window_width": 2, "activation": 3, "padding": SAME},
+    ),
     ("depthwise_convolution", [(2, 7, 3)], [(2, 3, 1)], {"window_width": 2, "stride_width": 2, "use_bias": 0}),
-    ("transposed_convolution", [(2, 3, 4, 3)], [(3, 2, 4, 3), (4,)],
-     {"filters": 4, "window_height": 3, "window_width": 2, "stride_height": 2, "activation": 3, "padding": SAME}),
-    ("transposed_convolution", [(2, 3, 2, 3)], [(2, 4, 2, 3)],
-     {"filters": 2, "window_height": 2, "window_width": 4, "stride_height": 3, "stride_width": 2, "use_bias": 0,
-      "output_padding_height": 2, "output_padding_width": 1}),
-    ("transposed_convolution", [(2, 4, 3)], [(3, 2, 3), (2,)],
-     {"filters": 2, "window_width": 3, "dilation_width": 2, "stride_width": 2, "padding": SAME, "output_padding_width": 0}),
+    (
+        "transposed_convolution",
+        [(2, 3, 4, 3)],
+        [(3, 2, 4, 3), (4,)],
+        {"filters": 4, "window_height": 3, "window_width": 2, "stride_height": 2, "activation": 3, "padding": SAME},
+    ),
+    (
+        "transposed_convolution",
+        [(2, 3, 2, 3)],
+        [(2, 4, 2, 3)],
+        {
+            "filters": 2,
+            "window_height": 2,
+            "window_width": 4,
+            "stride_height": 3,
+            "stride_width": 2,
+            "use_bias": 0,
+            "output_padding_height": 2,
+            "output_padding_width": 1,
+        },
+    ),
+    (
+        "transposed_convolution",
+        [(2, 4, 3)],
+        [(3, 2, 3), (2,)],
+        {"filters": 2, "window_width": 3, "dilation_width": 2, "stride_width": 2, "padding": SAME, "output_padding_width": 0},
+    ),
 ]

@@ -1,6 +1,7 @@
 """Embedding."""
 
 import numpy as np
+
 from reference.operations import Op
 
 

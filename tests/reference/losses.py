@@ -1,9 +1,10 @@
 """Losses."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
+
 from reference.activations import sigmoid, softplus
 from reference.operations import log_softmax, softmax
 

@@ -1,6 +1,7 @@
 """Masking, and means of what is not masked."""
 
 import numpy as np
+
 from reference.operations import Op
 
 
@@ -36,8 +37,16 @@ def select_backward(inputs, parameters, dy, value=0.0):
     return [np.zeros_like(mask), dy * taken, *([dy * ~taken] if len(inputs) > 2 else [])], []
 
 
-OPS = {"select": Op(select, select_backward), "masking": Op(masking, masking_backward), "masked_mean": Op(masked_mean, masked_mean_backward)}
+OPS = {
+    "select": Op(select, select_backward),
+    "masking": Op(masking, masking_backward),
+    "masked_mean": Op(masked_mean, masked_mean_backward),
+}
 
 #: Name, shapes of inputs and parameters, attributes.
-OP_CASES = [("masking", [(3, 4, 2)], [], {}), ("masked_mean", [(3, 4, 2), (3, 4)], [], {}),
-            ("select", [(3, 4), (3, 4, 2), (3, 4, 2)], [], {}), ("select", [(3, 4), (3, 4, 2)], [], {"value": 1.5})]
+OP_CASES = [
+    ("masking", [(3, 4, 2)], [], {}),
+    ("masked_mean", [(3, 4, 2), (3, 4)], [], {}),
+    ("select", [(3, 4), (3, 4, 2), (3, 4, 2)], [], {}),
+    ("select", [(3, 4), (3, 4, 2)], [], {"value": 1.5}),
+]

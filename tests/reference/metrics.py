@@ -1,11 +1,13 @@
 """Metrics."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
+
 from reference.activations import sigmoid
 from reference.losses import EPSILON, one_hot
+
 
 @dataclass
 class Metric:
@@ -49,18 +51,21 @@ def auc_accumulators(t, p, num_thresholds=200, from_logits=0):
     true_positives = (above * t[:, np.newaxis]).sum(axis=0)
     false_positives = (above * (1 - t[:, np.newaxis])).sum(axis=0)
     # The engine keeps what lies between thresholds.
-    return np.concatenate([true_positives - np.append(true_positives[1:], 0),
-                           false_positives - np.append(false_positives[1:], 0)])
+    return np.concatenate(
+        [true_positives - np.append(true_positives[1:], 0), false_positives - np.append(false_positives[1:], 0)]
+    )
 
 
 def confusion_accumulators(positive, predicted):
     """For arrays of booleans [positions][classes]."""
-    return np.concatenate([
-        [len(positive)],
-        (positive & predicted).sum(axis=0),
-        (~positive & predicted).sum(axis=0),
-        (positive & ~predicted).sum(axis=0),
-    ]).astype(np.float64)
+    return np.concatenate(
+        [
+            [len(positive)],
+            (positive & predicted).sum(axis=0),
+            (~positive & predicted).sum(axis=0),
+            (positive & ~predicted).sum(axis=0),
+        ]
+    ).astype(np.float64)
 
 
 def binary_confusion(t, p, threshold=0.5):
@@ -71,9 +76,7 @@ def binary_confusion(t, p, threshold=0.5):
 def categorical_confusion(t, p):
     width = p.shape[-1]
     labels = t if t.ndim < p.ndim else t.argmax(axis=-1)
-    return confusion_accumulators(
-        one_hot(labels.ravel(), width) > 0, one_hot(p.argmax(axis=-1).ravel(), width) > 0
-    )
+    return confusion_accumulators(one_hot(labels.ravel(), width) > 0, one_hot(p.argmax(axis=-1).ravel(), width) > 0)
 
 
 METRICS = {
@@ -81,9 +84,7 @@ METRICS = {
     "categorical_accuracy": Metric(lambda t, p: mean_accumulators(t.argmax(axis=-1) == p.argmax(axis=-1))),
     "sparse_categorical_accuracy": Metric(lambda t, p: mean_accumulators(t == p.argmax(axis=-1)), labels=True),
     "top_k_categorical_accuracy": Metric(lambda t, p, k=5: mean_accumulators(top_k_hits(t.argmax(axis=-1), p, k))),
-    "sparse_top_k_categorical_accuracy": Metric(
-        lambda t, p, k=5: mean_accumulators(top_k_hits(t, p, k)), labels=True
-    ),
+    "sparse_top_k_categorical_accuracy": Metric(lambda t, p, k=5: mean_accumulators(top_k_hits(t, p, k)), labels=True),
     "mean_squared_error": Metric(lambda t, p: mean_accumulators((p - t) ** 2)),
     "mean_absolute_error": Metric(lambda t, p: mean_accumulators(np.abs(p - t))),
     "r2_score": Metric(r2_accumulators),

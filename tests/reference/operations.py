@@ -1,11 +1,13 @@
 """Operations."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
-from reference.activations import ACTIVATIONS, SELU_ALPHA, SELU_SCALE, activation_of
 from scipy import special
+
+from reference.activations import ACTIVATIONS, SELU_ALPHA, SELU_SCALE, activation_of
+
 
 @dataclass
 class Op:
@@ -352,8 +354,7 @@ OPS = {
 OP_CASES = [
     ("dense", [(3, 4)], [(4, 2), (2,)], {"units": 2}),
     ("dense", [(3, 4)], [(4, 2)], {"units": 2, "use_bias": 0}),
-    *[("dense", [(3, 2, 4)], [(4, 2), (2,)], {"units": 2, "activation": i, "alpha": 0.3})
-      for i in range(len(ACTIVATIONS))],
+    *[("dense", [(3, 2, 4)], [(4, 2), (2,)], {"units": 2, "activation": i, "alpha": 0.3}) for i in range(len(ACTIVATIONS))],
     ("activation", [(3, 2, 4)], [], {"activation": list(ACTIVATIONS).index("elu"), "alpha": 0.7}),
     ("softmax", [(3, 2, 5)], [], {}),
     ("log_softmax", [(3, 2, 5)], [], {}),

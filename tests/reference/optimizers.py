@@ -1,10 +1,12 @@
 """Optimizers that treat every number alike; those that look at whole parameters are in layerwise.py."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
+
 from reference import layerwise
+
 
 @dataclass
 class Optimizer:
@@ -209,9 +211,7 @@ OPTIMIZERS = {
     "rmsprop": Optimizer(rmsprop_slots, rmsprop),
     "adam": Optimizer(adam_slots, adam),
     "adamax": Optimizer(zeros("momentum", "norm"), adamax),
-    "yogi": Optimizer(
-        lambda hyper: dict.fromkeys(("momentum", "velocity"), hyper["initial_accumulator_value"]), yogi
-    ),
+    "yogi": Optimizer(lambda hyper: dict.fromkeys(("momentum", "velocity"), hyper["initial_accumulator_value"]), yogi),
     "nadam": Optimizer(zeros("momentum", "velocity"), nadam),
     "radam": Optimizer(zeros("momentum", "velocity"), radam),
     "adabelief": Optimizer(
@@ -222,9 +222,7 @@ OPTIMIZERS = {
     "lion": Optimizer(zeros("momentum"), lion),
     "rprop": Optimizer(zeros("step_size", "previous_gradient"), rprop),
     "schedule_free_sgd": Optimizer(lambda hyper: {"x": np.nan, "z_minus_y": 0.0}, schedule_free_sgd),
-    "schedule_free_adamw": Optimizer(
-        lambda hyper: {"x": np.nan, "z_minus_y": 0.0, "velocity": 0.0}, schedule_free_adamw
-    ),
+    "schedule_free_adamw": Optimizer(lambda hyper: {"x": np.nan, "z_minus_y": 0.0, "velocity": 0.0}, schedule_free_adamw),
     "lamb": Optimizer(zeros("momentum", "velocity"), layerwise.lamb, True),
     "lars": Optimizer(zeros("momentum"), layerwise.lars, True),
     "adafactor": Optimizer(zeros("rows", "columns"), layerwise.adafactor, True),

@@ -1,6 +1,7 @@
 """Pooling: window by window."""
 
 import numpy as np
+
 from reference.operations import Op
 
 

@@ -1,6 +1,7 @@
 """Vectors of positions, and rotations by them."""
 
 import numpy as np
+
 from reference.operations import Op
 
 

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+
 from reference.activations import activation_of
 from reference.operations import Op, random_words
 
@@ -202,8 +203,7 @@ def cases(kind, gates, n_states, bias):
     yield kind, [(3, 4, 3), (3, 4), *states], [*weights, bias], {**standard, "masked": 1}
     yield kind, [(3, 4, 3), (3, 4)], [*weights, bias], {**standard, "masked": 1, "zero_output_for_mask": 1, "return_sequences": 1}
     yield kind, [(3, 2, 3), *states], weights, {**standard, "use_bias": 0, "go_backwards": 1, "return_sequences": 1}
-    yield kind, [(3, 4, 3)], [*weights, bias], {
-        **standard, "activation": GELU, "dropout": 0.3, "recurrent_dropout": 0.4}
+    yield kind, [(3, 4, 3)], [*weights, bias], {**standard, "activation": GELU, "dropout": 0.3, "recurrent_dropout": 0.4}
 
 
 OP_CASES = [*cases("simple_rnn", 1, 1, (2,)), *cases("lstm", 4, 2, (8,)), *cases("gru", 3, 1, (2, 6)),

@@ -1,6 +1,7 @@
 """Padding, resizing, permuting."""
 
 import numpy as np
+
 from reference.operations import Op
 from reference.pooling import as_images
 

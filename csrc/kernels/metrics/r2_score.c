@@ -2,10 +2,9 @@
  *   R^2 = 1 - sum (t - p)^2 / sum (t - mean t)^2
  *
  * The squares are those of the distances from the mean, which no mean is too large for: a sum of t^2 less that of t would lose
- * (mean / deviation)^2 * 1e-16 of the result. Of a part of the data with mean m' and squares q', added to n positions with m and q
- * (Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance"):
- *   d = m' - m,  q += q' + d^2 n n' / (n + n'),  m += d n' / (n + n')
- * The mean of a part is taken from the first of its targets on, so that equal targets leave squares of 0.
+ * (mean / deviation)^2 * 1e-16 of the result. Of a part of the data with mean m' and squares q', added to n positions with m and
+ * q (Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance"): d = m' - m,  q += q' + d^2 n n' / (n + n'),
+ * m += d n' / (n + n') The mean of a part is taken from the first of its targets on, so that equal targets leave squares of 0.
  *
  * prediction, target: [positions][width]
  * accumulators: {positions, mean t [width], sum (t - mean t)^2 [width], sum (t - p)^2 [width]} */

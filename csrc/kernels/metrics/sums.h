@@ -38,8 +38,8 @@ FN_INLINE int64_t class_argmax(const real *row, int64_t width, bool *ordered)
     return best;
 }
 
-/* Number of classes that come before class `label` when they are ordered by their predictions, the largest first and of equal ones
- * the last; NaN counts as larger. Where it is NaN itself, more than any k. */
+/* Number of classes that come before class `label` when they are ordered by their predictions, the largest first and of equal
+ * ones the last; NaN counts as larger. Where it is NaN itself, more than any k. */
 FN_INLINE int64_t class_rank(const real *prediction, int64_t width, int64_t label)
 {
     const real own = prediction[label];

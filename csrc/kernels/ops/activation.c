@@ -22,8 +22,8 @@ static fn_status infer(fn_inference *inference)
     const double number = inference->attribute[ACTIVATION];
     if (number >= count)
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer,
-                       number, count - 1);
+                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer, number,
+                       count - 1);
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = inference->input[0];
     return FN_OK;

@@ -81,8 +81,7 @@ static fn_status check_shapes(const fn_inference *inference)
             (x[i].rank == 2 && x[i].size[0] != 1 && x[i].size[0] != queries))
             return fn_fail(inference->error, FN_ERROR_SHAPE,
                            "layer '%s': expected a mask of shape (%lld) or (%lld, %lld), keys or queries and keys, got %s",
-                           inference->layer, (long long)keys, (long long)queries, (long long)keys,
-                           fn_shape_text(&x[i], text[0]));
+                           inference->layer, (long long)keys, (long long)queries, (long long)keys, fn_shape_text(&x[i], text[0]));
     return FN_OK;
 }
 
@@ -143,12 +142,10 @@ static scratch divide_workspace(const attention_shape *x, void *workspace)
 static int64_t workspace_size(const attention_shape *x)
 {
     const int64_t size = x->size > x->value_size ? x->size : x->value_size;
-    const int64_t elements =
-        packed_size(x, x->size) + packed_size(x, x->value_size) + (2 * BLOCK_QUERIES + 1) * STRIDE;
+    const int64_t elements = packed_size(x, x->size) + packed_size(x, x->value_size) + (2 * BLOCK_QUERIES + 1) * STRIDE;
     /* Of the three sizes in a product, any two may be its m and n. */
     return elements * (int64_t)sizeof(real) + FN_SYM(gemm_workspace)(BLOCK_QUERIES, BLOCK_KEYS, size) +
-           FN_SYM(gemm_workspace)(BLOCK_QUERIES, size, BLOCK_KEYS) +
-           FN_SYM(gemm_workspace)(BLOCK_KEYS, size, BLOCK_QUERIES);
+           FN_SYM(gemm_workspace)(BLOCK_QUERIES, size, BLOCK_KEYS) + FN_SYM(gemm_workspace)(BLOCK_KEYS, size, BLOCK_QUERIES);
 }
 
 /* Rows of a key head, transposed: [size][keys] as packed panels. */
@@ -226,8 +223,7 @@ static bool drops(const fn_node *node)
 /* The weights of query number i of the block, or their gradient, in an array of the second output: [keys]. */
 static real *scores_of(const fn_node *node, void *array, const attention_shape *x, const attention_block *block, int64_t i)
 {
-    return (real *)array + block->row * node->output[1].width +
-           (block->head * x->queries + block->query + i) * x->keys;
+    return (real *)array + block->row * node->output[1].width + (block->head * x->queries + block->query + i) * x->keys;
 }
 
 /* The weights of a block of queries into the second output: from the scores made again, now that their sums are known. */
@@ -251,7 +247,7 @@ static void write_scores(const fn_node *node, const attention_shape *x, attentio
 /* y of a block of queries of one head. In line, as all that is given the shape: what it holds might else be changed, for all
  * the compiler knows, by what is written. */
 FN_INLINE void attend(const fn_node *node, const fn_context *context, const attention_shape *x, attention_block block,
-                   const scratch *buffers)
+                      const scratch *buffers)
 {
     const int64_t key_head = block.head / (x->heads / x->key_heads), stride = x->heads * x->value_size;
     const random_stream stream = random_stream_of(node, context, node->attribute[SEED]);
@@ -274,8 +270,8 @@ FN_INLINE void attend(const fn_node *node, const fn_context *context, const atte
             .n = x->value_size,
             .k = block.keys,
             .a = {buffers->weight, STRIDE, 1},
-            .b = {rows_of(node->input[VALUE].value, node->input[VALUE].width, &block, block.key,
-                          x->key_heads * x->value_size, key_head * x->value_size),
+            .b = {rows_of(node->input[VALUE].value, node->input[VALUE].width, &block, block.key, x->key_heads * x->value_size,
+                          key_head * x->value_size),
                   x->key_heads * x->value_size, 1},
             .c = y,
             .c_row = stride,
@@ -289,7 +285,8 @@ FN_INLINE void attend(const fn_node *node, const fn_context *context, const atte
             memset(y + i * stride, 0, (size_t)x->value_size * sizeof *y);
         FN_FOR_EACH(j, x->value_size, y[i * stride + j] *= factor);
         if (node->n_node_buffers) {
-            real *kept = rows_of(node->buffer[SAVED_SOFTMAX].value, node->buffer[SAVED_SOFTMAX].width, &block, block.head * x->queries, 2, 0);
+            real *kept = rows_of(node->buffer[SAVED_SOFTMAX].value, node->buffer[SAVED_SOFTMAX].width, &block,
+                                 block.head * x->queries, 2, 0);
             kept[2 * (block.query + i)] = shift_of(softmax.largest[i]);
             kept[2 * (block.query + i) + 1] = factor;
         }
@@ -298,12 +295,12 @@ FN_INLINE void attend(const fn_node *node, const fn_context *context, const atte
         write_scores(node, x, block, q, &softmax, buffers);
 }
 
-typedef void (*block_function)(const fn_node *node, const fn_context *context, const attention_shape *x,
-                               attention_block block, const scratch *buffers);
+typedef void (*block_function)(const fn_node *node, const fn_context *context, const attention_shape *x, attention_block block,
+                               const scratch *buffers);
 
 /* Every block of queries of key heads lo to hi, those of the first row first. */
 FN_INLINE void for_each_block(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi, bool with_values,
-                           block_function run)
+                              block_function run)
 {
     const attention_shape x = attention_shape_of(node);
     const scratch buffers = divide_workspace(&x, context->workspace);
@@ -320,7 +317,7 @@ FN_INLINE void for_each_block(const fn_node *node, const fn_context *context, in
                     .row = row, .head = head, .query = query, .queries = left < BLOCK_QUERIES ? left : BLOCK_QUERIES};
                 run(node, context, &x, block, &buffers);
             }
-        }
+    }
 }
 
 /* A stage over the key heads of all rows: divided by rows or, of a batch of few rows with much to do for each, by key heads.
@@ -392,8 +389,8 @@ static bool of_values(const fn_node *node)
 static void differentiate(const fn_node *node, const attention_shape *x, const attention_block *block, const real *dot,
                           random_stream stream, const scratch *buffers)
 {
-    const real *kept =
-        rows_of(node->buffer[SAVED_SOFTMAX].value, node->buffer[SAVED_SOFTMAX].width, block, block->head * x->queries, 2, 2 * block->query);
+    const real *kept = rows_of(node->buffer[SAVED_SOFTMAX].value, node->buffer[SAVED_SOFTMAX].width, block,
+                               block->head * x->queries, 2, 2 * block->query);
     const int64_t n = round_to_lanes(block->keys);
     for (int64_t i = 0; i < block->queries; i++) {
         real *restrict weight = buffers->weight + i * STRIDE, *restrict gradient = buffers->gradient + i * STRIDE;
@@ -432,7 +429,7 @@ static void add_product(gemm_matrix left, int64_t steps, int64_t n, const real *
 
 /* Adds to the gradients what a block of queries of one head has to do with them. */
 FN_INLINE void attend_backward(const fn_node *node, const fn_context *context, const attention_shape *x, attention_block block,
-                            const scratch *buffers)
+                               const scratch *buffers)
 {
     const fn_port *query = &node->input[QUERY], *key = &node->input[KEY], *value = &node->input[VALUE];
     const int64_t key_head = block.head / (x->heads / x->key_heads);
@@ -443,8 +440,8 @@ FN_INLINE void attend_backward(const fn_node *node, const fn_context *context, c
     const random_stream stream = random_stream_of(node, context, node->attribute[SEED]);
     const real *q = rows_of(query->value, query->width, &block, block.query, q_stride, q_first);
     const real *y = rows_of(node->output[0].value, node->output[0].width, &block, block.query, y_stride, y_first);
-    const real *dy = of_values(node) ? rows_of(node->output[0].gradient, node->output[0].width, &block, block.query, y_stride, y_first)
-                                     : NULL;
+    const real *dy =
+        of_values(node) ? rows_of(node->output[0].gradient, node->output[0].width, &block, block.query, y_stride, y_first) : NULL;
     real dot[BLOCK_QUERIES];
     for (int64_t i = 0; i < block.queries; i++) {
         dot[i] = dy ? fn_dot(dy + i * y_stride, y + i * y_stride, x->value_size) : 0;
@@ -471,8 +468,8 @@ FN_INLINE void attend_backward(const fn_node *node, const fn_context *context, c
                         buffers->products);
         if (value->gradient_buffer >= 0 && dy)
             add_product((gemm_matrix){buffers->weight, 1, STRIDE}, block.keys, block.queries, dy, y_stride,
-                        rows_of(value->gradient, value->width, &block, block.key, v_stride, v_first), v_stride,
-                        x->value_size, buffers->products);
+                        rows_of(value->gradient, value->width, &block, block.key, v_stride, v_first), v_stride, x->value_size,
+                        buffers->products);
     }
 }
 
@@ -512,8 +509,7 @@ static void backward(fn_plan *plan, fn_node *node)
 {
     const attention_shape x = attention_shape_of(node);
     /* The scores once more, the gradients of q and k; those of the weights and of v. */
-    emit_heads(plan, node, "attention backward", backward_rows, backward_heads,
-               product_flops(&x, 3 * x.size + 2 * x.value_size));
+    emit_heads(plan, node, "attention backward", backward_rows, backward_heads, product_flops(&x, 3 * x.size + 2 * x.value_size));
     for (int i = 0; i < node->n_inputs; i++)
         fn_reads(plan, node->input[i].value_buffer);
     for (int i = 0; i < node->n_outputs; i++) {

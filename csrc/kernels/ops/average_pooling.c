@@ -46,7 +46,7 @@ FN_INLINE bool is_pair(pooling_span h, pooling_span w)
 
 /* n sums from number `first` on of a row of the outputs, of a line of inputs with few channels. */
 FN_INLINE void sum_window(const pooling *p, const pooling_table *table, const real *restrict line, real *restrict y,
-                        int64_t first, real_bits n)
+                          int64_t first, real_bits n)
 {
     const real_bits channels = (real_bits)p->channels, columns = (real_bits)p->width.window;
     const real_bits *restrict start = table->start + first, *restrict low = table->first + first;

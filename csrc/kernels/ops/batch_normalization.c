@@ -31,10 +31,7 @@ enum { STATISTICS, FORWARD_SUMS, BACKWARD_SUMS };
 enum { CHUNK = 128, LONG_ROW = 32 };
 
 static const fn_attribute attributes[] = {
-    {"momentum", 0.99, FN_FRACTION},
-    {"epsilon", 1e-3, FN_NOT_NEGATIVE},
-    {"center", 1, FN_FLAG},
-    {"scale", 1, FN_FLAG},
+    {"momentum", 0.99, FN_FRACTION}, {"epsilon", 1e-3, FN_NOT_NEGATIVE}, {"center", 1, FN_FLAG}, {"scale", 1, FN_FLAG},
     {"frozen", 0, FN_FLAG},
 };
 
@@ -126,8 +123,7 @@ typedef struct place {
 static place find_place(const fn_node *node, chunk k, int64_t strip)
 {
     const int64_t channels = channels_of(node), channel = strip * STRIP;
-    return (place){k.number, k.n, channel, channels - channel < STRIP ? channels - channel : STRIP,
-                   k.first * channels + channel};
+    return (place){k.number, k.n, channel, channels - channel < STRIP ? channels - channel : STRIP, k.first * channels + channel};
 }
 
 /* That of item `item` of a stage over chunks and strips; n 0: there is none. */
@@ -249,8 +245,7 @@ static void normalize_rows(const fn_node *node, const fn_context *context, int64
     const int64_t n = (hi - lo) * inner_of(node), step = follower ? positions_at_a_time(channels) : n;
     for (int64_t i = 0; i < n; i += step) {
         const int64_t first = lo * width + i * channels, count = n - i < step ? n - i : step;
-        rescale((const real *)node->input[0].value + first, (real *)node->output[0].value + first, channels, count, mean, a,
-                b);
+        rescale((const real *)node->input[0].value + first, (real *)node->output[0].value + first, channels, count, mean, a, b);
         if (follower)
             follower->op->apply(follower, first, count * channels);
     }
@@ -320,9 +315,8 @@ static void sum_gradients(const fn_node *node, const fn_context *context, int64_
         if (p.n == 0)
             break;
         real *sums = (real *)node->buffer[BACKWARD_SUMS].value + p.chunk * 2 * channels + p.channel;
-        sum_strip(SUM_GRADIENTS, (const real *)node->input[0].value + p.offset,
-                  (const real *)node->output[0].gradient + p.offset, channels, p.n, p.columns, mean + p.channel,
-                  mean + channels + p.channel, sums, sums + channels);
+        sum_strip(SUM_GRADIENTS, (const real *)node->input[0].value + p.offset, (const real *)node->output[0].gradient + p.offset,
+                  channels, p.n, p.columns, mean + p.channel, mean + channels + p.channel, sums, sums + channels);
     }
 }
 

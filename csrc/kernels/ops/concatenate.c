@@ -20,15 +20,15 @@ static fn_status infer(fn_inference *inference)
     int32_t axis = axis_of(inference->attribute, first);
     char a[FN_SHAPE_TEXT], b[FN_SHAPE_TEXT];
     if (axis < 0 || axis >= first->rank)
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': axis %d of a sample of shape %s",
-                       inference->layer, (int)inference->attribute[0], fn_shape_text(first, a));
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': axis %d of a sample of shape %s", inference->layer,
+                       (int)inference->attribute[0], fn_shape_text(first, a));
     fn_shape joined = *first;
     for (int32_t i = 1; i < inference->n_inputs; i++) {
         const fn_shape *other = &inference->input[i];
         if (!shapes_agree(first, other, axis))
             return fn_fail(inference->error, FN_ERROR_SHAPE,
-                           "layer '%s': inputs must agree in all axes but %d, got %s and %s (input %d)",
-                           inference->layer, axis, fn_shape_text(first, a), fn_shape_text(other, b), i);
+                           "layer '%s': inputs must agree in all axes but %d, got %s and %s (input %d)", inference->layer, axis,
+                           fn_shape_text(first, a), fn_shape_text(other, b), i);
         if (joined.size[axis] < FN_TOO_MANY) /* or else what joins them is too large in any case */
             joined.size[axis] += other->size[axis];
     }

@@ -9,9 +9,9 @@
  * With groups, channels and filters are cut into as many parts, and a filter sees the channels of its own part alone:
  * W is [ky][kx][channels / groups][filters].
  *
- * Parameters: W, and b with use_bias. Buffers: SAVED_SLOPE f'(z) where y is not enough for it; FLIPPED_KERNEL W as convolve_transposed
- * wants it; SUMS [parts][dW, db], sums over parts of the batch, which are then added up in order: no bit depends on the
- * threads.
+ * Parameters: W, and b with use_bias. Buffers: SAVED_SLOPE f'(z) where y is not enough for it; FLIPPED_KERNEL W as
+ * convolve_transposed wants it; SUMS [parts][dW, db], sums over parts of the batch, which are then added up in order: no bit
+ * depends on the threads.
  */
 #include "../convolution_gradient.h"
 #include "../convolution_shape.h"
@@ -44,8 +44,7 @@ static fn_status infer(fn_inference *inference)
         return status;
     const double groups = inference->attribute[GROUPS];
     const int64_t channels = fn_shape_last(&inference->input[0]), filters = (int64_t)inference->attribute[FILTERS];
-    if (channels % (int64_t)groups ||
-        filters % (int64_t)groups)
+    if (channels % (int64_t)groups || filters % (int64_t)groups)
         return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
                        "layer '%s': groups must be a positive integer that divides the %lld channels of the input and "
                        "the %lld filters, got %g",
@@ -70,9 +69,8 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     const int64_t width = node->output[0].width;
     const convolution_epilogue epilogue =
         make_epilogue(node, node->attribute + ACTIVATION, node->n_node_buffers ? &node->buffer[SAVED_SLOPE] : NULL, lo);
-    FN_SYM(convolve)(&g, hi - lo, (const real *)node->input[0].value + lo * node->input[0].width,
-                     node->parameter[0].value, &epilogue, (real *)node->output[0].value + lo * width,
-                     context->workspace);
+    FN_SYM(convolve)(&g, hi - lo, (const real *)node->input[0].value + lo * node->input[0].width, node->parameter[0].value,
+                     &epilogue, (real *)node->output[0].value + lo * width, context->workspace);
 }
 
 /* Rows lo to hi of the window. */

@@ -10,8 +10,8 @@
  * is in cache; the layer below then finds its dz.
  *
  * A position is a row of the batch, or one of the inner rows of an input of higher rank.
- * Parameters: W, and b with use_bias. Buffers: SAVED_SLOPE f'(z) where y is not enough for it; PACKED panels, of W^T in training, of W
- * where nothing is trained; or NULL.
+ * Parameters: W, and b with use_bias. Buffers: SAVED_SLOPE f'(z) where y is not enough for it; PACKED panels, of W^T in training,
+ * of W where nothing is trained; or NULL.
  *
  * A product with a small W is divided by rows of the batch, so that the layers of a network follow one another without a
  * barrier. With a larger one the time goes into moving W from core to core: then y is divided by columns of W, and dx, dW and
@@ -98,8 +98,8 @@ static fn_status infer(fn_inference *inference)
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': expected an input with at least one axis, got ()",
                        inference->layer);
     if ((double)fn_shape_last(x) * units > 0x1p44)
-        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': a kernel of %lld by %g is too large",
-                       inference->layer, (long long)fn_shape_last(x), units);
+        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': a kernel of %lld by %g is too large", inference->layer,
+                       (long long)fn_shape_last(x), units);
     fn_status status = check_activation(inference, inference->attribute + ACTIVATION);
     if (status != FN_OK)
         return status;
@@ -183,7 +183,7 @@ static void forward_without_training(const fn_node *node, const fn_context *cont
 /* Rows lo to hi of h W over terms first to first + k into c, from the bias on where these are the first terms of all. Layers that
  * add up in parts look at vectors: inner is 1. */
 static void compute_partial(const fn_node *node, const fn_context *context, bool biased, int64_t first, int64_t k, int64_t lo,
-                         int64_t hi, real *c, void *workspace)
+                            int64_t hi, real *c, void *workspace)
 {
     const int64_t in = inputs_of(node), units = units_of(node);
     const gemm_arguments product = {
@@ -238,7 +238,7 @@ static void forward_split_k(const fn_node *node, const fn_context *context, int6
 static void forward_own_partial(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     compute_partial(node, context, node->own_partial == 0, 0, inputs_of(node), lo, hi,
-                 (real *)node->partial[node->own_partial] + lo * units_of(node), context->workspace);
+                    (real *)node->partial[node->own_partial] + lo * units_of(node), context->workspace);
 }
 
 static void add_all_partials(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -364,8 +364,8 @@ static void finish_input_gradient(const gemm_epilogue *epilogue, real *c, int64_
 }
 
 /* dx for positions p_lo to p_hi, columns j_lo to j_hi. */
-static void compute_input_gradient(const fn_node *node, const fn_context *context, int64_t p_lo, int64_t p_hi,
-                                   int64_t j_lo, int64_t j_hi)
+static void compute_input_gradient(const fn_node *node, const fn_context *context, int64_t p_lo, int64_t p_hi, int64_t j_lo,
+                                   int64_t j_hi)
 {
     int64_t in = inputs_of(node), units = units_of(node);
     gemm_arguments product = {
@@ -474,7 +474,8 @@ static void sum_columns(const real *dz, int64_t positions, int64_t units, int64_
 }
 
 /* Blocks of dW, complete and still in cache: whether they are finite. */
-static void check_kernel_gradient(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m, int64_t n)
+static void check_kernel_gradient(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m,
+                                  int64_t n)
 {
     (void)i, (void)j;
     if (n == c_row) { /* whole rows: one long one */

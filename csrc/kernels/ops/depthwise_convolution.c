@@ -81,8 +81,8 @@ FN_INLINE vector load_lanes(const real *p, bool whole, lane_mask mask)
     return whole ? load(p) : load_masked(p, mask);
 }
 
-FN_INLINE void sum_taps(const int pixels, const bool whole, const tap_sum *s, const real *x, const real *w,
-                        const real *start, real *out)
+FN_INLINE void sum_taps(const int pixels, const bool whole, const tap_sum *s, const real *x, const real *w, const real *start,
+                        real *out)
 {
     vector sum[PIXELS];
     UNROLL
@@ -154,12 +154,15 @@ static void compute_row(const correlation *c, int64_t t, const real *rows, int64
                 tap_sum rest = s;
                 rest.whole = false;
                 rest.mask = mask_lanes(channels - next);
-                sum_taps_of_row(&rest, pixels, rows + (y - first) * c->window.row + next, w + next,
-                                out + px * channels + next, out + px * channels + next);
+                sum_taps_of_row(&rest, pixels, rows + (y - first) * c->window.row + next, w + next, out + px * channels + next,
+                                out + px * channels + next);
                 continue;
             }
             sum_taps_of_row(&s, pixels, rows + (y - first) * c->window.row + j, w + j,
-                            accumulate ? here : bias ? bias + j : no_bias, here);
+                            accumulate ? here
+                            : bias     ? bias + j
+                                       : no_bias,
+                            here);
         }
     }
 }
@@ -184,8 +187,8 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
         for (int64_t t = 0; t < c.y.target; t += c.chunk) {
             const int64_t t_end = least(t + c.chunk, c.y.target);
             int64_t first;
-            const real *rows = find_source_rows(
-                &c, (const real *)node->input[0].value + image * node->input[0].width, t, t_end, &first);
+            const real *rows =
+                find_source_rows(&c, (const real *)node->input[0].value + image * node->input[0].width, t, t_end, &first);
             for (int64_t r = t; r < t_end; r++) {
                 const int64_t offset = (image - lo) * node->output[0].width + r * row;
                 real *out = (real *)node->output[0].value + lo * node->output[0].width + offset;
@@ -257,8 +260,8 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
         for (int64_t t = 0; t < c.y.target; t += c.chunk) {
             const int64_t t_end = least(t + c.chunk, c.y.target);
             int64_t first;
-            const real *rows = find_source_rows(
-                &c, (const real *)node->output[0].gradient + image * node->output[0].width, t, t_end, &first);
+            const real *rows =
+                find_source_rows(&c, (const real *)node->output[0].gradient + image * node->output[0].width, t, t_end, &first);
             for (int64_t r = t; r < t_end; r++) {
                 real *out = (real *)input->gradient + image * input->width + r * row;
                 if (multiplier == 1) {
@@ -268,8 +271,7 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
                     sum_neighbours(repeated, row, multiplier, input->accumulate, out);
                 }
                 if (input->finish)
-                    input->finish->op->differentiate(
-                        input->finish, out - (const real *)input->finish->output[0].gradient, row);
+                    input->finish->op->differentiate(input->finish, out - (const real *)input->finish->output[0].gradient, row);
             }
         }
 }
@@ -316,14 +318,14 @@ static void add_row(const correlation *c, const real *x, const real *dy, real *d
         const bool whole = j + FN_LANES <= channels;
         const lane_mask mask = mask_lanes(least(channels - j, FN_LANES));
         int64_t tap = 0;
-#define ADD_TAPS(taps)                                                                                            \
-    for (; tap + taps <= width; tap += taps) {                                                                    \
-        const real *from = x + tap * tap_step + j;                                                                \
-        real *to = dw + tap * channels + j;                                                                       \
-        if (whole)                                                                                                \
-            sum_pixels(taps, true, c->x.target, from, step, tap_step, dy + j, channels, mask, to);                \
-        else                                                                                                      \
-            sum_pixels(taps, false, c->x.target, from, step, tap_step, dy + j, channels, mask, to);               \
+#define ADD_TAPS(taps)                                                                                                           \
+    for (; tap + taps <= width; tap += taps) {                                                                                   \
+        const real *from = x + tap * tap_step + j;                                                                               \
+        real *to = dw + tap * channels + j;                                                                                      \
+        if (whole)                                                                                                               \
+            sum_pixels(taps, true, c->x.target, from, step, tap_step, dy + j, channels, mask, to);                               \
+        else                                                                                                                     \
+            sum_pixels(taps, false, c->x.target, from, step, tap_step, dy + j, channels, mask, to);                              \
     }
         ADD_TAPS(TAPS)
         ADD_TAPS(5)
@@ -350,16 +352,15 @@ static void add_gradient(const fn_node *node, int64_t lo, int64_t hi, real *dw, 
                 if (source < 0 || source >= g.y.in)
                     continue;
                 add_row(&c, rows + (source - first) * c.window.row + (c.window.left - g.x.before) * g.channels,
-                        (const real *)node->output[0].gradient + image * node->output[0].width +
-                            r * g.x.out * g.channels,
+                        (const real *)node->output[0].gradient + image * node->output[0].width + r * g.x.out * g.channels,
                         dw + ky * g.x.window * g.channels);
             }
         lo += t_end - t;
     }
 }
 
-static void sum_weights(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t share_end,
-                        int64_t shares, real *dw, void *workspace)
+static void sum_weights(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t share, int64_t share_end, int64_t shares,
+                        real *dw, void *workspace)
 {
     (void)share_end, (void)shares;
     if (share == 0) /* W is small */
@@ -396,12 +397,11 @@ static void backward(fn_plan *plan, fn_node *node)
 {
     const convolution g = geometry_of_node(node);
     const int64_t workspace = workspace_of(node);
-    emit_input_gradient(plan, node, backward_rows, node->parameter[0].value_buffer, workspace,
-                        "depthwise_convolution backward");
+    emit_input_gradient(plan, node, backward_rows, node->parameter[0].value_buffer, workspace, "depthwise_convolution backward");
     if (needs_input_gradient(node))
         fn_costs(plan, convolution_flops(node, &g), 0);
-    emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, workspace,
-                  "depthwise_convolution backward parameters", "depthwise_convolution add parameters");
+    emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, workspace, "depthwise_convolution backward parameters",
+                  "depthwise_convolution add parameters");
 }
 
 const fn_op FN_SYM(op_depthwise_convolution) = {

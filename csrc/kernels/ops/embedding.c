@@ -39,8 +39,7 @@ static fn_status infer(fn_inference *inference)
     signature->output[0] = *tokens;
     signature->output[0].size[signature->output[0].rank++] = (int64_t)attribute[OUTPUT_DIM];
     signature->n_parameters = 1;
-    signature->parameter[0] =
-        (fn_shape){.rank = 2, .size = {(int64_t)attribute[INPUT_DIM], (int64_t)attribute[OUTPUT_DIM]}};
+    signature->parameter[0] = (fn_shape){.rank = 2, .size = {(int64_t)attribute[INPUT_DIM], (int64_t)attribute[OUTPUT_DIM]}};
     return FN_OK;
 }
 

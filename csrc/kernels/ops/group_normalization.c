@@ -71,7 +71,7 @@ static fn_status infer(fn_inference *inference)
 
 /* Sums over the n positions of a row, for all channels; see sum_kind. */
 FN_INLINE void sum_positions(sum_kind kind, const real *x, const real *dy, int64_t channels, int64_t n, const real *mean,
-                          const real *factor, real *sum, real *other)
+                             const real *factor, real *sum, real *other)
 {
     if (n == 1) { /* a vector: nothing to sum */
         for (int64_t j = 0; j < channels; j++) {

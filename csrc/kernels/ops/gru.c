@@ -98,11 +98,11 @@ static void reset_after_step(const recurrent_step *step)
     const int64_t units = step->units, width = 4 * units;
     const real *bias = node->attribute[USE_BIAS] ? bias_of(node) + 3 * units : NULL, *own = bias ? bias + step->unit : NULL;
     const block_product candidate = {.block = CANDIDATE_BLOCK,
-                                    .a = step->h,
-                                    .a_row = units,
-                                    .c = step->gates + 3 * units,
-                                    .c_row = width,
-                                    .bias = bias ? bias + 2 * units : NULL};
+                                     .a = step->h,
+                                     .a_row = units,
+                                     .c = step->gates + 3 * units,
+                                     .c_row = width,
+                                     .bias = bias ? bias + 2 * units : NULL};
     FN_SYM(recurrent_multiply)(step, &candidate);
     const bool standard = is_standard(node) && bias;
     for (int64_t r = 0; r < step->rows; r++) {
@@ -127,11 +127,11 @@ static void reset_before_step(const recurrent_step *step)
         FN_FOR_EACH(j, units, z[3 * units + j] = z[units + j] * h[j]);
     }
     const block_product candidate = {.block = CANDIDATE_BLOCK,
-                                    .a = step->gates + 3 * units,
-                                    .a_row = width,
-                                    .c = step->gates + 2 * units,
-                                    .c_row = width,
-                                    .accumulate = true};
+                                     .a = step->gates + 3 * units,
+                                     .a_row = width,
+                                     .c = step->gates + 2 * units,
+                                     .c_row = width,
+                                     .accumulate = true};
     FN_SYM(recurrent_multiply)(step, &candidate);
     for (int64_t r = 0; r < step->rows; r++)
         finish_row(step, r);
@@ -279,10 +279,10 @@ static void bias_gradient(const fn_node *node, const gradient_tile *tile)
     FN_SYM(recurrent_sum_columns)(node, tile, tile->gates + units, width, 1, middle, tile->hi);
 }
 
-#define GRU_CELL                                                                                            \
-    .label = {"gru pack", "gru forward", "gru backward", "gru backward parameters", "gru states"}, .states = 1, \
-    .gates = 4, .columns = 3, .pack = pack, .forward = forward_step, .multiply_back = multiply_back,            \
-    .kernel_gradient = kernel_gradient, .bias_gradient = bias_gradient
+#define GRU_CELL                                                                                                                 \
+    .label = {"gru pack", "gru forward", "gru backward", "gru backward parameters", "gru states"}, .states = 1, .gates = 4,      \
+    .columns = 3, .pack = pack, .forward = forward_step, .multiply_back = multiply_back, .kernel_gradient = kernel_gradient,     \
+    .bias_gradient = bias_gradient
 
 static const recurrent_cell reset_after_cell = {
     GRU_CELL,

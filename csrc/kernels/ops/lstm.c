@@ -22,8 +22,7 @@ static int pack(const fn_node *node, bool training, packed_matrix list[MOST_BLOC
 {
     const int64_t units = units_of(node), columns = 4 * units;
     list[FORWARD_BLOCK] = (packed_matrix){.parameter = 1, .row = columns, .column = 1, .n = columns, .k = units};
-    list[BACKWARD_BLOCK] =
-        (packed_matrix){.parameter = 1, .row = 1, .column = columns, .n = training ? units : 0, .k = columns};
+    list[BACKWARD_BLOCK] = (packed_matrix){.parameter = 1, .row = 1, .column = columns, .n = training ? units : 0, .k = columns};
     return 2;
 }
 

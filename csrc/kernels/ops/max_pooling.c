@@ -74,9 +74,8 @@ FN_INLINE void put_maxima(const real *best, const real_bits *at, real *y, void *
 
 /* n channels, from number `channel` on, of one window of an image x. The results are elements e of y and of the indices,
  * and those after it. pair: the window has two rows and two columns, all in the image. */
-FN_INLINE void max_of_strip(const pooling *p, pooling_span h, pooling_span w, bool pair, const real *restrict x,
-                            real *restrict y, void *restrict index, index_kind kind, int64_t e, int64_t channel,
-                            real_bits lanes, real_bits n)
+FN_INLINE void max_of_strip(const pooling *p, pooling_span h, pooling_span w, bool pair, const real *restrict x, real *restrict y,
+                            void *restrict index, index_kind kind, int64_t e, int64_t channel, real_bits lanes, real_bits n)
 {
     const int64_t channels = p->channels, stride = p->width.size * channels, columns = pair ? 2 : p->width.window;
     const int64_t height = pair ? 2 : h.end - h.first, width = pair ? 2 : w.end - w.first;
@@ -102,8 +101,8 @@ FN_INLINE bool is_pair(const pooling *p, pooling_span h, pooling_span w)
 
 /* n outputs from number `first` on of row i, of an image with few channels. Where a window reaches beyond the image, the
  * inputs at its edge count several times, which is all the same to a maximum. */
-FN_INLINE void max_of_window(const pooling *p, const pooling_table *table, int64_t i, const real *restrict x,
-                           real *restrict y, void *restrict index, index_kind kind, int64_t first, real_bits n)
+FN_INLINE void max_of_window(const pooling *p, const pooling_table *table, int64_t i, const real *restrict x, real *restrict y,
+                             void *restrict index, index_kind kind, int64_t first, real_bits n)
 {
     const pooling_span h = pooling_span_of(&p->height, i);
     const real_bits channels = (real_bits)p->channels, columns = (real_bits)p->width.window;
@@ -185,7 +184,10 @@ static void forward(fn_plan *plan, fn_node *node)
     const pooling p = pooling_of(&node->input[0].shape, node->attribute);
     const bool words = index_kind_of(&p) == WORDS;
     fn_emit(plan, node, "max_pooling forward",
-            !node->n_node_buffers ? forward_without_index : words ? forward_words : forward_bytes, FN_BY_ROWS, 0);
+            !node->n_node_buffers ? forward_without_index
+            : words               ? forward_words
+                                  : forward_bytes,
+            FN_BY_ROWS, 0);
     fn_costs(plan, pooling_flops(&p), 0);
     if (has_few_channels(&p))
         fn_workspace(plan, 3 * pooling_padded(&p) * (int64_t)sizeof(real_bits));
@@ -198,9 +200,9 @@ static void forward(fn_plan *plan, fn_node *node)
 /* ---- backward ------------------------------------------------------------------------------------ */
 
 /* As max_of_strip. add: to what dx holds, else it is overwritten, which is for windows that do not overlap. */
-FN_INLINE void differentiate_strip(const pooling *p, pooling_span h, pooling_span w, bool pair, bool add,
-                                   real *restrict dx, const real *restrict dy, const uint8_t *restrict index,
-                                   int64_t channel, real_bits lanes, real_bits n)
+FN_INLINE void differentiate_strip(const pooling *p, pooling_span h, pooling_span w, bool pair, bool add, real *restrict dx,
+                                   const real *restrict dy, const uint8_t *restrict index, int64_t channel, real_bits lanes,
+                                   real_bits n)
 {
     const int64_t channels = p->channels, stride = p->width.size * channels, columns = pair ? 2 : p->width.window;
     const int64_t height = pair ? 2 : h.end - h.first, width = pair ? 2 : w.end - w.first;

@@ -26,9 +26,8 @@ FN_INLINE fn_status infer_merge(fn_inference *inference)
         const fn_shape *other = &inference->input[i];
         char a[FN_SHAPE_TEXT], b[FN_SHAPE_TEXT];
         if (!shapes_agree(first, other, -1))
-            return fn_fail(inference->error, FN_ERROR_SHAPE,
-                           "layer '%s': inputs must have one shape, got %s and %s (input %d)", inference->layer,
-                           fn_shape_text(first, a), fn_shape_text(other, b), i);
+            return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': inputs must have one shape, got %s and %s (input %d)",
+                           inference->layer, fn_shape_text(first, a), fn_shape_text(other, b), i);
     }
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = *first;

@@ -14,12 +14,9 @@
 enum { RANK, AXIS_0 };
 
 static const fn_attribute attributes[] = {
-    {"rank", 1, FN_INTEGER(0, FN_MAX_RANK)},
-    {"axis_0", 0, FN_INTEGER(0, FN_MAX_RANK - 1)},
-    {"axis_1", 1, FN_INTEGER(0, FN_MAX_RANK - 1)},
-    {"axis_2", 2, FN_INTEGER(0, FN_MAX_RANK - 1)},
-    {"axis_3", 3, FN_INTEGER(0, FN_MAX_RANK - 1)},
-    {"axis_4", 4, FN_INTEGER(0, FN_MAX_RANK - 1)},
+    {"rank", 1, FN_INTEGER(0, FN_MAX_RANK)},       {"axis_0", 0, FN_INTEGER(0, FN_MAX_RANK - 1)},
+    {"axis_1", 1, FN_INTEGER(0, FN_MAX_RANK - 1)}, {"axis_2", 2, FN_INTEGER(0, FN_MAX_RANK - 1)},
+    {"axis_3", 3, FN_INTEGER(0, FN_MAX_RANK - 1)}, {"axis_4", 4, FN_INTEGER(0, FN_MAX_RANK - 1)},
     {"axis_5", 5, FN_INTEGER(0, FN_MAX_RANK - 1)},
 };
 
@@ -71,8 +68,7 @@ static fn_status infer(fn_inference *inference)
     for (int32_t i = 0; i < x->rank; i++) {
         const double axis = attribute[AXIS_0 + i];
         if (!(axis >= 0 && axis < x->rank) || axis != floor(axis) || seen[(int)axis])
-            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': dims must name each axis once",
-                           inference->layer);
+            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': dims must name each axis once", inference->layer);
         seen[(int)axis] = true;
         y->size[i] = x->size[(int)axis];
     }
@@ -83,8 +79,8 @@ static fn_status infer(fn_inference *inference)
 
 /* to[j][i] = from[i][j], or added to it: i < m is contiguous in `to`, j < n in `from`. By squares, so that the lines that
  * are touched stay in cache. */
-static void transpose(real *restrict to, int64_t to_stride, const real *restrict from, int64_t from_stride, int64_t m,
-                      int64_t n, bool add)
+static void transpose(real *restrict to, int64_t to_stride, const real *restrict from, int64_t from_stride, int64_t m, int64_t n,
+                      bool add)
 {
     enum { SQUARE = 8 };
     for (int64_t i = 0; i < m; i += SQUARE)
@@ -161,8 +157,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     const permutation p = permutation_of(&node->input[0].shape, node->attribute);
     const int64_t width = node->input[0].width;
     for (int64_t row = lo; row < hi; row++)
-        permute(&p, false, (real *)node->output[0].value + row * width, (const real *)node->input[0].value + row * width,
-                false);
+        permute(&p, false, (real *)node->output[0].value + row * width, (const real *)node->input[0].value + row * width, false);
 }
 
 static void forward(fn_plan *plan, fn_node *node)
@@ -178,8 +173,8 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
     const permutation p = permutation_of(&node->input[0].shape, node->attribute);
     const int64_t width = node->input[0].width;
     for (int64_t row = lo; row < hi; row++)
-        permute(&p, true, (real *)node->input[0].gradient + row * width,
-                (const real *)node->output[0].gradient + row * width, node->input[0].accumulate);
+        permute(&p, true, (real *)node->input[0].gradient + row * width, (const real *)node->output[0].gradient + row * width,
+                node->input[0].accumulate);
 }
 
 static void backward(fn_plan *plan, fn_node *node)

@@ -76,7 +76,8 @@ static void forward_waves(const fn_node *node, const fn_context *context, int64_
 {
     const double *attribute = node->attribute;
     const int64_t steps = node->input[0].shape.size[0], channels = fn_shape_last(&node->input[0].shape), n = (channels + 1) / 2;
-    rotation angles = start_rotation(n, 2.0 / (double)channels, attribute[MAX_WAVELENGTH], 1, attribute[START], context->workspace);
+    rotation angles =
+        start_rotation(n, 2.0 / (double)channels, attribute[MAX_WAVELENGTH], 1, attribute[START], context->workspace);
     real *e = (real *)((char *)context->workspace + rotation_bytes(n));
     for (int64_t t = 0; t < steps; t++) {
         for (int64_t j = 0; j < channels; j++)

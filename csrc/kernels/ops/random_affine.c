@@ -19,29 +19,36 @@
 #include "../augmentation.h"
 
 enum {
-    HORIZONTAL, VERTICAL, ROTATION_LOW, ROTATION_HIGH, DOWN_LOW, DOWN_HIGH, RIGHT_LOW, RIGHT_HIGH, ZOOM_ROWS_LOW,
-    ZOOM_ROWS_HIGH, ZOOM_COLUMNS_LOW, ZOOM_COLUMNS_HIGH, SAME_ZOOM, FILL, FILL_VALUE, BILINEAR, SEED
+    HORIZONTAL,
+    VERTICAL,
+    ROTATION_LOW,
+    ROTATION_HIGH,
+    DOWN_LOW,
+    DOWN_HIGH,
+    RIGHT_LOW,
+    RIGHT_HIGH,
+    ZOOM_ROWS_LOW,
+    ZOOM_ROWS_HIGH,
+    ZOOM_COLUMNS_LOW,
+    ZOOM_COLUMNS_HIGH,
+    SAME_ZOOM,
+    FILL,
+    FILL_VALUE,
+    BILINEAR,
+    SEED
 };
 
 typedef enum fill { CONSTANT, NEAREST, REFLECT, WRAP } fill;
 
 static const fn_attribute attributes[] = {
-    {"horizontal", 0, FN_FLAG},
-    {"vertical", 0, FN_FLAG},
-    {"rotation_low", 0, FN_ANY},
-    {"rotation_high", 0, FN_ANY},
-    {"down_low", 0, FN_ANY},
-    {"down_high", 0, FN_ANY},
-    {"right_low", 0, FN_ANY},
-    {"right_high", 0, FN_ANY},
-    {"zoom_rows_low", 0, FN_ANY},
-    {"zoom_rows_high", 0, FN_ANY},
-    {"zoom_columns_low", 0, FN_ANY},
-    {"zoom_columns_high", 0, FN_ANY},
-    {"same_zoom", 0, FN_FLAG},
-    {"fill", 0, FN_INTEGER(0, WRAP)},
-    {"fill_value", 0, FN_ANY},
-    {"bilinear", 1, FN_FLAG},
+    {"horizontal", 0, FN_FLAG},      {"vertical", 0, FN_FLAG},
+    {"rotation_low", 0, FN_ANY},     {"rotation_high", 0, FN_ANY},
+    {"down_low", 0, FN_ANY},         {"down_high", 0, FN_ANY},
+    {"right_low", 0, FN_ANY},        {"right_high", 0, FN_ANY},
+    {"zoom_rows_low", 0, FN_ANY},    {"zoom_rows_high", 0, FN_ANY},
+    {"zoom_columns_low", 0, FN_ANY}, {"zoom_columns_high", 0, FN_ANY},
+    {"same_zoom", 0, FN_FLAG},       {"fill", 0, FN_INTEGER(0, WRAP)},
+    {"fill_value", 0, FN_ANY},       {"bilinear", 1, FN_FLAG},
     {"seed", -1, FN_SEED},
 };
 

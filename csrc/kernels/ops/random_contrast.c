@@ -10,11 +10,7 @@
 enum { FACTOR_LOW, FACTOR_HIGH, LOW, HIGH, SEED };
 
 static const fn_attribute attributes[] = {
-    {"factor_low", 1, FN_ANY},
-    {"factor_high", 1, FN_ANY},
-    {"low", 0, FN_ANY},
-    {"high", 255, FN_ANY},
-    {"seed", -1, FN_SEED},
+    {"factor_low", 1, FN_ANY}, {"factor_high", 1, FN_ANY}, {"low", 0, FN_ANY}, {"high", 255, FN_ANY}, {"seed", -1, FN_SEED},
 };
 
 static fn_status infer(fn_inference *inference)

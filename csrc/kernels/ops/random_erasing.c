@@ -34,12 +34,11 @@ static fn_status infer(fn_inference *inference)
     const double *attribute = inference->attribute;
     for (int i = FACTOR_LOW; i <= SCALE_LOW; i += 2)
         if (attribute[i] > attribute[i + 1])
-            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                           "layer '%s': factor and scale must go up, got (%g, %g)",
+            return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': factor and scale must go up, got (%g, %g)",
                            inference->layer, attribute[i], attribute[i + 1]);
     if (!(attribute[LOW] < attribute[HIGH]))
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': value_range must go up, got (%g, %g)",
-                       inference->layer, attribute[LOW], attribute[HIGH]);
+        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': value_range must go up, got (%g, %g)", inference->layer,
+                       attribute[LOW], attribute[HIGH]);
     return infer_augmentation(inference);
 }
 

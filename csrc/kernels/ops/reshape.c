@@ -7,12 +7,9 @@
 enum { RANK, SIZE_0 };
 
 static const fn_attribute attributes[] = {
-    {"rank", 1, FN_INTEGER(0, FN_MAX_RANK)},
-    {"size_0", -1, FN_INTEGER(-1, FN_INT32_MAX)},
-    {"size_1", 1, FN_INTEGER(-1, FN_INT32_MAX)},
-    {"size_2", 1, FN_INTEGER(-1, FN_INT32_MAX)},
-    {"size_3", 1, FN_INTEGER(-1, FN_INT32_MAX)},
-    {"size_4", 1, FN_INTEGER(-1, FN_INT32_MAX)},
+    {"rank", 1, FN_INTEGER(0, FN_MAX_RANK)},     {"size_0", -1, FN_INTEGER(-1, FN_INT32_MAX)},
+    {"size_1", 1, FN_INTEGER(-1, FN_INT32_MAX)}, {"size_2", 1, FN_INTEGER(-1, FN_INT32_MAX)},
+    {"size_3", 1, FN_INTEGER(-1, FN_INT32_MAX)}, {"size_4", 1, FN_INTEGER(-1, FN_INT32_MAX)},
     {"size_5", 1, FN_INTEGER(-1, FN_INT32_MAX)},
 };
 

@@ -40,7 +40,7 @@ static fn_status infer(fn_inference *inference)
 
 /* out (+)= in turned by the angles, times `direction`, of all positions of rows lo to hi. */
 static void rotate(const fn_node *node, const fn_context *context, const real *in, real *out, real direction, bool accumulate,
-                 int64_t lo, int64_t hi)
+                   int64_t lo, int64_t hi)
 {
     const fn_shape *shape = &node->input[0].shape;
     const double *attribute = node->attribute;

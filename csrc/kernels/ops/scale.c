@@ -72,7 +72,8 @@ static void backward(fn_plan *plan, fn_node *node)
 {
     const fn_port *factor = &node->parameter[0];
     fn_emit(plan, node, "scale backward", backward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, (double)node->input[0].width * ((node->input[0].gradient_buffer >= 0) + 2 * (factor->gradient_buffer >= 0)), 0);
+    fn_costs(plan, (double)node->input[0].width * ((node->input[0].gradient_buffer >= 0) + 2 * (factor->gradient_buffer >= 0)),
+             0);
     fn_reads(plan, node->input[0].value_buffer);
     fn_reads(plan, node->output[0].gradient_buffer);
     fn_reads_all(plan, factor->value_buffer);

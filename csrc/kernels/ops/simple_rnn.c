@@ -16,8 +16,7 @@ static int pack(const fn_node *node, bool training, packed_matrix list[MOST_BLOC
 {
     const int64_t units = units_of(node);
     list[FORWARD_BLOCK] = (packed_matrix){.parameter = 1, .row = units, .column = 1, .n = units, .k = units};
-    list[BACKWARD_BLOCK] =
-        (packed_matrix){.parameter = 1, .row = 1, .column = units, .n = training ? units : 0, .k = units};
+    list[BACKWARD_BLOCK] = (packed_matrix){.parameter = 1, .row = 1, .column = units, .n = training ? units : 0, .k = units};
     return 2;
 }
 

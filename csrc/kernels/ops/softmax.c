@@ -9,8 +9,7 @@
 static fn_status infer(fn_inference *inference)
 {
     if (inference->input[0].rank == 0)
-        return fn_fail(inference->error, FN_ERROR_SHAPE, "%s: softmax needs at least one axis, got shape ()",
-                       inference->layer);
+        return fn_fail(inference->error, FN_ERROR_SHAPE, "%s: softmax needs at least one axis, got shape ()", inference->layer);
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = inference->input[0];
     return FN_OK;

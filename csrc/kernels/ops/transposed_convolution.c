@@ -75,8 +75,8 @@ static fn_status infer(fn_inference *inference)
         const double padding = attribute[OUTPUT_PADDING_HEIGHT + i], stride = attribute[STRIDE_HEIGHT + i];
         if (!(padding >= -1 && padding < stride && padding == floor(padding)))
             return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                           "layer '%s': %s must be a whole number from 0 to the stride less 1, here %g, got %g",
-                           inference->layer, attributes[OUTPUT_PADDING_HEIGHT + i].name, stride - 1, padding);
+                           "layer '%s': %s must be a whole number from 0 to the stride less 1, here %g, got %g", inference->layer,
+                           attributes[OUTPUT_PADDING_HEIGHT + i].name, stride - 1, padding);
     }
     const convolution g = geometry_of(attribute, &inference->input[0]);
     status = describe_convolution(inference, g.y.in, g.x.in, g.channels, g.channels, g.filters);
@@ -104,8 +104,8 @@ static void flip(const fn_node *node, const fn_context *context, int64_t lo, int
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const convolution g = geometry_of_node(node);
-    const convolution_epilogue epilogue =
-        make_epilogue(node, node->attribute + ACTIVATION, node->n_node_buffers > SAVED_SLOPE ? &node->buffer[SAVED_SLOPE] : NULL, lo);
+    const convolution_epilogue epilogue = make_epilogue(
+        node, node->attribute + ACTIVATION, node->n_node_buffers > SAVED_SLOPE ? &node->buffer[SAVED_SLOPE] : NULL, lo);
     FN_SYM(convolve_transposed)(&g, hi - lo, (const real *)node->input[0].value + lo * node->input[0].width,
                                 node->buffer[FLIPPED_KERNEL].value, &epilogue,
                                 (real *)node->output[0].value + lo * node->output[0].width, context->workspace);
@@ -151,8 +151,8 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
         return;
     const convolution g = geometry_of_node(node);
     const convolution_epilogue epilogue = {.accumulate = node->input[0].accumulate, .finish = node->input[0].finish};
-    FN_SYM(convolve)(&g, hi - lo, (const real *)node->output[0].gradient + lo * width, node->parameter[0].value,
-                     &epilogue, (real *)node->input[0].gradient + lo * node->input[0].width, context->workspace);
+    FN_SYM(convolve)(&g, hi - lo, (const real *)node->output[0].gradient + lo * width, node->parameter[0].value, &epilogue,
+                     (real *)node->input[0].gradient + lo * node->input[0].width, context->workspace);
 }
 
 static convolution_gradient gradient_of(const fn_node *node)
@@ -184,8 +184,8 @@ static void add_gradients(const fn_node *node, const fn_context *context, int64_
 static void backward(fn_plan *plan, fn_node *node)
 {
     const convolution g = geometry_of_node(node);
-    emit_input_gradient(plan, node, backward_rows, node->parameter[0].value_buffer,
-                        FN_SYM(convolution_workspace)(&g), "transposed_convolution backward");
+    emit_input_gradient(plan, node, backward_rows, node->parameter[0].value_buffer, FN_SYM(convolution_workspace)(&g),
+                        "transposed_convolution backward");
     if (needs_input_gradient(node))
         fn_costs(plan, convolution_flops(node, &g), 0);
     emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, FN_SYM(convolution_workspace)(&g),

@@ -18,12 +18,9 @@ enum { LEARNING_RATE, BETA_2_DECAY, EPSILON_1, EPSILON_2, CLIP_THRESHOLD, RELATI
 enum { BETA, RATE };
 
 static const fn_attribute attributes[] = {
-    {"learning_rate", 0.001, FN_NOT_NEGATIVE | FN_VARIES},
-    {"beta_2_decay", -0.8, FN_NOT_POSITIVE | FN_VARIES},
-    {"epsilon_1", 1e-30, FN_NOT_NEGATIVE | FN_VARIES},
-    {"epsilon_2", 1e-3, FN_NOT_NEGATIVE | FN_VARIES},
-    {"clip_threshold", 1, FN_POSITIVE | FN_VARIES},
-    {"relative_step", 1, FN_FLAG},
+    {"learning_rate", 0.001, FN_NOT_NEGATIVE | FN_VARIES}, {"beta_2_decay", -0.8, FN_NOT_POSITIVE | FN_VARIES},
+    {"epsilon_1", 1e-30, FN_NOT_NEGATIVE | FN_VARIES},     {"epsilon_2", 1e-3, FN_NOT_NEGATIVE | FN_VARIES},
+    {"clip_threshold", 1, FN_POSITIVE | FN_VARIES},        {"relative_step", 1, FN_FLAG},
 };
 
 static int slots(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS])
@@ -43,8 +40,8 @@ static void prepare(const double *hyper, uint64_t step, double scalar[FN_MAX_SCA
 }
 
 /* One matrix: d over g; r and c are its means, sums its scratch of `columns` elements. */
-static void factor_matrix(const fn_update *update, real *restrict g, real *restrict r, real *restrict c,
-                          real *restrict sums, int64_t rows, int64_t columns)
+static void factor_matrix(const fn_update *update, real *restrict g, real *restrict r, real *restrict c, real *restrict sums,
+                          int64_t rows, int64_t columns)
 {
     const real epsilon = (real)update->hyper[EPSILON_1], beta = (real)update->scalar[BETA];
     double total = 0;

@@ -14,10 +14,8 @@
 enum { LEARNING_RATE, ETA_MINUS, ETA_PLUS, STEP_MIN, STEP_MAX };
 
 static const fn_attribute attributes[] = {
-    {"learning_rate", 0.01, FN_NOT_NEGATIVE | FN_VARIES},
-    {"eta_minus", 0.5, FN_BELOW_1 | FN_VARIES},
-    {"eta_plus", 1.2, FN_AT_LEAST_1 | FN_VARIES},
-    {"step_min", 1e-6, FN_NOT_NEGATIVE | FN_VARIES},
+    {"learning_rate", 0.01, FN_NOT_NEGATIVE | FN_VARIES}, {"eta_minus", 0.5, FN_BELOW_1 | FN_VARIES},
+    {"eta_plus", 1.2, FN_AT_LEAST_1 | FN_VARIES},         {"step_min", 1e-6, FN_NOT_NEGATIVE | FN_VARIES},
     {"step_max", 50, FN_NOT_NEGATIVE | FN_VARIES},
 };
 

@@ -5,10 +5,8 @@ enum { LEARNING_RATE, MOMENTUM, WARMUP_STEPS, R, WEIGHT_LR_POWER };
 enum { RATE, AVERAGE_WEIGHT };
 
 static const fn_attribute attributes[] = {
-    {"learning_rate", 1, FN_NOT_NEGATIVE | FN_VARIES},
-    {"momentum", 0.9, FN_BELOW_1 | FN_VARIES},
-    {"warmup_steps", 0, FN_INTEGER(0, 0x1p53)},
-    {"r", 0, FN_NOT_NEGATIVE | FN_VARIES},
+    {"learning_rate", 1, FN_NOT_NEGATIVE | FN_VARIES},   {"momentum", 0.9, FN_BELOW_1 | FN_VARIES},
+    {"warmup_steps", 0, FN_INTEGER(0, 0x1p53)},          {"r", 0, FN_NOT_NEGATIVE | FN_VARIES},
     {"weight_lr_power", 2, FN_NOT_NEGATIVE | FN_VARIES},
 };
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import fastnet as fn
 import numpy as np
+
+import fastnet as fn
 
 from .peer import BasePeer
 from .workloads import BINARY, MSE, SPARSE, Workload, make_layers
@@ -42,9 +43,7 @@ class Peer(BasePeer):
         compile_model(self.model, self.workload)
 
     def train(self, epochs: int, shuffle: bool) -> float:
-        history = self.model.fit(
-            self.x, self.y, batch_size=self.workload.batch, epochs=epochs, shuffle=shuffle, verbose=0
-        )
+        history = self.model.fit(self.x, self.y, batch_size=self.workload.batch, epochs=epochs, shuffle=shuffle, verbose=0)
         return history.history["loss"][-1]
 
     def weights(self) -> list[np.ndarray]:

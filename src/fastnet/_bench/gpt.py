@@ -52,10 +52,25 @@ class GptWorkload:
         c, h, n = self.width, self.heads, self.width // self.heads
         norm = [("ones", (c,)), ("zeros", (c,))]
         projection = [("normal", (c, h, n)), ("zeros", (h, n))]
-        block = [*norm, *3 * projection, ("normal", (h, n, c)), ("zeros", (c,)), *norm, ("normal", (c, 4 * c)),
-                 ("zeros", (4 * c,)), ("normal", (4 * c, c)), ("zeros", (c,))]  # fmt: skip
-        return [("normal", (self.vocabulary, c)), ("normal", (self.steps_of_row, c)), *self.blocks * block, *norm,
-                ("normal", (c, self.vocabulary)), ("zeros", (self.vocabulary,))]  # fmt: skip
+        block = [
+            *norm,
+            *3 * projection,
+            ("normal", (h, n, c)),
+            ("zeros", (c,)),
+            *norm,
+            ("normal", (c, 4 * c)),
+            ("zeros", (4 * c,)),
+            ("normal", (4 * c, c)),
+            ("zeros", (c,)),
+        ]
+        return [
+            ("normal", (self.vocabulary, c)),
+            ("normal", (self.steps_of_row, c)),
+            *self.blocks * block,
+            *norm,
+            ("normal", (c, self.vocabulary)),
+            ("zeros", (self.vocabulary,)),
+        ]
 
     @property
     def n_parameters(self) -> int:
@@ -76,8 +91,10 @@ class GptWorkload:
 
     @property
     def description(self) -> str:
-        return (f"GPT {self.vocabulary} tokens, {self.blocks}x{self.width}, {self.heads} heads, {self.steps_of_row} steps, "
-                f"{self.batch}, Adam")  # fmt: skip
+        return (
+            f"GPT {self.vocabulary} tokens, {self.blocks}x{self.width}, {self.heads} heads, {self.steps_of_row} steps, "
+            f"{self.batch}, Adam"
+        )
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         """x, tokens as float32 of shape (rows, steps), and y, those that follow: int64.
@@ -106,7 +123,7 @@ class GptWorkload:
         """Mean loss over all rows of the data."""
         tokens, labels = self.data()
         left = iter(weights)
-        take = lambda n: [next(left) for _ in range(n)]  # noqa: E731
+        take = lambda n: [next(left) for _ in range(n)]
         table, positions = take(2)
         x = table[tokens.astype(int)] + positions
         for _ in range(self.blocks):

@@ -87,8 +87,8 @@ class TorchPeer(BasePeer):
     def _loss(self, tokens, labels):
         functional, w = self.torch.nn.functional, self.workload
         left = iter(self.parameters)
-        take = lambda n: [next(left) for _ in range(n)]  # noqa: E731
-        norm = lambda x: functional.layer_norm(x, (w.width,), *take(2), eps=EPSILON)  # noqa: E731
+        take = lambda n: [next(left) for _ in range(n)]
+        norm = lambda x: functional.layer_norm(x, (w.width,), *take(2), eps=EPSILON)
         table, positions = take(2)
         x = functional.embedding(tokens, table) + positions
         for _ in range(w.blocks):
@@ -167,7 +167,7 @@ class JaxPeer(BasePeer):
 
         def loss_of(parameters, tokens, labels):
             left = iter(parameters)
-            take = lambda n: [next(left) for _ in range(n)]  # noqa: E731
+            take = lambda n: [next(left) for _ in range(n)]
             table, positions = take(2)
             x = table[tokens] + positions
             for _ in range(w.blocks):

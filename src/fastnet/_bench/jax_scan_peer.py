@@ -18,9 +18,7 @@ class Peer(jax_step_peer.Peer):
 
         def epoch(state, x, y, order):
             batches = order.reshape(workload.steps, workload.batch)
-            state, losses = jax.lax.scan(
-                lambda state, chosen: step(state, x[chosen], y[chosen]), state, batches, unroll=UNROLL
-            )
+            state, losses = jax.lax.scan(lambda state, chosen: step(state, x[chosen], y[chosen]), state, batches, unroll=UNROLL)
             return state, losses.mean()
 
         self.epoch = jax.jit(epoch, donate_argnums=0)

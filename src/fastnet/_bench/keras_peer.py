@@ -61,9 +61,7 @@ class Peer(BasePeer):
                 variable.assign(np.zeros(variable.shape, variable.dtype))
 
     def train(self, epochs: int, shuffle: bool) -> float:
-        history = self.model.fit(
-            self.x, self.y, batch_size=self.workload.batch, epochs=epochs, shuffle=shuffle, verbose=0
-        )
+        history = self.model.fit(self.x, self.y, batch_size=self.workload.batch, epochs=epochs, shuffle=shuffle, verbose=0)
         return history.history["loss"][-1]
 
     def weights(self) -> list[np.ndarray]:

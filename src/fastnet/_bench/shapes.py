@@ -18,8 +18,9 @@ CLASSES = 10
 
 def _dense() -> Iterator[Workload]:
     for width, batch in product((64, 300, 1000, 1024, 2048, 4096), (1, 8, 32, 64, 128, 256)):
-        yield Workload(f"dense {width}, {batch}", (width, width, width, CLASSES), "relu", SPARSE, batch, "adam", 1e-3 / width,
-                       rows=batch)  # fmt: skip
+        yield Workload(
+            f"dense {width}, {batch}", (width, width, width, CLASSES), "relu", SPARSE, batch, "adam", 1e-3 / width, rows=batch
+        )
 
 
 def _convolution() -> Iterator[Workload]:
@@ -27,15 +28,35 @@ def _convolution() -> Iterator[Workload]:
     for image, filters, batch in product(images, (16, 32, 64), (8, 64)):
         convolution = Layer("convolution", filters, "relu")
         text = f"{'x'.join(map(str, image))}, {filters} filters"
-        yield ImageWorkload(f"convolution {text}, {batch}", (image[0] * image[1] * image[2], CLASSES), "relu", SPARSE, batch,
-                            "adam", 1e-4, rows=batch, image=image, words=text,
-                            network=(convolution, convolution, Layer("pooling"), Layer("flatten"), Layer("dense", CLASSES)))  # fmt: skip
+        yield ImageWorkload(
+            f"convolution {text}, {batch}",
+            (image[0] * image[1] * image[2], CLASSES),
+            "relu",
+            SPARSE,
+            batch,
+            "adam",
+            1e-4,
+            rows=batch,
+            image=image,
+            words=text,
+            network=(convolution, convolution, Layer("pooling"), Layer("flatten"), Layer("dense", CLASSES)),
+        )
 
 
 def _lstm() -> Iterator[Workload]:
     for units, tokens, batch in product((32, 128, 256, 512), (10, 64), (1, 8, 32, 128)):
-        yield TextWorkload(f"lstm {units}, {tokens} steps, {batch}", (65, 64, units, 65), "linear", SPARSE, batch, "adam", 1e-4,
-                           rows=batch, epsilon=1e-12, tokens=tokens)  # fmt: skip
+        yield TextWorkload(
+            f"lstm {units}, {tokens} steps, {batch}",
+            (65, 64, units, 65),
+            "linear",
+            SPARSE,
+            batch,
+            "adam",
+            1e-4,
+            rows=batch,
+            epsilon=1e-12,
+            tokens=tokens,
+        )
 
 
 def _with_rows(workload: Workload) -> Workload:

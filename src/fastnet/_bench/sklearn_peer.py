@@ -29,10 +29,18 @@ class Peer(BasePeer):
         # Its gradient of the squared error is that of half the sum over the outputs, here and in no other peer.
         scale = 2 / workload.sizes[-1] if workload.loss == MSE else 1
         return make(
-            hidden_layer_sizes=workload.sizes[1:-1], activation=workload.activation, solver=workload.optimizer, alpha=0,
-            batch_size=workload.batch, learning_rate_init=workload.learning_rate * (scale if workload.momentum else 1),
-            shuffle=shuffle, random_state=0, momentum=workload.momentum, nesterovs_momentum=False, epsilon=1e-7 / scale,
-        )  # fmt: skip
+            hidden_layer_sizes=workload.sizes[1:-1],
+            activation=workload.activation,
+            solver=workload.optimizer,
+            alpha=0,
+            batch_size=workload.batch,
+            learning_rate_init=workload.learning_rate * (scale if workload.momentum else 1),
+            shuffle=shuffle,
+            random_state=0,
+            momentum=workload.momentum,
+            nesterovs_momentum=False,
+            epsilon=1e-7 / scale,
+        )
 
     def reset(self) -> None:
         self.model = None

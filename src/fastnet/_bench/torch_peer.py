@@ -116,9 +116,15 @@ class Peer(BasePeer):
 
     def _is_table(self) -> list[bool]:
         """Which of the tensors are as they are in Keras: embeddings."""
-        return [any(tensor is getattr(module, "weight", None) and isinstance(module, self.torch.nn.Embedding)
-                    for module in self.model) for tensor in self._tensors()]  # fmt: skip
+        return [
+            any(
+                tensor is getattr(module, "weight", None) and isinstance(module, self.torch.nn.Embedding) for module in self.model
+            )
+            for tensor in self._tensors()
+        ]
 
     def weights(self) -> list[np.ndarray]:
-        return [tensor.detach().numpy().copy() if table else _to_keras(tensor.detach().numpy())
-                for tensor, table in zip(self._tensors(), self._is_table())]  # fmt: skip
+        return [
+            tensor.detach().numpy().copy() if table else _to_keras(tensor.detach().numpy())
+            for tensor, table in zip(self._tensors(), self._is_table())
+        ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from .gpt import GptWorkload
 
 __all__ = ["WORKLOADS", "ImageWorkload", "Layer", "TextWorkload", "Workload", "loss_of"]
@@ -142,8 +143,11 @@ class Workload:
     @property
     def n_parameters(self) -> int:
         """What is trained: not the moving statistics, the last two of a normalization."""
-        return sum(int(np.prod(weight)) for layer, shape in self.layers_with_shapes()
-                   for weight in layer.weight_shapes(shape)[: 2 if layer.kind == "normalization" else None])  # fmt: skip
+        return sum(
+            int(np.prod(weight))
+            for layer, shape in self.layers_with_shapes()
+            for weight in layer.weight_shapes(shape)[: 2 if layer.kind == "normalization" else None]
+        )
 
     @property
     def flops(self) -> int:

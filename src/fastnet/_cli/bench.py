@@ -68,8 +68,10 @@ def run(options: Namespace) -> int:
     threads = options.threads or _core.default_threads()
     machine = facts()
     output = open(options.json, "w", encoding="utf-8") if options.json else None  # before the work, not after it
-    print(f"fastnet {machine['fastnet']} on {machine['CPU']}, {machine['instruction set']}, {threads} threads. "
-          "Microseconds for a training step in whole epochs with shuffling, float32, medians;")  # fmt: skip
+    print(
+        f"fastnet {machine['fastnet']} on {machine['CPU']}, {machine['instruction set']}, {threads} threads. "
+        "Microseconds for a training step in whole epochs with shuffling, float32, medians;"
+    )
     print("beside the others how many times as long as fastnet they take; GFLOP/s of fastnet.\n")
     width = max(len(_name(WORKLOADS[name])) for name in names)
     print(f"{'network':{width}}" + "".join(f"{peer:>10}" + " " * 7 * (peer != "fastnet") for peer in peers) + "  GFLOP/s")
@@ -80,8 +82,9 @@ def run(options: Namespace) -> int:
 
     measurements = []
     for name in names:
-        measurement = measure(WORKLOADS[name], peers, threads=threads, seconds=options.seconds,
-                              repetitions=options.repetitions, report=report)  # fmt: skip
+        measurement = measure(
+            WORKLOADS[name], peers, threads=threads, seconds=options.seconds, repetitions=options.repetitions, report=report
+        )
         report("")
         measurements.append(measurement)
         print(_row(measurement, peers, width), flush=True)

@@ -86,8 +86,10 @@ def run(options: Namespace) -> int:
     accuracy = model.evaluate(x_test, y_test, return_dict=True)["accuracy"]
     epoch = statistics.median(history.history["seconds"])
     steps = -(-len(x) // BATCH)
-    print(f"fastnet  test accuracy {accuracy:.2%} after {options.epochs} epochs in {seconds:.3f} s: "
-          f"{1e3 * epoch:.2f} ms for an epoch, {1e6 * epoch / steps:.1f} us for a step")  # fmt: skip
+    print(
+        f"fastnet  test accuracy {accuracy:.2%} after {options.epochs} epochs in {seconds:.3f} s: "
+        f"{1e3 * epoch:.2f} ms for an epoch, {1e6 * epoch / steps:.1f} us for a step"
+    )
 
     network = NumpyNetwork(Workload("demo", SIZES, "relu", SPARSE, BATCH, "adam", 1e-3, rows=len(x)))
     network.set_weights(initial)
@@ -95,8 +97,10 @@ def run(options: Namespace) -> int:
     losses, numpy_seconds = _train_numpy(network, x, y, orders)
     numpy_accuracy = np.mean(network.predict(x_test).argmax(1) == y_test)
     numpy_epoch = statistics.median(numpy_seconds)
-    print(f"NumPy    test accuracy {numpy_accuracy:.2%} after {options.epochs} epochs in {sum(numpy_seconds):.3f} s: "
-          f"{1e3 * numpy_epoch:.2f} ms for an epoch, {1e6 * numpy_epoch / steps:.1f} us for a step")  # fmt: skip
+    print(
+        f"NumPy    test accuracy {numpy_accuracy:.2%} after {options.epochs} epochs in {sum(numpy_seconds):.3f} s: "
+        f"{1e3 * numpy_epoch:.2f} ms for an epoch, {1e6 * numpy_epoch / steps:.1f} us for a step"
+    )
 
     differences = [abs(ours - theirs) / theirs for ours, theirs in zip(history.history["loss"], losses)]
     weights = max(float(np.abs(ours - theirs).max()) for ours, theirs in zip(model.get_weights(), network.parameters))
@@ -105,6 +109,7 @@ def run(options: Namespace) -> int:
         f"epochs differ by at most {max(differences):.1e} (relative), the final weights by {weights:.1e}."
     )
     if not differences[0] <= AGREEMENT:
-        raise RuntimeError(f"fastnet and NumPy disagree: losses of the first epoch {history.history['loss'][0]:.6g} "
-                           f"and {losses[0]:.6g}")  # fmt: skip
+        raise RuntimeError(
+            f"fastnet and NumPy disagree: losses of the first epoch {history.history['loss'][0]:.6g} and {losses[0]:.6g}"
+        )
     return 0

@@ -28,9 +28,7 @@ def cpu_model() -> str:
         import subprocess
 
         try:
-            answer = subprocess.run(
-                ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=True
-            )
+            answer = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=True)
             return answer.stdout.strip()
         except (OSError, subprocess.CalledProcessError):
             pass

@@ -139,9 +139,7 @@ class LambdaCallback(Callback):
 class CallbackList:
     """Calls the same hook of several callbacks, in order."""
 
-    def __init__(
-        self, callbacks: Iterable[Callback] | Callback | None, model: Model, params: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, callbacks: Iterable[Callback] | Callback | None, model: Model, params: Mapping[str, Any]) -> None:
         if isinstance(callbacks, Callback):
             callbacks = [callbacks]
         if callbacks is not None and not isinstance(callbacks, Iterable):

@@ -92,8 +92,10 @@ class MonitorCallback(Callback):
             known = directions(self.model, logs or {})
             self._direction = known.get(self.monitor) if self.mode == "auto" else self.mode
             if self._direction is None:
-                raise ValueError(f"{type(self).__name__}: whether {self.monitor!r} should rise or fall is not known; "
-                                 "say mode='max' or mode='min'")  # fmt: skip
+                raise ValueError(
+                    f"{type(self).__name__}: whether {self.monitor!r} should rise or fall is not known; "
+                    "say mode='max' or mode='min'"
+                )
         if than is None:
             return not math.isnan(value)
         return value - self.min_delta > than if self._direction == "max" else value + self.min_delta < than
@@ -368,8 +370,9 @@ class LearningRateScheduler(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         optimizer = self.model.optimizer
         if callable(optimizer.learning_rate):
-            raise TypeError("LearningRateScheduler: the optimizer's learning rate is a schedule already: "
-                            f"{optimizer.learning_rate!r}")  # fmt: skip
+            raise TypeError(
+                f"LearningRateScheduler: the optimizer's learning rate is a schedule already: {optimizer.learning_rate!r}"
+            )
         rate = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
         if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)):
             raise ValueError(f"LearningRateScheduler: the schedule must return a number, got {rate!r}")

@@ -140,8 +140,10 @@ class ModelCheckpoint(MonitorCallback):
         better = self.improves(current, self.best, logs)
         if self.verbose:
             best = "none" if self.best is None else f"{self.best:.5g}"
-            print(f"Epoch {epoch + 1}: {self.monitor} {'improved' if better else 'did not improve'} from {best}, "
-                  f"it is {current:.5g}")  # fmt: skip
+            print(
+                f"Epoch {epoch + 1}: {self.monitor} {'improved' if better else 'did not improve'} from {best}, "
+                f"it is {current:.5g}"
+            )
         if better:
             self.best = current
         return better

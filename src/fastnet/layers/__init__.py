@@ -1,13 +1,13 @@
 """Layers: descriptions of operations, by the names and arguments of Keras 3."""
 
-from .activations import *  # noqa: F403
+from .activations import *
 from .activations import __all__ as _activations
-from .attention import *  # noqa: F403
+from .attention import *
 from .attention import __all__ as _attention
-from .augmentation import *  # noqa: F403
+from .augmentation import *
 from .augmentation import __all__ as _augmentation
 from .base import Layer
-from .convolution import *  # noqa: F403
+from .convolution import *
 from .convolution import Convolution1D as Convolution1D
 from .convolution import Convolution1DTranspose as Convolution1DTranspose
 from .convolution import Convolution2D as Convolution2D
@@ -19,7 +19,7 @@ from .core import Activation, ActivityRegularization, Dense, Flatten, Input, Res
 from .embedding import Embedding, Masking
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from .normalization import BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization
-from .pooling import *  # noqa: F403
+from .pooling import *
 from .pooling import AvgPool1D as AvgPool1D
 from .pooling import AvgPool2D as AvgPool2D
 from .pooling import GlobalAvgPool1D as GlobalAvgPool1D
@@ -29,12 +29,12 @@ from .pooling import GlobalMaxPool2D as GlobalMaxPool2D
 from .pooling import MaxPool1D as MaxPool1D
 from .pooling import MaxPool2D as MaxPool2D
 from .pooling import __all__ as _pooling
-from .positions import *  # noqa: F403
+from .positions import *
 from .positions import __all__ as _positions
-from .recurrent import *  # noqa: F403
+from .recurrent import *
 from .recurrent import __all__ as _recurrent
 from .regularization import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
-from .reshaping import *  # noqa: F403
+from .reshaping import *
 from .reshaping import __all__ as _reshaping
 from .scaling import MinMaxScaling, Normalization, Rescaling, TargetScaling
 from .transformer import TransformerBlock

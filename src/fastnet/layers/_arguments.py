@@ -77,6 +77,4 @@ def channels_last(layer: str, value: str | None) -> str | None:
 def check_axes(layer: str, x: SymbolicTensor, axes: int) -> None:
     """ValueError if x is no batch of sequences (1 axis) or images (2 axes) with channels."""
     if len(x.sample_shape) != axes + 1:
-        raise ValueError(
-            f"layer {layer!r}: expected an input of shape (batch, {_AXES[axes]}, channels), got shape {x.shape}"
-        )
+        raise ValueError(f"layer {layer!r}: expected an input of shape (batch, {_AXES[axes]}, channels), got shape {x.shape}")

@@ -9,8 +9,23 @@ from ..activations import ActivationFunction
 from .base import Layer
 
 __all__ = [
-    "ELU", "Exponential", "GELU", "HardSigmoid", "HardSiLU", "LeakyReLU", "LogSoftmax", "Mish", "ReLU", "ReLU6",
-    "SELU", "Sigmoid", "SiLU", "Softmax", "Softplus", "Softsign", "Tanh",
+    "ELU",
+    "GELU",
+    "SELU",
+    "Exponential",
+    "HardSiLU",
+    "HardSigmoid",
+    "LeakyReLU",
+    "LogSoftmax",
+    "Mish",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Tanh",
 ]  # fmt: skip
 
 

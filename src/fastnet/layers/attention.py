@@ -67,16 +67,22 @@ class _ProjectedAttention(_Attention):
     """What attention layers with projections have in common."""
 
     def _take_common(
-        self, dropout: float, use_bias: bool, sliding_window: int | None, flash_attention: bool | None, use_gate: bool,
-        seed: int | None, kernel: Sequence[Any], bias: Sequence[Any], activity_regularizer: Any,
-    ) -> None:  # fmt: skip
+        self,
+        dropout: float,
+        use_bias: bool,
+        sliding_window: int | None,
+        flash_attention: bool | None,
+        use_gate: bool,
+        seed: int | None,
+        kernel: Sequence[Any],
+        bias: Sequence[Any],
+        activity_regularizer: Any,
+    ) -> None:
         """Checks and stores arguments; kernel and bias: initializer, regularizer and constraint."""
         self.dropout = checked_rate(self._label, "dropout", dropout)
         self.seed = checked_seed(self._label, seed)
         self.use_bias = use_bias
-        self.sliding_window = (
-            None if sliding_window is None else positive_integer(self._label, "sliding_window", sliding_window)
-        )
+        self.sliding_window = None if sliding_window is None else positive_integer(self._label, "sliding_window", sliding_window)
         if flash_attention not in (None, True, False):
             raise TypeError(f"{self._label}: flash_attention must be None or a bool, got {flash_attention!r}")
         self.flash_attention = flash_attention
@@ -95,9 +101,7 @@ class _ProjectedAttention(_Attention):
             n, rank = len(inputs), len(inputs) + len(units)
             initializer = initializer.for_axes(range(n), range(n, rank))
         weights = {
-            f"{name}/kernel": WeightSpec(
-                initializer, self.kernel_regularizer, True, self.kernel_constraint, (*inputs, *units)
-            )
+            f"{name}/kernel": WeightSpec(initializer, self.kernel_regularizer, True, self.kernel_constraint, (*inputs, *units))
         }
         if self.use_bias:
             weights[f"{name}/bias"] = WeightSpec(
@@ -109,11 +113,19 @@ class _ProjectedAttention(_Attention):
         return self.regularize(self.emit("dense", [x], attributes, weights))
 
     def _compute(
-        self, query: SymbolicTensor, value: SymbolicTensor, key: SymbolicTensor | None,
-        value_mask: SymbolicTensor | None, key_mask: SymbolicTensor | None, masks: Sequence[SymbolicTensor | None],
-        use_causal_mask: bool, return_attention_scores: bool, heads: tuple[int, int], sizes: tuple[int, int],
+        self,
+        query: SymbolicTensor,
+        value: SymbolicTensor,
+        key: SymbolicTensor | None,
+        value_mask: SymbolicTensor | None,
+        key_mask: SymbolicTensor | None,
+        masks: Sequence[SymbolicTensor | None],
+        use_causal_mask: bool,
+        return_attention_scores: bool,
+        heads: tuple[int, int],
+        sizes: tuple[int, int],
         output_shape: Sequence[int],
-    ) -> SymbolicTensor | list[SymbolicTensor]:  # fmt: skip
+    ) -> SymbolicTensor | list[SymbolicTensor]:
         """heads: of queries and of keys; sizes: of a head of keys and of one of values."""
         masks = [*masks, *(_mask_of(tensor) if mask is None else mask for tensor, mask in ((value, value_mask), (key, key_mask)))]
         key = value if key is None else key
@@ -125,9 +137,14 @@ class _ProjectedAttention(_Attention):
             sigmoid = int(_core.activation_index("sigmoid"))
             gate = self._project(query, "gate", query.sample_shape[1:], (heads[0], sizes[1]), sigmoid)
         v = self._project(value, "value", value.sample_shape[1:], (heads[1], sizes[1]))
-        attributes = {"heads": heads[0], "key_heads": heads[1], "causal": bool(use_causal_mask),
-                      "window": self.sliding_window or 0, "rate": self.dropout,
-                      "scores": bool(return_attention_scores)}  # fmt: skip
+        attributes = {
+            "heads": heads[0],
+            "key_heads": heads[1],
+            "causal": bool(use_causal_mask),
+            "window": self.sliding_window or 0,
+            "rate": self.dropout,
+            "scores": bool(return_attention_scores),
+        }
         if self.seed is not None:
             attributes["seed"] = self.seed
         y = self.emit("attention", [q, k, v, *given], attributes)
@@ -220,7 +237,12 @@ class Attention(_Attention):
             masks.append(self.emit("reshape", [query_mask], column))
         if self.use_scale:
             query = self.emit("scale", [query], None, {"scale": WeightSpec(initializers.get("ones"), shape=())})
-        attributes = {"scale": 1.0, "causal": bool(use_causal_mask), "rate": self.dropout, "scores": bool(return_attention_scores)}
+        attributes = {
+            "scale": 1.0,
+            "causal": bool(use_causal_mask),
+            "rate": self.dropout,
+            "scores": bool(return_attention_scores),
+        }
         if self.seed is not None:
             attributes["seed"] = self.seed
         y = self.emit("attention", [query, key, value, *masks], attributes)
@@ -339,10 +361,16 @@ kernel_constraint, bias_constraint
             raise ValueError(f"{self._label}: attention_axes must be None or 1, the axis of steps, got {attention_axes!r}")
         self.attention_axes = attention_axes
         self._take_common(
-            dropout, use_bias, sliding_window, flash_attention, use_gate, seed,
-            (kernel_initializer, kernel_regularizer, kernel_constraint), (bias_initializer, bias_regularizer, bias_constraint),
+            dropout,
+            use_bias,
+            sliding_window,
+            flash_attention,
+            use_gate,
+            seed,
+            (kernel_initializer, kernel_regularizer, kernel_constraint),
+            (bias_initializer, bias_regularizer, bias_constraint),
             activity_regularizer,
-        )  # fmt: skip
+        )
 
     def call(
         self,
@@ -358,10 +386,18 @@ kernel_constraint, bias_constraint
     ) -> SymbolicTensor | list[SymbolicTensor]:
         output_shape = query.sample_shape[1:] if self.output_shape is None else self.output_shape
         return self._compute(
-            query, value, key, value_mask, key_mask, [attention_mask], use_causal_mask, return_attention_scores,
-            (self.num_heads, self.num_heads), (self.key_dim, self.value_dim or self.key_dim),
+            query,
+            value,
+            key,
+            value_mask,
+            key_mask,
+            [attention_mask],
+            use_causal_mask,
+            return_attention_scores,
+            (self.num_heads, self.num_heads),
+            (self.key_dim, self.value_dim or self.key_dim),
             (output_shape,) if isinstance(output_shape, int) else output_shape,
-        )  # fmt: skip
+        )
 
 
 class GroupQueryAttention(_ProjectedAttention):
@@ -432,10 +468,16 @@ kernel_constraint, bias_constraint
                 f"got {num_query_heads} and {num_key_value_heads}"
             )
         self._take_common(
-            dropout, use_bias, sliding_window, flash_attention, use_gate, seed,
-            (kernel_initializer, kernel_regularizer, kernel_constraint), (bias_initializer, bias_regularizer, bias_constraint),
+            dropout,
+            use_bias,
+            sliding_window,
+            flash_attention,
+            use_gate,
+            seed,
+            (kernel_initializer, kernel_regularizer, kernel_constraint),
+            (bias_initializer, bias_regularizer, bias_constraint),
             activity_regularizer,
-        )  # fmt: skip
+        )
 
     def call(
         self,
@@ -450,6 +492,15 @@ kernel_constraint, bias_constraint
         use_causal_mask: bool = False,
     ) -> SymbolicTensor | list[SymbolicTensor]:
         return self._compute(
-            query, value, key, value_mask, key_mask, [attention_mask], use_causal_mask, return_attention_scores,
-            (self.num_query_heads, self.num_key_value_heads), (self.head_dim, self.head_dim), query.sample_shape[1:],
-        )  # fmt: skip
+            query,
+            value,
+            key,
+            value_mask,
+            key_mask,
+            [attention_mask],
+            use_causal_mask,
+            return_attention_scores,
+            (self.num_query_heads, self.num_key_value_heads),
+            (self.head_dim, self.head_dim),
+            query.sample_shape[1:],
+        )

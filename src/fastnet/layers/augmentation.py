@@ -91,9 +91,7 @@ class RandomFlip(_Augmentation):
 class _Resampling(_Augmentation):
     """What the layers have in common that look between the pixels and beyond the edges."""
 
-    def _take(
-        self, fill_mode: str, interpolation: str, seed: int | None, fill_value: float, data_format: str | None
-    ) -> None:
+    def _take(self, fill_mode: str, interpolation: str, seed: int | None, fill_value: float, data_format: str | None) -> None:
         self.fill_mode = one_of(self._label, "fill_mode", fill_mode, _FILL_MODES)
         self.interpolation = one_of(self._label, "interpolation", interpolation, ("nearest", "bilinear"))
         self.seed = checked_seed(self._label, seed)
@@ -102,9 +100,12 @@ class _Resampling(_Augmentation):
 
     def _resample(self, x: SymbolicTensor, **factors: tuple[float, float]) -> SymbolicTensor:
         attributes = {f"{name}_{end}": value for name, pair in factors.items() for end, value in zip(("low", "high"), pair)}
-        attributes |= {"fill": _FILL_MODES.index(self.fill_mode), "fill_value": self.fill_value,
-                       "bilinear": self.interpolation == "bilinear",
-                       "same_zoom": "zoom_rows" in factors and "zoom_columns" not in factors}  # fmt: skip
+        attributes |= {
+            "fill": _FILL_MODES.index(self.fill_mode),
+            "fill_value": self.fill_value,
+            "bilinear": self.interpolation == "bilinear",
+            "same_zoom": "zoom_rows" in factors and "zoom_columns" not in factors,
+        }
         return self._augment("random_affine", x, attributes)
 
 
@@ -250,9 +251,7 @@ class RandomContrast(_Augmentation):
         As in `Layer`.
     """
 
-    def __init__(
-        self, factor: Factor, value_range: Sequence[float] = (0, 255), seed: int | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, factor: Factor, value_range: Sequence[float] = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.factor, self.value_range = factor, value_range
         pair = factor if isinstance(factor, Sequence) and len(factor) == 2 else (factor, factor)
@@ -282,9 +281,7 @@ class RandomBrightness(_Augmentation):
         As in `Layer`.
     """
 
-    def __init__(
-        self, factor: Factor, value_range: Sequence[float] = (0, 255), seed: int | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, factor: Factor, value_range: Sequence[float] = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.factor, self.value_range = factor, value_range
         self._shift = self._pair("factor", factor, -1, 1)
@@ -340,6 +337,14 @@ class RandomErasing(_Augmentation):
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         (a, b), (c, d) = self._probability, self._share
-        attributes = {"factor_low": a, "factor_high": b, "scale_low": c, "scale_high": d, "low": self._low, "high": self._high,
-                      "noise": self.fill_value is None, "fill_value": self.fill_value or 0.0}  # fmt: skip
+        attributes = {
+            "factor_low": a,
+            "factor_high": b,
+            "scale_low": c,
+            "scale_high": d,
+            "low": self._low,
+            "high": self._high,
+            "noise": self.fill_value is None,
+            "fill_value": self.fill_value or 0.0,
+        }
         return self._augment("random_erasing", x, attributes)

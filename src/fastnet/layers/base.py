@@ -232,14 +232,15 @@ class Layer(Configurable):
         for weight in self.weights:
             penalty = weight.regularizer
             if isinstance(penalty, OrthogonalRegularizer) and not (weight.name == "kernel" and len(weight.shape) == 2):
-                raise ValueError(f"layer {self._label!r}: an orthogonal penalty works on kernels that are matrices, not on "
-                                 f"{weight.name} of shape {weight.shape}")  # fmt: skip
+                raise ValueError(
+                    f"layer {self._label!r}: an orthogonal penalty works on kernels that are matrices, not on "
+                    f"{weight.name} of shape {weight.shape}"
+                )
         kernel = self._weights.get("kernel")
         penalty = kernel.regularizer if kernel is not None else None
         if isinstance(penalty, OrthogonalRegularizer):
             rows, columns = kernel.shape
-            attributes = {"rows": rows, "columns": columns, "factor": penalty.factor,
-                          "by_columns": penalty.mode == "columns"}  # fmt: skip
+            attributes = {"rows": rows, "columns": columns, "factor": penalty.factor, "by_columns": penalty.mode == "columns"}
             y = self.emit("orthogonal_regularization", [y], attributes, {"kernel": kernel.spec})
         return self.regularize_activity(y)
 
@@ -434,7 +435,7 @@ def assign_all(weights: Sequence[Weight], values: Sequence[Any], owner: str) -> 
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{owner}: weight {weight.path!r} must be numbers, got {array.dtype}")
     if arrays:
-        weights[0].array  # raises where there is none yet
+        _ = weights[0].array  # raises where there is none yet
         with weights[0].slab.gate.writing(wait=True):
             for weight, array in zip(weights, arrays):
                 weight.assign(array)

@@ -37,7 +37,7 @@ class _Window(Layer):
     @classmethod
     def _arguments(cls) -> dict[str, Any]:
         found = super()._arguments()
-        ones = {name: (1, 1) for name in ("strides", "dilation_rate")}
+        ones = dict.fromkeys(("strides", "dilation_rate"), (1, 1))
         return {**found, **ones} if cls.axes == 2 else found
 
     def _take_window(
@@ -64,8 +64,9 @@ class _Window(Layer):
 
     def _weight(self, name: str) -> WeightSpec:
         """A weight by the layer's arguments of this name: initializer, penalty and constraint."""
-        return WeightSpec(getattr(self, f"{name}_initializer"), getattr(self, f"{name}_regularizer"), True,
-                          getattr(self, f"{name}_constraint"))  # fmt: skip
+        return WeightSpec(
+            getattr(self, f"{name}_initializer"), getattr(self, f"{name}_regularizer"), True, getattr(self, f"{name}_constraint")
+        )
 
     def _take_weight(self, name: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
         """Checks and stores these arguments."""
@@ -486,8 +487,9 @@ class _Transpose(_Window):
     ) -> None:
         super().__init__(**kwargs)
         self.filters = positive_integer(self._label, "filters", filters)
-        self._take_window(kernel_size, strides, one_of(self._label, "padding", padding, _PADDINGS[:2]), data_format,
-                          dilation_rate)  # fmt: skip
+        self._take_window(
+            kernel_size, strides, one_of(self._label, "padding", padding, _PADDINGS[:2]), data_format, dilation_rate
+        )
         self.output_padding = None if output_padding is None else self._output_padding(output_padding)
         self.activation = activations.get(activation)
         self.use_bias = use_bias

@@ -211,9 +211,7 @@ class Reshape(Layer):
         try:
             self.target_shape = tuple(operator.index(size) for size in target_shape)
         except TypeError:
-            raise TypeError(
-                f"{self._label}: target_shape must be a sequence of integers, got {target_shape!r}"
-            ) from None
+            raise TypeError(f"{self._label}: target_shape must be a sequence of integers, got {target_shape!r}") from None
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         return self.emit("reshape", [x], reshape_attributes(self.target_shape, self._label))

@@ -30,6 +30,7 @@ class _Normalization(Layer):
     """The arguments that all have in common, and the check that it is the last axis that is meant."""
 
     supports_masking = True
+
     def __init__(self, axis: Any, epsilon: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         given = list(axis) if isinstance(axis, (list, tuple)) and len(axis) == 1 else [axis]
@@ -149,8 +150,19 @@ class BatchNormalization(_CenteredNormalization):
         gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
-                         gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)  # fmt: skip
+        super().__init__(
+            axis,
+            epsilon,
+            center,
+            scale,
+            beta_initializer,
+            gamma_initializer,
+            beta_regularizer,
+            gamma_regularizer,
+            beta_constraint,
+            gamma_constraint,
+            **kwargs,
+        )
         self.momentum = number_in(self, "momentum", momentum, 0.0, 1.0)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
@@ -211,8 +223,19 @@ class LayerNormalization(_CenteredNormalization):
         gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
-                         gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)  # fmt: skip
+        super().__init__(
+            axis,
+            epsilon,
+            center,
+            scale,
+            beta_initializer,
+            gamma_initializer,
+            beta_regularizer,
+            gamma_regularizer,
+            beta_constraint,
+            gamma_constraint,
+            **kwargs,
+        )
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self._check_axis(x)
@@ -287,8 +310,19 @@ class GroupNormalization(_CenteredNormalization):
         gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
-                         gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)  # fmt: skip
+        super().__init__(
+            axis,
+            epsilon,
+            center,
+            scale,
+            beta_initializer,
+            gamma_initializer,
+            beta_regularizer,
+            gamma_regularizer,
+            beta_constraint,
+            gamma_constraint,
+            **kwargs,
+        )
         try:
             self.groups = operator.index(groups)
         except TypeError:

@@ -20,8 +20,7 @@ Sizes = int | Sequence[int]
 def _attributes(window: Sizes, strides: Sizes, padding: str) -> dict[str, int]:
     """Those of the operation, for which a sequence is an image of height 1."""
     (height, width), (down, right) = ((1, sizes) if isinstance(sizes, int) else sizes for sizes in (window, strides))
-    return {"pool_height": height, "pool_width": width, "stride_height": down, "stride_width": right,
-            "same": padding == "same"}  # fmt: skip
+    return {"pool_height": height, "pool_width": width, "stride_height": down, "stride_width": right, "same": padding == "same"}
 
 
 class _Pooling(Layer):

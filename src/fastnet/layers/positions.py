@@ -153,8 +153,11 @@ class RotaryEmbedding(Layer):
                 f"layer {self._label!r}: expected steps on axis 1 and channels on the last one, got sequence_axis="
                 f"{self.sequence_axis} and feature_axis={self.feature_axis} for an input of shape {x.shape}"
             )
-        attributes = {"max_wavelength": self.max_wavelength, "scaling_factor": self.scaling_factor,
-                      "start": _start(self._label, start_index)}  # fmt: skip
+        attributes = {
+            "max_wavelength": self.max_wavelength,
+            "scaling_factor": self.scaling_factor,
+            "start": _start(self._label, start_index),
+        }
         return self.emit("rotary_embedding", [x], attributes)
 
 
@@ -186,9 +189,14 @@ class TokenAndPositionEmbedding(Layer):
     """
 
     def __init__(
-        self, vocabulary_size: int, sequence_length: int, embedding_dim: int, embeddings_initializer: Any = "uniform",
-        mask_zero: bool = False, **kwargs: Any,
-    ) -> None:  # fmt: skip
+        self,
+        vocabulary_size: int,
+        sequence_length: int,
+        embedding_dim: int,
+        embeddings_initializer: Any = "uniform",
+        mask_zero: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.vocabulary_size = positive_integer(self._label, "vocabulary_size", vocabulary_size)
         self.sequence_length = positive_integer(self._label, "sequence_length", sequence_length)

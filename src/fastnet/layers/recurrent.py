@@ -43,12 +43,29 @@ class _Recurrent(Layer):
     _zero_output_for_mask = False
 
     def _take(
-        self, units: int, activation: Any, recurrent_activation: Any, use_bias: bool, kernel_initializer: Any,
-        recurrent_initializer: Any, bias_initializer: Any, kernel_regularizer: Any, recurrent_regularizer: Any,
-        bias_regularizer: Any, activity_regularizer: Any, kernel_constraint: Any, recurrent_constraint: Any,
-        bias_constraint: Any, dropout: float, recurrent_dropout: float, seed: int | None, return_sequences: bool,
-        return_state: bool, go_backwards: bool, stateful: bool,
-    ) -> None:  # fmt: skip
+        self,
+        units: int,
+        activation: Any,
+        recurrent_activation: Any,
+        use_bias: bool,
+        kernel_initializer: Any,
+        recurrent_initializer: Any,
+        bias_initializer: Any,
+        kernel_regularizer: Any,
+        recurrent_regularizer: Any,
+        bias_regularizer: Any,
+        activity_regularizer: Any,
+        kernel_constraint: Any,
+        recurrent_constraint: Any,
+        bias_constraint: Any,
+        dropout: float,
+        recurrent_dropout: float,
+        seed: int | None,
+        return_sequences: bool,
+        return_state: bool,
+        go_backwards: bool,
+        stateful: bool,
+    ) -> None:
         """Checks and stores the arguments."""
         self.units = positive_integer(self._label, "units", units)
         self.activation = self._elementwise("activation", activation)
@@ -91,7 +108,9 @@ class _Recurrent(Layer):
             bias = _ForgetBias(bias)
         specs = {
             "kernel": WeightSpec(self.kernel_initializer, self.kernel_regularizer, True, self.kernel_constraint),
-            "recurrent_kernel": WeightSpec(self.recurrent_initializer, self.recurrent_regularizer, True, self.recurrent_constraint),
+            "recurrent_kernel": WeightSpec(
+                self.recurrent_initializer, self.recurrent_regularizer, True, self.recurrent_constraint
+            ),
         }
         if self.use_bias:
             specs["bias"] = WeightSpec(bias, self.bias_regularizer, True, self.bias_constraint)
@@ -100,7 +119,9 @@ class _Recurrent(Layer):
         return specs
 
     def call(self, x: SymbolicTensor, initial_state: Any = None) -> Any:
-        given = [] if initial_state is None else [initial_state] if isinstance(initial_state, SymbolicTensor) else list(initial_state)
+        given = (
+            [] if initial_state is None else [initial_state] if isinstance(initial_state, SymbolicTensor) else list(initial_state)
+        )
         if given and len(given) != len(self.states):
             raise ValueError(f"layer {self._label!r}: initial_state must be {len(self.states)} tensors, got {len(given)}")
         functions = {"activation": self.activation, "recurrent_activation": self.recurrent_activation}
@@ -122,8 +143,9 @@ class _Recurrent(Layer):
         if self.stateful:
             size = batch_size_of(x)
             if size is None:
-                raise ValueError(f"layer {self._label!r}: stateful needs the number of rows of a batch: "
-                                 "fn.Input(shape, batch_size=...)")  # fmt: skip
+                raise ValueError(
+                    f"layer {self._label!r}: stateful needs the number of rows of a batch: fn.Input(shape, batch_size=...)"
+                )
             attributes["stateful"] = size
         masks = [] if x.mask is None else [x.mask]
         y = self.emit(self.kernel, [x, *masks, *given], attributes, self._specs())
@@ -251,10 +273,28 @@ class LSTM(_Recurrent):
     ) -> None:
         super().__init__(**kwargs)
         self._take(
-            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer, kernel_constraint,
-            recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, return_sequences, return_state,
-            go_backwards, stateful)  # fmt: skip
+            units,
+            activation,
+            recurrent_activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            recurrent_regularizer,
+            bias_regularizer,
+            activity_regularizer,
+            kernel_constraint,
+            recurrent_constraint,
+            bias_constraint,
+            dropout,
+            recurrent_dropout,
+            seed,
+            return_sequences,
+            return_state,
+            go_backwards,
+            stateful,
+        )
         self.unit_forget_bias = bool(unit_forget_bias)
 
 
@@ -326,10 +366,28 @@ class GRU(_Recurrent):
     ) -> None:
         super().__init__(**kwargs)
         self._take(
-            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer, kernel_constraint,
-            recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, return_sequences, return_state,
-            go_backwards, stateful)  # fmt: skip
+            units,
+            activation,
+            recurrent_activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            recurrent_regularizer,
+            bias_regularizer,
+            activity_regularizer,
+            kernel_constraint,
+            recurrent_constraint,
+            bias_constraint,
+            dropout,
+            recurrent_dropout,
+            seed,
+            return_sequences,
+            return_state,
+            go_backwards,
+            stateful,
+        )
         self.reset_after = bool(reset_after)
 
 
@@ -391,10 +449,28 @@ class SimpleRNN(_Recurrent):
     ) -> None:
         super().__init__(**kwargs)
         self._take(
-            units, activation, "linear", use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer, kernel_constraint,
-            recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, return_sequences, return_state,
-            go_backwards, stateful)  # fmt: skip
+            units,
+            activation,
+            "linear",
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            recurrent_regularizer,
+            bias_regularizer,
+            activity_regularizer,
+            kernel_constraint,
+            recurrent_constraint,
+            bias_constraint,
+            dropout,
+            recurrent_dropout,
+            seed,
+            return_sequences,
+            return_state,
+            go_backwards,
+            stateful,
+        )
 
 
 #: How `Bidirectional` joins outputs: the operation.
@@ -442,9 +518,14 @@ class Bidirectional(Layer):
         other = backward_layer
         if other is None:
             other = type(layer).from_config({**layer.get_config(), "go_backwards": not layer.go_backwards, "name": None})
-        if other.go_backwards == layer.go_backwards or other.return_sequences != layer.return_sequences or \
-                other.return_state != layer.return_state:  # fmt: skip
-            raise ValueError(f"{self._label}: the two layers must differ in go_backwards, and agree in return_sequences and return_state")
+        if (
+            other.go_backwards == layer.go_backwards
+            or other.return_sequences != layer.return_sequences
+            or other.return_state != layer.return_state
+        ):
+            raise ValueError(
+                f"{self._label}: the two layers must differ in go_backwards, and agree in return_sequences and return_state"
+            )
         self.backward = other
         for one in (layer, other):
             one._input_order = True
@@ -457,7 +538,9 @@ class Bidirectional(Layer):
             if not isinstance(initial_state, Sequence) or len(initial_state) != count + len(self.backward.states):
                 raise ValueError(f"layer {self._label!r}: initial_state must be those of the one layer and then of the other")
             halves = [list(initial_state[:count]), list(initial_state[count:])]
-        results = [one(x) if half is None else one(x, initial_state=half) for one, half in zip((self.layer, self.backward), halves)]
+        results = [
+            one(x) if half is None else one(x, initial_state=half) for one, half in zip((self.layer, self.backward), halves)
+        ]
         outputs, states = results, []
         if self.layer.return_state:
             outputs = [result[0] for result in results]

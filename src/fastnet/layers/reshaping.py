@@ -87,9 +87,7 @@ class ZeroPadding2D(Layer):
     (None, 29, 32, 3)
     """
 
-    def __init__(
-        self, padding: Edges | Sequence[Edges] = (1, 1), data_format: str | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, padding: Edges | Sequence[Edges] = (1, 1), data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.padding = padding
         self._rows, self._columns = _image_edges(self._label, "padding", padding)
@@ -235,9 +233,7 @@ class UpSampling2D(Layer):
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         check_axes(self._label, x, 2)
         height, width = (factor * size for factor, size in zip(self.size, x.sample_shape))
-        return self.emit(
-            "resize", [x], {"height": height, "width": width, "bilinear": self.interpolation == "bilinear"}
-        )
+        return self.emit("resize", [x], {"height": height, "width": width, "bilinear": self.interpolation == "bilinear"})
 
 
 class Permute(Layer):

@@ -66,9 +66,7 @@ class _Scaling(Layer):
         known = self._map()
         for weight, numbers in zip(self.weights, known or ()):
             if np.size(numbers) not in (1, weight.size):
-                raise ValueError(
-                    f"layer {self._label!r} scales {weight.size} features, the data have {np.size(numbers)}"
-                )
+                raise ValueError(f"layer {self._label!r} scales {weight.size} features, the data have {np.size(numbers)}")
         for weight, numbers in zip(self.weights, known or ()):
             if weight.slab is not None:
                 with weight.slab.gate.writing(wait=True):
@@ -179,8 +177,10 @@ class _Standardizing(_Scaling):
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         if self.axis not in (None, -1, len(x.sample_shape)):
-            raise ValueError(f"layer {self._label!r}: axis {self.axis} of an input of shape {x.shape}; it can be -1, the last, "
-                             "or None for one mean and variance of all")  # fmt: skip
+            raise ValueError(
+                f"layer {self._label!r}: axis {self.axis} of an input of shape {x.shape}; it can be -1, the last, "
+                "or None for one mean and variance of all"
+            )
         return super().call(x)
 
     def _deviation(self) -> np.ndarray:
@@ -257,9 +257,7 @@ class Normalization(_Standardizing):
            [-1., -1.]], dtype=float32)
     """
 
-    def __init__(
-        self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Any
-    ) -> None:
+    def __init__(self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Any) -> None:
         super().__init__(mean, variance, **kwargs)
         given = [axis]
         if isinstance(axis, (list, tuple)) and len(axis) < 2:

@@ -16,10 +16,20 @@ __all__ = ["TimeDistributed"]
 
 #: Layers that do the same with each position, whatever axes lie before the last one.
 _BY_POSITION = (
-    Activation, ActivityRegularization, BatchNormalization, Dense, Embedding, LayerNormalization, RMSNormalization, Rescaling,
-    regularization.AlphaDropout, regularization.Dropout, regularization.GaussianDropout, regularization.GaussianNoise,
+    Activation,
+    ActivityRegularization,
+    BatchNormalization,
+    Dense,
+    Embedding,
+    LayerNormalization,
+    RMSNormalization,
+    Rescaling,
+    regularization.AlphaDropout,
+    regularization.Dropout,
+    regularization.GaussianDropout,
+    regularization.GaussianNoise,
     *(getattr(activations, name) for name in activations.__all__),
-)  # fmt: skip
+)
 
 
 class TimeDistributed(Layer):

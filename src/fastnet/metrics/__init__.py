@@ -28,7 +28,7 @@ from .accuracy import (
     TopKCategoricalAccuracy,
 )
 from .auc import AUC
-from .base import GivenTargets, Metric
+from .base import Metric
 from .confusion import F1Score, Precision, Recall
 from .regression import MeanAbsoluteError, MeanSquaredError, R2Score, RootMeanSquaredError
 

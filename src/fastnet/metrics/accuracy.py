@@ -95,6 +95,7 @@ class TopKCategoricalAccuracy(Metric):
     Of classes with equal predictions those with the highest numbers are taken first, as in scikit-learn: never more than `k` are
     counted. (Keras counts all that are equal to the last of the `k`, so that a network whose outputs are all equal is always right.)
     """
+
     kernel = "top_k_categorical_accuracy"
     labels_kernel = "sparse_top_k_categorical_accuracy"
     attribute_names = ("k",)

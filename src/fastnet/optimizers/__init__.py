@@ -16,15 +16,13 @@ from typing import Any
 from .. import _config
 from . import keras, pytorch
 from .base import Optimizer
-from .keras import *  # noqa: F403
+from .keras import *
 
 __all__ = ["OPTIMIZERS", "Optimizer", "get", "pytorch", *keras.__all__]
 
 #: Every optimizer by its name in lower case: "adam", "pytorch.adam".
 OPTIMIZERS: dict[str, type[Optimizer]] = {
-    cls.__name__.lower(): cls
-    for module in (keras, pytorch)
-    for cls in (getattr(module, name) for name in module.__all__)
+    cls.__name__.lower(): cls for module in (keras, pytorch) for cls in (getattr(module, name) for name in module.__all__)
 }
 
 

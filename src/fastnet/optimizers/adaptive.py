@@ -41,9 +41,7 @@ class Adagrad(Optimizer):
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
-        self.initial_accumulator_value = number(
-            self, "initial_accumulator_value", initial_accumulator_value, 0.0, math.inf
-        )
+        self.initial_accumulator_value = number(self, "initial_accumulator_value", initial_accumulator_value, 0.0, math.inf)
         self.epsilon = number(self, "epsilon", epsilon, 0.0, math.inf)
 
 

@@ -160,14 +160,22 @@ class Optimizer(_config.Configurable):
     def _check_lazy(self) -> None:
         """ValueError where what was asked for is done to all rows of a weight in all steps."""
         if not self.lazy_form:
-            raise ValueError(f"{type(self).__name__} has no lazy form: what becomes of one row of a weight depends on the others, "
-                             "or on steps that do not use it")  # fmt: skip
-        others = {"gradient_accumulation_steps": (self.gradient_accumulation_steps or 1) > 1, "use_ema": self.use_ema,
-                  "lookahead_steps": self.lookahead_steps is not None, "swa_start": self.swa_start is not None}  # fmt: skip
+            raise ValueError(
+                f"{type(self).__name__} has no lazy form: what becomes of one row of a weight depends on the others, "
+                "or on steps that do not use it"
+            )
+        others = {
+            "gradient_accumulation_steps": (self.gradient_accumulation_steps or 1) > 1,
+            "use_ema": self.use_ema,
+            "lookahead_steps": self.lookahead_steps is not None,
+            "swa_start": self.swa_start is not None,
+        }
         for name, given in others.items():
             if given:
-                raise ValueError(f"{type(self).__name__}: lazy=True does not go with {name}, which is about all rows in all steps, "
-                                 f"got {name}={getattr(self, name)!r}")  # fmt: skip
+                raise ValueError(
+                    f"{type(self).__name__}: lazy=True does not go with {name}, which is about all rows in all steps, "
+                    f"got {name}={getattr(self, name)!r}"
+                )
 
     @property
     def batches(self) -> int:
@@ -304,8 +312,10 @@ class Optimizer(_config.Configurable):
         """The values of a hyper-parameter at several steps; ValueError for the first one that is out of its range."""
         lowest, highest = _ranges(self.kernel)[name][:2]
         for wrong in np.flatnonzero(~((values >= lowest) & (values <= highest)))[:1]:
-            raise ValueError(f"{type(self).__name__}: {name} of step {steps[wrong]} is {values[wrong]:g}; "
-                             f"it must be between {lowest:g} and {highest:g}")  # fmt: skip
+            raise ValueError(
+                f"{type(self).__name__}: {name} of step {steps[wrong]} is {values[wrong]:g}; "
+                f"it must be between {lowest:g} and {highest:g}"
+            )
         return values
 
     def _bound(self, function: Any) -> Any:

@@ -12,6 +12,9 @@ from .lbfgs import LBFGS
 from .schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 
 __all__ = [
+    "LARS",
+    "LBFGS",
+    "SGD",
     "AdaBelief",
     "Adadelta",
     "Adafactor",
@@ -20,8 +23,6 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Ftrl",
-    "LARS",
-    "LBFGS",
     "Lamb",
     "Lion",
     "Muon",
@@ -29,7 +30,6 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
-    "SGD",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
     "Yogi",

@@ -51,9 +51,7 @@ class Lamb(Optimizer):
         name: str = "lamb",
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            weight_decay=weight_decay, exclude_from_weight_decay=exclude_from_weight_decay, name=name, **kwargs
-        )
+        super().__init__(weight_decay=weight_decay, exclude_from_weight_decay=exclude_from_weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
         self.beta_1 = scheduled(self, "beta_1", beta_1, 0.0, 1.0)
         self.beta_2 = number(self, "beta_2", beta_2, 0.0, 1.0)
@@ -98,9 +96,7 @@ class LARS(Optimizer):
         name: str = "lars",
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            weight_decay=weight_decay, exclude_from_weight_decay=exclude_from_weight_decay, name=name, **kwargs
-        )
+        super().__init__(weight_decay=weight_decay, exclude_from_weight_decay=exclude_from_weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
         self.momentum = scheduled(self, "momentum", momentum, 0.0, 1.0)
         self.eta = number(self, "eta", eta, 0.0, math.inf)
@@ -235,7 +231,7 @@ class Muon(Optimizer):
         return {**super().values(), "rms_rate": self.rms_rate or 0.0, "adam_weight_decay": self.adam_weight_decay or 0.0}
 
     def shape_of(self, path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-        by_adam = self.exclude_embeddings and "embedding" in path.lower() or any(
+        by_adam = (self.exclude_embeddings and "embedding" in path.lower()) or any(
             re.search(expression, path) for expression in self.exclude_layers or ()
         )
         return (math.prod(shape),) if by_adam else shape

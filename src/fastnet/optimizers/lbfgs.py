@@ -133,7 +133,10 @@ class LBFGS(Optimizer):
             Whether there is no better point to be found.
         """
         value, gradient = function(x)
-        if not (math.isfinite(value) and np.isfinite(gradient).all()) or np.abs(gradient).max(initial=0.0) <= self.tolerance_gradient:
+        if (
+            not (math.isfinite(value) and np.isfinite(gradient).all())
+            or np.abs(gradient).max(initial=0.0) <= self.tolerance_gradient
+        ):
             return x, value, True
         direction = self._direction(gradient)
         slope = float(direction @ gradient)

@@ -130,9 +130,7 @@ class Adagrad(_PyTorch):
         super().__init__(weight_decay=weight_decay, **kwargs)
         self._set_learning_rate(lr)
         self.lr_decay = number(self, "lr_decay", lr_decay, 0.0, math.inf)
-        self.initial_accumulator_value = number(
-            self, "initial_accumulator_value", initial_accumulator_value, 0.0, math.inf
-        )
+        self.initial_accumulator_value = number(self, "initial_accumulator_value", initial_accumulator_value, 0.0, math.inf)
         self._set_eps(eps)
 
 
@@ -154,9 +152,7 @@ class Adadelta(_PyTorch):
 
     kernel = "adadelta"
 
-    def __init__(
-        self, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: Any = 0.0, **kwargs: Any
-    ) -> None:
+    def __init__(self, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(weight_decay=weight_decay, **kwargs)
         self._set_learning_rate(lr)
         self.rho = number(self, "rho", rho, 0.0, 1.0)

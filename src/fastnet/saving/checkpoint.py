@@ -58,8 +58,14 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
     }
     if state is not None:
         tensors[f"{prefix}epoch/totals"], tensors[f"{prefix}epoch/sums"] = state.totals, state.sums
-        training["state"] = {"order": state.order, "row": state.row, "batch": state.batch, "squares": state.squared_norm,
-                             "first_update": state.first_update, "seconds": state.seconds}  # fmt: skip
+        training["state"] = {
+            "order": state.order,
+            "row": state.row,
+            "batch": state.batch,
+            "squares": state.squared_norm,
+            "first_update": state.first_update,
+            "seconds": state.seconds,
+        }
     metadata = {"fastnet": json.dumps(describe(model)), "training": json.dumps(training, default=_number_or_list)}
     write_tensors(path, tensors, metadata)
 
@@ -201,8 +207,7 @@ def _check(
         for weight, path in paths.items():
             tensor = tensors.get(f"optimizer/{slot}/{path}")
             if tensor is None or tensor.shape != (weight.size,) or tensor.dtype != model.dtype:
-                raise ValueError(f"it does not hold {slot!r} of optimizer {type(fit.optimizer).__name__} for weight "
-                                 f"{path!r}")  # fmt: skip
+                raise ValueError(f"it does not hold {slot!r} of optimizer {type(fit.optimizer).__name__} for weight {path!r}")
 
 
 def _without_seeds(plain: Any) -> Any:
@@ -247,9 +252,7 @@ def _callback_states(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any)
     return states
 
 
-def _epoch_state(
-    fit: Fit, tensors: Mapping[str, np.ndarray], training: Any, iterations: int
-) -> EpochState | None:
+def _epoch_state(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any, iterations: int) -> EpochState | None:
     from ..fitting import EpochState
 
     given = training["state"]
@@ -265,5 +268,13 @@ def _epoch_state(
     numbers = {name: float(_of_type(given, name, (int, float))) for name in ("squares", "seconds")}
     if any(value < 0 for value in numbers.values()):
         raise ValueError(f"sums of squares and seconds cannot be negative, got {numbers}")
-    return EpochState(order=_count(given, "order"), totals=totals.copy(), sums=sums.copy(), row=row, batch_size=fit.batch_size,
-                      first_update=_count(given, "first_update", iterations + 1), squared_norm=numbers["squares"], seconds=numbers["seconds"])  # fmt: skip
+    return EpochState(
+        order=_count(given, "order"),
+        totals=totals.copy(),
+        sums=sums.copy(),
+        row=row,
+        batch_size=fit.batch_size,
+        first_update=_count(given, "first_update", iterations + 1),
+        squared_norm=numbers["squares"],
+        seconds=numbers["seconds"],
+    )

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import layers as _layers, losses as _losses, metrics as _metrics, optimizers as _optimizers
+from .. import layers as _layers
+from .. import losses as _losses
+from .. import metrics as _metrics
+from .. import optimizers as _optimizers
 from .._config import Configurable, serialize
 from .._graph import SymbolicTensor, Weight, replace_tensors
 from .._names import lookup
@@ -49,14 +52,18 @@ def describe(model: Model) -> dict[str, Any]:
         for weight in layer.weights if not _is_model(layer) else ():
             owner = owners.setdefault(weight, layer)
             if owner is not layer:
-                raise ValueError(f"layer {weight.layer._label!r} is a part of layer {owner._label!r} and of "
-                                 f"{layer._label!r}: a model of these cannot be saved, only its weights")  # fmt: skip
+                raise ValueError(
+                    f"layer {weight.layer._label!r} is a part of layer {owner._label!r} and of "
+                    f"{layer._label!r}: a model of these cannot be saved, only its weights"
+                )
     description["compiled"] = _describe_compiled(model)
     models = [model, *filter(_is_model, known)]
     operations = sum(_operations_of(call.layer) for one in models for call in one._graph.calls)
     if operations > _most_operations(description):
-        raise ValueError(f"model {model.name!r} and those in it make {operations} operations, as they call others very often: "
-                         "a file of it would not be read again")  # fmt: skip
+        raise ValueError(
+            f"model {model.name!r} and those in it make {operations} operations, as they call others very often: "
+            "a file of it would not be read again"
+        )
     return description
 
 
@@ -68,8 +75,10 @@ def _describe_model(model: Model, known: dict[Layer, int]) -> dict[str, Any]:
     model._require_built()
     graph = model._graph
     if graph.partial_call is not None:
-        raise ValueError(f"model {model.name!r} holds a part of layer {graph.partial_call.layer._label!r} only: it cannot be saved, "
-                         "only its weights")  # fmt: skip
+        raise ValueError(
+            f"model {model.name!r} holds a part of layer {graph.partial_call.layer._label!r} only: it cannot be saved, "
+            "only its weights"
+        )
     layers = model.layers
     # Layers of a piece of another layer go by their whole path: there may be two of one name.
     names = {call.layer: call.path for call in reversed(graph.calls)}
@@ -93,9 +102,14 @@ def _describe_model(model: Model, known: dict[Layer, int]) -> dict[str, Any]:
         "name": model.name,
         "dtype": model.dtype,
         "seed": model.seed,
-        "inputs": [{"shape": list(tensor.sample_shape), "name": tensor.name,
-                    **({} if tensor.batch_size is None else {"batch_size": tensor.batch_size})}
-                   for tensor in model.inputs],  # fmt: skip
+        "inputs": [
+            {
+                "shape": list(tensor.sample_shape),
+                "name": tensor.name,
+                **({} if tensor.batch_size is None else {"batch_size": tensor.batch_size}),
+            }
+            for tensor in model.inputs
+        ],
         "layers": [_describe_layer(layer, names[layer], known) for layer in layers],
         "calls": calls,
         "outputs": [numbers[id(tensor)] for tensor in model.outputs],
@@ -228,10 +242,12 @@ def rebuild(
             compiled = builder.with_objects(compiled)
             optimizer = _optimizers.get(_field(compiled, "optimizer", (dict, _optimizers.Optimizer)))
             model.compile(
-                optimizer, loss=_object(compiled.get("loss"), _losses.get),
-                metrics=_object(compiled.get("metrics"), _metrics.get), loss_weights=compiled.get("loss_weights"),
+                optimizer,
+                loss=_object(compiled.get("loss"), _losses.get),
+                metrics=_object(compiled.get("metrics"), _metrics.get),
+                loss_weights=compiled.get("loss_weights"),
                 n_threads=compiled.get("n_threads"),
-            )  # fmt: skip
+            )
     except (_Broken, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise ValueError(f"this does not describe a model: {error}") from error
     return model
@@ -269,9 +285,7 @@ class _Builder:
         How many there may be.
     """
 
-    def __init__(
-        self, custom: Mapping[str, type], check_weights: Callable[[list[Weight]], None] | None, operations: int
-    ) -> None:
+    def __init__(self, custom: Mapping[str, type], check_weights: Callable[[list[Weight]], None] | None, operations: int) -> None:
         self.custom, self.check_weights = custom, check_weights
         self.operations = operations
         self.weights: dict[Weight, None] = {}
@@ -307,8 +321,11 @@ class _Builder:
         if self.check_weights is not None:
             self.weights.update(dict.fromkeys(weight for layer in layers for weight in layer.weights))
             self.check_weights(list(self.weights))
-        arguments = {"seed": _field(description, "seed", int), "dtype": _field(description, "dtype", str),
-                     "name": _field(description, "name", str)}  # fmt: skip
+        arguments = {
+            "seed": _field(description, "seed", int),
+            "dtype": _field(description, "dtype", str),
+            "name": _field(description, "name", str),
+        }
         if _field(description, "class_name", str) == "Sequential":
             for layer in layers:  # what they are called on is the model's input
                 layer._first_call = None

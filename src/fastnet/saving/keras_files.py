@@ -154,8 +154,10 @@ def _unpack(path: str) -> tuple[bytes, bytes]:
     with open(path, "rb") as file:
         begin = file.read(len(_HDF5))
         if begin == _HDF5:
-            raise ValueError(f"{path} is an HDF5 file, Keras's legacy format (.h5) or weights alone, not a .keras file: load it "
-                             "with Keras and save it as .keras")  # fmt: skip
+            raise ValueError(
+                f"{path} is an HDF5 file, Keras's legacy format (.h5) or weights alone, not a .keras file: load it "
+                "with Keras and save it as .keras"
+            )
         with telling(f"{path} is no whole .keras file", zipfile.BadZipFile, zlib.error), _damage_is_no_oserror():
             archive = zipfile.ZipFile(file)
         size = os.fstat(file.fileno()).st_size

@@ -27,9 +27,20 @@ from ..layers.scaling import Normalization, Rescaling
 from .description import layer_table
 from .keras_files import Stored, opened, telling, wrap
 from .keras_source import (
-    Description, Place, Source, check_layer, from_file, from_model, groups_of, histories, is_model, is_tensor, keys_of, layers_of,
+    Description,
+    Place,
+    Source,
+    check_layer,
+    from_file,
+    from_model,
+    groups_of,
+    histories,
+    is_model,
+    is_tensor,
+    keys_of,
+    layers_of,
     name_of,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -108,8 +119,11 @@ def _fill(model: Model, source: Source) -> Model:
     """Gives a model the weights of a source, layer by layer."""
     by_path = dict(_weighted(model.layers, ""))
     given = list(dict.fromkeys(by_path.values()))
-    ours = [(place, layer) for place, layer in layers_of(source.description, ())
-            if source.arrays.get(place) or (layer["class_name"] == "Normalization" and place not in source.twins)]  # fmt: skip
+    ours = [
+        (place, layer)
+        for place, layer in layers_of(source.description, ())
+        if source.arrays.get(place) or (layer["class_name"] == "Normalization" and place not in source.twins)
+    ]
     if len(given) != len(ours):
         raise ValueError(f"the source has {len(ours)} layers with weights, model {model.name!r} has {len(given)}")
     named = [by_path.get("/".join(place)) for place, _ in ours]
@@ -256,7 +270,9 @@ class _Builder:
         if value["class_name"] in self.table and "layers" in str(value.get("module")):
             check_layer(value, "a layer within it")
             return self._make(value, within=True)
-        plain = {key: self._convert(one) for key, one in config.items() if one is not None} if isinstance(config, Mapping) else config
+        plain = (
+            {key: self._convert(one) for key, one in config.items() if one is not None} if isinstance(config, Mapping) else config
+        )
         return {"class_name": value["class_name"], "config": plain}
 
     def _connect(
@@ -277,8 +293,11 @@ class _Builder:
             count += 1
             name, number, node = calls[position]
             with telling(f"layer {name!r} of Keras"):
-                named = {key: _with_tensors(value, tensors) for key, value in node["kwargs"].items()
-                         if key not in _CALL_WITHOUT_EFFECT and value is not None}  # fmt: skip
+                named = {
+                    key: _with_tensors(value, tensors)
+                    for key, value in node["kwargs"].items()
+                    if key not in _CALL_WITHOUT_EFFECT and value is not None
+                }
                 constants = [value for value in _leaves(node["args"]) if value is not None]
                 if constants and not isinstance(made[name], Rescaling):
                     raise ValueError(f"it is called on {constants[0]!r}: only tensors are taken")
@@ -395,12 +414,18 @@ def _without_masks(config: Mapping[str, Any]) -> list[Description]:
         new += more
 
     def without(node: Mapping[str, Any]) -> dict[str, Any]:
-        named = {key: value for key, value in node["kwargs"].items()
-                 if key != "mask" or not any(source[0] in found for source in histories(value))}  # fmt: skip
+        named = {
+            key: value
+            for key, value in node["kwargs"].items()
+            if key != "mask" or not any(source[0] in found for source in histories(value))
+        }
         return {**node, "kwargs": named}
 
-    return [{**layer, "inbound_nodes": [without(node) for node in layer.get("inbound_nodes", [])]}
-            for layer in layers if name_of(layer) not in found]  # fmt: skip
+    return [
+        {**layer, "inbound_nodes": [without(node) for node in layer.get("inbound_nodes", [])]}
+        for layer in layers
+        if name_of(layer) not in found
+    ]
 
 
 def _leaves(plain: Any) -> Iterator[Any]:
@@ -444,7 +469,9 @@ def _weighted(layers: Sequence[Layer], above: str) -> Iterator[tuple[str, Layer]
 
 def _is_weight_in_keras(weight: Weight) -> bool:
     """Not what is an argument there, nor the states that a recurrent layer keeps from batch to batch."""
-    return not isinstance(weight.layer, Rescaling) and not (getattr(weight.layer, "stateful", False) and weight.name.startswith("state_"))
+    return not isinstance(weight.layer, Rescaling) and not (
+        getattr(weight.layer, "stateful", False) and weight.name.startswith("state_")
+    )
 
 
 class _Assignment:
@@ -463,8 +490,11 @@ class _Assignment:
             self._check_statistics(layer)
             return
         for _, prefix in groups_of(description):
-            self.weights += [weight for weight in layer.weights if weight.name.startswith(prefix)
-                             and weight not in self.weights and _is_weight_in_keras(weight)]  # fmt: skip
+            self.weights += [
+                weight
+                for weight in layer.weights
+                if weight.name.startswith(prefix) and weight not in self.weights and _is_weight_in_keras(weight)
+            ]
         if len(self.weights) != len(stored):
             ours = ", ".join(repr(weight.name) for weight in self.weights)
             raise ValueError(f"{told} has {len(self.weights)} weights, got {len(stored)}{f'; they are {ours}' if ours else ''}")

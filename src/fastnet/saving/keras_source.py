@@ -9,8 +9,23 @@ from typing import Any, NamedTuple
 from .._names import snake_case
 from .keras_files import Opened, Stored, telling, wrap
 
-__all__ = ["ENTRIES", "Description", "Entry", "Place", "Source", "check_layer", "from_file", "from_model", "groups_of",
-           "histories", "is_model", "is_tensor", "keys_of", "layers_of", "name_of"]  # fmt: skip
+__all__ = [
+    "ENTRIES",
+    "Description",
+    "Entry",
+    "Place",
+    "Source",
+    "check_layer",
+    "from_file",
+    "from_model",
+    "groups_of",
+    "histories",
+    "is_model",
+    "is_tensor",
+    "keys_of",
+    "layers_of",
+    "name_of",
+]
 
 #: Names of a layer and of the models that it is within, from outside.
 Place = tuple[str, ...]
@@ -32,8 +47,15 @@ class Entry(NamedTuple):
 
 _CELL = Entry((("cell", ""),))
 #: The projections of an attention layer, which are layers of their own in Keras.
-_HEADS = Entry((("query_dense", "query/"), ("key_dense", "key/"), ("gate_dense", "gate/"), ("value_dense", "value/"),
-                ("output_dense", "attention_output/")))  # fmt: skip
+_HEADS = Entry(
+    (
+        ("query_dense", "query/"),
+        ("key_dense", "key/"),
+        ("gate_dense", "gate/"),
+        ("value_dense", "value/"),
+        ("output_dense", "attention_output/"),
+    )
+)
 
 #: Layers whose arrays are not all their own, in the order of ours. A part may have an underscore before its name in the file.
 ENTRIES: Mapping[str, Entry] = {
@@ -76,9 +98,13 @@ class Source:
     """
 
     def __init__(
-        self, description: Description, arrays: dict[Place, list[Stored]], twins: dict[Place, Place], unread: Sequence[str] = (),
+        self,
+        description: Description,
+        arrays: dict[Place, list[Stored]],
+        twins: dict[Place, Place],
+        unread: Sequence[str] = (),
         room: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.description, self.arrays, self.twins, self.unread, self.room = description, arrays, twins, unread, room
 
     def check_read(self) -> None:
@@ -256,7 +282,9 @@ def _check_model(description: Any, what: str) -> int:
             _field(node, "kwargs", dict, f"{told}: a call")
             for history in histories(node):
                 if [type(part) for part in history] != [str, int, int]:
-                    raise ValueError(f"{told}: a call reads {history!r}, expected a layer, the number of its call and of the output")
+                    raise ValueError(
+                        f"{told}: a call reads {history!r}, expected a layer, the number of its call and of the output"
+                    )
         times = 1 if kind == "Sequential" else len(nodes)
         total += times * (_check_model(layer, told) if is_model(layer) else 1)
     if kind != "Sequential":

@@ -12,9 +12,13 @@ Slot = tuple[str, int]
 
 
 def match(
-    slots: Sequence[Slot], modules: Sequence[str], given: Mapping[Slot, str], named: Sequence[str], in_order: bool,
+    slots: Sequence[Slot],
+    modules: Sequence[str],
+    given: Mapping[Slot, str],
+    named: Sequence[str],
+    in_order: bool,
     check: Callable[[Slot, str], None],
-) -> dict[Slot, str]:  # fmt: skip
+) -> dict[Slot, str]:
     """A module for each slot, and no module left.
 
     Parameters

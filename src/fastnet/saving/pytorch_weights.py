@@ -220,8 +220,13 @@ def from_pytorch(source: Any, model: Model, mapping: Mapping[str, str | Sequence
     def check(slot: Slot, module: str) -> None:
         """As `pairs`, looking once at layers and modules that are alike."""
         layer = layers[slot[0]]
-        key = (type(layer), slot[1], tuple((weight.name, weight.shape) for weight in layer.weights), flattened.get(layer),
-               tuple((name, array.shape) for name, array in modules[module].items()))  # fmt: skip
+        key = (
+            type(layer),
+            slot[1],
+            tuple((weight.name, weight.shape) for weight in layer.weights),
+            flattened.get(layer),
+            tuple((name, array.shape) for name, array in modules[module].items()),
+        )
         if known.get(key, "") is not None:
             known[key] = "does not fit"
             pairs(slot, module)
@@ -284,7 +289,9 @@ def _assignments(
         if array is None:
             raise ValueError(f"layer {path!r}: module {module!r} has nothing for its {weight.name!r}")
         if array.shape != weight.shape:
-            raise ValueError(f"layer {path!r}: {weight.name} from module {module!r} has shape {array.shape}, expected {weight.shape}")
+            raise ValueError(
+                f"layer {path!r}: {weight.name} from module {module!r} has shape {array.shape}, expected {weight.shape}"
+            )
         found.append((weight, array))
     if arrays:
         raise ValueError(f"layer {path!r} has no {', '.join(map(repr, arrays))}, which module {module!r} has")

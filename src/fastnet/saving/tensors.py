@@ -63,8 +63,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mappi
         if name == "__metadata__":
             raise ValueError("a tensor cannot be named '__metadata__'")
         array = arrays[name]
-        header[name] = {"dtype": _NAMES[array.dtype.name], "shape": list(array.shape),
-                        "data_offsets": [end, end + array.nbytes]}  # fmt: skip
+        header[name] = {"dtype": _NAMES[array.dtype.name], "shape": list(array.shape), "data_offsets": [end, end + array.nbytes]}
         end += array.nbytes
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     text += b" " * (-len(text) % 8)
@@ -123,7 +122,7 @@ class TensorFile:
         self.path = os.fspath(path)
         if not stat.S_ISREG((status := os.stat(self.path)).st_mode) and not stat.S_ISDIR(status.st_mode):
             raise OSError(errno.EINVAL, "is a device, a pipe or a socket, and no file that could be read as a whole", self.path)
-        self._file = open(self.path, "rb")  # noqa: SIM115
+        self._file = open(self.path, "rb")
         try:
             self._read_header()
         except (_NotWhole, RecursionError, UnicodeError, json.JSONDecodeError) as error:
@@ -180,8 +179,9 @@ class TensorFile:
         """
         entry = self.entries[name]
         if entry.dtype is None:
-            raise ValueError(f"{self.path}: tensor {name!r} is of type {entry.kind}, which fastnet does not read: "
-                             "convert it to F32")  # fmt: skip
+            raise ValueError(
+                f"{self.path}: tensor {name!r} is of type {entry.kind}, which fastnet does not read: convert it to F32"
+            )
         try:
             array = np.empty(entry.shape, "<u2" if entry.kind == "BF16" else entry.dtype.newbyteorder("<"))
         except ValueError as error:  # an empty array of too large a shape

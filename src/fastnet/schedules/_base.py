@@ -324,9 +324,7 @@ def get(identifier: Any) -> LearningRateSchedule:
         return deserialize(identifier)
     if callable(identifier) and not isinstance(identifier, type):
         return SCHEDULES["lambda"](identifier)
-    raise TypeError(
-        f"not a schedule: {identifier!r}; expected a schedule, a number, a function of the step or a configuration"
-    )
+    raise TypeError(f"not a schedule: {identifier!r}; expected a schedule, a number, a function of the step or a configuration")
 
 
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:

@@ -223,9 +223,7 @@ class Epochs(LearningRateSchedule):
 
     def evaluate(self, steps: np.ndarray) -> np.ndarray:
         if self.steps_per_epoch is None:
-            raise RuntimeError(
-                "Epochs: steps_per_epoch is not known yet; fit sets it, elsewhere bind(steps_per_epoch) does"
-            )
+            raise RuntimeError("Epochs: steps_per_epoch is not known yet; fit sets it, elsewhere bind(steps_per_epoch) does")
         return self.schedule(steps // self.steps_per_epoch)
 
 

@@ -71,9 +71,7 @@ class CosineDecay(LearningRateSchedule):
         if self.warmup_steps == 0:
             return decayed
         rise = self.warmup_target - self.initial_learning_rate
-        return np.where(
-            steps < self.warmup_steps, rise * (steps / self.warmup_steps) + self.initial_learning_rate, decayed
-        )
+        return np.where(steps < self.warmup_steps, rise * (steps / self.warmup_steps) + self.initial_learning_rate, decayed)
 
     def _fraction(self, steps: np.ndarray) -> np.ndarray:
         progress = np.minimum(steps, self.decay_steps) / self.decay_steps

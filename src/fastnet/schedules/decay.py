@@ -219,9 +219,7 @@ class NaturalExpDecay(LearningRateSchedule):
     array([0.1     , 0.036788])
     """
 
-    def __init__(
-        self, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool = False
-    ) -> None:
+    def __init__(self, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool = False) -> None:
         self.initial_learning_rate = number(self, "initial_learning_rate", initial_learning_rate)
         self.decay_steps = steps_number(self, "decay_steps", decay_steps)
         self.decay_rate = number(self, "decay_rate", decay_rate)
@@ -329,9 +327,7 @@ class PolynomialDecay(LearningRateSchedule):
             progress = steps / (self.decay_steps * np.maximum(np.ceil(steps / self.decay_steps), 1))
         else:
             progress = np.minimum(steps, self.decay_steps) / self.decay_steps
-        return (self.initial_learning_rate - self.end_learning_rate) * (1 - progress) ** self.power + (
-            self.end_learning_rate
-        )
+        return (self.initial_learning_rate - self.end_learning_rate) * (1 - progress) ** self.power + (self.end_learning_rate)
 
 
 class LinearDecay(LearningRateSchedule):

@@ -198,6 +198,4 @@ class WarmupStableDecay(LearningRateSchedule):
         if self.warmup_steps == 0:
             return values
         rise = self.peak_learning_rate - self.initial_learning_rate
-        return np.where(
-            steps < self.warmup_steps, rise * (steps / self.warmup_steps) + self.initial_learning_rate, values
-        )
+        return np.where(steps < self.warmup_steps, rise * (steps / self.warmup_steps) + self.initial_learning_rate, values)
