@@ -12,8 +12,8 @@ from ._graph import aligned_zeros
 
 if TYPE_CHECKING:
     from ._graph import Slab, Weight
+    from ._network import Network
     from .optimizers import Optimizer
-    from .training import Trainer
 
 __all__ = ["Slots"]
 
@@ -26,7 +26,7 @@ class Slots:
     Predictions read it as long as it belongs to the weight; that the weight is frozen does not change it.
     """
 
-    def __init__(self, model: Trainer) -> None:
+    def __init__(self, model: Network) -> None:
         self._model = model
         self._slab: Slab | None = None
         self._arrays: dict[str, np.ndarray] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from ._graph import aligned_zeros
 if TYPE_CHECKING:
     from . import _core
     from ._graph import Slab, Weight
-    from .training import Trainer
 
 __all__ = ["Snapshot", "between_steps"]
 
@@ -58,11 +57,10 @@ class Snapshot:
         Another one for each.
     """
 
-    def __init__(self, model: Trainer) -> None:
-        self.slab: Slab = model._slab
+    def __init__(self, slab: Slab, averages: Mapping[Weight, np.ndarray]) -> None:
+        self.slab = slab
         self.step, self.number = self.slab.gate.steps, next(_NUMBERS)
         self.trained = self.used = self._copy(self.slab)
-        averages = model._plans.slots.averages()
         if averages:
             self.used = self._copy(self.slab)
             for weight, average in averages.items():

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, _data
+from ._network import Network
 
 if TYPE_CHECKING:
-    from ._plans import Compiled
+    from ._compiled import Compiled
+    from ._plan_cache import PlanCache
     from ._snapshots import Snapshot
 
 __all__ = ["CustomLoop"]
@@ -19,8 +21,10 @@ _FETCH = _core.FORWARD | _core.FETCH
 _BACKWARD = _core.OUTPUT_GRADIENT | _core.BACKWARD | _core.FETCH_GRADIENTS
 
 
-class CustomLoop:
+class CustomLoop(Network):
     """The part of a model that is driven step by step from Python."""
+
+    _plans: PlanCache
 
     def __init__(self) -> None:
         self._forward: tuple[_core.Plan, int] | None = None

@@ -10,14 +10,15 @@ import numpy as np
 
 from . import _core, _data
 from . import optimizers as _optimizers
-from ._plans import Compiled, PlanCache
+from ._compiled import Compiled
+from ._plan_cache import PlanCache
 from ._progress import Progress, make_progress
 from .custom import CustomLoop
 from .fitting import SLICE_SECONDS, TRAIN, Fit
 from .history import History
 
 if TYPE_CHECKING:
-    from ._graph import Graph, Slab, SymbolicTensor, Weight
+    from ._graph import Weight
     from ._snapshots import Snapshot
     from .profiling import Profile
 
@@ -32,18 +33,6 @@ _INFERENCE_ROWS = 256
 
 class Trainer(CustomLoop):
     """The part of a model that trains, evaluates and predicts."""
-
-    inputs: list[SymbolicTensor]
-    outputs: list[SymbolicTensor]
-    input_names: list[str]
-    output_names: list[str]
-    seed: int
-    dtype: str
-    name: str
-    _graph: Graph
-    _labels: dict[int, tuple[str, int]]
-    _slab: Slab
-    weights: list[Weight]
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,0 +1,197 @@
+"""What compile was told, made definite once the outputs of the model are known."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core, _data
+from . import losses as _losses
+from . import metrics as _metrics
+from .metrics.base import GivenTargets
+
+if TYPE_CHECKING:
+    from .optimizers import Optimizer
+
+__all__ = ["Compiled"]
+
+
+def _by_output(given: Any, names: Sequence[str], what: str) -> list[Any]:
+    """One of something for each output, from a list in order, a dictionary by name, or one for all."""
+    if isinstance(given, Mapping) and "class_name" not in given:
+        unknown = [key for key in given if key not in names]
+        if unknown:
+            raise ValueError(f"{what}: there is no output {unknown[0]!r}; there are {list(names)}")
+        return [given.get(name) for name in names]
+    if isinstance(given, (list, tuple)):
+        if len(given) != len(names):
+            raise ValueError(f"{what}: got {len(given)}, expected one for each of the {len(names)} outputs {list(names)}")
+        return list(given)
+    return [given] * len(names)
+
+
+def _leaves(given: Any) -> list[Any]:
+    """What lists and dictionaries of things hold, at any depth."""
+    if isinstance(given, Mapping) and "class_name" not in given:
+        given = list(given.values())
+    if isinstance(given, (list, tuple)):
+        return [leaf for one in given for leaf in _leaves(one)]
+    return [] if given is None else [given]
+
+
+def _loss_weight(value: Any) -> float:
+    if isinstance(value, (str, bytes)) or not np.isscalar(value):
+        raise TypeError(f"loss_weights must be numbers, got {value!r}")
+    if not (value >= 0 and math.isfinite(value)):
+        raise ValueError(f"loss_weights must be finite and not negative, got {value}")
+    return float(value)
+
+
+class Compiled:
+    """What compile was told, made definite once the model's outputs are known.
+
+    Attributes
+    ----------
+    losses : list of Loss, callable or None
+        One for each output; None where it has none, and so no targets.
+    target_shapes : list of (tuple of int) or None
+        The shape of one target; None where the loss is a Python function, or there is none.
+    metrics : list of list of Metric
+        For each output.
+    custom : bool
+        Whether a loss is a Python function, so that each step passes through Python.
+    """
+
+    def __init__(self, optimizer: Optimizer, loss: Any, metrics: Any, loss_weights: Any, n_threads: int | None) -> None:
+        self.optimizer = optimizer
+        self.n_threads = n_threads
+        self.resolved = False
+        self.custom = False
+        self.losses: list[Any] = []
+        self.target_shapes: list[tuple[int, ...] | None] = []
+        self.metrics: list[list[_metrics.Metric]] = []
+        self.loss_weights: list[float] = []
+        self.names: list[str] = []
+        self.given = (loss, metrics, loss_weights)
+        self._sizes: list[list[int]] = []
+        self._shapes: list[tuple[int, ...]] = []
+        self._given_metrics: list[list[Any]] = []
+        for one in _leaves(loss_weights):
+            if isinstance(one, (str, _metrics.Metric)):
+                raise TypeError(f"loss_weights must be numbers, got {one!r}; metrics come after them, or by name: metrics=[...]")
+
+    def check_names(self) -> None:
+        """ValueError or TypeError for losses and metrics that do not exist, while there are no outputs to ask."""
+        loss, metrics, _ = self.given
+        for one in _leaves(loss):
+            _losses.get(one)
+        for one in _leaves(metrics):
+            _metrics.get(one)
+
+    def resolve(self, names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> None:
+        """Chooses losses and metrics for outputs of these names and shapes; ValueError where they do not fit."""
+        loss, metrics, loss_weights = self.given
+        given_losses = _by_output(loss, names, "loss")
+        missing = [name for name in names if name not in loss] if isinstance(loss, Mapping) and "class_name" not in loss else []
+        if missing or all(one is None for one in given_losses):
+            raise ValueError(
+                f"output {(missing or names)[0]!r} has no loss; one that is to have none has None, and another has one"
+            )
+        self.losses = [None if one is None else _losses.get(one) for one in given_losses]
+        self.custom = not all(one is None or hasattr(one, "kernel") for one in self.losses)
+        self.target_shapes = []
+        for one, name, shape in zip(self.losses, names, shapes):
+            try:
+                has_kernel = hasattr(one, "kernel")
+                self.target_shapes.append(_core.infer_target(one.kernel, one.attributes(), shape) if has_kernel else None)
+            except ValueError as error:
+                raise ValueError(f"output {name!r} of shape {(None, *shape)}: {error}") from None
+        weights = _by_output(1.0 if loss_weights is None else loss_weights, names, "loss_weights")
+        self.loss_weights = [_loss_weight(1.0 if weight is None else weight) for weight in weights]
+        flat = isinstance(metrics, (list, tuple)) and not any(isinstance(one, (list, tuple)) for one in metrics)
+        if metrics is None or (flat and len(names) == 1):
+            of_output: list[Any] = [list(metrics or [])] * len(names)
+        else:
+            of_output = [
+                [] if one is None else one if isinstance(one, (list, tuple)) else [one]
+                for one in _by_output(metrics, names, "metrics")
+            ]
+        for name, one, group in zip(names, self.losses, of_output):
+            if group and one is None:
+                raise ValueError(f"metrics: output {name!r} has no loss, and so no targets to compare with")
+        self.names, self._shapes, self._given_metrics = list(names), list(shapes), of_output
+        self._choose_metrics(self.losses)
+        self.resolved = True
+
+    def _choose_metrics(self, losses: Sequence[Any]) -> None:
+        self.metrics = [
+            [_metrics.resolve(one, loss, shape) for one in group]
+            for group, loss, shape in zip(self._given_metrics, losses, self._shapes)
+        ]
+        self._sizes = [
+            [_core.metric_size(one.kernel, one.attributes(), shape) for one in group]
+            for group, shape in zip(self.metrics, self._shapes)
+        ]
+
+    def fitted_to(self, targets: Sequence[np.ndarray], names: Sequence[str]) -> Compiled:
+        """This, with the metrics that suit these targets: those of a loss that is a function are known by their shape alone.
+
+        Parameters
+        ----------
+        targets : sequence of ndarray
+        names : sequence of str
+            What they are called in messages.
+
+        Raises
+        ------
+        ValueError
+            If the targets of a function that is watched by metrics are neither like its predictions nor class numbers, if a
+            class number is out of range, or a metric has no meaning for them.
+        """
+        if not self.custom:
+            return self
+        losses = list(self.losses)
+        for i, (loss, group, shape) in enumerate(zip(self.losses, self._given_metrics, self._shapes)):
+            if group and not hasattr(loss, "kernel"):
+                losses[i] = GivenTargets(loss, _data.are_labels(targets[i], shape, names[i]))
+        fitted = copy.copy(self)
+        fitted._choose_metrics(losses)
+        return fitted
+
+    def new_sums(self) -> np.ndarray:
+        """Accumulators of all metrics, at zero."""
+        return np.zeros(sum(map(sum, self._sizes)))
+
+    def sums_of(self, sums: np.ndarray) -> list[list[np.ndarray]]:
+        """The accumulators of each output's metrics: views."""
+        parts: list[list[np.ndarray]] = []
+        at = 0
+        for sizes in self._sizes:
+            parts.append([])
+            for size in sizes:
+                parts[-1].append(sums[at : at + size])
+                at += size
+        return parts
+
+    def logs(self, totals: np.ndarray, sums: np.ndarray, rows: int) -> dict[str, Any]:
+        """Loss and metrics by name, from their sums over a number of rows."""
+        means = (totals / max(rows, 1)).tolist()
+        logs = {"loss": means[0]}
+        if not len(sums) and len(means) == 2:
+            return logs
+        several = len(self.names) > 1
+        named = [(f"{name}_loss", mean) for name, mean, loss in zip(self.names, means[1:], self.losses) if loss is not None]
+        if len(named) > 1:
+            logs.update(named)
+        for name, group, parts in zip(self.names, self.metrics, self.sums_of(sums)):
+            for metric, part in zip(group, parts):
+                key = base = f"{name}_{metric.name}" if several else metric.name
+                number = 1
+                while key in logs:
+                    key, number = f"{base}_{number}", number + 1
+                logs[key] = metric.result(part)
+        return logs

@@ -1,0 +1,194 @@
+"""From a graph, and what compile was told, to the description that the engine makes a plan of.
+
+Functions of their arguments alone: they read the structure of a model and change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._graph import PENALTIES, sort_operations
+
+if TYPE_CHECKING:
+    from ._compiled import Compiled
+    from ._graph import Graph, Operation, SymbolicTensor, Weight
+    from ._network import Network
+    from .optimizers import Optimizer
+
+__all__ = ["TRAINING", "lower"]
+
+#: The kinds of plans with a backward pass.
+TRAINING = ("train", "custom")
+#: Those with the losses and metrics of compile.
+_WITH_LOSS = ("train", "evaluate")
+
+
+def lower(
+    network: Network,
+    compiled: Compiled | None,
+    kind: str,
+    averages: Mapping[Weight, np.ndarray],
+    schedules: Sequence[tuple[int, str, Callable[[int], float]]],
+) -> dict[str, Any]:
+    """The arguments of `Plan` that say what is computed; the arrays, the rows and the threads are for the caller to add.
+
+    Parameters
+    ----------
+    network : Network
+    compiled : Compiled or None
+        Resolved, for plans that train or evaluate.
+    kind : {"train", "evaluate", "predict", "penalize", "custom"}
+        See `PlanCache`.
+    averages : mapping of Weight to ndarray
+        The numbers to compute with, for the weights where these are not the trained ones.
+    schedules : sequence of (node, attribute, function)
+        Attributes that vary from step to step.
+    """
+    graph, training = network._graph, kind in TRAINING
+    paths = network._paths()
+    used = {*graph.weights(), *(weight for weight in network.weights if weight.penalized)}
+    weights = [weight for weight in network._slab.weights if weight in used]
+    # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
+    inputs, folded = _fold_scaling(graph) if kind != "custom" else ([(t.sample_shape, None, None) for t in graph.inputs], set())
+    # Predictions do without what only adds to the loss.
+    nodes, values = _lower_operations(graph, graph.leading if kind == "predict" else graph.operations, weights, folded)
+    with_loss = compiled if kind in _WITH_LOSS else None
+    idle = _idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
+    optimizer = compiled.optimizer if training and compiled is not None and compiled.optimizer.kernel else None
+    offsets = network._slab.offsets
+    return {
+        "dtype": network.dtype,
+        "training": training,
+        "inputs": inputs,
+        "nodes": nodes,
+        "scheduled": [(node, name) for node, name, _ in schedules],
+        "parameters": [
+            _lower_weight(weight, offsets[weight], paths[weight], optimizer, averages.get(weight), weight in idle)
+            for weight in weights
+        ],
+        "outputs": _lower_outputs(graph.outputs, network.output_names, with_loss, values),
+        "metrics": _lower_metrics(with_loss) if with_loss is not None else [],
+        "optimizer": optimizer.kernel if optimizer else None,
+        "hyper": optimizer._fixed() if optimizer else None,
+        "seed": network.seed,
+        "input_gradients": kind == "custom",
+    }
+
+
+def _fold_scaling(graph: Graph) -> tuple[list[tuple[Any, Any, Any]], set[Operation]]:
+    """The inputs, with the affine maps that they alone go through, and the operations that these replace."""
+    readers: dict[int, list[Operation]] = {}
+    for operation in graph.operations:
+        for tensor in operation.inputs:
+            readers.setdefault(id(tensor), []).append(operation)
+    outputs = set(map(id, graph.outputs))
+    inputs, folded = [], set()
+    for tensor in graph.inputs:
+        shape, scale, shift = tensor.sample_shape, None, None
+        while id(tensor) not in outputs and [operation.op for operation in readers.get(id(tensor), [])] == ["affine"]:
+            (operation,) = readers[id(tensor)]
+            if not hasattr(operation.layer, "affine_map"):
+                break
+            factor, term = (np.broadcast_to(numbers, shape).ravel() for numbers in operation.layer.affine_map())
+            scale, shift = (factor, term) if scale is None else (scale * factor, shift * factor + term)
+            folded.add(operation)
+            tensor = operation.outputs[0]
+        inputs.append((shape, scale, shift))
+    return inputs, folded
+
+
+def _lower_operations(
+    graph: Graph, operations: Sequence[Operation], weights: Sequence[Weight], folded: set[Operation]
+) -> tuple[list[tuple[Any, ...]], dict[int, int]]:
+    """The nodes, and the number of each value by the id of its tensor."""
+    numbers = {weight: i for i, weight in enumerate(weights)}
+    values = {id(tensor): i for i, tensor in enumerate(graph.inputs)}
+    n_values = len(values)
+    nodes: list[tuple[Any, ...]] = []
+    penalized: set[Weight] = set()
+    for operation in operations:
+        read = [values[id(tensor)] for tensor in operation.inputs]
+        attributes = operation.layer.plan_attributes(operation)
+        again = False
+        if operation.op == "orthogonal_regularization":  # as other penalties of weights: once for each that is trained
+            (kernel,) = operation.weights
+            again = kernel in penalized or not (kernel.trainable and kernel.layer.trainable)
+            penalized.add(kernel)
+        if operation in folded or again:  # a view in its place, so that the nodes keep their numbers
+            shape = operation.outputs[0].sample_shape
+            sizes = {f"size_{axis}": size for axis, size in enumerate(shape)}
+            nodes.append(("reshape", operation.layer.name, read, [], {"rank": len(shape), **sizes}))
+        else:
+            nodes.append((operation.op, operation.layer.name, read, [numbers[w] for w in operation.weights], attributes))
+        for tensor in operation.outputs:
+            values[id(tensor)] = n_values
+            n_values += 1
+    return nodes, values
+
+
+def _lower_outputs(
+    tensors: Sequence[SymbolicTensor], names: Sequence[str], compiled: Compiled | None, values: Mapping[int, int]
+) -> list[tuple[Any, ...]]:
+    """The outputs, with their losses where these are computed."""
+    outputs = []
+    for i, (tensor, name) in enumerate(zip(tensors, names)):
+        loss = compiled.losses[i] if compiled is not None else None
+        outputs.append(
+            (
+                values[id(tensor)],
+                loss.kernel if loss else None,
+                loss.attributes() if loss else None,
+                compiled.loss_weights[i] if compiled is not None else 1.0,
+                name,
+                values[id(tensor.mask)] if loss and tensor.mask is not None else None,
+            )
+        )
+    return outputs
+
+
+def _lower_metrics(compiled: Compiled) -> list[tuple[Any, ...]]:
+    return [(metric.kernel, metric.attributes(), i) for i, group in enumerate(compiled.metrics) for metric in group]
+
+
+def _idle_weights(network: Network, compiled: Compiled) -> set[Weight]:
+    """Weights that no loss depends on, where an output has none: as in Keras, an optimizer leaves them as they are."""
+    if None not in compiled.losses:
+        return set()
+    graph = network._graph
+    ends = [tensor for tensor, loss in zip(graph.outputs, compiled.losses) if loss is not None]
+    ends += [tensor for operation in graph.operations if operation.op in PENALTIES for tensor in operation.outputs]
+    needed = {weight for operation in sort_operations(graph.inputs, ends) for weight in operation.weights}
+    return {weight for weight in network.weights if weight not in needed and not weight.penalized}
+
+
+def _lower_weight(
+    weight: Weight, offset: int, path: str, optimizer: Optimizer | None, average: np.ndarray | None, idle: bool
+) -> tuple[Any, ...]:
+    """A weight as the engine's parameter.
+
+    Parameters
+    ----------
+    offset : int
+        Where it begins in the slab.
+    average : ndarray or None
+        The numbers to compute with, where these are not the trained ones.
+    idle : bool
+        Whether the optimizer is to leave it as it is.
+    """
+    trainable = weight.trainable and weight.layer.trainable and not idle
+    penalty = weight.regularizer if trainable else None  # as in Keras
+    return (
+        weight.engine_shape,
+        offset,
+        trainable,
+        optimizer is None or optimizer.decays(path),
+        optimizer.rate_of(path) if optimizer is not None else 1.0,
+        penalty.l1 if penalty is not None else 0.0,
+        penalty.l2 if penalty is not None else 0.0,
+        weight.constraint.values(weight.shape) if weight.constraint is not None else None,
+        average,
+        weight.shape if optimizer is None else optimizer.shape_of(path, weight.shape),
+    )

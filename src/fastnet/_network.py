@@ -1,0 +1,42 @@
+"""What a model consists of, for the modules that work on one and need not know how it is driven."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._compiled import Compiled
+    from ._graph import Graph, Slab, SymbolicTensor, Weight
+
+__all__ = ["Network"]
+
+
+class Network:
+    """The structure and the numbers of a model: what plans, slots and snapshots are made of. `Model` has all of it.
+
+    Attributes
+    ----------
+    inputs, outputs : list of SymbolicTensor
+    input_names, output_names : list of str
+    weights, trainable_weights : list of Weight
+    seed : int
+    dtype : {"float32", "float64"}
+    name : str
+    """
+
+    inputs: list[SymbolicTensor]
+    outputs: list[SymbolicTensor]
+    input_names: list[str]
+    output_names: list[str]
+    weights: list[Weight]
+    trainable_weights: list[Weight]
+    seed: int
+    dtype: str
+    name: str
+    _graph: Graph
+    _labels: dict[int, tuple[str, int]]
+    _slab: Slab
+    _compiled: Compiled | None
+    _require_compiled: Callable[[], Compiled]
+    _paths: Callable[[], dict[Weight, str]]

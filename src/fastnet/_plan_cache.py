@@ -1,0 +1,226 @@
+"""The plans of a model: which there are, which is used for a call, and what makes them stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from ._graph import aligned_zeros
+from ._lowering import TRAINING, lower
+from ._slots import Slots
+from ._snapshots import Snapshot, between_steps
+from .layers.base import Layer
+
+if TYPE_CHECKING:
+    from ._graph import Weight
+    from ._network import Network
+
+__all__ = ["PlanCache"]
+
+#: Plans kept for later calls: for other batch sizes, for training and for prediction.
+_KEPT_PLANS = 8
+_INFERENCE = ("evaluate", "predict")
+#: For larger batches, memory for up to twice as many rows is worse than another plan.
+_ROUNDED_ROWS = 1024
+
+
+class PlanCache:
+    """The plans of one model, made when they are first needed."""
+
+    def __init__(self, model: Network) -> None:
+        self._model = model
+        self._plans: dict[Any, _core.Plan] = {}
+        self._pools: dict[Any, _core.PlanPool] = {}  # of plans to predict and evaluate, by several threads
+        self._latest: _core.Plan | None = None
+        self._snapshot: Snapshot | None = None
+        self._one_thread = False
+        # What follows from the model's structure: until the version changes.
+        #: Makes predictions of a few rows at once, where it has been told a plan for them; else returns None.
+        self.predictor = _core.Predictor()
+        self._version = -1
+        self._structure: tuple[Any, ...] = ()
+        self._keyed: list[Layer] = []  # layers to be asked each time
+        self._columns: list[tuple[int, str, Callable[[int], float]]] = []
+        self.slots = Slots(model)
+
+    def clear(self, keep_slots: bool = False) -> None:
+        """Forgets plans and the optimizer's slots: what compile was told, or the model, has changed."""
+        self.forget()
+        if not keep_slots:
+            self.slots.clear()
+
+    def forget(self) -> None:
+        """Forgets plans, but not the optimizer's slots."""
+        self._plans.clear()
+        self._pools.clear()
+        self._latest = self._snapshot = None
+        self._version = -1
+        _core.note_change()
+
+    @property
+    def one_thread(self) -> bool:
+        """Whether plans are to use one thread, whatever compile was told."""
+        return self._one_thread
+
+    @one_thread.setter
+    def one_thread(self, value: bool) -> None:
+        self._one_thread = value
+        _core.note_change()
+
+    def _refresh(self) -> None:
+        """Looks at the model anew, if any has changed."""
+        version = _core.version()
+        if version == self._version:
+            return
+        model = self._model
+        layers = model._graph.leaves
+        self._keyed = [layer for layer in layers if type(layer).plan_key is not Layer.plan_key]
+        self._structure = (tuple(layer.trainable for layer in layers), model._slab, _core.isa(), self._one_thread)
+        self._columns = [
+            (node, name, function)
+            for node, operation in enumerate(model._graph.operations)
+            for name, function in operation.layer.scheduled_attributes(operation).items()
+        ]
+        self._version = version
+
+    def latest(self) -> _core.Plan | None:
+        """The plan made last."""
+        return self._latest
+
+    def _key(self, kind: str, capacity: int, averages: Mapping[Weight, np.ndarray]) -> tuple[Any, ...]:
+        """What a plan depends on."""
+        self._refresh()
+        averaged = (self._model._require_compiled().optimizer.averaged_slot(), frozenset(averages)) if averages else None
+        return (kind, capacity, self._structure, averaged, tuple([layer.plan_key() for layer in self._keyed]))
+
+    def get(self, kind: str, rows: int, exact: bool = True) -> _core.Plan:
+        """A plan for batches of so many rows, for the thread that trains.
+
+        Parameters
+        ----------
+        kind : {"train", "evaluate", "predict", "custom"}
+            "custom": with a backward pass, and gradients of outputs and inputs exchanged with Python.
+        rows : int
+        exact : bool
+            False: for calls whose batches differ; the next power of two will do, where these are no large arrays.
+        """
+        averages = self.slots.averages() if kind in _INFERENCE else {}
+        capacity = rows if exact else _rounded(rows)
+        key = self._key(kind, capacity, averages)
+        plan = self._plans.pop(key, None)
+        if plan is None:
+            plan = self._make(kind, capacity, averages)
+        self._plans[key] = self._latest = plan
+        _forget_oldest(self._plans)
+        return plan
+
+    def take(self, kind: str, rows: int, snapshot: Snapshot | None) -> Any:
+        """A manager that gives this thread a plan to predict or evaluate batches of so many rows, or somewhat more.
+
+        Parameters
+        ----------
+        kind : {"evaluate", "predict", "penalize"}
+            "penalize": as "predict", with what layers add to the loss.
+        rows : int
+        snapshot : Snapshot or None
+            Whose weights are to be used; `bind` brings them to the plan. None: the model's.
+        """
+        averages = self.slots.averages() if snapshot is None else {}
+        capacity = _rounded(rows)
+        key = (snapshot is None, *self._key(kind, capacity, averages))
+        pool = self._pools.pop(key, None)
+        if pool is None:
+            pool = _core.PlanPool(lambda: self._make(kind, capacity, averages, snapshot is not None), _core.cpu_count())
+        self._pools[key] = pool
+        _forget_oldest(self._pools)
+        return pool.take()
+
+    def bind(self, plan: _core.Plan, snapshot: Snapshot | None) -> None:
+        """Makes a plan that was taken one of the weights of a snapshot."""
+        self._latest = plan
+        if snapshot is not None:
+            plan.bind(snapshot.used, snapshot.number)
+
+    def snapshot(self) -> Snapshot:
+        """The weights after the last step, or one that is being made, while another thread trains; waits for it if need be."""
+        slab, latest = self._model._slab, self._snapshot
+        if latest is not None and latest.slab is slab and latest.step == slab.gate.steps:
+            if not latest.renewed:  # who predicts will want the next one, too
+                latest.renewed = slab.gate.ask(self._take_snapshot)
+            return latest
+        return between_steps(slab.gate, self._take_snapshot)
+
+    def _take_snapshot(self) -> Snapshot:
+        latest = self._snapshot
+        if latest is None or latest.slab is not self._model._slab or latest.step != latest.slab.gate.steps:
+            latest = self._snapshot = Snapshot(self._model._slab, self.slots.averages())
+        return latest
+
+    def keep_ready(self, plan: _core.Plan) -> None:
+        """Gives a plan that predicted a whole array to `predictor`, where nothing else is to be done for one."""
+        model = self._model
+        if len(model.inputs) == len(model.outputs) == 1 and not model._labels and not model._slab.watched:
+            self._refresh()
+            keys = [(layer.plan_key, layer.plan_key()) for layer in self._keyed]
+            self.predictor.keep(
+                plan,
+                model.inputs[0].sample_shape,
+                model.outputs[0].sample_shape,
+                keys,
+                model._slab.gate,
+                model._graph.batch_size is not None,
+            )
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether attributes of layers vary in training."""
+        return bool(self._schedules())
+
+    def hyper(self, n_batches: int) -> np.ndarray:
+        """The hyper-parameters of the next batches as `Plan.run` takes them, for plans that train.
+
+        The optimizer's, then a column for each attribute of a layer that varies: one row, or one for each batch.
+        """
+        compiled, columns = self._model._compiled, self._schedules()
+        optimizer = compiled.optimizer if compiled is not None else None
+        rows = optimizer.hyper_parameters(n_batches) if optimizer is not None else np.empty(0)
+        if not columns:
+            return rows
+        first, every = (optimizer.batches, optimizer.gradient_accumulation_steps or 1) if optimizer is not None else (0, 1)
+        steps = (first + np.arange(n_batches)) // every
+        varying = [[function(int(step)) for _, _, function in columns] for step in steps]
+        return np.hstack([np.broadcast_to(rows, (n_batches, rows.shape[-1])), varying])
+
+    def _schedules(self) -> list[tuple[int, str, Callable[[int], float]]]:
+        """(node, attribute, function of the step) of the layers' attributes that vary in training."""
+        self._refresh()
+        return self._columns
+
+    def _make(self, kind: str, rows: int, averages: Mapping[Weight, np.ndarray], apart: bool = False) -> _core.Plan:
+        """A plan; apart: whose parameters are in a slab of its own."""
+        model, slab = self._model, self._model._slab
+        training = kind in TRAINING
+        compiled = model._compiled if kind in ("predict", "penalize", "custom") else model._require_compiled()
+        spec = lower(model, compiled, kind, averages, self._schedules() if training else [])
+        return _core.Plan(
+            **spec,
+            max_rows=rows,
+            parameter_slab=aligned_zeros(slab.size, slab.dtype) if apart else slab.values,
+            gradient_slab=slab.gradients if training else None,
+            slots=self.slots.arrays() if spec["optimizer"] else [],
+            n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
+        )
+
+
+def _rounded(rows: int) -> int:
+    """For how many rows a plan is made that is to serve other batches, too."""
+    return rows if rows > _ROUNDED_ROWS else 1 << (rows - 1).bit_length()
+
+
+def _forget_oldest(plans: dict[Any, Any]) -> None:
+    """Leaves as many as are kept; other threads may do so at the same time."""
+    for key in list(plans)[:-_KEPT_PLANS]:
+        plans.pop(key, None)
