@@ -196,6 +196,30 @@ def test_averages_and_schedules_count_steps_and_not_batches():
         assert (model.get_weights()[0].item(), model.predict(np.ones((1, 1))).item()) == (weight, average)
 
 
+def test_first_steps_of_adan_by_hand():
+    """A weight has no difference of gradients in the first step that it makes, be it a later one of the model."""
+    first, last = (fn.layers.Dense(1, use_bias=False, kernel_initializer="ones") for _ in range(2))
+    model = fn.Sequential([fn.Input((1,)), first, last], dtype="float64")
+    model.compile(fn.optimizers.Adan(0.1, 0.5, 0.75, 0.5, epsilon=0.0), "mse")
+
+    def step(g):
+        model.forward(np.ones((1, 1)), training=True)
+        model.backward(np.zeros((1, 1)))
+        for weight in model.trainable_weights:
+            weight.gradient[...] = g
+        model.apply_gradients()
+        return first.kernel.item(), last.kernel.item()
+
+    last.trainable = False
+    # m = 1, v = 0, n = 2; m / (1 - 0.5) = 2 and sqrt(n / (1 - 0.5)) = 2
+    np.testing.assert_allclose(step(2.0), [0.9, 1], rtol=1e-12)
+    last.trainable = True
+    # first: d = -3; m = 0, v = -0.75, n = (2 + (-1 - 0.75 * 3)**2) / 2.  last: d = 0; m = -0.5, v = 0, n = 0.5
+    of_first = 0.75 * (-0.75 / (1 - 0.75**2)) / np.sqrt((2 + 3.25**2) / 2 / 0.75)
+    of_last = (-0.5 / 0.75) / np.sqrt(0.5 / 0.75)
+    np.testing.assert_allclose(step(-1.0), [0.9 - 0.1 * of_first, 1 - 0.1 * of_last], rtol=1e-12)
+
+
 def test_schedule_free_adamw_goes_by_the_old_z():
     """The equations, in plain Python. Keras 3.15 on PyTorch comes to 0.8368, 0.7694, 0.6992 after steps 2, 3 and 4."""
     model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")

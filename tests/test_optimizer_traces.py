@@ -17,7 +17,7 @@ import fastnet as fn
 from fastnet import _core
 
 FOLDER = Path(__file__).parent / "traces"
-MODULES = {"keras": fn.optimizers, "pytorch": fn.optimizers.pytorch, "papers": fn.optimizers}
+MODULES = {"keras": fn.optimizers, "pytorch": fn.optimizers.pytorch, "papers": fn.optimizers, "timm": fn.optimizers}
 KERNEL = (7, 5)  # shape of the first weights; the others are a bias
 TOLERANCE = {"float32": 2e-4, "float64": 1e-12}
 

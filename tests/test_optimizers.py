@@ -30,6 +30,7 @@ NUMBERS = {
     "learning_rate": 0.02,
     "beta_1": 0.8,
     "beta_2": 0.97,
+    "beta_3": 0.95,
     "epsilon": 1e-4,
     "rho": 0.8,
     "dampening": 0.1,

@@ -156,7 +156,7 @@ def run(model, steps, flush=False):
     return penalty[0], squares
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adan"])
 @pytest.mark.parametrize("features", ALONE + TOGETHER, ids=" ".join)
 def test_against_plain_numpy(features, optimizer, isa):
     hyper = hyper_of(features, optimizer)

@@ -4,6 +4,7 @@
     python tools/dump_optimizer_traces.py keras       # needs Keras 3 and JAX
     python tools/dump_optimizer_traces.py pytorch     # needs PyTorch
     python tools/dump_optimizer_traces.py papers      # needs PyTorch, schedulefree and adabelief-pytorch
+    python tools/dump_optimizer_traces.py timm        # needs PyTorch and timm
     python tools/dump_optimizer_traces.py sparse      # needs PyTorch: a table of which each step uses some rows
     python tools/dump_optimizer_traces.py layers      # needs Keras 3 and PyTorch: weights of all shapes that layers have
 
@@ -281,6 +282,31 @@ def dump_papers():
     write("papers", versions, PAPERS_CASES, run)
 
 
+# ---- timm, which has the package of Adan's authors -----------------------------------------------------
+
+TIMM_CASES = [
+    case("Adan"),
+    case("Adan", learning_rate=0.01, weight_decay=0.1),
+    case("Adan", decay=0.98, learning_rate=0.01, beta_1=0.9, beta_2=0.8, beta_3=0.95, epsilon=1e-3),
+]
+
+
+def dump_timm():
+    import timm
+    import torch
+    from timm.optim import Adan
+
+    def make(parameters, given):
+        betas = tuple(given.get(name, default) for name, default in {"beta_1": 0.98, "beta_2": 0.92, "beta_3": 0.99}.items())
+        rate, epsilon, decay = given.get("learning_rate", 1e-3), given.get("epsilon", 1e-8), given.get("weight_decay", 0)
+        return Adan(parameters, rate, betas, epsilon, decay, no_prox=True, foreach=False)
+
+    def run(one, weights, gradients):
+        yield from run_torch(make, one, weights, gradients)
+
+    write("timm", {"torch": torch.__version__, "timm": timm.__version__}, TIMM_CASES, run)
+
+
 # ---- sparse gradients --------------------------------------------------------------------------------
 
 #: Of optimizers of PyTorch that update the rows of a table that a step has used, with PyTorch's arguments.
@@ -404,6 +430,7 @@ if __name__ == "__main__":
         "keras": dump_keras,
         "pytorch": dump_pytorch,
         "papers": dump_papers,
+        "timm": dump_timm,
         "sparse": dump_sparse,
         "layers": dump_layers,
     }

@@ -42,7 +42,7 @@ BASES = {
 
 #: Where Keras 3 describes what it has of a page, and what it does not have.
 KERAS = {
-    "optimizers": ("optimizers/", {"AdaBelief", "LARS", "LBFGS", "RAdam", "Rprop", "ScheduleFreeSGD", "Yogi"}),
+    "optimizers": ("optimizers/", {"AdaBelief", "Adan", "LARS", "LBFGS", "RAdam", "Rprop", "ScheduleFreeSGD", "Yogi"}),
     "schedules": ("optimizers/learning_rate_schedules/", {
         "Chained", "Constant", "Cyclic", "Epochs", "InverseSquareRoot", "Lambda", "LinearDecay", "LinearWarmup",
         "MultiStepDecay", "NaturalExpDecay", "Noam", "OneCycle", "Sequential", "StepDecay", "Sum", "WarmupStableDecay",
@@ -125,6 +125,7 @@ PAPERS = {
     "Ulyanov et al. 2016": _ARXIV + "1607.08022",
     "Vaswani et al. 2017": _ARXIV + "1706.03762",
     "Wu and He 2018": _ARXIV + "1803.08494",
+    "Xie et al. 2022": _ARXIV + "2208.06677",
     "Xiong et al. 2020": _ARXIV + "2002.04745",
     "You et al. 2020": _ARXIV + "1904.00962",
     "You, Gitman and Ginsburg 2017": _ARXIV + "1708.03888",

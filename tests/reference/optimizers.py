@@ -151,6 +151,18 @@ def adabelief(w, g, slots, hyper, step):
     return w - hyper["learning_rate"] * descent, after
 
 
+def adan(w, g, slots, hyper, step):
+    t, beta_1, beta_2, beta_3 = step + 1, hyper["beta_1"], hyper["beta_2"], hyper["beta_3"]
+    first = np.isinf(slots["previous_gradient"])
+    difference = g - np.where(first, g, slots["previous_gradient"])
+    m = beta_1 * slots["momentum"] + (1 - beta_1) * g
+    v = beta_2 * slots["difference"] + (1 - beta_2) * difference
+    n = beta_3 * slots["velocity"] + (1 - beta_3) * (g + beta_2 * difference) ** 2
+    descent = m / (1 - beta_1**t) + beta_2 * v / (1 - beta_2**t)
+    w = w - hyper["learning_rate"] * descent / (np.sqrt(n / (1 - beta_3**t)) + hyper["epsilon"])
+    return w, {"momentum": m, "difference": v, "velocity": n, "previous_gradient": g}
+
+
 def ftrl(w, g, slots, hyper, step):
     rate, p = hyper["learning_rate"], -hyper["learning_rate_power"]
     n = slots["squares"] + g**2
@@ -217,6 +229,9 @@ OPTIMIZERS = {
     "adabelief": Optimizer(
         lambda hyper: {"momentum": 0.0, "variance": 0.0} | ({"variance_hat": 0.0} if hyper["amsgrad"] else {}),
         adabelief,
+    ),
+    "adan": Optimizer(
+        lambda hyper: {**dict.fromkeys(("momentum", "difference", "velocity"), 0.0), "previous_gradient": np.inf}, adan
     ),
     "ftrl": Optimizer(lambda hyper: {"squares": hyper["initial_accumulator_value"], "linear": 0.0}, ftrl),
     "lion": Optimizer(zeros("momentum"), lion),

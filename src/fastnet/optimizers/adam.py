@@ -7,7 +7,7 @@ from typing import Any
 
 from .base import Optimizer, number, scheduled
 
-__all__ = ["AdaBelief", "Adam", "AdamW", "Adamax", "Nadam", "RAdam", "Yogi"]
+__all__ = ["AdaBelief", "Adam", "AdamW", "Adamax", "Adan", "Nadam", "RAdam", "Yogi"]
 
 
 class _Moments(Optimizer):
@@ -263,6 +263,54 @@ class AdaBelief(_Moments):
         self._set_moments(learning_rate, beta_1, beta_2, epsilon)
         self.amsgrad = bool(amsgrad)
         self.rectify = bool(rectify)
+
+
+class Adan(_Moments):
+    """Adan: Adam with Nesterov's momentum, estimated from differences of gradients (Xie et al., 2022)::
+
+        d = g - previous_g                                                 # 0 in the first step
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * d
+        n = beta_3 * n + (1 - beta_3) * (g + beta_2 * d)**2
+        h = m / (1 - beta_1**t) + beta_2 * v / (1 - beta_2**t)
+        w = w - learning_rate * h / (sqrt(n / (1 - beta_3**t)) + epsilon)
+
+    The equations and defaults are those of the authors' package, whose betas are 1 minus those of the paper. Weights decay
+    before the step, as with the authors' ``no_prox=True``; their default divides by ``1 + learning_rate * weight_decay``
+    after it. A weight that is trained for the first time in a later step (it was frozen, or is a row of a table with
+    ``lazy=True``) has no difference in that step. Neither Keras nor PyTorch has it.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        The paper's are 5 to 10 times larger than those of Adam.
+    beta_1 : float or callable
+        Of the average of the gradients. In [0, 1).
+    beta_2 : float
+        Of the average of their differences. In [0, 1).
+    beta_3 : float
+        Of the average of the squares. In [0, 1).
+    epsilon : float
+    weight_decay : float, optional
+    """
+
+    kernel = "adan"
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: Any = 0.98,
+        beta_2: float = 0.92,
+        beta_3: float = 0.99,
+        epsilon: float = 1e-8,
+        weight_decay: Any = None,
+        *,
+        name: str = "adan",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(weight_decay=weight_decay, name=name, **kwargs)
+        self._set_moments(learning_rate, beta_1, beta_2, epsilon)
+        self.beta_3 = number(self, "beta_3", beta_3, 0.0, 1.0)
 
 
 class Yogi(_Moments):

@@ -4,7 +4,7 @@ All take the arguments of `Optimizer` by name as well. `learning_rate`, and mome
 may be callables ``step -> float``. In the equations w is a weight, g its gradient, and t = 1, 2, ... counts the steps.
 """
 
-from .adam import AdaBelief, Adam, Adamax, AdamW, Nadam, RAdam, Yogi
+from .adam import AdaBelief, Adam, Adamax, AdamW, Adan, Nadam, RAdam, Yogi
 from .adaptive import Adadelta, Adagrad, Ftrl, RMSprop
 from .descent import SGD, Lion, Rprop
 from .layerwise import LARS, Adafactor, Lamb, Muon
@@ -22,6 +22,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "Adan",
     "Ftrl",
     "Lamb",
     "Lion",
