@@ -1,6 +1,7 @@
 /* What can be wrong with a description before anything is made of it: counts, tables and names that are missing, numbers that
  * lead outside of an array. What an operation makes of its inputs is for plan.c. */
-#include "internal.h"
+#include "check.h"
+#include "registry.h"
 
 #include <math.h>
 

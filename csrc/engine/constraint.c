@@ -1,5 +1,5 @@
 /* Constraints on parameters, after the optimizer and the averages around it. */
-#include "internal.h"
+#include "plan.h"
 
 /* Closure of a stage: one parameter. */
 typedef struct constrained {

@@ -2,7 +2,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_getaffinity, dl_iterate_phdr */
 #endif
-#include "internal.h"
+#include "cpu.h"
+#include "registry.h"
 
 #include "tables.h" /* generated: FN_TABLE_LIST, the (instruction set, precision) pairs compiled in */
 

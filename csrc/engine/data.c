@@ -1,5 +1,5 @@
 /* The order of an epoch, and the checks of the data before it. */
-#include "internal.h"
+#include "descriptor.h"
 #include "rng.h"
 
 #include <math.h>

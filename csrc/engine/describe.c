@@ -1,5 +1,5 @@
 /* What a plan tells of itself. */
-#include "internal.h"
+#include "plan.h"
 
 void fn_plan_describe(const fn_plan *plan, fn_plan_info *info)
 {

@@ -1,6 +1,7 @@
 /* What nodes do for each other while the numbers are in cache: elementwise operations by what they follow, derivatives by
  * whoever writes the gradient last. */
-#include "internal.h"
+#include "fusion.h"
+#include "plan.h"
 
 /* ---- elementwise operations done in place ------------------------------------------------------------ */
 

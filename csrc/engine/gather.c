@@ -15,7 +15,7 @@
  *
  * Everything that is drawn is a function of the seed and the step.
  */
-#include "internal.h"
+#include "gather.h"
 #include "rng.h"
 
 #include <math.h>

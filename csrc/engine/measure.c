@@ -2,7 +2,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* clock_gettime */
 #endif
-#include "internal.h"
+#include "memory.h"
+#include "registry.h"
 
 #include <time.h>
 

@@ -4,8 +4,9 @@
 #include <sys/mman.h>
 #endif
 
-#include "internal.h"
+#include "memory.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #ifdef _WIN32
 #include <malloc.h>

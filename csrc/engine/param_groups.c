@@ -1,5 +1,5 @@
 /* The parameters as the update sees them: groups that are updated alike, divided into blocks, in an order that threads divide. */
-#include "internal.h"
+#include "plan.h"
 
 #include <string.h>
 

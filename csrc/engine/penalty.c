@@ -1,5 +1,5 @@
 /* The penalties on parameters as a part of the loss, for plans that do not train: where one does, its update adds them. */
-#include "internal.h"
+#include "plan.h"
 
 /* Closure of the stage: the parameters that have one. */
 typedef struct fn_penalized {

@@ -1,274 +1,12 @@
 /* Compiles a description into a plan: shapes, nodes, stages, barriers, lifetimes, arena. */
-#include "internal.h"
+#include "check.h"
+#include "fusion.h"
+#include "graph.h"
+#include "plan.h"
+#include "registry.h"
+#include "step.h"
 
 #include <string.h>
-
-/* ---- copies of the description ------------------------------------------------------------------- */
-
-static double *copy_numbers(fn_plan *plan, const double *numbers, int64_t n)
-{
-    if (!numbers || n == 0)
-        return NULL;
-    double *copy = fn_plan_allocate(plan, (size_t)n * sizeof *copy);
-    if (copy)
-        memcpy(copy, numbers, (size_t)n * sizeof *copy);
-    return copy;
-}
-
-static char *copy_text(fn_plan *plan, const char *text)
-{
-    size_t bytes = strlen(text) + 1;
-    char *copy = fn_plan_allocate(plan, bytes);
-    if (copy)
-        memcpy(copy, text, bytes);
-    return copy;
-}
-
-/* ---- the graph ------------------------------------------------------------------------------------ */
-
-static fn_port make_port(const fn_plan *plan, int32_t value)
-{
-    const fn_value *v = &plan->values[value];
-    const fn_value *root = &plan->values[v->root];
-    return (fn_port){.shape = v->shape,
-                     .width = fn_shape_size(&v->shape),
-                     .constant = v->root < plan->n_inputs,
-                     .value_buffer = root->buffer,
-                     .gradient_buffer = root->gradient_buffer};
-}
-
-static void add_value(fn_plan *plan, int32_t number, const fn_shape *shape)
-{
-    plan->values[number] = (fn_value){.shape = *shape, .root = number, .producer = -1, .gradient_buffer = -1};
-    plan->values[number].buffer = fn_add_buffer(plan, fn_shape_size(shape), 0, NULL);
-}
-
-/* An array with so many numbers for each row of the batch, and beside them. */
-static fn_status check_size(const fn_plan *plan, const char *layer, int64_t per_row, int64_t fixed, fn_error *error)
-{
-    if ((double)per_row * (double)plan->max_rows + (double)fixed < (double)FN_TOO_MANY)
-        return FN_OK;
-    return fn_fail(error, FN_ERROR_MEMORY, "out of memory: layer '%s' needs %lld numbers for each of %lld rows", layer,
-                   (long long)per_row, (long long)plan->max_rows);
-}
-
-static bool same_shape(const fn_shape *a, const fn_shape *b)
-{
-    return a->rank == b->rank && !memcmp(a->size, b->size, (size_t)a->rank * sizeof a->size[0]);
-}
-
-/* Parameters of the plan: two buffers each, the value and (where trainable) the gradient. */
-typedef struct parameter_table {
-    int *buffers;          /* 2 * i: value; 2 * i + 1: gradient or -1 */
-    bool *written;         /* gradient written by a node during emission */
-    uint8_t **active_rows; /* fn_port.active_rows of each */
-} parameter_table;
-
-void *fn_parameter_values(const fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_spec *parameter)
-{
-    if (parameter->values)
-        return (void *)parameter->values; /* nothing writes to those of a plan that does not train */
-    return (char *)spec->parameter_slab + (size_t)parameter->offset * plan->kernels->element;
-}
-
-static fn_status add_parameters(fn_plan *plan, const fn_plan_spec *spec, parameter_table *table, fn_error *error)
-{
-    table->buffers = fn_plan_allocate(plan, sizeof(int) * 2 * (size_t)(spec->n_parameters + 1));
-    table->written = fn_plan_allocate(plan, sizeof(bool) * (size_t)(spec->n_parameters + 1));
-    table->active_rows = fn_plan_allocate(plan, sizeof(uint8_t *) * (size_t)(spec->n_parameters + 1));
-    if (plan->failed)
-        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    size_t element = plan->kernels->element;
-    for (int32_t i = 0; i < spec->n_parameters; i++) {
-        const fn_parameter_spec *parameter = &spec->parameters[i];
-        if (parameter->values && (plan->training || (uintptr_t)parameter->values % FN_ALIGNMENT != 0))
-            return fn_fail(error, FN_ERROR_GRAPH,
-                           "parameter %d: values beside the slab are for plans that do not train, and aligned", i);
-        size_t start = (size_t)parameter->offset * element;
-        int64_t elements = fn_shape_size(&parameter->shape);
-        table->buffers[2 * i] = fn_add_buffer(plan, 0, elements, fn_parameter_values(plan, spec, parameter));
-        table->buffers[2 * i + 1] = -1;
-        if (plan->training && parameter->trainable && spec->gradient_slab)
-            table->buffers[2 * i + 1] = fn_add_buffer(plan, 0, elements, (char *)spec->gradient_slab + start);
-    }
-    return FN_OK;
-}
-
-/* Infers the shapes of node i, checks it against its parameters and makes its values. */
-static fn_status add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const parameter_table *table, fn_error *error)
-{
-    const fn_node_spec *given = &spec->nodes[i];
-    fn_node *node = &plan->nodes[i];
-    int index = fn_registry_find(FN_OPS, given->op);
-    if (index < 0)
-        return fn_fail(error, FN_ERROR_NAME, "layer '%s': unknown operation '%s'", given->layer, given->op);
-    const fn_op *op = plan->kernels->ops[index];
-    fn_status status = fn_check_entry(&op->entry, "layer", given->layer, given->attributes, false, error);
-    if (status != FN_OK)
-        return status;
-    node->op = op;
-    node->number = i;
-    node->layer = copy_text(plan, given->layer);
-    node->attribute = copy_numbers(plan, given->attributes, op->entry.n_attributes);
-    node->n_inputs = given->n_inputs;
-    node->input = fn_plan_allocate(plan, sizeof *node->input * (size_t)(given->n_inputs + 1));
-    fn_shape *shapes = fn_plan_allocate(plan, sizeof *shapes * (size_t)(given->n_inputs + 1));
-    if (plan->failed)
-        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-
-    bool needs_gradient = false;
-    for (int32_t j = 0; j < given->n_inputs; j++) {
-        int32_t value = given->inputs[j];
-        if (value < 0 || value >= plan->n_values)
-            return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': input %d is value %d, of %d made so far", given->layer, j, value,
-                           plan->n_values);
-        shapes[j] = plan->values[value].shape;
-        needs_gradient |= plan->values[plan->values[value].root].needs_gradient;
-    }
-    fn_signature checked;
-    status = fn_infer(given->op, given->layer, given->n_inputs, shapes, node->attribute, &checked, error);
-    if (status != FN_OK)
-        return status;
-    fn_inference inference = {.layer = node->layer,
-                              .n_inputs = given->n_inputs,
-                              .input = shapes,
-                              .attribute = node->attribute,
-                              .training = plan->training,
-                              .error = error};
-    status = op->infer(&inference);
-    if (status != FN_OK)
-        return status;
-
-    const fn_signature *signature = &inference.signature;
-    if (given->n_parameters != signature->n_parameters)
-        return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': got %d parameters, expected %d", given->layer, given->n_parameters,
-                       signature->n_parameters);
-    node->n_parameters = given->n_parameters;
-    for (int32_t j = 0; j < given->n_parameters; j++) {
-        int32_t parameter = given->parameters[j];
-        char got[FN_SHAPE_TEXT], expected[FN_SHAPE_TEXT];
-        if (parameter < 0 || parameter >= spec->n_parameters)
-            return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': parameter %d of %d", given->layer, parameter, spec->n_parameters);
-        const fn_shape *shape = &spec->parameters[parameter].shape;
-        if (!same_shape(shape, &signature->parameter[j]))
-            return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': parameter %d has shape %s, expected %s", given->layer, j,
-                           fn_shape_text(shape, got), fn_shape_text(&signature->parameter[j], expected));
-        node->parameter[j] = (fn_port){.shape = *shape,
-                                       .width = fn_shape_size(shape),
-                                       .value_buffer = table->buffers[2 * parameter],
-                                       .gradient_buffer = table->buffers[2 * parameter + 1]};
-        needs_gradient |= node->parameter[j].gradient_buffer >= 0;
-    }
-
-    node->n_outputs = signature->n_outputs;
-    node->alias = inference.alias;
-    for (int32_t j = 0; status == FN_OK && j < signature->n_outputs; j++)
-        status = check_size(plan, given->layer, fn_shape_size(&signature->output[j]), 0, error);
-    for (int32_t j = 0; status == FN_OK && j < inference.n_node_buffers; j++)
-        status = check_size(plan, given->layer, inference.buffer_per_row[j], inference.buffer_fixed[j], error);
-    if (status != FN_OK)
-        return status;
-    for (int32_t j = 0; j < signature->n_outputs; j++) {
-        int32_t number = plan->n_values++;
-        fn_value *value = &plan->values[number];
-        if (inference.alias) {
-            int32_t root = plan->values[given->inputs[0]].root;
-            *value = (fn_value){.shape = signature->output[j], .root = root};
-        } else {
-            add_value(plan, number, &signature->output[j]);
-            value->needs_gradient = needs_gradient;
-            value->producer = i;
-        }
-    }
-    node->n_node_buffers = inference.n_node_buffers;
-    for (int32_t j = 0; j < inference.n_node_buffers; j++)
-        node->buffer[j] =
-            (fn_port){.width = inference.buffer_per_row[j],
-                      .value_buffer = fn_add_buffer(plan, inference.buffer_per_row[j], inference.buffer_fixed[j], NULL),
-                      .gradient_buffer = -1};
-    return FN_OK;
-}
-
-/* Gradients exist for values on a way from something trained to an output, or to what adds to the loss. The second half
- * is found here, backwards; then the ports of all nodes can be filled in. */
-static void connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
-{
-    bool *reaches = fn_plan_allocate(plan, sizeof(bool) * (size_t)(plan->n_values + 1));
-    if (!reaches)
-        return;
-    for (int32_t i = 0; i < spec->n_outputs; i++)
-        reaches[plan->values[spec->outputs[i].value].root] = true;
-    int32_t value = plan->n_values;
-    for (int32_t i = spec->n_nodes - 1; i >= 0; i--) {
-        const fn_node *node = &plan->nodes[i];
-        value -= node->n_outputs;
-        bool any = node->op->penalizes;
-        for (int32_t j = 0; j < node->n_outputs; j++)
-            any |= reaches[plan->values[value + j].root];
-        for (int32_t j = 0; any && j < node->n_inputs; j++)
-            reaches[plan->values[spec->nodes[i].inputs[j]].root] = true;
-    }
-    for (int32_t i = 0; i < plan->n_values; i++) {
-        fn_value *v = &plan->values[i];
-        if (plan->training && v->root == i && v->needs_gradient && reaches[i])
-            v->gradient_buffer = fn_add_buffer(plan, fn_shape_size(&v->shape), 0, NULL);
-    }
-    value = plan->n_inputs;
-    for (int32_t i = 0; i < spec->n_nodes; i++) {
-        fn_node *node = &plan->nodes[i];
-        for (int32_t j = 0; j < node->n_inputs; j++)
-            node->input[j] = make_port(plan, spec->nodes[i].inputs[j]);
-        for (int32_t j = 0; j < node->n_outputs; j++)
-            node->output[j] = make_port(plan, value++);
-    }
-}
-
-/* Gives `active_rows` to the parameters that only operations with sparse gradients use, and whose gradient nothing else writes.
- */
-static void find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const parameter_table *table)
-{
-    if (!plan->training || (spec->optimizer && fn_update_fills_gradients(plan, spec)))
-        return;
-    for (int32_t i = 0; i < spec->n_parameters; i++) {
-        const fn_parameter_spec *parameter = &spec->parameters[i];
-        bool sparse = table->buffers[2 * i + 1] >= 0 && parameter->l1 == 0 && parameter->l2 == 0, used = false;
-        for (int32_t j = 0; j < spec->n_nodes; j++)
-            for (int32_t k = 0; k < spec->nodes[j].n_parameters; k++)
-                if (spec->nodes[j].parameters[k] == i) {
-                    used = true;
-                    sparse &= plan->nodes[j].op->sparse;
-                }
-        sparse &= used;
-        uint8_t *active_rows = sparse ? fn_plan_allocate(plan, (size_t)parameter->shape.size[0]) : NULL;
-        table->active_rows[i] = active_rows;
-        for (int32_t j = 0; j < spec->n_nodes; j++)
-            for (int32_t k = 0; k < spec->nodes[j].n_parameters; k++)
-                if (spec->nodes[j].parameters[k] == i)
-                    plan->nodes[j].parameter[k].active_rows = active_rows;
-    }
-}
-
-/* Attributes that a column of the hyper-parameters sets in each step. */
-static fn_status add_schedules(fn_plan *plan, const fn_plan_spec *spec, fn_error *error)
-{
-    plan->scheduled = fn_plan_allocate(plan, sizeof *plan->scheduled * (size_t)(spec->n_scheduled + 1));
-    if (!plan->scheduled)
-        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    for (int32_t i = 0; i < spec->n_scheduled; i++) {
-        const fn_scheduled *given = &spec->scheduled[i];
-        if (given->node < 0 || given->node >= spec->n_nodes || given->attribute < 0 ||
-            given->attribute >= plan->nodes[given->node].op->entry.n_attributes)
-            return fn_fail(error, FN_ERROR_GRAPH, "attribute %d of node %d cannot be scheduled: there is none", given->attribute,
-                           given->node);
-        const fn_node *node = &plan->nodes[given->node];
-        const fn_attribute *attribute = &node->op->entry.attributes[given->attribute];
-        if (!(attribute->kind & FN_VARIES))
-            return fn_fail(error, FN_ERROR_ATTRIBUTE, "layer '%s': %s cannot vary from step to step", node->layer,
-                           attribute->name);
-        plan->scheduled[i] = (fn_varying){.value = &node->attribute[given->attribute], .attribute = attribute};
-    }
-    return FN_OK;
-}
 
 /* ---- inputs, outputs ------------------------------------------------------------------- */
 
@@ -298,20 +36,20 @@ static fn_node *add_input_node(fn_plan *plan, const fn_plan_spec *spec, int32_t 
     }
     node->closure = input;
     node->n_outputs = 1;
-    node->output[0] = make_port(plan, i);
+    node->output[0] = fn_make_port(plan, i);
     return node;
 }
 
 static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, fn_error *error)
 {
     const fn_output_spec *given = &spec->outputs[i];
-    fn_node *node = new_node(plan, copy_text(plan, given->layer ? given->layer : "output"));
+    fn_node *node = new_node(plan, fn_copy_text(plan, given->layer ? given->layer : "output"));
     fn_output *output = fn_plan_allocate(plan, sizeof *output);
     if (plan->failed)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     node->closure = output;
     node->n_outputs = 1;
-    node->output[0] = make_port(plan, given->value);
+    node->output[0] = fn_make_port(plan, given->value);
     const fn_shape *shape = &node->output[0].shape;
     int64_t width = fn_shape_last(shape);
     *output = (fn_output){.kernels = plan->kernels,
@@ -329,7 +67,7 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
         if (*given->mask < 0 || *given->mask >= plan->n_values)
             return fn_fail(error, FN_ERROR_GRAPH, "output '%s': its mask is value %d, of %d", node->layer, *given->mask,
                            plan->n_values);
-        node->input[0] = make_port(plan, *given->mask);
+        node->input[0] = fn_make_port(plan, *given->mask);
         node->n_inputs = 1;
         if (node->input[0].width != fn_shape_size(shape) / width)
             return fn_fail(error, FN_ERROR_SHAPE,
@@ -346,7 +84,7 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
         status = output->loss->check(given->loss_attributes, width, error);
     if (status != FN_OK)
         return status;
-    output->loss_attribute = copy_numbers(plan, given->loss_attributes, output->loss->entry.n_attributes);
+    output->loss_attribute = fn_copy_numbers(plan, given->loss_attributes, output->loss->entry.n_attributes);
     output->target_width = output->loss->labels ? 1 : width;
     int64_t per_row[4] = {output->target_width * output->inner, output->inner, output->inner, output->inner};
     node->n_node_buffers = 4;
@@ -373,7 +111,7 @@ static void claim_output_gradient(fn_plan *plan, const fn_plan_spec *spec, int32
 /* ---- backward pass ---------------------------------------------------------------------------------- */
 
 /* Tells node i which gradients it must add to and finish, and marks them as written. */
-static void claim_gradients(fn_plan *plan, const fn_plan_spec *spec, int32_t i, parameter_table *table)
+static void claim_gradients(fn_plan *plan, const fn_plan_spec *spec, int32_t i, fn_parameter_table *table)
 {
     fn_node *node = &plan->nodes[i];
     for (int32_t j = 0; j < node->n_inputs; j++) {
@@ -401,7 +139,7 @@ static bool wants_backward(const fn_plan *plan, const fn_node *node, int32_t fir
     return given && wanted && !node->alias;
 }
 
-static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, parameter_table *table)
+static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, fn_parameter_table *table)
 {
     plan->emitting = FN_PHASE_BACKWARD;
     int32_t value = plan->n_values;
@@ -435,7 +173,7 @@ static void clear_gradient(const fn_node *node, const fn_context *context, int64
 }
 
 /* An update adds the penalty to what is there: to 0 where nothing writes the gradient. */
-static void emit_clearing(fn_plan *plan, const fn_plan_spec *spec, const parameter_table *table)
+static void emit_clearing(fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_table *table)
 {
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
@@ -457,7 +195,7 @@ static void emit_clearing(fn_plan *plan, const fn_plan_spec *spec, const paramet
 /* ---- create ------------------------------------------------------------------------------------------ */
 
 /* The forward pass, or everything, as stages. */
-static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_table *table, fn_error *error)
+static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_parameter_table *table, fn_error *error)
 {
     fn_node *inputs = &plan->nodes[plan->n_nodes];
     plan->emitting = FN_PHASE_FORWARD;
@@ -514,7 +252,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, parameter_
         fn_node *node = new_node(plan, "metric");
         fn_metric_state *state = &plan->metrics[i];
         state->metric = plan->kernels->metrics[index];
-        state->attribute = copy_numbers(plan, given->attributes, state->metric->entry.n_attributes);
+        state->attribute = fn_copy_numbers(plan, given->attributes, state->metric->entry.n_attributes);
         state->output = &outputs[given->output];
         state->offset = plan->metric_size;
         plan->metric_size += fn_metric_size(given->metric, given->attributes, &state->output->output[0].shape);
@@ -572,35 +310,35 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pla
     if (!plan->nodes || !plan->values || !plan->metrics)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
 
-    parameter_table table;
-    fn_status status = add_parameters(plan, spec, &table, error);
+    fn_parameter_table table;
+    fn_status status = fn_add_parameters(plan, spec, &table, error);
     for (int32_t i = 0; status == FN_OK && i < spec->n_inputs; i++) {
         status = fn_check_shape(&spec->inputs[i].shape, "input", error);
         if (status == FN_OK)
-            status = check_size(plan, "input", fn_shape_size(&spec->inputs[i].shape), 0, error);
+            status = fn_check_size(plan, "input", fn_shape_size(&spec->inputs[i].shape), 0, error);
         if (status == FN_OK)
-            add_value(plan, i, &spec->inputs[i].shape);
+            fn_add_value(plan, i, &spec->inputs[i].shape);
         plan->values[i].needs_gradient = spec->input_gradients;
         plan->n_values++;
     }
     for (int32_t i = 0; status == FN_OK && i < spec->n_nodes; i++) {
-        status = add_node(plan, spec, i, &table, error);
+        status = fn_add_node(plan, spec, i, &table, error);
         plan->n_nodes++;
     }
     for (int32_t i = 0; status == FN_OK && i < spec->n_outputs; i++)
         if (spec->outputs[i].value < 0 || spec->outputs[i].value >= plan->n_values)
             status = fn_fail(error, FN_ERROR_GRAPH, "output %d is value %d, of %d", i, spec->outputs[i].value, plan->n_values);
     if (status == FN_OK)
-        status = add_schedules(plan, spec, error);
+        status = fn_add_schedules(plan, spec, error);
     if (status != FN_OK)
         return status;
     fn_find_sharded_layers(plan, spec, whole);
     fn_leave_elementwise(plan, spec);
-    connect_nodes(plan, spec);
+    fn_connect_nodes(plan, spec);
     if (plan->sharding)
         fn_split_k(plan, shard);
     fn_leave_observation(plan, spec);
-    find_sparse_gradients(plan, spec, &table);
+    fn_find_sparse_gradients(plan, spec, &table);
     status = emit_stages(plan, spec, &table, error);
     if (status == FN_OK && plan->failed)
         status = fn_fail(error, FN_ERROR_MEMORY, "out of memory");

@@ -1,371 +1,186 @@
-/* What kernels and engine share: descriptors (operations, losses, metrics, optimizers), the nodes
- * and stages of a plan, and the calls by which an operation emits its stages.
- *
- * A plan is a list of stages. A stage is a function over a range of work, lo to hi, that any number
- * of threads may divide between them: over the rows of the batch (FN_BY_ROWS), over a number of items
- * fixed by the shapes (FN_BY_ITEMS), or not at all (FN_SERIAL). The result of a stage must not depend
- * on how its range is divided. A stage may be run in several iterations, with a barrier between them (fn_iterate).
- *
- * Stages say which buffers they read and write. From that alone the planner derives where a barrier
- * is needed (two stages touch a buffer, one writes it, and not both keep to their own rows) and how
- * long each buffer lives, hence its place in the arena.
- */
+/* A plan: its values, stages and arrays, and how it is made. */
 #ifndef FN_ENGINE_PLAN_H
 #define FN_ENGINE_PLAN_H
 
-#include "../fastnet.h"
+#include "autotune.h"
+#include "descriptor.h"
+#include "memory.h"
+#include "shards.h"
+#include "team.h"
+#include "update.h"
 
-#include <float.h>
-#include <stdarg.h>
-#include <string.h>
+/* ---- stages ------------------------------------------------------------------------------ */
 
-typedef struct fn_node fn_node;
-typedef struct fn_stage fn_stage;
+typedef struct fn_access {
+    int32_t stage, buffer;
+    bool write, all;
+} fn_access;
 
-/* ---- at run time ------------------------------------------------------------------------- */
-
-/* How each row of a batch is mixed with another; see gather.c. */
-typedef struct fn_mix {
-    double lambda;          /* of the row itself */
-    int64_t partner_offset; /* how far down the batch the other one is, wrapping around */
-    bool cut;               /* images: a rectangle of the other's, in place of a blend */
-    double side;            /* its height and width, as fractions of the image's */
-    double number[4];       /* between 0 and 1: its rounding to pixels and its place, for either axis */
-} fn_mix;
-
-/* One thread's view of the step that is running. */
-typedef struct fn_context {
-    int64_t rows;      /* in this batch */
-    int64_t first_row; /* position of the batch in the epoch */
-    uint64_t step;
-    uint64_t seed;
-    void *workspace; /* scratch of this thread, as large as the largest fn_workspace asked for */
-    const fn_run *run;
-    int64_t iteration;            /* of a stage with fn_iterate: how often it was run before */
-    fn_mix mix;                   /* with fn_run.mixup or cutmix */
-    const double *hyper;          /* hyper-parameters of this step */
-    struct fn_rate *rates;        /* of this thread: what the optimizer's prepare() made of them for each learning rate */
-    struct fn_group_norms *norms; /* of this thread: norms and factors of each group of parameters */
-    struct fn_shared *shared;
-    struct fn_shared *team; /* where its threads wait for each other: `shared`, or of the plan whose shards they run */
-} fn_context;
-
-/* A range of rows, or of items, of one stage. */
-typedef void (*fn_stage_function)(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi);
-
-typedef enum fn_split { FN_BY_ROWS, FN_BY_ITEMS, FN_SERIAL } fn_split;
-
-/* ---- nodes ------------------------------------------------------------------------------- */
-
-/* An array that a node reads or writes, with its gradient. One row has `width` elements. */
-typedef struct fn_port {
-    fn_shape shape;
-    int64_t width; /* product of the shape */
-    void *value;
-    void *gradient;  /* NULL where no gradient is asked for */
-    bool accumulate; /* another node has written the gradient before: add to it */
-    bool constant;   /* input of the model: written only by the gather */
-    /* Of an input, where fn_op.finishes: the node that has made it, whose differentiate() is to be called for every element
-     * of this gradient once it is complete; or NULL. Of that node's output: this is done. */
-    const fn_node *finish;
-    bool finished;
-    int value_buffer; /* numbers for fn_reads and fn_writes; gradient_buffer is -1 where not asked for */
-    int gradient_buffer;
-    /* Of a parameter whose gradient is sparse: a byte for each of its rows, 1 where the gradient may not be zero, as of the
-     * last backward pass of this call, else 0. NULL: nothing is known. */
-    uint8_t *active_rows;
-    bool checked; /* of a parameter, set by backward(): its stages call fn_note_overflow where they write a gradient that is not
-                     finite */
-} fn_port;
-
-#define FN_MAX_NODE_BUFFERS 6
-/* The number of threads among which a small network may be divided (tensor parallel); see engine/shards.c. */
-#define FN_SHARDS 2
-
-struct fn_node {
-    const struct fn_op *op;
-    const char *layer;
-    int32_t number; /* among the nodes of the plan: tells their random numbers apart */
-    bool alias;
-    bool in_place; /* an elementwise operation done by the node it follows: see fn_op.apply */
-    /* Where fn_op.applies: the node whose apply() is to be called for every element of output[0].value once it is complete; or
-     * NULL. follows: of that node. */
-    const fn_node *follower;
-    bool follows;
-    double *attribute; /* in the order of the descriptor; may change from step to step */
-    int32_t n_inputs, n_outputs, n_parameters, n_node_buffers;
-    fn_port *input;
-    fn_port output[FN_MAX_OUTPUTS];
-    fn_port parameter[FN_MAX_PARAMETERS];
-    /* Arrays of the node's own, asked for by infer: kept from the forward stages that write them
-     * to the backward stages that read them, or scratch between two stages. */
-    fn_port buffer[FN_MAX_NODE_BUFFERS];
-    /* How forward() adds up the terms of the output, see engine/shards.c: as one sum; in FN_SHARDS parts, each of an equal share
-     * of the inputs; or as the shard that has one of these, own_partial, and leaves it for the others in partial[own_partial],
-     * [rows][width]. */
-    enum { FN_SPLIT_K_NONE, FN_SPLIT_K_ALL, FN_SPLIT_K_OWN } split_k;
-    int32_t own_partial;
-    void *partial[FN_SHARDS];
-    void *closure; /* of stages that are not operations: loss, gather, update; or what those of an operation share */
+struct fn_stage {
+    fn_stage_function run;
+    fn_node *node;
+    const char *label;
+    fn_split split;
+    unsigned phase;       /* which FN_PHASE_... it belongs to */
+    bool barrier;         /* wait for the team before it */
+    bool once_per_call;   /* see fn_once_per_call */
+    bool unless_backward; /* not in a call with a backward pass, nor the barrier before it */
+    int64_t iterations;   /* see fn_iterate */
+    int64_t items;
+    double flops_per_row, flops_fixed;
 };
 
-/* ---- descriptors ------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------ */
 
-/* What follows the default of an fn_attribute: its range and kind, the latter maybe with | FN_VARIES. */
-#define FN_ANY -DBL_MAX, DBL_MAX, 0
-#define FN_NOT_NEGATIVE 0, DBL_MAX, 0
-#define FN_NOT_POSITIVE -DBL_MAX, 0, 0
-#define FN_AT_LEAST_1 1, DBL_MAX, 0
-#define FN_POSITIVE DBL_MIN, DBL_MAX, 0
-#define FN_FRACTION 0, 1, 0                   /* [0, 1] */
-#define FN_BELOW_1 0, 0x1.fffffffffffffp-1, 0 /* [0, 1) */
-#define FN_INTEGER(lowest, highest) lowest, highest, FN_IS_INTEGER
-#define FN_FLAG FN_INTEGER(0, 1)
-#define FN_INT32_MAX 0x7FFFFFFF
-#define FN_SEED FN_INTEGER(-1, 0x1p53)   /* -1: that of the model */
-#define FN_ACTIVATION FN_INTEGER(0, 255) /* its number; infer() knows how many there are */
-
-/* Question and answer of infer(). Filled by the caller: layer, inputs, attributes, training. */
-typedef struct fn_inference {
-    const char *layer;
-    int32_t n_inputs;
-    const fn_shape *input;
-    const double *attribute;
-    bool training;
-    fn_error *error;
-
-    fn_signature signature;
-    bool alias; /* in this plan the output is the first input, maybe under another shape: no stages are emitted */
-    int32_t n_node_buffers;
-    int64_t buffer_per_row[FN_MAX_NODE_BUFFERS]; /* elements for each row of the batch ... */
-    int64_t buffer_fixed[FN_MAX_NODE_BUFFERS];   /* ... and beside them */
-} fn_inference;
-
-typedef struct fn_op {
-    fn_entry entry;
-    int32_t min_inputs, max_inputs; /* -1: any number from min_inputs */
-    bool penalizes; /* adds to the loss, so that its backward pass is made though nothing uses its output, whose gradient is NULL
-                       then */
-    bool sparse;    /* marks in `active_rows` the rows of its parameter whose gradient it writes, where there is such a thing */
-    fn_status (*infer)(fn_inference *inference);
-    /* Emit the stages of the forward pass, and of the backward pass: gradients of the inputs and
-     * parameters that have one, from those of the outputs. Where an input port says accumulate,
-     * its gradient is added to, else overwritten. The gradient of the output may be used up. */
-    void (*forward)(fn_plan *plan, fn_node *node);
-    void (*backward)(fn_plan *plan, fn_node *node);
-    /* An operation that ends in an elementwise function f, such as an activation, may leave it to the last one who writes the
-     * gradient of its output to multiply it by f', while it is in cache: differentiate() does so for n elements from number
-     * `first` of output[0].gradient. saved(): the buffer it reads; -1: there is nothing to do. Both or none. */
-    int (*saved)(const fn_node *node);
-    void (*differentiate)(const fn_node *node, int64_t first, int64_t n);
-    bool finishes; /* backward() does as fn_port.finish of its inputs says, and fn_finishes what it reads for that */
-    /* An elementwise operation y = f(x) may be done in place by the node that makes x, while it is in cache, where nothing else
-     * uses x: apply() does so for n elements from number `first` of output[0].value, which is the memory of x too. can_apply():
-     * whether f allows it; in training f' is to be told from y, by saved() and differentiate(). Both or none. */
-    bool (*can_apply)(const fn_node *node, bool training);
-    void (*apply)(const fn_node *node, int64_t first, int64_t n);
-    /* The operation is y = f(x W + b), attribute 0 the columns of W and b; forward() heeds fn_node.split_k. */
-    bool can_split_k;
-    bool applies; /* forward() does as fn_node.follower says, and calls fn_follows; backward() does not read its output's value,
-                     unless it has an f' of its own as above */
-    /* Or apply() only looks at x, and notes what it sees; the rows of the batch come in any order, the elements of each from the
-     * first to the last. can_observe(): whether it is to; observes() says what that writes, in the stage of the node that makes
-     * x. Both or none; without can_apply(). */
-    bool (*can_observe)(const fn_node *node, bool training);
-    void (*observes)(fn_plan *plan, const fn_node *node);
-    /* Emits what changes the parameters apart from the optimizer, such as moving statistics: run with the update, so
-     * never in a step whose loss is not finite. Or NULL. */
-    void (*update)(fn_plan *plan, fn_node *node);
-} fn_op;
-
-/* One batch of positions: prediction[positions][width], loss[positions]. A position is a row of the
- * batch, or one of the inner rows of a prediction of higher rank (a time step). */
-typedef struct fn_loss_arguments {
-    const void *prediction; /* [positions][width] */
-    const void *target;     /* [positions][target_width]; labels are whole numbers in [0, width): the caller has checked them */
-    const void *scale;      /* [positions]: factor of the gradient */
-    void *loss;             /* [positions]: out, not scaled */
-    void *gradient;         /* [positions][width]: out, scale * d loss / d prediction; may be NULL */
-    int64_t positions, width, target_width;
-    const double *attribute;
-} fn_loss_arguments;
-
-typedef struct fn_loss {
-    fn_entry entry;
-    bool labels; /* the target of a position is one class index, not `width` numbers */
-    fn_status (*check)(const double *attribute, int64_t width, fn_error *error);
-    void (*run)(const fn_loss_arguments *arguments);
-} fn_loss;
-
-typedef struct fn_metric_arguments {
-    const void *prediction; /* [positions][width] */
-    const void *target;     /* [positions][target_width]; labels are whole numbers in [0, width): the caller has checked them */
-    int64_t positions, width, target_width;
-    const double *attribute;
-    double *accumulator; /* added to */
-} fn_metric_arguments;
-
-/* What the target of a position is for a metric: `width` numbers like the prediction, one class label, or either. */
-typedef enum fn_metric_target { FN_TARGET_NUMBERS, FN_TARGET_LABEL, FN_TARGET_NUMBERS_OR_LABEL } fn_metric_target;
-
-typedef struct fn_metric {
-    fn_entry entry;
-    fn_metric_target target;
-    int64_t (*size)(const double *attribute, int64_t width); /* number of accumulators */
-    void (*update)(const fn_metric_arguments *arguments);
-} fn_metric;
-
-#define FN_MAX_SCALARS 8
-
-/* Pointers to the start of a group of parameters that is updated alike. */
-typedef struct fn_update {
-    void *parameter;
-    void *gradient; /* as clipped; a direction() may put another direction in its place */
-    void *slot[FN_MAX_SLOTS];
-    const double *hyper;  /* as the user gave them, for this step */
-    const double *scalar; /* as prepare made them */
-    bool decays;          /* whether weight decay applies */
-    double *squares;      /* with `sums_squares`: where update() leaves the squared norm of the gradient of its elements */
-    /* With `per_parameter`, where the group is one parameter: */
+/* What a number in fn_node_spec.inputs refers to. */
+typedef struct fn_value {
     fn_shape shape;
-    double weight_decay;                   /* for `own_decay`: 0 where the parameter does not decay */
-    double parameter_norm, direction_norm; /* for update(): of the parameter and what direction() left */
-} fn_update;
+    int32_t root;     /* the value whose memory this is: itself unless made by an alias */
+    int32_t producer; /* the node that makes it; -1: an input of the model */
+    bool needs_gradient;
+    bool gradient_written;           /* during emission: the next writer must add */
+    int32_t buffer, gradient_buffer; /* of the root */
+} fn_value;
 
-typedef struct fn_optimizer {
-    fn_entry entry;     /* hyper-parameters; number 0 is the learning rate */
-    bool own_decay;     /* weight decay is a part of its equations, not of what is done around it */
-    bool per_parameter; /* looks at parameters as a whole: their shapes, their norms */
-    /* How many slots these hyper-parameters need, their names and start values. */
-    int (*slots)(const double *hyper, const char *names[FN_MAX_SLOTS], double start[FN_MAX_SLOTS]);
-    /* Once a step: what is the same for all elements. step counts from 0. May be NULL. */
-    void (*prepare)(const double *hyper, uint64_t step, double scalar[FN_MAX_SCALARS]);
-    /* Only with per_parameter, may be NULL: replaces the gradient by the direction of the step, elements lo to hi; or,
-     * for what is no sum of elements, of the whole parameter, with workspace(shape) bytes of scratch. */
-    void (*direction)(const fn_update *update, int64_t lo, int64_t hi);
-    void (*whole_direction)(const fn_update *update, void *workspace);
-    int64_t (*workspace)(const fn_shape *shape);
-    /* Elements lo to hi of a group. */
-    void (*update)(const fn_update *update, int64_t lo, int64_t hi);
-    bool sums_squares; /* update() does, as it passes over the gradient; with 0 w for each w after the step: NaN where one is not
-                          finite */
-} fn_optimizer;
+/* ---- inputs, outputs, metrics ------------------------------------------------------------- */
 
-/* All kernels of one instruction set and precision. */
-typedef struct fn_kernels {
-    fn_isa isa;
-    fn_dtype dtype;
-    size_t element; /* bytes of a real */
-    /* NULL-terminated, in the same order in every table. */
-    const fn_op *const *ops;
-    const fn_loss *const *losses;
-    const fn_metric *const *metrics;
-    const fn_optimizer *const *optimizers;
-    const fn_entry *const *activations;
-    /* Services of the engine that touch numbers; contracts in kernels/vector_ops.c. */
-    void (*gather)(void *out, int64_t width, const fn_source *source, const int64_t *order, int64_t first, int64_t lo, int64_t hi,
-                   const double *scale, const double *shift);
-    void (*loss_scale)(void *scale, const void *weight, double factor, int64_t inner, int64_t lo, int64_t hi);
-    double (*loss_sum)(const void *loss, const void *weight, int64_t inner, int64_t rows);
-    int64_t (*find_bad_label)(const void *labels, int64_t n, int64_t n_classes);
-    void (*mask)(void *numbers, const void *mask, int64_t n, double factor);
-    void (*add)(void *out, const void *other, int64_t n);
-    double (*penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2);
-    double (*sum_squares)(const void *x, int64_t n);
-    double (*sum_squares_of_rows)(const void *x, int64_t rows, int64_t columns, int64_t stride);
-    bool (*all_finite)(const void *x, int64_t n);
-    void (*clip)(void *gradient, int64_t n, double factor, double bound);
-    void (*scale_add)(void *out, const void *other, int64_t n, double scale, double factor);
-    void (*constrain)(void *parameter, const fn_constraint *constraint, int64_t lo, int64_t hi);
-    double (*multiply_adds)(int64_t repeats);
-} fn_kernels;
+/* Closure of the stages that belong to an input. */
+typedef struct fn_input {
+    const fn_kernels *kernels;
+    int32_t index;
+    int64_t width;
+    double *scale, *shift;
+} fn_input;
 
-/* ---- emission: called by descriptors' forward and backward -------------------------------- */
+/* Closure of the stages that belong to an output: its loss and metrics, its copies. Ports of the
+ * node: output[0] the prediction, input[0] the mask if there is one, buffer[0] target, buffer[1] weights, buffer[2] factors of
+ * the gradient, buffer[3] losses. */
+typedef struct fn_output {
+    const fn_kernels *kernels;
+    const fn_loss *loss;
+    double *loss_attribute;
+    double loss_weight;
+    int32_t index, n_outputs;
+    int64_t width, inner, target_width; /* a row is `inner` positions of `width` numbers */
+    bool accumulate;                    /* the gradient of this value has been written by another output */
+} fn_output;
 
-/* Appends a stage; the fn_reads / fn_writes that follow speak of it. `items` counts for FN_BY_ITEMS. */
-void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function run, fn_split split, int64_t items);
-/* The stage touches a buffer. In a stage by rows each thread keeps to its own rows of it, unless
- * fn_reads_all is said; in other stages it may touch all of it. Number -1 is passed over. */
-void fn_reads(fn_plan *plan, int buffer);
-void fn_reads_all(fn_plan *plan, int buffer);
-void fn_writes(fn_plan *plan, int buffer);
-/* The stage calls differentiate() of port->finish, if there is one. */
-void fn_finishes(fn_plan *plan, const fn_port *port);
-/* The stage calls apply() of node->follower, if there is one. */
-void fn_follows(fn_plan *plan, const fn_node *node);
-/* Zeroed memory that lives as long as the plan, for node->closure; NULL when out of memory, of which the plan takes note. */
-void *fn_plan_allocate(fn_plan *plan, size_t bytes);
-/* The stage emitted last reads nothing but parameters, of a plan that does not train: it is run in the first step of a call only,
- * and what it writes is kept for the others. */
-void fn_once_per_call(fn_plan *plan);
-/* The stage emitted last is run so many times, context->iteration counting from 0, each by all threads before the next begins. */
-void fn_iterate(fn_plan *plan, int64_t iterations);
-/* In a shard of a plan: a stage in which the threads wait until all have come here. */
-void fn_emit_barrier(fn_plan *plan, fn_node *node);
-/* Floating-point operations of the stage emitted last, for each row of the batch and beside them; added to what was said of it
- * before. Worth saying of products, sums and the like, a multiplication and an addition counted as two; elementwise functions
- * are traffic. Bytes follow from what the stage reads and writes. For profiles only. */
-void fn_costs(fn_plan *plan, double flops_per_row, double flops_fixed);
-/* The stages of this plan need this much scratch for each thread. */
-void fn_workspace(fn_plan *plan, int64_t bytes);
-/* The loss is to include an array that the node's forward stages fill: buffer number `buffer`, of one number for each row,
- * whose mean is taken, or (not per_row) of one number. For penalties on activities and the like. */
-void fn_add_loss_term(fn_plan *plan, const fn_node *node, int buffer, bool per_row);
-/* A stage has written a gradient of parameters that is not all finite: the step will change nothing. */
-void fn_note_overflow(const fn_context *context);
-/* Facts for the choice of stages. */
-int64_t fn_plan_rows(const fn_plan *plan);
-bool fn_plan_training(const fn_plan *plan);
+typedef struct fn_metric_state {
+    const fn_metric *metric;
+    double *attribute;
+    const fn_node *output; /* the node of its output */
+    int64_t offset;        /* in fn_run.metrics */
+} fn_metric_state;
 
-/* ---- errors ------------------------------------------------------------------------------ */
+/* A term of the loss that an operation adds. */
+typedef struct fn_loss_term {
+    const fn_node *node;
+    int32_t buffer;
+    bool per_row;
+} fn_loss_term;
 
-/* Fills *error and returns the status. */
-fn_status fn_fail(fn_error *error, fn_status status, const char *format, ...)
-#if defined(__GNUC__) || defined(__clang__)
-    __attribute__((format(printf, 3, 4)))
+/* ---- what threads share -------------------------------------------------------------------- */
+
+/* A label that has changed since the data were checked. */
+typedef struct fn_bad_label {
+    const char *output; /* the name of its layer; NULL: there is none */
+    int64_t row;        /* of the data */
+    uint64_t step;
+    double label;
+    int64_t n_classes;
+} fn_bad_label;
+
+/* What the threads of a team tell each other. */
+typedef struct fn_shared {
+    fn_barrier barrier;
+    int leave[2]; /* of even and odd steps: leave the loop after this one */
+    int diverged; /* the loss of this step is not finite, or there is none; who sets it in a stage says that it writes
+                     plan->verdict */
+    /* A gathered label is none of the classes. Set by any thread that finds one; in a shard, also for the team. */
+    atomic_int bad_labels;
+    fn_bad_label bad_label; /* the first of them, found when all have been gathered */
+    atomic_int overflowed;  /* a gradient of this step is not finite, so that nothing is updated */
+    atomic_int lost;        /* the update of this step has made parameters infinite or NaN */
+    double began;           /* on the clock: the call, where it trains several epochs */
+    double moving;          /* seconds of the team's last run that went into copying parameters to shards and back */
+    double penalty;         /* of the weights, in plans that do not train */
+    double loss[1 + FN_MAX_LOSSES];
+} fn_shared;
+
+/* ---- the plan ------------------------------------------------------------------------------ */
+
+/* An attribute of a node that is set anew for each step, within its range. */
+typedef struct fn_varying {
+    double *value;
+    const fn_attribute *attribute;
+} fn_varying;
+
+struct fn_plan {
+    const fn_kernels *kernels;
+    int64_t max_rows;
+    bool training;
+    uint64_t seed;
+    int32_t max_threads;
+    bool fixed_threads;
+    int32_t processors; /* for all threads */
+
+    int32_t n_values, n_nodes, n_stages, n_buffers, n_accesses, n_inputs, n_outputs, n_metrics;
+    int32_t stage_capacity, buffer_capacity, access_capacity, n_owned, owned_capacity;
+    fn_value *values;
+    fn_node *nodes; /* the operations, then a node for each input, output and update */
+    int32_t n_extra_nodes;
+    fn_stage *stages;
+    fn_buffer *buffers;
+    fn_access *accesses;
+    void **owned; /* everything else that fn_plan_destroy releases */
+    fn_metric_state *metrics;
+    int64_t metric_size;   /* accumulators of all metrics */
+    fn_updates *updates;   /* NULL: nothing is trained */
+    fn_rate *rates;        /* updates->n_rates for each thread */
+    fn_group_norms *norms; /* updates->n_groups for each thread */
+    fn_loss_term *terms;
+    int32_t n_terms, term_capacity;
+    fn_varying *scheduled; /* attributes set anew for each step */
+    int32_t n_scheduled;
+    uint8_t *sharding;       /* fn_sharding of each parameter; NULL: nothing may be divided among shards */
+    int32_t sharded_node[2]; /* the layer whose columns are divided, and the one after it, whose rows are */
+    bool is_shard;
+    fn_shards *shards;                /* or NULL */
+    int64_t sharded_steps;            /* done by them */
+    unsigned phases;                  /* of all stages */
+    int64_t positions[FN_MAX_LOSSES]; /* of a row of each output that has a loss; 0: it has none */
+    int64_t kept_rows;                /* of the batch whose forward pass waits for its backward pass; 0: there is none */
+    unsigned emitting;                /* phase of the stages being emitted */
+    int verdict; /* buffer that stands for fn_shared.diverged, which every stage of an update reads; -1: there is no loss */
+    bool failed; /* an allocation failed during emission */
+
+    void *arena;
+    int64_t arena_bytes, live_bytes;
+    void *workspace;       /* thread_bytes for each thread, */
+    int64_t thread_stride; /* so far apart */
+    int64_t thread_bytes;
+    int32_t n_barriers;
+    fn_shared *shared;
+    int32_t n_autotunes;
+    fn_autotune autotunes[FN_MAX_AUTOTUNES];
+};
+
+/* Builds a plan; shard: NULL, or the plan of which this is to be a shard, whose number it is. */
+fn_status fn_build_plan(const fn_plan_spec *spec, const fn_plan *whole, int shard, fn_plan **plan, fn_error *error);
+/* Before a call: no step of it has failed. */
+void fn_reset_failure(fn_shared *shared);
+/* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */
+fn_status fn_lay_out(fn_plan *plan, fn_error *error);
+#if FN_ARRAYS_APART
+/* Before a stage that is run by one thread: of the arrays of the arena those are not to be touched that it has not said it reads
+ * or writes. Number n_stages: all may be. */
+void fn_fence_others(const fn_plan *plan, int32_t stage);
+#else
+#define fn_fence_others(plan, stage) ((void)(plan), (void)(stage))
 #endif
-    ;
-/* "(8, 8, 1)" into a buffer of FN_SHAPE_TEXT bytes, which is returned. */
-#define FN_SHAPE_TEXT 160
-const char *fn_shape_text(const fn_shape *shape, char text[FN_SHAPE_TEXT]);
-
-/* ---- shapes ------------------------------------------------------------------------------ */
-
-/* More numbers than any machine has room for, yet so few that sums of some such sizes are no overflow: no array is as large. */
-#define FN_TOO_MANY ((int64_t)1 << 44)
-
-/* The product of two sizes that are not negative, at most FN_TOO_MANY. */
-static inline int64_t fn_multiply(int64_t a, int64_t b)
-{
-    int64_t product;
-    return __builtin_mul_overflow(a, b, &product) || product > FN_TOO_MANY ? FN_TOO_MANY : product;
-}
-
-static inline int64_t fn_shape_size(const fn_shape *shape)
-{
-    int64_t size = 1;
-    for (int32_t i = 0; i < shape->rank; i++)
-        size = fn_multiply(size, shape->size[i]);
-    return size;
-}
-
-/* A number that comes with a step as a count: between the two, the first where it is NaN. */
-static inline int64_t fn_count(double number, int64_t least, int64_t most)
-{
-    return number > (double)least ? number < (double)most ? (int64_t)number : most : least;
-}
-
-/* The first active row (fn_port.active_rows) from `row` to `end`, or `end`. */
-static inline int64_t fn_next_active_row(const uint8_t *active_rows, int64_t row, int64_t end)
-{
-    const uint8_t *found = memchr(active_rows + row, 1, (size_t)(end - row));
-    return found ? found - active_rows : end;
-}
-
-/* The last axis, 1 for rank 0. */
-static inline int64_t fn_shape_last(const fn_shape *shape)
-{
-    return shape->rank ? shape->size[shape->rank - 1] : 1;
-}
+/* The stage emitted last is not needed in a call with a backward pass, if so said. */
+void fn_unless_backward(fn_plan *plan, bool unless);
+/* A new buffer; returns its number. */
+int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data);
 
 #endif

@@ -1,6 +1,7 @@
 /* Queries of the registries. Every table has the same entries, so the current one answers. */
 #include "arithmetic.h"
-#include "internal.h"
+#include "registry.h"
+#include "update.h"
 
 #include <math.h>
 #include <stdio.h>

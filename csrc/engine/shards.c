@@ -17,7 +17,8 @@
  * Any plan that trains such a network, with batches of such a size, adds up y in partial sums, and sums the squares of the
  * gradient as shards do, so the results are the same bits with one thread, and with threads that divide the rows.
  */
-#include "internal.h"
+#include "fusion.h"
+#include "plan.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* The stages of a plan: their list, and what follows from the arrays they touch: barriers, lifetimes, the arena. */
-#include "internal.h"
+#include "plan.h"
 
 #include <string.h>
 #if FN_ARRAYS_APART

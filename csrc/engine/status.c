@@ -1,5 +1,5 @@
 /* Statuses and error messages. */
-#include "plan.h"
+#include "descriptor.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,7 @@
 /* What surrounds the operations in a step: inputs, losses, metrics, copies for the caller, updates. */
-#include "internal.h"
+#include "gather.h"
+#include "plan.h"
+#include "step.h"
 
 #include <math.h>
 #include <string.h>

@@ -14,7 +14,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_setaffinity, pthread_sigmask */
 #endif
-#include "internal.h"
+#include "cpu.h"
+#include "team.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -22,7 +22,8 @@
  * a slot moves. A step counts for all rows, as t in the equations of the optimizers. In a call without a backward pass, whose
  * gradients may be the caller's, the active rows are those whose gradient is not zero.
  */
-#include "internal.h"
+#include "plan.h"
+#include "update_stages.h"
 
 #include <math.h>
 #include <string.h>
@@ -52,14 +53,14 @@ const fn_entry fn_update_entry = {"update", attributes, FN_UPDATE_HYPER};
 #define MOST_STEPS ((int64_t)1 << 53)
 
 /* The hyper-parameters of the entry "update". */
-static const double *update_options(const fn_updates *updates, const double *hyper)
+const double *fn_update_options(const fn_updates *updates, const double *hyper)
 {
     return hyper + updates->n_optimizer_hyper;
 }
 
 static int64_t accumulation_steps(const fn_updates *updates, const double *hyper)
 {
-    return fn_count(update_options(updates, hyper)[FN_ACCUMULATION_STEPS], 1, MOST_STEPS);
+    return fn_count(fn_update_options(updates, hyper)[FN_ACCUMULATION_STEPS], 1, MOST_STEPS);
 }
 
 void fn_prepare_rates(const fn_updates *updates, const fn_context *context)
@@ -170,7 +171,7 @@ static void check_gradient(fn_updates *updates, const fn_context *context, fn_bl
 }
 
 /* Blocks lo to hi: whether the gradients are finite that no stage has looked at yet. */
-static void check_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+void fn_check_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
     update_step now = find_update_step(updates, context);
@@ -218,7 +219,7 @@ static void find_norm(fn_updates *updates, const fn_context *context, fn_block *
 }
 
 /* Blocks lo to hi: gradients finished, and their squared norms. */
-static void find_norms(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+void fn_find_norms(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
     update_step now = find_update_step(updates, context);
@@ -239,7 +240,7 @@ static double norm_of_blocks(const fn_updates *updates, int32_t first, int32_t n
 /* What clipping by norm multiplies the gradient of each group with, into context->norms. */
 static void find_factors(const fn_updates *updates, const fn_context *context)
 {
-    const double *options = update_options(updates, context->hyper);
+    const double *options = fn_update_options(updates, context->hyper);
     double bound = options[FN_GLOBAL_CLIPNORM], factor = 1;
     if (bound > 0) {
         double norm = norm_of_blocks(updates, 0, updates->n_blocks);
@@ -297,7 +298,7 @@ static fn_update view_of(const fn_updates *updates, const fn_param_group *group,
     fn_update update = group->update;
     update.hyper = rate->hyper;
     update.scalar = rate->scalar;
-    update.weight_decay = update.decays ? update_options(updates, rate->hyper)[FN_WEIGHT_DECAY] : 0;
+    update.weight_decay = update.decays ? fn_update_options(updates, rate->hyper)[FN_WEIGHT_DECAY] : 0;
     return update;
 }
 
@@ -308,7 +309,7 @@ static bool prepare_gradient(fn_updates *updates, const fn_context *context, fn_
         finish_gradient(updates, context, block, now);
     if (!now.updates)
         return false;
-    const double *options = update_options(updates, context->hyper);
+    const double *options = fn_update_options(updates, context->hyper);
     const double sign = options[FN_MAXIMIZE] != 0 ? -1 : 1; /* what makes the loss larger goes the other way */
     const double factor = updates->by_norm ? sign * context->norms[block->group].factor : sign;
     const double bound = options[FN_CLIPVALUE];
@@ -340,7 +341,7 @@ typedef enum decayed { NOTHING, PARAMETER, GRADIENT } decayed;
 
 static decayed decayed_in(const fn_updates *updates, const fn_context *context, const fn_block *block)
 {
-    const double *options = update_options(updates, context->hyper);
+    const double *options = fn_update_options(updates, context->hyper);
     if (options[FN_WEIGHT_DECAY] == 0 || !updates->groups[block->group].update.decays || updates->optimizer->own_decay)
         return NOTHING;
     return options[FN_DECAY_COUPLED] != 0 ? GRADIENT : PARAMETER;
@@ -350,7 +351,7 @@ static void decay_block(const fn_updates *updates, const fn_context *context, co
 {
     const fn_param_group *group = &updates->groups[block->group];
     const double *hyper = context->rates[group->rate].hyper;
-    const double share = update_options(updates, hyper)[FN_WEIGHT_DECAY];
+    const double share = fn_update_options(updates, hyper)[FN_WEIGHT_DECAY];
     const int64_t n = block->hi - block->lo;
     void *parameter = element(updates, group->update.parameter, block->lo);
     if (what == GRADIENT)
@@ -373,7 +374,7 @@ static void step_block(const fn_updates *updates, const fn_context *context, con
     if (!updates->optimizer->sums_squares || !isfinite(*update->squares))
         check_parameters(updates, context, block);
     if (updates->average >= 0 || updates->slow >= 0 || updates->mean >= 0)
-        update_averages(updates, group, block, update_options(updates, update->hyper),
+        update_averages(updates, group, block, fn_update_options(updates, update->hyper),
                         context->step / (uint64_t)accumulation_steps(updates, update->hyper));
 }
 
@@ -397,7 +398,7 @@ static void update_block(fn_updates *updates, const fn_context *context, fn_bloc
 }
 
 /* Blocks lo to hi, all in one pass: for optimizers that work element by element. */
-static void run_updates(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+void fn_run_updates(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
     update_step now = find_update_step(updates, context);
@@ -408,7 +409,7 @@ static void run_updates(const fn_node *node, const fn_context *context, int64_t 
 }
 
 /* For optimizers that look at whole parameters there are three stages: gradients, directions, steps. */
-static void prepare_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+void fn_prepare_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
     update_step now = find_update_step(updates, context);
@@ -424,7 +425,7 @@ static void prepare_gradients(const fn_node *node, const fn_context *context, in
 }
 
 /* Groups lo to hi: directions of whole parameters. */
-static void find_whole_directions(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+void fn_find_whole_directions(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
     if (!find_update_step(updates, context).updates)
@@ -436,7 +437,7 @@ static void find_whole_directions(const fn_node *node, const fn_context *context
 }
 
 /* Blocks lo to hi: directions element by element, and norms. */
-static void find_directions(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+void fn_find_directions(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
     if (!find_update_step(updates, context).updates)
@@ -454,7 +455,7 @@ static void find_directions(const fn_node *node, const fn_context *context, int6
 }
 
 /* Blocks lo to hi: steps along the directions. */
-static void make_steps(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+void fn_make_steps(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
     if (!find_update_step(updates, context).updates)
@@ -491,134 +492,4 @@ void fn_collect_sums(const fn_updates *updates, fn_run *run, uint64_t step)
     run->gradient_squares += squares;
     if (run->loss_sum)
         run->loss_sum[0] += penalty;
-}
-
-/* ---- planning --------------------------------------------------------------------------------------- */
-
-/* Numbers of the slots around the optimizer's own. */
-static void number_slots(fn_updates *updates, const double *hyper)
-{
-    const char *names[FN_MAX_SLOTS];
-    double start[FN_MAX_SLOTS];
-    updates->n_slots = updates->optimizer->slots(hyper, names, start);
-    updates->accumulator = updates->average = updates->slow = updates->mean = -1;
-    int n = fn_optimizer_slots(updates->optimizer->entry.name, hyper, names, start);
-    for (int i = updates->n_slots; i < n; i++) {
-        if (!strcmp(names[i], "accumulator"))
-            updates->accumulator = i;
-        else if (!strcmp(names[i], "average"))
-            updates->average = i;
-        else if (!strcmp(names[i], "slow"))
-            updates->slow = i;
-        else
-            updates->mean = i;
-    }
-}
-
-bool fn_update_fills_gradients(const fn_plan *plan, const fn_plan_spec *spec)
-{
-    int index = fn_registry_find(FN_OPTIMIZERS, spec->optimizer);
-    if (index < 0 || !spec->hyper)
-        return true;
-    const fn_optimizer *optimizer = plan->kernels->optimizers[index];
-    const double *options = spec->hyper + optimizer->entry.n_attributes;
-    bool decays = options[FN_DECAY_COUPLED] != 0 && options[FN_LAZY] == 0;
-    return optimizer->per_parameter || decays || options[FN_ACCUMULATION_STEPS] > 1;
-}
-
-/* What is done to all of a parameter in each step cannot be done in some of its rows. */
-static fn_status check_lazy(const fn_updates *updates, const double *options, fn_error *error)
-{
-    if (options[FN_LAZY] == 0)
-        return FN_OK;
-    const char *name = updates->optimizer->entry.name;
-    if (updates->optimizer->per_parameter)
-        return fn_fail(error, FN_ERROR_ATTRIBUTE, "optimizer '%s' looks at parameters as a whole: it has no lazy form", name);
-    if (updates->accumulator >= 0 || updates->average >= 0 || updates->slow >= 0 || updates->mean >= 0)
-        return fn_fail(error, FN_ERROR_ATTRIBUTE,
-                       "optimizer '%s': lazy updates go with no accumulation of gradients and no average of the weights", name);
-    return FN_OK;
-}
-
-/* A stage over blocks or groups: reads and writes gradients, and the parameters where it `steps`. */
-static void emit_stage(fn_plan *plan, const fn_plan_spec *spec, fn_node *node, const char *label, fn_stage_function run,
-                       int64_t items, const int *buffers, int blocks_buffer, bool steps)
-{
-    fn_emit(plan, node, label, run, FN_BY_ITEMS, items);
-    for (int32_t i = 0; i < spec->n_parameters; i++)
-        if (buffers[2 * i + 1] >= 0) {
-            fn_writes(plan, buffers[2 * i + 1]);
-            if (steps)
-                fn_writes(plan, buffers[2 * i]);
-            else
-                fn_reads(plan, buffers[2 * i]);
-        }
-    fn_writes(plan, blocks_buffer);
-}
-
-/* Whether in a step with a backward pass there is nothing left to look at. */
-static bool all_checked(const fn_updates *updates)
-{
-    bool all = true;
-    for (int32_t i = 0; i < updates->n_groups; i++)
-        all &= updates->groups[i].checked;
-    return all;
-}
-
-fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, uint8_t *const *active_rows,
-                          fn_error *error)
-{
-    int index = fn_registry_find(FN_OPTIMIZERS, spec->optimizer);
-    if (index < 0)
-        return fn_fail(error, FN_ERROR_NAME, "unknown optimizer '%s'", spec->optimizer);
-    const fn_optimizer *optimizer = plan->kernels->optimizers[index];
-    fn_status status = fn_check_hyper(optimizer, spec->hyper, error);
-    if (status != FN_OK)
-        return status;
-    fn_updates *updates = fn_plan_allocate(plan, sizeof *updates);
-    fn_node *node = fn_plan_allocate(plan, sizeof *node);
-    if (plan->failed)
-        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    *updates = (fn_updates){.kernels = plan->kernels,
-                            .optimizer = optimizer,
-                            .n_optimizer_hyper = optimizer->entry.n_attributes,
-                            .n_shard_slices = plan->is_shard ? 1 : FN_SHARDS};
-    const double *options = update_options(updates, spec->hyper);
-    updates->by_norm = !(options[FN_CLIPNORM] <= 0 && options[FN_GLOBAL_CLIPNORM] <= 0); /* NaN: it may be */
-    number_slots(updates, spec->hyper);
-    status = check_lazy(updates, options, error);
-    if (status != FN_OK)
-        return status;
-    const fn_group_rules rules = {.join = !optimizer->per_parameter && options[FN_CLIPNORM] <= 0, .lazy = options[FN_LAZY] != 0};
-    if (!fn_make_param_groups(plan, spec, updates, &rules, buffers, active_rows))
-        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    plan->updates = updates;
-    plan->emitting = FN_PHASE_UPDATE;
-    node->closure = updates;
-    node->layer = "update";
-    int blocks_buffer = fn_add_buffer(plan, 0, 0, updates->blocks);
-    if (!updates->by_norm || updates->accumulator >= 0) { /* else the norms show it */
-        emit_stage(plan, spec, node, "check", check_gradients, updates->n_blocks, buffers, blocks_buffer, false);
-        fn_unless_backward(plan, all_checked(updates));
-    }
-    if (plan->is_shard) {
-        plan->emitting = FN_PHASE_BACKWARD;
-        fn_emit_barrier(plan, node);
-        plan->emitting = FN_PHASE_UPDATE;
-    }
-    if (updates->by_norm)
-        emit_stage(plan, spec, node, "norms", find_norms, updates->n_blocks, buffers, blocks_buffer, false);
-    if (!optimizer->per_parameter) {
-        emit_stage(plan, spec, node, optimizer->entry.name, run_updates, updates->n_blocks, buffers, blocks_buffer, true);
-    } else {
-        emit_stage(plan, spec, node, "gradients", prepare_gradients, updates->n_blocks, buffers, blocks_buffer, true);
-        if (optimizer->whole_direction) {
-            emit_stage(plan, spec, node, "directions", find_whole_directions, updates->n_groups, buffers, blocks_buffer, true);
-            for (int32_t i = 0; i < updates->n_groups; i++)
-                fn_workspace(plan, optimizer->workspace(&updates->groups[i].update.shape));
-        }
-        emit_stage(plan, spec, node, "norms of directions", find_directions, updates->n_blocks, buffers, blocks_buffer, true);
-        emit_stage(plan, spec, node, optimizer->entry.name, make_steps, updates->n_blocks, buffers, blocks_buffer, true);
-    }
-    return plan->failed ? fn_fail(error, FN_ERROR_MEMORY, "out of memory") : FN_OK;
 }

@@ -2,7 +2,7 @@
 #ifndef FN_KERNELS_ACTIVATION_H
 #define FN_KERNELS_ACTIVATION_H
 
-#include "../engine/plan.h"
+#include "../engine/descriptor.h"
 #include "isa.h"
 
 /* forward:  y[i] = f(x[i]), y may be x.

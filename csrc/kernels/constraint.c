@@ -7,7 +7,7 @@
  * w [outer][reduced][inner]: a line is one outer and one inner index. Lines that lie side by side are worked on
  * together. Norms are summed in double, in the order of the elements.
  */
-#include "service.h"
+#include "vector_ops.h"
 
 enum { LINES = 4 * FN_LANES };
 

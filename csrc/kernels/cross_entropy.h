@@ -2,7 +2,7 @@
 #ifndef FN_KERNELS_CROSS_ENTROPY_H
 #define FN_KERNELS_CROSS_ENTROPY_H
 
-#include "../engine/plan.h"
+#include "../engine/descriptor.h"
 #include "isa.h"
 
 /* Attributes, in the order of both descriptors. */

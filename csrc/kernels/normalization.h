@@ -8,7 +8,7 @@
 #ifndef FN_KERNELS_NORMALIZATION_H
 #define FN_KERNELS_NORMALIZATION_H
 
-#include "../engine/plan.h"
+#include "../engine/descriptor.h"
 #include "math.h"
 
 #include <string.h>

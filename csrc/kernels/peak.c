@@ -1,5 +1,5 @@
 /* What the processor can do at best: fused multiply-adds in registers, on independent sums. */
-#include "service.h"
+#include "vector_ops.h"
 
 #include "gemm_vector.h"
 

@@ -8,7 +8,7 @@
 #ifndef FN_KERNELS_POINTWISE_H
 #define FN_KERNELS_POINTWISE_H
 
-#include "../engine/plan.h"
+#include "../engine/descriptor.h"
 #include "isa.h"
 #include "math.h"
 

@@ -14,7 +14,7 @@
 #ifndef FN_KERNELS_POOLING_H
 #define FN_KERNELS_POOLING_H
 
-#include "../engine/plan.h"
+#include "../engine/descriptor.h"
 #include "math.h"
 
 #include <string.h>

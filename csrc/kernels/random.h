@@ -7,7 +7,7 @@
 #ifndef FN_KERNELS_RANDOM_H
 #define FN_KERNELS_RANDOM_H
 
-#include "../engine/plan.h"
+#include "../engine/descriptor.h"
 #include "../engine/rng.h"
 #include "isa.h"
 #include "math.h"

@@ -7,7 +7,7 @@
 #ifndef FN_KERNELS_ROTATION_H
 #define FN_KERNELS_ROTATION_H
 
-#include "../engine/plan.h"
+#include "../engine/descriptor.h"
 #include "math.h"
 
 /* Arrays of n numbers; those of the angles now are also there as `real`. */

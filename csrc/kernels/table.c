@@ -2,7 +2,7 @@
  * names of ops/, losses/, metrics/ and optim/. */
 #include "activation.h"
 #include "registry.h" /* generated */
-#include "service.h"
+#include "vector_ops.h"
 
 #define DECLARE_OP(name) extern const fn_op FN_SYM(op_##name);
 #define DECLARE_LOSS(name) extern const fn_loss FN_SYM(loss_##name);

@@ -1,7 +1,7 @@
 /* The engine's own work on numbers: gathering batches, factors of loss gradients, sums. */
 #include "finite.h"
 #include "math.h"
-#include "service.h"
+#include "vector_ops.h"
 
 #include <string.h>
 

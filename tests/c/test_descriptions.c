@@ -1,6 +1,6 @@
 /* Descriptions and calls in which something is wrong that Python never sends: each is refused with a status, before anything is
  * read that is not there. Prints what is wrong; the exit code is 0 if nothing is. */
-#include "../../csrc/engine/internal.h"
+#include "../../csrc/engine/update.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
 /* Checks what the engine says of the machine: instruction sets by name, processors although a runtime has bound this thread,
  * threads as the variables of OpenMP limit them, and speeds. Prints what is wrong; the exit code is 0 if nothing is. */
 #define _GNU_SOURCE /* sched_getaffinity, setenv */
-#include "../../csrc/engine/internal.h"
+#include "../../csrc/engine/cpu.h"
 
+#include <string.h>
 #include <stdio.h>
 #include <stdlib.h>
 #ifdef __linux__

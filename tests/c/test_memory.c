@@ -1,7 +1,7 @@
 /* Checks fn_layout_arena on random lifetimes: no two buffers that live together share a byte, offsets are
  * aligned, the arena holds them all and is as large as what lives at one time, and not much larger.
  * Prints what is wrong; the exit code is 0 if nothing is. */
-#include "../../csrc/engine/internal.h"
+#include "../../csrc/engine/memory.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Checks how the CPU quota of a process is found, in folders that look like those of cgroups, and how OpenMP's variables are
  * read. Prints what differs; the exit code is 0 if nothing does. */
 #define _GNU_SOURCE /* mkdtemp */
-#include "../../csrc/engine/internal.h"
+#include "../../csrc/engine/cpu.h"
 
 #include <limits.h>
 #include <stdio.h>

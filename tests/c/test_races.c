@@ -2,7 +2,7 @@
  * are to be the same. It is small, to be run under the sanitizer of races (FASTNET_SANITIZE=thread): it has every kind of stage
  * and barrier, shuffling between passes, shards, and plans that read the same parameters. Prints what is wrong; the exit code is
  * 0 if nothing is. */
-#include "../../csrc/engine/internal.h"
+#include "../../csrc/engine/plan.h"
 
 #include <math.h>
 #include <pthread.h>

@@ -2,7 +2,7 @@
  * two with shards, or all. Each has to be tried, and the numbers are to be the same. A machine with two processors would not try
  * all, so this looks into the plan. With FASTNET_QUICK in the environment it takes fewer rows, for processors that are emulated.
  * Prints what is wrong; the exit code is 0 if nothing is. */
-#include "../../csrc/engine/internal.h"
+#include "../../csrc/engine/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

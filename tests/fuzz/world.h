@@ -2,7 +2,8 @@
 #ifndef FASTNET_FUZZ_WORLD_H
 #define FASTNET_FUZZ_WORLD_H
 
-#include "../../csrc/engine/internal.h"
+#include "../../csrc/engine/plan.h"
+#include "../../csrc/engine/registry.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef FN_METRICS_SUMS_H
 #define FN_METRICS_SUMS_H
 
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../isa.h"
 
 /* Sum of term(target[i], prediction[i]) over i < n, in double, in an order that depends on n alone. */

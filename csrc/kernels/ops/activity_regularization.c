@@ -6,7 +6,7 @@
  * Where nothing uses y, dy is 0. Buffer: the penalty of each row. Attributes: l1, l2. */
 #include "../math.h"
 
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 
 #include <string.h>
 

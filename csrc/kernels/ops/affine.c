@@ -4,7 +4,7 @@
  *   dx = dy scale
  *
  * Parameters, with per_feature: scale, shift. Attributes: per_feature; scale and shift, without it. */
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../math.h"
 
 enum { PER_FEATURE, SCALE, SHIFT };

@@ -8,7 +8,7 @@
  *
  * dW is zero but for the rows of this batch. Where the plan says which rows may not be zero (port.active_rows), only these are
  * cleared before the sums are made, except in the first step of a call, when the caller may have written anywhere. */
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../finite.h"
 #include "../isa.h"
 

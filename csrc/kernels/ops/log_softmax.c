@@ -3,7 +3,7 @@
  *   y[j] = (x[j] - max x) - log sum_i exp(x[i] - max x)   x, y: [rows][...][k]
  *   dx[j] = dy[j] - exp(y[j]) sum_i dy[i]
  */
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../math.h"
 
 static fn_status infer(fn_inference *inference)

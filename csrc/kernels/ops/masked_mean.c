@@ -4,7 +4,7 @@
  *   dx[t][c] = m[t] dy[c] / n
  *
  * A step counts, m[t] = 1, where the mask is above 0. Where none does, y and dx are 0. No gradient passes the mask. */
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../isa.h"
 #include "../math.h"
 

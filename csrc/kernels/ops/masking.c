@@ -4,7 +4,7 @@
  *   y[p] = m[p] x[p],  dx[p] = m[p] dy[p]
  *
  * Outputs: y, of the shape of x; m, that shape without the last axis, which no gradient passes. */
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../isa.h"
 #include "../math.h"
 

@@ -2,7 +2,7 @@
 #ifndef FN_KERNELS_OPS_MERGE_H
 #define FN_KERNELS_OPS_MERGE_H
 
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../isa.h"
 
 #include <string.h>

@@ -9,7 +9,7 @@
  * Attributes: rows, columns of the kernel; factor; by_columns. */
 #include "../math.h"
 
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  *
  * with y [height + top + bottom][width + left + right][channels]. Attributes: top, bottom, left, right; what is below 0
  * is cut off. */
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../math.h"
 
 #include <string.h>

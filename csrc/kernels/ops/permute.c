@@ -6,7 +6,7 @@
  *
  * Axes that stay together are one; what then has but one axis is an alias: output and input are one array.
  * Attributes: the number of axes, then a(0), a(1), ... */
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../math.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Reshape: the same elements under another shape. An alias: output and input are one array.
  *
  * Attributes: the rank, then the sizes; one size may be -1 and is found from the others. */
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../isa.h"
 
 enum { RANK, SIZE_0 };

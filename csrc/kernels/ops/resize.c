@@ -10,7 +10,7 @@
  *   dx[l] += (1 - t) dy[i],  dx[l + 1] += t dy[i]
  *
  * where the pixels at the edges go on beyond them. Attributes: height, width (0: as they are); bilinear. */
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../math.h"
 
 #include <string.h>

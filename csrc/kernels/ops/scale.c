@@ -5,7 +5,7 @@
  *   dw = sum over the rows of (sum of dy x)     in the order of the rows
  *
  * Buffer: the sums of the rows. */
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../math.h"
 
 enum { SUMS };

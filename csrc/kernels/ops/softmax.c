@@ -3,7 +3,7 @@
  *   y[j] = exp(x[j] - max x) / sum_i exp(x[i] - max x)   x, y: [rows][...][k]
  *   dx[j] = y[j] (dy[j] - sum_i dy[i] y[i])
  */
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../math.h"
 
 static fn_status infer(fn_inference *inference)

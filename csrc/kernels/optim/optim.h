@@ -4,7 +4,7 @@
 #ifndef FN_KERNELS_OPTIM_H
 #define FN_KERNELS_OPTIM_H
 
-#include "../../engine/plan.h"
+#include "../../engine/descriptor.h"
 #include "../isa.h"
 
 #include <string.h>

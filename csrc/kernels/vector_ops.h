@@ -1,8 +1,8 @@
-/* Contracts: see fn_kernels in engine/plan.h and the comments in service.c. */
-#ifndef FN_KERNELS_SERVICE_H
-#define FN_KERNELS_SERVICE_H
+/* Contracts: see fn_kernels in engine/descriptor.h and the comments in vector_ops.c. */
+#ifndef FN_KERNELS_VECTOR_OPS_H
+#define FN_KERNELS_VECTOR_OPS_H
 
-#include "../engine/plan.h"
+#include "../engine/descriptor.h"
 #include "isa.h"
 
 void FN_SYM(gather)(void *out_rows, int64_t width, const fn_source *source, const int64_t *order, int64_t first, int64_t lo,

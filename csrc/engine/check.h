@@ -1,0 +1,10 @@
+/* Checks of a description. */
+#ifndef FN_ENGINE_CHECK_H
+#define FN_ENGINE_CHECK_H
+
+#include "descriptor.h"
+
+/* Whether a description can be made anything of (check.c). */
+fn_status fn_check_spec(const fn_plan_spec *spec, fn_error *error);
+
+#endif

@@ -1,0 +1,266 @@
+/* The graph of a description: its values, nodes and parameters, and which of them have gradients. */
+#include "graph.h"
+#include "plan.h"
+#include "registry.h"
+
+#include <string.h>
+
+/* ---- copies of the description ------------------------------------------------------------------- */
+
+double *fn_copy_numbers(fn_plan *plan, const double *numbers, int64_t n)
+{
+    if (!numbers || n == 0)
+        return NULL;
+    double *copy = fn_plan_allocate(plan, (size_t)n * sizeof *copy);
+    if (copy)
+        memcpy(copy, numbers, (size_t)n * sizeof *copy);
+    return copy;
+}
+
+char *fn_copy_text(fn_plan *plan, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = fn_plan_allocate(plan, bytes);
+    if (copy)
+        memcpy(copy, text, bytes);
+    return copy;
+}
+
+/* ---- the graph ------------------------------------------------------------------------------------ */
+
+fn_port fn_make_port(const fn_plan *plan, int32_t value)
+{
+    const fn_value *v = &plan->values[value];
+    const fn_value *root = &plan->values[v->root];
+    return (fn_port){.shape = v->shape,
+                     .width = fn_shape_size(&v->shape),
+                     .constant = v->root < plan->n_inputs,
+                     .value_buffer = root->buffer,
+                     .gradient_buffer = root->gradient_buffer};
+}
+
+void fn_add_value(fn_plan *plan, int32_t number, const fn_shape *shape)
+{
+    plan->values[number] = (fn_value){.shape = *shape, .root = number, .producer = -1, .gradient_buffer = -1};
+    plan->values[number].buffer = fn_add_buffer(plan, fn_shape_size(shape), 0, NULL);
+}
+
+/* An array with so many numbers for each row of the batch, and beside them. */
+fn_status fn_check_size(const fn_plan *plan, const char *layer, int64_t per_row, int64_t fixed, fn_error *error)
+{
+    if ((double)per_row * (double)plan->max_rows + (double)fixed < (double)FN_TOO_MANY)
+        return FN_OK;
+    return fn_fail(error, FN_ERROR_MEMORY, "out of memory: layer '%s' needs %lld numbers for each of %lld rows", layer,
+                   (long long)per_row, (long long)plan->max_rows);
+}
+
+static bool same_shape(const fn_shape *a, const fn_shape *b)
+{
+    return a->rank == b->rank && !memcmp(a->size, b->size, (size_t)a->rank * sizeof a->size[0]);
+}
+
+void *fn_parameter_values(const fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_spec *parameter)
+{
+    if (parameter->values)
+        return (void *)parameter->values; /* nothing writes to those of a plan that does not train */
+    return (char *)spec->parameter_slab + (size_t)parameter->offset * plan->kernels->element;
+}
+
+fn_status fn_add_parameters(fn_plan *plan, const fn_plan_spec *spec, fn_parameter_table *table, fn_error *error)
+{
+    table->buffers = fn_plan_allocate(plan, sizeof(int) * 2 * (size_t)(spec->n_parameters + 1));
+    table->written = fn_plan_allocate(plan, sizeof(bool) * (size_t)(spec->n_parameters + 1));
+    table->active_rows = fn_plan_allocate(plan, sizeof(uint8_t *) * (size_t)(spec->n_parameters + 1));
+    if (plan->failed)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    size_t element = plan->kernels->element;
+    for (int32_t i = 0; i < spec->n_parameters; i++) {
+        const fn_parameter_spec *parameter = &spec->parameters[i];
+        if (parameter->values && (plan->training || (uintptr_t)parameter->values % FN_ALIGNMENT != 0))
+            return fn_fail(error, FN_ERROR_GRAPH,
+                           "parameter %d: values beside the slab are for plans that do not train, and aligned", i);
+        size_t start = (size_t)parameter->offset * element;
+        int64_t elements = fn_shape_size(&parameter->shape);
+        table->buffers[2 * i] = fn_add_buffer(plan, 0, elements, fn_parameter_values(plan, spec, parameter));
+        table->buffers[2 * i + 1] = -1;
+        if (plan->training && parameter->trainable && spec->gradient_slab)
+            table->buffers[2 * i + 1] = fn_add_buffer(plan, 0, elements, (char *)spec->gradient_slab + start);
+    }
+    return FN_OK;
+}
+
+/* Infers the shapes of node i, checks it against its parameters and makes its values. */
+fn_status fn_add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const fn_parameter_table *table, fn_error *error)
+{
+    const fn_node_spec *given = &spec->nodes[i];
+    fn_node *node = &plan->nodes[i];
+    int index = fn_registry_find(FN_OPS, given->op);
+    if (index < 0)
+        return fn_fail(error, FN_ERROR_NAME, "layer '%s': unknown operation '%s'", given->layer, given->op);
+    const fn_op *op = plan->kernels->ops[index];
+    fn_status status = fn_check_entry(&op->entry, "layer", given->layer, given->attributes, false, error);
+    if (status != FN_OK)
+        return status;
+    node->op = op;
+    node->number = i;
+    node->layer = fn_copy_text(plan, given->layer);
+    node->attribute = fn_copy_numbers(plan, given->attributes, op->entry.n_attributes);
+    node->n_inputs = given->n_inputs;
+    node->input = fn_plan_allocate(plan, sizeof *node->input * (size_t)(given->n_inputs + 1));
+    fn_shape *shapes = fn_plan_allocate(plan, sizeof *shapes * (size_t)(given->n_inputs + 1));
+    if (plan->failed)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+
+    bool needs_gradient = false;
+    for (int32_t j = 0; j < given->n_inputs; j++) {
+        int32_t value = given->inputs[j];
+        if (value < 0 || value >= plan->n_values)
+            return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': input %d is value %d, of %d made so far", given->layer, j, value,
+                           plan->n_values);
+        shapes[j] = plan->values[value].shape;
+        needs_gradient |= plan->values[plan->values[value].root].needs_gradient;
+    }
+    fn_signature checked;
+    status = fn_infer(given->op, given->layer, given->n_inputs, shapes, node->attribute, &checked, error);
+    if (status != FN_OK)
+        return status;
+    fn_inference inference = {.layer = node->layer,
+                              .n_inputs = given->n_inputs,
+                              .input = shapes,
+                              .attribute = node->attribute,
+                              .training = plan->training,
+                              .error = error};
+    status = op->infer(&inference);
+    if (status != FN_OK)
+        return status;
+
+    const fn_signature *signature = &inference.signature;
+    if (given->n_parameters != signature->n_parameters)
+        return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': got %d parameters, expected %d", given->layer, given->n_parameters,
+                       signature->n_parameters);
+    node->n_parameters = given->n_parameters;
+    for (int32_t j = 0; j < given->n_parameters; j++) {
+        int32_t parameter = given->parameters[j];
+        char got[FN_SHAPE_TEXT], expected[FN_SHAPE_TEXT];
+        if (parameter < 0 || parameter >= spec->n_parameters)
+            return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': parameter %d of %d", given->layer, parameter, spec->n_parameters);
+        const fn_shape *shape = &spec->parameters[parameter].shape;
+        if (!same_shape(shape, &signature->parameter[j]))
+            return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': parameter %d has shape %s, expected %s", given->layer, j,
+                           fn_shape_text(shape, got), fn_shape_text(&signature->parameter[j], expected));
+        node->parameter[j] = (fn_port){.shape = *shape,
+                                       .width = fn_shape_size(shape),
+                                       .value_buffer = table->buffers[2 * parameter],
+                                       .gradient_buffer = table->buffers[2 * parameter + 1]};
+        needs_gradient |= node->parameter[j].gradient_buffer >= 0;
+    }
+
+    node->n_outputs = signature->n_outputs;
+    node->alias = inference.alias;
+    for (int32_t j = 0; status == FN_OK && j < signature->n_outputs; j++)
+        status = fn_check_size(plan, given->layer, fn_shape_size(&signature->output[j]), 0, error);
+    for (int32_t j = 0; status == FN_OK && j < inference.n_node_buffers; j++)
+        status = fn_check_size(plan, given->layer, inference.buffer_per_row[j], inference.buffer_fixed[j], error);
+    if (status != FN_OK)
+        return status;
+    for (int32_t j = 0; j < signature->n_outputs; j++) {
+        int32_t number = plan->n_values++;
+        fn_value *value = &plan->values[number];
+        if (inference.alias) {
+            int32_t root = plan->values[given->inputs[0]].root;
+            *value = (fn_value){.shape = signature->output[j], .root = root};
+        } else {
+            fn_add_value(plan, number, &signature->output[j]);
+            value->needs_gradient = needs_gradient;
+            value->producer = i;
+        }
+    }
+    node->n_node_buffers = inference.n_node_buffers;
+    for (int32_t j = 0; j < inference.n_node_buffers; j++)
+        node->buffer[j] =
+            (fn_port){.width = inference.buffer_per_row[j],
+                      .value_buffer = fn_add_buffer(plan, inference.buffer_per_row[j], inference.buffer_fixed[j], NULL),
+                      .gradient_buffer = -1};
+    return FN_OK;
+}
+
+/* Gradients exist for values on a way from something trained to an output, or to what adds to the loss. The second half
+ * is found here, backwards; then the ports of all nodes can be filled in. */
+void fn_connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
+{
+    bool *reaches = fn_plan_allocate(plan, sizeof(bool) * (size_t)(plan->n_values + 1));
+    if (!reaches)
+        return;
+    for (int32_t i = 0; i < spec->n_outputs; i++)
+        reaches[plan->values[spec->outputs[i].value].root] = true;
+    int32_t value = plan->n_values;
+    for (int32_t i = spec->n_nodes - 1; i >= 0; i--) {
+        const fn_node *node = &plan->nodes[i];
+        value -= node->n_outputs;
+        bool any = node->op->penalizes;
+        for (int32_t j = 0; j < node->n_outputs; j++)
+            any |= reaches[plan->values[value + j].root];
+        for (int32_t j = 0; any && j < node->n_inputs; j++)
+            reaches[plan->values[spec->nodes[i].inputs[j]].root] = true;
+    }
+    for (int32_t i = 0; i < plan->n_values; i++) {
+        fn_value *v = &plan->values[i];
+        if (plan->training && v->root == i && v->needs_gradient && reaches[i])
+            v->gradient_buffer = fn_add_buffer(plan, fn_shape_size(&v->shape), 0, NULL);
+    }
+    value = plan->n_inputs;
+    for (int32_t i = 0; i < spec->n_nodes; i++) {
+        fn_node *node = &plan->nodes[i];
+        for (int32_t j = 0; j < node->n_inputs; j++)
+            node->input[j] = fn_make_port(plan, spec->nodes[i].inputs[j]);
+        for (int32_t j = 0; j < node->n_outputs; j++)
+            node->output[j] = fn_make_port(plan, value++);
+    }
+}
+
+/* Gives `active_rows` to the parameters that only operations with sparse gradients use, and whose gradient nothing else writes.
+ */
+void fn_find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_table *table)
+{
+    if (!plan->training || (spec->optimizer && fn_update_fills_gradients(plan, spec)))
+        return;
+    for (int32_t i = 0; i < spec->n_parameters; i++) {
+        const fn_parameter_spec *parameter = &spec->parameters[i];
+        bool sparse = table->buffers[2 * i + 1] >= 0 && parameter->l1 == 0 && parameter->l2 == 0, used = false;
+        for (int32_t j = 0; j < spec->n_nodes; j++)
+            for (int32_t k = 0; k < spec->nodes[j].n_parameters; k++)
+                if (spec->nodes[j].parameters[k] == i) {
+                    used = true;
+                    sparse &= plan->nodes[j].op->sparse;
+                }
+        sparse &= used;
+        uint8_t *active_rows = sparse ? fn_plan_allocate(plan, (size_t)parameter->shape.size[0]) : NULL;
+        table->active_rows[i] = active_rows;
+        for (int32_t j = 0; j < spec->n_nodes; j++)
+            for (int32_t k = 0; k < spec->nodes[j].n_parameters; k++)
+                if (spec->nodes[j].parameters[k] == i)
+                    plan->nodes[j].parameter[k].active_rows = active_rows;
+    }
+}
+
+/* Attributes that a column of the hyper-parameters sets in each step. */
+fn_status fn_add_schedules(fn_plan *plan, const fn_plan_spec *spec, fn_error *error)
+{
+    plan->scheduled = fn_plan_allocate(plan, sizeof *plan->scheduled * (size_t)(spec->n_scheduled + 1));
+    if (!plan->scheduled)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    for (int32_t i = 0; i < spec->n_scheduled; i++) {
+        const fn_scheduled *given = &spec->scheduled[i];
+        if (given->node < 0 || given->node >= spec->n_nodes || given->attribute < 0 ||
+            given->attribute >= plan->nodes[given->node].op->entry.n_attributes)
+            return fn_fail(error, FN_ERROR_GRAPH, "attribute %d of node %d cannot be scheduled: there is none", given->attribute,
+                           given->node);
+        const fn_node *node = &plan->nodes[given->node];
+        const fn_attribute *attribute = &node->op->entry.attributes[given->attribute];
+        if (!(attribute->kind & FN_VARIES))
+            return fn_fail(error, FN_ERROR_ATTRIBUTE, "layer '%s': %s cannot vary from step to step", node->layer,
+                           attribute->name);
+        plan->scheduled[i] = (fn_varying){.value = &node->attribute[given->attribute], .attribute = attribute};
+    }
+    return FN_OK;
+}
