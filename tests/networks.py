@@ -89,7 +89,7 @@ class Reference:
             name = layer.activation.kernel if layer.activation.elementwise else "linear"
             attributes = {
                 "use_bias": layer.use_bias,
-                "activation": list(reference.ACTIVATIONS).index(name),
+                "activation": _core.activation_index(name),
                 "alpha": layer.activation.attributes()["alpha"] if layer.activation.elementwise else 0.0,
             }
             yield reference.OPS["dense"], weights, attributes

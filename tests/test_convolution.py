@@ -176,7 +176,7 @@ BAD_ATTRIBUTES = [
     ("convolution", {"window_height": 2}, (6, 3), "window_height is 2, expected 1"),
     ("convolution", {"padding": 3}, (6, 6, 3), "padding must be a whole number from 0 to 2, got 3"),
     ("convolution", {"stride_width": 1.5}, (6, 6, 3), "stride_width must be a whole number from 1 to 16777216"),
-    ("convolution", {"activation": 99}, (6, 6, 3), "activation number 99"),
+    ("convolution", {"activation": 99}, (6, 6, 3), "activation must be a whole number from 0 to"),
     ("convolution", {}, (6,), "expected an input of shape (steps, channels)"),
     ("depthwise_convolution", {"depth_multiplier": -1}, (6, 6, 3), "depth_multiplier must be a whole number from 1"),
     ("transposed_convolution", {"padding": 2}, (6, 6, 3), "padding 0 (valid) or 1 (same), got 2"),

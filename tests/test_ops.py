@@ -19,7 +19,7 @@ def test_every_op_has_a_reference_and_cases():
 
 
 def test_every_activation_has_a_reference_under_the_same_number():
-    assert list(_core.registry("activations")) == list(reference.ACTIVATIONS)
+    assert list(_core.registry("activations")) == sorted(reference.ACTIVATIONS)
 
 
 @pytest.mark.parametrize("op", _core.registry("ops"))

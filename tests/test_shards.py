@@ -86,7 +86,9 @@ def test_activations(activation):
 
 
 @pytest.mark.parametrize(
-    "tail", [("dropout", {"rate": 0.3}), ("activation", {"activation": 3}), ("softmax", {})], ids=lambda tail: tail[0]
+    "tail",
+    [("dropout", {"rate": 0.3}), ("activation", {"activation": _core.activation_index("elu")}), ("softmax", {})],
+    ids=lambda tail: tail[0],
 )
 def test_what_follows_is_repeated(tail):
     """Every shard has what comes after the layers that are divided, random numbers included."""
@@ -379,7 +381,7 @@ def shared():
     kernel = graph.parameter(np.random.default_rng(1).normal(size=(96, 96)) / 10)
     h = graph.input((96,))
     for _ in range(2):
-        h = graph.node("dense", [h], [kernel], units=96, use_bias=0, activation=1)
+        h = graph.node("dense", [h], [kernel], units=96, use_bias=0, activation=_core.activation_index("relu"))
     graph.output(graph.dense(h, 10, seed=3), SPARSE[0], **SPARSE[1])
     return graph
 

@@ -113,7 +113,11 @@ CASES = [
     ),
     ("ERROR_ATTRIBUTE", lambda: make_plan(nodes=dense(units=2.5)), "'first': units must be .*, got 2.5"),
     ("ERROR_ATTRIBUTE", lambda: make_plan(nodes=dense(units=np.nan)), "'first': units must be .*, got nan"),
-    ("ERROR_ATTRIBUTE", lambda: make_plan(nodes=dense(activation=99)), "'first': activation number 99, expected"),
+    (
+        "ERROR_ATTRIBUTE",
+        lambda: make_plan(nodes=dense(activation=99)),
+        "'first': activation must be a whole number from 0 to .*, got 99",
+    ),
     (
         "ERROR_ATTRIBUTE",
         lambda: make_plan(nodes=dense(activation=_core.activation_index("elu"), alpha=-1)),

@@ -122,8 +122,7 @@ struct fn_node {
 #define FN_INTEGER(lowest, highest) lowest, highest, FN_IS_INTEGER
 #define FN_FLAG FN_INTEGER(0, 1)
 #define FN_INT32_MAX 0x7FFFFFFF
-#define FN_SEED FN_INTEGER(-1, 0x1p53)   /* -1: that of the model */
-#define FN_ACTIVATION FN_INTEGER(0, 255) /* its number; infer() knows how many there are */
+#define FN_SEED FN_INTEGER(-1, 0x1p53) /* -1: that of the model */
 
 /* Question and answer of infer(). Filled by the caller: layer, inputs, attributes, training. */
 typedef struct fn_inference {

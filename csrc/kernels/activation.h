@@ -1,4 +1,4 @@
-/* Elementwise activations: one table, used by dense layers' epilogues and by the activation layer. */
+/* Elementwise activations, one file each in activations/; used by the epilogues of layers and by the activation layer. */
 #ifndef FN_KERNELS_ACTIVATION_H
 #define FN_KERNELS_ACTIVATION_H
 
@@ -27,8 +27,7 @@ FN_INLINE void activate_in_place(const fn_activation *f, real *y, real *slope, i
         f->forward(y, y, n, attribute);
 }
 
-/* NULL-terminated. In a layer the number in this table is an attribute. */
-enum { FN_LINEAR, FN_RELU }; /* the first ones */
+/* In the order of the names of their files, NULL-terminated. In a layer the number in this table is an attribute. */
 extern const fn_activation *const FN_SYM(activations)[];
 
 #endif

@@ -30,10 +30,7 @@ enum {
     {filters, 1, CONVOLUTION_SIZE}, {"window_height", 1, CONVOLUTION_SIZE}, {"window_width", 1, CONVOLUTION_SIZE},               \
         {"stride_height", 1, CONVOLUTION_SIZE}, {"stride_width", 1, CONVOLUTION_SIZE}, {"dilation_height", 1, CONVOLUTION_SIZE}, \
         {"dilation_width", 1, CONVOLUTION_SIZE}, {"padding", 0, FN_INTEGER(PADDING_VALID, PADDING_CAUSAL)},                      \
-        {"use_bias", 1, FN_FLAG}, {"activation", 0, FN_ACTIVATION},                                                              \
-    {                                                                                                                            \
-        "alpha", 0, FN_NOT_NEGATIVE                                                                                              \
-    }
+        {"use_bias", 1, FN_FLAG}, FN_ACTIVATION_ATTRIBUTES("activation", "alpha")
 
 /* Of the window: whole ones inside the image; as many as there are pixels, divided by the stride, with zeros around; the
  * same with all zeros before the image. */
@@ -93,7 +90,7 @@ FN_INLINE fn_status check_convolution(const fn_inference *inference, const fn_at
         if (is_flat(x) && inference->attribute[i] != 1)
             return fn_fail(inference->error, FN_ERROR_ATTRIBUTE, "layer '%s': %s is %g, expected 1 for an input of shape %s",
                            inference->layer, attributes[i].name, inference->attribute[i], fn_shape_text(x, text));
-    return check_activation(inference, inference->attribute + ACTIVATION);
+    return FN_OK;
 }
 
 /* Outputs and parameters: an image of this size and channels; a kernel whose window is followed by these two axes, and a

@@ -4,24 +4,24 @@
 #define FN_KERNELS_FUSED_ACTIVATION_H
 
 #include "activation.h"
+#include "registry.h" /* generated */
+
+/* The numbers of activations, by the names of their files, and those that operations treat in their own way. */
+#define FN_ACTIVATION_NUMBER(name) FN_ACTIVATION_##name,
+enum { FN_ACTIVATION_LIST(FN_ACTIVATION_NUMBER) FN_ACTIVATION_COUNT };
+enum { FN_LINEAR = FN_ACTIVATION_linear, FN_RELU = FN_ACTIVATION_relu };
+
+/* The two attributes; names, so that an operation can have several activations. */
+#define FN_ACTIVATION_ATTRIBUTES(number, parameter)                                                                              \
+    {number, FN_LINEAR, FN_INTEGER(0, FN_ACTIVATION_COUNT - 1)},                                                                 \
+    {                                                                                                                            \
+        parameter, 0, FN_NOT_NEGATIVE                                                                                            \
+    }
 
 /* attribute: the first of the two. */
 FN_INLINE const fn_activation *activation_of(const double *attribute)
 {
     return FN_SYM(activations)[(int)attribute[0]];
-}
-
-FN_INLINE fn_status check_activation(const fn_inference *inference, const double *attribute)
-{
-    int count = 0;
-    while (FN_SYM(activations)[count])
-        count++;
-    const double number = attribute[0];
-    if (number >= count)
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer, number,
-                       count - 1);
-    return FN_OK;
 }
 
 /* fn_op.saved; kept: the derivative as the forward pass left it, where it does not follow from the output. */

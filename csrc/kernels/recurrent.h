@@ -36,6 +36,7 @@
 #ifndef FN_KERNELS_RECURRENT_H
 #define FN_KERNELS_RECURRENT_H
 
+#include "fused_activation.h"
 #include "gemm.h"
 #include "random.h"
 
@@ -62,11 +63,11 @@ enum {
 enum { SAVED_STATES, PACKED };
 
 #define RECURRENT_ATTRIBUTE_LIST                                                                                                 \
-    {"units", 1, FN_INTEGER(1, 1 << 16)}, {"use_bias", 1, FN_FLAG}, {"activation", 0, FN_ACTIVATION},                            \
-        {"alpha", 0, FN_NOT_NEGATIVE}, {"recurrent_activation", 0, FN_ACTIVATION}, {"recurrent_alpha", 0, FN_NOT_NEGATIVE},      \
-        {"return_sequences", 0, FN_FLAG}, {"return_state", 0, FN_FLAG}, {"go_backwards", 0, FN_INTEGER(0, 2)},                   \
-        {"masked", 0, FN_FLAG}, {"stateful", 0, FN_INTEGER(0, FN_INT32_MAX)}, {"dropout", 0, FN_BELOW_1},                        \
-        {"recurrent_dropout", 0, FN_BELOW_1}, {"seed", -1, FN_SEED},                                                             \
+    {"units", 1, FN_INTEGER(1, 1 << 16)}, {"use_bias", 1, FN_FLAG}, FN_ACTIVATION_ATTRIBUTES("activation", "alpha"),             \
+        FN_ACTIVATION_ATTRIBUTES("recurrent_activation", "recurrent_alpha"), {"return_sequences", 0, FN_FLAG},                   \
+        {"return_state", 0, FN_FLAG}, {"go_backwards", 0, FN_INTEGER(0, 2)}, {"masked", 0, FN_FLAG},                             \
+        {"stateful", 0, FN_INTEGER(0, FN_INT32_MAX)}, {"dropout", 0, FN_BELOW_1}, {"recurrent_dropout", 0, FN_BELOW_1},          \
+        {"seed", -1, FN_SEED},                                                                                                   \
     {                                                                                                                            \
         "zero_output_for_mask", 0, FN_FLAG                                                                                       \
     }
@@ -147,31 +148,24 @@ FN_INLINE int64_t units_of(const fn_node *node)
     return (int64_t)node->attribute[UNITS];
 }
 
-/* ACTIVATION or RECURRENT_ACTIVATION; the number of its own attribute follows. */
-FN_INLINE const fn_activation *activation_of(const double *attribute, int which)
-{
-    return FN_SYM(activations)[(int)attribute[which]];
-}
-
-/* Elements n of sums to gates. */
+/* Elements n of sums to gates; which: ACTIVATION or RECURRENT_ACTIVATION. */
 FN_INLINE void activate(const fn_node *node, int which, real *gate, int64_t n)
 {
-    activation_of(node->attribute, which)->forward(gate, gate, n, node->attribute + which + 1);
+    activation_of(node->attribute + which)->forward(gate, gate, n, node->attribute + which + 1);
 }
 
 /* gate: from the gradient of n gates to that of their sums. */
 FN_INLINE void differentiate(const fn_node *node, int which, const real *dy, const real *gate, const real *sum, real *dz,
                              int64_t n)
 {
-    const fn_activation *activation = activation_of(node->attribute, which);
+    const fn_activation *activation = activation_of(node->attribute + which);
     activation->backward(dy, activation->from_input ? sum : gate, dz, n, node->attribute + which + 1);
 }
 
 /* Whether the two activations are tanh and sigmoid, whose loops are written out. */
 FN_INLINE bool is_standard(const fn_node *node)
 {
-    return !strcmp(activation_of(node->attribute, ACTIVATION)->entry.name, "tanh") &&
-           !strcmp(activation_of(node->attribute, RECURRENT_ACTIVATION)->entry.name, "sigmoid");
+    return node->attribute[ACTIVATION] == FN_ACTIVATION_tanh && node->attribute[RECURRENT_ACTIVATION] == FN_ACTIVATION_sigmoid;
 }
 
 FN_INLINE bool is_masked(const recurrent_step *step, int64_t row)

@@ -23,7 +23,7 @@ FN_INLINE kept_sizes size_kept(const recurrent_cell *cell, const double *attribu
     const int64_t steps = x->size[0], inputs = x->size[1], units = (int64_t)attribute[UNITS];
     const int64_t gates = fn_multiply(steps, cell->gates * units);
     const bool sums =
-        activation_of(attribute, ACTIVATION)->from_input || activation_of(attribute, RECURRENT_ACTIVATION)->from_input;
+        activation_of(attribute + ACTIVATION)->from_input || activation_of(attribute + RECURRENT_ACTIVATION)->from_input;
     return (kept_sizes){
         .gates = gates,
         .pre = training && sums ? gates : 0,

@@ -1,19 +1,6 @@
 /* What recurrent layers expect of their inputs and attributes, and the shapes that follow; see recurrent.h. */
 #include "recurrent_sequence.h"
 
-static fn_status check_activation(const fn_inference *inference, int which)
-{
-    int count = 0;
-    while (FN_SYM(activations)[count])
-        count++;
-    const double number = inference->attribute[which];
-    if (number >= count)
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer, number,
-                       count - 1);
-    return FN_OK;
-}
-
 static fn_status check_inputs(const fn_inference *inference, const recurrent_cell *cell)
 {
     const fn_shape *x = &inference->input[0];
@@ -43,11 +30,7 @@ static fn_status check_inputs(const fn_inference *inference, const recurrent_cel
 
 fn_status FN_SYM(recurrent_infer)(fn_inference *inference, const recurrent_cell *cell)
 {
-    fn_status status = check_activation(inference, ACTIVATION);
-    if (status == FN_OK)
-        status = check_activation(inference, RECURRENT_ACTIVATION);
-    if (status == FN_OK)
-        status = check_inputs(inference, cell);
+    fn_status status = check_inputs(inference, cell);
     if (status != FN_OK)
         return status;
     const double *attribute = inference->attribute;

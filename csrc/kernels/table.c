@@ -1,5 +1,5 @@
 /* The table of all kernels of one instruction set and precision. The lists are generated from the file
- * names of ops/, losses/, metrics/ and optim/. */
+ * names of ops/, losses/, metrics/, optim/ and activations/. */
 #include "activation.h"
 #include "registry.h" /* generated */
 #include "vector_ops.h"
@@ -8,19 +8,23 @@
 #define DECLARE_LOSS(name) extern const fn_loss FN_SYM(loss_##name);
 #define DECLARE_METRIC(name) extern const fn_metric FN_SYM(metric_##name);
 #define DECLARE_OPTIMIZER(name) extern const fn_optimizer FN_SYM(optimizer_##name);
+#define DECLARE_ACTIVATION(name) extern const fn_activation FN_SYM(activation_##name);
 FN_OP_LIST(DECLARE_OP)
 FN_LOSS_LIST(DECLARE_LOSS)
 FN_METRIC_LIST(DECLARE_METRIC)
 FN_OPTIMIZER_LIST(DECLARE_OPTIMIZER)
+FN_ACTIVATION_LIST(DECLARE_ACTIVATION)
 
 #define OP(name) &FN_SYM(op_##name),
 #define LOSS(name) &FN_SYM(loss_##name),
 #define METRIC(name) &FN_SYM(metric_##name),
 #define OPTIMIZER(name) &FN_SYM(optimizer_##name),
+#define ACTIVATION(name) &FN_SYM(activation_##name),
 static const fn_op *const ops[] = {FN_OP_LIST(OP) NULL};
 static const fn_loss *const losses[] = {FN_LOSS_LIST(LOSS) NULL};
 static const fn_metric *const metrics[] = {FN_METRIC_LIST(METRIC) NULL};
 static const fn_optimizer *const optimizers[] = {FN_OPTIMIZER_LIST(OPTIMIZER) NULL};
+const fn_activation *const FN_SYM(activations)[] = {FN_ACTIVATION_LIST(ACTIVATION) NULL};
 
 /* baseline -> FN_ISA_BASELINE and so on, from the token FN_TARGET. */
 #define FN_ISA_baseline FN_ISA_BASELINE

@@ -29,7 +29,8 @@ class ActivationFunction(Configurable):
     kernel : str
         Name in the engine: an elementwise activation, or "softmax" or "log_softmax".
     alpha : float, optional
-        The parameter of leaky_relu (slope for negative numbers) and elu (-alpha is the limit to the left).
+        The parameter of an activation that has one, which the layer of its name describes, such as the slope of leaky_relu for
+        negative numbers. Default: that of Keras's activation.
     """
 
     def __init__(self, kernel: str, alpha: float | None = None) -> None:

@@ -18,6 +18,7 @@ typedef struct layer {
     const char *op;
     const char *name[3];
     double value[3];
+    const char *activation; /* its number is value[1] */
     bool untrained;
 } layer;
 
@@ -29,30 +30,33 @@ typedef struct network {
     double clipnorm, accumulation;
 } network;
 
-#define DENSE(units, f)                                                                                                          \
-    {                                                                                                                            \
-        .op = "dense", .name = {"units", "activation"}, .value = {units, f}                                                      \
-    }
+#define DENSE(units, f) {.op = "dense", .name = {"units", "activation"}, .value = {units}, .activation = f}
 #define LAYER(kind) {.op = kind}
 
 static const network networks[] = {
     {.name = "dense and dropout",
-     .layers = {DENSE(48, 0), {.op = "dropout", .name = {"rate"}, .value = {0.3}}, DENSE(40, 1), DENSE(CLASSES, 0)},
+     .layers =
+         {DENSE(48, "linear"), {.op = "dropout", .name = {"rate"}, .value = {0.3}}, DENSE(40, "relu"), DENSE(CLASSES, "linear")},
      .metric = "sparse_categorical_accuracy"},
     {.name = "batch normalization",
-     .layers = {DENSE(33, 0), LAYER("batch_normalization"), DENSE(CLASSES, 0)},
+     .layers = {DENSE(33, "linear"), LAYER("batch_normalization"), DENSE(CLASSES, "linear")},
      .metric = "sparse_top_k_categorical_accuracy"},
     {.name = "batch normalization that is not trained",
-     .layers = {{.op = "batch_normalization", .untrained = true}, DENSE(CLASSES, 0)}},
+     .layers = {{.op = "batch_normalization", .untrained = true}, DENSE(CLASSES, "linear")}},
     {.name = "nothing but a bias is trained",
      .layers = {{.op = "dense", .name = {"units"}, .value = {16}, .untrained = true},
                 {.op = "batch_normalization", .name = {"scale"}, .value = {0}},
                 {.op = "dense", .name = {"units"}, .value = {CLASSES}, .untrained = true}},
      .metric = "sparse_categorical_accuracy"},
-    {.name = "clipping and accumulation", .layers = {DENSE(64, 0), DENSE(CLASSES, 0)}, .clipnorm = 0.5, .accumulation = 3},
-    {.name = "mixup", .layers = {DENSE(31, 0), LAYER("gaussian_noise"), DENSE(CLASSES, 0)}, .mixup = true},
-    {.name = "shards", .layers = {DENSE(256, 1), DENSE(64, 0), DENSE(CLASSES, 0)}, .metric = "sparse_categorical_accuracy"},
-    {.name = "a wide layer", .layers = {DENSE(300, 0), DENSE(70, 0), DENSE(CLASSES, 0)}},
+    {.name = "clipping and accumulation",
+     .layers = {DENSE(64, "linear"), DENSE(CLASSES, "linear")},
+     .clipnorm = 0.5,
+     .accumulation = 3},
+    {.name = "mixup", .layers = {DENSE(31, "linear"), LAYER("gaussian_noise"), DENSE(CLASSES, "linear")}, .mixup = true},
+    {.name = "shards",
+     .layers = {DENSE(256, "relu"), DENSE(64, "linear"), DENSE(CLASSES, "linear")},
+     .metric = "sparse_categorical_accuracy"},
+    {.name = "a wide layer", .layers = {DENSE(300, "linear"), DENSE(70, "linear"), DENSE(CLASSES, "linear")}},
 };
 enum { NETWORKS = sizeof networks / sizeof networks[0] };
 
@@ -110,7 +114,11 @@ static void make(model *model)
     int64_t offset = 0;
     for (const layer *layer = network->layers; n_nodes < NODES && layer->op; layer++, n_nodes++) {
         fn_signature signature;
-        fill(FN_OPS, layer->op, layer->name, layer->value, 3, attributes[n_nodes]);
+        double value[3];
+        memcpy(value, layer->value, sizeof value);
+        if (layer->activation)
+            value[1] = fn_registry_find(FN_ACTIVATIONS, layer->activation);
+        fill(FN_OPS, layer->op, layer->name, value, 3, attributes[n_nodes]);
         if (fn_infer(layer->op, layer->op, 1, &shape, attributes[n_nodes], &signature, &error) != FN_OK)
             stop(network->name, &error);
         nodes[n_nodes] = (fn_node_spec){

@@ -160,7 +160,7 @@ static void fit_attributes(world *w, const fn_entry *entry, const fn_shape *x, d
         else if (!strcmp(name, "units") || !strcmp(name, "filters"))
             values[i] = pick(w, 4) ? 1 + pick(w, 6) : 1 + pick(w, 40);
         else if (!strcmp(name, "activation") || !strcmp(name, "recurrent_activation"))
-            values[i] = pick(w, 17);
+            values[i] = pick(w, fn_registry_size(FN_ACTIVATIONS));
         else if (!strcmp(name, "axis"))
             values[i] = pick(w, 2) ? -1 : x->rank - 1;
         else if (!strcmp(name, "stateful"))

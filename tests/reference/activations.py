@@ -69,7 +69,6 @@ def hard_silu_derivative(x, alpha):
     return np.where(x <= -3, 0.0, np.where(x >= 3, 1.0, x / 3 + 0.5))
 
 
-#: In the order of the engine, where an activation is known by its number.
 ACTIVATIONS = {
     "linear": Activation(lambda x, alpha: x, lambda x, alpha: np.ones_like(x)),
     "relu": Activation(lambda x, alpha: np.maximum(x, 0), lambda x, alpha: (x > 0) * 1.0),
@@ -93,6 +92,14 @@ ACTIVATIONS = {
 }
 
 
+def number_of(name):
+    """The number of an activation in the engine, which sorts them by name."""
+    return sorted(ACTIVATIONS).index(name)
+
+
 def activation_of(number):
     """The activation that the engine knows by this number."""
-    return list(ACTIVATIONS.values())[int(number)]
+    return ACTIVATIONS[sorted(ACTIVATIONS)[int(number)]]
+
+
+LINEAR = number_of("linear")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reference.activations import activation_of
+from reference.activations import LINEAR, activation_of, number_of
 from reference.operations import Op
 
 VALID, SAME, CAUSAL = range(3)
@@ -101,11 +101,11 @@ def with_activation(linear, linear_backward):
         z = linear(as_images(inputs[0]), as_kernel(parameters[0]), **attributes)
         return z + parameters[1] if use_bias else z
 
-    def forward(inputs, parameters, use_bias=1, activation=0, alpha=0.0, **attributes):
+    def forward(inputs, parameters, use_bias=1, activation=LINEAR, alpha=0.0, **attributes):
         y = activation_of(activation).forward(compute_z(inputs, parameters, use_bias, attributes), alpha)
         return y if inputs[0].ndim == 4 else y[:, 0]
 
-    def backward(inputs, parameters, dy, use_bias=1, activation=0, alpha=0.0, **attributes):
+    def backward(inputs, parameters, dy, use_bias=1, activation=LINEAR, alpha=0.0, **attributes):
         z = compute_z(inputs, parameters, use_bias, attributes)
         dz = as_images(dy) * activation_of(activation).derivative(z, alpha)
         dx, dw = linear_backward(as_images(inputs[0]), as_kernel(parameters[0]), dz, **attributes)
@@ -177,7 +177,7 @@ OP_CASES = [
         "convolution",
         [(2, 4, 5, 3)],
         [(3, 2, 3, 4), (4,)],
-        {"filters": 4, "window_height": 3, "window_width": 2, "activation": 3, "padding": SAME},
+        {"filters": 4, "window_height": 3, "window_width": 2, "activation": number_of("elu"), "padding": SAME},
     ),
     (
         "convolution",
@@ -195,14 +195,21 @@ OP_CASES = [
         "depthwise_convolution",
         [(2, 4, 5, 3)],
         [(3, 2, 3, 2), (6,)],
-        {"depth_multiplier": 2, "window_height": 3, "window_width": 2, "activation": 3, "padding": SAME},
+        {"depth_multiplier": 2, "window_height": 3, "window_width": 2, "activation": number_of("elu"), "padding": SAME},
     ),
     ("depthwise_convolution", [(2, 7, 3)], [(2, 3, 1)], {"window_width": 2, "stride_width": 2, "use_bias": 0}),
     (
         "transposed_convolution",
         [(2, 3, 4, 3)],
         [(3, 2, 4, 3), (4,)],
-        {"filters": 4, "window_height": 3, "window_width": 2, "stride_height": 2, "activation": 3, "padding": SAME},
+        {
+            "filters": 4,
+            "window_height": 3,
+            "window_width": 2,
+            "stride_height": 2,
+            "activation": number_of("elu"),
+            "padding": SAME,
+        },
     ),
     (
         "transposed_convolution",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from reference.activations import ACTIVATIONS, SELU_ALPHA, SELU_SCALE, activation_of
+from reference.activations import ACTIVATIONS, LINEAR, SELU_ALPHA, SELU_SCALE, activation_of, number_of
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Op:
     backward: Callable
 
 
-def dense(inputs, parameters, units=1, use_bias=1, activation=0, alpha=0.0):
+def dense(inputs, parameters, units=1, use_bias=1, activation=LINEAR, alpha=0.0):
     return activation_of(activation).forward(dense_linear(inputs, parameters, use_bias), alpha)
 
 
@@ -28,7 +28,7 @@ def dense_linear(inputs, parameters, use_bias):
     return z + parameters[1] if use_bias else z
 
 
-def dense_backward(inputs, parameters, dy, units=1, use_bias=1, activation=0, alpha=0.0):
+def dense_backward(inputs, parameters, dy, units=1, use_bias=1, activation=LINEAR, alpha=0.0):
     z = dense_linear(inputs, parameters, use_bias)
     dz = dy * activation_of(activation).derivative(z, alpha)
     dx = dz @ parameters[0].T
@@ -39,11 +39,11 @@ def dense_backward(inputs, parameters, dy, units=1, use_bias=1, activation=0, al
     return [dx], gradients
 
 
-def activation_forward(inputs, parameters, activation=0, alpha=0.0):
+def activation_forward(inputs, parameters, activation=LINEAR, alpha=0.0):
     return activation_of(activation).forward(inputs[0], alpha)
 
 
-def activation_backward(inputs, parameters, dy, activation=0, alpha=0.0):
+def activation_backward(inputs, parameters, dy, activation=LINEAR, alpha=0.0):
     return [dy * activation_of(activation).derivative(inputs[0], alpha)], []
 
 
@@ -355,7 +355,7 @@ OP_CASES = [
     ("dense", [(3, 4)], [(4, 2), (2,)], {"units": 2}),
     ("dense", [(3, 4)], [(4, 2)], {"units": 2, "use_bias": 0}),
     *[("dense", [(3, 2, 4)], [(4, 2), (2,)], {"units": 2, "activation": i, "alpha": 0.3}) for i in range(len(ACTIVATIONS))],
-    ("activation", [(3, 2, 4)], [], {"activation": list(ACTIVATIONS).index("elu"), "alpha": 0.7}),
+    ("activation", [(3, 2, 4)], [], {"activation": number_of("elu"), "alpha": 0.7}),
     ("softmax", [(3, 2, 5)], [], {}),
     ("log_softmax", [(3, 2, 5)], [], {}),
     ("add", [(3, 4)] * 3, [], {}),

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from reference.activations import activation_of
+from reference.activations import LINEAR, activation_of, number_of
 from reference.operations import Op, random_words
 
 DEFAULTS = {
-    "units": 1, "use_bias": 1, "activation": 0, "alpha": 0.0, "recurrent_activation": 0, "recurrent_alpha": 0.0,
+    "units": 1, "use_bias": 1, "activation": LINEAR, "alpha": 0.0, "recurrent_activation": LINEAR, "recurrent_alpha": 0.0,
     "return_sequences": 0, "return_state": 0, "go_backwards": 0, "masked": 0, "stateful": 0, "dropout": 0.0,
     "recurrent_dropout": 0.0, "seed": -1, "reset_after": 1,
     "zero_output_for_mask": 0,
@@ -191,7 +191,7 @@ def backward(kind):
 
 OPS = {kind: Op(forward(kind), backward(kind)) for kind in CELLS}
 
-TANH, SIGMOID, GELU = 9, 10, 5
+TANH, SIGMOID, GELU = number_of("tanh"), number_of("sigmoid"), number_of("gelu")
 
 
 def cases(kind, gates, n_states, bias):

@@ -1,29 +1,14 @@
-/* activation: an elementwise function from the table of kernels/activation.c, by its number there.
+/* activation: one of the elementwise functions of kernels/activations, by its number.
  *
  *   y = f(x)            x, y: [rows][shape]
  *   dx = dy f'(saved)   saved is x or y, as the function says
  */
-#include "../activation.h"
-
-#include <string.h>
+#include "../fused_activation.h"
 
 enum { ACTIVATION, ALPHA }; /* attributes: the number of f, f's own attribute */
 
-static const fn_activation *activation_of(const fn_node *node)
-{
-    return FN_SYM(activations)[(int)node->attribute[ACTIVATION]];
-}
-
 static fn_status infer(fn_inference *inference)
 {
-    int count = 0;
-    while (FN_SYM(activations)[count])
-        count++;
-    const double number = inference->attribute[ACTIVATION];
-    if (number >= count)
-        return fn_fail(inference->error, FN_ERROR_ATTRIBUTE,
-                       "layer '%s': activation number %g, expected a whole number from 0 to %d", inference->layer, number,
-                       count - 1);
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = inference->input[0];
     return FN_OK;
@@ -35,7 +20,7 @@ static void run_forward(const fn_node *node, const fn_context *context, int64_t 
     const int64_t width = node->output[0].width;
     const real *x = node->input[0].value;
     real *y = node->output[0].value;
-    activation_of(node)->forward(x + lo * width, y + lo * width, (hi - lo) * width, &node->attribute[ALPHA]);
+    activation_of(node->attribute)->forward(x + lo * width, y + lo * width, (hi - lo) * width, &node->attribute[ALPHA]);
 }
 
 static void forward(fn_plan *plan, fn_node *node)
@@ -48,7 +33,7 @@ static void forward(fn_plan *plan, fn_node *node)
 static void run_backward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
-    const fn_activation *activation = activation_of(node);
+    const fn_activation *activation = activation_of(node->attribute);
     const int64_t first = lo * node->output[0].width, n = (hi - lo) * node->output[0].width;
     const real *saved = activation->from_input ? node->input[0].value : node->output[0].value;
     const real *dy = node->output[0].gradient;
@@ -76,7 +61,7 @@ static void backward(fn_plan *plan, fn_node *node)
         return;
     fn_emit(plan, node, "activation backward", run_backward, FN_BY_ROWS, 0);
     fn_reads(plan, output->gradient_buffer);
-    fn_reads(plan, activation_of(node)->from_input ? input->value_buffer : output->value_buffer);
+    fn_reads(plan, activation_of(node->attribute)->from_input ? input->value_buffer : output->value_buffer);
     if (input->accumulate)
         fn_reads(plan, input->gradient_buffer);
     fn_writes(plan, input->gradient_buffer);
@@ -86,13 +71,13 @@ static void backward(fn_plan *plan, fn_node *node)
 
 static bool can_apply(const fn_node *node, bool training)
 {
-    return !training || !activation_of(node)->from_input;
+    return !training || !activation_of(node->attribute)->from_input;
 }
 
 static void apply(const fn_node *node, int64_t first, int64_t n)
 {
     real *y = (real *)node->output[0].value + first;
-    activation_of(node)->forward(y, y, n, &node->attribute[ALPHA]);
+    activation_of(node->attribute)->forward(y, y, n, &node->attribute[ALPHA]);
 }
 
 static int saved(const fn_node *node)
@@ -103,10 +88,10 @@ static int saved(const fn_node *node)
 static void differentiate(const fn_node *node, int64_t first, int64_t n)
 {
     real *dy = (real *)node->output[0].gradient + first;
-    activation_of(node)->backward(dy, (const real *)node->output[0].value + first, dy, n, &node->attribute[ALPHA]);
+    activation_of(node->attribute)->backward(dy, (const real *)node->output[0].value + first, dy, n, &node->attribute[ALPHA]);
 }
 
-static const fn_attribute attributes[] = {{"activation", 0, FN_ACTIVATION}, {"alpha", 0, FN_NOT_NEGATIVE}};
+static const fn_attribute attributes[] = {FN_ACTIVATION_ATTRIBUTES("activation", "alpha")};
 
 const fn_op FN_SYM(op_activation) = {
     .entry = {"activation", attributes, 2},

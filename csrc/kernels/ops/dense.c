@@ -43,8 +43,7 @@ enum { SAVED_SLOPE, PACKED };
 static const fn_attribute attributes[] = {
     {"units", 1, FN_INTEGER(1, 1 << 30)},
     {"use_bias", 1, FN_FLAG},
-    {"activation", 0, FN_ACTIVATION},
-    {"alpha", 0, FN_NOT_NEGATIVE},
+    FN_ACTIVATION_ATTRIBUTES("activation", "alpha"),
 };
 
 static int64_t inputs_of(const fn_node *node)
@@ -100,9 +99,6 @@ static fn_status infer(fn_inference *inference)
     if ((double)fn_shape_last(x) * units > 0x1p44)
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': a kernel of %lld by %g is too large", inference->layer,
                        (long long)fn_shape_last(x), units);
-    fn_status status = check_activation(inference, inference->attribute + ACTIVATION);
-    if (status != FN_OK)
-        return status;
     fn_signature *signature = &inference->signature;
     signature->n_outputs = 1;
     signature->output[0] = *x;
