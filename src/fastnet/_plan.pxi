@@ -330,13 +330,13 @@ cdef class Plan:
         cdef fn_run run
         cdef fn_error error
         cdef fn_plan_info info
-        cdef fn_source input_sources[16]
-        cdef fn_source target_sources[16]
-        cdef fn_source weight_sources[16]
-        cdef int64_t weights_per_row[16]
-        cdef void *output_pointers[16]
-        cdef void *seed_pointers[16]
-        cdef void *gradient_pointers[16]
+        cdef fn_source input_sources[FN_MAX_LOSSES]
+        cdef fn_source target_sources[FN_MAX_LOSSES]
+        cdef fn_source weight_sources[FN_MAX_LOSSES]
+        cdef int64_t weights_per_row[FN_MAX_LOSSES]
+        cdef void *output_pointers[FN_MAX_LOSSES]
+        cdef void *output_gradient_pointers[FN_MAX_LOSSES]
+        cdef void *gradient_pointers[FN_MAX_LOSSES]
         cdef fn_status status
         cdef int i
         cdef int64_t staged_row = 0
@@ -398,9 +398,9 @@ cdef class Plan:
             self.fill_arrays(outputs, self.output_widths, output_pointers, n_rows, True, "outputs")
             run.outputs = output_pointers
         if output_gradients is not None:
-            memset(seed_pointers, 0, sizeof(seed_pointers))
-            self.fill_arrays(output_gradients, self.output_widths, seed_pointers, n_rows, False, "output_gradients")
-            run.output_gradients = <const void **>seed_pointers
+            memset(output_gradient_pointers, 0, sizeof(output_gradient_pointers))
+            self.fill_arrays(output_gradients, self.output_widths, output_gradient_pointers, n_rows, False, "output_gradients")
+            run.output_gradients = <const void **>output_gradient_pointers
         if input_gradients is not None:
             memset(gradient_pointers, 0, sizeof(gradient_pointers))
             self.fill_arrays(input_gradients, self.input_widths, gradient_pointers, n_rows, True, "input_gradients")
