@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import fastnet as fn
-from fastnet import _core, fitting
+from fastnet import _core, _steppers
 from fastnet._snapshots import between_steps
 
 L = fn.layers
@@ -148,7 +148,7 @@ def train_on_batches(model, pace):
 @pytest.mark.parametrize("width", [16, 200])  # predicted with the GIL kept, and without
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_answers_beside_a_training_are_of_a_step(name, width, train, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "SLICE_SECONDS", 1e-4)
+    monkeypatch.setattr(_steppers, "SLICE_SECONDS", 1e-4)
     alone, seen = trained_alone(name, width)
     model, over, wrong, asked = network(OPTIMIZERS[name](), width), threading.Event(), [], []
     kinds = ["predict", "row", "predict", "evaluate", "row", "get_weights", "predict", "save"]

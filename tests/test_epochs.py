@@ -130,7 +130,7 @@ def test_slices_may_end_anywhere(batch_size, monkeypatch):
     models = [classifier(OPTIMIZERS[optimizer]()) for optimizer in ("adam", "schedule") for _ in range(2)]
     for model in models[::2]:
         model.fit(x, y, batch_size=batch_size, epochs=6, verbose=0)
-    monkeypatch.setattr("fastnet.fitting.SLICE_SECONDS", 1e-9)
+    monkeypatch.setattr("fastnet._steppers.SLICE_SECONDS", 1e-9)
     for model, whole in zip(models[1::2], models[::2]):
         made = runs_of(model, monkeypatch)
         model.fit(x, y, batch_size=batch_size, epochs=6, verbose=0)

@@ -14,6 +14,7 @@ import pytest
 
 import fastnet as fn
 from fastnet import _config
+from fastnet._fit_options import FitOptions
 
 SIGNATURES = json.loads((pathlib.Path(__file__).parent / "traces" / "keras_signatures.json").read_text())["signatures"]
 
@@ -141,3 +142,11 @@ def test_what_comes_after_what_fastnet_lacks_goes_by_name():
     assert fn.layers.GRU(2, reset_after=False).reset_after is False
     assert fn.Input((3,), 4).batch_size == 4
     assert fn.initializers.Ones()((2,), "float64").dtype == "float64"
+
+
+def test_the_options_of_fit_are_its_arguments():
+    """In their order, by which `fit` hands them over, and with its defaults, which `fit_many` relies on."""
+    parameters = list(inspect.signature(fn.Model.fit).parameters.values())[1:]
+    assert list(FitOptions._fields) == [parameter.name for parameter in parameters]
+    defaults = {parameter.name: parameter.default for parameter in parameters if parameter.default is not inspect.Parameter.empty}
+    assert FitOptions._field_defaults == defaults | {"verbose": 0}  # `fit_many` has a word for each model

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core, _data
-from ._network import Network
+from ._custom_losses import add_losses, rows_of, update_metrics
+from .inference import Inference
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
-    from ._plan_cache import PlanCache
-    from ._snapshots import Snapshot
+    from ._fit_options import Arrays
 
 __all__ = ["CustomLoop"]
 
@@ -21,12 +20,11 @@ _FETCH = _core.FORWARD | _core.FETCH
 _BACKWARD = _core.OUTPUT_GRADIENT | _core.BACKWARD | _core.FETCH_GRADIENTS
 
 
-class CustomLoop(Network):
+class CustomLoop(Inference):
     """The part of a model that is driven step by step from Python."""
 
-    _plans: PlanCache
-
     def __init__(self) -> None:
+        super().__init__()
         self._forward: tuple[_core.Plan, int] | None = None
         self._backward_done = False
 
@@ -150,66 +148,27 @@ class CustomLoop(Network):
 
     # ---- custom losses ----------------------------------------------------------------------------------
 
-    def _losses_of(
-        self, targets: list[Any], outputs: list[np.ndarray], weights: list[Any], totals: np.ndarray
-    ) -> list[np.ndarray | None]:
-        """Adds the losses of a batch to `totals`, times its rows; returns their gradients, None where there is no loss."""
-        compiled = self._require_compiled()
-        n = len(outputs[0])
-        gradients: list[np.ndarray | None] = []
-        for i, (loss, target, output, weight) in enumerate(zip(compiled.losses, targets, outputs, weights)):
-            if loss is None:
-                gradients.append(None)
-                continue
-            if hasattr(loss, "kernel"):
-                value, gradient = _core.evaluate_loss(loss.kernel, loss.attributes(), target, output, weight)
-            else:
-                value, gradient = self._call_loss(loss, target, output)
-            factor = compiled.loss_weights[i]
-            totals[1 + i] += value * n
-            totals[0] += factor * value * n
-            gradients.append(np.ascontiguousarray(factor * gradient, self.dtype))
-        return gradients
-
-    def _call_loss(self, loss: Callable[..., Any], target: np.ndarray, output: np.ndarray) -> tuple[float, np.ndarray]:
-        result = loss(target, output)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"a loss function must return (value, gradient), got {type(result).__name__}")
-        try:
-            value, gradient = float(result[0]), np.asarray(result[1], self.dtype)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"a loss function must return (value, gradient), a number and an array: {error}") from None
-        if gradient.shape != output.shape:
-            raise ValueError(f"the gradient of a loss function has shape {gradient.shape}, expected {output.shape}")
-        return value, gradient
-
-    def _update_metrics(self, compiled: Compiled, targets: list[np.ndarray], outputs: list[np.ndarray], sums: np.ndarray) -> None:
-        for group, parts, target, output in zip(compiled.metrics, compiled.sums_of(sums), targets, outputs):
-            for metric, part in zip(group, parts):
-                _core.update_metric(metric.kernel, metric.attributes(), target, output, part)
-
     def _custom_step(
         self,
         compiled: Compiled,
-        inputs: list[np.ndarray],
-        targets: list[np.ndarray],
-        weights: list[Any],
+        arrays: Arrays,
         rows: Any,
         batch_size: int,
         position: _core.Position,
     ) -> None:
         """One step on some of the rows, of plans for `batch_size`; the position has its sums and its end when it has been made."""
+        inputs, targets, weights = arrays
         totals, sums = position.totals.copy(), position.sums.copy()
         outputs = self._run_forward([array[rows] for array in inputs], batch_size, totals)
         n = len(outputs[0])
-        batch = _rows_of(targets, rows)
-        gradients = self._losses_of(batch, outputs, _rows_of(weights, rows), totals)
+        batch = rows_of(targets, rows)
+        gradients = add_losses(compiled, batch, outputs, rows_of(weights, rows), totals)
         if not np.isfinite(totals[0]):
             raise FloatingPointError(
                 f"the loss became {(totals[0] - position.totals[0]) / n} at step {self.optimizer.iterations}; "
                 "the weights are those from before that step"
             )
-        self._update_metrics(compiled, batch, outputs, sums)
+        update_metrics(compiled, batch, outputs, sums)
         self.backward(gradients if len(gradients) > 1 else gradients[0])
         with self._slab.gate.writing():
             plan = self._plans.get("custom", batch_size, exact=False)
@@ -225,30 +184,3 @@ class CustomLoop(Network):
                 position=position,
                 staged=(position.row + n, totals, sums),
             )
-
-    def _custom_evaluate(
-        self,
-        compiled: Compiled,
-        inputs: list[np.ndarray],
-        targets: list[np.ndarray],
-        weights: list[Any],
-        batch_size: int,
-        totals: np.ndarray,
-        sums: np.ndarray,
-        snapshot: Snapshot | None,
-    ) -> None:
-        n = len(inputs[0])
-        for row in range(0, n, batch_size):
-            rows = slice(row, min(n, row + batch_size))
-            outputs, _ = self._predict_rows([array[rows] for array in inputs], rows.stop - row, snapshot, totals)
-            batch = _rows_of(targets, rows)
-            self._losses_of(batch, outputs, _rows_of(weights, rows), totals)
-            self._update_metrics(compiled, batch, outputs, sums)
-        values = self._evaluation_values(snapshot)
-        regularized = [weight for weight in self.trainable_weights if weight.penalized]
-        totals[0] += n * sum(weight.regularizer(values[weight]) for weight in regularized)
-
-
-def _rows_of(arrays: list[Any], rows: Any) -> list[Any]:
-    """Some rows of arrays, some of which may be None."""
-    return [None if array is None else array[rows] for array in arrays]

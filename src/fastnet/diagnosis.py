@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ._model_data import inputs_of
+
 if TYPE_CHECKING:
     from .history import History
     from .model import Model
@@ -245,7 +247,7 @@ def _dead_units(model: Model, x: Any) -> list[Finding]:
     if not tensors:
         return []
     probe = Model(model.inputs, tensors, seed=model.seed, dtype=model.dtype)
-    inputs = model._inputs_of(x, True)
+    inputs = inputs_of(model, x, True)
     alive = [np.zeros(tensor.sample_shape[-1], bool) for tensor in tensors]
     n, chunk = len(inputs[0]), 1024
     for start in range(0, n, chunk):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._fit_options import FitOptions
 from ._progress import Progress, make_progress
 
 if TYPE_CHECKING:
@@ -198,9 +199,9 @@ def fit_many(
     group = _core.ThreadGroup()
     fits: list[Fit] = []
     for number, model in enumerate(models):
-        given = _arguments_of(number, {"x": x, "y": y, **arguments})
         try:
-            fits.append(model._make_fit(_Watch(group), **given))
+            given = FitOptions(**_arguments_of(number, {"x": x, "y": y, **arguments}))
+            fits.append(model._make_fit(_Watch(group), given))
         except (TypeError, ValueError, RuntimeError, OSError) as error:
             raise type(error)(f"model {number}: {error}") from error
     _check_callbacks(fits)

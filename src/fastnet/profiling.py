@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core
+from ._steppers import TRAIN
+from .inference import PREDICT
 
 if TYPE_CHECKING:
-    from .training import Trainer
+    from .custom import CustomLoop
 
 __all__ = ["Profile", "StageProfile", "profile_model"]
 
@@ -123,12 +126,12 @@ class Profile:
         return "\n".join([about, *(line.rstrip() for line in table), whole])
 
 
-def profile_model(model: Trainer, phases: int, plan: _core.Plan, arrays: dict[str, Any], rows: int, repeats: int) -> Profile:
+def _measure(model: CustomLoop, phases: int, plan: _core.Plan, arrays: dict[str, Any], rows: int, repeats: int) -> Profile:
     """Runs phases of a step again and again.
 
     Parameters
     ----------
-    model : Trainer
+    model : CustomLoop
     phases : int
         See `_core.Plan.run`.
     plan : Plan
@@ -158,3 +161,49 @@ def profile_model(model: Trainer, phases: int, plan: _core.Plan, arrays: dict[st
     return Profile(
         stages, rows, float(step), model.dtype, plan.info()["isa"], _core.measure_flops(model.dtype), _core.measure_bandwidth()
     )
+
+
+def profile_model(model: CustomLoop, x: Any, y: Any, batch_size: int, repeats: int) -> Profile:
+    """What `Model.profile` returns."""
+    if y is None:
+        inputs = model._rows_for(x, False)
+        arrays: dict[str, Any] = {}
+    else:
+        inputs, targets, weights = model._data_for(x, y, None, None, False)
+        compiled = model._require_compiled()
+        if compiled.custom or compiled.optimizer.full_batch:
+            raise ValueError(
+                "profile measures steps that are made in the engine: of losses of fastnet.losses, and of "
+                "optimizers that take batches"
+            )
+        arrays = {
+            "targets": targets,
+            "weights": weights,
+            "step": compiled.optimizer.batches,
+            "loss_sum": np.zeros(1 + len(model.outputs)),
+            "metrics": compiled.new_sums(),
+        }
+    rows = min(batch_size, len(inputs[0]))
+    arrays["inputs"] = inputs
+    model._plans.one_thread = True
+    try:
+        with model._slab.gate.writing():
+            if y is None:
+                arrays["outputs"] = [np.empty((rows, *tensor.sample_shape), model.dtype) for tensor in model.outputs]
+                plan = model._plans.get("predict", rows)
+                return _restoring(model, lambda: _measure(model, PREDICT, plan, arrays, rows, repeats), [])
+            arrays["hyper"], plan = model._plans.hyper(1), model._plans.get("train", rows)
+            slots = model._plans.slots.arrays()
+            return _restoring(model, lambda: _measure(model, TRAIN, plan, arrays, rows, repeats), slots)
+    finally:
+        model._plans.one_thread = False
+
+
+def _restoring(model: CustomLoop, function: Callable[[], Any], slots: list[np.ndarray]) -> Any:
+    """What a function returns, after which the weights and these arrays are as before."""
+    kept = [(array, array.copy()) for array in [model._slab.values, *slots]]
+    try:
+        return function()
+    finally:
+        for array, values in kept:
+            array[...] = values

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._custom_losses import rows_of
 from ._replace import save_figure
-from .custom import _rows_of
 
 if TYPE_CHECKING:
     from .model import Model
@@ -203,8 +203,8 @@ def _batches(model: Model, n: int, batch_size: int) -> Iterator[np.ndarray]:
 
 
 def _train(model: Model, inputs: Any, targets: Any, weights: Any, rows: np.ndarray) -> float:
-    x, y = _rows_of(inputs, rows), _rows_of(targets, rows)
-    weight: Any = _rows_of(weights, rows)
+    x, y = rows_of(inputs, rows), rows_of(targets, rows)
+    weight: Any = rows_of(weights, rows)
     if all(one is None for one in weight):
         weight = None
     elif len(weight) == 1:

@@ -4,7 +4,8 @@ Training runs in C for whole epochs. A callback that overrides no batch hook cos
 does gets every batch.
 """
 
-from .base import Callback, CallbackList, LambdaCallback
+from ..fitting import CallbackList
+from .base import Callback, LambdaCallback
 from .control import EarlyStopping, LearningRateScheduler, MonitorCallback, ReduceLROnPlateau, TerminateOnNaN
 from .files import CSVLogger, ModelCheckpoint, TrainingCheckpoint
 from .monitoring import TensorBoard, Timer

@@ -1,15 +1,14 @@
-"""The base of the callbacks, and how fit calls several of them."""
+"""The base of the callbacks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from ..fitting import Fit
-    from ..model import Model
+    from .._fit_state import FitState
 
-__all__ = ["Callback", "CallbackList", "LambdaCallback"]
+__all__ = ["Callback", "LambdaCallback"]
 
 Logs = Mapping[str, Any] | None
 
@@ -37,7 +36,7 @@ class Callback:
     True
     """
 
-    model: Model
+    model: Any
     params: Mapping[str, Any]
 
     #: Whether a loss that is not finite stops training without an error.
@@ -47,7 +46,7 @@ class Callback:
     #: The attributes that a training checkpoint keeps, with their types: see `get_state`.
     state_types: ClassVar[Mapping[str, Any]] = {}
 
-    def set_model(self, model: Model) -> None:
+    def set_model(self, model: Any) -> None:
         """Called once at the start."""
         self.model = model
 
@@ -76,7 +75,7 @@ class Callback:
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """After a batch; `logs` holds the means of the epoch so far."""
 
-    def on_checkpoint(self, fit: Fit, epoch_ended: bool) -> None:
+    def on_checkpoint(self, fit: FitState, epoch_ended: bool) -> None:
         """Whenever Python has control between two batches, some 20 times a second, and after all else of an epoch."""
 
     def steps_to_checkpoint(self, batches: int) -> int | None:
@@ -110,9 +109,6 @@ class Callback:
             setattr(self, name, state[name])
 
 
-_BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
-
-
 class LambdaCallback(Callback):
     """Functions as a callback: ``LambdaCallback(on_epoch_end=lambda epoch, logs: ...)``.
 
@@ -134,51 +130,3 @@ class LambdaCallback(Callback):
             if not callable(function):
                 raise TypeError(f"LambdaCallback: {name} must be a function, got {function!r}")
             setattr(self, name, function)
-
-
-class CallbackList:
-    """Calls the same hook of several callbacks, in order."""
-
-    def __init__(self, callbacks: Iterable[Callback] | Callback | None, model: Model, params: Mapping[str, Any]) -> None:
-        if isinstance(callbacks, Callback):
-            callbacks = [callbacks]
-        if callbacks is not None and not isinstance(callbacks, Iterable):
-            raise TypeError(f"callbacks must be a list of objects of fastnet.callbacks.Callback, got {callbacks!r}")
-        self.callbacks = list(callbacks or [])
-        for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks must be objects of fastnet.callbacks.Callback, got {callback!r}")
-        for callback in self.callbacks:
-            callback.set_params(params)
-            callback.set_model(model)
-
-    @property
-    def wants_batches(self) -> bool:
-        """Whether any callback has a batch hook."""
-        return any(
-            getattr(callback, hook) != getattr(Callback, hook).__get__(callback)
-            for callback in self.callbacks
-            for hook in _BATCH_HOOKS
-        )
-
-    def steps_to_checkpoint(self, batches: int) -> int | None:
-        """Batches until a callback must be called; None: none must at a certain batch."""
-        counts = [callback.steps_to_checkpoint(batches) for callback in self.callbacks]
-        return min((count for count in counts if count), default=None)
-
-    def checkpoint(self, fit: Fit, epoch_ended: bool) -> None:
-        """A moment at which training could go on from what is in memory; who writes that down comes last."""
-        if not self.callbacks:
-            return
-        for callback in sorted(self.callbacks, key=lambda callback: callback.writes_training):
-            callback.on_checkpoint(fit, epoch_ended)
-
-    @property
-    def stops_on_divergence(self) -> bool:
-        """Whether a loss that is not finite stops training without an error."""
-        return any(callback.stops_on_divergence for callback in self.callbacks)
-
-    def call(self, hook: str, *arguments: Any) -> None:
-        """Calls one hook of all."""
-        for callback in self.callbacks:
-            getattr(callback, hook)(*arguments)

@@ -12,7 +12,7 @@ from .base import Callback, Logs
 from .control import _NUMBER, MonitorCallback
 
 if TYPE_CHECKING:
-    from ..fitting import Fit
+    from .._fit_state import FitState
 
 __all__ = ["CSVLogger", "ModelCheckpoint", "TrainingCheckpoint"]
 
@@ -108,7 +108,7 @@ class ModelCheckpoint(MonitorCallback):
             return None
         return self.save_freq - (batches - self._start) % self.save_freq
 
-    def on_checkpoint(self, fit: Fit, epoch_ended: bool) -> None:
+    def on_checkpoint(self, fit: FitState, epoch_ended: bool) -> None:
         done = fit.optimizer.batches - self._start
         if not isinstance(self.save_freq, str) and done and done % self.save_freq == 0:
             epoch, batch = (fit.epoch - 1, fit.steps) if epoch_ended else (fit.epoch, fit.state.batch)
@@ -198,7 +198,7 @@ class TrainingCheckpoint(Callback):
     def steps_to_checkpoint(self, batches: int) -> int | None:
         return None if self.every_steps is None else self.every_steps - batches % self.every_steps
 
-    def on_checkpoint(self, fit: Fit, epoch_ended: bool) -> None:
+    def on_checkpoint(self, fit: FitState, epoch_ended: bool) -> None:
         due = epoch_ended and self.every_steps is None and self.every_seconds is None
         if self.every_steps is not None:
             due = fit.optimizer.batches % self.every_steps == 0

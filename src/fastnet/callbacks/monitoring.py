@@ -12,7 +12,7 @@ import numpy as np
 from .base import Callback, Logs
 
 if TYPE_CHECKING:
-    from ..fitting import Fit
+    from .._fit_state import FitState
 
 __all__ = ["TensorBoard", "Timer"]
 
@@ -125,7 +125,7 @@ class TensorBoard(Callback):
     def steps_to_checkpoint(self, batches: int) -> int | None:
         return None if self._every is None else self._every - batches % self._every
 
-    def on_checkpoint(self, fit: Fit, epoch_ended: bool) -> None:
+    def on_checkpoint(self, fit: FitState, epoch_ended: bool) -> None:
         batches = fit.optimizer.batches
         if self._every is not None and batches % self._every == 0:
             logs = {name: value for name, value in fit.logs.items() if not name.startswith("val_")}

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._fit_state import EpochState
 from .description import describe
 from .files import _weights_of, assign_tensors, check_tensors, metadata_json, naming
 from .tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
-    from ..fitting import EpochState, Fit
+    from ..fitting import Fit
 
 __all__ = ["restore", "write_checkpoint"]
 
@@ -96,10 +97,10 @@ def _arguments(fit: Fit) -> dict[str, Any]:
     """What must be the same in the call of fit that goes on."""
     return {
         "n_rows": fit.n_rows,
-        "batch_size": fit.batch_size,
-        "shuffle": bool(fit.shuffle),
-        "mixup": fit.mixup,
-        "cutmix": fit.cutmix,
+        "batch_size": fit.options.batch_size,
+        "shuffle": bool(fit.options.shuffle),
+        "mixup": fit.options.mixup,
+        "cutmix": fit.options.cutmix,
         "optimizer_class": type(fit.optimizer).__name__,
         "scheduled": callable(fit.optimizer.learning_rate),
         "callback_classes": [type(callback).__name__ for callback in fit.callbacks.callbacks],
@@ -253,8 +254,6 @@ def _callback_states(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any)
 
 
 def _epoch_state(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any, iterations: int) -> EpochState | None:
-    from ..fitting import EpochState
-
     given = training["state"]
     if given is None:
         return None
@@ -263,7 +262,7 @@ def _epoch_state(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any, ite
     if (totals.shape, sums.shape) != expected or totals.dtype != np.float64 or sums.dtype != np.float64:
         raise ValueError("the sums of the epoch do not belong to this model and its metrics")
     row, batch = _count(given, "row", fit.n_rows), _count(given, "batch", fit.n_rows)
-    if row != batch * fit.batch_size:
+    if row != batch * fit.options.batch_size:
         raise ValueError(f"batch {batch} does not begin at row {row}")
     numbers = {name: float(_of_type(given, name, (int, float))) for name in ("squares", "seconds")}
     if any(value < 0 for value in numbers.values()):
@@ -273,7 +272,7 @@ def _epoch_state(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any, ite
         totals=totals.copy(),
         sums=sums.copy(),
         row=row,
-        batch_size=fit.batch_size,
+        batch_size=fit.options.batch_size,
         first_update=_count(given, "first_update", iterations + 1),
         squared_norm=numbers["squares"],
         seconds=numbers["seconds"],

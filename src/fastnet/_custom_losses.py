@@ -1,0 +1,61 @@
+"""Losses and metrics of a batch whose outputs are in Python: where one of the losses is a Python function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+
+if TYPE_CHECKING:
+    from ._compiled import Compiled
+
+__all__ = ["add_losses", "rows_of", "update_metrics"]
+
+
+def add_losses(
+    compiled: Compiled, targets: list[Any], outputs: list[np.ndarray], weights: list[Any], totals: np.ndarray
+) -> list[np.ndarray | None]:
+    """Adds the losses of a batch to `totals`, times its rows; returns their gradients, None where there is no loss."""
+    n = len(outputs[0])
+    gradients: list[np.ndarray | None] = []
+    for i, (loss, target, output, weight) in enumerate(zip(compiled.losses, targets, outputs, weights)):
+        if loss is None:
+            gradients.append(None)
+            continue
+        if hasattr(loss, "kernel"):
+            value, gradient = _core.evaluate_loss(loss.kernel, loss.attributes(), target, output, weight)
+        else:
+            value, gradient = _call_loss(loss, target, output)
+        factor = compiled.loss_weights[i]
+        totals[1 + i] += value * n
+        totals[0] += factor * value * n
+        gradients.append(np.ascontiguousarray(factor * gradient, output.dtype))
+    return gradients
+
+
+def _call_loss(loss: Callable[..., Any], target: np.ndarray, output: np.ndarray) -> tuple[float, np.ndarray]:
+    result = loss(target, output)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"a loss function must return (value, gradient), got {type(result).__name__}")
+    try:
+        value, gradient = float(result[0]), np.asarray(result[1], output.dtype)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"a loss function must return (value, gradient), a number and an array: {error}") from None
+    if gradient.shape != output.shape:
+        raise ValueError(f"the gradient of a loss function has shape {gradient.shape}, expected {output.shape}")
+    return value, gradient
+
+
+def update_metrics(compiled: Compiled, targets: list[np.ndarray], outputs: list[np.ndarray], sums: np.ndarray) -> None:
+    """Adds the metrics of a batch to their accumulators."""
+    for group, parts, target, output in zip(compiled.metrics, compiled.sums_of(sums), targets, outputs):
+        for metric, part in zip(group, parts):
+            _core.update_metric(metric.kernel, metric.attributes(), target, output, part)
+
+
+def rows_of(arrays: list[Any], rows: Any) -> list[Any]:
+    """Some rows of arrays, some of which may be None."""
+    return [None if array is None else array[rows] for array in arrays]

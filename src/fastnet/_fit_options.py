@@ -1,0 +1,115 @@
+"""The arguments of `fit`: which there are, and which values they may have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import _data
+from ._model_data import INFERENCE_ROWS, inputs_of, positive, rows_at_once, targets_of, weights_of
+
+if TYPE_CHECKING:
+    from ._network import Network
+
+__all__ = ["Arrays", "FitOptions"]
+
+#: Inputs, targets and weights.
+Arrays = tuple[list[np.ndarray], list[np.ndarray], list[Any]]
+
+
+class FitOptions(NamedTuple):
+    """The arguments of `Model.fit` in their order: as they were given, and after `checked` and `checked_for` as they are used.
+
+    A tuple, since each call of `fit` makes some: a frozen dataclass takes ten times as long.
+    """
+
+    x: Any
+    y: Any = None
+    batch_size: int | None = None
+    epochs: int = 1
+    verbose: str | int = 0
+    callbacks: Any = None
+    validation_split: float = 0.0
+    validation_data: Any = None
+    shuffle: bool = True
+    class_weight: Mapping[int, float] | None = None
+    sample_weight: Any = None
+    initial_epoch: int = 0
+    validation_batch_size: int | None = None
+    validation_freq: int = 1
+    check_finite: bool = True
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    resume_from: Any = None
+
+    def checked(self, network: Network) -> FitOptions:
+        """These with the numbers that they stand for; what depends on the data is for `checked_for`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where a number is not one that it may be.
+        """
+        batch_size = rows_at_once(network, self.batch_size, 32)
+        epochs, initial = positive("epochs", self.epochs), self.initial_epoch
+        if not isinstance(initial, (int, np.integer)) or not 0 <= initial <= epochs:
+            raise ValueError(f"initial_epoch must be an integer between 0 and epochs={epochs}, got {initial!r}")
+        frequency, validation_rows = positive("validation_freq", self.validation_freq), self.validation_batch_size
+        if validation_rows is not None:
+            validation_rows = rows_at_once(network, validation_rows, INFERENCE_ROWS, "validation_batch_size")
+        return self._replace(
+            batch_size=batch_size,
+            epochs=epochs,
+            initial_epoch=int(initial),
+            validation_freq=frequency,
+            validation_batch_size=validation_rows,
+        )
+
+    def checked_for(self, network: Network, n_rows: int) -> FitOptions:
+        """These for so many rows to train with, and for a network whose shapes are known; ValueError where they do not fit."""
+        for name in ("mixup", "cutmix"):
+            _check_mixing(network, name, getattr(self, name))
+        if self.cutmix and not any(len(tensor.shape) == 4 for tensor in network.inputs):
+            shapes = [tensor.shape for tensor in network.inputs]
+            raise ValueError(f"cutmix needs images (batch, height, width, channels), got inputs of shape {shapes}")
+        return self._replace(batch_size=min(self.batch_size, n_rows), mixup=float(self.mixup), cutmix=float(self.cutmix))
+
+    def validation(self, network: Network, arrays: Arrays) -> tuple[Arrays, Arrays | None]:
+        """The rows to train with, of these, and those to validate with.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where the data for validation do not fit the network.
+        """
+        given = self.validation_data
+        if given is not None:
+            if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+                raise ValueError("validation_data must be (x, y) or (x, y, sample_weight)")
+            inputs = inputs_of(network, given[0], self.check_finite)
+            targets = targets_of(network, given[1], len(inputs[0]), self.check_finite)
+            weight = given[2] if len(given) == 3 else None
+            return arrays, (inputs, targets, weights_of(network, weight, None, targets, len(inputs[0])))
+        if not self.validation_split:
+            return arrays, None
+        inputs, targets, weights = arrays
+        k, m = len(inputs), len(targets)
+        sample_weights = weights_of(network, self.sample_weight, None, targets, len(inputs[0]))  # class_weight is for training
+        kept, held = _data.split_validation([*inputs, *targets, *weights, *sample_weights], self.validation_split)
+        return (kept[:k], kept[k : k + m], kept[k + m : k + 2 * m]), (held[:k], held[k : k + m], held[k + 2 * m :])
+
+
+def _check_mixing(network: Network, name: str, alpha: Any) -> None:
+    """ValueError where this is no alpha, or there is something that cannot be mixed."""
+    compiled = network._require_compiled()
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 <= alpha <= 4:
+        raise ValueError(f"{name} must be a number from 0 to 4, got {alpha!r}")
+    if alpha and (compiled.custom or compiled.optimizer.full_batch):
+        raise ValueError(f"{name} works with the losses of fastnet.losses and optimizers that take batches")
+    if alpha and network._labels:
+        reader = next(iter(network._labels.values()))[0]
+        raise ValueError(f"{name} needs inputs that can be mixed: layer {reader!r} takes whole numbers")
+    if alpha and any(loss is not None and loss.labels for loss in compiled.losses):
+        raise ValueError(f"{name} needs targets that can be mixed: use one-hot rows and CategoricalCrossentropy")

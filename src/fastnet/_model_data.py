@@ -1,0 +1,108 @@
+"""What a model is given: its inputs, targets and weights of rows, checked against its shapes and losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _data
+
+if TYPE_CHECKING:
+    from ._network import Network
+
+__all__ = ["INFERENCE_ROWS", "inputs_of", "positive", "rows_at_once", "targets_of", "weights_of"]
+
+#: Rows that predict and evaluate give to the engine at once, unless told otherwise.
+INFERENCE_ROWS = 256
+
+
+def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
+    """The inputs, checked."""
+    if len(network.inputs) == 1 and type(x) is np.ndarray and not network._labels:
+        return [_data.as_rows(x, network.inputs[0].sample_shape, "x", check_finite)]
+    given = _data.match_names(x, network.input_names, "x")
+    names = ["x"] if len(given) == 1 else [f"x[{name!r}]" for name in network.input_names]
+    arrays = [
+        _data.as_rows(array, tensor.sample_shape, name, check_finite) for array, tensor, name in zip(given, network.inputs, names)
+    ]
+    for array, name in zip(arrays, names):
+        if len(array) != len(arrays[0]):
+            raise ValueError(f"{name} has {len(array)} rows, {names[0]} has {len(arrays[0])}")
+    for array, tensor, name in zip(arrays, network.inputs, names):
+        if id(tensor) in network._labels:
+            _data.check_tokens(array, *network._labels[id(tensor)], name)
+    return arrays
+
+
+def targets_of(network: Network, y: Any, n: int, check_finite: bool) -> list[Any]:
+    """Targets for each output; None for one without a loss, whatever is given for it."""
+    compiled = network._require_compiled()
+    if y is None:
+        raise ValueError("y is missing")
+    output_names = network.output_names if len(network.outputs) > 1 or type(y) is not np.ndarray else ["y"]
+    given = _data.match_names(_with_all_targets(network, y, compiled.losses), output_names, "y")
+    names = ["y"] if len(given) == 1 else [f"y[{name!r}]" for name in output_names]
+    arrays = [
+        None if loss is None else _data.as_targets(array, loss, shape, tensor.sample_shape, name, check_finite)
+        for array, loss, shape, tensor, name in zip(given, compiled.losses, compiled.target_shapes, network.outputs, names)
+    ]
+    for array, name in zip(arrays, names):
+        if array is not None and len(array) != n:
+            raise ValueError(f"x has {n} rows, {name} has {len(array)}")
+    for group, array, name in zip(compiled.fitted_to(arrays, names).metrics, arrays, names):
+        for metric in group:
+            metric.check_targets(array, name)
+    return arrays
+
+
+def _with_all_targets(network: Network, y: Any, losses: list[Any]) -> Any:
+    """Targets, with None for the outputs without a loss where there is nothing for them."""
+    if None not in losses:
+        return y
+    if isinstance(y, Mapping):
+        return {**{name: None for name, loss in zip(network.output_names, losses) if loss is None}, **y}
+    n_losses = len(losses) - losses.count(None)
+    given = [y] if n_losses == 1 and not isinstance(y, (list, tuple)) else y
+    if not isinstance(given, (list, tuple)) or len(given) != n_losses:
+        return y
+    left = iter(given)
+    return [None if loss is None else next(left) for loss in losses]
+
+
+def weights_of(network: Network, sample_weight: Any, class_weight: Any, targets: list[np.ndarray], n: int) -> list[Any]:
+    """The weights of the rows for each output, checked; None where all are 1."""
+    if class_weight is not None and len(targets) > 1:
+        raise ValueError("class_weight works with one output; use sample_weight for each output")
+    if sample_weight is None and class_weight is None:
+        return [None] * len(targets)
+    given = [sample_weight] * len(targets)
+    if len(targets) > 1 and isinstance(sample_weight, (dict, list, tuple)):
+        given = _data.match_names(sample_weight, network.output_names, "sample_weight")
+    weights = [
+        None if target is None else _data.as_weights(weight, class_weight, target, n, tensor.sample_shape[:-1])
+        for weight, target, tensor in zip(given, targets, network.outputs)
+    ]
+    for weight, loss in zip(weights, network._require_compiled().losses):
+        if weight is not None and not hasattr(loss, "kernel"):
+            raise ValueError("sample_weight and class_weight do not reach a loss that is a function: weight inside")
+    return weights
+
+
+def positive(name: str, value: Any) -> int:
+    """The value as an int; TypeError or ValueError with the name where it is no positive integer."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a positive integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value}")
+    return int(value)
+
+
+def rows_at_once(network: Network, given: Any, default: int, name: str = "batch_size") -> int:
+    """The batch size given, or the default; ValueError where stateful layers keep the states of another number of rows."""
+    fixed = network._graph.batch_size
+    rows = positive(name, (fixed or default) if given is None else given)
+    if fixed and rows != fixed:
+        raise ValueError(f"{name} must be {fixed}, the batch_size of the input of stateful layers, got {rows}")
+    return rows

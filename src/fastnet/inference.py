@@ -1,0 +1,258 @@
+"""evaluate and predict: what a model does with data when it is not trained, perhaps while another thread trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from ._custom_losses import add_losses, rows_of, update_metrics
+from ._model_data import INFERENCE_ROWS, inputs_of, rows_at_once, targets_of, weights_of
+from ._network import Network
+from ._plan_cache import PlanCache
+
+if TYPE_CHECKING:
+    from ._compiled import Compiled
+    from ._graph import Weight
+    from ._snapshots import Snapshot
+
+__all__ = ["Inference"]
+
+_EVALUATE = _core.FORWARD | _core.LOSS
+PREDICT = _core.FORWARD | _core.FETCH
+
+#: Python gets control back this often while the engine works: for Ctrl-C.
+_SLICE_SECONDS = 0.05
+
+
+class Inference(Network):
+    """The part of a model that evaluates and predicts."""
+
+    def __init__(self) -> None:
+        self._compiled: Compiled | None = None
+        self._plans = PlanCache(self)
+
+    def _require_compiled(self) -> Compiled:
+        if self._compiled is None:
+            raise RuntimeError(f"model {self.name!r} must be compiled first: model.compile(optimizer=..., loss=...)")
+        if self.outputs and not self._compiled.resolved:
+            self._compiled.resolve(self.output_names, [tensor.sample_shape for tensor in self.outputs])
+        return self._compiled
+
+    def _build_for(self, x: Any) -> Callable[[], None]:
+        """Overridden by models that learn the shape of their input from data; returns what undoes it."""
+        return lambda: None
+
+    # ---- data --------------------------------------------------------------------------------------------
+
+    def _rows_for(self, x: Any, check_finite: bool) -> list[np.ndarray]:
+        """The inputs, checked; a model that does not know its shapes is built for them."""
+        undo = self._build_for(x)
+        try:
+            return inputs_of(self, x, check_finite)
+        except BaseException:
+            undo()
+            raise
+
+    def _data_for(
+        self, x: Any, y: Any, sample_weight: Any, class_weight: Any, check_finite: bool
+    ) -> tuple[list[np.ndarray], list[np.ndarray], list[Any]]:
+        """Inputs, targets and weights, checked; a model that does not know its shapes is built for them."""
+        if self._compiled is None:
+            self._require_compiled()
+        undo = self._build_for(x)
+        try:
+            inputs = inputs_of(self, x, check_finite)
+            n = len(inputs[0])
+            targets = targets_of(self, y, n, check_finite)
+            return inputs, targets, weights_of(self, sample_weight, class_weight, targets, n)
+        except BaseException:
+            undo()
+            raise
+
+    def _reading(self) -> Any:
+        """A manager within which the weights do not change, or, where it gives False, a snapshot is to be used instead.
+
+        A model that keeps states from batch to batch changes them when it predicts: it does so for one thread after another.
+        """
+        gate = self._slab.gate
+        return gate.reading() if self._graph.batch_size is None else gate.writing(wait=True)
+
+    def _evaluation_values(self, snapshot: Snapshot | None = None) -> dict[Weight, np.ndarray]:
+        """What `evaluate` and `predict` compute with: averages, where the optimizer keeps them, else the weights; views."""
+        if snapshot is not None:
+            return {weight: snapshot.used_value(weight) for weight in self.weights}
+        averages = self._plans.slots.averages()
+        return {weight: averages.get(weight, weight.array) for weight in self.weights}
+
+    # ---- evaluate and predict ---------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = 0,
+        sample_weight: Any = None,
+        *,
+        return_dict: bool = False,
+        check_finite: bool = True,
+    ) -> Any:
+        """The loss and the metrics of data.
+
+        Parameters
+        ----------
+        x, y
+            As in `fit`.
+        batch_size : int, optional
+            Rows at once. The result does not depend on it but for rounding, unless an output has a mask: the loss of a batch is then
+            the mean over its positions that count, and batches count by their rows, in training too, as in Keras.
+        verbose : {"auto", 0, 1, 2}
+            Other than 0: print the result.
+        sample_weight
+            As in `fit`.
+        return_dict : bool
+
+        Returns
+        -------
+        float, list of float or dict of str to float
+            The loss; with metrics, a list that begins with the loss; with `return_dict`, by name.
+        """
+        inputs, targets, weights = self._data_for(x, y, sample_weight, None, check_finite)
+        logs = self._evaluate(inputs, targets, weights, batch_size)
+        if verbose:
+            print(" - ".join(f"{name}: {value:.4g}" for name, value in logs.items()))
+        return as_asked(logs, return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """`evaluate` for the rows of one batch."""
+        return self.evaluate(x, y, sample_weight=sample_weight, return_dict=return_dict)
+
+    def _evaluate(
+        self, inputs: list[np.ndarray], targets: list[np.ndarray], weights: list[Any], batch_size: int | None
+    ) -> dict[str, Any]:
+        compiled = self._require_compiled().fitted_to(targets, self.output_names)
+        n = len(inputs[0])
+        rows = min(n, rows_at_once(self, batch_size, INFERENCE_ROWS))
+        totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
+        with self._reading() as live:
+            snapshot = None if live else self._plans.snapshot()
+            if compiled.custom:
+                self._evaluate_custom(compiled, inputs, targets, weights, rows, totals, sums, snapshot)
+                return compiled.logs(totals, sums, n)
+            with self._plans.take("evaluate", rows, snapshot) as plan:
+                self._plans.bind(plan, snapshot)
+                row = 0
+                while row < n:
+                    row, _ = plan.run(
+                        _EVALUATE,
+                        n_rows=n,
+                        first_row=row,
+                        batch_size=rows,
+                        inputs=inputs,
+                        targets=targets,
+                        weights=weights,
+                        seconds=_SLICE_SECONDS,
+                        loss_sum=totals,
+                        metrics=sums,
+                    )
+        return compiled.logs(totals, sums, n)
+
+    def _evaluate_custom(
+        self,
+        compiled: Compiled,
+        inputs: list[np.ndarray],
+        targets: list[np.ndarray],
+        weights: list[Any],
+        batch_size: int,
+        totals: np.ndarray,
+        sums: np.ndarray,
+        snapshot: Snapshot | None,
+    ) -> None:
+        """As `_evaluate`, with losses that are Python functions."""
+        n = len(inputs[0])
+        for row in range(0, n, batch_size):
+            rows = slice(row, min(n, row + batch_size))
+            outputs, _ = self._predict_rows([array[rows] for array in inputs], rows.stop - row, snapshot, totals)
+            batch = rows_of(targets, rows)
+            add_losses(compiled, batch, outputs, rows_of(weights, rows), totals)
+            update_metrics(compiled, batch, outputs, sums)
+        values = self._evaluation_values(snapshot)
+        regularized = [weight for weight in self.trainable_weights if weight.penalized]
+        totals[0] += n * sum(weight.regularizer(values[weight]) for weight in regularized)
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: str | int = 0, *, check_finite: bool = False) -> Any:
+        """What the model computes for data, as in inference.
+
+        Parameters
+        ----------
+        x : array_like, or a list or dictionary of them
+        batch_size : int, optional
+            Rows at once.
+        verbose : ignored
+            Accepted as Keras does.
+        check_finite : bool
+            Look for NaN and infinity in x first.
+
+        Returns
+        -------
+        ndarray or list of ndarray, shape (n, ...)
+            One for each output, of the model's dtype.
+        """
+        if batch_size is None and not check_finite:
+            ready = self._plans.predictor.predict(x)
+            if ready is not None:
+                return ready
+        inputs = self._rows_for(x, check_finite)
+        n = len(inputs[0])
+        rows = min(n, rows_at_once(self, batch_size, INFERENCE_ROWS))
+        with self._reading() as live:
+            outputs, plan = self._predict_rows(inputs, rows, None if live else self._plans.snapshot())
+            # Labels are not for the short way, as their range is to be checked each time.
+            if live and rows == n and batch_size is None and not self._labels:
+                self._plans.keep_ready(plan)
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def _predict_rows(
+        self, inputs: list[np.ndarray], rows: int, snapshot: Snapshot | None, totals: np.ndarray | None = None
+    ) -> tuple[list[np.ndarray], _core.Plan]:
+        """The outputs, computed so many rows at once with the weights of the snapshot or of the model; and the plan for it.
+
+        Adds what layers add to the loss to the first of `totals`, times the rows.
+        """
+        n = len(inputs[0])
+        outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
+        with self._plans.take("predict" if totals is None else "penalize", rows, snapshot) as plan:
+            self._plans.bind(plan, snapshot)
+            parts, targets = (
+                (PREDICT | _core.LOSS, [None] * len(outputs)) if totals is not None and plan.has_loss else (PREDICT, None)
+            )
+            row = 0
+            while row < n:
+                row, _ = plan.run(
+                    parts,
+                    n_rows=n,
+                    first_row=row,
+                    batch_size=rows,
+                    inputs=inputs,
+                    outputs=outputs,
+                    targets=targets,
+                    loss_sum=totals,
+                    seconds=_SLICE_SECONDS,
+                )
+        return outputs, plan
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """`predict` for the rows of one batch."""
+        ready = self._plans.predictor.predict(x)
+        return self.predict(x) if ready is None else ready
+
+
+def as_asked(logs: Mapping[str, Any], return_dict: bool) -> Any:
+    """Loss and metrics as `evaluate` returns them."""
+    if return_dict:
+        return dict(logs)
+    values = list(logs.values())
+    return values if len(values) > 1 else values[0]
