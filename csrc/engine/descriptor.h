@@ -269,9 +269,9 @@ typedef struct fn_kernels {
     int64_t (*find_bad_label)(const void *labels, int64_t n, int64_t n_classes);
     void (*mask)(void *numbers, const void *mask, int64_t n, double factor);
     void (*add)(void *out, const void *other, int64_t n);
-    double (*penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2);
-    double (*sum_squares)(const void *x, int64_t n);
-    double (*sum_squares_of_rows)(const void *x, int64_t rows, int64_t columns, int64_t stride);
+    double (*penalize)(void *gradient, const void *parameter, int64_t rows, int64_t columns, int64_t stride, double l1,
+                       double l2);
+    double (*sum_squares)(const void *x, int64_t rows, int64_t columns, int64_t stride);
     bool (*all_finite)(const void *x, int64_t n);
     void (*clip)(void *gradient, int64_t n, double factor, double bound);
     void (*scale_add)(void *out, const void *other, int64_t n, double scale, double factor);

@@ -25,8 +25,9 @@ static void total_penalty(const fn_node *node, const fn_context *context, int64_
         const fn_penalized *one = &penalties->parameters[i];
         for (int64_t first = 0; first < one->elements; first += FN_UPDATE_BLOCK) {
             int64_t left = one->elements - first;
-            sum += kernels->penalize(NULL, (const char *)one->values + (size_t)first * kernels->element,
-                                     left < FN_UPDATE_BLOCK ? left : FN_UPDATE_BLOCK, one->l1, one->l2);
+            const int64_t n = left < FN_UPDATE_BLOCK ? left : FN_UPDATE_BLOCK;
+            const char *values = (const char *)one->values + (size_t)first * kernels->element;
+            sum += kernels->penalize(NULL, values, 1, n, n, one->l1, one->l2);
         }
     }
     context->shared->penalty = sum;

@@ -166,12 +166,11 @@ static bool updates_elements(const fn_plan *plan, const fn_plan_spec *spec)
 {
     const fn_updates *updates = plan->updates;
     const double *options = spec->hyper + updates->n_optimizer_hyper;
-    if (updates->optimizer->per_parameter || updates->by_norm || options[FN_LAZY] != 0)
+    if (updates->optimizer->per_parameter || options[FN_LAZY] != 0)
         return false;
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
-        if (count_uses(spec, i) == 0 || !parameter->trainable || parameter->l1 != 0 || parameter->l2 != 0 ||
-            parameter->constraint)
+        if (count_uses(spec, i) == 0 || !parameter->trainable || parameter->constraint)
             return false;
     }
     return true;
@@ -304,6 +303,11 @@ fn_status fn_make_shards(fn_plan *plan, const fn_plan_spec *spec, fn_error *erro
     for (int i = 0; i < FN_SHARDS; i++) /* each reads the partial sums of all */
         for (int j = 0; j < FN_SHARDS; j++)
             shards->plan[i]->nodes[plan->sharded_node[1]].partial[j] = shards->plan[j]->nodes[plan->sharded_node[1]].partial[j];
+    for (int i = 0; i < FN_SHARDS; i++) {
+        shards->plan[i]->updates->n_shards = FN_SHARDS;
+        for (int j = 0; j < FN_SHARDS; j++)
+            shards->plan[i]->updates->shard[j] = shards->plan[j]->updates;
+    }
     return FN_OK;
 }
 
@@ -365,22 +369,7 @@ void fn_leave_shard(const fn_plan *plan, int shard)
     }
 }
 
-/* In the order in which fn_collect_sums goes through the blocks of the whole plan. */
 void fn_collect_shards(const fn_plan *plan, fn_run *run, uint64_t step)
 {
-    const fn_updates *first = plan->shards->plan[0]->updates;
-    double squares = 0;
-    for (int32_t i = 0; i < first->n_groups; i++) {
-        const fn_param_group *group = &first->groups[i];
-        const int n_outer = group->sharding == FN_ROW_PARALLEL ? FN_SHARDS : 1,
-                  n_inner = group->sharding == FN_COLUMN_PARALLEL ? FN_SHARDS : 1;
-        for (int outer = 0; outer < n_outer; outer++)
-            for (int32_t j = group->first_block; j < group->first_block + group->n_blocks; j++) {
-                double of_block = 0;
-                for (int inner = 0; inner < n_inner; inner++)
-                    of_block += plan->shards->plan[outer + inner]->updates->blocks[j].squares[step & 1];
-                squares += of_block;
-            }
-    }
-    run->gradient_squares += squares;
+    fn_collect_sums(plan->shards->plan[0]->updates, run, step);
 }

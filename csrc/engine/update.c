@@ -184,6 +184,43 @@ void fn_check_gradients(const fn_node *node, const fn_context *context, int64_t 
     }
 }
 
+/* A matrix of elements, of which some sum is made; index: of its first element in the group. */
+typedef struct fn_slice {
+    int64_t index, rows, columns, stride;
+} fn_slice;
+
+typedef double (*slice_function)(const fn_updates *updates, const fn_param_group *group, const fn_slice *slice);
+
+static double sum_squares_of_slice(const fn_updates *updates, const fn_param_group *group, const fn_slice *slice)
+{
+    const void *gradient = element(updates, group->update.gradient, slice->index);
+    return updates->kernels->sum_squares(gradient, slice->rows, slice->columns, slice->stride);
+}
+
+/* Adds the derivative of the penalty to the gradient, and returns the penalty. */
+static double penalize_slice(const fn_updates *updates, const fn_param_group *group, const fn_slice *slice)
+{
+    void *gradient = element(updates, group->update.gradient, slice->index);
+    const void *parameter = element(updates, group->update.parameter, slice->index);
+    return updates->kernels->penalize(gradient, parameter, slice->rows, slice->columns, slice->stride, group->l1, group->l2);
+}
+
+/* A sum over a block. Where columns are divided among shards it is made slice by slice, as the shards make it. */
+static double sum_slices(const fn_updates *updates, const fn_block *block, slice_function function)
+{
+    const fn_param_group *group = &updates->groups[block->group];
+    const int64_t n = block->hi - block->lo;
+    if (group->sharding != FN_COLUMN_PARALLEL)
+        return function(updates, group, &(fn_slice){.index = block->lo, .rows = 1, .columns = n, .stride = n});
+    fn_slice slice = {.rows = n / group->row, .columns = group->row / updates->n_shard_slices, .stride = group->row};
+    double sum = 0;
+    for (int32_t i = 0; i < updates->n_shard_slices; i++) {
+        slice.index = block->lo + i * slice.columns;
+        sum += function(updates, group, &slice);
+    }
+    return sum;
+}
+
 /* Accumulation and penalty of a block: afterwards its gradient is that of the reported loss, if this step updates. */
 static void finish_gradient(const fn_updates *updates, const fn_context *context, fn_block *block, update_step now)
 {
@@ -193,11 +230,8 @@ static void finish_gradient(const fn_updates *updates, const fn_context *context
     void *gradient = element(updates, group->update.gradient, block->lo);
     clear_gaps(updates, block, group->update.gradient);
     block->penalty[context->step & 1] = block->squares[context->step & 1] = 0;
-    if ((group->l1 != 0 || group->l2 != 0) && !now.flush) {
-        const void *parameter = element(updates, group->update.parameter, block->lo);
-        block->penalty[context->step & 1] =
-            (double)context->rows * kernels->penalize(gradient, parameter, n, group->l1, group->l2);
-    }
+    if ((group->l1 != 0 || group->l2 != 0) && !now.flush)
+        block->penalty[context->step & 1] = (double)context->rows * sum_slices(updates, block, penalize_slice);
     if (updates->accumulator >= 0 && (now.count > 1 || !now.updates)) {
         void *sum = element(updates, group->slot[updates->accumulator], block->lo);
         if (now.micro == 0)
@@ -212,8 +246,7 @@ static void finish_gradient(const fn_updates *updates, const fn_context *context
 static void find_norm(fn_updates *updates, const fn_context *context, fn_block *block, update_step now)
 {
     finish_gradient(updates, context, block, now);
-    const void *gradient = element(updates, updates->groups[block->group].update.gradient, block->lo);
-    block->norm = now.updates ? updates->kernels->sum_squares(gradient, block->hi - block->lo) : 0;
+    block->norm = now.updates ? sum_slices(updates, block, sum_squares_of_slice) : 0;
     if (!isfinite(block->norm))
         fn_note_overflow(context);
 }
@@ -229,12 +262,32 @@ void fn_find_norms(const fn_node *node, const fn_context *context, int64_t lo, i
     }
 }
 
-static double norm_of_blocks(const fn_updates *updates, int32_t first, int32_t n)
+/* The sums over a block that are added up over all. */
+typedef enum fn_sum { SUM_NORM, SUM_PENALTY, SUM_SQUARES } fn_sum;
+
+static double sum_of_block(const fn_block *block, fn_sum sum, uint64_t step)
 {
-    double sum = 0;
-    for (int32_t i = first; i < first + n; i++)
-        sum += updates->blocks[i].norm;
-    return sqrt(sum);
+    return sum == SUM_NORM ? block->norm : sum == SUM_PENALTY ? block->penalty[step & 1] : block->squares[step & 1];
+}
+
+/* The sum over the blocks of some groups, in an order that does not depend on shards: that of the blocks of the whole parameters.
+ */
+static double sum_blocks(const fn_updates *updates, int32_t first, int32_t n, fn_sum sum, uint64_t step)
+{
+    double total = 0;
+    for (int32_t i = first; i < first + n; i++) {
+        const fn_param_group *group = &updates->groups[i];
+        const int32_t n_rows = group->sharding == FN_ROW_PARALLEL ? updates->n_shards : 1;
+        const int32_t n_columns = group->sharding == FN_COLUMN_PARALLEL ? updates->n_shards : 1;
+        for (int32_t row = 0; row < n_rows; row++)
+            for (int32_t j = group->first_block; j < group->first_block + group->n_blocks; j++) {
+                double of_block = 0;
+                for (int32_t column = 0; column < n_columns; column++)
+                    of_block += sum_of_block(&updates->shard[row + column]->blocks[j], sum, step);
+                total += of_block;
+            }
+    }
+    return total;
 }
 
 /* What clipping by norm multiplies the gradient of each group with, into context->norms. */
@@ -243,14 +296,13 @@ static void find_factors(const fn_updates *updates, const fn_context *context)
     const double *options = fn_update_options(updates, context->hyper);
     double bound = options[FN_GLOBAL_CLIPNORM], factor = 1;
     if (bound > 0) {
-        double norm = norm_of_blocks(updates, 0, updates->n_blocks);
+        double norm = sqrt(sum_blocks(updates, 0, updates->n_groups, SUM_NORM, context->step));
         factor = norm > bound ? bound / norm : 1;
     }
     for (int32_t i = 0; i < updates->n_groups; i++) {
-        const fn_param_group *group = &updates->groups[i];
         context->norms[i].factor = factor;
         if (bound <= 0 && options[FN_CLIPNORM] > 0) {
-            double norm = norm_of_blocks(updates, group->first_block, group->n_blocks);
+            double norm = sqrt(sum_blocks(updates, i, 1, SUM_NORM, context->step));
             context->norms[i].factor = norm > options[FN_CLIPNORM] ? options[FN_CLIPNORM] / norm : 1;
         }
     }
@@ -320,20 +372,9 @@ static bool prepare_gradient(fn_updates *updates, const fn_context *context, fn_
     return true;
 }
 
-/* Where columns are divided among shards, slice by slice, as the shards do. */
 static void note_squares(const fn_updates *updates, const fn_context *context, fn_block *block)
 {
-    const fn_param_group *group = &updates->groups[block->group];
-    const void *gradient = element(updates, group->update.gradient, block->lo);
-    double *squares = &block->squares[context->step & 1];
-    if (group->sharding != FN_COLUMN_PARALLEL) {
-        *squares = updates->kernels->sum_squares(gradient, block->hi - block->lo);
-        return;
-    }
-    const int64_t rows = (block->hi - block->lo) / group->row, columns = group->row / updates->n_shard_slices;
-    *squares = 0;
-    for (int32_t i = 0; i < updates->n_shard_slices; i++)
-        *squares += updates->kernels->sum_squares_of_rows(element(updates, gradient, i * columns), rows, columns, group->row);
+    block->squares[context->step & 1] = sum_slices(updates, block, sum_squares_of_slice);
 }
 
 /* What weight decay changes in a block, if the optimizer does not do it itself. */
@@ -449,8 +490,8 @@ void fn_find_directions(const fn_node *node, const fn_context *context, int64_t 
         fn_update update = view_of(updates, group, &context->rates[group->rate]);
         if (updates->optimizer->direction)
             updates->optimizer->direction(&update, block->lo, block->hi);
-        block->parameter_norm = updates->kernels->sum_squares(element(updates, update.parameter, block->lo), n);
-        block->direction_norm = updates->kernels->sum_squares(element(updates, update.gradient, block->lo), n);
+        block->parameter_norm = updates->kernels->sum_squares(element(updates, update.parameter, block->lo), 1, n, n);
+        block->direction_norm = updates->kernels->sum_squares(element(updates, update.gradient, block->lo), 1, n, n);
     }
 }
 
@@ -484,12 +525,7 @@ void fn_make_steps(const fn_node *node, const fn_context *context, int64_t lo, i
 
 void fn_collect_sums(const fn_updates *updates, fn_run *run, uint64_t step)
 {
-    double penalty = 0, squares = 0;
-    for (int32_t i = 0; i < updates->n_blocks; i++) {
-        penalty += updates->blocks[i].penalty[step & 1];
-        squares += updates->blocks[i].squares[step & 1];
-    }
-    run->gradient_squares += squares;
+    run->gradient_squares += sum_blocks(updates, 0, updates->n_groups, SUM_SQUARES, step);
     if (run->loss_sum)
-        run->loss_sum[0] += penalty;
+        run->loss_sum[0] += sum_blocks(updates, 0, updates->n_groups, SUM_PENALTY, step);
 }

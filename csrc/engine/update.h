@@ -88,6 +88,9 @@ typedef struct fn_updates {
     double *rates;          /* distinct factors of the learning rate */
     bool by_norm;           /* a stage of its own finds the norms first */
     int32_t n_shard_slices; /* of a sharded parameter, this plan has: all, or 1 in a shard */
+    /* Those of all shards, where this is the update of one; else this one alone. */
+    int32_t n_shards;
+    const struct fn_updates *shard[FN_SHARDS];
     /* Numbers of the slots around the optimizer's; -1 where there is none. */
     int32_t accumulator, average, slow, mean;
 } fn_updates;

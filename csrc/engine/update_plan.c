@@ -75,6 +75,14 @@ static bool all_checked(const fn_updates *updates)
     return all;
 }
 
+/* Where shards wait for each other. Of the backward pass, so that a shard that has found the step to change nothing waits too. */
+static void emit_shard_barrier(fn_plan *plan, fn_node *node)
+{
+    plan->emitting = FN_PHASE_BACKWARD;
+    fn_emit_barrier(plan, node);
+    plan->emitting = FN_PHASE_UPDATE;
+}
+
 fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, uint8_t *const *active_rows,
                           fn_error *error)
 {
@@ -92,7 +100,9 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     *updates = (fn_updates){.kernels = plan->kernels,
                             .optimizer = optimizer,
                             .n_optimizer_hyper = optimizer->entry.n_attributes,
-                            .n_shard_slices = plan->is_shard ? 1 : FN_SHARDS};
+                            .n_shard_slices = plan->is_shard ? 1 : FN_SHARDS,
+                            .n_shards = 1,
+                            .shard = {updates}};
     const double *options = fn_update_options(updates, spec->hyper);
     updates->by_norm = !(options[FN_CLIPNORM] <= 0 && options[FN_GLOBAL_CLIPNORM] <= 0); /* NaN: it may be */
     number_slots(updates, spec->hyper);
@@ -107,17 +117,16 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     node->closure = updates;
     node->layer = "update";
     int blocks_buffer = fn_add_buffer(plan, 0, 0, updates->blocks);
-    if (!updates->by_norm || updates->accumulator >= 0) { /* else the norms show it */
+    if (!updates->by_norm || updates->accumulator >= 0 || plan->is_shard) { /* else the norms show it */
         emit_stage(plan, spec, node, "check", fn_check_gradients, updates->n_blocks, buffers, blocks_buffer, false);
         fn_unless_backward(plan, all_checked(updates));
     }
-    if (plan->is_shard) {
-        plan->emitting = FN_PHASE_BACKWARD;
-        fn_emit_barrier(plan, node);
-        plan->emitting = FN_PHASE_UPDATE;
-    }
+    if (plan->is_shard) /* all shards agree on whether the step changes anything */
+        emit_shard_barrier(plan, node);
     if (updates->by_norm)
         emit_stage(plan, spec, node, "norms", fn_find_norms, updates->n_blocks, buffers, blocks_buffer, false);
+    if (updates->by_norm && plan->is_shard) /* all norms are there */
+        emit_shard_barrier(plan, node);
     if (!optimizer->per_parameter) {
         emit_stage(plan, spec, node, optimizer->entry.name, fn_run_updates, updates->n_blocks, buffers, blocks_buffer, true);
     } else {

@@ -54,7 +54,6 @@ const fn_kernels TABLE_NAME(FN_TARGET, FN_BITS) = {
     .add = FN_SYM(add),
     .penalize = FN_SYM(penalize),
     .sum_squares = FN_SYM(sum_squares),
-    .sum_squares_of_rows = FN_SYM(sum_squares_of_rows),
     .all_finite = FN_SYM(all_finite),
     .clip = FN_SYM(clip),
     .scale_add = FN_SYM(scale_add),

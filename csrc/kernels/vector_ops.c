@@ -125,28 +125,31 @@ void FN_SYM(add)(void *out, const void *other, int64_t n)
         y[i] += x[i];
 }
 
-/* gradient += derivative of the penalty l1 sum |w| + l2 sum w^2, which is returned; gradient may be NULL. The sum is
- * made in FN_LANES lanes, so that its order depends on n alone. */
-double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2)
+/* gradient += derivative of the penalty l1 sum |w| + l2 sum w^2, which is returned; gradient may be NULL. Both are matrices whose
+ * rows are `stride` apart. The sum is made in FN_LANES lanes, so that its order depends on rows and columns alone. */
+double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t rows, int64_t columns, int64_t stride, double l1,
+                        double l2)
 {
-    real *g = gradient;
-    const real *w = parameter;
     const real slope = (real)l1, curvature = (real)(2 * l2);
     double absolute[FN_LANES] = {0}, square[FN_LANES] = {0};
-    for (int64_t i = 0; i < n; i += FN_LANES) {
-        int64_t m = n - i < FN_LANES ? n - i : FN_LANES;
+    for (int64_t row = 0; row < rows; row++) {
+        real *g = gradient ? (real *)gradient + row * stride : NULL;
+        const real *w = (const real *)parameter + row * stride;
+        for (int64_t i = 0; i < columns; i += FN_LANES) {
+            int64_t m = columns - i < FN_LANES ? columns - i : FN_LANES;
 #pragma omp simd
-        for (int64_t j = 0; j < m; j++) {
-            double x = (double)w[i + j];
-            absolute[j] += fabs(x);
-            square[j] += x * x;
+            for (int64_t j = 0; j < m; j++) {
+                double x = (double)w[i + j];
+                absolute[j] += fabs(x);
+                square[j] += x * x;
+            }
         }
-    }
-    if (g) {
+        if (g) {
 #pragma omp simd
-        for (int64_t i = 0; i < n; i++) {
-            real sign = (real)((w[i] > 0) - (w[i] < 0));
-            g[i] = FN_FMA(curvature, w[i], FN_FMA(slope, sign, g[i]));
+            for (int64_t i = 0; i < columns; i++) {
+                real sign = (real)((w[i] > 0) - (w[i] < 0));
+                g[i] = FN_FMA(curvature, w[i], FN_FMA(slope, sign, g[i]));
+            }
         }
     }
     double sum = 0;
@@ -178,7 +181,7 @@ static double sum_large_squares(const real *x, int64_t rows, int64_t columns, in
 
 /* Sum of x^2, for ranges no longer than a block: in lanes that fill eight registers, so that the loads are what takes
  * the time. */
-double FN_SYM(sum_squares)(const void *numbers, int64_t n)
+static double sum_squares_of_row(const void *numbers, int64_t n)
 {
     enum { LANES = 8 * FN_LANES };
     const real *x = numbers;
@@ -193,9 +196,11 @@ double FN_SYM(sum_squares)(const void *numbers, int64_t n)
     return isfinite(sum) ? (double)sum : sum_large_squares(x, 1, n, n);
 }
 
-/* Sum of x^2 over some columns of a matrix whose rows are `stride` apart; depends on these numbers alone. */
-double FN_SYM(sum_squares_of_rows)(const void *numbers, int64_t rows, int64_t columns, int64_t stride)
+/* Sum of x^2 over a matrix whose rows are `stride` apart; depends on its numbers, rows and columns alone. */
+double FN_SYM(sum_squares)(const void *numbers, int64_t rows, int64_t columns, int64_t stride)
 {
+    if (rows == 1)
+        return sum_squares_of_row(numbers, columns);
     enum { LANES = 4 * FN_LANES };
     real lane[LANES] = {0}, rest = 0;
     for (int64_t row = 0; row < rows; row++) {

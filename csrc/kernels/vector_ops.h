@@ -12,9 +12,9 @@ double FN_SYM(loss_sum)(const void *loss, const void *weight, int64_t inner, int
 int64_t FN_SYM(find_bad_label)(const void *labels, int64_t n, int64_t n_classes);
 void FN_SYM(mask)(void *numbers, const void *mask, int64_t n, double factor);
 void FN_SYM(add)(void *out, const void *other, int64_t n);
-double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t n, double l1, double l2);
-double FN_SYM(sum_squares)(const void *numbers, int64_t n);
-double FN_SYM(sum_squares_of_rows)(const void *numbers, int64_t rows, int64_t columns, int64_t stride);
+double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t rows, int64_t columns, int64_t stride, double l1,
+                        double l2);
+double FN_SYM(sum_squares)(const void *numbers, int64_t rows, int64_t columns, int64_t stride);
 bool FN_SYM(all_finite)(const void *numbers, int64_t n);
 void FN_SYM(clip)(void *gradient, int64_t n, double factor, double bound);
 void FN_SYM(scale_add)(void *out, const void *other, int64_t n, double scale, double factor);
