@@ -57,19 +57,29 @@ typedef enum fn_split { FN_BY_ROWS, FN_BY_ITEMS, FN_SERIAL } fn_split;
 
 /* ---- nodes ------------------------------------------------------------------------------- */
 
+/* What a node has done to an array by whoever makes it: to each piece of the array once that is complete, while it is in
+ * cache. */
+typedef struct fn_epilogue {
+    const fn_node *node; /* whose work it is */
+    /* n elements of the array from number `first` on; the array is output[0].value of the node or its gradient, or
+     * input[0].value: see fn_epilogue_kind. */
+    void (*run)(const fn_node *node, int64_t first, int64_t n);
+    int reads, writes;    /* buffers beside the array itself; -1: none */
+    double flops_per_row; /* as in fn_costs */
+} fn_epilogue;
+
 /* An array that a node reads or writes, with its gradient. One row has `width` elements. */
 typedef struct fn_port {
     fn_shape shape;
     int64_t width; /* product of the shape */
     void *value;
-    void *gradient;  /* NULL where no gradient is asked for */
-    bool accumulate; /* another node has written the gradient before: add to it */
-    bool constant;   /* input of the model: written only by the gather */
-    /* Of an input, where fn_op.finishes: the node that has made it, whose differentiate() is to be called for every element
-     * of this gradient once it is complete; or NULL. Of that node's output: this is done. */
-    const fn_node *finish;
-    bool finished;
-    int value_buffer; /* numbers for fn_reads and fn_writes; gradient_buffer is -1 where not asked for */
+    void *gradient;                       /* NULL where no gradient is asked for */
+    bool accumulate;                      /* another node has written the gradient before: add to it */
+    bool constant;                        /* input of the model: written only by the gather */
+    const fn_epilogue *value_epilogue;    /* of an output: forward() is to run it, with FN_RUNS_VALUE_EPILOGUE */
+    const fn_epilogue *gradient_epilogue; /* of an input: backward() is to run it, with FN_RUNS_GRADIENT_EPILOGUES; of an output:
+                                      the node's own derivative, which nobody has taken before backward(). Or NULL, both */
+    int value_buffer;                     /* numbers for fn_reads and fn_writes; gradient_buffer is -1 where not asked for */
     int gradient_buffer;
     /* Of a parameter whose gradient is sparse: a byte for each of its rows, 1 where the gradient may not be zero, as of the
      * last backward pass of this call, else 0. NULL: nothing is known. */
@@ -87,11 +97,8 @@ struct fn_node {
     const char *layer;
     int32_t number; /* among the nodes of the plan: tells their random numbers apart */
     bool alias;
-    bool in_place; /* an elementwise operation done by the node it follows: see fn_op.apply */
-    /* Where fn_op.applies: the node whose apply() is to be called for every element of output[0].value once it is complete; or
-     * NULL. follows: of that node. */
-    const fn_node *follower;
-    bool follows;
+    fn_node *host;     /* the node that runs an epilogue of this one on the value of its output; or NULL */
+    bool in_place;     /* that epilogue is all of the forward pass: FN_EPILOGUE_IN_PLACE */
     double *attribute; /* in the order of the descriptor; may change from step to step */
     int32_t n_inputs, n_outputs, n_parameters, n_node_buffers;
     fn_port *input;
@@ -140,38 +147,47 @@ typedef struct fn_inference {
     int64_t buffer_fixed[FN_MAX_NODE_BUFFERS];   /* ... and beside them */
 } fn_inference;
 
+/* What an operation may offer to have done by another as an epilogue. */
+typedef enum fn_epilogue_kind {
+    /* An elementwise operation y = f(x): to x, where nothing else uses it. y is then in the memory of x, and f' is to be told
+     * from y. Asked before the ports of the node are made, too. */
+    FN_EPILOGUE_IN_PLACE,
+    /* An operation that needs something of all of x before it begins, such as sums: it looks at x while that is made,
+     * the rows of the batch in any order, the elements of each from the first to the last. */
+    FN_EPILOGUE_OBSERVATION,
+    /* An operation that ends in an elementwise function f, or that is done in place: multiplies the gradient of its output by f'.
+     * Done by the last one who writes that gradient, else by the node itself before all else in its backward pass. */
+    FN_EPILOGUE_DERIVATIVE
+} fn_epilogue_kind;
+
+/* fn_op.flags */
+enum {
+    /* forward() runs output[0].value_epilogue, and says so by fn_emit_epilogue(); backward() does not read its output's value,
+     * unless for an FN_EPILOGUE_DERIVATIVE. */
+    FN_RUNS_VALUE_EPILOGUE = 1,
+    /* backward() does the same with the gradient_epilogue of its inputs, and with its output's if it offers one. */
+    FN_RUNS_GRADIENT_EPILOGUES = 2,
+    /* The operation is y = f(x W + b), attribute 0 the columns of W and b; forward() heeds fn_node.split_k. */
+    FN_CAN_SPLIT_K = 4,
+    /* Marks in `active_rows` the rows of its parameter whose gradient it writes, where there is such a thing. */
+    FN_HAS_SPARSE_GRADIENT = 8,
+    /* Adds to the loss, so that its backward pass is made though nothing uses its output, whose gradient is NULL then. */
+    FN_PENALIZES = 16
+};
+
 typedef struct fn_op {
     fn_entry entry;
     int32_t min_inputs, max_inputs; /* -1: any number from min_inputs */
-    bool penalizes; /* adds to the loss, so that its backward pass is made though nothing uses its output, whose gradient is NULL
-                       then */
-    bool sparse;    /* marks in `active_rows` the rows of its parameter whose gradient it writes, where there is such a thing */
+    unsigned flags;
     fn_status (*infer)(fn_inference *inference);
     /* Emit the stages of the forward pass, and of the backward pass: gradients of the inputs and
      * parameters that have one, from those of the outputs. Where an input port says accumulate,
      * its gradient is added to, else overwritten. The gradient of the output may be used up. */
     void (*forward)(fn_plan *plan, fn_node *node);
     void (*backward)(fn_plan *plan, fn_node *node);
-    /* An operation that ends in an elementwise function f, such as an activation, may leave it to the last one who writes the
-     * gradient of its output to multiply it by f', while it is in cache: differentiate() does so for n elements from number
-     * `first` of output[0].gradient. saved(): the buffer it reads; -1: there is nothing to do. Both or none. */
-    int (*saved)(const fn_node *node);
-    void (*differentiate)(const fn_node *node, int64_t first, int64_t n);
-    bool finishes; /* backward() does as fn_port.finish of its inputs says, and fn_finishes what it reads for that */
-    /* An elementwise operation y = f(x) may be done in place by the node that makes x, while it is in cache, where nothing else
-     * uses x: apply() does so for n elements from number `first` of output[0].value, which is the memory of x too. can_apply():
-     * whether f allows it; in training f' is to be told from y, by saved() and differentiate(). Both or none. */
-    bool (*can_apply)(const fn_node *node, bool training);
-    void (*apply)(const fn_node *node, int64_t first, int64_t n);
-    /* The operation is y = f(x W + b), attribute 0 the columns of W and b; forward() heeds fn_node.split_k. */
-    bool can_split_k;
-    bool applies; /* forward() does as fn_node.follower says, and calls fn_follows; backward() does not read its output's value,
-                     unless it has an f' of its own as above */
-    /* Or apply() only looks at x, and notes what it sees; the rows of the batch come in any order, the elements of each from the
-     * first to the last. can_observe(): whether it is to; observes() says what that writes, in the stage of the node that makes
-     * x. Both or none; without can_apply(). */
-    bool (*can_observe)(const fn_node *node, bool training);
-    void (*observes)(fn_plan *plan, const fn_node *node);
+    /* Fills in the node's epilogue of this kind, but for `node`, which is set, and `reads` and `writes`, which are -1. false:
+     * there is none. Or NULL. */
+    bool (*offer_epilogue)(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue);
     /* Emits what changes the parameters apart from the optimizer, such as moving statistics: run with the update, so
      * never in a step whose loss is not finite. Or NULL. */
     void (*update)(fn_plan *plan, fn_node *node);
@@ -288,10 +304,8 @@ void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function 
 void fn_reads(fn_plan *plan, int buffer);
 void fn_reads_all(fn_plan *plan, int buffer);
 void fn_writes(fn_plan *plan, int buffer);
-/* The stage calls differentiate() of port->finish, if there is one. */
-void fn_finishes(fn_plan *plan, const fn_port *port);
-/* The stage calls apply() of node->follower, if there is one. */
-void fn_follows(fn_plan *plan, const fn_node *node);
+/* The stage runs an epilogue: its reads, writes and costs. NULL is passed over. */
+void fn_emit_epilogue(fn_plan *plan, const fn_epilogue *epilogue);
 /* Zeroed memory that lives as long as the plan, for node->closure; NULL when out of memory, of which the plan takes note. */
 void *fn_plan_allocate(fn_plan *plan, size_t bytes);
 /* The stage emitted last reads nothing but parameters, of a plan that does not train: it is run in the first step of a call only,
@@ -315,6 +329,15 @@ void fn_note_overflow(const fn_context *context);
 /* Facts for the choice of stages. */
 int64_t fn_plan_rows(const fn_plan *plan);
 bool fn_plan_training(const fn_plan *plan);
+
+/* ---- at run time: called by stages ------------------------------------------------------------------- */
+
+/* Runs it on n elements from number `first` of its array. NULL is passed over. */
+static inline void fn_run_epilogue(const fn_epilogue *epilogue, int64_t first, int64_t n)
+{
+    if (epilogue)
+        epilogue->run(epilogue->node, first, n);
+}
 
 /* ---- errors ------------------------------------------------------------------------------ */
 

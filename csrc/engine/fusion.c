@@ -1,9 +1,9 @@
-/* What nodes do for each other while the numbers are in cache: elementwise operations by what they follow, derivatives by
- * whoever writes the gradient last. */
+/* Which epilogue is run by which node: elementwise operations and observations by what they follow, derivatives by whoever writes
+ * the gradient last. */
 #include "fusion.h"
 #include "plan.h"
 
-/* ---- elementwise operations done in place ------------------------------------------------------------ */
+/* ---- epilogues of values ----------------------------------------------------------------------------- */
 
 bool fn_is_only_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
 {
@@ -22,36 +22,51 @@ bool fn_is_only_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
     return true;
 }
 
-static bool can_be_followed(const fn_node *producer)
+/* Whether the node has an epilogue of this kind, and which. */
+static bool offers(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue)
 {
-    return producer->op->applies && producer->n_outputs == 1 && !producer->follower;
+    *epilogue = (fn_epilogue){.node = node, .reads = -1, .writes = -1};
+    return node->op->offer_epilogue && !node->alias && node->n_outputs == 1 &&
+           node->op->offer_epilogue(plan, node, kind, epilogue);
 }
 
-/* Whether the node that makes input 0 of node i can do that node's work. */
-static bool can_be_applied(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
+/* The node's epilogue of this kind, for as long as the plan lives; NULL: it has none. */
+static const fn_epilogue *make_epilogue(fn_plan *plan, const fn_node *node, fn_epilogue_kind kind)
 {
-    const fn_node *node = &plan->nodes[i];
-    if (!node->op->can_apply || node->alias || node->n_inputs != 1 || node->n_outputs != 1 ||
-        !node->op->can_apply(node, plan->training))
-        return false;
-    const fn_value *input = &plan->values[plan->values[spec->nodes[i].inputs[0]].root];
-    if (input->producer < 0)
-        return false;
-    const fn_node *producer = &plan->nodes[input->producer];
-    return can_be_followed(producer) && (!producer->op->saved || producer->op->saved(producer) < 0) &&
-           fn_is_only_use(plan, spec, i);
+    fn_epilogue offered;
+    if (!offers(plan, node, kind, &offered))
+        return NULL;
+    fn_epilogue *epilogue = fn_plan_allocate(plan, sizeof *epilogue);
+    if (epilogue)
+        *epilogue = offered;
+    return epilogue;
+}
+
+/* The node that makes input 0 of node i, if it can run an epilogue of that value; or NULL. */
+static fn_node *find_host(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
+{
+    const int32_t producer = plan->values[plan->values[spec->nodes[i].inputs[0]].root].producer;
+    fn_node *host = producer < 0 ? NULL : &plan->nodes[producer];
+    return host && (host->op->flags & FN_RUNS_VALUE_EPILOGUE) && host->n_outputs == 1 && !host->output[0].value_epilogue ? host
+                                                                                                                         : NULL;
 }
 
 /* Their outputs become other names of their inputs. */
-void fn_leave_elementwise(fn_plan *plan, const fn_plan_spec *spec)
+void fn_find_in_place(fn_plan *plan, const fn_plan_spec *spec)
 {
     int32_t value = plan->n_inputs;
     for (int32_t i = 0; i < spec->n_nodes; value += plan->nodes[i].n_outputs, i++) {
-        if (!can_be_applied(plan, spec, i))
+        fn_node *node = &plan->nodes[i];
+        fn_epilogue epilogue, derivative;
+        if (node->n_inputs != 1 || !offers(plan, node, FN_EPILOGUE_IN_PLACE, &epilogue))
+            continue;
+        fn_node *host = find_host(plan, spec, i);
+        /* Of an array with two derivatives one would have to be taken from what the other has overwritten. */
+        if (!host || offers(plan, host, FN_EPILOGUE_DERIVATIVE, &derivative) || !fn_is_only_use(plan, spec, i))
             continue;
         const int32_t root = plan->values[spec->nodes[i].inputs[0]].root;
-        plan->nodes[i].in_place = plan->nodes[i].follows = true;
-        plan->nodes[plan->values[root].producer].follower = &plan->nodes[i];
+        node->in_place = true;
+        node->host = host;
         plan->values[root].producer = i;
         for (int32_t j = 0; j < plan->n_values; j++)
             if (plan->values[j].root == value)
@@ -59,28 +74,22 @@ void fn_leave_elementwise(fn_plan *plan, const fn_plan_spec *spec)
     }
 }
 
-/* Nodes that look at their input do so when it is made. */
-void fn_leave_observation(fn_plan *plan, const fn_plan_spec *spec)
+void fn_attach_epilogues(fn_plan *plan, const fn_plan_spec *spec)
 {
     for (int32_t i = 0; i < spec->n_nodes; i++) {
         fn_node *node = &plan->nodes[i];
-        if (node->alias || !node->op->can_observe || !node->op->can_observe(node, plan->training))
-            continue;
-        const int32_t producer = plan->values[plan->values[spec->nodes[i].inputs[0]].root].producer;
-        if (producer < 0 || !can_be_followed(&plan->nodes[producer]))
-            continue;
-        plan->nodes[producer].follower = node;
-        node->follows = true;
+        fn_epilogue observation;
+        if (!node->in_place && offers(plan, node, FN_EPILOGUE_OBSERVATION, &observation))
+            node->host = find_host(plan, spec, i);
+        if (node->host)
+            node->host->output[0].value_epilogue =
+                make_epilogue(plan, node, node->in_place ? FN_EPILOGUE_IN_PLACE : FN_EPILOGUE_OBSERVATION);
+        if (node->output[0].gradient_buffer >= 0)
+            node->output[0].gradient_epilogue = make_epilogue(plan, node, FN_EPILOGUE_DERIVATIVE);
     }
 }
 
-void fn_follows(fn_plan *plan, const fn_node *node)
-{
-    if (node->follower && node->follower->op->observes)
-        node->follower->op->observes(plan, node->follower);
-}
-
-/* ---- derivatives --------------------------------------------------------------------------------------- */
+/* ---- epilogues of gradients ---------------------------------------------------------------------------- */
 
 /* Whether input j of node i is used nowhere between its producer and that node, so that backwards the node is the last one to
  * write its gradient. */
@@ -94,30 +103,32 @@ static bool is_first_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t 
     return true;
 }
 
-void fn_leave_derivative(fn_plan *plan, const fn_plan_spec *spec, int32_t i, int32_t j)
+void fn_leave_gradient_epilogue(fn_plan *plan, const fn_plan_spec *spec, int32_t i, int32_t j)
 {
     fn_node *node = &plan->nodes[i];
     const fn_value *root = &plan->values[plan->values[spec->nodes[i].inputs[j]].root];
-    if (!node->op->finishes || node->input[j].gradient_buffer < 0 || root->producer < 0)
+    if (!(node->op->flags & FN_RUNS_GRADIENT_EPILOGUES) || node->input[j].gradient_buffer < 0 || root->producer < 0)
         return;
-    fn_node *producer = &plan->nodes[root->producer];
-    if (producer->n_outputs == 1 && producer->op->saved && producer->op->saved(producer) >= 0 && is_first_use(plan, spec, i, j)) {
-        node->input[j].finish = producer;
-        producer->output[0].finished = true;
+    fn_port *output = &plan->nodes[root->producer].output[0];
+    if (output->gradient_epilogue && is_first_use(plan, spec, i, j)) {
+        node->input[j].gradient_epilogue = output->gradient_epilogue;
+        output->gradient_epilogue = NULL;
     }
 }
 
-static void differentiate_in_place(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static void run_gradient_epilogue(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
-    node->op->differentiate(node, lo * node->output[0].width, (hi - lo) * node->output[0].width);
+    const fn_port *output = &node->output[0];
+    fn_run_epilogue(output->gradient_epilogue, lo * output->width, (hi - lo) * output->width);
 }
 
 void fn_emit_in_place(fn_plan *plan, fn_node *node, bool written)
 {
-    if (node->output[0].finished || node->output[0].gradient_buffer < 0 || !written || node->op->saved(node) < 0)
+    const fn_port *output = &node->output[0];
+    if (!output->gradient_epilogue || !written)
         return;
-    fn_emit(plan, node, node->op->entry.name, differentiate_in_place, FN_BY_ROWS, 0);
-    fn_reads(plan, node->op->saved(node));
-    fn_writes(plan, node->output[0].gradient_buffer);
+    fn_emit(plan, node, node->op->entry.name, run_gradient_epilogue, FN_BY_ROWS, 0);
+    fn_emit_epilogue(plan, output->gradient_epilogue);
+    fn_writes(plan, output->gradient_buffer);
 }

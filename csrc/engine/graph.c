@@ -197,7 +197,7 @@ void fn_connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
     for (int32_t i = spec->n_nodes - 1; i >= 0; i--) {
         const fn_node *node = &plan->nodes[i];
         value -= node->n_outputs;
-        bool any = node->op->penalizes;
+        bool any = node->op->flags & FN_PENALIZES;
         for (int32_t j = 0; j < node->n_outputs; j++)
             any |= reaches[plan->values[value + j].root];
         for (int32_t j = 0; any && j < node->n_inputs; j++)
@@ -231,7 +231,7 @@ void fn_find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const fn_
             for (int32_t k = 0; k < spec->nodes[j].n_parameters; k++)
                 if (spec->nodes[j].parameters[k] == i) {
                     used = true;
-                    sparse &= plan->nodes[j].op->sparse;
+                    sparse &= (plan->nodes[j].op->flags & FN_HAS_SPARSE_GRADIENT) != 0;
                 }
         sparse &= used;
         uint8_t *active_rows = sparse ? fn_plan_allocate(plan, (size_t)parameter->shape.size[0]) : NULL;

@@ -110,7 +110,7 @@ static void claim_output_gradient(fn_plan *plan, const fn_plan_spec *spec, int32
 
 /* ---- backward pass ---------------------------------------------------------------------------------- */
 
-/* Tells node i which gradients it must add to and finish, and marks them as written. */
+/* Tells node i which gradients it must add to and whose epilogues it is to run, and marks them as written. */
 static void claim_gradients(fn_plan *plan, const fn_plan_spec *spec, int32_t i, fn_parameter_table *table)
 {
     fn_node *node = &plan->nodes[i];
@@ -118,7 +118,7 @@ static void claim_gradients(fn_plan *plan, const fn_plan_spec *spec, int32_t i, 
         fn_value *root = &plan->values[plan->values[spec->nodes[i].inputs[j]].root];
         node->input[j].accumulate = root->gradient_written;
         root->gradient_written = true;
-        fn_leave_derivative(plan, spec, i, j);
+        fn_leave_gradient_epilogue(plan, spec, i, j);
     }
     for (int32_t j = 0; j < node->n_parameters; j++) {
         int32_t parameter = spec->nodes[i].parameters[j];
@@ -129,7 +129,7 @@ static void claim_gradients(fn_plan *plan, const fn_plan_spec *spec, int32_t i, 
 
 static bool wants_backward(const fn_plan *plan, const fn_node *node, int32_t first_value)
 {
-    bool given = node->op->penalizes, wanted = false;
+    bool given = node->op->flags & FN_PENALIZES, wanted = false;
     for (int32_t j = 0; j < node->n_outputs; j++)
         given |= node->output[j].gradient_buffer >= 0 && plan->values[first_value + j].gradient_written;
     for (int32_t j = 0; j < node->n_inputs; j++)
@@ -333,11 +333,11 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pla
     if (status != FN_OK)
         return status;
     fn_find_sharded_layers(plan, spec, whole);
-    fn_leave_elementwise(plan, spec);
+    fn_find_in_place(plan, spec);
     fn_connect_nodes(plan, spec);
     if (plan->sharding)
         fn_split_k(plan, shard);
-    fn_leave_observation(plan, spec);
+    fn_attach_epilogues(plan, spec);
     fn_find_sparse_gradients(plan, spec, &table);
     status = emit_stages(plan, spec, &table, error);
     if (status == FN_OK && plan->failed)

@@ -71,7 +71,7 @@ static int count_uses(const fn_plan_spec *spec, int32_t parameter)
 static bool is_suitable(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
 {
     const fn_node *node = &plan->nodes[i];
-    if (!node->op->can_split_k || plan->values[spec->nodes[i].inputs[0]].shape.rank != 1 ||
+    if (!(node->op->flags & FN_CAN_SPLIT_K) || plan->values[spec->nodes[i].inputs[0]].shape.rank != 1 ||
         node->parameter[0].width > LARGEST_KERNEL)
         return false;
     for (int32_t j = 0; j < node->n_parameters; j++)
@@ -107,7 +107,7 @@ static bool divides_most(const fn_plan *plan, const fn_plan_spec *spec, const in
         const fn_node *node = &plan->nodes[i];
         for (int32_t j = 0; j < node->n_outputs; j++, value++) {
             const fn_shape *shape = &plan->values[value].shape;
-            const bool dense = node->op->can_split_k && shape->rank == 1;
+            const bool dense = (node->op->flags & FN_CAN_SPLIT_K) && shape->rank == 1;
             if (!node->alias && !dense && (node->n_parameters > 0 || fn_shape_size(shape) > units[0] + units[1]))
                 return false;
         }

@@ -125,10 +125,13 @@ void fn_writes(fn_plan *plan, int buffer)
     add_access(plan, buffer, true, false);
 }
 
-void fn_finishes(fn_plan *plan, const fn_port *port)
+void fn_emit_epilogue(fn_plan *plan, const fn_epilogue *epilogue)
 {
-    if (port->finish)
-        fn_reads(plan, port->finish->op->saved(port->finish));
+    if (!epilogue)
+        return;
+    fn_costs(plan, epilogue->flops_per_row, 0);
+    fn_reads(plan, epilogue->reads);
+    fn_writes(plan, epilogue->writes);
 }
 
 void fn_workspace(fn_plan *plan, int64_t bytes)

@@ -124,12 +124,7 @@ static void correlate(const convolution *given, bool transposed, int64_t images,
                 if (epilogue->activation)
                     activate_in_place(epilogue->activation, target + offset, epilogue->kept ? epilogue->kept + offset : NULL,
                                       width, epilogue->attribute);
-                if (epilogue->follower)
-                    epilogue->follower->op->apply(epilogue->follower,
-                                                  target + offset - (const real *)epilogue->follower->input[0].value, width);
-                if (epilogue->finish)
-                    epilogue->finish->op->differentiate(
-                        epilogue->finish, target + offset - (const real *)epilogue->finish->output[0].gradient, width);
+                fn_run_epilogue(epilogue->array_epilogue, epilogue->first + offset, width);
             }
         }
 }

@@ -38,10 +38,10 @@ typedef struct convolution_epilogue {
     bool relu;
     bool accumulate;
     const fn_activation *activation;
-    const double *attribute; /* of the activation */
-    real *kept;              /* out: the derivative of the activation, of the shape of the result */
-    const fn_node *follower; /* as in fn_node: an operation on every element of the result */
-    const fn_node *finish;   /* as in fn_port: whose derivative is to be taken of the result, the gradient of its output */
+    const double *attribute;           /* of the activation */
+    real *kept;                        /* out: the derivative of the activation, of the shape of the result */
+    const fn_epilogue *array_epilogue; /* of the array of which the result is a piece; or NULL */
+    int64_t first;                     /* number of the first element of that piece */
 } convolution_epilogue;
 
 /* Elements of W. */

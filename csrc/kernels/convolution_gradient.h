@@ -186,27 +186,23 @@ FN_INLINE bool needs_input_gradient(const fn_node *node)
     return node->input[0].gradient_buffer >= 0;
 }
 
-FN_INLINE bool must_differentiate(const fn_node *node)
-{
-    return !node->output[0].finished && node->op->saved(node) >= 0;
-}
-
 /* Emits the stage that makes dz of dy and computes dx, where either is needed. weights: the buffer dx is computed with. */
 static void emit_input_gradient(fn_plan *plan, fn_node *node, fn_stage_function run, int weights, int64_t workspace,
                                 const char *label)
 {
-    if (!must_differentiate(node) && !needs_input_gradient(node))
+    const fn_epilogue *derivative = node->output[0].gradient_epilogue;
+    if (!derivative && !needs_input_gradient(node))
         return;
     fn_emit(plan, node, label, run, FN_BY_ROWS, 0);
-    if (must_differentiate(node)) {
-        fn_reads(plan, node->op->saved(node));
+    if (derivative) {
+        fn_emit_epilogue(plan, derivative);
         fn_writes(plan, node->output[0].gradient_buffer);
     }
     if (needs_input_gradient(node)) {
         fn_reads(plan, node->output[0].gradient_buffer);
         fn_reads_all(plan, weights);
         fn_writes(plan, node->input[0].gradient_buffer);
-        fn_finishes(plan, &node->input[0]);
+        fn_emit_epilogue(plan, node->input[0].gradient_epilogue);
         fn_workspace(plan, workspace);
     }
 }
@@ -220,8 +216,9 @@ static convolution_epilogue make_epilogue(const fn_node *node, const double *act
         .relu = activation[0] == FN_RELU,
         .activation = activation[0] == FN_RELU || activation[0] == FN_LINEAR ? NULL : f,
         .attribute = activation + 1,
-        .follower = node->follower,
         .kept = kept && f->from_input ? (real *)kept->value + row * node->output[0].width : NULL,
+        .array_epilogue = node->output[0].value_epilogue,
+        .first = row * node->output[0].width,
     };
 }
 

@@ -24,15 +24,19 @@ FN_INLINE const fn_activation *activation_of(const double *attribute)
     return FN_SYM(activations)[(int)attribute[0]];
 }
 
-/* fn_op.saved; kept: the derivative as the forward pass left it, where it does not follow from the output. */
-FN_INLINE int saved_by_activation(const fn_node *node, const double *attribute, const fn_port *kept)
+/* fn_op.offer_epilogue; run: differentiate_activation with the same arguments; kept: the derivative as the forward pass left it,
+ * where it does not follow from the output. */
+FN_INLINE bool offer_derivative(const fn_node *node, fn_epilogue_kind kind, const double *attribute, const fn_port *kept,
+                                void (*run)(const fn_node *node, int64_t first, int64_t n), fn_epilogue *epilogue)
 {
-    if (attribute[0] == FN_LINEAR)
-        return -1;
-    return activation_of(attribute)->from_input ? kept->value_buffer : node->output[0].value_buffer;
+    if (kind != FN_EPILOGUE_DERIVATIVE || attribute[0] == FN_LINEAR)
+        return false;
+    epilogue->run = run;
+    epilogue->reads = activation_of(attribute)->from_input ? kept->value_buffer : node->output[0].value_buffer;
+    return true;
 }
 
-/* fn_op.differentiate: dz over dy. */
+/* FN_EPILOGUE_DERIVATIVE: dz over dy, n elements from number `first` on. */
 FN_INLINE void differentiate_activation(const fn_node *node, const double *attribute, const fn_port *kept, int64_t first,
                                         int64_t n)
 {

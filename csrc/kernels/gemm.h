@@ -39,7 +39,7 @@ struct gemm_epilogue {
     void (*finish)(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m, int64_t n);
     const fn_activation *activation; /* for finish */
     const double *attribute;
-    const fn_node *node;
+    const fn_port *port;
     const fn_context *context;
     real *other; /* for finish: a second matrix of C's shape */
     int64_t other_row;

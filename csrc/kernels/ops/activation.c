@@ -69,26 +69,27 @@ static void backward(fn_plan *plan, fn_node *node)
 
 /* ---- in place ------------------------------------------------------------------------------------- */
 
-static bool can_apply(const fn_node *node, bool training)
-{
-    return !training || !activation_of(node->attribute)->from_input;
-}
-
 static void apply(const fn_node *node, int64_t first, int64_t n)
 {
     real *y = (real *)node->output[0].value + first;
     activation_of(node->attribute)->forward(y, y, n, &node->attribute[ALPHA]);
 }
 
-static int saved(const fn_node *node)
-{
-    return node->in_place && (int)node->attribute[ACTIVATION] != FN_LINEAR ? node->output[0].value_buffer : -1;
-}
-
 static void differentiate(const fn_node *node, int64_t first, int64_t n)
 {
     real *dy = (real *)node->output[0].gradient + first;
     activation_of(node->attribute)->backward(dy, (const real *)node->output[0].value + first, dy, n, &node->attribute[ALPHA]);
+}
+
+static bool offer_epilogue(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue)
+{
+    if (kind == FN_EPILOGUE_IN_PLACE) {
+        epilogue->run = apply;
+        return !fn_plan_training(plan) || !activation_of(node->attribute)->from_input;
+    }
+    epilogue->run = differentiate;
+    epilogue->reads = node->output[0].value_buffer;
+    return kind == FN_EPILOGUE_DERIVATIVE && node->in_place && (int)node->attribute[ACTIVATION] != FN_LINEAR;
 }
 
 static const fn_attribute attributes[] = {FN_ACTIVATION_ATTRIBUTES("activation", "alpha")};
@@ -100,8 +101,5 @@ const fn_op FN_SYM(op_activation) = {
     .infer = infer,
     .forward = forward,
     .backward = backward,
-    .saved = saved,
-    .differentiate = differentiate,
-    .can_apply = can_apply,
-    .apply = apply,
+    .offer_epilogue = offer_epilogue,
 };

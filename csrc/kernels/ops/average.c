@@ -29,8 +29,8 @@ const fn_op FN_SYM(op_average) = {
     .entry = {"average", NULL, 0},
     .min_inputs = 1,
     .max_inputs = -1,
+    .flags = FN_RUNS_VALUE_EPILOGUE,
     .infer = infer_merge,
     .forward = forward,
     .backward = backward,
-    .applies = true,
 };

@@ -205,8 +205,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
             differentiate_image(&p, false, dx, dy);
         else
             differentiate_image(&p, true, dx, dy);
-        if (input->finish)
-            input->finish->op->differentiate(input->finish, row * input->width, input->width);
+        fn_run_epilogue(input->gradient_epilogue, row * input->width, input->width);
     }
 }
 
@@ -222,15 +221,15 @@ static void backward(fn_plan *plan, fn_node *node)
     if (node->input[0].accumulate)
         fn_reads(plan, node->input[0].gradient_buffer);
     fn_writes(plan, node->input[0].gradient_buffer);
-    fn_finishes(plan, &node->input[0]);
+    fn_emit_epilogue(plan, node->input[0].gradient_epilogue);
 }
 
 const fn_op FN_SYM(op_average_pooling) = {
     .entry = {"average_pooling", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_RUNS_GRADIENT_EPILOGUES,
     .infer = infer_pooling,
     .forward = forward,
     .backward = backward,
-    .finishes = true,
 };

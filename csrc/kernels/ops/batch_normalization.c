@@ -135,6 +135,12 @@ static place find_item(const fn_node *node, const fn_context *context, int64_t i
     return find_place(node, find_chunk(node, context->rows, item / strips), item % strips);
 }
 
+/* Operations that it takes to sum a row of the batch. */
+static double sum_flops(const fn_node *node)
+{
+    return (double)((VALUE_FLOPS + SQUARE_FLOPS) * node->input[0].width);
+}
+
 /* Mean and squared deviations. */
 static void sum_place(const fn_node *node, place p)
 {
@@ -158,7 +164,7 @@ static void sum_chunks(const fn_node *node, const fn_context *context, int64_t l
 }
 
 /* The chunks that n elements of x from number `first` on complete. */
-static void apply(const fn_node *node, int64_t first, int64_t n)
+static void observe(const fn_node *node, int64_t first, int64_t n)
 {
     const int64_t channels = channels_of(node), inner = inner_of(node), strips = count_strips(channels);
     const int64_t start = first / channels, end = (first + n) / channels;
@@ -172,15 +178,14 @@ static void apply(const fn_node *node, int64_t first, int64_t n)
     }
 }
 
-static bool can_observe(const fn_node *node, bool training)
+static bool offer_epilogue(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue)
 {
-    return training && !node->attribute[FROZEN] && chunks_of_row(inner_of(node)) > 0;
-}
-
-static void observes(fn_plan *plan, const fn_node *node)
-{
-    fn_costs(plan, (double)((VALUE_FLOPS + SQUARE_FLOPS) * node->input[0].width), 0);
-    fn_writes(plan, node->buffer[FORWARD_SUMS].value_buffer);
+    if (kind != FN_EPILOGUE_OBSERVATION || !uses_batch(node, plan) || !chunks_of_row(inner_of(node)))
+        return false;
+    epilogue->run = observe;
+    epilogue->writes = node->buffer[FORWARD_SUMS].value_buffer;
+    epilogue->flops_per_row = sum_flops(node);
+    return true;
 }
 
 /* statistics[3][channels] of the batch, from those of the chunks. */
@@ -241,13 +246,12 @@ static void normalize_rows(const fn_node *node, const fn_context *context, int64
     spread(mean, channels, columns);
     spread(a, channels, columns);
     spread(b, channels, columns);
-    const fn_node *follower = node->follower;
-    const int64_t n = (hi - lo) * inner_of(node), step = follower ? positions_at_a_time(channels) : n;
+    const fn_epilogue *epilogue = node->output[0].value_epilogue;
+    const int64_t n = (hi - lo) * inner_of(node), step = epilogue ? positions_at_a_time(channels) : n;
     for (int64_t i = 0; i < n; i += step) {
         const int64_t first = lo * width + i * channels, count = n - i < step ? n - i : step;
         rescale((const real *)node->input[0].value + first, (real *)node->output[0].value + first, channels, count, mean, a, b);
-        if (follower)
-            follower->op->apply(follower, first, count * channels);
+        fn_run_epilogue(epilogue, first, count * channels);
     }
 }
 
@@ -280,10 +284,11 @@ static int64_t count_items(const fn_plan *plan, const fn_node *node)
 static void forward(fn_plan *plan, fn_node *node)
 {
     if (uses_batch(node, plan)) {
-        if (!node->follows) {
+        if (!node->host) {
             fn_emit(plan, node, "batch_normalization sums", sum_chunks, FN_BY_ITEMS, count_items(plan, node));
             fn_reads(plan, node->input[0].value_buffer);
-            observes(plan, node);
+            fn_writes(plan, node->buffer[FORWARD_SUMS].value_buffer);
+            fn_costs(plan, sum_flops(node), 0);
         }
         fn_emit(plan, node, "batch_normalization forward", forward_batch, FN_BY_ROWS, 0);
         fn_reads_all(plan, node->buffer[FORWARD_SUMS].value_buffer);
@@ -300,7 +305,7 @@ static void forward(fn_plan *plan, fn_node *node)
     if (node->n_node_buffers)
         fn_writes(plan, node->buffer[STATISTICS].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
-    fn_follows(plan, node);
+    fn_emit_epilogue(plan, node->output[0].value_epilogue);
 }
 
 /* ---- backward ------------------------------------------------------------------------------------ */
@@ -352,14 +357,13 @@ static void differentiate_rows(const fn_node *node, const fn_context *context, c
     spread(a, channels, columns);
     spread(b, channels, columns);
     spread(c, channels, columns);
-    const fn_node *finish = node->input[0].finish;
-    const int64_t n = (hi - lo) * inner_of(node), step = finish ? positions_at_a_time(channels) : n;
+    const fn_epilogue *epilogue = node->input[0].gradient_epilogue;
+    const int64_t n = (hi - lo) * inner_of(node), step = epilogue ? positions_at_a_time(channels) : n;
     for (int64_t i = 0; i < n; i += step) {
         const int64_t first = lo * width + i * channels, count = n - i < step ? n - i : step;
         rescale_gradient((const real *)node->input[0].value + first, (const real *)node->output[0].gradient + first,
                          (real *)node->input[0].gradient + first, channels, count, mean, a, b, c, node->input[0].accumulate);
-        if (finish)
-            finish->op->differentiate(finish, first, count * channels);
+        fn_run_epilogue(epilogue, first, count * channels);
     }
 }
 
@@ -408,7 +412,7 @@ static void backward(fn_plan *plan, fn_node *node)
     write_gradient(plan, gamma_port(node));
     write_gradient(plan, beta_port(node));
     fn_writes(plan, node->input[0].gradient_buffer);
-    fn_finishes(plan, &node->input[0]);
+    fn_emit_epilogue(plan, node->input[0].gradient_epilogue);
 }
 
 /* ---- update -------------------------------------------------------------------------------------- */
@@ -442,13 +446,10 @@ const fn_op FN_SYM(op_batch_normalization) = {
     .entry = {"batch_normalization", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_RUNS_VALUE_EPILOGUE | FN_RUNS_GRADIENT_EPILOGUES,
     .infer = infer,
     .forward = forward,
     .backward = backward,
-    .finishes = true,
-    .apply = apply,
-    .applies = true,
-    .can_observe = can_observe,
-    .observes = observes,
+    .offer_epilogue = offer_epilogue,
     .update = update,
 };

@@ -93,7 +93,7 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_writes(plan, node->output[0].value_buffer);
     if (node->n_node_buffers)
         fn_writes(plan, node->buffer[SAVED_SLOPE].value_buffer);
-    fn_follows(plan, node);
+    fn_emit_epilogue(plan, node->output[0].value_epilogue);
     /* Turned here rather than before its use: by then a barrier has been passed for other reasons. */
     if (fn_plan_training(plan) && needs_input_gradient(node)) {
         fn_emit(plan, node, "convolution flip", flip, FN_BY_ITEMS, g.y.window);
@@ -104,25 +104,29 @@ static void forward(fn_plan *plan, fn_node *node)
 
 /* ---- backward ---------------------------------------------------------------------------------- */
 
-static int saved(const fn_node *node)
-{
-    return saved_by_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE]);
-}
-
 static void differentiate(const fn_node *node, int64_t first, int64_t n)
 {
     differentiate_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], first, n);
 }
 
+static bool offer_epilogue(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue)
+{
+    (void)plan;
+    return offer_derivative(node, kind, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], differentiate, epilogue);
+}
+
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const int64_t width = node->output[0].width;
-    if (must_differentiate(node))
-        differentiate(node, lo * width, (hi - lo) * width);
+    fn_run_epilogue(node->output[0].gradient_epilogue, lo * width, (hi - lo) * width);
     if (!needs_input_gradient(node))
         return;
     const convolution g = geometry_of_node(node);
-    const convolution_epilogue epilogue = {.accumulate = node->input[0].accumulate, .finish = node->input[0].finish};
+    const convolution_epilogue epilogue = {
+        .accumulate = node->input[0].accumulate,
+        .array_epilogue = node->input[0].gradient_epilogue,
+        .first = lo * node->input[0].width,
+    };
     FN_SYM(convolve_transposed)(&g, hi - lo, (const real *)node->output[0].gradient + lo * width,
                                 node->buffer[FLIPPED_KERNEL].value, &epilogue,
                                 (real *)node->input[0].gradient + lo * node->input[0].width, context->workspace);
@@ -169,11 +173,9 @@ const fn_op FN_SYM(op_convolution) = {
     .entry = {"convolution", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_RUNS_VALUE_EPILOGUE | FN_RUNS_GRADIENT_EPILOGUES,
     .infer = infer,
     .forward = forward,
     .backward = backward,
-    .saved = saved,
-    .differentiate = differentiate,
-    .finishes = true,
-    .applies = true,
+    .offer_epilogue = offer_epilogue,
 };

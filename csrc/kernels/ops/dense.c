@@ -335,28 +335,29 @@ static void forward(fn_plan *plan, fn_node *node)
 
 /* ---- backward ---------------------------------------------------------------------------------- */
 
-static int saved(const fn_node *node)
-{
-    return saved_by_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE]);
-}
-
 static void differentiate(const fn_node *node, int64_t first, int64_t n)
 {
     differentiate_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], first, n);
 }
 
-/* Blocks of dx, complete and still in cache: the derivative of the layer below. */
+static bool offer_epilogue(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue)
+{
+    (void)plan;
+    return offer_derivative(node, kind, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], differentiate, epilogue);
+}
+
+/* Blocks of dx, complete and still in cache. */
 static void finish_input_gradient(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m,
                                   int64_t n)
 {
     (void)i, (void)j;
-    const fn_node *below = epilogue->node;
-    int64_t first = c - (const real *)below->output[0].gradient;
+    const fn_epilogue *of_gradient = epilogue->port->gradient_epilogue;
+    const int64_t first = c - (const real *)epilogue->port->gradient;
     if (n == c_row)
-        below->op->differentiate(below, first, m * n);
+        fn_run_epilogue(of_gradient, first, m * n);
     else
         for (int64_t row = 0; row < m; row++)
-            below->op->differentiate(below, first + row * c_row, n);
+            fn_run_epilogue(of_gradient, first + row * c_row, n);
 }
 
 /* dx for positions p_lo to p_hi, columns j_lo to j_hi. */
@@ -375,21 +376,15 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
         .c_row = in,
         .accumulate = node->input[0].accumulate,
         .by_dots = gemm_suits_dots(context->rows * inner_of(node), in, units),
-        .epilogue = {.finish = node->input[0].finish ? finish_input_gradient : NULL, .node = node->input[0].finish},
+        .epilogue = {.finish = node->input[0].gradient_epilogue ? finish_input_gradient : NULL, .port = &node->input[0]},
     };
     FN_SYM(gemm)(&product, context->workspace);
-}
-
-static bool must_differentiate(const fn_node *node)
-{
-    return !node->output[0].finished && saved(node) >= 0;
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     int64_t inner = inner_of(node), width = node->output[0].width;
-    if (must_differentiate(node))
-        differentiate(node, lo * width, (hi - lo) * width);
+    fn_run_epilogue(node->output[0].gradient_epilogue, lo * width, (hi - lo) * width);
     if (!needs_input_gradient(node) || !divided_by_rows(node))
         return;
     const int64_t end = hi * inner, in = inputs_of(node), step = positions_at_once(in);
@@ -523,10 +518,11 @@ static void backward(fn_plan *plan, fn_node *node)
     int64_t positions = fn_plan_rows(plan) * inner_of(node);
     bool by_rows = divided_by_rows(node);
 
-    if (must_differentiate(node) || (needs_input_gradient(node) && by_rows)) {
+    const fn_epilogue *derivative = node->output[0].gradient_epilogue;
+    if (derivative || (needs_input_gradient(node) && by_rows)) {
         fn_emit(plan, node, "dense backward", backward_rows, FN_BY_ROWS, 0);
-        if (must_differentiate(node)) {
-            fn_reads(plan, saved(node));
+        if (derivative) {
+            fn_emit_epilogue(plan, derivative);
             fn_writes(plan, node->output[0].gradient_buffer);
         }
     }
@@ -536,7 +532,7 @@ static void backward(fn_plan *plan, fn_node *node)
         fn_reads_all(plan, packs_transposed(plan, node) ? node->buffer[PACKED].value_buffer : node->parameter[0].value_buffer);
         fn_reads(plan, node->output[0].gradient_buffer);
         fn_writes(plan, node->input[0].gradient_buffer);
-        fn_finishes(plan, &node->input[0]);
+        fn_emit_epilogue(plan, node->input[0].gradient_epilogue);
         fn_costs(plan, product_flops(node), 0);
         fn_workspace(plan, FN_SYM(gemm_workspace)(positions, in, units));
     }
@@ -559,11 +555,9 @@ const fn_op FN_SYM(op_dense) = {
     .entry = {"dense", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_RUNS_GRADIENT_EPILOGUES | FN_CAN_SPLIT_K,
     .infer = infer,
     .forward = forward,
     .backward = backward,
-    .saved = saved,
-    .differentiate = differentiate,
-    .finishes = true,
-    .can_split_k = true,
+    .offer_epilogue = offer_epilogue,
 };

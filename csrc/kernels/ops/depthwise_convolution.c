@@ -225,14 +225,15 @@ static void forward(fn_plan *plan, fn_node *node)
 
 /* ---- backward ---------------------------------------------------------------------------------- */
 
-static int saved(const fn_node *node)
-{
-    return saved_by_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE]);
-}
-
 static void differentiate(const fn_node *node, int64_t first, int64_t n)
 {
     differentiate_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], first, n);
+}
+
+static bool offer_epilogue(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue)
+{
+    (void)plan;
+    return offer_derivative(node, kind, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], differentiate, epilogue);
 }
 
 /* out[i] (+)= the sum of m numbers from x[i m] on. */
@@ -270,8 +271,7 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
                     compute_row(&c, r, rows, first, node->parameter[0].value, NULL, false, repeated);
                     sum_neighbours(repeated, row, multiplier, input->accumulate, out);
                 }
-                if (input->finish)
-                    input->finish->op->differentiate(input->finish, out - (const real *)input->finish->output[0].gradient, row);
+                fn_run_epilogue(input->gradient_epilogue, image * input->width + r * row, row);
             }
         }
 }
@@ -279,8 +279,7 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const int64_t width = node->output[0].width;
-    if (must_differentiate(node))
-        differentiate(node, lo * width, (hi - lo) * width);
+    fn_run_epilogue(node->output[0].gradient_epilogue, lo * width, (hi - lo) * width);
     if (needs_input_gradient(node))
         compute_input_gradient(node, context, lo, hi);
 }
@@ -408,10 +407,9 @@ const fn_op FN_SYM(op_depthwise_convolution) = {
     .entry = {"depthwise_convolution", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_RUNS_GRADIENT_EPILOGUES,
     .infer = infer,
     .forward = forward,
     .backward = backward,
-    .saved = saved,
-    .differentiate = differentiate,
-    .finishes = true,
+    .offer_epilogue = offer_epilogue,
 };

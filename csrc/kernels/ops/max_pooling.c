@@ -227,9 +227,9 @@ FN_INLINE void differentiate_strip(const pooling *p, pooling_span h, pooling_spa
         }
 }
 
-/* finish: as in fn_port, with the number of the image's first element, where each row of windows completes its inputs. */
+/* epilogue: of dx, where each row of windows completes its inputs; else NULL. first: number of the image's first element. */
 FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const real *dy, const uint8_t *index,
-                                   const fn_node *finish, int64_t element)
+                                   const fn_epilogue *epilogue, int64_t first)
 {
     const int64_t completed = p->height.stride * p->width.size * p->channels;
     for (int64_t i = 0; i < p->height.outputs; i++) {
@@ -241,8 +241,7 @@ FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const r
             else
                 POOLING_FOR_EACH_STRIP(p->channels, differentiate_strip, p, h, w, false, add, dx, dy, index);
         }
-        if (finish)
-            finish->op->differentiate(finish, element + i * completed, completed);
+        fn_run_epilogue(epilogue, first + i * completed, completed);
     }
 }
 
@@ -293,11 +292,11 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
         else if (scatter)
             scatter_image(&p, dx, dy, index, BYTES);
         else if (overwrite)
-            differentiate_image(&p, false, dx, dy, (const uint8_t *)index, input->finish, row * input->width);
+            differentiate_image(&p, false, dx, dy, (const uint8_t *)index, input->gradient_epilogue, row * input->width);
         else
             differentiate_image(&p, true, dx, dy, (const uint8_t *)index, NULL, 0);
-        if (input->finish && !overwrite)
-            input->finish->op->differentiate(input->finish, row * input->width, input->width);
+        if (!overwrite)
+            fn_run_epilogue(input->gradient_epilogue, row * input->width, input->width);
     }
 }
 
@@ -312,15 +311,15 @@ static void backward(fn_plan *plan, fn_node *node)
     if (node->input[0].accumulate)
         fn_reads(plan, node->input[0].gradient_buffer);
     fn_writes(plan, node->input[0].gradient_buffer);
-    fn_finishes(plan, &node->input[0]);
+    fn_emit_epilogue(plan, node->input[0].gradient_epilogue);
 }
 
 const fn_op FN_SYM(op_max_pooling) = {
     .entry = {"max_pooling", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_RUNS_GRADIENT_EPILOGUES,
     .infer = infer,
     .forward = forward,
     .backward = backward,
-    .finishes = true,
 };

@@ -40,7 +40,7 @@ FN_INLINE void emit_merge_forward(fn_plan *plan, fn_node *node, fn_stage_functio
     for (int32_t i = 0; i < node->n_inputs; i++)
         fn_reads(plan, node->input[i].value_buffer);
     fn_writes(plan, node->output[0].value_buffer);
-    fn_follows(plan, node);
+    fn_emit_epilogue(plan, node->output[0].value_epilogue);
 }
 
 /* values: the derivative needs the inputs and the output. */
@@ -89,8 +89,7 @@ FN_INLINE void combine_linearly(const fn_node *node, int64_t lo, int64_t hi, rea
     for (int64_t start = lo * width; start < end; start += MERGE_BLOCK) {
         const int64_t n = end - start < MERGE_BLOCK ? end - start : MERGE_BLOCK;
         combine_elements(node, start, n, first, rest);
-        if (node->follower)
-            node->follower->op->apply(node->follower, start, n);
+        fn_run_epilogue(node->output[0].value_epilogue, start, n);
     }
 }
 

@@ -29,8 +29,8 @@ const fn_op FN_SYM(op_subtract) = {
     .entry = {"subtract", NULL, 0},
     .min_inputs = 2,
     .max_inputs = 2,
+    .flags = FN_RUNS_VALUE_EPILOGUE,
     .infer = infer_merge,
     .forward = forward,
     .backward = backward,
-    .applies = true,
 };

@@ -127,30 +127,34 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_writes(plan, node->output[0].value_buffer);
     if (node->n_node_buffers > SAVED_SLOPE)
         fn_writes(plan, node->buffer[SAVED_SLOPE].value_buffer);
-    fn_follows(plan, node);
+    fn_emit_epilogue(plan, node->output[0].value_epilogue);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------- */
-
-static int saved(const fn_node *node)
-{
-    return saved_by_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE]);
-}
 
 static void differentiate(const fn_node *node, int64_t first, int64_t n)
 {
     differentiate_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], first, n);
 }
 
+static bool offer_epilogue(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue)
+{
+    (void)plan;
+    return offer_derivative(node, kind, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], differentiate, epilogue);
+}
+
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const int64_t width = node->output[0].width;
-    if (must_differentiate(node))
-        differentiate(node, lo * width, (hi - lo) * width);
+    fn_run_epilogue(node->output[0].gradient_epilogue, lo * width, (hi - lo) * width);
     if (!needs_input_gradient(node))
         return;
     const convolution g = geometry_of_node(node);
-    const convolution_epilogue epilogue = {.accumulate = node->input[0].accumulate, .finish = node->input[0].finish};
+    const convolution_epilogue epilogue = {
+        .accumulate = node->input[0].accumulate,
+        .array_epilogue = node->input[0].gradient_epilogue,
+        .first = lo * node->input[0].width,
+    };
     FN_SYM(convolve)(&g, hi - lo, (const real *)node->output[0].gradient + lo * width, node->parameter[0].value, &epilogue,
                      (real *)node->input[0].gradient + lo * node->input[0].width, context->workspace);
 }
@@ -196,11 +200,9 @@ const fn_op FN_SYM(op_transposed_convolution) = {
     .entry = {"transposed_convolution", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_RUNS_VALUE_EPILOGUE | FN_RUNS_GRADIENT_EPILOGUES,
     .infer = infer,
     .forward = forward,
     .backward = backward,
-    .saved = saved,
-    .differentiate = differentiate,
-    .finishes = true,
-    .applies = true,
+    .offer_epilogue = offer_epilogue,
 };
