@@ -28,6 +28,7 @@ ACTIVATION_LAYERS = {
     "Softmax": ("softmax", None),
     "Softplus": ("softplus", 0),
     "Softsign": ("softsign", 0),
+    "Squareplus": ("squareplus", 4.0),
     "Tanh": ("tanh", 0),
 }
 
@@ -45,7 +46,7 @@ def expected(name, x, alpha=None):
     if name in ("softmax", "log_softmax"):
         return reference.OPS[name].forward([x], [])
     if alpha is None:
-        alpha = {"leaky_relu": 0.2, "elu": 1.0}.get(name, 0)
+        alpha = {"leaky_relu": 0.2, "elu": 1.0, "squareplus": 4.0}.get(name, 0)
     return reference.ACTIVATIONS[name].forward(x, alpha)
 
 
@@ -170,6 +171,7 @@ def test_activations_with_a_parameter():
         (layers.ELU(0.3), np.where(x > 0, x, 0.3 * np.expm1(x))),
         (layers.Activation(layers.LeakyReLU(0.01)), np.where(x > 0, x, 0.01 * x)),
         (layers.Activation(fn.activations.ActivationFunction("elu", 2.0)), np.where(x > 0, x, 2 * np.expm1(x))),
+        (layers.Squareplus(0.5), (x + np.sqrt(x**2 + 0.5)) / 2),
         (layers.GELU(approximate=True), reference.ACTIVATIONS["gelu_tanh"].forward(x, 0)),
     ]:
         np.testing.assert_allclose(apply(layer, x)[1], result, rtol=1e-11, atol=1e-14)

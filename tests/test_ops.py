@@ -140,6 +140,42 @@ def test_nan_stays_nan(activation, isa, dtype):
     assert np.array_equal(np.isnan(step.input_gradients[0]), np.isnan(inputs[0]))
 
 
+def value_and_slope(activation, x, dtype, alpha):
+    """f(x) and f'(x) of an activation of the engine."""
+    graph = Graph()
+    graph.output(graph.activation(graph.input((1,)), activation, alpha=alpha))
+    model = Model(graph, dtype, max_rows=len(x), input_gradients=True)
+    step = model.gradients([np.array(x, dtype).reshape(-1, 1)], seeds=[np.ones((len(x), 1), dtype)])
+    return step.outputs[0].ravel(), step.input_gradients[0].ravel()
+
+
+#: b: f(x) and f'(x) of keras.activations.squareplus, Keras 3.15.0 with PyTorch, float64.
+SQUAREPLUS = {
+    4: (
+        [0.1231056256177, 0.6180339887499, 0.8827822185373, 1.0, 1.280776406404, 2.414213562373, 30.03329637837],
+        [0.01492874992733, 0.27639320225, 0.4379826327054, 0.5, 0.6212678125182, 0.8535533905933, 0.9988925789283],
+    ),
+    0.25: (
+        [0.00780488547035, 0.05901699437495, 0.1545084971875, 0.25, 0.6035533905933, 2.030776406404, 30.00208318868],
+        [0.0009737107585557, 0.05278640450004, 0.27639320225, 0.5, 0.8535533905933, 0.9850712500727, 0.9999305700198],
+    ),
+}
+
+
+@pytest.mark.parametrize("b", SQUAREPLUS)
+def test_squareplus_is_that_of_keras(b, isa, dtype):
+    found = value_and_slope("squareplus", [-8, -1, -0.25, 0, 0.5, 2, 30], dtype, b)
+    np.testing.assert_allclose(found, SQUAREPLUS[b], rtol=1e-6 if dtype == "float32" else 1e-11)
+
+
+def test_squareplus_far_out_and_without_a_bend(isa, dtype):
+    """It neither cancels nor overflows; with b = 0 it is relu."""
+    tolerance = 1e-6 if dtype == "float32" else 1e-14
+    found = value_and_slope("squareplus", [-1e30, -1e5, 1e5, 1e30], dtype, 4)
+    np.testing.assert_allclose(found, [[1e-30, 1e-5, 1e5, 1e30], [1e-60, 1e-10, 1, 1]], rtol=1e-9 + tolerance, atol=1e-50)
+    assert np.array_equal(value_and_slope("squareplus", [-2, 0, 3], dtype, 0), [[0, 0, 3], [0, 0, 1]])
+
+
 @pytest.mark.parametrize("op", ["maximum", "minimum"])
 def test_extremum_keeps_nan_and_divides_no_gradient(op, isa, dtype):
     graph = Graph()

@@ -342,6 +342,8 @@ static long double plain(const char *name, long double x)
         return log1pl(expl(x));
     if (IS("softsign"))
         return x / (1 + fabsl(x));
+    if (IS("squareplus"))
+        return (x + sqrtl(x * x + negative_slope)) / 2;
     if (IS("hard_sigmoid"))
         return fminl(fmaxl(x + 3, 0), 6) / 6;
     if (IS("hard_silu"))

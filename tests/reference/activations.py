@@ -85,6 +85,9 @@ ACTIVATIONS = {
     "sigmoid": Activation(lambda x, alpha: sigmoid(x), lambda x, alpha: sigmoid(x) * sigmoid(-x)),
     "softplus": Activation(lambda x, alpha: softplus(x), lambda x, alpha: sigmoid(x)),
     "softsign": Activation(lambda x, alpha: x / (1 + np.abs(x)), lambda x, alpha: 1 / (1 + np.abs(x)) ** 2),
+    "squareplus": Activation(
+        lambda x, alpha: (x + np.sqrt(x**2 + alpha)) / 2, lambda x, alpha: (1 + x / np.sqrt(x**2 + alpha)) / 2
+    ),
     "hard_sigmoid": Activation(hard_sigmoid, lambda x, alpha: np.where(np.abs(x) < 3, 1 / 6, 0.0)),
     "hard_silu": Activation(lambda x, alpha: x * hard_sigmoid(x, alpha), hard_silu_derivative),
     "relu6": Activation(lambda x, alpha: np.clip(x, 0, 6), lambda x, alpha: ((x > 0) & (x < 6)) * 1.0),

@@ -25,6 +25,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Softsign",
+    "Squareplus",
     "Tanh",
 ]  # fmt: skip
 
@@ -145,6 +146,24 @@ class Softsign(_ActivationLayer):
     """``x / (1 + |x|)``"""
 
     kernel = "softsign"
+
+
+class Squareplus(_ActivationLayer):
+    """``(x + sqrt(x**2 + b)) / 2`` (Barron, 2021): as smooth as softplus, without an exponential.
+
+    Parameters
+    ----------
+    b : float
+        How wide the bend at 0 is, where the result is ``sqrt(b) / 2``; with 0 this is `ReLU`.
+    """
+
+    def __init__(self, b: float = 4.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.b = b
+        self.activation_function()  # checks it
+
+    def activation_function(self) -> ActivationFunction:
+        return ActivationFunction("squareplus", self.b)
 
 
 class HardSigmoid(_ActivationLayer):
