@@ -1,7 +1,9 @@
 """Builds the C programs of tests/c with CMake and runs them: those of kernels once for each table that this machine can
 run, as they are shipped; those of the engine without optimization, which takes less time."""
 
+import json
 import pathlib
+import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -18,15 +20,25 @@ TABLES = [f"{isa}_f{bits}" for isa in _core.available_isas() for bits in (32, 64
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    """Builds programs and returns their folder; skips where that cannot be done."""
+    """Builds programs of the repository, or of a copy of it, and returns their folder; skips where that cannot be done."""
     if not shutil.which("cmake") or not any(shutil.which(compiler) for compiler in ("cc", "gcc", "clang")):
         pytest.skip("no cmake or no C compiler")
 
-    def build_programs(names, build_type):
+    def build_programs(names, build_type, root=ROOT, *options):
         folder = tmp_path_factory.mktemp("c_tests")
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
         for command in (
-            ["cmake", "-S", str(ROOT), "-B", str(folder), "-DFASTNET_C_TESTS=ON", f"-DCMAKE_BUILD_TYPE={build_type}", *generator],
+            [
+                "cmake",
+                "-S",
+                str(root),
+                "-B",
+                str(folder),
+                "-DFASTNET_C_TESTS=ON",
+                f"-DCMAKE_BUILD_TYPE={build_type}",
+                *generator,
+                *options,
+            ],
             ["cmake", "--build", str(folder), "--parallel", "2", "--target", *names],
         ):
             done = subprocess.run(command, capture_output=True, text=True)
@@ -54,3 +66,44 @@ def test_kernels(build, program):
 def test_engine(build):
     names = [program for program in PROGRAMS if program not in KERNEL_PROGRAMS]
     run_programs(build(names, "Debug"), names)
+
+
+def test_kernels_of_the_documentation(build, tmp_path, monkeypatch):
+    """The C of docs/extending.md, put where it says, is found by name and compiles without a warning, as it is shipped; its
+    activation passes the tests of the others with the reference that is given there."""
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    files = {}
+    for step in re.split(r"^(?=\*\*\d\. |#+ )", text, flags=re.MULTILINE):
+        name, code = re.match(r"\*\*1\. `(csrc/\S+\.c)`", step), re.search(r"```c\n(.*?)```", step, re.DOTALL)
+        if name and code:
+            files[name.group(1)] = code.group(1)
+    references = re.findall(r"```c\n( +if \(IS\(.*?)```", text, re.DOTALL)
+    folders = {pathlib.Path(name).parent.name for name in files}
+    assert {"optim", "activations"} <= folders and len(references) == 1
+    for name in ("csrc", "tests/c"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "CMakeLists.txt", tmp_path)
+    for name, code in files.items():
+        assert not (tmp_path / name).exists()
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    program = tmp_path / "tests" / "c" / "test_math.c"
+    program.write_text(
+        program.read_text(encoding="utf-8").replace("#undef IS\n", references[0] + "#undef IS\n", 1), encoding="utf-8"
+    )
+
+    isa = _core.available_isas()[0]
+    names = [f"test_math_{isa}_f{bits}" for bits in (32, 64)]
+    folder = build(names, "Release", tmp_path, f"-DFASTNET_ISAS={isa}", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON")
+    monkeypatch.setenv("FASTNET_QUICK", "1")  # the functions of math.h have been tested in all detail
+    run_programs(folder, names)
+    registry = (folder / "generated" / "registry.h").read_text(encoding="utf-8")
+    for name in files:
+        assert f"X({pathlib.Path(name).stem})" in registry
+        commands = [entry for entry in json.loads((folder / "compile_commands.json").read_text(encoding="utf-8"))
+                    if pathlib.Path(entry["file"]) == tmp_path / name and f"/kernels_{isa}_f" in entry["command"]]  # fmt: skip
+        assert len(commands) == 2, "for both precisions"
+        for entry in commands:
+            done = subprocess.run(
+                entry["command"] + " -Werror", shell=True, cwd=entry["directory"], capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
