@@ -156,7 +156,7 @@ OF_TOKENS = {layers.Embedding, layers.TokenAndPositionEmbedding}
 
 
 def is_recurrent(cls):
-    return cls.__module__ == layers.LSTM.__module__
+    return cls.__module__ in (layers.LSTM.__module__, layers.Bidirectional.__module__)
 
 
 def input_for(cls, changed):

@@ -1,308 +1,36 @@
-"""The description of a model: weights, operations and the symbolic tensors between them."""
+"""The description of a model: symbolic tensors, the operations between them, and the uses of layers that these are in."""
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import math
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-from . import _core
+from ._weights import Owner
 
 if TYPE_CHECKING:
-    from .constraints import Constraint
-    from .initializers import Initializer
-    from .layers.base import Layer
-    from .regularizers import Regularizer
+    from ._weights import Weight
 
 __all__ = [
-    "CURRENT_CALL", "INITIALISES", "Graph", "LayerCall", "Operation", "Slab", "SymbolicTensor", "Weight", "WeightSpec",
-    "aligned_zeros", "batch_size_of", "label_sources", "replace_tensors", "with_masks",
+    "CURRENT_CALL", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors", "batch_size_of",
+    "label_sources", "outside_calls", "replace_tensors", "with_masks",
 ]  # fmt: skip
 
 
-def aligned_zeros(n: int, dtype: str | np.dtype) -> np.ndarray:
-    """A one-dimensional array of zeros that begins where the engine wants its slabs to begin."""
-    item = np.dtype(dtype).itemsize
-    memory = np.zeros(max(n, 1) * item + _core.ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _core.ALIGNMENT
-    return memory[start : start + max(n, 1) * item].view(dtype)
+class LayerLike(Owner, Protocol):
+    """What a graph knows of layers; `Layer` has all of it."""
 
-
-class WeightSpec(NamedTuple):
-    """What a layer says of one of its weights; the shape is for the engine to say.
-
-    A layer may have the same numbers under another `shape`, as a matrix whose columns belong to several heads.
-    """
-
-    initializer: Initializer
-    regularizer: Regularizer | None = None
-    trainable: bool = True
-    constraint: Constraint | None = None
-    shape: tuple[int, ...] | None = None
-
-
-class Weight:
-    """One array of parameters of a layer.
-
-    Attributes
-    ----------
-    layer : Layer
-    name : str
-        Within the layer: "kernel", "bias".
-    shape : tuple of int
-    engine_shape : tuple of int
-        That of the operation's parameter: the same numbers in the same order.
-    trainable : bool
-        Whether it is a parameter at all, and not a statistic; the layer may still be frozen.
-    slab : Slab or None
-        Where its numbers are, once a model has been made.
-    changes : int
-        How often it has been set to something else than training made of it.
-    """
-
-    def __init__(self, layer: Layer, name: str, shape: tuple[int, ...], spec: WeightSpec) -> None:
-        self.layer = layer
-        self.name = name
-        self.engine_shape = shape
-        self.spec = spec
-        self.initializer, self.regularizer, self.trainable, self.constraint, own_shape = spec
-        self.shape = shape if own_shape is None else own_shape
-        self.slab: Slab | None = None
-        self.offset = 0
-        self.changes = 0
-        if self.constraint is not None:
-            self.constraint.values(self.shape)  # raises where it has no such axes
+    name: str | None
+    sublayers: Callable[[], Sequence[Any]]
+    _weights: dict[str, Weight]
+    _repeats_calls: bool
+    _make_call: Callable[..., LayerCall]
+    label_count: Callable[[Operation], int | None]
 
     @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-    @property
-    def path(self) -> str:
-        """Names of the layer, of the layers that it is a part of, and of the weight: "block/dense/kernel"."""
-        return f"{self.layer.path}/{self.name}"
-
-    @property
-    def penalized(self) -> bool:
-        """Whether L1 or L2 of its numbers is a part of the loss; an orthogonal penalty is an operation of its layer."""
-        return self.regularizer is not None and bool(self.regularizer.l1 or self.regularizer.l2)
-
-    def view_of(self, array: np.ndarray) -> np.ndarray:
-        """The part of an array as large as the slab that belongs to this weight."""
-        return array[self.offset : self.offset + self.size].reshape(self.shape)
-
-    @property
-    def array(self) -> np.ndarray:
-        """As `value`, for readers, and for those who say themselves what they have written, by `note_change`."""
-        if self.slab is None:
-            raise RuntimeError(f"weight {self.path!r} has no values yet: make a model of its layer first")
-        return self.view_of(self.slab.values)
-
-    @property
-    def value(self) -> np.ndarray:
-        """The numbers: a view, so that writing to it changes the model.
-
-        An average that the optimizer keeps of the weight begins anew with what was written, as it does after `assign`.
-        """
-        array = self.array
-        return self.slab.hand_out(self, array) if self.trainable else array
-
-    @property
-    def gradient(self) -> np.ndarray:
-        """The gradient that the last backward pass left: a view."""
-        if self.slab is None:
-            raise RuntimeError(f"weight {self.path!r} has no gradient yet: make a model of its layer first")
-        return self.view_of(self.slab.gradients)
-
-    def assign(self, value: Any) -> None:
-        """Sets the numbers; ValueError where the shape differs."""
-        value = np.asarray(value)
-        if value.shape != self.shape:
-            raise ValueError(f"weight {self.path!r} has shape {self.shape}, got {value.shape}")
-        array = self.array
-        with self.slab.gate.writing(wait=True):
-            array[...] = value
-            self.note_change()
-
-    def note_change(self) -> None:
-        """Says that its numbers have been set: averages of what it was before are at an end."""
-        self.changes += 1
-        _core.note_change()
-
-    def __repr__(self) -> str:
-        return f"<Weight {self.path} {self.shape}>"
-
-
-class _View:
-    """A part of a slab that somebody outside can write to: the base of all arrays that are made of it, alive as long as one is."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array
-        self.__array_interface__ = array.__array_interface__
-
-
-class Slab:
-    """The weights of a model in one array, each aligned, in the order of the layers.
-
-    Models that share a layer share the slab; see `join`.
-
-    Attributes
-    ----------
-    gate : Gate
-        Who reads and who writes the weights, and what optimizers keep of them.
-    averaged : bool
-        Whether an optimizer keeps averages of the weights. Only then is it looked for what was written to them by way of views:
-        weights for which there are any are compared with copies, before each step and prediction.
-    """
-
-    def __init__(self, weights: Sequence[Weight], dtype: str) -> None:
-        self.dtype = dtype
-        self.weights = list(weights)
-        quantum = _core.ALIGNMENT // np.dtype(dtype).itemsize
-        self.offsets: dict[Weight, int] = {}
-        self.size = 0
-        for weight in self.weights:
-            self.offsets[weight] = self.size
-            self.size += -(-weight.size // quantum) * quantum
-        self.values = aligned_zeros(self.size, dtype)
-        self._gradients: np.ndarray | None = None
-        self.gate = _core.Gate()
-        self.averaged = False
-        #: Those whose weights lie here, and perhaps some that have moved.
-        self.models: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._views: dict[Weight, weakref.ref[_View]] = {}  # that may be alive
-        self._copies: dict[Weight, np.ndarray] = {}  # of what may have been written to since
-
-    def hand_out(self, weight: Weight, array: np.ndarray) -> np.ndarray:
-        """A view of a weight for somebody who may write to it."""
-        known = self._views.get(weight)
-        view = known() if known is not None else None
-        if view is None:
-            view = _View(array)
-            self._views[weight] = weakref.ref(view)
-        if self.averaged and weight not in self._copies:
-            self._copies[weight] = array.copy()
-            _core.note_change()  # predictions have to look at it
-        return np.asarray(view)
-
-    @property
-    def watched(self) -> bool:
-        """Whether it is to be looked, before the next prediction, for what may have been written."""
-        return bool(self._copies)
-
-    def note_writes(self) -> None:
-        """Notes for the weights that were written to by way of views that they have changed."""
-        for weight, copy in list(self._copies.items()):
-            array = weight.view_of(self.values)
-            if array.tobytes() != copy.tobytes():
-                weight.note_change()
-                copy[...] = array
-            view = self._views.get(weight)
-            if view is None or view() is None:
-                self._copies.pop(weight, None)
-
-    def stop_watching(self) -> None:
-        """Before a step, which writes to the weights."""
-        self._copies.clear()
-
-    def watch(self) -> None:
-        """After a step: looks at what becomes of the views there are."""
-        if self.averaged and self._views:
-            self._views = {weight: view for weight, view in self._views.items() if view() is not None}
-            self._copies = {weight: weight.view_of(self.values).copy() for weight in self._views}
-
-    @property
-    def gradients(self) -> np.ndarray:
-        """An array like `values`, made when first asked for."""
-        if self._gradients is None:
-            self._gradients = aligned_zeros(self.size, self.dtype)
-        return self._gradients
-
-    @staticmethod
-    def join(weights: Sequence[Weight], dtype: str, seed: int, model: Any) -> Slab:
-        """The slab that holds all weights of a model, initialised where they had no values.
-
-        If they lie in one slab already, and are most of it, it is that. Otherwise a new one is made of them and of those of the
-        models that share some, which keep their values. What no model uses any more stays behind, in the memory that views of it
-        are of, and goes with them.
-        """
-        slabs = [slab for slab in dict.fromkeys(weight.slab for weight in weights) if slab is not None]
-        for slab in slabs:
-            if slab.dtype != dtype:
-                raise ValueError(f"a layer has weights of {slab.dtype}, the model is to be {dtype}")
-        kept, models = _weights_with(weights, slabs, model)
-        if len(slabs) == 1 and all(weight.slab is slabs[0] for weight in weights):
-            if slabs[0].size <= 2 * _padded_size(kept, dtype):
-                slabs[0].models.add(model)
-                return slabs[0]
-        if _padded_size(kept, dtype) > 2 * _padded_size(weights, dtype):  # models that nobody has any more may be among them
-            del kept, models
-            gc.collect()
-            kept, models = _weights_with(weights, slabs, model)
-        joined = Slab(list(kept), dtype)
-        joined.models.update([*models, model])
-        numbers = {weight: number for number, weight in enumerate(weights)}
-        with contextlib.ExitStack() as stack:
-            for slab in slabs:
-                stack.enter_context(slab.gate.writing(wait=True))
-                slab.note_writes()
-                joined.averaged = joined.averaged or slab.averaged
-            joined._fill(seed, numbers)
-            for weight in joined.weights:
-                weight.slab, weight.offset = joined, joined.offsets[weight]
-        _core.note_change()
-        return joined
-
-    def _fill(self, seed: int, numbers: Mapping[Weight, int]) -> None:
-        """Takes over the numbers of the weights that have any, and initialises the others, which are numbered for that."""
-        for weight in self.weights:
-            offset = self.offsets[weight]
-            values = self.values[offset : offset + weight.size].reshape(weight.shape)
-            if weight.slab is not None:
-                values[...] = weight.array
-            elif INITIALISES.get():
-                rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, numbers[weight]])))
-                try:
-                    values[...] = weight.initializer(weight.shape, self.dtype, rng=rng)
-                except ValueError as error:
-                    raise ValueError(f"weight {weight.path!r}: {error}") from None
-
-
-#: Whether weights get the numbers of their initializers; not where those of a file are about to take their place.
-INITIALISES: ContextVar[bool] = ContextVar("INITIALISES", default=True)
-
-
-def _padded_size(weights: Iterable[Weight], dtype: str) -> int:
-    """Elements of a slab of these weights."""
-    quantum = _core.ALIGNMENT // np.dtype(dtype).itemsize
-    return sum(-(-weight.size // quantum) * quantum for weight in weights)
-
-
-def _weights_with(weights: Sequence[Weight], slabs: Sequence[Slab], model: Any) -> tuple[dict[Weight, None], list[Any]]:
-    """The weights and those that must lie in one slab with them, in the order in which they lie; and the other models of these."""
-    kept = dict.fromkeys(weights)
-    left = [other for slab in slabs for other in list(slab.models) if other is not model]
-    models: list[Any] = []
-    found = True
-    while found:
-        found = False
-        for other in list(left):
-            of_other = other.weights
-            if any(weight in kept for weight in of_other):
-                kept.update(dict.fromkeys(of_other))
-                models.append(other)
-                left.remove(other)
-                found = True
-    order = [weight for slab in slabs for weight in slab.weights if weight in kept and weight.slab is slab]
-    return dict.fromkeys([*order, *kept]), models
+    def _label(self) -> str: ...
 
 
 class SymbolicTensor:
@@ -348,6 +76,14 @@ def replace_tensors(value: Any, replace: Callable[[SymbolicTensor], Any]) -> Any
     return value
 
 
+def as_tensors(tensors: Any, what: str) -> list[SymbolicTensor]:
+    """One or several symbolic tensors as a list; TypeError, with what they are meant for, where they are none."""
+    found = [tensors] if isinstance(tensors, SymbolicTensor) else tensors
+    if not isinstance(found, (list, tuple)) or not found or not all(isinstance(t, SymbolicTensor) for t in found):
+        raise TypeError(f"{what} must be what fn.Input or a layer returned, or a list of such, got {tensors!r}")
+    return list(found)
+
+
 class LayerCall:
     """One use of a layer: what it was called on and what it returned.
 
@@ -367,7 +103,7 @@ class LayerCall:
 
     def __init__(
         self,
-        layer: Layer,
+        layer: LayerLike,
         inputs: Sequence[SymbolicTensor],
         options: Mapping[str, Any] | None = None,
         parent: LayerCall | None = None,
@@ -414,6 +150,16 @@ class LayerCall:
 CURRENT_CALL: ContextVar[LayerCall | None] = ContextVar("CURRENT_CALL", default=None)
 
 
+@contextlib.contextmanager
+def outside_calls() -> Iterator[None]:
+    """Within it, calls of layers are no parts of the call in progress: a model makes its own graph."""
+    token = CURRENT_CALL.set(None)
+    try:
+        yield
+    finally:
+        CURRENT_CALL.reset(token)
+
+
 class Operation:
     """One operation of the engine: its name, attributes, inputs, weights and outputs.
 
@@ -425,7 +171,7 @@ class Operation:
 
     def __init__(
         self,
-        layer: Layer,
+        layer: LayerLike,
         op: str,
         attributes: Mapping[str, float],
         inputs: Sequence[SymbolicTensor],
@@ -669,9 +415,9 @@ class Graph:
         return list(order)
 
     @cached_property
-    def producers(self) -> dict[int, Layer]:
+    def producers(self) -> dict[int, LayerLike]:
         """By the id of a tensor: the layer whose call returned it."""
-        found: dict[int, Layer] = {}
+        found: dict[int, LayerLike] = {}
         for call in self.calls:
             for tensor in call.outputs:
                 found.setdefault(id(tensor), call.layer)
@@ -680,3 +426,23 @@ class Graph:
     def weights(self) -> list[Weight]:
         """The weights that are computed with."""
         return list(dict.fromkeys(weight for operation in self.operations for weight in operation.weights))
+
+    def paths(self) -> dict[Weight, str]:
+        """The names by which files and optimizers know the weights: "dense/kernel", "inner/dense/kernel"."""
+        paths: dict[Weight, str] = {}
+        taken: set[str] = set()
+
+        def walk(layer: LayerLike, path: str) -> None:
+            for weight in layer._weights.values():
+                if weight not in paths:
+                    name, number = f"{path}/{weight.name}", 1
+                    while name in taken:
+                        name, number = f"{path}/{weight.name}_{number}", number + 1
+                    paths[weight] = name
+                    taken.add(name)
+            for part in layer.sublayers():
+                walk(part, f"{path}/{part.name}")
+
+        for call in self.calls:
+            walk(call.layer, call.path)
+        return paths

@@ -14,8 +14,9 @@ from ._graph import PENALTIES, sort_operations
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
-    from ._graph import Graph, Operation, SymbolicTensor, Weight
+    from ._graph import Graph, Operation, SymbolicTensor
     from ._network import Network
+    from ._weights import Weight
     from .optimizers import Optimizer
 
 __all__ = ["TRAINING", "lower"]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
-    from ._graph import Graph, Slab, SymbolicTensor, Weight
+    from ._graph import Graph, SymbolicTensor
+    from ._weights import Slab, Weight
 
 __all__ = ["Network"]
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._graph import aligned_zeros
 from ._lowering import TRAINING, lower
 from ._slots import Slots
 from ._snapshots import Snapshot, between_steps
+from ._weights import aligned_zeros
 from .layers.base import Layer
 
 if TYPE_CHECKING:
-    from ._graph import Weight
     from ._network import Network
+    from ._weights import Weight
 
 __all__ = ["PlanCache"]
 

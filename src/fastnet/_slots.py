@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._graph import aligned_zeros
+from ._weights import aligned_zeros
 
 if TYPE_CHECKING:
-    from ._graph import Slab, Weight
     from ._network import Network
+    from ._weights import Slab, Weight
     from .optimizers import Optimizer
 
 __all__ = ["Slots"]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._graph import aligned_zeros
+from ._weights import aligned_zeros
 
 if TYPE_CHECKING:
     from . import _core
-    from ._graph import Slab, Weight
+    from ._weights import Slab, Weight
 
 __all__ = ["Snapshot", "between_steps"]
 

@@ -15,8 +15,8 @@ from ._plan_cache import PlanCache
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
-    from ._graph import Weight
     from ._snapshots import Snapshot
+    from ._weights import Weight
 
 __all__ = ["Inference"]
 

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import operator
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import _data
-from ._graph import CURRENT_CALL, Graph, LayerCall, Operation, Slab, SymbolicTensor, Weight
+from ._graph import Graph, LayerCall, Operation, SymbolicTensor, as_tensors, outside_calls
 from ._names import snake_case
 from ._summary import summarize
+from ._weights import Slab, Weight
 from .layers.base import Layer, assign_all, name_layers
 from .layers.core import Input
 from .training import Trainer
 
 __all__ = ["Model", "Sequential"]
-
-
-def _as_list(tensors: Any, what: str) -> list[SymbolicTensor]:
-    found = [tensors] if isinstance(tensors, SymbolicTensor) else tensors
-    if not isinstance(found, (list, tuple)) or not found or not all(isinstance(t, SymbolicTensor) for t in found):
-        raise TypeError(f"{what} must be what fn.Input or a layer returned, or a list of such, got {tensors!r}")
-    return list(found)
-
-
-@contextlib.contextmanager
-def _outside_calls() -> Iterator[None]:
-    """Within it, calls of layers are no parts of the call in progress: a model makes its own graph."""
-    token = CURRENT_CALL.set(None)
-    try:
-        yield
-    finally:
-        CURRENT_CALL.reset(token)
 
 
 class Model(Layer, Trainer):
@@ -76,7 +59,7 @@ class Model(Layer, Trainer):
         self, inputs: Any, outputs: Any, *, seed: int | None = None, dtype: str = "float32", name: str | None = None
     ) -> None:
         self._describe(seed, dtype, name)
-        self._connect(_as_list(inputs, "inputs"), _as_list(outputs, "outputs"))
+        self._connect(as_tensors(inputs, "inputs"), as_tensors(outputs, "outputs"))
 
     def _describe(self, seed: int | None, dtype: str, name: str | None) -> None:
         Layer.__init__(self, name=name)
@@ -219,7 +202,7 @@ class Model(Layer, Trainer):
         given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         if not any(isinstance(tensor, SymbolicTensor) for tensor in given):
             return self.predict(inputs)
-        return super().__call__(_as_list(inputs, "inputs"))
+        return super().__call__(as_tensors(inputs, "inputs"))
 
     def call(self, *inputs: SymbolicTensor) -> Any:
         """Repeats the calls of the graph on other tensors."""
@@ -276,23 +259,7 @@ class Model(Layer, Trainer):
 
     def _paths(self) -> dict[Weight, str]:
         """The names by which files and optimizers know the weights: "dense/kernel", "inner/dense/kernel"."""
-        paths: dict[Weight, str] = {}
-        taken: set[str] = set()
-
-        def walk(layer: Layer, path: str) -> None:
-            for weight in layer._weights.values():
-                if weight not in paths:
-                    name, number = f"{path}/{weight.name}", 1
-                    while name in taken:
-                        name, number = f"{path}/{weight.name}_{number}", number + 1
-                    paths[weight] = name
-                    taken.add(name)
-            for part in layer.sublayers():
-                walk(part, f"{path}/{part.name}")
-
-        for call in self._graph.calls:
-            walk(call.layer, call.path)
-        return paths
+        return self._graph.paths()
 
     @property
     def gradients(self) -> list[np.ndarray]:
@@ -495,14 +462,14 @@ class Sequential(Model):
                 call.layer._first_call = None
         calls: list[LayerCall] = []
         tensors = [self._input]
-        with _outside_calls():
+        with outside_calls():
             for layer in self._stack:
                 calls.append(layer._make_call(tensors))
                 tensors = calls[-1].outputs
             self._connect([self._input], tensors, calls)
 
     def _make_call(self, inputs: Any) -> LayerCall:
-        tensors = _as_list(inputs, "inputs")
+        tensors = as_tensors(inputs, "inputs")
         if not self.built and len(tensors) == 1:
             self.build(tensors[0].shape)
         return super()._make_call(tensors)

@@ -7,14 +7,17 @@ from .attention import __all__ as _attention
 from .augmentation import *
 from .augmentation import __all__ as _augmentation
 from .base import Layer
+from .bidirectional import Bidirectional
 from .convolution import *
 from .convolution import Convolution1D as Convolution1D
-from .convolution import Convolution1DTranspose as Convolution1DTranspose
 from .convolution import Convolution2D as Convolution2D
-from .convolution import Convolution2DTranspose as Convolution2DTranspose
 from .convolution import SeparableConvolution1D as SeparableConvolution1D
 from .convolution import SeparableConvolution2D as SeparableConvolution2D
 from .convolution import __all__ as _convolution
+from .convolution_transpose import *
+from .convolution_transpose import Convolution1DTranspose as Convolution1DTranspose
+from .convolution_transpose import Convolution2DTranspose as Convolution2DTranspose
+from .convolution_transpose import __all__ as _transposed
 from .core import Activation, ActivityRegularization, Dense, Flatten, Input, Reshape
 from .embedding import Embedding, Masking
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
@@ -41,10 +44,10 @@ from .transformer import TransformerBlock
 from .wrappers import TimeDistributed
 
 __all__ = [
-    "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten",
+    "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization", "Bidirectional", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten",
     "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Layer", "LayerNormalization", "Masking", "Maximum",
     "MinMaxScaling", "Minimum", "Multiply", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
-    "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_attention, *_convolution, *_pooling,
+    "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_attention, *_convolution, *_transposed, *_pooling,
     *_augmentation, *_reshaping,
     "TransformerBlock", *_positions,
     "TimeDistributed", *_recurrent,

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._graph import SymbolicTensor
 
-__all__ = ["channels_last", "check_axes", "checked_seed", "number_in", "one_of", "positive_sizes"]
+__all__ = ["channels_last", "check_axes", "checked_rate", "checked_seed", "number_in", "one_of", "positive_sizes"]
 
 _AXES = {1: "steps", 2: "height, width"}
 
@@ -52,6 +52,17 @@ def number_in(layer: str, argument: str, value: Any, low: float, high: float) ->
     if not (low <= value <= high and math.isfinite(value)):
         raise ValueError(f"{layer}: {argument} must be between {low:g} and {high:g}, got {value!r}")
     return float(value)
+
+
+def checked_rate(layer: str, argument: str, value: Any) -> float:
+    """The value as a float; TypeError or ValueError if it is no probability below 1."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{layer}: {argument} must be a number, got {value!r}") from None
+    if not 0 <= number < 1:
+        raise ValueError(f"{layer}: {argument} must be at least 0 and below 1, got {value}")
+    return number
 
 
 def checked_seed(layer: str, seed: int | None) -> int | None:

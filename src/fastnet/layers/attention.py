@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from .. import _core, constraints, initializers, regularizers
-from .._graph import SymbolicTensor, WeightSpec
+from .._graph import SymbolicTensor
+from .._weights import WeightSpec
+from ._arguments import checked_rate, checked_seed
 from .base import Layer
 from .core import positive_integer, reshape_attributes
 
 __all__ = ["Attention", "GroupQueryAttention", "MultiHeadAttention"]
-
-
-def checked_rate(layer: str, argument: str, value: Any) -> float:
-    """The value as a float; TypeError or ValueError if it is no probability below 1."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{layer}: {argument} must be a number, got {value!r}") from None
-    if not 0 <= number < 1:
-        raise ValueError(f"{layer}: {argument} must be at least 0 and below 1, got {value}")
-    return number
-
-
-def checked_seed(layer: str, seed: Any) -> int | None:
-    """A seed as an int, or None; TypeError or ValueError where it is neither."""
-    if seed is None:
-        return None
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        raise TypeError(f"{layer}: seed must be an integer or None, got {seed!r}") from None
-    if not 0 <= number < 2**53:
-        raise ValueError(f"{layer}: seed must be between 0 and 2**53 - 1, got {seed}")
-    return number
 
 
 def _mask_of(tensor: Any) -> SymbolicTensor | None:

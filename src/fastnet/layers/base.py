@@ -11,9 +11,10 @@ import numpy as np
 
 from .. import _core
 from .._config import Configurable
-from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, Weight, WeightSpec
+from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor
 from .._names import snake_case
 from .._snapshots import between_steps
+from .._weights import Weight, WeightSpec
 from ..regularizers import OrthogonalRegularizer
 
 __all__ = ["Layer"]

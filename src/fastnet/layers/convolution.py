@@ -2,97 +2,20 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
 from typing import Any
 
-from .. import activations, constraints, initializers, regularizers
-from .._graph import SymbolicTensor, WeightSpec
-from ._arguments import channels_last, check_axes, one_of, positive_sizes
-from .base import Layer
+from .. import activations, regularizers
+from .._graph import SymbolicTensor
+from ._arguments import check_axes
+from ._windows import Sizes, Window
 from .core import positive_integer
 
 __all__ = [
-    "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D",
-    "SeparableConv2D",
+    "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D",
 ]  # fmt: skip
 
-Sizes = int | Sequence[int]
 
-#: Under the numbers of the engine.
-_PADDINGS = ("valid", "same", "causal")
-
-
-class _Window(Layer):
-    """What the layers with a sliding window have in common.
-
-    A size is stored as an integer by layers on series, and as a pair by layers on images.
-    """
-
-    #: How many axes a window has.
-    axes: int
-    use_bias: bool
-    activation: activations.ActivationFunction
-
-    @classmethod
-    def _arguments(cls) -> dict[str, Any]:
-        found = super()._arguments()
-        ones = dict.fromkeys(("strides", "dilation_rate"), (1, 1))
-        return {**found, **ones} if cls.axes == 2 else found
-
-    def _take_window(
-        self, kernel_size: Sizes, strides: Sizes, padding: str, data_format: str | None, dilation_rate: Sizes
-    ) -> None:
-        """Checks and stores these arguments."""
-        self.kernel_size = self._sizes("kernel_size", kernel_size)
-        self.strides = self._sizes("strides", strides)
-        self.padding = one_of(self._label, "padding", padding, _PADDINGS if self.axes == 1 else _PADDINGS[:2])
-        self.data_format = channels_last(self._label, data_format)
-        self.dilation_rate = self._sizes("dilation_rate", dilation_rate)
-
-    def _sizes(self, argument: str, value: Sizes) -> Any:
-        sizes = positive_sizes(self._label, argument, value, self.axes)
-        return sizes if self.axes > 1 else sizes[0]
-
-    def _window_attributes(self) -> dict[str, int]:
-        """Those of the operation, for which a series is an image of height 1."""
-        found: dict[str, int] = {"padding": _PADDINGS.index(self.padding)}
-        for name, sizes in (("window", self.kernel_size), ("stride", self.strides), ("dilation", self.dilation_rate)):
-            height, width = (1, sizes) if isinstance(sizes, int) else sizes
-            found.update({f"{name}_height": height, f"{name}_width": width})
-        return found
-
-    def _weight(self, name: str) -> WeightSpec:
-        """A weight by the layer's arguments of this name: initializer, penalty and constraint."""
-        return WeightSpec(
-            getattr(self, f"{name}_initializer"), getattr(self, f"{name}_regularizer"), True, getattr(self, f"{name}_constraint")
-        )
-
-    def _take_weight(self, name: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
-        """Checks and stores these arguments."""
-        setattr(self, f"{name}_initializer", initializers.get(initializer))
-        setattr(self, f"{name}_regularizer", regularizers.get(regularizer))
-        setattr(self, f"{name}_constraint", constraints.get(constraint))
-
-    def _apply(self, op: str, x: SymbolicTensor, attributes: dict[str, Any], weights: dict[str, WeightSpec]) -> SymbolicTensor:
-        """The operation, with the layer's bias and activation."""
-        if self.use_bias:
-            weights = {**weights, "bias": self._weight("bias")}
-        attributes = {**attributes, "use_bias": self.use_bias}
-        if self.activation.elementwise:
-            attributes.update(self.activation.attributes())
-        y = self.emit(op, [x], attributes, weights)
-        if not self.activation.elementwise:
-            y = self.emit(self.activation.kernel, [y])
-        return self.regularize(y)
-
-    @property
-    def bias(self) -> Any:
-        """The bias, a view with one number for each channel of the output, or None."""
-        return self._weights["bias"].value if self.use_bias else None
-
-
-class _Convolution(_Window):
+class _Convolution(Window):
     """Conv1D and Conv2D."""
 
     op = "convolution"
@@ -231,7 +154,7 @@ class Conv1D(_Convolution):
     axes = 1
 
 
-class _Depthwise(_Window):
+class _Depthwise(Window):
     """DepthwiseConv1D and DepthwiseConv2D."""
 
     op = "depthwise_convolution"
@@ -340,7 +263,7 @@ class DepthwiseConv1D(_Depthwise):
     axes = 1
 
 
-class _Separable(_Window):
+class _Separable(Window):
     """SeparableConv1D and SeparableConv2D."""
 
     def __init__(
@@ -460,148 +383,6 @@ class SeparableConv1D(_Separable):
     axes = 1
 
 
-class _Transpose(_Window):
-    """Conv1DTranspose and Conv2DTranspose."""
-
-    op = "transposed_convolution"
-
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Sizes,
-        strides: Sizes = 1,
-        padding: str = "valid",
-        output_padding: Sizes | None = None,
-        data_format: str | None = None,
-        dilation_rate: Sizes = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.filters = positive_integer(self._label, "filters", filters)
-        self._take_window(
-            kernel_size, strides, one_of(self._label, "padding", padding, _PADDINGS[:2]), data_format, dilation_rate
-        )
-        self.output_padding = None if output_padding is None else self._output_padding(output_padding)
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        self._take_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        self._take_weight("bias", bias_initializer, bias_regularizer, bias_constraint)
-        self.activity_regularizer = regularizers.get(activity_regularizer)
-
-    def _output_padding(self, value: Sizes) -> Any:
-        """Checked: a number below the stride for each axis."""
-        wanted = f"{self._label}: output_padding must be a whole number from 0 to the stride less 1"
-        items = value if isinstance(value, Sequence) and not isinstance(value, str) else [value] * self.axes
-        strides = [self.strides] if isinstance(self.strides, int) else self.strides
-        try:
-            sizes = tuple(operator.index(item) for item in items)
-        except TypeError:
-            raise TypeError(f"{wanted}, got {value!r}") from None
-        if len(sizes) != self.axes or not all(0 <= size < stride for size, stride in zip(sizes, strides)):
-            raise ValueError(f"{wanted}, for strides={self.strides}, got {value!r}")
-        return sizes if self.axes > 1 else sizes[0]
-
-    def call(self, x: SymbolicTensor) -> SymbolicTensor:
-        check_axes(self._label, x, self.axes)
-        attributes = {"filters": self.filters, **self._window_attributes()}
-        if self.output_padding is not None:
-            height, width = (0, self.output_padding) if isinstance(self.output_padding, int) else self.output_padding
-            attributes.update(output_padding_height=height, output_padding_width=width)
-        return self._apply(self.op, x, attributes, {"kernel": self._weight("kernel")})
-
-    @property
-    def kernel(self) -> Any:
-        """The kernel, a view of shape (window..., filters, channels)."""
-        return self._weights["kernel"].value
-
-
-class Conv2DTranspose(_Transpose):
-    """The transposed of a convolution: makes an image of the size of its input from one of the size of its output::
-
-        y[i * strides[0] + a * dilation_rate[0] - p, j * strides[1] + b * dilation_rate[1] - q, f]
-            = activation(bias[f] + sum of  x[i, j, c] * kernel[a, b, f, c]  for all i, j, a, b that lead there, and c)
-
-    With strides it makes images larger (Dumoulin and Visin 2016). Inputs have the shape (batch, height, width,
-    channels), outputs (batch, new height, new width, filters). With ``extent = (kernel_size - 1) * dilation_rate + 1`` the
-    new sizes are
-
-    * ``size * strides + max(extent - strides, 0)`` with padding "valid",
-    * ``size * strides`` with padding "same",
-    * ``(size - 1) * strides + extent - 2 * cut + output_padding`` with an `output_padding`, where cut is 0 or, with padding
-      "same", ``extent // 2``.
-
-    p and q are 0 with padding "valid", else half of what is cut off, rounded down.
-
-    Parameters
-    ----------
-    filters : int
-        Channels of the output.
-    kernel_size, strides, data_format, dilation_rate, activation, use_bias
-        As in `Conv2D`.
-    padding : {"valid", "same"}
-    output_padding : int or tuple of two int, optional
-        Chooses among the sizes that a convolution with these strides would make one of; less than the strides.
-    kernel_initializer, bias_initializer : str or Initializer
-        The weights are ``kernel`` of shape (height, width, filters, channels) and ``bias`` of shape (filters,).
-    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint
-        As in `Conv2D`.
-    trainable, name
-        As in `Layer`.
-
-    Raises
-    ------
-    ValueError
-        If an output padding is not less than the stride.
-
-    Examples
-    --------
-    >>> import fastnet as fn
-    >>> Conv2DTranspose(16, 3, strides=2, padding="same")(fn.Input((7, 7, 32))).shape
-    (None, 14, 14, 16)
-    """
-
-    axes = 2
-
-
-class Conv1DTranspose(_Transpose):
-    """The transposed of a convolution of a series::
-
-        y[i * strides + a * dilation_rate - p, f] = activation(bias[f] + sum of  x[i, c] * kernel[a, f, c]
-                                                               for all i, a that lead there, and c)
-
-    Inputs have the shape (batch, steps, channels), outputs (batch, new steps, filters).
-
-    Parameters
-    ----------
-    filters : int
-        Channels of the output.
-    kernel_size, strides, padding, output_padding, data_format, dilation_rate
-        As in `Conv2DTranspose`, each an int.
-    activation, use_bias, kernel_initializer, bias_initializer
-        As in `Conv2DTranspose`; ``kernel`` has the shape (length, filters, channels).
-    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, trainable, name
-        As in `Conv2D`.
-
-    Examples
-    --------
-    >>> import fastnet as fn
-    >>> Conv1DTranspose(4, 3, strides=2)(fn.Input((10, 8))).shape
-    (None, 21, 4)
-    """
-
-    axes = 1
-
-
 #: Keras's other names.
 Convolution1D, Convolution2D = Conv1D, Conv2D
-Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
 SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D

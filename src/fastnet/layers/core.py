@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import activations, constraints, initializers, regularizers
-from .._graph import SymbolicTensor, WeightSpec
+from .._graph import SymbolicTensor
+from .._weights import WeightSpec
 from .base import Layer
 
 __all__ = ["Activation", "ActivityRegularization", "Dense", "Flatten", "Input", "Reshape"]

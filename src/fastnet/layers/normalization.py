@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import constraints, initializers, regularizers
-from .._graph import Operation, SymbolicTensor, WeightSpec
+from .._graph import Operation, SymbolicTensor
+from .._weights import WeightSpec
 from .base import Layer
 
 __all__ = ["BatchNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization"]

@@ -6,7 +6,8 @@ import operator
 from typing import Any, ClassVar
 
 from .. import initializers
-from .._graph import SymbolicTensor, WeightSpec
+from .._graph import SymbolicTensor
+from .._weights import WeightSpec
 from .base import Layer
 from .core import positive_integer
 from .embedding import Embedding

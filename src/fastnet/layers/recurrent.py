@@ -1,21 +1,21 @@
-"""Recurrent layers: SimpleRNN, LSTM, GRU, and Bidirectional."""
+"""Recurrent layers: SimpleRNN, LSTM and GRU."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from .. import activations, constraints, initializers, regularizers
-from .._graph import SymbolicTensor, WeightSpec, batch_size_of
+from .._graph import SymbolicTensor, batch_size_of
+from .._weights import WeightSpec
 from ..initializers import Initializer
 from .base import Layer
 from .core import positive_integer
 from .normalization import number_in
 
-__all__ = ["GRU", "LSTM", "Bidirectional", "SimpleRNN"]
+__all__ = ["GRU", "LSTM", "SimpleRNN"]
 
 
 class _ForgetBias(Initializer):
@@ -30,7 +30,7 @@ class _ForgetBias(Initializer):
         return np.concatenate([first, np.ones(units), last])
 
 
-class _Recurrent(Layer):
+class Recurrent(Layer):
     """What the recurrent layers have in common."""
 
     #: The operation, and the names of its states.
@@ -182,7 +182,7 @@ class _Recurrent(Layer):
             weight.assign(value)
 
 
-class LSTM(_Recurrent):
+class LSTM(Recurrent):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997), with a forget gate (Gers, Schmidhuber and Cummins, 2000)::
 
         i, f, g, o = split(x @ kernel + h @ recurrent_kernel + bias)
@@ -298,7 +298,7 @@ class LSTM(_Recurrent):
         self.unit_forget_bias = bool(unit_forget_bias)
 
 
-class GRU(_Recurrent):
+class GRU(Recurrent):
     """Gated recurrent unit (Cho et al., 2014)::
 
         z = sigmoid(x @ Wz + h @ Uz + bz)
@@ -391,7 +391,7 @@ class GRU(_Recurrent):
         self.reset_after = bool(reset_after)
 
 
-class SimpleRNN(_Recurrent):
+class SimpleRNN(Recurrent):
     """The simple recurrent layer (Elman, 1990): ``h = tanh(x @ kernel + h @ recurrent_kernel + bias)``.
 
     Keras 3.15 leaves out this layer's `activity_regularizer`, and counts that of its other recurrent layers; here it counts.
@@ -471,82 +471,3 @@ class SimpleRNN(_Recurrent):
             go_backwards,
             stateful,
         )
-
-
-#: How `Bidirectional` joins outputs: the operation.
-_MERGES = {"concat": "concatenate", "sum": "add", "mul": "multiply", "ave": "average"}
-
-
-class Bidirectional(Layer):
-    """A recurrent layer on a sequence and, with weights of its own, another one on the sequence read backwards
-    (Schuster and Paliwal, 1997).
-
-    Parameters
-    ----------
-    layer : LSTM, GRU or SimpleRNN
-        That of the forward direction.
-    merge_mode : {"concat", "sum", "mul", "ave", None}
-        How the two outputs are joined: one after the other along the last axis, their sum, product or mean; None: a list
-        of both. The outputs of sequences are both in the order of the input.
-    backward_layer : LSTM, GRU or SimpleRNN, optional
-        That of the other direction, with ``go_backwards=True``. Default: one with the same arguments as `layer`.
-    trainable, name
-        As in `Layer`.
-
-    Notes
-    -----
-    Where the layers return states, these follow the output: first those of the forward layer. `initial_state` is given in
-    that order.
-
-    Examples
-    --------
-    >>> import fastnet as fn
-    >>> fn.layers.Bidirectional(fn.layers.LSTM(16, return_sequences=True))(fn.Input((20, 8))).shape
-    (None, 20, 32)
-    """
-
-    def __init__(self, layer: Any, merge_mode: str | None = "concat", *, backward_layer: Any = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if merge_mode is not None and merge_mode not in _MERGES:
-            raise ValueError(f"{self._label}: merge_mode must be one of {[*_MERGES, None]}, got {merge_mode!r}")
-        for name, given in (("layer", layer), ("backward_layer", backward_layer)):
-            if not isinstance(given, _Recurrent) and not (name == "backward_layer" and given is None):
-                raise TypeError(f"{self._label}: {name} must be a recurrent layer, got {given!r}")
-        self.merge_mode = merge_mode
-        self.layer = layer
-        self.backward_layer = backward_layer
-        other = backward_layer
-        if other is None:
-            other = type(layer).from_config({**layer.get_config(), "go_backwards": not layer.go_backwards, "name": None})
-        if (
-            other.go_backwards == layer.go_backwards
-            or other.return_sequences != layer.return_sequences
-            or other.return_state != layer.return_state
-        ):
-            raise ValueError(
-                f"{self._label}: the two layers must differ in go_backwards, and agree in return_sequences and return_state"
-            )
-        self.backward = other
-        for one in (layer, other):
-            one._input_order = True
-            one._zero_output_for_mask = True
-
-    def call(self, x: SymbolicTensor, initial_state: Any = None) -> Any:
-        halves: list[Any] = [None, None]
-        if initial_state is not None:
-            count = len(self.layer.states)
-            if not isinstance(initial_state, Sequence) or len(initial_state) != count + len(self.backward.states):
-                raise ValueError(f"layer {self._label!r}: initial_state must be those of the one layer and then of the other")
-            halves = [list(initial_state[:count]), list(initial_state[count:])]
-        results = [
-            one(x) if half is None else one(x, initial_state=half) for one, half in zip((self.layer, self.backward), halves)
-        ]
-        outputs, states = results, []
-        if self.layer.return_state:
-            outputs = [result[0] for result in results]
-            states = [state for result in results for state in result[1:]]
-        if self.merge_mode is None:
-            return [*outputs, *states]
-        y = self.emit(_MERGES[self.merge_mode], outputs)
-        y.mask = outputs[0].mask
-        return [y, *states] if states else y

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from .. import _data
-from .._graph import Operation, SymbolicTensor, WeightSpec
+from .._graph import Operation, SymbolicTensor
+from .._weights import WeightSpec
 from ..initializers import Initializer
 from .base import Layer
 

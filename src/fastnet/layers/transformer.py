@@ -6,7 +6,8 @@ from typing import Any
 
 from .. import activations, initializers
 from .._graph import SymbolicTensor
-from .attention import MultiHeadAttention, checked_rate
+from ._arguments import checked_rate
+from .attention import MultiHeadAttention
 from .base import Layer
 from .core import Dense, positive_integer
 from .merging import Add

@@ -13,8 +13,9 @@ from .. import losses as _losses
 from .. import metrics as _metrics
 from .. import optimizers as _optimizers
 from .._config import Configurable, serialize
-from .._graph import SymbolicTensor, Weight, replace_tensors
+from .._graph import SymbolicTensor, replace_tensors
 from .._names import lookup
+from .._weights import Weight
 from ..layers.base import Layer
 
 if TYPE_CHECKING:

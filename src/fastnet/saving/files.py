@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._graph import INITIALISES, Weight
+from .._weights import INITIALISES, Weight
 from .description import describe, rebuild
 from .tensors import TensorFile, write_tensors
 

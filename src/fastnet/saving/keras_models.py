@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import heapq
 import json
-import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from .. import initializers
 from .._config import Configurable
-from .._graph import SymbolicTensor, Weight
+from .._graph import SymbolicTensor
 from .._names import lookup
+from .._weights import Weight
 from ..layers import Input, Reshape
 from ..layers.base import Layer
 from ..layers.scaling import Normalization, Rescaling
 from .description import layer_table
-from .keras_files import Stored, opened, telling, wrap
+from .keras_files import opened, telling, wrap
 from .keras_source import (
     Description,
     Place,
@@ -33,7 +31,6 @@ from .keras_source import (
     check_layer,
     from_file,
     from_model,
-    groups_of,
     histories,
     is_model,
     is_tensor,
@@ -41,6 +38,7 @@ from .keras_source import (
     layers_of,
     name_of,
 )
+from .keras_weights import Assignment, plain_array, weighted
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -117,7 +115,7 @@ def from_keras(source: Any, model: Model | None = None, *, dtype: str = "float32
 
 def _fill(model: Model, source: Source) -> Model:
     """Gives a model the weights of a source, layer by layer."""
-    by_path = dict(_weighted(model.layers, ""))
+    by_path = dict(weighted(model.layers, ""))
     given = list(dict.fromkeys(by_path.values()))
     ours = [
         (place, layer)
@@ -133,8 +131,8 @@ def _fill(model: Model, source: Source) -> Model:
         told, stored = f"layer {'/'.join(place)!r} of Keras", source.arrays.get(place, [])
         if not stored and isinstance(layer, Normalization):  # it may have been given them
             config = description["config"]
-            stored = [wrap(told, _plain_array(config[name])) for name in ("mean", "variance") if config.get(name) is not None]
-        steps.append(_Assignment(layer, description, stored, told))
+            stored = [wrap(told, plain_array(config[name])) for name in ("mean", "variance") if config.get(name) is not None]
+        steps.append(Assignment(layer, description, stored, told))
     source.check_read()
     for step in [step.read() for step in steps]:
         step()
@@ -151,7 +149,7 @@ class _Builder:
         self.source, self.dtype = source, dtype
         self.table = layer_table()
         self.made: dict[Place, Layer] = {}
-        self.steps: list[_Assignment] = []
+        self.steps: list[Assignment] = []
         self.initializers: dict[Weight, initializers.Initializer] = {}
         self.claimed = 0
         self.stateful = any(layer["config"].get("stateful") for _, layer in layers_of(source.description, ()))
@@ -202,7 +200,7 @@ class _Builder:
             own = (*place, name)
             if own in self.source.twins or is_model(layers[name]):
                 continue
-            step = _Assignment(layer, layers[name], self.source.arrays.get(own, []), f"layer {'/'.join(own)!r} of Keras")
+            step = Assignment(layer, layers[name], self.source.arrays.get(own, []), f"layer {'/'.join(own)!r} of Keras")
             self.steps.append(step)
             self.claimed += sum(weight.size for weight in layer.weights)
             for weight in step.weights:
@@ -264,7 +262,7 @@ class _Builder:
             return value
         config = value.get("config") or {}
         if value["class_name"] in ("__numpy__", "__tensor__"):
-            return _plain_array(value)
+            return plain_array(value)
         if value["class_name"] == "__tuple__":
             return self._convert(value["items"])
         if value["class_name"] in self.table and "layers" in str(value.get("module")):
@@ -361,13 +359,6 @@ def _replaced(name: str, config: Mapping[str, Any]) -> tuple[str, Mapping[str, A
     return name, config
 
 
-def _plain_array(value: Any) -> np.ndarray:
-    """Numbers in a configuration, which may be lists or what Keras writes for an array."""
-    if isinstance(value, Mapping):
-        value = value["config"]["value"]
-    return np.array(value, np.float64)
-
-
 def _check_precision(config: Mapping[str, Any]) -> None:
     """ValueError where the numbers of a layer are quantized."""
     policy = json.dumps(config.get("dtype"))
@@ -453,90 +444,3 @@ def _exists(initializer: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-# ---- weights ------------------------------------------------------------------------------------------------
-
-
-def _weighted(layers: Sequence[Layer], above: str) -> Iterator[tuple[str, Layer]]:
-    """Path and layer of those that Keras has as one, with weights, those of models within included."""
-    for layer in layers:
-        if layer._repeats_calls:
-            yield from _weighted(layer.sublayers(), f"{above}{layer.name}/")
-        elif any(map(_is_weight_in_keras, layer.weights)):
-            yield f"{above}{layer.name}", layer
-
-
-def _is_weight_in_keras(weight: Weight) -> bool:
-    """Not what is an argument there, nor the states that a recurrent layer keeps from batch to batch."""
-    return not isinstance(weight.layer, Rescaling) and not (
-        getattr(weight.layer, "stateful", False) and weight.name.startswith("state_")
-    )
-
-
-class _Assignment:
-    """Arrays of the source for a layer that has been called; ValueError where they are not what it needs.
-
-    Attributes
-    ----------
-    weights : list of Weight
-        Those that arrays are for.
-    """
-
-    def __init__(self, layer: Layer, description: Description, stored: Sequence[Stored], told: str) -> None:
-        self.layer, self.stored, self.told = layer, stored, told
-        self.weights: list[Weight] = []
-        if isinstance(layer, Normalization):
-            self._check_statistics(layer)
-            return
-        for _, prefix in groups_of(description):
-            self.weights += [
-                weight
-                for weight in layer.weights
-                if weight.name.startswith(prefix) and weight not in self.weights and _is_weight_in_keras(weight)
-            ]
-        if len(self.weights) != len(stored):
-            ours = ", ".join(repr(weight.name) for weight in self.weights)
-            raise ValueError(f"{told} has {len(self.weights)} weights, got {len(stored)}{f'; they are {ours}' if ours else ''}")
-        for weight, array in zip(self.weights, stored):
-            if weight.shape != array.shape:
-                raise ValueError(f"{told}: weight {weight.path!r} has shape {weight.shape}, got {array.shape} ({array.entry})")
-
-    def _check_statistics(self, layer: Normalization) -> None:
-        """Mean, variance, and from how many rows they come, or nothing where they are arguments."""
-        features = layer.weights[0].size if layer.weights else 1
-        wanted = (1,) if layer.axis is None else (1, features)
-        if len(self.stored) not in (0, 2, 3):
-            raise ValueError(f"{self.told} has a mean, a variance and a count, got {len(self.stored)} arrays")
-        for array in self.stored[:2]:
-            if math.prod(array.shape) not in wanted:
-                raise ValueError(f"{self.told} scales {features} features, got shape {array.shape} ({array.entry})")
-
-    def read(self) -> Callable[[], None]:
-        """Reads the arrays; the function that gives them to the layer, which cannot fail."""
-        arrays = [array.read() for array in self.stored]
-        layer = self.layer
-        if isinstance(layer, Normalization):
-            return _statistics(layer, arrays, self.told)
-        for weight in self.weights:
-            if weight.slab is None:
-                raise ValueError(f"{self.told} is not needed for the outputs")
-
-        def assign() -> None:
-            for weight, array in zip(self.weights, arrays):
-                weight.assign(array)
-
-        return assign
-
-
-def _statistics(layer: Normalization, arrays: Sequence[np.ndarray], told: str) -> Callable[[], None]:
-    found = [np.asarray(array, np.float64).reshape(-1) for array in arrays[:2]]
-    if found and not (all(np.isfinite(array).all() for array in found) and (found[1] >= 0).all()):
-        raise ValueError(f"{told}: its mean and variance must be finite, and no variance negative")
-
-    def assign() -> None:
-        if found:
-            layer.mean, layer.variance = (float(array[0]) if layer.axis is None else array for array in found)
-            layer._changed()
-
-    return assign

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._config import Configurable
-from .._graph import INITIALISES
+from .._weights import INITIALISES
 from .description import describe, rebuild
 
 if TYPE_CHECKING:

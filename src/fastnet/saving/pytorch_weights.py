@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .._graph import SymbolicTensor, Weight
+from .._graph import SymbolicTensor
+from .._weights import Weight
 from ..layers.base import Layer
 from .keras_files import as_numbers
 from .pytorch_matching import Slot, match
