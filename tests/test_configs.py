@@ -360,7 +360,7 @@ def test_every_operation_of_the_engine_is_reached_by_a_layer():
             tensor = input_for(cls, changed)
             layer = cls(**arguments)
             output = layer([tensor, tensor] if is_merge(cls) else tensor)
-            reached |= {operation.op for operation in fn.Model(tensor, output)._operations}
+            reached |= {operation.op for operation in fn.Model(tensor, output)._graph.operations}
     reached |= {fn.layers.Dense(2, name)(fn.Input((3,))).operation.op for name in activations.ACTIVATIONS}
     angles = regularizers.OrthogonalRegularizer()
     reached.add(fn.layers.Dense(2, kernel_regularizer=angles)(fn.Input((3,))).operation.op)

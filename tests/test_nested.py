@@ -354,7 +354,7 @@ def test_resumed_bit_for_bit(tmp_path, make):
 
 def test_files_of_version_1_are_read(tmp_path):
     """What was written before there were layers within layers."""
-    from fastnet.saving.description import describe, rebuild
+    from fastnet.saving import describe, rebuild
 
     model = network(3, 2)
     description = {**describe(model), "fastnet": 1}

@@ -533,7 +533,7 @@ def test_what_would_not_be_read_is_not_written(tmp_path, monkeypatch):
         model = fn.Model(x, model(model(x)), seed=0)
         try:
             assert_same(model, saved(model, tmp_path / "m"))
-            sizes.append(len(model._operations))
+            sizes.append(len(model._graph.operations))
         except ValueError as error:
             assert "a file of it would not be read again" in str(error)
     assert sizes == [2, 4, 8, 16, 32, 64, 128, 256]

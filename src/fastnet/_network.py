@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
+    from ._core import Plan
     from ._graph import Graph, SymbolicTensor
     from ._weights import Slab, Weight
+    from .layers.base import Layer
 
 __all__ = ["Network"]
 
@@ -35,9 +37,15 @@ class Network:
     seed: int
     dtype: str
     name: str
+    layers: list[Layer]
+    count_params: Callable[[], int]
     _graph: Graph
     _labels: dict[int, tuple[str, int]]
     _slab: Slab
     _compiled: Compiled | None
     _require_compiled: Callable[[], Compiled]
+    _require_built: Callable[[], None]
     _paths: Callable[[], dict[Weight, str]]
+    _latest_plan: Callable[[], Plan | None]
+    #: A model of the same layers, with other outputs.
+    _with_outputs: Callable[[list[SymbolicTensor]], Any]

@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from ._graph import LayerCall
-    from .model import Model
+    from ._network import Network
 
 __all__ = ["summarize"]
 
@@ -18,7 +18,7 @@ _HEADER = ("Layer", "Type", "Output shape", "Parameters", "From")
 Row = tuple[str, str, str, str, str]
 
 
-def summarize(model: Model, expand_nested: bool) -> str:
+def summarize(model: Network, expand_nested: bool) -> str:
     """The text that `Model.summary` prints."""
     rows = [(name, "Input", str(tensor.shape), "0", "") for name, tensor in zip(model.input_names, model.inputs)]
     names: dict[int, Any] = {id(tensor): name for tensor, name in zip(model.inputs, model.input_names)}
@@ -58,7 +58,7 @@ def _rows(calls: Iterable[LayerCall], names: dict[int, Any], indent: str, expand
             yield from _rows(call.children, names, f"{indent}  ", expand)
 
 
-def _memory(model: Model) -> Iterator[str]:
+def _memory(model: Network) -> Iterator[str]:
     """Of the plan made last, if there is one."""
     plan = model._latest_plan()
     if plan is None:

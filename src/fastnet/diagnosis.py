@@ -14,15 +14,14 @@ smaller network.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ._model_data import inputs_of
 
 if TYPE_CHECKING:
-    from .history import History
-    from .model import Model
+    from ._network import Network
 
 __all__ = ["Finding", "Findings", "diagnose"]
 
@@ -55,10 +54,18 @@ class Findings(list):
         return "\n".join(map(str, self)) or "nothing to find fault with"
 
 
+class Curves(Protocol):
+    """What is asked of a `History`, which has `diagnose` itself."""
+
+    epoch: list[int]
+    history: dict[str, list[Any]]
+    diverged: str | None
+
+
 class _Curves:
     """The numbers of a history that the rules look at."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: Curves) -> None:
         self.history = history
         self.epochs = [epoch + 1 for epoch in history.epoch]
         self.loss = self.of("loss")
@@ -233,10 +240,8 @@ _LIVING_UNITS = (
 )
 
 
-def _dead_units(model: Model, x: Any) -> list[Finding]:
+def _dead_units(model: Network, x: Any) -> list[Finding]:
     """Units of rectifiers that give 0 for every row."""
-    from .model import Model
-
     tensors, layers = [], []
     for call in dict.fromkeys(operation.call for operation in model._graph.operations):
         layer = call.layer
@@ -246,7 +251,7 @@ def _dead_units(model: Model, x: Any) -> list[Finding]:
             layers.append(layer)
     if not tensors:
         return []
-    probe = Model(model.inputs, tensors, seed=model.seed, dtype=model.dtype)
+    probe = model._with_outputs(tensors)
     inputs = inputs_of(model, x, True)
     alive = [np.zeros(tensor.sample_shape[-1], bool) for tensor in tensors]
     n, chunk = len(inputs[0]), 1024
@@ -267,7 +272,7 @@ def _dead_units(model: Model, x: Any) -> list[Finding]:
 _RULES: tuple[Callable[[_Curves], Finding | None], ...] = (_too_large, _too_small, _overfitting, _stuck)
 
 
-def diagnose(history: History, model: Model | None = None, x: Any = None) -> Findings:
+def diagnose(history: Curves, model: Network | None = None, x: Any = None) -> Findings:
     """What there is to say about a training.
 
     Parameters

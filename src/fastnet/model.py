@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from . import _data
-from ._graph import Graph, LayerCall, Operation, SymbolicTensor, as_tensors, outside_calls
+from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls
 from ._names import snake_case
 from ._summary import summarize
 from ._weights import Slab, Weight
+from .layers._registry import LAYERS
 from .layers.base import Layer, assign_all, name_layers
 from .layers.core import Input
 from .training import Trainer
@@ -149,10 +150,6 @@ class Model(Layer, Trainer):
         return self.outputs if len(self.outputs) > 1 else self.outputs[0]
 
     @property
-    def _operations(self) -> list[Operation]:
-        return self._graph.operations
-
-    @property
     def _labels(self) -> dict[int, tuple[str, int]]:
         return self._graph.labels
 
@@ -190,6 +187,10 @@ class Model(Layer, Trainer):
             count = sum(name == base or name.startswith(f"{base}_output_") for name in names)
             names.append(f"{base}_output_{count}" if count else base)
         return names
+
+    def _with_outputs(self, outputs: list[SymbolicTensor]) -> Model:
+        """A model of the same layers that computes other values of theirs."""
+        return Model(self.inputs, outputs, seed=self.seed, dtype=self.dtype)
 
     # ---- a model as a layer ------------------------------------------------------------------------
 
@@ -241,7 +242,7 @@ class Model(Layer, Trainer):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Model:
         """The model whose `get_config` gave `config`, with new weights."""
-        from .saving.description import rebuild
+        from .saving.building import rebuild
 
         return rebuild(config)
 
@@ -491,3 +492,6 @@ class Sequential(Model):
         array = _data.as_array(given, "x")
         self.build((None, *(array.shape[1:] or (1,))))
         return restore
+
+
+LAYERS.update(Model=Model, Sequential=Sequential)

@@ -62,7 +62,7 @@ def containers(plain):
 
 def layer_arguments():
     """All layers that there are, with the names of their arguments."""
-    from fastnet.saving.description import layer_table
+    from fastnet.layers._registry import layer_table
 
     return {name: sorted(cls._arguments()) for name, cls in sorted(layer_table().items())}
 

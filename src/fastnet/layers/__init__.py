@@ -1,5 +1,6 @@
 """Layers: descriptions of operations, by the names and arguments of Keras 3."""
 
+from ._registry import LAYERS
 from .activations import *
 from .activations import __all__ as _activations
 from .attention import *
@@ -52,3 +53,5 @@ __all__ = [
     "TransformerBlock", *_positions,
     "TimeDistributed", *_recurrent,
 ]  # fmt: skip
+
+LAYERS.update((name, globals()[name]) for name in __all__ if isinstance(globals()[name], type))

@@ -16,6 +16,7 @@ from .._names import snake_case
 from .._snapshots import between_steps
 from .._weights import Weight, WeightSpec
 from ..regularizers import OrthogonalRegularizer
+from ._registry import layers_in
 
 __all__ = ["Layer"]
 
@@ -84,8 +85,6 @@ class Layer(Configurable):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         """The layer whose `get_config` gave `config`; layers that its constructor takes are made before it."""
-        from ..saving.description import layers_in
-
         return cls(**{name: layers_in(value) for name, value in config.items()})
 
     # ---- calling ------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ Files are written beside their place, flushed to the disk and then renamed, so t
 
 from typing import Any
 
-from .description import describe, rebuild
+from .building import rebuild
+from .description import describe
 from .files import load_model, load_weights, save_model, save_weights
 from .tensors import read_tensors, write_tensors
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from .._fit_state import EpochState
 from .description import describe
-from .files import _weights_of, assign_tensors, check_tensors, metadata_json, naming
+from .entries import assign_tensors, check_tensors, metadata_json, naming, weights_of
 from .tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _MANY = 2**53
 def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
     """Writes where a call of `fit` stands, between two batches."""
     model, state = fit.model, fit.state
-    tensors, paths = dict(_weights_of(model)), model._paths()
+    tensors, paths = weights_of(model), model._paths()
     prefix = _prefix_for(tensors)
     for (name, _), slot in zip(fit.optimizer.slots(), model._plans.slots.arrays()):
         for weight, place in paths.items():

@@ -20,9 +20,9 @@ from .._graph import SymbolicTensor
 from .._names import lookup
 from .._weights import Weight
 from ..layers import Input, Reshape
+from ..layers._registry import layer_table
 from ..layers.base import Layer
 from ..layers.scaling import Normalization, Rescaling
-from .description import layer_table
 from .keras_files import opened, telling, wrap
 from .keras_source import (
     Description,

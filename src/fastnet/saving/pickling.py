@@ -12,7 +12,8 @@ import numpy as np
 
 from .._config import Configurable
 from .._weights import INITIALISES
-from .description import describe, rebuild
+from .building import rebuild
+from .description import describe
 
 if TYPE_CHECKING:
     from ..layers.base import Layer

@@ -11,8 +11,8 @@ momentum or a weight decay, it takes a schedule. `Epochs` counts any of them in 
 """
 
 from .._names import snake_case
-from ._base import SCHEDULES, LearningRateSchedule, deserialize, get, serialize
-from .composite import Chained, Epochs, Lambda, Sequential, Sum
+from ._base import SCHEDULES, Chained, Epochs, LearningRateSchedule, Sum, deserialize, get, serialize
+from .composite import Lambda, Sequential
 from .cosine import CosineDecay, CosineDecayRestarts, Cyclic, OneCycle
 from .decay import (
     Constant,

@@ -6,17 +6,14 @@ import copy
 import functools
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import _config
 from .._replace import save_figure
-
-if TYPE_CHECKING:
-    from .composite import Chained, Epochs, Sum
 
 #: Every schedule by its name; filled by the package.
 SCHEDULES: dict[str, type[LearningRateSchedule]] = {}
@@ -116,8 +113,6 @@ class LearningRateSchedule(_config.Configurable):
         >>> schedules.StepDecay(0.1, step_size=10).in_epochs(steps_per_epoch=100)([0, 999, 1000])
         array([0.1 , 0.1 , 0.01])
         """
-        from .composite import Epochs
-
         return Epochs(self, steps_per_epoch)
 
     def plot(self, n_steps: int, path: str | PathLike[str] | None = None) -> Any:
@@ -160,8 +155,6 @@ class LearningRateSchedule(_config.Configurable):
         return figure
 
     def __mul__(self, other: Any) -> Chained:
-        from .composite import Chained
-
         return Chained([self, other]) if is_schedule_like(other) else NotImplemented
 
     def __rmul__(self, other: Any) -> Chained:
@@ -173,8 +166,6 @@ class LearningRateSchedule(_config.Configurable):
         return self * (1 / number(self, "divisor", other, above=True))
 
     def __add__(self, other: Any) -> Sum:
-        from .composite import Sum
-
         return Sum([self, other]) if is_schedule_like(other) else NotImplemented
 
     def __radd__(self, other: Any) -> Sum:
@@ -188,6 +179,111 @@ class LearningRateSchedule(_config.Configurable):
 
     def __hash__(self) -> int:
         return hash((type(self), tuple(vars(self).values())))
+
+
+class Chained(LearningRateSchedule):
+    """The product: ``value(t) = schedules[0](t) * schedules[1](t) * ...``; also written ``a * b`` and ``0.5 * a``.
+
+    Parameters
+    ----------
+    schedules : sequence of schedules, numbers or callables
+        At least one. One of them holds the learning rate, the others are factors.
+
+    Notes
+    -----
+    PyTorch's ``ChainedScheduler``, where each schedule multiplies the rate of the optimizer by its factor: here
+    that rate is written once, and a factor is a schedule that starts from 1. Keras has none.
+
+    Examples
+    --------
+    >>> from fastnet.schedules import ExponentialDecay, LinearDecay
+    >>> Chained([ExponentialDecay(0.1, 10, 0.5), LinearDecay(0.0, 5, 1.0)])([0, 5, 10]).round(6)
+    array([0.      , 0.070711, 0.05    ])
+    """
+
+    def __init__(self, schedules: Sequence[Any]) -> None:
+        self.schedules = schedules_of(self, schedules)
+
+    def evaluate(self, steps: np.ndarray) -> np.ndarray:
+        product = self.schedules[0](steps)
+        for schedule in self.schedules[1:]:
+            product = product * schedule(steps)
+        return product
+
+
+class Sum(LearningRateSchedule):
+    """The sum: ``value(t) = schedules[0](t) + schedules[1](t) + ...``; also written ``a + b`` and ``0.001 + a``.
+
+    Parameters
+    ----------
+    schedules : sequence of schedules, numbers or callables
+        At least one.
+
+    Examples
+    --------
+    >>> from fastnet.schedules import LinearDecay
+    >>> Sum([0.01, LinearDecay(0.1, 10)])([0, 5, 10, 11])
+    array([0.11, 0.06, 0.01, 0.01])
+    """
+
+    def __init__(self, schedules: Sequence[Any]) -> None:
+        self.schedules = schedules_of(self, schedules)
+
+    def evaluate(self, steps: np.ndarray) -> np.ndarray:
+        total = self.schedules[0](steps)
+        for schedule in self.schedules[1:]:
+            total = total + schedule(steps)
+        return total
+
+
+class Epochs(LearningRateSchedule):
+    """Another schedule counted in epochs: constant within an epoch::
+
+        value(t) = schedule(floor(t / steps_per_epoch))
+
+    Also written ``schedule.in_epochs(steps_per_epoch)``.
+
+    Parameters
+    ----------
+    schedule : schedule, number or callable
+        A function of the epoch, from 0.
+    steps_per_epoch : int, optional
+        Without it, `fit` says how long an epoch is; for use elsewhere there is `bind`.
+
+    Notes
+    -----
+    PyTorch's habit of calling ``scheduler.step()`` once an epoch, and Keras's ``LearningRateScheduler`` callback.
+    Part of a `Sequential` or `LinearWarmup`, it counts its epochs from where it begins, which may be within an
+    epoch of the training; to count all of it in epochs, wrap the whole.
+
+    Examples
+    --------
+    >>> from fastnet.schedules import MultiStepDecay
+    >>> schedule = Epochs(MultiStepDecay(0.1, [2]))
+    >>> schedule(0)
+    Traceback (most recent call last):
+    RuntimeError: Epochs: steps_per_epoch is not known yet; fit sets it, elsewhere bind(steps_per_epoch) does
+    >>> schedule.bind(50)([0, 99, 100, 149])
+    array([0.1 , 0.1 , 0.01, 0.01])
+    """
+
+    def __init__(self, schedule: Any, steps_per_epoch: int | None = None) -> None:
+        self.schedule = get(schedule)
+        if not self.schedule.is_bound:
+            raise ValueError(f"Epochs: schedule must not count epochs itself, got {self.schedule!r}")
+        self.steps_per_epoch = None if steps_per_epoch is None else count(self, "steps_per_epoch", steps_per_epoch)
+
+    @property
+    def is_bound(self) -> bool:
+        return self.steps_per_epoch is not None
+
+    def bind(self, steps_per_epoch: int) -> Epochs:
+        return self if self.is_bound else Epochs(self.schedule, steps_per_epoch)
+
+    def evaluate(self, steps: np.ndarray) -> np.ndarray:
+        if self.steps_per_epoch is None:
+            raise RuntimeError("Epochs: steps_per_epoch is not known yet; fit sets it, elsewhere bind(steps_per_epoch) does")
+        return self.schedule(steps // self.steps_per_epoch)
 
 
 def _is_schedule(value: Any) -> bool:
@@ -347,3 +443,11 @@ def deserialize(config: Mapping[str, Any]) -> LearningRateSchedule:
         If there is no such schedule.
     """
     return _config.deserialize(config, SCHEDULES, "schedule")
+
+
+def schedules_of(owner: LearningRateSchedule, schedules: Any) -> tuple[LearningRateSchedule, ...]:
+    """The argument `schedules`, each as a schedule; TypeError or ValueError where there are none."""
+    listed = sequence(owner, "schedules", schedules, "schedules")
+    if not listed:
+        raise ValueError(f"{type(owner).__name__}: schedules must be at least one, got none")
+    return tuple(get(schedule) for schedule in listed)

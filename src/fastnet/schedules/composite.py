@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._base import LearningRateSchedule, count, get, sequence
+from ._base import LearningRateSchedule, count, schedules_of, sequence
 
 
 class Sequential(LearningRateSchedule):
@@ -33,7 +33,7 @@ class Sequential(LearningRateSchedule):
     """
 
     def __init__(self, schedules: Sequence[Any], boundaries: Sequence[int]) -> None:
-        self.schedules = _schedules(self, schedules)
+        self.schedules = schedules_of(self, schedules)
         listed = sequence(self, "boundaries", boundaries, "integers")
         self.boundaries = tuple(count(self, f"boundaries[{i}]", step) for i, step in enumerate(listed))
         if any(b <= a for a, b in zip(self.boundaries, self.boundaries[1:])):
@@ -52,61 +52,6 @@ class Sequential(LearningRateSchedule):
             here = which == i
             values[here] = self.schedules[i](steps[here] - begins[i])
         return values
-
-
-class Chained(LearningRateSchedule):
-    """The product: ``value(t) = schedules[0](t) * schedules[1](t) * ...``; also written ``a * b`` and ``0.5 * a``.
-
-    Parameters
-    ----------
-    schedules : sequence of schedules, numbers or callables
-        At least one. One of them holds the learning rate, the others are factors.
-
-    Notes
-    -----
-    PyTorch's ``ChainedScheduler``, where each schedule multiplies the rate of the optimizer by its factor: here
-    that rate is written once, and a factor is a schedule that starts from 1. Keras has none.
-
-    Examples
-    --------
-    >>> from fastnet.schedules import ExponentialDecay, LinearDecay
-    >>> Chained([ExponentialDecay(0.1, 10, 0.5), LinearDecay(0.0, 5, 1.0)])([0, 5, 10]).round(6)
-    array([0.      , 0.070711, 0.05    ])
-    """
-
-    def __init__(self, schedules: Sequence[Any]) -> None:
-        self.schedules = _schedules(self, schedules)
-
-    def evaluate(self, steps: np.ndarray) -> np.ndarray:
-        product = self.schedules[0](steps)
-        for schedule in self.schedules[1:]:
-            product = product * schedule(steps)
-        return product
-
-
-class Sum(LearningRateSchedule):
-    """The sum: ``value(t) = schedules[0](t) + schedules[1](t) + ...``; also written ``a + b`` and ``0.001 + a``.
-
-    Parameters
-    ----------
-    schedules : sequence of schedules, numbers or callables
-        At least one.
-
-    Examples
-    --------
-    >>> from fastnet.schedules import LinearDecay
-    >>> Sum([0.01, LinearDecay(0.1, 10)])([0, 5, 10, 11])
-    array([0.11, 0.06, 0.01, 0.01])
-    """
-
-    def __init__(self, schedules: Sequence[Any]) -> None:
-        self.schedules = _schedules(self, schedules)
-
-    def evaluate(self, steps: np.ndarray) -> np.ndarray:
-        total = self.schedules[0](steps)
-        for schedule in self.schedules[1:]:
-            total = total + schedule(steps)
-        return total
 
 
 class Lambda(LearningRateSchedule):
@@ -175,60 +120,3 @@ class Lambda(LearningRateSchedule):
             f"Lambda: the function {self.function!r} cannot be saved; "
             "use a schedule of fastnet.schedules or a subclass of LearningRateSchedule"
         )
-
-
-class Epochs(LearningRateSchedule):
-    """Another schedule counted in epochs: constant within an epoch::
-
-        value(t) = schedule(floor(t / steps_per_epoch))
-
-    Also written ``schedule.in_epochs(steps_per_epoch)``.
-
-    Parameters
-    ----------
-    schedule : schedule, number or callable
-        A function of the epoch, from 0.
-    steps_per_epoch : int, optional
-        Without it, `fit` says how long an epoch is; for use elsewhere there is `bind`.
-
-    Notes
-    -----
-    PyTorch's habit of calling ``scheduler.step()`` once an epoch, and Keras's ``LearningRateScheduler`` callback.
-    Part of a `Sequential` or `LinearWarmup`, it counts its epochs from where it begins, which may be within an
-    epoch of the training; to count all of it in epochs, wrap the whole.
-
-    Examples
-    --------
-    >>> from fastnet.schedules import MultiStepDecay
-    >>> schedule = Epochs(MultiStepDecay(0.1, [2]))
-    >>> schedule(0)
-    Traceback (most recent call last):
-    RuntimeError: Epochs: steps_per_epoch is not known yet; fit sets it, elsewhere bind(steps_per_epoch) does
-    >>> schedule.bind(50)([0, 99, 100, 149])
-    array([0.1 , 0.1 , 0.01, 0.01])
-    """
-
-    def __init__(self, schedule: Any, steps_per_epoch: int | None = None) -> None:
-        self.schedule = get(schedule)
-        if not self.schedule.is_bound:
-            raise ValueError(f"Epochs: schedule must not count epochs itself, got {self.schedule!r}")
-        self.steps_per_epoch = None if steps_per_epoch is None else count(self, "steps_per_epoch", steps_per_epoch)
-
-    @property
-    def is_bound(self) -> bool:
-        return self.steps_per_epoch is not None
-
-    def bind(self, steps_per_epoch: int) -> Epochs:
-        return self if self.is_bound else Epochs(self.schedule, steps_per_epoch)
-
-    def evaluate(self, steps: np.ndarray) -> np.ndarray:
-        if self.steps_per_epoch is None:
-            raise RuntimeError("Epochs: steps_per_epoch is not known yet; fit sets it, elsewhere bind(steps_per_epoch) does")
-        return self.schedule(steps // self.steps_per_epoch)
-
-
-def _schedules(owner: LearningRateSchedule, schedules: Any) -> tuple[LearningRateSchedule, ...]:
-    listed = sequence(owner, "schedules", schedules, "schedules")
-    if not listed:
-        raise ValueError(f"{type(owner).__name__}: schedules must be at least one, got none")
-    return tuple(get(schedule) for schedule in listed)
