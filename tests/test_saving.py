@@ -506,8 +506,8 @@ BOMBS = {
 def test_no_description_takes_more_memory_than_its_file_holds(written, monkeypatch, name):
     _, path = written
     made = []
-    real = fn._graph.aligned_zeros
-    monkeypatch.setattr(fn._graph, "aligned_zeros", lambda n, dtype: (made.append(n), real(min(n, 100), dtype))[1])
+    real = fn._weights.aligned_zeros
+    monkeypatch.setattr(fn._weights, "aligned_zeros", lambda n, dtype: (made.append(n), real(min(n, 100), dtype))[1])
     data = with_description(path.read_bytes(), lambda _: BOMBS[name])
     assert len(data) < 20_000
     is_rejected(path, data)
