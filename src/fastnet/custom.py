@@ -132,7 +132,7 @@ class CustomLoop(Inference):
             plan = self._plans.get("custom", self._forward[0].max_rows)  # another one if it was compiled since
             self._make_steps(plan, _core.UPDATE, n_rows=1, batch_size=1, hyper=self._plans.hyper(1))
 
-    def _make_steps(self, plan: _core.Plan, parts: int, **arguments: Any) -> None:
+    def _make_steps(self, plan: _core.Plan, phases: int, **arguments: Any) -> None:
         """Runs what changes the weights, while this thread alone may; the optimizer counts the batches.
 
         An interrupt meanwhile is raised when the steps have been made and counted.
@@ -141,7 +141,7 @@ class CustomLoop(Inference):
         if slab.averaged:
             self._plans.slots.follow()
         try:
-            plan.run(parts, step=counter.batches, counter=counter, **arguments)
+            plan.run(phases, step=counter.batches, counter=counter, **arguments)
         finally:
             if slab.averaged:
                 slab.watch()
