@@ -149,11 +149,12 @@ fn_status fn_infer_target(const char *loss, const double *attributes, const fn_s
                           fn_error *error);
 
 /* A loss or a metric on whole arrays of `dtype` (FN_FLOAT32 or FN_FLOAT64): prediction[positions][width],
- * target[positions][width], or [positions] where the loss takes class labels. fn_compute_loss writes loss[positions]
- * and, where it is not NULL, gradient[positions][width] = scale[position] * d loss / d prediction.
+ * target[positions][width], or [positions] where the loss takes class labels. fn_compute_loss takes rows of a shape, of which the
+ * last axis is the width and the others are positions, and writes loss[positions] and, where it is not NULL,
+ * gradient[positions][width]: the derivative of the sum of scale[position] * loss[position].
  * fn_compute_metric adds to accumulator[fn_metric_size()]; target_width is that of a position, 1 for a class label. The caller
  * has checked lengths; labels are checked here, and whether the metric takes such targets. */
-fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t positions, int64_t width,
+fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t rows, const fn_shape *shape,
                           const void *prediction, const void *target, const void *scale, void *losses, void *gradient,
                           fn_error *error);
 fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dtype dtype, int64_t positions, int64_t width,

@@ -55,6 +55,7 @@ HEADS = {
     ],
     "sparse_categorical_crossentropy": [("softmax", {}), ("linear", {"from_logits": 1})],
     "kl_divergence": [("softmax", {})],
+    "dice": [("sigmoid", {}), ("softmax", {"axes": 1})],
 }
 
 
@@ -67,7 +68,7 @@ def target_for(loss, shape, n_rows, random):
         return np.eye(shape[-1])[random.integers(0, shape[-1], shape[:-1])]
     if loss == "kl_divergence":
         return random.dirichlet(np.ones(shape[-1]), shape[:-1])
-    if loss in ("binary_crossentropy", "hinge"):
+    if loss in ("binary_crossentropy", "hinge", "dice"):
         return random.integers(0, 2, shape)
     if loss == "poisson":
         return random.poisson(2, shape)
@@ -111,7 +112,8 @@ def random_network(seed):
     graph.output(value, loss, float(random.uniform(0.5, 2)), **attributes)
     inputs = [random.normal(size=(n_rows, *graph.shapes[0]))]
     targets = [target_for(loss, graph.shapes[value], n_rows, random)]
-    weights = [random.uniform(0, 2, n_rows) if random.random() < 0.5 else None]
+    weighted = random.random() < 0.5 or loss == "mean_absolute_error"  # without, signs may cancel to nothing but rounding
+    weights = [random.uniform(0, 2, n_rows) if weighted else None]
     batch_size = next(size for size in random.permutation(np.arange(2, n_rows)) if n_rows % size)
     return Network(graph, inputs, targets, weights, int(batch_size), f"network {seed}: {names} {head} {loss}")
 

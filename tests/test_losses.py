@@ -19,12 +19,15 @@ TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
 #: Attributes to test with, where there are any.
 ATTRIBUTES = {
     "huber": [{}, {"delta": 0.3}],
+    "dice": [{}, {"axes": 1}],
     "binary_crossentropy": [{"from_logits": logits, "label_smoothing": smoothing} for logits in (0, 1) for smoothing in (0, 0.2)],
 }
 ATTRIBUTES["categorical_crossentropy"] = ATTRIBUTES["binary_crossentropy"]
 ATTRIBUTES["sparse_categorical_crossentropy"] = ATTRIBUTES["binary_crossentropy"]
 
 CASES = [(name, attributes) for name in _core.registry("losses") for attributes in ATTRIBUTES.get(name, [{}])]
+#: Those of which each position has its own loss.
+OF_POSITIONS = [case for case in CASES if case != ("dice", {})]
 CLASSES = [
     cls
     for cls in vars(fn.losses).values()
@@ -35,13 +38,13 @@ CLASSES = [
 def make_data(name, attributes, shape, dtype, seed=0):
     """Targets and predictions that suit the loss, rounded to the dtype."""
     rng = np.random.default_rng(seed)
-    probabilities = name in ("kl_divergence", "poisson") or not attributes.get("from_logits", 1)
+    probabilities = name in ("dice", "kl_divergence", "poisson") or not attributes.get("from_logits", 1)
     prediction = rng.uniform(0.02, 0.98, shape) if probabilities else rng.normal(scale=2, size=shape)
     if reference.LOSSES[name].labels:
         target = rng.integers(0, shape[-1], shape[:-1])
     elif name in ("kl_divergence", "categorical_crossentropy"):
         target = rng.dirichlet(np.ones(shape[-1]), shape[:-1])
-    elif name in ("hinge", "binary_crossentropy"):
+    elif name in ("hinge", "binary_crossentropy", "dice"):
         target = rng.integers(0, 2, shape)
     elif name == "poisson":
         target = rng.poisson(2.0, shape)
@@ -84,7 +87,7 @@ def test_inner_axes_are_positions(name, attributes, isa, dtype):
     assert_matches_reference(name, attributes, target, prediction, np.array([1.0, 0.0, 2.0, 0.5, 3.0]))
 
 
-@pytest.mark.parametrize(("name", "attributes"), CASES)
+@pytest.mark.parametrize(("name", "attributes"), OF_POSITIONS)
 def test_position_does_not_depend_on_its_company(name, attributes, isa, dtype):
     rows = 64  # a power of two, so that scaling by weights rounds nothing
     for width in (2, 7, 33, 64, 65, 96, 97, 300):
@@ -98,7 +101,7 @@ def test_position_does_not_depend_on_its_company(name, attributes, isa, dtype):
             np.testing.assert_array_equal(np.concatenate(alone), together[lo:hi], f"{name} width {width}")
 
 
-@pytest.mark.parametrize(("name", "attributes"), CASES)
+@pytest.mark.parametrize(("name", "attributes"), OF_POSITIONS)
 def test_nan_gives_nan(name, attributes, isa, dtype):
     for width in (2, 10, 60, 96, 300):
         target, prediction = make_data(name, attributes, (4, width), dtype)
@@ -162,6 +165,116 @@ def test_hinge_takes_0_for_minus_1(isa, dtype):
     with_signs = _core.evaluate_loss("hinge", {}, [[-1, -1, 1]], prediction)
     assert with_zeros[0] == with_signs[0]
     np.testing.assert_array_equal(with_zeros[1], with_signs[1])
+
+
+# ---- losses of positions together: Dice ----------------------------------------------------------
+
+#: Targets and predictions of 3 rows of 2 positions of 4 numbers.
+MASKS = np.array(
+    [[[1, 0, 0, 0], [0, 1, 1, 1]], [[0, 0, 0, 0], [1, 0, 0, 0]], [[1, 1, 0, 0], [0, 0, 1, 1]]], float
+)  # fmt: skip
+PROBABILITIES = np.array([
+    [[0.438, 0.578, 0.714, 0.911], [0.306, 0.634, 0.677, 0.313]],
+    [[0.051, 0.926, 0.319, 0.333], [0.853, 0.577, 0.474, 0.746]],
+    [[0.077, 0.686, 0.387, 0.132], [0.644, 0.888, 0.236, 0.617]],
+])  # fmt: skip
+WEIGHTS = [1.0, 0.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("axis", "weight", "expected", "gradient"),
+    [
+        # keras.losses.Dice of Keras 3.15: the loss, and its derivatives of the numbers of row 2, position 1.
+        (None, None, 0.5788446364323807, [0.019573145029990458, -0.07337661519239295]),
+        ((0, 1, 2), WEIGHTS, 0.5788446068763733, [0.019573145613315638, -0.07337661737918649]),
+        ((1, 2), None, 0.5913761258125305, [0.018327328847978917, -0.06862541379446367]),
+        ((1, 2), WEIGHTS, 0.5585829615592957, [0.03665465769595783, -0.13725082758892734]),
+        ((-2, -1), WEIGHTS, 0.5585829615592957, [0.03665465769595783, -0.13725082758892734]),
+        (2, None, 0.6298620104789734, [0.014787289458006342, -0.0612294347531153]),
+        (-1, WEIGHTS, 0.5654258728027344, [0.029574578916012683, -0.1224588695062306]),
+    ],
+)
+def test_dice_as_in_keras(axis, weight, expected, gradient, isa, dtype):
+    loss, prediction = fn.losses.Dice(axis=axis), PROBABILITIES.astype(dtype)
+    assert loss(MASKS, prediction, weight) == pytest.approx(expected, rel=3e-7)
+    _, found = _core.evaluate_loss("dice", loss.attributes(), MASKS, prediction, weight)
+    np.testing.assert_allclose(found[2, 1], np.repeat(gradient, 2), rtol=1e-6)
+
+
+@pytest.mark.parametrize("attributes", [{}, {"axes": 1}, {"axes": 2}, {"axes": 3}])
+def test_dice_with_a_weight_for_each_position(attributes, isa, dtype):
+    """The gradient of a number has the weights of all the positions that its loss is one of."""
+    for shape in ((5, 3, 7, 4), (1, 2, 3, 33)):
+        target, prediction = make_data("dice", attributes, shape, dtype)
+        weight = np.random.default_rng(1).uniform(0, 2, shape[:-1])
+        value, gradient = _core.evaluate_loss("dice", attributes, target, prediction, weight)
+        wide = target.astype(np.float64), prediction.astype(np.float64)
+        expected, expected_gradient = reference.batch_loss("dice", *wide, weight, **attributes)
+        assert_close(value, expected, 4 * TOLERANCE[dtype])
+        assert_close(gradient, expected_gradient, 4 * TOLERANCE[dtype])
+
+
+def test_dice_of_nothing_and_of_nan(dtype):
+    """As in Keras, two empty sets do not overlap."""
+    nothing = np.zeros((2, 3), dtype)
+    assert fn.losses.Dice()(nothing, nothing) == fn.losses.Dice(axis=1)(nothing, nothing) == 1
+    prediction = np.full((4, 3), 0.5, dtype)
+    prediction[2, 1] = np.nan
+    value, gradient = _core.evaluate_loss("dice", {}, np.ones((4, 3)), prediction)
+    assert np.isnan(value) and np.isnan(gradient).all()
+
+
+@pytest.mark.parametrize("axis", [None, (1, 2), -1])
+def test_training_with_dice(axis):
+    """`fit` takes the steps of a loop with the reference's gradient, with any number of threads, to the bit."""
+    random = np.random.default_rng(0)
+    x, y, w = random.normal(size=(50, 4, 3)), random.integers(0, 2, (50, 4, 2)), random.uniform(0, 2, (50, 4))
+
+    def network(n_threads):
+        dense = fn.layers.Dense(2, "sigmoid")
+        model = fn.Sequential([fn.Input((4, 3)), fn.layers.Dense(5, "tanh"), dense], seed=0, dtype="float64")
+        model.compile(fn.optimizers.SGD(0.5), fn.losses.Dice(axis=axis), n_threads=n_threads)
+        return model
+
+    loop, attributes = network(1), fn.losses.Dice(axis=axis).attributes()
+    losses = []
+    for first in range(0, 50, 16):
+        rows = slice(first, first + 16)
+        prediction = loop.forward(x[rows], training=True)
+        value, gradient = reference.batch_loss("dice", y[rows], prediction, w[rows], **attributes)
+        loop.backward(gradient)
+        loop.apply_gradients()
+        losses.append(value)
+    weights = []
+    for n_threads in (1, 2, 3):
+        model = network(n_threads)
+        history = model.fit(x, y, batch_size=16, sample_weight=w, shuffle=False, verbose=0)
+        np.testing.assert_allclose(history.history["loss"], np.average(losses, weights=[16, 16, 16, 2]), rtol=1e-12)
+        np.testing.assert_allclose(np.concatenate([a.ravel() for a in model.get_weights()]),
+                                   np.concatenate([a.ravel() for a in loop.get_weights()]), rtol=1e-10)  # fmt: skip
+        weights.append([array.tobytes() for array in model.get_weights()])
+    assert weights[0] == weights[1] == weights[2]
+
+
+@pytest.mark.parametrize("axis", [(), 0, (1, 3), (0, 2), -2, (-3, -2), (-1, 0, 1), (1, 1)])
+def test_axes_that_are_not_the_last(axis):
+    with pytest.raises(ValueError, match="Dice: axis must be the last axes of predictions.*got"):
+        fn.losses.Dice(axis=axis)
+
+
+@pytest.mark.parametrize("axis", [1, (1, 2), (0, 1, 2), (-4, -3, -2, -1), (3, 4)])
+def test_axes_that_predictions_of_this_shape_do_not_end_in(axis):
+    loss = fn.losses.Dice(axis=axis)
+    model = fn.Sequential([fn.Input((4, 3, 2)), fn.layers.Dense(5)], seed=0)
+    for call in (lambda: loss(np.ones((2, 4, 3, 5)), np.ones((2, 4, 3, 5))), lambda: model.compile("sgd", loss)):
+        with pytest.raises(ValueError, match=r"dice: axis must be the last axes of predictions of shape \(4, 3, 5\)"):
+            call()
+
+
+@pytest.mark.parametrize("axis", ["last", 1.5, (1.5,)])
+def test_axes_of_the_wrong_type(axis):
+    with pytest.raises(TypeError):
+        fn.losses.Dice(axis=axis)
 
 
 @pytest.mark.parametrize(

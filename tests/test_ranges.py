@@ -58,7 +58,7 @@ def test_a_range_is_checked(kind, entry, name, lowest, highest, whole, varies):
         try:
             CHECKS[kind](entry, {name: value})
         except ValueError as error:
-            assert kind == "ops" and not re.search(f"{name} {RANGE}", str(error)), error
+            assert kind in ("ops", "losses") and not re.search(f"{name} {RANGE}", str(error)), error
 
 
 def test_ranges_are_of_all_attributes():

@@ -87,6 +87,9 @@ LOSS_CASES = [
     ("hinge", {}, "numbers"),
     ("kl_divergence", {}, "probabilities"),
     ("poisson", {}, "probabilities"),
+    ("dice", {}, "probabilities"),
+    ("dice", {"axes": 1}, "probabilities"),
+    ("dice", {"axes": 2}, "probabilities"),
 ]
 
 

@@ -102,6 +102,7 @@ PAPERS = {
     "Loshchilov and Hutter 2019": _ARXIV + "1711.05101",
     "Luong et al. 2015": _ARXIV + "1508.04025",
     "McMahan et al. 2013": _DOI + "10.1145/2487575.2488200",
+    "Milletari, Navab and Ahmadi 2016": _ARXIV + "1606.04797",
     "Misra 2019": _ARXIV + "1908.08681",
     "Nocedal and Wright 2006": _DOI + "10.1007/978-0-387-40065-5",
     "Oord et al. 2016": _ARXIV + "1609.03499",

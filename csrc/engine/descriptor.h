@@ -202,6 +202,7 @@ typedef struct fn_loss_arguments {
     void *loss;             /* [positions]: out, not scaled */
     void *gradient;         /* [positions][width]: out, scale * d loss / d prediction; may be NULL */
     int64_t positions, width, target_width;
+    int64_t group; /* positions that have one loss together, which lie one after another; 1: each has its own */
     const double *attribute;
 } fn_loss_arguments;
 
@@ -209,6 +210,8 @@ typedef struct fn_loss {
     fn_entry entry;
     bool labels; /* the target of a position is one class index, not `width` numbers */
     fn_status (*check)(const double *attribute, int64_t width, fn_error *error);
+    /* fn_loss_arguments.group for predictions of this shape, at most a row; 0: the whole batch. NULL: it is 1. */
+    fn_status (*group)(const double *attribute, const fn_shape *prediction, int64_t *positions, fn_error *error);
     void (*run)(const fn_loss_arguments *arguments);
 } fn_loss;
 

@@ -79,9 +79,7 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
         return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", given->loss);
     output->loss = plan->kernels->losses[index];
     plan->positions[i] = output->inner;
-    fn_status status = fn_check_entry(&output->loss->entry, "loss", given->loss, given->loss_attributes, false, error);
-    if (status == FN_OK)
-        status = output->loss->check(given->loss_attributes, width, error);
+    fn_status status = fn_check_loss(output->loss, given->loss_attributes, shape, &output->group, error);
     if (status != FN_OK)
         return status;
     output->loss_attribute = fn_copy_numbers(plan, given->loss_attributes, output->loss->entry.n_attributes);

@@ -62,6 +62,7 @@ typedef struct fn_output {
     double loss_weight;
     int32_t index, n_outputs;
     int64_t width, inner, target_width; /* a row is `inner` positions of `width` numbers */
+    int64_t group;                      /* positions with one loss together; 0: the whole batch */
     bool accumulate;                    /* the gradient of this value has been written by another output */
 } fn_output;
 

@@ -232,6 +232,20 @@ fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_sha
     return status;
 }
 
+fn_status fn_check_loss(const fn_loss *loss, const double *attributes, const fn_shape *prediction, int64_t *group,
+                        fn_error *error)
+{
+    *group = 1;
+    fn_status status = fn_check_entry(&loss->entry, "loss", loss->entry.name, attributes, false, error);
+    if (status == FN_OK)
+        status = fn_check_shape(prediction, loss->entry.name, error);
+    if (status == FN_OK)
+        status = loss->check(attributes, fn_shape_last(prediction), error);
+    if (status == FN_OK && loss->group)
+        status = loss->group(attributes, prediction, group, error);
+    return status;
+}
+
 fn_status fn_infer_target(const char *loss, const double *attributes, const fn_shape *prediction, fn_shape *target,
                           fn_error *error)
 {
@@ -239,11 +253,8 @@ fn_status fn_infer_target(const char *loss, const double *attributes, const fn_s
     if (index < 0)
         return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", loss);
     const fn_loss *descriptor = fn_kernels_current(FN_FLOAT32)->losses[index];
-    fn_status status = fn_check_entry(&descriptor->entry, "loss", loss, attributes, false, error);
-    if (status == FN_OK)
-        status = fn_check_shape(prediction, loss, error);
-    if (status == FN_OK)
-        status = descriptor->check(attributes, fn_shape_last(prediction), error);
+    int64_t group;
+    fn_status status = fn_check_loss(descriptor, attributes, prediction, &group, error);
     if (status != FN_OK)
         return status;
     *target = *prediction;
@@ -252,7 +263,7 @@ fn_status fn_infer_target(const char *loss, const double *attributes, const fn_s
     return FN_OK;
 }
 
-fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t positions, int64_t width,
+fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t rows, const fn_shape *shape,
                           const void *prediction, const void *target, const void *scale, void *losses, void *gradient,
                           fn_error *error)
 {
@@ -263,9 +274,9 @@ fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype d
     if (!kernels)
         return fn_fail(error, FN_ERROR_DTYPE, "losses are computed in float32 or float64");
     const fn_loss *descriptor = kernels->losses[index];
-    fn_status status = fn_check_entry(&descriptor->entry, "loss", loss, attributes, false, error);
-    if (status == FN_OK)
-        status = descriptor->check(attributes, width, error);
+    int64_t group;
+    fn_status status = fn_check_loss(descriptor, attributes, shape, &group, error);
+    const int64_t width = fn_shape_last(shape), positions = status == FN_OK ? rows * (fn_shape_size(shape) / width) : 0;
     if (status == FN_OK && descriptor->labels)
         status = check_labels(kernels, loss, target, positions, width, error);
     if (status != FN_OK)
@@ -278,6 +289,7 @@ fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype d
                                    .positions = positions,
                                    .width = width,
                                    .target_width = descriptor->labels ? 1 : width,
+                                   .group = group ? group : positions,
                                    .attribute = attributes};
     const fn_arithmetic host = fn_set_arithmetic();
     descriptor->run(&arguments);

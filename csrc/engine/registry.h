@@ -13,6 +13,10 @@ fn_status fn_check_hyper(const fn_optimizer *optimizer, const double *hyper, fn_
 /* ERROR_SHAPE unless every axis has at least one element and the number of all of them is sane. */
 fn_status fn_check_shape(const fn_shape *shape, const char *what, fn_error *error);
 
+/* Whether a loss takes predictions of this shape with these attributes, and fn_loss_arguments.group; 0: the whole batch. */
+fn_status fn_check_loss(const fn_loss *loss, const double *attributes, const fn_shape *prediction, int64_t *group,
+                        fn_error *error);
+
 /* Whether a metric can do with such targets of predictions of this width. labels: they have been checked to be class labels. */
 fn_status fn_check_metric_target(const fn_metric *metric, int64_t width, int64_t target_width, bool labels, fn_error *error);
 

@@ -160,6 +160,7 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
         .positions = (hi - lo) * inner,
         .width = output->width,
         .target_width = output->target_width,
+        .group = output->group ? output->group : (hi - lo) * inner,
         .attribute = output->loss_attribute,
     };
     if (output->loss->labels && kernels->find_bad_label(arguments.target, arguments.positions, output->width) >= 0) {
@@ -174,10 +175,20 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
         mask_positions(node, node->buffer[LOSS].value, factor, lo, hi);
 }
 
+/* A loss of all rows together. */
+static void run_loss_of_batch(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)lo, (void)hi;
+    run_loss(node, context, 0, context->rows);
+}
+
 void fn_emit_loss(fn_plan *plan, fn_node *node)
 {
     const fn_output *output = node->closure;
-    fn_emit(plan, node, output->loss->entry.name, run_loss, FN_BY_ROWS, 0);
+    if (output->group)
+        fn_emit(plan, node, output->loss->entry.name, run_loss, FN_BY_ROWS, 0);
+    else
+        fn_emit(plan, node, output->loss->entry.name, run_loss_of_batch, FN_SERIAL, 0);
     fn_workspace(plan, node->buffer[TARGET].width * (int64_t)plan->kernels->element);
     fn_reads(plan, node->output[0].value_buffer);
     if (node->n_inputs)

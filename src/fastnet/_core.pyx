@@ -408,7 +408,9 @@ def evaluate_loss(loss, attributes, y_true, y_pred, sample_weight=None):
     cdef cnp.ndarray losses = np.empty(positions, dtype)
     cdef cnp.ndarray gradient = np.empty_like(prediction)
     cdef double *values = scratch.numbers(ordered_attributes(FN_LOSSES, loss, attributes))
-    check(fn_compute_loss(scratch.text(loss), values, _DTYPES[np.dtype(dtype).name], positions, width,
+    cdef fn_shape shape
+    to_shape(np.shape(y_pred)[1:], &shape, "y_pred")
+    check(fn_compute_loss(scratch.text(loss), values, _DTYPES[np.dtype(dtype).name], len(prediction), &shape,
                           cnp.PyArray_DATA(prediction), cnp.PyArray_DATA(target), cnp.PyArray_DATA(scale),
                           cnp.PyArray_DATA(losses), cnp.PyArray_DATA(gradient), &error), &error)
     return float(np.dot(losses.astype(np.float64), weight) / positions), gradient

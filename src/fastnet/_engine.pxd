@@ -85,7 +85,7 @@ cdef extern from "fastnet.h" nogil:
 
     fn_status fn_infer(const char *, const char *, int, const fn_shape *, const double *, fn_signature *, fn_error *)
     fn_status fn_infer_target(const char *, const double *, const fn_shape *, fn_shape *, fn_error *)
-    fn_status fn_compute_loss(const char *, const double *, fn_dtype, int64_t, int64_t, const void *, const void *,
+    fn_status fn_compute_loss(const char *, const double *, fn_dtype, int64_t, const fn_shape *, const void *, const void *,
                               const void *, void *, void *, fn_error *)
     fn_status fn_compute_metric(const char *, const double *, fn_dtype, int64_t, int64_t, int64_t, const void *,
                                 const void *, double *, fn_error *)

@@ -107,8 +107,9 @@ class Inference(Network):
         x, y
             As in `fit`.
         batch_size : int, optional
-            Rows at once. The result does not depend on it but for rounding, unless an output has a mask: the loss of a batch is then
-            the mean over its positions that count, and batches count by their rows, in training too, as in Keras.
+            Rows at once. The result does not depend on it but for rounding, unless an output has a mask or its loss is one of whole
+            batches, as `Dice` may be: the loss of a batch is then the mean over its positions that count, or that one, and batches
+            count by their rows, in training too, as in Keras.
         verbose : {"auto", 0, 1, 2}
             Other than 0: print the result.
         sample_weight

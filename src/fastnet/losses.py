@@ -12,7 +12,8 @@ MeanSquaredError()
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
+    "Dice",
     "Hinge",
     "Huber",
     "KLDivergence",
@@ -245,10 +247,59 @@ class Poisson(Loss):
         self.name = name
 
 
+class Dice(Loss):
+    """Dice loss (Milletari, Navab and Ahmadi, 2016): how little predicted and true regions overlap.
+
+    ``1 - 2 * sum(y_true * y_pred) / (sum(y_true) + sum(y_pred) + 1e-7)``, with sums over the axes given. Sample weights and masks
+    are factors of the loss, as in Keras, and not of the terms of its sums.
+
+    Parameters
+    ----------
+    axis : int or sequence of int, optional
+        The axes to sum over, of predictions with that of the batch: the last ones, such as (1, 2, 3) for one loss for each image
+        of shape (height, width, classes). Default: all, that of the batch as well. (Keras takes any axes, as (1, 2) for a loss
+        for each class; here `layers.Permute` has to put them last.)
+
+    Raises
+    ------
+    ValueError
+        If other axes follow those given; where axes are counted from the first, when the shape of predictions is known.
+
+    Examples
+    --------
+    >>> round(Dice()([[1, 0, 1]], [[0.5, 0, 1.0]]), 4)
+    0.1429
+    """
+
+    kernel = "dice"
+
+    def __init__(self, *, axis: int | Sequence[int] | None = None, name: str = "dice") -> None:
+        self.axis = tuple(map(operator.index, axis)) if isinstance(axis, Sequence) else axis
+        self.name = name
+        self._last_axes()
+
+    def attributes(self) -> dict[str, float]:
+        axes = self._last_axes()
+        count = len(axes) if axes and axes[0] != 0 else 0
+        return {"axes": float(count), "rank": float(max(axes[-1], 0)) if axes else 0.0}
+
+    def _last_axes(self) -> list[int]:
+        """The axes in order, none where all are meant."""
+        if self.axis is None:
+            return []
+        axes = sorted(self.axis if isinstance(self.axis, tuple) else [operator.index(self.axis)])
+        if not axes or axes != list(range(axes[0], axes[-1] + 1)) or (axes[0] < 0 and axes[-1] != -1) or axes == [0]:
+            raise ValueError(
+                f"Dice: axis must be the last axes of predictions, such as (1, 2, 3) or (-2, -1), or None, got {self.axis}"
+            )
+        return axes
+
+
 LOSSES: dict[str, type[Loss]] = {
     "binary_crossentropy": BinaryCrossentropy,
     "bce": BinaryCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
+    "dice": Dice,
     "hinge": Hinge,
     "huber": Huber,
     "kl_divergence": KLDivergence,

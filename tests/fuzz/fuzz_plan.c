@@ -222,7 +222,7 @@ static void compute_once(world *w)
     fill_reals(w, prediction, positions * width, dtype, false);
     fill_reals(w, target, positions * (known ? size_of(&wanted) : width), dtype, pick(w, 2));
     fill_reals(w, scale, positions, dtype, false);
-    fn_compute_loss(name, attributes, dtype, positions, width, prediction, target, scale, losses, gradient, &error);
+    fn_compute_loss(name, attributes, dtype, positions, &shape, prediction, target, scale, losses, gradient, &error);
 }
 
 /* The checks of data, and an order. */

@@ -16,11 +16,13 @@ class Loss:
     """value(target, prediction, **attributes): the loss of each position
     gradient(target, prediction, **attributes): d loss[position] / d prediction[position]
     labels: targets are class numbers, without the last axis
+    axes(prediction, **attributes): those over which positions share a loss; `gradient` is then its derivative, for each of them
     """
 
     value: Callable
     gradient: Callable
     labels: bool = False
+    axes: Callable | None = None
 
 
 def mean_of(value, derivative):
@@ -104,6 +106,25 @@ def kl_divergence_gradient(t, p):
     return np.where(inside, -np.clip(t, EPSILON, 1) / np.clip(p, EPSILON, 1), 0.0)
 
 
+def dice_axes(p, axes=0, rank=0):
+    return tuple(range(p.ndim - int(axes) if axes else 0, p.ndim))
+
+
+def dice_sums(t, p, **attributes):
+    axis = dice_axes(p, **attributes)
+    return (t * p).sum(axis=axis, keepdims=True), (t + p).sum(axis=axis, keepdims=True) + EPSILON
+
+
+def dice(t, p, **attributes):
+    common, both = dice_sums(t, p, **attributes)
+    return np.broadcast_to(1 - 2 * common / both, p.shape)[..., 0]
+
+
+def dice_gradient(t, p, **attributes):
+    common, both = dice_sums(t, p, **attributes)
+    return -2 * t / both + 2 * common / both**2
+
+
 LOSSES = {
     "mean_squared_error": mean_of(lambda t, p: (p - t) ** 2, lambda t, p: 2 * (p - t)),
     "mean_absolute_error": mean_of(lambda t, p: np.abs(p - t), lambda t, p: np.sign(p - t)),
@@ -121,6 +142,7 @@ LOSSES = {
         lambda t, p: -hinge_targets(t) * np.heaviside(1 - hinge_targets(t) * p, 0.5),
     ),
     "kl_divergence": Loss(kl_divergence, kl_divergence_gradient),
+    "dice": Loss(dice, dice_gradient, axes=lambda p, **attributes: dice_axes(p, **attributes)[:-1]),
     "poisson": mean_of(lambda t, p: p - t * np.log(p + EPSILON), lambda t, p: 1 - t / (p + EPSILON)),
 }
 
@@ -135,4 +157,5 @@ def batch_loss(name, target, prediction, weight=None, **attributes):
     weight = np.ones(len(prediction)) if weight is None else np.asarray(weight, np.float64)
     weight = np.broadcast_to(weight.reshape(weight.shape + (1,) * (value.ndim - weight.ndim)), value.shape) / value.size
     gradient = loss.gradient(target, prediction, **attributes)
-    return (weight * value).sum(), weight[..., np.newaxis] * gradient
+    of_loss = weight.sum(axis=loss.axes(prediction, **attributes), keepdims=True) if loss.axes else weight
+    return (weight * value).sum(), of_loss[..., np.newaxis] * gradient
