@@ -30,7 +30,7 @@ static fn_plan_spec describe(void)
     const fn_entry *around = fn_registry_entry(FN_UPDATES, 0);
     for (int i = 0; i < adam->n_attributes + around->n_attributes; i++)
         hyper[i] = i < adam->n_attributes ? adam->attributes[i].value : around->attributes[i - adam->n_attributes].value;
-    dense[0] = UNITS, dense[1] = 1, dense[2] = dense[3] = 0;
+    dense[0] = UNITS, dense[1] = 1, dense[2] = fn_registry_find(FN_ACTIVATIONS, "linear"), dense[3] = 0;
     read = 0, used[0] = 0, used[1] = 1;
     input = (fn_input_spec){.shape = {1, {FEATURES}}};
     node = (fn_node_spec){"dense", "first", 1, &read, 2, used, dense};
