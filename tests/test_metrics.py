@@ -16,6 +16,7 @@ WIDTHS = [1, 2, 3, 10, 16, 17, 33, 100]
 ATTRIBUTES = {
     "binary_accuracy": [{}, {"threshold": 0.3}],
     "binary_confusion": [{}, {"threshold": 0.3}],
+    "matthews_correlation": [{}, {"threshold": 0.3}],
     "top_k_categorical_accuracy": [{}, {"k": 1}, {"k": 2}],
     "sparse_top_k_categorical_accuracy": [{}, {"k": 1}, {"k": 2}],
     "auc": [{}, {"num_thresholds": 2}, {"num_thresholds": 50}, {"from_logits": 1}],
@@ -38,9 +39,9 @@ def make_data(name, shape, dtype, seed=0):
     prediction = rng.integers(0, 21, shape) / 20
     if reference.METRICS[name].labels:
         target = rng.integers(0, shape[-1], shape[:-1])
-    elif name in YES_OR_NO:
+    elif name in YES_OR_NO or (name == "matthews_correlation" and shape[-1] == 1):
         target = rng.integers(0, 2, shape)
-    elif "categorical" in name:
+    elif "categorical" in name or name == "matthews_correlation":
         target = np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
     else:
         target = rng.normal(size=shape)
@@ -324,6 +325,69 @@ def test_nothing_to_divide_by():
     assert m.F1Score()([0, 0], [0.1, 0.2]) == 0
     assert np.isnan(m.AUC()([1, 1], [0.1, 0.2]))
     assert np.isnan(m.MeanSquaredError().result(np.zeros(2)))
+
+
+@pytest.mark.filterwarnings("ignore:A single label was found")
+def test_matthews_correlation_against_scikit_learn():
+    random, metric = np.random.default_rng(0), fn.metrics.MatthewsCorrelation()
+    for case in range(60):
+        n, k = int(random.integers(1, 40)), int(random.integers(2, 6))
+        labels, scores = random.integers(0, k, n), random.integers(0, 4, (n, k)) / 3  # with many ties
+        expected = sklearn.matthews_corrcoef(labels, scores.argmax(axis=1))
+        assert metric(labels, scores) == pytest.approx(expected, abs=1e-12), case
+        assert metric(np.eye(k)[labels], scores) == pytest.approx(expected, abs=1e-12), case
+        target, score = random.integers(0, 2, n), random.integers(0, 11, n) / 10
+        for threshold in (0.5, 0.2):
+            expected = sklearn.matthews_corrcoef(target, score > threshold)
+            found = fn.metrics.MatthewsCorrelation(threshold=threshold)(target, score)
+            assert found == pytest.approx(expected, abs=1e-12), case
+        assert fn.metrics.MatthewsCorrelation(threshold=0.2)(2 * target - 1, score) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:A single label was found")
+@pytest.mark.parametrize(
+    ("target", "prediction"),
+    [([1, 1], [0.9, 0.9]), ([0, 0], [0.9, 0.1]), ([0, 1], [0.9, 0.9]), ([1], [0.1]), ([0, 1], [0.1, 0.9]), ([0, 1], [0.9, 0.1])],
+)
+def test_matthews_correlation_where_all_are_of_one_class(target, prediction):
+    expected = sklearn.matthews_corrcoef(target, np.array(prediction) > 0.5)
+    assert fn.metrics.MatthewsCorrelation()(target, prediction) == expected
+    scores = np.stack([1 - np.array(prediction), prediction], axis=1)
+    assert fn.metrics.MatthewsCorrelation()(target, scores) == expected
+
+
+def test_matthews_correlation_of_nan_is_of_a_class_that_there_is_not(dtype):
+    labels, scores = np.array([0, 1, 2, 2, 1]), np.eye(3)[[0, 1, 2, 0, 1]].astype(dtype)
+    scores[1, 2] = np.nan
+    assert fn.metrics.get("mcc")(labels, scores) == pytest.approx(sklearn.matthews_corrcoef(labels, [0, 3, 2, 0, 1]))
+    score = np.array([0.1, 0.9, np.nan, 0.8], dtype)
+    assert fn.metrics.get("mcc")([0, 1, 1, 0], score) == pytest.approx(sklearn.matthews_corrcoef([0, 1, 1, 0], [0, 1, 2, 1]))
+
+
+def test_matthews_correlation_of_a_model_leaves_out_what_is_masked():
+    """As it trains and evaluates, over batches; the loss's threshold, and positions that do not count."""
+    random = np.random.default_rng(0)
+    tokens, y = random.integers(0, 5, (40, 6)), random.integers(0, 3, (40, 6))
+    model = fn.Sequential([fn.Input((6,)), fn.layers.Embedding(5, 4, mask_zero=True), fn.layers.Dense(3)], seed=0)
+    model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["mcc"])
+    found = model.evaluate(tokens, y, batch_size=7, return_dict=True)["mcc"]
+    counted = tokens != 0
+    expected = sklearn.matthews_corrcoef(y[counted], model.predict(tokens).argmax(axis=-1)[counted])
+    assert found == pytest.approx(expected)
+    x, z = random.normal(size=(50, 3)), random.integers(0, 2, 50)
+    model = fn.Sequential([fn.Input((3,)), fn.layers.Dense(1)], seed=0)
+    model.compile("adam", fn.losses.BinaryCrossentropy(from_logits=True), metrics=["matthews_correlation"])
+    assert model.evaluate(x, z)[1] == pytest.approx(sklearn.matthews_corrcoef(z, model.predict(x)[:, 0] > 0))
+
+
+def test_matthews_correlation_without_meaning_says_so():
+    with pytest.raises(ValueError, match="no meaning for 3 decisions of their own"):
+        fn.metrics.resolve("mcc", L.BinaryCrossentropy(), (3,))
+    with pytest.raises(ValueError, match="the largest prediction counts; a threshold, here 0.3, has no meaning"):
+        fn.metrics.MatthewsCorrelation(threshold=0.3).adapt_to(L.SparseCategoricalCrossentropy(), (3,))
+    with pytest.raises(ValueError, match="holds numbers from 1 to 2, of which all are positive"):
+        fn.metrics.MatthewsCorrelation()([1, 2], [0.2, 0.9])
+    assert fn.metrics.MatthewsCorrelation()([1, 2], np.eye(3)[[1, 2]]) == 1
 
 
 def test_auc_against_scikit_learn(binary):

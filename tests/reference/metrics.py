@@ -79,6 +79,17 @@ def categorical_confusion(t, p):
     return confusion_accumulators(one_hot(labels.ravel(), width) > 0, one_hot(p.argmax(axis=-1).ravel(), width) > 0)
 
 
+def matthews_accumulators(t, p, threshold=0.5):
+    width = p.shape[-1]
+    if width == 1:
+        targets, predicted = (t > 0).astype(int).ravel(), (p > threshold).astype(int).ravel()
+    else:
+        targets = (t if t.ndim < p.ndim else t.argmax(axis=-1)).astype(int).ravel()
+        predicted = p.argmax(axis=-1).ravel()
+    counts = [np.bincount(classes, minlength=max(width, 2)) for classes in (targets, predicted)]
+    return np.concatenate([[len(targets), (targets == predicted).sum()], *counts]).astype(np.float64)
+
+
 METRICS = {
     "binary_accuracy": Metric(lambda t, p, threshold=0.5: mean_accumulators(binary_hits(t, p, threshold))),
     "categorical_accuracy": Metric(lambda t, p: mean_accumulators(t.argmax(axis=-1) == p.argmax(axis=-1))),
@@ -91,4 +102,5 @@ METRICS = {
     "auc": Metric(auc_accumulators),
     "binary_confusion": Metric(binary_confusion),
     "categorical_confusion": Metric(categorical_confusion),
+    "matthews_correlation": Metric(matthews_accumulators),
 }

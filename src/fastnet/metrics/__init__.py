@@ -29,7 +29,7 @@ from .accuracy import (
 )
 from .auc import AUC
 from .base import Metric
-from .confusion import F1Score, Precision, Recall
+from .confusion import F1Score, MatthewsCorrelation, Precision, Recall
 from .regression import MeanAbsoluteError, MeanSquaredError, R2Score, RootMeanSquaredError
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "BinaryAccuracy",
     "CategoricalAccuracy",
     "F1Score",
+    "MatthewsCorrelation",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
@@ -60,6 +61,9 @@ METRICS: dict[str, type[Metric]] = {
     "categorical_accuracy": CategoricalAccuracy,
     "f1": F1Score,
     "f1_score": F1Score,
+    "matthews_corrcoef": MatthewsCorrelation,
+    "matthews_correlation": MatthewsCorrelation,
+    "mcc": MatthewsCorrelation,
     "mae": MeanAbsoluteError,
     "mean_absolute_error": MeanAbsoluteError,
     "mse": MeanSquaredError,

@@ -65,7 +65,11 @@ class Metric(_config.Configurable):
 
     def check_targets(self, y_true: np.ndarray, name: str) -> None:
         """ValueError for targets of yes-or-no decisions that are all yes because they are written as 1 and 2."""
-        if self.kernel in ("auc", "binary_confusion") and y_true.size and 1 <= y_true.min() < y_true.max():
+        if self.kernel in ("auc", "binary_confusion"):
+            self._check_decisions(y_true, name)
+
+    def _check_decisions(self, y_true: np.ndarray, name: str) -> None:
+        if y_true.size and 1 <= y_true.min() < y_true.max():
             raise ValueError(
                 f"{self.name}: {name} holds numbers from {y_true.min():g} to {y_true.max():g}, of which all are "
                 "positive; negative targets are 0 or -1"

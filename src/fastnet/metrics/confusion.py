@@ -1,4 +1,4 @@
-"""Precision, recall and F1: ratios of true and false positives and false negatives."""
+"""Precision, recall, F1 and the Matthews correlation: how predicted classes agree with true ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from .base import Metric, decision_threshold, divide, has_decisions, one_of, width_of
 
-__all__ = ["F1Score", "Precision", "Recall"]
+__all__ = ["F1Score", "MatthewsCorrelation", "Precision", "Recall"]
 
 
 class _ConfusionMetric(Metric):
@@ -179,3 +179,69 @@ class F1Score(_ConfusionMetric):
         if self.average is None:
             return scores
         return float(scores[0]) if self.average == "micro" else _average(scores, counts, self.average)
+
+
+class MatthewsCorrelation(Metric):
+    """Matthews correlation coefficient (Chicco and Jurman, 2020): the correlation of predicted with true classes, from -1 to 1.
+
+    ``(c * s - sum(p * t)) / sqrt((s**2 - sum(p**2)) * (s**2 - sum(t**2)))`` with the number of positions s, of those that are
+    right c, and for each class how many are predicted p, and how many there are t; 0 where the denominator is 0, as in
+    scikit-learn. Of two classes that is
+    ``(tp * tn - fp * fn) / sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))``.
+
+    Of one output there are two classes: predictions above the threshold are positive. Of several the largest is the class; of equal
+    ones the first. Keras does not have it.
+
+    Parameters
+    ----------
+    threshold : float, optional
+        For one output. Default: 0.5, or 0 where the loss takes logits.
+
+    Raises
+    ------
+    ValueError
+        Where an output has several decisions of their own (`BinaryCrossentropy`): it has no meaning for them. Or a threshold is
+        given for an output whose largest prediction counts.
+
+    Examples
+    --------
+    >>> MatthewsCorrelation()([1, 1, 1, 0], [0.9, 0.2, 0.8, 0.7])
+    -0.333...
+    """
+
+    kernel = "matthews_correlation"
+    labels_kernel = "matthews_correlation"
+    _loss_threshold = 0.5
+    _width = 1
+
+    def __init__(self, name: str = "matthews_correlation", *, threshold: float | None = None) -> None:
+        self.threshold = threshold
+        self.name = name
+
+    def attributes(self) -> dict[str, float]:
+        return {"threshold": self._loss_threshold if self.threshold is None else float(self.threshold)}
+
+    def adapt_to(self, loss: Any, output_shape: Sequence[int]) -> Metric:
+        width = width_of(output_shape)
+        if width > 1 and has_decisions(loss):
+            raise ValueError(
+                f"{type(self).__name__} has no meaning for {width} decisions of their own; use one output, or a loss of classes"
+            )
+        if width > 1 and self.threshold is not None:
+            raise ValueError(
+                f"{type(self).__name__}: of {width} outputs the largest prediction counts; a threshold, here {self.threshold}, "
+                "has no meaning"
+            )
+        return super().adapt_to(loss, output_shape)._changed(_loss_threshold=decision_threshold(loss), _width=width)
+
+    def check_targets(self, y_true: np.ndarray, name: str) -> None:
+        if self._width == 1:
+            self._check_decisions(y_true, name)
+
+    def result(self, accumulators: np.ndarray) -> float:
+        count, hits = accumulators[:2]
+        targets, predictions = accumulators[2:].reshape(2, -1)
+        predictions = np.append(predictions, count - predictions.sum())  # the last: of no class, where there is a NaN
+        covariance = count * hits - (predictions[:-1] * targets).sum()
+        spread = (count**2 - (predictions**2).sum()) * (count**2 - (targets**2).sum())
+        return float(divide(covariance, np.sqrt(spread)))
