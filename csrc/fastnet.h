@@ -108,6 +108,8 @@ int fn_registry_size(fn_registry registry);
 const fn_entry *fn_registry_entry(fn_registry registry, int index);
 /* Number of the entry of that name, or -1. */
 int fn_registry_find(fn_registry registry, const char *name);
+/* Whether an operation adds to the loss; false where there is none of that name. */
+bool fn_op_penalizes(const char *op);
 /* FN_ERROR_ATTRIBUTE with the first attribute of the entry that is out of its range; `layer` is the name used in messages, NULL:
  * that of the entry. All functions that take attributes check them so. */
 fn_status fn_check_attributes(fn_registry registry, const char *name, const char *layer, const double *attributes,

@@ -56,6 +56,12 @@ int fn_registry_find(fn_registry registry, const char *name)
     return -1;
 }
 
+bool fn_op_penalizes(const char *op)
+{
+    const int index = fn_registry_find(FN_OPS, op);
+    return index >= 0 && fn_kernels_current(FN_FLOAT32)->ops[index]->flags & FN_PENALIZES;
+}
+
 /* ---- attributes ---------------------------------------------------------------------------- */
 
 enum { RANGE_TEXT = 100 };

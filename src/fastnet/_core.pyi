@@ -66,6 +66,9 @@ def note_change() -> None:
 def version() -> int:
     """A number that is another one after each `note_change`."""
 
+def penalizes(op: str) -> bool:
+    """Whether an operation adds to the loss."""
+
 def registry(kind: str) -> dict[str, dict[str, float]]:
     """All entries of "ops", "losses", "metrics", "optimizers", "activations" or "updates"."""
 

@@ -269,6 +269,11 @@ def registry(kind):
     return entries
 
 
+def penalizes(op):
+    """Whether an operation adds to the loss."""
+    return bool(fn_op_penalizes(op.encode()))
+
+
 def attribute_ranges(kind):
     """What the attributes of all entries of a kind, as of `registry`, may be: (lowest, highest, whole, varies).
 

@@ -73,6 +73,7 @@ cdef extern from "fastnet.h" nogil:
     int fn_registry_size(fn_registry)
     const fn_entry *fn_registry_entry(fn_registry, int)
     int fn_registry_find(fn_registry, const char *)
+    bint fn_op_penalizes(const char *)
     fn_status fn_check_attributes(fn_registry, const char *, const char *, const double *, fn_error *)
     int fn_optimizer_slots(const char *, const double *, const char **, double *)
     int64_t fn_metric_size(const char *, const double *, const fn_shape *)

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+from . import _core
 from ._weights import Owner
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def batch_size_of(tensor: SymbolicTensor) -> int | None:
 
 
 #: Operations that add to the loss.
-PENALTIES = frozenset({"activity_regularization", "orthogonal_regularization"})
+PENALTIES = frozenset(filter(_core.penalizes, _core.registry("ops")))
 
 #: Operations that change no numbers, only where they are.
 MOVES = frozenset({"concatenate", "reshape"})
