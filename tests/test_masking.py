@@ -311,3 +311,18 @@ def test_the_loss_of_masked_batches(batch_size):
     loss, mae = model.evaluate(x, y, batch_size=batch_size)
     np.testing.assert_allclose(loss, np.average(means, weights=rows), rtol=1e-12)
     np.testing.assert_allclose(mae, np.abs(difference)[counted].mean(), rtol=1e-12)
+
+
+def test_a_mask_beside_a_python_loss_is_refused():
+    """There the masked steps would count, where Keras leaves them out."""
+    x = fn.Input((4,))
+    h = layers.Embedding(5, 3, mask_zero=True)(x)
+    model = fn.Model(x, [layers.LSTM(2, return_sequences=True, name="steps")(h), layers.LSTM(2, name="last")(h)])
+
+    def squares(y, p):
+        return float(((p - y) ** 2).mean()), 2 * (p - y) / p.size
+
+    with pytest.raises(ValueError, match="output 'steps' has a mask"):
+        model.compile("adam", ["mse", squares])
+    model.compile("adam", [squares, "mse"])
+    model.fit(np.ones((4, 4), int), [np.zeros((4, 4, 2)), np.zeros((4, 2))], verbose=0)

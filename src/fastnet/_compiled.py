@@ -15,6 +15,7 @@ from . import metrics as _metrics
 from .metrics.base import GivenTargets
 
 if TYPE_CHECKING:
+    from ._graph import SymbolicTensor
     from .optimizers import Optimizer
 
 __all__ = ["Compiled"]
@@ -92,9 +93,10 @@ class Compiled:
         for one in _leaves(metrics):
             _metrics.get(one)
 
-    def resolve(self, names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> None:
-        """Chooses losses and metrics for outputs of these names and shapes; ValueError where they do not fit."""
+    def resolve(self, outputs: Sequence[SymbolicTensor], names: Sequence[str]) -> None:
+        """Chooses losses and metrics for these outputs; ValueError where they do not fit."""
         loss, metrics, loss_weights = self.given
+        shapes = [tensor.sample_shape for tensor in outputs]
         given_losses = _by_output(loss, names, "loss")
         missing = [name for name in names if name not in loss] if isinstance(loss, Mapping) and "class_name" not in loss else []
         if missing or all(one is None for one in given_losses):
@@ -103,6 +105,12 @@ class Compiled:
             )
         self.losses = [None if one is None else _losses.get(one) for one in given_losses]
         self.custom = not all(one is None or hasattr(one, "kernel") for one in self.losses)
+        for one, tensor, name in zip(self.losses, outputs, names):
+            if self.custom and hasattr(one, "kernel") and tensor.mask is not None:
+                raise ValueError(
+                    f"output {name!r} has a mask, which its loss would not heed: beside a loss that is a Python function losses are "
+                    "computed without masks. Give it a Python function too, or none of the outputs one"
+                )
         self.target_shapes = []
         for one, name, shape in zip(self.losses, names, shapes):
             try:

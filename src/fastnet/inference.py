@@ -38,7 +38,7 @@ class Inference(Network):
         if self._compiled is None:
             raise RuntimeError(f"model {self.name!r} must be compiled first: model.compile(optimizer=..., loss=...)")
         if self.outputs and not self._compiled.resolved:
-            self._compiled.resolve(self.output_names, [tensor.sample_shape for tensor in self.outputs])
+            self._compiled.resolve(self.outputs, self.output_names)
         return self._compiled
 
     def _build_for(self, x: Any) -> Callable[[], None]:

@@ -75,7 +75,7 @@ class Trainer(CustomLoop):
             raise ValueError("compile needs a loss: a name such as 'mse', an object of fastnet.losses, or a function")
         compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, n_threads)
         if self.outputs:
-            compiled.resolve(self.output_names, [tensor.sample_shape for tensor in self.outputs])
+            compiled.resolve(self.outputs, self.output_names)
         else:
             compiled.check_names()
         same_optimizer = self._compiled is not None and self._compiled.optimizer is compiled.optimizer
