@@ -125,7 +125,7 @@ def test_a_single_output_of_a_function_has_numbers_for_targets():
 @pytest.mark.parametrize("name", _core.registry("metrics"))
 def test_targets_that_a_metric_does_not_take_are_refused(name):
     """By the call for arrays and by plans; of a loss with class numbers, and of one with numbers."""
-    takes_both, labels = name == "categorical_confusion", reference.METRICS[name].labels
+    takes_both, labels = name in ("categorical_confusion", "matthews_correlation"), reference.METRICS[name].labels
     prediction = np.full((6, 7), 0.5)
     for of_labels, target in ((True, np.zeros(6)), (False, np.zeros((6, 7)))):
         sums = np.zeros(_core.metric_size(name, {}, (7,)))
