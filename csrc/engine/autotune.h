@@ -20,8 +20,7 @@ typedef struct fn_autotune {
 
 #define FN_MAX_AUTOTUNES 32
 
-/* fn_execute with the number of threads that is best for such calls. While that is being measured it may end early: whether so.
- */
+/* fn_execute with the number of threads that is best for such calls. While that is measured it may end early; returns whether. */
 bool fn_execute_autotuned(fn_plan *plan, fn_run *run, double deadline);
 
 #endif

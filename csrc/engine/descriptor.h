@@ -387,6 +387,15 @@ static inline int64_t fn_next_active_row(const uint8_t *active_rows, int64_t row
     return found ? found - active_rows : end;
 }
 
+/* Whether two shapes are the same, whatever their sizes in one axis; -1: in all of them. */
+static inline bool fn_shapes_agree(const fn_shape *a, const fn_shape *b, int32_t free_axis)
+{
+    bool agree = a->rank == b->rank;
+    for (int32_t i = 0; agree && i < a->rank; i++)
+        agree = i == free_axis || a->size[i] == b->size[i];
+    return agree;
+}
+
 /* The last axis, 1 for rank 0. */
 static inline int64_t fn_shape_last(const fn_shape *shape)
 {

@@ -173,10 +173,7 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int n_threa
         if (n_threads > 1)
             fn_wait_at_barrier(&context.team->barrier);
         if (thread == 0 && updating && !failed) {
-            if (sharded)
-                fn_collect_shards(whole, run, context.step);
-            else
-                fn_collect_sums(plan->updates, run, context.step);
+            fn_collect_sums(plan->updates, run, context.step);
             if (run->next_row == 0)
                 keep_results(whole, run);
         }

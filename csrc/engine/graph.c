@@ -45,18 +45,12 @@ void fn_add_value(fn_plan *plan, int32_t number, const fn_shape *shape)
     plan->values[number].buffer = fn_add_buffer(plan, fn_shape_size(shape), 0, NULL);
 }
 
-/* An array with so many numbers for each row of the batch, and beside them. */
 fn_status fn_check_size(const fn_plan *plan, const char *layer, int64_t per_row, int64_t fixed, fn_error *error)
 {
     if ((double)per_row * (double)plan->max_rows + (double)fixed < (double)FN_TOO_MANY)
         return FN_OK;
     return fn_fail(error, FN_ERROR_MEMORY, "out of memory: layer '%s' needs %lld numbers for each of %lld rows", layer,
                    (long long)per_row, (long long)plan->max_rows);
-}
-
-static bool same_shape(const fn_shape *a, const fn_shape *b)
-{
-    return a->rank == b->rank && !memcmp(a->size, b->size, (size_t)a->rank * sizeof a->size[0]);
 }
 
 void *fn_parameter_values(const fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_spec *parameter)
@@ -89,7 +83,6 @@ fn_status fn_add_parameters(fn_plan *plan, const fn_plan_spec *spec, fn_paramete
     return FN_OK;
 }
 
-/* Infers the shapes of node i, checks it against its parameters and makes its values. */
 fn_status fn_add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const fn_parameter_table *table, fn_error *error)
 {
     const fn_node_spec *given = &spec->nodes[i];
@@ -145,7 +138,7 @@ fn_status fn_add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const 
         if (parameter < 0 || parameter >= spec->n_parameters)
             return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': parameter %d of %d", given->layer, parameter, spec->n_parameters);
         const fn_shape *shape = &spec->parameters[parameter].shape;
-        if (!same_shape(shape, &signature->parameter[j]))
+        if (!fn_shapes_agree(shape, &signature->parameter[j], -1))
             return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': parameter %d has shape %s, expected %s", given->layer, j,
                            fn_shape_text(shape, got), fn_shape_text(&signature->parameter[j], expected));
         node->parameter[j] = (fn_port){.shape = *shape,
@@ -184,8 +177,6 @@ fn_status fn_add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const 
     return FN_OK;
 }
 
-/* Gradients exist for values on a way from something trained to an output, or to what adds to the loss. The second half
- * is found here, backwards; then the ports of all nodes can be filled in. */
 void fn_connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
 {
     bool *reaches = fn_plan_allocate(plan, sizeof(bool) * (size_t)(plan->n_values + 1));
@@ -218,8 +209,6 @@ void fn_connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
     }
 }
 
-/* Gives `active_rows` to the parameters that only operations with sparse gradients use, and whose gradient nothing else writes.
- */
 void fn_find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_table *table)
 {
     if (!plan->training || (spec->optimizer && fn_update_fills_gradients(plan, spec)))
@@ -243,7 +232,6 @@ void fn_find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const fn_
     }
 }
 
-/* Attributes that a column of the hyper-parameters sets in each step. */
 fn_status fn_add_schedules(fn_plan *plan, const fn_plan_spec *spec, fn_error *error)
 {
     plan->scheduled = fn_plan_allocate(plan, sizeof *plan->scheduled * (size_t)(spec->n_scheduled + 1));

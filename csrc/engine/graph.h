@@ -27,8 +27,7 @@ fn_status fn_add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const 
 /* Gradients exist for values on a way from something trained to an output, or to what adds to the loss. The second half
  * is found here, backwards; then the ports of all nodes can be filled in. */
 void fn_connect_nodes(fn_plan *plan, const fn_plan_spec *spec);
-/* Gives `active_rows` to the parameters that only operations with sparse gradients use, and whose gradient nothing else writes.
- */
+/* Gives `active_rows` to parameters whose gradient is written by operations with sparse gradients alone. */
 void fn_find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_table *table);
 /* Attributes that a column of the hyper-parameters sets in each step. */
 fn_status fn_add_schedules(fn_plan *plan, const fn_plan_spec *spec, fn_error *error);

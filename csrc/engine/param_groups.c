@@ -28,7 +28,7 @@ static int32_t number_of_rate(fn_updates *updates, double rate)
 static int64_t block_size(const fn_updates *updates, const fn_param_group *group)
 {
     const int64_t limit = group->active_rows ? FN_LAZY_BLOCK : FN_UPDATE_BLOCK;
-    const int64_t row = group->sharding == FN_COLUMN_PARALLEL ? group->row * FN_SHARDS / updates->n_shard_slices : group->row;
+    const int64_t row = group->sharding == FN_COLUMN_PARALLEL ? group->row * updates->n_shards : group->row;
     if (!group->active_rows && group->sharding != FN_COLUMN_PARALLEL)
         return limit;
     return (limit / row > 1 ? limit / row : 1) * group->row;
@@ -60,8 +60,7 @@ static bool is_checked(const fn_plan *plan, const fn_plan_spec *spec, int32_t pa
     return uses > 0;
 }
 
-/* Parameters `first` to `end` as one group, divided into blocks. active_rows: of the one parameter, where it is updated lazily.
- */
+/* Parameters `first` to `end` as one group, divided into blocks. active_rows: of the one that is updated lazily. */
 static void add_group(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updates, int32_t first, int32_t end,
                       const uint8_t *active_rows)
 {
@@ -88,7 +87,8 @@ static void add_group(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
     for (int j = 0; j < updates->n_slots; j++) /* an optimizer sees its own slots alone */
         group->update.slot[j] = group->slot[j];
     const int64_t size = block_size(updates, group);
-    const int64_t slice = group->sharding == FN_ROW_PARALLEL ? group->elements / updates->n_shard_slices : group->elements;
+    const int64_t slice =
+        group->sharding == FN_ROW_PARALLEL ? group->elements / (FN_SHARDS / updates->n_shards) : group->elements;
     for (int64_t lo = 0, hi; lo < group->elements; lo = hi) {
         const int64_t end = (lo / slice + 1) * slice;
         hi = lo + size < end ? lo + size : end;

@@ -304,7 +304,6 @@ fn_status fn_make_shards(fn_plan *plan, const fn_plan_spec *spec, fn_error *erro
         for (int j = 0; j < FN_SHARDS; j++)
             shards->plan[i]->nodes[plan->sharded_node[1]].partial[j] = shards->plan[j]->nodes[plan->sharded_node[1]].partial[j];
     for (int i = 0; i < FN_SHARDS; i++) {
-        shards->plan[i]->updates->n_shards = FN_SHARDS;
         for (int j = 0; j < FN_SHARDS; j++)
             shards->plan[i]->updates->shard[j] = shards->plan[j]->updates;
     }
@@ -367,9 +366,4 @@ void fn_leave_shard(const fn_plan *plan, int shard)
             plan->shared->bad_label = shards->plan[i]->shared->bad_label;
         memcpy(plan->shared->loss, mine->loss, sizeof mine->loss);
     }
-}
-
-void fn_collect_shards(const fn_plan *plan, fn_run *run, uint64_t step)
-{
-    fn_collect_sums(plan->shards->plan[0]->updates, run, step);
 }

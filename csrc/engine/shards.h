@@ -25,7 +25,5 @@ const fn_plan *fn_shard_plan(const fn_plan *plan, int shard);
  * gradients, after the last one. */
 void fn_enter_shard(const fn_plan *plan, int shard);
 void fn_leave_shard(const fn_plan *plan, int shard);
-/* fn_collect_sums for all of them. */
-void fn_collect_shards(const fn_plan *plan, fn_run *run, uint64_t step);
 
 #endif

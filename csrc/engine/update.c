@@ -52,7 +52,6 @@ const fn_entry fn_update_entry = {"update", attributes, FN_UPDATE_HYPER};
 /* Counts that come with a step are taken as fn_count does. */
 #define MOST_STEPS ((int64_t)1 << 53)
 
-/* The hyper-parameters of the entry "update". */
 const double *fn_update_options(const fn_updates *updates, const double *hyper)
 {
     return hyper + updates->n_optimizer_hyper;
@@ -141,7 +140,7 @@ static double for_each_span(fn_updates *updates, const fn_context *context, fn_b
 
 /* What lies between parameters is updated with them. An update may leave anything there, such as 0 / 0, and a decay of the
  * weights carry it to the gradient, where norms would see it. array: the gradients or the parameters of the block's group. */
-static void clear_gaps(const fn_updates *updates, const fn_block *block, void *array)
+static void clear_paddings(const fn_updates *updates, const fn_block *block, void *array)
 {
     const fn_param_group *group = &updates->groups[block->group];
     for (int32_t i = 0; i < group->n_paddings; i++) {
@@ -159,7 +158,7 @@ static bool is_finite(const fn_updates *updates, const fn_block *block, void *ar
     const int64_t n = block->hi - block->lo;
     if (updates->kernels->all_finite(first, n))
         return true;
-    clear_gaps(updates, block, array);
+    clear_paddings(updates, block, array);
     return updates->kernels->all_finite(first, n);
 }
 
@@ -170,7 +169,6 @@ static void check_gradient(fn_updates *updates, const fn_context *context, fn_bl
         fn_note_overflow(context);
 }
 
-/* Blocks lo to hi: whether the gradients are finite that no stage has looked at yet. */
 void fn_check_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
@@ -212,9 +210,10 @@ static double sum_slices(const fn_updates *updates, const fn_block *block, slice
     const int64_t n = block->hi - block->lo;
     if (group->sharding != FN_COLUMN_PARALLEL)
         return function(updates, group, &(fn_slice){.index = block->lo, .rows = 1, .columns = n, .stride = n});
-    fn_slice slice = {.rows = n / group->row, .columns = group->row / updates->n_shard_slices, .stride = group->row};
+    const int32_t n_slices = FN_SHARDS / updates->n_shards;
+    fn_slice slice = {.rows = n / group->row, .columns = group->row / n_slices, .stride = group->row};
     double sum = 0;
-    for (int32_t i = 0; i < updates->n_shard_slices; i++) {
+    for (int32_t i = 0; i < n_slices; i++) {
         slice.index = block->lo + i * slice.columns;
         sum += function(updates, group, &slice);
     }
@@ -228,7 +227,7 @@ static void finish_gradient(const fn_updates *updates, const fn_context *context
     const fn_param_group *group = &updates->groups[block->group];
     int64_t n = block->hi - block->lo;
     void *gradient = element(updates, group->update.gradient, block->lo);
-    clear_gaps(updates, block, group->update.gradient);
+    clear_paddings(updates, block, group->update.gradient);
     block->penalty[context->step & 1] = block->squares[context->step & 1] = 0;
     if ((group->l1 != 0 || group->l2 != 0) && !now.flush)
         block->penalty[context->step & 1] = (double)context->rows * sum_slices(updates, block, penalize_slice);
@@ -251,7 +250,6 @@ static void find_norm(fn_updates *updates, const fn_context *context, fn_block *
         fn_note_overflow(context);
 }
 
-/* Blocks lo to hi: gradients finished, and their squared norms. */
 void fn_find_norms(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
@@ -270,8 +268,7 @@ static double sum_of_block(const fn_block *block, fn_sum sum, uint64_t step)
     return sum == SUM_NORM ? block->norm : sum == SUM_PENALTY ? block->penalty[step & 1] : block->squares[step & 1];
 }
 
-/* The sum over the blocks of some groups, in an order that does not depend on shards: that of the blocks of the whole parameters.
- */
+/* The sum over the blocks of some groups, in the order of the blocks of whole parameters, be they divided among shards or not. */
 static double sum_blocks(const fn_updates *updates, int32_t first, int32_t n, fn_sum sum, uint64_t step)
 {
     double total = 0;
@@ -438,7 +435,6 @@ static void update_block(fn_updates *updates, const fn_context *context, fn_bloc
         note_squares(updates, context, block);
 }
 
-/* Blocks lo to hi, all in one pass: for optimizers that work element by element. */
 void fn_run_updates(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
@@ -449,7 +445,6 @@ void fn_run_updates(const fn_node *node, const fn_context *context, int64_t lo, 
         for_each_span(updates, context, &updates->blocks[updates->order[i]], now, update_block);
 }
 
-/* For optimizers that look at whole parameters there are three stages: gradients, directions, steps. */
 void fn_prepare_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
@@ -465,7 +460,6 @@ void fn_prepare_gradients(const fn_node *node, const fn_context *context, int64_
     }
 }
 
-/* Groups lo to hi: directions of whole parameters. */
 void fn_find_whole_directions(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
@@ -477,7 +471,6 @@ void fn_find_whole_directions(const fn_node *node, const fn_context *context, in
     }
 }
 
-/* Blocks lo to hi: directions element by element, and norms. */
 void fn_find_directions(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;
@@ -495,7 +488,6 @@ void fn_find_directions(const fn_node *node, const fn_context *context, int64_t 
     }
 }
 
-/* Blocks lo to hi: steps along the directions. */
 void fn_make_steps(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     fn_updates *updates = node->closure;

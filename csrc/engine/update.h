@@ -85,10 +85,10 @@ typedef struct fn_updates {
      * first. A thread so gets the same slice of every parameter, which is the one whose gradient it has computed
      * where that was divided by the rows of the parameter: it is in its cache. */
     int32_t *order;
-    double *rates;          /* distinct factors of the learning rate */
-    bool by_norm;           /* a stage of its own finds the norms first */
-    int32_t n_shard_slices; /* of a sharded parameter, this plan has: all, or 1 in a shard */
-    /* Those of all shards, where this is the update of one; else this one alone. */
+    double *rates; /* distinct factors of the learning rate */
+    bool by_norm;  /* a stage of its own finds the norms first */
+    /* The updates of all shards, where this is that of one; else this one alone. Of a sharded parameter each has
+     * FN_SHARDS / n_shards slices. */
     int32_t n_shards;
     const struct fn_updates *shard[FN_SHARDS];
     /* Numbers of the slots around the optimizer's; -1 where there is none. */

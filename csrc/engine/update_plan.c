@@ -100,8 +100,7 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     *updates = (fn_updates){.kernels = plan->kernels,
                             .optimizer = optimizer,
                             .n_optimizer_hyper = optimizer->entry.n_attributes,
-                            .n_shard_slices = plan->is_shard ? 1 : FN_SHARDS,
-                            .n_shards = 1,
+                            .n_shards = plan->is_shard ? FN_SHARDS : 1,
                             .shard = {updates}};
     const double *options = fn_update_options(updates, spec->hyper);
     updates->by_norm = !(options[FN_CLIPNORM] <= 0 && options[FN_GLOBAL_CLIPNORM] <= 0); /* NaN: it may be */

@@ -227,13 +227,13 @@ class Inference(Network):
         outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
         with self._plans.take("predict" if totals is None else "penalize", rows, snapshot) as plan:
             self._plans.bind(plan, snapshot)
-            parts, targets = (
+            phases, targets = (
                 (PREDICT | _core.LOSS, [None] * len(outputs)) if totals is not None and plan.has_loss else (PREDICT, None)
             )
             row = 0
             while row < n:
                 row, _ = plan.run(
-                    parts,
+                    phases,
                     n_rows=n,
                     first_row=row,
                     batch_size=rows,

@@ -25,7 +25,7 @@ static fn_status infer(fn_inference *inference)
     fn_shape joined = *first;
     for (int32_t i = 1; i < inference->n_inputs; i++) {
         const fn_shape *other = &inference->input[i];
-        if (!shapes_agree(first, other, axis))
+        if (!fn_shapes_agree(first, other, axis))
             return fn_fail(inference->error, FN_ERROR_SHAPE,
                            "layer '%s': inputs must agree in all axes but %d, got %s and %s (input %d)", inference->layer, axis,
                            fn_shape_text(first, a), fn_shape_text(other, b), i);

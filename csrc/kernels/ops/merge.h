@@ -10,22 +10,13 @@
 /* Elements treated at once, which stay in the first-level cache for all inputs. */
 enum { MERGE_BLOCK = 1024 };
 
-/* Whether two shapes are the same, whatever their sizes in one axis; -1: in all of them. */
-FN_INLINE bool shapes_agree(const fn_shape *a, const fn_shape *b, int32_t free_axis)
-{
-    bool agree = a->rank == b->rank;
-    for (int32_t i = 0; agree && i < a->rank; i++)
-        agree = i == free_axis || a->size[i] == b->size[i];
-    return agree;
-}
-
 FN_INLINE fn_status infer_merge(fn_inference *inference)
 {
     const fn_shape *first = &inference->input[0];
     for (int32_t i = 1; i < inference->n_inputs; i++) {
         const fn_shape *other = &inference->input[i];
         char a[FN_SHAPE_TEXT], b[FN_SHAPE_TEXT];
-        if (!shapes_agree(first, other, -1))
+        if (!fn_shapes_agree(first, other, -1))
             return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': inputs must have one shape, got %s and %s (input %d)",
                            inference->layer, fn_shape_text(first, a), fn_shape_text(other, b), i);
     }

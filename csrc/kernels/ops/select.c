@@ -16,11 +16,11 @@ static fn_status infer(fn_inference *inference)
     char text[FN_SHAPE_TEXT], other[FN_SHAPE_TEXT];
     fn_shape positions = *a;
     positions.rank = mask->rank;
-    if (mask->rank > a->rank || !shapes_agree(mask, &positions, -1))
+    if (mask->rank > a->rank || !fn_shapes_agree(mask, &positions, -1))
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': a mask of shape %s does not fit an array of shape %s",
                        inference->layer, fn_shape_text(mask, text), fn_shape_text(a, other));
     const fn_shape *b = &inference->input[inference->n_inputs - 1]; /* `a` itself where there is none */
-    if (!shapes_agree(a, b, -1))
+    if (!fn_shapes_agree(a, b, -1))
         return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': the shapes %s and %s must be the same", inference->layer,
                        fn_shape_text(a, text), fn_shape_text(b, other));
     inference->signature.n_outputs = 1;
