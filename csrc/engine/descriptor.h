@@ -90,7 +90,7 @@ typedef struct fn_port {
 
 #define FN_MAX_NODE_BUFFERS 6
 /* The number of threads among which a small network may be divided (tensor parallel); see engine/shards.c. */
-#define FN_SHARDS 2
+#define FN_MAX_PEERS 2
 
 struct fn_node {
     const struct fn_op *op;
@@ -107,12 +107,12 @@ struct fn_node {
     /* Arrays of the node's own, asked for by infer: kept from the forward stages that write them
      * to the backward stages that read them, or scratch between two stages. */
     fn_port buffer[FN_MAX_NODE_BUFFERS];
-    /* How forward() adds up the terms of the output, see engine/shards.c: as one sum; in FN_SHARDS parts, each of an equal share
-     * of the inputs; or as the shard that has one of these, own_partial, and leaves it for the others in partial[own_partial],
-     * [rows][width]. */
+    /* How forward() adds up the terms of the output, see engine/shards.c: as one sum; in FN_MAX_PEERS parts, each of an equal
+     * share of the inputs; or as the shard that has one of these, own_partial, and leaves it for the others in
+     * partial[own_partial], [rows][width]. */
     enum { FN_SPLIT_K_NONE, FN_SPLIT_K_ALL, FN_SPLIT_K_OWN } split_k;
     int32_t own_partial;
-    void *partial[FN_SHARDS];
+    void *partial[FN_MAX_PEERS];
     void *closure; /* of stages that are not operations: loss, gather, update; or what those of an operation share */
 };
 
@@ -269,6 +269,14 @@ typedef struct fn_optimizer {
                           finite */
 } fn_optimizer;
 
+/* What a constraint looks at: lines of a parameter [outer][reduced][inner], each of one outer and one inner index. A line may lie
+ * in several tiles of the parameter: its element k in tile k / run % n_tiles. */
+typedef struct fn_lines {
+    fn_constraint constraint;
+    int32_t n_tiles;
+    int64_t run;
+} fn_lines;
+
 /* All kernels of one instruction set and precision. */
 typedef struct fn_kernels {
     fn_isa isa;
@@ -294,7 +302,8 @@ typedef struct fn_kernels {
     bool (*all_finite)(const void *x, int64_t n);
     void (*clip)(void *gradient, int64_t n, double factor, double bound);
     void (*scale_add)(void *out, const void *other, int64_t n, double scale, double factor);
-    void (*constrain)(void *parameter, const fn_constraint *constraint, int64_t lo, int64_t hi);
+    void (*sum_lines)(const void *parameter, const fn_lines *lines, int64_t lo, int64_t hi, double *squares);
+    void (*constrain)(void *parameter, const fn_lines *lines, int64_t lo, int64_t hi, const double *squares);
     double (*multiply_adds)(int64_t repeats);
 } fn_kernels;
 

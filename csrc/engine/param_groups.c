@@ -24,12 +24,18 @@ static int32_t number_of_rate(fn_updates *updates, double rate)
     return updates->n_rates++;
 }
 
-/* Elements of a block: where rows count, of whole rows, and of the same rows in a shard as in the whole. */
-static int64_t block_size(const fn_updates *updates, const fn_param_group *group)
+fn_tiling fn_find_tiling(const fn_plan *plan, int32_t parameter)
+{
+    return plan->tilings ? plan->tilings[parameter] : (fn_tiling){.axis = -1, .n_tiles = 1, .n_peers = 1};
+}
+
+/* Elements of a block: where rows count, of whole rows, and of the same rows in all peers as in a plan that has all columns. */
+static int64_t block_size(const fn_param_group *group)
 {
     const int64_t limit = group->active_rows ? FN_LAZY_BLOCK : FN_UPDATE_BLOCK;
-    const int64_t row = group->sharding == FN_COLUMN_PARALLEL ? group->row * updates->n_shards : group->row;
-    if (!group->active_rows && group->sharding != FN_COLUMN_PARALLEL)
+    const bool by_columns = group->tiling.axis == 1;
+    const int64_t row = by_columns ? group->row * group->tiling.n_peers : group->row;
+    if (!group->active_rows && !by_columns)
         return limit;
     return (limit / row > 1 ? limit / row : 1) * group->row;
 }
@@ -77,7 +83,7 @@ static void add_group(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
     group->checked = true;
     for (int32_t i = first; i < end; i++)
         group->checked &= is_checked(plan, spec, i);
-    group->sharding = plan->sharding ? plan->sharding[first] : FN_REPLICATED;
+    group->tiling = fn_find_tiling(plan, first);
     group->paddings = updates->paddings + first;
     find_paddings(spec, group, first, end);
     group->update.parameter = (char *)spec->parameter_slab + offset;
@@ -86,11 +92,10 @@ static void add_group(fn_plan *plan, const fn_plan_spec *spec, fn_updates *updat
         group->slot[j] = spec->slots[j] ? (char *)spec->slots[j] + offset : NULL;
     for (int j = 0; j < updates->n_slots; j++) /* an optimizer sees its own slots alone */
         group->update.slot[j] = group->slot[j];
-    const int64_t size = block_size(updates, group);
-    const int64_t slice =
-        group->sharding == FN_ROW_PARALLEL ? group->elements / (FN_SHARDS / updates->n_shards) : group->elements;
+    const int64_t size = block_size(group);
+    const int64_t tile = group->tiling.axis == 0 ? group->elements / group->tiling.n_tiles : group->elements;
     for (int64_t lo = 0, hi; lo < group->elements; lo = hi) {
-        const int64_t end = (lo / slice + 1) * slice;
+        const int64_t end = (lo / tile + 1) * tile;
         hi = lo + size < end ? lo + size : end;
         updates->blocks[updates->n_blocks++] = (fn_block){.group = updates->n_groups, .lo = lo, .hi = hi};
     }
@@ -128,7 +133,7 @@ static bool allocate_groups(fn_plan *plan, const fn_plan_spec *spec, fn_updates 
     for (int32_t i = 0; i < spec->n_parameters; i++)
         elements += fn_shape_size(&spec->parameters[i].shape) + FN_ALIGNMENT;
     size_t n = (size_t)spec->n_parameters + 1;
-    for (int32_t i = 0; plan->sharding && i < spec->n_parameters; i++)
+    for (int32_t i = 0; plan->tilings && i < spec->n_parameters; i++)
         n += spec->parameters[i].shape.rank ? (size_t)spec->parameters[i].shape.size[0]
                                             : 1; /* blocks may be as small as a row, or a slice of one */
     updates->groups = fn_plan_allocate(plan, sizeof *updates->groups * n);
@@ -144,8 +149,8 @@ static bool may_join(const fn_plan *plan, const fn_plan_spec *spec, const fn_gro
                      uint8_t *const *active_rows, int32_t first, int32_t i)
 {
     const fn_parameter_spec *start = &spec->parameters[first], *parameter = &spec->parameters[i];
-    const bool cut = plan->sharding && (plan->sharding[first] != FN_REPLICATED || plan->sharding[i] != FN_REPLICATED);
-    return rules->join && !cut && buffers[2 * i + 1] >= 0 && parameter->offset == fn_padded_end(plan, parameter - 1) &&
+    const bool divided = fn_find_tiling(plan, first).axis >= 0 || fn_find_tiling(plan, i).axis >= 0;
+    return rules->join && !divided && buffers[2 * i + 1] >= 0 && parameter->offset == fn_padded_end(plan, parameter - 1) &&
            updated_alike(start, parameter) && !(rules->lazy && (active_rows[first] || active_rows[i])) &&
            fn_padded_end(plan, parameter) - start->offset <= FN_UPDATE_BLOCK;
 }

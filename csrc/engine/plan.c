@@ -297,6 +297,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pla
     plan->max_threads = spec->n_threads > 0 ? spec->n_threads : fn_default_threads();
     plan->processors = fn_cpu_count();
     plan->verdict = -1;
+    plan->n_peers = 1;
     plan->n_inputs = spec->n_inputs;
     plan->n_outputs = spec->n_outputs;
     plan->n_metrics = spec->n_metrics;
@@ -333,7 +334,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pla
     fn_find_sharded_layers(plan, spec, whole);
     fn_find_in_place(plan, spec);
     fn_connect_nodes(plan, spec);
-    if (plan->sharding)
+    if (plan->tilings)
         fn_split_k(plan, shard);
     fn_attach_epilogues(plan, spec);
     fn_find_sparse_gradients(plan, spec, &table);

@@ -143,9 +143,9 @@ struct fn_plan {
     int32_t n_terms, term_capacity;
     fn_varying *scheduled; /* attributes set anew for each step */
     int32_t n_scheduled;
-    uint8_t *sharding;       /* fn_sharding of each parameter; NULL: nothing may be divided among shards */
-    int32_t sharded_node[2]; /* the layer whose columns are divided, and the one after it, whose rows are */
-    bool is_shard;
+    fn_tiling *tilings;               /* of each parameter; NULL: none is divided */
+    int32_t n_peers;                  /* plans that have tiles of the same parameters, this one included */
+    int32_t sharded_node[2];          /* the layer whose columns are divided, and the one after it, whose rows are */
     fn_shards *shards;                /* or NULL */
     int64_t sharded_steps;            /* done by them */
     unsigned phases;                  /* of all stages */

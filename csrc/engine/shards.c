@@ -3,9 +3,9 @@
  * Where a step takes some tens or hundreds of microseconds, moving what one core has computed to another one takes as long as
  * computing it. So each thread has a plan of its own, with a slice of the parameters that no other thread reads or writes:
  *
- *   h = f(x V + c)      V, c: the columns of this shard, and so of h        (FN_COLUMN_PARALLEL, of c FN_ROW_PARALLEL)
- *   y = g(h W + b)      W: the rows that belong to them                     (FN_ROW_PARALLEL)
- *   all else            each shard the whole of it: the same numbers        (FN_REPLICATED)
+ *   h = f(x V + c)      V, c: the columns of this shard, and so of h        (column-parallel)
+ *   y = g(h W + b)      W: the rows that belong to them                     (row-parallel)
+ *   all else            each shard the whole of it: the same numbers        (replicated)
  *
  * The product h W of a shard is a partial sum of y. The all-reduce of these is the only exchange: each thread adds up the partial
  * sums of all, in the same order. The backward pass needs none, as dh needs all of dy and the rows of W, dV the columns of dh.
@@ -42,7 +42,7 @@ enum { VALUES, GRADIENTS, SLOTS, ARRAYS = SLOTS + FN_MAX_SLOTS }; /* slabs */
 
 /* A parameter as rows of bytes in a slab of the caller and in one of a shard. */
 typedef struct fn_shard_slice {
-    fn_sharding sharding;
+    int32_t axis;            /* along which it is divided; -1: replicated */
     int64_t rows, row_bytes; /* of the whole */
     int64_t offset, shard_offset;
 } fn_shard_slice;
@@ -126,8 +126,12 @@ static bool suits_batch(const fn_plan *plan, const int32_t layer[2])
 void fn_find_sharded_layers(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole)
 {
     if (whole) {
-        plan->is_shard = true;
-        plan->sharding = whole->sharding;
+        plan->n_peers = FN_SHARDS;
+        plan->tilings = fn_plan_allocate(plan, sizeof *plan->tilings * (size_t)spec->n_parameters);
+        for (int32_t i = 0; plan->tilings && i < spec->n_parameters; i++) {
+            const fn_tiling *tiling = &whole->tilings[i];
+            plan->tilings[i] = (fn_tiling){.axis = tiling->axis, .n_tiles = 1, .n_peers = tiling->n_tiles};
+        }
         memcpy(plan->sharded_node, whole->sharded_node, sizeof plan->sharded_node);
         return;
     }
@@ -138,13 +142,16 @@ void fn_find_sharded_layers(fn_plan *plan, const fn_plan_spec *spec, const fn_pl
         if (j < 0 || !is_suitable(plan, spec, j) || plan->nodes[j].parameter[0].shape.size[0] % COLUMNS != 0 ||
             divided_elements(plan, layer) < SMALLEST_KERNELS || !suits_batch(plan, layer) || !divides_most(plan, spec, layer))
             continue;
-        plan->sharding = fn_plan_allocate(plan, (size_t)spec->n_parameters);
-        if (!plan->sharding)
+        fn_tiling *tilings = fn_plan_allocate(plan, sizeof *tilings * (size_t)spec->n_parameters);
+        if (!tilings)
             return;
-        plan->sharding[spec->nodes[i].parameters[0]] = FN_COLUMN_PARALLEL;
+        for (int32_t k = 0; k < spec->n_parameters; k++)
+            tilings[k] = fn_find_tiling(plan, k);
+        tilings[spec->nodes[i].parameters[0]] = (fn_tiling){.axis = 1, .n_tiles = FN_SHARDS, .n_peers = 1};
         if (plan->nodes[i].n_parameters > 1)
-            plan->sharding[spec->nodes[i].parameters[1]] = FN_ROW_PARALLEL;
-        plan->sharding[spec->nodes[j].parameters[0]] = FN_ROW_PARALLEL;
+            tilings[spec->nodes[i].parameters[1]] = (fn_tiling){.axis = 0, .n_tiles = FN_SHARDS, .n_peers = 1};
+        tilings[spec->nodes[j].parameters[0]] = (fn_tiling){.axis = 0, .n_tiles = FN_SHARDS, .n_peers = 1};
+        plan->tilings = tilings;
         memcpy(plan->sharded_node, layer, sizeof layer);
         return;
     }
@@ -153,16 +160,16 @@ void fn_find_sharded_layers(fn_plan *plan, const fn_plan_spec *spec, const fn_pl
 void fn_split_k(fn_plan *plan, int shard)
 {
     fn_node *node = &plan->nodes[plan->sharded_node[1]];
-    node->split_k = plan->is_shard ? FN_SPLIT_K_OWN : FN_SPLIT_K_ALL;
+    node->split_k = plan->n_peers > 1 ? FN_SPLIT_K_OWN : FN_SPLIT_K_ALL;
     node->own_partial = shard;
-    if (plan->is_shard) /* no array of the arena: another shard may be at it while this one goes on */
+    if (plan->n_peers > 1) /* no array of the arena: another shard may be at it while this one goes on */
         node->partial[shard] = fn_plan_allocate(plan, (size_t)(plan->max_rows * node->output[0].width) * plan->kernels->element);
 }
 
 /* ---- whether it pays, and can be done --------------------------------------------------------------- */
 
-/* Whether all of the update is done element by element. */
-static bool updates_elements(const fn_plan *plan, const fn_plan_spec *spec)
+/* Whether tiles of the parameters can be updated apart. */
+static bool updates_tiles(const fn_plan *plan, const fn_plan_spec *spec)
 {
     const fn_updates *updates = plan->updates;
     const double *options = spec->hyper + updates->n_optimizer_hyper;
@@ -170,7 +177,11 @@ static bool updates_elements(const fn_plan *plan, const fn_plan_spec *spec)
         return false;
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
-        if (count_uses(spec, i) == 0 || !parameter->trainable || parameter->constraint)
+        if (count_uses(spec, i) == 0 || !parameter->trainable)
+            return false;
+        fn_constraint tile;
+        const int32_t axis = plan->tilings[i].axis;
+        if (parameter->constraint && !fn_divide_constraint(parameter->constraint, &parameter->shape, axis, FN_SHARDS, &tile))
             return false;
     }
     return true;
@@ -178,7 +189,7 @@ static bool updates_elements(const fn_plan *plan, const fn_plan_spec *spec)
 
 static bool should_make_shards(const fn_plan *plan, const fn_plan_spec *spec)
 {
-    return plan->sharding && plan->max_threads >= FN_SHARDS && plan->updates && updates_elements(plan, spec) &&
+    return plan->tilings && plan->max_threads >= FN_SHARDS && plan->updates && updates_tiles(plan, spec) &&
            spec->n_outputs == 1 && spec->outputs[0].loss && !spec->outputs[0].mask && !spec->input_gradients &&
            spec->n_scheduled == 0 && plan->n_terms == 0;
 }
@@ -201,7 +212,8 @@ const fn_plan *fn_shard_plan(const fn_plan *plan, int shard)
 
 /* The parameters as the shards have them, where they stand; returns the elements of a slab. Those that follow each other do so in
  * a shard, and others do not, so that the same are updated together. */
-static int64_t shard_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_shards *shards, fn_parameter_spec *parameters)
+static int64_t shard_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_shards *shards, fn_parameter_spec *parameters,
+                                fn_constraint *constraints)
 {
     const int64_t element = (int64_t)plan->kernels->element;
     int64_t end = 0;
@@ -212,14 +224,18 @@ static int64_t shard_parameters(const fn_plan *plan, const fn_plan_spec *spec, f
         fn_shard_slice *slice = &shards->slices[i];
         *mine = spec->parameters[i];
         const int64_t rows = mine->shape.rank > 0 ? mine->shape.size[0] : 1;
-        *slice = (fn_shard_slice){.sharding = plan->sharding[i],
+        *slice = (fn_shard_slice){.axis = plan->tilings[i].axis,
                                   .rows = rows,
                                   .row_bytes = fn_shape_size(&mine->shape) / rows * element,
                                   .offset = mine->offset * element,
                                   .shard_offset = end * element};
+        if (mine->constraint) {
+            fn_divide_constraint(mine->constraint, &mine->shape, slice->axis, FN_SHARDS, &constraints[i]);
+            mine->constraint = &constraints[i];
+        }
         mine->update_shape.rank = 0; /* optimizers that would ask for it have no shards */
-        if (slice->sharding != FN_REPLICATED)
-            mine->shape.size[slice->sharding == FN_ROW_PARALLEL ? 0 : 1] /= FN_SHARDS;
+        if (slice->axis >= 0)
+            mine->shape.size[slice->axis] /= FN_SHARDS;
         mine->offset = end;
         end = fn_padded_end(plan, mine);
     }
@@ -287,6 +303,7 @@ fn_status fn_make_shards(fn_plan *plan, const fn_plan_spec *spec, fn_error *erro
         return FN_OK;
     fn_shards *shards = plan->shards = fn_plan_allocate(plan, sizeof *shards);
     fn_parameter_spec *parameters = fn_plan_allocate(plan, sizeof *parameters * (size_t)spec->n_parameters);
+    fn_constraint *constraints = fn_plan_allocate(plan, sizeof *constraints * (size_t)spec->n_parameters);
     if (shards) {
         shards->n_slices = spec->n_parameters;
         shards->slices = fn_plan_allocate(plan, sizeof *shards->slices * (size_t)spec->n_parameters);
@@ -294,7 +311,7 @@ fn_status fn_make_shards(fn_plan *plan, const fn_plan_spec *spec, fn_error *erro
     if (plan->failed)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     note_slabs(spec, shards);
-    const int64_t elements = shard_parameters(plan, spec, shards, parameters);
+    const int64_t elements = shard_parameters(plan, spec, shards, parameters, constraints);
     for (int i = 0; i < FN_SHARDS; i++) {
         fn_status status = make_shard(plan, spec, parameters, elements, i, error);
         if (status != FN_OK)
@@ -305,7 +322,7 @@ fn_status fn_make_shards(fn_plan *plan, const fn_plan_spec *spec, fn_error *erro
             shards->plan[i]->nodes[plan->sharded_node[1]].partial[j] = shards->plan[j]->nodes[plan->sharded_node[1]].partial[j];
     for (int i = 0; i < FN_SHARDS; i++) {
         for (int j = 0; j < FN_SHARDS; j++)
-            shards->plan[i]->updates->shard[j] = shards->plan[j]->updates;
+            shards->plan[i]->updates->peer[j] = shards->plan[j]->updates;
     }
     return FN_OK;
 }
@@ -334,9 +351,9 @@ void fn_emit_barrier(fn_plan *plan, fn_node *node)
 /* Copies array number i of a parameter between the caller's slab and that of a shard. */
 static void copy_slice(const fn_shards *shards, const fn_shard_slice *slice, int shard, int i, bool back)
 {
-    const int64_t pieces = slice->sharding == FN_COLUMN_PARALLEL ? slice->rows : 1; /* each contiguous */
-    const int64_t bytes = slice->rows * slice->row_bytes / pieces / (slice->sharding == FN_REPLICATED ? 1 : FN_SHARDS);
-    char *whole = shards->slab[i] + slice->offset + (slice->sharding == FN_REPLICATED ? 0 : shard * bytes);
+    const int64_t pieces = slice->axis == 1 ? slice->rows : 1; /* each contiguous */
+    const int64_t bytes = slice->rows * slice->row_bytes / pieces / (slice->axis < 0 ? 1 : FN_SHARDS);
+    char *whole = shards->slab[i] + slice->offset + (slice->axis < 0 ? 0 : shard * bytes);
     char *mine = shards->shard_slab[shard][i] + slice->shard_offset;
     for (int64_t piece = 0; piece < pieces; piece++, whole += slice->row_bytes, mine += bytes)
         memcpy(back ? whole : mine, back ? mine : whole, (size_t)bytes);
@@ -356,7 +373,7 @@ void fn_leave_shard(const fn_plan *plan, int shard)
     const fn_shards *shards = plan->shards;
     for (int i = 0; i < ARRAYS; i++)
         for (int32_t j = 0; shards->slab[i] && j < shards->n_slices; j++)
-            if (shard == 0 || shards->slices[j].sharding != FN_REPLICATED)
+            if (shard == 0 || shards->slices[j].axis >= 0)
                 copy_slice(shards, &shards->slices[j], shard, i, true);
     if (shard == 0) {
         const fn_shared *mine = shards->plan[0]->shared;

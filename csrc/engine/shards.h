@@ -4,8 +4,7 @@
 
 #include "descriptor.h"
 
-/* How a parameter is divided among the shards of a plan; that of a shard is a slice of one. */
-typedef enum fn_sharding { FN_REPLICATED, FN_ROW_PARALLEL, FN_COLUMN_PARALLEL } fn_sharding;
+#define FN_SHARDS FN_MAX_PEERS
 
 typedef struct fn_shards fn_shards;
 

@@ -203,14 +203,14 @@ static double penalize_slice(const fn_updates *updates, const fn_param_group *gr
     return updates->kernels->penalize(gradient, parameter, slice->rows, slice->columns, slice->stride, group->l1, group->l2);
 }
 
-/* A sum over a block. Where columns are divided among shards it is made slice by slice, as the shards make it. */
+/* A sum over a block, which has a slice of each tile of columns. */
 static double sum_slices(const fn_updates *updates, const fn_block *block, slice_function function)
 {
     const fn_param_group *group = &updates->groups[block->group];
     const int64_t n = block->hi - block->lo;
-    if (group->sharding != FN_COLUMN_PARALLEL)
+    if (group->tiling.axis != 1)
         return function(updates, group, &(fn_slice){.index = block->lo, .rows = 1, .columns = n, .stride = n});
-    const int32_t n_slices = FN_SHARDS / updates->n_shards;
+    const int32_t n_slices = group->tiling.n_tiles;
     fn_slice slice = {.rows = n / group->row, .columns = group->row / n_slices, .stride = group->row};
     double sum = 0;
     for (int32_t i = 0; i < n_slices; i++) {
@@ -268,19 +268,19 @@ static double sum_of_block(const fn_block *block, fn_sum sum, uint64_t step)
     return sum == SUM_NORM ? block->norm : sum == SUM_PENALTY ? block->penalty[step & 1] : block->squares[step & 1];
 }
 
-/* The sum over the blocks of some groups, in the order of the blocks of whole parameters, be they divided among shards or not. */
+/* The sum over the blocks of some groups, in the order of the blocks of whole parameters. */
 static double sum_blocks(const fn_updates *updates, int32_t first, int32_t n, fn_sum sum, uint64_t step)
 {
     double total = 0;
     for (int32_t i = first; i < first + n; i++) {
         const fn_param_group *group = &updates->groups[i];
-        const int32_t n_rows = group->sharding == FN_ROW_PARALLEL ? updates->n_shards : 1;
-        const int32_t n_columns = group->sharding == FN_COLUMN_PARALLEL ? updates->n_shards : 1;
+        const int32_t n_rows = group->tiling.axis == 0 ? group->tiling.n_peers : 1;
+        const int32_t n_columns = group->tiling.axis == 1 ? group->tiling.n_peers : 1;
         for (int32_t row = 0; row < n_rows; row++)
             for (int32_t j = group->first_block; j < group->first_block + group->n_blocks; j++) {
                 double of_block = 0;
                 for (int32_t column = 0; column < n_columns; column++)
-                    of_block += sum_of_block(&updates->shard[row + column]->blocks[j], sum, step);
+                    of_block += sum_of_block(&updates->peer[row + column]->blocks[j], sum, step);
                 total += of_block;
             }
     }
@@ -423,7 +423,7 @@ static void update_block(fn_updates *updates, const fn_context *context, fn_bloc
     const fn_param_group *group = &updates->groups[block->group];
     const decayed what = decayed_in(updates, context, block);
     fn_update update = view_of(updates, group, &context->rates[group->rate]);
-    const bool before = what == GRADIENT || group->sharding == FN_COLUMN_PARALLEL;
+    const bool before = what == GRADIENT || group->tiling.axis == 1;
     double unused;
     update.squares = before ? &unused : &block->squares[context->step & 1];
     if (before)

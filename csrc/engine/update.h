@@ -3,7 +3,6 @@
 #define FN_ENGINE_UPDATE_H
 
 #include "descriptor.h"
-#include "shards.h"
 
 /* Hyper-parameters that follow those of the optimizer: the entry "update". */
 enum {
@@ -36,6 +35,15 @@ typedef struct fn_padding {
     int64_t lo, hi;
 } fn_padding;
 
+/* A matrix of parameters is divided along an axis into equal tiles, of which this plan has some, and other plans ("peers") as
+ * many each. Sums over it are made tile by tile and these added up in their order: all tiles in one plan give the bits of one in
+ * each. */
+typedef struct fn_tiling {
+    int32_t axis;    /* 0: tiles are rows, 1: columns, which are the last of two axes; -1: there is one tile */
+    int32_t n_tiles; /* in this plan */
+    int32_t n_peers; /* plans, this one included */
+} fn_tiling;
+
 /* Parameters that lie one after another and are updated alike. */
 typedef struct fn_param_group {
     fn_update update; /* pointers to the first; hyper and scalar are filled in for each step */
@@ -48,8 +56,8 @@ typedef struct fn_param_group {
      * of one. Else NULL. */
     const uint8_t *active_rows;
     int64_t row;
-    bool checked;         /* by the stages that write the gradient: fn_port.checked */
-    fn_sharding sharding; /* of the parameter */
+    bool checked;     /* by the stages that write the gradient: fn_port.checked */
+    fn_tiling tiling; /* a parameter of several tiles is a group of its own */
     int32_t n_paddings;
     fn_padding *paddings;
 } fn_param_group;
@@ -87,10 +95,10 @@ typedef struct fn_updates {
     int32_t *order;
     double *rates; /* distinct factors of the learning rate */
     bool by_norm;  /* a stage of its own finds the norms first */
-    /* The updates of all shards, where this is that of one; else this one alone. Of a sharded parameter each has
-     * FN_SHARDS / n_shards slices. */
-    int32_t n_shards;
-    const struct fn_updates *shard[FN_SHARDS];
+    /* Of all plans that have tiles of the same parameters, in their order; else of this one alone. */
+    int32_t n_peers;
+    const struct fn_updates *peer[FN_MAX_PEERS];
+    double **squares; /* of parameter i: see constraint.c; or NULL */
     /* Numbers of the slots around the optimizer's; -1 where there is none. */
     int32_t accumulator, average, slow, mean;
 } fn_updates;
@@ -116,6 +124,13 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
 bool fn_update_fills_gradients(const fn_plan *plan, const fn_plan_spec *spec);
 /* Emits the sum of the penalties as a part of the loss, for plans that do not train (penalty.c). */
 fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);
+/* How a parameter is divided; in most plans it is not. */
+fn_tiling fn_find_tiling(const fn_plan *plan, int32_t parameter);
+/* The constraint on a tile of a parameter of this shape, which is divided along an axis; false: it has none of that kind. */
+bool fn_divide_constraint(const fn_constraint *constraint, const fn_shape *shape, int32_t axis, int32_t n_tiles,
+                          fn_constraint *tile);
+/* Emits a stage in which peers wait until all have come, also those that have found the step to change nothing. */
+void fn_emit_peer_barrier(fn_plan *plan, fn_node *node);
 /* Emits the constraints on parameters, which follow the updates (constraint.c). */
 fn_status fn_emit_constraints(fn_plan *plan, const fn_plan_spec *spec, const int *buffers, fn_error *error);
 /* At the start of a step, each thread for itself: fills context->rates. */

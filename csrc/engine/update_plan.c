@@ -75,10 +75,9 @@ static bool all_checked(const fn_updates *updates)
     return all;
 }
 
-/* Where shards wait for each other. Of the backward pass, so that a shard that has found the step to change nothing waits too. */
-static void emit_shard_barrier(fn_plan *plan, fn_node *node)
+void fn_emit_peer_barrier(fn_plan *plan, fn_node *node)
 {
-    plan->emitting = FN_PHASE_BACKWARD;
+    plan->emitting = FN_PHASE_BACKWARD; /* whose stages no verdict on the step leaves out */
     fn_emit_barrier(plan, node);
     plan->emitting = FN_PHASE_UPDATE;
 }
@@ -100,8 +99,8 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     *updates = (fn_updates){.kernels = plan->kernels,
                             .optimizer = optimizer,
                             .n_optimizer_hyper = optimizer->entry.n_attributes,
-                            .n_shards = plan->is_shard ? FN_SHARDS : 1,
-                            .shard = {updates}};
+                            .n_peers = plan->n_peers,
+                            .peer = {updates}};
     const double *options = fn_update_options(updates, spec->hyper);
     updates->by_norm = !(options[FN_CLIPNORM] <= 0 && options[FN_GLOBAL_CLIPNORM] <= 0); /* NaN: it may be */
     number_slots(updates, spec->hyper);
@@ -116,16 +115,16 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     node->closure = updates;
     node->layer = "update";
     int blocks_buffer = fn_add_buffer(plan, 0, 0, updates->blocks);
-    if (!updates->by_norm || updates->accumulator >= 0 || plan->is_shard) { /* else the norms show it */
+    if (!updates->by_norm || updates->accumulator >= 0 || plan->n_peers > 1) { /* else the norms show it */
         emit_stage(plan, spec, node, "check", fn_check_gradients, updates->n_blocks, buffers, blocks_buffer, false);
         fn_unless_backward(plan, all_checked(updates));
     }
-    if (plan->is_shard) /* all shards agree on whether the step changes anything */
-        emit_shard_barrier(plan, node);
+    if (plan->n_peers > 1) /* all agree on whether the step changes anything */
+        fn_emit_peer_barrier(plan, node);
     if (updates->by_norm)
         emit_stage(plan, spec, node, "norms", fn_find_norms, updates->n_blocks, buffers, blocks_buffer, false);
-    if (updates->by_norm && plan->is_shard) /* all norms are there */
-        emit_shard_barrier(plan, node);
+    if (updates->by_norm && plan->n_peers > 1) /* all norms are there */
+        fn_emit_peer_barrier(plan, node);
     if (!optimizer->per_parameter) {
         emit_stage(plan, spec, node, optimizer->entry.name, fn_run_updates, updates->n_blocks, buffers, blocks_buffer, true);
     } else {

@@ -57,6 +57,7 @@ const fn_kernels TABLE_NAME(FN_TARGET, FN_BITS) = {
     .all_finite = FN_SYM(all_finite),
     .clip = FN_SYM(clip),
     .scale_add = FN_SYM(scale_add),
+    .sum_lines = FN_SYM(sum_lines),
     .constrain = FN_SYM(constrain),
     .multiply_adds = FN_SYM(multiply_adds),
 };

@@ -18,7 +18,8 @@ double FN_SYM(sum_squares)(const void *numbers, int64_t rows, int64_t columns, i
 bool FN_SYM(all_finite)(const void *numbers, int64_t n);
 void FN_SYM(clip)(void *gradient, int64_t n, double factor, double bound);
 void FN_SYM(scale_add)(void *out, const void *other, int64_t n, double scale, double factor);
-void FN_SYM(constrain)(void *parameter, const fn_constraint *constraint, int64_t lo, int64_t hi);
+void FN_SYM(sum_lines)(const void *parameter, const fn_lines *lines, int64_t lo, int64_t hi, double *squares);
+void FN_SYM(constrain)(void *parameter, const fn_lines *lines, int64_t lo, int64_t hi, const double *squares);
 double FN_SYM(multiply_adds)(int64_t repeats);
 
 #endif

@@ -218,7 +218,7 @@ static int64_t scratch_of_partials(int64_t units)
 /* All parts, one after another. */
 static void forward_split_k(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    const int64_t units = units_of(node), k = inputs_of(node) / FN_SHARDS, step = positions_at_once(units);
+    const int64_t units = units_of(node), k = inputs_of(node) / FN_MAX_PEERS, step = positions_at_once(units);
     real *second = context->workspace;
     char *workspace = (char *)context->workspace + scratch_of_partials(units);
     for (int64_t row = lo, end; row < hi; row = end) {
