@@ -22,6 +22,11 @@
 extern "C" {
 #endif
 
+/* What a shared library exports; the build sets it. */
+#ifndef FN_API
+#define FN_API
+#endif
+
 #define FN_MAX_RANK 6
 
 /* Alignment in bytes of every slab and arena, and of each array inside them. */
@@ -29,7 +34,7 @@ extern "C" {
 
 typedef enum fn_status {
 #define FN_STATUS(name, exception, text) FN_##name,
-#include "status.def"
+#include "fastnet/status.def"
 #undef FN_STATUS
     FN_STATUS_COUNT
 } fn_status;
@@ -41,9 +46,9 @@ typedef struct fn_error {
 } fn_error;
 
 /* The name of a status ("ERROR_SHAPE"), the Python exception it becomes and its meaning. */
-const char *fn_status_name(fn_status status);
-const char *fn_status_exception(fn_status status);
-const char *fn_status_text(fn_status status);
+FN_API const char *fn_status_name(fn_status status);
+FN_API const char *fn_status_exception(fn_status status);
+FN_API const char *fn_status_text(fn_status status);
 
 typedef enum fn_dtype { FN_FLOAT32, FN_FLOAT64, FN_UINT8, FN_INT32, FN_INT64 } fn_dtype;
 
@@ -57,22 +62,22 @@ typedef struct fn_shape {
 
 typedef enum fn_isa { FN_ISA_BASELINE, FN_ISA_AVX2, FN_ISA_AVX512, FN_ISA_NEON, FN_ISA_COUNT } fn_isa;
 
-const char *fn_isa_name(fn_isa isa);
+FN_API const char *fn_isa_name(fn_isa isa);
 /* Compiled in and supported by this CPU and operating system. */
-bool fn_isa_available(fn_isa isa);
+FN_API bool fn_isa_available(fn_isa isa);
 /* The instruction set in use: the best available one, or what FASTNET_ISA or fn_isa_select said. */
-fn_isa fn_isa_current(void);
+FN_API fn_isa fn_isa_current(void);
 /* Chooses the kernel table for the plans created from now on (by name; NULL or "": the best).
  * FN_ERROR_ISA where the name is unknown or the machine lacks it. Not thread-safe. */
-fn_status fn_isa_select(const char *name, fn_error *error);
+FN_API fn_status fn_isa_select(const char *name, fn_error *error);
 
 /* Logical CPUs this process may run on, the CPU quota of its container in CPUs (0: none), and the
  * number of threads a plan uses at most by default (OMP_NUM_THREADS, OMP_THREAD_LIMIT and both of these obeyed). */
-int fn_cpu_count(void);
-double fn_cpu_quota(void);
-int fn_default_threads(void);
+FN_API int fn_cpu_count(void);
+FN_API double fn_cpu_quota(void);
+FN_API int fn_default_threads(void);
 /* A clock that only goes forward. */
-double fn_seconds(void);
+FN_API double fn_seconds(void);
 
 /* ---- the registries ---------------------------------------------------------------------- */
 
@@ -103,17 +108,17 @@ typedef struct fn_entry {
     int32_t n_attributes;
 } fn_entry;
 
-int fn_registry_size(fn_registry registry);
+FN_API int fn_registry_size(fn_registry registry);
 /* Entry number `index`, or NULL past the end. Static storage. */
-const fn_entry *fn_registry_entry(fn_registry registry, int index);
+FN_API const fn_entry *fn_registry_entry(fn_registry registry, int index);
 /* Number of the entry of that name, or -1. */
-int fn_registry_find(fn_registry registry, const char *name);
+FN_API int fn_registry_find(fn_registry registry, const char *name);
 /* Whether an operation adds to the loss; false where there is none of that name. */
-bool fn_op_penalizes(const char *op);
+FN_API bool fn_op_penalizes(const char *op);
 /* FN_ERROR_ATTRIBUTE with the first attribute of the entry that is out of its range; `layer` is the name used in messages, NULL:
  * that of the entry. All functions that take attributes check them so. */
-fn_status fn_check_attributes(fn_registry registry, const char *name, const char *layer, const double *attributes,
-                              fn_error *error);
+FN_API fn_status fn_check_attributes(fn_registry registry, const char *name, const char *layer, const double *attributes,
+                                     fn_error *error);
 /* The hyper-parameters of an update are those of the optimizer, in the order of the registry, followed by those of
  * the entry "update": weight decay, clipping, accumulation, averages. All may vary from step to step. */
 #define FN_MAX_HYPER 48
@@ -124,11 +129,11 @@ fn_status fn_check_attributes(fn_registry registry, const char *name, const char
  * name, or a hyper-parameter out of its range; one that varies from step to step may be NaN. */
 #define FN_MAX_SLOTS 12
 #define FN_MAX_LOSSES 16 /* outputs of a plan */
-int fn_optimizer_slots(const char *optimizer, const double *attributes, const char *names[FN_MAX_SLOTS],
-                       double start[FN_MAX_SLOTS]);
+FN_API int fn_optimizer_slots(const char *optimizer, const double *attributes, const char *names[FN_MAX_SLOTS],
+                              double start[FN_MAX_SLOTS]);
 /* Number of accumulators a metric keeps for predictions of this shape; -1: no such name, or an attribute or a shape that is out
  * of its range. */
-int64_t fn_metric_size(const char *metric, const double *attributes, const fn_shape *prediction);
+FN_API int64_t fn_metric_size(const char *metric, const double *attributes, const fn_shape *prediction);
 
 #define FN_MAX_PARAMETERS 8
 #define FN_MAX_OUTPUTS 4
@@ -143,12 +148,12 @@ typedef struct fn_signature {
 
 /* Shape inference: the shapes of the outputs and parameters of `op` for inputs of these shapes.
  * `layer` is the name used in messages. */
-fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_shape *inputs, const double *attributes,
-                   fn_signature *signature, fn_error *error);
+FN_API fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_shape *inputs, const double *attributes,
+                          fn_signature *signature, fn_error *error);
 
 /* The target shape a loss expects for predictions of this shape. */
-fn_status fn_infer_target(const char *loss, const double *attributes, const fn_shape *prediction, fn_shape *target,
-                          fn_error *error);
+FN_API fn_status fn_infer_target(const char *loss, const double *attributes, const fn_shape *prediction, fn_shape *target,
+                                 fn_error *error);
 
 /* A loss or a metric on whole arrays of `dtype` (FN_FLOAT32 or FN_FLOAT64): prediction[positions][width],
  * target[positions][width], or [positions] where the loss takes class labels. fn_compute_loss takes rows of a shape, of which the
@@ -156,12 +161,12 @@ fn_status fn_infer_target(const char *loss, const double *attributes, const fn_s
  * gradient[positions][width]: the derivative of the sum of scale[position] * loss[position].
  * fn_compute_metric adds to accumulator[fn_metric_size()]; target_width is that of a position, 1 for a class label. The caller
  * has checked lengths; labels are checked here, and whether the metric takes such targets. */
-fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t rows, const fn_shape *shape,
-                          const void *prediction, const void *target, const void *scale, void *losses, void *gradient,
-                          fn_error *error);
-fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dtype dtype, int64_t positions, int64_t width,
-                            int64_t target_width, const void *prediction, const void *target, double *accumulator,
-                            fn_error *error);
+FN_API fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype dtype, int64_t rows, const fn_shape *shape,
+                                 const void *prediction, const void *target, const void *scale, void *losses, void *gradient,
+                                 fn_error *error);
+FN_API fn_status fn_compute_metric(const char *metric, const double *attributes, fn_dtype dtype, int64_t positions, int64_t width,
+                                   int64_t target_width, const void *prediction, const void *target, double *accumulator,
+                                   fn_error *error);
 
 /* ---- the description of a plan ----------------------------------------------------------- */
 
@@ -262,8 +267,8 @@ typedef struct fn_plan_spec {
 typedef struct fn_plan fn_plan;
 
 /* Compiles a description. Copies what it needs of it; on failure *plan is NULL. */
-fn_status fn_plan_create(const fn_plan_spec *spec, fn_plan **plan, fn_error *error);
-void fn_plan_destroy(fn_plan *plan);
+FN_API fn_status fn_plan_create(const fn_plan_spec *spec, fn_plan **plan, fn_error *error);
+FN_API void fn_plan_destroy(fn_plan *plan);
 
 /* ---- execution --------------------------------------------------------------------------- */
 
@@ -338,7 +343,7 @@ typedef struct fn_run {
  * from before that step; or parameters are not finite after step `step + steps_done - 1`. The message tells which.
  * FN_ERROR_LABEL: nothing has changed because a class label of that step is out of range. Labels are looked at again in each
  * step, since data may be changed while a model is trained on them. */
-fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error);
+FN_API fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error);
 
 /* Facts about a plan. */
 typedef struct fn_plan_info {
@@ -351,7 +356,7 @@ typedef struct fn_plan_info {
     int32_t n_shards;      /* threads among which the parameters may be divided in long calls; 1: they are not */
     int64_t sharded_steps; /* that were done so, in all calls */
 } fn_plan_info;
-void fn_plan_describe(const fn_plan *plan, fn_plan_info *info);
+FN_API void fn_plan_describe(const fn_plan *plan, fn_plan_info *info);
 
 /* What is known of a stage beforehand. Bytes are those of the arrays it reads and writes, each counted once, wherever they
  * lie; the engine's own, not the caller's data. */
@@ -362,29 +367,30 @@ typedef struct fn_stage_info {
     int64_t bytes_per_row, bytes_fixed;
 } fn_stage_info;
 /* Of stage number `index`; false past the end. */
-bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info);
+FN_API bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info);
 
 /* Floating-point operations a second in fused multiply-adds of float32 or float64, and bytes a second of a = s a + t b on large
  * arrays, of one thread with the kernels in use: the best of some repetitions, about 20 ms. -1: out of memory. */
-double fn_measure_flops(fn_dtype dtype);
-double fn_measure_bandwidth(void);
+FN_API double fn_measure_flops(fn_dtype dtype);
+FN_API double fn_measure_bandwidth(void);
 
 /* Number of allocations made by the engine since the process started. */
-int64_t fn_allocation_count(void);
+FN_API int64_t fn_allocation_count(void);
 /* For tests: of the allocations from now on, that of this number fails as where there is no memory, counted from 1 and in all
  * threads together; 0: none does. */
-void fn_fail_allocation(int64_t number);
+FN_API void fn_fail_allocation(int64_t number);
 
 /* ---- data -------------------------------------------------------------------------------- */
 
 /* The order in which epoch number `epoch` visits n rows: a permutation that is a function of
  * (seed, epoch, n) alone. */
-void fn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order);
+FN_API void fn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order);
 
 /* Looks for the first row with a NaN or an infinity: FN_ERROR_DATA with the row in *row. */
-fn_status fn_check_finite(const fn_source *source, int64_t n_rows, int64_t width, int64_t *row);
+FN_API fn_status fn_check_finite(const fn_source *source, int64_t n_rows, int64_t width, int64_t *row);
 /* Looks for the first label that is not a whole number in [0, n_classes): FN_ERROR_LABEL. */
-fn_status fn_check_labels(const fn_source *source, int64_t n_rows, int64_t width, int64_t n_classes, int64_t *row, double *label);
+FN_API fn_status fn_check_labels(const fn_source *source, int64_t n_rows, int64_t width, int64_t n_classes, int64_t *row,
+                                 double *label);
 
 #ifdef __cplusplus
 }

@@ -109,6 +109,8 @@ fn_status fn_check_spec(const fn_plan_spec *spec, fn_error *error)
 {
     if (spec->dtype != FN_FLOAT32 && spec->dtype != FN_FLOAT64)
         return fn_fail(error, FN_ERROR_DTYPE, "models are computed in float32 or float64");
+    if (!fn_kernels_current(spec->dtype))
+        return fn_fail(error, FN_ERROR_DTYPE, "this library was built without float64");
     if (spec->max_rows < 1)
         return fn_fail(error, FN_ERROR_SHAPE, "batch_size must be at least 1, got %lld", (long long)spec->max_rows);
     if (spec->n_inputs < 1 || spec->n_outputs < 1)

@@ -307,6 +307,9 @@ int fn_read_thread_count(const char *text)
 
 int fn_default_threads(void)
 {
+#ifdef FN_WITHOUT_THREADS
+    return 1;
+#endif
     static const char *const limits[] = {"OMP_NUM_THREADS", "OMP_THREAD_LIMIT"};
     int threads = fn_cpu_count();
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {

@@ -8,7 +8,7 @@ const char *fn_status_name(fn_status status)
 {
     static const char *const names[] = {
 #define FN_STATUS(name, exception, text) #name,
-#include "../status.def"
+#include "../fastnet/status.def"
 #undef FN_STATUS
     };
     return (unsigned)status < FN_STATUS_COUNT ? names[status] : "UNKNOWN";
@@ -18,7 +18,7 @@ const char *fn_status_exception(fn_status status)
 {
     static const char *const exceptions[] = {
 #define FN_STATUS(name, exception, text) #exception,
-#include "../status.def"
+#include "../fastnet/status.def"
 #undef FN_STATUS
     };
     return (unsigned)status < FN_STATUS_COUNT ? exceptions[status] : "RuntimeError";
@@ -28,7 +28,7 @@ const char *fn_status_text(fn_status status)
 {
     static const char *const texts[] = {
 #define FN_STATUS(name, exception, text) text,
-#include "../status.def"
+#include "../fastnet/status.def"
 #undef FN_STATUS
     };
     return (unsigned)status < FN_STATUS_COUNT ? texts[status] : "unknown status";

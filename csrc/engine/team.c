@@ -10,12 +10,41 @@
  * Who waits does so actively at first, and then sleeps. To offer the processor (sched_yield) and go on looking is worse: where
  * the one waited for has lost its processor to another process, only one that is idle can take it over, and of two processes
  * the one that yields has its turn last, be the other of the lowest priority.
+ *
+ * Where there are no such threads (FN_WITHOUT_THREADS), a team is the thread that calls.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_setaffinity, pthread_sigmask */
 #endif
 #include "cpu.h"
 #include "team.h"
+
+#ifdef FN_WITHOUT_THREADS
+
+fn_team fn_acquire_team(int wanted, int processors)
+{
+    (void)wanted;
+    (void)processors;
+    return (fn_team){.size = 1};
+}
+
+void fn_run_team(const fn_team *team, fn_team_function work, void *argument)
+{
+    (void)team;
+    work(argument, 0);
+}
+
+void fn_init_barrier(fn_barrier *barrier, const fn_team *team)
+{
+    barrier->size = team->size;
+}
+
+void fn_wait_at_barrier(fn_barrier *barrier)
+{
+    (void)barrier;
+}
+
+#else
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -269,3 +298,5 @@ void fn_run_team(const fn_team *team, fn_team_function work, void *argument)
         pthread_mutex_unlock(&idle_mutex);
     }
 }
+
+#endif

@@ -1,4 +1,4 @@
-/* Produces every status of csrc/status.def through the public interface and checks code and message.
+/* Produces every status of csrc/fastnet/status.def through the public interface and checks code and message.
  * Prints what is wrong; the exit code is 0 if nothing is. */
 #include "../../csrc/fastnet.h"
 
