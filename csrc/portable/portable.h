@@ -4,18 +4,19 @@
  * (src/fastnet/exporting). No function here is compiled into the engine; the tests compare each with the engine's.
  *
  * Rules, by which the exporter takes these files apart and puts them together again:
- *   - A file is a sequence of blocks divided by empty lines at file level: a comment, then one function, type, macro or constant
- * table. A block that names another one needs it. Within a function there are no empty lines.
+ *   - A file is a sequence of blocks divided by empty lines at file level: a comment, then one function, type, macro or table.
+ *     A block that names another one needs it. Within a function there are no empty lines.
  *   - Every name at file level begins with fnp_ or FNP_, which becomes the name of the model.
  *   - Functions are `static`. Arrays that are read are `const`, all others are written: lifetimes in memory follow from it.
- *   - `#if FNP_BITS == 32`, `#else` and `#endif`, each on a line of its own, are resolved by the exporter, and so is FNP_LIBM.
+ *   - `#if FNP_BITS == 32`, `#else` and `#endif`, each on a line of its own, are resolved by the exporter; so is FNP_LIBM.
  *   - Nothing but memcpy, memset and memmove of <string.h> and the types of <stdint.h>: no allocation, no <math.h>.
- *   - Indices are fnp_int, numbers fnp_real, constants FNP_R(0.5). Clean under -std=c99 -pedantic -Wall -Wextra -Wconversion
- * -Wshadow with gcc, clang and tcc, and as C++17 (no designated initialisers, compound literals, variable-length arrays, or
- * conversions of void pointers); no function is left out because of a macro that the user sets.
- *   - Arrays are row-major, the batch first. `rows` is the number of samples, or of positions where samples do not matter.
+ *   - Indices are fnp_int, numbers fnp_real, constants FNP_R(0.5).
+ *   - Clean under -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow with gcc, clang and tcc, and as C++17: no designated
+ *     initialisers, compound literals, variable-length arrays, or conversions of void pointers.
+ *   - Arrays are row-major, the batch first. `rows` is the number of samples.
+ *   - Parameters are found by name, see src/fastnet/exporting/_operations.py.
  *   - Backward functions ADD to the gradients of inputs and parameters, which the program sets to zero before. Gradients of
- *     activations are multiplied in place. An array that is not asked for is NULL (0 in the program), where the function says so.
+ *     activations are multiplied in place. An array that is not asked for is NULL, where the function says so.
  */
 #include <stdint.h>
 #include <string.h>

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._compiled import Compiled
     from ._snapshots import Snapshot
     from ._weights import Weight
+    from .exporting import Exported
 
 __all__ = ["Inference"]
 
@@ -249,6 +250,55 @@ class Inference(Network):
         """`predict` for the rows of one batch."""
         ready = self._plans.predictor.predict(x)
         return self.predict(x) if ready is None else ready
+
+    # ---- export -----------------------------------------------------------------------------------------
+
+    def export(
+        self,
+        filepath: Any,
+        *,
+        name: str | None = None,
+        header: bool = False,
+        training: bool = False,
+        batch_size: int = 1,
+        libm: bool = False,
+    ) -> Exported:
+        """Writes the model as one file in C99 that predicts and, if asked, trains, without Python or any library.
+
+        The file has ``NAME_predict``, for one row; with `training`, ``NAME_train``, one step on a batch with the loss, the optimizer
+        and the penalties of `compile`, and ``NAME_reset``, which sets the memory to the state at export. All memory is the caller's:
+        an object of ``NAME_memory``, whose size is known when it is compiled. With the macro ``NAME_SELFTEST`` it has a function
+        ``NAME_selftest``, which predicts stored inputs and returns how many results are wrong.
+
+        Parameters
+        ----------
+        filepath : path
+            Ends with ".c".
+        name : str, optional
+            What all names begin with; default: that of the file.
+        header : bool
+            Write a header beside it.
+        training : bool
+        batch_size : int
+            Rows of a step of training.
+        libm : bool
+            Call the elementary functions of <math.h> rather than holding its own.
+
+        Returns
+        -------
+        Exported
+            The paths, and the sizes in bytes of weights and memory, which are printed too.
+
+        Raises
+        ------
+        NotImplementedError
+            If the model has something that has no portable form; the message names it.
+        ValueError
+            If the path or the name is not fit for C.
+        """
+        from .exporting import export
+
+        return export(self, filepath, name=name, header=header, training=training, batch_size=batch_size, libm=libm)
 
 
 def as_asked(logs: Mapping[str, Any], return_dict: bool) -> Any:

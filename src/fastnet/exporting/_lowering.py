@@ -1,0 +1,284 @@
+"""From the engine's description of a model to programs of portable calls: one that predicts, and one that trains."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _core
+from . import _elementary as _elementary  # enters its operations into the table
+from ._library import Library
+from ._losses import lower_loss
+from ._operations import Node, Value, lower_node
+from ._program import Array, Call, Program
+from ._updates import lower_updates
+
+__all__ = [
+    "Description", "Parameter", "Step", "identifier", "lower_derivative", "lower_prediction", "lower_training", "make_weights",
+]  # fmt: skip
+
+
+class Parameter(NamedTuple):
+    """A weight: its shape, numbers and name, and what the optimizer is to do with it."""
+
+    name: str
+    shape: tuple[int, ...]
+    values: np.ndarray
+    trainable: bool = True
+    decays: bool = True
+    rate: float = 1.0
+    l1: float = 0.0
+    l2: float = 0.0
+    constraint: Any = None
+    update_shape: tuple[int, ...] | None = None
+
+
+class Description(NamedTuple):
+    """A model as the engine takes it, with its numbers.
+
+    Attributes
+    ----------
+    inputs : list of (shape, scale, shift)
+    input_names : list of str
+        Identifiers of C.
+    nodes : list of (op, layer, inputs, parameters, attributes)
+    parameters : list of Parameter
+    outputs : list of (value, loss, attributes, weight, name, mask)
+        Names are identifiers of C.
+    optimizer : str or None
+    hyper : dict of str to float
+        Without the learning rate.
+    seed : int
+    slots : dict of str to list of ndarray
+        What the optimizer has kept of each parameter at export, by the name of the slot; empty: as at the start.
+    steps : int
+        That were done before.
+    """
+
+    inputs: Sequence[tuple[Any, ...]]
+    input_names: Sequence[str]
+    nodes: Sequence[tuple[Any, ...]]
+    parameters: Sequence[Parameter]
+    outputs: Sequence[tuple[Any, ...]]
+    optimizer: str | None = None
+    hyper: Mapping[str, float] = {}
+    seed: int = 0
+    slots: Mapping[str, Sequence[np.ndarray]] = {}
+    steps: int = 0
+
+
+class Step(NamedTuple):
+    """A program with the arrays that its caller gives.
+
+    Attributes
+    ----------
+    calls : list of Call
+    inputs, outputs, targets, sample_weights : list of Array
+        outputs of a program that trains: none.
+    gradients : list of Array
+        By the inputs, where these are asked for.
+    """
+
+    calls: list[Call]
+    inputs: list[Array]
+    outputs: list[Array]
+    targets: list[Array]
+    sample_weights: list[Array]
+
+
+def identifier(name: str) -> str:
+    """A name as one of C."""
+    found = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return found if re.match(r"[A-Za-z_]", found) else f"_{found}"
+
+
+def make_weights(description: Description, library: Library) -> list[Array]:
+    """The arrays of the parameters: in the file, until a program that writes them says otherwise."""
+    return [Array(identifier(p.name), math.prod(p.shape), "constant", p.values) for p in description.parameters]
+
+
+class _Graph:
+    """The values and nodes of a description while it becomes a program."""
+
+    def __init__(
+        self,
+        description: Description,
+        library: Library,
+        weights: list[Array],
+        rows: int,
+        *,
+        training: bool = False,
+        trains: bool = False,
+        input_gradients: bool = False,
+    ) -> None:
+        self.description, self.library, self.rows, self.training = description, library, rows, training
+        self.forward, self.backward = Program(library), Program(library)
+        self.weights = weights
+        self.gradients: list[Array | None] = [
+            Array(f"{a.name}_gradient", a.size, "gradient") if trains and p.trainable else None
+            for p, a in zip(description.parameters, weights)
+        ]
+        self.inputs = [
+            Array(name, rows * math.prod(shape), "argument")
+            for (shape, *_), name in zip(description.inputs, description.input_names)
+        ]
+        self.values: list[Value] = []
+        for array, (shape, scale, shift) in zip(self.inputs, description.inputs):
+            self.values.append(self._scale_input(array, tuple(shape), scale, shift, input_gradients))
+        self.nodes = [self._make_node(i, *node) for i, node in enumerate(description.nodes)]
+
+    def _scale_input(self, array: Array, shape: tuple[int, ...], scale: Any, shift: Any, differentiates: bool) -> Value:
+        gradient = Array(f"{array.name}_gradient", array.size) if differentiates else None
+        if scale is None:
+            return Value(shape, array, gradient)
+        if differentiates:
+            raise NotImplementedError("export: the derivative by inputs that are scaled")
+        scaled = Array(f"{array.name}_scaled", array.size)
+        factor = Array(f"{array.name}_scale", math.prod(shape), "constant", np.asarray(scale, np.float64))
+        term = Array(f"{array.name}_shift", math.prod(shape), "constant", np.asarray(shift, np.float64))
+        size = math.prod(shape)
+        self.forward.call(
+            "fnp_affine", {"x": array, "scale": factor, "shift": term, "y": scaled, "positions": self.rows, "width": size}
+        )
+        return Value(shape, scaled, gradient)
+
+    def _make_node(
+        self, number: int, op: str, layer: str, inputs: Sequence[int], parameters: Sequence[int], attributes: Mapping[str, float]
+    ) -> Node:
+        given = [self.values[i] for i in inputs]
+        shapes, _ = _core.infer(op, layer, [value.shape for value in given], dict(attributes))
+        gradients = [self.gradients[i] for i in parameters]
+        reached = any(value.gradient is not None for value in given) or any(gradient is not None for gradient in gradients)
+        first = len(self.values)
+        outputs = []
+        for i, shape in enumerate(shapes):
+            size = self.rows * math.prod(shape)
+            name = f"value_{first + i}"
+            outputs.append(Value(tuple(shape), Array(name, size), Array(f"{name}_gradient", size) if reached else None))
+        node = Node(
+            op,
+            identifier(layer),
+            number,
+            self.rows,
+            self.training,
+            given,
+            outputs,
+            [self.weights[i] for i in parameters],
+            gradients,
+            {**_core.registry("ops")[op], **{name: float(value) for name, value in attributes.items()}},
+            self.forward,
+            Program(self.library),
+        )
+        lower_node(node)
+        self.values += outputs
+        return node
+
+    def finish(self) -> list[Call]:
+        """All calls: forward, then what has been put into `backward`, then the derivatives of the nodes from the last on.
+
+        Gradients are added up, so each is set to zero before the first call that writes it.
+        """
+        backward = list(self.backward.calls)
+        for node in reversed(self.nodes):
+            backward += node.backward.calls
+        calls, begun = list(self.forward.calls), set()
+        written = {array for call in calls for array in self.forward.written(call)}
+        for call in backward:
+            for array in self.forward.written(call):
+                gradient = array.kind == "gradient" or (array.kind == "value" and array.name.endswith("_gradient"))
+                if gradient and array not in begun and array not in written:
+                    calls.append(Call("fnp_zero", (array, array.size)))
+                    begun.add(array)
+            calls.append(call)
+        return calls
+
+
+def lower_prediction(description: Description, library: Library, weights: list[Array], rows: int = 1) -> Step:
+    """The program that computes the outputs of so many rows."""
+    graph = _Graph(description, library, weights, rows)
+    calls, outputs = _write_outputs(graph, description, graph.finish())
+    return Step(calls, graph.inputs, outputs, [], [])
+
+
+def _write_outputs(graph: _Graph, description: Description, calls: list[Call]) -> tuple[list[Call], list[Array]]:
+    """The calls with the outputs as arguments of the program: in place of the arrays where that can be, else copied at the end."""
+    outputs: list[Array] = []
+    written: set[Array] = set()
+    for value, *_, name, _mask in description.outputs:
+        found = graph.values[value].array
+        array = Array(name, found.size, "argument")
+        if found.kind == "value" and found not in written and "_gradient" not in found.name:
+            calls = [Call(call.function, tuple(array if a is found else a for a in call.arguments)) for call in calls]
+            for one in graph.values:  # views of it are outputs too
+                if one.array is found:
+                    one.array = array
+        else:
+            calls.append(Call("fnp_copy", (found, array, found.size)))
+        written.add(array)
+        outputs.append(array)
+    return calls, outputs
+
+
+def lower_derivative(
+    description: Description, library: Library, weights: list[Array], rows: int, training: bool
+) -> tuple[Step, list[Array]]:
+    """The program that computes gradients of the inputs and of the trained weights from those of the outputs.
+
+    Its arguments are the inputs and the gradients of the outputs, as targets, and what it writes: gradients of inputs and weights.
+    """
+    graph = _Graph(description, library, weights, rows, training=training, trains=True, input_gradients=True)
+    given = []
+    for value, *_, name, _mask in description.outputs:
+        output = graph.values[value]
+        if output.gradient is not None:
+            array = Array(f"d_{name}", output.gradient.size, "argument")
+            graph.backward.call("fnp_add_to", {"x": array, "y": output.gradient, "n": array.size})
+            given.append(array)
+    calls = graph.finish()
+    results, written = [], {array for call in calls for array in graph.forward.written(call)}
+    for source in [*(value.gradient for value in graph.values[: len(description.inputs)]), *graph.gradients]:
+        if source in written:  # else nothing depends on it
+            assert source is not None
+            array = Array(f"{source.name}_result", source.size, "argument")
+            calls.append(Call("fnp_copy", (source, array, source.size)))
+            results.append(array)
+    return Step(calls, graph.inputs, results, given, []), results
+
+
+def lower_training(description: Description, library: Library, weights: list[Array], rows: int) -> Step:
+    """The program of a step of training.
+
+    Raises
+    ------
+    NotImplementedError
+        If something of the model has no portable form.
+    """
+    graph = _Graph(description, library, weights, rows, training=True, trains=True)
+    targets, sample_weights = [], []
+    for value, loss, attributes, weight, name, mask in description.outputs:
+        if loss is None:
+            continue
+        prediction = graph.values[value]
+        if prediction.gradient is None:
+            prediction.gradient = Array(f"value_{value}_gradient", rows * prediction.size)
+        target, sample_weight = lower_loss(
+            graph.backward, loss, dict(attributes or {}), float(weight), prediction, rows, name,
+            None if mask is None else graph.values[mask].array,
+        )  # fmt: skip
+        targets.append(target)
+        sample_weights.append(sample_weight)
+    calls = graph.finish()
+    for call in calls:  # what is trained, and statistics that move
+        for array in graph.forward.written(call):
+            if array.kind == "constant":
+                array.kind = "weight"
+    for parameter, array in zip(description.parameters, weights):
+        if parameter.trainable:
+            array.kind = "weight"
+    trained = [(p, a, g) for p, a, g in zip(description.parameters, weights, graph.gradients) if g is not None]
+    calls += lower_updates(description, library, trained, weights)
+    return Step(calls, graph.inputs, [], targets, sample_weights)

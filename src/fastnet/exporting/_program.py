@@ -1,0 +1,130 @@
+"""A sequence of calls of portable functions, and the memory that their arrays share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._library import Library
+
+__all__ = ["Array", "Call", "Code", "Program", "lay_out"]
+
+
+class Code(str):
+    """An argument that is C as it stands: the name of a variable."""
+
+
+class Array:
+    """An array of the exported file.
+
+    Attributes
+    ----------
+    name : str
+    size : int
+        Elements.
+    kind : {"value", "weight", "gradient", "slot", "state", "constant", "argument"}
+        value: alive from its first use to the last; weight, gradient, slot, state: kept between calls in memory, one after another;
+        constant: in the file; argument: the caller's.
+    values : ndarray or None
+        Of constants, and what weights and slots start from.
+    type : str
+        "fnp_real", "fnp_int" or another one of C.
+    """
+
+    def __init__(
+        self, name: str, size: int, kind: str = "value", values: np.ndarray | None = None, type: str = "fnp_real"
+    ) -> None:
+        self.name, self.size, self.kind, self.type = name, int(size), kind, type
+        self.values = None if values is None else np.asarray(values).reshape(-1)
+        self.offset = 0
+
+    def __repr__(self) -> str:
+        return f"<Array {self.name} {self.kind} {self.size}>"
+
+
+class Call(NamedTuple):
+    """A call of a function; arguments are arrays, numbers, None for an array that is not asked for, or Code."""
+
+    function: str
+    arguments: tuple[Any, ...]
+
+
+class Program:
+    """Calls in their order.
+
+    Parameters
+    ----------
+    library : Library
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.calls: list[Call] = []
+
+    def call(self, function: str, names: Mapping[str, Any]) -> None:
+        """Appends a call whose arguments are found by the names of the function's parameters.
+
+        Raises
+        ------
+        NotImplementedError
+            If there is no such function, or no argument of a name.
+        """
+        if function not in self.library:
+            raise NotImplementedError(f"export: there is no {function} in the portable library")
+        arguments = []
+        for parameter in self.library.signature(function):
+            if parameter.name not in names:
+                raise NotImplementedError(f"export: {function} asks for {parameter.name!r}; there are {sorted(names)}")
+            value = names[parameter.name]
+            if parameter.array and not isinstance(value, (Array, Code)) and value is not None:
+                raise TypeError(f"export: {function} takes an array as {parameter.name!r}, got {value!r}")
+            if isinstance(value, (bool, np.bool_)) or (parameter.type != "fnp_real" and isinstance(value, (float, np.floating))):
+                value = int(value)
+            elif not parameter.array and parameter.type == "fnp_real" and isinstance(value, (int, np.integer)):
+                value = float(value)
+            arguments.append(value)
+        self.calls.append(Call(function, tuple(arguments)))
+
+    def written(self, call: Call) -> list[Array]:
+        """The arrays that a call changes."""
+        parameters = self.library.signature(call.function)
+        return [a for p, a in zip(parameters, call.arguments) if isinstance(a, Array) and not p.constant]
+
+
+def lay_out(calls: Sequence[Call]) -> int:
+    """Gives each value of a program its place, so that those that are never alive at the same call may share it.
+
+    The largest are placed first, each at the lowest place where it does not meet one that is alive with it.
+
+    Returns
+    -------
+    int
+        Elements of the memory that they need.
+    """
+    first: dict[Array, int] = {}
+    last: dict[Array, int] = {}
+    for i, call in enumerate(calls):
+        for argument in call.arguments:
+            if isinstance(argument, Array) and argument.kind == "value":
+                first.setdefault(argument, i)
+                last[argument] = i
+    placed: list[Array] = []
+    for array in sorted(first, key=lambda array: (-array.size, first[array])):
+        others = sorted(
+            (other for other in placed if first[other] <= last[array] and first[array] <= last[other]), key=lambda o: o.offset
+        )
+        array.offset = 0
+        for other in others:
+            if array.offset + array.size <= other.offset:
+                break
+            array.offset = max(array.offset, other.offset + other.size)
+        placed.append(array)
+    return max((array.offset + array.size for array in placed), default=0)
+
+
+def elements(shape: Sequence[int]) -> int:
+    """The numbers of an array of this shape."""
+    return math.prod(shape)

@@ -1,0 +1,304 @@
+"""The text of an exported C file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._library import Library
+from ._lowering import Step
+from ._program import Array, Code, lay_out
+
+__all__ = ["Export", "Function", "write_files"]
+
+#: Groups of arrays in the memory that the caller gives, in this order, and what is said of them.
+_MEMORY = {
+    "weight": "weights, at first those of the model",
+    "slot": "what the optimizer keeps of them",
+    "state": "states of recurrent layers, kept from call to call",
+    "gradient": "gradients of the weights",
+    "value": "all other arrays; those that are never needed at once share their place",
+}
+_MEMBERS = {"weight": "weights", "slot": "slots", "state": "states", "gradient": "gradients", "value": "values"}
+
+
+class Function(NamedTuple):
+    """A function of the exported file: its name without the prefix, what it does, and its program."""
+
+    name: str
+    comment: str
+    step: Step
+
+
+class Export(NamedTuple):
+    """What is written.
+
+    Attributes
+    ----------
+    prefix : str
+        Of all names.
+    title : list of str
+        Lines of the comment at the top.
+    bits : {32, 64}
+    libm : bool
+    library : Library
+    functions : list of Function
+    steps : int
+        That were done before; a model that is trained begins with this one.
+    tests : list of (list of ndarray, list of ndarray)
+        Inputs and outputs of `predict`, for the self-test.
+    tolerance : float
+        Of the self-test: largest difference in proportion to the largest output.
+    batch : int
+    """
+
+    prefix: str
+    title: Sequence[str]
+    bits: int
+    libm: bool
+    library: Library
+    functions: Sequence[Function]
+    steps: int
+    tests: Sequence[tuple[list[np.ndarray], list[np.ndarray]]]
+    tolerance: float
+    batch: int
+
+
+def number(value: float, bits: int) -> str:
+    """A number as a constant of C that is read as the same number."""
+    if bits == 32:
+        text = np.format_float_scientific(np.float32(value), unique=True, trim="-")
+    else:
+        text = np.format_float_scientific(np.float64(value), unique=True, trim="-")
+    mantissa, exponent = text.split("e")
+    if -4 <= int(exponent) < 7:
+        text = np.format_float_positional(np.float32(value) if bits == 32 else np.float64(value), unique=True, trim="-")
+        text = text if "." in text else f"{text}.0"
+    else:
+        text = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent)}"
+    return f"{text}f" if bits == 32 else text
+
+
+def _rename(text: str, prefix: str) -> str:
+    return re.sub(r"\bfnp_", f"{prefix}_", re.sub(r"\bFNP_", f"{prefix.upper()}_", text))
+
+
+class _Writer:
+    def __init__(self, export: Export) -> None:
+        self.export = export
+        self.arrays: dict[Array, None] = {}
+        for function in export.functions:
+            step = function.step
+            for call in step.calls:
+                self.arrays.update((a, None) for a in call.arguments if isinstance(a, Array))
+        self.sizes = {kind: self._place(kind) for kind in _MEMORY if kind != "value"}
+        self.sizes["value"] = max((lay_out(function.step.calls) for function in export.functions), default=0)
+
+    def _place(self, kind: str) -> int:
+        end = 0
+        for array in self.arrays:
+            if array.kind == kind:
+                array.offset, end = end, end + array.size
+        return end
+
+    # ---- names ----------------------------------------------------------------------------------------
+
+    def argument(self, value: Any) -> str:
+        """An argument of a call."""
+        if value is None:
+            return "0"
+        if isinstance(value, Code):
+            return str(value)
+        if isinstance(value, Array):
+            if value.kind == "argument":
+                return value.name
+            if value.kind == "constant":
+                return f"fnp_{value.name}"
+            return f"memory->{_MEMBERS[value.kind]} + {value.offset}" if value.offset else f"memory->{_MEMBERS[value.kind]}"
+        if isinstance(value, float):
+            if np.isinf(value):
+                return f"{'-' if value < 0 else ''}FNP_INFINITY"
+            return number(value, self.export.bits)
+        return str(int(value))
+
+    # ---- parts of the file -------------------------------------------------------------------------------
+
+    def table(self, name: str, type_: str, values: np.ndarray, static: bool = True) -> str:
+        """A constant array."""
+        if type_ == "fnp_real":
+            numbers = [number(value, self.export.bits) for value in values]
+        else:
+            numbers = [str(int(value)) for value in values]
+        lines, line = [], "   "
+        for text in numbers:
+            if len(line) + len(text) + 2 > 130:
+                lines.append(line)
+                line = "   "
+            line += f" {text},"
+        return f"static const {type_} {name}[{len(numbers)}] = {{\n" + "\n".join([*lines, line]) + "\n};"
+
+    def memory_type(self) -> str:
+        lines = ["typedef struct fnp_memory {"]
+        for kind, comment in _MEMORY.items():
+            if self.sizes[kind]:
+                lines.append(f"    fnp_real {_MEMBERS[kind]}[{self.sizes[kind]}]; /* {comment} */")
+        if self.keeps:
+            lines.append("    uint32_t step; /* of training: how many were done */")
+        if len(lines) == 1:
+            lines.append("    fnp_real values[1];")
+        return "\n".join([*lines, "} fnp_memory;"])
+
+    @property
+    def keeps(self) -> bool:
+        """Whether something in memory has to be set before the first call."""
+        return any(self.sizes[kind] for kind in ("weight", "slot", "state"))
+
+    def signature(self, function: Function) -> str:
+        step = function.step
+        trains = function.name == "train"
+        parameters = [f"const {a.type} *{a.name}" for a in [*step.inputs, *step.targets, *step.sample_weights]]
+        parameters += [f"fnp_real *{a.name}" for a in step.outputs]
+        if trains:
+            parameters.append("fnp_real learning_rate")
+        parameters.append("fnp_memory *memory")
+        return f"{'fnp_real' if trains else 'void'} fnp_{function.name}({', '.join(parameters)})"
+
+    def body(self, function: Function) -> str:
+        step = function.step
+        trains = function.name == "train"
+        calls = [f"    {call.function}({', '.join(map(self.argument, call.arguments))});" for call in step.calls]
+        text = "\n".join(calls)
+        lines = []
+        if trains:
+            lines.append("    fnp_real loss = 0;")
+        if "&squares" in text:
+            lines.append("    fnp_real squares;")
+        lines += calls
+        used = set(re.findall(r"\b\w+\b", text))
+        names = [a.name for a in [*step.inputs, *step.targets, *step.sample_weights, *step.outputs]] + ["memory"]
+        lines += [f"    (void){name};" for name in names if name not in used]
+        if trains:
+            lines += ["    (void)learning_rate;"] if "learning_rate" not in used else []
+            lines += ["    memory->step++;", "    return loss;"]
+        return f"{self.signature(function)}\n{{\n" + "\n".join(lines) + "\n}"
+
+    def reset(self) -> str:
+        lines = ["void fnp_reset(fnp_memory *memory)", "{"]
+        if self.sizes["state"]:
+            lines.append("    memset(memory->states, 0, sizeof memory->states);")
+        for array in self.arrays:
+            place = f"memory->{_MEMBERS.get(array.kind, '')} + {array.offset}"
+            if array.kind == "weight":
+                lines.append(f"    memcpy({place}, fnp_{array.name}, sizeof fnp_{array.name});")
+            elif array.kind == "slot" and array.values is not None:
+                if np.all(array.values == array.values[0]):
+                    lines.append(f"    fnp_fill({place}, {array.size}, {self.argument(float(array.values[0]))});")
+                else:
+                    lines.append(f"    memcpy({place}, fnp_{array.name}, sizeof fnp_{array.name});")
+        if self.keeps:
+            lines.append(f"    memory->step = {self.export.steps};")
+        return "\n".join([*lines, "}"])
+
+    def constants(self) -> Iterable[str]:
+        """The tables, of which several programs may have the same one."""
+        written: dict[str, Array] = {}
+        for array in self.arrays:
+            kept = array.kind == "slot" and array.values is not None and not np.all(array.values == array.values[0])
+            if array.kind in ("constant", "weight") or kept:
+                assert array.values is not None
+                known = written.setdefault(array.name, array)
+                if known is not array:
+                    assert np.array_equal(known.values, array.values), f"two tables {array.name!r}"
+                    continue
+                yield self.table(f"fnp_{array.name}", array.type, array.values)
+
+    def self_test(self) -> str:
+        predict = next((function for function in self.export.functions if function.name == "predict"), None)
+        if predict is None or not self.export.tests:
+            return ""
+        lines = ["#ifdef FNP_SELFTEST"]
+        for i, (inputs, outputs) in enumerate(self.export.tests):
+            for kind, arrays in (("x", inputs), ("y", outputs)):
+                for j, array in enumerate(arrays):
+                    lines += [self.table(f"fnp_test_{kind}_{i}_{j}", "fnp_real", array.reshape(-1)), ""]
+        sizes = [array.size for array in predict.step.outputs]
+        total = sum(sizes)
+        lines += [
+            "/* Predicts stored inputs; returns how many outputs differ by more than the tolerance. */",
+            "int fnp_selftest(fnp_memory *memory)",
+            "{",
+            "    int different = 0;",
+        ]
+        for i in range(len(self.export.tests)):
+            lines += ["    {", f"        fnp_real y[{total}];", "        int i;"]
+            lines += ["        fnp_reset(memory);"] if self.keeps else []
+            at, arguments = 0, [f"fnp_test_x_{i}_{j}" for j in range(len(predict.step.inputs))]
+            for size in sizes:
+                arguments.append(f"y + {at}" if at else "y")
+                at += size
+            lines.append(f"        fnp_predict({', '.join([*arguments, 'memory'])});")
+            at = 0
+            for j, size in enumerate(sizes):
+                wanted = np.asarray(self.export.tests[i][1][j], np.float64)
+                bound = self.export.tolerance * max(float(np.max(np.abs(wanted), initial=0.0)), 1e-30)
+                bound_text = number(bound, self.export.bits)
+                lines += [
+                    f"        for (i = 0; i < {size}; i++) {{",
+                    f"            const fnp_real error = y[{at} + i] - fnp_test_y_{i}_{j}[i];",
+                    f"            different += !(error <= {bound_text} && error >= -{bound_text});",
+                    "        }",
+                ]
+                at += size
+            lines.append("    }")
+        return "\n".join([*lines, "    return different;", "}", "#endif"])
+
+
+def write_files(export: Export, header_name: str | None) -> tuple[str, str | None, dict[str, int]]:
+    """The text of the C file, that of its header where it has a name, and the sizes in bytes of what it holds."""
+    writer = _Writer(export)
+    texts = [*(writer.body(function) for function in export.functions), writer.reset() if writer.keeps else ""]
+    used = set(re.findall(r"\b(?:fnp|FNP)_\w+", "\n".join(texts)))
+    blocks = export.library.closure(name for name in used if name in export.library)
+    base = [export.library.blocks[name] for name in ("fnp_real", "fnp_int")]
+    macros = []
+    predict = next(function for function in export.functions if function.name == "predict")
+    for array in [*predict.step.inputs, *predict.step.outputs]:
+        macros.append(f"#define FNP_{array.name.upper()}_SIZE {array.size}")
+    if any(function.name == "train" for function in export.functions):
+        macros.append(f"#define FNP_BATCH {export.batch}")
+    public = [*(block.text for block in base), "\n".join(macros), writer.memory_type()]
+    for function in export.functions:
+        public.append(f"/* {function.comment} */\n{writer.signature(function)};")
+    if writer.keeps:
+        public.append(
+            "/* Sets what is kept in memory to the state at export: before the first call, and to begin anew. */\nvoid fnp_reset(fnp_memory *memory);"
+        )
+    self_test = writer.self_test()
+    if self_test:
+        public.append("#ifdef FNP_SELFTEST\nint fnp_selftest(fnp_memory *memory);\n#endif")
+    rest = [block.text for block in blocks if block not in base]
+    includes = ["#include <stdint.h>", "#include <string.h>"] + (["#include <math.h>"] if export.libm else [])
+    title = "/* " + "\n * ".join(export.title) + "\n */"
+    definitions = [*rest, *writer.constants(), *(writer.body(function) for function in export.functions)]
+    if writer.keeps:
+        definitions.append(writer.reset())
+    if self_test:
+        definitions.append(self_test)
+    guard = f"{export.prefix.upper()}_H"
+    header = None
+    if header_name is not None:
+        wrapped = ['#ifdef __cplusplus\nextern "C" {\n#endif', *public, "#ifdef __cplusplus\n}\n#endif"]
+        header = "\n\n".join([title, f"#ifndef {guard}\n#define {guard}", "#include <stdint.h>", *wrapped, "#endif"]) + "\n"
+        source = [title, "\n".join([f'#include "{header_name}"', *includes]), *definitions]
+    else:
+        source = [title, "\n".join(includes), *public, *definitions]
+    item = export.bits // 8
+    sizes = {
+        "weights": item * sum(a.size for a in writer.arrays if a.kind in ("constant", "weight")),
+        "memory": item * sum(writer.sizes.values()) + (4 if writer.keeps else 0),
+    }
+    text = _rename("\n\n".join(source) + "\n", export.prefix)
+    return text, None if header is None else _rename(header, export.prefix), sizes

@@ -1,0 +1,223 @@
+"""`export`: a model as one C99 file."""
+
+from __future__ import annotations
+
+import hashlib
+import keyword
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .._lowering import lower
+from .._replace import replaced_file
+from ._library import load_library
+from ._lowering import Description, Parameter, identifier, lower_prediction, lower_training, make_weights
+from ._program import Array, Call
+from ._writer import Export, Function, write_files
+
+if TYPE_CHECKING:
+    from .._network import Network
+
+__all__ = ["Exported", "Written", "describe_model", "export", "write_model"]
+
+#: Words of C and C++ that are no names of models, inputs and outputs.
+_WORDS = (
+    "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict "
+    "return short signed sizeof static struct switch typedef union unsigned void volatile while class delete friend new operator "
+    "private protected public template this throw try catch virtual memory loss squares learning_rate"
+)
+_RESERVED = frozenset(_WORDS.split())
+
+
+class Exported(NamedTuple):
+    """What was written.
+
+    Attributes
+    ----------
+    paths : list of pathlib.Path
+    weights : int
+        Bytes of the constant arrays.
+    memory : int
+        Bytes of the memory that the caller gives, `sizeof(NAME_memory)`.
+    operations : int
+        Multiply-adds of a prediction, about.
+    """
+
+    paths: list[pathlib.Path]
+    weights: int
+    memory: int
+    operations: int
+
+
+def _c_names(names: list[str]) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        one = identifier(name)
+        while one in _RESERVED or one in found or keyword.iskeyword(one):
+            one += "_"
+        found.append(one)
+    return found
+
+
+def describe_model(model: Network, training: bool) -> Description:
+    """The description of a model, with its numbers."""
+    compiled = model._require_compiled() if training else model._compiled
+    if training and compiled is not None and compiled.custom:
+        raise NotImplementedError("export: a loss that is a Python function cannot be exported")
+    spec = lower(model, compiled, "train" if training else "predict", {}, [])
+    offsets = model._slab.offsets
+    by_offset = {offset: weight for weight, offset in offsets.items()}
+    paths = model._paths()
+    names = _c_names([paths[by_offset[one[1]]] for one in spec["parameters"]])
+    values = model._evaluation_values() if not training else {weight: weight.array for weight in model.weights}
+    parameters, used = [], []
+    for name, (shape, offset, trainable, decays, rate, l1, l2, constraint, _, update_shape) in zip(names, spec["parameters"]):
+        weight = by_offset[offset]
+        used.append(weight)
+        array = values.get(weight, weight.array)
+        parameters.append(
+            Parameter(name, tuple(shape), np.array(array), trainable, decays, rate, l1, l2, constraint, tuple(update_shape))
+        )
+    inputs = _c_names(["x"] if len(model.inputs) == 1 else list(model.input_names))
+    outputs = _c_names([*inputs, *(["y"] if len(model.outputs) == 1 else model.output_names)])[len(inputs) :]
+    hyper, slots, steps = {}, {}, 0
+    if training and compiled is not None:
+        optimizer = compiled.optimizer
+        hyper = dict(spec["hyper"])
+        steps = int(optimizer.iterations)
+        if steps:
+            arrays = model._plans.slots.arrays()
+            for (name, _), array in zip(optimizer.slots(), arrays):
+                slots[name] = [array[offsets[w] : offsets[w] + w.size].copy() for w in used]
+    described = [
+        (v, loss, attributes, weight, name, mask)
+        for (v, loss, attributes, weight, _, mask), name in zip(spec["outputs"], outputs)
+    ]
+    return Description(
+        spec["inputs"], inputs, spec["nodes"], parameters, described, spec["optimizer"], hyper, spec["seed"], slots, steps
+    )
+
+
+def _count_operations(calls: list[Call], library: Any) -> int:
+    """Multiply-adds of products, from the sizes of their arguments."""
+    total = 0
+    for call in calls:
+        names = [parameter.name for parameter in library.signature(call.function)]
+        values = dict(zip(names, call.arguments))
+        kernel = values.get("kernel")
+        if isinstance(kernel, Array):
+            total += kernel.size * int(values.get("positions", 1))
+    return total
+
+
+class Written(NamedTuple):
+    """The text of the C file and of its header, its functions, and sizes in bytes."""
+
+    source: str
+    header: str | None
+    functions: list[Function]
+    weights: int
+    memory: int
+    operations: int
+
+
+def write_model(
+    model: Network,
+    prefix: str,
+    *,
+    training: bool = False,
+    batch_size: int = 1,
+    libm: bool = False,
+    header_name: str | None = None,
+    title: Sequence[str] = (),
+    tests: Sequence[Any] = (),
+) -> Written:
+    """A model as text; see `export`."""
+    description = describe_model(model, training)
+    bits = 64 if model.dtype == "float64" else 32
+    library = load_library(bits, libm)
+    weights = make_weights(description, library)
+    train = lower_training(description, library, weights, batch_size) if training else None
+    predict = lower_prediction(description, library, weights)
+    functions = [Function("predict", "The outputs for one row of inputs.", predict)]
+    if train is not None:
+        functions.append(Function("train", f"One step on {batch_size} rows; returns its loss. {_WEIGHTS}", train))
+    operations = _count_operations(predict.calls, library)
+    text = [*title, f"Weights: SHA-256 {_digest(description)}.", f"A prediction takes about {operations} multiply-adds."]
+    tolerance = 1e-4 if bits == 32 else 1e-9
+    wanted = Export(prefix, text, bits, libm, library, functions, description.steps, tests, tolerance, batch_size)
+    source, header, sizes = write_files(wanted, header_name)
+    return Written(source, header, functions, sizes["weights"], sizes["memory"], operations)
+
+
+_WEIGHTS = "Weights of the rows may be NULL."
+
+
+def _digest(description: Description) -> str:
+    digest = hashlib.sha256()
+    for parameter in description.parameters:
+        digest.update(np.ascontiguousarray(parameter.values).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def export(
+    model: Network,
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    header: bool = False,
+    training: bool = False,
+    batch_size: int = 1,
+    libm: bool = False,
+) -> Exported:
+    """Writes a model as one C99 file; see `Model.export`."""
+    target = pathlib.Path(os.fspath(path))
+    if target.suffix not in (".c", ".cc", ".cpp"):
+        raise ValueError(f"export writes C: the path must end with .c, got {target.name!r}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    model._require_built()
+    prefix = identifier(target.stem) if name is None else name
+    if not re.fullmatch(r"[A-Za-z]\w*", prefix, re.ASCII) or prefix in _RESERVED:
+        raise ValueError(f"name must be an identifier of C, got {prefix!r}")
+    options = {"name": name, "header": header or None, "training": training or None, "libm": libm or None}
+    options["batch_size"] = batch_size if batch_size > 1 else None
+    given = "".join(f", {key}={value!r}" for key, value in options.items() if value is not None)
+    title = [
+        f"Model {model.name!r}, by fastnet: model.export({target.name!r}{given}).",
+        "C99 without allocation, of the C library memcpy and memset. A compiler may contract products and sums; results then differ",
+        "in their last bits.",
+    ]
+    written = write_model(
+        model, prefix, training=training, batch_size=batch_size, libm=libm, title=title, tests=[_sample(model)],
+        header_name=target.with_suffix(".h").name if header else None,
+    )  # fmt: skip
+    paths = [target]
+    replace_text(target, written.source)
+    if written.header is not None:
+        paths.append(target.with_suffix(".h"))
+        replace_text(paths[1], written.header)
+    sizes = f"{written.weights} bytes of weights, {written.memory} bytes of memory, {written.operations} multiply-adds"
+    print(f"{target.name}: {sizes}")
+    return Exported(paths, written.weights, written.memory, written.operations)
+
+
+def replace_text(path: pathlib.Path, text: str) -> None:
+    """Writes a file as a whole."""
+    with replaced_file(path, mode="w", encoding="ascii") as file:
+        file.write(text)
+
+
+def _sample(model: Network) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """A row for the self-test: normal numbers, or labels where the input is read as such; and what the model predicts for it."""
+    random, inputs = np.random.default_rng(0), []
+    for tensor in model.inputs:
+        shape, label = (1, *tensor.sample_shape), model._labels.get(id(tensor))
+        drawn = random.integers(0, label[1], shape) if label else random.normal(size=shape)
+        inputs.append(drawn.astype(model.dtype))
+    predicted = model.predict(inputs if len(inputs) > 1 else inputs[0])
+    return inputs, predicted if isinstance(predicted, list) else [predicted]

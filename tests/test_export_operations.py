@@ -1,0 +1,41 @@
+"""Every operation of the portable library against the references: values, and gradients of inputs and parameters."""
+
+import operation_cases
+import pytest
+from exports import COMPILERS, OPS, compile_description, compile_text, describe_graph, has_portable_form, whole_library
+from plans import Model, assert_close, reference_step
+
+ROWS = 3
+TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_the_library_compiles_without_warnings(compiler, dtype):
+    text = whole_library(dtype)
+    compile_text(text, compiler)
+    if compiler != "tcc":
+        compile_text(text.replace("void (*const", "extern void (*const functions[])(void);\nvoid (*const"), compiler, suffix=".cpp",
+                     flags=["-lstdc++"])  # fmt: skip
+    if compiler == "gcc":
+        compile_text(whole_library(dtype, libm=True), compiler, flags=["-lm"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("op", filter(has_portable_form, OPS))
+def test_operation(op, dtype):
+    for case in operation_cases.OPS[op](5):
+        graph = case.graph()
+        inputs = operation_cases.arrays(case.shapes, ROWS, dtype)
+        seeds = operation_cases.arrays([graph.shapes[value] for value, *_ in graph.outputs], ROWS, dtype, seed=1)
+        compiled = compile_description(describe_graph(graph), dtype, derivative="training", rows=ROWS)
+        parameters = [array for array, _ in graph.parameters]
+        expected = reference_step(graph, parameters, inputs, seeds=seeds)
+        predicted = Model(graph, dtype, max_rows=ROWS, training=False).predict(inputs)
+        for found, output in zip(compiled.predict(*inputs), predicted, strict=True):
+            assert_close(found.reshape(output.shape), output, TOLERANCE[dtype], f"{case}: values", floor=1)
+        gradients = [one for one in [*expected.input_gradients, *expected.parameter_gradients] if one is not None]
+        step = compiled.steps["derivative"]
+        wanted = [one for one, array in zip(gradients, step.outputs, strict=True)]
+        for found, gradient in zip(compiled.call("derivative", *inputs, *seeds), wanted, strict=True):
+            assert_close(found.reshape(gradient.shape), gradient, TOLERANCE[dtype], f"{case}: gradients", floor=1)
