@@ -24,7 +24,8 @@ static int64_t start_of_line(const fn_constraint *constraint, int64_t line)
     return line / constraint->inner * constraint->reduced * constraint->inner + line % constraint->inner;
 }
 
-static void sum_chunk(const real *w, const fn_lines *lines, int64_t n, double *restrict squares)
+/* n: CHUNK, as a constant, or less. */
+FN_INLINE void sum_lines_of_chunk(const real *w, const fn_lines *lines, const int64_t n, double *restrict squares)
 {
     const int64_t inner = lines->constraint.inner, period = lines->run * lines->n_tiles;
     double all[CHUNK] = {0};
@@ -32,12 +33,30 @@ static void sum_chunk(const real *w, const fn_lines *lines, int64_t n, double *r
         double sum[CHUNK] = {0};
         for (int64_t start = first; start < lines->constraint.reduced; start += period)
             for (int64_t i = start; i < start + lines->run; i++)
+#pragma omp simd
                 for (int64_t j = 0; j < n; j++)
                     sum[j] += (double)w[i * inner + j] * (double)w[i * inner + j];
         for (int64_t j = 0; j < n; j++)
             all[j] += sum[j];
     }
     memcpy(squares, all, sizeof *squares * (size_t)n);
+}
+
+static void sum_chunk(const real *w, const fn_lines *lines, int64_t n, double *squares)
+{
+    if (n == CHUNK)
+        sum_lines_of_chunk(w, lines, CHUNK, squares);
+    else
+        sum_lines_of_chunk(w, lines, n, squares);
+}
+
+/* Multiplies lines by factors; n: as above. */
+FN_INLINE void multiply_lines(real *restrict w, const fn_constraint *constraint, const int64_t n, const double *restrict factor)
+{
+    for (int64_t i = 0; i < constraint->reduced; i++)
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++)
+            w[i * constraint->inner + j] = (real)((double)w[i * constraint->inner + j] * factor[j]);
 }
 
 static void scale_chunk(real *restrict w, const fn_constraint *constraint, int64_t n, const double *squares)
@@ -50,9 +69,10 @@ static void scale_chunk(real *restrict w, const fn_constraint *constraint, int64
                                                             : norm;
         factor[j] = (constraint->rate * clipped + (1 - constraint->rate) * norm) / (1e-7 + norm);
     }
-    for (int64_t i = 0; i < constraint->reduced; i++)
-        for (int64_t j = 0; j < n; j++)
-            w[i * constraint->inner + j] = (real)((double)w[i * constraint->inner + j] * factor[j]);
+    if (n == CHUNK)
+        multiply_lines(w, constraint, CHUNK, factor);
+    else
+        multiply_lines(w, constraint, n, factor);
 }
 
 static void clear_negative(real *restrict w, const fn_constraint *constraint, int64_t n)
