@@ -1,8 +1,12 @@
 """Models as C files: what they predict, and how they train, beside the models themselves."""
 
+import pathlib
+import re
+import subprocess
+
 import numpy as np
 import pytest
-from exports import Compiled, compile_text
+from exports import C99, COMPILERS, Compiled, compile_text
 from plans import assert_close
 
 import fastnet as fn
@@ -82,3 +86,14 @@ def test_a_loss_that_is_a_python_function_is_refused(tmp_path):
         model.export(tmp_path / "net.c", training=True)
     assert describe_model(model, False).optimizer is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_program_of_the_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (pathlib.Path(__file__).parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
+    python, program = (re.search(rf"```{language}\n(.*?)```", page, re.DOTALL)[1] for language in ("python", "c"))
+    exec(compile(python, "docs/export.md", "exec"), {})  # the page's own code
+    (tmp_path / "main.c").write_text(program)
+    for compiler in COMPILERS:
+        subprocess.run([compiler, *C99, "main.c", "digits.c", "-o", "digits"], check=True)
+        assert subprocess.run(["./digits"], check=True, capture_output=True, text=True).stdout == "1\n"
