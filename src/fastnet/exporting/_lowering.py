@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _core
-from . import _elementary as _elementary  # enters its operations into the table
+from . import _elementary as _elementary  # these enter their operations into the table
+from . import _images as _images
+from . import _merges as _merges
 from ._library import Library
 from ._losses import lower_loss
 from ._operations import Node, Value, lower_node

@@ -98,10 +98,10 @@ class Node:
         self._buffers += 1
         return Array(f"{self.layer}_{name}_{self.number}_{self._buffers}", size, kind)
 
-    def constant(self, values: Any, name: str) -> Array:
-        """A table in the file."""
+    def constant(self, values: Any, name: str, type: str = "fnp_real") -> Array:
+        """A table in the file: numbers, "fnp_int", or the members of a structure of the library."""
         self._buffers += 1
-        return Array(f"{self.layer}_{name}_{self.number}_{self._buffers}", values.size, "constant", values)
+        return Array(f"{self.layer}_{name}_{self.number}_{self._buffers}", values.size, "constant", values, type)
 
     def view(self) -> None:
         """The output is the input under another shape."""

@@ -127,7 +127,7 @@ class _Writer:
     # ---- parts of the file -------------------------------------------------------------------------------
 
     def table(self, name: str, type_: str, values: np.ndarray, static: bool = True) -> str:
-        """A constant array."""
+        """A constant array, or a structure of integers."""
         if type_ == "fnp_real":
             numbers = [number(value, self.export.bits) for value in values]
         else:
@@ -138,7 +138,10 @@ class _Writer:
                 lines.append(line)
                 line = "   "
             line += f" {text},"
-        return f"static const {type_} {name}[{len(numbers)}] = {{\n" + "\n".join([*lines, line]) + "\n};"
+        text = "\n".join([*lines, line])
+        if type_ not in ("fnp_real", "fnp_int"):
+            return f"static const {type_} {name}[1] = {{{{\n{text}\n}}}};"
+        return f"static const {type_} {name}[{len(numbers)}] = {{\n{text}\n}};"
 
     def memory_type(self) -> str:
         lines = ["typedef struct fnp_memory {"]

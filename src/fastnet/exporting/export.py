@@ -108,9 +108,13 @@ def _count_operations(calls: list[Call], library: Any) -> int:
     for call in calls:
         names = [parameter.name for parameter in library.signature(call.function)]
         values = dict(zip(names, call.arguments))
-        kernel = values.get("kernel")
+        kernel, window = values.get("kernel"), values.get("window")
         if isinstance(kernel, Array):
-            total += kernel.size * int(values.get("positions", 1))
+            positions = int(values.get("positions", values.get("rows", 1)))
+            if isinstance(window, Array):  # whose members are those of fnp_window: of a transposed convolution it slides over y
+                assert window.values is not None
+                positions *= int(window.values[3] * window.values[4])
+            total += kernel.size * positions
     return total
 
 

@@ -1,0 +1,179 @@
+/* Convolution: y[oy][ox][f] = b[f] + sum over ky, kx, c of x[oy sy + ky dy - top][ox sx + kx dx - left][c] W[ky][kx][c][f],
+ * x [rows][height][width][channels], y [rows][out_height][out_width][filters], W [window][channels / groups][filters]. */
+
+/* One pixel of y, whose window begins at pixel (v, u) of the image x; `start`: what is added to, or NULL. Four filters at a time
+ * stay in registers. A row of the window is one run of numbers, or as many as it has taps where these are apart. */
+static void fnp_convolve_pixel(const fnp_real *x, const fnp_real *kernel, const fnp_real *start, fnp_real *y,
+                               const fnp_window *window, fnp_int v, fnp_int u)
+{
+    const fnp_int filters = window->filters, part = filters / window->groups, line = window->width * window->channels;
+    const fnp_int top = fnp_first_tap(v, window->dilation_height, window->window_height);
+    const fnp_int left = fnp_first_tap(u, window->dilation_width, window->window_width);
+    const fnp_int bottom = fnp_end_tap(v, window->dilation_height, window->window_height, window->height, top);
+    const fnp_int right = fnp_end_tap(u, window->dilation_width, window->window_width, window->width, left);
+    const fnp_int across = window->channels / window->groups, down = window->window_width * across * filters;
+    const fnp_int apart = window->dilation_width * window->channels;
+    const fnp_int runs = apart == across ? 1 : right - left, run = apart == across ? (right - left) * across : across;
+    fnp_int group, j, ky, k;
+    if (top < bottom && left < right)
+        x += (v + top * window->dilation_height) * line + (u + left * window->dilation_width) * window->channels;
+    kernel += top * down + left * across * filters;
+    for (group = 0; group < window->groups; group++, x += across, kernel += part, y += part) {
+        for (j = 0; j + 4 <= part; j += 4) {
+            const fnp_real *in = x, *weights = kernel + j;
+            fnp_real a = 0, b = 0, c = 0, d = 0;
+            if (start) {
+                a = start[j];
+                b = start[j + 1];
+                c = start[j + 2];
+                d = start[j + 3];
+            }
+            for (ky = top; ky < bottom; ky++, in += window->dilation_height * line, weights += down) {
+                const fnp_real *at = in, *w = weights;
+                for (k = 0; k < runs; k++, at += apart - run) {
+                    const fnp_real *end = at + run;
+                    for (; at != end; at++, w += filters) {
+                        a += *at * w[0];
+                        b += *at * w[1];
+                        c += *at * w[2];
+                        d += *at * w[3];
+                    }
+                }
+            }
+            y[j] = a;
+            y[j + 1] = b;
+            y[j + 2] = c;
+            y[j + 3] = d;
+        }
+        for (; j < part; j++) {
+            const fnp_real *in = x, *weights = kernel + j;
+            fnp_real a = start ? start[j] : 0;
+            for (ky = top; ky < bottom; ky++, in += window->dilation_height * line, weights += down) {
+                const fnp_real *at = in, *w = weights;
+                for (k = 0; k < runs; k++, at += apart - run) {
+                    const fnp_real *end = at + run;
+                    for (; at != end; at++, w += filters)
+                        a += *at * *w;
+                }
+            }
+            y[j] = a;
+        }
+        if (start)
+            start += part;
+    }
+}
+
+/* Rows first to end of the output of one image; y begins with the first. */
+static void fnp_convolve_lines(const fnp_real *x, const fnp_real *kernel, const fnp_real *bias, fnp_real *y,
+                               const fnp_window *window, fnp_int first, fnp_int end)
+{
+    fnp_int i, j;
+    for (i = first; i < end; i++)
+        for (j = 0; j < window->out_width; j++, y += window->filters)
+            fnp_convolve_pixel(x, kernel, bias, y, window, i * window->stride_height - window->top,
+                               j * window->stride_width - window->left);
+}
+
+static void fnp_convolution(const fnp_real *x, const fnp_real *kernel, const fnp_real *bias, fnp_real *y,
+                            const fnp_window *window, fnp_int rows)
+{
+    for (; rows > 0; rows--) {
+        fnp_convolve_lines(x, kernel, bias, y, window, 0, window->out_height);
+        x += window->height * window->width * window->channels;
+        y += window->out_height * window->out_width * window->filters;
+    }
+}
+
+/* dx[n] += W dy, dW[n][filters] += x dy^T, of `part` of the filters; dx and dW may be NULL. */
+static void fnp_convolve_run_backward(const fnp_real *x, const fnp_real *kernel, const fnp_real *dy, fnp_real *dx,
+                                      fnp_real *dkernel, fnp_int n, fnp_int part, fnp_int filters)
+{
+    fnp_int i, j;
+    if (dx)
+        for (i = 0; i < n; i++, kernel += filters) {
+            fnp_real sum = 0;
+            for (j = 0; j < part; j++)
+                sum += dy[j] * kernel[j];
+            dx[i] += sum;
+        }
+    if (dkernel)
+        for (i = 0; i < n; i++, dkernel += filters)
+            for (j = 0; j < part; j++)
+                dkernel[j] += x[i] * dy[j];
+}
+
+/* What one pixel of dy adds; arrays as of fnp_convolve_pixel. */
+static void fnp_convolve_pixel_backward(const fnp_real *x, const fnp_real *kernel, const fnp_real *dy, fnp_real *dx,
+                                        fnp_real *dkernel, const fnp_window *window, fnp_int v, fnp_int u)
+{
+    const fnp_int filters = window->filters, part = filters / window->groups, across = window->channels / window->groups;
+    const fnp_int top = fnp_first_tap(v, window->dilation_height, window->window_height);
+    const fnp_int left = fnp_first_tap(u, window->dilation_width, window->window_width);
+    const fnp_int bottom = fnp_end_tap(v, window->dilation_height, window->window_height, window->height, top);
+    const fnp_int right = fnp_end_tap(u, window->dilation_width, window->window_width, window->width, left);
+    fnp_int ky, kx, group;
+    for (ky = top; ky < bottom; ky++)
+        for (kx = left; kx < right; kx++) {
+            const fnp_int row = v + ky * window->dilation_height, column = u + kx * window->dilation_width;
+            const fnp_int at = (row * window->width + column) * window->channels;
+            const fnp_int weights = (ky * window->window_width + kx) * across * filters;
+            for (group = 0; group < window->groups; group++)
+                fnp_convolve_run_backward(x ? x + at + group * across : 0, kernel + weights + group * part, dy + group * part,
+                                          dx ? dx + at + group * across : 0, dkernel ? dkernel + weights + group * part : 0,
+                                          across, part, filters);
+        }
+}
+
+/* db += the sum of dy, of each of `width` features. */
+static void fnp_bias_backward(const fnp_real *dy, fnp_real *dbias, fnp_int positions, fnp_int width)
+{
+    fnp_int j;
+    for (; positions > 0; positions--, dy += width)
+        for (j = 0; j < width; j++)
+            dbias[j] += dy[j];
+}
+
+/* dx and dkernel may be NULL; so may x, where dkernel is. */
+static void fnp_convolution_backward(const fnp_real *x, const fnp_real *kernel, const fnp_real *dy, fnp_real *dx,
+                                     fnp_real *dkernel, const fnp_window *window, fnp_int rows)
+{
+    const fnp_int size = window->height * window->width * window->channels;
+    fnp_int i, j;
+    for (; rows > 0; rows--) {
+        for (i = 0; i < window->out_height; i++)
+            for (j = 0; j < window->out_width; j++, dy += window->filters)
+                fnp_convolve_pixel_backward(x, kernel, dy, dx, dkernel, window, i * window->stride_height - window->top,
+                                            j * window->stride_width - window->left);
+        if (x)
+            x += size;
+        if (dx)
+            dx += size;
+    }
+}
+
+/* Transposed convolution: the gradient of the convolution that `window` describes, whose output is x and whose image is y. */
+static void fnp_transposed_convolution(const fnp_real *x, const fnp_real *kernel, const fnp_real *bias, fnp_real *y,
+                                       const fnp_window *window, fnp_int rows)
+{
+    const fnp_int positions = rows * window->height * window->width;
+    fnp_int p, c;
+    for (p = 0; p < positions; p++)
+        for (c = 0; c < window->channels; c++)
+            y[p * window->channels + c] = bias ? bias[c] : 0;
+    fnp_convolution_backward(0, kernel, x, y, 0, window, rows);
+}
+
+/* dx += the convolution of dy, dW += its gradient; each may be NULL. */
+static void fnp_transposed_convolution_backward(const fnp_real *x, const fnp_real *kernel, const fnp_real *dy, fnp_real *dx,
+                                                fnp_real *dkernel, const fnp_window *window, fnp_int rows)
+{
+    const fnp_real *image = dy;
+    fnp_int r, i, j;
+    if (dkernel)
+        fnp_convolution_backward(dy, kernel, x, 0, dkernel, window, rows);
+    for (r = 0; dx && r < rows; r++, image += window->height * window->width * window->channels)
+        for (i = 0; i < window->out_height; i++)
+            for (j = 0; j < window->out_width; j++, dx += window->filters)
+                fnp_convolve_pixel(image, kernel, dx, dx, window, i * window->stride_height - window->top,
+                                   j * window->stride_width - window->left);
+}

@@ -1,0 +1,212 @@
+"""Convolutions, pooling, and what moves the pixels of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ._operations import Node, adapts
+from ._program import Array
+
+__all__: list[str] = []
+
+_VALID, _SAME, _CAUSAL = range(3)
+
+
+class _Axis(NamedTuple):
+    """An axis that a window goes over; `before`: pixels that are absent before the image."""
+
+    size: int
+    out: int
+    window: int
+    stride: int
+    dilation: int = 1
+    before: int = 0
+
+
+def _image(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Height, width, channels; a series has height 1."""
+    height, width, channels = (1, *shape) if len(shape) == 2 else shape
+    return height, width, channels
+
+
+def _window(node: Node, axes: Sequence[_Axis], channels: int, filters: int, groups: int = 1) -> Array:
+    """A fnp_window."""
+    y, x = axes
+    values = [
+        y.size, x.size, channels, y.out, x.out, filters, y.window, x.window, y.stride, x.stride, y.dilation, x.dilation,
+        y.before, x.before, groups,
+    ]  # fmt: skip
+    return node.constant(np.array(values), "window", "fnp_window")
+
+
+# ---- convolutions ---------------------------------------------------------------------------------------
+
+
+def _attributes_of(node: Node, axis: int) -> tuple[int, int, int]:
+    name = ("height", "width")[axis]
+    return tuple(int(node.attributes[f"{kind}_{name}"]) for kind in ("window", "stride", "dilation"))  # type: ignore[return-value]
+
+
+def _convolution_axis(node: Node, axis: int) -> _Axis:
+    size, out = _image(node.inputs[0].shape)[axis], _image(node.outputs[0].shape)[axis]
+    window, stride, dilation = _attributes_of(node, axis)
+    extent = (window - 1) * dilation + 1
+    padding, before = int(node.attributes["padding"]), 0
+    if padding == _SAME:
+        before = max((out - 1) * stride + extent - size, 0) // 2
+    elif padding == _CAUSAL:
+        before = extent - 1
+    return _Axis(size, out, window, stride, dilation, before)
+
+
+def _transposed_axis(node: Node, axis: int) -> _Axis:
+    """Of the convolution that this one is the gradient of: its image is the output."""
+    size, out = _image(node.outputs[0].shape)[axis], _image(node.inputs[0].shape)[axis]
+    window, stride, dilation = _attributes_of(node, axis)
+    over = (out - 1) * stride + (window - 1) * dilation + 1 - size
+    before = max(over, 0) // 2 if int(node.attributes["padding"]) == _SAME else 0
+    return _Axis(size, out, window, stride, dilation, before)
+
+
+@adapts("convolution", "depthwise_convolution", "transposed_convolution")
+def _convolution(node: Node) -> None:
+    x, y = node.inputs[0], node.outputs[0]
+    channels, filters = x.shape[-1], y.shape[-1]
+    if node.op == "transposed_convolution":
+        window = _window(node, [_transposed_axis(node, axis) for axis in (0, 1)], filters, channels)
+    else:
+        groups = int(node.attributes["groups"]) if node.op == "convolution" else filters // channels
+        window = _window(node, [_convolution_axis(node, axis) for axis in (0, 1)], channels, filters, groups)
+    n = node.rows * y.size
+    before, saved = node.activated(y.array, n)
+    biased = bool(node.attributes["use_bias"])
+    node.run(f"fnp_{node.op}", kernel=node.parameters[0], bias=node.parameters[1] if biased else None, y=before, window=window)
+    node.activate(before, y.array, n)
+    node.differentiate_activation(saved, y.gradient, n)
+    if x.gradient is not None or node.gradients[0] is not None:
+        node.differentiate(f"fnp_{node.op}_backward", kernel=node.parameters[0], dkernel=node.gradients[0], window=window)
+    if biased and node.gradients[1] is not None:
+        node.differentiate("fnp_bias_backward", dbias=node.gradients[1], positions=n // filters, width=filters)
+
+
+# ---- pooling --------------------------------------------------------------------------------------------
+
+
+def _pooling_axis(node: Node, axis: int) -> _Axis:
+    name = ("height", "width")[axis]
+    size, out = _image(node.inputs[0].shape)[axis], _image(node.outputs[0].shape)[axis]
+    window, stride = (int(node.attributes[f"{kind}_{name}"]) for kind in ("pool", "stride"))
+    if not node.attributes["same"]:
+        return _Axis(size, out, window, stride)
+    window = min(window, 2 * size)
+    return _Axis(size, out, window, stride, 1, max((out - 1) * stride + window - size, 0) // 2)
+
+
+@adapts("max_pooling", "average_pooling")
+def _pooling(node: Node) -> None:
+    channels = node.inputs[0].shape[-1]
+    window = _window(node, [_pooling_axis(node, axis) for axis in (0, 1)], channels, channels)
+    node.run(f"fnp_{node.op}", window=window)
+    node.differentiate(f"fnp_{node.op}_backward", window=window)
+
+
+# ---- places ---------------------------------------------------------------------------------------------
+
+
+@adapts("concatenate")
+def _concatenate(node: Node) -> None:
+    y = node.outputs[0]
+    axis, start = int(node.attributes["axis"]) % len(y.shape), 0
+    whole = math.prod(y.shape[axis:])
+    for value in node.inputs:
+        piece = math.prod(value.shape[axis:])
+        places = {
+            "blocks": node.rows * (y.size // whole), "x_step": piece, "y_step": whole, "x_start": 0, "y_start": start,
+            "lines": 1, "x_line": 0, "y_line": 0, "run": piece,
+        }  # fmt: skip
+        node.run("fnp_copy_lines", x=value.array, **places)
+        if value.gradient is not None:
+            node.differentiate("fnp_add_lines", x=value.gradient, y=y.gradient, **places)
+        start += piece
+
+
+@adapts("pad")
+def _pad(node: Node) -> None:
+    x, y = node.inputs[0], node.outputs[0]
+    height, width, channels = _image(x.shape)
+    out_height, out_width, _ = _image(y.shape)
+    top, left = int(node.attributes["top"]), int(node.attributes["left"])
+    first_row, end_row = max(0, -top), min(height, out_height - top)
+    first_column, end_column = max(0, -left), min(width, out_width - left)
+    lines, columns = end_row - first_row, end_column - first_column
+    inside = lines > 0 and columns > 0
+    if not inside or lines * columns < out_height * out_width:
+        node.run("fnp_zero", x=y.array, n=node.rows * y.size)
+    if not inside:
+        return
+    places = {
+        "blocks": node.rows, "x_step": x.size, "y_step": y.size,
+        "x_start": (first_row * width + first_column) * channels,
+        "y_start": ((first_row + top) * out_width + first_column + left) * channels,
+        "lines": lines, "x_line": width * channels, "y_line": out_width * channels, "run": columns * channels,
+    }  # fmt: skip
+    node.run("fnp_copy_lines", **places)
+    node.differentiate("fnp_add_lines", x=x.gradient, y=y.gradient, **places)
+
+
+@adapts("permute")
+def _permute(node: Node) -> None:
+    shape = node.inputs[0].shape
+    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    sizes: list[int] = []
+    steps: list[int] = []
+    for i in range(len(shape)):
+        axis = int(node.attributes[f"axis_{i}"])
+        if shape[axis] == 1:
+            continue
+        if steps and steps[-1] == strides[axis] * shape[axis]:  # stays beside the one before
+            sizes[-1] *= shape[axis]
+            steps[-1] = strides[axis]
+        else:
+            sizes.append(shape[axis])
+            steps.append(strides[axis])
+    if len(sizes) < 2:
+        node.view()
+        return
+    axes = node.constant(np.array([*sizes, *steps]), "axes", "fnp_int")
+    node.run("fnp_permute", axes=axes, rank=len(sizes))
+    node.differentiate("fnp_permute_backward", axes=axes, rank=len(sizes))
+
+
+def _taps(size: int, out: int, bilinear: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels, one or two for each output, that it is made of, and the share of the second."""
+    # Twice n times the place of the output's middle, less half a pixel where bilinear: whole numbers.
+    places = (2 * np.arange(out) + 1) * size - (out if bilinear else 0)
+    low = places // (2 * out)
+    pixels = np.stack([low, low + 1], axis=1) if bilinear else low
+    return np.clip(pixels, 0, size - 1), (places - low * 2 * out) / (2 * out)
+
+
+@adapts("resize")
+def _resize(node: Node) -> None:
+    height, width, channels = _image(node.inputs[0].shape)
+    out_height, out_width, _ = _image(node.outputs[0].shape)
+    bilinear = bool(node.attributes["bilinear"])
+    lines, line_shares = _taps(height, out_height, bilinear)
+    columns, column_shares = _taps(width, out_width, bilinear)
+    names = {
+        "lines": node.constant(lines * (width * channels), "lines", "fnp_int"),
+        "columns": node.constant(columns * channels, "columns", "fnp_int"),
+        "out_height": out_height,
+        "out_width": out_width,
+    }
+    if bilinear:
+        names["line_shares"] = node.constant(line_shares, "line_shares")
+        names["column_shares"] = node.constant(column_shares, "column_shares")
+    kind = "bilinear" if bilinear else "nearest"
+    node.run(f"fnp_resize_{kind}", **names)
+    node.differentiate(f"fnp_resize_{kind}_backward", **names)
