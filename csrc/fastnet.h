@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fastnet/isas.h" /* generated: FN_ISA_LIST */
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -60,7 +62,10 @@ typedef struct fn_shape {
 
 /* ---- the machine ------------------------------------------------------------------------- */
 
-typedef enum fn_isa { FN_ISA_BASELINE, FN_ISA_AVX2, FN_ISA_AVX512, FN_ISA_NEON, FN_ISA_COUNT } fn_isa;
+/* FN_ISA_ and the name in capitals, in the order of the list in CMakeLists.txt. */
+#define FN_ISA_NUMBER(upper, name) FN_ISA_##upper,
+typedef enum fn_isa { FN_ISA_LIST(FN_ISA_NUMBER) FN_ISA_COUNT } fn_isa;
+#undef FN_ISA_NUMBER
 
 FN_API const char *fn_isa_name(fn_isa isa);
 /* Compiled in and supported by this CPU and operating system. */

@@ -5,6 +5,8 @@ there are fewer of them, for runs under sanitizers and other slow things.
 """
 
 import os
+import pathlib
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +22,11 @@ def how_many(number):
     return -(-number // 6) if QUICK else number
 
 
-VECTOR_BYTES = {"baseline": 16, "neon": 16, "avx2": 32, "avx512": 64}
+#: Of every instruction set there is, as its header says.
+VECTOR_BYTES = {
+    path.stem: int(re.search(r"FN_VECTOR_BYTES (\d+)", path.read_text(encoding="utf-8"))[1])
+    for path in (pathlib.Path(__file__).parents[1] / "csrc" / "kernels" / "isa").glob("*.h")
+}
 
 
 def lanes_of(isa, dtype):

@@ -38,35 +38,51 @@ enum { FN_PATH_BYTES = 1024 };
 
 #define N_TABLES ((int)(sizeof tables / sizeof tables[0]))
 
-static const char *const isa_names[FN_ISA_COUNT] = {"baseline", "avx2", "avx512", "neon"};
+#define QUOTED(upper, name) #name,
+static const char *const isa_names[FN_ISA_COUNT] = {FN_ISA_LIST(QUOTED)};
+#undef QUOTED
 
 const char *fn_isa_name(fn_isa isa)
 {
     return (unsigned)isa < FN_ISA_COUNT ? isa_names[isa] : "unknown";
 }
 
-static bool cpu_has(fn_isa isa)
-{
+/* ---- detection: whether this processor can run what has been compiled for an instruction set, a function for each ---- */
+
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    switch (isa) {
-    case FN_ISA_BASELINE:
-        return true;
-    case FN_ISA_AVX2: /* what -march=x86-64-v3 may emit */
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-               __builtin_cpu_supports("bmi2");
-    case FN_ISA_AVX512: /* what -march=x86-64-v4 may emit */
-        return cpu_has(FN_ISA_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    default:
-        return false;
-    }
-#elif defined(__aarch64__)
-    return isa == FN_ISA_NEON;
+#define SUPPORTS(feature) (__builtin_cpu_init(), __builtin_cpu_supports(feature))
 #else
-    return isa == FN_ISA_BASELINE;
+#define SUPPORTS(feature) false
 #endif
+
+static bool has_baseline(void)
+{
+    return true;
 }
+
+static bool has_avx2(void) /* what -march=x86-64-v3 may emit */
+{
+    return SUPPORTS("avx2") && SUPPORTS("fma") && SUPPORTS("bmi") && SUPPORTS("bmi2");
+}
+
+static bool has_avx512(void) /* what -march=x86-64-v4 may emit */
+{
+    return has_avx2() && SUPPORTS("avx512f") && SUPPORTS("avx512bw") && SUPPORTS("avx512cd") && SUPPORTS("avx512dq") &&
+           SUPPORTS("avx512vl");
+}
+
+static bool has_neon(void) /* which every 64-bit ARM has */
+{
+    return true;
+}
+
+#undef SUPPORTS
+
+#define DETECTION(upper, name) has_##name,
+static bool (*const cpu_has[FN_ISA_COUNT])(void) = {FN_ISA_LIST(DETECTION)};
+#undef DETECTION
+
+/* ---- choice ------------------------------------------------------------------------------------------------------------- */
 
 static const fn_kernels *find_table(fn_isa isa, fn_dtype dtype)
 {
@@ -78,7 +94,7 @@ static const fn_kernels *find_table(fn_isa isa, fn_dtype dtype)
 
 bool fn_isa_available(fn_isa isa)
 {
-    return (unsigned)isa < FN_ISA_COUNT && find_table(isa, FN_FLOAT32) && cpu_has(isa);
+    return (unsigned)isa < FN_ISA_COUNT && find_table(isa, FN_FLOAT32) && cpu_has[isa]();
 }
 
 static fn_isa best_isa(void)
@@ -100,6 +116,10 @@ fn_isa fn_isa_current(void)
     return chosen_isa;
 }
 
+#define LISTED(upper, name) ", " #name
+static const char known_isas[] = FN_ISA_LIST(LISTED);
+#undef LISTED
+
 fn_status fn_isa_select(const char *name, fn_error *error)
 {
     if (!name || !*name) {
@@ -113,7 +133,7 @@ fn_status fn_isa_select(const char *name, fn_error *error)
             chosen_isa = (fn_isa)isa;
             return FN_OK;
         }
-    return fn_fail(error, FN_ERROR_ISA, "unknown instruction set '%.40s'; known: baseline, avx2, avx512, neon", name);
+    return fn_fail(error, FN_ERROR_ISA, "unknown instruction set '%.40s'; known: %s", name, known_isas + 2);
 }
 
 const fn_kernels *fn_kernels_current(fn_dtype dtype)

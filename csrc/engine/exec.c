@@ -5,7 +5,7 @@
  * size of the team, so it may change from call to call: fn_plan_run measures
  * one thread and all of them on the first steps of a call, keeps to the faster, and measures again now and then.
  */
-#include "arithmetic.h"
+#include "processor.h"
 #include "exec.h"
 #include "gather.h"
 #include "plan.h"

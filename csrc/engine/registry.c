@@ -1,5 +1,5 @@
 /* Queries of the registries. Every table has the same entries, so the current one answers. */
-#include "arithmetic.h"
+#include "processor.h"
 #include "registry.h"
 #include "update.h"
 

@@ -17,6 +17,7 @@
 #define _GNU_SOURCE /* sched_setaffinity, pthread_sigmask */
 #endif
 #include "cpu.h"
+#include "processor.h"
 #include "team.h"
 
 #ifdef FN_WITHOUT_THREADS
@@ -52,14 +53,6 @@ void fn_wait_at_barrier(fn_barrier *barrier)
 #if defined(__unix__) || defined(__APPLE__)
 #define FN_POSIX
 #include <signal.h>
-#endif
-
-#if defined(__x86_64__) || defined(__i386__)
-#define relax_cpu() __builtin_ia32_pause()
-#elif defined(__aarch64__)
-#define relax_cpu() __asm__ __volatile__("yield")
-#else
-#define relax_cpu() ((void)0)
 #endif
 
 /* Microseconds for which a thread waits actively for its team, and for the next call when it has finished one, at most.
@@ -101,7 +94,7 @@ static bool wait_for_event(fn_event *event, unsigned seen, int spin_us)
             for (int i = 0; i < SPINS_PER_CHECK; i++) {
                 if (atomic_load_explicit(&event->signals, memory_order_acquire) != seen)
                     return true;
-                relax_cpu();
+                fn_relax_cpu();
             }
         } while (fn_seconds() < end);
     }

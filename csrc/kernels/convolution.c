@@ -5,12 +5,12 @@
 #include "convolution_window.h"
 
 enum {
-    CHUNK_BYTES = 36 * 1024,     /* of the image, and of the gradient, from which a gradient of weights is summed */
-    CACHED_BYTES = 512 * 1024,   /* of images and results, beyond which the next rows are prefetched */
-    MANY_PRODUCTS = 64,          /* for each number of the result; with less, lines come in faster than they are used */
-    MAX_SEGMENTS = 256,          /* rows of pixels in such a chunk */
-    BLOCK_PIXELS = 8 * MAX_ROWS, /* of an output row: all their outputs are computed while they are in cache */
-    BLOCK_WEIGHTS = 8 * MAX_ROWS /* rows of the gradient of weights: what threads divide */
+    CHUNK_BYTES = 36 * 1024,      /* of the image, and of the gradient, from which a gradient of weights is summed */
+    CACHED_BYTES = 512 * 1024,    /* of images and results, beyond which the next rows are prefetched */
+    MANY_PRODUCTS = 64,           /* for each number of the result; with less, lines come in faster than they are used */
+    MAX_SEGMENTS = 256,           /* rows of pixels in such a chunk */
+    BLOCK_PIXELS = 8 * TILE_ROWS, /* of an output row: all their outputs are computed while they are in cache */
+    BLOCK_WEIGHTS = 8 * TILE_ROWS /* rows of the gradient of weights: what threads divide */
 };
 
 /* What will be needed next: of the images that are read and of the results, or of images and gradients. */

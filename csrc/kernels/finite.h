@@ -2,7 +2,7 @@
 #ifndef FN_KERNELS_FINITE_H
 #define FN_KERNELS_FINITE_H
 
-#include "gemm_vector.h"
+#include "vector.h"
 
 #include <string.h>
 

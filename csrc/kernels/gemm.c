@@ -25,7 +25,7 @@ enum {
 
     /* Blocks: about 0.4 MB of A for the L2 cache; 4 MB of B, that A need not be packed often. */
     BLOCK_K = 2048 / (int)sizeof(real),
-    BLOCK_ROWS = TILE_ROWS * ((FN_VECTOR_BYTES == 64 ? 168 : 192) / TILE_ROWS),
+    BLOCK_ROWS = FN_BLOCK_ROWS,
     BLOCK_COLUMNS = 2048,
     SIZE_IN_PLACE = 524288 / (int)sizeof(real), /* elements of A that are read in place, by rows */
     LOW_BLOCK_K = 256 / (int)sizeof(real),      /* where C is low: B is read once, by rows that should be long */
@@ -36,6 +36,8 @@ enum {
     FINISH_SIZE = 32768, /* elements of C that wait to be finished */
     SWAP_SIZE = 65536    /* elements of C^T at a time */
 };
+
+_Static_assert(BLOCK_ROWS % TILE_ROWS == 0, "a block of A is whole tiles");
 
 /* A block of C as the product of blocks of A and B. */
 typedef struct block {
@@ -192,15 +194,14 @@ FN_INLINE bool pays_to_pack_a(int64_t n, int64_t k, int64_t a_column)
 {
     if (a_column * (int64_t)sizeof(real) >= 2048 && n > PACK_WIDTH && k > 128)
         return true;
-    const int64_t long_row = FN_VECTOR_BYTES == 64 ? 256 : 64;
-    return n > 8 * PANEL_COLUMNS && (k > long_row || a_column * (int64_t)sizeof(real) >= 1024);
+    return n > 8 * PANEL_COLUMNS && (k > FN_LONG_ROW || a_column * (int64_t)sizeof(real) >= 1024);
 }
 
 FN_INLINE bool should_pack_b(const gemm_arguments *x)
 {
     if (x->packed_b)
         return false;
-    if (x->b.column != 1 || (FN_VECTOR_BYTES == 16 && x->n < FN_LANES))
+    if (x->b.column != 1 || (!FN_HAS_LANE_MASKS && x->n < FN_LANES))
         return true;
     /* Rows far apart fall on few sets of the caches; of the second level, too, where B is large and they are pages apart. */
     const int64_t bytes = x->b.row * (int64_t)sizeof(real);

@@ -22,11 +22,7 @@ enum {
     SHALLOW = 32, /* k for which C may be larger: writing it is most of the work */
     NARROW_VECTORS = 4,
     NARROW_COLUMNS = 2 * PIECE,
-#if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
-    MANY_REGISTERS = 1 /* 32 */
-#else
-    MANY_REGISTERS = 0
-#endif
+    MANY_REGISTERS = FN_VECTOR_REGISTERS >= 32
 };
 
 /* ---- by columns ------------------------------------------------------------------------------------ */
@@ -212,7 +208,7 @@ FN_INLINE int64_t direct_workspace(int64_t n, int64_t k)
 /* Whether n columns of B can be read where they are: without masks, a row has to be as long as a vector. */
 static bool reads_in_place(const gemm_arguments *x, int64_t n)
 {
-    return !x->packed_b && (x->b.column == 1 || n == 1) && (FN_VECTOR_BYTES > 16 || n >= FN_LANES);
+    return !x->packed_b && (x->b.column == 1 || n == 1) && (FN_HAS_LANE_MASKS || n >= FN_LANES);
 }
 
 /* n columns of C from number `first`. pack_a: k is at most SHALLOW, and the elements of a row of A are far apart. */

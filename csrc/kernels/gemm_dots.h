@@ -18,11 +18,7 @@
  * which they all fall if they are a multiple of 4 KB apart. */
 enum { DOTS = 4 };
 
-#if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
-enum { DOT_ROWS = 4 };
-#else
-enum { DOT_ROWS = 2 };
-#endif
+enum { DOT_ROWS = FN_DOT_ROWS };
 
 /* total[0], ... total[PIECE - 1]: the sums over the lanes of each of PIECE vectors. */
 FN_INLINE void add_lanes(const vector *sum, real *total)
@@ -99,11 +95,7 @@ typedef void (*dot_kernel)(const real *x, int64_t x_row, const real *const *y, i
 DOT_KERNEL(dots_1, 1, false)
 DOT_KERNEL(dots_1_ahead, 1, true)
 DOT_KERNEL(dots_2, 2, true)
-#if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
-DOT_KERNEL(dots_4, 4, false)
-#else
-#define dots_4 dots_2
-#endif
+DOT_KERNEL(dots_most, DOT_ROWS, false)
 
 static bool suits_dots(const gemm_arguments *x)
 {
@@ -133,7 +125,7 @@ static void multiply_dots(const gemm_arguments *x)
             const int64_t left = n_few - i;
             const real *const v = few.data + i * few.row;
             rows = left >= DOT_ROWS ? DOT_ROWS : left >= 2 ? 2 : 1;
-            const dot_kernel kernel = rows > 2 ? dots_4 : rows == 2 ? dots_2 : far ? dots_1_ahead : dots_1;
+            const dot_kernel kernel = DOT_ROWS > 2 && rows > 2 ? dots_most : rows == 2 ? dots_2 : far ? dots_1_ahead : dots_1;
             kernel(v, few.row, y, x->k, DOTS * many.row, total);
             for (int64_t r = 0; r < rows; r++)
                 for (int64_t q = 0; q < n; q++) {

@@ -9,35 +9,18 @@
  *      |   | | registers |                multiply and add
  *      +---+ +-----------+
  *
- * It is compiled for each number of rows, so there are no remainders to waste time on. Where the
- * last vector of a wider tile would stick out, it is moved to the left instead: it then computes
- * some columns a second time, with the same result. Only a tile of one vector needs a mask.
+ * See tile.h for what it is compiled for.
  */
 #ifndef FN_KERNELS_GEMM_KERNEL_H
 #define FN_KERNELS_GEMM_KERNEL_H
 
-#include "gemm_vector.h"
-
-/* Registers decide the size of the tile: accumulators, a row of B, one or two elements of A. */
-#if FN_VECTOR_BYTES == 64
-enum { TILE_ROWS = 14, LOW_TILE_ROWS = 6 };
-#elif FN_VECTOR_BYTES == 32
-enum { TILE_ROWS = 6, LOW_TILE_ROWS = 2 };
-#elif defined(__aarch64__)
-enum { TILE_ROWS = 8, LOW_TILE_ROWS = 4 };
-#else
-enum { TILE_ROWS = 4, LOW_TILE_ROWS = 2 };
-#endif
-
-/* A tile has one or two vectors in a row, or four when it has at most LOW_TILE_ROWS rows, that there
- * be enough independent sums. */
-enum { TILE_VECTORS = 2, LOW_TILE_VECTORS = 4 };
+#include "tile.h"
 
 /* Panels, in which a packed A or B is. */
 enum { PANEL_COLUMNS = TILE_VECTORS * FN_LANES, PANEL_ROWS = (TILE_ROWS + FN_LANES - 1) / FN_LANES * FN_LANES };
 
 /* A tile prefetches for the next one once in so many steps of k. */
-enum { PREFETCH_STEPS = 8, UNROLLED_STEPS = FN_VECTOR_BYTES == 32 ? 4 : 2 };
+enum { PREFETCH_STEPS = 8, UNROLLED_STEPS = FN_UNROLLED_STEPS };
 
 /* What the tiles of one column of tiles have in common, and what the next tile will need. */
 typedef struct tile_column {
@@ -54,46 +37,7 @@ typedef struct tile_column {
     int64_t b_ahead_row;
 } tile_column;
 
-typedef void (*tile_kernel)(const tile_column *x, const real *a, const real *b, const real *start, real *c);
-
-/* Keeps the compiler from computing x from other variables: it would turn the few pointers and
- * strides below into one pointer for each row, more than there are registers. */
-#define KEEP_IN_REGISTER(x) __asm__("" : "+r"(x))
-
-/* What sums start from where there is nothing else. */
-static const real zeros[LOW_TILE_VECTORS * FN_LANES];
-
 enum { CACHE_LINE = 64 / (int)sizeof(real) };
-
-/* Where the rows of a column of A are. Two pointers and three strides reach all of them, as addresses
- * are a base and 1, 2, 4 or 8 times an offset. */
-typedef struct row_pointers {
-    const char *row0, *row7;
-    int64_t step1, step3, step5; /* bytes from a row to the 1st, 3rd and 5th below */
-} row_pointers;
-
-FN_INLINE vector broadcast_row(const row_pointers *a, int i)
-{
-    const char *near = i < 7 ? a->row0 : a->row7;
-    switch (i % 7) {
-    case 3:
-        return broadcast((const real *)(near + a->step3));
-    case 5:
-        return broadcast((const real *)(near + a->step5));
-    case 6:
-        return broadcast((const real *)(near + a->step3 * 2));
-    default:
-        return broadcast((const real *)(near + a->step1 * (i % 7)));
-    }
-}
-
-/* Vector v of a row of the tile. */
-FN_INLINE vector load_partial(const real *row, int v, int vectors, int64_t last, lane_mask mask)
-{
-    if (vectors == 1)
-        return load_masked(row, mask);
-    return load(v < vectors - 1 ? row + v * FN_LANES : row + last);
-}
 
 /* The multiply-adds of one k. */
 FN_INLINE void multiply_step(const int rows, const int vectors, const row_pointers *a, const real *b, int64_t last,
@@ -186,55 +130,9 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const bool packed
             store(c + i * c_row + (v < vectors - 1 ? v * FN_LANES : last), sum[i][v]);
 }
 
-#define DEFINE_KERNEL(name, rows, vectors, packed)                                                                               \
-    static void name(const tile_column *x, const real *a, const real *b, const real *start, real *c)                             \
-    {                                                                                                                            \
-        compute_tile(rows, vectors, packed, x, a, b, start, c);                                                                  \
-    }
-#define KERNEL(rows, vectors) DEFINE_KERNEL(tile_##rows##x##vectors, rows, vectors, false)
-#define KERNELS(rows) KERNEL(rows, 1) KERNEL(rows, 2)
-
-/* Tables. */
-/* clang-format off */
-KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4)
-KERNEL(1, 4) KERNEL(2, 4)
-#if FN_VECTOR_BYTES == 32
-KERNELS(5) KERNELS(6)
-#elif FN_VECTOR_BYTES == 64 || defined(__aarch64__)
-KERNELS(5) KERNELS(6) KERNELS(7) KERNELS(8)
-KERNEL(3, 4) KERNEL(4, 4)
-#endif
-#if FN_VECTOR_BYTES == 64
-KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12) KERNELS(13) KERNELS(14)
-KERNEL(5, 4) KERNEL(6, 4)
-#endif
-DEFINE_KERNEL(packed_tile, TILE_ROWS, TILE_VECTORS, true)
-DEFINE_KERNEL(packed_tile_less, TILE_ROWS - 1, TILE_VECTORS, true)
-
-#define ROW(rows) {tile_##rows##x1, tile_##rows##x2}
-static const tile_kernel kernels[TILE_ROWS + 1][TILE_VECTORS] = {
-    {0, 0}, ROW(1), ROW(2), ROW(3), ROW(4),
-#if FN_VECTOR_BYTES == 32
-    ROW(5), ROW(6),
-#elif FN_VECTOR_BYTES == 64 || defined(__aarch64__)
-    ROW(5), ROW(6), ROW(7), ROW(8),
-#endif
-#if FN_VECTOR_BYTES == 64
-    ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14),
-#endif
-};
-#undef ROW
-
-static const tile_kernel low_kernels[LOW_TILE_ROWS + 1] = {
-    0, tile_1x4, tile_2x4,
-#if FN_VECTOR_BYTES == 64 || defined(__aarch64__)
-    tile_3x4, tile_4x4,
-#endif
-#if FN_VECTOR_BYTES == 64
-    tile_5x4, tile_6x4,
-#endif
-};
-/* clang-format on */
+DEFINE_TILES(tile_column, false)
+DEFINE_TILE(packed_tile, TILE_ROWS, TILE_VECTORS, tile_column, true)
+DEFINE_TILE(packed_tile_less, TILE_ROWS - 1, TILE_VECTORS, tile_column, true)
 
 /* Vectors in the tiles of the next columns of C, of which there are `left`. low: C has few rows; in_panels: B is
  * packed for all tiles. */
@@ -252,10 +150,10 @@ static inline int choose_width(int64_t left, bool low, bool in_panels)
 static inline tile_kernel choose_kernel(int64_t rows, int vectors, bool packed)
 {
     if (vectors == LOW_TILE_VECTORS)
-        return low_kernels[rows];
+        return low_tiles[rows];
     if (packed && rows >= TILE_ROWS - 1)
         return rows == TILE_ROWS ? packed_tile : packed_tile_less;
-    return kernels[rows][vectors - 1];
+    return tiles[rows][vectors - 1];
 }
 
 #endif

@@ -8,7 +8,7 @@
 #define FN_KERNELS_GEMM_PACK_H
 
 #include "gemm.h"
-#include "gemm_vector.h"
+#include "vector.h"
 
 #include <string.h>
 

@@ -13,7 +13,7 @@
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
 
-enum { STRIP_ROWS = FN_VECTOR_BYTES == 64 ? 4 : 2 };
+enum { STRIP_ROWS = FN_STRIP_ROWS };
 
 /* k is a multiple of PIECE; start as in tile_column. */
 typedef struct strip_pair {
@@ -76,20 +76,14 @@ FN_INLINE void compute_strips(const int rows, const strip_pair *x)
         store(x->c + i * x->c_row + s * x->second, x->relu ? relu_vector(sum[i][s]) : sum[i][s]);
 }
 
-#define STRIPS(rows)                                                                                                             \
+#define DEFINE_STRIPS(rows, unused)                                                                                              \
     static void strips_##rows(const strip_pair *x)                                                                               \
     {                                                                                                                            \
         compute_strips(rows, x);                                                                                                 \
     }
-#define STRIP(rows) strips_##rows,
-/* One function for each number of rows up to STRIP_ROWS. */
-#if FN_VECTOR_BYTES == 64
-#define FOR_STRIP_ROWS(each) each(1) each(2) each(3) each(4)
-#else
-#define FOR_STRIP_ROWS(each) each(1) each(2)
-#endif
-FOR_STRIP_ROWS(STRIPS)
+#define STRIPS(rows, unused) strips_##rows,
+UP_TO(FN_STRIP_ROWS, DEFINE_STRIPS, 0)
 
-static void (*const strip_kernels[STRIP_ROWS + 1])(const strip_pair *x) = {0, FOR_STRIP_ROWS(STRIP)};
+static void (*const strip_kernels[STRIP_ROWS + 1])(const strip_pair *x) = {0, UP_TO(FN_STRIP_ROWS, STRIPS, 0)};
 
 #endif

@@ -1,7 +1,7 @@
 /* What the processor can do at best: fused multiply-adds in registers, on independent sums. */
 #include "vector_ops.h"
 
-#include "gemm_vector.h"
+#include "vector.h"
 
 /* Enough sums that none waits for another, and no more than there are registers beside two operands. */
 enum { CHAINS = 12 };

@@ -30,7 +30,7 @@ FN_INLINE random_stream random_stream_of(const fn_node *node, const fn_context *
 }
 
 /* Where there is a vector multiplication of 64-bit lanes, words stay in them: widening and narrowing cost more. */
-#if FN_VECTOR_BYTES == 64
+#if FN_HAS_LONG_MULTIPLY
 typedef uint64_t random_lane;
 #else
 typedef uint32_t random_lane;

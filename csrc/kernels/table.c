@@ -26,12 +26,10 @@ static const fn_metric *const metrics[] = {FN_METRIC_LIST(METRIC) NULL};
 static const fn_optimizer *const optimizers[] = {FN_OPTIMIZER_LIST(OPTIMIZER) NULL};
 const fn_activation *const FN_SYM(activations)[] = {FN_ACTIVATION_LIST(ACTIVATION) NULL};
 
-/* baseline -> FN_ISA_BASELINE and so on, from the token FN_TARGET. */
-#define FN_ISA_baseline FN_ISA_BASELINE
-#define FN_ISA_avx2 FN_ISA_AVX2
-#define FN_ISA_avx512 FN_ISA_AVX512
-#define FN_ISA_neon FN_ISA_NEON
-#define ISA_OF2(target) FN_ISA_##target
+/* The number of FN_TARGET. */
+#define ISA_NUMBER(upper, name) ISA_NUMBER_##name = FN_ISA_##upper,
+enum { FN_ISA_LIST(ISA_NUMBER) };
+#define ISA_OF2(target) (fn_isa) ISA_NUMBER_##target
 #define ISA_OF(target) ISA_OF2(target)
 
 #define TABLE_NAME(target, bits) FN_PASTE(fn_kernels, target, bits)

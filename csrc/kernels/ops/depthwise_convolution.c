@@ -15,7 +15,7 @@
 #include "../convolution_gradient.h"
 #include "../convolution_shape.h"
 #include "../convolution_window.h"
-#include "../gemm_vector.h"
+#include "../vector.h"
 
 enum { SAVED_SLOPE, SUMS };
 

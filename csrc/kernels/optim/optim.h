@@ -28,9 +28,9 @@ FN_INLINE real fn_larger(real a, real b)
 FN_INLINE real fn_bound(real b)
 {
     const real largest = FN_REAL(0x1p125);
-#if defined(__x86_64__)
-    /* As whole numbers: one instruction rather than three. The NaN that infinity - infinity makes here has its sign set, so it
-     * is less than any number; one that came with the gradient is in the numerator as well. */
+#if FN_NEW_NAN_IS_NEGATIVE
+    /* As whole numbers: one instruction rather than three. The NaN that infinity - infinity makes here is
+     * less than any number; one that came with the gradient is in the numerator as well. */
     int32_t word, bound;
     memcpy(&word, &b, sizeof word);
     memcpy(&bound, &largest, sizeof bound);
@@ -50,7 +50,7 @@ FN_INLINE real fn_bound(real b)
  * square of that: 0.78 units in the last place at most. What is divided by infinity becomes tiny rather than 0. */
 FN_INLINE real fn_divide(real a, real b)
 {
-#if FN_BITS == 32 && (defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__aarch64__))
+#if FN_BITS == 32 && FN_HAS_FMA
     const real bounded = fn_bound(b);
     uint32_t word;
     memcpy(&word, &bounded, sizeof word);
