@@ -1,4 +1,4 @@
-"""Prints the polynomial coefficients of csrc/kernels/math.h.
+"""Prints the polynomial coefficients of csrc/kernels/math.h and csrc/portable.
 
 Each polynomial c0 + c1 x + ... approximates a function on an interval, the error being weighted by
 the size of the result it goes into. Coefficients are rounded to the precision of the kernels one
@@ -99,11 +99,37 @@ def erfc_scaled(q):
     return 2 / (1 + q) * (1 - v + 3 * v**2 - 15 * v**3 + 105 * v**4) / mp.sqrt(mp.pi)
 
 
+def erfc_exponent(a):
+    """log(erfc(a)) / a"""
+    return mp.log(mp.erfc(a)) / a
+
+
+def sin_cubic(w):
+    """(sin(x) - x) / x^3 where w = x^2"""
+    x = mp.sqrt(w)
+    return (mp.sin(x) - x) / x**3
+
+
+def sin_over_cube(w):
+    return mp.sin(mp.sqrt(w)) / mp.sqrt(w) ** 3
+
+
+def cos_quartic(w):
+    """(cos(x) - 1 + x^2 / 2) / x^4 where w = x^2"""
+    return (mp.cos(mp.sqrt(w)) - 1 + w / 2) / w**2
+
+
+def cos_over_fourth(w):
+    return mp.cos(mp.sqrt(w)) / w**2
+
+
 HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.0001")  # the rounding of the multiple of ln 2 is not exact
 TINY = mp.mpf("1e-15")  # in place of 0, where the formulas above are 0 / 0
 TANH_HI = mp.mpf("0.55") ** 2
 LOG_LO, LOG_HI = mp.sqrt(0.5) - 1, mp.sqrt(2) - 1
 ATANH_HI = (LOG_HI / (2 + LOG_HI)) ** 2
+QUADRANT_HI = (mp.pi / 4 * mp.mpf("1.001")) ** 2
+SMALL = mp.mpf("1e-6")
 ERFC_LO = mp.mpf(-5) / 11  # a = 3/4
 
 POLYNOMIALS = [
@@ -114,6 +140,9 @@ POLYNOMIALS = [
     ("atanh", atanh_cubic, atanh_over_cube, (TINY, ATANH_HI), (None, 6), ()),
     ("erf - 1", lambda w: erf_quotient(w) - 1, erf_quotient, (TINY, mp.mpf(1)), (6, 12), ()),
     ("erfc", erfc_scaled, erfc_scaled, (ERFC_LO, mp.mpf(1)), (9, 24), ()),
+    ("log erfc", erfc_exponent, lambda a: 1 / (a * mp.erfc(a)), (mp.mpf("0.9"), mp.mpf("3.95")), (5, None), ()),
+    ("sin", sin_cubic, sin_over_cube, (SMALL, QUADRANT_HI), (2, 5), ()),
+    ("cos", cos_quartic, cos_over_fourth, (SMALL, QUADRANT_HI), (2, 5), ()),
 ]
 
 if __name__ == "__main__":
