@@ -356,10 +356,10 @@ typedef struct fn_plan_info {
     int32_t n_threads; /* chosen; 0 while still undecided */
     int32_t n_stages, n_barriers;
     int64_t arena_bytes;
-    int64_t thread_bytes;  /* scratch of each thread */
-    int64_t live_bytes;    /* the largest sum of arrays that are alive at the same time */
-    int32_t n_shards;      /* threads among which the parameters may be divided in long calls; 1: they are not */
-    int64_t sharded_steps; /* that were done so, in all calls */
+    int64_t thread_bytes; /* scratch of each thread */
+    int64_t live_bytes;   /* the largest sum of arrays that are alive at the same time */
+    int32_t n_peers;      /* threads among which the parameters may be divided in long calls; 1: they are not */
+    int64_t peer_steps;   /* that were done so, in all calls */
 } fn_plan_info;
 FN_API void fn_plan_describe(const fn_plan *plan, fn_plan_info *info);
 

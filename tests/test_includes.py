@@ -45,5 +45,13 @@ def test_headers_are_used(path):
 def test_an_unused_header_would_be_seen():
     words = set(re.findall(r"\w+", code_of(ENGINE / "measure.c")))
     assert not words & declared_by(ENGINE / "gather.h")
-    assert declared_by(ENGINE / "shards.h") >= {"fn_shards", "fn_can_use_shards", "FN_SHARDS"}
+    assert declared_by(ENGINE / "tensor_parallel.h") >= {"fn_find_division", "fn_release_division"}
     assert {"fn_team", "fn_team_function", "fn_run_team"} <= declared_by(ENGINE / "team.h")
+
+
+def test_few_files_know_that_networks_are_divided():
+    """All others speak of tiles of a parameter, of peers and of strategies: a file more of these would be a second place to change."""
+    words = re.compile(r"shard|tensor.?parallel|(row|column).?parallel", flags=re.I)
+    files = [path for pattern in ("*.c", "*.h", "*.def") for path in ENGINE.parent.rglob(pattern)]
+    known = {path.name for path in files if words.search(path.read_text(encoding="utf-8"))}
+    assert {"tensor_parallel.c", "tensor_parallel.h"} <= known and len(known) <= 4, sorted(known)

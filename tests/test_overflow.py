@@ -133,7 +133,7 @@ def test_shards(column, n_threads):
     shorter.fit(x[: 32 * 20], y[: 32 * 20], batch_size=32, shuffle=False, verbose=0)
     assert everything(model) == everything(shorter) and model.optimizer.batches == 20
     if n_threads == 2:
-        assert model._latest_plan().info()["sharded_steps"] >= 20
+        assert model._latest_plan().info()["peer_steps"] >= 20
 
 
 def test_custom_loop():

@@ -253,7 +253,7 @@ def test_same_bits_for_any_number_of_threads(dtype):
         model.compile("adam", fn.losses.SparseCategoricalCrossentropy(from_logits=True), n_threads=n_threads)
         model.fit(x, y, epochs=2, sample_weight=weight, verbose=0)
         if n_threads == 2:
-            assert model._latest_plan().info()["sharded_steps"] > 0
+            assert model._latest_plan().info()["peer_steps"] > 0
         return model
 
     for make in (series, divided):

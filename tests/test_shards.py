@@ -63,7 +63,7 @@ def train(graph, dtype="float32", *, n_threads, optimizer="adam", hyper=None, ep
 
 
 def sharded_steps(model):
-    return model.plan.info()["sharded_steps"]
+    return model.plan.info()["peer_steps"]
 
 
 def assert_divided(graph, dtype="float32", **options):
@@ -101,7 +101,7 @@ def test_optimizers(optimizer):
     """Those that work element by element; others need parameters as a whole."""
     if reference.OPTIMIZERS[optimizer].per_parameter:
         model, found = train(suitable(), n_threads=2, optimizer=optimizer)
-        assert model.plan.info()["shards"] == 1 and found == train(suitable(), n_threads=1, optimizer=optimizer)[1]
+        assert model.plan.info()["peers"] == 1 and found == train(suitable(), n_threads=1, optimizer=optimizer)[1]
     else:
         assert_divided(suitable(), optimizer=optimizer)
 
@@ -394,7 +394,7 @@ def shared():
 def test_other_networks(make):
     """They are not divided, nor do their layers add up terms in parts."""
     model = Model(make(), "float32", max_rows=BATCH, n_threads=2, optimizer="adam")
-    assert model.plan.info()["shards"] == 1 and "dense forward split-k" not in model.plan.stage_labels()
+    assert model.plan.info()["peers"] == 1 and "dense forward split-k" not in model.plan.stage_labels()
 
 
 @pytest.mark.parametrize(
@@ -410,12 +410,12 @@ def test_other_networks(make):
 def test_other_plans(change):
     """Of a network that may be divided: plans that have one thread, or need its parameters together."""
     options = {"max_rows": BATCH, "n_threads": 2, "optimizer": "adam"}
-    assert Model(suitable(), "float32", **options).plan.info()["shards"] == 2
+    assert Model(suitable(), "float32", **options).plan.info()["peers"] == 2
     plan = Model(suitable(), "float32", **options | change).plan
-    assert plan.info()["shards"] == 1 and "dense forward split-k" in plan.stage_labels()
+    assert plan.info()["peers"] == 1 and "dense forward split-k" in plan.stage_labels()
     for other in ({"training": False}, {"max_rows": 2}, {"max_rows": 65536}):
         plan = Model(suitable(), "float32", **options | other).plan
-        assert plan.info()["shards"] == 1 and "dense forward split-k" not in plan.stage_labels()
+        assert plan.info()["peers"] == 1 and "dense forward split-k" not in plan.stage_labels()
 
 
 def penalized(n_threads, first, second, bias=None, **options):
@@ -445,7 +445,7 @@ def test_penalties(penalties, options):
     """Shards sum them as a whole network does, block by block: the same bits, and the losses that are reported."""
     expected, logs = penalized(1, *penalties, **options)
     model, found = penalized(2, *penalties, **options)
-    assert (model._latest_plan().info()["sharded_steps"] > 0) == (_core.cpu_count() > 1)
+    assert (model._latest_plan().info()["peer_steps"] > 0) == (_core.cpu_count() > 1)
     assert same_weights(expected, model) and found == logs
 
 
@@ -496,7 +496,7 @@ def constrained(n_threads, constraints, optimizer="adam", penalty=None, dtype="f
 def train_constrained(model, epochs=3):
     history = model.fit(rows(N_ROWS, 41), rows(N_ROWS, 1, seed=1), BATCH, epochs, shuffle=False, verbose=0).history
     info = model._latest_plan().info()
-    return history, info["shards"], info["sharded_steps"]
+    return history, info["peers"], info["peer_steps"]
 
 
 def divided():

@@ -1,11 +1,16 @@
 /* What a plan tells of itself. */
 #include "plan.h"
 
+static int32_t threads_of(const fn_strategy *strategy)
+{
+    return strategy ? strategy->n_threads : 0;
+}
+
 void fn_plan_describe(const fn_plan *plan, fn_plan_info *info)
 {
     int32_t n_threads = plan->fixed_threads || plan->max_threads == 1 ? plan->max_threads : 0;
     for (int i = 0; i < plan->n_autotunes && !n_threads; i++)
-        n_threads = plan->autotunes[i].chosen ? plan->autotunes[i].chosen : plan->autotunes[i].last;
+        n_threads = threads_of(plan->autotunes[i].chosen ? plan->autotunes[i].chosen : plan->autotunes[i].last);
     *info = (fn_plan_info){.isa = plan->kernels->isa,
                            .n_threads = n_threads,
                            .n_stages = plan->n_stages,
@@ -13,8 +18,8 @@ void fn_plan_describe(const fn_plan *plan, fn_plan_info *info)
                            .arena_bytes = plan->arena_bytes,
                            .thread_bytes = plan->thread_bytes,
                            .live_bytes = plan->live_bytes,
-                           .n_shards = plan->shards ? FN_SHARDS : 1,
-                           .sharded_steps = plan->sharded_steps};
+                           .n_peers = plan->n_plans ? plan->n_plans : 1,
+                           .peer_steps = plan->peer_steps};
 }
 
 bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info)

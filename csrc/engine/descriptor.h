@@ -47,7 +47,7 @@ typedef struct fn_context {
     struct fn_rate *rates;        /* of this thread: what the optimizer's prepare() made of them for each learning rate */
     struct fn_group_norms *norms; /* of this thread: norms and factors of each group of parameters */
     struct fn_shared *shared;
-    struct fn_shared *team; /* where its threads wait for each other: `shared`, or of the plan whose shards they run */
+    struct fn_shared *team; /* where its threads wait for each other: that of the plan that was called */
 } fn_context;
 
 /* A range of rows, or of items, of one stage. */
@@ -89,7 +89,7 @@ typedef struct fn_port {
 } fn_port;
 
 #define FN_MAX_NODE_BUFFERS 6
-/* The number of threads among which a small network may be divided (tensor parallel); see engine/shards.c. */
+/* Plans among which parameters may be divided (fn_tiling), each run by a thread of its own. */
 #define FN_MAX_PEERS 2
 
 struct fn_node {
@@ -107,11 +107,10 @@ struct fn_node {
     /* Arrays of the node's own, asked for by infer: kept from the forward stages that write them
      * to the backward stages that read them, or scratch between two stages. */
     fn_port buffer[FN_MAX_NODE_BUFFERS];
-    /* How forward() adds up the terms of the output, see engine/shards.c: as one sum; in FN_MAX_PEERS parts, each of an equal
-     * share of the inputs; or as the shard that has one of these, own_partial, and leaves it for the others in
-     * partial[own_partial], [rows][width]. */
-    enum { FN_SPLIT_K_NONE, FN_SPLIT_K_ALL, FN_SPLIT_K_OWN } split_k;
-    int32_t own_partial;
+    /* With FN_CAN_SPLIT_K. In how many sums forward() adds up the terms of the output, each of an equal share of the inputs,
+     * before it adds up these; 0: in one. Where plans have a share each, n_peers > 1, it leaves its sum in partial[peer],
+     * [rows][width], and adds up all when all have come to fn_emit_barrier. */
+    int32_t split_k, n_peers, peer;
     void *partial[FN_MAX_PEERS];
     void *closure; /* of stages that are not operations: loss, gather, update; or what those of an operation share */
 };
@@ -325,7 +324,7 @@ void *fn_plan_allocate(fn_plan *plan, size_t bytes);
 void fn_once_per_call(fn_plan *plan);
 /* The stage emitted last is run so many times, context->iteration counting from 0, each by all threads before the next begins. */
 void fn_iterate(fn_plan *plan, int64_t iterations);
-/* In a shard of a plan: a stage in which the threads wait until all have come here. */
+/* Of a plan with peers: a stage in which the thread waits for those that run the others. */
 void fn_emit_barrier(fn_plan *plan, fn_node *node);
 /* Floating-point operations of the stage emitted last, for each row of the batch and beside them; added to what was said of it
  * before. Worth saying of products, sums and the like, a multiplication and an addition counted as two; elementwise functions

@@ -27,8 +27,8 @@ static void run_stage(const fn_stage *stage, const fn_context *context, int thre
         stage->run(stage->node, context, lo, hi);
 }
 
-/* The loss or a gradient of this step is not finite, or a label is none of the classes, be it in another shard alone: whoever
- * gathered that one did so before the barrier that precedes the update. */
+/* The loss or a gradient of this step is not finite, or a label is none of the classes, be it in another plan of the team alone:
+ * whoever gathered that one did so before the barrier that precedes the update. */
 static inline bool has_diverged(const fn_context *context)
 {
     return context->shared->diverged || atomic_load_explicit(&context->team->overflowed, memory_order_relaxed) ||
@@ -136,11 +136,12 @@ static void time_stages(const fn_plan *plan, const fn_run *run, fn_context *cont
     }
 }
 
-/* What each thread does: the steps of a call, until all leave together. With shards each runs all stages of its own. */
-static void run_steps(const fn_plan *whole, fn_run *run, int thread, int n_threads, bool sharded, double deadline)
+void fn_run_steps(const fn_plan *plan, const fn_call *call, int thread)
 {
-    const fn_plan *plan = sharded ? fn_shard_plan(whole, thread) : whole;
-    const int place = sharded ? 0 : thread, size = sharded ? 1 : n_threads;
+    fn_run *run = call->run;
+    const int n_threads = call->n_threads;
+    const bool alone = plan != call->plan;
+    const int place = alone ? 0 : thread, size = alone ? 1 : n_threads;
     fn_context context = {.first_row = run->first_row,
                           .step = run->step,
                           .seed = plan->seed,
@@ -150,7 +151,7 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int n_threa
                           .rates = plan->updates ? plan->rates + place * plan->updates->n_rates : NULL,
                           .norms = plan->updates ? plan->norms + place * plan->updates->n_groups : NULL,
                           .shared = plan->shared,
-                          .team = whole->shared};
+                          .team = call->plan->shared};
     bool updating = plan->updates && (run->phases & FN_PHASE_UPDATE);
     const fn_arithmetic host = fn_set_arithmetic();
     for (int64_t step = 0;; step++) {
@@ -169,13 +170,13 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int n_threa
         /* Another thread may still gather its targets, by the order of the epoch that is over. */
         if (n_threads > 1 && context.first_row + context.rows >= run->n_rows)
             fn_wait_at_barrier(&context.team->barrier);
-        const bool failed = thread == 0 && finish_step(plan, run, &context, deadline, step);
+        const bool failed = thread == 0 && finish_step(plan, run, &context, call->deadline, step);
         if (n_threads > 1)
             fn_wait_at_barrier(&context.team->barrier);
         if (thread == 0 && updating && !failed) {
             fn_collect_sums(plan->updates, run, context.step);
             if (run->next_row == 0)
-                keep_results(whole, run);
+                keep_results(call->plan, run);
         }
         if (context.team->leave[step & 1] || atomic_load_explicit(&context.team->lost, memory_order_relaxed))
             break;
@@ -194,19 +195,20 @@ static void run_steps(const fn_plan *whole, fn_run *run, int thread, int n_threa
     fn_restore_arithmetic(&host);
 }
 
-/* The steps of a call by as many threads as there are shards. */
-static void run_shards(fn_plan *plan, fn_run *run, int thread, double deadline)
+void fn_run_shares(const fn_call *call, int thread)
 {
-    const double start = fn_seconds();
-    fn_enter_shard(plan, thread);
-    const double first = fn_seconds();
-    run_steps(plan, run, thread, FN_SHARDS, true, deadline);
-    const double last = fn_seconds();
-    fn_leave_shard(plan, thread);
-    if (thread == 0) {
-        plan->sharded_steps += run->steps_done;
-        plan->shared->moving = first - start + fn_seconds() - last;
-    }
+    fn_run_steps(call->plan, call, thread);
+}
+
+static void wait_for_peers(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)node, (void)lo, (void)hi;
+    fn_wait_at_barrier(&context->team->barrier);
+}
+
+void fn_emit_barrier(fn_plan *plan, fn_node *node)
+{
+    fn_emit(plan, node, "all-reduce", wait_for_peers, FN_SERIAL, 0);
 }
 
 void fn_reset_failure(fn_shared *shared)
@@ -218,30 +220,50 @@ void fn_reset_failure(fn_shared *shared)
     shared->bad_label.output = NULL;
 }
 
-/* What the threads of a call share. */
-typedef struct fn_call {
-    fn_plan *plan;
-    fn_run *run;
-    bool sharded;
-    int n_threads;
-    double deadline;
-} fn_call;
+/* ---- strategies ------------------------------------------------------------------------------------------------ */
+
+void fn_add_strategy(fn_plan *plan, const fn_strategy *strategy)
+{
+    for (int32_t i = 0; i < plan->n_strategies; i++)
+        if (plan->strategies[i].n_threads == strategy->n_threads && plan->strategies[i].run == strategy->run)
+            return;
+    plan->strategies[plan->n_strategies++] = *strategy;
+}
+
+bool fn_suits_call(const fn_plan *plan, const fn_run *run, int32_t number)
+{
+    const fn_strategy *strategy = &plan->strategies[number];
+    for (int32_t i = 0; i < number; i++)
+        if (plan->strategies[i].n_threads == strategy->n_threads && fn_suits_call(plan, run, i))
+            return false;
+    return !strategy->suits || strategy->suits(plan, run);
+}
+
+/* The strategy for a call by so many threads. */
+static const fn_strategy *find_strategy(const fn_plan *plan, const fn_run *run, int n_threads)
+{
+    for (int32_t i = 0; i < plan->n_strategies; i++)
+        if (plan->strategies[i].n_threads == n_threads && fn_suits_call(plan, run, i))
+            return &plan->strategies[i];
+    return &plan->strategies[0];
+}
 
 static void run_thread(void *argument, int thread)
 {
     const fn_call *call = argument;
-    if (call->sharded)
-        run_shards(call->plan, call->run, thread, call->deadline);
-    else
-        run_steps(call->plan, call->run, thread, call->n_threads, false, call->deadline);
+    call->run_thread(call, thread);
 }
 
-void fn_execute(fn_plan *plan, fn_run *run, int wanted, double deadline)
+void fn_execute(fn_plan *plan, fn_run *run, const fn_strategy *strategy, double deadline)
 {
     fn_shared *shared = plan->shared;
-    const fn_team team = fn_acquire_team(wanted, plan->processors);
-    fn_call call = {.plan = plan, .run = run, .n_threads = team.size, .deadline = deadline};
-    call.sharded = team.size == FN_SHARDS && wanted == FN_SHARDS && fn_can_use_shards(plan, run);
+    const fn_team team = fn_acquire_team(strategy->n_threads, plan->processors);
+    const bool complete = team.size == strategy->n_threads;
+    fn_call call = {.plan = plan,
+                    .run = run,
+                    .run_thread = complete ? strategy->run : fn_run_shares,
+                    .n_threads = team.size,
+                    .deadline = deadline};
     fn_reset_failure(shared);
     shared->moving = 0;
     fn_init_barrier(&shared->barrier, &team);
@@ -353,7 +375,7 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
     do {
         open = false;
         if (plan->fixed_threads || plan->max_threads == 1)
-            fn_execute(plan, &remaining, plan->max_threads, deadline);
+            fn_execute(plan, &remaining, find_strategy(plan, &remaining, plan->max_threads), deadline);
         else
             open = fn_execute_autotuned(plan, &remaining, deadline);
         failed = plan->shared->bad_label.output ||

@@ -1,10 +1,12 @@
 /* Compiles a description into a plan: shapes, nodes, stages, barriers, lifetimes, arena. */
 #include "check.h"
+#include "exec.h"
 #include "fusion.h"
 #include "graph.h"
 #include "plan.h"
 #include "registry.h"
 #include "step.h"
+#include "tensor_parallel.h"
 
 #include <string.h>
 
@@ -287,7 +289,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
     return FN_OK;
 }
 
-static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole, int shard, fn_error *error)
+static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_peering *peering, fn_error *error)
 {
     plan->kernels = fn_kernels_current(spec->dtype);
     plan->max_rows = spec->max_rows;
@@ -331,11 +333,9 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pla
         status = fn_add_schedules(plan, spec, error);
     if (status != FN_OK)
         return status;
-    fn_find_sharded_layers(plan, spec, whole);
+    fn_find_division(plan, spec, peering);
     fn_find_in_place(plan, spec);
     fn_connect_nodes(plan, spec);
-    if (plan->tilings)
-        fn_split_k(plan, shard);
     fn_attach_epilogues(plan, spec);
     fn_find_sparse_gradients(plan, spec, &table);
     status = emit_stages(plan, spec, &table, error);
@@ -343,15 +343,20 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pla
         status = fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     if (status == FN_OK)
         status = fn_lay_out(plan, error);
-    return status == FN_OK && !whole ? fn_make_shards(plan, spec, error) : status;
+    if (status != FN_OK || peering)
+        return status;
+    fn_add_strategy(plan, &(fn_strategy){.n_threads = 1, .run = fn_run_shares});
+    status = fn_divide_plan(plan, spec, error);
+    fn_add_strategy(plan, &(fn_strategy){.n_threads = plan->max_threads, .run = fn_run_shares});
+    return status;
 }
 
-fn_status fn_build_plan(const fn_plan_spec *spec, const fn_plan *whole, int shard, fn_plan **plan, fn_error *error)
+fn_status fn_build_plan(const fn_plan_spec *spec, const fn_peering *peering, fn_plan **plan, fn_error *error)
 {
     fn_plan *made = fn_allocate(sizeof *made);
     if (!made)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    fn_status status = fill_plan(made, spec, whole, shard, error);
+    fn_status status = fill_plan(made, spec, peering, error);
     if (status != FN_OK) {
         fn_plan_destroy(made);
         return status;
@@ -364,14 +369,14 @@ fn_status fn_plan_create(const fn_plan_spec *spec, fn_plan **plan, fn_error *err
 {
     *plan = NULL;
     fn_status status = fn_check_spec(spec, error);
-    return status == FN_OK ? fn_build_plan(spec, NULL, 0, plan, error) : status;
+    return status == FN_OK ? fn_build_plan(spec, NULL, plan, error) : status;
 }
 
 void fn_plan_destroy(fn_plan *plan)
 {
     if (!plan)
         return;
-    fn_release_shards(plan->shards);
+    fn_release_division(plan->division);
     for (int32_t i = 0; i < plan->n_owned; i++)
         fn_release(plan->owned[i]);
     void *arrays[] = {plan->owned, plan->nodes,  plan->values,    plan->stages, plan->buffers, plan->accesses, plan->metrics,

@@ -5,7 +5,7 @@
 #include "autotune.h"
 #include "descriptor.h"
 #include "memory.h"
-#include "shards.h"
+#include "strategy.h"
 #include "team.h"
 #include "update.h"
 
@@ -97,18 +97,20 @@ typedef struct fn_shared {
     int leave[2]; /* of even and odd steps: leave the loop after this one */
     int diverged; /* the loss of this step is not finite, or there is none; who sets it in a stage says that it writes
                      plan->verdict */
-    /* A gathered label is none of the classes. Set by any thread that finds one; in a shard, also for the team. */
+    /* A gathered label is none of the classes. Set by any thread that finds one; in a plan with peers, also for the team. */
     atomic_int bad_labels;
     fn_bad_label bad_label; /* the first of them, found when all have been gathered */
     atomic_int overflowed;  /* a gradient of this step is not finite, so that nothing is updated */
     atomic_int lost;        /* the update of this step has made parameters infinite or NaN */
     double began;           /* on the clock: the call, where it trains several epochs */
-    double moving;          /* seconds of the team's last run that went into copying parameters to shards and back */
+    double moving;          /* seconds of the team's last run that went into copying parameters to plans of threads and back */
     double penalty;         /* of the weights, in plans that do not train */
     double loss[1 + FN_MAX_LOSSES];
 } fn_shared;
 
 /* ---- the plan ------------------------------------------------------------------------------ */
+
+typedef struct fn_division fn_division;
 
 /* An attribute of a node that is set anew for each step, within its range. */
 typedef struct fn_varying {
@@ -143,11 +145,13 @@ struct fn_plan {
     int32_t n_terms, term_capacity;
     fn_varying *scheduled; /* attributes set anew for each step */
     int32_t n_scheduled;
-    fn_tiling *tilings;               /* of each parameter; NULL: none is divided */
-    int32_t n_peers;                  /* plans that have tiles of the same parameters, this one included */
-    int32_t sharded_node[2];          /* the layer whose columns are divided, and the one after it, whose rows are */
-    fn_shards *shards;                /* or NULL */
-    int64_t sharded_steps;            /* done by them */
+    fn_tiling *tilings;    /* of each parameter; NULL: none is divided */
+    int32_t n_peers;       /* plans that have tiles of the same parameters, this one included */
+    fn_division *division; /* what may be divided; or NULL */
+    int32_t n_plans;       /* which threads have of their own, that together do what this one does; 0: there are none */
+    int64_t peer_steps;    /* done by them */
+    fn_strategy strategies[FN_MAX_STRATEGIES];
+    int32_t n_strategies;
     unsigned phases;                  /* of all stages */
     int64_t positions[FN_MAX_LOSSES]; /* of a row of each output that has a loss; 0: it has none */
     int64_t kept_rows;                /* of the batch whose forward pass waits for its backward pass; 0: there is none */
@@ -166,8 +170,14 @@ struct fn_plan {
     fn_autotune autotunes[FN_MAX_AUTOTUNES];
 };
 
-/* Builds a plan; shard: NULL, or the plan of which this is to be a shard, whose number it is. */
-fn_status fn_build_plan(const fn_plan_spec *spec, const fn_plan *whole, int shard, fn_plan **plan, fn_error *error);
+/* One of the plans that together do what another one does. */
+typedef struct fn_peering {
+    const fn_plan *whole;
+    int32_t number;
+} fn_peering;
+
+/* Builds a plan; peering: NULL, or what it is to be. */
+fn_status fn_build_plan(const fn_plan_spec *spec, const fn_peering *peering, fn_plan **plan, fn_error *error);
 /* Before a call: no step of it has failed. */
 void fn_reset_failure(fn_shared *shared);
 /* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */

@@ -287,8 +287,8 @@ class Plan:
         """Copies numbers into its slab, which nobody else has, unless those of this number are there."""
 
     def info(self) -> dict[str, Any]:
-        """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes, shards (1: none),
-        sharded_steps (in all calls)."""
+        """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes, peers (1: none),
+        peer_steps (in all calls)."""
 
     def stages(self) -> list[dict[str, Any]]:
         """What is known of each stage: label, layer, part, flops_per_row, flops_fixed, bytes_per_row, bytes_fixed."""

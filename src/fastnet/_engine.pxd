@@ -225,8 +225,8 @@ cdef extern from "fastnet.h" nogil:
         int64_t arena_bytes
         int64_t thread_bytes
         int64_t live_bytes
-        int32_t n_shards
-        int64_t sharded_steps
+        int32_t n_peers
+        int64_t peer_steps
 
     void fn_plan_describe(const fn_plan *, fn_plan_info *)
 

@@ -233,13 +233,13 @@ cdef class Plan:
         return self.running or self.taken
 
     def info(self):
-        """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes, shards (1: none),
-        sharded_steps (in all calls)."""
+        """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes, peers (1: none),
+        peer_steps (in all calls)."""
         cdef fn_plan_info info
         fn_plan_describe(self.plan, &info)
         return {"isa": fn_isa_name(info.isa).decode(), "n_threads": info.n_threads, "stages": info.n_stages,
                 "barriers": info.n_barriers, "arena_bytes": info.arena_bytes, "thread_bytes": info.thread_bytes,
-                "live_bytes": info.live_bytes, "shards": info.n_shards, "sharded_steps": info.sharded_steps}
+                "live_bytes": info.live_bytes, "peers": info.n_peers, "peer_steps": info.peer_steps}
 
     def stages(self):
         """What is known of each stage: label, layer, part, flops_per_row, flops_fixed, bytes_per_row, bytes_fixed."""

@@ -335,8 +335,8 @@ int main(void)
             }
         }
     for (size_t n = 0; n < NETWORKS; n++)
-        if ((alone[n][1]->plan->sharded_steps > 0) != !strncmp(networks[n].name, "shards", 6)) {
-            printf("%s: %lld steps with shards\n", networks[n].name, (long long)alone[n][1]->plan->sharded_steps);
+        if ((alone[n][1]->plan->peer_steps > 0) != !strncmp(networks[n].name, "shards", 6)) {
+            printf("%s: %lld steps with shards\n", networks[n].name, (long long)alone[n][1]->plan->peer_steps);
             failures++;
         }
     for (size_t n = 0; n < NETWORKS; n++)

@@ -112,9 +112,9 @@ int main(void)
             parameters[i] = number(7 * i) / 5;
         fn_plan *plan = make_plan(chosen ? THREADS : 1, hyper);
         plan->fixed_threads = !chosen;
-        if (train(plan, hyper) != chosen || (plan->shards != NULL) != chosen || (plan->sharded_steps > 0) != chosen) {
-            printf("%d threads: not as it should be: shards %d, %lld steps\n", plan->max_threads, plan->shards != NULL,
-                   (long long)plan->sharded_steps);
+        if (train(plan, hyper) != chosen || (plan->n_plans > 0) != chosen || (plan->peer_steps > 0) != chosen) {
+            printf("%d threads: not as it should be: shards %d, %lld steps\n", plan->max_threads, plan->n_plans > 0,
+                   (long long)plan->peer_steps);
             failures++;
         }
         memcpy(results[chosen], parameters, sizeof parameters);

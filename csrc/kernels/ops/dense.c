@@ -215,10 +215,10 @@ static int64_t scratch_of_partials(int64_t units)
     return (bytes / FN_ALIGNMENT + 1) * FN_ALIGNMENT;
 }
 
-/* All parts, one after another. */
+/* All sums, one after another. */
 static void forward_split_k(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    const int64_t units = units_of(node), k = inputs_of(node) / FN_MAX_PEERS, step = positions_at_once(units);
+    const int64_t units = units_of(node), k = inputs_of(node) / node->split_k, step = positions_at_once(units);
     real *second = context->workspace;
     char *workspace = (char *)context->workspace + scratch_of_partials(units);
     for (int64_t row = lo, end; row < hi; row = end) {
@@ -230,14 +230,14 @@ static void forward_split_k(const fn_node *node, const fn_context *context, int6
     }
 }
 
-/* In a shard: its own part, whose terms are all that it has; and when all have come, the sum. */
-static void forward_own_partial(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+/* With peers: the sum over the terms that this plan has; and when all have come, the sum of these. */
+static void forward_partial(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    compute_partial(node, context, node->own_partial == 0, 0, inputs_of(node), lo, hi,
-                    (real *)node->partial[node->own_partial] + lo * units_of(node), context->workspace);
+    compute_partial(node, context, node->peer == 0, 0, inputs_of(node), lo, hi,
+                    (real *)node->partial[node->peer] + lo * units_of(node), context->workspace);
 }
 
-static void add_all_partials(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static void forward_sum(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
     const int64_t start = lo * units_of(node), n = (hi - lo) * units_of(node);
@@ -301,9 +301,10 @@ static void emit_packing(fn_plan *plan, fn_node *node, fn_stage_function run, in
 static void forward(fn_plan *plan, fn_node *node)
 {
     int64_t positions = fn_plan_rows(plan) * inner_of(node), scratch = 0;
-    if (node->split_k == FN_SPLIT_K_OWN) {
-        fn_emit(plan, node, "dense forward", forward_own_partial, FN_BY_ROWS, 0);
-    } else if (node->split_k == FN_SPLIT_K_ALL) {
+    const bool has_peers = node->split_k > 0 && node->n_peers > 1;
+    if (has_peers) {
+        fn_emit(plan, node, "dense forward", forward_partial, FN_BY_ROWS, 0);
+    } else if (node->split_k > 0) {
         fn_emit(plan, node, "dense forward split-k", forward_split_k, FN_BY_ROWS, 0);
         scratch = scratch_of_partials(units_of(node));
     } else if (may_pack_kernel(plan, node)) {
@@ -321,9 +322,9 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_reads(plan, node->input[0].value_buffer);
     for (int i = 0; i < node->n_parameters; i++)
         fn_reads_all(plan, node->parameter[i].value_buffer);
-    if (node->split_k == FN_SPLIT_K_OWN) {
+    if (has_peers) {
         fn_emit_barrier(plan, node);
-        fn_emit(plan, node, "dense sum", add_all_partials, FN_BY_ROWS, 0);
+        fn_emit(plan, node, "dense sum", forward_sum, FN_BY_ROWS, 0);
     }
     fn_writes(plan, node->output[0].value_buffer);
     if (node->buffer[SAVED_SLOPE].width > 0)

@@ -17,8 +17,9 @@
  * Any plan that trains such a network, with batches of such a size, adds up y in partial sums, and sums the squares of the
  * gradient as shards do, so the results are the same bits with one thread, and with threads that divide the rows.
  */
+#include "tensor_parallel.h"
+#include "exec.h"
 #include "fusion.h"
-#include "plan.h"
 
 #include <string.h>
 
@@ -36,6 +37,12 @@
 /* Steps of a call for which it pays to copy the parameters. */
 #define FEWEST_STEPS 16
 
+/* What autotuning takes into account: samples of some steps after the parameters have been moved, and steps too short to be
+ * divided. */
+#define SAMPLE_SECONDS 2e-3
+#define SHORTEST_STEP 10e-6
+
+#define FN_SHARDS FN_MAX_PEERS
 #define PAGE 4096
 
 enum { VALUES, GRADIENTS, SLOTS, ARRAYS = SLOTS + FN_MAX_SLOTS }; /* slabs */
@@ -47,7 +54,8 @@ typedef struct fn_shard_slice {
     int64_t offset, shard_offset;
 } fn_shard_slice;
 
-struct fn_shards {
+struct fn_division {
+    int32_t layer[2]; /* nodes: that whose columns are divided, and the one after it, whose rows are */
     fn_plan *plan[FN_SHARDS];
     int32_t n_slices;
     fn_shard_slice *slices;
@@ -123,47 +131,58 @@ static bool suits_batch(const fn_plan *plan, const int32_t layer[2])
     return operations >= FEWEST_OPERATIONS && operations <= MOST_OPERATIONS;
 }
 
-void fn_find_sharded_layers(fn_plan *plan, const fn_plan_spec *spec, const fn_plan *whole)
+/* The second layer adds up its terms in FN_SHARDS sums; in a shard, one of these is all it has. */
+static void split_terms(fn_plan *plan, int32_t i, int shard)
 {
-    if (whole) {
-        plan->n_peers = FN_SHARDS;
-        plan->tilings = fn_plan_allocate(plan, sizeof *plan->tilings * (size_t)spec->n_parameters);
-        for (int32_t i = 0; plan->tilings && i < spec->n_parameters; i++) {
-            const fn_tiling *tiling = &whole->tilings[i];
-            plan->tilings[i] = (fn_tiling){.axis = tiling->axis, .n_tiles = 1, .n_peers = tiling->n_tiles};
-        }
-        memcpy(plan->sharded_node, whole->sharded_node, sizeof plan->sharded_node);
-        return;
-    }
+    fn_node *node = &plan->nodes[i];
+    node->split_k = FN_SHARDS;
+    node->n_peers = plan->n_peers;
+    node->peer = shard;
+    const int64_t units = fn_shape_last(&node->parameter[0].shape);
+    if (plan->n_peers > 1) /* no array of the arena: another shard may be at it while this one goes on */
+        node->partial[shard] = fn_plan_allocate(plan, (size_t)(plan->max_rows * units) * plan->kernels->element);
+}
+
+/* The layers of a plan that may be divided; false: there are none. */
+static bool find_layers(const fn_plan *plan, const fn_plan_spec *spec, int32_t layer[2])
+{
     for (int32_t i = 0; plan->training && i < spec->n_nodes; i++) {
         if (!is_suitable(plan, spec, i) || plan->values[plan->values[spec->nodes[i].inputs[0]].root].producer >= 0)
             continue;
-        const int32_t j = find_user(plan, spec, i), layer[2] = {i, j};
-        if (j < 0 || !is_suitable(plan, spec, j) || plan->nodes[j].parameter[0].shape.size[0] % COLUMNS != 0 ||
-            divided_elements(plan, layer) < SMALLEST_KERNELS || !suits_batch(plan, layer) || !divides_most(plan, spec, layer))
-            continue;
-        fn_tiling *tilings = fn_plan_allocate(plan, sizeof *tilings * (size_t)spec->n_parameters);
-        if (!tilings)
-            return;
-        for (int32_t k = 0; k < spec->n_parameters; k++)
-            tilings[k] = fn_find_tiling(plan, k);
-        tilings[spec->nodes[i].parameters[0]] = (fn_tiling){.axis = 1, .n_tiles = FN_SHARDS, .n_peers = 1};
-        if (plan->nodes[i].n_parameters > 1)
-            tilings[spec->nodes[i].parameters[1]] = (fn_tiling){.axis = 0, .n_tiles = FN_SHARDS, .n_peers = 1};
-        tilings[spec->nodes[j].parameters[0]] = (fn_tiling){.axis = 0, .n_tiles = FN_SHARDS, .n_peers = 1};
-        plan->tilings = tilings;
-        memcpy(plan->sharded_node, layer, sizeof layer);
-        return;
+        layer[0] = i;
+        layer[1] = find_user(plan, spec, i);
+        if (layer[1] >= 0 && is_suitable(plan, spec, layer[1]) &&
+            plan->nodes[layer[1]].parameter[0].shape.size[0] % COLUMNS == 0 &&
+            divided_elements(plan, layer) >= SMALLEST_KERNELS && suits_batch(plan, layer) && divides_most(plan, spec, layer))
+            return true;
     }
+    return false;
 }
 
-void fn_split_k(fn_plan *plan, int shard)
+void fn_find_division(fn_plan *plan, const fn_plan_spec *spec, const fn_peering *peering)
 {
-    fn_node *node = &plan->nodes[plan->sharded_node[1]];
-    node->split_k = plan->n_peers > 1 ? FN_SPLIT_K_OWN : FN_SPLIT_K_ALL;
-    node->own_partial = shard;
-    if (plan->n_peers > 1) /* no array of the arena: another shard may be at it while this one goes on */
-        node->partial[shard] = fn_plan_allocate(plan, (size_t)(plan->max_rows * node->output[0].width) * plan->kernels->element);
+    int32_t layer[2];
+    if (peering)
+        memcpy(layer, peering->whole->division->layer, sizeof layer);
+    else if (!find_layers(plan, spec, layer))
+        return;
+    fn_tiling *tilings = fn_plan_allocate(plan, sizeof *tilings * (size_t)spec->n_parameters);
+    fn_division *division = fn_plan_allocate(plan, sizeof *division);
+    if (plan->failed)
+        return;
+    plan->n_peers = peering ? FN_SHARDS : 1;
+    for (int32_t k = 0; k < spec->n_parameters; k++)
+        tilings[k] = (fn_tiling){.axis = -1, .n_tiles = 1, .n_peers = 1};
+    const fn_tiling rows = {.axis = 0, .n_tiles = peering ? 1 : FN_SHARDS, .n_peers = plan->n_peers};
+    tilings[spec->nodes[layer[0]].parameters[0]] = (fn_tiling){.axis = 1, .n_tiles = rows.n_tiles, .n_peers = rows.n_peers};
+    if (plan->nodes[layer[0]].n_parameters > 1)
+        tilings[spec->nodes[layer[0]].parameters[1]] = rows;
+    tilings[spec->nodes[layer[1]].parameters[0]] = rows;
+    plan->tilings = tilings;
+    memcpy(division->layer, layer, sizeof layer);
+    if (!peering)
+        plan->division = division;
+    split_terms(plan, layer[1], peering ? peering->number : 0);
 }
 
 /* ---- whether it pays, and can be done --------------------------------------------------------------- */
@@ -194,25 +213,11 @@ static bool should_make_shards(const fn_plan *plan, const fn_plan_spec *spec)
            spec->n_scheduled == 0 && plan->n_terms == 0;
 }
 
-bool fn_can_use_shards(const fn_plan *plan, const fn_run *run)
-{
-    const unsigned step = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE;
-    if (!plan->shards || (run->phases & ~(unsigned)FN_PHASE_OUTPUT_GRADIENT) != step || run->stage_seconds)
-        return false;
-    const int64_t more = run->epochs > 1 ? run->epochs - 1 - run->epochs_done : 0;
-    return run->n_rows - run->first_row + more * run->n_rows >= FEWEST_STEPS * run->batch_size;
-}
-
 /* ---- their plans -------------------------------------------------------------------------------------- */
-
-const fn_plan *fn_shard_plan(const fn_plan *plan, int shard)
-{
-    return plan->shards->plan[shard];
-}
 
 /* The parameters as the shards have them, where they stand; returns the elements of a slab. Those that follow each other do so in
  * a shard, and others do not, so that the same are updated together. */
-static int64_t shard_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_shards *shards, fn_parameter_spec *parameters,
+static int64_t shard_parameters(const fn_plan *plan, const fn_plan_spec *spec, fn_division *shards, fn_parameter_spec *parameters,
                                 fn_constraint *constraints)
 {
     const int64_t element = (int64_t)plan->kernels->element;
@@ -242,7 +247,7 @@ static int64_t shard_parameters(const fn_plan *plan, const fn_plan_spec *spec, f
     return end;
 }
 
-static void note_slabs(const fn_plan_spec *spec, fn_shards *shards)
+static void note_slabs(const fn_plan_spec *spec, fn_division *shards)
 {
     shards->slab[VALUES] = spec->parameter_slab;
     shards->slab[GRADIENTS] = spec->gradient_slab;
@@ -251,7 +256,7 @@ static void note_slabs(const fn_plan_spec *spec, fn_shards *shards)
 }
 
 /* A slab for each of the caller's, in pages that no other core writes to. */
-static bool allocate_slabs(fn_shards *shards, int shard, int64_t bytes)
+static bool allocate_slabs(fn_division *shards, int shard, int64_t bytes)
 {
     const int64_t size = (bytes / PAGE + 1) * PAGE;
     int64_t n = 0;
@@ -273,18 +278,18 @@ static bool allocate_slabs(fn_shards *shards, int shard, int64_t bytes)
 static fn_status make_shard(fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_spec *parameters, int64_t elements,
                             int shard, fn_error *error)
 {
-    fn_shards *shards = plan->shards;
+    fn_division *shards = plan->division;
     fn_node_spec *nodes = fn_plan_allocate(plan, sizeof *nodes * (size_t)spec->n_nodes);
     if (!nodes || !allocate_slabs(shards, shard, elements * (int64_t)plan->kernels->element))
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     memcpy(nodes, spec->nodes, sizeof *nodes * (size_t)spec->n_nodes);
-    const fn_node *first = &plan->nodes[plan->sharded_node[0]];
+    const fn_node *first = &plan->nodes[shards->layer[0]];
     double *attributes = fn_plan_allocate(plan, sizeof *attributes * (size_t)first->op->entry.n_attributes);
     if (!attributes)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     memcpy(attributes, first->attribute, sizeof *attributes * (size_t)first->op->entry.n_attributes);
     attributes[0] /= FN_SHARDS;
-    nodes[plan->sharded_node[0]].attributes = attributes;
+    nodes[shards->layer[0]].attributes = attributes;
     fn_plan_spec mine = *spec;
     mine.nodes = nodes;
     mine.parameters = parameters;
@@ -294,62 +299,13 @@ static fn_status make_shard(fn_plan *plan, const fn_plan_spec *spec, const fn_pa
     mine.gradient_slab = shards->shard_slab[shard][GRADIENTS];
     for (int i = 0; i < FN_MAX_SLOTS; i++)
         mine.slots[i] = shards->shard_slab[shard][SLOTS + i];
-    return fn_build_plan(&mine, plan, shard, &shards->plan[shard], error);
-}
-
-fn_status fn_make_shards(fn_plan *plan, const fn_plan_spec *spec, fn_error *error)
-{
-    if (!should_make_shards(plan, spec))
-        return FN_OK;
-    fn_shards *shards = plan->shards = fn_plan_allocate(plan, sizeof *shards);
-    fn_parameter_spec *parameters = fn_plan_allocate(plan, sizeof *parameters * (size_t)spec->n_parameters);
-    fn_constraint *constraints = fn_plan_allocate(plan, sizeof *constraints * (size_t)spec->n_parameters);
-    if (shards) {
-        shards->n_slices = spec->n_parameters;
-        shards->slices = fn_plan_allocate(plan, sizeof *shards->slices * (size_t)spec->n_parameters);
-    }
-    if (plan->failed)
-        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    note_slabs(spec, shards);
-    const int64_t elements = shard_parameters(plan, spec, shards, parameters, constraints);
-    for (int i = 0; i < FN_SHARDS; i++) {
-        fn_status status = make_shard(plan, spec, parameters, elements, i, error);
-        if (status != FN_OK)
-            return status;
-    }
-    for (int i = 0; i < FN_SHARDS; i++) /* each reads the partial sums of all */
-        for (int j = 0; j < FN_SHARDS; j++)
-            shards->plan[i]->nodes[plan->sharded_node[1]].partial[j] = shards->plan[j]->nodes[plan->sharded_node[1]].partial[j];
-    for (int i = 0; i < FN_SHARDS; i++) {
-        for (int j = 0; j < FN_SHARDS; j++)
-            shards->plan[i]->updates->peer[j] = shards->plan[j]->updates;
-    }
-    return FN_OK;
-}
-
-void fn_release_shards(fn_shards *shards)
-{
-    for (int i = 0; shards && i < FN_SHARDS; i++) {
-        fn_plan_destroy(shards->plan[i]);
-        fn_release(shards->memory[i]);
-    }
+    return fn_build_plan(&mine, &(fn_peering){.whole = plan, .number = shard}, &shards->plan[shard], error);
 }
 
 /* ---- at run time --------------------------------------------------------------------------------------- */
 
-static void wait_for_shards(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    (void)node, (void)lo, (void)hi;
-    fn_wait_at_barrier(&context->team->barrier);
-}
-
-void fn_emit_barrier(fn_plan *plan, fn_node *node)
-{
-    fn_emit(plan, node, "all-reduce", wait_for_shards, FN_SERIAL, 0);
-}
-
 /* Copies array number i of a parameter between the caller's slab and that of a shard. */
-static void copy_slice(const fn_shards *shards, const fn_shard_slice *slice, int shard, int i, bool back)
+static void copy_slice(const fn_division *shards, const fn_shard_slice *slice, int shard, int i, bool back)
 {
     const int64_t pieces = slice->axis == 1 ? slice->rows : 1; /* each contiguous */
     const int64_t bytes = slice->rows * slice->row_bytes / pieces / (slice->axis < 0 ? 1 : FN_SHARDS);
@@ -359,18 +315,20 @@ static void copy_slice(const fn_shards *shards, const fn_shard_slice *slice, int
         memcpy(back ? whole : mine, back ? mine : whole, (size_t)bytes);
 }
 
-void fn_enter_shard(const fn_plan *plan, int shard)
+/* Parameters and slots from the slabs of the caller, before the first step. */
+static void enter_shard(const fn_plan *plan, int shard)
 {
-    const fn_shards *shards = plan->shards;
+    const fn_division *shards = plan->division;
     for (int i = 0; i < ARRAYS; i++)
         for (int32_t j = 0; shards->slab[i] && i != GRADIENTS && j < shards->n_slices; j++)
             copy_slice(shards, &shards->slices[j], shard, i, false);
     fn_reset_failure(shards->plan[shard]->shared);
 }
 
-void fn_leave_shard(const fn_plan *plan, int shard)
+/* And back to them, with the gradients, after the last one. */
+static void leave_shard(const fn_plan *plan, int shard)
 {
-    const fn_shards *shards = plan->shards;
+    const fn_division *shards = plan->division;
     for (int i = 0; i < ARRAYS; i++)
         for (int32_t j = 0; shards->slab[i] && j < shards->n_slices; j++)
             if (shard == 0 || shards->slices[j].axis >= 0)
@@ -382,5 +340,74 @@ void fn_leave_shard(const fn_plan *plan, int shard)
         for (int i = 0; i < FN_SHARDS && !plan->shared->bad_label.output; i++)
             plan->shared->bad_label = shards->plan[i]->shared->bad_label;
         memcpy(plan->shared->loss, mine->loss, sizeof mine->loss);
+    }
+}
+
+/* Whether they can do what a call asks for, and it is long enough to bring them the parameters. */
+static bool suits_call(const fn_plan *plan, const fn_run *run)
+{
+    (void)plan;
+    const unsigned step = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE;
+    if ((run->phases & ~(unsigned)FN_PHASE_OUTPUT_GRADIENT) != step || run->stage_seconds)
+        return false;
+    const int64_t more = run->epochs > 1 ? run->epochs - 1 - run->epochs_done : 0;
+    return run->n_rows - run->first_row + more * run->n_rows >= FEWEST_STEPS * run->batch_size;
+}
+
+static void run_shard(const fn_call *call, int thread)
+{
+    const double start = fn_seconds();
+    enter_shard(call->plan, thread);
+    const double first = fn_seconds();
+    fn_run_steps(call->plan->division->plan[thread], call, thread);
+    const double last = fn_seconds();
+    leave_shard(call->plan, thread);
+    if (thread == 0) {
+        call->plan->peer_steps += call->run->steps_done;
+        call->plan->shared->moving = first - start + fn_seconds() - last;
+    }
+}
+
+/* ---- all together --------------------------------------------------------------------------------------- */
+
+fn_status fn_divide_plan(fn_plan *plan, const fn_plan_spec *spec, fn_error *error)
+{
+    if (!should_make_shards(plan, spec))
+        return FN_OK;
+    fn_division *shards = plan->division;
+    fn_parameter_spec *parameters = fn_plan_allocate(plan, sizeof *parameters * (size_t)spec->n_parameters);
+    fn_constraint *constraints = fn_plan_allocate(plan, sizeof *constraints * (size_t)spec->n_parameters);
+    shards->n_slices = spec->n_parameters;
+    shards->slices = fn_plan_allocate(plan, sizeof *shards->slices * (size_t)spec->n_parameters);
+    if (plan->failed)
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    note_slabs(spec, shards);
+    const int64_t elements = shard_parameters(plan, spec, shards, parameters, constraints);
+    for (int i = 0; i < FN_SHARDS; i++) {
+        fn_status status = make_shard(plan, spec, parameters, elements, i, error);
+        if (status != FN_OK)
+            return status;
+    }
+    for (int i = 0; i < FN_SHARDS; i++) /* each reads the partial sums of all */
+        for (int j = 0; j < FN_SHARDS; j++)
+            shards->plan[i]->nodes[shards->layer[1]].partial[j] = shards->plan[j]->nodes[shards->layer[1]].partial[j];
+    for (int i = 0; i < FN_SHARDS; i++) {
+        for (int j = 0; j < FN_SHARDS; j++)
+            shards->plan[i]->updates->peer[j] = shards->plan[j]->updates;
+    }
+    plan->n_plans = FN_SHARDS;
+    fn_add_strategy(plan, &(fn_strategy){.n_threads = FN_SHARDS,
+                                         .suits = suits_call,
+                                         .run = run_shard,
+                                         .sample_seconds = SAMPLE_SECONDS,
+                                         .shortest_step = SHORTEST_STEP});
+    return FN_OK;
+}
+
+void fn_release_division(fn_division *shards)
+{
+    for (int i = 0; shards && i < FN_SHARDS; i++) {
+        fn_plan_destroy(shards->plan[i]);
+        fn_release(shards->memory[i]);
     }
 }
