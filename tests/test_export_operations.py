@@ -1,5 +1,6 @@
 """Every operation of the portable library against the references: values, and gradients of inputs and parameters."""
 
+import numpy as np
 import operation_cases
 import pytest
 from exports import COMPILERS, OPS, compile_description, compile_text, describe_graph, has_portable_form, whole_library
@@ -26,6 +27,8 @@ def test_the_library_compiles_without_warnings(compiler, dtype):
 def test_operation(op, dtype):
     for case in operation_cases.OPS[op](5):
         graph = case.graph()
+        if op == "batch_normalization":  # no negative variance
+            graph.parameters[-1] = (np.abs(graph.parameters[-1][0]), True)
         inputs = operation_cases.arrays(case.shapes, ROWS, dtype)
         seeds = operation_cases.arrays([graph.shapes[value] for value, *_ in graph.outputs], ROWS, dtype, seed=1)
         compiled = compile_description(describe_graph(graph), dtype, derivative="training", rows=ROWS)

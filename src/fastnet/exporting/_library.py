@@ -18,6 +18,7 @@ _OTHER = (
     re.compile(r"^#define (FNP_\w+)", re.MULTILINE),
     re.compile(r"^\} (fnp_\w+);", re.MULTILINE),
     re.compile(r"^typedef [\w ]+?\**(fnp_\w+);", re.MULTILINE),
+    re.compile(r"^typedef [\w ]+?\(\*(fnp_\w+)\)\(", re.MULTILINE),
     re.compile(r"^static const [\w ]+?(fnp_\w+)\[", re.MULTILINE),
 )
 
@@ -118,11 +119,28 @@ class Library:
             for part in re.split(r"\n{2,}", text):
                 block = _parse_block(part)
                 if block is not None:
+                    if block.name in self.blocks:
+                        raise ValueError(f"csrc/portable: {path.name} has another {block.name}")
                     self.blocks[block.name] = block
         for block in self.blocks.values():
             unknown = block.needs - self.blocks.keys()
             if unknown:
                 raise ValueError(f"csrc/portable: {block.name} needs {sorted(unknown)[0]}, which is not there")
+
+    def bind(self, function: str, name: str, value: float) -> str:
+        """A function with one parameter, a number, filled in: its name."""
+        bound = f"{function}_{value!r}".translate(str.maketrans({"-": "m", ".": "_", "+": ""}))
+        if bound not in self.blocks:
+            parameters = self.signature(function)
+            declared = ", ".join(
+                f"{'const ' if p.constant else ''}{p.type} {'*' if p.array else ''}{p.name}" for p in parameters if p.name != name
+            )
+            given = ", ".join(f"FNP_R({value!r})" if p.name == name else p.name for p in parameters)
+            text = f"static void {bound}({declared})\n{{\n    {function}({given});\n}}"
+            block = _parse_block(text)
+            assert block is not None
+            self.blocks[bound] = block
+        return bound
 
     def __contains__(self, name: str) -> bool:
         return name in self.blocks

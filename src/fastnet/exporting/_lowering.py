@@ -13,10 +13,13 @@ from .. import _core
 from . import _elementary as _elementary  # these enter their operations into the table
 from . import _images as _images
 from . import _merges as _merges
+from . import _noise as _noise
+from . import _normalization as _normalization
+from . import _sequences as _sequences
 from ._library import Library
 from ._losses import lower_loss
 from ._operations import Node, Value, lower_node
-from ._program import Array, Call, Program
+from ._program import Array, Call, Code, Program
 from ._updates import lower_updates
 
 __all__ = [
@@ -116,7 +119,9 @@ class _Graph:
         training: bool = False,
         trains: bool = False,
         input_gradients: bool = False,
+        total: Code | None = None,
     ) -> None:
+        self.total = total
         self.description, self.library, self.rows, self.training = description, library, rows, training
         self.forward, self.backward = Program(library), Program(library)
         self.weights = weights
@@ -175,6 +180,7 @@ class _Graph:
             self.forward,
             Program(self.library),
         )
+        node.seed, node.total = self.description.seed, self.total
         lower_node(node)
         self.values += outputs
         return node
@@ -182,15 +188,19 @@ class _Graph:
     def finish(self) -> list[Call]:
         """All calls: forward, then what has been put into `backward`, then the derivatives of the nodes from the last on.
 
-        Gradients are added up, so each is set to zero before the first call that writes it.
+        Gradients are added up, so each is set to zero before the first call that writes it, or reads it where nothing wrote it.
+        The derivative of a node is left out where nothing that follows needs it.
         """
-        backward = list(self.backward.calls)
-        for node in reversed(self.nodes):
-            backward += node.backward.calls
         calls, begun = list(self.forward.calls), set()
         written = {array for call in calls for array in self.forward.written(call)}
+        backward = list(self.backward.calls)
+        reached = {array for call in backward for array in self.forward.written(call)}
+        for node in reversed(self.nodes):
+            if _core.penalizes(node.op) or any(value.gradient in reached for value in node.outputs):
+                backward += node.backward.calls
+                reached.update(array for call in node.backward.calls for array in self.forward.written(call))
         for call in backward:
-            for array in self.forward.written(call):
+            for array in (argument for argument in call.arguments if isinstance(argument, Array)):
                 gradient = array.kind == "gradient" or (array.kind == "value" and array.name.endswith("_gradient"))
                 if gradient and array not in begun and array not in written:
                     calls.append(Call("fnp_zero", (array, array.size)))
@@ -259,7 +269,7 @@ def lower_training(description: Description, library: Library, weights: list[Arr
     NotImplementedError
         If something of the model has no portable form.
     """
-    graph = _Graph(description, library, weights, rows, training=True, trains=True)
+    graph = _Graph(description, library, weights, rows, training=True, trains=True, total=Code("&loss"))
     targets, sample_weights = [], []
     for value, loss, attributes, weight, name, mask in description.outputs:
         if loss is None:
@@ -274,6 +284,8 @@ def lower_training(description: Description, library: Library, weights: list[Arr
         targets.append(target)
         sample_weights.append(sample_weight)
     calls = graph.finish()
+    for node in graph.nodes:
+        calls += node.update.calls
     for call in calls:  # what is trained, and statistics that move
         for array in graph.forward.written(call):
             if array.kind == "constant":
@@ -282,5 +294,7 @@ def lower_training(description: Description, library: Library, weights: list[Arr
         if parameter.trainable:
             array.kind = "weight"
     trained = [(p, a, g) for p, a, g in zip(description.parameters, weights, graph.gradients) if g is not None]
+    written = {array for call in calls for array in graph.forward.written(call)}
+    calls += [Call("fnp_zero", (g, g.size)) for _, _, g in trained if g not in written]  # no loss depends on these
     calls += lower_updates(description, library, trained, weights)
     return Step(calls, graph.inputs, [], targets, sample_weights)

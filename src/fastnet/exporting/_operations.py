@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _core
-from ._program import Array, Program
+from ._program import Array, Code, Program
 
 __all__ = ["ADAPTERS", "Node", "Value", "adapts", "lower_node"]
 
@@ -63,9 +63,17 @@ class Node:
     parameters, gradients : list of Array or None
     attributes : dict of str to float
         All of them.
-    forward, backward : Program
-        What it appends to; the backward programs of nodes are run in the reverse order of the nodes.
+    forward, backward, update : Program
+        What it appends to; the backward programs of nodes are run in the reverse order of the nodes. update: what a step of
+        training changes in the end besides what is trained.
+    seed : int
+        Of the model.
+    total : Code or None
+        Where penalties are added to, in programs that have a loss.
     """
+
+    seed: int = 0
+    total: Code | None = None
 
     def __init__(
         self,
@@ -85,6 +93,7 @@ class Node:
         self.op, self.layer, self.number, self.rows, self.training = op, layer, number, rows, training
         self.inputs, self.outputs, self.parameters, self.gradients = inputs, outputs, parameters, gradients
         self.attributes, self.forward, self.backward = attributes, forward, backward
+        self.update = Program(forward.library)
         self._buffers = 0
 
     @property
@@ -127,6 +136,21 @@ class Node:
             names[f"parameter_{i}"], names[f"gradient_{i}"] = parameter, gradient
         names.update(more)
         return names
+
+    def stream(self) -> dict[str, Any]:
+        """The arguments of functions that draw this node's random numbers of a step."""
+        seed = self.attributes.get("seed", -1)
+        key = self.seed if seed < 0 else (int(seed) + 1) * 0x9E3779B97F4A7C15
+        stream = 2 << 24 | self.number & 0xFFFFFF
+        return {"key": Code(f"{key & 0xFFFFFFFFFFFFFFFF:#x}u"), "stream": Code(f"{stream:#x}u"), "step": Code("memory->step")}
+
+    def pointer(self, activation: str = "activation", alpha: str = "alpha", derivative: bool = False) -> Code:
+        """An activation that is an attribute, or its derivative, as an argument of a function: its name, with its own attribute
+        filled in."""
+        library, name = self.forward.library, f"fnp_{self.activation(activation)}{'_backward' if derivative else ''}"
+        if all(parameter.name != "alpha" for parameter in library.signature(name)):
+            return Code(name)
+        return Code(library.bind(name, "alpha", float(self.attributes[alpha])))
 
     def run(self, function: str, **more: Any) -> None:
         """Appends a call to the forward pass."""

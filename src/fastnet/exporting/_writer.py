@@ -157,7 +157,8 @@ class _Writer:
     @property
     def keeps(self) -> bool:
         """Whether something in memory has to be set before the first call."""
-        return any(self.sizes[kind] for kind in ("weight", "slot", "state"))
+        calls = (call for function in self.export.functions for call in function.step.calls)
+        return any(self.sizes[kind] for kind in ("weight", "slot", "state")) or any("memory->step" in c.arguments for c in calls)
 
     def signature(self, function: Function) -> str:
         step = function.step

@@ -1,0 +1,49 @@
+/* Products of vectors with parts of matrices: W [width][units], whose rows are `stride` apart. */
+
+static fnp_real fnp_dot(const fnp_real *x, const fnp_real *y, fnp_int n)
+{
+    fnp_real sum = 0;
+    fnp_int i;
+    for (i = 0; i < n; i++)
+        sum += x[i] * y[i];
+    return sum;
+}
+
+/* y += x W. Four columns at a time stay in registers. */
+static void fnp_multiply_add(const fnp_real *x, const fnp_real *kernel, fnp_real *y, fnp_int width, fnp_int units, fnp_int stride)
+{
+    fnp_int i, j = 0;
+    for (; j + 4 <= units; j += 4) {
+        const fnp_real *w = kernel + j;
+        fnp_real a = y[j], b = y[j + 1], c = y[j + 2], d = y[j + 3];
+        for (i = 0; i < width; i++, w += stride) {
+            a += x[i] * w[0];
+            b += x[i] * w[1];
+            c += x[i] * w[2];
+            d += x[i] * w[3];
+        }
+        y[j] = a;
+        y[j + 1] = b;
+        y[j + 2] = c;
+        y[j + 3] = d;
+    }
+    for (; j < units; j++) {
+        const fnp_real *w = kernel + j;
+        fnp_real a = y[j];
+        for (i = 0; i < width; i++, w += stride)
+            a += x[i] * *w;
+        y[j] = a;
+    }
+}
+
+/* dx += dy W^T, dW += x^T dy, which may be NULL. */
+static void fnp_multiply_add_backward(const fnp_real *x, const fnp_real *kernel, const fnp_real *dy, fnp_real *dx,
+                                      fnp_real *dkernel, fnp_int width, fnp_int units, fnp_int stride)
+{
+    fnp_int i;
+    for (i = 0; i < width; i++) {
+        dx[i] += fnp_dot(dy, kernel + i * stride, units);
+        if (dkernel)
+            fnp_add_scaled(dy, dkernel + i * stride, units, x[i]);
+    }
+}
