@@ -1,5 +1,7 @@
-/* What operations of the family of convolutions have in common as nodes of a plan, above all the stages that compute the
- * gradients of their parameters.
+/* What operations of the family of convolutions have in common as nodes of a plan: buffers, the emission of the forward pass,
+ * and the backward pass but for what gradient_of says, which the file that includes this defines.
+ *
+ * Buffers: FLIPPED_KERNEL W as convolve_transposed wants it; SAVED_SLOPE f'(z) where y is not enough for it; SUMS, below.
  *
  * The rows of output pixels of the whole batch are cut into splits; each split sums dW and db into an array of its own, and
  * these arrays are then added up in order. Where dW is large there is but one split, and the work is divided by rows of dW.
@@ -11,7 +13,10 @@
 #define FN_KERNELS_CONVOLUTION_GRADIENT_H
 
 #include "convolution.h"
+#include "convolution_shape.h"
 #include "fused_activation.h"
+
+enum { FLIPPED_KERNEL, SAVED_SLOPE, SUMS };
 
 enum {
     GRADIENT_SPLITS = 16,       /* at most, and as many slices of the work at least */
@@ -19,17 +24,29 @@ enum {
     GRADIENT_BLOCK = 1024       /* elements that are added up at a time */
 };
 
+/* Of the stages. */
+typedef struct convolution_labels {
+    const char *flip, *forward, *backward, *sum, *add;
+} convolution_labels;
+#define CONVOLUTION_LABELS(name)                                                                                                 \
+    {name " flip", name " forward", name " backward", name " backward parameters", name " add parameters"}
+
 typedef struct convolution_gradient convolution_gradient;
 struct convolution_gradient {
     const fn_node *node;
+    const convolution_labels *label;
     convolution g;
+    /* Computes dx of rows lo to hi of the batch. */
+    void (*propagate)(const convolution_gradient *x, const fn_context *context, int64_t lo, int64_t hi);
+    const fn_port *kernel; /* what dx is computed with: W, or FLIPPED_KERNEL */
     /* Writes slices `slice` to `share_end` of dw, a sum over rows lo to hi of output pixels: as convolve_gradient does. */
     void (*sum)(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t slice, int64_t share_end, int64_t slices, real *dw,
                 void *workspace);
     const real *x, *dy; /* images and outputs of g; a transposed convolution has its dz for x */
     const real *output; /* which of them db is the sum of */
-    real *sums;
 };
+
+static convolution_gradient gradient_of(const fn_node *node);
 
 /* The `sum` of what is a convolution. */
 static inline void sum_convolution(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t slice, int64_t share_end,
@@ -95,15 +112,16 @@ static void sum_rows(const real *restrict x, int64_t n, int64_t columns, real *r
 
 /* Items of the first stage: slice number item % slices of split number item / slices. Those of one split are summed together,
  * so that images and gradients are gone through once. */
-static void sum_gradient_items(const convolution_gradient *x, const fn_context *context, int64_t lo, int64_t hi)
+static void sum_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
+    const convolution_gradient gradient = gradient_of(node), *x = &gradient;
     const convolution *g = &x->g;
     const gradient_division d = divide_gradient(g);
     const int64_t rows = context->rows * g->y.out;
     for (int64_t item = lo, end; item < hi; item = end) {
         const int64_t split = item / d.slices, slice = item % d.slices;
         end = (split + 1) * d.slices < hi ? (split + 1) * d.slices : hi;
-        real *sums = x->sums + split * (d.size + d.bias);
+        real *sums = (real *)x->node->buffer[SUMS].value + split * (d.size + d.bias);
         if (is_trained(x->node, 0))
             x->sum(x, rows * split / d.splits, rows * (split + 1) / d.splits, slice, end - split * d.slices, d.slices, sums,
                    context->workspace);
@@ -122,7 +140,7 @@ static void add_splits(const convolution_gradient *x, const gradient_division *d
 {
     real *restrict out = port->gradient;
     const int64_t step = d->size + d->bias;
-    const real *restrict sums = x->sums + offset;
+    const real *restrict sums = (const real *)x->node->buffer[SUMS].value + offset;
     for (int64_t block = lo; block < hi; block += GRADIENT_BLOCK) {
         const int64_t end = hi < block + GRADIENT_BLOCK ? hi : block + GRADIENT_BLOCK;
         if (port->accumulate)
@@ -141,8 +159,10 @@ static void add_splits(const convolution_gradient *x, const gradient_division *d
 }
 
 /* Items of the second stage: blocks of dW; whoever has the first also adds up db. */
-static void add_gradient_items(const convolution_gradient *x, int64_t lo, int64_t hi)
+static void add_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
+    (void)context;
+    const convolution_gradient gradient = gradient_of(node), *x = &gradient;
     const gradient_division d = divide_gradient(&x->g);
     const int64_t end = hi * GRADIENT_BLOCK < d.size ? hi * GRADIENT_BLOCK : d.size;
     if (is_trained(x->node, 0))
@@ -151,72 +171,162 @@ static void add_gradient_items(const convolution_gradient *x, int64_t lo, int64_
         add_splits(x, &d, &x->node->parameter[1], d.size, 0, x->node->parameter[1].width);
 }
 
-/* Operations of a row in one of the three products of x, y and the weights. */
-FN_INLINE double convolution_flops(const fn_node *node, const convolution *g)
-{
-    return 2.0 * (double)(g->y.out * g->x.out * node->parameter[0].width);
-}
-
-/* Emits both stages, if anything is trained. sums: its number among the buffers. */
-static void emit_gradient(fn_plan *plan, fn_node *node, const convolution *g, int sums, fn_stage_function sum,
-                          fn_stage_function add, int64_t workspace, const char *sum_label, const char *add_label)
-{
-    bool trained = false;
-    for (int i = 0; i < node->n_parameters; i++)
-        trained |= is_trained(node, i);
-    if (!trained)
-        return;
-    const gradient_division d = divide_gradient(g);
-    fn_emit(plan, node, sum_label, sum, FN_BY_ITEMS, d.splits * d.slices);
-    fn_costs(plan, convolution_flops(node, g), 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    fn_writes(plan, node->buffer[sums].value_buffer);
-    fn_workspace(plan, workspace);
-    fn_emit(plan, node, add_label, add, FN_BY_ITEMS, (d.size + GRADIENT_BLOCK - 1) / GRADIENT_BLOCK);
-    fn_reads(plan, node->buffer[sums].value_buffer);
-    for (int i = 0; i < node->n_parameters; i++)
-        fn_writes(plan, node->parameter[i].gradient_buffer);
-}
-
-/* ---- the other stages ------------------------------------------------------------------------------ */
+/* ---- dz and dx --------------------------------------------------------------------------------- */
 
 FN_INLINE bool needs_input_gradient(const fn_node *node)
 {
     return node->input[0].gradient_buffer >= 0;
 }
 
-/* Emits the stage that makes dz of dy and computes dx, where either is needed. weights: the buffer dx is computed with. */
-static void emit_input_gradient(fn_plan *plan, fn_node *node, fn_stage_function run, int weights, int64_t workspace,
-                                const char *label)
+/* The `propagate` of what is a convolution (then of FLIPPED_KERNEL), and of what is a transposed one. */
+typedef void convolve_function(const convolution *g, int64_t images, const real *x, const real *w,
+                               const convolution_epilogue *epilogue, real *y, void *workspace);
+
+FN_INLINE void propagate_by(convolve_function *convolve, const convolution_gradient *x, const fn_context *context, int64_t lo,
+                            int64_t hi)
+{
+    const fn_port *input = &x->node->input[0], *output = &x->node->output[0];
+    const convolution_epilogue epilogue = {
+        .accumulate = input->accumulate,
+        .array_epilogue = input->gradient_epilogue,
+        .first = lo * input->width,
+    };
+    convolve(&x->g, hi - lo, (const real *)output->gradient + lo * output->width, x->kernel->value, &epilogue,
+             (real *)input->gradient + lo * input->width, context->workspace);
+}
+
+static void propagate_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const int64_t width = node->output[0].width;
+    fn_run_epilogue(node->output[0].gradient_epilogue, lo * width, (hi - lo) * width);
+    if (!needs_input_gradient(node))
+        return;
+    const convolution_gradient gradient = gradient_of(node);
+    gradient.propagate(&gradient, context, lo, hi);
+}
+
+static void differentiate(const fn_node *node, int64_t first, int64_t n)
+{
+    differentiate_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], first, n);
+}
+
+static bool offer_epilogue(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue)
+{
+    (void)plan;
+    return offer_derivative(node, kind, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], differentiate, epilogue);
+}
+
+/* ---- what is emitted ----------------------------------------------------------------------------- */
+
+/* Those of a node that is trained. A node whose forward pass needs FLIPPED_KERNEL has it always. */
+FN_INLINE void describe_training_buffers(fn_inference *inference, const convolution *g)
+{
+    inference->n_node_buffers = SUMS + 1;
+    if (activation_of(inference->attribute + ACTIVATION)->from_input)
+        inference->buffer_per_row[SAVED_SLOPE] = fn_shape_size(&inference->signature.output[0]);
+    inference->buffer_fixed[SUMS] = gradient_sums_size(g);
+}
+
+/* Operations of a row in one of the three products of x, y and the weights. */
+FN_INLINE double convolution_flops(const fn_node *node, const convolution *g)
+{
+    return 2.0 * (double)(g->y.out * g->x.out * node->parameter[0].width);
+}
+
+/* kernel: W or FLIPPED_KERNEL. */
+static void emit_forward(fn_plan *plan, fn_node *node, fn_stage_function run, const fn_port *kernel, int64_t workspace)
+{
+    const convolution_gradient x = gradient_of(node);
+    fn_emit(plan, node, x.label->forward, run, FN_BY_ROWS, 0);
+    fn_costs(plan, convolution_flops(node, &x.g), 0);
+    fn_workspace(plan, workspace);
+    fn_reads(plan, node->input[0].value_buffer);
+    fn_reads_all(plan, kernel->value_buffer);
+    if (node->n_parameters > 1)
+        fn_reads_all(plan, node->parameter[1].value_buffer);
+    fn_writes(plan, node->output[0].value_buffer);
+    if (node->n_node_buffers > SAVED_SLOPE)
+        fn_writes(plan, node->buffer[SAVED_SLOPE].value_buffer);
+    fn_emit_epilogue(plan, node->output[0].value_epilogue);
+}
+
+/* Rows lo to hi of the window. */
+FN_INLINE void flip(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const convolution_gradient x = gradient_of(node);
+    FN_SYM(flip_kernel)(&x.g, node->parameter[0].value, lo, hi, node->buffer[FLIPPED_KERNEL].value);
+}
+
+FN_INLINE void emit_flip(fn_plan *plan, fn_node *node)
+{
+    const convolution_gradient x = gradient_of(node);
+    fn_emit(plan, node, x.label->flip, flip, FN_BY_ITEMS, x.g.y.window);
+    fn_reads(plan, node->parameter[0].value_buffer);
+    fn_writes(plan, node->buffer[FLIPPED_KERNEL].value_buffer);
+}
+
+/* The stage that makes dz of dy and computes dx, where either is needed. */
+static void emit_input_gradient(fn_plan *plan, fn_node *node, const convolution_gradient *x, int64_t workspace)
 {
     const fn_epilogue *derivative = node->output[0].gradient_epilogue;
     if (!derivative && !needs_input_gradient(node))
         return;
-    fn_emit(plan, node, label, run, FN_BY_ROWS, 0);
+    fn_emit(plan, node, x->label->backward, propagate_gradient, FN_BY_ROWS, 0);
     if (derivative) {
         fn_emit_epilogue(plan, derivative);
         fn_writes(plan, node->output[0].gradient_buffer);
     }
     if (needs_input_gradient(node)) {
         fn_reads(plan, node->output[0].gradient_buffer);
-        fn_reads_all(plan, weights);
+        fn_reads_all(plan, x->kernel->value_buffer);
         fn_writes(plan, node->input[0].gradient_buffer);
         fn_emit_epilogue(plan, node->input[0].gradient_epilogue);
         fn_workspace(plan, workspace);
+        fn_costs(plan, convolution_flops(node, &x->g), 0);
     }
 }
 
-/* The epilogue of a forward pass from row `row` of the batch on. kept: where f' is kept for the backward pass, or NULL. */
-static convolution_epilogue make_epilogue(const fn_node *node, const double *activation, const fn_port *kept, int64_t row)
+/* Both stages of the gradients of the parameters, if anything is trained. */
+static void emit_parameter_gradients(fn_plan *plan, fn_node *node, const convolution_gradient *x, int64_t workspace)
 {
+    bool trained = false;
+    for (int i = 0; i < node->n_parameters; i++)
+        trained |= is_trained(node, i);
+    if (!trained)
+        return;
+    const gradient_division d = divide_gradient(&x->g);
+    fn_emit(plan, node, x->label->sum, sum_gradients, FN_BY_ITEMS, d.splits * d.slices);
+    fn_costs(plan, convolution_flops(node, &x->g), 0);
+    fn_reads(plan, node->input[0].value_buffer);
+    fn_reads(plan, node->output[0].gradient_buffer);
+    fn_writes(plan, node->buffer[SUMS].value_buffer);
+    fn_workspace(plan, workspace);
+    fn_emit(plan, node, x->label->add, add_gradients, FN_BY_ITEMS, (d.size + GRADIENT_BLOCK - 1) / GRADIENT_BLOCK);
+    fn_reads(plan, node->buffer[SUMS].value_buffer);
+    for (int i = 0; i < node->n_parameters; i++)
+        fn_writes(plan, node->parameter[i].gradient_buffer);
+}
+
+static void emit_backward(fn_plan *plan, fn_node *node, int64_t workspace)
+{
+    const convolution_gradient x = gradient_of(node);
+    emit_input_gradient(plan, node, &x, workspace);
+    emit_parameter_gradients(plan, node, &x, workspace);
+}
+
+/* The epilogue of a forward pass from row `row` of the batch on. */
+static convolution_epilogue make_epilogue(const fn_node *node, int64_t row)
+{
+    const double *activation = node->attribute + ACTIVATION;
     const fn_activation *f = activation_of(activation);
+    const bool keeps = f->from_input && node->n_node_buffers > SAVED_SLOPE;
     return (convolution_epilogue){
         .bias = node->n_parameters > 1 ? node->parameter[1].value : NULL,
         .relu = activation[0] == FN_RELU,
         .activation = activation[0] == FN_RELU || activation[0] == FN_LINEAR ? NULL : f,
         .attribute = activation + 1,
-        .kept = kept && f->from_input ? (real *)kept->value + row * node->output[0].width : NULL,
+        .kept = keeps ? (real *)node->buffer[SAVED_SLOPE].value + row * node->output[0].width : NULL,
         .array_epilogue = node->output[0].value_epilogue,
         .first = row * node->output[0].width,
     };

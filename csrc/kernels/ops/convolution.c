@@ -9,15 +9,11 @@
  * With groups, channels and filters are cut into as many parts, and a filter sees the channels of its own part alone:
  * W is [ky][kx][channels / groups][filters].
  *
- * Parameters: W, and b with use_bias. Buffers: SAVED_SLOPE f'(z) where y is not enough for it; FLIPPED_KERNEL W as
- * convolve_transposed wants it; SUMS [parts][dW, db], sums over parts of the batch, which are then added up in order: no bit
- * depends on the threads.
+ * Parameters: W, and b with use_bias. Buffers and the backward pass: convolution_gradient.h.
  */
 #include "../convolution_gradient.h"
-#include "../convolution_shape.h"
 
 enum { GROUPS = FIRST_OWN_ATTRIBUTE };
-enum { SAVED_SLOPE, FLIPPED_KERNEL, SUMS };
 
 static const fn_attribute attributes[] = {CONVOLUTION_ATTRIBUTES("filters"), {"groups", 1, FN_INTEGER(1, 1 << 24)}};
 
@@ -52,11 +48,8 @@ static fn_status infer(fn_inference *inference)
     const convolution g = geometry_of(inference->attribute, &inference->input[0]);
     status = describe_convolution(inference, g.y.out, g.x.out, g.filters, g.channels / g.groups, g.filters);
     if (status == FN_OK && inference->training) {
-        inference->n_node_buffers = 3;
-        if (activation_of(inference->attribute + ACTIVATION)->from_input)
-            inference->buffer_per_row[SAVED_SLOPE] = fn_shape_size(&inference->signature.output[0]);
+        describe_training_buffers(inference, &g);
         inference->buffer_fixed[FLIPPED_KERNEL] = convolution_weights(&g);
-        inference->buffer_fixed[SUMS] = gradient_sums_size(&g);
     }
     return status;
 }
@@ -67,106 +60,47 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 {
     const convolution g = geometry_of_node(node);
     const int64_t width = node->output[0].width;
-    const convolution_epilogue epilogue =
-        make_epilogue(node, node->attribute + ACTIVATION, node->n_node_buffers ? &node->buffer[SAVED_SLOPE] : NULL, lo);
+    const convolution_epilogue epilogue = make_epilogue(node, lo);
     FN_SYM(convolve)(&g, hi - lo, (const real *)node->input[0].value + lo * node->input[0].width, node->parameter[0].value,
                      &epilogue, (real *)node->output[0].value + lo * width, context->workspace);
-}
-
-/* Rows lo to hi of the window. */
-static void flip(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    (void)context;
-    const convolution g = geometry_of_node(node);
-    FN_SYM(flip_kernel)(&g, node->parameter[0].value, lo, hi, node->buffer[FLIPPED_KERNEL].value);
 }
 
 static void forward(fn_plan *plan, fn_node *node)
 {
     const convolution g = geometry_of_node(node);
-    fn_emit(plan, node, "convolution forward", forward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, convolution_flops(node, &g), 0);
-    fn_workspace(plan, FN_SYM(convolution_workspace)(&g));
-    fn_reads(plan, node->input[0].value_buffer);
-    for (int i = 0; i < node->n_parameters; i++)
-        fn_reads_all(plan, node->parameter[i].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
-    if (node->n_node_buffers)
-        fn_writes(plan, node->buffer[SAVED_SLOPE].value_buffer);
-    fn_emit_epilogue(plan, node->output[0].value_epilogue);
+    emit_forward(plan, node, forward_rows, &node->parameter[0], FN_SYM(convolution_workspace)(&g));
     /* Turned here rather than before its use: by then a barrier has been passed for other reasons. */
-    if (fn_plan_training(plan) && needs_input_gradient(node)) {
-        fn_emit(plan, node, "convolution flip", flip, FN_BY_ITEMS, g.y.window);
-        fn_reads(plan, node->parameter[0].value_buffer);
-        fn_writes(plan, node->buffer[FLIPPED_KERNEL].value_buffer);
-    }
+    if (fn_plan_training(plan) && needs_input_gradient(node))
+        emit_flip(plan, node);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------- */
 
-static void differentiate(const fn_node *node, int64_t first, int64_t n)
+static void propagate(const convolution_gradient *x, const fn_context *context, int64_t lo, int64_t hi)
 {
-    differentiate_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], first, n);
-}
-
-static bool offer_epilogue(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue)
-{
-    (void)plan;
-    return offer_derivative(node, kind, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], differentiate, epilogue);
-}
-
-static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    const int64_t width = node->output[0].width;
-    fn_run_epilogue(node->output[0].gradient_epilogue, lo * width, (hi - lo) * width);
-    if (!needs_input_gradient(node))
-        return;
-    const convolution g = geometry_of_node(node);
-    const convolution_epilogue epilogue = {
-        .accumulate = node->input[0].accumulate,
-        .array_epilogue = node->input[0].gradient_epilogue,
-        .first = lo * node->input[0].width,
-    };
-    FN_SYM(convolve_transposed)(&g, hi - lo, (const real *)node->output[0].gradient + lo * width,
-                                node->buffer[FLIPPED_KERNEL].value, &epilogue,
-                                (real *)node->input[0].gradient + lo * node->input[0].width, context->workspace);
+    propagate_by(FN_SYM(convolve_transposed), x, context, lo, hi);
 }
 
 static convolution_gradient gradient_of(const fn_node *node)
 {
+    static const convolution_labels label = CONVOLUTION_LABELS("convolution");
     return (convolution_gradient){
         .node = node,
+        .label = &label,
         .g = geometry_of_node(node),
+        .propagate = propagate,
+        .kernel = &node->buffer[FLIPPED_KERNEL],
         .sum = sum_convolution,
         .x = node->input[0].value,
         .dy = node->output[0].gradient,
         .output = node->output[0].gradient,
-        .sums = node->buffer[SUMS].value,
     };
-}
-
-static void sum_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    const convolution_gradient gradient = gradient_of(node);
-    sum_gradient_items(&gradient, context, lo, hi);
-}
-
-static void add_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    (void)context;
-    const convolution_gradient gradient = gradient_of(node);
-    add_gradient_items(&gradient, lo, hi);
 }
 
 static void backward(fn_plan *plan, fn_node *node)
 {
     const convolution g = geometry_of_node(node);
-    emit_input_gradient(plan, node, backward_rows, node->buffer[FLIPPED_KERNEL].value_buffer, FN_SYM(convolution_workspace)(&g),
-                        "convolution backward");
-    if (needs_input_gradient(node))
-        fn_costs(plan, convolution_flops(node, &g), 0);
-    emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, FN_SYM(convolution_workspace)(&g),
-                  "convolution backward parameters", "convolution add parameters");
+    emit_backward(plan, node, FN_SYM(convolution_workspace)(&g));
 }
 
 const fn_op FN_SYM(op_convolution) = {

@@ -6,18 +6,15 @@
  *   dx[iy][ix][c] = sum over the windows that contain the pixel, and o from c m to c m + m - 1, of  dz[oy][ox][o] W[ky][kx][o]
  *   dW[ky][kx][o] = sum over the batch, oy, ox of  x[...][...][o / m] dz[oy][ox][o],  db = sum of dz
  *
- * Parameters: W, of shape [window][channels][m], which is [window][o], and b with use_bias. Buffers: SAVED_SLOPE f'(z) where y
- * is not enough for it; SUMS as those of the convolution.
+ * Parameters: W, of shape [window][channels][m], which is [window][o], and b with use_bias. Buffers and the backward pass:
+ * convolution_gradient.h; W is not flipped.
  *
  * A vector is channels of one pixel. Where m > 1 rows of x are copied with each channel m times, so that all is as for
  * m = 1 with m times the channels, and of dx rows are summed m by m.
  */
 #include "../convolution_gradient.h"
-#include "../convolution_shape.h"
 #include "../convolution_window.h"
 #include "../vector.h"
-
-enum { SAVED_SLOPE, SUMS };
 
 static const fn_attribute attributes[] = {CONVOLUTION_ATTRIBUTES("depth_multiplier")};
 
@@ -52,12 +49,8 @@ static fn_status infer(fn_inference *inference)
     const int64_t channels = fn_shape_last(&inference->input[0]), multiplier = (int64_t)inference->attribute[FILTERS];
     const convolution g = geometry_of(inference->attribute, &inference->input[0]);
     status = describe_convolution(inference, g.y.out, g.x.out, g.channels, channels, multiplier);
-    if (status == FN_OK && inference->training) {
-        inference->n_node_buffers = 2;
-        if (activation_of(inference->attribute + ACTIVATION)->from_input)
-            inference->buffer_per_row[SAVED_SLOPE] = fn_shape_size(&inference->signature.output[0]);
-        inference->buffer_fixed[SUMS] = gradient_sums_size(&g);
-    }
+    if (status == FN_OK && inference->training)
+        describe_training_buffers(inference, &g);
     return status;
 }
 
@@ -180,8 +173,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     const correlation c = correlation_of(&g, false, multiplier_of(node), context->workspace);
     list_segments(&c, g.channels);
     clear_rows(&c.window, c.buffer_rows, c.buffer);
-    const convolution_epilogue epilogue =
-        make_epilogue(node, node->attribute + ACTIVATION, node->n_node_buffers ? &node->buffer[SAVED_SLOPE] : NULL, lo);
+    const convolution_epilogue epilogue = make_epilogue(node, lo);
     const int64_t row = c.x.target * g.channels;
     for (int64_t image = lo; image < hi; image++)
         for (int64_t t = 0; t < c.y.target; t += c.chunk) {
@@ -211,30 +203,10 @@ static int64_t workspace_of(const fn_node *node)
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    const convolution g = geometry_of_node(node);
-    fn_emit(plan, node, "depthwise_convolution forward", forward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, convolution_flops(node, &g), 0);
-    fn_workspace(plan, workspace_of(node));
-    fn_reads(plan, node->input[0].value_buffer);
-    for (int i = 0; i < node->n_parameters; i++)
-        fn_reads_all(plan, node->parameter[i].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
-    if (node->n_node_buffers)
-        fn_writes(plan, node->buffer[SAVED_SLOPE].value_buffer);
+    emit_forward(plan, node, forward_rows, &node->parameter[0], workspace_of(node));
 }
 
 /* ---- backward ---------------------------------------------------------------------------------- */
-
-static void differentiate(const fn_node *node, int64_t first, int64_t n)
-{
-    differentiate_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], first, n);
-}
-
-static bool offer_epilogue(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue)
-{
-    (void)plan;
-    return offer_derivative(node, kind, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], differentiate, epilogue);
-}
 
 /* out[i] (+)= the sum of m numbers from x[i m] on. */
 static void sum_neighbours(const real *restrict x, int64_t n, int64_t m, bool accumulate, real *restrict out)
@@ -247,9 +219,10 @@ static void sum_neighbours(const real *restrict x, int64_t n, int64_t m, bool ac
     }
 }
 
-static void compute_input_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static void propagate(const convolution_gradient *x, const fn_context *context, int64_t lo, int64_t hi)
 {
-    const convolution g = geometry_of_node(node);
+    const fn_node *node = x->node;
+    const convolution g = x->g;
     const int64_t multiplier = multiplier_of(node);
     const correlation c = correlation_of(&g, true, multiplier, context->workspace);
     list_segments(&c, g.channels);
@@ -274,14 +247,6 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
                 fn_run_epilogue(input->gradient_epilogue, image * input->width + r * row, row);
             }
         }
-}
-
-static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    const int64_t width = node->output[0].width;
-    fn_run_epilogue(node->output[0].gradient_epilogue, lo * width, (hi - lo) * width);
-    if (needs_input_gradient(node))
-        compute_input_gradient(node, context, lo, hi);
 }
 
 enum { TAPS = 8 }; /* of a row of the window, whose sums are in registers at a time */
@@ -368,39 +333,23 @@ static void sum_weights(const convolution_gradient *x, int64_t lo, int64_t hi, i
 
 static convolution_gradient gradient_of(const fn_node *node)
 {
+    static const convolution_labels label = CONVOLUTION_LABELS("depthwise_convolution");
     return (convolution_gradient){
         .node = node,
+        .label = &label,
         .g = geometry_of_node(node),
+        .propagate = propagate,
+        .kernel = &node->parameter[0],
         .sum = sum_weights,
         .x = node->input[0].value,
         .dy = node->output[0].gradient,
         .output = node->output[0].gradient,
-        .sums = node->buffer[SUMS].value,
     };
-}
-
-static void sum_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    const convolution_gradient gradient = gradient_of(node);
-    sum_gradient_items(&gradient, context, lo, hi);
-}
-
-static void add_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    (void)context;
-    const convolution_gradient gradient = gradient_of(node);
-    add_gradient_items(&gradient, lo, hi);
 }
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    const convolution g = geometry_of_node(node);
-    const int64_t workspace = workspace_of(node);
-    emit_input_gradient(plan, node, backward_rows, node->parameter[0].value_buffer, workspace, "depthwise_convolution backward");
-    if (needs_input_gradient(node))
-        fn_costs(plan, convolution_flops(node, &g), 0);
-    emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, workspace, "depthwise_convolution backward parameters",
-                  "depthwise_convolution add parameters");
+    emit_backward(plan, node, workspace_of(node));
 }
 
 const fn_op FN_SYM(op_depthwise_convolution) = {

@@ -13,13 +13,11 @@
  *   output_padding   height' = (height - 1) stride + extent - 2 p + output_padding,  p = 0, or extent / 2 where same
  * and py is half of what the windows reach over the image, 0 where valid.
  *
- * Parameters: W, and b with use_bias. Buffers: FLIPPED_KERNEL, SUMS and SAVED_SLOPE as those of the convolution.
+ * Parameters: W, and b with use_bias. Buffers and the backward pass: convolution_gradient.h.
  */
 #include "../convolution_gradient.h"
-#include "../convolution_shape.h"
 
 enum { OUTPUT_PADDING_HEIGHT = FIRST_OWN_ATTRIBUTE, OUTPUT_PADDING_WIDTH };
-enum { FLIPPED_KERNEL, SUMS, SAVED_SLOPE };
 
 /* -1: no output padding is given. */
 static const fn_attribute attributes[] = {
@@ -82,30 +80,19 @@ static fn_status infer(fn_inference *inference)
     status = describe_convolution(inference, g.y.in, g.x.in, g.channels, g.channels, g.filters);
     if (status != FN_OK)
         return status;
-    inference->n_node_buffers = inference->training ? 3 : 1;
+    inference->n_node_buffers = FLIPPED_KERNEL + 1;
     inference->buffer_fixed[FLIPPED_KERNEL] = convolution_weights(&g);
-    if (inference->training) {
-        inference->buffer_fixed[SUMS] = gradient_sums_size(&g);
-        if (activation_of(attribute + ACTIVATION)->from_input)
-            inference->buffer_per_row[SAVED_SLOPE] = fn_shape_size(&inference->signature.output[0]);
-    }
+    if (inference->training)
+        describe_training_buffers(inference, &g);
     return FN_OK;
 }
 
 /* ---- forward ----------------------------------------------------------------------------------- */
 
-static void flip(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    (void)context;
-    const convolution g = geometry_of_node(node);
-    FN_SYM(flip_kernel)(&g, node->parameter[0].value, lo, hi, node->buffer[FLIPPED_KERNEL].value);
-}
-
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const convolution g = geometry_of_node(node);
-    const convolution_epilogue epilogue = make_epilogue(
-        node, node->attribute + ACTIVATION, node->n_node_buffers > SAVED_SLOPE ? &node->buffer[SAVED_SLOPE] : NULL, lo);
+    const convolution_epilogue epilogue = make_epilogue(node, lo);
     FN_SYM(convolve_transposed)(&g, hi - lo, (const real *)node->input[0].value + lo * node->input[0].width,
                                 node->buffer[FLIPPED_KERNEL].value, &epilogue,
                                 (real *)node->output[0].value + lo * node->output[0].width, context->workspace);
@@ -114,86 +101,37 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 static void forward(fn_plan *plan, fn_node *node)
 {
     const convolution g = geometry_of_node(node);
-    fn_emit(plan, node, "transposed_convolution flip", flip, FN_BY_ITEMS, g.y.window);
-    fn_reads(plan, node->parameter[0].value_buffer);
-    fn_writes(plan, node->buffer[FLIPPED_KERNEL].value_buffer);
-    fn_emit(plan, node, "transposed_convolution forward", forward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, convolution_flops(node, &g), 0);
-    fn_workspace(plan, FN_SYM(convolution_workspace)(&g));
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_reads_all(plan, node->buffer[FLIPPED_KERNEL].value_buffer);
-    if (node->n_parameters > 1)
-        fn_reads_all(plan, node->parameter[1].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
-    if (node->n_node_buffers > SAVED_SLOPE)
-        fn_writes(plan, node->buffer[SAVED_SLOPE].value_buffer);
-    fn_emit_epilogue(plan, node->output[0].value_epilogue);
+    emit_flip(plan, node);
+    emit_forward(plan, node, forward_rows, &node->buffer[FLIPPED_KERNEL], FN_SYM(convolution_workspace)(&g));
 }
 
 /* ---- backward ---------------------------------------------------------------------------------- */
 
-static void differentiate(const fn_node *node, int64_t first, int64_t n)
+static void propagate(const convolution_gradient *x, const fn_context *context, int64_t lo, int64_t hi)
 {
-    differentiate_activation(node, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], first, n);
-}
-
-static bool offer_epilogue(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue)
-{
-    (void)plan;
-    return offer_derivative(node, kind, node->attribute + ACTIVATION, &node->buffer[SAVED_SLOPE], differentiate, epilogue);
-}
-
-static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    const int64_t width = node->output[0].width;
-    fn_run_epilogue(node->output[0].gradient_epilogue, lo * width, (hi - lo) * width);
-    if (!needs_input_gradient(node))
-        return;
-    const convolution g = geometry_of_node(node);
-    const convolution_epilogue epilogue = {
-        .accumulate = node->input[0].accumulate,
-        .array_epilogue = node->input[0].gradient_epilogue,
-        .first = lo * node->input[0].width,
-    };
-    FN_SYM(convolve)(&g, hi - lo, (const real *)node->output[0].gradient + lo * width, node->parameter[0].value, &epilogue,
-                     (real *)node->input[0].gradient + lo * node->input[0].width, context->workspace);
+    propagate_by(FN_SYM(convolve), x, context, lo, hi);
 }
 
 static convolution_gradient gradient_of(const fn_node *node)
 {
+    static const convolution_labels label = CONVOLUTION_LABELS("transposed_convolution");
     return (convolution_gradient){
         .node = node,
+        .label = &label,
         .g = geometry_of_node(node),
+        .propagate = propagate,
+        .kernel = &node->parameter[0],
         .sum = sum_convolution,
         .x = node->output[0].gradient,
         .dy = node->input[0].value,
         .output = node->output[0].gradient,
-        .sums = node->buffer[SUMS].value,
     };
-}
-
-static void sum_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    const convolution_gradient gradient = gradient_of(node);
-    sum_gradient_items(&gradient, context, lo, hi);
-}
-
-static void add_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    (void)context;
-    const convolution_gradient gradient = gradient_of(node);
-    add_gradient_items(&gradient, lo, hi);
 }
 
 static void backward(fn_plan *plan, fn_node *node)
 {
     const convolution g = geometry_of_node(node);
-    emit_input_gradient(plan, node, backward_rows, node->parameter[0].value_buffer, FN_SYM(convolution_workspace)(&g),
-                        "transposed_convolution backward");
-    if (needs_input_gradient(node))
-        fn_costs(plan, convolution_flops(node, &g), 0);
-    emit_gradient(plan, node, &g, SUMS, sum_gradients, add_gradients, FN_SYM(convolution_workspace)(&g),
-                  "transposed_convolution backward parameters", "transposed_convolution add parameters");
+    emit_backward(plan, node, FN_SYM(convolution_workspace)(&g));
 }
 
 const fn_op FN_SYM(op_transposed_convolution) = {
