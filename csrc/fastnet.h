@@ -30,6 +30,7 @@ extern "C" {
 #endif
 
 #define FN_MAX_RANK 6
+#define FN_MAX_MESSAGE 400 /* bytes, the 0 at its end included */
 
 /* Alignment in bytes of every slab and arena, and of each array inside them. */
 #define FN_ALIGNMENT 64
@@ -44,7 +45,7 @@ typedef enum fn_status {
 /* What went wrong: filled by the call that returns the status. */
 typedef struct fn_error {
     fn_status status;
-    char message[400];
+    char message[FN_MAX_MESSAGE];
 } fn_error;
 
 /* The name of a status ("ERROR_SHAPE"), the Python exception it becomes and its meaning. */
@@ -104,6 +105,7 @@ typedef struct fn_attribute {
     const char *name;
     double value;           /* the default */
     double lowest, highest; /* what it may be, both included; never NaN */
+    const char *choices;    /* of a whole number from 0 that stands for one of several things: their names, or NULL */
     unsigned kind;          /* FN_IS_INTEGER: a whole number; FN_VARIES: may be another one in each step */
 } fn_attribute;
 
@@ -134,6 +136,7 @@ FN_API fn_status fn_check_attributes(fn_registry registry, const char *name, con
  * name, or a hyper-parameter out of its range; one that varies from step to step may be NaN. */
 #define FN_MAX_SLOTS 12
 #define FN_MAX_LOSSES 16 /* outputs of a plan */
+#define FN_MAX_THREADS 1024
 FN_API int fn_optimizer_slots(const char *optimizer, const double *attributes, const char *names[FN_MAX_SLOTS],
                               double start[FN_MAX_SLOTS]);
 /* Number of accumulators a metric keeps for predictions of this shape; -1: no such name, or an attribute or a shape that is out
@@ -149,9 +152,11 @@ typedef struct fn_signature {
     fn_shape output[FN_MAX_OUTPUTS];
     int32_t n_parameters;
     fn_shape parameter[FN_MAX_PARAMETERS];
+    /* Each number of the outputs is one that an input holds, or 0: class numbers stay class numbers. */
+    bool keeps_numbers;
 } fn_signature;
 
-/* Shape inference: the shapes of the outputs and parameters of `op` for inputs of these shapes.
+/* What `op` makes of inputs of these shapes: above all the shapes of its outputs and parameters.
  * `layer` is the name used in messages. */
 FN_API fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_shape *inputs, const double *attributes,
                           fn_signature *signature, fn_error *error);

@@ -9,7 +9,6 @@
 #define MOST_ENTRIES (1 << 24)
 
 /* More is a mistake. */
-#define MAX_THREADS 1024
 
 static fn_status check_table(const char *what, int32_t n, const void *table, fn_error *error)
 {
@@ -117,8 +116,8 @@ fn_status fn_check_spec(const fn_plan_spec *spec, fn_error *error)
         return fn_fail(error, FN_ERROR_GRAPH, "a model needs at least one input and one output");
     if (spec->n_outputs > FN_MAX_LOSSES)
         return fn_fail(error, FN_ERROR_GRAPH, "a model has at most %d outputs, got %d", FN_MAX_LOSSES, spec->n_outputs);
-    if (spec->n_threads < 0 || spec->n_threads > MAX_THREADS)
-        return fn_fail(error, FN_ERROR_ATTRIBUTE, "n_threads must be between 1 and %d, or 0, got %d", MAX_THREADS,
+    if (spec->n_threads < 0 || spec->n_threads > FN_MAX_THREADS)
+        return fn_fail(error, FN_ERROR_ATTRIBUTE, "n_threads must be between 1 and %d, or 0, got %d", FN_MAX_THREADS,
                        spec->n_threads);
     const struct {
         const char *what;

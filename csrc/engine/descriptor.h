@@ -118,17 +118,19 @@ struct fn_node {
 /* ---- descriptors ------------------------------------------------------------------------- */
 
 /* What follows the default of an fn_attribute: its range and kind, the latter maybe with | FN_VARIES. */
-#define FN_ANY -DBL_MAX, DBL_MAX, 0
-#define FN_NOT_NEGATIVE 0, DBL_MAX, 0
-#define FN_NOT_POSITIVE -DBL_MAX, 0, 0
-#define FN_AT_LEAST_1 1, DBL_MAX, 0
-#define FN_POSITIVE DBL_MIN, DBL_MAX, 0
-#define FN_FRACTION 0, 1, 0                   /* [0, 1] */
-#define FN_BELOW_1 0, 0x1.fffffffffffffp-1, 0 /* [0, 1) */
-#define FN_INTEGER(lowest, highest) lowest, highest, FN_IS_INTEGER
+#define FN_ANY -DBL_MAX, DBL_MAX, NULL, 0
+#define FN_NOT_NEGATIVE 0, DBL_MAX, NULL, 0
+#define FN_NOT_POSITIVE -DBL_MAX, 0, NULL, 0
+#define FN_AT_LEAST_1 1, DBL_MAX, NULL, 0
+#define FN_POSITIVE DBL_MIN, DBL_MAX, NULL, 0
+#define FN_FRACTION 0, 1, NULL, 0                   /* [0, 1] */
+#define FN_BELOW_1 0, 0x1.fffffffffffffp-1, NULL, 0 /* [0, 1) */
+#define FN_INTEGER(lowest, highest) lowest, highest, NULL, FN_IS_INTEGER
+/* One of so many choices, from 0, whose names are separated by spaces. */
+#define FN_ONE_OF(count, names) 0, (count) - 1, names, FN_IS_INTEGER
 #define FN_FLAG FN_INTEGER(0, 1)
 #define FN_INT32_MAX 0x7FFFFFFF
-#define FN_SEED FN_INTEGER(-1, 0x1p53) /* -1: that of the model */
+#define FN_SEED FN_INTEGER(-1, 0x1p53 - 1) /* -1: that of the model */
 
 /* Question and answer of infer(). Filled by the caller: layer, inputs, attributes, training. */
 typedef struct fn_inference {

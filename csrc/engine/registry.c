@@ -233,6 +233,7 @@ fn_status fn_infer(const char *op, const char *layer, int n_inputs, const fn_sha
         status = fn_check_shape(&inference.signature.output[i], layer, error);
     for (int i = 0; status == FN_OK && i < inference.signature.n_parameters; i++)
         status = fn_check_shape(&inference.signature.parameter[i], layer, error);
+    inference.signature.keeps_numbers |= inference.alias;
     if (status == FN_OK)
         *signature = inference.signature;
     return status;

@@ -29,7 +29,7 @@ enum {
 #define CONVOLUTION_ATTRIBUTES(filters)                                                                                          \
     {filters, 1, CONVOLUTION_SIZE}, {"window_height", 1, CONVOLUTION_SIZE}, {"window_width", 1, CONVOLUTION_SIZE},               \
         {"stride_height", 1, CONVOLUTION_SIZE}, {"stride_width", 1, CONVOLUTION_SIZE}, {"dilation_height", 1, CONVOLUTION_SIZE}, \
-        {"dilation_width", 1, CONVOLUTION_SIZE}, {"padding", 0, FN_INTEGER(PADDING_VALID, PADDING_CAUSAL)},                      \
+        {"dilation_width", 1, CONVOLUTION_SIZE}, {"padding", 0, FN_ONE_OF(PADDING_CAUSAL + 1, "valid same causal")},             \
         {"use_bias", 1, FN_FLAG}, FN_ACTIVATION_ATTRIBUTES("activation", "alpha")
 
 /* Of the window: whole ones inside the image; as many as there are pixels, divided by the stride, with zeros around; the

@@ -26,6 +26,8 @@ OUTPUT_GRADIENT: int
 FETCH_GRADIENTS: int
 FLUSH: int
 ALIGNMENT: int
+MAX_RANK: int
+MAX_THREADS: int
 
 def statuses() -> list[tuple[str, type[Exception] | None, str]]:
     """The statuses of the engine: a list of (name, exception class or None, meaning)."""
@@ -75,6 +77,9 @@ def registry(kind: str) -> dict[str, dict[str, float]]:
 def attribute_ranges(kind: str) -> dict[str, dict[str, tuple[float, float, bool, bool]]]:
     """What the attributes of all entries of a kind, as of `registry`, may be: (lowest, highest, whole, varies)."""
 
+def attribute_choices(op: str, name: str) -> tuple[str, ...]:
+    """What the numbers 0, 1, ... of an attribute of an operation stand for."""
+
 def activation_index(name: str) -> int:
     """Number of an activation: the value of the `activation` attribute of operations."""
 
@@ -82,6 +87,9 @@ def infer(
     op: str, layer: str, shapes: Sequence[Shape], attributes: Attributes | None
 ) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
     """Shapes of the outputs and parameters of an operation: (outputs, parameters), lists of tuples."""
+
+def keeps_numbers(op: str, shapes: Sequence[Shape], attributes: Attributes | None) -> bool:
+    """Whether each number that an operation makes is one that its inputs hold, or 0."""
 
 def infer_target(loss: str, attributes: Attributes | None, shape: Shape) -> tuple[int, ...]:
     """Shape of the target that a loss wants for predictions of this shape (of one sample)."""

@@ -28,6 +28,8 @@ OUTPUT_GRADIENT = FN_PHASE_OUTPUT_GRADIENT
 FETCH_GRADIENTS = FN_PHASE_FETCH_GRADIENTS
 FLUSH = FN_PHASE_FLUSH
 ALIGNMENT = FN_ALIGNMENT
+MAX_RANK = FN_MAX_RANK
+MAX_THREADS = FN_MAX_THREADS
 
 
 # ---- statuses ------------------------------------------------------------------------------------
@@ -298,6 +300,15 @@ def attribute_ranges(kind):
     return entries
 
 
+def attribute_choices(op, name):
+    """What the numbers 0, 1, ... of an attribute of an operation stand for."""
+    cdef const fn_entry *entry = find_entry(FN_OPS, op)
+    for i in range(entry.n_attributes):
+        if entry.attributes[i].name.decode() == name and entry.attributes[i].choices is not NULL:
+            return tuple(entry.attributes[i].choices.decode().split())
+    raise ValueError(f"{op} has no attribute {name!r} of several choices")
+
+
 def activation_index(name):
     """Number of an activation: the value of the `activation` attribute of operations."""
     text = name.encode()
@@ -307,20 +318,31 @@ def activation_index(name):
     return index
 
 
-def infer(op, layer, shapes, attributes):
-    """Shapes of the outputs and parameters of an operation: (outputs, parameters), lists of tuples."""
+cdef int to_signature(object op, object layer, object shapes, object attributes, fn_signature *signature) except -1:
     cdef _Scratch scratch = _Scratch()
     cdef fn_error error
-    cdef fn_signature signature
     memset(&error, 0, sizeof(error))
-    memset(&signature, 0, sizeof(signature))
+    memset(signature, 0, sizeof(fn_signature))
     cdef fn_shape *inputs = <fn_shape *>scratch.allocate(len(shapes) * sizeof(fn_shape))
     for i, sizes in enumerate(shapes):
         to_shape(sizes, &inputs[i], layer)
     cdef double *values = scratch.numbers(ordered_attributes(FN_OPS, op, attributes))
-    check(fn_infer(scratch.text(op), scratch.text(layer), len(shapes), inputs, values, &signature, &error), &error)
+    return check(fn_infer(scratch.text(op), scratch.text(layer), len(shapes), inputs, values, signature, &error), &error)
+
+
+def infer(op, layer, shapes, attributes):
+    """Shapes of the outputs and parameters of an operation: (outputs, parameters), lists of tuples."""
+    cdef fn_signature signature
+    to_signature(op, layer, shapes, attributes, &signature)
     return ([from_shape(&signature.output[i]) for i in range(signature.n_outputs)],
             [from_shape(&signature.parameter[i]) for i in range(signature.n_parameters)])
+
+
+def keeps_numbers(op, shapes, attributes):
+    """Whether each number that an operation makes is one that its inputs hold, or 0."""
+    cdef fn_signature signature
+    to_signature(op, "", shapes, attributes, &signature)
+    return bool(signature.keeps_numbers)
 
 
 def infer_target(loss, attributes, shape):
@@ -339,8 +361,8 @@ def infer_target(loss, attributes, shape):
 def optimizer_slots(optimizer, hyper):
     """Slots an update keeps with these hyper-parameters: a list of (name, start); NaN: starts as the parameters."""
     cdef _Scratch scratch = _Scratch()
-    cdef const char *names[12]
-    cdef double start[12]
+    cdef const char *names[FN_MAX_SLOTS]
+    cdef double start[FN_MAX_SLOTS]
     cdef double *values = scratch.numbers(ordered_hyper(optimizer, hyper))
     cdef int n = fn_optimizer_slots(scratch.text(optimizer), values, names, start)
     return [(names[i].decode(), start[i]) for i in range(n)]

@@ -5,6 +5,10 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 cdef extern from "fastnet.h" nogil:
     enum: FN_MAX_RANK
+    enum: FN_MAX_MESSAGE
+    enum: FN_MAX_OUTPUTS
+    enum: FN_MAX_PARAMETERS
+    enum: FN_MAX_THREADS
     enum: FN_MAX_SLOTS
     enum: FN_ALIGNMENT
     enum: FN_STATUS_COUNT
@@ -18,7 +22,7 @@ cdef extern from "fastnet.h" nogil:
 
     ctypedef struct fn_error:
         fn_status status
-        char message[400]
+        char message[FN_MAX_MESSAGE]
 
     const char *fn_status_name(fn_status)
     const char *fn_status_exception(fn_status)
@@ -33,7 +37,7 @@ cdef extern from "fastnet.h" nogil:
 
     ctypedef struct fn_shape:
         int32_t rank
-        int64_t size[6]
+        int64_t size[FN_MAX_RANK]
 
     ctypedef enum fn_isa:
         FN_ISA_COUNT
@@ -60,6 +64,7 @@ cdef extern from "fastnet.h" nogil:
         double value
         double lowest
         double highest
+        const char *choices
         unsigned kind
 
     enum: FN_IS_INTEGER
@@ -80,9 +85,10 @@ cdef extern from "fastnet.h" nogil:
 
     ctypedef struct fn_signature:
         int32_t n_outputs
-        fn_shape output[4]
+        fn_shape output[FN_MAX_OUTPUTS]
         int32_t n_parameters
-        fn_shape parameter[8]
+        fn_shape parameter[FN_MAX_PARAMETERS]
+        bint keeps_numbers
 
     fn_status fn_infer(const char *, const char *, int, const fn_shape *, const double *, fn_signature *, fn_error *)
     fn_status fn_infer_target(const char *, const double *, const fn_shape *, fn_shape *, fn_error *)
@@ -161,7 +167,7 @@ cdef extern from "fastnet.h" nogil:
         const fn_scheduled *scheduled
         void *parameter_slab
         void *gradient_slab
-        void *slots[12]
+        void *slots[FN_MAX_SLOTS]
 
     ctypedef struct fn_plan:
         pass

@@ -191,6 +191,11 @@ class Operation:
             for one in call.chain:
                 one.penalties.append(self)
 
+    @property
+    def keeps_numbers(self) -> bool:
+        """Whether each number of the outputs is one of the inputs, or 0."""
+        return _core.keeps_numbers(self.op, [tensor.sample_shape for tensor in self.inputs], self.attributes)
+
 
 def with_masks(tensors: Iterable[SymbolicTensor]) -> list[SymbolicTensor]:
     """Tensors, and the masks that go with them unsaid."""
@@ -214,9 +219,6 @@ def batch_size_of(tensor: SymbolicTensor) -> int | None:
 #: Operations that add to the loss.
 PENALTIES = frozenset(filter(_core.penalizes, _core.registry("ops")))
 
-#: Operations that change no numbers, only where they are.
-MOVES = frozenset({"concatenate", "reshape"})
-
 
 def label_sources(tensor: SymbolicTensor, reader: str) -> list[SymbolicTensor]:
     """The inputs of the model whose numbers a layer reads as labels.
@@ -232,7 +234,7 @@ def label_sources(tensor: SymbolicTensor, reader: str) -> list[SymbolicTensor]:
         tensor = left.pop()
         if tensor.operation is None:
             found[id(tensor)] = tensor
-        elif tensor.operation.op in MOVES:
+        elif tensor.operation.keeps_numbers:
             left.extend(tensor.operation.inputs)
         else:
             raise ValueError(

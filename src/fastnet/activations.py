@@ -48,7 +48,7 @@ class ActivationFunction(Configurable):
     @property
     def elementwise(self) -> bool:
         """Whether the engine can apply it within another operation."""
-        return self.kernel not in ("softmax", "log_softmax")
+        return self.kernel in _core.registry("activations")
 
     def attributes(self) -> dict[str, float]:
         """The attributes "activation" and "alpha" of the operation that applies it."""

@@ -69,8 +69,8 @@ class Trainer(CustomLoop):
         """
         if n_threads is not None:
             n_threads = positive("n_threads", n_threads)
-            if n_threads > 1024:
-                raise ValueError(f"n_threads must be at most 1024, got {n_threads}")
+            if n_threads > _core.MAX_THREADS:
+                raise ValueError(f"n_threads must be at most {_core.MAX_THREADS}, got {n_threads}")
         if loss is None:
             raise ValueError("compile needs a loss: a name such as 'mse', an object of fastnet.losses, or a function")
         compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, n_threads)

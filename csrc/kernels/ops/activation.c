@@ -11,6 +11,7 @@ static fn_status infer(fn_inference *inference)
 {
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = inference->input[0];
+    inference->signature.keeps_numbers = inference->attribute[0] == FN_LINEAR;
     return FN_OK;
 }
 

@@ -18,6 +18,7 @@ static const fn_attribute attributes[] = {{"l1", 0, FN_NOT_NEGATIVE}, {"l2", 0, 
 static fn_status infer(fn_inference *inference)
 {
     inference->signature.n_outputs = 1;
+    inference->signature.keeps_numbers = true;
     inference->signature.output[0] = inference->input[0];
     inference->n_node_buffers = 1;
     inference->buffer_per_row[PENALTY] = 1;

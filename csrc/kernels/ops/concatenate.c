@@ -34,6 +34,7 @@ static fn_status infer(fn_inference *inference)
     }
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = joined;
+    inference->signature.keeps_numbers = true;
     return FN_OK;
 }
 

@@ -5,6 +5,12 @@
  * A NaN in any input is the result, and its gradient goes to the first NaN. */
 #include "merge.h"
 
+static fn_status infer(fn_inference *inference)
+{
+    inference->signature.keeps_numbers = true;
+    return infer_merge(inference);
+}
+
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;

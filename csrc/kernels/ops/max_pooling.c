@@ -26,6 +26,7 @@ static index_kind index_kind_of(const pooling *p)
 static fn_status infer(fn_inference *inference)
 {
     fn_status status = infer_pooling(inference);
+    inference->signature.keeps_numbers = true;
     if (status != FN_OK || !inference->training)
         return status;
     const pooling p = pooling_of(&inference->input[0], inference->attribute);

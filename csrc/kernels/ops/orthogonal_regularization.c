@@ -28,6 +28,7 @@ static fn_status infer(fn_inference *inference)
     const double *attribute = inference->attribute;
     int64_t rows = (int64_t)attribute[ROWS], columns = (int64_t)attribute[COLUMNS];
     inference->signature.n_outputs = 1;
+    inference->signature.keeps_numbers = true;
     inference->signature.output[0] = inference->input[0];
     inference->signature.n_parameters = 1;
     inference->signature.parameter[0] = (fn_shape){.rank = 2, .size = {rows, columns}};

@@ -42,6 +42,7 @@ static fn_status infer(fn_inference *inference)
                            "layer '%s': nothing is left of axis %d of an input of shape %s, of which %lld are cut off",
                            inference->layer, axis + 1, fn_shape_text(x, text), (long long)(x->size[axis] - y->size[axis]));
     inference->signature.n_outputs = 1;
+    inference->signature.keeps_numbers = true;
     return FN_OK;
 }
 

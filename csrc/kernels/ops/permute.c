@@ -74,6 +74,7 @@ static fn_status infer(fn_inference *inference)
     }
     inference->signature.n_outputs = 1;
     inference->alias = permutation_of(x, attribute).rank <= 1;
+    inference->signature.keeps_numbers = true;
     return FN_OK;
 }
 

@@ -47,7 +47,7 @@ static const fn_attribute attributes[] = {
     {"right_low", 0, FN_ANY},        {"right_high", 0, FN_ANY},
     {"zoom_rows_low", 0, FN_ANY},    {"zoom_rows_high", 0, FN_ANY},
     {"zoom_columns_low", 0, FN_ANY}, {"zoom_columns_high", 0, FN_ANY},
-    {"same_zoom", 0, FN_FLAG},       {"fill", 0, FN_INTEGER(0, WRAP)},
+    {"same_zoom", 0, FN_FLAG},       {"fill", 0, FN_ONE_OF(WRAP + 1, "constant nearest reflect wrap")},
     {"fill_value", 0, FN_ANY},       {"bilinear", 1, FN_FLAG},
     {"seed", -1, FN_SEED},
 };

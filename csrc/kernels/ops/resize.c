@@ -55,6 +55,7 @@ static fn_status infer(fn_inference *inference)
     if (attribute[HEIGHT] && x->rank == 3)
         y->size[0] = (int64_t)attribute[HEIGHT];
     inference->signature.n_outputs = 1;
+    inference->signature.keeps_numbers = !attribute[BILINEAR];
     return FN_OK;
 }
 

@@ -25,6 +25,7 @@ static fn_status infer(fn_inference *inference)
                        fn_shape_text(a, text), fn_shape_text(b, other));
     inference->signature.n_outputs = 1;
     inference->signature.output[0] = *a;
+    inference->signature.keeps_numbers = inference->n_inputs > SECOND || inference->attribute[0] == 0;
     return FN_OK;
 }
 

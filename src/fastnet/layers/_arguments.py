@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._graph import SymbolicTensor
 
 __all__ = ["channels_last", "check_axes", "checked_rate", "checked_seed", "number_in", "one_of", "positive_sizes"]
@@ -73,8 +74,9 @@ def checked_seed(layer: str, seed: int | None) -> int | None:
         seed = operator.index(seed)
     except TypeError:
         raise TypeError(f"{layer}: seed must be an integer or None, got {seed!r}") from None
-    if not 0 <= seed < 2**53:
-        raise ValueError(f"{layer}: seed must be between 0 and 2**53 - 1, got {seed}")
+    largest = int(_core.attribute_ranges("ops")["dropout"]["seed"][1])
+    if not 0 <= seed <= largest:
+        raise ValueError(f"{layer}: seed must be between 0 and {largest}, got {seed}")
     return seed
 
 

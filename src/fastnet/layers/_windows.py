@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .. import activations, constraints, initializers, regularizers
+from .. import _core, activations, constraints, initializers, regularizers
 from .._graph import SymbolicTensor
 from .._weights import WeightSpec
 from ._arguments import channels_last, one_of, positive_sizes
 from .base import Layer
 
-__all__ = ["PADDINGS", "Sizes", "Window"]
+__all__ = ["Sizes", "Window", "paddings"]
 
 Sizes = int | Sequence[int]
 
 #: Under the numbers of the engine.
-PADDINGS = ("valid", "same", "causal")
+
+
+def paddings(axes: int) -> tuple[str, ...]:
+    """What there is for a window over so many axes, in the order of the engine; causal is for one, the last of them."""
+    known = _core.attribute_choices("convolution", "padding")
+    return known if axes == 1 else tuple(name for name in known if name != "causal")
 
 
 class Window(Layer):
@@ -42,7 +47,7 @@ class Window(Layer):
         """Checks and stores these arguments."""
         self.kernel_size = self._sizes("kernel_size", kernel_size)
         self.strides = self._sizes("strides", strides)
-        self.padding = one_of(self._label, "padding", padding, PADDINGS if self.axes == 1 else PADDINGS[:2])
+        self.padding = one_of(self._label, "padding", padding, paddings(self.axes))
         self.data_format = channels_last(self._label, data_format)
         self.dilation_rate = self._sizes("dilation_rate", dilation_rate)
 
@@ -52,7 +57,7 @@ class Window(Layer):
 
     def _window_attributes(self) -> dict[str, int]:
         """Those of the operation, for which a series is an image of height 1."""
-        found: dict[str, int] = {"padding": PADDINGS.index(self.padding)}
+        found: dict[str, int] = {"padding": paddings(1).index(self.padding)}
         for name, sizes in (("window", self.kernel_size), ("stride", self.strides), ("dilation", self.dilation_rate)):
             height, width = (1, sizes) if isinstance(sizes, int) else sizes
             found.update({f"{name}_height": height, f"{name}_width": width})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .. import _core
 from .._graph import SymbolicTensor
 from ._arguments import channels_last, check_axes, checked_seed, number_in, one_of
 from .base import Layer
@@ -15,7 +16,6 @@ __all__ = [
 ]  # fmt: skip
 
 Factor = float | Sequence[float]
-_FILL_MODES = ("constant", "nearest", "reflect", "wrap")  # in the order of the operation
 
 
 class _Augmentation(Layer):
@@ -92,7 +92,7 @@ class _Resampling(_Augmentation):
     """What the layers have in common that look between the pixels and beyond the edges."""
 
     def _take(self, fill_mode: str, interpolation: str, seed: int | None, fill_value: float, data_format: str | None) -> None:
-        self.fill_mode = one_of(self._label, "fill_mode", fill_mode, _FILL_MODES)
+        self.fill_mode = one_of(self._label, "fill_mode", fill_mode, _core.attribute_choices("random_affine", "fill"))
         self.interpolation = one_of(self._label, "interpolation", interpolation, ("nearest", "bilinear"))
         self.seed = checked_seed(self._label, seed)
         self.fill_value = number_in(self._label, "fill_value", fill_value, float("-inf"), float("inf"))
@@ -101,7 +101,7 @@ class _Resampling(_Augmentation):
     def _resample(self, x: SymbolicTensor, **factors: tuple[float, float]) -> SymbolicTensor:
         attributes = {f"{name}_{end}": value for name, pair in factors.items() for end, value in zip(("low", "high"), pair)}
         attributes |= {
-            "fill": _FILL_MODES.index(self.fill_mode),
+            "fill": _core.attribute_choices("random_affine", "fill").index(self.fill_mode),
             "fill_value": self.fill_value,
             "bilinear": self.interpolation == "bilinear",
             "same_zoom": "zoom_rows" in factors and "zoom_columns" not in factors,

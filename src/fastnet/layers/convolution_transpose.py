@@ -9,7 +9,7 @@ from typing import Any
 from .. import activations, regularizers
 from .._graph import SymbolicTensor
 from ._arguments import check_axes, one_of
-from ._windows import PADDINGS, Sizes, Window
+from ._windows import Sizes, Window, paddings
 from .core import positive_integer
 
 __all__ = ["Conv1DTranspose", "Conv2DTranspose"]
@@ -42,7 +42,7 @@ class _Transpose(Window):
     ) -> None:
         super().__init__(**kwargs)
         self.filters = positive_integer(self._label, "filters", filters)
-        self._take_window(kernel_size, strides, one_of(self._label, "padding", padding, PADDINGS[:2]), data_format, dilation_rate)
+        self._take_window(kernel_size, strides, one_of(self._label, "padding", padding, paddings(2)), data_format, dilation_rate)
         self.output_padding = None if output_padding is None else self._output_padding(output_padding)
         self.activation = activations.get(activation)
         self.use_bias = use_bias

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from .. import activations, constraints, initializers, regularizers
+from .. import _core, activations, constraints, initializers, regularizers
 from .._graph import SymbolicTensor
 from .._weights import WeightSpec
 from .base import Layer
@@ -186,8 +186,8 @@ class Activation(Layer):
 
 def reshape_attributes(shape: Sequence[int], layer: str) -> dict[str, int]:
     """A shape as attributes of the operation "reshape"; ValueError where it has too many axes."""
-    if len(shape) > 6:
-        raise ValueError(f"layer {layer!r}: a shape has at most 6 axes, got {tuple(shape)}")
+    if len(shape) > _core.MAX_RANK:
+        raise ValueError(f"layer {layer!r}: a shape has at most {_core.MAX_RANK} axes, got {tuple(shape)}")
     return {"rank": len(shape), **{f"size_{i}": size for i, size in enumerate(shape)}}
 
 

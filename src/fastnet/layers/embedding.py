@@ -44,7 +44,8 @@ class Embedding(Layer):
     Raises
     ------
     ValueError
-        When called on what another layer has computed; and, in `fit`, `evaluate` and `predict`, for a token out of range.
+        When called on numbers that another layer has computed, and not only moved or selected; and, in `fit`, `evaluate` and
+        `predict`, for a token out of range.
 
     Examples
     --------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from .. import activations, constraints, initializers, regularizers
 from .._graph import SymbolicTensor, batch_size_of
 from .._weights import WeightSpec
 from ..initializers import Initializer
+from ._arguments import checked_seed
 from .base import Layer
 from .core import positive_integer
 from .normalization import number_in
@@ -85,14 +85,7 @@ class Recurrent(Layer):
             number_in(self, name, value, 0.0, np.nextafter(1.0, 0.0))
             for name, value in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout))
         )
-        if seed is not None:
-            try:
-                seed = operator.index(seed)
-            except TypeError:
-                raise TypeError(f"{self._label}: seed must be an integer or None, got {seed!r}") from None
-            if not 0 <= seed < 2**53:
-                raise ValueError(f"{self._label}: seed must be between 0 and 2**53 - 1, got {seed}")
-        self.seed = seed
+        self.seed = checked_seed(self._label, seed)
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
 
