@@ -9,6 +9,7 @@
 #include "../csrc/portable/math.c"
 #include "../csrc/portable/error_function.c"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,9 @@ typedef long double wide;
 #define WIDE(function) function##l
 #define WHICH(of_32, of_64) of_64
 #endif
+
+/* Where long double is no wider the reference has an error, too. */
+#define SLACK (FNP_BITS == 64 && LDBL_MANT_DIG == DBL_MANT_DIG ? 1 : 0)
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
@@ -84,18 +88,12 @@ static struct {
     double limit; /* of |x|; 0: none */
     double worst, at;
 } functions[] = {
-    {"exp", fnp_exp, wide_exp, 1.1, 0, 0, 0},
-    {"expm1", fnp_expm1, wide_expm1, WHICH(1.7, 2.2), 0, 0, 0},
-    {"tanh", fnp_tanh_of, wide_tanh, 1.5, 0, 0, 0},
-    {"sigmoid", fnp_sigmoid_of, wide_sigmoid, 2, 0, 0, 0},
-    {"log", fnp_log, wide_log, 1, 0, 0, 0},
-    {"log1p", fnp_log1p, wide_log1p, 1.5, 0, 0, 0},
-    {"erf", fnp_erf, wide_erf, 1.5, 0, 0, 0},
-    {"erfc", fnp_erfc, wide_erfc, 7, 0, 0, 0},
-    {"sin", fnp_sin, wide_sin, WHICH(2.5, 1.6), 1e4, 0, 0},
-    {"cos", fnp_cos, wide_cos, WHICH(2.5, 1.6), 1e4, 0, 0},
-    {"floor", fnp_floor, wide_floor, 0, 0, 0, 0},
-    {"sqrt", fnp_sqrt, wide_sqrt, 0.501, 0, 0, 0},
+    {"exp", fnp_exp, wide_exp, 1.1, 0, 0, 0},       {"expm1", fnp_expm1, wide_expm1, WHICH(1.7, 2.2), 0, 0, 0},
+    {"tanh", fnp_tanh_of, wide_tanh, 1.5, 0, 0, 0}, {"sigmoid", fnp_sigmoid_of, wide_sigmoid, 2, 0, 0, 0},
+    {"log", fnp_log, wide_log, 1, 0, 0, 0},         {"log1p", fnp_log1p, wide_log1p, 1.5, 0, 0, 0},
+    {"erf", fnp_erf, wide_erf, 1.5, 0, 0, 0},       {"erfc", fnp_erfc, wide_erfc, 7, 0, 0, 0},
+    {"sin", fnp_sin, wide_sin, 1.5, 1e4, 0, 0},     {"cos", fnp_cos, wide_cos, 1.5, 1e4, 0, 0},
+    {"floor", fnp_floor, wide_floor, 0, 0, 0, 0},   {"sqrt", fnp_sqrt, wide_sqrt, 0.501, 0, 0, 0},
 };
 
 /* |got - expected| in units in the last place of `expected`; infinity counts as the number that would follow the largest finite
@@ -249,7 +247,7 @@ int main(int count, char **arguments)
         check_all_of_usual_size();
 #endif
     for (f = 0; f < COUNT(functions); f++) {
-        const int failed = !(functions[f].worst <= functions[f].bound);
+        const int failed = !(functions[f].worst <= functions[f].bound + SLACK);
         printf("%-8s %.3f at %.17g%s\n", functions[f].name, functions[f].worst, functions[f].at, failed ? " FAILED" : "");
         failures += failed;
     }
