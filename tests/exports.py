@@ -13,6 +13,7 @@ import numpy as np
 from fastnet import _core
 from fastnet.exporting import _lowering, _writer
 from fastnet.exporting._library import load_library
+from fastnet.exporting.export import write_model
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 C99 = ["-std=c99", "-pedantic", *WARNINGS]
@@ -94,6 +95,14 @@ class Compiled:
         real = ctypes.c_double if self.dtype == np.float64 else ctypes.c_float
         function.restype = real
         return function(*map(pointer, arrays), real(learning_rate), pointer(self.memory))
+
+
+def compile_model(model, **options):
+    """An exported model, compiled."""
+    flags = options.pop("flags", ())
+    compiler = {"compiler": options.pop("compiler")} if "compiler" in options else {}
+    written = write_model(model, "net", **options)
+    return Compiled(written.source, written.functions, "net", model.dtype, written.memory, flags=flags, **compiler)
 
 
 @functools.cache

@@ -6,19 +6,11 @@ import subprocess
 
 import numpy as np
 import pytest
-from exports import C99, COMPILERS, Compiled, compile_text
+from exports import C99, COMPILERS, compile_model, compile_text
 from plans import assert_close
 
 import fastnet as fn
-from fastnet.exporting.export import describe_model, write_model
-
-
-def compile_model(model, **options):
-    """An exported model, compiled."""
-    flags = options.pop("flags", ())
-    compiler = {"compiler": options.pop("compiler")} if "compiler" in options else {}
-    written = write_model(model, "net", **options)
-    return Compiled(written.source, written.functions, "net", model.dtype, written.memory, flags=flags, **compiler)
+from fastnet.exporting.export import describe_model
 
 
 def digits_like(n=64, features=8, classes=3, seed=0):

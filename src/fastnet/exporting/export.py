@@ -223,5 +223,13 @@ def _sample(model: Network) -> tuple[list[np.ndarray], list[np.ndarray]]:
         shape, label = (1, *tensor.sample_shape), model._labels.get(id(tensor))
         drawn = random.integers(0, label[1], shape) if label else random.normal(size=shape)
         inputs.append(drawn.astype(model.dtype))
-    predicted = model.predict(inputs if len(inputs) > 1 else inputs[0])
-    return inputs, predicted if isinstance(predicted, list) else [predicted]
+    rows = model._graph.batch_size or 1
+    given = [np.repeat(array, rows, axis=0) for array in inputs]
+    states = [w for w in model.weights if getattr(w.layer, "stateful", False) and w.name.startswith("state_")]
+    kept = [weight.array.copy() for weight in states]
+    for weight in states:  # an export begins anew
+        weight.array[...] = 0
+    predicted = model.predict(given if len(given) > 1 else given[0])
+    for weight, array in zip(states, kept):
+        weight.array[...] = array
+    return inputs, [array[:1] for array in (predicted if isinstance(predicted, list) else [predicted])]
