@@ -1,8 +1,8 @@
 /* Convolution: y[oy][ox][f] = b[f] + sum over ky, kx, c of x[oy sy + ky dy - top][ox sx + kx dx - left][c] W[ky][kx][c][f],
  * x [rows][height][width][channels], y [rows][out_height][out_width][filters], W [window][channels / groups][filters]. */
 
-/* One pixel of y, whose window begins at pixel (v, u) of the image x; `start`: what is added to, or NULL. Four filters at a time
- * stay in registers. A row of the window is one run of numbers, or as many as it has taps where these are apart. */
+/* One pixel of y, whose window begins at pixel (v, u) of the image x; `start`: what is added to, NULL or y too. A row of the
+ * window is one run of numbers, or as many as it has taps where these are apart. */
 static void fnp_convolve_pixel(const fnp_real *x, const fnp_real *kernel, const fnp_real *start, fnp_real *y,
                                const fnp_window *window, fnp_int v, fnp_int u)
 {
@@ -11,53 +11,21 @@ static void fnp_convolve_pixel(const fnp_real *x, const fnp_real *kernel, const 
     const fnp_int left = fnp_first_tap(u, window->dilation_width, window->window_width);
     const fnp_int bottom = fnp_end_tap(v, window->dilation_height, window->window_height, window->height, top);
     const fnp_int right = fnp_end_tap(u, window->dilation_width, window->window_width, window->width, left);
-    const fnp_int across = window->channels / window->groups, down = window->window_width * across * filters;
-    const fnp_int apart = window->dilation_width * window->channels;
-    const fnp_int runs = apart == across ? 1 : right - left, run = apart == across ? (right - left) * across : across;
-    fnp_int group, j, ky, k;
-    if (top < bottom && left < right)
-        x += (v + top * window->dilation_height) * line + (u + left * window->dilation_width) * window->channels;
-    kernel += top * down + left * across * filters;
-    for (group = 0; group < window->groups; group++, x += across, kernel += part, y += part) {
-        for (j = 0; j + 4 <= part; j += 4) {
-            const fnp_real *in = x, *weights = kernel + j;
-            fnp_real a = 0, b = 0, c = 0, d = 0;
-            if (start) {
-                a = start[j];
-                b = start[j + 1];
-                c = start[j + 2];
-                d = start[j + 3];
+    const fnp_int across = window->channels / window->groups, apart = window->dilation_width * window->channels;
+    const fnp_int runs = apart == across ? right > left : right - left, run = apart == across ? (right - left) * across : across;
+    fnp_int group, ky, k;
+    for (group = 0; group < window->groups; group++, y += part) {
+        const fnp_real *from = start;
+        for (ky = top; ky < bottom; ky++)
+            for (k = 0; k < runs; k++) {
+                const fnp_int at = (v + ky * window->dilation_height) * line + u * window->channels + (left + k) * apart;
+                const fnp_int weights = (ky * window->window_width + left + k) * across * filters;
+                fnp_dense_row(x + at + group * across, kernel + weights + group * part, from, y, run, part, filters);
+                from = y;
             }
-            for (ky = top; ky < bottom; ky++, in += window->dilation_height * line, weights += down) {
-                const fnp_real *at = in, *w = weights;
-                for (k = 0; k < runs; k++, at += apart - run) {
-                    const fnp_real *end = at + run;
-                    for (; at != end; at++, w += filters) {
-                        a += *at * w[0];
-                        b += *at * w[1];
-                        c += *at * w[2];
-                        d += *at * w[3];
-                    }
-                }
-            }
-            y[j] = a;
-            y[j + 1] = b;
-            y[j + 2] = c;
-            y[j + 3] = d;
-        }
-        for (; j < part; j++) {
-            const fnp_real *in = x, *weights = kernel + j;
-            fnp_real a = start ? start[j] : 0;
-            for (ky = top; ky < bottom; ky++, in += window->dilation_height * line, weights += down) {
-                const fnp_real *at = in, *w = weights;
-                for (k = 0; k < runs; k++, at += apart - run) {
-                    const fnp_real *end = at + run;
-                    for (; at != end; at++, w += filters)
-                        a += *at * *w;
-                }
-            }
-            y[j] = a;
-        }
+        if (from != y) /* no tap is inside the image */
+            for (k = 0; k < part; k++)
+                y[k] = start ? start[k] : 0;
         if (start)
             start += part;
     }

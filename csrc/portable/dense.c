@@ -1,68 +1,74 @@
 /* y = x W + b: x [positions][width], W [width][units], b [units] or NULL, y [positions][units]. */
 
-/* Eight columns of y at a time stay in registers, then two, then one. */
+/* One position: y[units] = x[width] W + start, of which W has `stride` columns and start may be NULL or y. Eight columns of y at
+ * a time stay in registers, then two, then one. */
+static void fnp_dense_row(const fnp_real *x, const fnp_real *kernel, const fnp_real *start, fnp_real *y, fnp_int width,
+                          fnp_int units, fnp_int stride)
+{
+    const fnp_real *end = x + width;
+    fnp_int j = 0;
+    for (; j + 8 <= units; j += 8) {
+        const fnp_real *w = kernel + j, *in = x;
+        fnp_real a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
+        if (start) {
+            a = start[j + 0];
+            b = start[j + 1];
+            c = start[j + 2];
+            d = start[j + 3];
+            e = start[j + 4];
+            f = start[j + 5];
+            g = start[j + 6];
+            h = start[j + 7];
+        }
+        do {
+            const fnp_real factor = *in++;
+            a += factor * w[0];
+            b += factor * w[1];
+            c += factor * w[2];
+            d += factor * w[3];
+            e += factor * w[4];
+            f += factor * w[5];
+            g += factor * w[6];
+            h += factor * w[7];
+            w += stride;
+        } while (in != end);
+        y[j + 0] = a;
+        y[j + 1] = b;
+        y[j + 2] = c;
+        y[j + 3] = d;
+        y[j + 4] = e;
+        y[j + 5] = f;
+        y[j + 6] = g;
+        y[j + 7] = h;
+    }
+    for (; j + 2 <= units; j += 2) {
+        const fnp_real *w = kernel + j, *in = x;
+        fnp_real a = start ? start[j] : 0, b = start ? start[j + 1] : 0;
+        do {
+            const fnp_real factor = *in++;
+            a += factor * w[0];
+            b += factor * w[1];
+            w += stride;
+        } while (in != end);
+        y[j] = a;
+        y[j + 1] = b;
+    }
+    if (j < units) {
+        const fnp_real *w = kernel + j, *in = x;
+        fnp_real a = start ? start[j] : 0;
+        do {
+            a += *in++ * *w;
+            w += stride;
+        } while (in != end);
+        y[j] = a;
+    }
+}
+
 static void fnp_dense(const fnp_real *x, const fnp_real *kernel, const fnp_real *bias, fnp_real *y, fnp_int positions,
                       fnp_int width, fnp_int units)
 {
-    const fnp_real *end = x + width;
-    for (; positions > 0; positions--, x += width, end += width, y += units) {
-        fnp_int j = 0;
-        for (; j + 8 <= units; j += 8) {
-            const fnp_real *w = kernel + j, *in = x;
-            fnp_real a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
-            if (bias) {
-                a = bias[j + 0];
-                b = bias[j + 1];
-                c = bias[j + 2];
-                d = bias[j + 3];
-                e = bias[j + 4];
-                f = bias[j + 5];
-                g = bias[j + 6];
-                h = bias[j + 7];
-            }
-            do {
-                const fnp_real factor = *in++;
-                a += factor * w[0];
-                b += factor * w[1];
-                c += factor * w[2];
-                d += factor * w[3];
-                e += factor * w[4];
-                f += factor * w[5];
-                g += factor * w[6];
-                h += factor * w[7];
-                w += units;
-            } while (in != end);
-            y[j + 0] = a;
-            y[j + 1] = b;
-            y[j + 2] = c;
-            y[j + 3] = d;
-            y[j + 4] = e;
-            y[j + 5] = f;
-            y[j + 6] = g;
-            y[j + 7] = h;
-        }
-        for (; j + 2 <= units; j += 2) {
-            const fnp_real *w = kernel + j, *in = x;
-            fnp_real a = bias ? bias[j] : 0, b = bias ? bias[j + 1] : 0;
-            do {
-                const fnp_real factor = *in++;
-                a += factor * w[0];
-                b += factor * w[1];
-                w += units;
-            } while (in != end);
-            y[j] = a;
-            y[j + 1] = b;
-        }
-        if (j < units) {
-            const fnp_real *w = kernel + j, *in = x;
-            fnp_real a = bias ? bias[j] : 0;
-            do {
-                a += *in++ * *w;
-                w += units;
-            } while (in != end);
-            y[j] = a;
-        }
-    }
+    for (; positions > 0; positions--, x += width, y += units)
+        fnp_dense_row(x, kernel, bias, y, width, units, units);
 }
 
 /* dx += dy W^T, dW += x^T dy, db += the sum of dy; each may be NULL. */

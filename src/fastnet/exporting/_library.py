@@ -118,6 +118,8 @@ class Library:
             text = _resolve_conditions(path.read_text(encoding="utf-8"), {"FNP_BITS": bits, "FNP_LIBM": int(libm)})
             for part in re.split(r"\n{2,}", text):
                 block = _parse_block(part)
+                if block is not None and block.name in self.blocks:
+                    raise ValueError(f"csrc/portable: there are two {block.name}, one of them in {path.name}")
                 if block is not None:
                     if block.name in self.blocks:
                         raise ValueError(f"csrc/portable: {path.name} has another {block.name}")

@@ -16,6 +16,7 @@ from . import _merges as _merges
 from . import _noise as _noise
 from . import _normalization as _normalization
 from . import _sequences as _sequences
+from ._fusion import fuse_pooling, work_in_place
 from ._library import Library
 from ._losses import lower_loss
 from ._operations import Node, Value, lower_node
@@ -213,6 +214,7 @@ def lower_prediction(description: Description, library: Library, weights: list[A
     """The program that computes the outputs of so many rows."""
     graph = _Graph(description, library, weights, rows)
     calls, outputs = _write_outputs(graph, description, graph.finish())
+    calls = fuse_pooling(work_in_place(calls, library), library)
     return Step(calls, graph.inputs, outputs, [], [])
 
 
