@@ -77,11 +77,31 @@ def series(dtype):
     )
 
 
+def augmented(dtype):
+    return fn.Sequential(
+        [
+            fn.Input((9, 8, 2)),
+            layers.RandomFlip(),
+            layers.RandomTranslation(0.2, 0.3, fill_mode="reflect"),
+            layers.RandomRotation(0.2, fill_mode="nearest"),
+            layers.RandomZoom(0.3, 0.2, fill_mode="wrap", seed=4),
+            layers.RandomBrightness(0.2, value_range=(-3.0, 3.0)),
+            layers.RandomContrast(0.3, value_range=(-3.0, 3.0), seed=2),
+            layers.RandomErasing(1.0, value_range=(-3.0, 3.0)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ],
+        seed=0,
+        dtype=dtype,
+    )
+
+
 def residual(dtype):
     x = first = fn.Input((8, 8, 3))
     x = start = layers.Conv2D(6, 3, padding="same", use_bias=False)(x)
-    x = layers.Activation("relu")(x)
-    x = layers.Conv2D(6, 3, padding="same")(x)
+    x = layers.Activation("relu")(layers.BatchNormalization()(x))
+    x = layers.BatchNormalization()(layers.Conv2D(6, 3, padding="same")(x))
     x = layers.Add()([x, start])
     x = layers.Activation("relu")(x)
     gate = layers.Dense(6, activation="sigmoid")(layers.GlobalAveragePooling2D()(x))
@@ -99,7 +119,7 @@ def unet(dtype):
     return fn.Model(first, layers.Conv2D(1, 1, activation="sigmoid")(both), seed=0, dtype=dtype)
 
 
-MODELS = [lenet, separable, autoencoder, series, residual, unet]
+MODELS = [lenet, separable, autoencoder, series, augmented, residual, unet]
 
 
 def images(model, n):

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _core
-from . import _elementary as _elementary  # these enter their operations into the table
+from . import _augmentation as _augmentation  # these enter their operations into the table
+from . import _elementary as _elementary
 from . import _images as _images
 from . import _merges as _merges
 from . import _noise as _noise
