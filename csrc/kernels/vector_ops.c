@@ -125,6 +125,17 @@ void FN_SYM(add)(void *out, const void *other, int64_t n)
         y[i] += x[i];
 }
 
+/* Adds |w| and w^2 to lanes; n: FN_LANES, as a constant, or less. */
+FN_INLINE void add_penalties(const real *w, const int64_t n, double *absolute, double *square)
+{
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++) {
+        const double x = (double)w[j];
+        absolute[j] += fabs(x);
+        square[j] += x * x;
+    }
+}
+
 /* gradient += derivative of the penalty l1 sum |w| + l2 sum w^2, which is returned; gradient may be NULL. Both are matrices whose
  * rows are `stride` apart. The sum is made in FN_LANES lanes, so that its order depends on rows and columns alone. */
 double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t rows, int64_t columns, int64_t stride, double l1,
@@ -135,15 +146,10 @@ double FN_SYM(penalize)(void *gradient, const void *parameter, int64_t rows, int
     for (int64_t row = 0; row < rows; row++) {
         real *g = gradient ? (real *)gradient + row * stride : NULL;
         const real *w = (const real *)parameter + row * stride;
-        for (int64_t i = 0; i < columns; i += FN_LANES) {
-            int64_t m = columns - i < FN_LANES ? columns - i : FN_LANES;
-#pragma omp simd
-            for (int64_t j = 0; j < m; j++) {
-                double x = (double)w[i + j];
-                absolute[j] += fabs(x);
-                square[j] += x * x;
-            }
-        }
+        int64_t i = 0;
+        for (; i + FN_LANES <= columns; i += FN_LANES)
+            add_penalties(w + i, FN_LANES, absolute, square);
+        add_penalties(w + i, columns - i, absolute, square);
         if (g) {
 #pragma omp simd
             for (int64_t i = 0; i < columns; i++) {

@@ -28,6 +28,7 @@ typedef struct network {
     const char *metric;
     bool mixup;
     double clipnorm, accumulation;
+    double largest_norm; /* of the columns of every kernel; 0: any */
 } network;
 
 #define DENSE(units, f) {.op = "dense", .name = {"units", "activation"}, .value = {units}, .activation = f}
@@ -59,6 +60,9 @@ static const network networks[] = {
     {.name = "shards and clipping",
      .layers = {DENSE(256, "relu"), DENSE(64, "linear"), DENSE(CLASSES, "linear")},
      .clipnorm = 0.1},
+    {.name = "shards and constraints",
+     .layers = {DENSE(256, "relu"), DENSE(64, "linear"), DENSE(CLASSES, "linear")},
+     .largest_norm = 0.5},
     {.name = "a wide layer", .layers = {DENSE(300, "linear"), DENSE(70, "linear"), DENSE(CLASSES, "linear")}},
 };
 enum { NETWORKS = sizeof networks / sizeof networks[0] };
@@ -110,6 +114,7 @@ static void make(model *model)
     fn_node_spec nodes[NODES];
     fn_parameter_spec parameters[NODES * FN_MAX_PARAMETERS];
     memset(parameters, 0, sizeof parameters);
+    fn_constraint constraints[NODES * FN_MAX_PARAMETERS];
     fn_shape shape = {1, {LENGTH}};
     const fn_input_spec input = {.shape = shape};
     fn_error error;
@@ -135,6 +140,12 @@ static void make(model *model)
                                                            .decays = true,
                                                            .rate = 1};
             const int64_t size = fn_shape_size(&signature.parameter[i]);
+            if (network->largest_norm > 0 && signature.parameter[i].rank == 2) {
+                const int64_t *sizes = signature.parameter[i].size;
+                constraints[n_parameters] =
+                    (fn_constraint){.highest = network->largest_norm, .rate = 1, .reduced = sizes[0], .inner = sizes[1]};
+                parameters[n_parameters].constraint = &constraints[n_parameters];
+            }
             for (int64_t j = 0; j < size; j++)
                 model->parameters[offset + j] = moving ? 1 : number(offset + j);
             offset += (size + 15) / 16 * 16;
