@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from exports import compile_model, compile_text
+from exports import compile_description, compile_model, compile_text, describe_graph
+from operation_cases import OpCase
 from plans import assert_close
 
 import fastnet as fn
+from fastnet.exporting.export import write_model
 
 layers = fn.layers
 PREDICTED = {"float32": 1e-5, "float64": 1e-12}
@@ -149,6 +151,42 @@ def test_an_export_that_was_trained_goes_on_with_the_same_random_numbers(dtype):
     for _ in range(3):
         expected = model.train_on_batch(x, y)
         assert_close(compiled.train([x], [y], learning_rate=0.05), expected, TRAINED[dtype])
+
+
+def test_a_rate_that_varies_is_refused_in_training_alone():
+    model = fn.Sequential([fn.Input((6,)), layers.Dropout(lambda step: 0.1), layers.Dense(2)], seed=1)
+    model.compile(fn.optimizers.SGD(0.05), "mse")
+    with pytest.raises(NotImplementedError, match=r"rate of layer 'dropout' varies"):
+        compile_model(model, training=True)
+    x = normal(2, 6)
+    assert_close(compile_model(model).predict(x)[0], model.predict(x), 1e-6)
+
+
+@pytest.mark.parametrize("op", ["batch_normalization", "dropout", "alpha_dropout", "gaussian_dropout", "gaussian_noise", "lstm"])
+def test_derivatives_of_predictions(op):
+    """Statistics are constants, nothing is dropped: as finite differences of what it predicts."""
+    attributes = {"units": 4, "dropout": 0.5, "recurrent_dropout": 0.5} if op == "lstm" else {}
+    graph = OpCase(op, ((3, 5),), attributes).graph()
+    graph.outputs = graph.outputs[:1]
+    if op == "batch_normalization":
+        graph.parameters[-1] = (np.abs(graph.parameters[-1][0]), False)
+        graph.parameters[-2] = (graph.parameters[-2][0], False)
+    x, dy = normal(1, 3, 5), normal(1, *graph.shapes[graph.outputs[0][0]], seed=1)
+    compiled = compile_description(describe_graph(graph), "float64", derivative="inference")
+    gradient = compiled.call("derivative", x, dy)[0].reshape(3, 5)
+    for place in np.ndindex(3, 5):
+        step = np.zeros_like(x)
+        step[0][place] = 1e-5
+        change = compiled.call("predict", x + step)[0] - compiled.call("predict", x - step)[0]
+        assert abs(gradient[place] - change @ dy.ravel() / 2e-5) < 1e-8, (op, place)
+
+
+def test_multiply_adds_are_those_of_the_shapes():
+    x = fn.Input((7, 6))
+    y = layers.LSTM(5, return_sequences=True)(x)
+    y = layers.MultiHeadAttention(2, 3)(y, y)
+    lstm, projections, attention = 7 * (6 + 5) * 20, 7 * (3 * 5 * 6 + 6 * 5), 7 * 7 * 2 * (3 + 3)
+    assert write_model(fn.Model(x, y, seed=1), "net").operations == lstm + projections + attention
 
 
 def streaming(dtype, steps, rows=1, seed=1):

@@ -68,6 +68,11 @@ def describe_model(model: Network, training: bool) -> Description:
     compiled = model._require_compiled() if training else model._compiled
     if training and compiled is not None and compiled.custom:
         raise NotImplementedError("export: a loss that is a Python function cannot be exported")
+    for operation in model._graph.operations if training else []:
+        for name in operation.layer.scheduled_attributes(operation):
+            raise NotImplementedError(
+                f"export: {name} of layer {operation.layer.name!r} varies from step to step; an exported step has one value"
+            )
     spec = lower(model, compiled, "train" if training else "predict", {}, [])
     offsets = model._slab.offsets
     by_offset = {offset: weight for weight, offset in offsets.items()}
@@ -115,6 +120,11 @@ def _count_operations(calls: list[Call], library: Any) -> int:
                 assert window.values is not None
                 positions *= int(window.values[3] * window.values[4])
             total += kernel.size * positions
+        if call.function == "fnp_recurrent":  # of the steps after the first one and of another kernel
+            total += values["rows"] * (values["steps"] * values["recurrent_kernel"].size + (values["steps"] - 1) * kernel.size)
+        elif call.function == "fnp_attention":
+            weights = values["rows"] * values["heads"] * values["queries"] * values["keys"]
+            total += weights * (values["size"] + values["value_size"])
     return total
 
 
