@@ -60,7 +60,7 @@ class Compiled:
         self.library = compile_text(text, compiler, flags, suffix)
         self.dtype, self.prefix = np.dtype(dtype), prefix
         self.steps = {function.name: function.step for function in functions}
-        self.memory = np.full(memory + 64, 0xFF, np.uint8)  # NaN: nothing is read that was not written
+        self.memory = np.full(-(-memory // 8) * 8 + 64, 0xFF, np.uint8)  # NaN: nothing is read that was not written
         if hasattr(self.library, f"{prefix}_reset"):
             getattr(self.library, f"{prefix}_reset")(pointer(self.memory))
 
@@ -70,6 +70,13 @@ class Compiled:
             None if array is None else np.ascontiguousarray(array, types.get(argument.type, self.dtype))
             for array, argument in zip(arrays, given, strict=True)
         ]
+
+    def weight(self, number):
+        """The numbers of a weight as they are in memory, which begins with them."""
+        array = self.weights[number]
+        if array.kind == "constant":
+            return array.values.astype(self.dtype)
+        return self.memory[: self.memory.size // 8 * 8].view(self.dtype)[array.offset : array.offset + array.size]
 
     def call(self, name, *arrays):
         """Calls a function without a result; the arrays that it writes, flat."""
@@ -121,20 +128,27 @@ def describe_graph(graph, **more):
     return _lowering.Description(graph.inputs, inputs, graph.nodes, parameters, outputs, **more)
 
 
-def compile_description(description, dtype, *, derivative=None, rows=1, **options):
-    """Its `predict` and, with derivative="training" or "inference", `derivative` of so many rows."""
+def compile_description(description, dtype, *, derivative=None, train=False, rows=1, **options):
+    """Its `predict` and, with derivative="training" or "inference", `derivative` of so many rows; or `train`."""
     library = _library(dtype)
     weights = _lowering.make_weights(description, library)
     functions = []
+    step = _lowering.lower_training(description, library, weights, rows) if train else None
+    if train:
+        functions.append(_writer.Function("train", "A step.", step))
     if derivative:
         step, _ = _lowering.lower_derivative(description, library, weights, rows, derivative == "training")
         functions.append(_writer.Function("derivative", "Gradients.", step))
-    functions.insert(0, _writer.Function("predict", "Outputs.", _lowering.lower_prediction(description, library, weights)))
+    functions.insert(
+        0, _writer.Function("predict", "Outputs.", _lowering.lower_prediction(description, library, weights, train=step))
+    )
     export = _writer.Export(
         "net", ["A test."], 64 if np.dtype(dtype) == np.float64 else 32, False, library, functions, 0, [], 1e-4, rows
     )
     text, _, sizes = _writer.write_files(export, None)
-    return Compiled(text, functions, "net", dtype, sizes["memory"], **options)
+    compiled = Compiled(text, functions, "net", dtype, sizes["memory"], **options)
+    compiled.weights = weights
+    return compiled
 
 
 def whole_library(dtype, libm=False):

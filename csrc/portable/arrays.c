@@ -67,3 +67,10 @@ static void fnp_affine_same_backward(const fnp_real *dy, fnp_real *dx, fnp_int n
     for (i = 0; i < n; i++)
         dx[i] += dy[i] * scale;
 }
+
+/* y[index] += 1, if index is one of 0 to n - 1 */
+static void fnp_add_unit(fnp_real *y, fnp_int n, fnp_int index)
+{
+    if (index >= 0 && index < n)
+        y[index] += 1;
+}

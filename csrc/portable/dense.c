@@ -71,28 +71,65 @@ static void fnp_dense(const fnp_real *x, const fnp_real *kernel, const fnp_real 
         fnp_dense_row(x, kernel, bias, y, width, units, units);
 }
 
-/* dx += dy W^T, dW += x^T dy, db += the sum of dy; each may be NULL. */
+/* dx += dy W^T, dW += x^T dy, db += the sum of dy; each may be NULL. Four columns at a time. */
 static void fnp_dense_backward(const fnp_real *x, const fnp_real *kernel, const fnp_real *dy, fnp_real *dx, fnp_real *dkernel,
                                fnp_real *dbias, fnp_int positions, fnp_int width, fnp_int units)
 {
     for (; positions > 0; positions--, x += width, dy += units) {
+        const fnp_real *w = kernel;
+        fnp_real *dw = dkernel;
         fnp_int i, j;
-        for (i = 0; i < width; i++) {
-            const fnp_real *w = kernel + i * units;
+        for (i = 0; dx && i < width; i++) {
             fnp_real sum = 0;
+            for (j = 0; j + 4 <= units; j += 4, w += 4)
+                sum += dy[j] * w[0] + dy[j + 1] * w[1] + dy[j + 2] * w[2] + dy[j + 3] * w[3];
+            for (; j < units; j++)
+                sum += dy[j] * *w++;
+            *dx++ += sum;
+        }
+        for (i = 0; dw && i < width; i++) {
+            const fnp_real in = x[i];
+            for (j = 0; j + 4 <= units; j += 4, dw += 4) {
+                dw[0] += in * dy[j];
+                dw[1] += in * dy[j + 1];
+                dw[2] += in * dy[j + 2];
+                dw[3] += in * dy[j + 3];
+            }
+            for (; j < units; j++)
+                *dw++ += in * dy[j];
+        }
+        for (j = 0; dbias && j < units; j++)
+            dbias[j] += dy[j];
+    }
+}
+
+/* fnp_dense_backward and a step of plain descent in one pass, for one position: dx (NULL: not asked for) with W as it was,
+ * W -= rate x^T dy, b -= rate dy. There is no gradient of W in memory. */
+static void fnp_dense_descend(const fnp_real *x, fnp_real *kernel, fnp_real *bias, const fnp_real *dy, fnp_real *dx,
+                              fnp_int width, fnp_int units, fnp_real learning_rate)
+{
+    const fnp_real *end = x + width;
+    fnp_int j;
+    for (; x != end; x++) {
+        const fnp_real in = learning_rate * *x, *d = dy;
+        fnp_real sum = 0;
+        for (j = units >> 2; j > 0; j--, kernel += 4, d += 4) {
+            const fnp_real p = d[0], q = d[1], r = d[2], s = d[3], a = kernel[0], b = kernel[1], c = kernel[2], e = kernel[3];
             if (dx)
-                for (j = 0; j < units; j++)
-                    sum += dy[j] * w[j];
-            if (dx)
-                dx[i] += sum;
-            if (dkernel)
-                for (j = 0; j < units; j++)
-                    dkernel[i * units + j] += x[i] * dy[j];
+                sum += p * a + q * b + r * c + s * e;
+            kernel[0] = a - in * p;
+            kernel[1] = b - in * q;
+            kernel[2] = c - in * r;
+            kernel[3] = e - in * s;
+        }
+        for (j = units & 3; j > 0; j--, kernel++) {
+            const fnp_real p = *d++;
+            sum += p * *kernel;
+            *kernel -= in * p;
         }
         if (dx)
-            dx += width;
-        if (dbias)
-            for (j = 0; j < units; j++)
-                dbias[j] += dy[j];
+            *dx++ += sum;
     }
+    for (j = 0; bias && j < units; j++)
+        bias[j] -= learning_rate * dy[j];
 }

@@ -1,13 +1,12 @@
 /* Losses. Each writes the loss of a position and adds scale times its derivative to the gradient of the prediction.
- * prediction, target, gradient [positions][width]; scale, losses [positions]. */
+ * prediction, target, gradient [positions][width]; scale, losses [positions]. Equations: csrc/kernels/losses. */
 
-/* What a position counts in the total loss: factor times the weight of its row; weight: NULL, or [rows]. */
-static void fnp_scale_of_loss(const fnp_real *weight, fnp_real *scale, fnp_int rows, fnp_int inner, fnp_real factor)
+/* What a position counts in the total loss: factor times its weight; weight: NULL, or [positions]. */
+static void fnp_scale_of_loss(const fnp_real *weight, fnp_real *scale, fnp_int positions, fnp_real factor)
 {
-    fnp_int r, i;
-    for (r = 0; r < rows; r++)
-        for (i = 0; i < inner; i++)
-            scale[r * inner + i] = weight ? factor * weight[r] : factor;
+    fnp_int p;
+    for (p = 0; p < positions; p++)
+        scale[p] = weight ? factor * weight[p] : factor;
 }
 
 /* Where an output has a mask: the mean is over the positions that count. */
@@ -34,12 +33,142 @@ static void fnp_mean_squared_error(const fnp_real *prediction, const fnp_real *t
 {
     fnp_int p, j;
     for (p = 0; p < positions; p++) {
+        const fnp_real share = 1 / (fnp_real)width, factor = 2 * scale[p] * share;
         fnp_real sum = 0;
         for (j = 0; j < width; j++) {
             const fnp_real error = *prediction++ - *target++;
             sum += error * error;
-            *gradient++ += 2 * scale[p] * error / (fnp_real)width;
+            *gradient++ += factor * error;
         }
-        losses[p] = sum / (fnp_real)width;
+        losses[p] = sum * share;
+    }
+}
+
+/* mean |p - t| */
+static void fnp_mean_absolute_error(const fnp_real *prediction, const fnp_real *target, const fnp_real *scale, fnp_real *losses,
+                                    fnp_real *gradient, fnp_int positions, fnp_int width)
+{
+    fnp_int p, j;
+    for (p = 0; p < positions; p++) {
+        const fnp_real share = 1 / (fnp_real)width, factor = scale[p] * share;
+        fnp_real sum = 0;
+        for (j = 0; j < width; j++) {
+            const fnp_real error = *prediction++ - *target++, sign = fnp_sign(error);
+            sum += error * sign;
+            *gradient++ += factor * sign;
+        }
+        losses[p] = sum * share;
+    }
+}
+
+/* mean e^2 / 2 where |e| <= delta, else delta |e| - delta^2 / 2 */
+static void fnp_huber(const fnp_real *prediction, const fnp_real *target, const fnp_real *scale, fnp_real *losses,
+                      fnp_real *gradient, fnp_int positions, fnp_int width, fnp_real delta)
+{
+    fnp_int p, j;
+    for (p = 0; p < positions; p++) {
+        const fnp_real share = 1 / (fnp_real)width, factor = scale[p] * share;
+        fnp_real sum = 0;
+        for (j = 0; j < width; j++) {
+            const fnp_real error = *prediction++ - *target++, slope = fnp_bounded(error, -delta, delta);
+            sum += slope * (error - FNP_R(0.5) * slope);
+            *gradient++ += factor * slope;
+        }
+        losses[p] = sum * share;
+    }
+}
+
+/* mean log cosh e; where e is small |e| + log1p(exp(-2 |e|)) - log 2 would cancel */
+static void fnp_log_cosh(const fnp_real *prediction, const fnp_real *target, const fnp_real *scale, fnp_real *losses,
+                         fnp_real *gradient, fnp_int positions, fnp_int width)
+{
+    fnp_int p, j;
+    for (p = 0; p < positions; p++) {
+        const fnp_real share = 1 / (fnp_real)width, factor = scale[p] * share;
+        fnp_real sum = 0;
+        for (j = 0; j < width; j++) {
+            const fnp_real error = *prediction++ - *target++, size = fnp_abs(error), slope = fnp_tanh_of(error);
+            if (size < FNP_R(0.5))
+                sum -= FNP_R(0.5) * fnp_log1p(-slope * slope);
+            else
+                sum += size - FNP_R(0.69314718055994530942) + fnp_log1p(fnp_exp(-2 * size));
+            *gradient++ += factor * slope;
+        }
+        losses[p] = sum * share;
+    }
+}
+
+/* mean max(0, 1 - t p), t of -1 and 1, or 0 for -1; at 0 half of the derivative */
+static void fnp_hinge(const fnp_real *prediction, const fnp_real *target, const fnp_real *scale, fnp_real *losses,
+                      fnp_real *gradient, fnp_int positions, fnp_int width)
+{
+    fnp_int p, j;
+    for (p = 0; p < positions; p++) {
+        const fnp_real share = 1 / (fnp_real)width, factor = scale[p] * share;
+        fnp_real sum = 0;
+        for (j = 0; j < width; j++, prediction++, target++, gradient++) {
+            const fnp_real t = *target == 0 ? -1 : *target, margin = 1 - t * *prediction;
+            if (margin < 0)
+                continue;
+            sum += margin;
+            *gradient -= factor * (margin == 0 ? t / 2 : t);
+        }
+        losses[p] = sum * share;
+    }
+}
+
+/* mean p - t log(p + 1e-7) */
+static void fnp_poisson(const fnp_real *prediction, const fnp_real *target, const fnp_real *scale, fnp_real *losses,
+                        fnp_real *gradient, fnp_int positions, fnp_int width)
+{
+    fnp_int p, j;
+    for (p = 0; p < positions; p++) {
+        const fnp_real share = 1 / (fnp_real)width, factor = scale[p] * share;
+        fnp_real sum = 0;
+        for (j = 0; j < width; j++, prediction++, target++) {
+            const fnp_real rate = *prediction + FNP_R(1e-7);
+            sum += *prediction - *target * fnp_log(rate);
+            *gradient++ += factor * (1 - *target / rate);
+        }
+        losses[p] = sum * share;
+    }
+}
+
+/* sum t log(t / p), both clipped to [1e-7, 1]; where p is outside it has no gradient */
+static void fnp_kl_divergence(const fnp_real *prediction, const fnp_real *target, const fnp_real *scale, fnp_real *losses,
+                              fnp_real *gradient, fnp_int positions, fnp_int width)
+{
+    fnp_int p, j;
+    for (p = 0; p < positions; p++) {
+        fnp_real sum = 0;
+        for (j = 0; j < width; j++, prediction++, gradient++) {
+            const fnp_real t = fnp_bounded(*target++, FNP_R(1e-7), 1), q = fnp_bounded(*prediction, FNP_R(1e-7), 1);
+            sum += t * fnp_log(t / q);
+            if (q == *prediction || q != q)
+                *gradient -= scale[p] * t / q;
+        }
+        losses[p] = sum;
+    }
+}
+
+/* 1 - 2 I / S over `group` positions, I = sum t p, S = sum t + sum p + 1e-7 */
+static void fnp_dice(const fnp_real *prediction, const fnp_real *target, const fnp_real *scale, fnp_real *losses,
+                     fnp_real *gradient, fnp_int positions, fnp_int width, fnp_int group)
+{
+    const fnp_int n = group * width;
+    fnp_int p, i;
+    for (p = 0; p < positions; p += group, prediction += n, target += n, gradient += n) {
+        fnp_real common = 0, both = FNP_R(1e-7), factor = 0, ratio;
+        for (i = 0; i < n; i++) {
+            common += target[i] * prediction[i];
+            both += target[i] + prediction[i];
+        }
+        ratio = common / both;
+        for (i = p; i < p + group; i++) {
+            losses[i] = 1 - 2 * ratio;
+            factor += scale[i];
+        }
+        for (i = 0; i < n; i++)
+            gradient[i] += 2 * factor * (ratio - target[i]) / both;
     }
 }

@@ -260,13 +260,17 @@ class Inference(Network):
         name: str | None = None,
         header: bool = False,
         training: bool = False,
+        gradient: bool = False,
         batch_size: int = 1,
         libm: bool = False,
     ) -> Exported:
         """Writes the model as one file in C99 that predicts and, if asked, trains, without Python or any library.
 
         The file has ``NAME_predict``, for one row; with `training`, ``NAME_train``, one step on a batch with the loss, the optimizer
-        and the penalties of `compile`, and ``NAME_reset``, which sets the memory to the state at export. All memory is the caller's:
+        and all that surrounds it in `compile`, and ``NAME_reset``, which sets the memory to the state at export: weights, slots and
+        step of a model that has been trained already, whose training goes on. A step whose loss or gradient is not finite changes
+        nothing and returns what is not finite; of plain SGD on one row only the loss is looked at. With `gradient`,
+        ``NAME_input_gradient`` writes the derivatives of the outputs by the inputs of one row. All memory is the caller's:
         an object of ``NAME_memory``, whose size is known when it is compiled. With the macro ``NAME_SELFTEST`` it has a function
         ``NAME_selftest``, which predicts stored inputs and returns how many results are wrong.
 
@@ -279,6 +283,9 @@ class Inference(Network):
         header : bool
             Write a header beside it.
         training : bool
+        gradient : bool
+            Write ``NAME_input_gradient(x, jacobian, memory)``: jacobian [outputs][inputs], all outputs one after another, an array
+            for each input.
         batch_size : int
             Rows of a step of training.
         libm : bool
@@ -298,7 +305,9 @@ class Inference(Network):
         """
         from .exporting import export
 
-        return export(self, filepath, name=name, header=header, training=training, batch_size=batch_size, libm=libm)
+        return export(
+            self, filepath, name=name, header=header, training=training, gradient=gradient, batch_size=batch_size, libm=libm
+        )
 
 
 def as_asked(logs: Mapping[str, Any], return_dict: bool) -> Any:

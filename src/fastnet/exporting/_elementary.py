@@ -17,6 +17,11 @@ def _dense(node: Node) -> None:
     node.run("fnp_dense", kernel=node.parameters[0], bias=bias, y=before, units=y.shape[-1])
     node.activate(before, y.array, n)
     node.differentiate_activation(saved, y.gradient, n)
+    if node.descends is not None:  # its parameters are updated here
+        node.differentiate(
+            "fnp_dense_descend", kernel=node.parameters[0], bias=bias, units=y.shape[-1], learning_rate=node.descends
+        )
+        return
     node.differentiate(
         "fnp_dense_backward", kernel=node.parameters[0], dkernel=node.gradients[0], dbias=d_bias, units=y.shape[-1]
     )

@@ -31,7 +31,7 @@ def lower_loss(
     Returns
     -------
     target, sample_weight : Array
-        Arguments of the program; the second may be NULL there.
+        Arguments of the program; the second, a number for each position, may be NULL there.
     """
     function = f"fnp_{loss}"
     if function not in program.library:
@@ -42,8 +42,9 @@ def lower_loss(
     shape = _core.infer_target(loss, attributes, prediction.shape)
     types = {parameter.name: parameter.type for parameter in program.library.signature(function)}
     target = Array(f"{name}_target", rows * math.prod(shape), "argument", type=types["target"])
-    sample_weight = Array(f"{name}_weight", rows, "argument")
+    sample_weight = Array(f"{name}_weight", positions, "argument")
     scale, losses = Array(f"{name}_scale", positions), Array(f"{name}_losses", positions)
+    axes = int(attributes.get("axes", 0))  # of the losses that are of groups of positions
     names: dict[str, Any] = {
         **_core.registry("losses")[loss],
         **attributes,
@@ -52,11 +53,9 @@ def lower_loss(
         "scale": scale,
         "losses": losses,
         "gradient": prediction.gradient,
-        "rows": rows,
-        "inner": inner,
         "positions": positions,
         "width": width,
-        "target_width": math.prod(shape) // max(inner, 1),
+        "group": math.prod(prediction.shape[len(prediction.shape) - axes : -1]) if axes else positions,
         "factor": weight / positions,
         "weight": sample_weight,
         "mask": mask,

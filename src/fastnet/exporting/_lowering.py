@@ -21,11 +21,12 @@ from ._fusion import fuse_pooling, work_in_place
 from ._library import Library
 from ._losses import lower_loss
 from ._operations import Node, Value, lower_node
-from ._program import Array, Call, Code, Program
-from ._updates import lower_updates
+from ._program import Array, Call, Code, Program, join
+from ._updates import evaluated_slot, is_plain_descent, lower_constraints, lower_updates, return_if_it_overflows, scale_rate
 
 __all__ = [
-    "Description", "Parameter", "Step", "identifier", "lower_derivative", "lower_prediction", "lower_training", "make_weights",
+    "Description", "Parameter", "Step", "identifier", "lower_derivative", "lower_jacobian", "lower_prediction", "lower_training",
+    "make_weights",
 ]  # fmt: skip
 
 
@@ -86,8 +87,10 @@ class Step(NamedTuple):
     calls : list of Call
     inputs, outputs, targets, sample_weights : list of Array
         outputs of a program that trains: none.
-    gradients : list of Array
-        By the inputs, where these are asked for.
+    loop : (int, int) or None
+        The call from which on all are repeated, with k = 0, 1, ..., and how often.
+    slots : dict of str to dict of int to Array
+        Of a program that trains: what the optimizer keeps, by the name of the slot and the id of the array of the parameter.
     """
 
     calls: list[Call]
@@ -95,6 +98,8 @@ class Step(NamedTuple):
     outputs: list[Array]
     targets: list[Array]
     sample_weights: list[Array]
+    loop: tuple[int, int] | None = None
+    slots: Mapping[str, Mapping[int, Array]] = {}
 
 
 def identifier(name: str) -> str:
@@ -122,11 +127,16 @@ class _Graph:
         trains: bool = False,
         input_gradients: bool = False,
         total: Code | None = None,
+        descends: bool = False,
     ) -> None:
         self.total = total
         self.description, self.library, self.rows, self.training = description, library, rows, training
-        self.forward, self.backward = Program(library), Program(library)
+        self.forward, self.backward, self.last = Program(library), Program(library), Program(library)
         self.weights = weights
+        uses = [i for _, _, _, parameters, _ in description.nodes for i in parameters]
+        self.may_descend = {i for i in uses if descends and uses.count(i) == 1}
+        self.updated: set[int] = set()
+        self.input_gradients: list[Array | None] = []
         self.gradients: list[Array | None] = [
             Array(f"{a.name}_gradient", a.size, "gradient") if trains and p.trainable else None
             for p, a in zip(description.parameters, weights)
@@ -142,10 +152,9 @@ class _Graph:
 
     def _scale_input(self, array: Array, shape: tuple[int, ...], scale: Any, shift: Any, differentiates: bool) -> Value:
         gradient = Array(f"{array.name}_gradient", array.size) if differentiates else None
+        self.input_gradients.append(gradient)
         if scale is None:
             return Value(shape, array, gradient)
-        if differentiates:
-            raise NotImplementedError("export: the derivative by inputs that are scaled")
         scaled = Array(f"{array.name}_scaled", array.size)
         factor = Array(f"{array.name}_scale", math.prod(shape), "constant", np.asarray(scale, np.float64))
         term = Array(f"{array.name}_shift", math.prod(shape), "constant", np.asarray(shift, np.float64))
@@ -153,6 +162,12 @@ class _Graph:
         self.forward.call(
             "fnp_affine", {"x": array, "scale": factor, "shift": term, "y": scaled, "positions": self.rows, "width": size}
         )
+        if differentiates:
+            inner = Array(f"{scaled.name}_gradient", array.size)
+            self.last.call(
+                "fnp_affine_backward", {"scale": factor, "dy": inner, "dx": gradient, "positions": self.rows, "width": size}
+            )
+            gradient = inner
         return Value(shape, scaled, gradient)
 
     def _make_node(
@@ -183,36 +198,52 @@ class _Graph:
             Program(self.library),
         )
         node.seed, node.total = self.description.seed, self.total
+        node.descends = self._descends(node, parameters)
         lower_node(node)
         self.values += outputs
         return node
 
+    def _descends(self, node: Node, parameters: Sequence[int]) -> Code | None:
+        """The learning rate, where a node may update its parameters at once."""
+        ones = [self.description.parameters[i] for i in parameters]
+        positions = self.rows * math.prod(node.inputs[0].shape[:-1])
+        alike = all(one.trainable and one.rate == ones[0].rate and not (one.l1 or one.l2) for one in ones)
+        if node.op != "dense" or positions != 1 or not alike or not self.may_descend.issuperset(parameters):
+            return None
+        self.updated.update(parameters)
+        return scale_rate(ones[0].rate)
+
     def finish(self) -> list[Call]:
         """All calls: forward, then what has been put into `backward`, then the derivatives of the nodes from the last on.
 
-        Gradients are added up, so each is set to zero before the first call that writes it, or reads it where nothing wrote it.
-        The derivative of a node is left out where nothing that follows needs it.
+        Nodes that no loss depends on are left out. Gradients are added up, so each of a value is set to zero before its first use.
         """
-        calls, begun = list(self.forward.calls), set()
-        written = {array for call in calls for array in self.forward.written(call)}
-        backward = list(self.backward.calls)
-        reached = {array for call in backward for array in self.forward.written(call)}
+        calls = list(self.forward.calls)
+        known = {array for call in calls for array in self.forward.written(call)}
+
+        def append(more: Sequence[Call]) -> None:
+            for call in more:
+                for array in call.arguments:
+                    if isinstance(array, Array) and array.kind == "value" and array.name.endswith("_gradient"):
+                        if array not in known:
+                            calls.append(Call("fnp_zero", (array, array.size)))
+                        known.add(array)
+                calls.append(call)
+
+        append(self.backward.calls)
         for node in reversed(self.nodes):
-            if _core.penalizes(node.op) or any(value.gradient in reached for value in node.outputs):
-                backward += node.backward.calls
-                reached.update(array for call in node.backward.calls for array in self.forward.written(call))
-        for call in backward:
-            for array in (argument for argument in call.arguments if isinstance(argument, Array)):
-                gradient = array.kind == "gradient" or (array.kind == "value" and array.name.endswith("_gradient"))
-                if gradient and array not in begun and array not in written:
-                    calls.append(Call("fnp_zero", (array, array.size)))
-                    begun.add(array)
-            calls.append(call)
+            if _core.penalizes(node.op) or any(value.gradient in known for value in node.outputs):
+                append(node.backward.calls)
+        append(self.last.calls)
         return calls
 
 
-def lower_prediction(description: Description, library: Library, weights: list[Array], rows: int = 1) -> Step:
-    """The program that computes the outputs of so many rows."""
+def lower_prediction(
+    description: Description, library: Library, weights: list[Array], rows: int = 1, train: Step | None = None
+) -> Step:
+    """The program that computes the outputs of so many rows; beside one that trains it computes with the averages of that one."""
+    averages = train.slots.get(evaluated_slot(description) or "", {}) if train is not None else {}
+    weights = [averages.get(id(array), array) for array in weights]
     graph = _Graph(description, library, weights, rows)
     calls, outputs = _write_outputs(graph, description, graph.finish())
     calls = fuse_pooling(work_in_place(calls, library), library)
@@ -255,7 +286,7 @@ def lower_derivative(
             given.append(array)
     calls = graph.finish()
     results, written = [], {array for call in calls for array in graph.forward.written(call)}
-    for source in [*(value.gradient for value in graph.values[: len(description.inputs)]), *graph.gradients]:
+    for source in [*graph.input_gradients, *graph.gradients]:
         if source in written:  # else nothing depends on it
             assert source is not None
             array = Array(f"{source.name}_result", source.size, "argument")
@@ -272,7 +303,8 @@ def lower_training(description: Description, library: Library, weights: list[Arr
     NotImplementedError
         If something of the model has no portable form.
     """
-    graph = _Graph(description, library, weights, rows, training=True, trains=True, total=Code("&loss"))
+    descends = rows == 1 and is_plain_descent(description)
+    graph = _Graph(description, library, weights, rows, training=True, trains=True, total=Code("&loss"), descends=descends)
     targets, sample_weights = [], []
     for value, loss, attributes, weight, name, mask in description.outputs:
         if loss is None:
@@ -286,7 +318,15 @@ def lower_training(description: Description, library: Library, weights: list[Arr
         )  # fmt: skip
         targets.append(target)
         sample_weights.append(sample_weight)
+    graph.backward.calls.append(Call("", (Code("if (loss - loss != 0)\n        return loss;"),)))
+    for node in graph.nodes:
+        if node.descends is not None:  # there will be no gradient to look at
+            graph.backward.calls.append(return_if_it_overflows(node.inputs[0].array))
     calls = graph.finish()
+    ones = list(zip(description.parameters, weights, graph.gradients))
+    trained = [(p, a, g) for i, (p, a, g) in enumerate(ones) if g is not None and i not in graph.updated]
+    if trained:
+        calls.append(return_if_it_overflows(join("gradients", [g for *_, g in trained])))
     for node in graph.nodes:
         calls += node.update.calls
     for call in calls:  # what is trained, and statistics that move
@@ -296,8 +336,33 @@ def lower_training(description: Description, library: Library, weights: list[Arr
     for parameter, array in zip(description.parameters, weights):
         if parameter.trainable:
             array.kind = "weight"
-    trained = [(p, a, g) for p, a, g in zip(description.parameters, weights, graph.gradients) if g is not None]
-    written = {array for call in calls for array in graph.forward.written(call)}
-    calls += [Call("fnp_zero", (g, g.size)) for _, _, g in trained if g not in written]  # no loss depends on these
-    calls += lower_updates(description, library, trained, weights)
-    return Step(calls, graph.inputs, [], targets, sample_weights)
+    update, slots = lower_updates(description, library, trained, weights)
+    constraints = lower_constraints(library, [(p, a) for p, a, g in ones if g is not None])
+    return Step([*calls, *update, *constraints], graph.inputs, [], targets, sample_weights, slots=slots)
+
+
+def lower_jacobian(description: Description, library: Library, weights: list[Array], train: Step | None = None) -> Step:
+    """The program that computes the derivatives of all outputs, one after another, by the inputs of one row.
+
+    A forward pass, then a backward pass for each output.
+    """
+    averages = train.slots.get(evaluated_slot(description) or "", {}) if train is not None else {}
+    graph = _Graph(description, library, [averages.get(id(array), array) for array in weights], 1, input_gradients=True)
+    total = 0
+    for value, *_ in description.outputs:
+        output = graph.values[value]
+        assert output.gradient is not None
+        index = Code(f"k - {total}" if total else "k")
+        graph.backward.call("fnp_add_unit", {"y": output.gradient, "n": output.size, "index": index})
+        total += output.size
+    calls = graph.finish()
+    start = len(graph.forward.calls)
+    outputs = []
+    for argument, source in zip(graph.inputs, graph.input_gradients):
+        name = "jacobian" if len(graph.inputs) == 1 else f"jacobian_{argument.name}"
+        jacobian = Array(name, total * argument.size, "argument")
+        outputs.append(jacobian)
+        if not any(source in graph.forward.written(call) for call in calls):  # no output depends on it
+            calls.append(Call("fnp_zero", (source, argument.size)))
+        calls.append(Call("", (Code("fnp_copy("), source, Code(f", {name} + k * {argument.size}, {argument.size});"))))
+    return Step(calls, graph.inputs, outputs, [], [], loop=(start, total))

@@ -70,10 +70,13 @@ class Node:
         Of the model.
     total : Code or None
         Where penalties are added to, in programs that have a loss.
+    descends : Code or None
+        The learning rate, where the backward pass of the node is to update its parameters at once, by plain descent.
     """
 
     seed: int = 0
     total: Code | None = None
+    descends: Code | None = None
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ._library import Library
 
-__all__ = ["Array", "Call", "Code", "Program", "lay_out"]
+__all__ = ["Array", "Call", "Code", "Program", "join", "lay_out"]
 
 
 class Code(str):
@@ -32,13 +32,22 @@ class Array:
         Of constants, and what weights and slots start from.
     type : str
         "fnp_real", "fnp_int" or another one of C.
+    members : list of Array
+        Arrays that lie one after another and are this one together, where there are any.
     """
 
     def __init__(
-        self, name: str, size: int, kind: str = "value", values: np.ndarray | None = None, type: str = "fnp_real"
+        self,
+        name: str,
+        size: int,
+        kind: str = "value",
+        values: np.ndarray | None = None,
+        type: str = "fnp_real",
+        members: Sequence[Array] = (),
     ) -> None:
         self.name, self.size, self.kind, self.type = name, int(size), kind, type
         self.values = None if values is None else np.asarray(values).reshape(-1)
+        self.members = list(members)
         self.offset = 0
 
     def __repr__(self) -> str:
@@ -46,7 +55,10 @@ class Array:
 
 
 class Call(NamedTuple):
-    """A call of a function; arguments are arrays, numbers, None for an array that is not asked for, or Code."""
+    """A call of a function; arguments are arrays, numbers, None for an array that is not asked for, or Code.
+
+    Without a function it is a statement, whose parts are the arguments.
+    """
 
     function: str
     arguments: tuple[Any, ...]
@@ -90,14 +102,26 @@ class Program:
 
     def written(self, call: Call) -> list[Array]:
         """The arrays that a call changes."""
+        if not call.function:
+            return []
         parameters = self.library.signature(call.function)
         return [a for p, a in zip(parameters, call.arguments) if isinstance(a, Array) and not p.constant]
 
 
-def lay_out(calls: Sequence[Call]) -> int:
+def join(name: str, arrays: Sequence[Array]) -> Array:
+    """Arrays of one kind as one array."""
+    return arrays[0] if len(arrays) == 1 else Array(name, sum(a.size for a in arrays), arrays[0].kind, members=arrays)
+
+
+def lay_out(calls: Sequence[Call], loop: int | None = None) -> int:
     """Gives each value of a program its place, so that those that are never alive at the same call may share it.
 
     The largest are placed first, each at the lowest place where it does not meet one that is alive with it.
+
+    Parameters
+    ----------
+    loop : int, optional
+        From this call on all are repeated: what they read of those before is alive to the end.
 
     Returns
     -------
@@ -110,7 +134,7 @@ def lay_out(calls: Sequence[Call]) -> int:
         for argument in call.arguments:
             if isinstance(argument, Array) and argument.kind == "value":
                 first.setdefault(argument, i)
-                last[argument] = i
+                last[argument] = i if loop is None or not first[argument] < loop <= i else len(calls)
     placed: list[Array] = []
     for array in sorted(first, key=lambda array: (-array.size, first[array])):
         others = sorted(

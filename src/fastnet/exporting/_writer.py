@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 
 from ._library import Library
 from ._lowering import Step
-from ._program import Array, Code, lay_out
+from ._program import Array, Call, Code, lay_out
 
 __all__ = ["Export", "Function", "write_files"]
 
@@ -86,6 +87,11 @@ def _rename(text: str, prefix: str) -> str:
     return re.sub(r"\bfnp_", f"{prefix}_", re.sub(r"\bFNP_", f"{prefix.upper()}_", text))
 
 
+def _is_uniform(array: Array) -> bool:
+    """Whether a slot starts from one number."""
+    return array.values is not None and bool(np.all(array.values == array.values[0]))
+
+
 class _Writer:
     def __init__(self, export: Export) -> None:
         self.export = export
@@ -93,15 +99,25 @@ class _Writer:
         for function in export.functions:
             step = function.step
             for call in step.calls:
-                self.arrays.update((a, None) for a in call.arguments if isinstance(a, Array))
+                for array in call.arguments:
+                    if isinstance(array, Array):
+                        self.arrays.update(dict.fromkeys([array, *array.members]))
         self.sizes = {kind: self._place(kind) for kind in _MEMORY if kind != "value"}
-        self.sizes["value"] = max((lay_out(function.step.calls) for function in export.functions), default=0)
+        steps = [function.step for function in export.functions]
+        self.sizes["value"] = max((lay_out(step.calls, step.loop[0] if step.loop else None) for step in steps), default=0)
 
     def _place(self, kind: str) -> int:
+        """Gives the arrays of a kind their places, members of larger ones side by side."""
         end = 0
-        for array in self.arrays:
-            if array.kind == kind:
-                array.offset, end = end, end + array.size
+        placed: set[Array] = set()
+        ours = [array for array in self.arrays if array.kind == kind]
+        for array in sorted(ours, key=lambda array: -len(array.members)):
+            for one in array.members or [array]:
+                if one not in placed:
+                    one.offset, end = end, end + one.size
+                    placed.add(one)
+            if array.members:
+                array.offset = array.members[0].offset
         return end
 
     # ---- names ----------------------------------------------------------------------------------------
@@ -119,7 +135,7 @@ class _Writer:
                 return f"fnp_{value.name}"
             return f"memory->{_MEMBERS[value.kind]} + {value.offset}" if value.offset else f"memory->{_MEMBERS[value.kind]}"
         if isinstance(value, float):
-            if np.isinf(value):
+            if math.isinf(value):
                 return f"{'-' if value < 0 else ''}FNP_INFINITY"
             return number(value, self.export.bits)
         return str(int(value))
@@ -129,6 +145,8 @@ class _Writer:
     def table(self, name: str, type_: str, values: np.ndarray, static: bool = True) -> str:
         """A constant array, or a structure of integers."""
         if type_ == "fnp_real":
+            if not np.all(np.isfinite(values)):
+                raise ValueError(f"export: {name.removeprefix('fnp_')} has values that are not finite")
             numbers = [number(value, self.export.bits) for value in values]
         else:
             numbers = [str(int(value)) for value in values]
@@ -157,8 +175,10 @@ class _Writer:
     @property
     def keeps(self) -> bool:
         """Whether something in memory has to be set before the first call."""
+        trains = any(function.name == "train" for function in self.export.functions)
         calls = (call for function in self.export.functions for call in function.step.calls)
-        return any(self.sizes[kind] for kind in ("weight", "slot", "state")) or any("memory->step" in c.arguments for c in calls)
+        kept = any(self.sizes[kind] for kind in ("weight", "slot", "state"))
+        return trains or kept or any("memory->step" in call.arguments for call in calls)
 
     def signature(self, function: Function) -> str:
         step = function.step
@@ -170,17 +190,31 @@ class _Writer:
         parameters.append("fnp_memory *memory")
         return f"{'fnp_real' if trains else 'void'} fnp_{function.name}({', '.join(parameters)})"
 
+    def statement(self, call: Call) -> str:
+        if not call.function:
+            return f"    {''.join(map(self.argument, call.arguments))}"
+        return f"    {call.function}({', '.join(map(self.argument, call.arguments))});"
+
     def body(self, function: Function) -> str:
         step = function.step
         trains = function.name == "train"
-        calls = [f"    {call.function}({', '.join(map(self.argument, call.arguments))});" for call in step.calls]
+        calls = []
+        for i, call in enumerate(step.calls):
+            if step.loop and i == step.loop[0]:
+                calls.append(f"    for (k = 0; k < {step.loop[1]}; k++) {{")
+            if not any("memory->gradients" in line for line in calls) and any(
+                isinstance(a, Array) and a.kind == "gradient" for a in call.arguments
+            ):
+                calls.append("    memset(memory->gradients, 0, sizeof memory->gradients);")
+            indent = "    " if step.loop and i >= step.loop[0] else ""
+            calls.append(indent + self.statement(call))
         text = "\n".join(calls)
         lines = []
         if trains:
             lines.append("    fnp_real loss = 0;")
-        if "&squares" in text:
-            lines.append("    fnp_real squares;")
-        lines += calls
+        if step.loop:
+            lines.append("    fnp_int k;")
+        lines += [*calls, "    }"] if step.loop else calls
         used = set(re.findall(r"\b\w+\b", text))
         names = [a.name for a in [*step.inputs, *step.targets, *step.sample_weights, *step.outputs]] + ["memory"]
         lines += [f"    (void){name};" for name in names if name not in used]
@@ -193,15 +227,20 @@ class _Writer:
         lines = ["void fnp_reset(fnp_memory *memory)", "{"]
         if self.sizes["state"]:
             lines.append("    memset(memory->states, 0, sizeof memory->states);")
-        for array in self.arrays:
-            place = f"memory->{_MEMBERS.get(array.kind, '')} + {array.offset}"
-            if array.kind == "weight":
-                lines.append(f"    memcpy({place}, fnp_{array.name}, sizeof fnp_{array.name});")
-            elif array.kind == "slot" and array.values is not None:
-                if np.all(array.values == array.values[0]):
-                    lines.append(f"    fnp_fill({place}, {array.size}, {self.argument(float(array.values[0]))});")
+        fills: list[tuple[int, int, float]] = []  # (start, size, value) of slots, neighbours that are alike joined
+        ours = [array for array in self.arrays if not array.members]
+        for array in sorted(ours, key=lambda array: (array.kind, array.offset)):
+            if array.kind == "slot" and _is_uniform(array):
+                value = float(array.values[0])
+                if fills and fills[-1][2] == value and sum(fills[-1][:2]) == array.offset:
+                    fills[-1] = (fills[-1][0], fills[-1][1] + array.size, value)
                 else:
-                    lines.append(f"    memcpy({place}, fnp_{array.name}, sizeof fnp_{array.name});")
+                    fills.append((array.offset, array.size, value))
+            elif array.kind in ("weight", "slot"):
+                lines.append(f"    memcpy({self.argument(array)}, fnp_{array.name}, sizeof fnp_{array.name});")
+        for start, size, value in fills:
+            place = f"memory->slots + {start}" if start else "memory->slots"
+            lines.append(f"    fnp_fill({place}, {size}, {self.argument(value)});")
         if self.keeps:
             lines.append(f"    memory->step = {self.export.steps};")
         return "\n".join([*lines, "}"])
@@ -210,8 +249,8 @@ class _Writer:
         """The tables, of which several programs may have the same one."""
         written: dict[str, Array] = {}
         for array in self.arrays:
-            kept = array.kind == "slot" and array.values is not None and not np.all(array.values == array.values[0])
-            if array.kind in ("constant", "weight") or kept:
+            kept = array.kind == "slot" and not _is_uniform(array)
+            if (array.kind in ("constant", "weight") or kept) and not array.members:
                 assert array.values is not None
                 known = written.setdefault(array.name, array)
                 if known is not array:
@@ -301,7 +340,7 @@ def write_files(export: Export, header_name: str | None) -> tuple[str, str | Non
         source = [title, "\n".join(includes), *public, *definitions]
     item = export.bits // 8
     sizes = {
-        "weights": item * sum(a.size for a in writer.arrays if a.kind in ("constant", "weight")),
+        "weights": item * sum(a.size for a in writer.arrays if a.kind in ("constant", "weight") and not a.members),
         "memory": item * sum(writer.sizes.values()) + (4 if writer.keeps else 0),
     }
     text = _rename("\n\n".join(source) + "\n", export.prefix)

@@ -15,7 +15,7 @@ import numpy as np
 from .._lowering import lower
 from .._replace import replaced_file
 from ._library import load_library
-from ._lowering import Description, Parameter, identifier, lower_prediction, lower_training, make_weights
+from ._lowering import Description, Parameter, identifier, lower_jacobian, lower_prediction, lower_training, make_weights
 from ._program import Array, Call
 from ._writer import Export, Function, write_files
 
@@ -28,7 +28,7 @@ __all__ = ["Exported", "Written", "describe_model", "export", "write_model"]
 _WORDS = (
     "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict "
     "return short signed sizeof static struct switch typedef union unsigned void volatile while class delete friend new operator "
-    "private protected public template this throw try catch virtual memory loss squares learning_rate"
+    "private protected public template this throw try catch virtual memory loss k learning_rate jacobian"
 )
 _RESERVED = frozenset(_WORDS.split())
 
@@ -93,7 +93,7 @@ def describe_model(model: Network, training: bool) -> Description:
     if training and compiled is not None:
         optimizer = compiled.optimizer
         hyper = dict(spec["hyper"])
-        steps = int(optimizer.iterations)
+        steps = int(optimizer.batches)
         if steps:
             arrays = model._plans.slots.arrays()
             for (name, _), array in zip(optimizer.slots(), arrays):
@@ -111,6 +111,8 @@ def _count_operations(calls: list[Call], library: Any) -> int:
     """Multiply-adds of products, from the sizes of their arguments."""
     total = 0
     for call in calls:
+        if not call.function:
+            continue
         names = [parameter.name for parameter in library.signature(call.function)]
         values = dict(zip(names, call.arguments))
         kernel, window = values.get("kernel"), values.get("window")
@@ -144,6 +146,7 @@ def write_model(
     prefix: str,
     *,
     training: bool = False,
+    gradient: bool = False,
     batch_size: int = 1,
     libm: bool = False,
     header_name: str | None = None,
@@ -156,10 +159,12 @@ def write_model(
     library = load_library(bits, libm)
     weights = make_weights(description, library)
     train = lower_training(description, library, weights, batch_size) if training else None
-    predict = lower_prediction(description, library, weights)
+    predict = lower_prediction(description, library, weights, train=train)
     functions = [Function("predict", "The outputs for one row of inputs.", predict)]
     if train is not None:
         functions.append(Function("train", f"One step on {batch_size} rows; returns its loss. {_WEIGHTS}", train))
+    if gradient:
+        functions.append(Function("input_gradient", _JACOBIAN, lower_jacobian(description, library, weights, train)))
     operations = _count_operations(predict.calls, library)
     text = [*title, f"Weights: SHA-256 {_digest(description)}.", f"A prediction takes about {operations} multiply-adds."]
     tolerance = 1e-4 if bits == 32 else 1e-9
@@ -168,7 +173,8 @@ def write_model(
     return Written(source, header, functions, sizes["weights"], sizes["memory"], operations)
 
 
-_WEIGHTS = "Weights of the rows may be NULL."
+_WEIGHTS = "Weights, one for each number of losses that a mean is taken of, may be NULL. What is not finite changes nothing."
+_JACOBIAN = "The derivatives of the outputs, one after another, by the inputs of one row: jacobian [outputs][inputs]."
 
 
 def _digest(description: Description) -> str:
@@ -185,6 +191,7 @@ def export(
     name: str | None = None,
     header: bool = False,
     training: bool = False,
+    gradient: bool = False,
     batch_size: int = 1,
     libm: bool = False,
 ) -> Exported:
@@ -198,7 +205,13 @@ def export(
     prefix = identifier(target.stem) if name is None else name
     if not re.fullmatch(r"[A-Za-z]\w*", prefix, re.ASCII) or prefix in _RESERVED:
         raise ValueError(f"name must be an identifier of C, got {prefix!r}")
-    options = {"name": name, "header": header or None, "training": training or None, "libm": libm or None}
+    options = {
+        "name": name,
+        "header": header or None,
+        "training": training or None,
+        "gradient": gradient or None,
+        "libm": libm or None,
+    }
     options["batch_size"] = batch_size if batch_size > 1 else None
     given = "".join(f", {key}={value!r}" for key, value in options.items() if value is not None)
     title = [
@@ -207,7 +220,7 @@ def export(
         "in their last bits.",
     ]
     written = write_model(
-        model, prefix, training=training, batch_size=batch_size, libm=libm, title=title, tests=[_sample(model)],
+        model, prefix, training=training, gradient=gradient, batch_size=batch_size, libm=libm, title=title, tests=[_sample(model)],
         header_name=target.with_suffix(".h").name if header else None,
     )  # fmt: skip
     paths = [target]
