@@ -128,8 +128,8 @@ def describe_graph(graph, **more):
     return _lowering.Description(graph.inputs, inputs, graph.nodes, parameters, outputs, **more)
 
 
-def compile_description(description, dtype, *, derivative=None, train=False, rows=1, **options):
-    """Its `predict` and, with derivative="training" or "inference", `derivative` of so many rows; or `train`."""
+def compile_description(description, dtype, *, derivative=None, train=False, gradient=False, rows=1, **options):
+    """Its `predict` and, with derivative="training" or "inference", `derivative` of so many rows; `train`; `input_gradient`."""
     library = _library(dtype)
     weights = _lowering.make_weights(description, library)
     functions = []
@@ -142,6 +142,9 @@ def compile_description(description, dtype, *, derivative=None, train=False, row
     functions.insert(
         0, _writer.Function("predict", "Outputs.", _lowering.lower_prediction(description, library, weights, train=step))
     )
+    if gradient:
+        step = _lowering.lower_jacobian(description, library, weights, step)
+        functions.append(_writer.Function("input_gradient", "The Jacobian.", step))
     export = _writer.Export(
         "net", ["A test."], 64 if np.dtype(dtype) == np.float64 else 32, False, library, functions, 0, [], 1e-4, rows
     )

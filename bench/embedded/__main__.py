@@ -14,13 +14,13 @@ import fastnet as fn
 from .board import MISSING, Measured, measure
 
 #: Layers of the networks, and how many numbers they take.
-MLPS = {"64-128-64-10 softmax": (64, (128, 64), 10), "4-24-24-2": (4, (24, 24), 2)}
+MLPS = {"64-128-64-10": (64, (128, 64), 10), "4-24-24-2": (4, (24, 24), 2)}
 
 
-def make_mlp(inputs: int, hidden: tuple[int, ...], outputs: int) -> fn.Sequential:
-    """A dense network with relu, and softmax at its end."""
+def make_mlp(inputs: int, hidden: tuple[int, ...], outputs: int, activation: str = "softmax") -> fn.Sequential:
+    """A dense network with relu, and another activation at its end."""
     layers = [fn.layers.Dense(units, activation="relu") for units in hidden]
-    return fn.Sequential([fn.Input((inputs,)), *layers, fn.layers.Dense(outputs, activation="softmax")], seed=0)
+    return fn.Sequential([fn.Input((inputs,)), *layers, fn.layers.Dense(outputs, activation=activation)], seed=0)
 
 
 def make_convolution() -> fn.Sequential:
@@ -53,8 +53,10 @@ def measure_export(model: fn.Model, training: bool = False, **options: object) -
         exported = model.export(pathlib.Path(folder, "net.c"), training=training, **options)
         source = exported.paths[0].read_text()
     if training:
-        head = f"{source}\n{data}\nstatic const int32_t label = 1;\nstatic net_memory memory;\nstatic volatile float loss;"
-        call = "loss = net_train(x, &label, 0, 0.01f, &memory);"
+        labels = "net_int *y_target" in source
+        target = "static const int32_t t[1] = {1};" if labels else table_of("t", random.normal(size=outputs))
+        head = f"{source}\n{data}\n{target}\nstatic net_memory memory;\nstatic volatile float loss;"
+        call = "loss = net_train(x, t, 0, 0.01f, &memory);"
         return measure(head, call, "net_reset(&memory);", data=(4 * inputs, 4)), exported.weights
     head = f"{source}\n{data}\nstatic float y[{outputs}];\nstatic net_memory memory;"
     return measure(head, "net_predict(x, y, &memory);", data=(4 * inputs, 4 * outputs)), exported.weights
@@ -95,9 +97,10 @@ def main() -> None:
             print_row(network, "emlearn", *measure_emlearn(*sizes))
     print_row("conv net 8x8x1", "fastnet", *measure_export(make_convolution()))
     for network, sizes in MLPS.items():
-        model = make_mlp(*sizes)
-        model.compile("sgd", "sparse_categorical_crossentropy")
-        print_row(f"SGD step of {network}", "fastnet", *measure_export(model, training=True))
+        for activation, loss in (("softmax", "sparse_categorical_crossentropy"), ("linear", "mean_squared_error")):
+            model = make_mlp(*sizes, activation=activation)
+            model.compile("sgd", loss)
+            print_row(f"SGD step of {network}, {loss}", "fastnet", *measure_export(model, training=True))
 
 
 if __name__ == "__main__":

@@ -59,9 +59,11 @@ static fnp_real fnp_cross_entropy(const fnp_real *x, const fnp_real *target, fnp
         sum += from_logits ? fnp_exp(x[j] - top) : x[j];
     for (j = 0; j < width; j++) {
         const fnp_real t = off + (target ? on * target[j] : j == label ? on : 0);
+        if (t == 0) /* a term that is 0 even where its logarithm is infinite */
+            continue;
         if (from_logits) {
             mass += t;
-            loss -= t == 0 ? 0 : t * (x[j] - top);
+            loss -= t * (x[j] - top);
         } else {
             mass += fnp_clipped_quotient(x[j] / sum, x[j] / sum) * t;
             loss -= t * fnp_clipped_log(x[j] / sum);
