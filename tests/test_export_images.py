@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from exports import COMPILERS, compile_text
 from plans import assert_close
 from test_export import compile_model
 
@@ -192,3 +193,57 @@ def test_an_output_that_is_needed_again_is_kept():
     given, _ = images(model, 3)
     for found, predicted in zip(compile_model(model).predict(given), model.predict(given), strict=True):
         assert_close(found.reshape(predicted.shape), predicted, 1e-5, "values", floor=1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_normalization_becomes_part_of_the_weights(dtype):
+    model = fn.Sequential([
+        fn.Input((8, 6, 3)),
+        layers.Conv2D(5, 3, padding="same", use_bias=False),
+        layers.BatchNormalization(),
+        layers.Activation("relu"),
+        layers.MaxPooling2D(2),
+        layers.DepthwiseConv2D(2, depth_multiplier=2),
+        layers.BatchNormalization(center=False),
+        layers.Flatten(),
+        layers.Dense(7),
+        layers.BatchNormalization(scale=False, epsilon=0.1),
+        layers.Activation("tanh"),
+        layers.Dense(3),
+    ], seed=0, dtype=dtype)  # fmt: skip
+    x, y = images(model, 16)
+    model.compile(fn.optimizers.SGD(0.1), "mse")
+    for _ in range(4):
+        model.train_on_batch(x, y)
+    source = write_model(model, "net").source
+    assert "batch_normalization(" not in source and "convolution_max_pooling(" in source
+    assert_close(compile_model(model).predict(x)[0], model.predict(x), 1e-5 if dtype == "float32" else 1e-12, floor=1)
+
+
+def test_what_is_used_twice_is_not_folded():
+    """A kernel of two places, of which one is normalized; an output that is needed as it is; a normalization of other features."""
+    first = fn.Input((4, 6))
+    dense, series = layers.Dense(6), layers.Conv1D(3, 2)
+    x = dense(first)
+    once = layers.BatchNormalization()(dense(x))
+    y = series(once)
+    flat = layers.BatchNormalization()(layers.Flatten()(layers.Conv1D(2, 2)(y)))
+    z = layers.Add()([layers.BatchNormalization()(y), y])
+    model = fn.Model(first, layers.Dense(3)(layers.Concatenate()([layers.Flatten()(z), flat])), seed=0)
+    given, wanted = images(model, 16)
+    model.compile(fn.optimizers.SGD(0.1), "mse")
+    for _ in range(4):
+        model.train_on_batch(given, wanted)
+    assert write_model(model, "net").source.count("    net_batch_normalization(") == 3
+    assert_close(compile_model(model).predict(given)[0], model.predict(given), 1e-5, "values", floor=1)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("make", [augmented, unet])
+def test_exports_compile_everywhere(make, compiler):
+    model = make("float32")
+    model.compile(fn.optimizers.SGD(0.02), "mse")
+    source = write_model(model, "net", training=True).source
+    compile_text(source, compiler)
+    if compiler != "tcc":
+        compile_text(source, compiler, suffix=".cpp")

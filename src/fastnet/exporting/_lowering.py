@@ -17,7 +17,7 @@ from . import _merges as _merges
 from . import _noise as _noise
 from . import _normalization as _normalization
 from . import _sequences as _sequences
-from ._fusion import fuse_pooling, work_in_place
+from ._fusion import simplify
 from ._library import Library
 from ._losses import lower_loss
 from ._operations import Node, Value, lower_node
@@ -246,8 +246,7 @@ def lower_prediction(
     weights = [averages.get(id(array), array) for array in weights]
     graph = _Graph(description, library, weights, rows)
     calls, outputs = _write_outputs(graph, description, graph.finish())
-    calls = fuse_pooling(work_in_place(calls, library), library)
-    return Step(calls, graph.inputs, outputs, [], [])
+    return Step(simplify(calls, library), graph.inputs, outputs, [], [])
 
 
 def _write_outputs(graph: _Graph, description: Description, calls: list[Call]) -> tuple[list[Call], list[Array]]:
