@@ -109,8 +109,12 @@ fn_status fn_emit_constraints(fn_plan *plan, const fn_plan_spec *spec, const int
         nodes[i].layer = "constraint";
         if (!closure || !closure->total)
             continue;
-        fn_emit(plan, &nodes[i], "constraint norms", sum_own_tiles, FN_BY_ITEMS, closure->n_lines);
-        fn_reads(plan, buffers[2 * i]);
+        fn_emit(plan, &(fn_stage_spec){.node = &nodes[i],
+                                       .label = "constraint norms",
+                                       .run = sum_own_tiles,
+                                       .split = FN_BY_ITEMS,
+                                       .items = closure->n_lines,
+                                       .reads = FN_BUFFERS(buffers[2 * i])});
         waits = true;
     }
     if (waits)
@@ -118,8 +122,12 @@ fn_status fn_emit_constraints(fn_plan *plan, const fn_plan_spec *spec, const int
     for (int32_t i = 0; !plan->failed && i < spec->n_parameters; i++) {
         if (!nodes[i].closure)
             continue;
-        fn_emit(plan, &nodes[i], "constraint", apply_constraint, FN_BY_ITEMS, ((constrained *)nodes[i].closure)->n_lines);
-        fn_writes(plan, buffers[2 * i]);
+        fn_emit(plan, &(fn_stage_spec){.node = &nodes[i],
+                                       .label = "constraint",
+                                       .run = apply_constraint,
+                                       .split = FN_BY_ITEMS,
+                                       .items = ((constrained *)nodes[i].closure)->n_lines,
+                                       .writes = FN_BUFFERS(buffers[2 * i])});
     }
     return plan->failed ? fn_fail(error, FN_ERROR_MEMORY, "out of memory") : FN_OK;
 }

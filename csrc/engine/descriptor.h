@@ -4,7 +4,7 @@
  * A plan is a list of stages. A stage is a function over a range of work, lo to hi, that any number
  * of threads may divide between them: over the rows of the batch (FN_BY_ROWS), over a number of items
  * fixed by the shapes (FN_BY_ITEMS), or not at all (FN_SERIAL). The result of a stage must not depend
- * on how its range is divided. A stage may be run in several iterations, with a barrier between them (fn_iterate).
+ * on how its range is divided. A stage may be run in several iterations, with a barrier between them.
  *
  * Stages say which buffers they read and write. From that alone the planner derives where a barrier
  * is needed (two stages touch a buffer, one writes it, and not both keep to their own rows) and how
@@ -39,9 +39,9 @@ typedef struct fn_context {
     int64_t first_row; /* position of the batch in the epoch */
     uint64_t step;
     uint64_t seed;
-    void *workspace; /* scratch of this thread, as large as the largest fn_workspace asked for */
+    void *workspace; /* scratch of this thread, as large as the largest that a stage asks for */
     const fn_run *run;
-    int64_t iteration;            /* of a stage with fn_iterate: how often it was run before */
+    int64_t iteration;            /* of a stage with several: how often it was run before */
     fn_mix mix;                   /* with fn_run.mixup or cutmix */
     const double *hyper;          /* hyper-parameters of this step */
     struct fn_rate *rates;        /* of this thread: what the optimizer's prepare() made of them for each learning rate */
@@ -65,7 +65,7 @@ typedef struct fn_epilogue {
      * input[0].value: see fn_epilogue_kind. */
     void (*run)(const fn_node *node, int64_t first, int64_t n);
     int reads, writes;    /* buffers beside the array itself; -1: none */
-    double flops_per_row; /* as in fn_costs */
+    double flops_per_row; /* as in fn_stage_spec */
 } fn_epilogue;
 
 /* An array that a node reads or writes, with its gradient. One row has `width` elements. */
@@ -79,7 +79,7 @@ typedef struct fn_port {
     const fn_epilogue *value_epilogue;    /* of an output: forward() is to run it, with FN_RUNS_VALUE_EPILOGUE */
     const fn_epilogue *gradient_epilogue; /* of an input: backward() is to run it, with FN_RUNS_GRADIENT_EPILOGUES; of an output:
                                       the node's own derivative, which nobody has taken before backward(). Or NULL, both */
-    int value_buffer;                     /* numbers for fn_reads and fn_writes; gradient_buffer is -1 where not asked for */
+    int value_buffer;                     /* numbers for fn_emit; gradient_buffer is -1 where not asked for */
     int gradient_buffer;
     /* Of a parameter whose gradient is sparse: a byte for each of its rows, 1 where the gradient may not be zero, as of the
      * last backward pass of this call, else 0. NULL: nothing is known. */
@@ -163,7 +163,7 @@ typedef enum fn_epilogue_kind {
 
 /* fn_op.flags */
 enum {
-    /* forward() runs output[0].value_epilogue, and says so by fn_emit_epilogue(); backward() does not read its output's value,
+    /* forward() runs output[0].value_epilogue, and says so in what it emits; backward() does not read its output's value,
      * unless for an FN_EPILOGUE_DERIVATIVE. */
     FN_RUNS_VALUE_EPILOGUE = 1,
     /* backward() does the same with the gradient_epilogue of its inputs, and with its output's if it offers one. */
@@ -310,30 +310,58 @@ typedef struct fn_kernels {
 
 /* ---- emission: called by descriptors' forward and backward -------------------------------- */
 
-/* Appends a stage; the fn_reads / fn_writes that follow speak of it. `items` counts for FN_BY_ITEMS. */
-void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function run, fn_split split, int64_t items);
-/* The stage touches a buffer. In a stage by rows each thread keeps to its own rows of it, unless
- * fn_reads_all is said; in other stages it may touch all of it. Number -1 is passed over. */
-void fn_reads(fn_plan *plan, int buffer);
-void fn_reads_all(fn_plan *plan, int buffer);
-void fn_writes(fn_plan *plan, int buffer);
-/* The stage runs an epilogue: its reads, writes and costs. NULL is passed over. */
-void fn_emit_epilogue(fn_plan *plan, const fn_epilogue *epilogue);
-/* Zeroed memory that lives as long as the plan, for node->closure; NULL when out of memory, of which the plan takes note. */
-void *fn_plan_allocate(fn_plan *plan, size_t bytes);
-/* The stage emitted last reads nothing but parameters, of a plan that does not train: it is run in the first step of a call only,
- * and what it writes is kept for the others. */
-void fn_once_per_call(fn_plan *plan);
-/* The stage emitted last is run so many times, context->iteration counting from 0, each by all threads before the next begins. */
-void fn_iterate(fn_plan *plan, int64_t iterations);
+/* Arrays by their numbers, as fn_port has them; -1 is passed over. FN_BUFFERS belongs into the initializer of what is emitted in
+ * the same block. */
+typedef struct fn_buffers {
+    const int *number;
+    int n;
+} fn_buffers;
+#define FN_BUFFERS(...) {(const int[]){__VA_ARGS__}, (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int))}
+
+/* fn_stage_spec.ports: all inputs, outputs, ... of the node */
+enum {
+    FN_READS_INPUTS = 1,
+    FN_READS_PARAMETERS = 2, /* all of them, in every row */
+    FN_READS_OUTPUTS = 4,
+    FN_READS_OUTPUT_GRADIENTS = 8,
+    FN_WRITES_OUTPUTS = 16,
+    FN_WRITES_INPUT_GRADIENTS = 32,
+    FN_WRITES_PARAMETER_GRADIENTS = 64,
+    FN_WRITES_BUFFERS = 128
+};
+
+/* A stage, and what it touches, from which barriers, lifetimes and the bytes of profiles follow. Zeros and NULL: nothing such. */
+typedef struct fn_stage_spec {
+    fn_node *node;
+    const char *label;
+    fn_stage_function run;
+    fn_split split;
+    int64_t items;      /* of FN_BY_ITEMS */
+    int64_t iterations; /* runs, context->iteration counting from 0, each by all threads before the next begins; 0: one */
+    bool once_per_call; /* reads nothing but parameters, of a plan that does not train: run in the first step of a call only, and
+                           what it writes is kept for the others */
+    bool unless_backward; /* not run in a call with a backward pass */
+    /* In a stage by rows each thread keeps to its own rows of an array, unless that is among reads_all or a parameter; in other
+     * stages it may touch all of it. */
+    unsigned ports;
+    fn_buffers reads, reads_all, writes;
+    const fn_epilogue *epilogue[2]; /* that it runs, with what they touch and cost */
+    /* Floating-point operations for each row of the batch and beside them. Worth saying of products, sums and the like, a
+     * multiplication and an addition counted as two; elementwise functions are traffic. For profiles only. */
+    double flops_per_row, flops_fixed;
+    int64_t workspace; /* bytes of scratch for each thread */
+} fn_stage_spec;
+
+void fn_emit(fn_plan *plan, const fn_stage_spec *spec);
+/* The gradient of a port that is added to, for the arrays that a stage reads; -1: it is overwritten. */
+static inline int fn_accumulated(const fn_port *port)
+{
+    return port->accumulate ? port->gradient_buffer : -1;
+}
 /* Of a plan with peers: a stage in which the thread waits for those that run the others. */
 void fn_emit_barrier(fn_plan *plan, fn_node *node);
-/* Floating-point operations of the stage emitted last, for each row of the batch and beside them; added to what was said of it
- * before. Worth saying of products, sums and the like, a multiplication and an addition counted as two; elementwise functions
- * are traffic. Bytes follow from what the stage reads and writes. For profiles only. */
-void fn_costs(fn_plan *plan, double flops_per_row, double flops_fixed);
-/* The stages of this plan need this much scratch for each thread. */
-void fn_workspace(fn_plan *plan, int64_t bytes);
+/* Zeroed memory that lives as long as the plan, for node->closure; NULL when out of memory, of which the plan takes note. */
+void *fn_plan_allocate(fn_plan *plan, size_t bytes);
 /* The loss is to include an array that the node's forward stages fill: buffer number `buffer`, of one number for each row,
  * whose mean is taken, or (not per_row) of one number. For penalties on activities and the like. */
 void fn_add_loss_term(fn_plan *plan, const fn_node *node, int buffer, bool per_row);

@@ -208,7 +208,7 @@ static void wait_for_peers(const fn_node *node, const fn_context *context, int64
 
 void fn_emit_barrier(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "all-reduce", wait_for_peers, FN_SERIAL, 0);
+    fn_emit(plan, &(fn_stage_spec){.node = node, .label = "all-reduce", .run = wait_for_peers, .split = FN_SERIAL});
 }
 
 void fn_reset_failure(fn_shared *shared)

@@ -126,9 +126,10 @@ static void run_gradient_epilogue(const fn_node *node, const fn_context *context
 void fn_emit_in_place(fn_plan *plan, fn_node *node, bool written)
 {
     const fn_port *output = &node->output[0];
-    if (!output->gradient_epilogue || !written)
-        return;
-    fn_emit(plan, node, node->op->entry.name, run_gradient_epilogue, FN_BY_ROWS, 0);
-    fn_emit_epilogue(plan, output->gradient_epilogue);
-    fn_writes(plan, output->gradient_buffer);
+    if (output->gradient_epilogue && written)
+        fn_emit(plan, &(fn_stage_spec){.node = node,
+                                       .label = node->op->entry.name,
+                                       .run = run_gradient_epilogue,
+                                       .writes = FN_BUFFERS(output->gradient_buffer),
+                                       .epilogue = {output->gradient_epilogue}});
 }

@@ -20,7 +20,7 @@
 void *fn_allocate(size_t bytes);
 void fn_release(void *memory);
 
-/* An array that stages name in fn_reads and fn_writes. */
+/* An array that stages read and write, see fn_stage_spec. */
 typedef struct fn_buffer {
     int64_t per_row, fixed; /* elements: per_row * max_rows + fixed */
     void *data;             /* set from the start where the caller owns it (slabs) */

@@ -43,6 +43,7 @@ fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     fn_penalties *penalties = fn_plan_allocate(plan, sizeof *penalties);
     fn_penalized *parameters = fn_plan_allocate(plan, sizeof *parameters * (size_t)n);
     fn_node *node = fn_plan_allocate(plan, sizeof *node);
+    int *values = fn_plan_allocate(plan, sizeof *values * (size_t)spec->n_parameters);
     if (plan->failed)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     *penalties = (fn_penalties){.kernels = plan->kernels, .parameters = parameters};
@@ -56,8 +57,11 @@ fn_status fn_emit_penalty(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     }
     node->closure = penalties;
     node->layer = "penalty";
-    fn_emit(plan, node, "penalty", total_penalty, FN_SERIAL, 0);
     for (int32_t i = 0; i < spec->n_parameters; i++)
-        fn_reads(plan, buffers[2 * i]);
+        values[i] = buffers[2 * i];
+    fn_emit(
+        plan,
+        &(fn_stage_spec){
+            .node = node, .label = "penalty", .run = total_penalty, .split = FN_SERIAL, .reads = {values, spec->n_parameters}});
     return FN_OK;
 }

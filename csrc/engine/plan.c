@@ -187,8 +187,12 @@ static void emit_clearing(fn_plan *plan, const fn_plan_spec *spec, const fn_para
             (fn_unused){(char *)spec->gradient_slab + (size_t)parameter->offset * plan->kernels->element, plan->kernels->element};
         node->closure = unused;
         node->layer = "unused";
-        fn_emit(plan, node, "clear gradient", clear_gradient, FN_BY_ITEMS, fn_shape_size(&parameter->shape));
-        fn_writes(plan, table->buffers[2 * i + 1]);
+        fn_emit(plan, &(fn_stage_spec){.node = node,
+                                       .label = "clear gradient",
+                                       .run = clear_gradient,
+                                       .split = FN_BY_ITEMS,
+                                       .items = fn_shape_size(&parameter->shape),
+                                       .writes = FN_BUFFERS(table->buffers[2 * i + 1])});
     }
 }
 

@@ -23,9 +23,9 @@ struct fn_stage {
     fn_split split;
     unsigned phase;       /* which FN_PHASE_... it belongs to */
     bool barrier;         /* wait for the team before it */
-    bool once_per_call;   /* see fn_once_per_call */
-    bool unless_backward; /* not in a call with a backward pass, nor the barrier before it */
-    int64_t iterations;   /* see fn_iterate */
+    bool once_per_call;   /* these three as in fn_stage_spec */
+    bool unless_backward; /* nor is the barrier before it waited at */
+    int64_t iterations;
     int64_t items;
     double flops_per_row, flops_fixed;
 };
@@ -189,8 +189,6 @@ void fn_fence_others(const fn_plan *plan, int32_t stage);
 #else
 #define fn_fence_others(plan, stage) ((void)(plan), (void)(stage))
 #endif
-/* The stage emitted last is not needed in a call with a backward pass, if so said. */
-void fn_unless_backward(fn_plan *plan, bool unless);
 /* A new buffer; returns its number. */
 int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data);
 

@@ -53,51 +53,10 @@ int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data)
 
 /* ---- emission -------------------------------------------------------------------------------- */
 
-void fn_emit(fn_plan *plan, fn_node *node, const char *label, fn_stage_function run, fn_split split, int64_t items)
-{
-    fn_stage *stages = grow(plan->stages, plan->n_stages, &plan->stage_capacity, sizeof *stages);
-    if (!stages) {
-        plan->failed = true;
-        return;
-    }
-    plan->stages = stages;
-    stages[plan->n_stages++] = (fn_stage){
-        .run = run, .node = node, .label = label, .split = split, .phase = plan->emitting, .iterations = 1, .items = items};
-    plan->phases |= plan->emitting;
-    if (plan->emitting == FN_PHASE_UPDATE)
-        fn_reads(plan, plan->verdict);
-}
-
-void fn_once_per_call(fn_plan *plan)
-{
-    if (plan->n_stages > 0)
-        plan->stages[plan->n_stages - 1].once_per_call = true;
-}
-
-void fn_unless_backward(fn_plan *plan, bool unless)
-{
-    if (plan->n_stages > 0)
-        plan->stages[plan->n_stages - 1].unless_backward = unless;
-}
-
-void fn_iterate(fn_plan *plan, int64_t iterations)
-{
-    if (plan->n_stages > 0)
-        plan->stages[plan->n_stages - 1].iterations = iterations;
-}
-
-void fn_costs(fn_plan *plan, double flops_per_row, double flops_fixed)
-{
-    if (plan->n_stages == 0)
-        return;
-    fn_stage *stage = &plan->stages[plan->n_stages - 1];
-    stage->flops_per_row += flops_per_row;
-    stage->flops_fixed += flops_fixed;
-}
-
+/* Of the stage emitted last. */
 static void add_access(fn_plan *plan, int buffer, bool write, bool all)
 {
-    if (buffer < 0 || plan->n_stages == 0)
+    if (buffer < 0)
         return;
     fn_access *accesses = grow(plan->accesses, plan->n_accesses, &plan->access_capacity, sizeof *accesses);
     if (!accesses) {
@@ -110,34 +69,81 @@ static void add_access(fn_plan *plan, int buffer, bool write, bool all)
     accesses[plan->n_accesses++] = (fn_access){.stage = stage, .buffer = buffer, .write = write, .all = all};
 }
 
-void fn_reads(fn_plan *plan, int buffer)
+static void add_accesses(fn_plan *plan, const fn_buffers *buffers, bool write, bool all)
 {
-    add_access(plan, buffer, false, false);
+    for (int i = 0; i < buffers->n; i++)
+        add_access(plan, buffers->number[i], write, all);
 }
 
-void fn_reads_all(fn_plan *plan, int buffer)
+static void add_values(fn_plan *plan, const fn_port *ports, int32_t n, bool write, bool all)
 {
-    add_access(plan, buffer, false, true);
+    for (int32_t i = 0; i < n; i++)
+        add_access(plan, ports[i].value_buffer, write, all);
 }
 
-void fn_writes(fn_plan *plan, int buffer)
+static void add_gradients(fn_plan *plan, const fn_port *ports, int32_t n, bool write)
 {
-    add_access(plan, buffer, true, false);
+    for (int32_t i = 0; i < n; i++)
+        add_access(plan, ports[i].gradient_buffer, write, false);
 }
 
-void fn_emit_epilogue(fn_plan *plan, const fn_epilogue *epilogue)
+static void add_ports(fn_plan *plan, const fn_node *node, unsigned ports)
 {
-    if (!epilogue)
+    if (ports & FN_READS_INPUTS)
+        add_values(plan, node->input, node->n_inputs, false, false);
+    if (ports & FN_READS_PARAMETERS)
+        add_values(plan, node->parameter, node->n_parameters, false, true);
+    if (ports & FN_READS_OUTPUTS)
+        add_values(plan, node->output, node->n_outputs, false, false);
+    if (ports & FN_READS_OUTPUT_GRADIENTS)
+        add_gradients(plan, node->output, node->n_outputs, false);
+    if (ports & FN_WRITES_OUTPUTS)
+        add_values(plan, node->output, node->n_outputs, true, false);
+    if (ports & FN_WRITES_INPUT_GRADIENTS)
+        add_gradients(plan, node->input, node->n_inputs, true);
+    if (ports & FN_WRITES_PARAMETER_GRADIENTS)
+        add_gradients(plan, node->parameter, node->n_parameters, true);
+    if (ports & FN_WRITES_BUFFERS)
+        add_values(plan, node->buffer, node->n_node_buffers, true, false);
+}
+
+void fn_emit(fn_plan *plan, const fn_stage_spec *spec)
+{
+    fn_stage *stages = grow(plan->stages, plan->n_stages, &plan->stage_capacity, sizeof *stages);
+    if (!stages) {
+        plan->failed = true;
         return;
-    fn_costs(plan, epilogue->flops_per_row, 0);
-    fn_reads(plan, epilogue->reads);
-    fn_writes(plan, epilogue->writes);
-}
-
-void fn_workspace(fn_plan *plan, int64_t bytes)
-{
-    if (bytes > plan->thread_bytes)
-        plan->thread_bytes = bytes;
+    }
+    plan->stages = stages;
+    fn_stage *stage = &stages[plan->n_stages++];
+    *stage = (fn_stage){
+        .run = spec->run,
+        .node = spec->node,
+        .label = spec->label,
+        .split = spec->split,
+        .phase = plan->emitting,
+        .once_per_call = spec->once_per_call,
+        .unless_backward = spec->unless_backward,
+        .iterations = spec->iterations ? spec->iterations : 1,
+        .items = spec->items,
+        .flops_per_row = spec->flops_per_row,
+        .flops_fixed = spec->flops_fixed,
+    };
+    plan->phases |= plan->emitting;
+    if (spec->workspace > plan->thread_bytes)
+        plan->thread_bytes = spec->workspace;
+    if (plan->emitting == FN_PHASE_UPDATE)
+        add_access(plan, plan->verdict, false, false);
+    add_ports(plan, spec->node, spec->ports);
+    add_accesses(plan, &spec->reads, false, false);
+    add_accesses(plan, &spec->reads_all, false, true);
+    add_accesses(plan, &spec->writes, true, false);
+    for (int i = 0; i < 2; i++)
+        if (spec->epilogue[i]) {
+            stage->flops_per_row += spec->epilogue[i]->flops_per_row;
+            add_access(plan, spec->epilogue[i]->reads, false, false);
+            add_access(plan, spec->epilogue[i]->writes, true, false);
+        }
 }
 
 void fn_add_loss_term(fn_plan *plan, const fn_node *node, int buffer, bool per_row)

@@ -20,9 +20,11 @@ static void gather_input(const fn_node *node, const fn_context *context, int64_t
 
 void fn_emit_input(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "gather", gather_input, FN_BY_ROWS, 0);
-    fn_workspace(plan, node->output[0].width * (int64_t)plan->kernels->element);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "gather",
+                                   .run = gather_input,
+                                   .ports = FN_WRITES_OUTPUTS,
+                                   .workspace = node->output[0].width * (int64_t)plan->kernels->element});
 }
 
 /* ---- copies between the plan and the caller -------------------------------------------------- */
@@ -47,8 +49,8 @@ static void fetch_output(const fn_node *node, const fn_context *context, int64_t
 
 void fn_emit_fetch(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "fetch", fetch_output, FN_BY_ROWS, 0);
-    fn_reads(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node, .label = "fetch", .run = fetch_output, .reads = FN_BUFFERS(node->output[0].value_buffer)});
 }
 
 static void read_output_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -70,8 +72,10 @@ static void read_output_gradient(const fn_node *node, const fn_context *context,
 
 void fn_emit_output_gradient(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "output gradient", read_output_gradient, FN_BY_ROWS, 0);
-    fn_writes(plan, node->output[0].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "output gradient",
+                                   .run = read_output_gradient,
+                                   .writes = FN_BUFFERS(node->output[0].gradient_buffer)});
 }
 
 static void fetch_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -91,8 +95,10 @@ static void fetch_gradient(const fn_node *node, const fn_context *context, int64
 
 void fn_emit_fetch_gradient(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "fetch gradient", fetch_gradient, FN_BY_ROWS, 0);
-    fn_reads(plan, node->output[0].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "fetch gradient",
+                                   .run = fetch_gradient,
+                                   .reads = FN_BUFFERS(node->output[0].gradient_buffer)});
 }
 
 /* ---- losses ------------------------------------------------------------------------------- */
@@ -185,17 +191,15 @@ static void run_loss_of_batch(const fn_node *node, const fn_context *context, in
 void fn_emit_loss(fn_plan *plan, fn_node *node)
 {
     const fn_output *output = node->closure;
-    if (output->group)
-        fn_emit(plan, node, output->loss->entry.name, run_loss, FN_BY_ROWS, 0);
-    else
-        fn_emit(plan, node, output->loss->entry.name, run_loss_of_batch, FN_SERIAL, 0);
-    fn_workspace(plan, node->buffer[TARGET].width * (int64_t)plan->kernels->element);
-    fn_reads(plan, node->output[0].value_buffer);
-    if (node->n_inputs)
-        fn_reads_all(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->output[0].gradient_buffer);
-    for (int i = 0; i < node->n_node_buffers; i++)
-        fn_writes(plan, node->buffer[i].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = output->loss->entry.name,
+                                   .run = output->group ? run_loss : run_loss_of_batch,
+                                   .split = output->group ? FN_BY_ROWS : FN_SERIAL,
+                                   .ports = FN_WRITES_BUFFERS,
+                                   .reads = FN_BUFFERS(node->output[0].value_buffer),
+                                   .reads_all = FN_BUFFERS(node->n_inputs ? node->input[0].value_buffer : -1),
+                                   .writes = FN_BUFFERS(node->output[0].gradient_buffer),
+                                   .workspace = node->buffer[TARGET].width * (int64_t)plan->kernels->element});
 }
 
 /* Closure of the stage that sums the losses. */
@@ -277,23 +281,28 @@ void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs)
 {
     fn_node *node = fn_plan_allocate(plan, sizeof *node);
     loss_total *total = fn_plan_allocate(plan, sizeof *total);
-    if (!node || !total)
+    int *reads = fn_plan_allocate(plan, sizeof *reads * (size_t)(3 * n_outputs + plan->n_terms + 1)), n = 0;
+    if (!node || !total || !reads)
         return;
     *total = (loss_total){plan, outputs, n_outputs};
     node->closure = total;
     node->layer = "total";
-    fn_emit(plan, node, "loss", total_losses, FN_SERIAL, 0);
     plan->verdict = fn_add_buffer(plan, 0, 0, plan);
-    fn_writes(plan, plan->verdict);
     for (int i = 0; i < n_outputs; i++)
         if (((fn_output *)outputs[i].closure)->loss) {
-            fn_reads(plan, outputs[i].buffer[LOSS].value_buffer);
-            fn_reads(plan, outputs[i].buffer[WEIGHT].value_buffer);
+            reads[n++] = outputs[i].buffer[LOSS].value_buffer;
+            reads[n++] = outputs[i].buffer[WEIGHT].value_buffer;
             if (((fn_output *)outputs[i].closure)->loss->labels) /* to tell which is out of range */
-                fn_reads(plan, outputs[i].buffer[TARGET].value_buffer);
+                reads[n++] = outputs[i].buffer[TARGET].value_buffer;
         }
     for (int32_t i = 0; i < plan->n_terms; i++)
-        fn_reads(plan, plan->terms[i].node->buffer[plan->terms[i].buffer].value_buffer);
+        reads[n++] = plan->terms[i].node->buffer[plan->terms[i].buffer].value_buffer;
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "loss",
+                                   .run = total_losses,
+                                   .split = FN_SERIAL,
+                                   .reads = {reads, n},
+                                   .writes = FN_BUFFERS(plan->verdict)});
 }
 
 /* ---- metrics ------------------------------------------------------------------------------- */
@@ -341,9 +350,11 @@ void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node)
 {
     node->closure = metric;
     node->layer = "metric";
-    fn_emit(plan, node, metric->metric->entry.name, update_metric, FN_SERIAL, 0);
-    fn_reads(plan, metric->output->output[0].value_buffer);
-    fn_reads(plan, metric->output->buffer[TARGET].value_buffer);
-    if (metric->output->n_inputs)
-        fn_reads(plan, metric->output->input[0].value_buffer);
+    const fn_node *output = metric->output;
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = metric->metric->entry.name,
+                                   .run = update_metric,
+                                   .split = FN_SERIAL,
+                                   .reads = FN_BUFFERS(output->output[0].value_buffer, output->buffer[TARGET].value_buffer,
+                                                       output->n_inputs ? output->input[0].value_buffer : -1)});
 }

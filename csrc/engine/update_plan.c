@@ -50,20 +50,50 @@ static fn_status check_lazy(const fn_updates *updates, const double *options, fn
     return FN_OK;
 }
 
-/* A stage over blocks or groups: reads and writes gradients, and the parameters where it `steps`. */
-static void emit_stage(fn_plan *plan, const fn_plan_spec *spec, fn_node *node, const char *label, fn_stage_function run,
-                       int64_t items, const int *buffers, int blocks_buffer, bool steps)
+/* Stages of an update, over blocks of it. All of them write gradients and what is known of the blocks; those that look read the
+ * parameters that are trained, those that step write them. */
+typedef struct update_stages {
+    fn_stage_spec looks, steps;
+} update_stages;
+
+static update_stages make_stages(fn_plan *plan, const fn_plan_spec *spec, fn_node *node, int64_t items, const int *buffers,
+                                 int blocks_buffer)
 {
-    fn_emit(plan, node, label, run, FN_BY_ITEMS, items);
+    int *touched = fn_plan_allocate(plan, sizeof *touched * (size_t)(2 * spec->n_parameters + 1)), n = 0;
+    update_stages stages = {.looks = {.node = node, .split = FN_BY_ITEMS, .items = items}};
+    if (!touched)
+        return stages;
     for (int32_t i = 0; i < spec->n_parameters; i++)
-        if (buffers[2 * i + 1] >= 0) {
-            fn_writes(plan, buffers[2 * i + 1]);
-            if (steps)
-                fn_writes(plan, buffers[2 * i]);
-            else
-                fn_reads(plan, buffers[2 * i]);
-        }
-    fn_writes(plan, blocks_buffer);
+        if (buffers[2 * i + 1] >= 0)
+            touched[n++] = buffers[2 * i + 1];
+    touched[n++] = blocks_buffer;
+    const int n_written = n;
+    for (int32_t i = 0; i < spec->n_parameters; i++)
+        if (buffers[2 * i + 1] >= 0)
+            touched[n++] = buffers[2 * i];
+    stages.steps = stages.looks;
+    stages.looks.writes = (fn_buffers){touched, n_written};
+    stages.looks.reads = (fn_buffers){touched + n_written, n - n_written};
+    stages.steps.writes = (fn_buffers){touched, n};
+    return stages;
+}
+
+static void emit_stage(fn_plan *plan, fn_stage_spec stage, const char *label, fn_stage_function run)
+{
+    stage.label = label;
+    stage.run = run;
+    fn_emit(plan, &stage);
+}
+
+/* The whole directions of groups, each with the workspace that its shape needs. */
+static void emit_whole_directions(fn_plan *plan, fn_stage_spec stage, const fn_updates *updates)
+{
+    stage.items = updates->n_groups;
+    for (int32_t i = 0; i < updates->n_groups; i++) {
+        const int64_t bytes = updates->optimizer->workspace(&updates->groups[i].update.shape);
+        stage.workspace = bytes > stage.workspace ? bytes : stage.workspace;
+    }
+    emit_stage(plan, stage, "directions", fn_find_whole_directions);
 }
 
 /* Whether in a step with a backward pass there is nothing left to look at. */
@@ -115,27 +145,26 @@ fn_status fn_emit_updates(fn_plan *plan, const fn_plan_spec *spec, const int *bu
     node->closure = updates;
     node->layer = "update";
     int blocks_buffer = fn_add_buffer(plan, 0, 0, updates->blocks);
+    const update_stages stages = make_stages(plan, spec, node, updates->n_blocks, buffers, blocks_buffer);
     if (!updates->by_norm || updates->accumulator >= 0 || plan->n_peers > 1) { /* else the norms show it */
-        emit_stage(plan, spec, node, "check", fn_check_gradients, updates->n_blocks, buffers, blocks_buffer, false);
-        fn_unless_backward(plan, all_checked(updates));
+        fn_stage_spec check = stages.looks;
+        check.unless_backward = all_checked(updates);
+        emit_stage(plan, check, "check", fn_check_gradients);
     }
     if (plan->n_peers > 1) /* all agree on whether the step changes anything */
         fn_emit_peer_barrier(plan, node);
     if (updates->by_norm)
-        emit_stage(plan, spec, node, "norms", fn_find_norms, updates->n_blocks, buffers, blocks_buffer, false);
+        emit_stage(plan, stages.looks, "norms", fn_find_norms);
     if (updates->by_norm && plan->n_peers > 1) /* all norms are there */
         fn_emit_peer_barrier(plan, node);
     if (!optimizer->per_parameter) {
-        emit_stage(plan, spec, node, optimizer->entry.name, fn_run_updates, updates->n_blocks, buffers, blocks_buffer, true);
+        emit_stage(plan, stages.steps, optimizer->entry.name, fn_run_updates);
     } else {
-        emit_stage(plan, spec, node, "gradients", fn_prepare_gradients, updates->n_blocks, buffers, blocks_buffer, true);
-        if (optimizer->whole_direction) {
-            emit_stage(plan, spec, node, "directions", fn_find_whole_directions, updates->n_groups, buffers, blocks_buffer, true);
-            for (int32_t i = 0; i < updates->n_groups; i++)
-                fn_workspace(plan, optimizer->workspace(&updates->groups[i].update.shape));
-        }
-        emit_stage(plan, spec, node, "norms of directions", fn_find_directions, updates->n_blocks, buffers, blocks_buffer, true);
-        emit_stage(plan, spec, node, optimizer->entry.name, fn_make_steps, updates->n_blocks, buffers, blocks_buffer, true);
+        emit_stage(plan, stages.steps, "gradients", fn_prepare_gradients);
+        if (optimizer->whole_direction)
+            emit_whole_directions(plan, stages.steps, updates);
+        emit_stage(plan, stages.steps, "norms of directions", fn_find_directions);
+        emit_stage(plan, stages.steps, optimizer->entry.name, fn_make_steps);
     }
     return plan->failed ? fn_fail(error, FN_ERROR_MEMORY, "out of memory") : FN_OK;
 }

@@ -63,11 +63,12 @@ FN_INLINE real keep_within(real x, real low, real high)
 /* workspace: bytes; flops: operations for each element, 0 where they are few. */
 FN_INLINE void emit_augmentation_forward(fn_plan *plan, fn_node *node, fn_stage_function run, int64_t workspace, int flops)
 {
-    fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
-    fn_costs(plan, (double)(flops * node->input[0].width), 0);
-    fn_workspace(plan, workspace);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = node->op->entry.name,
+                                   .run = run,
+                                   .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                                   .flops_per_row = (double)(flops * node->input[0].width),
+                                   .workspace = workspace});
 }
 
 /* With `value`, x is needed again. */
@@ -76,15 +77,13 @@ FN_INLINE void emit_augmentation_backward(fn_plan *plan, fn_node *node, fn_stage
 {
     if (node->input[0].gradient_buffer < 0)
         return;
-    fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
-    fn_costs(plan, (double)(flops * node->input[0].width), 0);
-    fn_workspace(plan, workspace);
-    if (value)
-        fn_reads(plan, node->input[0].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    if (node->input[0].accumulate)
-        fn_reads(plan, node->input[0].gradient_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = node->op->entry.name,
+                                   .run = run,
+                                   .ports = FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                                   .reads = FN_BUFFERS(value ? node->input[0].value_buffer : -1, fn_accumulated(&node->input[0])),
+                                   .flops_per_row = (double)(flops * node->input[0].width),
+                                   .workspace = workspace});
 }
 
 #endif

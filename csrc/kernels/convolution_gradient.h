@@ -237,17 +237,18 @@ FN_INLINE double convolution_flops(const fn_node *node, const convolution *g)
 static void emit_forward(fn_plan *plan, fn_node *node, fn_stage_function run, const fn_port *kernel, int64_t workspace)
 {
     const convolution_gradient x = gradient_of(node);
-    fn_emit(plan, node, x.label->forward, run, FN_BY_ROWS, 0);
-    fn_costs(plan, convolution_flops(node, &x.g), 0);
-    fn_workspace(plan, workspace);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_reads_all(plan, kernel->value_buffer);
-    if (node->n_parameters > 1)
-        fn_reads_all(plan, node->parameter[1].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
-    if (node->n_node_buffers > SAVED_SLOPE)
-        fn_writes(plan, node->buffer[SAVED_SLOPE].value_buffer);
-    fn_emit_epilogue(plan, node->output[0].value_epilogue);
+    fn_emit(plan,
+            &(fn_stage_spec){
+                .node = node,
+                .label = x.label->forward,
+                .run = run,
+                .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                .reads_all = FN_BUFFERS(kernel->value_buffer, node->n_parameters > 1 ? node->parameter[1].value_buffer : -1),
+                .writes = FN_BUFFERS(node->n_node_buffers > SAVED_SLOPE ? node->buffer[SAVED_SLOPE].value_buffer : -1),
+                .epilogue = {node->output[0].value_epilogue},
+                .flops_per_row = convolution_flops(node, &x.g),
+                .workspace = workspace,
+            });
 }
 
 /* Rows lo to hi of the window. */
@@ -261,30 +262,34 @@ FN_INLINE void flip(const fn_node *node, const fn_context *context, int64_t lo, 
 FN_INLINE void emit_flip(fn_plan *plan, fn_node *node)
 {
     const convolution_gradient x = gradient_of(node);
-    fn_emit(plan, node, x.label->flip, flip, FN_BY_ITEMS, x.g.y.window);
-    fn_reads(plan, node->parameter[0].value_buffer);
-    fn_writes(plan, node->buffer[FLIPPED_KERNEL].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = x.label->flip,
+                                   .run = flip,
+                                   .split = FN_BY_ITEMS,
+                                   .items = x.g.y.window,
+                                   .reads = FN_BUFFERS(node->parameter[0].value_buffer),
+                                   .writes = FN_BUFFERS(node->buffer[FLIPPED_KERNEL].value_buffer)});
 }
 
 /* The stage that makes dz of dy and computes dx, where either is needed. */
 static void emit_input_gradient(fn_plan *plan, fn_node *node, const convolution_gradient *x, int64_t workspace)
 {
     const fn_epilogue *derivative = node->output[0].gradient_epilogue;
-    if (!derivative && !needs_input_gradient(node))
+    const bool dx = needs_input_gradient(node);
+    if (!derivative && !dx)
         return;
-    fn_emit(plan, node, x->label->backward, propagate_gradient, FN_BY_ROWS, 0);
-    if (derivative) {
-        fn_emit_epilogue(plan, derivative);
-        fn_writes(plan, node->output[0].gradient_buffer);
-    }
-    if (needs_input_gradient(node)) {
-        fn_reads(plan, node->output[0].gradient_buffer);
-        fn_reads_all(plan, x->kernel->value_buffer);
-        fn_writes(plan, node->input[0].gradient_buffer);
-        fn_emit_epilogue(plan, node->input[0].gradient_epilogue);
-        fn_workspace(plan, workspace);
-        fn_costs(plan, convolution_flops(node, &x->g), 0);
-    }
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = x->label->backward,
+                      .run = propagate_gradient,
+                      .ports = FN_WRITES_INPUT_GRADIENTS,
+                      .reads = FN_BUFFERS(dx ? node->output[0].gradient_buffer : -1),
+                      .reads_all = FN_BUFFERS(dx ? x->kernel->value_buffer : -1),
+                      .writes = FN_BUFFERS(derivative ? node->output[0].gradient_buffer : -1),
+                      .epilogue = {derivative, node->input[0].gradient_epilogue},
+                      .flops_per_row = dx ? convolution_flops(node, &x->g) : 0,
+                      .workspace = dx ? workspace : 0,
+                  });
 }
 
 /* Both stages of the gradients of the parameters, if anything is trained. */
@@ -296,16 +301,22 @@ static void emit_parameter_gradients(fn_plan *plan, fn_node *node, const convolu
     if (!trained)
         return;
     const gradient_division d = divide_gradient(&x->g);
-    fn_emit(plan, node, x->label->sum, sum_gradients, FN_BY_ITEMS, d.splits * d.slices);
-    fn_costs(plan, convolution_flops(node, &x->g), 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    fn_writes(plan, node->buffer[SUMS].value_buffer);
-    fn_workspace(plan, workspace);
-    fn_emit(plan, node, x->label->add, add_gradients, FN_BY_ITEMS, (d.size + GRADIENT_BLOCK - 1) / GRADIENT_BLOCK);
-    fn_reads(plan, node->buffer[SUMS].value_buffer);
-    for (int i = 0; i < node->n_parameters; i++)
-        fn_writes(plan, node->parameter[i].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = x->label->sum,
+                                   .run = sum_gradients,
+                                   .split = FN_BY_ITEMS,
+                                   .items = d.splits * d.slices,
+                                   .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS,
+                                   .writes = FN_BUFFERS(node->buffer[SUMS].value_buffer),
+                                   .flops_per_row = convolution_flops(node, &x->g),
+                                   .workspace = workspace});
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = x->label->add,
+                                   .run = add_gradients,
+                                   .split = FN_BY_ITEMS,
+                                   .items = (d.size + GRADIENT_BLOCK - 1) / GRADIENT_BLOCK,
+                                   .ports = FN_WRITES_PARAMETER_GRADIENTS,
+                                   .reads = FN_BUFFERS(node->buffer[SUMS].value_buffer)});
 }
 
 static void emit_backward(fn_plan *plan, fn_node *node, int64_t workspace)

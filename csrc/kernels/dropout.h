@@ -74,20 +74,22 @@ FN_INLINE void dropout_backward_rows(const fn_node *node, int64_t lo, int64_t hi
 
 FN_INLINE void emit_dropout_forward(fn_plan *plan, fn_node *node, fn_stage_function run)
 {
-    fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->buffer[FACTOR].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = node->op->entry.name,
+                                   .run = run,
+                                   .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                                   .writes = FN_BUFFERS(node->buffer[FACTOR].value_buffer)});
 }
 
 FN_INLINE void emit_dropout_backward(fn_plan *plan, fn_node *node, fn_stage_function run)
 {
     if (node->input[0].gradient_buffer < 0)
         return;
-    fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
-    fn_reads(plan, node->buffer[FACTOR].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = node->op->entry.name,
+                                   .run = run,
+                                   .ports = FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                                   .reads = FN_BUFFERS(node->buffer[FACTOR].value_buffer)});
 }
 
 /* An element is dropped if its word is below this. */

@@ -84,15 +84,16 @@ FN_INLINE void layer_norm_forward_rows(const fn_node *node, const fn_context *co
  * and those for dx with it. */
 FN_INLINE void emit_layer_norm_forward(fn_plan *plan, fn_node *node, layer_norm norm, fn_stage_function run)
 {
-    fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
-    fn_costs(plan, (double)((norm.centered ? 1 + 3 + 4 : 2 + 2) * node->input[0].width), 0);
-    fn_workspace(plan, 2 * fn_shape_last(&node->input[0].shape) * (int64_t)sizeof(real));
-    fn_reads(plan, node->input[0].value_buffer);
-    read_parameter(plan, norm.gamma);
-    read_parameter(plan, norm.beta);
-    if (node->n_node_buffers)
-        fn_writes(plan, node->buffer[SAVED_STATISTICS].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = node->op->entry.name,
+                      .run = run,
+                      .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                      .reads_all = FN_BUFFERS(value_buffer_of(norm.gamma), value_buffer_of(norm.beta)),
+                      .writes = FN_BUFFERS(node->n_node_buffers ? node->buffer[SAVED_STATISTICS].value_buffer : -1),
+                      .flops_per_row = (double)((norm.centered ? 1 + 3 + 4 : 2 + 2) * node->input[0].width),
+                      .workspace = 2 * fn_shape_last(&node->input[0].shape) * (int64_t)sizeof(real),
+                  });
 }
 
 /* dx of rows lo to hi, and the sums of each row for the gradients of the parameters. */
@@ -132,16 +133,17 @@ FN_INLINE void emit_layer_norm_backward(fn_plan *plan, fn_node *node, layer_norm
 {
     const int sums = is_trained(norm.gamma) || is_trained(norm.beta) ? (norm.centered ? 5 : 3) : 0;
     const int dx = node->input[0].gradient_buffer < 0 ? 0 : norm.centered ? 2 + 4 + 6 : 3 + 4;
-    fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
-    fn_costs(plan, (double)((sums + dx) * node->input[0].width), 0);
-    fn_workspace(plan, 2 * fn_shape_last(&node->input[0].shape) * (int64_t)sizeof(real));
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    fn_reads(plan, node->buffer[SAVED_STATISTICS].value_buffer);
-    read_parameter(plan, norm.gamma);
-    if (is_trained(norm.gamma) || is_trained(norm.beta))
-        fn_writes(plan, node->buffer[ROW_SUMS].value_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = node->op->entry.name,
+                      .run = run,
+                      .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                      .reads = FN_BUFFERS(node->buffer[SAVED_STATISTICS].value_buffer),
+                      .reads_all = FN_BUFFERS(value_buffer_of(norm.gamma)),
+                      .writes = FN_BUFFERS(sums ? node->buffer[ROW_SUMS].value_buffer : -1),
+                      .flops_per_row = (double)((sums + dx) * node->input[0].width),
+                      .workspace = 2 * fn_shape_last(&node->input[0].shape) * (int64_t)sizeof(real),
+                  });
     emit_reduction(plan, node, reduce, node->buffer[ROW_SUMS].value_buffer, norm.gamma, norm.beta);
 }
 

@@ -62,16 +62,14 @@ FN_INLINE bool is_trained(const fn_port *port)
     return port && port->gradient_buffer >= 0;
 }
 
-FN_INLINE void read_parameter(fn_plan *plan, const fn_port *port)
+FN_INLINE int value_buffer_of(const fn_port *port)
 {
-    if (port)
-        fn_reads_all(plan, port->value_buffer);
+    return port ? port->value_buffer : -1;
 }
 
-FN_INLINE void write_gradient(fn_plan *plan, const fn_port *port)
+FN_INLINE int gradient_buffer_of(const fn_port *port)
 {
-    if (is_trained(port))
-        fn_writes(plan, port->gradient_buffer);
+    return port ? port->gradient_buffer : -1;
 }
 
 /* The gradient of elements first to first + n of a parameter. */
@@ -223,11 +221,14 @@ FN_INLINE void emit_reduction(fn_plan *plan, fn_node *node, fn_stage_function ru
 {
     if (!is_trained(gamma) && !is_trained(beta))
         return;
-    fn_emit(plan, node, "normalization parameters", run, FN_BY_ITEMS, 2 * count_strips(fn_shape_last(&node->input[0].shape)));
-    fn_costs(plan, 2.0 * (double)fn_shape_last(&node->input[0].shape), 0);
-    fn_reads(plan, sums);
-    write_gradient(plan, gamma);
-    write_gradient(plan, beta);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "normalization parameters",
+                                   .run = run,
+                                   .split = FN_BY_ITEMS,
+                                   .items = 2 * count_strips(fn_shape_last(&node->input[0].shape)),
+                                   .reads = FN_BUFFERS(sums),
+                                   .writes = FN_BUFFERS(gradient_buffer_of(gamma), gradient_buffer_of(beta)),
+                                   .flops_per_row = 2.0 * (double)fn_shape_last(&node->input[0].shape)});
 }
 
 #endif

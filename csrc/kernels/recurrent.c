@@ -40,20 +40,21 @@ static void keep_rows(const fn_node *node, const fn_context *context, int64_t lo
     keep_states(&s);
 }
 
-static void write_states(fn_plan *plan, fn_node *node)
+static int state_buffer(const fn_node *node, int i)
 {
     const int parameter = first_state_parameter(node);
-    for (int i = 0; parameter >= 0 && i < cell_of(node)->states; i++)
-        fn_writes(plan, node->parameter[parameter + i].value_buffer);
+    return parameter >= 0 && i < cell_of(node)->states ? node->parameter[parameter + i].value_buffer : -1;
 }
 
 void FN_SYM(recurrent_update)(fn_plan *plan, fn_node *node)
 {
     if (!node->closure || first_state_parameter(node) < 0)
         return;
-    fn_emit(plan, node, cell_of(node)->label[KEEP_STATES], keep_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->buffer[SAVED_STATES].value_buffer);
-    write_states(plan, node);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = cell_of(node)->label[KEEP_STATES],
+                                   .run = keep_rows,
+                                   .reads = FN_BUFFERS(node->buffer[SAVED_STATES].value_buffer),
+                                   .writes = FN_BUFFERS(state_buffer(node, 0), state_buffer(node, 1))});
 }
 
 /* Operations of a row in products of all steps by `size` rows of W and U; what the gates do to their sums does not count. */
@@ -62,65 +63,62 @@ static double product_flops(const fn_node *node, int64_t size)
     return 2.0 * (double)(steps_of(node) * size * cell_of(node)->columns * units_of(node));
 }
 
-static void reads_weights(fn_plan *plan, const fn_node *node)
+static int bias_buffer(const fn_node *node)
 {
-    fn_reads_all(plan, node->buffer[PACKED].value_buffer);
-    if (node->attribute[USE_BIAS])
-        fn_reads_all(plan, node->parameter[2].value_buffer);
-}
-
-static void reads_inputs(fn_plan *plan, const fn_node *node)
-{
-    for (int i = 0; i < node->n_inputs; i++)
-        fn_reads(plan, node->input[i].value_buffer);
-    const int parameter = first_state_parameter(node);
-    for (int i = 0; parameter >= 0 && i < cell_of(node)->states; i++)
-        fn_reads(plan, node->parameter[parameter + i].value_buffer);
+    return node->attribute[USE_BIAS] ? node->parameter[2].value_buffer : -1;
 }
 
 static void emit_forward_units(fn_plan *plan, fn_node *node)
 {
     const char *label = cell_of(node)->label[FORWARD];
     const int64_t positions = fn_plan_rows(plan) * steps_of(node), columns = cell_of(node)->columns * units_of(node);
-    fn_emit(plan, node, label, begin_rows, FN_BY_ROWS, 0);
-    reads_inputs(plan, node);
-    fn_writes(plan, node->buffer[SAVED_STATES].value_buffer);
-
-    fn_emit(plan, node, label, multiply_inputs, FN_BY_ITEMS, steps_of(node));
-    fn_costs(plan, product_flops(node, inputs_of(node)), 0);
-    reads_weights(plan, node);
-    fn_writes(plan, node->buffer[SAVED_STATES].value_buffer);
-    fn_workspace(plan, FN_SYM(gemm_workspace)(positions, columns, inputs_of(node)));
-
-    fn_emit(plan, node, label, forward_units, FN_BY_ITEMS, panels_of_units(node));
-    fn_iterate(plan, steps_of(node));
-    fn_costs(plan, product_flops(node, units_of(node)), 0);
-    reads_inputs(plan, node); /* the mask */
-    reads_weights(plan, node);
-    fn_writes(plan, node->buffer[SAVED_STATES].value_buffer);
-    for (int i = 0; i < node->n_outputs; i++)
-        fn_writes(plan, node->output[i].value_buffer);
-    fn_workspace(plan, product_workspace(plan, node));
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = label,
+                                   .run = begin_rows,
+                                   .ports = FN_READS_INPUTS,
+                                   .reads = FN_BUFFERS(state_buffer(node, 0), state_buffer(node, 1)),
+                                   .writes = FN_BUFFERS(node->buffer[SAVED_STATES].value_buffer)});
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = label,
+                                   .run = multiply_inputs,
+                                   .split = FN_BY_ITEMS,
+                                   .items = steps_of(node),
+                                   .reads_all = FN_BUFFERS(node->buffer[PACKED].value_buffer, bias_buffer(node)),
+                                   .writes = FN_BUFFERS(node->buffer[SAVED_STATES].value_buffer),
+                                   .flops_per_row = product_flops(node, inputs_of(node)),
+                                   .workspace = FN_SYM(gemm_workspace)(positions, columns, inputs_of(node))});
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = label,
+                                   .run = forward_units,
+                                   .split = FN_BY_ITEMS,
+                                   .items = panels_of_units(node),
+                                   .iterations = steps_of(node),
+                                   .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS, /* the mask */
+                                   .reads = FN_BUFFERS(state_buffer(node, 0), state_buffer(node, 1)),
+                                   .reads_all = FN_BUFFERS(node->buffer[PACKED].value_buffer, bias_buffer(node)),
+                                   .writes = FN_BUFFERS(node->buffer[SAVED_STATES].value_buffer),
+                                   .flops_per_row = product_flops(node, units_of(node)),
+                                   .workspace = product_workspace(plan, node)});
 }
 
 static void emit_forward_rows(fn_plan *plan, fn_node *node)
 {
     const recurrent_cell *cell = cell_of(node);
     const int64_t columns = cell->gates * units_of(node), states = 2 * cell->states * units_of(node);
-    int64_t scratch = 0;
-    fn_emit(plan, node, cell->label[FORWARD], forward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, product_flops(node, inputs_of(node) + units_of(node)), 0);
-    reads_inputs(plan, node);
-    reads_weights(plan, node);
-    for (int i = 0; i < node->n_outputs; i++)
-        fn_writes(plan, node->output[i].value_buffer);
-    if (layer_of(node)->training) {
-        fn_writes(plan, node->buffer[SAVED_STATES].value_buffer);
-    } else {
-        write_states(plan, node);
-        scratch = fn_plan_rows(plan) * (columns + states) + 4 * LINE;
-    }
-    fn_workspace(plan, scratch * (int64_t)sizeof(real) + product_workspace(plan, node));
+    const bool training = layer_of(node)->training;
+    const int64_t scratch = training ? 0 : fn_plan_rows(plan) * (columns + states) + 4 * LINE;
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = cell->label[FORWARD],
+                      .run = forward_rows,
+                      .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                      .reads = FN_BUFFERS(state_buffer(node, 0), state_buffer(node, 1)),
+                      .reads_all = FN_BUFFERS(node->buffer[PACKED].value_buffer, bias_buffer(node)),
+                      .writes = FN_BUFFERS(training ? node->buffer[SAVED_STATES].value_buffer : state_buffer(node, 0),
+                                           training ? -1 : state_buffer(node, 1)),
+                      .flops_per_row = product_flops(node, inputs_of(node) + units_of(node)),
+                      .workspace = scratch * (int64_t)sizeof(real) + product_workspace(plan, node),
+                  });
 }
 
 void FN_SYM(recurrent_forward)(fn_plan *plan, fn_node *node, const recurrent_cell *cell)
@@ -136,12 +134,14 @@ void FN_SYM(recurrent_forward)(fn_plan *plan, fn_node *node, const recurrent_cel
     int64_t panels = 0;
     for (int i = 0; i < count; i++)
         panels += panels_of(&list[i]);
-    fn_emit(plan, node, cell->label[PACK], pack_matrices, FN_BY_ITEMS, panels);
-    if (!layer->training)
-        fn_once_per_call(plan);
-    fn_reads(plan, node->parameter[0].value_buffer);
-    fn_reads(plan, node->parameter[1].value_buffer);
-    fn_writes(plan, node->buffer[PACKED].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = cell->label[PACK],
+                                   .run = pack_matrices,
+                                   .split = FN_BY_ITEMS,
+                                   .items = panels,
+                                   .once_per_call = !layer->training,
+                                   .reads = FN_BUFFERS(node->parameter[0].value_buffer, node->parameter[1].value_buffer),
+                                   .writes = FN_BUFFERS(node->buffer[PACKED].value_buffer)});
     if (layer->by_units)
         emit_forward_units(plan, node);
     else
@@ -238,39 +238,37 @@ void FN_SYM(recurrent_sum_columns)(const fn_node *node, const gradient_tile *til
     }
 }
 
-/* What the stage emitted last touches, and needs, whichever way the work is divided. */
-static void declare_backward(fn_plan *plan, fn_node *node)
+static void emit_backward(fn_plan *plan, fn_node *node)
 {
     const recurrent_cell *cell = cell_of(node);
     const int64_t inputs = inputs_of(node), units = units_of(node);
     const int64_t scratch = fn_plan_rows(plan) * ((cell->states + 1) * units + inputs) + cell->gates * units + 5 * LINE;
-    fn_writes(plan, node->buffer[SAVED_STATES].value_buffer);
-    fn_reads_all(plan, node->buffer[PACKED].value_buffer);
-    for (int i = 0; i < node->n_outputs; i++)
-        fn_reads(plan, node->output[i].gradient_buffer);
-    for (int i = 0; i < node->n_inputs; i++)
-        fn_writes(plan, node->input[i].gradient_buffer);
-    if (node->attribute[MASKED])
-        fn_reads(plan, node->input[1].value_buffer);
-    fn_workspace(plan, scratch * (int64_t)sizeof(real) + product_workspace(plan, node));
-}
-
-static void emit_backward(fn_plan *plan, fn_node *node)
-{
-    const char *label = cell_of(node)->label[BACKWARD];
+    const double of_units = product_flops(node, units);
+    const double of_inputs = node->input[0].gradient_buffer >= 0 ? product_flops(node, inputs) : 0;
+    fn_stage_spec stage = {
+        .node = node,
+        .label = cell->label[BACKWARD],
+        .run = backward_rows,
+        .ports = FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+        .reads = FN_BUFFERS(node->attribute[MASKED] ? node->input[1].value_buffer : -1),
+        .reads_all = FN_BUFFERS(node->buffer[PACKED].value_buffer),
+        .writes = FN_BUFFERS(node->buffer[SAVED_STATES].value_buffer),
+        .flops_per_row = of_units + of_inputs,
+        .workspace = scratch * (int64_t)sizeof(real) + product_workspace(plan, node),
+    };
     if (layer_of(node)->by_units) {
-        fn_emit(plan, node, label, backward_units, FN_BY_ITEMS, panels_of_units(node));
-        fn_iterate(plan, steps_of(node) + needs_first_gradients(node));
-        fn_costs(plan, product_flops(node, units_of(node)), 0);
-        declare_backward(plan, node);
-        fn_emit(plan, node, label, find_input_gradients, FN_BY_ITEMS, steps_of(node));
-    } else {
-        fn_emit(plan, node, label, backward_rows, FN_BY_ROWS, 0);
-        fn_costs(plan, product_flops(node, units_of(node)), 0);
+        stage.run = backward_units;
+        stage.split = FN_BY_ITEMS;
+        stage.items = panels_of_units(node);
+        stage.iterations = steps_of(node) + needs_first_gradients(node);
+        stage.flops_per_row = of_units;
+        fn_emit(plan, &stage);
+        stage.run = find_input_gradients;
+        stage.items = steps_of(node);
+        stage.iterations = 1;
+        stage.flops_per_row = of_inputs;
     }
-    if (node->input[0].gradient_buffer >= 0)
-        fn_costs(plan, product_flops(node, inputs_of(node)), 0);
-    declare_backward(plan, node);
+    fn_emit(plan, &stage);
 }
 
 void FN_SYM(recurrent_backward)(fn_plan *plan, fn_node *node)
@@ -281,18 +279,22 @@ void FN_SYM(recurrent_backward)(fn_plan *plan, fn_node *node)
     const int64_t inputs = inputs_of(node), units = units_of(node), columns = cell->columns * units;
     emit_backward(plan, node);
 
-    bool trained = false;
-    for (int i = 0; i < 2 + (node->attribute[USE_BIAS] != 0); i++)
-        trained |= node->parameter[i].gradient_buffer >= 0;
-    if (!trained)
+    const bool biased = node->attribute[USE_BIAS] != 0;
+    const int gradient[] = {node->parameter[0].gradient_buffer, node->parameter[1].gradient_buffer,
+                            biased ? node->parameter[2].gradient_buffer : -1};
+    if (gradient[0] < 0 && gradient[1] < 0 && gradient[2] < 0)
         return;
-    fn_emit(plan, node, cell->label[PARAMETERS], backward_parameters, FN_BY_ITEMS, (columns + LINE - 1) / LINE);
-    fn_costs(plan, product_flops(node, inputs + units), 0);
-    if (node->attribute[USE_BIAS])
-        fn_costs(plan, (double)(steps_of(node) * cell->gates * units), 0);
-    fn_reads(plan, node->buffer[SAVED_STATES].value_buffer);
-    for (int i = 0; i < 2 + (node->attribute[USE_BIAS] != 0); i++)
-        fn_writes(plan, node->parameter[i].gradient_buffer);
     const int64_t rows = inputs > units ? inputs : units;
-    fn_workspace(plan, FN_SYM(gemm_workspace)(rows, columns, POSITIONS_AT_ONCE));
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = cell->label[PARAMETERS],
+                      .run = backward_parameters,
+                      .split = FN_BY_ITEMS,
+                      .items = (columns + LINE - 1) / LINE,
+                      .reads = FN_BUFFERS(node->buffer[SAVED_STATES].value_buffer),
+                      .writes = FN_BUFFERS(gradient[0], gradient[1], gradient[2]),
+                      .flops_per_row =
+                          product_flops(node, inputs + units) + (biased ? (double)(steps_of(node) * cell->gates * units) : 0),
+                      .workspace = FN_SYM(gemm_workspace)(rows, columns, POSITIONS_AT_ONCE),
+                  });
 }

@@ -67,19 +67,20 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "activity regularization", forward_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
-    fn_writes(plan, node->buffer[PENALTY].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "activity regularization",
+                                   .run = forward_rows,
+                                   .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                                   .writes = FN_BUFFERS(node->buffer[PENALTY].value_buffer)});
     fn_add_loss_term(plan, node, PENALTY, true);
 }
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "activity regularization backward", backward_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "activity regularization backward",
+                                   .run = backward_rows,
+                                   .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS});
 }
 
 const fn_op FN_SYM(op_activity_regularization) = {

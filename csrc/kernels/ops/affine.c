@@ -43,11 +43,10 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "affine forward", forward_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    for (int i = 0; i < node->n_parameters; i++)
-        fn_reads_all(plan, node->parameter[i].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "affine forward",
+                                   .run = forward_rows,
+                                   .ports = FN_READS_INPUTS | FN_READS_PARAMETERS | FN_WRITES_OUTPUTS});
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -74,11 +73,10 @@ static void backward(fn_plan *plan, fn_node *node)
 {
     if (node->input[0].gradient_buffer < 0)
         return;
-    fn_emit(plan, node, "affine backward", backward_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    for (int i = 0; i < node->n_parameters; i++)
-        fn_reads_all(plan, node->parameter[i].value_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "affine backward",
+                                   .run = backward_rows,
+                                   .ports = FN_READS_PARAMETERS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS});
 }
 
 const fn_op FN_SYM(op_affine) = {

@@ -322,16 +322,16 @@ FN_INLINE void for_each_block(const fn_node *node, const fn_context *context, in
 
 /* A stage over the key heads of all rows: divided by rows or, of a batch of few rows with much to do for each, by key heads.
  * Stages by items have barriers around them. */
-static void emit_heads(fn_plan *plan, fn_node *node, const char *label, fn_stage_function by_rows, fn_stage_function by_heads,
-                       double flops_per_row)
+static void emit_heads(fn_plan *plan, fn_stage_spec stage, fn_stage_function by_rows, fn_stage_function by_heads)
 {
     enum { FEW_ROWS = 3 };
-    const attention_shape x = attention_shape_of(node);
-    const bool few = fn_plan_rows(plan) <= FEW_ROWS && x.key_heads > 1 && flops_per_row > 1e6;
-    fn_emit(plan, node, label, few ? by_heads : by_rows, few ? FN_BY_ITEMS : FN_BY_ROWS,
-            few ? fn_plan_rows(plan) * x.key_heads : 0);
-    fn_costs(plan, flops_per_row, 0);
-    fn_workspace(plan, workspace_size(&x));
+    const attention_shape x = attention_shape_of(stage.node);
+    const bool few = fn_plan_rows(plan) <= FEW_ROWS && x.key_heads > 1 && stage.flops_per_row > 1e6;
+    stage.run = few ? by_heads : by_rows;
+    stage.split = few ? FN_BY_ITEMS : FN_BY_ROWS;
+    stage.items = few ? fn_plan_rows(plan) * x.key_heads : 0;
+    stage.workspace = workspace_size(&x);
+    fn_emit(plan, &stage);
 }
 
 /* Key heads lo to hi without those of rows that this batch does not have. */
@@ -361,15 +361,15 @@ static double product_flops(const attention_shape *x, int64_t size)
 static void forward(fn_plan *plan, fn_node *node)
 {
     const attention_shape x = attention_shape_of(node);
-    /* The weights that are an output are made once more. */
-    emit_heads(plan, node, "attention forward", forward_rows, forward_heads,
-               product_flops(&x, x.size * node->n_outputs + x.value_size));
-    for (int i = 0; i < node->n_inputs; i++)
-        fn_reads(plan, node->input[i].value_buffer);
-    for (int i = 0; i < node->n_outputs; i++)
-        fn_writes(plan, node->output[i].value_buffer);
-    if (node->n_node_buffers)
-        fn_writes(plan, node->buffer[SAVED_SOFTMAX].value_buffer);
+    const fn_stage_spec stage = {
+        .node = node,
+        .label = "attention forward",
+        .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+        .writes = FN_BUFFERS(node->n_node_buffers ? node->buffer[SAVED_SOFTMAX].value_buffer : -1),
+        /* The weights that are an output are made once more. */
+        .flops_per_row = product_flops(&x, x.size * node->n_outputs + x.value_size),
+    };
+    emit_heads(plan, stage, forward_rows, forward_heads);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------- */
@@ -508,17 +508,15 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 static void backward(fn_plan *plan, fn_node *node)
 {
     const attention_shape x = attention_shape_of(node);
-    /* The scores once more, the gradients of q and k; those of the weights and of v. */
-    emit_heads(plan, node, "attention backward", backward_rows, backward_heads, product_flops(&x, 3 * x.size + 2 * x.value_size));
-    for (int i = 0; i < node->n_inputs; i++)
-        fn_reads(plan, node->input[i].value_buffer);
-    for (int i = 0; i < node->n_outputs; i++) {
-        fn_reads(plan, node->output[i].value_buffer);
-        fn_reads(plan, node->output[i].gradient_buffer);
-    }
-    fn_reads(plan, node->buffer[SAVED_SOFTMAX].value_buffer);
-    for (int i = 0; i < node->n_inputs; i++)
-        fn_writes(plan, node->input[i].gradient_buffer);
+    const fn_stage_spec stage = {
+        .node = node,
+        .label = "attention backward",
+        .ports = FN_READS_INPUTS | FN_READS_OUTPUTS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+        .reads = FN_BUFFERS(node->buffer[SAVED_SOFTMAX].value_buffer),
+        /* The scores once more, the gradients of q and k; those of the weights and of v. */
+        .flops_per_row = product_flops(&x, 3 * x.size + 2 * x.value_size),
+    };
+    emit_heads(plan, stage, backward_rows, backward_heads);
 }
 
 const fn_op FN_SYM(op_attention) = {

@@ -116,21 +116,20 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 }
 
 /* For few channels: a table, and a row of inputs. */
-static void ask_for_workspace(fn_plan *plan, const fn_node *node)
+static int64_t workspace_of(const pooling *p)
 {
-    const pooling p = pooling_of(&node->input[0].shape, node->attribute);
-    if (has_few_channels(&p))
-        fn_workspace(plan, (3 * pooling_padded(&p) + p.width.size * p.channels) * (int64_t)sizeof(real));
+    return has_few_channels(p) ? (3 * pooling_padded(p) + p->width.size * p->channels) * (int64_t)sizeof(real) : 0;
 }
 
 static void forward(fn_plan *plan, fn_node *node)
 {
     const pooling p = pooling_of(&node->input[0].shape, node->attribute);
-    fn_emit(plan, node, "average_pooling forward", forward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, pooling_flops(&p), 0);
-    ask_for_workspace(plan, node);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "average_pooling forward",
+                                   .run = forward_rows,
+                                   .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                                   .flops_per_row = pooling_flops(&p),
+                                   .workspace = workspace_of(&p)});
 }
 
 /* ---- backward ------------------------------------------------------------------------------------ */
@@ -214,14 +213,14 @@ static void backward(fn_plan *plan, fn_node *node)
     if (node->input[0].gradient_buffer < 0)
         return;
     const pooling p = pooling_of(&node->input[0].shape, node->attribute);
-    fn_emit(plan, node, "average_pooling backward", backward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, pooling_flops(&p), 0);
-    ask_for_workspace(plan, node);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    if (node->input[0].accumulate)
-        fn_reads(plan, node->input[0].gradient_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
-    fn_emit_epilogue(plan, node->input[0].gradient_epilogue);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "average_pooling backward",
+                                   .run = backward_rows,
+                                   .ports = FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                                   .reads = FN_BUFFERS(fn_accumulated(&node->input[0])),
+                                   .epilogue = {node->input[0].gradient_epilogue},
+                                   .flops_per_row = pooling_flops(&p),
+                                   .workspace = workspace_of(&p)});
 }
 
 const fn_op FN_SYM(op_average_pooling) = {

@@ -226,10 +226,10 @@ static void take_moving(const fn_node *node, real *restrict statistics)
 /* ---- forward ------------------------------------------------------------------------------------- */
 
 /* Scratch of a thread: three vectors of statistics and four tables of the columns of a wide row. */
-static void ask_for_workspace(fn_plan *plan, const fn_node *node)
+static int64_t workspace_of(const fn_node *node)
 {
     const int64_t channels = channels_of(node);
-    fn_workspace(plan, (3 * channels + 4 * wide_columns(channels)) * (int64_t)sizeof(real));
+    return (3 * channels + 4 * wide_columns(channels)) * (int64_t)sizeof(real);
 }
 
 /* y of rows lo to hi, with the statistics at the start of the workspace. */
@@ -283,29 +283,29 @@ static int64_t count_items(const fn_plan *plan, const fn_node *node)
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    if (uses_batch(node, plan)) {
-        if (!node->host) {
-            fn_emit(plan, node, "batch_normalization sums", sum_chunks, FN_BY_ITEMS, count_items(plan, node));
-            fn_reads(plan, node->input[0].value_buffer);
-            fn_writes(plan, node->buffer[FORWARD_SUMS].value_buffer);
-            fn_costs(plan, sum_flops(node), 0);
-        }
-        fn_emit(plan, node, "batch_normalization forward", forward_batch, FN_BY_ROWS, 0);
-        fn_reads_all(plan, node->buffer[FORWARD_SUMS].value_buffer);
-    } else {
-        fn_emit(plan, node, "batch_normalization forward", forward_moving, FN_BY_ROWS, 0);
-        fn_reads_all(plan, moving_mean(node)->value_buffer);
-        fn_reads_all(plan, moving_variance(node)->value_buffer);
-    }
-    fn_costs(plan, (double)(RESCALE_FLOPS * node->input[0].width), 0);
-    ask_for_workspace(plan, node);
-    fn_reads(plan, node->input[0].value_buffer);
-    read_parameter(plan, gamma_port(node));
-    read_parameter(plan, beta_port(node));
-    if (node->n_node_buffers)
-        fn_writes(plan, node->buffer[STATISTICS].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
-    fn_emit_epilogue(plan, node->output[0].value_epilogue);
+    const bool batch = uses_batch(node, plan);
+    if (batch && !node->host)
+        fn_emit(plan, &(fn_stage_spec){.node = node,
+                                       .label = "batch_normalization sums",
+                                       .run = sum_chunks,
+                                       .split = FN_BY_ITEMS,
+                                       .items = count_items(plan, node),
+                                       .ports = FN_READS_INPUTS,
+                                       .writes = FN_BUFFERS(node->buffer[FORWARD_SUMS].value_buffer),
+                                       .flops_per_row = sum_flops(node)});
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "batch_normalization forward",
+                      .run = batch ? forward_batch : forward_moving,
+                      .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                      .reads_all = FN_BUFFERS(batch ? node->buffer[FORWARD_SUMS].value_buffer : moving_mean(node)->value_buffer,
+                                              batch ? -1 : moving_variance(node)->value_buffer, value_buffer_of(gamma_port(node)),
+                                              value_buffer_of(beta_port(node))),
+                      .writes = FN_BUFFERS(node->n_node_buffers ? node->buffer[STATISTICS].value_buffer : -1),
+                      .epilogue = {node->output[0].value_epilogue},
+                      .flops_per_row = (double)(RESCALE_FLOPS * node->input[0].width),
+                      .workspace = workspace_of(node),
+                  });
 }
 
 /* ---- backward ------------------------------------------------------------------------------------ */
@@ -391,28 +391,28 @@ static void backward(fn_plan *plan, fn_node *node)
 {
     const bool batch = uses_batch(node, plan);
     const bool sums = batch || is_trained(gamma_port(node)) || is_trained(beta_port(node));
-    if (sums) {
-        fn_emit(plan, node, "batch_normalization gradients", sum_gradients, FN_BY_ITEMS, count_items(plan, node));
-        fn_costs(plan, (double)(GRADIENT_FLOPS * node->input[0].width), 0);
-        fn_reads(plan, node->input[0].value_buffer);
-        fn_reads(plan, node->output[0].gradient_buffer);
-        fn_reads(plan, node->buffer[STATISTICS].value_buffer);
-        fn_writes(plan, node->buffer[BACKWARD_SUMS].value_buffer);
-    }
-    fn_emit(plan, node, "batch_normalization backward", batch ? backward_batch : backward_constant, FN_BY_ROWS, 0);
-    if (needs_input_gradient(node))
-        fn_costs(plan, (double)(RESCALE_GRADIENT_FLOPS * node->input[0].width), 0);
-    ask_for_workspace(plan, node);
     if (sums)
-        fn_reads_all(plan, node->buffer[BACKWARD_SUMS].value_buffer);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    fn_reads_all(plan, node->buffer[STATISTICS].value_buffer);
-    read_parameter(plan, gamma_port(node));
-    write_gradient(plan, gamma_port(node));
-    write_gradient(plan, beta_port(node));
-    fn_writes(plan, node->input[0].gradient_buffer);
-    fn_emit_epilogue(plan, node->input[0].gradient_epilogue);
+        fn_emit(plan, &(fn_stage_spec){.node = node,
+                                       .label = "batch_normalization gradients",
+                                       .run = sum_gradients,
+                                       .split = FN_BY_ITEMS,
+                                       .items = count_items(plan, node),
+                                       .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS,
+                                       .reads = FN_BUFFERS(node->buffer[STATISTICS].value_buffer),
+                                       .writes = FN_BUFFERS(node->buffer[BACKWARD_SUMS].value_buffer),
+                                       .flops_per_row = (double)(GRADIENT_FLOPS * node->input[0].width)});
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "batch_normalization backward",
+                      .run = batch ? backward_batch : backward_constant,
+                      .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                      .reads_all = FN_BUFFERS(sums ? node->buffer[BACKWARD_SUMS].value_buffer : -1,
+                                              node->buffer[STATISTICS].value_buffer, value_buffer_of(gamma_port(node))),
+                      .writes = FN_BUFFERS(gradient_buffer_of(gamma_port(node)), gradient_buffer_of(beta_port(node))),
+                      .epilogue = {node->input[0].gradient_epilogue},
+                      .flops_per_row = needs_input_gradient(node) ? (double)(RESCALE_GRADIENT_FLOPS * node->input[0].width) : 0,
+                      .workspace = workspace_of(node),
+                  });
 }
 
 /* ---- update -------------------------------------------------------------------------------------- */
@@ -436,10 +436,12 @@ static void update(fn_plan *plan, fn_node *node)
 {
     if (!uses_batch(node, plan))
         return;
-    fn_emit(plan, node, "batch_normalization update", move_statistics, FN_SERIAL, 0);
-    fn_reads(plan, node->buffer[STATISTICS].value_buffer);
-    fn_writes(plan, moving_mean(node)->value_buffer);
-    fn_writes(plan, moving_variance(node)->value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "batch_normalization update",
+                                   .run = move_statistics,
+                                   .split = FN_SERIAL,
+                                   .reads = FN_BUFFERS(node->buffer[STATISTICS].value_buffer),
+                                   .writes = FN_BUFFERS(moving_mean(node)->value_buffer, moving_variance(node)->value_buffer)});
 }
 
 const fn_op FN_SYM(op_batch_normalization) = {

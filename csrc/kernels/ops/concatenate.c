@@ -83,18 +83,16 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "concatenate", forward_rows, FN_BY_ROWS, 0);
-    for (int32_t i = 0; i < node->n_inputs; i++)
-        fn_reads(plan, node->input[i].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node, .label = "concatenate", .run = forward_rows, .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS});
 }
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "concatenate backward", backward_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    for (int32_t i = 0; i < node->n_inputs; i++)
-        fn_writes(plan, node->input[i].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "concatenate backward",
+                                   .run = backward_rows,
+                                   .ports = FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS});
 }
 
 const fn_op FN_SYM(op_concatenate) = {

@@ -291,47 +291,57 @@ static double product_flops(const fn_node *node)
     return 2.0 * (double)(inner_of(node) * inputs_of(node) * units_of(node));
 }
 
-static void emit_packing(fn_plan *plan, fn_node *node, fn_stage_function run, int64_t columns)
+static void emit_packing(fn_plan *plan, fn_node *node, fn_stage_function run, int64_t columns, bool once_per_call)
 {
-    fn_emit(plan, node, "dense pack", run, FN_BY_ITEMS, count_panels(columns));
-    fn_reads(plan, node->parameter[0].value_buffer);
-    fn_writes(plan, node->buffer[PACKED].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "dense pack",
+                                   .run = run,
+                                   .split = FN_BY_ITEMS,
+                                   .items = count_panels(columns),
+                                   .once_per_call = once_per_call,
+                                   .reads = FN_BUFFERS(node->parameter[0].value_buffer),
+                                   .writes = FN_BUFFERS(node->buffer[PACKED].value_buffer)});
 }
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    int64_t positions = fn_plan_rows(plan) * inner_of(node), scratch = 0;
-    const bool has_peers = node->split_k > 0 && node->n_peers > 1;
+    const int64_t positions = fn_plan_rows(plan) * inner_of(node), units = units_of(node);
+    const bool has_peers = node->split_k > 0 && node->n_peers > 1, packs = node->split_k == 0 && may_pack_kernel(plan, node);
+    const fn_buffers outputs = FN_BUFFERS(node->output[0].value_buffer,
+                                          node->buffer[SAVED_SLOPE].width > 0 ? node->buffer[SAVED_SLOPE].value_buffer : -1);
+    fn_stage_spec stage = {
+        .node = node,
+        .label = "dense forward",
+        .run = forward_rows,
+        .ports = FN_READS_INPUTS | FN_READS_PARAMETERS,
+        .reads_all = FN_BUFFERS(packs ? node->buffer[PACKED].value_buffer : -1),
+        .flops_per_row = product_flops(node),
+        .workspace = FN_SYM(gemm_workspace)(positions, units, inputs_of(node)),
+    };
     if (has_peers) {
-        fn_emit(plan, node, "dense forward", forward_partial, FN_BY_ROWS, 0);
+        stage.run = forward_partial;
     } else if (node->split_k > 0) {
-        fn_emit(plan, node, "dense forward split-k", forward_split_k, FN_BY_ROWS, 0);
-        scratch = scratch_of_partials(units_of(node));
-    } else if (may_pack_kernel(plan, node)) {
-        emit_packing(plan, node, pack_kernel, units_of(node));
-        fn_once_per_call(plan);
-        fn_emit(plan, node, "dense forward", forward_without_training, FN_BY_ROWS, 0);
-        fn_reads_all(plan, node->buffer[PACKED].value_buffer);
-    } else if (divided_by_rows(node)) {
-        fn_emit(plan, node, "dense forward", forward_rows, FN_BY_ROWS, 0);
-    } else {
-        fn_emit(plan, node, "dense forward", forward_columns, FN_BY_ITEMS, count_panels(units_of(node)));
+        stage.label = "dense forward split-k";
+        stage.run = forward_split_k;
+        stage.workspace += scratch_of_partials(units);
+    } else if (packs) {
+        emit_packing(plan, node, pack_kernel, units, true);
+        stage.run = forward_without_training;
+    } else if (!divided_by_rows(node)) {
+        stage.run = forward_columns;
+        stage.split = FN_BY_ITEMS;
+        stage.items = count_panels(units);
     }
-    fn_costs(plan, product_flops(node), 0);
-    fn_workspace(plan, scratch + FN_SYM(gemm_workspace)(positions, units_of(node), inputs_of(node)));
-    fn_reads(plan, node->input[0].value_buffer);
-    for (int i = 0; i < node->n_parameters; i++)
-        fn_reads_all(plan, node->parameter[i].value_buffer);
+    if (!has_peers)
+        stage.writes = outputs;
+    fn_emit(plan, &stage);
     if (has_peers) {
         fn_emit_barrier(plan, node);
-        fn_emit(plan, node, "dense sum", forward_sum, FN_BY_ROWS, 0);
+        fn_emit(plan, &(fn_stage_spec){.node = node, .label = "dense sum", .run = forward_sum, .writes = outputs});
     }
-    fn_writes(plan, node->output[0].value_buffer);
-    if (node->buffer[SAVED_SLOPE].width > 0)
-        fn_writes(plan, node->buffer[SAVED_SLOPE].value_buffer);
     /* Packed here rather than before its use: by then a barrier has been passed for other reasons. */
     if (packs_transposed(plan, node))
-        emit_packing(plan, node, pack_transposed, inputs_of(node));
+        emit_packing(plan, node, pack_transposed, inputs_of(node), false);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------- */
@@ -513,43 +523,58 @@ static void backward_parameters(const fn_node *node, const fn_context *context, 
     }
 }
 
+static void emit_input_gradient(fn_plan *plan, fn_node *node)
+{
+    const int64_t in = inputs_of(node), positions = fn_plan_rows(plan) * inner_of(node);
+    const fn_epilogue *derivative = node->output[0].gradient_epilogue;
+    const bool dx = needs_input_gradient(node), by_rows = divided_by_rows(node), in_one = dx && by_rows;
+    const int kernel = packs_transposed(plan, node) ? node->buffer[PACKED].value_buffer : node->parameter[0].value_buffer;
+    fn_stage_spec stage = {
+        .node = node,
+        .label = "dense backward",
+        .run = backward_rows,
+        .reads = FN_BUFFERS(in_one ? node->output[0].gradient_buffer : -1),
+        .reads_all = FN_BUFFERS(in_one ? kernel : -1),
+        .writes = FN_BUFFERS(derivative ? node->output[0].gradient_buffer : -1, in_one ? node->input[0].gradient_buffer : -1),
+        .epilogue = {derivative, in_one ? node->input[0].gradient_epilogue : NULL},
+        .flops_per_row = in_one ? product_flops(node) : 0,
+        .workspace = in_one ? FN_SYM(gemm_workspace)(positions, in, units_of(node)) : 0,
+    };
+    if (derivative || in_one)
+        fn_emit(plan, &stage);
+    if (dx && !by_rows)
+        fn_emit(plan, &(fn_stage_spec){.node = node,
+                                       .label = "dense backward input",
+                                       .run = backward_columns,
+                                       .split = FN_BY_ITEMS,
+                                       .items = count_panels(in),
+                                       .ports = FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                                       .reads_all = FN_BUFFERS(kernel),
+                                       .epilogue = {node->input[0].gradient_epilogue},
+                                       .flops_per_row = product_flops(node),
+                                       .workspace = FN_SYM(gemm_workspace)(positions, in, units_of(node))});
+}
+
 static void backward(fn_plan *plan, fn_node *node)
 {
-    int64_t in = inputs_of(node), units = units_of(node);
-    int64_t positions = fn_plan_rows(plan) * inner_of(node);
-    bool by_rows = divided_by_rows(node);
-
-    const fn_epilogue *derivative = node->output[0].gradient_epilogue;
-    if (derivative || (needs_input_gradient(node) && by_rows)) {
-        fn_emit(plan, node, "dense backward", backward_rows, FN_BY_ROWS, 0);
-        if (derivative) {
-            fn_emit_epilogue(plan, derivative);
-            fn_writes(plan, node->output[0].gradient_buffer);
-        }
-    }
-    if (needs_input_gradient(node)) {
-        if (!by_rows)
-            fn_emit(plan, node, "dense backward input", backward_columns, FN_BY_ITEMS, count_panels(in));
-        fn_reads_all(plan, packs_transposed(plan, node) ? node->buffer[PACKED].value_buffer : node->parameter[0].value_buffer);
-        fn_reads(plan, node->output[0].gradient_buffer);
-        fn_writes(plan, node->input[0].gradient_buffer);
-        fn_emit_epilogue(plan, node->input[0].gradient_epilogue);
-        fn_costs(plan, product_flops(node), 0);
-        fn_workspace(plan, FN_SYM(gemm_workspace)(positions, in, units));
-    }
+    emit_input_gradient(plan, node);
     bool trained = false;
     for (int i = 0; i < node->n_parameters; i++)
         trained |= node->parameter[i].gradient_buffer >= 0;
-    if (trained) {
-        fn_emit(plan, node, "dense backward parameters", backward_parameters, FN_BY_ITEMS, in);
-        node->parameter[0].checked = node->parameter[0].width >= SMALLEST_CHECKED;
-        fn_reads(plan, node->input[0].value_buffer);
-        fn_reads(plan, node->output[0].gradient_buffer);
-        for (int i = 0; i < node->n_parameters; i++)
-            fn_writes(plan, node->parameter[i].gradient_buffer);
-        fn_costs(plan, product_flops(node), 0);
-        fn_workspace(plan, FN_SYM(gemm_workspace)(in, units, positions));
-    }
+    if (!trained)
+        return;
+    node->parameter[0].checked = node->parameter[0].width >= SMALLEST_CHECKED;
+    const int64_t in = inputs_of(node), positions = fn_plan_rows(plan) * inner_of(node);
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "dense backward parameters",
+                      .run = backward_parameters,
+                      .split = FN_BY_ITEMS,
+                      .items = in,
+                      .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_PARAMETER_GRADIENTS,
+                      .flops_per_row = product_flops(node),
+                      .workspace = FN_SYM(gemm_workspace)(in, units_of(node), positions),
+                  });
 }
 
 const fn_op FN_SYM(op_dense) = {

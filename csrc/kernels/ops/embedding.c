@@ -63,10 +63,10 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "embedding", forward_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_reads_all(plan, node->parameter[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "embedding",
+                                   .run = forward_rows,
+                                   .ports = FN_READS_INPUTS | FN_READS_PARAMETERS | FN_WRITES_OUTPUTS});
 }
 
 /* Rows lo to hi of the table: dW = 0. */
@@ -125,20 +125,27 @@ static void backward(fn_plan *plan, fn_node *node)
     fn_port *table = &node->parameter[0];
     if (table->gradient_buffer >= 0) {
         table->checked = table->shape.size[0] > fn_plan_rows(plan) * node->input[0].width;
-        if (!table->accumulate) {
-            fn_emit(plan, node, "embedding clear", clear_rows, FN_BY_ITEMS, table->shape.size[0]);
-            fn_writes(plan, table->gradient_buffer);
-        }
-        fn_emit(plan, node, "embedding backward", sum_columns, FN_BY_ITEMS, (table->shape.size[1] + COLUMNS - 1) / COLUMNS);
-        fn_costs(plan, (double)node->output[0].width, 0);
-        fn_reads(plan, node->input[0].value_buffer);
-        fn_reads(plan, node->output[0].gradient_buffer);
-        fn_writes(plan, table->gradient_buffer);
+        if (!table->accumulate)
+            fn_emit(plan, &(fn_stage_spec){.node = node,
+                                           .label = "embedding clear",
+                                           .run = clear_rows,
+                                           .split = FN_BY_ITEMS,
+                                           .items = table->shape.size[0],
+                                           .ports = FN_WRITES_PARAMETER_GRADIENTS});
+        fn_emit(plan, &(fn_stage_spec){
+                          .node = node,
+                          .label = "embedding backward",
+                          .run = sum_columns,
+                          .split = FN_BY_ITEMS,
+                          .items = (table->shape.size[1] + COLUMNS - 1) / COLUMNS,
+                          .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_PARAMETER_GRADIENTS,
+                          .flops_per_row = (double)node->output[0].width,
+                      });
     }
-    if (node->input[0].gradient_buffer >= 0 && !node->input[0].accumulate) {
-        fn_emit(plan, node, "embedding tokens", clear_input_gradient, FN_BY_ROWS, 0);
-        fn_writes(plan, node->input[0].gradient_buffer);
-    }
+    if (node->input[0].gradient_buffer >= 0 && !node->input[0].accumulate)
+        fn_emit(plan,
+                &(fn_stage_spec){
+                    .node = node, .label = "embedding tokens", .run = clear_input_gradient, .ports = FN_WRITES_INPUT_GRADIENTS});
 }
 
 const fn_op FN_SYM(op_embedding) = {

@@ -40,9 +40,9 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "gaussian_noise", forward_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan,
+            &(fn_stage_spec){
+                .node = node, .label = "gaussian_noise", .run = forward_rows, .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS});
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -61,9 +61,10 @@ static void backward(fn_plan *plan, fn_node *node)
 {
     if (node->input[0].gradient_buffer < 0)
         return;
-    fn_emit(plan, node, "gaussian_noise", backward_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "gaussian_noise",
+                                   .run = backward_rows,
+                                   .ports = FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS});
 }
 
 const fn_op FN_SYM(op_gaussian_noise) = {

@@ -109,9 +109,9 @@ static void sum_groups(real *x, int64_t channels, int64_t group, real factor)
 }
 
 /* Scratch of a thread: six tables, of the columns of a wide row. */
-static void ask_for_workspace(fn_plan *plan, const fn_node *node)
+static int64_t workspace_of(const fn_node *node)
 {
-    fn_workspace(plan, 6 * wide_columns(channels_of(node)) * (int64_t)sizeof(real));
+    return 6 * wide_columns(channels_of(node)) * (int64_t)sizeof(real);
 }
 
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -145,15 +145,16 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "group_normalization forward", forward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, (double)((VALUE_FLOPS + SQUARE_FLOPS + RESCALE_FLOPS) * node->input[0].width), 0);
-    ask_for_workspace(plan, node);
-    fn_reads(plan, node->input[0].value_buffer);
-    read_parameter(plan, gamma_port(node));
-    read_parameter(plan, beta_port(node));
-    if (node->n_node_buffers)
-        fn_writes(plan, node->buffer[SAVED_STATISTICS].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "group_normalization forward",
+                      .run = forward_rows,
+                      .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                      .reads_all = FN_BUFFERS(value_buffer_of(gamma_port(node)), value_buffer_of(beta_port(node))),
+                      .writes = FN_BUFFERS(node->n_node_buffers ? node->buffer[SAVED_STATISTICS].value_buffer : -1),
+                      .flops_per_row = (double)((VALUE_FLOPS + SQUARE_FLOPS + RESCALE_FLOPS) * node->input[0].width),
+                      .workspace = workspace_of(node),
+                  });
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -199,16 +200,18 @@ static void reduce(const fn_node *node, const fn_context *context, int64_t lo, i
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "group_normalization backward", backward_rows, FN_BY_ROWS, 0);
     const int flops = GRADIENT_FLOPS + (node->input[0].gradient_buffer >= 0 ? RESCALE_GRADIENT_FLOPS : 0);
-    fn_costs(plan, (double)(flops * node->input[0].width), 0);
-    ask_for_workspace(plan, node);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    fn_reads(plan, node->buffer[SAVED_STATISTICS].value_buffer);
-    read_parameter(plan, gamma_port(node));
-    fn_writes(plan, node->buffer[ROW_SUMS].value_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "group_normalization backward",
+                      .run = backward_rows,
+                      .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                      .reads = FN_BUFFERS(node->buffer[SAVED_STATISTICS].value_buffer),
+                      .reads_all = FN_BUFFERS(value_buffer_of(gamma_port(node))),
+                      .writes = FN_BUFFERS(node->buffer[ROW_SUMS].value_buffer),
+                      .flops_per_row = (double)(flops * node->input[0].width),
+                      .workspace = workspace_of(node),
+                  });
     emit_reduction(plan, node, reduce, node->buffer[ROW_SUMS].value_buffer, gamma_port(node), beta_port(node));
 }
 

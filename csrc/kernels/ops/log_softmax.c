@@ -66,9 +66,9 @@ static void run_forward(const fn_node *node, const fn_context *context, int64_t 
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "log_softmax forward", run_forward, FN_BY_ROWS, 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan,
+            &(fn_stage_spec){
+                .node = node, .label = "log_softmax forward", .run = run_forward, .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS});
 }
 
 static void run_backward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -90,15 +90,13 @@ static void run_backward(const fn_node *node, const fn_context *context, int64_t
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    const fn_port *input = &node->input[0], *output = &node->output[0];
-    if (input->gradient_buffer < 0)
+    if (node->input[0].gradient_buffer < 0)
         return;
-    fn_emit(plan, node, "log_softmax backward", run_backward, FN_BY_ROWS, 0);
-    fn_reads(plan, output->gradient_buffer);
-    fn_reads(plan, output->value_buffer);
-    if (input->accumulate)
-        fn_reads(plan, input->gradient_buffer);
-    fn_writes(plan, input->gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "log_softmax backward",
+                                   .run = run_backward,
+                                   .ports = FN_READS_OUTPUTS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                                   .reads = FN_BUFFERS(fn_accumulated(&node->input[0]))});
 }
 
 const fn_op FN_SYM(op_log_softmax) = {

@@ -82,29 +82,29 @@ static void clear_rows(const fn_node *node, const fn_context *context, int64_t l
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "masked_mean forward", forward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, (double)node->input[0].width, 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_reads(plan, node->input[1].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "masked_mean forward",
+                                   .run = forward_rows,
+                                   .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                                   .flops_per_row = (double)node->input[0].width});
 }
 
 static void backward(fn_plan *plan, fn_node *node)
 {
     const fn_port *x = &node->input[0], *mask = &node->input[1];
-    if (x->gradient_buffer >= 0) {
-        fn_emit(plan, node, "masked_mean backward", backward_rows, FN_BY_ROWS, 0);
-        fn_costs(plan, (double)x->width, 0);
-        fn_reads(plan, mask->value_buffer);
-        fn_reads(plan, node->output[0].gradient_buffer);
-        if (x->accumulate)
-            fn_reads(plan, x->gradient_buffer);
-        fn_writes(plan, x->gradient_buffer);
-    }
-    if (mask->gradient_buffer >= 0 && !mask->accumulate) {
-        fn_emit(plan, node, "masked_mean backward mask", clear_rows, FN_BY_ROWS, 0);
-        fn_writes(plan, mask->gradient_buffer);
-    }
+    if (x->gradient_buffer >= 0)
+        fn_emit(plan, &(fn_stage_spec){.node = node,
+                                       .label = "masked_mean backward",
+                                       .run = backward_rows,
+                                       .ports = FN_READS_OUTPUT_GRADIENTS,
+                                       .reads = FN_BUFFERS(mask->value_buffer, fn_accumulated(x)),
+                                       .writes = FN_BUFFERS(x->gradient_buffer),
+                                       .flops_per_row = (double)x->width});
+    if (mask->gradient_buffer >= 0 && !mask->accumulate)
+        fn_emit(plan, &(fn_stage_spec){.node = node,
+                                       .label = "masked_mean backward mask",
+                                       .run = clear_rows,
+                                       .writes = FN_BUFFERS(mask->gradient_buffer)});
 }
 
 const fn_op FN_SYM(op_masked_mean) = {

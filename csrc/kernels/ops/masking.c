@@ -71,20 +71,19 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "masking", forward_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
-    fn_writes(plan, node->output[1].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node, .label = "masking", .run = forward_rows, .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS});
 }
 
 static void backward(fn_plan *plan, fn_node *node)
 {
     if (node->input[0].gradient_buffer < 0)
         return;
-    fn_emit(plan, node, "masking backward", backward_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->output[1].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "masking backward",
+                                   .run = backward_rows,
+                                   .ports = FN_WRITES_INPUT_GRADIENTS,
+                                   .reads = FN_BUFFERS(node->output[1].value_buffer, node->output[0].gradient_buffer)});
 }
 
 const fn_op FN_SYM(op_masking) = {

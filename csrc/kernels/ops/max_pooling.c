@@ -184,18 +184,17 @@ static void forward(fn_plan *plan, fn_node *node)
 {
     const pooling p = pooling_of(&node->input[0].shape, node->attribute);
     const bool words = index_kind_of(&p) == WORDS;
-    fn_emit(plan, node, "max_pooling forward",
-            !node->n_node_buffers ? forward_without_index
-            : words               ? forward_words
-                                  : forward_bytes,
-            FN_BY_ROWS, 0);
-    fn_costs(plan, pooling_flops(&p), 0);
-    if (has_few_channels(&p))
-        fn_workspace(plan, 3 * pooling_padded(&p) * (int64_t)sizeof(real_bits));
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
-    if (node->n_node_buffers)
-        fn_writes(plan, node->buffer[INDEX].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "max_pooling forward",
+                      .run = !node->n_node_buffers ? forward_without_index
+                             : words               ? forward_words
+                                                   : forward_bytes,
+                      .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                      .writes = FN_BUFFERS(node->n_node_buffers ? node->buffer[INDEX].value_buffer : -1),
+                      .flops_per_row = pooling_flops(&p),
+                      .workspace = has_few_channels(&p) ? 3 * pooling_padded(&p) * (int64_t)sizeof(real_bits) : 0,
+                  });
 }
 
 /* ---- backward ------------------------------------------------------------------------------------ */
@@ -305,14 +304,15 @@ static void backward(fn_plan *plan, fn_node *node)
 {
     if (node->input[0].gradient_buffer < 0)
         return;
-    fn_emit(plan, node, "max_pooling backward", backward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, (double)node->output[0].width, 0);
-    fn_reads(plan, node->buffer[INDEX].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    if (node->input[0].accumulate)
-        fn_reads(plan, node->input[0].gradient_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
-    fn_emit_epilogue(plan, node->input[0].gradient_epilogue);
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "max_pooling backward",
+                      .run = backward_rows,
+                      .ports = FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                      .reads = FN_BUFFERS(node->buffer[INDEX].value_buffer, fn_accumulated(&node->input[0])),
+                      .epilogue = {node->input[0].gradient_epilogue},
+                      .flops_per_row = (double)node->output[0].width,
+                  });
 }
 
 const fn_op FN_SYM(op_max_pooling) = {

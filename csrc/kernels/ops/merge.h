@@ -27,25 +27,21 @@ FN_INLINE fn_status infer_merge(fn_inference *inference)
 
 FN_INLINE void emit_merge_forward(fn_plan *plan, fn_node *node, fn_stage_function run)
 {
-    fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
-    for (int32_t i = 0; i < node->n_inputs; i++)
-        fn_reads(plan, node->input[i].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
-    fn_emit_epilogue(plan, node->output[0].value_epilogue);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = node->op->entry.name,
+                                   .run = run,
+                                   .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                                   .epilogue = {node->output[0].value_epilogue}});
 }
 
 /* values: the derivative needs the inputs and the output. */
 FN_INLINE void emit_merge_backward(fn_plan *plan, fn_node *node, fn_stage_function run, bool values)
 {
-    fn_emit(plan, node, node->op->entry.name, run, FN_BY_ROWS, 0);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    if (values)
-        fn_reads(plan, node->output[0].value_buffer);
-    for (int32_t i = 0; i < node->n_inputs; i++) {
-        if (values)
-            fn_reads(plan, node->input[i].value_buffer);
-        fn_writes(plan, node->input[i].gradient_buffer);
-    }
+    const unsigned ports = values ? FN_READS_INPUTS | FN_READS_OUTPUTS : 0;
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = node->op->entry.name,
+                                   .run = run,
+                                   .ports = ports | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS});
 }
 
 /* y = first x_0 + rest (x_1 + x_2 + ...), for n elements from number `start` on. */

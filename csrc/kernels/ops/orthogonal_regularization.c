@@ -117,31 +117,39 @@ static void add_slope(const fn_node *node, const fn_context *context, int64_t lo
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "orthogonal regularization", copy_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
-    fn_emit(plan, node, "orthogonal penalty", find_penalty, FN_SERIAL, 0);
     const int64_t size = (int64_t)node->attribute[node->attribute[BY_COLUMNS] != 0 ? COLUMNS : ROWS];
-    fn_costs(plan, 0, 4.0 * (double)(size - 1) * (double)node->parameter[0].width); /* products of pairs, and sums of rows */
-    fn_reads(plan, node->parameter[0].value_buffer);
-    for (int i = 0; i < node->n_node_buffers; i++)
-        fn_writes(plan, node->buffer[i].value_buffer);
-    fn_workspace(plan, (int64_t)(node->attribute[ROWS] + node->attribute[COLUMNS]) * (int64_t)sizeof(real));
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "orthogonal regularization",
+                                   .run = copy_rows,
+                                   .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS});
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "orthogonal penalty",
+                      .run = find_penalty,
+                      .split = FN_SERIAL,
+                      .ports = FN_READS_PARAMETERS | FN_WRITES_BUFFERS,
+                      /* Products of pairs, and sums of rows. */
+                      .flops_fixed = 4.0 * (double)(size - 1) * (double)node->parameter[0].width,
+                      .workspace = (int64_t)(node->attribute[ROWS] + node->attribute[COLUMNS]) * (int64_t)sizeof(real),
+                  });
     fn_add_loss_term(plan, node, TERM, false);
 }
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    if (node->input[0].gradient_buffer >= 0) {
-        fn_emit(plan, node, "orthogonal regularization backward", pass_gradient, FN_BY_ROWS, 0);
-        fn_reads(plan, node->output[0].gradient_buffer);
-        fn_writes(plan, node->input[0].gradient_buffer);
-    }
-    if (node->parameter[0].gradient_buffer >= 0) {
-        fn_emit(plan, node, "orthogonal penalty backward", add_slope, FN_BY_ITEMS, node->parameter[0].width);
-        fn_reads(plan, node->buffer[SLOPE].value_buffer);
-        fn_writes(plan, node->parameter[0].gradient_buffer);
-    }
+    if (node->input[0].gradient_buffer >= 0)
+        fn_emit(plan, &(fn_stage_spec){.node = node,
+                                       .label = "orthogonal regularization backward",
+                                       .run = pass_gradient,
+                                       .ports = FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS});
+    if (node->parameter[0].gradient_buffer >= 0)
+        fn_emit(plan, &(fn_stage_spec){.node = node,
+                                       .label = "orthogonal penalty backward",
+                                       .run = add_slope,
+                                       .split = FN_BY_ITEMS,
+                                       .items = node->parameter[0].width,
+                                       .ports = FN_WRITES_PARAMETER_GRADIENTS,
+                                       .reads = FN_BUFFERS(node->buffer[SLOPE].value_buffer)});
 }
 
 const fn_op FN_SYM(op_orthogonal_regularization) = {

@@ -90,14 +90,14 @@ static void forward_waves(const fn_node *node, const fn_context *context, int64_
 static void forward(fn_plan *plan, fn_node *node)
 {
     const int64_t channels = fn_shape_last(&node->input[0].shape);
-    fn_emit(plan, node, "position_embedding", is_trained_table(node) ? forward_table : forward_waves, FN_BY_ROWS, 0);
-    if (is_trained_table(node))
-        fn_reads_all(plan, node->parameter[0].value_buffer);
-    else
-        fn_workspace(plan, rotation_bytes((channels + 1) / 2) + channels * (int64_t)sizeof(real));
-    if (node->attribute[ADD])
-        fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    const bool trained = is_trained_table(node);
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "position_embedding",
+                      .run = trained ? forward_table : forward_waves,
+                      .ports = FN_READS_PARAMETERS | FN_WRITES_OUTPUTS | (node->attribute[ADD] ? FN_READS_INPUTS : 0),
+                      .workspace = trained ? 0 : rotation_bytes((channels + 1) / 2) + channels * (int64_t)sizeof(real),
+                  });
 }
 
 /* ---- backward ----------------------------------------------------------------------------------- */
@@ -136,18 +136,21 @@ static void sum_rows(const fn_node *node, const fn_context *context, int64_t lo,
 static void backward(fn_plan *plan, fn_node *node)
 {
     const fn_port *input = &node->input[0];
-    if (input->gradient_buffer >= 0 && (node->attribute[ADD] || !input->accumulate)) {
-        fn_emit(plan, node, "position_embedding backward", backward_rows, FN_BY_ROWS, 0);
-        if (node->attribute[ADD])
-            fn_reads(plan, node->output[0].gradient_buffer);
-        fn_writes(plan, input->gradient_buffer);
-    }
-    if (is_trained_table(node) && node->parameter[0].gradient_buffer >= 0) {
-        fn_emit(plan, node, "position_embedding parameters", sum_rows, FN_BY_ITEMS, node->parameter[0].shape.size[0]);
-        fn_costs(plan, (double)node->input[0].width, 0);
-        fn_reads(plan, node->output[0].gradient_buffer);
-        fn_writes(plan, node->parameter[0].gradient_buffer);
-    }
+    if (input->gradient_buffer >= 0 && (node->attribute[ADD] || !input->accumulate))
+        fn_emit(plan, &(fn_stage_spec){
+                          .node = node,
+                          .label = "position_embedding backward",
+                          .run = backward_rows,
+                          .ports = FN_WRITES_INPUT_GRADIENTS | (node->attribute[ADD] ? FN_READS_OUTPUT_GRADIENTS : 0),
+                      });
+    if (is_trained_table(node) && node->parameter[0].gradient_buffer >= 0)
+        fn_emit(plan, &(fn_stage_spec){.node = node,
+                                       .label = "position_embedding parameters",
+                                       .run = sum_rows,
+                                       .split = FN_BY_ITEMS,
+                                       .items = node->parameter[0].shape.size[0],
+                                       .ports = FN_READS_OUTPUT_GRADIENTS | FN_WRITES_PARAMETER_GRADIENTS,
+                                       .flops_per_row = (double)node->input[0].width});
 }
 
 const fn_op FN_SYM(op_position_embedding) = {

@@ -82,10 +82,10 @@ static const tap *column_taps(const fn_node *node, const fn_context *context, im
     return taps;
 }
 
-static void ask_for_workspace(fn_plan *plan, const fn_node *node)
+static int64_t workspace_of(const fn_node *node)
 {
     const image x = image_of(&node->input[0].shape), y = image_of(&node->output[0].shape);
-    fn_workspace(plan, y.width * (int64_t)sizeof(tap) + x.width * x.channels * (int64_t)sizeof(real));
+    return y.width * (int64_t)sizeof(tap) + x.width * x.channels * (int64_t)sizeof(real);
 }
 
 /* Operations of a row of the batch: `blend` for each number of the rows of inputs that are blended, and of the outputs. */
@@ -140,11 +140,12 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "resize forward", forward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, node->attribute[BILINEAR] ? resize_flops(node, 3) : 0, 0);
-    ask_for_workspace(plan, node);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "resize forward",
+                                   .run = forward_rows,
+                                   .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                                   .flops_per_row = node->attribute[BILINEAR] ? resize_flops(node, 3) : 0,
+                                   .workspace = workspace_of(node)});
 }
 
 /* ---- backward ------------------------------------------------------------------------------------ */
@@ -206,13 +207,15 @@ static void backward(fn_plan *plan, fn_node *node)
 {
     if (node->input[0].gradient_buffer < 0)
         return;
-    fn_emit(plan, node, "resize backward", backward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, node->attribute[BILINEAR] ? resize_flops(node, 4) : (double)node->output[0].width, 0);
-    ask_for_workspace(plan, node);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    if (node->input[0].accumulate)
-        fn_reads(plan, node->input[0].gradient_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "resize backward",
+                      .run = backward_rows,
+                      .ports = FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                      .reads = FN_BUFFERS(fn_accumulated(&node->input[0])),
+                      .flops_per_row = node->attribute[BILINEAR] ? resize_flops(node, 4) : (double)node->output[0].width,
+                      .workspace = workspace_of(node),
+                  });
 }
 
 const fn_op FN_SYM(op_resize) = {

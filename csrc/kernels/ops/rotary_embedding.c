@@ -76,27 +76,27 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
     rotate(node, context, node->output[0].gradient, node->input[0].gradient, -1, node->input[0].accumulate, lo, hi);
 }
 
-static void emit(fn_plan *plan, fn_node *node, fn_stage_function run)
+static void emit(fn_plan *plan, fn_node *node, fn_stage_function run, unsigned ports)
 {
-    fn_emit(plan, node, "rotary_embedding", run, FN_BY_ROWS, 0);
-    fn_costs(plan, 3.0 * (double)node->input[0].width, 0);
-    fn_workspace(plan, rotation_bytes(size_of(node->attribute, &node->input[0].shape) / 2));
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "rotary_embedding",
+                      .run = run,
+                      .ports = ports,
+                      .flops_per_row = 3.0 * (double)node->input[0].width,
+                      .workspace = rotation_bytes(size_of(node->attribute, &node->input[0].shape) / 2),
+                  });
 }
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    emit(plan, node, forward_rows);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    emit(plan, node, forward_rows, FN_READS_INPUTS | FN_WRITES_OUTPUTS);
 }
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    if (node->input[0].gradient_buffer < 0)
-        return;
-    emit(plan, node, backward_rows);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
+    if (node->input[0].gradient_buffer >= 0)
+        emit(plan, node, backward_rows, FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS);
 }
 
 const fn_op FN_SYM(op_rotary_embedding) = {

@@ -35,11 +35,11 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "scale forward", forward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, (double)node->input[0].width, 0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_reads_all(plan, node->parameter[0].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "scale forward",
+                                   .run = forward_rows,
+                                   .ports = FN_READS_INPUTS | FN_READS_PARAMETERS | FN_WRITES_OUTPUTS,
+                                   .flops_per_row = (double)node->input[0].width});
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -70,20 +70,22 @@ static void sum_rows(const fn_node *node, const fn_context *context, int64_t lo,
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    const fn_port *factor = &node->parameter[0];
-    fn_emit(plan, node, "scale backward", backward_rows, FN_BY_ROWS, 0);
-    fn_costs(plan, (double)node->input[0].width * ((node->input[0].gradient_buffer >= 0) + 2 * (factor->gradient_buffer >= 0)),
-             0);
-    fn_reads(plan, node->input[0].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    fn_reads_all(plan, factor->value_buffer);
-    fn_writes(plan, node->input[0].gradient_buffer);
-    fn_writes(plan, node->buffer[SUMS].value_buffer);
-    if (factor->gradient_buffer >= 0) {
-        fn_emit(plan, node, "scale backward parameters", sum_rows, FN_SERIAL, 0);
-        fn_reads(plan, node->buffer[SUMS].value_buffer);
-        fn_writes(plan, factor->gradient_buffer);
-    }
+    const bool dx = node->input[0].gradient_buffer >= 0, trained = node->parameter[0].gradient_buffer >= 0;
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "scale backward",
+                      .run = backward_rows,
+                      .ports = FN_READS_INPUTS | FN_READS_PARAMETERS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                      .writes = FN_BUFFERS(node->buffer[SUMS].value_buffer),
+                      .flops_per_row = (double)node->input[0].width * (dx + 2 * trained),
+                  });
+    if (trained)
+        fn_emit(plan, &(fn_stage_spec){.node = node,
+                                       .label = "scale backward parameters",
+                                       .run = sum_rows,
+                                       .split = FN_SERIAL,
+                                       .ports = FN_WRITES_PARAMETER_GRADIENTS,
+                                       .reads = FN_BUFFERS(node->buffer[SUMS].value_buffer)});
 }
 
 const fn_op FN_SYM(op_scale) = {

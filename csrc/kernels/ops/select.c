@@ -76,26 +76,27 @@ static void clear_rows(const fn_node *node, const fn_context *context, int64_t l
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "select", forward_rows, FN_BY_ROWS, 0);
-    for (int i = 0; i < node->n_inputs; i++)
-        fn_reads(plan, node->input[i].value_buffer);
-    fn_writes(plan, node->output[0].value_buffer);
+    fn_emit(plan,
+            &(fn_stage_spec){.node = node, .label = "select", .run = forward_rows, .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS});
 }
 
 static void backward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan, node, "select backward", backward_rows, FN_BY_ROWS, 0);
-    fn_reads(plan, node->input[MASK].value_buffer);
-    fn_reads(plan, node->output[0].gradient_buffer);
-    for (int i = FIRST; i < node->n_inputs; i++) {
-        if (node->input[i].accumulate)
-            fn_reads(plan, node->input[i].gradient_buffer);
-        fn_writes(plan, node->input[i].gradient_buffer);
-    }
-    if (node->input[MASK].gradient_buffer < 0 || node->input[MASK].accumulate)
+    const bool two = node->n_inputs > SECOND;
+    const fn_port *mask = &node->input[MASK], *first = &node->input[FIRST], *second = &node->input[two ? SECOND : FIRST];
+    fn_emit(plan, &(fn_stage_spec){
+                      .node = node,
+                      .label = "select backward",
+                      .run = backward_rows,
+                      .ports = FN_READS_OUTPUT_GRADIENTS,
+                      .reads = FN_BUFFERS(mask->value_buffer, fn_accumulated(first), two ? fn_accumulated(second) : -1),
+                      .writes = FN_BUFFERS(first->gradient_buffer, two ? second->gradient_buffer : -1),
+                  });
+    if (mask->gradient_buffer < 0 || mask->accumulate)
         return;
-    fn_emit(plan, node, "select backward mask", clear_rows, FN_BY_ROWS, 0);
-    fn_writes(plan, node->input[MASK].gradient_buffer);
+    fn_emit(plan,
+            &(fn_stage_spec){
+                .node = node, .label = "select backward mask", .run = clear_rows, .writes = FN_BUFFERS(mask->gradient_buffer)});
 }
 
 const fn_op FN_SYM(op_select) = {
