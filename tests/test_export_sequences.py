@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from exports import compile_description, compile_model, compile_text, describe_graph
+from exports import COMPILERS, compile_description, compile_model, compile_text, describe_graph
 from operation_cases import OpCase
 from plans import assert_close
 
@@ -118,6 +118,7 @@ MODELS = {
     "bidirectional_gru": (bidirectional_gru, lambda n: ragged(n, 7, 3)),
     "encoder_decoder": (encoder_decoder, lambda n: normal(n, 6, 3)),
     "transformer": (transformer, lambda n: tokens(n, 8)),
+    "gated": (lambda dtype: gated(dtype), lambda n: normal(n, 7, 3)),
     "small_gpt": (small_gpt, lambda n: tokens(n, 8)),
 }
 
@@ -187,6 +188,39 @@ def test_multiply_adds_are_those_of_the_shapes():
     y = layers.MultiHeadAttention(2, 3)(y, y)
     lstm, projections, attention = 7 * (6 + 5) * 20, 7 * (3 * 5 * 6 + 6 * 5), 7 * 7 * 2 * (3 + 3)
     assert write_model(fn.Model(x, y, seed=1), "net").operations == lstm + projections + attention
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("training", [False, True])
+def test_the_memory_has_the_size_that_is_said(dtype, training):
+    flat = fn.Sequential([fn.Input((6,)), layers.Dropout(0.5)], seed=1, dtype=dtype)  # which needs none, but for the step
+    for model in (flat, penalties(dtype), masked_lstm(dtype)):
+        model.compile(fn.optimizers.SGD(0.05), "mse")
+        written = write_model(model, "net", training=training)
+        compiled = compile_text(
+            f"{written.source}\nint size(void);\nint size(void)\n{{\n    return (int)sizeof(net_memory);\n}}\n"
+        )
+        assert compiled.size() == written.memory
+
+
+def gated(dtype):
+    """Activations with attributes of their own, and derivatives of the input."""
+    elu, leaky = (fn.activations.ActivationFunction(name, alpha) for name, alpha in (("elu", 0.3), ("leaky_relu", 0.2)))
+    x = fn.Input((7, 3))
+    y = layers.LSTM(5, return_sequences=True, activation=elu, recurrent_activation="silu")(x)
+    y = layers.GRU(4, return_sequences=True, activation=leaky, dropout=0.1)(y)
+    y = layers.MultiHeadAttention(2, 3, dropout=0.2)(y, y)
+    return fn.Model(x, layers.Dense(2)(layers.SimpleRNN(3, activation="squareplus")(y)), seed=1, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "suffix"), [*((name, ".c") for name in COMPILERS), *((name, ".cpp") for name in COMPILERS if name != "tcc")]
+)
+def test_every_compiler_takes_a_whole_file(compiler, suffix):
+    model = gated("float32")
+    model.compile(fn.optimizers.SGD(0.05), "mse")
+    written = write_model(model, "net", training=True, batch_size=2)
+    compile_text(written.source, compiler, suffix=suffix)
 
 
 def streaming(dtype, steps, rows=1, seed=1):

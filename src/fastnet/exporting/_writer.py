@@ -339,9 +339,10 @@ def write_files(export: Export, header_name: str | None) -> tuple[str, str | Non
     else:
         source = [title, "\n".join(includes), *public, *definitions]
     item = export.bits // 8
+    memory = item * sum(writer.sizes.values()) + (4 if writer.keeps else 0)
     sizes = {
         "weights": item * sum(a.size for a in writer.arrays if a.kind in ("constant", "weight") and not a.members),
-        "memory": item * sum(writer.sizes.values()) + (4 if writer.keeps else 0),
+        "memory": max(memory + -memory % item, item),  # as sizeof: nothing is empty, and doubles are aligned
     }
     text = _rename("\n\n".join(source) + "\n", export.prefix)
     return text, None if header is None else _rename(header, export.prefix), sizes
