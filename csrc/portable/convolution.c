@@ -52,43 +52,70 @@ static void fnp_convolution(const fnp_real *x, const fnp_real *kernel, const fnp
     }
 }
 
-/* dx[n] += W dy, dW[n][filters] += x dy^T, of `part` of the filters; dx and dW may be NULL. */
+/* dx[n] += W dy, dW[n][filters] += x dy^T, of `part` of the filters; dx, dW, and x without dW, may be NULL. Eight filters at a
+ * time. */
 static void fnp_convolve_run_backward(const fnp_real *x, const fnp_real *kernel, const fnp_real *dy, fnp_real *dx,
                                       fnp_real *dkernel, fnp_int n, fnp_int part, fnp_int filters)
 {
-    fnp_int i, j;
-    if (dx)
-        for (i = 0; i < n; i++, kernel += filters) {
-            fnp_real sum = 0;
-            for (j = 0; j < part; j++)
-                sum += dy[j] * kernel[j];
-            dx[i] += sum;
+    fnp_int left = part, i;
+    for (; left >= 8; left -= 8, dy += 8, kernel += 8) {
+        const fnp_real p = dy[0], q = dy[1], r = dy[2], s = dy[3], t = dy[4], u = dy[5], v = dy[6], z = dy[7], *w = kernel;
+        fnp_real *dw = dkernel;
+        for (i = 0; dx && i < n; i++, w += filters) {
+            fnp_real sum = dx[i];
+            sum += p * w[0];
+            sum += q * w[1];
+            sum += r * w[2];
+            sum += s * w[3];
+            sum += t * w[4];
+            sum += u * w[5];
+            sum += v * w[6];
+            sum += z * w[7];
+            dx[i] = sum;
         }
-    if (dkernel)
-        for (i = 0; i < n; i++, dkernel += filters)
-            for (j = 0; j < part; j++)
-                dkernel[j] += x[i] * dy[j];
+        for (i = 0; dw && i < n; i++, dw += filters) {
+            const fnp_real factor = x[i];
+            dw[0] += factor * p;
+            dw[1] += factor * q;
+            dw[2] += factor * r;
+            dw[3] += factor * s;
+            dw[4] += factor * t;
+            dw[5] += factor * u;
+            dw[6] += factor * v;
+            dw[7] += factor * z;
+        }
+        if (dkernel)
+            dkernel += 8;
+    }
+    for (; left > 0; left--, dy++, kernel++) {
+        for (i = 0; dx && i < n; i++)
+            dx[i] += *dy * kernel[i * filters];
+        for (i = 0; dkernel && i < n; i++)
+            dkernel[i * filters] += x[i] * *dy;
+        if (dkernel)
+            dkernel++;
+    }
 }
 
 /* What one pixel of dy adds; arrays as of fnp_convolve_pixel. */
 static void fnp_convolve_pixel_backward(const fnp_real *x, const fnp_real *kernel, const fnp_real *dy, fnp_real *dx,
                                         fnp_real *dkernel, const fnp_window *window, fnp_int v, fnp_int u)
 {
-    const fnp_int filters = window->filters, part = filters / window->groups, across = window->channels / window->groups;
+    const fnp_int filters = window->filters, part = filters / window->groups, line = window->width * window->channels;
     const fnp_int top = fnp_first_tap(v, window->dilation_height, window->window_height);
     const fnp_int left = fnp_first_tap(u, window->dilation_width, window->window_width);
     const fnp_int bottom = fnp_end_tap(v, window->dilation_height, window->window_height, window->height, top);
     const fnp_int right = fnp_end_tap(u, window->dilation_width, window->window_width, window->width, left);
-    fnp_int ky, kx, group;
+    const fnp_int across = window->channels / window->groups, apart = window->dilation_width * window->channels;
+    const fnp_int runs = apart == across ? right > left : right - left, run = apart == across ? (right - left) * across : across;
+    fnp_int ky, k, group;
     for (ky = top; ky < bottom; ky++)
-        for (kx = left; kx < right; kx++) {
-            const fnp_int row = v + ky * window->dilation_height, column = u + kx * window->dilation_width;
-            const fnp_int at = (row * window->width + column) * window->channels;
-            const fnp_int weights = (ky * window->window_width + kx) * across * filters;
-            for (group = 0; group < window->groups; group++)
-                fnp_convolve_run_backward(x ? x + at + group * across : 0, kernel + weights + group * part, dy + group * part,
-                                          dx ? dx + at + group * across : 0, dkernel ? dkernel + weights + group * part : 0,
-                                          across, part, filters);
+        for (k = 0; k < runs; k++) {
+            fnp_int at = (v + ky * window->dilation_height) * line + u * window->channels + (left + k) * apart;
+            fnp_int weights = (ky * window->window_width + left + k) * across * filters;
+            for (group = 0; group < window->groups; group++, at += across, weights += part)
+                fnp_convolve_run_backward(x ? x + at : 0, kernel + weights, dy + group * part, dx ? dx + at : 0,
+                                          dkernel ? dkernel + weights : 0, run, part, filters);
         }
 }
 
