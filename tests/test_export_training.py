@@ -240,6 +240,7 @@ def test_a_label_that_is_no_class_changes_nothing(label):
     [
         (optimizers.SGD(0.1, swa_start=3), "stochastic weight averaging"),
         (optimizers.SGD(0.1, momentum=lambda step: 0.9), "momentum varies"),
+        (optimizers.LBFGS(), "LBFGS"),
     ],
 )
 def test_what_has_no_exported_step(optimizer, words):
@@ -314,3 +315,24 @@ def test_random_graphs(first):
             model.train(network.inputs, network.targets, rows, step=step)
             compiled.train(network.inputs, targets, learning_rate=0.01)
         assert_weights([compiled.weight(i) for i in range(len(model.weights))], model.weights, 1e-10, network.text)
+
+
+# ---- sequences ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weights", [None, "rows", "steps"])
+def test_masked_steps_do_not_count(weights):
+    layers = [fn.layers.Masking(0.0), fn.layers.SimpleRNN(4, return_sequences=True), fn.layers.Dense(3, "softmax")]
+    model = fn.Sequential([fn.Input((5, 2)), *layers], seed=0, dtype="float64")
+    model.compile(optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    compiled = compile_network(model, batch_size=4)
+    random = np.random.default_rng(0)
+    for _ in range(10):
+        x, y = random.normal(size=(4, 5, 2)), random.integers(0, 3, (4, 5))
+        for row, length in enumerate(random.integers(1, 6, 4)):
+            x[row, length:] = 0
+        given = None if weights is None else random.uniform(0, 2, (4, 5) if weights == "steps" else 4)
+        each = None if weights is None else [np.broadcast_to(given.reshape(4, -1), (4, 5))]
+        expected = model.train_on_batch(x, y, sample_weight=given)
+        assert_close(compiled.train([x], [y], each, learning_rate=0.01), expected, 1e-11)
+    assert_close(compiled.predict(x)[0].reshape(4, 5, 3), model.predict(x), 1e-11)

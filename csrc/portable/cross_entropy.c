@@ -65,8 +65,9 @@ static fnp_real fnp_cross_entropy(const fnp_real *x, const fnp_real *target, fnp
             mass += t;
             loss -= t * (x[j] - top);
         } else {
-            mass += fnp_clipped_quotient(x[j] / sum, x[j] / sum) * t;
-            loss -= t * fnp_clipped_log(x[j] / sum);
+            const fnp_real q = x[j] / sum;
+            mass += q < FNP_LOWEST || q > FNP_HIGHEST ? 0 : t;
+            loss -= t * fnp_clipped_log(q);
         }
     }
     if (from_logits)

@@ -109,14 +109,15 @@ static void fnp_dense_descend(const fnp_real *x, fnp_real *kernel, fnp_real *bia
                               fnp_int width, fnp_int units, fnp_real learning_rate)
 {
     const fnp_real *end = x + width;
+    const fnp_real rate = -learning_rate;
     fnp_int left = units;
     if (bias)
-        fnp_add_scaled(dy, bias, units, -learning_rate);
+        fnp_add_scaled(dy, bias, units, rate);
     for (; left >= 8; left -= 8, dy += 8, kernel += 8) {
         const fnp_real p = dy[0], q = dy[1], r = dy[2], s = dy[3], t = dy[4], u = dy[5], v = dy[6], z = dy[7], *in = x;
         fnp_real *w = kernel, *to = dx;
         do {
-            const fnp_real factor = -learning_rate * *in++;
+            const fnp_real factor = rate * *in++;
             const fnp_real a = w[0], b = w[1], c = w[2], d = w[3], e = w[4], f = w[5], g = w[6], h = w[7];
             if (dx) {
                 fnp_real sum = *to;
@@ -142,7 +143,7 @@ static void fnp_dense_descend(const fnp_real *x, fnp_real *kernel, fnp_real *bia
         } while (in != end);
     }
     for (; left > 0; left--, dy++, kernel++) {
-        const fnp_real p = *dy, factor = -learning_rate * p, *in = x;
+        const fnp_real p = *dy, factor = rate * p, *in = x;
         fnp_real *w = kernel, *to = dx;
         do {
             const fnp_real a = *w;

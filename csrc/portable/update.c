@@ -4,11 +4,11 @@
 /* Whether one of n numbers is not finite. */
 static int fnp_overflows(const fnp_real *x, fnp_int n)
 {
+    const fnp_real *end = x + n;
     fnp_real sum = 0;
-    fnp_int i;
-    for (i = 0; i < n; i++)
-        sum += 0 * x[i];
-    return sum != 0;
+    while (x != end)
+        sum += 0 * *x++;
+    return sum != 0; /* NaN */
 }
 
 /* total += l1 |w| + l2 w^2, and its derivative to the gradient */

@@ -68,6 +68,8 @@ def describe_model(model: Network, training: bool) -> Description:
     compiled = model._require_compiled() if training else model._compiled
     if training and compiled is not None and compiled.custom:
         raise NotImplementedError("export: a loss that is a Python function cannot be exported")
+    if training and compiled is not None and not compiled.optimizer.kernel:
+        raise NotImplementedError(f"export: optimizer {type(compiled.optimizer).__name__} has no exported step")
     for operation in model._graph.operations if training else []:
         for name in operation.layer.scheduled_attributes(operation):
             raise NotImplementedError(
