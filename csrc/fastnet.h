@@ -405,4 +405,7 @@ FN_API fn_status fn_check_labels(const fn_source *source, int64_t n_rows, int64_
 #ifdef __cplusplus
 }
 #endif
+
+#include "fastnet/model.h"
+
 #endif

@@ -1,52 +1,26 @@
 """The engine as a C library: built and installed as docs/c.md says, and used from outside of the repository."""
 
 import os
-import pathlib
 import re
 import shutil
-import subprocess
 
+import numpy as np
 import pytest
+from library import CAN_BUILD, ROOT, configure, find_file, install, run
 
+import fastnet as fn
 from fastnet import _core
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-HEADER = (ROOT / "csrc" / "fastnet.h").read_text(encoding="utf-8")
+HEADER = "".join((ROOT / "csrc" / name).read_text(encoding="utf-8") for name in ("fastnet.h", "fastnet/model.h"))
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("cmake") or not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no cmake or no C compiler"
-)
+pytestmark = pytest.mark.skipif(not CAN_BUILD, reason="no cmake or no C compiler")
 needs_nm = pytest.mark.skipif(not shutil.which("nm"), reason="no nm")
-
-
-def run(*command, **options):
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
-    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
-    return done.stdout
-
-
-def configure(source, build, *options):
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    return run("cmake", "-S", source, "-B", build, *generator, *options)
-
-
-def install(folder, *options):
-    """Builds the library for the instruction set of these tests and installs it."""
-    configure(ROOT, folder / "build", f"-DFASTNET_ISAS={_core.isa()}", "-DFASTNET_FLOAT64=OFF", *options)
-    run("cmake", "--build", folder / "build", "--parallel", "2")
-    run("cmake", "--install", folder / "build", "--prefix", folder / "installed")
-    return folder / "installed"
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     """Where the library is installed."""
     return install(tmp_path_factory.mktemp("library"))
-
-
-def find_file(library, name):
-    (found,) = library.glob(f"lib*/**/{name}")
-    return found
 
 
 PROGRAM = r"""
@@ -141,7 +115,7 @@ def test_version_is_that_of_the_package():
 def test_folder_of_headers_hides_none_of_the_system(library):
     """As csrc/kernels would, which has a math.h."""
     found = {str(path.relative_to(library / "include")) for path in (library / "include").rglob("*") if path.is_file()}
-    assert found == {"fastnet.h", "fastnet/isas.h", "fastnet/status.def"}
+    assert found == {"fastnet.h", "fastnet/isas.h", "fastnet/model.h", "fastnet/status.def"}
 
 
 def test_parts_can_be_left_out(tmp_path):
@@ -155,3 +129,72 @@ def test_parts_can_be_left_out(tmp_path):
     assert "pthread" not in find_file(library, "fastnet.pc").read_text()
     with pytest.raises(AssertionError, match="there is no perceptron in csrc/kernels"):
         configure(ROOT, tmp_path / "other", "-DFASTNET_WITHOUT=perceptron")
+
+
+# ---- the examples ----------------------------------------------------------------------------------------------------
+
+
+def sign_model():
+    """What examples/c is about."""
+    model = fn.Sequential([fn.Input((2,)), fn.layers.Dense(16, "tanh"), fn.layers.Dense(1)], seed=1)
+    model.compile(fn.optimizers.Adam(0.02), "mse")
+    return model
+
+
+def sign_data():
+    numbers = np.arange(512)
+    x = (np.stack([numbers * 50065 % 65536, numbers * 40503 % 65536], 1) - 32768) / 32768
+    return x.astype("float32"), (x[:, :1] * x[:, 1:] > 0).astype("float32")
+
+
+def epochs_of(history):
+    return "".join(f"epoch {i + 1}: loss {loss:.9g}\n" for i, loss in enumerate(history.history["loss"]))
+
+
+def test_examples_do_what_python_does(library, tmp_path):
+    shutil.copytree(ROOT / "examples" / "c", tmp_path / "user")
+    programs = build_programs(library, tmp_path / "user")
+    model, (x, y) = sign_model(), sign_data()
+    expected = epochs_of(model.fit(x, y, batch_size=32, epochs=40, verbose=0))
+    for kind in ("fastnet", "static"):
+        assert run(programs[f"plan_c_{kind}"]) == expected
+    path, trained = tmp_path / "model.safetensors", tmp_path / "trained.safetensors"
+    model.save(path, include_optimizer=True)
+    expected = epochs_of(model.fit(x, y, batch_size=32, epochs=20, verbose=0))
+    assert run(programs["train_c_fastnet"], path, trained) == expected
+    again = fn.load_model(trained)
+    assert (again.predict(x) == model.predict(x)).all()
+    rows = "\n".join(" ".join(f"{number:.9g}" for number in row) for row in x[:20])
+    expected = "".join(f"{model.predict(row[None])[0, 0]:.9g}\n" for row in x[:20])
+    assert run(programs["predict_c_static"], trained, input=rows) == expected
+    expected = f"{model.predict(np.zeros((1, 2), 'float32'))[0, 0]:.9g}\n"
+    assert run(programs["predict_cpp_fastnet"], trained) == expected
+
+
+def test_initial_numbers_are_those_of_python(library):
+    """Of every initializer that C has, in both precisions, for kernels and biases of odd shapes."""
+    import ctypes
+
+    from library import Error, Shape
+
+    calls = ctypes.CDLL(str(find_file(library, "libfastnet.so")))
+    for number, name in enumerate(("zeros", "ones", "glorot_uniform", "he_uniform", "lecun_uniform", "random_uniform")):
+        for seed in (0, 1, 2**31, 2**32 + 5, 2**64 - 1):
+            for shape in ((7,), (1, 1), (5, 3), (3, 2, 4, 9)):
+                for code, dtype in enumerate((np.float32, np.float64)):
+                    values, error = np.empty(shape, dtype), Error()
+                    sizes = Shape(len(shape), (ctypes.c_int64 * 6)(*shape))
+                    pointer = ctypes.c_void_p(values.ctypes.data)
+                    status = calls.fn_initialize(
+                        name.encode(),
+                        code,
+                        ctypes.byref(sizes),
+                        ctypes.c_uint64(seed),
+                        ctypes.c_uint64(number),
+                        pointer,
+                        ctypes.byref(error),
+                    )
+                    random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number])))
+                    assert status == 0
+                    expected = fn.initializers.get(name)(shape, dtype, rng=random)
+                    assert values.tobytes() == expected.tobytes(), (name, seed, shape, dtype)

@@ -19,6 +19,13 @@ enum { HUGE_PAGE = 2 << 20, LARGE = 2 * HUGE_PAGE };
 static _Atomic int64_t n_allocations;
 static _Atomic int64_t failing; /* the number of the allocation that is to fail; 0: none */
 
+static fn_allocator allocator; /* the caller's; without functions: the system's */
+
+void fn_set_allocator(const fn_allocator *given)
+{
+    allocator = given ? *given : (fn_allocator){0};
+}
+
 int64_t fn_allocation_count(void)
 {
     return atomic_load(&n_allocations);
@@ -39,6 +46,10 @@ void *fn_allocate(size_t bytes)
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     if (rounded == 0)
         rounded = alignment;
+    if (allocator.allocate) {
+        void *given = allocator.allocate(allocator.context, rounded, alignment);
+        return given ? memset(given, 0, rounded) : NULL;
+    }
 #ifdef _WIN32 /* which has no aligned_alloc, as its free does not take what is aligned */
     void *memory = _aligned_malloc(rounded, alignment);
 #elif FN_ARRAYS_APART /* which aligned_alloc does not tell from what is rounded up */
@@ -61,6 +72,11 @@ void *fn_allocate(size_t bytes)
 
 void fn_release(void *memory)
 {
+    if (allocator.release) {
+        if (memory)
+            allocator.release(allocator.context, memory);
+        return;
+    }
 #ifdef _WIN32
     _aligned_free(memory);
 #else

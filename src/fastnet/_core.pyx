@@ -36,7 +36,7 @@ MAX_THREADS = FN_MAX_THREADS
 
 _EXCEPTIONS = {
     "None": None, "MemoryError": MemoryError, "ValueError": ValueError, "TypeError": TypeError,
-    "FloatingPointError": FloatingPointError, "RuntimeError": RuntimeError,
+    "FloatingPointError": FloatingPointError, "RuntimeError": RuntimeError, "OSError": OSError,
 }
 
 

@@ -299,15 +299,16 @@ class Model(Layer, Trainer):
 
     # ---- saving ------------------------------------------------------------------------------------
 
-    def save(self, filepath: Any) -> None:
-        """Writes the model to one safetensors file, from which `fastnet.load_model` makes it again.
+    def save(self, filepath: Any, *, include_optimizer: bool = False) -> None:
+        """Writes the model to one safetensors file, from which `fastnet.load_model` makes it again, and which C reads (docs/c.md).
 
         The file holds the weights, the description of the layers, and what compile was told, unless that was a
-        Python function. It replaces an older one only when it is whole.
+        Python function. It replaces an older one only when it is whole. With `include_optimizer` it holds the optimizer's arrays
+        and counters, too, and the trained weights where averages are evaluated with: training goes on as if it had not stopped.
         """
         from . import saving
 
-        saving.save_model(self, filepath)
+        saving.save_model(self, filepath, include_optimizer=include_optimizer)
 
     def save_weights(self, filepath: Any) -> None:
         """Writes the weights to a safetensors file, by their paths such as "dense/kernel"."""

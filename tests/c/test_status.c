@@ -149,6 +149,8 @@ int main(void)
 {
     fn_error error = {0};
     expect(FN_ERROR_ISA, fn_isa_select("abacus", &error), &error, "'abacus'");
+    fn_model *model;
+    expect(FN_ERROR_FILE, fn_model_load("/no/such/file", &model, &error), &error, "/no/such/file cannot be opened");
     set_defaults();
     check_descriptions();
     check_runs();

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._fit_state import EpochState
 from .description import describe
-from .entries import assign_tensors, check_tensors, metadata_json, naming, weights_of
+from .entries import assign_tensors, check_tensors, metadata_json, naming, prefix_for, weights_of
 from .tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ __all__ = ["restore", "write_checkpoint"]
 
 #: What must be the same in the model that goes on.
 _STRUCTURE = ("class_name", "dtype", "inputs", "layers", "calls", "outputs")
-#: How the names of what is no weight begin.
-_OWN_NAMES = ("optimizer/", "optimizer_state/", "callback/", "epoch/")
 #: Larger counters than any training reaches.
 _MANY = 2**53
 
@@ -37,7 +35,7 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
     """Writes where a call of `fit` stands, between two batches."""
     model, state = fit.model, fit.state
     tensors, paths = weights_of(model), model._paths()
-    prefix = _prefix_for(tensors)
+    prefix = prefix_for(tensors)
     for (name, _), slot in zip(fit.optimizer.slots(), model._plans.slots.arrays()):
         for weight, place in paths.items():
             tensors[f"{prefix}optimizer/{name}/{place}"] = slot[weight.offset : weight.offset + weight.size]
@@ -69,17 +67,6 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
         }
     metadata = {"fastnet": json.dumps(describe(model)), "training": json.dumps(training, default=_number_or_list)}
     write_tensors(path, tensors, metadata)
-
-
-def _prefix_for(weights: Iterable[str]) -> str:
-    """What the names of all tensors that are no weights begin with, and that of no weight does.
-
-    Nothing, unless layers have names such as "optimizer/velocity/dense".
-    """
-    weights, prefix = list(weights), ""
-    while any(name.startswith(tuple(f"{prefix}{own}" for own in _OWN_NAMES)) for name in weights):
-        prefix += "training/"
-    return prefix
 
 
 def _put(state: Mapping[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +15,12 @@ from .._weights import Weight
 if TYPE_CHECKING:
     from .._network import Network
 
-__all__ = ["assign_tensors", "check_tensors", "metadata_json", "naming", "weights_of"]
+__all__ = ["assign_tensors", "check_tensors", "metadata_json", "naming", "prefix_for", "weights_of"]
 
 Path = str | os.PathLike[str]
+
+#: How the names of what is no weight begin.
+_OWN_NAMES = ("optimizer/", "optimizer_state/", "callback/", "epoch/")
 
 
 def weights_of(model: Network) -> dict[str, np.ndarray]:
@@ -68,3 +71,14 @@ def metadata_json(path: Path, metadata: Mapping[str, str], name: str) -> Any:
         raise ValueError(f"{os.fspath(path)} holds no {wanted}: there is no {name!r} in its metadata") from None
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)}: the metadata {name!r} is broken: {error}") from None
+
+
+def prefix_for(weights: Iterable[str]) -> str:
+    """What the names of all tensors that are no weights begin with, and that of no weight does.
+
+    Nothing, unless layers have names such as "optimizer/velocity/dense".
+    """
+    weights, prefix = list(weights), ""
+    while any(name.startswith(tuple(f"{prefix}{own}" for own in _OWN_NAMES)) for name in weights):
+        prefix += "training/"
+    return prefix

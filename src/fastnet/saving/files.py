@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from .._weights import INITIALISES, Weight
 from .building import rebuild
+from .compiled_description import describe_for_c
 from .description import describe
-from .entries import assign_tensors, check_tensors, metadata_json, naming
+from .entries import assign_tensors, check_tensors, metadata_json, naming, prefix_for, weights_of
+from .optimizer_state import optimizer_state, restore_optimizer
 from .tensors import TensorFile, write_tensors
 
 if TYPE_CHECKING:
@@ -28,13 +30,30 @@ def _write_used(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
         write_tensors(path, {place: values[weight] for weight, place in model._paths().items()}, metadata)
 
 
-def save_model(model: Model, filepath: Path) -> None:
+def save_model(model: Model, filepath: Path, *, include_optimizer: bool = False) -> None:
     """Writes description and weights, and what compile was told unless that is a Python function.
 
     The weights are those that `evaluate` and `predict` compute with: the averaged ones, where the optimizer keeps an
-    average.
+    average; with `include_optimizer` the trained ones.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    RuntimeError
+        If the optimizer is to be included and there is none.
+    ValueError
+        If it is one whose steps are made in Python, and whose state has another form.
     """
-    _write_used(model, filepath, {"fastnet": json.dumps(describe(model))})
+    description = json.dumps(describe(model))
+    prefix = prefix_for(model._paths().values())
+    metadata = {"fastnet": description, "plan": json.dumps(describe_for_c(model, prefix), ensure_ascii=False, allow_nan=False)}
+    if not include_optimizer:
+        _write_used(model, filepath, metadata)
+        return
+    with model._slab.gate.writing(wait=True):
+        tensors, state = optimizer_state(model, prefix)
+        write_tensors(filepath, weights_of(model) | tensors, metadata | {"optimizer": json.dumps(state)})
 
 
 def load_model(filepath: Path, custom_objects: Mapping[str, type] | None = None, compile: bool = True) -> Model:
@@ -48,8 +67,8 @@ def load_model(filepath: Path, custom_objects: Mapping[str, type] | None = None,
     custom_objects : mapping of str to type, optional
         Classes of your own (layers, initializers, schedules, losses, ...), by their names.
     compile : bool
-        Compile the model with the optimizer, loss and metrics it was saved with. The optimizer begins anew; to go on
-        with training, use `fastnet.callbacks.TrainingCheckpoint`.
+        Compile the model with the optimizer, loss and metrics it was saved with. The optimizer goes on where it was, if the
+        model was saved with it or trained in C, else it begins anew.
 
     Raises
     ------
@@ -92,6 +111,10 @@ def load_model(filepath: Path, custom_objects: Mapping[str, type] | None = None,
             check_tensors(file.entries, paths, dtype)
         for weight, name in paths.items():
             weight.assign(file.read(name))
+        if "optimizer" in file.metadata and model._compiled is not None:
+            state = metadata_json(filepath, file.metadata, "optimizer")
+            with naming(filepath):
+                restore_optimizer(model, file, state)
     return model
 
 
