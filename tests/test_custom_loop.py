@@ -27,6 +27,21 @@ def cross_entropy(labels, z):
 # ---- the loop ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("units", [1, 4, 40, 300])
+@pytest.mark.parametrize("features", [3, 7, 130, 260])
+def test_rows_do_not_depend_on_how_many_there_are(features, units, isa, dtype):
+    """Outputs and input gradients of a dense layer, bit by bit: which sums are made follows from its shape alone."""
+    model = network(units, features=features, dtype=dtype)
+    model.compile("sgd", "mse", n_threads=1)
+    x, dy = rows(64, features).astype(dtype), rows(64, units, seed=1).astype(dtype)
+    found = []
+    for n in (64, 1, 2, 5, 8, 9):
+        y = model.forward(x[:n], training=True)
+        found.append((n, y.copy(), model.backward(dy[:n]).copy()))
+    for n, y, dx in found[1:]:
+        assert np.array_equal(y, found[0][1][:n]) and np.array_equal(dx, found[0][2][:n])
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), Adam(0.01), SGD(lambda step: 0.1 / (1 + step))],

@@ -7,7 +7,7 @@
  *
  * One exception: with by_dots, if A and B are contiguous along k and B is not packed, term k is added to partial sum
  * k % P, where P is the lanes of a vector; these are added up in a fixed order, and the sum to the start. The caller
- * has to say so, as a part of C does not show whether the whole has only few rows or columns.
+ * has to say so, as a part of C does not show whether the whole has only few columns.
  */
 #ifndef FN_KERNELS_GEMM_H
 #define FN_KERNELS_GEMM_H
@@ -15,11 +15,11 @@
 #include "activation.h"
 #include "isa.h"
 
-/* by_dots for a product of this size, of which calls may compute parts. */
-static inline bool gemm_suits_dots(int64_t m, int64_t n, int64_t k)
+/* by_dots for a product with so many columns and terms, of which calls may compute parts. Rows do not count: what becomes of one
+ * is not to depend on how many there are, and with few of them and more columns the other kernels are faster. */
+static inline bool gemm_suits_dots(int64_t n, int64_t k)
 {
-    const int64_t few = m < n ? m : n;
-    return few <= 8 && k >= (few == 1 ? 16 : few <= 4 ? 64 : 128);
+    return n <= 8 && k >= (n == 1 ? 16 : n <= 4 ? 64 : 128);
 }
 
 /* Element (i, j) is at data[i * row + j * column]. A transposed matrix is one with the strides
@@ -52,7 +52,7 @@ typedef struct gemm_arguments {
     real *c;              /* [m][n], rows c_row elements apart, columns contiguous */
     int64_t c_row;
     bool accumulate; /* C += A B */
-    bool by_dots;    /* gemm_suits_dots of C, or of the whole that threads divide and of which this is a part */
+    bool by_dots;    /* gemm_suits_dots of the C that threads divide and of which this is a part */
     gemm_epilogue epilogue;
 } gemm_arguments;
 

@@ -147,7 +147,7 @@ static void compute_output(const fn_node *node, const fn_context *context, const
         .packed_b = packed,
         .c = (real *)node->output[0].value + p_lo * units + j_lo,
         .c_row = units,
-        .by_dots = gemm_suits_dots(context->rows * inner_of(node), units, in),
+        .by_dots = gemm_suits_dots(units, in),
         .epilogue = {.bias = bias ? bias + j_lo : NULL,
                      .relu = relu,
                      .finish = relu || linear ? NULL : activate,
@@ -178,8 +178,8 @@ static void forward_without_training(const fn_node *node, const fn_context *cont
 
 /* Rows lo to hi of h W over terms first to first + k into c, from the bias on where these are the first terms of all. Layers that
  * add up in parts look at vectors: inner is 1. */
-static void compute_partial(const fn_node *node, const fn_context *context, bool biased, int64_t first, int64_t k, int64_t lo,
-                            int64_t hi, real *c, void *workspace)
+static void compute_partial(const fn_node *node, bool biased, int64_t first, int64_t k, int64_t lo, int64_t hi, real *c,
+                            void *workspace)
 {
     const int64_t in = inputs_of(node), units = units_of(node);
     const gemm_arguments product = {
@@ -190,7 +190,7 @@ static void compute_partial(const fn_node *node, const fn_context *context, bool
         .b = {(const real *)node->parameter[0].value + first * units, units, 1},
         .c = c,
         .c_row = units,
-        .by_dots = gemm_suits_dots(context->rows, units, k),
+        .by_dots = gemm_suits_dots(units, k),
         .epilogue.bias = biased && node->n_parameters > 1 ? node->parameter[1].value : NULL,
     };
     FN_SYM(gemm)(&product, workspace);
@@ -224,8 +224,8 @@ static void forward_split_k(const fn_node *node, const fn_context *context, int6
     for (int64_t row = lo, end; row < hi; row = end) {
         end = row + step < hi ? row + step : hi;
         real *y = (real *)node->output[0].value + row * units;
-        compute_partial(node, context, true, 0, k, row, end, y, workspace);
-        compute_partial(node, context, false, k, k, row, end, second, workspace);
+        compute_partial(node, true, 0, k, row, end, y, workspace);
+        compute_partial(node, false, k, k, row, end, second, workspace);
         add_partials(node, y, second, row * units, (end - row) * units);
     }
 }
@@ -233,8 +233,8 @@ static void forward_split_k(const fn_node *node, const fn_context *context, int6
 /* With peers: the sum over the terms that this plan has; and when all have come, the sum of these. */
 static void forward_partial(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    compute_partial(node, context, node->peer == 0, 0, inputs_of(node), lo, hi,
-                    (real *)node->partial[node->peer] + lo * units_of(node), context->workspace);
+    compute_partial(node, node->peer == 0, 0, inputs_of(node), lo, hi, (real *)node->partial[node->peer] + lo * units_of(node),
+                    context->workspace);
 }
 
 static void forward_sum(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -386,7 +386,7 @@ static void compute_input_gradient(const fn_node *node, const fn_context *contex
         .c = (real *)node->input[0].gradient + p_lo * in + j_lo,
         .c_row = in,
         .accumulate = node->input[0].accumulate,
-        .by_dots = gemm_suits_dots(context->rows * inner_of(node), in, units),
+        .by_dots = gemm_suits_dots(in, units),
         .epilogue = {.finish = node->input[0].gradient_epilogue ? finish_input_gradient : NULL, .port = &node->input[0]},
     };
     FN_SYM(gemm)(&product, context->workspace);
