@@ -154,6 +154,14 @@ def compile_description(description, dtype, *, derivative=None, train=False, gra
     return compiled
 
 
+def compile_model(model, **options):
+    """An exported model, compiled."""
+    flags = options.pop("flags", ())
+    compiler = {"compiler": options.pop("compiler")} if "compiler" in options else {}
+    written = write_model(model, "net", **options)
+    return Compiled(written.source, written.functions, "net", model.dtype, written.memory, flags=flags, **compiler)
+
+
 def whole_library(dtype, libm=False):
     """The text of a C file with all of the portable library, whose functions are all used."""
     library = load_library(64 if np.dtype(dtype) == np.float64 else 32, libm)

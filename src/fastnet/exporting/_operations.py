@@ -220,5 +220,7 @@ def lower_node(node: Node) -> None:
     if node.op in ADAPTERS:
         ADAPTERS[node.op](node)
         return
+    if f"fnp_{node.op}" not in node.forward.library:
+        raise NotImplementedError(f"export: layer {node.layer!r}: the portable library has no operation {node.op!r}")
     node.run(f"fnp_{node.op}")
     node.differentiate(f"fnp_{node.op}_backward")
