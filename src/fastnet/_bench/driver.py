@@ -43,7 +43,7 @@ class PeerProcess:
     Parameters
     ----------
     name : str
-        One of `PEERS`.
+        One of `PEERS`; "fastnet@FOLDER" is the fastnet in that folder.
     threads : int
     python : str, optional
         The interpreter, if not this one.
@@ -58,9 +58,10 @@ class PeerProcess:
         self.name = name
         self.threads = threads
         environment = dict(os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)))
-        folder = Path(__file__).resolve().parent
+        name, _, place = name.partition("@")
+        folder = Path(place, "fastnet", "_bench") if place else Path(__file__).resolve().parent
         if name == "fastnet":
-            paths = [str(folder.parent.parent), *filter(None, [environment.get("PYTHONPATH")])]
+            paths = [place or str(folder.parent.parent), *filter(None, [environment.get("PYTHONPATH")])]
             environment["PYTHONPATH"] = os.pathsep.join(paths)
         if name.startswith("jax"):
             environment.setdefault("JAX_PLATFORMS", "cpu")
