@@ -154,14 +154,6 @@ def compile_description(description, dtype, *, derivative=None, train=False, gra
     return compiled
 
 
-def compile_model(model, **options):
-    """An exported model, compiled."""
-    flags = options.pop("flags", ())
-    compiler = {"compiler": options.pop("compiler")} if "compiler" in options else {}
-    written = write_model(model, "net", **options)
-    return Compiled(written.source, written.functions, "net", model.dtype, written.memory, flags=flags, **compiler)
-
-
 def whole_library(dtype, libm=False):
     """The text of a C file with all of the portable library, whose functions are all used."""
     library = load_library(64 if np.dtype(dtype) == np.float64 else 32, libm)
@@ -170,13 +162,6 @@ def whole_library(dtype, libm=False):
     blocks = [block.text for block in library.closure(library.blocks)]
     head = "#include <stdint.h>\n#include <string.h>\n" + ("#include <math.h>\n" if libm else "")
     return head + "\n\n".join(blocks) + f"\n\nvoid (*const functions[])(void) = {{\n    {table}\n}};\n"
-
-
-#: Operations of the engine that have a portable form.
-def has_portable_form(op):
-    from fastnet.exporting._operations import ADAPTERS
-
-    return op in ADAPTERS or f"fnp_{op}" in _library("float32")
 
 
 OPS = list(_core.registry("ops"))
