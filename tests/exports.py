@@ -76,7 +76,7 @@ class Compiled:
         array = self.weights[number]
         if array.kind == "constant":
             return array.values.astype(self.dtype)
-        return self.memory[: self.memory.size // 8 * 8].view(self.dtype)[array.offset : array.offset + array.size]
+        return self.memory[array.offset : array.offset + array.size * self.dtype.itemsize].view(self.dtype)
 
     def call(self, name, *arrays):
         """Calls a function without a result; the arrays that it writes, flat."""

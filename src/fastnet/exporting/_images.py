@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ._operations import Node, adapts
+from ._operations import Node, Value, adapts
 from ._program import Array
 
-__all__: list[str] = []
+__all__ = ["concatenation_places", "convolution_window", "padding_places", "pooling_window"]
 
 _VALID, _SAME, _CAUSAL = range(3)
 
@@ -72,15 +72,19 @@ def _transposed_axis(node: Node, axis: int) -> _Axis:
     return _Axis(size, out, window, stride, dilation, before)
 
 
+def convolution_window(node: Node) -> Array:
+    """The fnp_window of a convolution."""
+    channels, filters = node.inputs[0].shape[-1], node.outputs[0].shape[-1]
+    if node.op == "transposed_convolution":
+        return _window(node, [_transposed_axis(node, axis) for axis in (0, 1)], filters, channels)
+    groups = int(node.attributes["groups"]) if node.op == "convolution" else filters // channels
+    return _window(node, [_convolution_axis(node, axis) for axis in (0, 1)], channels, filters, groups)
+
+
 @adapts("convolution", "depthwise_convolution", "transposed_convolution")
 def _convolution(node: Node) -> None:
     x, y = node.inputs[0], node.outputs[0]
-    channels, filters = x.shape[-1], y.shape[-1]
-    if node.op == "transposed_convolution":
-        window = _window(node, [_transposed_axis(node, axis) for axis in (0, 1)], filters, channels)
-    else:
-        groups = int(node.attributes["groups"]) if node.op == "convolution" else filters // channels
-        window = _window(node, [_convolution_axis(node, axis) for axis in (0, 1)], channels, filters, groups)
+    filters, window = y.shape[-1], convolution_window(node)
     n = node.rows * y.size
     before, saved = node.activated(y.array, n)
     biased = bool(node.attributes["use_bias"])
@@ -106,10 +110,15 @@ def _pooling_axis(node: Node, axis: int) -> _Axis:
     return _Axis(size, out, window, stride, 1, max((out - 1) * stride + window - size, 0) // 2)
 
 
+def pooling_window(node: Node) -> Array:
+    """The fnp_window of pooling."""
+    channels = node.inputs[0].shape[-1]
+    return _window(node, [_pooling_axis(node, axis) for axis in (0, 1)], channels, channels)
+
+
 @adapts("max_pooling", "average_pooling")
 def _pooling(node: Node) -> None:
-    channels = node.inputs[0].shape[-1]
-    window = _window(node, [_pooling_axis(node, axis) for axis in (0, 1)], channels, channels)
+    window = pooling_window(node)
     node.run(f"fnp_{node.op}", window=window)
     node.differentiate(f"fnp_{node.op}_backward", window=window)
 
@@ -117,8 +126,8 @@ def _pooling(node: Node) -> None:
 # ---- places ---------------------------------------------------------------------------------------------
 
 
-@adapts("concatenate")
-def _concatenate(node: Node) -> None:
+def concatenation_places(node: Node) -> Iterator[tuple[Value, dict[str, int]]]:
+    """Each input, and where it is copied to."""
     y = node.outputs[0]
     axis, start = int(node.attributes["axis"]) % len(y.shape), 0
     whole = math.prod(y.shape[axis:])
@@ -128,14 +137,21 @@ def _concatenate(node: Node) -> None:
             "blocks": node.rows * (y.size // whole), "x_step": piece, "y_step": whole, "x_start": 0, "y_start": start,
             "lines": 1, "x_line": 0, "y_line": 0, "run": piece,
         }  # fmt: skip
-        node.run("fnp_copy_lines", x=value.array, **places)
-        if value.gradient is not None:
-            node.differentiate("fnp_add_lines", x=value.gradient, y=y.gradient, **places)
+        yield value, places
         start += piece
 
 
-@adapts("pad")
-def _pad(node: Node) -> None:
+@adapts("concatenate")
+def _concatenate(node: Node) -> None:
+    y = node.outputs[0]
+    for value, places in concatenation_places(node):
+        node.run("fnp_copy_lines", x=value.array, **places)
+        if value.gradient is not None:
+            node.differentiate("fnp_add_lines", x=value.gradient, y=y.gradient, **places)
+
+
+def padding_places(node: Node) -> tuple[dict[str, int] | None, bool]:
+    """Where what is inside is copied to, None where nothing is; and whether there is anything else."""
     x, y = node.inputs[0], node.outputs[0]
     height, width, channels = _image(x.shape)
     out_height, out_width, _ = _image(y.shape)
@@ -144,16 +160,23 @@ def _pad(node: Node) -> None:
     first_column, end_column = max(0, -left), min(width, out_width - left)
     lines, columns = end_row - first_row, end_column - first_column
     inside = lines > 0 and columns > 0
-    if not inside or lines * columns < out_height * out_width:
-        node.run("fnp_zero", x=y.array, n=node.rows * y.size)
-    if not inside:
-        return
     places = {
         "blocks": node.rows, "x_step": x.size, "y_step": y.size,
         "x_start": (first_row * width + first_column) * channels,
         "y_start": ((first_row + top) * out_width + first_column + left) * channels,
         "lines": lines, "x_line": width * channels, "y_line": out_width * channels, "run": columns * channels,
     }  # fmt: skip
+    return places if inside else None, not inside or lines * columns < out_height * out_width
+
+
+@adapts("pad")
+def _pad(node: Node) -> None:
+    x, y = node.inputs[0], node.outputs[0]
+    places, surrounded = padding_places(node)
+    if surrounded:
+        node.run("fnp_zero", x=y.array, n=node.rows * y.size)
+    if places is None:
+        return
     node.run("fnp_copy_lines", **places)
     node.differentiate("fnp_add_lines", x=x.gradient, y=y.gradient, **places)
 

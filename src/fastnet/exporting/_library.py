@@ -108,11 +108,13 @@ class Library:
 
     Attributes
     ----------
+    bits : int
     blocks : dict of str to Block
         In the order in which a C file has to have them.
     """
 
     def __init__(self, bits: int, libm: bool) -> None:
+        self.bits = bits
         self.blocks: dict[str, Block] = {}
         for path in _files():
             text = _resolve_conditions(path.read_text(encoding="utf-8"), {"FNP_BITS": bits, "FNP_LIBM": int(libm)})

@@ -26,7 +26,7 @@ from ._updates import evaluated_slot, is_plain_descent, lower_constraints, lower
 
 __all__ = [
     "Description", "Parameter", "Step", "identifier", "lower_derivative", "lower_jacobian", "lower_prediction", "lower_training",
-    "make_weights",
+    "make_weights", "write_outputs",
 ]  # fmt: skip
 
 
@@ -245,20 +245,27 @@ def lower_prediction(
     averages = train.slots.get(evaluated_slot(description) or "", {}) if train is not None else {}
     weights = [averages.get(id(array), array) for array in weights]
     graph = _Graph(description, library, weights, rows)
-    calls, outputs = _write_outputs(graph, description, graph.finish())
+    found = [graph.values[value] for value, *_ in description.outputs]
+    names = [name for *_, name, _ in description.outputs]
+    calls, outputs = write_outputs(found, names, graph.values, graph.finish())
     return Step(simplify(calls, library), graph.inputs, outputs, [], [])
 
 
-def _write_outputs(graph: _Graph, description: Description, calls: list[Call]) -> tuple[list[Call], list[Array]]:
-    """The calls with the outputs as arguments of the program: in place of the arrays where that can be, else copied at the end."""
+def write_outputs(
+    values: Sequence[Value], names: Sequence[str], others: Sequence[Value], calls: list[Call]
+) -> tuple[list[Call], list[Array]]:
+    """The calls with the outputs as arguments of the program: in place of the arrays where that can be, else copied at the end.
+
+    `others` are all values, among which are views of the outputs.
+    """
     outputs: list[Array] = []
     written: set[Array] = set()
-    for value, *_, name, _mask in description.outputs:
-        found = graph.values[value].array
+    for value, name in zip(values, names):
+        found = value.array
         array = Array(name, found.size, "argument")
         if found.kind == "value" and found not in written and "_gradient" not in found.name:
             calls = [Call(call.function, tuple(array if a is found else a for a in call.arguments)) for call in calls]
-            for one in graph.values:  # views of it are outputs too
+            for one in others:  # views of it are outputs too
                 if one.array is found:
                     one.array = array
         else:

@@ -10,7 +10,10 @@ import numpy as np
 
 from ._library import Library
 
-__all__ = ["Array", "Call", "Code", "Program", "join", "lay_out"]
+__all__ = ["BYTES", "Array", "Call", "Code", "Program", "join", "lay_out"]
+
+#: Of integers of C.
+BYTES = {"fnp_int": 4, "int32_t": 4, "int8_t": 1}
 
 
 class Code(str):
@@ -31,9 +34,11 @@ class Array:
     values : ndarray or None
         Of constants, and what weights and slots start from.
     type : str
-        "fnp_real", "fnp_int" or another one of C.
+        "fnp_real", a type of `BYTES`, or a structure of the library.
     members : list of Array
         Arrays that lie one after another and are this one together, where there are any.
+    offset : int
+        Of what is kept in memory: where it is there, in bytes.
     """
 
     def __init__(
@@ -49,6 +54,10 @@ class Array:
         self.values = None if values is None else np.asarray(values).reshape(-1)
         self.members = list(members)
         self.offset = 0
+
+    def bytes(self, bits: int) -> int:
+        """Its size, where an fnp_real has so many bits. A structure of the library has integers."""
+        return self.size * (bits // 8 if self.type == "fnp_real" else BYTES.get(self.type, 4))
 
     def __repr__(self) -> str:
         return f"<Array {self.name} {self.kind} {self.size}>"
@@ -113,7 +122,7 @@ def join(name: str, arrays: Sequence[Array]) -> Array:
     return arrays[0] if len(arrays) == 1 else Array(name, sum(a.size for a in arrays), arrays[0].kind, members=arrays)
 
 
-def lay_out(calls: Sequence[Call], loop: int | None = None) -> int:
+def lay_out(calls: Sequence[Call], bits: int, loop: int | None = None) -> int:
     """Gives each value of a program its place, so that those that are never alive at the same call may share it.
 
     The largest are placed first, each at the lowest place where it does not meet one that is alive with it.
@@ -126,7 +135,7 @@ def lay_out(calls: Sequence[Call], loop: int | None = None) -> int:
     Returns
     -------
     int
-        Elements of the memory that they need.
+        Bytes of the memory that they need.
     """
     first: dict[Array, int] = {}
     last: dict[Array, int] = {}
@@ -136,17 +145,19 @@ def lay_out(calls: Sequence[Call], loop: int | None = None) -> int:
                 first.setdefault(argument, i)
                 last[argument] = i if loop is None or not first[argument] < loop <= i else len(calls)
     placed: list[Array] = []
-    for array in sorted(first, key=lambda array: (-array.size, first[array])):
+    sizes = {array: array.bytes(bits) for array in first}
+    for array in sorted(first, key=lambda array: (-sizes[array], first[array])):
         others = sorted(
             (other for other in placed if first[other] <= last[array] and first[array] <= last[other]), key=lambda o: o.offset
         )
         array.offset = 0
         for other in others:
-            if array.offset + array.size <= other.offset:
+            if array.offset + sizes[array] <= other.offset:
                 break
-            array.offset = max(array.offset, other.offset + other.size)
+            item = max(sizes[array] // max(array.size, 1), 1)
+            array.offset = max(array.offset, -(-(other.offset + sizes[other]) // item) * item)
         placed.append(array)
-    return max((array.offset + array.size for array in placed), default=0)
+    return max((array.offset + sizes[array] for array in placed), default=0)
 
 
 def elements(shape: Sequence[int]) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ._library import Library
 from ._lowering import Step
-from ._program import Array, Call, Code, lay_out
+from ._program import BYTES, Array, Call, Code, lay_out
 
 __all__ = ["Export", "Function", "write_files"]
 
@@ -104,7 +104,11 @@ class _Writer:
                         self.arrays.update(dict.fromkeys([array, *array.members]))
         self.sizes = {kind: self._place(kind) for kind in _MEMORY if kind != "value"}
         steps = [function.step for function in export.functions]
-        self.sizes["value"] = max((lay_out(step.calls, step.loop[0] if step.loop else None) for step in steps), default=0)
+        self.sizes["value"] = max(
+            (lay_out(step.calls, export.bits, step.loop[0] if step.loop else None) for step in steps), default=0
+        )
+        for kind, size in self.sizes.items():
+            self.sizes[kind] = -(-size // self.item(kind)) * self.item(kind)
 
     def _place(self, kind: str) -> int:
         """Gives the arrays of a kind their places, members of larger ones side by side."""
@@ -114,11 +118,29 @@ class _Writer:
         for array in sorted(ours, key=lambda array: -len(array.members)):
             for one in array.members or [array]:
                 if one not in placed:
-                    one.offset, end = end, end + one.size
+                    one.offset, end = end, end + one.bytes(self.export.bits)
                     placed.add(one)
             if array.members:
                 array.offset = array.members[0].offset
         return end
+
+    def member_type(self, kind: str) -> str:
+        """Of a group in memory: that of all that is in it, or else fnp_real."""
+        types = {array.type for array in self.arrays if array.kind == kind}
+        return types.pop() if len(types) == 1 else "fnp_real"
+
+    def item(self, kind: str) -> int:
+        """Bytes of an element of a group in memory."""
+        return BYTES.get(self.member_type(kind), self.export.bits // 8)
+
+    def place(self, array: Array) -> str:
+        """An expression for an array in memory."""
+        member, item = f"memory->{_MEMBERS[array.kind]}", self.item(array.kind)
+        if array.type != self.member_type(array.kind):
+            member, item = f"({array.type} *){member}", BYTES[array.type]
+            if item != 1:
+                raise TypeError(f"export: {array.type} {array.name} lies among {self.member_type(array.kind)}; only characters may")
+        return f"{member} + {array.offset // item}" if array.offset else member
 
     # ---- names ----------------------------------------------------------------------------------------
 
@@ -133,7 +155,7 @@ class _Writer:
                 return value.name
             if value.kind == "constant":
                 return f"fnp_{value.name}"
-            return f"memory->{_MEMBERS[value.kind]} + {value.offset}" if value.offset else f"memory->{_MEMBERS[value.kind]}"
+            return self.place(value)
         if isinstance(value, float):
             if math.isinf(value):
                 return f"{'-' if value < 0 else ''}FNP_INFINITY"
@@ -157,7 +179,7 @@ class _Writer:
                 line = "   "
             line += f" {text},"
         text = "\n".join([*lines, line])
-        if type_ not in ("fnp_real", "fnp_int"):
+        if type_ not in ("fnp_real", *BYTES):
             return f"static const {type_} {name}[1] = {{{{\n{text}\n}}}};"
         return f"static const {type_} {name}[{len(numbers)}] = {{\n{text}\n}};"
 
@@ -165,7 +187,8 @@ class _Writer:
         lines = ["typedef struct fnp_memory {"]
         for kind, comment in _MEMORY.items():
             if self.sizes[kind]:
-                lines.append(f"    fnp_real {_MEMBERS[kind]}[{self.sizes[kind]}]; /* {comment} */")
+                size = self.sizes[kind] // self.item(kind)
+                lines.append(f"    {self.member_type(kind)} {_MEMBERS[kind]}[{size}]; /* {comment} */")
         if self.keeps:
             lines.append("    uint32_t step; /* of training: how many were done */")
         if len(lines) == 1:
@@ -184,7 +207,7 @@ class _Writer:
         step = function.step
         trains = function.name == "train"
         parameters = [f"const {a.type} *{a.name}" for a in [*step.inputs, *step.targets, *step.sample_weights]]
-        parameters += [f"fnp_real *{a.name}" for a in step.outputs]
+        parameters += [f"{a.type} *{a.name}" for a in step.outputs]
         if trains:
             parameters.append("fnp_real learning_rate")
         parameters.append("fnp_memory *memory")
@@ -231,11 +254,11 @@ class _Writer:
         ours = [array for array in self.arrays if not array.members]
         for array in sorted(ours, key=lambda array: (array.kind, array.offset)):
             if array.kind == "slot" and _is_uniform(array):
-                value = float(array.values[0])
-                if fills and fills[-1][2] == value and sum(fills[-1][:2]) == array.offset:
+                value, start = float(array.values[0]), array.offset // self.item("slot")
+                if fills and fills[-1][2] == value and sum(fills[-1][:2]) == start:
                     fills[-1] = (fills[-1][0], fills[-1][1] + array.size, value)
                 else:
-                    fills.append((array.offset, array.size, value))
+                    fills.append((start, array.size, value))
             elif array.kind in ("weight", "slot"):
                 lines.append(f"    memcpy({self.argument(array)}, fnp_{array.name}, sizeof fnp_{array.name});")
         for start, size, value in fills:
@@ -338,10 +361,11 @@ def write_files(export: Export, header_name: str | None) -> tuple[str, str | Non
         source = [title, "\n".join([f'#include "{header_name}"', *includes]), *definitions]
     else:
         source = [title, "\n".join(includes), *public, *definitions]
-    item = export.bits // 8
-    memory = item * sum(writer.sizes.values()) + (4 if writer.keeps else 0)
+    tables = [a for a in writer.arrays if a.kind in ("constant", "weight") and not a.members]
+    memory = sum(writer.sizes.values()) + (4 if writer.keeps else 0)
+    item = max((writer.item(kind) for kind, size in writer.sizes.items() if size), default=export.bits // 8)
     sizes = {
-        "weights": item * sum(a.size for a in writer.arrays if a.kind in ("constant", "weight") and not a.members),
+        "weights": sum(array.bytes(export.bits) for array in tables),
         "memory": max(memory + -memory % item, item),  # as sizeof: nothing is empty, and doubles are aligned
     }
     text = _rename("\n\n".join(source) + "\n", export.prefix)
