@@ -82,7 +82,10 @@ class Compiled:
         """Calls a function without a result; the arrays that it writes, flat."""
         step = self.steps[name]
         inputs = self._inputs(arrays, [*step.inputs, *step.targets, *step.sample_weights])
-        outputs = [np.full(argument.size, np.nan, self.dtype) for argument in step.outputs]
+        outputs = [
+            np.full(argument.size, -99, np.int8) if argument.type == "int8_t" else np.full(argument.size, np.nan, self.dtype)
+            for argument in step.outputs
+        ]
         function = getattr(self.library, f"{self.prefix}_{name}")
         function.restype = None
         function(*map(pointer, [*inputs, *outputs, self.memory]))

@@ -10,7 +10,7 @@
  *   - Functions are `static`. Arrays that are read are `const`, all others are written: lifetimes in memory follow from it.
  *   - `#if FNP_BITS == 32`, `#else` and `#endif`, each on a line of its own, are resolved by the exporter; so is FNP_LIBM.
  *   - Nothing but memcpy, memset and memmove of <string.h> and the types of <stdint.h>: no allocation, no <math.h>.
- *   - Indices are fnp_int, numbers fnp_real, constants FNP_R(0.5).
+ *   - Indices are fnp_int, numbers fnp_real, constants FNP_R(0.5); those of quantised operations int8_t and int32_t.
  *   - Clean under -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow with gcc, clang and tcc, and as C++17: no designated
  *     initialisers, compound literals, variable-length arrays, or conversions of void pointers.
  *   - Arrays are row-major, the batch first. `rows` is the number of samples.

@@ -263,6 +263,8 @@ class Inference(Network):
         gradient: bool = False,
         batch_size: int = 1,
         libm: bool = False,
+        quantize: str | None = None,
+        calibration: Any = None,
     ) -> Exported:
         """Writes the model as one file in C99 that predicts and, if asked, trains, without Python or any library.
 
@@ -290,24 +292,34 @@ class Inference(Network):
             Rows of a step of training.
         libm : bool
             Call the elementary functions of <math.h> rather than holding its own.
+        quantize : {None, "int8"}
+            "int8": predict in integers, for dense and convolutional networks. Weights have a scale for each column, all other
+            arrays a scale and a zero, which are such that the range of what they hold for the calibration data, 0 included,
+            becomes -128 to 127. What comes after the last product is in real numbers, such as softmax. Inputs and outputs are
+            the same as without.
+        calibration : array_like, list of array_like, or tuple (x, y)
+            For quantize: some hundreds of rows of data such as the model will see. With labels y, whole numbers or one-hot,
+            the accuracy with and without is printed, else how much the outputs differ.
 
         Returns
         -------
         Exported
-            The paths, and the sizes in bytes of weights and memory, which are printed too.
+            The paths, and the sizes in bytes of weights and memory, which are printed too; `loss`, of a quantised model: how
+            much its outputs differ from the model's, and the accuracy of both.
 
         Raises
         ------
         NotImplementedError
-            If the model has something that has no portable form; the message names it.
+            If the model has something that has no portable form, or with quantize no form in integers; the message names it.
         ValueError
-            If the path or the name is not fit for C.
+            If the path or the name is not fit for C, or the calibration data are not for the model.
         """
         from .exporting import export
 
         return export(
-            self, filepath, name=name, header=header, training=training, gradient=gradient, batch_size=batch_size, libm=libm
-        )
+            self, filepath, name=name, header=header, training=training, gradient=gradient, batch_size=batch_size, libm=libm,
+            quantize=quantize, calibration=calibration,
+        )  # fmt: skip
 
 
 def as_asked(logs: Mapping[str, Any], return_dict: bool) -> Any:

@@ -139,7 +139,9 @@ class _Writer:
         if array.type != self.member_type(array.kind):
             member, item = f"({array.type} *){member}", BYTES[array.type]
             if item != 1:
-                raise TypeError(f"export: {array.type} {array.name} lies among {self.member_type(array.kind)}; only characters may")
+                raise TypeError(
+                    f"export: {array.type} {array.name} lies among {self.member_type(array.kind)}; only characters may"
+                )
         return f"{member} + {array.offset // item}" if array.offset else member
 
     # ---- names ----------------------------------------------------------------------------------------

@@ -17,12 +17,13 @@ from .._replace import replaced_file
 from ._library import load_library
 from ._lowering import Description, Parameter, identifier, lower_jacobian, lower_prediction, lower_training, make_weights
 from ._program import Array, Call
+from ._quantization import Quantizer
 from ._writer import Export, Function, write_files
 
 if TYPE_CHECKING:
     from .._network import Network
 
-__all__ = ["Exported", "Written", "describe_model", "export", "write_model"]
+__all__ = ["Exported", "QuantizationLoss", "Written", "describe_model", "export", "write_model"]
 
 #: Words of C and C++ that are no names of models, inputs and outputs.
 _WORDS = (
@@ -45,12 +46,32 @@ class Exported(NamedTuple):
         Bytes of the memory that the caller gives, `sizeof(NAME_memory)`.
     operations : int
         Multiply-adds of a prediction, about.
+    loss : QuantizationLoss or None
+        What is lost in integers.
     """
 
     paths: list[pathlib.Path]
     weights: int
     memory: int
     operations: int
+    loss: QuantizationLoss | None = None
+
+
+class QuantizationLoss(NamedTuple):
+    """How the outputs of a model in integers differ from its own, for the calibration data.
+
+    Attributes
+    ----------
+    largest, mean : float
+        Of the differences, without their signs.
+    accuracy, own_accuracy : float or None
+        In integers, and of the model itself; None without labels.
+    """
+
+    largest: float
+    mean: float
+    accuracy: float | None = None
+    own_accuracy: float | None = None
 
 
 def _c_names(names: list[str]) -> list[str]:
@@ -141,6 +162,7 @@ class Written(NamedTuple):
     weights: int
     memory: int
     operations: int
+    quantizer: Quantizer | None = None
 
 
 def write_model(
@@ -154,14 +176,20 @@ def write_model(
     header_name: str | None = None,
     title: Sequence[str] = (),
     tests: Sequence[Any] = (),
+    calibration: Sequence[np.ndarray] | None = None,
 ) -> Written:
-    """A model as text; see `export`."""
+    """A model as text; see `export`. With calibration data, rows of each input, it is in integers."""
     description = describe_model(model, training)
     bits = 64 if model.dtype == "float64" else 32
     library = load_library(bits, libm)
     weights = make_weights(description, library)
     train = lower_training(description, library, weights, batch_size) if training else None
-    predict = lower_prediction(description, library, weights, train=train)
+    quantizer = None if calibration is None else Quantizer(description, library, calibration)
+    if quantizer is not None:
+        predict = quantizer.step
+        tests = [(inputs, quantizer.predict(inputs)) for inputs, _ in tests]
+    else:
+        predict = lower_prediction(description, library, weights, train=train)
     functions = [Function("predict", "The outputs for one row of inputs.", predict)]
     if train is not None:
         functions.append(Function("train", f"One step on {batch_size} rows; returns its loss. {_WEIGHTS}", train))
@@ -172,7 +200,7 @@ def write_model(
     tolerance = 1e-4 if bits == 32 else 1e-9
     wanted = Export(prefix, text, bits, libm, library, functions, description.steps, tests, tolerance, batch_size)
     source, header, sizes = write_files(wanted, header_name)
-    return Written(source, header, functions, sizes["weights"], sizes["memory"], operations)
+    return Written(source, header, functions, sizes["weights"], sizes["memory"], operations, quantizer)
 
 
 _WEIGHTS = "Weights, one for each number of losses that a mean is taken of, may be NULL. What is not finite changes nothing."
@@ -196,6 +224,8 @@ def export(
     gradient: bool = False,
     batch_size: int = 1,
     libm: bool = False,
+    quantize: str | None = None,
+    calibration: Any = None,
 ) -> Exported:
     """Writes a model as one C99 file; see `Model.export`."""
     target = pathlib.Path(os.fspath(path))
@@ -204,6 +234,15 @@ def export(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     model._require_built()
+    if quantize not in (None, "int8"):
+        raise ValueError(f"quantize must be None or 'int8', got {quantize!r}")
+    if (quantize is None) != (calibration is None):
+        raise ValueError(
+            "quantize='int8' needs calibration=x, or (x, y): rows of data such as the model will see; they go together"
+        )
+    if quantize and (training or gradient):
+        raise ValueError("a model with quantize='int8' only predicts: training=True and gradient=True are not for it")
+    rows, labels = _calibration_rows(model, calibration) if quantize else (None, None)
     prefix = identifier(target.stem) if name is None else name
     if not re.fullmatch(r"[A-Za-z]\w*", prefix, re.ASCII) or prefix in _RESERVED:
         raise ValueError(f"name must be an identifier of C, got {prefix!r}")
@@ -215,6 +254,7 @@ def export(
         "libm": libm or None,
     }
     options["batch_size"] = batch_size if batch_size > 1 else None
+    options["quantize"] = quantize
     given = "".join(f", {key}={value!r}" for key, value in options.items() if value is not None)
     title = [
         f"Model {model.name!r}, by fastnet: model.export({target.name!r}{given}).",
@@ -223,8 +263,9 @@ def export(
     ]
     written = write_model(
         model, prefix, training=training, gradient=gradient, batch_size=batch_size, libm=libm, title=title, tests=[_sample(model)],
-        header_name=target.with_suffix(".h").name if header else None,
+        header_name=target.with_suffix(".h").name if header else None, calibration=rows,
     )  # fmt: skip
+    loss = _measure_loss(model, written.quantizer, rows, labels) if written.quantizer is not None and rows else None
     paths = [target]
     replace_text(target, written.source)
     if written.header is not None:
@@ -232,7 +273,55 @@ def export(
         replace_text(paths[1], written.header)
     sizes = f"{written.weights} bytes of weights, {written.memory} bytes of memory, {written.operations} multiply-adds"
     print(f"{target.name}: {sizes}")
-    return Exported(paths, written.weights, written.memory, written.operations)
+    if loss is not None:
+        print(_describe_loss(loss))
+    return Exported(paths, written.weights, written.memory, written.operations, loss)
+
+
+def _calibration_rows(model: Network, calibration: Any) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Rows of each input, and labels where they were given."""
+    labels = None
+    if isinstance(calibration, tuple):
+        if len(calibration) != 2:
+            raise ValueError(f"calibration must be x or (x, y), got a tuple of {len(calibration)}")
+        calibration, labels = calibration[0], np.asarray(calibration[1])
+    rows = model._rows_for(calibration, False)
+    if len(rows[0]) == 0:
+        raise ValueError("calibration must have at least one row, got none")
+    if labels is not None and (len(labels) != len(rows[0]) or len(model.outputs) != 1):
+        raise ValueError(
+            f"calibration labels are for a model of one output, one for each of the {len(rows[0])} rows, got {len(labels)}"
+        )
+    return rows, labels
+
+
+def _measure_loss(model: Network, quantizer: Quantizer, rows: list[np.ndarray], labels: np.ndarray | None) -> QuantizationLoss:
+    own = model.predict(rows if len(rows) > 1 else rows[0])
+    own = own if isinstance(own, list) else [own]
+    found = quantizer.predict(rows)
+    differences = np.concatenate([np.abs(a.astype(np.float64) - b).reshape(-1) for a, b in zip(found, own)])
+    accuracies = [None if labels is None else _accuracy(labels, outputs[0]) for outputs in (found, own)]
+    return QuantizationLoss(float(differences.max()), float(differences.mean()), *accuracies)
+
+
+def _accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Of classes; of two, where there is one output: those above 1/2, or above 0 where outputs are not probabilities."""
+    if predicted.shape[-1] == 1:
+        found = predicted > (0.5 if predicted.min() >= 0 and predicted.max() <= 1 else 0.0)
+        known = labels > 0.5
+    else:
+        found = predicted.argmax(-1)
+        known = labels.argmax(-1) if labels.shape == predicted.shape else labels
+    if known.size != found.size:
+        raise ValueError(f"calibration labels have shape {labels.shape}, the outputs {predicted.shape}")
+    return float(np.mean(found.reshape(-1) == known.reshape(-1)))
+
+
+def _describe_loss(loss: QuantizationLoss) -> str:
+    text = f"in int8, outputs differ by at most {loss.largest:.3g}, by {loss.mean:.3g} in the mean, for the calibration data"
+    if loss.accuracy is None or loss.own_accuracy is None:
+        return text
+    return f"{text}; accuracy {loss.accuracy:.4f}, in float {loss.own_accuracy:.4f}"
 
 
 def replace_text(path: pathlib.Path, text: str) -> None:
