@@ -1,4 +1,4 @@
-"""python -m bench.embedded: exported models beside emlearn's, on an emulated Cortex-M4F (GCC -Os)."""
+"""python -m bench.embedded: exported models beside emlearn's, on an emulated Cortex-M4F (GCC -Os); in int8 on smaller ones too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 import fastnet as fn
 
-from .board import MISSING, Measured, measure
+from .board import BOARDS, MISSING, Board, Measured, measure
 
 #: Layers of the networks, and how many numbers they take.
 MLPS = {"64-128-64-10": (64, (128, 64), 10), "4-24-24-2": (4, (24, 24), 2)}
@@ -43,7 +43,9 @@ def table_of(name: str, values: np.ndarray) -> str:
     return f"static const float {name}[{len(values)}] = {{{numbers}}};"
 
 
-def measure_export(model: fn.Model, training: bool = False, **options: object) -> tuple[Measured, int]:
+def measure_export(
+    model: fn.Model, training: bool = False, board: Board = BOARDS["Cortex-M4F"], **options: object
+) -> tuple[Measured, int]:
     """What an exported model takes, and how many bytes its weights are."""
     inputs = int(np.prod(model.inputs[0].sample_shape))
     outputs = int(np.prod(model.outputs[0].sample_shape))
@@ -59,7 +61,13 @@ def measure_export(model: fn.Model, training: bool = False, **options: object) -
         call = "loss = net_train(x, t, 0, 0.01f, &memory);"
         return measure(head, call, "net_reset(&memory);", data=(4 * inputs, 4)), exported.weights
     head = f"{source}\n{data}\nstatic float y[{outputs}];\nstatic net_memory memory;"
-    return measure(head, "net_predict(x, y, &memory);", data=(4 * inputs, 4 * outputs)), exported.weights
+    return measure(head, "net_predict(x, y, &memory);", data=(4 * inputs, 4 * outputs), board=board), exported.weights
+
+
+def quantization_of(model: fn.Model) -> dict[str, object]:
+    """Options of an export in integers."""
+    shape = model.inputs[0].sample_shape
+    return {"quantize": "int8", "calibration": np.random.default_rng(0).normal(size=(100, *shape))}
 
 
 def measure_emlearn(inputs: int, hidden: tuple[int, ...], outputs: int) -> tuple[Measured, int]:
@@ -82,7 +90,7 @@ def measure_emlearn(inputs: int, hidden: tuple[int, ...], outputs: int) -> tuple
 
 
 def print_row(network: str, library: str, measured: Measured, weights: int) -> None:
-    print(f"| {network} | {library} | {measured.instructions:,} | {measured.text - weights:,} | {measured.ram:,} |")
+    print(f"| {network} | {library} | {measured.instructions:,} | {measured.text - weights:,} | {weights:,} | {measured.ram:,} |")
 
 
 def main() -> None:
@@ -90,12 +98,18 @@ def main() -> None:
         raise SystemExit(
             f"not here: {', '.join(MISSING)}. Debian has gcc-arm-none-eabi, picolibc-arm-none-eabi and qemu-system-arm"
         )
-    print("| network | library | instructions | bytes of code beyond weights | bytes of variables |\n|---|---|---|---|---|")
+    print(
+        "| network | library | instructions | bytes of code | bytes of weights | bytes of variables |\n|---|---|---|---|---|---|"
+    )
     for network, sizes in MLPS.items():
         print_row(network, "fastnet", *measure_export(make_mlp(*sizes)))
         if importlib.util.find_spec("emlearn") and importlib.util.find_spec("sklearn"):
             print_row(network, "emlearn", *measure_emlearn(*sizes))
     print_row("conv net 8x8x1", "fastnet", *measure_export(make_convolution()))
+    for network, model in (("64-128-64-10 softmax", make_mlp(64, (128, 64), 10)), ("conv net 8x8x1", make_convolution())):
+        for name, board in BOARDS.items():
+            if not board.missing:
+                print_row(f"{network}, int8, {name}", "fastnet", *measure_export(model, board=board, **quantization_of(model)))
     for network, sizes in MLPS.items():
         for activation, loss in (("softmax", "sparse_categorical_crossentropy"), ("linear", "mean_squared_error")):
             model = make_mlp(*sizes, activation=activation)

@@ -1,4 +1,4 @@
-"""Compiles for a Cortex-M4F and counts instructions: GCC for ARM and picolibc, qemu's board mps2-an386 with an instruction a nanosecond."""
+"""Compiles for a microcontroller and counts instructions: GCC and picolibc, boards of qemu with an instruction a nanosecond."""
 
 from __future__ import annotations
 
@@ -9,32 +9,59 @@ import subprocess
 import tempfile
 from typing import NamedTuple
 
-__all__ = ["MISSING", "Measured", "measure"]
+__all__ = ["BOARDS", "MISSING", "Board", "Measured", "measure"]
 
 HERE = pathlib.Path(__file__).parent
-CPU = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
-COMPILE = ["arm-none-eabi-gcc", "--specs=picolibc.specs", *CPU, "-Os", "-ffunction-sections", "-fdata-sections"]
-#: Of the programs that this needs, those that are not there.
-MISSING = [name for name in ("arm-none-eabi-gcc", "qemu-system-arm") if shutil.which(name) is None]
-#: A call is repeated so often, since a tick of the timer is so many instructions.
+
+
+class Board(NamedTuple):
+    """A processor: the prefix of its compiler's name, flags, the programs that emulate it, and what a program on it begins with."""
+
+    compiler: str
+    flags: tuple[str, ...]
+    emulator: tuple[str, ...]
+    startup: str
+    script: str
+
+    @property
+    def missing(self) -> list[str]:
+        """Of the programs that it needs, those that are not there."""
+        return [name for name in (f"{self.compiler}gcc", self.emulator[0]) if shutil.which(name) is None]
+
+
+_ARM = ("qemu-system-arm", "-M", "mps2-an386", "-semihosting")
+#: The code for a Cortex-M0 is run on the emulated Cortex-M4, which has all its instructions.
+BOARDS = {
+    "Cortex-M4F": Board(
+        "arm-none-eabi-", ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"), _ARM, "startup.c", "board.ld"
+    ),
+    "Cortex-M0": Board("arm-none-eabi-", ("-mcpu=cortex-m0", "-mthumb"), _ARM, "startup.c", "board.ld"),
+    "rv32imac": Board(
+        "riscv64-unknown-elf-", ("-march=rv32imac", "-mabi=ilp32"), ("qemu-system-riscv32", "-M", "virt", "-bios", "none"),
+        "startup_riscv.c", "board_riscv.ld",
+    ),
+}  # fmt: skip
+#: Of the programs that the first needs, those that are not there.
+MISSING = BOARDS["Cortex-M4F"].missing
+#: A call is repeated so often, since a tick of a timer may be so many instructions.
 REPEATS = 40
 
 _MAIN = """
 #include <stdint.h>
 #include <string.h>
 {head}
-uint32_t count_ticks(void);
+uint32_t count_instructions(void);
 void write_number(const char *name, uint32_t number);
 int main(void)
 {{
     int i;
     uint32_t begin;
 {before}
-    begin = count_ticks();
+    begin = count_instructions();
     for (i = 0; i < {repeats}; i++) {{
         {call}
     }}
-    write_number("instructions", (count_ticks() - begin) * 40 / {repeats});
+    write_number("instructions", (count_instructions() - begin) / {repeats});
     return 0;
 }}
 """
@@ -48,9 +75,9 @@ class Measured(NamedTuple):
     ram: int
 
 
-def _size(path: pathlib.Path) -> tuple[int, int]:
+def _size(path: pathlib.Path, board: Board) -> tuple[int, int]:
     """Bytes of code and constants, and of variables, of an object or a program."""
-    printed = subprocess.run(["arm-none-eabi-size", str(path)], check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run([f"{board.compiler}size", str(path)], check=True, capture_output=True, text=True).stdout
     text, data, bss = map(int, printed.splitlines()[1].split()[:3])
     return text, data + bss
 
@@ -62,6 +89,7 @@ def measure(
     includes: tuple[str, ...] = (),
     libraries: tuple[str, ...] = (),
     data: tuple[int, int] = (0, 0),
+    board: Board = BOARDS["Cortex-M4F"],
 ) -> Measured:
     """Runs a call on the board.
 
@@ -75,33 +103,25 @@ def measure(
         Folders of headers; libraries such as "m".
     data : (int, int)
         Bytes of constants and of variables that are the caller's, and not counted.
+    board : Board
     """
+    compiler = [f"{board.compiler}gcc", "--specs=picolibc.specs", *board.flags, "-Os", "-ffunction-sections", "-fdata-sections"]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "main.c").write_text(_MAIN.format(head=head, call=call, before=before, repeats=REPEATS), encoding="utf-8")
         program = folder / "main.elf"
         flags = [f"-I{path}" for path in includes]
-        link = ["-nostartfiles", "-Wl,--gc-sections", f"-T{HERE / 'board.ld'}", *(f"-l{one}" for one in libraries)]
-        sources = [str(HERE / "startup.c"), str(folder / "main.c")]
-        subprocess.run([*COMPILE, *flags, *sources, *link, "-o", str(program)], check=True, capture_output=True, text=True)
-        board = [
-            "qemu-system-arm",
-            "-M",
-            "mps2-an386",
-            "-icount",
-            "shift=0",
-            "-nographic",
-            "-semihosting",
-            "-kernel",
-            str(program),
-        ]
-        printed = subprocess.run(board, check=False, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+        link = ["-nostartfiles", "-Wl,--gc-sections", f"-T{HERE / board.script}", *(f"-l{one}" for one in libraries)]
+        sources = [str(HERE / board.startup), str(folder / "main.c")]
+        subprocess.run([*compiler, *flags, *sources, *link, "-o", str(program)], check=True, capture_output=True, text=True)
+        command = [*board.emulator, "-icount", "shift=0", "-nographic", "-kernel", str(program)]
+        printed = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
         found = re.search(r"instructions (\d+)", printed.stdout + printed.stderr)
         if found is None:
             raise RuntimeError(f"the board said {printed.stdout!r} {printed.stderr!r}")
         empty = folder / "empty.elf"
         (folder / "main.c").write_text(_MAIN.format(head="", call="", before="", repeats=REPEATS), encoding="utf-8")
-        subprocess.run([*COMPILE, *sources, *link, "-o", str(empty)], check=True, capture_output=True, text=True)
-        text, ram = _size(program)
-        text_of_board, ram_of_board = _size(empty)
+        subprocess.run([*compiler, *sources, *link, "-o", str(empty)], check=True, capture_output=True, text=True)
+        text, ram = _size(program, board)
+        text_of_board, ram_of_board = _size(empty, board)
         return Measured(int(found[1]), text - text_of_board - data[0], ram - ram_of_board - data[1])

@@ -1,0 +1,48 @@
+/* What a RISC-V processor needs before main, and how a program says what it has measured: for qemu's board virt with -icount
+ * shift=0, which counts instructions. See startup.c. */
+#include <stdint.h>
+#include <string.h>
+
+extern char data_start[], data_end[], data_load[], bss_start[], bss_end[];
+int main(void);
+
+void write_text(const char *text)
+{
+    while (*text)
+        *(volatile char *)0x10000000 = *text++;
+}
+
+void write_number(const char *name, uint32_t number)
+{
+    char text[12], *at = text + sizeof text - 1;
+    *at = 0;
+    do {
+        *--at = (char)('0' + number % 10);
+    } while (number /= 10);
+    write_text(name);
+    write_text(" ");
+    write_text(at);
+    write_text("\n");
+}
+
+uint32_t count_instructions(void)
+{
+    uint32_t count;
+    __asm__ volatile(".option arch, +zicsr\n csrr %0, minstret" : "=r"(count));
+    return count;
+}
+
+void __attribute__((noreturn, used)) begin(void)
+{
+    memcpy(data_start, data_load, (size_t)(data_end - data_start));
+    memset(bss_start, 0, (size_t)(bss_end - bss_start));
+    main();
+    *(volatile uint32_t *)0x100000 = 0x5555; /* the program has ended */
+    for (;;) {
+    }
+}
+
+void __attribute__((naked, section(".start"), used)) reset(void)
+{
+    __asm__ volatile("la sp, stack_top\n tail begin");
+}
