@@ -65,6 +65,13 @@ class Fit(ctypes.Structure):
     ]
 
 
+class Stack(ctypes.Structure):
+    _fields_ = [
+        *[("length", c_size_t), ("dtype", ctypes.c_int), ("seed", c_uint64), ("input", Shape), ("n_layers", c_int32)],
+        *[("layers", POINTER(c_char_p)), ("loss", c_char_p), ("optimizer", c_char_p)],
+    ]
+
+
 DTYPES = {"float32": 0, "float64": 1, "uint8": 2, "int32": 3, "int64": 4}
 
 
@@ -97,6 +104,17 @@ class Library:
             status = self.calls.fn_model_load_bytes(source, c_size_t(len(source)), byref(model), byref(error))
         else:
             status = self.calls.fn_model_load(str(source).encode(), byref(model), byref(error))
+        assert bool(status) == (not model.value)
+        self.check(status, error)
+        return Model(self, model)
+
+    def create(self, layers, shape=(3,), loss="mean_squared_error", optimizer="sgd", dtype=0, seed=0):
+        """A model of a stack of layers."""
+        names = (c_char_p * max(1, len(layers)))(*[layer.encode() for layer in layers])
+        sizes = Shape(len(shape), (c_int64 * 6)(*shape))
+        stack = Stack(ctypes.sizeof(Stack), dtype, seed, sizes, len(layers), names, loss.encode(), optimizer.encode())
+        model, error = c_void_p(), Error()
+        status = self.calls.fn_model_create(byref(stack), byref(model), byref(error))
         assert bool(status) == (not model.value)
         self.check(status, error)
         return Model(self, model)

@@ -349,3 +349,56 @@ def test_a_model_whose_loss_does_not_fit_is_saved(library, tmp_path):
     check_predictions(library, model, [x], tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="cannot be trained in C: .*learning_rate of step 0 is -1"):
         library.load(tmp_path / "model.safetensors").fit([x], [x[:, :2]], 1, 1)
+
+
+# ---- models from nothing ---------------------------------------------------------------------------------------------
+
+
+def test_a_stack_is_what_sequential_is(library):
+    x, y = digits()
+    convolution = "convolution filters=6 window_height=3 window_width=3 activation=elu"
+    stack = [convolution, "reshape rank=1 size_0=216", "dropout rate=0.25", "dense units=5", "softmax"]
+    in_c = library.create(stack, (8, 8, 1), "sparse_categorical_crossentropy", "adam learning_rate=1e-2", seed=7)
+    model = fn.Sequential(
+        [
+            fn.Input((8, 8, 1)),
+            layers.Conv2D(6, 3, activation="elu"),
+            layers.Flatten(),
+            layers.Dropout(0.25),
+            layers.Dense(5),
+            layers.Softmax(),
+        ],
+        seed=7,
+    )
+    model.compile(optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    assert in_c.fit([x], [y], 8, 3) == model.fit(x, y, 8, 3, verbose=0).history["loss"]
+    assert in_c.predict([x])[0].tobytes() == model.predict(x).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layers": []}, "ERROR_GRAPH: a model has from 1 to 10000 layers, got 0"),
+        ({"layers": ["perceptron units=2"]}, "ERROR_NAME: unknown entry 'perceptron'"),
+        ({"layers": [" "]}, "ERROR_NAME: a layer, the loss or the optimizer has no name"),
+        ({"layers": ["dense units=2 bias=1"]}, "ERROR_ATTRIBUTE: 'dense': it has no attribute 'bias=1'"),
+        ({"layers": ["dense units"]}, "ERROR_ATTRIBUTE"),
+        ({"layers": ["dense units=two"]}, "neither a number nor an activation"),
+        ({"layers": ["dense units=elu"]}, "neither a number nor an activation"),
+        ({"layers": ["dense units=0"]}, "ERROR_ATTRIBUTE: .*units must be"),
+        ({"layers": ["embedding"]}, "of layers with parameters, dense and convolution are known here"),
+        ({"layers": ["convolution"]}, "ERROR_(SHAPE|ATTRIBUTE)"),
+        ({"layers": ["dense"], "shape": (0,)}, "ERROR_SHAPE"),
+        ({"layers": ["dense"], "loss": "regret"}, "ERROR_NAME: unknown entry 'regret'"),
+        ({"layers": ["dense"], "optimizer": "sgd momentum=2"}, "ERROR_ATTRIBUTE"),
+        ({"layers": ["dense"], "dtype": 2}, "ERROR_DTYPE"),
+    ],
+)
+def test_a_stack_that_is_none_is_refused(library, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        library.create(**arguments)
+
+
+def test_a_stack_cannot_be_saved(library, tmp_path):
+    with pytest.raises(ValueError, match="ERROR_STATE: this model was made in C"):
+        library.create(["dense"]).save(tmp_path / "model.safetensors")

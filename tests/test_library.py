@@ -157,7 +157,7 @@ def test_examples_do_what_python_does(library, tmp_path):
     model, (x, y) = sign_model(), sign_data()
     expected = epochs_of(model.fit(x, y, batch_size=32, epochs=40, verbose=0))
     for kind in ("fastnet", "static"):
-        assert run(programs[f"plan_c_{kind}"]) == expected
+        assert run(programs[f"plan_c_{kind}"]) == run(programs[f"stack_c_{kind}"]) == expected
     path, trained = tmp_path / "model.safetensors", tmp_path / "trained.safetensors"
     model.save(path, include_optimizer=True)
     expected = epochs_of(model.fit(x, y, batch_size=32, epochs=20, verbose=0))

@@ -45,16 +45,19 @@ static double read_number(const char *text, char **end)
     return *text == '-' ? -number : number;
 }
 
-/* The value of an attribute as it is written: a number, or the name of an activation. */
-static bool read_value(const char *text, size_t length, double *value)
+/* The value of an attribute as it is written: a number or, for that of an activation, its name. The attribute after it, the
+ * activation's parameter, is then the one that it has of itself. */
+static bool read_value(const char *text, size_t length, bool activates, double *value)
 {
     char copy[64];
     if (length == 0 || length >= sizeof copy)
         return false;
     memcpy(copy, text, length);
     copy[length] = 0;
-    const int activation = fn_registry_find(FN_ACTIVATIONS, copy);
+    const int activation = activates ? fn_registry_find(FN_ACTIVATIONS, copy) : -1;
     char *end = copy + length;
+    if (activation >= 0 && fn_registry_entry(FN_ACTIVATIONS, activation)->n_attributes > 0)
+        value[1] = fn_registry_entry(FN_ACTIVATIONS, activation)->attributes[0].value;
     *value = activation >= 0 ? activation : read_number(copy, &end);
     return end == copy + length;
 }
@@ -85,7 +88,10 @@ fn_status fn_set_attributes(fn_registry registry, const char *name, const char *
         if (!value || before == length)
             return fn_fail(error, FN_ERROR_ATTRIBUTE, "'%s': it has no attribute '%.*s', or none is set to it", name,
                            (int)(length < 80 ? length : 80), at);
-        if (!read_value(at + before + 1, length - before - 1, value))
+        static const char suffix[] = "activation";
+        const size_t n_suffix = sizeof suffix - 1;
+        const bool activates = value + 1 < values + n && before >= n_suffix && !memcmp(at + before - n_suffix, suffix, n_suffix);
+        if (!read_value(at + before + 1, length - before - 1, activates, value))
             return fn_fail(error, FN_ERROR_ATTRIBUTE, "'%s': '%.*s' is neither a number nor an activation", name,
                            (int)(length < 80 ? length : 80), at);
         at += length;

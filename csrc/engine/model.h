@@ -37,7 +37,6 @@ struct fn_model {
     char refusal[200]; /* why it cannot be trained */
     const char *optimizer, *prefix;
     double hyper[FN_MAX_HYPER];
-    int n_hyper;
     int64_t n_elements; /* of each slab */
     void *slab, *gradients, *slots[FN_MAX_SLOTS];
     bool has_state; /* the file holds the optimizer's arrays */

@@ -404,7 +404,6 @@ static bool read_optimizer(fn_reader *reader, fn_json description)
         return false;
     }
     const fn_entry *around = fn_registry_entry(FN_UPDATES, 0);
-    model->n_hyper = entry->n_attributes + around->n_attributes;
     if (!read_attributes(reader, hyper, entry, around, model->hyper))
         return false;
     reader->status = fn_check_attributes(FN_OPTIMIZERS, entry->name, NULL, model->hyper, reader->error);

@@ -194,6 +194,8 @@ fn_status fn_model_save(fn_model *model, const char *path, fn_error *error)
     fn_contents contents = {.model = model, .state = {"{}"}};
     char *state = NULL;
     fn_json entry;
+    if (!model->file.bytes)
+        return fn_fail(error, FN_ERROR_STATE, "this model was made in C: there is no description of it for Python");
     contents.order = fn_allocate(sizeof *contents.order * (size_t)(model->file.n_tensors + 1));
     if (!contents.order)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");

@@ -12,8 +12,9 @@ extern "C" {
 /* ---- a plan from nothing --------------------------------------------------------------------------------------- */
 
 /* Fills values[] with the attributes of an entry, in the order of the registry: the defaults, and what `text` says of them,
- * "units=64 activation=relu", apart by spaces. An activation may be named. Those of an optimizer are followed by those of the
- * entry "update", as in fn_run.hyper: there are at most FN_MAX_HYPER. FN_ERROR_NAME, FN_ERROR_ATTRIBUTE. */
+ * "units=64 activation=relu", apart by spaces. An activation is named; its parameter, unless it is set after it, is its own.
+ * Those of an optimizer are followed by those of the entry "update", as in fn_run.hyper: there are at most FN_MAX_HYPER.
+ * FN_ERROR_NAME, FN_ERROR_ATTRIBUTE. */
 FN_API fn_status fn_set_attributes(fn_registry registry, const char *name, const char *text, double *values, fn_error *error);
 
 /* Of a description that has its inputs and nodes: infers the shapes of all parameters, and places them one after another in the
@@ -81,6 +82,24 @@ typedef struct fn_fit {
 /* Trains, and counts batches and epochs as Python's fit. FN_ERROR_STATE where the model cannot be trained in C, of which the
  * message says why; errors of fn_plan_run. */
 FN_API fn_status fn_model_fit(fn_model *model, const fn_fit *fit, fn_error *error);
+
+/* ---- models from nothing -------------------------------------------------------------------------------------------- */
+
+/* A stack of layers, each of which reads what the one before it has made: "dense units=16 activation=tanh", an operation and
+ * attributes as fn_set_attributes reads them, of which those with parameters are dense and convolution. Kernels begin with
+ * glorot_uniform and biases with zeros, the numbers of Python's Sequential of that seed. */
+typedef struct fn_stack {
+    size_t size; /* sizeof(fn_stack) */
+    fn_dtype dtype;
+    uint64_t seed;
+    fn_shape input;
+    int32_t n_layers;
+    const char *const *layers;
+    const char *loss, *optimizer; /* "mean_squared_error", "adam learning_rate=0.01" */
+} fn_stack;
+/* For fn_model_fit and fn_model_predict. fn_model_save refuses it with FN_ERROR_STATE, as there is no description for Python;
+ * fn_model_parameter gives its weights, "layer0/kernel". */
+FN_API fn_status fn_model_create(const fn_stack *stack, fn_model **model, fn_error *error);
 
 /* ---- memory ---------------------------------------------------------------------------------------------------------- */
 
