@@ -234,6 +234,17 @@ def test_extreme_weights(case):
     assert np.abs(exposed.quantizer.predict(x)[0] - own).max() <= 0.03 * max(np.abs(own).max(), 1)
 
 
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("kind", "size", "strides"), [("Conv1D", 7, 1), ("Conv2D", (3, 5), 1), ("Conv2D", (3, 5), 2)])
+def test_a_convolution_of_single_pixels_is_a_dense_layer(kind, size, strides, padding):
+    shape = (*size, 3) if isinstance(size, tuple) else (size, 3)
+    convolution = getattr(layers, kind)(11, 1, strides=strides, padding=padding, activation="relu")
+    exposed = assert_same_bits(randomize(fn.Sequential([fn.Input(shape), convolution, layers.Flatten(), layers.Dense(2)]),
+                                         np.random.default_rng(2)))  # fmt: skip
+    functions = [call.function for call in exposed.step.calls]
+    assert ("fnp_q_convolution" in functions) == (strides > 1) and ("fnp_q_dense" in functions) == (strides == 1)
+
+
 @pytest.mark.parametrize("outputs", ["labels", "one-hot", "one", "none"])
 def test_the_loss_that_is_told(tmp_path, capsys, outputs):
     random = np.random.default_rng(0)

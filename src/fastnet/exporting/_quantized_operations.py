@@ -145,12 +145,14 @@ def _product(node: Node, one: Operation, found: Range) -> Emulation:
     bounds = limits(y, one.activation)
     names: dict[str, Any] = {"multiplier": node.constant(multiplier, "multiplier", "int32_t"), "shift": shift, **bounds}
     names.update(offset=(2 * y.zero + 1) << (shift - 1), zero=x.zero, units=y.shape[-1])
-    if one.op == "dense":
+    kernel = one.parameters[0]
+    # A depthwise convolution has as many groups as outputs, of one column each.
+    groups = y.shape[-1] if one.op == "depthwise_convolution" else int(one.attributes.get("groups", 1))
+    # A window of one pixel over all of them makes a convolution a dense layer.
+    pointwise = groups == 1 and kernel.size == x.shape[-1] * y.shape[-1] and x.shape[:-1] == y.shape[:-1]
+    if one.op == "dense" or (one.op == "convolution" and pointwise):
         node.run("fnp_q_dense", **names, **_tables(node, weights))
     else:
-        kernel = one.parameters[0]
-        # A depthwise convolution has as many groups as outputs, of one column each.
-        groups = y.shape[-1] if one.op == "depthwise_convolution" else int(one.attributes["groups"])
         patch = node.buffer(kernel.size // kernel.shape[-1], "patch")
         patch.type = "int8_t"
         node.run(f"fnp_q_{one.op}", patch=patch, window=convolution_window(node), **names, **_tables(node, weights, groups))
