@@ -1,17 +1,20 @@
 """Exported C files, compiled and called through ctypes."""
 
+import contextlib
 import ctypes
 import functools
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
+from unittest import mock
 
 import numpy as np
 
 from fastnet import _core
-from fastnet.exporting import _lowering, _writer
+from fastnet.exporting import _lowering, _program, _writer
 from fastnet.exporting._library import load_library
 from fastnet.exporting.export import write_model
 
@@ -43,6 +46,60 @@ def pointer(array):
     return None if array is None else array.ctypes.data_as(ctypes.c_void_p)
 
 
+#: Bytes that lie at least between arrays.
+GAP = 40
+
+
+class Guarded:
+    """An array of the caller, with numbers around it that nothing may write; read, they are NaN."""
+
+    def __init__(self, values):
+        flat = np.ascontiguousarray(values).reshape(-1)
+        self.whole = np.full(flat.nbytes + 128, 0xFF, np.uint8)
+        self.values = self.whole[64:-64].view(flat.dtype)
+        self.values[...] = flat
+
+    def check(self, what):
+        assert np.all(self.whole[:64] == 0xFF) and np.all(self.whole[-64:] == 0xFF), f"{what} wrote beyond an array of its caller"
+
+
+@contextlib.contextmanager
+def arrays_apart():
+    """Within it, files are written in which no two arrays share memory, and gaps lie between all: a list of the gaps of each
+    function's values, as of arrays of the other kinds, by kind."""
+    gaps = {"value": []}
+
+    def place(writer, kind):
+        end, placed = 0, set()
+        gaps[kind] = []
+        ours = [array for array in writer.arrays if array.kind == kind]
+        for array in sorted(ours, key=lambda array: -len(array.members)):
+            if array in placed:
+                continue
+            members = [one for one in array.members or [array] if one not in placed]
+            for one in members:
+                one.offset, end = end, end + one.bytes(writer.export.bits)
+                placed.add(one)
+            if array.members:
+                array.offset = array.members[0].offset
+            if members:
+                gaps[kind].append((end, end + GAP + -end % 8))
+                end = gaps[kind][-1][1]
+        return end
+
+    def lay_out(calls, bits, loop=None):
+        end, found = 0, []
+        for array in dict.fromkeys(a for call in calls for a in call.arguments if getattr(a, "kind", "") == "value"):
+            array.offset, end = end, end + array.bytes(bits)
+            found.append((end, end + GAP + -end % 8))
+            end = found[-1][1]
+        gaps["value"].append(found)
+        return end
+
+    with mock.patch.object(_writer._Writer, "_place", place), mock.patch.object(_writer, "lay_out", lay_out):
+        yield gaps
+
+
 class Compiled:
     """An exported file, whose functions take and return NumPy arrays.
 
@@ -54,15 +111,44 @@ class Compiled:
     dtype : str
     memory : int
         Bytes.
+    gaps : dict, optional
+        Of `arrays_apart`: looked at after each call.
     """
 
-    def __init__(self, text, functions, prefix, dtype, memory, compiler=QUICKEST, flags=(), suffix=".c"):
+    def __init__(self, text, functions, prefix, dtype, memory, compiler=QUICKEST, flags=(), suffix=".c", gaps=None):
         self.library = compile_text(text, compiler, flags, suffix)
         self.dtype, self.prefix = np.dtype(dtype), prefix
         self.steps = {function.name: function.step for function in functions}
         self.memory = np.full(-(-memory // 8) * 8 + 64, 0xFF, np.uint8)  # NaN: nothing is read that was not written
+        self.size, self.gaps, self.starts = memory, gaps, {}
+        if gaps:
+            start = 0
+            for kind, member in _writer._MEMBERS.items():
+                size = re.search(rf"^    (\w+) {member}\[(\d+)\];", text, re.MULTILINE)
+                if size:
+                    item = self.dtype.itemsize if size[1] == f"{prefix}_real" else _program.BYTES[size[1]]
+                    self.starts[kind], start = start, start + int(size[2]) * item
         if hasattr(self.library, f"{prefix}_reset"):
             getattr(self.library, f"{prefix}_reset")(pointer(self.memory))
+
+    def _call(self, function, name, arrays, *more):
+        """Calls it with arrays that nothing is to be written around, the rest and the memory; looks at all gaps."""
+        guarded = [None if array is None else Guarded(array) for array in arrays]
+        end = self.size
+        if self.gaps and "value" in self.starts:
+            step = self.dtype.itemsize if hasattr(self.library, f"{self.prefix}_reset") else 0  # which is the last in memory
+            self.memory[self.starts["value"] : end - step] = 0xFF
+        result = function(*[None if one is None else pointer(one.values) for one in guarded], *more, pointer(self.memory))
+        for one in guarded:
+            if one is not None:
+                one.check(name)
+        assert np.all(self.memory[end:] == 0xFF), f"{name} wrote beyond its memory"
+        for kind in self.starts:
+            gaps = self.gaps["value"][list(self.steps).index(name)] if kind == "value" else self.gaps[kind]
+            for begin, stop in gaps:
+                found = np.unique(self.memory[self.starts[kind] + begin : self.starts[kind] + stop])
+                assert found.tolist() in ([0xFF], [0]), f"{name} wrote beyond an array of {kind}s"
+        return result, [None if one is None else one.values for one in guarded]
 
     def _inputs(self, arrays, given):
         types = {"fnp_int": np.int32}
@@ -88,8 +174,7 @@ class Compiled:
         ]
         function = getattr(self.library, f"{self.prefix}_{name}")
         function.restype = None
-        function(*map(pointer, [*inputs, *outputs, self.memory]))
-        return outputs
+        return self._call(function, name, [*inputs, *outputs])[1][len(inputs) :]
 
     def predict(self, *arrays):
         """All rows, one after another; a list with an array for each output, flat rows."""
@@ -104,15 +189,16 @@ class Compiled:
         function = getattr(self.library, f"{self.prefix}_train")
         real = ctypes.c_double if self.dtype == np.float64 else ctypes.c_float
         function.restype = real
-        return function(*map(pointer, arrays), real(learning_rate), pointer(self.memory))
+        return self._call(function, "train", arrays, real(learning_rate))[0]
 
 
 def compile_model(model, **options):
     """An exported model, compiled."""
     flags = options.pop("flags", ())
     compiler = {"compiler": options.pop("compiler")} if "compiler" in options else {}
-    written = write_model(model, "net", **options)
-    return Compiled(written.source, written.functions, "net", model.dtype, written.memory, flags=flags, **compiler)
+    with arrays_apart() if options.pop("apart", False) else contextlib.nullcontext() as gaps:
+        written = write_model(model, "net", **options)
+    return Compiled(written.source, written.functions, "net", model.dtype, written.memory, flags=flags, gaps=gaps, **compiler)
 
 
 @functools.cache
@@ -131,7 +217,7 @@ def describe_graph(graph, **more):
     return _lowering.Description(graph.inputs, inputs, graph.nodes, parameters, outputs, **more)
 
 
-def compile_description(description, dtype, *, derivative=None, train=False, gradient=False, rows=1, **options):
+def compile_description(description, dtype, *, derivative=None, train=False, gradient=False, rows=1, apart=False, **options):
     """Its `predict` and, with derivative="training" or "inference", `derivative` of so many rows; `train`; `input_gradient`."""
     library = _library(dtype)
     weights = _lowering.make_weights(description, library)
@@ -151,8 +237,9 @@ def compile_description(description, dtype, *, derivative=None, train=False, gra
     export = _writer.Export(
         "net", ["A test."], 64 if np.dtype(dtype) == np.float64 else 32, False, library, functions, 0, [], 1e-4, rows
     )
-    text, _, sizes = _writer.write_files(export, None)
-    compiled = Compiled(text, functions, "net", dtype, sizes["memory"], **options)
+    with arrays_apart() if apart else contextlib.nullcontext() as gaps:
+        text, _, sizes = _writer.write_files(export, None)
+    compiled = Compiled(text, functions, "net", dtype, sizes["memory"], gaps=gaps, **options)
     compiled.weights = weights
     return compiled
 

@@ -60,7 +60,7 @@ def test_the_self_test_finds_a_wrong_weight(tmp_path):
         ("net.txt", {}, ("must end with .c", "net.txt")),
         ("net.c", {"name": "3"}, ("identifier of C", "'3'")),
         ("net.c", {"name": "while"}, ("identifier of C", "'while'")),
-        ("net.c", {"batch_size": 0}, ("batch_size must be at least 1", "0")),
+        ("net.c", {"batch_size": 0}, ("batch_size must be a positive integer", "0")),
     ],
 )
 def test_what_is_no_path_or_name(tmp_path, path, options, words):

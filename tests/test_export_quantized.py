@@ -152,7 +152,7 @@ def test_no_undefined_behaviour(tmp_path, compiler):
         for make in (random_dense, random_convolution):
             model = make(seed)
             tests = [([array[:1] for array in rows_for(model, 1, i, scale)], []) for i, scale in enumerate((0.0, 1.0, 1e3, 1e30))]
-            written = write_model(model, "net", tests=tests, calibration=rows_for(model, 30))
+            written = write_model(model, "net", tests=lambda given=tests: given, calibration=rows_for(model, 30))
             (tmp_path / "net.c").write_text(written.source + MAIN)
             sanitizers = ["-fsanitize=undefined,address", "-fno-sanitize-recover=all", "-DNET_SELFTEST", "-g", "-O1"]
             command = [compiler, *C99, *sanitizers, "net.c", "-o", "net"]

@@ -312,7 +312,10 @@ class Inference(Network):
         NotImplementedError
             If the model has something that has no portable form, or with quantize no form in integers; the message names it.
         ValueError
-            If the path or the name is not fit for C, or the calibration data are not for the model.
+            If the path or the name is not fit for C, weights are not finite, a batch is too large for indices of 32 bits, or the
+            calibration data are not for the model.
+        OSError
+            If a file cannot be written. In any case there are both files that were asked for, or those from before.
         """
         from .exporting import export
 

@@ -108,7 +108,7 @@ class Library:
 
     Attributes
     ----------
-    bits : int
+    bits : {32, 64}
     blocks : dict of str to Block
         In the order in which a C file has to have them.
     """
@@ -116,12 +116,11 @@ class Library:
     def __init__(self, bits: int, libm: bool) -> None:
         self.bits = bits
         self.blocks: dict[str, Block] = {}
+        self._bound: list[str] = []
         for path in _files():
             text = _resolve_conditions(path.read_text(encoding="utf-8"), {"FNP_BITS": bits, "FNP_LIBM": int(libm)})
             for part in re.split(r"\n{2,}", text):
                 block = _parse_block(part)
-                if block is not None and block.name in self.blocks:
-                    raise ValueError(f"csrc/portable: there are two {block.name}, one of them in {path.name}")
                 if block is not None:
                     if block.name in self.blocks:
                         raise ValueError(f"csrc/portable: {path.name} has another {block.name}")
@@ -144,6 +143,7 @@ class Library:
             block = _parse_block(text)
             assert block is not None
             self.blocks[bound] = block
+            self._bound.append(bound)
         return bound
 
     def __contains__(self, name: str) -> bool:
@@ -159,14 +159,16 @@ class Library:
     def closure(self, functions: Iterable[str]) -> list[Block]:
         """The blocks of these functions and macros and all that they need, each after what it needs."""
         order: dict[str, Block] = {}
+        bound = sorted(self._bound)  # whichever was first bound, by whatever export
+        ranks = {name: rank for rank, name in enumerate([*(name for name in self.blocks if name not in bound), *bound])}
 
         def add(name: str) -> None:
             if name not in order:
-                for need in sorted(self.blocks[name].needs, key=list(self.blocks).index):
+                for need in sorted(self.blocks[name].needs, key=ranks.__getitem__):
                     add(need)
                 order[name] = self.blocks[name]
 
-        for name in sorted(set(functions), key=list(self.blocks).index):
+        for name in sorted(set(functions), key=ranks.__getitem__):
             add(name)
         return list(order.values())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,13 +19,14 @@ from . import _sequences as _sequences
 from ._fusion import simplify
 from ._library import Library
 from ._losses import lower_loss
+from ._names import identifier
 from ._operations import Node, Value, lower_node
 from ._program import Array, Call, Code, Program, join
 from ._updates import evaluated_slot, is_plain_descent, lower_constraints, lower_updates, return_if_it_overflows, scale_rate
 
 __all__ = [
-    "Description", "Parameter", "Step", "identifier", "lower_derivative", "lower_jacobian", "lower_prediction", "lower_training",
-    "make_weights", "write_outputs",
+    "Description", "Parameter", "Step", "lower_derivative", "lower_jacobian", "lower_prediction", "lower_training", "make_weights",
+    "write_outputs",
 ]  # fmt: skip
 
 
@@ -100,12 +100,6 @@ class Step(NamedTuple):
     sample_weights: list[Array]
     loop: tuple[int, int] | None = None
     slots: Mapping[str, Mapping[int, Array]] = {}
-
-
-def identifier(name: str) -> str:
-    """A name as one of C."""
-    found = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return found if re.match(r"[A-Za-z_]", found) else f"_{found}"
 
 
 def make_weights(description: Description, library: Library) -> list[Array]:
@@ -198,6 +192,9 @@ class _Graph:
             Program(self.library),
         )
         node.seed, node.total = self.description.seed, self.total
+        for attribute, value in node.attributes.items():
+            if self.library.bits == 32 and math.isfinite(value) and abs(value) > float(np.finfo(np.float32).max):
+                raise ValueError(f"export: layer {layer!r}: {attribute} is {value}, which is no number of float32")
         node.descends = self._descends(node, parameters)
         lower_node(node)
         self.values += outputs

@@ -15,7 +15,8 @@ import numpy as np
 
 from ._folding import PRODUCTS, Operation, evaluate, fold
 from ._library import Library
-from ._lowering import Description, Step, identifier, write_outputs
+from ._lowering import Description, Step, write_outputs
+from ._names import identifier
 from ._operations import Node, Value, lower_node
 from ._program import Array, Program
 from ._quantized_operations import QUANTIZED, Emulation, Quantized, Range

@@ -11,6 +11,7 @@ import numpy as np
 
 from ._library import Library
 from ._lowering import Step
+from ._names import comment
 from ._program import BYTES, Array, Call, Code, lay_out
 
 __all__ = ["Export", "Function", "write_files"]
@@ -24,6 +25,10 @@ _MEMORY = {
     "value": "all other arrays; those that are never needed at once share their place",
 }
 _MEMBERS = {"weight": "weights", "slot": "slots", "state": "states", "gradient": "gradients", "value": "values"}
+
+
+#: The largest index of the file.
+_LARGEST = 2**31 - 1
 
 
 class Function(NamedTuple):
@@ -70,21 +75,24 @@ class Export(NamedTuple):
 
 def number(value: float, bits: int) -> str:
     """A number as a constant of C that is read as the same number."""
-    if bits == 32:
-        text = np.format_float_scientific(np.float32(value), unique=True, trim="-")
-    else:
-        text = np.format_float_scientific(np.float64(value), unique=True, trim="-")
-    mantissa, exponent = text.split("e")
-    if -4 <= int(exponent) < 7:
-        text = np.format_float_positional(np.float32(value) if bits == 32 else np.float64(value), unique=True, trim="-")
-        text = text if "." in text else f"{text}.0"
-    else:
-        text = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent)}"
-    return f"{text}f" if bits == 32 else text
+    return numbers(np.array([value]), bits)[0]
+
+
+def numbers(values: np.ndarray, bits: int) -> list[str]:
+    """Numbers as constants of C, each with as many digits as give back the same number."""
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32 if bits == 32 else np.float64)
+    if not np.all(np.isfinite(values)):
+        raise ValueError(f"values that are not finite, or no numbers of float{bits}")
+    with np.printoptions(legacy=False):  # text of NumPy is the shortest one that is read as the same number
+        return [f"{value!s}f" for value in values] if bits == 32 else [repr(value) for value in values.tolist()]
 
 
 def _rename(text: str, prefix: str) -> str:
-    return re.sub(r"\bfnp_", f"{prefix}_", re.sub(r"\bFNP_", f"{prefix.upper()}_", text))
+    def replace(found: re.Match[str]) -> str:
+        return f"{prefix if found[1] == 'fnp' else prefix.upper()}_"
+
+    return re.sub(r"\b(fnp|FNP)_", replace, text)
 
 
 def _is_uniform(array: Array) -> bool:
@@ -102,6 +110,7 @@ class _Writer:
                 for array in call.arguments:
                     if isinstance(array, Array):
                         self.arrays.update(dict.fromkeys([array, *array.members]))
+        self.tables = self._name_tables()
         self.sizes = {kind: self._place(kind) for kind in _MEMORY if kind != "value"}
         steps = [function.step for function in export.functions]
         self.sizes["value"] = max(
@@ -109,6 +118,32 @@ class _Writer:
         )
         for kind, size in self.sizes.items():
             self.sizes[kind] = -(-size // self.item(kind)) * self.item(kind)
+        groups = [size // self.item(kind) for kind, size in self.sizes.items()]
+        largest = max([*groups, *(array.size for array in self.arrays)], default=0)
+        if largest > _LARGEST:
+            raise ValueError(
+                f"export: arrays of {largest} numbers; the indices of the file end at {_LARGEST}: take a smaller batch_size"
+            )
+
+    def _name_tables(self) -> dict[Array, str]:
+        """By array that has a table in the file: a name that no function, macro or other table has.
+
+        Programs may have the same table: one of the same name and numbers.
+        """
+        reserved = {name.removeprefix("fnp_").removeprefix("FNP_").lower() for name in self.export.library.blocks}
+        reserved.update(function.name for function in self.export.functions)
+        reserved.update(("memory", "reset", "selftest"))
+        contents: dict[str, tuple[str, bytes]] = {}
+        found = {}
+        for array in self.arrays:
+            kept = array.kind == "slot" and not _is_uniform(array)
+            if (array.kind in ("constant", "weight") or kept) and not array.members:
+                assert array.values is not None
+                content, name = (array.type, array.values.tobytes()), array.name
+                while name.lower() in reserved or name.startswith("test_") or contents.setdefault(name, content) != content:
+                    name = f"table_{name}" if name.startswith("test_") else f"{name}_"
+                found[array] = name
+        return found
 
     def _place(self, kind: str) -> int:
         """Gives the arrays of a kind their places, members of larger ones side by side."""
@@ -156,26 +191,31 @@ class _Writer:
             if value.kind == "argument":
                 return value.name
             if value.kind == "constant":
-                return f"fnp_{value.name}"
+                return f"fnp_{self.tables[value]}"
             return self.place(value)
         if isinstance(value, float):
             if math.isinf(value):
                 return f"{'-' if value < 0 else ''}FNP_INFINITY"
             return number(value, self.export.bits)
+        if not -_LARGEST <= value <= 2 * _LARGEST + 1:
+            raise ValueError(
+                f"export: {value} is beyond the indices of the file, which end at {_LARGEST}: take a smaller batch_size"
+            )
         return str(int(value))
 
     # ---- parts of the file -------------------------------------------------------------------------------
 
-    def table(self, name: str, type_: str, values: np.ndarray, static: bool = True) -> str:
+    def table(self, name: str, type_: str, values: np.ndarray) -> str:
         """A constant array, or a structure of integers."""
         if type_ == "fnp_real":
-            if not np.all(np.isfinite(values)):
-                raise ValueError(f"export: {name.removeprefix('fnp_')} has values that are not finite")
-            numbers = [number(value, self.export.bits) for value in values]
+            try:
+                texts = numbers(values, self.export.bits)
+            except ValueError as error:
+                raise ValueError(f"export: {name.removeprefix('fnp_')} has {error}") from None
         else:
-            numbers = [str(int(value)) for value in values]
+            texts = [str(int(value)) for value in values]
         lines, line = [], "   "
-        for text in numbers:
+        for text in texts:
             if len(line) + len(text) + 2 > 130:
                 lines.append(line)
                 line = "   "
@@ -183,14 +223,14 @@ class _Writer:
         text = "\n".join([*lines, line])
         if type_ not in ("fnp_real", *BYTES):
             return f"static const {type_} {name}[1] = {{{{\n{text}\n}}}};"
-        return f"static const {type_} {name}[{len(numbers)}] = {{\n{text}\n}};"
+        return f"static const {type_} {name}[{len(texts)}] = {{\n{text}\n}};"
 
     def memory_type(self) -> str:
         lines = ["typedef struct fnp_memory {"]
-        for kind, comment in _MEMORY.items():
+        for kind, purpose in _MEMORY.items():
             if self.sizes[kind]:
                 size = self.sizes[kind] // self.item(kind)
-                lines.append(f"    {self.member_type(kind)} {_MEMBERS[kind]}[{size}]; /* {comment} */")
+                lines.append(f"    {self.member_type(kind)} {_MEMBERS[kind]}[{size}]; /* {purpose} */")
         if self.keeps:
             lines.append("    uint32_t step; /* of training: how many were done */")
         if len(lines) == 1:
@@ -262,7 +302,8 @@ class _Writer:
                 else:
                     fills.append((start, array.size, value))
             elif array.kind in ("weight", "slot"):
-                lines.append(f"    memcpy({self.argument(array)}, fnp_{array.name}, sizeof fnp_{array.name});")
+                table = f"fnp_{self.tables[array]}"
+                lines.append(f"    memcpy({self.argument(array)}, {table}, sizeof {table});")
         for start, size, value in fills:
             place = f"memory->slots + {start}" if start else "memory->slots"
             lines.append(f"    fnp_fill({place}, {size}, {self.argument(value)});")
@@ -272,16 +313,9 @@ class _Writer:
 
     def constants(self) -> Iterable[str]:
         """The tables, of which several programs may have the same one."""
-        written: dict[str, Array] = {}
-        for array in self.arrays:
-            kept = array.kind == "slot" and not _is_uniform(array)
-            if (array.kind in ("constant", "weight") or kept) and not array.members:
-                assert array.values is not None
-                known = written.setdefault(array.name, array)
-                if known is not array:
-                    assert np.array_equal(known.values, array.values), f"two tables {array.name!r}"
-                    continue
-                yield self.table(f"fnp_{array.name}", array.type, array.values)
+        for name, array in {name: array for array, name in self.tables.items()}.items():
+            assert array.values is not None
+            yield self.table(f"fnp_{name}", array.type, array.values)
 
     def self_test(self) -> str:
         predict = next((function for function in self.export.functions if function.name == "predict"), None)
@@ -324,6 +358,27 @@ class _Writer:
         return "\n".join([*lines, "    return different;", "}", "#endif"])
 
 
+def _size_macros(export: Export) -> str:
+    """The sizes of what callers give, of one row each."""
+    steps = {function.name: function.step for function in export.functions}
+    lines = ["/* Numbers of one row. */"]
+    lines += [
+        f"#define FNP_{array.name.upper()}_SIZE {array.size}" for array in [*steps["predict"].inputs, *steps["predict"].outputs]
+    ]
+    if "train" in steps:
+        lines += [
+            "/* A step of training has so many rows, */",
+            f"#define FNP_BATCH {export.batch}",
+            "/* and for each of them so many: */",
+        ]
+        for array in [*steps["train"].targets, *steps["train"].sample_weights]:
+            lines.append(f"#define FNP_{array.name.upper()}_SIZE {array.size // export.batch}")
+    if "input_gradient" in steps:
+        lines.append("/* Derivatives of all outputs. */")
+        lines += [f"#define FNP_{array.name.upper()}_SIZE {array.size}" for array in steps["input_gradient"].outputs]
+    return "\n".join(lines)
+
+
 def write_files(export: Export, header_name: str | None) -> tuple[str, str | None, dict[str, int]]:
     """The text of the C file, that of its header where it has a name, and the sizes in bytes of what it holds."""
     writer = _Writer(export)
@@ -331,13 +386,7 @@ def write_files(export: Export, header_name: str | None) -> tuple[str, str | Non
     used = set(re.findall(r"\b(?:fnp|FNP)_\w+", "\n".join(texts)))
     blocks = export.library.closure(name for name in used if name in export.library)
     base = [export.library.blocks[name] for name in ("fnp_real", "fnp_int")]
-    macros = []
-    predict = next(function for function in export.functions if function.name == "predict")
-    for array in [*predict.step.inputs, *predict.step.outputs]:
-        macros.append(f"#define FNP_{array.name.upper()}_SIZE {array.size}")
-    if any(function.name == "train" for function in export.functions):
-        macros.append(f"#define FNP_BATCH {export.batch}")
-    public = [*(block.text for block in base), "\n".join(macros), writer.memory_type()]
+    public = [*(block.text for block in base), _size_macros(export), writer.memory_type()]
     for function in export.functions:
         public.append(f"/* {function.comment} */\n{writer.signature(function)};")
     if writer.keeps:
@@ -349,7 +398,7 @@ def write_files(export: Export, header_name: str | None) -> tuple[str, str | Non
         public.append("#ifdef FNP_SELFTEST\nint fnp_selftest(fnp_memory *memory);\n#endif")
     rest = [block.text for block in blocks if block not in base]
     includes = ["#include <stdint.h>", "#include <string.h>"] + (["#include <math.h>"] if export.libm else [])
-    title = "/* " + "\n * ".join(export.title) + "\n */"
+    title = "/* " + "\n * ".join(map(comment, export.title)) + "\n */"
     definitions = [*rest, *writer.constants(), *(writer.body(function) for function in export.functions)]
     if writer.keeps:
         definitions.append(writer.reset())
@@ -359,10 +408,13 @@ def write_files(export: Export, header_name: str | None) -> tuple[str, str | Non
     header = None
     if header_name is not None:
         wrapped = ['#ifdef __cplusplus\nextern "C" {\n#endif', *public, "#ifdef __cplusplus\n}\n#endif"]
-        header = "\n\n".join([title, f"#ifndef {guard}\n#define {guard}", "#include <stdint.h>", *wrapped, "#endif"]) + "\n"
-        source = [title, "\n".join([f'#include "{header_name}"', *includes]), *definitions]
+        body = [f"#ifndef {guard}\n#define {guard}", "#include <stdint.h>", *wrapped, "#endif"]
+        header = "\n\n".join([title, *(_rename(part, export.prefix) for part in body)]) + "\n"
+        head = ["\n".join([f'#include "{header_name}"', *includes])]
+        source = definitions
     else:
-        source = [title, "\n".join(includes), *public, *definitions]
+        head = ["\n".join(includes)]
+        source = [*public, *definitions]
     tables = [a for a in writer.arrays if a.kind in ("constant", "weight") and not a.members]
     memory = sum(writer.sizes.values()) + (4 if writer.keeps else 0)
     item = max((writer.item(kind) for kind, size in writer.sizes.items() if size), default=export.bits // 8)
@@ -370,5 +422,5 @@ def write_files(export: Export, header_name: str | None) -> tuple[str, str | Non
         "weights": sum(array.bytes(export.bits) for array in tables),
         "memory": max(memory + -memory % item, item),  # as sizeof: nothing is empty, and doubles are aligned
     }
-    text = _rename("\n\n".join(source) + "\n", export.prefix)
-    return text, None if header is None else _rename(header, export.prefix), sizes
+    text = "\n\n".join([title, *head, *(_rename(part, export.prefix) for part in source)]) + "\n"
+    return text, header, sizes

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import keyword
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .._lowering import lower
+from .._model_data import positive
 from .._replace import replaced_file
 from ._library import load_library
-from ._lowering import Description, Parameter, identifier, lower_jacobian, lower_prediction, lower_training, make_weights
+from ._lowering import Description, Parameter, lower_jacobian, lower_prediction, lower_training, make_weights
+from ._names import RESERVED_PREFIXES, WORDS, identifier, name_arguments
 from ._program import Array, Call
 from ._quantization import Quantizer
 from ._writer import Export, Function, write_files
@@ -24,14 +26,6 @@ if TYPE_CHECKING:
     from .._network import Network
 
 __all__ = ["Exported", "QuantizationLoss", "Written", "describe_model", "export", "write_model"]
-
-#: Words of C and C++ that are no names of models, inputs and outputs.
-_WORDS = (
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict "
-    "return short signed sizeof static struct switch typedef union unsigned void volatile while class delete friend new operator "
-    "private protected public template this throw try catch virtual memory loss k learning_rate jacobian"
-)
-_RESERVED = frozenset(_WORDS.split())
 
 
 class Exported(NamedTuple):
@@ -74,18 +68,8 @@ class QuantizationLoss(NamedTuple):
     own_accuracy: float | None = None
 
 
-def _c_names(names: list[str]) -> list[str]:
-    found: list[str] = []
-    for name in names:
-        one = identifier(name)
-        while one in _RESERVED or one in found or keyword.iskeyword(one):
-            one += "_"
-        found.append(one)
-    return found
-
-
-def describe_model(model: Network, training: bool) -> Description:
-    """The description of a model, with its numbers."""
+def describe_model(model: Network, training: bool, prefix: str = "net") -> Description:
+    """The description of a model, with its numbers; arguments have names that none with the prefix is equal to."""
     compiled = model._require_compiled() if training else model._compiled
     if training and compiled is not None and compiled.custom:
         raise NotImplementedError("export: a loss that is a Python function cannot be exported")
@@ -100,18 +84,21 @@ def describe_model(model: Network, training: bool) -> Description:
     offsets = model._slab.offsets
     by_offset = {offset: weight for weight, offset in offsets.items()}
     paths = model._paths()
-    names = _c_names([paths[by_offset[one[1]]] for one in spec["parameters"]])
+    names = [paths[by_offset[one[1]]] for one in spec["parameters"]]
     values = model._evaluation_values() if not training else {weight: weight.array for weight in model.weights}
     parameters, used = [], []
     for name, (shape, offset, trainable, decays, rate, l1, l2, constraint, _, update_shape) in zip(names, spec["parameters"]):
         weight = by_offset[offset]
         used.append(weight)
         array = values.get(weight, weight.array)
+        if not np.all(np.isfinite(array)):
+            raise ValueError(f"export: weight {name!r} has values that are not finite")
         parameters.append(
             Parameter(name, tuple(shape), np.array(array), trainable, decays, rate, l1, l2, constraint, tuple(update_shape))
         )
-    inputs = _c_names(["x"] if len(model.inputs) == 1 else list(model.input_names))
-    outputs = _c_names([*inputs, *(["y"] if len(model.outputs) == 1 else model.output_names)])[len(inputs) :]
+    inputs, outputs = name_arguments(
+        ["x"] if len(model.inputs) == 1 else model.input_names, ["y"] if len(model.outputs) == 1 else model.output_names, prefix
+    )
     hyper, slots, steps = {}, {}, 0
     if training and compiled is not None:
         optimizer = compiled.optimizer
@@ -175,11 +162,14 @@ def write_model(
     libm: bool = False,
     header_name: str | None = None,
     title: Sequence[str] = (),
-    tests: Sequence[Any] = (),
+    tests: Callable[[], Sequence[Any]] = tuple,
     calibration: Sequence[np.ndarray] | None = None,
 ) -> Written:
-    """A model as text; see `export`. With calibration data, rows of each input, it is in integers."""
-    description = describe_model(model, training)
+    """A model as text; see `export`. With calibration data, rows of each input, it is in integers.
+
+    tests: what gives inputs and outputs for the self-test.
+    """
+    description = describe_model(model, training, prefix)
     bits = 64 if model.dtype == "float64" else 32
     library = load_library(bits, libm)
     weights = make_weights(description, library)
@@ -187,9 +177,10 @@ def write_model(
     quantizer = None if calibration is None else Quantizer(description, library, calibration)
     if quantizer is not None:
         predict = quantizer.step
-        tests = [(inputs, quantizer.predict(inputs)) for inputs, _ in tests]
+        samples: Sequence[Any] = [(inputs, quantizer.predict(inputs)) for inputs, _ in tests()]
     else:
         predict = lower_prediction(description, library, weights, train=train)
+        samples = tests()
     functions = [Function("predict", "The outputs for one row of inputs.", predict)]
     if train is not None:
         functions.append(Function("train", f"One step on {batch_size} rows; returns its loss. {_WEIGHTS}", train))
@@ -198,7 +189,7 @@ def write_model(
     operations = _count_operations(predict.calls, library)
     text = [*title, f"Weights: SHA-256 {_digest(description)}.", f"A prediction takes about {operations} multiply-adds."]
     tolerance = 1e-4 if bits == 32 else 1e-9
-    wanted = Export(prefix, text, bits, libm, library, functions, description.steps, tests, tolerance, batch_size)
+    wanted = Export(prefix, text, bits, libm, library, functions, description.steps, samples, tolerance, batch_size)
     source, header, sizes = write_files(wanted, header_name)
     return Written(source, header, functions, sizes["weights"], sizes["memory"], operations, quantizer)
 
@@ -231,8 +222,7 @@ def export(
     target = pathlib.Path(os.fspath(path))
     if target.suffix not in (".c", ".cc", ".cpp"):
         raise ValueError(f"export writes C: the path must end with .c, got {target.name!r}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    batch_size = positive("batch_size", batch_size)
     model._require_built()
     if quantize not in (None, "int8"):
         raise ValueError(f"quantize must be None or 'int8', got {quantize!r}")
@@ -243,9 +233,9 @@ def export(
     if quantize and (training or gradient):
         raise ValueError("a model with quantize='int8' only predicts: training=True and gradient=True are not for it")
     rows, labels = _calibration_rows(model, calibration) if quantize else (None, None)
-    prefix = identifier(target.stem) if name is None else name
-    if not re.fullmatch(r"[A-Za-z]\w*", prefix, re.ASCII) or prefix in _RESERVED:
-        raise ValueError(f"name must be an identifier of C, got {prefix!r}")
+    prefix = _prefix(target, name)
+    if header and re.search(r'["\\\x00-\x1f]', target.name):
+        raise ValueError(f"a header needs a name that #include takes, got {target.name!r}")
     options = {
         "name": name,
         "header": header or None,
@@ -262,15 +252,16 @@ def export(
         "in their last bits.",
     ]
     written = write_model(
-        model, prefix, training=training, gradient=gradient, batch_size=batch_size, libm=libm, title=title, tests=[_sample(model)],
+        model, prefix, training=training, gradient=gradient, batch_size=batch_size, libm=libm, title=title, tests=lambda: _samples(model),
         header_name=target.with_suffix(".h").name if header else None, calibration=rows,
     )  # fmt: skip
     loss = _measure_loss(model, written.quantizer, rows, labels) if written.quantizer is not None and rows else None
     paths = [target]
-    replace_text(target, written.source)
-    if written.header is not None:
-        paths.append(target.with_suffix(".h"))
-        replace_text(paths[1], written.header)
+    with contextlib.ExitStack() as files:  # both or none
+        files.enter_context(replaced_file(target, mode="w", encoding="utf-8", newline="\n")).write(written.source)
+        if written.header is not None:
+            paths.append(target.with_suffix(".h"))
+            files.enter_context(replaced_file(paths[1], mode="w", encoding="utf-8", newline="\n")).write(written.header)
     sizes = f"{written.weights} bytes of weights, {written.memory} bytes of memory, {written.operations} multiply-adds"
     print(f"{target.name}: {sizes}")
     if loss is not None:
@@ -324,26 +315,44 @@ def _describe_loss(loss: QuantizationLoss) -> str:
     return f"{text}; accuracy {loss.accuracy:.4f}, in float {loss.own_accuracy:.4f}"
 
 
-def replace_text(path: pathlib.Path, text: str) -> None:
-    """Writes a file as a whole."""
-    with replaced_file(path, mode="w", encoding="ascii") as file:
-        file.write(text)
+def _prefix(target: pathlib.Path, name: str | None) -> str:
+    """What all names begin with."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a str, got {name!r}")
+    prefix = identifier(target.stem) if name is None else name
+    if not re.fullmatch(r"[A-Za-z]\w*", prefix, re.ASCII) or prefix in WORDS or RESERVED_PREFIXES.fullmatch(prefix):
+        if name is None:
+            raise ValueError(f"no names of C begin with that of the file, {target.name!r}: give name=, an identifier of C")
+        raise ValueError(f"name must be an identifier of C, got {prefix!r}")
+    return prefix
 
 
-def _sample(model: Network) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """A row for the self-test: normal numbers, or labels where the input is read as such; and what the model predicts for it."""
-    random, inputs = np.random.default_rng(0), []
-    for tensor in model.inputs:
-        shape, label = (1, *tensor.sample_shape), model._labels.get(id(tensor))
-        drawn = random.integers(0, label[1], shape) if label else random.normal(size=shape)
-        inputs.append(drawn.astype(model.dtype))
-    rows = model._graph.batch_size or 1
-    given = [np.repeat(array, rows, axis=0) for array in inputs]
+def _samples(model: Network) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """A row for the self-test, and what the model predicts for it; none where that is never finite.
+
+    Labels where the input is read as such, else the first of normal, positive, small positive numbers and zeros with finite outputs.
+    """
+    random, rows = np.random.default_rng(0), model._graph.batch_size or 1
     states = [w for w in model.weights if getattr(w.layer, "stateful", False) and w.name.startswith("state_")]
     kept = [weight.array.copy() for weight in states]
-    for weight in states:  # an export begins anew
-        weight.array[...] = 0
-    predicted = model.predict(given if len(given) > 1 else given[0])
-    for weight, array in zip(states, kept):
-        weight.array[...] = array
-    return inputs, [array[:1] for array in (predicted if isinstance(predicted, list) else [predicted])]
+    try:
+        for scale, lowest in ((1.0, -np.inf), (1.0, 0.1), (0.001, 0.1), (0.0, 0.0)):
+            inputs = []
+            for tensor in model.inputs:
+                shape, label = (1, *tensor.sample_shape), model._labels.get(id(tensor))
+                normal = random.normal(size=shape)
+                drawn = (
+                    random.integers(0, label[1], shape) if label else scale * (normal if lowest < 0 else np.abs(normal) + lowest)
+                )
+                inputs.append(drawn.astype(model.dtype))
+            for weight in states:  # an export begins anew
+                weight.array[...] = 0
+            given = [np.repeat(array, rows, axis=0) for array in inputs]
+            predicted = model.predict(given if len(given) > 1 else given[0])
+            outputs = [array[:1] for array in (predicted if isinstance(predicted, list) else [predicted])]
+            if all(np.all(np.isfinite(array)) for array in outputs):
+                return [(inputs, outputs)]
+    finally:
+        for weight, array in zip(states, kept):
+            weight.array[...] = array
+    return []
