@@ -201,6 +201,19 @@ def test_sizes_of_all_that_callers_give():
     assert [array.size for array in [*step.targets, *step.sample_weights]] == [28, 14, 28, 7]
 
 
+@pytest.mark.parametrize("prefix", ["net", "network_of_digits"])
+def test_lines_have_at_most_130_columns(prefix):
+    x = fn.Input((8, 8, 1))
+    h = fn.layers.MaxPooling2D()(fn.layers.Conv2D(4, 3, activation="relu")(x))
+    outputs = [fn.layers.Dense(3, name=f"output_with_a_long_name_{i}")(fn.layers.Flatten()(h)) for i in range(3)]
+    model = fn.Model(x, outputs, seed=0)
+    model.compile("adam", "mse")
+    written = write_model(model, prefix, training=True, gradient=True, header_name=f"{prefix}.h")
+    program = written.source[written.source.index(f"void {prefix}_predict(") :]
+    lines = [*written.header.splitlines(), *program.splitlines(), *(written.source.splitlines() if prefix == "net" else [])]
+    assert max(lines, key=len) == max((line for line in lines if len(line) <= 130), key=len)
+
+
 def test_two_exports_are_one_program(tmp_path):
     """Their headers in one file, in C and in C++, and both linked to it."""
     main = (

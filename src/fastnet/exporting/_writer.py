@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ _MEMBERS = {"weight": "weights", "slot": "slots", "state": "states", "gradient":
 
 #: The largest index of the file.
 _LARGEST = 2**31 - 1
+#: Of lines of the file.
+_COLUMNS = 130
 
 
 class Function(NamedTuple):
@@ -93,6 +96,25 @@ def _rename(text: str, prefix: str) -> str:
         return f"{prefix if found[1] == 'fnp' else prefix.upper()}_"
 
     return re.sub(r"\b(fnp|FNP)_", replace, text)
+
+
+def _break_lines(text: str) -> str:
+    """The text with long lines of code broken between arguments, and long comments of one line between words."""
+    found = []
+    for line in text.split("\n"):
+        if len(line) > _COLUMNS and line.startswith("/* ") and line.endswith(" */"):
+            found += textwrap.wrap(line, _COLUMNS, subsequent_indent=" * ", break_long_words=False, break_on_hyphens=False)
+            continue
+        code = not line.lstrip().startswith(("#", "*", "/*"))
+        start = min(line.find("(") + 1, _COLUMNS // 2)
+        while code and len(line) > _COLUMNS:
+            end = line.rfind(", ", start, _COLUMNS)
+            if end < 0:
+                break
+            found.append(line[: end + 1])
+            line = " " * start + line[end + 2 :]
+        found.append(line)
+    return "\n".join(found)
 
 
 def _is_uniform(array: Array) -> bool:
@@ -216,7 +238,7 @@ class _Writer:
             texts = [str(int(value)) for value in values]
         lines, line = [], "   "
         for text in texts:
-            if len(line) + len(text) + 2 > 130:
+            if len(line) + len(text) + 2 > _COLUMNS:
                 lines.append(line)
                 line = "   "
             line += f" {text},"
@@ -329,7 +351,6 @@ class _Writer:
         sizes = [array.size for array in predict.step.outputs]
         total = sum(sizes)
         lines += [
-            "/* Predicts stored inputs; returns how many outputs differ by more than the tolerance. */",
             "int fnp_selftest(fnp_memory *memory)",
             "{",
             "    int different = 0;",
@@ -349,7 +370,7 @@ class _Writer:
                 bound_text = number(bound, self.export.bits)
                 lines += [
                     f"        for (i = 0; i < {size}; i++) {{",
-                    f"            const fnp_real error = y[{at} + i] - fnp_test_y_{i}_{j}[i];",
+                    f"            const fnp_real error = y[{f'{at} + i' if at else 'i'}] - fnp_test_y_{i}_{j}[i];",
                     f"            different += !(error <= {bound_text} && error >= -{bound_text});",
                     "        }",
                 ]
@@ -361,21 +382,19 @@ class _Writer:
 def _size_macros(export: Export) -> str:
     """The sizes of what callers give, of one row each."""
     steps = {function.name: function.step for function in export.functions}
-    lines = ["/* Numbers of one row. */"]
-    lines += [
-        f"#define FNP_{array.name.upper()}_SIZE {array.size}" for array in [*steps["predict"].inputs, *steps["predict"].outputs]
-    ]
+    sizes = {"Numbers of one row.": [*steps["predict"].inputs, *steps["predict"].outputs]}
+    rows = {array: 1 for step in steps.values() for array in [*step.inputs, *step.outputs]}
+    lines = []
     if "train" in steps:
-        lines += [
-            "/* A step of training has so many rows, */",
-            f"#define FNP_BATCH {export.batch}",
-            "/* and for each of them so many: */",
-        ]
-        for array in [*steps["train"].targets, *steps["train"].sample_weights]:
-            lines.append(f"#define FNP_{array.name.upper()}_SIZE {array.size // export.batch}")
+        given = [*steps["train"].targets, *steps["train"].sample_weights]
+        lines += ["/* Rows of a step of training. */", f"#define FNP_BATCH {export.batch}"]
+        sizes["Numbers of targets and weights of one row."] = given
+        rows.update(dict.fromkeys(given, export.batch))
     if "input_gradient" in steps:
-        lines.append("/* Derivatives of all outputs. */")
-        lines += [f"#define FNP_{array.name.upper()}_SIZE {array.size}" for array in steps["input_gradient"].outputs]
+        sizes["Numbers of the derivatives of all outputs."] = steps["input_gradient"].outputs
+    for text, arrays in sizes.items():
+        lines += [f"/* {text} */"] if arrays else []
+        lines += [f"#define FNP_{array.name.upper()}_SIZE {array.size // rows[array]}" for array in arrays]
     return "\n".join(lines)
 
 
@@ -391,11 +410,15 @@ def write_files(export: Export, header_name: str | None) -> tuple[str, str | Non
         public.append(f"/* {function.comment} */\n{writer.signature(function)};")
     if writer.keeps:
         public.append(
-            "/* Sets what is kept in memory to the state at export: before the first call, and to begin anew. */\nvoid fnp_reset(fnp_memory *memory);"
+            "/* Sets what is kept in memory to the state at export: to be called before the others, and to begin anew. */\n"
+            "void fnp_reset(fnp_memory *memory);"
         )
     self_test = writer.self_test()
     if self_test:
-        public.append("#ifdef FNP_SELFTEST\nint fnp_selftest(fnp_memory *memory);\n#endif")
+        public.append(
+            "#ifdef FNP_SELFTEST\n/* Predicts stored inputs; returns how many outputs differ by more than the tolerance. */\n"
+            "int fnp_selftest(fnp_memory *memory);\n#endif"
+        )
     rest = [block.text for block in blocks if block not in base]
     includes = ["#include <stdint.h>", "#include <string.h>"] + (["#include <math.h>"] if export.libm else [])
     title = "/* " + "\n * ".join(map(comment, export.title)) + "\n */"
@@ -405,11 +428,18 @@ def write_files(export: Export, header_name: str | None) -> tuple[str, str | Non
     if self_test:
         definitions.append(self_test)
     guard = f"{export.prefix.upper()}_H"
+
+    def rename(text: str) -> str:
+        if text.startswith("static const"):  # a table, of which there may be much: its name is in the first line
+            first, _, rest = text.partition("\n")
+            return f"{_rename(first, export.prefix)}\n{rest}"
+        return _break_lines(_rename(text, export.prefix))
+
     header = None
     if header_name is not None:
         wrapped = ['#ifdef __cplusplus\nextern "C" {\n#endif', *public, "#ifdef __cplusplus\n}\n#endif"]
         body = [f"#ifndef {guard}\n#define {guard}", "#include <stdint.h>", *wrapped, "#endif"]
-        header = "\n\n".join([title, *(_rename(part, export.prefix) for part in body)]) + "\n"
+        header = "\n\n".join([title, *map(rename, body)]) + "\n"
         head = ["\n".join([f'#include "{header_name}"', *includes])]
         source = definitions
     else:
@@ -422,5 +452,5 @@ def write_files(export: Export, header_name: str | None) -> tuple[str, str | Non
         "weights": sum(array.bytes(export.bits) for array in tables),
         "memory": max(memory + -memory % item, item),  # as sizeof: nothing is empty, and doubles are aligned
     }
-    text = "\n\n".join([title, *head, *(_rename(part, export.prefix) for part in source)]) + "\n"
+    text = "\n\n".join([title, *head, *map(rename, source)]) + "\n"
     return text, header, sizes

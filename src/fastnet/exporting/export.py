@@ -194,7 +194,10 @@ def write_model(
     return Written(source, header, functions, sizes["weights"], sizes["memory"], operations, quantizer)
 
 
-_WEIGHTS = "Weights, one for each number of losses that a mean is taken of, may be NULL. What is not finite changes nothing."
+_WEIGHTS = (
+    "Each weight counts a row, or a position of a row, in the loss; without them, NULL, all count alike. A step whose loss or "
+    "gradient is not finite changes nothing, and returns what is not finite."
+)
 _JACOBIAN = "The derivatives of the outputs, one after another, by the inputs of one row: jacobian [outputs][inputs]."
 
 
