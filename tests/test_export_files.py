@@ -10,6 +10,7 @@ from exports import C99, COMPILERS, WARNINGS, Compiled, compile_model, compile_t
 from plans import assert_close
 
 import fastnet as fn
+from fastnet.exporting._library import load_library
 from fastnet.exporting._names import WORDS
 from fastnet.exporting.export import write_model
 
@@ -86,6 +87,7 @@ def test_a_model_of_any_name(tmp_path, name):
         ("net.c", {"name": "int32"}, ValueError, ("identifier of C", "int32")),
         ("net.c", {"batch_size": 2.5, "training": True}, TypeError, ("batch_size", "2.5")),
         ("net.c", {"batch_size": "4", "training": True}, TypeError, ("batch_size", "'4'")),
+        ("net.c", {"batch_size": 4}, ValueError, ("batch_size", "training=True", "4")),
         ("net.c", {"batch_size": 10**9, "training": True}, ValueError, ("smaller batch_size", "2147483647")),
         ('a"b.c', {"header": True}, ValueError, ("#include", "'a\"b.c'")),
     ],
@@ -122,6 +124,14 @@ def test_attributes_beyond_float32_are_named(tmp_path):
         model.export(tmp_path / "net.c")
 
 
+def test_normalization_stays_apart_where_weights_would_overflow():
+    model = fn.Sequential([fn.Input((2,)), fn.layers.Dense(3), fn.layers.BatchNormalization(epsilon=1e-30)])
+    model.layers[-2].kernel[...] = 1e30
+    model.layers[-1].moving_variance[...] = 1e-30
+    x = np.full((1, 2), 1e-30)
+    assert_close(compile_model(model).predict(x)[0], model.predict(x), 1e-5)
+
+
 def test_numbers_are_written_as_they_are(tmp_path):
     values = np.array(
         [-0.0, 1e-45, -1e-45, 1.1754942e-38, 3.4028235e38, 0.1, 16777217, 1e-5, 123456.789, 1 / 3, 1e16, 0], np.float32
@@ -155,7 +165,9 @@ def test_the_same_model_gives_the_same_bytes():
         one, two = (fn.layers.SimpleRNN(4, activation=fn.layers.LeakyReLU(alpha)) for alpha in (first, second))
         return fn.Model(x, [one(x), two(x)], seed=0, name="same")
 
+    load_library.cache_clear()
     first = write_model(make(0.1, 0.2), "net").source
+    load_library.cache_clear()
     write_model(make(0.2, 0.1), "net")
     assert write_model(make(0.1, 0.2), "net").source == first
 

@@ -93,6 +93,22 @@ def run_program(folder, compiler, runner=()):
     )
 
 
+def test_no_undefined_behaviour(tmp_path):
+    """Training and predictions under the sanitizers."""
+    compilers = [one for one in COMPILERS if one != "tcc"]
+    for seed in range(how_many(4)):
+        (tmp_path / "main.c").write_text(program_of(seed, DTYPES[seed % 2]))
+        command = [
+            compilers[seed // 2 % len(compilers)],
+            *C99,
+            "-O1",
+            "-fsanitize=address,undefined",
+            "-fno-sanitize-recover=all",
+        ]
+        subprocess.run([*command, "main.c", "-o", "main"], cwd=tmp_path, check=True)
+        subprocess.run(["./main"], cwd=tmp_path, check=True, capture_output=True)
+
+
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_other_processors_give_the_same_numbers(processor, tmp_path):
     triplet, runner = PROCESSORS[processor]

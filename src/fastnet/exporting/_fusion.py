@@ -70,7 +70,10 @@ def fold_normalization(calls: Sequence[Call], library: Library) -> list[Call]:
         factor = scale.values.astype(np.float64)
         shift = (0.0 if bias is None else bias.values) - mean.values.astype(np.float64)
         shift = shift * factor + (0.0 if beta is None else beta.values)
-        names["kernel"] = Array(f"{kernel.name}_folded", kernel.size, "constant", kernel.values.reshape(-1, filters) * factor)
+        product = kernel.values.reshape(-1, filters) * factor
+        if max(np.abs(product).max(), np.abs(shift).max()) > np.finfo(np.float32 if library.bits == 32 else np.float64).max:
+            continue
+        names["kernel"] = Array(f"{kernel.name}_folded", kernel.size, "constant", product)
         names["bias"] = Array(f"{kernel.name}_folded_bias", filters, "constant", shift)
         names["y"] = normalization["y"]
         found[i] = _call(library, call.function, names)

@@ -132,6 +132,10 @@ class _Writer:
                 for array in call.arguments:
                     if isinstance(array, Array):
                         self.arrays.update(dict.fromkeys([array, *array.members]))
+        types: dict[str, set[str]] = {}
+        for array in self.arrays:
+            types.setdefault(array.kind, set()).add(array.type)
+        self.member_types = {kind: found.pop() if len(found) == 1 else "fnp_real" for kind, found in types.items()}
         self.tables = self._name_tables()
         self.sizes = {kind: self._place(kind) for kind in _MEMORY if kind != "value"}
         steps = [function.step for function in export.functions]
@@ -183,8 +187,7 @@ class _Writer:
 
     def member_type(self, kind: str) -> str:
         """Of a group in memory: that of all that is in it, or else fnp_real."""
-        types = {array.type for array in self.arrays if array.kind == kind}
-        return types.pop() if len(types) == 1 else "fnp_real"
+        return self.member_types.get(kind, "fnp_real")
 
     def item(self, kind: str) -> int:
         """Bytes of an element of a group in memory."""
@@ -285,13 +288,12 @@ class _Writer:
     def body(self, function: Function) -> str:
         step = function.step
         trains = function.name == "train"
-        calls = []
+        calls, cleared = [], False
         for i, call in enumerate(step.calls):
             if step.loop and i == step.loop[0]:
                 calls.append(f"    for (k = 0; k < {step.loop[1]}; k++) {{")
-            if not any("memory->gradients" in line for line in calls) and any(
-                isinstance(a, Array) and a.kind == "gradient" for a in call.arguments
-            ):
+            if not cleared and any(isinstance(a, Array) and a.kind == "gradient" for a in call.arguments):
+                cleared = True
                 calls.append("    memset(memory->gradients, 0, sizeof memory->gradients);")
             indent = "    " if step.loop and i >= step.loop[0] else ""
             calls.append(indent + self.statement(call))
@@ -401,7 +403,7 @@ def _size_macros(export: Export) -> str:
 def write_files(export: Export, header_name: str | None) -> tuple[str, str | None, dict[str, int]]:
     """The text of the C file, that of its header where it has a name, and the sizes in bytes of what it holds."""
     writer = _Writer(export)
-    texts = [*(writer.body(function) for function in export.functions), writer.reset() if writer.keeps else ""]
+    texts = [*map(writer.body, export.functions), *([writer.reset()] if writer.keeps else [])]
     used = set(re.findall(r"\b(?:fnp|FNP)_\w+", "\n".join(texts)))
     blocks = export.library.closure(name for name in used if name in export.library)
     base = [export.library.blocks[name] for name in ("fnp_real", "fnp_int")]
@@ -422,9 +424,7 @@ def write_files(export: Export, header_name: str | None) -> tuple[str, str | Non
     rest = [block.text for block in blocks if block not in base]
     includes = ["#include <stdint.h>", "#include <string.h>"] + (["#include <math.h>"] if export.libm else [])
     title = "/* " + "\n * ".join(map(comment, export.title)) + "\n */"
-    definitions = [*rest, *writer.constants(), *(writer.body(function) for function in export.functions)]
-    if writer.keeps:
-        definitions.append(writer.reset())
+    definitions = [*rest, *writer.constants(), *texts]
     if self_test:
         definitions.append(self_test)
     guard = f"{export.prefix.upper()}_H"

@@ -226,6 +226,10 @@ def export(
     if target.suffix not in (".c", ".cc", ".cpp"):
         raise ValueError(f"export writes C: the path must end with .c, got {target.name!r}")
     batch_size = positive("batch_size", batch_size)
+    if batch_size > 1 and not training:
+        raise ValueError(
+            f"batch_size is of steps of training, and a prediction is of one row: got {batch_size} without training=True"
+        )
     model._require_built()
     if quantize not in (None, "int8"):
         raise ValueError(f"quantize must be None or 'int8', got {quantize!r}")
