@@ -1,12 +1,13 @@
 """Files of exported models as strangers meet them: their names, their bytes, what is written where something is wrong."""
 
+import contextlib
 import hashlib
 import re
 import subprocess
 
 import numpy as np
 import pytest
-from exports import C99, COMPILERS, WARNINGS, Compiled, compile_model, compile_text
+from exports import C99, COMPILERS, WARNINGS, Compiled, arrays_apart, compile_model, compile_text
 from plans import assert_close
 
 import fastnet as fn
@@ -211,6 +212,23 @@ def test_sizes_of_all_that_callers_give():
     assert sizes_of(written.source).items() >= expected.items()
     step = written.functions[1].step
     assert [array.size for array in [*step.targets, *step.sample_weights]] == [28, 14, 28, 7]
+
+
+@pytest.mark.parametrize("wrong", ["7 + 1", "7 + 3"])
+def test_gaps_between_arrays_see_a_number_too_many(wrong):
+    """Of the helper of these tests: activations that write beyond their array, among those of the file and of the caller."""
+    x = fn.Input((8,))
+    before = fn.layers.Dense(7)(x)
+    h = fn.layers.Activation("relu")(before)
+    for outputs in (fn.layers.Dense(3)(fn.layers.Add()([before, h])), h):
+        with arrays_apart() as gaps:
+            written = write_model(fn.Model(x, outputs, seed=0), "net")
+        text = re.sub(r"(    net_relu\(.*), 7\);", rf"\1, {wrong});", written.source)
+        assert text != written.source
+        for source in (written.source, text):
+            compiled = Compiled(source, written.functions, "net", "float32", written.memory, gaps=gaps)
+            with pytest.raises(AssertionError, match="beyond") if source is text else contextlib.nullcontext():
+                compiled.predict(np.ones((1, 8)))
 
 
 @pytest.mark.parametrize("prefix", ["net", "network_of_digits"])
