@@ -208,10 +208,10 @@ class Compiled:
 
 
 def compile_model(model, **options):
-    """An exported model, compiled."""
+    """An exported model, compiled; those of float64 with their arrays apart, unless `apart` says otherwise."""
     flags = options.pop("flags", ())
     compiler = {"compiler": options.pop("compiler")} if "compiler" in options else {}
-    with arrays_apart() if options.pop("apart", False) else contextlib.nullcontext() as gaps:
+    with arrays_apart() if options.pop("apart", model.dtype == "float64") else contextlib.nullcontext() as gaps:
         written = write_model(model, "net", **options)
     return Compiled(written.source, written.functions, "net", model.dtype, written.memory, flags=flags, gaps=gaps, **compiler)
 

@@ -3,13 +3,12 @@
 import cases
 import numpy as np
 import pytest
-from exports import Compiled, compile_description, describe_graph
+from exports import compile_description, compile_model, describe_graph
 from plans import Graph, Model, assert_close
 from test_optimizers import variants
 
 import fastnet as fn
 from fastnet import _core
-from fastnet.exporting.export import write_model
 
 DTYPES = ["float32", "float64"]
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
@@ -136,8 +135,7 @@ def make_network(optimizer, arguments, dtype="float64", loss="mse", seed=0):
 
 
 def compile_network(model, **options):
-    written = write_model(model, "net", training=True, **options)
-    return Compiled(written.source, written.functions, "net", model.dtype, written.memory)
+    return compile_model(model, training=True, **options)
 
 
 def data_for(n=48, seed=0):
