@@ -93,7 +93,8 @@ typedef enum fn_registry {
     FN_METRICS,
     FN_OPTIMIZERS,
     FN_ACTIVATIONS,
-    FN_UPDATES, /* one entry, "update": what is done around every optimizer, see below */
+    FN_UPDATES,   /* one entry, "update": what is done around every optimizer, see below */
+    FN_FUNCTIONS, /* of one to three operands, elementwise: numbers for the attribute `function` of the operation "elementwise" */
     FN_REGISTRY_COUNT
 } fn_registry;
 

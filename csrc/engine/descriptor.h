@@ -289,6 +289,7 @@ typedef struct fn_kernels {
     const fn_metric *const *metrics;
     const fn_optimizer *const *optimizers;
     const fn_entry *const *activations;
+    const fn_entry *const *functions;
     /* Services of the engine that touch numbers; contracts in kernels/vector_ops.c. */
     void (*gather)(void *out, int64_t width, const fn_source *source, const int64_t *order, int64_t first, int64_t lo, int64_t hi,
                    const double *scale, const double *shift);

@@ -38,6 +38,9 @@ const fn_entry *fn_registry_entry(fn_registry registry, int index)
     case FN_ACTIVATIONS:
         list = (const void *const *)kernels->activations;
         break;
+    case FN_FUNCTIONS:
+        list = (const void *const *)kernels->functions;
+        break;
     default:
         return NULL;
     }
@@ -112,7 +115,8 @@ fn_status fn_check_entry(const fn_entry *entry, const char *kind, const char *na
 fn_status fn_check_attributes(fn_registry registry, const char *name, const char *layer, const double *attributes,
                               fn_error *error)
 {
-    static const char *const kinds[FN_REGISTRY_COUNT] = {"operation", "loss", "metric", "optimizer", "activation", "optimizer"};
+    static const char *const kinds[FN_REGISTRY_COUNT] = {"operation",  "loss",      "metric",  "optimizer",
+                                                         "activation", "optimizer", "function"};
     const fn_entry *entry = fn_registry_entry(registry, fn_registry_find(registry, name));
     if (!entry)
         return fn_fail(error, FN_ERROR_NAME, "unknown entry '%s'", name ? name : "");

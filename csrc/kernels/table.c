@@ -1,6 +1,7 @@
 /* The table of all kernels of one instruction set and precision. The lists are generated from the file
  * names of ops/, losses/, metrics/, optim/ and activations/. */
 #include "activation.h"
+#include "function.h"
 #include "registry.h" /* generated */
 #include "vector_ops.h"
 
@@ -44,6 +45,7 @@ const fn_kernels TABLE_NAME(FN_TARGET, FN_BITS) = {
     .metrics = metrics,
     .optimizers = optimizers,
     .activations = (const fn_entry *const *)FN_SYM(activations),
+    .functions = (const fn_entry *const *)FN_SYM(functions),
     .gather = FN_SYM(gather),
     .loss_scale = FN_SYM(loss_scale),
     .loss_sum = FN_SYM(loss_sum),

@@ -72,7 +72,7 @@ def penalizes(op: str) -> bool:
     """Whether an operation adds to the loss."""
 
 def registry(kind: str) -> dict[str, dict[str, float]]:
-    """All entries of "ops", "losses", "metrics", "optimizers", "activations" or "updates"."""
+    """All entries of "ops", "losses", "metrics", "optimizers", "activations", "functions" or "updates"."""
 
 def attribute_ranges(kind: str) -> dict[str, dict[str, tuple[float, float, bool, bool]]]:
     """What the attributes of all entries of a kind, as of `registry`, may be: (lowest, highest, whole, varies)."""

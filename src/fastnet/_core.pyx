@@ -210,7 +210,7 @@ cdef tuple from_shape(const fn_shape *shape):
 
 cdef dict _DTYPES = {"float32": FN_FLOAT32, "float64": FN_FLOAT64}
 cdef dict _REGISTRIES = {"ops": FN_OPS, "losses": FN_LOSSES, "metrics": FN_METRICS, "optimizers": FN_OPTIMIZERS,
-                         "activations": FN_ACTIVATIONS, "updates": FN_UPDATES}
+                         "activations": FN_ACTIVATIONS, "functions": FN_FUNCTIONS, "updates": FN_UPDATES}
 
 
 cdef const fn_entry *find_entry(fn_registry registry, object name) except NULL:
@@ -254,7 +254,7 @@ cdef list ordered_hyper(object optimizer, object given):
 # ---- registries --------------------------------------------------------------------------------------
 
 def registry(kind):
-    """All entries of "ops", "losses", "metrics", "optimizers", "activations" or "updates".
+    """All entries of "ops", "losses", "metrics", "optimizers", "activations", "functions" or "updates".
 
     Returns
     -------

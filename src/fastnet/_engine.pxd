@@ -57,6 +57,7 @@ cdef extern from "fastnet.h" nogil:
         FN_METRICS
         FN_OPTIMIZERS
         FN_ACTIVATIONS
+        FN_FUNCTIONS
         FN_UPDATES
 
     ctypedef struct fn_attribute:

@@ -1,0 +1,22 @@
+/* Elementwise functions of one, two or three operands, for the operation `elementwise`; all in functions.c. */
+#ifndef FN_KERNELS_FUNCTION_H
+#define FN_KERNELS_FUNCTION_H
+
+#include "../engine/descriptor.h"
+#include "isa.h"
+
+enum { FN_MAX_OPERANDS = 3 };
+
+/* value: y[i] = f(x[0][i], ...).
+ * slope[k]: g[i] = dy[i] df/dx[k]; NULL where the gradient stops. g may be no other array. */
+typedef struct fn_function {
+    fn_entry entry;
+    int32_t n_operands;
+    void (*value)(const real *const x[FN_MAX_OPERANDS], real *y, int64_t n);
+    void (*slope[FN_MAX_OPERANDS])(const real *const x[FN_MAX_OPERANDS], const real *y, const real *dy, real *g, int64_t n);
+} fn_function;
+
+/* NULL-terminated. In an operation the number in this table is an attribute. */
+extern const fn_function *const FN_SYM(functions)[];
+
+#endif
