@@ -18,7 +18,7 @@ import os as _os
 import warnings as _warnings
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from . import activations, constraints, initializers, layers, losses, metrics, optimizers, regularizers
+from . import activations, constraints, initializers, layers, losses, metrics, ops, optimizers, regularizers
 from ._core import isa as current_isa
 from .history import History
 from .layers import Input
@@ -83,6 +83,7 @@ __all__ = [
     "load_model",
     "losses",
     "metrics",
+    "ops",
     "optimizers",
     "regularizers",
     "saving",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._weights import Weight
 
 __all__ = [
-    "CURRENT_CALL", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors", "batch_size_of",
+    "CURRENT_CALL", "OPERATORS", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors", "batch_size_of",
     "label_sources", "outside_calls", "replace_tensors", "with_masks",
 ]  # fmt: skip
 
@@ -32,6 +32,24 @@ class LayerLike(Owner, Protocol):
 
     @property
     def _label(self) -> str: ...
+
+
+#: What Python's operators on symbolic tensors do, by the names of functions of `fastnet.ops`, which enters them.
+OPERATORS: dict[str, Callable[..., Any]] = {}
+
+
+def _operator(name: str, reverse: bool = False) -> Any:
+    def run(self: SymbolicTensor, *other: Any) -> Any:
+        return OPERATORS[name](*other, self) if reverse else OPERATORS[name](self, *other)
+
+    return run
+
+
+def _refuses(what: str, instead: str) -> Any:
+    def run(self: SymbolicTensor, *args: Any) -> Any:
+        raise TypeError(f"{what} of a symbolic tensor, whose numbers are not known while the graph is made: {instead}")
+
+    return run
 
 
 class SymbolicTensor:
@@ -60,6 +78,24 @@ class SymbolicTensor:
     def shape(self) -> tuple[int | None, ...]:
         """With the batch axis, whose size is None."""
         return (None, *self.sample_shape)
+
+    __add__, __radd__ = _operator("add"), _operator("add", True)
+    __sub__, __rsub__ = _operator("subtract"), _operator("subtract", True)
+    __mul__, __rmul__ = _operator("multiply"), _operator("multiply", True)
+    __truediv__, __rtruediv__ = _operator("divide"), _operator("divide", True)
+    __floordiv__, __rfloordiv__ = _operator("floor_divide"), _operator("floor_divide", True)
+    __mod__, __rmod__ = _operator("mod"), _operator("mod", True)
+    __pow__, __rpow__ = _operator("power"), _operator("power", True)
+    __matmul__ = _operator("matmul")
+    __neg__, __abs__, __invert__ = _operator("negative"), _operator("abs"), _operator("logical_not")
+    __lt__, __le__, __gt__, __ge__ = _operator("less"), _operator("less_equal"), _operator("greater"), _operator("greater_equal")
+    __and__, __or__, __xor__ = _operator("logical_and"), _operator("logical_or"), _operator("logical_xor")
+    __bool__ = _refuses("the truth", "use fn.ops.where(condition, a, b) in place of if")
+    __float__ = __int__ = _refuses("a number", "compute with the tensor, by fn.ops")
+    __iter__ = _refuses("a loop over the rows", "operations work on all rows; for parts of a sample use fn.ops")
+    #: NumPy's functions refuse it, and its arrays leave operators to the tensor.
+    __array_ufunc__ = None
+    __array__ = _refuses("a NumPy function", "use that of fn.ops")
 
     def __repr__(self) -> str:
         source = self.operation.layer._label if self.operation else "input"

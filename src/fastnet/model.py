@@ -15,8 +15,9 @@ from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls
 from ._names import snake_case
 from ._summary import summarize
 from ._weights import Slab, Weight
+from .layers._naming import name_layers
 from .layers._registry import LAYERS
-from .layers.base import Layer, assign_all, name_layers
+from .layers.base import Layer, assign_all
 from .layers.core import Input
 from .training import Trainer
 
@@ -223,7 +224,8 @@ class Model(Layer, Trainer):
 
         def replace(tensor: SymbolicTensor) -> SymbolicTensor:
             # What a call is given and nothing depends on is not a part of the graph.
-            return replaced.get(id(tensor)) or Input(tensor.sample_shape)
+            known = replaced.get(id(tensor))
+            return Input(tensor.sample_shape) if known is None else known
 
         for call in self._graph.calls:
             for old, new in zip(call.outputs, call.repeat(replace)):

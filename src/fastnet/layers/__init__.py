@@ -21,6 +21,7 @@ from .convolution_transpose import Convolution2DTranspose as Convolution2DTransp
 from .convolution_transpose import __all__ as _transposed
 from .core import Activation, ActivityRegularization, Dense, Flatten, Input, Reshape
 from .embedding import Embedding, Masking
+from .functional import Lambda
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from .normalization import BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization
 from .pooling import *
@@ -46,7 +47,7 @@ from .wrappers import TimeDistributed
 
 __all__ = [
     "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization", "Bidirectional", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten",
-    "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Layer", "LayerNormalization", "Masking", "Maximum",
+    "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Lambda", "Layer", "LayerNormalization", "Masking", "Maximum",
     "MinMaxScaling", "Minimum", "Multiply", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
     "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_attention, *_convolution, *_transposed, *_pooling,
     *_augmentation, *_reshaping,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import _core
+from .. import _core, constraints, initializers, regularizers
 from .._config import Configurable
 from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor
 from .._names import snake_case
 from .._snapshots import between_steps
 from .._weights import Weight, WeightSpec
 from ..regularizers import OrthogonalRegularizer
+from ._naming import name_layers
 from ._registry import layers_in
 
 __all__ = ["Layer"]
@@ -73,6 +75,7 @@ class Layer(Configurable):
         self._weights: dict[str, Weight] = {}
         self._first_call: LayerCall | None = None
         self._owner: weakref.ref[Layer] | None = None  # the layer that it is an attribute of
+        self._has_built = False
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -121,6 +124,10 @@ class Layer(Configurable):
         call = LayerCall(self, tensors, options, CURRENT_CALL.get())
         token = CURRENT_CALL.set(call)
         try:
+            if not (self._has_built or self._repeats_calls):
+                shapes = [tensor.shape for tensor in tensors]
+                self.build(shapes[0] if len(shapes) == 1 else shapes)
+                self._has_built = True
             result = self.call(*tensors, **options)
             masks = self.compute_mask(*tensors)
         finally:
@@ -151,6 +158,60 @@ class Layer(Configurable):
         kept = {name: value for name, value in named.items() if name not in parameters or value is not parameters[name].default}
         return given[:count], kept
 
+    def build(self, input_shape: Any) -> None:
+        """Makes weights whose shapes depend on the input, by `add_weight`: called once, before the first call.
+
+        Parameters
+        ----------
+        input_shape : tuple, or list of tuple
+            With the batch axis, which is None.
+        """
+
+    def add_weight(
+        self,
+        shape: Sequence[int] | None = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: str = "none",
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+    ) -> Weight:
+        """A weight for mathematics of the layer's own: an operand of `fastnet.ops` and of Python's operators in `call`.
+
+        Parameters
+        ----------
+        shape : sequence of int, optional
+            Default: one number.
+        initializer : str or Initializer, optional
+            Default: Glorot's uniform distribution, as in Keras.
+        trainable : bool
+        regularizer, constraint
+            As for the weights of other layers.
+        name : str, optional
+        dtype, autocast, aggregation, overwrite_with_gradient
+            Accepted as Keras does.
+
+        Returns
+        -------
+        Weight
+        """
+        sizes = (1,) if shape is None or tuple(shape) == () else tuple(operator.index(size) for size in shape)
+        base, number = name or "variable", 1
+        while (name := base if number == 1 else f"{base}_{number - 1}") in self._weights:
+            number += 1
+        spec = WeightSpec(
+            initializers.get("glorot_uniform" if initializer is None else initializer),
+            regularizers.get(regularizer),
+            bool(trainable),
+            constraints.get(constraint),
+        )
+        weight = self._weights[name] = Weight(self, name, sizes, spec)
+        return weight
+
     def call(self, *inputs: SymbolicTensor) -> Any:
         """Appends the layer's operations; returns its output."""
         raise NotImplementedError(f"layer {self._label!r} does not say what it computes")
@@ -158,6 +219,11 @@ class Layer(Configurable):
     def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
         """The masks of the outputs; none where fewer are given. By default that of the first input, if the layer keeps steps apart."""
         return [inputs[0].mask] if self.supports_masking else []
+
+    @property
+    def _base_name(self) -> str:
+        """What it is called by default, but for a number."""
+        return snake_case(type(self).__name__)
 
     @property
     def _label(self) -> str:
@@ -338,6 +404,10 @@ class Layer(Configurable):
         """Whether the layer has weights: their shapes are known from the first call on."""
         return bool(self._weights) or any(layer.built for layer in self.sublayers())
 
+    @built.setter
+    def built(self, value: bool) -> None:
+        """Accepted, as methods `build` written for Keras set it."""
+
     @property
     def weights(self) -> list[Weight]:
         """All weights: its own, then those of the layers that it is put together from."""
@@ -355,11 +425,11 @@ class Layer(Configurable):
 
     def _snapshot(self) -> Callable[[], None]:
         """A function that undoes what calls from now on do to the layer and those it is put together from."""
-        weights, first_call = dict(self._weights), self._first_call
+        weights, first_call, built = dict(self._weights), self._first_call, self._has_built
         undo = [layer._snapshot() for layer in self.sublayers()]
 
         def restore() -> None:
-            self._weights, self._first_call = weights, first_call
+            self._weights, self._first_call, self._has_built = weights, first_call, built
             for one in undo:
                 one()
 
@@ -397,25 +467,6 @@ def _layers_within(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
     elif isinstance(value, dict):
         for key, one in value.items():
             yield from _layers_within(f"{name}_{key}", one)
-
-
-def name_layers(layers: Iterable[Layer], preferred: Mapping[Layer, str] | None = None) -> None:
-    """Gives a name to each layer that was given none: the class's or a preferred one, numbered where it is taken.
-
-    A layer keeps what it was named in another model, unless two such layers meet.
-    """
-    layers, preferred = list(layers), preferred or {}
-    owners: dict[str, Layer] = {}
-    for layer in layers:
-        if layer._named and owners.setdefault(layer.name, layer) is not layer:
-            raise ValueError(f"two layers are named {layer.name!r}")
-    nameless = [layer for layer in layers if layer.name is None or owners.setdefault(layer.name, layer) is not layer]
-    for layer in nameless:
-        base, number = preferred.get(layer) or snake_case(type(layer).__name__), 0
-        while (name := f"{base}_{number}" if number else base) in owners:
-            number += 1
-        layer.name = name
-        owners[name] = layer
 
 
 def assign_all(weights: Sequence[Weight], values: Sequence[Any], owner: str) -> None:

@@ -1,0 +1,252 @@
+"""How a function of `fastnet.ops` becomes operations of a graph, or numbers at once."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from .._graph import CURRENT_CALL, OPERATORS, SymbolicTensor, outside_calls
+from .._weights import Weight, WeightSpec
+from ..initializers import Constant
+from ..layers._registry import LAYERS
+from ..layers.base import Layer
+
+__all__ = ["FUNCTIONS", "FunctionLayer", "axes_of", "emit", "full_shape", "function", "is_tensor", "normalize_axis"]
+
+#: All functions by name, each able to take symbolic tensors.
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+
+#: Whether arrays are being computed with, whose first axis is not the batch.
+_EAGER: ContextVar[bool] = ContextVar("_EAGER", default=False)
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether a value is computed by the model, or is a weight: not known while the graph is made."""
+    return isinstance(value, (SymbolicTensor, Weight))
+
+
+def _tensors_in(value: Any) -> Iterator[Any]:
+    if is_tensor(value):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors_in(item)
+
+
+def function(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a public function of one that appends operations.
+
+    Called on symbolic tensors within a layer it appends to that layer, outside it makes a layer of its own; called on arrays it
+    computes at once, with the same kernels.
+    """
+
+    @functools.wraps(run)
+    def wrapper(*args: Any, **options: Any) -> Any:
+        given = list(_tensors_in([args, list(options.values())]))
+        if not given:
+            return _evaluate(run.__name__, args, options)
+        if CURRENT_CALL.get() is not None:
+            return run(*args, **options)
+        if any(isinstance(tensor, Weight) for tensor in given):
+            raise ValueError(f"fn.ops.{run.__name__} of a weight outside of its layer's call: write it in the call")
+        return _call_layer(run.__name__, args, options)
+
+    FUNCTIONS[run.__name__] = wrapper
+    return wrapper
+
+
+def _evaluate(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """The result for arrays: of a model of the one function, with the whole arrays as one row."""
+    from ..model import Model  # models are made of layers, which are made of operations
+
+    arrays: list[np.ndarray] = []
+
+    def place(value: Any) -> Any:
+        if isinstance(value, (np.ndarray, np.generic)):
+            arrays.append(np.asarray(value))
+            return SymbolicTensor(arrays[-1].shape or (1,), None)
+        return [place(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    numbers = [i for i, value in enumerate(args) if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    given = [np.asarray(value) if isinstance(value, list) and not list(_arrays_in(value)) else value for value in args]
+    if numbers and not list(_arrays_in([given, list(options.values())])):  # a formula of numbers alone
+        given[numbers[0]] = np.float32(given[numbers[0]])
+    tensors, named = [place(value) for value in given], {key: place(value) for key, value in options.items()}
+    if not arrays:
+        raise TypeError(f"fn.ops.{name} takes symbolic tensors or arrays, got {args}")
+    dtype = "float64" if any(array.dtype == np.float64 for array in arrays) else "float32"
+    with outside_calls():
+        result = _call_layer(name, tuple(tensors), named, batch=False)
+    outputs = result if isinstance(result, list) else [result]
+    inputs = list(_tensors_in([tensors, list(named.values())]))
+    found = Model(inputs, outputs, seed=0, dtype=dtype).predict([array.reshape(1, *(array.shape or (1,))) for array in arrays])
+    results = [array[0] for array in (found if isinstance(found, list) else [found])]
+    if all(array.ndim == 0 for array in arrays):
+        results = [array.reshape(()) if array.size == 1 else array for array in results]
+    return results if isinstance(result, list) else results[0]
+
+
+def _arrays_in(value: Any) -> Iterator[Any]:
+    if isinstance(value, (np.ndarray, np.generic)):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _arrays_in(item)
+
+
+class FunctionLayer(Layer):
+    """A function of `fastnet.ops` that was called outside of a layer.
+
+    Parameters
+    ----------
+    function : str
+        Its name.
+    arguments : list
+        Its arguments by position; a tensor is ``{"tensor": number}``, in the order of the call.
+    options : dict
+        Its arguments by name.
+    """
+
+    def __init__(
+        self,
+        function: str,
+        arguments: Sequence[Any] = (),
+        options: Mapping[str, Any] | None = None,
+        batch: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if function not in FUNCTIONS:
+            raise ValueError(f"there is no function fn.ops.{function}")
+        self.function = function
+        self.arguments = list(arguments)
+        self.options = dict(options or {})
+        self.batch = bool(batch)
+
+    @property
+    def _base_name(self) -> str:
+        return self.function
+
+    def call(self, *inputs: SymbolicTensor) -> Any:
+        def fill(value: Any) -> Any:
+            if isinstance(value, Mapping) and set(value) == {"tensor"}:
+                return inputs[operator.index(value["tensor"])]
+            return [fill(item) for item in value] if isinstance(value, list) else value
+
+        token = _EAGER.set(not self.batch)
+        try:
+            return FUNCTIONS[self.function](*fill(self.arguments), **{name: fill(value) for name, value in self.options.items()})
+        finally:
+            _EAGER.reset(token)
+
+
+def _call_layer(name: str, args: tuple[Any, ...], options: dict[str, Any], batch: bool = True) -> Any:
+    """Calls a layer of the function on the tensors among its arguments."""
+    tensors: list[SymbolicTensor] = []
+
+    def place(tensor: SymbolicTensor) -> dict[str, int]:
+        tensors.append(tensor)
+        return {"tensor": len(tensors) - 1}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, SymbolicTensor):
+            return place(value)
+        if isinstance(value, (np.ndarray, np.generic)):
+            return value.tolist()
+        return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    arguments = [plain(value) for value in args]
+    named = {key: plain(value) for key, value in options.items()}
+    return FunctionLayer(name, arguments, named, batch)(tensors)
+
+
+# ---- within a layer's call -------------------------------------------------------------------------------
+
+
+def emit(
+    op: str, tensors: Sequence[SymbolicTensor], attributes: Mapping[str, Any], parameters: Sequence[Any] = ()
+) -> SymbolicTensor:
+    """Appends an operation to the layer whose call is in progress.
+
+    Parameters
+    ----------
+    parameters : sequence of Weight or ndarray
+        Arrays become weights of the layer that are not trained.
+    """
+    call = CURRENT_CALL.get()
+    assert call is not None, "functions make a layer of their own where there is none"
+    layer: Any = next((parameter.layer for parameter in parameters if isinstance(parameter, Weight)), call.layer)
+    specs: dict[str, WeightSpec] = {}
+    for parameter in parameters:
+        if isinstance(parameter, Weight):
+            if parameter.layer is not layer:
+                raise ValueError(f"layer {layer._label!r}: one operation of weights of two layers; compute with each on its own")
+            specs[parameter.name] = parameter.spec
+        else:
+            name = _constant_name(call, layer)
+            specs[name] = WeightSpec(Constant(parameter), trainable=False)
+    return layer.emit(op, list(tensors), {key: float(value) for key, value in attributes.items()}, specs)
+
+
+def _constant_name(call: Any, layer: Layer) -> str:
+    """The name of the next constant of a call: the same in every call of the layer."""
+    count = call.constants = getattr(call, "constants", 0) + 1
+    return f"constant_{count}" if count > 1 else "constant"
+
+
+def full_shape(tensor: Any) -> tuple[int | None, ...]:
+    """With the batch axis, where there is one; of weights and arrays as they are."""
+    if isinstance(tensor, SymbolicTensor):
+        return tensor.sample_shape if _EAGER.get() else (None, *tensor.sample_shape)
+    return tuple(np.shape(tensor)) if not isinstance(tensor, Weight) else tensor.shape
+
+
+def normalize_axis(name: str, tensor: SymbolicTensor, axis: Any) -> int:
+    """An axis of the sample of a tensor, as the user counts its axes.
+
+    Raises
+    ------
+    ValueError
+        If there is no such axis, or it is the batch.
+    """
+    rank, batch = len(full_shape(tensor)), 0 if _EAGER.get() else 1
+    try:
+        axis = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"fn.ops.{name}: axis must be an integer, got {axis!r}") from None
+    if not -rank <= axis < rank:
+        raise ValueError(f"fn.ops.{name}: axis {axis} of a tensor of shape {full_shape(tensor)}")
+    axis %= rank
+    if axis < batch:
+        raise ValueError(
+            f"fn.ops.{name}: axis {axis} of shape {full_shape(tensor)} is the batch, over which a model does not compute: its rows are "
+            "predicted one by one. In a loss, return a number for each row: their mean is taken"
+        )
+    return axis - batch
+
+
+def axes_of(name: str, tensor: SymbolicTensor, axis: Any) -> list[int]:
+    """The axes of the sample that `axis` says: one, several, or None for all."""
+    if axis is None:
+        if not _EAGER.get():
+            raise ValueError(
+                f"fn.ops.{name} over all axes of shape {full_shape(tensor)} would be over the batch, too; say axis="
+                f"{tuple(range(1, len(full_shape(tensor))))}"
+            )
+        return list(range(len(tensor.sample_shape)))
+    axes = [normalize_axis(name, tensor, one) for one in (axis if isinstance(axis, (tuple, list)) else [axis])]
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"fn.ops.{name}: an axis is given twice in {axis}")
+    return axes
+
+
+LAYERS["FunctionLayer"] = FunctionLayer
+OPERATORS.update({name: functools.partial(lambda name, *args: FUNCTIONS[name](*args), name) for name in (
+    "add", "subtract", "multiply", "divide", "floor_divide", "mod", "power", "matmul", "negative", "abs", "less", "less_equal", "greater",
+    "greater_equal", "logical_and", "logical_or", "logical_xor", "logical_not", "not_equal",
+)})  # fmt: skip

@@ -1,0 +1,103 @@
+"""Sums, means, extremes over axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _core
+from ._emission import axes_of, emit, function
+from .elementwise import apply
+
+__all__ = ["all", "any", "count_nonzero", "logsumexp", "max", "mean", "min", "norm", "prod", "std", "sum", "var"]
+
+_FUNCTIONS = {name: number for number, name in enumerate(_core.attribute_choices("reduce", "function"))}
+
+
+def reduce(name: str, x: Any, axis: Any, keepdims: bool) -> Any:
+    """A function of the operation `reduce`."""
+    mask = 0
+    for one in axes_of(name, x, axis):
+        mask |= 1 << one
+    return emit("reduce", [x], {"function": _FUNCTIONS[name], "axes": mask, "keepdims": bool(keepdims)})
+
+
+@function
+def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The sum over axes; axis 0 of a symbolic tensor is the batch, over which there is none."""
+    return reduce("sum", x, axis, keepdims)
+
+
+@function
+def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The mean over axes."""
+    return reduce("mean", x, axis, keepdims)
+
+
+@function
+def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The product over axes."""
+    return reduce("prod", x, axis, keepdims)
+
+
+@function
+def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The largest over axes; equal ones share the gradient."""
+    return reduce("max", x, axis, keepdims)
+
+
+@function
+def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The smallest over axes; equal ones share the gradient."""
+    return reduce("min", x, axis, keepdims)
+
+
+@function
+def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The mean square of the distances from the mean."""
+    return reduce("mean", apply("square", apply("subtract", x, reduce("mean", x, axis, True))), axis, keepdims)
+
+
+@function
+def std(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The square root of the variance."""
+    distance = apply("subtract", x, reduce("mean", x, axis, True))
+    return apply("sqrt", reduce("mean", apply("square", distance), axis, keepdims))
+
+
+@function
+def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """``log(sum(e^x))``, without overflow."""
+    top = apply("stop_gradient", reduce("max", x, axis, True))
+    top = apply("where", apply("isfinite", top), top, 0.0)
+    found = apply("add", apply("log", reduce("sum", apply("exp", apply("subtract", x, top)), axis, True)), top)
+    return found if keepdims else reduce("sum", found, axis, False)
+
+
+@function
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """The root of the sum of the squares; with ord 1 the sum, with infinity the largest, of the absolute values."""
+    if ord in (None, 2):
+        return apply("sqrt", reduce("sum", apply("square", x), axis, keepdims))
+    if ord == 1:
+        return reduce("sum", apply("abs", x), axis, keepdims)
+    if ord == float("inf"):
+        return reduce("max", apply("abs", x), axis, keepdims)
+    raise ValueError(f"fn.ops.norm: ord must be None, 1, 2 or infinity, got {ord!r}")
+
+
+@function
+def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """1 where one number over the axes is not 0, else 0."""
+    return reduce("max", apply("not_equal", x, 0.0), axis, keepdims)
+
+
+@function
+def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """1 where no number over the axes is 0, else 0."""
+    return reduce("min", apply("not_equal", x, 0.0), axis, keepdims)
+
+
+@function
+def count_nonzero(x: Any, axis: Any = None) -> Any:
+    """How many numbers over the axes are not 0."""
+    return reduce("sum", apply("not_equal", x, 0.0), axis, False)

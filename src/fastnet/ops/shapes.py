@@ -1,0 +1,131 @@
+"""Functions that move numbers: reshape, transpose, concatenate and the like; products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .._graph import SymbolicTensor
+from .._weights import Weight
+from ._emission import axes_of, emit, full_shape, function, normalize_axis
+
+__all__ = [
+    "concatenate",
+    "expand_dims",
+    "matmul",
+    "moveaxis",
+    "permute",
+    "reshape",
+    "shape",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "transpose",
+]
+
+
+def shape(x: Any) -> tuple[int | None, ...]:
+    """The shape, None for the batch of a symbolic tensor."""
+    return full_shape(x)
+
+
+def _reshaped(x: SymbolicTensor, sizes: Sequence[int]) -> SymbolicTensor:
+    return emit("reshape", [x], {"rank": len(sizes), **{f"size_{axis}": size for axis, size in enumerate(sizes)}})
+
+
+@function
+def reshape(x: Any, newshape: Sequence[int]) -> Any:
+    """The same numbers in another shape; -1 once for what is left. The batch comes first, as -1 or None."""
+    sizes = list(newshape)
+    if full_shape(x)[:1] == (None,):
+        if not sizes or sizes[0] not in (-1, None):
+            raise ValueError(
+                f"fn.ops.reshape of shape {full_shape(x)}: the first axis is the batch, -1 or None in the new shape, got {newshape}"
+            )
+        sizes = sizes[1:]
+    if sizes.count(-1) > 1:
+        raise ValueError(f"fn.ops.reshape: only one axis may be -1, got {newshape}")
+    return _reshaped(x, sizes)
+
+
+@function
+def expand_dims(x: Any, axis: int) -> Any:
+    """With a new axis of size 1."""
+    rank = len(full_shape(x)) + 1
+    batch = rank - 1 - len(x.sample_shape)
+    if not -rank <= axis < rank or axis % rank < batch:
+        raise ValueError(f"fn.ops.expand_dims: axis {axis} of shape {full_shape(x)}")
+    sizes = list(x.sample_shape)
+    sizes.insert(axis % rank - batch, 1)
+    return _reshaped(x, sizes)
+
+
+@function
+def squeeze(x: Any, axis: Any = None) -> Any:
+    """Without axes of size 1."""
+    sizes = x.sample_shape
+    gone = [i for i, size in enumerate(sizes) if size == 1] if axis is None else axes_of("squeeze", x, axis)
+    if [i for i in gone if sizes[i] != 1]:
+        raise ValueError(f"fn.ops.squeeze: axis {axis} of shape {full_shape(x)} is not of size 1")
+    return _reshaped(x, [size for i, size in enumerate(sizes) if i not in gone])
+
+
+def permute(x: SymbolicTensor, order: Sequence[int]) -> SymbolicTensor:
+    """The axes of a sample in another order."""
+    return emit("permute", [x], {"rank": len(order), **{f"axis_{i}": axis for i, axis in enumerate(order)}})
+
+
+@function
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
+    """The axes in another order; that of the batch stays the first."""
+    rank, batch = len(full_shape(x)), len(full_shape(x)) - len(x.sample_shape)
+    order = list(axes) if axes is not None else list(reversed(range(rank)))
+    if sorted(order) != list(range(rank)) or order[:batch] != list(range(batch)):
+        raise ValueError(f"fn.ops.transpose of shape {full_shape(x)}: axes must be all axes, the batch first, got {axes}")
+    return permute(x, [axis - batch for axis in order[batch:]])
+
+
+@function
+def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    """With two axes in each other's place."""
+    first, second = normalize_axis("swapaxes", x, axis1), normalize_axis("swapaxes", x, axis2)
+    order = list(range(len(x.sample_shape)))
+    order[first], order[second] = second, first
+    return permute(x, order)
+
+
+@function
+def moveaxis(x: Any, source: int, destination: int) -> Any:
+    """With an axis in another place."""
+    order = list(range(len(x.sample_shape)))
+    order.insert(normalize_axis("moveaxis", x, destination), order.pop(normalize_axis("moveaxis", x, source)))
+    return permute(x, order)
+
+
+@function
+def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
+    """One after another along an axis."""
+    return emit("concatenate", list(xs), {"axis": normalize_axis("concatenate", xs[0], axis)})
+
+
+@function
+def stack(xs: Sequence[Any], axis: int = 0) -> Any:
+    """One after another along a new axis."""
+    rank = len(full_shape(xs[0])) + 1
+    batch = rank - 1 - len(xs[0].sample_shape)
+    place = axis % rank - batch
+    if not -rank <= axis < rank or place < 0:
+        raise ValueError(f"fn.ops.stack: axis {axis} of tensors of shape {full_shape(xs[0])}")
+    return emit("concatenate", [_reshaped(x, [*x.sample_shape[:place], 1, *x.sample_shape[place:]]) for x in xs], {"axis": place})
+
+
+@function
+def matmul(x1: Any, x2: Any) -> Any:
+    """The product of x1 and a matrix of weights or numbers, over the last axis of x1."""
+    if not isinstance(x1, SymbolicTensor) or not isinstance(x2, (Weight, np.ndarray)) or len(full_shape(x2)) != 2:
+        raise NotImplementedError("fn.ops.matmul takes a tensor and a matrix that is a weight or an array")
+    if x1.sample_shape[-1] != full_shape(x2)[0]:
+        raise ValueError(f"fn.ops.matmul: shapes {full_shape(x1)} and {full_shape(x2)} do not fit")
+    return emit("dense", [x1], {"units": full_shape(x2)[1], "use_bias": 0}, [x2])
