@@ -123,6 +123,16 @@ def cos_over_fourth(w):
     return mp.cos(mp.sqrt(w)) / w**2
 
 
+def atan_cubic(w):
+    """(atan(x) - x) / x^3 where w = x^2"""
+    x = mp.sqrt(w)
+    return (mp.atan(x) - x) / x**3
+
+
+def atan_over_cube(w):
+    return mp.atan(mp.sqrt(w)) / mp.sqrt(w) ** 3
+
+
 HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.0001")  # the rounding of the multiple of ln 2 is not exact
 TINY = mp.mpf("1e-15")  # in place of 0, where the formulas above are 0 / 0
 TANH_HI = mp.mpf("0.55") ** 2
@@ -130,6 +140,7 @@ LOG_LO, LOG_HI = mp.sqrt(0.5) - 1, mp.sqrt(2) - 1
 ATANH_HI = (LOG_HI / (2 + LOG_HI)) ** 2
 QUADRANT_HI = (mp.pi / 4 * mp.mpf("1.001")) ** 2
 SMALL = mp.mpf("1e-6")
+ATAN_HI = ((mp.sqrt(2) - 1) * mp.mpf("1.0001")) ** 2  # the square of tan(pi / 8)
 ERFC_LO = mp.mpf(-5) / 11  # a = 3/4
 
 POLYNOMIALS = [
@@ -141,6 +152,7 @@ POLYNOMIALS = [
     ("erf - 1", lambda w: erf_quotient(w) - 1, erf_quotient, (TINY, mp.mpf(1)), (6, 12), ()),
     ("erfc", erfc_scaled, erfc_scaled, (ERFC_LO, mp.mpf(1)), (9, 24), ()),
     ("log erfc", erfc_exponent, lambda a: 1 / (a * mp.erfc(a)), (mp.mpf("0.9"), mp.mpf("3.95")), (5, None), ()),
+    ("atan", atan_cubic, atan_over_cube, (SMALL, ATAN_HI), (3, 10), ()),
     ("sin", sin_cubic, sin_over_cube, (SMALL, QUADRANT_HI), (2, 5), ()),
     ("cos", cos_quartic, cos_over_fourth, (SMALL, QUADRANT_HI), (2, 5), ()),
 ]

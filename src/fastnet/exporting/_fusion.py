@@ -22,7 +22,8 @@ _RISING = frozenset([
 _PRODUCTS = frozenset(["fnp_convolution", "fnp_dense", "fnp_depthwise_convolution"])
 #: Functions y = f(x, ...) of several arrays, element by element, whose y may be one of them; activations are such functions too.
 _ELEMENTWISE = frozenset([
-    "fnp_add", "fnp_affine", "fnp_affine_same", "fnp_batch_normalization", "fnp_maximum", "fnp_minimum", "fnp_multiply", "fnp_scale", "fnp_subtract",
+    "fnp_add", "fnp_affine", "fnp_affine_same", "fnp_batch_normalization", "fnp_elementwise_alike", "fnp_maximum", "fnp_minimum", "fnp_multiply",
+    "fnp_scale", "fnp_subtract",
     *(f"fnp_{name}" for name in _core.registry("activations")),
 ])  # fmt: skip
 

@@ -11,6 +11,7 @@ import numpy as np
 from .. import _core
 from . import _augmentation as _augmentation  # these enter their operations into the table
 from . import _elementary as _elementary
+from . import _functions as _functions
 from . import _images as _images
 from . import _merges as _merges
 from . import _noise as _noise
