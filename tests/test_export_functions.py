@@ -163,3 +163,24 @@ def test_reductions_at_the_ends(function, dtype):
     (found,) = compiled.call("derivative", x, dy)
     engine = Model(graph, dtype, max_rows=3, input_gradients=True).gradients([x], seeds=[dy])
     np.testing.assert_allclose(found.reshape(x.shape), engine.input_gradients[0], rtol=RELATIVE[dtype])
+
+
+def test_the_gradient_stops(dtype):
+    """What stop_gradient gives is its input's array, which nothing writes over while it is needed; its gradient goes nowhere."""
+    graph = Graph()
+    h = graph.dense(graph.input((4,)), 5, "tanh")
+    stopped = graph.node("elementwise", [h], **attributes_of("stop_gradient", [0]))
+    wave = graph.node("elementwise", [h], **attributes_of("sin", [0]))
+    product = graph.node("elementwise", [wave, stopped], **attributes_of("multiply", [0, 1]))
+    only = graph.dense(graph.node("elementwise", [product], **attributes_of("stop_gradient", [0])), 2)
+    graph.output(product)
+    graph.output(only)
+    (x,), seeds = operation_cases.arrays([(4,)], 3, dtype), operation_cases.arrays([(5,), (2,)], 3, dtype, seed=1)
+    parameters = [array for array, _ in graph.parameters]
+    expected = reference_step(graph, parameters, [x], seeds=seeds)
+    compiled = compile_description(describe_graph(graph), dtype, derivative="training", rows=3)
+    for found, wanted in zip(compiled.predict(x), expected.outputs, strict=True):
+        assert_close(found.reshape(wanted.shape), wanted, 4 * RELATIVE[dtype], "values")
+    found = compiled.call("derivative", x, *seeds)
+    for one, wanted in zip(found, [*expected.input_gradients, *expected.parameter_gradients], strict=True):
+        assert_close(one.reshape(wanted.shape), wanted, 10 * RELATIVE[dtype], "gradients")

@@ -1,4 +1,4 @@
-/* The errors of csrc/portable/math.c and error_function.c, for one precision: compile with -DFNP_BITS=32 or 64 and -lm.
+/* The errors of csrc/portable/math*.c and error_function.c, for one precision: compile with -DFNP_BITS=32 or 64 and -lm.
  *
  * Prints the largest error of each function in units in the last place; the exit status says whether all are within bounds.
  * `--all` takes a minute or two: every float32 of size 1/32 to 16 and every 17th of the others instead of one in some thousands.
@@ -8,6 +8,8 @@
 #include "../csrc/portable/portable.h"
 #include "../csrc/portable/math.c"
 #include "../csrc/portable/error_function.c"
+#include "../csrc/portable/math_more.c"
+#include "../csrc/portable/math_power.c"
 
 #include <float.h>
 #include <math.h>
@@ -73,6 +75,58 @@ static wide wide_sqrt(wide x)
 {
     return WIDE(sqrt)(x);
 }
+static wide wide_log2(wide x)
+{
+    return WIDE(log2)(x);
+}
+static wide wide_log10(wide x)
+{
+    return WIDE(log10)(x);
+}
+static wide wide_tan(wide x)
+{
+    return WIDE(tan)(x);
+}
+static wide wide_arcsin(wide x)
+{
+    return WIDE(asin)(x);
+}
+static wide wide_arccos(wide x)
+{
+    return WIDE(acos)(x);
+}
+static wide wide_arctan(wide x)
+{
+    return WIDE(atan)(x);
+}
+static wide wide_sinh(wide x)
+{
+    return WIDE(sinh)(x);
+}
+static wide wide_cosh(wide x)
+{
+    return WIDE(cosh)(x);
+}
+static wide wide_arcsinh(wide x)
+{
+    return WIDE(asinh)(x);
+}
+static wide wide_arccosh(wide x)
+{
+    return WIDE(acosh)(x);
+}
+static wide wide_arctanh(wide x)
+{
+    return WIDE(atanh)(x);
+}
+static wide wide_ceil(wide x)
+{
+    return WIDE(ceil)(x);
+}
+static wide wide_round(wide x)
+{
+    return WIDE(rint)(x);
+}
 
 static wide wide_sigmoid(wide x)
 {
@@ -88,12 +142,31 @@ static struct {
     double limit; /* of |x|; 0: none */
     double worst, at;
 } functions[] = {
-    {"exp", fnp_exp, wide_exp, 1.1, 0, 0, 0},       {"expm1", fnp_expm1, wide_expm1, WHICH(1.7, 2.2), 0, 0, 0},
-    {"tanh", fnp_tanh_of, wide_tanh, 1.5, 0, 0, 0}, {"sigmoid", fnp_sigmoid_of, wide_sigmoid, 2, 0, 0, 0},
-    {"log", fnp_log, wide_log, 1, 0, 0, 0},         {"log1p", fnp_log1p, wide_log1p, 1.5, 0, 0, 0},
-    {"erf", fnp_erf, wide_erf, 1.5, 0, 0, 0},       {"erfc", fnp_erfc, wide_erfc, 7, 0, 0, 0},
-    {"sin", fnp_sin, wide_sin, 1.5, 1e4, 0, 0},     {"cos", fnp_cos, wide_cos, 1.5, 1e4, 0, 0},
-    {"floor", fnp_floor, wide_floor, 0, 0, 0, 0},   {"sqrt", fnp_sqrt, wide_sqrt, 0.501, 0, 0, 0},
+    {"exp", fnp_exp, wide_exp, 1.1, 0, 0, 0},
+    {"expm1", fnp_expm1, wide_expm1, WHICH(1.7, 2.2), 0, 0, 0},
+    {"tanh", fnp_tanh_of, wide_tanh, 1.5, 0, 0, 0},
+    {"sigmoid", fnp_sigmoid_of, wide_sigmoid, 2, 0, 0, 0},
+    {"log", fnp_log, wide_log, 1, 0, 0, 0},
+    {"log1p", fnp_log1p, wide_log1p, 1.5, 0, 0, 0},
+    {"erf", fnp_erf, wide_erf, 1.5, 0, 0, 0},
+    {"erfc", fnp_erfc, wide_erfc, 7, 0, 0, 0},
+    {"sin", fnp_sin, wide_sin, 1.5, 1e4, 0, 0},
+    {"cos", fnp_cos, wide_cos, 1.5, 1e4, 0, 0},
+    {"floor", fnp_floor, wide_floor, 0, 0, 0, 0},
+    {"sqrt", fnp_sqrt, wide_sqrt, 0.501, 0, 0, 0},
+    {"log2", fnp_log2, wide_log2, 4, 0, 0, 0},
+    {"log10", fnp_log10, wide_log10, 4, 0, 0, 0},
+    {"tan", fnp_tan, wide_tan, 4, 1e4, 0, 0},
+    {"arcsin", fnp_arcsin, wide_arcsin, 4, 0, 0, 0},
+    {"arccos", fnp_arccos, wide_arccos, 4, 0, 0, 0},
+    {"arctan", fnp_arctan, wide_arctan, 4, 0, 0, 0},
+    {"sinh", fnp_sinh, wide_sinh, 4, 0, 0, 0},
+    {"cosh", fnp_cosh, wide_cosh, 4, 0, 0, 0},
+    {"arcsinh", fnp_arcsinh, wide_arcsinh, 4, 0, 0, 0},
+    {"arccosh", fnp_arccosh, wide_arccosh, 4, 0, 0, 0},
+    {"arctanh", fnp_arctanh, wide_arctanh, 4, 0, 0, 0},
+    {"ceil", fnp_ceil, wide_ceil, 0, 0, 0, 0},
+    {"round", fnp_round, wide_round, 0, 0, 0, 0},
 };
 
 /* |got - expected| in units in the last place of `expected`; infinity counts as the number that would follow the largest finite
@@ -236,10 +309,41 @@ static int check_others(void)
     return failures;
 }
 
+/* Of two numbers of any size: the power, whose error grows with the exponent, the angle, and the remainder, which is exact. */
+static int check_pairs(void)
+{
+    static const double sizes[] = {1e-30, 0.01, 1, 1.5, 10, 1e6, 1e30};
+    const double largest = log((double)FNP_MAX);
+    double worst = 0;
+    int i, failures = 0;
+    for (i = 0; i < 100000; i++) {
+        const fnp_real x = random_below(sizes[i % COUNT(sizes)]), y = random_below(sizes[i / COUNT(sizes) % COUNT(sizes)]);
+        const fnp_real size = fnp_abs(x);
+        const wide exact_x = size, exact_y = y, exact = WIDE(pow)(exact_x, exact_y), exact_signed = x;
+        const double exponent = fabs((double)y * log((double)size));
+        if (exponent < largest) {
+            const double error = error_in_ulp(fnp_raise(size, y), exact) / (2 + exponent / 8);
+            worst = error > worst ? error : worst;
+        }
+        if (!(error_in_ulp(fnp_arctan2(x, y), WIDE(atan2)(exact_signed, exact_y)) <= 4))
+            failures++;
+        if (y != 0 && fnp_fmod(x, y) != (fnp_real)WIDE(fmod)(exact_signed, exact_y))
+            failures++;
+    }
+    if (!(worst <= 1))
+        failures++;
+    if (fnp_raise(-2, 3) != -8 || fnp_raise(-2, -3) != FNP_R(-0.125) || fnp_raise(-1, -FNP_INFINITY) != 1 ||
+        fnp_raise(-FNP_INFINITY, -3) != 0 || fnp_raise(-8, 31) != -fnp_raise(8, 31) || fnp_raise(FNP_NAN, 0) != 1 ||
+        fnp_raise(-2, FNP_R(0.5)) == fnp_raise(-2, FNP_R(0.5)) || fnp_fmod(FNP_MAX, fnp_from_word(1)) != 0)
+        failures++;
+    printf("powers of pairs: %.3f of their bound\n", worst);
+    return failures;
+}
+
 int main(int count, char **arguments)
 {
     const int all = count > 1 && strcmp(arguments[1], "--all") == 0;
-    int f, failures = check_others();
+    int f, failures = check_others() + check_pairs();
     check_specials();
     check_everywhere(all ? 17 : getenv("FASTNET_QUICK") ? 200003 : 8209);
 #if FNP_BITS == 32
