@@ -77,6 +77,7 @@ def test_values(operands, build, dtype):
         same = (
             (found[name] == wanted) | (np.isnan(found[name]) & np.isnan(wanted)) | (error <= RELATIVE[dtype]) | (distance <= last)
         )
+        same &= (wanted != 0) | (found[name] != 0) | (np.signbit(found[name]) == np.signbit(wanted))  # zeros have their signs
         if not same.all():
             at = int(np.argmin(same) if not np.isfinite(error[~same]).any() else np.nanargmax(np.where(same, 0, error)))
             wrong[name] = [float(x[0, at]) for x in inputs], float(found[name][0, at]), float(wanted[0, at])

@@ -30,7 +30,7 @@ static fnp_real fnp_abs_slope_0(fnp_real a, fnp_real b, fnp_real c, fnp_real y)
 static fnp_real fnp_sign_value(fnp_real a, fnp_real b, fnp_real c)
 {
     (void)b, (void)c;
-    return a > 0 ? FNP_R(1.0) : a < 0 ? FNP_R(-1.0) : a;
+    return a > 0 ? FNP_R(1.0) : a < 0 ? FNP_R(-1.0) : a == 0 ? FNP_R(0.0) : a;
 }
 
 static fnp_real fnp_square_value(fnp_real a, fnp_real b, fnp_real c)

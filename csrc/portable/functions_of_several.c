@@ -120,7 +120,9 @@ static fnp_real fnp_mod_value(fnp_real a, fnp_real b, fnp_real c)
 {
     const fnp_real rest = fnp_fmod(a, b);
     (void)c;
-    return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+    if (rest == 0)
+        return fnp_with_sign(0, b);
+    return rest == rest && (rest < 0) != (b < 0) ? rest + b : rest;
 }
 
 static fnp_real fnp_mod_slope_0(fnp_real a, fnp_real b, fnp_real c, fnp_real y)
