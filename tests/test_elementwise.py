@@ -58,6 +58,8 @@ def test_values_at_the_ends(name, dtype):
     with np.errstate(all="ignore"):
         expected = np.asarray(FUNCTIONS[name][0](*grids), dtype)
     np.testing.assert_allclose(found, expected, rtol=1e-6 if dtype == "float32" else 1e-14, atol=0, err_msg=name)
+    numbers = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(found)[numbers], np.signbit(expected)[numbers], err_msg=f"signs of {name}")
 
 
 def test_the_gradient_of_equal_operands_is_shared(dtype):

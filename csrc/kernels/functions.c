@@ -65,16 +65,18 @@
 #define LN2 FN_REAL(0.69314718055994530941723212145818)
 #define TWO_OVER_ROOT_PI FN_REAL(1.1283791670955125738961589031215)
 
-/* a / b rounded down, and what is left, with the sign of b. */
+/* What is left of a / b rounded down, with the sign of b. */
 FN_INLINE real floor_mod(real a, real b)
 {
     const real rest = LIBM(fmod)(a, b);
-    return rest != 0 && (rest < 0) != (b < 0) ? rest + b : b == 0 ? FN_NAN : rest;
+    if (rest == 0)
+        return FN_COPYSIGN(rest, b);
+    return (rest < 0) != (b < 0) ? rest + b : rest;
 }
 
 FN_INLINE real sign_of(real a)
 {
-    return a > 0 ? 1 : a < 0 ? -1 : a;
+    return a > 0 ? 1 : a < 0 ? -1 : a == 0 ? 0 : a;
 }
 
 /* log(exp(a) + exp(b)) */
@@ -195,7 +197,8 @@ static const fn_function function_clip = {ENTRY(clip), .n_operands = 3, .value =
     X(arcsinh)                                                                                                                   \
     X(arctan)                                                                                                                    \
     X(arctan2)                                                                                                                   \
-    X(arctanh) X(ceil) X(clip) X(cos) X(cosh) X(divide) X(equal) X(erf) X(exp) X(expm1) X(floor) X(floor_divide) X(greater)      \
+    X(arctanh)                                                                                                                   \
+    X(ceil) X(clip) X(cos) X(cosh) X(divide) X(equal) X(erf) X(exp) X(expm1) X(floor) X(floor_divide) X(greater)                 \
         X(greater_equal) X(isfinite) X(isinf) X(isnan) X(less) X(less_equal) X(log) X(log10) X(log1p) X(log2) X(logaddexp)       \
             X(logical_and) X(logical_not) X(logical_or) X(logical_xor) X(maximum) X(minimum) X(mod) X(multiply) X(negative)      \
                 X(not_equal) X(power) X(reciprocal) X(round) X(rsqrt) X(sign) X(sin) X(sinh) X(sqrt) X(square) X(stop_gradient)  \
