@@ -134,8 +134,8 @@ def traced(number, case):
     if case["class_name"] == "Attention" and case["mask"]:
         masks = [shape and fn.Input(shape) for shape in case["mask"]]
         options["mask"] = masks
-        inputs += [mask for mask in masks if mask]
-        arrays += [TRACES[f"{number}/mask/{k}"] for k, mask in enumerate(masks) if mask]
+        inputs += [mask for mask in masks if mask is not None]
+        arrays += [TRACES[f"{number}/mask/{k}"] for k, mask in enumerate(masks) if mask is not None]
     elif case["mask"]:
         options["attention_mask"] = fn.Input(case["mask"])
         inputs.append(options["attention_mask"])

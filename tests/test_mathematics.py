@@ -71,6 +71,13 @@ def test_functions_that_move_numbers(name, arguments):
     np.testing.assert_allclose(getattr(ops, name)(x, *arguments), getattr(np, name)(x, *arguments), rtol=1e-15)
 
 
+def test_infinite_and_missing_numbers():
+    x = np.array([-3.0, 2.0, np.inf], np.float32)
+    assert np.array_equal(ops.clip(x, 0, np.inf), [0, 2, np.inf]) and np.array_equal(ops.maximum(x, -np.inf), x)
+    with pytest.raises(ValueError, match="NaN"):
+        ops.add(x, np.nan)
+
+
 def test_joining():
     a, b = RANDOM.normal(size=(2, 3)), RANDOM.normal(size=(2, 3))
     for axis in (0, 1, -1):

@@ -91,7 +91,9 @@ def _operands(inputs, parameters, attributes):
         if kind == -2:
             continue
         if kind == -1:
-            array = np.full((1,) * (rank + 1), attributes.get(f"scalar_{k}", 0.0))
+            number = attributes.get(f"scalar_{k}", 0.0)
+            number = np.copysign(np.inf, number) if abs(number) >= np.finfo(float).max else number
+            array = np.full((1,) * (rank + 1), number)
         elif kind < 3:
             x = inputs[kind]
             array = x.reshape(x.shape[0], *(1,) * (rank + 1 - x.ndim), *x.shape[1:])
@@ -130,4 +132,20 @@ def elementwise_backward(inputs, parameters, dy, function=0, **attributes):
     return dx, dw
 
 
+def _cases():
+    """One for each form; the functions are in tests/test_elementwise.py."""
+    from fastnet import _core
+
+    number = list(_core.registry("functions")).index
+    forms = [
+        ("sin", [(2, 3)], [], {}),
+        ("multiply", [(2, 3, 4), (2, 1, 4)], [], {"operand_1": 1}),
+        ("divide", [(2, 3)], [], {"operand_0": -1, "scalar_0": 2.0, "operand_1": 0}),
+        ("multiply", [(2, 3, 4)], [(4,)], {"operand_1": 3, "rank_0": 1, "size_0_0": 4}),
+        ("arctan2", [(2, 3)], [(2, 1)], {"operand_1": 3, "rank_0": 2, "size_0_0": 2, "size_0_1": 1}),
+    ]
+    return [("elementwise", inputs, parameters, {"function": number(name), **more}) for name, inputs, parameters, more in forms]
+
+
+OP_CASES = _cases()
 OPS = {"elementwise": Op(elementwise, elementwise_backward)}

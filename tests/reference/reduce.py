@@ -37,3 +37,8 @@ def reduce_backward(inputs, parameters, dy, function=0, axes=1, keepdims=0):
 
 
 OPS = {"reduce": Op(reduce, reduce_backward)}
+OP_CASES = [
+    ("reduce", [(2, 3, 4)], [], {"function": function, "axes": axes, "keepdims": keepdims})
+    for function in range(5)
+    for axes, keepdims in ((1, 0), (2, 1), (3, 0))
+]

@@ -3,9 +3,10 @@
  *   y = f(a, b, c)             y [rows][shape]
  *   da (+)= dy df/da           summed over the axes along which a is repeated, and over the rows where a is a parameter
  *
- * Attributes: function; of each operand k what it is (operand_k: -2 none, -1 the number scalar_k, 0 to 2 an input, 3 or 4 a
- * parameter); of each parameter the shape (rank_p, size_p_axis). Shapes are aligned at their last axes; a size of 1 is repeated.
- * Buffers: for each parameter the sums over SPLITS groups of rows, which depend on the number of rows alone. */
+ * Attributes: function; of each operand k what it is (operand_k: -2 none, -1 the number scalar_k, of which the largest stand for
+ * infinity, 0 to 2 an input, 3 or 4 a parameter); of each parameter the shape (rank_p, size_p_axis). Shapes are aligned at their
+ * last axes; a size of 1 is repeated. Buffers: for each parameter the sums over SPLITS groups of rows, which depend on the number
+ * of rows alone. */
 #include "../broadcast.h"
 #include "../function.h"
 #include "../math.h"
@@ -97,6 +98,13 @@ static void fill_layout(broadcast_layout *l, const fn_node *node)
     broadcast_finish(l, shape);
 }
 
+/* An operand that is a number; the largest ones stand for infinity. */
+static real number_of(const fn_node *node, int k)
+{
+    const double number = node->attribute[SCALAR + k];
+    return fabs(number) >= DBL_MAX ? (real)copysign(INFINITY, number) : (real)number;
+}
+
 /* The operands of n elements of a run from number `first` of it on: in place, or repeated in `scratch`. */
 static void load_operands(const fn_node *node, const broadcast_layout *l, const broadcast_run *r, int64_t first, int64_t n,
                           real scratch[][BLOCK], const real *x[FN_MAX_OPERANDS])
@@ -107,9 +115,7 @@ static void load_operands(const fn_node *node, const broadcast_layout *l, const 
             x[k] = (const real *)port->value + r->start[k] + first;
             continue;
         }
-        const real same = port              ? ((const real *)port->value)[r->start[k]]
-                          : k < l->n_arrays ? (real)node->attribute[SCALAR + k]
-                                            : FN_REAL(0.0);
+        const real same = port ? ((const real *)port->value)[r->start[k]] : k < l->n_arrays ? number_of(node, k) : FN_REAL(0.0);
         if (first == 0 || n < BLOCK)
             for (int64_t i = 0; i < n; i++)
                 scratch[k][i] = same;
@@ -279,7 +285,7 @@ static void backward(fn_plan *plan, fn_node *node)
 }
 
 #define OPERAND_ATTRIBUTE(k, kind) {"operand_" #k, kind, FN_INTEGER(NONE, PARAMETER + MOST_PARAMETERS - 1)}
-#define SCALAR_ATTRIBUTE(k) {"scalar_" #k, 0, -INFINITY, INFINITY, NULL, 0}
+#define SCALAR_ATTRIBUTE(k) {"scalar_" #k, 0, FN_ANY}
 #define SIZE_ATTRIBUTE(p, axis) {"size_" #p "_" #axis, 1, FN_INTEGER(1, FN_INT32_MAX)}
 #define SHAPE_ATTRIBUTES(p)                                                                                                      \
     {"rank_" #p, 0, FN_INTEGER(0, FN_MAX_RANK)}, SIZE_ATTRIBUTE(p, 0), SIZE_ATTRIBUTE(p, 1), SIZE_ATTRIBUTE(p, 2),               \

@@ -130,8 +130,11 @@ static void forward(fn_plan *plan, fn_node *node)
     broadcast_add(l, x, &y, false);
     broadcast_finish(l, x);
     node->closure = l;
-    fn_emit(plan, &(fn_stage_spec){
-                      .node = node, .label = "reduce forward", .run = run_forward, .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS});
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "reduce forward",
+                                   .run = run_forward,
+                                   .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
+                                   .flops_per_row = (double)node->input[0].width});
 }
 
 /* ---- backward ------------------------------------------------------------------------------------------------- */

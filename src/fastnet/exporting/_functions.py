@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,11 +53,11 @@ def _table(node: Node, axes: Sequence[tuple[int, tuple[int, ...]]]) -> Array:
 
 
 def _number(node: Node, value: float) -> Array:
-    """A number as an array: of the file, or, infinite, which no constant expression is, set at the call."""
-    if math.isfinite(value):
+    """A number as an array: of the file, or, infinite, for which the largest ones stand and which no constant expression is, set at the call."""
+    if abs(value) < sys.float_info.max:
         return node.constant(np.array([value]), "number")
     array = node.buffer(1, "number")
-    node.run("fnp_fill", x=array, n=1, value=value)
+    node.run("fnp_fill", x=array, n=1, value=math.copysign(math.inf, value))
     return array
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -55,7 +57,7 @@ def apply(name: str, *operands: Any) -> SymbolicTensor:
                 inputs.append(one)
             attributes[f"operand_{k}"] = place
         elif np.isscalar(one):
-            attributes[f"operand_{k}"], attributes[f"scalar_{k}"] = _NUMBER, float(one)
+            attributes[f"operand_{k}"], attributes[f"scalar_{k}"] = _NUMBER, _number(name, one)
         else:
             one = _sample_form(name, given, one)
             p = len(parameters)
@@ -68,6 +70,13 @@ def apply(name: str, *operands: Any) -> SymbolicTensor:
     for k in range(len(given), 3):
         attributes[f"operand_{k}"] = _NONE
     return emit("elementwise", inputs, attributes, parameters)
+
+
+def _number(name: str, number: Any) -> float:
+    """A number as an attribute: the engine reads the largest ones as infinity."""
+    if math.isnan(number):
+        raise ValueError(f"fn.ops.{name}: a number is NaN")
+    return min(max(float(number), -sys.float_info.max), sys.float_info.max)
 
 
 def _plain(operand: Any) -> Any:

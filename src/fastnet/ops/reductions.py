@@ -10,15 +10,17 @@ from .elementwise import apply
 
 __all__ = ["all", "any", "count_nonzero", "logsumexp", "max", "mean", "min", "norm", "prod", "std", "sum", "var"]
 
-_FUNCTIONS = {name: number for number, name in enumerate(_core.attribute_choices("reduce", "function"))}
-
 
 def reduce(name: str, x: Any, axis: Any, keepdims: bool) -> Any:
     """A function of the operation `reduce`."""
     mask = 0
     for one in axes_of(name, x, axis):
         mask |= 1 << one
-    return emit("reduce", [x], {"function": _FUNCTIONS[name], "axes": mask, "keepdims": bool(keepdims)})
+    return emit(
+        "reduce",
+        [x],
+        {"function": _core.attribute_choices("reduce", "function").index(name), "axes": mask, "keepdims": bool(keepdims)},
+    )
 
 
 @function
