@@ -201,8 +201,9 @@ static const fn_function function_clip = {ENTRY(clip), .n_operands = 3, .value =
     X(ceil)                                                                                                                      \
     X(clip)                                                                                                                      \
     X(cos)                                                                                                                       \
-    X(cosh) X(divide) X(equal) X(erf) X(exp) X(expm1) X(floor) X(floor_divide) X(greater) X(greater_equal) X(isfinite) X(isinf)  \
-        X(isnan) X(less) X(less_equal) X(log) X(log10) X(log1p) X(log2) X(logaddexp) X(logical_and) X(logical_not) X(logical_or) \
+    X(cosh)                                                                                                                      \
+    X(divide) X(equal) X(erf) X(exp) X(expm1) X(floor) X(floor_divide) X(greater) X(greater_equal) X(isfinite) X(isinf) X(isnan) \
+        X(less) X(less_equal) X(log) X(log10) X(log1p) X(log2) X(logaddexp) X(logical_and) X(logical_not) X(logical_or)          \
             X(logical_xor) X(maximum) X(minimum) X(mod) X(multiply) X(negative) X(not_equal) X(power) X(reciprocal) X(round)     \
                 X(rsqrt) X(sign) X(sin) X(sinh) X(sqrt) X(square) X(stop_gradient) X(subtract) X(tan) X(tanh) X(where)
 #define FUNCTION(name) &function_##name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -194,7 +195,9 @@ class _Graph:
         )
         node.seed, node.total = self.description.seed, self.total
         for attribute, value in node.attributes.items():
-            if self.library.bits == 32 and math.isfinite(value) and abs(value) > float(np.finfo(np.float32).max):
+            largest = float(np.finfo(np.float32).max)
+            # The largest double stands for infinity, where the engine takes one.
+            if self.library.bits == 32 and largest < abs(value) < sys.float_info.max:
                 raise ValueError(f"export: layer {layer!r}: {attribute} is {value}, which is no number of float32")
         node.descends = self._descends(node, parameters)
         lower_node(node)
