@@ -188,23 +188,13 @@ VALUE(clip, smaller_of(larger_of(a, b), c))
 SLOPE(clip, 0, a >= b && a <= c ? FN_REAL(1.0) : FN_REAL(0.0))
 static const fn_function function_clip = {ENTRY(clip), .n_operands = 3, .value = clip_value, .slope = {clip_slope_0}};
 
-#define LIST(X)                                                                                                                  \
-    X(abs)                                                                                                                       \
-    X(add)                                                                                                                       \
-    X(arccos)                                                                                                                    \
-    X(arccosh)                                                                                                                   \
-    X(arcsin)                                                                                                                    \
-    X(arcsinh)                                                                                                                   \
-    X(arctan)                                                                                                                    \
-    X(arctan2)                                                                                                                   \
-    X(arctanh)                                                                                                                   \
-    X(ceil)                                                                                                                      \
-    X(clip)                                                                                                                      \
-    X(cos)                                                                                                                       \
-    X(cosh)                                                                                                                      \
-    X(divide) X(equal) X(erf) X(exp) X(expm1) X(floor) X(floor_divide) X(greater) X(greater_equal) X(isfinite) X(isinf) X(isnan) \
-        X(less) X(less_equal) X(log) X(log10) X(log1p) X(log2) X(logaddexp) X(logical_and) X(logical_not) X(logical_or)          \
-            X(logical_xor) X(maximum) X(minimum) X(mod) X(multiply) X(negative) X(not_equal) X(power) X(reciprocal) X(round)     \
-                X(rsqrt) X(sign) X(sin) X(sinh) X(sqrt) X(square) X(stop_gradient) X(subtract) X(tan) X(tanh) X(where)
+/* clang-format off */
+#define LIST(X) \
+    X(abs) X(add) X(arccos) X(arccosh) X(arcsin) X(arcsinh) X(arctan) X(arctan2) X(arctanh) X(ceil) X(clip) X(cos) X(cosh) \
+    X(divide) X(equal) X(erf) X(exp) X(expm1) X(floor) X(floor_divide) X(greater) X(greater_equal) X(isfinite) X(isinf) \
+    X(isnan) X(less) X(less_equal) X(log) X(log10) X(log1p) X(log2) X(logaddexp) X(logical_and) X(logical_not) X(logical_or) \
+    X(logical_xor) X(maximum) X(minimum) X(mod) X(multiply) X(negative) X(not_equal) X(power) X(reciprocal) X(round) \
+    X(rsqrt) X(sign) X(sin) X(sinh) X(sqrt) X(square) X(stop_gradient) X(subtract) X(tan) X(tanh) X(where)
+/* clang-format on */
 #define FUNCTION(name) &function_##name,
 const fn_function *const FN_SYM(functions)[] = {LIST(FUNCTION) NULL};
