@@ -8,7 +8,7 @@ import pytest
 import fastnet as fn
 
 #: Not imported with the package: dependencies, and its own modules that many a program does without.
-LATER = ["tqdm", "safetensors", "json", "matplotlib", "tensorboard", "pandas", "fastnet.callbacks", "fastnet.datasets",
+LATER = ["tqdm", "safetensors", "json", "matplotlib", "tensorboard", "pandas", "fastnet.callbacks", "fastnet.datasets", "fastnet.ops",
          "fastnet.saving", "fastnet.schedules", "fastnet.tuning", "fastnet.diagnosis"]  # fmt: skip
 
 PROGRAM = """
@@ -26,6 +26,15 @@ def test_what_is_imported():
     imported = run.stdout.split()
     assert "fastnet.model" in imported
     assert not [name for name in LATER if name in imported]
+
+
+def test_operators_and_files_find_the_functions(tmp_path):
+    """Neither needs that fastnet.ops has been imported."""
+    model = fn.Model(x := fn.Input((3,)), fn.ops.exp(x), seed=0)
+    model.save(tmp_path / "model.safetensors")
+    for use in ("fastnet.Input((3,)) + 1", f"fastnet.load_model({str(tmp_path / 'model.safetensors')!r})"):
+        program = f"import sys, fastnet\nassert 'fastnet.ops' not in sys.modules\n{use}\nassert 'fastnet.ops' in sys.modules"
+        subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_names():

@@ -18,14 +18,15 @@ import os as _os
 import warnings as _warnings
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from . import activations, constraints, initializers, layers, losses, metrics, ops, optimizers, regularizers
+from . import activations, constraints, initializers, layers, losses, metrics, optimizers, regularizers
 from ._core import isa as current_isa
+from ._graph import FUNCTIONS as _FUNCTIONS
 from .history import History
 from .layers import Input
 from .model import Model, Sequential
 
 if _TYPE_CHECKING:
-    from . import callbacks, datasets, saving, schedules, tuning
+    from . import callbacks, datasets, ops, saving, schedules, tuning
     from .many import FitManyError, PerModel, fit_many
     from .saving import load_model
 
@@ -37,6 +38,7 @@ _LATER = {
     "datasets": ".datasets",
     "fit_many": ".many",
     "load_model": ".saving",
+    "ops": ".ops",
     "saving": ".saving",
     "schedules": ".schedules",
     "tuning": ".tuning",
@@ -50,6 +52,10 @@ def __getattr__(name: str) -> object:
     value = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
     globals()[name] = value
     return value
+
+
+# Operators of symbolic tensors are functions of fastnet.ops.
+_FUNCTIONS.load = lambda: _importlib.import_module(".ops", __name__)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._weights import Weight
 
 __all__ = [
-    "CURRENT_CALL", "OPERATORS", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors", "batch_size_of",
+    "CURRENT_CALL", "FUNCTIONS", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors", "batch_size_of",
     "label_sources", "outside_calls", "replace_tensors", "with_masks",
 ]  # fmt: skip
 
@@ -34,13 +34,25 @@ class LayerLike(Owner, Protocol):
     def _label(self) -> str: ...
 
 
-#: What Python's operators on symbolic tensors do, by the names of functions of `fastnet.ops`, which enters them.
-OPERATORS: dict[str, Callable[..., Any]] = {}
+class _Functions(dict[str, Callable[..., Any]]):
+    """The functions of `fastnet.ops` by name, which enters them when the first is asked for: the package says how."""
+
+    load: Callable[[], Any]
+
+    def __missing__(self, name: str) -> Callable[..., Any]:
+        self.load()
+        if name not in self:
+            raise KeyError(name)
+        return self[name]
+
+
+#: Python's operators on symbolic tensors are some of these.
+FUNCTIONS = _Functions()
 
 
 def _operator(name: str, reverse: bool = False) -> Any:
     def run(self: SymbolicTensor, *other: Any) -> Any:
-        return OPERATORS[name](*other, self) if reverse else OPERATORS[name](self, *other)
+        return FUNCTIONS[name](*other, self) if reverse else FUNCTIONS[name](self, *other)
 
     return run
 
@@ -153,6 +165,7 @@ class LayerCall:
         self.parent = parent
         self.children: list[LayerCall] = []
         self.penalties: list[Operation] = []  # that add to the loss, at any depth
+        self.constants = 0  # arrays that it has made weights of
         self.repeats = parent is not None and (parent.repeats or parent.layer._repeats_calls)
         if parent is not None:
             parent.children.append(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -74,10 +75,14 @@ def checked_seed(layer: str, seed: int | None) -> int | None:
         seed = operator.index(seed)
     except TypeError:
         raise TypeError(f"{layer}: seed must be an integer or None, got {seed!r}") from None
-    largest = int(_core.attribute_ranges("ops")["dropout"]["seed"][1])
-    if not 0 <= seed <= largest:
-        raise ValueError(f"{layer}: seed must be between 0 and {largest}, got {seed}")
+    if not 0 <= seed <= _largest_seed():
+        raise ValueError(f"{layer}: seed must be between 0 and {_largest_seed()}, got {seed}")
     return seed
+
+
+@functools.cache
+def _largest_seed() -> int:
+    return int(_core.attribute_ranges("ops")["dropout"]["seed"][1])
 
 
 def channels_last(layer: str, value: str | None) -> str | None:

@@ -1,16 +1,75 @@
-"""Lambda: a function of `fastnet.ops` as a layer."""
+"""Functions of `fastnet.ops` as layers."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from .. import initializers
-from .._graph import SymbolicTensor, sort_operations
+from .._graph import FUNCTIONS, SymbolicTensor, sort_operations
 from .._weights import WeightSpec
+from ._registry import LAYERS
 from .base import Layer
 
-__all__ = ["Lambda"]
+__all__ = ["HAS_BATCH", "FunctionLayer", "Lambda"]
+
+#: Whether the first axis of tensors is the batch; else they are arrays, which are computed with as a whole.
+HAS_BATCH: ContextVar[bool] = ContextVar("HAS_BATCH", default=True)
+
+
+class FunctionLayer(Layer):
+    """A function of `fastnet.ops` that was called outside of a layer.
+
+    Parameters
+    ----------
+    function : str
+        Its name.
+    arguments : list
+        Its arguments by position; a tensor is ``{"tensor": number}``, in the order of the call.
+    options : dict
+        Its arguments by name.
+    batch : bool
+        Whether the first axis of the tensors is the batch, as the function counts them.
+    """
+
+    def __init__(
+        self,
+        function: str,
+        arguments: Sequence[Any] = (),
+        options: Mapping[str, Any] | None = None,
+        batch: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        try:
+            self._run = FUNCTIONS[function]
+        except KeyError:
+            raise ValueError(f"there is no function fn.ops.{function}") from None
+        self.function = function
+        self.arguments = list(arguments)
+        self.options = dict(options or {})
+        self.batch = bool(batch)
+
+    @property
+    def _base_name(self) -> str:
+        return self.function
+
+    def call(self, *inputs: SymbolicTensor) -> Any:
+        def fill(value: Any) -> Any:
+            if isinstance(value, Mapping) and set(value) == {"tensor"}:
+                return inputs[operator.index(value["tensor"])]
+            return [fill(item) for item in value] if isinstance(value, list) else value
+
+        token = HAS_BATCH.set(self.batch)
+        try:
+            return self._run(*fill(self.arguments), **{name: fill(value) for name, value in self.options.items()})
+        finally:
+            HAS_BATCH.reset(token)
+
+
+LAYERS["FunctionLayer"] = FunctionLayer
 
 
 class Lambda(Layer):
@@ -73,13 +132,14 @@ class Lambda(Layer):
             assert self.traced is not None
             return self._repeat(inputs, self.traced)
         result = self.function(*inputs, **self.arguments)
-        outputs = list(result) if isinstance(result, (list, tuple)) else [result]
+        is_list = isinstance(result, (list, tuple))
+        outputs = list(result) if is_list else [result]
         if not outputs or not all(isinstance(tensor, SymbolicTensor) for tensor in outputs):
             raise TypeError(
                 f"layer {self._label!r}: the function must return a symbolic tensor or a list of them, got {result!r}"
             )
-        self.traced = _trace(inputs, outputs, isinstance(result, (list, tuple)))
-        return outputs if isinstance(result, (list, tuple)) else result
+        self.traced = _trace(inputs, outputs, is_list)
+        return outputs if is_list else result
 
     def _repeat(self, inputs: Sequence[SymbolicTensor], traced: Mapping[str, Any]) -> Any:
         values = list(inputs)
@@ -97,6 +157,5 @@ def _trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor], 
     for operation in sort_operations(inputs, outputs):
         read = [numbers[id(tensor)] for tensor in operation.inputs]
         operations.append([operation.op, dict(operation.attributes), read, [weight.name for weight in operation.weights]])
-        for tensor in operation.outputs[:1]:
-            numbers[id(tensor)] = len(numbers)
+        numbers[id(operation.outputs[0])] = len(numbers)  # `emit` hands out the first alone
     return {"operations": operations, "outputs": [numbers[id(tensor)] for tensor in outputs], "list": is_list}

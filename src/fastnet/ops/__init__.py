@@ -20,4 +20,4 @@ from .elementwise import *
 from .reductions import *
 from .shapes import *
 
-__all__ = sorted({*elementwise.__all__, *reductions.__all__, *shapes.__all__} - {"permute"})
+__all__ = sorted({*elementwise.__all__, *reductions.__all__, *shapes.__all__})

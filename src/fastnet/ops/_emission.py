@@ -5,24 +5,16 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from .._graph import CURRENT_CALL, OPERATORS, SymbolicTensor, outside_calls
+from .._graph import CURRENT_CALL, FUNCTIONS, SymbolicTensor, outside_calls
 from .._weights import Weight, WeightSpec
 from ..initializers import Constant
-from ..layers._registry import LAYERS
-from ..layers.base import Layer
+from ..layers.functional import HAS_BATCH, FunctionLayer
 
-__all__ = ["FUNCTIONS", "FunctionLayer", "axes_of", "emit", "full_shape", "function", "is_tensor", "normalize_axis"]
-
-#: All functions by name, each able to take symbolic tensors.
-FUNCTIONS: dict[str, Callable[..., Any]] = {}
-
-#: Whether arrays are being computed with, whose first axis is not the batch.
-_EAGER: ContextVar[bool] = ContextVar("_EAGER", default=False)
+__all__ = ["axes_of", "emit", "full_shape", "function", "is_tensor", "new_axis", "normalize_axis"]
 
 
 def is_tensor(value: Any) -> bool:
@@ -99,52 +91,6 @@ def _arrays_in(value: Any) -> Iterator[Any]:
             yield from _arrays_in(item)
 
 
-class FunctionLayer(Layer):
-    """A function of `fastnet.ops` that was called outside of a layer.
-
-    Parameters
-    ----------
-    function : str
-        Its name.
-    arguments : list
-        Its arguments by position; a tensor is ``{"tensor": number}``, in the order of the call.
-    options : dict
-        Its arguments by name.
-    """
-
-    def __init__(
-        self,
-        function: str,
-        arguments: Sequence[Any] = (),
-        options: Mapping[str, Any] | None = None,
-        batch: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if function not in FUNCTIONS:
-            raise ValueError(f"there is no function fn.ops.{function}")
-        self.function = function
-        self.arguments = list(arguments)
-        self.options = dict(options or {})
-        self.batch = bool(batch)
-
-    @property
-    def _base_name(self) -> str:
-        return self.function
-
-    def call(self, *inputs: SymbolicTensor) -> Any:
-        def fill(value: Any) -> Any:
-            if isinstance(value, Mapping) and set(value) == {"tensor"}:
-                return inputs[operator.index(value["tensor"])]
-            return [fill(item) for item in value] if isinstance(value, list) else value
-
-        token = _EAGER.set(not self.batch)
-        try:
-            return FUNCTIONS[self.function](*fill(self.arguments), **{name: fill(value) for name, value in self.options.items()})
-        finally:
-            _EAGER.reset(token)
-
-
 def _call_layer(name: str, args: tuple[Any, ...], options: dict[str, Any], batch: bool = True) -> Any:
     """Calls a layer of the function on the tensors among its arguments."""
     tensors: list[SymbolicTensor] = []
@@ -188,22 +134,17 @@ def emit(
                 raise ValueError(f"layer {layer._label!r}: one operation of weights of two layers; compute with each on its own")
             specs[parameter.name] = parameter.spec
         else:
-            name = _constant_name(call, layer)
+            call.constants += 1  # named alike in every call of the layer
+            name = f"constant_{call.constants}" if call.constants > 1 else "constant"
             specs[name] = WeightSpec(Constant(parameter), trainable=False)
     return layer.emit(op, list(tensors), {key: float(value) for key, value in attributes.items()}, specs)
-
-
-def _constant_name(call: Any, layer: Layer) -> str:
-    """The name of the next constant of a call: the same in every call of the layer."""
-    count = call.constants = getattr(call, "constants", 0) + 1
-    return f"constant_{count}" if count > 1 else "constant"
 
 
 def full_shape(tensor: Any) -> tuple[int | None, ...]:
     """With the batch axis, where there is one; of weights and arrays as they are."""
     if isinstance(tensor, SymbolicTensor):
-        return tensor.sample_shape if _EAGER.get() else (None, *tensor.sample_shape)
-    return tuple(np.shape(tensor)) if not isinstance(tensor, Weight) else tensor.shape
+        return (None, *tensor.sample_shape) if HAS_BATCH.get() else tensor.sample_shape
+    return tensor.shape if isinstance(tensor, Weight) else tuple(np.shape(tensor))
 
 
 def normalize_axis(name: str, tensor: SymbolicTensor, axis: Any) -> int:
@@ -214,7 +155,7 @@ def normalize_axis(name: str, tensor: SymbolicTensor, axis: Any) -> int:
     ValueError
         If there is no such axis, or it is the batch.
     """
-    rank, batch = len(full_shape(tensor)), 0 if _EAGER.get() else 1
+    rank, batch = len(full_shape(tensor)), int(HAS_BATCH.get())
     try:
         axis = operator.index(axis)
     except TypeError:
@@ -230,10 +171,18 @@ def normalize_axis(name: str, tensor: SymbolicTensor, axis: Any) -> int:
     return axis - batch
 
 
+def new_axis(name: str, tensor: SymbolicTensor, axis: int) -> int:
+    """Where in a sample an axis is to be that is not there yet, as the user counts the axes with it; ValueError where it cannot."""
+    rank, batch = len(full_shape(tensor)) + 1, int(HAS_BATCH.get())
+    if not -rank <= axis < rank or axis % rank < batch:
+        raise ValueError(f"fn.ops.{name}: axis {axis} of shape {full_shape(tensor)}")
+    return axis % rank - batch
+
+
 def axes_of(name: str, tensor: SymbolicTensor, axis: Any) -> list[int]:
     """The axes of the sample that `axis` says: one, several, or None for all."""
     if axis is None:
-        if not _EAGER.get():
+        if HAS_BATCH.get():
             raise ValueError(
                 f"fn.ops.{name} over all axes of shape {full_shape(tensor)} would be over the batch, too; say axis="
                 f"{tuple(range(1, len(full_shape(tensor))))}"
@@ -243,10 +192,3 @@ def axes_of(name: str, tensor: SymbolicTensor, axis: Any) -> list[int]:
     if len(set(axes)) != len(axes):
         raise ValueError(f"fn.ops.{name}: an axis is given twice in {axis}")
     return axes
-
-
-LAYERS["FunctionLayer"] = FunctionLayer
-OPERATORS.update({name: functools.partial(lambda name, *args: FUNCTIONS[name](*args), name) for name in (
-    "add", "subtract", "multiply", "divide", "floor_divide", "mod", "power", "matmul", "negative", "abs", "less", "less_equal", "greater",
-    "greater_equal", "logical_and", "logical_or", "logical_xor", "logical_not", "not_equal",
-)})  # fmt: skip

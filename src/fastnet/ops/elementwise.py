@@ -10,25 +10,23 @@ import numpy as np
 
 from .. import _core, activations
 from .._graph import SymbolicTensor
-from .._weights import Weight
+from ..layers.functional import HAS_BATCH
 from ._emission import emit, full_shape, function, is_tensor
 
 __all__: list[str] = []
 
-_NAMES = _core.registry("functions")
-_NUMBERS = {name: i for i, name in enumerate(_NAMES)}
+_NUMBERS = {name: i for i, name in enumerate(_core.registry("functions"))}
 #: What an operand is; see csrc/kernels/ops/elementwise.c.
 _NONE, _NUMBER, _PARAMETER = -2, -1, 3
 
 
 def _sample_form(name: str, operands: list[Any], operand: Any) -> Any:
     """An array or weight without the axis that stands for the batch."""
-    rank = max(len(full_shape(one)) for one in operands if isinstance(one, SymbolicTensor))
     samples = max(len(one.sample_shape) for one in operands if isinstance(one, SymbolicTensor))
     shape = full_shape(operand)
     if len(shape) <= samples:
         return operand
-    if len(shape) == rank and shape[0] == 1 and isinstance(operand, np.ndarray):
+    if len(shape) == samples + 1 and HAS_BATCH.get() and shape[0] == 1 and isinstance(operand, np.ndarray):
         return operand[0]
     shapes = " and ".join(str(full_shape(one)) for one in operands if not np.isscalar(one))
     raise ValueError(f"fn.ops.{name}: shapes {shapes} do not broadcast: the first axis is the batch")
@@ -39,12 +37,11 @@ def apply(name: str, *operands: Any) -> SymbolicTensor:
     given = [_plain(operand) for operand in operands]
     tensors = [one for one in given if isinstance(one, SymbolicTensor)]
     ranks = {len(one.sample_shape) for one in tensors}
-    if len(ranks) > 1 and 0 not in ranks and len({len(full_shape(one)) for one in tensors}) > 1:
+    if HAS_BATCH.get() and len(ranks) > 1 and 0 not in ranks:
         shapes = " and ".join(str(full_shape(one)) for one in tensors)
-        if any(full_shape(one)[0] is None for one in tensors):
-            raise ValueError(
-                f"fn.ops.{name}: shapes {shapes} do not broadcast: the first axis is the batch. Insert axes: expand_dims"
-            )
+        raise ValueError(
+            f"fn.ops.{name}: shapes {shapes} do not broadcast: the first axis is the batch. Insert axes: expand_dims"
+        )
     if not tensors:
         raise ValueError(f"fn.ops.{name} of weights alone: one operand must depend on an input of the layer")
     inputs: list[SymbolicTensor] = []
@@ -60,13 +57,10 @@ def apply(name: str, *operands: Any) -> SymbolicTensor:
             attributes[f"operand_{k}"], attributes[f"scalar_{k}"] = _NUMBER, _number(name, one)
         else:
             one = _sample_form(name, given, one)
-            p = len(parameters)
+            p, shape = len(parameters), full_shape(one)
             parameters.append(one)
-            attributes[f"operand_{k}"], attributes[f"rank_{p}"] = (
-                _PARAMETER + p,
-                len(np.shape(one) if not isinstance(one, Weight) else one.shape),
-            )
-            attributes |= {f"size_{p}_{axis}": size for axis, size in enumerate(full_shape(one))}
+            attributes[f"operand_{k}"], attributes[f"rank_{p}"] = _PARAMETER + p, len(shape)
+            attributes |= {f"size_{p}_{axis}": size for axis, size in enumerate(shape)}
     for k in range(len(given), 3):
         attributes[f"operand_{k}"] = _NONE
     return emit("elementwise", inputs, attributes, parameters)
@@ -91,11 +85,18 @@ def _plain(operand: Any) -> Any:
 
 def _make(name: str, n: int, text: str) -> Any:
     """A public function of the table."""
-    arguments = {1: ("x",), 2: ("x1", "x2"), 3: ("condition", "x1", "x2")}[n]
-    names = ", ".join(arguments)
-    namespace: dict[str, Any] = {"apply": apply}
-    exec(f"def {name}({names}):\n    return apply({name!r}, {names})", namespace)  # a signature of its own
-    made = namespace[name]
+
+    def of_one(x: Any) -> Any:
+        return apply(name, x)
+
+    def of_two(x1: Any, x2: Any) -> Any:
+        return apply(name, x1, x2)
+
+    def of_three(condition: Any, x1: Any, x2: Any) -> Any:
+        return apply(name, condition, x1, x2)
+
+    made: Any = (of_one, of_two, of_three)[n - 1]
+    made.__name__ = made.__qualname__ = name
     made.__doc__, made.__module__ = text, "fastnet.ops"
     return function(made)
 
@@ -173,11 +174,10 @@ def clip(x: Any, x_min: Any, x_max: Any) -> Any:
 @function
 def round(x: Any, decimals: int = 0) -> Any:
     """The nearest number of so many decimals, halves to the even one; no gradient."""
-    return (
-        apply("round", x)
-        if decimals == 0
-        else apply("divide", apply("round", apply("multiply", x, 10.0**decimals)), 10.0**decimals)
-    )
+    if decimals == 0:
+        return apply("round", x)
+    factor = 10.0**decimals
+    return apply("divide", apply("round", apply("multiply", x, factor)), factor)
 
 
 @function

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 from .. import _core
@@ -13,14 +14,9 @@ __all__ = ["all", "any", "count_nonzero", "logsumexp", "max", "mean", "min", "no
 
 def reduce(name: str, x: Any, axis: Any, keepdims: bool) -> Any:
     """A function of the operation `reduce`."""
-    mask = 0
-    for one in axes_of(name, x, axis):
-        mask |= 1 << one
-    return emit(
-        "reduce",
-        [x],
-        {"function": _core.attribute_choices("reduce", "function").index(name), "axes": mask, "keepdims": bool(keepdims)},
-    )
+    number = _core.attribute_choices("reduce", "function").index(name)
+    mask = builtins.sum(1 << one for one in axes_of(name, x, axis))
+    return emit("reduce", [x], {"function": number, "axes": mask, "keepdims": bool(keepdims)})
 
 
 @function
@@ -62,8 +58,7 @@ def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 @function
 def std(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The square root of the variance."""
-    distance = apply("subtract", x, reduce("mean", x, axis, True))
-    return apply("sqrt", reduce("mean", apply("square", distance), axis, keepdims))
+    return apply("sqrt", var(x, axis, keepdims))
 
 
 @function

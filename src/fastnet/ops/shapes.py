@@ -9,14 +9,13 @@ import numpy as np
 
 from .._graph import SymbolicTensor
 from .._weights import Weight
-from ._emission import axes_of, emit, full_shape, function, normalize_axis
+from ._emission import axes_of, emit, full_shape, function, new_axis, normalize_axis
 
 __all__ = [
     "concatenate",
     "expand_dims",
     "matmul",
     "moveaxis",
-    "permute",
     "reshape",
     "shape",
     "squeeze",
@@ -33,6 +32,11 @@ def shape(x: Any) -> tuple[int | None, ...]:
 
 def _reshaped(x: SymbolicTensor, sizes: Sequence[int]) -> SymbolicTensor:
     return emit("reshape", [x], {"rank": len(sizes), **{f"size_{axis}": size for axis, size in enumerate(sizes)}})
+
+
+def _with_axis(x: SymbolicTensor, place: int) -> SymbolicTensor:
+    """With an axis of size 1 at a place of the sample."""
+    return _reshaped(x, [*x.sample_shape[:place], 1, *x.sample_shape[place:]])
 
 
 @function
@@ -53,13 +57,7 @@ def reshape(x: Any, newshape: Sequence[int]) -> Any:
 @function
 def expand_dims(x: Any, axis: int) -> Any:
     """With a new axis of size 1."""
-    rank = len(full_shape(x)) + 1
-    batch = rank - 1 - len(x.sample_shape)
-    if not -rank <= axis < rank or axis % rank < batch:
-        raise ValueError(f"fn.ops.expand_dims: axis {axis} of shape {full_shape(x)}")
-    sizes = list(x.sample_shape)
-    sizes.insert(axis % rank - batch, 1)
-    return _reshaped(x, sizes)
+    return _with_axis(x, new_axis("expand_dims", x, axis))
 
 
 @function
@@ -67,12 +65,12 @@ def squeeze(x: Any, axis: Any = None) -> Any:
     """Without axes of size 1."""
     sizes = x.sample_shape
     gone = [i for i, size in enumerate(sizes) if size == 1] if axis is None else axes_of("squeeze", x, axis)
-    if [i for i in gone if sizes[i] != 1]:
+    if any(sizes[i] != 1 for i in gone):
         raise ValueError(f"fn.ops.squeeze: axis {axis} of shape {full_shape(x)} is not of size 1")
     return _reshaped(x, [size for i, size in enumerate(sizes) if i not in gone])
 
 
-def permute(x: SymbolicTensor, order: Sequence[int]) -> SymbolicTensor:
+def _permute(x: SymbolicTensor, order: Sequence[int]) -> SymbolicTensor:
     """The axes of a sample in another order."""
     return emit("permute", [x], {"rank": len(order), **{f"axis_{i}": axis for i, axis in enumerate(order)}})
 
@@ -84,7 +82,7 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     order = list(axes) if axes is not None else list(reversed(range(rank)))
     if sorted(order) != list(range(rank)) or order[:batch] != list(range(batch)):
         raise ValueError(f"fn.ops.transpose of shape {full_shape(x)}: axes must be all axes, the batch first, got {axes}")
-    return permute(x, [axis - batch for axis in order[batch:]])
+    return _permute(x, [axis - batch for axis in order[batch:]])
 
 
 @function
@@ -93,7 +91,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     first, second = normalize_axis("swapaxes", x, axis1), normalize_axis("swapaxes", x, axis2)
     order = list(range(len(x.sample_shape)))
     order[first], order[second] = second, first
-    return permute(x, order)
+    return _permute(x, order)
 
 
 @function
@@ -101,7 +99,7 @@ def moveaxis(x: Any, source: int, destination: int) -> Any:
     """With an axis in another place."""
     order = list(range(len(x.sample_shape)))
     order.insert(normalize_axis("moveaxis", x, destination), order.pop(normalize_axis("moveaxis", x, source)))
-    return permute(x, order)
+    return _permute(x, order)
 
 
 @function
@@ -113,12 +111,8 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
 @function
 def stack(xs: Sequence[Any], axis: int = 0) -> Any:
     """One after another along a new axis."""
-    rank = len(full_shape(xs[0])) + 1
-    batch = rank - 1 - len(xs[0].sample_shape)
-    place = axis % rank - batch
-    if not -rank <= axis < rank or place < 0:
-        raise ValueError(f"fn.ops.stack: axis {axis} of tensors of shape {full_shape(xs[0])}")
-    return emit("concatenate", [_reshaped(x, [*x.sample_shape[:place], 1, *x.sample_shape[place:]]) for x in xs], {"axis": place})
+    place = new_axis("stack", xs[0], axis)
+    return emit("concatenate", [_with_axis(x, place) for x in xs], {"axis": place})
 
 
 @function
