@@ -11,19 +11,15 @@
 #define _POSIX_C_SOURCE 200112L
 
 #include "../../csrc/fastnet.h"
+#define FUZZ_MEGABYTES 64
+#include "standalone.h"
 
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
     ROWS = 3,
     MOST_ELEMENTS = 4096, /* of what is predicted and trained on */
     MOST_FILES = 64,
-    ROOM = 1 << 16, /* of a file */
     BYTES_PER_BYTE = 64,
     BYTES_AT_LEAST = 1 << 17
 };
@@ -157,35 +153,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* The sanitizers as these programs want them: what is too large is an allocation that fails. */
-#define SEEN_BY_SANITIZERS __attribute__((visibility("default"), used))
-SEEN_BY_SANITIZERS const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "allocator_may_return_null=1:max_allocation_size_mb=64:abort_on_error=1:handle_abort=0";
-}
-
-SEEN_BY_SANITIZERS const char *__ubsan_default_options(void);
-const char *__ubsan_default_options(void)
-{
-    return "print_stacktrace=1:abort_on_error=1";
-}
-
 #ifndef FASTNET_LIBFUZZER
 
 /* ---- damage -------------------------------------------------------------------------------------------------------- */
-
-static unsigned long long seed = 1, run_number;
-static uint64_t state;
-
-/* SplitMix64 (Steele, Lea and Flood 2014). */
-static uint64_t next_random(void)
-{
-    uint64_t z = state += 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
 
 static size_t pick(size_t n)
 {
@@ -194,13 +164,13 @@ static size_t pick(size_t n)
 
 typedef struct fn_text {
     size_t n;
-    char bytes[ROOM];
+    char bytes[FILE_ROOM];
 } fn_text;
 
 /* Puts a piece in the place of another. */
 static void replace(fn_text *text, size_t at, size_t length, const char *piece, size_t n)
 {
-    if (text->n - length + n >= ROOM)
+    if (text->n - length + n >= FILE_ROOM)
         return;
     memmove(text->bytes + at + n, text->bytes + at + length, text->n - at - length);
     memcpy(text->bytes + at, piece, n);
@@ -272,7 +242,7 @@ static void damage_text(fn_text *text)
                                           "{}",
                                           "\\\"\\\"",
                                           "\\\"relu\\\""};
-    static char piece[ROOM];
+    static char piece[FILE_ROOM];
     static const char *const kinds[] = {"0123456789", "\"", "{["};
     const char *kind = kinds[pick(3)];
     const size_t at = find_place(text, kind), length = measure_item(text, at), other = find_place(text, kind);
@@ -296,7 +266,7 @@ static void damage_text(fn_text *text)
         break;
     }
     case 5: /* it is there twice */
-        if (length + 1 < ROOM) {
+        if (length + 1 < FILE_ROOM) {
             memcpy(piece, text->bytes + at, length);
             piece[length] = ',';
             replace(text, at, 0, piece, length + 1);
@@ -339,85 +309,38 @@ static size_t damage_file(const uint8_t *given, size_t size, uint8_t *made)
 
 /* ---- without libFuzzer ---------------------------------------------------------------------------------------------- */
 
-/* Sanitizers end a process by abort(). */
-static void tell_number(int signal_number)
-{
-    fprintf(stderr, "FOUND with --seed %llu --first %llu\n", seed, run_number);
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);
-}
-
-static uint8_t *read_file(const char *path, size_t *size)
-{
-    static uint8_t bytes[ROOM];
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        perror(path);
-        exit(2);
-    }
-    *size = fread(bytes, 1, sizeof bytes, file);
-    fclose(file);
-    uint8_t *exact = malloc(*size + 1);
-    if (exact)
-        memcpy(exact, bytes, *size);
-    return exact;
-}
-
 int main(int argc, char **argv)
 {
-    unsigned long long runs = 1, first = 0, seconds = 0;
-    const char *write_to = NULL;
-    static uint8_t *files[MOST_FILES], made[2 * ROOM + 8];
+    fuzz_options options = {.runs = 1};
+    static uint8_t *files[MOST_FILES], made[2 * FILE_ROOM + 8];
     size_t sizes[MOST_FILES];
     int n_files = 0;
-    bool any = false;
     for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (argv[i][0] != '-') {
             if (n_files < MOST_FILES && (files[n_files] = read_file(argv[i], &sizes[n_files])))
                 n_files++;
-            continue;
-        }
-        any = true;
-        i++;
-        if (!strcmp(argv[i - 1], "--runs"))
-            runs = strtoull(value, NULL, 10);
-        else if (!strcmp(argv[i - 1], "--seed"))
-            seed = strtoull(value, NULL, 10);
-        else if (!strcmp(argv[i - 1], "--first"))
-            first = strtoull(value, NULL, 10);
-        else if (!strcmp(argv[i - 1], "--seconds"))
-            seconds = strtoull(value, NULL, 10);
-        else if (!strcmp(argv[i - 1], "--write"))
-            write_to = value;
-        else
+        } else if (!take_option(&options, argc, argv, i++)) {
             return fprintf(stderr, "usage: %s [--runs N | --seconds N] [--seed S] [--first N] [--write NAME] FILE...\n", argv[0]),
                    2;
+        }
     }
-    signal(SIGABRT, tell_number);
-    for (int i = 0; i < n_files && !any; i++)
+    begin_runs(&options);
+    for (int i = 0; i < n_files && !options.any; i++)
         LLVMFuzzerTestOneInput(files[i], sizes[i]);
-    const time_t start = time(NULL);
-    for (run_number = first; any && n_files && (seconds || run_number < first + runs); run_number++) {
-        if (seconds && run_number % 64 == 0 && (unsigned long long)(time(NULL) - start) >= seconds)
-            break;
-        state = seed * 0x9E3779B97F4A7C15u ^ run_number * 0xD1342543DE82EF95u;
+    for (; options.any && n_files && has_run(&options); run_number++) {
         const size_t which = pick((size_t)n_files), n = damage_file(files[which], sizes[which], made);
         uint8_t *exact = malloc(n + 1);
         if (exact) {
             memcpy(exact + 1, made, n); /* of just that size, and at an odd place */
-            if (write_to) {
-                FILE *file = fopen(write_to, "wb");
-                if (!file || fwrite(made, 1, n, file) != n || fclose(file) != 0)
-                    return perror(write_to), 2;
-            }
+            if (options.write_to)
+                write_file(options.write_to, made, n);
             LLVMFuzzerTestOneInput(exact + 1, n);
         }
         free(exact);
     }
     for (int i = 0; i < n_files; i++)
         free(files[i]);
-    printf("%llu files made of %d: %lld loaded, %lld predicted with, %lld trained, %lld saved\n", any ? run_number - first : 0,
+    printf("%llu files made of %d: %lld loaded, %lld predicted with, %lld trained, %lld saved\n", run_number - options.first,
            n_files, n_loaded, n_predicted, n_trained, n_saved);
     return 0;
 }

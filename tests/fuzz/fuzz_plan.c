@@ -13,10 +13,8 @@
 #define _POSIX_C_SOURCE 200112L
 
 #include "world.h"
-
-#include <signal.h>
-#include <stdio.h>
-#include <time.h>
+#define FUZZ_MEGABYTES 16
+#include "standalone.h"
 
 static int64_t n_accepted, n_steps, accepted_ops[128], accepted_losses[32], accepted_metrics[32], accepted_optimizers[64];
 
@@ -347,61 +345,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 /* ---- without libFuzzer ------------------------------------------------------------------------------------------ */
 
-/* The sanitizers as these programs want them: what is too large is an allocation that fails. */
-#define SEEN_BY_SANITIZERS __attribute__((visibility("default"), used))
-SEEN_BY_SANITIZERS const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "allocator_may_return_null=1:max_allocation_size_mb=16:abort_on_error=1:handle_abort=0";
-}
-
-SEEN_BY_SANITIZERS const char *__ubsan_default_options(void);
-const char *__ubsan_default_options(void)
-{
-    return "print_stacktrace=1:abort_on_error=1";
-}
-
 #ifndef FASTNET_LIBFUZZER
-
-static unsigned long long seed = 1, run_number;
-
-/* Sanitizers end a process by abort(). */
-static void tell_number(int signal_number)
-{
-    fprintf(stderr, "FOUND with --seed %llu --first %llu\n", seed, run_number);
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);
-}
-
-/* SplitMix64 (Steele, Lea and Flood 2014). */
-static void make_bytes(unsigned long long number, uint8_t bytes[BYTES])
-{
-    uint64_t state = seed * 0x9E3779B97F4A7C15u ^ number * 0xD1342543DE82EF95u;
-    for (int i = 0; i < BYTES; i += 8) {
-        uint64_t z = state += 0x9E3779B97F4A7C15u;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-        z ^= z >> 31;
-        memcpy(bytes + i, &z, 8);
-    }
-}
 
 static void run_file(const char *path)
 {
-    static uint8_t bytes[1 << 16];
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        perror(path);
-        exit(2);
-    }
-    const size_t n = fread(bytes, 1, sizeof bytes, file);
-    fclose(file);
-    uint8_t *exact = malloc(n ? n : 1);
-    if (exact) {
-        memcpy(exact, bytes, n);
-        LLVMFuzzerTestOneInput(exact, n);
-    }
-    free(exact);
+    size_t n;
+    uint8_t *bytes = read_file(path, &n);
+    if (bytes)
+        LLVMFuzzerTestOneInput(bytes, n);
+    free(bytes);
 }
 
 static void print_counts(fn_registry registry, const int64_t *counts)
@@ -413,51 +365,34 @@ static void print_counts(fn_registry registry, const int64_t *counts)
 
 int main(int argc, char **argv)
 {
-    unsigned long long runs = 1, first = 0, n_files = 0, seconds = 0;
-    const char *write_to = NULL;
-    bool counts = false, any = false;
+    fuzz_options options = {.runs = 1};
+    unsigned long long n_files = 0;
+    bool counts = false;
     for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(argv[i], "--counts")) {
             counts = true;
         } else if (argv[i][0] != '-') {
             run_file(argv[i]);
             n_files++;
-        } else {
-            any = true;
-            i++;
-            if (!strcmp(argv[i - 1], "--runs"))
-                runs = strtoull(value, NULL, 10);
-            else if (!strcmp(argv[i - 1], "--seed"))
-                seed = strtoull(value, NULL, 10);
-            else if (!strcmp(argv[i - 1], "--first"))
-                first = strtoull(value, NULL, 10);
-            else if (!strcmp(argv[i - 1], "--seconds"))
-                seconds = strtoull(value, NULL, 10);
-            else if (!strcmp(argv[i - 1], "--write"))
-                write_to = value;
-            else
-                return fprintf(stderr,
-                               "usage: %s [--runs N | --seconds N] [--seed S] [--first N] [--write FILE] [--counts] [FILE...]\n",
-                               argv[0]),
-                       2;
+        } else if (!take_option(&options, argc, argv, i++)) {
+            return fprintf(stderr,
+                           "usage: %s [--runs N | --seconds N] [--seed S] [--first N] [--write FILE] [--counts] [FILE...]\n",
+                           argv[0]),
+                   2;
         }
     }
-    signal(SIGABRT, tell_number);
-    const time_t start = time(NULL);
-    for (run_number = first; (any || n_files == 0) && (seconds || run_number < first + runs); run_number++) {
-        if (seconds && run_number % 64 == 0 && (unsigned long long)(time(NULL) - start) >= seconds)
-            break;
+    begin_runs(&options);
+    for (; (options.any || n_files == 0) && has_run(&options); run_number++) {
         uint8_t bytes[BYTES];
-        make_bytes(run_number, bytes);
-        if (write_to) {
-            FILE *file = fopen(write_to, "wb");
-            if (!file || fwrite(bytes, 1, sizeof bytes, file) != sizeof bytes || fclose(file) != 0)
-                return perror(write_to), 2;
+        for (int i = 0; i < BYTES; i += 8) {
+            const uint64_t word = next_random();
+            memcpy(bytes + i, &word, 8);
         }
+        if (options.write_to)
+            write_file(options.write_to, bytes, sizeof bytes);
         LLVMFuzzerTestOneInput(bytes, sizeof bytes);
     }
-    printf("%llu descriptions, %llu files: %lld plans accepted, %lld steps run\n", run_number - first, n_files,
+    printf("%llu descriptions, %llu files: %lld plans accepted, %lld steps run\n", run_number - options.first, n_files,
            (long long)n_accepted, (long long)n_steps);
     if (counts) {
         print_counts(FN_OPS, accepted_ops);
