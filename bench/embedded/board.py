@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from typing import NamedTuple
 
 __all__ = ["BOARDS", "MISSING", "Board", "Measured", "measure"]
@@ -82,6 +84,27 @@ def _size(path: pathlib.Path, board: Board) -> tuple[int, int]:
     return text, data + bss
 
 
+def _write_main(path: pathlib.Path, head: str = "", call: str = "", before: str = "") -> None:
+    path.write_text(_MAIN.format(head=head, call=call, before=before, repeats=REPEATS), encoding="utf-8")
+
+
+def _compile(board: Board, source: pathlib.Path, program: pathlib.Path, flags: Sequence[str] = ()) -> None:
+    compiler = [f"{board.compiler}gcc", "--specs=picolibc.specs", *board.flags, "-Os", "-ffunction-sections", "-fdata-sections"]
+    link = ["-nostartfiles", "-Wl,--gc-sections", f"-T{HERE / board.script}"]
+    sources = [str(path) for path in (HERE / board.startup, HERE / "console.c", source)]
+    subprocess.run([*compiler, *sources, *link, *flags, "-o", str(program)], check=True, capture_output=True, text=True)
+
+
+@functools.cache
+def _size_of_nothing(board: Board) -> tuple[int, int]:
+    """Of a program that measures nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        source, program = pathlib.Path(name, "main.c"), pathlib.Path(name, "main.elf")
+        _write_main(source)
+        _compile(board, source, program)
+        return _size(program, board)
+
+
 def measure(
     head: str,
     call: str,
@@ -105,23 +128,17 @@ def measure(
         Bytes of constants and of variables that are the caller's, and not counted.
     board : Board
     """
-    compiler = [f"{board.compiler}gcc", "--specs=picolibc.specs", *board.flags, "-Os", "-ffunction-sections", "-fdata-sections"]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        (folder / "main.c").write_text(_MAIN.format(head=head, call=call, before=before, repeats=REPEATS), encoding="utf-8")
+        _write_main(folder / "main.c", head, call, before)
         program = folder / "main.elf"
         flags = [f"-I{path}" for path in includes]
-        link = ["-nostartfiles", "-Wl,--gc-sections", f"-T{HERE / board.script}", *(f"-l{one}" for one in libraries)]
-        sources = [str(HERE / board.startup), str(folder / "main.c")]
-        subprocess.run([*compiler, *flags, *sources, *link, "-o", str(program)], check=True, capture_output=True, text=True)
+        _compile(board, folder / "main.c", program, [*flags, *(f"-l{one}" for one in libraries)])
         command = [*board.emulator, "-icount", "shift=0", "-nographic", "-kernel", str(program)]
         printed = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
         found = re.search(r"instructions (\d+)", printed.stdout + printed.stderr)
         if found is None:
             raise RuntimeError(f"the board said {printed.stdout!r} {printed.stderr!r}")
-        empty = folder / "empty.elf"
-        (folder / "main.c").write_text(_MAIN.format(head="", call="", before="", repeats=REPEATS), encoding="utf-8")
-        subprocess.run([*compiler, *sources, *link, "-o", str(empty)], check=True, capture_output=True, text=True)
         text, ram = _size(program, board)
-        text_of_board, ram_of_board = _size(empty, board)
+        text_of_board, ram_of_board = _size_of_nothing(board)
         return Measured(int(found[1]), text - text_of_board - data[0], ram - ram_of_board - data[1])

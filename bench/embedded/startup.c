@@ -18,19 +18,6 @@ void write_text(const char *text)
     call_host(0x04, text);
 }
 
-void write_number(const char *name, uint32_t number)
-{
-    char text[12], *at = text + sizeof text - 1;
-    *at = 0;
-    do {
-        *--at = (char)('0' + number % 10);
-    } while (number /= 10);
-    write_text(name);
-    write_text(" ");
-    write_text(at);
-    write_text("\n");
-}
-
 /* Instructions since the start, to 40. */
 uint32_t count_instructions(void)
 {

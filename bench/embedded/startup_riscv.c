@@ -12,19 +12,6 @@ void write_text(const char *text)
         *(volatile char *)0x10000000 = *text++;
 }
 
-void write_number(const char *name, uint32_t number)
-{
-    char text[12], *at = text + sizeof text - 1;
-    *at = 0;
-    do {
-        *--at = (char)('0' + number % 10);
-    } while (number /= 10);
-    write_text(name);
-    write_text(" ");
-    write_text(at);
-    write_text("\n");
-}
-
 uint32_t count_instructions(void)
 {
     uint32_t count;

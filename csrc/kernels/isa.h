@@ -6,19 +6,20 @@
  * Only names made by FN_SYM leave a file; everything else is static.
  *
  * isa/<FN_TARGET>.h has two halves: the operations on vectors, for vector.h, and before them, as macros,
- *   FN_VECTOR_BYTES, FN_VECTOR_REGISTERS   the width of a vector register, and how many there are
- *   FN_HAS_FMA               there is a fused multiply-add
- *   FN_HAS_LANE_MASKS        the first lanes of a vector can be loaded and stored at once
- *   FN_HAS_LONG_MULTIPLY     there is a vector multiplication of 64-bit lanes
- *   FN_NEW_NAN_IS_NEGATIVE   a NaN that an operation makes of numbers has its sign set
- *   FN_TILE_ROWS             rows of a tile (tile.h): as many as there are registers for sums, a row of B, one or two elements of
- * A FN_LOW_TILE_ROWS         rows of one that is four vectors wide, at most FN_SPLIT_TILE_ROWS, FN_WIDE_SPLIT_TILE_ROWS   rows,
- * at most, with which a tile of one and of two vectors can have, and needs, two chains for each sum (convolution_kernel.h)
- *   FN_UNROLLED_STEPS        of k, in a tile of a product
- *   FN_DOT_ROWS              rows of a tile of scalar products (gemm_dots.h): 2 or 4
- *   FN_STRIP_ROWS            rows of C, at most, for which B is transposed in registers (gemm_strip.h)
- *   FN_BLOCK_ROWS            rows of A for the second-level cache, a multiple of FN_TILE_ROWS
- *   FN_LONG_ROW              elements of a row of A beyond which it may pay to pack A
+ *   - FN_VECTOR_BYTES, FN_VECTOR_REGISTERS: the width of a vector register, and how many there are
+ *   - FN_HAS_FMA: there is a fused multiply-add
+ *   - FN_HAS_LANE_MASKS: the first lanes of a vector can be loaded and stored at once
+ *   - FN_HAS_LONG_MULTIPLY: there is a vector multiplication of 64-bit lanes
+ *   - FN_NEW_NAN_IS_NEGATIVE: a NaN that an operation makes of numbers has its sign set
+ *   - FN_TILE_ROWS: rows of a tile (tile.h): as many as there are registers for sums, a row of B, one or two elements of A
+ *   - FN_LOW_TILE_ROWS: rows of a tile that is four vectors wide, at most
+ *   - FN_SPLIT_TILE_ROWS, FN_WIDE_SPLIT_TILE_ROWS: rows, at most, with which a tile of one and of two vectors can have, and
+ *     needs, two chains for each sum (convolution_kernel.h)
+ *   - FN_UNROLLED_STEPS: of k, in a tile of a product
+ *   - FN_DOT_ROWS: rows of a tile of scalar products (gemm_dots.h): 2 or 4
+ *   - FN_STRIP_ROWS: rows of C, at most, for which B is transposed in registers (gemm_strip.h)
+ *   - FN_BLOCK_ROWS: rows of A for the second-level cache, a multiple of FN_TILE_ROWS
+ *   - FN_LONG_ROW: elements of a row of A beyond which it may pay to pack A
  *
  * Kernels are compiled with -ffp-contract=off and say FN_FMA where they want a fused multiply-add.
  * So the same expression gives the same bits in a vector body and in its scalar remainder, and how

@@ -116,7 +116,7 @@ static void load_operands(const fn_node *node, const broadcast_layout *l, const 
             continue;
         }
         const real same = port ? ((const real *)port->value)[r->start[k]] : k < l->n_arrays ? number_of(node, k) : FN_REAL(0.0);
-        if (first == 0 || n < BLOCK)
+        if (first == 0) /* no block is longer than the first */
             for (int64_t i = 0; i < n; i++)
                 scratch[k][i] = same;
         x[k] = scratch[k];

@@ -139,14 +139,8 @@ static void forward(fn_plan *plan, fn_node *node)
 
 /* ---- backward ------------------------------------------------------------------------------------------------- */
 
-/* Of the rows being differentiated: for max and min, how many numbers reach y; for a product, how many are 0, and the product of
+/* Of the row being differentiated: for max and min, how many numbers reach y; for a product, how many are 0, and the product of
  * the others. */
-static real *counts_of(const fn_node *node, const fn_context *context)
-{
-    (void)node;
-    return context->workspace;
-}
-
 typedef struct backward_closure {
     real *counts, *others;
     int64_t first; /* element of y that they begin with */
@@ -188,7 +182,7 @@ static void run_backward(const fn_node *node, const fn_context *context, int64_t
 {
     const int64_t width = node->output[0].width;
     for (int64_t row = lo; row < hi; row++) {
-        backward_closure c = {.counts = counts_of(node, context), .first = row * width};
+        backward_closure c = {.counts = context->workspace, .first = row * width};
         c.others = c.counts + width;
         if (function_of(node) >= PRODUCT) {
             for (int64_t i = 0; i < width; i++)
