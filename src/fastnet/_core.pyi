@@ -28,6 +28,7 @@ FLUSH: int
 ALIGNMENT: int
 MAX_RANK: int
 MAX_THREADS: int
+MAX_OUTPUTS: int
 
 def statuses() -> list[tuple[str, type[Exception] | None, str]]:
     """The statuses of the engine: a list of (name, exception class or None, meaning)."""

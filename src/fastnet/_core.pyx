@@ -30,6 +30,7 @@ FLUSH = FN_PHASE_FLUSH
 ALIGNMENT = FN_ALIGNMENT
 MAX_RANK = FN_MAX_RANK
 MAX_THREADS = FN_MAX_THREADS
+MAX_OUTPUTS = FN_MAX_LOSSES
 
 
 # ---- statuses ------------------------------------------------------------------------------------

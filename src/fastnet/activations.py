@@ -18,7 +18,7 @@ from . import _core
 from ._config import Configurable
 from ._names import lookup
 
-__all__ = ["ACTIVATIONS", "ActivationFunction", "get"]
+__all__ = ["ACTIVATIONS", "ActivationFunction", "get", "name_of"]
 
 
 class ActivationFunction(Configurable):
@@ -67,6 +67,11 @@ def _table() -> dict[str, str]:
     """Names users may write, and the engine's."""
     own = [*_core.registry("activations"), "softmax", "log_softmax"]
     return {**{name: name for name in own}, "swish": "silu", "hard_swish": "hard_silu"}
+
+
+def name_of(number: float) -> str:
+    """The elementwise activation that is this number in the attributes of operations: the inverse of `_core.activation_index`."""
+    return list(_core.registry("activations"))[int(number)]
 
 
 #: Names that `get` takes.

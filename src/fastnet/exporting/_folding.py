@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .. import _core
+from .. import _core, activations
 from .._weights import aligned_zeros
 from ._lowering import Description
 
 __all__ = ["CLIPPING", "PRODUCTS", "Folded", "Operation", "channel_affine", "evaluate", "fold"]
 
-#: Outputs that a plan of the engine may have.
-_MOST_OUTPUTS = 16
 PRODUCTS = ("dense", "convolution", "depthwise_convolution")
 #: Activations that are limits of what is stored.
 CLIPPING = ("linear", "relu", "relu6")
@@ -68,13 +66,12 @@ def evaluate(
     dtype: str = "float64",
 ) -> list[np.ndarray]:  # fmt: skip
     """What the engine computes from some values: others, of all rows."""
-    if len(wanted) > _MOST_OUTPUTS:
-        first, rest = wanted[:_MOST_OUTPUTS], wanted[_MOST_OUTPUTS:]
+    if len(wanted) > _core.MAX_OUTPUTS:
+        first, rest = wanted[: _core.MAX_OUTPUTS], wanted[_core.MAX_OUTPUTS :]
         return [part for some in (first, rest) for part in evaluate(operations, shapes, arrays, some, dtype)]
     numbers = {value: i for i, value in enumerate(arrays)}
     nodes, parameters, values = [], [], []
     offset, quantum = 0, _core.ALIGNMENT // np.dtype(dtype).itemsize
-    activations = list(_core.registry("activations"))
     for one in operations:
         used = []
         for array in one.parameters:
@@ -85,7 +82,9 @@ def evaluate(
         nodes.append((one.op, one.layer, [numbers[i] for i in one.inputs], used, one.attributes))
         numbers[one.output] = len(arrays) + len(nodes) - 1
         if one.activation != "linear":
-            nodes.append(("activation", one.layer, [numbers[one.output]], [], {"activation": activations.index(one.activation)}))
+            nodes.append(
+                ("activation", one.layer, [numbers[one.output]], [], {"activation": _core.activation_index(one.activation)})
+            )
             numbers[one.output] += 1
     slab = aligned_zeros(max(offset, quantum), dtype)
     for start, array in values:
@@ -121,7 +120,6 @@ def channel_affine(operation: Operation, width: int) -> tuple[np.ndarray, np.nda
 
 def _read(description: Description) -> Folded:
     """The operations as they are, an addition of many as additions of two."""
-    activations = list(_core.registry("activations"))
     shapes = [tuple(shape) for shape, *_ in description.inputs]
     operations = []
     for op, layer, inputs, parameters, attributes in description.nodes:
@@ -137,10 +135,10 @@ def _read(description: Description) -> Folded:
     split: list[Operation] = []
     for one in operations:
         if one.op in PRODUCTS:
-            one.activation = activations[int(one.attributes["activation"])]
-            one.attributes["activation"] = float(activations.index("linear"))
+            one.activation = activations.name_of(one.attributes["activation"])
+            one.attributes["activation"] = float(_core.activation_index("linear"))
             if one.activation not in CLIPPING:  # a table, after the product
-                attributes = {"activation": float(activations.index(one.activation)), "alpha": one.attributes["alpha"]}
+                attributes = {"activation": float(_core.activation_index(one.activation)), "alpha": one.attributes["alpha"]}
                 shapes.append(shapes[one.output])
                 split += [one, Operation("activation", one.layer, [len(shapes) - 1], one.output, [], attributes)]
                 one.activation, one.output = "linear", len(shapes) - 1
@@ -190,7 +188,7 @@ def _fold_affine(model: Folded, one: Operation) -> bool:
 def _fold_activation(model: Folded, one: Operation) -> bool:
     if one.op != "activation" or model.users(one.inputs[0]) != 1:
         return False
-    name = list(_core.registry("activations"))[int(one.attributes["activation"])]
+    name = activations.name_of(one.attributes["activation"])
     before = model.maker(one.inputs[0])
     if name not in CLIPPING or before is None or before.op not in _CLIPPED or before.activation != "linear":
         return False

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from ._library import Library
-from ._program import Array, Call
+from ._program import Array, Call, named_arguments
 
 __all__ = ["simplify"]
 
@@ -26,10 +26,6 @@ _ELEMENTWISE = frozenset([
     "fnp_scale", "fnp_subtract",
     *(f"fnp_{name}" for name in _core.registry("activations")),
 ])  # fmt: skip
-
-
-def _named(library: Library, call: Call) -> dict[str, Any]:
-    return {parameter.name: value for parameter, value in zip(library.signature(call.function), call.arguments)}
 
 
 def _call(library: Library, function: str, names: dict[str, Any]) -> Call:
@@ -56,11 +52,11 @@ def fold_normalization(calls: Sequence[Call], library: Library) -> list[Call]:
     for i, call in enumerate(calls):
         if call.function not in _PRODUCTS:
             continue
-        names = _named(library, call)
+        names = named_arguments(library, call)
         y, kernel, bias = names["y"], names["kernel"], names["bias"]
         if y.kind != "value" or len(uses[y]) != 2 or calls[uses[y][1]].function != "fnp_batch_normalization":
             continue
-        normalization = _named(library, calls[uses[y][1]])
+        normalization = named_arguments(library, calls[uses[y][1]])
         mean, scale, beta = (normalization[name] for name in ("mean", "scale", "beta"))
         filters = int(names["units"]) if "units" in names else int(names["window"].values[5])
         constants = [array for array in (kernel, bias, mean, scale, beta) if array is not None]
@@ -93,15 +89,15 @@ def fuse_pooling(calls: Sequence[Call], library: Library) -> list[Call]:
     for i, call in enumerate(calls):
         if call.function != "fnp_convolution":
             continue
-        names = _named(library, call)
+        names = named_arguments(library, call)
         image = names["y"]
         if not isinstance(image, Array) or image.kind != "value" or len(uses[image]) not in (2, 3):
             continue
         *activations, last = uses[image][1:]
-        pooling = _named(library, calls[last])
+        pooling = named_arguments(library, calls[last])
         if calls[last].function != "fnp_max_pooling" or pooling["x"] is not image or last != i + 1 + len(activations):
             continue
-        between = [_named(library, calls[k]) for k in activations]
+        between = [named_arguments(library, calls[k]) for k in activations]
         if any(calls[k].function not in _RISING for k in activations) or any(
             named["y"] is not image or named["x"] is not image or float(named.get("alpha", 0)) < 0 for named in between
         ):
@@ -127,7 +123,7 @@ def work_in_place(calls: Sequence[Call], library: Library) -> list[Call]:
         call = found[i]
         if call.function not in _ELEMENTWISE:
             continue
-        names = _named(library, call)
+        names = named_arguments(library, call)
         y = names["y"]
         if not isinstance(y, Array) or y.kind != "value" or any(y in one.arguments for one in found[:i]):
             continue

@@ -147,7 +147,7 @@ class _Graph:
         self.nodes = [self._make_node(i, *node) for i, node in enumerate(description.nodes)]
 
     def _scale_input(self, array: Array, shape: tuple[int, ...], scale: Any, shift: Any, differentiates: bool) -> Value:
-        gradient = Array(f"{array.name}_gradient", array.size) if differentiates else None
+        gradient = Array.gradient_of(array.name, array.size) if differentiates else None
         self.input_gradients.append(gradient)
         if scale is None:
             return Value(shape, array, gradient)
@@ -159,7 +159,7 @@ class _Graph:
             "fnp_affine", {"x": array, "scale": factor, "shift": term, "y": scaled, "positions": self.rows, "width": size}
         )
         if differentiates:
-            inner = Array(f"{scaled.name}_gradient", array.size)
+            inner = Array.gradient_of(scaled.name, array.size)
             self.last.call(
                 "fnp_affine_backward", {"scale": factor, "dy": inner, "dx": gradient, "positions": self.rows, "width": size}
             )
@@ -178,7 +178,7 @@ class _Graph:
         for i, shape in enumerate(shapes):
             size = self.rows * math.prod(shape)
             name = f"value_{first + i}"
-            outputs.append(Value(tuple(shape), Array(name, size), Array(f"{name}_gradient", size) if reached else None))
+            outputs.append(Value(tuple(shape), Array(name, size), Array.gradient_of(name, size) if reached else None))
         node = Node(
             op,
             identifier(layer),
@@ -225,7 +225,7 @@ class _Graph:
         def append(more: Sequence[Call]) -> None:
             for call in more:
                 for array in call.arguments:
-                    if isinstance(array, Array) and array.kind == "value" and array.name.endswith("_gradient"):
+                    if isinstance(array, Array) and array.adds:
                         if array not in known:
                             calls.append(Call("fnp_zero", (array, array.size)))
                         known.add(array)
@@ -239,13 +239,17 @@ class _Graph:
         return calls
 
 
+def _evaluated(description: Description, weights: list[Array], train: Step | None) -> list[Array]:
+    """What to predict with: beside a program that trains, its averages of the weights, where it keeps such."""
+    averages = train.slots.get(evaluated_slot(description) or "", {}) if train is not None else {}
+    return [averages.get(id(array), array) for array in weights]
+
+
 def lower_prediction(
     description: Description, library: Library, weights: list[Array], rows: int = 1, train: Step | None = None
 ) -> Step:
     """The program that computes the outputs of so many rows; beside one that trains it computes with the averages of that one."""
-    averages = train.slots.get(evaluated_slot(description) or "", {}) if train is not None else {}
-    weights = [averages.get(id(array), array) for array in weights]
-    graph = _Graph(description, library, weights, rows)
+    graph = _Graph(description, library, _evaluated(description, weights, train), rows)
     found = [graph.values[value] for value, *_ in description.outputs]
     names = [name for *_, name, _ in description.outputs]
     calls, outputs = write_outputs(found, names, graph.values, graph.finish())
@@ -264,7 +268,7 @@ def write_outputs(
     for value, name in zip(values, names):
         found = value.array
         array = Array(name, found.size, "argument")
-        if found.kind == "value" and found not in written and "_gradient" not in found.name:
+        if found.kind == "value" and found not in written:
             calls = [Call(call.function, tuple(array if a is found else a for a in call.arguments)) for call in calls]
             for one in others:  # views of it are outputs too
                 if one.array is found:
@@ -318,7 +322,7 @@ def lower_training(description: Description, library: Library, weights: list[Arr
             continue
         prediction = graph.values[value]
         if prediction.gradient is None:
-            prediction.gradient = Array(f"value_{value}_gradient", rows * prediction.size)
+            prediction.gradient = Array.gradient_of(f"value_{value}", rows * prediction.size)
         target, sample_weight = lower_loss(
             graph.backward, loss, dict(attributes or {}), float(weight), prediction, rows, name,
             None if mask is None else graph.values[mask].array,
@@ -353,8 +357,7 @@ def lower_jacobian(description: Description, library: Library, weights: list[Arr
 
     A forward pass, then a backward pass for each output.
     """
-    averages = train.slots.get(evaluated_slot(description) or "", {}) if train is not None else {}
-    graph = _Graph(description, library, [averages.get(id(array), array) for array in weights], 1, input_gradients=True)
+    graph = _Graph(description, library, _evaluated(description, weights, train), 1, input_gradients=True)
     total = 0
     for value, *_ in description.outputs:
         output = graph.values[value]

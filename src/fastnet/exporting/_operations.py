@@ -23,7 +23,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .. import _core
+from .. import activations
 from ._program import Array, Code, Program
 
 __all__ = ["ADAPTERS", "Node", "Value", "adapts", "lower_node"]
@@ -177,7 +177,7 @@ class Node:
 
     def activation(self, attribute: str = "activation") -> str:
         """The name of an activation that is an attribute."""
-        return list(_core.registry("activations"))[int(self.attributes[attribute])]
+        return activations.name_of(self.attributes[attribute])
 
     def activate(self, x: Array, y: Array, n: int, activation: str = "activation", alpha: str = "alpha") -> None:
         """y = f(x), of n numbers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from ._library import Library
 
-__all__ = ["BYTES", "Array", "Call", "Code", "Program", "join", "lay_out"]
+__all__ = ["BYTES", "Array", "Call", "Code", "Program", "join", "lay_out", "named_arguments"]
 
 #: Of integers of C.
 BYTES = {"fnp_int": 4, "int32_t": 4, "int8_t": 1}
@@ -37,6 +36,8 @@ class Array:
         "fnp_real", a type of `BYTES`, or a structure of the library.
     members : list of Array
         Arrays that lie one after another and are this one together, where there are any.
+    adds : bool
+        Whether calls add to it, so that it is to be zero before the first one: a gradient of a value.
     offset : int
         Of what is kept in memory: where it is there, in bytes.
     """
@@ -49,11 +50,18 @@ class Array:
         values: np.ndarray | None = None,
         type: str = "fnp_real",
         members: Sequence[Array] = (),
+        adds: bool = False,
     ) -> None:
         self.name, self.size, self.kind, self.type = name, int(size), kind, type
         self.values = None if values is None else np.asarray(values).reshape(-1)
         self.members = list(members)
+        self.adds = adds
         self.offset = 0
+
+    @classmethod
+    def gradient_of(cls, name: str, size: int) -> Array:
+        """That of a value."""
+        return cls(f"{name}_gradient", size, adds=True)
 
     def bytes(self, bits: int) -> int:
         """Its size, where an fnp_real has so many bits. A structure of the library has integers."""
@@ -71,6 +79,11 @@ class Call(NamedTuple):
 
     function: str
     arguments: tuple[Any, ...]
+
+
+def named_arguments(library: Library, call: Call) -> dict[str, Any]:
+    """The arguments of a call of a function by the names of its parameters."""
+    return {parameter.name: value for parameter, value in zip(library.signature(call.function), call.arguments)}
 
 
 class Program:
@@ -158,8 +171,3 @@ def lay_out(calls: Sequence[Call], bits: int, loop: int | None = None) -> int:
             array.offset = max(array.offset, -(-(other.offset + sizes[other]) // item) * item)
         placed.append(array)
     return max((array.offset + sizes[array] for array in placed), default=0)
-
-
-def elements(shape: Sequence[int]) -> int:
-    """The numbers of an array of this shape."""
-    return math.prod(shape)

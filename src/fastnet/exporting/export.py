@@ -18,7 +18,7 @@ from .._replace import replaced_file
 from ._library import load_library
 from ._lowering import Description, Parameter, lower_jacobian, lower_prediction, lower_training, make_weights
 from ._names import RESERVED_PREFIXES, WORDS, identifier, name_arguments
-from ._program import Array, Call
+from ._program import Array, Call, named_arguments
 from ._quantization import Quantizer
 from ._writer import Export, Function, write_files
 
@@ -123,8 +123,7 @@ def _count_operations(calls: list[Call], library: Any) -> int:
     for call in calls:
         if not call.function:
             continue
-        names = [parameter.name for parameter in library.signature(call.function)]
-        values = dict(zip(names, call.arguments))
+        values = named_arguments(library, call)
         kernel, window = values.get("kernel"), values.get("window")
         if isinstance(kernel, Array):
             positions = int(values.get("positions", values.get("rows", 1)))
@@ -244,15 +243,10 @@ def export(
     if header and re.search(r'["\\\x00-\x1f]', target.name):
         raise ValueError(f"a header needs a name that #include takes, got {target.name!r}")
     options = {
-        "name": name,
-        "header": header or None,
-        "training": training or None,
-        "gradient": gradient or None,
-        "libm": libm or None,
-    }
-    options["batch_size"] = batch_size if batch_size > 1 else None
-    options["quantize"] = quantize
-    given = "".join(f", {key}={value!r}" for key, value in options.items() if value is not None)
+        "name": name, "header": header, "training": training, "gradient": gradient, "libm": libm,
+        "batch_size": batch_size if batch_size > 1 else None, "quantize": quantize,
+    }  # fmt: skip
+    given = "".join(f", {key}={value!r}" for key, value in options.items() if value)
     title = [
         f"Model {model.name!r}, by fastnet: model.export({target.name!r}{given}).",
         "C99 without allocation, of the C library memcpy and memset. A compiler may contract products and sums; results then differ",

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _core
+from .. import _core, activations
 from .._lowering import lower
 
 if TYPE_CHECKING:
@@ -126,9 +126,8 @@ def _parameter(path: str, given: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _attributes(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    names = list(_core.registry("activations"))
     return {
-        name: names[int(value)] if name == "activation" or name.endswith("_activation") else _number(value)
+        name: activations.name_of(value) if name == "activation" or name.endswith("_activation") else _number(value)
         for name, value in (given or {}).items()
     }
 
