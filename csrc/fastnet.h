@@ -252,6 +252,7 @@ typedef struct fn_plan_spec {
     int64_t max_rows; /* the largest batch */
     bool training;    /* with backward pass; layers behave as in training */
     bool input_gradients;
+    bool separate_stages; /* elementwise operations are stages of their own: for tests, as it is slower and gives the same bits */
     uint64_t seed;
     int32_t n_threads; /* 0: choose by measurement, at most fn_default_threads() */
 

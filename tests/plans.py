@@ -110,6 +110,7 @@ class Model:
         seed=0,
         input_gradients=False,
         gap=0,
+        separate_stages=False,
     ):
         self.graph, self.dtype, self.max_rows = graph, np.dtype(dtype), max_rows
         quantum = _core.ALIGNMENT // self.dtype.itemsize
@@ -148,6 +149,7 @@ class Model:
             seed=seed,
             n_threads=n_threads,
             input_gradients=input_gradients,
+            separate_stages=separate_stages,
         )
 
     def slot_views(self, number):

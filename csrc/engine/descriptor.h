@@ -42,6 +42,9 @@ typedef struct fn_context {
     void *workspace; /* scratch of this thread, as large as the largest that a stage asks for */
     const fn_run *run;
     int64_t iteration;            /* of a stage with several: how often it was run before */
+    int thread;                   /* from 0 on */
+    int32_t group;                /* of rows, in a stage FN_BY_GROUPS, */
+    bool group_begins;            /* whose first call this is: there is one for each group, be it without rows */
     fn_mix mix;                   /* with fn_run.mixup or cutmix */
     const double *hyper;          /* hyper-parameters of this step */
     struct fn_rate *rates;        /* of this thread: what the optimizer's prepare() made of them for each learning rate */
@@ -53,7 +56,10 @@ typedef struct fn_context {
 /* A range of rows, or of items, of one stage. */
 typedef void (*fn_stage_function)(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi);
 
-typedef enum fn_split { FN_BY_ROWS, FN_BY_ITEMS, FN_SERIAL } fn_split;
+/* FN_BY_GROUPS: by rows, in FN_ROW_GROUPS groups of rows that follow each other, whatever the number of threads: for sums over
+ * the rows, of which each group has its own. The function is called with rows of group fn_context.group. */
+typedef enum fn_split { FN_BY_ROWS, FN_BY_ITEMS, FN_SERIAL, FN_BY_GROUPS } fn_split;
+enum { FN_ROW_GROUPS = 16 };
 
 /* ---- nodes ------------------------------------------------------------------------------- */
 
@@ -96,6 +102,8 @@ struct fn_node {
     const struct fn_op *op;
     const char *layer;
     int32_t number; /* among the nodes of the plan: tells their random numbers apart */
+    int32_t
+        leading; /* first axes of a sample that are counted among the rows, and missing in the shapes: see fn_op.leading_axes */
     bool alias;
     fn_node *host;     /* the node that runs an epilogue of this one on the value of its output; or NULL */
     bool in_place;     /* that epilogue is all of the forward pass: FN_EPILOGUE_IN_PLACE */
@@ -186,6 +194,12 @@ typedef struct fn_op {
      * its gradient is added to, else overwritten. The gradient of the output may be used up. */
     void (*forward)(fn_plan *plan, fn_node *node);
     void (*backward)(fn_plan *plan, fn_node *node);
+    /* How many of the first axes of a sample it treats like the rows of the batch, given the shapes of its ports: each of what it
+     * reads and writes for a row has them, and what lies at one place along them has to do with nothing that lies at another; nor
+     * are sums of gradients taken over them. An operation that says so may be made part of a run of nodes that goes over blocks
+     * of rows (blocks.c): its stages FN_BY_ROWS and FN_BY_GROUPS may be called for any rows with 0 as the first of them, and look
+     * at nothing but their ports, attributes and fn_context.workspace, group and group_begins. Or NULL: it may not. */
+    int32_t (*leading_axes)(const fn_node *node);
     /* Fills in the node's epilogue of this kind, but for `node`, which is set, and `reads` and `writes`, which are -1. false:
      * there is none. Or NULL. */
     bool (*offer_epilogue)(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue);
@@ -339,6 +353,7 @@ typedef struct fn_stage_spec {
     fn_split split;
     int64_t items;      /* of FN_BY_ITEMS */
     int64_t iterations; /* runs, context->iteration counting from 0, each by all threads before the next begins; 0: one */
+    bool costly;        /* to be kept, not computed again in the backward pass */
     bool once_per_call; /* reads nothing but parameters, of a plan that does not train: run in the first step of a call only, and
                            what it writes is kept for the others */
     bool unless_backward; /* not run in a call with a backward pass */

@@ -14,16 +14,22 @@
 #include <math.h>
 #include <string.h>
 
-static void run_stage(const fn_stage *stage, const fn_context *context, int thread, int n_threads)
+static void run_stage(const fn_stage *stage, fn_context *context, int thread, int n_threads)
 {
-    int64_t n = stage->split == FN_BY_ROWS ? context->rows : stage->items;
+    const bool groups = stage->split == FN_BY_GROUPS;
+    int64_t n = groups ? FN_ROW_GROUPS : stage->split == FN_BY_ROWS ? context->rows : stage->items;
     if (stage->split == FN_SERIAL) {
         if (thread == 0)
             stage->run(stage->node, context, 0, 1);
         return;
     }
     int64_t lo = n * thread / n_threads, hi = n * (thread + 1) / n_threads;
-    if (lo < hi)
+    for (int64_t group = lo; groups && group < hi; group++) {
+        context->group = (int32_t)group;
+        context->group_begins = true;
+        stage->run(stage->node, context, context->rows * group / FN_ROW_GROUPS, context->rows * (group + 1) / FN_ROW_GROUPS);
+    }
+    if (lo < hi && !groups)
         stage->run(stage->node, context, lo, hi);
 }
 
@@ -146,6 +152,7 @@ void fn_run_steps(const fn_plan *plan, const fn_call *call, int thread)
                           .step = run->step,
                           .seed = plan->seed,
                           .workspace = (char *)plan->workspace + place * plan->thread_stride,
+                          .thread = place,
                           .run = run,
                           .hyper = run->hyper,
                           .rates = plan->updates ? plan->rates + place * plan->updates->n_rates : NULL,

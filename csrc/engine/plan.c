@@ -1,4 +1,5 @@
 /* Compiles a description into a plan: shapes, nodes, stages, barriers, lifetimes, arena. */
+#include "blocks.h"
 #include "check.h"
 #include "exec.h"
 #include "fusion.h"
@@ -143,19 +144,20 @@ static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, fn_parameter_
 {
     plan->emitting = FN_PHASE_BACKWARD;
     int32_t value = plan->n_values;
-    for (int32_t i = spec->n_nodes - 1; i >= 0; i--) {
+    for (int32_t i = spec->n_nodes - 1; i >= 0 && !plan->failed; i--) {
         fn_node *node = &plan->nodes[i];
         value -= node->n_outputs;
         if (node->in_place)
             fn_emit_in_place(plan, node, plan->values[plan->values[value].root].gradient_written);
-        if (node->in_place || !wants_backward(plan, node, value))
-            continue;
-        /* An output that nothing differentiates through has no gradient. */
-        for (int32_t j = 0; j < node->n_outputs; j++)
-            if (!plan->values[value + j].gradient_written)
-                node->output[j].gradient_buffer = -1;
-        claim_gradients(plan, spec, i, table);
-        node->op->backward(plan, node);
+        else if (wants_backward(plan, node, value)) {
+            /* An output that nothing differentiates through has no gradient. */
+            for (int32_t j = 0; j < node->n_outputs; j++)
+                if (!plan->values[value + j].gradient_written)
+                    node->output[j].gradient_buffer = -1;
+            claim_gradients(plan, spec, i, table);
+            node->op->backward(plan, fn_begin_backward(plan, i));
+        }
+        fn_finish_backward(plan, i);
     }
 }
 
@@ -209,9 +211,13 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
             return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
         fn_emit_input(plan, node);
     }
-    for (int32_t i = 0; i < spec->n_nodes; i++)
-        if (!plan->nodes[i].alias && !plan->nodes[i].in_place)
+    for (int32_t i = 0; i < spec->n_nodes && !plan->failed; i++) {
+        const int32_t last = fn_emit_run_forward(plan, i);
+        if (last >= 0)
+            i = last;
+        else if (!plan->nodes[i].alias && !plan->nodes[i].in_place)
             plan->nodes[i].op->forward(plan, &plan->nodes[i]);
+    }
 
     fn_node *outputs = &plan->nodes[plan->n_nodes];
     bool any_loss = false;
@@ -341,6 +347,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
     fn_find_in_place(plan, spec);
     fn_connect_nodes(plan, spec);
     fn_attach_epilogues(plan, spec);
+    fn_find_runs(plan, spec);
     fn_find_sparse_gradients(plan, spec, &table);
     status = emit_stages(plan, spec, &table, error);
     if (status == FN_OK && plan->failed)

@@ -3,6 +3,7 @@
 #define FN_ENGINE_PLAN_H
 
 #include "autotune.h"
+#include "blocks.h"
 #include "descriptor.h"
 #include "memory.h"
 #include "strategy.h"
@@ -21,9 +22,10 @@ struct fn_stage {
     fn_node *node;
     const char *label;
     fn_split split;
-    unsigned phase;       /* which FN_PHASE_... it belongs to */
-    bool barrier;         /* wait for the team before it */
-    bool once_per_call;   /* these three as in fn_stage_spec */
+    unsigned phase; /* which FN_PHASE_... it belongs to */
+    bool barrier;   /* wait for the team before it */
+    bool costly;    /* these three as in fn_stage_spec */
+    bool once_per_call;
     bool unless_backward; /* nor is the barrier before it waited at */
     int64_t iterations;
     int64_t items;
@@ -130,7 +132,9 @@ struct fn_plan {
     int32_t n_values, n_nodes, n_stages, n_buffers, n_accesses, n_inputs, n_outputs, n_metrics;
     int32_t stage_capacity, buffer_capacity, access_capacity, n_owned, owned_capacity;
     fn_value *values;
-    fn_node *nodes; /* the operations, then a node for each input, output and update */
+    fn_node *nodes;              /* the operations, then a node for each input, output and update */
+    fn_run_of_nodes **runs;      /* that each operation is part of; NULL: none */
+    fn_block_pass *block_passes; /* a list of all */
     int32_t n_extra_nodes;
     fn_stage *stages;
     fn_buffer *buffers;
@@ -189,6 +193,8 @@ void fn_fence_others(const fn_plan *plan, int32_t stage);
 #else
 #define fn_fence_others(plan, stage) ((void)(plan), (void)(stage))
 #endif
+/* Adds a stage that was emitted before, with what it touches. */
+void fn_append_stage(fn_plan *plan, const fn_stage *stage, const fn_access *accesses, int32_t n_accesses);
 /* A new buffer; returns its number. */
 int fn_add_buffer(fn_plan *plan, int64_t per_row, int64_t fixed, void *data);
 

@@ -122,6 +122,7 @@ void fn_emit(fn_plan *plan, const fn_stage_spec *spec)
         .label = spec->label,
         .split = spec->split,
         .phase = plan->emitting,
+        .costly = spec->costly,
         .once_per_call = spec->once_per_call,
         .unless_backward = spec->unless_backward,
         .iterations = spec->iterations ? spec->iterations : 1,
@@ -144,6 +145,19 @@ void fn_emit(fn_plan *plan, const fn_stage_spec *spec)
             add_access(plan, spec->epilogue[i]->reads, false, false);
             add_access(plan, spec->epilogue[i]->writes, true, false);
         }
+}
+
+void fn_append_stage(fn_plan *plan, const fn_stage *stage, const fn_access *accesses, int32_t n_accesses)
+{
+    fn_stage *stages = grow(plan->stages, plan->n_stages, &plan->stage_capacity, sizeof *stages);
+    if (!stages) {
+        plan->failed = true;
+        return;
+    }
+    plan->stages = stages;
+    stages[plan->n_stages++] = *stage;
+    for (int32_t i = 0; i < n_accesses; i++)
+        add_access(plan, accesses[i].buffer, accesses[i].write, accesses[i].all);
 }
 
 void fn_add_loss_term(fn_plan *plan, const fn_node *node, int buffer, bool per_row)
@@ -319,5 +333,7 @@ fn_status fn_lay_out(fn_plan *plan, fn_error *error)
         for (int32_t j = 0; j < node->n_node_buffers; j++)
             resolve_port(plan, &node->buffer[j]);
     }
+    if (!fn_resolve_runs(plan))
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     return FN_OK;
 }

@@ -13,6 +13,7 @@ enum { MOST_ARRAYS = 4 };
 /* How far it is between neighbours along each axis, 0 where the array is repeated, and from row to row; all 0: one number. */
 typedef struct broadcast_array {
     bool repeated; /* along an axis, the rows not counted */
+    bool number;
     int64_t row_stride, stride[FN_MAX_RANK];
 } broadcast_array;
 
@@ -51,7 +52,7 @@ FN_INLINE bool broadcast_shapes(fn_shape *y, const fn_shape *x)
 FN_INLINE void broadcast_add(broadcast_layout *l, const fn_shape *shape, const fn_shape *x, bool parameter)
 {
     broadcast_array *array = &l->array[l->n_arrays++];
-    *array = (broadcast_array){.repeated = true};
+    *array = (broadcast_array){.repeated = true, .number = !x};
     if (!x)
         return;
     int64_t stride = 1;
@@ -99,7 +100,12 @@ FN_INLINE void broadcast_finish(broadcast_layout *l, const fn_shape *shape)
             broadcast_remove(l, i);
     if (l->rank == 0)
         l->size[l->rank++] = 1;
+    /* The gradient of an array that is the same in all rows is a sum, which ends with each row wherever rows are cut. */
     l->flat = l->rank == 1;
+    for (int k = 0; k < l->n_arrays; k++)
+        l->flat &= l->array[k].number || l->array[k].row_stride > 0;
+    for (int k = 0; l->flat && l->size[0] == 1 && k < l->n_arrays; k++)
+        l->array[k].stride[0] = l->array[k].row_stride; /* samples of one element: along the rows */
     for (int k = 0; k < l->n_arrays; k++)
         l->flat &= l->array[k].row_stride == l->array[k].stride[0] * l->size[0];
 }

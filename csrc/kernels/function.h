@@ -8,10 +8,14 @@
 enum { FN_MAX_OPERANDS = 3 };
 
 /* value: y[i] = f(x[0][i], ...).
- * slope[k]: g[i] = dy[i] df/dx[k]; NULL where the gradient stops. g may be no other array. */
+ * slope[k]: g[i] = dy[i] df/dx[k]; NULL where the gradient stops. g may be no other array.
+ * derivative[k]: the expression of df/dx[k], by which is known whether it needs operand a, b, c, or the value y.
+ * costly: the value takes longer to compute than to keep. */
 typedef struct fn_function {
     fn_entry entry;
     int32_t n_operands;
+    bool costly;
+    const char *derivative[FN_MAX_OPERANDS];
     void (*value)(const real *const x[FN_MAX_OPERANDS], real *y, int64_t n);
     void (*slope[FN_MAX_OPERANDS])(const real *const x[FN_MAX_OPERANDS], const real *y, const real *dy, real *g, int64_t n);
 } fn_function;

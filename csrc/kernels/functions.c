@@ -42,23 +42,32 @@
         }                                                                                                                        \
     }
 
+#define TEXT(expression) #expression
 #define ENTRY(name) .entry = {#name, NULL, 0}
+/* FLAT: the gradient stops. COSTLY: of the C library. */
 #define FLAT_1(name, f)                                                                                                          \
     VALUE(name, f)                                                                                                               \
     static const fn_function function_##name = {ENTRY(name), .n_operands = 1, .value = name##_value};
-#define SMOOTH_1(name, f, by_a)                                                                                                  \
+#define DIFFERENTIABLE_1(name, is_costly, f, by_a)                                                                               \
     VALUE(name, f)                                                                                                               \
     SLOPE(name, 0, by_a)                                                                                                         \
-    static const fn_function function_##name = {ENTRY(name), .n_operands = 1, .value = name##_value, .slope = {name##_slope_0}};
+    static const fn_function function_##name = {ENTRY(name),           .n_operands = 1,                                          \
+                                                .costly = is_costly,   .derivative = {TEXT(by_a)},                               \
+                                                .value = name##_value, .slope = {name##_slope_0}};
+#define SMOOTH_1(name, f, by_a) DIFFERENTIABLE_1(name, false, f, by_a)
+#define COSTLY_1(name, f, by_a) DIFFERENTIABLE_1(name, true, f, by_a)
 #define FLAT_2(name, f)                                                                                                          \
     VALUE(name, f)                                                                                                               \
     static const fn_function function_##name = {ENTRY(name), .n_operands = 2, .value = name##_value};
-#define SMOOTH_2(name, f, by_a, by_b)                                                                                            \
+#define DIFFERENTIABLE_2(name, is_costly, f, by_a, by_b)                                                                         \
     VALUE(name, f)                                                                                                               \
     SLOPE(name, 0, by_a)                                                                                                         \
     SLOPE(name, 1, by_b)                                                                                                         \
-    static const fn_function function_##name = {ENTRY(name), .n_operands = 2, .value = name##_value,                             \
-                                                .slope = {name##_slope_0, name##_slope_1}};
+    static const fn_function function_##name = {ENTRY(name),           .n_operands = 2,                                          \
+                                                .costly = is_costly,   .derivative = {TEXT(by_a), TEXT(by_b)},                   \
+                                                .value = name##_value, .slope = {name##_slope_0, name##_slope_1}};
+#define SMOOTH_2(name, f, by_a, by_b) DIFFERENTIABLE_2(name, false, f, by_a, by_b)
+#define COSTLY_2(name, f, by_a, by_b) DIFFERENTIABLE_2(name, true, f, by_a, by_b)
 
 /* ---- what several share -------------------------------------------------------------------------------- */
 
@@ -128,20 +137,20 @@ SMOOTH_1(exp, fn_exp(a), y)
 SMOOTH_1(expm1, fn_expm1(a), y + FN_REAL(1.0))
 SMOOTH_1(log, fn_log(a), FN_REAL(1.0) / a)
 SMOOTH_1(log1p, fn_log1p(a), FN_REAL(1.0) / (FN_REAL(1.0) + a))
-SMOOTH_1(log2, LIBM(log2)(a), FN_REAL(1.0) / (a * LN2))
-SMOOTH_1(log10, LIBM(log10)(a), FN_REAL(0.43429448190325182765112891891661) / a)
-SMOOTH_1(sin, LIBM(sin)(a), LIBM(cos)(a))
-SMOOTH_1(cos, LIBM(cos)(a), -LIBM(sin)(a))
-SMOOTH_1(tan, LIBM(tan)(a), FN_REAL(1.0) + y * y)
-SMOOTH_1(arcsin, LIBM(asin)(a), FN_REAL(1.0) / FN_SQRT((FN_REAL(1.0) - a) * (FN_REAL(1.0) + a)))
-SMOOTH_1(arccos, LIBM(acos)(a), FN_REAL(-1.0) / FN_SQRT((FN_REAL(1.0) - a) * (FN_REAL(1.0) + a)))
-SMOOTH_1(arctan, LIBM(atan)(a), FN_REAL(1.0) / (FN_REAL(1.0) + a * a))
-SMOOTH_1(sinh, LIBM(sinh)(a), LIBM(cosh)(a))
-SMOOTH_1(cosh, LIBM(cosh)(a), LIBM(sinh)(a))
+COSTLY_1(log2, LIBM(log2)(a), FN_REAL(1.0) / (a * LN2))
+COSTLY_1(log10, LIBM(log10)(a), FN_REAL(0.43429448190325182765112891891661) / a)
+COSTLY_1(sin, LIBM(sin)(a), LIBM(cos)(a))
+COSTLY_1(cos, LIBM(cos)(a), -LIBM(sin)(a))
+COSTLY_1(tan, LIBM(tan)(a), FN_REAL(1.0) + y * y)
+COSTLY_1(arcsin, LIBM(asin)(a), FN_REAL(1.0) / FN_SQRT((FN_REAL(1.0) - a) * (FN_REAL(1.0) + a)))
+COSTLY_1(arccos, LIBM(acos)(a), FN_REAL(-1.0) / FN_SQRT((FN_REAL(1.0) - a) * (FN_REAL(1.0) + a)))
+COSTLY_1(arctan, LIBM(atan)(a), FN_REAL(1.0) / (FN_REAL(1.0) + a * a))
+COSTLY_1(sinh, LIBM(sinh)(a), LIBM(cosh)(a))
+COSTLY_1(cosh, LIBM(cosh)(a), LIBM(sinh)(a))
 SMOOTH_1(tanh, fn_tanh(a), FN_REAL(1.0) - y * y)
-SMOOTH_1(arcsinh, LIBM(asinh)(a), FN_REAL(1.0) / FN_SQRT(FN_REAL(1.0) + a * a))
-SMOOTH_1(arccosh, LIBM(acosh)(a), FN_REAL(1.0) / FN_SQRT((a - FN_REAL(1.0)) * (a + FN_REAL(1.0))))
-SMOOTH_1(arctanh, LIBM(atanh)(a), FN_REAL(1.0) / ((FN_REAL(1.0) - a) * (FN_REAL(1.0) + a)))
+COSTLY_1(arcsinh, LIBM(asinh)(a), FN_REAL(1.0) / FN_SQRT(FN_REAL(1.0) + a * a))
+COSTLY_1(arccosh, LIBM(acosh)(a), FN_REAL(1.0) / FN_SQRT((a - FN_REAL(1.0)) * (a + FN_REAL(1.0))))
+COSTLY_1(arctanh, LIBM(atanh)(a), FN_REAL(1.0) / ((FN_REAL(1.0) - a) * (FN_REAL(1.0) + a)))
 SMOOTH_1(erf, fn_erf(a), TWO_OVER_ROOT_PI *fn_exp(-(a *a)))
 FLAT_1(floor, LIBM(floor)(a))
 FLAT_1(ceil, LIBM(ceil)(a))
@@ -159,9 +168,9 @@ SMOOTH_2(subtract, a - b, FN_REAL(1.0), FN_REAL(-1.0))
 SMOOTH_2(multiply, a *b, b, a)
 SMOOTH_2(divide, a / b, FN_REAL(1.0) / b, -y / b)
 FLAT_2(floor_divide, LIBM(floor)(a / b))
-SMOOTH_2(power, LIBM(pow)(a, b), b == 0 ? FN_REAL(0.0) : b * LIBM(pow)(a, b - FN_REAL(1.0)), power_by_exponent(a, b, y))
-SMOOTH_2(arctan2, LIBM(atan2)(a, b), b / (a * a + b * b), -a / (a * a + b * b))
-SMOOTH_2(mod, floor_mod(a, b), FN_REAL(1.0), -LIBM(floor)(a / b))
+COSTLY_2(power, LIBM(pow)(a, b), b == 0 ? FN_REAL(0.0) : b * LIBM(pow)(a, b - FN_REAL(1.0)), power_by_exponent(a, b, y))
+COSTLY_2(arctan2, LIBM(atan2)(a, b), b / (a * a + b * b), -a / (a * a + b * b))
+COSTLY_2(mod, floor_mod(a, b), FN_REAL(1.0), -LIBM(floor)(a / b))
 SMOOTH_2(maximum, larger_of(a, b), chosen(a > b, a, b), chosen(b > a, a, b))
 SMOOTH_2(minimum, smaller_of(a, b), chosen(a < b, a, b), chosen(b < a, a, b))
 SMOOTH_2(logaddexp, log_of_sum(a, b), share_of(a, b), share_of(b, a))
@@ -180,13 +189,14 @@ FLAT_2(logical_xor, (a != 0) != (b != 0))
 VALUE(where, a != 0 ? b : c)
 SLOPE(where, 1, a != 0 ? FN_REAL(1.0) : FN_REAL(0.0))
 SLOPE(where, 2, a != 0 ? FN_REAL(0.0) : FN_REAL(1.0))
-static const fn_function function_where = {ENTRY(where), .n_operands = 3, .value = where_value,
+static const fn_function function_where = {ENTRY(where), .n_operands = 3, .derivative = {NULL, "a", "a"}, .value = where_value,
                                            .slope = {NULL, where_slope_1, where_slope_2}};
 
 /* a between b and c, the gradient to a alone. */
 VALUE(clip, smaller_of(larger_of(a, b), c))
 SLOPE(clip, 0, a >= b && a <= c ? FN_REAL(1.0) : FN_REAL(0.0))
-static const fn_function function_clip = {ENTRY(clip), .n_operands = 3, .value = clip_value, .slope = {clip_slope_0}};
+static const fn_function function_clip = {ENTRY(clip), .n_operands = 3, .derivative = {"a, b, c"}, .value = clip_value,
+                                          .slope = {clip_slope_0}};
 
 /* clang-format off */
 #define LIST(X) \

@@ -291,6 +291,7 @@ class Plan:
         seed: int = 0,
         n_threads: int = 0,
         input_gradients: bool = False,
+        separate_stages: bool = False,
     ) -> None: ...
     def bind(self, values: np.ndarray, number: int) -> None:
         """Copies numbers into its slab, which nobody else has, unless those of this number are there."""

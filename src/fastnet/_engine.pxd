@@ -154,6 +154,7 @@ cdef extern from "fastnet.h" nogil:
         int64_t max_rows
         bint training
         bint input_gradients
+        bint separate_stages
         uint64_t seed
         int32_t n_threads
         int32_t n_inputs, n_nodes, n_parameters, n_outputs, n_metrics

@@ -29,7 +29,7 @@ cdef class Plan:
     parameter_slab, gradient_slab : ndarray
         Aligned one-dimensional arrays, kept by reference.
     slots : list of ndarray
-    seed, n_threads, input_gradients
+    seed, n_threads, input_gradients, separate_stages
         See fn_plan_spec; n_threads 0 leaves the choice to measurement.
 
     Raises
@@ -56,7 +56,7 @@ cdef class Plan:
 
     def __init__(self, *, dtype, max_rows, training, inputs, nodes, parameters, outputs, metrics=(), optimizer=None,
                  hyper=None, scheduled=(), parameter_slab=None, gradient_slab=None, slots=(), seed=0, n_threads=0,
-                 input_gradients=False):
+                 input_gradients=False, separate_stages=False):
         cdef _Scratch scratch = _Scratch()
         cdef fn_plan_spec spec
         cdef fn_error error
@@ -75,6 +75,7 @@ cdef class Plan:
         spec.max_rows = max_rows
         spec.training = training
         spec.input_gradients = input_gradients
+        spec.separate_stages = separate_stages
         spec.seed = seed & 0xFFFFFFFFFFFFFFFF
         spec.n_threads = n_threads or 0
 

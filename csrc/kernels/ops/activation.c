@@ -68,6 +68,11 @@ static void backward(fn_plan *plan, fn_node *node)
                                    .reads = FN_BUFFERS(kept, fn_accumulated(input))});
 }
 
+static int32_t leading_axes(const fn_node *node)
+{
+    return node->output[0].shape.rank;
+}
+
 /* ---- in place ------------------------------------------------------------------------------------- */
 
 static void apply(const fn_node *node, int64_t first, int64_t n)
@@ -102,5 +107,6 @@ const fn_op FN_SYM(op_activation) = {
     .infer = infer,
     .forward = forward,
     .backward = backward,
+    .leading_axes = leading_axes,
     .offer_epilogue = offer_epilogue,
 };

@@ -5,8 +5,7 @@
  *
  * Attributes: function; of each operand k what it is (operand_k: -2 none, -1 the number scalar_k, of which the largest stand for
  * infinity, 0 to 2 an input, 3 or 4 a parameter); of each parameter the shape (rank_p, size_p_axis). Shapes are aligned at their
- * last axes; a size of 1 is repeated. Buffers: for each parameter the sums over SPLITS groups of rows, which depend on the number
- * of rows alone. */
+ * last axes; a size of 1 is repeated. Buffers: for each parameter the sums over each group of rows. */
 #include "../broadcast.h"
 #include "../function.h"
 #include "../math.h"
@@ -19,7 +18,7 @@ enum {
     PARAMETER_ATTRIBUTES = 1 + FN_MAX_RANK
 };
 enum { NONE = -2, NUMBER, INPUT, PARAMETER = FN_MAX_OPERANDS, MOST_PARAMETERS = 2 };
-enum { BLOCK = 256, SPLITS = 16 };
+enum { BLOCK = 256 };
 
 /* ---- shapes ------------------------------------------------------------------------------------------------- */
 
@@ -70,7 +69,7 @@ static fn_status infer(fn_inference *inference)
     inference->signature.n_parameters = n_parameters;
     for (int p = 0; p < n_parameters; p++) {
         inference->signature.parameter[p] = parameter_shape(attribute, p);
-        inference->buffer_fixed[p] = inference->training ? SPLITS * fn_shape_size(&inference->signature.parameter[p]) : 0;
+        inference->buffer_fixed[p] = inference->training ? FN_ROW_GROUPS * fn_shape_size(&inference->signature.parameter[p]) : 0;
     }
     inference->n_node_buffers = inference->training ? n_parameters : 0;
     return FN_OK;
@@ -86,6 +85,17 @@ static int kind_of(const fn_node *node, int k)
 static const fn_port *port_of(const fn_node *node, int kind)
 {
     return kind < INPUT ? NULL : kind < PARAMETER ? &node->input[kind] : &node->parameter[kind - PARAMETER];
+}
+
+/* What stages of a node share. */
+typedef struct shared {
+    broadcast_layout layout;
+    unsigned needs[FN_MAX_OPERANDS]; /* of the derivative by each operand: find_needs */
+} shared;
+
+static const unsigned *needs_of(const fn_node *node)
+{
+    return ((const shared *)node->closure)->needs;
 }
 
 static void fill_layout(broadcast_layout *l, const fn_node *node)
@@ -105,21 +115,44 @@ static real number_of(const fn_node *node, int k)
     return fabs(number) >= DBL_MAX ? (real)copysign(INFINITY, number) : (real)number;
 }
 
-/* The operands of n elements of a run from number `first` of it on: in place, or repeated in `scratch`. */
-static void load_operands(const fn_node *node, const broadcast_layout *l, const broadcast_run *r, int64_t first, int64_t n,
-                          real scratch[][BLOCK], const real *x[FN_MAX_OPERANDS])
+enum { VALUE = 1 << FN_MAX_OPERANDS, OPERANDS = VALUE - 1 };
+
+/* Which operands (1 << k), and whether the value, the derivative by operand k needs: letters of its expression that are names. */
+static unsigned find_needs(const fn_function *function, int k)
+{
+    static const char names[] = "abcy";
+    unsigned needs = 0;
+    const char *text = function->slope[k] ? function->derivative[k] : "";
+    for (bool within = false; *text; text++) {
+        const bool part = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') || (*text >= '0' && *text <= '9') ||
+                          *text == '_' || *text == '.';
+        const char next = text[1];
+        const bool ends = !((next >= 'a' && next <= 'z') || (next >= 'A' && next <= 'Z') || (next >= '0' && next <= '9') ||
+                            next == '_' || next == '.');
+        const char *name = part && !within && ends ? strchr(names, *text) : NULL;
+        needs |= name ? 1u << (name - names) : 0;
+        within = part;
+    }
+    return needs;
+}
+
+/* The operands that are needed of n elements of a run from number `first` of it on: in place, or repeated in `scratch`. */
+static void load_operands(const fn_node *node, const broadcast_layout *l, const broadcast_run *r, unsigned needs, int64_t first,
+                          int64_t n, real scratch[][BLOCK], const real *x[FN_MAX_OPERANDS])
 {
     for (int k = 0; k < FN_MAX_OPERANDS; k++) {
-        const fn_port *port = k < l->n_arrays ? port_of(node, kind_of(node, k)) : NULL;
+        x[k] = scratch[k];
+        if (k >= l->n_arrays || !(needs >> k & 1))
+            continue;
+        const fn_port *port = port_of(node, kind_of(node, k));
         if (port && !is_repeated_along_runs(l, k)) {
             x[k] = (const real *)port->value + r->start[k] + first;
             continue;
         }
-        const real same = port ? ((const real *)port->value)[r->start[k]] : k < l->n_arrays ? number_of(node, k) : FN_REAL(0.0);
+        const real same = port ? ((const real *)port->value)[r->start[k]] : number_of(node, k);
         if (first == 0) /* no block is longer than the first */
             for (int64_t i = 0; i < n; i++)
                 scratch[k][i] = same;
-        x[k] = scratch[k];
     }
 }
 
@@ -131,7 +164,7 @@ static void run_forward_run(const fn_node *node, const broadcast_layout *l, cons
     for (int64_t done = 0; done < r->n; done += BLOCK) {
         const int64_t n = r->n - done < BLOCK ? r->n - done : BLOCK;
         const real *x[FN_MAX_OPERANDS];
-        load_operands(node, l, r, done, n, scratch, x);
+        load_operands(node, l, r, OPERANDS, done, n, scratch, x);
         function->value(x, (real *)node->output[0].value + r->at + done, n);
     }
 }
@@ -139,19 +172,22 @@ static void run_forward_run(const fn_node *node, const broadcast_layout *l, cons
 static void run_forward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
-    for_each_run(node, node->closure, lo, hi, run_forward_run, NULL);
+    for_each_run(node, &((const shared *)node->closure)->layout, lo, hi, run_forward_run, NULL);
 }
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    broadcast_layout *l = fn_plan_allocate(plan, sizeof *l);
-    if (!l)
+    shared *made = fn_plan_allocate(plan, sizeof *made);
+    if (!made)
         return;
-    fill_layout(l, node);
-    node->closure = l;
+    fill_layout(&made->layout, node);
+    for (int k = 0; k < FN_MAX_OPERANDS; k++)
+        made->needs[k] = find_needs(function_of(node->attribute), k);
+    node->closure = made;
     fn_emit(plan, &(fn_stage_spec){.node = node,
                                    .label = function_of(node->attribute)->entry.name,
                                    .run = run_forward,
+                                   .costly = function_of(node->attribute)->costly,
                                    .ports = FN_READS_INPUTS | FN_READS_PARAMETERS | FN_WRITES_OUTPUTS});
 }
 
@@ -160,7 +196,8 @@ static void forward(fn_plan *plan, fn_node *node)
 /* Which operand's gradient goes where. */
 typedef struct target {
     int32_t operand;
-    bool assign; /* nothing is there yet, and each element comes once */
+    unsigned needs; /* of its derivative */
+    bool assign;    /* nothing is there yet, and each element comes once */
     real *gradient;
 } target;
 
@@ -173,9 +210,9 @@ static void run_backward_run(const fn_node *node, const broadcast_layout *l, con
     for (int64_t done = 0; done < r->n; done += BLOCK) {
         const int64_t n = r->n - done < BLOCK ? r->n - done : BLOCK, at = r->at + done;
         const real *x[FN_MAX_OPERANDS];
-        load_operands(node, l, r, done, n, scratch, x);
-        function->slope[t->operand](x, (const real *)node->output[0].value + at, (const real *)node->output[0].gradient + at, g,
-                                    n);
+        load_operands(node, l, r, t->needs, done, n, scratch, x);
+        const real *dy = (const real *)node->output[0].gradient + at;
+        function->slope[t->operand](x, t->needs & VALUE ? (const real *)node->output[0].value + at : dy, dy, g, n);
         real *out = t->gradient + r->start[t->operand] + (repeated ? 0 : done);
         if (repeated)
             *out = (t->assign ? 0 : *out) + fn_sum(g, n); /* to assign: an axis of size 1, of one element */
@@ -194,7 +231,7 @@ static bool has_slope(const fn_node *node, int k)
 static void run_backward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
-    const broadcast_layout *l = node->closure;
+    const broadcast_layout *l = &((const shared *)node->closure)->layout;
     for (int32_t i = 0; i < node->n_inputs; i++) {
         const fn_port *port = &node->input[i];
         if (port->gradient_buffer < 0)
@@ -206,7 +243,7 @@ static void run_backward(const fn_node *node, const fn_context *context, int64_t
             const bool assign = !begun && !l->array[k].repeated;
             if (!begun && !assign)
                 memset((real *)port->gradient + lo * port->width, 0, (size_t)((hi - lo) * port->width) * sizeof(real));
-            target t = {.operand = k, .assign = assign, .gradient = port->gradient};
+            target t = {.operand = k, .needs = needs_of(node)[k], .assign = assign, .gradient = port->gradient};
             for_each_run(node, l, lo, hi, run_backward_run, &t);
             begun = true;
         }
@@ -215,28 +252,26 @@ static void run_backward(const fn_node *node, const fn_context *context, int64_t
     }
 }
 
-/* Sums over the rows of splits lo to hi. */
-static void sum_splits(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+/* Sums over the rows of a group. */
+static void sum_group(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    const broadcast_layout *l = node->closure;
+    const broadcast_layout *l = &((const shared *)node->closure)->layout;
     for (int32_t p = 0; p < node->n_parameters; p++) {
         const fn_port *port = &node->parameter[p];
         if (port->gradient_buffer < 0)
             continue;
-        for (int64_t split = lo; split < hi; split++) {
-            real *sums = (real *)node->buffer[p].value + split * port->width;
+        real *sums = (real *)node->buffer[p].value + context->group * port->width;
+        if (context->group_begins)
             memset(sums, 0, (size_t)port->width * sizeof *sums);
-            for (int k = 0; k < l->n_arrays; k++) {
-                target t = {.operand = k, .gradient = sums};
-                if (kind_of(node, k) == PARAMETER + p && has_slope(node, k))
-                    for_each_run(node, l, context->rows * split / SPLITS, context->rows * (split + 1) / SPLITS, run_backward_run,
-                                 &t);
-            }
+        for (int k = 0; k < l->n_arrays; k++) {
+            target t = {.operand = k, .needs = needs_of(node)[k], .gradient = sums};
+            if (kind_of(node, k) == PARAMETER + p && has_slope(node, k))
+                for_each_run(node, l, lo, hi, run_backward_run, &t);
         }
     }
 }
 
-static void add_splits(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static void add_groups(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context, (void)lo, (void)hi;
     for (int32_t p = 0; p < node->n_parameters; p++) {
@@ -247,9 +282,37 @@ static void add_splits(const fn_node *node, const fn_context *context, int64_t l
         const real *sums = node->buffer[p].value;
         if (!port->accumulate)
             memset(dw, 0, (size_t)port->width * sizeof *dw);
-        for (int split = 0; split < SPLITS; split++, sums += port->width)
+        for (int group = 0; group < FN_ROW_GROUPS; group++, sums += port->width)
             FN_FOR_EACH(i, port->width, dw[i] += sums[i]);
     }
+}
+
+/* Emits a stage that differentiates by the inputs, or by the parameters. */
+static void emit_slopes(fn_plan *plan, fn_node *node, bool parameters, fn_stage_spec spec)
+{
+    unsigned needs = 0;
+    int reads[FN_MAX_OPERANDS + 1 + FN_MAX_OPERANDS], reads_all[FN_MAX_OPERANDS], n = 0, n_all = 0;
+    for (int k = 0; k < function_of(node->attribute)->n_operands; k++) {
+        const fn_port *port = port_of(node, kind_of(node, k));
+        if (port && (kind_of(node, k) >= PARAMETER) == parameters && port->gradient_buffer >= 0)
+            needs |= needs_of(node)[k];
+    }
+    for (int k = 0; k < function_of(node->attribute)->n_operands; k++) {
+        const fn_port *port = needs >> k & 1 ? port_of(node, kind_of(node, k)) : NULL;
+        if (port && kind_of(node, k) >= PARAMETER)
+            reads_all[n_all++] = port->value_buffer;
+        else if (port)
+            reads[n++] = port->value_buffer;
+    }
+    if (needs & VALUE)
+        reads[n++] = node->output[0].value_buffer;
+    for (int32_t i = 0; !parameters && i < node->n_inputs; i++)
+        reads[n++] = fn_accumulated(&node->input[i]);
+    spec.reads = (fn_buffers){reads, n};
+    spec.reads_all = (fn_buffers){reads_all, n_all};
+    spec.ports |= FN_READS_OUTPUT_GRADIENTS;
+    spec.node = node;
+    fn_emit(plan, &spec);
 }
 
 static void backward(fn_plan *plan, fn_node *node)
@@ -259,29 +322,50 @@ static void backward(fn_plan *plan, fn_node *node)
         inputs |= node->input[i].gradient_buffer >= 0;
     for (int32_t i = 0; i < node->n_parameters; i++)
         parameters |= node->parameter[i].gradient_buffer >= 0;
-    const unsigned ports = FN_READS_INPUTS | FN_READS_PARAMETERS | FN_READS_OUTPUTS | FN_READS_OUTPUT_GRADIENTS;
     if (inputs)
-        fn_emit(plan, &(fn_stage_spec){.node = node,
-                                       .label = "elementwise backward",
-                                       .run = run_backward,
-                                       .ports = ports | FN_WRITES_INPUT_GRADIENTS});
+        emit_slopes(plan, node, false,
+                    (fn_stage_spec){.label = "elementwise backward", .run = run_backward, .ports = FN_WRITES_INPUT_GRADIENTS});
     if (parameters) {
         const fn_buffers sums = FN_BUFFERS(node->n_parameters > 0 ? node->buffer[0].value_buffer : -1,
                                            node->n_parameters > 1 ? node->buffer[1].value_buffer : -1);
-        fn_emit(plan, &(fn_stage_spec){.node = node,
-                                       .label = "elementwise backward parameters",
-                                       .run = sum_splits,
-                                       .split = FN_BY_ITEMS,
-                                       .items = SPLITS,
-                                       .ports = ports,
-                                       .writes = sums});
+        emit_slopes(
+            plan, node, true,
+            (fn_stage_spec){.label = "elementwise backward parameters", .run = sum_group, .split = FN_BY_GROUPS, .writes = sums});
         fn_emit(plan, &(fn_stage_spec){.node = node,
                                        .label = "elementwise sum",
-                                       .run = add_splits,
+                                       .run = add_groups,
                                        .split = FN_SERIAL,
                                        .ports = FN_WRITES_PARAMETER_GRADIENTS,
                                        .reads = sums});
     }
+}
+
+static int32_t leading_axes(const fn_node *node)
+{
+    const fn_shape *y = &node->output[0].shape;
+    int32_t n = y->rank;
+    for (int k = 0; k < function_of(node->attribute)->n_operands; k++) {
+        const fn_port *port = port_of(node, kind_of(node, k));
+        if (!port)
+            continue;
+        const bool parameter = kind_of(node, k) >= PARAMETER;
+        const int32_t missing = y->rank - port->shape.rank;
+        if (!parameter && missing > 0)
+            return 0;
+        int32_t same = 0; /* axes along which it has one number for each row; of a parameter, one for all rows */
+        while (same < n &&
+               (parameter ? same < missing || port->shape.size[same - missing] == 1 : port->shape.size[same] == y->size[same]))
+            same++;
+        n = same;
+        /* Sums over runs of elements are to be those of the whole sample. */
+        int32_t repeated = y->rank;
+        int64_t times = 1;
+        while (repeated > 0 && (repeated - 1 < missing || port->shape.size[repeated - 1 - missing] == 1))
+            times *= y->size[--repeated];
+        if (times > 1 && repeated < n)
+            n = repeated;
+    }
+    return n;
 }
 
 #define OPERAND_ATTRIBUTE(k, kind) {"operand_" #k, kind, FN_INTEGER(NONE, PARAMETER + MOST_PARAMETERS - 1)}
@@ -310,4 +394,5 @@ const fn_op FN_SYM(op_elementwise) = {
     .infer = infer,
     .forward = forward,
     .backward = backward,
+    .leading_axes = leading_axes,
 };

@@ -15,12 +15,12 @@ enum { BLOCK = 256 };
 /* Arrays of the layout over the shape of x. */
 enum { REDUCED };
 
-/* The shape of the output with a size of 1 for each axis that is gone. */
-static fn_shape kept_shape(const double *attribute, const fn_shape *x)
+/* The shape of the output with a size of 1 for each axis that is gone. axes: of x, a bit for each. */
+static fn_shape kept_shape(int axes, const fn_shape *x)
 {
     fn_shape y = *x;
     for (int32_t i = 0; i < x->rank; i++)
-        if ((int)attribute[AXES] >> i & 1)
+        if (axes >> i & 1)
             y.size[i] = 1;
     return y;
 }
@@ -35,7 +35,7 @@ static fn_status infer(fn_inference *inference)
                        inference->layer, (int)attribute[AXES], fn_shape_text(x, text));
     fn_shape *y = &inference->signature.output[0];
     inference->signature.n_outputs = 1;
-    *y = kept_shape(attribute, x);
+    *y = kept_shape((int)attribute[AXES], x);
     for (int32_t i = x->rank - 1; i >= 0 && !attribute[KEEPDIMS]; i--)
         if ((int)attribute[AXES] >> i & 1) {
             memmove(y->size + i, y->size + i + 1, (size_t)(y->rank - i - 1) * sizeof *y->size);
@@ -126,7 +126,7 @@ static void forward(fn_plan *plan, fn_node *node)
     broadcast_layout *l = fn_plan_allocate(plan, sizeof *l);
     if (!l)
         return;
-    const fn_shape *x = &node->input[0].shape, y = kept_shape(node->attribute, x);
+    const fn_shape *x = &node->input[0].shape, y = kept_shape((int)node->attribute[AXES] >> node->leading, x);
     broadcast_add(l, x, &y, false);
     broadcast_finish(l, x);
     node->closure = l;
@@ -162,7 +162,8 @@ static void differentiate_run(const fn_node *node, const broadcast_layout *l, co
 {
     const backward_closure *c = closure;
     const int function = function_of(node);
-    const real *x = (const real *)node->input[0].value + run->at, *y = node->output[0].value, *dy = node->output[0].gradient;
+    const real *x = function >= PRODUCT ? (const real *)node->input[0].value + run->at : NULL;
+    const real *y = node->output[0].value, *dy = node->output[0].gradient;
     real *dx = (real *)node->input[0].gradient + run->at;
     const int64_t step = is_repeated_along_runs(l, REDUCED) ? 0 : 1;
     const real share = function == MEAN ? FN_REAL(1.0) / (real)count_terms(node) : FN_REAL(1.0);
@@ -201,9 +202,19 @@ static void backward(fn_plan *plan, fn_node *node)
                       .node = node,
                       .label = "reduce backward",
                       .run = run_backward,
-                      .ports = FN_READS_INPUTS | FN_READS_OUTPUTS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                      .ports = (function_of(node) >= PRODUCT ? FN_READS_INPUTS | FN_READS_OUTPUTS : 0u) |
+                               FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
+                      .reads = FN_BUFFERS(fn_accumulated(&node->input[0])),
                       .workspace = 2 * node->output[0].width * (int64_t)sizeof(real),
                   });
+}
+
+static int32_t leading_axes(const fn_node *node)
+{
+    int32_t n = 0;
+    while (n < node->input[0].shape.rank && !((int)node->attribute[AXES] >> n & 1))
+        n++;
+    return n;
 }
 
 static const fn_attribute attributes[] = {{"function", SUM, FN_ONE_OF(FUNCTIONS, "sum mean prod max min")},
@@ -217,4 +228,5 @@ const fn_op FN_SYM(op_reduce) = {
     .infer = infer,
     .forward = forward,
     .backward = backward,
+    .leading_axes = leading_axes,
 };

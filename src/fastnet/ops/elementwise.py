@@ -35,6 +35,8 @@ def _sample_form(name: str, operands: list[Any], operand: Any) -> Any:
 def apply(name: str, *operands: Any) -> SymbolicTensor:
     """A function of the engine's table, of tensors, weights, arrays and numbers; one is a tensor."""
     given = [_plain(operand) for operand in operands]
+    if name == "power" and np.isscalar(given[1]) and given[1] in _POWERS:
+        return _POWERS[given[1]](given[0])
     tensors = [one for one in given if isinstance(one, SymbolicTensor)]
     ranks = {len(one.sample_shape) for one in tensors}
     if HAS_BATCH.get() and len(ranks) > 1 and 0 not in ranks:
@@ -64,6 +66,15 @@ def apply(name: str, *operands: Any) -> SymbolicTensor:
     for k in range(len(given), 3):
         attributes[f"operand_{k}"] = _NONE
     return emit("elementwise", inputs, attributes, parameters)
+
+
+#: Powers that are products, which take a hundredth of the time.
+_POWERS: dict[float, Any] = {
+    -1: lambda x: apply("reciprocal", x),
+    2: lambda x: apply("square", x),
+    3: lambda x: apply("multiply", apply("square", x), x),
+    4: lambda x: apply("square", apply("square", x)),
+}
 
 
 def _number(name: str, number: Any) -> float:
