@@ -8,6 +8,9 @@
  *   - Arrays are row-major; a batch is the first axis, and shapes here are those of one sample.
  *   - The caller owns every array it passes. What a plan refers to for its whole life (the slabs
  *     of parameters, gradients and optimizer slots) is said so below; all else is read in the call.
+ *   - A struct with a field `size` is versioned: the caller sets it to its sizeof, and so says which fields it knows. Later
+ *     versions add fields at the end, where 0 means what was done before. A size of less than the first version, which is
+ *     what one that was not set has, is FN_ERROR_SIZE, or leaves a struct that is to be filled as it is.
  *   - A plan may be used by one thread at a time; different plans are independent, also when they
  *     share a parameter slab that none of them is writing.
  */
@@ -248,6 +251,7 @@ typedef struct fn_scheduled {
 } fn_scheduled;
 
 typedef struct fn_plan_spec {
+    size_t size;      /* sizeof(fn_plan_spec) */
     fn_dtype dtype;   /* FN_FLOAT32 or FN_FLOAT64: of all that is computed */
     int64_t max_rows; /* the largest batch */
     bool training;    /* with backward pass; layers behave as in training */
@@ -305,6 +309,7 @@ enum {
 };
 
 typedef struct fn_run {
+    size_t size; /* sizeof(fn_run) */
     unsigned phases;
     int64_t n_rows;     /* of the sources */
     int64_t batch_size; /* at most max_rows; the last batch of the rows may be smaller */
@@ -359,6 +364,7 @@ FN_API fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error);
 
 /* Facts about a plan. */
 typedef struct fn_plan_info {
+    size_t size; /* sizeof(fn_plan_info) */
     fn_isa isa;
     int32_t n_threads; /* chosen; 0 while still undecided */
     int32_t n_stages, n_barriers;
@@ -373,6 +379,7 @@ FN_API void fn_plan_describe(const fn_plan *plan, fn_plan_info *info);
 /* What is known of a stage beforehand. Bytes are those of the arrays it reads and writes, each counted once, wherever they
  * lie; the engine's own, not the caller's data. */
 typedef struct fn_stage_info {
+    size_t size;               /* sizeof(fn_stage_info) */
     const char *label, *layer; /* layer may be NULL */
     unsigned phase;            /* FN_PHASE_... */
     double flops_per_row, flops_fixed;

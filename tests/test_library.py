@@ -32,7 +32,7 @@ int main(void)
 {
     fn_error error;
     fn_plan *plan;
-    const fn_plan_spec spec = {.dtype = FN_FLOAT64, .max_rows = 1, .n_inputs = 1, .n_outputs = 1};
+    const fn_plan_spec spec = {.size = sizeof spec, .dtype = FN_FLOAT64, .max_rows = 1, .n_inputs = 1, .n_outputs = 1};
     printf("%s %d %d\n", fn_isa_name(fn_isa_current()), fn_registry_size(FN_OPS), isnan(fn_seconds()));
     return fn_plan_create(&spec, &plan, &error) == FN_ERROR_DTYPE ? puts(error.message) < 0 : 1;
 }

@@ -167,8 +167,8 @@ CASES = [
 
 
 def test_every_status_has_a_case():
-    """But that of files, which C reads for C; see test_c_models.py."""
-    assert {name for name, _, _ in CASES} | {"ERROR_FILE"} == {name for name, _, _ in _core.statuses()}
+    """But those of files and of versions of structs, which only programs in C see; see test_c_models.py and tests/c/test_status.c."""
+    assert {name for name, _, _ in CASES} | {"ERROR_FILE", "ERROR_SIZE"} == {name for name, _, _ in _core.statuses()}
 
 
 def test_statuses_have_an_exception_and_a_meaning():

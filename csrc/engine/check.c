@@ -8,8 +8,6 @@
 /* Of the entries of one table: more would be no description, but a number that is wrong. */
 #define MOST_ENTRIES (1 << 24)
 
-/* More is a mistake. */
-
 static fn_status check_table(const char *what, int32_t n, const void *table, fn_error *error)
 {
     if (n < 0 || n > MOST_ENTRIES)
@@ -102,6 +100,11 @@ static fn_status check_optimizer(const fn_plan_spec *spec, fn_error *error)
             return fn_fail(error, FN_ERROR_GRAPH, "optimizer '%s': slot %d, '%s', is %s", spec->optimizer, i, names[i],
                            spec->slots[i] ? "not aligned" : "missing");
     return FN_OK;
+}
+
+fn_status fn_read_spec(fn_plan_spec *spec, const fn_plan_spec *given, fn_error *error)
+{
+    return fn_read_sized(spec, sizeof *spec, FN_SIZE_THROUGH(fn_plan_spec, slots), given, "fn_plan_spec", error);
 }
 
 fn_status fn_check_spec(const fn_plan_spec *spec, fn_error *error)

@@ -11,15 +11,16 @@ void fn_plan_describe(const fn_plan *plan, fn_plan_info *info)
     int32_t n_threads = plan->fixed_threads || plan->max_threads == 1 ? plan->max_threads : 0;
     for (int i = 0; i < plan->n_autotunes && !n_threads; i++)
         n_threads = threads_of(plan->autotunes[i].chosen ? plan->autotunes[i].chosen : plan->autotunes[i].last);
-    *info = (fn_plan_info){.isa = plan->kernels->isa,
-                           .n_threads = n_threads,
-                           .n_stages = plan->n_stages,
-                           .n_barriers = plan->n_barriers,
-                           .arena_bytes = plan->arena_bytes,
-                           .thread_bytes = plan->thread_bytes,
-                           .live_bytes = plan->live_bytes,
-                           .n_peers = plan->n_plans ? plan->n_plans : 1,
-                           .peer_steps = plan->peer_steps};
+    const fn_plan_info all = {.isa = plan->kernels->isa,
+                              .n_threads = n_threads,
+                              .n_stages = plan->n_stages,
+                              .n_barriers = plan->n_barriers,
+                              .arena_bytes = plan->arena_bytes,
+                              .thread_bytes = plan->thread_bytes,
+                              .live_bytes = plan->live_bytes,
+                              .n_peers = plan->n_plans ? plan->n_plans : 1,
+                              .peer_steps = plan->peer_steps};
+    fn_fill_sized(info, FN_SIZE_THROUGH(fn_plan_info, peer_steps), &all, sizeof all);
 }
 
 bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info)
@@ -27,18 +28,18 @@ bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info)
     if (index < 0 || index >= plan->n_stages)
         return false;
     const fn_stage *stage = &plan->stages[index];
-    *info = (fn_stage_info){.label = stage->label,
-                            .layer = stage->node->layer,
-                            .phase = stage->phase,
-                            .flops_per_row = stage->flops_per_row,
-                            .flops_fixed = stage->flops_fixed};
+    fn_stage_info all = {.label = stage->label,
+                         .layer = stage->node->layer,
+                         .phase = stage->phase,
+                         .flops_per_row = stage->flops_per_row,
+                         .flops_fixed = stage->flops_fixed};
     for (int32_t i = 0; i < plan->n_accesses; i++) {
         const fn_access *access = &plan->accesses[i];
         if (access->stage != index)
             continue;
         const fn_buffer *buffer = &plan->buffers[access->buffer];
-        info->bytes_per_row += buffer->per_row * (int64_t)plan->kernels->element;
-        info->bytes_fixed += buffer->fixed * (int64_t)plan->kernels->element;
+        all.bytes_per_row += buffer->per_row * (int64_t)plan->kernels->element;
+        all.bytes_fixed += buffer->fixed * (int64_t)plan->kernels->element;
     }
-    return true;
+    return fn_fill_sized(info, FN_SIZE_THROUGH(fn_stage_info, bytes_fixed), &all, sizeof all);
 }

@@ -404,6 +404,13 @@ fn_status fn_fail(fn_error *error, fn_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)))
 #endif
     ;
+
+/* Versioned structs, of which the first field is the size_t `size` of the caller's. `least`: of the first version. */
+#define FN_SIZE_THROUGH(type, field) (offsetof(type, field) + sizeof(((type *)0)->field))
+/* Copies the caller's to one of this version, of which what it does not have is 0. FN_ERROR_SIZE, as `name`. */
+fn_status fn_read_sized(void *own, size_t size, size_t least, const void *given, const char *name, fn_error *error);
+/* Fills as much of the caller's as it has; false, and nothing is done, where that is less than `least`. */
+bool fn_fill_sized(void *given, size_t least, const void *own, size_t size);
 /* "(8, 8, 1)" into a buffer of FN_SHAPE_TEXT bytes, which is returned. */
 #define FN_SHAPE_TEXT 160
 const char *fn_shape_text(const fn_shape *shape, char text[FN_SHAPE_TEXT]);

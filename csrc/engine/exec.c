@@ -361,8 +361,16 @@ static int64_t rows_of_last_batch(const fn_run *run, int64_t first_row, int64_t 
     return rows ? rows : run->batch_size;
 }
 
-fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
+fn_status fn_plan_run(fn_plan *plan, fn_run *given, fn_error *error)
 {
+    fn_run own; /* of a caller of another version */
+    const fn_run *run = given;
+    if (given->size != sizeof own) {
+        run = &own;
+        fn_status status = fn_read_sized(&own, sizeof own, FN_SIZE_THROUGH(fn_run, steps_done), given, "fn_run", error);
+        if (status != FN_OK)
+            return status;
+    }
     fn_status status = check_run(plan, run, error);
     if (status != FN_OK)
         return status;
@@ -396,10 +404,10 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error)
     if (run->phases & (FN_PHASE_FORWARD | FN_PHASE_BACKWARD))
         plan->kept_rows =
             (run->phases & FN_PHASE_BACKWARD) || steps == 0 ? 0 : rows_of_last_batch(run, run->first_row, remaining.first_row);
-    run->gradient_squares = remaining.gradient_squares;
-    run->epochs_done = remaining.epochs_done;
-    run->next_row = remaining.first_row;
-    run->steps_done = steps;
+    given->gradient_squares = remaining.gradient_squares;
+    given->epochs_done = remaining.epochs_done;
+    given->next_row = remaining.first_row;
+    given->steps_done = steps;
     const fn_bad_label *bad = &plan->shared->bad_label;
     if (bad->output && (run->phases & FN_PHASE_UPDATE))
         return fn_fail(error, FN_ERROR_LABEL,

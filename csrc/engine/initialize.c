@@ -4,6 +4,7 @@
  * SeedSequence([seed, number]) makes. SeedSequence is M. E. O'Neill's seed_seq ("Developing a seed_seq alternative", 2015) with
  * hashing in both directions. Numbers are drawn in float64 and then rounded. */
 #include "initialize.h"
+#include "check.h"
 #include "memory.h"
 #include "registry.h"
 
@@ -174,20 +175,24 @@ fn_status fn_place_parameters(fn_dtype dtype, int32_t n, fn_parameter_spec *para
     return FN_OK;
 }
 
-fn_status fn_lay_out_parameters(const fn_plan_spec *spec, fn_parameter_spec *parameters, int64_t *n_elements, fn_error *error)
+fn_status fn_lay_out_parameters(const fn_plan_spec *given, fn_parameter_spec *parameters, int64_t *n_elements, fn_error *error)
 {
-    const size_t most_values = (size_t)spec->n_inputs + (size_t)spec->n_nodes * FN_MAX_OUTPUTS;
-    fn_shape *values = fn_allocate(sizeof *values * (most_values + (size_t)spec->n_parameters));
+    fn_plan_spec spec;
+    fn_status status = fn_read_spec(&spec, given, error);
+    if (status != FN_OK)
+        return status;
+    const size_t most_values = (size_t)spec.n_inputs + (size_t)spec.n_nodes * FN_MAX_OUTPUTS;
+    fn_shape *values = fn_allocate(sizeof *values * (most_values + (size_t)spec.n_parameters));
     if (!values)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     fn_shape *shapes = values + most_values;
     int32_t n_values;
-    fn_status status = fn_infer_values(spec, values, &n_values, shapes, error);
-    for (int32_t i = 0; status == FN_OK && i < spec->n_parameters; i++)
+    status = fn_infer_values(&spec, values, &n_values, shapes, error);
+    for (int32_t i = 0; status == FN_OK && i < spec.n_parameters; i++)
         if (shapes[i].rank >= 0)
             parameters[i] = (fn_parameter_spec){.shape = shapes[i], .trainable = true, .decays = true, .rate = 1};
     fn_release(values);
-    return status == FN_OK ? fn_place_parameters(spec->dtype, spec->n_parameters, parameters, n_elements, error) : status;
+    return status == FN_OK ? fn_place_parameters(spec.dtype, spec.n_parameters, parameters, n_elements, error) : status;
 }
 
 /* ---- random numbers ---------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "descriptor.h"
 #include "memory.h"
 
 #include <stdatomic.h>
@@ -23,7 +24,8 @@ static fn_allocator allocator; /* the caller's; without functions: the system's 
 
 void fn_set_allocator(const fn_allocator *given)
 {
-    allocator = given ? *given : (fn_allocator){0};
+    if (!given || fn_read_sized(&allocator, sizeof allocator, FN_SIZE_THROUGH(fn_allocator, release), given, "", NULL) != FN_OK)
+        allocator = (fn_allocator){0};
 }
 
 int64_t fn_allocation_count(void)

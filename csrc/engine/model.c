@@ -82,16 +82,13 @@ void fn_model_destroy(fn_model *model)
 
 void fn_model_describe(const fn_model *model, fn_model_info *info)
 {
-    const fn_model_info all = {.size = sizeof all,
-                               .dtype = model->dtype,
+    const fn_model_info all = {.dtype = model->dtype,
                                .n_inputs = model->n_inputs,
                                .n_outputs = model->predicts.n_outputs,
                                .n_parameters = model->n_parameters,
                                .trains = model->optimizer != NULL,
                                .batches = model->batches};
-    const size_t size = info->size;
-    memcpy(info, &all, size < sizeof all ? size : sizeof all);
-    info->size = size;
+    fn_fill_sized(info, FN_SIZE_THROUGH(fn_model_info, batches), &all, sizeof all);
 }
 
 const fn_shape *fn_model_input(const fn_model *model, int32_t number)
@@ -190,7 +187,8 @@ static fn_status find_plan(fn_model *model, int kind, int64_t rows, fn_error *er
     fn_input_spec *inputs = expand_inputs(model, &numbers);
     if (!inputs)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    fn_plan_spec spec = {.dtype = model->dtype,
+    fn_plan_spec spec = {.size = sizeof spec,
+                         .dtype = model->dtype,
                          .max_rows = rows,
                          .training = kind == TRAINS,
                          .seed = model->seed,
@@ -226,7 +224,8 @@ fn_status fn_model_predict(fn_model *model, int64_t n_rows, const fn_source *inp
     fn_status status = find_plan(model, PREDICTS, rows, error);
     if (status != FN_OK)
         return status;
-    fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_FETCH,
+    fn_run run = {.size = sizeof run,
+                  .phases = FN_PHASE_FORWARD | FN_PHASE_FETCH,
                   .n_rows = n_rows,
                   .batch_size = n_rows < rows ? n_rows : rows,
                   .inputs = inputs,
@@ -286,7 +285,8 @@ static fn_status begin_training(fn_model *model, fn_error *error)
 static fn_status train_epoch(fn_model *model, const fn_fit *fit, int64_t *order, double *loss, fn_error *error)
 {
     double sums[1 + FN_MAX_LOSSES] = {0};
-    fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
+    fn_run run = {.size = sizeof run,
+                  .phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
                   .n_rows = fit->n_rows,
                   .batch_size = fit->batch_size < fit->n_rows ? fit->batch_size : fit->n_rows,
                   .order = order,
@@ -307,13 +307,15 @@ static fn_status train_epoch(fn_model *model, const fn_fit *fit, int64_t *order,
 
 fn_status fn_model_fit(fn_model *model, const fn_fit *given, fn_error *error)
 {
-    fn_fit fit = {0};
-    memcpy(&fit, given, given->size < sizeof fit ? given->size : sizeof fit);
+    fn_fit fit;
+    fn_status status = fn_read_sized(&fit, sizeof fit, FN_SIZE_THROUGH(fn_fit, losses), given, "fn_fit", error);
+    if (status != FN_OK)
+        return status;
     if (!model->optimizer)
         return fn_fail(error, FN_ERROR_STATE, "this model cannot be trained in C: %s", model->refusal);
     if (fit.n_rows < 1 || fit.batch_size < 1 || fit.epochs < 0 || !fit.inputs || !fit.targets)
         return fn_fail(error, FN_ERROR_SHAPE, "rows and batch_size must be at least 1, and inputs and targets given");
-    fn_status status = begin_training(model, error);
+    status = begin_training(model, error);
     if (status == FN_OK)
         status = find_plan(model, TRAINS, fit.batch_size < fit.n_rows ? fit.batch_size : fit.n_rows, error);
     int64_t *order = NULL;

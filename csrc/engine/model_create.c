@@ -122,9 +122,11 @@ static fn_status fill_model(fn_model *model, const fn_stack *stack, fn_error *er
 
 fn_status fn_model_create(const fn_stack *given, fn_model **made, fn_error *error)
 {
-    fn_stack stack = {0};
-    memcpy(&stack, given, given->size < sizeof stack ? given->size : sizeof stack);
     *made = NULL;
+    fn_stack stack;
+    fn_status status = fn_read_sized(&stack, sizeof stack, FN_SIZE_THROUGH(fn_stack, optimizer), given, "fn_stack", error);
+    if (status != FN_OK)
+        return status;
     if (stack.dtype != FN_FLOAT32 && stack.dtype != FN_FLOAT64)
         return fn_fail(error, FN_ERROR_DTYPE, "models are computed in float32 or float64");
     if (stack.n_layers < 1 || stack.n_layers > 10000 || !stack.layers)
@@ -132,7 +134,7 @@ fn_status fn_model_create(const fn_stack *given, fn_model **made, fn_error *erro
     fn_model *model = fn_allocate(sizeof *model);
     if (!model)
         return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    const fn_status status = fill_model(model, &stack, error);
+    status = fill_model(model, &stack, error);
     if (status == FN_OK)
         *made = model;
     else

@@ -376,11 +376,14 @@ fn_status fn_build_plan(const fn_plan_spec *spec, const fn_peering *peering, fn_
     return FN_OK;
 }
 
-fn_status fn_plan_create(const fn_plan_spec *spec, fn_plan **plan, fn_error *error)
+fn_status fn_plan_create(const fn_plan_spec *given, fn_plan **plan, fn_error *error)
 {
     *plan = NULL;
-    fn_status status = fn_check_spec(spec, error);
-    return status == FN_OK ? fn_build_plan(spec, NULL, plan, error) : status;
+    fn_plan_spec spec;
+    fn_status status = fn_read_spec(&spec, given, error);
+    if (status == FN_OK)
+        status = fn_check_spec(&spec, error);
+    return status == FN_OK ? fn_build_plan(&spec, NULL, plan, error) : status;
 }
 
 void fn_plan_destroy(fn_plan *plan)

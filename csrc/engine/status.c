@@ -46,6 +46,30 @@ fn_status fn_fail(fn_error *error, fn_status status, const char *format, ...)
     return status;
 }
 
+fn_status fn_read_sized(void *own, size_t size, size_t least, const void *given, const char *name, fn_error *error)
+{
+    size_t known;
+    memcpy(&known, given, sizeof known);
+    if (known < least)
+        return fn_fail(error, FN_ERROR_SIZE, "%s.size is %llu, expected sizeof(%s), which is %llu", name,
+                       (unsigned long long)known, name, (unsigned long long)size);
+    if (known < size)
+        memset((char *)own + known, 0, size - known);
+    memcpy(own, given, known < size ? known : size);
+    return FN_OK;
+}
+
+bool fn_fill_sized(void *given, size_t least, const void *own, size_t size)
+{
+    size_t known;
+    memcpy(&known, given, sizeof known);
+    if (known < least)
+        return false;
+    const size_t rest = (known < size ? known : size) - sizeof known;
+    memcpy((char *)given + sizeof known, (const char *)own + sizeof known, rest);
+    return true;
+}
+
 const char *fn_shape_text(const fn_shape *shape, char text[FN_SHAPE_TEXT])
 {
     size_t length = 1;

@@ -111,7 +111,8 @@ typedef struct fn_allocator {
     void *(*allocate)(void *context, size_t bytes, size_t alignment);
     void (*release)(void *context, void *memory); /* never NULL */
 } fn_allocator;
-/* Before anything is made, since memory goes back to the allocator in use; NULL: to that of the system. Not thread-safe. */
+/* Before anything is made, since memory goes back to the allocator in use; NULL, or a struct whose size is not set: to that of
+ * the system. Not thread-safe. */
 FN_API void fn_set_allocator(const fn_allocator *allocator);
 
 #ifdef __cplusplus

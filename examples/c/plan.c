@@ -20,7 +20,8 @@ int main(void)
     fn_parameter_spec parameters[4] = {0};
     fn_node_spec nodes[] = {{"dense", "hidden", 1, value, 2, parameter, dense[0]},
                             {"dense", "score", 1, value + 1, 2, parameter + 2, dense[1]}};
-    fn_plan_spec spec = {.dtype = FN_FLOAT32,
+    fn_plan_spec spec = {.size = sizeof spec,
+                         .dtype = FN_FLOAT32,
                          .max_rows = BATCH,
                          .training = true,
                          .seed = SEED,
@@ -46,7 +47,8 @@ int main(void)
                                slab[0] + parameters[i].offset, &error);
     failed = failed || fn_plan_create(&spec, &plan, &error);
     double loss[2];
-    fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
+    fn_run run = {.size = sizeof run,
+                  .phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
                   .n_rows = ROWS,
                   .batch_size = BATCH,
                   .order = order,

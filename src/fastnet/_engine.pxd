@@ -150,6 +150,7 @@ cdef extern from "fastnet.h" nogil:
         int32_t attribute
 
     ctypedef struct fn_plan_spec:
+        size_t size
         fn_dtype dtype
         int64_t max_rows
         bint training
@@ -193,6 +194,7 @@ cdef extern from "fastnet.h" nogil:
         FN_PHASE_FLUSH
 
     ctypedef struct fn_run:
+        size_t size
         unsigned phases
         int64_t n_rows
         int64_t batch_size
@@ -226,6 +228,7 @@ cdef extern from "fastnet.h" nogil:
     fn_status fn_plan_run(fn_plan *, fn_run *, fn_error *)
 
     ctypedef struct fn_plan_info:
+        size_t size
         fn_isa isa
         int32_t n_threads
         int32_t n_stages
@@ -239,6 +242,7 @@ cdef extern from "fastnet.h" nogil:
     void fn_plan_describe(const fn_plan *, fn_plan_info *)
 
     ctypedef struct fn_stage_info:
+        size_t size
         const char *label
         const char *layer
         unsigned phase

@@ -64,6 +64,7 @@ cdef class Plan:
         cdef fn_shape shape
         cdef fn_constraint *constraint
         memset(&spec, 0, sizeof(spec))
+        spec.size = sizeof(spec)
         memset(&error, 0, sizeof(error))
         if self.plan != NULL:
             raise RuntimeError("a plan cannot be initialised twice")
@@ -237,6 +238,7 @@ cdef class Plan:
         """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes, peers (1: none),
         peer_steps (in all calls)."""
         cdef fn_plan_info info
+        info.size = sizeof(info)
         fn_plan_describe(self.plan, &info)
         return {"isa": fn_isa_name(info.isa).decode(), "n_threads": info.n_threads, "stages": info.n_stages,
                 "barriers": info.n_barriers, "arena_bytes": info.arena_bytes, "thread_bytes": info.thread_bytes,
@@ -245,6 +247,7 @@ cdef class Plan:
     def stages(self):
         """What is known of each stage: label, layer, part, flops_per_row, flops_fixed, bytes_per_row, bytes_fixed."""
         cdef fn_stage_info info
+        info.size = sizeof(info)
         stages = []
         while fn_plan_stage(self.plan, len(stages), &info):
             stages.append({"label": info.label.decode(), "layer": "" if info.layer == NULL else info.layer.decode(),
@@ -343,6 +346,7 @@ cdef class Plan:
         cdef int64_t staged_row = 0
         cdef object staged_totals = None, staged_sums = None
         memset(&run, 0, sizeof(run))
+        run.size = sizeof(run)
         error.message[0] = 0
         if self.plan == NULL:
             raise RuntimeError("this plan was not initialised")
@@ -436,6 +440,7 @@ cdef class Plan:
                 raise ValueError(f"metrics must be a contiguous writeable array of float64 with {self.metric_size} elements")
             run.metrics = <double *>cnp.PyArray_DATA(metrics)
         if stage_seconds is not None:
+            info.size = sizeof(info)
             fn_plan_describe(self.plan, &info)
             if stage_seconds.dtype != np.float64 or not stage_seconds.flags.carray or stage_seconds.size < info.n_stages:
                 raise ValueError(f"stage_seconds must be a contiguous writeable array of float64 with {info.n_stages} elements")
@@ -561,6 +566,7 @@ cdef class Predictor:
         source.stride = cnp.PyArray_STRIDE(array, 0)
         output = cnp.PyArray_DATA(result)
         memset(&run, 0, sizeof(run))
+        run.size = sizeof(run)
         run.phases = FN_PHASE_FORWARD | FN_PHASE_FETCH
         run.n_rows = run.batch_size = array.shape[0]
         run.inputs = &source

@@ -42,7 +42,8 @@ static fn_plan_spec describe(void)
     scheduled = (fn_scheduled){0, 0};
     inputs = (fn_source){x, FN_FLOAT32, sizeof x[0]};
     targets = (fn_source){y, FN_FLOAT32, sizeof y[0]};
-    return (fn_plan_spec){.dtype = FN_FLOAT32,
+    return (fn_plan_spec){.size = sizeof(fn_plan_spec),
+                          .dtype = FN_FLOAT32,
                           .max_rows = ROWS,
                           .training = true,
                           .n_threads = 1,
@@ -217,7 +218,8 @@ static void check_descriptions(void)
 static void check_run(const char *what, fn_plan *plan, unsigned phases, int64_t rows, fn_status expected)
 {
     fn_error error = {0};
-    fn_run run = {.phases = phases,
+    fn_run run = {.size = sizeof run,
+                  .phases = phases,
                   .n_rows = rows,
                   .batch_size = ROWS,
                   .inputs = &inputs,
@@ -264,7 +266,8 @@ static void check_runs(void)
     memcpy(bias, gradients + 16, sizeof bias);
     for (int i = 0; i < 2; i++) {
         check_run("other rows", plan, phases, ROWS, FN_OK);
-        fn_run run = {.phases = phases,
+        fn_run run = {.size = sizeof run,
+                      .phases = phases,
                       .n_rows = 2,
                       .batch_size = ROWS,
                       .inputs = &inputs,

@@ -165,7 +165,8 @@ static void make(model *model)
     model->hyper[n_hyper + FN_CLIPNORM] = network->clipnorm;
     if (network->accumulation > 0)
         model->hyper[n_hyper + FN_ACCUMULATION_STEPS] = network->accumulation;
-    fn_plan_spec spec = {.dtype = FN_FLOAT32,
+    fn_plan_spec spec = {.size = sizeof spec,
+                         .dtype = FN_FLOAT32,
                          .max_rows = BATCH,
                          .training = true,
                          .n_threads = model->n_threads,
@@ -197,7 +198,8 @@ static void *train(void *argument)
     const fn_source target =
         model->network->mixup ? (fn_source){soft, FN_FLOAT32, sizeof soft[0]} : (fn_source){labels, FN_FLOAT32, sizeof labels[0]};
     fn_shuffle(7, 0, ROWS, model->order);
-    fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
+    fn_run run = {.size = sizeof run,
+                  .phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
                   .n_rows = ROWS,
                   .batch_size = BATCH,
                   .order = model->order,
@@ -289,7 +291,8 @@ static int check_divergence(void)
                 bad[j] = j < BATCH ? 1 : INFINITY;
             const fn_source target = {targets, FN_FLOAT32, (int64_t)(sizeof(float) * width)},
                             weight = {bad, FN_FLOAT32, sizeof bad[0]};
-            fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
+            fn_run run = {.size = sizeof run,
+                          .phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
                           .n_rows = ROWS,
                           .batch_size = BATCH,
                           .inputs = &input,

@@ -48,7 +48,8 @@ static void set_defaults(void)
 
 static fn_plan_spec make_spec(void)
 {
-    return (fn_plan_spec){.dtype = FN_FLOAT32,
+    return (fn_plan_spec){.size = sizeof(fn_plan_spec),
+                          .dtype = FN_FLOAT32,
                           .max_rows = 4,
                           .training = true,
                           .n_threads = 1,
@@ -121,7 +122,8 @@ static void check_runs(void)
     }
     const float x[4] = {1, 2, 3, NAN}, y[2] = {1, 2};
     const fn_source inputs = {x, FN_FLOAT32, 2 * sizeof *x}, targets = {y, FN_FLOAT32, sizeof *y};
-    fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
+    fn_run run = {.size = sizeof run,
+                  .phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
                   .n_rows = 2,
                   .batch_size = 1,
                   .inputs = &inputs,
@@ -145,6 +147,53 @@ static void check_runs(void)
     failures += row != 1 || label != 2;
 }
 
+/* Structs of callers that set no size, or know more fields than this version. */
+static void check_versions(void)
+{
+    fn_error error = {0};
+    fn_plan_spec spec = make_spec();
+    spec.size = 0;
+    expect_create(FN_ERROR_SIZE, &spec, "fn_plan_spec.size is 0, expected sizeof(fn_plan_spec)");
+    int64_t n_elements;
+    fn_parameter_spec laid_out = parameter;
+    expect(FN_ERROR_SIZE, fn_lay_out_parameters(&spec, &laid_out, &n_elements, &error), &error, "fn_plan_spec.size");
+    fn_model *model;
+    expect(FN_ERROR_SIZE, fn_model_create(&(fn_stack){.n_layers = 1}, &model, &error), &error, "fn_stack.size is 0");
+
+    struct {
+        fn_plan_spec known;
+        int64_t more[2];
+    } newer = {.known = make_spec(), .more = {1, 2}};
+    newer.known.size = sizeof newer;
+    fn_plan *plan = NULL;
+    expect(FN_OK, fn_plan_create(&newer.known, &plan, &error), &error, NULL);
+    if (!plan)
+        return;
+    fn_plan_info info = {.n_stages = -1};
+    fn_stage_info stage = {.label = NULL};
+    fn_plan_describe(plan, &info);
+    failures += info.n_stages != -1 || fn_plan_stage(plan, 0, &stage) || stage.label;
+    info.size = sizeof info, stage.size = sizeof stage;
+    fn_plan_describe(plan, &info);
+    failures += info.n_stages < 1 || info.size != sizeof info || !fn_plan_stage(plan, 0, &stage) || !stage.label;
+
+    const float x[2] = {1, 2};
+    float y = NAN;
+    void *outputs[] = {&y};
+    const fn_source inputs = {x, FN_FLOAT32, sizeof x};
+    struct {
+        fn_run known;
+        int64_t more[2];
+    } run = {
+        .known = {
+            .phases = FN_PHASE_FORWARD | FN_PHASE_FETCH, .n_rows = 1, .batch_size = 1, .inputs = &inputs, .outputs = outputs}};
+    expect(FN_ERROR_SIZE, fn_plan_run(plan, &run.known, &error), &error, "fn_run.size is 0");
+    run.known.size = sizeof run;
+    expect(FN_OK, fn_plan_run(plan, &run.known, &error), &error, NULL);
+    failures += isnan(y) || run.known.steps_done != 1;
+    fn_plan_destroy(plan);
+}
+
 int main(void)
 {
     fn_error error = {0};
@@ -154,6 +203,7 @@ int main(void)
     set_defaults();
     check_descriptions();
     check_runs();
+    check_versions();
     for (int i = 0; i < FN_STATUS_COUNT; i++)
         if (!produced[i]) {
             printf("no test for %s\n", fn_status_name((fn_status)i));

@@ -36,7 +36,8 @@ static fn_plan *make_plan(int n_threads, const double *hyper)
         offset += fn_shape_size(&kinds[i].shape);
     }
     const fn_output_spec output = {.value = 2, .loss = "mean_squared_error", .loss_weight = 1, .layer = "output"};
-    const fn_plan_spec spec = {.dtype = FN_FLOAT32,
+    const fn_plan_spec spec = {.size = sizeof spec,
+                               .dtype = FN_FLOAT32,
                                .max_rows = batch,
                                .training = true,
                                .n_threads = n_threads,
@@ -68,7 +69,8 @@ static bool train(fn_plan *plan, const double *hyper)
     bool tried = false;
     for (int pass = 0; pass < passes; pass++) {
         double loss[2] = {0};
-        fn_run run = {.phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
+        fn_run run = {.size = sizeof run,
+                      .phases = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE,
                       .n_rows = rows,
                       .batch_size = batch,
                       .inputs = &source,

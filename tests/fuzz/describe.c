@@ -554,7 +554,8 @@ void describe(world *w)
     const fn_op *const *ops = fn_kernels_current(FN_FLOAT32)->ops;
     const int kind = pick(w, 8), n_ops = fn_registry_size(FN_OPS);
     w->twists = kind < 4 ? 0 : kind < 7 ? 1 : 4;
-    w->spec = (fn_plan_spec){.dtype = pick(w, 2) ? FN_FLOAT32 : FN_FLOAT64,
+    w->spec = (fn_plan_spec){.size = sizeof(fn_plan_spec),
+                             .dtype = pick(w, 2) ? FN_FLOAT32 : FN_FLOAT64,
                              .max_rows = 1 + (pick(w, 8) ? pick(w, 6) : pick(w, 40)),
                              .training = pick(w, 5) > 0,
                              .input_gradients = pick(w, 4) == 0,

@@ -71,7 +71,8 @@ static void run_once(world *w, fn_plan *plan)
     int64_t per_row[MOST_OUTPUTS] = {0};
     void *outputs[MOST_OUTPUTS] = {0}, *input_gradients[MOST_INPUTS] = {0};
     const void *seeds[MOST_OUTPUTS] = {0};
-    fn_run run = {.phases = pick_phases(w, plan),
+    fn_run run = {.size = sizeof run,
+                  .phases = pick_phases(w, plan),
                   .n_rows = rows,
                   .batch_size = 1 + pick(w, (int)most),
                   .step = next_byte(w),
@@ -325,8 +326,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (made != FN_OK && plan)
         abort(); /* a plan that failed is none */
     if (made == FN_OK) {
-        fn_plan_info info;
-        fn_stage_info stage;
+        fn_plan_info info = {.size = sizeof info};
+        fn_stage_info stage = {.size = sizeof stage};
         count_plan(plan, &w);
         take_shapes(plan, &w);
         fn_plan_describe(plan, &info);
