@@ -47,3 +47,27 @@ static void fnp_multiply_add_backward(const fnp_real *x, const fnp_real *kernel,
             fnp_add_scaled(dy, dkernel + i * stride, units, x[i]);
     }
 }
+
+/* y = x W^T of W [out_width][width] */
+static void fnp_transposed_dense(const fnp_real *x, const fnp_real *parameter_0, fnp_real *y, fnp_int positions, fnp_int width,
+                                 fnp_int out_width)
+{
+    fnp_int p, j;
+    for (p = 0; p < positions; p++, x += width)
+        for (j = 0; j < out_width; j++)
+            *y++ = fnp_dot(x, parameter_0 + j * width, width);
+}
+
+/* dx += dy W, dW += dy^T x, which may be NULL. */
+static void fnp_transposed_dense_backward(const fnp_real *x, const fnp_real *parameter_0, const fnp_real *dy, fnp_real *dx,
+                                          fnp_real *gradient_0, fnp_int positions, fnp_int width, fnp_int out_width)
+{
+    fnp_int p, i, j;
+    for (p = 0; p < positions; p++, x += width, dy += out_width) {
+        if (dx)
+            fnp_multiply_add(dy, parameter_0, dx + p * width, out_width, width, width);
+        for (j = 0; gradient_0 && j < out_width; j++)
+            for (i = 0; i < width; i++)
+                gradient_0[j * width + i] += dy[j] * x[i];
+    }
+}

@@ -27,6 +27,7 @@ from .model import Model, Sequential
 
 if _TYPE_CHECKING:
     from . import callbacks, datasets, ops, saving, schedules, tuning
+    from .derivatives import grad, gradients, hvp, jacobian, jvp, vjp
     from .many import FitManyError, PerModel, fit_many
     from .saving import load_model
 
@@ -37,11 +38,17 @@ _LATER = {
     "callbacks": ".callbacks",
     "datasets": ".datasets",
     "fit_many": ".many",
+    "grad": ".derivatives",
+    "gradients": ".derivatives",
+    "hvp": ".derivatives",
+    "jacobian": ".derivatives",
+    "jvp": ".derivatives",
     "load_model": ".saving",
     "ops": ".ops",
     "saving": ".saving",
     "schedules": ".schedules",
     "tuning": ".tuning",
+    "vjp": ".derivatives",
 }
 
 
@@ -84,7 +91,12 @@ __all__ = [
     "current_isa",
     "datasets",
     "fit_many",
+    "grad",
+    "gradients",
+    "hvp",
     "initializers",
+    "jacobian",
+    "jvp",
     "layers",
     "load_model",
     "losses",
@@ -95,4 +107,5 @@ __all__ = [
     "saving",
     "schedules",
     "tuning",
+    "vjp",
 ]

@@ -166,6 +166,7 @@ class LayerCall:
         self.children: list[LayerCall] = []
         self.penalties: list[Operation] = []  # that add to the loss, at any depth
         self.constants = 0  # arrays that it has made weights of
+        self.differentiates = False  # appends a derivative: reads what is inside other calls, which it finds by the way back
         self.repeats = parent is not None and (parent.repeats or parent.layer._repeats_calls)
         if parent is not None:
             parent.children.append(self)
@@ -366,9 +367,8 @@ class Graph:
     ) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.leading = self.operations = sort_operations(inputs, with_masks(outputs))
-        penalties = self._unused_penalties()
-        if penalties:
-            ends = [tensor for operation in penalties for tensor in operation.outputs]
+        ends = [tensor for operation in self._unused_penalties() for tensor in operation.outputs]
+        if ends:
             self.operations = sort_operations(inputs, [*with_masks(outputs), *ends])
         self.leaves = list(dict.fromkeys(operation.layer for operation in self.operations))
         self.partial_call: LayerCall | None = None
@@ -423,15 +423,15 @@ class Graph:
         for operation in self.operations:
             within = set(operation.call.chain)
             producers.update((id(tensor), within) for tensor in operation.outputs)
-            readers.append((within, operation.inputs))
-        inputs = {call: set(map(id, with_masks(call.sources))) for within, _ in readers for call in within}
+            if not any(call.differentiates for call in within):
+                readers.append((within, operation.inputs))
+        inputs = {call: set(map(id, with_masks(call.sources))) for within in producers.values() for call in within}
         results = {call: set(map(id, with_masks(call.outputs))) for call in inputs}
         partial: set[LayerCall] = set()
-        for within, tensors in readers:
-            for tensor in tensors:
-                made_in = producers.get(id(tensor), set())
-                partial.update(call for call in made_in - within if id(tensor) not in results[call])
-                partial.update(call for call in within - made_in if id(tensor) not in inputs[call])
+        for within, tensor in ((within, tensor) for within, tensors in readers for tensor in tensors):
+            made_in = producers.get(id(tensor), set())
+            ends = ((call, results if call in made_in else inputs) for call in made_in ^ within)
+            partial.update(call for call, known in ends if id(tensor) not in known[call])
         return partial
 
     def _find_calls(self) -> dict[LayerCall, list[Operation]]:

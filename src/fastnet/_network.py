@@ -47,5 +47,5 @@ class Network:
     _require_built: Callable[[], None]
     _paths: Callable[[], dict[Weight, str]]
     _latest_plan: Callable[[], Plan | None]
-    #: A model of the same layers, with other outputs.
-    _with_outputs: Callable[[list[SymbolicTensor]], Any]
+    #: A model of the same layers, with other outputs and, if need be, more inputs.
+    _with_outputs: Callable[..., Any]

@@ -251,6 +251,55 @@ class Inference(Network):
         ready = self._plans.predictor.predict(x)
         return self.predict(x) if ready is None else ready
 
+    # ---- derivatives ------------------------------------------------------------------------------------
+
+    def input_gradient(self, x: Any, output: int | None = None) -> Any:
+        """The derivative of the output by the inputs, as in inference: how much each number of a row matters for the result.
+
+        Parameters
+        ----------
+        x : array_like, or a list of them
+        output : int, optional
+            Which number of a row of the output, as a class. Not needed where there is only one.
+
+        Returns
+        -------
+        ndarray or list of ndarray, shapes of x
+            Where there are several inputs, one for each.
+
+        Raises
+        ------
+        ValueError
+            If the model has several outputs, or there is no such number.
+        NotImplementedError
+            If a layer has no derivative in operations, see `fastnet.gradients`.
+        """
+        from ._derived import input_gradient
+
+        return input_gradient(self, x, output)
+
+    def input_jacobian(self, x: Any) -> np.ndarray:
+        """The derivatives of all numbers of the output by those of the input, for each row.
+
+        Parameters
+        ----------
+        x : array_like
+
+        Returns
+        -------
+        ndarray, shape (n, *shape of the output, *shape of the input)
+
+        Raises
+        ------
+        ValueError
+            If the model has several inputs or outputs.
+        NotImplementedError
+            If a layer has no derivative in operations.
+        """
+        from ._derived import input_jacobian
+
+        return input_jacobian(self, x)
+
     # ---- export -----------------------------------------------------------------------------------------
 
     def export(

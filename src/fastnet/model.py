@@ -85,10 +85,7 @@ class Model(Layer, Trainer):
         self._anchor: Weight | None = None
 
     def _connect(
-        self,
-        inputs: list[SymbolicTensor],
-        outputs: list[SymbolicTensor],
-        calls: Sequence[LayerCall] | None = None,
+        self, inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], calls: Sequence[LayerCall] | None = None
     ) -> None:
         for tensor in inputs:
             if tensor.operation is not None:
@@ -189,9 +186,9 @@ class Model(Layer, Trainer):
             names.append(f"{base}_output_{count}" if count else base)
         return names
 
-    def _with_outputs(self, outputs: list[SymbolicTensor]) -> Model:
+    def _with_outputs(self, outputs: list[SymbolicTensor], more_inputs: Sequence[SymbolicTensor] = ()) -> Model:
         """A model of the same layers that computes other values of theirs."""
-        return Model(self.inputs, outputs, seed=self.seed, dtype=self.dtype)
+        return Model([*self.inputs, *more_inputs], outputs, seed=self.seed, dtype=self.dtype)
 
     # ---- a model as a layer ------------------------------------------------------------------------
 

@@ -12,6 +12,13 @@ def dense_cases(width):
     yield OpCase("dense", ((3, 2, width),), {"units": 4, "use_bias": 0, "activation": _core.activation_index("tanh")})
 
 
+def transposed_dense_cases(width):
+    for units in {1, width}:
+        yield OpCase("transposed_dense", ((width,),), {"units": units})
+    yield OpCase("transposed_dense", ((3,),), {"units": width})
+    yield OpCase("transposed_dense", ((3, 2, width),), {"units": 4})
+
+
 def activation_cases(width):
     for name in _core.registry("activations"):
         yield OpCase("activation", ((width,),), {"activation": _core.activation_index(name), "alpha": 0.3})
@@ -120,6 +127,7 @@ OPS = {
     "layer_normalization": layer_normalization_cases,
     "rms_normalization": rms_normalization_cases,
     "dense": dense_cases,
+    "transposed_dense": transposed_dense_cases,
     "activation": activation_cases,
     "softmax": softmax_cases("softmax"),
     "log_softmax": softmax_cases("log_softmax"),

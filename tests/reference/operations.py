@@ -39,6 +39,15 @@ def dense_backward(inputs, parameters, dy, units=1, use_bias=1, activation=LINEA
     return [dx], gradients
 
 
+def transposed_dense(inputs, parameters, units=1):
+    return inputs[0] @ parameters[0].T
+
+
+def transposed_dense_backward(inputs, parameters, dy, units=1):
+    x_rows, dy_rows = inputs[0].reshape(-1, inputs[0].shape[-1]), dy.reshape(-1, dy.shape[-1])
+    return [dy @ parameters[0]], [dy_rows.T @ x_rows]
+
+
 def activation_forward(inputs, parameters, activation=LINEAR, alpha=0.0):
     return activation_of(activation).forward(inputs[0], alpha)
 
@@ -325,6 +334,7 @@ OPS = {
     "layer_normalization": Op(layer_normalization, layer_normalization_backward),
     "rms_normalization": Op(rms_normalization, rms_normalization_backward),
     "dense": Op(dense, dense_backward),
+    "transposed_dense": Op(transposed_dense, transposed_dense_backward),
     "activation": Op(activation_forward, activation_backward),
     "softmax": Op(lambda inputs, parameters: softmax(inputs[0]), softmax_backward),
     "log_softmax": Op(lambda inputs, parameters: log_softmax(inputs[0]), log_softmax_backward),
@@ -354,6 +364,7 @@ OPS = {
 OP_CASES = [
     ("dense", [(3, 4)], [(4, 2), (2,)], {"units": 2}),
     ("dense", [(3, 4)], [(4, 2)], {"units": 2, "use_bias": 0}),
+    ("transposed_dense", [(3, 2, 4)], [(2, 4)], {"units": 2}),
     *[("dense", [(3, 2, 4)], [(4, 2), (2,)], {"units": 2, "activation": i, "alpha": 0.3}) for i in range(len(ACTIVATIONS))],
     ("activation", [(3, 2, 4)], [], {"activation": number_of("elu"), "alpha": 0.7}),
     ("softmax", [(3, 2, 5)], [], {}),

@@ -15,6 +15,7 @@ np.float64(3.407606)
 [[8.0]]
 """
 
+from . import _gradients as _gradients
 from . import elementwise, reductions, shapes
 from .elementwise import *
 from .reductions import *

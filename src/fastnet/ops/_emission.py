@@ -46,7 +46,7 @@ def function(run: Callable[..., Any]) -> Callable[..., Any]:
             return run(*args, **options)
         if any(isinstance(tensor, Weight) for tensor in given):
             raise ValueError(f"fn.ops.{run.__name__} of a weight outside of its layer's call: write it in the call")
-        return _call_layer(run.__name__, args, options)
+        return _call_layer(run.__name__, args, options, HAS_BATCH.get())
 
     FUNCTIONS[run.__name__] = wrapper
     return wrapper

@@ -59,8 +59,10 @@ def apply(name: str, *operands: Any) -> SymbolicTensor:
             attributes[f"operand_{k}"], attributes[f"scalar_{k}"] = _NUMBER, _number(name, one)
         else:
             one = _sample_form(name, given, one)
-            p, shape = len(parameters), full_shape(one)
-            parameters.append(one)
+            shape = full_shape(one)
+            p = next((i for i, other in enumerate(parameters) if other is one), len(parameters))
+            if p == len(parameters):
+                parameters.append(one)
             attributes[f"operand_{k}"], attributes[f"rank_{p}"] = _PARAMETER + p, len(shape)
             attributes |= {f"size_{p}_{axis}": size for axis, size in enumerate(shape)}
     for k in range(len(given), 3):
