@@ -362,6 +362,12 @@ typedef struct fn_run {
  * step, since data may be changed while a model is trained on them. */
 FN_API fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error);
 
+/* Runs n plans for each batch, one after another, each of which reads the parameters as those before it have left them: a
+ * training step of several updates. plans[i] is run by *runs[i]; rows, batches, order and seconds are those of the first, and
+ * `epochs` is at most 1. Results are set in all of them. Where plan number *failed (else -1) fails, the call ends; its batch
+ * counts for none in `next_row`, though the plans before have made their steps of it, as `steps_done` says. */
+FN_API fn_status fn_plans_run(int32_t n, fn_plan *const *plans, fn_run *const *runs, int32_t *failed, fn_error *error);
+
 /* Facts about a plan. */
 typedef struct fn_plan_info {
     size_t size; /* sizeof(fn_plan_info) */

@@ -67,22 +67,22 @@ static void fnp_alpha_dropout(const fnp_real *x, const fnp_real *factor, fnp_rea
                 y[j] = factor[j] == 0 ? dropped : x[j] * factor[j] + shift;
 }
 
-/* total += l1 sum |x| + l2 sum x^2 */
-static void fnp_add_activity(const fnp_real *x, fnp_real *total, fnp_int n, fnp_real l1, fnp_real l2)
+/* total += linear sum x + l1 sum |x| + l2 sum x^2 */
+static void fnp_add_activity(const fnp_real *x, fnp_real *total, fnp_int n, fnp_real l1, fnp_real l2, fnp_real linear)
 {
     fnp_real sum = 0;
     fnp_int i;
     for (i = 0; i < n; i++)
-        sum += (l1 + l2 * fnp_abs(x[i])) * fnp_abs(x[i]);
+        sum += linear * x[i] + (l1 + l2 * fnp_abs(x[i])) * fnp_abs(x[i]);
     *total += sum;
 }
 
-/* dx += l1 sign(x) + 2 l2 x */
-static void fnp_add_activity_backward(const fnp_real *x, fnp_real *dx, fnp_int n, fnp_real l1, fnp_real l2)
+/* dx += linear + l1 sign(x) + 2 l2 x */
+static void fnp_add_activity_backward(const fnp_real *x, fnp_real *dx, fnp_int n, fnp_real l1, fnp_real l2, fnp_real linear)
 {
     fnp_int i;
     for (i = 0; i < n; i++)
-        dx[i] += 2 * l2 * x[i] + (x[i] > 0 ? l1 : x[i] < 0 ? -l1 : 0);
+        dx[i] += linear + 2 * l2 * x[i] + (x[i] > 0 ? l1 : x[i] < 0 ? -l1 : 0);
 }
 
 /* Of `size` vectors of a matrix, each of `length` numbers `stride` apart, the first numbers of which are `step` apart:

@@ -30,11 +30,13 @@ if _TYPE_CHECKING:
     from .derivatives import grad, gradients, hvp, jacobian, jvp, vjp
     from .many import FitManyError, PerModel, fit_many
     from .saving import load_model
+    from .train_step import TrainStep
 
 # Imported when first used: a name of the package, the module it is in, or is.
 _LATER = {
     "FitManyError": ".many",
     "PerModel": ".many",
+    "TrainStep": ".train_step",
     "callbacks": ".callbacks",
     "datasets": ".datasets",
     "fit_many": ".many",
@@ -85,6 +87,7 @@ __all__ = [
     "Model",
     "PerModel",
     "Sequential",
+    "TrainStep",
     "activations",
     "callbacks",
     "constraints",

@@ -65,7 +65,11 @@ class Compiled:
         For each output.
     custom : bool
         Whether a loss is a Python function, so that each step passes through Python.
+    sequence : bool
+        Whether a step consists of several updates: of a `TrainStep`.
     """
+
+    sequence = False
 
     def __init__(self, optimizer: Optimizer, loss: Any, metrics: Any, loss_weights: Any, n_threads: int | None) -> None:
         self.optimizer = optimizer

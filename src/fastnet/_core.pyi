@@ -205,6 +205,25 @@ class Position:
     @sums.setter
     def sums(self, value: np.ndarray) -> None: ...
 
+def run_sequence(
+    plans: list[Plan],
+    phases: int,
+    *,
+    inputs: list[list[np.ndarray]],
+    hyper: list[np.ndarray],
+    counters: list[Counter],
+    names: list[str],
+    n_rows: int,
+    batch_size: int,
+    first_row: int = 0,
+    order: np.ndarray | None = None,
+    seconds: float = 0,
+    losses: np.ndarray,
+    squares: np.ndarray,
+    position: Position | None = None,
+) -> tuple[int, int]:
+    """Runs several plans for each batch, one after another, without the GIL; see fn_plans_run."""
+
 class PlanPool:
     """Plans that are all alike, each used by one thread at a time; as many are made as are used at the same time."""
 

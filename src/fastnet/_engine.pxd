@@ -226,6 +226,7 @@ cdef extern from "fastnet.h" nogil:
         int64_t steps_done
 
     fn_status fn_plan_run(fn_plan *, fn_run *, fn_error *)
+    fn_status fn_plans_run(int32_t, fn_plan **, fn_run **, int32_t *, fn_error *)
 
     ctypedef struct fn_plan_info:
         size_t size

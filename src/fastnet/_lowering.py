@@ -55,9 +55,12 @@ def lower(
     # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
     inputs, folded = _fold_scaling(graph) if kind != "custom" else ([(t.sample_shape, None, None) for t in graph.inputs], set())
     # Predictions do without what only adds to the loss.
-    nodes, values = _lower_operations(graph, graph.leading if kind == "predict" else graph.operations, weights, folded)
+    operations = graph.leading if kind == "predict" else graph.operations
+    nodes, values = _lower_operations(graph, operations, weights, folded | network._silent, network._places)
     with_loss = compiled if kind in _WITH_LOSS else None
     idle = _idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
+    if network._trained is not None:
+        idle |= {weight for weight in weights if weight not in network._trained}
     optimizer = compiled.optimizer if training and compiled is not None and compiled.optimizer.kernel else None
     offsets = network._slab.offsets
     return {
@@ -102,7 +105,11 @@ def _fold_scaling(graph: Graph) -> tuple[list[tuple[Any, Any, Any]], set[Operati
 
 
 def _lower_operations(
-    graph: Graph, operations: Sequence[Operation], weights: Sequence[Weight], folded: set[Operation]
+    graph: Graph,
+    operations: Sequence[Operation],
+    weights: Sequence[Weight],
+    folded: set[Operation],
+    places: Mapping[Operation, int],
 ) -> tuple[list[tuple[Any, ...]], dict[int, int]]:
     """The nodes, and the number of each value by the id of its tensor."""
     numbers = {weight: i for i, weight in enumerate(weights)}
@@ -111,6 +118,9 @@ def _lower_operations(
     nodes: list[tuple[Any, ...]] = []
     penalized: set[Weight] = set()
     for operation in operations:
+        while len(nodes) < places.get(operation, 0):  # views that nothing reads
+            nodes.append(("reshape", "padding", [0], [], _sizes(graph.inputs[0].sample_shape)))
+            n_values += 1
         read = [values[id(tensor)] for tensor in operation.inputs]
         attributes = operation.layer.plan_attributes(operation)
         again = False
@@ -119,15 +129,18 @@ def _lower_operations(
             again = kernel in penalized or not (kernel.trainable and kernel.layer.trainable)
             penalized.add(kernel)
         if operation in folded or again:  # a view in its place, so that the nodes keep their numbers
-            shape = operation.outputs[0].sample_shape
-            sizes = {f"size_{axis}": size for axis, size in enumerate(shape)}
-            nodes.append(("reshape", operation.layer.name, read, [], {"rank": len(shape), **sizes}))
+            nodes.append(("reshape", operation.layer.name, read, [], _sizes(operation.outputs[0].sample_shape)))
         else:
             nodes.append((operation.op, operation.layer.name, read, [numbers[w] for w in operation.weights], attributes))
         for tensor in operation.outputs:
             values[id(tensor)] = n_values
             n_values += 1
     return nodes, values
+
+
+def _sizes(shape: tuple[int, ...]) -> dict[str, int]:
+    """Attributes of a view of a shape."""
+    return {"rank": len(shape), **{f"size_{axis}": size for axis, size in enumerate(shape)}}
 
 
 def _lower_outputs(

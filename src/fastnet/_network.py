@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
     from ._core import Plan
-    from ._graph import Graph, SymbolicTensor
+    from ._graph import Graph, Operation, SymbolicTensor
     from ._weights import Slab, Weight
     from .layers.base import Layer
 
@@ -49,3 +50,10 @@ class Network:
     _latest_plan: Callable[[], Plan | None]
     #: A model of the same layers, with other outputs and, if need be, more inputs.
     _with_outputs: Callable[..., Any]
+    #: The weights that its optimizer may change; None: all that are trainable.
+    _trained: frozenset[Weight] | None = None
+    #: Least numbers of operations' nodes, as random numbers are functions of them: what several networks compute has the same in all.
+    #: Empty: nodes are counted through.
+    _places: Mapping[Operation, int] = MappingProxyType({})
+    #: Operations that hand on their input and do not add to the loss here.
+    _silent: frozenset[Operation] = frozenset()

@@ -80,7 +80,7 @@ class PlanCache:
         self._keyed = [layer for layer in layers if type(layer).plan_key is not Layer.plan_key]
         self._structure = (tuple(layer.trainable for layer in layers), model._slab, _core.isa(), self._one_thread)
         self._columns = [
-            (node, name, function)
+            (max(node, model._places.get(operation, 0)), name, function)
             for node, operation in enumerate(model._graph.operations)
             for name, function in operation.layer.scheduled_attributes(operation).items()
         ]

@@ -43,6 +43,14 @@ class Stepper:
     def settle(self, fit: FitState) -> None:
         """Ends the epochs that are over, where a run was interrupted before it could say so."""
 
+    def describe_updates(self, fit: FitState, state: EpochState, squared_norm: float, iterations: int) -> dict[str, Any]:
+        """What the logs of an epoch say of its updates, whose squared norms add up to so much, and which are the last of so many."""
+        updates = iterations - state.first_update
+        return {
+            "learning_rate": fit.optimizer.last_learning_rate(iterations),
+            "gradient_norm": math.sqrt(squared_norm / updates) if updates else None,
+        }
+
     def flush(self, fit: FitState) -> None:
         """Makes a step with the gradients that have been accumulated, where some are left."""
         left = -fit.optimizer.batches % (fit.optimizer.gradient_accumulation_steps or 1)
@@ -207,8 +215,51 @@ class FullBatchStepper(Stepper):
         model.stop_training = model.stop_training or converged
 
 
+class SequenceStepper(Stepper):
+    """Batches in the engine, each by several plans one after another: those of a `TrainStep`."""
+
+    def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
+        left = fit.steps - state.batch
+        steps = min(steps or left, left)
+        with fit.model._slab.gate.writing():
+            fit.model._run_updates(
+                fit.data[0],
+                steps,
+                batch_size=fit.options.batch_size,
+                n_rows=fit.n_rows,
+                first_row=state.row,
+                order=order,
+                seconds=SLICE_SECONDS,
+                totals=state.totals,
+                squares=state.sums,
+                position=state,
+            )
+
+    def flush(self, fit: FitState) -> None:
+        with fit.model._slab.gate.writing():
+            for update in fit.model.updates:
+                optimizer = update.optimizer
+                left = -optimizer.batches % (optimizer.gradient_accumulation_steps or 1)
+                if left:
+                    plan, hyper = update._plans.get("train", fit.options.batch_size), update._plans.hyper(1)
+                    counter = optimizer.counter
+                    phases = _core.UPDATE | _core.FLUSH
+                    plan.run(phases, n_rows=1, batch_size=1, step=counter.batches, hyper=hyper, counter=counter, counts=left)
+
+    def describe_updates(self, fit: FitState, state: EpochState, squared_norm: float, iterations: int) -> dict[str, Any]:
+        logs: dict[str, Any] = {}
+        for update, squares in zip(fit.model.updates, state.sums):
+            optimizer = update.optimizer
+            done = optimizer.iterations - optimizer.iterations_after(optimizer.batches - state.batch)
+            logs[f"{update.name}_learning_rate"] = optimizer.last_learning_rate(optimizer.iterations)
+            logs[f"{update.name}_gradient_norm"] = math.sqrt(squares / done) if done > 0 else None
+        return logs
+
+
 def make_stepper(compiled: Compiled) -> Stepper:
     """The stepper for an optimizer and losses."""
+    if compiled.sequence:
+        return SequenceStepper()
     if compiled.optimizer.full_batch:
         return FullBatchStepper()
     return CustomStepper() if compiled.custom else EngineStepper()

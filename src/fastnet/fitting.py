@@ -141,7 +141,7 @@ class Fit(FitState):
             self.stepper.settle(self)
             self.callbacks.call("on_exception", error)
             # Gradients that wait for more to make a step with are of this training, and none of the next.
-            self.optimizer.batches -= self.optimizer.batches % (self.optimizer.gradient_accumulation_steps or 1)
+            self.optimizer.forget_accumulated()
             raise
         finally:
             self.progress.close()
@@ -178,9 +178,8 @@ class Fit(FitState):
         end : float
             When that was.
         """
-        updates, seconds = iterations - state.first_update, end - state.started
-        logs["learning_rate"] = self._learning_rate(iterations)
-        logs["gradient_norm"] = math.sqrt(squared_norm / updates) if updates else None
+        seconds = end - state.started
+        logs.update(self.stepper.describe_updates(self, state, squared_norm, iterations))
         self.callbacks.call("on_epoch_end", self.epoch, logs)
         self.history.append(self.epoch, {**logs, "seconds": seconds})
         self.progress.end_epoch(logs, seconds)
@@ -195,10 +194,6 @@ class Fit(FitState):
             return 1
         epochs = min(self.options.epochs - self.epoch, _SLICE_EPOCHS)
         return epochs if self.validation is None else min(epochs, self._epochs_to_validation())
-
-    def _learning_rate(self, iterations: int) -> float:
-        """That of the last step of so many."""
-        return self.optimizer.learning_rate_at(max(iterations - 1, 0))
 
     def _new_state(self) -> EpochState:
         totals = np.zeros(1 + len(self.model.outputs))
@@ -227,7 +222,9 @@ class Fit(FitState):
                 raise
             self.logs = self._means(state)
             if self.progress.within_epochs:
-                self.progress.update(state.batch, {**self.logs, "learning_rate": self._learning_rate(self.optimizer.iterations)})
+                self.progress.update(
+                    state.batch, {**self.logs, "learning_rate": self.optimizer.last_learning_rate(self.optimizer.iterations)}
+                )
             if by_batch:
                 self.callbacks.call("on_train_batch_end", state.batch - 1, self.logs)
                 if self.model.stop_training:

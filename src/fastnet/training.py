@@ -28,6 +28,16 @@ __all__ = ["Trainer"]
 class Trainer(CustomLoop):
     """The part of a model that is compiled and trained."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """TypeError for methods that Keras would call for each batch, and that would do nothing here."""
+        super().__init_subclass__(**options)
+        for name in ("train_step", "test_step", "predict_step", "make_train_function", "compute_loss"):
+            if hasattr(cls, name):
+                raise TypeError(
+                    f"{cls.__name__}.{name} would never be called, as steps are made in the engine: write a function that returns "
+                    "{name: (loss, what is trained)} and give it to fastnet.TrainStep, which has compile and fit"
+                )
+
     def __init__(self) -> None:
         super().__init__()
         self.history: History | None = None

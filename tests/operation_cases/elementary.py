@@ -106,6 +106,7 @@ def gaussian_noise_cases(width):
 def activity_regularization_cases(width):
     yield OpCase("activity_regularization", ((width,),), {"l1": 0.1})
     yield OpCase("activity_regularization", ((2, 5, width),), {"l1": 0.1, "l2": 0.2})
+    yield OpCase("activity_regularization", ((3, width),), {"linear": -1.5})
 
 
 def orthogonal_regularization_cases(width):

@@ -287,14 +287,14 @@ def gaussian_noise(inputs, parameters, stddev=1.0, seed=-1):
     return inputs[0] + stddev * random_normals(inputs[0].size, seed=seed).reshape(inputs[0].shape)
 
 
-def activity_penalty(inputs, parameters, l1=0.0, l2=0.0):
+def activity_penalty(inputs, parameters, l1=0.0, l2=0.0, linear=0.0):
     x = inputs[0]
-    return (l1 * np.abs(x).sum() + l2 * (x**2).sum()) / len(x)
+    return (linear * x.sum() + l1 * np.abs(x).sum() + l2 * (x**2).sum()) / len(x)
 
 
-def activity_regularization_backward(inputs, parameters, dy, l1=0.0, l2=0.0):
+def activity_regularization_backward(inputs, parameters, dy, l1=0.0, l2=0.0, linear=0.0):
     x = inputs[0]
-    return [dy + (l1 * np.sign(x) + 2 * l2 * x) / len(x)], []
+    return [dy + (linear + l1 * np.sign(x) + 2 * l2 * x) / len(x)], []
 
 
 def unit_vectors(kernel, by_columns):
@@ -393,7 +393,7 @@ OP_CASES = [
     ("alpha_dropout", [(3, 2, 4)], [], {"rate": 0.2}),
     ("gaussian_dropout", [(3, 2, 4)], [], {"seed": 1}),
     ("gaussian_noise", [(3, 2, 4)], [], {}),
-    ("activity_regularization", [(3, 2, 4)], [], {"l1": 0.1, "l2": 0.2}),
+    ("activity_regularization", [(3, 2, 4)], [], {"l1": 0.1, "l2": 0.2, "linear": -0.3}),
     ("orthogonal_regularization", [(3, 4)], [(4, 3)], {"rows": 4, "columns": 3, "factor": 0.3}),
     ("orthogonal_regularization", [(3, 4)], [(4, 3)], {"rows": 4, "columns": 3, "by_columns": 1}),
 ]

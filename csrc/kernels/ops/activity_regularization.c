@@ -1,19 +1,19 @@
-/* Activity regularization: y = x, and a penalty on x in the loss.
+/* Activity regularization: y = x, and a penalty on x in the loss, or, by `linear`, x itself.
  *
- *   loss += mean over the rows of the batch of (l1 sum |x| + l2 sum x^2)
- *   dx = dy + (l1 sign(x) + 2 l2 x) / rows
+ *   loss += mean over the rows of the batch of (linear sum x + l1 sum |x| + l2 sum x^2)
+ *   dx = dy + (linear + l1 sign(x) + 2 l2 x) / rows
  *
- * Where nothing uses y, dy is 0. Buffer: the penalty of each row. Attributes: l1, l2. */
+ * Where nothing uses y, dy is 0. Buffer: the penalty of each row. Attributes: l1, l2, linear. */
 #include "../math.h"
 
 #include "../../engine/descriptor.h"
 
 #include <string.h>
 
-enum { L1, L2 };
+enum { L1, L2, LINEAR };
 enum { PENALTY };
 
-static const fn_attribute attributes[] = {{"l1", 0, FN_NOT_NEGATIVE}, {"l2", 0, FN_NOT_NEGATIVE}};
+static const fn_attribute attributes[] = {{"l1", 0, FN_NOT_NEGATIVE}, {"l2", 0, FN_NOT_NEGATIVE}, {"linear", 0, FN_ANY}};
 
 static fn_status infer(fn_inference *inference)
 {
@@ -32,7 +32,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     int64_t width = node->input[0].width;
     const real *x = node->input[0].value;
     real *penalty = node->buffer[PENALTY].value;
-    const real l1 = (real)node->attribute[L1], l2 = (real)node->attribute[L2];
+    const real l1 = (real)node->attribute[L1], l2 = (real)node->attribute[L2], linear = (real)node->attribute[LINEAR];
     memcpy((real *)node->output[0].value + lo * width, x + lo * width, (size_t)((hi - lo) * width) * sizeof *x);
     for (int64_t row = lo; row < hi; row++) {
         double sum = 0;
@@ -42,7 +42,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
             real size[CHUNK];
 #pragma omp simd
             for (int64_t j = 0; j < n; j++)
-                size[j] = FN_FMA(l2 * v[j], v[j], l1 * (v[j] < 0 ? -v[j] : v[j]));
+                size[j] = FN_FMA(l2 * v[j], v[j], FN_FMA(linear, v[j], l1 * (v[j] < 0 ? -v[j] : v[j])));
             sum += (double)fn_sum(size, n);
         }
         penalty[row] = (real)sum;
@@ -56,11 +56,12 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
     real *restrict dx = node->input[0].gradient;
     const real slope = (real)(node->attribute[L1] / (double)context->rows);
     const real curvature = (real)(2 * node->attribute[L2] / (double)context->rows);
+    const real constant = (real)(node->attribute[LINEAR] / (double)context->rows);
     const bool accumulate = node->input[0].accumulate;
 #pragma omp simd
     for (int64_t i = lo * width; i < hi * width; i++) {
         real sign = (real)((x[i] > 0) - (x[i] < 0));
-        real change = FN_FMA(curvature, x[i], FN_FMA(slope, sign, dy ? dy[i] : 0));
+        real change = FN_FMA(curvature, x[i], FN_FMA(slope, sign, dy ? dy[i] + constant : constant));
         dx[i] = accumulate ? dx[i] + change : change;
     }
 }

@@ -342,6 +342,24 @@ class Optimizer(_config.Configurable):
             raise ValueError(f"{type(self).__name__}: learning_rate of step {step} is {rate}; it must be finite and not negative")
         return rate * self.learning_rate_factor
 
+    @property
+    def class_label(self) -> str:
+        """What a training checkpoint tells it from others by."""
+        return type(self).__name__
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether the learning rate is a function of the step."""
+        return callable(self.learning_rate)
+
+    def last_learning_rate(self, iterations: int) -> float:
+        """The learning rate of the last step of so many."""
+        return self.learning_rate_at(max(iterations - 1, 0))
+
+    def forget_accumulated(self) -> None:
+        """Takes no account of batches whose gradients wait for more to make a step with."""
+        self.batches -= self.batches % (self.gradient_accumulation_steps or 1)
+
     def get_state(self) -> dict[str, Any]:
         """How far it has come, apart from its arrays: what a training checkpoint keeps."""
         rate = None if callable(self.learning_rate) else self.learning_rate

@@ -88,8 +88,8 @@ def _arguments(fit: Fit) -> dict[str, Any]:
         "shuffle": bool(fit.options.shuffle),
         "mixup": fit.options.mixup,
         "cutmix": fit.options.cutmix,
-        "optimizer_class": type(fit.optimizer).__name__,
-        "scheduled": callable(fit.optimizer.learning_rate),
+        "optimizer_class": fit.optimizer.class_label,
+        "scheduled": fit.optimizer.has_schedule,
         "callback_classes": [type(callback).__name__ for callback in fit.callbacks.callbacks],
     }
 
@@ -137,11 +137,12 @@ def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, trainin
     size = sum(weight.size for weight in model.trainable_weights)
     if any(isinstance(value, np.ndarray) and value.shape != (size,) for value in optimizer_state.values()):
         raise ValueError(f"the optimizer's arrays must be of {size} numbers")
-    _count(optimizer_state, "batches")
-    for name in ("learning_rate", "learning_rate_factor"):
-        value = optimizer_state[name]
-        if value is not None and not (value >= 0 and math.isfinite(value)):
-            raise ValueError(f"the optimizer's {name} cannot be {value}")
+    for one in [optimizer_state, *optimizer_state.get("updates", [])]:
+        _count(one, "batches")
+        for name in ("learning_rate", "learning_rate_factor"):
+            value = one[name]
+            if value is not None and not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"the optimizer's {name} cannot be {value}")
     slots, paths = model._plans.slots.arrays(), model._paths()
     trained = [path for weight, path in paths.items() if weight.trainable and weight.layer.trainable]
     names = training.get("averaged", trained)  # files of older versions do not tell
@@ -195,7 +196,7 @@ def _check(
         for weight, path in paths.items():
             tensor = tensors.get(f"optimizer/{slot}/{path}")
             if tensor is None or tensor.shape != (weight.size,) or tensor.dtype != model.dtype:
-                raise ValueError(f"it does not hold {slot!r} of optimizer {type(fit.optimizer).__name__} for weight {path!r}")
+                raise ValueError(f"it does not hold {slot!r} of optimizer {fit.optimizer.class_label} for weight {path!r}")
 
 
 def _without_seeds(plain: Any) -> Any:

@@ -162,7 +162,7 @@ def _plain(thing: Any) -> Any:
 
 def _describe_compiled(model: Network) -> dict[str, Any] | None:
     compiled = model._compiled
-    if compiled is None:
+    if compiled is None or compiled.sequence:
         return None
     loss, metrics, loss_weights = compiled.given
     try:

@@ -1,0 +1,137 @@
+# Included by _core.pyx: steps that consist of several updates, each a plan of its own.
+
+
+cdef double *_doubles(object given, int64_t size, object what) except NULL:
+    """The address of an array that so many numbers can be written to."""
+    cdef cnp.ndarray array = given
+    if array.dtype != np.float64 or not array.flags.carray or array.size < size:
+        raise ValueError(f"{what} must be a contiguous writeable array of float64 with {size} elements")
+    return <double *>cnp.PyArray_DATA(array)
+
+
+def run_sequence(list plans, unsigned phases, *, list inputs, list hyper, list counters, list names, int64_t n_rows,
+                 int64_t batch_size, int64_t first_row=0, cnp.ndarray order=None, double seconds=0, losses, squares,
+                 Position position=None):
+    """Runs several plans for each batch, one after another, without the GIL; see fn_plans_run.
+
+    Parameters
+    ----------
+    plans : list of Plan
+        Each another one; without targets.
+    phases : int
+        As in `Plan.run`, of all.
+    inputs : list of list of ndarray
+        Those of each plan, n_rows rows each (more, if `order` names them).
+    hyper : list of ndarray
+        Of each plan: one row of hyper-parameters, or one row for each step.
+    counters : list of Counter
+        Of each plan: count its steps, also where the run raises, before Python can do anything else.
+    names : list of str
+        What the plans are called in errors.
+    n_rows, batch_size, first_row, order, seconds
+        As in `Plan.run`.
+    losses : ndarray of float64
+        Added to: the loss of each plan times the rows.
+    squares : ndarray of float64
+        Added to: the squared norms of each plan's gradients.
+    position : Position
+        Gets `next_row` in the same moment.
+
+    Returns
+    -------
+    next_row, steps_done : int
+        Rows and batches that all plans have done.
+
+    Raises
+    ------
+    FloatingPointError, ValueError
+        As `Plan.run`, with the name of the plan; those before it have made their step of this batch.
+    """
+    cdef _Scratch scratch = _Scratch()
+    cdef Plan plan
+    cdef Counter counter
+    cdef cnp.ndarray rows_of_hyper
+    cdef fn_error error
+    cdef fn_status status
+    cdef int32_t n = len(plans), failed = -1
+    cdef int i, j
+    cdef int64_t rows = n_rows, steps
+    cdef double *loss_sums
+    cdef double *squared_norms
+    if not n == len(inputs) == len(hyper) == len(counters) == len(names):
+        raise ValueError(f"got {n} plans, inputs of {len(inputs)}, {len(hyper)} hyper, {len(counters)} counters, {len(names)} names")
+    if len(set(map(id, plans))) != n:
+        raise ValueError("a plan is given twice")
+    cdef fn_plan **pointers = <fn_plan **>scratch.allocate(n * sizeof(fn_plan *))
+    cdef fn_run *runs = <fn_run *>scratch.allocate(n * sizeof(fn_run))
+    cdef fn_run **run_pointers = <fn_run **>scratch.allocate(n * sizeof(fn_run *))
+    cdef fn_source *sources
+    error.message[0] = 0
+    loss_sums = _doubles(losses, n, "losses")
+    squared_norms = _doubles(squares, n, "squares")
+    if order is not None:
+        if order.dtype != np.int64 or order.ndim != 1 or not order.flags.c_contiguous or len(order) < n_rows:
+            raise ValueError("order must be a contiguous array of int64, a number for each row")
+        rows = len(order)
+    for i in range(n):
+        plan = plans[i]
+        if plan.plan == NULL:
+            raise RuntimeError("this plan was not initialised")
+        if plan.is_used():
+            raise RuntimeError("this model is being run by another thread")
+        if order is not None and order is not plan.checked_order:  # an epoch is many calls with the same order
+            for wrong in order[(order < 0) | (order >= rows)][:1]:
+                raise ValueError(f"order holds row {wrong}, but its {rows} rows are those from 0 to {rows - 1}")
+            plan.checked_order = order
+        if len(inputs[i]) != len(plan.input_widths):
+            raise ValueError(f"{names[i]}: got {len(inputs[i])} inputs, expected {len(plan.input_widths)}")
+        if plan.metric_size:
+            raise ValueError(f"{names[i]}: a plan of a sequence has no metrics")
+        if any(width is not None for width in plan.target_widths):
+            raise ValueError(f"{names[i]}: a plan of a sequence has no targets")
+        pointers[i] = plan.plan
+        run_pointers[i] = &runs[i]
+        runs[i].size = sizeof(fn_run)
+        runs[i].phases = phases
+        runs[i].n_rows = n_rows
+        runs[i].batch_size = batch_size
+        runs[i].first_row = first_row
+        runs[i].order = NULL if order is None else <int64_t *>cnp.PyArray_DATA(order)
+        runs[i].seconds = seconds
+        sources = <fn_source *>scratch.allocate(len(inputs[i]) * sizeof(fn_source))
+        for j in range(len(inputs[i])):
+            to_source(inputs[i][j], &sources[j], rows, plan.input_widths[j])
+        runs[i].inputs = sources
+        runs[i].targets = <fn_source *>scratch.allocate(len(plan.output_widths) * sizeof(fn_source))
+        runs[i].loss_sum = <double *>scratch.allocate((1 + len(plan.output_widths)) * sizeof(double))
+        counter = counters[i]
+        runs[i].step = counter.seen
+        rows_of_hyper = hyper[i]
+        if rows_of_hyper.ndim not in (1, 2) or rows_of_hyper.dtype != np.float64 or not rows_of_hyper.flags.c_contiguous or rows_of_hyper.shape[rows_of_hyper.ndim - 1] != plan.n_hyper:
+            raise ValueError(f"{names[i]}: hyper must be an array of float64 with {plan.n_hyper} columns")
+        if rows_of_hyper.ndim == 2:
+            steps = (n_rows - first_row + batch_size - 1) // max(batch_size, 1)
+            if len(rows_of_hyper) < steps:
+                raise ValueError(f"{names[i]}: hyper has {len(rows_of_hyper)} rows, expected one for each of {steps} steps")
+            runs[i].hyper_stride = plan.n_hyper
+        runs[i].hyper = <const double *>cnp.PyArray_DATA(rows_of_hyper)
+    for plan in plans:
+        plan.running = True
+    try:
+        with nogil:
+            status = fn_plans_run(n, pointers, run_pointers, &failed, &error)
+    finally:
+        for plan in plans:
+            plan.running = False
+    for i in range(n):
+        counter = counters[i]
+        counter.put(counter.seen + runs[i].steps_done)
+        loss_sums[i] += runs[i].loss_sum[0]
+        squared_norms[i] += runs[i].gradient_squares
+    if position is not None:
+        position.row = runs[0].next_row
+    if status != FN_OK and failed >= 0:
+        message = error.message.decode("utf-8", "replace") or fn_status_text(status).decode()
+        raise _EXCEPTIONS[fn_status_exception(status).decode()](f"{names[failed]}: {message}")
+    check(status, &error)
+    return runs[0].next_row, runs[n - 1].steps_done

@@ -1,0 +1,317 @@
+"""The updates that a `TrainStep` consists of: the plan, the optimizer and its arrays of each, and all of them as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._graph import PENALTIES, Graph, sort_operations
+from ._network import Network
+from ._plan_cache import PlanCache
+from ._slots import Slots
+from .layers.base import Layer
+
+if TYPE_CHECKING:
+    from ._core import Plan
+    from ._graph import Operation, SymbolicTensor
+    from ._weights import Slab, Weight
+    from .optimizers import Optimizer
+
+__all__ = ["CompiledStep", "CompiledUpdate", "StepOptimizers", "StepPlans", "Update", "place_operations"]
+
+
+class MeanLoss(Layer):
+    """Adds the mean of a tensor over the rows to the loss of a plan."""
+
+    def call(self, loss: SymbolicTensor) -> SymbolicTensor:
+        return self.emit("activity_regularization", [loss], {"linear": 1.0})
+
+
+class Update(Network):
+    """One update of a step: as much of a model as plans and optimizers' arrays are made of.
+
+    Parameters
+    ----------
+    step : Network
+        Whose weights, data and seed it has.
+    name : str
+    loss : SymbolicTensor
+        A number for each row.
+    trained : iterable of Weight
+        What its optimizer changes, as far as it is trainable.
+
+    Raises
+    ------
+    ValueError
+        Where the loss depends on none of these.
+    """
+
+    def __init__(self, step: Network, name: str, loss: SymbolicTensor, trained: Iterable[Weight]) -> None:
+        self.step, self.name = step, name
+        self._trained = frozenset(trained)
+        self._compiled: CompiledUpdate | None = None
+        end = MeanLoss(name=f"loss of {name}")(loss)
+        whole = Graph(step.inputs, [end])
+        penalties = [operation for operation in whole.operations if operation.op in PENALTIES and operation is not end.operation]
+        counted = [operation for operation in penalties if self._depends(step, operation)]
+        ends = [end, *(tensor for operation in counted for tensor in operation.outputs)]
+        operations = sort_operations(step.inputs, ends)
+        read = {id(tensor) for operation in operations for tensor in operation.inputs}
+        #: Which of the inputs of the step it reads.
+        self.reads = [i for i, tensor in enumerate(step.inputs) if id(tensor) in read]
+        if not any(weight in self._trained for operation in operations for weight in operation.weights):
+            raise ValueError(f"update {name!r}: its loss depends on none of the weights that it is to train")
+        self._graph = Graph([step.inputs[i] for i in self.reads], [end])
+        self._graph.operations = operations
+        self._silent = frozenset(penalties) - frozenset(counted)
+        self._plans = PlanCache(self)
+
+    def _depends(self, step: Network, operation: Operation) -> bool:
+        """Whether what an operation adds to the loss depends on a weight that is trained here."""
+        leading = sort_operations(step.inputs, operation.outputs)
+        return any(weight in self._trained for one in leading for weight in one.weights)
+
+    def order_operations(self, places: Mapping[Operation, int]) -> None:
+        """Gives the nodes of its plans numbers that are those of the step."""
+        self._graph.operations = sorted(self._graph.operations, key=places.__getitem__)
+        self._places = {operation: places[operation] for operation in self._graph.operations}
+        self._graph.leaves = list(dict.fromkeys(operation.layer for operation in self._graph.operations))
+
+    @property
+    def optimizer(self) -> Optimizer:
+        return self._require_compiled().optimizer
+
+    # ---- as a network -----------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        return self._graph.inputs
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        return self._graph.outputs
+
+    @property
+    def input_names(self) -> list[str]:
+        return [self.step.input_names[i] for i in self.reads]
+
+    @property
+    def output_names(self) -> list[str]:
+        return [self.name]
+
+    @property
+    def weights(self) -> list[Weight]:
+        return list(dict.fromkeys([*self._graph.weights(), *(weight for weight in self.step.weights if weight in self._trained)]))
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        return [w for w in self.weights if w in self._trained and w.trainable and w.layer.trainable]
+
+    @property
+    def seed(self) -> int:
+        return self.step.seed
+
+    @property
+    def dtype(self) -> str:
+        return self.step.dtype
+
+    @property
+    def _labels(self) -> dict[int, tuple[str, int]]:
+        return self._graph.labels
+
+    @property
+    def _slab(self) -> Slab:
+        return self.step._slab
+
+    def _paths(self) -> dict[Weight, str]:
+        return self.step._paths()
+
+    def _require_compiled(self) -> CompiledUpdate:
+        if self._compiled is None:
+            raise RuntimeError(f"step {self.step.name!r} must be compiled first: step.compile({{name: optimizer, ...}})")
+        return self._compiled
+
+
+def place_operations(updates: Sequence[Update]) -> None:
+    """Numbers the operations of all updates in one order, so that what several compute is the same in all, random numbers too."""
+    inputs = updates[0].step.inputs
+    ends = [tensor for update in updates for operation in update._graph.operations for tensor in operation.outputs]
+    places = {operation: number for number, operation in enumerate(sort_operations(inputs, ends))}
+    for update in updates:
+        update.order_operations(places)
+
+
+class CompiledUpdate:
+    """What plans of an update ask of `Compiled`."""
+
+    sequence = False
+    custom = False
+
+    def __init__(self, optimizer: Optimizer, n_threads: int | None) -> None:
+        self.optimizer, self.n_threads = optimizer, n_threads
+        self.losses: list[None] = [None]
+        self.loss_weights = [1.0]
+        self.metrics: list[list[Any]] = [[]]
+
+
+class CompiledStep:
+    """What `fit` and callbacks ask of `Compiled`: the losses of the updates are those of the step."""
+
+    sequence = True
+    custom = False
+    resolved = True
+
+    def __init__(self, names: Sequence[str], optimizers: Sequence[Optimizer], n_threads: int | None) -> None:
+        self.names, self.n_threads = list(names), n_threads
+        self.optimizer = StepOptimizers(self.names, optimizers)
+        self.losses: list[None] = [None] * len(self.names)
+        self.metrics: list[list[Any]] = [[] for _ in self.names]
+        self.given = (None, None, None)
+
+    def fitted_to(self, targets: Any, names: Any) -> CompiledStep:
+        return self
+
+    def new_sums(self) -> np.ndarray:
+        """Squared norms of the gradients of each update, at zero."""
+        return np.zeros(len(self.names))
+
+    def logs(self, totals: np.ndarray, sums: np.ndarray, rows: int) -> dict[str, Any]:
+        """The mean loss of each update by its name."""
+        return dict(zip(self.names, (totals[1:] / max(rows, 1)).tolist()))
+
+
+class StepOptimizers:
+    """The optimizers of all updates, where `fit` and checkpoints expect one."""
+
+    kernel = None
+    full_batch = False
+    gradient_accumulation_steps = None
+
+    def __init__(self, names: Sequence[str], optimizers: Sequence[Optimizer]) -> None:
+        self.names, self.all = list(names), list(optimizers)
+
+    @property
+    def class_label(self) -> str:
+        return ", ".join(f"{name}: {type(optimizer).__name__}" for name, optimizer in zip(self.names, self.all))
+
+    @property
+    def has_schedule(self) -> list[bool]:
+        return [optimizer.has_schedule for optimizer in self.all]
+
+    @property
+    def batches(self) -> int:
+        """Batches that all have seen."""
+        return min(optimizer.batches for optimizer in self.all)
+
+    iterations = batches
+
+    def iterations_after(self, batches: int) -> int:
+        return batches
+
+    def last_learning_rate(self, iterations: int) -> float:
+        """That of the first update."""
+        return self.all[0].last_learning_rate(self.all[0].iterations_after(iterations))
+
+    def learning_rate_at(self, step: int) -> float:
+        return self.learning_rate
+
+    @property
+    def learning_rate(self) -> float:
+        raise AttributeError("a step has several optimizers: ask for, or set, step.optimizers[name].learning_rate")
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        return self.all[0].steps_per_epoch
+
+    @steps_per_epoch.setter
+    def steps_per_epoch(self, batches: int) -> None:
+        for optimizer in self.all:
+            optimizer.steps_per_epoch = max(1, round(batches / (optimizer.gradient_accumulation_steps or 1)))
+
+    def claim(self, step: Any) -> None:
+        for optimizer in self.all:
+            optimizer.claim(step)
+
+    def forget_accumulated(self) -> None:
+        for optimizer in self.all:
+            optimizer.forget_accumulated()
+
+    def averaged_slot(self) -> None:
+        """None keeps averages of the weights."""
+
+    def slots(self) -> list[tuple[str, float]]:
+        return [(f"{n}/{slot}", start) for n, optimizer in zip(self.names, self.all) for slot, start in optimizer.slots()]
+
+    def get_state(self) -> dict[str, Any]:
+        states = [optimizer.get_state() for optimizer in self.all]
+        return {"batches": self.batches, "learning_rate": None, "learning_rate_factor": 1.0, "updates": states}
+
+    def check_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        states = [optimizer.check_state(one) for optimizer, one in zip(self.all, state["updates"], strict=True)]
+        return {"batches": int(state["batches"]), "learning_rate": None, "learning_rate_factor": 1.0, "updates": states}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        for optimizer, one in zip(self.all, state["updates"]):
+            optimizer.set_state(one)
+
+
+class StepSlots(Slots):
+    """The arrays of all updates' optimizers, in order."""
+
+    def __init__(self, step: Any) -> None:
+        super().__init__(step)
+        self._step = step
+
+    def _parts(self) -> list[Slots]:
+        return [update._plans.slots for update in getattr(self._step, "updates", [])]
+
+    def clear(self) -> None:
+        super().clear()
+        for slots in self._parts():
+            slots.clear()
+
+    def arrays(self) -> list[np.ndarray]:
+        return [array for slots in self._parts() for array in slots.arrays()]
+
+    def follow(self) -> None:
+        for slots in self._parts():
+            slots.follow()
+
+    def averages(self) -> Mapping[Weight, np.ndarray]:
+        return {}
+
+    def set_averages(self, values: Mapping[Weight, np.ndarray]) -> None:
+        """There are none."""
+
+    @property
+    def followed(self) -> list[Weight]:
+        return list(dict.fromkeys(weight for slots in self._parts() for weight in slots.followed))
+
+    @followed.setter
+    def followed(self, weights: Iterable[Weight]) -> None:
+        weights = list(weights)
+        for update, slots in zip(self._step.updates, self._parts()):
+            slots.followed = [weight for weight in weights if weight in update._trained]
+
+
+class StepPlans(PlanCache):
+    """The plans of a step as a model, which predict its losses; what is forgotten of them is of those of its updates, too."""
+
+    def __init__(self, step: Any) -> None:
+        self._step = step
+        super().__init__(step)
+        self.slots = StepSlots(step)
+
+    def clear(self, keep_slots: bool = False) -> None:
+        super().clear(keep_slots)
+
+    def forget(self) -> None:
+        super().forget()
+        for update in getattr(self._step, "updates", []):
+            update._plans.forget()
+
+    def latest(self) -> Plan | None:
+        """The plan made last: of the first update, where there is none of the step as a whole."""
+        return super().latest() or self._step.updates[0]._plans.latest()

@@ -1,0 +1,396 @@
+"""Training steps of one's own: several models, losses and optimizers in one step, which runs in the engine batch after batch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _core, _data
+from . import optimizers as _optimizers
+from ._fit_options import FitOptions
+from ._graph import SymbolicTensor, outside_calls
+from ._model_data import INFERENCE_ROWS, inputs_of, positive, rows_at_once
+from ._progress import make_progress
+from ._steppers import TRAIN
+from ._updates import CompiledStep, CompiledUpdate, StepPlans, Update, place_operations
+from ._weights import Weight
+from .fitting import Fit
+from .history import History
+from .inference import as_asked
+from .layers.base import Layer
+from .layers.core import Input
+from .model import Model
+
+__all__ = ["TrainStep"]
+
+#: Batches for which a varying learning rate is computed at once.
+_SLICE_STEPS = 1024
+
+
+class TrainStep(Model):
+    """A training step of one's own: a function that calls models and names losses, and what each of these is to train.
+
+    The function is called once, with symbolic tensors for the data, and returns a dictionary: for each update its name, its loss
+    and what it trains. An epoch then runs in the engine without Python. For each batch the updates are made one after another, in
+    the order of the dictionary, as separate calls of `train_on_batch` would: each computes its loss with the weights as those
+    before it have left them. What an update does not train stays as it is, and lets gradients through. What is to be learnt from
+    gradients at the same weights belongs into one update, whose loss is a sum.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a symbolic tensor for each input and returns ``{name: (loss, trained), ...}``. The loss is a tensor with one number
+        for each row, of which the mean over the batch is taken. `trained` is a model, a layer, a weight, or a list of such.
+    inputs : list or dictionary
+        Shapes of the rows of the data, without the batch axis, or results of `fastnet.Input`; by name in a dictionary. Names of a list are
+        those of the function's arguments.
+    seed : int, optional
+        Of the order of the rows, of dropout and of weights that there are not yet. Random numbers are a function of it, of the batch and of the
+        operation: a tensor that several updates use is the same in all of them.
+    dtype : {"float32", "float64"}, optional
+        Default: that of the models.
+    name : str, optional
+
+    Raises
+    ------
+    TypeError
+        If the function returns something else.
+    ValueError
+        If a loss has another shape, or depends on nothing that it is to train.
+
+    Notes
+    -----
+    L1 and L2 of weights count in the update that trains them; activity regularizers and what layers add to the loss count where they depend
+    on weights that are trained there. Layers behave as in training in all updates, but where ``layer.trainable = False`` says
+    otherwise, as for `BatchNormalization`.
+
+    A step is itself a model, whose outputs are the losses of the rows: `predict` and `evaluate` compute these as in inference.
+
+    Examples
+    --------
+    >>> import fastnet as fn, numpy as np
+    >>> ops = fn.ops
+    >>> generator = fn.Sequential([fn.Input((2,)), fn.layers.Dense(8, "relu"), fn.layers.Dense(1)], seed=0)
+    >>> critic = fn.Sequential([fn.Input((1,)), fn.layers.Dense(8, "relu"), fn.layers.Dense(1)], seed=1)
+    >>> def gan(real, noise):
+    ...     fake = generator(noise)
+    ...     judge = ops.softplus(critic(fake)) + ops.softplus(-critic(real))
+    ...     return {"critic": (judge, critic), "generator": (ops.softplus(-critic(fake)), generator)}
+    >>> step = fn.TrainStep(gan, [(1,), (2,)], seed=0)
+    >>> step.compile({"critic": fn.optimizers.Adam(0.01), "generator": fn.optimizers.Adam(0.01)})
+    >>> random = np.random.default_rng(0)
+    >>> data = [random.normal(3, 1, (256, 1)), random.normal(size=(256, 2))]
+    >>> history = step.fit(data, epochs=3, batch_size=32, verbose=0)
+    >>> list(history.history)[:2]
+    ['critic', 'generator']
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Mapping[str, Any]],
+        inputs: Any,
+        *,
+        seed: int | None = None,
+        dtype: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.updates: list[Update] = []
+        self._names: list[str] = []
+        if not callable(function):
+            raise TypeError(f"TrainStep takes a function, got {function!r}")
+        with outside_calls():
+            tensors = _make_inputs(function, inputs)
+            found = _checked_updates(function(*tensors))
+            self._names = list(found)
+            self._describe(seed, dtype or _dtype_of(found), name)
+            self._plans = StepPlans(self)
+            self._connect(tensors, [loss for loss, _ in found.values()])
+            updates = [Update(self, name, loss, trained) for name, (loss, trained) in found.items()]
+        place_operations(updates)
+        self.updates = updates
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the updates."""
+        return list(self._names)
+
+    @property
+    def optimizers(self) -> dict[str, _optimizers.Optimizer]:
+        """The optimizer of each update, by name."""
+        return dict(zip(self.output_names, self._require_compiled().optimizer.all))
+
+    def _require_compiled(self) -> Any:
+        if self._compiled is None:
+            raise RuntimeError(f"step {self.name!r} must be compiled first: step.compile({{name: optimizer, ...}})")
+        return self._compiled
+
+    # ---- compile ----------------------------------------------------------------------------------------
+
+    def compile(self, optimizers: Any = "rmsprop", *, n_threads: int | None = None) -> None:  # type: ignore[override]
+        """Says by what each update is made.
+
+        Parameters
+        ----------
+        optimizers : dictionary of str to (str or Optimizer)
+            One for each update, by name; a name such as "adam" stands for one for each.
+        n_threads : int, optional
+            As in `Model.compile`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an update has no optimizer, two have the same object, or one takes all rows at once or keeps an average of the weights, by
+            which models would predict that do not know of it.
+        """
+        names = self.output_names
+        if isinstance(optimizers, str):
+            optimizers = dict.fromkeys(names, optimizers)
+        if not isinstance(optimizers, Mapping):
+            raise TypeError(f"compile takes a dictionary with an optimizer for each of {names}, got {optimizers!r}")
+        if set(optimizers) != set(names):
+            raise ValueError(f"compile got optimizers for {list(optimizers)}, expected one for each of {names}")
+        chosen = [_optimizers.get(optimizers[name]) for name in names]
+        for i, (name, optimizer) in enumerate(zip(names, chosen)):
+            if any(optimizer is other for other in chosen[:i]):
+                raise ValueError(f"update {name!r} has the optimizer of another one: give each its own object")
+            if optimizer.full_batch:
+                raise ValueError(f"update {name!r}: {type(optimizer).__name__} takes all rows at once, a step takes batches")
+            if optimizer.keeps_average:
+                raise ValueError(
+                    f"update {name!r}: {type(optimizer).__name__} keeps an average of the weights to predict with (use_ema, swa_start, "
+                    "or by its kind), which the models of a step do not know of"
+                )
+        if n_threads is not None:
+            n_threads = positive("n_threads", n_threads)
+        before = [update._compiled and update._compiled.optimizer for update in self.updates]
+        self._compiled = CompiledStep(names, chosen, n_threads)  # type: ignore[assignment]
+        for update, optimizer, other in zip(self.updates, chosen, before):
+            update._compiled = CompiledUpdate(optimizer, n_threads)
+            update._plans.clear(keep_slots=optimizer is other)
+        self._plans.clear(keep_slots=True)
+
+    # ---- fit --------------------------------------------------------------------------------------------
+
+    def fit(  # type: ignore[override]
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        initial_epoch: int = 0,
+        *,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+        check_finite: bool = True,
+        resume_from: Any = None,
+    ) -> History:
+        """Makes the step for each batch of a number of epochs, in the engine.
+
+        Parameters
+        ----------
+        x : array_like, or a list or dictionary of them
+            Rows for each input.
+        validation_data : array_like, or a list or dictionary of them, optional
+            As `x`; the losses of these rows are computed after an epoch, as in inference.
+        batch_size, epochs, verbose, callbacks, validation_split, shuffle, initial_epoch, validation_batch_size, validation_freq, \
+check_finite, resume_from
+            As in `Model.fit`.
+
+        Returns
+        -------
+        History
+            For each update its mean loss under its name, and ``{name}_learning_rate`` and ``{name}_gradient_norm``.
+
+        Raises
+        ------
+        RuntimeError
+            Before compile.
+        TypeError, ValueError
+            For data, or a file to resume from, that do not fit; before anything is changed.
+        FloatingPointError
+            When a loss or its gradient becomes NaN or infinite. The message names the update, whose weights are those from before that batch; the
+            updates before it in the step have been made.
+        """
+        options = FitOptions(
+            x, None, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, None, None,
+            initial_epoch, validation_batch_size, validation_freq, check_finite, resume_from=resume_from,
+        )  # fmt: skip
+        compiled = self._require_compiled()
+        options = options.checked(self)
+        inputs, held = inputs_of(self, x, check_finite), None
+        if validation_data is not None:
+            held = inputs_of(self, validation_data, check_finite)
+        elif validation_split:
+            inputs, held = _data.split_validation(inputs, validation_split)
+        options = options.checked_for(self, len(inputs[0]))
+        compiled.optimizer.claim(self)
+        fit = Fit(self, (inputs, [], []), None if held is None else (held, [], []), options, make_progress(verbose))
+        if resume_from is not None:
+            from .saving.checkpoint import restore
+
+            restore(fit, resume_from)
+        return fit.run()
+
+    def train_on_batch(self, x: Any, return_dict: bool = False, *, check_finite: bool = True) -> Any:  # type: ignore[override]
+        """The step on the rows given, as one batch.
+
+        Returns
+        -------
+        float, list of float or dict of str to float
+            The loss of each update, from before it.
+        """
+        inputs = inputs_of(self, x, check_finite)
+        compiled, n = self._require_compiled(), len(inputs[0])
+        rows_at_once(self, n, n)
+        compiled.optimizer.claim(self)
+        totals, squares = np.zeros(1 + len(self.updates)), compiled.new_sums()
+        with self._slab.gate.writing():
+            self._run_updates(inputs, 1, batch_size=n, n_rows=n, first_row=0, totals=totals, squares=squares)
+        return as_asked(compiled.logs(totals, squares, n), return_dict)
+
+    def _run_updates(
+        self,
+        inputs: Sequence[np.ndarray],
+        steps: int,
+        *,
+        batch_size: int,
+        n_rows: int,
+        first_row: int,
+        totals: np.ndarray,
+        squares: np.ndarray,
+        **options: Any,
+    ) -> None:
+        """At most so many steps, while no other thread writes; an interrupt meanwhile is raised when they have been made and counted."""
+        slab = self._slab
+        hyper = [update._plans.hyper(min(steps, _SLICE_STEPS)) for update in self.updates]
+        if any(rows.ndim == 2 for rows in hyper):
+            steps = min(steps, _SLICE_STEPS)
+        if slab.averaged:
+            self._plans.slots.follow()
+        try:
+            _core.run_sequence(
+                [update._plans.get("train", batch_size) for update in self.updates],
+                TRAIN,
+                inputs=[[inputs[i] for i in update.reads] for update in self.updates],
+                hyper=hyper,
+                counters=[update.optimizer.counter for update in self.updates],
+                names=[f"update {update.name!r}" for update in self.updates],
+                n_rows=min(n_rows, first_row + steps * batch_size),
+                batch_size=batch_size,
+                first_row=first_row,
+                losses=totals[1:],
+                squares=squares,
+                **options,
+            )
+        finally:
+            if slab.averaged:
+                slab.watch()
+
+    # ---- evaluate ---------------------------------------------------------------------------------------
+
+    def evaluate(  # type: ignore[override]
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = 0,
+        *,
+        return_dict: bool = False,
+        check_finite: bool = True,
+    ) -> Any:
+        """The mean of each loss over rows of data, as in inference and without penalties."""
+        logs = self._evaluate(inputs_of(self, x, check_finite), [], [], batch_size)
+        if verbose:
+            print(" - ".join(f"{name}: {value:.4g}" for name, value in logs.items()))
+        return as_asked(logs, return_dict)
+
+    def test_on_batch(self, x: Any, return_dict: bool = False) -> Any:  # type: ignore[override]
+        """`evaluate` for the rows of one batch."""
+        return self.evaluate(x, return_dict=return_dict)
+
+    def _evaluate(self, inputs: list[np.ndarray], targets: Any, weights: Any, batch_size: int | None) -> dict[str, Any]:
+        rows = min(len(inputs[0]), rows_at_once(self, batch_size, INFERENCE_ROWS))
+        with self._reading() as live:
+            outputs, _ = self._predict_rows(inputs, rows, None if live else self._plans.snapshot())
+        return {name: float(np.mean(output, dtype=np.float64)) for name, output in zip(self.output_names, outputs)}
+
+    # ---- what a step has not ----------------------------------------------------------------------------
+
+    def backward(self, dy: Any) -> Any:
+        """A step knows its losses: RuntimeError."""
+        raise RuntimeError(f"step {self.name!r} computes gradients of its own losses: use train_on_batch or fit")
+
+    apply_gradients = backward
+
+    def profile(self, *args: Any, **options: Any) -> Any:
+        """RuntimeError: models are profiled one by one."""
+        raise RuntimeError(f"step {self.name!r} consists of several plans: profile its models")
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"step {self.name!r} is made of a function and cannot be copied or pickled: its models can be")
+
+
+def _make_inputs(function: Callable[..., Any], inputs: Any) -> list[SymbolicTensor]:
+    """A symbolic tensor for each input."""
+    if isinstance(inputs, Mapping):
+        names: list[str | None] = list(inputs)
+        shapes = list(inputs.values())
+    else:
+        if not isinstance(inputs, (list, tuple)) or not inputs:
+            raise TypeError(f"inputs of a TrainStep must be a list of shapes or a dictionary by name, got {inputs!r}")
+        shapes = list(inputs)
+        names = [None] * len(shapes)
+        try:
+            parameters = list(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):  # of a builtin
+            parameters = []
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        if len(parameters) == len(shapes) and all(parameter.kind in kinds for parameter in parameters):
+            names = [parameter.name for parameter in parameters]
+    return [shape if isinstance(shape, SymbolicTensor) else Input(shape, name=name) for shape, name in zip(shapes, names)]
+
+
+def _checked_updates(found: Any) -> dict[str, tuple[SymbolicTensor, list[Weight]]]:
+    """What the function has returned, with weights in place of models."""
+    what = "the function of a TrainStep must return a dictionary {name: (loss, what is trained), ...}"
+    if not isinstance(found, Mapping) or not found:
+        raise TypeError(f"{what}, got {found!r}")
+    if len(found) > _core.MAX_OUTPUTS:
+        raise ValueError(f"a TrainStep has at most {_core.MAX_OUTPUTS} updates, got {len(found)}")
+    updates = {}
+    for name, pair in found.items():
+        if not isinstance(name, str) or not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"{what}, got {name!r}: {pair!r}")
+        loss, trained = pair
+        if not isinstance(loss, SymbolicTensor):
+            raise TypeError(f"update {name!r}: its loss must be a symbolic tensor, made by fn.ops of the inputs, got {loss!r}")
+        if loss.sample_shape not in ((), (1,)):
+            raise ValueError(
+                f"update {name!r}: its loss has shape {loss.shape}, expected (None,) or (None, 1), a number for each row: "
+                f"take fn.ops.mean(loss, axis={tuple(range(1, len(loss.shape)))})"
+            )
+        updates[name] = (loss, _weights_in(name, trained))
+    return updates
+
+
+def _weights_in(name: str, trained: Any) -> list[Weight]:
+    """The weights of models, layers and lists of these."""
+    if isinstance(trained, Weight):
+        return [trained]
+    if isinstance(trained, Layer):
+        return trained.weights
+    if isinstance(trained, (list, tuple)) and trained:
+        return list(dict.fromkeys(weight for one in trained for weight in _weights_in(name, one)))
+    raise TypeError(f"update {name!r}: what is trained must be a model, a layer, a weight or a list of these, got {trained!r}")
+
+
+def _dtype_of(found: Mapping[str, tuple[SymbolicTensor, list[Weight]]]) -> str:
+    """That of the weights that there are."""
+    slabs = (weight.slab for _, weights in found.values() for weight in weights)
+    return next((slab.dtype for slab in slabs if slab is not None), "float32")
