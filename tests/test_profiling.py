@@ -174,7 +174,7 @@ def test_costs_of_other_operations(case):
 
 
 #: Elementwise functions, copies and random numbers: their time is that of the memory they read and write.
-TRAFFIC = {"activation", "activity_regularization", "add", "affine", "alpha_dropout", "average", "concatenate", "dropout", "elementwise",
+TRAFFIC = {"activation", "activity_regularization", "add", "affine", "alpha_dropout", "argsort", "average", "concatenate", "dropout", "elementwise",
            "gaussian_dropout", "gaussian_noise", "log_softmax", "masking", "maximum", "minimum", "multiply", "pad", "permute",
            "random_brightness", "random_erasing", "reshape", "select", "softmax", "subtract"}  # fmt: skip
 

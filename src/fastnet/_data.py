@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from ._labels import Labels
 
 __all__ = [
     "as_array",
@@ -145,12 +146,19 @@ def as_rows(given: Any, shape: tuple[int, ...], name: str, check_finite: bool = 
     return array
 
 
-def check_tokens(array: np.ndarray, layer: str, count: int, name: str) -> None:
-    """ValueError for the first number of an input that is not one of the labels that a layer takes."""
-    bad = _core.first_bad_label(array, count)
+def check_tokens(array: np.ndarray, labels: Labels, name: str) -> None:
+    """ValueError for the first number of an input that is not one of the labels, or indices, that a layer takes."""
+    bad = _core.first_bad_label(array, labels.count)
+    if bad is not None and labels.negative:
+        wrong = (array < -labels.count) | (array >= labels.count) | (array != np.trunc(array))
+        row = int(np.argmax(wrong.reshape(len(array), -1).any(axis=1)))
+        bad = (row, array[row][wrong[row]].flat[0]) if wrong.any() else None
     if bad is not None:
         row, value = bad
-        raise ValueError(f"layer {layer!r}: {name} holds {value:g} in row {row}, expected whole numbers from 0 to {count - 1}")
+        lowest = -labels.count if labels.negative else 0
+        raise ValueError(
+            f"layer {labels.layer!r}: {name} holds {value:g} in row {row}, expected whole numbers from {lowest} to {labels.count - 1}"
+        )
 
 
 def as_targets(

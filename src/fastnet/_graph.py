@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import _core
+from ._labels import Labels, find_labels
 from ._weights import Owner
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CURRENT_CALL", "FUNCTIONS", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors", "batch_size_of",
-    "label_sources", "outside_calls", "replace_tensors", "with_masks",
+    "outside_calls", "replace_tensors", "with_masks",
 ]  # fmt: skip
 
 
@@ -270,43 +271,6 @@ def batch_size_of(tensor: SymbolicTensor) -> int | None:
 PENALTIES = frozenset(filter(_core.penalizes, _core.registry("ops")))
 
 
-def label_sources(tensor: SymbolicTensor, reader: str) -> list[SymbolicTensor]:
-    """The inputs of the model whose numbers a layer reads as labels.
-
-    Raises
-    ------
-    ValueError
-        If an operation lies between that computes with the numbers.
-    """
-    found: dict[int, SymbolicTensor] = {}
-    left = [tensor]
-    while left:
-        tensor = left.pop()
-        if tensor.operation is None:
-            found[id(tensor)] = tensor
-        elif tensor.operation.keeps_numbers:
-            left.extend(tensor.operation.inputs)
-        else:
-            raise ValueError(
-                f"layer {reader!r} takes whole numbers as they are given to the model, got what layer "
-                f"{tensor.operation.layer._label!r} computes"
-            )
-    return list(found.values())
-
-
-def find_labels(operations: Iterable[Operation]) -> dict[int, tuple[str, int]]:
-    """For the inputs that are read as labels, by their id: the layer that allows the fewest classes, and how many."""
-    found: dict[int, tuple[str, int]] = {}
-    for operation in operations:
-        count = operation.layer.label_count(operation)
-        if count is None:
-            continue
-        for tensor in label_sources(operation.inputs[0], operation.layer._label):
-            if id(tensor) not in found or count < found[id(tensor)][1]:
-                found[id(tensor)] = (operation.layer.name, count)
-    return found
-
-
 def sort_operations(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> list[Operation]:
     """The operations that lead from the inputs to the outputs, each after those it depends on.
 
@@ -379,8 +343,8 @@ class Graph:
             self.naming_order, self.calls = list(operations), self._sort_calls(operations)
 
     @cached_property
-    def labels(self) -> dict[int, tuple[str, int]]:
-        """For the inputs that are read as labels, by their id: the layer that allows the fewest classes, and how many."""
+    def labels(self) -> dict[int, Labels]:
+        """Of the inputs that are read as labels or indices, by their id."""
         return find_labels(self.operations)
 
     @cached_property

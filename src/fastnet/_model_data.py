@@ -32,7 +32,7 @@ def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
             raise ValueError(f"{name} has {len(array)} rows, {names[0]} has {len(arrays[0])}")
     for array, tensor, name in zip(arrays, network.inputs, names):
         if id(tensor) in network._labels:
-            _data.check_tokens(array, *network._labels[id(tensor)], name)
+            _data.check_tokens(array, network._labels[id(tensor)], name)
     return arrays
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ._compiled import Compiled
     from ._core import Plan
     from ._graph import Graph, Operation, SymbolicTensor
+    from ._labels import Labels
     from ._weights import Slab, Weight
     from .layers.base import Layer
 
@@ -41,7 +42,7 @@ class Network:
     layers: list[Layer]
     count_params: Callable[[], int]
     _graph: Graph
-    _labels: dict[int, tuple[str, int]]
+    _labels: dict[int, Labels]
     _slab: Slab
     _compiled: Compiled | None
     _require_compiled: Callable[[], Compiled]

@@ -148,7 +148,7 @@ class Model(Layer, Trainer):
         return self.outputs if len(self.outputs) > 1 else self.outputs[0]
 
     @property
-    def _labels(self) -> dict[int, tuple[str, int]]:
+    def _labels(self) -> dict[int, Any]:
         return self._graph.labels
 
     @property

@@ -13,7 +13,7 @@ from .. import _core
 from ._operations import Node, adapts
 from ._program import Array, Code
 
-__all__: list[str] = []
+__all__ = ["axes_table", "merge_axes"]
 
 #: What an operand is, if not an input; from _PARAMETER on they are parameters.
 _NONE, _NUMBER, _PARAMETER = -2, -1, 3
@@ -35,7 +35,7 @@ def _strides(shape: Sequence[int], size: int, whole: Sequence[int]) -> list[int]
     return found
 
 
-def _merge(whole: Sequence[int], arrays: Sequence[Sequence[int]]) -> list[tuple[int, tuple[int, ...]]]:
+def merge_axes(whole: Sequence[int], arrays: Sequence[Sequence[int]]) -> list[tuple[int, tuple[int, ...]]]:
     """(size, strides) of the axes, without those of size 1, neighbours taken together where that is the same to all arrays."""
     axes: list[tuple[int, tuple[int, ...]]] = []
     for size, *strides in zip(whole, *arrays):
@@ -47,7 +47,7 @@ def _merge(whole: Sequence[int], arrays: Sequence[Sequence[int]]) -> list[tuple[
     return axes or [(1, (1,) * len(arrays))]
 
 
-def _table(node: Node, axes: Sequence[tuple[int, tuple[int, ...]]]) -> Array:
+def axes_table(node: Node, axes: Sequence[tuple[int, tuple[int, ...]]]) -> Array:
     lines = [[size, *strides, *[0] * (_ARRAYS - len(strides))] for size, strides in axes]
     return node.constant(np.array(lines), f"axes_of_{node.rows}", "fnp_int")  # programs may differ in rows
 
@@ -91,13 +91,13 @@ def _elementwise(node: Node) -> None:
     n_operands = len(arrays)
     arrays += [arrays[0]] * (_ARRAYS - n_operands)
     strides += [strides[0]] * (_ARRAYS - n_operands)
-    axes = _merge(whole, strides)
+    axes = merge_axes(whole, strides)
     alike = len(axes) == 1 and set(axes[0][1]) == {1}
     names: dict[str, Any] = {"x": arrays[0], "x_1": arrays[1], "x_2": arrays[2]}
     if alike:
         names["n"] = axes[0][0]
     else:
-        names |= {"axes": _table(node, axes), "rank": len(axes)}
+        names |= {"axes": axes_table(node, axes), "rank": len(axes)}
     function = "fnp_elementwise_alike" if alike else "fnp_elementwise"
     node.run(function, value=Code(f"fnp_{name}_value"), **names)
     for k, gradient in enumerate(gradients):
@@ -117,9 +117,9 @@ def _reduce(node: Node) -> None:
     function, mask = int(node.attributes["function"]), int(node.attributes["axes"])
     kept = [1 if mask >> axis & 1 else size for axis, size in enumerate(x.shape)]
     whole = [node.rows, *x.shape]
-    axes = _merge(whole, [_strides(kept, y.size, whole)])
+    axes = merge_axes(whole, [_strides(kept, y.size, whole)])
     combine, start = _REDUCTIONS[function]
-    names: dict[str, Any] = {"axes": _table(node, axes), "rank": len(axes), "out_n": node.rows * y.size}
+    names: dict[str, Any] = {"axes": axes_table(node, axes), "rank": len(axes), "out_n": node.rows * y.size}
     names["divisor"] = float(x.size // y.size) if function == _MEAN else 1.0
     node.run("fnp_reduce", combine=Code(f"fnp_{combine}_value"), start=start, **names)
     if x.gradient is None or not node.differentiates:

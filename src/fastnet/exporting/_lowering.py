@@ -14,6 +14,7 @@ from . import _augmentation as _augmentation  # these enter their operations int
 from . import _elementary as _elementary
 from . import _functions as _functions
 from . import _images as _images
+from . import _indexing as _indexing
 from . import _merges as _merges
 from . import _noise as _noise
 from . import _normalization as _normalization

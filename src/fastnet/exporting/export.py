@@ -343,7 +343,9 @@ def _samples(model: Network) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
                 shape, label = (1, *tensor.sample_shape), model._labels.get(id(tensor))
                 normal = random.normal(size=shape)
                 drawn = (
-                    random.integers(0, label[1], shape) if label else scale * (normal if lowest < 0 else np.abs(normal) + lowest)
+                    random.integers(0, label.count, shape)
+                    if label
+                    else scale * (normal if lowest < 0 else np.abs(normal) + lowest)
                 )
                 inputs.append(drawn.astype(model.dtype))
             for weight in states:  # an export begins anew

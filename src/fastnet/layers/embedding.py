@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from .. import constraints, initializers, regularizers
-from .._graph import Operation, SymbolicTensor, label_sources
+from .._graph import Operation, SymbolicTensor
+from .._labels import label_sources
 from .._weights import WeightSpec
 from .base import Layer
 from .core import positive_integer

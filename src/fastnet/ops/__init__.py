@@ -16,9 +16,10 @@ np.float64(3.407606)
 """
 
 from . import _gradients as _gradients
-from . import elementwise, reductions, shapes
+from . import elementwise, indexing, reductions, shapes
 from .elementwise import *
+from .indexing import *
 from .reductions import *
 from .shapes import *
 
-__all__ = sorted({*elementwise.__all__, *reductions.__all__, *shapes.__all__})
+__all__ = sorted({*elementwise.__all__, *indexing.__all__, *reductions.__all__, *shapes.__all__})

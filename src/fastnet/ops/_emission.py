@@ -61,7 +61,7 @@ def _evaluate(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     def place(value: Any) -> Any:
         if isinstance(value, (np.ndarray, np.generic)):
             arrays.append(np.asarray(value))
-            return SymbolicTensor(arrays[-1].shape or (1,), None)
+            return SymbolicTensor(arrays[-1].shape, None)
         return [place(item) for item in value] if isinstance(value, (list, tuple)) else value
 
     numbers = [i for i, value in enumerate(args) if isinstance(value, (int, float)) and not isinstance(value, bool)]
@@ -76,7 +76,7 @@ def _evaluate(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         result = _call_layer(name, tuple(tensors), named, batch=False)
     outputs = result if isinstance(result, list) else [result]
     inputs = list(_tensors_in([tensors, list(named.values())]))
-    found = Model(inputs, outputs, seed=0, dtype=dtype).predict([array.reshape(1, *(array.shape or (1,))) for array in arrays])
+    found = Model(inputs, outputs, seed=0, dtype=dtype).predict([array[None] for array in arrays])
     results = [array[0] for array in (found if isinstance(found, list) else [found])]
     if all(array.ndim == 0 for array in arrays):
         results = [array.reshape(()) if array.size == 1 else array for array in results]
