@@ -35,6 +35,7 @@ CLAIMS = {
                    and float(one) + float(five) > float(one_new) + float(five_new) + 1),
     "gan": (r"At the end ([\d.]+)% sure, (\d+) of 10 digits; at the start ([\d.]+)%",
             lambda end, digits, start: float(end) > 80 > 55 > float(start) and int(digits) >= 9),
+    "heat_equation": (r"off by ([\d.]+)%", lambda error: float(error) < 0.2),
     "learning_rate_finder": (r"what it was\? (\w+), (\d+) steps[^$]*best of these is (\S+) times",
                              lambda same, steps, best: (same, steps) == ("yes", "0") and best in ("0.1", "1")),
     "learning_rate_schedules": (r"lowest loss: ([\d.]+) times below the fixed rate", lambda ratio: float(ratio) > 1.5),
