@@ -1,10 +1,10 @@
-"""A training loop of your own: forward, your gradient of the loss, backward, apply_gradients.
+"""A training step of your own: a loss that is written as a formula, and a loop over batches.
 
     python examples/custom_loop.py [--steps N] [--plot FILE]
 
-A network learns a curve from data of which some are wildly wrong. The loss is written in the script (the squared error
-up to a limit, constant beyond it), its gradient too. The same network, trained with fit on the mean squared error, is
-drawn aside by the wrong data.
+A network learns a curve from data of which some are wildly wrong. The loss is written in the script, in `fastnet.ops`: the squared
+error up to a limit, constant beyond it; the engine derives its gradient. The same network, trained with fit on the mean squared error,
+is drawn aside by the wrong data.
 """
 
 import argparse
@@ -25,12 +25,15 @@ def make_data(n):
     return x, y
 
 
-def capped_squares(target, prediction):
-    """Mean of min(error**2, LIMIT**2), and its derivative by the prediction."""
-    error = prediction - target
-    inside = np.abs(error) < LIMIT
-    value = np.where(inside, error**2, LIMIT**2).mean()
-    return value, np.where(inside, 2 * error, 0) / error.size
+def make_step(model):
+    """A step that minimises min(error**2, LIMIT**2)."""
+
+    def function(x, y):
+        return {"loss": (fn.ops.minimum((model(x) - y) ** 2, LIMIT**2), model)}
+
+    step = fn.TrainStep(function, [(1,), (1,)], seed=0)
+    step.compile({"loss": fn.optimizers.Adam(0.003, global_clipnorm=1.0)})
+    return step
 
 
 def make_model():
@@ -57,20 +60,13 @@ def main():
     plain.fit(x, y, batch_size=50, epochs=arguments.steps // 8, verbose=0)
 
     model = make_model()
-    model.compile(fn.optimizers.Adam(0.003), "mse")  # the loop below has a loss of its own
+    training = make_step(model)
     rng = np.random.default_rng(1)
     for step in range(arguments.steps):
         rows = rng.choice(len(x), 50, replace=False)
-        prediction = model.forward(x[rows], training=True)
-        value, gradient = capped_squares(y[rows], prediction)
-        model.backward(gradient)
-        norm = np.sqrt(sum((g.astype(float) ** 2).sum() for g in model.gradients))
-        if norm > 1:  # gradients are NumPy views: whatever is to be done with them can be done here
-            for g in model.gradients:
-                g /= norm
-        model.apply_gradients()
+        loss = training.train_on_batch([x[rows], y[rows]])
         if step % (arguments.steps // 5) == 0:
-            print(f"step {step:5}: loss {value:.4f}, gradient norm {norm:.3f}")
+            print(f"step {step:5}: loss {loss:.4f}")
 
     line = np.linspace(-3, 3, 200).reshape(-1, 1)
     errors = [np.abs(m.predict(line) - np.sin(line)).mean() for m in (plain, model)]

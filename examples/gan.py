@@ -3,8 +3,9 @@
     python examples/gan.py [--steps N] [--plot FILE]
 
 The discriminator learns to tell the digits of the data set from those that the generator makes of random numbers; the
-generator learns from the gradient that the discriminator's backward returns for its input (Goodfellow et al. 2014). How
-good the drawings are is judged by a classifier that was trained on real digits and takes no part.
+generator learns from the gradient that comes through the discriminator (Goodfellow et al. 2014). Both are updates of one
+`fastnet.TrainStep`, which the engine makes for a whole epoch at once. How good the drawings are is judged by a classifier that
+was trained on real digits and takes no part.
 """
 
 import argparse
@@ -39,29 +40,24 @@ def make_networks():
         ],
         seed=1,
     )
-    for model in (generator, discriminator):
-        model.compile(fn.optimizers.Adam(0.001, beta_1=0.5), "mse", n_threads=1)  # the losses are in the loop
     return generator, discriminator
 
 
-def sigmoid(z):
-    return 1 / (1 + np.exp(-z))
+def cross_entropy(wanted, logits):
+    return fn.ops.softplus(logits) - wanted * logits
 
 
-def learn_to_judge(discriminator, real, drawn):
-    """A step of the discriminator: real images are 0.9, drawn ones 0."""
-    wanted = np.concatenate([np.full((len(real), 1), 0.9), np.zeros((len(drawn), 1))])
-    logits = discriminator.forward(np.concatenate([real, drawn]), training=True)
-    discriminator.backward((sigmoid(logits) - wanted) / len(wanted))
-    discriminator.apply_gradients()
+def make_step(generator, discriminator):
+    """What is done for a batch: two losses, and what each of them trains."""
 
+    def function(real, noise):
+        drawn = discriminator(generator(noise))
+        judging = (cross_entropy(0.9, discriminator(real)) + cross_entropy(0, drawn)) / 2
+        return {"discriminator": (judging, discriminator), "generator": (cross_entropy(1, drawn), generator)}
 
-def learn_to_draw(generator, discriminator, noise):
-    """A step of the generator: what it draws should be 1 to the discriminator, which stays as it is."""
-    logits = discriminator.forward(generator.forward(noise, training=True), training=True)
-    d_images = discriminator.backward((sigmoid(logits) - 1) / len(noise))
-    generator.backward(d_images)
-    generator.apply_gradients()
+    step = fn.TrainStep(function, [(64,), (NOISE,)], seed=0)
+    step.compile({name: fn.optimizers.Adam(0.001, beta_1=0.5) for name in ("discriminator", "generator")})
+    return step
 
 
 def judged(classifier, images):
@@ -87,13 +83,14 @@ def main():
     generator, discriminator = make_networks()
     test_noise = rng.normal(size=(500, NOISE))
     before = judged(classifier, generator.predict(test_noise))
-    for step in range(arguments.steps):
-        real = x[rng.choice(len(x), BATCH, replace=False)]
-        learn_to_judge(discriminator, real, generator.predict(rng.normal(size=(BATCH, NOISE))))
-        learn_to_draw(generator, discriminator, rng.normal(size=(BATCH, NOISE)))
-        if step % (arguments.steps // 5) == 0:
+    step = make_step(generator, discriminator)
+    epochs = arguments.steps * BATCH // len(x)
+    for epoch in range(epochs):
+        logs = step.fit([x, rng.normal(size=(len(x), NOISE))], batch_size=BATCH, verbose=0).history
+        if epoch % (epochs // 5) == 0:
             sure, digits = judged(classifier, generator.predict(test_noise))
-            print(f"step {step:5}: the classifier is {sure:.1%} sure on average, {digits} digits are drawn")
+            losses = f"losses {logs['discriminator'][0]:.3f} and {logs['generator'][0]:.3f}"
+            print(f"epoch {epoch:3}: {losses}; the classifier is {sure:.1%} sure on average, {digits} digits are drawn")
     sure, digits = judged(classifier, generator.predict(test_noise))
     true, _ = judged(classifier, x_test)
     print(f"At the end {sure:.1%} sure, {digits} of 10 digits; at the start {before[0]:.1%}; of real test images {true:.1%}.")

@@ -3,9 +3,9 @@
     python examples/reinforce.py [--episodes N] [--plot FILE]
 
 The cart-pole of Barto, Sutton and Anderson (1983), with the numbers of Gym's CartPole-v1, is written in NumPy; 32 of them
-are played side by side. The policy gives the logits of pushing left and right. The gradient of the expected return by
-the logits is (softmax - chosen action) times the advantage: the return from there on, less what is usual, over its
-deviation. An episode ends when the pole falls or after 500 steps.
+are played side by side. The policy gives the logits of pushing left and right. The loss, whose gradient is that of the expected
+return, is the logarithm of the probability of the chosen action times the advantage: the return from there on, less what is usual,
+over its deviation. An episode ends when the pole falls or after 500 steps.
 """
 
 import argparse
@@ -54,13 +54,16 @@ def advantages(alive, discount=0.99):
     return returns[alive] / (returns[alive].std() + 1e-8)
 
 
-def learn(policy, states, actions, advantage):
-    """One step along the gradient of all poles and steps."""
-    logits = policy.forward(states, training=True)
-    p_right = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
-    gradient = (p_right - actions) * advantage / len(states)
-    policy.backward(np.stack([-gradient, gradient], axis=1))
-    policy.apply_gradients()
+def make_step(policy):
+    """A step along the gradient of all poles and steps."""
+
+    def function(state, action, advantage):
+        chosen = fn.ops.sum(fn.ops.log_softmax(policy(state)) * action, axis=-1, keepdims=True)
+        return {"policy": (-chosen * advantage, policy)}
+
+    step = fn.TrainStep(function, [(4,), (2,), (1,)])
+    step.compile({"policy": fn.optimizers.Adam(0.02)})
+    return step
 
 
 def main():
@@ -72,14 +75,14 @@ def main():
 
     rng = np.random.default_rng(arguments.seed)
     policy = fn.Sequential([fn.Input((4,)), fn.layers.Dense(32, activation="tanh"), fn.layers.Dense(2)], seed=arguments.seed)
-    policy.compile(fn.optimizers.Adam(0.02), "mse")  # the loss is in learn()
+    step = make_step(policy)
     curve = []
     for episode in range(arguments.episodes):
         states, actions, alive = play(policy, rng)
         curve.append(alive.sum(axis=0).mean())
         if episode % 10 == 0:
             print(f"round {episode:3}: the poles stay up {curve[-1]:5.1f} steps on average")
-        learn(policy, states[alive], actions[alive], advantages(alive))
+        step.train_on_batch([states[alive], np.eye(2)[actions[alive].astype(int)], advantages(alive)])
     test = play(policy, np.random.default_rng(99), greedy=True)[2].sum(axis=0)
     print(
         f"At first {curve[0]:.1f} steps. After {arguments.episodes} rounds, {POLES} new episodes with the likelier action: "

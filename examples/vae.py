@@ -4,8 +4,8 @@
 
 The encoder gives mean and log variance of a normal distribution for each image, the decoder an image for a point drawn
 from it (Kingma and Welling 2014). What is minimised is the cross-entropy of the pixels plus the divergence of that
-distribution from the standard normal one, in nats for each image. Both networks are driven by a loop of one's own: the
-decoder's backward returns the gradient by the point, from which those of mean and log variance follow.
+distribution from the standard normal one, in nats for each image. The loss is a formula in `fastnet.ops`, which
+`fastnet.TrainStep` makes training steps of both networks of.
 """
 
 import argparse
@@ -13,18 +13,13 @@ import argparse
 import numpy as np
 
 import fastnet as fn
+from fastnet import ops
 
 
 def make_networks(latent):
-    encoder = fn.Sequential(
-        [
-            fn.Input((64,)),
-            fn.layers.Dense(128, activation="relu"),
-            fn.layers.Dense(64, activation="relu"),
-            fn.layers.Dense(2 * latent),
-        ],
-        seed=0,
-    )
+    x = fn.Input((64,))
+    hidden = fn.layers.Dense(64, activation="relu")(fn.layers.Dense(128, activation="relu")(x))
+    encoder = fn.Model(x, [fn.layers.Dense(latent)(hidden), fn.layers.Dense(latent)(hidden)], seed=0)
     decoder = fn.Sequential(
         [
             fn.Input((latent,)),
@@ -34,40 +29,36 @@ def make_networks(latent):
         ],
         seed=1,
     )
-    for model in (encoder, decoder):
-        model.compile(fn.optimizers.Adam(0.002), "mse")  # the loss is in the loop
     return encoder, decoder
 
 
 def cross_entropy(x, logits):
     """Of each image, pixels being grey: -x log p - (1 - x) log(1 - p), p = sigmoid(logits)."""
-    return (np.logaddexp(0, logits) - x * logits).sum(axis=1)
+    return ops.sum(ops.softplus(logits) - x * logits, axis=1)
 
 
 def divergence(mean, log_variance):
     """Of each normal distribution from the standard one (Kullback and Leibler)."""
-    return 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1)
+    return 0.5 * ops.sum(mean**2 + ops.exp(log_variance) - 1 - log_variance, axis=1)
 
 
-def step(encoder, decoder, x, rng):
-    """One step of both; returns the loss of the batch."""
-    mean, log_variance = np.split(encoder.forward(x, training=True), 2, axis=1)
-    noise = rng.normal(size=mean.shape)
-    deviation = np.exp(log_variance / 2)
-    logits = decoder.forward(mean + deviation * noise, training=True)
-    loss = cross_entropy(x, logits) + divergence(mean, log_variance)
-    d_point = decoder.backward((1 / (1 + np.exp(-logits)) - x) / len(x))
-    d_mean = d_point + mean / len(x)
-    d_log_variance = d_point * noise * deviation / 2 + (np.exp(log_variance) - 1) / 2 / len(x)
-    encoder.backward(np.concatenate([d_mean, d_log_variance], axis=1))
-    decoder.apply_gradients()
-    encoder.apply_gradients()
-    return loss.mean()
+def make_step(encoder, decoder):
+    """What is done for a batch; the functions above compute with arrays, too."""
+
+    def function(x):
+        mean, log_variance = encoder(x)
+        noise = fn.layers.GaussianNoise(1.0)(0 * mean)
+        loss = cross_entropy(x, decoder(mean + ops.exp(log_variance / 2) * noise)) + divergence(mean, log_variance)
+        return {"loss": (loss, [encoder, decoder])}
+
+    step = fn.TrainStep(function, [(64,)], seed=0)
+    step.compile({"loss": fn.optimizers.Adam(0.002)})
+    return step
 
 
 def evaluate(encoder, decoder, x, rng):
     """The two parts of the loss, the point drawn once for each image."""
-    mean, log_variance = np.split(encoder.predict(x), 2, axis=1)
+    mean, log_variance = encoder.predict(x)
     logits = decoder.predict(mean + np.exp(log_variance / 2) * rng.normal(size=mean.shape))
     return cross_entropy(x, logits).mean(), divergence(mean, log_variance).mean()
 
@@ -83,11 +74,9 @@ def main():
     x, x_test = x / 16, x_test / 16
     rng = np.random.default_rng(0)
     encoder, decoder = make_networks(arguments.latent)
-    for epoch in range(arguments.epochs):
-        order = rng.permutation(len(x))
-        losses = [step(encoder, decoder, x[rows], rng) for rows in np.array_split(order, len(x) // 32)]
-        if epoch % 10 == 0 or epoch == arguments.epochs - 1:
-            print(f"epoch {epoch:3}: loss {np.mean(losses):.2f} nats")
+    losses = make_step(encoder, decoder).fit(x, epochs=arguments.epochs, verbose=0).history["loss"]
+    for epoch in [*range(0, arguments.epochs, 10), arguments.epochs - 1]:
+        print(f"epoch {epoch:3}: loss {losses[epoch]:.2f} nats")
     pixels, information = evaluate(encoder, decoder, x_test, rng)
     frequency = x.mean(axis=0).clip(1e-6, 1 - 1e-6)
     always = cross_entropy(x_test, np.log(frequency / (1 - frequency))).mean()
@@ -101,7 +90,7 @@ def main():
 
         figure = Figure(figsize=(9, 4.4), layout="constrained")
         left, right = figure.subplots(1, 2)
-        points = encoder.predict(x_test)[:, :2]
+        points = encoder.predict(x_test)[0][:, :2]
         dots = left.scatter(*points.T, c=y_test, cmap="tab10", s=8)
         figure.colorbar(dots, ax=left, ticks=range(10))
         left.set(xlabel="first number", ylabel="second number", title="test images")

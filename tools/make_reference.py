@@ -357,9 +357,13 @@ def methods(cls):
 def model_page():
     """Models, histories and the functions of the package."""
     parts = ["# Models\n\nIn `fastnet`. Written by `tools/make_reference.py` from the docstrings."]
-    for name, cls in (("Model", fn.Model), ("Sequential", fn.Sequential), ("History", fn.History)):
+    for name, cls in (("Model", fn.Model), ("Sequential", fn.Sequential), ("TrainStep", fn.TrainStep), ("History", fn.History)):
         parts.append(entry(name, cls, prefix="fn."))
-        inherited = set(methods(fn.Model)) if cls is fn.Sequential else set()
+        inherited = (
+            set(methods(fn.Model))
+            if cls is fn.Sequential
+            else {m for m, f in methods(fn.Model).items() if f is getattr(cls, m, None)}
+        )
         for method, value in methods(cls).items():
             if method in inherited or not inspect.getdoc(value):
                 continue

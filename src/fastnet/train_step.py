@@ -252,7 +252,7 @@ check_finite, resume_from
         compiled.optimizer.claim(self)
         totals, squares = np.zeros(1 + len(self.updates)), compiled.new_sums()
         with self._slab.gate.writing():
-            self._run_updates(inputs, 1, batch_size=n, n_rows=n, first_row=0, totals=totals, squares=squares)
+            self._run_updates(inputs, 1, batch_size=n, n_rows=n, first_row=0, exact=False, totals=totals, squares=squares)
         return as_asked(compiled.logs(totals, squares, n), return_dict)
 
     def _run_updates(
@@ -265,6 +265,7 @@ check_finite, resume_from
         first_row: int,
         totals: np.ndarray,
         squares: np.ndarray,
+        exact: bool = True,
         **options: Any,
     ) -> None:
         """At most so many steps, while no other thread writes; an interrupt meanwhile is raised when they have been made and counted."""
@@ -276,7 +277,7 @@ check_finite, resume_from
             self._plans.slots.follow()
         try:
             _core.run_sequence(
-                [update._plans.get("train", batch_size) for update in self.updates],
+                [update._plans.get("train", batch_size, exact) for update in self.updates],
                 TRAIN,
                 inputs=[[inputs[i] for i in update.reads] for update in self.updates],
                 hyper=hyper,
