@@ -38,6 +38,7 @@ CASES = {
     "activity_regularization": [(L.ActivityRegularization(l2=0.1), (3,))],
     "add": [(lambda a, b: L.Add()([a, b]), (3,), (3,))],
     "affine": [(L.Normalization(mean=[1.0, 2.0], variance=[4.0, 9.0]), (3, 2)), (L.Rescaling(3.0, 1.0), (3,))],
+    "argsort": [(lambda a: a**2 * ops.argsort(a), (5,))],
     "average": [(lambda a, b: L.Average()([a, b]), (3,), (3,))],
     "average_pooling": [(L.AveragePooling2D(2), (4, 6, 2)), (L.GlobalAveragePooling2D(), (3, 4, 2)), (L.AveragePooling1D(3), (6, 2))],
     "concatenate": [(lambda a, b: L.Concatenate(axis=1)([a, b]), (2, 3), (4, 3)), (lambda a, b: L.Concatenate()([a, b, a]), (2, 3), (2, 1))],
@@ -71,8 +72,22 @@ CASES = {
     "resize": [(L.UpSampling2D((2, 3)), (2, 3, 2)), (L.UpSampling1D(2), (3, 2))],
     "rms_normalization": [(L.RMSNormalization(), (2, 5))],
     "scale": [(Factor(), (3,))],
+    "scan": [(lambda a: ops.cumsum(a, axis=1) ** 3, (3, 2)), (lambda a: ops.cumsum(a, axis=-1) ** 2 * a, (3, 2))],
+    "scatter": [
+        *((lambda a, f=f: ops.take(f(a**2, [2, 0, 2, 0], 3, axis=1), [0, 2], axis=1) ** 2, (4, 2))
+            for f in (ops.segment_sum, ops.segment_max)),
+        (lambda a: ops.segment_sum(a**2, ops.argmax(a, axis=-1) * 2 - 1, 3, axis=1) ** 2, (4, 3)),
+        (lambda a, b: ops.scatter_update(a, [[2], [0], [2]], b**2, batch_dims=1) ** 2, (4, 2), (3, 2)),
+    ],
     "softmax": [(L.Softmax(), (2, 4))],
     "subtract": [(lambda a, b: L.Subtract()([a, b]), (3,), (3,))],
+    "take": [
+        (lambda a: ops.take(a**2, [2, 0, 2], axis=1) ** 2, (3, 2)),
+        (lambda a, b: ops.take_along_axis(a**2, ops.argmax(b, axis=-1, keepdims=True), axis=-1) * b, (1, 4), (3, 2)),
+        (lambda a: ops.sort(a, axis=1) ** 3, (3, 2)),
+        (lambda a: ops.top_k(a**2, 2)[0] ** 2, (2, 4)),
+        (lambda a: ops.take(np.array([1.0, -2.0, 3.0]), ops.argmax(a, axis=-1), axis=0) * ops.sum(a, axis=-1), (2, 3)),
+    ],
     "transposed_convolution": [
         (L.Conv2DTranspose(2, 3, strides=2, activation="tanh"), (3, 2, 3)),
         (L.Conv2DTranspose(2, 3, strides=2, padding="same"), (3, 2, 3)),

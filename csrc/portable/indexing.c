@@ -14,16 +14,17 @@ static fnp_int fnp_place(fnp_real index, fnp_int n)
     return place < 0 ? place + n : place;
 }
 
-/* y: the elements; NaN where an index is out of range. */
+/* y: the elements; NaN, or with `zero` 0, where an index is out of range. */
 static void fnp_take(const fnp_real *x, const fnp_real *indices, fnp_real *y, const fnp_int *axes, fnp_int rank, fnp_int n,
-                     fnp_int step)
+                     fnp_int step, fnp_int zero)
 {
     const fnp_int *last = axes + FNP_AXIS * (rank - 1);
     fnp_int index[FNP_MAX_AXES] = {0}, at[FNP_AXIS - 1] = {0}, i;
+    const fnp_real outside = zero ? FNP_R(0.0) : FNP_NAN;
     do {
         for (i = 0; i < last[0]; i++) {
             const fnp_int place = fnp_place(indices[at[1] + i * last[2]], n);
-            *y++ = place < 0 ? FNP_NAN : x[at[0] + i * last[1] + place * step];
+            *y++ = place < 0 ? outside : x[at[0] + i * last[1] + place * step];
         }
     } while (fnp_next_run(axes, rank, index, at));
 }

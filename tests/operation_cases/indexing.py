@@ -12,6 +12,7 @@ def take_cases(width):
     yield OpCase("take", ((4, width), (3,)))
     yield OpCase("take", ((2, 5, 3), (2, width)), {"axis": 1})
     yield OpCase("take", ((2, 4), ()), {"axis": 1})
+    yield OpCase("take", ((2, width), (3,)), {"zero": 1})
     yield OpCase("take", ((4, width), (2, width)), {"along": 1})
     yield OpCase("take", ((2, 1, 6), (1, 3, width)), {"axis": 2, "along": 1})
     yield OpCase("take", ((3, 4, width), (1, 5, 1)), {"axis": 1, "along": 1})

@@ -36,17 +36,17 @@ def _operands(inputs, parameters, parameter):
     return first, np.repeat(parameters[0][None], rows, 0) if parameter == "indices" else inputs[-1]
 
 
-def take(inputs, parameters, axis=0, along=0, parameter=0, **shape):
+def take(inputs, parameters, axis=0, along=0, zero=0, parameter=0, **shape):
     table, indices = _operands(inputs, parameters, ("", "table", "indices")[int(parameter)])
     places, shape = _places(table.shape, indices, axis, along)
-    y = np.full(shape, np.nan)
+    y = np.full(shape, 0.0 if zero else np.nan)
     for element, place in places:
         if place is not None:
             y[element] = table[place]
     return y
 
 
-def take_backward(inputs, parameters, dy, axis=0, along=0, parameter=0, **shape):
+def take_backward(inputs, parameters, dy, axis=0, along=0, zero=0, parameter=0, **shape):
     table, indices = _operands(inputs, parameters, ("", "table", "indices")[int(parameter)])
     dx = np.zeros_like(table)
     for element, place in _places(table.shape, indices, axis, along)[0]:

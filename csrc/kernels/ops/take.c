@@ -3,12 +3,12 @@
  *   y[.., i, ..] = x[.., index[i], ..]                 y [rows][shape], NaN where the index is out of range
  *   dx[.., k, ..] = sum of dy[.., i, ..] over the i with index[i] = k, in the order of the elements
  *
- * Indices have no gradient. Attributes: axis; along; parameter: which of table and indices is one, whose shape follows (rank,
- * size_0, ...). Inputs: the table, the indices, without the one that is a parameter. */
+ * Indices have no gradient. Attributes: axis; along; zero: 0 in place of NaN; parameter: which of table and indices is one, whose
+ * shape follows (rank, size_0, ...). Inputs: the table, the indices, without the one that is a parameter. */
 #include "../indexing.h"
 #include "../math.h"
 
-enum { AXIS, ALONG, PARAMETER, RANK, SIZE };
+enum { AXIS, ALONG, ZERO, PARAMETER, RANK, SIZE };
 enum { NO_PARAMETER, TABLE_IS_PARAMETER, INDICES_ARE_PARAMETER, PARAMETER_CHOICES };
 
 /* Columns of a table that one item of the sums covers: a cache line. */
@@ -76,6 +76,7 @@ static const real *indices_values(const fn_node *node)
 static void take_run(const fn_node *node, const broadcast_layout *l, const broadcast_run *run, void *closure)
 {
     (void)closure;
+    const real outside = node->attribute[ZERO] != 0 ? FN_REAL(0.0) : FN_NAN;
     const indexing *x = node->closure;
     const indexing_run r = indexing_run_of(l, run, indices_values(node));
     const real *table = (const real *)const_table_of(node)->value + r.first;
@@ -87,12 +88,12 @@ static void take_run(const fn_node *node, const broadcast_layout *l, const broad
             memcpy(y, from, (size_t)run->n * sizeof *y);
         else
             for (int64_t i = 0; i < run->n; i++)
-                y[i] = place < 0 ? FN_NAN : from[i * r.table_step];
+                y[i] = place < 0 ? outside : from[i * r.table_step];
         return;
     }
     for (int64_t i = 0; i < run->n; i++) {
         const int64_t place = place_of(r.index[i * r.index_step], x->n);
-        y[i] = place < 0 ? FN_NAN : table[i * r.table_step + place * x->stride];
+        y[i] = place < 0 ? outside : table[i * r.table_step + place * x->stride];
     }
 }
 
@@ -234,6 +235,7 @@ static void backward(fn_plan *plan, fn_node *node)
 
 static const fn_attribute attributes[] = {{"axis", 0, FN_INTEGER(0, FN_MAX_RANK - 1)},
                                           {"along", 0, FN_FLAG},
+                                          {"zero", 0, FN_FLAG},
                                           {"parameter", NO_PARAMETER, FN_ONE_OF(PARAMETER_CHOICES, "none table indices")},
                                           {"rank", 0, FN_INTEGER(0, FN_MAX_RANK)},
                                           SIZE_ATTRIBUTE(0),

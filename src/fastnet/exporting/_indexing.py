@@ -54,7 +54,7 @@ def _take(node: Node) -> None:
         shape, table, gradient = list(node.inputs[0].shape), node.inputs[0].array, node.inputs[0].gradient
     indices = node.parameters[0] if fixed == _INDICES else node.inputs[-1].array
     layout = _layout(node, y.shape, shape, given if fixed == _INDICES else node.inputs[-1].shape, fixed)
-    node.run("fnp_take", x=table, indices=indices, **layout)
+    node.run("fnp_take", x=table, indices=indices, zero=int(node.attributes["zero"]), **layout)
     if gradient is not None and y.gradient is not None:
         node.differentiate("fnp_scatter_sum", x=y.gradient, y=gradient, indices=indices, **layout)
 
