@@ -221,6 +221,33 @@ def test_what_several_updates_use_is_the_same_in_all():
     assert abs(first[1] - second[1]) > 1e-6
 
 
+def test_weights_that_two_updates_train():
+    """The second sees what the first has made of them, as steps of their own made one after another would."""
+
+    def make(names):
+        body, head, tail = dense(4, 6, seed=1), dense(6, 1, seed=2), dense(6, 1, seed=3)
+
+        def function(x, y):
+            hidden = ops.tanh(body(x))
+            losses = {"a": ((head(hidden) - y) ** 2, [body, head]), "b": (ops.abs(tail(hidden) - y), [body, tail])}
+            return {name: losses[name] for name in names}
+
+        return fn.TrainStep(function, [(4,), (1,)], seed=0), (body, head, tail)
+
+    (both, models), (a, first), (b, second) = make("ab"), make("a"), make("b")
+    for step in (both, a, b):
+        step.compile({name: Adam(0.01) for name in step.output_names})
+    x, y = RANDOM.normal(size=(60, 4)), RANDOM.normal(size=(60, 1))
+    both.fit([x, y], batch_size=10, shuffle=False, verbose=0)
+    for i in range(0, 60, 10):
+        a.train_on_batch([x[i : i + 10], y[i : i + 10]])
+        second[0].set_weights(first[0].get_weights())
+        b.train_on_batch([x[i : i + 10], y[i : i + 10]])
+        first[0].set_weights(second[0].get_weights())
+    for one, other in zip(models, (second[0], first[1], second[2])):
+        assert all(np.array_equal(v, w) for v, w in zip(one.get_weights(), other.get_weights()))
+
+
 def test_what_is_not_trained_stays_and_lets_gradients_through():
     step, models, data = start(gan)
     kept = models["discriminator"].get_weights()
@@ -378,8 +405,11 @@ def test_calls_that_a_step_has_not():
         copy.copy(step)
     with pytest.raises(RuntimeError, match="profile its models"):
         step.profile([REAL, NOISE])
-    with pytest.raises(RuntimeError, match="train_on_batch"):
-        step.backward(None)
+    for call in (step.backward, step.apply_gradients):
+        with pytest.raises(RuntimeError, match="train_on_batch"):
+            call()
+    with pytest.raises((TypeError, ValueError), match="call its fit"):
+        fn.fit_many([step], [REAL, NOISE], verbose=0)
     with pytest.raises(AttributeError, match=r"step\.optimizers\[name\]"):
         step.fit([REAL, NOISE], verbose=0, callbacks=[fn.callbacks.ReduceLROnPlateau("generator", patience=0)], epochs=5)
     with pytest.raises(ValueError, match="'noise'"):
@@ -389,6 +419,41 @@ def test_calls_that_a_step_has_not():
     uncompiled = fn.TrainStep(lambda x: {"a": (SHARED(x), SHARED)}, [(2,)])
     with pytest.raises(RuntimeError, match="must be compiled first"):
         uncompiled.fit(np.ones((4, 2)), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"inputs": [[REAL], [REAL, NOISE]]}, "got 1 inputs, expected 2"),
+        ({"inputs": [[REAL, NOISE]]}, "got 2 plans, inputs of 1"),
+        ({"inputs": [[REAL, REAL], [NOISE]]}, "expected 3 numbers in each row, got 5"),
+        ({"hyper": [np.zeros(3), np.zeros(3)]}, "hyper must be an array of float64 with"),
+        ({"order": np.full(75, 75)}, "order holds row 75"),
+        ({"order": np.arange(74)}, "a number for each row"),
+        ({"losses": np.zeros(1)}, "losses must be"),
+        ({"squares": np.zeros(2, "f")}, "squares must be"),
+        ({"n_rows": 76}, "at least 76 rows"),
+        ({"batch_size": 17}, "batch_size must be between 1 and 16"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"first_row": 75}, "first row 75 of 75"),
+        ({"first_row": -1}, "first row -1 of 75"),
+    ],
+)
+def test_arguments_of_a_sequence_of_plans(changes, message):
+    step, _ = gan()
+    kept = step.get_weights()
+    plans = [update._plans.get("train", 16) for update in step.updates]
+    arguments = {
+        "inputs": [[REAL, NOISE], [NOISE]], "hyper": [update._plans.hyper(1) for update in step.updates],
+        "counters": [optimizer.counter for optimizer in step.optimizers.values()], "names": ["a", "b"], "n_rows": 75,
+        "batch_size": 16, "losses": np.zeros(2), "squares": np.zeros(2),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        _core.run_sequence(plans, 15, **{**arguments, **changes})
+    with pytest.raises(ValueError, match="a plan is given twice"):
+        _core.run_sequence(plans[:1] * 2, 15, **arguments)
+    assert all(np.array_equal(a, b) for a, b in zip(kept, step.get_weights()))
+    assert _core.run_sequence(plans, 15, **arguments) == (75, 5)
 
 
 def test_train_step_of_a_class_is_not_ignored():

@@ -323,11 +323,16 @@ check_finite, resume_from
 
     # ---- what a step has not ----------------------------------------------------------------------------
 
-    def backward(self, dy: Any) -> Any:
+    def backward(self, dy: Any = None) -> Any:
         """A step knows its losses: RuntimeError."""
         raise RuntimeError(f"step {self.name!r} computes gradients of its own losses: use train_on_batch or fit")
 
-    apply_gradients = backward
+    def apply_gradients(self) -> None:
+        """As `backward`."""
+        self.backward()
+
+    def _make_fit(self, progress: Any, given: FitOptions) -> Fit:
+        raise TypeError(f"step {self.name!r} is no model for fit_many: call its fit")
 
     def profile(self, *args: Any, **options: Any) -> Any:
         """RuntimeError: models are profiled one by one."""
