@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from exports import compile_model
 from test_elementwise import DOMAINS
 
 import fastnet as fn
@@ -50,7 +51,9 @@ CASES = {
         (L.Conv1D(2, 4, padding="same"), (5, 2)),
     ],
     "dense": [(L.Dense(4, "tanh"), (3,)), (L.Dense(4, "mish"), (2, 3)), (L.Dense(1), (5,))],
+    "dropout": [(L.Dropout(0.4), (3,))],
     "elementwise": [(lambda a, b: ops.sin(a) * b + 2.0, (2, 3), (1, 3))],
+    "gaussian_dropout": [(L.GaussianDropout(0.4), (3,))],
     "gaussian_noise": [(L.GaussianNoise(0.1), (3,))],
     "group_normalization": [(L.GroupNormalization(2), (3, 4)), (L.GroupNormalization(-1), (2, 3, 4))],
     "layer_normalization": [(L.LayerNormalization(), (2, 5))],
@@ -257,6 +260,27 @@ def test_convolution_and_normalization_are_trained_through_their_derivative():
     check_training(model, RANDOM.normal(size=(3, 5, 5, 2)), np.zeros((3, 50)))
 
 
+@pytest.mark.parametrize("kind", [L.Dropout, L.SpatialDropout1D, L.GaussianDropout])
+def test_derivative_of_dropout_has_its_factors(kind):
+    """In training, also where several derivatives are made and a node comes before."""
+    x = fn.Input((4, 30))
+    h = x * 3.0
+    y = kind(0.5)(h)
+    other = kind(0.5)(h)
+    first = fn.gradients(y * y, h)  # 2 y f
+    second = fn.gradients(ops.sum(first, axis=1), h)  # 2 f^2
+    model = fn.Model(x, [y, first, second, other], seed=4, dtype="float64")
+    rows = RANDOM.uniform(1, 2, (5, 4, 30))
+    model.compile("sgd", ["mse"] * 4)
+    y, first, second, other = model.forward(rows, training=True)
+    factors = y / (3 * rows)
+    np.testing.assert_allclose(first, 2 * y * factors, rtol=1e-12)
+    np.testing.assert_allclose(second, 2 * factors**2, rtol=1e-12)
+    assert np.mean(np.abs(factors - 1) > 0.01) > 0.1 and not np.allclose(other, y)
+    y, first = model.predict(rows)[:2]
+    np.testing.assert_allclose(first, 2 * y)
+
+
 @pytest.mark.parametrize("n_threads", [2, 3])
 def test_bits_do_not_depend_on_threads(n_threads):
     rows = RANDOM.normal(size=(96, 3)).astype(np.float32)
@@ -394,6 +418,22 @@ def test_files_and_models_as_layers(form, tmp_path):
     np.testing.assert_array_equal(outer.predict(rows), expected)
     losses = [one.fit(rows, np.zeros(expected.shape), epochs=2, verbose=0).history["loss"] for one in (model, again)]
     assert losses[0] == losses[1]
+
+
+def test_exported_program_trains_through_derivatives():
+    """With the same factors of dropout in a function and its derivative."""
+    x = fn.Input((3,))
+    h = L.Dropout(0.3)(L.Dense(8, "tanh")(x))
+    u = L.Dense(1)(L.GaussianDropout(0.2)(L.Dense(6, "sigmoid")(h)))
+    model = fn.Model(x, L.Concatenate()([u, fn.gradients(u, x)]), seed=0, dtype="float64")
+    model.compile(fn.optimizers.SGD(0.1), "mse")
+    rows, target = RANDOM.normal(size=(8, 3)), RANDOM.normal(size=(8, 4))
+    compiled = compile_model(model, training=True, batch_size=8)
+    for _ in range(5):
+        expected = model.train_on_batch(rows, target)
+        found = compiled.train([rows], [target], learning_rate=0.1)
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+    np.testing.assert_allclose(compiled.predict(rows)[0], model.predict(rows), rtol=1e-9)
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------

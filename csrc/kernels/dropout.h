@@ -6,20 +6,26 @@
  *
  * and y = x outside of training. With `shared`, all positions of a row (time steps, pixels) share the f of a channel.
  * Attributes: rate, which may change from step to step; shared; seed, or a negative number for that of the
- * model. Buffer: f. */
+ * model; like, the number of a node whose f it has, as the derivative of that node does, or -1. Buffer: f. */
 #ifndef FN_KERNELS_DROPOUT_H
 #define FN_KERNELS_DROPOUT_H
 
 #include "random.h"
 
-enum { RATE, SHARED, SEED };
+enum { RATE, SHARED, SEED, LIKE };
 enum { FACTOR };
 
 #define DROPOUT_ATTRIBUTES                                                                                                       \
-    {"rate", 0.5, FN_BELOW_1 | FN_VARIES}, {"shared", 0, FN_FLAG},                                                               \
+    {"rate", 0.5, FN_BELOW_1 | FN_VARIES}, {"shared", 0, FN_FLAG}, {"seed", -1, FN_SEED},                                        \
     {                                                                                                                            \
-        "seed", -1, FN_SEED                                                                                                      \
+        "like", -1, FN_INTEGER(-1, 0xFFFFFF)                                                                                     \
     }
+
+FN_INLINE random_stream dropout_stream(const fn_node *node, const fn_context *context)
+{
+    const double like = node->attribute[LIKE];
+    return random_stream_numbered(like < 0 ? node->number : (int64_t)like, context, node->attribute[SEED]);
+}
 
 FN_INLINE fn_status infer_dropout(fn_inference *inference)
 {
@@ -101,7 +107,7 @@ FN_INLINE uint32_t drop_bound(const fn_node *node)
 /* Factors of rows lo to hi: 0 for those dropped, else `kept`. */
 FN_INLINE void draw_factors(const fn_node *node, const fn_context *context, real kept, int64_t lo, int64_t hi)
 {
-    const random_stream stream = random_stream_of(node, context, node->attribute[SEED]);
+    const random_stream stream = dropout_stream(node, context);
     const uint32_t bound = drop_bound(node);
     lo *= node->buffer[FACTOR].width;
     hi *= node->buffer[FACTOR].width;

@@ -20,13 +20,18 @@ typedef struct random_stream {
 } random_stream;
 
 /* seed: that of the layer, in place of the model's; below 0: none. */
-FN_INLINE random_stream random_stream_of(const fn_node *node, const fn_context *context, double seed)
+FN_INLINE random_stream random_stream_numbered(int64_t number, const fn_context *context, double seed)
 {
     return (random_stream){
         .key = seed < 0 ? context->seed : ((uint64_t)seed + 1) * 0x9E3779B97F4A7C15u,
-        .high = (uint64_t)FN_STREAM_DROPOUT << 56 | ((uint64_t)node->number & 0xFFFFFF) << 32,
+        .high = (uint64_t)FN_STREAM_DROPOUT << 56 | ((uint64_t)number & 0xFFFFFF) << 32,
         .step = context->step,
     };
+}
+
+FN_INLINE random_stream random_stream_of(const fn_node *node, const fn_context *context, double seed)
+{
+    return random_stream_numbered(node->number, context, seed);
 }
 
 /* Where there is a vector multiplication of 64-bit lanes, words stay in them: widening and narrowing cost more. */

@@ -219,7 +219,11 @@ class Operation:
     ----------
     call : LayerCall
         The use of the layer that it is a part of.
+    like : Operation or None
+        Another one, whose random numbers it has.
     """
+
+    like: Operation | None = None
 
     def __init__(
         self,

@@ -116,6 +116,7 @@ def _lower_operations(
     values = {id(tensor): i for i, tensor in enumerate(graph.inputs)}
     n_values = len(values)
     nodes: list[tuple[Any, ...]] = []
+    made: dict[Any, int] = {}  # the number of the node of each operation
     penalized: set[Weight] = set()
     for operation in operations:
         while len(nodes) < places.get(operation, 0):  # views that nothing reads
@@ -123,6 +124,9 @@ def _lower_operations(
             n_values += 1
         read = [values[id(tensor)] for tensor in operation.inputs]
         attributes = operation.layer.plan_attributes(operation)
+        if operation.like in made:
+            attributes = {**attributes, "like": made[operation.like]}
+        made[operation] = len(nodes)
         again = False
         if operation.op == "orthogonal_regularization":  # as other penalties of weights: once for each that is trained
             (kernel,) = operation.weights

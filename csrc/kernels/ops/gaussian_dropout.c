@@ -17,7 +17,7 @@ static fn_status infer(fn_inference *inference)
 
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    const random_stream stream = random_stream_of(node, context, node->attribute[SEED]);
+    const random_stream stream = dropout_stream(node, context);
     const real deviation = (real)sqrt(node->attribute[RATE] / (1 - node->attribute[RATE]));
     const int64_t start = lo * node->buffer[FACTOR].width, end = hi * node->buffer[FACTOR].width;
     for (int64_t group = start / RANDOM_GROUP; group * RANDOM_GROUP < end; group++) {

@@ -144,7 +144,8 @@ class Node:
         """The arguments of functions that draw this node's random numbers of a step."""
         seed = self.attributes.get("seed", -1)
         key = self.seed if seed < 0 else (int(seed) + 1) * 0x9E3779B97F4A7C15
-        stream = 2 << 24 | self.number & 0xFFFFFF
+        like = int(self.attributes.get("like", -1))
+        stream = 2 << 24 | (self.number if like < 0 else like) & 0xFFFFFF
         return {"key": Code(f"{key & 0xFFFFFFFFFFFFFFFF:#x}u"), "stream": Code(f"{stream:#x}u"), "step": Code("memory->step")}
 
     def pointer(self, activation: str = "activation", alpha: str = "alpha", derivative: bool = False) -> Code:

@@ -416,6 +416,14 @@ def _same(operation: Operation, gradients: Gradients) -> Gradients:
     return gradients[:1]
 
 
+@_derivative_of("dropout", "gaussian_dropout")
+def _dropout(operation: Operation, gradients: Gradients) -> Gradients:
+    """The same factors, of the same random numbers."""
+    found = operation.layer.emit(operation.op, gradients, operation.attributes)
+    found.operation.like = operation.like or operation
+    return [found]
+
+
 @_derivative_of("position_embedding")
 def _position_embedding(operation: Operation, gradients: Gradients) -> Gradients:
     return gradients[:1] if operation.attributes.get("add", 0) else [None]
