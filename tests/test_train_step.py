@@ -73,6 +73,19 @@ def distillation():
     return step, {"teacher": teacher, "student": student}
 
 
+def contrastive():
+    encoder = dense(5, 9, 3)
+
+    def function(a, b, same):
+        square = ops.sum((encoder(a) - encoder(b)) ** 2, axis=-1, keepdims=True)
+        apart = ops.maximum(1 - ops.sqrt(square + 1e-9), 0) ** 2
+        return {"encoder": (same * square + (1 - same) * apart, encoder)}
+
+    step = fn.TrainStep(function, [(5,), (5,), (1,)], seed=0)
+    step.compile({"encoder": pytorch.Adam(0.01)})
+    return step, {"encoder": encoder}
+
+
 def start(case):
     """A case with the weights of its trace, and its data."""
     step, models = case()
@@ -82,7 +95,7 @@ def start(case):
     return step, models, [TRACES[name] for name in TRACES.files if name.startswith(prefix)]
 
 
-CASES = pytest.mark.parametrize("case", [gan, actor_critic, distillation])
+CASES = pytest.mark.parametrize("case", [gan, actor_critic, distillation, contrastive])
 
 
 @CASES

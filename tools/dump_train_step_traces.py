@@ -94,10 +94,25 @@ def distillation(random):
     return models, data, make
 
 
+def contrastive(random):
+    models = {"encoder": network(5, 9, 3)}
+    encoder = models["encoder"]
+    n = STEPS * ROWS
+    data = {"a": random.normal(size=(n, 5)), "b": random.normal(size=(n, 5)), "same": random.integers(0, 2, (n, 1)).astype(float)}
+    optimizer = torch.optim.Adam(encoder.parameters(), 0.01)
+
+    def make(a, b, same):
+        square = ((encoder(a) - encoder(b)) ** 2).sum(-1, keepdim=True)
+        apart = torch.clamp(1 - torch.sqrt(square + 1e-9), min=0) ** 2
+        return [step(optimizer, (same * square + (1 - same) * apart).mean())]
+
+    return models, data, make
+
+
 def main():
     torch.set_num_threads(1)
     arrays = {}
-    for case in (gan, actor_critic, distillation):
+    for case in (gan, actor_critic, distillation, contrastive):
         torch.manual_seed(0)
         models, data, make = case(np.random.default_rng(0))
         name = case.__name__
