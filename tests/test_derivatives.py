@@ -59,6 +59,13 @@ CASES = {
     "layer_normalization": [(L.LayerNormalization(), (2, 5))],
     "log_softmax": [(ops.log_softmax, (2, 4))],
     "masking": [(L.Masking(), (3, 2))],
+    "masked_mean": [(lambda a: L.GlobalAveragePooling1D()(L.Masking()(a)), (4, 3))],
+    "max_pooling": [
+        (L.MaxPooling2D((2, 3)), (4, 6, 2)),
+        (L.MaxPooling1D(2), (4, 3)),
+        (L.GlobalMaxPooling2D(), (3, 2, 2)),
+        (lambda a: L.MaxPooling2D()(a * a), (4, 2, 1)),
+    ],
     "maximum": [(lambda a, b: L.Maximum()([a, b]), (5,), (5,))],
     "minimum": [(lambda a, b: L.Minimum()([a, b, a]), (5,), (5,))],
     "multiply": [(lambda a, b: L.Multiply()([a, b, a]), (5,), (5,))],
@@ -372,6 +379,13 @@ def test_merging_of_masked_sequences():
     np.testing.assert_allclose(by_b, np.where(rows.any(axis=-1, keepdims=True), rows, 1.0))  # a masked factor is 1
 
 
+def test_of_equal_numbers_the_first_has_the_gradient_of_their_maximum():
+    image = fn.Input((2, 4, 1))
+    model = fn.Model(image, fn.gradients(L.MaxPooling2D()(image), image), seed=0)
+    found = model.predict(np.array([[[[1], [3], [2], [2]], [[3], [0], [2], [2]]]]))
+    assert found[0, :, :, 0].tolist() == [[0, 1, 1, 0], [0, 0, 0, 0]]
+
+
 def test_what_does_not_depend_is_zero_and_inner_values_are_allowed():
     a, b = fn.Input((2,)), fn.Input((3,))
     h = L.Dense(4, "tanh")(a)
@@ -445,8 +459,8 @@ def test_layers_without_derivative_are_named():
         y = L.LSTM(3, name="memory")(x)
         fn.gradients(y, x)
     image = fn.Input((6, 6, 2))
-    with pytest.raises(NotImplementedError, match=r"'max_pooling'"):
-        fn.gradients(L.MaxPooling2D()(image), image)
+    with pytest.raises(NotImplementedError, match=r"'max_pooling', of windows that overlap"):
+        fn.gradients(L.MaxPooling2D(3, strides=2)(image), image)
     with pytest.raises(NotImplementedError, match="overlap"):
         fn.gradients(L.AveragePooling2D(3, strides=1)(image), image)
     with pytest.raises(NotImplementedError, match="groups"):

@@ -365,18 +365,47 @@ def _padded(operation: Operation, gradients: Gradients) -> Gradients:
     return [emit("pad", gradients, edges)]
 
 
-@_derivative_of("average_pooling")
-def _average_pooling(operation: Operation, gradients: Gradients) -> Gradients:
+def _windows(operation: Operation) -> list[tuple[int, int]]:
+    """Of height and width, or of width alone: how many windows of a pooling there are, and their size; they lie side by side."""
     x, y, given = operation.inputs[0].sample_shape, operation.outputs[0].sample_shape, operation.attributes
-    sizes: dict[str, int] = {}
-    n = 1
+    found = []
     for name, of_x, of_y in zip(("height", "width")[3 - len(x) :], x, y):
         pool = int(given.get(f"pool_{name}", 2))
         if pool * of_y != of_x or (of_y > 1 and int(given.get(f"stride_{name}", 2)) != pool):
             raise refuse(operation, ", of windows that overlap or leave something out,")
-        sizes[name] = of_x
-        n *= pool
-    return [emit("resize", gradients, sizes) / n]
+        found.append((of_y, pool))
+    return found
+
+
+@_derivative_of("average_pooling")
+def _average_pooling(operation: Operation, gradients: Gradients) -> Gradients:
+    windows = _windows(operation)
+    sizes = dict(zip(("height", "width")[2 - len(windows) :], operation.inputs[0].sample_shape))
+    return [emit("resize", gradients, sizes) / math.prod(pool for _, pool in windows)]
+
+
+@_derivative_of("max_pooling")
+def _max_pooling(operation: Operation, gradients: Gradients) -> Gradients:
+    """Put at the place of the first of the largest in each window."""
+    x, windows = operation.inputs[0], _windows(operation)
+    counts, pools = zip(*windows)
+    n, size, channels = len(windows), math.prod(pools), x.sample_shape[-1]
+    parts = (*[one for window in windows for one in window], channels)
+    order = [*range(0, 2 * n, 2), *range(1, 2 * n, 2), 2 * n]
+    flat = _reshape(_permute(_reshape(x, parts), order), (*counts, size, channels))
+    place = emit("argsort", [flat], {"axis": n, "k": 1, "descending": 1})
+    dy = _reshape(gradients[0], (*counts, 1, channels))
+    put = emit("scatter", [dy, place], {"function": 0, "axis": n, "along": 1, "n": size})
+    apart = _permute(_reshape(put, (*counts, *pools, channels)), [order.index(axis) for axis in range(2 * n + 1)])
+    return [_reshape(apart, x.sample_shape)]
+
+
+@_derivative_of("masked_mean")
+def _masked_mean(operation: Operation, gradients: Gradients) -> Gradients:
+    x, mask = operation.inputs
+    counts = _reshape(mask, (*mask.sample_shape, 1)) > 0.0
+    n = apply("maximum", reduce_over("sum", counts, [0]), 1.0)
+    return [spread(gradients[0], x) * (counts / n), None]
 
 
 @_derivative_of("resize")
