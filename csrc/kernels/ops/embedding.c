@@ -11,6 +11,7 @@
 #include "../../engine/descriptor.h"
 #include "../finite.h"
 #include "../isa.h"
+#include "../sparse_rows.h"
 
 #include <string.h>
 
@@ -67,22 +68,6 @@ static void forward(fn_plan *plan, fn_node *node)
                                    .label = "embedding",
                                    .run = forward_rows,
                                    .ports = FN_READS_INPUTS | FN_READS_PARAMETERS | FN_WRITES_OUTPUTS});
-}
-
-/* Rows lo to hi of the table: dW = 0. */
-static void clear_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    const fn_port *table = &node->parameter[0];
-    const int64_t width = table->shape.size[1];
-    real *gradient = table->gradient;
-    if (!table->active_rows || context->step == context->run->step) {
-        memset(gradient + lo * width, 0, (size_t)((hi - lo) * width) * sizeof *gradient);
-    } else {
-        for (int64_t row = lo; (row = fn_next_active_row(table->active_rows, row, hi)) < hi; row++)
-            memset(gradient + row * width, 0, (size_t)width * sizeof *gradient);
-    }
-    if (table->active_rows)
-        memset(table->active_rows + lo, 0, (size_t)(hi - lo));
 }
 
 /* Column blocks lo to hi of dW; whoever has the first also marks the rows. */

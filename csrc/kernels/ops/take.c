@@ -7,6 +7,7 @@
  * shape follows (rank, size_0, ...). Inputs: the table, the indices, without the one that is a parameter. */
 #include "../indexing.h"
 #include "../math.h"
+#include "../sparse_rows.h"
 
 enum { AXIS, ALONG, ZERO, PARAMETER, RANK, SIZE };
 enum { NO_PARAMETER, TABLE_IS_PARAMETER, INDICES_ARE_PARAMETER, PARAMETER_CHOICES };
@@ -154,7 +155,8 @@ static void run_backward(const fn_node *node, const fn_context *context, int64_t
         for_each_run(node, &x->layout, lo, hi, add_run, node->input[0].gradient);
 }
 
-/* Of a table that is a parameter, a block of columns of one of its outer indices: all rows of the batch. */
+/* Of a table that is a parameter, a block of columns of one of its outer indices: all rows of the batch. With one outer index
+ * the table has been cleared, and whoever has the first block marks the rows. */
 static void sum_columns(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const indexing *x = node->closure;
@@ -163,16 +165,22 @@ static void sum_columns(const fn_node *node, const fn_context *context, int64_t 
     for (int64_t item = lo; item < hi; item++) {
         const int64_t first = item % blocks * COLUMNS, n = inner - first < COLUMNS ? inner - first : COLUMNS;
         real *restrict dw = (real *)table->gradient + item / blocks * x->n * inner + first;
-        for (int64_t k = 0; k < x->n && !table->accumulate; k++)
+        uint8_t *active = item == 0 ? table->active_rows : NULL;
+        for (int64_t k = 0; k < x->n && outer > 1 && !table->accumulate; k++)
             memset(dw + k * inner, 0, (size_t)n * sizeof *dw);
+        if (active && outer > 1)
+            memset(active, 1, (size_t)table->shape.size[0]);
         for (int64_t row = 0; row < context->rows; row++) {
             const real *index = (const real *)indices->value + row * indices->width;
             const real *restrict dy =
                 (const real *)node->output[0].gradient + (row * outer + item / blocks) * indices->width * inner + first;
             for (int64_t i = 0; i < indices->width; i++, dy += inner) {
                 const int64_t place = place_of(index[i], x->n);
-                if (place >= 0)
-                    FN_FOR_EACH(j, n, dw[place * inner + j] += dy[j]);
+                if (place < 0)
+                    continue;
+                FN_FOR_EACH(j, n, dw[place * inner + j] += dy[j]);
+                if (active && outer == 1)
+                    active[place * inner / (table->width / table->shape.size[0])] = 1;
             }
         }
     }
@@ -186,6 +194,8 @@ static void sum_rows(const fn_node *node, const fn_context *context, int64_t lo,
     const fn_port *table = &node->parameter[0];
     if (!table->accumulate)
         memset(table->gradient, 0, (size_t)table->width * sizeof(real));
+    if (table->active_rows)
+        memset(table->active_rows, 1, (size_t)table->shape.size[0]);
     for_each_run(node, &x->layout, 0, context->rows, add_run, table->gradient);
 }
 
@@ -206,6 +216,13 @@ static void backward(fn_plan *plan, fn_node *node)
     if (node->attribute[PARAMETER] == TABLE_IS_PARAMETER && table->gradient_buffer >= 0) {
         const bool along = node->attribute[ALONG] != 0;
         const indexing *x = node->closure;
+        if (!along && !table->accumulate && table->width == x->n * x->stride)
+            fn_emit(plan, &(fn_stage_spec){.node = node,
+                                           .label = "take clear",
+                                           .run = clear_rows,
+                                           .split = FN_BY_ITEMS,
+                                           .items = table->shape.size[0],
+                                           .ports = FN_WRITES_PARAMETER_GRADIENTS});
         fn_emit(plan,
                 &(fn_stage_spec){.node = node,
                                  .label = "take backward parameters",
@@ -249,6 +266,7 @@ const fn_op FN_SYM(op_take) = {
     .entry = {"take", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 2,
+    .flags = FN_HAS_SPARSE_GRADIENT,
     .infer = infer,
     .forward = forward,
     .backward = backward,
