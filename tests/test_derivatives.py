@@ -59,6 +59,15 @@ CASES = {
     "layer_normalization": [(L.LayerNormalization(), (2, 5))],
     "log_softmax": [(ops.log_softmax, (2, 4))],
     "masking": [(L.Masking(), (3, 2))],
+    "matmul": [
+        (lambda a, b: ops.matmul(a, b), (2, 3), (3, 2)),
+        (lambda a: a @ ops.swapaxes(a, 1, 2), (2, 3)),
+        (lambda a, b: ops.matmul(a, b), (2, 1, 2, 3), (1, 3, 3, 2)),
+        (lambda a: ops.einsum("bji,bjk,lk->bil", a, a, np.arange(6.0).reshape(2, 3)), (2, 3)),
+        (lambda a: ops.einsum("bij,jkl->bikl", a, np.arange(12.0).reshape(3, 2, 2)), (2, 3)),
+        (lambda a: ops.matmul(np.arange(12.0).reshape(2, 3, 2), a), (1, 2, 3)),
+        (lambda a: ops.einsum("bij,bkj->bik", a, a), (2, 3)),
+    ],
     "masked_mean": [(lambda a: L.GlobalAveragePooling1D()(L.Masking()(a)), (4, 3))],
     "max_pooling": [
         (L.MaxPooling2D((2, 3)), (4, 6, 2)),

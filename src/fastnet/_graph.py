@@ -99,7 +99,7 @@ class SymbolicTensor:
     __floordiv__, __rfloordiv__ = _operator("floor_divide"), _operator("floor_divide", True)
     __mod__, __rmod__ = _operator("mod"), _operator("mod", True)
     __pow__, __rpow__ = _operator("power"), _operator("power", True)
-    __matmul__ = _operator("matmul")
+    __matmul__, __rmatmul__ = _operator("matmul"), _operator("matmul", True)
     __neg__, __abs__, __invert__ = _operator("negative"), _operator("abs"), _operator("logical_not")
     __lt__, __le__, __gt__, __ge__ = _operator("less"), _operator("less_equal"), _operator("greater"), _operator("greater_equal")
     __and__, __or__, __xor__ = _operator("logical_and"), _operator("logical_or"), _operator("logical_xor")

@@ -1,4 +1,4 @@
-"""Elementwise functions with broadcasting, and sums and the like over axes."""
+"""Elementwise functions with broadcasting, sums and the like over axes, and products of matrices."""
 
 from __future__ import annotations
 
@@ -131,3 +131,43 @@ def _reduce(node: Node) -> None:
         node.differentiate("fnp_reduce_product_backward", zeros=zeros, others=others, **names)
     else:
         node.differentiate("fnp_reduce_extreme_backward", shares=node.buffer(node.rows * y.size, "shares"), **names)
+
+
+@adapts("matmul")
+def _matmul(node: Node) -> None:
+    attributes, y = node.attributes, node.outputs[0]
+    inputs = iter(node.inputs)
+    arrays: list[Array] = []
+    gradients: list[Array | None] = []
+    strides: list[list[int]] = []
+    matrices: list[tuple[int, int]] = []  # rows and columns as they are multiplied
+    names: dict[str, Any] = {}
+    whole = [node.rows, *y.shape[:-2]]
+    for k in range(2):
+        if int(attributes["parameter"]) == k + 1:
+            given = [int(attributes[f"size_{axis}"]) for axis in range(int(attributes["rank"]))]
+            last = len(given) - int(attributes["column_axes"])
+            first = last - int(attributes["row_axes"])
+            shape = [*given[:first], math.prod(given[first:last]), math.prod(given[last:])]
+            array, gradient, size = node.parameters[0], node.gradients[0], 0
+        else:
+            value = next(inputs)
+            shape, array, gradient, size = list(value.shape), value.array, value.gradient, value.size
+        rows, columns = shape[-2:]
+        area, tail = rows * columns, f"_{k}" if k else ""
+        names |= {f"row{tail}": columns, f"column{tail}": 1}
+        if attributes[f"transpose_{k}"]:
+            rows, columns = columns, rows
+            names |= {f"row{tail}": 1, f"column{tail}": rows}
+        matrices.append((rows, columns))
+        steps = _strides(shape[:-2], size, whole)
+        strides.append([size, *(area * step for step in steps[1:])])
+        arrays.append(array)
+        gradients.append(gradient)
+    (m, depth), (_, n) = matrices
+    axes = merge_axes(whole, strides)
+    # One line more than there is in the table: what goes along the last axis are the numbers of a matrix.
+    names |= {"x": arrays[0], "x_1": arrays[1], "axes": axes_table(node, axes), "rank": len(axes) + 1, "m": m, "n": n, "k": depth}
+    node.run("fnp_matmul", **names)
+    if any(gradient is not None for gradient in gradients):
+        node.differentiate("fnp_matmul_backward", dx=gradients[0], dx_1=gradients[1], **names)

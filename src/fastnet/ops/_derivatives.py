@@ -174,6 +174,30 @@ def _transposed_dense(operation: Operation, gradients: Gradients) -> Gradients:
     return [emit("dense", gradients, {"units": units, "use_bias": 0}, operation.weights)]
 
 
+@_derivative_of("matmul")
+def _multiplied(operation: Operation, gradients: Gradients) -> Gradients:
+    """``da' = dy b'^T`` and ``db' = a'^T dy``, or their transposes where a or b is multiplied as its own."""
+    given, (dy,) = operation.attributes, gradients
+    parameter, flags = int(given.get("parameter", 0)), [int(given.get(f"transpose_{k}", 0)) for k in range(2)]
+    operands: list[Any] = list(operation.inputs)
+    if parameter:
+        operands.insert(parameter - 1, None)
+    found = []
+    for k, operand in enumerate(operands):
+        if operand is None:
+            continue
+        pair = [(dy, 0), (operands[1 - k], 1 - flags[1 - k])]  # of a: dy b'^T
+        if k == 1:
+            pair = [(operands[0], 1 - flags[0]), (dy, 0)]
+        if flags[k]:
+            pair = [(one, 1 - flag) for one, flag in reversed(pair)]
+        attributes = {**given, "transpose_0": pair[0][1], "transpose_1": pair[1][1]}
+        attributes["parameter"] = next((i + 1 for i, (one, _) in enumerate(pair) if one is None), 0)
+        product = emit("matmul", [one for one, _ in pair if one is not None], attributes, operation.weights)
+        found.append(_gather(product, operand.sample_shape))
+    return found
+
+
 def _window(operation: Operation, axis: str) -> tuple[int, int]:
     """What a window reaches over along an axis, and its step."""
     given = operation.attributes

@@ -1,20 +1,16 @@
-"""Functions that move numbers: reshape, transpose, concatenate and the like; products."""
+"""Functions that move numbers: reshape, transpose, concatenate and the like."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .._graph import SymbolicTensor
-from .._weights import Weight
 from ._emission import axes_of, emit, full_shape, function, new_axis, normalize_axis
 
 __all__ = [
     "concatenate",
     "expand_dims",
-    "matmul",
     "moveaxis",
     "reshape",
     "shape",
@@ -113,13 +109,3 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Any:
     """One after another along a new axis."""
     place = new_axis("stack", xs[0], axis)
     return emit("concatenate", [_with_axis(x, place) for x in xs], {"axis": place})
-
-
-@function
-def matmul(x1: Any, x2: Any) -> Any:
-    """The product of x1 and a matrix of weights or numbers, over the last axis of x1."""
-    if not isinstance(x1, SymbolicTensor) or not isinstance(x2, (Weight, np.ndarray)) or len(full_shape(x2)) != 2:
-        raise NotImplementedError("fn.ops.matmul takes a tensor and a matrix that is a weight or an array")
-    if x1.sample_shape[-1] != full_shape(x2)[0]:
-        raise ValueError(f"fn.ops.matmul: shapes {full_shape(x1)} and {full_shape(x2)} do not fit")
-    return emit("dense", [x1], {"units": full_shape(x2)[1], "use_bias": 0}, [x2])
