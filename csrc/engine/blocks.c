@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-enum { BLOCK_BYTES = 4096, LARGEST_ROW = 16384 };
+enum { BLOCK_BYTES = 8192, LARGEST_ROW = 16384 };
 
 /* A stage of a node, as a call on a block. */
 typedef struct block_call {

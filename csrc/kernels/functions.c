@@ -20,31 +20,79 @@
     const real a = (x)[0][i], b = (x)[1][i], c = (x)[2][i];                                                                      \
     (void)a, (void)b, (void)c
 
-#define VALUE(name, expression)                                                                                                  \
-    static void name##_value(const real *const x[FN_MAX_OPERANDS], real *y, int64_t n)                                           \
+#define VALUE_LOOP(expression, ...)                                                                                              \
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++)                                                                          \
     {                                                                                                                            \
-        _Pragma("omp simd") for (int64_t i = 0; i < n; i++)                                                                      \
-        {                                                                                                                        \
-            OPERANDS(x, i);                                                                                                      \
-            y[i] = (real)(expression);                                                                                           \
-        }                                                                                                                        \
+        __VA_ARGS__;                                                                                                             \
+        y[i] = (real)(expression);                                                                                               \
     }
 
-#define SLOPE(name, k, expression)                                                                                               \
-    static void name##_slope_##k(const real *const x[FN_MAX_OPERANDS], const real *value, const real *dy, real *g, int64_t n)    \
+#define VALUE(name, expression)                                                                                                  \
+    static void name##_value(const real *const x[FN_MAX_OPERANDS], unsigned same, real *y, int64_t n)                            \
     {                                                                                                                            \
-        _Pragma("omp simd") for (int64_t i = 0; i < n; i++)                                                                      \
-        {                                                                                                                        \
-            OPERANDS(x, i);                                                                                                      \
-            const real y = value[i];                                                                                             \
-            (void)y;                                                                                                             \
-            g[i] = dy[i] * (real)(expression);                                                                                   \
+        (void)same;                                                                                                              \
+        VALUE_LOOP(expression, OPERANDS(x, i))                                                                                   \
+    }
+
+#define SLOPE_LOOP(assign, expression, ...)                                                                                      \
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++)                                                                          \
+    {                                                                                                                            \
+        __VA_ARGS__;                                                                                                             \
+        const real y = value[i];                                                                                                 \
+        (void)y;                                                                                                                 \
+        g[i] assign dy[i] * (real)(expression);                                                                                  \
+    }
+
+#define SLOPE_LOOPS(expression, ...)                                                                                             \
+    if (add)                                                                                                                     \
+        SLOPE_LOOP(+=, expression, __VA_ARGS__)                                                                                  \
+    else                                                                                                                         \
+        SLOPE_LOOP(=, expression, __VA_ARGS__)
+
+#define SLOPE(name, k, expression)                                                                                               \
+    static void name##_slope_##k(const real *const x[FN_MAX_OPERANDS], unsigned same, const real *value, const real *dy,         \
+                                 real *g, int64_t n, bool add)                                                                   \
+    {                                                                                                                            \
+        (void)same;                                                                                                              \
+        SLOPE_LOOPS(expression, OPERANDS(x, i))                                                                                  \
+    }
+
+/* The same where one of two operands may be the same for all elements. */
+#define PAIR(first, second)                                                                                                      \
+    const real a = first, b = second;                                                                                            \
+    (void)a, (void)b
+
+#define PAIR_VALUE(name, expression)                                                                                             \
+    static void name##_value(const real *const x[FN_MAX_OPERANDS], unsigned same, real *y, int64_t n)                            \
+    {                                                                                                                            \
+        if (same == 1) {                                                                                                         \
+            const real number = x[0][0];                                                                                         \
+            VALUE_LOOP(expression, PAIR(number, x[1][i]))                                                                        \
+        } else if (same == 2) {                                                                                                  \
+            const real number = x[1][0];                                                                                         \
+            VALUE_LOOP(expression, PAIR(x[0][i], number))                                                                        \
+        } else                                                                                                                   \
+            VALUE_LOOP(expression, PAIR(x[0][i], x[1][i]))                                                                       \
+    }
+
+#define PAIR_SLOPE(name, k, expression)                                                                                          \
+    static void name##_slope_##k(const real *const x[FN_MAX_OPERANDS], unsigned same, const real *value, const real *dy,         \
+                                 real *g, int64_t n, bool add)                                                                   \
+    {                                                                                                                            \
+        if (same == 1) {                                                                                                         \
+            const real number = x[0][0];                                                                                         \
+            SLOPE_LOOPS(expression, PAIR(number, x[1][i]))                                                                       \
+        } else if (same == 2) {                                                                                                  \
+            const real number = x[1][0];                                                                                         \
+            SLOPE_LOOPS(expression, PAIR(x[0][i], number))                                                                       \
+        } else {                                                                                                                 \
+            SLOPE_LOOPS(expression, PAIR(x[0][i], x[1][i]))                                                                      \
         }                                                                                                                        \
     }
 
 #define TEXT(expression) #expression
 #define ENTRY(name) .entry = {#name, NULL, 0}
-/* FLAT: the gradient stops. COSTLY: of the C library. */
+/* FLAT: the gradient stops. COSTLY: a value takes longer to compute than to keep. SAME: one operand may be one number. */
 #define FLAT_1(name, f)                                                                                                          \
     VALUE(name, f)                                                                                                               \
     static const fn_function function_##name = {ENTRY(name), .n_operands = 1, .value = name##_value};
@@ -59,15 +107,20 @@
 #define FLAT_2(name, f)                                                                                                          \
     VALUE(name, f)                                                                                                               \
     static const fn_function function_##name = {ENTRY(name), .n_operands = 2, .value = name##_value};
-#define DIFFERENTIABLE_2(name, is_costly, f, by_a, by_b)                                                                         \
-    VALUE(name, f)                                                                                                               \
-    SLOPE(name, 0, by_a)                                                                                                         \
-    SLOPE(name, 1, by_b)                                                                                                         \
+#define DIFFERENTIABLE_2(name, is_costly, may_be_same, by_a, by_b)                                                               \
     static const fn_function function_##name = {ENTRY(name),           .n_operands = 2,                                          \
                                                 .costly = is_costly,   .derivative = {TEXT(by_a), TEXT(by_b)},                   \
                                                 .value = name##_value, .slope = {name##_slope_0, name##_slope_1}};
-#define SMOOTH_2(name, f, by_a, by_b) DIFFERENTIABLE_2(name, false, f, by_a, by_b)
-#define COSTLY_2(name, f, by_a, by_b) DIFFERENTIABLE_2(name, true, f, by_a, by_b)
+#define SAME_2(name, f, by_a, by_b)                                                                                              \
+    PAIR_VALUE(name, f)                                                                                                          \
+    PAIR_SLOPE(name, 0, by_a)                                                                                                    \
+    PAIR_SLOPE(name, 1, by_b)                                                                                                    \
+    DIFFERENTIABLE_2(name, false, true, by_a, by_b)
+#define COSTLY_2(name, f, by_a, by_b)                                                                                            \
+    VALUE(name, f)                                                                                                               \
+    SLOPE(name, 0, by_a)                                                                                                         \
+    SLOPE(name, 1, by_b)                                                                                                         \
+    DIFFERENTIABLE_2(name, true, false, by_a, by_b)
 
 /* ---- what several share -------------------------------------------------------------------------------- */
 
@@ -133,10 +186,10 @@ SMOOTH_1(square, a *a, a + a)
 SMOOTH_1(sqrt, FN_SQRT(a), FN_REAL(0.5) / y)
 SMOOTH_1(rsqrt, FN_REAL(1.0) / FN_SQRT(a), FN_REAL(-0.5) * y / a)
 SMOOTH_1(reciprocal, FN_REAL(1.0) / a, -y *y)
-SMOOTH_1(exp, fn_exp(a), y)
-SMOOTH_1(expm1, fn_expm1(a), y + FN_REAL(1.0))
-SMOOTH_1(log, fn_log(a), FN_REAL(1.0) / a)
-SMOOTH_1(log1p, fn_log1p(a), FN_REAL(1.0) / (FN_REAL(1.0) + a))
+COSTLY_1(exp, fn_exp(a), y)
+COSTLY_1(expm1, fn_expm1(a), y + FN_REAL(1.0))
+COSTLY_1(log, fn_log(a), FN_REAL(1.0) / a)
+COSTLY_1(log1p, fn_log1p(a), FN_REAL(1.0) / (FN_REAL(1.0) + a))
 COSTLY_1(log2, LIBM(log2)(a), FN_REAL(1.0) / (a * LN2))
 COSTLY_1(log10, LIBM(log10)(a), FN_REAL(0.43429448190325182765112891891661) / a)
 COSTLY_1(sin, LIBM(sin)(a), LIBM(cos)(a))
@@ -147,11 +200,11 @@ COSTLY_1(arccos, LIBM(acos)(a), FN_REAL(-1.0) / FN_SQRT((FN_REAL(1.0) - a) * (FN
 COSTLY_1(arctan, LIBM(atan)(a), FN_REAL(1.0) / (FN_REAL(1.0) + a * a))
 COSTLY_1(sinh, LIBM(sinh)(a), LIBM(cosh)(a))
 COSTLY_1(cosh, LIBM(cosh)(a), LIBM(sinh)(a))
-SMOOTH_1(tanh, fn_tanh(a), FN_REAL(1.0) - y * y)
+COSTLY_1(tanh, fn_tanh(a), FN_REAL(1.0) - y * y)
 COSTLY_1(arcsinh, LIBM(asinh)(a), FN_REAL(1.0) / FN_SQRT(FN_REAL(1.0) + a * a))
 COSTLY_1(arccosh, LIBM(acosh)(a), FN_REAL(1.0) / FN_SQRT((a - FN_REAL(1.0)) * (a + FN_REAL(1.0))))
 COSTLY_1(arctanh, LIBM(atanh)(a), FN_REAL(1.0) / ((FN_REAL(1.0) - a) * (FN_REAL(1.0) + a)))
-SMOOTH_1(erf, fn_erf(a), TWO_OVER_ROOT_PI *fn_exp(-(a *a)))
+COSTLY_1(erf, fn_erf(a), TWO_OVER_ROOT_PI *fn_exp(-(a *a)))
 FLAT_1(floor, LIBM(floor)(a))
 FLAT_1(ceil, LIBM(ceil)(a))
 FLAT_1(round, LIBM(rint)(a))
@@ -163,17 +216,17 @@ FLAT_1(logical_not, a == 0)
 
 /* ---- two operands ------------------------------------------------------------------------------------------ */
 
-SMOOTH_2(add, a + b, FN_REAL(1.0), FN_REAL(1.0))
-SMOOTH_2(subtract, a - b, FN_REAL(1.0), FN_REAL(-1.0))
-SMOOTH_2(multiply, a *b, b, a)
-SMOOTH_2(divide, a / b, FN_REAL(1.0) / b, -y / b)
+SAME_2(add, a + b, FN_REAL(1.0), FN_REAL(1.0))
+SAME_2(subtract, a - b, FN_REAL(1.0), FN_REAL(-1.0))
+SAME_2(multiply, a *b, b, a)
+SAME_2(divide, a / b, FN_REAL(1.0) / b, -y / b)
 FLAT_2(floor_divide, LIBM(floor)(a / b))
 COSTLY_2(power, LIBM(pow)(a, b), b == 0 ? FN_REAL(0.0) : b * LIBM(pow)(a, b - FN_REAL(1.0)), power_by_exponent(a, b, y))
 COSTLY_2(arctan2, LIBM(atan2)(a, b), b / (a * a + b * b), -a / (a * a + b * b))
 COSTLY_2(mod, floor_mod(a, b), FN_REAL(1.0), -LIBM(floor)(a / b))
-SMOOTH_2(maximum, larger_of(a, b), chosen(a > b, a, b), chosen(b > a, a, b))
-SMOOTH_2(minimum, smaller_of(a, b), chosen(a < b, a, b), chosen(b < a, a, b))
-SMOOTH_2(logaddexp, log_of_sum(a, b), share_of(a, b), share_of(b, a))
+SAME_2(maximum, larger_of(a, b), chosen(a > b, a, b), chosen(b > a, a, b))
+SAME_2(minimum, smaller_of(a, b), chosen(a < b, a, b), chosen(b < a, a, b))
+COSTLY_2(logaddexp, log_of_sum(a, b), share_of(a, b), share_of(b, a))
 FLAT_2(equal, a == b)
 FLAT_2(not_equal, a != b)
 FLAT_2(less, a < b)

@@ -26,9 +26,12 @@ static void run_forward(const fn_node *node, const fn_context *context, int64_t 
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan,
-            &(fn_stage_spec){
-                .node = node, .label = "activation forward", .run = run_forward, .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS});
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "activation forward",
+                                   .run = run_forward,
+                                   .costly = (int)node->attribute[ACTIVATION] != FN_LINEAR &&
+                                             (int)node->attribute[ACTIVATION] != FN_RELU,
+                                   .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS});
 }
 
 static void run_backward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)

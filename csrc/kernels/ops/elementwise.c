@@ -18,7 +18,7 @@ enum {
     PARAMETER_ATTRIBUTES = 1 + FN_MAX_RANK
 };
 enum { NONE = -2, NUMBER, INPUT, PARAMETER = FN_MAX_OPERANDS, MOST_PARAMETERS = 2 };
-enum { BLOCK = 256 };
+enum { BLOCK = 512 };
 
 /* ---- shapes ------------------------------------------------------------------------------------------------- */
 
@@ -90,12 +90,13 @@ static const fn_port *port_of(const fn_node *node, int kind)
 /* What stages of a node share. */
 typedef struct shared {
     broadcast_layout layout;
-    unsigned needs[FN_MAX_OPERANDS]; /* of the derivative by each operand: find_needs */
+    unsigned needs[FN_MAX_OPERANDS];      /* of the derivative by each operand: find_needs */
+    const real *numbers[FN_MAX_OPERANDS]; /* an operand that is a number, BLOCK times */
 } shared;
 
-static const unsigned *needs_of(const fn_node *node)
+static const shared *shared_of(const fn_node *node)
 {
-    return ((const shared *)node->closure)->needs;
+    return node->closure;
 }
 
 static void fill_layout(broadcast_layout *l, const fn_node *node)
@@ -136,24 +137,40 @@ static unsigned find_needs(const fn_function *function, int k)
     return needs;
 }
 
-/* The operands that are needed of n elements of a run from number `first` of it on: in place, or repeated in `scratch`. */
-static void load_operands(const fn_node *node, const broadcast_layout *l, const broadcast_run *r, unsigned needs, int64_t first,
-                          int64_t n, real scratch[][BLOCK], const real *x[FN_MAX_OPERANDS])
+/* The operands that are needed of n elements of a run from number `first` of it on: in place, repeated in `scratch`, or one
+ * number. Returns which are one number. */
+static unsigned load_operands(const fn_node *node, const broadcast_layout *l, const broadcast_run *r, unsigned needs,
+                              int64_t first, int64_t n, real scratch[][BLOCK], const real *x[FN_MAX_OPERANDS])
 {
+    unsigned same = function_of(node->attribute)->takes_same ? 0 : OPERANDS;
     for (int k = 0; k < FN_MAX_OPERANDS; k++) {
         x[k] = scratch[k];
         if (k >= l->n_arrays || !(needs >> k & 1))
             continue;
         const fn_port *port = port_of(node, kind_of(node, k));
+        const real *from = port ? (const real *)port->value + r->start[k] : shared_of(node)->numbers[k];
         if (port && !is_repeated_along_runs(l, k)) {
-            x[k] = (const real *)port->value + r->start[k] + first;
-            continue;
-        }
-        const real same = port ? ((const real *)port->value)[r->start[k]] : number_of(node, k);
-        if (first == 0) /* no block is longer than the first */
+            x[k] = from + first;
+        } else if (!same) {
+            same = 1u << k;
+            x[k] = from;
+        } else if (!port) {
+            x[k] = from;
+        } else if (first == 0) { /* no block is longer than the first */
             for (int64_t i = 0; i < n; i++)
-                scratch[k][i] = same;
+                scratch[k][i] = *from;
+        }
     }
+    return same == OPERANDS ? 0 : same;
+}
+
+/* How many elements at once: all of a run, if no operand is repeated in memory. */
+static int64_t count_at_once(const fn_node *node, const broadcast_layout *l, unsigned needs, int64_t n)
+{
+    int repeated = 0;
+    for (int k = 0; k < l->n_arrays; k++)
+        repeated += (needs >> k & 1) && (is_repeated_along_runs(l, k) || kind_of(node, k) == NUMBER);
+    return n > BLOCK && repeated > function_of(node->attribute)->takes_same ? BLOCK : n;
 }
 
 static void run_forward_run(const fn_node *node, const broadcast_layout *l, const broadcast_run *r, void *closure)
@@ -161,18 +178,19 @@ static void run_forward_run(const fn_node *node, const broadcast_layout *l, cons
     (void)closure;
     const fn_function *function = function_of(node->attribute);
     real scratch[FN_MAX_OPERANDS][BLOCK];
-    for (int64_t done = 0; done < r->n; done += BLOCK) {
-        const int64_t n = r->n - done < BLOCK ? r->n - done : BLOCK;
+    const int64_t most = count_at_once(node, l, OPERANDS, r->n);
+    for (int64_t done = 0; done < r->n; done += most) {
+        const int64_t n = r->n - done < most ? r->n - done : most;
         const real *x[FN_MAX_OPERANDS];
-        load_operands(node, l, r, OPERANDS, done, n, scratch, x);
-        function->value(x, (real *)node->output[0].value + r->at + done, n);
+        const unsigned same = load_operands(node, l, r, OPERANDS, done, n, scratch, x);
+        function->value(x, same, (real *)node->output[0].value + r->at + done, n);
     }
 }
 
 static void run_forward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
-    for_each_run(node, &((const shared *)node->closure)->layout, lo, hi, run_forward_run, NULL);
+    for_each_run(node, &shared_of(node)->layout, lo, hi, run_forward_run, NULL);
 }
 
 static void forward(fn_plan *plan, fn_node *node)
@@ -181,8 +199,13 @@ static void forward(fn_plan *plan, fn_node *node)
     if (!made)
         return;
     fill_layout(&made->layout, node);
-    for (int k = 0; k < FN_MAX_OPERANDS; k++)
+    for (int k = 0; k < FN_MAX_OPERANDS; k++) {
         made->needs[k] = find_needs(function_of(node->attribute), k);
+        real *numbers = kind_of(node, k) == NUMBER ? fn_plan_allocate(plan, BLOCK * sizeof *numbers) : NULL;
+        for (int i = 0; numbers && i < BLOCK; i++)
+            numbers[i] = number_of(node, k);
+        made->numbers[k] = numbers;
+    }
     node->closure = made;
     fn_emit(plan, &(fn_stage_spec){.node = node,
                                    .label = function_of(node->attribute)->entry.name,
@@ -207,19 +230,17 @@ static void run_backward_run(const fn_node *node, const broadcast_layout *l, con
     const fn_function *function = function_of(node->attribute);
     real scratch[FN_MAX_OPERANDS][BLOCK], g[BLOCK];
     const bool repeated = is_repeated_along_runs(l, t->operand);
-    for (int64_t done = 0; done < r->n; done += BLOCK) {
-        const int64_t n = r->n - done < BLOCK ? r->n - done : BLOCK, at = r->at + done;
+    const int64_t whole = count_at_once(node, l, t->needs, r->n), most = repeated && whole > BLOCK ? BLOCK : whole;
+    for (int64_t done = 0; done < r->n; done += most) {
+        const int64_t n = r->n - done < most ? r->n - done : most, at = r->at + done;
         const real *x[FN_MAX_OPERANDS];
-        load_operands(node, l, r, t->needs, done, n, scratch, x);
+        const unsigned same = load_operands(node, l, r, t->needs, done, n, scratch, x);
         const real *dy = (const real *)node->output[0].gradient + at;
-        function->slope[t->operand](x, t->needs & VALUE ? (const real *)node->output[0].value + at : dy, dy, g, n);
+        const real *y = t->needs & VALUE ? (const real *)node->output[0].value + at : dy;
         real *out = t->gradient + r->start[t->operand] + (repeated ? 0 : done);
+        function->slope[t->operand](x, same, y, dy, repeated ? g : out, n, !repeated && !t->assign);
         if (repeated)
             *out = (t->assign ? 0 : *out) + fn_sum(g, n); /* to assign: an axis of size 1, of one element */
-        else if (t->assign)
-            memcpy(out, g, (size_t)n * sizeof *g);
-        else
-            FN_FOR_EACH(i, n, out[i] += g[i]);
     }
 }
 
@@ -231,7 +252,7 @@ static bool has_slope(const fn_node *node, int k)
 static void run_backward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
-    const broadcast_layout *l = &((const shared *)node->closure)->layout;
+    const broadcast_layout *l = &shared_of(node)->layout;
     for (int32_t i = 0; i < node->n_inputs; i++) {
         const fn_port *port = &node->input[i];
         if (port->gradient_buffer < 0)
@@ -243,7 +264,7 @@ static void run_backward(const fn_node *node, const fn_context *context, int64_t
             const bool assign = !begun && !l->array[k].repeated;
             if (!begun && !assign)
                 memset((real *)port->gradient + lo * port->width, 0, (size_t)((hi - lo) * port->width) * sizeof(real));
-            target t = {.operand = k, .needs = needs_of(node)[k], .assign = assign, .gradient = port->gradient};
+            target t = {.operand = k, .needs = shared_of(node)->needs[k], .assign = assign, .gradient = port->gradient};
             for_each_run(node, l, lo, hi, run_backward_run, &t);
             begun = true;
         }
@@ -255,7 +276,7 @@ static void run_backward(const fn_node *node, const fn_context *context, int64_t
 /* Sums over the rows of a group. */
 static void sum_group(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    const broadcast_layout *l = &((const shared *)node->closure)->layout;
+    const broadcast_layout *l = &shared_of(node)->layout;
     for (int32_t p = 0; p < node->n_parameters; p++) {
         const fn_port *port = &node->parameter[p];
         if (port->gradient_buffer < 0)
@@ -264,7 +285,7 @@ static void sum_group(const fn_node *node, const fn_context *context, int64_t lo
         if (context->group_begins)
             memset(sums, 0, (size_t)port->width * sizeof *sums);
         for (int k = 0; k < l->n_arrays; k++) {
-            target t = {.operand = k, .needs = needs_of(node)[k], .gradient = sums};
+            target t = {.operand = k, .needs = shared_of(node)->needs[k], .gradient = sums};
             if (kind_of(node, k) == PARAMETER + p && has_slope(node, k))
                 for_each_run(node, l, lo, hi, run_backward_run, &t);
         }
@@ -295,7 +316,7 @@ static void emit_slopes(fn_plan *plan, fn_node *node, bool parameters, fn_stage_
     for (int k = 0; k < function_of(node->attribute)->n_operands; k++) {
         const fn_port *port = port_of(node, kind_of(node, k));
         if (port && (kind_of(node, k) >= PARAMETER) == parameters && port->gradient_buffer >= 0)
-            needs |= needs_of(node)[k];
+            needs |= shared_of(node)->needs[k];
     }
     for (int k = 0; k < function_of(node->attribute)->n_operands; k++) {
         const fn_port *port = needs >> k & 1 ? port_of(node, kind_of(node, k)) : NULL;

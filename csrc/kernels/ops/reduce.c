@@ -133,6 +133,7 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_emit(plan, &(fn_stage_spec){.node = node,
                                    .label = "reduce forward",
                                    .run = run_forward,
+                                   .costly = true, /* and small to keep */
                                    .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
                                    .flops_per_row = (double)node->input[0].width});
 }
@@ -158,21 +159,39 @@ static void count_run(const fn_node *node, const broadcast_layout *l, const broa
     }
 }
 
+/* dx (+)= dy share, dy of all of them the same where it is repeated */
+FN_INLINE void spread(const real *restrict dy, real share, real *restrict dx, int64_t n, bool repeated, bool accumulate)
+{
+    const real same = dy[0] * share;
+    if (repeated && accumulate)
+        FN_FOR_EACH(i, n, dx[i] += same);
+    else if (repeated)
+        FN_FOR_EACH(i, n, dx[i] = same);
+    else if (accumulate)
+        FN_FOR_EACH(i, n, dx[i] += dy[i] * share);
+    else
+        FN_FOR_EACH(i, n, dx[i] = dy[i] * share);
+}
+
 static void differentiate_run(const fn_node *node, const broadcast_layout *l, const broadcast_run *run, void *closure)
 {
     const backward_closure *c = closure;
     const int function = function_of(node);
-    const real *x = function >= PRODUCT ? (const real *)node->input[0].value + run->at : NULL;
-    const real *y = node->output[0].value, *dy = node->output[0].gradient;
+    const real *dy = node->output[0].gradient;
     real *dx = (real *)node->input[0].gradient + run->at;
     const int64_t step = is_repeated_along_runs(l, REDUCED) ? 0 : 1;
     const real share = function == MEAN ? FN_REAL(1.0) / (real)count_terms(node) : FN_REAL(1.0);
+    if (function < PRODUCT) {
+        spread(dy + run->start[REDUCED], share, dx, run->n, step == 0, node->input[0].accumulate);
+        return;
+    }
+    const real *x = (const real *)node->input[0].value + run->at, *y = node->output[0].value;
     for (int64_t i = 0, j = run->start[REDUCED]; i < run->n; i++, j += step) {
-        real slope = share;
+        real slope;
         if (function == PRODUCT) {
             const real zeros = c->counts[j - c->first], others = c->others[j - c->first];
             slope = zeros == 0 ? y[j] / x[i] : zeros == 1 && x[i] == 0 ? others : 0;
-        } else if (function >= LARGEST) {
+        } else {
             slope = x[i] == y[j] ? FN_REAL(1.0) / c->counts[j - c->first] : y[j] != y[j] ? y[j] : 0;
         }
         dx[i] = (node->input[0].accumulate ? dx[i] : 0) + dy[j] * slope;
@@ -182,14 +201,16 @@ static void differentiate_run(const fn_node *node, const broadcast_layout *l, co
 static void run_backward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const int64_t width = node->output[0].width;
+    if (function_of(node) < PRODUCT) {
+        for_each_run(node, node->closure, lo, hi, differentiate_run, &(backward_closure){0});
+        return;
+    }
     for (int64_t row = lo; row < hi; row++) {
         backward_closure c = {.counts = context->workspace, .first = row * width};
         c.others = c.counts + width;
-        if (function_of(node) >= PRODUCT) {
-            for (int64_t i = 0; i < width; i++)
-                c.counts[i] = 0, c.others[i] = 1;
-            for_each_run(node, node->closure, row, row + 1, count_run, &c);
-        }
+        for (int64_t i = 0; i < width; i++)
+            c.counts[i] = 0, c.others[i] = 1;
+        for_each_run(node, node->closure, row, row + 1, count_run, &c);
         for_each_run(node, node->closure, row, row + 1, differentiate_run, &c);
     }
 }
