@@ -1,13 +1,13 @@
 """Formulas written in fn.ops beside what is built in, beside the bandwidth of memory, and beside PyTorch.
 
-    python -m bench.formulas [--seconds S] [--repetitions N] [--threads N]
+    python -m bench.formulas [--seconds S]
 
-Data are normal random numbers of float32 with a fixed seed. Times are those of the stages of a plan: forward, or forward and
-backward, of one batch, without what copies the batch in and the results out. Formula and built-in layer are run in turns, many times in one run,
-by one thread; of the times of each the least counts, which a busy machine disturbs least. The triad ``a = 0.5 a + 0.5 b`` is
-one of NumPy's size: arrays of so many bytes as the formula reads and writes, measured in the same turns. PyTorch, where it is
-installed, runs the formula eagerly with one thread, forward and backward, as does `Model.forward` and `Model.backward`: these two by
-processor time of whole calls from Python.
+Data are normal random numbers of float32 with a fixed seed. Times are elapsed times of the stages of a plan with one thread, forward
+and backward, of one batch, without what copies the batch in and the results out. Formula and built-in layer are run in turns, many
+times in one run; of the times of each the least counts, which a busy machine disturbs least. What is compared with memory is NumPy's
+``a += b``, two arrays read and one written, of as many bytes as the formula reads and writes at least, in the same turns. PyTorch,
+where it is installed, runs the formula eagerly with one thread, forward and backward, beside `Model.forward` and `Model.backward`:
+these two by processor time of whole calls from Python.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class BuiltInHuber:
 
 
 class Triad:
-    """NumPy's fastest pass over memory of three arrays: two are read and one of them is written."""
+    """NumPy's ``a += b``: two arrays are read, and one of them is written."""
 
     def __init__(self, n_bytes: int) -> None:
         n = n_bytes // 12
