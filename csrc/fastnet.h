@@ -225,6 +225,8 @@ typedef struct fn_input_spec {
      * As many numbers as the shape has elements; copied. */
     const double *scale;
     const double *shift;
+    /* Not 0: no input of fn_run.inputs, but the target of output number target - 1, for a loss that nodes compute. */
+    int32_t target;
 } fn_input_spec;
 
 /* What is asked of one value: to be an output, with a loss or without. */
@@ -237,6 +239,11 @@ typedef struct fn_output_spec {
     /* The value with a number for each position of this one (its shape without the last axis): 0 where loss and metrics leave
      * it out, so that the loss of a batch is the mean over the others. NULL: all count. */
     const int32_t *mask;
+    /* The value whose numbers are the losses of the positions, as many as it has in a row, computed by nodes: in place of `loss`.
+     * NULL: there is none. */
+    const int32_t *formula;
+    /* With a formula: whether targets are class numbers, one for each position of the value, for the metrics. */
+    bool labels;
 } fn_output_spec;
 
 typedef struct fn_metric_spec {

@@ -13,6 +13,7 @@
  * An array that is used within the run alone, be it a value or a gradient, is as large as a block: an internal one. Values that
  * the backward pass needs are computed again there, but for those that are costly (fn_stage_spec.costly), which are kept. */
 #include "blocks.h"
+#include "fusion.h"
 #include "plan.h"
 
 #include <string.h>
@@ -161,14 +162,7 @@ static bool is_used_within(const fn_plan *plan, const fn_plan_spec *spec, int32_
         for (int32_t k = 0; (i < first || i > last) && k < spec->nodes[i].n_inputs; k++)
             if (root_of(plan, spec->nodes[i].inputs[k]) == root)
                 return false;
-    for (int32_t i = 0; i < spec->n_outputs; i++) {
-        const int32_t *mask = spec->outputs[i].mask;
-        if (root_of(plan, spec->outputs[i].value) == root)
-            return false;
-        if (mask && *mask >= 0 && *mask < plan->n_values && root_of(plan, *mask) == root)
-            return false;
-    }
-    return true;
+    return !fn_is_read_by_outputs(plan, spec, root);
 }
 
 static void mark_internal(fn_run_of_nodes *run, int buffer)

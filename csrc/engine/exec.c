@@ -315,9 +315,12 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
         (!(run->phases & FN_PHASE_UPDATE) || !run->loss_sum || !run->epoch_results || (run->shuffles && !run->order)))
         return fn_fail(error, FN_ERROR_STATE,
                        "several epochs in one call are for training, and need loss_sum, epoch_results and an order to shuffle");
-    for (int32_t i = 0; (run->phases & FN_PHASE_FORWARD) && i < plan->n_inputs; i++)
+    for (int32_t i = 0; (run->phases & FN_PHASE_FORWARD) && i < plan->n_sources; i++)
         if (!is_source(&run->inputs[i]))
             return fn_fail(error, FN_ERROR_STATE, "input %d has no data, or of a dtype that there is not", i);
+    for (int32_t i = 0; (run->phases & FN_PHASE_FORWARD) && i < plan->n_outputs; i++)
+        if (plan->reads_target[i] && (!run->targets || !is_source(&run->targets[i])))
+            return fn_fail(error, FN_ERROR_STATE, "output %d has no targets, or of a dtype that there is not", i);
     for (int32_t i = 0; (run->phases & FN_PHASE_LOSS) && i < plan->n_outputs; i++) {
         const fn_source *weights = run->weights && run->weights[i].data ? &run->weights[i] : NULL;
         if (plan->positions[i] == 0)

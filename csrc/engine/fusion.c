@@ -5,6 +5,18 @@
 
 /* ---- epilogues of values ----------------------------------------------------------------------------- */
 
+bool fn_is_read_by_outputs(const fn_plan *plan, const fn_plan_spec *spec, int32_t root)
+{
+    for (int32_t i = 0; i < spec->n_outputs; i++) {
+        const fn_output_spec *output = &spec->outputs[i];
+        const int32_t *const values[] = {&output->value, output->mask, output->formula};
+        for (int j = 0; j < 3; j++)
+            if (values[j] && *values[j] >= 0 && *values[j] < plan->n_values && plan->values[*values[j]].root == root)
+                return true;
+    }
+    return false;
+}
+
 bool fn_is_only_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
 {
     const int32_t root = plan->values[spec->nodes[i].inputs[0]].root;
@@ -12,14 +24,7 @@ bool fn_is_only_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
         for (int32_t k = 0; k < spec->nodes[j].n_inputs; k++)
             if (j != i && plan->values[spec->nodes[j].inputs[k]].root == root)
                 return false;
-    for (int32_t j = 0; j < spec->n_outputs; j++) {
-        const fn_output_spec *output = &spec->outputs[j];
-        if (plan->values[output->value].root == root)
-            return false;
-        if (output->mask && *output->mask >= 0 && *output->mask < plan->n_values && plan->values[*output->mask].root == root)
-            return false;
-    }
-    return true;
+    return !fn_is_read_by_outputs(plan, spec, root);
 }
 
 /* Whether the node has an epilogue of this kind, and which. */

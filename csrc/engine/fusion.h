@@ -4,7 +4,9 @@
 
 #include "descriptor.h"
 
-/* Whether input 0 of node i is used by that node alone (fusion.c). */
+/* Whether an output is the value of that root, or has it as its mask or its loss (fusion.c). */
+bool fn_is_read_by_outputs(const fn_plan *plan, const fn_plan_spec *spec, int32_t root);
+/* Whether input 0 of node i is used by that node alone. */
 bool fn_is_only_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t i);
 /* Before ports are made: finds the elementwise operations that are done in place by the nodes they follow. */
 void fn_find_in_place(fn_plan *plan, const fn_plan_spec *spec);

@@ -70,9 +70,9 @@ fn_status fn_add_parameters(fn_plan *plan, const fn_plan_spec *spec, fn_paramete
     size_t element = plan->kernels->element;
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
-        if (parameter->values && (plan->training || (uintptr_t)parameter->values % FN_ALIGNMENT != 0))
+        if (parameter->values && ((plan->training && parameter->trainable) || (uintptr_t)parameter->values % FN_ALIGNMENT != 0))
             return fn_fail(error, FN_ERROR_GRAPH,
-                           "parameter %d: values beside the slab are for plans that do not train, and aligned", i);
+                           "parameter %d: values beside the slab are for plans or parameters that do not train, and aligned", i);
         size_t start = (size_t)parameter->offset * element;
         int64_t elements = fn_shape_size(&parameter->shape);
         table->buffers[2 * i] = fn_add_buffer(plan, 0, elements, fn_parameter_values(plan, spec, parameter));
@@ -184,6 +184,9 @@ void fn_connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
         return;
     for (int32_t i = 0; i < spec->n_outputs; i++)
         reaches[plan->values[spec->outputs[i].value].root] = true;
+    for (int32_t i = 0; i < spec->n_outputs; i++)
+        if (spec->outputs[i].formula)
+            reaches[plan->values[*spec->outputs[i].formula].root] = true;
     int32_t value = plan->n_values;
     for (int32_t i = spec->n_nodes - 1; i >= 0; i--) {
         const fn_node *node = &plan->nodes[i];

@@ -28,7 +28,7 @@ static fn_node *add_input_node(fn_plan *plan, const fn_plan_spec *spec, int32_t 
     if (!input)
         return node;
     int64_t width = fn_shape_size(&given->shape);
-    *input = (fn_input){.kernels = plan->kernels, .index = i, .width = width};
+    *input = (fn_input){.kernels = plan->kernels, .index = i, .target = given->target, .width = width};
     if (given->scale || given->shift) {
         input->scale = fn_plan_allocate(plan, sizeof(double) * (size_t)width);
         input->shift = fn_plan_allocate(plan, sizeof(double) * (size_t)width);
@@ -41,6 +41,23 @@ static fn_node *add_input_node(fn_plan *plan, const fn_plan_spec *spec, int32_t 
     node->n_outputs = 1;
     node->output[0] = fn_make_port(plan, i);
     return node;
+}
+
+static bool asks_for_loss(const fn_output_spec *output)
+{
+    return output->loss || output->formula;
+}
+
+static fn_status add_loss(fn_plan *plan, const fn_output_spec *given, fn_output *output, const fn_shape *shape, fn_error *error)
+{
+    int index = fn_registry_find(FN_LOSSES, given->loss);
+    if (index < 0)
+        return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", given->loss);
+    output->loss = plan->kernels->losses[index];
+    fn_status status = fn_check_loss(output->loss, given->loss_attributes, shape, &output->group, error);
+    if (status == FN_OK)
+        output->loss_attribute = fn_copy_numbers(plan, given->loss_attributes, output->loss->entry.n_attributes);
+    return status;
 }
 
 static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, fn_error *error)
@@ -60,9 +77,16 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
                           .index = i,
                           .n_outputs = spec->n_outputs,
                           .width = width,
-                          .inner = fn_shape_size(shape) / width};
-    if (!given->loss)
+                          .inner = fn_shape_size(shape) / width,
+                          .positions = fn_shape_size(shape) / width,
+                          .formula = given->formula != NULL};
+    if (!asks_for_loss(given))
         return FN_OK;
+    if (given->formula) {
+        node->n_outputs = 2;
+        node->output[1] = fn_make_port(plan, *given->formula);
+        output->positions = node->output[1].width;
+    }
     if (given->mask) {
         node->input = fn_plan_allocate(plan, sizeof *node->input);
         if (plan->failed)
@@ -72,22 +96,20 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
                            plan->n_values);
         node->input[0] = fn_make_port(plan, *given->mask);
         node->n_inputs = 1;
-        if (node->input[0].width != fn_shape_size(shape) / width)
+        if (node->input[0].width != output->positions)
             return fn_fail(error, FN_ERROR_SHAPE,
                            "output '%s': its mask has %lld numbers, expected one for each of %lld positions", node->layer,
-                           (long long)node->input[0].width, (long long)(fn_shape_size(shape) / width));
+                           (long long)node->input[0].width, (long long)output->positions);
     }
-    int index = fn_registry_find(FN_LOSSES, given->loss);
-    if (index < 0)
-        return fn_fail(error, FN_ERROR_NAME, "unknown loss '%s'", given->loss);
-    output->loss = plan->kernels->losses[index];
-    plan->positions[i] = output->inner;
-    fn_status status = fn_check_loss(output->loss, given->loss_attributes, shape, &output->group, error);
+    fn_status status = given->formula ? FN_OK : add_loss(plan, given, output, shape, error);
     if (status != FN_OK)
         return status;
-    output->loss_attribute = fn_copy_numbers(plan, given->loss_attributes, output->loss->entry.n_attributes);
-    output->target_width = output->loss->labels ? 1 : width;
-    int64_t per_row[4] = {output->target_width * output->inner, output->inner, output->inner, output->inner};
+    output->labels = given->formula ? given->labels : output->loss->labels;
+    output->target_width = output->labels ? 1 : width;
+    for (int32_t j = 0; j < spec->n_metrics; j++)
+        output->judged |= spec->metrics[j].output == i;
+    plan->positions[i] = output->positions;
+    int64_t per_row[4] = {output->target_width * output->inner, output->positions, output->positions, output->positions};
     node->n_node_buffers = 4;
     for (int j = 0; j < 4; j++)
         node->buffer[j] =
@@ -100,13 +122,14 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
 static void claim_output_gradient(fn_plan *plan, const fn_plan_spec *spec, int32_t i, fn_node *node)
 {
     fn_output *output = node->closure;
-    fn_value *root = &plan->values[plan->values[spec->outputs[i].value].root];
+    const int32_t value = output->formula ? *spec->outputs[i].formula : spec->outputs[i].value;
+    fn_value *root = &plan->values[plan->values[value].root];
     output->accumulate = root->gradient_written;
     root->gradient_written = true;
-    if (output->accumulate && output->loss)
-        node->buffer[node->n_node_buffers++] = (fn_port){.width = node->output[0].width,
-                                                         .value_buffer = fn_add_buffer(plan, node->output[0].width, 0, NULL),
-                                                         .gradient_buffer = -1};
+    const int64_t width = fn_loss_port(node)->width;
+    if (output->accumulate && fn_has_loss(output))
+        node->buffer[node->n_node_buffers++] =
+            (fn_port){.width = width, .value_buffer = fn_add_buffer(plan, width, 0, NULL), .gradient_buffer = -1};
 }
 
 /* ---- backward pass ---------------------------------------------------------------------------------- */
@@ -225,15 +248,15 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
         fn_status status = add_output_node(plan, spec, i, error);
         if (status != FN_OK)
             return status;
-        any_loss |= ((fn_output *)outputs[i].closure)->loss != NULL;
+        any_loss |= fn_has_loss(outputs[i].closure);
     }
     plan->emitting = FN_PHASE_FETCH;
     for (int32_t i = 0; i < spec->n_outputs; i++)
         fn_emit_fetch(plan, &outputs[i]);
     plan->emitting = FN_PHASE_LOSS;
     for (int32_t i = 0; i < spec->n_outputs; i++)
-        if (((fn_output *)outputs[i].closure)->loss) {
-            if (outputs[i].output[0].gradient_buffer >= 0)
+        if (fn_has_loss(outputs[i].closure)) {
+            if (fn_loss_port(&outputs[i])->gradient_buffer >= 0)
                 claim_output_gradient(plan, spec, i, &outputs[i]);
             fn_emit_loss(plan, &outputs[i]);
         }
@@ -249,11 +272,11 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
         int index = fn_registry_find(FN_METRICS, given->metric);
         if (index < 0)
             return fn_fail(error, FN_ERROR_NAME, "unknown metric '%s'", given->metric);
-        if (given->output < 0 || given->output >= spec->n_outputs || !((fn_output *)outputs[given->output].closure)->loss)
+        if (given->output < 0 || given->output >= spec->n_outputs || !fn_has_loss(outputs[given->output].closure))
             return fn_fail(error, FN_ERROR_GRAPH, "metric '%s': output %d has no loss", given->metric, given->output);
         const fn_output *judged = outputs[given->output].closure;
-        fn_status status = fn_check_metric_target(plan->kernels->metrics[index], judged->width, judged->target_width,
-                                                  judged->loss->labels, error);
+        fn_status status =
+            fn_check_metric_target(plan->kernels->metrics[index], judged->width, judged->target_width, judged->labels, error);
         if (status == FN_OK)
             status =
                 fn_check_entry(&plan->kernels->metrics[index]->entry, "metric", given->metric, given->attributes, false, error);
@@ -273,7 +296,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
 
     plan->emitting = FN_PHASE_OUTPUT_GRADIENT;
     for (int32_t i = 0; i < spec->n_outputs; i++)
-        if (outputs[i].output[0].gradient_buffer >= 0 && !((fn_output *)outputs[i].closure)->loss) {
+        if (outputs[i].output[0].gradient_buffer >= 0 && !fn_has_loss(outputs[i].closure)) {
             claim_output_gradient(plan, spec, i, &outputs[i]);
             fn_emit_output_gradient(plan, &outputs[i]);
         }
@@ -311,6 +334,11 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
     plan->verdict = -1;
     plan->n_peers = 1;
     plan->n_inputs = spec->n_inputs;
+    for (int32_t i = 0; i < spec->n_inputs; i++) {
+        plan->n_sources += spec->inputs[i].target == 0;
+        if (spec->inputs[i].target)
+            plan->reads_target[spec->inputs[i].target - 1] = true;
+    }
     plan->n_outputs = spec->n_outputs;
     plan->n_metrics = spec->n_metrics;
     plan->n_scheduled = spec->n_scheduled;
@@ -339,6 +367,9 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
     for (int32_t i = 0; status == FN_OK && i < spec->n_outputs; i++)
         if (spec->outputs[i].value < 0 || spec->outputs[i].value >= plan->n_values)
             status = fn_fail(error, FN_ERROR_GRAPH, "output %d is value %d, of %d", i, spec->outputs[i].value, plan->n_values);
+        else if (spec->outputs[i].formula && (*spec->outputs[i].formula < 0 || *spec->outputs[i].formula >= plan->n_values))
+            status = fn_fail(error, FN_ERROR_GRAPH, "the loss of output %d is value %d, of %d", i, *spec->outputs[i].formula,
+                             plan->n_values);
     if (status == FN_OK)
         status = fn_add_schedules(plan, spec, error);
     if (status != FN_OK)

@@ -50,13 +50,14 @@ typedef struct fn_value {
 typedef struct fn_input {
     const fn_kernels *kernels;
     int32_t index;
+    int32_t target; /* not 0: the target of output target - 1, and no input */
     int64_t width;
     double *scale, *shift;
 } fn_input;
 
 /* Closure of the stages that belong to an output: its loss and metrics, its copies. Ports of the
- * node: output[0] the prediction, input[0] the mask if there is one, buffer[0] target, buffer[1] weights, buffer[2] factors of
- * the gradient, buffer[3] losses. */
+ * node: output[0] the prediction, output[1] the losses that nodes compute, input[0] the mask if there is one, buffer[0] target,
+ * buffer[1] weights, buffer[2] factors of the gradient, buffer[3] losses. */
 typedef struct fn_output {
     const fn_kernels *kernels;
     const fn_loss *loss;
@@ -65,8 +66,23 @@ typedef struct fn_output {
     int32_t index, n_outputs;
     int64_t width, inner, target_width; /* a row is `inner` positions of `width` numbers */
     int64_t group;                      /* positions with one loss together; 0: the whole batch */
+    int64_t positions;                  /* of a row that have a loss: inner, or as many as a formula has */
     bool accumulate;                    /* the gradient of this value has been written by another output */
+    bool formula;                       /* nodes compute the loss */
+    bool labels;                        /* targets are class numbers */
+    bool judged;                        /* metrics read the target */
 } fn_output;
+
+static inline bool fn_has_loss(const fn_output *output)
+{
+    return output->loss || output->formula;
+}
+
+/* The value that a loss is a function of: the prediction, or what nodes have computed. */
+static inline fn_port *fn_loss_port(fn_node *node)
+{
+    return &node->output[((const fn_output *)node->closure)->formula];
+}
 
 typedef struct fn_metric_state {
     const fn_metric *metric;
@@ -157,6 +173,8 @@ struct fn_plan {
     fn_strategy strategies[FN_MAX_STRATEGIES];
     int32_t n_strategies;
     unsigned phases;                  /* of all stages */
+    int32_t n_sources;                /* inputs of the caller: those that are no targets */
+    bool reads_target[FN_MAX_LOSSES]; /* of an output: whether nodes compute with its target */
     int64_t positions[FN_MAX_LOSSES]; /* of a row of each output that has a loss; 0: it has none */
     int64_t kept_rows;                /* of the batch whose forward pass waits for its backward pass; 0: there is none */
     unsigned emitting;                /* phase of the stages being emitted */

@@ -14,8 +14,9 @@ enum { TARGET, WEIGHT, SCALE, LOSS, GRADIENT };
 static void gather_input(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const fn_input *input = node->closure;
-    fn_gather_rows(input->kernels, context, node->output[0].value, &node->output[0].shape, &context->run->inputs[input->index],
-                   input->scale, input->shift, true, lo, hi);
+    const fn_source *source = input->target ? &context->run->targets[input->target - 1] : &context->run->inputs[input->index];
+    fn_gather_rows(input->kernels, context, node->output[0].value, &node->output[0].shape, source, input->scale, input->shift,
+                   true, lo, hi);
 }
 
 void fn_emit_input(fn_plan *plan, fn_node *node)
@@ -137,17 +138,27 @@ static void mask_positions(const fn_node *node, void *numbers, double factor, in
                           (hi - lo) * output->inner, factor);
 }
 
+/* The loss of a formula is there, and its derivative by itself is 1. */
+static void copy_loss(const fn_output *output, const fn_loss_arguments *arguments)
+{
+    const size_t bytes = (size_t)arguments->positions * output->kernels->element;
+    memcpy(arguments->loss, arguments->prediction, bytes);
+    if (arguments->gradient)
+        memcpy(arguments->gradient, arguments->scale, bytes);
+}
+
 static void run_loss(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const fn_output *output = node->closure;
     const fn_kernels *kernels = output->kernels;
-    const fn_port *port = &node->output[0];
+    const fn_port *port = &node->output[output->formula];
     const fn_run *run = context->run;
-    int64_t inner = output->inner;
+    const int64_t inner = output->positions;
     const int64_t weighted = weights_per_row(context, output);
     const fn_shape target = {.rank = 1, .size = {node->buffer[TARGET].width}}, of_row = {.rank = 1, .size = {weighted}};
-    fn_gather_rows(kernels, context, node->buffer[TARGET].value, &target, &run->targets[output->index], NULL, NULL, false, lo,
-                   hi);
+    if (output->loss || output->judged)
+        fn_gather_rows(kernels, context, node->buffer[TARGET].value, &target, &run->targets[output->index], NULL, NULL, false, lo,
+                       hi);
     const fn_source *weights = weights_of(context, output);
     if (weights)
         fn_gather_rows(kernels, context, node->buffer[WEIGHT].value, &of_row, weights, NULL, NULL, false, lo, hi);
@@ -169,12 +180,16 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
         .group = output->group ? output->group : (hi - lo) * inner,
         .attribute = output->loss_attribute,
     };
-    if (output->loss->labels && kernels->find_bad_label(arguments.target, arguments.positions, output->width) >= 0) {
+    if (output->labels && (output->loss || output->judged) &&
+        kernels->find_bad_label(arguments.target, (hi - lo) * output->inner, output->width) >= 0) {
         atomic_store_explicit(&context->shared->bad_labels, 1, memory_order_relaxed);
         atomic_store_explicit(&context->team->bad_labels, 1, memory_order_relaxed);
         return;
     }
-    output->loss->run(&arguments);
+    if (output->loss)
+        output->loss->run(&arguments);
+    else
+        copy_loss(output, &arguments);
     if (output->accumulate)
         kernels->add(gradient, arguments.gradient, (hi - lo) * port->width);
     if (node->n_inputs)
@@ -191,14 +206,15 @@ static void run_loss_of_batch(const fn_node *node, const fn_context *context, in
 void fn_emit_loss(fn_plan *plan, fn_node *node)
 {
     const fn_output *output = node->closure;
+    const bool whole = output->loss && !output->group; /* a loss of the batch */
     fn_emit(plan, &(fn_stage_spec){.node = node,
-                                   .label = output->loss->entry.name,
-                                   .run = output->group ? run_loss : run_loss_of_batch,
-                                   .split = output->group ? FN_BY_ROWS : FN_SERIAL,
+                                   .label = output->loss ? output->loss->entry.name : "loss of formula",
+                                   .run = whole ? run_loss_of_batch : run_loss,
+                                   .split = whole ? FN_SERIAL : FN_BY_ROWS,
                                    .ports = FN_WRITES_BUFFERS,
-                                   .reads = FN_BUFFERS(node->output[0].value_buffer),
+                                   .reads = FN_BUFFERS(fn_loss_port(node)->value_buffer),
                                    .reads_all = FN_BUFFERS(node->n_inputs ? node->input[0].value_buffer : -1),
-                                   .writes = FN_BUFFERS(node->output[0].gradient_buffer),
+                                   .writes = FN_BUFFERS(fn_loss_port(node)->gradient_buffer),
                                    .workspace = node->buffer[TARGET].width * (int64_t)plan->kernels->element});
 }
 
@@ -234,7 +250,7 @@ static void note_bad_label(const loss_total *total, const fn_context *context)
     for (int i = 0; i < total->n_outputs && !found->output; i++) {
         const fn_node *node = &total->outputs[i];
         const fn_output *output = node->closure;
-        if (!output->loss || !output->loss->labels)
+        if (!output->labels || !(output->loss || output->judged))
             continue;
         const void *labels = node->buffer[TARGET].value;
         const int64_t position = output->kernels->find_bad_label(labels, context->rows * output->inner, output->width);
@@ -264,13 +280,13 @@ static void total_losses(const fn_node *node, const fn_context *context, int64_t
         const fn_node *output_node = &total->outputs[i];
         const fn_output *output = output_node->closure;
         loss[1 + i] = 0;
-        if (!output->loss)
+        if (!fn_has_loss(output))
             continue;
         const int64_t weighted = weights_per_row(context, output);
         double sum = output->kernels->loss_sum(output_node->buffer[LOSS].value,
                                                weights_of(context, output) ? output_node->buffer[WEIGHT].value : NULL,
-                                               output->inner / weighted, context->rows * weighted);
-        loss[1 + i] = sum / (double)(context->rows * output->inner);
+                                               output->positions / weighted, context->rows * weighted);
+        loss[1 + i] = sum / (double)(context->rows * output->positions);
         loss[0] += output->loss_weight * loss[1 + i];
     }
     loss[0] += context->shared->penalty + total_terms(total->plan, context->rows);
@@ -288,13 +304,15 @@ void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs)
     node->closure = total;
     node->layer = "total";
     plan->verdict = fn_add_buffer(plan, 0, 0, plan);
-    for (int i = 0; i < n_outputs; i++)
-        if (((fn_output *)outputs[i].closure)->loss) {
+    for (int i = 0; i < n_outputs; i++) {
+        const fn_output *output = outputs[i].closure;
+        if (fn_has_loss(output)) {
             reads[n++] = outputs[i].buffer[LOSS].value_buffer;
             reads[n++] = outputs[i].buffer[WEIGHT].value_buffer;
-            if (((fn_output *)outputs[i].closure)->loss->labels) /* to tell which is out of range */
+            if (output->labels) /* to tell which is out of range */
                 reads[n++] = outputs[i].buffer[TARGET].value_buffer;
         }
+    }
     for (int32_t i = 0; i < plan->n_terms; i++)
         reads[n++] = plan->terms[i].node->buffer[plan->terms[i].buffer].value_buffer;
     fn_emit(plan, &(fn_stage_spec){.node = node,

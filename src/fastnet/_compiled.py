@@ -12,10 +12,11 @@ import numpy as np
 from . import _core, _data
 from . import losses as _losses
 from . import metrics as _metrics
-from .metrics.base import GivenTargets
+from ._traced_losses import NotTraced, TracedLoss
+from .metrics.base import GivenTargets, has_labels
 
 if TYPE_CHECKING:
-    from ._graph import SymbolicTensor
+    from ._graph import Graph, SymbolicTensor
     from .optimizers import Optimizer
 
 __all__ = ["Compiled"]
@@ -63,8 +64,12 @@ class Compiled:
         The shape of one target; None where the loss is a Python function, or there is none.
     metrics : list of list of Metric
         For each output.
+    traced : list of TracedLoss or None
+        For each output: its loss as operations, for the targets seen last, where it is written in `fastnet.ops`.
+    labels : list of bool
+        For each output with a traced loss: whether its metrics take targets for class numbers.
     custom : bool
-        Whether a loss is a Python function, so that each step passes through Python.
+        Whether a loss is a Python function of arrays, so that each step passes through Python.
     sequence : bool
         Whether a step consists of several updates: of a `TrainStep`.
     """
@@ -76,7 +81,11 @@ class Compiled:
         self.n_threads = n_threads
         self.resolved = False
         self.custom = False
+        self.error: NotTraced | None = None  # why a loss could not be traced
         self.losses: list[Any] = []
+        self.traced: list[TracedLoss | None] = []
+        self.labels: list[bool] = []
+        self._traces: dict[tuple[int, tuple[int, ...]], TracedLoss | None] = {}
         self.target_shapes: list[tuple[int, ...] | None] = []
         self.metrics: list[list[_metrics.Metric]] = []
         self.loss_weights: list[float] = []
@@ -97,24 +106,29 @@ class Compiled:
         for one in _leaves(metrics):
             _metrics.get(one)
 
-    def resolve(self, outputs: Sequence[SymbolicTensor], names: Sequence[str]) -> None:
-        """Chooses losses and metrics for these outputs; ValueError where they do not fit."""
+    def resolve(self, outputs: Sequence[SymbolicTensor], names: Sequence[str], penalized: bool = False) -> None:
+        """Chooses losses and metrics for these outputs; ValueError where they do not fit.
+
+        Parameters
+        ----------
+        penalized : bool
+            Whether layers add to the loss, so that none is needed here.
+        """
         loss, metrics, loss_weights = self.given
         shapes = [tensor.sample_shape for tensor in outputs]
         given_losses = _by_output(loss, names, "loss")
         missing = [name for name in names if name not in loss] if isinstance(loss, Mapping) and "class_name" not in loss else []
-        if missing or all(one is None for one in given_losses):
+        if loss is None and not penalized:
+            raise ValueError(
+                "compile needs a loss: a name such as 'mse', an object of fastnet.losses, or a function; or layers that add_loss"
+            )
+        if missing or (all(one is None for one in given_losses) and not penalized):
             raise ValueError(
                 f"output {(missing or names)[0]!r} has no loss; one that is to have none has None, and another has one"
             )
         self.losses = [None if one is None else _losses.get(one) for one in given_losses]
-        self.custom = not all(one is None or hasattr(one, "kernel") for one in self.losses)
-        for one, tensor, name in zip(self.losses, outputs, names):
-            if self.custom and hasattr(one, "kernel") and tensor.mask is not None:
-                raise ValueError(
-                    f"output {name!r} has a mask, which its loss would not heed: beside a loss that is a Python function losses are "
-                    "computed without masks. Give it a Python function too, or none of the outputs one"
-                )
+        self.traced, self.labels, self._traces = [None] * len(names), [False] * len(names), {}
+        self.custom = self.has_functions
         self.target_shapes = []
         for one, name, shape in zip(self.losses, names, shapes):
             try:
@@ -138,6 +152,77 @@ class Compiled:
         self.names, self._shapes, self._given_metrics = list(names), list(shapes), of_output
         self._choose_metrics(self.losses)
         self.resolved = True
+
+    @property
+    def has_functions(self) -> bool:
+        """Whether a loss is a function or class of the user's, of arrays or in `fastnet.ops`."""
+        return not all(one is None or hasattr(one, "kernel") for one in self.losses)
+
+    def trace(
+        self, targets: Sequence[np.ndarray | None], graph: Graph, outputs: Sequence[SymbolicTensor], names: Sequence[str]
+    ) -> None:
+        """Traces the losses that are written in `fastnet.ops`, for targets of these shapes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `TracedLoss`; if only some of the functions can be traced, or a mask does not fit their results.
+        """
+        if not self.has_functions:
+            return
+        errors: list[NotTraced] = []
+        for i, (loss, target, tensor, name) in enumerate(zip(self.losses, targets, outputs, names)):
+            if loss is None or hasattr(loss, "kernel"):
+                continue
+            assert target is not None
+            key = (i, target.shape[1:])
+            if key not in self._traces:
+                try:
+                    self._traces[key] = TracedLoss(loss, graph, tensor, key[1], name)
+                except NotTraced as error:
+                    self._traces[key] = None
+                    errors.append(error)
+                    if isinstance(loss, _losses.Loss):
+                        raise TypeError(f"output {name!r}: {type(loss).__name__}.call: {error}") from error
+            self.traced[i] = self._traces[key]
+        functions = [i for i, loss in enumerate(self.losses) if loss is not None and not hasattr(loss, "kernel")]
+        self.custom = any(self.traced[i] is None for i in functions)
+        self.error = errors[0] if errors else self.error
+        if self.custom:
+            self._check_custom(outputs, names)
+            return
+        for i in functions:
+            mask, trace = outputs[i].mask, self.traced[i]
+            if mask is not None and trace is not None and trace.result.sample_shape != mask.sample_shape:
+                raise ValueError(
+                    f"output {names[i]!r} has a mask of shape {mask.shape}, its loss has shape {trace.result.shape}: return a number "
+                    "for each step"
+                )
+        seen = self._seen(targets, names)
+        self.labels = [has_labels(loss) for loss in seen]
+        self._choose_metrics(seen)
+
+    def _check_custom(self, outputs: Sequence[SymbolicTensor], names: Sequence[str]) -> None:
+        """ValueError for what does not go with losses that are functions of arrays."""
+        if any(self.traced):
+            name = next(name for name, trace in zip(names, self.traced) if trace is not None)
+            raise ValueError(
+                f"output {name!r} has a loss in fastnet.ops beside another one that is a function of arrays: write both in fastnet.ops"
+            ) from self.error
+        for one, tensor, name in zip(self.losses, outputs, names):
+            if hasattr(one, "kernel") and tensor.mask is not None:
+                raise ValueError(
+                    f"output {name!r} has a mask, which its loss would not heed: beside a loss that is a Python function losses are "
+                    "computed without masks. Give it a Python function too, or none of the outputs one"
+                )
+
+    def _seen(self, targets: Sequence[np.ndarray | None], names: Sequence[str]) -> list[Any]:
+        """The losses, of which those that are functions know whether their targets are class numbers, where metrics ask."""
+        losses = list(self.losses)
+        for i, (loss, group, shape) in enumerate(zip(self.losses, self._given_metrics, self._shapes)):
+            if group and not hasattr(loss, "kernel"):
+                losses[i] = GivenTargets(loss, _data.are_labels(targets[i], shape, names[i]))
+        return losses
 
     def _choose_metrics(self, losses: Sequence[Any]) -> None:
         self.metrics = [
@@ -166,12 +251,8 @@ class Compiled:
         """
         if not self.custom:
             return self
-        losses = list(self.losses)
-        for i, (loss, group, shape) in enumerate(zip(self.losses, self._given_metrics, self._shapes)):
-            if group and not hasattr(loss, "kernel"):
-                losses[i] = GivenTargets(loss, _data.are_labels(targets[i], shape, names[i]))
         fitted = copy.copy(self)
-        fitted._choose_metrics(losses)
+        fitted._choose_metrics(self._seen(targets, names))
         return fitted
 
     def new_sums(self) -> np.ndarray:

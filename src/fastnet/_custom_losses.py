@@ -28,7 +28,7 @@ def add_losses(
         if hasattr(loss, "kernel"):
             value, gradient = _core.evaluate_loss(loss.kernel, loss.attributes(), target, output, weight)
         else:
-            value, gradient = _call_loss(loss, target, output)
+            value, gradient = _call_loss(loss, target, output, compiled.error)
         factor = compiled.loss_weights[i]
         totals[1 + i] += value * n
         totals[0] += factor * value * n
@@ -36,10 +36,16 @@ def add_losses(
     return gradients
 
 
-def _call_loss(loss: Callable[..., Any], target: np.ndarray, output: np.ndarray) -> tuple[float, np.ndarray]:
-    result = loss(target, output)
+def _call_loss(
+    loss: Callable[..., Any], target: np.ndarray, output: np.ndarray, why_not_traced: Exception | None
+) -> tuple[float, np.ndarray]:
+    hint = f"; or a tensor of a number for each row, written in fastnet.ops, as which it fails: {why_not_traced}"
+    try:
+        result = loss(target, output)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error}. A loss function takes arrays and returns (value, gradient){hint}") from why_not_traced
     if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"a loss function must return (value, gradient), got {type(result).__name__}")
+        raise TypeError(f"a loss function must return (value, gradient), got {type(result).__name__}{hint}") from why_not_traced
     try:
         value, gradient = float(result[0]), np.asarray(result[1], output.dtype)
     except (TypeError, ValueError) as error:

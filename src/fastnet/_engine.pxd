@@ -131,6 +131,7 @@ cdef extern from "fastnet.h" nogil:
         fn_shape shape
         const double *scale
         const double *shift
+        int32_t target
 
     ctypedef struct fn_output_spec:
         int32_t value
@@ -139,6 +140,8 @@ cdef extern from "fastnet.h" nogil:
         double loss_weight
         const char *layer
         const int32_t *mask
+        const int32_t *formula
+        bint labels
 
     ctypedef struct fn_metric_spec:
         const char *metric

@@ -352,6 +352,11 @@ class Graph:
         return find_labels(self.operations)
 
     @cached_property
+    def penalized(self) -> bool:
+        """Whether layers add to the loss."""
+        return any(operation.op in PENALTIES for operation in self.operations)
+
+    @cached_property
     def batch_size(self) -> int | None:
         """The number of rows of a batch whose states the layers keep; None: they keep none."""
         sizes = [operation.attributes.get("stateful") for operation in self.operations]

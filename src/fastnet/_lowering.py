@@ -5,12 +5,14 @@ Functions of their arguments alone: they read the structure of a model and chang
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._graph import PENALTIES, sort_operations
+from ._weights import aligned_zeros
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
@@ -52,12 +54,18 @@ def lower(
     paths = network._paths()
     used = {*graph.weights(), *(weight for weight in network.weights if weight.penalized)}
     weights = [weight for weight in network._slab.weights if weight in used]
-    # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
-    inputs, folded = _fold_scaling(graph) if kind != "custom" else ([(t.sample_shape, None, None) for t in graph.inputs], set())
-    # Predictions do without what only adds to the loss.
-    operations = graph.leading if kind == "predict" else graph.operations
-    nodes, values = _lower_operations(graph, operations, weights, folded | network._silent, network._places)
     with_loss = compiled if kind in _WITH_LOSS else None
+    traced = {i: trace for i, trace in enumerate(with_loss.traced) if trace is not None} if with_loss is not None else {}
+    formulas = list(dict.fromkeys(operation for trace in traced.values() for operation in trace.operations))
+    constants = list(dict.fromkeys(weight for trace in traced.values() for weight in trace.constants if weight not in used))
+    # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
+    inputs, folded = (
+        _fold_scaling(graph, formulas) if kind != "custom" else ([(t.sample_shape, None, None) for t in graph.inputs], set())
+    )
+    # Predictions do without what only adds to the loss.
+    operations = [*(graph.leading if kind == "predict" else graph.operations), *formulas]
+    tensors = [*graph.inputs, *(trace.target for trace in traced.values())]
+    nodes, values = _lower_operations(tensors, operations, [*weights, *constants], folded | network._silent, network._places)
     idle = _idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
     if network._trained is not None:
         idle |= {weight for weight in weights if weight not in network._trained}
@@ -66,13 +74,14 @@ def lower(
     return {
         "dtype": network.dtype,
         "training": training,
-        "inputs": inputs,
+        "inputs": inputs + [(trace.shape, None, None, i) for i, trace in traced.items()],
         "nodes": nodes,
         "scheduled": [(node, name) for node, name, _ in schedules],
         "parameters": [
             _lower_weight(weight, offsets[weight], paths[weight], optimizer, averages.get(weight), weight in idle)
             for weight in weights
-        ],
+        ]
+        + [_lower_constant(weight, network.dtype) for weight in constants],
         "outputs": _lower_outputs(graph.outputs, network.output_names, with_loss, values),
         "metrics": _lower_metrics(with_loss) if with_loss is not None else [],
         "optimizer": optimizer.kernel if optimizer else None,
@@ -82,10 +91,10 @@ def lower(
     }
 
 
-def _fold_scaling(graph: Graph) -> tuple[list[tuple[Any, Any, Any]], set[Operation]]:
+def _fold_scaling(graph: Graph, formulas: Sequence[Operation]) -> tuple[list[tuple[Any, Any, Any]], set[Operation]]:
     """The inputs, with the affine maps that they alone go through, and the operations that these replace."""
     readers: dict[int, list[Operation]] = {}
-    for operation in graph.operations:
+    for operation in [*graph.operations, *formulas]:
         for tensor in operation.inputs:
             readers.setdefault(id(tensor), []).append(operation)
     outputs = set(map(id, graph.outputs))
@@ -105,7 +114,7 @@ def _fold_scaling(graph: Graph) -> tuple[list[tuple[Any, Any, Any]], set[Operati
 
 
 def _lower_operations(
-    graph: Graph,
+    inputs: Sequence[SymbolicTensor],
     operations: Sequence[Operation],
     weights: Sequence[Weight],
     folded: set[Operation],
@@ -113,14 +122,14 @@ def _lower_operations(
 ) -> tuple[list[tuple[Any, ...]], dict[int, int]]:
     """The nodes, and the number of each value by the id of its tensor."""
     numbers = {weight: i for i, weight in enumerate(weights)}
-    values = {id(tensor): i for i, tensor in enumerate(graph.inputs)}
+    values = {id(tensor): i for i, tensor in enumerate(inputs)}
     n_values = len(values)
     nodes: list[tuple[Any, ...]] = []
     made: dict[Any, int] = {}  # the number of the node of each operation
     penalized: set[Weight] = set()
     for operation in operations:
         while len(nodes) < places.get(operation, 0):  # views that nothing reads
-            nodes.append(("reshape", "padding", [0], [], _sizes(graph.inputs[0].sample_shape)))
+            nodes.append(("reshape", "padding", [0], [], _sizes(inputs[0].sample_shape)))
             n_values += 1
         read = [values[id(tensor)] for tensor in operation.inputs]
         attributes = operation.layer.plan_attributes(operation)
@@ -133,9 +142,9 @@ def _lower_operations(
             again = kernel in penalized or not (kernel.trainable and kernel.layer.trainable)
             penalized.add(kernel)
         if operation in folded or again:  # a view in its place, so that the nodes keep their numbers
-            nodes.append(("reshape", operation.layer.name, read, [], _sizes(operation.outputs[0].sample_shape)))
+            nodes.append(("reshape", operation.layer._label, read, [], _sizes(operation.outputs[0].sample_shape)))
         else:
-            nodes.append((operation.op, operation.layer.name, read, [numbers[w] for w in operation.weights], attributes))
+            nodes.append((operation.op, operation.layer._label, read, [numbers[w] for w in operation.weights], attributes))
         for tensor in operation.outputs:
             values[id(tensor)] = n_values
             n_values += 1
@@ -154,16 +163,19 @@ def _lower_outputs(
     outputs = []
     for i, (tensor, name) in enumerate(zip(tensors, names)):
         loss = compiled.losses[i] if compiled is not None else None
-        outputs.append(
-            (
-                values[id(tensor)],
-                loss.kernel if loss else None,
-                loss.attributes() if loss else None,
-                compiled.loss_weights[i] if compiled is not None else 1.0,
-                name,
-                values[id(tensor.mask)] if loss and tensor.mask is not None else None,
-            )
+        trace = compiled.traced[i] if compiled is not None else None
+        named = loss is not None and trace is None
+        output: tuple[Any, ...] = (
+            values[id(tensor)],
+            loss.kernel if named else None,
+            loss.attributes() if named else None,
+            compiled.loss_weights[i] if compiled is not None else 1.0,
+            name,
+            values[id(tensor.mask)] if loss and tensor.mask is not None else None,
         )
+        if compiled is not None and trace is not None:
+            output += (values[id(trace.result)], compiled.labels[i])
+        outputs.append(output)
     return outputs
 
 
@@ -180,6 +192,13 @@ def _idle_weights(network: Network, compiled: Compiled) -> set[Weight]:
     ends += [tensor for operation in graph.operations if operation.op in PENALTIES for tensor in operation.outputs]
     needed = {weight for operation in sort_operations(graph.inputs, ends) for weight in operation.weights}
     return {weight for weight in network.weights if weight not in needed and not weight.penalized}
+
+
+def _lower_constant(weight: Weight, dtype: str) -> tuple[Any, ...]:
+    """An array that a loss computes with, which is in no slab, as the engine's parameter."""
+    values = aligned_zeros(math.prod(weight.shape), dtype)
+    values[: math.prod(weight.shape)] = weight.initializer(weight.shape, dtype).ravel()
+    return (weight.engine_shape, 0, False, False, 1.0, 0.0, 0.0, None, values)
 
 
 def _lower_weight(

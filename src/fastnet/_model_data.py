@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _data
+from ._traced_losses import arrange_targets
 
 if TYPE_CHECKING:
     from ._network import Network
@@ -39,6 +40,8 @@ def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
 def targets_of(network: Network, y: Any, n: int, check_finite: bool) -> list[Any]:
     """Targets for each output; None for one without a loss, whatever is given for it."""
     compiled = network._require_compiled()
+    if y is None and all(loss is None for loss in compiled.losses):
+        return [None] * len(compiled.losses)
     if y is None:
         raise ValueError("y is missing")
     output_names = network.output_names if len(network.outputs) > 1 or type(y) is not np.ndarray else ["y"]
@@ -51,6 +54,16 @@ def targets_of(network: Network, y: Any, n: int, check_finite: bool) -> list[Any
     for array, name in zip(arrays, names):
         if array is not None and len(array) != n:
             raise ValueError(f"x has {n} rows, {name} has {len(array)}")
+    if compiled.has_functions:
+        arrays = [
+            array if array is None or shape is not None else arrange_targets(array, tensor.sample_shape)
+            for array, shape, tensor in zip(arrays, compiled.target_shapes, network.outputs)
+        ]
+        compiled.trace(arrays, network._graph, network.outputs, network.output_names)
+        arrays = [
+            array if trace is None else _data.as_rows(array, trace.shape, name, check_finite)
+            for array, trace, name in zip(arrays, compiled.traced, names)
+        ]
     for group, array, name in zip(compiled.fitted_to(arrays, names).metrics, arrays, names):
         for metric in group:
             metric.check_targets(array, name)
@@ -80,12 +93,17 @@ def weights_of(network: Network, sample_weight: Any, class_weight: Any, targets:
     given = [sample_weight] * len(targets)
     if len(targets) > 1 and isinstance(sample_weight, (dict, list, tuple)):
         given = _data.match_names(sample_weight, network.output_names, "sample_weight")
-    weights = [
-        None if target is None else _data.as_weights(weight, class_weight, target, n, tensor.sample_shape[:-1])
-        for weight, target, tensor in zip(given, targets, network.outputs)
+    compiled = network._require_compiled()
+    positions = [
+        tensor.sample_shape[:-1] if trace is None else trace.result.sample_shape
+        for tensor, trace in zip(network.outputs, compiled.traced)
     ]
-    for weight, loss in zip(weights, network._require_compiled().losses):
-        if weight is not None and not hasattr(loss, "kernel"):
+    weights = [
+        None if target is None else _data.as_weights(weight, class_weight, target, n, shape)
+        for weight, target, shape in zip(given, targets, positions)
+    ]
+    for weight, loss, trace in zip(weights, compiled.losses, compiled.traced):
+        if weight is not None and trace is None and not hasattr(loss, "kernel"):
             raise ValueError("sample_weight and class_weight do not reach a loss that is a function: weight inside")
     return weights
 

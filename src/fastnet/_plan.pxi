@@ -85,10 +85,13 @@ cdef class Plan:
         if len(inputs) > FN_MAX_LOSSES:
             raise ValueError(f"a model has at most {FN_MAX_LOSSES} inputs, got {len(inputs)}")
         self.input_widths = []
-        for i, (sizes, scale, shift) in enumerate(inputs):
+        for i, (sizes, scale, shift, *target) in enumerate(inputs):
             to_shape(sizes, &input_specs[i].shape, "input")
             width = int(np.prod(sizes, dtype=np.int64))
-            self.input_widths.append(width)
+            if target:
+                input_specs[i].target = 1 + target[0]
+            else:
+                self.input_widths.append(width)
             for numbers in (scale, shift):
                 if numbers is not None and len(numbers) != width:
                     raise ValueError(f"input {i}: scaling has {len(numbers)} numbers, expected {width}")
@@ -138,12 +141,16 @@ cdef class Plan:
 
         spec.n_outputs = len(outputs)
         cdef fn_output_spec *output_specs = <fn_output_spec *>scratch.allocate(len(outputs) * sizeof(fn_output_spec))
-        for i, (value, loss, attributes, weight, layer, *masks) in enumerate(outputs):
+        for i, (value, loss, attributes, weight, layer, *more) in enumerate(outputs):
+            mask = more[0] if more else None
             output_specs[i].value = value
             output_specs[i].loss_weight = weight
             output_specs[i].layer = scratch.text(layer)
-            if masks and masks[0] is not None:
-                output_specs[i].mask = scratch.integers(masks)
+            if mask is not None:
+                output_specs[i].mask = scratch.integers([mask])
+            if len(more) > 1:
+                output_specs[i].formula = scratch.integers([more[1]])
+                output_specs[i].labels = more[2]
             if loss is not None:
                 output_specs[i].loss = scratch.text(loss)
                 output_specs[i].loss_attributes = scratch.numbers(ordered_attributes(FN_LOSSES, loss, attributes))
@@ -208,13 +215,14 @@ cdef class Plan:
 
     def _measure_outputs(self, inputs, nodes, outputs, metrics):
         """Widths of the rows of outputs and targets, from the same inference that the plan was made by."""
-        shapes = [tuple(sizes) for sizes, _, _ in inputs]
+        shapes = [tuple(sizes) for sizes, *_ in inputs]
+        targets = {target[0]: int(np.prod(sizes, dtype=np.int64)) for sizes, _, _, *target in inputs if target}
         for op, layer, read, _, attributes in nodes:
             shapes += infer(op, layer, [shapes[value] for value in read], attributes)[0]
         self.output_widths = [int(np.prod(shapes[value], dtype=np.int64)) for value, *_ in outputs]
-        self.target_widths = [None if loss is None else int(np.prod(infer_target(loss, attributes, shapes[value]),
-                                                                    dtype=np.int64))
-                              for value, loss, attributes, *_ in outputs]
+        self.target_widths = [targets.get(i) if loss is None else int(np.prod(infer_target(loss, attributes, shapes[value]),
+                                                                              dtype=np.int64))
+                              for i, (value, loss, attributes, *_) in enumerate(outputs)]
         self.metric_size = sum(metric_size(metric, attributes, shapes[outputs[output][0]])
                                for metric, attributes, output in metrics)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -148,6 +148,8 @@ class CompiledUpdate:
 
     sequence = False
     custom = False
+    has_functions = False
+    traced: ClassVar[list[None]] = [None]
 
     def __init__(self, optimizer: Optimizer, n_threads: int | None) -> None:
         self.optimizer, self.n_threads = optimizer, n_threads
@@ -161,6 +163,8 @@ class CompiledStep:
 
     sequence = True
     custom = False
+    has_functions = False
+    traced: ClassVar[list[None]] = []
     resolved = True
 
     def __init__(self, names: Sequence[str], optimizers: Sequence[Optimizer], n_threads: int | None) -> None:

@@ -39,7 +39,7 @@ class Inference(Network):
         if self._compiled is None:
             raise RuntimeError(f"model {self.name!r} must be compiled first: model.compile(optimizer=..., loss=...)")
         if self.outputs and not self._compiled.resolved:
-            self._compiled.resolve(self.outputs, self.output_names)
+            self._compiled.resolve(self.outputs, self.output_names, self._graph.penalized)
         return self._compiled
 
     def _build_for(self, x: Any) -> Callable[[], None]:

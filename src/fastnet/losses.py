@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import _config, _core, _data
+from ._names import snake_case
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -43,7 +44,30 @@ __all__ = [
 
 
 class Loss(_config.Configurable):
-    """Base of the losses."""
+    """Base of the losses.
+
+    A loss of one's own has `call`, written in `fastnet.ops`: it is traced once, differentiated by the engine and computed there,
+    as those of this module are.
+
+    Parameters
+    ----------
+    name : str, optional
+        Default: the class's name in snake case.
+    reduction : str
+        The mean over the positions, "sum_over_batch_size".
+    dtype
+        Accepted as Keras does.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> class Quantile(fn.losses.Loss):
+    ...     def call(self, y_true, y_pred):
+    ...         error = y_true - y_pred
+    ...         return fn.ops.mean(fn.ops.maximum(0.9 * error, -0.1 * error), axis=-1)
+    >>> round(Quantile()([[1.0], [0.0]], [[0.0], [1.0]]), 4)
+    0.5
+    """
 
     #: Name of the loss in the engine.
     kernel: ClassVar[str]
@@ -55,6 +79,26 @@ class Loss(_config.Configurable):
     decisions: ClassVar[bool] = False
 
     name = _config.Name()
+
+    def __init__(self, name: str | None = None, reduction: str = "sum_over_batch_size", dtype: Any = None) -> None:
+        if reduction not in ("sum_over_batch_size", "mean", "mean_with_sample_weight", "auto"):
+            raise ValueError(f"{type(self).__name__}: reduction must be 'sum_over_batch_size', got {reduction!r}")
+        self.name = name or snake_case(type(self).__name__)
+        self.reduction, self.dtype = reduction, dtype
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """What a loss of one's own computes, in `fastnet.ops`: a number for each row, or for each position of it.
+
+        Parameters
+        ----------
+        y_true, y_pred : SymbolicTensor
+            Of shape (batch, ...); targets of shape (batch,) are (batch, 1) where predictions are.
+
+        Returns
+        -------
+        SymbolicTensor
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what it computes")
 
     def attributes(self) -> dict[str, float]:
         """The engine's attributes of this loss."""
@@ -80,8 +124,18 @@ class Loss(_config.Configurable):
         if sample_weight is not None:
             weights, shape = np.asarray(sample_weight, np.float64), np.shape(y_pred)
             sample_weight = _data.match_weights(weights, shape[0], shape[1:-1]) if len(shape) > 1 else weights
+        if not hasattr(self, "kernel"):
+            return self._evaluate(np.asarray(y_true), np.asarray(y_pred), sample_weight)
         value, _ = _core.evaluate_loss(self.kernel, self.attributes(), y_true, y_pred, sample_weight)
         return value
+
+    def _evaluate(self, y_true: np.ndarray, y_pred: np.ndarray, weights: np.ndarray | None) -> float:
+        """The mean of what `call` makes of arrays."""
+        dtype = np.float64 if y_pred.dtype == np.float64 else np.float32
+        values = np.asarray(self.call(y_true.astype(dtype), y_pred.astype(dtype)), np.float64)
+        return float(
+            np.mean(values if weights is None else values * weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim)))
+        )
 
 
 class MeanSquaredError(Loss):

@@ -81,11 +81,9 @@ class Trainer(CustomLoop):
             n_threads = positive("n_threads", n_threads)
             if n_threads > _core.MAX_THREADS:
                 raise ValueError(f"n_threads must be at most {_core.MAX_THREADS}, got {n_threads}")
-        if loss is None:
-            raise ValueError("compile needs a loss: a name such as 'mse', an object of fastnet.losses, or a function")
         compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, n_threads)
         if self.outputs:
-            compiled.resolve(self.outputs, self.output_names)
+            compiled.resolve(self.outputs, self.output_names, self._graph.penalized)
         else:
             compiled.check_names()
         same_optimizer = self._compiled is not None and self._compiled.optimizer is compiled.optimizer

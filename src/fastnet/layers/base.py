@@ -16,8 +16,8 @@ from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor
 from .._names import snake_case
 from .._snapshots import between_steps
 from .._weights import Weight, WeightSpec
-from ..regularizers import OrthogonalRegularizer
 from ._naming import name_layers
+from ._penalized import Penalized
 from ._registry import layers_in
 
 __all__ = ["Layer"]
@@ -28,7 +28,7 @@ Tensors = SymbolicTensor | Sequence[SymbolicTensor]
 _NO_LAYERS = (type(None), bool, int, float, str, np.ndarray)
 
 
-class Layer(Configurable):
+class Layer(Penalized, Configurable):
     """Base of the layers: a description of some operations and the owner of their weights.
 
     A subclass has `call`, which says what is computed: with operations of the engine, by `emit`, or with other layers,
@@ -130,10 +130,14 @@ class Layer(Configurable):
                 self._has_built = True
             result = self.call(*tensors, **options)
             masks = self.compute_mask(*tensors)
+            call.returns_list = not isinstance(result, SymbolicTensor)
+            outputs = list(result) if call.returns_list else [result]
+            if call.penalties:  # what reads an input that is handed on reads this layer, whose penalty counts
+                given = set(map(id, tensors))
+                outputs = [self._view(tensor) if id(tensor) in given else tensor for tensor in outputs]
+            call.outputs = outputs
         finally:
             CURRENT_CALL.reset(token)
-        call.returns_list = not isinstance(result, SymbolicTensor)
-        call.outputs = list(result) if call.returns_list else [result]
         for output, mask in zip(call.outputs, masks):
             output.mask = output.mask if mask is None else mask
         if not self._repeats_calls:
@@ -292,32 +296,6 @@ class Layer(Configurable):
     def label_count(self, operation: Operation) -> int | None:
         """Where an operation takes labels, class numbers from 0 up: how many classes there are. None: it takes any numbers."""
         return None
-
-    def regularize(self, y: SymbolicTensor) -> SymbolicTensor:
-        """Appends the penalties that are operations: on the output, and on the angles between a kernel's rows."""
-        for weight in self.weights:
-            penalty = weight.regularizer
-            if isinstance(penalty, OrthogonalRegularizer) and not (weight.name == "kernel" and len(weight.shape) == 2):
-                raise ValueError(
-                    f"layer {self._label!r}: an orthogonal penalty works on kernels that are matrices, not on "
-                    f"{weight.name} of shape {weight.shape}"
-                )
-        kernel = self._weights.get("kernel")
-        penalty = kernel.regularizer if kernel is not None else None
-        if isinstance(penalty, OrthogonalRegularizer):
-            rows, columns = kernel.shape
-            attributes = {"rows": rows, "columns": columns, "factor": penalty.factor, "by_columns": penalty.mode == "columns"}
-            y = self.emit("orthogonal_regularization", [y], attributes, {"kernel": kernel.spec})
-        return self.regularize_activity(y)
-
-    def regularize_activity(self, y: SymbolicTensor) -> SymbolicTensor:
-        """Appends the penalty on an output, where the layer has one: `regularize` does for the first."""
-        activity = getattr(self, "activity_regularizer", None)
-        if isinstance(activity, OrthogonalRegularizer):
-            raise ValueError(f"layer {self._label!r}: an orthogonal penalty works on kernels, not on activities")
-        if activity is not None:
-            y = self.emit("activity_regularization", [y], {"l1": activity.l1, "l2": activity.l2})
-        return y
 
     @property
     def input(self) -> Any:

@@ -69,9 +69,9 @@ def _why_not_trained(model: Network) -> str | None:
     if compiled is None:
         return "it has not been compiled"
     if not compiled.resolved:
-        compiled.resolve(model.outputs, model.output_names)
+        compiled.resolve(model.outputs, model.output_names, model._graph.penalized)
     optimizer = compiled.optimizer
-    if compiled.custom:
+    if compiled.has_functions:
         return "its loss is a Python function"
     if optimizer.kernel is None:
         return f"the steps of {type(optimizer).__name__} are made in Python"
