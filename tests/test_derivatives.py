@@ -79,6 +79,11 @@ CASES = {
     "minimum": [(lambda a, b: L.Minimum()([a, b, a]), (5,), (5,))],
     "multiply": [(lambda a, b: L.Multiply()([a, b, a]), (5,), (5,))],
     "orthogonal_regularization": [(L.Dense(3, kernel_regularizer=fn.regularizers.OrthogonalRegularizer()), (3,))],
+    "strided_copy": [
+        (L.Lambda(lambda x: x[:, 1:, ::-2]), (3, 4)),
+        (L.Lambda(lambda x: ops.tile(x, (1, 2, 3))), (2, 2)),
+        (L.Lambda(lambda x: ops.diagonal(x, axis1=1, axis2=2)), (3, 3)),
+    ],
     "pad": [(L.ZeroPadding2D((1, 2)), (2, 3, 2)), (L.Cropping2D(1), (4, 4, 1))],
     "permute": [(L.Permute((3, 1, 2)), (2, 3, 4))],
     "position_embedding": [(L.SinePositionEncoding(), (3, 4))],

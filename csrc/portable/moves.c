@@ -39,21 +39,25 @@ static fnp_int fnp_next_place(fnp_int *index, const fnp_int *axes, fnp_int rank)
     return step;
 }
 
-/* The axes of samples of `size` numbers in another order; at most 8 of them. */
-static void fnp_permute(const fnp_real *x, fnp_real *y, const fnp_int *axes, fnp_int rows, fnp_int size, fnp_int rank)
+/* Samples of `dense` numbers made of some of those of others, of `spread` numbers, the first of which is number `offset`; at most
+ * 8 axes. */
+static void fnp_take_strided(const fnp_real *x, fnp_real *y, const fnp_int *axes, fnp_int rows, fnp_int spread, fnp_int dense,
+                             fnp_int offset, fnp_int rank)
 {
     fnp_int index[8] = {0}, i, at;
-    for (; rows > 0; rows--, x += size)
-        for (i = 0, at = 0; i < size; i++, at += fnp_next_place(index, axes, rank))
+    for (; rows > 0; rows--, x += spread)
+        for (i = 0, at = offset; i < dense; i++, at += fnp_next_place(index, axes, rank))
             *y++ = x[at];
 }
 
-static void fnp_permute_backward(const fnp_real *dy, fnp_real *dx, const fnp_int *axes, fnp_int rows, fnp_int size, fnp_int rank)
+/* The derivative: x += y at the same places. */
+static void fnp_add_strided(fnp_real *x, const fnp_real *y, const fnp_int *axes, fnp_int rows, fnp_int spread, fnp_int dense,
+                            fnp_int offset, fnp_int rank)
 {
     fnp_int index[8] = {0}, i, at;
-    for (; rows > 0; rows--, dx += size)
-        for (i = 0, at = 0; i < size; i++, at += fnp_next_place(index, axes, rank))
-            dx[at] += *dy++;
+    for (; rows > 0; rows--, x += spread)
+        for (i = 0, at = offset; i < dense; i++, at += fnp_next_place(index, axes, rank))
+            x[at] += *y++;
 }
 
 /* An image of another size: lines[i] and columns[j]: where the pixels that y[i][j] is made of begin. */

@@ -110,6 +110,9 @@ class SymbolicTensor:
     __array_ufunc__ = None
     __array__ = _refuses("a NumPy function", "use that of fn.ops")
 
+    def __getitem__(self, key: Any) -> SymbolicTensor:
+        return FUNCTIONS["get_item"](self, key if isinstance(key, tuple) else (key,))
+
     def __repr__(self) -> str:
         source = self.operation.layer._label if self.operation else "input"
         return f"<SymbolicTensor {source} shape={self.shape}>"

@@ -36,4 +36,21 @@ def permute_cases(width):
     yield case((2, 3, width, 4, 2), 3, 1, 4, 0, 2)
 
 
-OPS = {"pad": pad_cases, "permute": permute_cases, "resize": resize_cases}
+def strided_copy_cases(width):
+    def case(shape, sizes, strides, offset=0, length=0):
+        attributes = {"rank": len(sizes), "offset": offset, "length": length}
+        attributes |= {f"size_{axis}": size for axis, size in enumerate(sizes)}
+        return OpCase("strided_copy", (shape,), attributes | {f"stride_{axis}": step for axis, step in enumerate(strides)})
+
+    yield case((4, width), (2, width), (width, 1), width)  # rows from the second on
+    yield case((4, width), (4, width), (width, -1), width - 1)  # reversed
+    yield case((width, 3), (width,), (3,), 2)  # a column
+    yield case((width,), (3, width, 2), (0, 1, 0))  # repeated
+    yield case((width, width), (width,), (width + 1,))  # the diagonal
+    yield case((width,), (), (), width - 1)  # one number
+    yield case((5, width), (2, 2, width), (width, 2 * width, 1))  # windows that overlap
+    yield case((2, width), (2, width), (width, 1), 3, 2 * width + 4)
+    yield case((3, width), (3, width), (1, 1), 0, width + 2)  # sums
+
+
+OPS = {"strided_copy": strided_copy_cases, "pad": pad_cases, "permute": permute_cases, "resize": resize_cases}

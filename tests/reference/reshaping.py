@@ -61,7 +61,42 @@ def permute_backward(inputs, parameters, dy, rank=1, **axes):
     return [dy.transpose(np.argsort(axes_of(rank, axes)))], []
 
 
-OPS = {"pad": Op(pad, pad_backward), "resize": Op(resize, resize_backward), "permute": Op(permute, permute_backward)}
+def strided_places(rank, offset, given):
+    """Where in a sample each number of the dense side is."""
+    sizes = [int(given.get(f"size_{axis}", 1)) for axis in range(int(rank))]
+    strides = [int(given.get(f"stride_{axis}", 0)) for axis in range(int(rank))]
+    places = np.full(sizes, int(offset))
+    for index in np.ndindex(*sizes):
+        places[index] += sum(i * stride for i, stride in zip(index, strides))
+    return places
+
+
+def strided_copy(inputs, parameters, rank=0, offset=0, length=0, **given):
+    (x,), places = inputs, strided_places(rank, offset, given)
+    if not length:
+        return x.reshape(len(x), -1)[:, places]
+    y = np.zeros((len(x), int(length)))
+    for index in np.ndindex(*places.shape):
+        y[:, places[index]] += x[(slice(None), *index)]
+    return y
+
+
+def strided_copy_backward(inputs, parameters, dy, rank=0, offset=0, length=0, **given):
+    (x,), places = inputs, strided_places(rank, offset, given)
+    if length:
+        return [dy[:, places]], []
+    dx = np.zeros((len(x), x[0].size))
+    for index in np.ndindex(*places.shape):
+        dx[:, places[index]] += dy[(slice(None), *index)]
+    return [dx.reshape(x.shape)], []
+
+
+OPS = {
+    "strided_copy": Op(strided_copy, strided_copy_backward),
+    "pad": Op(pad, pad_backward),
+    "resize": Op(resize, resize_backward),
+    "permute": Op(permute, permute_backward),
+}
 
 #: For finite differences.
 OP_CASES = [
@@ -70,5 +105,8 @@ OP_CASES = [
     ("resize", [(2, 2, 3, 2)], [], {"height": 4, "width": 9, "bilinear": 1}),
     ("resize", [(2, 5, 3)], [], {"width": 3, "bilinear": 1}),
     ("resize", [(2, 2, 3, 2)], [], {"height": 4, "width": 7}),
+    ("strided_copy", [(2, 3, 4)], [], {"rank": 2, "offset": 3, "size_0": 3, "stride_0": 4, "size_1": 2, "stride_1": -1}),
+    ("strided_copy", [(2, 3)], [], {"rank": 2, "size_0": 4, "size_1": 3, "stride_1": 1}),
+    ("strided_copy", [(2, 2, 3)], [], {"rank": 2, "length": 5, "size_0": 2, "stride_0": 1, "size_1": 3, "stride_1": 1}),
     ("permute", [(2, 3, 4, 2)], [], {"rank": 3, "axis_0": 2, "axis_1": 0, "axis_2": 1}),
 ]

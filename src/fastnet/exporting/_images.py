@@ -181,28 +181,55 @@ def _pad(node: Node) -> None:
     node.differentiate("fnp_add_lines", x=x.gradient, y=y.gradient, **places)
 
 
+def _merged(sizes: Sequence[int], steps: Sequence[int]) -> list[tuple[int, int]]:
+    """(size, step) of the axes, without those of size 1, what stays beside its neighbour taken together with it."""
+    axes: list[tuple[int, int]] = []
+    for size, step in zip(sizes, steps):
+        if size == 1:
+            continue
+        if axes and axes[-1][1] == step * size:
+            size *= axes.pop()[0]
+        axes.append((size, step))
+    return axes
+
+
+def _strided(node: Node, axes: Sequence[tuple[int, int]], spread: int, dense: int, offset: int, adds: bool = False) -> None:
+    """Numbers of samples of `spread` numbers, at regular distances, as samples of `dense`; with `adds` the other way."""
+    table = node.constant(np.array([size for size, _ in axes] + [step for _, step in axes]), "axes", "fnp_int")
+    places = {"axes": table, "rank": len(axes), "spread": spread, "dense": dense, "offset": offset}
+    x, y = node.inputs[0], node.outputs[0]
+    if adds:
+        node.run("fnp_zero", x=y.array, n=node.rows * y.size)
+        node.run("fnp_add_strided", x=y.array, y=x.array, **places)
+        if node.differentiates:
+            buffer = node.buffer(node.rows * dense)
+            node.differentiate("fnp_take_strided", x=y.gradient, y=buffer, **places)
+            node.differentiate("fnp_add_to", x=buffer, y=x.gradient, n=node.rows * dense)
+    else:
+        node.run("fnp_take_strided", **places)
+        node.differentiate("fnp_add_strided", x=x.gradient, y=y.gradient, **places)
+
+
 @adapts("permute")
 def _permute(node: Node) -> None:
     shape = node.inputs[0].shape
     strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    sizes: list[int] = []
-    steps: list[int] = []
-    for i in range(len(shape)):
-        axis = int(node.attributes[f"axis_{i}"])
-        if shape[axis] == 1:
-            continue
-        if steps and steps[-1] == strides[axis] * shape[axis]:  # stays beside the one before
-            sizes[-1] *= shape[axis]
-            steps[-1] = strides[axis]
-        else:
-            sizes.append(shape[axis])
-            steps.append(strides[axis])
-    if len(sizes) < 2:
+    order = [int(node.attributes[f"axis_{i}"]) for i in range(len(shape))]
+    axes = _merged([shape[axis] for axis in order], [strides[axis] for axis in order])
+    if len(axes) < 2:
         node.view()
         return
-    axes = node.constant(np.array([*sizes, *steps]), "axes", "fnp_int")
-    node.run("fnp_permute", axes=axes, rank=len(sizes))
-    node.differentiate("fnp_permute_backward", axes=axes, rank=len(sizes))
+    _strided(node, axes, node.inputs[0].size, node.inputs[0].size, 0)
+
+
+@adapts("strided_copy")
+def _strided_copy(node: Node) -> None:
+    rank, adds = int(node.attributes["rank"]), node.attributes["length"] > 0
+    sizes, steps = ([int(node.attributes[f"{name}_{i}"]) for i in range(rank)] for name in ("size", "stride"))
+    dense, spread = node.outputs[0].size, node.inputs[0].size
+    if adds:
+        dense, spread = spread, dense
+    _strided(node, _merged(sizes, steps) or [(1, 1)], spread, dense, int(node.attributes["offset"]), adds)
 
 
 def _taps(size: int, out: int, bilinear: bool) -> tuple[np.ndarray, np.ndarray]:

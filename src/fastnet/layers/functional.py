@@ -27,7 +27,8 @@ class FunctionLayer(Layer):
     function : str
         Its name.
     arguments : list
-        Its arguments by position; a tensor is ``{"tensor": number}``, in the order of the call.
+        Its arguments by position; a tensor is ``{"tensor": number}``, in the order of the call, a slice
+        ``{"slice": [start, stop, step]}``, an ellipsis ``{"slice": []}``.
     options : dict
         Its arguments by name.
     batch : bool
@@ -60,6 +61,8 @@ class FunctionLayer(Layer):
         def fill(value: Any) -> Any:
             if isinstance(value, Mapping) and set(value) == {"tensor"}:
                 return inputs[operator.index(value["tensor"])]
+            if isinstance(value, Mapping) and set(value) == {"slice"}:
+                return slice(*value["slice"]) if value["slice"] else ...
             return [fill(item) for item in value] if isinstance(value, list) else value
 
         token = HAS_BATCH.set(self.batch)

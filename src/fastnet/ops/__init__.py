@@ -16,11 +16,21 @@ np.float64(3.407606)
 """
 
 from . import _gradients as _gradients
-from . import elementwise, indexing, products, reductions, shapes
+from . import elementwise, indexing, moves, products, reductions, shapes
 from .elementwise import *
 from .indexing import *
+from .moves import *
 from .products import *
 from .reductions import *
 from .shapes import *
 
-__all__ = sorted({*elementwise.__all__, *indexing.__all__, *products.__all__, *reductions.__all__, *shapes.__all__})
+__all__ = sorted(
+    {
+        *elementwise.__all__,
+        *indexing.__all__,
+        *moves.__all__,
+        *products.__all__,
+        *reductions.__all__,
+        *shapes.__all__,
+    }
+)

@@ -389,6 +389,14 @@ def _padded(operation: Operation, gradients: Gradients) -> Gradients:
     return [emit("pad", gradients, edges)]
 
 
+@_derivative_of("strided_copy")
+def _strided(operation: Operation, gradients: Gradients) -> Gradients:
+    """Each of its two ways is the derivative of the other."""
+    x, length = operation.inputs[0].sample_shape, math.prod(operation.inputs[0].sample_shape)
+    attributes = {**operation.attributes, "length": 0.0 if operation.attributes.get("length") else float(length)}
+    return [_reshape(emit("strided_copy", gradients, attributes), x)]
+
+
 def _windows(operation: Operation) -> list[tuple[int, int]]:
     """Of height and width, or of width alone: how many windows of a pooling there are, and their size; they lie side by side."""
     x, y, given = operation.inputs[0].sample_shape, operation.outputs[0].sample_shape, operation.attributes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -52,6 +53,10 @@ def function(run: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+#: Parameters whose lists say how to compute, and are no operands.
+_SETTINGS = {"axes", "axis", "indices_or_sections", "newshape", "pad_width", "repeats", "shape", "shift", "start_indices"}
+
+
 def _evaluate(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """The result for arrays: of a model of the one function, with the whole arrays as one row."""
     from ..model import Model  # models are made of layers, which are made of operations
@@ -65,7 +70,11 @@ def _evaluate(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         return [place(item) for item in value] if isinstance(value, (list, tuple)) else value
 
     numbers = [i for i, value in enumerate(args) if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    given = [np.asarray(value) if isinstance(value, list) and not list(_arrays_in(value)) else value for value in args]
+    parameters = [*inspect.signature(FUNCTIONS[name]).parameters, *[""] * len(args)]
+    given = [
+        np.asarray(value) if isinstance(value, list) and parameter not in _SETTINGS and not list(_arrays_in(value)) else value
+        for value, parameter in zip(args, parameters)
+    ]
     if numbers and not list(_arrays_in([given, list(options.values())])):  # a formula of numbers alone
         given[numbers[0]] = np.float32(given[numbers[0]])
     tensors, named = [place(value) for value in given], {key: place(value) for key, value in options.items()}
@@ -104,6 +113,10 @@ def _call_layer(name: str, args: tuple[Any, ...], options: dict[str, Any], batch
             return place(value)
         if isinstance(value, (np.ndarray, np.generic)):
             return value.tolist()
+        if isinstance(value, slice):
+            return {"slice": [plain(value.start), plain(value.stop), plain(value.step)]}
+        if value is Ellipsis:
+            return {"slice": []}
         return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
     arguments = [plain(value) for value in args]
