@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import math
 import operator
 from collections.abc import Sequence
@@ -152,12 +153,12 @@ def slice(inputs: Any, start_indices: Sequence[int], shape: Sequence[int]) -> An
 
 def _parts(x: SymbolicTensor, axis: int, ends: Sequence[int]) -> list[SymbolicTensor]:
     bounds = [0, *ends, x.sample_shape[axis]]
-    for first, end in zip(bounds, bounds[1:]):
+    for first, end in itertools.pairwise(bounds):
         if not 0 <= first < end:
             raise ValueError(
                 f"fn.ops.split: parts of axis {axis} of a sample of shape {x.sample_shape} at {list(ends)} would be empty"
             )
-    return [_pick(x, axis, range(first, end)) for first, end in zip(bounds, bounds[1:])]
+    return [_pick(x, axis, range(first, end)) for first, end in itertools.pairwise(bounds)]
 
 
 def _split(name: str, x: Any, parts: Any, axis: int, even: bool) -> list[SymbolicTensor]:
