@@ -135,7 +135,7 @@ def test_weights_and_their_gradients(shape, subscripts):
 
 
 def attention_by_hand(heads):
-    class Attention(fn.layers.Layer):
+    class AttentionInOps(fn.layers.Layer):
         """Multi-head self-attention."""
 
         def build(self, input_shape):
@@ -156,7 +156,7 @@ def attention_by_hand(heads):
             y = ops.einsum("bhqk,bkhd->bqhd", weights, v)
             return ops.einsum("bqhd,hdc->bqc", y, self.output_kernel) + self.output_bias
 
-    return Attention()
+    return AttentionInOps()
 
 
 def test_multi_head_attention_in_ops_trains_as_the_layer():
