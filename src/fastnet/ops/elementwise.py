@@ -199,18 +199,45 @@ def stop_gradient(x: Any) -> Any:
     return apply("stop_gradient", x)
 
 
+def _activated(name: str, x: Any, alpha: float | None = None) -> Any:
+    return emit("activation", [x], activations.ActivationFunction(name, alpha).attributes())
+
+
 def _activation(name: str) -> Any:
     def run(x: Any) -> Any:
-        given = activations.get(name)
-        return emit("activation", [x], given.attributes()) if given.elementwise else emit(given.kernel, [x], {})
+        return _activated(name, x)
 
     run.__name__ = run.__qualname__ = name
     run.__doc__, run.__module__ = f"The activation {name}.", "fastnet.ops"
     return function(run)
 
 
+@function
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x where it is positive, else ``alpha (e^x - 1)``."""
+    return _activated("elu", x, alpha)
+
+
+@function
+def gelu(x: Any, approximate: bool = True) -> Any:
+    """x times the probability that a normal number is below it, by tanh unless it is to be exact (as in keras.ops)."""
+    return _activated("gelu_tanh" if approximate else "gelu", x)
+
+
+@function
+def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
+    """x where it is positive, else ``negative_slope x``."""
+    return _activated("leaky_relu", x, negative_slope)
+
+
+@function
+def squareplus(x: Any, b: float = 4) -> Any:
+    """``(x + sqrt(x^2 + b)) / 2``"""
+    return _activated("squareplus", x, b)
+
+
+__all__ += ["clip", "elu", "gelu", "leaky_relu", "round", "squareplus", "stop_gradient"]
 for _name in activations.ACTIVATIONS:
-    if _name not in _TABLE and _name not in ("linear", "exponential"):
+    if _name not in _TABLE and _name not in __all__ and _name not in ("linear", "exponential", "softmax", "log_softmax"):
         globals()[_name] = _activation(_name)
         __all__.append(_name)
-__all__ += ["clip", "round", "stop_gradient"]

@@ -8,8 +8,11 @@ from typing import Any
 from .. import _core
 from ._emission import axes_of, emit, function
 from .elementwise import apply
+from .shapes import last_axis
 
-__all__ = ["all", "any", "count_nonzero", "logsumexp", "max", "mean", "min", "norm", "prod", "std", "sum", "var"]
+__all__ = [
+    "all", "any", "count_nonzero", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "var",
+]  # fmt: skip
 
 
 def reduce(name: str, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -98,3 +101,15 @@ def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 def count_nonzero(x: Any, axis: Any = None) -> Any:
     """How many numbers over the axes are not 0."""
     return reduce("sum", apply("not_equal", x, 0.0), axis, False)
+
+
+@function
+def softmax(x: Any, axis: int = -1) -> Any:
+    """``e^x / sum(e^x)`` along an axis."""
+    return last_axis("softmax", x, axis, lambda moved: emit("softmax", [moved], {}))
+
+
+@function
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """The logarithm of softmax, precise where that is small."""
+    return last_axis("log_softmax", x, axis, lambda moved: emit("log_softmax", [moved], {}))

@@ -81,6 +81,16 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     return _permute(x, [axis - batch for axis in order[batch:]])
 
 
+def last_axis(name: str, x: SymbolicTensor, axis: int, run: Any) -> SymbolicTensor:
+    """What works along the last axis of a sample, along another one."""
+    order = list(range(len(x.sample_shape)))
+    place = normalize_axis(name, x, axis)
+    order[place], order[-1] = order[-1], order[place]
+    if place == len(order) - 1:
+        return run(x)
+    return _permute(run(_permute(x, order)), order)
+
+
 @function
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     """With two axes in each other's place."""
