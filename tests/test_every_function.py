@@ -250,6 +250,14 @@ CASES = {
     "tril": fixed(lambda m, x: m.tril(x), (3, 8)), "triu": fixed(lambda m, x: m.triu(x, 1), (3, 8)),
     "diagonal": fixed(lambda m, x: m.diagonal(x, 1, 1, 2), (3, 8)), "ravel": fixed(lambda m, x: m.reshape(x, (-1, 24)), (3, 8)),
     "hstack": fixed(lambda m, x, y: m.hstack([x, y]), (3, 2), (5, 2)), "vstack": fixed(lambda m, x, y: m.concatenate([x, y], axis=1), (3,), (4,)),
+    "arange": fixed(lambda m, x: x * m.arange(2.0, 8.0, 2.0), (3,)), "eye": fixed(lambda m, x: x + m.eye(3, 4, 1), (3, 4)),
+    "zeros": fixed(lambda m, x: x + m.zeros((3, 4)), (3, 4)), "ones": fixed(lambda m, x: x + m.ones((4,)), (3, 4)),
+    "full": fixed(lambda m, x: x * m.full((3, 1), 2.5), (3, 4)), "linspace": fixed(lambda m, x: x * m.linspace(0.0, 1.0, 5), (3, 5)),
+    "identity": fixed(lambda m, x: m.matmul(x, m.identity(4)), (3, 4)), "tri": fixed(lambda m, x: x * m.tri(3, 4, -1), (3, 4)),
+    "zeros_like": fixed(lambda m, x: m.zeros_like(x), (3, 4), stops=True), "ones_like": fixed(lambda m, x: m.ones_like(x), (), stops=True),
+    "full_like": fixed(lambda m, x: m.full_like(x, 2.5), (3, 4), stops=True),
+    "convert_to_tensor": fixed(lambda m, x: m.convert_to_tensor(x), (3, 4), expected=lambda x: x),
+    "cast": fixed(lambda m, x: m.cast(x, "int32"), (3, 4), stops=True, expected=lambda x: x.astype("int32")),
 }  # fmt: skip
 #: Those that work over the batch have no symbolic form: their calls above are what to write in their place; on arrays they are below.
 ON_ARRAYS = {

@@ -63,7 +63,7 @@ class TracedLoss:
         with outside_calls():
             try:
                 result = run(self.target, y_pred)
-            except (TypeError, AttributeError) as error:  # of NumPy's functions and methods, or of a condition
+            except (TypeError, AttributeError, IndexError) as error:  # of NumPy's functions and methods, of a condition, of rows
                 raise NotTraced(str(error)) from error
         if not isinstance(result, SymbolicTensor):
             raise NotTraced(f"it returns {result!r} for symbolic tensors")

@@ -16,7 +16,8 @@ np.float64(3.407606)
 """
 
 from . import _gradients as _gradients
-from . import elementwise, indexing, moves, products, reductions, shapes
+from . import constants, elementwise, indexing, moves, products, reductions, shapes
+from .constants import *
 from .elementwise import *
 from .indexing import *
 from .moves import *
@@ -26,6 +27,7 @@ from .shapes import *
 
 __all__ = sorted(
     {
+        *constants.__all__,
         *elementwise.__all__,
         *indexing.__all__,
         *moves.__all__,
