@@ -276,6 +276,20 @@ def test_a_model_without_another_loss():
     assert last < 0.8 * first
 
 
+@pytest.mark.parametrize("loss", [None, "mse", FORMULAS["mse"], lambda t, p: (0.5 * np.mean((t - p) ** 2), (p - t) / p.size)])
+def test_penalties_of_weights_count_beside_add_loss(loss):
+    layers = [Input((5,)), Dense(3, kernel_regularizer=fn.regularizers.L1L2(0.01, 0.02)), Penalty(0.5)]
+    model = fn.Sequential(layers, seed=0, dtype="float64")
+    model.compile(fn.optimizers.SGD(0.0), loss)
+    y, kernel = model.predict(X), model.get_weights()[0]
+    expected = 0.5 * np.mean(np.sum(y**2, axis=1)) + np.sum(0.01 * abs(kernel) + 0.02 * kernel**2)
+    if loss is not None:
+        expected += np.mean((Y - y) ** 2) * (0.5 if loss not in ("mse", FORMULAS["mse"]) else 1)
+    given = (X,) if loss is None else (X, Y)
+    assert model.evaluate(*given) == pytest.approx(expected, rel=1e-9)
+    assert model.train_on_batch(*given) == pytest.approx(expected, rel=1e-9)
+
+
 def test_a_model_with_add_loss_is_loaded_with_its_class(tmp_path):
     _, model = train("mse", penalized(Penalty(0.2)))
     model.save(tmp_path / "model.safetensors")

@@ -260,12 +260,13 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
                 claim_output_gradient(plan, spec, i, &outputs[i]);
             fn_emit_loss(plan, &outputs[i]);
         }
+    any_loss |= plan->n_terms > 0;
     if (any_loss && !plan->training) {
         fn_status status = fn_emit_penalty(plan, spec, table->buffers, error);
         if (status != FN_OK)
             return status;
     }
-    if (any_loss || plan->n_terms > 0)
+    if (any_loss)
         fn_emit_loss_total(plan, outputs, spec->n_outputs);
     for (int32_t i = 0; i < spec->n_metrics; i++) {
         const fn_metric_spec *given = &spec->metrics[i];

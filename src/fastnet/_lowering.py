@@ -71,6 +71,7 @@ def lower(
         idle |= {weight for weight in weights if weight not in network._trained}
     optimizer = compiled.optimizer if training and compiled is not None and compiled.optimizer.kernel else None
     offsets = network._slab.offsets
+    penalized = kind not in ("predict", "penalize")  # the penalties of weights are added in Python there
     return {
         "dtype": network.dtype,
         "training": training,
@@ -78,7 +79,7 @@ def lower(
         "nodes": nodes,
         "scheduled": [(node, name) for node, name, _ in schedules],
         "parameters": [
-            _lower_weight(weight, offsets[weight], paths[weight], optimizer, averages.get(weight), weight in idle)
+            _lower_weight(weight, offsets[weight], paths[weight], optimizer, averages.get(weight), weight in idle, penalized)
             for weight in weights
         ]
         + [_lower_constant(weight, network.dtype) for weight in constants],
@@ -202,7 +203,13 @@ def _lower_constant(weight: Weight, dtype: str) -> tuple[Any, ...]:
 
 
 def _lower_weight(
-    weight: Weight, offset: int, path: str, optimizer: Optimizer | None, average: np.ndarray | None, idle: bool
+    weight: Weight,
+    offset: int,
+    path: str,
+    optimizer: Optimizer | None,
+    average: np.ndarray | None,
+    idle: bool,
+    penalized: bool,
 ) -> tuple[Any, ...]:
     """A weight as the engine's parameter.
 
@@ -214,9 +221,11 @@ def _lower_weight(
         The numbers to compute with, where these are not the trained ones.
     idle : bool
         Whether the optimizer is to leave it as it is.
+    penalized : bool
+        Whether its penalty counts.
     """
     trainable = weight.trainable and weight.layer.trainable and not idle
-    penalty = weight.regularizer if trainable else None  # as in Keras
+    penalty = weight.regularizer if trainable and penalized else None  # as in Keras
     return (
         weight.engine_shape,
         offset,
