@@ -14,6 +14,7 @@ cp csrc/fastnet.h "$work/include"
 cp csrc/fastnet/model.h "$work/build/generated/fastnet/isas.h" "$work/include/fastnet"
 abidw --headers-dir "$work/include" --drop-private-types --exported-interfaces-only --no-corpus-path --no-comp-dir-path \
     --no-show-locs --no-architecture --out-file "$work/libfastnet.abi" "$work/build/libfastnet.so.1"
+sed -i "s|path='[^']*/csrc/|path='csrc/|; s|filepath='[^']*/csrc/|filepath='csrc/|" "$work/libfastnet.abi" # whoever builds it, wherever
 if [ "${1:-}" = --write ]; then
     cp "$work/libfastnet.abi" csrc/libfastnet.abi
 elif abidiff csrc/libfastnet.abi "$work/libfastnet.abi"; then
