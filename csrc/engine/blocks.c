@@ -118,6 +118,8 @@ static int32_t count_leading(const fn_node *node, const fn_shape *shape, int32_t
         leading = own < leading ? own : leading;
     }
     leading = count_common(&node->output[0].shape, shape, leading);
+    for (int32_t j = 0; j < node->n_inputs; j++) /* one that is no operand may have fewer */
+        leading = node->input[j].shape.rank < leading ? node->input[j].shape.rank : leading;
     for (int32_t j = 0; node->alias && j < node->n_inputs; j++)
         leading = count_common(&node->input[j].shape, shape, leading);
     return leading;
