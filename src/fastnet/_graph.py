@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CURRENT_CALL", "FUNCTIONS", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors", "batch_size_of",
-    "outside_calls", "replace_tensors", "with_masks",
+    "outside_calls", "replace_tensors", "shape_attributes", "with_masks",
 ]  # fmt: skip
 
 
@@ -116,6 +116,12 @@ class SymbolicTensor:
     def __repr__(self) -> str:
         source = self.operation.layer._label if self.operation else "input"
         return f"<SymbolicTensor {source} shape={self.shape}>"
+
+
+def shape_attributes(shape: Iterable[int]) -> dict[str, int]:
+    """A shape as the attributes of operations that take one."""
+    sizes = {f"size_{axis}": size for axis, size in enumerate(shape)}
+    return {"rank": len(sizes), **sizes}
 
 
 def replace_tensors(value: Any, replace: Callable[[SymbolicTensor], Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._graph import PENALTIES, sort_operations
+from ._graph import PENALTIES, shape_attributes, sort_operations
 from ._weights import aligned_zeros
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _lower_operations(
     penalized: set[Weight] = set()
     for operation in operations:
         while len(nodes) < places.get(operation, 0):  # views that nothing reads
-            nodes.append(("reshape", "padding", [0], [], _sizes(inputs[0].sample_shape)))
+            nodes.append(("reshape", "padding", [0], [], shape_attributes(inputs[0].sample_shape)))
             n_values += 1
         read = [values[id(tensor)] for tensor in operation.inputs]
         attributes = operation.layer.plan_attributes(operation)
@@ -143,18 +143,13 @@ def _lower_operations(
             again = kernel in penalized or not (kernel.trainable and kernel.layer.trainable)
             penalized.add(kernel)
         if operation in folded or again:  # a view in its place, so that the nodes keep their numbers
-            nodes.append(("reshape", operation.layer._label, read, [], _sizes(operation.outputs[0].sample_shape)))
+            nodes.append(("reshape", operation.layer._label, read, [], shape_attributes(operation.outputs[0].sample_shape)))
         else:
             nodes.append((operation.op, operation.layer._label, read, [numbers[w] for w in operation.weights], attributes))
         for tensor in operation.outputs:
             values[id(tensor)] = n_values
             n_values += 1
     return nodes, values
-
-
-def _sizes(shape: tuple[int, ...]) -> dict[str, int]:
-    """Attributes of a view of a shape."""
-    return {"rank": len(shape), **{f"size_{axis}": size for axis, size in enumerate(shape)}}
 
 
 def _lower_outputs(

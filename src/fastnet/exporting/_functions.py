@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from ._operations import Node, adapts
+from ._operations import Node, adapts, shape_of
 from ._program import Array, Code
 
 __all__ = ["axes_table", "merge_axes"]
@@ -145,7 +145,7 @@ def _matmul(node: Node) -> None:
     whole = [node.rows, *y.shape[:-2]]
     for k in range(2):
         if int(attributes["parameter"]) == k + 1:
-            given = [int(attributes[f"size_{axis}"]) for axis in range(int(attributes["rank"]))]
+            given = shape_of(attributes)
             last = len(given) - int(attributes["column_axes"])
             first = last - int(attributes["row_axes"])
             shape = [*given[:first], math.prod(given[first:last]), math.prod(given[last:])]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._operations import Node, Value, adapts
+from ._operations import Node, Value, adapts, shape_of
 from ._program import Array
 
 __all__ = ["concatenation_places", "convolution_window", "padding_places", "pooling_window"]
@@ -225,7 +225,7 @@ def _permute(node: Node) -> None:
 @adapts("strided_copy")
 def _strided_copy(node: Node) -> None:
     rank, adds = int(node.attributes["rank"]), node.attributes["length"] > 0
-    sizes, steps = ([int(node.attributes[f"{name}_{i}"]) for i in range(rank)] for name in ("size", "stride"))
+    sizes, steps = shape_of(node.attributes), [int(node.attributes[f"stride_{i}"]) for i in range(rank)]
     dense, spread = node.outputs[0].size, node.inputs[0].size
     if adds:
         dense, spread = spread, dense

@@ -7,18 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from .._labels import INDICES_ARE_PARAMETER, TABLE_IS_PARAMETER
 from ._functions import axes_table, merge_axes
-from ._operations import Node, adapts
+from ._operations import Node, adapts, shape_of
 
 __all__: list[str] = []
 
-#: Of take: which of table and indices is a parameter.
-_TABLE, _INDICES = 1, 2
 _SCATTERS = ("sum", "max", "last")
-
-
-def _parameter_shape(node: Node) -> list[int]:
-    return [int(node.attributes[f"size_{axis}"]) for axis in range(int(node.attributes["rank"]))]
 
 
 def _layout(node: Node, elements: Sequence[int], table: Sequence[int], indices: Sequence[int], fixed: int) -> dict[str, Any]:
@@ -34,12 +29,12 @@ def _layout(node: Node, elements: Sequence[int], table: Sequence[int], indices: 
         elif table[i] != 1:
             in_table[1 + (i + gap if i > axis else i)] = stride
         stride *= table[i]
-    in_table[0] = 0 if fixed == _TABLE else stride
+    in_table[0] = 0 if fixed == TABLE_IS_PARAMETER else stride
     stride = 1
     for i in reversed(range(len(indices))):
         in_indices[1 + (i if along else axis + i)] = stride if indices[i] != 1 else 0
         stride *= indices[i]
-    in_indices[0] = 0 if fixed == _INDICES else stride
+    in_indices[0] = 0 if fixed == INDICES_ARE_PARAMETER else stride
     axes = merge_axes(whole, [in_table, in_indices])
     return {"axes": axes_table(node, axes), "rank": len(axes), "n": table[axis], "step": step}
 
@@ -47,13 +42,13 @@ def _layout(node: Node, elements: Sequence[int], table: Sequence[int], indices: 
 @adapts("take")
 def _take(node: Node) -> None:
     fixed, y = int(node.attributes["parameter"]), node.outputs[0]
-    given = _parameter_shape(node)
-    if fixed == _TABLE:
+    given = shape_of(node.attributes)
+    if fixed == TABLE_IS_PARAMETER:
         shape, table, gradient = given, node.parameters[0], node.gradients[0]
     else:
         shape, table, gradient = list(node.inputs[0].shape), node.inputs[0].array, node.inputs[0].gradient
-    indices = node.parameters[0] if fixed == _INDICES else node.inputs[-1].array
-    layout = _layout(node, y.shape, shape, given if fixed == _INDICES else node.inputs[-1].shape, fixed)
+    indices = node.parameters[0] if fixed == INDICES_ARE_PARAMETER else node.inputs[-1].array
+    layout = _layout(node, y.shape, shape, given if fixed == INDICES_ARE_PARAMETER else node.inputs[-1].shape, fixed)
     node.run("fnp_take", x=table, indices=indices, zero=int(node.attributes["zero"]), **layout)
     if gradient is not None and y.gradient is not None:
         node.differentiate("fnp_scatter_sum", x=y.gradient, y=gradient, indices=indices, **layout)
@@ -63,8 +58,8 @@ def _take(node: Node) -> None:
 def _scatter(node: Node) -> None:
     x, y, fixed = node.inputs[0], node.outputs[0], bool(node.attributes["parameter"])
     indices = node.parameters[0] if fixed else node.inputs[1].array
-    shape = _parameter_shape(node) if fixed else node.inputs[1].shape
-    names = {"indices": indices, **_layout(node, x.shape, y.shape, shape, _INDICES if fixed else 0)}
+    shape = shape_of(node.attributes) if fixed else node.inputs[1].shape
+    names = {"indices": indices, **_layout(node, x.shape, y.shape, shape, INDICES_ARE_PARAMETER if fixed else 0)}
     name, start, out_n = _SCATTERS[int(node.attributes["function"])], node.attributes["start"], node.rows * y.size
     if abs(start) >= sys.float_info.max:
         start = math.copysign(math.inf, start)

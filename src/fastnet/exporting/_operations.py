@@ -20,13 +20,13 @@ Gradients that are not asked for are NULL. What is more than that is said by a f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import activations
 from ._program import Array, Code, Program
 
-__all__ = ["ADAPTERS", "Node", "Value", "adapts", "lower_node"]
+__all__ = ["ADAPTERS", "Node", "Value", "adapts", "lower_node", "shape_of"]
 
 
 class Value:
@@ -208,6 +208,11 @@ def adapts(*ops: str) -> Callable[[Callable[[Node], None]], Callable[[Node], Non
         return function
 
     return enter
+
+
+def shape_of(attributes: Mapping[str, float]) -> list[int]:
+    """The shape that attributes of an operation say; see `shape_attributes`."""
+    return [int(attributes[f"size_{axis}"]) for axis in range(int(attributes["rank"]))]
 
 
 def lower_node(node: Node) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .._graph import CURRENT_CALL, SymbolicTensor
+from .._graph import CURRENT_CALL, SymbolicTensor, shape_attributes
 from .._weights import Weight
 from ..regularizers import OrthogonalRegularizer
 
@@ -51,12 +51,15 @@ class Penalized:
         call = CURRENT_CALL.get()
         if call is None:
             raise RuntimeError(f"layer {self._label!r}: add_loss works while the layer is called")
-        self.emit("activity_regularization", [loss], {"l1": 0.0, "l2": 0.0, "linear": 1.0})
+        self._emit_loss(loss)
+
+    def _emit_loss(self, loss: SymbolicTensor) -> SymbolicTensor:
+        """Appends what adds a tensor to the loss; returns the same numbers."""
+        return self.emit("activity_regularization", [loss], {"linear": 1.0})
 
     def _view(self, tensor: SymbolicTensor) -> SymbolicTensor:
         """The same numbers, as a result of this layer."""
-        sizes = tensor.sample_shape
-        view = self.emit("reshape", [tensor], {"rank": len(sizes), **{f"size_{axis}": size for axis, size in enumerate(sizes)}})
+        view = self.emit("reshape", [tensor], shape_attributes(tensor.sample_shape))
         view.mask = tensor.mask
         return view
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _core, activations, constraints, initializers, regularizers
-from .._graph import SymbolicTensor
+from .._graph import SymbolicTensor, shape_attributes
 from .._weights import WeightSpec
 from .base import Layer
 
@@ -188,7 +188,7 @@ def reshape_attributes(shape: Sequence[int], layer: str) -> dict[str, int]:
     """A shape as attributes of the operation "reshape"; ValueError where it has too many axes."""
     if len(shape) > _core.MAX_RANK:
         raise ValueError(f"layer {layer!r}: a shape has at most {_core.MAX_RANK} axes, got {tuple(shape)}")
-    return {"rank": len(shape), **{f"size_{i}": size for i, size in enumerate(shape)}}
+    return shape_attributes(shape)
 
 
 class Flatten(Layer):

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .. import constraints, initializers, regularizers
-from .._graph import Operation, SymbolicTensor
+from .._graph import Operation, SymbolicTensor, shape_attributes
 from .._labels import label_sources
 from .._weights import WeightSpec
 from .base import Layer
@@ -89,9 +89,7 @@ class Embedding(Layer):
         """Which tokens are not 0, with `mask_zero`."""
         if not self.mask_zero:
             return []
-        shape = (*inputs[0].sample_shape, 1)
-        sizes = {f"size_{axis}": size for axis, size in enumerate(shape)}
-        column = self.emit("reshape", [inputs[0]], {"rank": len(shape), **sizes})
+        column = self.emit("reshape", [inputs[0]], shape_attributes((*inputs[0].sample_shape, 1)))
         return [self.emit("masking", [column]).operation.outputs[1]]
 
     def label_count(self, operation: Operation) -> int | None:

@@ -8,32 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
-from .._graph import SymbolicTensor
+from .._graph import SymbolicTensor, shape_attributes
 from .._weights import Weight
 from ._emission import emit, full_shape
 from .elementwise import apply
-from .shapes import _permute, _reshaped
+from .reductions import reduce_over
+from .shapes import permute_to, reshape_to
 
-__all__ = ["Labelled", "along_diagonal", "as_tensor", "multiply_matrices", "reshape_to", "sum_over", "sum_products"]
+__all__ = ["Labelled", "along_diagonal", "as_tensor", "multiply_matrices", "sum_over", "sum_products"]
 
 #: Of a sample; FN_MAX_RANK.
 _MOST_AXES = 6
 
 
-def reshape_to(x: SymbolicTensor, sizes: Iterable[int]) -> SymbolicTensor:
-    sizes = list(sizes)
-    return x if x.sample_shape == tuple(sizes) else _reshaped(x, sizes)
-
-
-def _order(x: SymbolicTensor, order: Sequence[int]) -> SymbolicTensor:
-    return x if list(order) == list(range(len(order))) else _permute(x, order)
-
-
 def sum_over(x: SymbolicTensor, axes: Iterable[int]) -> SymbolicTensor:
-    mask = sum(1 << axis for axis in axes)
-    number = _core.attribute_choices("reduce", "function").index("sum")
-    return emit("reduce", [x], {"function": number, "axes": mask, "keepdims": 0}) if mask else x
+    """Over axes of a sample, if any."""
+    axes = list(axes)
+    return reduce_over("sum", x, axes, False) if axes else x
 
 
 def multiply_matrices(
@@ -53,8 +44,7 @@ def multiply_matrices(
             return emit("transposed_dense", operands[:1], {"units": shape[0]}, [constant])
         if not transposed[0]:
             return emit("dense", operands[:1], {"units": shape[1], "use_bias": 0}, [constant])
-    attributes |= {"parameter": place + 1, "row_axes": axes[0], "column_axes": axes[1], "rank": len(shape)}
-    attributes |= {f"size_{axis}": size for axis, size in enumerate(shape)}
+    attributes |= {"parameter": place + 1, "row_axes": axes[0], "column_axes": axes[1], **shape_attributes(shape)}
     return emit("matmul", [operands[1 - place]], attributes, [constant])
 
 
@@ -111,7 +101,7 @@ def _arranged(one: Labelled, orders: Sequence[Sequence[Any]]) -> tuple[Any, int]
         if one.labels == list(order):
             return one.value, k
     order = [one.labels.index(label) for label in orders[0]]
-    return (np.transpose(one.value, order) if isinstance(one.value, np.ndarray) else _order(one.value, order)), 0
+    return (np.transpose(one.value, order) if isinstance(one.value, np.ndarray) else permute_to(one.value, order)), 0
 
 
 def _contract(a: Labelled, b: Labelled, kept: set[Any]) -> Labelled:
@@ -175,7 +165,7 @@ def _elementwise(a: Labelled, b: Labelled, order: Sequence[Any], summed: Sequenc
         sizes = [one.sizes.get(label, 1) for label in order]
         axes = [one.labels.index(label) for label in place]
         if isinstance(value, SymbolicTensor):
-            value = reshape_to(_order(value, axes), sizes)
+            value = reshape_to(permute_to(value, axes), sizes)
         elif isinstance(value, np.ndarray):
             value = np.transpose(value, axes).reshape(sizes)
             value = float(value) if value.ndim == 0 else value
@@ -203,4 +193,4 @@ def sum_products(operands: Sequence[Labelled], output: Sequence[Any]) -> Symboli
         found = _contract(found, rest[0], {*output, *(label for one in rest[1:] for label in one.labels)})
         rest.pop(0)
     found = _without(found, output)
-    return _order(found.value, [found.labels.index(label) for label in output])
+    return permute_to(found.value, [found.labels.index(label) for label in output])

@@ -8,7 +8,7 @@ inputs and by the weights in them. Axes are those of a sample.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,10 @@ from .._graph import Operation, SymbolicTensor
 from ._emission import emit
 from ._slopes import FUNCTION_DERIVATIVES, OF_THREE, PLAIN, SLOPES_OF_OPERAND, SLOPES_OF_VALUE, STEPS, spread, where
 from .elementwise import apply
+from .reductions import reduce_over
+from .shapes import permute_to, reshape_to
 
-__all__ = ["DERIVATIVES", "add_up", "reduce_over", "refuse"]
+__all__ = ["DERIVATIVES", "add_up", "refuse"]
 
 Gradients = Sequence[Any]
 Rule = Callable[[Operation, Gradients], Gradients]
@@ -47,18 +49,6 @@ def refuse(operation: Operation, why: str = "") -> NotImplementedError:
 # ---- shapes --------------------------------------------------------------------------------------------------
 
 
-def _reshape(x: SymbolicTensor, shape: Sequence[int]) -> SymbolicTensor:
-    if x.sample_shape == tuple(shape):
-        return x
-    return emit("reshape", [x], {"rank": len(shape), **{f"size_{axis}": size for axis, size in enumerate(shape)}})
-
-
-def reduce_over(name: str, x: SymbolicTensor, axes: Iterable[int], keepdims: bool = True) -> SymbolicTensor:
-    """A sum or the like over axes of a sample, which stay with a size of 1."""
-    number = _core.attribute_choices("reduce", "function").index(name)
-    return emit("reduce", [x], {"function": number, "axes": sum(1 << axis for axis in axes), "keepdims": keepdims})
-
-
 def _last(name: str, x: SymbolicTensor) -> SymbolicTensor:
     return reduce_over(name, x, [len(x.sample_shape) - 1])
 
@@ -68,7 +58,7 @@ def _gather(gradient: SymbolicTensor, shape: tuple[int, ...]) -> SymbolicTensor:
     given = gradient.sample_shape
     more = len(given) - len(shape)
     axes = [i for i, size in enumerate(given) if i < more or shape[i - more] != size]
-    return _reshape(reduce_over("sum", gradient, axes) if axes else gradient, shape)
+    return reshape_to(reduce_over("sum", gradient, axes) if axes else gradient, shape)
 
 
 def add_up(gradients: Sequence[SymbolicTensor]) -> SymbolicTensor:
@@ -250,11 +240,11 @@ def _product_of_others(x: SymbolicTensor, axes: Sequence[int]) -> SymbolicTensor
     """For each number the product of the others over axes, without a division, so that zeros have derivatives as well."""
     shape, rank = x.sample_shape, len(x.sample_shape)
     order = [axis for axis in range(rank) if axis not in axes] + list(axes)
-    moved = _permute(x, order)
+    moved = permute_to(x, order)
     n = math.prod(shape[axis] for axis in axes)
-    table = where(np.eye(n), 1.0, _reshape(moved, (math.prod(shape) // n, 1, n)))
-    found = _reshape(_last("prod", table), moved.sample_shape)
-    return _permute(found, [order.index(axis) for axis in range(rank)])
+    table = where(np.eye(n), 1.0, reshape_to(moved, (math.prod(shape) // n, 1, n)))
+    found = reshape_to(_last("prod", table), moved.sample_shape)
+    return permute_to(found, [order.index(axis) for axis in range(rank)])
 
 
 @_derivative_of("reduce")
@@ -263,14 +253,14 @@ def _reduced(operation: Operation, gradients: Gradients) -> Gradients:
     name = _core.attribute_choices("reduce", "function")[int(attributes.get("function", 0))]
     axes = [i for i in range(len(x.sample_shape)) if int(attributes.get("axes", 1)) >> i & 1]
     kept = [1 if i in axes else size for i, size in enumerate(x.sample_shape)]
-    dy = _reshape(gradients[0], kept)
+    dy = reshape_to(gradients[0], kept)
     if name == "sum":
         return [spread(dy, x)]
     if name == "mean":
         return [spread(dy / math.prod(x.sample_shape[axis] for axis in axes), x)]
     if name == "prod":
         return [dy * _product_of_others(x, axes)]
-    reached = apply("equal", x, _reshape(y, kept))
+    reached = apply("equal", x, reshape_to(y, kept))
     return [dy * (reached / reduce_over("sum", reached, axes))]
 
 
@@ -323,9 +313,9 @@ def _scale(operation: Operation, gradients: Gradients) -> Gradients:
 
 def _normalized(operation: Operation, gradients: Gradients, shape: Sequence[int], axes: Sequence[int], center: bool) -> Gradients:
     """Of a normalisation over axes of x as this shape, with a weight for each channel first where it has one."""
-    x = _reshape(operation.inputs[0], shape)
+    x = reshape_to(operation.inputs[0], shape)
     has_gamma = operation.op == "rms_normalization" or operation.attributes.get("scale", 1)
-    g = _reshape(gradients[0] * operation.weights[0] if has_gamma else gradients[0], shape)
+    g = reshape_to(gradients[0] * operation.weights[0] if has_gamma else gradients[0], shape)
     if center:
         x = x - reduce_over("mean", x, axes)
     default = 1e-3 if center else 1e-6
@@ -333,7 +323,7 @@ def _normalized(operation: Operation, gradients: Gradients, shape: Sequence[int]
     h = x * r
     inner = g - h * reduce_over("mean", g * h, axes)
     found = r * (inner - reduce_over("mean", g, axes) if center else inner)
-    return [_reshape(found, operation.inputs[0].sample_shape)]
+    return [reshape_to(found, operation.inputs[0].sample_shape)]
 
 
 @_derivative_of("layer_normalization", "rms_normalization")
@@ -354,19 +344,13 @@ def _group_normalization(operation: Operation, gradients: Gradients) -> Gradient
 
 @_derivative_of("reshape")
 def _reshaped(operation: Operation, gradients: Gradients) -> Gradients:
-    return [_reshape(gradients[0], operation.inputs[0].sample_shape)]
-
-
-def _permute(x: SymbolicTensor, order: Sequence[int]) -> SymbolicTensor:
-    if list(order) == list(range(len(order))):
-        return x
-    return emit("permute", [x], {"rank": len(order), **{f"axis_{i}": axis for i, axis in enumerate(order)}})
+    return [reshape_to(gradients[0], operation.inputs[0].sample_shape)]
 
 
 @_derivative_of("permute")
 def _permuted(operation: Operation, gradients: Gradients) -> Gradients:
     order = [int(operation.attributes.get(f"axis_{i}", i)) for i in range(len(operation.inputs[0].sample_shape))]
-    return [_permute(gradients[0], [order.index(axis) for axis in range(len(order))])]
+    return [permute_to(gradients[0], [order.index(axis) for axis in range(len(order))])]
 
 
 @_derivative_of("concatenate")
@@ -374,11 +358,11 @@ def _concatenated(operation: Operation, gradients: Gradients) -> Gradients:
     shape = operation.outputs[0].sample_shape
     axis = int(operation.attributes.get("axis", -1)) % len(shape)
     # As images whose columns are what is along the axis.
-    dy = _reshape(gradients[0], (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])))
+    dy = reshape_to(gradients[0], (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])))
     found, first = [], 0
     for x in operation.inputs:
         size = x.sample_shape[axis]
-        found.append(_reshape(_crop(dy, [0, first], [dy.sample_shape[0], size]), x.sample_shape))
+        found.append(reshape_to(_crop(dy, [0, first], [dy.sample_shape[0], size]), x.sample_shape))
         first += size
     return found
 
@@ -394,7 +378,7 @@ def _strided(operation: Operation, gradients: Gradients) -> Gradients:
     """Each of its two ways is the derivative of the other."""
     x, length = operation.inputs[0].sample_shape, math.prod(operation.inputs[0].sample_shape)
     attributes = {**operation.attributes, "length": 0.0 if operation.attributes.get("length") else float(length)}
-    return [_reshape(emit("strided_copy", gradients, attributes), x)]
+    return [reshape_to(emit("strided_copy", gradients, attributes), x)]
 
 
 def _windows(operation: Operation) -> list[tuple[int, int]]:
@@ -424,18 +408,18 @@ def _max_pooling(operation: Operation, gradients: Gradients) -> Gradients:
     n, size, channels = len(windows), math.prod(pools), x.sample_shape[-1]
     parts = (*[one for window in windows for one in window], channels)
     order = [*range(0, 2 * n, 2), *range(1, 2 * n, 2), 2 * n]
-    flat = _reshape(_permute(_reshape(x, parts), order), (*counts, size, channels))
+    flat = reshape_to(permute_to(reshape_to(x, parts), order), (*counts, size, channels))
     place = emit("argsort", [flat], {"axis": n, "k": 1, "descending": 1})
-    dy = _reshape(gradients[0], (*counts, 1, channels))
+    dy = reshape_to(gradients[0], (*counts, 1, channels))
     put = emit("scatter", [dy, place], {"function": 0, "axis": n, "along": 1, "n": size})
-    apart = _permute(_reshape(put, (*counts, *pools, channels)), [order.index(axis) for axis in range(2 * n + 1)])
-    return [_reshape(apart, x.sample_shape)]
+    apart = permute_to(reshape_to(put, (*counts, *pools, channels)), [order.index(axis) for axis in range(2 * n + 1)])
+    return [reshape_to(apart, x.sample_shape)]
 
 
 @_derivative_of("masked_mean")
 def _masked_mean(operation: Operation, gradients: Gradients) -> Gradients:
     x, mask = operation.inputs
-    counts = _reshape(mask, (*mask.sample_shape, 1)) > 0.0
+    counts = reshape_to(mask, (*mask.sample_shape, 1)) > 0.0
     n = apply("maximum", reduce_over("sum", counts, [0]), 1.0)
     return [spread(gradients[0], x) * (counts / n), None]
 
@@ -447,8 +431,8 @@ def _resized(operation: Operation, gradients: Gradients) -> Gradients:
     if operation.attributes.get("bilinear", 0) or any(a * f != b for a, b, f in zip(x[:-1], y[:-1], factors)):
         raise refuse(operation, ", other than of whole pixels,")
     shape = [size for a, f in zip(x[:-1], factors) for size in (a, f)]
-    parts = _reshape(gradients[0], (*shape, x[-1]))
-    return [_reshape(reduce_over("sum", parts, range(1, len(shape), 2)), x)]
+    parts = reshape_to(gradients[0], (*shape, x[-1]))
+    return [reshape_to(reduce_over("sum", parts, range(1, len(shape), 2)), x)]
 
 
 # ---- masks, noise, what stops -----------------------------------------------------------------------------------
@@ -459,14 +443,14 @@ def _masking(operation: Operation, gradients: Gradients) -> Gradients:
     if gradients[0] is None:
         return [None]
     mask = operation.outputs[1]
-    return [gradients[0] * _reshape(mask, (*mask.sample_shape, 1))]
+    return [gradients[0] * reshape_to(mask, (*mask.sample_shape, 1))]
 
 
 @_derivative_of("select")
 def _select(operation: Operation, gradients: Gradients) -> Gradients:
     mask, a = operation.inputs[:2]
     more = len(a.sample_shape) - len(mask.sample_shape)
-    taken = _reshape(mask, (*mask.sample_shape, *[1] * more)) > 0.0
+    taken = reshape_to(mask, (*mask.sample_shape, *[1] * more)) > 0.0
     found = [None, where(taken, gradients[0], 0.0), where(taken, 0.0, gradients[0])]
     return found[: len(operation.inputs)]
 

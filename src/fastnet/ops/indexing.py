@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._graph import SymbolicTensor
+from .._graph import SymbolicTensor, shape_attributes
 from .._labels import INDICES_ARE_PARAMETER, TABLE_IS_PARAMETER
 from ..layers.functional import HAS_BATCH
 from ._emission import emit, full_shape, function, is_tensor, new_axis, normalize_axis
@@ -56,8 +56,8 @@ def _numbers(name: str, indices: Any, size: int | None = None) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def _shape_attributes(kind: int, shape: Sequence[int]) -> dict[str, int]:
-    return {"parameter": kind, "rank": len(shape), **{f"size_{axis}": size for axis, size in enumerate(shape)}}
+def _parameter_attributes(kind: int, shape: Sequence[int]) -> dict[str, int]:
+    return {"parameter": kind, **shape_attributes(shape)}
 
 
 def _flat(name: str, x: Any, axis: Any) -> tuple[Any, int]:
@@ -74,7 +74,9 @@ def _take(x: SymbolicTensor, indices: SymbolicTensor | np.ndarray, axis: int, al
     attributes = {"axis": axis, "along": along}
     if isinstance(indices, SymbolicTensor):
         return emit("take", [x, indices], attributes)
-    return emit("take", [x], attributes | _shape_attributes(INDICES_ARE_PARAMETER, indices.shape), [indices.astype(np.float64)])
+    return emit(
+        "take", [x], attributes | _parameter_attributes(INDICES_ARE_PARAMETER, indices.shape), [indices.astype(np.float64)]
+    )
 
 
 def _of_constant(name: str, table: Any, indices: Any, axis: Any, along: bool) -> SymbolicTensor:
@@ -88,7 +90,7 @@ def _of_constant(name: str, table: Any, indices: Any, axis: Any, along: bool) ->
     place = operator.index(axis or 0)
     if not -len(shape) <= place < len(shape):
         raise ValueError(f"fn.ops.{name}: axis {axis} of an array of shape {shape}")
-    attributes = {"axis": place % len(shape), "along": along, **_shape_attributes(TABLE_IS_PARAMETER, shape)}
+    attributes = {"axis": place % len(shape), "along": along, **_parameter_attributes(TABLE_IS_PARAMETER, shape)}
     return emit("take", [indices], attributes, [table])
 
 
@@ -261,7 +263,7 @@ def _scatter(
     attributes = {"function": function, "axis": axis, "along": along, "n": n, "start": start}
     if isinstance(indices, SymbolicTensor):
         return emit("scatter", [x, indices], attributes)
-    return emit("scatter", [x], attributes | _shape_attributes(1, indices.shape), [indices.astype(np.float64)])
+    return emit("scatter", [x], attributes | _parameter_attributes(1, indices.shape), [indices.astype(np.float64)])
 
 
 def _count(name: str, what: str, given: Any, ids: Any, least: int = 0) -> int:

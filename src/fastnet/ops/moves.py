@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._graph import SymbolicTensor
+from .._graph import SymbolicTensor, shape_attributes
 from ..layers.functional import HAS_BATCH
 from ._emission import axes_of, emit, full_shape, function, is_tensor, normalize_axis
 from .elementwise import apply
@@ -34,10 +34,8 @@ def strided_copy(
     """Number ``offset + sum_k i_k strides[k]`` of a sample at [i_0, i_1, ...]; with a length, the derivative of that: a flat sample."""
     if not length and list(sizes) == list(x.sample_shape) and list(strides) == _strides(sizes) and offset == 0:
         return x
-    attributes = {"rank": len(sizes), "offset": offset, "length": length}
-    attributes.update((f"size_{axis}", size) for axis, size in enumerate(sizes))
-    attributes.update((f"stride_{axis}", stride) for axis, stride in enumerate(strides))
-    return emit("strided_copy", [x], attributes)
+    distances = {f"stride_{axis}": stride for axis, stride in enumerate(strides)}
+    return emit("strided_copy", [x], {**shape_attributes(sizes), **distances, "offset": offset, "length": length})
 
 
 def _pick(x: SymbolicTensor, axis: int, places: Sequence[int]) -> SymbolicTensor:

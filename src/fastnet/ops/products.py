@@ -11,9 +11,10 @@ import numpy as np
 from .._graph import SymbolicTensor
 from .._weights import Weight
 from ..layers.functional import HAS_BATCH
-from ._contraction import Labelled, along_diagonal, as_tensor, multiply_matrices, reshape_to, sum_over, sum_products
+from ._contraction import Labelled, along_diagonal, as_tensor, multiply_matrices, sum_over, sum_products
 from ._emission import full_shape, function, is_tensor, normalize_axis
 from .elementwise import apply
+from .shapes import reshape_to
 
 __all__ = ["dot", "einsum", "inner", "matmul", "outer", "tensordot", "trace", "vdot"]
 

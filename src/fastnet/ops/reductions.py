@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
 from typing import Any
 
 from .. import _core
+from .._graph import SymbolicTensor
 from ._emission import axes_of, emit, function
 from .elementwise import apply
 from .shapes import last_axis
@@ -15,11 +17,15 @@ __all__ = [
 ]  # fmt: skip
 
 
-def reduce(name: str, x: Any, axis: Any, keepdims: bool) -> Any:
-    """A function of the operation `reduce`."""
+def reduce_over(name: str, x: SymbolicTensor, axes: Iterable[int], keepdims: bool = True) -> SymbolicTensor:
+    """A function of the operation `reduce` over axes of a sample."""
     number = _core.attribute_choices("reduce", "function").index(name)
-    mask = builtins.sum(1 << one for one in axes_of(name, x, axis))
-    return emit("reduce", [x], {"function": number, "axes": mask, "keepdims": bool(keepdims)})
+    return emit("reduce", [x], {"function": number, "axes": builtins.sum(1 << one for one in axes), "keepdims": bool(keepdims)})
+
+
+def reduce(name: str, x: Any, axis: Any, keepdims: bool) -> Any:
+    """The same, over axes as the user counts them."""
+    return reduce_over(name, x, axes_of(name, x, axis), keepdims)
 
 
 @function

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .._graph import SymbolicTensor
+from .._graph import SymbolicTensor, shape_attributes
 from ._emission import axes_of, emit, full_shape, function, new_axis, normalize_axis
 
 __all__ = [
@@ -27,7 +27,13 @@ def shape(x: Any) -> tuple[int | None, ...]:
 
 
 def _reshaped(x: SymbolicTensor, sizes: Sequence[int]) -> SymbolicTensor:
-    return emit("reshape", [x], {"rank": len(sizes), **{f"size_{axis}": size for axis, size in enumerate(sizes)}})
+    return emit("reshape", [x], shape_attributes(sizes))
+
+
+def reshape_to(x: SymbolicTensor, sizes: Iterable[int]) -> SymbolicTensor:
+    """A sample in another shape, where it has not that already."""
+    sizes = tuple(sizes)
+    return x if x.sample_shape == sizes else _reshaped(x, sizes)
 
 
 def _with_axis(x: SymbolicTensor, place: int) -> SymbolicTensor:
@@ -71,6 +77,11 @@ def _permute(x: SymbolicTensor, order: Sequence[int]) -> SymbolicTensor:
     return emit("permute", [x], {"rank": len(order), **{f"axis_{i}": axis for i, axis in enumerate(order)}})
 
 
+def permute_to(x: SymbolicTensor, order: Sequence[int]) -> SymbolicTensor:
+    """The axes of a sample in another order, where they are not in that already."""
+    return x if list(order) == list(range(len(order))) else _permute(x, order)
+
+
 @function
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     """The axes in another order; that of the batch stays the first."""
@@ -86,9 +97,7 @@ def last_axis(name: str, x: SymbolicTensor, axis: int, run: Any) -> SymbolicTens
     order = list(range(len(x.sample_shape)))
     place = normalize_axis(name, x, axis)
     order[place], order[-1] = order[-1], order[place]
-    if place == len(order) - 1:
-        return run(x)
-    return _permute(run(_permute(x, order)), order)
+    return permute_to(run(permute_to(x, order)), order)
 
 
 @function
