@@ -64,6 +64,8 @@ class Compiled:
         The shape of one target; None where the loss is a Python function, or there is none.
     metrics : list of list of Metric
         For each output.
+    functions : list of int
+        The outputs whose loss is a function or a class of the user's, of arrays or in `fastnet.ops`.
     traced : list of TracedLoss or None
         For each output: its loss as operations, for the targets seen last, where it is written in `fastnet.ops`.
     labels : list of bool
@@ -83,6 +85,7 @@ class Compiled:
         self.custom = False
         self.error: NotTraced | None = None  # why a loss could not be traced
         self.losses: list[Any] = []
+        self.functions: list[int] = []
         self.traced: list[TracedLoss | None] = []
         self.labels: list[bool] = []
         self._traces: dict[tuple[int, tuple[int, ...]], TracedLoss | None] = {}
@@ -128,7 +131,8 @@ class Compiled:
             )
         self.losses = [None if one is None else _losses.get(one) for one in given_losses]
         self.traced, self.labels, self._traces = [None] * len(names), [False] * len(names), {}
-        self.custom = self.has_functions
+        self.functions = [i for i, one in enumerate(self.losses) if one is not None and not hasattr(one, "kernel")]
+        self.custom = bool(self.functions)
         self.target_shapes = []
         for one, name, shape in zip(self.losses, names, shapes):
             try:
@@ -153,11 +157,6 @@ class Compiled:
         self._choose_metrics(self.losses)
         self.resolved = True
 
-    @property
-    def has_functions(self) -> bool:
-        """Whether a loss is a function or class of the user's, of arrays or in `fastnet.ops`."""
-        return not all(one is None or hasattr(one, "kernel") for one in self.losses)
-
     def trace(
         self, targets: Sequence[np.ndarray | None], graph: Graph, outputs: Sequence[SymbolicTensor], names: Sequence[str]
     ) -> None:
@@ -168,36 +167,22 @@ class Compiled:
         TypeError, ValueError
             As `TracedLoss`; if only some of the functions can be traced, or a mask does not fit their results.
         """
-        if not self.has_functions:
-            return
-        errors: list[NotTraced] = []
-        for i, (loss, target, tensor, name) in enumerate(zip(self.losses, targets, outputs, names)):
-            if loss is None or hasattr(loss, "kernel"):
-                continue
+        for i in self.functions:
+            loss, target = self.losses[i], targets[i]
             assert target is not None
             key = (i, target.shape[1:])
             if key not in self._traces:
                 try:
-                    self._traces[key] = TracedLoss(loss, graph, tensor, key[1], name)
+                    self._traces[key] = TracedLoss(loss, graph, outputs[i], key[1], names[i])
                 except NotTraced as error:
-                    self._traces[key] = None
-                    errors.append(error)
                     if isinstance(loss, _losses.Loss):
-                        raise TypeError(f"output {name!r}: {type(loss).__name__}.call: {error}") from error
+                        raise TypeError(f"output {names[i]!r}: {type(loss).__name__}.call: {error}") from error
+                    self._traces[key], self.error = None, error
             self.traced[i] = self._traces[key]
-        functions = [i for i, loss in enumerate(self.losses) if loss is not None and not hasattr(loss, "kernel")]
-        self.custom = any(self.traced[i] is None for i in functions)
-        self.error = errors[0] if errors else self.error
+        self.custom = any(self.traced[i] is None for i in self.functions)
         if self.custom:
             self._check_custom(outputs, names)
             return
-        for i in functions:
-            mask, trace = outputs[i].mask, self.traced[i]
-            if mask is not None and trace is not None and trace.result.sample_shape != mask.sample_shape:
-                raise ValueError(
-                    f"output {names[i]!r} has a mask of shape {mask.shape}, its loss has shape {trace.result.shape}: return a number "
-                    "for each step"
-                )
         seen = self._seen(targets, names)
         self.labels = [has_labels(loss) for loss in seen]
         self._choose_metrics(seen)
@@ -219,9 +204,9 @@ class Compiled:
     def _seen(self, targets: Sequence[np.ndarray | None], names: Sequence[str]) -> list[Any]:
         """The losses, of which those that are functions know whether their targets are class numbers, where metrics ask."""
         losses = list(self.losses)
-        for i, (loss, group, shape) in enumerate(zip(self.losses, self._given_metrics, self._shapes)):
-            if group and not hasattr(loss, "kernel"):
-                losses[i] = GivenTargets(loss, _data.are_labels(targets[i], shape, names[i]))
+        for i in self.functions:
+            if self._given_metrics[i]:
+                losses[i] = GivenTargets(losses[i], _data.are_labels(targets[i], self._shapes[i], names[i]))
         return losses
 
     def _choose_metrics(self, losses: Sequence[Any]) -> None:

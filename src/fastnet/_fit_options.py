@@ -106,7 +106,7 @@ def _check_mixing(network: Network, name: str, alpha: Any) -> None:
     compiled = network._require_compiled()
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 <= alpha <= 4:
         raise ValueError(f"{name} must be a number from 0 to 4, got {alpha!r}")
-    if alpha and (compiled.has_functions or compiled.optimizer.full_batch):
+    if alpha and (compiled.functions or compiled.optimizer.full_batch):
         raise ValueError(f"{name} works with the losses of fastnet.losses and optimizers that take batches")
     if alpha and network._labels:
         reader = next(iter(network._labels.values()))[0]

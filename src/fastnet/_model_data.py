@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _data
+from . import _core, _data
 from ._traced_losses import arrange_targets
 
 if TYPE_CHECKING:
     from ._network import Network
 
-__all__ = ["INFERENCE_ROWS", "inputs_of", "positive", "rows_at_once", "targets_of", "weights_of"]
+__all__ = ["INFERENCE_ROWS", "inputs_of", "positive", "rows_at_once", "targets_of", "threads_of", "weights_of"]
 
 #: Rows that predict and evaluate give to the engine at once, unless told otherwise.
 INFERENCE_ROWS = 256
@@ -54,7 +54,7 @@ def targets_of(network: Network, y: Any, n: int, check_finite: bool) -> list[Any
     for array, name in zip(arrays, names):
         if array is not None and len(array) != n:
             raise ValueError(f"x has {n} rows, {name} has {len(array)}")
-    if compiled.has_functions:
+    if compiled.functions:
         arrays = [
             array if array is None or shape is not None else arrange_targets(array, tensor.sample_shape)
             for array, shape, tensor in zip(arrays, compiled.target_shapes, network.outputs)
@@ -115,6 +115,14 @@ def positive(name: str, value: Any) -> int:
     if value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value}")
     return int(value)
+
+
+def threads_of(given: Any) -> int | None:
+    """The number of threads that compile was told, None: by measurement; TypeError or ValueError where there cannot be so many."""
+    threads = None if given is None else positive("n_threads", given)
+    if threads is not None and threads > _core.MAX_THREADS:
+        raise ValueError(f"n_threads must be at most {_core.MAX_THREADS}, got {threads}")
+    return threads
 
 
 def rows_at_once(network: Network, given: Any, default: int, name: str = "batch_size") -> int:

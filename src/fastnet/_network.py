@@ -22,7 +22,6 @@ class Network:
 
     Attributes
     ----------
-    inputs, outputs : list of SymbolicTensor
     input_names, output_names : list of str
     weights, trainable_weights : list of Weight
     seed : int
@@ -30,8 +29,6 @@ class Network:
     name : str
     """
 
-    inputs: list[SymbolicTensor]
-    outputs: list[SymbolicTensor]
     input_names: list[str]
     output_names: list[str]
     weights: list[Weight]
@@ -58,3 +55,13 @@ class Network:
     _places: Mapping[Operation, int] = MappingProxyType({})
     #: Operations that hand on their input and do not add to the loss here.
     _silent: frozenset[Operation] = frozenset()
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """What `fastnet.Input` returned."""
+        return self._graph.inputs
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """What is computed."""
+        return self._graph.outputs

@@ -267,6 +267,29 @@ cdef class Plan:
         """Labels of the stages, in order."""
         return [stage["label"] for stage in self.stages()]
 
+    cdef int set_order(self, fn_run *run, cnp.ndarray order) except -1:
+        """The rows in the order of visit, run.n_rows of them or more."""
+        if order.dtype != np.int64 or order.ndim != 1 or not order.flags.c_contiguous or len(order) < run.n_rows:
+            raise ValueError("order must be a contiguous array of int64, a number for each row")
+        if order is not self.checked_order:  # an epoch is many calls with the same order
+            rows = len(order)
+            for wrong in order[(order < 0) | (order >= rows)][:1]:
+                raise ValueError(f"order holds row {wrong}, but its {rows} rows are those from 0 to {rows - 1}")
+            self.checked_order = order
+        run.order = <int64_t *>cnp.PyArray_DATA(order)
+        return 0
+
+    cdef int set_hyper(self, fn_run *run, cnp.ndarray hyper, int64_t steps, str whose="") except -1:
+        """One row of hyper-parameters, or one for each step; whose: begins what errors say."""
+        if hyper.ndim not in (1, 2) or hyper.dtype != np.float64 or not hyper.flags.c_contiguous or hyper.shape[hyper.ndim - 1] != self.n_hyper:
+            raise ValueError(f"{whose}hyper must be an array of float64 with {self.n_hyper} columns")
+        if hyper.ndim == 2:
+            if len(hyper) < steps:
+                raise ValueError(f"{whose}hyper has {len(hyper)} rows, expected one for each of {steps} steps")
+            run.hyper_stride = self.n_hyper
+        run.hyper = <const double *>cnp.PyArray_DATA(hyper)
+        return 0
+
     cdef int fill_arrays(self, object arrays, list widths, void **pointers, int64_t n_rows, bint writeable,
                          object what) except -1:
         """Addresses of arrays of the plan's dtype, n_rows rows each; None stays NULL."""
@@ -373,14 +396,8 @@ cdef class Plan:
         run.gradient_squares = gradient_squares
         rows = n_rows
         if order is not None:
-            if order.dtype != np.int64 or order.ndim != 1 or not order.flags.c_contiguous or len(order) < n_rows:
-                raise ValueError("order must be a contiguous array of int64, a number for each row")
-            run.order = <int64_t *>cnp.PyArray_DATA(order)
+            self.set_order(&run, order)
             rows = len(order)
-            if order is not self.checked_order:  # an epoch is many calls with the same order
-                for wrong in order[(order < 0) | (order >= rows)][:1]:
-                    raise ValueError(f"order holds row {wrong}, but its {rows} rows are those from 0 to {rows - 1}")
-                self.checked_order = order
         if inputs is not None:
             if len(inputs) != len(self.input_widths):
                 raise ValueError(f"got {len(inputs)} inputs, expected {len(self.input_widths)}")
@@ -432,13 +449,7 @@ cdef class Plan:
         if hyper is not None:
             steps = (n_rows - first_row + batch_size - 1) // max(batch_size, 1)
             steps += (max(epochs, 1) - 1) * ((n_rows + batch_size - 1) // max(batch_size, 1))
-            if hyper.ndim not in (1, 2) or hyper.dtype != np.float64 or not hyper.flags.c_contiguous or hyper.shape[hyper.ndim - 1] != self.n_hyper:
-                raise ValueError(f"hyper must be an array of float64 with {self.n_hyper} columns")
-            if hyper.ndim == 2:
-                if len(hyper) < steps:
-                    raise ValueError(f"hyper has {len(hyper)} rows, expected one for each of {steps} steps")
-                run.hyper_stride = self.n_hyper
-            run.hyper = <const double *>cnp.PyArray_DATA(hyper)
+            self.set_hyper(&run, hyper, steps)
         if loss_sum is not None:
             if loss_sum.dtype != np.float64 or not loss_sum.flags.carray or loss_sum.size < 1 + len(self.output_widths):
                 raise ValueError("loss_sum must be a contiguous writeable array of float64: the total and one number for each output")

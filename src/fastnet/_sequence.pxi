@@ -50,12 +50,11 @@ def run_sequence(list plans, unsigned phases, *, list inputs, list hyper, list c
     cdef _Scratch scratch = _Scratch()
     cdef Plan plan
     cdef Counter counter
-    cdef cnp.ndarray rows_of_hyper
     cdef fn_error error
     cdef fn_status status
     cdef int32_t n = len(plans), failed = -1
     cdef int i, j
-    cdef int64_t rows = n_rows, steps
+    cdef int64_t rows = n_rows, steps = (n_rows - first_row + batch_size - 1) // max(batch_size, 1)
     cdef double *loss_sums
     cdef double *squared_norms
     if not n == len(inputs) == len(hyper) == len(counters) == len(names):
@@ -70,8 +69,6 @@ def run_sequence(list plans, unsigned phases, *, list inputs, list hyper, list c
     loss_sums = _doubles(losses, n, "losses")
     squared_norms = _doubles(squares, n, "squares")
     if order is not None:
-        if order.dtype != np.int64 or order.ndim != 1 or not order.flags.c_contiguous or len(order) < n_rows:
-            raise ValueError("order must be a contiguous array of int64, a number for each row")
         rows = len(order)
     for i in range(n):
         plan = plans[i]
@@ -79,10 +76,6 @@ def run_sequence(list plans, unsigned phases, *, list inputs, list hyper, list c
             raise RuntimeError("this plan was not initialised")
         if plan.is_used():
             raise RuntimeError("this model is being run by another thread")
-        if order is not None and order is not plan.checked_order:  # an epoch is many calls with the same order
-            for wrong in order[(order < 0) | (order >= rows)][:1]:
-                raise ValueError(f"order holds row {wrong}, but its {rows} rows are those from 0 to {rows - 1}")
-            plan.checked_order = order
         if len(inputs[i]) != len(plan.input_widths):
             raise ValueError(f"{names[i]}: got {len(inputs[i])} inputs, expected {len(plan.input_widths)}")
         if plan.metric_size:
@@ -96,7 +89,8 @@ def run_sequence(list plans, unsigned phases, *, list inputs, list hyper, list c
         runs[i].n_rows = n_rows
         runs[i].batch_size = batch_size
         runs[i].first_row = first_row
-        runs[i].order = NULL if order is None else <int64_t *>cnp.PyArray_DATA(order)
+        if order is not None:
+            plan.set_order(&runs[i], order)
         runs[i].seconds = seconds
         sources = <fn_source *>scratch.allocate(len(inputs[i]) * sizeof(fn_source))
         for j in range(len(inputs[i])):
@@ -106,15 +100,7 @@ def run_sequence(list plans, unsigned phases, *, list inputs, list hyper, list c
         runs[i].loss_sum = <double *>scratch.allocate((1 + len(plan.output_widths)) * sizeof(double))
         counter = counters[i]
         runs[i].step = counter.seen
-        rows_of_hyper = hyper[i]
-        if rows_of_hyper.ndim not in (1, 2) or rows_of_hyper.dtype != np.float64 or not rows_of_hyper.flags.c_contiguous or rows_of_hyper.shape[rows_of_hyper.ndim - 1] != plan.n_hyper:
-            raise ValueError(f"{names[i]}: hyper must be an array of float64 with {plan.n_hyper} columns")
-        if rows_of_hyper.ndim == 2:
-            steps = (n_rows - first_row + batch_size - 1) // max(batch_size, 1)
-            if len(rows_of_hyper) < steps:
-                raise ValueError(f"{names[i]}: hyper has {len(rows_of_hyper)} rows, expected one for each of {steps} steps")
-            runs[i].hyper_stride = plan.n_hyper
-        runs[i].hyper = <const double *>cnp.PyArray_DATA(rows_of_hyper)
+        plan.set_hyper(&runs[i], hyper[i], steps, f"{names[i]}: ")
     for plan in plans:
         plan.running = True
     try:

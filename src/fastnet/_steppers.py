@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ._compiled import Compiled
     from ._fit_state import EpochState, FitState
 
-__all__ = ["SLICE_SECONDS", "TRAIN", "Stepper", "make_stepper"]
+__all__ = ["SLICE_SECONDS", "SLICE_STEPS", "TRAIN", "Stepper", "make_stepper"]
 
 _GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD
 #: A whole step of training.
@@ -23,7 +23,7 @@ TRAIN = _GRADIENT | _core.UPDATE
 #: Python gets control back this often while the engine trains: for the progress bar and Ctrl-C.
 SLICE_SECONDS = 0.05
 #: Steps for which a varying learning rate is computed at once.
-_SLICE_STEPS = 1024
+SLICE_STEPS = 1024
 
 
 class Stepper:
@@ -78,7 +78,7 @@ class EngineStepper(Stepper):
         inputs, targets, weights = fit.data
         left = fit.steps - state.batch
         plan = fit.model._plans.get("train", fit.options.batch_size)
-        hyper = fit.model._plans.hyper(min(steps + (epochs - 1) * fit.steps, _SLICE_STEPS))
+        hyper = fit.model._plans.hyper(min(steps + (epochs - 1) * fit.steps, SLICE_STEPS))
         if hyper.ndim == 2:  # they vary from step to step
             steps, epochs = min(steps, len(hyper)), min(epochs, 1 + max(0, len(hyper) - left) // fit.steps)
         end = min(fit.n_rows, state.row + steps * fit.options.batch_size)

@@ -52,8 +52,8 @@ class TracedLoss:
     ------
     NotTraced
         If the function does not compute with symbolic tensors, or returns a value and a gradient.
-    TypeError, ValueError
-        If it returns something else than a tensor, or has weights of its own.
+    ValueError
+        If it has weights of its own, or its result does not fit the mask of the output.
     """
 
     def __init__(self, loss: Callable[..., Any], graph: Graph, y_pred: SymbolicTensor, shape: tuple[int, ...], name: str) -> None:
@@ -70,6 +70,11 @@ class TracedLoss:
         known = set(graph.operations)
         inputs = [*graph.inputs, self.target]
         self.operations = [one for one in sort_operations(inputs, [result]) if one not in known]
+        if y_pred.mask is not None and result.sample_shape != y_pred.mask.sample_shape:
+            raise ValueError(
+                f"output {name!r} has a mask of shape {y_pred.mask.shape}, its loss has shape {result.shape}: return a number for each "
+                "step"
+            )
         self.result = result
         self.constants: list[Weight] = list(dict.fromkeys(weight for one in self.operations for weight in one.weights))
         own = next((weight for weight in self.constants if weight.trainable), None)

@@ -26,7 +26,7 @@ class MeanLoss(Layer):
     """Adds the mean of a tensor over the rows to the loss of a plan."""
 
     def call(self, loss: SymbolicTensor) -> SymbolicTensor:
-        return self.emit("activity_regularization", [loss], {"linear": 1.0})
+        return self._emit_loss(loss)
 
 
 class Update(Network):
@@ -86,14 +86,6 @@ class Update(Network):
     # ---- as a network -----------------------------------------------------------------------------------
 
     @property
-    def inputs(self) -> list[SymbolicTensor]:
-        return self._graph.inputs
-
-    @property
-    def outputs(self) -> list[SymbolicTensor]:
-        return self._graph.outputs
-
-    @property
     def input_names(self) -> list[str]:
         return [self.step.input_names[i] for i in self.reads]
 
@@ -148,7 +140,7 @@ class CompiledUpdate:
 
     sequence = False
     custom = False
-    has_functions = False
+    functions: ClassVar[list[int]] = []
     traced: ClassVar[list[None]] = [None]
 
     def __init__(self, optimizer: Optimizer, n_threads: int | None) -> None:
@@ -163,7 +155,7 @@ class CompiledStep:
 
     sequence = True
     custom = False
-    has_functions = False
+    functions: ClassVar[list[int]] = []
     traced: ClassVar[list[None]] = []
     resolved = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,11 +138,16 @@ class CustomLoop(Inference):
 
         An interrupt meanwhile is raised when the steps have been made and counted.
         """
-        slab, counter = self._slab, self._compiled.optimizer.counter
+        counter = self._compiled.optimizer.counter
+        self._change_weights(plan.run, phases, step=counter.batches, counter=counter, **arguments)
+
+    def _change_weights(self, run: Callable[..., Any], *args: Any, **options: Any) -> None:
+        """Calls what changes the weights; averages of them are followed before and watched after it."""
+        slab = self._slab
         if slab.averaged:
             self._plans.slots.follow()
         try:
-            plan.run(phases, step=counter.batches, counter=counter, **arguments)
+            run(*args, **options)
         finally:
             if slab.averaged:
                 slab.watch()

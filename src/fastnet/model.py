@@ -126,16 +126,6 @@ class Model(Layer, Trainer):
             )
 
     @property
-    def inputs(self) -> list[SymbolicTensor]:
-        """What `fastnet.Input` returned."""
-        return self._graph.inputs
-
-    @property
-    def outputs(self) -> list[SymbolicTensor]:
-        """What is computed."""
-        return self._graph.outputs
-
-    @property
     def input(self) -> Any:
         """The input, or the list of inputs."""
         self._require_built()

@@ -12,9 +12,9 @@ from . import _core, _data
 from . import optimizers as _optimizers
 from ._fit_options import FitOptions
 from ._graph import SymbolicTensor, outside_calls
-from ._model_data import INFERENCE_ROWS, inputs_of, positive, rows_at_once
+from ._model_data import INFERENCE_ROWS, inputs_of, rows_at_once, threads_of
 from ._progress import make_progress
-from ._steppers import TRAIN
+from ._steppers import SLICE_STEPS, TRAIN
 from ._updates import CompiledStep, CompiledUpdate, StepPlans, Update, place_operations
 from ._weights import Weight
 from .fitting import Fit
@@ -25,9 +25,6 @@ from .layers.core import Input
 from .model import Model
 
 __all__ = ["TrainStep"]
-
-#: Batches for which a varying learning rate is computed at once.
-_SLICE_STEPS = 1024
 
 
 class TrainStep(Model):
@@ -163,8 +160,7 @@ class TrainStep(Model):
                     f"update {name!r}: {type(optimizer).__name__} keeps an average of the weights to predict with (use_ema, swa_start, "
                     "or by its kind), which the models of a step do not know of"
                 )
-        if n_threads is not None:
-            n_threads = positive("n_threads", n_threads)
+        n_threads = threads_of(n_threads)
         before = [update._compiled and update._compiled.optimizer for update in self.updates]
         self._compiled = CompiledStep(names, chosen, n_threads)  # type: ignore[assignment]
         for update, optimizer, other in zip(self.updates, chosen, before):
@@ -269,30 +265,24 @@ check_finite, resume_from
         **options: Any,
     ) -> None:
         """At most so many steps, while no other thread writes; an interrupt meanwhile is raised when they have been made and counted."""
-        slab = self._slab
-        hyper = [update._plans.hyper(min(steps, _SLICE_STEPS)) for update in self.updates]
+        hyper = [update._plans.hyper(min(steps, SLICE_STEPS)) for update in self.updates]
         if any(rows.ndim == 2 for rows in hyper):
-            steps = min(steps, _SLICE_STEPS)
-        if slab.averaged:
-            self._plans.slots.follow()
-        try:
-            _core.run_sequence(
-                [update._plans.get("train", batch_size, exact) for update in self.updates],
-                TRAIN,
-                inputs=[[inputs[i] for i in update.reads] for update in self.updates],
-                hyper=hyper,
-                counters=[update.optimizer.counter for update in self.updates],
-                names=[f"update {update.name!r}" for update in self.updates],
-                n_rows=min(n_rows, first_row + steps * batch_size),
-                batch_size=batch_size,
-                first_row=first_row,
-                losses=totals[1:],
-                squares=squares,
-                **options,
-            )
-        finally:
-            if slab.averaged:
-                slab.watch()
+            steps = min(steps, SLICE_STEPS)
+        self._change_weights(
+            _core.run_sequence,
+            [update._plans.get("train", batch_size, exact) for update in self.updates],
+            TRAIN,
+            inputs=[[inputs[i] for i in update.reads] for update in self.updates],
+            hyper=hyper,
+            counters=[update.optimizer.counter for update in self.updates],
+            names=[f"update {update.name!r}" for update in self.updates],
+            n_rows=min(n_rows, first_row + steps * batch_size),
+            batch_size=batch_size,
+            first_row=first_row,
+            losses=totals[1:],
+            squares=squares,
+            **options,
+        )
 
     # ---- evaluate ---------------------------------------------------------------------------------------
 

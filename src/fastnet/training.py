@@ -11,7 +11,7 @@ from . import _core
 from . import optimizers as _optimizers
 from ._compiled import Compiled
 from ._fit_options import FitOptions
-from ._model_data import positive, rows_at_once
+from ._model_data import positive, rows_at_once, threads_of
 from ._progress import Progress, make_progress
 from ._steppers import TRAIN
 from .custom import CustomLoop
@@ -77,11 +77,7 @@ class Trainer(CustomLoop):
         ValueError
             For unknown names, with the nearest known one.
         """
-        if n_threads is not None:
-            n_threads = positive("n_threads", n_threads)
-            if n_threads > _core.MAX_THREADS:
-                raise ValueError(f"n_threads must be at most {_core.MAX_THREADS}, got {n_threads}")
-        compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, n_threads)
+        compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, threads_of(n_threads))
         if self.outputs:
             compiled.resolve(self.outputs, self.output_names, self._graph.penalized)
         else:

@@ -71,7 +71,7 @@ class QuantizationLoss(NamedTuple):
 def describe_model(model: Network, training: bool, prefix: str = "net") -> Description:
     """The description of a model, with its numbers; arguments have names that none with the prefix is equal to."""
     compiled = model._require_compiled() if training else model._compiled
-    if training and compiled is not None and compiled.has_functions:
+    if training and compiled is not None and compiled.functions:
         raise NotImplementedError("export: a loss that is a Python function cannot be exported")
     if training and compiled is not None and not compiled.optimizer.kernel:
         raise NotImplementedError(f"export: optimizer {type(compiled.optimizer).__name__} has no exported step")

@@ -71,7 +71,7 @@ def _why_not_trained(model: Network) -> str | None:
     if not compiled.resolved:
         compiled.resolve(model.outputs, model.output_names, model._graph.penalized)
     optimizer = compiled.optimizer
-    if compiled.has_functions:
+    if compiled.functions:
         return "its loss is a Python function"
     if optimizer.kernel is None:
         return f"the steps of {type(optimizer).__name__} are made in Python"
