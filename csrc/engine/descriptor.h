@@ -138,6 +138,14 @@ struct fn_node {
 #define FN_ONE_OF(count, names) 0, (count) - 1, names, FN_IS_INTEGER
 #define FN_FLAG FN_INTEGER(0, 1)
 #define FN_INT32_MAX 0x7FFFFFFF
+/* The sizes of a shape whose rank is the attribute before them; of axes that it has not they are not looked at. */
+#define FN_SIZE_ATTRIBUTES                                                                                                       \
+    {"size_0", 1, FN_INTEGER(1, FN_INT32_MAX)}, {"size_1", 1, FN_INTEGER(1, FN_INT32_MAX)},                                      \
+        {"size_2", 1, FN_INTEGER(1, FN_INT32_MAX)}, {"size_3", 1, FN_INTEGER(1, FN_INT32_MAX)},                                  \
+        {"size_4", 1, FN_INTEGER(1, FN_INT32_MAX)},                                                                              \
+    {                                                                                                                            \
+        "size_5", 1, FN_INTEGER(1, FN_INT32_MAX)                                                                                 \
+    }
 #define FN_SEED FN_INTEGER(-1, 0x1p53 - 1) /* -1: that of the model */
 
 /* Question and answer of infer(). Filled by the caller: layer, inputs, attributes, training. */

@@ -43,11 +43,6 @@ static fn_node *add_input_node(fn_plan *plan, const fn_plan_spec *spec, int32_t 
     return node;
 }
 
-static bool asks_for_loss(const fn_output_spec *output)
-{
-    return output->loss || output->formula;
-}
-
 static fn_status add_loss(fn_plan *plan, const fn_output_spec *given, fn_output *output, const fn_shape *shape, fn_error *error)
 {
     int index = fn_registry_find(FN_LOSSES, given->loss);
@@ -80,7 +75,7 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
                           .inner = fn_shape_size(shape) / width,
                           .positions = fn_shape_size(shape) / width,
                           .formula = given->formula != NULL};
-    if (!asks_for_loss(given))
+    if (!given->loss && !given->formula)
         return FN_OK;
     if (given->formula) {
         node->n_outputs = 2;

@@ -138,6 +138,12 @@ static void mask_positions(const fn_node *node, void *numbers, double factor, in
                           (hi - lo) * output->inner, factor);
 }
 
+/* Whether the target is gathered for the loss or for metrics: a formula has it as an input. */
+static bool reads_target(const fn_output *output)
+{
+    return output->loss || output->judged;
+}
+
 /* The loss of a formula is there, and its derivative by itself is 1. */
 static void copy_loss(const fn_output *output, const fn_loss_arguments *arguments)
 {
@@ -156,7 +162,7 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
     const int64_t inner = output->positions;
     const int64_t weighted = weights_per_row(context, output);
     const fn_shape target = {.rank = 1, .size = {node->buffer[TARGET].width}}, of_row = {.rank = 1, .size = {weighted}};
-    if (output->loss || output->judged)
+    if (reads_target(output))
         fn_gather_rows(kernels, context, node->buffer[TARGET].value, &target, &run->targets[output->index], NULL, NULL, false, lo,
                        hi);
     const fn_source *weights = weights_of(context, output);
@@ -180,7 +186,7 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
         .group = output->group ? output->group : (hi - lo) * inner,
         .attribute = output->loss_attribute,
     };
-    if (output->labels && (output->loss || output->judged) &&
+    if (output->labels && reads_target(output) &&
         kernels->find_bad_label(arguments.target, (hi - lo) * output->inner, output->width) >= 0) {
         atomic_store_explicit(&context->shared->bad_labels, 1, memory_order_relaxed);
         atomic_store_explicit(&context->team->bad_labels, 1, memory_order_relaxed);
@@ -250,7 +256,7 @@ static void note_bad_label(const loss_total *total, const fn_context *context)
     for (int i = 0; i < total->n_outputs && !found->output; i++) {
         const fn_node *node = &total->outputs[i];
         const fn_output *output = node->closure;
-        if (!output->labels || !(output->loss || output->judged))
+        if (!output->labels || !reads_target(output))
             continue;
         const void *labels = node->buffer[TARGET].value;
         const int64_t position = output->kernels->find_bad_label(labels, context->rows * output->inner, output->width);

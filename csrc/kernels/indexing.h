@@ -93,4 +93,20 @@ FN_INLINE indexing_run indexing_run_of(const broadcast_layout *l, const broadcas
                           .index_step = l->array[INDICES].stride[l->rank - 1]};
 }
 
+static void clear_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context, (void)lo, (void)hi;
+    memset(node->parameter[0].gradient, 0, (size_t)node->parameter[0].width * sizeof(real));
+}
+
+/* Indices that are parameter 0 have no gradient: it is 0, unless it has been written by another node. */
+FN_INLINE void clear_gradient_of_indices(fn_plan *plan, fn_node *node, const char *label)
+{
+    if (node->parameter[0].gradient_buffer >= 0 && !node->parameter[0].accumulate)
+        fn_emit(
+            plan,
+            &(fn_stage_spec){
+                .node = node, .label = label, .run = clear_gradient, .split = FN_SERIAL, .ports = FN_WRITES_PARAMETER_GRADIENTS});
+}
+
 #endif

@@ -18,6 +18,7 @@
  * (by the engine) the update by rows of W, so that a thread finds its part of W, dW and the optimizer's slots in its own cache.
  * Without training W stays where it is: it is packed once for all batches of a call, which then are divided by rows.
  */
+#include "../dense.h"
 #include "../finite.h"
 #include "../fused_activation.h"
 #include "../gemm.h"
@@ -45,22 +46,6 @@ static const fn_attribute attributes[] = {
     {"use_bias", 1, FN_FLAG},
     FN_ACTIVATION_ATTRIBUTES("activation", "alpha"),
 };
-
-static int64_t inputs_of(const fn_node *node)
-{
-    return fn_shape_last(&node->input[0].shape);
-}
-
-static int64_t units_of(const fn_node *node)
-{
-    return fn_shape_last(&node->output[0].shape);
-}
-
-/* Positions in one row of the batch. */
-static int64_t inner_of(const fn_node *node)
-{
-    return node->input[0].width / inputs_of(node);
-}
 
 static bool divided_by_rows(const fn_node *node)
 {
@@ -91,25 +76,16 @@ static int64_t positions_at_once(int64_t columns)
 
 static fn_status infer(fn_inference *inference)
 {
-    const fn_shape *x = &inference->input[0];
-    double units = inference->attribute[UNITS];
-    if (x->rank < 1)
-        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': expected an input with at least one axis, got ()",
-                       inference->layer);
-    if ((double)fn_shape_last(x) * units > 0x1p44)
-        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': a kernel of %lld by %g is too large", inference->layer,
-                       (long long)fn_shape_last(x), units);
+    const fn_status status = infer_product(inference, inference->attribute[UNITS], false);
+    if (status != FN_OK)
+        return status;
+    const int64_t in = fn_shape_last(&inference->input[0]), n = (int64_t)inference->attribute[UNITS];
     fn_signature *signature = &inference->signature;
-    signature->n_outputs = 1;
-    signature->output[0] = *x;
-    signature->output[0].size[x->rank - 1] = (int64_t)units;
     signature->n_parameters = inference->attribute[USE_BIAS] ? 2 : 1;
-    signature->parameter[0] = (fn_shape){.rank = 2, .size = {fn_shape_last(x), (int64_t)units}};
-    signature->parameter[1] = (fn_shape){.rank = 1, .size = {(int64_t)units}};
+    signature->parameter[1] = (fn_shape){.rank = 1, .size = {n}};
     inference->n_node_buffers = 2;
     if (inference->training && activation_of(inference->attribute + ACTIVATION)->from_input)
         inference->buffer_per_row[SAVED_SLOPE] = fn_shape_size(&signature->output[0]);
-    const int64_t in = fn_shape_last(x), n = (int64_t)units;
     inference->buffer_fixed[PACKED] = inference->training ? FN_SYM(gemm_packed_size)(in, n) : FN_SYM(gemm_packed_size)(n, in);
     return FN_OK;
 }

@@ -22,12 +22,7 @@ static const fn_attribute attributes[] = {
     {"row_axes", 1, FN_INTEGER(0, FN_MAX_RANK)},
     {"column_axes", 1, FN_INTEGER(0, FN_MAX_RANK)},
     {"rank", 2, FN_INTEGER(0, FN_MAX_RANK)},
-    {"size_0", 1, FN_INTEGER(1, FN_INT32_MAX)},
-    {"size_1", 1, FN_INTEGER(1, FN_INT32_MAX)},
-    {"size_2", 1, FN_INTEGER(1, FN_INT32_MAX)},
-    {"size_3", 1, FN_INTEGER(1, FN_INT32_MAX)},
-    {"size_4", 1, FN_INTEGER(1, FN_INT32_MAX)},
-    {"size_5", 1, FN_INTEGER(1, FN_INT32_MAX)},
+    FN_SIZE_ATTRIBUTES,
 };
 
 /* ---- shapes ------------------------------------------------------------------------------------------------- */

@@ -191,24 +191,13 @@ static void run_backward(const fn_node *node, const fn_context *context, int64_t
         memset((real *)indices->gradient + lo * indices->width, 0, (size_t)((hi - lo) * indices->width) * sizeof(real));
 }
 
-/* Indices that are a parameter have no gradient either. */
-static void clear_parameter_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    (void)context, (void)lo, (void)hi;
-    memset(node->parameter[0].gradient, 0, (size_t)node->parameter[0].width * sizeof(real));
-}
-
 static void backward(fn_plan *plan, fn_node *node)
 {
     bool inputs = false;
     for (int32_t i = 0; i < node->n_inputs; i++)
         inputs |= node->input[i].gradient_buffer >= 0;
-    if (node->attribute[PARAMETER] != 0 && node->parameter[0].gradient_buffer >= 0 && !node->parameter[0].accumulate)
-        fn_emit(plan, &(fn_stage_spec){.node = node,
-                                       .label = "scatter indices",
-                                       .run = clear_parameter_gradient,
-                                       .split = FN_SERIAL,
-                                       .ports = FN_WRITES_PARAMETER_GRADIENTS});
+    if (node->attribute[PARAMETER] != 0)
+        clear_gradient_of_indices(plan, node, "scatter indices");
     if (!inputs)
         return;
     const bool sum = function_of(node) == SUM;
@@ -221,8 +210,6 @@ static void backward(fn_plan *plan, fn_node *node)
                                    .workspace = sum ? 0 : node->output[0].width * (int64_t)sizeof(int64_t)});
 }
 
-#define SIZE_ATTRIBUTE(i) {"size_" #i, 1, FN_INTEGER(1, FN_INT32_MAX)}
-
 static const fn_attribute attributes[] = {{"function", SUM, FN_ONE_OF(FUNCTIONS, "sum max last")},
                                           {"axis", 0, FN_INTEGER(0, FN_MAX_RANK - 1)},
                                           {"along", 0, FN_FLAG},
@@ -230,12 +217,7 @@ static const fn_attribute attributes[] = {{"function", SUM, FN_ONE_OF(FUNCTIONS,
                                           {"start", 0, FN_ANY},
                                           {"parameter", 0, FN_FLAG},
                                           {"rank", 0, FN_INTEGER(0, FN_MAX_RANK)},
-                                          SIZE_ATTRIBUTE(0),
-                                          SIZE_ATTRIBUTE(1),
-                                          SIZE_ATTRIBUTE(2),
-                                          SIZE_ATTRIBUTE(3),
-                                          SIZE_ATTRIBUTE(4),
-                                          SIZE_ATTRIBUTE(5)};
+                                          FN_SIZE_ATTRIBUTES};
 
 const fn_op FN_SYM(op_scatter) = {
     .entry = {"scatter", attributes, sizeof attributes / sizeof attributes[0]},

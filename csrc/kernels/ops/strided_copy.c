@@ -15,19 +15,13 @@
 
 enum { RANK, OFFSET, LENGTH, SIZE_0, STRIDE_0 = SIZE_0 + FN_MAX_RANK };
 
-#define SIZE(i) {"size_" #i, 1, FN_INTEGER(1, FN_INT32_MAX)}
 #define STRIDE(i) {"stride_" #i, 0, FN_INTEGER(-FN_INT32_MAX, FN_INT32_MAX)}
 
 static const fn_attribute attributes[] = {
     {"rank", 0, FN_INTEGER(0, FN_MAX_RANK)},
     {"offset", 0, FN_INTEGER(0, FN_INT32_MAX)},
     {"length", 0, FN_INTEGER(0, FN_INT32_MAX)},
-    SIZE(0),
-    SIZE(1),
-    SIZE(2),
-    SIZE(3),
-    SIZE(4),
-    SIZE(5),
+    FN_SIZE_ATTRIBUTES,
     STRIDE(0),
     STRIDE(1),
     STRIDE(2),

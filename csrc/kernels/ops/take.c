@@ -199,13 +199,6 @@ static void sum_rows(const fn_node *node, const fn_context *context, int64_t lo,
     for_each_run(node, &x->layout, 0, context->rows, add_run, table->gradient);
 }
 
-/* Indices that are a parameter have no gradient either. */
-static void clear_parameter_gradient(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    (void)context, (void)lo, (void)hi;
-    memset(node->parameter[0].gradient, 0, (size_t)node->parameter[0].width * sizeof(real));
-}
-
 static void backward(fn_plan *plan, fn_node *node)
 {
     const fn_port *table = table_of(node);
@@ -232,13 +225,8 @@ static void backward(fn_plan *plan, fn_node *node)
                                  .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_PARAMETER_GRADIENTS,
                                  .flops_per_row = (double)node->output[0].width});
     }
-    if (node->attribute[PARAMETER] == INDICES_ARE_PARAMETER && node->parameter[0].gradient_buffer >= 0 &&
-        !node->parameter[0].accumulate)
-        fn_emit(plan, &(fn_stage_spec){.node = node,
-                                       .label = "take indices",
-                                       .run = clear_parameter_gradient,
-                                       .split = FN_SERIAL,
-                                       .ports = FN_WRITES_PARAMETER_GRADIENTS});
+    if (node->attribute[PARAMETER] == INDICES_ARE_PARAMETER)
+        clear_gradient_of_indices(plan, node, "take indices");
     if (inputs)
         fn_emit(plan, &(fn_stage_spec){.node = node,
                                        .label = "take backward",
@@ -248,19 +236,12 @@ static void backward(fn_plan *plan, fn_node *node)
                                        .flops_per_row = (double)node->output[0].width});
 }
 
-#define SIZE_ATTRIBUTE(i) {"size_" #i, 1, FN_INTEGER(1, FN_INT32_MAX)}
-
 static const fn_attribute attributes[] = {{"axis", 0, FN_INTEGER(0, FN_MAX_RANK - 1)},
                                           {"along", 0, FN_FLAG},
                                           {"zero", 0, FN_FLAG},
                                           {"parameter", NO_PARAMETER, FN_ONE_OF(PARAMETER_CHOICES, "none table indices")},
                                           {"rank", 0, FN_INTEGER(0, FN_MAX_RANK)},
-                                          SIZE_ATTRIBUTE(0),
-                                          SIZE_ATTRIBUTE(1),
-                                          SIZE_ATTRIBUTE(2),
-                                          SIZE_ATTRIBUTE(3),
-                                          SIZE_ATTRIBUTE(4),
-                                          SIZE_ATTRIBUTE(5)};
+                                          FN_SIZE_ATTRIBUTES};
 
 const fn_op FN_SYM(op_take) = {
     .entry = {"take", attributes, sizeof attributes / sizeof attributes[0]},

@@ -6,45 +6,16 @@
  *   dW = dy^T x
  *
  * Parameter: W. */
+#include "../dense.h"
 #include "../gemm.h"
 
 enum { UNITS };
 
 static const fn_attribute attributes[] = {{"units", 1, FN_INTEGER(1, 1 << 30)}};
 
-static int64_t inputs_of(const fn_node *node)
-{
-    return fn_shape_last(&node->input[0].shape);
-}
-
-static int64_t units_of(const fn_node *node)
-{
-    return fn_shape_last(&node->output[0].shape);
-}
-
-/* Positions in one row of the batch. */
-static int64_t inner_of(const fn_node *node)
-{
-    return node->input[0].width / inputs_of(node);
-}
-
 static fn_status infer(fn_inference *inference)
 {
-    const fn_shape *x = &inference->input[0];
-    const double units = inference->attribute[UNITS];
-    if (x->rank < 1)
-        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': expected an input with at least one axis, got ()",
-                       inference->layer);
-    if ((double)fn_shape_last(x) * units > 0x1p44)
-        return fn_fail(inference->error, FN_ERROR_SHAPE, "layer '%s': a kernel of %g by %lld is too large", inference->layer,
-                       units, (long long)fn_shape_last(x));
-    fn_signature *signature = &inference->signature;
-    signature->n_outputs = 1;
-    signature->output[0] = *x;
-    signature->output[0].size[x->rank - 1] = (int64_t)units;
-    signature->n_parameters = 1;
-    signature->parameter[0] = (fn_shape){.rank = 2, .size = {(int64_t)units, fn_shape_last(x)}};
-    return FN_OK;
+    return infer_product(inference, inference->attribute[UNITS], true);
 }
 
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
