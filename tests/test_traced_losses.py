@@ -304,9 +304,15 @@ def condition(t, p):
     return t if ops.sum(t, axis=-1) > 0 else p
 
 
+class OfArrays(fn.losses.Loss):
+    def call(self, y_true, y_pred):
+        return np.mean(y_true - y_pred)
+
+
 @pytest.mark.parametrize(
     ("loss", "error", "words"),
     [
+        (OfArrays(), TypeError, ["OfArrays.call", "NumPy", "fn.ops"]),
         (condition, (TypeError, ValueError), ["fn.ops.where"]),
         (lambda t, p: np.mean((t - p) ** 2), TypeError, ["(value, gradient)", "NumPy", "fn.ops"]),
         (lambda t, p: ops.sum((t - p) ** 2), ValueError, ["batch", "axis=(1,)"]),
