@@ -5,7 +5,6 @@ whose name is "sum". The arguments of Keras are in traces/keras_signatures.json,
 """
 
 import ast
-import importlib
 import inspect
 import json
 import pathlib
@@ -41,14 +40,10 @@ OTHER_DEFAULTS |= {f"Sequential.{name[6:]}": other for name, other in OTHER_DEFA
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def module_of(name):
-    return importlib.import_module(f"fastnet.{name}") if name else fn
-
-
 def find(module, path):
-    """What fastnet has under a name of Keras, or None."""
-    thing = module_of(module)
-    for name in path.split("."):
+    """What fastnet has under a name of Keras that is called, or None."""
+    thing = fn
+    for name in f"{module}.{path}".strip(".").split("."):
         thing = getattr(thing, name, None)
     return thing if callable(thing) else None
 
@@ -76,8 +71,8 @@ def our_arguments(thing):
 SHARED = {
     f"{module}.{path}".lstrip("."): (module, path)
     for module, paths in SIGNATURES.items()
-    for path in paths
-    if find(module, path) and f"{module}.{path}" not in OTHERS
+    for path, arguments in paths.items()
+    if arguments is not None and not arguments.startswith("=") and find(module, path) and f"{module}.{path}" not in OTHERS
 }
 
 

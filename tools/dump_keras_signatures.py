@@ -1,9 +1,10 @@
-"""Writes the arguments of Keras's public classes, functions and methods, for tests/test_signatures.py to compare with.
+"""Writes the arguments of Keras's public classes, functions and methods, for tests/test_signatures.py and make_keras_table.py.
 
     KERAS_BACKEND=torch python tools/dump_keras_signatures.py       # with keras and torch installed
 
-Writes tests/traces/keras_signatures.json: the versions, and for each module as fastnet calls it the arguments of each name as
-they are written in Python, without annotations; `...` stands for a default that is no literal. Of classes there are their
+Writes tests/traces/keras_signatures.json: the versions, and for each public module of Keras the arguments of each name as
+they are written in Python, without annotations; `...` stands for a default that is no literal, "=layers.Dense" for another name of
+what is described there, null for an attribute. Of classes there are their
 constructors ("Adam"), of layers also their calls ("Dense.call"), and of the classes that others derive from all methods
 that are public ("Model.fit") and what calls of their objects take ("Loss.__call__"). PyTorch's optimizers are among them.
 """
@@ -14,27 +15,32 @@ import ast
 import inspect
 import json
 import pathlib
+import re
+import types
 
 import keras
 import torch
 from keras.src.models import Functional
 
-#: What fastnet calls a module -> the module of Keras.
-MODULES = {
-    "": keras,
-    "activations": keras.activations,
-    "callbacks": keras.callbacks,
-    "constraints": keras.constraints,
-    "initializers": keras.initializers,
-    "layers": keras.layers,
-    "losses": keras.losses,
-    "metrics": keras.metrics,
-    "optimizers": keras.optimizers,
-    "optimizers.pytorch": torch.optim,
-    "regularizers": keras.regularizers,
-    "saving": keras.saving,
-    "schedules": keras.optimizers.schedules,
-}
+#: What is also in another module is described there, rather than in one of these.
+SECOND = ("models", "preprocessing", "legacy", "mixed_precision")
+
+
+def public_modules(module: types.ModuleType, path: str = "") -> dict[str, types.ModuleType]:
+    """path -> module, of a module and those within it."""
+    found = {path: module}
+    for name, thing in sorted(vars(module).items()):
+        if isinstance(thing, types.ModuleType) and not name.startswith("_") and re.match(r"keras\.(?!src)", thing.__name__):
+            found.update(public_modules(thing, f"{path}.{name}".lstrip(".")))
+    return found
+
+
+def modules() -> dict[str, types.ModuleType]:
+    """The modules in the order in which names are looked for; "optimizers.pytorch" is PyTorch's, as fastnet calls it."""
+    found = public_modules(keras)
+    order = sorted(found, key=lambda path: (path.count("."), path in SECOND, path == ""))
+    return {path: found[path] for path in order} | {"optimizers.pytorch": torch.optim}
+
 
 BASES = (
     keras.Model,
@@ -76,11 +82,15 @@ def arguments_of(function: object) -> str:
     return ", ".join(written)
 
 
-def signatures_in(module: object) -> dict[str, str]:
-    """name -> arguments of what is public in a module."""
-    found = {}
+def signatures_in(path: str, module: object, known: dict[int, str]) -> dict[str, str | None]:
+    """name -> arguments of what is public in a module; `known` has where what was found before is, by its id."""
+    found: dict[str, str | None] = {}
     for name, thing in sorted(vars(module).items()):
         if name.startswith("_") or inspect.ismodule(thing) or not callable(thing):
+            continue
+        elsewhere = known.setdefault(id(thing), f"{path}.{name}".lstrip("."))
+        if elsewhere.rpartition(".")[0] != path:
+            found[name] = f"={elsewhere}"
             continue
         if not inspect.isclass(thing):
             found[name] = arguments_of(thing)
@@ -94,6 +104,8 @@ def signatures_in(module: object) -> dict[str, str]:
             methods.add("call")
         for method in sorted(methods):
             function = inspect.getattr_static(thing, method, None)
+            if isinstance(function, property) and function.fget.__module__.startswith("keras"):
+                found[f"{name}.{method}"] = None
             # Keras's own, which are not those of its backend's modules.
             if (
                 inspect.isfunction(function)
@@ -106,7 +118,8 @@ def signatures_in(module: object) -> dict[str, str]:
 
 def main() -> None:
     path = pathlib.Path(__file__).parents[1] / "tests" / "traces" / "keras_signatures.json"
-    signatures = {name: signatures_in(module) for name, module in MODULES.items()}
+    known: dict[int, str] = {}
+    signatures = {name: signatures_in(name, module, known) for name, module in modules().items()}
     versions = {"keras": keras.__version__, "torch": torch.__version__.partition("+")[0]}
     path.write_text(json.dumps({"versions": versions, "signatures": signatures}, indent=0) + "\n")
     print(f"{path.name}: {sum(map(len, signatures.values()))} signatures, {path.stat().st_size} bytes")

@@ -15,6 +15,8 @@ import pathlib
 import re
 import sys
 
+import make_keras_table
+
 import fastnet as fn
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
@@ -389,12 +391,16 @@ def model_page():
 def pages():
     """The pages that are not kept: path below docs -> text."""
     found = {f"api/{page}.md": api_page(page) for page in SECTIONS if classes(page)}
-    return {"api/models.md": model_page(), **found}
+    return {"api/models.md": model_page(), **found, "api/keras_names.md": make_keras_table.page()}
 
 
 def on_config(config):
     """Hook of mkdocs: adds the pages to the navigation, before the last entries of mkdocs.yml."""
-    titles = {"api/models.md": "Models", **{f"api/{page}.md": title for page, (title, _, _) in SECTIONS.items()}}
+    titles = {
+        "api/models.md": "Models",
+        "api/keras_names.md": "Names of Keras",
+        **{f"api/{page}.md": title for page, (title, _, _) in SECTIONS.items()},
+    }
     full = {"In full": [{titles[name]: name} for name in pages()]}
     at = next(i for i, item in enumerate(config.nav) if "internals.md" in item.values())
     config.nav.insert(at, full)

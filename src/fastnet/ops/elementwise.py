@@ -194,9 +194,9 @@ def round(x: Any, decimals: int = 0) -> Any:
 
 
 @function
-def stop_gradient(x: Any) -> Any:
-    """x, to which no gradient flows back."""
-    return apply("stop_gradient", x)
+def stop_gradient(variable: Any) -> Any:
+    """`variable`, to which no gradient flows back."""
+    return apply("stop_gradient", variable)
 
 
 def _activated(name: str, x: Any, alpha: float | None = None) -> Any:

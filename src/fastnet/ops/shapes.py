@@ -124,7 +124,7 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
 
 
 @function
-def stack(xs: Sequence[Any], axis: int = 0) -> Any:
+def stack(x: Sequence[Any], axis: int = 0) -> Any:
     """One after another along a new axis."""
-    place = new_axis("stack", xs[0], axis)
-    return emit("concatenate", [_with_axis(x, place) for x in xs], {"axis": place})
+    place = new_axis("stack", x[0], axis)
+    return emit("concatenate", [_with_axis(one, place) for one in x], {"axis": place})
