@@ -272,13 +272,20 @@ def anchor(name):
 
 
 def signature(thing):
-    """The arguments, without annotations."""
+    """The arguments, without annotations: in one line, or in one each where it would be too long."""
     try:
         found = inspect.signature(thing)
     except ValueError:
         return "()"
     plain = [p.replace(annotation=inspect.Parameter.empty) for p in found.parameters.values() if p.name != "self"]
-    return str(found.replace(parameters=plain, return_annotation=inspect.Signature.empty))
+    text = str(found.replace(parameters=plain, return_annotation=inspect.Signature.empty))
+    if len(text) < 80:
+        return text
+    by_name = next((i for i, p in enumerate(plain) if p.kind is p.KEYWORD_ONLY), len(plain))
+    lines = [str(p) for p in plain]
+    if by_name < len(plain) and not any(p.kind is p.VAR_POSITIONAL for p in plain):
+        lines.insert(by_name, "*")
+    return "(\n" + "".join(f"    {line},\n" for line in lines) + ")"
 
 
 def summary(text):

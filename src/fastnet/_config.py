@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,35 @@ from ._names import lookup, snake_case
 __all__ = ["Configurable", "Name", "deserialize", "get", "serialize"]
 
 _VARIABLE_KEYWORDS = 0x08  # flag of a code object: the function has **kwargs
+
+
+class _Annotation(str):
+    """An annotation, shown without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+class _Signature:
+    """The signature of a class, for `help` and editors: a constructor's ``**kwargs`` by their names.
+
+    It is made when it is asked for, so that nothing is imported for it.
+    """
+
+    def __get__(self, thing: Any, cls: type[Configurable]) -> Any:
+        if thing is not None:  # of objects that can be called: that of `__call__`
+            raise AttributeError("__signature__")
+        import inspect
+
+        parameters: dict[str, inspect.Parameter] = {}
+        for init in cls._constructors():
+            for name, parameter in list(inspect.signature(init).parameters.items())[1:]:
+                if name in parameters or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                    continue
+                if isinstance(parameter.annotation, str):
+                    parameter = parameter.replace(annotation=_Annotation(parameter.annotation))
+                parameters[name] = parameter if init is cls.__init__ else parameter.replace(kind=parameter.KEYWORD_ONLY)
+        return inspect.Signature(list(parameters.values()))
 
 
 class Configurable:
@@ -35,17 +64,27 @@ class Configurable:
     """
 
     _defaults_cache: ClassVar[dict[type, dict[str, Any]]] = {}
+    __signature__ = _Signature()
+
+    @classmethod
+    def _constructors(cls) -> Iterator[Any]:
+        """The constructors that take a share of the arguments: that of the class, and while one has ``**kwargs``, the next."""
+        for base in cls.__mro__:
+            init = base.__dict__.get("__init__")
+            code = getattr(init, "__code__", None)
+            if code is None:
+                continue
+            yield init
+            if not code.co_flags & _VARIABLE_KEYWORDS:
+                return
 
     @classmethod
     def _arguments(cls) -> dict[str, Any]:
         """The constructor's arguments in order, with their defaults (`...` where there is none)."""
         if cls not in Configurable._defaults_cache:
             found: dict[str, Any] = {}
-            for base in cls.__mro__:
-                init = base.__dict__.get("__init__")
-                code = getattr(init, "__code__", None)
-                if code is None:
-                    continue
+            for init in cls._constructors():
+                code = init.__code__
                 n_positional = code.co_argcount
                 names = code.co_varnames[: n_positional + code.co_kwonlyargcount]
                 defaults = dict.fromkeys(names[1:], ...)
@@ -53,8 +92,6 @@ class Configurable:
                 defaults.update(zip(names[n_positional - len(given) : n_positional], given))
                 defaults.update(init.__kwdefaults__ or {})
                 found.update((name, value) for name, value in defaults.items() if name not in found)
-                if not code.co_flags & _VARIABLE_KEYWORDS:
-                    break
             Configurable._defaults_cache[cls] = found
         return Configurable._defaults_cache[cls]
 

@@ -14,6 +14,7 @@ from ._fit_options import FitOptions
 from ._model_data import positive, rows_at_once, threads_of
 from ._progress import Progress, make_progress
 from ._steppers import TRAIN
+from ._types import LossLike, OptimizerLike
 from .custom import CustomLoop
 from .fitting import Fit
 from .history import History
@@ -48,8 +49,8 @@ class Trainer(CustomLoop):
 
     def compile(
         self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
+        optimizer: OptimizerLike = "rmsprop",
+        loss: LossLike | None = None,
         loss_weights: Any = None,
         metrics: Any = None,
         *,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Callback", "LambdaCallback"]
 
-Logs = Mapping[str, Any] | None
+Logs = dict[str, Any] | None
 
 
 class Callback:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import _core, activations, constraints, initializers, regularizers
 from .._graph import SymbolicTensor
+from .._types import ConstraintLike, InitializerLike, RegularizerLike
 from .._weights import WeightSpec
 from ._arguments import channels_last, one_of, positive_sizes
 from .base import Layer
@@ -69,7 +70,9 @@ class Window(Layer):
             getattr(self, f"{name}_initializer"), getattr(self, f"{name}_regularizer"), True, getattr(self, f"{name}_constraint")
         )
 
-    def _take_weight(self, name: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
+    def _take_weight(
+        self, name: str, initializer: InitializerLike, regularizer: RegularizerLike, constraint: ConstraintLike
+    ) -> None:
         """Checks and stores these arguments."""
         setattr(self, f"{name}_initializer", initializers.get(initializer))
         setattr(self, f"{name}_regularizer", regularizers.get(regularizer))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from .._graph import SymbolicTensor
+from .._types import LayerOptions
 from ..activations import ActivationFunction
 from .base import Layer
 
@@ -68,7 +69,7 @@ class LeakyReLU(_ActivationLayer):
         Keras's layer has 0.3 as its default, its activation "leaky_relu" 0.2; so here.
     """
 
-    def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
+    def __init__(self, negative_slope: float = 0.3, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.negative_slope = negative_slope
         self.activation_function()  # checks it
@@ -80,7 +81,7 @@ class LeakyReLU(_ActivationLayer):
 class ELU(_ActivationLayer):
     """``x`` where positive, else ``alpha * (exp(x) - 1)``."""
 
-    def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
+    def __init__(self, alpha: float = 1.0, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.alpha = alpha
         self.activation_function()  # checks it
@@ -104,7 +105,7 @@ class GELU(_ActivationLayer):
         Use the formula with tanh.
     """
 
-    def __init__(self, approximate: bool = False, **kwargs: Any) -> None:
+    def __init__(self, approximate: bool = False, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.approximate = approximate
 
@@ -157,7 +158,7 @@ class Squareplus(_ActivationLayer):
         How wide the bend at 0 is, where the result is ``sqrt(b) / 2``; with 0 this is `ReLU`.
     """
 
-    def __init__(self, b: float = 4.0, **kwargs: Any) -> None:
+    def __init__(self, b: float = 4.0, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.b = b
         self.activation_function()  # checks it

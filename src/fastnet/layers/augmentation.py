@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from .. import _core
 from .._graph import SymbolicTensor
+from .._types import LayerOptions
 from ._arguments import channels_last, check_axes, checked_seed, number_in, one_of
 from .base import Layer
 
@@ -77,7 +78,7 @@ class RandomFlip(_Augmentation):
         mode: str = "horizontal_and_vertical",
         seed: int | None = None,
         data_format: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.mode = one_of(self._label, "mode", mode, ("horizontal", "vertical", "horizontal_and_vertical"))
@@ -149,7 +150,7 @@ class RandomTranslation(_Resampling):
         seed: int | None = None,
         fill_value: float = 0.0,
         data_format: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.height_factor, self.width_factor = height_factor, width_factor
@@ -182,7 +183,7 @@ class RandomRotation(_Resampling):
         seed: int | None = None,
         fill_value: float = 0.0,
         data_format: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.factor = factor
@@ -218,7 +219,7 @@ class RandomZoom(_Resampling):
         seed: int | None = None,
         fill_value: float = 0.0,
         data_format: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.height_factor, self.width_factor = height_factor, width_factor
@@ -251,7 +252,9 @@ class RandomContrast(_Augmentation):
         As in `Layer`.
     """
 
-    def __init__(self, factor: Factor, value_range: Sequence[float] = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, factor: Factor, value_range: Sequence[float] = (0, 255), seed: int | None = None, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         self.factor, self.value_range = factor, value_range
         pair = factor if isinstance(factor, Sequence) and len(factor) == 2 else (factor, factor)
@@ -281,7 +284,9 @@ class RandomBrightness(_Augmentation):
         As in `Layer`.
     """
 
-    def __init__(self, factor: Factor, value_range: Sequence[float] = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, factor: Factor, value_range: Sequence[float] = (0, 255), seed: int | None = None, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         self.factor, self.value_range = factor, value_range
         self._shift = self._pair("factor", factor, -1, 1)
@@ -322,7 +327,7 @@ class RandomErasing(_Augmentation):
         value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
         data_format: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.factor, self.scale, self.value_range = factor, scale, value_range

@@ -15,6 +15,7 @@ from .._config import Configurable
 from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor
 from .._names import snake_case
 from .._snapshots import between_steps
+from .._types import ConstraintLike, InitializerLike, RegularizerLike
 from .._weights import Weight, WeightSpec
 from ._naming import name_layers
 from ._penalized import Penalized
@@ -174,12 +175,12 @@ class Layer(Penalized, Configurable):
     def add_weight(
         self,
         shape: Sequence[int] | None = None,
-        initializer: Any = None,
+        initializer: InitializerLike | None = None,
         dtype: Any = None,
         trainable: bool = True,
         autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
+        regularizer: RegularizerLike | None = None,
+        constraint: ConstraintLike | None = None,
         aggregation: str = "none",
         overwrite_with_gradient: bool = False,
         name: str | None = None,
@@ -216,7 +217,7 @@ class Layer(Penalized, Configurable):
         weight = self._weights[name] = Weight(self, name, sizes, spec)
         return weight
 
-    def call(self, *inputs: SymbolicTensor) -> Any:
+    def call(self, *inputs: Any, **options: Any) -> Any:  # any arguments, so that subclasses may have theirs
         """Appends the layer's operations; returns its output."""
         raise NotImplementedError(f"layer {self._label!r} does not say what it computes")
 

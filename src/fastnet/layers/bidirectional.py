@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from .._graph import SymbolicTensor
+from .._types import LayerOptions
 from .base import Layer
 from .recurrent import Recurrent
 
@@ -43,7 +44,14 @@ class Bidirectional(Layer):
     (None, 20, 32)
     """
 
-    def __init__(self, layer: Any, merge_mode: str | None = "concat", *, backward_layer: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        merge_mode: str | None = "concat",
+        *,
+        backward_layer: Layer | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         if merge_mode is not None and merge_mode not in _MERGES:
             raise ValueError(f"{self._label}: merge_mode must be one of {[*_MERGES, None]}, got {merge_mode!r}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 from .. import constraints, initializers, regularizers
 from .._graph import Operation, SymbolicTensor, shape_attributes
 from .._labels import label_sources
+from .._types import ConstraintLike, InitializerLike, LayerOptions, RegularizerLike
 from .._weights import WeightSpec
 from .base import Layer
 from .core import positive_integer
@@ -64,11 +65,11 @@ class Embedding(Layer):
         self,
         input_dim: int,
         output_dim: int,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
-        embeddings_constraint: Any = None,
+        embeddings_initializer: InitializerLike = "uniform",
+        embeddings_regularizer: RegularizerLike | None = None,
+        embeddings_constraint: ConstraintLike | None = None,
         mask_zero: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.input_dim = positive_integer(self._label, "input_dim", input_dim)
@@ -128,7 +129,7 @@ class Masking(Layer):
     True
     """
 
-    def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, mask_value: float = 0.0, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.mask_value = number_in(self, "mask_value", mask_value, -math.inf, math.inf)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Unpack
 
 from .. import initializers
 from .._graph import FUNCTIONS, SymbolicTensor, sort_operations
+from .._types import LayerOptions
 from .._weights import WeightSpec
 from ._registry import LAYERS
 from .base import Layer
@@ -41,7 +42,7 @@ class FunctionLayer(Layer):
         arguments: Sequence[Any] = (),
         options: Mapping[str, Any] | None = None,
         batch: bool = True,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         try:
@@ -115,7 +116,7 @@ class Lambda(Layer):
         arguments: Mapping[str, Any] | None = None,
         *,
         traced: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         if traced is None and not callable(function):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from .._graph import SymbolicTensor
+from .._types import LayerOptions
 from .base import Layer
 
 __all__ = ["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"]
@@ -103,7 +104,7 @@ class Concatenate(Layer):
         As Keras counts it, axis 0 being the batch, which cannot be joined along; -1: the last.
     """
 
-    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+    def __init__(self, axis: int = -1, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         try:
             self.axis = operator.index(axis)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from .._graph import SymbolicTensor
+from .._types import LayerOptions
 from ._arguments import channels_last, check_axes, one_of, positive_sizes
 from .base import Layer
 
@@ -53,7 +54,7 @@ class _GlobalPooling(Layer):
     op: str
     axes: int
 
-    def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.data_format = channels_last(self._label, data_format)
         self.keepdims = bool(keepdims)
@@ -111,7 +112,7 @@ class MaxPooling2D(_Pooling):
         strides: Sizes | None = None,
         padding: str = "valid",
         data_format: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self._take(pool_size, strides, padding, data_format)
@@ -149,7 +150,7 @@ class MaxPooling1D(_Pooling):
         strides: int | None = None,
         padding: str = "valid",
         data_format: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self._take(pool_size, strides, padding, data_format)
@@ -185,7 +186,7 @@ class AveragePooling2D(_Pooling):
         strides: Sizes | None = None,
         padding: str = "valid",
         data_format: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self._take(pool_size, strides, padding, data_format)
@@ -219,7 +220,7 @@ class AveragePooling1D(_Pooling):
         strides: int | None = None,
         padding: str = "valid",
         data_format: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self._take(pool_size, strides, padding, data_format)

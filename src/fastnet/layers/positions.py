@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from .. import initializers
 from .._graph import SymbolicTensor
+from .._types import InitializerLike, LayerOptions
 from .._weights import WeightSpec
 from .base import Layer
 from .core import positive_integer
@@ -56,7 +57,9 @@ class PositionEmbedding(Layer):
 
     supports_masking: ClassVar[bool] = True
 
-    def __init__(self, sequence_length: int, initializer: Any = "glorot_uniform", **kwargs: Any) -> None:
+    def __init__(
+        self, sequence_length: int, initializer: InitializerLike = "glorot_uniform", **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         self.sequence_length = positive_integer(self._label, "sequence_length", sequence_length)
         self.initializer = initializers.get(initializer)
@@ -94,7 +97,7 @@ class SinePositionEncoding(Layer):
 
     supports_masking: ClassVar[bool] = True
 
-    def __init__(self, max_wavelength: float = 10000, **kwargs: Any) -> None:
+    def __init__(self, max_wavelength: float = 10000, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.max_wavelength = _positive_number(self._label, "max_wavelength", max_wavelength)
 
@@ -140,7 +143,7 @@ class RotaryEmbedding(Layer):
         scaling_factor: float = 1.0,
         sequence_axis: int = 1,
         feature_axis: int = -1,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.max_wavelength = _positive_number(self._label, "max_wavelength", max_wavelength)
@@ -194,9 +197,9 @@ class TokenAndPositionEmbedding(Layer):
         vocabulary_size: int,
         sequence_length: int,
         embedding_dim: int,
-        embeddings_initializer: Any = "uniform",
+        embeddings_initializer: InitializerLike = "uniform",
         mask_zero: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.vocabulary_size = positive_integer(self._label, "vocabulary_size", vocabulary_size)

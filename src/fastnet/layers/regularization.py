@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from .._graph import Operation, SymbolicTensor
+from .._types import LayerOptions, Scheduled
 from ._arguments import checked_seed
 from .base import Layer
 
@@ -64,7 +65,11 @@ class _ShapedDropout(_Noise):
     """Dropouts with a `noise_shape`."""
 
     def __init__(
-        self, rate: Any, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **kwargs: Any
+        self,
+        rate: Scheduled,
+        noise_shape: Sequence[int | None] | None = None,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self._take(rate, seed)
@@ -149,7 +154,7 @@ class SpatialDropout1D(_SpatialDropout):
 
     axes = 2
 
-    def __init__(self, rate: Any, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, rate: Scheduled, seed: int | None = None, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self._take(rate, seed)
 
@@ -169,7 +174,9 @@ class SpatialDropout2D(_SpatialDropout):
 
     axes = 3
 
-    def __init__(self, rate: Any, data_format: str | None = None, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, rate: Scheduled, data_format: str | None = None, seed: int | None = None, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         self._take(rate, seed)
         if data_format not in (None, "channels_last"):
@@ -207,7 +214,7 @@ class GaussianDropout(_Noise):
 
     kernel = "gaussian_dropout"
 
-    def __init__(self, rate: Any, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, rate: Scheduled, seed: int | None = None, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self._take(rate, seed)
 
@@ -229,6 +236,6 @@ class GaussianNoise(_Noise):
     varying = "stddev"
     limit = float("inf")
 
-    def __init__(self, stddev: Any, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, stddev: Scheduled, seed: int | None = None, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self._take(stddev, seed)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from .._graph import SymbolicTensor
+from .._types import LayerOptions
 from ._arguments import channels_last, check_axes, one_of, positive_sizes
 from .base import Layer
 from .core import positive_integer
@@ -57,7 +58,7 @@ class ZeroPadding1D(Layer):
     (None, 12, 4)
     """
 
-    def __init__(self, padding: Edges = 1, data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, padding: Edges = 1, data_format: str | None = None, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.padding = padding
         self._before, self._after = _edges(self._label, "padding", padding)
@@ -87,7 +88,9 @@ class ZeroPadding2D(Layer):
     (None, 29, 32, 3)
     """
 
-    def __init__(self, padding: Edges | Sequence[Edges] = (1, 1), data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, padding: Edges | Sequence[Edges] = (1, 1), data_format: str | None = None, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         self.padding = padding
         self._rows, self._columns = _image_edges(self._label, "padding", padding)
@@ -121,7 +124,7 @@ class Cropping1D(Layer):
     (None, 6, 4)
     """
 
-    def __init__(self, cropping: Edges = (1, 1), **kwargs: Any) -> None:
+    def __init__(self, cropping: Edges = (1, 1), **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.cropping = cropping
         self._before, self._after = _edges(self._label, "cropping", cropping)
@@ -156,7 +159,7 @@ class Cropping2D(Layer):
     """
 
     def __init__(
-        self, cropping: Edges | Sequence[Edges] = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs: Any
+        self, cropping: Edges | Sequence[Edges] = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs: Unpack[LayerOptions]
     ) -> None:
         super().__init__(**kwargs)
         self.cropping = cropping
@@ -185,7 +188,7 @@ class UpSampling1D(Layer):
     [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]
     """
 
-    def __init__(self, size: int = 2, **kwargs: Any) -> None:
+    def __init__(self, size: int = 2, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         (self.size,) = positive_sizes(self._label, "size", size, 1)
 
@@ -223,7 +226,7 @@ class UpSampling2D(Layer):
         size: int | Sequence[int] = (2, 2),
         data_format: str | None = None,
         interpolation: str = "nearest",
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.size = positive_sizes(self._label, "size", size, 2)
@@ -258,7 +261,7 @@ class Permute(Layer):
     (None, 4, 28, 20)
     """
 
-    def __init__(self, dims: Sequence[int], **kwargs: Any) -> None:
+    def __init__(self, dims: Sequence[int], **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         try:
             self.dims = tuple(operator.index(axis) for axis in dims)
@@ -293,7 +296,7 @@ class RepeatVector(Layer):
     (None, 5, 32)
     """
 
-    def __init__(self, n: int, **kwargs: Any) -> None:
+    def __init__(self, n: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.n = positive_integer(self._label, "n", n)
 

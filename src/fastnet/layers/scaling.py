@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from .. import _data
 from .._graph import Operation, SymbolicTensor
+from .._types import LayerOptions
 from .._weights import WeightSpec
 from ..initializers import Initializer
 from .base import Layer
@@ -168,7 +169,7 @@ class _Standardizing(_Scaling):
 
     axis: int | None = -1
 
-    def __init__(self, mean: Any = None, variance: Any = None, **kwargs: Any) -> None:
+    def __init__(self, mean: Any = None, variance: Any = None, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         if (mean is None) != (variance is None):
             raise ValueError(f"{self._label}: mean and variance are given together, got mean={mean}, variance={variance}")
@@ -215,7 +216,7 @@ class _Standardizing(_Scaling):
             raise
 
     @classmethod
-    def from_sklearn(cls, scaler: Any, **kwargs: Any) -> Any:
+    def from_sklearn(cls, scaler: Any, **kwargs: Unpack[LayerOptions]) -> Any:
         """The layer that does what a fitted ``sklearn.preprocessing.StandardScaler`` does.
 
         Raises
@@ -258,7 +259,9 @@ class Normalization(_Standardizing):
            [-1., -1.]], dtype=float32)
     """
 
-    def __init__(self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(mean, variance, **kwargs)
         given = [axis]
         if isinstance(axis, (list, tuple)) and len(axis) < 2:
@@ -319,7 +322,11 @@ class MinMaxScaling(_Scaling):
     """
 
     def __init__(
-        self, feature_range: Sequence[float] = (0.0, 1.0), data_min: Any = None, data_max: Any = None, **kwargs: Any
+        self,
+        feature_range: Sequence[float] = (0.0, 1.0),
+        data_min: Any = None,
+        data_max: Any = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         try:
@@ -365,7 +372,7 @@ class MinMaxScaling(_Scaling):
             raise
 
     @classmethod
-    def from_sklearn(cls, scaler: Any, **kwargs: Any) -> MinMaxScaling:
+    def from_sklearn(cls, scaler: Any, **kwargs: Unpack[LayerOptions]) -> MinMaxScaling:
         """The layer that does what a fitted ``sklearn.preprocessing.MinMaxScaler`` does.
 
         Raises
@@ -391,7 +398,7 @@ class Rescaling(_Scaling):
         As in `Layer`.
     """
 
-    def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
+    def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.scale, self.offset = _numbers(self, "scale", scale), _numbers(self, "offset", offset)
         if self.scale is None or self.offset is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from .. import activations, initializers
 from .._graph import SymbolicTensor
+from .._types import ActivationLike, InitializerLike, LayerOptions
 from ._arguments import checked_rate
 from .attention import MultiHeadAttention
 from .base import Layer
@@ -75,13 +76,13 @@ class TransformerBlock(Layer):
         intermediate_dim: int,
         num_heads: int,
         dropout: float = 0.0,
-        activation: Any = "gelu",
+        activation: ActivationLike = "gelu",
         layer_norm_epsilon: float = 1e-5,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
         normalize_first: bool = True,
         use_causal_mask: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.intermediate_dim = positive_integer(self._label, "intermediate_dim", intermediate_dim)

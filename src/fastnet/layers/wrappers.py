@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from .._graph import SymbolicTensor
+from .._types import LayerOptions
 from . import activations, regularization
 from .base import Layer
 from .core import Activation, ActivityRegularization, Dense, Flatten, Reshape
@@ -63,7 +64,7 @@ class TimeDistributed(Layer):
 
     supports_masking = True
 
-    def __init__(self, layer: Any, **kwargs: Any) -> None:
+    def __init__(self, layer: Layer, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         if not isinstance(layer, (*_BY_POSITION, Flatten, Reshape)):
             raise TypeError(

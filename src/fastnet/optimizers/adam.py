@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Unpack
 
+from .._types import OptimizerOptions, Scheduled
 from .base import Optimizer, number, scheduled
 
 __all__ = ["AdaBelief", "Adam", "AdamW", "Adamax", "Adan", "Nadam", "RAdam", "Yogi"]
@@ -13,7 +14,7 @@ __all__ = ["AdaBelief", "Adam", "AdamW", "Adamax", "Adan", "Nadam", "RAdam", "Yo
 class _Moments(Optimizer):
     """What the family has in common: averages of gradients and of their squares."""
 
-    def _set_moments(self, learning_rate: Any, beta_1: Any, beta_2: float, epsilon: float) -> None:
+    def _set_moments(self, learning_rate: Scheduled, beta_1: Scheduled, beta_2: float, epsilon: float) -> None:
         self._set_learning_rate(learning_rate)
         self.beta_1 = scheduled(self, "beta_1", beta_1, 0.0, 1.0)
         self.beta_2 = number(self, "beta_2", beta_2, 0.0, 1.0)
@@ -49,15 +50,15 @@ class Adam(_Moments):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
-        beta_1: Any = 0.9,
+        learning_rate: Scheduled = 0.001,
+        beta_1: Scheduled = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "adam",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_moments(learning_rate, beta_1, beta_2, epsilon)
@@ -85,15 +86,15 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
-        weight_decay: Any = 0.004,
-        beta_1: Any = 0.9,
+        learning_rate: Scheduled = 0.001,
+        weight_decay: Scheduled = 0.004,
+        beta_1: Scheduled = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
         *,
         name: str = "adamw",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         if weight_decay is None:
             raise ValueError("AdamW: weight_decay must be a number, got None")
@@ -124,14 +125,14 @@ class Adamax(_Moments):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
-        beta_1: Any = 0.9,
+        learning_rate: Scheduled = 0.001,
+        beta_1: Scheduled = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "adamax",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_moments(learning_rate, beta_1, beta_2, epsilon)
@@ -166,14 +167,14 @@ class Nadam(_Moments):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
-        beta_1: Any = 0.9,
+        learning_rate: Scheduled = 0.001,
+        beta_1: Scheduled = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "nadam",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_moments(learning_rate, beta_1, beta_2, epsilon)
@@ -207,14 +208,14 @@ class RAdam(_Moments):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
-        beta_1: Any = 0.9,
+        learning_rate: Scheduled = 0.001,
+        beta_1: Scheduled = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "radam",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_moments(learning_rate, beta_1, beta_2, epsilon)
@@ -248,16 +249,16 @@ class AdaBelief(_Moments):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
-        beta_1: Any = 0.9,
+        learning_rate: Scheduled = 0.001,
+        beta_1: Scheduled = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-16,
         amsgrad: bool = False,
         rectify: bool = True,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "adabelief",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_moments(learning_rate, beta_1, beta_2, epsilon)
@@ -298,15 +299,15 @@ class Adan(_Moments):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
-        beta_1: Any = 0.98,
+        learning_rate: Scheduled = 0.001,
+        beta_1: Scheduled = 0.98,
         beta_2: float = 0.92,
         beta_3: float = 0.99,
         epsilon: float = 1e-8,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "adan",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_moments(learning_rate, beta_1, beta_2, epsilon)
@@ -340,15 +341,15 @@ class Yogi(_Moments):
 
     def __init__(
         self,
-        learning_rate: Any = 0.01,
-        beta_1: Any = 0.9,
+        learning_rate: Scheduled = 0.01,
+        beta_1: Scheduled = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-3,
         initial_accumulator_value: float = 1e-6,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "yogi",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_moments(learning_rate, beta_1, beta_2, epsilon)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Unpack
 
+from .._types import OptimizerOptions, Scheduled
 from .base import Optimizer, number, scheduled
 
 __all__ = ["Adadelta", "Adagrad", "Ftrl", "RMSprop"]
@@ -31,13 +32,13 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: Scheduled = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "adagrad",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
@@ -69,13 +70,13 @@ class Adadelta(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: Scheduled = 0.001,
         rho: float = 0.95,
         epsilon: float = 1e-7,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "adadelta",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
@@ -111,15 +112,15 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: Scheduled = 0.001,
         rho: float = 0.9,
-        momentum: Any = 0.0,
+        momentum: Scheduled = 0.0,
         epsilon: float = 1e-7,
         centered: bool = False,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "rmsprop",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
@@ -157,17 +158,17 @@ class Ftrl(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: Scheduled = 0.001,
         learning_rate_power: float = -0.5,
         initial_accumulator_value: float = 0.1,
         l1_regularization_strength: float = 0.0,
         l2_regularization_strength: float = 0.0,
         l2_shrinkage_regularization_strength: float = 0.0,
         beta: float = 0.0,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "ftrl",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)

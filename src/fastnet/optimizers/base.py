@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from .. import _config, _core
+from .._types import Scheduled
 
 __all__ = ["Optimizer", "number", "optional", "scheduled"]
 
@@ -112,17 +113,17 @@ class Optimizer(_config.Configurable):
         self,
         *,
         name: str | None = None,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         exclude_from_weight_decay: Sequence[str] = (),
-        clipnorm: Any = None,
-        clipvalue: Any = None,
-        global_clipnorm: Any = None,
+        clipnorm: Scheduled | None = None,
+        clipvalue: Scheduled | None = None,
+        global_clipnorm: Scheduled | None = None,
         use_ema: bool = False,
-        ema_momentum: Any = 0.99,
+        ema_momentum: Scheduled = 0.99,
         ema_overwrite_frequency: int | None = None,
         gradient_accumulation_steps: int | None = None,
         lookahead_steps: int | None = None,
-        lookahead_alpha: Any = 0.5,
+        lookahead_alpha: Scheduled = 0.5,
         swa_start: int | None = None,
         swa_period: int = 1,
         learning_rate_multipliers: Mapping[str, float] | None = None,
@@ -425,7 +426,7 @@ class Optimizer(_config.Configurable):
         del values["learning_rate"]
         return {name: math.nan if callable(value) else float(value) for name, value in values.items()}
 
-    def _set_learning_rate(self, learning_rate: Any) -> None:
+    def _set_learning_rate(self, learning_rate: Scheduled) -> None:
         self.learning_rate = scheduled(self, "learning_rate", learning_rate, 0.0, math.inf)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
+from .._types import OptimizerOptions, Scheduled
 from .base import Optimizer, number, scheduled
 
 __all__ = ["SGD", "Lion", "Rprop", "SignSteps"]
@@ -37,14 +38,14 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.01,
-        momentum: Any = 0.0,
+        learning_rate: Scheduled = 0.01,
+        momentum: Scheduled = 0.0,
         nesterov: bool = False,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         dampening: float = 0.0,
         name: str = "sgd",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
@@ -74,13 +75,13 @@ class Lion(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
-        beta_1: Any = 0.9,
+        learning_rate: Scheduled = 0.001,
+        beta_1: Scheduled = 0.9,
         beta_2: float = 0.99,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "lion",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
@@ -133,13 +134,13 @@ class Rprop(SignSteps):
 
     def __init__(
         self,
-        learning_rate: Any = 0.01,
+        learning_rate: Scheduled = 0.01,
         etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50.0),
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "rprop",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)

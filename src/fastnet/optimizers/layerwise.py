@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
+from .._types import LayerwiseOptions, OptimizerOptions, Scheduled
 from .base import Optimizer, number, optional, scheduled
 
 __all__ = ["LARS", "Adafactor", "Lamb", "Muon"]
@@ -41,15 +42,15 @@ class Lamb(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
-        beta_1: Any = 0.9,
+        learning_rate: Scheduled = 0.001,
+        beta_1: Scheduled = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         exclude_from_weight_decay: Sequence[str] = _VECTORS,
         name: str = "lamb",
-        **kwargs: Any,
+        **kwargs: Unpack[LayerwiseOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, exclude_from_weight_decay=exclude_from_weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
@@ -85,16 +86,16 @@ class LARS(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.1,
-        momentum: Any = 0.9,
+        learning_rate: Scheduled = 0.1,
+        momentum: Scheduled = 0.9,
         eta: float = 0.001,
         epsilon: float = 1e-8,
         nesterov: bool = False,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         exclude_from_weight_decay: Sequence[str] = _VECTORS,
         name: str = "lars",
-        **kwargs: Any,
+        **kwargs: Unpack[LayerwiseOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, exclude_from_weight_decay=exclude_from_weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
@@ -133,16 +134,16 @@ class Adafactor(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: Scheduled = 0.001,
         beta_2_decay: float = -0.8,
         epsilon_1: float = 1e-30,
         epsilon_2: float = 1e-3,
         clip_threshold: float = 1.0,
         relative_step: bool = True,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         name: str = "adafactor",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
@@ -192,12 +193,12 @@ class Muon(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: Scheduled = 0.001,
         adam_beta_1: float = 0.9,
         adam_beta_2: float = 0.999,
-        adam_weight_decay: Any = 0.004,
+        adam_weight_decay: Scheduled = 0.004,
         epsilon: float = 1e-7,
-        weight_decay: Any = 0.004,
+        weight_decay: Scheduled = 0.004,
         *,
         exclude_layers: Sequence[str] | None = None,
         exclude_embeddings: bool = True,
@@ -205,12 +206,12 @@ class Muon(Optimizer):
         muon_b: float = -4.775,
         muon_c: float = 2.0315,
         adam_lr_ratio: float = 1.0,
-        momentum: Any = 0.95,
+        momentum: Scheduled = 0.95,
         ns_steps: int = 5,
         nesterov: bool = True,
         rms_rate: float | None = 0.2,
         name: str = "muon",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)

@@ -16,8 +16,9 @@ pytorch.SGD(lr=0.1, momentum=0.9)
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
+from .._types import DecayOptions, PyTorchDecayOptions, PyTorchOptions, Scheduled
 from .base import Optimizer, number, scheduled
 from .descent import SignSteps
 
@@ -30,7 +31,7 @@ class _PyTorch(Optimizer):
     pytorch = True
     decoupled_weight_decay = False
 
-    def __init__(self, *, maximize: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, maximize: bool = False, **kwargs: Unpack[DecayOptions]) -> None:
         super().__init__(**kwargs)
         self.maximize = bool(maximize)
 
@@ -44,7 +45,7 @@ class _PyTorch(Optimizer):
         return self.learning_rate
 
     @lr.setter
-    def lr(self, lr: Any) -> None:
+    def lr(self, lr: Scheduled) -> None:
         self._set_learning_rate(lr)
 
     @property
@@ -88,12 +89,12 @@ class SGD(_PyTorch):
 
     def __init__(
         self,
-        lr: Any = 1e-3,
-        momentum: Any = 0.0,
+        lr: Scheduled = 1e-3,
+        momentum: Scheduled = 0.0,
         dampening: float = 0.0,
-        weight_decay: Any = 0.0,
+        weight_decay: Scheduled = 0.0,
         nesterov: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[PyTorchOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, **kwargs)
         self._set_learning_rate(lr)
@@ -120,12 +121,12 @@ class Adagrad(_PyTorch):
 
     def __init__(
         self,
-        lr: Any = 1e-2,
+        lr: Scheduled = 1e-2,
         lr_decay: float = 0.0,
-        weight_decay: Any = 0.0,
+        weight_decay: Scheduled = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
-        **kwargs: Any,
+        **kwargs: Unpack[PyTorchOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, **kwargs)
         self._set_learning_rate(lr)
@@ -152,7 +153,14 @@ class Adadelta(_PyTorch):
 
     kernel = "adadelta"
 
-    def __init__(self, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: Any = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        lr: Scheduled = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: Scheduled = 0.0,
+        **kwargs: Unpack[PyTorchOptions],
+    ) -> None:
         super().__init__(weight_decay=weight_decay, **kwargs)
         self._set_learning_rate(lr)
         self.rho = number(self, "rho", rho, 0.0, 1.0)
@@ -183,13 +191,13 @@ class RMSprop(_PyTorch):
 
     def __init__(
         self,
-        lr: Any = 1e-2,
+        lr: Scheduled = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
-        weight_decay: Any = 0.0,
-        momentum: Any = 0.0,
+        weight_decay: Scheduled = 0.0,
+        momentum: Scheduled = 0.0,
         centered: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[PyTorchOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, **kwargs)
         self._set_learning_rate(lr)
@@ -227,14 +235,14 @@ class Adam(_PyTorch):
 
     def __init__(
         self,
-        lr: Any = 1e-3,
+        lr: Scheduled = 1e-3,
         betas: tuple[Any, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: Any = 0.0,
+        weight_decay: Scheduled = 0.0,
         amsgrad: bool = False,
         *,
         decoupled_weight_decay: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[PyTorchOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, **kwargs)
         self._set_learning_rate(lr)
@@ -265,12 +273,12 @@ class AdamW(_PyTorch):
 
     def __init__(
         self,
-        lr: Any = 1e-3,
+        lr: Scheduled = 1e-3,
         betas: tuple[Any, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: Any = 1e-2,
+        weight_decay: Scheduled = 1e-2,
         amsgrad: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[PyTorchOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, **kwargs)
         self._set_learning_rate(lr)
@@ -298,11 +306,11 @@ class Adamax(_PyTorch):
 
     def __init__(
         self,
-        lr: Any = 2e-3,
+        lr: Scheduled = 2e-3,
         betas: tuple[Any, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: Any = 0.0,
-        **kwargs: Any,
+        weight_decay: Scheduled = 0.0,
+        **kwargs: Unpack[PyTorchOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, **kwargs)
         self._set_learning_rate(lr)
@@ -332,13 +340,13 @@ class NAdam(_PyTorch):
 
     def __init__(
         self,
-        lr: Any = 2e-3,
+        lr: Scheduled = 2e-3,
         betas: tuple[Any, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: Any = 0.0,
+        weight_decay: Scheduled = 0.0,
         momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[PyTorchOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, **kwargs)
         self._set_learning_rate(lr)
@@ -371,12 +379,12 @@ class RAdam(_PyTorch):
 
     def __init__(
         self,
-        lr: Any = 1e-3,
+        lr: Scheduled = 1e-3,
         betas: tuple[Any, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: Any = 0.0,
+        weight_decay: Scheduled = 0.0,
         decoupled_weight_decay: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[PyTorchOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, **kwargs)
         self._set_learning_rate(lr)
@@ -400,10 +408,10 @@ class Rprop(_PyTorch, SignSteps):
 
     def __init__(
         self,
-        lr: Any = 1e-2,
+        lr: Scheduled = 1e-2,
         etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50.0),
-        **kwargs: Any,
+        **kwargs: Unpack[PyTorchDecayOptions],
     ) -> None:
         super().__init__(**kwargs)
         self._set_learning_rate(lr)

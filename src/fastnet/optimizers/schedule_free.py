@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar, Unpack
 
+from .._types import OptimizerOptions, Scheduled
 from .base import Optimizer, number, scheduled
 
 __all__ = ["ScheduleFreeAdamW", "ScheduleFreeSGD"]
@@ -53,15 +54,15 @@ class ScheduleFreeSGD(_ScheduleFree):
 
     def __init__(
         self,
-        learning_rate: Any = 1.0,
-        momentum: Any = 0.9,
-        weight_decay: Any = None,
+        learning_rate: Scheduled = 1.0,
+        momentum: Scheduled = 0.9,
+        weight_decay: Scheduled | None = None,
         warmup_steps: int = 0,
         r: float = 0.0,
         weight_lr_power: float = 2.0,
         *,
         name: str = "schedule_free_sgd",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
@@ -107,17 +108,17 @@ class ScheduleFreeAdamW(_ScheduleFree):
 
     def __init__(
         self,
-        learning_rate: Any = 0.0025,
-        beta_1: Any = 0.9,
+        learning_rate: Scheduled = 0.0025,
+        beta_1: Scheduled = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         warmup_steps: int = 0,
-        weight_decay: Any = None,
+        weight_decay: Scheduled | None = None,
         *,
         r: float = 0.0,
         weight_lr_power: float = 0.0,
         name: str = "schedule_free_adamw",
-        **kwargs: Any,
+        **kwargs: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(weight_decay=weight_decay, name=name, **kwargs)
         self._set_learning_rate(learning_rate)
