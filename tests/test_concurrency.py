@@ -16,7 +16,7 @@ import pytest
 
 import fastnet as fn
 from fastnet import _core, _steppers
-from fastnet._snapshots import between_steps
+from fastnet._weights import between_steps
 
 L = fn.layers
 RNG = np.random.default_rng(0)

@@ -113,6 +113,9 @@ class SymbolicTensor:
     def __getitem__(self, key: Any) -> SymbolicTensor:
         return FUNCTIONS["get_item"](self, key if isinstance(key, tuple) else (key,))
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a symbolic tensor is a part of a graph and cannot be copied or pickled: its model, or its layer, can be")
+
     def __repr__(self) -> str:
         source = self.operation.layer._label if self.operation else "input"
         return f"<SymbolicTensor {source} shape={self.shape}>"

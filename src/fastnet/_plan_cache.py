@@ -10,8 +10,8 @@ import numpy as np
 from . import _core
 from ._lowering import TRAINING, lower
 from ._slots import Slots
-from ._snapshots import Snapshot, between_steps
-from ._weights import aligned_zeros
+from ._snapshots import Snapshot
+from ._weights import aligned_zeros, between_steps
 from .layers.base import Layer
 
 if TYPE_CHECKING:

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._weights import aligned_zeros
 
 if TYPE_CHECKING:
-    from . import _core
     from ._weights import Slab, Weight
 
-__all__ = ["Snapshot", "between_steps"]
+__all__ = ["Snapshot"]
 
 _NUMBERS = itertools.count(1)
-
-
-def between_steps(gate: _core.Gate, function: Callable[[], Any]) -> Any:
-    """What a function returns that is called while nobody changes the weights, if need be by the thread that does, after its step."""
-    while True:
-        with gate.reading(between=True) as free:
-            if free:
-                return function()
-        done, results = threading.Event(), []
-
-        def call(done: threading.Event = done, results: list[Any] = results) -> None:
-            try:
-                results.append(function())
-            finally:
-                done.set()
-
-        if gate.ask(call):
-            # Without memory `call` is not reached, and nobody sets `done`.
-            while not done.wait(0.05) and gate.busy and gate.awaits(call):
-                pass
-            if results:
-                return results[0]
 
 
 class Snapshot:

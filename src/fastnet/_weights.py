@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 import math
+import threading
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from .initializers import Initializer
     from .regularizers import Regularizer
 
-__all__ = ["INITIALISES", "Owner", "Slab", "Weight", "WeightSpec", "aligned_zeros"]
+__all__ = ["INITIALISES", "Owner", "Slab", "Weight", "WeightSpec", "aligned_zeros", "between_steps"]
 
 
 class Owner(Protocol):
@@ -30,6 +32,28 @@ class Owner(Protocol):
 
     @property
     def trainable(self) -> bool: ...
+
+
+def between_steps(gate: _core.Gate, function: Callable[[], Any]) -> Any:
+    """What a function returns that is called while nobody changes the weights, if need be by the thread that does, after its step."""
+    while True:
+        with gate.reading(between=True) as free:
+            if free:
+                return function()
+        done, results = threading.Event(), []
+
+        def call(done: threading.Event = done, results: list[Any] = results) -> None:
+            try:
+                results.append(function())
+            finally:
+                done.set()
+
+        if gate.ask(call):
+            # Without memory `call` is not reached, and nobody sets `done`.
+            while not done.wait(0.05) and gate.busy and gate.awaits(call):
+                pass
+            if results:
+                return results[0]
 
 
 def aligned_zeros(n: int, dtype: str | np.dtype) -> np.ndarray:
@@ -142,6 +166,23 @@ class Weight:
         self.changes += 1
         _core.note_change()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: with the numbers, as they are after a step, in place of the slab, which is that of a model."""
+        values = None
+        if self.slab is not None:
+            values = self.slab.dtype, between_steps(self.slab.gate, lambda: self.array.copy())
+        return {**vars(self), "slab": values, "offset": 0, "changes": 0}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        if self.slab is not None:
+            dtype, array = state["slab"]
+            self.slab = Slab([self], dtype)  # of its own, until a model is made of its layer
+            self.array[...] = array
+
+    def __copy__(self) -> Weight:
+        return copy.deepcopy(self)
+
     def __repr__(self) -> str:
         return f"<Weight {self.path} {self.shape}>"
 
@@ -205,11 +246,11 @@ class Slab:
 
     def note_writes(self) -> None:
         """Notes for the weights that were written to by way of views that they have changed."""
-        for weight, copy in list(self._copies.items()):
+        for weight, seen in list(self._copies.items()):
             array = weight.view_of(self.values)
-            if array.tobytes() != copy.tobytes():
+            if array.tobytes() != seen.tobytes():
                 weight.note_change()
-                copy[...] = array
+                seen[...] = array
             view = self._views.get(weight)
             if view is None or view() is None:
                 self._copies.pop(weight, None)

@@ -118,6 +118,10 @@ class TensorBoard(Callback):
         self._writers: dict[str, Any] = {}
         self._wrote_graph = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, which open files of their own."""
+        return {**vars(self), "_writers": {}}
+
     def on_train_begin(self, logs: Logs = None) -> None:
         _tensorboard()
         self._wrote_graph = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import operator
 import weakref
@@ -14,9 +15,8 @@ from .. import _core, constraints, initializers, regularizers
 from .._config import Configurable
 from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor
 from .._names import snake_case
-from .._snapshots import between_steps
 from .._types import ConstraintLike, InitializerLike, RegularizerLike
-from .._weights import Weight, WeightSpec
+from .._weights import Weight, WeightSpec, between_steps
 from ._naming import name_layers
 from ._penalized import Penalized
 from ._registry import layers_in
@@ -90,6 +90,23 @@ class Layer(Penalized, Configurable):
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         """The layer whose `get_config` gave `config`; layers that its constructor takes are made before it."""
         return cls(**{name: layers_in(value) for name, value in config.items()})
+
+    # ---- copies -------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: all of it, with the numbers of its weights, but for the graphs that it is in."""
+        return {**vars(self), "_first_call": None, "_owner": None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        for part in self.sublayers():
+            vars(part).setdefault("_owner", None)
+            if part._owner is None:
+                part._owner = weakref.ref(self)
+
+    def __copy__(self) -> Any:
+        """As deepcopy: two layers cannot have one weight."""
+        return copy.deepcopy(self)
 
     # ---- calling ------------------------------------------------------------------------------------------
 

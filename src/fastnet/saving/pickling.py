@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._config import Configurable
-from .._weights import INITIALISES
+from .._weights import INITIALISES, between_steps
 from .building import rebuild
 from .description import describe
 
@@ -23,16 +23,21 @@ __all__ = ["restore_model", "state_of"]
 
 
 def state_of(model: Model) -> dict[str, Any]:
-    """Everything of a model that a pickle holds; see `restore_model`.
+    """Everything of a model that a pickle holds; see `restore_model`. Where another thread trains it: as it is after a step.
 
     Raises
     ------
     ValueError
         If the model cannot be made again from its layers, as `Model.save`.
     """
+    return between_steps(model._slab.gate, lambda: _state_between_steps(model)) if model.built else _state_between_steps(model)
+
+
+def _state_between_steps(model: Model) -> dict[str, Any]:
     compiled = model._compiled
     state: dict[str, Any] = {
         "compiled": (compiled.optimizer, *compiled.given, compiled.n_threads) if compiled is not None else None,
+        "batches": compiled.optimizer.batches if compiled is not None else 0,  # the optimizer itself may go on
         "epochs_begun": model._epochs_begun,
         "history": model.history,
     }
@@ -43,7 +48,7 @@ def state_of(model: Model) -> dict[str, Any]:
     description["compiled"] = None
     state["description"] = description
     state["classes"] = _own_classes(model, description)
-    state["weights"] = model.get_weights()
+    state["weights"] = [weight.array.copy() for weight in model.weights]
     slots = model._plans.slots
     if compiled is not None and compiled.optimizer.kernel and compiled.optimizer.batches:
         numbers = {weight: i for i, weight in enumerate(model.weights)}
@@ -68,6 +73,7 @@ def restore_model(state: dict[str, Any]) -> Model:
         model.set_weights(state["weights"])
     if state["compiled"] is not None:
         optimizer, loss, metrics, loss_weights, n_threads = state["compiled"]
+        optimizer.batches = state["batches"]
         model.compile(optimizer, loss, loss_weights, metrics, n_threads=n_threads)
     if "slots" in state:
         _put_slots(model, state["slots"], state["averaged"])
