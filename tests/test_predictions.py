@@ -51,6 +51,43 @@ def test_same_bits_for_every_type_and_number_of_rows(dtype, given):
         assert is_ready(model, x) == (n <= 256)
 
 
+def test_several_threads_find_a_plan_that_is_ready():
+    """One that another thread is using is not the only one, once there are several; and all give the same bits."""
+    model, x = network(), rows(5)
+    expected = long_way(model, x)
+    first, second = (model._plans.take("predict", 5, None) for _ in range(2))
+    model.predict(x)
+    first.__enter__()
+    assert not is_ready(model, x) and np.array_equal(model.predict(x), expected)  # by another plan, which is kept
+    second.__enter__()
+    first.__exit__()
+    assert is_ready(model, x) and np.array_equal(model.predict(x), expected)
+    first.__enter__()
+    assert not is_ready(model, x)
+    second.__exit__()
+    assert is_ready(model, x) and np.array_equal(model.predict(x), expected)
+
+
+def test_threads_that_predict_in_turn_get_what_they_ask_for():
+    """Of few rows and of many, so that the interpreter is kept for some predictions and given up for others."""
+    model = network()
+    data = {n: rows(n) for n in (1, 20, 200)}
+    expected = {n: long_way(model, x) for n, x in data.items()}
+    wrong = []
+
+    def work(n):
+        for _ in range(300):
+            if not np.array_equal(model.predict(data[n]), expected[n]):
+                wrong.append(n)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in data for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
 def test_results_are_arrays_of_their_own():
     model = network()
     a, b = rows(1), 2 * rows(1)

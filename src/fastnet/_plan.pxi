@@ -52,7 +52,8 @@ cdef class Plan:
     cdef bint taken    # by a thread, from a pool
     cdef int64_t forks # since one of these was said: in a forked child neither is true
     cdef object bound  # number of what is in its slab, where that is its own
-    cdef bint brief  # a prediction takes so little time that the GIL is not given up
+    cdef bint brief  # a prediction takes so little time that the GIL is not given up, unless several threads make them
+    cdef bint tiny   # nor then
 
     def __init__(self, *, dtype, max_rows, training, inputs, nodes, parameters, outputs, metrics=(), optimizer=None,
                  hyper=None, scheduled=(), parameter_slab=None, gradient_slab=None, slots=(), seed=0, n_threads=0,
@@ -488,18 +489,27 @@ cdef class Plan:
 
 # ---- predictions of a few rows ------------------------------------------------------------------------------
 
-# Work that takes less is done without giving up the GIL: another thread would keep it for 5 ms.
+# Work that takes less is done without giving up the GIL: another thread would keep it for 5 ms. Where several threads predict in
+# turn, each gives it back soon, and what takes longer than the handing over is done beside each other.
 cdef double _BRIEF = 20e-6
+cdef double _TINY = 2e-6
+# Predictions for which that is believed after a thread has been another one than before; how many times the GIL may come back so late
+# before it is kept, and for how many predictions then.
+cdef int _SHARED = 1000, _LATE = 3, _KEPT = 50000
+cdef double _LATE_SECONDS = 1e-3
 
 
 @cython.final
 cdef class Predictor:
     """The short way from an array to what a model of one input and one output makes of it.
 
-    It holds plans that are ready to run, for batches of up to 1, 2, 4, 8, ... rows. What it cannot do at once, it leaves to
-    the long way: `predict`, which then says with `keep` what plan it used.
+    It holds plans that are ready to run, for batches of up to 1, 2, 4, 8, ... rows, for each as many as threads have used at once. What
+    it cannot do at once, it leaves to the long way: `predict`, which then says with `keep` what plan it used.
     """
-    cdef list plans       # of Plan or None, by the power of two
+    cdef list plans       # by the power of two: a list of Plan
+    cdef unsigned long thread  # that made the last prediction
+    cdef int shared       # predictions for which it is taken that several threads make them in turn
+    cdef int late, kept   # times in a row that the GIL came back late; predictions for which it is not given up
     cdef list keys        # pairs: a function, and what it must return
     cdef int64_t version  # that all this belongs to
     cdef Gate gate        # of the weights
@@ -528,7 +538,7 @@ cdef class Predictor:
         """
         self.gate, self.alone = gate, alone
         if self.version != _version or self.keys != keys:
-            self.plans = [None] * 64
+            self.plans = [[] for _ in range(64)]
             self.version, self.keys = _version, keys
             self.rank, self.output_rank = len(input_shape), len(output_shape)
             for i, size in enumerate(input_shape):
@@ -536,7 +546,10 @@ cdef class Predictor:
             for i, size in enumerate(output_shape):
                 self.output_sizes[1 + i] = size
             self.type_number = (<cnp.dtype>plan.dtype).type_num
-        self.plans[(plan.max_rows - 1).bit_length()] = plan
+        ready = self.plans[(plan.max_rows - 1).bit_length()]
+        if plan not in ready:
+            ready.append(plan)
+            del ready[:-fn_cpu_count()]
 
     def predict(self, x):
         """The prediction for x, or None where that takes the long way."""
@@ -547,7 +560,7 @@ cdef class Predictor:
         cdef fn_source source
         cdef void *output
         cdef fn_status status
-        cdef double seconds
+        cdef double begin, end
         cdef int i, power = 0
         cdef unsigned long thread
         if self.version != _version or not cnp.PyArray_CheckExact(x):
@@ -573,9 +586,6 @@ cdef class Predictor:
             return None
         while array.shape[0] > <int64_t>1 << power:
             power += 1
-        if self.plans[power] is None:
-            return None
-        plan = <Plan>self.plans[power]
         for function, answer in self.keys:
             if function() != answer:
                 return None
@@ -591,26 +601,41 @@ cdef class Predictor:
         run.inputs = &source
         run.outputs = &output
         # From here on no other thread has the GIL until the plan runs.
-        if self.version != _version or plan.is_used():
+        if self.version != _version:
             return None
-        if plan.brief:
+        for one in <list>self.plans[power]:
+            plan = <Plan>one
+            if not plan.is_used():
+                break
+        else:
+            return None
+        thread = PyThread_get_thread_ident()
+        if thread != self.thread:
+            self.thread, self.shared = thread, _SHARED
+        elif self.shared > 0:
+            self.shared -= 1
+        if self.kept > 0:
+            self.kept -= 1
+        if plan.brief and (plan.tiny or self.shared == 0 or self.kept > 0 or self.alone):
             if self.gate.writer != 0 and self.gate.busy:
                 return None
             status = fn_plan_run(plan.plan, &run, &error)
         else:
-            thread = PyThread_get_thread_ident()
             self.gate.forget_threads()
             if self.alone or not self.gate.may_read(thread, False):
                 return None
             self.gate.enter(thread)
             plan.running = True
             with nogil:
-                seconds = fn_seconds()
+                begin = fn_seconds()
                 status = fn_plan_run(plan.plan, &run, &error)
-                seconds = fn_seconds() - seconds
+                end = fn_seconds()
             plan.running = False
             self.gate.leave(thread)
-            plan.brief = seconds < _BRIEF
+            self.late = self.late + 1 if fn_seconds() - end > _LATE_SECONDS else 0
+            if self.late >= _LATE:  # threads that do something else keep it
+                self.late, self.kept = 0, _KEPT
+            plan.brief, plan.tiny = end - begin < _BRIEF, end - begin < _TINY
         if status != FN_OK:
             check(status, &error)
         return result
