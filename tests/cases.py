@@ -62,6 +62,7 @@ HEADS = {
     "sparse_categorical_crossentropy": [("softmax", {}), ("linear", {"from_logits": 1})],
     "kl_divergence": [("softmax", {})],
     "dice": [("sigmoid", {}), ("softmax", {"axes": 1})],
+    "tversky": [("sigmoid", {}), ("softmax", {"axes": 1, "alpha": 0.3, "beta": 0.8})],
 }
 
 
@@ -74,7 +75,7 @@ def target_for(loss, shape, n_rows, random):
         return np.eye(shape[-1])[random.integers(0, shape[-1], shape[:-1])]
     if loss == "kl_divergence":
         return random.dirichlet(np.ones(shape[-1]), shape[:-1])
-    if loss in ("binary_crossentropy", "hinge", "dice"):
+    if loss in ("binary_crossentropy", "hinge", "dice", "tversky"):
         return random.integers(0, 2, shape)
     if loss == "poisson":
         return random.poisson(2, shape)

@@ -27,6 +27,7 @@ def assert_weights(found, expected, tolerance, what):
 LOSSES = [
     *((loss, head, attributes) for loss, heads in cases.HEADS.items() for head, attributes in heads),
     ("dice", "sigmoid", {"axes": 2}),
+    ("tversky", "sigmoid", {"axes": 2, "alpha": 0.3, "beta": 0.8}),
     ("binary_crossentropy", "sigmoid", {"label_smoothing": 0.3}),
     ("sparse_categorical_crossentropy", "linear", {"from_logits": 1, "label_smoothing": 0.2}),
     ("sparse_categorical_crossentropy", "softmax", {"label_smoothing": 0.2}),

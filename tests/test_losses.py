@@ -20,6 +20,7 @@ TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
 ATTRIBUTES = {
     "huber": [{}, {"delta": 0.3}],
     "dice": [{}, {"axes": 1}],
+    "tversky": [{}, {"axes": 1, "alpha": 0.3, "beta": 0.8}],
     "binary_crossentropy": [{"from_logits": logits, "label_smoothing": smoothing} for logits in (0, 1) for smoothing in (0, 0.2)],
 }
 ATTRIBUTES["categorical_crossentropy"] = ATTRIBUTES["binary_crossentropy"]
@@ -27,24 +28,24 @@ ATTRIBUTES["sparse_categorical_crossentropy"] = ATTRIBUTES["binary_crossentropy"
 
 CASES = [(name, attributes) for name in _core.registry("losses") for attributes in ATTRIBUTES.get(name, [{}])]
 #: Those of which each position has its own loss.
-OF_POSITIONS = [case for case in CASES if case != ("dice", {})]
+OF_POSITIONS = [case for case in CASES if case not in (("dice", {}), ("tversky", {}))]
 CLASSES = [
     cls
     for cls in vars(fn.losses).values()
-    if isinstance(cls, type) and issubclass(cls, fn.losses.Loss) and cls is not fn.losses.Loss
+    if isinstance(cls, type) and issubclass(cls, fn.losses.Loss) and hasattr(cls, "kernel")
 ]
 
 
 def make_data(name, attributes, shape, dtype, seed=0):
     """Targets and predictions that suit the loss, rounded to the dtype."""
     rng = np.random.default_rng(seed)
-    probabilities = name in ("dice", "kl_divergence", "poisson") or not attributes.get("from_logits", 1)
+    probabilities = name in ("dice", "kl_divergence", "poisson", "tversky") or not attributes.get("from_logits", 1)
     prediction = rng.uniform(0.02, 0.98, shape) if probabilities else rng.normal(scale=2, size=shape)
     if reference.LOSSES[name].labels:
         target = rng.integers(0, shape[-1], shape[:-1])
     elif name in ("kl_divergence", "categorical_crossentropy"):
         target = rng.dirichlet(np.ones(shape[-1]), shape[:-1])
-    elif name in ("hinge", "binary_crossentropy", "dice"):
+    elif name in ("hinge", "binary_crossentropy", "dice", "tversky"):
         target = rng.integers(0, 2, shape)
     elif name == "poisson":
         target = rng.poisson(2.0, shape)

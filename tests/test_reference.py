@@ -90,6 +90,8 @@ LOSS_CASES = [
     ("dice", {}, "probabilities"),
     ("dice", {"axes": 1}, "probabilities"),
     ("dice", {"axes": 2}, "probabilities"),
+    ("tversky", {}, "probabilities"),
+    ("tversky", {"axes": 2, "alpha": 0.3, "beta": 0.8}, "probabilities"),
 ]
 
 

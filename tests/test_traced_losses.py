@@ -338,7 +338,7 @@ def test_more_wrong_input():
     with pytest.raises(ValueError, match="compile needs a loss"):
         model.compile("sgd")
     with pytest.raises(ValueError, match="reduction"):
-        Quantiles([0.5], reduction="sum")
+        Quantiles([0.5], reduction="total")
     with pytest.raises(RuntimeError, match="while the layer is called"):
         Penalty(1.0).add_loss(Input((3,)))
     with pytest.raises(TypeError, match="symbolic tensor"):

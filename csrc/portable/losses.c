@@ -172,3 +172,26 @@ static void fnp_dice(const fnp_real *prediction, const fnp_real *target, const f
             gradient[i] += 2 * factor * (ratio - target[i]) / both;
     }
 }
+
+/* Over the elements of each group of positions: 1 - c / (c + alpha sum t (1 - p) + beta sum (1 - t) p + 1e-7), c = sum t p. */
+static void fnp_tversky(const fnp_real *prediction, const fnp_real *target, const fnp_real *scale, fnp_real *losses,
+                        fnp_real *gradient, fnp_int positions, fnp_int width, fnp_int group, fnp_real alpha, fnp_real beta)
+{
+    const fnp_int n = group * width;
+    fnp_int p, i;
+    for (p = 0; p < positions; p += group, prediction += n, target += n, gradient += n) {
+        fnp_real common = 0, all = FNP_R(1e-7), factor = 0, ratio;
+        for (i = 0; i < n; i++) {
+            common += target[i] * prediction[i];
+            all += alpha * target[i] * (1 - prediction[i]) + beta * (1 - target[i]) * prediction[i];
+        }
+        all += common;
+        ratio = common / all;
+        for (i = p; i < p + group; i++) {
+            losses[i] = 1 - ratio;
+            factor += scale[i];
+        }
+        for (i = 0; i < n; i++)
+            gradient[i] -= factor * (target[i] - ratio * ((1 - alpha) * target[i] + beta * (1 - target[i]))) / all;
+    }
+}

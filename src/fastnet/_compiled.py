@@ -130,6 +130,9 @@ class Compiled:
                 f"output {(missing or names)[0]!r} has no loss; one that is to have none has None, and another has one"
             )
         self.losses = [None if one is None else _losses.get(one) for one in given_losses]
+        for one in self.losses:
+            if isinstance(one, _losses.Loss):
+                one.check_training()
         self.traced, self.labels, self._traces = [None] * len(names), [False] * len(names), {}
         self.functions = [i for i, one in enumerate(self.losses) if one is not None and not hasattr(one, "kernel")]
         self.custom = bool(self.functions)

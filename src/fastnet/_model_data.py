@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core, _data
 from ._traced_losses import arrange_targets
+from .losses import Loss
 
 if TYPE_CHECKING:
     from ._network import Network
@@ -103,6 +104,8 @@ def weights_of(network: Network, sample_weight: Any, class_weight: Any, targets:
         for weight, target, shape in zip(given, targets, positions)
     ]
     for weight, loss, trace in zip(weights, compiled.losses, compiled.traced):
+        if weight is not None and isinstance(loss, Loss):
+            loss.check_training(weighted=True)
         if weight is not None and trace is None and not hasattr(loss, "kernel"):
             raise ValueError("sample_weight and class_weight do not reach a loss that is a function: weight inside")
     return weights

@@ -125,6 +125,22 @@ def dice_gradient(t, p, **attributes):
     return -2 * t / both + 2 * common / both**2
 
 
+def tversky_sums(t, p, alpha=0.5, beta=0.5, **attributes):
+    axis = dice_axes(p, **attributes)
+    common, missed, wrong = ((one).sum(axis=axis, keepdims=True) for one in (t * p, t * (1 - p), (1 - t) * p))
+    return common, common + alpha * missed + beta * wrong + EPSILON
+
+
+def tversky(t, p, **attributes):
+    common, both = tversky_sums(t, p, **attributes)
+    return np.broadcast_to(1 - common / both, p.shape)[..., 0]
+
+
+def tversky_gradient(t, p, alpha=0.5, beta=0.5, **attributes):
+    common, both = tversky_sums(t, p, alpha, beta, **attributes)
+    return -t / both + common * ((1 - alpha) * t + beta * (1 - t)) / both**2
+
+
 LOSSES = {
     "mean_squared_error": mean_of(lambda t, p: (p - t) ** 2, lambda t, p: 2 * (p - t)),
     "mean_absolute_error": mean_of(lambda t, p: np.abs(p - t), lambda t, p: np.sign(p - t)),
@@ -143,6 +159,7 @@ LOSSES = {
     ),
     "kl_divergence": Loss(kl_divergence, kl_divergence_gradient),
     "dice": Loss(dice, dice_gradient, axes=lambda p, **attributes: dice_axes(p, **attributes)[:-1]),
+    "tversky": Loss(tversky, tversky_gradient, axes=lambda p, alpha=0, beta=0, **attributes: dice_axes(p, **attributes)[:-1]),
     "poisson": mean_of(lambda t, p: p - t * np.log(p + EPSILON), lambda t, p: 1 - t / (p + EPSILON)),
 }
 

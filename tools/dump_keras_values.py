@@ -1,0 +1,54 @@
+"""Writes tests/traces/values_keras.npz: losses of Keras in float64, for the cases of tests/keras_cases.py.
+
+    KERAS_BACKEND=torch python tools/dump_keras_values.py       # needs Keras 3 and torch
+
+For loss number i: loss/i/losses, those of the positions; value, their mean; weighted, that with weights of the rows; gradient, that
+of the mean by the predictions.
+"""
+
+import json
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import keras
+import numpy as np
+import torch
+
+TESTS = pathlib.Path(__file__).parents[1] / "tests"
+sys.path.insert(0, str(TESTS))
+
+import keras_cases  # noqa: E402
+
+
+def number_of(tensor):
+    return tensor.detach().cpu().numpy()
+
+
+def losses():
+    found = {}
+    for i, (name, arguments, kind, shape) in enumerate(keras_cases.LOSSES):
+        cls = getattr(keras.losses, name)
+        target, prediction, weights = (torch.tensor(array) for array in keras_cases.loss_data(kind, shape, i))
+        prediction.requires_grad_(True)
+        losses = cls(**arguments).call(target, prediction)
+        losses.mean().backward()
+        weights = weights.reshape(-1, *[1] * (losses.ndim - 1)) if losses.ndim else torch.ones(())
+        weighted = (losses * weights).mean()  # as calls do, in float32
+        np.testing.assert_allclose(number_of(cls(**arguments)(target, prediction, weights)), number_of(weighted), rtol=1e-5)
+        names = {"losses": losses, "value": losses.mean(), "weighted": weighted, "gradient": prediction.grad}
+        found.update({f"{i}/{name}": number_of(array) for name, array in names.items()})
+    return found
+
+
+def main():
+    keras.config.set_floatx("float64")
+    found = {f"loss/{name}": array for name, array in losses().items()}
+    facts = {"versions": {"keras": keras.__version__, "torch": torch.__version__.partition("+")[0]}}
+    np.savez_compressed(TESTS / "traces" / "values_keras.npz", facts=json.dumps(facts), **found)
+
+
+if __name__ == "__main__":
+    main()
