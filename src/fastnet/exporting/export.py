@@ -25,7 +25,7 @@ from ._writer import Export, Function, write_files
 if TYPE_CHECKING:
     from .._network import Network
 
-__all__ = ["Exported", "QuantizationLoss", "Written", "describe_model", "export", "write_model"]
+__all__ = ["Exported", "QuantizationLoss", "Written", "describe_model", "draw_samples", "export", "write_model"]
 
 
 class Exported(NamedTuple):
@@ -253,7 +253,7 @@ def export(
         "in their last bits.",
     ]
     written = write_model(
-        model, prefix, training=training, gradient=gradient, batch_size=batch_size, libm=libm, title=title, tests=lambda: _samples(model),
+        model, prefix, training=training, gradient=gradient, batch_size=batch_size, libm=libm, title=title, tests=lambda: draw_samples(model),
         header_name=target.with_suffix(".h").name if header else None, calibration=rows,
     )  # fmt: skip
     loss = _measure_loss(model, written.quantizer, rows, labels) if written.quantizer is not None and rows else None
@@ -328,7 +328,7 @@ def _prefix(target: pathlib.Path, name: str | None) -> str:
     return prefix
 
 
-def _samples(model: Network) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
+def draw_samples(model: Network) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
     """A row for the self-test, and what the model predicts for it; none where that is never finite.
 
     Labels where the input is read as such, else the first of normal, positive, small positive numbers and zeros with finite outputs.

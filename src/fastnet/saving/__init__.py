@@ -21,6 +21,7 @@ __all__ = [
     "rebuild",
     "save_model",
     "save_weights",
+    "to_onnx",
     "write_tensors",
 ]
 
@@ -31,6 +32,8 @@ def __getattr__(name: str) -> Any:
         from .keras_models import from_keras as found
     elif name == "from_pytorch":
         from .pytorch_weights import from_pytorch as found
+    elif name == "to_onnx":
+        from ..onnx.writing import to_onnx as found
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return found
