@@ -1,11 +1,9 @@
-"""What fit calls and prints as it goes: hooks, stopping, the progress bar, Ctrl-C."""
+"""What fit calls and prints as it goes: hooks, stopping, Ctrl-C."""
 
-import io
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import numpy as np
 import pytest
@@ -233,76 +231,6 @@ def test_every_hook_can_be_a_function(name):
         "on_epoch_end": (9, 2),
     }.get(name, (27, 2))
     assert [len(arguments) for arguments in calls] == [n_arguments] * n_calls
-
-
-# ---- progress ------------------------------------------------------------------------------------------
-
-
-def test_verbose_0_is_silent(capfd):
-    fit(regression(), verbose=0)
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("verbose", [2, "auto"])
-def test_a_line_for_each_epoch(capfd, verbose):
-    """Also "auto" here, where the output is not a terminal."""
-    history = fit(regression(metrics=["mae"]), verbose=verbose, validation_split=0.2)
-    out, err = capfd.readouterr()
-    assert err == ""
-    lines = out.splitlines()
-    assert len(lines) == 2
-    for i, line in enumerate(lines):
-        assert line.startswith(f"Epoch {i + 1}/2 - ") and " us/step - " in line
-        for name in ("loss", "mae", "val_loss", "val_mae", "learning_rate"):
-            assert f" {name}: {history.history[name][i]:.4g}" in line
-
-
-@pytest.mark.parametrize("verbose", [1, True])
-def test_a_bar_is_drawn_on_standard_error(capfd, verbose):
-    fit(regression(metrics=["mae"]), verbose=verbose)
-    out, err = capfd.readouterr()
-    assert out == ""
-    last = [part for part in err.replace("\r", "\n").splitlines() if part.strip()][-1]
-    assert last.startswith("Epoch 2/2: 100%") and "3/3" in last
-    assert "loss: " in last and "mae: " in last and "learning_rate: 0.01" in last
-
-
-def test_the_bar_shows_the_learning_rate_while_it_runs(capfd):
-    model = regression(optimizer=fn.optimizers.SGD(lambda step: 0.125))
-    slow = LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(0.15))  # the bar is drawn each 0.1 s
-    fit(model, slow, epochs=1, verbose=1)
-    running = [part for part in capfd.readouterr().err.split("\r") if " 2/3 " in part]
-    assert running and all("loss: " in part and "learning_rate: 0.125" in part for part in running)
-
-
-def test_auto_draws_a_bar_on_a_terminal(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    fit(regression(), verbose="auto")
-    assert "Epoch 2/2: 100%" in terminal.getvalue()
-
-
-def test_without_standard_streams(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", None)
-    fit(regression(), verbose="auto")
-
-
-def test_the_bar_is_closed_when_training_fails(capfd):
-    model = regression(optimizer=fn.optimizers.SGD(1e200))
-    with pytest.raises(FloatingPointError):
-        fit(model, verbose=1, epochs=50)
-    assert capfd.readouterr().err.endswith("\n")
-
-
-@pytest.mark.parametrize("verbose", [3, -1, "quiet", None, [1]])
-def test_verbose_that_makes_no_sense(verbose):
-    model = regression()
-    with rejects(model, ValueError, "verbose", "'auto', 0, 1 or 2"):
-        fit(model, verbose=verbose)
 
 
 # ---- Ctrl-C --------------------------------------------------------------------------------------------

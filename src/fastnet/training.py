@@ -134,7 +134,8 @@ class Trainer(CustomLoop):
         epochs : int
             Number of the last epoch; as many are made unless `initial_epoch` says otherwise.
         verbose : {"auto", 0, 1, 2}
-            Nothing, a progress bar, a line for each epoch; "auto": a bar on a terminal, lines elsewhere.
+            Nothing, a progress bar, a line for each epoch. "auto" is 1. A bar needs a terminal or a notebook; elsewhere, as in a
+            file, a line in some seconds takes its place.
         callbacks : list of Callback, optional
         validation_split : float
             Part of the rows, taken from the end before any shuffling, to validate with.
