@@ -92,6 +92,7 @@ CASES = {
         for f in ("sum", "mean", "prod", "max", "min")
         for axis, keep in ((1, False), ((1, 3), True), (-1, False))
     ],
+    "random": [(L.Lambda(lambda a: a**2 * fn.random.normal(a.shape, seed=1)), (3,))],
     "reshape": [(L.Reshape((6,)), (2, 3))],
     "resize": [(L.UpSampling2D((2, 3)), (2, 3, 2)), (L.UpSampling1D(2), (3, 2))],
     "rms_normalization": [(L.RMSNormalization(), (2, 5))],

@@ -72,7 +72,7 @@ def triplet():
     return model, [net], None, ["a", "b", "c"], None
 
 
-class Sampling(fn.layers.Layer):
+class Reparametrization(fn.layers.Layer):
     def call(self, mean, log_var, noise):
         self.add_loss(-0.5 * ops.sum(1 + log_var - mean**2 - ops.exp(log_var), axis=-1))
         return mean + ops.exp(0.5 * log_var) * noise
@@ -80,7 +80,7 @@ class Sampling(fn.layers.Layer):
 
 def vae():
     x, noise, mean, log_var, decoder = Input((6,)), Input((2,)), dense(6, 8, 2), dense(6, 8, 2), dense(2, 8, 6)
-    z = Sampling()(mean(x), log_var(x), noise)
+    z = Reparametrization()(mean(x), log_var(x), noise)
     model = fn.Model([x, noise], decoder(z), seed=0, dtype="float64")
     return model, [mean, log_var, decoder], lambda t, p: ops.sum((t - p) ** 2, axis=-1), ["x", "noise"], "x"
 

@@ -229,8 +229,11 @@ fn_status fn_model_predict(fn_model *model, int64_t n_rows, const fn_source *inp
                   .n_rows = n_rows,
                   .batch_size = n_rows < rows ? n_rows : rows,
                   .inputs = inputs,
-                  .outputs = (void **)outputs};
-    return fn_plan_run(model->plans[PREDICTS], &run, error);
+                  .outputs = (void **)outputs,
+                  .step = model->batches_predicted};
+    status = fn_plan_run(model->plans[PREDICTS], &run, error);
+    model->batches_predicted += (uint64_t)run.steps_done;
+    return status;
 }
 
 /* ---- training ------------------------------------------------------------------------------------------------------ */

@@ -41,8 +41,9 @@ struct fn_model {
     void *slab, *gradients, *slots[FN_MAX_SLOTS];
     bool has_state; /* the file holds the optimizer's arrays */
     uint64_t batches, epochs_begun;
-    fn_plan *plans[2]; /* to predict, to train */
-    int64_t rows[2];   /* their largest batches */
+    uint64_t batches_predicted; /* of which each has random numbers of its own */
+    fn_plan *plans[2];          /* to predict, to train */
+    int64_t rows[2];            /* their largest batches */
 };
 
 /* Memory that lasts as long as the model, zeroed; NULL: there is none. */

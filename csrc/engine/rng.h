@@ -35,6 +35,12 @@ static inline void fn_philox(uint64_t key, uint64_t counter_high, uint64_t count
 
 /* What a stream of random numbers is for: the top byte of the counter's high half, so that no two
  * purposes ever share a number. */
-typedef enum fn_stream { FN_STREAM_SHUFFLE = 1, FN_STREAM_DROPOUT = 2, FN_STREAM_MIXUP = 3 } fn_stream;
+typedef enum fn_stream {
+    FN_STREAM_SHUFFLE = 1,
+    FN_STREAM_DROPOUT = 2, /* and all else that a node draws in training */
+    FN_STREAM_MIXUP = 3,
+    FN_STREAM_FIXED = 4,    /* of no node and no step */
+    FN_STREAM_PREDICTED = 5 /* what a node draws outside of training, where steps are counted apart */
+} fn_stream;
 
 #endif

@@ -62,8 +62,9 @@ typedef int64_t real_bits;
 /* Numbers of `real` in a vector register. */
 #define FN_LANES (FN_VECTOR_BYTES * 8 / FN_BITS)
 
-/* Fused multiply-add where the target has one, else a multiplication and an addition. */
-#if FN_HAS_FMA
+/* Fused multiply-add where the target has one, else a multiplication and an addition; in a file that defines FN_WITHOUT_FMA,
+ * whose results are the same on every target, always these. */
+#if FN_HAS_FMA && !defined(FN_WITHOUT_FMA)
 #if FN_BITS == 32
 #define FN_FMA(a, b, c) __builtin_fmaf((a), (b), (c))
 #else

@@ -124,3 +124,70 @@ static void fnp_orthogonal_penalty(const fnp_real *kernel, fnp_real *unit, fnp_r
     if (total)
         *total += FNP_R(0.5) * share * sum;
 }
+
+/* ---- numbers that depend on no other value: n of them, y [n] ------------------------------------------------------ */
+
+/* y = low + (high - low) u, u in (0, 1); at most below, the largest number below high. */
+static void fnp_draw_uniform(fnp_real *y, fnp_int n, uint64_t key, uint32_t stream, uint64_t step, fnp_real low, fnp_real high,
+                             fnp_real below)
+{
+    const fnp_int blocks = (n + 63) / 64 * 16;
+    uint32_t word[4];
+    fnp_int block, w;
+    for (block = 0; block < blocks; block++) {
+        fnp_random_words(key, stream, step, block, word);
+        for (w = 0; w < 4; w++) {
+            const fnp_int element = fnp_random_element(block, w);
+#if FNP_BITS == 32
+            const fnp_real u = ((fnp_real)(word[w] >> 9) + FNP_R(0.5)) * FNP_R(0x1p-23);
+#else
+            const fnp_real u = ((fnp_real)word[w] + FNP_R(0.5)) * FNP_R(0x1p-32);
+#endif
+            const fnp_real drawn = low + u * (high - low);
+            if (element < n)
+                y[element] = drawn < below ? drawn : below;
+        }
+    }
+}
+
+/* y = mean + deviation z, z standard normal between -2 and 2: of the words those between the quantiles of these. */
+static void fnp_draw_truncated_normal(fnp_real *y, fnp_int n, uint64_t key, uint32_t stream, uint64_t step, fnp_real mean,
+                                      fnp_real deviation)
+{
+    const fnp_int blocks = (n + 63) / 64 * 16;
+    const uint64_t first = 97711073u, size = ((uint64_t)1 << 32) - 2 * first;
+    uint32_t word[4];
+    fnp_int block, w;
+    for (block = 0; block < blocks; block++) {
+        fnp_random_words(key, stream, step, block, word);
+        for (w = 0; w < 4; w++) {
+            const fnp_int element = fnp_random_element(block, w);
+            if (element < n)
+                y[element] = mean + deviation * fnp_normal_of_word((uint32_t)(first + (word[w] * size >> 32)));
+        }
+    }
+}
+
+/* y = low + k, k a whole number below `choices`, which is at most 2^32. */
+static void fnp_draw_integer(fnp_real *y, fnp_int n, uint64_t key, uint32_t stream, uint64_t step, fnp_real low, uint64_t choices)
+{
+    const fnp_int blocks = (n + 63) / 64 * 16;
+    uint32_t word[4];
+    fnp_int block, w;
+    for (block = 0; block < blocks; block++) {
+        fnp_random_words(key, stream, step, block, word);
+        for (w = 0; w < 4; w++) {
+            const fnp_int element = fnp_random_element(block, w);
+            if (element < n)
+                y[element] = (fnp_real)((double)low + (double)(word[w] * choices >> 32));
+        }
+    }
+}
+
+/* All rows of y [rows][width] like the first. */
+static void fnp_repeat_row(fnp_real *y, fnp_int rows, fnp_int width)
+{
+    fnp_int i;
+    for (i = width; i < rows * width; i++)
+        y[i] = y[i - width];
+}

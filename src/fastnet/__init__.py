@@ -26,7 +26,7 @@ from .layers import Input
 from .model import Model, Sequential
 
 if _TYPE_CHECKING:
-    from . import callbacks, datasets, ops, saving, schedules, tuning
+    from . import callbacks, datasets, ops, random, saving, schedules, tuning
     from .derivatives import grad, gradients, hvp, jacobian, jvp, vjp
     from .many import FitManyError, PerModel, fit_many
     from .saving import load_model
@@ -47,6 +47,7 @@ _LATER = {
     "jvp": ".derivatives",
     "load_model": ".saving",
     "ops": ".ops",
+    "random": ".random",
     "saving": ".saving",
     "schedules": ".schedules",
     "tuning": ".tuning",
@@ -63,8 +64,8 @@ def __getattr__(name: str) -> object:
     return value
 
 
-# Operators of symbolic tensors are functions of fastnet.ops.
-_FUNCTIONS.load = lambda: _importlib.import_module(".ops", __name__)
+# Operators of symbolic tensors are functions of fastnet.ops; fastnet.random has the rest.
+_FUNCTIONS.load = lambda: _importlib.import_module(".random", __name__)
 
 
 def __dir__() -> list[str]:
@@ -106,6 +107,7 @@ __all__ = [
     "metrics",
     "ops",
     "optimizers",
+    "random",
     "regularizers",
     "saving",
     "schedules",

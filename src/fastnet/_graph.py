@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._weights import Weight
 
 __all__ = [
-    "CURRENT_CALL", "FUNCTIONS", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors", "batch_size_of",
+    "CURRENT_CALL", "FUNCTIONS", "ROWS", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors", "batch_size_of",
     "outside_calls", "replace_tensors", "shape_attributes", "with_masks",
 ]  # fmt: skip
 
@@ -214,14 +214,19 @@ class LayerCall:
 CURRENT_CALL: ContextVar[LayerCall | None] = ContextVar("CURRENT_CALL", default=None)
 
 
+#: Where no call is in progress: a tensor that has as many rows as random numbers that are drawn; None: these are an array.
+ROWS: ContextVar[SymbolicTensor | None] = ContextVar("ROWS", default=None)
+
+
 @contextlib.contextmanager
-def outside_calls() -> Iterator[None]:
-    """Within it, calls of layers are no parts of the call in progress: a model makes its own graph."""
-    token = CURRENT_CALL.set(None)
+def outside_calls(rows: SymbolicTensor | None = None) -> Iterator[None]:
+    """Within it, calls of layers are no parts of the call in progress: a model makes its own graph. rows: see `ROWS`."""
+    tokens = CURRENT_CALL.set(None), ROWS.set(rows)
     try:
         yield
     finally:
-        CURRENT_CALL.reset(token)
+        CURRENT_CALL.reset(tokens[0])
+        ROWS.reset(tokens[1])
 
 
 class Operation:
@@ -362,6 +367,11 @@ class Graph:
     def labels(self) -> dict[int, Labels]:
         """Of the inputs that are read as labels or indices, by their id."""
         return find_labels(self.operations)
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether random numbers are drawn outside of training, too."""
+        return any(operation.op == "random" for operation in self.operations)
 
     @cached_property
     def penalized(self) -> bool:

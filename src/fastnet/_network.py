@@ -53,6 +53,8 @@ class Network:
     #: Least numbers of operations' nodes, as random numbers are functions of them: what several networks compute has the same in all.
     #: Empty: nodes are counted through.
     _places: Mapping[Operation, int] = MappingProxyType({})
+    #: How many batches were predicted and evaluated: random numbers that these draw are a function of it.
+    _batches_predicted: int = 0
     #: Operations that hand on their input and do not add to the loss here.
     _silent: frozenset[Operation] = frozenset()
 

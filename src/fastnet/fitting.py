@@ -156,7 +156,7 @@ class Fit(FitState):
         self._run_slices(self.state)
         logs = self.logs
         if self.validation is not None and self._epochs_to_validation() == 1:
-            values = self.model._evaluate(*self.validation, self.options.validation_batch_size)
+            values = self.model._evaluate(*self.validation, self.options.validation_batch_size, self.optimizer.batches)
             logs.update((f"val_{name}", value) for name, value in values.items())
         self.end_epoch(self.state, logs, self.state.squared_norm, self.optimizer.iterations, time.perf_counter())
         self.epoch, self.state = self.epoch + 1, None

@@ -24,6 +24,9 @@ __all__ = ["Inference"]
 _EVALUATE = _core.FORWARD | _core.LOSS
 PREDICT = _core.FORWARD | _core.FETCH
 
+#: Of the numbers of the batches that validate.
+_VALIDATION = 1 << 63
+
 #: Python gets control back this often while the engine works: for Ctrl-C.
 _SLICE_SECONDS = 0.05
 
@@ -132,17 +135,31 @@ class Inference(Network):
         """`evaluate` for the rows of one batch."""
         return self.evaluate(x, y, sample_weight=sample_weight, return_dict=return_dict)
 
+    def _count_batches(self, n: int, training_step: int | None = None) -> int:
+        """Counts batches that are to be predicted or evaluated; returns the number of the first, of which its random numbers are a
+        function, or where that is given of the step of training that validation comes after, so that a training that goes on has the same ones."""
+        if training_step is not None:
+            return _VALIDATION | training_step << 20
+        first, self._batches_predicted = self._batches_predicted, self._batches_predicted + n
+        return first
+
     def _evaluate(
-        self, inputs: list[np.ndarray], targets: list[np.ndarray], weights: list[Any], batch_size: int | None
+        self,
+        inputs: list[np.ndarray],
+        targets: list[np.ndarray],
+        weights: list[Any],
+        batch_size: int | None,
+        training_step: int | None = None,
     ) -> dict[str, Any]:
         compiled = self._require_compiled().fitted_to(targets, self.output_names)
         n = len(inputs[0])
         rows = min(n, rows_at_once(self, batch_size, INFERENCE_ROWS))
         totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
+        first = self._count_batches(-(-n // rows), training_step)
         with self._reading() as live:
             snapshot = None if live else self._plans.snapshot()
             if compiled.custom:
-                self._evaluate_custom(compiled, inputs, targets, weights, rows, totals, sums, snapshot)
+                self._evaluate_custom(compiled, inputs, targets, weights, rows, totals, sums, snapshot, first)
                 return compiled.logs(totals, sums, n)
             with self._plans.take("evaluate", rows, snapshot) as plan:
                 self._plans.bind(plan, snapshot)
@@ -156,6 +173,7 @@ class Inference(Network):
                         inputs=inputs,
                         targets=targets,
                         weights=weights,
+                        step=first + row // rows,
                         seconds=_SLICE_SECONDS,
                         loss_sum=totals,
                         metrics=sums,
@@ -172,12 +190,14 @@ class Inference(Network):
         totals: np.ndarray,
         sums: np.ndarray,
         snapshot: Snapshot | None,
+        first: int,
     ) -> None:
         """As `_evaluate`, with losses that are Python functions."""
         n = len(inputs[0])
         for row in range(0, n, batch_size):
             rows = slice(row, min(n, row + batch_size))
-            outputs, _ = self._predict_rows([array[rows] for array in inputs], rows.stop - row, snapshot, totals)
+            given = [array[rows] for array in inputs]
+            outputs, _ = self._predict_rows(given, rows.stop - row, snapshot, totals, first + row // batch_size)
             batch = rows_of(targets, rows)
             add_losses(compiled, batch, outputs, rows_of(weights, rows), totals)
             update_metrics(compiled, batch, outputs, sums)
@@ -212,20 +232,26 @@ class Inference(Network):
         rows = min(n, rows_at_once(self, batch_size, INFERENCE_ROWS))
         with self._reading() as live:
             outputs, plan = self._predict_rows(inputs, rows, None if live else self._plans.snapshot())
-            # Labels are not for the short way, as their range is to be checked each time.
-            if live and rows == n and batch_size is None and not self._labels:
+            # Labels are not for the short way, as their range is to be checked each time; nor is what counts the batches.
+            if live and rows == n and batch_size is None and not self._labels and not self._graph.draws:
                 self._plans.keep_ready(plan)
         return outputs if len(outputs) > 1 else outputs[0]
 
     def _predict_rows(
-        self, inputs: list[np.ndarray], rows: int, snapshot: Snapshot | None, totals: np.ndarray | None = None
+        self,
+        inputs: list[np.ndarray],
+        rows: int,
+        snapshot: Snapshot | None,
+        totals: np.ndarray | None = None,
+        first: int | None = None,
     ) -> tuple[list[np.ndarray], _core.Plan]:
         """The outputs, computed so many rows at once with the weights of the snapshot or of the model; and the plan for it.
 
-        Adds what layers add to the loss to the first of `totals`, times the rows.
+        first: the number of the first batch, where it has been counted. Adds what layers add to the loss to the first of `totals`, times the rows.
         """
         n = len(inputs[0])
         outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
+        first = self._count_batches(-(-n // rows)) if first is None else first
         with self._plans.take("predict" if totals is None else "penalize", rows, snapshot) as plan:
             self._plans.bind(plan, snapshot)
             phases, targets = (
@@ -241,6 +267,7 @@ class Inference(Network):
                     inputs=inputs,
                     outputs=outputs,
                     targets=targets,
+                    step=first + row // rows,
                     loss_sum=totals,
                     seconds=_SLICE_SECONDS,
                 )

@@ -98,8 +98,8 @@ class TrainStep(Model):
         self._names: list[str] = []
         if not callable(function):
             raise TypeError(f"TrainStep takes a function, got {function!r}")
-        with outside_calls():
-            tensors = _make_inputs(function, inputs)
+        tensors = _make_inputs(function, inputs)
+        with outside_calls(rows=tensors[0]):
             found = _checked_updates(function(*tensors))
             self._names = list(found)
             self._describe(seed, dtype or _dtype_of(found), name)
@@ -305,10 +305,13 @@ check_finite, resume_from
         """`evaluate` for the rows of one batch."""
         return self.evaluate(x, return_dict=return_dict)
 
-    def _evaluate(self, inputs: list[np.ndarray], targets: Any, weights: Any, batch_size: int | None) -> dict[str, Any]:
+    def _evaluate(
+        self, inputs: list[np.ndarray], targets: Any, weights: Any, batch_size: int | None, training_step: int | None = None
+    ) -> dict[str, Any]:
         rows = min(len(inputs[0]), rows_at_once(self, batch_size, INFERENCE_ROWS))
+        first = self._count_batches(-(-len(inputs[0]) // rows), training_step)
         with self._reading() as live:
-            outputs, _ = self._predict_rows(inputs, rows, None if live else self._plans.snapshot())
+            outputs, _ = self._predict_rows(inputs, rows, None if live else self._plans.snapshot(), first=first)
         return {name: float(np.mean(output, dtype=np.float64)) for name, output in zip(self.output_names, outputs)}
 
     # ---- what a step has not ----------------------------------------------------------------------------

@@ -98,6 +98,15 @@ def dropout_cases(op):
     return cases
 
 
+def random_cases(width):
+    kinds = _core.attribute_choices("random", "distribution")
+    for kind in range(len(kinds)):
+        yield OpCase("random", ((width,),), {"distribution": kind, "a": -1, "b": 5, "size_0": 5 * width})
+    yield OpCase("random", ((2, width),), {"distribution": 1, "shared": 1, "seed": 3, "rank": 2, "size_0": width, "size_1": 13})
+    yield OpCase("random", ((2,),), {"distribution": 2, "fixed": 1, "seed": 4, "counter": 2, "size_0": width})
+    yield OpCase("random", ((width,),), {"distribution": 1, "rank": 0})
+
+
 def gaussian_noise_cases(width):
     yield OpCase("gaussian_noise", ((width,),))
     yield OpCase("gaussian_noise", ((7, width),), {"stddev": 0.1, "seed": 3})
@@ -124,6 +133,7 @@ OPS = {
     "dropout": dropout_cases("dropout"),
     "gaussian_dropout": dropout_cases("gaussian_dropout"),
     "gaussian_noise": gaussian_noise_cases,
+    "random": random_cases,
     "group_normalization": group_normalization_cases,
     "layer_normalization": layer_normalization_cases,
     "rms_normalization": rms_normalization_cases,

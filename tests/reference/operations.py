@@ -225,10 +225,10 @@ def philox(key, high, low):
     return words
 
 
-def random_words(n, seed=-1, model_seed=0, node=0, step=0):
+def random_words(n, seed=-1, model_seed=0, node=0, step=0, stream=2):
     """Words of the first n elements of a node: in each group of 64, first those of the blocks' first words."""
     key = model_seed if seed < 0 else (int(seed) + 1) * 0x9E3779B97F4A7C15 % 2**64
-    blocks = [philox(key, 2 << 56 | node << 32 | block, step) for block in range(-(-n // 64) * 16)]
+    blocks = [philox(key, stream << 56 | node << 32 | block, step) for block in range(-(-n // 64) * 16)]
     return np.array(blocks, np.uint64).reshape(-1, 16, 4).swapaxes(1, 2).ravel()[:n]
 
 
@@ -287,6 +287,21 @@ def gaussian_noise(inputs, parameters, stddev=1.0, seed=-1):
     return inputs[0] + stddev * random_normals(inputs[0].size, seed=seed).reshape(inputs[0].shape)
 
 
+def random_numbers(inputs, parameters, distribution=1, a=0.0, b=1.0, seed=-1, fixed=0, counter=0, shared=0, rank=1, **sizes):
+    shape = tuple(int(sizes.get(f"size_{axis}", 1)) for axis in range(int(rank)))
+    rows = 1 if shared else len(inputs[0])
+    stream = {"step": int(counter), "stream": 4} if fixed else {}
+    words = random_words(rows * int(np.prod(shape)), seed=seed, **stream)
+    if distribution == 0:
+        drawn = a + (b - a) * (words + 0.5) / 2**32
+    elif distribution == 3:
+        drawn = a + np.floor(words * (b - a) / 2**32)
+    else:  # of the words those between two quantiles
+        first = int(np.ceil(special.ndtr(-2.0) * 2**32)) if distribution == 2 else 0
+        drawn = a + b * special.ndtri([(first + (int(w) * (2**32 - 2 * first) >> 32) + 0.5) / 2**32 for w in words])
+    return np.broadcast_to(drawn.reshape(rows, *shape), (len(inputs[0]), *shape))
+
+
 def activity_penalty(inputs, parameters, l1=0.0, l2=0.0, linear=0.0):
     x = inputs[0]
     return (linear * x.sum() + l1 * np.abs(x).sum() + l2 * (x**2).sum()) / len(x)
@@ -330,6 +345,7 @@ OPS = {
     "dropout": Op(dropout, dropout_backward),
     "gaussian_dropout": Op(gaussian_dropout, gaussian_dropout_backward),
     "gaussian_noise": Op(gaussian_noise, lambda inputs, parameters, dy, **attributes: ([dy], [])),
+    "random": Op(random_numbers, lambda inputs, parameters, dy, **attributes: ([0 * inputs[0]], [])),
     "group_normalization": Op(group_normalization, group_normalization_backward),
     "layer_normalization": Op(layer_normalization, layer_normalization_backward),
     "rms_normalization": Op(rms_normalization, rms_normalization_backward),
@@ -393,6 +409,7 @@ OP_CASES = [
     ("alpha_dropout", [(3, 2, 4)], [], {"rate": 0.2}),
     ("gaussian_dropout", [(3, 2, 4)], [], {"seed": 1}),
     ("gaussian_noise", [(3, 2, 4)], [], {}),
+    ("random", [(3, 2)], [], {"rank": 2, "size_0": 2, "size_1": 3}),
     ("activity_regularization", [(3, 2, 4)], [], {"l1": 0.1, "l2": 0.2, "linear": -0.3}),
     ("orthogonal_regularization", [(3, 4)], [(4, 3)], {"rows": 4, "columns": 3, "factor": 0.3}),
     ("orthogonal_regularization", [(3, 4)], [(4, 3)], {"rows": 4, "columns": 3, "by_columns": 1}),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from .. import _core
 from ._operations import Node, adapts
 from ._program import Array, Code
 
@@ -76,6 +79,22 @@ def _gaussian_noise(node: Node) -> None:
     node.run("fnp_draw_normal", **node.stream(), mean=0.0, deviation=deviation)
     node.run("fnp_add_to", x=node.inputs[0].array, y=node.outputs[0].array)
     node.differentiate("fnp_add_to", x=node.outputs[0].gradient, y=node.inputs[0].gradient)
+
+
+@adapts("random")
+def _random(node: Node) -> None:
+    given, y = node.attributes, node.outputs[0]
+    kind = _core.attribute_choices("random", "distribution")[int(given["distribution"])]
+    a, b, real = given["a"], given["b"], np.float32 if node.forward.library.bits == 32 else np.float64
+    names = {**node.stream(), "n": y.size if given["shared"] else node.rows * y.size}
+    if kind == "uniform":
+        node.run("fnp_draw_uniform", **names, low=a, high=b, below=float(np.nextafter(real(b), real(a))))
+    elif kind == "integer":
+        node.run("fnp_draw_integer", **names, low=a, choices=Code(f"{int(b - a)}u"))
+    else:
+        node.run("fnp_draw_normal" if kind == "normal" else "fnp_draw_truncated_normal", **names, mean=a, deviation=b)
+    if given["shared"] and node.rows > 1:
+        node.run("fnp_repeat_row", y=y.array, width=y.size)
 
 
 @adapts("activity_regularization")

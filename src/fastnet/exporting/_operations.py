@@ -26,7 +26,11 @@ from typing import Any
 from .. import activations
 from ._program import Array, Code, Program
 
-__all__ = ["ADAPTERS", "Node", "Value", "adapts", "lower_node", "shape_of"]
+__all__ = ["ADAPTERS", "PREDICTIONS", "Node", "Value", "adapts", "lower_node", "shape_of"]
+
+
+#: How many predictions were made before, where numbers are drawn that are new in each.
+PREDICTIONS = "memory->predictions"
 
 
 class Value:
@@ -145,8 +149,11 @@ class Node:
         seed = self.attributes.get("seed", -1)
         key = self.seed if seed < 0 else (int(seed) + 1) * 0x9E3779B97F4A7C15
         like = int(self.attributes.get("like", -1))
-        stream = 2 << 24 | (self.number if like < 0 else like) & 0xFFFFFF
-        return {"key": Code(f"{key & 0xFFFFFFFFFFFFFFFF:#x}u"), "stream": Code(f"{stream:#x}u"), "step": Code("memory->step")}
+        stream = (2 if self.training else 5) << 24 | (self.number if like < 0 else like) & 0xFFFFFF
+        step = Code("memory->step" if self.training else PREDICTIONS)
+        if self.attributes.get("fixed"):
+            stream, step = 4 << 24, Code(f"{int(self.attributes['counter'])}u")
+        return {"key": Code(f"{key & 0xFFFFFFFFFFFFFFFF:#x}u"), "stream": Code(f"{stream:#x}u"), "step": step}
 
     def pointer(self, activation: str = "activation", alpha: str = "alpha", derivative: bool = False) -> Code:
         """An activation that is an attribute, or its derivative, as an argument of a function: its name, with its own attribute

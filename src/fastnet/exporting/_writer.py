@@ -13,6 +13,7 @@ import numpy as np
 from ._library import Library
 from ._lowering import Step
 from ._names import comment
+from ._operations import PREDICTIONS
 from ._program import BYTES, Array, Call, Code, lay_out
 
 __all__ = ["Export", "Function", "write_files"]
@@ -258,6 +259,8 @@ class _Writer:
                 lines.append(f"    {self.member_type(kind)} {_MEMBERS[kind]}[{size}]; /* {purpose} */")
         if self.keeps:
             lines.append("    uint32_t step; /* of training: how many were done */")
+        if self.counts_predictions:
+            lines.append("    uint32_t predictions; /* how many were made: each draws other random numbers */")
         if len(lines) == 1:
             lines.append("    fnp_real values[1];")
         return "\n".join([*lines, "} fnp_memory;"])
@@ -268,7 +271,12 @@ class _Writer:
         trains = any(function.name == "train" for function in self.export.functions)
         calls = (call for function in self.export.functions for call in function.step.calls)
         kept = any(self.sizes[kind] for kind in ("weight", "slot", "state"))
-        return trains or kept or any("memory->step" in call.arguments for call in calls)
+        return trains or kept or self.counts_predictions or any("memory->step" in call.arguments for call in calls)
+
+    @property
+    def counts_predictions(self) -> bool:
+        """Whether predictions draw random numbers that are new in each."""
+        return any(map(_counts, self.export.functions))
 
     def signature(self, function: Function) -> str:
         step = function.step
@@ -310,6 +318,8 @@ class _Writer:
         if trains:
             lines += ["    (void)learning_rate;"] if "learning_rate" not in used else []
             lines += ["    memory->step++;", "    return loss;"]
+        if _counts(function):
+            lines.append(f"    {PREDICTIONS}++;")
         return f"{self.signature(function)}\n{{\n" + "\n".join(lines) + "\n}"
 
     def reset(self) -> str:
@@ -333,6 +343,8 @@ class _Writer:
             lines.append(f"    fnp_fill({place}, {size}, {self.argument(value)});")
         if self.keeps:
             lines.append(f"    memory->step = {self.export.steps};")
+        if self.counts_predictions:
+            lines.append(f"    {PREDICTIONS} = 0;")
         return "\n".join([*lines, "}"])
 
     def constants(self) -> Iterable[str]:
@@ -379,6 +391,11 @@ class _Writer:
                 at += size
             lines.append("    }")
         return "\n".join([*lines, "    return different;", "}", "#endif"])
+
+
+def _counts(function: Function) -> bool:
+    """Whether it counts the predictions."""
+    return any(PREDICTIONS in call.arguments for call in function.step.calls)
 
 
 def _size_macros(export: Export) -> str:
@@ -446,7 +463,7 @@ def write_files(export: Export, header_name: str | None) -> tuple[str, str | Non
         head = ["\n".join(includes)]
         source = [*public, *definitions]
     tables = [a for a in writer.arrays if a.kind in ("constant", "weight") and not a.members]
-    memory = sum(writer.sizes.values()) + (4 if writer.keeps else 0)
+    memory = sum(writer.sizes.values()) + 4 * (writer.keeps + writer.counts_predictions)
     item = max((writer.item(kind) for kind, size in writer.sizes.items() if size), default=export.bits // 8)
     sizes = {
         "weights": sum(array.bytes(export.bits) for array in tables),

@@ -335,7 +335,7 @@ def draw_samples(model: Network) -> list[tuple[list[np.ndarray], list[np.ndarray
     """
     random, rows = np.random.default_rng(0), model._graph.batch_size or 1
     states = [w for w in model.weights if getattr(w.layer, "stateful", False) and w.name.startswith("state_")]
-    kept = [weight.array.copy() for weight in states]
+    kept, predicted_before = [weight.array.copy() for weight in states], model._batches_predicted
     try:
         for scale, lowest in ((1.0, -np.inf), (1.0, 0.1), (0.001, 0.1), (0.0, 0.0)):
             inputs = []
@@ -350,12 +350,14 @@ def draw_samples(model: Network) -> list[tuple[list[np.ndarray], list[np.ndarray
                 inputs.append(drawn.astype(model.dtype))
             for weight in states:  # an export begins anew
                 weight.array[...] = 0
+            model._batches_predicted = 0
             given = [np.repeat(array, rows, axis=0) for array in inputs]
             predicted = model.predict(given if len(given) > 1 else given[0])
             outputs = [array[:1] for array in (predicted if isinstance(predicted, list) else [predicted])]
             if all(np.all(np.isfinite(array)) for array in outputs):
                 return [(inputs, outputs)]
     finally:
+        model._batches_predicted = predicted_before
         for weight, array in zip(states, kept):
             weight.array[...] = array
     return []

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _core, constraints, initializers, regularizers
 from .._config import Configurable
-from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor
+from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, outside_calls
 from .._names import snake_case
 from .._types import ConstraintLike, InitializerLike, RegularizerLike
 from .._weights import Weight, WeightSpec, between_steps
@@ -144,7 +144,8 @@ class Layer(Penalized, Configurable):
         try:
             if not (self._has_built or self._repeats_calls):
                 shapes = [tensor.shape for tensor in tensors]
-                self.build(shapes[0] if len(shapes) == 1 else shapes)
+                with outside_calls():  # what is computed there are arrays
+                    self.build(shapes[0] if len(shapes) == 1 else shapes)
                 self._has_built = True
             result = self.call(*tensors, **options)
             masks = self.compute_mask(*tensors)
