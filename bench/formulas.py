@@ -5,7 +5,7 @@
 Data are normal random numbers of float32 with a fixed seed. Times are elapsed times of the stages of a plan with one thread, forward
 and backward, of one batch, without what copies the batch in and the results out. Formula and built-in layer are run in turns, many
 times in one run; of the times of each the least counts, which a busy machine disturbs least. What is compared with memory is NumPy's
-``a += b``, two arrays read and one written, of as many bytes as the formula reads and writes at least, in the same turns. PyTorch,
+``c = a + b``, two arrays read and a third one written, of as many bytes as the formula reads and writes at least, in the same turns. PyTorch,
 where it is installed, runs the formula eagerly with one thread, forward and backward, beside `Model.forward` and `Model.backward`:
 these two by processor time of whole calls from Python.
 """
@@ -115,17 +115,17 @@ class BuiltInHuber:
 
 
 class Triad:
-    """NumPy's ``a += b``: two arrays are read, and one of them is written."""
+    """NumPy's ``c = a + b``: two arrays are read, and a third one is written, as formulas do, whose results are no operands."""
 
     def __init__(self, n_bytes: int) -> None:
         n = n_bytes // 12
-        self.a, self.b = np.ones(n, np.float32), np.ones(n, np.float32)
+        self.a, self.b, self.c = (np.ones(n, np.float32) for _ in range(3))
         self.both = np.inf
 
     def turn(self) -> None:
         """Adds once."""
         start = time.perf_counter()
-        np.add(self.a, self.b, out=self.a)
+        np.add(self.a, self.b, out=self.c)
         self.both = min(self.both, time.perf_counter() - start)
 
 

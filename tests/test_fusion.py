@@ -112,6 +112,40 @@ def test_against_the_reference(seed):
                 assert_close(a, b, 1e-11, kind, floor=1e-3)
 
 
+def equal_bits(make, inputs, seeds, **options):
+    """Whether a graph in one stage and in many has the same results and gradients."""
+    found = [
+        Model(make(), input_gradients=True, separate_stages=apart, **options).gradients(inputs, seeds=seeds)
+        for apart in (False, True)
+    ]
+    for kind in ("outputs", "parameter_gradients", "input_gradients"):
+        assert [a.tobytes() for a in getattr(found[0], kind)] == [a.tobytes() for a in getattr(found[1], kind)], kind
+
+
+def test_gradients_that_are_those_of_a_sum():
+    """Of a term that is used once it is the array of the sum's gradient itself; of one that is used twice, or repeated, it is not."""
+
+    def make():
+        graph = Graph()
+        x, y, small = graph.input((7,)), graph.input((7,)), graph.input((1,))
+        a, b, c = bounded(graph, x), bounded(graph, y), bounded(graph, small)
+        total = binary(graph, "add", binary(graph, "subtract", a, b), binary(graph, "add", c, a))
+        view = graph.reshape(binary(graph, "add", total, total), (7,))
+        graph.output(binary(graph, "subtract", binary(graph, "multiply", view, view), binary(graph, "add", view, b)))
+        return graph
+
+    inputs = operation_cases.arrays([(7,), (7,), (1,)], 9, "float64")
+    seeds = operation_cases.arrays([(7,)], 9, "float64", seed=1)
+    equal_bits(make, inputs, seeds, max_rows=9)
+
+
+def test_blocks_that_are_fetched_ahead():
+    """Arrays that are no multiple of a block, nor of a cache line, and larger than the caches."""
+    inputs = operation_cases.arrays([(1031,)], 511, "float64")
+    seeds = operation_cases.arrays([(1031,)], 511, "float64", seed=1)
+    equal_bits(lambda: chain((1031,), 4), inputs, seeds, max_rows=511)
+
+
 def stages_of(graph, **options):
     labels = Model(graph, max_rows=8, input_gradients=True, **options).plan.stage_labels()
     return [label for label in labels if label.startswith("fused")]

@@ -12,82 +12,13 @@
  *
  * An array that is used within the run alone, be it a value or a gradient, is as large as a block: an internal one. Values that
  * the backward pass needs are computed again there, but for those that are costly (fn_stage_spec.costly), which are kept. */
-#include "blocks.h"
+#include "block_pass.h"
 #include "fusion.h"
 #include "plan.h"
 
 #include <string.h>
 
-enum { BLOCK_BYTES = 8192, LARGEST_ROW = 16384 };
-
-/* A stage of a node, as a call on a block. */
-typedef struct block_call {
-    fn_stage_function run;
-    int32_t node; /* of the run */
-    int32_t n_accesses;
-    const fn_access *accesses;
-} block_call;
-
-/* A pointer of a node that follows the blocks. */
-typedef struct moving {
-    void **field;
-    char *base;
-    int64_t bytes; /* for each row */
-} moving;
-
-typedef struct thread_copy {
-    fn_node *nodes;
-    moving *moving;
-    int32_t n_moving;
-} thread_copy;
-
-struct fn_block_pass {
-    const fn_run_of_nodes *run;
-    fn_block_pass *next; /* of the plan */
-    int32_t n_calls;
-    block_call *calls;
-    fn_buffer *internal; /* by the number of the buffer: where in the workspace it lies, calls in place of stages */
-    int64_t internal_bytes;
-    thread_copy *threads;
-};
-
-struct fn_run_of_nodes {
-    int32_t first, last; /* nodes of the description */
-    int32_t leading;     /* axes of a sample that are counted among the rows, */
-    int64_t positions;   /* so many for each row of the batch */
-    int64_t block;       /* rows in a block */
-    int32_t n_buffers;   /* of the plan, when the run was found */
-    bool *is_internal;   /* by the number of the buffer */
-    fn_node *nodes;      /* copies of the nodes, with the shapes of such rows */
-    int32_t n_inputs;    /* of all of them together */
-    fn_block_pass *forward;
-    int32_t first_stage, first_access; /* while the backward pass is emitted */
-    int64_t thread_bytes;
-    int32_t n_backward; /* nodes that have been asked for their backward pass */
-};
-
-/* ---- at run time ------------------------------------------------------------------------------------------- */
-
-static void run_blocks(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    const fn_block_pass *pass = node->closure;
-    const fn_run_of_nodes *run = pass->run;
-    const thread_copy *copy = &pass->threads[context->thread];
-    fn_context inner = *context;
-    inner.workspace = (char *)context->workspace + pass->internal_bytes;
-    int64_t first = lo * run->positions;
-    const int64_t end = hi * run->positions;
-    do { /* once without rows, too, as sums of a group begin with 0 */
-        const int64_t n = end - first < run->block ? end - first : run->block;
-        for (int32_t i = 0; i < copy->n_moving; i++)
-            *copy->moving[i].field = copy->moving[i].base + first * copy->moving[i].bytes;
-        for (int32_t i = 0; i < pass->n_calls; i++)
-            pass->calls[i].run(&copy->nodes[pass->calls[i].node], &inner, 0, n);
-        inner.group_begins = false;
-        first += n;
-    } while (first < end);
-}
-
+enum { BLOCK_BYTES = 4096, LARGEST_ROW = 16384 };
 /* ---- which nodes ---------------------------------------------------------------------------------------------- */
 
 static int32_t root_of(const fn_plan *plan, int32_t value)
@@ -210,10 +141,13 @@ static void add_run(fn_plan *plan, const fn_plan_spec *spec, int32_t first, int3
     run->block = BLOCK_BYTES / (int64_t)plan->kernels->element / (width / run->positions);
     run->block = run->block > 1 ? run->block : 1;
     run->is_internal = fn_plan_allocate(plan, (size_t)run->n_buffers);
+    run->gradient = fn_plan_allocate(plan, (size_t)run->n_buffers * sizeof *run->gradient);
     run->nodes = fn_plan_allocate(plan, (size_t)(last - first + 1) * sizeof *run->nodes);
     fn_port *inputs = fn_plan_allocate(plan, (size_t)(run->n_inputs + 1) * sizeof *inputs);
     if (plan->failed)
         return;
+    for (int32_t b = 0; b < run->n_buffers; b++)
+        run->gradient[b] = b;
     for (int32_t i = first; i <= last; inputs += plan->nodes[i].n_inputs, i++)
         if (!plan->nodes[i].alias)
             copy_node(run, &run->nodes[i - first], &plan->nodes[i], inputs);
@@ -258,11 +192,6 @@ void fn_find_runs(fn_plan *plan, const fn_plan_spec *spec)
 }
 
 /* ---- passes ------------------------------------------------------------------------------------------------------- */
-
-static bool is_internal(const fn_run_of_nodes *run, int buffer)
-{
-    return buffer < run->n_buffers && run->is_internal[buffer];
-}
 
 /* Stages taken off the end of the plan's list, with what they touch. */
 typedef struct taken_stages {
@@ -313,7 +242,7 @@ static void add_recomputation(const fn_block_pass *forward, fn_block_pass *pass,
         const block_call *call = &forward->calls[i];
         bool makes = false;
         for (int32_t j = 0; j < call->n_accesses; j++)
-            makes |= call->accesses[j].write && is_internal(run, call->accesses[j].buffer) && needed[call->accesses[j].buffer];
+            makes |= call->accesses[j].write && fn_is_internal(run, call->accesses[j].buffer) && needed[call->accesses[j].buffer];
         if (!makes)
             continue;
         for (int32_t j = 0; j < call->n_accesses; j++)
@@ -333,8 +262,8 @@ static void place_internal(fn_plan *plan, fn_block_pass *pass)
         return;
     for (int b = 0; b < run->n_buffers; b++) {
         const int64_t bytes =
-            is_internal(run, b) ? plan->buffers[b].per_row / run->positions * run->block * (int64_t)plan->kernels->element : 0;
-        pass->internal[b] = (fn_buffer){.arena = is_internal(run, b),
+            fn_is_internal(run, b) ? plan->buffers[b].per_row / run->positions * run->block * (int64_t)plan->kernels->element : 0;
+        pass->internal[b] = (fn_buffer){.arena = fn_is_internal(run, b),
                                         .first = INT32_MAX,
                                         .last = -1,
                                         .bytes = (bytes + FN_ALIGNMENT - 1) / FN_ALIGNMENT * FN_ALIGNMENT};
@@ -342,7 +271,7 @@ static void place_internal(fn_plan *plan, fn_block_pass *pass)
     for (int32_t i = 0; i < pass->n_calls; i++)
         for (int32_t j = 0; j < pass->calls[i].n_accesses; j++) {
             const int b = pass->calls[i].accesses[j].buffer;
-            if (!is_internal(run, b))
+            if (!fn_is_internal(run, b))
                 continue;
             pass->internal[b].first = i < pass->internal[b].first ? i : pass->internal[b].first;
             pass->internal[b].last = i;
@@ -418,7 +347,7 @@ static fn_block_pass *merge_stages(fn_plan *plan, fn_run_of_nodes *run, int32_t 
         for (int32_t i = 0; i < pass->n_calls; i++)
             for (int32_t j = 0; j < pass->calls[i].n_accesses; j++) {
                 const fn_access *access = &pass->calls[i].accesses[j];
-                if (!is_internal(run, access->buffer))
+                if (!fn_is_internal(run, access->buffer))
                     note_access(&t, access, access->all && plan->buffers[access->buffer].per_row == 0);
             }
         pass->next = plan->block_passes;
@@ -427,7 +356,7 @@ static fn_block_pass *merge_stages(fn_plan *plan, fn_run_of_nodes *run, int32_t 
         node->closure = pass;
         fn_emit(plan, &(fn_stage_spec){.node = node,
                                        .label = label,
-                                       .run = run_blocks,
+                                       .run = fn_run_blocks,
                                        .split = groups ? FN_BY_GROUPS : FN_BY_ROWS,
                                        .reads = {t.reads, t.n_reads},
                                        .reads_all = {t.reads_all, t.n_reads_all},
@@ -468,7 +397,30 @@ int32_t fn_emit_run_forward(fn_plan *plan, int32_t i)
     return run->last;
 }
 
-fn_node *fn_begin_backward(fn_plan *plan, int32_t i)
+/* How often nodes read a value or a view of it. */
+static int32_t count_readers(const fn_plan *plan, const fn_plan_spec *spec, int32_t root)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < spec->n_nodes; i++)
+        for (int32_t j = 0; !plan->nodes[i].alias && j < spec->nodes[i].n_inputs; j++)
+            n += root_of(plan, spec->nodes[i].inputs[j]) == root;
+    return n;
+}
+
+/* The array of the gradient of input j of node i: that of the output where the two are the same numbers, and nobody else adds to
+ * it. */
+static int share_gradient(const fn_plan *plan, const fn_plan_spec *spec, int32_t i, int32_t j)
+{
+    fn_run_of_nodes *run = plan->runs[i];
+    const fn_node *node = &run->nodes[i - run->first];
+    const int own = plan->nodes[i].input[j].gradient_buffer;
+    if (own < 0 || !run->is_internal[own] || node->output[0].gradient_buffer < 0 || !node->op->passes_gradient ||
+        !node->op->passes_gradient(node, j) || count_readers(plan, spec, root_of(plan, spec->nodes[i].inputs[j])) > 1)
+        return own;
+    return run->gradient[own] = node->output[0].gradient_buffer;
+}
+
+fn_node *fn_begin_backward(fn_plan *plan, const fn_plan_spec *spec, int32_t i)
 {
     fn_run_of_nodes *run = plan->runs[i];
     const fn_node *node = &plan->nodes[i];
@@ -481,13 +433,14 @@ fn_node *fn_begin_backward(fn_plan *plan, int32_t i)
         plan->thread_bytes = 0;
     }
     fn_node *copy = &run->nodes[i - run->first];
+    const int gradient = node->output[0].gradient_buffer;
+    copy->output[0].gradient_buffer = gradient < 0 ? gradient : run->gradient[gradient];
     for (int32_t j = 0; j < node->n_inputs; j++) {
         copy->input[j].accumulate = node->input[j].accumulate;
-        copy->input[j].gradient_buffer = node->input[j].gradient_buffer;
+        copy->input[j].gradient_buffer = share_gradient(plan, spec, i, j);
     }
     for (int32_t j = 0; j < node->n_parameters; j++)
         copy->parameter[j].accumulate = node->parameter[j].accumulate;
-    copy->output[0].gradient_buffer = node->output[0].gradient_buffer;
     return copy;
 }
 
@@ -496,80 +449,4 @@ void fn_finish_backward(fn_plan *plan, int32_t i)
     fn_run_of_nodes *run = plan->runs[i];
     if (run && run->first == i && run->n_backward > 0)
         merge_stages(plan, run, run->first_stage, run->first_access, run->thread_bytes, "fused backward");
-}
-
-/* ---- copies for threads -------------------------------------------------------------------------------------------- */
-
-/* Whether calls of the pass touch it. */
-static bool touches(const fn_block_pass *pass, int buffer)
-{
-    for (int32_t i = 0; i < pass->n_calls; i++)
-        for (int32_t j = 0; j < pass->calls[i].n_accesses; j++)
-            if (pass->calls[i].accesses[j].buffer == buffer)
-                return true;
-    return false;
-}
-
-static void resolve_array(const fn_plan *plan, const fn_block_pass *pass, thread_copy *copy, char *workspace, int buffer,
-                          void **field)
-{
-    const fn_run_of_nodes *run = pass->run;
-    *field = NULL;
-    if (buffer < 0 || !touches(pass, buffer))
-        return;
-    const fn_buffer *place = &plan->buffers[buffer];
-    if (is_internal(run, buffer))
-        *field = workspace + pass->internal[buffer].offset;
-    else if (place->per_row == 0)
-        *field = place->data;
-    else
-        copy->moving[copy->n_moving++] = (moving){
-            .field = field, .base = place->data, .bytes = place->per_row / run->positions * (int64_t)plan->kernels->element};
-}
-
-static void resolve_port(const fn_plan *plan, const fn_block_pass *pass, thread_copy *copy, char *workspace, fn_port *port)
-{
-    resolve_array(plan, pass, copy, workspace, port->value_buffer, &port->value);
-    resolve_array(plan, pass, copy, workspace, port->gradient_buffer, &port->gradient);
-}
-
-static bool resolve_pass(fn_plan *plan, fn_block_pass *pass, int32_t thread)
-{
-    const fn_run_of_nodes *run = pass->run;
-    const int32_t n = run->last - run->first + 1;
-    thread_copy *copy = &pass->threads[thread];
-    copy->nodes = fn_plan_allocate(plan, (size_t)n * sizeof *copy->nodes);
-    fn_port *inputs = fn_plan_allocate(plan, (size_t)(run->n_inputs + 1) * sizeof *inputs);
-    copy->moving = fn_plan_allocate(plan, (size_t)(2 * (run->n_inputs + n)) * sizeof *copy->moving);
-    if (plan->failed)
-        return false;
-    char *workspace = (char *)plan->workspace + thread * plan->thread_stride;
-    for (int32_t i = 0; i < n; i++) {
-        fn_node *node = &copy->nodes[i];
-        *node = run->nodes[i];
-        if (!node->op) /* an alias */
-            continue;
-        node->input = inputs;
-        memcpy(inputs, run->nodes[i].input, (size_t)node->n_inputs * sizeof *inputs);
-        for (int32_t j = 0; j < node->n_inputs; j++)
-            resolve_port(plan, pass, copy, workspace, &inputs[j]);
-        inputs += node->n_inputs;
-        resolve_port(plan, pass, copy, workspace, &node->output[0]);
-        for (int32_t j = 0; j < node->n_parameters; j++)
-            resolve_port(plan, pass, copy, workspace, &node->parameter[j]);
-        for (int32_t j = 0; j < node->n_node_buffers; j++)
-            resolve_port(plan, pass, copy, workspace, &node->buffer[j]);
-    }
-    return true;
-}
-
-bool fn_resolve_runs(fn_plan *plan)
-{
-    for (fn_block_pass *pass = plan->block_passes; pass; pass = pass->next) {
-        pass->threads = fn_plan_allocate(plan, (size_t)plan->max_threads * sizeof *pass->threads);
-        for (int32_t thread = 0; pass->threads && thread < plan->max_threads; thread++)
-            if (!resolve_pass(plan, pass, thread))
-                return false;
-    }
-    return !plan->failed;
 }

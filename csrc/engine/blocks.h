@@ -13,7 +13,7 @@ void fn_find_runs(fn_plan *plan, const fn_plan_spec *spec);
 int32_t fn_emit_run_forward(fn_plan *plan, int32_t i);
 /* During emission of the backward pass: before node i is asked for its stages, the node to ask, which is i where it is in no run.
  */
-fn_node *fn_begin_backward(fn_plan *plan, int32_t i);
+fn_node *fn_begin_backward(fn_plan *plan, const fn_plan_spec *spec, int32_t i);
 /* After node i has been passed: emits the backward pass of the run that begins with it, if there is one. */
 void fn_finish_backward(fn_plan *plan, int32_t i);
 /* When arrays have their places: gives each thread its copies of the nodes. false: out of memory. */

@@ -208,6 +208,10 @@ typedef struct fn_op {
      * of rows (blocks.c): its stages FN_BY_ROWS and FN_BY_GROUPS may be called for any rows with 0 as the first of them, and look
      * at nothing but their ports, attributes and fn_context.workspace, group and group_begins. Or NULL: it may not. */
     int32_t (*leading_axes)(const fn_node *node);
+    /* After forward(), of an operation with leading_axes: whether the gradient of this input is that of the output, number by
+     * number (and not what is added to it). In a run both may be one array then, of which gradient_buffer is the number: nothing
+     * is to be written. Or NULL. */
+    bool (*passes_gradient)(const fn_node *node, int32_t input);
     /* Fills in the node's epilogue of this kind, but for `node`, which is set, and `reads` and `writes`, which are -1. false:
      * there is none. Or NULL. */
     bool (*offer_epilogue)(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue);

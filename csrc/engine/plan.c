@@ -173,7 +173,7 @@ static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, fn_parameter_
                 if (!plan->values[value + j].gradient_written)
                     node->output[j].gradient_buffer = -1;
             claim_gradients(plan, spec, i, table);
-            node->op->backward(plan, fn_begin_backward(plan, i));
+            node->op->backward(plan, fn_begin_backward(plan, spec, i));
         }
         fn_finish_backward(plan, i);
     }

@@ -108,9 +108,13 @@
     VALUE(name, f)                                                                                                               \
     static const fn_function function_##name = {ENTRY(name), .n_operands = 2, .value = name##_value};
 #define DIFFERENTIABLE_2(name, is_costly, may_be_same, by_a, by_b)                                                               \
-    static const fn_function function_##name = {ENTRY(name),           .n_operands = 2,                                          \
-                                                .costly = is_costly,   .derivative = {TEXT(by_a), TEXT(by_b)},                   \
-                                                .value = name##_value, .slope = {name##_slope_0, name##_slope_1}};
+    static const fn_function function_##name = {ENTRY(name),                                                                     \
+                                                .n_operands = 2,                                                                 \
+                                                .costly = is_costly,                                                             \
+                                                .takes_same = may_be_same,                                                       \
+                                                .value = name##_value,                                                           \
+                                                .derivative = {TEXT(by_a), TEXT(by_b)},                                          \
+                                                .slope = {name##_slope_0, name##_slope_1}};
 #define SAME_2(name, f, by_a, by_b)                                                                                              \
     PAIR_VALUE(name, f)                                                                                                          \
     PAIR_SLOPE(name, 0, by_a)                                                                                                    \

@@ -151,6 +151,22 @@ FN_INLINE real fn_exp(real x)
     return y * fn_from_word((e.n - half) << FN_MANTISSA);
 }
 
+/* exp(-a) for a >= 0, with the bits of fn_exp. */
+FN_INLINE real fn_exp_minus(real a)
+{
+    /* 2^n is made 2^more times as large, so that its exponent has a place of its own down to the least subnormal result; at the
+     * limit it is 0. As in fn_exp the second product alone rounds. */
+#if FN_BITS == 32
+    const real limit = FN_REAL(132.5), less = FN_REAL(0x1p-64);
+    const real_word more = 64;
+#else
+    const real limit = FN_REAL(1153.0), less = FN_REAL(0x1p-640);
+    const real_word more = 640;
+#endif
+    const fn_exp_parts e = fn_exp_reduce(-(a > limit ? limit : a));
+    return fn_exp_of_rest(e) * fn_from_word((e.n + more - FN_BIAS) << FN_MANTISSA) * less;
+}
+
 /* exp(x) - 1. */
 FN_INLINE real fn_expm1(real x)
 {
@@ -206,7 +222,7 @@ FN_INLINE real fn_tanh(real x)
 /* 1 / (1 + exp(-x)) = c - c e / (1 + e) with e = exp(-|x|) and c = e where x < 0, else 1. */
 FN_INLINE real fn_sigmoid(real x)
 {
-    const real e = fn_exp(-FN_ABS(x));
+    const real e = fn_exp_minus(FN_ABS(x));
     const real c = x < FN_REAL(0.0) ? e : FN_REAL(1.0);
     return FN_FMA(-c, e / (FN_REAL(1.0) + e), c);
 }

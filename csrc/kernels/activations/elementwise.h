@@ -33,7 +33,7 @@ typedef struct sigmoid_pair {
 
 FN_INLINE sigmoid_pair sigmoids(real x)
 {
-    const real e = fn_exp(-FN_ABS(x));
+    const real e = fn_exp_minus(FN_ABS(x));
     const real scale = FN_REAL(1.0) / (FN_REAL(1.0) + e), other = e * scale;
     return x < FN_REAL(0.0) ? (sigmoid_pair){other, scale} : (sigmoid_pair){scale, other};
 }

@@ -87,10 +87,18 @@ static const fn_port *port_of(const fn_node *node, int kind)
     return kind < INPUT ? NULL : kind < PARAMETER ? &node->input[kind] : &node->parameter[kind - PARAMETER];
 }
 
+/* How a function, or a derivative, is given its operands along a run. */
+typedef struct reading {
+    unsigned needs;  /* operands, and VALUE: find_needs */
+    unsigned same;   /* those of them of which it is given one number */
+    bool in_blocks;  /* others are the same along a run, too, and are repeated BLOCK times, */
+    bool in_scratch; /* which is to be done for each run */
+} reading;
+
 /* What stages of a node share. */
 typedef struct shared {
     broadcast_layout layout;
-    unsigned needs[FN_MAX_OPERANDS];      /* of the derivative by each operand: find_needs */
+    reading slope[FN_MAX_OPERANDS], value;
     const real *numbers[FN_MAX_OPERANDS]; /* an operand that is a number, BLOCK times */
 } shared;
 
@@ -137,60 +145,103 @@ static unsigned find_needs(const fn_function *function, int k)
     return needs;
 }
 
-/* The operands that are needed of n elements of a run from number `first` of it on: in place, repeated in `scratch`, or one
- * number. Returns which are one number. */
-static unsigned load_operands(const fn_node *node, const broadcast_layout *l, const broadcast_run *r, unsigned needs,
-                              int64_t first, int64_t n, real scratch[][BLOCK], const real *x[FN_MAX_OPERANDS])
+/* After fill_layout. needs: find_needs */
+static reading find_reading(const fn_node *node, const broadcast_layout *l, unsigned needs)
 {
-    unsigned same = function_of(node->attribute)->takes_same ? 0 : OPERANDS;
+    reading r = {.needs = needs};
+    bool taken = !function_of(node->attribute)->takes_same;
+    for (int k = 0; k < l->n_arrays; k++) {
+        if (!(needs >> k & 1) || (kind_of(node, k) != NUMBER && !is_repeated_along_runs(l, k)))
+            continue;
+        r.in_blocks |= taken;
+        r.in_scratch |= taken && kind_of(node, k) != NUMBER;
+        r.same |= taken ? 0 : 1u << k;
+        taken = true;
+    }
+    return r;
+}
+
+/* Where an operand begins. */
+static const real *operand_of(const fn_node *node, int k)
+{
+    const fn_port *port = port_of(node, kind_of(node, k));
+    return port ? port->value : shared_of(node)->numbers[k];
+}
+
+/* The operands of n elements of a run from number `first` of it on: in place, repeated in `scratch`, or one number. */
+static void load_operands(const fn_node *node, const broadcast_layout *l, const broadcast_run *run, reading r, int64_t first,
+                          int64_t n, real scratch[][BLOCK], const real *x[FN_MAX_OPERANDS])
+{
     for (int k = 0; k < FN_MAX_OPERANDS; k++) {
         x[k] = scratch[k];
-        if (k >= l->n_arrays || !(needs >> k & 1))
+        if (k >= l->n_arrays || !(r.needs >> k & 1))
             continue;
-        const fn_port *port = port_of(node, kind_of(node, k));
-        const real *from = port ? (const real *)port->value + r->start[k] : shared_of(node)->numbers[k];
-        if (port && !is_repeated_along_runs(l, k)) {
+        const real *from = operand_of(node, k) + run->start[k];
+        if (kind_of(node, k) == NUMBER || r.same >> k & 1)
+            x[k] = from;
+        else if (!is_repeated_along_runs(l, k))
             x[k] = from + first;
-        } else if (!same) {
-            same = 1u << k;
-            x[k] = from;
-        } else if (!port) {
-            x[k] = from;
-        } else if (first == 0) { /* no block is longer than the first */
+        else if (first == 0) /* no block is longer than the first */
             for (int64_t i = 0; i < n; i++)
                 scratch[k][i] = *from;
-        }
     }
-    return same == OPERANDS ? 0 : same;
 }
 
-/* How many elements at once: all of a run, if no operand is repeated in memory. */
-static int64_t count_at_once(const fn_node *node, const broadcast_layout *l, unsigned needs, int64_t n)
+/* Rows that are a run each, or all of them one, of which a function may be given the operands in place. */
+typedef struct whole_runs {
+    int64_t count, n; /* so many runs of n elements, */
+    const real *x[FN_MAX_OPERANDS];
+    int64_t step[FN_MAX_OPERANDS]; /* and how far it is from one to the next */
+} whole_runs;
+
+/* false: rows lo to hi are no such runs. */
+static bool find_whole_runs(const fn_node *node, const broadcast_layout *l, reading r, int64_t lo, int64_t hi, whole_runs *runs)
 {
-    int repeated = 0;
-    for (int k = 0; k < l->n_arrays; k++)
-        repeated += (needs >> k & 1) && (is_repeated_along_runs(l, k) || kind_of(node, k) == NUMBER);
-    return n > BLOCK && repeated > function_of(node->attribute)->takes_same ? BLOCK : n;
+    runs->count = l->flat ? 1 : hi - lo;
+    runs->n = l->flat ? (hi - lo) * l->width : l->width;
+    if (l->rank > 1 || r.in_scratch || (r.in_blocks && runs->n > BLOCK))
+        return false;
+    for (int k = 0; k < FN_MAX_OPERANDS; k++) {
+        const bool needed = k < l->n_arrays && r.needs >> k & 1;
+        runs->step[k] = needed ? l->array[k].row_stride : 0;
+        runs->x[k] = needed ? operand_of(node, k) + lo * runs->step[k] : NULL;
+    }
+    return true;
 }
 
-static void run_forward_run(const fn_node *node, const broadcast_layout *l, const broadcast_run *r, void *closure)
+static void go_on(whole_runs *runs)
+{
+    for (int k = 0; k < FN_MAX_OPERANDS; k++)
+        runs->x[k] += runs->step[k];
+}
+
+static void run_forward_run(const fn_node *node, const broadcast_layout *l, const broadcast_run *run, void *closure)
 {
     (void)closure;
-    const fn_function *function = function_of(node->attribute);
+    const reading r = shared_of(node)->value;
     real scratch[FN_MAX_OPERANDS][BLOCK];
-    const int64_t most = count_at_once(node, l, OPERANDS, r->n);
-    for (int64_t done = 0; done < r->n; done += most) {
-        const int64_t n = r->n - done < most ? r->n - done : most;
+    const int64_t most = r.in_blocks && run->n > BLOCK ? BLOCK : run->n;
+    for (int64_t done = 0; done < run->n; done += most) {
+        const int64_t n = run->n - done < most ? run->n - done : most;
         const real *x[FN_MAX_OPERANDS];
-        const unsigned same = load_operands(node, l, r, OPERANDS, done, n, scratch, x);
-        function->value(x, same, (real *)node->output[0].value + r->at + done, n);
+        load_operands(node, l, run, r, done, n, scratch, x);
+        function_of(node->attribute)->value(x, r.same, (real *)node->output[0].value + run->at + done, n);
     }
 }
 
 static void run_forward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
-    for_each_run(node, &shared_of(node)->layout, lo, hi, run_forward_run, NULL);
+    const shared *shared = shared_of(node);
+    whole_runs runs;
+    if (!find_whole_runs(node, &shared->layout, shared->value, lo, hi, &runs)) {
+        for_each_run(node, &shared->layout, lo, hi, run_forward_run, NULL);
+        return;
+    }
+    const fn_function *function = function_of(node->attribute);
+    real *y = (real *)node->output[0].value + lo * shared->layout.width;
+    for (int64_t i = 0; i < runs.count; i++, y += runs.n, go_on(&runs))
+        function->value(runs.x, shared->value.same, y, runs.n);
 }
 
 static void forward(fn_plan *plan, fn_node *node)
@@ -199,8 +250,9 @@ static void forward(fn_plan *plan, fn_node *node)
     if (!made)
         return;
     fill_layout(&made->layout, node);
+    made->value = find_reading(node, &made->layout, OPERANDS);
     for (int k = 0; k < FN_MAX_OPERANDS; k++) {
-        made->needs[k] = find_needs(function_of(node->attribute), k);
+        made->slope[k] = find_reading(node, &made->layout, find_needs(function_of(node->attribute), k));
         real *numbers = kind_of(node, k) == NUMBER ? fn_plan_allocate(plan, BLOCK * sizeof *numbers) : NULL;
         for (int i = 0; numbers && i < BLOCK; i++)
             numbers[i] = number_of(node, k);
@@ -219,34 +271,85 @@ static void forward(fn_plan *plan, fn_node *node)
 /* Which operand's gradient goes where. */
 typedef struct target {
     int32_t operand;
-    unsigned needs; /* of its derivative */
-    bool assign;    /* nothing is there yet, and each element comes once */
+    bool assign; /* nothing is there yet, and each element comes once */
     real *gradient;
 } target;
 
-static void run_backward_run(const fn_node *node, const broadcast_layout *l, const broadcast_run *r, void *closure)
+/* The gradient of n elements of a run. x: the operands; y, dy: from them on; out: where it goes, one number if it is repeated. */
+static void differentiate(const fn_node *node, const target *t, bool repeated, const real *const x[FN_MAX_OPERANDS],
+                          const real *y, const real *dy, real *out, int64_t n)
+{
+    const fn_function *function = function_of(node->attribute);
+    const unsigned same = shared_of(node)->slope[t->operand].same;
+    if (!repeated) {
+        function->slope[t->operand](x, same, y, dy, out, n, !t->assign);
+        return;
+    }
+    real g[BLOCK];
+    function->slope[t->operand](x, same, y, dy, g, n, false);
+    *out = (t->assign ? 0 : *out) + fn_sum(g, n); /* to assign: an axis of size 1, of one element */
+}
+
+/* The value where it is needed; else an array that is as long. */
+static const real *value_of(const fn_node *node, reading r)
+{
+    return r.needs & VALUE ? node->output[0].value : node->output[0].gradient;
+}
+
+static void run_backward_run(const fn_node *node, const broadcast_layout *l, const broadcast_run *run, void *closure)
 {
     const target *t = closure;
-    const fn_function *function = function_of(node->attribute);
-    real scratch[FN_MAX_OPERANDS][BLOCK], g[BLOCK];
+    const reading r = shared_of(node)->slope[t->operand];
+    real scratch[FN_MAX_OPERANDS][BLOCK];
     const bool repeated = is_repeated_along_runs(l, t->operand);
-    const int64_t whole = count_at_once(node, l, t->needs, r->n), most = repeated && whole > BLOCK ? BLOCK : whole;
-    for (int64_t done = 0; done < r->n; done += most) {
-        const int64_t n = r->n - done < most ? r->n - done : most, at = r->at + done;
+    const int64_t most = (r.in_blocks || repeated) && run->n > BLOCK ? BLOCK : run->n;
+    for (int64_t done = 0; done < run->n; done += most) {
+        const int64_t n = run->n - done < most ? run->n - done : most, at = run->at + done;
         const real *x[FN_MAX_OPERANDS];
-        const unsigned same = load_operands(node, l, r, t->needs, done, n, scratch, x);
-        const real *dy = (const real *)node->output[0].gradient + at;
-        const real *y = t->needs & VALUE ? (const real *)node->output[0].value + at : dy;
-        real *out = t->gradient + r->start[t->operand] + (repeated ? 0 : done);
-        function->slope[t->operand](x, same, y, dy, repeated ? g : out, n, !repeated && !t->assign);
-        if (repeated)
-            *out = (t->assign ? 0 : *out) + fn_sum(g, n); /* to assign: an axis of size 1, of one element */
+        load_operands(node, l, run, r, done, n, scratch, x);
+        differentiate(node, t, repeated, x, value_of(node, r) + at, (const real *)node->output[0].gradient + at,
+                      t->gradient + run->start[t->operand] + (repeated ? 0 : done), n);
     }
+}
+
+static void differentiate_rows(const fn_node *node, const target *t, int64_t lo, int64_t hi)
+{
+    const broadcast_layout *l = &shared_of(node)->layout;
+    const reading r = shared_of(node)->slope[t->operand];
+    const bool repeated = is_repeated_along_runs(l, t->operand);
+    whole_runs runs;
+    if (!find_whole_runs(node, l, r, lo, hi, &runs) || (repeated && runs.n > BLOCK)) {
+        for_each_run(node, l, lo, hi, run_backward_run, (void *)t);
+        return;
+    }
+    const int64_t step = l->array[t->operand].row_stride;
+    const real *y = value_of(node, r) + lo * l->width, *dy = (const real *)node->output[0].gradient + lo * l->width;
+    real *out = t->gradient + lo * step;
+    for (int64_t i = 0; i < runs.count; i++, y += runs.n, dy += runs.n, out += step, go_on(&runs))
+        differentiate(node, t, repeated, runs.x, y, dy, out, runs.n);
 }
 
 static bool has_slope(const fn_node *node, int k)
 {
     return k < function_of(node->attribute)->n_operands && function_of(node->attribute)->slope[k];
+}
+
+/* Whether it is the output's alone, times one. */
+static bool passes_gradient(const fn_node *node, int32_t input)
+{
+    int32_t passed = 0, n = 0;
+    for (int k = 0; k < function_of(node->attribute)->n_operands; k++)
+        if (kind_of(node, k) == input) {
+            n++;
+            passed += has_slope(node, k) && !shared_of(node)->layout.array[k].repeated &&
+                      strcmp(function_of(node->attribute)->derivative[k], "FN_REAL(1.0)") == 0;
+        }
+    return n == 1 && passed == 1;
+}
+
+static bool is_differentiated(const fn_node *node, const fn_port *port)
+{
+    return port->gradient_buffer >= 0 && port->gradient_buffer != node->output[0].gradient_buffer;
 }
 
 static void run_backward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -255,7 +358,7 @@ static void run_backward(const fn_node *node, const fn_context *context, int64_t
     const broadcast_layout *l = &shared_of(node)->layout;
     for (int32_t i = 0; i < node->n_inputs; i++) {
         const fn_port *port = &node->input[i];
-        if (port->gradient_buffer < 0)
+        if (!is_differentiated(node, port))
             continue;
         bool begun = port->accumulate;
         for (int k = 0; k < l->n_arrays; k++) {
@@ -264,8 +367,7 @@ static void run_backward(const fn_node *node, const fn_context *context, int64_t
             const bool assign = !begun && !l->array[k].repeated;
             if (!begun && !assign)
                 memset((real *)port->gradient + lo * port->width, 0, (size_t)((hi - lo) * port->width) * sizeof(real));
-            target t = {.operand = k, .needs = shared_of(node)->needs[k], .assign = assign, .gradient = port->gradient};
-            for_each_run(node, l, lo, hi, run_backward_run, &t);
+            differentiate_rows(node, &(target){.operand = k, .assign = assign, .gradient = port->gradient}, lo, hi);
             begun = true;
         }
         if (!begun)
@@ -284,11 +386,9 @@ static void sum_group(const fn_node *node, const fn_context *context, int64_t lo
         real *sums = (real *)node->buffer[p].value + context->group * port->width;
         if (context->group_begins)
             memset(sums, 0, (size_t)port->width * sizeof *sums);
-        for (int k = 0; k < l->n_arrays; k++) {
-            target t = {.operand = k, .needs = shared_of(node)->needs[k], .gradient = sums};
+        for (int k = 0; k < l->n_arrays; k++)
             if (kind_of(node, k) == PARAMETER + p && has_slope(node, k))
-                for_each_run(node, l, lo, hi, run_backward_run, &t);
-        }
+                differentiate_rows(node, &(target){.operand = k, .gradient = sums}, lo, hi);
     }
 }
 
@@ -312,11 +412,12 @@ static void add_groups(const fn_node *node, const fn_context *context, int64_t l
 static void emit_slopes(fn_plan *plan, fn_node *node, bool parameters, fn_stage_spec spec)
 {
     unsigned needs = 0;
-    int reads[FN_MAX_OPERANDS + 1 + FN_MAX_OPERANDS], reads_all[FN_MAX_OPERANDS], n = 0, n_all = 0;
+    int reads[FN_MAX_OPERANDS + 1 + FN_MAX_OPERANDS], reads_all[FN_MAX_OPERANDS], writes[FN_MAX_OPERANDS];
+    int n = 0, n_all = 0, n_writes = 0;
     for (int k = 0; k < function_of(node->attribute)->n_operands; k++) {
         const fn_port *port = port_of(node, kind_of(node, k));
-        if (port && (kind_of(node, k) >= PARAMETER) == parameters && port->gradient_buffer >= 0)
-            needs |= shared_of(node)->needs[k];
+        if (port && (kind_of(node, k) >= PARAMETER) == parameters && is_differentiated(node, port))
+            needs |= shared_of(node)->slope[k].needs;
     }
     for (int k = 0; k < function_of(node->attribute)->n_operands; k++) {
         const fn_port *port = needs >> k & 1 ? port_of(node, kind_of(node, k)) : NULL;
@@ -327,8 +428,13 @@ static void emit_slopes(fn_plan *plan, fn_node *node, bool parameters, fn_stage_
     }
     if (needs & VALUE)
         reads[n++] = node->output[0].value_buffer;
-    for (int32_t i = 0; !parameters && i < node->n_inputs; i++)
+    for (int32_t i = 0; !parameters && i < node->n_inputs; i++) {
         reads[n++] = fn_accumulated(&node->input[i]);
+        if (is_differentiated(node, &node->input[i]))
+            writes[n_writes++] = node->input[i].gradient_buffer;
+    }
+    if (!parameters)
+        spec.writes = (fn_buffers){writes, n_writes};
     spec.reads = (fn_buffers){reads, n};
     spec.reads_all = (fn_buffers){reads_all, n_all};
     spec.ports |= FN_READS_OUTPUT_GRADIENTS;
@@ -340,12 +446,11 @@ static void backward(fn_plan *plan, fn_node *node)
 {
     bool inputs = false, parameters = false;
     for (int32_t i = 0; i < node->n_inputs; i++)
-        inputs |= node->input[i].gradient_buffer >= 0;
+        inputs |= is_differentiated(node, &node->input[i]);
     for (int32_t i = 0; i < node->n_parameters; i++)
         parameters |= node->parameter[i].gradient_buffer >= 0;
     if (inputs)
-        emit_slopes(plan, node, false,
-                    (fn_stage_spec){.label = "elementwise backward", .run = run_backward, .ports = FN_WRITES_INPUT_GRADIENTS});
+        emit_slopes(plan, node, false, (fn_stage_spec){.label = "elementwise backward", .run = run_backward});
     if (parameters) {
         const fn_buffers sums = FN_BUFFERS(node->n_parameters > 0 ? node->buffer[0].value_buffer : -1,
                                            node->n_parameters > 1 ? node->buffer[1].value_buffer : -1);
@@ -416,4 +521,5 @@ const fn_op FN_SYM(op_elementwise) = {
     .forward = forward,
     .backward = backward,
     .leading_axes = leading_axes,
+    .passes_gradient = passes_gradient,
 };
