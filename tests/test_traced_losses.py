@@ -335,8 +335,9 @@ def test_wrong_losses(loss, error, words):
 
 def test_more_wrong_input():
     model = dense(5, 3)
+    model.compile("sgd")
     with pytest.raises(ValueError, match="compile needs a loss"):
-        model.compile("sgd")
+        model.fit(np.ones((2, 5)), np.ones((2, 3)))
     with pytest.raises(ValueError, match="reduction"):
         Quantiles([0.5], reduction="total")
     with pytest.raises(RuntimeError, match="while the layer is called"):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .initializers import Initializer
     from .regularizers import Regularizer
 
-__all__ = ["INITIALISES", "Owner", "Slab", "Weight", "WeightSpec", "aligned_zeros", "between_steps"]
+__all__ = ["INITIALISES", "Owner", "Slab", "Weight", "WeightSpec", "aligned_zeros", "assign_all", "between_steps"]
 
 
 class Owner(Protocol):
@@ -349,3 +349,26 @@ def _weights_with(weights: Sequence[Weight], slabs: Sequence[Slab], model: Any) 
                 found = True
     order = [weight for slab in slabs for weight in slab.weights if weight in kept and weight.slab is slab]
     return dict.fromkeys([*order, *kept]), models
+
+
+def assign_all(weights: Sequence[Weight], values: Sequence[Any], owner: str) -> None:
+    """Sets weights to values; checks all of them before it changes any."""
+    values = list(values)
+    if len(values) != len(weights):
+        raise ValueError(f"{owner} has {len(weights)} weights, got {len(values)}")
+    arrays = []
+    for weight, value in zip(weights, values):
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise ValueError(f"{owner}: weight {weight.path!r}: {error}") from None
+        arrays.append(array)
+        if array.shape != weight.shape:
+            raise ValueError(f"{owner}: weight {weight.path!r} has shape {weight.shape}, got {array.shape}")
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{owner}: weight {weight.path!r} must be numbers, got {array.dtype}")
+    if arrays:
+        _ = weights[0].array  # raises where there is none yet
+        with weights[0].slab.gate.writing(wait=True):
+            for weight, array in zip(weights, arrays):
+                weight.assign(array)

@@ -12,22 +12,28 @@ import numpy as np
 
 from . import _data
 from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls
+from ._model_calls import ModelCalls
 from ._names import snake_case
 from ._summary import summarize
-from ._weights import Slab, Weight
+from ._weights import Slab, Weight, assign_all
 from .layers._naming import name_layers
 from .layers._registry import LAYERS
-from .layers.base import Layer, assign_all
+from .layers.base import Layer
 from .layers.core import Input
 from .training import Trainer
 
 __all__ = ["Model", "Sequential"]
 
 
-class Model(Layer, Trainer):
+class Model(ModelCalls, Trainer):
     """A network: any directed acyclic graph of layers, with several inputs and outputs if need be.
 
     Called on symbolic tensors, a model is a layer of another one, which shares its weights, and as often as it is called.
+
+    A class of one's own makes layers in its constructor, after ``super().__init__()``, and says in ``call(self, x)`` or
+    ``call(self, x, training=None)`` what it does with them. That is called once, on symbolic tensors, when the shape of the input is known
+    (`build`, or the first data): what it computes is the graph of the model from then on. Files hold that graph, and are loaded as a model
+    without the class.
 
     Parameters
     ----------
@@ -49,18 +55,47 @@ class Model(Layer, Trainer):
 
     Examples
     --------
-    >>> import fastnet as fn
+    >>> import fastnet as fn, numpy as np
     >>> a, b = fn.Input((4,)), fn.Input((3,))
     >>> joined = fn.layers.Concatenate()([fn.layers.Dense(8)(a), b])
     >>> model = fn.Model([a, b], fn.layers.Dense(1)(joined), seed=0)
     >>> model.count_params()
     52
+
+    >>> class Twice(fn.Model):
+    ...     def __init__(self):
+    ...         super().__init__(seed=0)
+    ...         self.dense = fn.layers.Dense(4, "relu")
+    ...
+    ...     def call(self, x):
+    ...         return self.dense(x) * 2
+    >>> Twice().predict(np.ones((3, 2))).shape
+    (3, 4)
     """
 
     def __init__(
-        self, inputs: Any, outputs: Any, *, seed: int | None = None, dtype: str = "float32", name: str | None = None
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        *,
+        seed: int | None = None,
+        dtype: str = "float32",
+        name: str | None = None,
+        trainable: bool = True,
     ) -> None:
         self._describe(seed, dtype, name)
+        has_call = type(self).call is not Model.call
+        if inputs is None and outputs is None and has_call:
+            self._trainable = bool(trainable)
+            self._subclassed, self._given, self._own_slab = True, None, None
+            self._common = frozenset([*vars(self), "_common", "_tracing"])
+            return
+        if inputs is None or outputs is None:
+            raise TypeError(
+                f"{type(self).__name__} takes inputs and outputs, or is a class that says what it computes in a method call"
+            )
+        if has_call:
+            raise TypeError(f"{type(self).__name__} has a call, which inputs and outputs would never make: give it either")
         self._connect(as_tensors(inputs, "inputs"), as_tensors(outputs, "outputs"))
 
     def _describe(self, seed: int | None, dtype: str, name: str | None) -> None:
@@ -141,11 +176,6 @@ class Model(Layer, Trainer):
     def _labels(self) -> dict[int, Any]:
         return self._graph.labels
 
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, each once, in the order of computation; a model that is called as a layer is one of them."""
-        return list(dict.fromkeys(call.layer for call in self._graph.calls))
-
     def sublayers(self) -> list[Layer]:
         return self.layers
 
@@ -155,14 +185,6 @@ class Model(Layer, Trainer):
             if layer.name == name:
                 return layer
         raise ValueError(f"no layer is named {name!r}; there are {[layer.name for layer in self.layers]}")
-
-    @property
-    def input_names(self) -> list[str]:
-        """Names of the inputs, for dictionaries of arrays."""
-        return [
-            tensor.name or f"input_{i}" if len(self.inputs) > 1 else tensor.name or "input"
-            for i, tensor in enumerate(self.inputs)
-        ]
 
     @property
     def output_names(self) -> list[str]:
@@ -180,47 +202,7 @@ class Model(Layer, Trainer):
         """A model of the same layers that computes other values of theirs."""
         return Model([*self.inputs, *more_inputs], outputs, seed=self.seed, dtype=self.dtype)
 
-    # ---- a model as a layer ------------------------------------------------------------------------
-
-    _repeats_calls = True
-    #: Unlike those of other layers, its attributes change with every step; what plans depend on is noted where it changes.
-    __setattr__ = object.__setattr__
-
-    def __call__(self, inputs: Any) -> Any:
-        """On symbolic tensors, the model as a layer of another model, which shares its weights; on arrays, `predict`."""
-        given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        if not any(isinstance(tensor, SymbolicTensor) for tensor in given):
-            return self.predict(inputs)
-        return super().__call__(as_tensors(inputs, "inputs"))
-
-    def call(self, *inputs: SymbolicTensor) -> Any:
-        """Repeats the calls of the graph on other tensors."""
-        self._require_built()
-        if len(inputs) != len(self.inputs):
-            raise ValueError(f"model {self.name!r} has {len(self.inputs)} inputs, got {len(inputs)}")
-        if self._graph.partial_call is not None:
-            raise ValueError(
-                f"model {self.name!r} holds a part of layer {self._graph.partial_call.layer._label!r} only: it cannot "
-                "be a layer of another model"
-            )
-        replaced: dict[int, SymbolicTensor] = {}
-        for old, new in zip(self.inputs, inputs):
-            if old.sample_shape != new.sample_shape:
-                raise ValueError(f"model {self.name!r} takes inputs of shape {old.shape}, got {new.shape}")
-            replaced[id(old)] = new
-
-        def replace(tensor: SymbolicTensor) -> SymbolicTensor:
-            # What a call is given and nothing depends on is not a part of the graph.
-            known = replaced.get(id(tensor))
-            return Input(tensor.sample_shape) if known is None else known
-
-        for call in self._graph.calls:
-            for old, new in zip(call.outputs, call.repeat(replace)):
-                replaced[id(old)] = new
-                if old.mask is not None and new.mask is not None:
-                    replaced.setdefault(id(old.mask), new.mask)
-        outputs = [replaced[id(tensor)] for tensor in self.outputs]
-        return outputs if len(outputs) > 1 else outputs[0]
+    # ---- configuration and copies ------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """What the model is made of, as a dictionary that JSON can hold, without its numbers."""
@@ -459,11 +441,11 @@ class Sequential(Model):
                 tensors = calls[-1].outputs
             self._connect([self._input], tensors, calls)
 
-    def _make_call(self, inputs: Any) -> LayerCall:
+    def _make_call(self, inputs: Any, *more: Any, **options: Any) -> LayerCall:
         tensors = as_tensors(inputs, "inputs")
         if not self.built and len(tensors) == 1:
             self.build(tensors[0].shape)
-        return super()._make_call(tensors)
+        return super()._make_call(tensors, *more, **options)
 
     @property
     def layers(self) -> list[Layer]:

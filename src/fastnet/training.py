@@ -79,7 +79,7 @@ class Trainer(CustomLoop):
             For unknown names, with the nearest known one.
         """
         compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, threads_of(n_threads))
-        if self.outputs:
+        if self.outputs and (loss is not None or self._graph.penalized):  # who only predicts needs none: `fit` asks for it
             compiled.resolve(self.outputs, self.output_names, self._graph.penalized)
         else:
             compiled.check_names()
@@ -90,7 +90,7 @@ class Trainer(CustomLoop):
     @property
     def optimizer(self) -> _optimizers.Optimizer:
         """The optimizer given to compile."""
-        return self._require_compiled().optimizer
+        return (self._compiled or self._require_compiled()).optimizer
 
     def _restructured(self) -> None:
         """Forgets what depends on the layers: they are others now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import operator
 import weakref
@@ -16,7 +17,8 @@ from .._config import Configurable
 from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, outside_calls
 from .._names import snake_case
 from .._types import ConstraintLike, InitializerLike, RegularizerLike
-from .._weights import Weight, WeightSpec, between_steps
+from .._weights import Weight, WeightSpec, assign_all, between_steps
+from ._modes import FORCED, MODE, asked_mode, in_mode, takes_training, trace_modes
 from ._naming import name_layers
 from ._penalized import Penalized
 from ._registry import layers_in
@@ -138,16 +140,24 @@ class Layer(Penalized, Configurable):
                 f"layer {self._label!r} must be called on the result of fn.Input or of another layer, "
                 f"got {type(inputs).__name__}; to compute with arrays, make a model and call predict"
             )
+        takes = takes_training(self._called)
+        asked = None if takes else options.pop("training", None)
         tensors, options = self._arrange([*tensors, *more], options)
-        call = LayerCall(self, tensors, options, CURRENT_CALL.get())
-        token = CURRENT_CALL.set(call)
+        forced = asked_mode(options.pop("training", None) if takes else asked, self._label)
+        call = LayerCall(self, tensors, options if forced is None else {**options, "training": forced}, CURRENT_CALL.get())
+        tokens = (
+            CURRENT_CALL.set(call),
+            MODE.set(MODE.get() if forced is None else forced),
+            FORCED.set(FORCED.get() if forced is None else forced),
+        )
         try:
             if not (self._has_built or self._repeats_calls):
                 shapes = [tensor.shape for tensor in tensors]
                 with outside_calls():  # what is computed there are arrays
                     self.build(shapes[0] if len(shapes) == 1 else shapes)
                 self._has_built = True
-            result = self.call(*tensors, **options)
+            run = functools.partial(self._called, *tensors, **options)
+            result = trace_modes(run, call, call.sources, self._label) if takes else run()
             masks = self.compute_mask(*tensors)
             call.returns_list = not isinstance(result, SymbolicTensor)
             outputs = list(result) if call.returns_list else [result]
@@ -156,7 +166,8 @@ class Layer(Penalized, Configurable):
                 outputs = [self._view(tensor) if id(tensor) in given else tensor for tensor in outputs]
             call.outputs = outputs
         finally:
-            CURRENT_CALL.reset(token)
+            for variable, token in zip((CURRENT_CALL, MODE, FORCED), tokens):
+                variable.reset(token)
         for output, mask in zip(call.outputs, masks):
             output.mask = output.mask if mask is None else mask
         if not self._repeats_calls:
@@ -167,7 +178,7 @@ class Layer(Penalized, Configurable):
 
     def _arrange(self, given: list[Any], options: dict[str, Any]) -> tuple[list[SymbolicTensor], dict[str, Any]]:
         """The arguments of `call` as the tensors that come first, and the others by name, without those left out."""
-        signature = inspect.signature(self.call)
+        signature = inspect.signature(self._called)
         parameters = signature.parameters
         count = next((i for i, value in enumerate(given) if not isinstance(value, SymbolicTensor)), len(given))
         names = list(parameters)[count:]
@@ -239,6 +250,11 @@ class Layer(Penalized, Configurable):
         """Appends the layer's operations; returns its output."""
         raise NotImplementedError(f"layer {self._label!r} does not say what it computes")
 
+    @property
+    def _called(self) -> Callable[..., Any]:
+        """What appends the operations: of a model the calls of its graph."""
+        return self.call
+
     def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
         """The masks of the outputs; none where fewer are given. By default that of the first input, if the layer keeps steps apart."""
         return [inputs[0].mask] if self.supports_masking else []
@@ -277,7 +293,9 @@ class Layer(Penalized, Configurable):
         SymbolicTensor
             The operation's output.
         """
-        attributes = attributes or {}
+        attributes = in_mode(op, self._label, inputs, attributes or {})
+        if isinstance(attributes, SymbolicTensor):
+            return attributes
         outputs, shapes = _core.infer(op, self._label, [tensor.sample_shape for tensor in inputs], attributes)
         used = []
         for (name, spec), shape in zip((weights or {}).items(), shapes, strict=True):
@@ -464,26 +482,3 @@ def _layers_within(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
     elif isinstance(value, dict):
         for key, one in value.items():
             yield from _layers_within(f"{name}_{key}", one)
-
-
-def assign_all(weights: Sequence[Weight], values: Sequence[Any], owner: str) -> None:
-    """Sets weights to values; checks all of them before it changes any."""
-    values = list(values)
-    if len(values) != len(weights):
-        raise ValueError(f"{owner} has {len(weights)} weights, got {len(values)}")
-    arrays = []
-    for weight, value in zip(weights, values):
-        try:
-            array = np.asarray(value)
-        except ValueError as error:
-            raise ValueError(f"{owner}: weight {weight.path!r}: {error}") from None
-        arrays.append(array)
-        if array.shape != weight.shape:
-            raise ValueError(f"{owner}: weight {weight.path!r} has shape {weight.shape}, got {array.shape}")
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{owner}: weight {weight.path!r} must be numbers, got {array.dtype}")
-    if arrays:
-        _ = weights[0].array  # raises where there is none yet
-        with weights[0].slab.gate.writing(wait=True):
-            for weight, array in zip(weights, arrays):
-                weight.assign(array)

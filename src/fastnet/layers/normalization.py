@@ -177,7 +177,7 @@ class BatchNormalization(_CenteredNormalization):
         return self.emit("batch_normalization", [x], {**attributes, "momentum": self.momentum}, weights)
 
     def plan_attributes(self, operation: Operation) -> Mapping[str, float]:
-        return {**operation.attributes, "frozen": not self.trainable}
+        return {**operation.attributes, "frozen": not self.trainable or bool(operation.attributes.get("frozen"))}
 
     @property
     def moving_mean(self) -> Any:

@@ -41,6 +41,12 @@ def _state_between_steps(model: Model) -> dict[str, Any]:
         "epochs_begun": model._epochs_begun,
         "history": model.history,
     }
+    if model._subclassed:
+        state["subclass"] = type(model), model._own_attributes(), model.seed, model.dtype, model.name
+        state["inputs"], state["n_weights"] = model._input_shapes, len(model.weights)
+        if model.built:
+            _take_slots(model, state)
+        return state
     if not model.built:
         state["unbuilt"] = (list(model._stack), model.seed, model.dtype, model.name)  # a Sequential of unknown input
         return state
@@ -49,21 +55,28 @@ def _state_between_steps(model: Model) -> dict[str, Any]:
     state["description"] = description
     state["classes"] = _own_classes(model, description)
     state["weights"] = [weight.array.copy() for weight in model.weights]
-    slots = model._plans.slots
+    _take_slots(model, state)
+    return state
+
+
+def _take_slots(model: Model, state: dict[str, Any]) -> None:
+    compiled, slots = model._compiled, model._plans.slots
     if compiled is not None and compiled.optimizer.kernel and compiled.optimizer.batches:
         numbers = {weight: i for i, weight in enumerate(model.weights)}
         state["slots"] = [[weight.view_of(array).copy() for weight in model.weights] for array in slots.arrays()]
         state["averaged"] = [numbers[weight] for weight in slots.followed if weight in numbers]
-    return state
 
 
 def restore_model(state: dict[str, Any]) -> Model:
     """The model whose state it is: on its own, with the same weights, optimizer and counters."""
-    if "unbuilt" in state:
+    model: Model
+    if "subclass" in state:
+        model = _restore_subclass(state)
+    elif "unbuilt" in state:
         from ..model import Sequential
 
         stack, seed, dtype, name = state["unbuilt"]
-        model: Model = Sequential(stack, seed=seed, dtype=dtype, name=name)
+        model = Sequential(stack, seed=seed, dtype=dtype, name=name)
     else:
         initialises = INITIALISES.set(False)  # the weights follow
         try:
@@ -78,6 +91,23 @@ def restore_model(state: dict[str, Any]) -> Model:
     if "slots" in state:
         _put_slots(model, state["slots"], state["averaged"])
     model._epochs_begun, model.history = state["epochs_begun"], state["history"]
+    return model
+
+
+def _restore_subclass(state: dict[str, Any]) -> Model:
+    """A model of a class of the user's, whose layers come with their weights as its attributes."""
+    from ..model import Model
+
+    cls, attributes, seed, dtype, name = state["subclass"]
+    model = cls.__new__(cls)
+    Model.__init__(model, seed=seed, dtype=dtype, name=name)
+    vars(model).update(attributes)
+    if state["inputs"] is not None:
+        model.build(state["inputs"])
+        if len(model.weights) != state["n_weights"]:
+            raise ValueError(
+                f"model {name!r} has a layer as its attribute that is also a part of a model that is one: a copy would not share its weights"
+            )
     return model
 
 

@@ -1,0 +1,254 @@
+"""Models that are called: as layers of others; and classes of the user's, whose graph is what their `call` does."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from . import _data
+from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls
+from .layers._modes import FORCED, MODE, takes_training, trace_modes
+from .layers._naming import name_layers
+from .layers.base import Layer
+from .layers.core import Input
+
+__all__ = ["ModelCalls"]
+
+
+class ModelCalls(Layer):
+    """The part of a model that is called."""
+
+    # What `Model` has.
+    inputs: list[SymbolicTensor]
+    outputs: list[SymbolicTensor]
+    name: str
+    _graph: Graph
+    _connect: Callable[..., None]
+    _require_built: Callable[[], None]
+    _restructured: Callable[[], None]
+    predict: Callable[..., Any]
+    forward: Callable[..., Any]
+
+    _repeats_calls = True
+    #: Whether the graph is made by the `call` of a class of the user's.
+    _subclassed = False
+    #: Whether that is being made.
+    _tracing = False
+    #: What it was made for: inputs in lists and dictionaries.
+    _given: Any = None
+    #: The attributes that every model has.
+    _common: frozenset[str] = frozenset()
+
+    #: Unlike those of other layers, its attributes change with every step; what plans depend on is noted where it changes.
+    __setattr__ = object.__setattr__
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.call is not ModelCalls.call and "__setattr__" not in vars(cls):
+            cls.__setattr__ = _set_attribute  # type: ignore[assignment, method-assign]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_graph", "_compiled", "_plans"):
+            raise RuntimeError(f"the constructor of {type(self).__name__} must call super().__init__() before all else")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __call__(self, inputs: Any, *more: Any, training: bool | None = None, **options: Any) -> Any:
+        """On symbolic tensors, the model as a layer of another model, which shares its weights; on arrays, their prediction.
+
+        Parameters
+        ----------
+        inputs : SymbolicTensor or array_like, or a list or dictionary of them
+        training : bool, optional
+            On arrays: True computes as in training, as `forward` does.
+        """
+        if not _tensors([inputs, more]):
+            if more or options:
+                raise TypeError(f"model {self.name!r} takes arrays as one argument: a list, or a dictionary by name")
+            return self.forward(inputs, training=True) if training else self.predict(inputs)
+        if more:
+            inputs = [inputs, *more]
+        if isinstance(inputs, Mapping):
+            if self._subclassed and not self._graph.outputs:
+                self._trace(_map(inputs, lambda tensor, name: Input(tensor.sample_shape, tensor.batch_size, name=name)))
+            inputs = _data.match_names(inputs, self.input_names, "inputs")
+        return Layer.__call__(self, as_tensors(inputs, "inputs"), training=training, **options)
+
+    def _make_call(self, inputs: Any, *more: Any, **options: Any) -> LayerCall:
+        if self._subclassed and not self._graph.outputs:
+            given = as_tensors(inputs, "inputs")
+            copies = [Input(tensor.sample_shape, tensor.batch_size) for tensor in given]
+            self._trace(copies if isinstance(inputs, (list, tuple)) and len(copies) > 1 else copies[0])
+        return Layer._make_call(self, inputs, *more, **options)
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the inputs, for dictionaries of arrays."""
+        return [
+            tensor.name or f"input_{i}" if len(self.inputs) > 1 else tensor.name or "input"
+            for i, tensor in enumerate(self.inputs)
+        ]
+
+    def call(self, *inputs: SymbolicTensor) -> Any:
+        """Repeats the calls of the graph on other tensors."""
+        self._require_built()
+        if len(inputs) != len(self.inputs):
+            raise ValueError(f"model {self.name!r} has {len(self.inputs)} inputs, got {len(inputs)}")
+        if self._graph.partial_call is not None:
+            raise ValueError(
+                f"model {self.name!r} holds a part of layer {self._graph.partial_call.layer._label!r} only: it cannot "
+                "be a layer of another model"
+            )
+        replaced: dict[int, SymbolicTensor] = {}
+        for old, new in zip(self.inputs, inputs):
+            if old.sample_shape != new.sample_shape:
+                raise ValueError(f"model {self.name!r} takes inputs of shape {old.shape}, got {new.shape}")
+            replaced[id(old)] = new
+
+        def replace(tensor: SymbolicTensor) -> SymbolicTensor:
+            # What a call is given and nothing depends on is not a part of the graph.
+            known = replaced.get(id(tensor))
+            return Input(tensor.sample_shape) if known is None else known
+
+        for call in self._graph.calls:
+            for old, new in zip(call.outputs, call.repeat(replace)):
+                replaced[id(old)] = new
+                if old.mask is not None and new.mask is not None:
+                    replaced.setdefault(id(old.mask), new.mask)
+        outputs = [replaced[id(tensor)] for tensor in self.outputs]
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    @property
+    def _called(self) -> Callable[..., Any]:
+        return functools.partial(ModelCalls.call, self)
+
+    # ---- classes of the user's ---------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, each once, in the order of computation; a model that is called as a layer is one of them.
+
+        Those of a class of one's own that are its attributes come first, in the order in which they were set, as in Keras.
+        """
+        called = list(dict.fromkeys(call.layer for call in self._graph.calls))
+        if not self._subclassed:
+            return called
+        attributes = Layer.sublayers(self)
+        return attributes if not called else [*(layer for layer in attributes if layer in called), *_others(called, attributes)]
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights of a class with a `call` of its own for inputs of a shape, with the batch axis: ``(None, 64)``.
+
+        Parameters
+        ----------
+        input_shape : tuple of int or None, or a list or dictionary of such
+        """
+        if self._subclassed and not self._tracing and not self._graph.outputs:
+            self._trace(_shapes(input_shape))
+
+    def _trace(self, given: Any) -> None:
+        """Makes the graph of what `call` does with inputs, which are in lists and dictionaries as data are."""
+        inputs = _tensors(given)
+        tokens = MODE.set(None), FORCED.set(None)
+        try:
+            with outside_calls():
+                object.__setattr__(self, "_tracing", True)
+                if type(self).build is not ModelCalls.build and not self._has_built:
+                    self.build(_map(given, lambda tensor, _: tensor.shape))
+                    self._has_built = True
+                run = functools.partial(self._checked_call, inputs, given)
+                outputs = trace_modes(run, None, inputs, self.name) if takes_training(self.call) else run()
+            self._connect(inputs, outputs)
+            self._given = given
+            if not self._trainable:
+                self.trainable = False
+        finally:
+            object.__setattr__(self, "_tracing", False)
+            MODE.reset(tokens[0])
+            FORCED.reset(tokens[1])
+
+    @property
+    def _input_shapes(self) -> Any:
+        """What `build` made the graph for; None: there is none yet."""
+        return None if self._given is None else _map(self._given, lambda tensor, _: tensor.shape)
+
+    def _own_attributes(self) -> dict[str, Any]:
+        """What a class of the user's has beside what every model has."""
+        return {name: value for name, value in vars(self).items() if name not in self._common}
+
+    def _checked_call(self, inputs: list[SymbolicTensor], given: Any, **options: Any) -> list[SymbolicTensor]:
+        """What `call` returns, after the layers have been named that are attributes; ValueError for one that has weights and is none."""
+        outputs = as_tensors(self.call(given, **options), f"what the call of model {self.name!r} returns")
+        calls, attributes = Graph(inputs, outputs).calls, Layer.sublayers(self)
+        for layer in dict.fromkeys(call.layer for call in calls):
+            if layer.weights and layer not in attributes:
+                raise ValueError(
+                    f"layer {layer._label!r} was called within the call of model {self.name!r} and is no attribute of it, so its weights "
+                    f"would be made anew each time: make it once, self.{layer.name or 'part'} = {type(layer).__name__}(...)"
+                )
+        called = {call.layer for call in calls}
+        name_layers([layer for layer in attributes if layer in called])
+        return outputs
+
+    def _forget_graph(self) -> None:
+        """It is traced anew when data come."""
+        self._graph, self._given = Graph(), None
+        self._restructured()
+
+    def _build_for(self, x: Any) -> Callable[[], None]:
+        """Builds a class with a `call` of its own for data; returns what undoes it."""
+        if not self._subclassed or self._graph.outputs:
+            return super()._build_for(x)  # type: ignore[misc]
+        restore = Layer._snapshot(self)
+
+        def undo() -> None:
+            restore()
+            self._forget_graph()
+
+        try:
+            self._trace(_map(x, lambda array, name: Input(_data.as_array(array, "x").shape[1:] or (1,), name=name)))
+        except BaseException:
+            undo()
+            raise
+        return undo
+
+
+def _set_attribute(model: ModelCalls, name: str, value: Any) -> None:
+    """As usual; but a model with another layer is traced anew."""
+    is_layer = isinstance(value, Layer) or isinstance(vars(model).get(name), Layer)
+    if is_layer and model._subclassed and not model._tracing and vars(model).get(name) is not value:
+        model._forget_graph()
+    object.__setattr__(model, name, value)
+
+
+def _others(called: Sequence[Layer], known: Sequence[Layer]) -> list[Layer]:
+    return [layer for layer in called if layer not in known]
+
+
+def _map(given: Any, function: Callable[[Any, str | None], Any], name: str | None = None) -> Any:
+    """The same lists and dictionaries of what a function makes of arrays or tensors and their names."""
+    if isinstance(given, Mapping):
+        return {key: _map(value, function, key) for key, value in given.items()}
+    if isinstance(given, (list, tuple)) and given and all(hasattr(one, "shape") and one.shape for one in given):
+        return [_map(value, function) for value in given]
+    return function(given, name)
+
+
+def _shapes(given: Any, name: str | None = None) -> Any:
+    """Inputs of shapes."""
+    if isinstance(given, Mapping):
+        return {key: _shapes(value, key) for key, value in given.items()}
+    if isinstance(given, (list, tuple)) and given and all(isinstance(one, (list, tuple)) for one in given):
+        return [_shapes(one) for one in given]
+    if not isinstance(given, (list, tuple)) or not given:
+        raise ValueError(f"input_shape begins with None, the batch axis; got {given!r}")
+    return Input(given[1:], name=name)
+
+
+def _tensors(value: Any) -> list[SymbolicTensor]:
+    """The symbolic tensors in lists and dictionaries."""
+    if isinstance(value, SymbolicTensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return [tensor for item in value for tensor in _tensors(item)] if isinstance(value, (list, tuple)) else []

@@ -1,0 +1,132 @@
+"""What `call(x, training=...)` means: one graph serves training and inference, in which operations know themselves which it is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, sort_operations
+
+__all__ = ["FORCED", "MODE", "asked_mode", "in_mode", "takes_training", "trace_modes"]
+
+#: The value of `training` with which calls are being traced; None: nobody has asked for it.
+MODE: ContextVar[bool | None] = ContextVar("MODE", default=None)
+#: What a call within has been told that is not that; None: nothing.
+FORCED: ContextVar[bool | None] = ContextVar("FORCED", default=None)
+
+#: Operations that hand on their input but in training.
+_NOISE = {
+    "alpha_dropout", "dropout", "gaussian_dropout", "gaussian_noise", "random_affine", "random_brightness", "random_contrast",
+    "random_erasing",
+}  # fmt: skip
+#: Others that differ in training, by the attribute that says so, with its value for inference.
+_INFERENCE = {"batch_normalization": ("frozen", 1.0), "attention": ("rate", 0.0)}
+
+
+def takes_training(function: Callable[..., Any]) -> bool:
+    """Whether it has a parameter `training`."""
+    return "training" in inspect.signature(function).parameters
+
+
+def asked_mode(value: Any, label: str) -> bool | None:
+    """The value of `training` of a call, where it is not what is being traced."""
+    if value is None:
+        return None
+    if not isinstance(value, (bool, int)) or value not in (0, 1):
+        raise TypeError(f"layer {label!r}: training must be True, False or None, got {value!r}")
+    return bool(value) if bool(value) != MODE.get() else None
+
+
+def in_mode(op: str, label: str, inputs: Sequence[SymbolicTensor], attributes: Mapping[str, float]) -> Any:
+    """The attributes of an operation within a call that was told `training`, or the tensor that it hands on.
+
+    Raises
+    ------
+    NotImplementedError
+        Where it was told to behave in inference as in training.
+    """
+    forced = FORCED.get()
+    if forced is None or (op not in _NOISE and op not in _INFERENCE):
+        return attributes
+    if forced:
+        raise NotImplementedError(
+            f"layer {label!r} was called with training=True: fastnet's layers behave as in training while they are trained, and never "
+            "in predictions. model.forward(x, training=True) computes as in training"
+        )
+    if op in _NOISE:
+        return inputs[0]
+    name, value = _INFERENCE[op]
+    return {**attributes, name: value} if op == "batch_normalization" or name in attributes else attributes
+
+
+def trace_modes(run: Callable[..., Any], call: LayerCall | None, inputs: Iterable[SymbolicTensor], label: str) -> Any:
+    """What a `call` with a parameter `training` returns, of which one graph is to serve training and inference.
+
+    It is traced with True and with False, where it is not within a call that is. What differs must be what operations do by themselves.
+
+    Parameters
+    ----------
+    run : callable
+        Takes ``training=`` and returns tensors.
+    call : LayerCall or None
+        In progress; what the second trace appends is not a part of it.
+    inputs : iterable of SymbolicTensor
+        What `run` computes with.
+    label : str
+
+    Raises
+    ------
+    NotImplementedError
+        Where both compute different things.
+    """
+    mode = MODE.get()
+    if mode is not None:
+        return run(training=mode)
+    inputs = list(inputs)
+    results, meanings = [], []
+    for mode in (True, False):
+        scratch = call if call is None or mode else LayerCall(call.layer, call.inputs, call.options)
+        tokens = MODE.set(mode), CURRENT_CALL.set(scratch)
+        try:
+            results.append(run(training=mode))
+        finally:
+            MODE.reset(tokens[0])
+            CURRENT_CALL.reset(tokens[1])
+        penalties = [tensor for one in (scratch.penalties if scratch is not None else []) for tensor in one.outputs]
+        meanings.append(_meaning(inputs, [*_tensors(results[-1]), *penalties]))
+    if meanings[0] != meanings[1]:
+        raise NotImplementedError(
+            f"the call of {label!r} computes something else for training=True than for training=False, beside what layers such as Dropout "
+            "and BatchNormalization do by themselves: a graph is one for both. Write what is for training alone as a layer that is "
+            "random (fn.layers.GaussianNoise, Dropout, ...), or make two models that share the layers"
+        )
+    return results[0]
+
+
+def _tensors(value: Any) -> list[SymbolicTensor]:
+    if isinstance(value, SymbolicTensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return [tensor for item in value for tensor in _tensors(item)] if isinstance(value, (list, tuple)) else []
+
+
+def _meaning(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> list[Any]:
+    """What is computed in inference, without what distinguishes one trace of it from another."""
+    numbers: dict[int, Any] = {id(tensor): ("input", i) for i, tensor in enumerate(inputs)}
+    found: list[Any] = []
+    for operation in sort_operations(list(inputs), list(outputs)):
+        read = tuple(numbers[id(tensor)] for tensor in operation.inputs)
+        if operation.op in _NOISE:
+            numbers[id(operation.outputs[0])] = read[0]
+            continue
+        found.append((operation.op, _attributes(operation), read, tuple(map(id, operation.weights))))
+        numbers.update((id(tensor), (len(found), i)) for i, tensor in enumerate(operation.outputs))
+    return [*found, [numbers[id(tensor)] for tensor in outputs]]
+
+
+def _attributes(operation: Operation) -> tuple[Any, ...]:
+    changed = _INFERENCE.get(operation.op, ("", 0))[0]
+    return tuple(sorted((name, value) for name, value in operation.attributes.items() if name != changed))

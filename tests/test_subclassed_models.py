@@ -1,0 +1,294 @@
+"""Classes of models with layers of their own and a `call`, and what `training` means in calls."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from networks import rows
+
+import fastnet as fn
+from fastnet import layers
+
+X, Y = rows(24, 3), rows(24, 2)
+
+
+def rejects(error, words, run, *arguments, **options):
+    with pytest.raises(error) as caught:
+        run(*arguments, **options)
+    for word in words:
+        assert word in str(caught.value), caught.value
+
+
+class Residual(layers.Layer):
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.dense, self.drop = layers.Dense(units, "relu"), layers.Dropout(0.2)
+
+    def call(self, x, training=False):
+        return x + self.drop(self.dense(x), training=training)
+
+
+class Scaled(layers.Layer):
+    """Written as for Keras, with build."""
+
+    def build(self, input_shape):
+        self.factor = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="factor")
+        super().build(input_shape)
+        self.built = True
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+class Network(fn.Model):
+    def __init__(self, units=5, **kwargs):
+        super().__init__(**kwargs)
+        self.out = layers.Dense(2)  # attributes in another order than that of computation
+        self.blocks = [layers.Dense(units, "tanh"), Residual(units)]
+        self.norm, self.scale, self.drop = layers.BatchNormalization(), Scaled(), layers.Dropout(0.3)
+        self.units = units
+
+    def call(self, inputs, training=None):
+        x = inputs
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(self.scale(x), training=training)
+        if training:
+            x = self.drop(x, training=training)
+        return self.out(x)
+
+
+def functional(units=5, **kwargs):
+    """The same network by calls of layers."""
+    x = inputs = fn.Input((3,))
+    x = Residual(units)(layers.Dense(units, "tanh")(x))
+    x = layers.BatchNormalization()(Scaled()(x))
+    return fn.Model(inputs, layers.Dense(2)(layers.Dropout(0.3)(x)), **kwargs)
+
+
+def twins():
+    """A model of the class and its twin by calls, with the same weights; compiled alike."""
+    model, twin = Network(seed=1), functional(seed=1)
+    model.build((None, 3))
+    by_name = {(w.layer.path.split("/")[-1].rstrip("_0123456789"), w.name, w.shape): w for w in twin.weights}
+    for weight in model.weights:
+        weight.assign(by_name[weight.layer.path.split("/")[-1].rstrip("_0123456789"), weight.name, weight.shape].array)
+    for one in (model, twin):
+        one.compile("adam", "mse", metrics=["mae"])
+    return model, twin
+
+
+def test_it_trains_as_the_same_network_by_calls():
+    model, twin = twins()
+    histories = [one.fit(X, Y, batch_size=8, epochs=3, validation_split=0.25, verbose=0).history for one in (model, twin)]
+    assert {**histories[0], "seconds": 0} == {**histories[1], "seconds": 0}
+    assert np.array_equal(model.predict(X), twin.predict(X)) and model.evaluate(X, Y) == twin.evaluate(X, Y)
+
+
+def test_layers_and_weights_are_in_the_order_of_attributes():
+    model = Network(seed=0)
+    assert not model.built and [type(layer).__name__ for layer in model.layers][0] == "Dense"
+    model.build((None, 3))
+    names = [layer.name for layer in model.layers]
+    assert names == ["dense", "dense_1", "residual", "batch_normalization", "scaled", "dropout"] and model.layers[0] is model.out
+    assert model.weights[0].path == "dense/kernel" and model.get_layer("residual") is model.blocks[1]
+    lines = []
+    model.summary(print_fn=lines.append)
+    assert "Residual" in lines[0] and "Network" not in lines[0].split("\n")[2]
+
+
+def test_it_is_traced_once():
+    calls = []
+
+    class Counted(fn.Model):
+        def __init__(self):
+            super().__init__(seed=0)
+            self.dense = layers.Dense(2)
+
+        def call(self, x):
+            calls.append(x.shape)
+            return self.dense(x)
+
+    model = Counted()
+    model.compile("sgd", "mse")
+    model.fit(X, Y, epochs=2, verbose=0)
+    assert np.array_equal(model(X), model.predict(X)) and calls == [(None, 3)]
+    model.dense = layers.Dense(2, "relu")  # another layer is not passed over
+    assert (model.predict(X) >= 0).all() and calls == [(None, 3)] * 2
+
+
+@pytest.mark.parametrize("inputs", [{"a": X, "b": Y}, [X, Y], (X, Y)], ids=["dictionary", "list", "tuple"])
+def test_several_inputs_come_as_the_data_do(inputs):
+    class Joined(fn.Model):
+        def __init__(self):
+            super().__init__(seed=0)
+            self.dense = layers.Dense(2)
+
+        def call(self, inputs):
+            a, b = (inputs["a"], inputs["b"]) if isinstance(inputs, dict) else inputs
+            return self.dense(a) + b
+
+    model = Joined()
+    model.compile("sgd", "mse")
+    model.fit(inputs, Y, verbose=0)
+    expected = X @ model.dense.kernel + model.dense.bias + Y
+    assert np.allclose(model.predict(inputs), expected, atol=1e-6)
+
+
+def test_within_another_model():
+    inner = Network(seed=0)
+    outer = fn.Sequential([fn.Input((3,)), inner, layers.Dense(1)], seed=1)
+    assert inner.built
+    outer.compile("adam", "mse")
+    outer.fit(X, Y[:, :1], verbose=0)
+    tensor = fn.Input((3,))
+    assert np.array_equal(fn.Model(tensor, inner(tensor, training=False)).predict(X), inner.predict(X))
+
+    class Outer(fn.Model):
+        def __init__(self):
+            super().__init__(seed=0)
+            self.inner, self.head = Network(4), layers.Dense(1)
+
+        def call(self, x, training=None):
+            return self.head(self.inner(x, training=training))
+
+    model = Outer()
+    model.compile("adam", "mse")
+    model.fit(X, Y[:, :1], verbose=0)
+    assert [layer.name for layer in model.layers] == ["network", "dense"] and len(model.weights) == 13
+
+
+def test_saved_and_loaded_without_the_class(tmp_path):
+    model, _ = twins()
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "a.safetensors")
+    again = fn.load_model(tmp_path / "a.safetensors", {"Residual": Residual, "Scaled": Scaled})
+    assert np.array_equal(again.predict(X), model.predict(X)) and type(again) is fn.Model
+    other = Network(seed=7)
+    other.build((None, 3))
+    other.load_weights(tmp_path / "a.safetensors")
+    assert np.array_equal(other.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["deepcopy", "pickle"])
+def test_a_copy_is_of_the_class_and_goes_on(way):
+    model, _ = twins()
+    assert way(Network(seed=3)).units == 5 and not way(Network(seed=3)).built
+    model.fit(X, Y, batch_size=8, epochs=2, verbose=0)
+    again = way(model)
+    assert type(again) is Network and again.units == 5 and again.blocks[1] is not model.blocks[1]
+    for one in (model, again):
+        one.fit(X, Y, batch_size=8, epochs=2, verbose=0)
+    assert [a.tobytes() for a in model.get_weights()] == [a.tobytes() for a in again.get_weights()]
+
+
+def test_a_copy_that_would_not_share_is_refused():
+    class Both(fn.Model):
+        def __init__(self):
+            super().__init__(seed=0)
+            self.dense = layers.Dense(3)
+            self.part = fn.Sequential([self.dense])
+
+        def call(self, x):
+            return self.part(self.dense(x))
+
+    model = Both()
+    model.predict(X)
+    rejects(ValueError, ["would not share"], copy.deepcopy, model)
+
+
+# ---- training ---------------------------------------------------------------------------------------------
+
+
+def test_training_of_a_call_says_what_layers_do():
+    tensor = fn.Input((3,))
+    drop, norm = layers.Dropout(0.5), layers.BatchNormalization()
+    off = fn.Model(tensor, norm(drop(tensor, training=False), training=False), seed=0, dtype="float64")
+    norm.moving_mean[...], norm.moving_variance[...] = [1, 2, 3], [4, 1, 0.25]
+    expected = (X - [1, 2, 3]) / np.sqrt(np.array([4, 1, 0.25]) + 1e-3)
+    assert np.allclose(off.forward(X), expected) and np.allclose(off.predict(X), expected)
+    off.compile("sgd", "mse")
+    off.fit(X, X, verbose=0)
+    assert norm.moving_mean.tolist() == [1, 2, 3] and (norm.gamma != 1).all()  # as in Keras: the statistics alone are left
+    again = fn.Model.from_config(off.get_config())
+    again.set_weights(off.get_weights())
+    assert np.array_equal(again.forward(X), off.forward(X)) and np.array_equal(off.forward(X), off.predict(X))
+
+
+def test_training_is_handed_on_where_it_is_not_said():
+    class Inner(layers.Layer):
+        seen = []
+
+        def call(self, x, training=None):
+            self.seen.append(training)
+            return x + 1
+
+    class Outer(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = Inner()
+
+        def call(self, x, training=None):
+            return self.inner(x)
+
+    fn.Model(tensor := fn.Input((3,)), Outer()(tensor))
+    assert Inner.seen == [True, False]
+
+
+def different(x, training=None):
+    return x * 2 if training else x
+
+
+BAD = {
+    "a call that differs": (lambda: made(different).predict(X), NotImplementedError, ["training=True", "training=False"]),
+    "noise in predictions": (
+        lambda: layers.Dropout(0.5)(fn.Input((3,)), training=True),
+        NotImplementedError,
+        ["training=True", "forward"],
+    ),
+    "no truth": (lambda: layers.Dropout(0.5)(fn.Input((3,)), training="yes"), TypeError, ["training", "'yes'"]),
+    "no tensor": (lambda: made(lambda x, _: 3).predict(X), TypeError, ["what the call of model", "3"]),
+    "a layer made in the call": (lambda: made(lambda x, _: layers.Dense(2)(x)).predict(X), ValueError, ["attribute"]),
+    "nothing at all": (lambda: fn.Model(), TypeError, ["inputs and outputs", "call"]),
+    "both": (lambda: made(different, fn.Input((3,)), fn.Input((3,))), TypeError, ["either"]),
+    "no constructor": (lambda: Forgetful().predict(X), RuntimeError, ["Forgetful", "super().__init__()"]),
+    "another shape": (lambda: made(lambda x, _: x + 1).build(7), ValueError, ["input_shape", "7"]),
+}
+
+
+class Forgetful(fn.Model):
+    def __init__(self):
+        self.dense = layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def made(function, *arguments):
+    return type("Made", (fn.Model,), {"call": lambda self, x, training=None: function(x, training)})(*arguments)
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_is_said(case):
+    run, error, words = BAD[case]
+    rejects(error, words, run)
+
+
+def test_data_that_do_not_fit_leave_a_model_unbuilt():
+    model = Network(seed=0)
+    model.compile("sgd", "mse")
+    rejects(ValueError, ["y has"], model.fit, X, rows(5, 2), verbose=0)
+    assert not model.built and not model.weights
+    model.fit(rows(24, 4), Y, verbose=0)
+    assert model.inputs[0].shape == (None, 4)
+
+
+def test_compiled_without_a_loss():
+    """What is predicted with, or adds to the loss itself, needs none; training without any says so."""
+    model = fn.Sequential([fn.Input((3,)), layers.Dense(2)], seed=0)
+    model.compile("adam")
+    assert model.predict(X).shape == (24, 2) and model.optimizer.iterations == 0
+    rejects(ValueError, ["compile needs a loss"], model.fit, X, Y, verbose=0)
+    rejects(ValueError, ["compile needs a loss"], model.evaluate, X, Y)
