@@ -17,7 +17,7 @@ import safetensors.numpy
 from networks import network, same_weights
 
 import fastnet as fn
-from fastnet import _replace, saving
+from fastnet import _figures, _replace, saving
 from fastnet._replace import replaced_file
 from fastnet.history import read_csv, write_csv
 
@@ -451,5 +451,5 @@ def test_pictures_are_replaced_as_a_whole(tmp_path):
 
     (tmp_path / "curves.png").write_bytes(b"old")
     with pytest.raises(OSError, match="No space"):
-        _replace.save_figure(Figure(), tmp_path / "curves.png")
+        _figures.save_figure(Figure(), tmp_path / "curves.png")
     assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("curves.png", b"old")]

@@ -1,6 +1,7 @@
 """History: the numbers of the epochs, and their picture."""
 
 import csv
+import pickle
 import subprocess
 import sys
 
@@ -95,7 +96,7 @@ def test_plot_draws_the_curves(tmp_path):
     path = tmp_path / "curves.png"
     figure = history.plot(path)
     assert path.read_bytes().startswith(b"\x89PNG")
-    drawn = {axis.get_ylabel(): axis for axis in figure.axes}
+    drawn = {axis.get_title(loc="left"): axis for axis in figure.axes}
     assert {"loss", "mae", "learning rate"} <= set(drawn)
     training, validation = drawn["loss"].get_lines()
     assert training.get_xdata().tolist() == [1, 2, 3, 4]
@@ -118,8 +119,54 @@ def test_plot_draws_what_it_can(tmp_path):
     for epoch in range(40):
         history.append(epoch, {"loss": 1.0 / (1 + epoch), **({"extra": 1.0} if epoch % 7 == 3 else {}), "note": "text"})
     figure = history.plot()
-    assert [axis.get_ylabel() for axis in figure.axes] == ["loss", "extra"]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["loss", "extra"]
     assert figure.axes[1].get_lines()[0].get_xdata().tolist() == [4, 11, 18, 25, 32, 39]
+
+
+def panels(history):
+    """By the quantity drawn: the axis."""
+    return {axis.get_title(loc="left"): axis for axis in history.plot().axes}
+
+
+def of(**quantities):
+    history = History()
+    for epoch, values in enumerate(zip(*quantities.values())):
+        history.append(epoch, dict(zip(quantities, values)))
+    return history
+
+
+@pytest.mark.parametrize("rates, scale", [
+    ([0.1, 0.01, 0.001], "log"), ([0.1, 0.1, 0.05], "log"), ([0.01, 0.1, 0.02], "log"),  # with a warm-up
+    ([0.1, 0.1, 0.1], "linear"), ([0.1, 0.09, 0.08], "linear"), ([0.01, 0.05, 0.1], "linear"), ([0.1, 0.01, 0.0], "linear"),
+])  # fmt: skip
+def test_the_axis_of_a_learning_rate_that_decays(rates, scale):
+    pytest.importorskip("matplotlib")
+    drawn = panels(of(loss=[3.0, 2.0, 1.0], learning_rate=rates))
+    assert drawn["learning rate"].get_yscale() == scale and drawn["loss"].get_yscale() == "linear"
+
+
+def test_what_matters_is_drawn_large():
+    pytest.importorskip("matplotlib")
+    history = of(loss=[3.0, 2.0], val_loss=[3.0, 2.0], mae=[1.0, 2.0], mse=[1.0, 2.0], r2=[1.0, 2.0], learning_rate=[1.0, 2.0],
+                 gradient_norm=[1.0, 2000.0])  # fmt: skip
+    drawn = panels(history)
+    drawn["loss"].figure.canvas.draw()  # where panels are is found then
+    areas = {name: axis.get_position().width * axis.get_position().height for name, axis in drawn.items()}
+    assert areas["loss"] > areas["mae"] > areas["learning rate"]
+    assert areas["mae"] == pytest.approx(areas["r2"], rel=0.2) and areas["learning rate"] == pytest.approx(
+        areas["gradient norm"], rel=0.2
+    )
+    assert drawn["gradient norm"].get_yscale() == "log"
+    assert [name for name, axis in drawn.items() if axis.get_legend()] == ["loss"]
+
+
+def test_figures_are_shown_by_notebooks():
+    """These ask objects for a picture, and know figures of pyplot alone otherwise."""
+    pytest.importorskip("matplotlib")
+    rates = fn.tuning.LearningRates(np.array([0.1, 0.2]), np.array([1.0, 0.5]), False)
+    for figure in (trained().plot(), fn.schedules.CosineDecay(0.1, 10).plot(10), rates.plot()):
+        assert figure._repr_png_().startswith(b"\x89PNG")
+        assert pickle.loads(pickle.dumps(figure)).axes
 
 
 def test_plot_leaves_pyplot_alone():
@@ -137,5 +184,5 @@ def test_plot_without_epochs_or_without_matplotlib(monkeypatch):
         History().plot()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"pip install fastnet\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install fastnet-engine\[plot\]"):
         trained().plot()

@@ -590,5 +590,5 @@ def test_matplotlib_is_imported_on_use():
 def test_without_matplotlib(monkeypatch):
     """The message says how to get it."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"schedule.plot needs matplotlib: pip install fastnet\[plot\]"):
+    with pytest.raises(ImportError, match=r"schedule.plot needs matplotlib: pip install fastnet-engine\[plot\]"):
         Constant(0.1).plot(3)

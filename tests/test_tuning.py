@@ -152,7 +152,7 @@ def test_the_picture(tmp_path, monkeypatch):
     assert np.array_equal(smooth.get_ydata(), found.smoothed) and axis.get_xscale() == "log"
     assert list(suggestion.get_xdata()) == [found.suggestion] * 2
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"pip install fastnet\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install fastnet-engine\[plot\]"):
         found.plot()
 
 

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from typing import IO, Any
 
-__all__ = ["replaced_file", "save_figure"]
+__all__ = ["replaced_file"]
 
 Path = str | os.PathLike[str]
 
@@ -173,16 +173,3 @@ def replaced_file(path: Path, **options: Any) -> Iterator[IO[Any]]:
             os.fsync(number)
         finally:
             os.close(number)
-
-
-def save_figure(figure: Any, path: Any) -> None:
-    """Saves a figure of matplotlib, in the format that the end of the path says; a file that is open may be given, too."""
-    if hasattr(path, "write"):
-        figure.savefig(path)
-        return
-    from matplotlib import rcParams
-
-    path = os.fsdecode(path)
-    ending = os.path.splitext(path)[1].removeprefix(".") or rcParams["savefig.format"]
-    with replaced_file(path if path.endswith(f".{ending}") else f"{path}.{ending}") as file:
-        figure.savefig(file, format=ending.lower())

@@ -9,11 +9,19 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._replace import replaced_file, save_figure
+from ._figures import new_figure, save_figure
+from ._html import table
+from ._replace import replaced_file
 
 __all__ = ["History", "read_csv", "write_csv"]
 
 Path = str | os.PathLike[str]
+
+#: Inches of the rows of a plot.
+_LARGE, _MEDIUM, _SMALL = 2.8, 2.0, 1.5
+
+#: From which ratio of the greatest and the least value on an axis is logarithmic.
+_RANGES = {"learning_rate": 2, "gradient_norm": 100}
 
 
 class History:
@@ -103,7 +111,9 @@ class History:
         return diagnose(self, model, x)
 
     def plot(self, path: Path | None = None) -> Any:
-        """Draws the curves: loss, each metric, the learning rate, training and validation together.
+        """Draws the curves, training and validation together: the loss large, each metric, and small what the optimizer did.
+
+        The learning rate has a logarithmic axis where it decays, the norm of the gradient where it changes by more than 100 times.
 
         Parameters
         ----------
@@ -113,42 +123,74 @@ class History:
         Returns
         -------
         matplotlib.figure.Figure
+            Notebooks show it where it is the result of a cell.
 
         Raises
         ------
         ImportError
-            If matplotlib is not installed: ``pip install fastnet[plot]``.
+            If matplotlib is not installed: ``pip install fastnet-engine[plot]``.
         ValueError
             If there are no epochs yet.
         """
         if not self.epoch:
             raise ValueError("there is nothing to plot: no epoch has been completed")
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError("history.plot needs matplotlib: pip install fastnet[plot]") from None
         names = [name for name in self.history if not name.startswith("val_") and name != "seconds" and self._points(name)]
-        figure = Figure(figsize=(6.4, 2.4 * len(names)), layout="constrained")
-        axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
-        marker = "." if len(self.epoch) < 30 else ""
-        for axis, name in zip(axes, names):
-            axis.plot(*zip(*self._points(name)), marker=marker, label="training")
-            if validation := self._points(f"val_{name}"):
-                axis.plot(*zip(*validation), marker=marker, label="validation")
-                axis.legend(frameon=False)
-            axis.set_ylabel(name.replace("_", " "))
-            axis.grid(alpha=0.3)
-        axes[-1].set_xlabel("epoch")
-        axes[-1].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        figure.align_ylabels(axes)
+        of_optimizer = [name for name in names if name in ("learning_rate", "gradient_norm")]
+        metrics = [name for name in names if name not in ("loss", *of_optimizer)]
+        columns = 2 if len(metrics) > 1 else 1
+        rows = [(_LARGE, ["loss"])] if "loss" in names else []
+        rows += [(_MEDIUM, metrics[i : i + columns]) for i in range(0, len(metrics), columns)]
+        rows += [(_SMALL, of_optimizer)] if of_optimizer else []
+        figure = new_figure("history.plot", 6.8, sum(height for height, _ in rows))
+        grid = figure.add_gridspec(len(rows), 1, height_ratios=[height for height, _ in rows])
+        for (_, row), place in zip(rows, grid):
+            # A metric that is alone in its row is as wide as those above it.
+            parts = place.subgridspec(1, columns if row[0] in metrics else len(row))
+            for name, part in zip(row, parts):
+                axis = figure.add_subplot(part)
+                self._draw(axis, name)
+                if len(figure.axes) == 1 and f"val_{name}" in self.history:
+                    axis.legend(frameon=False)
+                if row is rows[-1][1]:
+                    axis.set_xlabel("epoch", fontsize="small")
         if path is not None:
             save_figure(figure, path)
         return figure
+
+    def _draw(self, axis: Any, name: str) -> None:
+        """The curves of one quantity."""
+        marker = "." if len(self.epoch) < 30 else ""
+        points = self._points(name)
+        axis.plot(*zip(*points), marker=marker, label="training")
+        if validation := self._points(f"val_{name}"):
+            axis.plot(*zip(*validation), marker=marker, label="validation")
+        if name in _RANGES:
+            values = np.ravel([value for _, value in points])
+            falls = name != "learning_rate" or values[-1] < values.max()
+            if values.min() > 0 and values.max() >= _RANGES[name] * values.min() and falls:
+                axis.set_yscale("log")
+        axis.set_title(name.replace("_", " "), loc="left", fontsize="medium")
+        axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axis.tick_params(labelsize="small")
+        axis.grid(alpha=0.3)
 
     def _points(self, name: str) -> list[tuple[int, Any]]:
         """(epoch, value) where there is a number; epochs count from 1 here."""
         numbered = zip(self.epoch, self.history.get(name, []))
         return [(epoch + 1, value) for epoch, value in numbered if isinstance(value, (int, float, np.ndarray))]
+
+    def _repr_html_(self) -> str:
+        """For notebooks: of each quantity the first and the last value, and the extremes with their epochs."""
+        rows = []
+        for name in self.history:
+            points = [(epoch, value) for epoch, value in self._points(name) if np.ndim(value) == 0]
+            if not points:
+                continue
+            least, greatest = (choose(points, key=lambda point: point[1]) for choose in (min, max))
+            extremes = [f"{value:.4g} (epoch {epoch})" for epoch, value in (least, greatest)]
+            rows.append([name, f"{points[0][1]:.4g}", f"{points[-1][1]:.4g}", *extremes])
+        notes = [self.diverged] if self.diverged else []
+        return table(f"History of {len(self.epoch)} epochs", ("Quantity", "First", "Last", "Least", "Greatest"), rows, 1, notes)
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items() if isinstance(values[-1], float))

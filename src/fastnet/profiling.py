@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._html import table
 from ._steppers import TRAIN
 from .inference import PREDICT
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from .custom import CustomLoop
 
 __all__ = ["Profile", "StageProfile", "profile_model"]
+
+
+_HEADER = ("Stage", "Layer", "us", "% of time", "GFLOP/s", "% of peak", "GB/s")
 
 
 @dataclass(frozen=True)
@@ -105,25 +109,35 @@ class Profile:
             f"{moved / seconds / 1e9:.1f}" if seconds > 0 and moved else "",
         )
 
-    def __str__(self) -> str:
-        header = ("Stage", "Layer", "us", "% of time", "GFLOP/s", "% of peak", "GB/s")
+    def _lines(self) -> list[tuple[str, ...]]:
+        """The stages, and all together."""
         lines = [self._line(stage.label, stage.layer, stage.seconds, stage.flops, stage.bytes) for stage in self.stages]
-        lines.append(self._line("all", "", self.seconds, self.flops, 0))
-        widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
-        table = [
-            "  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths)))
-            for line in [header, tuple("-" * width for width in widths), *lines]
-        ]
+        return [*lines, self._line("all", "", self.seconds, self.flops, 0)]
+
+    def _about(self) -> tuple[str, str]:
+        """What stands above and below the table."""
         rate = self.flops / self.step_seconds / 1e9 if self.step_seconds > 0 else 0.0
-        about = (
+        return (
             f"Batches of {self.rows}, {self.dtype}, {self.isa}, one thread; peak {self.peak_flops / 1e9:.1f} GFLOP/s, memory "
-            f"{self.bandwidth / 1e9:.1f} GB/s"
-        )
-        whole = (
+            f"{self.bandwidth / 1e9:.1f} GB/s",
             f"A call of one step, without clocks: {self.step_seconds * 1e6:.2f} us, {rate:.1f} GFLOP/s, "
-            f"{100e9 * rate / self.peak_flops:.1f}% of the peak"
+            f"{100e9 * rate / self.peak_flops:.1f}% of the peak",
         )
-        return "\n".join([about, *(line.rstrip() for line in table), whole])
+
+    def __str__(self) -> str:
+        lines = self._lines()
+        widths = [max(len(line[i]) for line in [_HEADER, *lines]) for i in range(len(_HEADER))]
+        text = [
+            "  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths)))
+            for line in [_HEADER, tuple("-" * width for width in widths), *lines]
+        ]
+        about, whole = self._about()
+        return "\n".join([about, *(line.rstrip() for line in text), whole])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the same table."""
+        about, whole = self._about()
+        return table(about, _HEADER, self._lines(), 2, [whole])
 
 
 def _measure(model: CustomLoop, phases: int, plan: _core.Plan, arrays: dict[str, Any], rows: int, repeats: int) -> Profile:

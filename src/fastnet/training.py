@@ -14,6 +14,7 @@ from ._fit_options import FitOptions
 from ._model_data import positive, rows_at_once, threads_of
 from ._progress import Progress, make_progress
 from ._steppers import TRAIN
+from ._summary import summarize_as_html
 from ._types import LossLike, OptimizerLike
 from .custom import CustomLoop
 from .fitting import Fit
@@ -293,6 +294,10 @@ class Trainer(CustomLoop):
         from .profiling import profile_model
 
         return profile_model(self, x, y, positive("batch_size", batch_size), positive("repeats", repeats))
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what `summary` prints, as a table."""
+        return summarize_as_html(self)
 
     def _latest_plan(self) -> _core.Plan | None:
         return self._plans.latest()

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _core
 from ._custom_losses import rows_of
-from ._replace import save_figure
+from ._figures import new_figure, save_figure
 
 if TYPE_CHECKING:
     from .model import Model
@@ -58,13 +58,9 @@ class LearningRates:
         Raises
         ------
         ImportError
-            If matplotlib is not installed: ``pip install fastnet[plot]``.
+            If matplotlib is not installed: ``pip install fastnet-engine[plot]``.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError("plot needs matplotlib: pip install fastnet[plot]") from None
-        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+        figure = new_figure("plot", 6.4, 3.6)
         axis = figure.subplots()
         axis.plot(self.rates, self.losses, alpha=0.3, label="loss of the batch")
         axis.plot(self.rates, self.smoothed, color="C0", label="smoothed")

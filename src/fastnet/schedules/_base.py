@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import _config
-from .._replace import save_figure
+from .._figures import new_figure, save_figure
 
 #: Every schedule by its name; filled by the package.
 SCHEDULES: dict[str, type[LearningRateSchedule]] = {}
@@ -134,15 +134,11 @@ class LearningRateSchedule(_config.Configurable):
         Raises
         ------
         ImportError
-            If matplotlib is not installed: ``pip install fastnet[plot]``.
+            If matplotlib is not installed: ``pip install fastnet-engine[plot]``.
         """
         n_steps = count("plot", "n_steps", n_steps)
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError("schedule.plot needs matplotlib: pip install fastnet[plot]") from None
         steps = np.arange(n_steps)
-        figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+        figure = new_figure("schedule.plot", 6.4, 3.2)
         axis = figure.subplots()
         axis.plot(steps, self.bind(1)(steps), drawstyle="steps-post", marker="." if n_steps < 30 else "")
         axis.set_title(type(self).__name__, fontsize="medium")
