@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import special
 from test_elementwise import DOMAINS
 
 import fastnet as fn
@@ -170,12 +171,74 @@ def test_stop_gradient():
 def test_what_is_not_known_while_the_graph_is_made():
     x = fn.Input((3,))
     for attempt, words in [
-        (lambda: bool(x > 0), "fn.ops.where"), (lambda: float(x), "fn.ops"), (lambda: list(x), "rows"), (lambda: np.exp(x), "ufunc"),
+        (lambda: bool(x > 0), "fn.ops.where"), (lambda: float(x), "fn.ops"), (lambda: list(x), "rows"), 
         (lambda: np.asarray(x), "fn.ops"), (lambda: fn.layers.Lambda(lambda t: t if t > 0 else -t)(x), "fn.ops.where"),
         (lambda: fn.layers.Lambda(lambda t: 3)(x), "must return a symbolic tensor"), (lambda: fn.layers.Lambda(3), "callable"),
     ]:  # fmt: skip
         with pytest.raises(TypeError, match=words):
             attempt()
+
+
+class Formula(fn.layers.Layer):
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+
+    def build(self, input_shape):
+        self.w = self.add_weight((input_shape[-1],), "ones", name="w")
+
+    def call(self, x):
+        return self.run(x, self.w)
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (lambda x, w: np.exp(x), "np.exp of a symbolic tensor.*use fn.ops.exp"),
+        (lambda x, w: np.exp(w), "np.exp of a weight.*use fn.ops.exp"),
+        (lambda x, w: np.add(x, w, out=np.ones(3)), "use fn.ops.add"),
+        (lambda x, w: np.add.reduce(x), "use fn.ops.add"),
+        (lambda x, w: np.ones(3) == x, "use fn.ops.equal"),
+        (lambda x, w: np.logical_and(x, 1), "use fn.ops.logical_and"),
+        (lambda x, w: np.fmod(x, 2), "use fn.ops.(f?)mod"),
+        (lambda x, w: np.spacing(x), "fn.ops has no function 'spacing'"),
+        (lambda x, w: special.erf(x), "scipy.special.erf of a symbolic tensor.*use fn.ops.erf"),
+        (lambda x, w: np.sum(x, axis=1), "np.sum of a symbolic tensor.*use fn.ops.sum"),
+        (lambda x, w: np.concatenate([x, x], axis=1), "use fn.ops.concatenate"),
+        (lambda x, w: np.where(x > 0, x, 0), "use fn.ops.where"),
+        (lambda x, w: np.linalg.norm(x, axis=1), "np.linalg.norm of a symbolic tensor.*use fn.ops.norm"),
+        (lambda x, w: np.array([x, x]), "an array of a symbolic tensor.*fn.ops"),
+        (lambda x, w: x * np.asarray(w), "an array of weight 'w'.*vary from step to step"),
+        (lambda x, w: x * np.mean(w), "an array of weight 'w'"),
+        (lambda x, w: x.sum(axis=1), "no attribute 'sum': use fn.ops.sum"),
+        (lambda x, w: x.astype("int32"), "use fn.ops.cast"),
+        (lambda x, w: x.tobytes(), "no attribute 'tobytes', unlike NumPy's arrays"),
+    ],
+)
+def test_functions_of_numpy_say_what_to_write_instead(run, words):
+    with pytest.raises((TypeError, AttributeError), match=words):
+        Formula(run)(fn.Input((3,)))
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda x, w: np.arange(1.0, 4) * x - np.ones(3) / x, lambda x, w: np.float64(2.0) ** x, lambda x, w: np.float32(3) * w * x,
+        lambda x, w: np.ones(3) < x, lambda x, w: np.add(1, x) % np.full(3, 0.7), lambda x, w: True & (x > 0), lambda x, w: np.eye(3)[0] // x,
+    ],
+)  # fmt: skip
+def test_operators_with_arrays_on_the_left(run):
+    rows = RANDOM.uniform(0.5, 2.0, size=(4, 3))
+    x = fn.Input((3,))
+    found = fn.Model(x, Formula(lambda x, w: run(x, 1 + 0 * x))(x), seed=0, dtype="float64").predict(rows)
+    np.testing.assert_allclose(found, run(rows, np.ones(3)), rtol=1e-12)
+
+
+def test_functions_of_numpy_on_weights_that_have_numbers():
+    layer, x = Formula(lambda x, w: x * w), fn.Input((3,))
+    fn.Model(x, layer(x), seed=0)
+    assert np.exp(layer.w).tolist() == [np.exp(np.float32(1))] * 3 and np.asarray(layer.w).tolist() == [1, 1, 1]
+    assert np.sum(layer.w) == 3 and np.shape(x) == (None, 3) and np.ndim(x) == 2
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from . import _core
 from ._labels import Labels, find_labels
+from ._symbols import CURRENT_CALL, FUNCTIONS, Arithmetic, refuse_function, refuses
 from ._weights import Owner
 
 if TYPE_CHECKING:
@@ -35,37 +38,7 @@ class LayerLike(Owner, Protocol):
     def _label(self) -> str: ...
 
 
-class _Functions(dict[str, Callable[..., Any]]):
-    """The functions of `fastnet.ops` by name, which enters them when the first is asked for: the package says how."""
-
-    load: Callable[[], Any]
-
-    def __missing__(self, name: str) -> Callable[..., Any]:
-        self.load()
-        if name not in self:
-            raise KeyError(name)
-        return self[name]
-
-
-#: Python's operators on symbolic tensors are some of these.
-FUNCTIONS = _Functions()
-
-
-def _operator(name: str, reverse: bool = False) -> Any:
-    def run(self: SymbolicTensor, *other: Any) -> Any:
-        return FUNCTIONS[name](*other, self) if reverse else FUNCTIONS[name](self, *other)
-
-    return run
-
-
-def _refuses(what: str, instead: str) -> Any:
-    def run(self: SymbolicTensor, *args: Any) -> Any:
-        raise TypeError(f"{what} of a symbolic tensor, whose numbers are not known while the graph is made: {instead}")
-
-    return run
-
-
-class SymbolicTensor:
+class SymbolicTensor(Arithmetic):
     """What a layer returns when it is called on symbolic tensors: a value that a model will compute.
 
     Attributes
@@ -92,23 +65,25 @@ class SymbolicTensor:
         """With the batch axis, whose size is None."""
         return (None, *self.sample_shape)
 
-    __add__, __radd__ = _operator("add"), _operator("add", True)
-    __sub__, __rsub__ = _operator("subtract"), _operator("subtract", True)
-    __mul__, __rmul__ = _operator("multiply"), _operator("multiply", True)
-    __truediv__, __rtruediv__ = _operator("divide"), _operator("divide", True)
-    __floordiv__, __rfloordiv__ = _operator("floor_divide"), _operator("floor_divide", True)
-    __mod__, __rmod__ = _operator("mod"), _operator("mod", True)
-    __pow__, __rpow__ = _operator("power"), _operator("power", True)
-    __matmul__, __rmatmul__ = _operator("matmul"), _operator("matmul", True)
-    __neg__, __abs__, __invert__ = _operator("negative"), _operator("abs"), _operator("logical_not")
-    __lt__, __le__, __gt__, __ge__ = _operator("less"), _operator("less_equal"), _operator("greater"), _operator("greater_equal")
-    __and__, __or__, __xor__ = _operator("logical_and"), _operator("logical_or"), _operator("logical_xor")
-    __bool__ = _refuses("the truth", "use fn.ops.where(condition, a, b) in place of if")
-    __float__ = __int__ = _refuses("a number", "compute with the tensor, by fn.ops")
-    __iter__ = _refuses("a loop over the rows", "operations work on all rows; for parts of a sample use fn.ops")
-    #: NumPy's functions refuse it, and its arrays leave operators to the tensor.
-    __array_ufunc__ = None
-    __array__ = _refuses("a NumPy function", "use that of fn.ops")
+    __bool__ = refuses("the truth", "use fn.ops.where(condition, a, b) in place of if")
+    __float__ = __int__ = refuses("a number", "compute with the tensor, by fn.ops")
+    __iter__ = refuses("a loop over the rows", "operations work on all rows; for parts of a sample use fn.ops")
+    __array__ = refuses("an array", "use the functions of fn.ops in place of NumPy's")
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        if function in (np.shape, np.ndim):
+            return self.shape if function is np.shape else len(self.shape)
+        raise refuse_function(function.__name__, "a symbolic tensor", function.__module__ or "numpy")
+
+    def __getattr__(self, name: str) -> Any:
+        """Asked for what there is not: methods of NumPy's arrays are told by what to write instead."""
+        text = f"a symbolic tensor has no attribute {name!r}"
+        if not name.startswith("_") and hasattr(np.ndarray, name):
+            if not FUNCTIONS.public:
+                FUNCTIONS.load()
+            found = {"astype": "cast", "flatten": "reshape", "T": "transpose"}.get(name, name)
+            text += f": use fn.ops.{found}" if found in FUNCTIONS.public else ", unlike NumPy's arrays"
+        raise AttributeError(text)
 
     def __getitem__(self, key: Any) -> SymbolicTensor:
         return FUNCTIONS["get_item"](self, key if isinstance(key, tuple) else (key,))
@@ -208,10 +183,6 @@ class LayerCall:
         """The outputs of the same use of the layer, on other tensors."""
         options = replace_tensors(self.options, replace)
         return self.layer._make_call([replace(tensor) for tensor in self.inputs], **options).outputs
-
-
-#: The call in progress, whose layer is appending operations.
-CURRENT_CALL: ContextVar[LayerCall | None] = ContextVar("CURRENT_CALL", default=None)
 
 
 #: Where no call is in progress: a tensor that has as many rows as random numbers that are drawn; None: these are an array.

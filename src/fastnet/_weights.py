@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from . import _core
+from ._symbols import CURRENT_CALL, Arithmetic
 
 if TYPE_CHECKING:
     from .constraints import Constraint
@@ -77,7 +78,7 @@ class WeightSpec(NamedTuple):
     shape: tuple[int, ...] | None = None
 
 
-class Weight:
+class Weight(Arithmetic):
     """One array of parameters of a layer.
 
     Attributes
@@ -182,6 +183,20 @@ class Weight:
 
     def __copy__(self) -> Weight:
         return copy.deepcopy(self)
+
+    _kind = "a weight"
+
+    @property
+    def _is_known(self) -> bool:
+        return CURRENT_CALL.get() is None
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """A copy of the numbers; while the graph is made TypeError, as they are to be those of each step."""
+        if not self._is_known:
+            raise TypeError(
+                f"an array of weight {self.name!r}, whose numbers vary from step to step: use the functions of fn.ops in place of NumPy's"
+            )
+        return np.array(self.array, dtype)
 
     def __repr__(self) -> str:
         return f"<Weight {self.path} {self.shape}>"

@@ -15,6 +15,7 @@ np.float64(3.407606)
 [[8.0]]
 """
 
+from .._symbols import FUNCTIONS as _FUNCTIONS
 from . import _gradients as _gradients
 from . import constants, elementwise, indexing, moves, products, reductions, shapes
 from .constants import *
@@ -36,3 +37,4 @@ __all__ = sorted(
         *shapes.__all__,
     }
 )
+_FUNCTIONS.public = frozenset(__all__)
