@@ -1,4 +1,5 @@
-"""Losses that are held to values of Keras: what tools/dump_keras_values.py runs there, tests/test_composed_losses.py here."""
+"""Losses and layers that are held to values of Keras: what tools/dump_keras_values.py runs there, and tests/test_composed_losses.py and
+tests/test_composed_layers.py here."""
 
 import numpy as np
 
@@ -60,3 +61,67 @@ def loss_data(kind, shape, number):
                 random.dirichlet(np.ones(shape[-1]), shape[:-1]),
             )
     return target, prediction, random.uniform(0, 2, shape[0])
+
+
+#: Class, arguments, shapes of the inputs with the batch, options of the call.
+LAYERS = [
+    ("Identity", {}, [(3, 4)], {}),
+    ("UnitNormalization", {}, [(3, 4, 5)], {}),
+    ("UnitNormalization", {"axis": [1, 2]}, [(3, 4, 5)], {}),
+    ("PReLU", {}, [(3, 4, 5)], {}),
+    ("PReLU", {"shared_axes": [1, 2]}, [(3, 4, 5, 2)], {}),
+    ("ReLU", {"max_value": 1.0, "negative_slope": 0.1, "threshold": 0.3}, [(3, 20)], {}),
+    ("ReLU", {"negative_slope": 0.3}, [(3, 20)], {}),
+    ("ReLU", {"max_value": 0.7}, [(3, 20)], {}),
+    ("Softmax", {"axis": 1}, [(3, 4, 5)], {}),
+    ("Dot", {"axes": -1}, [(3, 5), (3, 5)], {}),
+    ("Dot", {"axes": [2, 1]}, [(3, 4, 5), (3, 5, 2)], {}),
+    ("Dot", {"axes": 2, "normalize": True}, [(3, 4, 5), (3, 6, 5)], {}),
+    ("Dot", {"axes": [1, 2]}, [(3, 4), (3, 5, 4)], {}),
+    ("AdditiveAttention", {}, [(3, 4, 5), (3, 6, 5)], {}),
+    ("AdditiveAttention", {"use_scale": False}, [(3, 4, 5), (3, 6, 2), (3, 6, 5)], {"use_causal_mask": True}),
+    ("EinsumDense", {"equation": "abc,cd->abd", "output_shape": [None, 6], "bias_axes": "d"}, [(3, 4, 5)], {}),
+    ("EinsumDense", {"equation": "...x,xy->...y", "output_shape": 6, "activation": "tanh"}, [(3, 4, 2, 5)], {}),
+    ("EinsumDense", {"equation": "ab...,bc->ac...", "output_shape": 6, "bias_axes": "c"}, [(3, 4, 2)], {}),
+    ("EinsumDense", {"equation": "abc,cde->abde", "output_shape": [4, 2, 3], "bias_axes": "be"}, [(3, 4, 5)], {}),
+    ("Conv3D", {"filters": 3, "kernel_size": 2}, [(2, 4, 5, 6, 2)], {}),
+    (
+        "Conv3D",
+        {"filters": 3, "kernel_size": [3, 2, 3], "padding": "same", "strides": 2, "activation": "tanh"},
+        [(2, 5, 6, 7, 2)],
+        {},
+    ),
+    ("Conv3D", {"filters": 4, "kernel_size": [2, 3, 2], "groups": 2, "use_bias": False}, [(2, 4, 5, 4, 6)], {}),
+    ("Conv3D", {"filters": 2, "kernel_size": [2, 2, 3], "dilation_rate": [1, 2, 2], "padding": "same"}, [(2, 3, 5, 6, 2)], {}),
+    ("Conv3DTranspose", {"filters": 3, "kernel_size": 2}, [(2, 3, 2, 4, 2)], {}),
+    ("Conv3DTranspose", {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"}, [(2, 2, 3, 2, 2)], {}),
+    ("Conv3DTranspose", {"filters": 2, "kernel_size": [3, 2, 1], "strides": [1, 3, 2]}, [(2, 2, 3, 2, 2)], {}),
+    ("MaxPooling3D", {}, [(2, 4, 5, 6, 3)], {}),
+    ("MaxPooling3D", {"pool_size": [2, 3, 2], "strides": 1, "padding": "same"}, [(2, 4, 5, 6, 3)], {}),
+    ("AveragePooling3D", {"pool_size": [2, 1, 3]}, [(2, 4, 5, 6, 3)], {}),
+    ("GlobalMaxPooling3D", {}, [(2, 3, 4, 2, 3)], {}),
+    ("GlobalAveragePooling3D", {"keepdims": True}, [(2, 3, 4, 2, 3)], {}),
+    ("AdaptiveAveragePooling1D", {"output_size": 3}, [(2, 7, 3)], {}),
+    ("AdaptiveAveragePooling2D", {"output_size": [3, 2]}, [(2, 7, 6, 3)], {}),
+    ("AdaptiveAveragePooling3D", {"output_size": 2}, [(2, 3, 5, 4, 2)], {}),
+    ("AdaptiveMaxPooling1D", {"output_size": 4}, [(2, 7, 3)], {}),
+    ("AdaptiveMaxPooling2D", {"output_size": [1, 4]}, [(2, 7, 6, 3)], {}),
+    ("AdaptiveMaxPooling3D", {"output_size": 2}, [(2, 3, 5, 4, 2)], {}),
+    ("ZeroPadding3D", {}, [(2, 2, 3, 4, 2)], {}),
+    ("ZeroPadding3D", {"padding": [[1, 0], [0, 2], [1, 1]]}, [(2, 2, 3, 4, 2)], {}),
+    ("Cropping3D", {"cropping": [[1, 0], [0, 2], [1, 1]]}, [(2, 3, 5, 4, 2)], {}),
+    ("UpSampling3D", {"size": [1, 2, 3]}, [(2, 2, 3, 2, 2)], {}),
+    ("Resizing", {"height": 5, "width": 3}, [(2, 3, 7, 2)], {}),
+    ("Resizing", {"height": 3, "width": 4, "antialias": True}, [(2, 7, 9, 2)], {}),
+    ("Resizing", {"height": 3, "width": 4, "crop_to_aspect_ratio": True}, [(2, 7, 5, 2)], {}),
+    ("Resizing", {"height": 6, "width": 4, "pad_to_aspect_ratio": True, "fill_value": 0.5}, [(2, 7, 9, 2)], {}),
+    ("CenterCrop", {"height": 3, "width": 4}, [(2, 7, 9, 2)], {}),
+    ("CenterCrop", {"height": 6, "width": 5}, [(2, 4, 9, 2)], {}),
+]
+
+
+def layer_data(shapes, output_shape, weight_shapes, number):
+    """Inputs, gradients of the outputs and weights, of float64."""
+    random = np.random.default_rng(1000 + number)
+    inputs = [random.normal(size=shape) for shape in shapes]
+    return inputs, [random.normal(size=shape) for shape in weight_shapes], random.normal(size=output_shape)

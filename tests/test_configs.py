@@ -21,6 +21,21 @@ KINDS = {
 }
 #: What cannot be left out.
 REQUIRED = {
+    layers.AdaptiveAveragePooling1D: {"output_size": 2},
+    layers.AdaptiveAveragePooling2D: {"output_size": (2, 2)},
+    layers.AdaptiveAveragePooling3D: {"output_size": (2, 1, 2)},
+    layers.AdaptiveMaxPooling1D: {"output_size": 2},
+    layers.AdaptiveMaxPooling2D: {"output_size": (1, 2)},
+    layers.AdaptiveMaxPooling3D: {"output_size": (1, 2, 2)},
+    layers.AveragePooling3D: {"pool_size": (1, 2, 1)},
+    layers.CenterCrop: {"height": 1, "width": 2},
+    layers.Conv3D: {"filters": 3, "kernel_size": (1, 2, 1)},
+    layers.Conv3DTranspose: {"filters": 3, "kernel_size": (1, 2, 1)},
+    layers.Dot: {"axes": -1},
+    layers.EinsumDense: {"equation": "ab,bc->ac", "output_shape": (3,)},
+    layers.Resizing: {"height": 4, "width": 5},
+    layers.ReversibleEmbedding: {"input_dim": 7, "output_dim": 3},
+    layers.SpatialDropout3D: {"rate": 0.5},
     layers.Activation: {"activation": "relu"},
     layers.AlphaDropout: {"rate": 0.5},
     layers.AveragePooling1D: {"pool_size": 3},
@@ -66,6 +81,9 @@ REQUIRED = {
 }
 #: Values other than the defaults, where they are not numbers, or not any number will do.
 OTHERS = {
+    "alpha_constraint": constraints.NonNeg(),
+    "alpha_initializer": initializers.Constant(0.5),
+    "alpha_regularizer": regularizers.L2(0.5),
     "activity_regularizer": regularizers.L2(0.5),
     "activation": activations.ActivationFunction("leaky_relu", 0.1),
     "attention_axes": 1,
@@ -118,6 +136,7 @@ OTHERS = {
     "pointwise_constraint": constraints.MaxNorm(2.0, axis=1),
     "pointwise_initializer": initializers.VarianceScaling(2.0, "fan_in", "uniform", seed=5),
     "pointwise_regularizer": regularizers.L2(0.25),
+    "reduction": "sum",
     "recurrent_activation": activations.ActivationFunction("elu", 0.5),
     "recurrent_constraint": constraints.MaxNorm(0.5),
     "recurrent_initializer": initializers.RandomNormal(seed=1),
@@ -143,7 +162,7 @@ def classes_of(kind):
 
 
 def is_attention(cls):
-    return cls.__module__ == layers.MultiHeadAttention.__module__
+    return cls.__module__ == layers.MultiHeadAttention.__module__ or cls is layers.AdditiveAttention
 
 
 def is_merge(cls):
@@ -153,7 +172,7 @@ def is_merge(cls):
 
 #: Beside those of attention and those named 1D.
 OF_SEQUENCES = {layers.PositionEmbedding, layers.RotaryEmbedding, layers.SinePositionEncoding, layers.TransformerBlock}
-OF_TOKENS = {layers.Embedding, layers.TokenAndPositionEmbedding}
+OF_TOKENS = {layers.Embedding, layers.ReversibleEmbedding, layers.TokenAndPositionEmbedding}
 
 
 def is_recurrent(cls):
@@ -164,7 +183,9 @@ def input_for(cls, changed):
     """An input that the layer takes with this argument changed."""
     if is_recurrent(cls) or cls in (layers.Masking, layers.TimeDistributed):
         return fn.Input((3, 6), batch_size=4)
-    if "2D" in cls.__name__:
+    if "3D" in cls.__name__:
+        return fn.Input((4, 3, 3, 6))
+    if "2D" in cls.__name__ or cls in (layers.CenterCrop, layers.Resizing):
         return fn.Input((2, 3, 6))
     if cls in OF_SEQUENCES:
         return fn.Input((3, 6))
@@ -186,11 +207,36 @@ everything = pytest.mark.parametrize("kind, cls", CLASSES, ids=[f"{kind} {cls.__
 
 
 #: Arguments that take one value so far.
-ONE_VALUE = {(layers.Attention, "score_mode")}
+ONE_VALUE = {
+    (layers.Attention, "score_mode"),
+    (layers.Resizing, "fill_mode"),
+    (losses.SparseCategoricalCrossentropy, "ignore_class"),
+    *((cls, "axis") for cls in losses.LOSSES.values() if cls.__name__.endswith("Crossentropy")),
+}
 
 
 #: Where the name of the argument alone does not tell.
 OTHERS_OF = {
+    **{(getattr(layers, f"Adaptive{kind}Pooling2D"), "output_size"): (1, 3) for kind in ("Average", "Max")},
+    **{(getattr(layers, f"Adaptive{kind}Pooling3D"), "output_size"): (1, 3, 1) for kind in ("Average", "Max")},
+    (layers.AveragePooling3D, "pool_size"): (2, 1, 1),
+    (layers.AveragePooling3D, "strides"): (2, 1, 1),
+    (layers.CenterCrop, "height"): 2,
+    (layers.CenterCrop, "width"): 3,
+    (layers.Cropping3D, "cropping"): ((1, 0), (0, 2), (1, 0)),
+    (layers.Dot, "axes"): (1, 1),
+    (layers.EinsumDense, "bias_axes"): "c",
+    (layers.EinsumDense, "equation"): "...b,bc->...c",
+    (layers.EinsumDense, "output_shape"): (4,),
+    (layers.MaxPooling3D, "pool_size"): (1, 2, 1),
+    (layers.MaxPooling3D, "strides"): (1, 1, 1),
+    (layers.PReLU, "shared_axes"): [1],
+    (layers.Resizing, "fill_mode"): "constant",
+    (layers.Resizing, "interpolation"): "bicubic",
+    (layers.Softmax, "axis"): 1,
+    (layers.UnitNormalization, "axis"): 1,
+    (layers.UpSampling3D, "size"): (1, 3, 1),
+    (layers.ZeroPadding3D, "padding"): ((1, 0), (0, 2), (1, 1)),
     (layers.AveragePooling1D, "pool_size"): 2,
     (layers.AveragePooling1D, "strides"): 1,
     (layers.AveragePooling2D, "pool_size"): (2, 1),
@@ -225,11 +271,14 @@ OTHERS_OF = {
 }
 _WINDOW_1D = {"filters": 6, "kernel_size": 1, "strides": 2, "dilation_rate": 2, "groups": 3}
 _WINDOW_2D = {"filters": 6, "kernel_size": (1, 2), "strides": (2, 1), "dilation_rate": (1, 2), "groups": 3}
+_WINDOW_3D = {"filters": 6, "kernel_size": (1, 2, 2), "strides": (2, 1, 1), "dilation_rate": (1, 2, 1), "groups": 3}
 for cls, others in {
     layers.Conv1D: _WINDOW_1D,
     layers.Conv1DTranspose: {**_WINDOW_1D, "output_padding": 0},
     layers.Conv2D: _WINDOW_2D,
     layers.Conv2DTranspose: {**_WINDOW_2D, "output_padding": (0, 0)},
+    layers.Conv3D: _WINDOW_3D,
+    layers.Conv3DTranspose: {**_WINDOW_3D, "output_padding": (0, 0, 0)},
     layers.DepthwiseConv1D: {**_WINDOW_1D, "bias_initializer": initializers.Constant(2.0)},
     layers.DepthwiseConv2D: {**_WINDOW_2D, "bias_initializer": initializers.Constant(2.0)},
     layers.SeparableConv1D: _WINDOW_1D,
@@ -295,7 +344,7 @@ def test_what_was_written_down_is_made_again(kind, cls):
 @everything
 def test_defaults_are_left_out_of_the_representation(kind, cls):
     required = REQUIRED.get(cls, {})
-    given = ", ".join(f"{name}={value}" for name, value in required.items())
+    given = ", ".join(f"{name}={value!r}" if name == "equation" else f"{name}={value}" for name, value in required.items())
     assert repr(cls(**required)) == f"{cls.__name__}({given})"
 
 

@@ -20,6 +20,7 @@ SIGNATURES = json.loads((pathlib.Path(__file__).parent / "traces" / "keras_signa
 #: What has a name of Keras and is something else: what is called by the engine or by fastnet alone, not by a user.
 OTHERS = {
     "callbacks.CallbackList": "made by fit",
+    "layers.AdditiveAttention.call": "as that of Attention",
     "layers.Attention.call": "takes (query, value, key); Keras's takes a list of these first, and so do layers that are called",
     "metrics.Metric.result": "takes the sums that the engine has added up",
 }
@@ -103,7 +104,7 @@ def test_defaults(name):
         for argument, default in defaults.items()
         if keras_defaults.get(argument, ...) is not ...
         and keras_defaults[argument] != default
-        and not (argument in ("strides", "dilation_rate") and keras_defaults[argument] == (default, default))
+        and not (argument in ("strides", "dilation_rate") and keras_defaults[argument] in ((default,) * 2, (default,) * 3))
         and not (argument == "name" and keras_defaults[argument] is None)  # one is made from the class's
     }
     assert other == OTHER_DEFAULTS.get(name, {})

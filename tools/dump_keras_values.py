@@ -1,9 +1,10 @@
-"""Writes tests/traces/values_keras.npz: losses of Keras in float64, for the cases of tests/keras_cases.py.
+"""Writes tests/traces/values_keras.npz: losses and layers of Keras in float64, for the cases of tests/keras_cases.py.
 
     KERAS_BACKEND=torch python tools/dump_keras_values.py       # needs Keras 3 and torch
 
 For loss number i: loss/i/losses, those of the positions; value, their mean; weighted, that with weights of the rows; gradient, that
-of the mean by the predictions.
+of the mean by the predictions. For layer number i: layer/i/y, the output, and layer/i/dx/k and dw/k, the gradients of the sum of
+dy * y by the inputs and the weights, in Keras's order.
 """
 
 import json
@@ -43,9 +44,28 @@ def losses():
     return found
 
 
+def layers():
+    found = {}
+    for i, (name, arguments, shapes, options) in enumerate(keras_cases.LAYERS):
+        layer = getattr(keras.layers, name)(**arguments, dtype="float64")
+        tensors = [torch.zeros(shape, dtype=torch.float64) for shape in shapes]
+        output_shape = layer(tensors if len(tensors) > 1 else tensors[0], **options).shape
+        variables = layer.weights
+        inputs, weights, dy = keras_cases.layer_data(shapes, output_shape, [tuple(one.shape) for one in variables], i)
+        layer.set_weights(weights)
+        tensors = [torch.tensor(array, requires_grad=True) for array in inputs]
+        y = layer(tensors if len(tensors) > 1 else tensors[0], **options)
+        (y * torch.tensor(dy)).sum().backward()
+        found[f"{i}/y"] = number_of(y)
+        found.update({f"{i}/dx/{k}": number_of(tensor.grad) for k, tensor in enumerate(tensors)})
+        found.update({f"{i}/dw/{k}": number_of(variable.value.grad) for k, variable in enumerate(variables)})
+    return found
+
+
 def main():
     keras.config.set_floatx("float64")
     found = {f"loss/{name}": array for name, array in losses().items()}
+    found |= {f"layer/{name}": array for name, array in layers().items()}
     facts = {"versions": {"keras": keras.__version__, "torch": torch.__version__.partition("+")[0]}}
     np.savez_compressed(TESTS / "traces" / "values_keras.npz", facts=json.dumps(facts), **found)
 

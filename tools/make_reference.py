@@ -67,6 +67,7 @@ _ARXIV, _DOI = "https://arxiv.org/abs/", "https://doi.org/"
 PAPERS = {
     "Ainslie et al. 2023": _ARXIV + "2305.13245",
     "Ba, Kiros and Hinton 2016": _ARXIV + "1607.06450",
+    "Bahdanau et al. 2015": _ARXIV + "1409.0473",
     "Barron 2021": _ARXIV + "2112.11687",
     "Brock et al. 2017": _ARXIV + "1609.07093",
     "Chen et al. 2023": _ARXIV + "2302.06675",

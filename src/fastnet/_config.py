@@ -123,7 +123,7 @@ class Configurable:
     def _is_meant_by(self, identifier: Any) -> bool:
         """Whether `identifier`, what a user may write in place of an object, stands for this one."""
         cls = type(self)
-        return isinstance(identifier, str) and snake_case(cls.__name__) == identifier and self == cls()
+        return isinstance(identifier, str) and snake_case(cls.__name__) == snake_case(identifier) and self == cls()
 
 
 class Name:

@@ -21,8 +21,11 @@ from .convolution_transpose import Convolution2DTranspose as Convolution2DTransp
 from .convolution_transpose import __all__ as _transposed
 from .core import Activation, ActivityRegularization, Dense, Flatten, Input, Reshape
 from .embedding import Embedding, Masking
+from .formulas import *
+from .formulas import __all__ as _formulas
 from .functional import Lambda
-from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from .merging import *
+from .merging import __all__ as _merging
 from .normalization import BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization
 from .pooling import *
 from .pooling import AvgPool1D as AvgPool1D
@@ -38,21 +41,41 @@ from .positions import *
 from .positions import __all__ as _positions
 from .recurrent import *
 from .recurrent import __all__ as _recurrent
-from .regularization import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
+from .regularization import (
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+)
 from .reshaping import *
 from .reshaping import __all__ as _reshaping
+from .resizing import *
+from .resizing import __all__ as _resizing
 from .scaling import MinMaxScaling, Normalization, Rescaling, TargetScaling
 from .transformer import TransformerBlock
+from .volume_pooling import *
+from .volume_pooling import AvgPool3D as AvgPool3D
+from .volume_pooling import GlobalAvgPool3D as GlobalAvgPool3D
+from .volume_pooling import GlobalMaxPool3D as GlobalMaxPool3D
+from .volume_pooling import MaxPool3D as MaxPool3D
+from .volume_pooling import __all__ as _volume_pooling
+from .volumes import *
+from .volumes import Convolution3D as Convolution3D
+from .volumes import Convolution3DTranspose as Convolution3DTranspose
+from .volumes import __all__ as _volumes
 from .wrappers import TimeDistributed
 
 __all__ = [
-    "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization", "Bidirectional", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten",
-    "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Lambda", "Layer", "LayerNormalization", "Masking", "Maximum",
-    "MinMaxScaling", "Minimum", "Multiply", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
-    "SpatialDropout1D", "SpatialDropout2D", "Subtract", "TargetScaling", *_activations, *_attention, *_convolution, *_transposed, *_pooling,
+    "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Bidirectional", "Dense", "Dropout", "Embedding", "Flatten",
+    "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Lambda", "Layer", "LayerNormalization", "Masking",
+    "MinMaxScaling", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "TargetScaling", *_activations, *_attention, *_convolution, *_transposed, *_pooling,
     *_augmentation, *_reshaping,
     "TransformerBlock", *_positions,
-    "TimeDistributed", *_recurrent,
+    "TimeDistributed", *_recurrent, *_merging, *_formulas, *_resizing, *_volume_pooling, *_volumes,
 ]  # fmt: skip
 
 LAYERS.update((name, globals()[name]) for name in __all__ if isinstance(globals()[name], type))

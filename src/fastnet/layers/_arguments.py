@@ -15,7 +15,7 @@ from .._graph import SymbolicTensor
 
 __all__ = ["channels_last", "check_axes", "checked_rate", "checked_seed", "number_in", "one_of", "positive_sizes"]
 
-_AXES = {1: "steps", 2: "height, width"}
+_AXES = {1: "steps", 2: "height, width", 3: "depth, height, width"}
 
 
 def positive_sizes(layer: str, argument: str, value: Any, axes: int) -> tuple[int, ...]:
@@ -93,6 +93,6 @@ def channels_last(layer: str, value: str | None) -> str | None:
 
 
 def check_axes(layer: str, x: SymbolicTensor, axes: int) -> None:
-    """ValueError if x is no batch of sequences (1 axis) or images (2 axes) with channels."""
+    """ValueError if x is no batch of sequences (1 axis), images (2 axes) or volumes (3 axes) with channels."""
     if len(x.sample_shape) != axes + 1:
         raise ValueError(f"layer {layer!r}: expected an input of shape (batch, {_AXES[axes]}, channels), got shape {x.shape}")

@@ -28,7 +28,7 @@ def paddings(axes: int) -> tuple[str, ...]:
 class Window(Layer):
     """What the layers with a sliding window have in common.
 
-    A size is stored as an integer by layers on series, and as a pair by layers on images.
+    A size is stored as an integer by layers on series, and as one for each axis by others.
     """
 
     #: How many axes a window has.
@@ -39,8 +39,8 @@ class Window(Layer):
     @classmethod
     def _arguments(cls) -> dict[str, Any]:
         found = super()._arguments()
-        ones = dict.fromkeys(("strides", "dilation_rate"), (1, 1))
-        return {**found, **ones} if cls.axes == 2 else found
+        ones = dict.fromkeys(("strides", "dilation_rate"), (1,) * cls.axes)
+        return {**found, **ones} if cls.axes > 1 else found
 
     def _take_window(
         self, kernel_size: Sizes, strides: Sizes, padding: str, data_format: str | None, dilation_rate: Sizes

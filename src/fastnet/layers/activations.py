@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from typing import Unpack
 
+from .._formulas import ops
 from .._graph import SymbolicTensor
 from .._types import LayerOptions
 from ..activations import ActivationFunction
+from ._arguments import number_in
 from .base import Layer
 
 __all__ = [
@@ -49,9 +53,44 @@ class _ActivationLayer(Layer):
 
 
 class ReLU(_ActivationLayer):
-    """``max(x, 0)``"""
+    """``max(x, 0)``, or, with arguments, ``max_value`` from there on, and below `threshold` ``negative_slope * (x - threshold)``.
 
-    kernel = "relu"
+    Parameters
+    ----------
+    max_value : float, optional
+        Default: there is none.
+    negative_slope : float
+    threshold : float
+        Not negative, as the others.
+    trainable, name
+        As in `Layer`.
+    """
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.max_value = None if max_value is None else number_in(self._label, "max_value", max_value, 0.0, math.inf)
+        self.negative_slope = number_in(self._label, "negative_slope", negative_slope, 0.0, math.inf)
+        self.threshold = number_in(self._label, "threshold", threshold, 0.0, math.inf)
+
+    def activation_function(self) -> ActivationFunction:
+        """ValueError where it is none of the engine's."""
+        if self.threshold == 0 and self.negative_slope == 0 and self.max_value in (None, 6):
+            return ActivationFunction("relu" if self.max_value is None else "relu6")
+        if self.threshold == 0 and self.max_value is None:
+            return ActivationFunction("leaky_relu", self.negative_slope)
+        raise ValueError(f"{self!r} is no activation for another layer: use it as a layer of its own, after that")
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        if self.threshold == 0 and (self.max_value is None or (self.max_value == 6 and self.negative_slope == 0)):
+            return super().call(x)
+        y = ops.where(x >= self.threshold, x, self.negative_slope * (x - self.threshold))
+        return y if self.max_value is None else ops.minimum(y, self.max_value)
 
 
 class ReLU6(_ActivationLayer):
@@ -186,9 +225,33 @@ class Exponential(_ActivationLayer):
 
 
 class Softmax(_ActivationLayer):
-    """``exp(x) / sum(exp(x))`` over the last axis."""
+    """``exp(x) / sum(exp(x))`` over an axis.
+
+    Parameters
+    ----------
+    axis : int
+        As Keras counts it, axis 0 being the batch; -1: the last.
+    trainable, name
+        As in `Layer`.
+    """
 
     kernel = "softmax"
+
+    def __init__(self, axis: int = -1, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
+        try:
+            self.axis = operator.index(axis)
+        except TypeError:
+            raise TypeError(f"{self._label}: axis must be an integer, got {axis!r}") from None
+
+    def activation_function(self) -> ActivationFunction:
+        """ValueError where it is not over the last axis."""
+        if self.axis != -1:
+            raise ValueError(f"{self!r} is no activation for another layer: use it as a layer of its own, after that")
+        return super().activation_function()
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        return super().call(x) if self.axis == -1 else ops.softmax(x, axis=self.axis)
 
 
 class LogSoftmax(_ActivationLayer):

@@ -10,7 +10,15 @@ from .._types import LayerOptions, Scheduled
 from ._arguments import checked_seed
 from .base import Layer
 
-__all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D"]
+__all__ = [
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+]
 
 
 class _Noise(Layer):
@@ -173,6 +181,31 @@ class SpatialDropout2D(_SpatialDropout):
     """
 
     axes = 3
+
+    def __init__(
+        self, rate: Scheduled, data_format: str | None = None, seed: int | None = None, **kwargs: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(**kwargs)
+        self._take(rate, seed)
+        if data_format not in (None, "channels_last"):
+            raise ValueError(f"{self._label}: data_format must be 'channels_last', got {data_format!r}")
+        self.data_format = data_format
+
+
+class SpatialDropout3D(_SpatialDropout):
+    """Dropout of whole channels, over all places of a volume.
+
+    Parameters
+    ----------
+    rate, seed
+        As in `Dropout`. Inputs have the shape (batch, depth, height, width, channels).
+    data_format : {None, "channels_last"}
+        Accepted as Keras does.
+    trainable, name
+        As in `Layer`.
+    """
+
+    axes = 4
 
     def __init__(
         self, rate: Scheduled, data_format: str | None = None, seed: int | None = None, **kwargs: Unpack[LayerOptions]

@@ -1,0 +1,216 @@
+"""Layers whose windows slide over a volume: over depth, height and width."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Unpack
+
+from .._formulas import ops
+from .._graph import SymbolicTensor
+from .._types import ActivationLike, ConstraintLike, InitializerLike, LayerOptions, RegularizerLike
+from .._weights import WeightSpec
+from ._arguments import check_axes
+from ._windows import Sizes
+from .convolution import _Convolution
+from .convolution_transpose import _Transpose
+
+__all__ = ["Conv3D", "Conv3DTranspose"]
+
+
+def _edges_of_same(size: int, window: int, stride: int, dilation: int) -> tuple[int, int]:
+    """How many zeros there are before and after an axis with padding "same"."""
+    over = max((-(-size // stride) - 1) * stride + (window - 1) * dilation + 1 - size, 0)
+    return over // 2, over - over // 2
+
+
+class Conv3D(_Convolution):
+    """Filters that slide over a volume: `Conv2D` with one axis more.
+
+    Inputs have the shape (batch, depth, height, width, channels), outputs (batch, new depth, new height, new width, filters). It
+    is made of convolutions of images: the columns under a window are put one after another as channels, and height and width are
+    one axis.
+
+    Parameters
+    ----------
+    filters : int
+        Channels of the output.
+    kernel_size : int or tuple of three int
+        Depth, height and width of the window; ``kernel`` has the shape (depth, height, width, channels / groups, filters).
+    strides, dilation_rate : int or tuple of three int
+    padding, data_format, groups, activation, use_bias
+        As in `Conv2D`.
+    kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer
+        As in `Conv2D`.
+    kernel_constraint, bias_constraint, trainable, name
+        As in `Conv2D`.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> Conv3D(4, 3, padding="same")(fn.Input((8, 8, 8, 1))).shape
+    (None, 8, 8, 8, 4)
+    """
+
+    axes = 3
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        check_axes(self._label, x, 3)
+        *sizes, channels = x.sample_shape
+        extents = [(window - 1) * dilation + 1 for window, dilation in zip(self.kernel_size, self.dilation_rate)]
+        if channels % self.groups or self.filters % self.groups:
+            raise ValueError(
+                f"layer {self._label!r}: {channels} channels and {self.filters} filters cannot be cut into {self.groups} groups"
+            )
+        if self.padding == "same":
+            edges = [_edges_of_same(*given) for given in zip(sizes, self.kernel_size, self.strides, self.dilation_rate)]
+            x = ops.pad(x, [(0, 0), *edges, (0, 0)])
+            sizes = [size + sum(pair) for size, pair in zip(sizes, edges)]
+        if any(extent > size for extent, size in zip(extents, sizes)):
+            raise ValueError(f"layer {self._label!r}: windows of {tuple(extents)} do not fit into an input of shape {x.shape}")
+        depth, height, _ = sizes
+        _, rows, columns = [(size - extent) // stride + 1 for size, extent, stride in zip(sizes, extents, self.strides)]
+        # The columns of a window as channels, group by group; then width and height as one axis, of as many strides as go up whole.
+        step, apart, width = self.strides[2], self.dilation_rate[2], self.kernel_size[2]
+        share = channels // self.groups
+        parts = [
+            x[:, :, :, i * apart : i * apart + (columns - 1) * step + 1 : step, g * share : (g + 1) * share]
+            for g in range(self.groups)
+            for i in range(width)
+        ]
+        patches = ops.transpose(parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1), (0, 1, 3, 2, 4))
+        whole = -(-height // self.strides[1]) * self.strides[1]
+        patches = ops.pad(patches, [(0, 0), (0, 0), (0, 0), (0, whole - height), (0, 0)])
+        image = ops.reshape(patches, (-1, depth, columns * whole, width * channels))
+        y = self._convolve(image, channels)
+        # Windows that reach from one column into the next are cut off.
+        missing = columns * whole // self.strides[1] - y.sample_shape[1]
+        y = ops.pad(y, [(0, 0), (0, 0), (0, missing), (0, 0)])
+        y = ops.reshape(y, (-1, y.sample_shape[0], columns, whole // self.strides[1], self.filters))
+        y = ops.transpose(y[:, :, :, :rows], (0, 1, 3, 2, 4))
+        return self.regularize(y)
+
+    def _convolve(self, image: SymbolicTensor, channels: int) -> SymbolicTensor:
+        attributes: dict[str, Any] = {"filters": self.filters, "groups": self.groups, "use_bias": self.use_bias}
+        for name, pair in (("window", self.kernel_size), ("stride", self.strides), ("dilation", self.dilation_rate)):
+            attributes.update({f"{name}_height": pair[0], f"{name}_width": pair[1]})
+        shape = (*self.kernel_size, channels // self.groups, self.filters)
+        weights = {"kernel": WeightSpec(self.kernel_initializer, self.kernel_regularizer, True, self.kernel_constraint, shape)}
+        if self.use_bias:
+            weights["bias"] = self._weight("bias")
+        if self.activation.elementwise:
+            attributes.update(self.activation.attributes())
+        y = self.emit("convolution", [image], attributes, weights)
+        return y if self.activation.elementwise else self.emit(self.activation.kernel, [y])
+
+
+class Conv3DTranspose(_Transpose):
+    """The transposed of a convolution of a volume: `Conv2DTranspose` with one axis more.
+
+    Inputs have the shape (batch, depth, height, width, channels), outputs (batch, new depth, new height, new width, filters).
+
+    Parameters
+    ----------
+    filters : int
+    kernel_size : int or tuple of three int
+        ``kernel`` has the shape (depth, height, width, filters, channels).
+    strides, output_padding, dilation_rate : int or tuple of three int
+    padding, data_format, activation, use_bias
+        As in `Conv2DTranspose`.
+    kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer
+        As in `Conv2DTranspose`.
+    kernel_constraint, bias_constraint, trainable, name
+        As in `Conv2DTranspose`.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> Conv3DTranspose(4, 3, strides=2, padding="same")(fn.Input((4, 4, 4, 8))).shape
+    (None, 8, 8, 8, 4)
+    """
+
+    axes = 3
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Sizes,
+        strides: Sizes = (1, 1, 1),
+        padding: str = "valid",
+        data_format: str | None = None,
+        output_padding: Sizes | None = None,
+        dilation_rate: Sizes = (1, 1, 1),
+        activation: ActivationLike | None = None,
+        use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike | None = None,
+        bias_regularizer: RegularizerLike | None = None,
+        activity_regularizer: RegularizerLike | None = None,
+        kernel_constraint: ConstraintLike | None = None,
+        bias_constraint: ConstraintLike | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(
+            filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias,
+            kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint,
+            bias_constraint, **kwargs,
+        )  # fmt: skip
+
+    def build(self, input_shape: Any) -> None:
+        shape = (*self.kernel_size, self.filters, input_shape[-1])
+        given = (self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
+        self._add("kernel", shape, *given)
+        if self.use_bias:
+            self._add("bias", (self.filters,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
+
+    def _add(self, name: str, shape: tuple[int, ...], initializer: Any, regularizer: Any, constraint: Any) -> None:
+        self.add_weight(shape, initializer, regularizer=regularizer, constraint=constraint, name=name)
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        check_axes(self._label, x, 3)
+        *sizes, channels = x.sample_shape
+        flat = ops.reshape(x, (-1, math.prod(sizes), channels))
+        y = ops.einsum("bni,xyzoi->bnxyzo", flat, self._weights["kernel"])
+        before, after = 1, math.prod(sizes)
+        windows = math.prod(self.kernel_size)
+        found: list[int] = []
+        for axis, size in enumerate(sizes):  # what windows have in common is added up, one axis after another
+            after //= size
+            windows //= self.kernel_size[axis]
+            y = ops.reshape(y, (-1, before, size, after, self.kernel_size[axis] * windows * self.filters))
+            y = self._overlap(y, axis, windows * self.filters)
+            found.append(y.sample_shape[1])
+            before *= found[-1]
+        y = ops.reshape(y, (-1, *found, self.filters))
+        if self.use_bias:
+            y = y + self._weights["bias"]
+        if self.activation.elementwise:
+            y = self.emit("activation", [y], self.activation.attributes())
+        else:
+            y = self.emit(self.activation.kernel, [y])
+        return self.regularize(y)
+
+    def _overlap(self, y: SymbolicTensor, axis: int, width: int) -> SymbolicTensor:
+        """(before, size, after, window * width) to (before, new size, after, width)."""
+        before, size, after, _ = y.sample_shape
+        window, stride, dilation = self.kernel_size[axis], self.strides[axis], self.dilation_rate[axis]
+        total = None
+        for tap in range(window):
+            part = y[:, :, :, None, :, tap * width : (tap + 1) * width]
+            part = ops.pad(part, [(0, 0), (0, 0), (0, 0), (0, stride - 1), (0, 0), (0, 0)])
+            part = ops.reshape(part, (-1, before, size * stride, after, width))[:, :, : (size - 1) * stride + 1]
+            part = ops.pad(part, [(0, 0), (0, 0), (tap * dilation, (window - 1 - tap) * dilation), (0, 0), (0, 0)])
+            total = part if total is None else total + part
+        assert total is not None
+        extent, full, same = (window - 1) * dilation + 1, total.sample_shape[1], self.padding == "same"
+        if self.output_padding is not None:
+            wanted = full - (extent // 2 * 2 if same else 0) + self.output_padding[axis]
+        else:
+            wanted = size * stride + (0 if same else max(extent - stride, 0))
+        first = max(full - wanted, 0) // 2 if same else 0
+        total = total[:, :, first : min(first + wanted, full)]
+        return ops.pad(total, [(0, 0), (0, 0), (0, max(first + wanted - full, 0)), (0, 0), (0, 0)])
+
+
+#: Keras's other names.
+Convolution3D, Convolution3DTranspose = Conv3D, Conv3DTranspose

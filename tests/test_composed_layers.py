@@ -1,0 +1,54 @@
+"""Layers that are put together from operations, against values of Keras: outputs, and gradients of inputs and weights."""
+
+import pathlib
+
+import keras_cases
+import numpy as np
+import pytest
+
+import fastnet as fn
+
+TRACES = np.load(pathlib.Path(__file__).parent / "traces" / "values_keras.npz")
+CASES = list(enumerate(keras_cases.LAYERS))
+each = pytest.mark.parametrize(("i", "case"), CASES, ids=[f"{i}-{name}" for i, (name, *_) in CASES])
+
+
+def expected(i, what):
+    return TRACES[f"layer/{i}/{what}"]
+
+
+def model_of(case, dtype):
+    name, arguments, shapes, options = case
+    inputs = [fn.Input(shape[1:]) for shape in shapes]
+    output = getattr(fn.layers, name)(**arguments)(inputs if len(inputs) > 1 else inputs[0], **options)
+    return fn.Model(inputs, output, seed=0, dtype=dtype)
+
+
+@each
+def test_values_and_gradients_are_those_of_keras(i, case, dtype):
+    shapes = case[2]
+    model = model_of(case, dtype)
+    y = expected(i, "y")
+    inputs, weights, dy = keras_cases.layer_data(shapes, y.shape, [weight.shape for weight in model.trainable_weights], i)
+    left = iter(weights)  # constants are weights that are not trained
+    model.set_weights([next(left) if weight.trainable else weight.value for weight in model.weights])
+    # Keras on PyTorch computes some of what it is given as float64 in float32.
+    tolerance = {"rtol": 1e-4, "atol": 2e-5} if dtype == "float32" else {"rtol": 3e-6, "atol": 5e-7}
+    np.testing.assert_allclose(model.predict(inputs if len(inputs) > 1 else inputs[0]), y, **tolerance)
+    found = model.forward(inputs if len(inputs) > 1 else inputs[0], training=True)
+    np.testing.assert_allclose(found, y, **tolerance)
+    gradients = model.backward(dy)
+    for k, gradient in enumerate(gradients if isinstance(gradients, list) else [gradients]):
+        np.testing.assert_allclose(gradient, expected(i, f"dx/{k}"), **tolerance)
+    for k, weight in enumerate(model.trainable_weights):
+        np.testing.assert_allclose(weight.gradient, expected(i, f"dw/{k}"), **tolerance)
+
+
+@each
+def test_a_model_that_was_saved_computes_the_same(i, case, tmp_path):
+    model = model_of(case, "float32")
+    inputs = [np.random.default_rng(i).normal(size=shape) for shape in case[2]]
+    model.save(tmp_path / "model.safetensors")
+    again = fn.load_model(tmp_path / "model.safetensors")
+    given = inputs if len(inputs) > 1 else inputs[0]
+    np.testing.assert_array_equal(again.predict(given), model.predict(given))
