@@ -420,6 +420,7 @@ def test_every_operation_of_the_engine_is_reached_by_a_layer_or_a_function():
     x, ops = fn.Input((3, 3)), fn.ops
     formulas = [2 * x, ops.max(x, axis=1), x @ x, x[:, 1:], ops.einsum("bij,kj->bik", x, np.eye(3)), ops.cumsum(x, axis=1)]
     formulas += [ops.argsort(x), ops.take(x, [0, 2], axis=1), fn.gradients(ops.take(x, [0, 2], axis=1), x)]
+    formulas.append(fn.layers.Lambda(lambda x: x + fn.random.normal(ops.shape(x)))(x))
     reached |= {operation.op for operation in fn.Model(x, formulas)._graph.operations}
     assert reached == set(_core.registry("ops"))
 
