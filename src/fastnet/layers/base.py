@@ -91,7 +91,8 @@ class Layer(Penalized, Configurable):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         """The layer whose `get_config` gave `config`; layers that its constructor takes are made before it."""
-        return cls(**{name: layers_in(value) for name, value in config.items()})
+        # There are an initializer and a layer named Identity.
+        return cls(**{name: value if name.endswith("initializer") else layers_in(value) for name, value in config.items()})
 
     # ---- copies -------------------------------------------------------------------------------------------
 
