@@ -250,6 +250,9 @@ typedef struct fn_metric_spec {
     const char *metric;
     const double *attributes;
     int32_t output; /* which of the outputs */
+    /* The value that the metric adds up in place of the prediction, computed by nodes; only metrics that need no target take one.
+     * Where it has as many positions as the mask of the output, those that this leaves out do not count. NULL: the prediction. */
+    const int32_t *formula;
 } fn_metric_spec;
 
 /* An attribute of a node that is set anew for each step, such as the rate of a dropout. */

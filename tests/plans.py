@@ -80,8 +80,8 @@ class Graph:
         self.outputs.append((value, loss, attributes, weight, f"output_{len(self.outputs)}"))
         return len(self.outputs) - 1
 
-    def metric(self, name, output=0, **attributes):
-        self.metrics.append((name, attributes, output))
+    def metric(self, name, output=0, formula=None, **attributes):
+        self.metrics.append((name, attributes, output) if formula is None else (name, attributes, output, formula))
 
 
 @dataclass

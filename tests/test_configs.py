@@ -89,6 +89,7 @@ OTHERS = {
     "attention_axes": 1,
     "average": "weighted",
     "axis": 2,
+    "dtype": "float64",
     "beta_constraint": constraints.NonNeg(),
     "beta_initializer": initializers.RandomNormal(seed=1),
     "beta_regularizer": regularizers.L1(0.5),
@@ -158,7 +159,11 @@ def classes_of(kind):
     module, base, _ = KINDS[kind]
     found = [getattr(module, name) for name in module.__all__]
     # A Lambda is written down as what its function did when it was called: tests/test_mathematics.py.
-    return [cls for cls in found if isinstance(cls, type) and issubclass(cls, base) and cls not in (base, layers.Lambda)]
+    return [
+        cls
+        for cls in found
+        if isinstance(cls, type) and issubclass(cls, base) and cls not in (base, layers.Lambda, metrics.MeanMetricWrapper)
+    ]
 
 
 def is_attention(cls):
@@ -372,7 +377,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(kind):
         with pytest.raises(ValueError, match=f"unknown {kind} {misspelt!r}; did you mean '") as caught:
             module.get(misspelt)
         assert all(known in str(caught.value) for known in table)
-    for wrong in (3.5, object(), [], print if kind != "loss" else 1):
+    for wrong in (3.5, object(), [], print if kind not in ("loss", "metric") else 1):
         with pytest.raises(TypeError):
             module.get(wrong)
     with pytest.raises(ValueError, match="class_name"):

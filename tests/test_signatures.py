@@ -22,7 +22,6 @@ OTHERS = {
     "callbacks.CallbackList": "made by fit",
     "layers.AdditiveAttention.call": "as that of Attention",
     "layers.Attention.call": "takes (query, value, key); Keras's takes a list of these first, and so do layers that are called",
-    "metrics.Metric.result": "takes the sums that the engine has added up",
 }
 
 #: Arguments that are not as in Keras, and why: {what: {argument: (Keras's default, ours)}}.

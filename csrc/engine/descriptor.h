@@ -250,8 +250,13 @@ typedef struct fn_metric_arguments {
     double *accumulator; /* added to */
 } fn_metric_arguments;
 
-/* What the target of a position is for a metric: `width` numbers like the prediction, one class label, or either. */
-typedef enum fn_metric_target { FN_TARGET_NUMBERS, FN_TARGET_LABEL, FN_TARGET_NUMBERS_OR_LABEL } fn_metric_target;
+/* What the target of a position is for a metric: `width` numbers like the prediction, one class label, either, or not read. */
+typedef enum fn_metric_target {
+    FN_TARGET_NUMBERS,
+    FN_TARGET_LABEL,
+    FN_TARGET_NUMBERS_OR_LABEL,
+    FN_TARGET_NOT_READ
+} fn_metric_target;
 
 typedef struct fn_metric {
     fn_entry entry;

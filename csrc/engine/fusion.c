@@ -14,6 +14,11 @@ bool fn_is_read_by_outputs(const fn_plan *plan, const fn_plan_spec *spec, int32_
             if (values[j] && *values[j] >= 0 && *values[j] < plan->n_values && plan->values[*values[j]].root == root)
                 return true;
     }
+    for (int32_t i = 0; i < spec->n_metrics; i++) {
+        const int32_t *formula = spec->metrics[i].formula;
+        if (formula && plan->values[*formula].root == root)
+            return true;
+    }
     return false;
 }
 

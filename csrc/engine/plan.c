@@ -102,7 +102,7 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
     output->labels = given->formula ? given->labels : output->loss->labels;
     output->target_width = output->labels ? 1 : width;
     for (int32_t j = 0; j < spec->n_metrics; j++)
-        output->judged |= spec->metrics[j].output == i;
+        output->judged |= spec->metrics[j].output == i && !spec->metrics[j].formula;
     plan->positions[i] = output->positions;
     int64_t per_row[4] = {output->target_width * output->inner, output->positions, output->positions, output->positions};
     node->n_node_buffers = 4;
@@ -218,6 +218,42 @@ static void emit_clearing(fn_plan *plan, const fn_plan_spec *spec, const fn_para
 
 /* ---- create ------------------------------------------------------------------------------------------ */
 
+static fn_status add_metric(fn_plan *plan, const fn_plan_spec *spec, int32_t i, fn_node *outputs, fn_error *error)
+{
+    const fn_metric_spec *given = &spec->metrics[i];
+    const int index = fn_registry_find(FN_METRICS, given->metric);
+    if (index < 0)
+        return fn_fail(error, FN_ERROR_NAME, "unknown metric '%s'", given->metric);
+    const fn_metric *metric = plan->kernels->metrics[index];
+    if (given->output < 0 || given->output >= spec->n_outputs || !fn_has_loss(outputs[given->output].closure))
+        return fn_fail(error, FN_ERROR_GRAPH, "metric '%s': output %d has no loss", given->metric, given->output);
+    if (given->formula && metric->target != FN_TARGET_NOT_READ)
+        return fn_fail(error, FN_ERROR_GRAPH, "metric '%s' compares a prediction with a target, and takes no value of nodes",
+                       given->metric);
+    const fn_output *judged = outputs[given->output].closure;
+    fn_status status = fn_check_metric_target(metric, judged->width, judged->target_width, judged->labels, error);
+    if (status == FN_OK)
+        status = fn_check_entry(&metric->entry, "metric", given->metric, given->attributes, false, error);
+    if (status != FN_OK)
+        return status;
+    fn_node *node = new_node(plan, "metric");
+    fn_metric_state *state = &plan->metrics[i];
+    state->metric = metric;
+    state->attribute = fn_copy_numbers(plan, given->attributes, metric->entry.n_attributes);
+    state->output = &outputs[given->output];
+    state->offset = plan->metric_size;
+    node->n_outputs = 1;
+    node->output[0] = given->formula ? fn_make_port(plan, *given->formula) : state->output->output[0];
+    const fn_shape *shape = &node->output[0].shape;
+    state->width = fn_shape_last(shape);
+    state->inner = fn_shape_size(shape) / state->width;
+    state->formula = given->formula != NULL;
+    state->masked = state->output->n_inputs && state->output->input[0].width == state->inner;
+    plan->metric_size += fn_metric_size(given->metric, given->attributes, shape);
+    fn_emit_metric(plan, state, node);
+    return FN_OK;
+}
+
 /* The forward pass, or everything, as stages. */
 static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_parameter_table *table, fn_error *error)
 {
@@ -264,28 +300,9 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
     if (any_loss)
         fn_emit_loss_total(plan, outputs, spec->n_outputs);
     for (int32_t i = 0; i < spec->n_metrics; i++) {
-        const fn_metric_spec *given = &spec->metrics[i];
-        int index = fn_registry_find(FN_METRICS, given->metric);
-        if (index < 0)
-            return fn_fail(error, FN_ERROR_NAME, "unknown metric '%s'", given->metric);
-        if (given->output < 0 || given->output >= spec->n_outputs || !fn_has_loss(outputs[given->output].closure))
-            return fn_fail(error, FN_ERROR_GRAPH, "metric '%s': output %d has no loss", given->metric, given->output);
-        const fn_output *judged = outputs[given->output].closure;
-        fn_status status =
-            fn_check_metric_target(plan->kernels->metrics[index], judged->width, judged->target_width, judged->labels, error);
-        if (status == FN_OK)
-            status =
-                fn_check_entry(&plan->kernels->metrics[index]->entry, "metric", given->metric, given->attributes, false, error);
+        fn_status status = add_metric(plan, spec, i, outputs, error);
         if (status != FN_OK)
             return status;
-        fn_node *node = new_node(plan, "metric");
-        fn_metric_state *state = &plan->metrics[i];
-        state->metric = plan->kernels->metrics[index];
-        state->attribute = fn_copy_numbers(plan, given->attributes, state->metric->entry.n_attributes);
-        state->output = &outputs[given->output];
-        state->offset = plan->metric_size;
-        plan->metric_size += fn_metric_size(given->metric, given->attributes, &state->output->output[0].shape);
-        fn_emit_metric(plan, state, node);
     }
     if (!plan->training)
         return FN_OK;
@@ -366,6 +383,11 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
         else if (spec->outputs[i].formula && (*spec->outputs[i].formula < 0 || *spec->outputs[i].formula >= plan->n_values))
             status = fn_fail(error, FN_ERROR_GRAPH, "the loss of output %d is value %d, of %d", i, *spec->outputs[i].formula,
                              plan->n_values);
+    for (int32_t i = 0; status == FN_OK && i < spec->n_metrics; i++) {
+        const int32_t *formula = spec->metrics[i].formula;
+        if (formula && (*formula < 0 || *formula >= plan->n_values))
+            status = fn_fail(error, FN_ERROR_GRAPH, "metric %d is of value %d, of %d", i, *formula, plan->n_values);
+    }
     if (status == FN_OK)
         status = fn_add_schedules(plan, spec, error);
     if (status != FN_OK)

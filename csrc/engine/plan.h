@@ -89,6 +89,9 @@ typedef struct fn_metric_state {
     double *attribute;
     const fn_node *output; /* the node of its output */
     int64_t offset;        /* in fn_run.metrics */
+    int64_t width, inner;  /* a row of what it adds up is `inner` positions of `width` numbers */
+    bool formula;          /* that is computed by nodes, and there is no target */
+    bool masked;           /* positions are those of the mask of the output */
 } fn_metric_state;
 
 /* A term of the loss that an operation adds. */

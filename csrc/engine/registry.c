@@ -175,7 +175,7 @@ int64_t fn_metric_size(const char *metric, const double *attributes, const fn_sh
 fn_status fn_check_metric_target(const fn_metric *metric, int64_t width, int64_t target_width, bool labels, fn_error *error)
 {
     const fn_metric_target refused = labels ? FN_TARGET_NUMBERS : FN_TARGET_LABEL;
-    if (metric->target != refused && target_width == (labels ? 1 : width))
+    if (metric->target == FN_TARGET_NOT_READ || (metric->target != refused && target_width == (labels ? 1 : width)))
         return FN_OK;
     return fn_fail(error, FN_ERROR_SHAPE, "metric '%s' needs %s for each prediction of %lld numbers, got %lld",
                    metric->entry.name,

@@ -332,13 +332,13 @@ void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs)
 /* ---- metrics ------------------------------------------------------------------------------- */
 
 /* The first position from `from` to `end` that counts, or the first that does not. */
-static int64_t find_position(const fn_node *node, int64_t from, int64_t end, bool counted)
+static int64_t find_position(const fn_metric_state *state, int64_t from, int64_t end, bool counted)
 {
-    const fn_output *output = node->closure;
-    if (!node->n_inputs)
+    const fn_output *output = state->output->closure;
+    if (!state->masked)
         return counted ? from : end;
     while (from < end) {
-        const void *mask = row_of(output, node->input[0].value, from, 1);
+        const void *mask = row_of(output, state->output->input[0].value, from, 1);
         if ((output->kernels->loss_sum(mask, NULL, 1, 1) > 0) == counted)
             break;
         from++;
@@ -354,14 +354,14 @@ static void update_metric(const fn_node *node, const fn_context *context, int64_
     if (context->shared->bad_label.output || (context->shared->diverged && (context->run->phases & FN_PHASE_UPDATE)))
         return;
     /* Positions that count and lie together are taken together. */
-    const int64_t positions = context->rows * output->inner;
-    for (int64_t first = 0, end; (first = find_position(state->output, first, positions, true)) < positions; first = end) {
-        end = find_position(state->output, first, positions, false);
+    const int64_t positions = context->rows * state->inner;
+    for (int64_t first = 0, end; (first = find_position(state, first, positions, true)) < positions; first = end) {
+        end = find_position(state, first, positions, false);
         fn_metric_arguments arguments = {
-            .prediction = row_of(output, state->output->output[0].value, first, output->width),
-            .target = row_of(output, state->output->buffer[TARGET].value, first, output->target_width),
+            .prediction = row_of(output, node->output[0].value, first, state->width),
+            .target = state->formula ? NULL : row_of(output, state->output->buffer[TARGET].value, first, output->target_width),
             .positions = end - first,
-            .width = output->width,
+            .width = state->width,
             .target_width = output->target_width,
             .attribute = state->attribute,
             .accumulator = context->run->metrics + state->offset,
@@ -379,6 +379,7 @@ void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node)
                                    .label = metric->metric->entry.name,
                                    .run = update_metric,
                                    .split = FN_SERIAL,
-                                   .reads = FN_BUFFERS(output->output[0].value_buffer, output->buffer[TARGET].value_buffer,
-                                                       output->n_inputs ? output->input[0].value_buffer : -1)});
+                                   .reads = FN_BUFFERS(node->output[0].value_buffer,
+                                                       metric->formula ? -1 : output->buffer[TARGET].value_buffer,
+                                                       metric->masked ? output->input[0].value_buffer : -1)});
 }

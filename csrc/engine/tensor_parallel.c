@@ -210,7 +210,7 @@ static bool should_make_shards(const fn_plan *plan, const fn_plan_spec *spec)
 {
     return plan->tilings && plan->max_threads >= FN_SHARDS && plan->updates && updates_tiles(plan, spec) &&
            spec->n_outputs == 1 && spec->outputs[0].loss && !spec->outputs[0].mask && !spec->input_gradients &&
-           spec->n_scheduled == 0 && plan->n_terms == 0;
+           spec->n_scheduled == 0 && plan->n_terms == 0 && plan->n_inputs == plan->n_sources; /* no target is an input of nodes */
 }
 
 /* ---- their plans -------------------------------------------------------------------------------------- */

@@ -12,11 +12,13 @@ import numpy as np
 from . import _core, _data
 from . import losses as _losses
 from . import metrics as _metrics
-from ._traced_losses import NotTraced, TracedLoss
+from ._graph import SymbolicTensor
+from ._tallies import FormulaTally, Tally, check_own, make_tally
+from ._traced_losses import Formula, NotTraced, TracedLoss
 from .metrics.base import GivenTargets, has_labels
 
 if TYPE_CHECKING:
-    from ._graph import Graph, SymbolicTensor
+    from ._graph import Graph
     from .optimizers import Optimizer
 
 __all__ = ["Compiled"]
@@ -70,6 +72,10 @@ class Compiled:
         For each output: its loss as operations, for the targets seen last, where it is written in `fastnet.ops`.
     labels : list of bool
         For each output with a traced loss: whether its metrics take targets for class numbers.
+    own : list of (int, int)
+        Output and number of the metrics that are functions or classes of the user's.
+    tallies : list of list of Tally
+        What is added up for the metrics of each output.
     custom : bool
         Whether a loss is a Python function of arrays, so that each step passes through Python.
     sequence : bool
@@ -88,13 +94,19 @@ class Compiled:
         self.functions: list[int] = []
         self.traced: list[TracedLoss | None] = []
         self.labels: list[bool] = []
-        self._traces: dict[tuple[int, tuple[int, ...]], TracedLoss | None] = {}
+        self.own: list[tuple[int, int]] = []
+        self.tallies: list[list[Tally]] = []
+        #: The metrics by the names that they have in logs, as far as there were any.
+        self.logged: dict[str, _metrics.Metric] = {}
+        self._traces: dict[Any, Any] = {}  # by what is traced, and for which targets
+        self._traced_metrics: dict[tuple[int, int], Any] = {}
+        self._targets: dict[tuple[int, tuple[int, ...]], SymbolicTensor] = {}
         self.target_shapes: list[tuple[int, ...] | None] = []
         self.metrics: list[list[_metrics.Metric]] = []
         self.loss_weights: list[float] = []
         self.names: list[str] = []
         self.given = (loss, metrics, loss_weights)
-        self._sizes: list[list[int]] = []
+        self._slices: list[list[slice]] = []
         self._shapes: list[tuple[int, ...]] = []
         self._given_metrics: list[list[Any]] = []
         for one in _leaves(loss_weights):
@@ -133,7 +145,8 @@ class Compiled:
         for one in self.losses:
             if isinstance(one, _losses.Loss):
                 one.check_training()
-        self.traced, self.labels, self._traces = [None] * len(names), [False] * len(names), {}
+        self.traced, self.labels = [None] * len(names), [False] * len(names)
+        self._traces, self._traced_metrics, self._targets = {}, {}, {}
         self.functions = [i for i, one in enumerate(self.losses) if one is not None and not hasattr(one, "kernel")]
         self.custom = bool(self.functions)
         self.target_shapes = []
@@ -160,15 +173,34 @@ class Compiled:
         self._choose_metrics(self.losses)
         self.resolved = True
 
+    @property
+    def writes_formulas(self) -> bool:
+        """Whether a loss or a metric is a function or a class of the user's."""
+        return bool(self.functions or self.own)
+
+    @property
+    def formulas(self) -> list[Formula]:
+        """What the plans that train and evaluate compute beside the model."""
+        tallies = [tally for group in self.tallies for tally in group if isinstance(tally, FormulaTally)]
+        return [trace for trace in self.traced if trace is not None] + tallies
+
+    @property
+    def read_targets(self) -> list[tuple[int, SymbolicTensor]]:
+        """The outputs whose targets formulas read, with these."""
+        found = {i: trace.target for i, trace in enumerate(self.traced) if trace is not None}
+        for i, group in enumerate(self.tallies):
+            found.update((i, tally.target) for tally in group if isinstance(tally, FormulaTally))
+        return sorted(found.items())
+
     def trace(
         self, targets: Sequence[np.ndarray | None], graph: Graph, outputs: Sequence[SymbolicTensor], names: Sequence[str]
     ) -> None:
-        """Traces the losses that are written in `fastnet.ops`, for targets of these shapes.
+        """Traces the losses and metrics that are written in `fastnet.ops`, for targets of these shapes.
 
         Raises
         ------
         TypeError, ValueError
-            As `TracedLoss`; if only some of the functions can be traced, or a mask does not fit their results.
+            As `TracedLoss`; if only some of the losses can be traced, or a mask does not fit their results.
         """
         for i in self.functions:
             loss, target = self.losses[i], targets[i]
@@ -176,19 +208,42 @@ class Compiled:
             key = (i, target.shape[1:])
             if key not in self._traces:
                 try:
-                    self._traces[key] = TracedLoss(loss, graph, outputs[i], key[1], names[i])
+                    self._traces[key] = TracedLoss(loss, graph, self._target(*key), outputs[i], names[i])
                 except NotTraced as error:
                     if isinstance(loss, _losses.Loss):
                         raise TypeError(f"output {names[i]!r}: {type(loss).__name__}.call: {error}") from error
                     self._traces[key], self.error = None, error
             self.traced[i] = self._traces[key]
         self.custom = any(self.traced[i] is None for i in self.functions)
+        self._traced_metrics = {
+            (i, j): self._trace_metric(i, j, targets[i], graph, outputs[i], names[i]) for i, j in self.own if not self.custom
+        }
         if self.custom:
             self._check_custom(outputs, names)
             return
-        seen = self._seen(targets, names)
+        seen = self._seen(targets, names) if self.functions else self.losses
         self.labels = [has_labels(loss) for loss in seen]
         self._choose_metrics(seen)
+
+    def _target(self, i: int, shape: tuple[int, ...]) -> SymbolicTensor:
+        """The targets of an output: one input of the plan for its loss and its metrics."""
+        return self._targets.setdefault((i, shape), SymbolicTensor(shape, None, "y_true"))
+
+    def _trace_metric(self, i: int, j: int, target: Any, graph: Graph, y_pred: SymbolicTensor, name: str) -> Any:
+        """A metric of the user's as operations, or why it is none."""
+        key = (i, j, target.shape[1:])
+        if key not in self._traces:
+            metric = self.metrics[i][j]
+            try:
+                self._traces[key] = FormulaTally(metric, graph, self._target(i, key[2]), y_pred, name)
+            except NotTraced as error:
+                if y_pred.mask is not None and isinstance(metric, _metrics.MeanMetricWrapper):
+                    raise TypeError(
+                        f"metric {metric.name!r}: output {name!r} has a mask, which a function of arrays would not heed; written in "
+                        f"fastnet.ops it does, as which it fails: {error}"
+                    ) from error
+                self._traces[key] = error
+        return self._traces[key]
 
     def _check_custom(self, outputs: Sequence[SymbolicTensor], names: Sequence[str]) -> None:
         """ValueError for what does not go with losses that are functions of arrays."""
@@ -217,10 +272,28 @@ class Compiled:
             [_metrics.resolve(one, loss, shape) for one in group]
             for group, loss, shape in zip(self._given_metrics, losses, self._shapes)
         ]
-        self._sizes = [
-            [_core.metric_size(one.kernel, one.attributes(), shape) for one in group]
-            for group, shape in zip(self.metrics, self._shapes)
+        self.own = [
+            (i, j) for i, group in enumerate(self.metrics) for j, metric in enumerate(group) if not hasattr(metric, "kernel")
         ]
+        for i, j in self.own:
+            check_own(self.metrics[i][j])
+        self.tallies = [
+            [make_tally(metric, shape, self._traced_metrics.get((i, j))) for j, metric in enumerate(group)]
+            for i, (group, shape) in enumerate(zip(self.metrics, self._shapes))
+        ]
+        at = 0
+        self._slices = [[slice(0)] * len(group) for group in self.tallies]
+        for by_engine in (True, False):  # whose accumulators come first
+            for i, group in enumerate(self.tallies):
+                for j, tally in enumerate(group):
+                    if bool(tally.entries) == by_engine:
+                        self._slices[i][j] = slice(at, at + tally.size)
+                        at += tally.size
+
+    @property
+    def takes_outputs(self) -> bool:
+        """Whether a metric is called with the arrays of each batch, in plans whose losses are the engine's."""
+        return not self.custom and any(not tally.entries for group in self.tallies for tally in group)
 
     def fitted_to(self, targets: Sequence[np.ndarray], names: Sequence[str]) -> Compiled:
         """This, with the metrics that suit these targets: those of a loss that is a function are known by their shape alone.
@@ -244,35 +317,36 @@ class Compiled:
         return fitted
 
     def new_sums(self) -> np.ndarray:
-        """Accumulators of all metrics, at zero."""
-        return np.zeros(sum(map(sum, self._sizes)))
+        """Accumulators of all metrics, as before the first row."""
+        sums = np.zeros(max((part.stop for group in self._slices for part in group), default=0))
+        for tally, part in self._parts(sums):
+            tally.start(part)
+        return sums
+
+    def _parts(self, sums: np.ndarray) -> list[tuple[Tally, np.ndarray]]:
+        return [(tally, part) for group, parts in zip(self.tallies, self.sums_of(sums)) for tally, part in zip(group, parts)]
 
     def sums_of(self, sums: np.ndarray) -> list[list[np.ndarray]]:
         """The accumulators of each output's metrics: views."""
-        parts: list[list[np.ndarray]] = []
-        at = 0
-        for sizes in self._sizes:
-            parts.append([])
-            for size in sizes:
-                parts[-1].append(sums[at : at + size])
-                at += size
-        return parts
+        return [[sums[part] for part in group] for group in self._slices]
 
     def logs(self, totals: np.ndarray, sums: np.ndarray, rows: int) -> dict[str, Any]:
         """Loss and metrics by name, from their sums over a number of rows."""
         means = (totals / max(rows, 1)).tolist()
         logs = {"loss": means[0]}
-        if not len(sums) and len(means) == 2:
+        if not len(sums) and len(means) == 2 and not self.own:
             return logs
         several = len(self.names) > 1
         named = [(f"{name}_loss", mean) for name, mean, loss in zip(self.names, means[1:], self.losses) if loss is not None]
         if len(named) > 1:
             logs.update(named)
-        for name, group, parts in zip(self.names, self.metrics, self.sums_of(sums)):
-            for metric, part in zip(group, parts):
-                key = base = f"{name}_{metric.name}" if several else metric.name
-                number = 1
-                while key in logs:
-                    key, number = f"{base}_{number}", number + 1
-                logs[key] = metric.result(part)
+        for name, group, parts in zip(self.names, self.tallies, self.sums_of(sums)):
+            for tally, part in zip(group, parts):
+                value = tally.result(part)
+                for key, one in value.items() if isinstance(value, dict) else [(tally.metric.name, value)]:
+                    key = base = f"{name}_{key}" if several else key
+                    number = 1
+                    while key in logs:
+                        key, number = f"{base}_{number}", number + 1
+                    logs[key], self.logged[key] = one, tally.metric
         return logs

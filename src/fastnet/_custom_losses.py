@@ -12,7 +12,7 @@ from . import _core
 if TYPE_CHECKING:
     from ._compiled import Compiled
 
-__all__ = ["add_losses", "rows_of", "update_metrics"]
+__all__ = ["add_losses", "judge_rows", "rows_of", "update_metrics"]
 
 
 def add_losses(
@@ -55,11 +55,37 @@ def _call_loss(
     return value, gradient
 
 
-def update_metrics(compiled: Compiled, targets: list[np.ndarray], outputs: list[np.ndarray], sums: np.ndarray) -> None:
-    """Adds the metrics of a batch to their accumulators."""
-    for group, parts, target, output in zip(compiled.metrics, compiled.sums_of(sums), targets, outputs):
-        for metric, part in zip(group, parts):
-            _core.update_metric(metric.kernel, metric.attributes(), target, output, part)
+def update_metrics(compiled: Compiled, targets: list[Any], outputs: list[np.ndarray], sums: np.ndarray) -> None:
+    """Adds the metrics of a batch that are computed in Python to their accumulators: all of them where a loss is a function of arrays."""
+    for group, parts, target, output in zip(compiled.tallies, compiled.sums_of(sums), targets, outputs):
+        for tally, part in zip(group, parts):
+            if compiled.custom or not tally.entries:
+                tally.update(target, output, part)
+
+
+def judge_rows(
+    compiled: Compiled,
+    targets: list[Any],
+    outputs: list[np.ndarray],
+    sums: np.ndarray,
+    rows: range,
+    order: np.ndarray | None = None,
+) -> None:
+    """Updates the metrics that are called with arrays, batch after batch.
+
+    Parameters
+    ----------
+    outputs : list of ndarray
+        What was computed, in the order of computation.
+    rows : range
+        Where batches begin, up to the first row that has not been computed.
+    order : ndarray, optional
+        The rows of the targets in that order.
+    """
+    for first in rows:
+        computed = slice(first, min(rows.stop, first + rows.step))
+        batch = rows_of(targets, computed if order is None else order[computed])
+        update_metrics(compiled, batch, rows_of(outputs, computed), sums)
 
 
 def rows_of(arrays: list[Any], rows: Any) -> list[Any]:

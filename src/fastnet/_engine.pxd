@@ -147,6 +147,7 @@ cdef extern from "fastnet.h" nogil:
         const char *metric
         const double *attributes
         int32_t output
+        const int32_t *formula
 
     ctypedef struct fn_scheduled:
         int32_t node

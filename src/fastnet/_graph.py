@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ._weights import Weight
 
 __all__ = [
-    "CURRENT_CALL", "FUNCTIONS", "ROWS", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors", "batch_size_of",
+    "CURRENT_CALL", "FUNCTIONS", "OVER_ROWS", "ROWS", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors",
+    "batch_size_of",
     "outside_calls", "replace_tensors", "shape_attributes", "with_masks",
 ]  # fmt: skip
 
@@ -184,6 +185,9 @@ class LayerCall:
         options = replace_tensors(self.options, replace)
         return self.layer._make_call([replace(tensor) for tensor in self.inputs], **options).outputs
 
+
+#: While a metric is traced: takes the calls of functions whose results are sums over the rows, (name, args, options); else NotImplemented.
+OVER_ROWS: ContextVar[Callable[..., Any] | None] = ContextVar("OVER_ROWS", default=None)
 
 #: Where no call is in progress: a tensor that has as many rows as random numbers that are drawn; None: these are an array.
 ROWS: ContextVar[SymbolicTensor | None] = ContextVar("ROWS", default=None)

@@ -55,16 +55,17 @@ def lower(
     used = {*graph.weights(), *(weight for weight in network.weights if weight.penalized)}
     weights = [weight for weight in network._slab.weights if weight in used]
     with_loss = compiled if kind in _WITH_LOSS else None
-    traced = {i: trace for i, trace in enumerate(with_loss.traced) if trace is not None} if with_loss is not None else {}
-    formulas = list(dict.fromkeys(operation for trace in traced.values() for operation in trace.operations))
-    constants = list(dict.fromkeys(weight for trace in traced.values() for weight in trace.constants if weight not in used))
+    found = with_loss.formulas if with_loss is not None else []
+    targets = with_loss.read_targets if with_loss is not None else []
+    formulas = list(dict.fromkeys(operation for one in found for operation in one.operations))
+    constants = list(dict.fromkeys(weight for one in found for weight in one.constants if weight not in used))
     # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
     inputs, folded = (
         _fold_scaling(graph, formulas) if kind != "custom" else ([(t.sample_shape, None, None) for t in graph.inputs], set())
     )
     # Predictions do without what only adds to the loss.
     operations = [*(graph.leading if kind == "predict" else graph.operations), *formulas]
-    tensors = [*graph.inputs, *(trace.target for trace in traced.values())]
+    tensors = [*graph.inputs, *(target for _, target in targets)]
     nodes, values = _lower_operations(tensors, operations, [*weights, *constants], folded | network._silent, network._places)
     idle = _idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
     if network._trained is not None:
@@ -75,7 +76,7 @@ def lower(
     return {
         "dtype": network.dtype,
         "training": training,
-        "inputs": inputs + [(trace.shape, None, None, i) for i, trace in traced.items()],
+        "inputs": inputs + [(target.sample_shape, None, None, i) for i, target in targets],
         "nodes": nodes,
         "scheduled": [(node, name) for node, name, _ in schedules],
         "parameters": [
@@ -84,7 +85,7 @@ def lower(
         ]
         + [_lower_constant(weight, network.dtype) for weight in constants],
         "outputs": _lower_outputs(graph.outputs, network.output_names, with_loss, values),
-        "metrics": _lower_metrics(with_loss) if with_loss is not None else [],
+        "metrics": _lower_metrics(with_loss, values) if with_loss is not None else [],
         "optimizer": optimizer.kernel if optimizer else None,
         "hyper": optimizer._fixed() if optimizer else None,
         "seed": network.seed,
@@ -175,8 +176,13 @@ def _lower_outputs(
     return outputs
 
 
-def _lower_metrics(compiled: Compiled) -> list[tuple[Any, ...]]:
-    return [(metric.kernel, metric.attributes(), i) for i, group in enumerate(compiled.metrics) for metric in group]
+def _lower_metrics(compiled: Compiled, values: Mapping[int, int]) -> list[tuple[Any, ...]]:
+    return [
+        (kernel, attributes, i) if tensor is None else (kernel, attributes, i, values[id(tensor)])
+        for i, group in enumerate(compiled.tallies)
+        for tally in group
+        for kernel, attributes, tensor in tally.entries
+    ]
 
 
 def _idle_weights(network: Network, compiled: Compiled) -> set[Weight]:

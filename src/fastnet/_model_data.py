@@ -60,6 +60,7 @@ def targets_of(network: Network, y: Any, n: int, check_finite: bool) -> list[Any
             array if array is None or shape is not None else arrange_targets(array, tensor.sample_shape)
             for array, shape, tensor in zip(arrays, compiled.target_shapes, network.outputs)
         ]
+    if compiled.writes_formulas:
         compiled.trace(arrays, network._graph, network.outputs, network.output_names)
         arrays = [
             array if trace is None else _data.as_rows(array, trace.shape, name, check_finite)

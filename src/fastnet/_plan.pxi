@@ -20,7 +20,8 @@ cdef class Plan:
         that do not train, and the shape for an optimizer that looks at parameters as a whole.
     outputs : list of (value, loss, attributes, weight, layer) or (..., mask)
         loss is None where there is none; the mask is the number of a value, or None.
-    metrics : list of (metric, attributes, output)
+    metrics : list of (metric, attributes, output) or (metric, attributes, output, value)
+        The value is added up in place of the prediction, by metrics that need no target.
     optimizer : str or None
     hyper : dict
         Hyper-parameters, as far as they decide on the slots.
@@ -159,10 +160,12 @@ cdef class Plan:
 
         spec.n_metrics = len(metrics)
         cdef fn_metric_spec *metric_specs = <fn_metric_spec *>scratch.allocate(len(metrics) * sizeof(fn_metric_spec))
-        for i, (metric, attributes, output) in enumerate(metrics):
+        for i, (metric, attributes, output, *formula) in enumerate(metrics):
             metric_specs[i].metric = scratch.text(metric)
             metric_specs[i].attributes = scratch.numbers(ordered_attributes(FN_METRICS, metric, attributes))
             metric_specs[i].output = output
+            if formula:
+                metric_specs[i].formula = scratch.integers(formula)
         spec.metrics = metric_specs
 
         cdef fn_scheduled *columns = <fn_scheduled *>scratch.allocate(len(scheduled) * sizeof(fn_scheduled))
@@ -224,8 +227,8 @@ cdef class Plan:
         self.target_widths = [targets.get(i) if loss is None else int(np.prod(infer_target(loss, attributes, shapes[value]),
                                                                               dtype=np.int64))
                               for i, (value, loss, attributes, *_) in enumerate(outputs)]
-        self.metric_size = sum(metric_size(metric, attributes, shapes[outputs[output][0]])
-                               for metric, attributes, output in metrics)
+        self.metric_size = sum(metric_size(metric, attributes, shapes[formula[0] if formula else outputs[output][0]])
+                               for metric, attributes, output, *formula in metrics)
 
     def __dealloc__(self):
         fn_plan_destroy(self.plan)

@@ -95,7 +95,7 @@ class PlanCache:
         self._refresh()
         averaged = (self._model._require_compiled().optimizer.averaged_slot(), frozenset(averages)) if averages else None
         compiled = self._model._compiled if kind in ("train", "evaluate") else None
-        traced = tuple(compiled.traced) if compiled is not None and compiled.functions else ()
+        traced = tuple(compiled.formulas) if compiled is not None else ()
         return (kind, capacity, self._structure, averaged, tuple([layer.plan_key() for layer in self._keyed]), traced)
 
     def get(self, kind: str, rows: int, exact: bool = True) -> _core.Plan:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._custom_losses import judge_rows
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
@@ -82,15 +83,18 @@ class EngineStepper(Stepper):
         if hyper.ndim == 2:  # they vary from step to step
             steps, epochs = min(steps, len(hyper)), min(epochs, 1 + max(0, len(hyper) - left) // fit.steps)
         end = min(fit.n_rows, state.row + steps * fit.options.batch_size)
+        outputs = fit.model._new_outputs(fit.n_rows) if fit.compiled.takes_outputs else None
+        first = state.row
         epoch_results = np.empty((epochs - 1, len(state.totals) + len(state.sums) + 2))
         self._ended = epoch_results, fit.epoch, fit.optimizer.batches + left, time.perf_counter()
         try:
             fit.model._make_steps(
                 plan,
-                TRAIN,
+                TRAIN if outputs is None else TRAIN | _core.FETCH,
                 n_rows=end,
-                first_row=state.row,
+                first_row=first,
                 batch_size=fit.options.batch_size,
+                outputs=outputs,
                 inputs=inputs,
                 targets=targets,
                 weights=weights,
@@ -108,6 +112,9 @@ class EngineStepper(Stepper):
                 position=state,
             )
         finally:
+            if outputs is not None:
+                done = range(first, state.row, fit.options.batch_size)
+                judge_rows(fit.compiled, targets, outputs, state.sums, done, order)
             self.settle(fit)
 
     def settle(self, fit: FitState) -> None:
@@ -166,6 +173,7 @@ class FullBatchStepper(Stepper):
         plan = model._plans.get("train", fit.options.batch_size)
         weights = model.trainable_weights
         fit.optimizer.follow(weights)
+        outputs = model._new_outputs(n) if fit.compiled.takes_outputs else None
         at = np.cumsum([0] + [weight.size for weight in weights])
 
         def assign(x: np.ndarray) -> None:
@@ -174,15 +182,16 @@ class FullBatchStepper(Stepper):
 
         def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
             assign(x)
-            state.totals[:], state.sums[:] = 0.0, 0.0
+            state.totals[:], state.sums[:] = 0.0, fit.compiled.new_sums()
             gradient = np.zeros(at[-1])
             for row in range(0, n, fit.options.batch_size):
                 end = min(n, row + fit.options.batch_size)
                 plan.run(
-                    _GRADIENT,
+                    _GRADIENT if outputs is None else _GRADIENT | _core.FETCH,
                     n_rows=end,
                     first_row=row,
                     batch_size=fit.options.batch_size,
+                    outputs=outputs,
                     inputs=inputs,
                     targets=targets,
                     weights=weights_of_rows,
@@ -192,6 +201,8 @@ class FullBatchStepper(Stepper):
                 )
                 for i, weight in enumerate(weights):
                     gradient[at[i] : at[i + 1]] += weight.gradient.reshape(-1) * ((end - row) / n)
+            if outputs is not None:
+                judge_rows(fit.compiled, targets, outputs, state.sums, range(0, n, fit.options.batch_size))
             for i, weight in enumerate(weights):
                 if weight.penalized:
                     state.totals[0] += n * weight.regularizer(weight.array)

@@ -14,14 +14,50 @@ if TYPE_CHECKING:
     from ._graph import Graph
     from ._weights import Weight
 
-__all__ = ["NotTraced", "TracedLoss", "arrange_targets"]
+__all__ = ["Formula", "NotTraced", "TracedLoss", "arrange_targets", "trace_positions"]
 
 
 class NotTraced(TypeError):
     """A function that computes with arrays: it cannot be traced, or returns its own derivative."""
 
 
-class TracedLoss:
+class Formula:
+    """Operations of targets and predictions that are added to those of a model.
+
+    Parameters
+    ----------
+    graph : Graph
+        Of the model: its tensors may be used too.
+    target : SymbolicTensor
+        The targets: an input of the plan.
+    results : list of SymbolicTensor
+    what : str
+        What computes them, for messages.
+
+    Attributes
+    ----------
+    operations : list of Operation
+        Those that are not of the model.
+    constants : list of Weight
+        Arrays that these compute with.
+
+    Raises
+    ------
+    ValueError
+        If they have weights of their own.
+    """
+
+    def __init__(self, graph: Graph, target: SymbolicTensor, results: list[SymbolicTensor], what: str) -> None:
+        self.target = target
+        known = set(graph.operations)
+        self.operations = [one for one in sort_operations([*graph.inputs, target], results) if one not in known]
+        self.constants: list[Weight] = list(dict.fromkeys(weight for one in self.operations for weight in one.weights))
+        own = next((weight for weight in self.constants if weight.trainable), None)
+        if own is not None:
+            raise ValueError(f"{what} has a weight of its own, {own.name!r}, that is of no layer of the model")
+
+
+class TracedLoss(Formula):
     """What a loss computes from the targets and the predictions of one output.
 
     Parameters
@@ -30,23 +66,19 @@ class TracedLoss:
         Takes targets and predictions, as symbolic tensors.
     graph : Graph
         Of the model: its tensors may be used too.
+    target : SymbolicTensor
+        The targets.
     y_pred : SymbolicTensor
         The output.
-    shape : tuple of int
-        Of one target.
     name : str
         Of the output, for messages.
 
     Attributes
     ----------
-    target : SymbolicTensor
-        An input of the plan.
+    shape : tuple of int
+        Of one target.
     result : SymbolicTensor
         The losses of the positions.
-    operations : list of Operation
-        Those that are not of the model.
-    constants : list of Weight
-        Arrays that these compute with.
 
     Raises
     ------
@@ -56,30 +88,36 @@ class TracedLoss:
         If it has weights of its own, or its result does not fit the mask of the output.
     """
 
-    def __init__(self, loss: Callable[..., Any], graph: Graph, y_pred: SymbolicTensor, shape: tuple[int, ...], name: str) -> None:
-        self.shape = shape
-        self.target = SymbolicTensor(shape, None, "y_true")
-        run = loss.call if isinstance(loss, Loss) else loss
-        with outside_calls(rows=self.target):
-            try:
-                result = run(self.target, y_pred)
-            except (TypeError, AttributeError, IndexError) as error:  # of NumPy's functions and methods, of a condition, of rows
-                raise NotTraced(str(error)) from error
-        if not isinstance(result, SymbolicTensor):
-            raise NotTraced(f"it returns {result!r} for symbolic tensors")
-        known = set(graph.operations)
-        inputs = [*graph.inputs, self.target]
-        self.operations = [one for one in sort_operations(inputs, [result]) if one not in known]
-        if y_pred.mask is not None and result.sample_shape != y_pred.mask.sample_shape:
-            raise ValueError(
-                f"output {name!r} has a mask of shape {y_pred.mask.shape}, its loss has shape {result.shape}: return a number for each "
-                "step"
-            )
-        self.result = result
-        self.constants: list[Weight] = list(dict.fromkeys(weight for one in self.operations for weight in one.weights))
-        own = next((weight for weight in self.constants if weight.trainable), None)
-        if own is not None:
-            raise ValueError(f"output {name!r}: the loss has a weight of its own, {own.name!r}, that is of no layer of the model")
+    def __init__(self, loss: Callable[..., Any], graph: Graph, target: SymbolicTensor, y_pred: SymbolicTensor, name: str) -> None:
+        self.shape = target.sample_shape
+        self.result = trace_positions(loss.call if isinstance(loss, Loss) else loss, target, y_pred, f"output {name!r}", "loss")
+        super().__init__(graph, target, [self.result], f"output {name!r}: the loss")
+
+
+def trace_positions(
+    run: Callable[..., Any], target: SymbolicTensor, y_pred: SymbolicTensor, label: str, what: str
+) -> SymbolicTensor:
+    """What a function of targets and predictions returns: a number for each row or position.
+
+    Raises
+    ------
+    NotTraced
+        If it does not compute with symbolic tensors.
+    ValueError
+        If its result does not fit the mask of the predictions.
+    """
+    with outside_calls(rows=target):
+        try:
+            result = run(target, y_pred)
+        except (TypeError, AttributeError, IndexError) as error:  # of NumPy's functions and methods, of a condition, of rows
+            raise NotTraced(str(error)) from error
+    if not isinstance(result, SymbolicTensor):
+        raise NotTraced(f"it returns {result!r} for symbolic tensors")
+    if y_pred.mask is not None and result.sample_shape != y_pred.mask.sample_shape:
+        raise ValueError(
+            f"{label} has a mask of shape {y_pred.mask.shape}, its {what} has shape {result.shape}: return a number for each step"
+        )
+    return result
 
 
 def arrange_targets(targets: np.ndarray, sample_shape: Sequence[int]) -> np.ndarray:

@@ -142,12 +142,14 @@ class CompiledUpdate:
     custom = False
     functions: ClassVar[list[int]] = []
     traced: ClassVar[list[None]] = [None]
+    formulas: ClassVar[list[Any]] = []
+    read_targets: ClassVar[list[Any]] = []
+    tallies: ClassVar[list[Any]] = []
 
     def __init__(self, optimizer: Optimizer, n_threads: int | None) -> None:
         self.optimizer, self.n_threads = optimizer, n_threads
         self.losses: list[None] = [None]
         self.loss_weights = [1.0]
-        self.metrics: list[list[Any]] = [[]]
 
 
 class CompiledStep:
@@ -158,6 +160,8 @@ class CompiledStep:
     functions: ClassVar[list[int]] = []
     traced: ClassVar[list[None]] = []
     resolved = True
+    writes_formulas = takes_outputs = False
+    logged: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, names: Sequence[str], optimizers: Sequence[Optimizer], n_threads: int | None) -> None:
         self.names, self.n_threads = list(names), n_threads

@@ -52,7 +52,7 @@ class CustomLoop(Inference):
         """The outputs; adds what layers add to the loss to the first of `totals`, times the rows."""
         n = len(inputs[0])
         plan = self._plans.get("custom", capacity, exact=False)
-        outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
+        outputs = self._new_outputs(n)
         step = self._compiled.optimizer.batches if self._compiled else 0
         self._forward, self._backward_done = None, False
         hyper = self._plans.hyper(1) if self._plans.scheduled else None

@@ -104,6 +104,10 @@ class Fit(FitState):
         params = {"epochs": options.epochs, "steps": self.steps, "verbose": options.verbose}
         self.callbacks = CallbackList(options.callbacks, model, params)
         self.compiled = model._require_compiled().fitted_to(data[1], model.output_names)
+        if self.compiled.takes_outputs and (options.mixup or options.cutmix):
+            raise ValueError(
+                "mixup and cutmix change targets in the engine: metrics that are functions of arrays do not see them"
+            )
         self.optimizer = self.compiled.optimizer
         steps = 1 if self.optimizer.full_batch else self.steps / (self.optimizer.gradient_accumulation_steps or 1)
         self.optimizer.steps_per_epoch = max(1, round(steps))
@@ -190,7 +194,7 @@ class Fit(FitState):
 
     def epochs_at_once(self) -> int:
         """Epochs that the engine may make one after another, the present one included: nobody is to be called in between."""
-        if self.callbacks.callbacks or self.progress.live or self.model.stop_training:
+        if self.callbacks.callbacks or self.progress.live or self.model.stop_training or self.compiled.takes_outputs:
             return 1
         epochs = min(self.options.epochs - self.epoch, _SLICE_EPOCHS)
         return epochs if self.validation is None else min(epochs, self._epochs_to_validation())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._custom_losses import add_losses, rows_of, update_metrics
+from ._custom_losses import add_losses, judge_rows, rows_of, update_metrics
 from ._model_data import INFERENCE_ROWS, inputs_of, rows_at_once, targets_of, weights_of
 from ._network import Network
 from ._plan_cache import PlanCache
@@ -156,6 +156,7 @@ class Inference(Network):
         rows = min(n, rows_at_once(self, batch_size, INFERENCE_ROWS))
         totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
         first = self._count_batches(-(-n // rows), training_step)
+        outputs = self._new_outputs(n) if compiled.takes_outputs else None
         with self._reading() as live:
             snapshot = None if live else self._plans.snapshot()
             if compiled.custom:
@@ -166,11 +167,12 @@ class Inference(Network):
                 row = 0
                 while row < n:
                     row, _ = plan.run(
-                        _EVALUATE,
+                        _EVALUATE if outputs is None else _EVALUATE | _core.FETCH,
                         n_rows=n,
                         first_row=row,
                         batch_size=rows,
                         inputs=inputs,
+                        outputs=outputs,
                         targets=targets,
                         weights=weights,
                         step=first + row // rows,
@@ -178,7 +180,13 @@ class Inference(Network):
                         loss_sum=totals,
                         metrics=sums,
                     )
+        if outputs is not None:
+            judge_rows(compiled, targets, outputs, sums, range(0, n, rows))
         return compiled.logs(totals, sums, n)
+
+    def _new_outputs(self, n: int) -> list[np.ndarray]:
+        """Arrays for the outputs of so many rows."""
+        return [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
 
     def _evaluate_custom(
         self,
@@ -250,7 +258,7 @@ class Inference(Network):
         first: the number of the first batch, where it has been counted. Adds what layers add to the loss to the first of `totals`, times the rows.
         """
         n = len(inputs[0])
-        outputs = [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
+        outputs = self._new_outputs(n)
         first = self._count_batches(-(-n // rows)) if first is None else first
         with self._plans.take("predict" if totals is None else "penalize", rows, snapshot) as plan:
             self._plans.bind(plan, snapshot)

@@ -10,6 +10,7 @@ import numpy as np
 from . import _core
 from . import optimizers as _optimizers
 from ._compiled import Compiled
+from ._custom_losses import judge_rows
 from ._fit_options import FitOptions
 from ._model_data import positive, rows_at_once, threads_of
 from ._progress import Progress, make_progress
@@ -234,18 +235,22 @@ class Trainer(CustomLoop):
         else:
             with self._slab.gate.writing():
                 plan = self._plans.get("train", n, exact=False)
+                outputs = self._new_outputs(n) if compiled.takes_outputs else None
                 self._make_steps(
                     plan,
-                    TRAIN,
+                    TRAIN if outputs is None else TRAIN | _core.FETCH,
                     n_rows=n,
                     batch_size=n,
                     inputs=inputs,
+                    outputs=outputs,
                     targets=targets,
                     weights=weights,
                     hyper=self._plans.hyper(1),
                     loss_sum=position.totals,
                     metrics=position.sums,
                 )
+            if outputs is not None:
+                judge_rows(compiled, targets, outputs, position.sums, range(0, n, n))
         return as_asked(compiled.logs(position.totals, position.sums, n), return_dict)
 
     def _new_position(self, compiled: Compiled) -> _core.Position:

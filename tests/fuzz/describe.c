@@ -390,8 +390,15 @@ static void add_metrics(world *w)
         const int32_t output = twist(w, 10) ? (int32_t)odd_size(w) : pick(w, w->spec.n_outputs);
         fill_attributes(w, entry, w->metric_attributes[i]);
         w->metrics[i] = (fn_metric_spec){.metric = entry->name, .attributes = w->metric_attributes[i], .output = output};
-        if (output >= 0 && output < w->spec.n_outputs && w->outputs[output].value >= 0 && w->outputs[output].value < w->n_values)
-            w->metric_size += fn_metric_size(entry->name, w->metric_attributes[i], &w->shapes[w->outputs[output].value]);
+        if (output < 0 || output >= w->spec.n_outputs)
+            continue;
+        int32_t value = w->outputs[output].value;
+        if (strcmp(entry->name, "sums") == 0 ? pick(w, 4) != 0 : twist(w, 30)) {
+            value = w->metric_formulas[i] = twist(w, 10) ? (int32_t)odd_size(w) : pick(w, w->n_values);
+            w->metrics[i].formula = &w->metric_formulas[i];
+        }
+        if (value >= 0 && value < w->n_values)
+            w->metric_size += fn_metric_size(entry->name, w->metric_attributes[i], &w->shapes[value]);
     }
 }
 

@@ -45,6 +45,7 @@ typedef struct world {
     int32_t masks[MOST_OUTPUTS];
     double loss_attributes[MOST_OUTPUTS][4], metric_attributes[MOST_METRICS][4];
     fn_metric_spec metrics[MOST_METRICS];
+    int32_t metric_formulas[MOST_METRICS];
     fn_scheduled scheduled[MOST_SCHEDULED];
     double hyper[FN_MAX_HYPER];
     fn_shape shapes[MOST_VALUES];

@@ -90,7 +90,13 @@ def matthews_accumulators(t, p, threshold=0.5):
     return np.concatenate([[len(targets), (targets == predicted).sum()], *counts]).astype(np.float64)
 
 
+def column_sums(t, p):
+    p = rows_of(p, p.shape[-1]).astype(np.float64)
+    return np.concatenate([[len(p)], p.sum(axis=0)])
+
+
 METRICS = {
+    "sums": Metric(column_sums),
     "binary_accuracy": Metric(lambda t, p, threshold=0.5: mean_accumulators(binary_hits(t, p, threshold))),
     "categorical_accuracy": Metric(lambda t, p: mean_accumulators(t.argmax(axis=-1) == p.argmax(axis=-1))),
     "sparse_categorical_accuracy": Metric(lambda t, p: mean_accumulators(t == p.argmax(axis=-1)), labels=True),

@@ -26,9 +26,8 @@ def directions(model: Model, logs: Mapping[str, Any]) -> dict[str, str]:
     names = [name for name in logs if not name.startswith("val_")]  # the loss, those of the outputs, the metrics, ...
     several = len(model.outputs) > 1
     losses = 1 + len(model.outputs) * several
-    metrics = [metric for group in compiled.metrics for metric in group]
-    found.update(dict.fromkeys(names[:losses], "min"))
-    found.update((name, metric.direction) for name, metric in zip(names[losses:], metrics))
+    found.update((name, "min") for name in names[:losses] if name not in compiled.logged)
+    found.update((name, metric.better) for name, metric in compiled.logged.items() if metric.better is not None)
     found.update({f"val_{name}": direction for name, direction in found.items() if not name.startswith("val_")})
     return found
 

@@ -95,7 +95,7 @@ class Loss(_config.Configurable):
     @property
     def threshold(self) -> float:
         """The prediction above which a yes-or-no decision is yes."""
-        return 0.0 if getattr(self, "from_logits", False) else 0.5
+        return 0.0 if self.decisions and getattr(self, "from_logits", False) else 0.5
 
     def check_training(self, weighted: bool = False) -> None:
         """ValueError if a model cannot be trained with this reduction, with weights of rows or without."""

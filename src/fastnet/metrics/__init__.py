@@ -1,7 +1,7 @@
 """Metrics, by the names, arguments and definitions of Keras 3.
 
 The engine adds up sums while a model runs; a metric says which sums those are and what to make of
-them. Sample weights do not enter. Metrics may also be called with arrays.
+them. Sample weights do not enter. Metrics also stand alone, on arrays, with ``update_state``, ``result`` and ``reset_state``.
 
 >>> import fastnet as fn
 >>> fn.metrics.get("auc")
@@ -15,7 +15,7 @@ AUC()
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import _config
@@ -30,6 +30,7 @@ from .accuracy import (
 from .auc import AUC
 from .base import Metric
 from .confusion import F1Score, MatthewsCorrelation, Precision, Recall
+from .reduction import Mean, MeanMetricWrapper, Sum
 from .regression import MeanAbsoluteError, MeanSquaredError, R2Score, RootMeanSquaredError
 
 __all__ = [
@@ -39,7 +40,9 @@ __all__ = [
     "CategoricalAccuracy",
     "F1Score",
     "MatthewsCorrelation",
+    "Mean",
     "MeanAbsoluteError",
+    "MeanMetricWrapper",
     "MeanSquaredError",
     "Metric",
     "Precision",
@@ -48,6 +51,7 @@ __all__ = [
     "RootMeanSquaredError",
     "SparseCategoricalAccuracy",
     "SparseTopKCategoricalAccuracy",
+    "Sum",
     "TopKCategoricalAccuracy",
     "get",
     "resolve",
@@ -66,6 +70,7 @@ METRICS: dict[str, type[Metric]] = {
     "mcc": MatthewsCorrelation,
     "mae": MeanAbsoluteError,
     "mean_absolute_error": MeanAbsoluteError,
+    "mean": Mean,
     "mse": MeanSquaredError,
     "mean_squared_error": MeanSquaredError,
     "precision": Precision,
@@ -74,6 +79,7 @@ METRICS: dict[str, type[Metric]] = {
     "recall": Recall,
     "rmse": RootMeanSquaredError,
     "root_mean_squared_error": RootMeanSquaredError,
+    "sum": Sum,
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
     "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
     "top_k_accuracy": TopKCategoricalAccuracy,
@@ -81,8 +87,8 @@ METRICS: dict[str, type[Metric]] = {
 }
 
 
-def get(identifier: str | Mapping[str, Any] | Metric | type[Metric]) -> Metric:
-    """The metric that `identifier` names: a name ("auc", "AUC", "mse"), a metric or its serialized form.
+def get(identifier: str | Mapping[str, Any] | Metric | type[Metric] | Callable[..., Any]) -> Metric:
+    """The metric that `identifier` names: a name ("auc", "AUC", "mse"), a metric or its serialized form; of a function its mean.
 
     Raises
     ------
@@ -91,17 +97,19 @@ def get(identifier: str | Mapping[str, Any] | Metric | type[Metric]) -> Metric:
     TypeError
         If the identifier is none of these.
     """
+    if callable(identifier) and not isinstance(identifier, (type, Metric)):
+        return MeanMetricWrapper(identifier)
     return _config.get("metric", identifier, METRICS, Metric)
 
 
-def resolve(identifier: str | Mapping[str, Any] | Metric, loss: Any, output_shape: Sequence[int]) -> Metric:
+def resolve(identifier: str | Mapping[str, Any] | Metric | Callable[..., Any], loss: Any, output_shape: Sequence[int]) -> Metric:
     """The metric that `identifier` means for an output with this loss.
 
     A metric given by name is called by that name in logs, "acc" or "mse" as it was spelt.
 
     Parameters
     ----------
-    identifier : str, Metric or mapping
+    identifier : str, Metric, mapping or callable
         As in `get`.
     loss : Loss or callable
         The loss of the output.

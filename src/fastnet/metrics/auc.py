@@ -64,7 +64,7 @@ class AUC(Metric):
             return adapted._changed(from_logits=bool(getattr(loss, "from_logits", False)))
         return adapted
 
-    def result(self, accumulators: np.ndarray) -> float:
+    def compute(self, accumulators: np.ndarray) -> float:
         positives, negatives = accumulators.reshape(2, -1)
         # Above threshold number i are the buckets from i on.
         true_positives = positives[::-1].cumsum()[::-1]

@@ -64,7 +64,7 @@ class _PrecisionOrRecall(_ConfusionMetric):
         """The metric for arrays of true positives, false positives, false negatives."""
         raise NotImplementedError
 
-    def result(self, accumulators: np.ndarray) -> float:
+    def compute(self, accumulators: np.ndarray) -> float:
         counts = _counts(accumulators)
         if self.class_id is not None:
             return float(self._ratio(counts[:, self.class_id]))
@@ -170,7 +170,7 @@ class F1Score(_ConfusionMetric):
             return adapted._changed(kernel="categorical_confusion")
         return adapted
 
-    def result(self, accumulators: np.ndarray) -> Any:
+    def compute(self, accumulators: np.ndarray) -> Any:
         counts = _counts(accumulators)
         if self.average == "micro":
             counts = counts.sum(axis=1, keepdims=True)
@@ -238,7 +238,7 @@ class MatthewsCorrelation(Metric):
         if self._width == 1:
             self._check_decisions(y_true, name)
 
-    def result(self, accumulators: np.ndarray) -> float:
+    def compute(self, accumulators: np.ndarray) -> float:
         count, hits = accumulators[:2]
         targets, predictions = accumulators[2:].reshape(2, -1)
         predictions = np.append(predictions, count - predictions.sum())  # the last: of no class, where there is a NaN

@@ -30,8 +30,8 @@ class RootMeanSquaredError(Metric):
     def __init__(self, name: str = "root_mean_squared_error") -> None:
         self.name = name
 
-    def result(self, accumulators: np.ndarray) -> float:
-        return super().result(accumulators) ** 0.5
+    def compute(self, accumulators: np.ndarray) -> float:
+        return super().compute(accumulators) ** 0.5
 
 
 class MeanAbsoluteError(Metric):
@@ -61,7 +61,7 @@ class R2Score(Metric):
     --------
     It follows from the number of rows, the mean of t, and the sums of (t - mean)**2 and (t - p)**2.
 
-    >>> float(R2Score().result(np.array([3.0, 8 / 3, 14 / 3, 2.0])))  # t = 1, 4, 3 and p = 2, 4, 4
+    >>> float(R2Score().compute(np.array([3.0, 8 / 3, 14 / 3, 2.0])))  # t = 1, 4, 3 and p = 2, 4, 4
     0.571...
     """
 
@@ -80,7 +80,18 @@ class R2Score(Metric):
         self.num_regressors = num_regressors
         self.name = name
 
-    def result(self, accumulators: np.ndarray) -> Any:
+    def _merge(self, accumulators: np.ndarray, part: np.ndarray, weight: float) -> None:
+        """The mean and the squares of a part are joined as in r2_score.c."""
+        count, added = accumulators[0], weight * part[0]
+        mean, variation, residual = accumulators[1:].reshape(3, -1)
+        part_mean, part_variation, part_residual = part[1:].reshape(3, -1)
+        apart = part_mean - mean if count else np.zeros_like(mean)
+        variation += weight * part_variation + apart**2 * (count * added / (count + added))
+        mean[:] = mean + apart * (added / (count + added)) if count else part_mean
+        residual += weight * part_residual
+        accumulators[0] += added
+
+    def compute(self, accumulators: np.ndarray) -> Any:
         count = accumulators[0]
         _, variation, residual = accumulators[1:].reshape(3, -1)
         scores = np.where(variation > 0, 1.0 - divide(residual, variation), residual == 0)

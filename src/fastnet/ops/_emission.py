@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from .._graph import CURRENT_CALL, FUNCTIONS, SymbolicTensor, outside_calls
+from .._graph import CURRENT_CALL, FUNCTIONS, OVER_ROWS, SymbolicTensor, outside_calls
 from .._weights import Weight, WeightSpec
 from ..initializers import Constant
 from ..layers.functional import HAS_BATCH, FunctionLayer
 
-__all__ = ["axes_of", "emit", "full_shape", "function", "is_tensor", "new_axis", "normalize_axis"]
+__all__ = ["axes_of", "emit", "full_shape", "function", "is_tensor", "new_axis", "normalize_axis", "over_rows"]
 
 
 def is_tensor(value: Any) -> bool:
@@ -31,6 +31,18 @@ def _tensors_in(value: Any) -> Iterator[Any]:
             yield from _tensors_in(item)
 
 
+def over_rows(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets a function make sums over the rows, and take such sums, while a metric is traced: see `_totals`."""
+
+    @functools.wraps(run)
+    def wrapper(*args: Any, **options: Any) -> Any:
+        tracing = OVER_ROWS.get()
+        total = NotImplemented if tracing is None else tracing(run.__name__, args, options)
+        return run(*args, **options) if total is NotImplemented else total
+
+    return wrapper
+
+
 def function(run: Callable[..., Any]) -> Callable[..., Any]:
     """Makes a public function of one that appends operations.
 
@@ -38,6 +50,7 @@ def function(run: Callable[..., Any]) -> Callable[..., Any]:
     computes at once, with the same kernels.
     """
 
+    @over_rows
     @functools.wraps(run)
     def wrapper(*args: Any, **options: Any) -> Any:
         given = list(_tensors_in([args, list(options.values())]))

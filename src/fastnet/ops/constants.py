@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._graph import FUNCTIONS
-from ._emission import function, is_tensor
+from ._emission import function, is_tensor, over_rows
 from .elementwise import apply
 
 __all__ = [
@@ -77,11 +77,13 @@ def ones_like(x: Any, dtype: Any = None) -> Any:
     return apply("where", 0.0, x, 1.0)
 
 
+@over_rows
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None) -> Any:
     """x: a symbolic tensor or weight as it is, other things as an array."""
     return x if is_tensor(x) else np.asarray(x, dtype)
 
 
+@over_rows
 def cast(x: Any, dtype: Any) -> Any:
     """x as numbers of a type. Tensors stay in the model's precision: as integers they lose what is behind the point, as booleans they
     are 1 where they are not 0, neither with a gradient."""

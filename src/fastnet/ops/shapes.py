@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .._graph import SymbolicTensor, shape_attributes
-from ._emission import axes_of, emit, full_shape, function, new_axis, normalize_axis
+from ._emission import axes_of, emit, full_shape, function, new_axis, normalize_axis, over_rows
 
 __all__ = [
     "concatenate",
@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 
+@over_rows
 def shape(x: Any) -> tuple[int | None, ...]:
     """The shape, None for the batch of a symbolic tensor."""
     return full_shape(x)

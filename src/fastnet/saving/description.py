@@ -146,7 +146,7 @@ def parts_of(layer: Layer, above: str = "") -> Iterator[tuple[str, Layer]]:
 def _plain(thing: Any) -> Any:
     """A loss, a metric or a collection of them, with objects as their configuration."""
     if isinstance(thing, type):
-        return thing.__name__
+        return serialize(thing())
     if isinstance(thing, (np.ndarray, np.generic)):
         return thing.tolist()
     if isinstance(thing, Configurable):
