@@ -339,7 +339,7 @@ def test_what_was_written_down_is_made_again(kind, cls):
         if kind != "layer":  # two layers of the same arguments are two layers
             assert again == original and hash(again) == hash(original), changed
         if changed is not None:
-            assert config[changed] == _config._to_plain(arguments[changed]), changed
+            assert config[changed] == _config.to_plain(arguments[changed]), changed
             default = cls(**REQUIRED.get(cls, {}))
             assert default.get_config() != config, changed
             assert kind == "layer" or default != original, changed

@@ -10,7 +10,7 @@ def checks(tmp_path_factory):
 
 
 def test_whole_files_are_taken(checks):
-    assert len(checks.whole) == 7
+    assert len(checks.whole) == 8
     for name, content in checks.whole.items():
         assert checks.check(name, content) is None
 

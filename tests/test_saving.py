@@ -288,19 +288,41 @@ def test_custom_objects(tmp_path):
     loaded = saved(shuffled(model), tmp_path / "m", custom_objects=own)
     assert_same(model, loaded)
     assert loaded.optimizer == model.optimizer and loaded.layers[1].kernel_initializer == Halves()
-    for name in own:
-        with pytest.raises(ValueError, match=f"unknown .* '{name}'") as caught:
-            fn.load_model(tmp_path / "m", custom_objects={key: value for key, value in own.items() if key != name})
-        assert str(tmp_path / "m") in str(caught.value)
+    for name in ("Scaled", "Halves"):  # such layers are loaded as what they did
+        some = fn.load_model(tmp_path / "m", custom_objects={key: value for key, value in own.items() if key != name})
+        assert same_weights(model, some) and np.array_equal(some.predict(rows(5, 4)), model.predict(rows(5, 4)))
+        assert some.optimizer == model.optimizer
+        assert [type(one) is type(other) for one, other in zip(some.layers, model.layers)] == [name != "Scaled", name != "Halves"]
+    with pytest.raises(ValueError, match="unknown .* 'Harmonic'") as caught:
+        fn.load_model(tmp_path / "m", custom_objects={"Scaled": Scaled, "Halves": Halves})
+    assert str(tmp_path / "m") in str(caught.value)
+
+
+class Holds(Scaled):
+    """A layer whose configuration JSON cannot hold."""
+
+    def get_config(self):
+        return {**super().get_config(), "function": print}
+
+
+def test_a_layer_that_cannot_be_written_down_is_saved_as_what_it_did(tmp_path):
+    model = fn.Sequential([fn.Input((4,)), Holds(3)], seed=0)
+    loaded = saved(shuffled(model), tmp_path / "m")
+    assert same_weights(model, loaded) and np.array_equal(loaded.predict(rows(5, 4)), model.predict(rows(5, 4)))
+    with pytest.raises(ValueError, match="get_config holds more than JSON can.*do not give class Holds"):
+        fn.load_model(tmp_path / "m", custom_objects={"Holds": Holds})
+
+
+class Scheduled(layers.Dropout):
+    """Neither can be written down: its configuration and what it does, which is another thing with every step."""
+
+    def get_config(self):
+        return {"function": print}
 
 
 def test_a_layer_that_cannot_be_written_down(tmp_path):
-    class Holds(Scaled):
-        def get_config(self):
-            return {**super().get_config(), "function": print}
-
-    model = fn.Sequential([fn.Input((4,)), Holds(3)], seed=0)
-    with rejects(model, TypeError, "layer 'holds' cannot be saved"):
+    model = fn.Sequential([fn.Input((4,)), Scheduled(lambda step: 0.1)], seed=0)
+    with rejects(model, TypeError, "layer 'scheduled' cannot be saved", "JSON", "function of the step"):
         model.save(tmp_path / "m")
     assert os.listdir(tmp_path) == []
 

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ._names import lookup, snake_case
+from ._registered import get_registered_object, registered_name
 
-__all__ = ["Configurable", "Name", "deserialize", "get", "serialize"]
+__all__ = ["Configurable", "Name", "deserialize", "get", "serialize", "to_plain"]
 
 _VARIABLE_KEYWORDS = 0x08  # flag of a code object: the function has **kwargs
 
@@ -97,7 +98,7 @@ class Configurable:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as a dictionary that JSON can hold."""
-        return {name: _to_plain(getattr(self, name)) for name in self._arguments()}
+        return {name: to_plain(getattr(self, name)) for name in self._arguments()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Configurable:
@@ -149,24 +150,25 @@ class Name:
 def _is_default(value: Any, default: Any) -> bool:
     if isinstance(value, Configurable) and value._is_meant_by(default):
         return True
-    return _to_plain(value) == _to_plain(default)
+    return to_plain(value) == to_plain(default)
 
 
-def _to_plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """A value as JSON can hold it: objects as their configurations, arrays and tuples as lists."""
     if isinstance(value, Configurable):
         return serialize(value)
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, (tuple, list)):
-        return [_to_plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, dict):
-        return {key: _to_plain(item) for key, item in value.items()}
+        return {key: to_plain(item) for key, item in value.items()}
     return value
 
 
 def serialize(thing: Configurable) -> dict[str, Any]:
     """``{"class_name": ..., "config": ...}``, of nothing but what JSON can hold."""
-    return {"class_name": type(thing).__name__, "config": thing.get_config()}
+    return {"class_name": registered_name(type(thing)), "config": thing.get_config()}
 
 
 def deserialize(description: Mapping[str, Any], table: Mapping[str, type], kind: str = "class") -> Any:
@@ -179,7 +181,7 @@ def deserialize(description: Mapping[str, Any], table: Mapping[str, type], kind:
     """
     if not isinstance(description, Mapping) or "class_name" not in description:
         raise ValueError(f"not the description of a {kind}: {description!r}; expected a mapping with 'class_name'")
-    cls = lookup(kind, description["class_name"], table)
+    cls = get_registered_object(description["class_name"]) or lookup(kind, description["class_name"], table)
     return cls.from_config(description.get("config") or {})
 
 

@@ -151,7 +151,7 @@ def _picture_of(model: Network, shown: Mapping[str, bool], expand: bool) -> _Pic
         layer = call.layer
         if layer not in numbers:
             numbers[layer] = len(nodes)
-            lines = _lines(type(layer).__name__, layer.name, call.sources, call.outputs, model.dtype, layer, shown)
+            lines = _lines(layer._class_name, layer.name, call.sources, call.outputs, model.dtype, layer, shown)
             nodes.append(_Node(tuple(lines), group, False))
         for tensor in call.sources:
             if id(tensor) in made_by:

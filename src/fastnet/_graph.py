@@ -33,7 +33,6 @@ class LayerLike(Owner, Protocol):
     _weights: dict[str, Weight]
     _repeats_calls: bool
     _make_call: Callable[..., LayerCall]
-    label_count: Callable[[Operation], int | None]
 
     @property
     def _label(self) -> str: ...
@@ -137,6 +136,8 @@ class LayerCall:
         model in the place of a layer.
     repeats : bool
         Whether it repeats a call that is a part of the graph of a model that is called.
+    steps : list of Operation and LayerCall
+        What it has done, in order: the operations that it has appended and the calls of other layers within it.
     """
 
     def __init__(
@@ -152,13 +153,18 @@ class LayerCall:
         self.outputs: list[SymbolicTensor] = []
         self.returns_list = False
         self.parent = parent
-        self.children: list[LayerCall] = []
+        self.steps: list[Operation | LayerCall] = []
         self.penalties: list[Operation] = []  # that add to the loss, at any depth
         self.constants = 0  # arrays that it has made weights of
         self.differentiates = False  # appends a derivative: reads what is inside other calls, which it finds by the way back
         self.repeats = parent is not None and (parent.repeats or parent.layer._repeats_calls)
         if parent is not None:
-            parent.children.append(self)
+            parent.steps.append(self)
+
+    @property
+    def children(self) -> list[LayerCall]:
+        """The calls of other layers within it."""
+        return [step for step in self.steps if isinstance(step, LayerCall)]
 
     @property
     def chain(self) -> Iterator[LayerCall]:
@@ -234,6 +240,7 @@ class Operation:
         self.weights = list(weights)
         self.outputs = [SymbolicTensor(shape, self) for shape in output_shapes]
         self.call = call
+        call.steps.append(self)
         if op in PENALTIES:
             for one in call.chain:
                 one.penalties.append(self)

@@ -58,8 +58,9 @@ def find_labels(operations: Iterable[Any]) -> dict[int, Labels]:
     """Of the inputs that are read as labels or indices, by their id."""
     found: dict[int, Labels] = {}
     for operation in operations:
-        count, sources, indices = operation.layer.label_count(operation), [], operation.op == "take"
-        if count is not None:
+        count, sources, indices = None, [], operation.op == "take"
+        if operation.op == "embedding":
+            count = int(operation.attributes["input_dim"])
             sources = label_sources(operation.inputs[0], operation.layer._label)
         elif indices and operation.attributes.get("parameter") != INDICES_ARE_PARAMETER:
             axis, of_weight = int(operation.attributes["axis"]), operation.attributes.get("parameter") == TABLE_IS_PARAMETER

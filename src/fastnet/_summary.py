@@ -99,6 +99,6 @@ def _rows(calls: Iterable[LayerCall], names: dict[int, Any], indent: str, expand
         shown.add(layer)
         sources = ", ".join(str(names.get(id(tensor), "unused")) for tensor in call.sources)
         shapes = ", ".join(str(tensor.shape) for tensor in call.outputs)
-        yield _Row(f"{indent}{layer.name}", type(layer).__name__, shapes, layer.count_params(), sources)
+        yield _Row(f"{indent}{layer.name}", layer._class_name, shapes, layer.count_params(), sources)
         if expand:
             yield from _rows(call.children, names, f"{indent}  ", expand)

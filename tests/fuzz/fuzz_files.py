@@ -56,12 +56,34 @@ def dense_model():
     return model
 
 
+class Own(layers.Layer):
+    """Loaded as what it did: of other layers, a model, weights, operations and masks."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = layers.LSTM(3, return_sequences=True)
+        self.model = fn.Sequential([layers.Dense(3, "tanh"), layers.Dropout(0.1)], seed=1)
+
+    def call(self, x, factor=1.0):
+        gain = self.add_weight((3,), "ones", regularizer="l2", constraint="non_neg", name="gain")
+        y = self.model(self.inner(x)) * gain * factor + np.arange(3.0)
+        self.add_loss(fn.ops.sum(y**2, axis=(1, 2)))
+        return [layers.Dropout(0.1)(y), fn.ops.cumsum(y, axis=1)]
+
+
+def own_model():
+    x = fn.Input((4, 2))
+    y, z = Own()(layers.Masking()(x), factor=0.5)
+    y = layers.Lambda(lambda a, b: fn.ops.mean(a * b, axis=1))([y, fn.ops.exp(z)[:, ::-1]])
+    return fn.Model(x, layers.Dense(1)(y), seed=0)
+
+
 def contents():
     """Name -> the bytes of a whole file."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "f")
-        for make in (image_model, nested_model, dense_model):
+        for make in (image_model, nested_model, dense_model, own_model):
             make().save(path)
             found[make.__name__] = pathlib.Path(path).read_bytes()
         dense_model().save_weights(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 __all__ = ["LAYERS", "layer_table", "layers_in"]
@@ -11,9 +10,9 @@ __all__ = ["LAYERS", "layer_table", "layers_in"]
 LAYERS: dict[str, type[Any]] = {}
 
 
-def layer_table(custom: Mapping[str, type] | None = None) -> dict[str, type]:
-    """The classes of layers by name, with those of the user's."""
-    return {**LAYERS, **(custom or {})}
+def layer_table() -> dict[str, type]:
+    """The classes of layers by name."""
+    return dict(LAYERS)
 
 
 def layers_in(plain: Any) -> Any:

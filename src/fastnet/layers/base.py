@@ -266,6 +266,11 @@ class Layer(Penalized, Configurable):
         return snake_case(type(self).__name__)
 
     @property
+    def _class_name(self) -> str:
+        """What tables and pictures say it is."""
+        return type(self).__name__
+
+    @property
     def _label(self) -> str:
         """The name, before there is one: that of the class."""
         return self.name or type(self).__name__
@@ -331,10 +336,6 @@ class Layer(Penalized, Configurable):
         """Attributes of one of its operations that vary in training, as functions of the step."""
         return {}
 
-    def label_count(self, operation: Operation) -> int | None:
-        """Where an operation takes labels, class numbers from 0 up: how many classes there are. None: it takes any numbers."""
-        return None
-
     @property
     def input(self) -> Any:
         """What the layer was first called on: a symbolic tensor, or a list of several. RuntimeError before."""
@@ -393,8 +394,8 @@ class Layer(Penalized, Configurable):
         for layer in parts:
             if layer._owner is None:
                 layer._owner = weakref.ref(self)
-            if not self._trainable:
-                layer.trainable = False
+                if not self._trainable:
+                    layer.trainable = False
 
     @property
     def path(self) -> str:

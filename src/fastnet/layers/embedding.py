@@ -6,7 +6,7 @@ import math
 from typing import Any, Unpack
 
 from .. import constraints, initializers, regularizers
-from .._graph import Operation, SymbolicTensor, shape_attributes
+from .._graph import SymbolicTensor, shape_attributes
 from .._labels import label_sources
 from .._types import ConstraintLike, InitializerLike, LayerOptions, RegularizerLike
 from .._weights import WeightSpec
@@ -92,9 +92,6 @@ class Embedding(Layer):
             return []
         column = self.emit("reshape", [inputs[0]], shape_attributes((*inputs[0].sample_shape, 1)))
         return [self.emit("masking", [column]).operation.outputs[1]]
-
-    def label_count(self, operation: Operation) -> int | None:
-        return self.input_dim if operation.op == "embedding" else None
 
     @property
     def embeddings(self) -> Any:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Unpack
 
-from .. import initializers
-from .._graph import FUNCTIONS, SymbolicTensor, sort_operations
+from .._graph import FUNCTIONS, SymbolicTensor
 from .._types import LayerOptions
-from .._weights import WeightSpec
 from ._registry import LAYERS
 from .base import Layer
 
@@ -61,7 +58,12 @@ class FunctionLayer(Layer):
     def call(self, *inputs: SymbolicTensor) -> Any:
         def fill(value: Any) -> Any:
             if isinstance(value, Mapping) and set(value) == {"tensor"}:
-                return inputs[operator.index(value["tensor"])]
+                number = value["tensor"]
+                if type(number) is not int or not 0 <= number < len(inputs):
+                    raise ValueError(
+                        f"layer {self._label!r}: an argument of fn.ops.{self.function} is tensor {number!r} of {len(inputs)}"
+                    )
+                return inputs[number]
             if isinstance(value, Mapping) and set(value) == {"slice"}:
                 return slice(*value["slice"]) if value["slice"] else ...
             return [fill(item) for item in value] if isinstance(value, list) else value
@@ -90,8 +92,6 @@ class Lambda(Layer):
         Accepted as Keras does: the shape follows from the operations.
     arguments : dict, optional
         More arguments of the function, by name.
-    traced : dict, optional
-        What a file has in place of the function.
     trainable, name
         As in `Layer`.
 
@@ -110,31 +110,23 @@ class Lambda(Layer):
 
     def __init__(
         self,
-        function: Callable[..., Any] | None = None,
+        function: Callable[..., Any],
         output_shape: Any = None,
         mask: Any = None,
         arguments: Mapping[str, Any] | None = None,
-        *,
-        traced: Mapping[str, Any] | None = None,
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
-        if traced is None and not callable(function):
+        if not callable(function):
             raise TypeError(f"layer {self._label!r}: function must be callable, got {function!r}")
         self.function, self.output_shape, self.mask = function, output_shape, mask
         self.arguments = dict(arguments or {})
-        self.traced = None if traced is None else dict(traced)
 
     def get_config(self) -> dict[str, Any]:
-        """With the operations in place of the function."""
-        if self.traced is None:
-            raise RuntimeError(f"layer {self._label!r} has not been called yet: what it computes is not known")
-        return {"trainable": self.trainable, "name": self.name, "traced": self.traced}
+        """Without the function: a file has what it did in its place."""
+        return {"trainable": self.trainable, "name": self.name}
 
     def call(self, *inputs: SymbolicTensor) -> Any:
-        if self.function is None:
-            assert self.traced is not None
-            return self._repeat(inputs, self.traced)
         result = self.function(*inputs, **self.arguments)
         is_list = isinstance(result, (list, tuple))
         outputs = list(result) if is_list else [result]
@@ -142,24 +134,4 @@ class Lambda(Layer):
             raise TypeError(
                 f"layer {self._label!r}: the function must return a symbolic tensor or a list of them, got {result!r}"
             )
-        self.traced = _trace(inputs, outputs, is_list)
         return outputs if is_list else result
-
-    def _repeat(self, inputs: Sequence[SymbolicTensor], traced: Mapping[str, Any]) -> Any:
-        values = list(inputs)
-        for op, attributes, read, names in traced["operations"]:
-            weights = {name: WeightSpec(initializers.Constant(0.0), trainable=False) for name in names}
-            values.append(self.emit(op, [values[i] for i in read], attributes, weights))
-        outputs = [values[i] for i in traced["outputs"]]
-        return outputs if traced["list"] else outputs[0]
-
-
-def _trace(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor], is_list: bool) -> dict[str, Any]:
-    """The operations from the inputs to the outputs, as JSON can hold them; tensors are numbered, inputs first."""
-    numbers = {id(tensor): i for i, tensor in enumerate(inputs)}
-    operations = []
-    for operation in sort_operations(inputs, outputs):
-        read = [numbers[id(tensor)] for tensor in operation.inputs]
-        operations.append([operation.op, dict(operation.attributes), read, [weight.name for weight in operation.weights]])
-        numbers[id(operation.outputs[0])] = len(numbers)  # `emit` hands out the first alone
-    return {"operations": operations, "outputs": [numbers[id(tensor)] for tensor in outputs], "list": is_list}

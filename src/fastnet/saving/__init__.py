@@ -6,19 +6,33 @@ Files are written beside their place, flushed to the disk and then renamed, so t
 
 from typing import Any
 
+from .._registered import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
 from .building import rebuild
 from .description import describe
 from .files import load_model, load_weights, save_model, save_weights
 from .tensors import read_tensors, write_tensors
 
 __all__ = [
+    "CustomObjectScope",
+    "custom_object_scope",
     "describe",
     "from_keras",
     "from_pytorch",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
     "load_model",
     "load_weights",
     "read_tensors",
     "rebuild",
+    "register_keras_serializable",
     "save_model",
     "save_weights",
     "to_onnx",

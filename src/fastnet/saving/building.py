@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .. import constraints, initializers, regularizers
 from .. import losses as _losses
 from .. import metrics as _metrics
 from .. import optimizers as _optimizers
 from .._graph import SymbolicTensor
 from .._names import lookup
-from .._weights import Weight
-from ..layers._registry import layer_table
+from .._registered import CustomObjects
+from .._weights import Weight, WeightSpec
+from ..layers._registry import LAYERS
 from ..layers.base import Layer
 from ..layers.core import Input
+from ..layers.traced import TracedLayer, is_whole
 from .description import VERSION, most_operations, operations_of, parts_of
 
 if TYPE_CHECKING:
@@ -58,7 +62,7 @@ def rebuild(
         Where this is not a description, names an unknown class, or shapes do not fit.
     """
     try:
-        builder = _Builder(custom_objects or {}, check_weights, most_operations(description))
+        builder = _Builder(CustomObjects(custom_objects), check_weights, most_operations(description))
         model = builder.model(description, [])
         compiled = description.get("compiled")
         if compiled is not None and compile:
@@ -71,7 +75,7 @@ def rebuild(
                 loss_weights=compiled.get("loss_weights"),
                 n_threads=compiled.get("n_threads"),
             )
-    except (_Broken, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
+    except (_Broken, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError) as error:
         raise ValueError(f"this does not describe a model: {error}") from error
     return model
 
@@ -81,14 +85,14 @@ class _Builder:
 
     Parameters
     ----------
-    custom : mapping of str to type
+    custom : CustomObjects
     check_weights : callable, optional
         Called with all weights so far before a model takes memory for its own, and theirs.
     operations : int
         How many there may be.
     """
 
-    def __init__(self, custom: Mapping[str, type], check_weights: Callable[[list[Weight]], None] | None, operations: int) -> None:
+    def __init__(self, custom: CustomObjects, check_weights: Callable[[list[Weight]], None] | None, operations: int) -> None:
         self.custom, self.check_weights = custom, check_weights
         self.operations = operations
         self.weights: dict[Weight, None] = {}
@@ -115,10 +119,6 @@ class _Builder:
             result = called[-1]([_tensor(i, tensors) for i in read], **named)
             tensors.extend([result] if isinstance(result, SymbolicTensor) else result)
         outputs = [_tensor(i, tensors) for i in _field(description, "outputs", list)]
-        for layer, given in zip(layers, described):
-            parts = dict(parts_of(layer))
-            for path, trainable in (given.get("trainable") or {}).items():
-                parts[path]._trainable = bool(trainable)
         if self.check_weights is not None:
             self.weights.update(dict.fromkeys(weight for layer in layers for weight in layer.weights))
             self.check_weights(list(self.weights))
@@ -130,8 +130,14 @@ class _Builder:
         if _field(description, "class_name", str) == "Sequential":
             for layer in layers:  # what they are called on is the model's input
                 layer._first_call = None
-            return Sequential([inputs[0], *called], **arguments)
-        return Model(inputs, outputs, **arguments)
+            model: Model = Sequential([inputs[0], *called], **arguments)
+        else:
+            model = Model(inputs, outputs, **arguments)
+        for layer, given in zip(layers, described):
+            parts = dict(parts_of(layer))
+            for path, trainable in (given.get("trainable") or {}).items():
+                parts[path]._trainable = bool(trainable)
+        return model
 
     def layer(self, given: Mapping[str, Any], known: list[Layer]) -> Layer:
         if isinstance(given, Mapping) and "shared" in given:
@@ -140,10 +146,84 @@ class _Builder:
         layer: Layer
         if "fastnet" in config:
             layer = self.model(config, known)
+        elif isinstance(given.get("traced"), dict) and not all(map(self.custom.get, _field(given, "needs", list))):
+            layer = self.traced(given)
+        elif "unconfigured" in given:
+            raise _Broken(
+                f"layer {config.get('name')!r} was saved as what it did, as its {given['unconfigured']}: do not give class {name}"
+            )
         else:
-            layer = lookup("layer", name, layer_table(self.custom)).from_config(self.with_objects(config))
+            cls = self.custom.get(name) or LAYERS.get(name)
+            if cls is None and isinstance(given.get("traced"), str):
+                raise _Broken(
+                    f"class {name} of layer {config.get('name')!r} is not given, and without it the layer is not known: {given['traced']}"
+                )
+            layer = (cls or lookup("layer", name, LAYERS)).from_config(self.with_objects(config))
+            if isinstance(given.get("traced"), dict) and "trainable" not in config:
+                layer.trainable = bool(given["traced"].get("trainable", True))
         known.append(layer)
         return layer
+
+    def traced(self, given: Mapping[str, Any]) -> TracedLayer:
+        """A layer without its class."""
+        traced, config = _field(given, "traced", dict), _field(given, "config", dict)
+        known: list[Layer] = []
+        parts: dict[str, Layer] = {}
+        for one in _field(traced, "parts", list):
+            name, part = _field(one, "name", str), self.layer(_field(one, "layer", dict), known)
+            if part.name is None:
+                part.name = name
+            for weight, (shape, engine_shape, spec) in self.weights_in(one.get("weights", []), part).items():
+                part._weights.setdefault(weight, Weight(part, weight, engine_shape, spec._replace(shape=shape)))
+            if name in parts:
+                raise _Broken(f"layer {config.get('name')!r} has two parts {name!r}")
+            parts[name] = part
+        calls, layers = _field(traced, "calls", list), {}
+        label, operations = config.get("name"), 1
+        for call in calls:
+            for name, kind in (("steps", list), ("outputs", list), ("masks", list), ("layers", list), ("signature", str)):
+                _field(call, name, kind)
+            if len(call["masks"]) != len(call["outputs"]) or not isinstance(call.get("list"), bool):
+                raise _Broken(f"a call of layer {label!r} has outputs of no kind")
+            own = list(known)
+            found = layers[call["signature"]] = [*parts.values(), *(self.layer(one, own) for one in call["layers"])]
+            counts = [operations_of(one) for one in found]
+            numbers = [step.get("call") if isinstance(step, dict) else None for step in call["steps"]]
+            operations = max(operations, sum(counts[i] if is_whole(i, len(counts)) else 1 for i in numbers))
+        layer = TracedLayer(
+            _field(given, "class_name", str),
+            config,
+            _field(given, "needs", list),
+            self.weights_in(_field(traced, "weights", list), label),
+            parts,
+            calls,
+            layers,
+            given.get("unconfigured"),
+            trainable=bool(traced.get("trainable", True)),
+            name=label,
+        )
+        layer.operations = operations
+        return layer
+
+    def weights_in(self, given: Any, owner: Any) -> dict[str, tuple[tuple[int, ...], tuple[int, ...], WeightSpec]]:
+        """What a file says of the weights of a layer: their shapes, and what else is known of them."""
+        found = {}
+        for one in given:
+            name, shape = _field(one, "name", str), _field(one, "shape", list)
+            engine_shape = one.get("engine_shape", shape)
+            for sizes in (shape, engine_shape):
+                if not isinstance(sizes, list) or not all(is_whole(size, 2**48) for size in sizes):
+                    raise _Broken(f"weight {name!r} of layer {owner!r} has no shape but {str(sizes)[:100]}")
+            if math.prod(shape) != math.prod(engine_shape):
+                raise _Broken(f"weight {name!r} of layer {owner!r} has shapes {shape} and {engine_shape} of different sizes")
+            spec = WeightSpec(
+                initializers.get(one.get("initializer", "zeros")),
+                regularizers.get(one.get("regularizer")),
+                bool(one.get("trainable", True)),
+                constraints.get(one.get("constraint")),
+            )
+            found[name] = (tuple(shape), tuple(engine_shape), spec)
+        return found
 
     def with_objects(self, plain: Any) -> Any:
         """A configuration, with models and objects of classes of the user's in place of their configurations."""
@@ -155,9 +235,8 @@ class _Builder:
             return self.model(plain["config"], [])
         plain = {key: self.with_objects(value) for key, value in plain.items()}
         name = plain.get("class_name")
-        if isinstance(name, str) and name in self.custom:
-            return self.custom[name].from_config(_field(plain, "config", dict))
-        return plain
+        cls = self.custom.get(name)
+        return plain if cls is None else cls.from_config(_field(plain, "config", dict))
 
 
 def _tensor(given: Any, tensors: list[SymbolicTensor]) -> SymbolicTensor:

@@ -200,11 +200,15 @@ def _check(
 
 
 def _without_seeds(plain: Any) -> Any:
-    """A description, with those of models within it that do not tell their seeds: only that of the whole counts."""
+    """A description, with those of models within it that do not tell their seeds: only that of the whole counts.
+
+    And without what layers did, which files of older versions do not tell.
+    """
     if isinstance(plain, list):
         return [_without_seeds(value) for value in plain]
     if isinstance(plain, dict):
-        return {key: _without_seeds(value) for key, value in plain.items() if key != "seed" or "fastnet" not in plain}
+        left_out = ("seed",) if "fastnet" in plain else ("needs", "traced") if "class_name" in plain else ()
+        return {key: _without_seeds(value) for key, value in plain.items() if key not in left_out}
     return plain
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import optimizers as _optimizers
 from .._config import Configurable, serialize
-from .._graph import SymbolicTensor, replace_tensors
+from .._graph import LayerCall, SymbolicTensor, replace_tensors
+from .._registered import registered_name
 from .._weights import Weight
 from ..layers.base import Layer
+from ..layers.traced import TracedLayer
+from .traces import NotTraceable, calls_by_layer, classes_needed, trace_layer
 
 if TYPE_CHECKING:
     from .._network import Network
@@ -33,6 +37,8 @@ def describe(model: Network) -> dict[str, Any]:
         any depth are numbered, a model after those that it is made of. ``calls``: which layer was called on which
         tensors, and other arguments of the call by name; tensors are numbered, inputs first, then the outputs of the
         calls in order; the mask of one is told by ``mask`` and its number, one that nothing depends on by its shape.
+        A layer that is made of classes outside of fastnet says in ``needs`` of which, and in ``traced`` what it did when it was called,
+        or why that cannot be told: without the classes it is made of that. See `traces`.
         ``compiled``: what compile was told, None where that is a Python function or nothing.
 
     Raises
@@ -43,7 +49,7 @@ def describe(model: Network) -> dict[str, Any]:
         If the model cannot be made again from its layers.
     """
     known: dict[Layer, int] = {}
-    description = _describe_model(model, known)
+    description = _describe_model(model, known, _Traces(model))
     owners: dict[Weight, Layer] = {}
     for layer in known:
         for weight in layer.weights if not is_model(layer) else ():
@@ -69,7 +75,18 @@ def is_model(layer: Layer) -> bool:
     return layer._repeats_calls
 
 
-def _describe_model(model: Network, known: dict[Layer, int]) -> dict[str, Any]:
+class _Traces:
+    """The calls of the layers of a model at any depth, looked for where there is a layer that they are needed of."""
+
+    def __init__(self, model: Network) -> None:
+        self.model = model
+
+    @cached_property
+    def calls(self) -> dict[Layer, list[LayerCall]]:
+        return calls_by_layer(self.model)
+
+
+def _describe_model(model: Network, known: dict[Layer, int], traces: _Traces) -> dict[str, Any]:
     model._require_built()
     graph = model._graph
     if graph.partial_call is not None:
@@ -108,31 +125,69 @@ def _describe_model(model: Network, known: dict[Layer, int]) -> dict[str, Any]:
             }
             for tensor in model.inputs
         ],
-        "layers": [_describe_layer(layer, names[layer], known) for layer in layers],
+        "layers": [_describe_layer(layer, names[layer], known, traces) for layer in layers],
         "calls": calls,
         "outputs": [numbers[id(tensor)] for tensor in model.outputs],
     }
 
 
-def _describe_layer(layer: Layer, name: str, known: dict[Layer, int]) -> dict[str, Any]:
+def _describe_layer(layer: Layer, name: str, known: dict[Layer, int], traces: _Traces) -> dict[str, Any]:
     if layer in known:
         return {"shared": known[layer]}
     if is_model(layer):
-        config = _describe_model(layer, known)
+        config = _describe_model(layer, known, traces)
         description = {"class_name": config["class_name"], "config": config}
     else:
-        description = serialize(layer)
+        description = _describe_class(layer, traces)
         changed = {path: part._trainable for path, part in parts_of(layer) if part._trainable != layer._trainable}
         if changed:
             description["trainable"] = changed
     if "name" in description["config"]:
         description["config"]["name"] = name
     known[layer] = len(known)
-    try:
-        json.dumps(description)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"layer {layer.name!r} cannot be saved: get_config holds more than JSON can: {error}") from None
     return description
+
+
+def _describe_class(layer: Layer, traces: _Traces) -> dict[str, Any]:
+    """Class and arguments of a layer, and what it did if it is of a class outside of fastnet.
+
+    Raises
+    ------
+    TypeError
+        If there is neither a configuration that JSON can hold nor anything that it did.
+    """
+    class_name = layer._saved_class if isinstance(layer, TracedLayer) else registered_name(type(layer))
+    config, reason = _config_of(layer)
+    needs = classes_needed(layer, class_name, config)
+    description: dict[str, Any] = {"class_name": class_name, "config": config}
+    if needs:
+        try:
+            trace = trace_layer(layer, traces.calls.get(layer, []), lambda *given: _describe_layer(*given, traces))
+            description |= {"needs": needs, "traced": trace}
+        except NotTraceable as error:
+            description |= {"needs": needs, "traced": str(error)}
+    if reason is not None:
+        if not isinstance(description.get("traced"), dict):
+            raise TypeError(
+                f"layer {layer.name!r} cannot be saved: {reason}"
+                + (f"; and as the operations it consists of it cannot, since {description['traced']}" if needs else "")
+            )
+        description["unconfigured"] = reason
+    return description
+
+
+def _config_of(layer: Layer) -> tuple[dict[str, Any], str | None]:
+    """What `get_config` gives, and why that is not what JSON can hold: there is a name and a state in its place then."""
+    reason: str | None = layer.unconfigured if isinstance(layer, TracedLayer) else None
+    try:
+        config = layer.get_config()
+        json.dumps(config)
+        return dict(config), reason
+    except (TypeError, ValueError) as error:
+        reason = f"get_config holds more than JSON can: {error}"
+    except (AttributeError, LookupError, NotImplementedError) as error:
+        reason = f"get_config fails: {error}"
+    return {"name": layer.name, "trainable": layer._trainable}, reason
 
 
 def parts_of(layer: Layer, above: str = "") -> Iterator[tuple[str, Layer]]:
@@ -206,4 +261,6 @@ def operations_of(layer: Layer) -> int:
     """At least how many operations a call of a layer makes: those of the models that it is or holds."""
     if is_model(layer):
         return len(layer._graph.operations)
+    if isinstance(layer, TracedLayer):
+        return max(1, layer.operations)
     return max(1, sum(map(operations_of, layer.sublayers())))

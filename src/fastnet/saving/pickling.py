@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._config import Configurable
+from .._registered import registered_name
 from .._weights import INITIALISES, between_steps
+from ..layers.base import Layer
 from .building import rebuild
 from .description import describe
 
 if TYPE_CHECKING:
-    from ..layers.base import Layer
     from ..model import Model
 
 __all__ = ["restore_model", "state_of"]
@@ -80,7 +81,7 @@ def restore_model(state: dict[str, Any]) -> Model:
     else:
         initialises = INITIALISES.set(False)  # the weights follow
         try:
-            model = rebuild(state["description"], {cls.__name__: cls for cls in state["classes"]})
+            model = rebuild(state["description"], {registered_name(cls): cls for cls in state["classes"]})
         finally:
             INITIALISES.reset(initialises)
         model.set_weights(state["weights"])
@@ -137,5 +138,10 @@ def _own_classes(model: Model, description: Any) -> list[type]:
     classes = [Configurable]
     for cls in classes:
         classes += cls.__subclasses__()
-    classes += [type(layer) for layer in _all_layers(model)]  # of several classes of a name, that of the layer
-    return list(dict.fromkeys(cls for cls in classes if cls.__name__ in named and not cls.__module__.startswith("fastnet.")))
+    # Of layers the classes are known: others of the same names are not theirs.
+    own = dict.fromkeys([*(cls for cls in classes if not issubclass(cls, Layer)), *map(type, _all_layers(model))])
+    return [
+        cls
+        for cls in own
+        if (issubclass(cls, Layer) or registered_name(cls) in named) and not cls.__module__.startswith("fastnet.")
+    ]

@@ -1,0 +1,257 @@
+"""Layers whose Python source is not at hand: what they did when they were called, done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .._attributes import attribute_numbers
+from .._config import to_plain
+from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, replace_tensors
+from .._names import snake_case
+from .._weights import Weight, WeightSpec
+from .base import Layer
+
+__all__ = ["TracedLayer", "is_whole", "repeat_steps", "signature_of"]
+
+
+def signature_of(inputs: Sequence[SymbolicTensor], options: Mapping[str, Any]) -> str:
+    """What a call was given, as a text: the shapes of tensors and of their masks, which of these are the same, and other arguments."""
+    tensors = list(inputs)
+
+    def note(tensor: SymbolicTensor) -> dict[str, int]:
+        tensors.append(tensor)
+        return {"tensor": len(tensors) - 1}
+
+    plain = to_plain(replace_tensors(options, note))
+    masks = [tensor.mask for tensor in tensors if tensor.mask is not None]
+    tensors += masks
+    first: dict[int, int] = {}
+    same = [first.setdefault(id(tensor), place) for place, tensor in enumerate(tensors)]
+    masked = [tensor.mask is not None for tensor in tensors]
+    return json.dumps([[tensor.sample_shape for tensor in tensors], masked, same, plain], sort_keys=True)
+
+
+def is_whole(value: Any, end: int) -> bool:
+    """Whether it is a whole number from 0 to one below the end."""
+    return type(value) is int and 0 <= value < end
+
+
+class TracedLayer(Layer):
+    """A layer of a file whose class is not at hand: it repeats what the layer did that was saved.
+
+    It has the weights, the names and the parts of that layer, is trained and exported like it, and is saved as it. It can be called as
+    that one was: on tensors of these shapes, with these arguments.
+
+    Parameters
+    ----------
+    class_name : str
+    config : dict
+        The class and the arguments of the layer, for whoever has the class.
+    needs : list of str
+        The classes that are to be at hand for that.
+    weights : dict of str to (shape, engine_shape, WeightSpec)
+        Its own.
+    parts : dict of str to Layer
+        The layers that it is put together from, by their names.
+    calls : list of dict
+        What it did in calls; see `repeat_steps`.
+    layers : dict of str to list of Layer
+        By the signature of each of these: the parts, and the other layers that it calls, which have no weights.
+    unconfigured : str, optional
+        Why there is no `config`.
+
+    Attributes
+    ----------
+    operations : int
+        At least how many operations a call of it makes.
+    """
+
+    operations = 1
+
+    def __init__(
+        self,
+        class_name: str,
+        config: Mapping[str, Any],
+        needs: Sequence[str],
+        weights: Mapping[str, tuple[tuple[int, ...], tuple[int, ...], WeightSpec]],
+        parts: Mapping[str, Layer],
+        calls: Sequence[Mapping[str, Any]],
+        layers: Mapping[str, Sequence[Layer]],
+        unconfigured: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._saved_class, self.config, self.unconfigured = class_name, dict(config), unconfigured
+        self.needs, self.parts = list(needs), dict(parts)
+        for name, (shape, engine_shape, spec) in weights.items():
+            self._weights[name] = Weight(self, name, engine_shape, spec._replace(shape=shape))
+        traces = {str(call["signature"]): (call, layers[call["signature"]]) for call in calls}
+        self._find_trace = traces.get  # no dictionary: that would be searched for parts
+
+    @property
+    def _class_name(self) -> str:
+        return self._saved_class
+
+    @property
+    def _base_name(self) -> str:
+        return snake_case(self._saved_class)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the layer that was saved, with the name and the state of this one."""
+        own = {"name": self.name, "trainable": self._trainable}
+        return {**self.config, **{name: value for name, value in own.items() if name in self.config}}
+
+    def __repr__(self) -> str:
+        return f"<TracedLayer {self.name!r}, saved as {self._saved_class}>"
+
+    def _arrange(self, given: list[Any], options: dict[str, Any]) -> tuple[list[SymbolicTensor], dict[str, Any]]:
+        if not all(isinstance(value, SymbolicTensor) for value in given):
+            raise TypeError(
+                f"layer {self._label!r}, loaded without its class {self._saved_class}, takes what is no tensor by name"
+            )
+        return given, options
+
+    def call(self, *inputs: SymbolicTensor, **options: Any) -> Any:
+        """As the layer that was saved, where it was called alike."""
+        call = CURRENT_CALL.get()
+        assert call is not None
+        signature = signature_of(inputs, call.options)
+        found = self._find_trace(signature)
+        if found is None:
+            raise ValueError(
+                f"layer {self._label!r}, loaded without its class {self._saved_class}, was not called on shapes "
+                f"{[tensor.shape for tensor in inputs]} with {options or 'no other arguments'} when it was saved: give its class as "
+                f"custom_objects={{{self._saved_class!r}: ...}}"
+            )
+        trace, layers = found
+        call.differentiates = bool(trace.get("differentiates"))
+        values = list(inputs)
+        replace_tensors(options, values.append)
+        where = f"layer {self._label!r}, saved as {self._saved_class}"
+        find = repeat_steps(self, trace["steps"], values, layers, where)
+        outputs = [find(one, f"{where}: output {i}") for i, one in enumerate(trace["outputs"])]
+        for i, (tensor, mask) in enumerate(zip(outputs, trace["masks"], strict=True)):
+            if mask is not None:
+                tensor.mask = find(mask, f"{where}: mask {i}")
+        if trace["list"] is False and len(outputs) != 1:
+            raise ValueError(f"{where}: it has {len(outputs)} outputs, expected one")
+        return outputs if trace["list"] else outputs[0]
+
+    def plan_attributes(self, operation: Operation) -> Mapping[str, float]:
+        """A normalisation of batches is frozen with its layer."""
+        if operation.op == "batch_normalization":
+            return {**operation.attributes, "frozen": bool(operation.attributes.get("frozen")) or not self.trainable}
+        return operation.attributes
+
+
+def repeat_steps(
+    layer: Layer, steps: Sequence[Any], values: list[SymbolicTensor], layers: Sequence[Layer], where: str
+) -> Callable[[Any, str], SymbolicTensor]:
+    """Does again what a layer did in a call, and appends its results to the values.
+
+    Parameters
+    ----------
+    layer : Layer
+        That is called.
+    steps : list of dict
+        Calls of other layers, ``{"call": number of the layer, "inputs": ..., "options": ...}``, and operations,
+        ``{"op": ..., "attributes": ..., "inputs": ..., "weights": ..., "owner": path of the layer, "like": path of the operation}``.
+    values : list of SymbolicTensor
+        What the layer was given. A value is known by its number, a mask as ``{"mask": number}``, another result of a step or one of
+        what that consists of as ``{"step": path, "output": number}``.
+    layers : list of Layer
+    where : str
+        For messages.
+
+    Returns
+    -------
+    callable
+        That finds a tensor: of what the file says, and where that is.
+
+    Raises
+    ------
+    ValueError
+        If a step is none.
+    """
+    done: list[LayerCall | Operation] = []
+
+    def find(given: Any, place: str) -> SymbolicTensor:
+        if is_whole(given, len(values)):
+            return values[given]
+        if isinstance(given, Mapping) and is_whole(given.get("mask"), len(values)):
+            mask = values[given["mask"]].mask
+            if mask is not None:
+                return mask
+        elif isinstance(given, Mapping) and "step" in given:
+            outputs = reach(given["step"], place).outputs
+            if is_whole(given.get("output"), len(outputs)):
+                return outputs[given["output"]]
+        raise ValueError(f"{place} is of {str(given)[:100]}, which is not there")
+
+    def reach(path: Any, place: str) -> LayerCall | Operation:
+        """A step, or one of the steps of what it calls."""
+        found: Any = None
+        inner: Sequence[Any] = done
+        for number in path if isinstance(path, list) else [None]:
+            if not is_whole(number, len(inner)):
+                raise ValueError(f"{place} refers to step {str(path)[:100]}, which is not there")
+            found = inner[number]
+            inner = found.steps if isinstance(found, LayerCall) else ()
+        if found is None:
+            raise ValueError(f"{place} refers to no step")
+        return found
+
+    def owner_of(path: Any, place: str) -> Layer:
+        found, inner = layer, list(layers)
+        for number in path or []:
+            if not is_whole(number, len(inner)):
+                raise ValueError(f"{place} is of layer {str(path)[:100]}, which is not there")
+            found = inner[number]
+            inner = found.sublayers()
+        return found
+
+    for number, step in enumerate(steps):
+        place = f"{where}: step {number}"
+        if not isinstance(step, Mapping) or not isinstance(step.get("inputs"), list):
+            raise ValueError(f"{place} is none, but {str(step)[:100]}")
+        inputs = [find(one, f"{place}: input {i}") for i, one in enumerate(step["inputs"])]
+        if "call" in step:
+            if not is_whole(step["call"], len(layers)):
+                raise ValueError(f"{place} calls layer {str(step['call'])[:100]} of {len(layers)}")
+            options = _with_tensors(step.get("options", {}), lambda given, place=place: find(given, place))
+            made = layers[step["call"]]._make_call(inputs, **options)
+            done.append(made)
+            values += made.outputs
+            continue
+        owner = owner_of(step.get("owner"), place)
+        specs = {}
+        for name in step.get("weights", []):
+            if not isinstance(name, str) or name not in owner._weights:
+                raise ValueError(f"{place}: layer {owner._label!r} has no weight {str(name)[:100]!r}")
+            specs[name] = owner._weights[name].spec
+        try:
+            output = owner.emit(step.get("op"), inputs, attribute_numbers(step.get("op"), step.get("attributes", {})), specs)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{place}: {error}") from error
+        operation = output.operation
+        done.append(operation)
+        values.append(output)
+        if "like" in step:
+            like = reach(step["like"], place)
+            if not isinstance(like, Operation) or like.op != operation.op:
+                raise ValueError(f"{place} is to have the random numbers of step {step['like']}, which draws none such")
+            operation.like = like
+        if "mask" in step:
+            output.mask = find(step["mask"], f"{place}: mask")
+    return find
+
+
+def _with_tensors(plain: Any, find: Any) -> Any:
+    """Arguments of a call, with tensors in place of what a file says of them."""
+    if isinstance(plain, list):
+        return [_with_tensors(value, find) for value in plain]
+    if isinstance(plain, dict):
+        return find(plain["tensor"]) if list(plain) == ["tensor"] else {key: _with_tensors(v, find) for key, v in plain.items()}
+    return plain
