@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from . import _core
 from ._labels import Labels
 
 __all__ = [
+    "Balanced",
     "as_array",
     "as_rows",
     "as_targets",
@@ -19,6 +20,7 @@ __all__ = [
     "check_tokens",
     "match_names",
     "match_weights",
+    "place_in",
     "split_validation",
     "unwrap",
 ]
@@ -102,11 +104,29 @@ def _has_contiguous_rows(array: np.ndarray) -> bool:
     return array.ndim > 1 or array.strides[0] % array.itemsize == 0
 
 
-def _check_finite(array: np.ndarray, name: str) -> None:
+def place_in(row: int, wrong: np.ndarray, columns: Any = None) -> str:
+    """In words: a row, and the first place in it where something is wrong.
+
+    >>> place_in(7, np.array([False, True])), place_in(7, np.array([False, True]), ["size", "age"])
+    ('row 7, column 1', "row 7, column 1 ('age')")
+    >>> place_in(7, np.array([[False], [True]])), place_in(7, np.array(True))
+    ('row 7 at (1, 0)', 'row 7')
+    """
+    if wrong.ndim > 1:
+        return f"row {row} at {tuple(map(int, np.argwhere(wrong)[0]))}"
+    if wrong.size == 1 and columns is None:
+        return f"row {row}"
+    column = int(np.argmax(wrong.reshape(-1)))
+    named = columns is not None and len(columns) == wrong.size
+    return f"row {row}, column {column}" + (f" ({columns[column]!r})" if named else "")
+
+
+def _check_finite(array: np.ndarray, name: str, columns: Any = None) -> None:
     row = _core.first_not_finite(array)
     if row >= 0:
-        value = array[row][~np.isfinite(array[row])].flat[0] if array.ndim > 1 else array[row]
-        raise ValueError(f"{name} holds {value} in row {row}; clean the data, or pass check_finite=False")
+        wrong = ~np.isfinite(array[row])
+        value, place = np.asarray(array[row])[wrong].flat[0], place_in(row, wrong, columns)
+        raise ValueError(f"{name} holds {value} in {place}; clean the data, or pass check_finite=False")
 
 
 def unwrap(given: Any, row_shape: tuple[int, ...] | None) -> Any:
@@ -127,7 +147,8 @@ def as_rows(given: Any, shape: tuple[int, ...], name: str, check_finite: bool = 
     TypeError, ValueError
         With what was given and what was expected; for NaN and infinity, with the row.
     """
-    array = as_array(unwrap(given, shape), name)
+    given = unwrap(given, shape)
+    array = as_array(given, name)
     if array.shape[0] == 0:
         raise ValueError(f"{name} is empty; expected at least one row")
     if array.shape[1:] != shape:
@@ -142,7 +163,7 @@ def as_rows(given: Any, shape: tuple[int, ...], name: str, check_finite: bool = 
                 hint = f"; x.reshape(len(x), {', '.join(map(str, shape))}) has that shape"
             raise ValueError(f"{name} has shape {array.shape}, expected ({expected}{',' * (not shape)}){hint}")
     if check_finite:
-        _check_finite(array, name)
+        _check_finite(array, name, getattr(given, "columns", None))
     return array
 
 
@@ -155,9 +176,9 @@ def check_tokens(array: np.ndarray, labels: Labels, name: str) -> None:
         bad = (row, array[row][wrong[row]].flat[0]) if wrong.any() else None
     if bad is not None:
         row, value = bad
-        lowest = -labels.count if labels.negative else 0
+        lowest, place = -labels.count if labels.negative else 0, place_in(row, np.asarray(array[row] == value))
         raise ValueError(
-            f"layer {labels.layer!r}: {name} holds {value:g} in row {row}, expected whole numbers from {lowest} to {labels.count - 1}"
+            f"layer {labels.layer!r}: {name} holds {value:g} in {place}, expected whole numbers from {lowest} to {labels.count - 1}"
         )
 
 
@@ -187,9 +208,16 @@ def as_targets(
         if len(array) == 0:
             raise ValueError(f"{name} is empty; expected at least one row")
         return array
-    array = as_array(unwrap(given, shape), name)
+    given = unwrap(given, shape)
+    array, columns = as_array(given, name), getattr(given, "columns", None)
     if array.shape[1:] == (*shape, 1):  # labels as a column
-        array = array.reshape(array.shape[:-1])
+        array, columns = array.reshape(array.shape[:-1]), None
+    elif len(output_shape) > 1 and _has_fewer_positions(array, shape):
+        hints = {2: "Flatten, GlobalAveragePooling1D or return_sequences=False", 3: "Flatten or GlobalAveragePooling2D"}
+        raise ValueError(
+            f"{name} has shape {array.shape}, one target for each row, but the model ends with an output of shape "
+            f"{('n', *output_shape)}: did you mean {hints.get(len(output_shape), 'Flatten')} before the last layer?"
+        )
     elif array.shape[1:] != shape and loss.kernel == "categorical_crossentropy" and array.shape[1:] in ((), (1,)):
         raise ValueError(
             f"{name} has shape {array.shape}, expected one-hot rows (n, {', '.join(map(str, shape))}); "
@@ -200,10 +228,17 @@ def as_targets(
             f"{name} has shape {array.shape}, expected one class number for each prediction; for one-hot rows use "
             "CategoricalCrossentropy"
         )
-    array = as_rows(array, shape, name, check_finite)
+    array = as_rows(array, shape, name, False)
+    if check_finite:
+        _check_finite(array, name, columns)
     if loss.labels:
         _core.check_labels(array, output_shape[-1], name)
     return array
+
+
+def _has_fewer_positions(array: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether these are targets of whole rows where each of several positions of a row needs one."""
+    return math.prod(array.shape[1:]) < math.prod(shape) and (array.ndim < 1 + len(shape) or math.prod(array.shape[1:]) == 1)
 
 
 def are_labels(targets: np.ndarray, output_shape: tuple[int, ...], name: str) -> bool:
@@ -265,7 +300,7 @@ def match_weights(weights: np.ndarray, n: int, positions: tuple[int, ...], name:
 
 def as_weights(
     sample_weight: Any,
-    class_weight: Mapping[int, float] | None,
+    class_weight: Mapping[int, float] | Balanced | str | None,
     y: np.ndarray | None,
     n: int,
     positions: tuple[int, ...] = (),
@@ -283,7 +318,8 @@ def as_weights(
         weights = match_weights(as_array(sample_weight, name), n, positions, name).astype(np.float64)
         if not np.isfinite(weights).all() or (weights < 0).any():
             place = tuple(np.argwhere(~np.isfinite(weights) | (weights < 0))[0])
-            raise ValueError(f"{name} is {weights[place]} in row {place[0]}; it must be finite and not negative")
+            where = place_in(int(place[0]), ~np.isfinite(weights[place[0]]) | (weights[place[0]] < 0))
+            raise ValueError(f"{name} is {weights[place]} in {where}; it must be finite and not negative")
     if class_weight is not None:
         if positions and math.prod(positions) > 1:
             raise ValueError(
@@ -295,12 +331,38 @@ def as_weights(
     return weights
 
 
-def _weights_by_class(class_weight: Mapping[int, float], y: np.ndarray | None) -> np.ndarray:
-    if not isinstance(class_weight, Mapping):
-        raise TypeError(f"class_weight must be a dictionary of class number to weight, got {class_weight!r}")
+class Balanced(NamedTuple):
+    """Weights with which all classes count as much: ``n / (classes * n of the class)``, as in scikit-learn.
+
+    Attributes
+    ----------
+    held : float
+        Part of the rows, at the end, that are not trained with and not counted.
+    """
+
+    held: float = 0.0
+
+    def weights(self, labels: np.ndarray) -> dict[int, float]:
+        """By class number."""
+        fraction = self.held if isinstance(self.held, (int, float)) and 0 <= self.held < 1 else 0.0
+        classes, counts = np.unique(labels[: max(1, math.floor(len(labels) * (1 - fraction)))], return_counts=True)
+        if (classes != np.trunc(classes)).any():
+            raise ValueError(
+                f"class_weight='balanced' needs targets that are class numbers, got {classes[classes != np.trunc(classes)][0]}"
+            )
+        return {int(label): counts.sum() / (len(classes) * count) for label, count in zip(classes, counts)}
+
+
+def _weights_by_class(class_weight: Mapping[int, float] | Balanced | str, y: np.ndarray | None) -> np.ndarray:
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        class_weight = Balanced()
+    if not isinstance(class_weight, Mapping | Balanced):
+        raise TypeError(f"class_weight must be a dictionary of class number to weight, or 'balanced', got {class_weight!r}")
     if y is None or y.ndim > 2:
         raise ValueError("class_weight needs targets that are one class for each row")
     labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y))
+    if isinstance(class_weight, Balanced):
+        class_weight = class_weight.weights(labels)
     for label in class_weight:
         if not isinstance(label, (int, np.integer)):
             raise TypeError(f"class_weight must have class numbers as its keys, got {label!r}")

@@ -34,7 +34,7 @@ class FitOptions(NamedTuple):
     validation_split: float = 0.0
     validation_data: Any = None
     shuffle: bool = True
-    class_weight: Mapping[int, float] | None = None
+    class_weight: Mapping[int, float] | str | None = None
     sample_weight: Any = None
     initial_epoch: int = 0
     validation_batch_size: int | None = None
@@ -66,6 +66,13 @@ class FitOptions(NamedTuple):
             validation_freq=frequency,
             validation_batch_size=validation_rows,
         )
+
+    @property
+    def class_weight_in_training(self) -> Any:
+        """The weights by class; those that balance the classes do so for the rows that are trained with."""
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            return _data.Balanced(self.validation_split if self.validation_data is None else 0.0)
+        return self.class_weight
 
     def checked_for(self, network: Network, n_rows: int) -> FitOptions:
         """These for so many rows to train with, and for a network whose shapes are known; ValueError where they do not fit."""

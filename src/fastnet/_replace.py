@@ -86,6 +86,13 @@ def _create(folder: str, beginning: str, mode: int) -> tuple[int, str]:
         os.close(number)
 
 
+def _is_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def _writable_status(path: str) -> os.stat_result | None:
     """What the system says of the file that is there; OSError where it is none that may be replaced."""
     try:
@@ -134,8 +141,10 @@ def replaced_file(path: Path, **options: Any) -> Iterator[IO[Any]]:
         unchanged then.
     """
     real = os.path.realpath(os.fsdecode(path))
-    old = _writable_status(real)
     folder, name = os.path.split(real)
+    if not _is_folder(folder):
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r} to write to", real)
+    old = _writable_status(real)
     try:
         longest = os.pathconf(folder, "PC_NAME_MAX")
     except (AttributeError, OSError, ValueError):

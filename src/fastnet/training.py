@@ -114,7 +114,7 @@ class Trainer(CustomLoop):
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
         *,
@@ -145,8 +145,9 @@ class Trainer(CustomLoop):
             ``(x, y)`` or ``(x, y, sample_weight)``; used instead of `validation_split`.
         shuffle : bool
             Visit the rows in another order each epoch, a function of the model's seed and the epoch.
-        class_weight : dict of int to float, optional
-            By class number; 1 for classes that it does not hold. For training alone: the validation loss is without it.
+        class_weight : dict of int to float, or "balanced", optional
+            By class number; 1 for classes that it does not hold. "balanced": rows / (classes * rows of the class), of the rows
+            to train with. For training alone: the validation loss is without it.
         sample_weight : array_like, optional
             Both multiply the loss of a row; given together, the product does. That of rows that `validation_split` takes
             multiplies their validation loss. Of shape (n,), or (n, *positions) for an output of shape (n, *positions, units), such
@@ -194,7 +195,9 @@ class Trainer(CustomLoop):
     def _make_fit(self, progress: Progress, given: FitOptions) -> Fit:
         """The training that a call of `fit` with these arguments would do, everything checked."""
         options = given.checked(self)
-        arrays = self._data_for(options.x, options.y, options.sample_weight, options.class_weight, options.check_finite)
+        arrays = self._data_for(
+            options.x, options.y, options.sample_weight, options.class_weight_in_training, options.check_finite
+        )
         arrays, validation = options.validation(self, arrays)
         options = options.checked_for(self, len(arrays[0][0]))
         self._require_compiled().optimizer.claim(self)
@@ -210,7 +213,7 @@ class Trainer(CustomLoop):
         x: Any,
         y: Any = None,
         sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
         return_dict: bool = False,
         *,
         check_finite: bool = True,

@@ -117,7 +117,7 @@ class _Statistics:
     that a mean that is large beside the deviation does no harm.
     """
 
-    def __init__(self, array: np.ndarray, layer: Layer) -> None:
+    def __init__(self, array: np.ndarray, layer: Layer, columns: Any = None) -> None:
         features = array.shape[-1]
         rows = max(1, _CHUNK // max(1, array[:1].size))
         self.count = 0
@@ -129,8 +129,9 @@ class _Statistics:
             least, largest = part.min(axis=0), part.max(axis=0)
             if not np.isfinite(least + largest).all():
                 finite = np.isfinite(array[first : first + rows])
-                row = first + int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
-                raise ValueError(f"layer {layer._label!r}: data holds a NaN or an infinity in row {row}")
+                row = int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
+                place = _data.place_in(first + row, ~finite[row], columns)
+                raise ValueError(f"layer {layer._label!r}: data holds a NaN or an infinity in {place}")
             part = part - origin
             mean = part.mean(axis=0)
             part -= mean
@@ -204,7 +205,7 @@ class _Standardizing(_Scaling):
             If it is empty, holds NaN or infinity, or has another number of features than the layer's input.
         """
         before = self.mean, self.variance
-        found = _Statistics(_rows_of(self, data), self)
+        found = _Statistics(_rows_of(self, data), self, getattr(data, "columns", None))
         if self.axis is None:
             self.mean, self.variance = found.over_all()
         else:
@@ -363,7 +364,7 @@ class MinMaxScaling(_Scaling):
             If it is empty, holds NaN or infinity, or has another number of features than the layer's input.
         """
         before = self.data_min, self.data_max
-        found = _Statistics(_rows_of(self, data), self)
+        found = _Statistics(_rows_of(self, data), self, getattr(data, "columns", None))
         self.data_min, self.data_max = found.least, found.largest
         try:
             self._changed()
