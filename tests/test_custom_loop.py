@@ -108,6 +108,46 @@ def test_backward_replaces_the_gradients():
         np.testing.assert_allclose(a + b, both, rtol=1e-10, atol=1e-13)
 
 
+def unaligned(array):
+    memory = np.empty(array.nbytes + 1, np.uint8)[1:]
+    memory[:] = np.frombuffer(array.tobytes(), np.uint8)
+    return memory.view(array.dtype).reshape(array.shape)
+
+
+@pytest.mark.parametrize("other", [unaligned, np.asfortranarray, np.ndarray.tolist, lambda a: a.astype(">f8"), lambda a: [a]])
+def test_gradients_in_other_forms(other):
+    x, dy = rows(6, 4), rows(6, 2, seed=1)
+    model = network(5, 2)
+    model.forward(x)
+    expected = [model.backward(dy), *(gradient.copy() for gradient in model.gradients)]
+    model.forward(x)
+    found = [model.backward(other(dy)), *model.gradients]
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(found, expected, strict=True))
+
+
+def test_what_changes_between_steps_of_as_many_rows():
+    """A plan is used again only where it would be made again: not for other layers to train, or after other calls."""
+    x, dy = rows(6, 4), rows(6, 2, seed=1)
+    inputs = fn.Input((4,))
+    first = layers.Dense(5)
+    model = fn.Model(inputs, layers.Dense(2)(first(inputs)), seed=0, dtype="float64")
+
+    def gradients():
+        model.forward(x)
+        model.backward(dy)
+        return [gradient.copy() for gradient in model.gradients]
+
+    before = gradients()
+    first.trainable = False
+    assert len(gradients()) == 2
+    model.predict(rows(6, 4, seed=2))
+    assert [g.tobytes() for g in gradients()] == [g.tobytes() for g in before[2:]]
+    first.trainable = True
+    assert [g.tobytes() for g in gradients()] == [g.tobytes() for g in before]
+    model.set_weights([2 * weight for weight in model.get_weights()])
+    assert not np.array_equal(gradients()[0], before[0])
+
+
 def test_gradients_may_be_changed_before_they_are_applied():
     x = rows(6, 4)
     model = regression(5, 2, optimizer=SGD(0.1))

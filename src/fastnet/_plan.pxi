@@ -298,13 +298,16 @@ cdef class Plan:
                          object what) except -1:
         """Addresses of arrays of the plan's dtype, n_rows rows each; None stays NULL."""
         cdef cnp.ndarray array
+        cdef int type_number = (<cnp.dtype>self.dtype).type_num
         if len(arrays) != len(widths):
             raise ValueError(f"{what}: got {len(arrays)} arrays, expected {len(widths)}")
         for i, given in enumerate(arrays):
             if given is None:
                 continue
             array = given
-            if array.dtype != self.dtype or not array.flags.c_contiguous or (writeable and not array.flags.writeable):
+            if cnp.PyArray_TYPE(array) != type_number or not (
+                cnp.PyArray_ISCARRAY(array) if writeable else cnp.PyArray_ISCARRAY_RO(array)
+            ):  # in place, and so in the order of bytes of the machine
                 raise TypeError(f"{what}: expected a contiguous array of {self.dtype}")
             if array.size < n_rows * widths[i]:
                 raise ValueError(f"{what}: array {i} has {array.size} numbers, expected {n_rows * widths[i]}")

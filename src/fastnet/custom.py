@@ -101,19 +101,35 @@ class CustomLoop(Inference):
         if self._forward is None or self._backward_done:
             raise RuntimeError("backward must follow forward(x, training=True), once: it uses up what forward kept")
         plan, n = self._forward
+        seeds: list[np.ndarray | None] = [dy]
+        outputs = self.outputs
+        # One array that is as it is to be needs no look at names.
+        if not (
+            len(outputs) == 1
+            and type(dy) is np.ndarray
+            and dy.dtype == plan.dtype
+            and dy.shape == (n, *outputs[0].sample_shape)
+            and dy.flags.c_contiguous
+            and dy.flags.aligned
+        ):
+            seeds = self._gradients_for(dy, n)
+        inputs = [np.zeros((n, *tensor.sample_shape), plan.dtype) for tensor in self.inputs]
+        plan.run(_BACKWARD, n_rows=n, batch_size=n, output_gradients=seeds, input_gradients=inputs)
+        self._backward_done = True
+        return inputs if len(inputs) > 1 else inputs[0]
+
+    def _gradients_for(self, dy: Any, n: int) -> list[np.ndarray | None]:
+        """What `backward` is given as one array for each output, checked."""
         seeds: list[np.ndarray | None] = []
         for given, tensor, name in zip(_data.match_names(dy, self.output_names, "dy"), self.outputs, self.output_names):
             array = None
             if given is not None:
                 array = _data.as_array(_data.unwrap(given, tensor.sample_shape), f"dy for output {name!r}")
-                array = np.ascontiguousarray(array, self.dtype)
+                array = np.require(array, self.dtype, ["C", "A"])
             if array is not None and array.shape != (n, *tensor.sample_shape):
                 raise ValueError(f"dy for output {name!r} has shape {array.shape}, expected {(n, *tensor.sample_shape)}")
             seeds.append(array)
-        inputs = [np.zeros((n, *tensor.sample_shape), self.dtype) for tensor in self.inputs]
-        plan.run(_BACKWARD, n_rows=n, batch_size=n, output_gradients=seeds, input_gradients=inputs)
-        self._backward_done = True
-        return inputs if len(inputs) > 1 else inputs[0]
+        return seeds
 
     def apply_gradients(self) -> None:
         """One step of the optimizer with the `gradients` there are; they may have been changed in between.

@@ -342,7 +342,7 @@ static bool passes_gradient(const fn_node *node, int32_t input)
         if (kind_of(node, k) == input) {
             n++;
             passed += has_slope(node, k) && !shared_of(node)->layout.array[k].repeated &&
-                      strcmp(function_of(node->attribute)->derivative[k], "FN_REAL(1.0)") == 0;
+                      strcmp(function_of(node->attribute)->derivative[k], FN_STRING(FN_REAL(1.0))) == 0;
         }
     return n == 1 && passed == 1;
 }
