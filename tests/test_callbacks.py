@@ -200,7 +200,7 @@ def test_a_diverging_loss_is_reported_to_the_callbacks():
 
 
 def test_hooks_that_do_not_exist():
-    for name in ("on_epoch", "on_batch_end", "on_", "model", "set_model"):
+    for name in ("on_epoch", "on_batches_end", "on_", "model", "set_model"):
         with pytest.raises(ValueError, match=f"no hook '{name}'"):
             LambdaCallback(**{name: print})
     with pytest.raises(TypeError, match="on_epoch_end must be a function"):

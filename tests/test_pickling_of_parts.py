@@ -94,6 +94,7 @@ def test_a_model_goes_on_with_every_optimizer(cls):
 
 
 CALLBACKS = {
+    "BackupAndRestore": lambda folder: callbacks.BackupAndRestore(folder / "backup"),
     "CSVLogger": lambda folder: callbacks.CSVLogger(folder / "log.csv"),
     "LambdaCallback": lambda folder: callbacks.LambdaCallback(on_epoch_end=print),
     "LearningRateScheduler": lambda folder: callbacks.LearningRateScheduler(lower),
@@ -130,7 +131,7 @@ def test_callbacks(name, way, tmp_path):
     original = CALLBACKS[name](tmp_path) if name in CALLBACKS else getattr(callbacks, name)()
     x, y = rows(12, 4), rows(12, 1)
     model = fn.Sequential([fn.Input((4,)), layers.Dense(1)], seed=0)
-    model.compile("adam", "mse")
+    model.compile(fn.optimizers.Adam(use_ema=name == "SwapEMAWeights"), "mse")
     copier = Copier(original, WAYS[way])
     model.fit(x, y, epochs=3, verbose=0, callbacks=[original, copier])
     for again in (copier.copy, WAYS[way](original)):

@@ -45,6 +45,7 @@ class Network:
     _require_compiled: Callable[[], Compiled]
     _require_built: Callable[[], None]
     _paths: Callable[[], dict[Weight, str]]
+    _callback_list: Callable[..., Any]
     _latest_plan: Callable[[], Plan | None]
     #: A model of the same layers, with other outputs and, if need be, more inputs.
     _with_outputs: Callable[..., Any]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core
+from ._callback_list import CallbackList
 from ._fit_state import EpochState, FitState
 from ._steppers import make_stepper
 from .history import History
@@ -17,66 +17,12 @@ from .history import History
 if TYPE_CHECKING:
     from ._fit_options import Arrays, FitOptions
     from ._progress import Progress
-    from .callbacks.base import Callback
     from .custom import CustomLoop
 
-__all__ = ["CallbackList", "Fit"]
+__all__ = ["Fit"]
 
 #: Epochs that the engine makes without coming back to Python, at most.
 _SLICE_EPOCHS = 1024
-
-_BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
-
-
-class CallbackList:
-    """Calls the same hook of several callbacks, in order."""
-
-    def __init__(self, callbacks: Iterable[Callback] | Callback | None, model: Any, params: Mapping[str, Any]) -> None:
-        from .callbacks.base import Callback  # not at the start: importing the package is to cost little
-
-        self._base = Callback
-        if isinstance(callbacks, Callback):
-            callbacks = [callbacks]
-        if callbacks is not None and not isinstance(callbacks, Iterable):
-            raise TypeError(f"callbacks must be a list of objects of fastnet.callbacks.Callback, got {callbacks!r}")
-        self.callbacks = list(callbacks or [])
-        for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks must be objects of fastnet.callbacks.Callback, got {callback!r}")
-        for callback in self.callbacks:
-            callback.set_params(params)
-            callback.set_model(model)
-
-    @property
-    def wants_batches(self) -> bool:
-        """Whether any callback has a batch hook."""
-        return any(
-            getattr(callback, hook) != getattr(self._base, hook).__get__(callback)
-            for callback in self.callbacks
-            for hook in _BATCH_HOOKS
-        )
-
-    def steps_to_checkpoint(self, batches: int) -> int | None:
-        """Batches until a callback must be called; None: none must at a certain batch."""
-        counts = [callback.steps_to_checkpoint(batches) for callback in self.callbacks]
-        return min((count for count in counts if count), default=None)
-
-    def checkpoint(self, fit: FitState, epoch_ended: bool) -> None:
-        """A moment at which training could go on from what is in memory; who writes that down comes last."""
-        if not self.callbacks:
-            return
-        for callback in sorted(self.callbacks, key=lambda callback: callback.writes_training):
-            callback.on_checkpoint(fit, epoch_ended)
-
-    @property
-    def stops_on_divergence(self) -> bool:
-        """Whether a loss that is not finite stops training without an error."""
-        return any(callback.stops_on_divergence for callback in self.callbacks)
-
-    def call(self, hook: str, *arguments: Any) -> None:
-        """Calls one hook of all."""
-        for callback in self.callbacks:
-            getattr(callback, hook)(*arguments)
 
 
 class Fit(FitState):
@@ -117,6 +63,15 @@ class Fit(FitState):
         self.stopped = False  # by a callback, before it was resumed
         self.callback_states: list[Any] = []  # where it is resumed
         self.stepper = make_stepper(self.compiled)
+
+    def resume_path(self) -> Any:
+        """The file to go on from, by `resume_from` or what a callback has kept; None: there is none."""
+        kept = (callback.resume_path() for callback in self.callbacks.callbacks)
+        return (
+            next((path for path in kept if path is not None), None)
+            if self.options.resume_from is None
+            else self.options.resume_from
+        )
 
     def run(self) -> History:
         """Trains until the last epoch, or until a callback stops it."""
@@ -160,7 +115,10 @@ class Fit(FitState):
         self._run_slices(self.state)
         logs = self.logs
         if self.validation is not None and self._epochs_to_validation() == 1:
-            values = self.model._evaluate(*self.validation, self.options.validation_batch_size, self.optimizer.batches)
+            rows = self.options.validation_batch_size
+            if rows is None and self.callbacks.wants_batches("test"):
+                rows = self.options.batch_size  # as in Keras
+            values = self.model._evaluate(*self.validation, rows, self.optimizer.batches, self.callbacks)
             logs.update((f"val_{name}", value) for name, value in values.items())
         self.end_epoch(self.state, logs, self.state.squared_norm, self.optimizer.iterations, time.perf_counter())
         self.epoch, self.state = self.epoch + 1, None
@@ -213,7 +171,7 @@ class Fit(FitState):
     def _run_slices(self, state: EpochState) -> None:
         """Trains on the rows that are left of an epoch, and perhaps of others after it; `logs` has the means of the last then."""
         order = _core.shuffle(self.model.seed, state.order, self.n_rows) if self.options.shuffle else None
-        by_batch = self.callbacks.wants_batches
+        by_batch = self.callbacks.wants_batches("train")
         self.logs = self._means(state)
         while state.row < self.n_rows:
             if by_batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from . import _core
 from ._custom_losses import add_losses, judge_rows, rows_of, update_metrics
-from ._model_data import INFERENCE_ROWS, inputs_of, rows_at_once, targets_of, weights_of
+from ._hooks import NO_HOOKS, Hooks, begin_hooks
+from ._model_data import INFERENCE_ROWS, inputs_of, targets_of, weights_of
 from ._network import Network
 from ._plan_cache import PlanCache
 
@@ -29,6 +31,12 @@ _VALIDATION = 1 << 63
 
 #: Python gets control back this often while the engine works: for Ctrl-C.
 _SLICE_SECONDS = 0.05
+
+
+def _predicted(outputs: list[np.ndarray], first: int, end: int) -> dict[str, Any]:
+    """What is said of a batch that was predicted."""
+    arrays = [array[first:end] for array in outputs]
+    return {"outputs": arrays if len(arrays) > 1 else arrays[0]}
 
 
 class Inference(Network):
@@ -101,6 +109,7 @@ class Inference(Network):
         verbose: str | int = 0,
         sample_weight: Any = None,
         *,
+        callbacks: Any = None,
         return_dict: bool = False,
         check_finite: bool = True,
     ) -> Any:
@@ -118,6 +127,8 @@ class Inference(Network):
             Other than 0: print the result.
         sample_weight
             As in `fit`.
+        callbacks : list of Callback, optional
+            Their hooks of tests are called.
         return_dict : bool
 
         Returns
@@ -126,7 +137,7 @@ class Inference(Network):
             The loss; with metrics, a list that begins with the loss; with `return_dict`, by name.
         """
         inputs, targets, weights = self._data_for(x, y, sample_weight, None, check_finite)
-        logs = self._evaluate(inputs, targets, weights, batch_size)
+        logs = self._evaluate(inputs, targets, weights, batch_size, callbacks=callbacks)
         if verbose:
             print(" - ".join(f"{name}: {value:.4g}" for name, value in logs.items()))
         return as_asked(logs, return_dict)
@@ -150,25 +161,27 @@ class Inference(Network):
         weights: list[Any],
         batch_size: int | None,
         training_step: int | None = None,
+        callbacks: Any = None,
     ) -> dict[str, Any]:
         compiled = self._require_compiled().fitted_to(targets, self.output_names)
         n = len(inputs[0])
-        rows = min(n, rows_at_once(self, batch_size, INFERENCE_ROWS))
+        hooks, rows = begin_hooks("test", callbacks, self, n, batch_size, (INFERENCE_ROWS, 32))
         totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
         first = self._count_batches(-(-n // rows), training_step)
         outputs = self._new_outputs(n) if compiled.takes_outputs else None
         with self._reading() as live:
             snapshot = None if live else self._plans.snapshot()
             if compiled.custom:
-                self._evaluate_custom(compiled, inputs, targets, weights, rows, totals, sums, snapshot, first)
-                return compiled.logs(totals, sums, n)
+                row = self._evaluate_custom(compiled, inputs, targets, weights, rows, totals, sums, snapshot, first, hooks)
+                return hooks.close(compiled.logs(totals, sums, row))
             with self._plans.take("evaluate", rows, snapshot) as plan:
                 self._plans.bind(plan, snapshot)
                 row = 0
                 while row < n:
+                    before = row
                     row, _ = plan.run(
                         _EVALUATE if outputs is None else _EVALUATE | _core.FETCH,
-                        n_rows=n,
+                        n_rows=hooks.limit(row, rows, n),
                         first_row=row,
                         batch_size=rows,
                         inputs=inputs,
@@ -180,9 +193,11 @@ class Inference(Network):
                         loss_sum=totals,
                         metrics=sums,
                     )
-        if outputs is not None:
-            judge_rows(compiled, targets, outputs, sums, range(0, n, rows))
-        return compiled.logs(totals, sums, n)
+                    if outputs is not None:
+                        judge_rows(compiled, targets, outputs, sums, range(before, row, rows))
+                    if hooks.stops(functools.partial(compiled.logs, totals, sums, row)):
+                        break
+        return hooks.close(compiled.logs(totals, sums, row))
 
     def _new_outputs(self, n: int) -> list[np.ndarray]:
         """Arrays for the outputs of so many rows."""
@@ -199,21 +214,29 @@ class Inference(Network):
         sums: np.ndarray,
         snapshot: Snapshot | None,
         first: int,
-    ) -> None:
-        """As `_evaluate`, with losses that are Python functions."""
+        hooks: Hooks,
+    ) -> int:
+        """As `_evaluate`, with losses that are Python functions; returns how many rows there were."""
         n = len(inputs[0])
         for row in range(0, n, batch_size):
             rows = slice(row, min(n, row + batch_size))
+            hooks.limit(row, batch_size, n)
             given = [array[rows] for array in inputs]
             outputs, _ = self._predict_rows(given, rows.stop - row, snapshot, totals, first + row // batch_size)
             batch = rows_of(targets, rows)
             add_losses(compiled, batch, outputs, rows_of(weights, rows), totals)
             update_metrics(compiled, batch, outputs, sums)
+            if hooks.stops(functools.partial(compiled.logs, totals, sums, rows.stop)):
+                n = rows.stop
+                break
         values = self._evaluation_values(snapshot)
         regularized = [weight for weight in self.trainable_weights if weight.penalized]
         totals[0] += n * sum(weight.regularizer(values[weight]) for weight in regularized)
+        return n
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: str | int = 0, *, check_finite: bool = False) -> Any:
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: str | int = 0, *, callbacks: Any = None, check_finite: bool = False
+    ) -> Any:
         """What the model computes for data, as in inference.
 
         Parameters
@@ -223,6 +246,8 @@ class Inference(Network):
             Rows at once.
         verbose : ignored
             Accepted as Keras does.
+        callbacks : list of Callback, optional
+            Their hooks of predictions are called.
         check_finite : bool
             Look for NaN and infinity in x first.
 
@@ -231,18 +256,19 @@ class Inference(Network):
         ndarray or list of ndarray, shape (n, ...)
             One for each output, of the model's dtype.
         """
-        if batch_size is None and not check_finite:
+        if batch_size is None and not check_finite and callbacks is None:
             ready = self._plans.predictor.predict(x)
             if ready is not None:
                 return ready
         inputs = self._rows_for(x, check_finite)
         n = len(inputs[0])
-        rows = min(n, rows_at_once(self, batch_size, INFERENCE_ROWS))
+        hooks, rows = begin_hooks("predict", callbacks, self, n, batch_size, (INFERENCE_ROWS, 32))
         with self._reading() as live:
-            outputs, plan = self._predict_rows(inputs, rows, None if live else self._plans.snapshot())
+            outputs, plan = self._predict_rows(inputs, rows, None if live else self._plans.snapshot(), hooks=hooks)
             # Labels are not for the short way, as their range is to be checked each time; nor is what counts the batches.
             if live and rows == n and batch_size is None and not self._labels and not self._graph.draws:
                 self._plans.keep_ready(plan)
+        hooks.close({})
         return outputs if len(outputs) > 1 else outputs[0]
 
     def _predict_rows(
@@ -252,10 +278,12 @@ class Inference(Network):
         snapshot: Snapshot | None,
         totals: np.ndarray | None = None,
         first: int | None = None,
+        hooks: Hooks = NO_HOOKS,
+        logs: Callable[[list[np.ndarray], int, int], dict[str, Any]] = _predicted,
     ) -> tuple[list[np.ndarray], _core.Plan]:
         """The outputs, computed so many rows at once with the weights of the snapshot or of the model; and the plan for it.
 
-        first: the number of the first batch, where it has been counted. Adds what layers add to the loss to the first of `totals`, times the rows.
+        first: the number of the first batch, where it has been counted. logs: what the hooks are told of rows. Adds what layers add to the loss to the first of `totals`, times the rows.
         """
         n = len(inputs[0])
         outputs = self._new_outputs(n)
@@ -267,9 +295,10 @@ class Inference(Network):
             )
             row = 0
             while row < n:
+                before = row
                 row, _ = plan.run(
                     phases,
-                    n_rows=n,
+                    n_rows=hooks.limit(row, rows, n),
                     first_row=row,
                     batch_size=rows,
                     inputs=inputs,
@@ -279,6 +308,9 @@ class Inference(Network):
                     loss_sum=totals,
                     seconds=_SLICE_SECONDS,
                 )
+                if hooks.stops(functools.partial(logs, outputs, before, row)):
+                    outputs = [array[:row] for array in outputs]
+                    break
         return outputs, plan
 
     def predict_on_batch(self, x: Any) -> Any:

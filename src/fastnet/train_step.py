@@ -12,6 +12,7 @@ from . import _core, _data
 from . import optimizers as _optimizers
 from ._fit_options import FitOptions
 from ._graph import SymbolicTensor, outside_calls
+from ._hooks import begin_hooks
 from ._model_data import INFERENCE_ROWS, inputs_of, rows_at_once, threads_of
 from ._progress import make_progress
 from ._steppers import SLICE_STEPS, TRAIN
@@ -228,10 +229,11 @@ check_finite, resume_from
         options = options.checked_for(self, len(inputs[0]))
         compiled.optimizer.claim(self)
         fit = Fit(self, (inputs, [], []), None if held is None else (held, [], []), options, make_progress(verbose))
-        if resume_from is not None:
+        path = fit.resume_path()
+        if path is not None:
             from .saving.checkpoint import restore
 
-            restore(fit, resume_from)
+            restore(fit, path)
         return fit.run()
 
     def train_on_batch(self, x: Any, return_dict: bool = False, *, check_finite: bool = True) -> Any:  # type: ignore[override]
@@ -292,11 +294,12 @@ check_finite, resume_from
         batch_size: int | None = None,
         verbose: str | int = 0,
         *,
+        callbacks: Any = None,
         return_dict: bool = False,
         check_finite: bool = True,
     ) -> Any:
         """The mean of each loss over rows of data, as in inference and without penalties."""
-        logs = self._evaluate(inputs_of(self, x, check_finite), [], [], batch_size)
+        logs = self._evaluate(inputs_of(self, x, check_finite), [], [], batch_size, callbacks=callbacks)
         if verbose:
             print(" - ".join(f"{name}: {value:.4g}" for name, value in logs.items()))
         return as_asked(logs, return_dict)
@@ -306,13 +309,24 @@ check_finite, resume_from
         return self.evaluate(x, return_dict=return_dict)
 
     def _evaluate(
-        self, inputs: list[np.ndarray], targets: Any, weights: Any, batch_size: int | None, training_step: int | None = None
+        self,
+        inputs: list[np.ndarray],
+        targets: Any,
+        weights: Any,
+        batch_size: int | None,
+        training_step: int | None = None,
+        callbacks: Any = None,
     ) -> dict[str, Any]:
-        rows = min(len(inputs[0]), rows_at_once(self, batch_size, INFERENCE_ROWS))
+        hooks, rows = begin_hooks("test", callbacks, self, len(inputs[0]), batch_size, (INFERENCE_ROWS, 32))
         first = self._count_batches(-(-len(inputs[0]) // rows), training_step)
         with self._reading() as live:
-            outputs, _ = self._predict_rows(inputs, rows, None if live else self._plans.snapshot(), first=first)
-        return {name: float(np.mean(output, dtype=np.float64)) for name, output in zip(self.output_names, outputs)}
+            snapshot = None if live else self._plans.snapshot()
+            outputs, _ = self._predict_rows(inputs, rows, snapshot, first=first, hooks=hooks, logs=self._means)
+        return hooks.close(self._means(outputs, 0, len(outputs[0])))
+
+    def _means(self, outputs: list[np.ndarray], first: int, end: int) -> dict[str, Any]:
+        """The losses of the rows up to the end."""
+        return {name: float(np.mean(output[:end], dtype=np.float64)) for name, output in zip(self.output_names, outputs)}
 
     # ---- what a step has not ----------------------------------------------------------------------------
 

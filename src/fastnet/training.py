@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core
 from . import optimizers as _optimizers
+from ._callback_list import CallbackList
 from ._compiled import Compiled
 from ._custom_losses import judge_rows
 from ._fit_options import FitOptions
@@ -40,6 +41,8 @@ class Trainer(CustomLoop):
                     f"{cls.__name__}.{name} would never be called, as steps are made in the engine: write a function that returns "
                     "{name: (loss, what is trained)} and give it to fastnet.TrainStep, which has compile and fit"
                 )
+
+    _callback_list = CallbackList
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,10 +205,11 @@ class Trainer(CustomLoop):
         options = options.checked_for(self, len(arrays[0][0]))
         self._require_compiled().optimizer.claim(self)
         fit = Fit(self, arrays, validation, options, progress)
-        if options.resume_from is not None:
+        path = fit.resume_path()
+        if path is not None:
             from .saving.checkpoint import restore
 
-            restore(fit, options.resume_from)
+            restore(fit, path)
         return fit
 
     def train_on_batch(

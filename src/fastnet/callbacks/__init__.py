@@ -4,14 +4,14 @@ Training runs in C for whole epochs. A callback that overrides no batch hook cos
 does gets every batch.
 """
 
-from ..fitting import CallbackList
+from .._callback_list import CallbackList
 from .base import Callback, LambdaCallback
-from .control import EarlyStopping, LearningRateScheduler, MonitorCallback, ReduceLROnPlateau, TerminateOnNaN
-from .files import CSVLogger, ModelCheckpoint, TrainingCheckpoint
+from .control import EarlyStopping, LearningRateScheduler, MonitorCallback, ReduceLROnPlateau, SwapEMAWeights, TerminateOnNaN
+from .files import BackupAndRestore, CSVLogger, ModelCheckpoint, TrainingCheckpoint
 from .monitoring import TensorBoard, Timer
 
 __all__ = [
-    "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "LambdaCallback", "LearningRateScheduler",
-    "ModelCheckpoint", "MonitorCallback", "ReduceLROnPlateau", "TensorBoard", "TerminateOnNaN", "Timer",
+    "BackupAndRestore", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "LambdaCallback", "LearningRateScheduler",
+    "ModelCheckpoint", "MonitorCallback", "ReduceLROnPlateau", "SwapEMAWeights", "TensorBoard", "TerminateOnNaN", "Timer",
     "TrainingCheckpoint",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ Logs = dict[str, Any] | None
 
 
 class Callback:
-    """Base of the callbacks, as in Keras. Hooks not overridden do nothing and cost nothing.
+    """Base of the callbacks, as in Keras: given to `fit`, `evaluate` or `predict`. Hooks not overridden do nothing and cost nothing.
 
     Attributes
     ----------
@@ -70,10 +70,42 @@ class Callback:
         """After an epoch and its validation. `logs` holds all that history will; it may be added to."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Before a batch, counted from 0 in each epoch."""
+        """Before a batch, counted from 0 in each epoch; calls `on_batch_begin`, as in Keras."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """After a batch; `logs` holds the means of the epoch so far."""
+        """After a batch; `logs` holds the means of the epoch so far. Calls `on_batch_end`."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Another name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Another name of `on_train_batch_end`."""
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """Before `evaluate`, and before the model is validated in `fit`."""
+
+    def on_test_end(self, logs: Logs = None) -> None:
+        """After it; `logs` holds the loss and the metrics."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Before a batch of it, counted from 0."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """After a batch; `logs` holds the means so far. Set ``model.stop_evaluating = True`` to end there."""
+
+    def on_predict_begin(self, logs: Logs = None) -> None:
+        """Before `predict`."""
+
+    def on_predict_end(self, logs: Logs = None) -> None:
+        """After it."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Before a batch of it, counted from 0."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """After a batch; ``logs["outputs"]`` is what was predicted. Set ``model.stop_predicting = True`` to end there."""
 
     def on_checkpoint(self, fit: FitState, epoch_ended: bool) -> None:
         """Whenever Python has control between two batches, some 20 times a second, and after all else of an epoch."""
@@ -86,6 +118,10 @@ class Callback:
         batches : int
             Batches that the optimizer has seen so far.
         """
+
+    def resume_path(self) -> str | None:
+        """A file from which `fit` is to go on, as with `resume_from`; asked for before anything else is called."""
+        return None
 
     def on_divergence(self, error: FloatingPointError) -> None:
         """When the loss became NaN or infinite and training stops without an error."""

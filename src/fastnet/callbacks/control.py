@@ -14,7 +14,7 @@ from .base import Callback, Logs
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["EarlyStopping", "LearningRateScheduler", "MonitorCallback", "ReduceLROnPlateau", "TerminateOnNaN"]
+__all__ = ["EarlyStopping", "LearningRateScheduler", "MonitorCallback", "ReduceLROnPlateau", "SwapEMAWeights", "TerminateOnNaN"]
 
 _NUMBER = (int, float, type(None))
 
@@ -400,3 +400,29 @@ class TerminateOnNaN(Callback):
     def on_divergence(self, error: FloatingPointError) -> None:
         self.error = error
         print(f"Training ends: {error}")
+
+
+class SwapEMAWeights(Callback):
+    """Evaluates with averages of the weights, which `evaluate`, `predict` and `save` do anyway where the optimizer keeps them.
+
+    Here so that scripts written for Keras run: it checks that there are averages.
+
+    Parameters
+    ----------
+    swap_on_epoch : bool
+        At the end of an epoch, for callbacks that save the model. They save averages without it.
+
+    Raises
+    ------
+    ValueError
+        When training begins, where the optimizer keeps none.
+    """
+
+    def __init__(self, swap_on_epoch: bool = False) -> None:
+        self.swap_on_epoch = bool(swap_on_epoch)
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        if not self.model.optimizer.use_ema:
+            raise ValueError(
+                f"SwapEMAWeights needs an optimizer that keeps averages: {type(self.model.optimizer).__name__}(..., use_ema=True)"
+            )

@@ -14,7 +14,7 @@ from .control import _NUMBER, MonitorCallback
 if TYPE_CHECKING:
     from .._fit_state import FitState
 
-__all__ = ["CSVLogger", "ModelCheckpoint", "TrainingCheckpoint"]
+__all__ = ["BackupAndRestore", "CSVLogger", "ModelCheckpoint", "TrainingCheckpoint"]
 
 Path = str | os.PathLike[str]
 
@@ -205,10 +205,73 @@ class TrainingCheckpoint(Callback):
         if self.every_seconds is not None:
             due = due or time.monotonic() - self._last >= self.every_seconds
         if due:
-            from ..saving.checkpoint import write_checkpoint
+            self._write(fit)
 
-            write_checkpoint(fit, self.path)
-            self._last = time.monotonic()
+    def _write(self, fit: FitState) -> None:
+        from ..saving.checkpoint import write_checkpoint
+
+        write_checkpoint(fit, self.path)
+        self._last = time.monotonic()
+
+
+class BackupAndRestore(TrainingCheckpoint):
+    """Keeps a training that is interrupted: the same call of `fit` in a new process goes on where the last one stood, with the same bits.
+
+    The file is a `TrainingCheckpoint`; `fit` finds it without `resume_from`.
+
+    Parameters
+    ----------
+    backup_dir : path
+        Folder of the file; one for each training. It is made.
+    save_freq : "epoch" or int
+        After how many batches it is written.
+    double_checkpoint : bool
+        Also at the end of each epoch, where `save_freq` is a number.
+    delete_checkpoint : bool
+        Remove the file when training has come to its end.
+
+    Raises
+    ------
+    ValueError
+        Where the file is of another model, other data or other arguments, by `fit`.
+
+    Examples
+    --------
+    >>> import fastnet as fn, tempfile
+    >>> model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1)], seed=0)
+    >>> model.compile("adam", "mse")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     backup = fn.callbacks.BackupAndRestore(folder)
+    ...     history = model.fit([0, 1, 2], [1, 3, 5], epochs=3, verbose=0, callbacks=[backup])
+    """
+
+    def __init__(
+        self,
+        backup_dir: Path,
+        save_freq: str | int = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        if isinstance(save_freq, str) and save_freq != "epoch":
+            raise ValueError(f"BackupAndRestore: save_freq must be 'epoch' or a number of batches, got {save_freq!r}")
+        if not os.fspath(backup_dir):
+            raise ValueError("BackupAndRestore: backup_dir is empty")
+        super().__init__(os.path.join(backup_dir, "training.safetensors"), None if save_freq == "epoch" else save_freq)  # type: ignore[arg-type]
+        self.backup_dir, self.save_freq = os.fspath(backup_dir), save_freq
+        self.double_checkpoint, self.delete_checkpoint = bool(double_checkpoint), bool(delete_checkpoint)
+
+    def resume_path(self) -> str | None:
+        return self.path if os.path.exists(self.path) else None
+
+    def on_checkpoint(self, fit: FitState, epoch_ended: bool) -> None:
+        if epoch_ended and self.double_checkpoint and self.every_steps is not None:
+            self._write(fit)
+        else:
+            super().on_checkpoint(fit, epoch_ended)
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        if self.delete_checkpoint and os.path.exists(self.path):
+            os.unlink(self.path)
 
 
 class CSVLogger(Callback):
