@@ -14,7 +14,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "src" / "fastnet"
 
 #: A model saves itself, and what reads a file makes a model: the one circle there is.
 FACADE = {
-    "fastnet.model", "fastnet.saving", "fastnet.saving.building", "fastnet.saving.files", "fastnet.saving.keras_models",
+    "fastnet.model", "fastnet.onnx.reading", "fastnet.saving", "fastnet.saving.building", "fastnet.saving.files", "fastnet.saving.keras_models",
     "fastnet.saving.pickling", "fastnet.saving.pytorch_weights",
 }  # fmt: skip
 

@@ -185,10 +185,8 @@ def _visible(node: Node, queries: int, keys: int) -> str | None:
 
 @writes("embedding")
 def _embedding(node: Node) -> str:
-    """What is no token in range leads to some row, as in the engine, which looks at tokens before."""
     g = node.graph
-    token = g.add("Min", g.add("Max", node.x, 0.0), float(node.integer("input_dim") - 1))
-    return str(g.add("Gather", node.weight(0), g.add("Cast", token, to="int64"), axis=0))
+    return str(g.add("Gather", node.weight(0), g.add("Cast", node.x, to="int64"), axis=0))
 
 
 @writes("masking")

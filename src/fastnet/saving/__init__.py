@@ -24,6 +24,7 @@ __all__ = [
     "custom_object_scope",
     "describe",
     "from_keras",
+    "from_onnx",
     "from_pytorch",
     "get_custom_objects",
     "get_registered_name",
@@ -46,6 +47,8 @@ def __getattr__(name: str) -> Any:
         from .keras_models import from_keras as found
     elif name == "from_pytorch":
         from .pytorch_weights import from_pytorch as found
+    elif name == "from_onnx":
+        from ..onnx.reading import from_onnx as found
     elif name == "to_onnx":
         from ..onnx.writing import to_onnx as found
     else:
