@@ -388,6 +388,36 @@ def model_page():
         "load_model",
         "datasets.load_digits",
         "datasets.load_idx",
+        *(
+            f"datasets.{name}.load_data"
+            for name in (
+                "mnist",
+                "fashion_mnist",
+                "cifar10",
+                "cifar100",
+                "imdb",
+                "reuters",
+                "boston_housing",
+                "california_housing",
+            )
+        ),
+        *(
+            f"utils.{name}"
+            for name in (
+                "to_categorical",
+                "normalize",
+                "pad_sequences",
+                "set_random_seed",
+                "Dataset",
+                "PyDataset",
+                "split_dataset",
+                "timeseries_dataset_from_array",
+                "image_dataset_from_directory",
+                "text_dataset_from_directory",
+                "get_file",
+            )
+        ),
+        "models.clone_model",
         "tuning.find_learning_rate",
         "tuning.LearningRates",
         "fit_many",

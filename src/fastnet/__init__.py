@@ -26,7 +26,21 @@ from .layers import Input
 from .model import Model, Sequential
 
 if _TYPE_CHECKING:
-    from . import callbacks, datasets, ops, random, saving, schedules, tuning
+    from . import (
+        backend,
+        callbacks,
+        config,
+        datasets,
+        keras,
+        models,
+        ops,
+        preprocessing,
+        random,
+        saving,
+        schedules,
+        tuning,
+        utils,
+    )
     from .derivatives import grad, gradients, hvp, jacobian, jvp, vjp
     from .many import FitManyError, PerModel, fit_many
     from .saving import load_model
@@ -37,7 +51,9 @@ _LATER = {
     "FitManyError": ".many",
     "PerModel": ".many",
     "TrainStep": ".train_step",
+    "backend": ".backend",
     "callbacks": ".callbacks",
+    "config": ".config",
     "datasets": ".datasets",
     "fit_many": ".many",
     "grad": ".derivatives",
@@ -45,12 +61,16 @@ _LATER = {
     "hvp": ".derivatives",
     "jacobian": ".derivatives",
     "jvp": ".derivatives",
+    "keras": ".keras",
     "load_model": ".saving",
+    "models": ".models",
     "ops": ".ops",
+    "preprocessing": ".preprocessing",
     "random": ".random",
     "saving": ".saving",
     "schedules": ".schedules",
     "tuning": ".tuning",
+    "utils": ".utils",
     "vjp": ".derivatives",
 }
 
@@ -90,7 +110,9 @@ __all__ = [
     "Sequential",
     "TrainStep",
     "activations",
+    "backend",
     "callbacks",
+    "config",
     "constraints",
     "current_isa",
     "datasets",
@@ -101,16 +123,20 @@ __all__ = [
     "initializers",
     "jacobian",
     "jvp",
+    "keras",
     "layers",
     "load_model",
     "losses",
     "metrics",
+    "models",
     "ops",
     "optimizers",
+    "preprocessing",
     "random",
     "regularizers",
     "saving",
     "schedules",
     "tuning",
+    "utils",
     "vjp",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 from ._names import lookup, snake_case
 from ._registered import get_registered_object, registered_name
 
-__all__ = ["Configurable", "Name", "deserialize", "get", "serialize", "to_plain"]
+__all__ = ["Configurable", "Name", "deserialize", "get", "own_function", "serialize", "to_plain"]
 
 _VARIABLE_KEYWORDS = 0x08  # flag of a code object: the function has **kwargs
 
@@ -215,3 +215,9 @@ def get(kind: str, identifier: Any, table: Mapping[str, type], base: type) -> An
     if isinstance(identifier, type) and issubclass(identifier, base):
         return identifier()
     raise TypeError(f"{identifier!r} is no {kind}; expected a name, a {base.__name__} or its configuration")
+
+
+def own_function(thing: Any, *modules: str) -> str | None:
+    """The name of a function of the package that stands for a class of that name, as `losses.hinge` for `Hinge`; None: it is none."""
+    found = getattr(thing, "__module__", None)
+    return getattr(thing, "__name__", None) if any(found == f"fastnet.{module}" for module in modules) else None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import _data
+from ._custom_losses import rows_of
+from ._dataset import is_dataset, unpack
 from ._model_data import INFERENCE_ROWS, inputs_of, positive, rows_at_once, targets_of, weights_of
 
 if TYPE_CHECKING:
@@ -37,12 +39,30 @@ class FitOptions(NamedTuple):
     class_weight: Mapping[int, float] | str | None = None
     sample_weight: Any = None
     initial_epoch: int = 0
+    steps_per_epoch: int | None = None
+    validation_steps: int | None = None
     validation_batch_size: int | None = None
     validation_freq: int = 1
     check_finite: bool = True
     mixup: float = 0.0
     cutmix: float = 0.0
     resume_from: Any = None
+
+    def unpacked(self) -> FitOptions:
+        """These with arrays in place of data sets; ValueError where targets or a batch size are given with one."""
+        x, y, weight, rows = unpack(self.x, self.y, self.sample_weight, self.batch_size)
+        held = self.validation_data
+        if not is_dataset(held):
+            return self._replace(x=x, y=y, sample_weight=weight, batch_size=rows)
+        *arrays, held_rows = unpack(held, None, None, None)
+        return self._replace(
+            x=x,
+            y=y,
+            sample_weight=weight,
+            batch_size=rows,
+            validation_data=tuple(arrays),
+            validation_batch_size=self.validation_batch_size or held_rows,
+        )
 
     def checked(self, network: Network) -> FitOptions:
         """These with the numbers that they stand for; what depends on the data is for `checked_for`.
@@ -59,6 +79,9 @@ class FitOptions(NamedTuple):
         frequency, validation_rows = positive("validation_freq", self.validation_freq), self.validation_batch_size
         if validation_rows is not None:
             validation_rows = rows_at_once(network, validation_rows, INFERENCE_ROWS, "validation_batch_size")
+        for name, steps in (("steps_per_epoch", self.steps_per_epoch), ("validation_steps", self.validation_steps)):
+            if steps is not None:
+                positive(name, steps)
         return self._replace(
             batch_size=batch_size,
             epochs=epochs,
@@ -76,6 +99,9 @@ class FitOptions(NamedTuple):
 
     def checked_for(self, network: Network, n_rows: int) -> FitOptions:
         """These for so many rows to train with, and for a network whose shapes are known; ValueError where they do not fit."""
+        optimizer = network._require_compiled().optimizer
+        if self.steps_per_epoch is not None and optimizer.full_batch:
+            raise ValueError(f"steps_per_epoch goes with optimizers that take batches; {type(optimizer).__name__} takes all rows")
         for name in ("mixup", "cutmix"):
             _check_mixing(network, name, getattr(self, name))
         if self.cutmix and not any(len(tensor.shape) == 4 for tensor in network.inputs):
@@ -98,14 +124,23 @@ class FitOptions(NamedTuple):
             inputs = inputs_of(network, given[0], self.check_finite)
             targets = targets_of(network, given[1], len(inputs[0]), self.check_finite)
             weight = given[2] if len(given) == 3 else None
-            return arrays, (inputs, targets, weights_of(network, weight, None, targets, len(inputs[0])))
+            return arrays, self._first_steps((inputs, targets, weights_of(network, weight, None, targets, len(inputs[0]))))
         if not self.validation_split:
             return arrays, None
         inputs, targets, weights = arrays
         k, m = len(inputs), len(targets)
         sample_weights = weights_of(network, self.sample_weight, None, targets, len(inputs[0]))  # class_weight is for training
         kept, held = _data.split_validation([*inputs, *targets, *weights, *sample_weights], self.validation_split)
-        return (kept[:k], kept[k : k + m], kept[k + m : k + 2 * m]), (held[:k], held[k : k + m], held[k + 2 * m :])
+        held_out = held[:k], held[k : k + m], held[k + 2 * m :]
+        return (kept[:k], kept[k : k + m], kept[k + m : k + 2 * m]), self._first_steps(held_out)
+
+    def _first_steps(self, held: Arrays) -> Arrays:
+        """The rows to validate with of those that are held out: all, or those of `validation_steps`."""
+        if self.validation_steps is None:
+            return held
+        rows = slice(self.validation_steps * (self.validation_batch_size or self.batch_size or 1))
+        inputs, targets, weights = (rows_of(arrays, rows) for arrays in held)
+        return inputs, targets, weights
 
 
 def _check_mixing(network: Network, name: str, alpha: Any) -> None:

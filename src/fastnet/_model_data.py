@@ -14,7 +14,7 @@ from .losses import Loss
 if TYPE_CHECKING:
     from ._network import Network
 
-__all__ = ["INFERENCE_ROWS", "inputs_of", "positive", "rows_at_once", "targets_of", "threads_of", "weights_of"]
+__all__ = ["INFERENCE_ROWS", "inputs_of", "positive", "rows_at_once", "rows_in_steps", "targets_of", "threads_of", "weights_of"]
 
 #: Rows that predict and evaluate give to the engine at once, unless told otherwise.
 INFERENCE_ROWS = 256
@@ -136,3 +136,8 @@ def rows_at_once(network: Network, given: Any, default: int, name: str = "batch_
     if fixed and rows != fixed:
         raise ValueError(f"{name} must be {fixed}, the batch_size of the input of stateful layers, got {rows}")
     return rows
+
+
+def rows_in_steps(network: Network, steps: Any, batch_size: Any) -> slice:
+    """The rows of the first batches, which have 32 where nothing else is said, as in `fit`."""
+    return slice(positive("steps", steps) * rows_at_once(network, batch_size, 32))

@@ -14,11 +14,11 @@ import math
 import numbers
 from typing import Any
 
-from . import _core
-from ._config import Configurable
+from . import _config, _core
+from ._config import Configurable, own_function
 from ._names import lookup
 
-__all__ = ["ACTIVATIONS", "ActivationFunction", "get", "name_of"]
+__all__ = ["ACTIVATIONS", "ActivationFunction", "deserialize", "get", "name_of", "serialize"]
 
 
 class ActivationFunction(Configurable):
@@ -94,8 +94,32 @@ def get(identifier: Any) -> ActivationFunction:
         return identifier
     if isinstance(identifier, str):
         return ActivationFunction(identifier)
+    name = own_function(identifier, "activations", "ops")
+    if name in ACTIVATIONS:
+        return ActivationFunction(name)
     if hasattr(identifier, "activation_function"):  # a layer that applies one
         return identifier.activation_function()
     if isinstance(identifier, dict) and identifier.get("class_name") == "ActivationFunction":
         return ActivationFunction.from_config(identifier["config"])
     raise TypeError(f"activation must be a name or an object of fastnet.activations, got {identifier!r}")
+
+
+def serialize(activation: Any) -> Any:
+    """The activation as what JSON can hold: its name, or with a parameter a dictionary."""
+    function = get(activation)
+    return function.kernel if function.alpha is None else _config.serialize(function)
+
+
+def deserialize(config: Any, custom_objects: Any = None) -> ActivationFunction:
+    """The activation that `serialize` described."""
+    return get(config)
+
+
+def __getattr__(name: str) -> Any:
+    """The functions of Keras, such as `relu`, are imported when one is first used."""
+    if not name.startswith("_"):
+        from . import _activation_functions
+
+        if name in _activation_functions.__all__:
+            return getattr(_activation_functions, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from . import _config
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get"]
+__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "deserialize", "get", "serialize"]
 
 _EPSILON = 1e-7
 
@@ -172,3 +172,23 @@ def get(identifier: Any) -> Constraint | None:
         If the identifier is neither a name nor a constraint.
     """
     return None if identifier is None else _config.get("constraint", identifier, CONSTRAINTS, Constraint)
+
+
+#: Other names of Keras.
+max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+
+
+def serialize(constraint: Constraint) -> dict[str, Any]:
+    """The constraint as a dictionary that JSON can hold, for `deserialize`."""
+    return _config.serialize(constraint)
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None) -> Constraint:
+    """The constraint that `serialize` described, of a class of this module or one in `custom_objects`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class.
+    """
+    return _config.deserialize(config, {**CONSTRAINTS, **(custom_objects or {})}, "constraint")

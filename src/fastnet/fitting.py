@@ -45,8 +45,8 @@ class Fit(FitState):
         self.model, self.data, self.validation = model, data, validation
         self.options, self.progress = options, progress
         self.epoch = self.first_epoch = options.initial_epoch
-        self.n_rows = len(data[0][0])
-        self.steps = math.ceil(self.n_rows / options.batch_size)
+        self.all_rows = len(data[0][0])
+        self._count_rows(0)
         params = {"epochs": options.epochs, "steps": self.steps, "verbose": options.verbose}
         self.callbacks = CallbackList(options.callbacks, model, params)
         self.compiled = model._require_compiled().fitted_to(data[1], model.output_names)
@@ -72,6 +72,26 @@ class Fit(FitState):
             if self.options.resume_from is None
             else self.options.resume_from
         )
+
+    def _count_rows(self, order: int) -> None:
+        """Says how many rows and batches the epoch of that number has, and which part of a pass over all rows it is."""
+        size = self.options.batch_size
+        per_epoch = min(self.all_rows, (self.options.steps_per_epoch or self.all_rows) * size)
+        self.parts = math.ceil(self.all_rows / per_epoch)
+        self.part = order % self.parts
+        self.n_rows = min(per_epoch, self.all_rows - self.part * per_epoch)
+        self.steps = math.ceil(self.n_rows / size)
+
+    def _order_of(self, number: int) -> np.ndarray | None:
+        """In which order the epoch of that number visits the rows; None: as they come."""
+        number, part = divmod(number, self.parts)
+        if self.options.shuffle:
+            order = _core.shuffle(self.model.seed, number, self.all_rows)
+        else:
+            order = np.arange(self.all_rows) if part else None
+        if not part:
+            return order
+        return np.roll(order, -part * self.options.steps_per_epoch * self.options.batch_size)
 
     def run(self) -> History:
         """Trains until the last epoch, or until a callback stops it."""
@@ -111,6 +131,7 @@ class Fit(FitState):
         if self.state is None:
             self.state = self._new_state()
             self.callbacks.call("on_epoch_begin", self.epoch, {})
+        self._count_rows(self.state.order)
         self.progress.begin_epoch(self.epoch, self.options.epochs, self.steps)
         self._run_slices(self.state)
         logs = self.logs
@@ -152,7 +173,8 @@ class Fit(FitState):
 
     def epochs_at_once(self) -> int:
         """Epochs that the engine may make one after another, the present one included: nobody is to be called in between."""
-        if self.callbacks.callbacks or self.progress.live or self.model.stop_training or self.compiled.takes_outputs:
+        one_by_one = self.compiled.takes_outputs or self.parts > 1
+        if self.callbacks.callbacks or self.progress.live or self.model.stop_training or one_by_one:
             return 1
         epochs = min(self.options.epochs - self.epoch, _SLICE_EPOCHS)
         return epochs if self.validation is None else min(epochs, self._epochs_to_validation())
@@ -170,7 +192,7 @@ class Fit(FitState):
 
     def _run_slices(self, state: EpochState) -> None:
         """Trains on the rows that are left of an epoch, and perhaps of others after it; `logs` has the means of the last then."""
-        order = _core.shuffle(self.model.seed, state.order, self.n_rows) if self.options.shuffle else None
+        order = self._order_of(state.order)
         by_batch = self.callbacks.wants_batches("train")
         self.logs = self._means(state)
         while state.row < self.n_rows:

@@ -10,8 +10,9 @@ import numpy as np
 
 from . import _core
 from ._custom_losses import add_losses, judge_rows, rows_of, update_metrics
+from ._dataset import is_dataset, unpack
 from ._hooks import NO_HOOKS, Hooks, begin_hooks
-from ._model_data import INFERENCE_ROWS, inputs_of, targets_of, weights_of
+from ._model_data import INFERENCE_ROWS, inputs_of, rows_in_steps, targets_of, weights_of
 from ._network import Network
 from ._plan_cache import PlanCache
 
@@ -108,9 +109,10 @@ class Inference(Network):
         batch_size: int | None = None,
         verbose: str | int = 0,
         sample_weight: Any = None,
-        *,
+        steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
+        *,
         check_finite: bool = True,
     ) -> Any:
         """The loss and the metrics of data.
@@ -127,6 +129,8 @@ class Inference(Network):
             Other than 0: print the result.
         sample_weight
             As in `fit`.
+        steps : int, optional
+            Batches to look at. Default: all.
         callbacks : list of Callback, optional
             Their hooks of tests are called.
         return_dict : bool
@@ -136,7 +140,12 @@ class Inference(Network):
         float, list of float or dict of str to float
             The loss; with metrics, a list that begins with the loss; with `return_dict`, by name.
         """
+        if is_dataset(x):
+            x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size)
         inputs, targets, weights = self._data_for(x, y, sample_weight, None, check_finite)
+        if steps is not None:
+            rows = rows_in_steps(self, steps, batch_size)
+            inputs, targets, weights = (rows_of(arrays, rows) for arrays in (inputs, targets, weights))
         logs = self._evaluate(inputs, targets, weights, batch_size, callbacks=callbacks)
         if verbose:
             print(" - ".join(f"{name}: {value:.4g}" for name, value in logs.items()))
@@ -235,7 +244,14 @@ class Inference(Network):
         return n
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: str | int = 0, *, callbacks: Any = None, check_finite: bool = False
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = 0,
+        steps: int | None = None,
+        callbacks: Any = None,
+        *,
+        check_finite: bool = False,
     ) -> Any:
         """What the model computes for data, as in inference.
 
@@ -246,6 +262,8 @@ class Inference(Network):
             Rows at once.
         verbose : ignored
             Accepted as Keras does.
+        steps : int, optional
+            Batches to predict, of 32 rows where `batch_size` is not given. Default: all.
         callbacks : list of Callback, optional
             Their hooks of predictions are called.
         check_finite : bool
@@ -256,11 +274,15 @@ class Inference(Network):
         ndarray or list of ndarray, shape (n, ...)
             One for each output, of the model's dtype.
         """
-        if batch_size is None and not check_finite and callbacks is None:
+        if batch_size is None and steps is None and not check_finite and callbacks is None:
             ready = self._plans.predictor.predict(x)
             if ready is not None:
                 return ready
+        if is_dataset(x):
+            x, _, _, batch_size = unpack(x, None, None, batch_size)
         inputs = self._rows_for(x, check_finite)
+        if steps is not None:
+            inputs = rows_of(inputs, rows_in_steps(self, steps, batch_size))
         n = len(inputs[0])
         hooks, rows = begin_hooks("predict", callbacks, self, n, batch_size, (INFERENCE_ROWS, 32))
         with self._reading() as live:

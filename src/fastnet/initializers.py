@@ -43,7 +43,9 @@ __all__ = [
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
+    "deserialize",
     "get",
+    "serialize",
 ]
 
 #: Standard deviation of a standard normal distribution cut off at 2 standard deviations.
@@ -373,3 +375,29 @@ def get(identifier: str | Mapping[str, Any] | Initializer | type[Initializer]) -
     ValueError: unknown initializer 'glorot'; did you mean 'glorot_normal'? Known: ...
     """
     return _config.get("initializer", identifier, INITIALIZERS, Initializer)
+
+
+#: Other names of Keras.
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
+constant, identity, ones, orthogonal, zeros = Constant, Identity, Ones, Orthogonal, Zeros
+glorot_normal, glorot_uniform = GlorotNormal, GlorotUniform
+he_normal, he_uniform = HeNormal, HeUniform
+lecun_normal, lecun_uniform = LecunNormal, LecunUniform
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+variance_scaling = VarianceScaling
+
+
+def serialize(initializer: Initializer) -> dict[str, Any]:
+    """The initializer as a dictionary that JSON can hold, for `deserialize`."""
+    return _config.serialize(initializer)
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None) -> Initializer:
+    """The initializer that `serialize` described, of a class of this module or one in `custom_objects`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class.
+    """
+    return _config.deserialize(config, {**INITIALIZERS, **(custom_objects or {})}, "initializer")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import operator
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +13,10 @@ from . import _data
 from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls
 from ._model_calls import ModelCalls
 from ._names import snake_case
+from ._seeds import new_seed
 from ._summary import summarize
 from ._weights import Slab, Weight, assign_all
+from .config import floatx
 from .layers._naming import name_layers
 from .layers._registry import LAYERS
 from .layers.base import Layer
@@ -43,9 +44,9 @@ class Model(ModelCalls, Trainer):
         What layers returned that were called on them.
     seed : int, optional
         Everything random (initial weights, order of the rows, dropout) is a function of it. None: another one
-        each time.
+        each time, or, after `utils.set_random_seed`, the next of those that follow from that.
     dtype : {"float32", "float64"}
-        In which everything is computed.
+        In which everything is computed. Default: what `config.floatx` says, float32.
     name : str, optional
 
     Raises
@@ -79,7 +80,7 @@ class Model(ModelCalls, Trainer):
         outputs: Any = None,
         *,
         seed: int | None = None,
-        dtype: str = "float32",
+        dtype: str | None = None,
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
@@ -98,9 +99,10 @@ class Model(ModelCalls, Trainer):
             raise TypeError(f"{type(self).__name__} has a call, which inputs and outputs would never make: give it either")
         self._connect(as_tensors(inputs, "inputs"), as_tensors(outputs, "outputs"))
 
-    def _describe(self, seed: int | None, dtype: str, name: str | None) -> None:
+    def _describe(self, seed: int | None, dtype: str | None, name: str | None) -> None:
         Layer.__init__(self, name=name)
         Trainer.__init__(self)
+        dtype = floatx() if dtype is None else dtype
         try:
             self.dtype = np.dtype(dtype).name
         except TypeError:
@@ -108,7 +110,7 @@ class Model(ModelCalls, Trainer):
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         if seed is None:
-            seed = int.from_bytes(os.urandom(8), "little") >> 1
+            seed = new_seed()
         try:
             self.seed = operator.index(seed)
         except TypeError:
@@ -348,7 +350,7 @@ class Sequential(Model):
         layers: Sequence[Any] | None = None,
         *,
         seed: int | None = None,
-        dtype: str = "float32",
+        dtype: str | None = None,
         name: str | None = None,
     ) -> None:
         self._describe(seed, dtype, name)

@@ -26,7 +26,6 @@ Numbers of float32 have 23 random bits, those of float64 32. A tensor has the pr
 from __future__ import annotations
 
 import operator
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,6 +33,7 @@ import numpy as np
 
 from . import _core
 from ._graph import CURRENT_CALL, FUNCTIONS, ROWS, SymbolicTensor, shape_attributes
+from ._seeds import new_seed
 from .layers._arguments import checked_seed
 from .layers.functional import HAS_BATCH
 from .ops._emission import emit, full_shape, function, is_tensor, normalize_axis
@@ -67,7 +67,7 @@ class SeedGenerator:
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
         self._given = checked_seed("SeedGenerator", seed)
         self.name = name
-        self.seed = int.from_bytes(os.urandom(6), "little") if self._given is None else self._given
+        self.seed = new_seed() >> 15 if self._given is None else self._given
         self.count = 0
 
     def next(self, ordered: bool = True) -> np.ndarray:

@@ -13,6 +13,7 @@ L1()
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from . import _config
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get"]
+__all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "deserialize", "get", "serialize"]
 
 
 class Regularizer(_config.Configurable):
@@ -136,3 +137,23 @@ def get(identifier: Any) -> Regularizer | None:
         If the identifier is neither a name nor a penalty.
     """
     return None if identifier is None else _config.get("regularizer", identifier, REGULARIZERS, Regularizer)
+
+
+#: Other names of Keras.
+l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
+
+
+def serialize(regularizer: Regularizer) -> dict[str, Any]:
+    """The regularizer as a dictionary that JSON can hold, for `deserialize`."""
+    return _config.serialize(regularizer)
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None) -> Regularizer:
+    """The regularizer that `serialize` described, of a class of this module or one in `custom_objects`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class.
+    """
+    return _config.deserialize(config, {**REGULARIZERS, **(custom_objects or {})}, "regularizer")

@@ -217,7 +217,7 @@ check_finite, resume_from
         """
         options = FitOptions(
             x, None, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, None, None,
-            initial_epoch, validation_batch_size, validation_freq, check_finite, resume_from=resume_from,
+            initial_epoch, None, None, validation_batch_size, validation_freq, check_finite, resume_from=resume_from,
         )  # fmt: skip
         compiled = self._require_compiled()
         options = options.checked(self)

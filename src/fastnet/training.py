@@ -120,9 +120,11 @@ class Trainer(CustomLoop):
         class_weight: Mapping[int, float] | str | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
-        *,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
+        *,
         check_finite: bool = True,
         mixup: float = 0.0,
         cutmix: float = 0.0,
@@ -133,7 +135,8 @@ class Trainer(CustomLoop):
         Parameters
         ----------
         x, y : array_like, or a list or dictionary of them
-            Rows of samples and of targets. Whatever NumPy can view; kept as they are and converted batch by batch.
+            Rows of samples and of targets. Whatever NumPy can view; kept as they are and converted batch by batch. Or x alone, a data
+            set of `fastnet.utils`, with its own targets and batch size.
         batch_size : int
             Default 32. The last batch of an epoch may be smaller. 1 is stochastic, len(x) full-batch descent.
         epochs : int
@@ -158,6 +161,11 @@ class Trainer(CustomLoop):
             are no divisor, and masked positions are left out of both, as in Keras.
         initial_epoch : int
             Where to go on counting.
+        steps_per_epoch : int, optional
+            Batches of an epoch, which takes up where the one before has ended; one that comes to the end of the rows is shorter.
+            Default: all.
+        validation_steps : int, optional
+            Batches to validate with. Default: all.
         validation_batch_size, validation_freq : int, optional
             Rows at once, and every how many epochs.
         check_finite : bool
@@ -197,7 +205,7 @@ class Trainer(CustomLoop):
 
     def _make_fit(self, progress: Progress, given: FitOptions) -> Fit:
         """The training that a call of `fit` with these arguments would do, everything checked."""
-        options = given.checked(self)
+        options = given.unpacked().checked(self)
         arrays = self._data_for(
             options.x, options.y, options.sample_weight, options.class_weight_in_training, options.check_finite
         )

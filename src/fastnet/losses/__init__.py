@@ -53,7 +53,7 @@ from .standard import (
 if TYPE_CHECKING:
     CustomLoss = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
 
-__all__ = sorted(["Loss", "get", *standard.__all__, *composed.__all__, *functions.__all__])
+__all__ = sorted(["Loss", "deserialize", "get", "serialize", *standard.__all__, *composed.__all__, *functions.__all__])
 
 LOSSES: dict[str, type[Loss]] = {
     "binary_crossentropy": BinaryCrossentropy,
@@ -119,3 +119,19 @@ def get(identifier: str | Mapping[str, Any] | Loss | type[Loss] | CustomLoss) ->
     if callable(identifier) and not isinstance(identifier, type):
         return identifier
     return _config.get("loss", identifier, LOSSES, Loss)
+
+
+def serialize(loss: Loss) -> dict[str, Any]:
+    """The loss as a dictionary that JSON can hold, for `deserialize`."""
+    return _config.serialize(loss)
+
+
+def deserialize(name: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None) -> Loss:
+    """The loss that `serialize` described, of a class of this module or one in `custom_objects`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class.
+    """
+    return _config.deserialize(name, {**LOSSES, **(custom_objects or {})}, "loss")

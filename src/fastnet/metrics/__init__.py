@@ -53,8 +53,10 @@ __all__ = [
     "SparseTopKCategoricalAccuracy",
     "Sum",
     "TopKCategoricalAccuracy",
+    "deserialize",
     "get",
     "resolve",
+    "serialize",
 ]
 
 METRICS: dict[str, type[Metric]] = {
@@ -97,6 +99,9 @@ def get(identifier: str | Mapping[str, Any] | Metric | type[Metric] | Callable[.
     TypeError
         If the identifier is none of these.
     """
+    name = _config.own_function(identifier, "metrics", "losses.functions")
+    if name in METRICS:
+        return METRICS[name]()
     if callable(identifier) and not isinstance(identifier, (type, Metric)):
         return MeanMetricWrapper(identifier)
     return _config.get("metric", identifier, METRICS, Metric)
@@ -126,3 +131,31 @@ def resolve(identifier: str | Mapping[str, Any] | Metric | Callable[..., Any], l
     if isinstance(identifier, str):
         metric = metric._changed(name=identifier)
     return metric.adapt_to(loss, output_shape)
+
+
+def serialize(metric: Metric) -> dict[str, Any]:
+    """The metric as a dictionary that JSON can hold, for `deserialize`."""
+    return _config.serialize(metric)
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None) -> Metric:
+    """The metric that `serialize` described, of a class of this module or one in `custom_objects`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class.
+    """
+    return _config.deserialize(config, {**METRICS, **(custom_objects or {})}, "metric")
+
+
+def __getattr__(name: str) -> Any:
+    """The functions of Keras, such as `binary_accuracy`, are imported when one is first used."""
+    if not name.startswith("_"):
+        from .. import _metric_functions
+        from ..losses import functions
+
+        for module in (_metric_functions, functions):
+            if name in module.__all__:
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

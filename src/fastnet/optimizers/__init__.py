@@ -18,7 +18,7 @@ from . import keras, pytorch
 from .base import Optimizer
 from .keras import *
 
-__all__ = ["OPTIMIZERS", "Optimizer", "get", "pytorch", *keras.__all__]
+__all__ = ["OPTIMIZERS", "Optimizer", "deserialize", "get", "pytorch", "serialize", *keras.__all__]
 
 #: Every optimizer by its name in lower case: "adam", "pytorch.adam".
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -37,3 +37,28 @@ def get(identifier: str | Mapping[str, Any] | Optimizer | type[Optimizer]) -> Op
         If the identifier is none of these.
     """
     return _config.get("optimizer", identifier, OPTIMIZERS, Optimizer)
+
+
+def serialize(optimizer: Optimizer) -> dict[str, Any]:
+    """The optimizer as a dictionary that JSON can hold, for `deserialize`."""
+    return _config.serialize(optimizer)
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None) -> Optimizer:
+    """The optimizer that `serialize` described, of a class of this module or one in `custom_objects`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class.
+    """
+    return _config.deserialize(config, {**OPTIMIZERS, **(custom_objects or {})}, "optimizer")
+
+
+def __getattr__(name: str) -> Any:
+    """`schedules`, which is imported when it is first used."""
+    if name != "schedules":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return importlib.import_module(".schedules", __name__)

@@ -83,7 +83,7 @@ def _take(state: Mapping[str, Any], prefix: str, tensors: Mapping[str, np.ndarra
 def _arguments(fit: Fit) -> dict[str, Any]:
     """What must be the same in the call of fit that goes on."""
     return {
-        "n_rows": fit.n_rows,
+        "n_rows": fit.all_rows,
         "batch_size": fit.options.batch_size,
         "shuffle": bool(fit.options.shuffle),
         "mixup": fit.options.mixup,

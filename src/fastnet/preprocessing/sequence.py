@@ -1,0 +1,5 @@
+"""Sequences of several lengths."""
+
+from ..utils import pad_sequences
+
+__all__ = ["pad_sequences"]
