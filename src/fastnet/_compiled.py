@@ -225,6 +225,10 @@ class Compiled:
         self.labels = [has_labels(loss) for loss in seen]
         self._choose_metrics(seen)
 
+    def seen_targets(self, i: int) -> list[tuple[int, ...]]:
+        """The shapes of targets for which formulas of an output have been traced."""
+        return [shape for output, shape in self._targets if output == i]
+
     def _target(self, i: int, shape: tuple[int, ...]) -> SymbolicTensor:
         """The targets of an output: one input of the plan for its loss and its metrics."""
         return self._targets.setdefault((i, shape), SymbolicTensor(shape, None, "y_true"))

@@ -39,7 +39,7 @@ class Formula:
     operations : list of Operation
         Those that are not of the model.
     constants : list of Weight
-        Arrays that these compute with.
+        Arrays that these compute with, beside the weights of the model.
 
     Raises
     ------
@@ -51,7 +51,9 @@ class Formula:
         self.target = target
         known = set(graph.operations)
         self.operations = [one for one in sort_operations([*graph.inputs, target], results) if one not in known]
-        self.constants: list[Weight] = list(dict.fromkeys(weight for one in self.operations for weight in one.weights))
+        of_model = set(graph.weights())
+        used = dict.fromkeys(weight for one in self.operations for weight in one.weights)
+        self.constants: list[Weight] = [weight for weight in used if weight not in of_model]
         own = next((weight for weight in self.constants if weight.trainable), None)
         if own is not None:
             raise ValueError(f"{what} has a weight of its own, {own.name!r}, that is of no layer of the model")

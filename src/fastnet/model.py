@@ -276,7 +276,7 @@ class Model(ModelCalls, Trainer):
         """Writes the model to one safetensors file, from which `fastnet.load_model` makes it again, and which C reads (docs/c.md).
 
         The file holds the weights, the description of the layers, and what compile was told, unless that was a
-        Python function. It replaces an older one only when it is whole. With `include_optimizer` it holds the optimizer's arrays
+        Python function of arrays. It replaces an older one only when it is whole. With `include_optimizer` it holds the optimizer's arrays
         and counters, too, and the trained weights where averages are evaluated with: training goes on as if it had not stopped.
         """
         from . import saving

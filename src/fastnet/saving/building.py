@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import constraints, initializers, regularizers
@@ -17,8 +17,9 @@ from .._weights import Weight, WeightSpec
 from ..layers._registry import LAYERS
 from ..layers.base import Layer
 from ..layers.core import Input
-from ..layers.traced import TracedLayer, is_whole
+from ..layers.traced import TracedLayer, is_whole, signature_of
 from .description import VERSION, most_operations, operations_of, parts_of
+from .formulas import FUNCTION, ancestors_of
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -39,7 +40,7 @@ def _field(description: Mapping[str, Any], name: str, kind: type | tuple[type, .
 
 def rebuild(
     description: Mapping[str, Any],
-    custom_objects: Mapping[str, type] | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
     compile: bool = True,
     check_weights: Callable[[list[Weight]], None] | None = None,
 ) -> Model:
@@ -48,8 +49,8 @@ def rebuild(
     Parameters
     ----------
     description : mapping
-    custom_objects : mapping of str to type, optional
-        Classes of your own (layers, initializers, schedules, losses, ...), by their names.
+    custom_objects : mapping of str to class or function, optional
+        Classes and functions of your own (layers, initializers, schedules, losses, ...), by their names.
     compile : bool
         Compile the model as it was.
     check_weights : callable, optional
@@ -164,8 +165,8 @@ class _Builder:
         known.append(layer)
         return layer
 
-    def traced(self, given: Mapping[str, Any]) -> TracedLayer:
-        """A layer without its class."""
+    def traced(self, given: Mapping[str, Any], owners: Sequence[Any] = ()) -> TracedLayer:
+        """A layer without its class; owners: of weights that it computes with besides."""
         traced, config = _field(given, "traced", dict), _field(given, "config", dict)
         known: list[Layer] = []
         parts: dict[str, Layer] = {}
@@ -188,6 +189,7 @@ class _Builder:
             own = list(known)
             found = layers[call["signature"]] = [*parts.values(), *(self.layer(one, own) for one in call["layers"])]
             counts = [operations_of(one) for one in found]
+            found += owners
             numbers = [step.get("call") if isinstance(step, dict) else None for step in call["steps"]]
             operations = max(operations, sum(counts[i] if is_whole(i, len(counts)) else 1 for i in numbers))
         layer = TracedLayer(
@@ -225,6 +227,22 @@ class _Builder:
             found[name] = (tuple(shape), tuple(engine_shape), spec)
         return found
 
+    def formula(self, given: Mapping[str, Any]) -> Any:
+        """A loss or a metric of the user's: the function or the object, where it is at hand, else what it computes."""
+        name, config = _field(given, "class_name", str), _field(given, "config", dict)
+        needed = [self.custom.get(one) for one in _field(given, "needs", list)]
+        if name == FUNCTION:
+            label = _field(config, "name", str)
+            arguments = config.get("arguments") or {}
+            own = needed[0] if needed and needed[0] is not None else None
+            saved = SavedFunction(label, _field(given, "traced", list), arguments)
+            if given["kind"] != "metric":
+                return own or saved
+            return _metrics.MeanMetricWrapper(own or saved, config.get("metric"), **(arguments if own else {}))
+        if needed and None not in needed:
+            return needed[0].from_config(self.with_objects(config))
+        return SavedLoss(SavedFunction(name, _field(given, "traced", list)), config)
+
     def with_objects(self, plain: Any) -> Any:
         """A configuration, with models and objects of classes of the user's in place of their configurations."""
         if isinstance(plain, list):
@@ -233,10 +251,95 @@ class _Builder:
             return plain
         if isinstance(plain.get("config"), dict) and "fastnet" in plain["config"]:
             return self.model(plain["config"], [])
+        if "kind" in plain and "traced" in plain:
+            return self.formula(plain)
         plain = {key: self.with_objects(value) for key, value in plain.items()}
         name = plain.get("class_name")
         cls = self.custom.get(name)
         return plain if cls is None else cls.from_config(_field(plain, "config", dict))
+
+
+class SavedFunction:
+    """A function of targets and predictions in a file, whose Python source is not at hand: what it computed, of symbolic tensors.
+
+    Parameters
+    ----------
+    name : str
+    traced : list of dict
+        What it does for targets of certain shapes; see `formulas`.
+    arguments : dict
+        More arguments of the function, for whoever has it.
+    """
+
+    def __init__(self, name: str, traced: list[Any], arguments: Mapping[str, Any] | None = None) -> None:
+        self.__name__, self.traced, self.arguments = name, traced, dict(arguments or {})
+
+    def __call__(self, y_true: Any, y_pred: Any) -> Any:
+        """As the function did; ValueError for targets of another shape than it had."""
+        if not (isinstance(y_true, SymbolicTensor) and isinstance(y_pred, SymbolicTensor)):
+            raise TypeError(
+                f"{self.__name__} was loaded without its source: a model computes it, and arrays it does not take; give the function, "
+                f"custom_objects={{{self.__name__!r}: ...}}"
+            )
+        case = signature_of([y_true, y_pred], {})
+        found = next((one for one in self.traced if isinstance(one, Mapping) and one.get("case") == case), None)
+        if found is None:
+            raise ValueError(
+                f"{self.__name__}, loaded without its source, was not computed for targets of shape {y_true.shape} when it was saved: "
+                f"give the function, custom_objects={{{self.__name__!r}: ...}}"
+            )
+        ancestors, tensors = ancestors_of(y_pred), [y_true, y_pred]
+        for given in _field(found, "ancestors", list):
+            tensors.append(tensor := ancestors[_index(given.get("place"), ancestors)])
+            op = tensor.operation.op if tensor.operation is not None else None
+            if op != given.get("op") or list(tensor.sample_shape) != given.get("shape"):
+                raise ValueError(f"{self.__name__} computes with a value of another model")
+        traced = {"weights": found.get("weights"), "parts": [], "calls": [_field(found, "call", dict)]}
+        builder = _Builder(CustomObjects(), None, most_operations(found))
+        owners = []
+        for place in found.get("owners", []):
+            operation = ancestors[_index(place, ancestors)].operation
+            if operation is None:
+                raise ValueError(f"{self.__name__} computes with weights of no layer")
+            owners.append(operation.layer)
+        plain = {"class_name": self.__name__, "config": {"name": self.__name__}, "needs": [], "traced": traced}
+        layer = builder.traced(plain, owners)
+        if layer.operations > builder.operations:
+            raise ValueError(f"{self.__name__} stands for more operations than its size allows")
+        return layer(tensors)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SavedFunction):
+            return NotImplemented
+        return (self.__name__, self.traced) == (other.__name__, other.traced)
+
+    def __hash__(self) -> int:
+        return hash(self.__name__)
+
+    def __repr__(self) -> str:
+        return f"<SavedFunction {self.__name__}>"
+
+
+class SavedLoss(_losses.Loss):
+    """A loss in a file whose class is not at hand.
+
+    Parameters
+    ----------
+    function : SavedFunction
+    arguments : dict
+        The configuration of the loss, for whoever has the class.
+    """
+
+    def __init__(self, function: SavedFunction, arguments: Mapping[str, Any]) -> None:
+        name = arguments.get("name")
+        super().__init__(name=name if isinstance(name, str) else function.__name__)
+        self.saved, self.arguments = function, dict(arguments)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.saved(y_true, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(self.arguments)
 
 
 def _tensor(given: Any, tensors: list[SymbolicTensor]) -> SymbolicTensor:

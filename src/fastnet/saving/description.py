@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import losses, metrics
 from .. import optimizers as _optimizers
 from .._config import Configurable, serialize
 from .._graph import LayerCall, SymbolicTensor, replace_tensors
@@ -16,6 +17,7 @@ from .._registered import registered_name
 from .._weights import Weight
 from ..layers.base import Layer
 from ..layers.traced import TracedLayer
+from .formulas import Describe, describe_formula, is_own
 from .traces import NotTraceable, calls_by_layer, classes_needed, trace_layer
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ def describe(model: Network) -> dict[str, Any]:
         If the model cannot be made again from its layers.
     """
     known: dict[Layer, int] = {}
-    description = _describe_model(model, known, _Traces(model))
+    traces = _Traces(model)
+    description = _describe_model(model, known, traces)
     owners: dict[Weight, Layer] = {}
     for layer in known:
         for weight in layer.weights if not is_model(layer) else ():
@@ -59,7 +62,7 @@ def describe(model: Network) -> dict[str, Any]:
                     f"layer {weight.layer._label!r} is a part of layer {owner._label!r} and of "
                     f"{layer._label!r}: a model of these cannot be saved, only its weights"
                 )
-    description["compiled"] = _describe_compiled(model)
+    description["compiled"] = _describe_compiled(model, lambda *given: _describe_layer(*given, traces))
     models = [model, *filter(is_model, known)]
     operations = sum(operations_of(call.layer) for one in models for call in one._graph.calls)
     if operations > most_operations(description):
@@ -198,34 +201,52 @@ def parts_of(layer: Layer, above: str = "") -> Iterator[tuple[str, Layer]]:
         yield from parts_of(part, f"{above}{part.name}/")
 
 
-def _plain(thing: Any) -> Any:
+def _plain(thing: Any, describe_own: Callable[[Any], dict[str, Any]]) -> Any:
     """A loss, a metric or a collection of them, with objects as their configuration."""
     if isinstance(thing, type):
-        return serialize(thing())
+        thing = thing()
     if isinstance(thing, (np.ndarray, np.generic)):
         return thing.tolist()
+    if is_own(thing):
+        return describe_own(thing)
     if isinstance(thing, Configurable):
         return serialize(thing)
     if isinstance(thing, Mapping):
-        return {key: _plain(value) for key, value in thing.items()}
+        return {key: _plain(value, describe_own) for key, value in thing.items()}
     if isinstance(thing, (list, tuple)):
-        return [_plain(value) for value in thing]
+        return [_plain(value, describe_own) for value in thing]
     if callable(thing):
         raise TypeError("functions cannot be saved")
     return thing
 
 
-def _describe_compiled(model: Network) -> dict[str, Any] | None:
+def _describe_compiled(model: Network, describe: Describe) -> dict[str, Any] | None:
+    """What compile was told; None where that holds a Python function, but for those of targets and predictions in `fastnet.ops`."""
     compiled = model._compiled
     if compiled is None or compiled.sequence:
         return None
-    loss, metrics, loss_weights = compiled.given
+    loss, metrics_given, loss_weights = compiled.given
+    cases = [
+        (shape, tensor)
+        for i, tensor in enumerate(model.outputs)
+        for shape in compiled.seen_targets(i) or [tensor.sample_shape, tensor.sample_shape[:-1]]
+    ]
+
+    def own(thing: Any) -> dict[str, Any]:
+        known = losses.get(thing)
+        if isinstance(known, losses.Loss) and not is_own(known):  # a function of `fastnet.losses`
+            return serialize(known)
+        return describe_formula(thing, cases, describe)
+
+    def own_metric(thing: Any) -> dict[str, Any]:
+        return describe_formula(metrics.get(thing), cases, describe)
+
     try:
         described = {
             "optimizer": {**serialize(compiled.optimizer), "class_name": _optimizer_name(compiled.optimizer)},
-            "loss": _plain(loss),
-            "metrics": _plain(metrics),
-            "loss_weights": _plain(loss_weights),
+            "loss": _plain(loss, own),
+            "metrics": _plain(metrics_given, own_metric),
+            "loss_weights": _plain(loss_weights, own),
             "n_threads": compiled.n_threads,
         }
         json.dumps(described)

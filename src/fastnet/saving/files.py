@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._weights import INITIALISES, Weight
 from .building import rebuild
@@ -31,7 +31,7 @@ def _write_used(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
 
 
 def save_model(model: Model, filepath: Path, *, include_optimizer: bool = False) -> None:
-    """Writes description and weights, and what compile was told unless that is a Python function.
+    """Writes description and weights, and what compile was told unless that is a Python function of arrays.
 
     The weights are those that `evaluate` and `predict` compute with: the averaged ones, where the optimizer keeps an
     average; with `include_optimizer` the trained ones.
@@ -56,7 +56,7 @@ def save_model(model: Model, filepath: Path, *, include_optimizer: bool = False)
         write_tensors(filepath, weights_of(model) | tensors, metadata | {"optimizer": json.dumps(state)})
 
 
-def load_model(filepath: Path, custom_objects: Mapping[str, type] | None = None, compile: bool = True) -> Model:
+def load_model(filepath: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True) -> Model:
     """The model in a file that `Model.save` wrote; of a training checkpoint, the model alone.
 
     Nothing in the file is executed. The model computes the same bits as the saved one.
@@ -64,8 +64,9 @@ def load_model(filepath: Path, custom_objects: Mapping[str, type] | None = None,
     Parameters
     ----------
     filepath : path
-    custom_objects : mapping of str to type, optional
-        Classes of your own (layers, initializers, schedules, losses, ...), by their names.
+    custom_objects : mapping of str to class or function, optional
+        Classes and functions of your own (layers, initializers, schedules, losses, ...), by their names. Layers, and losses and metrics in
+        `fastnet.ops`, whose classes are not given compute what they did when the model was saved.
     compile : bool
         Compile the model with the optimizer, loss and metrics it was saved with. The optimizer goes on where it was, if the
         model was saved with it or trained in C, else it begins anew.

@@ -16,7 +16,7 @@ from ..layers.base import Layer
 from ..layers.functional import Lambda
 from ..layers.traced import TracedLayer, signature_of
 
-__all__ = ["NotTraceable", "calls_by_layer", "classes_needed", "describe_steps", "trace_layer"]
+__all__ = ["NotTraceable", "calls_by_layer", "classes_needed", "describe_steps", "describe_weight", "trace_layer"]
 
 #: Initializers that take more characters are left out: the numbers of weights are in the file.
 _LONG = 10_000
@@ -114,12 +114,12 @@ def trace_layer(
             raise NotTraceable("it did not do the same in two calls with the same arguments")
     return {
         "trainable": layer._trainable,
-        "weights": [_describe_weight(weight) for weight in layer._weights.values()],
+        "weights": [describe_weight(weight) for weight in layer._weights.values()],
         "parts": [
             {
                 "name": part.name,
                 "layer": plain,
-                **({"weights": [_describe_weight(part._weights[name]) for name in uses[part]]} if part in uses else {}),
+                **({"weights": [describe_weight(part._weights[name]) for name in uses[part]]} if part in uses else {}),
             }
             for part, plain in zip(parts, of_parts)
         ],
@@ -127,7 +127,8 @@ def trace_layer(
     }
 
 
-def _describe_weight(weight: Weight) -> dict[str, Any]:
+def describe_weight(weight: Weight, whole: bool = False) -> dict[str, Any]:
+    """What a file says of a weight beside its numbers, or with them where the initializer has them."""
     found: dict[str, Any] = {"name": weight.name, "shape": list(weight.shape), "trainable": weight.trainable}
     if weight.engine_shape != weight.shape:
         found["engine_shape"] = list(weight.engine_shape)
@@ -140,7 +141,7 @@ def _describe_weight(weight: Weight) -> dict[str, Any]:
             continue
         if type(thing) in table.values():
             plain = to_plain(serialize(thing))
-            if kind != "initializer" or len(json.dumps(plain)) < _LONG:
+            if kind != "initializer" or whole or len(json.dumps(plain)) < _LONG:
                 found[kind] = plain
         elif kind == "regularizer":
             found[kind] = serialize(regularizers.L1L2(thing.l1, thing.l2))
@@ -149,9 +150,7 @@ def _describe_weight(weight: Weight) -> dict[str, Any]:
     return found
 
 
-def describe_steps(
-    call: LayerCall, layers: Sequence[Layer], uses: dict[Layer, dict[str, None]], outer: Mapping[int, Any] | None = None
-) -> dict[str, Any]:
+def describe_steps(call: LayerCall, layers: Sequence[Layer], uses: dict[Layer, dict[str, None]]) -> dict[str, Any]:
     """What `fastnet.layers.traced.repeat_steps` takes: the steps of a call, its outputs and their masks.
 
     Parameters
@@ -161,8 +160,6 @@ def describe_steps(
         Those that are called by their numbers.
     uses : dict of Layer to dict of str
         Takes the weights of layers that operations of the call itself compute with.
-    outer : mapping of int to anything, optional
-        By the id of a tensor from outside of the call: what stands for it.
     """
     numbers: dict[int, Any] = {}
     count = 0
@@ -181,8 +178,6 @@ def describe_steps(
             return numbers[id(tensor)]
         if tensor.operation is not None and any(one is call for one in tensor.operation.call.chain):
             return {"step": _path_to(tensor.operation, call), "output": tensor.operation.outputs.index(tensor)}
-        if outer is not None and id(tensor) in outer:
-            return outer[id(tensor)]
         raise NotTraceable(f"it computes with {tensor!r}, which it was not called on")
 
     for tensor in call.inputs:
