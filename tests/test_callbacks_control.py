@@ -246,8 +246,9 @@ def test_a_rate_that_is_set_after_a_reduction_is_the_rate():
     assert model.optimizer.learning_rate_at(model.optimizer.iterations) == model.optimizer.learning_rate == 0.05
     model.optimizer.learning_rate = 0.2
     assert follow(LambdaCallback(), 1, model).history.history["learning_rate"] == [0.2]
-    with pytest.raises(AttributeError, match="SGD has no lr, which would change nothing: set learning_rate"):
+    with pytest.warns(DeprecationWarning, match="use learning_rate"):
         model.optimizer.lr = 0.1
+    assert follow(LambdaCallback(), 1, model).history.history["learning_rate"] == [0.1]
 
 
 def test_reduction_says_so(capsys):

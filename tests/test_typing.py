@@ -17,7 +17,7 @@ MODULES = ("layers", "optimizers", "optimizers.pytorch", "losses", "metrics", "s
            "regularizers", "constraints", "activations", "tuning")  # fmt: skip
 
 #: Spellings of older scripts, which are no arguments of the constructors.
-OLD = {"input_shape", "batch_input_shape", "input_dim", "lr", "decay"}
+OLD = {"input_shape", "batch_input_shape", "input_dim", "input_length", "dtype", "lr", "decay"}
 
 
 def public_classes():

@@ -15,6 +15,8 @@ __all__ = [
     "LayerOptions",
     "LayerwiseOptions",
     "LossLike",
+    "OldLayerOptions",
+    "OldOptimizerOptions",
     "OptimizerLike",
     "OptimizerOptions",
     "PyTorchDecayOptions",
@@ -37,17 +39,31 @@ OptimizerLike = Description
 LossLike = Description | Sequence[Any]
 
 
-class LayerOptions(TypedDict, total=False):
+class OldLayerOptions(TypedDict, total=False):
+    """Spellings of older scripts, by which a first layer says the shape of the input; and the dtype, which is that of the model."""
+
+    input_shape: Sequence[int | None]
+    batch_input_shape: Sequence[int | None]
+    input_dim: int
+    input_length: int | None
+    dtype: Any
+
+
+class LayerOptions(OldLayerOptions, total=False):
     """What the constructors of all layers take by name, beside their own arguments."""
 
     trainable: bool
     name: str | None
-    input_shape: Sequence[int | None]
-    batch_input_shape: Sequence[int | None]
-    input_dim: int
 
 
-class LayerwiseOptions(TypedDict, total=False):
+class OldOptimizerOptions(TypedDict, total=False):
+    """Spellings of older scripts: of the learning rate, and of its decay by ``1 / (1 + decay * step)``."""
+
+    lr: float
+    decay: float
+
+
+class LayerwiseOptions(OldOptimizerOptions, total=False):
     """What the constructors of all optimizers take by name, beside their own arguments."""
 
     clipnorm: Scheduled | None

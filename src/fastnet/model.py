@@ -423,6 +423,9 @@ class Sequential(Model):
                 raise ValueError(
                     f"layer {layer.name or type(layer).__name__!r} is in the model twice; to share weights, use fn.Model"
                 )
+            told = layer._given_input
+            if self._input is None and not self._stack and told is not None and None not in told[0]:
+                self._input = Input(told[0], told[1])
             if self._input is None and not self._stack and isinstance(layer, Model) and len(layer.inputs) == 1:
                 self._input = Input(layer.inputs[0].sample_shape, name=layer.inputs[0].name)
             self._stack.append(layer)

@@ -8,7 +8,7 @@ import inspect
 import operator
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from .. import _core, constraints, initializers, regularizers
 from .._config import Configurable
 from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, outside_calls
 from .._names import snake_case
-from .._types import ConstraintLike, InitializerLike, RegularizerLike
+from .._old_spellings import given_input
+from .._types import ConstraintLike, InitializerLike, OldLayerOptions, RegularizerLike
 from .._weights import Weight, WeightSpec, assign_all, between_steps
 from ._modes import FORCED, MODE, asked_mode, in_mode, takes_training, trace_modes
 from ._naming import name_layers
@@ -66,14 +67,19 @@ class Layer(Penalized, Configurable):
     #: Whether the output has the steps of the input, so that its mask is that of the input.
     supports_masking: ClassVar[bool] = False
 
+    #: The shape of a sample and the rows of a batch, where the constructor was told those of the input: an old spelling.
+    _given_input: tuple[tuple[int | None, ...], int | None] | None = None
+
     #: Whether calling it repeats calls of a graph: those of models.
     _repeats_calls: ClassVar[bool] = False
 
-    def __init__(self, *, trainable: bool = True, name: str | None = None) -> None:
+    def __init__(self, *, trainable: bool = True, name: str | None = None, **kwargs: Unpack[OldLayerOptions]) -> None:
         if name is not None and not (isinstance(name, str) and name):
             raise TypeError(f"{type(self).__name__}: name must be a string, got {name!r}")
         self._trainable = bool(trainable)
         self.name = name
+        if kwargs:
+            self._given_input = given_input(self, kwargs)
         self._named = name is not None
         self._weights: dict[str, Weight] = {}
         self._first_call: LayerCall | None = None

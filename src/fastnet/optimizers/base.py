@@ -6,17 +6,19 @@ import functools
 import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 
 from .. import _config, _core
-from .._types import Scheduled
+from .._old_spellings import given_rate
+from .._types import OldOptimizerOptions, Scheduled
+from ._learning_rate import HasLearningRate, with_old_spellings
 
 __all__ = ["Optimizer", "number", "optional", "scheduled"]
 
 
-class Optimizer(_config.Configurable):
+class Optimizer(HasLearningRate, _config.Configurable):
     """Base of the optimizers, with what works with every one of them.
 
     In each step, in this order: gradients are accumulated, then clipped, then weights decay, then the optimizer makes
@@ -88,7 +90,6 @@ class Optimizer(_config.Configurable):
     difference_slots: ClassVar[tuple[str, ...]] = ()
 
     name = _config.Name()
-    learning_rate: float | Callable[[int], float]
 
     #: Whether steps are made along the gradient, to make the loss larger.
     maximize: bool = False
@@ -128,8 +129,11 @@ class Optimizer(_config.Configurable):
         swa_period: int = 1,
         learning_rate_multipliers: Mapping[str, float] | None = None,
         lazy: bool = False,
+        **kwargs: Unpack[OldOptimizerOptions],
     ) -> None:
         self.name = name
+        if kwargs:
+            self._old_rate = given_rate(self, kwargs)
         self.weight_decay = optional(self, "weight_decay", weight_decay)
         self.exclude_from_weight_decay = tuple(exclude_from_weight_decay)
         self.clipnorm = optional(self, "clipnorm", clipnorm)
@@ -207,8 +211,6 @@ class Optimizer(_config.Configurable):
     _row: np.ndarray | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "lr" and not hasattr(type(self), "lr"):  # those of PyTorch have it
-            raise AttributeError(f"{type(self).__name__} has no lr, which would change nothing: set learning_rate")
         object.__setattr__(self, name, value)
         if name not in ("batches", "_row"):
             object.__setattr__(self, "_row", None)
@@ -427,7 +429,7 @@ class Optimizer(_config.Configurable):
         return {name: math.nan if callable(value) else float(value) for name, value in values.items()}
 
     def _set_learning_rate(self, learning_rate: Scheduled) -> None:
-        self.learning_rate = scheduled(self, "learning_rate", learning_rate, 0.0, math.inf)
+        self.learning_rate = scheduled(self, "learning_rate", with_old_spellings(self, learning_rate), 0.0, math.inf)
 
 
 @functools.cache
