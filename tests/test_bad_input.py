@@ -409,6 +409,7 @@ def test_a_loss_that_diverges_stops_before_the_step(dtype, rate, optimizer, n_th
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
+@pytest.mark.filterwarnings("ignore:targets too large")
 def test_targets_that_overflow_float32():
     model = regression(5, 1, dtype="float32")
     with rejects(model, FloatingPointError, "the loss became inf at step 0"):

@@ -56,6 +56,7 @@ def identity_model(shape, dtype="float64"):
     return fn.Sequential([fn.Input(shape[1:]), dense], seed=0, dtype=dtype)
 
 
+@pytest.mark.filterwarnings("ignore:loss that does not fit")
 @pytest.mark.parametrize(("i", "case"), CASES, ids=IDS)
 def test_training_takes_the_gradient_of_keras(i, case):
     """By a step of gradient descent, with the loss as an object, and as a function of the package where it has no arguments."""
@@ -78,6 +79,7 @@ def test_training_takes_the_gradient_of_keras(i, case):
             np.testing.assert_allclose(found, expected(i, "weighted"), **TOLERANCE)
 
 
+@pytest.mark.filterwarnings("ignore:loss that does not fit")
 @pytest.mark.parametrize(("i", "case"), CASES, ids=IDS)
 def test_a_saved_model_keeps_its_loss(i, case, tmp_path):
     name, arguments, kind, shape = case

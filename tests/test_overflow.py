@@ -6,6 +6,8 @@ import pytest
 
 import fastnet as fn
 
+pytestmark = pytest.mark.filterwarnings("ignore:targets too large")
+
 L = fn.layers
 GRADIENT = "the gradient became infinite or nan at step {}, though the loss did not; the weights are those from before that step"
 

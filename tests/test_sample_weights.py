@@ -361,6 +361,7 @@ def test_weights_that_do_not_fit(weight, words):
             call()
 
 
+@pytest.mark.filterwarnings("ignore:loss that does not fit")
 def test_class_weight_is_for_one_class_a_row():
     """Keras takes the largest of the labels of a row for its class, without a word; a weight for each step says what is meant."""
     model = dense("sparse_categorical_crossentropy")

@@ -319,6 +319,7 @@ class Writes(fn.callbacks.Callback):
             self.weights = [w.copy() for w in self.model.get_weights()]
 
 
+@pytest.mark.filterwarnings("ignore:loss that does not fit")
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", cross_entropy], ids=["engine", "function"])
 def test_a_callback_writes_a_label(loss, tmp_path):
     x, labels = labelled(64)
@@ -336,6 +337,7 @@ def test_a_callback_writes_a_label(loss, tmp_path):
         model.fit(x, y, verbose=0)
 
 
+@pytest.mark.filterwarnings("ignore:loss that does not fit")
 def test_full_batch_optimizers_go_back_to_where_they_were():
     x, labels = labelled(64)
     y = labels.copy()

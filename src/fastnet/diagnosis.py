@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ._faults import faults_of_outputs
 from ._model_data import inputs_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Finding(NamedTuple):
     Attributes
     ----------
     kind : str
-        "learning rate too large", "learning rate too small", "overfitting", "underfitting", "plateau" or "dead units".
+        "learning rate too large", "learning rate too small", "overfitting", "underfitting", "plateau", "dead units", "output that is
+        always the same", "loss that does not fit the output" or "targets too large".
     seen : str
         What was seen, with the figures.
     advice : str
@@ -163,7 +165,7 @@ def _too_large(curves: _Curves) -> Finding | None:
 
 def _too_small(curves: _Curves) -> Finding | None:
     loss = curves.loss
-    if len(loss) < 5 or not np.isfinite(loss).all() or loss[-1] < 0 or curves.fall <= 0:
+    if len(loss) < 5 or not np.isfinite(loss).all() or loss[-1] < 0 or curves.fall <= 0 or _overfitting(curves):
         return None
     steps = np.diff(loss)
     middle = len(loss) // 2
@@ -191,7 +193,11 @@ def _overfitting(curves: _Curves) -> Finding | None:
     tail = values[-max(2, len(values) // 5) :]
     rise = float(np.median(tail) - values[best])
     at, end = int(seen[best]), int(seen[-1])
-    if len(values) - 1 - best < 3 or rise < 0.08 * abs(values[best]) or not curves.loss[end] < 0.95 * curves.loss[at]:
+    fall = float(curves.loss[at] - curves.loss[end])
+    # Much of its own level, or of what training has gained meanwhile and no mere noise.
+    steps = np.abs(np.diff(values[max(best - 1, 0) :]))
+    much = rise >= 0.08 * abs(values[best]) or (rise >= 0.25 * fall and rise >= 3 * float(np.median(steps)))
+    if len(values) - 1 - best < 3 or not much or not fall > 0.05 * curves.loss[at]:
         return None
     return Finding(
         "overfitting",
@@ -280,6 +286,7 @@ def diagnose(history: Curves, model: Network | None = None, x: Any = None) -> Fi
     history : History
         Some five epochs are needed to see anything but divergence.
     model : Model, optional
+        Also looks for outputs that do not fit their losses.
     x : array_like, optional
         Training data. With both, units of relu layers that are never active are looked for.
 
@@ -292,6 +299,11 @@ def diagnose(history: Curves, model: Network | None = None, x: Any = None) -> Fi
     findings = Findings(filter(None, (rule(curves) for rule in _RULES)))
     if findings and findings[0].kind == "learning rate too large":  # all else follows from that
         del findings[1:]
+    faults = list(getattr(history, "faults", []))
+    if model is not None and model._compiled is not None and model._compiled.resolved:
+        faults += faults_of_outputs(model.outputs, model.output_names, model._compiled.losses)
+    if faults:  # what the curves show follows from these
+        findings = Findings(Finding(*fault) for fault in faults)
     if model is not None and x is not None:
         findings.extend(_dead_units(model, x))
     return findings

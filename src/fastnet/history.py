@@ -54,6 +54,7 @@ class History:
         self.epoch: list[int] = []
         self.history: dict[str, list[Any]] = {}
         self.diverged: str | None = None
+        self.faults: list[Any] = []  # of the targets, which `diagnose` tells
 
     def append(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Adds the numbers of one epoch; quantities it lacks are None."""

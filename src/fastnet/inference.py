@@ -11,6 +11,7 @@ import numpy as np
 from . import _core
 from ._custom_losses import add_losses, judge_rows, rows_of, update_metrics
 from ._dataset import is_dataset, unpack
+from ._faults import faults_of_outputs, warn_of
 from ._hooks import NO_HOOKS, Hooks, begin_hooks
 from ._model_data import INFERENCE_ROWS, inputs_of, rows_in_steps, targets_of, weights_of
 from ._network import Network
@@ -51,8 +52,13 @@ class Inference(Network):
         if self._compiled is None:
             raise RuntimeError(f"model {self.name!r} must be compiled first: model.compile(optimizer=..., loss=...)")
         if self.outputs and not self._compiled.resolved:
-            self._compiled.resolve(self.outputs, self.output_names, self._graph.penalized)
+            self._resolve(self._compiled)
         return self._compiled
+
+    def _resolve(self, compiled: Compiled) -> None:
+        """Makes what compile was told definite, and warns where the outputs cannot be what the losses expect."""
+        compiled.resolve(self.outputs, self.output_names, self._graph.penalized)
+        warn_of(list(faults_of_outputs(self.outputs, self.output_names, compiled.losses)))
 
     def _build_for(self, x: Any) -> Callable[[], None]:
         """Overridden by models that learn the shape of their input from data; returns what undoes it."""

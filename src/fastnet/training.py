@@ -12,6 +12,7 @@ from . import optimizers as _optimizers
 from ._callback_list import CallbackList
 from ._compiled import Compiled
 from ._custom_losses import judge_rows
+from ._faults import faults_of_targets, warn_of
 from ._fit_options import FitOptions
 from ._model_data import positive, rows_at_once, threads_of
 from ._progress import Progress, make_progress
@@ -82,10 +83,16 @@ class Trainer(CustomLoop):
         ------
         ValueError
             For unknown names, with the nearest known one.
+
+        Warns
+        -----
+        UserWarning
+            For what cannot learn: a softmax over one unit; a loss that expects probabilities after a layer that gives none, or one
+            with ``from_logits=True`` after a softmax or sigmoid. `fit` warns of targets far larger than what new weights give.
         """
         compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, threads_of(n_threads))
         if self.outputs and (loss is not None or self._graph.penalized):  # who only predicts needs none: `fit` asks for it
-            compiled.resolve(self.outputs, self.output_names, self._graph.penalized)
+            self._resolve(compiled)
         else:
             compiled.check_names()
         same_optimizer = self._compiled is not None and self._compiled.optimizer is compiled.optimizer
@@ -213,6 +220,11 @@ class Trainer(CustomLoop):
         options = options.checked_for(self, len(arrays[0][0]))
         self._require_compiled().optimizer.claim(self)
         fit = Fit(self, arrays, validation, options, progress)
+        optimizer = fit.optimizer
+        if optimizer.iterations == 0 and not optimizer.full_batch:
+            faults = list(faults_of_targets(self.outputs, self.output_names, fit.compiled.losses, arrays[1]))
+            fit.history.faults = faults
+            warn_of(faults)
         path = fit.resume_path()
         if path is not None:
             from .saving.checkpoint import restore
