@@ -16,6 +16,9 @@ from fastnet._config import Configurable
 MODULES = ("layers", "optimizers", "optimizers.pytorch", "losses", "metrics", "schedules", "callbacks", "initializers",
            "regularizers", "constraints", "activations", "tuning")  # fmt: skip
 
+#: What hands its named arguments on to a function of the user's.
+OF_FUNCTIONS = {"metrics.MeanMetricWrapper", "losses.LossFunctionWrapper"}
+
 #: Spellings of older scripts, which are no arguments of the constructors.
 OLD = {"input_shape", "batch_input_shape", "input_dim", "input_length", "dtype", "lr", "decay"}
 
@@ -42,7 +45,7 @@ def own_arguments(function):
 
 CLASSES = dict(public_classes())
 DESCRIPTIONS = {name: cls for name, cls in CLASSES.items() if issubclass(cls, Configurable)}
-VARIABLE = {name: cls for name, cls in DESCRIPTIONS.items() if takes_any_name(cls.__init__)}
+VARIABLE = {name: cls for name, cls in DESCRIPTIONS.items() if takes_any_name(cls.__init__) and name not in OF_FUNCTIONS}
 
 
 def test_there_is_something_to_look_at():
