@@ -225,6 +225,30 @@ class Compiled:
         self.labels = [has_labels(loss) for loss in seen]
         self._choose_metrics(seen)
 
+    def for_export(self, graph: Graph, outputs: Sequence[SymbolicTensor], names: Sequence[str]) -> Compiled:
+        """This without metrics, and with losses traced for the targets seen last, or else for such as predictions or class numbers.
+
+        Raises
+        ------
+        NotTraced
+            If a loss is a function of arrays.
+        """
+        found = copy.copy(self)
+        found.traced, found.tallies = list(self.traced), [[] for _ in self.tallies]
+        for i in self.functions:
+            shape, error = outputs[i].sample_shape, None
+            for target in [] if found.traced[i] is not None else [shape, shape[:-1]]:
+                try:
+                    found.traced[i] = TracedLoss(
+                        self.losses[i], graph, SymbolicTensor(target, None, "y_true"), outputs[i], names[i]
+                    )
+                    break
+                except (TypeError, ValueError) as reason:
+                    error = error or reason
+            if found.traced[i] is None:
+                raise NotTraced(f"that of output {names[i]!r} fails so: {error}")
+        return found
+
     def seen_targets(self, i: int) -> list[tuple[int, ...]]:
         """The shapes of targets for which formulas of an output have been traced."""
         return [shape for output, shape in self._targets if output == i]

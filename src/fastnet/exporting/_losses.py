@@ -13,7 +13,7 @@ from .. import _core
 from ._operations import Value
 from ._program import Array, Code, Program
 
-__all__ = ["lower_loss"]
+__all__ = ["lower_formula", "lower_loss"]
 
 
 def lower_loss(
@@ -67,3 +67,24 @@ def lower_loss(
     program.call(function, names)
     program.call("fnp_add_loss", names)
     return target, sample_weight
+
+
+def lower_formula(program: Program, weight: float, result: Value, rows: int, name: str, mask: Array | None) -> Array:
+    """Appends the calls of a loss that nodes compute, which only takes its mean: see `lower_loss`.
+
+    Returns
+    -------
+    sample_weight : Array
+    """
+    positions = rows * result.size
+    sample_weight, scale = Array(f"{name}_weight", positions, "argument"), Array(f"{name}_scale", positions)
+    names: dict[str, Any] = {
+        "scale": scale, "losses": result.array, "positions": positions, "factor": weight / positions, "weight": sample_weight,
+        "mask": mask, "total": Code("&loss"), "x": scale, "y": result.gradient, "n": positions,
+    }  # fmt: skip
+    program.call("fnp_scale_of_loss", names)
+    if mask is not None:
+        program.call("fnp_mask_scale", names)
+    program.call("fnp_add_loss", names)
+    program.call("fnp_add_to", names)
+    return sample_weight

@@ -21,7 +21,7 @@ from . import _normalization as _normalization
 from . import _sequences as _sequences
 from ._fusion import simplify
 from ._library import Library
-from ._losses import lower_loss
+from ._losses import lower_formula, lower_loss
 from ._names import identifier
 from ._operations import Node, Value, lower_node
 from ._program import Array, Call, Code, Program, join
@@ -59,7 +59,7 @@ class Description(NamedTuple):
     nodes : list of (op, layer, inputs, parameters, attributes)
     parameters : list of Parameter
     outputs : list of (value, loss, attributes, weight, name, mask)
-        Names are identifiers of C.
+        Names are identifiers of C. A loss is the name of one, or the number of the value that is it.
     optimizer : str or None
     hyper : dict of str to float
         Without the learning rate.
@@ -68,6 +68,10 @@ class Description(NamedTuple):
         What the optimizer has kept of each parameter at export, by the name of the slot; empty: as at the start.
     steps : int
         That were done before.
+    targets : dict of int to int
+        The outputs whose targets are inputs, by the numbers of these, which come last.
+    n_formulas : int
+        How many of the nodes, the last ones, compute losses.
     """
 
     inputs: Sequence[tuple[Any, ...]]
@@ -80,6 +84,8 @@ class Description(NamedTuple):
     seed: int = 0
     slots: Mapping[str, Sequence[np.ndarray]] = {}
     steps: int = 0
+    targets: Mapping[int, int] = {}
+    n_formulas: int = 0
 
 
 class Step(NamedTuple):
@@ -125,6 +131,7 @@ class _Graph:
         input_gradients: bool = False,
         total: Code | None = None,
         descends: bool = False,
+        outputs_alone: bool = False,
     ) -> None:
         self.total = total
         self.description, self.library, self.rows, self.training = description, library, rows, training
@@ -138,18 +145,25 @@ class _Graph:
             Array(f"{a.name}_gradient", a.size, "gradient") if trains and p.trainable else None
             for p, a in zip(description.parameters, weights)
         ]
-        self.inputs = [
+        arrays = [
             Array(name, rows * math.prod(shape), "argument")
             for (shape, *_), name in zip(description.inputs, description.input_names)
         ]
+        self.inputs = arrays[: len(arrays) - len(description.targets)]
+        self.targets = {output: arrays[number] for number, output in description.targets.items()}
         self.values: list[Value] = []
-        for array, (shape, scale, shift) in zip(self.inputs, description.inputs):
-            self.values.append(self._scale_input(array, tuple(shape), scale, shift, input_gradients))
-        self.nodes = [self._make_node(i, *node) for i, node in enumerate(description.nodes)]
+        for i, (array, (shape, scale, shift)) in enumerate(zip(arrays, description.inputs)):
+            differentiates = input_gradients and i < len(self.inputs)
+            self.values.append(self._scale_input(array, tuple(shape), scale, shift, differentiates))
+        nodes = description.nodes if total is not None else description.nodes[: len(description.nodes) - description.n_formulas]
+        left_out = _beside_outputs(description) if outputs_alone else set()
+        made = [self._make_node(i, i in left_out, *node) for i, node in enumerate(nodes)]
+        self.nodes = [node for node in made if node is not None]
 
     def _scale_input(self, array: Array, shape: tuple[int, ...], scale: Any, shift: Any, differentiates: bool) -> Value:
         gradient = Array.gradient_of(array.name, array.size) if differentiates else None
-        self.input_gradients.append(gradient)
+        if len(self.input_gradients) < len(self.inputs):
+            self.input_gradients.append(gradient)
         if scale is None:
             return Value(shape, array, gradient)
         scaled = Array(f"{array.name}_scaled", array.size)
@@ -168,8 +182,15 @@ class _Graph:
         return Value(shape, scaled, gradient)
 
     def _make_node(
-        self, number: int, op: str, layer: str, inputs: Sequence[int], parameters: Sequence[int], attributes: Mapping[str, float]
-    ) -> Node:
+        self,
+        number: int,
+        left_out: bool,
+        op: str,
+        layer: str,
+        inputs: Sequence[int],
+        parameters: Sequence[int],
+        attributes: Mapping[str, float],
+    ) -> Node | None:
         given = [self.values[i] for i in inputs]
         shapes, _ = _core.infer(op, layer, [value.shape for value in given], dict(attributes))
         gradients = [self.gradients[i] for i in parameters]
@@ -180,6 +201,9 @@ class _Graph:
             size = self.rows * math.prod(shape)
             name = f"value_{first + i}"
             outputs.append(Value(tuple(shape), Array(name, size), Array.gradient_of(name, size) if reached else None))
+        self.values += outputs
+        if left_out:
+            return None
         node = Node(
             op,
             identifier(layer),
@@ -202,7 +226,6 @@ class _Graph:
                 raise ValueError(f"export: layer {layer!r}: {attribute} is {value}, which is no number of float32")
         node.descends = self._descends(node, parameters)
         lower_node(node)
-        self.values += outputs
         return node
 
     def _descends(self, node: Node, parameters: Sequence[int]) -> Code | None:
@@ -240,6 +263,26 @@ class _Graph:
         return calls
 
 
+def _beside_outputs(description: Description) -> set[int]:
+    """The nodes that no output depends on: what only adds to the loss."""
+    makers: dict[int, int] = {}
+    count = len(description.inputs)
+    shapes: list[Any] = [tuple(shape) for shape, *_ in description.inputs]
+    for i, (op, layer, inputs, _, attributes) in enumerate(description.nodes):
+        found, _shapes = _core.infer(op, layer, [shapes[k] for k in inputs], dict(attributes))
+        makers.update(dict.fromkeys(range(count, count + len(found)), i))
+        shapes += found
+        count += len(found)
+    left = [value for one in description.outputs for value in (one[0], one[5]) if value is not None]
+    needed: set[int] = set()
+    while left:
+        node = makers.get(left.pop())
+        if node is not None and node not in needed:
+            needed.add(node)
+            left += description.nodes[node][2]
+    return set(range(len(description.nodes))) - needed
+
+
 def _evaluated(description: Description, weights: list[Array], train: Step | None) -> list[Array]:
     """What to predict with: beside a program that trains, its averages of the weights, where it keeps such."""
     averages = train.slots.get(evaluated_slot(description) or "", {}) if train is not None else {}
@@ -250,7 +293,7 @@ def lower_prediction(
     description: Description, library: Library, weights: list[Array], rows: int = 1, train: Step | None = None
 ) -> Step:
     """The program that computes the outputs of so many rows; beside one that trains it computes with the averages of that one."""
-    graph = _Graph(description, library, _evaluated(description, weights, train), rows)
+    graph = _Graph(description, library, _evaluated(description, weights, train), rows, outputs_alone=True)
     found = [graph.values[value] for value, *_ in description.outputs]
     names = [name for *_, name, _ in description.outputs]
     calls, outputs = write_outputs(found, names, graph.values, graph.finish())
@@ -318,16 +361,21 @@ def lower_training(description: Description, library: Library, weights: list[Arr
     descends = rows == 1 and is_plain_descent(description)
     graph = _Graph(description, library, weights, rows, training=True, trains=True, total=Code("&loss"), descends=descends)
     targets, sample_weights = [], []
-    for value, loss, attributes, weight, name, mask in description.outputs:
+    for i, (value, loss, attributes, weight, name, mask) in enumerate(description.outputs):
         if loss is None:
             continue
-        prediction = graph.values[value]
-        if prediction.gradient is None:
-            prediction.gradient = Array.gradient_of(f"value_{value}", rows * prediction.size)
-        target, sample_weight = lower_loss(
-            graph.backward, loss, dict(attributes or {}), float(weight), prediction, rows, name,
-            None if mask is None else graph.values[mask].array,
-        )  # fmt: skip
+        number = value if isinstance(loss, str) else loss
+        end = graph.values[number]
+        if end.gradient is None:
+            end.gradient = Array.gradient_of(f"value_{number}", rows * end.size)
+        masked = None if mask is None else graph.values[mask].array
+        if isinstance(loss, str):
+            target, sample_weight = lower_loss(
+                graph.backward, loss, dict(attributes or {}), float(weight), end, rows, name, masked
+            )
+        else:
+            sample_weight = lower_formula(graph.backward, float(weight), end, rows, name, masked)
+            target = graph.targets[i]
         targets.append(target)
         sample_weights.append(sample_weight)
     graph.backward.calls.append(Call("", (Code("if (loss - loss != 0)\n        return loss;"),)))

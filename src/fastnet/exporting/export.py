@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import pathlib
 import re
@@ -15,6 +16,7 @@ import numpy as np
 from .._lowering import lower
 from .._model_data import positive
 from .._replace import replaced_file
+from .._traced_losses import NotTraced
 from ._library import load_library
 from ._lowering import Description, Parameter, lower_jacobian, lower_prediction, lower_training, make_weights
 from ._names import RESERVED_PREFIXES, WORDS, identifier, name_arguments
@@ -71,8 +73,13 @@ class QuantizationLoss(NamedTuple):
 def describe_model(model: Network, training: bool, prefix: str = "net") -> Description:
     """The description of a model, with its numbers; arguments have names that none with the prefix is equal to."""
     compiled = model._require_compiled() if training else model._compiled
-    if training and compiled is not None and compiled.functions:
-        raise NotImplementedError("export: a loss that is a Python function cannot be exported")
+    if training and compiled is not None:
+        try:
+            compiled = compiled.for_export(model._graph, model.outputs, model.output_names)
+        except NotTraced as error:
+            raise NotImplementedError(
+                f"export: a loss that is a Python function is exported where it is written in fastnet.ops; {error}"
+            ) from error
     if training and compiled is not None and not compiled.optimizer.kernel:
         raise NotImplementedError(f"export: optimizer {type(compiled.optimizer).__name__} has no exported step")
     for operation in model._graph.operations if training else []:
@@ -84,10 +91,11 @@ def describe_model(model: Network, training: bool, prefix: str = "net") -> Descr
     offsets = model._slab.offsets
     by_offset = {offset: weight for weight, offset in offsets.items()}
     paths = model._paths()
-    names = [paths[by_offset[one[1]]] for one in spec["parameters"]]
+    described_weights = [one for one in spec["parameters"] if one[8] is None]  # the others are arrays of losses
+    names = [paths[by_offset[one[1]]] for one in described_weights]
     values = model._evaluation_values() if not training else {weight: weight.array for weight in model.weights}
     parameters, used = [], []
-    for name, (shape, offset, trainable, decays, rate, l1, l2, constraint, _, update_shape) in zip(names, spec["parameters"]):
+    for name, (shape, offset, trainable, decays, rate, l1, l2, constraint, _, update_shape) in zip(names, described_weights):
         weight = by_offset[offset]
         used.append(weight)
         array = values.get(weight, weight.array)
@@ -95,6 +103,10 @@ def describe_model(model: Network, training: bool, prefix: str = "net") -> Descr
             raise ValueError(f"export: weight {name!r} has values that are not finite")
         parameters.append(
             Parameter(name, tuple(shape), np.array(array), trainable, decays, rate, l1, l2, constraint, tuple(update_shape))
+        )
+    for one in spec["parameters"][len(used) :]:
+        parameters.append(
+            Parameter(f"constant_of_loss_{len(parameters)}", tuple(one[0]), np.array(one[8][: math.prod(one[0])]), False)
         )
     inputs, outputs = name_arguments(
         ["x"] if len(model.inputs) == 1 else model.input_names, ["y"] if len(model.outputs) == 1 else model.output_names, prefix
@@ -109,11 +121,26 @@ def describe_model(model: Network, training: bool, prefix: str = "net") -> Descr
             for (name, _), array in zip(optimizer.slots(), arrays):
                 slots[name] = [array[offsets[w] : offsets[w] + w.size].copy() for w in used]
     described = [
-        (v, loss, attributes, weight, name, mask)
-        for (v, loss, attributes, weight, _, mask), name in zip(spec["outputs"], outputs)
+        (v, more[0] if more else loss, attributes, weight, name, mask)
+        for (v, loss, attributes, weight, _, mask, *more), name in zip(spec["outputs"], outputs)
     ]
+    own = [tuple(given[:3]) for given in spec["inputs"]]
+    targets = {i: given[3] for i, given in enumerate(spec["inputs"]) if len(given) > 3}
+    inputs += [f"{outputs[output]}_target" for output in targets.values()]
+    n_formulas = len({operation for one in compiled.formulas for operation in one.operations}) if training and compiled else 0
     return Description(
-        spec["inputs"], inputs, spec["nodes"], parameters, described, spec["optimizer"], hyper, spec["seed"], slots, steps
+        own,
+        inputs,
+        spec["nodes"],
+        parameters,
+        described,
+        spec["optimizer"],
+        hyper,
+        spec["seed"],
+        slots,
+        steps,
+        targets,
+        n_formulas,
     )
 
 
