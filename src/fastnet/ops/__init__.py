@@ -17,24 +17,37 @@ np.float64(3.407606)
 
 from .._symbols import FUNCTIONS as _FUNCTIONS
 from . import _gradients as _gradients
-from . import constants, elementwise, indexing, moves, products, reductions, shapes
+from . import assembly, constants, elementwise, formulas, indexing, moves, networks, products, reductions, shapes, statistics
+from ._missing import why_missing
+from .assembly import *
 from .constants import *
 from .elementwise import *
+from .formulas import *
 from .indexing import *
 from .moves import *
+from .networks import *
 from .products import *
 from .reductions import *
 from .shapes import *
+from .statistics import *
 
 __all__ = sorted(
     {
+        *assembly.__all__,
         *constants.__all__,
         *elementwise.__all__,
+        *formulas.__all__,
         *indexing.__all__,
         *moves.__all__,
+        *networks.__all__,
         *products.__all__,
         *reductions.__all__,
         *shapes.__all__,
+        *statistics.__all__,
     }
 )
 _FUNCTIONS.public = frozenset(__all__)
+
+
+def __getattr__(name: str) -> object:
+    raise why_missing(name)

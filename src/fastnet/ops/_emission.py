@@ -67,7 +67,7 @@ def function(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 #: Parameters whose lists say how to compute, and are no operands.
-_SETTINGS = {"axes", "axis", "indices_or_sections", "newshape", "pad_width", "repeats", "shape", "shift", "start_indices"}
+_SETTINGS = {"axes", "axis", "indices_or_sections", "newshape", "pad_width", "q", "repeats", "shape", "shift", "start_indices"}
 
 
 def _evaluate(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .._graph import FUNCTIONS
-from ._emission import function, is_tensor, over_rows
+from ._emission import full_shape, function, over_rows
+from ._emission import is_tensor as _is_unknown
 from .elementwise import apply
 
 __all__ = [
-    "arange", "cast", "convert_to_tensor", "eye", "full", "full_like", "identity", "linspace", "ones", "ones_like", "tri", "zeros", "zeros_like",
+    "arange", "array", "bartlett", "blackman", "cast", "convert_to_numpy", "convert_to_tensor", "copy", "empty", "empty_like", "eye", "full",
+    "full_like", "geomspace", "hamming", "hanning", "identity", "is_tensor", "kaiser", "linspace", "logspace", "meshgrid", "ndim", "ones",
+    "ones_like", "size", "tri", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -77,17 +82,107 @@ def ones_like(x: Any, dtype: Any = None) -> Any:
     return apply("where", 0.0, x, 1.0)
 
 
+def empty(shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+    """An array whose numbers are anything: zeros."""
+    return np.zeros(shape, dtype or np.float32)
+
+
+@function
+def empty_like(x: Any, dtype: Any = None) -> Any:
+    """Numbers in the shape of x that are anything: zeros."""
+    return apply("where", 0.0, x, 0.0)
+
+
+def logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10, dtype: Any = None, axis: int = 0
+) -> np.ndarray:
+    """Powers of a base whose exponents are at equal distances from start to stop."""
+    return np.logspace(start, stop, num, endpoint, base, dtype or np.float32, axis)
+
+
+def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> np.ndarray:
+    """So many numbers from start to stop, each as many times the one before."""
+    return np.geomspace(start, stop, num, endpoint, dtype or np.float32, axis)
+
+
+def bartlett(x: int) -> np.ndarray:
+    """Bartlett's window of so many numbers."""
+    return np.bartlett(operator.index(x)).astype(np.float32)
+
+
+def blackman(x: int) -> np.ndarray:
+    """Blackman's window of so many numbers."""
+    return np.blackman(operator.index(x)).astype(np.float32)
+
+
+def hamming(x: int) -> np.ndarray:
+    """Hamming's window of so many numbers."""
+    return np.hamming(operator.index(x)).astype(np.float32)
+
+
+def hanning(x: int) -> np.ndarray:
+    """Hann's window of so many numbers."""
+    return np.hanning(operator.index(x)).astype(np.float32)
+
+
+def kaiser(x: int, beta: float) -> np.ndarray:
+    """Kaiser's window of so many numbers."""
+    return np.kaiser(operator.index(x), float(beta)).astype(np.float32)
+
+
+def meshgrid(*x: Any, indexing: str = "xy") -> list[np.ndarray]:
+    """Arrays of the coordinates of a grid, of its axes, which are known."""
+    if any(_is_unknown(one) for one in x):
+        raise TypeError(
+            "fn.ops.meshgrid takes arrays; of symbolic tensors use expand_dims, whose axes are repeated as they are used"
+        )
+    return list(np.meshgrid(*x, indexing=indexing))
+
+
+def array(x: Any, dtype: Any = None) -> np.ndarray:
+    """x as an array of its own."""
+    if _is_unknown(x):
+        raise TypeError("fn.ops.array takes arrays: a symbolic tensor has no numbers while the graph is made")
+    return np.array(x, dtype)
+
+
+def copy(x: Any) -> Any:
+    """An array of its own; a symbolic tensor as it is, since nothing changes it."""
+    return x if _is_unknown(x) else np.array(x)
+
+
+def convert_to_numpy(x: Any) -> np.ndarray:
+    """x as an array; TypeError of a symbolic tensor."""
+    return np.asarray(x)
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether it is a symbolic tensor, a weight or an array."""
+    return _is_unknown(x) or isinstance(x, np.ndarray)
+
+
+def ndim(x: Any) -> int:
+    """How many axes there are."""
+    return len(full_shape(x))
+
+
+def size(x: Any) -> int | None:
+    """How many numbers there are; None of a symbolic tensor, whose batch is not known."""
+    shape = full_shape(x)
+    return None if None in shape else math.prod(shape)  # type: ignore[arg-type]
+
+
 @over_rows
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None) -> Any:
     """x: a symbolic tensor or weight as it is, other things as an array."""
-    return x if is_tensor(x) else np.asarray(x, dtype)
+    return x if _is_unknown(x) else np.asarray(x, dtype)
 
 
 @over_rows
 def cast(x: Any, dtype: Any) -> Any:
     """x as numbers of a type. Tensors stay in the model's precision: as integers they lose what is behind the point, as booleans they
     are 1 where they are not 0, neither with a gradient."""
-    if not is_tensor(x):
+    if not _is_unknown(x):
         return np.asarray(x).astype(dtype)
     kind = np.dtype(dtype).kind
     if kind == "b":

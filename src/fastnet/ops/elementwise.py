@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core, activations
-from .._graph import SymbolicTensor
+from .._graph import FUNCTIONS, SymbolicTensor
 from ..layers.functional import HAS_BATCH
 from ._emission import emit, full_shape, function, is_tensor
 
@@ -32,9 +32,12 @@ def _sample_form(name: str, operands: list[Any], operand: Any) -> Any:
     raise ValueError(f"fn.ops.{name}: shapes {shapes} do not broadcast: the first axis is the batch")
 
 
-def apply(name: str, *operands: Any) -> SymbolicTensor:
-    """A function of the engine's table, of tensors, weights, arrays and numbers; one is a tensor."""
+def apply(name: str, *operands: Any) -> Any:
+    """A function of the engine's table, of tensors, weights, arrays and numbers: a tensor, or of numbers alone what they make."""
     given = [_plain(operand) for operand in operands]
+    if not any(is_tensor(one) for one in given):  # a part of a formula that is of numbers alone
+        found = FUNCTIONS[name](*(np.asarray(one, np.float64) for one in given))
+        return found if np.ndim(found) else float(found)
     if name == "power" and np.isscalar(given[1]) and given[1] in _POWERS:
         return _POWERS[given[1]](given[0])
     tensors = [one for one in given if isinstance(one, SymbolicTensor)]
