@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .._graph import FUNCTIONS, SymbolicTensor
+from .._formulas import ops
+from .._graph import SymbolicTensor
 
 __all__ = [
     "BATCH",
@@ -30,15 +31,6 @@ __all__ = [
     "without",
 ]
 
-
-class _Functions:
-    """The functions of `fastnet.ops`, from the table of these: the module itself is for users."""
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        return FUNCTIONS[name]
-
-
-ops = _Functions()
 
 #: The number of rows, as an element of a shape.
 BATCH = -(2**40)
