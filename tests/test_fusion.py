@@ -112,14 +112,11 @@ def test_against_the_reference(seed):
                 assert_close(a, b, 1e-11, kind, floor=1e-3)
 
 
-def equal_bits(make, inputs, seeds, **options):
-    """Whether a graph in one stage and in many has the same results and gradients."""
-    found = [
-        Model(make(), input_gradients=True, separate_stages=apart, **options).gradients(inputs, seeds=seeds)
-        for apart in (False, True)
-    ]
-    for kind in ("outputs", "parameter_gradients", "input_gradients"):
-        assert [a.tobytes() for a in getattr(found[0], kind)] == [a.tobytes() for a in getattr(found[1], kind)], kind
+def expect_equal_bits(make, inputs, seeds, **options):
+    """Of a graph in one stage, by 1 and 3 threads, and in many."""
+    alone = Model(make(), input_gradients=True, separate_stages=True, **options).gradients(inputs, seeds=seeds)
+    for n_threads in (1, 3):
+        same_bits(Model(make(), input_gradients=True, n_threads=n_threads, **options).gradients(inputs, seeds=seeds), alone)
 
 
 def test_gradients_that_are_those_of_a_sum():
@@ -136,14 +133,53 @@ def test_gradients_that_are_those_of_a_sum():
 
     inputs = operation_cases.arrays([(7,), (7,), (1,)], 9, "float64")
     seeds = operation_cases.arrays([(7,)], 9, "float64", seed=1)
-    equal_bits(make, inputs, seeds, max_rows=9)
+    expect_equal_bits(make, inputs, seeds, max_rows=9)
+
+
+def light_formula(seed):
+    """Sums, differences, products and squares of arrays, numbers for each row, weights and numbers, a few of them one after another."""
+    random = np.random.default_rng(seed)
+    shape = SHAPES[seed % len(SHAPES)]
+    graph = Graph()
+    tensors = [graph.input(shape), graph.input(shape), graph.input((*shape[:-1], 1))]
+    for _ in range(int(random.integers(1, 4))):
+        value = tensors[random.integers(2)]
+        for _ in range(int(random.integers(2, 5))):
+            name, first = random.choice(["add", "subtract", "multiply", "square"]), bool(random.random() < 0.5)
+            kind = random.integers(4)
+            if name == "square":
+                value = graph.node("elementwise", [value], **attributes_of(name, [0]))
+            elif kind == 0:
+                value = graph.node("elementwise", [value], **attributes_of(name, [-1, 0] if first else [0, -1], [0.75, 0.75]))
+            elif kind == 1:
+                weight = [(), (1,), shape[-1:], shape][random.integers(4)]
+                parameter = graph.parameter(random.normal(size=weight), trainable=bool(random.random() < 0.8))
+                kinds = [3, 0] if first else [0, 3]
+                value = graph.node("elementwise", [value], [parameter], **attributes_of(name, kinds, parameters=[weight]))
+            else:
+                other = tensors[random.integers(len(tensors))]
+                value = binary(graph, name, *((other, value) if first else (value, other)))
+        tensors.insert(2, bounded(graph, value))
+    graph.output(tensors[2])
+    if random.random() < 0.5:
+        graph.output(value)
+    return graph
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("rows", [1, 23])
+def test_functions_that_are_joined(seed, rows, dtype, isa):
+    graph = light_formula(seed)
+    inputs = operation_cases.arrays([shape for shape, _, _ in graph.inputs], rows, dtype)
+    seeds = operation_cases.arrays([graph.shapes[value] for value, *_ in graph.outputs], rows, dtype, seed=1)
+    expect_equal_bits(lambda: light_formula(seed), inputs, seeds, dtype=dtype, max_rows=rows)
 
 
 def test_blocks_that_are_fetched_ahead():
     """Arrays that are no multiple of a block, nor of a cache line, and larger than the caches."""
     inputs = operation_cases.arrays([(1031,)], 511, "float64")
     seeds = operation_cases.arrays([(1031,)], 511, "float64", seed=1)
-    equal_bits(lambda: chain((1031,), 4), inputs, seeds, max_rows=511)
+    expect_equal_bits(lambda: chain((1031,), 4), inputs, seeds, max_rows=511)
 
 
 def stages_of(graph, **options):

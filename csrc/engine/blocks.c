@@ -126,6 +126,35 @@ static void copy_node(const fn_run_of_nodes *run, fn_node *copy, const fn_node *
             strip(&copy->parameter[j], 1, 1);
 }
 
+/* How often nodes read a value or a view of it. */
+static int32_t count_readers(const fn_plan *plan, const fn_plan_spec *spec, int32_t root)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < spec->n_nodes; i++)
+        for (int32_t j = 0; !plan->nodes[i].alias && j < spec->nodes[i].n_inputs; j++)
+            n += root_of(plan, spec->nodes[i].inputs[j]) == root;
+    return n;
+}
+
+/* Joins node i with one before it. */
+static void join_node(const fn_plan *plan, const fn_plan_spec *spec, const fn_run_of_nodes *run, int32_t i)
+{
+    fn_node *node = &run->nodes[i - run->first];
+    for (int32_t j = 0; node->op && node->op->joins && j < node->n_inputs; j++) {
+        const int32_t value = spec->nodes[i].inputs[j];
+        const fn_value *root = &plan->values[root_of(plan, value)];
+        if (root_of(plan, value) != value || root->producer < run->first || !run->is_internal[root->buffer] ||
+            count_readers(plan, spec, value) > 1)
+            continue;
+        fn_node *producer = &run->nodes[root->producer - run->first];
+        if (producer->joined || producer->op != node->op || !node->op->joins(node, j, producer))
+            continue;
+        producer->joined = (int32_t)(node - producer);
+        node->joined = -producer->joined;
+        return;
+    }
+}
+
 static void add_run(fn_plan *plan, const fn_plan_spec *spec, int32_t first, int32_t last, int32_t leading)
 {
     fn_run_of_nodes *run = fn_plan_allocate(plan, sizeof *run);
@@ -158,8 +187,10 @@ static void add_run(fn_plan *plan, const fn_plan_spec *spec, int32_t first, int3
         mark_internal(run, value->buffer);
         mark_internal(run, value->gradient_buffer);
     }
-    for (int32_t i = first; i <= last; i++)
+    for (int32_t i = first; i <= last; i++) {
         plan->runs[i] = run;
+        join_node(plan, spec, run, i);
+    }
 }
 
 void fn_find_runs(fn_plan *plan, const fn_plan_spec *spec)
@@ -395,16 +426,6 @@ int32_t fn_emit_run_forward(fn_plan *plan, int32_t i)
     }
     run->forward = merge_stages(plan, run, first_stage, first_access, thread_bytes, "fused forward");
     return run->last;
-}
-
-/* How often nodes read a value or a view of it. */
-static int32_t count_readers(const fn_plan *plan, const fn_plan_spec *spec, int32_t root)
-{
-    int32_t n = 0;
-    for (int32_t i = 0; i < spec->n_nodes; i++)
-        for (int32_t j = 0; !plan->nodes[i].alias && j < spec->nodes[i].n_inputs; j++)
-            n += root_of(plan, spec->nodes[i].inputs[j]) == root;
-    return n;
 }
 
 /* The array of the gradient of input j of node i: that of the output where the two are the same numbers, and nobody else adds to

@@ -104,6 +104,7 @@ struct fn_node {
     int32_t number; /* among the nodes of the plan: tells their random numbers apart */
     int32_t
         leading; /* first axes of a sample that are counted among the rows, and missing in the shapes: see fn_op.leading_axes */
+    int32_t joined; /* of a run: how far away the node is that fn_op.joins has joined with this one, after (> 0) or before it */
     bool alias;
     fn_node *host;     /* the node that runs an epilogue of this one on the value of its output; or NULL */
     bool in_place;     /* that epilogue is all of the forward pass: FN_EPILOGUE_IN_PLACE */
@@ -212,6 +213,11 @@ typedef struct fn_op {
      * number (and not what is added to it). In a run both may be one array then, of which gradient_buffer is the number: nothing
      * is to be written. Or NULL. */
     bool (*passes_gradient)(const fn_node *node, int32_t input);
+    /* Before forward(), of an operation with leading_axes: whether the node computes together with itself, in a run, the one that
+     * makes this input, which nothing else reads. Both have fn_node.joined then and lie in one array of nodes. Of the first,
+     * forward() emits nothing, its value is written by none, and in backward() the gradient of its output is that of the second's
+     * output; the second passes back nothing to the first. Or NULL. */
+    bool (*joins)(const fn_node *node, int32_t input, const fn_node *producer);
     /* Fills in the node's epilogue of this kind, but for `node`, which is set, and `reads` and `writes`, which are -1. false:
      * there is none. Or NULL. */
     bool (*offer_epilogue)(const fn_plan *plan, const fn_node *node, fn_epilogue_kind kind, fn_epilogue *epilogue);

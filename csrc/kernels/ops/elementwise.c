@@ -6,26 +6,9 @@
  * Attributes: function; of each operand k what it is (operand_k: -2 none, -1 the number scalar_k, of which the largest stand for
  * infinity, 0 to 2 an input, 3 or 4 a parameter); of each parameter the shape (rank_p, size_p_axis). Shapes are aligned at their
  * last axes; a size of 1 is repeated. Buffers: for each parameter the sums over each group of rows. */
-#include "../broadcast.h"
-#include "../function.h"
-#include "../math.h"
-
-enum {
-    FUNCTION,
-    OPERAND,
-    SCALAR = OPERAND + FN_MAX_OPERANDS,
-    RANK = SCALAR + FN_MAX_OPERANDS,
-    PARAMETER_ATTRIBUTES = 1 + FN_MAX_RANK
-};
-enum { NONE = -2, NUMBER, INPUT, PARAMETER = FN_MAX_OPERANDS, MOST_PARAMETERS = 2 };
-enum { BLOCK = 512 };
+#include "../joined.h"
 
 /* ---- shapes ------------------------------------------------------------------------------------------------- */
-
-static const fn_function *function_of(const double *attribute)
-{
-    return FN_SYM(functions)[(int)attribute[FUNCTION]];
-}
 
 static fn_shape parameter_shape(const double *attribute, int p)
 {
@@ -75,145 +58,7 @@ static fn_status infer(fn_inference *inference)
     return FN_OK;
 }
 
-/* ---- runs of elements ---------------------------------------------------------------------------------------------- */
-
-static int kind_of(const fn_node *node, int k)
-{
-    return (int)node->attribute[OPERAND + k];
-}
-
-static const fn_port *port_of(const fn_node *node, int kind)
-{
-    return kind < INPUT ? NULL : kind < PARAMETER ? &node->input[kind] : &node->parameter[kind - PARAMETER];
-}
-
-/* How a function, or a derivative, is given its operands along a run. */
-typedef struct reading {
-    unsigned needs;  /* operands, and VALUE: find_needs */
-    unsigned same;   /* those of them of which it is given one number */
-    bool in_blocks;  /* others are the same along a run, too, and are repeated BLOCK times, */
-    bool in_scratch; /* which is to be done for each run */
-} reading;
-
-/* What stages of a node share. */
-typedef struct shared {
-    broadcast_layout layout;
-    reading slope[FN_MAX_OPERANDS], value;
-    const real *numbers[FN_MAX_OPERANDS]; /* an operand that is a number, BLOCK times */
-} shared;
-
-static const shared *shared_of(const fn_node *node)
-{
-    return node->closure;
-}
-
-static void fill_layout(broadcast_layout *l, const fn_node *node)
-{
-    const fn_shape *shape = &node->output[0].shape;
-    for (int k = 0; k < function_of(node->attribute)->n_operands; k++) {
-        const fn_port *port = port_of(node, kind_of(node, k));
-        broadcast_add(l, shape, port ? &port->shape : NULL, kind_of(node, k) >= PARAMETER);
-    }
-    broadcast_finish(l, shape);
-}
-
-/* An operand that is a number; the largest ones stand for infinity. */
-static real number_of(const fn_node *node, int k)
-{
-    const double number = node->attribute[SCALAR + k];
-    return fabs(number) >= DBL_MAX ? (real)copysign(INFINITY, number) : (real)number;
-}
-
-enum { VALUE = 1 << FN_MAX_OPERANDS, OPERANDS = VALUE - 1 };
-
-/* Which operands (1 << k), and whether the value, the derivative by operand k needs: letters of its expression that are names. */
-static unsigned find_needs(const fn_function *function, int k)
-{
-    static const char names[] = "abcy";
-    unsigned needs = 0;
-    const char *text = function->slope[k] ? function->derivative[k] : "";
-    for (bool within = false; *text; text++) {
-        const bool part = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') || (*text >= '0' && *text <= '9') ||
-                          *text == '_' || *text == '.';
-        const char next = text[1];
-        const bool ends = !((next >= 'a' && next <= 'z') || (next >= 'A' && next <= 'Z') || (next >= '0' && next <= '9') ||
-                            next == '_' || next == '.');
-        const char *name = part && !within && ends ? strchr(names, *text) : NULL;
-        needs |= name ? 1u << (name - names) : 0;
-        within = part;
-    }
-    return needs;
-}
-
-/* After fill_layout. needs: find_needs */
-static reading find_reading(const fn_node *node, const broadcast_layout *l, unsigned needs)
-{
-    reading r = {.needs = needs};
-    bool taken = !function_of(node->attribute)->takes_same;
-    for (int k = 0; k < l->n_arrays; k++) {
-        if (!(needs >> k & 1) || (kind_of(node, k) != NUMBER && !is_repeated_along_runs(l, k)))
-            continue;
-        r.in_blocks |= taken;
-        r.in_scratch |= taken && kind_of(node, k) != NUMBER;
-        r.same |= taken ? 0 : 1u << k;
-        taken = true;
-    }
-    return r;
-}
-
-/* Where an operand begins. */
-static const real *operand_of(const fn_node *node, int k)
-{
-    const fn_port *port = port_of(node, kind_of(node, k));
-    return port ? port->value : shared_of(node)->numbers[k];
-}
-
-/* The operands of n elements of a run from number `first` of it on: in place, repeated in `scratch`, or one number. */
-static void load_operands(const fn_node *node, const broadcast_layout *l, const broadcast_run *run, reading r, int64_t first,
-                          int64_t n, real scratch[][BLOCK], const real *x[FN_MAX_OPERANDS])
-{
-    for (int k = 0; k < FN_MAX_OPERANDS; k++) {
-        x[k] = scratch[k];
-        if (k >= l->n_arrays || !(r.needs >> k & 1))
-            continue;
-        const real *from = operand_of(node, k) + run->start[k];
-        if (kind_of(node, k) == NUMBER || r.same >> k & 1)
-            x[k] = from;
-        else if (!is_repeated_along_runs(l, k))
-            x[k] = from + first;
-        else if (first == 0) /* no block is longer than the first */
-            for (int64_t i = 0; i < n; i++)
-                scratch[k][i] = *from;
-    }
-}
-
-/* Rows that are a run each, or all of them one, of which a function may be given the operands in place. */
-typedef struct whole_runs {
-    int64_t count, n; /* so many runs of n elements, */
-    const real *x[FN_MAX_OPERANDS];
-    int64_t step[FN_MAX_OPERANDS]; /* and how far it is from one to the next */
-} whole_runs;
-
-/* false: rows lo to hi are no such runs. */
-static bool find_whole_runs(const fn_node *node, const broadcast_layout *l, reading r, int64_t lo, int64_t hi, whole_runs *runs)
-{
-    runs->count = l->flat ? 1 : hi - lo;
-    runs->n = l->flat ? (hi - lo) * l->width : l->width;
-    if (l->rank > 1 || r.in_scratch || (r.in_blocks && runs->n > BLOCK))
-        return false;
-    for (int k = 0; k < FN_MAX_OPERANDS; k++) {
-        const bool needed = k < l->n_arrays && r.needs >> k & 1;
-        runs->step[k] = needed ? l->array[k].row_stride : 0;
-        runs->x[k] = needed ? operand_of(node, k) + lo * runs->step[k] : NULL;
-    }
-    return true;
-}
-
-static void go_on(whole_runs *runs)
-{
-    for (int k = 0; k < FN_MAX_OPERANDS; k++)
-        runs->x[k] += runs->step[k];
-}
+/* ---- the value ----------------------------------------------------------------------------------------------------- */
 
 static void run_forward_run(const fn_node *node, const broadcast_layout *l, const broadcast_run *run, void *closure)
 {
@@ -259,6 +104,13 @@ static void forward(fn_plan *plan, fn_node *node)
         made->numbers[k] = numbers;
     }
     node->closure = made;
+    if (node->joined > 0) /* the second computes it */
+        return;
+    if (node->joined < 0) {
+        make_chains(node, made);
+        emit_chain_forward(plan, node);
+        return;
+    }
     fn_emit(plan, &(fn_stage_spec){.node = node,
                                    .label = function_of(node->attribute)->entry.name,
                                    .run = run_forward,
@@ -275,6 +127,12 @@ typedef struct target {
     real *gradient;
 } target;
 
+/* Whether the gradient of an operand has one number for a run, to which their sum is added. */
+static bool is_summed(const broadcast_layout *l, int k)
+{
+    return l->array[k].repeated && is_repeated_along_runs(l, k);
+}
+
 /* The gradient of n elements of a run. x: the operands; y, dy: from them on; out: where it goes, one number if it is repeated. */
 static void differentiate(const fn_node *node, const target *t, bool repeated, const real *const x[FN_MAX_OPERANDS],
                           const real *y, const real *dy, real *out, int64_t n)
@@ -287,7 +145,7 @@ static void differentiate(const fn_node *node, const target *t, bool repeated, c
     }
     real g[BLOCK];
     function->slope[t->operand](x, same, y, dy, g, n, false);
-    *out = (t->assign ? 0 : *out) + fn_sum(g, n); /* to assign: an axis of size 1, of one element */
+    *out += fn_sum(g, n);
 }
 
 /* The value where it is needed; else an array that is as long. */
@@ -301,7 +159,7 @@ static void run_backward_run(const fn_node *node, const broadcast_layout *l, con
     const target *t = closure;
     const reading r = shared_of(node)->slope[t->operand];
     real scratch[FN_MAX_OPERANDS][BLOCK];
-    const bool repeated = is_repeated_along_runs(l, t->operand);
+    const bool repeated = is_summed(l, t->operand);
     const int64_t most = (r.in_blocks || repeated) && run->n > BLOCK ? BLOCK : run->n;
     for (int64_t done = 0; done < run->n; done += most) {
         const int64_t n = run->n - done < most ? run->n - done : most, at = run->at + done;
@@ -316,7 +174,12 @@ static void differentiate_rows(const fn_node *node, const target *t, int64_t lo,
 {
     const broadcast_layout *l = &shared_of(node)->layout;
     const reading r = shared_of(node)->slope[t->operand];
-    const bool repeated = is_repeated_along_runs(l, t->operand);
+    const bool repeated = is_summed(l, t->operand);
+    if (node->joined) {
+        run_chain_rows(node, shared_of(second_of(node))->by[chained_operand(node, t->operand)], lo, hi, t->gradient,
+                       l->array[t->operand].row_stride, repeated, !t->assign);
+        return;
+    }
     whole_runs runs;
     if (!find_whole_runs(node, l, r, lo, hi, &runs) || (repeated && runs.n > BLOCK)) {
         for_each_run(node, l, lo, hi, run_backward_run, (void *)t);
@@ -338,10 +201,12 @@ static bool has_slope(const fn_node *node, int k)
 static bool passes_gradient(const fn_node *node, int32_t input)
 {
     int32_t passed = 0, n = 0;
+    if (node->joined > 0)
+        return false;
     for (int k = 0; k < function_of(node->attribute)->n_operands; k++)
         if (kind_of(node, k) == input) {
             n++;
-            passed += has_slope(node, k) && !shared_of(node)->layout.array[k].repeated &&
+            passed += has_slope(node, k) && !is_made_within(node, k) && !shared_of(node)->layout.array[k].repeated &&
                       strcmp(function_of(node->attribute)->derivative[k], FN_STRING(FN_REAL(1.0))) == 0;
         }
     return n == 1 && passed == 1;
@@ -349,7 +214,8 @@ static bool passes_gradient(const fn_node *node, int32_t input)
 
 static bool is_differentiated(const fn_node *node, const fn_port *port)
 {
-    return port->gradient_buffer >= 0 && port->gradient_buffer != node->output[0].gradient_buffer;
+    return port->gradient_buffer >= 0 && port->gradient_buffer != node->output[0].gradient_buffer &&
+           !(node->joined < 0 && port->value_buffer == first_of(node)->output[0].value_buffer);
 }
 
 static void run_backward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -412,11 +278,15 @@ static void add_groups(const fn_node *node, const fn_context *context, int64_t l
 static void emit_slopes(fn_plan *plan, fn_node *node, bool parameters, fn_stage_spec spec)
 {
     unsigned needs = 0;
-    int reads[FN_MAX_OPERANDS + 1 + FN_MAX_OPERANDS], reads_all[FN_MAX_OPERANDS], writes[FN_MAX_OPERANDS];
+    int reads[2 * (CHAIN_C + 1) + 2 + FN_MAX_OPERANDS], reads_all[2 * (CHAIN_C + 1)], writes[FN_MAX_OPERANDS];
     int n = 0, n_all = 0, n_writes = 0;
     for (int k = 0; k < function_of(node->attribute)->n_operands; k++) {
         const fn_port *port = port_of(node, kind_of(node, k));
-        if (port && (kind_of(node, k) >= PARAMETER) == parameters && is_differentiated(node, port))
+        if (!port || (kind_of(node, k) >= PARAMETER) != parameters || !is_differentiated(node, port))
+            continue;
+        if (node->joined)
+            list_operands(node, shared_of(second_of(node))->by[chained_operand(node, k)], reads, &n, reads_all, &n_all);
+        else
             needs |= shared_of(node)->slope[k].needs;
     }
     for (int k = 0; k < function_of(node->attribute)->n_operands; k++) {
@@ -428,6 +298,7 @@ static void emit_slopes(fn_plan *plan, fn_node *node, bool parameters, fn_stage_
     }
     if (needs & VALUE)
         reads[n++] = node->output[0].value_buffer;
+    reads[n++] = second_of(node)->output[0].gradient_buffer;
     for (int32_t i = 0; !parameters && i < node->n_inputs; i++) {
         reads[n++] = fn_accumulated(&node->input[i]);
         if (is_differentiated(node, &node->input[i]))
@@ -437,7 +308,6 @@ static void emit_slopes(fn_plan *plan, fn_node *node, bool parameters, fn_stage_
         spec.writes = (fn_buffers){writes, n_writes};
     spec.reads = (fn_buffers){reads, n};
     spec.reads_all = (fn_buffers){reads_all, n_all};
-    spec.ports |= FN_READS_OUTPUT_GRADIENTS;
     spec.node = node;
     fn_emit(plan, &spec);
 }
@@ -522,4 +392,5 @@ const fn_op FN_SYM(op_elementwise) = {
     .backward = backward,
     .leading_axes = leading_axes,
     .passes_gradient = passes_gradient,
+    .joins = joins,
 };
