@@ -144,9 +144,9 @@ typedef struct whole_runs {
     int64_t step[FN_MAX_OPERANDS]; /* and how far it is from one to the next */
 } whole_runs;
 
-/* false: rows lo to hi are no such runs. */
+/* false: rows lo to hi are no such runs. spare: as long as a run; stands for operands that are not needed. */
 FN_INLINE bool find_whole_runs(const fn_node *node, const broadcast_layout *l, reading r, int64_t lo, int64_t hi,
-                               whole_runs *runs)
+                               const real *spare, whole_runs *runs)
 {
     runs->count = l->flat ? 1 : hi - lo;
     runs->n = l->flat ? (hi - lo) * l->width : l->width;
@@ -155,7 +155,7 @@ FN_INLINE bool find_whole_runs(const fn_node *node, const broadcast_layout *l, r
     for (int k = 0; k < FN_MAX_OPERANDS; k++) {
         const bool needed = k < l->n_arrays && r.needs >> k & 1;
         runs->step[k] = needed ? l->array[k].row_stride : 0;
-        runs->x[k] = needed ? operand_of(node, k) + lo * runs->step[k] : NULL;
+        runs->x[k] = needed ? operand_of(node, k) + lo * runs->step[k] : spare;
     }
     return true;
 }

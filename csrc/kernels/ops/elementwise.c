@@ -78,13 +78,13 @@ static void run_forward(const fn_node *node, const fn_context *context, int64_t 
 {
     (void)context;
     const shared *shared = shared_of(node);
+    real *y = (real *)node->output[0].value + lo * shared->layout.width;
     whole_runs runs;
-    if (!find_whole_runs(node, &shared->layout, shared->value, lo, hi, &runs)) {
+    if (!find_whole_runs(node, &shared->layout, shared->value, lo, hi, y, &runs)) {
         for_each_run(node, &shared->layout, lo, hi, run_forward_run, NULL);
         return;
     }
     const fn_function *function = function_of(node->attribute);
-    real *y = (real *)node->output[0].value + lo * shared->layout.width;
     for (int64_t i = 0; i < runs.count; i++, y += runs.n, go_on(&runs))
         function->value(runs.x, shared->value.same, y, runs.n);
 }
@@ -180,13 +180,14 @@ static void differentiate_rows(const fn_node *node, const target *t, int64_t lo,
                        l->array[t->operand].row_stride, repeated, !t->assign);
         return;
     }
+    const real *dy = (const real *)node->output[0].gradient + lo * l->width;
     whole_runs runs;
-    if (!find_whole_runs(node, l, r, lo, hi, &runs) || (repeated && runs.n > BLOCK)) {
+    if (!find_whole_runs(node, l, r, lo, hi, dy, &runs) || (repeated && runs.n > BLOCK)) {
         for_each_run(node, l, lo, hi, run_backward_run, (void *)t);
         return;
     }
     const int64_t step = l->array[t->operand].row_stride;
-    const real *y = value_of(node, r) + lo * l->width, *dy = (const real *)node->output[0].gradient + lo * l->width;
+    const real *y = value_of(node, r) + lo * l->width;
     real *out = t->gradient + lo * step;
     for (int64_t i = 0; i < runs.count; i++, y += runs.n, dy += runs.n, out += step, go_on(&runs))
         differentiate(node, t, repeated, runs.x, y, dy, out, runs.n);
