@@ -80,9 +80,8 @@ def run(options: Namespace) -> int:
         f"Network {'-'.join(map(str, SIZES))}, {model.count_params():,} parameters, batches of {BATCH}, Adam."
     )
 
-    start = time.perf_counter()
     history = model.fit(x, y, batch_size=BATCH, epochs=options.epochs, verbose=0, callbacks=[_Bar(options.epochs)])
-    seconds = time.perf_counter() - start
+    seconds = sum(history.history["seconds"])
     accuracy = model.evaluate(x_test, y_test, return_dict=True)["accuracy"]
     epoch = statistics.median(history.history["seconds"])
     steps = -(-len(x) // BATCH)
@@ -105,7 +104,8 @@ def run(options: Namespace) -> int:
     differences = [abs(ours - theirs) / theirs for ours, theirs in zip(history.history["loss"], losses)]
     weights = max(float(np.abs(ours - theirs).max()) for ours, theirs in zip(model.get_weights(), network.parameters))
     print(
-        f"fastnet is {numpy_epoch / epoch:.1f} times as fast. Same initial weights, same batches: the losses of the "
+        f"fastnet is {numpy_epoch / epoch:.1f} times as fast by the median epoch, {sum(numpy_seconds) / seconds:.1f} times by the sum of "
+        f"all. Same initial weights, same batches: the losses of the "
         f"epochs differ by at most {max(differences):.1e} (relative), the final weights by {weights:.1e}."
     )
     if not differences[0] <= AGREEMENT:
