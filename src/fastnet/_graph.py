@@ -469,7 +469,9 @@ class Graph:
                         name, number = f"{path}/{weight.name}_{number}", number + 1
                     paths[weight] = name
                     taken.add(name)
-            for part in layer.sublayers():
+            graph = getattr(layer, "_graph", None)  # of a model: in the order of its calls, as one made again has them
+            parts = layer.sublayers() if graph is None else dict.fromkeys(call.layer for call in graph.calls)
+            for part in parts:
                 walk(part, f"{path}/{part.name}")
 
         for call in self.calls:

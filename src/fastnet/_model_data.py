@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, _data
+from ._columns import names_of
 from ._traced_losses import arrange_targets
 from .losses import Loss
 
 if TYPE_CHECKING:
     from ._network import Network
 
-__all__ = ["INFERENCE_ROWS", "inputs_of", "positive", "rows_at_once", "rows_in_steps", "targets_of", "threads_of", "weights_of"]
+__all__ = [
+    "INFERENCE_ROWS", "inputs_of", "learn_columns", "positive", "rows_at_once", "rows_in_steps", "targets_of", "threads_of", "weights_of",
+]  # fmt: skip
 
 #: Rows that predict and evaluate give to the engine at once, unless told otherwise.
 INFERENCE_ROWS = 256
@@ -26,6 +29,10 @@ def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
         return [_data.as_rows(x, network.inputs[0].sample_shape, "x", check_finite)]
     given = _data.match_names(x, network.input_names, "x")
     names = ["x"] if len(given) == 1 else [f"x[{name!r}]" for name in network.input_names]
+    given = [
+        network._columns.arrange(_data.unwrap(array, tensor.sample_shape), name)
+        for array, tensor, name in zip(given, network.inputs, names)
+    ]
     arrays = [
         _data.as_rows(array, tensor.sample_shape, name, check_finite) for array, tensor, name in zip(given, network.inputs, names)
     ]
@@ -48,6 +55,7 @@ def targets_of(network: Network, y: Any, n: int, check_finite: bool) -> list[Any
     output_names = network.output_names if len(network.outputs) > 1 or type(y) is not np.ndarray else ["y"]
     given = _data.match_names(_with_all_targets(network, y, compiled.losses), output_names, "y")
     names = ["y"] if len(given) == 1 else [f"y[{name!r}]" for name in output_names]
+    given = [network._columns.arrange(_data.unwrap(array, None), name) for array, name in zip(given, names)]
     arrays = [
         None if loss is None else _data.as_targets(array, loss, shape, tensor.sample_shape, name, check_finite)
         for array, loss, shape, tensor, name in zip(given, compiled.losses, compiled.target_shapes, network.outputs, names)
@@ -70,6 +78,23 @@ def targets_of(network: Network, y: Any, n: int, check_finite: bool) -> list[Any
         for metric in group:
             metric.check_targets(array, name)
     return arrays
+
+
+def learn_columns(network: Network, x: Any, y: Any = None) -> None:
+    """Takes note of the names of the columns of data that have been checked, where they are frames: the model is to be trained with them."""
+    if type(x) is np.ndarray and type(y) is np.ndarray:
+        return
+    given, names = _data.match_names(x, network.input_names, "x"), network.input_names
+    for one, name, tensor in zip(given, names, network.inputs):
+        network._columns.learn(_data.unwrap(one, tensor.sample_shape), "x" if len(names) == 1 else f"x[{name!r}]")
+    if y is None or isinstance(y, np.ndarray):
+        return
+    compiled, names = network._require_compiled(), network.output_names
+    given = _data.match_names(_with_all_targets(network, y, compiled.losses), names, "y")
+    for one, name in zip(given, names):
+        frame = _data.unwrap(one, None)
+        if len(names_of(frame) or ()) > 1:  # the name of one alone says nothing of order
+            network._columns.learn(frame, "y" if len(names) == 1 else f"y[{name!r}]")
 
 
 def _with_all_targets(network: Network, y: Any, losses: list[Any]) -> Any:

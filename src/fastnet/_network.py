@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._columns import Columns
     from ._compiled import Compiled
     from ._core import Plan
     from ._graph import Graph, Operation, SymbolicTensor
@@ -38,6 +39,7 @@ class Network:
     name: str
     layers: list[Layer]
     count_params: Callable[[], int]
+    _columns: Columns
     _graph: Graph
     _labels: dict[int, Labels]
     _slab: Slab

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._columns import Columns
 from ._custom_losses import add_losses, judge_rows, rows_of, update_metrics
 from ._dataset import is_dataset, unpack
 from ._faults import faults_of_outputs, warn_of
@@ -47,6 +48,7 @@ class Inference(Network):
     def __init__(self) -> None:
         self._compiled: Compiled | None = None
         self._plans = PlanCache(self)
+        self._columns = Columns()
 
     def _require_compiled(self) -> Compiled:
         if self._compiled is None:

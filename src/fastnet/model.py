@@ -278,6 +278,16 @@ class Model(ModelCalls, Trainer):
         The file holds the weights, the description of the layers, and what compile was told, unless that was a
         Python function of arrays. It replaces an older one only when it is whole. With `include_optimizer` it holds the optimizer's arrays
         and counters, too, and the trained weights where averages are evaluated with: training goes on as if it had not stopped.
+
+        A name that ends with ``.keras`` asks for the format of Keras 3, which needs h5py: Keras loads the file and computes the same. It
+        holds layers and weights, and not what compile was told.
+
+        Raises
+        ------
+        ImportError
+            For a ``.keras`` file, if h5py is not installed.
+        ValueError
+            For other names of Keras's, such as ``.h5``; if a ``.keras`` file is asked for and the model has what Keras does not have.
         """
         from . import saving
 

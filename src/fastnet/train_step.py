@@ -13,7 +13,7 @@ from . import optimizers as _optimizers
 from ._fit_options import FitOptions
 from ._graph import SymbolicTensor, outside_calls
 from ._hooks import begin_hooks
-from ._model_data import INFERENCE_ROWS, inputs_of, rows_at_once, threads_of
+from ._model_data import INFERENCE_ROWS, inputs_of, learn_columns, rows_at_once, threads_of
 from ._progress import make_progress
 from ._steppers import SLICE_STEPS, TRAIN
 from ._updates import CompiledStep, CompiledUpdate, StepPlans, Update, place_operations
@@ -228,6 +228,7 @@ check_finite, resume_from
             inputs, held = _data.split_validation(inputs, validation_split)
         options = options.checked_for(self, len(inputs[0]))
         compiled.optimizer.claim(self)
+        learn_columns(self, x)
         fit = Fit(self, (inputs, [], []), None if held is None else (held, [], []), options, make_progress(verbose))
         path = fit.resume_path()
         if path is not None:
@@ -248,6 +249,7 @@ check_finite, resume_from
         compiled, n = self._require_compiled(), len(inputs[0])
         rows_at_once(self, n, n)
         compiled.optimizer.claim(self)
+        learn_columns(self, x)
         totals, squares = np.zeros(1 + len(self.updates)), compiled.new_sums()
         with self._slab.gate.writing():
             self._run_updates(inputs, 1, batch_size=n, n_rows=n, first_row=0, exact=False, totals=totals, squares=squares)

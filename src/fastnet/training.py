@@ -14,7 +14,7 @@ from ._compiled import Compiled
 from ._custom_losses import judge_rows
 from ._faults import faults_of_targets, warn_of
 from ._fit_options import FitOptions
-from ._model_data import positive, rows_at_once, threads_of
+from ._model_data import learn_columns, positive, rows_at_once, threads_of
 from ._progress import Progress, make_progress
 from ._steppers import TRAIN
 from ._summary import summarize_as_html
@@ -216,20 +216,27 @@ class Trainer(CustomLoop):
         arrays = self._data_for(
             options.x, options.y, options.sample_weight, options.class_weight_in_training, options.check_finite
         )
-        arrays, validation = options.validation(self, arrays)
-        options = options.checked_for(self, len(arrays[0][0]))
-        self._require_compiled().optimizer.claim(self)
-        fit = Fit(self, arrays, validation, options, progress)
-        optimizer = fit.optimizer
-        if optimizer.iterations == 0 and not optimizer.full_batch:
-            faults = list(faults_of_targets(self.outputs, self.output_names, fit.compiled.losses, arrays[1]))
-            fit.history.faults = faults
-            warn_of(faults)
-        path = fit.resume_path()
-        if path is not None:
-            from .saving.checkpoint import restore
+        known = dict(self._columns.known)
+        learn_columns(self, options.x, options.y)
+        try:
+            arrays, validation = options.validation(self, arrays)
+            options = options.checked_for(self, len(arrays[0][0]))
+            self._require_compiled().optimizer.claim(self)
+            fit = Fit(self, arrays, validation, options, progress)
+            optimizer = fit.optimizer
+            if optimizer.iterations == 0 and not optimizer.full_batch:
+                faults = list(faults_of_targets(self.outputs, self.output_names, fit.compiled.losses, arrays[1]))
+                fit.history.faults = faults
+                warn_of(faults)
+            path = fit.resume_path()
+            if path is not None:
+                from .saving.checkpoint import restore
 
-            restore(fit, path)
+
+                restore(fit, path)
+        except BaseException:
+            self._columns.known = known
+            raise
         return fit
 
     def train_on_batch(
@@ -255,6 +262,7 @@ class Trainer(CustomLoop):
             rows_at_once(self, n, n)
         compiled = self._require_compiled()
         compiled.optimizer.claim(self)
+        learn_columns(self, x, y)
         compiled = compiled.fitted_to(targets, self.output_names)
         position = self._new_position(compiled)
         if compiled.custom:

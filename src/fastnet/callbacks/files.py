@@ -87,7 +87,10 @@ class ModelCheckpoint(MonitorCallback):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode, baseline=initial_value_threshold)
+        from ..saving.files import check_name
+
         self.filepath = os.fspath(filepath)
+        check_name(self.filepath, save_weights_only)  # now, and not at the end of the first epoch
         self.verbose = verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         if save_freq != "epoch" and (isinstance(save_freq, bool) or not isinstance(save_freq, int) or save_freq < 1):

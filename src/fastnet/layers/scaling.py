@@ -74,6 +74,14 @@ class _Scaling(Layer):
                 with weight.slab.gate.writing(wait=True):
                     weight.array[...] = numbers
 
+    def knows_its_map(self) -> bool:
+        """Whether its weights are what its arguments and `adapt` say."""
+        known, weights = self._map(), [weight.array for weight in self.weights]
+        return known is not None and all(
+            np.array_equal(weight, np.broadcast_to(numbers, weight.shape).astype(weight.dtype))
+            for weight, numbers in zip(weights, known)
+        )
+
     def affine_map(self) -> tuple[np.ndarray, np.ndarray]:
         """scale and shift as float64, one number for each feature or one for all.
 
@@ -87,8 +95,7 @@ class _Scaling(Layer):
         known = self._map()
         weights = [weight.array for weight in self.weights]
         if known is not None:
-            same = (np.array_equal(w, np.broadcast_to(k, w.shape).astype(w.dtype)) for w, k in zip(weights, known))
-            if all(same):
+            if self.knows_its_map():
                 return known
         elif not weights or (np.all(weights[0] == 1) and not weights[1].any()):
             raise RuntimeError(f"layer {self._label!r} does not know the data yet: call its adapt(data) first")

@@ -65,6 +65,10 @@ def rebuild(
     try:
         builder = _Builder(CustomObjects(custom_objects), check_weights, most_operations(description))
         model = builder.model(description, [])
+        for name, columns in (description.get("columns") or {}).items():
+            if not isinstance(columns, list) or not all(isinstance(column, (str, int)) for column in columns):
+                raise _Broken(f"the columns of {name!r} are no names")
+            model._columns.known[name] = list(columns)
         compiled = description.get("compiled")
         if compiled is not None and compile:
             compiled = builder.with_objects(compiled)

@@ -42,6 +42,7 @@ def describe(model: Network) -> dict[str, Any]:
         A layer that is made of classes outside of fastnet says in ``needs`` of which, and in ``traced`` what it did when it was called,
         or why that cannot be told: without the classes it is made of that. See `traces`.
         ``compiled``: what compile was told, None where that is a Python function or nothing.
+        ``columns``: the names of the columns of the data that it was trained with, where they have any.
 
     Raises
     ------
@@ -63,6 +64,8 @@ def describe(model: Network) -> dict[str, Any]:
                     f"{layer._label!r}: a model of these cannot be saved, only its weights"
                 )
     description["compiled"] = _describe_compiled(model, lambda *given: _describe_layer(*given, traces))
+    if model._columns.known:
+        description["columns"] = {name: list(columns) for name, columns in model._columns.known.items()}
     models = [model, *filter(is_model, known)]
     operations = sum(operations_of(call.layer) for one in models for call in one._graph.calls)
     if operations > most_operations(description):
@@ -97,7 +100,7 @@ def _describe_model(model: Network, known: dict[Layer, int], traces: _Traces) ->
             f"model {model.name!r} holds a part of layer {graph.partial_call.layer._label!r} only: it cannot be saved, "
             "only its weights"
         )
-    layers = model.layers
+    layers = list(dict.fromkeys(call.layer for call in graph.calls))  # as a model made again has them
     # Layers of a piece of another layer go by their whole path: there may be two of one name.
     names = {call.layer: call.path for call in reversed(graph.calls)}
     numbers: dict[int, Any] = {id(tensor): i for i, tensor in enumerate(model.inputs)}

@@ -18,9 +18,51 @@ from .tensors import TensorFile, write_tensors
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["load_model", "load_weights", "save_model", "save_weights"]
+__all__ = ["check_name", "load_model", "load_weights", "save_model", "save_weights"]
 
 Path = str | os.PathLike[str]
+
+
+def check_name(path: Path, weights: bool = False) -> bool:
+    """Whether a file of this name is one of Keras.
+
+    Parameters
+    ----------
+    path : path
+    weights : bool
+        Whether it is to hold weights alone.
+
+    Raises
+    ------
+    ImportError
+        Where it is one of Keras, and h5py is not installed.
+    ValueError
+        Where the name promises a format that is not written.
+    """
+    name = os.fsdecode(path).lower()
+    if name.endswith((".h5", ".hdf5")) or (weights and name.endswith(".keras")):
+        use = ".safetensors" if weights else ".keras, which Keras loads, or .safetensors"
+        raise ValueError(f"{os.fsdecode(path)}: this format is not written: give the file a name that ends with {use}")
+    if name.endswith(".keras"):
+        from .keras_writing import check_keras_path
+
+        check_keras_path(path)
+        return True
+    return False
+
+
+def _check_read(path: Path) -> None:
+    """ValueError where a file is to be read by another function."""
+    if not os.path.isfile(path):
+        return  # others say what it is
+    with open(path, "rb") as file:
+        begin = file.read(8)
+    if begin == b"\x89HDF\r\n\x1a\n":
+        raise ValueError(
+            f"{os.fsdecode(path)} is an HDF5 file, of Keras's: load it with Keras, save the model as .keras, and load that by load_model"
+        )
+    if begin[:2] == b"PK":
+        raise ValueError(f"{os.fsdecode(path)} is a .keras file: fn.saving.from_keras(path, model) gives its weights to a model")
 
 
 def _write_used(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
@@ -45,6 +87,14 @@ def save_model(model: Model, filepath: Path, *, include_optimizer: bool = False)
     ValueError
         If it is one whose steps are made in Python, and whose state has another form.
     """
+    if check_name(filepath):
+        if include_optimizer:
+            raise ValueError(f"{os.fsdecode(filepath)}: a .keras file is written without the optimizer; .safetensors holds it")
+        from .keras_writing import save_keras
+
+        with model._reading() as live:
+            save_keras(model, filepath, model._evaluation_values(None if live else model._plans.snapshot()))
+        return
     description = json.dumps(describe(model))
     prefix = prefix_for(model._paths().values())
     metadata = {"fastnet": description, "plan": json.dumps(describe_for_c(model, prefix), ensure_ascii=False, allow_nan=False)}
@@ -59,7 +109,8 @@ def save_model(model: Model, filepath: Path, *, include_optimizer: bool = False)
 def load_model(filepath: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True) -> Model:
     """The model in a file that `Model.save` wrote; of a training checkpoint, the model alone.
 
-    Nothing in the file is executed. The model computes the same bits as the saved one.
+    Nothing in the file is executed. The model computes the same bits as the saved one. A ``.keras`` file, which Keras may have
+    written, is read as by `from_keras`: the model is not compiled.
 
     Parameters
     ----------
@@ -90,6 +141,11 @@ def load_model(filepath: Path, custom_objects: Mapping[str, Any] | None = None, 
     >>> (loaded.predict(x) == model.predict(x)).all()
     np.True_
     """
+    if os.fsdecode(filepath).lower().endswith(".keras"):
+        from .keras_models import from_keras
+
+        return from_keras(filepath, dtype=None)
+    _check_read(filepath)
     with TensorFile(filepath) as file:
         description = metadata_json(filepath, file.metadata, "fastnet")
         dtype = description.get("dtype") if isinstance(description, dict) else None
@@ -120,7 +176,8 @@ def load_model(filepath: Path, custom_objects: Mapping[str, Any] | None = None, 
 
 
 def save_weights(model: Model, filepath: Path) -> None:
-    """Writes the weights alone, as `save_model` does."""
+    """Writes the weights alone, as `save_model` does; ValueError for a name that promises another format."""
+    check_name(filepath, weights=True)
     model._require_built()
     _write_used(model, filepath, {"format": "fastnet weights"})
 
@@ -136,6 +193,7 @@ def load_weights(model: Model, filepath: Path) -> None:
         If it is broken, or a weight is missing or of another shape; nothing is changed then.
     """
     model._require_built()
+    _check_read(filepath)
     paths = model._paths()
     with TensorFile(filepath) as file:
         with naming(filepath):

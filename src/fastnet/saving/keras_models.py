@@ -63,7 +63,7 @@ _SET_BY_WRAPPERS = {"zero_output_for_mask"}
 _CALL_WITHOUT_EFFECT = {"training"}
 
 
-def from_keras(source: Any, model: Model | None = None, *, dtype: str = "float32") -> Model:
+def from_keras(source: Any, model: Model | None = None, *, dtype: str | None = "float32") -> Model:
     """A model of Keras 3 as one of fastnet, with the same weights and outputs.
 
     Sequential and functional models are made anew from their configuration, models within models included. Optimizer and
@@ -77,8 +77,9 @@ def from_keras(source: Any, model: Model | None = None, *, dtype: str = "float32
     model : Model, optional
         Into which the weights are to go: its layers with weights must be those of the source, by their names if all have
         been given the same, else in the same order. Default: it is made from the configuration of the source.
-    dtype : {"float32", "float64"}
-        Of the model that is made; arrays of other precisions, float16 and bfloat16 too, are converted.
+    dtype : {"float32", "float64"}, optional
+        Of the model that is made; None: that of the source, where that is float64, else float32. Arrays of other precisions, float16
+        and bfloat16 too, are converted.
 
     Returns
     -------
@@ -145,8 +146,8 @@ def _fill(model: Model, source: Source) -> Model:
 class _Builder:
     """Makes the model of a source."""
 
-    def __init__(self, source: Source, dtype: str) -> None:
-        self.source, self.dtype = source, dtype
+    def __init__(self, source: Source, dtype: str | None) -> None:
+        self.source, self.dtype = source, dtype or _dtype_of(source.description)
         self.table = layer_table()
         self.made: dict[Place, Layer] = {}
         self.steps: list[Assignment] = []
@@ -313,6 +314,12 @@ class _Builder:
             left = next(name for (name, _, _), needed in zip(calls, needs) if needed)
             raise ValueError(f"layer {left!r} of Keras is called on what no other layer computes")
         return tensors
+
+
+def _dtype_of(description: Description) -> str:
+    """That of its layers where all are of double precision."""
+    dtypes = [json.dumps(layer["config"].get("dtype")) for _, layer in layers_of(description, ())]
+    return "float64" if dtypes and all("float64" in dtype for dtype in dtypes) else "float32"
 
 
 def _end(key: Sequence[Any], layers: Mapping[str, Description]) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from .keras_files import Opened, Stored, telling, wrap
 
 __all__ = [
     "ENTRIES",
+    "NAMES_IN_FILES",
     "Description",
     "Entry",
     "Place",
@@ -68,7 +69,7 @@ ENTRIES: Mapping[str, Entry] = {
 }
 
 #: Classes that Keras's files know by another name than its configurations.
-_NAMES_IN_FILES = {"GroupQueryAttention": "GroupedQueryAttention"}
+NAMES_IN_FILES = {"GroupQueryAttention": "GroupedQueryAttention"}
 
 #: Parts of a layer in a file that hold no weights: the state of random numbers.
 _NO_WEIGHTS = {"seed_generator"}
@@ -181,7 +182,7 @@ def from_file(file: Opened) -> Source:
         models.add(group)
         counts: dict[str, int] = {}
         for layer in model["config"]["layers"]:
-            base = snake_case(_NAMES_IN_FILES.get(layer["class_name"], layer["class_name"]))
+            base = snake_case(NAMES_IN_FILES.get(layer["class_name"], layer["class_name"]))
             number = counts[base] = counts.get(base, -1) + 1
             own = f"{group}/layers/{base}".lstrip("/") + (f"_{number}" if number else "")
             place = (*above, name_of(layer))
