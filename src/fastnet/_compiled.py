@@ -113,6 +113,12 @@ class Compiled:
             if isinstance(one, (str, _metrics.Metric)):
                 raise TypeError(f"loss_weights must be numbers, got {one!r}; metrics come after them, or by name: metrics=[...]")
 
+    def renewed(self) -> Compiled:
+        """The same for other outputs, which are not known yet."""
+        found = Compiled(self.optimizer, *self.given, self.n_threads)
+        found.given = self.given
+        return found
+
     def check_names(self) -> None:
         """ValueError or TypeError for losses and metrics that do not exist, while there are no outputs to ask."""
         loss, metrics, _ = self.given

@@ -53,6 +53,11 @@ class SymbolicTensor(Arithmetic):
         Of an input of the model: the number of rows in a batch, where that is fixed.
     """
 
+    #: Where sizes are open: what the shape would be for other sizes of the inputs. None: it would be the same.
+    alternative: tuple[int, ...] | None = None
+    #: Of an input of the model: the axes of the sample whose sizes are open.
+    open: tuple[int, ...] = ()
+
     def __init__(self, sample_shape: tuple[int, ...], operation: Operation | None, name: str | None = None) -> None:
         self.sample_shape = sample_shape
         self.operation = operation
@@ -62,8 +67,17 @@ class SymbolicTensor(Arithmetic):
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """With the batch axis, whose size is None."""
-        return (None, *self.sample_shape)
+        """With the batch axis, whose size is None, as are those that the inputs leave open."""
+        if self.open:
+            return (None, *(None if axis in self.open else size for axis, size in enumerate(self.sample_shape)))
+        if self.alternative is None:
+            return (None, *self.sample_shape)
+        return (None, *(size if size == other else None for size, other in zip(self.sample_shape, self.alternative)))
+
+    def takes(self, sample_shape: tuple[int, ...]) -> bool:
+        """Whether data of these sizes fit it, as an input."""
+        known = self.shape[1:]
+        return len(known) == len(sample_shape) and all(a in (None, b) for a, b in zip(known, sample_shape))
 
     __bool__ = refuses("the truth", "use fn.ops.where(condition, a, b) in place of if")
     __float__ = __int__ = refuses("a number", "compute with the tensor, by fn.ops")

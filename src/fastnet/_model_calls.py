@@ -101,7 +101,7 @@ class ModelCalls(Layer):
             )
         replaced: dict[int, SymbolicTensor] = {}
         for old, new in zip(self.inputs, inputs):
-            if old.sample_shape != new.sample_shape:
+            if not old.takes(new.sample_shape):
                 raise ValueError(f"model {self.name!r} takes inputs of shape {old.shape}, got {new.shape}")
             replaced[id(old)] = new
 
@@ -117,6 +117,31 @@ class ModelCalls(Layer):
                     replaced.setdefault(id(old.mask), new.mask)
         outputs = [replaced[id(tensor)] for tensor in self.outputs]
         return outputs if len(outputs) > 1 else outputs[0]
+
+    def _graph_for(self, shapes: Any) -> Graph:
+        """What is computed for inputs of other sizes than those of the graph there is, which leaves them open."""
+        inputs = []
+        for old, shape in zip(self.inputs, shapes):
+            new = Input(shape, old.batch_size, name=old.name)
+            new.open = old.open
+            inputs.append(new)
+        tokens = MODE.set(None), FORCED.set(None)
+        try:
+            with outside_calls():
+                if self._subclassed:
+                    named = dict(zip(map(id, self.inputs), inputs))
+                    given = _map(self._given, lambda tensor, _: named[id(tensor)])
+                    run = functools.partial(self._checked_call, inputs, given)
+                    outputs = trace_modes(run, None, inputs, self.name) if takes_training(self.call) else run()
+                    self._given = given
+                else:
+                    outputs = as_tensors(ModelCalls.call(self, *inputs), "outputs")
+        finally:
+            MODE.reset(tokens[0])
+            FORCED.reset(tokens[1])
+        graph = Graph(inputs, outputs)
+        name_layers(dict.fromkeys(call.layer for call in graph.naming_order if call.parent is None or call.layer.name is None))
+        return graph
 
     @property
     def _called(self) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from ._traced_losses import arrange_targets
 from .losses import Loss
 
 if TYPE_CHECKING:
+    from ._graph import SymbolicTensor
     from ._network import Network
 
 __all__ = [
@@ -26,7 +27,7 @@ INFERENCE_ROWS = 256
 def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
     """The inputs, checked."""
     if len(network.inputs) == 1 and type(x) is np.ndarray and not network._labels:
-        return [_data.as_rows(x, network.inputs[0].sample_shape, "x", check_finite)]
+        return [_data.as_rows(x, _shape_for(network.inputs[0], x, "x"), "x", check_finite)]
     given = _data.match_names(x, network.input_names, "x")
     names = ["x"] if len(given) == 1 else [f"x[{name!r}]" for name in network.input_names]
     given = [
@@ -34,7 +35,8 @@ def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
         for array, tensor, name in zip(given, network.inputs, names)
     ]
     arrays = [
-        _data.as_rows(array, tensor.sample_shape, name, check_finite) for array, tensor, name in zip(given, network.inputs, names)
+        _data.as_rows(array, _shape_for(tensor, array, name), name, check_finite)
+        for array, tensor, name in zip(given, network.inputs, names)
     ]
     for array, name in zip(arrays, names):
         if len(array) != len(arrays[0]):
@@ -43,6 +45,16 @@ def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
         if id(tensor) in network._labels:
             _data.check_tokens(array, network._labels[id(tensor)], name)
     return arrays
+
+
+def _shape_for(tensor: SymbolicTensor, array: Any, name: str) -> tuple[int, ...]:
+    """The shape that rows of an array are to have: that of the input, with the sizes of the array where it leaves some open."""
+    if not tensor.open:
+        return tensor.sample_shape
+    shape = np.shape(array)
+    if not tensor.takes(shape[1:]) or 0 in shape[1:]:
+        raise ValueError(f"{name} has shape {shape}, expected {('n', *tensor.shape[1:])}, with any size where that is None")
+    return tuple(shape[1:])
 
 
 def targets_of(network: Network, y: Any, n: int, check_finite: bool) -> list[Any]:

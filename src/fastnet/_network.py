@@ -40,6 +40,9 @@ class Network:
     layers: list[Layer]
     count_params: Callable[[], int]
     _columns: Columns
+    _variants: Any  # OpenShapes
+    #: The same computation for inputs of other sizes, where these are open.
+    _graph_for: Callable[[Any], Graph]
     _graph: Graph
     _labels: dict[int, Labels]
     _slab: Slab

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core, _data
 from ._custom_losses import add_losses, rows_of, update_metrics
+from ._open_shapes import in_turn
 from .inference import Inference
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class CustomLoop(Inference):
         self._forward: tuple[_core.Plan, int] | None = None
         self._backward_done = False
 
+    @in_turn
     def forward(self, x: Any, training: bool = True) -> Any:
         """Computes the outputs of one batch, and remembers what `backward` needs.
 

@@ -114,6 +114,7 @@ class Fit(FitState):
                         raise
                     self.model.stop_training = True
                     self.callbacks.call("on_divergence", error)
+            self.model._variants.switch(self.model, self.data[0])
             self.stepper.flush(self)
             self.callbacks.call("on_train_end", self.logs)
         except BaseException as error:
@@ -200,6 +201,7 @@ class Fit(FitState):
                 self.callbacks.call("on_train_batch_begin", state.batch, self.logs)
             steps = 1 if by_batch else self.callbacks.steps_to_checkpoint(self.optimizer.batches)
             try:
+                self.model._variants.switch(self.model, self.data[0])  # a callback may have seen to other data
                 self.stepper.run(self, state, order, steps)
             except FloatingPointError as error:
                 self.history.diverged = str(error)

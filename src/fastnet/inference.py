@@ -16,6 +16,7 @@ from ._faults import faults_of_outputs, warn_of
 from ._hooks import NO_HOOKS, Hooks, begin_hooks
 from ._model_data import INFERENCE_ROWS, inputs_of, rows_in_steps, targets_of, weights_of
 from ._network import Network
+from ._open_shapes import OpenShapes, in_turn
 from ._plan_cache import PlanCache
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Inference(Network):
         self._compiled: Compiled | None = None
         self._plans = PlanCache(self)
         self._columns = Columns()
+        self._variants = OpenShapes()
 
     def _require_compiled(self) -> Compiled:
         if self._compiled is None:
@@ -72,7 +74,9 @@ class Inference(Network):
         """The inputs, checked; a model that does not know its shapes is built for them."""
         undo = self._build_for(x)
         try:
-            return inputs_of(self, x, check_finite)
+            inputs = inputs_of(self, x, check_finite)
+            self._variants.switch(self, inputs)
+            return inputs
         except BaseException:
             undo()
             raise
@@ -86,6 +90,7 @@ class Inference(Network):
         undo = self._build_for(x)
         try:
             inputs = inputs_of(self, x, check_finite)
+            self._variants.switch(self, inputs)
             n = len(inputs[0])
             targets = targets_of(self, y, n, check_finite)
             return inputs, targets, weights_of(self, sample_weight, class_weight, targets, n)
@@ -110,6 +115,7 @@ class Inference(Network):
 
     # ---- evaluate and predict ---------------------------------------------------------------------------
 
+    @in_turn
     def evaluate(
         self,
         x: Any,
@@ -180,6 +186,7 @@ class Inference(Network):
         training_step: int | None = None,
         callbacks: Any = None,
     ) -> dict[str, Any]:
+        self._variants.switch(self, inputs)
         compiled = self._require_compiled().fitted_to(targets, self.output_names)
         n = len(inputs[0])
         hooks, rows = begin_hooks("test", callbacks, self, n, batch_size, (INFERENCE_ROWS, 32))
@@ -286,6 +293,11 @@ class Inference(Network):
             ready = self._plans.predictor.predict(x)
             if ready is not None:
                 return ready
+        return self._predict(x, batch_size, steps, callbacks, check_finite)
+
+    @in_turn
+    def _predict(self, x: Any, batch_size: int | None, steps: int | None, callbacks: Any, check_finite: bool) -> Any:
+        """As `predict`, the long way."""
         if is_dataset(x):
             x, _, _, batch_size = unpack(x, None, None, batch_size)
         inputs = self._rows_for(x, check_finite)

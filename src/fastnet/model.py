@@ -141,6 +141,7 @@ class Model(ModelCalls, Trainer):
         self._anchor = weights[0] if weights else None
         self._own_slab = slab
         self._graph = graph
+        self._variants.begin(inputs)
         self._restructured()
 
     @property

@@ -368,7 +368,10 @@ def _make_inputs(function: Callable[..., Any], inputs: Any) -> list[SymbolicTens
         kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         if len(parameters) == len(shapes) and all(parameter.kind in kinds for parameter in parameters):
             names = [parameter.name for parameter in parameters]
-    return [shape if isinstance(shape, SymbolicTensor) else Input(shape, name=name) for shape, name in zip(shapes, names)]
+    tensors = [shape if isinstance(shape, SymbolicTensor) else Input(shape, name=name) for shape, name in zip(shapes, names)]
+    if any(tensor.open for tensor in tensors):
+        raise ValueError(f"inputs of a TrainStep have fixed sizes, got {[tensor.shape for tensor in tensors]}")
+    return tensors
 
 
 def _checked_updates(found: Any) -> dict[str, tuple[SymbolicTensor, list[Weight]]]:

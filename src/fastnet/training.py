@@ -15,6 +15,7 @@ from ._custom_losses import judge_rows
 from ._faults import faults_of_targets, warn_of
 from ._fit_options import FitOptions
 from ._model_data import learn_columns, positive, rows_at_once, threads_of
+from ._open_shapes import in_turn
 from ._progress import Progress, make_progress
 from ._steppers import TRAIN
 from ._summary import summarize_as_html
@@ -95,6 +96,7 @@ class Trainer(CustomLoop):
             self._resolve(compiled)
         else:
             compiled.check_names()
+        self._variants.clear()
         same_optimizer = self._compiled is not None and self._compiled.optimizer is compiled.optimizer
         self._compiled = compiled
         self._plans.clear(keep_slots=same_optimizer)
@@ -113,6 +115,7 @@ class Trainer(CustomLoop):
 
     # ---- fit -----------------------------------------------------------------------------------------------
 
+    @in_turn
     def fit(
         self,
         x: Any,
@@ -232,13 +235,13 @@ class Trainer(CustomLoop):
             if path is not None:
                 from .saving.checkpoint import restore
 
-
                 restore(fit, path)
         except BaseException:
             self._columns.known = known
             raise
         return fit
 
+    @in_turn
     def train_on_batch(
         self,
         x: Any,

@@ -257,6 +257,7 @@ def export(
             f"batch_size is of steps of training, and a prediction is of one row: got {batch_size} without training=True"
         )
     model._require_built()
+    model._variants.require_fixed("export")
     if quantize not in (None, "int8"):
         raise ValueError(f"quantize must be None or 'int8', got {quantize!r}")
     if (quantize is None) != (calibration is None):

@@ -21,6 +21,7 @@ from .._types import ConstraintLike, InitializerLike, OldLayerOptions, Regulariz
 from .._weights import Weight, WeightSpec, assign_all, between_steps
 from ._modes import FORCED, MODE, asked_mode, in_mode, takes_training, trace_modes
 from ._naming import name_layers
+from ._open_sizes import other_shapes
 from ._penalized import Penalized
 from ._registry import layers_in
 
@@ -309,6 +310,7 @@ class Layer(Penalized, Configurable):
         if isinstance(attributes, SymbolicTensor):
             return attributes
         outputs, shapes = _core.infer(op, self._label, [tensor.sample_shape for tensor in inputs], attributes)
+        others = other_shapes(op, self._label, inputs, attributes, outputs, shapes)
         used = []
         for (name, spec), shape in zip((weights or {}).items(), shapes, strict=True):
             weight = self._weights.setdefault(name, Weight(self, name, shape, spec))
@@ -321,7 +323,10 @@ class Layer(Penalized, Configurable):
         call = CURRENT_CALL.get()
         if call is None:
             raise RuntimeError(f"layer {self._label!r}: emit works while the layer is called")
-        return Operation(self, op, attributes, inputs, used, outputs, call).outputs[0]
+        operation = Operation(self, op, attributes, inputs, used, outputs, call)
+        for tensor, other in zip(operation.outputs, others):
+            tensor.alternative = other
+        return operation.outputs[0]
 
     def plan_attributes(self, operation: Operation) -> Mapping[str, float]:
         """The attributes of one of its operations for a plan that is being made.

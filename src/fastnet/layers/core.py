@@ -17,14 +17,15 @@ __all__ = ["Activation", "ActivityRegularization", "Dense", "Flatten", "Input", 
 
 
 def Input(
-    shape: Sequence[int], batch_size: int | None = None, dtype: str | None = None, *, name: str | None = None
+    shape: Sequence[int | None], batch_size: int | None = None, dtype: str | None = None, *, name: str | None = None
 ) -> SymbolicTensor:
     """An input of a model.
 
     Parameters
     ----------
-    shape : sequence of int
-        Shape of one sample, without the batch axis: ``(64,)``.
+    shape : sequence of int or None
+        Shape of one sample, without the batch axis: ``(64,)``. None leaves a size open, as the number of steps or the size of an
+        image: it may be another one in each call of `fit`, `predict`, `train_on_batch` and the like.
     batch_size : int, optional
         The number of rows of each batch, for recurrent layers that are stateful; others do not need it.
     dtype : str, optional
@@ -52,8 +53,13 @@ def Input(
         raise TypeError(f"Input: shape must be a sequence of integers{hint}, got {shape!r}")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"Input: name must be a string, got {name!r}")
-    sizes = tuple(positive_integer("Input", "a size in shape", size) for size in shape)
+    # Layers are called for some size where it is open, and for another one besides, to know what depends on it.
+    some = (67, 67, 67, 257, 37)[min(len(shape), 4)]  # none that others are likely to be
+    sizes = tuple(some if size is None else positive_integer("Input", "a size in shape", size) for size in shape)
     tensor = SymbolicTensor(sizes, None, name)
+    if None in shape:
+        tensor.open = tuple(axis for axis, size in enumerate(shape) if size is None)
+        tensor.alternative = tuple(some + 64 if given is None else size for given, size in zip(shape, sizes))
     tensor.batch_size = None if batch_size is None else positive_integer("Input", "batch_size", batch_size)
     return tensor
 

@@ -119,6 +119,7 @@ def to_onnx(model: Network, path: str | os.PathLike[str], *, verify: bool = True
     ArithmeticError
         If the outputs of the file differ.
     """
+    model._variants.require_fixed("to_onnx")
     target = pathlib.Path(path)
     if target.suffix != ".onnx":
         raise ValueError(f"to_onnx writes ONNX: the path must end with .onnx, got {target.name!r}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .._graph import SymbolicTensor, shape_attributes
+from ..layers.functional import HAS_BATCH
 from ._emission import axes_of, emit, full_shape, function, new_axis, normalize_axis, over_rows
 
 __all__ = [
@@ -23,8 +24,8 @@ __all__ = [
 
 @over_rows
 def shape(x: Any) -> tuple[int | None, ...]:
-    """The shape, None for the batch of a symbolic tensor."""
-    return full_shape(x)
+    """The shape, None for the batch of a symbolic tensor, and for sizes that the inputs of the model leave open."""
+    return x.shape if isinstance(x, SymbolicTensor) and HAS_BATCH.get() else full_shape(x)
 
 
 def _reshaped(x: SymbolicTensor, sizes: Sequence[int]) -> SymbolicTensor:

@@ -125,7 +125,7 @@ def _describe_model(model: Network, known: dict[Layer, int], traces: _Traces) ->
         "seed": model.seed,
         "inputs": [
             {
-                "shape": list(tensor.sample_shape),
+                "shape": list(tensor.shape[1:]),
                 "name": tensor.name,
                 **({} if tensor.batch_size is None else {"batch_size": tensor.batch_size}),
             }

@@ -97,7 +97,9 @@ def save_model(model: Model, filepath: Path, *, include_optimizer: bool = False)
         return
     description = json.dumps(describe(model))
     prefix = prefix_for(model._paths().values())
-    metadata = {"fastnet": description, "plan": json.dumps(describe_for_c(model, prefix), ensure_ascii=False, allow_nan=False)}
+    metadata = {"fastnet": description}
+    if not model._variants.open:  # C computes for fixed sizes
+        metadata["plan"] = json.dumps(describe_for_c(model, prefix), ensure_ascii=False, allow_nan=False)
     if not include_optimizer:
         _write_used(model, filepath, metadata)
         return
