@@ -100,6 +100,27 @@ def test_wrappers_predict_the_same(library, tmp_path):
         check_predictions(library, model, inputs_for(model, 7), tmp_path / "model.safetensors")
 
 
+def formulas():
+    x, ops = fn.Input((6,)), fn.ops
+    y = ops.concatenate(
+        [ops.sin(x) * ops.maximum(x, 0.5), ops.cumprod(ops.exp(x / 3), axis=1), ops.max(x, axis=1, keepdims=True)], -1
+    )
+    return fn.Model(x, layers.Dense(2)(y), seed=0)
+
+
+def test_functions_go_by_their_names(library, tmp_path):
+    """The numbers of the engine's tables change as these grow."""
+    model, path = formulas(), tmp_path / "model.safetensors"
+    check_predictions(library, model, [digits()[0][:, 0, :6, 0]], path)
+    header, _ = parts_of(path.read_bytes())
+    nodes = json.loads(header["__metadata__"]["plan"])["predict"]["nodes"]
+    named = [(node["op"], node["attributes"]["function"]) for node in nodes if "function" in node["attributes"]]
+    assert {("elementwise", "sin"), ("elementwise", "maximum"), ("reduce", "max"), ("scan", "prod")} <= set(named)
+    place = next(i for i, node in enumerate(nodes) if node["op"] == "scan")
+    with pytest.raises(ValueError, match="no activation of this library"):
+        library.load(changed(path.read_bytes(), put("predict", "nodes", place, "attributes", "function", "tanh")))
+
+
 @pytest.mark.parametrize("rows", [1, 3, 40, 1100])
 def test_any_number_of_rows(library, tmp_path, rows):
     model = image_model()

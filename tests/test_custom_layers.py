@@ -509,3 +509,57 @@ def test_layers_that_call_others_very_often_are_refused(tmp_path):
     damaged_file(tmp_path / "m", lambda description: description.update(layers=[inner]))
     with pytest.raises(ValueError, match="more operations than its size allows"):
         fn.load_model(tmp_path / "m")
+
+
+class Fill(fn.initializers.Initializer):
+    """Holds a function."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def sample(self, shape, rng):
+        return np.full(shape, self.function())
+
+
+def test_a_layer_of_fastnet_with_a_function_of_python(tmp_path):
+    """Its configuration cannot be written down: it is saved as what it did."""
+    model = stack(Dense(3, "tanh", kernel_initializer=Fill(lambda: 0.5)))
+    model.compile("adam", "mse")
+    x, y = data_of(model)
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "m", include_optimizer=True)
+    loaded = fn.load_model(tmp_path / "m")
+    same_bits(loaded.predict(x), model.predict(x))
+    assert steps(loaded, x, y) == steps(model, x, y)
+
+
+class Smooth(fn.regularizers.Regularizer):
+    """A function of the weight."""
+
+    own = True
+
+    def __call__(self, x):
+        return ops.sum(x**2)
+
+
+class Positive(fn.constraints.Constraint):
+    own = True
+
+    def __call__(self, w):
+        return abs(w)
+
+    def values(self, shape):
+        return fn.constraints.NonNeg().values(shape)
+
+
+@pytest.mark.parametrize("options", [{"kernel_regularizer": Smooth()}, {"kernel_constraint": Positive()}])
+def test_functions_of_weights_need_their_classes(options, tmp_path):
+    """They would be lost."""
+    model = stack(Dense(3, **options))
+    model.save(tmp_path / "m")
+    with pytest.raises(
+        ValueError, match="of weight 'kernel' is a (function|class) outside of fastnet|unknown (regularizer|constraint)"
+    ):
+        fn.load_model(tmp_path / "m")
+    custom = {"Smooth": Smooth, "Positive": Positive}
+    assert type(fn.load_model(tmp_path / "m", custom).layers[0]) is Dense

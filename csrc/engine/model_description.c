@@ -171,7 +171,34 @@ static double *find_numbers(fn_reader *reader, fn_json object, const char *key, 
     return numbers;
 }
 
-/* Sets values[] by the items of an object whose keys are attributes of the entry, or of `more`; activations go by name. */
+/* The number that a name stands for: one of the choices of the attribute, a function, or an activation; -1: none has that name.
+ */
+static int find_choice(const fn_entry *entry, const fn_attribute *attribute, fn_json item)
+{
+    enum { LONGEST = 32 };
+    int number = 0;
+    for (const char *choice = attribute->choices; choice && *choice; number++) {
+        char text[LONGEST] = {0};
+        size_t n = 0;
+        for (; *choice && *choice != ' '; choice++)
+            if (n + 1 < LONGEST)
+                text[n++] = *choice;
+        if (fn_json_is(item, text))
+            return number;
+        choice += *choice == ' ';
+    }
+    if (attribute->choices)
+        return -1;
+    const bool of_functions = !strcmp(entry->name, "elementwise") && !strcmp(attribute->name, "function");
+    const fn_entry *known;
+    for (number = 0; (known = fn_registry_entry(of_functions ? FN_FUNCTIONS : FN_ACTIVATIONS, number)); number++)
+        if (fn_json_is(item, known->name))
+            return number;
+    return -1;
+}
+
+/* Sets values[] by the items of an object whose keys are attributes of the entry, or of `more`; what stands for a choice goes by
+ * name. */
 static bool read_attributes(fn_reader *reader, fn_json object, const fn_entry *entry, const fn_entry *more, double *values)
 {
     const fn_entry *const entries[2] = {entry, more};
@@ -186,19 +213,19 @@ static bool read_attributes(fn_reader *reader, fn_json object, const fn_entry *e
     while (fn_json_next(&items, &name, &item)) {
         int32_t at = 0;
         double *value = NULL;
+        const fn_attribute *attribute = NULL;
         for (int i = 0; i < 2 && entries[i]; i++)
             for (int32_t j = 0; j < entries[i]->n_attributes; j++, at++)
-                if (fn_json_is(name, entries[i]->attributes[j].name))
+                if (fn_json_is(name, entries[i]->attributes[j].name)) {
+                    attribute = &entries[i]->attributes[j];
                     value = &values[at];
+                }
         if (!value)
             return refuse(reader, "an attribute that this library does not know");
         if (fn_json_number(item, value))
             continue;
-        const fn_entry *activation;
-        int number = 0;
-        while ((activation = fn_registry_entry(FN_ACTIVATIONS, number)) && !fn_json_is(item, activation->name))
-            number++;
-        if (!activation)
+        const int number = find_choice(entry, attribute, item);
+        if (number < 0)
             return refuse(reader, "an attribute is no number, and no activation of this library");
         *value = number;
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import _core
 
-__all__ = ["attribute_names", "attribute_numbers"]
+__all__ = ["attribute_name", "attribute_names", "attribute_numbers"]
 
 
 @cache
@@ -27,13 +27,15 @@ def _choices(op: str, attribute: str) -> tuple[str, ...]:
         return ()
 
 
+def attribute_name(op: str, name: str, value: Any) -> str | None:
+    """The name of what the value of an attribute stands for; None where it is a number."""
+    choices = _choices(op, name)
+    return choices[int(value)] if choices else None
+
+
 def attribute_names(op: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes of an operation as numbers and names."""
-    found: dict[str, Any] = {}
-    for name, value in attributes.items():
-        choices = _choices(op, name)
-        found[name] = choices[int(value)] if choices else float(value)
-    return found
+    return {name: attribute_name(op, name, value) or float(value) for name, value in attributes.items()}
 
 
 def attribute_numbers(op: Any, attributes: Any) -> dict[str, float]:

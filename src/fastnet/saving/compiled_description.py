@@ -14,7 +14,7 @@ Whole numbers are numbers, others texts as `float.hex` writes them, so that ever
     ``name`` of the tensor, ``shape``, ``update_shape``, ``trainable``, ``decays``, ``rate``, ``l1``, ``l2`` and ``constraint``:
     the fields of fn_parameter_spec, in the order in which they lie in the slab.
 ``predict``, ``train``
-    ``nodes`` and ``outputs``, with numbers of values and parameters; activations go by name. The second has ``optimizer`` and
+    ``nodes`` and ``outputs``, with numbers of values and parameters; activations, functions and other choices go by name. The second has ``optimizer`` and
     ``hyper`` besides, or is a text: why the model cannot be trained in C.
 """
 
@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _core, activations
+from .. import _core
+from .._attributes import attribute_name
 from .._lowering import lower
 
 if TYPE_CHECKING:
@@ -125,17 +126,14 @@ def _parameter(path: str, given: tuple[Any, ...]) -> dict[str, Any]:
     }
 
 
-def _attributes(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {
-        name: activations.name_of(value) if name == "activation" or name.endswith("_activation") else _number(value)
-        for name, value in (given or {}).items()
-    }
+def _attributes(op: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: attribute_name(op, name, value) or _number(value) for name, value in (given or {}).items()}
 
 
 def _network(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "nodes": [
-            {"op": op, "layer": layer, "inputs": list(read), "parameters": list(used), "attributes": _attributes(attributes)}
+            {"op": op, "layer": layer, "inputs": list(read), "parameters": list(used), "attributes": _attributes(op, attributes)}
             for op, layer, read, used, attributes in spec["nodes"]
         ],
         "outputs": [_output(*given) for given in spec["outputs"]],
@@ -147,7 +145,7 @@ def _output(
 ) -> dict[str, Any]:
     given: dict[str, Any] = {"value": value, "layer": layer}
     if loss is not None:
-        given |= {"loss": loss, "attributes": _attributes(attributes), "weight": _number(weight)}
+        given |= {"loss": loss, "attributes": _attributes(loss, attributes), "weight": _number(weight)}
         if mask is not None:
             given["mask"] = [mask]
     return given

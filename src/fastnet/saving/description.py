@@ -164,7 +164,7 @@ def _describe_class(layer: Layer, traces: _Traces) -> dict[str, Any]:
     """
     class_name = layer._saved_class if isinstance(layer, TracedLayer) else registered_name(type(layer))
     config, reason = _config_of(layer)
-    needs = classes_needed(layer, class_name, config)
+    needs = classes_needed(layer, class_name, config) or ([class_name] if reason is not None else [])
     description: dict[str, Any] = {"class_name": class_name, "config": config}
     if needs:
         try:

@@ -143,6 +143,8 @@ def describe_weight(weight: Weight, whole: bool = False) -> dict[str, Any]:
             plain = to_plain(serialize(thing))
             if kind != "initializer" or whole or len(json.dumps(plain)) < _LONG:
                 found[kind] = plain
+        elif kind != "initializer" and getattr(thing, "own", False):
+            raise NotTraceable(f"the {kind} of weight {weight.name!r} is a function outside of fastnet")
         elif kind == "regularizer":
             found[kind] = serialize(regularizers.L1L2(thing.l1, thing.l2))
         elif kind == "constraint":
