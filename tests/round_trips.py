@@ -74,7 +74,7 @@ def inputs_for(model, n):
     for tensor in model.inputs:
         x = random.uniform(-2, 2, (n, *tensor.sample_shape))
         if id(tensor) in model._labels:
-            x = random.integers(0, model._labels[id(tensor)][1], x.shape)
+            x = random.integers(0, model._labels[id(tensor)][0].count, x.shape)
         arrays.append(x)
     return arrays
 

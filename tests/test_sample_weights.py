@@ -346,7 +346,7 @@ def test_weights_of_other_kinds(kind):
     (np.ones((N, STEPS, UNITS)), ["(11, 5, 3), expected (11,) or (11, 5)"]),
     (np.ones((N, 1, STEPS, 1)), ["(11, 1, 5, 1), expected (11,) or (11, 5)"]),
     (np.ones((N, 0)), ["(11, 0), expected (11,) or (11, 5)"]),
-    (np.where(np.arange(N * STEPS).reshape(N, STEPS) == 17, -1.0, 1.0), ["sample_weight is -1.0 in row 3", "not negative"]),
+    (np.where(np.arange(N * STEPS).reshape(N, STEPS) == 17, np.nan, 1.0), ["sample_weight is nan in row 3", "must be finite"]),
     (np.where(np.arange(N * STEPS).reshape(N, STEPS) == 17, np.nan, 1.0), ["sample_weight is nan in row 3"]),
 ])  # fmt: skip
 def test_weights_that_do_not_fit(weight, words):

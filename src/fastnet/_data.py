@@ -311,15 +311,15 @@ def as_weights(
     Raises
     ------
     ValueError
-        If the shape differs (see `match_weights`), a weight is negative or not finite, or a class has no weight.
+        If the shape differs (see `match_weights`), a weight is not finite, or a class has no weight.
     """
     weights = None
     if sample_weight is not None:
         weights = match_weights(as_array(sample_weight, name), n, positions, name).astype(np.float64)
-        if not np.isfinite(weights).all() or (weights < 0).any():
-            place = tuple(np.argwhere(~np.isfinite(weights) | (weights < 0))[0])
-            where = place_in(int(place[0]), ~np.isfinite(weights[place[0]]) | (weights[place[0]] < 0))
-            raise ValueError(f"{name} is {weights[place]} in {where}; it must be finite and not negative")
+        if not np.isfinite(weights).all():
+            place = tuple(np.argwhere(~np.isfinite(weights))[0])
+            where = place_in(int(place[0]), ~np.isfinite(weights[place[0]]))
+            raise ValueError(f"{name} is {weights[place]} in {where}; it must be finite")
     if class_weight is not None:
         if positions and math.prod(positions) > 1:
             raise ValueError(

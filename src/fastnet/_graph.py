@@ -360,7 +360,12 @@ class Graph:
             self.naming_order, self.calls = list(operations), self._sort_calls(operations)
 
     @cached_property
-    def labels(self) -> dict[int, Labels]:
+    def models(self) -> dict[int, Any]:
+        """Models of values within it that have been asked for, by their id."""
+        return {}
+
+    @cached_property
+    def labels(self) -> dict[int, list[Labels]]:
         """Of the inputs that are read as labels or indices, by their id."""
         return find_labels(self.operations)
 

@@ -47,29 +47,35 @@ class Labels(NamedTuple):
         Whole numbers from 0 to one less.
     negative : bool
         Those from -count on, too, which are counted from the end.
+    read : SymbolicTensor or None
+        What the layer reads, where that is made of the input by operations that pick or reorder its numbers.
     """
 
     layer: str
     count: int
     negative: bool = False
+    read: Any = None
 
 
-def find_labels(operations: Iterable[Any]) -> dict[int, Labels]:
-    """Of the inputs that are read as labels or indices, by their id."""
-    found: dict[int, Labels] = {}
+def find_labels(operations: Iterable[Any]) -> dict[int, list[Labels]]:
+    """Of the inputs that are read as labels or indices, by their id: what may be where it is read, that which allows the fewest first."""
+    found: dict[int, dict[int, Labels]] = {}
     for operation in operations:
-        count, sources, indices = None, [], operation.op == "take"
+        count, sources, indices, read = None, [], operation.op == "take", None
         if operation.op == "embedding":
-            count = int(operation.attributes["input_dim"])
-            sources = label_sources(operation.inputs[0], operation.layer._label)
+            count, read = int(operation.attributes["input_dim"]), operation.inputs[0]
+            sources = label_sources(read, operation.layer._label)
         elif indices and operation.attributes.get("parameter") != INDICES_ARE_PARAMETER:
             axis, of_weight = int(operation.attributes["axis"]), operation.attributes.get("parameter") == TABLE_IS_PARAMETER
             count = int(operation.attributes[f"size_{axis}"]) if of_weight else operation.inputs[0].sample_shape[axis]
+            read = operation.inputs[-1]
             with contextlib.suppress(ValueError):  # computed: what is out of range takes NaN
-                sources = label_sources(operation.inputs[-1], operation.layer._label)
+                sources = label_sources(read, operation.layer._label)
         for tensor in sources:
             assert count is not None
-            labels = Labels(str(operation.layer.name), count, indices)
-            known = found.get(id(tensor), labels)
-            found[id(tensor)] = min(known, labels, key=lambda one: one.count)._replace(negative=known.negative and indices)
-    return found
+            labels = Labels(str(operation.layer.name), count, indices, None if read is tensor else read)
+            of_input = found.setdefault(id(tensor), {})
+            known = of_input.get(id(labels.read), labels)
+            least = min(known, labels, key=lambda one: one.count)
+            of_input[id(labels.read)] = least._replace(negative=known.negative and indices)
+    return {number: sorted(of_input.values(), key=lambda one: one.count) for number, of_input in found.items()}

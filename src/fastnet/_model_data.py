@@ -42,8 +42,11 @@ def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
         if len(array) != len(arrays[0]):
             raise ValueError(f"{name} has {len(array)} rows, {names[0]} has {len(arrays[0])}")
     for array, tensor, name in zip(arrays, network.inputs, names):
-        if id(tensor) in network._labels:
-            _data.check_tokens(array, network._labels[id(tensor)], name)
+        for labels in network._labels.get(id(tensor), ()):
+            if labels.read is None:
+                _data.check_tokens(array, labels, name)
+            elif _core.first_bad_label(array, labels.count) is not None:  # perhaps in numbers that this layer does not read
+                _data.check_tokens(network._values_of(labels.read).predict(arrays), labels, name)
     return arrays
 
 

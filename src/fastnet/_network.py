@@ -44,7 +44,7 @@ class Network:
     #: The same computation for inputs of other sizes, where these are open.
     _graph_for: Callable[[Any], Graph]
     _graph: Graph
-    _labels: dict[int, Labels]
+    _labels: dict[int, list[Labels]]
     _slab: Slab
     _compiled: Compiled | None
     _require_compiled: Callable[[], Compiled]
@@ -73,3 +73,10 @@ class Network:
     def outputs(self) -> list[SymbolicTensor]:
         """What is computed."""
         return self._graph.outputs
+
+    def _values_of(self, tensor: Any) -> Any:
+        """A model that computes a value within this one."""
+        models = self._graph.models
+        if id(tensor) not in models:
+            models[id(tensor)] = self._with_outputs([tensor])
+        return models[id(tensor)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._batch_means import rows_of_loss
 from ._graph import SymbolicTensor, outside_calls, sort_operations
 from .losses import Loss
 
@@ -110,7 +111,7 @@ def trace_positions(
     """
     with outside_calls(rows=target):
         try:
-            result = run(target, y_pred)
+            result = rows_of_loss(run(target, y_pred))
         except (TypeError, AttributeError, IndexError) as error:  # of NumPy's functions and methods, of a condition, of rows
             raise NotTraced(str(error)) from error
     if not isinstance(result, SymbolicTensor):

@@ -190,6 +190,10 @@ class Weight(Arithmetic):
     def _is_known(self) -> bool:
         return CURRENT_CALL.get() is None
 
+    def numpy(self) -> np.ndarray:
+        """A copy of the numbers; TypeError while the graph is made."""
+        return self.__array__()
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """A copy of the numbers; while the graph is made TypeError, as they are to be those of each step."""
         if not self._is_known:

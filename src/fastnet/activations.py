@@ -56,6 +56,15 @@ class ActivationFunction(Configurable):
         alpha = self.alpha if self.alpha is not None else next(iter(defaults.values()), 0.0)
         return {"activation": _core.activation_index(self.kernel), "alpha": alpha}
 
+    def __call__(self, x: Any) -> Any:
+        """Of an array or a symbolic tensor."""
+        from . import _activation_functions
+
+        run = getattr(_activation_functions, "gelu" if self.kernel == "gelu_tanh" else self.kernel)
+        if self.kernel == "gelu_tanh":
+            return run(x, True)
+        return run(x) if self.alpha is None else run(x, self.alpha)
+
     def _is_meant_by(self, identifier: Any) -> bool:
         return (identifier is None or isinstance(identifier, str)) and self == get(identifier)
 

@@ -176,6 +176,20 @@ class Model(ModelCalls, Trainer):
         return self.outputs if len(self.outputs) > 1 else self.outputs[0]
 
     @property
+    def input_shape(self) -> Any:
+        """The shape of the input, or the list of those of the inputs, with the batch axis."""
+        self._require_built()
+        shapes = [tensor.shape for tensor in self.inputs]
+        return shapes if len(shapes) > 1 else shapes[0]
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the output, or the list of those of the outputs, with the batch axis."""
+        self._require_built()
+        shapes = [tensor.shape for tensor in self.outputs]
+        return shapes if len(shapes) > 1 else shapes[0]
+
+    @property
     def _labels(self) -> dict[int, Any]:
         return self._graph.labels
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _core, _data
 from . import optimizers as _optimizers
+from ._batch_means import rows_of_loss
 from ._fit_options import FitOptions
 from ._graph import SymbolicTensor, outside_calls
 from ._hooks import begin_hooks
@@ -385,7 +386,7 @@ def _checked_updates(found: Any) -> dict[str, tuple[SymbolicTensor, list[Weight]
     for name, pair in found.items():
         if not isinstance(name, str) or not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"{what}, got {name!r}: {pair!r}")
-        loss, trained = pair
+        loss, trained = rows_of_loss(pair[0]), pair[1]
         if not isinstance(loss, SymbolicTensor):
             raise TypeError(f"update {name!r}: its loss must be a symbolic tensor, made by fn.ops of the inputs, got {loss!r}")
         if loss.sample_shape not in ((), (1,)):

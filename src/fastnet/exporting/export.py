@@ -371,7 +371,7 @@ def draw_samples(model: Network) -> list[tuple[list[np.ndarray], list[np.ndarray
                 shape, label = (1, *tensor.sample_shape), model._labels.get(id(tensor))
                 normal = random.normal(size=shape)
                 drawn = (
-                    random.integers(0, label.count, shape)
+                    random.integers(0, label[0].count, shape)
                     if label
                     else scale * (normal if lowest < 0 else np.abs(normal) + lowest)
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from .._batch_means import rows_of_loss
 from .._graph import CURRENT_CALL, SymbolicTensor, shape_attributes
 from .._weights import Weight
 from ..regularizers import OrthogonalRegularizer
@@ -29,7 +30,7 @@ class Penalized:
         Parameters
         ----------
         loss : SymbolicTensor
-            Of shape (batch,) or (batch, ...): a number for each row, whose mean is taken. (Keras has the mean written out.)
+            Of shape (batch,) or (batch, ...): a number for each row, whose mean is taken; or that mean, as Keras has it written out.
 
         Raises
         ------
@@ -46,6 +47,7 @@ class Penalized:
         ...         self.add_loss(0.01 * fn.ops.sum(x**2, axis=-1))
         ...         return x
         """
+        loss = rows_of_loss(loss)
         if not isinstance(loss, SymbolicTensor):
             raise TypeError(f"layer {self._label!r}: add_loss takes a symbolic tensor, got {loss!r}")
         call = CURRENT_CALL.get()

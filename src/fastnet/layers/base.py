@@ -451,6 +451,9 @@ class Layer(Penalized, Configurable):
         """The weights that training does not change."""
         return [weight for weight in self.weights if not (weight.trainable and weight.layer.trainable)]
 
+    #: Keras's other names.
+    variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
+
     def _snapshot(self) -> Callable[[], None]:
         """A function that undoes what calls from now on do to the layer and those it is put together from."""
         weights, first_call, built = dict(self._weights), self._first_call, self._has_built

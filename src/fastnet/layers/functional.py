@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Unpack
@@ -87,7 +88,7 @@ class Lambda(Layer):
     Parameters
     ----------
     function : callable
-        Takes the inputs, one after another, and returns a tensor or a list of tensors.
+        Takes the inputs, one after another, or, where it takes one argument, several as a list; returns a tensor or a list of them.
     output_shape, mask
         Accepted as Keras does: the shape follows from the operations.
     arguments : dict, optional
@@ -127,7 +128,8 @@ class Lambda(Layer):
         return {"trainable": self.trainable, "name": self.name}
 
     def call(self, *inputs: SymbolicTensor) -> Any:
-        result = self.function(*inputs, **self.arguments)
+        given = [list(inputs)] if len(inputs) > 1 and _takes_one(self.function, self.arguments) else inputs
+        result = self.function(*given, **self.arguments)
         is_list = isinstance(result, (list, tuple))
         outputs = list(result) if is_list else [result]
         if not outputs or not all(isinstance(tensor, SymbolicTensor) for tensor in outputs):
@@ -135,3 +137,13 @@ class Lambda(Layer):
                 f"layer {self._label!r}: the function must return a symbolic tensor or a list of them, got {result!r}"
             )
         return outputs if is_list else result
+
+
+def _takes_one(function: Callable[..., Any], arguments: Mapping[str, Any]) -> bool:
+    """Whether a function of several inputs takes them as one list, as in Keras, rather than one after another."""
+    try:
+        signature = inspect.signature(function)
+        signature.bind([], **arguments)
+    except (TypeError, ValueError):
+        return False
+    return all(parameter.kind is not parameter.VAR_POSITIONAL for parameter in signature.parameters.values())
