@@ -117,11 +117,60 @@ LAYERS = [
     ("Resizing", {"height": 6, "width": 4, "pad_to_aspect_ratio": True, "fill_value": 0.5}, [(2, 7, 9, 2)], {}),
     ("CenterCrop", {"height": 3, "width": 4}, [(2, 7, 9, 2)], {}),
     ("CenterCrop", {"height": 6, "width": 5}, [(2, 4, 9, 2)], {}),
+    ("SpatialDropout3D", {"rate": 0.0}, [(2, 3, 2, 2, 4)], {}),
+    ("RNN", {"cell": ["LSTMCell", {"units": 4}]}, [(3, 5, 2)], {}),
+    ("RNN", {"cell": ["GRUCell", {"units": 4, "reset_after": False}], "return_sequences": True}, [(3, 5, 2)], {}),
+    ("RNN", {"cell": ["GRUCell", {"units": 4}], "return_state": True, "go_backwards": True}, [(3, 5, 2)], {}),
+    (
+        "RNN",
+        {"cell": ["SimpleRNNCell", {"units": 4, "activation": "sigmoid"}], "return_sequences": True, "go_backwards": True},
+        [(3, 5, 2)],
+        {},
+    ),
+    (
+        "RNN",
+        {
+            "cell": ["StackedRNNCells", {"cells": [["LSTMCell", {"units": 4}], ["SimpleRNNCell", {"units": 3}]]}],
+            "go_backwards": True,
+        },
+        [(3, 5, 2)],
+        {},
+    ),
+    (
+        "RNN",
+        {
+            "cell": ["StackedRNNCells", {"cells": [["GRUCell", {"units": 2}], ["GRUCell", {"units": 3}]]}],
+            "return_sequences": True,
+        },
+        [(3, 5, 2)],
+        {},
+    ),
+    ("TimeDistributed", {"layer": ["Conv2D", {"filters": 3, "kernel_size": 2}]}, [(2, 3, 4, 4, 2)], {}),
+    ("TimeDistributed", {"layer": ["LSTM", {"units": 3}]}, [(2, 3, 4, 2)], {}),
+    ("ConvLSTM1D", {"filters": 3, "kernel_size": 2, "strides": 2, "return_sequences": True}, [(2, 3, 7, 2)], {}),
+    ("ConvLSTM2D", {"filters": 2, "kernel_size": [2, 3], "padding": "same", "go_backwards": True}, [(2, 3, 4, 5, 2)], {}),
+    (
+        "ConvLSTM2D",
+        {"filters": 2, "kernel_size": 2, "dilation_rate": 2, "use_bias": False, "activation": "relu"},
+        [(2, 3, 4, 5, 2)],
+        {},
+    ),
+    ("ConvLSTM3D", {"filters": 2, "kernel_size": 2, "padding": "same", "return_state": True}, [(2, 2, 3, 2, 3, 2)], {}),
 ]
 
 
-def layer_data(shapes, output_shape, weight_shapes, number):
-    """Inputs, gradients of the outputs and weights, of float64."""
+def layer_of(layers, name, arguments, **more):
+    """A layer of a module, with those that are its arguments, which are [class, arguments]."""
+
+    def fill(value):
+        if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict):
+            return layer_of(layers, *value, **more)
+        return [fill(item) for item in value] if isinstance(value, list) else value
+
+    return getattr(layers, name)(**{key: fill(value) for key, value in arguments.items()}, **more)
+
+
+def layer_data(shapes, output_shapes, weight_shapes, number):
+    """Inputs, weights and gradients of the outputs, of float64."""
     random = np.random.default_rng(1000 + number)
-    inputs = [random.normal(size=shape) for shape in shapes]
-    return inputs, [random.normal(size=shape) for shape in weight_shapes], random.normal(size=output_shape)
+    return [[random.normal(size=shape) for shape in given] for given in (shapes, weight_shapes, output_shapes)]

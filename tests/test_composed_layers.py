@@ -20,25 +20,32 @@ def expected(i, what):
 def model_of(case, dtype):
     name, arguments, shapes, options = case
     inputs = [fn.Input(shape[1:]) for shape in shapes]
-    output = getattr(fn.layers, name)(**arguments)(inputs if len(inputs) > 1 else inputs[0], **options)
+    output = keras_cases.layer_of(fn.layers, name, arguments)(inputs if len(inputs) > 1 else inputs[0], **options)
     return fn.Model(inputs, output, seed=0, dtype=dtype)
+
+
+def listed(given):
+    return given if isinstance(given, list) else [given]
 
 
 @each
 def test_values_and_gradients_are_those_of_keras(i, case, dtype):
     shapes = case[2]
     model = model_of(case, dtype)
-    y = expected(i, "y")
-    inputs, weights, dy = keras_cases.layer_data(shapes, y.shape, [weight.shape for weight in model.trainable_weights], i)
+    ys = [expected(i, f"y/{k}") for k in range(len(model.outputs))]
+    sizes = [[y.shape for y in ys], [weight.shape for weight in model.trainable_weights]]
+    inputs, weights, dys = keras_cases.layer_data(shapes, *sizes, i)
     left = iter(weights)  # constants are weights that are not trained
     model.set_weights([next(left) if weight.trainable else weight.value for weight in model.weights])
     # Keras on PyTorch computes some of what it is given as float64 in float32.
     tolerance = {"rtol": 1e-4, "atol": 2e-5} if dtype == "float32" else {"rtol": 3e-6, "atol": 5e-7}
-    np.testing.assert_allclose(model.predict(inputs if len(inputs) > 1 else inputs[0]), y, **tolerance)
-    found = model.forward(inputs if len(inputs) > 1 else inputs[0], training=True)
-    np.testing.assert_allclose(found, y, **tolerance)
-    gradients = model.backward(dy)
-    for k, gradient in enumerate(gradients if isinstance(gradients, list) else [gradients]):
+    given = inputs if len(inputs) > 1 else inputs[0]
+    for found, y in zip(listed(model.predict(given)), ys):
+        np.testing.assert_allclose(found, y, **tolerance)
+    for found, y in zip(listed(model.forward(given, training=True)), ys):
+        np.testing.assert_allclose(found, y, **tolerance)
+    gradients = model.backward(dys if len(dys) > 1 else dys[0])
+    for k, gradient in enumerate(listed(gradients)):
         np.testing.assert_allclose(gradient, expected(i, f"dx/{k}"), **tolerance)
     for k, weight in enumerate(model.trainable_weights):
         np.testing.assert_allclose(weight.gradient, expected(i, f"dw/{k}"), **tolerance)
@@ -51,4 +58,5 @@ def test_a_model_that_was_saved_computes_the_same(i, case, tmp_path):
     model.save(tmp_path / "model.safetensors")
     again = fn.load_model(tmp_path / "model.safetensors")
     given = inputs if len(inputs) > 1 else inputs[0]
-    np.testing.assert_array_equal(again.predict(given), model.predict(given))
+    for one, other in zip(listed(again.predict(given)), listed(model.predict(given))):
+        np.testing.assert_array_equal(one, other)

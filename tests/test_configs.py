@@ -31,7 +31,15 @@ REQUIRED = {
     layers.CenterCrop: {"height": 1, "width": 2},
     layers.Conv3D: {"filters": 3, "kernel_size": (1, 2, 1)},
     layers.Conv3DTranspose: {"filters": 3, "kernel_size": (1, 2, 1)},
+    layers.ConvLSTM1D: {"filters": 3, "kernel_size": 2},
+    layers.ConvLSTM2D: {"filters": 3, "kernel_size": (2, 1)},
+    layers.ConvLSTM3D: {"filters": 3, "kernel_size": (2, 1, 1)},
     layers.Dot: {"axes": -1},
+    layers.GRUCell: {"units": 3},
+    layers.LSTMCell: {"units": 3},
+    layers.RNN: {"cell": layers.GRUCell(3)},
+    layers.SimpleRNNCell: {"units": 3},
+    layers.StackedRNNCells: {"cells": [layers.GRUCell(3)]},
     layers.EinsumDense: {"equation": "ab,bc->ac", "output_shape": (3,)},
     layers.Resizing: {"height": 4, "width": 5},
     layers.ReversibleEmbedding: {"input_dim": 7, "output_dim": 3},
@@ -186,7 +194,11 @@ def is_recurrent(cls):
 
 def input_for(cls, changed):
     """An input that the layer takes with this argument changed."""
-    if is_recurrent(cls) or cls in (layers.Masking, layers.TimeDistributed):
+    if cls in CONVOLVING:
+        return fn.Input((3, 4, 3, 3, 6)[: CONVOLVING.index(cls) + 2] + (6,))
+    if cls in CELLS or cls is layers.StackedRNNCells:
+        return fn.Input((6,))
+    if is_recurrent(cls) or cls is layers.RNN or cls in (layers.Masking, layers.TimeDistributed):
         return fn.Input((3, 6), batch_size=4)
     if "3D" in cls.__name__:
         return fn.Input((4, 3, 3, 6))
@@ -201,6 +213,17 @@ def input_for(cls, changed):
     return fn.Input((3,) if changed == "target_shape" else (6,))
 
 
+def called(layer, tensor):
+    """The output of a layer on an input."""
+    cls = type(layer)
+    if cls in CELLS:
+        return layer(tensor, [tensor[:, : layer.units]] * len(layer.states))[0]
+    if cls is layers.StackedRNNCells:
+        states = [[tensor[:, : cell.units]] * len(cell.states) for cell in layer.cells]
+        return layer(tensor, states)[0]
+    return layer([tensor, tensor] if is_merge(cls) else tensor)
+
+
 def samples_for(cls, shape):
     """Four samples that the layer takes."""
     random = np.random.default_rng(0)
@@ -211,11 +234,15 @@ CLASSES = [(kind, cls) for kind in KINDS for cls in classes_of(kind)]
 everything = pytest.mark.parametrize("kind, cls", CLASSES, ids=[f"{kind} {cls.__name__}" for kind, cls in CLASSES])
 
 
+CELLS = (layers.GRUCell, layers.LSTMCell, layers.SimpleRNNCell)
+CONVOLVING = (layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D)
+
 #: Arguments that take one value so far.
 ONE_VALUE = {
     (layers.Attention, "score_mode"),
     (layers.Resizing, "fill_mode"),
     (losses.SparseCategoricalCrossentropy, "ignore_class"),
+    *((cls, "stateful") for cls in (layers.RNN, *CONVOLVING)),
     *((cls, "axis") for cls in losses.LOSSES.values() if cls.__name__.endswith("Crossentropy")),
 }
 
@@ -224,6 +251,8 @@ ONE_VALUE = {
 OTHERS_OF = {
     **{(getattr(layers, f"Adaptive{kind}Pooling2D"), "output_size"): (1, 3) for kind in ("Average", "Max")},
     **{(getattr(layers, f"Adaptive{kind}Pooling3D"), "output_size"): (1, 3, 1) for kind in ("Average", "Max")},
+    (layers.RNN, "cell"): layers.LSTMCell(2),
+    (layers.StackedRNNCells, "cells"): [layers.LSTMCell(2), layers.GRUCell(3)],
     (layers.AveragePooling3D, "pool_size"): (2, 1, 1),
     (layers.AveragePooling3D, "strides"): (2, 1, 1),
     (layers.CenterCrop, "height"): 2,
@@ -272,7 +301,10 @@ OTHERS_OF = {
     (layers.Bidirectional, "layer"): layers.LSTM(4, return_sequences=True),
     (layers.Bidirectional, "merge_mode"): "ave",
     (layers.TimeDistributed, "layer"): layers.Dense(4, "tanh"),
-    **{(cls, "bias_initializer"): initializers.Constant(0.5) for cls in (layers.GRU, layers.LSTM, layers.SimpleRNN)},
+    **{
+        (cls, "bias_initializer"): initializers.Constant(0.5)
+        for cls in (layers.GRU, layers.LSTM, layers.SimpleRNN, *CELLS, *CONVOLVING)
+    },
 }
 _WINDOW_1D = {"filters": 6, "kernel_size": 1, "strides": 2, "dilation_rate": 2, "groups": 3}
 _WINDOW_2D = {"filters": 6, "kernel_size": (1, 2), "strides": (2, 1), "dilation_rate": (1, 2), "groups": 3}
@@ -283,6 +315,9 @@ for cls, others in {
     layers.Conv2D: _WINDOW_2D,
     layers.Conv2DTranspose: {**_WINDOW_2D, "output_padding": (0, 0)},
     layers.Conv3D: _WINDOW_3D,
+    layers.ConvLSTM1D: _WINDOW_1D,
+    layers.ConvLSTM2D: _WINDOW_2D,
+    layers.ConvLSTM3D: _WINDOW_3D,
     layers.Conv3DTranspose: {**_WINDOW_3D, "output_padding": (0, 0, 0)},
     layers.DepthwiseConv1D: {**_WINDOW_1D, "bias_initializer": initializers.Constant(2.0)},
     layers.DepthwiseConv2D: {**_WINDOW_2D, "bias_initializer": initializers.Constant(2.0)},
@@ -324,6 +359,8 @@ def variants(cls):
 
 def unused(value):
     """A layer that is an argument must not have been a part of another one."""
+    if isinstance(value, list):
+        return [unused(item) for item in value]
     return type(value).from_config(value.get_config()) if isinstance(value, layers.Layer) else value
 
 
@@ -393,7 +430,7 @@ def test_a_layer_made_again_computes_the_same(cls):
         for layer in (original, again):
             tensor = input_for(cls, changed)
             x = samples_for(cls, tensor.sample_shape)
-            model = fn.Model(tensor, layer([tensor, tensor] if is_merge(cls) else tensor), seed=3, dtype="float64")
+            model = fn.Model(tensor, called(layer, tensor), seed=3, dtype="float64")
             outputs.append(model.predict(x))
         assert np.array_equal(*outputs), changed
 
@@ -414,7 +451,7 @@ def test_every_operation_of_the_engine_is_reached_by_a_layer_or_a_function():
         for arguments, changed in variants(cls):
             tensor = input_for(cls, changed)
             layer = cls(**arguments)
-            output = layer([tensor, tensor] if is_merge(cls) else tensor)
+            output = called(layer, tensor)
             reached |= {operation.op for operation in fn.Model(tensor, output)._graph.operations}
     reached |= {fn.layers.Dense(2, name)(fn.Input((3,))).operation.op for name in activations.ACTIVATIONS}
     angles = regularizers.OrthogonalRegularizer()

@@ -3,7 +3,7 @@
     KERAS_BACKEND=torch python tools/dump_keras_values.py       # needs Keras 3 and torch
 
 For loss number i: loss/i/losses, those of the positions; value, their mean; weighted, that with weights of the rows; gradient, that
-of the mean by the predictions. For layer number i: layer/i/y, the output, and layer/i/dx/k and dw/k, the gradients of the sum of
+of the mean by the predictions. For layer number i: layer/i/y/k, the outputs, and layer/i/dx/k and dw/k, the gradients of the sum of
 dy * y by the inputs and the weights, in Keras's order.
 """
 
@@ -44,19 +44,24 @@ def losses():
     return found
 
 
+def listed(given):
+    return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
 def layers():
     found = {}
     for i, (name, arguments, shapes, options) in enumerate(keras_cases.LAYERS):
-        layer = getattr(keras.layers, name)(**arguments, dtype="float64")
+        layer = keras_cases.layer_of(keras.layers, name, arguments, dtype="float64")
         tensors = [torch.zeros(shape, dtype=torch.float64) for shape in shapes]
-        output_shape = layer(tensors if len(tensors) > 1 else tensors[0], **options).shape
+        outputs = listed(layer(tensors if len(tensors) > 1 else tensors[0], **options))
         variables = layer.weights
-        inputs, weights, dy = keras_cases.layer_data(shapes, output_shape, [tuple(one.shape) for one in variables], i)
+        sizes = [[tuple(one.shape) for one in given] for given in (outputs, variables)]
+        inputs, weights, dys = keras_cases.layer_data(shapes, *sizes, i)
         layer.set_weights(weights)
         tensors = [torch.tensor(array, requires_grad=True) for array in inputs]
-        y = layer(tensors if len(tensors) > 1 else tensors[0], **options)
-        (y * torch.tensor(dy)).sum().backward()
-        found[f"{i}/y"] = number_of(y)
+        outputs = listed(layer(tensors if len(tensors) > 1 else tensors[0], **options))
+        sum((y * torch.tensor(dy)).sum() for y, dy in zip(outputs, dys)).backward()
+        found.update({f"{i}/y/{k}": number_of(y) for k, y in enumerate(outputs)})
         found.update({f"{i}/dx/{k}": number_of(tensor.grad) for k, tensor in enumerate(tensors)})
         found.update({f"{i}/dw/{k}": number_of(variable.value.grad) for k, variable in enumerate(variables)})
     return found

@@ -121,6 +121,7 @@ PAPERS = {
     "Saxe et al. 2014": _ARXIV + "1312.6120",
     "Schuster and Paliwal 1997": _DOI + "10.1109/78.650093",
     "Shazeer and Stern 2018": _ARXIV + "1804.04235",
+    "Shi et al. 2015": _ARXIV + "1506.04214",
     "Smith 2017": _ARXIV + "1506.01186",
     "Smith and Topin 2018": _ARXIV + "1708.07120",
     "Srebro and Shraibman 2005": _DOI + "10.1007/11503415_37",

@@ -41,6 +41,10 @@ from .positions import *
 from .positions import __all__ as _positions
 from .recurrent import *
 from .recurrent import __all__ as _recurrent
+from .recurrent_cells import *
+from .recurrent_cells import __all__ as _cells
+from .recurrent_convolution import *
+from .recurrent_convolution import __all__ as _convolving
 from .regularization import (
     AlphaDropout,
     Dropout,
@@ -62,10 +66,9 @@ from .volume_pooling import GlobalAvgPool3D as GlobalAvgPool3D
 from .volume_pooling import GlobalMaxPool3D as GlobalMaxPool3D
 from .volume_pooling import MaxPool3D as MaxPool3D
 from .volume_pooling import __all__ as _volume_pooling
-from .volumes import *
+from .volumes import Conv3D, Conv3DTranspose
 from .volumes import Convolution3D as Convolution3D
 from .volumes import Convolution3DTranspose as Convolution3DTranspose
-from .volumes import __all__ as _volumes
 from .wrappers import TimeDistributed
 
 __all__ = [
@@ -75,7 +78,7 @@ __all__ = [
     "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "TargetScaling", *_activations, *_attention, *_convolution, *_transposed, *_pooling,
     *_augmentation, *_reshaping,
     "TransformerBlock", *_positions,
-    "TimeDistributed", *_recurrent, *_merging, *_formulas, *_resizing, *_volume_pooling, *_volumes,
+    "TimeDistributed", *_recurrent, *_cells, *_merging, *_formulas, *_resizing, *_volume_pooling, "Conv3D", "Conv3DTranspose", *_convolving,
 ]  # fmt: skip
 
 LAYERS.update((name, globals()[name]) for name in __all__ if isinstance(globals()[name], type))

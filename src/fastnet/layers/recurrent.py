@@ -2,150 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
-from .. import activations, constraints, initializers, regularizers
-from .._graph import SymbolicTensor, batch_size_of
+from .._graph import SymbolicTensor
 from .._types import ActivationLike, ConstraintLike, InitializerLike, LayerOptions, RegularizerLike
-from .._weights import WeightSpec
-from ..initializers import Initializer
-from ._arguments import checked_seed
-from .base import Layer
-from .core import positive_integer
-from .normalization import number_in
+from ._recurrence import Recurrence
 
 __all__ = ["GRU", "LSTM", "SimpleRNN"]
 
 
-class _ForgetBias(Initializer):
-    """Ones for the forget gate, and for the others what another initializer says."""
-
-    def __init__(self, others: Initializer) -> None:
-        self.others = others
-
-    def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        units = shape[0] // 4
-        first, last = (np.asarray(self.others(part, "float64", rng=rng)) for part in ((units,), (2 * units,)))
-        return np.concatenate([first, np.ones(units), last])
-
-
-class Recurrent(Layer):
+class Recurrent(Recurrence):
     """What the recurrent layers have in common."""
 
-    #: The operation, and the names of its states.
-    kernel: ClassVar[str]
-    states: ClassVar[tuple[str, ...]]
-    supports_masking = True
     #: Whether outputs are in the order of the input, where that is read backwards.
     _input_order = False
     #: Whether the outputs of masked steps are 0, in place of the last one before them.
     _zero_output_for_mask = False
 
-    def _take(
-        self,
-        units: int,
-        activation: ActivationLike,
-        recurrent_activation: ActivationLike,
-        use_bias: bool,
-        kernel_initializer: InitializerLike,
-        recurrent_initializer: InitializerLike,
-        bias_initializer: InitializerLike,
-        kernel_regularizer: RegularizerLike,
-        recurrent_regularizer: RegularizerLike,
-        bias_regularizer: RegularizerLike,
-        activity_regularizer: RegularizerLike,
-        kernel_constraint: ConstraintLike,
-        recurrent_constraint: ConstraintLike,
-        bias_constraint: ConstraintLike,
-        dropout: float,
-        recurrent_dropout: float,
-        seed: int | None,
-        return_sequences: bool,
-        return_state: bool,
-        go_backwards: bool,
-        stateful: bool,
-    ) -> None:
-        """Checks and stores the arguments."""
-        self.units = positive_integer(self._label, "units", units)
-        self.activation = self._elementwise("activation", activation)
-        self.recurrent_activation = self._elementwise("recurrent_activation", recurrent_activation)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.activity_regularizer = regularizers.get(activity_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.dropout, self.recurrent_dropout = (
-            number_in(self, name, value, 0.0, np.nextafter(1.0, 0.0))
-            for name, value in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout))
-        )
-        self.seed = checked_seed(self._label, seed)
-        self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
-        self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
-
-    def _elementwise(self, name: str, value: Any) -> Any:
-        function = activations.get(value)
-        if not function.elementwise:
-            raise ValueError(f"{self._label}: {name} must work element by element, got {value!r}")
-        return function
-
-    def _specs(self) -> dict[str, WeightSpec]:
-        bias = self.bias_initializer
-        if getattr(self, "unit_forget_bias", False):
-            bias = _ForgetBias(bias)
-        specs = {
-            "kernel": WeightSpec(self.kernel_initializer, self.kernel_regularizer, True, self.kernel_constraint),
-            "recurrent_kernel": WeightSpec(
-                self.recurrent_initializer, self.recurrent_regularizer, True, self.recurrent_constraint
-            ),
-        }
-        if self.use_bias:
-            specs["bias"] = WeightSpec(bias, self.bias_regularizer, True, self.bias_constraint)
-        if self.stateful:
-            specs.update((f"state_{name}", WeightSpec(initializers.Zeros(), trainable=False)) for name in self.states)
-        return specs
-
     def call(self, x: SymbolicTensor, initial_state: Any = None) -> Any:
-        given = (
-            [] if initial_state is None else [initial_state] if isinstance(initial_state, SymbolicTensor) else list(initial_state)
-        )
-        if given and len(given) != len(self.states):
-            raise ValueError(f"layer {self._label!r}: initial_state must be {len(self.states)} tensors, got {len(given)}")
-        functions = {"activation": self.activation, "recurrent_activation": self.recurrent_activation}
-        attributes: dict[str, Any] = {
-            "units": self.units, "use_bias": self.use_bias, "return_sequences": self.return_sequences,
-            "return_state": self.return_state, "dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout,
-            "masked": x.mask is not None,
-        }  # fmt: skip
-        for prefix, function in zip(("", "recurrent_"), functions.values()):
-            attributes.update((prefix + name, value) for name, value in function.attributes().items())
+        options: dict[str, Any] = {"return_sequences": self.return_sequences}
         if self.go_backwards:
-            attributes["go_backwards"] = 2 if self._input_order else 1
+            options["go_backwards"] = 2 if self._input_order else 1
         if self._zero_output_for_mask:
-            attributes["zero_output_for_mask"] = True
-        if self.seed is not None:
-            attributes["seed"] = self.seed
-        if hasattr(self, "reset_after"):
-            attributes["reset_after"] = self.reset_after
-        if self.stateful:
-            size = batch_size_of(x)
-            if size is None:
-                raise ValueError(
-                    f"layer {self._label!r}: stateful needs the number of rows of a batch: fn.Input(shape, batch_size=...)"
-                )
-            attributes["stateful"] = size
-        masks = [] if x.mask is None else [x.mask]
-        y = self.emit(self.kernel, [x, *masks, *given], attributes, self._specs())
-        outputs = y.operation.outputs
-        y = self.regularize(y)
-        return [y, *map(self.regularize_activity, outputs[1:])] if self.return_state else y
+            options["zero_output_for_mask"] = True
+        return self.run_sequence(x, initial_state, options, self.return_state)
 
     def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
         """That of the input for sequences, none for the last output and the states."""

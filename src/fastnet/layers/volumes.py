@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from .._formulas import ops
@@ -11,16 +12,74 @@ from .._types import ActivationLike, ConstraintLike, InitializerLike, LayerOptio
 from .._weights import WeightSpec
 from ._arguments import check_axes
 from ._windows import Sizes
+from .base import Layer
 from .convolution import _Convolution
 from .convolution_transpose import _Transpose
 
-__all__ = ["Conv3D", "Conv3DTranspose"]
+__all__ = ["Conv3D", "Conv3DTranspose", "convolve_volume"]
 
 
 def _edges_of_same(size: int, window: int, stride: int, dilation: int) -> tuple[int, int]:
     """How many zeros there are before and after an axis with padding "same"."""
     over = max((-(-size // stride) - 1) * stride + (window - 1) * dilation + 1 - size, 0)
     return over // 2, over - over // 2
+
+
+def convolve_volume(
+    layer: Layer,
+    x: SymbolicTensor,
+    weights: Mapping[str, WeightSpec],
+    attributes: Mapping[str, Any],
+    kernel_size: Sequence[int],
+    strides: Sequence[int],
+    padding: str,
+    dilation: Sequence[int],
+) -> SymbolicTensor:
+    """A convolution over depth, height and width, as one of images.
+
+    Parameters
+    ----------
+    weights : mapping
+        The kernel, by its name, and maybe a bias.
+    attributes : mapping
+        Of the operation, but for those of windows: filters, groups and so on.
+    """
+    check_axes(layer._label, x, 3)
+    *sizes, channels = x.sample_shape
+    filters, groups = attributes["filters"], attributes.get("groups", 1)
+    extents = [(window - 1) * apart + 1 for window, apart in zip(kernel_size, dilation)]
+    if channels % groups or filters % groups:
+        raise ValueError(f"layer {layer._label!r}: {channels} channels and {filters} filters cannot be cut into {groups} groups")
+    if padding == "same":
+        edges = [_edges_of_same(*given) for given in zip(sizes, kernel_size, strides, dilation)]
+        x = ops.pad(x, [(0, 0), *edges, (0, 0)])
+        sizes = [size + sum(pair) for size, pair in zip(sizes, edges)]
+    if any(extent > size for extent, size in zip(extents, sizes)):
+        raise ValueError(f"layer {layer._label!r}: windows of {tuple(extents)} do not fit into an input of shape {x.shape}")
+    depth, height, _ = sizes
+    _, rows, columns = [(size - extent) // stride + 1 for size, extent, stride in zip(sizes, extents, strides)]
+    # The columns of a window as channels, group by group; then width and height as one axis, of as many strides as go up whole.
+    step, apart, share = strides[2], dilation[2], channels // groups
+    parts = [
+        x[:, :, :, i * apart : i * apart + (columns - 1) * step + 1 : step, g * share : (g + 1) * share]
+        for g in range(groups)
+        for i in range(kernel_size[2])
+    ]
+    patches = ops.transpose(parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1), (0, 1, 3, 2, 4))
+    whole = -(-height // strides[1]) * strides[1]
+    patches = ops.pad(patches, [(0, 0), (0, 0), (0, 0), (0, whole - height), (0, 0)])
+    image = ops.reshape(patches, (-1, depth, columns * whole, kernel_size[2] * channels))
+    given = dict(attributes)
+    for name, pair in (("window", kernel_size), ("stride", strides), ("dilation", dilation)):
+        given.update({f"{name}_height": pair[0], f"{name}_width": pair[1]})
+    first, *others = weights
+    kernel = weights[first]._replace(shape=(*kernel_size, share, filters))
+    y = layer.emit("convolution", [image], given, {first: kernel, **{name: weights[name] for name in others}})
+    # Windows that reach from one column into the next are cut off.
+    missing = columns * whole // strides[1] - y.sample_shape[1]
+    y = ops.pad(y, [(0, 0), (0, 0), (0, missing), (0, 0)])
+    y = ops.reshape(y, (-1, y.sample_shape[0], columns, whole // strides[1], filters))
+    return ops.transpose(y[:, :, :, :rows], (0, 1, 3, 2, 4))
 
 
 class Conv3D(_Convolution):
@@ -54,53 +113,15 @@ class Conv3D(_Convolution):
     axes = 3
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
-        check_axes(self._label, x, 3)
-        *sizes, channels = x.sample_shape
-        extents = [(window - 1) * dilation + 1 for window, dilation in zip(self.kernel_size, self.dilation_rate)]
-        if channels % self.groups or self.filters % self.groups:
-            raise ValueError(
-                f"layer {self._label!r}: {channels} channels and {self.filters} filters cannot be cut into {self.groups} groups"
-            )
-        if self.padding == "same":
-            edges = [_edges_of_same(*given) for given in zip(sizes, self.kernel_size, self.strides, self.dilation_rate)]
-            x = ops.pad(x, [(0, 0), *edges, (0, 0)])
-            sizes = [size + sum(pair) for size, pair in zip(sizes, edges)]
-        if any(extent > size for extent, size in zip(extents, sizes)):
-            raise ValueError(f"layer {self._label!r}: windows of {tuple(extents)} do not fit into an input of shape {x.shape}")
-        depth, height, _ = sizes
-        _, rows, columns = [(size - extent) // stride + 1 for size, extent, stride in zip(sizes, extents, self.strides)]
-        # The columns of a window as channels, group by group; then width and height as one axis, of as many strides as go up whole.
-        step, apart, width = self.strides[2], self.dilation_rate[2], self.kernel_size[2]
-        share = channels // self.groups
-        parts = [
-            x[:, :, :, i * apart : i * apart + (columns - 1) * step + 1 : step, g * share : (g + 1) * share]
-            for g in range(self.groups)
-            for i in range(width)
-        ]
-        patches = ops.transpose(parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1), (0, 1, 3, 2, 4))
-        whole = -(-height // self.strides[1]) * self.strides[1]
-        patches = ops.pad(patches, [(0, 0), (0, 0), (0, 0), (0, whole - height), (0, 0)])
-        image = ops.reshape(patches, (-1, depth, columns * whole, width * channels))
-        y = self._convolve(image, channels)
-        # Windows that reach from one column into the next are cut off.
-        missing = columns * whole // self.strides[1] - y.sample_shape[1]
-        y = ops.pad(y, [(0, 0), (0, 0), (0, missing), (0, 0)])
-        y = ops.reshape(y, (-1, y.sample_shape[0], columns, whole // self.strides[1], self.filters))
-        y = ops.transpose(y[:, :, :, :rows], (0, 1, 3, 2, 4))
-        return self.regularize(y)
-
-    def _convolve(self, image: SymbolicTensor, channels: int) -> SymbolicTensor:
         attributes: dict[str, Any] = {"filters": self.filters, "groups": self.groups, "use_bias": self.use_bias}
-        for name, pair in (("window", self.kernel_size), ("stride", self.strides), ("dilation", self.dilation_rate)):
-            attributes.update({f"{name}_height": pair[0], f"{name}_width": pair[1]})
-        shape = (*self.kernel_size, channels // self.groups, self.filters)
-        weights = {"kernel": WeightSpec(self.kernel_initializer, self.kernel_regularizer, True, self.kernel_constraint, shape)}
-        if self.use_bias:
-            weights["bias"] = self._weight("bias")
         if self.activation.elementwise:
             attributes.update(self.activation.attributes())
-        y = self.emit("convolution", [image], attributes, weights)
-        return y if self.activation.elementwise else self.emit(self.activation.kernel, [y])
+        weights = {"kernel": self._weight("kernel")}
+        if self.use_bias:
+            weights["bias"] = self._weight("bias")
+        windows = (self.kernel_size, self.strides, self.padding, self.dilation_rate)
+        y = convolve_volume(self, x, weights, attributes, *windows)
+        return self.regularize(y if self.activation.elementwise else self.emit(self.activation.kernel, [y]))
 
 
 class Conv3DTranspose(_Transpose):

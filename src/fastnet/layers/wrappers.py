@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from .._formulas import ops
 from .._graph import SymbolicTensor
 from .._types import LayerOptions
 from . import activations, regularization
@@ -37,21 +38,19 @@ class TimeDistributed(Layer):
     """Applies a layer to each step of a sequence, with the same weights.
 
     Most layers of fastnet that work on features do so for each position of a sequence anyway, and computing with
-    ``TimeDistributed(Dense(3))`` is computing with ``Dense(3)``. Layers that are made for samples of fewer axes
-    (convolution, pooling, recurrent layers, models) cannot be wrapped.
+    ``TimeDistributed(Dense(3))`` is computing with ``Dense(3)``. Others (convolution, pooling, recurrent layers, models) are called
+    for one step after another: a network of as many branches as there are steps.
 
     Parameters
     ----------
     layer : Layer
-        `Dense`, `Activation` and all activations, `Dropout` and its kin, `LayerNormalization`, `RMSNormalization`,
-        `BatchNormalization`, `Rescaling`, `Embedding`, `Flatten`, `Reshape`.
     trainable, name
         As in `Layer`.
 
     Raises
     ------
     TypeError
-        If the layer is none of these.
+        If it is no layer.
 
     Examples
     --------
@@ -66,17 +65,16 @@ class TimeDistributed(Layer):
 
     def __init__(self, layer: Layer, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        if not isinstance(layer, (*_BY_POSITION, Flatten, Reshape)):
-            raise TypeError(
-                f"{self._label}: {layer!r} cannot be applied step by step: expected a layer that does the same with each position, "
-                "such as Dense, or Flatten or Reshape"
-            )
+        if not isinstance(layer, Layer):
+            raise TypeError(f"{self._label}: expected a layer, got {layer!r}")
         self.layer = layer
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         if len(x.sample_shape) < 1 + (not isinstance(self.layer, Embedding)):
             raise ValueError(f"layer {self._label!r} takes sequences, got an input of shape {x.shape}")
-        if not isinstance(self.layer, (Flatten, Reshape)):
+        if isinstance(self.layer, _BY_POSITION):
             return self.layer(x)
+        if not isinstance(self.layer, (Flatten, Reshape)):
+            return ops.stack([self.layer(x[:, t]) for t in range(x.sample_shape[0])], axis=1)
         shape = (-1,) if isinstance(self.layer, Flatten) else self.layer.target_shape
         return Reshape((x.sample_shape[0], *shape), name="reshape")(x)

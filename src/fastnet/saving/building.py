@@ -121,8 +121,7 @@ class _Builder:
             self.operations -= operations_of(called[-1])
             if self.operations < 0:
                 raise _Broken("its models call others so often that it stands for more operations than its size allows")
-            result = called[-1]([_tensor(i, tensors) for i in read], **named)
-            tensors.extend([result] if isinstance(result, SymbolicTensor) else result)
+            tensors.extend(called[-1]._make_call([_tensor(i, tensors) for i in read], **named).outputs)
         outputs = [_tensor(i, tensors) for i in _field(description, "outputs", list)]
         if self.check_weights is not None:
             self.weights.update(dict.fromkeys(weight for layer in layers for weight in layer.weights))
