@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pytest
 from networks import rows
-from test_configs import REQUIRED, classes_of, everything, input_for, is_merge, samples_for, unused
+from test_configs import REQUIRED, called, classes_of, everything, input_for, samples_for, unused
 from test_schedules import IDS, SCHEDULES
 
 import fastnet as fn
@@ -57,13 +57,12 @@ def test_a_layer_of_a_model(cls, way):
     layer = made(cls)
     tensor = input_for(cls, None)
     x = samples_for(cls, tensor.sample_shape)
-    call = (lambda layer: layer([tensor, tensor])) if is_merge(cls) else (lambda layer: layer(tensor))
-    model = fn.Model(tensor, call(layer), seed=3)
+    model = fn.Model(tensor, called(layer, tensor), seed=3)
     expected = model.predict(x)
     again = way(layer)
     assert type(again) is cls and again.name == layer.name and numbers(again) == numbers(layer)
     assert [weight.path for weight in again.weights] == [weight.path for weight in layer.weights]
-    other = fn.Model(tensor, call(again), seed=4)
+    other = fn.Model(tensor, called(again, tensor), seed=4)
     assert np.array_equal(other.predict(x), expected) and numbers(other) == numbers(model)
     other.set_weights([weight + 1 for weight in other.get_weights()])
     assert np.array_equal(model.predict(x), expected)

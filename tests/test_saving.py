@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from networks import classes, network, regression, rejects, rows, same_weights
 from safetensors import safe_open
-from test_configs import REQUIRED, classes_of, input_for, is_merge, variants
+from test_configs import REQUIRED, called, classes_of, input_for, is_merge, variants
 
 import fastnet as fn
 from fastnet import activations, layers, losses, optimizers, saving, schedules
@@ -107,7 +107,9 @@ def test_every_layer_with_every_argument(tmp_path, cls):
         if cls is layers.Dense and changed == "bias_initializer" and arguments["units"] != 3:
             continue
         tensors = [input_for(cls, changed) for _ in range(1 + is_merge(cls))]
-        model = shuffled(fn.Model(tensors, cls(**arguments)(tensors if is_merge(cls) else tensors[0]), seed=3))
+        model = shuffled(
+            fn.Model(tensors, cls(**arguments)(tensors) if is_merge(cls) else called(cls(**arguments), tensors[0]), seed=3)
+        )
         assert_same(model, saved(model, tmp_path / "m"))
         tried += 1
     assert tried > len(REQUIRED.get(cls, {}))
