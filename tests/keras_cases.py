@@ -1,5 +1,5 @@
-"""Losses and layers that are held to values of Keras: what tools/dump_keras_values.py runs there, and tests/test_composed_losses.py and
-tests/test_composed_layers.py here."""
+"""Losses, metrics and layers that are held to values of Keras: what tools/dump_keras_values.py runs there, and test_composed_losses.py,
+test_composed_metrics.py and test_composed_layers.py here."""
 
 import numpy as np
 
@@ -61,6 +61,47 @@ def loss_data(kind, shape, number):
                 random.dirichlet(np.ones(shape[-1]), shape[:-1]),
             )
     return target, prediction, random.uniform(0, 2, shape[0])
+
+
+#: Class, arguments, what targets and predictions are, shape.
+METRICS = [
+    ("BinaryCrossentropy", {"label_smoothing": 0.1}, "decisions", (8, 4)),
+    ("BinaryCrossentropy", {"from_logits": True}, "decision logits", (8, 1)),
+    ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, "one-hot logits", (8, 4)),
+    ("CategoricalHinge", {}, "one-hot logits", (8, 4)),
+    ("ConcordanceCorrelation", {}, "numbers", (8, 6)),
+    ("CosineSimilarity", {}, "numbers", (8, 4)),
+    ("FBetaScore", {"average": "macro", "beta": 2.0, "threshold": 0.5}, "decisions", (8, 4)),
+    ("FBetaScore", {"average": "weighted", "beta": 0.5, "threshold": 0.5}, "one-hot", (8, 4)),
+    ("FalseNegatives", {}, "decisions", (8, 4)),
+    ("FalsePositives", {"thresholds": [0.3, 0.6]}, "decisions", (8, 4)),
+    ("Hinge", {}, "signs", (8, 4)),
+    ("KLDivergence", {}, "distributions", (8, 4)),
+    ("LogCoshError", {}, "numbers", (8, 4)),
+    ("MeanAbsolutePercentageError", {}, "numbers", (8, 4)),
+    ("MeanSquaredLogarithmicError", {}, "positive", (8, 4)),
+    ("PearsonCorrelation", {}, "numbers", (8, 6)),
+    ("Poisson", {}, "positive", (8, 4)),
+    ("PrecisionAtRecall", {"recall": 0.6}, "decisions", (8, 4)),
+    ("RecallAtPrecision", {"precision": 0.55}, "decisions", (8, 4)),
+    ("SensitivityAtSpecificity", {"specificity": 0.5, "num_thresholds": 30}, "decisions", (8, 4)),
+    ("SparseCategoricalCrossentropy", {}, "labels", (8, 4)),
+    ("SpecificityAtSensitivity", {"sensitivity": 0.7}, "decisions", (8, 4)),
+    ("SquaredHinge", {}, "signs", (8, 4)),
+    ("TrueNegatives", {"thresholds": 0.4}, "decisions", (8, 4)),
+    ("TruePositives", {"thresholds": [0.1, 0.5, 0.9]}, "decisions", (8, 1)),
+    ("BinaryIoU", {}, "decisions", (8, 4)),
+    ("BinaryIoU", {"target_class_ids": [1], "threshold": 0.3}, "decisions", (8, 1)),
+    ("IoU", {"num_classes": 4, "target_class_ids": [0, 2], "sparse_y_pred": False}, "labels", (8, 4)),
+    ("MeanIoU", {"num_classes": 4, "sparse_y_pred": False, "ignore_class": 1}, "labels", (8, 3, 4)),
+    ("OneHotIoU", {"num_classes": 4, "target_class_ids": [1, 3]}, "one-hot", (8, 4)),
+    ("OneHotMeanIoU", {"num_classes": 4}, "one-hot", (8, 3, 4)),
+    ("R2Score", {}, "numbers", (8, 4)),
+    ("RootMeanSquaredError", {}, "numbers", (8, 4)),
+    ("Precision", {"thresholds": 0.4}, "decisions", (8, 4)),
+    ("Recall", {}, "decisions", (8, 4)),
+    ("AUC", {"num_thresholds": 50, "curve": "PR"}, "decisions", (8, 4)),
+]
 
 
 #: Class, arguments, shapes of the inputs with the batch, options of the call.

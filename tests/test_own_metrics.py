@@ -13,7 +13,10 @@ from fastnet._tallies import ArrayTally, FormulaTally
 
 ops = fn.ops
 METRICS = fn.metrics.METRICS
-ENGINE = sorted({cls for cls in METRICS.values() if hasattr(cls, "kernel")}, key=lambda cls: cls.__name__)
+ENGINE = sorted(
+    {cls for cls in METRICS.values() if hasattr(cls, "kernel") and ... not in cls._arguments().values()},
+    key=lambda cls: cls.__name__,
+)
 
 
 def absolute(y_true, y_pred):

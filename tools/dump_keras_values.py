@@ -1,9 +1,9 @@
-"""Writes tests/traces/values_keras.npz: losses and layers of Keras in float64, for the cases of tests/keras_cases.py.
+"""Writes tests/traces/values_keras.npz: losses, metrics and layers of Keras in float64, for the cases of tests/keras_cases.py.
 
     KERAS_BACKEND=torch python tools/dump_keras_values.py       # needs Keras 3 and torch
 
 For loss number i: loss/i/losses, those of the positions; value, their mean; weighted, that with weights of the rows; gradient, that
-of the mean by the predictions. For layer number i: layer/i/y/k, the outputs, and layer/i/dx/k and dw/k, the gradients of the sum of
+of the mean by the predictions. For metric number i: metric/i/value after two updates, and weighted, with weights of rows. For layer number i: layer/i/y/k, the outputs, and layer/i/dx/k and dw/k, the gradients of the sum of
 dy * y by the inputs and the weights, in Keras's order.
 """
 
@@ -44,6 +44,21 @@ def losses():
     return found
 
 
+def metrics():
+    found = {}
+    for i, (name, arguments, kind, shape) in enumerate(keras_cases.METRICS):
+        target, prediction, weights = (torch.tensor(array) for array in keras_cases.loss_data(kind, shape, 2000 + i))
+        if name.endswith("IoU"):  # which take no weights of rows
+            shape = target.shape[:-1] if name.startswith("OneHot") else target.shape
+            weights = weights.reshape(-1, *[1] * (len(shape) - 1)).expand(shape)
+        for what, given in (("value", None), ("weighted", weights)):
+            metric = getattr(keras.metrics, name)(**arguments)
+            for rows in (slice(0, 3), slice(3, None)):
+                metric.update_state(target[rows], prediction[rows], sample_weight=None if given is None else given[rows])
+            found[f"{i}/{what}"] = number_of(metric.result())
+    return found
+
+
 def listed(given):
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
@@ -71,6 +86,7 @@ def main():
     keras.config.set_floatx("float64")
     found = {f"loss/{name}": array for name, array in losses().items()}
     found |= {f"layer/{name}": array for name, array in layers().items()}
+    found |= {f"metric/{name}": array for name, array in metrics().items()}
     facts = {"versions": {"keras": keras.__version__, "torch": torch.__version__.partition("+")[0]}}
     np.savez_compressed(TESTS / "traces" / "values_keras.npz", facts=json.dumps(facts), **found)
 

@@ -8,7 +8,6 @@ from .. import activations, regularizers
 from .._formulas import ops
 from .._graph import SymbolicTensor
 from .._types import ActivationLike, ConstraintLike, InitializerLike, LayerOptions, RegularizerLike
-from .._weights import WeightSpec
 from ._arguments import checked_rate, checked_seed, one_of
 from ._recurrence import ForgetBias
 from ._windows import Sizes, Window, paddings

@@ -54,7 +54,7 @@ def _numbers(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return y_true, y_pred
 
 
-def _alike(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def alike(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     """Both, of as many axes: one of length 1 at the end, that only one of them has, is added or left out, as in Keras."""
     y_true, y_pred = _numbers(y_true, y_pred)
     ranks = len(y_true.shape), len(y_pred.shape)
@@ -76,32 +76,32 @@ def _signs(y_true: Any) -> Any:
 
 def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
     """``mean((y_true - y_pred)**2, axis=-1)``"""
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = alike(y_true, y_pred)
     return ops.mean(ops.square(y_true - y_pred), axis=-1)
 
 
 def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
     """``mean(abs(y_true - y_pred), axis=-1)``"""
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = alike(y_true, y_pred)
     return ops.mean(ops.abs(y_true - y_pred), axis=-1)
 
 
 def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
     """``100 * mean(abs(y_true - y_pred) / maximum(abs(y_true), 1e-7), axis=-1)``"""
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = alike(y_true, y_pred)
     return 100.0 * ops.mean(ops.abs(y_true - y_pred) / ops.maximum(ops.abs(y_true), EPSILON), axis=-1)
 
 
 def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
     """``mean((log(1 + y_true) - log(1 + y_pred))**2, axis=-1)``, both at least 1e-7"""
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = alike(y_true, y_pred)
     logs = [ops.log(ops.maximum(y, EPSILON) + 1.0) for y in (y_pred, y_true)]
     return ops.mean(ops.square(logs[0] - logs[1]), axis=-1)
 
 
 def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
     """With ``e = y_pred - y_true``, the mean of ``e**2 / 2`` where ``abs(e) <= delta``, else of ``delta * abs(e) - delta**2 / 2``."""
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = alike(y_true, y_pred)
     error = y_pred - y_true
     size = ops.abs(error)
     return ops.mean(ops.where(size <= delta, 0.5 * ops.square(error), delta * size - 0.5 * delta**2), axis=-1)
@@ -109,7 +109,7 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
 
 def log_cosh(y_true: Any, y_pred: Any) -> Any:
     """``mean(log(cosh(y_pred - y_true)), axis=-1)``"""
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = alike(y_true, y_pred)
     error = y_pred - y_true
     return ops.mean(error + ops.softplus(error * -2.0) - math.log(2.0), axis=-1)
 
@@ -119,20 +119,20 @@ def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
 
     ``-sum(y_true * y_pred, axis) / (norm(y_true) * norm(y_pred))``; vectors shorter than 1e-7 are divided by that.
     """
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = alike(y_true, y_pred)
     unit = [y * ops.rsqrt(ops.maximum(ops.sum(ops.square(y), axis=axis, keepdims=True), 1e-14)) for y in (y_true, y_pred)]
     return -ops.sum(unit[0] * unit[1], axis=axis)
 
 
 def hinge(y_true: Any, y_pred: Any) -> Any:
     """``mean(maximum(1 - y_true * y_pred, 0), axis=-1)``; a target of 0 is taken for -1."""
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = alike(y_true, y_pred)
     return ops.mean(ops.maximum(1.0 - _signs(y_true) * y_pred, 0.0), axis=-1)
 
 
 def squared_hinge(y_true: Any, y_pred: Any) -> Any:
     """``mean(maximum(1 - y_true * y_pred, 0)**2, axis=-1)``; a target of 0 is taken for -1."""
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = alike(y_true, y_pred)
     return ops.mean(ops.square(ops.maximum(1.0 - _signs(y_true) * y_pred, 0.0)), axis=-1)
 
 
@@ -151,7 +151,7 @@ def kl_divergence(y_true: Any, y_pred: Any) -> Any:
 
 def poisson(y_true: Any, y_pred: Any) -> Any:
     """``mean(y_pred - y_true * log(y_pred + 1e-7), axis=-1)``"""
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = alike(y_true, y_pred)
     return ops.mean(y_pred - y_true * ops.log(y_pred + EPSILON), axis=-1)
 
 
@@ -178,7 +178,7 @@ def _class_logarithms(y_pred: Any, from_logits: bool, axis: int) -> Any:
 
 def binary_crossentropy(y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1) -> Any:
     """``-mean(t * log(p) + (1 - t) * log(1 - p), axis)``; see the class `BinaryCrossentropy`."""
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = alike(y_true, y_pred)
     return ops.mean(_binary(_smoothed(y_true, label_smoothing, 2), y_pred, from_logits), axis=axis)
 
 
@@ -193,7 +193,7 @@ def binary_focal_crossentropy(
     axis: int = -1,
 ) -> Any:
     """The mean of ``-(1 - p_t)**gamma * log(p_t)``; see the class `BinaryFocalCrossentropy`."""
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = alike(y_true, y_pred)
     y_true = _smoothed(y_true, label_smoothing, 2)
     p = ops.sigmoid(y_pred) if from_logits else y_pred
     right = y_true * p + (1.0 - y_true) * (1.0 - p)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .base import Metric, decision_threshold, divide, has_decisions, one_of, width_of
 
-__all__ = ["F1Score", "MatthewsCorrelation", "Precision", "Recall"]
+__all__ = ["F1Score", "FBetaScore", "MatthewsCorrelation", "Precision", "Recall"]
 
 
 class _ConfusionMetric(Metric):
@@ -137,28 +137,43 @@ class Recall(_PrecisionOrRecall):
         return divide(true_positives, true_positives + false_negatives)
 
 
-class F1Score(_ConfusionMetric):
-    """Harmonic mean of precision and recall: ``2 tp / (2 tp + fp + fn)``.
-
-    Where no threshold is given, each row of several outputs names one class, that of its largest prediction; of equal ones the
-    first, as scikit-learn's classifiers choose. (Keras takes all of them for positive.) So do targets that are not class numbers.
+class FBetaScore(_ConfusionMetric):
+    """Weighted harmonic mean of precision and recall: ``(1 + beta**2) tp / ((1 + beta**2) tp + beta**2 fn + fp)``.
 
     Parameters
     ----------
-    average : {"macro", "micro", "weighted", None}
-        How the classes become one number: the mean of their scores; their counts added; the mean weighted with
-        the number of targets; or not at all: an array, which is the default of Keras, but no log or early
-        stopping can do with.
+    average
+        As in `F1Score`.
+    beta : float
+        How many times as much recall counts as precision. Positive.
     threshold : float, optional
-        A prediction above it is positive. Default: the largest prediction of a row is; where there is one
-        output, those above 0.5, or above 0 where the loss takes logits.
+        As in `F1Score`.
+    name : str
+    dtype
+        Accepted as Keras does.
     """
 
-    def __init__(self, average: str | None = "macro", threshold: float | None = None, name: str = "f1_score") -> None:
+    beta: float
+
+    def __init__(
+        self,
+        average: str | None = "macro",
+        beta: float = 1.0,
+        threshold: float | None = None,
+        name: str = "fbeta_score",
+        dtype: Any = None,
+    ) -> None:
+        if not beta > 0:
+            raise ValueError(f"beta must be positive, got {beta}")
+        self.beta = beta
+        self._take(average, threshold, name, dtype)
+
+    def _take(self, average: str | None, threshold: float | None, name: str, dtype: Any) -> None:
         one_of("average", average, _AVERAGES)
         self.average = average
         self.threshold = threshold
         self.name = name
+        self.dtype = dtype
 
     @property
     def _given_threshold(self) -> float | None:
@@ -175,10 +190,36 @@ class F1Score(_ConfusionMetric):
         if self.average == "micro":
             counts = counts.sum(axis=1, keepdims=True)
         true_positives, false_positives, false_negatives = counts
-        scores = divide(2 * true_positives, 2 * true_positives + false_positives + false_negatives)
+        right, missed = (1 + self.beta**2) * true_positives, self.beta**2 * false_negatives
+        scores = divide(right, right + missed + false_positives)
         if self.average is None:
             return scores
         return float(scores[0]) if self.average == "micro" else _average(scores, counts, self.average)
+
+
+class F1Score(FBetaScore):
+    """Harmonic mean of precision and recall: ``2 tp / (2 tp + fp + fn)``.
+
+    Where no threshold is given, each row of several outputs names one class, that of its largest prediction; of equal ones the
+    first, as scikit-learn's classifiers choose. (Keras takes all of them for positive.) So do targets that are not class numbers.
+
+    Parameters
+    ----------
+    average : {"macro", "micro", "weighted", None}
+        How the classes become one number: the mean of their scores; their counts added; the mean weighted with
+        the number of targets; or not at all: an array, which is the default of Keras, but no log or early
+        stopping can do with.
+    threshold : float, optional
+        A prediction above it is positive. Default: the largest prediction of a row is; where there is one
+        output, those above 0.5, or above 0 where the loss takes logits.
+    """
+
+    beta = 1.0
+
+    def __init__(
+        self, average: str | None = "macro", threshold: float | None = None, name: str = "f1_score", dtype: Any = None
+    ) -> None:
+        self._take(average, threshold, name, dtype)
 
 
 class MatthewsCorrelation(Metric):

@@ -20,6 +20,7 @@ Whole numbers are numbers, others texts as `float.hex` writes them, so that ever
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,9 @@ def describe_for_c(model: Network, prefix: str) -> dict[str, Any]:
     try:
         refusal = _why_not_trained(model)
         if not refusal:
-            train = lower(model, model._compiled, "train", {}, [])
+            trains = copy.copy(model._compiled)
+            trains.tallies = [[] for _ in trains.tallies]  # metrics are Python's, and so are the arrays that they compute with
+            train = lower(model, trains, "train", {}, [])
             trained = {**_network(train), "optimizer": train["optimizer"], "hyper": _hyper(model)}
     except (TypeError, ValueError) as error:  # a loss that does not fit, a learning rate that is none: it can be saved as it is
         refusal = str(error)
