@@ -10,6 +10,9 @@ import pytest
 import fastnet as fn
 from fastnet._names import snake_case
 
+#: Predictions of any kind come out of a layer without activation here.
+pytestmark = pytest.mark.filterwarnings("ignore:loss that does not fit the output")
+
 TRACES = np.load(pathlib.Path(__file__).parent / "traces" / "values_keras.npz")
 CASES = list(enumerate(keras_cases.LOSSES))
 #: Keras on PyTorch takes means of float64 in float32.

@@ -9,6 +9,9 @@ import pytest
 
 import fastnet as fn
 
+#: Predictions of any kind come out of a layer without activation here.
+pytestmark = pytest.mark.filterwarnings("ignore:loss that does not fit the output")
+
 TRACES = np.load(pathlib.Path(__file__).parent / "traces" / "values_keras.npz")
 CASES = list(enumerate(keras_cases.METRICS))
 each = pytest.mark.parametrize(("i", "case"), CASES, ids=[f"{i}-{name}" for i, (name, *_) in CASES])
