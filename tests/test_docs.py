@@ -99,4 +99,7 @@ def test_pages_build(tmp_path):
 
     build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path)))
     assert "Kingma" in (tmp_path / "reference.html").read_text(encoding="utf-8")
+    page = (tmp_path / "from_keras.html").read_text(encoding="utf-8")
+    assert '<span class="kn">import</span>' in page  # coloured when it was built
+    assert not re.findall(r'(?:src|href)="https?://[^"]*\.(?:js|css)', page), "pages are to be read offline"
     assert "rectified" in (tmp_path / "api" / "optimizers.html").read_text(encoding="utf-8")

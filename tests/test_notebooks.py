@@ -9,7 +9,7 @@ from networks import regression, rows
 
 import fastnet as fn
 from fastnet import _drawing
-from fastnet._drawing import plot_model
+from fastnet.utils import plot_model
 
 PNG = b"\x89PNG"
 

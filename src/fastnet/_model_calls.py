@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _data
 from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls
@@ -27,8 +27,6 @@ class ModelCalls(Layer):
     _connect: Callable[..., None]
     _require_built: Callable[[], None]
     _restructured: Callable[[], None]
-    predict: Callable[..., Any]
-    forward: Callable[..., Any]
 
     _repeats_calls = True
     #: Whether the graph is made by the `call` of a class of the user's.
@@ -48,10 +46,12 @@ class ModelCalls(Layer):
         if cls.call is not ModelCalls.call and "__setattr__" not in vars(cls):
             cls.__setattr__ = _set_attribute  # type: ignore[assignment, method-assign]
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("_graph", "_compiled", "_plans"):
-            raise RuntimeError(f"the constructor of {type(self).__name__} must call super().__init__() before all else")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if not TYPE_CHECKING:  # type checkers would take it for a sign that there is any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("_graph", "_compiled", "_plans"):
+                raise RuntimeError(f"the constructor of {type(self).__name__} must call super().__init__() before all else")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __call__(self, inputs: Any, *more: Any, training: bool | None = None, **options: Any) -> Any:
         """On symbolic tensors, the model as a layer of another model, which shares its weights; on arrays, their prediction.
@@ -65,7 +65,8 @@ class ModelCalls(Layer):
         if not _tensors([inputs, more]):
             if more or options:
                 raise TypeError(f"model {self.name!r} takes arrays as one argument: a list, or a dictionary by name")
-            return self.forward(inputs, training=True) if training else self.predict(inputs)
+            model: Any = self
+            return model.forward(inputs, training=True) if training else model.predict(inputs)
         if more:
             inputs = [inputs, *more]
         if isinstance(inputs, Mapping):

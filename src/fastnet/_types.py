@@ -9,6 +9,7 @@ from ._config import Configurable
 
 __all__ = [
     "ActivationLike",
+    "CommonOptions",
     "ConstraintLike",
     "DecayOptions",
     "InitializerLike",
@@ -63,7 +64,7 @@ class OldOptimizerOptions(TypedDict, total=False):
     decay: float
 
 
-class LayerwiseOptions(OldOptimizerOptions, total=False):
+class CommonOptions(TypedDict, total=False):
     """What the constructors of all optimizers take by name, beside their own arguments."""
 
     clipnorm: Scheduled | None
@@ -81,6 +82,10 @@ class LayerwiseOptions(OldOptimizerOptions, total=False):
     lazy: bool
 
 
+class LayerwiseOptions(CommonOptions, OldOptimizerOptions, total=False):
+    """The same, of those with Keras's arguments."""
+
+
 class OptimizerOptions(LayerwiseOptions, total=False):
     """The same, of most of them: those that have no such argument of their own."""
 
@@ -94,14 +99,15 @@ class DecayOptions(OptimizerOptions, total=False):
     weight_decay: Scheduled | None
 
 
-class PyTorchOptions(OptimizerOptions, total=False):
-    """What those with PyTorch's arguments take beside their own."""
+class PyTorchOptions(CommonOptions, total=False):
+    """What those with PyTorch's arguments take beside their own, of which lr is one."""
 
     name: str | None
+    exclude_from_weight_decay: Sequence[str]
     maximize: bool
 
 
-class PyTorchDecayOptions(DecayOptions, total=False):
+class PyTorchDecayOptions(PyTorchOptions, total=False):
     """The same of one that has no weight decay among its own."""
 
-    maximize: bool
+    weight_decay: Scheduled | None

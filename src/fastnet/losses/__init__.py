@@ -24,6 +24,7 @@ import numpy as np
 from .. import _config
 from . import composed, functions, standard
 from .base import Loss
+from .composed import *  # type checkers take these names for public then
 from .composed import (
     BinaryFocalCrossentropy,
     CategoricalFocalCrossentropy,
@@ -35,6 +36,7 @@ from .composed import (
     SquaredHinge,
 )
 from .functions import *
+from .standard import *
 from .standard import (
     BinaryCrossentropy,
     CategoricalCrossentropy,

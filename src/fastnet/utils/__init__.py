@@ -1,5 +1,6 @@
 """What scripts look for in `keras.utils`: labels, sequences, windows, folders of images and texts, seeds."""
 
+from .._drawing import plot_model
 from ..backend import clear_session, is_keras_tensor
 from .arrays import (
     normalize,
@@ -15,6 +16,6 @@ from .images import array_to_img, image_dataset_from_directory, img_to_array, lo
 
 __all__ = [
     "Dataset", "PyDataset", "Sequence", "array_to_img", "clear_session", "get_file", "image_dataset_from_directory", "img_to_array", "is_keras_tensor", "load_img",
-    "normalize", "pack_x_y_sample_weight", "pad_sequences", "save_img", "set_random_seed", "split_dataset", "text_dataset_from_directory",
+    "normalize", "pack_x_y_sample_weight", "pad_sequences", "plot_model", "save_img", "set_random_seed", "split_dataset", "text_dataset_from_directory",
     "timeseries_dataset_from_array", "to_categorical", "unpack_x_y_sample_weight",
 ]  # fmt: skip
