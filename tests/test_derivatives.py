@@ -40,8 +40,16 @@ CASES = {
     "add": [(lambda a, b: L.Add()([a, b]), (3,), (3,))],
     "affine": [(L.Normalization(mean=[1.0, 2.0], variance=[4.0, 9.0]), (3, 2)), (L.Rescaling(3.0, 1.0), (3,))],
     "argsort": [(lambda a: a**2 * ops.argsort(a), (5,))],
+    "attention": [
+        (lambda a, b: L.Attention()(a, b), (3, 4), (5, 4)),
+        (L.MultiHeadAttention(2, 3), (4, 5), (3, 5)),
+        (lambda a: L.GroupQueryAttention(3, 4, 2)(a, a), (4, 5)),
+        (lambda a: L.MultiHeadAttention(2, 3)(a, a, use_causal_mask=True), (4, 5)),
+        (lambda a, b: L.Attention()(*[L.Masking(mask_value=0.0)(ops.where(t > -0.5, t, 0.0)) for t in (a, b)]), (3, 1), (4, 1)),
+    ],
     "average": [(lambda a, b: L.Average()([a, b]), (3,), (3,))],
     "average_pooling": [(L.AveragePooling2D(2), (4, 6, 2)), (L.GlobalAveragePooling2D(), (3, 4, 2)), (L.AveragePooling1D(3), (6, 2))],
+    "batch_normalization": [(L.BatchNormalization(), (3,)), (L.BatchNormalization(scale=False), (2, 3))],
     "concatenate": [(lambda a, b: L.Concatenate(axis=1)([a, b]), (2, 3), (4, 3)), (lambda a, b: L.Concatenate()([a, b, a]), (2, 3), (2, 1))],
     "convolution": [
         (L.Conv2D(3, (3, 2), activation="tanh"), (5, 6, 2)),
@@ -97,7 +105,8 @@ CASES = {
     "resize": [(L.UpSampling2D((2, 3)), (2, 3, 2)), (L.UpSampling1D(2), (3, 2))],
     "rms_normalization": [(L.RMSNormalization(), (2, 5))],
     "scale": [(Factor(), (3,))],
-    "scan": [(lambda a: ops.cumsum(a, axis=1) ** 3, (3, 2)), (lambda a: ops.cumsum(a, axis=-1) ** 2 * a, (3, 2))],
+    "scan": [(lambda a: ops.cumsum(a, axis=1) ** 3, (3, 2)), (lambda a: ops.cumsum(a, axis=-1) ** 2 * a, (3, 2)),
+             (lambda a: ops.cumprod(a, axis=1), (4, 2)), (lambda a: ops.cumprod(ops.floor(a + 1.5) * a, axis=-1), (2, 4))],
     "scatter": [
         *((lambda a, f=f: ops.take(f(a**2, [2, 0, 2, 0], 3, axis=1), [0, 2], axis=1) ** 2, (4, 2))
             for f in (ops.segment_sum, ops.segment_max)),
@@ -236,6 +245,29 @@ def test_weights_and_numbers_as_operands(name, place):
     x = fn.Input((2, 3))
     for function in (_Operand(name, place), lambda t: getattr(ops, name)(*((1.5, t) if place == 0 else (t, 1.5)))):
         check(fn.Model(x, function(x), seed=0, dtype="float64"), [RANDOM.uniform(0.2, 0.8, (3, 2, 3))], rtol=1e-5)
+
+
+def test_batch_normalization_has_one_while_it_is_frozen():
+    """With statistics of the batch its derivative is none of rows: predictions have it, training refuses it by name."""
+    x, layer = fn.Input((3,)), L.BatchNormalization(name="norm")
+    y = L.Dense(1)(L.Activation("tanh")(layer(L.Dense(4)(x))))
+    model = fn.Model(x, fn.gradients(y, x), seed=0, dtype="float64")
+    layer.moving_variance[...] = [0.5, 1.0, 2.0, 4.0]
+    rows = RANDOM.normal(size=(5, 3))
+    model.compile(fn.optimizers.SGD(0.0), "mse")
+    before = model.predict(rows)
+    for call in (
+        lambda: model.fit(rows, rows, verbose=0),
+        lambda: model.train_on_batch(rows, rows),
+        lambda: model.forward(rows, training=True),
+    ):
+        with pytest.raises(
+            NotImplementedError, match=r"layer 'norm': in training its statistics are those of the batch.*trainable = False"
+        ):
+            call()
+    layer.trainable = False
+    assert np.array_equal(model.predict(rows), before)
+    check_training(model, rows, RANDOM.normal(size=(5, 3)))
 
 
 # ---- training ------------------------------------------------------------------------------------------------

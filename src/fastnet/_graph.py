@@ -233,9 +233,12 @@ class Operation:
         The use of the layer that it is a part of.
     like : Operation or None
         Another one, whose random numbers it has.
+    frozen_with : Operation or None
+        A batch normalisation whose derivative it is while that takes its statistics from no batch.
     """
 
     like: Operation | None = None
+    frozen_with: Operation | None = None
 
     def __init__(
         self,

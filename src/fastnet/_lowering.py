@@ -65,6 +65,7 @@ def lower(
     )
     # Predictions do without what only adds to the loss.
     operations = [*(graph.leading if kind == "predict" else graph.operations), *formulas]
+    _check_frozen(operations if training else [])
     tensors = [*graph.inputs, *(target for _, target in targets)]
     nodes, values = _lower_operations(tensors, operations, [*weights, *constants], folded | network._silent, network._places)
     idle = _idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
@@ -91,6 +92,17 @@ def lower(
         "seed": network.seed,
         "input_gradients": kind == "custom",
     }
+
+
+def _check_frozen(operations: Sequence[Operation]) -> None:
+    """Refuses derivatives of batch normalisations that take their statistics from the batch."""
+    for operation in operations:
+        source = operation.frozen_with
+        if source is not None and not source.layer.plan_attributes(source).get("frozen"):
+            raise NotImplementedError(
+                f"layer {source.layer._label!r}: in training its statistics are those of the batch, of which a row has a part in all others, so "
+                "that its derivative by the inputs is none of rows: freeze it, layer.trainable = False, or use LayerNormalization"
+            )
 
 
 def _fold_scaling(graph: Graph, formulas: Sequence[Operation]) -> tuple[list[tuple[Any, Any, Any]], set[Operation]]:

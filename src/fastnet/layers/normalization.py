@@ -177,6 +177,8 @@ class BatchNormalization(_CenteredNormalization):
         return self.emit("batch_normalization", [x], {**attributes, "momentum": self.momentum}, weights)
 
     def plan_attributes(self, operation: Operation) -> Mapping[str, float]:
+        if operation.op != "batch_normalization":  # its derivative
+            return operation.attributes
         return {**operation.attributes, "frozen": not self.trainable or bool(operation.attributes.get("frozen"))}
 
     @property

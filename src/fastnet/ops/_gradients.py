@@ -8,6 +8,7 @@ from typing import Any
 from .._graph import CURRENT_CALL, Operation, SymbolicTensor
 from ..layers.functional import HAS_BATCH
 from . import _indexing_derivatives as _indexing_derivatives  # it enters its rules into the table
+from . import _network_derivatives as _network_derivatives
 from ._derivatives import DERIVATIVES, add_up, refuse
 from ._emission import function
 from .elementwise import apply

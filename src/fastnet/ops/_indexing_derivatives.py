@@ -9,9 +9,12 @@ import numpy as np
 
 from .._graph import Operation, SymbolicTensor
 from .._labels import INDICES_ARE_PARAMETER, TABLE_IS_PARAMETER
-from ._derivatives import Gradients, _derivative_of, _gather, refuse
+from ._derivatives import Gradients, _derivative_of, _gather
 from ._emission import emit
+from ._slopes import where
 from .elementwise import apply
+from .reductions import reduce_over
+from .shapes import permute_to, reshape_to
 
 __all__: list[str] = []
 
@@ -67,10 +70,25 @@ def _of_scatter(operation: Operation, gradients: Gradients) -> Gradients:
     return [dx, None][: len(operation.inputs)]
 
 
+def _of_products(operation: Operation, dy: SymbolicTensor) -> SymbolicTensor:
+    """Of x_k the sum over i of dy_i times the product up to i without x_k, so that zeros have derivatives as well."""
+    x, axis, reverse = operation.inputs[0], int(operation.attributes.get("axis", 0)), int(operation.attributes.get("reverse", 0))
+    shape = x.sample_shape
+    n, order = shape[axis], [*(i for i in range(len(shape)) if i != axis), axis]
+    lines = int(np.prod(shape)) // n
+    moved, slope = (reshape_to(permute_to(one, order), (lines, 1, n)) for one in (x, dy))
+    without = where(np.eye(n), 1.0, moved)  # [k][i]
+    products = emit("scan", [without], {"function": 1, "axis": 2, "reverse": reverse})
+    reached = np.tril(np.ones((n, n))) if reverse else np.triu(np.ones((n, n)))
+    found = reduce_over("sum", where(reached, products * slope, 0.0), [2])
+    back = reshape_to(found, [shape[i] for i in order])
+    return permute_to(back, [order.index(i) for i in range(len(shape))])
+
+
 @_derivative_of("scan")
 def _of_scan(operation: Operation, gradients: Gradients) -> Gradients:
     if operation.attributes.get("function", 0):
-        raise refuse(operation, " of products")
+        return [_of_products(operation, gradients[0])]
     return [emit("scan", [gradients[0]], {**operation.attributes, "reverse": not operation.attributes.get("reverse", 0)})]
 
 
