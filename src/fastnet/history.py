@@ -37,6 +37,8 @@ class History:
         ``seconds``.
     diverged : str or None
         What happened, where training ended because the loss became NaN or infinite.
+    faults : list
+        What was wrong with the targets when training began, such as their size; `diagnose` tells it.
 
     Examples
     --------
