@@ -3,11 +3,11 @@
     python -m bench.formulas [--seconds S]
 
 Data are normal random numbers of float32 with a fixed seed. Times are elapsed times of the stages of a plan with one thread, forward
-and backward, of one batch, without what copies the batch in and the results out. Formula and built-in layer are run in turns, many
-times in one run; of the times of each the least counts, which a busy machine disturbs least. What is compared with memory is NumPy's
-``c = a + b``, two arrays read and a third one written, of as many bytes as the formula reads and writes at least, in the same turns. PyTorch,
-where it is installed, runs the formula eagerly with one thread, forward and backward, beside `Model.forward` and `Model.backward`:
-these two by processor time of whole calls from Python.
+and backward, of one batch, without what copies the batch in and the results out. Formula and built-in layer, or loss of a step that
+trains, are run in turns, many times in one run; of the times of each the least counts, which a busy machine disturbs least. What is
+compared with memory is NumPy's ``c = a + b``, two arrays read and a third one written, of as many bytes as the formula reads and
+writes at least, in the same turns. PyTorch, where it is installed, runs the formula eagerly with one thread, forward and backward,
+beside `Model.forward` and `Model.backward`: these two by processor time of whole calls from Python.
 """
 
 from __future__ import annotations
@@ -97,13 +97,19 @@ class LayerNormalization(fn.layers.Layer):
         return centered * ops.rsqrt(variance + 1e-3) * self.gamma + self.beta
 
 
-class BuiltInHuber:
-    """The stage of the loss that is built in, value and gradient."""
+class TimedLoss:
+    """The stages of a loss in a step that trains, value and gradient: of one that is built in, or of a formula.
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    Before it is a layer with weights, without which nothing would be differentiated.
+    """
+
+    #: What the stages are called.
+    LABELS = ("huber", "fused forward", "fused backward", "loss of formula")
+
+    def __init__(self, loss: object, shape: tuple[int, ...]) -> None:
         inputs = fn.Input(shape[1:])
-        self.model = fn.Model(inputs, fn.layers.Rescaling(1.5)(inputs), seed=0)
-        self.model.compile("sgd", fn.losses.Huber(), n_threads=1)
+        self.model = fn.Model(inputs, fn.layers.RMSNormalization()(inputs), seed=0)
+        self.model.compile("sgd", loss, n_threads=1)
         random = np.random.RandomState(0)
         self.x, self.y = (random.standard_normal(shape).astype(np.float32) for _ in range(2))
         self.both = np.inf
@@ -111,7 +117,7 @@ class BuiltInHuber:
     def turn(self) -> None:
         """Profiles a step."""
         profile = self.model.profile(self.x, self.y, batch_size=len(self.x), repeats=1)
-        self.both = min(self.both, sum(s.seconds for s in profile.stages if s.label == "huber"))
+        self.both = min(self.both, sum(s.seconds for s in profile.stages if s.label in self.LABELS))
 
 
 class Triad:
@@ -154,7 +160,7 @@ def compare(seconds: float) -> None:
                 f"{1e6 * a.both:12.1f}{1e6 * b.both:10.1f}{a.both / b.both:7.2f}",
                 flush=True,
             )
-        a, b = Timed(fn.layers.Lambda(huber), shape, 2), BuiltInHuber(shape)
+        a, b = TimedLoss(huber, shape), TimedLoss(fn.losses.Huber(), shape)
         measure([a, b], seconds)
         print(f"{'huber':22s}{shape!s:14s}{'':27s}{1e6 * a.both:12.1f}{1e6 * b.both:10.1f}{a.both / b.both:7.2f}", flush=True)
 

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* Arrays that together are as large as this are not in the cache of a core. */
-enum { FETCHED_BYTES = 1 << 22, CACHE_LINE = 64 };
+enum { CACHE_LINE = 64 };
 
 /* ---- at run time ------------------------------------------------------------------------------------------- */
 

@@ -5,6 +5,9 @@
 #include "blocks.h"
 #include "plan.h"
 
+/* Arrays as large as this, together or alone, are not in the caches of a core: the next block is fetched ahead. */
+enum { FETCHED_BYTES = 1 << 22 };
+
 /* A stage of a node, as a call on a block. */
 typedef struct block_call {
     fn_stage_function run;

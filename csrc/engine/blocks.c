@@ -18,7 +18,9 @@
 
 #include <string.h>
 
-enum { BLOCK_BYTES = 4096, LARGEST_ROW = 16384 };
+/* Of each array, where arrays stay in the caches of a core; smaller where they do not, as the next block is fetched ahead and is
+ * to fit into the first-level cache, too. */
+enum { BLOCK_BYTES = 8192, FETCHED_BLOCK_BYTES = 4096, LARGEST_ROW = 16384 };
 /* ---- which nodes ---------------------------------------------------------------------------------------------- */
 
 static int32_t root_of(const fn_plan *plan, int32_t value)
@@ -167,7 +169,9 @@ static void add_run(fn_plan *plan, const fn_plan_spec *spec, int32_t first, int3
         run->n_inputs += plan->nodes[i].n_inputs;
         width = widest(&plan->nodes[i]) > width ? widest(&plan->nodes[i]) : width;
     }
-    run->block = BLOCK_BYTES / (int64_t)plan->kernels->element / (width / run->positions);
+    const int64_t element = (int64_t)plan->kernels->element;
+    const int64_t bytes = width * plan->max_rows * element < FETCHED_BYTES ? BLOCK_BYTES : FETCHED_BLOCK_BYTES;
+    run->block = bytes / element / (width / run->positions);
     run->block = run->block > 1 ? run->block : 1;
     run->is_internal = fn_plan_allocate(plan, (size_t)run->n_buffers);
     run->gradient = fn_plan_allocate(plan, (size_t)run->n_buffers * sizeof *run->gradient);

@@ -4,18 +4,18 @@
 
 #include "operands.h"
 
-FN_INLINE const fn_node *first_of(const fn_node *node)
+static inline const fn_node *first_of(const fn_node *node)
 {
     return node->joined < 0 ? node + node->joined : node;
 }
 
-FN_INLINE const fn_node *second_of(const fn_node *node)
+static inline const fn_node *second_of(const fn_node *node)
 {
     return node->joined > 0 ? node + node->joined : node;
 }
 
 /* Operand of the second that the first's value is. */
-FN_INLINE int joining_operand(const fn_node *first, const fn_node *second)
+static inline int joining_operand(const fn_node *first, const fn_node *second)
 {
     int k = 0;
     while (kind_of(second, k) >= PARAMETER || kind_of(second, k) < INPUT ||
@@ -25,7 +25,7 @@ FN_INLINE int joining_operand(const fn_node *first, const fn_node *second)
 }
 
 /* The node and its operand that operand a, b or c of the chains is; NULL: there is none. */
-FN_INLINE const fn_node *chain_operand(const fn_node *node, int chained, int *operand)
+static inline const fn_node *chain_operand(const fn_node *node, int chained, int *operand)
 {
     const fn_node *first = first_of(node), *second = second_of(node);
     *operand = chained == CHAIN_C ? 1 - joining_operand(first, second) : chained;
@@ -33,7 +33,7 @@ FN_INLINE const fn_node *chain_operand(const fn_node *node, int chained, int *op
     return *operand < function_of(owner->attribute)->n_operands ? owner : NULL;
 }
 
-FN_INLINE bool joins(const fn_node *node, int32_t input, const fn_node *producer)
+static inline bool joins(const fn_node *node, int32_t input, const fn_node *producer)
 {
     const fn_function *g = function_of(node->attribute), *f = function_of(producer->attribute);
     const chain_link inner = chain_find(f->entry.name), outer = chain_find(g->entry.name);
@@ -51,7 +51,7 @@ FN_INLINE bool joins(const fn_node *node, int32_t input, const fn_node *producer
     return of_first.rank == 1 && of_second.rank == 1;
 }
 
-FN_INLINE void make_chains(const fn_node *node, shared *made)
+static inline void make_chains(const fn_node *node, shared *made)
 {
     const fn_node *first = first_of(node), *second = second_of(node);
     const chain_link f = chain_find(function_of(first->attribute)->entry.name);
@@ -73,8 +73,8 @@ FN_INLINE void make_chains(const fn_node *node, shared *made)
 
 /* Runs a chain of the node's over rows lo to hi. out: of element 0, `step` of them for each row; repeated: the sum of a run is
  * added to one number. */
-FN_INLINE void run_chain_rows(const fn_node *node, fn_chain chain, int64_t lo, int64_t hi, real *out, int64_t step, bool repeated,
-                              bool add)
+static inline void run_chain_rows(const fn_node *node, fn_chain chain, int64_t lo, int64_t hi, real *out, int64_t step,
+                                  bool repeated, bool add)
 {
     const fn_node *first = first_of(node), *second = second_of(node);
     const bool flat = shared_of(first)->layout.flat && shared_of(second)->layout.flat;
@@ -110,25 +110,25 @@ FN_INLINE void run_chain_rows(const fn_node *node, fn_chain chain, int64_t lo, i
 }
 
 /* The chains' operand that operand k of a joined node is. */
-FN_INLINE int chained_operand(const fn_node *node, int k)
+static inline int chained_operand(const fn_node *node, int k)
 {
     return node->joined > 0 ? k : CHAIN_C;
 }
 
 /* Whether operand k is made by the node that this one is joined with. */
-FN_INLINE bool is_made_within(const fn_node *node, int k)
+static inline bool is_made_within(const fn_node *node, int k)
 {
     return node->joined < 0 && k == joining_operand(first_of(node), node);
 }
 
-FN_INLINE void run_chain_forward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+static inline void run_chain_forward(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
     run_chain_rows(node, shared_of(node)->whole, lo, hi, node->output[0].value, shared_of(node)->layout.width, false, false);
 }
 
 /* Adds the arrays that a chain reads to the lists. */
-FN_INLINE void list_operands(const fn_node *node, fn_chain chain, int *reads, int *n, int *reads_all, int *n_all)
+static inline void list_operands(const fn_node *node, fn_chain chain, int *reads, int *n, int *reads_all, int *n_all)
 {
     for (int chained = CHAIN_A; chained <= CHAIN_C; chained++) {
         int k;
@@ -141,7 +141,7 @@ FN_INLINE void list_operands(const fn_node *node, fn_chain chain, int *reads, in
     }
 }
 
-FN_INLINE void emit_chain_forward(fn_plan *plan, fn_node *node)
+static inline void emit_chain_forward(fn_plan *plan, fn_node *node)
 {
     int reads[CHAIN_C + 1], reads_all[CHAIN_C + 1], n = 0, n_all = 0;
     list_operands(node, shared_of(node)->whole, reads, &n, reads_all, &n_all);

@@ -18,17 +18,17 @@ enum {
 enum { NONE = -2, NUMBER, INPUT, PARAMETER = FN_MAX_OPERANDS, MOST_PARAMETERS = 2 };
 enum { BLOCK = 512 };
 
-FN_INLINE const fn_function *function_of(const double *attribute)
+static inline const fn_function *function_of(const double *attribute)
 {
     return FN_SYM(functions)[(int)attribute[FUNCTION]];
 }
 
-FN_INLINE int kind_of(const fn_node *node, int k)
+static inline int kind_of(const fn_node *node, int k)
 {
     return (int)node->attribute[OPERAND + k];
 }
 
-FN_INLINE const fn_port *port_of(const fn_node *node, int kind)
+static inline const fn_port *port_of(const fn_node *node, int kind)
 {
     return kind < INPUT ? NULL : kind < PARAMETER ? &node->input[kind] : &node->parameter[kind - PARAMETER];
 }
@@ -52,12 +52,12 @@ typedef struct shared {
     fn_chain by[CHAIN_C + 1]; /* what the gradients of the chains' operands are */
 } shared;
 
-FN_INLINE const shared *shared_of(const fn_node *node)
+static inline const shared *shared_of(const fn_node *node)
 {
     return node->closure;
 }
 
-FN_INLINE void fill_layout(broadcast_layout *l, const fn_node *node)
+static inline void fill_layout(broadcast_layout *l, const fn_node *node)
 {
     const fn_shape *shape = &node->output[0].shape;
     for (int k = 0; k < function_of(node->attribute)->n_operands; k++) {
@@ -68,7 +68,7 @@ FN_INLINE void fill_layout(broadcast_layout *l, const fn_node *node)
 }
 
 /* An operand that is a number; the largest ones stand for infinity. */
-FN_INLINE real number_of(const fn_node *node, int k)
+static inline real number_of(const fn_node *node, int k)
 {
     const double number = node->attribute[SCALAR + k];
     return fabs(number) >= DBL_MAX ? (real)copysign(INFINITY, number) : (real)number;
@@ -77,7 +77,7 @@ FN_INLINE real number_of(const fn_node *node, int k)
 enum { VALUE = 1 << FN_MAX_OPERANDS, OPERANDS = VALUE - 1 };
 
 /* Which operands (1 << k), and whether the value, the derivative by operand k needs: letters of its expression that are names. */
-FN_INLINE unsigned find_needs(const fn_function *function, int k)
+static inline unsigned find_needs(const fn_function *function, int k)
 {
     static const char names[] = "abcy";
     unsigned needs = 0;
@@ -96,7 +96,7 @@ FN_INLINE unsigned find_needs(const fn_function *function, int k)
 }
 
 /* After fill_layout. needs: find_needs */
-FN_INLINE reading find_reading(const fn_node *node, const broadcast_layout *l, unsigned needs)
+static inline reading find_reading(const fn_node *node, const broadcast_layout *l, unsigned needs)
 {
     reading r = {.needs = needs};
     bool taken = !function_of(node->attribute)->takes_same;
@@ -112,15 +112,15 @@ FN_INLINE reading find_reading(const fn_node *node, const broadcast_layout *l, u
 }
 
 /* Where an operand begins. */
-FN_INLINE const real *operand_of(const fn_node *node, int k)
+static inline const real *operand_of(const fn_node *node, int k)
 {
     const fn_port *port = port_of(node, kind_of(node, k));
     return port ? port->value : shared_of(node)->numbers[k];
 }
 
 /* The operands of n elements of a run from number `first` of it on: in place, repeated in `scratch`, or one number. */
-FN_INLINE void load_operands(const fn_node *node, const broadcast_layout *l, const broadcast_run *run, reading r, int64_t first,
-                             int64_t n, real scratch[][BLOCK], const real *x[FN_MAX_OPERANDS])
+static inline void load_operands(const fn_node *node, const broadcast_layout *l, const broadcast_run *run, reading r,
+                                 int64_t first, int64_t n, real scratch[][BLOCK], const real *x[FN_MAX_OPERANDS])
 {
     for (int k = 0; k < FN_MAX_OPERANDS; k++) {
         x[k] = scratch[k];
@@ -145,8 +145,8 @@ typedef struct whole_runs {
 } whole_runs;
 
 /* false: rows lo to hi are no such runs. spare: as long as a run; stands for operands that are not needed. */
-FN_INLINE bool find_whole_runs(const fn_node *node, const broadcast_layout *l, reading r, int64_t lo, int64_t hi,
-                               const real *spare, whole_runs *runs)
+static inline bool find_whole_runs(const fn_node *node, const broadcast_layout *l, reading r, int64_t lo, int64_t hi,
+                                   const real *spare, whole_runs *runs)
 {
     runs->count = l->flat ? 1 : hi - lo;
     runs->n = l->flat ? (hi - lo) * l->width : l->width;
@@ -160,7 +160,7 @@ FN_INLINE bool find_whole_runs(const fn_node *node, const broadcast_layout *l, r
     return true;
 }
 
-FN_INLINE void go_on(whole_runs *runs)
+static inline void go_on(whole_runs *runs)
 {
     for (int k = 0; k < FN_MAX_OPERANDS; k++)
         runs->x[k] += runs->step[k];
