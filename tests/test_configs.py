@@ -21,6 +21,9 @@ KINDS = {
 }
 #: What cannot be left out.
 REQUIRED = {
+    layers.CategoryEncoding: {"num_tokens": 4},
+    layers.Discretization: {"bin_boundaries": [0.0, 1.0]},
+    layers.Pipeline: {"layers": [layers.Dense(3)]},
     metrics.IoU: {"num_classes": 3, "target_class_ids": [0]},
     metrics.MeanIoU: {"num_classes": 3},
     metrics.OneHotIoU: {"num_classes": 3, "target_class_ids": [0]},
@@ -251,6 +254,9 @@ ONE_VALUE = {
     (layers.Resizing, "fill_mode"),
     (losses.SparseCategoricalCrossentropy, "ignore_class"),
     *((cls, "class_id") for cls in metrics.METRICS.values() if "At" in cls.__name__),
+    (layers.CategoryEncoding, "sparse"),
+    (layers.Discretization, "sparse"),
+    (layers.Discretization, "num_bins"),
     *((cls, "stateful") for cls in (layers.RNN, *CONVOLVING)),
     *((cls, "axis") for cls in losses.LOSSES.values() if cls.__name__.endswith("Crossentropy")),
 }
@@ -261,6 +267,10 @@ OTHERS_OF = {
     **{(getattr(layers, f"Adaptive{kind}Pooling2D"), "output_size"): (1, 3) for kind in ("Average", "Max")},
     **{(getattr(layers, f"Adaptive{kind}Pooling3D"), "output_size"): (1, 3, 1) for kind in ("Average", "Max")},
     **{(cls, "target_class_ids"): [1] for cls in (metrics.BinaryIoU, metrics.IoU, metrics.OneHotIoU)},
+    (layers.CategoryEncoding, "output_mode"): "count",
+    (layers.Discretization, "bin_boundaries"): [0.5, 1.5, 2.5],
+    (layers.Discretization, "output_mode"): "one_hot",
+    (layers.Pipeline, "layers"): [layers.Dense(2), layers.Dense(4)],
     (layers.RNN, "cell"): layers.LSTMCell(2),
     (layers.StackedRNNCells, "cells"): [layers.LSTMCell(2), layers.GRUCell(3)],
     (layers.AveragePooling3D, "pool_size"): (2, 1, 1),

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CURRENT_CALL", "FUNCTIONS", "OVER_ROWS", "ROWS", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors",
-    "batch_size_of",
-    "outside_calls", "replace_tensors", "shape_attributes", "with_masks",
+    "batch_size_of", "outside_calls", "replace_tensors", "shape_attributes", "with_masks",
 ]  # fmt: skip
 
 

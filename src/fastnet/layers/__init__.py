@@ -21,6 +21,8 @@ from .convolution_transpose import Convolution2DTranspose as Convolution2DTransp
 from .convolution_transpose import __all__ as _transposed
 from .core import Activation, ActivityRegularization, Dense, Flatten, Input, Reshape
 from .embedding import Embedding, Masking
+from .encoding import *
+from .encoding import __all__ as _encoding
 from .formulas import *
 from .formulas import __all__ as _formulas
 from .functional import Lambda
@@ -78,7 +80,7 @@ __all__ = [
     "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "TargetScaling", *_activations, *_attention, *_convolution, *_transposed, *_pooling,
     *_augmentation, *_reshaping,
     "TransformerBlock", *_positions,
-    "TimeDistributed", *_recurrent, *_cells, *_merging, *_formulas, *_resizing, *_volume_pooling, "Conv3D", "Conv3DTranspose", *_convolving,
+    "TimeDistributed", *_recurrent, *_cells, *_encoding, *_merging, *_formulas, *_resizing, *_volume_pooling, "Conv3D", "Conv3DTranspose", *_convolving,
 ]  # fmt: skip
 
 LAYERS.update((name, globals()[name]) for name in __all__ if isinstance(globals()[name], type))
