@@ -100,6 +100,10 @@ NAMES: dict[str, tuple[str, str]] = {
     "constraints.*": _LATER,
     "regularizers.*": _LATER,
     "random.*": _LATER,
+    "ops.nn.*": ("another way", "in `fastnet.ops`, as far as it has them"),
+    "ops.numpy.*": ("another way", "in `fastnet.ops`, as far as it has them"),
+    "ops.linalg.*": ("another way", "in `fastnet.ops`, as far as it has them"),
+    "ops.image.*": ("another way", "layers, as `layers.Resizing`; in `fastnet.ops` as far as it has them"),
     "ops.*": _LATER,
     "optimizers.MultiOptimizer": (
         "another way",

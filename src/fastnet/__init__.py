@@ -22,8 +22,13 @@ from . import activations, constraints, initializers, layers, losses, metrics, o
 from ._core import isa as current_isa
 from ._graph import FUNCTIONS as _FUNCTIONS
 from .history import History
-from .layers import Input
+from .initializers import Initializer
+from .layers import Input, Layer
+from .losses import Loss
+from .metrics import Metric
 from .model import Model, Sequential
+from .optimizers import Optimizer
+from .regularizers import Regularizer
 
 if _TYPE_CHECKING:
     from . import (
@@ -104,9 +109,15 @@ if _os.environ.get("FASTNET_ISA", "") not in ("", current_isa()):
 __all__ = [
     "FitManyError",
     "History",
+    "Initializer",
     "Input",
+    "Layer",
+    "Loss",
+    "Metric",
     "Model",
+    "Optimizer",
     "PerModel",
+    "Regularizer",
     "Sequential",
     "TrainStep",
     "activations",

@@ -355,16 +355,12 @@ class Graph:
             self.operations = sort_operations(inputs, [*with_masks(outputs), *ends])
         self.leaves = list(dict.fromkeys(operation.layer for operation in self.operations))
         self.partial_call: LayerCall | None = None
+        self.models: dict[int, Any] = {}  # of values within it that have been asked for, by their id
         if calls is not None:
             self.calls = self.naming_order = list(calls)
         else:
             operations = self._find_calls()
             self.naming_order, self.calls = list(operations), self._sort_calls(operations)
-
-    @cached_property
-    def models(self) -> dict[int, Any]:
-        """Models of values within it that have been asked for, by their id."""
-        return {}
 
     @cached_property
     def labels(self) -> dict[int, list[Labels]]:
