@@ -435,7 +435,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(kind):
         with pytest.raises(ValueError, match=f"unknown {kind} {misspelt!r}; did you mean '") as caught:
             module.get(misspelt)
         assert all(known in str(caught.value) for known in table)
-    for wrong in (3.5, object(), [], print if kind not in ("loss", "metric") else 1):
+    for wrong in (3.5, object(), [], print if kind not in ("loss", "metric", "initializer", "constraint", "regularizer") else 1):
         with pytest.raises(TypeError):
             module.get(wrong)
     with pytest.raises(ValueError, match="class_name"):

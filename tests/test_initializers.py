@@ -13,7 +13,10 @@ from fastnet._config import serialize
 CLASSES = [
     cls
     for cls in vars(initializers).values()
-    if isinstance(cls, type) and issubclass(cls, initializers.Initializer) and cls is not initializers.Initializer
+    if isinstance(cls, type)
+    and issubclass(cls, initializers.Initializer)
+    and not cls.__name__.startswith("_")
+    and cls is not initializers.Initializer
 ]
 RANDOM = [cls for cls in CLASSES if "seed" in cls._arguments()]
 

@@ -10,6 +10,7 @@ from plans import Graph, Model
 import fastnet as fn
 from fastnet import _core
 from fastnet._tallies import ArrayTally, FormulaTally
+from fastnet.saving.compiled_description import describe_for_c
 
 ops = fn.ops
 METRICS = fn.metrics.METRICS
@@ -328,6 +329,22 @@ def test_a_file_knows_the_class_by_its_name(tmp_path):
     model.compile("adam", "mse", metrics=[absolute])
     model.save(tmp_path / "model.safetensors")
     assert fn.load_model(tmp_path / "model.safetensors").predict(x).shape == y.shape
+
+
+def test_steps_that_are_made_without_python_do_without_them(tmp_path):
+    """Files for C and exported training are those of the model without the metric."""
+    x, y = make_data()
+    texts, described = [], []
+    for i, metrics in enumerate(([], [absolute, Error()])):
+        model = make_model()
+        model.compile("adam", "mse", metrics=metrics)
+        model.train_on_batch(x, y)
+        path = tmp_path / f"{i}" / "net.c"
+        path.parent.mkdir()
+        model.export(path, training=True)
+        texts.append(path.read_text())
+        described.append(describe_for_c(model, "optimizer"))
+    assert texts[0] == texts[1] and described[0] == described[1] and isinstance(described[0]["train"], dict)
 
 
 # ---- standing alone ------------------------------------------------------------------------------------------

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from ._weights import Weight
     from .optimizers import Optimizer
 
-__all__ = ["TRAINING", "lower"]
+__all__ = ["TRAINING", "lower", "lower_constant", "lower_operations"]
 
+#: A factor of L2 that adds nothing.
+_LEAST = 1e-200
 #: The kinds of plans with a backward pass.
 TRAINING = ("train", "custom")
 #: Those with the losses and metrics of compile.
@@ -67,7 +69,7 @@ def lower(
     operations = [*(graph.leading if kind == "predict" else graph.operations), *formulas]
     _check_frozen(operations if training else [])
     tensors = [*graph.inputs, *(target for _, target in targets)]
-    nodes, values = _lower_operations(tensors, operations, [*weights, *constants], folded | network._silent, network._places)
+    nodes, values = lower_operations(tensors, operations, [*weights, *constants], folded | network._silent, network._places)
     idle = _idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
     if network._trained is not None:
         idle |= {weight for weight in weights if weight not in network._trained}
@@ -84,7 +86,7 @@ def lower(
             _lower_weight(weight, offsets[weight], paths[weight], optimizer, averages.get(weight), weight in idle, penalized)
             for weight in weights
         ]
-        + [_lower_constant(weight, network.dtype) for weight in constants],
+        + [lower_constant(weight, network.dtype) for weight in constants],
         "outputs": _lower_outputs(graph.outputs, network.output_names, with_loss, values),
         "metrics": _lower_metrics(with_loss, values) if with_loss is not None else [],
         "optimizer": optimizer.kernel if optimizer else None,
@@ -127,7 +129,7 @@ def _fold_scaling(graph: Graph, formulas: Sequence[Operation]) -> tuple[list[tup
     return inputs, folded
 
 
-def _lower_operations(
+def lower_operations(
     inputs: Sequence[SymbolicTensor],
     operations: Sequence[Operation],
     weights: Sequence[Weight],
@@ -208,7 +210,7 @@ def _idle_weights(network: Network, compiled: Compiled) -> set[Weight]:
     return {weight for weight in network.weights if weight not in needed and not weight.penalized}
 
 
-def _lower_constant(weight: Weight, dtype: str) -> tuple[Any, ...]:
+def lower_constant(weight: Weight, dtype: str) -> tuple[Any, ...]:
     """An array that a loss computes with, which is in no slab, as the engine's parameter."""
     values = aligned_zeros(math.prod(weight.shape), dtype)
     values[: math.prod(weight.shape)] = weight.initializer(weight.shape, dtype).ravel()
@@ -246,7 +248,8 @@ def _lower_weight(
         optimizer is None or optimizer.decays(path),
         optimizer.rate_of(path) if optimizer is not None else 1.0,
         penalty.l1 if penalty is not None else 0.0,
-        penalty.l2 if penalty is not None else 0.0,
+        # The penalty of a function is added to the gradient as it is in the slab, so that all of it must be there, as with L2.
+        0.0 if penalty is None else penalty.l2 or (_LEAST if penalty.own else 0.0),
         weight.constraint.values(weight.shape) if weight.constraint is not None else None,
         average,
         weight.shape if optimizer is None else optimizer.shape_of(path, weight.shape),

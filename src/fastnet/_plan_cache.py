@@ -11,6 +11,7 @@ from . import _core
 from ._lowering import TRAINING, lower
 from ._slots import Slots
 from ._snapshots import Snapshot
+from ._weight_functions import has_functions
 from ._weights import aligned_zeros, between_steps
 from .layers.base import Layer
 
@@ -45,6 +46,7 @@ class PlanCache:
         self._structure: tuple[Any, ...] = ()
         self._keyed: list[Layer] = []  # layers to be asked each time
         self._columns: list[tuple[int, str, Callable[[int], float]]] = []
+        self._own_weights: list[Weight] = []
         self.slots = Slots(model)
 
     def clear(self, keep_slots: bool = False) -> None:
@@ -71,6 +73,12 @@ class PlanCache:
         self._one_thread = value
         _core.note_change()
 
+    @property
+    def own_weights(self) -> list[Weight]:
+        """The weights that are trained and whose regularizer or constraint is a function of the user's."""
+        self._refresh()
+        return self._own_weights
+
     def _refresh(self) -> None:
         """Looks at the model anew, if any has changed."""
         version = _core.version()
@@ -85,6 +93,7 @@ class PlanCache:
             for node, operation in enumerate(model._graph.operations)
             for name, function in operation.layer.scheduled_attributes(operation).items()
         ]
+        self._own_weights = [weight for weight in model.trainable_weights if has_functions([weight])]
         self._version = version
 
     def latest(self) -> _core.Plan | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _core
 from ._custom_losses import judge_rows
+from ._weight_functions import penalty_and_gradient
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
@@ -154,6 +155,15 @@ class CustomStepper(Stepper):
         fit.model._custom_step(fit.compiled, fit.data, rows if order is None else order[rows], n, state)
 
 
+class SplitStepper(Stepper):
+    """Batch by batch in the engine, where functions of the user's add penalties of weights or constrain them."""
+
+    def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
+        rows = range(state.row, min(fit.n_rows, state.row + fit.options.batch_size))
+        options = {"mixup": fit.options.mixup, "cutmix": fit.options.cutmix}
+        fit.model._split_step(fit.compiled, fit.data, rows, state, order, fit.options.batch_size, **options)
+
+
 class FullBatchStepper(Stepper):
     """Steps of an optimizer that wants the loss of all rows, and looks at several points for each."""
 
@@ -205,8 +215,9 @@ class FullBatchStepper(Stepper):
                 judge_rows(fit.compiled, targets, outputs, state.sums, range(0, n, fit.options.batch_size))
             for i, weight in enumerate(weights):
                 if weight.penalized:
-                    state.totals[0] += n * weight.regularizer(weight.array)
-                    gradient[at[i] : at[i + 1]] += weight.regularizer.gradient(weight.array).reshape(-1)
+                    penalty, slope = penalty_and_gradient(weight)
+                    state.totals[0] += n * penalty
+                    gradient[at[i] : at[i + 1]] += slope.reshape(-1)
             return state.totals[0] / n, gradient
 
         start = np.concatenate([weight.array.reshape(-1) for weight in weights]).astype(np.float64)
@@ -267,10 +278,12 @@ class SequenceStepper(Stepper):
         return logs
 
 
-def make_stepper(compiled: Compiled) -> Stepper:
-    """The stepper for an optimizer and losses."""
+def make_stepper(compiled: Compiled, own_weights: bool = False) -> Stepper:
+    """The stepper for an optimizer and losses; own_weights: penalties or constraints of weights are functions of the user's."""
     if compiled.sequence:
         return SequenceStepper()
     if compiled.optimizer.full_batch:
         return FullBatchStepper()
-    return CustomStepper() if compiled.custom else EngineStepper()
+    if compiled.custom:
+        return CustomStepper()
+    return SplitStepper() if own_weights else EngineStepper()

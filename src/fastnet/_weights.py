@@ -16,6 +16,7 @@ import numpy as np
 
 from . import _core
 from ._symbols import CURRENT_CALL, Arithmetic
+from .initializers import initialize
 
 if TYPE_CHECKING:
     from .constraints import Constraint
@@ -105,6 +106,7 @@ class Weight(Arithmetic):
         self.initializer, self.regularizer, self.trainable, self.constraint, own_shape = spec
         self.shape = shape if own_shape is None else own_shape
         self.slab: Slab | None = None
+        self.functions: dict[Any, Any] = {}  # its regularizer and constraint as plans, where they are functions
         self.offset = 0
         self.changes = 0
         if self.constraint is not None:
@@ -122,8 +124,8 @@ class Weight(Arithmetic):
 
     @property
     def penalized(self) -> bool:
-        """Whether L1 or L2 of its numbers is a part of the loss; an orthogonal penalty is an operation of its layer."""
-        return self.regularizer is not None and bool(self.regularizer.l1 or self.regularizer.l2)
+        """Whether a function of its numbers, as L1, is a part of the loss; an orthogonal penalty is an operation of its layer."""
+        return self.regularizer is not None and bool(self.regularizer.l1 or self.regularizer.l2 or self.regularizer.own)
 
     def view_of(self, array: np.ndarray) -> np.ndarray:
         """The part of an array as large as the slab that belongs to this weight."""
@@ -336,7 +338,7 @@ class Slab:
             elif INITIALISES.get():
                 rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, numbers[weight]])))
                 try:
-                    values[...] = weight.initializer(weight.shape, self.dtype, rng=rng)
+                    values[...] = initialize(weight.initializer, weight.shape, self.dtype, rng)
                 except ValueError as error:
                     raise ValueError(f"weight {weight.path!r}: {error}") from None
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 from . import _config, _core
 from ._config import Configurable, own_function
+from ._graph import FUNCTIONS, SymbolicTensor
 from ._names import lookup
 
 __all__ = ["ACTIVATIONS", "ActivationFunction", "deserialize", "get", "name_of", "serialize"]
@@ -65,11 +67,55 @@ class ActivationFunction(Configurable):
             return run(x, True)
         return run(x) if self.alpha is None else run(x, self.alpha)
 
+    def apply(self, layer: Any, x: Any) -> Any:
+        """Appends it to a layer, as an operation of its own."""
+        if self.elementwise:
+            return layer.emit("activation", [x], self.attributes())
+        return layer.emit(self.kernel, [x])
+
     def _is_meant_by(self, identifier: Any) -> bool:
         return (identifier is None or isinstance(identifier, str)) and self == get(identifier)
 
     def __repr__(self) -> str:
         return self.kernel if self.alpha is None else f"{self.kernel}({self.alpha})"
+
+
+class TracedActivation(ActivationFunction):
+    """A function of the user's, in `fastnet.ops`: what ``activation=function`` becomes.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a tensor and returns one.
+    """
+
+    elementwise = False
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def __call__(self, x: Any) -> Any:
+        return self.function(x)
+
+    def apply(self, layer: Any, x: Any) -> Any:
+        y = self.function(x)
+        if not isinstance(y, SymbolicTensor):
+            raise TypeError(
+                f"layer {layer._label!r}: activation {self!r} returned {y!r}, expected what fastnet.ops make of its input"
+            )
+        return y
+
+    def _is_meant_by(self, identifier: Any) -> bool:
+        return identifier is self.function
+
+    def __repr__(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))
+
+
+#: Functions of `fastnet.ops` whose defaults are those of the activation of the same name.
+_SAME = frozenset(
+    ("hard_sigmoid", "hard_silu", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "tanh")
+)  # fmt: skip
 
 
 def _table() -> dict[str, str]:
@@ -88,7 +134,7 @@ ACTIVATIONS = _table()
 
 
 def get(identifier: Any) -> ActivationFunction:
-    """The activation that `identifier` names; None stands for "linear".
+    """The activation that `identifier` names; None stands for "linear", a function in `fastnet.ops` for itself.
 
     Raises
     ------
@@ -103,19 +149,26 @@ def get(identifier: Any) -> ActivationFunction:
         return identifier
     if isinstance(identifier, str):
         return ActivationFunction(identifier)
-    name = own_function(identifier, "activations", "ops")
+    name = own_function(identifier, "activations")
     if name in ACTIVATIONS:
         return ActivationFunction(name)
     if hasattr(identifier, "activation_function"):  # a layer that applies one
         return identifier.activation_function()
     if isinstance(identifier, dict) and identifier.get("class_name") == "ActivationFunction":
         return ActivationFunction.from_config(identifier["config"])
-    raise TypeError(f"activation must be a name or an object of fastnet.activations, got {identifier!r}")
+    name = getattr(identifier, "__name__", "")
+    if name in _SAME and FUNCTIONS[name] is identifier:
+        return ActivationFunction(name)
+    if callable(identifier) and not isinstance(identifier, (type, Configurable)):
+        return TracedActivation(identifier)
+    raise TypeError(f"activation must be a name, a function, or an object of fastnet.activations, got {identifier!r}")
 
 
 def serialize(activation: Any) -> Any:
     """The activation as what JSON can hold: its name, or with a parameter a dictionary."""
     function = get(activation)
+    if isinstance(function, TracedActivation):
+        raise TypeError(f"activation {function!r} is a function, which cannot be written down")
     return function.kernel if function.alpha is None else _config.serialize(function)
 
 

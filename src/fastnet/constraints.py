@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,14 +27,22 @@ _EPSILON = 1e-7
 
 
 class Constraint(_config.Configurable):
-    """Base of the constraints. Called with a weight, it returns what the engine makes of it."""
+    """Base of the constraints. Called with a weight, it returns what is made of it after an update.
+
+    One of one's own has `__call__`, in `fastnet.ops` or of arrays; steps of such models are made one by one.
+    """
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a function of the user's."""
+        return type(self).values is Constraint.values
 
     def __call__(self, w: ArrayLike) -> np.ndarray:
         raise NotImplementedError
 
-    def values(self, shape: Sequence[int]) -> tuple[bool, float, float, float, int, int]:
-        """The engine's constraint for a weight of this shape; ValueError where it has no such axes."""
-        raise NotImplementedError
+    def values(self, shape: Sequence[int]) -> tuple[bool, float, float, float, int, int] | None:
+        """The engine's constraint for a weight of this shape, None where it has none; ValueError where the weight has no such axes."""
+        return None
 
     def _number(self, name: str, value: Any, high: float = math.inf) -> float:
         try:
@@ -152,6 +160,16 @@ class NonNeg(Constraint):
         return np.where(w < 0, np.zeros((), w.dtype), w)
 
 
+class FunctionConstraint(Constraint):
+    """A function as a constraint: what ``kernel_constraint=function`` becomes."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def __call__(self, w: Any) -> Any:
+        return self.function(w)
+
+
 #: Constraints by name.
 CONSTRAINTS: dict[str, type[Constraint]] = {
     "max_norm": MaxNorm,
@@ -162,7 +180,7 @@ CONSTRAINTS: dict[str, type[Constraint]] = {
 
 
 def get(identifier: Any) -> Constraint | None:
-    """The constraint that `identifier` names; None stands for none.
+    """The constraint that `identifier` names; None stands for none, a function for itself.
 
     Raises
     ------
@@ -171,6 +189,8 @@ def get(identifier: Any) -> Constraint | None:
     TypeError
         If the identifier is neither a name nor a constraint.
     """
+    if callable(identifier) and not isinstance(identifier, (type, Constraint)):
+        return FunctionConstraint(identifier)
     return None if identifier is None else _config.get("constraint", identifier, CONSTRAINTS, Constraint)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, _data
-from ._custom_losses import add_losses, rows_of, update_metrics
+from ._custom_losses import add_losses, judge_rows, rows_of, update_metrics
 from ._open_shapes import in_turn
+from ._weight_functions import constrain, penalty_and_gradient
 from .inference import Inference
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CustomLoop"]
 
 _FETCH = _core.FORWARD | _core.FETCH
+_GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD
 _BACKWARD = _core.OUTPUT_GRADIENT | _core.BACKWARD | _core.FETCH_GRADIENTS
 
 
@@ -157,7 +159,46 @@ class CustomLoop(Inference):
         An interrupt meanwhile is raised when the steps have been made and counted.
         """
         counter = self._compiled.optimizer.counter
-        self._change_weights(plan.run, phases, step=counter.batches, counter=counter, **arguments)
+        run: Callable[..., Any] = plan.run
+        if self._plans.own_weights:
+            run = self._penalize(plan, phases, arguments.pop("totals", None), arguments["n_rows"])
+        self._change_weights(run, phases, step=counter.batches, counter=counter, **arguments)
+
+    def _penalize(self, plan: _core.Plan, phases: int, totals: np.ndarray | None, rows: int) -> Callable[..., Any]:
+        """An update by penalties and constraints that are functions of the user's, besides all else.
+
+        Adds the derivatives of the penalties to the gradients that are there, and the penalties, times the rows, to the first of `totals`.
+
+        Raises
+        ------
+        FloatingPointError
+            If they are not finite.
+        """
+        optimizer = self._compiled.optimizer
+        penalized = [weight for weight in self._plans.own_weights if weight.regularizer is not None and weight.regularizer.own]
+        if not phases & _core.FLUSH:
+            for weight in penalized:
+                penalty, gradient = penalty_and_gradient(weight)
+                if not np.isfinite(penalty):
+                    raise FloatingPointError(
+                        f"the penalty of {weight.path!r} became {penalty} at step {optimizer.iterations}; the weights are those from "
+                        "before that step"
+                    )
+                weight.gradient[...] += gradient
+                if totals is not None:
+                    totals[0] += rows * penalty
+
+        def run(*args: Any, **options: Any) -> None:
+            before = optimizer.batches, optimizer.iterations
+            try:
+                plan.run(*args, **options)
+            finally:
+                if (optimizer.batches, optimizer.iterations) != before:  # by each batch, also where gradients are accumulated
+                    for weight in self._plans.own_weights:
+                        if weight.constraint is not None and weight.constraint.own:
+                            constrain(weight)
+
+        return run
 
     def _change_weights(self, run: Callable[..., Any], *args: Any, **options: Any) -> None:
         """Calls what changes the weights; averages of them are followed before and watched after it."""
@@ -203,8 +244,54 @@ class CustomLoop(Inference):
                 n_rows=n,
                 batch_size=n,
                 hyper=self._plans.hyper(1),
-                loss_sum=totals,
-                gradient_squares=position.squared_norm,
-                position=position,
-                staged=(position.row + n, totals, sums),
+                **self._staged(position, n, totals, sums),
             )
+
+    def _staged(self, position: _core.Position, n: int, totals: np.ndarray, sums: np.ndarray) -> dict[str, Any]:
+        """Arguments of `_make_steps` for an update whose losses and metrics have been computed before."""
+        found = {"loss_sum": totals, "gradient_squares": position.squared_norm, "position": position}
+        if self._plans.own_weights:
+            found["totals"] = totals
+        return {**found, "staged": (position.row + n, totals, sums)}
+
+    def _split_step(
+        self,
+        compiled: Compiled,
+        arrays: Arrays,
+        rows: range,
+        position: _core.Position,
+        order: np.ndarray | None = None,
+        capacity: int | None = None,
+        **options: Any,
+    ) -> None:
+        """One step on the rows of a range in two calls of the engine, between which functions of the user's add to the gradient."""
+        inputs, targets, weights = arrays
+        totals, sums = position.totals.copy(), position.sums.copy()
+        outputs = self._new_outputs(rows.stop) if compiled.takes_outputs else None
+        n, hyper = len(rows), self._plans.hyper(1)
+        with self._slab.gate.writing():
+            plan = self._plans.get("train", capacity or n, exact=capacity is not None)
+            plan.run(
+                _GRADIENT if outputs is None else _GRADIENT | _core.FETCH,
+                n_rows=rows.stop,
+                first_row=rows.start,
+                batch_size=n,
+                inputs=inputs,
+                outputs=outputs,
+                targets=targets,
+                weights=weights,
+                order=order,
+                step=compiled.optimizer.batches,
+                hyper=hyper,
+                loss_sum=totals,
+                metrics=sums,
+                **options,
+            )
+            if not np.isfinite(totals[0]):
+                raise FloatingPointError(
+                    f"the loss became {(totals[0] - position.totals[0]) / n} at step {self.optimizer.iterations}; "
+                    "the weights are those from before that step"
+                )
+            if outputs is not None:
+                judge_rows(compiled, targets, outputs, sums, range(rows.start, rows.stop, n), order)
+            self._make_steps(plan, _core.UPDATE, n_rows=n, batch_size=n, hyper=hyper, **self._staged(position, n, totals, sums))

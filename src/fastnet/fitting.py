@@ -12,6 +12,7 @@ from . import _core
 from ._callback_list import CallbackList
 from ._fit_state import EpochState, FitState
 from ._steppers import make_stepper
+from ._weight_functions import has_functions
 from .history import History
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Fit(FitState):
         self.logs = {}
         self.stopped = False  # by a callback, before it was resumed
         self.callback_states: list[Any] = []  # where it is resumed
-        self.stepper = make_stepper(self.compiled)
+        self.stepper = make_stepper(self.compiled, has_functions(model.trainable_weights))
 
     def resume_path(self) -> Any:
         """The file to go on from, by `resume_from` or what a callback has kept; None: there is none."""

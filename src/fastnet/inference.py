@@ -18,6 +18,7 @@ from ._model_data import INFERENCE_ROWS, inputs_of, rows_in_steps, targets_of, w
 from ._network import Network
 from ._open_shapes import OpenShapes, in_turn
 from ._plan_cache import PlanCache
+from ._weight_functions import penalty_of
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
@@ -221,6 +222,8 @@ class Inference(Network):
                         judge_rows(compiled, targets, outputs, sums, range(before, row, rows))
                     if hooks.stops(functools.partial(compiled.logs, totals, sums, row)):
                         break
+            own = [weight for weight in self._plans.own_weights if weight.penalized and weight.regularizer.own]
+            totals[0] += row * self._penalties(own, snapshot)
         return hooks.close(compiled.logs(totals, sums, row))
 
     def _new_outputs(self, n: int) -> list[np.ndarray]:
@@ -253,10 +256,13 @@ class Inference(Network):
             if hooks.stops(functools.partial(compiled.logs, totals, sums, rows.stop)):
                 n = rows.stop
                 break
-        values = self._evaluation_values(snapshot)
-        regularized = [weight for weight in self.trainable_weights if weight.penalized]
-        totals[0] += n * sum(weight.regularizer(values[weight]) for weight in regularized)
+        totals[0] += n * self._penalties([weight for weight in self.trainable_weights if weight.penalized], snapshot)
         return n
+
+    def _penalties(self, weights: list[Weight], snapshot: Snapshot | None) -> float:
+        """The penalties of weights, of the numbers that are evaluated with."""
+        values = self._evaluation_values(snapshot) if weights else {}
+        return sum(penalty_of(weight, values[weight]) for weight in weights)
 
     def predict(
         self,

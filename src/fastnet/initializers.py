@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +77,31 @@ class Initializer(_config.Configurable):
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """The numbers, in float64."""
         raise NotImplementedError
+
+
+class _FunctionInitializer(Initializer):
+    """A function ``(shape, dtype=None)`` that returns an array: what ``kernel_initializer=function`` becomes."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike = None, *, rng: Any = None) -> np.ndarray:
+        return np.asarray(self.function(tuple(shape), dtype=dtype))
+
+
+def initialize(initializer: Initializer, shape: Sequence[int], dtype: DTypeLike, rng: np.random.Generator | None) -> np.ndarray:
+    """The array that an initializer makes, which may be of a class whose `__call__` takes a shape and a dtype alone, as in Keras.
+
+    Raises
+    ------
+    ValueError
+        If it has another shape.
+    """
+    is_ours = type(initializer).__call__ in (Initializer.__call__, _FunctionInitializer.__call__)
+    array = np.asarray(initializer(shape, dtype, rng=rng) if is_ours else initializer(shape, dtype=dtype))
+    if array.shape != tuple(shape):
+        raise ValueError(f"the initializer {initializer!r} returned an array of shape {array.shape}, expected {tuple(shape)}")
+    return array
 
 
 class Zeros(Initializer):
@@ -356,8 +381,8 @@ INITIALIZERS: dict[str, type[Initializer]] = {
 }
 
 
-def get(identifier: str | Mapping[str, Any] | Initializer | type[Initializer]) -> Initializer:
-    """The initializer that `identifier` names: a name, an initializer or its serialized form.
+def get(identifier: str | Mapping[str, Any] | Initializer | type[Initializer] | Callable[..., Any]) -> Initializer:
+    """The initializer that `identifier` names: a name, an initializer, its serialized form, or a function ``(shape, dtype=None)``.
 
     Raises
     ------
@@ -374,6 +399,8 @@ def get(identifier: str | Mapping[str, Any] | Initializer | type[Initializer]) -
     Traceback (most recent call last):
     ValueError: unknown initializer 'glorot'; did you mean 'glorot_normal'? Known: ...
     """
+    if callable(identifier) and not isinstance(identifier, (type, Initializer)):
+        return _FunctionInitializer(identifier)
     return _config.get("initializer", identifier, INITIALIZERS, Initializer)
 
 

@@ -13,7 +13,7 @@ L1()
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,10 +27,31 @@ __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "deserial
 
 
 class Regularizer(_config.Configurable):
-    """Base of the penalties ``l1 * sum(abs(w)) + l2 * sum(w**2)``."""
+    """Base of the penalties ``l1 * sum(abs(w)) + l2 * sum(w**2)``.
+
+    A penalty of one's own has `__call__`, written in `fastnet.ops`: it takes a weight, as an array, and returns one number. It is traced
+    once for each weight and differentiated by the engine; steps of such models are made one by one.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> class Smooth(fn.regularizers.Regularizer):
+    ...     def __init__(self, strength):
+    ...         self.strength = strength
+    ...
+    ...     def __call__(self, x):
+    ...         return self.strength * fn.ops.sum((x[1:] - x[:-1]) ** 2)
+    >>> fn.layers.Dense(8, kernel_regularizer=Smooth(0.1))
+    Dense(units=8, kernel_regularizer=Smooth(strength=0.1))
+    """
 
     l1: float = 0.0
     l2: float = 0.0
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a function of the user's."""
+        return type(self).__call__ not in (Regularizer.__call__, OrthogonalRegularizer.__call__)
 
     def __call__(self, x: ArrayLike) -> float:
         """The penalty of a weight."""
@@ -117,6 +138,16 @@ class OrthogonalRegularizer(Regularizer):
         return slope if self.mode == "rows" else slope.T
 
 
+class FunctionRegularizer(Regularizer):
+    """A function as a penalty: what ``kernel_regularizer=function`` becomes."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def __call__(self, x: Any) -> Any:
+        return self.function(x)
+
+
 #: Penalties by name.
 REGULARIZERS: dict[str, type[Regularizer]] = {
     "l1": L1,
@@ -127,7 +158,7 @@ REGULARIZERS: dict[str, type[Regularizer]] = {
 
 
 def get(identifier: Any) -> Regularizer | None:
-    """The penalty that `identifier` names; None stands for none.
+    """The penalty that `identifier` names; None stands for none, a function for itself.
 
     Raises
     ------
@@ -136,6 +167,8 @@ def get(identifier: Any) -> Regularizer | None:
     TypeError
         If the identifier is neither a name nor a penalty.
     """
+    if callable(identifier) and not isinstance(identifier, (type, Regularizer)):
+        return FunctionRegularizer(identifier)
     return None if identifier is None else _config.get("regularizer", identifier, REGULARIZERS, Regularizer)
 
 

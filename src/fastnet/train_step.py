@@ -18,6 +18,7 @@ from ._model_data import INFERENCE_ROWS, inputs_of, learn_columns, rows_at_once,
 from ._progress import make_progress
 from ._steppers import SLICE_STEPS, TRAIN
 from ._updates import CompiledStep, CompiledUpdate, StepPlans, Update, place_operations
+from ._weight_functions import has_functions
 from ._weights import Weight
 from .fitting import Fit
 from .history import History
@@ -145,6 +146,13 @@ class TrainStep(Model):
             which models would predict that do not know of it.
         """
         names = self.output_names
+        for update in self.updates:
+            own = next((weight for weight in update.trainable_weights if has_functions([weight])), None)
+            if own is not None:
+                raise ValueError(
+                    f"update {update.name!r}: a regularizer or constraint of weight {own.path!r} is a function, of which a step knows nothing: "
+                    "a penalty can be a part of its loss"
+                )
         if isinstance(optimizers, str):
             optimizers = dict.fromkeys(names, optimizers)
         if not isinstance(optimizers, Mapping):

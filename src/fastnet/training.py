@@ -270,6 +270,8 @@ class Trainer(CustomLoop):
         position = self._new_position(compiled)
         if compiled.custom:
             self._custom_step(compiled, (inputs, targets, weights), slice(None), n, position)
+        elif self._plans.own_weights:
+            self._split_step(compiled, (inputs, targets, weights), range(n), position)
         else:
             with self._slab.gate.writing():
                 plan = self._plans.get("train", n, exact=False)

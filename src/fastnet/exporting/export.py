@@ -17,6 +17,7 @@ from .._lowering import lower
 from .._model_data import positive
 from .._replace import replaced_file
 from .._traced_losses import NotTraced
+from .._weight_functions import has_functions
 from ._library import load_library
 from ._lowering import Description, Parameter, lower_jacobian, lower_prediction, lower_training, make_weights
 from ._names import RESERVED_PREFIXES, WORDS, identifier, name_arguments
@@ -80,6 +81,8 @@ def describe_model(model: Network, training: bool, prefix: str = "net") -> Descr
             raise NotImplementedError(
                 f"export: a loss that is a Python function is exported where it is written in fastnet.ops; {error}"
             ) from error
+    if training and has_functions(model.trainable_weights):
+        raise NotImplementedError("export: a regularizer or constraint that is a function has no exported step")
     if training and compiled is not None and not compiled.optimizer.kernel:
         raise NotImplementedError(f"export: optimizer {type(compiled.optimizer).__name__} has no exported step")
     for operation in model._graph.operations if training else []:

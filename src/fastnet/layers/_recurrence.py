@@ -28,7 +28,7 @@ class ForgetBias(Initializer):
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         units = shape[0] // 4
-        first, last = (np.asarray(self.others(part, "float64", rng=rng)) for part in ((units,), (2 * units,)))
+        first, last = (initializers.initialize(self.others, part, "float64", rng) for part in ((units,), (2 * units,)))
         return np.concatenate([first, np.ones(units), last])
 
 
@@ -90,7 +90,9 @@ class Recurrence(Layer):
     def _elementwise(self, name: str, value: Any) -> Any:
         function = activations.get(value)
         if not function.elementwise:
-            raise ValueError(f"{self._label}: {name} must work element by element, got {value!r}")
+            raise ValueError(
+                f"{self._label}: {name} must be one of the engine's activations that work element by element, got {value!r}"
+            )
         return function
 
     def _specs(self) -> dict[str, WeightSpec]:

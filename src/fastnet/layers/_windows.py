@@ -87,7 +87,7 @@ class Window(Layer):
             attributes.update(self.activation.attributes())
         y = self.emit(op, [x], attributes, weights)
         if not self.activation.elementwise:
-            y = self.emit(self.activation.kernel, [y])
+            y = self.activation.apply(self, y)
         return self.regularize(y)
 
     @property

@@ -137,7 +137,7 @@ class Dense(Layer):
             attributes.update(self.activation.attributes())
         y = self.emit("dense", [x], attributes, weights)
         if not self.activation.elementwise:
-            y = self.emit(self.activation.kernel, [y])
+            y = self.activation.apply(self, y)
         return self.regularize(y)
 
     @property
@@ -186,9 +186,7 @@ class Activation(Layer):
         self.activation = activations.get(activation)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
-        if self.activation.elementwise:
-            return self.emit("activation", [x], self.activation.attributes())
-        return self.emit(self.activation.kernel, [x])
+        return self.activation.apply(self, x)
 
 
 def reshape_attributes(shape: Sequence[int], layer: str) -> dict[str, int]:

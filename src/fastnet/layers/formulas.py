@@ -318,10 +318,7 @@ class EinsumDense(Layer):
         y = ops.einsum(self.equation, x, self.kernel)
         if self.bias is not None:
             y = y + self.bias
-        if self.activation.elementwise:
-            y = self.emit("activation", [y], self.activation.attributes())
-        else:
-            y = self.emit(self.activation.kernel, [y])
+        y = self.activation.apply(self, y)
         return self.regularize(y)
 
 

@@ -66,7 +66,9 @@ class _ConvLSTM(Window):
         self.activation, self.recurrent_activation = activations.get(activation), activations.get(recurrent_activation)
         for name in ("activation", "recurrent_activation"):
             if not getattr(self, name).elementwise:
-                raise ValueError(f"{self._label}: {name} must work element by element, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{self._label}: {name} must be one of the engine's activations that work element by element, got {getattr(self, name)!r}"
+                )
         self.use_bias = bool(use_bias)
         self._take_weight("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         self._take_weight("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)

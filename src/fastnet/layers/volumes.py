@@ -121,7 +121,7 @@ class Conv3D(_Convolution):
             weights["bias"] = self._weight("bias")
         windows = (self.kernel_size, self.strides, self.padding, self.dilation_rate)
         y = convolve_volume(self, x, weights, attributes, *windows)
-        return self.regularize(y if self.activation.elementwise else self.emit(self.activation.kernel, [y]))
+        return self.regularize(y if self.activation.elementwise else self.activation.apply(self, y))
 
 
 class Conv3DTranspose(_Transpose):
@@ -205,10 +205,7 @@ class Conv3DTranspose(_Transpose):
         y = ops.reshape(y, (-1, *found, self.filters))
         if self.use_bias:
             y = y + self._weights["bias"]
-        if self.activation.elementwise:
-            y = self.emit("activation", [y], self.activation.attributes())
-        else:
-            y = self.emit(self.activation.kernel, [y])
+        y = self.activation.apply(self, y)
         return self.regularize(y)
 
     def _overlap(self, y: SymbolicTensor, axis: int, width: int) -> SymbolicTensor:

@@ -99,8 +99,8 @@ class Metric(_config.Configurable):
         Variable
             With `assign`, `assign_add` and `assign_sub`; else an array.
         """
-        initialize = initializers.get("zeros" if initializer is None else initializer)
-        start = np.asarray(initialize(tuple(shape), "float64"), np.float64)
+        chosen = initializers.get("zeros" if initializer is None else initializer)
+        start = np.asarray(initializers.initialize(chosen, tuple(shape), "float64", None), np.float64)
         variable = Variable(start, name)
         vars(self).setdefault("_kept", []).append((variable, start))
         return variable

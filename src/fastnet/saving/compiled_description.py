@@ -30,6 +30,7 @@ import numpy as np
 from .. import _core
 from .._attributes import attribute_name
 from .._lowering import lower
+from .._weight_functions import has_functions
 
 if TYPE_CHECKING:
     from .._network import Network
@@ -77,6 +78,8 @@ def _why_not_trained(model: Network) -> str | None:
     optimizer = compiled.optimizer
     if compiled.functions:
         return "its loss is a Python function"
+    if has_functions(model.trainable_weights):
+        return "a regularizer or a constraint is a Python function"
     if optimizer.kernel is None:
         return f"the steps of {type(optimizer).__name__} are made in Python"
     if optimizer.keeps_average:
