@@ -563,3 +563,59 @@ def test_functions_of_weights_need_their_classes(options, tmp_path):
         fn.load_model(tmp_path / "m")
     custom = {"Smooth": Smooth, "Positive": Positive}
     assert type(fn.load_model(tmp_path / "m", custom).layers[0]) is Dense
+
+
+def open_sizes(own):
+    x = Input((None, 4))
+    y = fn.layers.Lambda(lambda t: ops.softplus(t) * t)(own(x))
+    return fn.Model(x, Dense(1)(fn.layers.LSTM(3)(y)), seed=0)
+
+
+def test_sizes_that_are_left_open(tmp_path):
+    """What a layer does is known for all of them where it is the same for two."""
+    model = open_sizes(Residual(4))
+    model.compile("adam", "mse")
+    model.fit(rows(12, 5, 4), rows(12, 1), verbose=0)
+    model.save(tmp_path / "m")
+    for loaded in (fn.load_model(tmp_path / "m"), fn.load_model(tmp_path / "m", CLASSES)):
+        assert loaded.get_config()["layers"] == json.loads(json.dumps(model.get_config()["layers"]))
+        for size in (5, 3, 8):
+            x = rows(6, size, 4)
+            same_bits(loaded.predict(x), model.predict(x))
+    model = open_sizes(Mirror())
+    model.save(tmp_path / "m")
+    with pytest.raises(ValueError, match="depends on sizes that the inputs of the model leave open"):
+        fn.load_model(tmp_path / "m")
+
+
+class Steps(fn.Model):
+    """A class of models, whose layers are called in its `call`."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.own, self.last = Residual(4), Dense(1)
+
+    def call(self, x):
+        return self.last(ops.mean(self.own(x), axis=1))
+
+
+def test_classes_of_models(tmp_path):
+    """Also of sizes that are left open: saving leaves the model as it is."""
+    for given in ((None, 5, 4), (None, None, 4)):
+        model = Steps(seed=0)
+        model.build(given)
+        model.compile("adam", lambda t, p: ops.mean((t - p) ** 2, axis=-1))
+        x, y = rows(12, 5, 4), rows(12, 1)
+        model.fit(x, y, verbose=0)
+        model.save(tmp_path / "m", include_optimizer=True)
+        loaded = fn.load_model(tmp_path / "m")
+        assert steps(loaded, x, y) == steps(model, x, y)
+        for size in (5, 3) if given[1] is None else (5,):
+            same_bits(loaded.predict(x[:, :size]), model.predict(x[:, :size]))
+
+
+class Mirror(Layer):
+    """Depends on the number of steps."""
+
+    def call(self, x):
+        return x + ops.flip(x, axis=1)

@@ -33,6 +33,17 @@ def signature_of(inputs: Sequence[SymbolicTensor], options: Mapping[str, Any]) -
     return json.dumps([[tensor.sample_shape for tensor in tensors], masked, same, plain], sort_keys=True)
 
 
+def _fits(pattern: str, signature: str) -> bool:
+    """Whether a signature is one in which some sizes are told as None."""
+    try:
+        (shapes, *rest), (given, *own) = json.loads(pattern), json.loads(signature)
+        return rest == own and all(
+            len(a) == len(b) and all(one in (None, other) for one, other in zip(a, b)) for a, b in zip(shapes, given, strict=True)
+        )
+    except (ValueError, TypeError):  # of a damaged file
+        return False
+
+
 def is_whole(value: Any, end: int) -> bool:
     """Whether it is a whole number from 0 to one below the end."""
     return type(value) is int and 0 <= value < end
@@ -88,6 +99,7 @@ class TracedLayer(Layer):
         for name, (shape, engine_shape, spec) in weights.items():
             self._weights[name] = Weight(self, name, engine_shape, spec._replace(shape=shape))
         traces = {str(call["signature"]): (call, layers[call["signature"]]) for call in calls}
+        self._of_sizes = [one for name, one in traces.items() if "null" in name].copy  # where inputs leave sizes open
         self._find_trace = traces.get  # no dictionary: that would be searched for parts
 
     @property
@@ -118,7 +130,9 @@ class TracedLayer(Layer):
         call = CURRENT_CALL.get()
         assert call is not None
         signature = signature_of(inputs, call.options)
-        found = self._find_trace(signature)
+        found = self._find_trace(signature) or next(
+            (one for one in self._of_sizes() if _fits(one[0]["signature"], signature)), None
+        )
         if found is None:
             raise ValueError(
                 f"layer {self._label!r}, loaded without its class {self._saved_class}, was not called on shapes "

@@ -168,7 +168,9 @@ def _describe_class(layer: Layer, traces: _Traces) -> dict[str, Any]:
     description: dict[str, Any] = {"class_name": class_name, "config": config}
     if needs:
         try:
-            trace = trace_layer(layer, traces.calls.get(layer, []), lambda *given: _describe_layer(*given, traces))
+            trace = trace_layer(
+                layer, traces.calls.get(layer, []), traces.model._variants.open, lambda *given: _describe_layer(*given, traces)
+            )
             description |= {"needs": needs, "traced": trace}
         except NotTraceable as error:
             description |= {"needs": needs, "traced": str(error)}

@@ -13,6 +13,7 @@ from .._graph import LayerCall, Operation, SymbolicTensor, replace_tensors
 from .._weights import Weight
 from ..layers._registry import LAYERS
 from ..layers.base import Layer
+from ..layers.core import Input
 from ..layers.functional import Lambda
 from ..layers.traced import TracedLayer, signature_of
 
@@ -57,7 +58,7 @@ def calls_by_layer(model: Any) -> dict[Layer, list[LayerCall]]:
     found: dict[Layer, list[LayerCall]] = {}
     models = [model]
     for one in models:
-        left = list(reversed(one._graph.calls))
+        left = [call for graph in _graphs_of(one) for call in reversed(graph.calls)]
         while left:
             call = left.pop()
             found.setdefault(call.layer, []).append(call)
@@ -66,6 +67,47 @@ def calls_by_layer(model: Any) -> dict[Layer, list[LayerCall]]:
             left.extend(reversed(call.children))
         for layer in one.sublayers():
             models += [part for part in _models_in(layer) if part not in models]
+    return found
+
+
+def _graphs_of(model: Any) -> list[Any]:
+    """What a model computes: for two sizes of inputs where these are left open, beside what there is."""
+    if not model._variants.open:
+        return [model._graph]
+    inputs = [Input(tensor.shape[1:]) for tensor in model.inputs]
+    sizes = [[one.sample_shape for one in inputs], [one.alternative or one.sample_shape for one in inputs]]
+    with model._variants.lock:
+        given = model._given  # of the graph that there is
+        graphs = []
+        for shapes in sizes:
+            try:
+                graphs.append(model._graph_for(shapes))
+            finally:
+                model._given = given
+    return graphs
+
+
+def _without_sizes(described: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was done in calls, where that is the same for other sizes as one that tells these as None.
+
+    Raises
+    ------
+    NotTraceable
+        If it depends on sizes.
+    """
+    found: list[dict[str, Any]] = []
+    for one in described.values():
+        shapes, *rest = json.loads(one["signature"])
+        for other in found:
+            known, *others = json.loads(other["signature"])
+            if rest == others and list(map(len, shapes)) == list(map(len, known)):
+                if {**one, "signature": ""} != {**other, "signature": ""}:
+                    raise NotTraceable("it depends on sizes that the inputs of the model leave open")
+                sizes = [[a if a == b else None for a, b in zip(*pair)] for pair in zip(shapes, known)]
+                other["signature"] = json.dumps([sizes, *rest], sort_keys=True)
+                break
+        else:
+            found.append(one)
     return found
 
 
@@ -78,7 +120,7 @@ def _models_in(layer: Layer) -> Iterator[Any]:
 
 
 def trace_layer(
-    layer: Layer, calls: Sequence[LayerCall], describe: Callable[[Layer, str, dict[Layer, int]], dict[str, Any]]
+    layer: Layer, calls: Sequence[LayerCall], of_sizes: bool, describe: Callable[[Layer, str, dict[Layer, int]], dict[str, Any]]
 ) -> dict[str, Any]:
     """What the layer is without its class: weights, parts, and what it did in each kind of call.
 
@@ -87,6 +129,8 @@ def trace_layer(
     layer : Layer
     calls : list of LayerCall
         All of the layer.
+    of_sizes : bool
+        Whether the inputs of the model leave sizes open.
     describe : callable
         That describes a layer that this one is put together from, or calls, of its name and the numbers of those described so far.
 
@@ -123,7 +167,7 @@ def trace_layer(
             }
             for part, plain in zip(parts, of_parts)
         ],
-        "calls": list(described.values()),
+        "calls": _without_sizes(described) if of_sizes else list(described.values()),
     }
 
 
