@@ -60,3 +60,22 @@ def test_a_model_that_was_saved_computes_the_same(i, case, tmp_path):
     given = inputs if len(inputs) > 1 else inputs[0]
     for one, other in zip(listed(again.predict(given)), listed(model.predict(given))):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("layer", "shape", "sizes"), [
+    (fn.layers.Resizing(4, 4), (None, None, 3), [(5, 6, 3), (3, 4, 3)]),
+    (fn.layers.AdaptiveMaxPooling2D(2), (None, None, 3), [(5, 6, 3), (4, 3, 3)]),
+    (fn.layers.Conv3D(2, 2), (None, 5, 5, 1), [(4, 5, 5, 1), (2, 5, 5, 1)]),
+    (fn.layers.RNN(fn.layers.LSTMCell(3)), (None, 2), [(6, 2), (3, 2)]),
+    (fn.layers.EinsumDense("abc,cd->abd", (None, 4), bias_axes="d"), (None, 3), [(7, 3), (4, 3)]),
+    (fn.layers.TimeDistributed(fn.layers.Conv2D(2, 2)), (None, 4, 4, 1), [(3, 4, 4, 1), (2, 4, 4, 1)]),
+])  # fmt: skip
+def test_sizes_may_be_left_open(layer, shape, sizes):
+    model = fn.Sequential([fn.Input(shape), layer], seed=0)
+    for size in sizes:
+        x = np.random.default_rng(0).normal(size=(2, *size))
+        again = type(layer).from_config(layer.get_config())
+        fixed = fn.Sequential([fn.Input(size), again], seed=0)
+        found = model.predict(x)
+        fixed.set_weights(model.get_weights())
+        np.testing.assert_allclose(found, fixed.predict(x), rtol=1e-6, atol=1e-6)

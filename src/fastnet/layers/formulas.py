@@ -284,7 +284,7 @@ class EinsumDense(Layer):
                 )
             if known is None and size is not None:
                 sizes[label] = size
-        unknown = [label for label in kernel + outputs[place >= 0 :] if sizes.get(label) is None]
+        unknown = [label for label in kernel + (self.bias_axes or "") if label in inputs + outputs and sizes.get(label) is None]
         if unknown:
             raise ValueError(
                 f"layer {self._label!r}: the size of {unknown[0]!r} in {self.equation!r} follows neither from the input of shape "

@@ -158,8 +158,7 @@ class _AdaptivePooling(Layer):
         function: Callable[..., SymbolicTensor] = getattr(ops, self.reduce)
         wanted = [self.output_size] if isinstance(self.output_size, int) else self.output_size
         for axis, n in enumerate(wanted, 1):
-            size = x.shape[axis]
-            assert size is not None
+            size = x.sample_shape[axis - 1]
             before = (slice(None),) * axis
             if size % n == 0:
                 shape = (-1, *x.sample_shape[: axis - 1], n, size // n, *x.sample_shape[axis:])
