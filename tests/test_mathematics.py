@@ -165,6 +165,39 @@ def test_stop_gradient():
     assert np.array_equal(model.backward(np.ones((1, 2))), rows)
 
 
+class ListedSampling(fn.layers.Layer):
+    """As the examples of Keras have it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seed_generator = fn.random.SeedGenerator(1337)
+
+    def get_config(self):
+        return super().get_config()
+
+    def call(self, inputs):
+        z_mean, z_log_var = inputs
+        batch = ops.shape(z_mean)[0]
+        dim = ops.shape(z_mean)[1]
+        epsilon = fn.random.normal(shape=(batch, dim), seed=self.seed_generator)
+        return z_mean + ops.exp(0.5 * z_log_var) * epsilon
+
+
+def test_a_call_of_one_argument_takes_several_tensors_as_a_list():
+    a, b = fn.Input((3,)), fn.Input((3,))
+    rows = [RANDOM.normal(size=(4, 3)).astype("f"), np.full((4, 3), -200, "f")]
+    model = fn.Model([a, b], ListedSampling()([a, b]), seed=0)
+    np.testing.assert_allclose(model.predict(rows), rows[0], rtol=1e-6)
+    product = fn.Model([a, b], fn.layers.Lambda(lambda inputs: inputs[0] * inputs[1])([a, b]), seed=0)
+    assert np.array_equal(product.predict(rows), rows[0] * rows[1])
+    scaled = fn.Model([a, b], fn.layers.Lambda(lambda x, k: (x[0] - x[1]) * k, arguments={"k": 2.0})([a, b]), seed=0)
+    np.testing.assert_allclose(scaled.predict(rows), (rows[0] - rows[1]) * 2, rtol=1e-6)
+    apart = fn.Model([a, b], fn.layers.Lambda(lambda x, y: x - y)([a, b]), seed=0)
+    assert np.array_equal(apart.predict(rows), rows[0] - rows[1])
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        fn.layers.Dense(2)([a, b])
+
+
 # ---- what is refused -----------------------------------------------------------------------------------------
 
 

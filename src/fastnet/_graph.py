@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _core
 from ._labels import Labels, find_labels
-from ._symbols import CURRENT_CALL, FUNCTIONS, Arithmetic, refuse_function, refuses
+from ._symbols import CURRENT_CALL, FUNCTIONS, Arithmetic, no_attribute, refuse_function, refuses
 from ._weights import Owner
 
 if TYPE_CHECKING:
@@ -90,13 +90,7 @@ class SymbolicTensor(Arithmetic):
 
     def __getattr__(self, name: str) -> Any:
         """Asked for what there is not: methods of NumPy's arrays are told by what to write instead."""
-        text = f"a symbolic tensor has no attribute {name!r}"
-        if not name.startswith("_") and hasattr(np.ndarray, name):
-            if not FUNCTIONS.public:
-                FUNCTIONS.load()
-            found = {"astype": "cast", "flatten": "reshape", "T": "transpose"}.get(name, name)
-            text += f": use fn.ops.{found}" if found in FUNCTIONS.public else ", unlike NumPy's arrays"
-        raise AttributeError(text)
+        raise no_attribute(name)
 
     def __getitem__(self, key: Any) -> SymbolicTensor:
         return FUNCTIONS["get_item"](self, key if isinstance(key, tuple) else (key,))

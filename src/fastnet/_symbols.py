@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CURRENT_CALL", "FUNCTIONS", "Arithmetic", "refuse_function", "refuses"]
+__all__ = ["CURRENT_CALL", "FUNCTIONS", "Arithmetic", "no_attribute", "refuse_function", "refuses"]
 
 #: The call in progress, whose layer is appending operations: a `LayerCall`.
 CURRENT_CALL: ContextVar[Any] = ContextVar("CURRENT_CALL", default=None)
@@ -61,6 +61,17 @@ def refuse_function(name: str, what: str, module: str = "numpy") -> TypeError:
     instead = f"use fn.ops.{found}" if found else f"fn.ops has no function {name!r}, compute with those that it has"
     prefix = module.replace("numpy", "np", 1) if module.split(".")[0] == "numpy" else module
     return TypeError(f"{prefix}.{name} of {what}, whose numbers are not known while the graph is made: {instead}")
+
+
+def no_attribute(name: str) -> AttributeError:
+    """The error for an attribute of a symbolic tensor that there is not; of methods of NumPy's arrays it says what to write instead."""
+    text = f"a symbolic tensor has no attribute {name!r}"
+    if not name.startswith("_") and hasattr(np.ndarray, name):
+        if not FUNCTIONS.public:
+            FUNCTIONS.load()
+        found = {"astype": "cast", "flatten": "reshape", "T": "transpose"}.get(name, name)
+        text += f": use fn.ops.{found}" if found in FUNCTIONS.public else ", unlike NumPy's arrays"
+    return AttributeError(text)
 
 
 def refuses(what: str, instead: str) -> Any:

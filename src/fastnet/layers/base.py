@@ -21,6 +21,7 @@ from .._types import ConstraintLike, InitializerLike, OldLayerOptions, Regulariz
 from .._weights import Weight, WeightSpec, assign_all, between_steps
 from ._modes import FORCED, MODE, asked_mode, in_mode, takes_training, trace_modes
 from ._naming import name_layers
+from ._packing import takes_list
 from ._open_sizes import other_shapes
 from ._penalized import Penalized
 from ._registry import layers_in
@@ -197,8 +198,7 @@ class Layer(Penalized, Configurable):
         except TypeError as error:
             raise TypeError(f"layer {self._label!r}: {error}; its call takes ({', '.join(parameters)})") from None
         named = {**dict(zip(names, given[count:])), **options}
-        kept = {name: value for name, value in named.items() if name not in parameters or value is not parameters[name].default}
-        return given[:count], kept
+        return given[:count], {k: v for k, v in named.items() if k not in parameters or v is not parameters[k].default}
 
     def build(self, input_shape: Any) -> None:
         """Makes weights whose shapes depend on the input, by `add_weight`: called once, before the first call.
@@ -261,7 +261,7 @@ class Layer(Penalized, Configurable):
     @property
     def _called(self) -> Callable[..., Any]:
         """What appends the operations: of a model the calls of its graph."""
-        return self.call
+        return takes_list(self.call)
 
     def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
         """The masks of the outputs; none where fewer are given. By default that of the first input, if the layer keeps steps apart."""
