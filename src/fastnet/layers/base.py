@@ -21,8 +21,8 @@ from .._types import ConstraintLike, InitializerLike, OldLayerOptions, Regulariz
 from .._weights import Weight, WeightSpec, assign_all, between_steps
 from ._modes import FORCED, MODE, asked_mode, in_mode, takes_training, trace_modes
 from ._naming import name_layers
-from ._packing import takes_list
 from ._open_sizes import other_shapes
+from ._packing import takes_list
 from ._penalized import Penalized
 from ._registry import layers_in
 

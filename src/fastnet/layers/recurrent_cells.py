@@ -12,7 +12,7 @@ from .._types import ActivationLike, ConstraintLike, InitializerLike, LayerOptio
 from ._recurrence import Recurrence
 from .base import Layer
 
-__all__ = ["GRUCell", "LSTMCell", "RNN", "SimpleRNNCell", "StackedRNNCells"]
+__all__ = ["RNN", "GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]
 
 
 class _Cell(Recurrence):
