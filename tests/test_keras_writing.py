@@ -96,13 +96,13 @@ def test_averages_are_written_where_the_model_predicts_with_them(tmp_path):
     assert np.allclose(fn.load_model(tmp_path / "model.keras").predict(np.ones((1, 3))), model.predict(np.ones((1, 3))))
 
 
-class Own(layers.Layer):
+class OwnOfFiles(layers.Layer):
     def call(self, x):
         return x + 1
 
 
 REFUSED = {
-    "own": (lambda: [Own(name="mine")], ["'mine'", "Own"]),
+    "own": (lambda: [OwnOfFiles(name="mine")], ["'mine'", "OwnOfFiles"]),
     "formula": (lambda: [layers.Lambda(lambda x: x**2, name="square")], ["'square'", "Lambda"]),
     "positions": (lambda: [layers.SinePositionEncoding(name="places")], ["'places'", "SinePositionEncoding"]),
     "activation": (lambda: [layers.Dense(2, layers.LeakyReLU(0.1), name="steep")], ["'steep'", "leaky_relu(0.1)"]),

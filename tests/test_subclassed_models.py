@@ -20,7 +20,7 @@ def rejects(error, words, run, *arguments, **options):
         assert word in str(caught.value), caught.value
 
 
-class Residual(layers.Layer):
+class ResidualCall(layers.Layer):
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
         self.units = units
@@ -30,7 +30,7 @@ class Residual(layers.Layer):
         return x + self.drop(self.dense(x), training=training)
 
 
-class Scaled(layers.Layer):
+class ScaledByBuild(layers.Layer):
     """Written as for Keras, with build."""
 
     def build(self, input_shape):
@@ -46,8 +46,8 @@ class Network(fn.Model):
     def __init__(self, units=5, **kwargs):
         super().__init__(**kwargs)
         self.out = layers.Dense(2)  # attributes in another order than that of computation
-        self.blocks = [layers.Dense(units, "tanh"), Residual(units)]
-        self.norm, self.scale, self.drop = layers.BatchNormalization(), Scaled(), layers.Dropout(0.3)
+        self.blocks = [layers.Dense(units, "tanh"), ResidualCall(units)]
+        self.norm, self.scale, self.drop = layers.BatchNormalization(), ScaledByBuild(), layers.Dropout(0.3)
         self.units = units
 
     def call(self, inputs, training=None):
@@ -63,8 +63,8 @@ class Network(fn.Model):
 def functional(units=5, **kwargs):
     """The same network by calls of layers."""
     x = inputs = fn.Input((3,))
-    x = Residual(units)(layers.Dense(units, "tanh")(x))
-    x = layers.BatchNormalization()(Scaled()(x))
+    x = ResidualCall(units)(layers.Dense(units, "tanh")(x))
+    x = layers.BatchNormalization()(ScaledByBuild()(x))
     return fn.Model(inputs, layers.Dense(2)(layers.Dropout(0.3)(x)), **kwargs)
 
 
@@ -92,11 +92,14 @@ def test_layers_and_weights_are_in_the_order_of_attributes():
     assert not model.built and [type(layer).__name__ for layer in model.layers][0] == "Dense"
     model.build((None, 3))
     names = [layer.name for layer in model.layers]
-    assert names == ["dense", "dense_1", "residual", "batch_normalization", "scaled", "dropout"] and model.layers[0] is model.out
-    assert model.weights[0].path == "dense/kernel" and model.get_layer("residual") is model.blocks[1]
+    assert (
+        names == ["dense", "dense_1", "residual_call", "batch_normalization", "scaled_by_build", "dropout"]
+        and model.layers[0] is model.out
+    )
+    assert model.weights[0].path == "dense/kernel" and model.get_layer("residual_call") is model.blocks[1]
     lines = []
     model.summary(print_fn=lines.append)
-    assert "Residual" in lines[0] and "Network" not in lines[0].split("\n")[2]
+    assert "ResidualCall" in lines[0] and "Network" not in lines[0].split("\n")[2]
 
 
 def test_it_is_traced_once():
@@ -164,7 +167,7 @@ def test_saved_and_loaded_without_the_class(tmp_path):
     model, _ = twins()
     model.fit(X, Y, verbose=0)
     model.save(tmp_path / "a.safetensors")
-    again = fn.load_model(tmp_path / "a.safetensors", {"Residual": Residual, "Scaled": Scaled})
+    again = fn.load_model(tmp_path / "a.safetensors", {"ResidualCall": ResidualCall, "ScaledByBuild": ScaledByBuild})
     assert np.array_equal(again.predict(X), model.predict(X)) and type(again) is fn.Model
     other = Network(seed=7)
     other.build((None, 3))
@@ -292,3 +295,110 @@ def test_compiled_without_a_loss():
     assert model.predict(X).shape == (24, 2) and model.optimizer.iterations == 0
     rejects(ValueError, ["compile needs a loss"], model.fit, X, Y, verbose=0)
     rejects(ValueError, ["compile needs a loss"], model.evaluate, X, Y)
+
+
+# ---- losses of one's own, and masks ---------------------------------------------------------------------------------
+
+
+class OwnLoss(fn.Model):
+    def __init__(self):
+        super().__init__(seed=0)
+        self.dense = layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(x)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        size = fn.ops.sum(x**2 * fn.ops.mean(y_pred, axis=-1, keepdims=True), axis=-1)
+        return fn.ops.mean((y - y_pred) ** 2, axis=-1) + 0.1 * size
+
+
+def test_compute_loss_is_what_is_trained_with(tmp_path):
+    """Against NumPy: the loss of all rows, and a step of descent by finite differences."""
+    model = OwnLoss()
+    model.compile(fn.optimizers.SGD(0.1))
+
+    def loss(kernel, bias):
+        y = X.astype(np.float64) @ kernel + bias
+        return np.mean(((Y - y) ** 2).mean(axis=1) + 0.1 * (X**2).sum(axis=1) * y.mean(axis=1))
+
+    model.build((None, 3))
+    kernel, bias = (weight.astype(np.float64) for weight in model.get_weights())
+    assert model.evaluate(X, Y) == pytest.approx(loss(kernel, bias), rel=1e-5)
+    model.train_on_batch(X, Y)
+    slope = np.zeros_like(kernel)
+    for at in np.ndindex(kernel.shape):
+        step = np.zeros_like(kernel)
+        step[at] = 1e-5
+        slope[at] = (loss(kernel + step, bias) - loss(kernel - step, bias)) / 2e-5
+    assert np.allclose(model.get_weights()[0], kernel - 0.1 * slope, atol=1e-5)
+    again = copy.deepcopy(model)
+    for one in (model, again):
+        one.fit(X, Y, batch_size=8, verbose=0)
+    assert np.array_equal(model.predict(X), again.predict(X))
+    assert pickle.loads(pickle.dumps(model)).evaluate(X, Y) == model.evaluate(X, Y)
+
+
+def test_compute_loss_may_add_to_that_of_compile():
+    class Twice(OwnLoss):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return 2 * super(OwnLoss, self).compute_loss(x, y, y_pred, sample_weight)
+
+    model = Twice()
+    model.compile("sgd", lambda y, y_pred: fn.ops.mean(fn.ops.abs(y - y_pred), axis=-1))
+    assert model.evaluate(X, Y) == pytest.approx(2 * np.abs(model.predict(X) - Y).mean(), rel=1e-5)
+    model.compile("sgd", "mse")
+    rejects(ValueError, ["Twice.compute_loss", "fastnet.ops", "'mse'"], model.fit, X, Y, verbose=0)
+
+    class Numbers(OwnLoss):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return np.mean((y - y_pred) ** 2)
+
+    model = Numbers()
+    model.compile("sgd")
+    rejects(ValueError, ["Numbers.compute_loss", "fastnet.ops", "number for each row"], model.fit, X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("method", ["train_step", "test_step", "predict_step", "make_train_function"])
+def test_steps_that_would_never_be_made_are_refused(method):
+    with pytest.raises(TypeError, match=rf"{method} would never be called.*TrainStep.*compute_loss"):
+        type("Own", (fn.Model,), {method: lambda self, data: {}})
+    with pytest.raises(TypeError, match="one after another: derive from fn.Model"):
+        type("Own", (fn.Sequential,), {"call": lambda self, x: x})
+
+
+class MeanOfSteps(layers.Layer):
+    def call(self, x, mask=None):
+        if mask is None:
+            return fn.ops.mean(x, axis=1)
+        mask = fn.ops.expand_dims(mask, -1)
+        return fn.ops.sum(x * mask, axis=1) / fn.ops.sum(mask, axis=1)
+
+
+class DoubledSteps(layers.Layer):
+    def call(self, x):
+        return x * 2
+
+    def compute_mask(self, inputs, mask=None):
+        return mask
+
+
+class ChosenSteps(layers.Layer):
+    def call(self, a, b, mask=None):
+        return a * fn.ops.expand_dims(mask[0], -1) + b
+
+
+def test_masks_are_given_to_calls_that_ask_for_them():
+    tokens, x = np.array([[1, 2, 0, 0, 0], [3, 4, 5, 6, 1]]), fn.Input((5,))
+    embedding = layers.Embedding(7, 3, mask_zero=True)
+    h = embedding(x)
+    model = fn.Model(
+        x, [MeanOfSteps()(DoubledSteps()(h)), h, MeanOfSteps()(layers.Rescaling(3.0)(h)), ChosenSteps()(h, h)], seed=0
+    )
+    table = np.asarray(embedding.embeddings)
+    found = model.predict(tokens)
+    masked = np.stack([table[[1, 2]].mean(axis=0), table[[3, 4, 5, 6, 1]].mean(axis=0)])
+    assert np.allclose(found[0], 2 * masked, atol=1e-6) and np.allclose(found[2], 3 * masked, atol=1e-6)
+    assert np.allclose(found[3], table[tokens] * (1 + (tokens != 0)[..., None]), atol=1e-6)
+    plain = fn.Model(y := fn.Input((5, 3)), MeanOfSteps()(y))
+    assert np.allclose(plain.predict(table[tokens]), table[tokens].mean(axis=1), atol=1e-6)

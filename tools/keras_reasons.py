@@ -123,7 +123,6 @@ NAMES: dict[str, tuple[str, str]] = {
     # ---- models
     "Model.*_step": _TRACED,
     "Model.make_*_function": _TRACED,
-    "Model.compute_loss": _TRACED,
     "Model.compute_metrics": _TRACED,
     "Model.*own_variables": _OWN_FILES,
     "Model.*compile*config": ("another way", "files hold what `compile` was told"),

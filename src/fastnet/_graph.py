@@ -481,8 +481,7 @@ class Graph:
                     paths[weight] = name
                     taken.add(name)
             graph = getattr(layer, "_graph", None)  # of a model: in the order of its calls, as one made again has them
-            parts = layer.sublayers() if graph is None else dict.fromkeys(call.layer for call in graph.calls)
-            for part in parts:
+            for part in layer.sublayers() if graph is None else dict.fromkeys(call.layer for call in graph.calls):
                 walk(part, f"{path}/{part.name}")
 
         for call in self.calls:

@@ -43,7 +43,13 @@ class ModelCalls(Layer):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if cls.call is not ModelCalls.call and "__setattr__" not in vars(cls):
+        if cls.call is ModelCalls.call:
+            return
+        if any(base.__name__ == "Sequential" for base in cls.__mro__[1:]):
+            raise TypeError(
+                f"{cls.__name__}.call would never be called, as Sequential calls its layers one after another: derive from fn.Model"
+            )
+        if "__setattr__" not in vars(cls):
             cls.__setattr__ = _set_attribute  # type: ignore[assignment, method-assign]
 
     if not TYPE_CHECKING:  # type checkers would take it for a sign that there is any attribute

@@ -37,14 +37,17 @@ class Trainer(CustomLoop):
     def __init_subclass__(cls, **options: Any) -> None:
         """TypeError for methods that Keras would call for each batch, and that would do nothing here."""
         super().__init_subclass__(**options)
-        for name in ("train_step", "test_step", "predict_step", "make_train_function", "compute_loss"):
+        for name in ("train_step", "test_step", "predict_step", "make_train_function"):
             if hasattr(cls, name):
                 raise TypeError(
                     f"{cls.__name__}.{name} would never be called, as steps are made in the engine: write a function that returns "
-                    "{name: (loss, what is trained)} and give it to fastnet.TrainStep, which has compile and fit"
+                    "{name: (loss, what is trained)} and give it to fastnet.TrainStep, which has compile and fit; what only computes "
+                    "a loss of its own may be a method compute_loss, in fastnet.ops"
                 )
 
     _callback_list = CallbackList
+    #: The loss that compile was given, where the class has a `compute_loss` of its own.
+    _told_loss: Any = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,6 +94,9 @@ class Trainer(CustomLoop):
             For what cannot learn: a softmax over one unit; a loss that expects probabilities after a layer that gives none, or one
             with ``from_logits=True`` after a softmax or sigmoid. `fit` warns of targets far larger than what new weights give.
         """
+        self._told_loss = loss
+        if type(self).compute_loss is not Trainer.compute_loss:
+            loss = _own_loss(self)
         compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, threads_of(n_threads))
         if self.outputs and (loss is not None or self._graph.penalized):  # who only predicts needs none: `fit` asks for it
             self._resolve(compiled)
@@ -112,6 +118,37 @@ class Trainer(CustomLoop):
         self._forward = None
         if self._compiled is not None:
             self._compiled.resolved = False
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """The loss, where a subclass has a method of this name: it is traced once, for targets of each shape, in place of that of compile.
+
+        It returns a number for each row, written in `fastnet.ops`; ``super().compute_loss(...)`` is what compile was told, where that is a
+        function or class in `fastnet.ops`. What layers add to the loss, and weights of rows, count besides.
+
+        Parameters
+        ----------
+        x, y, y_pred : SymbolicTensor
+            The inputs, as `call` has them; the targets; the output.
+        sample_weight : None
+            The engine weights the numbers of the rows.
+        training : bool
+            True.
+
+        Raises
+        ------
+        TypeError
+            If the loss of compile is none that computes with symbolic tensors.
+        """
+        loss = self._told_loss
+        run = getattr(loss, "call", loss)
+        if loss is None or isinstance(loss, str) or not callable(run) or hasattr(loss, "kernel"):
+            raise TypeError(
+                f"{type(self).__name__}.compute_loss: super().compute_loss needs a loss written in fastnet.ops in compile, got {loss!r}: "
+                "write it out, as fn.ops.mean((y - y_pred) ** 2, axis=-1)"
+            )
+        return run(y, y_pred)
 
     # ---- fit -----------------------------------------------------------------------------------------------
 
@@ -346,3 +383,17 @@ class Trainer(CustomLoop):
 
     def _latest_plan(self) -> _core.Plan | None:
         return self._plans.latest()
+
+
+def _own_loss(model: Any) -> Any:
+    """The `compute_loss` of a class as a loss of compile: a function of targets and predictions."""
+
+    def compute_loss(y_true: Any, y_pred: Any) -> Any:
+        try:
+            return model.compute_loss(x=model.input if model._given is None else model._given, y=y_true, y_pred=y_pred)
+        except (TypeError, AttributeError, IndexError) as error:
+            raise ValueError(
+                f"{type(model).__name__}.compute_loss must be written in fastnet.ops, and return a number for each row: {error}"
+            ) from error
+
+    return compute_loss

@@ -19,6 +19,7 @@ from .._names import snake_case
 from .._old_spellings import given_input
 from .._types import ConstraintLike, InitializerLike, OldLayerOptions, RegularizerLike
 from .._weights import Weight, WeightSpec, assign_all, between_steps
+from ._masks import masks_of, with_mask
 from ._modes import FORCED, MODE, asked_mode, in_mode, takes_training, trace_modes
 from ._naming import name_layers
 from ._open_sizes import other_shapes
@@ -111,8 +112,7 @@ class Layer(Penalized, Configurable):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
         for part in self.sublayers():
-            vars(part).setdefault("_owner", None)
-            if part._owner is None:
+            if vars(part).get("_owner") is None:
                 part._owner = weakref.ref(self)
 
     def __copy__(self) -> Any:
@@ -165,9 +165,9 @@ class Layer(Penalized, Configurable):
                 with outside_calls():  # what is computed there are arrays
                     self.build(shapes[0] if len(shapes) == 1 else shapes)
                 self._has_built = True
-            run = functools.partial(self._called, *tensors, **options)
+            run = functools.partial(self._called, *tensors, **with_mask(self._called, tensors, options))
             result = trace_modes(run, call, call.sources, self._label) if takes else run()
-            masks = self.compute_mask(*tensors)
+            masks = masks_of(self.compute_mask, tensors)
             call.returns_list = not isinstance(result, SymbolicTensor)
             outputs = list(result) if call.returns_list else [result]
             if call.penalties:  # what reads an input that is handed on reads this layer, whose penalty counts

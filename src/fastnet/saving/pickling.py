@@ -37,7 +37,9 @@ def state_of(model: Model) -> dict[str, Any]:
 def _state_between_steps(model: Model) -> dict[str, Any]:
     compiled = model._compiled
     state: dict[str, Any] = {
-        "compiled": (compiled.optimizer, *compiled.given, compiled.n_threads) if compiled is not None else None,
+        "compiled": (compiled.optimizer, model._told_loss, *compiled.given[1:], compiled.n_threads)
+        if compiled is not None
+        else None,
         "batches": compiled.optimizer.batches if compiled is not None else 0,  # the optimizer itself may go on
         "epochs_begun": model._epochs_begun,
         "history": model.history,
