@@ -278,7 +278,7 @@ def test_in_a_train_step():
 class Sampling(fn.layers.Layer):
     def call(self, mean, log_var):
         batch, width = ops.shape(mean)
-        self.add_loss(-0.5 * ops.sum(1 + log_var - mean**2 - ops.exp(log_var), axis=-1))
+        self.add_loss(-0.5 * ops.mean(ops.sum(1 + log_var - mean**2 - ops.exp(log_var), axis=-1)))
         return mean + ops.exp(0.5 * log_var) * fn.random.normal((batch, width))
 
 

@@ -62,7 +62,7 @@ def contrastive():
 class Triplet(fn.layers.Layer):
     def call(self, a, b, c):
         near, far = ops.sum((a - b) ** 2, axis=-1), ops.sum((a - c) ** 2, axis=-1)
-        self.add_loss(ops.relu(near - far + 0.5))
+        self.add_loss(ops.mean(ops.relu(near - far + 0.5)))
         return a
 
 
@@ -74,7 +74,7 @@ def triplet():
 
 class Reparametrization(fn.layers.Layer):
     def call(self, mean, log_var, noise):
-        self.add_loss(-0.5 * ops.sum(1 + log_var - mean**2 - ops.exp(log_var), axis=-1))
+        self.add_loss(-0.5 * ops.mean(ops.sum(1 + log_var - mean**2 - ops.exp(log_var), axis=-1)))
         return mean + ops.exp(0.5 * log_var) * noise
 
 
@@ -253,7 +253,7 @@ class Penalty(fn.layers.Layer):
         self.factor = factor
 
     def call(self, x):
-        self.add_loss(self.factor * ops.sum(x**2, axis=-1))
+        self.add_loss(self.factor * ops.mean(ops.sum(x**2, axis=-1)))
         return x
 
 

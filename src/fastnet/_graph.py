@@ -199,7 +199,7 @@ class LayerCall:
         return self.layer._make_call([replace(tensor) for tensor in self.inputs], **options).outputs
 
 
-#: While a metric is traced: takes the calls of functions whose results are sums over the rows, (name, args, options); else NotImplemented.
+#: While a metric is traced: takes calls of functions, (name, args, options), or returns NotImplemented.
 OVER_ROWS: ContextVar[Callable[..., Any] | None] = ContextVar("OVER_ROWS", default=None)
 
 #: Where no call is in progress: a tensor that has as many rows as random numbers that are drawn; None: these are an array.
@@ -341,10 +341,11 @@ class Graph:
         inputs: Sequence[SymbolicTensor] = (),
         outputs: Sequence[SymbolicTensor] = (),
         calls: Sequence[LayerCall] | None = None,
+        added: Sequence[SymbolicTensor] = (),
     ) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.leading = self.operations = sort_operations(inputs, with_masks(outputs))
-        ends = [tensor for operation in self._unused_penalties() for tensor in operation.outputs]
+        ends = [*(tensor for operation in self._unused_penalties() for tensor in operation.outputs), *added]
         if ends:
             self.operations = sort_operations(inputs, [*with_masks(outputs), *ends])
         self.leaves = list(dict.fromkeys(operation.layer for operation in self.operations))

@@ -31,6 +31,7 @@ class ModelCalls(Layer):
     _repeats_calls = True
     #: Whether the graph is made by the `call` of a class of the user's.
     _subclassed = False
+    _traced_losses: tuple[SymbolicTensor, ...] = ()
     #: Whether that is being made.
     _tracing = False
     #: What it was made for: inputs in lists and dictionaries.
@@ -190,7 +191,7 @@ class ModelCalls(Layer):
                     self._has_built = True
                 run = functools.partial(self._checked_call, inputs, given)
                 outputs = trace_modes(run, None, inputs, self.name) if takes_training(self.call) else run()
-            self._connect(inputs, outputs)
+            self._connect(inputs, outputs, None, self._traced_losses)
             self._given = given
             if not self._trainable:
                 self.trainable = False
@@ -210,6 +211,7 @@ class ModelCalls(Layer):
 
     def _checked_call(self, inputs: list[SymbolicTensor], given: Any, **options: Any) -> list[SymbolicTensor]:
         """What `call` returns, after the layers have been named that are attributes; ValueError for one that has weights and is none."""
+        object.__setattr__(self, "_traced_losses", ())  # of the last mode that it is traced for: that of training
         outputs = as_tensors(self.call(given, **options), f"what the call of model {self.name!r} returns")
         calls, attributes = Graph(inputs, outputs).calls, Layer.sublayers(self)
         for layer in dict.fromkeys(call.layer for call in calls):

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _core
 from ._graph import FUNCTIONS, SymbolicTensor, outside_calls
-from ._totals import Total, UpdateTrace
+from ._totals import UpdateTrace
 from ._traced_losses import Formula, NotTraced, trace_positions
 from .metrics import Mean, MeanMetricWrapper, Metric, Sum
 
@@ -190,4 +190,4 @@ def check_own(metric: Metric) -> None:
         )
 
 
-__all__ += ["NotTraced", "Total", "check_own"]
+__all__ += ["NotTraced", "check_own"]

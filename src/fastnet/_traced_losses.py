@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._batch_means import rows_of_loss
 from ._graph import SymbolicTensor, outside_calls, sort_operations
+from ._row_sums import Total, rows_of_mean
 from .losses import Loss
 
 if TYPE_CHECKING:
@@ -111,9 +111,11 @@ def trace_positions(
     """
     with outside_calls(rows=target):
         try:
-            result = rows_of_loss(run(target, y_pred))
+            result = run(target, y_pred)
         except (TypeError, AttributeError, IndexError) as error:  # of NumPy's functions and methods, of a condition, of rows
             raise NotTraced(str(error)) from error
+        if isinstance(result, Total):
+            result = rows_of_mean(result, f"{label}: the {what}")
     if not isinstance(result, SymbolicTensor):
         raise NotTraced(f"it returns {result!r} for symbolic tensors")
     if y_pred.mask is not None and result.sample_shape != y_pred.mask.sample_shape:

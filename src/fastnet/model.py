@@ -12,6 +12,7 @@ import numpy as np
 from . import _data
 from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls
 from ._model_calls import ModelCalls
+from ._model_losses import ModelLosses
 from ._names import snake_case
 from ._seeds import new_seed
 from ._summary import summarize
@@ -26,7 +27,7 @@ from .training import Trainer
 __all__ = ["Model", "Sequential"]
 
 
-class Model(ModelCalls, Trainer):
+class Model(ModelLosses, ModelCalls, Trainer):
     """A network: any directed acyclic graph of layers, with several inputs and outputs if need be.
 
     Called on symbolic tensors, a model is a layer of another one, which shares its weights, and as often as it is called.
@@ -119,10 +120,15 @@ class Model(ModelCalls, Trainer):
             raise ValueError(f"seed must be between 0 and 2**64 - 1, got {seed}")
         self.name = name or snake_case(type(self).__name__)
         self._graph = Graph()
+        self._added, self._traced_losses = (), ()
         self._anchor: Weight | None = None
 
     def _connect(
-        self, inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], calls: Sequence[LayerCall] | None = None
+        self,
+        inputs: list[SymbolicTensor],
+        outputs: list[SymbolicTensor],
+        calls: Sequence[LayerCall] | None = None,
+        added: Sequence[SymbolicTensor] = (),
     ) -> None:
         for tensor in inputs:
             if tensor.operation is not None:
@@ -132,7 +138,7 @@ class Model(ModelCalls, Trainer):
         names = [tensor.name for tensor in inputs if tensor.name is not None]
         if len(set(names)) != len(names):
             raise ValueError(f"two inputs of the model have the same name: {names}")
-        graph = Graph(inputs, outputs, calls)
+        graph = Graph(inputs, outputs, calls, added)
         # What is called within another layer or model has its name from there.
         roots = [call.layer for call in graph.naming_order if call.parent is None or call.layer.name is None]
         name_layers(dict.fromkeys(roots))
@@ -140,7 +146,7 @@ class Model(ModelCalls, Trainer):
         slab = Slab.join(weights, self.dtype, self.seed, self)
         self._anchor = weights[0] if weights else None
         self._own_slab = slab
-        self._graph = graph
+        self._graph, self._added = graph, tuple(added)
         self._variants.begin(inputs)
         self._restructured()
 
@@ -369,6 +375,8 @@ class Sequential(Model):
     >>> model.count_params()
     49
     """
+
+    _is_stack = True
 
     def __init__(
         self,

@@ -10,12 +10,12 @@ import numpy as np
 
 from . import _core, _data
 from . import optimizers as _optimizers
-from ._batch_means import rows_of_loss
 from ._fit_options import FitOptions
 from ._graph import SymbolicTensor, outside_calls
 from ._hooks import begin_hooks
 from ._model_data import INFERENCE_ROWS, inputs_of, learn_columns, rows_at_once, threads_of
 from ._progress import make_progress
+from ._row_sums import Total, rows_of_mean
 from ._steppers import SLICE_STEPS, TRAIN
 from ._updates import CompiledStep, CompiledUpdate, StepPlans, Update, place_operations
 from ._weight_functions import has_functions
@@ -394,7 +394,9 @@ def _checked_updates(found: Any) -> dict[str, tuple[SymbolicTensor, list[Weight]
     for name, pair in found.items():
         if not isinstance(name, str) or not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"{what}, got {name!r}: {pair!r}")
-        loss, trained = rows_of_loss(pair[0]), pair[1]
+        loss, trained = pair
+        if isinstance(loss, Total):
+            loss = rows_of_mean(loss, f"update {name!r}: its loss")
         if not isinstance(loss, SymbolicTensor):
             raise TypeError(f"update {name!r}: its loss must be a symbolic tensor, made by fn.ops of the inputs, got {loss!r}")
         if loss.sample_shape not in ((), (1,)):

@@ -116,6 +116,7 @@ def activity_regularization_cases(width):
     yield OpCase("activity_regularization", ((width,),), {"l1": 0.1})
     yield OpCase("activity_regularization", ((2, 5, width),), {"l1": 0.1, "l2": 0.2})
     yield OpCase("activity_regularization", ((3, width),), {"linear": -1.5})
+    yield OpCase("activity_regularization", ((width,),), {"linear": -1.5, "l2": 0.2, "summed": 1})
 
 
 def orthogonal_regularization_cases(width):

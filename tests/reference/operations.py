@@ -302,14 +302,14 @@ def random_numbers(inputs, parameters, distribution=1, a=0.0, b=1.0, seed=-1, fi
     return np.broadcast_to(drawn.reshape(rows, *shape), (len(inputs[0]), *shape))
 
 
-def activity_penalty(inputs, parameters, l1=0.0, l2=0.0, linear=0.0):
+def activity_penalty(inputs, parameters, l1=0.0, l2=0.0, linear=0.0, summed=0):
     x = inputs[0]
-    return (linear * x.sum() + l1 * np.abs(x).sum() + l2 * (x**2).sum()) / len(x)
+    return (linear * x.sum() + l1 * np.abs(x).sum() + l2 * (x**2).sum()) / (1 if summed else len(x))
 
 
-def activity_regularization_backward(inputs, parameters, dy, l1=0.0, l2=0.0, linear=0.0):
+def activity_regularization_backward(inputs, parameters, dy, l1=0.0, l2=0.0, linear=0.0, summed=0):
     x = inputs[0]
-    return [dy + (linear + l1 * np.sign(x) + 2 * l2 * x) / len(x)], []
+    return [dy + (linear + l1 * np.sign(x) + 2 * l2 * x) / (1 if summed else len(x))], []
 
 
 def unit_vectors(kernel, by_columns):
@@ -411,6 +411,7 @@ OP_CASES = [
     ("gaussian_noise", [(3, 2, 4)], [], {}),
     ("random", [(3, 2)], [], {"rank": 2, "size_0": 2, "size_1": 3}),
     ("activity_regularization", [(3, 2, 4)], [], {"l1": 0.1, "l2": 0.2, "linear": -0.3}),
+    ("activity_regularization", [(3, 2)], [], {"l1": 0.1, "l2": 0.2, "linear": -0.3, "summed": 1}),
     ("orthogonal_regularization", [(3, 4)], [(4, 3)], {"rows": 4, "columns": 3, "factor": 0.3}),
     ("orthogonal_regularization", [(3, 4)], [(4, 3)], {"rows": 4, "columns": 3, "by_columns": 1}),
 ]

@@ -1,19 +1,21 @@
 /* Activity regularization: y = x, and a penalty on x in the loss, or, by `linear`, x itself.
  *
- *   loss += mean over the rows of the batch of (linear sum x + l1 sum |x| + l2 sum x^2)
- *   dx = dy + (linear + l1 sign(x) + 2 l2 x) / rows
+ *   loss += mean over the rows of the batch of (linear sum x + l1 sum |x| + l2 sum x^2), with `summed` their sum
+ *   dx = dy + (linear + l1 sign(x) + 2 l2 x) / rows, with `summed` / 1
  *
- * Where nothing uses y, dy is 0. Buffer: the penalty of each row. Attributes: l1, l2, linear. */
+ * Where nothing uses y, dy is 0. Buffer: the penalty of each row, with `summed` times the rows. Attributes: l1, l2, linear,
+ * summed. */
 #include "../math.h"
 
 #include "../../engine/descriptor.h"
 
 #include <string.h>
 
-enum { L1, L2, LINEAR };
+enum { L1, L2, LINEAR, SUMMED };
 enum { PENALTY };
 
-static const fn_attribute attributes[] = {{"l1", 0, FN_NOT_NEGATIVE}, {"l2", 0, FN_NOT_NEGATIVE}, {"linear", 0, FN_ANY}};
+static const fn_attribute attributes[] = {
+    {"l1", 0, FN_NOT_NEGATIVE}, {"l2", 0, FN_NOT_NEGATIVE}, {"linear", 0, FN_ANY}, {"summed", 0, FN_FLAG}};
 
 static fn_status infer(fn_inference *inference)
 {
@@ -27,8 +29,8 @@ static fn_status infer(fn_inference *inference)
 
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    (void)context;
     enum { CHUNK = 512 };
+    const double times = node->attribute[SUMMED] != 0 ? (double)context->rows : 1.0;
     int64_t width = node->input[0].width;
     const real *x = node->input[0].value;
     real *penalty = node->buffer[PENALTY].value;
@@ -45,7 +47,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
                 size[j] = FN_FMA(l2 * v[j], v[j], FN_FMA(linear, v[j], l1 * (v[j] < 0 ? -v[j] : v[j])));
             sum += (double)fn_sum(size, n);
         }
-        penalty[row] = (real)sum;
+        penalty[row] = (real)(times * sum);
     }
 }
 
@@ -54,9 +56,10 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
     int64_t width = node->input[0].width;
     const real *restrict x = node->input[0].value, *restrict dy = node->output[0].gradient;
     real *restrict dx = node->input[0].gradient;
-    const real slope = (real)(node->attribute[L1] / (double)context->rows);
-    const real curvature = (real)(2 * node->attribute[L2] / (double)context->rows);
-    const real constant = (real)(node->attribute[LINEAR] / (double)context->rows);
+    const double divisor = node->attribute[SUMMED] != 0 ? 1.0 : (double)context->rows;
+    const real slope = (real)(node->attribute[L1] / divisor);
+    const real curvature = (real)(2 * node->attribute[L2] / divisor);
+    const real constant = (real)(node->attribute[LINEAR] / divisor);
     const bool accumulate = node->input[0].accumulate;
 #pragma omp simd
     for (int64_t i = lo * width; i < hi * width; i++) {

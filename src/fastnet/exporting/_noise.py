@@ -100,7 +100,8 @@ def _random(node: Node) -> None:
 @adapts("activity_regularization")
 def _activity_regularization(node: Node) -> None:
     node.view()
-    penalties = {name: node.attributes[name] / node.rows for name in ("l1", "l2", "linear")}
+    divisor = 1 if node.attributes["summed"] else node.rows
+    penalties = {name: node.attributes[name] / divisor for name in ("l1", "l2", "linear")}
     if node.total is not None:
         node.run("fnp_add_activity", total=node.total, **penalties)
     node.differentiate("fnp_add_activity_backward", **penalties)

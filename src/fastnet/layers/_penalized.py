@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from .._batch_means import rows_of_loss
 from .._graph import CURRENT_CALL, SymbolicTensor, shape_attributes
+from .._row_sums import Total, rows_of_mean
 from .._weights import Weight
 from ..regularizers import OrthogonalRegularizer
 
 __all__ = ["Penalized"]
+
+
+def terms_of(loss: Any, what: str) -> list[tuple[SymbolicTensor, float, bool]]:
+    """A loss as tensors, factors, and whether their means over the rows are meant or their sums; TypeError where it is none."""
+    if isinstance(loss, SymbolicTensor):
+        return [(loss, 1.0, False)]
+    if not isinstance(loss, Total):
+        raise TypeError(f"{what} takes a symbolic tensor, got {loss!r}")
+    if any(tensor is None and not mean for tensor, _, mean in loss.terms):
+        raise TypeError(f"{what} got the number of rows of a batch, which is no loss")
+    if any(tensor is None for tensor, _, _ in loss.terms):
+        return [(rows_of_mean(loss, f"{what}: what it got"), 1.0, True)]
+    return [(tensor, factor, mean) for tensor, factor, mean in loss.terms if tensor is not None]
 
 
 class Penalized:
@@ -20,17 +34,17 @@ class Penalized:
     _weights: dict[str, Weight]
     _label: str
 
-    def add_loss(self, loss: SymbolicTensor) -> None:
-        """Adds a tensor to the loss of the models that the layer is a part of, in `call`.
-
-        ``loss += mean over the rows of the batch of (sum over the other axes of the tensor)``
+    def add_loss(self, loss: SymbolicTensor | Total) -> None:
+        """Adds a term to the loss of the models that the layer is a part of, in `call`.
 
         Predictions do without it. A model whose layers add to the loss needs no other: ``compile("adam")``, ``fit(x)``.
 
         Parameters
         ----------
-        loss : SymbolicTensor
-            Of shape (batch,) or (batch, ...): a number for each row, whose mean is taken; or that mean, as Keras has it written out.
+        loss : tensor
+            As in Keras: a number, such as ``fn.ops.mean(x)`` or ``fn.ops.sum(x)`` over all axes, that of the batch as well, is a term as
+            it is, and so are sums of such numbers and their products with others. Of a tensor of shape (batch, ...) all numbers are
+            added up, over the rows as well: take the mean, where the term is not to depend on the size of batches.
 
         Raises
         ------
@@ -44,20 +58,18 @@ class Penalized:
         >>> import fastnet as fn
         >>> class Small(fn.layers.Layer):
         ...     def call(self, x):
-        ...         self.add_loss(0.01 * fn.ops.sum(x**2, axis=-1))
+        ...         self.add_loss(0.01 * fn.ops.mean(fn.ops.sum(x**2, axis=-1)))
         ...         return x
         """
-        loss = rows_of_loss(loss)
-        if not isinstance(loss, SymbolicTensor):
-            raise TypeError(f"layer {self._label!r}: add_loss takes a symbolic tensor, got {loss!r}")
-        call = CURRENT_CALL.get()
-        if call is None:
+        terms = terms_of(loss, f"layer {self._label!r}: add_loss")
+        if CURRENT_CALL.get() is None:
             raise RuntimeError(f"layer {self._label!r}: add_loss works while the layer is called")
-        self._emit_loss(loss)
+        for tensor, factor, is_mean in terms:
+            self._emit_loss(tensor, factor, is_mean)
 
-    def _emit_loss(self, loss: SymbolicTensor) -> SymbolicTensor:
-        """Appends what adds a tensor to the loss; returns the same numbers."""
-        return self.emit("activity_regularization", [loss], {"linear": 1.0})
+    def _emit_loss(self, loss: SymbolicTensor, factor: float = 1.0, is_mean: bool = True) -> SymbolicTensor:
+        """Appends what adds the mean over the rows, or the sum, of a tensor to the loss; returns the same numbers."""
+        return self.emit("activity_regularization", [loss], {"linear": factor, "summed": not is_mean})
 
     def _view(self, tensor: SymbolicTensor) -> SymbolicTensor:
         """The same numbers, as a result of this layer."""
@@ -87,6 +99,16 @@ class Penalized:
         activity = getattr(self, "activity_regularizer", None)
         if isinstance(activity, OrthogonalRegularizer):
             raise ValueError(f"layer {self._label!r}: an orthogonal penalty works on kernels, not on activities")
-        if activity is not None:
+        if activity is not None and activity.own:
+            for tensor, factor, is_mean in terms_of(
+                activity(y), f"layer {self._label!r}: add_loss, of what activity_regularizer returns,"
+            ):
+                if is_mean:
+                    raise TypeError(
+                        f"layer {self._label!r}: the activity_regularizer takes a mean over the rows, by whose number it is divided as it is: "
+                        "use fn.ops.sum"
+                    )
+                self._emit_loss(tensor, factor)
+        elif activity is not None:
             y = self.emit("activity_regularization", [y], {"l1": activity.l1, "l2": activity.l2})
         return y

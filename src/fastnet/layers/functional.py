@@ -12,7 +12,7 @@ from .._types import LayerOptions
 from ._registry import LAYERS
 from .base import Layer
 
-__all__ = ["HAS_BATCH", "FunctionLayer", "Lambda"]
+__all__ = ["HAS_BATCH", "AddLoss", "FunctionLayer", "Lambda"]
 
 #: Whether the first axis of tensors is the batch; else they are arrays, which are computed with as a whole.
 HAS_BATCH: ContextVar[bool] = ContextVar("HAS_BATCH", default=True)
@@ -77,6 +77,26 @@ class FunctionLayer(Layer):
 
 
 LAYERS["FunctionLayer"] = FunctionLayer
+
+
+class AddLoss(Layer):
+    """Adds the sum of a tensor, or the mean over the rows of its sums, times a factor to the loss: what `Model.add_loss` makes.
+
+    Parameters
+    ----------
+    factor : float
+    mean : bool
+    """
+
+    def __init__(self, factor: float = 1.0, mean: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor, self.mean = float(factor), bool(mean)
+
+    def call(self, loss: SymbolicTensor) -> SymbolicTensor:
+        return self._emit_loss(loss, self.factor, self.mean)
+
+
+LAYERS["AddLoss"] = AddLoss
 
 
 class Lambda(Layer):

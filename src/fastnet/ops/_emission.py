@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._graph import CURRENT_CALL, FUNCTIONS, OVER_ROWS, SymbolicTensor, outside_calls
+from .._row_sums import over_rows as reduce_rows
 from .._weights import Weight, WeightSpec
 from ..initializers import Constant
 from ..layers.functional import HAS_BATCH, FunctionLayer
@@ -32,13 +33,18 @@ def _tensors_in(value: Any) -> Iterator[Any]:
 
 
 def over_rows(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Lets a function make sums over the rows, and take such sums, while a metric is traced: see `_totals`."""
+    """Lets a function make sums over the rows, and take such sums: see `_row_sums`."""
 
     @functools.wraps(run)
     def wrapper(*args: Any, **options: Any) -> Any:
-        tracing = OVER_ROWS.get()
-        total = NotImplemented if tracing is None else tracing(run.__name__, args, options)
-        return run(*args, **options) if total is NotImplemented else total
+        if HAS_BATCH.get():
+            tracing = OVER_ROWS.get()
+            found = NotImplemented if tracing is None else tracing(run.__name__, args, options)
+            if found is NotImplemented:
+                found = reduce_rows(run.__name__, args, options)
+            if found is not NotImplemented:
+                return found
+        return run(*args, **options)
 
     return wrapper
 

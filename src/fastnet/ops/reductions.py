@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import _core
-from .._batch_means import BatchMean
-from .._graph import OVER_ROWS, SymbolicTensor
-from ..layers.functional import HAS_BATCH
+from .._graph import SymbolicTensor
 from ._emission import axes_of, emit, function
 from .elementwise import apply
 from .shapes import last_axis
@@ -36,22 +34,10 @@ def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return reduce("sum", x, axis, keepdims)
 
 
-def _mean_of_rows(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return reduce("mean", x, axis, keepdims)
-
-
-_mean_of_rows.__name__ = "mean"
-_mean_of_rows = function(_mean_of_rows)
-
-
+@function
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean over axes; over all of them, that of the batch as well, it can be added to others, scaled, and be a loss."""
-    if isinstance(x, SymbolicTensor) and HAS_BATCH.get() and OVER_ROWS.get() is None and not keepdims:
-        rank = len(x.shape)
-        axes = range(rank) if axis is None else [axis] if isinstance(axis, int) else axis
-        if {one % rank for one in axes if isinstance(one, int) and -rank <= one < rank} == {*range(rank)}:
-            return BatchMean(_mean_of_rows(x, tuple(range(1, rank))) if rank > 1 else x)
-    return _mean_of_rows(x, axis, keepdims)
+    return reduce("mean", x, axis, keepdims)
 
 
 @function

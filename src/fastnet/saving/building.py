@@ -17,6 +17,7 @@ from .._weights import Weight, WeightSpec
 from ..layers._registry import LAYERS
 from ..layers.base import Layer
 from ..layers.core import Input
+from ..layers.functional import AddLoss
 from ..layers.traced import TracedLayer, is_whole, signature_of
 from .description import VERSION, most_operations, operations_of, parts_of
 from .formulas import FUNCTION, ancestors_of
@@ -114,14 +115,17 @@ class _Builder:
         inputs = list(tensors)
         described = _field(description, "layers", list)
         layers = [self.layer(given, known) for given in described]
-        called = []
+        called, added = [], []
         for number, read, *options in _field(description, "calls", list):
             named = _with_tensors(options[0], tensors) if options else {}
             called.append(layers[_index(number, layers)])
             self.operations -= operations_of(called[-1])
             if self.operations < 0:
                 raise _Broken("its models call others so often that it stands for more operations than its size allows")
-            tensors.extend(called[-1]._make_call([_tensor(i, tensors) for i in read], **named).outputs)
+            made = called[-1]._make_call([_tensor(i, tensors) for i in read], **named).outputs
+            tensors.extend(made)
+            if isinstance(called[-1], AddLoss):
+                added.extend(made)
         outputs = [_tensor(i, tensors) for i in _field(description, "outputs", list)]
         if self.check_weights is not None:
             self.weights.update(dict.fromkeys(weight for layer in layers for weight in layer.weights))
@@ -137,6 +141,8 @@ class _Builder:
             model: Model = Sequential([inputs[0], *called], **arguments)
         else:
             model = Model(inputs, outputs, **arguments)
+            if added:
+                model._connect(inputs, outputs, None, added)
         for layer, given in zip(layers, described):
             parts = dict(parts_of(layer))
             for path, trainable in (given.get("trainable") or {}).items():
