@@ -36,8 +36,8 @@ round_trips.watch()
 
 
 @pytest.fixture(autouse=True)
-def every_model_can_be_saved():
+def every_model_can_be_saved(request):
     """What is made in any test is saved and loaded after it, and computes the same bits."""
     round_trips.made.clear()
     yield
-    round_trips.check_all()
+    round_trips.check_all(request.module.__name__)

@@ -16,6 +16,8 @@ from fastnet.saving.description import describe
 
 #: Models made by the test that runs.
 made = []
+#: The name of its module.
+of_module = None
 #: Structures that were looked at, by what JSON says of them.
 known = set()
 
@@ -47,13 +49,15 @@ def is_own(cls):
 
 
 def own_classes():
-    """Classes of the tests, by name; of several the latest."""
+    """Classes of the tests, by name; of several the latest, before it those of the module of the test that has ended."""
     left, found = [Configurable], {}
     while left:
         for cls in left.pop().__subclasses__():
             left.append(cls)
             if is_own(cls) and cls.__name__ not in fn.layers.__all__:
-                found[cls.__name__] = cls
+                known = found.get(cls.__name__)
+                if known is None or known.__module__ != of_module or cls.__module__ == of_module:
+                    found[cls.__name__] = cls
     return found
 
 
@@ -142,8 +146,10 @@ def check_copies(model, config, custom, compile=True):
     assert bits(loaded, x) == expected, f"saved and loaded, {model!r} computes something else"
 
 
-def check_all():
-    """Looks at the models of the test that has ended."""
+def check_all(module):
+    """Looks at the models of the test of a module that has ended."""
+    global of_module
+    of_module = module
     models = list(made)
     made.clear()
     for model in models:

@@ -205,7 +205,7 @@ def sizes_of(text):
 def test_sizes_of_all_that_callers_give():
     x = fn.Input((5, 3))
     h = fn.layers.Conv1D(4, 2)(x)
-    model = fn.Model(x, [fn.layers.Dense(6, name="a")(h), fn.layers.Dense(2, name="b")(fn.layers.Flatten()(h))])
+    model = fn.Model(x, [fn.layers.Dense(6, "softmax", name="a")(h), fn.layers.Dense(2, name="b")(fn.layers.Flatten()(h))])
     model.compile("sgd", ["sparse_categorical_crossentropy", "mse"])
     written = write_model(model, "net", training=True, gradient=True, batch_size=7)
     expected = {"X_SIZE": 15, "A_SIZE": 24, "B_SIZE": 2, "BATCH": 7, "A_TARGET_SIZE": 4, "A_WEIGHT_SIZE": 4, "B_TARGET_SIZE": 2, "B_WEIGHT_SIZE": 1, "JACOBIAN_SIZE": 26 * 15}  # fmt: skip

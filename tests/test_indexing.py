@@ -262,7 +262,9 @@ def test_a_table_of_weights_is_an_embedding(width, lazy):
     for wrong in (7, -8, 0.5):
         bad = x.astype(float)
         bad[3, 1] = wrong
-        with pytest.raises(ValueError, match=rf"'table': x holds {wrong} in row 3, expected whole numbers from -7 to 6"):
+        with pytest.raises(
+            ValueError, match=rf"'table': x holds {wrong} in row 3, column 1, expected whole numbers from -7 to 6"
+        ):
             models[0].fit(bad, y, verbose=0)
 
 

@@ -70,7 +70,10 @@ def targets_of(network: Network, y: Any, n: int, check_finite: bool) -> list[Any
     output_names = network.output_names if len(network.outputs) > 1 or type(y) is not np.ndarray else ["y"]
     given = _data.match_names(_with_all_targets(network, y, compiled.losses), output_names, "y")
     names = ["y"] if len(given) == 1 else [f"y[{name!r}]" for name in output_names]
-    given = [network._columns.arrange(_data.unwrap(array, None), name) for array, name in zip(given, names)]
+    given = [
+        network._columns.arrange(_data.unwrap(array, shape), name)
+        for array, shape, name in zip(given, compiled.target_shapes, names)
+    ]
     arrays = [
         None if loss is None else _data.as_targets(array, loss, shape, tensor.sample_shape, name, check_finite)
         for array, loss, shape, tensor, name in zip(given, compiled.losses, compiled.target_shapes, network.outputs, names)

@@ -81,7 +81,7 @@ def rebuild(
                 loss_weights=compiled.get("loss_weights"),
                 n_threads=compiled.get("n_threads"),
             )
-    except (_Broken, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError) as error:
+    except (_Broken, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise ValueError(f"this does not describe a model: {error}") from error
     return model
 

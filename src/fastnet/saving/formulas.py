@@ -61,7 +61,9 @@ def describe_formula(thing: Any, cases: Sequence[tuple[tuple[int, ...], Symbolic
         try:
             with outside_calls():
                 one = _trace(thing, target, y_pred, describe)
-        except (TypeError, ValueError, AttributeError, LookupError) as error:  # of a function of arrays, or for other shapes
+        except MemoryError:
+            raise
+        except Exception as error:  # of a function of arrays, or for other shapes: whatever it raises
             reason = error
             continue
         traced.setdefault(one["case"], one)
