@@ -12,6 +12,7 @@ import numpy as np
 
 import fastnet as fn
 from fastnet._config import Configurable
+from fastnet.layers.traced import TracedLayer
 from fastnet.saving.description import describe
 
 #: Models made by the test that runs.
@@ -48,8 +49,16 @@ def is_own(cls):
     return not cls.__module__.startswith("fastnet.") or getattr(sys.modules[cls.__module__], cls.__name__, None) is not cls
 
 
-def own_classes():
-    """Classes of the tests, by name; of several the latest, before it those of the module of the test that has ended."""
+def layers_of(model):
+    """The model, its layers, and theirs."""
+    layers = [model]
+    for layer in layers:
+        layers.extend(layer.sublayers())
+    return layers
+
+
+def own_classes(model):
+    """Classes of the tests, by name; of several those in the model, else of the module of the test that has ended, else the latest."""
     left, found = [Configurable], {}
     while left:
         for cls in left.pop().__subclasses__():
@@ -58,15 +67,16 @@ def own_classes():
                 known = found.get(cls.__name__)
                 if known is None or known.__module__ != of_module or cls.__module__ == of_module:
                     found[cls.__name__] = cls
-    return found
+    for layer in layers_of(model):  # loaded without its class, which is another one of that name
+        if isinstance(layer, TracedLayer):
+            found.pop(layer._saved_class, None)
+    used = [type(layer) for layer in layers_of(model) if type(layer).__name__ in found and is_own(type(layer))]
+    return {**found, **{cls.__name__: cls for cls in used}}
 
 
 def can_be_made_again(model):
     """Whether no layer takes arguments of which its configuration says nothing."""
-    layers = [model]
-    for layer in layers:
-        layers.extend(layer.sublayers())
-    own = [type(layer) for layer in layers if is_own(type(layer))]
+    own = [type(layer) for layer in layers_of(model) if is_own(type(layer))]
     if any(cls.__name__ in fn.layers.__all__ for cls in own):
         return False
     return all(("get_config" in vars(cls)) >= ("__init__" in vars(cls)) for cls in own if not issubclass(cls, fn.Model))
@@ -102,7 +112,7 @@ def check(model):
     if '"needs"' in text and is_traced(config):
         check_copies(model, {**config, "compiled": None}, {}, compile=False)
     if '"unconfigured"' not in text and can_be_made_again(model):
-        check_copies(model, config, own_classes())
+        check_copies(model, config, own_classes(model))
 
 
 def is_traced(plain):

@@ -74,32 +74,6 @@ class Network:
         """What is computed."""
         return self._graph.outputs
 
-    @property
-    def input(self) -> Any:
-        """The input, or the list of inputs."""
-        self._require_built()
-        return self.inputs if len(self.inputs) > 1 else self.inputs[0]
-
-    @property
-    def output(self) -> Any:
-        """The output, or the list of outputs."""
-        self._require_built()
-        return self.outputs if len(self.outputs) > 1 else self.outputs[0]
-
-    @property
-    def input_shape(self) -> Any:
-        """The shape of the input, or the list of those of the inputs, with the batch axis."""
-        self._require_built()
-        shapes = [tensor.shape for tensor in self.inputs]
-        return shapes if len(shapes) > 1 else shapes[0]
-
-    @property
-    def output_shape(self) -> Any:
-        """The shape of the output, or the list of those of the outputs, with the batch axis."""
-        self._require_built()
-        shapes = [tensor.shape for tensor in self.outputs]
-        return shapes if len(shapes) > 1 else shapes[0]
-
     def _values_of(self, tensor: Any) -> Any:
         """A model that computes a value within this one."""
         models = self._graph.models
