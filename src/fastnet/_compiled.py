@@ -15,7 +15,7 @@ from . import metrics as _metrics
 from ._graph import SymbolicTensor
 from ._tallies import FormulaTally, Tally, check_own, make_tally
 from ._traced_losses import Formula, NotTraced, TracedLoss
-from .metrics.base import GivenTargets, has_labels
+from .metrics.base import GivenTargets, has_labels, is_of_engine
 
 if TYPE_CHECKING:
     from ._graph import Graph
@@ -306,9 +306,7 @@ class Compiled:
             [_metrics.resolve(one, loss, shape) for one in group]
             for group, loss, shape in zip(self._given_metrics, losses, self._shapes)
         ]
-        self.own = [
-            (i, j) for i, group in enumerate(self.metrics) for j, metric in enumerate(group) if not hasattr(metric, "kernel")
-        ]
+        self.own = [(i, j) for i, group in enumerate(self.metrics) for j, metric in enumerate(group) if not is_of_engine(metric)]
         for i, j in self.own:
             check_own(self.metrics[i][j])
         self.tallies = [

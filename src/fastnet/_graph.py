@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _core
 from ._labels import Labels, find_labels
-from ._symbols import CURRENT_CALL, FUNCTIONS, Arithmetic, no_attribute, refuse_function, refuses
+from ._symbols import CURRENT_CALL, FUNCTIONS, Equality, no_attribute, refuse_function, refuses
 from ._weights import Owner
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class LayerLike(Owner, Protocol):
     def _label(self) -> str: ...
 
 
-class SymbolicTensor(Arithmetic):
+class SymbolicTensor(Equality):
     """What a layer returns when it is called on symbolic tensors: a value that a model will compute.
 
     Attributes

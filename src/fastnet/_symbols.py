@@ -40,7 +40,7 @@ FUNCTIONS = _Functions()
 _OPERATORS = {
     "add": "add", "subtract": "subtract", "multiply": "multiply", "divide": "divide", "floor_divide": "floor_divide",
     "remainder": "mod", "power": "power", "matmul": "matmul", "less": "less", "less_equal": "less_equal", "greater": "greater",
-    "greater_equal": "greater_equal", "bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_xor": "logical_xor",
+    "greater_equal": "greater_equal", "equal": "equal", "not_equal": "not_equal", "bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_xor": "logical_xor",
 }  # fmt: skip
 #: Those that `fastnet.ops` has under another name.
 _OTHER_NAMES = {
@@ -124,3 +124,19 @@ class Arithmetic:
         # A ufunc does not say where it is from.
         module = "numpy" if getattr(np, ufunc.__name__, None) is ufunc else "scipy.special"
         raise refuse_function(ufunc.__name__, unknown._kind, module)
+
+
+class Equality(Arithmetic):
+    """With `==` and `!=`, which compare numbers where there are such on the other side; all else is another object."""
+
+    def __eq__(self, other: object) -> Any:
+        return FUNCTIONS["equal"](self, other) if _has_numbers(other) else NotImplemented
+
+    def __ne__(self, other: object) -> Any:
+        return FUNCTIONS["not_equal"](self, other) if _has_numbers(other) else NotImplemented
+
+    __hash__ = object.__hash__
+
+
+def _has_numbers(value: object) -> bool:
+    return isinstance(value, (Arithmetic, int, float, np.number, np.bool_, np.ndarray))

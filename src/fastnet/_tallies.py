@@ -14,6 +14,7 @@ from ._graph import FUNCTIONS, SymbolicTensor, outside_calls
 from ._totals import UpdateTrace
 from ._traced_losses import Formula, NotTraced, trace_positions
 from .metrics import Mean, MeanMetricWrapper, Metric, Sum
+from .metrics.base import is_of_engine
 
 if TYPE_CHECKING:
     from ._graph import Graph
@@ -85,7 +86,7 @@ class ArrayTally(Tally):
     def result(self, accumulators: np.ndarray) -> Any:
         with self._lock:
             self._load(accumulators)
-            return _as_logged(self.metric.result())
+            return _as_logged(self.metric.result(), self.metric.name)
 
     def update(self, y_true: np.ndarray, y_pred: np.ndarray, accumulators: np.ndarray) -> None:
         with self._lock:
@@ -150,7 +151,7 @@ class FormulaTally(Tally, Formula):
         with self._lock:
             self.metric.reset_state()
             self._trace.replay(np.split(accumulators, np.cumsum(self._sizes)[:-1]))
-            return _as_logged(self.metric.result())
+            return _as_logged(self.metric.result(), self.metric.name)
 
 
 def _reshaped(tensor: SymbolicTensor, shape: tuple[int, ...]) -> SymbolicTensor:
@@ -158,17 +159,19 @@ def _reshaped(tensor: SymbolicTensor, shape: tuple[int, ...]) -> SymbolicTensor:
         return tensor if tensor.sample_shape == shape else FUNCTIONS["reshape"](tensor, (-1, *shape))
 
 
-def _as_logged(value: Any) -> Any:
+def _as_logged(value: Any, name: str) -> Any:
     """A number of the user's as logs have it."""
     if isinstance(value, dict):
-        return {key: _as_logged(one) for key, one in value.items()}
+        return {key: _as_logged(one, name) for key, one in value.items()}
     array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"metric {name!r}: result must return a number, got {value!r}")
     return float(array) if array.ndim == 0 else array.view(np.ndarray)
 
 
 def make_tally(metric: Metric, shape: Sequence[int], traced: Any = None) -> Tally:
     """The tally of a metric for an output of this shape; `traced` is what tracing made of one of the user's, or why it failed."""
-    if hasattr(metric, "kernel"):
+    if is_of_engine(metric):
         return KernelTally(metric, shape)
     return traced if isinstance(traced, FormulaTally) else ArrayTally(metric, traced)
 

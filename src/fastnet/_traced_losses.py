@@ -93,7 +93,9 @@ class TracedLoss(Formula):
 
     def __init__(self, loss: Callable[..., Any], graph: Graph, target: SymbolicTensor, y_pred: SymbolicTensor, name: str) -> None:
         self.shape = target.sample_shape
-        self.result = trace_positions(loss.call if isinstance(loss, Loss) else loss, target, y_pred, f"output {name!r}", "loss")
+        # `__call__` of a class of the user's may do more than `call`.
+        run = loss.call if isinstance(loss, Loss) and type(loss).__call__ is Loss.__call__ else loss
+        self.result = trace_positions(run, target, y_pred, f"output {name!r}", "loss")
         super().__init__(graph, target, [self.result], f"output {name!r}: the loss")
 
 

@@ -19,6 +19,13 @@ __all__ = ["Loss", "last_axes", "last_axis"]
 _MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "auto")
 
 
+class _NoKernel:
+    """In place of a kernel: there is no such attribute."""
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        raise AttributeError(f"{owner.__name__} has no kernel")
+
+
 class Loss(_config.Configurable):
     """Base of the losses.
 
@@ -59,6 +66,13 @@ class Loss(_config.Configurable):
     decisions: ClassVar[bool] = False
 
     name = _config.Name()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A class of the user's that says what it computes is none of the engine's, whatever it is derived from."""
+        super().__init_subclass__(**options)
+        if not cls.__module__.startswith("fastnet.") and {"call", "__call__"} & {*vars(cls)} and "kernel" not in vars(cls):
+            cls.kernel = _NoKernel()  # type: ignore[assignment]
+
     reduction: str | None = "sum_over_batch_size"
     dtype: Any = None
 

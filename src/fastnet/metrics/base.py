@@ -15,7 +15,9 @@ from ._variable import Variable
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["GivenTargets", "Metric", "decision_threshold", "divide", "has_decisions", "has_labels", "one_of", "width_of"]
+__all__ = [
+    "GivenTargets", "Metric", "decision_threshold", "divide", "has_decisions", "has_labels", "is_of_engine", "one_of", "width_of",
+]  # fmt: skip
 
 
 class Metric(_config.Configurable):
@@ -315,3 +317,9 @@ def one_of(argument: str, value: Any, allowed: Sequence[Any]) -> None:
     """ValueError unless an argument has one of the allowed values."""
     if value not in allowed:
         raise ValueError(f"{argument} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def is_of_engine(metric: Metric) -> bool:
+    """Whether the engine computes it: it has a kernel, and no class of the user's computes something else."""
+    own = [vars(cls) for cls in type(metric).__mro__ if not cls.__module__.startswith("fastnet.")]
+    return hasattr(metric, "kernel") and not any(name in one for one in own for name in ("update_state", "result", "reset_state"))

@@ -148,7 +148,10 @@ class MeanMetricWrapper(Mean):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The function of targets and predictions, with the other arguments."""
-        return self.fn(y_true, y_pred, **self.kwargs)
+        values = self.fn(y_true, y_pred, **self.kwargs)
+        if values is None or isinstance(values, (str, bytes)):
+            raise TypeError(f"metric {self.name!r} must return numbers, one for each row or position, got {values!r}")
+        return values
 
     def get_config(self) -> dict[str, Any]:
         return {"fn": self.fn, "name": self.name, "dtype": self.dtype, **self.kwargs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -81,14 +82,30 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 @function
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """The root of the sum of the squares; with ord 1 the sum, with infinity the largest, of the absolute values."""
-    if ord in (None, 2):
-        return apply("sqrt", reduce("sum", apply("square", x), axis, keepdims))
+    """The norm of vectors along an axis, or of matrices in two.
+
+    Of vectors: the root of the sum of the squares, or with `ord` the p-norm, the largest (infinity) or smallest absolute value, or how
+    many are not 0. Of matrices: the same root, "fro", or with 1 the largest sum of absolute values of a column, with infinity of a row;
+    with a sign the smallest. Without `ord` any axes.
+    """
+    axes = axes_of("norm", x, axis)
+    if ord is None or (ord == "fro" and len(axes) == 2) or (ord == 2 and len(axes) == 1):
+        return apply("sqrt", reduce_over("sum", apply("square", x), axes, keepdims))
+    size = apply("abs", x)
+    extreme = {math.inf: "max", -math.inf: "min", 1: "max", -1: "min"}.get(ord) if isinstance(ord, (int, float)) else None
+    if len(axes) == 2 and extreme is not None:
+        rows, columns = axes
+        sums = reduce_over("sum", size, [rows if math.isfinite(ord) else columns])
+        return reduce_over(extreme, sums, axes, keepdims)
+    if len(axes) != 1 or not isinstance(ord, (int, float)):
+        raise ValueError(f"fn.ops.norm: of {len(axes)} axes there is no norm with ord={ord!r}")
+    if math.isinf(ord):
+        return reduce_over(str(extreme), size, axes, keepdims)
+    if ord == 0:
+        return reduce_over("sum", apply("not_equal", x, 0.0), axes, keepdims)
     if ord == 1:
-        return reduce("sum", apply("abs", x), axis, keepdims)
-    if ord == float("inf"):
-        return reduce("max", apply("abs", x), axis, keepdims)
-    raise ValueError(f"fn.ops.norm: ord must be None, 1, 2 or infinity, got {ord!r}")
+        return reduce_over("sum", size, axes, keepdims)
+    return apply("power", reduce_over("sum", apply("power", size, float(ord)), axes, keepdims), 1.0 / ord)
 
 
 @function

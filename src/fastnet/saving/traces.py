@@ -223,7 +223,10 @@ def describe_steps(call: LayerCall, layers: Sequence[Layer], uses: dict[Layer, d
         if id(tensor) in numbers:
             return numbers[id(tensor)]
         if tensor.operation is not None and any(one is call for one in tensor.operation.call.chain):
-            return {"step": _path_to(tensor.operation, call), "output": tensor.operation.outputs.index(tensor)}
+            return {
+                "step": _path_to(tensor.operation, call),
+                "output": [one is tensor for one in tensor.operation.outputs].index(True),
+            }
         raise NotTraceable(f"it computes with {tensor!r}, which it was not called on")
 
     for tensor in call.inputs:
