@@ -117,6 +117,17 @@ class Text(fn.metrics.Metric):
         return "good"
 
 
+def test_classes_that_a_file_does_not_hold(tmp_path):
+    model = fn.Sequential([fn.Input((3,)), fn.layers.Dense(2)], seed=0)
+    model.compile("sgd", "mse", metrics=[Tripled(name="tripled")])
+    model.save(tmp_path / "model.fastnet")
+    with pytest.raises(ValueError, match=r"unknown metric 'Tripled'.*custom_objects=\{'Tripled': ...\}, or compile=False"):
+        fn.load_model(tmp_path / "model.fastnet")
+    assert np.array_equal(fn.load_model(tmp_path / "model.fastnet", compile=False).predict(X), model.predict(X))
+    again = fn.load_model(tmp_path / "model.fastnet", custom_objects={"Tripled": Tripled})
+    assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+
+
 @pytest.mark.parametrize(
     ("metric", "words"),
     [

@@ -382,8 +382,18 @@ def _index(number: Any, things: list[Any]) -> int:
 
 def _object(plain: Any, get: Callable[[Any], Any]) -> Any:
     """What `_plain` wrote, with objects in place of configurations."""
+    if isinstance(plain, Mapping) and "class_name" in plain:
+        name = plain["class_name"]
+        try:
+            return get(plain)
+        except ValueError as error:
+            if not str(error).startswith(("unknown loss", "unknown metric")):
+                raise
+            raise ValueError(
+                f"{error} (a class of your own: give custom_objects={{{name!r}: ...}}, or compile=False to load the model without it)"
+            ) from None
     if isinstance(plain, Mapping):
-        return get(plain) if "class_name" in plain else {key: _object(value, get) for key, value in plain.items()}
+        return {key: _object(value, get) for key, value in plain.items()}
     if isinstance(plain, list):
         return [_object(value, get) for value in plain]
     return plain
