@@ -231,7 +231,6 @@ class Formula(fn.layers.Layer):
         (lambda x, w: np.exp(w), "np.exp of a weight.*use fn.ops.exp"),
         (lambda x, w: np.add(x, w, out=np.ones(3)), "use fn.ops.add"),
         (lambda x, w: np.add.reduce(x), "use fn.ops.add"),
-        (lambda x, w: np.ones(3) == x, "use fn.ops.equal"),
         (lambda x, w: np.logical_and(x, 1), "use fn.ops.logical_and"),
         (lambda x, w: np.fmod(x, 2), "use fn.ops.(f?)mod"),
         (lambda x, w: np.spacing(x), "fn.ops has no function 'spacing'"),
