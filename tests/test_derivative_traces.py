@@ -1,4 +1,4 @@
-"""Trainings whose losses hold derivatives of the network by its inputs follow PyTorch's: tools/dump_derivative_traces.py."""
+"""Trainings with derivatives of the network in the loss, and with a layer of one's own, follow PyTorch's: tools/dump_derivative_traces.py."""
 
 import pathlib
 
@@ -51,7 +51,31 @@ def test_critic_with_gradient_penalty():
     real, fake, between = (fn.Input((3,)) for _ in range(3))
     length = fn.ops.norm(fn.gradients(net(between), between), axis=1, keepdims=True)
     model = fn.Model([real, fake, between], [net(real), net(fake), length], seed=0, dtype="float64")
-    score = lambda sign, y: ((sign * y).mean(), sign / y.size)
+    score = lambda sign, y: fn.ops.mean(sign * y)
     model.compile(fn.optimizers.pytorch.Adam(5e-3, betas=(0.0, 0.9)), [score, score, "mse"], loss_weights=[1, 1, 10])
     inputs, ones = [expected[name] for name in ("real", "fake", "between")], np.ones((24, 1))
     follow(model, net, inputs, [-ones, ones, ones], expected)
+
+
+class Attention(L.Layer):
+    """Causal attention of one head, and what it is given added to it."""
+
+    def call(self, x):
+        steps, size = x.shape[1:]
+        q, k, v = (x @ self.add_weight(shape=(size, size), name=name) for name in ("query", "key", "value"))
+        scores = q @ fn.ops.transpose(k, (0, 2, 1)) / size**0.5
+        scores = fn.ops.where(np.tril(np.ones((steps, steps))), scores, -1e9)
+        return fn.ops.softmax(scores, axis=-1) @ v + x
+
+
+def test_attention_of_ones_own():
+    """20 steps of a network with a layer whose weights and mathematics are the user's."""
+    expected = trace("attention")
+    net = fn.Sequential([fn.Input((5, 3)), L.Dense(8, "tanh"), Attention(), L.Dense(2)], seed=0, dtype="float64")
+    net.compile(fn.optimizers.pytorch.Adam(5e-3), "mse")
+    for i, weight in enumerate(net.trainable_weights):
+        weight.assign(expected[f"first_{i}"])
+    history = net.fit(expected["x"], expected["target"], batch_size=12, epochs=20, shuffle=False, verbose=0)
+    np.testing.assert_allclose(history.history["loss"], expected["losses"], rtol=1e-9)
+    for i, weight in enumerate(net.trainable_weights):
+        np.testing.assert_allclose(weight.array, expected[f"last_{i}"], rtol=1e-7, atol=1e-9)

@@ -1,10 +1,10 @@
-"""Writes tests/traces/derivatives_pytorch.npz: losses of two trainings whose loss holds derivatives of the network by its inputs.
+"""Writes tests/traces/derivatives_pytorch.npz: losses of trainings that are written by hand with PyTorch's differentiation.
 
     python tools/dump_derivative_traces.py
 
 Needs PyTorch; written with 2.13, in float64 on one thread. The heat equation u_t = a u_xx by a physics-informed network (Raissi et al.
-2019), 50 steps of Adam; the critic of a Wasserstein GAN with a penalty on its gradient (Gulrajani et al. 2017), 20 steps. The file holds
-data, first weights (kernels as [in][out]), losses, and the weights at the end.
+2019), 50 steps of Adam; the critic of a Wasserstein GAN with a penalty on its gradient (Gulrajani et al. 2017), 20 steps; a layer of
+causal attention that is written out, between dense ones, 20 steps. The file holds data, first weights (kernels as [in][out]), losses, and the weights at the end.
 """
 
 import pathlib
@@ -53,11 +53,34 @@ def critic(random):
     return network, loss, optimizer, 20, {"real": real, "fake": fake, "between": between}
 
 
+class Attention(nn.Module):
+    """softmax(q k^T / sqrt(size) over the keys before) v + x, of one head."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(size, size, bias=False) for _ in range(3))
+
+    def forward(self, x):
+        scores = self.query(x) @ self.key(x).transpose(1, 2) / x.shape[-1] ** 0.5
+        hidden = torch.triu(torch.ones(x.shape[1], x.shape[1]), 1) > 0
+        return torch.softmax(scores.masked_fill(hidden, -1e9), dim=-1) @ self.value(x) + x
+
+
+def attention(random):
+    network = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), Attention(8), nn.Linear(8, 2))
+    x, target = (torch.tensor(random.normal(size=(12, 5, n))) for n in (3, 2))
+
+    def loss():
+        return ((network(x) - target) ** 2).mean()
+
+    return network, loss, torch.optim.Adam(network.parameters(), lr=5e-3), 20, {"x": x, "target": target}
+
+
 def main():
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
     arrays = {}
-    for name, make in (("heat", heat), ("critic", critic)):
+    for name, make in (("heat", heat), ("critic", critic), ("attention", attention)):
         torch.manual_seed(0)
         network, loss_of, optimizer, steps, data = make(np.random.default_rng(0))
         arrays |= {f"{name}/{key}": value.detach().numpy() for key, value in data.items()}
