@@ -38,7 +38,7 @@ static fn_plan_spec describe(void)
     parameter[0] = (fn_parameter_spec){.shape = {2, {FEATURES, UNITS}}, .trainable = true, .rate = 1, .constraint = &constraint};
     parameter[1] = (fn_parameter_spec){.shape = {1, {UNITS}}, .offset = 16, .trainable = true, .rate = 1};
     output = (fn_output_spec){.value = 1, .loss = "mean_squared_error", .loss_weight = 1, .layer = "head"};
-    metric = (fn_metric_spec){"mean_squared_error", NULL, 0};
+    metric = (fn_metric_spec){.metric = "mean_squared_error"};
     scheduled = (fn_scheduled){0, 0};
     inputs = (fn_source){x, FN_FLOAT32, sizeof x[0]};
     targets = (fn_source){y, FN_FLOAT32, sizeof y[0]};

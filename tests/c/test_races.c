@@ -158,7 +158,7 @@ static void make(model *model)
         .value = n_nodes, .loss = loss_name, .loss_attributes = loss, .loss_weight = 1, .layer = "output"};
     if (network->metric)
         fill(FN_METRICS, network->metric, (const char *[]){"k"}, (double[]){2}, 1, metric);
-    const fn_metric_spec metrics = {network->metric, metric, 0};
+    const fn_metric_spec metrics = {.metric = network->metric, .attributes = metric};
     fill(FN_OPTIMIZERS, "adam", (const char *[]){"learning_rate"}, (double[]){0.01}, 1, model->hyper);
     const int n_hyper = fn_registry_entry(FN_OPTIMIZERS, fn_registry_find(FN_OPTIMIZERS, "adam"))->n_attributes;
     fill(FN_UPDATES, "update", (const char *[]){NULL}, NULL, 0, model->hyper + n_hyper);
