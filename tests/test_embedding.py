@@ -59,9 +59,15 @@ def test_the_smallest_vocabulary_that_reads_an_input_counts():
         model.predict([[0, 1, 4]])
 
 
-def test_what_is_computed_is_no_token():
-    with pytest.raises(ValueError, match="layer 'Embedding' takes whole numbers as they are given.*'Dense'"):
-        layers.Embedding(4, 2)(layers.Dense(3)(fn.Input((3,))))
+def test_tokens_may_be_computed():
+    x = fn.Input((3,))
+    layer = layers.Embedding(4, 2)
+    model = fn.Model(x, layer(layers.Lambda(lambda x: 2 * x + 1)(x)), seed=0)
+    model.compile("sgd", "mse")
+    model.fit([[0, 1, 0]], np.ones((1, 3, 2)), verbose=0)
+    found = model.predict([[0, 1, 5]])[0]
+    np.testing.assert_array_equal(found[:2], layer.embeddings[[1, 3]])
+    assert np.isnan(found[2]).all()
     with pytest.raises(ValueError, match="input_dim"):
         layers.Embedding(2**24 + 1, 2)(fn.Input((3,)))
 

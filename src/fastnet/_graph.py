@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CURRENT_CALL", "FUNCTIONS", "OVER_ROWS", "ROWS", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors",
-    "batch_size_of", "outside_calls", "replace_tensors", "shape_attributes", "with_masks",
+    "batch_size_of", "outside_calls", "replace_tensors", "shape_attributes", "symbols_in", "with_masks",
 ]  # fmt: skip
 
 
@@ -118,6 +118,15 @@ def replace_tensors(value: Any, replace: Callable[[SymbolicTensor], Any]) -> Any
     if isinstance(value, Mapping):
         return {key: replace_tensors(item, replace) for key, item in value.items()}
     return value
+
+
+def symbols_in(value: Any) -> list[SymbolicTensor]:
+    """The symbolic tensors in lists and dictionaries."""
+    if isinstance(value, SymbolicTensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return [tensor for item in value for tensor in symbols_in(item)] if isinstance(value, (list, tuple)) else []
 
 
 def as_tensors(tensors: Any, what: str) -> list[SymbolicTensor]:

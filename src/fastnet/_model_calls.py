@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _data
-from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls
+from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls, symbols_in
+from .layers._eager import compute
 from .layers._modes import FORCED, MODE, takes_training, trace_modes
 from .layers._naming import name_layers
 from .layers.base import Layer
 from .layers.core import Input
+from .layers.functional import FunctionLayer
 
 __all__ = ["ModelCalls"]
 
@@ -69,11 +72,10 @@ class ModelCalls(Layer):
         training : bool, optional
             On arrays: True computes as in training, as `forward` does.
         """
-        if not _tensors([inputs, more]):
+        if not symbols_in([inputs, more]):
             if more or options:
                 raise TypeError(f"model {self.name!r} takes arrays as one argument: a list, or a dictionary by name")
-            model: Any = self
-            return model.forward(inputs, training=True) if training else model.predict(inputs)
+            return self._compute(inputs, training)
         if more:
             inputs = [inputs, *more]
         if isinstance(inputs, Mapping):
@@ -81,6 +83,20 @@ class ModelCalls(Layer):
                 self._trace(_map(inputs, lambda tensor, name: Input(tensor.sample_shape, tensor.batch_size, name=name)))
             inputs = _data.match_names(inputs, self.input_names, "inputs")
         return Layer.__call__(self, as_tensors(inputs, "inputs"), training=training, **options)
+
+    def _compute(self, x: Any, training: bool | None) -> Any:
+        """Of arrays: what is predicted, or as in training; layers that change images at random do so unless it is said that this is none."""
+        model: Any = self
+        if training is None and self._subclassed:
+            parameter = inspect.signature(self.call).parameters.get("training")
+            training = None if parameter is None or not isinstance(parameter.default, bool) else parameter.default
+        if training:
+            outputs = model._draw(x)
+            return outputs if len(outputs) > 1 else outputs[0]
+        predicted = model.predict(x)
+        if training is None and any(one.layer._augments for one in self._graph.operations):
+            return compute(self, _data.match_names(x, self.input_names, "x"), (), {}, None)
+        return predicted
 
     def _make_call(self, inputs: Any, *more: Any, **options: Any) -> LayerCall:
         if self._subclassed and not self._graph.outputs:
@@ -135,7 +151,7 @@ class ModelCalls(Layer):
             inputs.append(new)
         tokens = MODE.set(None), FORCED.set(None)
         try:
-            with outside_calls():
+            with outside_calls(inputs[0] if self._subclassed else None):
                 if self._subclassed:
                     named = dict(zip(map(id, self.inputs), inputs))
                     given = _map(self._given, lambda tensor, _: named[id(tensor)])
@@ -207,13 +223,14 @@ class ModelCalls(Layer):
 
     def _trace(self, given: Any) -> None:
         """Makes the graph of what `call` does with inputs, which are in lists and dictionaries as data are."""
-        inputs = _tensors(given)
+        inputs = symbols_in(given)
         tokens = MODE.set(None), FORCED.set(None)
         try:
-            with outside_calls():
+            with outside_calls(inputs[0]):
                 object.__setattr__(self, "_tracing", True)
                 if type(self).build is not ModelCalls.build and not self._has_built:
-                    self.build(_map(given, lambda tensor, _: tensor.shape))
+                    with outside_calls():
+                        self.build(_map(given, lambda tensor, _: tensor.shape))
                     self._has_built = True
                 run = functools.partial(self._checked_call, inputs, given)
                 outputs = trace_modes(run, None, inputs, self.name) if takes_training(self.call) else run()
@@ -241,7 +258,7 @@ class ModelCalls(Layer):
         outputs = as_tensors(self.call(given, **options), f"what the call of model {self.name!r} returns")
         calls, attributes = Graph(inputs, outputs).calls, Layer.sublayers(self)
         for layer in dict.fromkeys(call.layer for call in calls):
-            if layer.weights and layer not in attributes:
+            if layer.weights and layer not in attributes and not isinstance(layer, FunctionLayer):  # which has constants
                 raise ValueError(
                     f"layer {layer._label!r} was called within the call of model {self.name!r} and is no attribute of it, so its weights "
                     f"would be made anew each time: make it once, self.{layer.name or 'part'} = {type(layer).__name__}(...)"
@@ -303,12 +320,3 @@ def _shapes(given: Any, name: str | None = None) -> Any:
     if not isinstance(given, (list, tuple)) or not given:
         raise ValueError(f"input_shape begins with None, the batch axis; got {given!r}")
     return Input(given[1:], name=name)
-
-
-def _tensors(value: Any) -> list[SymbolicTensor]:
-    """The symbolic tensors in lists and dictionaries."""
-    if isinstance(value, SymbolicTensor):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    return [tensor for item in value for tensor in _tensors(item)] if isinstance(value, (list, tuple)) else []

@@ -52,12 +52,24 @@ class CustomLoop(Inference):
         outputs = self._run_forward(inputs, len(inputs[0]))
         return outputs if len(outputs) > 1 else outputs[0]
 
-    def _run_forward(self, inputs: list[np.ndarray], capacity: int, totals: np.ndarray | None = None) -> list[np.ndarray]:
-        """The outputs; adds what layers add to the loss to the first of `totals`, times the rows."""
+    @in_turn
+    def _draw(self, x: Any) -> list[np.ndarray]:
+        """The outputs as in training, with other random numbers in each call, also where there are no steps between."""
+        inputs = self._rows_for(x, False)
+        return self._run_forward(inputs, len(inputs[0]), step=self._count_batches(1))
+
+    def _run_forward(
+        self, inputs: list[np.ndarray], capacity: int, totals: np.ndarray | None = None, step: int | None = None
+    ) -> list[np.ndarray]:
+        """The outputs; adds what layers add to the loss to the first of `totals`, times the rows.
+
+        step: of which random numbers are a function; default: the number of the optimizer's next one.
+        """
         n = len(inputs[0])
         plan = self._plans.get("custom", capacity, exact=False)
         outputs = self._new_outputs(n)
-        step = self._compiled.optimizer.batches if self._compiled else 0
+        if step is None:
+            step = self._compiled.optimizer.batches if self._compiled else 0
         self._forward, self._backward_done = None, False
         hyper = self._plans.hyper(1) if self._plans.scheduled else None
         with self._reading() as live:

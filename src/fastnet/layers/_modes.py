@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, sort_operations
+from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, sort_operations, symbols_in
 
-__all__ = ["FORCED", "MODE", "asked_mode", "in_mode", "takes_training", "trace_modes"]
+__all__ = ["AUGMENTING", "FORCED", "MODE", "asked_mode", "in_mode", "takes_training", "trace_modes"]
 
 #: The value of `training` with which calls are being traced; None: nobody has asked for it.
 MODE: ContextVar[bool | None] = ContextVar("MODE", default=None)
 #: What a call within has been told that is not that; None: nothing.
-FORCED: ContextVar[bool | None] = ContextVar("FORCED", default=None)
+FORCED: ContextVar[bool | str | None] = ContextVar("FORCED", default=None)
+#: A value of that: no training, but of the layers that change images at random.
+AUGMENTING = "augmenting"
 
 #: Operations that hand on their input but in training.
 _NOISE = {
@@ -39,8 +41,8 @@ def asked_mode(value: Any, label: str) -> bool | None:
     return bool(value) if bool(value) != MODE.get() else None
 
 
-def in_mode(op: str, label: str, inputs: Sequence[SymbolicTensor], attributes: Mapping[str, float]) -> Any:
-    """The attributes of an operation within a call that was told `training`, or the tensor that it hands on.
+def in_mode(op: str, layer: Any, inputs: Sequence[SymbolicTensor], attributes: Mapping[str, float]) -> Any:
+    """The attributes of an operation of a layer within a call that was told `training`, or the tensor that it hands on.
 
     Raises
     ------
@@ -48,11 +50,11 @@ def in_mode(op: str, label: str, inputs: Sequence[SymbolicTensor], attributes: M
         Where it was told to behave in inference as in training.
     """
     forced = FORCED.get()
-    if forced is None or (op not in _NOISE and op not in _INFERENCE):
+    if forced is None or (op not in _NOISE and op not in _INFERENCE) or (forced == AUGMENTING and layer._augments):
         return attributes
-    if forced:
+    if forced is True:
         raise NotImplementedError(
-            f"layer {label!r} was called with training=True: fastnet's layers behave as in training while they are trained, and never "
+            f"layer {layer._label!r} was called with training=True: fastnet's layers behave as in training while they are trained, and never "
             "in predictions. model.forward(x, training=True) computes as in training"
         )
     if op in _NOISE:
@@ -95,7 +97,7 @@ def trace_modes(run: Callable[..., Any], call: LayerCall | None, inputs: Iterabl
             MODE.reset(tokens[0])
             CURRENT_CALL.reset(tokens[1])
         penalties = [tensor for one in (scratch.penalties if scratch is not None else []) for tensor in one.outputs]
-        meanings.append(_meaning(inputs, [*_tensors(results[-1]), *penalties]))
+        meanings.append(_meaning(inputs, [*symbols_in(results[-1]), *penalties]))
     if meanings[0] != meanings[1]:
         raise NotImplementedError(
             f"the call of {label!r} computes something else for training=True than for training=False, beside what layers such as Dropout "
@@ -103,14 +105,6 @@ def trace_modes(run: Callable[..., Any], call: LayerCall | None, inputs: Iterabl
             "random (fn.layers.GaussianNoise, Dropout, ...), or make two models that share the layers"
         )
     return results[0]
-
-
-def _tensors(value: Any) -> list[SymbolicTensor]:
-    if isinstance(value, SymbolicTensor):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    return [tensor for item in value for tensor in _tensors(item)] if isinstance(value, (list, tuple)) else []
 
 
 def _meaning(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> list[Any]:

@@ -22,6 +22,8 @@ Factor = float | Sequence[float]
 class _Augmentation(Layer):
     """What the layers have in common."""
 
+    _augments = True
+
     def _pair(self, argument: str, value: Factor, low: float, high: float, first: float | None = None) -> tuple[float, float]:
         """Two numbers from low to high; one number f stands for (-f, f), or for (first, f)."""
         if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:

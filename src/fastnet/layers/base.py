@@ -5,25 +5,26 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import operator
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
 from .. import _core, constraints, initializers, regularizers
 from .._config import Configurable
-from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, outside_calls
+from .._graph import CURRENT_CALL, FUNCTIONS, ROWS, LayerCall, Operation, SymbolicTensor, outside_calls, symbols_in
 from .._names import snake_case
 from .._old_spellings import given_input
 from .._types import ConstraintLike, InitializerLike, OldLayerOptions, RegularizerLike
 from .._weights import Weight, WeightSpec, assign_all, between_steps
+from ._eager import compute, is_array, make_weights
 from ._masks import masks_of, with_mask
 from ._modes import FORCED, MODE, asked_mode, in_mode, takes_training, trace_modes
 from ._naming import name_layers
 from ._open_sizes import other_shapes
 from ._packing import takes_list
+from ._parts import Parts
 from ._penalized import Penalized
 from ._registry import layers_in
 
@@ -31,11 +32,8 @@ __all__ = ["Layer"]
 
 Tensors = SymbolicTensor | Sequence[SymbolicTensor]
 
-#: Attributes of these types are not searched for layers.
-_NO_LAYERS = (type(None), bool, int, float, str, np.ndarray)
 
-
-class Layer(Penalized, Configurable):
+class Layer(Penalized, Parts, Configurable):
     """Base of the layers: a description of some operations and the owner of their weights.
 
     A subclass has `call`, which says what is computed: with operations of the engine, by `emit`, or with other layers,
@@ -73,6 +71,12 @@ class Layer(Penalized, Configurable):
     #: The shape of a sample and the rows of a batch, where the constructor was told those of the input: an old spelling.
     _given_input: tuple[tuple[int | None, ...], int | None] | None = None
 
+    #: Whether it changes images at random: on arrays, too, unless it is told that this is no training.
+    _augments: ClassVar[bool] = False
+
+    #: What it has computed with arrays by.
+    _eager: Any = None
+
     #: Whether calling it repeats calls of a graph: those of models.
     _repeats_calls: ClassVar[bool] = False
 
@@ -107,7 +111,7 @@ class Layer(Penalized, Configurable):
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: all of it, with the numbers of its weights, but for the graphs that it is in."""
-        return {**vars(self), "_first_call": None, "_owner": None}
+        return {**vars(self), "_first_call": None, "_owner": None, "_eager": None}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
@@ -121,23 +125,30 @@ class Layer(Penalized, Configurable):
 
     # ---- calling ------------------------------------------------------------------------------------------
 
-    def __call__(self, inputs: Tensors, *more: Any, **options: Any) -> Any:
-        """Applies the layer to symbolic tensors: returns those of its outputs.
+    def __call__(self, inputs: Any, *more: Any, **options: Any) -> Any:
+        """Applies the layer to symbolic tensors, and returns those of its outputs; or to arrays, of which it computes arrays at once.
 
         Parameters
         ----------
-        inputs : SymbolicTensor or sequence of SymbolicTensor
-            The first arguments of `call`.
+        inputs : SymbolicTensor or array_like, or a sequence of them
+            The first arguments of `call`. Within the `call` of another layer, arrays are constants of it, the same for all rows.
         *more, **options
-            The other arguments of `call`: tensors, or what JSON can hold.
+            The other arguments of `call`: tensors, or what JSON can hold. Of arrays, ``training=True`` computes as in training, with
+            other random numbers in each call; without it the layers that change images at random do so alone, as in Keras.
 
         Raises
         ------
         TypeError
-            If the inputs are not symbolic tensors, or `call` takes no such arguments.
+            If the inputs are neither symbolic tensors nor arrays, or `call` takes no such arguments.
         ValueError
             If their shapes do not fit the layer, or its weights from an earlier call.
         """
+        tensors = symbols_in([inputs, more, list(options.values())])
+        if not tensors and CURRENT_CALL.get() is None and ROWS.get() is None and _holds_numbers(inputs):
+            training = options.pop("training", None)
+            return compute(self, inputs, more, options, None if training is None else bool(training))
+        if any(map(is_array, inputs if isinstance(inputs, (list, tuple)) else [inputs])):
+            inputs = constants_for(inputs, tensors)
         call = self._make_call(inputs, *more, **options)
         return call.outputs if call.returns_list else call.outputs[0]
 
@@ -146,8 +157,8 @@ class Layer(Penalized, Configurable):
         tensors = [inputs] if isinstance(inputs, SymbolicTensor) else inputs
         if not isinstance(tensors, Sequence) or not all(isinstance(t, SymbolicTensor) for t in tensors) or not tensors:
             raise TypeError(
-                f"layer {self._label!r} must be called on the result of fn.Input or of another layer, "
-                f"got {type(inputs).__name__}; to compute with arrays, make a model and call predict"
+                f"layer {self._label!r} must be called on the result of fn.Input or of another layer, or on arrays, "
+                f"got {type(inputs).__name__}"
             )
         takes = takes_training(self._called)
         asked = None if takes else options.pop("training", None)
@@ -160,7 +171,7 @@ class Layer(Penalized, Configurable):
             FORCED.set(FORCED.get() if forced is None else forced),
         )
         try:
-            if not (self._has_built or self._repeats_calls):
+            if not (self._has_built or self._repeats_calls or type(self).build is Layer.build):
                 shapes = [tensor.shape for tensor in tensors]
                 with outside_calls():  # what is computed there are arrays
                     self.build(shapes[0] if len(shapes) == 1 else shapes)
@@ -207,52 +218,29 @@ class Layer(Penalized, Configurable):
         ----------
         input_shape : tuple, or list of tuple
             With the batch axis, which is None.
+
+        Called by hand on a layer that has no method of its own for it, makes its weights as the first call would.
         """
+        if type(self).build is Layer.build and not self.built and CURRENT_CALL.get() is None:
+            make_weights(self, input_shape)
 
-    def add_weight(
-        self,
-        shape: Sequence[int] | None = None,
-        initializer: InitializerLike | None = None,
-        dtype: Any = None,
-        trainable: bool = True,
-        autocast: bool = True,
-        regularizer: RegularizerLike | None = None,
-        constraint: ConstraintLike | None = None,
-        aggregation: str = "none",
-        overwrite_with_gradient: bool = False,
-        name: str | None = None,
-    ) -> Weight:
-        """A weight for mathematics of the layer's own: an operand of `fastnet.ops` and of Python's operators in `call`.
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the output for inputs of a shape with the batch axis, or of a list of such; it makes no weights.
 
-        Parameters
-        ----------
-        shape : sequence of int, optional
-            Default: one number.
-        initializer : str or Initializer, optional
-            Default: Glorot's uniform distribution, as in Keras.
-        trainable : bool
-        regularizer, constraint
-            As for the weights of other layers.
-        name : str, optional
-        dtype, autocast, aggregation, overwrite_with_gradient
-            Accepted as Keras does.
-
-        Returns
-        -------
-        Weight
+        >>> import fastnet as fn
+        >>> fn.layers.Dense(3).compute_output_shape((None, 4))
+        (None, 3)
         """
-        sizes = (1,) if shape is None or tuple(shape) == () else tuple(operator.index(size) for size in shape)
-        base, number = name or "variable", 1
-        while (name := base if number == 1 else f"{base}_{number - 1}") in self._weights:
-            number += 1
-        spec = WeightSpec(
-            initializers.get("glorot_uniform" if initializer is None else initializer),
-            regularizers.get(regularizer),
-            bool(trainable),
-            constraints.get(constraint),
-        )
-        weight = self._weights[name] = Weight(self, name, sizes, spec)
-        return weight
+        several = isinstance(input_shape, (list, tuple)) and bool(input_shape) and isinstance(input_shape[0], (list, tuple))
+        tensors = [SymbolicTensor(tuple(shape[1:]), None) for shape in (input_shape if several else [input_shape])]
+        restore = self._snapshot()
+        try:
+            with outside_calls():
+                call = self._make_call(tensors if several else tensors[0])
+        finally:
+            restore()
+        shapes = [tensor.shape for tensor in call.outputs]
+        return shapes if call.returns_list else shapes[0]
 
     def call(self, *inputs: Any, **options: Any) -> Any:  # any arguments, so that subclasses may have theirs
         """Appends the layer's operations; returns its output."""
@@ -306,7 +294,7 @@ class Layer(Penalized, Configurable):
         SymbolicTensor
             The operation's output.
         """
-        attributes = in_mode(op, self._label, inputs, attributes or {})
+        attributes = in_mode(op, self, inputs, attributes or {})
         if isinstance(attributes, SymbolicTensor):
             return attributes
         outputs, shapes = _core.infer(op, self._label, [tensor.sample_shape for tensor in inputs], attributes)
@@ -368,18 +356,6 @@ class Layer(Penalized, Configurable):
             raise RuntimeError(f"layer {self._label!r} has not been called yet: it has neither input nor output")
         return self._first_call
 
-    # ---- sublayers ----------------------------------------------------------------------------------------
-
-    def sublayers(self) -> list[Layer]:
-        """The layers that this one is put together from: those that are its attributes, in order."""
-        return list(dict.fromkeys(layer for _, layer in self._named_parts()))
-
-    def _named_parts(self) -> Iterator[tuple[str, Layer]]:
-        """(name of the attribute, layer), numbered within lists and with the key within dictionaries."""
-        for name, value in vars(self).items():
-            if not isinstance(value, _NO_LAYERS):
-                yield from _layers_within(name.strip("_"), value)
-
     def _adopt(self, called: Sequence[Layer]) -> None:
         """Names the layers that this one is put together from, and freezes them if it is frozen.
 
@@ -408,93 +384,20 @@ class Layer(Penalized, Configurable):
                 if not self._trainable:
                     layer.trainable = False
 
-    @property
-    def path(self) -> str:
-        """Its name, after those of the layers that it is a part of: "block/dense"."""
-        owner = self._owner() if self._owner is not None else None
-        return f"{owner.path}/{self.name}" if owner is not None else str(self.name)
 
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes its weights; setting it sets all layers that it is put together from."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for layer in self.sublayers():
-            layer.trainable = bool(value)
-
-    # ---- weights ------------------------------------------------------------------------------------------
-
-    @property
-    def built(self) -> bool:
-        """Whether the layer has weights: their shapes are known from the first call on."""
-        return bool(self._weights) or any(layer.built for layer in self.sublayers())
-
-    @built.setter
-    def built(self, value: bool) -> None:
-        """Accepted, as methods `build` written for Keras set it."""
-
-    @property
-    def weights(self) -> list[Weight]:
-        """All weights: its own, then those of the layers that it is put together from."""
-        return list(dict.fromkeys([*self._weights.values(), *(w for layer in self.sublayers() for w in layer.weights)]))
-
-    @property
-    def trainable_weights(self) -> list[Weight]:
-        """The weights that training changes: none while the layer is frozen."""
-        return [weight for weight in self.weights if weight.trainable and weight.layer.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Weight]:
-        """The weights that training does not change."""
-        return [weight for weight in self.weights if not (weight.trainable and weight.layer.trainable)]
-
-    #: Keras's other names.
-    variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
-
-    def _snapshot(self) -> Callable[[], None]:
-        """A function that undoes what calls from now on do to the layer and those it is put together from."""
-        weights, first_call, built = dict(self._weights), self._first_call, self._has_built
-        undo = [layer._snapshot() for layer in self.sublayers()]
-
-        def restore() -> None:
-            self._weights, self._first_call, self._has_built = weights, first_call, built
-            for one in undo:
-                one()
-
-        return restore
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of the weights."""
-        weights = self.weights
-        if not weights or weights[0].slab is None:
-            return [weight.array.copy() for weight in weights]
-        return between_steps(weights[0].slab.gate, lambda: [weight.array.copy() for weight in weights])
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Sets the weights, in the order of `get_weights`.
-
-        Raises
-        ------
-        ValueError
-            If their number or shapes differ; nothing is changed then.
-        """
-        assign_all(self.weights, weights, f"layer {self._label!r}")
-
-    def count_params(self) -> int:
-        """Number of numbers in the weights."""
-        return sum(weight.size for weight in self.weights)
+def _holds_numbers(value: Any) -> bool:
+    """Whether it is an array, or a list or dictionary of arrays or numbers."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(_holds_numbers, value))
+    return is_array(value) or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
-def _layers_within(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
-    """The layers in a value, with names: it may be one, or a list, tuple or dictionary of such, at any depth."""
-    if isinstance(value, Layer):
-        yield name, value
-    elif isinstance(value, (list, tuple)):
-        for i, one in enumerate(value):
-            yield from _layers_within(f"{name}_{i}", one)
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            yield from _layers_within(f"{name}_{key}", one)
+def constants_for(inputs: Any, tensors: Sequence[SymbolicTensor]) -> Any:
+    """Constants, the same for all rows, in the place of the arrays that a layer is called on beside tensors, or within a call."""
+    call = CURRENT_CALL.get()
+    rows = tensors[0] if tensors else call.inputs[0] if call is not None else ROWS.get()
+    given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+    found = [FUNCTIONS["constant_rows"](rows, np.asarray(one)) if is_array(one) else one for one in given]
+    return found if isinstance(inputs, (list, tuple)) else found[0]

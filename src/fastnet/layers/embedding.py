@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from .. import constraints, initializers, regularizers
 from .._graph import SymbolicTensor, shape_attributes
-from .._labels import label_sources
+from .._labels import TABLE_IS_PARAMETER, label_sources
 from .._types import ConstraintLike, InitializerLike, LayerOptions, RegularizerLike
 from .._weights import WeightSpec
 from .base import Layer
@@ -20,9 +20,10 @@ __all__ = ["Embedding", "Masking"]
 class Embedding(Layer):
     """A vector for each token: ``y[..., :] = embeddings[x[...]]``, a trained table of ``input_dim`` vectors.
 
-    Tokens are whole numbers from 0 to ``input_dim - 1``, in an array of any numeric dtype. They must come from an input of
-    the model as they are: only layers that leave the numbers what they are, such as `Reshape`, may lie between. So they are
-    checked with the rest of the data, before anything is changed.
+    Tokens are whole numbers from 0 to ``input_dim - 1``, in an array of any numeric dtype. Where they come from an input of the model as
+    they are, or through layers that leave the numbers what they are, such as `Reshape`, they are checked with the rest of the data, before
+    anything is changed. Of tokens that are computed those out of range take NaN, by which training stops, and those below 0 count from
+    the end.
 
     Only the rows whose tokens are in the batch have a gradient that is not zero. The optimizer nevertheless updates the
     whole table, as Keras does: momenta go on moving the rows of tokens that have not been seen for some time.
@@ -46,8 +47,7 @@ class Embedding(Layer):
     Raises
     ------
     ValueError
-        When called on numbers that another layer has computed, and not only moved or selected; and, in `fit`, `evaluate` and
-        `predict`, for a token out of range.
+        In `fit`, `evaluate` and `predict`, for a token out of range.
 
     Examples
     --------
@@ -80,10 +80,14 @@ class Embedding(Layer):
         self.mask_zero = bool(mask_zero)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
-        label_sources(x, self._label)
-        attributes = {"input_dim": self.input_dim, "output_dim": self.output_dim}
         spec = WeightSpec(self.embeddings_initializer, self.embeddings_regularizer, True, self.embeddings_constraint)
-        y = self.emit("embedding", [x], attributes, {"embeddings": spec})
+        op, attributes = "embedding", {"input_dim": self.input_dim, "output_dim": self.output_dim}
+        try:
+            label_sources(x, self._label)
+        except ValueError:  # computed: the operation whose numbers that are out of range take NaN
+            op = "take"
+            attributes = {"axis": 0, "parameter": TABLE_IS_PARAMETER, **shape_attributes((self.input_dim, self.output_dim))}
+        y = self.emit(op, [x], attributes, {"embeddings": spec})
         return self.regularize(y)
 
     def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:

@@ -17,7 +17,20 @@ np.float64(3.407606)
 
 from .._symbols import FUNCTIONS as _FUNCTIONS
 from . import _gradients as _gradients
-from . import assembly, constants, elementwise, formulas, indexing, moves, networks, products, reductions, shapes, statistics
+from . import (
+    assembly,
+    constants,
+    elementwise,
+    formulas,
+    indexing,
+    moves,
+    networks,
+    products,
+    reductions,
+    rows,
+    shapes,
+    statistics,
+)
 from ._missing import why_missing
 from .assembly import *
 from .constants import *
@@ -28,6 +41,7 @@ from .moves import *
 from .networks import *
 from .products import *
 from .reductions import *
+from .rows import *
 from .shapes import *
 from .statistics import *
 
@@ -42,6 +56,7 @@ __all__ = sorted(
         *networks.__all__,
         *products.__all__,
         *reductions.__all__,
+        *rows.__all__,
         *shapes.__all__,
         *statistics.__all__,
     }

@@ -13,6 +13,7 @@ from .._graph import FUNCTIONS
 from ._emission import full_shape, function, over_rows
 from ._emission import is_tensor as _is_unknown
 from .elementwise import apply
+from .rows import for_each_row, has_rows
 
 __all__ = [
     "arange", "array", "bartlett", "blackman", "cast", "convert_to_numpy", "convert_to_tensor", "copy", "empty", "empty_like", "eye", "full",
@@ -21,19 +22,25 @@ __all__ = [
 ]  # fmt: skip
 
 
-def zeros(shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-    """An array of zeros, of float32 by default."""
-    return np.zeros(shape, dtype or np.float32)
+def _filled(name: str, shape: Any, value: Any, dtype: Any) -> Any:
+    if has_rows(shape):
+        return for_each_row(name, np.full(shape[1:], value, dtype or np.float32))
+    return np.full(shape, value, dtype or np.float32)
 
 
-def ones(shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-    """An array of ones, of float32 by default."""
-    return np.ones(shape, dtype or np.float32)
+def zeros(shape: Sequence[int | None], dtype: Any = None) -> Any:
+    """An array of zeros, of float32 by default; a tensor where the first size is None, the number of rows of the batch."""
+    return _filled("zeros", shape, 0, dtype)
 
 
-def full(shape: Sequence[int], fill_value: Any, dtype: Any = None) -> np.ndarray:
-    """An array of one number, or of an array that is repeated."""
-    return np.full(shape, fill_value, dtype or np.float32)
+def ones(shape: Sequence[int | None], dtype: Any = None) -> Any:
+    """An array of ones, of float32 by default; a tensor where the first size is None, the number of rows of the batch."""
+    return _filled("ones", shape, 1, dtype)
+
+
+def full(shape: Sequence[int | None], fill_value: Any, dtype: Any = None) -> Any:
+    """An array of one number, or of an array that is repeated; a tensor where the first size is None, as of `zeros`."""
+    return _filled("full", shape, fill_value, dtype)
 
 
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> np.ndarray:
@@ -82,9 +89,9 @@ def ones_like(x: Any, dtype: Any = None) -> Any:
     return apply("where", 0.0, x, 1.0)
 
 
-def empty(shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+def empty(shape: Sequence[int | None], dtype: Any = None) -> Any:
     """An array whose numbers are anything: zeros."""
-    return np.zeros(shape, dtype or np.float32)
+    return _filled("empty", shape, 0, dtype)
 
 
 @function

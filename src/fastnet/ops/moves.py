@@ -18,8 +18,8 @@ from .elementwise import apply
 from .shapes import _permute, _reshaped, concatenate
 
 __all__ = [
-    "array_split", "broadcast_to", "diagonal", "flip", "fliplr", "flipud", "get_item", "hstack", "pad", "ravel", "repeat", "roll", "rot90",
-    "slice", "split", "tile", "tril", "triu", "unstack", "vstack",
+    "array_split", "diagonal", "flip", "fliplr", "flipud", "get_item", "hstack", "pad", "ravel", "roll", "rot90", "slice", "split", "tril",
+    "triu", "unstack", "vstack",
 ]  # fmt: skip
 
 
