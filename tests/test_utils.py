@@ -161,24 +161,8 @@ def test_split_in_wrong_sizes():
             utils.split_dataset(np.arange(10), **wrong)
 
 
-def as_data(x, y, weight, kind):
-    if kind == "data set":
-        return utils.Dataset(x, y, weight, batch_size=5)
-
-    class Batches(utils.PyDataset):
-        def __len__(self):
-            return 4
-
-        def __getitem__(self, index):
-            rows = slice(5 * index, 5 * index + 5)
-            return (x[rows], y[rows]) if weight is None else (x[rows], y[rows], weight[rows])
-
-    return Batches()
-
-
-@pytest.mark.parametrize("kind", ["data set", "batches"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_training_with_a_data_set_is_training_with_its_arrays(kind, weighted):
+def test_training_with_a_data_set_is_training_with_its_arrays(weighted):
     rng = np.random.default_rng(0)
     x, y, weight = rng.normal(size=(20, 3)), rng.normal(size=20), rng.uniform(size=20) if weighted else None
 
@@ -190,7 +174,7 @@ def test_training_with_a_data_set_is_training_with_its_arrays(kind, weighted):
             history = model.fit(x, y, batch_size=5, epochs=2, verbose=0, sample_weight=weight, validation_data=held)
             rest = [model.evaluate(x, y, batch_size=5, sample_weight=weight), model.predict(x, batch_size=5)]
         else:
-            data = as_data(x, y, weight, kind)
+            data = utils.Dataset(x, y, weight, batch_size=5)
             history = model.fit(data, epochs=2, verbose=0, validation_data=utils.Dataset(x[:6], y[:6]))
             rest = [model.evaluate(data), model.predict(data)]
         values = [value for name, value in sorted(history.history.items()) if name != "seconds"]
@@ -210,18 +194,12 @@ def test_a_data_set_has_its_own_targets():
                 call(data, **more)
 
 
-def test_batches_that_change_are_refused():
-    class Changing(utils.PyDataset):
-        def on_epoch_end(self):
-            pass
-
-    with pytest.raises(NotImplementedError, match="on_epoch_end"):
-        Changing().read()
+def test_batches_that_nobody_says_how_to_make():
+    model = dense()
+    model.compile("adam", "mse")
     for wrong in (utils.PyDataset(), type("Half", (utils.PyDataset,), {"__len__": lambda self: 1})()):
         with pytest.raises(NotImplementedError, match="does not say"):
-            wrong.read()
-    with pytest.raises(ValueError, match="no batches"):
-        type("Empty", (utils.PyDataset,), {"__len__": lambda self: 0})().read()
+            model.fit(wrong, verbose=0)
 
 
 def test_order_of_rows():

@@ -9,8 +9,9 @@ import numpy as np
 
 from . import _data
 from ._custom_losses import rows_of
-from ._dataset import is_dataset, unpack
 from ._model_data import INFERENCE_ROWS, inputs_of, positive, rows_at_once, targets_of, weights_of
+from .data.dataset import is_dataset, own_data, unpack
+from .data.sources import is_stream
 
 if TYPE_CHECKING:
     from ._network import Network
@@ -51,6 +52,8 @@ class FitOptions(NamedTuple):
     def unpacked(self) -> FitOptions:
         """These with arrays in place of data sets; ValueError where targets or a batch size are given with one."""
         x, y, weight, rows = unpack(self.x, self.y, self.sample_weight, self.batch_size)
+        if is_stream(x):
+            own_data(x, y, weight, rows)
         held = self.validation_data
         if not is_dataset(held):
             return self._replace(x=x, y=y, sample_weight=weight, batch_size=rows)
@@ -109,8 +112,8 @@ class FitOptions(NamedTuple):
             raise ValueError(f"cutmix needs images (batch, height, width, channels), got inputs of shape {shapes}")
         return self._replace(batch_size=min(self.batch_size, n_rows), mixup=float(self.mixup), cutmix=float(self.cutmix))
 
-    def validation(self, network: Network, arrays: Arrays) -> tuple[Arrays, Arrays | None]:
-        """The rows to train with, of these, and those to validate with.
+    def validation(self, network: Network, arrays: Arrays) -> tuple[Arrays, Any]:
+        """The rows to train with, of these, and those to validate with, which may be a `Feed`.
 
         Raises
         ------
@@ -118,6 +121,14 @@ class FitOptions(NamedTuple):
             Where the data for validation do not fit the network.
         """
         given = self.validation_data
+        if is_stream(given):
+            from ._streams import begin, converter, make_feed
+
+            convert = converter(network, check_finite=self.check_finite)
+            times = -(-(self.epochs - self.initial_epoch) // self.validation_freq)
+            feed = make_feed(network, given, convert, "validation_steps", self.validation_steps, times)
+            begin(network, feed)
+            return arrays, feed
         if given is not None:
             if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
                 raise ValueError("validation_data must be (x, y) or (x, y, sample_weight)")

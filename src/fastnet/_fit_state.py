@@ -29,8 +29,12 @@ class EpochState(_core.Position):
     ----------
     order : int
         Which shuffle it visits the rows by.
-    row, batch : int
+    row : int
+        Rows done of those at hand.
+    rows, batch : int
         Rows and batches done.
+    rows_before, batches_before : int
+        Of the epoch, before those at hand, where data come one part after another; where these began in the epoch before, negative.
     totals, sums : ndarray
         Sums of the losses and accumulators of the metrics so far.
     squared_norm : float
@@ -53,13 +57,18 @@ class EpochState(_core.Position):
         seconds: float = 0.0,
     ) -> None:
         self.order, self.row, self.batch_size = order, row, batch_size
+        self.rows_before = self.batches_before = 0
         self.totals, self.sums = totals, sums
         self.squared_norm, self.first_update = squared_norm, first_update
         self.started = time.perf_counter() - seconds
 
     @property
+    def rows(self) -> int:
+        return self.rows_before + self.row
+
+    @property
     def batch(self) -> int:
-        return math.ceil(self.row / self.batch_size)
+        return self.batches_before + math.ceil(self.row / self.batch_size)
 
     @property
     def seconds(self) -> float:
@@ -76,8 +85,12 @@ class FitState:
     options : FitOptions
     data : tuple of list
         Inputs, targets and weights of the rows to train with.
-    n_rows, steps : int
-        Rows, and batches of an epoch.
+    n_rows : int
+        Rows to train with now: of the epoch, or where data come one part after another of that part.
+    steps : int or None
+        Batches of an epoch; None: that is not known.
+    capacity : int
+        Rows of a batch for which plans are made.
     compiled : Compiled
         With the metrics that suit the targets.
     epoch, first_epoch : int
@@ -91,7 +104,8 @@ class FitState:
     options: FitOptions
     data: Arrays
     n_rows: int
-    steps: int
+    steps: Any
+    capacity: int
     compiled: Compiled
     optimizer: Optimizer
     history: History
@@ -100,6 +114,11 @@ class FitState:
     first_epoch: int
     state: EpochState | None
     logs: dict[str, Any]
+
+    def batches_at_hand(self, state: EpochState) -> int:
+        """Batches left of the rows to train with now."""
+        return math.ceil((self.n_rows - state.row) / self.options.batch_size)
+
     #: Writes an epoch down and tells who asked.
     end_epoch: Callable[[EpochState, dict[str, Any], float, int, float], None]
     #: Epochs that may be made one after another, the present one included.

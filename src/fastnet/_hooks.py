@@ -7,7 +7,7 @@ from typing import Any
 
 from ._model_data import rows_at_once
 
-__all__ = ["NO_HOOKS", "Hooks", "begin_hooks"]
+__all__ = ["NO_HOOKS", "Hooks", "begin_hooks", "begin_stream_hooks"]
 
 
 class Hooks:
@@ -24,6 +24,8 @@ class Hooks:
         self._what, self._callbacks, self._model = what, callbacks, model
         self._by_batch, self._batch = callbacks.wants_batches(what), 0
         self._flag = "stop_evaluating" if what == "test" else "stop_predicting"
+        #: Whether a batch was to be the last.
+        self.stopped = False
         setattr(model, self._flag, False)
         callbacks.call(f"on_{what}_begin", {})
 
@@ -40,7 +42,8 @@ class Hooks:
             return False
         self._callbacks.call(f"on_{self._what}_batch_end", self._batch, logs())
         self._batch += 1
-        return bool(getattr(self._model, self._flag))
+        self.stopped = bool(getattr(self._model, self._flag))
+        return self.stopped
 
     def close(self, logs: dict[str, Any]) -> dict[str, Any]:
         """At the end; returns the logs."""
@@ -50,6 +53,8 @@ class Hooks:
 
 class NoHooks(Hooks):
     """Where there are no callbacks."""
+
+    stopped = False
 
     def __init__(self) -> None:
         pass
@@ -90,3 +95,14 @@ def begin_hooks(what: str, callbacks: Any, model: Any, n: int, batch_size: int |
     if not known:
         found.tell(model, {"epochs": 1, "steps": -(-n // size), "verbose": 0})
     return Hooks(what, found, model), size
+
+
+def begin_stream_hooks(what: str, callbacks: Any, model: Any, steps: int | None) -> Hooks:
+    """As `begin_hooks`, for data that come in so many batches; None: nobody knows."""
+    if callbacks is None:
+        return NO_HOOKS
+    if hasattr(callbacks, "wants_batches"):
+        return Hooks(what, callbacks, model)
+    found = model._callback_list(callbacks)
+    found.tell(model, {"epochs": 1, "steps": steps, "verbose": 0})
+    return Hooks(what, found, model)

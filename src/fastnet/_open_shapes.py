@@ -15,6 +15,7 @@ import numpy as np
 from ._compiled import Compiled
 from ._graph import Graph, SymbolicTensor
 from ._plan_cache import PlanCache
+from .data.reader import is_reading
 
 if TYPE_CHECKING:
     from ._network import Network
@@ -35,6 +36,13 @@ def in_turn(function: _Function) -> _Function:
     def call(self: Any, *arguments: Any, **options: Any) -> Any:
         if not self._variants.open:
             return function(self, *arguments, **options)
+        if is_reading():  # for a call that waits for what this thread reads
+            if not self._variants.lock.acquire(blocking=False):
+                raise RuntimeError(
+                    f"{function.__name__} of model {self.name!r} was called where its data are read, while it is used: a model with open "
+                    "sizes is used by one thread at a time"
+                )
+            self._variants.lock.release()
         with self._variants.lock:
             return function(self, *arguments, **options)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._network import Network
     from ._weights import Weight
 
-__all__ = ["PlanCache"]
+__all__ = ["PlanCache", "rounded_rows"]
 
 #: Plans kept for later calls: for other batch sizes, for training and for prediction.
 _KEPT_PLANS = 8
@@ -124,7 +124,7 @@ class PlanCache:
             self._latest = self._given[1]
             return self._latest
         averages = self.slots.averages() if kind in _INFERENCE else {}
-        capacity = rows if exact else _rounded(rows)
+        capacity = rows if exact else rounded_rows(rows)
         key = self._key(kind, capacity, averages)
         plan = self._plans.pop(key, None)
         if plan is None:
@@ -147,7 +147,7 @@ class PlanCache:
             Whose weights are to be used; `bind` brings them to the plan. None: the model's.
         """
         averages = self.slots.averages() if snapshot is None else {}
-        capacity = _rounded(rows)
+        capacity = rounded_rows(rows)
         key = (snapshot is None, *self._key(kind, capacity, averages))
         pool = self._pools.pop(key, None)
         if pool is None:
@@ -233,7 +233,7 @@ class PlanCache:
         )
 
 
-def _rounded(rows: int) -> int:
+def rounded_rows(rows: int) -> int:
     """For how many rows a plan is made that is to serve other batches, too."""
     return rows if rows > _ROUNDED_ROWS else 1 << (rows - 1).bit_length()
 

@@ -73,6 +73,10 @@ def width_of(stream: Any) -> int:
     return columns or _UNKNOWN_WIDTH
 
 
+def _place(step: int, steps: int | None) -> str:
+    return f"{step}/{'?' if steps is None else steps}"
+
+
 class Progress:
     """Prints nothing."""
 
@@ -81,14 +85,14 @@ class Progress:
     #: Whether each epoch is to be told of while it is on.
     live = False
 
-    def begin_epoch(self, epoch: int, epochs: int, steps: int) -> None:
-        """An epoch, counted from 0, begins."""
+    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
+        """An epoch, counted from 0, begins; None: nobody knows how many steps it has."""
 
     def update(self, step: int, logs: Mapping[str, Any]) -> None:
         """So many of its steps are done."""
 
-    def end_epoch(self, logs: Mapping[str, Any], seconds: float) -> None:
-        """It is over."""
+    def end_epoch(self, logs: Mapping[str, Any], seconds: float, steps: int) -> None:
+        """It is over, after so many steps."""
 
     def close(self) -> None:
         """Training is over, also when it failed."""
@@ -97,15 +101,15 @@ class Progress:
 class _Lines(Progress):
     """A line for each epoch on standard output."""
 
-    def begin_epoch(self, epoch: int, epochs: int, steps: int) -> None:
+    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
         self._title = f"Epoch {epoch + 1}/{epochs}"
         self._steps = steps
 
-    def end_epoch(self, logs: Mapping[str, Any], seconds: float) -> None:
-        print(self._line(logs, seconds), flush=True)
+    def end_epoch(self, logs: Mapping[str, Any], seconds: float, steps: int) -> None:
+        print(self._line(logs, seconds, steps), flush=True)
 
-    def _line(self, logs: Mapping[str, Any], seconds: float) -> str:
-        pieces = [*timing(seconds, self._steps), *pieces_of(logs)]
+    def _line(self, logs: Mapping[str, Any], seconds: float, steps: int) -> str:
+        pieces = [*timing(seconds, steps), *pieces_of(logs)]
         return self._title + "".join(piece.text for piece in pieces)
 
 
@@ -121,10 +125,10 @@ class _Log(_Lines):
 
     def update(self, step: int, logs: Mapping[str, Any]) -> None:
         if self._is_time(self._begun if self._printed is None else self._printed):
-            self._print(f"{self._title} - {step}/{self._steps}" + "".join(piece.text for piece in pieces_of(logs)))
+            self._print(f"{self._title} - {_place(step, self._steps)}" + "".join(piece.text for piece in pieces_of(logs)))
 
-    def end_epoch(self, logs: Mapping[str, Any], seconds: float) -> None:
-        self._waiting = self._line(logs, seconds)
+    def end_epoch(self, logs: Mapping[str, Any], seconds: float, steps: int) -> None:
+        self._waiting = self._line(logs, seconds, steps)
         if self._printed is None or self._is_time(self._printed):
             self._print(self._waiting)
 
@@ -149,7 +153,7 @@ class _Bar(Progress):
     def __init__(self) -> None:
         self._bar: Any = None
 
-    def begin_epoch(self, epoch: int, epochs: int, steps: int) -> None:
+    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
         from tqdm import tqdm
 
         self._title, self._steps, self._began = Piece(0, f"Epoch {epoch + 1}/{epochs}"), steps, time.perf_counter()
@@ -160,7 +164,7 @@ class _Bar(Progress):
     def _form(self, step: int, logs: Mapping[str, Any]) -> str:
         """The line as tqdm takes it, which fills the bar."""
         room = width_of(sys.stderr) - 1  # a line of the whole width would end in the next
-        bar, place = Piece(5, f" |{'':{_SHORTEST_BAR}}|"), Piece(2, f" {step}/{self._steps}")
+        bar, place = Piece(5, f" |{'':{_SHORTEST_BAR}}|"), Piece(2, f" {_place(step, self._steps)}")
         spent = timing(time.perf_counter() - self._began, step) if step else []
         kept = fitted([self._title, bar, place, *spent, *pieces_of(logs)], room)
         spare = room - sum(len(piece.text) for piece in kept)
@@ -176,8 +180,8 @@ class _Bar(Progress):
         self._bar.bar_format = self._form(step, logs)
         self._bar.update(step - self._bar.n)
 
-    def end_epoch(self, logs: Mapping[str, Any], seconds: float) -> None:
-        lines = lines_of([self._title, *timing(seconds, self._steps), *pieces_of(logs)], width_of(sys.stderr) - 1)
+    def end_epoch(self, logs: Mapping[str, Any], seconds: float, steps: int) -> None:
+        lines = lines_of([self._title, *timing(seconds, steps), *pieces_of(logs)], width_of(sys.stderr) - 1)
         self._clear()
         for line in lines:
             self._write(line)
@@ -209,20 +213,21 @@ class _NotebookBar(Progress):
         self._bar: Any = None
         self._validation: dict[str, Any] = {}
 
-    def begin_epoch(self, epoch: int, epochs: int, steps: int) -> None:
+    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
         if self._bar is None:
             self._first, self._ended = epoch, False
-            self._bar = self._make_bar(total=(epochs - epoch) * steps, unit="step", leave=True)
-        self._before = (epoch - self._first) * steps
+            self._before, total = 0, None if steps is None else (epochs - epoch) * steps
+            self._bar = self._make_bar(total=total, unit="step", leave=True)
         self._steps = steps
         self._bar.set_description_str(f"Epoch {epoch + 1}/{epochs}", refresh=False)
 
     def update(self, step: int, logs: Mapping[str, Any]) -> None:
         self._show({**logs, **self._validation}, self._before + step)
 
-    def end_epoch(self, logs: Mapping[str, Any], seconds: float) -> None:
+    def end_epoch(self, logs: Mapping[str, Any], seconds: float, steps: int) -> None:
         self._validation = {name: value for name, value in logs.items() if name.startswith("val_")} or self._validation
-        self._show({**logs, **self._validation}, self._before + self._steps)
+        self._before += steps
+        self._show({**logs, **self._validation}, self._before)
 
     def _show(self, logs: Mapping[str, Any], steps: int) -> None:
         text = "".join(piece.text for piece in pieces_of(logs) if piece.order < 9)

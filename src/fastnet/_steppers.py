@@ -57,7 +57,7 @@ class Stepper:
         """Makes a step with the gradients that have been accumulated, where some are left."""
         left = -fit.optimizer.batches % (fit.optimizer.gradient_accumulation_steps or 1)
         if left:
-            plan = fit.model._plans.get(self.kind, fit.options.batch_size, exact=self.exact)
+            plan = fit.model._plans.get(self.kind, fit.capacity, exact=self.exact)
             hyper = fit.model._plans.hyper(1)
             with fit.model._slab.gate.writing():
                 fit.model._make_steps(plan, _core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, hyper=hyper, counts=left)
@@ -70,7 +70,7 @@ class EngineStepper(Stepper):
         self._ended: tuple[Any, ...] = ()  # what `settle` goes through
 
     def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
-        left = fit.steps - state.batch
+        left = fit.batches_at_hand(state)
         steps, epochs = min(steps or left, left), fit.epochs_at_once()
         with fit.model._slab.gate.writing():
             self._train(fit, state, order, steps, epochs)
@@ -78,11 +78,12 @@ class EngineStepper(Stepper):
     def _train(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int, epochs: int) -> None:
         """As `run`, while no other thread writes; at most so many epochs, the present one included."""
         inputs, targets, weights = fit.data
-        left = fit.steps - state.batch
-        plan = fit.model._plans.get("train", fit.options.batch_size)
-        hyper = fit.model._plans.hyper(min(steps + (epochs - 1) * fit.steps, SLICE_STEPS))
+        left = fit.batches_at_hand(state)
+        plan = fit.model._plans.get("train", fit.capacity)
+        ahead = steps if epochs == 1 else steps + (epochs - 1) * fit.steps
+        hyper = fit.model._plans.hyper(min(ahead, SLICE_STEPS))
         if hyper.ndim == 2:  # they vary from step to step
-            steps, epochs = min(steps, len(hyper)), min(epochs, 1 + max(0, len(hyper) - left) // fit.steps)
+            steps, epochs = min(steps, len(hyper)), min(epochs, 1 + max(0, len(hyper) - left) // (fit.steps or 1))
         end = min(fit.n_rows, state.row + steps * fit.options.batch_size)
         outputs = fit.model._new_outputs(fit.n_rows) if fit.compiled.takes_outputs else None
         first = state.row
@@ -152,7 +153,7 @@ class CustomStepper(Stepper):
     def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
         n = fit.options.batch_size
         rows: Any = slice(state.row, min(fit.n_rows, state.row + n))
-        fit.model._custom_step(fit.compiled, fit.data, rows if order is None else order[rows], n, state)
+        fit.model._custom_step(fit.compiled, fit.data, rows if order is None else order[rows], fit.capacity, state)
 
 
 class SplitStepper(Stepper):
@@ -161,7 +162,7 @@ class SplitStepper(Stepper):
     def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
         rows = range(state.row, min(fit.n_rows, state.row + fit.options.batch_size))
         options = {"mixup": fit.options.mixup, "cutmix": fit.options.cutmix}
-        fit.model._split_step(fit.compiled, fit.data, rows, state, order, fit.options.batch_size, **options)
+        fit.model._split_step(fit.compiled, fit.data, rows, state, order, fit.capacity, **options)
 
 
 class FullBatchStepper(Stepper):
@@ -241,13 +242,14 @@ class SequenceStepper(Stepper):
     """Batches in the engine, each by several plans one after another: those of a `TrainStep`."""
 
     def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
-        left = fit.steps - state.batch
+        left = fit.batches_at_hand(state)
         steps = min(steps or left, left)
         with fit.model._slab.gate.writing():
             fit.model._run_updates(
                 fit.data[0],
                 steps,
                 batch_size=fit.options.batch_size,
+                capacity=fit.capacity,
                 n_rows=fit.n_rows,
                 first_row=state.row,
                 order=order,
@@ -263,7 +265,7 @@ class SequenceStepper(Stepper):
                 optimizer = update.optimizer
                 left = -optimizer.batches % (optimizer.gradient_accumulation_steps or 1)
                 if left:
-                    plan, hyper = update._plans.get("train", fit.options.batch_size), update._plans.hyper(1)
+                    plan, hyper = update._plans.get("train", fit.capacity), update._plans.hyper(1)
                     counter = optimizer.counter
                     phases = _core.UPDATE | _core.FLUSH
                     plan.run(phases, n_rows=1, batch_size=1, step=counter.batches, hyper=hyper, counter=counter, counts=left)

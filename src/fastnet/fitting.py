@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ._callback_list import CallbackList
 from ._fit_state import EpochState, FitState
 from ._steppers import make_stepper
 from ._weight_functions import has_functions
+from .data.feed import Feed
 from .history import History
 
 if TYPE_CHECKING:
@@ -34,19 +36,20 @@ class Fit(FitState):
     model : CustomLoop
     data : tuple of list
         Inputs, targets and weights.
-    validation : tuple of list or None
-        The same three of the rows held out.
+    validation : tuple of list, Feed or None
+        The same three of the rows held out, or batches of such.
     options : FitOptions
     progress : Progress
     """
 
     def __init__(
-        self, model: CustomLoop, data: Arrays, validation: Arrays | None, options: FitOptions, progress: Progress
+        self, model: CustomLoop, data: Arrays, validation: Arrays | Feed | None, options: FitOptions, progress: Progress
     ) -> None:
         self.model, self.data, self.validation = model, data, validation
         self.options, self.progress = options, progress
         self.epoch = self.first_epoch = options.initial_epoch
         self.all_rows = len(data[0][0])
+        self.capacity = options.batch_size
         self._count_rows(0)
         params = {"epochs": options.epochs, "steps": self.steps, "verbose": options.verbose}
         self.callbacks = CallbackList(options.callbacks, model, params)
@@ -56,14 +59,19 @@ class Fit(FitState):
                 "mixup and cutmix change targets in the engine: metrics that are functions of arrays do not see them"
             )
         self.optimizer = self.compiled.optimizer
-        steps = 1 if self.optimizer.full_batch else self.steps / (self.optimizer.gradient_accumulation_steps or 1)
-        self.optimizer.steps_per_epoch = max(1, round(steps))
+        self._tell_steps()
         self.history = History()
         self.state = None
         self.logs = {}
         self.stopped = False  # by a callback, before it was resumed
         self.callback_states: list[Any] = []  # where it is resumed
         self.stepper = make_stepper(self.compiled, has_functions(model.trainable_weights))
+
+    def _tell_steps(self) -> None:
+        """Says how many there are in an epoch to the schedules that ask."""
+        if self.steps is not None:
+            steps = 1 if self.optimizer.full_batch else self.steps / (self.optimizer.gradient_accumulation_steps or 1)
+            self.optimizer.steps_per_epoch = max(1, round(steps))
 
     def resume_path(self) -> Any:
         """The file to go on from, by `resume_from` or what a callback has kept; None: there is none."""
@@ -73,6 +81,23 @@ class Fit(FitState):
             if self.options.resume_from is None
             else self.options.resume_from
         )
+
+    def arguments(self) -> dict[str, Any]:
+        """What must be the same of the data in a call of fit that goes on."""
+        return {"n_rows": self.all_rows, "batch_size": self.options.batch_size, "shuffle": bool(self.options.shuffle)}
+
+    def place(self) -> dict[str, int] | None:
+        """Where data that come one part after another stand; None: these are arrays."""
+        return None
+
+    def go_to(self, place: Mapping[str, int]) -> None:
+        """Goes on from such a place, after all else has been put back.
+
+        Raises
+        ------
+        ValueError
+            If the data end before it.
+        """
 
     def _count_rows(self, order: int) -> None:
         """Says how many rows and batches the epoch of that number has, and which part of a pass over all rows it is."""
@@ -107,7 +132,7 @@ class Fit(FitState):
             self.callbacks.call("on_train_begin", {})
             for callback, state in zip(self.callbacks.callbacks, self.callback_states):
                 callback.set_state(state)
-            while self.epoch < self.options.epochs and not self.model.stop_training:
+            while self.epoch < self.options.epochs and not self.model.stop_training and self._has_data():
                 try:
                     self._run_epoch()
                 except FloatingPointError as error:
@@ -128,24 +153,40 @@ class Fit(FitState):
             self.progress.close()
         return self.history
 
+    def _has_data(self) -> bool:
+        """Whether there is a batch for the next epoch."""
+        return True
+
     def _run_epoch(self) -> None:
         """The next epoch, or what is left of one; and with it those before whose end nobody is to be called."""
         if self.state is None:
             self.state = self._new_state()
             self.callbacks.call("on_epoch_begin", self.epoch, {})
         self._count_rows(self.state.order)
+        self.order = self._order_of(self.state.order)
         self.progress.begin_epoch(self.epoch, self.options.epochs, self.steps)
         self._run_slices(self.state)
         logs = self.logs
         if self.validation is not None and self._epochs_to_validation() == 1:
-            rows = self.options.validation_batch_size
-            if rows is None and self.callbacks.wants_batches("test"):
-                rows = self.options.batch_size  # as in Keras
-            values = self.model._evaluate(*self.validation, rows, self.optimizer.batches, self.callbacks)
-            logs.update((f"val_{name}", value) for name, value in values.items())
+            logs.update((f"val_{name}", value) for name, value in self._validate(self.validation).items())
         self.end_epoch(self.state, logs, self.state.squared_norm, self.optimizer.iterations, time.perf_counter())
-        self.epoch, self.state = self.epoch + 1, None
+        self._go_on()
         self.callbacks.checkpoint(self, True)
+
+    def _go_on(self) -> None:
+        """To the next epoch."""
+        self.epoch, self.state = self.epoch + 1, None
+
+    def _validate(self, validation: Any) -> dict[str, Any]:
+        """The loss and the metrics of the data held out."""
+        if isinstance(validation, Feed):
+            from ._streams import evaluate_feed
+
+            return evaluate_feed(self.model, validation, self.options.validation_steps, self.optimizer.batches, self.callbacks)
+        rows = self.options.validation_batch_size
+        if rows is None and self.callbacks.wants_batches("test"):
+            rows = self.options.batch_size  # as in Keras
+        return self.model._evaluate(*validation, rows, self.optimizer.batches, self.callbacks)
 
     def end_epoch(self, state: EpochState, logs: dict[str, Any], squared_norm: float, iterations: int, end: float) -> None:
         """Writes an epoch down and tells who asked.
@@ -167,7 +208,7 @@ class Fit(FitState):
         logs.update(self.stepper.describe_updates(self, state, squared_norm, iterations))
         self.callbacks.call("on_epoch_end", self.epoch, logs)
         self.history.append(self.epoch, {**logs, "seconds": seconds})
-        self.progress.end_epoch(logs, seconds)
+        self.progress.end_epoch(logs, seconds, state.batch if self.steps is None else self.steps)
 
     def _epochs_to_validation(self) -> int:
         """Epochs until the next after which the model is validated, that and the present one included."""
@@ -194,16 +235,15 @@ class Fit(FitState):
 
     def _run_slices(self, state: EpochState) -> None:
         """Trains on the rows that are left of an epoch, and perhaps of others after it; `logs` has the means of the last then."""
-        order = self._order_of(state.order)
         by_batch = self.callbacks.wants_batches("train")
         self.logs = self._means(state)
-        while state.row < self.n_rows:
+        while self._has_rows(state):
             if by_batch:
                 self.callbacks.call("on_train_batch_begin", state.batch, self.logs)
             steps = 1 if by_batch else self.callbacks.steps_to_checkpoint(self.optimizer.batches)
             try:
                 self.model._variants.switch(self.model, self.data[0])  # a callback may have seen to other data
-                self.stepper.run(self, state, order, steps)
+                self.stepper.run(self, state, self.order, steps)
             except FloatingPointError as error:
                 self.history.diverged = str(error)
                 raise
@@ -216,9 +256,13 @@ class Fit(FitState):
                 self.callbacks.call("on_train_batch_end", state.batch - 1, self.logs)
                 if self.model.stop_training:
                     break
-            if state.row < self.n_rows:
+            if self._has_rows(state):
                 self.callbacks.checkpoint(self, False)
+
+    def _has_rows(self, state: EpochState) -> bool:
+        """Whether rows are left of the epoch."""
+        return state.row < self.n_rows
 
     def _means(self, state: EpochState) -> dict[str, Any]:
         """Of the rows of an epoch so far; nothing before the first."""
-        return self.compiled.logs(state.totals, state.sums, state.row) if state.row else {}
+        return self.compiled.logs(state.totals, state.sums, state.rows) if state.rows else {}

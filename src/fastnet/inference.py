@@ -10,25 +10,26 @@ import numpy as np
 
 from . import _core
 from ._columns import Columns
-from ._custom_losses import add_losses, judge_rows, rows_of, update_metrics
-from ._dataset import is_dataset, unpack
+from ._custom_losses import rows_of
+from ._evaluation import Evaluation
 from ._faults import faults_of_outputs, warn_of
 from ._hooks import NO_HOOKS, Hooks, begin_hooks
 from ._model_data import INFERENCE_ROWS, inputs_of, rows_in_steps, targets_of, weights_of
 from ._network import Network
 from ._open_shapes import OpenShapes, in_turn
 from ._plan_cache import PlanCache
-from ._weight_functions import penalty_of
+from .data.dataset import is_dataset, own_data, unpack
+from .data.sources import is_stream
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
+    from ._fit_options import Arrays
     from ._snapshots import Snapshot
     from ._weights import Weight
     from .exporting import Exported
 
 __all__ = ["Inference"]
 
-_EVALUATE = _core.FORWARD | _core.LOSS
 PREDICT = _core.FORWARD | _core.FETCH
 
 #: Of the numbers of the batches that validate.
@@ -157,11 +158,16 @@ class Inference(Network):
         """
         if is_dataset(x):
             x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size)
-        inputs, targets, weights = self._data_for(x, y, sample_weight, None, check_finite)
-        if steps is not None:
-            rows = rows_in_steps(self, steps, batch_size)
-            inputs, targets, weights = (rows_of(arrays, rows) for arrays in (inputs, targets, weights))
-        logs = self._evaluate(inputs, targets, weights, batch_size, callbacks=callbacks)
+        if is_stream(x):
+            from ._streams import evaluate_stream
+
+            logs = evaluate_stream(self, own_data(x, y, sample_weight, batch_size), steps, check_finite, callbacks)
+        else:
+            inputs, targets, weights = self._data_for(x, y, sample_weight, None, check_finite)
+            if steps is not None:
+                rows = rows_in_steps(self, steps, batch_size)
+                inputs, targets, weights = (rows_of(arrays, rows) for arrays in (inputs, targets, weights))
+            logs = self._evaluate(inputs, targets, weights, batch_size, callbacks=callbacks)
         if verbose:
             print(" - ".join(f"{name}: {value:.4g}" for name, value in logs.items()))
         return as_asked(logs, return_dict)
@@ -187,82 +193,26 @@ class Inference(Network):
         training_step: int | None = None,
         callbacks: Any = None,
     ) -> dict[str, Any]:
+        hooks, rows = begin_hooks("test", callbacks, self, len(inputs[0]), batch_size, (INFERENCE_ROWS, 32))
+        found = self._evaluate_chunk((inputs, targets, weights), rows, None, training_step, hooks)
+        return hooks.close(found.logs())
+
+    def _evaluate_chunk(
+        self, arrays: Arrays, rows: int, found: Evaluation | None, training_step: int | None, hooks: Hooks
+    ) -> Evaluation:
+        """Adds the losses and metrics of some data, so many rows at once, to those of others before."""
+        inputs, targets, weights = arrays
         self._variants.switch(self, inputs)
-        compiled = self._require_compiled().fitted_to(targets, self.output_names)
-        n = len(inputs[0])
-        hooks, rows = begin_hooks("test", callbacks, self, n, batch_size, (INFERENCE_ROWS, 32))
-        totals, sums = np.zeros(1 + len(self.outputs)), compiled.new_sums()
-        first = self._count_batches(-(-n // rows), training_step)
-        outputs = self._new_outputs(n) if compiled.takes_outputs else None
+        if found is None:
+            found = Evaluation(self, self._require_compiled().fitted_to(targets, self.output_names), hooks)
+        first = self._count_batches(-(-len(inputs[0]) // rows), training_step) + (0 if training_step is None else found.batches)
         with self._reading() as live:
-            snapshot = None if live else self._plans.snapshot()
-            if compiled.custom:
-                row = self._evaluate_custom(compiled, inputs, targets, weights, rows, totals, sums, snapshot, first, hooks)
-                return hooks.close(compiled.logs(totals, sums, row))
-            with self._plans.take("evaluate", rows, snapshot) as plan:
-                self._plans.bind(plan, snapshot)
-                row = 0
-                while row < n:
-                    before = row
-                    row, _ = plan.run(
-                        _EVALUATE if outputs is None else _EVALUATE | _core.FETCH,
-                        n_rows=hooks.limit(row, rows, n),
-                        first_row=row,
-                        batch_size=rows,
-                        inputs=inputs,
-                        outputs=outputs,
-                        targets=targets,
-                        weights=weights,
-                        step=first + row // rows,
-                        seconds=_SLICE_SECONDS,
-                        loss_sum=totals,
-                        metrics=sums,
-                    )
-                    if outputs is not None:
-                        judge_rows(compiled, targets, outputs, sums, range(before, row, rows))
-                    if hooks.stops(functools.partial(compiled.logs, totals, sums, row)):
-                        break
-            own = [weight for weight in self._plans.own_weights if weight.penalized and weight.regularizer.own]
-            totals[0] += row * self._penalties(own, snapshot)
-        return hooks.close(compiled.logs(totals, sums, row))
+            found.add(inputs, targets, weights, rows, None if live else self._plans.snapshot(), first)
+        return found
 
     def _new_outputs(self, n: int) -> list[np.ndarray]:
         """Arrays for the outputs of so many rows."""
         return [np.empty((n, *tensor.sample_shape), self.dtype) for tensor in self.outputs]
-
-    def _evaluate_custom(
-        self,
-        compiled: Compiled,
-        inputs: list[np.ndarray],
-        targets: list[np.ndarray],
-        weights: list[Any],
-        batch_size: int,
-        totals: np.ndarray,
-        sums: np.ndarray,
-        snapshot: Snapshot | None,
-        first: int,
-        hooks: Hooks,
-    ) -> int:
-        """As `_evaluate`, with losses that are Python functions; returns how many rows there were."""
-        n = len(inputs[0])
-        for row in range(0, n, batch_size):
-            rows = slice(row, min(n, row + batch_size))
-            hooks.limit(row, batch_size, n)
-            given = [array[rows] for array in inputs]
-            outputs, _ = self._predict_rows(given, rows.stop - row, snapshot, totals, first + row // batch_size)
-            batch = rows_of(targets, rows)
-            add_losses(compiled, batch, outputs, rows_of(weights, rows), totals)
-            update_metrics(compiled, batch, outputs, sums)
-            if hooks.stops(functools.partial(compiled.logs, totals, sums, rows.stop)):
-                n = rows.stop
-                break
-        totals[0] += n * self._penalties([weight for weight in self.trainable_weights if weight.penalized], snapshot)
-        return n
-
-    def _penalties(self, weights: list[Weight], snapshot: Snapshot | None) -> float:
-        """The penalties of weights, of the numbers that are evaluated with."""
-        values = self._evaluation_values(snapshot) if weights else {}
-        return sum(penalty_of(weight, values[weight]) for weight in weights)
 
     def predict(
         self,
@@ -306,6 +256,10 @@ class Inference(Network):
         """As `predict`, the long way."""
         if is_dataset(x):
             x, _, _, batch_size = unpack(x, None, None, batch_size)
+        if is_stream(x):
+            from ._streams import predict_stream
+
+            return predict_stream(self, own_data(x, None, None, batch_size), steps, check_finite, callbacks)
         inputs = self._rows_for(x, check_finite)
         if steps is not None:
             inputs = rows_of(inputs, rows_in_steps(self, steps, batch_size))

@@ -274,6 +274,7 @@ check_finite, resume_from
         first_row: int,
         totals: np.ndarray,
         squares: np.ndarray,
+        capacity: int | None = None,
         exact: bool = True,
         **options: Any,
     ) -> None:
@@ -283,7 +284,7 @@ check_finite, resume_from
             steps = min(steps, SLICE_STEPS)
         self._change_weights(
             _core.run_sequence,
-            [update._plans.get("train", batch_size, exact) for update in self.updates],
+            [update._plans.get("train", capacity or batch_size, exact) for update in self.updates],
             TRAIN,
             inputs=[[inputs[i] for i in update.reads] for update in self.updates],
             hyper=hyper,

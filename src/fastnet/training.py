@@ -21,6 +21,7 @@ from ._steppers import TRAIN
 from ._summary import summarize_as_html
 from ._types import LossLike, OptimizerLike
 from .custom import CustomLoop
+from .data.sources import is_stream
 from .fitting import Fit
 from .history import History
 from .inference import as_asked
@@ -182,10 +183,12 @@ class Trainer(CustomLoop):
         Parameters
         ----------
         x, y : array_like, or a list or dictionary of them
-            Rows of samples and of targets. Whatever NumPy can view; kept as they are and converted batch by batch. Or x alone, a data
-            set of `fastnet.utils`, with its own targets and batch size.
+            Rows of samples and of targets. Whatever NumPy can view; kept as they are and converted batch by batch. Or x alone: a
+            `fastnet.data.Dataset`; or what gives batches ``(x, y)``, ``(x, y, sample_weight)`` or x, as they are to be used: a generator, a
+            `fastnet.data.PyDataset` or what is like one, a ``torch.utils.data.DataLoader``, a ``tf.data.Dataset``, or another object that
+            is iterated over in each epoch. Batches are read in a thread that is ahead of the engine.
         batch_size : int
-            Default 32. The last batch of an epoch may be smaller. 1 is stochastic, len(x) full-batch descent.
+            Default 32; not for what gives its own batches. The last batch of an epoch may be smaller. 1 is stochastic, len(x) full-batch descent.
         epochs : int
             Number of the last epoch; as many are made unless `initial_epoch` says otherwise.
         verbose : {"auto", 0, 1, 2}
@@ -195,9 +198,10 @@ class Trainer(CustomLoop):
         validation_split : float
             Part of the rows, taken from the end before any shuffling, to validate with.
         validation_data : tuple, optional
-            ``(x, y)`` or ``(x, y, sample_weight)``; used instead of `validation_split`.
+            ``(x, y)`` or ``(x, y, sample_weight)``, or x alone if it has its own targets; used instead of `validation_split`.
         shuffle : bool
-            Visit the rows in another order each epoch, a function of the model's seed and the epoch.
+            Visit the rows in another order each epoch, a function of the model's seed and the epoch; the batches, where they are
+            numbered as those of a `PyDataset`. What is iterated over has its own order.
         class_weight : dict of int to float, or "balanced", optional
             By class number; 1 for classes that it does not hold. "balanced": rows / (classes * rows of the class), of the rows
             to train with. For training alone: the validation loss is without it.
@@ -210,9 +214,9 @@ class Trainer(CustomLoop):
             Where to go on counting.
         steps_per_epoch : int, optional
             Batches of an epoch, which takes up where the one before has ended; one that comes to the end of the rows is shorter.
-            Default: all.
+            Default: all. A generator, and what else may have no end, needs it.
         validation_steps : int, optional
-            Batches to validate with. Default: all.
+            Batches to validate with. Default: all. Of a generator the next, each time.
         validation_batch_size, validation_freq : int, optional
             Rows at once, and every how many epochs.
         check_finite : bool
@@ -234,10 +238,17 @@ class Trainer(CustomLoop):
         -------
         History
 
+        Warns
+        -----
+        UserWarning
+            When a generator has no more batches before the last epoch: training ends.
+
         Raises
         ------
         RuntimeError
             Before compile.
+        Exception
+            What a generator or the like has raised, as it is.
         TypeError, ValueError
             For data, or a file to resume from, that do not fit; before anything is changed.
         FloatingPointError
@@ -252,17 +263,25 @@ class Trainer(CustomLoop):
 
     def _make_fit(self, progress: Progress, given: FitOptions) -> Fit:
         """The training that a call of `fit` with these arguments would do, everything checked."""
-        options = given.unpacked().checked(self)
-        arrays = self._data_for(
-            options.x, options.y, options.sample_weight, options.class_weight_in_training, options.check_finite
-        )
-        known = dict(self._columns.known)
-        learn_columns(self, options.x, options.y)
+        options, known = given.unpacked().checked(self), dict(self._columns.known)
+        feed = arrays = None
+        if is_stream(options.x):
+            from ._stream_fitting import StreamFit, begin_training
+
+            feed, arrays = begin_training(self, options)
+        else:
+            arrays = self._data_for(
+                options.x, options.y, options.sample_weight, options.class_weight_in_training, options.check_finite
+            )
+            learn_columns(self, options.x, options.y)
         try:
             arrays, validation = options.validation(self, arrays)
-            options = options.checked_for(self, len(arrays[0][0]))
             self._require_compiled().optimizer.claim(self)
-            fit = Fit(self, arrays, validation, options, progress)
+            fit: Fit
+            if feed is None:
+                fit = Fit(self, arrays, validation, options.checked_for(self, len(arrays[0][0])), progress)
+            else:
+                fit = StreamFit(self, feed, validation, options, progress)
             optimizer = fit.optimizer
             if optimizer.iterations == 0 and not optimizer.full_batch:
                 faults = list(faults_of_targets(self.outputs, self.output_names, fit.compiled.losses, arrays[1]))
@@ -275,6 +294,8 @@ class Trainer(CustomLoop):
                 restore(fit, path)
         except BaseException:
             self._columns.known = known
+            if feed is not None:
+                feed.close(failed=True)
             raise
         return fit
 

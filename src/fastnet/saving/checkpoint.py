@@ -54,12 +54,13 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
         "history": {"epoch": fit.history.epoch, "history": fit.history.history},
         "callbacks": callbacks,
         "state": None,
+        "place": fit.place(),
     }
     if state is not None:
         tensors[f"{prefix}epoch/totals"], tensors[f"{prefix}epoch/sums"] = state.totals, state.sums
         training["state"] = {
             "order": state.order,
-            "row": state.row,
+            "row": state.rows,
             "batch": state.batch,
             "squares": state.squared_norm,
             "first_update": state.first_update,
@@ -83,9 +84,7 @@ def _take(state: Mapping[str, Any], prefix: str, tensors: Mapping[str, np.ndarra
 def _arguments(fit: Fit) -> dict[str, Any]:
     """What must be the same in the call of fit that goes on."""
     return {
-        "n_rows": fit.all_rows,
-        "batch_size": fit.options.batch_size,
-        "shuffle": bool(fit.options.shuffle),
+        **fit.arguments(),
         "mixup": fit.options.mixup,
         "cutmix": fit.options.cutmix,
         "optimizer_class": fit.optimizer.class_label,
@@ -130,6 +129,7 @@ def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, trainin
     states = _callback_states(fit, tensors, training)
     state = _epoch_state(fit, tensors, training, fit.optimizer.iterations_after(_count(training["optimizer"], "batches")))
     epochs, curves = _history(training["history"])
+    place = None if fit.place() is None else {name: _count(training["place"], name) for name in fit.place() or ()}
     epochs_begun, epoch, first_epoch = (_count(training, name) for name in ("epochs_begun", "epoch", "first_epoch"))
     stopped, seed = _of_type(training, "stopped", bool), _count(description, "seed", 2**64)
     model = fit.model
@@ -164,6 +164,8 @@ def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, trainin
         model._epochs_begun, fit.epoch, fit.first_epoch = epochs_begun, epoch, first_epoch
         fit.state, fit.stopped, fit.callback_states = state, stopped, states
         fit.history.epoch, fit.history.history = epochs, curves
+        if place is not None:
+            fit.go_to(place)
 
     return apply
 
@@ -188,8 +190,8 @@ def _check(
         if _without_seeds(description[part]) != _without_seeds(own[part]):
             raise ValueError(f"it was written for another model: its {part} differ")
     for key, value in _arguments(fit).items():
-        if training[key] != value:
-            raise ValueError(f"it was written by a fit with {key}={training[key]!r}, this one has {value!r}")
+        if training.get(key) != value:
+            raise ValueError(f"it was written by a fit with {key}={training.get(key)!r}, this one has {value!r}")
     paths = model._paths()
     check_tensors(weights, paths, model.dtype)
     for slot, _ in fit.optimizer.slots():
@@ -253,19 +255,24 @@ def _epoch_state(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any, ite
     expected = (1 + len(fit.model.outputs),), fit.compiled.new_sums().shape
     if (totals.shape, sums.shape) != expected or totals.dtype != np.float64 or sums.dtype != np.float64:
         raise ValueError("the sums of the epoch do not belong to this model and its metrics")
-    row, batch = _count(given, "row", fit.n_rows), _count(given, "batch", fit.n_rows)
-    if row != batch * fit.options.batch_size:
+    streamed = fit.place() is not None
+    end = _MANY if streamed else fit.n_rows
+    row, batch = _count(given, "row", end), _count(given, "batch", end)
+    if not streamed and row != batch * fit.options.batch_size:
         raise ValueError(f"batch {batch} does not begin at row {row}")
     numbers = {name: float(_of_type(given, name, (int, float))) for name in ("squares", "seconds")}
     if any(value < 0 for value in numbers.values()):
         raise ValueError(f"sums of squares and seconds cannot be negative, got {numbers}")
-    return EpochState(
+    state = EpochState(
         order=_count(given, "order"),
         totals=totals.copy(),
         sums=sums.copy(),
-        row=row,
+        row=0 if streamed else row,
         batch_size=fit.options.batch_size,
         first_update=_count(given, "first_update", iterations + 1),
         squared_norm=numbers["squares"],
         seconds=numbers["seconds"],
     )
+    if streamed:
+        state.rows_before, state.batches_before = row, batch
+    return state

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._dataset import Dataset, PyDataset
+from ..data.dataset import Dataset, PyDataset
 
 __all__ = ["Dataset", "PyDataset", "Sequence", "split_dataset", "timeseries_dataset_from_array"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._dataset import Dataset
+from ..data.dataset import Dataset
 
 __all__ = ["cache_folder", "get_file", "indexed_folder", "text_dataset_from_directory"]
 

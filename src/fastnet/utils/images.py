@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._dataset import Dataset
+from ..data.dataset import Dataset
 from .files import Path, chosen_rows, indexed_folder, labelled
 
 __all__ = ["array_to_img", "image_dataset_from_directory", "img_to_array", "load_img", "save_img"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Dataset", "PyDataset", "is_dataset", "unpack"]
+__all__ = ["Dataset", "PyDataset", "is_dataset", "own_data", "unpack"]
 
 
 class Dataset:
@@ -99,9 +99,10 @@ def _rows_of(value: Any, rows: Any) -> Any:
 
 
 class PyDataset:
-    """Base of data sets whose batches are made by Python: a subclass has ``__len__`` and ``__getitem__``.
+    """Base of data whose batches are made by Python, as `keras.utils.PyDataset`: a subclass has ``__len__`` and ``__getitem__``.
 
-    `fit`, `evaluate` and `predict` read all batches at their beginning: they have to be the same in each epoch.
+    `fit`, `evaluate` and `predict` take it in place of x and y. Each epoch its batches are asked for anew, one after another, in a thread
+    that is some batches ahead of the engine. `fit` visits them in another order in each epoch, unless it is told ``shuffle=False``.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ class PyDataset:
 
     Examples
     --------
-    >>> import numpy as np
+    >>> import fastnet as fn, numpy as np
     >>> class Squares(PyDataset):
     ...     def __len__(self):
     ...         return 2
@@ -118,8 +119,12 @@ class PyDataset:
     ...     def __getitem__(self, index):
     ...         x = np.arange(3.0) + 3 * index
     ...         return x, x**2
-    >>> Squares().read().y.tolist()
-    [0.0, 1.0, 4.0, 9.0, 16.0, 25.0]
+    >>> model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1)], seed=0)
+    >>> model.compile("adam", "mse")
+    >>> model.fit(Squares(), epochs=2, verbose=0).epoch
+    [0, 1]
+    >>> model.predict(Squares()).shape
+    (6, 1)
     """
 
     def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
@@ -133,52 +138,20 @@ class PyDataset:
         raise NotImplementedError(f"{type(self).__name__} does not say what a batch is: __getitem__")
 
     @property
-    def num_batches(self) -> int:
-        """As many as ``len`` says."""
+    def num_batches(self) -> int | None:
+        """As many as ``len`` says; None: there is no end, and `fit` is to be given steps_per_epoch."""
         return len(self)
 
     def on_epoch_begin(self) -> None:
-        """Not called: a class that overrides it is refused."""
+        """Called before the first batch of an epoch is asked for."""
 
     def on_epoch_end(self) -> None:
-        """Not called: a class that overrides it is refused."""
-
-    def read(self) -> Dataset:
-        """All batches as arrays.
-
-        Raises
-        ------
-        NotImplementedError
-            If the batches change from epoch to epoch, as `on_epoch_begin` or `on_epoch_end` is overridden.
-        ValueError
-            If there are no batches.
-        """
-        for hook in ("on_epoch_begin", "on_epoch_end"):
-            if getattr(type(self), hook) is not getattr(PyDataset, hook):
-                raise NotImplementedError(
-                    f"{type(self).__name__}.{hook}: batches are read once, they cannot change from epoch to epoch; train epoch by "
-                    "epoch on arrays instead"
-                )
-        batches = [batch if isinstance(batch, tuple) else (batch,) for batch in (self[i] for i in range(len(self)))]
-        if not batches:
-            raise ValueError(f"{type(self).__name__} has no batches")
-        parts = [_joined(list(part)) for part in zip(*batches, strict=True)]
-        return Dataset(*parts, batch_size=len(_first(batches[0][0])))
-
-
-def _joined(parts: list[Any]) -> Any:
-    if parts[0] is None:
-        return None
-    if isinstance(parts[0], Mapping):
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    if isinstance(parts[0], (tuple, list)):
-        return [np.concatenate(one) for one in zip(*parts)]
-    return np.concatenate(parts)
+        """Called after the last batch of an epoch has been trained on."""
 
 
 def is_dataset(x: Any) -> bool:
-    """Whether x has its own targets and batch size."""
-    return isinstance(x, (Dataset, PyDataset))
+    """Whether x is arrays with their own targets and batch size."""
+    return isinstance(x, Dataset)
 
 
 def unpack(x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> tuple[Any, Any, Any, int | None]:
@@ -189,11 +162,17 @@ def unpack(x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> tuple[
     ValueError
         If y, weights or a batch size are given with a data set, which has its own.
     """
-    if isinstance(x, PyDataset):
-        x = x.read()
     if not isinstance(x, Dataset):
         return x, y, sample_weight, batch_size
+    x = own_data(x, y, sample_weight, batch_size)
+    return x.x, x.y, x.sample_weight, x.batch_size
+
+
+def own_data(x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> Any:
+    """Data that have their own targets, weights and batches; ValueError if any are given besides."""
     for name, given in (("y", y), ("sample_weight", sample_weight), ("batch_size", batch_size)):
         if given is not None:
-            raise ValueError(f"x is a data set, which has its own {name}")
-    return x.x, x.y, x.sample_weight, x.batch_size
+            raise ValueError(
+                f"x is {'a data set' if isinstance(x, Dataset) else f'a {type(x).__name__}'}, which has its own {name}"
+            )
+    return x

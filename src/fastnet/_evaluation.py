@@ -1,0 +1,133 @@
+"""Losses and metrics of data that a model is not trained with, summed over what comes one part after another."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from ._custom_losses import add_losses, judge_rows, rows_of, update_metrics
+from ._weight_functions import penalty_of
+
+if TYPE_CHECKING:
+    from ._compiled import Compiled
+    from ._hooks import Hooks
+    from ._snapshots import Snapshot
+    from ._weights import Weight
+
+__all__ = ["Evaluation"]
+
+_EVALUATE = _core.FORWARD | _core.LOSS
+#: Python gets control back this often while the engine works: for Ctrl-C.
+_SLICE_SECONDS = 0.05
+
+
+class Evaluation:
+    """Sums of the losses and metrics of a model so far.
+
+    Parameters
+    ----------
+    network : Inference
+    compiled : Compiled
+        With the metrics that suit the targets.
+    hooks : Hooks
+
+    Attributes
+    ----------
+    rows, batches : int
+        How many have been looked at.
+    stopped : bool
+        Whether a callback wants no more.
+    """
+
+    def __init__(self, network: Any, compiled: Compiled, hooks: Hooks) -> None:
+        self._network, self._compiled, self._hooks = network, compiled, hooks
+        self._totals, self._sums = np.zeros(1 + len(network.outputs)), compiled.new_sums()
+        self.rows, self.batches, self.stopped = 0, 0, False
+
+    def logs(self) -> dict[str, Any]:
+        """The means."""
+        return self._logs(self.rows)
+
+    def _logs(self, rows: int) -> dict[str, Any]:
+        return self._compiled.logs(self._totals, self._sums, rows)
+
+    def add(
+        self,
+        inputs: list[np.ndarray],
+        targets: list[Any],
+        weights: list[Any],
+        batch_size: int,
+        snapshot: Snapshot | None,
+        first: int,
+    ) -> None:
+        """Looks at more rows.
+
+        Parameters
+        ----------
+        inputs, targets, weights
+        batch_size : int
+            Rows at once.
+        snapshot : Snapshot or None
+            Whose weights are to be used; None: the model's.
+        first : int
+            The number of the first batch.
+        """
+        run = self._run_custom if self._compiled.custom else self._run
+        self.rows += run(inputs, targets, weights, batch_size, snapshot, first)
+        self.batches += -(-len(inputs[0]) // batch_size)
+
+    def _run(
+        self, inputs: Any, targets: list[Any], weights: list[Any], batch_size: int, snapshot: Snapshot | None, first: int
+    ) -> int:
+        network, n, row = self._network, len(inputs[0]), 0
+        outputs = network._new_outputs(n) if self._compiled.takes_outputs else None
+        with network._plans.take("evaluate", batch_size, snapshot) as plan:
+            network._plans.bind(plan, snapshot)
+            while row < n and not self.stopped:
+                before = row
+                row, _ = plan.run(
+                    _EVALUATE if outputs is None else _EVALUATE | _core.FETCH,
+                    n_rows=self._hooks.limit(row, batch_size, n),
+                    first_row=row,
+                    batch_size=batch_size,
+                    inputs=inputs,
+                    outputs=outputs,
+                    targets=targets,
+                    weights=weights,
+                    step=first + row // batch_size,
+                    seconds=_SLICE_SECONDS,
+                    loss_sum=self._totals,
+                    metrics=self._sums,
+                )
+                if outputs is not None:
+                    judge_rows(self._compiled, targets, outputs, self._sums, range(before, row, batch_size))
+                self.stopped = self._hooks.stops(functools.partial(self._logs, self.rows + row))
+        own = [weight for weight in network._plans.own_weights if weight.penalized and weight.regularizer.own]
+        self._totals[0] += row * self._penalties(own, snapshot)
+        return row
+
+    def _run_custom(
+        self, inputs: Any, targets: list[Any], weights: list[Any], batch_size: int, snapshot: Snapshot | None, first: int
+    ) -> int:
+        """With losses that are Python functions."""
+        network, n, row = self._network, len(inputs[0]), 0
+        while row < n and not self.stopped:
+            rows = slice(row, min(n, row + batch_size))
+            self._hooks.limit(row, batch_size, n)
+            given = [array[rows] for array in inputs]
+            outputs, _ = network._predict_rows(given, rows.stop - row, snapshot, self._totals, first + row // batch_size)
+            batch = rows_of(targets, rows)
+            add_losses(self._compiled, batch, outputs, rows_of(weights, rows), self._totals)
+            update_metrics(self._compiled, batch, outputs, self._sums)
+            row = rows.stop
+            self.stopped = self._hooks.stops(functools.partial(self._logs, self.rows + row))
+        self._totals[0] += row * self._penalties([weight for weight in network.trainable_weights if weight.penalized], snapshot)
+        return row
+
+    def _penalties(self, weights: list[Weight], snapshot: Snapshot | None) -> float:
+        """The penalties of weights, of the numbers that are evaluated with."""
+        values = self._network._evaluation_values(snapshot) if weights else {}
+        return sum(penalty_of(weight, values[weight]) for weight in weights)
