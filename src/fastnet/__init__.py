@@ -44,6 +44,7 @@ if _TYPE_CHECKING:
         random,
         saving,
         schedules,
+        sklearn,
         tuning,
         utils,
     )
@@ -76,6 +77,7 @@ _LATER = {
     "random": ".random",
     "saving": ".saving",
     "schedules": ".schedules",
+    "sklearn": ".sklearn",
     "tuning": ".tuning",
     "utils": ".utils",
     "vjp": ".derivatives",
@@ -150,6 +152,7 @@ __all__ = [
     "regularizers",
     "saving",
     "schedules",
+    "sklearn",
     "tuning",
     "utils",
     "vjp",
