@@ -23,7 +23,12 @@ KINDS = {
 REQUIRED = {
     layers.CategoryEncoding: {"num_tokens": 4},
     layers.Discretization: {"bin_boundaries": [0.0, 1.0]},
+    layers.HashedCrossing: {"num_bins": 5},
+    layers.Hashing: {"num_bins": 5},
+    layers.IntegerLookup: {"vocabulary": [-1, 1, 2]},
     layers.Pipeline: {"layers": [layers.Dense(3)]},
+    layers.StringLookup: {"vocabulary": ["[UNK]", "a", "b"]},
+    layers.TextVectorization: {"vocabulary": ["", "[UNK]", "a", "b"]},
     metrics.IoU: {"num_classes": 3, "target_class_ids": [0]},
     metrics.MeanIoU: {"num_classes": 3},
     metrics.OneHotIoU: {"num_classes": 3, "target_class_ids": [0]},
@@ -109,6 +114,14 @@ OTHERS = {
     "average": "weighted",
     "axis": 2,
     "dtype": "float64",
+    "encoding": "latin-1",
+    "mask_token": "",
+    "max_tokens": 6,
+    "mask_value": 7,
+    "oov_token": "?",
+    "output_sequence_length": 4,
+    "split": "character",
+    "standardize": "lower",
     "beta_constraint": constraints.NonNeg(),
     "beta_initializer": initializers.RandomNormal(seed=1),
     "beta_regularizer": regularizers.L1(0.5),
@@ -191,12 +204,18 @@ def is_attention(cls):
 
 def is_merge(cls):
     """Whether it is called on two tensors of a shape."""
-    return cls.__module__ == layers.Add.__module__ or is_attention(cls)
+    return cls is layers.HashedCrossing or cls.__module__ == layers.Add.__module__ or is_attention(cls)
 
 
 #: Beside those of attention and those named 1D.
 OF_SEQUENCES = {layers.PositionEmbedding, layers.RotaryEmbedding, layers.SinePositionEncoding, layers.TransformerBlock}
-OF_TOKENS = {layers.Embedding, layers.ReversibleEmbedding, layers.TokenAndPositionEmbedding}
+OF_TOKENS = {
+    layers.HashedCrossing,
+    layers.IntegerLookup,
+    layers.Embedding,
+    layers.ReversibleEmbedding,
+    layers.TokenAndPositionEmbedding,
+}
 
 
 def is_recurrent(cls):
@@ -205,6 +224,10 @@ def is_recurrent(cls):
 
 def input_for(cls, changed):
     """An input that the layer takes with this argument changed."""
+    if cls is layers.HashedCrossing or cls is layers.TextVectorization:
+        return fn.Input((1,), dtype="string" if cls is layers.TextVectorization else None)
+    if cls is layers.StringLookup:
+        return fn.Input((6,), dtype="string")
     if cls in CONVOLVING:
         return fn.Input((3, 4, 3, 3, 6)[: CONVOLVING.index(cls) + 2] + (6,))
     if cls in CELLS or cls is layers.StackedRNNCells:
@@ -238,6 +261,8 @@ def called(layer, tensor):
 def samples_for(cls, shape):
     """Four samples that the layer takes."""
     random = np.random.default_rng(0)
+    if cls in (layers.StringLookup, layers.TextVectorization):
+        return random.choice(["a", "b", "c", "A, b c!"], (4, *shape))
     return random.integers(0, 5, (4, *shape)) if cls in OF_TOKENS else random.normal(size=(4, *shape))
 
 
@@ -248,14 +273,24 @@ everything = pytest.mark.parametrize("kind, cls", CLASSES, ids=[f"{kind} {cls.__
 CELLS = (layers.GRUCell, layers.LSTMCell, layers.SimpleRNNCell)
 CONVOLVING = (layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D)
 
+LOOKUPS = (layers.IntegerLookup, layers.StringLookup, layers.TextVectorization)
+
 #: Arguments that take one value so far.
 ONE_VALUE = {
     (layers.Attention, "score_mode"),
     (layers.Resizing, "fill_mode"),
     (losses.SparseCategoricalCrossentropy, "ignore_class"),
     *((cls, "class_id") for cls in metrics.METRICS.values() if "At" in cls.__name__),
-    (layers.CategoryEncoding, "sparse"),
-    (layers.Discretization, "sparse"),
+    *(
+        (cls, "sparse")
+        for cls in (layers.CategoryEncoding, layers.Discretization, layers.Hashing, layers.HashedCrossing, *LOOKUPS)
+    ),
+    *((cls, name) for cls in LOOKUPS for name in ("idf_weights", "pad_to_max_tokens")),  # they need others: tests/test_lookup.py
+    (layers.IntegerLookup, "vocabulary_dtype"),
+    (layers.IntegerLookup, "salt"),
+    (layers.StringLookup, "invert"),  # what comes out is text, and no output of a model
+    (layers.TextVectorization, "ragged"),
+    (layers.TextVectorization, "output_mode"),  # with others than indices "" is no token
     (layers.Discretization, "num_bins"),
     *((cls, "stateful") for cls in (layers.RNN, *CONVOLVING)),
     *((cls, "axis") for cls in losses.LOSSES.values() if cls.__name__.endswith("Crossentropy")),
@@ -268,6 +303,16 @@ OTHERS_OF = {
     **{(getattr(layers, f"Adaptive{kind}Pooling3D"), "output_size"): (1, 3, 1) for kind in ("Average", "Max")},
     **{(cls, "target_class_ids"): [1] for cls in (metrics.BinaryIoU, metrics.IoU, metrics.OneHotIoU)},
     (layers.CategoryEncoding, "output_mode"): "count",
+    (layers.HashedCrossing, "output_mode"): "one_hot",
+    (layers.IntegerLookup, "mask_token"): 3,
+    (layers.IntegerLookup, "oov_method"): "farmhash",
+    (layers.IntegerLookup, "oov_token"): -2,
+    (layers.IntegerLookup, "vocabulary"): [-1, 3, 1],
+    (layers.StringLookup, "vocabulary"): ["[UNK]", "b", "a"],
+    (layers.TextVectorization, "ngrams"): [1, 2],
+    (layers.TextVectorization, "vocabulary"): ["", "[UNK]", "b", "a"],
+    **{(cls, "output_mode"): "count" for cls in (layers.Hashing, *LOOKUPS[:2])},
+    **{(cls, "salt"): [1, 2] for cls in (layers.Hashing, layers.StringLookup)},
     (layers.Discretization, "bin_boundaries"): [0.5, 1.5, 2.5],
     (layers.Discretization, "output_mode"): "one_hot",
     (layers.Pipeline, "layers"): [layers.Dense(2), layers.Dense(4)],

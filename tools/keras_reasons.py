@@ -77,11 +77,6 @@ NAMES: dict[str, tuple[str, str]] = {
     # ---- layers
     "layers.*Layer": ("no", "of another framework"),
     "layers.TorchModuleWrapper": ("no", "of another framework"),
-    "layers.*Lookup": _LABELS,
-    "layers.Hash*": _LABELS,
-    "layers.TextVectorization": _LABELS,
-    "layers.CategoryEncoding": _LABELS,
-    "layers.Discretization": _LABELS,
     "utils.FeatureSpace": _LABELS,
     "layers.*Spectrogram": _LATER,
     "layers.MaxNumBoundingBoxes": _DRAWS,

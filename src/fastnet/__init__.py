@@ -44,7 +44,6 @@ if _TYPE_CHECKING:
         random,
         saving,
         schedules,
-        sklearn,
         tuning,
         utils,
     )
@@ -77,7 +76,6 @@ _LATER = {
     "random": ".random",
     "saving": ".saving",
     "schedules": ".schedules",
-    "sklearn": ".sklearn",
     "tuning": ".tuning",
     "utils": ".utils",
     "vjp": ".derivatives",
@@ -152,7 +150,6 @@ __all__ = [
     "regularizers",
     "saving",
     "schedules",
-    "sklearn",
     "tuning",
     "utils",
     "vjp",

@@ -115,7 +115,7 @@ class Configurable:
 
     def __repr__(self) -> str:
         given = (
-            f"{name}={getattr(self, name)!r}"
+            f"{name}={_shown(getattr(self, name))}"
             for name, default in self._arguments().items()
             if default is ... or not _is_default(getattr(self, name), default)
         )
@@ -145,6 +145,13 @@ class Name:
         if not isinstance(name, str | None):
             raise TypeError(f"{type(thing).__name__}: name must be a string, got {name!r}")
         vars(thing)["name"] = name
+
+
+def _shown(value: Any) -> str:
+    """A value in the representation; of a long list, as a vocabulary, the beginning."""
+    if isinstance(value, list) and len(value) > 100:
+        return f"{repr(value[:5])[:-1]}, ... {len(value) - 5} more]"
+    return repr(value)
 
 
 def _is_default(value: Any, default: Any) -> bool:

@@ -10,17 +10,20 @@ import numpy as np
 
 from . import _core
 from ._labels import Labels
+from ._strings import as_strings, holds_strings
 
 __all__ = [
     "Balanced",
     "as_array",
     "as_rows",
     "as_targets",
+    "as_text",
     "as_weights",
     "check_tokens",
     "match_names",
     "match_weights",
     "place_in",
+    "shape_of",
     "split_validation",
     "unwrap",
 ]
@@ -70,6 +73,12 @@ def as_array(given: Any, name: str) -> np.ndarray:
     if array.dtype.num != wanted.num:  # C's long and long long, which are one type under two names
         array = array.view(wanted)
     return array if _has_contiguous_rows(array) else np.ascontiguousarray(array)
+
+
+def shape_of(given: Any, name: str) -> tuple[tuple[int, ...], bool]:
+    """The shape of a row of data, and whether they are text."""
+    strings = holds_strings(given)
+    return (as_strings(given, name) if strings else as_array(given, name)).shape[1:], strings
 
 
 def _is_array_like(given: Any) -> bool:
@@ -148,7 +157,18 @@ def as_rows(given: Any, shape: tuple[int, ...], name: str, check_finite: bool = 
         With what was given and what was expected; for NaN and infinity, with the row.
     """
     given = unwrap(given, shape)
-    array = as_array(given, name)
+    return _as_shape(as_array(given, name), given, shape, name, check_finite)
+
+
+def as_text(given: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Samples of a shape that are text, as an array of str; see `as_rows`."""
+    given = unwrap(given, shape)
+    return _as_shape(as_strings(given, name), given, shape, name, False)
+
+
+def _as_shape(array: np.ndarray, given: Any, shape: tuple[int, ...], name: str, check_finite: bool) -> np.ndarray:
+    if array.ndim == 0:
+        raise ValueError(f"{name} is a single value; expected an array with one row for each sample")
     if array.shape[0] == 0:
         raise ValueError(f"{name} is empty; expected at least one row")
     if array.shape[1:] != shape:
@@ -383,6 +403,11 @@ def match_names(given: Any, names: Sequence[str], what: str) -> list[Any]:
         unknown = [key for key in given if key not in names]
         if unknown or len(given) != len(names):
             raise ValueError(f"{what} has the keys {list(given)}, expected {list(names)}")
+        return [given[name] for name in names]
+    if len(names) > 1 and hasattr(given, "columns") and hasattr(given, "to_numpy"):  # a frame: its columns by name
+        missing = [name for name in names if name not in list(given.columns)]
+        if missing:
+            raise ValueError(f"{what} has no columns {missing}; it has {list(given.columns)}")
         return [given[name] for name in names]
     if len(names) == 1:
         return [given]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cached_property
@@ -12,14 +13,15 @@ import numpy as np
 
 from . import _core
 from ._labels import Labels, find_labels
-from ._symbols import CURRENT_CALL, FUNCTIONS, Equality, no_attribute, refuse_function, refuses
+from ._symbols import CURRENT_CALL, FUNCTIONS
+from ._tensors import SymbolicTensor, as_tensors, replace_tensors, shape_attributes, symbols_in
 from ._weights import Owner
 
 if TYPE_CHECKING:
     from ._weights import Weight
 
 __all__ = [
-    "CURRENT_CALL", "FUNCTIONS", "OVER_ROWS", "ROWS", "Graph", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors",
+    "CURRENT_CALL", "FUNCTIONS", "OVER_ROWS", "ROWS", "Graph", "HostOperation", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors",
     "batch_size_of", "outside_calls", "replace_tensors", "shape_attributes", "symbols_in", "with_masks",
 ]  # fmt: skip
 
@@ -35,106 +37,6 @@ class LayerLike(Owner, Protocol):
 
     @property
     def _label(self) -> str: ...
-
-
-class SymbolicTensor(Equality):
-    """What a layer returns when it is called on symbolic tensors: a value that a model will compute.
-
-    Attributes
-    ----------
-    sample_shape : tuple of int
-        Without the batch axis.
-    operation : Operation or None
-        What computes it; None: an input of the model.
-    mask : SymbolicTensor or None
-        Of a sequence: a number for each step, 0 where it does not count.
-    batch_size : int or None
-        Of an input of the model: the number of rows in a batch, where that is fixed.
-    """
-
-    #: Where sizes are open: what the shape would be for other sizes of the inputs. None: it would be the same.
-    alternative: tuple[int, ...] | None = None
-    #: Of an input of the model: the axes of the sample whose sizes are open.
-    open: tuple[int, ...] = ()
-
-    def __init__(self, sample_shape: tuple[int, ...], operation: Operation | None, name: str | None = None) -> None:
-        self.sample_shape = sample_shape
-        self.operation = operation
-        self.name = name
-        self.mask: SymbolicTensor | None = None
-        self.batch_size: int | None = None
-
-    @property
-    def shape(self) -> tuple[int | None, ...]:
-        """With the batch axis, whose size is None, as are those that the inputs leave open."""
-        if self.open:
-            return (None, *(None if axis in self.open else size for axis, size in enumerate(self.sample_shape)))
-        if self.alternative is None:
-            return (None, *self.sample_shape)
-        return (None, *(size if size == other else None for size, other in zip(self.sample_shape, self.alternative)))
-
-    def takes(self, sample_shape: tuple[int, ...]) -> bool:
-        """Whether data of these sizes fit it, as an input."""
-        known = self.shape[1:]
-        return len(known) == len(sample_shape) and all(a in (None, b) for a, b in zip(known, sample_shape))
-
-    __bool__ = refuses("the truth", "use fn.ops.where(condition, a, b) in place of if")
-    __float__ = __int__ = refuses("a number", "compute with the tensor, by fn.ops")
-    __iter__ = refuses("a loop over the rows", "operations work on all rows; for parts of a sample use fn.ops")
-    __array__ = refuses("an array", "use the functions of fn.ops in place of NumPy's")
-
-    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        if function in (np.shape, np.ndim):
-            return self.shape if function is np.shape else len(self.shape)
-        raise refuse_function(function.__name__, "a symbolic tensor", function.__module__ or "numpy")
-
-    def __getattr__(self, name: str) -> Any:
-        """Asked for what there is not: methods of NumPy's arrays are told by what to write instead."""
-        raise no_attribute(name)
-
-    def __getitem__(self, key: Any) -> SymbolicTensor:
-        return FUNCTIONS["get_item"](self, key if isinstance(key, tuple) else (key,))
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a symbolic tensor is a part of a graph and cannot be copied or pickled: its model, or its layer, can be")
-
-    def __repr__(self) -> str:
-        source = self.operation.layer._label if self.operation else "input"
-        return f"<SymbolicTensor {source} shape={self.shape}>"
-
-
-def shape_attributes(shape: Iterable[int]) -> dict[str, int]:
-    """A shape as the attributes of operations that take one."""
-    sizes = {f"size_{axis}": size for axis, size in enumerate(shape)}
-    return {"rank": len(sizes), **sizes}
-
-
-def replace_tensors(value: Any, replace: Callable[[SymbolicTensor], Any]) -> Any:
-    """A value with something else in place of each tensor in it, at any depth of lists and dictionaries."""
-    if isinstance(value, SymbolicTensor):
-        return replace(value)
-    if isinstance(value, (list, tuple)):
-        return [replace_tensors(item, replace) for item in value]
-    if isinstance(value, Mapping):
-        return {key: replace_tensors(item, replace) for key, item in value.items()}
-    return value
-
-
-def symbols_in(value: Any) -> list[SymbolicTensor]:
-    """The symbolic tensors in lists and dictionaries."""
-    if isinstance(value, SymbolicTensor):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    return [tensor for item in value for tensor in symbols_in(item)] if isinstance(value, (list, tuple)) else []
-
-
-def as_tensors(tensors: Any, what: str) -> list[SymbolicTensor]:
-    """One or several symbolic tensors as a list; TypeError, with what they are meant for, where they are none."""
-    found = [tensors] if isinstance(tensors, SymbolicTensor) else tensors
-    if not isinstance(found, (list, tuple)) or not found or not all(isinstance(t, SymbolicTensor) for t in found):
-        raise TypeError(f"{what} must be what fn.Input or a layer returned, or a list of such, got {tensors!r}")
-    return list(found)
 
 
 class LayerCall:
@@ -264,10 +166,33 @@ class Operation:
             for one in call.chain:
                 one.penalties.append(self)
 
+    #: What is done in NumPy before the plan; None: it is an operation of the engine.
+    function: Callable[..., np.ndarray] | None = None
+
     @property
     def keeps_numbers(self) -> bool:
         """Whether each number of the outputs is one of the inputs, or 0."""
         return _core.keeps_numbers(self.op, [tensor.sample_shape for tensor in self.inputs], self.attributes)
+
+
+#: Counts them, so that their order is known.
+_HOST_OPERATIONS = itertools.count()
+
+
+class HostOperation(Operation):
+    """What a layer does in NumPy before the plan: a function of the arrays of all rows. Its output is an input of the plan."""
+
+    def __init__(
+        self,
+        layer: LayerLike,
+        function: Callable[..., np.ndarray],
+        inputs: Sequence[SymbolicTensor],
+        shape: tuple[int, ...],
+        call: LayerCall,
+    ) -> None:
+        super().__init__(layer, "host", {}, inputs, [], [shape], call)
+        self.function = function
+        self.number = next(_HOST_OPERATIONS)
 
 
 def with_masks(tensors: Iterable[SymbolicTensor]) -> list[SymbolicTensor]:
@@ -343,6 +268,14 @@ class Graph:
         A call of which the graph holds a portion only, and that has operations of its own there.
     leaves : list of Layer
         The layers that have operations of their own, at any depth.
+    host : list of HostOperation
+        What is done in NumPy before the plan, each after those it depends on. It is none of the operations above, nor is what it alone
+        reads.
+    feeds : list of SymbolicTensor
+        The inputs of the plan: those of the model, or where there is such a stage those of them that the operations read, and what
+        comes out of it.
+    staged : bool
+        Whether there is such a stage.
     """
 
     def __init__(
@@ -353,10 +286,15 @@ class Graph:
         added: Sequence[SymbolicTensor] = (),
     ) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
-        self.leading = self.operations = sort_operations(inputs, with_masks(outputs))
+        self.leading = self.operations = self._all = sort_operations(inputs, with_masks(outputs))
         ends = [*(tensor for operation in self._unused_penalties() for tensor in operation.outputs), *added]
         if ends:
-            self.operations = sort_operations(inputs, [*with_masks(outputs), *ends])
+            self.operations = self._all = sort_operations(inputs, [*with_masks(outputs), *ends])
+        self.host = [operation for operation in self._all if operation.function is not None]
+        self.feeds = list(inputs)
+        self.staged = bool(self.host) or any(tensor.holds_strings for tensor in inputs)
+        if self.staged:
+            self._set_apart(ends)
         self.leaves = list(dict.fromkeys(operation.layer for operation in self.operations))
         self.partial_call: LayerCall | None = None
         self.models: dict[int, Any] = {}  # of values within it that have been asked for, by their id
@@ -386,6 +324,24 @@ class Graph:
         """The number of rows of a batch whose states the layers keep; None: they keep none."""
         sizes = [operation.attributes.get("stateful") for operation in self.operations]
         return next((int(size) for size in sizes if size), None)
+
+    def _set_apart(self, ends: Sequence[SymbolicTensor]) -> None:
+        """Divides what is computed into the stage in NumPy and the plan."""
+        known = [*self.inputs, *(operation.outputs[0] for operation in self.host)]
+        self.leading = sort_operations(known, with_masks(self.outputs))
+        self.operations = sort_operations(known, [*with_masks(self.outputs), *ends])
+        read = {id(tensor) for operation in self.operations for tensor in operation.inputs} | set(
+            map(id, with_masks(self.outputs))
+        )
+        self.feeds = [tensor for tensor in known if id(tensor) in read]
+        text = next((tensor for tensor in self.feeds if tensor.holds_strings), None)
+        if text is not None:
+            what = "an input" if text.operation is None else f"the result of layer {text.operation.layer._label!r}"
+            raise ValueError(
+                f"{what} holds text, which is no output of a model: look it up, by fn.layers.StringLookup or the like"
+            )
+        if not self.feeds:
+            raise ValueError("the model computes nothing of what its inputs hold")
 
     def _unused_penalties(self) -> list[Operation]:
         """Operations that add to the loss but do not lead to the outputs."""
@@ -418,7 +374,7 @@ class Graph:
         """The calls of which the graph holds a portion only."""
         producers: dict[int, set[LayerCall]] = {}  # by tensor: the calls in which it is made
         readers: list[tuple[set[LayerCall], list[SymbolicTensor]]] = [(set(), self.outputs)]
-        for operation in self.operations:
+        for operation in self._all:
             within = set(operation.call.chain)
             producers.update((id(tensor), within) for tensor in operation.outputs)
             if not any(call.differentiates for call in within):
@@ -436,7 +392,7 @@ class Graph:
         """The calls with their operations, in the order of the first ones."""
         partial = self._partial_calls()
         operations: dict[LayerCall, list[Operation]] = {}
-        for operation in self.operations:
+        for operation in self._all:
             whole = [call for call in operation.call.chain if call not in partial]
             operations.setdefault(whole[-1] if whole else operation.call, []).append(operation)
             self.partial_call = self.partial_call if whole else operation.call
@@ -474,7 +430,7 @@ class Graph:
         return found
 
     def weights(self) -> list[Weight]:
-        """The weights that are computed with."""
+        """The weights that the plan computes with."""
         return list(dict.fromkeys(weight for operation in self.operations for weight in operation.weights))
 
     def paths(self) -> dict[Weight, str]:

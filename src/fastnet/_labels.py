@@ -24,7 +24,7 @@ def label_sources(tensor: Any, reader: str) -> list[Any]:
     left = [tensor]
     while left:
         tensor = left.pop()
-        if tensor.operation is None:
+        if tensor.operation is None or tensor.operation.function is not None:
             found[id(tensor)] = tensor
         elif tensor.operation.keeps_numbers:
             left.extend(tensor.operation.inputs)

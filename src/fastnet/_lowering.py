@@ -63,12 +63,12 @@ def lower(
     constants = list(dict.fromkeys(weight for one in found for weight in one.constants if weight not in used))
     # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
     inputs, folded = (
-        _fold_scaling(graph, formulas) if kind != "custom" else ([(t.sample_shape, None, None) for t in graph.inputs], set())
+        _fold_scaling(graph, formulas) if kind != "custom" else ([(t.sample_shape, None, None) for t in graph.feeds], set())
     )
     # Predictions do without what only adds to the loss.
     operations = [*(graph.leading if kind == "predict" else graph.operations), *formulas]
     _check_frozen(operations if training else [])
-    tensors = [*graph.inputs, *(target for _, target in targets)]
+    tensors = [*graph.feeds, *(target for _, target in targets)]
     nodes, values = lower_operations(tensors, operations, [*weights, *constants], folded | network._silent, network._places)
     idle = _idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
     if network._trained is not None:
@@ -115,7 +115,7 @@ def _fold_scaling(graph: Graph, formulas: Sequence[Operation]) -> tuple[list[tup
             readers.setdefault(id(tensor), []).append(operation)
     outputs = set(map(id, graph.outputs))
     inputs, folded = [], set()
-    for tensor in graph.inputs:
+    for tensor in graph.feeds:
         shape, scale, shift = tensor.sample_shape, None, None
         while id(tensor) not in outputs and [operation.op for operation in readers.get(id(tensor), [])] == ["affine"]:
             (operation,) = readers[id(tensor)]
@@ -206,7 +206,7 @@ def _idle_weights(network: Network, compiled: Compiled) -> set[Weight]:
     graph = network._graph
     ends = [tensor for tensor, loss in zip(graph.outputs, compiled.losses) if loss is not None]
     ends += [tensor for operation in graph.operations if operation.op in PENALTIES for tensor in operation.outputs]
-    needed = {weight for operation in sort_operations(graph.inputs, ends) for weight in operation.weights}
+    needed = {weight for operation in sort_operations(graph.feeds, ends) for weight in operation.weights}
     return {weight for weight in network.weights if weight not in needed and not weight.penalized}
 
 

@@ -13,8 +13,9 @@ from .layers._eager import compute
 from .layers._modes import FORCED, MODE, takes_training, trace_modes
 from .layers._naming import name_layers
 from .layers.base import Layer
-from .layers.core import Input
+from .layers.core import Input, input_like
 from .layers.functional import FunctionLayer
+from .layers.host import sizes_of_stage
 
 __all__ = ["ModelCalls"]
 
@@ -80,7 +81,7 @@ class ModelCalls(Layer):
             inputs = [inputs, *more]
         if isinstance(inputs, Mapping):
             if self._subclassed and not self._graph.outputs:
-                self._trace(_map(inputs, lambda tensor, name: Input(tensor.sample_shape, tensor.batch_size, name=name)))
+                self._trace(_map(inputs, lambda tensor, name: input_like(tensor, name=name)))
             inputs = _data.match_names(inputs, self.input_names, "inputs")
         return Layer.__call__(self, as_tensors(inputs, "inputs"), training=training, **options)
 
@@ -101,7 +102,7 @@ class ModelCalls(Layer):
     def _make_call(self, inputs: Any, *more: Any, **options: Any) -> LayerCall:
         if self._subclassed and not self._graph.outputs:
             given = as_tensors(inputs, "inputs")
-            copies = [Input(tensor.sample_shape, tensor.batch_size) for tensor in given]
+            copies = [input_like(tensor) for tensor in given]
             self._trace(copies if isinstance(inputs, (list, tuple)) and len(copies) > 1 else copies[0])
         return Layer._make_call(self, inputs, *more, **options)
 
@@ -125,6 +126,9 @@ class ModelCalls(Layer):
             )
         replaced: dict[int, SymbolicTensor] = {}
         for old, new in zip(self.inputs, inputs):
+            if old.holds_strings != new.holds_strings:
+                kinds = "text" if old.holds_strings else "numbers", "text" if new.holds_strings else "numbers"
+                raise TypeError(f"model {self.name!r} takes {kinds[0]}, got {kinds[1]}")
             if not old.takes(new.sample_shape):
                 raise ValueError(f"model {self.name!r} takes inputs of shape {old.shape}, got {new.shape}")
             replaced[id(old)] = new
@@ -132,7 +136,7 @@ class ModelCalls(Layer):
         def replace(tensor: SymbolicTensor) -> SymbolicTensor:
             # What a call is given and nothing depends on is not a part of the graph.
             known = replaced.get(id(tensor))
-            return Input(tensor.sample_shape) if known is None else known
+            return input_like(tensor) if known is None else known
 
         for call in self._graph.calls:
             for old, new in zip(call.outputs, call.repeat(replace)):
@@ -143,15 +147,16 @@ class ModelCalls(Layer):
         return outputs if len(outputs) > 1 else outputs[0]
 
     def _graph_for(self, shapes: Any) -> Graph:
-        """What is computed for inputs of other sizes than those of the graph there is, which leaves them open."""
+        """What is computed for a plan whose inputs have other sizes than in the graph there is, which leaves them open."""
         inputs = []
-        for old, shape in zip(self.inputs, shapes):
-            new = Input(shape, old.batch_size, name=old.name)
+        known = {id(tensor): shape for tensor, shape in zip(self._graph.feeds, shapes)}
+        for old in self.inputs:
+            new = input_like(old, known.get(id(old), old.sample_shape), old.name)
             new.open = old.open
             inputs.append(new)
         tokens = MODE.set(None), FORCED.set(None)
         try:
-            with outside_calls(inputs[0] if self._subclassed else None):
+            with outside_calls(inputs[0] if self._subclassed else None), sizes_of_stage(self._sizes_of_stage(known)):
                 if self._subclassed:
                     named = dict(zip(map(id, self.inputs), inputs))
                     given = _map(self._given, lambda tensor, _: named[id(tensor)])
@@ -166,6 +171,20 @@ class ModelCalls(Layer):
         graph = Graph(inputs, outputs)
         name_layers(dict.fromkeys(call.layer for call in graph.naming_order if call.parent is None or call.layer.name is None))
         return graph
+
+    def _sizes_of_stage(self, known: Mapping[int, Any]) -> dict[Any, list[Any]]:
+        """The shapes of what layers return that compute before the plan, by layer, in the order in which the graph is made again."""
+        places = {call: i for i, call in enumerate(self._graph.calls)}
+
+        def order(operation: Any) -> tuple[int, int]:
+            within = 0 if self._subclassed else next((places[call] for call in operation.call.chain if call in places), 0)
+            return within, operation.number
+
+        found: dict[Any, list[Any]] = {}
+        for operation in sorted(self._graph.host, key=order):
+            tensor = operation.outputs[0]
+            found.setdefault(operation.layer, []).append(known.get(id(tensor), tensor.sample_shape))
+        return found
 
     @property
     def input(self) -> Any:
@@ -283,11 +302,17 @@ class ModelCalls(Layer):
             self._forget_graph()
 
         try:
-            self._trace(_map(x, lambda array, name: Input(_data.as_array(array, "x").shape[1:] or (1,), name=name)))
+            self._trace(_map(x, _input_for))
         except BaseException:
             undo()
             raise
         return undo
+
+
+def _input_for(array: Any, name: str | None) -> SymbolicTensor:
+    """An input for rows of data."""
+    shape, strings = _data.shape_of(array, "x")
+    return Input(shape or (1,), dtype="string" if strings else None, name=name)
 
 
 def _set_attribute(model: ModelCalls, name: str, value: Any) -> None:

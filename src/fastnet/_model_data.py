@@ -25,7 +25,10 @@ INFERENCE_ROWS = 256
 
 
 def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
-    """The inputs, checked."""
+    """The inputs of the plan, checked: those of the model, or what layers make of them that compute before it."""
+    graph = network._graph
+    if graph.staged:
+        return _feeds_of(network, x, check_finite)
     if len(network.inputs) == 1 and type(x) is np.ndarray and not network._labels:
         return [_data.as_rows(x, _shape_for(network.inputs[0], x, "x"), "x", check_finite)]
     given = _data.match_names(x, network.input_names, "x")
@@ -38,16 +41,68 @@ def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
         _data.as_rows(array, _shape_for(tensor, array, name), name, check_finite)
         for array, tensor, name in zip(given, network.inputs, names)
     ]
+    _check_rows(arrays, names)
+    _check_labels(network, network.inputs, arrays, names, arrays)
+    return arrays
+
+
+def _check_rows(arrays: list[np.ndarray], names: list[str]) -> None:
     for array, name in zip(arrays, names):
         if len(array) != len(arrays[0]):
             raise ValueError(f"{name} has {len(array)} rows, {names[0]} has {len(arrays[0])}")
-    for array, tensor, name in zip(arrays, network.inputs, names):
+
+
+def _check_labels(
+    network: Network, tensors: list[SymbolicTensor], arrays: list[np.ndarray], names: list[str], given: list[np.ndarray]
+) -> None:
+    """ValueError for numbers that are none of the labels that layers take; given: the inputs of the model."""
+    for array, tensor, name in zip(arrays, tensors, names):
         for labels in network._labels.get(id(tensor), ()):
             if labels.read is None:
                 _data.check_tokens(array, labels, name)
             elif _core.first_bad_label(array, labels.count) is not None:  # perhaps in numbers that this layer does not read
-                _data.check_tokens(network._values_of(labels.read).predict(arrays), labels, name)
-    return arrays
+                _data.check_tokens(network._values_of(labels.read).predict(given), labels, name)
+
+
+def _feeds_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
+    """The inputs of the plan of a model with a stage before it, and what goes on there."""
+    graph = network._graph
+    matched = _data.match_names(x, network.input_names, "x")
+    names = ["x"] if len(matched) == 1 else [f"x[{name!r}]" for name in network.input_names]
+    arranged = [
+        network._columns.arrange(_data.unwrap(array, tensor.sample_shape), name)
+        for array, tensor, name in zip(matched, network.inputs, names)
+    ]
+    given = [
+        _data.as_text(array, _shape_for(tensor, array, name), name)
+        if tensor.holds_strings
+        else _data.as_rows(
+            array, _shape_for(tensor, array, name), name, check_finite and any(tensor is one for one in graph.feeds)
+        )
+        for array, tensor, name in zip(arranged, network.inputs, names)
+    ]
+    _check_rows(given, names)
+    known = {id(tensor): array for tensor, array in zip(network.inputs, given)}
+
+    def value(tensor: SymbolicTensor) -> np.ndarray:
+        if id(tensor) not in known:  # computed by the engine
+            known[id(tensor)] = network._values_of(tensor).predict(given if len(given) > 1 else given[0])
+        return known[id(tensor)]
+
+    for operation in graph.host:
+        assert operation.function is not None
+        known[id(operation.outputs[0])] = operation.function(*map(value, operation.inputs))
+    feeds = [known[id(tensor)] for tensor in graph.feeds]
+    called = {id(tensor): name for tensor, name in zip(network.inputs, names)}
+    told = [
+        called.get(id(tensor)) or f"the result of layer {tensor.operation.layer._label!r}"  # type: ignore[union-attr]
+        for tensor in graph.feeds
+    ]
+    for tensor, array, name in zip(graph.feeds, feeds, told):
+        if not tensor.takes(array.shape[1:]):
+            raise ValueError(f"{name} has shape {array.shape}, expected {('n', *tensor.shape[1:])}")
+    _check_labels(network, graph.feeds, feeds, told, given)
+    return feeds
 
 
 def _shape_for(tensor: SymbolicTensor, array: Any, name: str) -> tuple[int, ...]:

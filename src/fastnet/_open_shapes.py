@@ -66,7 +66,7 @@ class OpenShapes:
         self._known: dict[Any, tuple[Graph, PlanCache, Compiled | None]] = {}
 
     def begin(self, inputs: Sequence[SymbolicTensor]) -> None:
-        """The model has another graph, of these inputs."""
+        """The model has another graph, whose plan has these inputs."""
         self.open = any(tensor.open for tensor in inputs)
         self._known.clear()
 
@@ -85,10 +85,10 @@ class OpenShapes:
         """Makes the variant for arrays of these sizes that of the model."""
         if not self.open:
             return
-        shapes = tuple(array.shape[1:] for array in arrays)
-        if shapes == tuple(tensor.sample_shape for tensor in network.inputs):
+        shapes, known = tuple(array.shape[1:] for array in arrays), tuple(tensor.sample_shape for tensor in network._graph.feeds)
+        if shapes == known:
             return
-        self._known[tuple(tensor.sample_shape for tensor in network.inputs)] = (network._graph, network._plans, network._compiled)
+        self._known[known] = (network._graph, network._plans, network._compiled)
         graph, plans, compiled = self._known.pop(shapes, (None, None, None))
         if graph is None or plans is None:
             graph, plans = network._graph_for(shapes), PlanCache(network)

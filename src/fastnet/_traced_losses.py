@@ -51,7 +51,7 @@ class Formula:
     def __init__(self, graph: Graph, target: SymbolicTensor, results: list[SymbolicTensor], what: str) -> None:
         self.target = target
         known = set(graph.operations)
-        self.operations = [one for one in sort_operations([*graph.inputs, target], results) if one not in known]
+        self.operations = [one for one in sort_operations([*graph.inputs, *graph.feeds, target], results) if one not in known]
         of_model = set(graph.weights())
         used = dict.fromkeys(weight for one in self.operations for weight in one.weights)
         self.constants: list[Weight] = [weight for weight in used if weight not in of_model]

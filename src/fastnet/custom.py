@@ -129,7 +129,7 @@ class CustomLoop(Inference):
             and dy.flags.aligned
         ):
             seeds = self._gradients_for(dy, n)
-        inputs = [np.zeros((n, *tensor.sample_shape), plan.dtype) for tensor in self.inputs]
+        inputs = [np.zeros((n, *tensor.sample_shape), plan.dtype) for tensor in self._graph.feeds]
         plan.run(_BACKWARD, n_rows=n, batch_size=n, output_gradients=seeds, input_gradients=inputs)
         self._backward_done = True
         return inputs if len(inputs) > 1 else inputs[0]

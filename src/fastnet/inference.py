@@ -268,7 +268,7 @@ class Inference(Network):
         with self._reading() as live:
             outputs, plan = self._predict_rows(inputs, rows, None if live else self._plans.snapshot(), hooks=hooks)
             # Labels are not for the short way, as their range is to be checked each time; nor is what counts the batches.
-            if live and rows == n and batch_size is None and not self._labels and not self._graph.draws:
+            if live and rows == n and batch_size is None and not (self._labels or self._graph.draws or self._graph.staged):
                 self._plans.keep_ready(plan)
         hooks.close({})
         return outputs if len(outputs) > 1 else outputs[0]

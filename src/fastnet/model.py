@@ -21,7 +21,7 @@ from .config import floatx
 from .layers._naming import name_layers
 from .layers._registry import LAYERS
 from .layers.base import Layer
-from .layers.core import Input
+from .layers.core import Input, input_like
 from .training import Trainer
 
 __all__ = ["Model", "Sequential"]
@@ -131,7 +131,7 @@ class Model(ModelLosses, ModelCalls, Trainer):
         added: Sequence[SymbolicTensor] = (),
     ) -> None:
         for tensor in inputs:
-            if tensor.operation is not None:
+            if tensor.operation is not None and tensor.operation.function is None:
                 raise ValueError(f"an input of a model must be what fn.Input returned, got {tensor!r}")
         if len(set(map(id, inputs))) != len(inputs):
             raise ValueError("an input of the model is given twice")
@@ -147,7 +147,7 @@ class Model(ModelLosses, ModelCalls, Trainer):
         self._anchor = weights[0] if weights else None
         self._own_slab = slab
         self._graph, self._added = graph, tuple(added)
-        self._variants.begin(inputs)
+        self._variants.begin(graph.feeds)
         self._restructured()
 
     @property
@@ -402,7 +402,8 @@ class Sequential(Model):
             raise ValueError(f"input_shape begins with None, the batch axis; got {tuple(input_shape)}")
         restore = self._snapshot()
         try:
-            self._input = Input(input_shape[1:])
+            takes_text = bool(self._stack) and getattr(self._stack[0], "takes_strings", False)
+            self._input = Input(input_shape[1:], dtype="string" if takes_text else None)
             self._rebuild()
         except BaseException:
             restore()
@@ -434,7 +435,7 @@ class Sequential(Model):
             if self._input is None and not self._stack and told is not None and None not in told[0]:
                 self._input = Input(told[0], told[1])
             if self._input is None and not self._stack and isinstance(layer, Model) and len(layer.inputs) == 1:
-                self._input = Input(layer.inputs[0].sample_shape, name=layer.inputs[0].name)
+                self._input = input_like(layer.inputs[0], name=layer.inputs[0].name)
             self._stack.append(layer)
         else:
             raise TypeError(f"expected a layer, got {layer!r}")
@@ -473,8 +474,7 @@ class Sequential(Model):
         given = _data.match_names(x, ["input"], "x")[0]
         if isinstance(given, (list, tuple)) and len(given) == 1 and getattr(given[0], "ndim", 0) > 1:
             given = given[0]
-        array = _data.as_array(given, "x")
-        self.build((None, *(array.shape[1:] or (1,))))
+        self.build((None, *(_data.shape_of(given, "x")[0] or (1,))))
         return restore
 
 

@@ -108,6 +108,11 @@ class TrainStep(Model):
             self._describe(seed, dtype or _dtype_of(found), name)
             self._plans = StepPlans(self)
             self._connect(tensors, [loss for loss, _ in found.values()])
+            if self._graph.staged:
+                raise NotImplementedError(
+                    "a TrainStep computes in the engine alone: of a model that looks text or numbers up, give it the part behind "
+                    "that, fn.Model(lookup.output, model.output)"
+                )
             updates = [Update(self, name, loss, trained) for name, (loss, trained) in found.items()]
         place_operations(updates)
         self.updates = updates

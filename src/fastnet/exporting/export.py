@@ -73,6 +73,11 @@ class QuantizationLoss(NamedTuple):
 
 def describe_model(model: Network, training: bool, prefix: str = "net") -> Description:
     """The description of a model, with its numbers; arguments have names that none with the prefix is equal to."""
+    for operation in model._graph.host:
+        raise NotImplementedError(
+            f"export: layer {operation.layer.name!r} computes in Python, before the model: export what is behind it, "
+            f"fn.Model(layer.output, model.output), and give that the numbers which the layer makes of the data"
+        )
     compiled = model._require_compiled() if training else model._compiled
     if training and compiled is not None:
         try:

@@ -26,6 +26,8 @@ from .encoding import __all__ as _encoding
 from .formulas import *
 from .formulas import __all__ as _formulas
 from .functional import Lambda
+from .hashing import HashedCrossing, Hashing
+from .lookup import IntegerLookup, StringLookup
 from .merging import *
 from .merging import __all__ as _merging
 from .normalization import BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization
@@ -61,6 +63,7 @@ from .reshaping import __all__ as _reshaping
 from .resizing import *
 from .resizing import __all__ as _resizing
 from .scaling import MinMaxScaling, Normalization, Rescaling, TargetScaling
+from .text import TextVectorization
 from .transformer import TransformerBlock
 from .volume_pooling import *
 from .volume_pooling import AvgPool3D as AvgPool3D
@@ -75,9 +78,9 @@ from .wrappers import TimeDistributed
 
 __all__ = [
     "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Bidirectional", "Dense", "Dropout", "Embedding", "Flatten",
-    "GaussianDropout", "GaussianNoise", "GroupNormalization", "Input", "Lambda", "Layer", "LayerNormalization", "Masking",
+    "GaussianDropout", "GaussianNoise", "GroupNormalization", "HashedCrossing", "Hashing", "Input", "IntegerLookup", "Lambda", "Layer", "LayerNormalization", "Masking",
     "MinMaxScaling", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
-    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "TargetScaling", *_activations, *_attention, *_convolution, *_transposed, *_pooling,
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "StringLookup", "TargetScaling", "TextVectorization", *_activations, *_attention, *_convolution, *_transposed, *_pooling,
     *_augmentation, *_reshaping,
     "TransformerBlock", *_positions,
     "TimeDistributed", *_recurrent, *_cells, *_encoding, *_merging, *_formulas, *_resizing, *_volume_pooling, "Conv3D", "Conv3DTranspose", *_convolving,

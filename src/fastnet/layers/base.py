@@ -16,6 +16,7 @@ from .._config import Configurable
 from .._graph import CURRENT_CALL, FUNCTIONS, ROWS, LayerCall, Operation, SymbolicTensor, outside_calls, symbols_in
 from .._names import snake_case
 from .._old_spellings import given_input
+from .._tensors import require_numbers
 from .._types import ConstraintLike, InitializerLike, OldLayerOptions, RegularizerLike
 from .._weights import Weight, WeightSpec, assign_all, between_steps
 from ._eager import compute, is_array, make_weights
@@ -294,6 +295,7 @@ class Layer(Penalized, Parts, Configurable):
         SymbolicTensor
             The operation's output.
         """
+        require_numbers(inputs, self._label)
         attributes = in_mode(op, self, inputs, attributes or {})
         if isinstance(attributes, SymbolicTensor):
             return attributes

@@ -111,7 +111,8 @@ class _Builder:
             raise _Broken(f"it was written by a newer fastnet (format {description['fastnet']}, this is {VERSION})")
         tensors = []
         for given in _field(description, "inputs", list):
-            tensors.append(Input(_field(given, "shape", list), name=given.get("name"), batch_size=given.get("batch_size")))
+            named = {key: given.get(key) for key in ("name", "batch_size", "dtype")}
+            tensors.append(Input(_field(given, "shape", list), **named))
         inputs = list(tensors)
         described = _field(description, "layers", list)
         layers = [self.layer(given, known) for given in described]

@@ -44,6 +44,8 @@ def describe_for_c(model: Network, prefix: str) -> dict[str, Any]:
     """The description, of what JSON can hold; `prefix` is that of the optimizer's arrays."""
     if model._graph.batch_size is not None:
         return {"version": VERSION, "refusal": "its batches have a fixed size, as a layer keeps its state from one to the next"}
+    if model._graph.staged:
+        return {"version": VERSION, "refusal": "it has layers that look up text or numbers, which is done in Python"}
     predict = lower(model, None, "predict", {}, [])
     train: dict[str, Any] = {}
     try:

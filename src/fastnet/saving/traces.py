@@ -74,7 +74,7 @@ def _graphs_of(model: Any) -> list[Any]:
     """What a model computes: for two sizes of inputs where these are left open, beside what there is."""
     if not model._variants.open:
         return [model._graph]
-    inputs = [Input(tensor.shape[1:]) for tensor in model.inputs]
+    inputs = [Input(tensor.shape[1:]) for tensor in model._graph.feeds]
     sizes = [[one.sample_shape for one in inputs], [one.alternative or one.sample_shape for one in inputs]]
     with model._variants.lock:
         given = model._given  # of the graph that there is
