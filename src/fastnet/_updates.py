@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ._graph import PENALTIES, Graph, sort_operations
+from ._graph import Graph
 from ._network import Network
+from ._order import PENALTIES, sort_operations
 from ._plan_cache import PlanCache
 from ._slots import Slots
 from .layers.base import Layer

@@ -11,14 +11,14 @@ from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
-from .. import _core, constraints, initializers, regularizers
+from .. import _core
 from .._config import Configurable
 from .._graph import CURRENT_CALL, FUNCTIONS, ROWS, LayerCall, Operation, SymbolicTensor, outside_calls, symbols_in
 from .._names import snake_case
 from .._old_spellings import given_input
 from .._tensors import require_numbers
-from .._types import ConstraintLike, InitializerLike, OldLayerOptions, RegularizerLike
-from .._weights import Weight, WeightSpec, assign_all, between_steps
+from .._types import OldLayerOptions
+from .._weights import Weight, WeightSpec
 from ._eager import compute, is_array, make_weights
 from ._masks import masks_of, with_mask
 from ._modes import FORCED, MODE, asked_mode, in_mode, takes_training, trace_modes
