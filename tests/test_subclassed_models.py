@@ -359,9 +359,9 @@ def test_compute_loss_may_add_to_that_of_compile():
     rejects(ValueError, ["Numbers.compute_loss", "fastnet.ops", "number for each row"], model.fit, X, Y, verbose=0)
 
 
-@pytest.mark.parametrize("method", ["train_step", "test_step", "predict_step", "make_train_function"])
+@pytest.mark.parametrize("method", ["predict_step", "make_train_function", "make_test_function", "make_predict_function"])
 def test_steps_that_would_never_be_made_are_refused(method):
-    with pytest.raises(TypeError, match=rf"{method} would never be called.*TrainStep.*compute_loss"):
+    with pytest.raises(TypeError, match=rf"{method} would never be called.*train_step and test_step"):
         type("Own", (fn.Model,), {method: lambda self, data: {}})
     with pytest.raises(TypeError, match="one after another: derive from fn.Model"):
         type("Own", (fn.Sequential,), {"call": lambda self, x: x})

@@ -467,11 +467,3 @@ def test_arguments_of_a_sequence_of_plans(changes, message):
         _core.run_sequence(plans[:1] * 2, 15, **arguments)
     assert all(np.array_equal(a, b) for a, b in zip(kept, step.get_weights()))
     assert _core.run_sequence(plans, 15, **arguments) == (75, 5)
-
-
-def test_train_step_of_a_class_is_not_ignored():
-    with pytest.raises(TypeError, match=r"fastnet.TrainStep"):
-
-        class Own(fn.Model):
-            def train_step(self, data):
-                return {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 _BACKENDS = ("no", "about the backends of Keras; fastnet is its own")
 _ONE_DTYPE = ("no", "a model computes in one precision, `Model(..., dtype=)` or `config.set_floatx`")
 _LATER = ("no", "not there yet")
-_TRACED = ("another way", "`fastnet.TrainStep`, or a loop with `model.forward`, `model.backward`, `model.apply_gradients`")
+_TRACED = ("another way", "`train_step` and `test_step`, which are traced, or a loop with `model.forward`, `model.backward`")
 _STATELESS = ("no", "for JAX's way of passing all state; weights here are updated in place")
 _PORTABLE = ("another way", "int8 in `model.export(quantize='int8')`")
 _VARIABLES = ("another way", "`add_weight` in layers; the arrays of optimizers and metrics are the engine's")
@@ -21,7 +21,7 @@ _DRAWS = ("no", "drawing of images with boxes and masks is for a plotting librar
 NAMES: dict[str, tuple[str, str]] = {
     "applications*": ("another way", "large pretrained networks: load a saved one by `saving.from_keras`"),
     "distribution.*": ("no", "about several machines or accelerators; all threads of one processor are used by themselves"),
-    "distillation.*": ("another way", "`fastnet.TrainStep` with the teacher's predictions as targets"),
+    "distillation.*": ("another way", "a `train_step` with the teacher's predictions as targets"),
     "dtype_policies.*": _ONE_DTYPE,
     "mixed_precision.*": _ONE_DTYPE,
     "*DTypePolicy": _ONE_DTYPE,
@@ -118,7 +118,6 @@ NAMES: dict[str, tuple[str, str]] = {
     # ---- models
     "Model.*_step": _TRACED,
     "Model.make_*_function": _TRACED,
-    "Model.compute_metrics": _TRACED,
     "Model.*own_variables": _OWN_FILES,
     "Model.*compile*config": ("another way", "files hold what `compile` was told"),
     "Model.jit_compile": ("no", "models are always compiled"),

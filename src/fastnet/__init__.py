@@ -50,11 +50,13 @@ if _TYPE_CHECKING:
     from .derivatives import grad, gradients, hvp, jacobian, jvp, vjp
     from .many import FitManyError, PerModel, fit_many
     from .saving import load_model
+    from .tape import GradientTape
     from .train_step import TrainStep
 
 # Imported when first used: a name of the package, the module it is in, or is.
 _LATER = {
     "FitManyError": ".many",
+    "GradientTape": ".tape",
     "PerModel": ".many",
     "TrainStep": ".train_step",
     "backend": ".backend",
@@ -91,6 +93,9 @@ def __getattr__(name: str) -> object:
     return value
 
 
+# Models are made by steps of classes of the user's, which are models.
+Model._load_steps = staticmethod(lambda: _importlib.import_module("._overridden_steps", __name__))
+
 # Operators of symbolic tensors are functions of fastnet.ops; fastnet.random has the rest.
 _FUNCTIONS.load = lambda: _importlib.import_module(".random", __name__)
 
@@ -110,6 +115,7 @@ if _os.environ.get("FASTNET_ISA", "") not in ("", current_isa()):
 
 __all__ = [
     "FitManyError",
+    "GradientTape",
     "History",
     "Initializer",
     "Input",

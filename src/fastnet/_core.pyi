@@ -220,6 +220,7 @@ def run_sequence(
     seconds: float = 0,
     losses: np.ndarray,
     squares: np.ndarray,
+    outputs: list[list[Any]] | None = None,
     position: Position | None = None,
 ) -> tuple[int, int]:
     """Runs several plans for each batch, one after another, without the GIL; see fn_plans_run."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _core
 from ._labels import Labels, find_labels
-from ._order import PENALTIES, sort_operations, without_training
+from ._step_context import MOMENTS, STEP
 from ._symbols import CURRENT_CALL, FUNCTIONS
 from ._tensors import SymbolicTensor, as_tensors, replace_tensors, shape_attributes, symbols_in
 from ._weights import Owner
@@ -46,7 +46,7 @@ class LayerCall:
     Attributes
     ----------
     inputs : list of SymbolicTensor
-        The first arguments of the layer's `call`.
+        The first arguments of `call`.
     options : dict
         Its other arguments, by name; they may be tensors or hold some.
     outputs : list of SymbolicTensor
@@ -77,6 +77,7 @@ class LayerCall:
         self.constants = 0  # arrays that it has made weights of
         self.differentiates = False  # appends a derivative: reads what is inside other calls, which it finds by the way back
         self.repeats = parent is not None and (parent.repeats or parent.layer._repeats_calls)
+        self.moment = next(MOMENTS)  # when it was made, of all calls
         if parent is not None:
             parent.steps.append(self)
 
@@ -121,12 +122,12 @@ ROWS: ContextVar[SymbolicTensor | None] = ContextVar("ROWS", default=None)
 @contextlib.contextmanager
 def outside_calls(rows: SymbolicTensor | None = None) -> Iterator[None]:
     """Within it, calls of layers are no parts of the call in progress: a model makes its own graph. rows: see `ROWS`."""
-    tokens = CURRENT_CALL.set(None), ROWS.set(rows)
+    tokens = CURRENT_CALL.set(None), ROWS.set(rows), STEP.set(None)
     try:
         yield
     finally:
-        CURRENT_CALL.reset(tokens[0])
-        ROWS.reset(tokens[1])
+        for variable, token in zip((CURRENT_CALL, ROWS, STEP), tokens):
+            variable.reset(token)
 
 
 class Operation:
@@ -215,6 +216,37 @@ def batch_size_of(tensor: SymbolicTensor) -> int | None:
     return None
 
 
+#: Operations that add to the loss.
+PENALTIES = frozenset(filter(_core.penalizes, _core.registry("ops")))
+
+
+def sort_operations(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> list[Operation]:
+    """The operations that lead from the inputs to the outputs, each after those it depends on.
+
+    Raises
+    ------
+    ValueError
+        If an output depends on an input that is not among the given ones.
+    """
+    known = set(map(id, inputs))
+    order: dict[Operation, None] = {}
+    # Depth first, without recursion: networks may be deeper than Python's stack.
+    stack: list[tuple[SymbolicTensor, bool]] = [(tensor, False) for tensor in reversed(outputs)]
+    while stack:
+        tensor, expanded = stack.pop()
+        operation = tensor.operation
+        if id(tensor) in known or operation in order:
+            continue
+        if operation is None:
+            raise ValueError(f"the outputs depend on an input of shape {tensor.shape} that is not among the inputs of the model")
+        if expanded:
+            order[operation] = None
+        else:
+            stack.append((tensor, True))
+            stack.extend((source, False) for source in reversed(operation.inputs))
+    return list(order)
+
+
 class Graph:
     """What a model computes: operations in order, and the uses of layers that they are in.
 
@@ -282,7 +314,7 @@ class Graph:
     @cached_property
     def draws(self) -> bool:
         """Whether random numbers are drawn outside of training, too."""
-        return any(one.op == "random" for one in without_training(self.operations, with_masks(self.outputs)))
+        return any(operation.op == "random" for operation in self.operations)
 
     @cached_property
     def penalized(self) -> bool:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import _data
 from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls, symbols_in
+from ._row_stacks import map_stacks, stacks_in
+from ._step_context import STEP
 from .layers._eager import compute
 from .layers._modes import FORCED, MODE, takes_training, trace_modes
 from .layers._naming import name_layers
@@ -73,6 +75,8 @@ class ModelCalls(Layer):
         training : bool, optional
             On arrays: True computes as in training, as `forward` does.
         """
+        if STEP.get() is not None and any(stacks_in([inputs, more, options])):
+            return map_stacks(self, [inputs, *more], {"training": training, **options})
         if not symbols_in([inputs, more]):
             if more or options:
                 raise TypeError(f"model {self.name!r} takes arrays as one argument: a list, or a dictionary by name")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ._graph import CURRENT_CALL, Graph, SymbolicTensor, outside_calls
 from ._row_sums import Total
+from ._step_context import STEP
 from ._weight_functions import penalty_of
 from ._weights import Weight
 from .layers._penalized import Penalized, terms_of
@@ -80,6 +81,9 @@ class ModelLosses(Penalized):
     @property
     def losses(self) -> list[Any]:
         """What is added to the loss: the penalties of weights that are trained, as numbers, and the tensors that layers add."""
+        trace = STEP.get()
+        if trace is not None:
+            return trace.losses_of(self)
         penalized = [weight for weight in self.trainable_weights if weight.penalized]
         found: list[Any] = [penalty_of(weight, weight.array) for weight in penalized]
         return found + [one.inputs[0] for one in self._graph.operations if one.op == "activity_regularization"]

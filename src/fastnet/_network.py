@@ -56,6 +56,8 @@ class Network:
     _with_outputs: Callable[..., Any]
     #: The weights that its optimizer may change; None: all that are trainable.
     _trained: frozenset[Weight] | None = None
+    #: Whether penalties of weights count.
+    _penalized: bool = True
     #: Least numbers of operations' nodes, as random numbers are functions of them: what several networks compute has the same in all.
     #: Empty: nodes are counted through.
     _places: Mapping[Operation, int] = MappingProxyType({})
@@ -63,6 +65,15 @@ class Network:
     _batches_predicted: int = 0
     #: Operations that hand on their input and do not add to the loss here.
     _silent: frozenset[Operation] = frozenset()
+
+    #: Whether its class has a step of its own, by name; see `OwnSteps`.
+    _overrides: Callable[[str], bool]
+    _load_steps: Callable[[], Any]
+
+    @property
+    def _shown(self) -> Any:
+        """What callbacks are told that is trained."""
+        return self
 
     @property
     def inputs(self) -> list[SymbolicTensor]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._graph import FUNCTIONS, SymbolicTensor
+from ._step_context import STEP
 
 __all__ = ["Increment", "Total", "over_rows", "rows_of_mean"]
 
@@ -68,6 +69,13 @@ class Total:
     def shape(self) -> tuple[int, ...]:
         """That of a number."""
         return ()
+
+    def backward(self) -> None:
+        """In a `train_step`: PyTorch's way to ask for the derivative by all weights, which ``weight.value.grad`` is then."""
+        trace = STEP.get()
+        if trace is None:
+            raise _refusal("asked for 'backward'")
+        trace.backward(self)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -11,7 +11,7 @@ cdef double *_doubles(object given, int64_t size, object what) except NULL:
 
 def run_sequence(list plans, unsigned phases, *, list inputs, list hyper, list counters, list names, int64_t n_rows,
                  int64_t batch_size, int64_t first_row=0, cnp.ndarray order=None, double seconds=0, losses, squares,
-                 Position position=None):
+                 list outputs=None, Position position=None):
     """Runs several plans for each batch, one after another, without the GIL; see fn_plans_run.
 
     Parameters
@@ -34,6 +34,8 @@ def run_sequence(list plans, unsigned phases, *, list inputs, list hyper, list c
         Added to: the loss of each plan times the rows.
     squares : ndarray of float64
         Added to: the squared norms of each plan's gradients.
+    outputs : list of list of (ndarray or None), optional
+        Where to write the outputs of each plan, n_rows rows each, where `phases` asks for them.
     position : Position
         Gets `next_row` in the same moment.
 
@@ -97,6 +99,9 @@ def run_sequence(list plans, unsigned phases, *, list inputs, list hyper, list c
             to_source(inputs[i][j], &sources[j], rows, plan.input_widths[j])
         runs[i].inputs = sources
         runs[i].targets = <fn_source *>scratch.allocate(len(plan.output_widths) * sizeof(fn_source))
+        if outputs is not None:
+            runs[i].outputs = <void **>scratch.allocate(len(plan.output_widths) * sizeof(void *))
+            plan.fill_arrays(outputs[i], plan.output_widths, runs[i].outputs, n_rows, True, f"outputs of {names[i]}")
         runs[i].loss_sum = <double *>scratch.allocate((1 + len(plan.output_widths)) * sizeof(double))
         counter = counters[i]
         runs[i].step = counter.seen

@@ -275,8 +275,9 @@ class SequenceStepper(Stepper):
         for update, squares in zip(fit.model.updates, state.sums):
             optimizer = update.optimizer
             done = optimizer.iterations - optimizer.iterations_after(optimizer.batches - state.batch)
-            logs[f"{update.name}_learning_rate"] = optimizer.last_learning_rate(optimizer.iterations)
-            logs[f"{update.name}_gradient_norm"] = math.sqrt(squares / done) if done > 0 else None
+            prefix = "" if fit.compiled.one_update else f"{update.name}_"
+            logs[f"{prefix}learning_rate"] = optimizer.last_learning_rate(optimizer.iterations)
+            logs[f"{prefix}gradient_norm"] = math.sqrt(squares / done) if done > 0 else None
         return logs
 
 

@@ -19,7 +19,7 @@ from .metrics.base import is_of_engine
 if TYPE_CHECKING:
     from ._graph import Graph
 
-__all__ = ["ArrayTally", "FormulaTally", "KernelTally", "Tally", "make_tally"]
+__all__ = ["ArrayTally", "FormulaTally", "KernelTally", "Tally", "as_logged", "make_tally"]
 
 #: An engine's metric: its name, its attributes, and the tensor that it adds up, None: it compares predictions with targets.
 Entry = tuple[str, dict[str, float], SymbolicTensor | None]
@@ -86,7 +86,7 @@ class ArrayTally(Tally):
     def result(self, accumulators: np.ndarray) -> Any:
         with self._lock:
             self._load(accumulators)
-            return _as_logged(self.metric.result(), self.metric.name)
+            return as_logged(self.metric.result(), self.metric.name)
 
     def update(self, y_true: np.ndarray, y_pred: np.ndarray, accumulators: np.ndarray) -> None:
         with self._lock:
@@ -151,7 +151,7 @@ class FormulaTally(Tally, Formula):
         with self._lock:
             self.metric.reset_state()
             self._trace.replay(np.split(accumulators, np.cumsum(self._sizes)[:-1]))
-            return _as_logged(self.metric.result(), self.metric.name)
+            return as_logged(self.metric.result(), self.metric.name)
 
 
 def _reshaped(tensor: SymbolicTensor, shape: tuple[int, ...]) -> SymbolicTensor:
@@ -159,14 +159,14 @@ def _reshaped(tensor: SymbolicTensor, shape: tuple[int, ...]) -> SymbolicTensor:
         return tensor if tensor.sample_shape == shape else FUNCTIONS["reshape"](tensor, (-1, *shape))
 
 
-def _as_logged(value: Any, name: str) -> Any:
+def as_logged(value: Any, name: str) -> Any:
     """A number of the user's as logs have it."""
     if isinstance(value, dict):
-        return {key: _as_logged(one, name) for key, one in value.items()}
+        return {key: as_logged(one, name) for key, one in value.items()}
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"metric {name!r}: result must return a number, got {value!r}")
-    return float(array) if array.ndim == 0 else array.view(np.ndarray)
+    return float(array) if array.ndim == 0 else np.array(array)
 
 
 def make_tally(metric: Metric, shape: Sequence[int], traced: Any = None) -> Tally:

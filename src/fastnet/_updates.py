@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ._graph import Graph
+from ._graph import PENALTIES, Graph, sort_operations
 from ._network import Network
-from ._order import PENALTIES, sort_operations
 from ._plan_cache import PlanCache
 from ._slots import Slots
 from .layers.base import Layer
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from ._weights import Slab, Weight
     from .optimizers import Optimizer
 
-__all__ = ["CompiledStep", "CompiledUpdate", "StepOptimizers", "StepPlans", "Update", "place_operations"]
+__all__ = ["CompiledStep", "CompiledUpdate", "MeanLoss", "StepOptimizers", "StepPlans", "Update", "place_operations"]
 
 
 class MeanLoss(Layer):
@@ -38,10 +37,14 @@ class Update(Network):
     step : Network
         Whose weights, data and seed it has.
     name : str
-    loss : SymbolicTensor
-        A number for each row.
+    ends : list of SymbolicTensor
+        Of operations that add to the loss.
     trained : iterable of Weight
         What its optimizer changes, as far as it is trainable.
+    penalized : bool
+        Whether penalties of these, and what layers add to the loss, count.
+    values : list of SymbolicTensor
+        What else is computed, for who asks for it.
 
     Raises
     ------
@@ -49,22 +52,31 @@ class Update(Network):
         Where the loss depends on none of these.
     """
 
-    def __init__(self, step: Network, name: str, loss: SymbolicTensor, trained: Iterable[Weight]) -> None:
+    def __init__(
+        self,
+        step: Network,
+        name: str,
+        ends: Sequence[SymbolicTensor],
+        trained: Iterable[Weight],
+        penalized: bool = True,
+        values: Sequence[SymbolicTensor] = (),
+    ) -> None:
         self.step, self.name = step, name
-        self._trained = frozenset(trained)
+        self._trained, self._penalized = frozenset(trained), penalized
         self._compiled: CompiledUpdate | None = None
-        end = MeanLoss(name=f"loss of {name}")(loss)
-        whole = Graph(step.inputs, [end])
-        penalties = [operation for operation in whole.operations if operation.op in PENALTIES and operation is not end.operation]
-        counted = [operation for operation in penalties if self._depends(step, operation)]
-        ends = [end, *(tensor for operation in counted for tensor in operation.outputs)]
-        operations = sort_operations(step.inputs, ends)
+        own = {end.operation for end in ends}
+        whole = Graph(step.inputs, list(ends))
+        penalties = [operation for operation in whole.operations if operation.op in PENALTIES and operation not in own]
+        counted = [operation for operation in penalties if penalized and self._depends(step, operation)]
+        leading = sort_operations(step.inputs, ends)
+        counted_ends = [tensor for operation in counted for tensor in operation.outputs]
+        operations = sort_operations(step.inputs, [*ends, *counted_ends, *values])
         read = {id(tensor) for operation in operations for tensor in operation.inputs}
         #: Which of the inputs of the step it reads.
         self.reads = [i for i, tensor in enumerate(step.inputs) if id(tensor) in read]
-        if not any(weight in self._trained for operation in operations for weight in operation.weights):
+        if not any(weight in self._trained for operation in leading for weight in operation.weights):
             raise ValueError(f"update {name!r}: its loss depends on none of the weights that it is to train")
-        self._graph = Graph([step.inputs[i] for i in self.reads], [end])
+        self._graph = Graph([step.inputs[i] for i in self.reads], [*ends, *values])
         self._graph.operations = operations
         self._silent = frozenset(penalties) - frozenset(counted)
         self._plans = PlanCache(self)
@@ -92,7 +104,7 @@ class Update(Network):
 
     @property
     def output_names(self) -> list[str]:
-        return [self.name]
+        return [self.name, *(f"{self.name}, value {i}" for i in range(1, len(self.outputs)))]
 
     @property
     def weights(self) -> list[Weight]:
@@ -142,15 +154,15 @@ class CompiledUpdate:
     sequence = False
     custom = False
     functions: ClassVar[list[int]] = []
-    traced: ClassVar[list[None]] = [None]
     formulas: ClassVar[list[Any]] = []
     read_targets: ClassVar[list[Any]] = []
     tallies: ClassVar[list[Any]] = []
 
-    def __init__(self, optimizer: Optimizer, n_threads: int | None) -> None:
+    def __init__(self, optimizer: Optimizer, n_threads: int | None, outputs: int = 1) -> None:
         self.optimizer, self.n_threads = optimizer, n_threads
-        self.losses: list[None] = [None]
-        self.loss_weights = [1.0]
+        self.losses: list[None] = [None] * outputs
+        self.traced: list[None] = [None] * outputs
+        self.loss_weights = [1.0] * outputs
 
 
 class CompiledStep:
@@ -163,6 +175,8 @@ class CompiledStep:
     resolved = True
     writes_formulas = takes_outputs = False
     logged: ClassVar[dict[str, Any]] = {}
+    #: Whether there is no more than one, whose rate and gradient need no name in the history.
+    one_update = False
 
     def __init__(self, names: Sequence[str], optimizers: Sequence[Optimizer], n_threads: int | None) -> None:
         self.names, self.n_threads = list(names), n_threads

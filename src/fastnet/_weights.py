@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from . import _core
+from ._step_context import STEP
 from ._symbols import CURRENT_CALL, Arithmetic
 from .initializers import initialize
 
@@ -144,6 +145,9 @@ class Weight(Arithmetic):
 
         An average that the optimizer keeps of the weight begins anew with what was written, as it does after `assign`.
         """
+        trace = STEP.get()
+        if trace is not None:
+            return trace.value_of(self)
         array = self.array
         return self.slab.hand_out(self, array) if self.trainable else array
 

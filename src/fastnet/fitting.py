@@ -52,7 +52,7 @@ class Fit(FitState):
         self.capacity = options.batch_size
         self._count_rows(0)
         params = {"epochs": options.epochs, "steps": self.steps, "verbose": options.verbose}
-        self.callbacks = CallbackList(options.callbacks, model, params)
+        self.callbacks = CallbackList(options.callbacks, model._shown, params)
         self.compiled = model._require_compiled().fitted_to(data[1], model.output_names)
         if self.compiled.takes_outputs and (options.mixup or options.cutmix):
             raise ValueError(

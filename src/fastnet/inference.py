@@ -158,7 +158,9 @@ class Inference(Network):
         """
         if is_dataset(x):
             x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size)
-        if is_stream(x):
+        if self._overrides("test_step"):
+            logs = self._load_steps().evaluate(self, x, y, batch_size, sample_weight, steps, callbacks)
+        elif is_stream(x):
             from ._streams import evaluate_stream
 
             logs = evaluate_stream(self, own_data(x, y, sample_weight, batch_size), steps, check_finite, callbacks)
@@ -168,9 +170,7 @@ class Inference(Network):
                 rows = rows_in_steps(self, steps, batch_size)
                 inputs, targets, weights = (rows_of(arrays, rows) for arrays in (inputs, targets, weights))
             logs = self._evaluate(inputs, targets, weights, batch_size, callbacks=callbacks)
-        if verbose:
-            print(" - ".join(f"{name}: {value:.4g}" for name, value in logs.items()))
-        return as_asked(logs, return_dict)
+        return as_asked(logs, return_dict, verbose)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """`evaluate` for the rows of one batch."""
@@ -443,8 +443,10 @@ class Inference(Network):
         )  # fmt: skip
 
 
-def as_asked(logs: Mapping[str, Any], return_dict: bool) -> Any:
-    """Loss and metrics as `evaluate` returns them."""
+def as_asked(logs: Mapping[str, Any], return_dict: bool, verbose: Any = 0) -> Any:
+    """Loss and metrics as `evaluate` returns them; verbose: printed, too."""
+    if verbose:
+        print(" - ".join(f"{name}: {value:.4g}" for name, value in logs.items()))
     if return_dict:
         return dict(logs)
     values = list(logs.values())

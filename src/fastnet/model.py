@@ -87,7 +87,7 @@ class Model(ModelLosses, ModelCalls, Trainer):
     ) -> None:
         self._describe(seed, dtype, name)
         has_call = type(self).call is not Model.call
-        if inputs is None and outputs is None and has_call:
+        if inputs is None and outputs is None and (has_call or self._overrides("train_step")):
             self._trainable = bool(trainable)
             self._subclassed, self._given, self._own_slab = True, None, None
             self._common = frozenset([*vars(self), "_common", "_tracing"])
@@ -161,6 +161,10 @@ class Model(ModelLosses, ModelCalls, Trainer):
     def built(self) -> bool:
         """Whether the shapes are known and the weights exist."""
         return bool(self.outputs)
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        """Accepted as Keras does: a model is built when it is called."""
 
     def _require_built(self) -> None:
         if not self.built:

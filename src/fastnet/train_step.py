@@ -17,7 +17,7 @@ from ._model_data import INFERENCE_ROWS, inputs_of, learn_columns, rows_at_once,
 from ._progress import make_progress
 from ._row_sums import Total, rows_of_mean
 from ._steppers import SLICE_STEPS, TRAIN
-from ._updates import CompiledStep, CompiledUpdate, StepPlans, Update, place_operations
+from ._updates import CompiledStep, CompiledUpdate, MeanLoss, StepPlans, Update, place_operations
 from ._weight_functions import has_functions
 from ._weights import Weight
 from .fitting import Fit
@@ -113,7 +113,9 @@ class TrainStep(Model):
                     "a TrainStep computes in the engine alone: of a model that looks text or numbers up, give it the part behind "
                     "that, fn.Model(lookup.output, model.output)"
                 )
-            updates = [Update(self, name, loss, trained) for name, (loss, trained) in found.items()]
+            updates = [
+                Update(self, name, [MeanLoss(name=f"loss of {name}")(loss)], trained) for name, (loss, trained) in found.items()
+            ]
         place_operations(updates)
         self.updates = updates
 
@@ -281,6 +283,7 @@ check_finite, resume_from
         squares: np.ndarray,
         capacity: int | None = None,
         exact: bool = True,
+        outputs: list[list[Any]] | None = None,
         **options: Any,
     ) -> None:
         """At most so many steps, while no other thread writes; an interrupt meanwhile is raised when they have been made and counted."""
@@ -290,7 +293,7 @@ check_finite, resume_from
         self._change_weights(
             _core.run_sequence,
             [update._plans.get("train", capacity or batch_size, exact) for update in self.updates],
-            TRAIN,
+            TRAIN if outputs is None else TRAIN | _core.FETCH,
             inputs=[[inputs[i] for i in update.reads] for update in self.updates],
             hyper=hyper,
             counters=[update.optimizer.counter for update in self.updates],
@@ -300,6 +303,7 @@ check_finite, resume_from
             first_row=first_row,
             losses=totals[1:],
             squares=squares,
+            outputs=outputs,
             **options,
         )
 
@@ -317,9 +321,7 @@ check_finite, resume_from
     ) -> Any:
         """The mean of each loss over rows of data, as in inference and without penalties."""
         logs = self._evaluate(inputs_of(self, x, check_finite), [], [], batch_size, callbacks=callbacks)
-        if verbose:
-            print(" - ".join(f"{name}: {value:.4g}" for name, value in logs.items()))
-        return as_asked(logs, return_dict)
+        return as_asked(logs, return_dict, verbose)
 
     def test_on_batch(self, x: Any, return_dict: bool = False) -> Any:  # type: ignore[override]
         """`evaluate` for the rows of one batch."""

@@ -16,6 +16,7 @@ from ._faults import faults_of_targets, warn_of
 from ._fit_options import FitOptions
 from ._model_data import learn_columns, positive, rows_at_once, threads_of
 from ._open_shapes import in_turn
+from ._own_steps import OwnSteps
 from ._progress import Progress, make_progress
 from ._steppers import TRAIN
 from ._summary import summarize_as_html
@@ -32,23 +33,20 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 
 
-class Trainer(CustomLoop):
+class Trainer(OwnSteps, CustomLoop):
     """The part of a model that is compiled and trained."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         """TypeError for methods that Keras would call for each batch, and that would do nothing here."""
         super().__init_subclass__(**options)
-        for name in ("train_step", "test_step", "predict_step", "make_train_function"):
+        for name in ("predict_step", "make_train_function", "make_test_function", "make_predict_function"):
             if hasattr(cls, name):
                 raise TypeError(
-                    f"{cls.__name__}.{name} would never be called, as steps are made in the engine: write a function that returns "
-                    "{name: (loss, what is trained)} and give it to fastnet.TrainStep, which has compile and fit; what only computes "
-                    "a loss of its own may be a method compute_loss, in fastnet.ops"
+                    f"{cls.__name__}.{name} would never be called, as batches are gone through in the engine: train_step and test_step are "
+                    "traced, and what predict computes is the call of the model"
                 )
 
     _callback_list = CallbackList
-    #: The loss that compile was given, where the class has a `compute_loss` of its own.
-    _told_loss: Any = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +94,7 @@ class Trainer(CustomLoop):
             with ``from_logits=True`` after a softmax or sigmoid. `fit` warns of targets far larger than what new weights give.
         """
         self._told_loss = loss
-        if type(self).compute_loss is not Trainer.compute_loss:
+        if type(self).compute_loss is not Trainer.compute_loss and not self._overrides("train_step"):
             loss = _own_loss(self)
         compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, threads_of(n_threads))
         if self.outputs and (loss is not None or self._graph.penalized):  # who only predicts needs none: `fit` asks for it
@@ -104,6 +102,7 @@ class Trainer(CustomLoop):
         else:
             compiled.check_names()
         self._variants.clear()
+        self._forget_steps()
         same_optimizer = self._compiled is not None and self._compiled.optimizer is compiled.optimizer
         self._compiled = compiled
         self._plans.clear(keep_slots=same_optimizer)
@@ -119,37 +118,6 @@ class Trainer(CustomLoop):
         self._forward = None
         if self._compiled is not None:
             self._compiled.resolved = False
-
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        """The loss, where a subclass has a method of this name: it is traced once, for targets of each shape, in place of that of compile.
-
-        It returns a number for each row, written in `fastnet.ops`; ``super().compute_loss(...)`` is what compile was told, where that is a
-        function or class in `fastnet.ops`. What layers add to the loss, and weights of rows, count besides.
-
-        Parameters
-        ----------
-        x, y, y_pred : SymbolicTensor
-            The inputs, as `call` has them; the targets; the output.
-        sample_weight : None
-            The engine weights the numbers of the rows.
-        training : bool
-            True.
-
-        Raises
-        ------
-        TypeError
-            If the loss of compile is none that computes with symbolic tensors.
-        """
-        loss = self._told_loss
-        run = getattr(loss, "call", loss)
-        if loss is None or isinstance(loss, str) or not callable(run) or hasattr(loss, "kernel"):
-            raise TypeError(
-                f"{type(self).__name__}.compute_loss: super().compute_loss needs a loss written in fastnet.ops in compile, got {loss!r}: "
-                "write it out, as fn.ops.mean((y - y_pred) ** 2, axis=-1)"
-            )
-        return run(y, y_pred)
 
     # ---- fit -----------------------------------------------------------------------------------------------
 
@@ -263,6 +231,8 @@ class Trainer(CustomLoop):
 
     def _make_fit(self, progress: Progress, given: FitOptions) -> Fit:
         """The training that a call of `fit` with these arguments would do, everything checked."""
+        if self._overrides("train_step"):
+            return self._load_steps().make_fit(self, progress, given)
         options, known = given.unpacked().checked(self), dict(self._columns.known)
         feed = arrays = None
         if is_stream(options.x):
@@ -317,6 +287,9 @@ class Trainer(CustomLoop):
         float, list of float or dict of str to float
             The loss and metrics from before the step, as `evaluate` gives them.
         """
+        if self._overrides("train_step"):
+            steps = self._load_steps()
+            return steps.train_on_batch(self, x, y, sample_weight, class_weight, return_dict, check_finite)
         inputs, targets, weights = self._data_for(x, y, sample_weight, class_weight, check_finite)
         n = len(inputs[0])
         if n > (self._graph.batch_size or n):

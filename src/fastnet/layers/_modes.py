@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, symbols_in
-from .._order import sort_operations, without_training
+from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, sort_operations, symbols_in
 
-__all__ = ["AUGMENTING", "FORCED", "MODE", "asked_mode", "in_mode", "takes_training", "trace_modes"]
+__all__ = ["AUGMENTING", "FORCED", "MODE", "asked_mode", "default_mode", "in_mode", "takes_training", "trace_modes"]
 
 #: The value of `training` with which calls are being traced; None: nobody has asked for it.
 MODE: ContextVar[bool | None] = ContextVar("MODE", default=None)
@@ -21,8 +20,8 @@ AUGMENTING = "augmenting"
 
 #: Operations that hand on their input but in training.
 _NOISE = {
-    "alpha_dropout", "dropout", "gaussian_dropout", "gaussian_noise", "in_training", "random_affine", "random_brightness",
-    "random_contrast", "random_erasing",
+    "alpha_dropout", "dropout", "gaussian_dropout", "gaussian_noise", "random_affine", "random_brightness", "random_contrast",
+    "random_erasing",
 }  # fmt: skip
 #: Others that differ in training, by the attribute that says so, with its value for inference.
 _INFERENCE = {"batch_normalization": ("frozen", 1.0), "attention": ("rate", 0.0)}
@@ -31,6 +30,12 @@ _INFERENCE = {"batch_normalization": ("frozen", 1.0), "attention": ("rate", 0.0)
 def takes_training(function: Callable[..., Any]) -> bool:
     """Whether it has a parameter `training`."""
     return "training" in inspect.signature(function).parameters
+
+
+def default_mode(function: Callable[..., Any]) -> bool:
+    """The value of `training` of a call in `train_step` that does not say it: as in Keras what the signature says, or else False."""
+    parameter = inspect.signature(function).parameters.get("training")
+    return parameter is not None and parameter.default is True
 
 
 def asked_mode(value: Any, label: str) -> bool | None:
@@ -112,7 +117,7 @@ def _meaning(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
     """What is computed in inference, without what distinguishes one trace of it from another."""
     numbers: dict[int, Any] = {id(tensor): ("input", i) for i, tensor in enumerate(inputs)}
     found: list[Any] = []
-    for operation in without_training(sort_operations(list(inputs), list(outputs)), outputs):
+    for operation in sort_operations(list(inputs), list(outputs)):
         read = tuple(numbers[id(tensor)] for tensor in operation.inputs)
         if operation.op in _NOISE:
             numbers[id(operation.outputs[0])] = read[0]

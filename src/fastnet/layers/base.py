@@ -11,17 +11,19 @@ from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
-from .. import _core
+from .. import _core, constraints, initializers, regularizers
 from .._config import Configurable
 from .._graph import CURRENT_CALL, FUNCTIONS, ROWS, LayerCall, Operation, SymbolicTensor, outside_calls, symbols_in
 from .._names import snake_case
 from .._old_spellings import given_input
+from .._row_stacks import map_stacks, stacks_in
+from .._step_context import STEP
 from .._tensors import require_numbers
-from .._types import OldLayerOptions
-from .._weights import Weight, WeightSpec
+from .._types import ConstraintLike, InitializerLike, OldLayerOptions, RegularizerLike
+from .._weights import Weight, WeightSpec, assign_all, between_steps
 from ._eager import compute, is_array, make_weights
 from ._masks import masks_of, with_mask
-from ._modes import FORCED, MODE, asked_mode, in_mode, takes_training, trace_modes
+from ._modes import FORCED, MODE, asked_mode, default_mode, in_mode, takes_training, trace_modes
 from ._naming import name_layers
 from ._open_sizes import other_shapes
 from ._packing import takes_list
@@ -77,6 +79,9 @@ class Layer(Penalized, Parts, Configurable):
 
     #: What it has computed with arrays by.
     _eager: Any = None
+
+    #: Whether training and inference may differ.
+    _has_modes: ClassVar[bool] = True
 
     #: Whether calling it repeats calls of a graph: those of models.
     _repeats_calls: ClassVar[bool] = False
@@ -144,6 +149,8 @@ class Layer(Penalized, Parts, Configurable):
         ValueError
             If their shapes do not fit the layer, or its weights from an earlier call.
         """
+        if STEP.get() is not None and any(stacks_in([inputs, more, options])):
+            return map_stacks(self, [inputs, *more], options)
         tensors = symbols_in([inputs, more, list(options.values())])
         if not tensors and CURRENT_CALL.get() is None and ROWS.get() is None and _holds_numbers(inputs):
             training = options.pop("training", None)
@@ -161,10 +168,13 @@ class Layer(Penalized, Parts, Configurable):
                 f"layer {self._label!r} must be called on the result of fn.Input or of another layer, or on arrays, "
                 f"got {type(inputs).__name__}"
             )
-        takes = takes_training(self._called)
+        takes, given = takes_training(self._called), options.get("training")
         asked = None if takes else options.pop("training", None)
         tensors, options = self._arrange([*tensors, *more], options)
-        forced = asked_mode(options.pop("training", None) if takes else asked, self._label)
+        asked = options.pop("training", None) if takes else asked
+        if STEP.get() is not None and CURRENT_CALL.get() is None and self._has_modes:
+            asked = default_mode(self.call) if given is None else given
+        forced = asked_mode(asked, self._label)
         call = LayerCall(self, tensors, options if forced is None else {**options, "training": forced}, CURRENT_CALL.get())
         tokens = (
             CURRENT_CALL.set(call),

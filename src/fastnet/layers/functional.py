@@ -34,6 +34,8 @@ class FunctionLayer(Layer):
         Whether the first axis of the tensors is the batch, as the function counts them.
     """
 
+    _has_modes = False
+
     def __init__(
         self,
         function: str,

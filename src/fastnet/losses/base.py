@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from .. import _config, _core, _data
-from .._graph import SymbolicTensor
+from .._graph import FUNCTIONS, SymbolicTensor
 from .._names import snake_case
+from .._row_stacks import map_stacks, stacks_in
+from .._step_context import STEP
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -141,6 +143,8 @@ class Loss(_config.Configurable):
         float, ndarray or SymbolicTensor
             What `reduction` says; of symbolic tensors always the losses of the positions, whose mean models are trained with.
         """
+        if STEP.get() is not None:
+            return self._in_step(y_true, y_pred, sample_weight)
         if isinstance(y_true, SymbolicTensor) or isinstance(y_pred, SymbolicTensor):
             self.check_training(sample_weight is not None)
             losses = self.call(y_true, y_pred)
@@ -160,6 +164,20 @@ class Loss(_config.Configurable):
             mean = float(weights.mean())
             value = value / mean if mean else 0.0
         return value
+
+    def _in_step(self, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
+        """In a `train_step` that is traced: as in Keras, the mean or the sum over the batch."""
+        stacked = any(stacks_in([y_true, y_pred]))
+        losses = map_stacks(self.call, [y_true, y_pred], {}) if stacked else self.call(y_true, y_pred)
+        if getattr(y_pred, "mask", None) is not None:
+            raise NotImplementedError(f"{self.name}: predictions have a mask, which a loss in train_step does not heed")
+        if sample_weight is not None:
+            losses = losses * sample_weight
+        if self.reduction in ("none", None):
+            return losses
+        if self.reduction == "mean_with_sample_weight" and sample_weight is not None:
+            raise NotImplementedError(f"{self.name}: reduction='mean_with_sample_weight' with weights in train_step")
+        return FUNCTIONS["sum" if self.reduction == "sum" else "mean"](losses)
 
     def _losses(self, y_true: np.ndarray, y_pred: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         """What `call` makes of arrays, weighted."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _config, _core, _data, initializers
 from .._names import snake_case
+from .._step_context import recorded
 from ._variable import Variable
 
 if TYPE_CHECKING:
@@ -70,6 +71,13 @@ class Metric(_config.Configurable):
     _adapted: Metric | None = None
     _sums: np.ndarray | None = None
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """What a class says of its states is told to a step that is being traced, whatever class it is."""
+        super().__init_subclass__(**options)
+        for method in ("update_state", "result", "reset_state"):
+            if method in vars(cls) and not getattr(vars(cls)[method], "is_recorded", False):
+                setattr(cls, method, recorded(vars(cls)[method]))
+
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
         self.dtype = dtype
@@ -118,6 +126,7 @@ class Metric(_config.Configurable):
         """What `add_variable` made."""
         return [variable for variable, _ in vars(self).get("_kept", [])]
 
+    @recorded
     def reset_state(self) -> None:
         """Forgets what has been seen."""
         self._adapted = self._sums = None
@@ -126,6 +135,7 @@ class Metric(_config.Configurable):
 
     # ---- standing alone ---------------------------------------------------------------------------------
 
+    @recorded
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """Adds rows to what has been seen.
 
@@ -165,6 +175,7 @@ class Metric(_config.Configurable):
             _core.update_metric(metric.kernel, attributes, y_true[rows], y_pred[rows], part)
             self._merge(self._sums, part, weight)
 
+    @recorded
     def result(self) -> Any:
         """The value for all that has been seen; 0 for nothing, as in Keras."""
         if not hasattr(self, "kernel"):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._graph import CURRENT_CALL, FUNCTIONS, OVER_ROWS, SymbolicTensor, outside_calls
+from .._row_stacks import of_stacks
 from .._row_sums import over_rows as reduce_rows
 from .._weights import Weight, WeightSpec
 from ..initializers import Constant
@@ -39,7 +40,9 @@ def over_rows(run: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, **options: Any) -> Any:
         if HAS_BATCH.get():
             tracing = OVER_ROWS.get()
-            found = NotImplemented if tracing is None else tracing(run.__name__, args, options)
+            found = of_stacks(run.__name__, args, options)
+            if found is NotImplemented and tracing is not None:
+                found = tracing(run.__name__, args, options)
             if found is NotImplemented:
                 found = reduce_rows(run.__name__, args, options)
             if found is not NotImplemented:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._graph import FUNCTIONS
+from .._row_stacks import RowStack, StackSize
 from ._emission import full_shape, function, over_rows
 from ._emission import is_tensor as _is_unknown
 from .elementwise import apply
@@ -23,6 +24,8 @@ __all__ = [
 
 
 def _filled(name: str, shape: Any, value: Any, dtype: Any) -> Any:
+    if isinstance(shape, (list, tuple)) and shape and isinstance(shape[0], StackSize):
+        return RowStack([_filled(name, (None, *shape[1:]), value, dtype) for _ in range(shape[0].count)])
     if has_rows(shape):
         return for_each_row(name, np.full(shape[1:], value, dtype or np.float32))
     return np.full(shape, value, dtype or np.float32)

@@ -13,12 +13,13 @@ import numpy as np
 from .. import _config, _core
 from .._old_spellings import given_rate
 from .._types import OldOptimizerOptions, Scheduled
+from ._in_steps import InSteps
 from ._learning_rate import HasLearningRate, with_old_spellings
 
 __all__ = ["Optimizer", "number", "optional", "scheduled"]
 
 
-class Optimizer(HasLearningRate, _config.Configurable):
+class Optimizer(InSteps, HasLearningRate, _config.Configurable):
     """Base of the optimizers, with what works with every one of them.
 
     In each step, in this order: gradients are accumulated, then clipped, then weights decay, then the optimizer makes

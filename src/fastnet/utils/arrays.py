@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._seeds import set_seed
+from .._step_context import unpack_x_y_sample_weight
 
 __all__ = [
     "normalize",
@@ -171,12 +172,3 @@ def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> 
     if y is None:
         return x if not isinstance(x, (tuple, list)) else (x,)
     return (x, y) if sample_weight is None else (x, y, sample_weight)
-
-
-def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
-    """The three of a tuple that may hold fewer, with None for the rest."""
-    given = tuple(data) if isinstance(data, (tuple, list)) else (data,)
-    if not 1 <= len(given) <= 3:
-        raise ValueError(f"expected (x,), (x, y) or (x, y, sample_weight), got {len(given)} items")
-    x, y, sample_weight = (*given, None, None)[:3]
-    return x, y, sample_weight
