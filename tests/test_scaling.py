@@ -365,3 +365,34 @@ def test_data_of_other_features_leave_the_layer_as_it_was():
     with pytest.raises(ValueError, match="scales 2 features, the data have 3"):
         layer.adapt(np.ones((4, 3)))
     np.testing.assert_allclose(model.predict(x), standardized(x), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [-1, None])
+def test_gaps_are_left_out_and_filled_with_the_mean(axis, tmp_path):
+    random = np.random.default_rng(0)
+    x = random.normal(5, 3, (40, 3)) * [1, 10, 1000]
+    x[random.random(x.shape) < 0.3] = np.nan
+    layer = fn.layers.Normalization(axis, fill_missing=True)
+    layer.adapt(x)
+    mean, deviation = (np.nanmean(x, axis=0), np.nanstd(x, axis=0)) if axis else (np.nanmean(x), np.nanstd(x))
+    np.testing.assert_allclose([layer.mean, np.sqrt(layer.variance)], [mean, deviation], rtol=1e-12)
+    model = fn.Sequential([fn.Input((3,)), layer], seed=0)
+    expected = np.nan_to_num((x - mean) / deviation)
+    for found in (model.predict(x), layer(x)):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    model.compile("sgd", "mse")
+    assert np.isfinite(model.evaluate(x, np.zeros((40, 3))))
+    model.save(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(fn.load_model(tmp_path / "model.safetensors").predict(x), model.predict(x))
+    with pytest.raises(ValueError, match="holds an infinity in row 3, column 1"):
+        layer.adapt(np.where(np.arange(120).reshape(40, 3) == 10, np.inf, x))
+    with pytest.raises(ValueError, match="its input holds an infinity"):
+        model.predict([[1.0, np.inf, 2.0]])
+    with pytest.raises(ValueError, match="one may be True"):
+        fn.layers.Normalization(invert=True, fill_missing=True)
+
+
+def test_a_column_of_gaps_comes_out_as_nothing():
+    layer = fn.layers.Normalization(fill_missing=True)
+    layer.adapt([[np.nan, 1.0], [np.nan, 3.0]])
+    np.testing.assert_array_equal(layer([[np.nan, 1.0], [np.nan, np.nan]]), [[0, -1], [0, 0]])

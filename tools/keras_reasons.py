@@ -15,7 +15,6 @@ _STATELESS = ("no", "for JAX's way of passing all state; weights here are update
 _PORTABLE = ("another way", "int8 in `model.export(quantize='int8')`")
 _VARIABLES = ("another way", "`add_weight` in layers; the arrays of optimizers and metrics are the engine's")
 _OWN_FILES = ("another way", "`save`, `save_weights`, `load_weights`, `get_weights`, `set_weights`")
-_LABELS = ("no", "of text and categories: models take numbers; prepare these before, e.g. with scikit-learn")
 _DRAWS = ("no", "drawing of images with boxes and masks is for a plotting library")
 
 NAMES: dict[str, tuple[str, str]] = {
@@ -77,7 +76,6 @@ NAMES: dict[str, tuple[str, str]] = {
     # ---- layers
     "layers.*Layer": ("no", "of another framework"),
     "layers.TorchModuleWrapper": ("no", "of another framework"),
-    "utils.FeatureSpace": _LABELS,
     "layers.*Spectrogram": _LATER,
     "layers.MaxNumBoundingBoxes": _DRAWS,
     "layers.MixUp": ("another way", "`fit(mixup=)`"),

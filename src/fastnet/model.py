@@ -406,7 +406,7 @@ class Sequential(Model):
             raise ValueError(f"input_shape begins with None, the batch axis; got {tuple(input_shape)}")
         restore = self._snapshot()
         try:
-            takes_text = bool(self._stack) and getattr(self._stack[0], "takes_strings", False)
+            takes_text = bool(self._stack) and self._stack[0].takes_strings
             self._input = Input(input_shape[1:], dtype="string" if takes_text else None)
             self._rebuild()
         except BaseException:

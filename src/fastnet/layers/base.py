@@ -68,6 +68,9 @@ class Layer(Penalized, Parts, Configurable):
     ['residual_1/first/kernel', 'residual_1/first/bias', 'residual_1/second/kernel', 'residual_1/second/bias']
     """
 
+    #: Whether it takes text: the input of a model that begins with it does then.
+    takes_strings: ClassVar[bool] = False
+
     #: Whether the output has the steps of the input, so that its mask is that of the input.
     supports_masking: ClassVar[bool] = False
 
@@ -244,6 +247,8 @@ class Layer(Penalized, Parts, Configurable):
         """
         several = isinstance(input_shape, (list, tuple)) and bool(input_shape) and isinstance(input_shape[0], (list, tuple))
         tensors = [SymbolicTensor(tuple(shape[1:]), None) for shape in (input_shape if several else [input_shape])]
+        for tensor in tensors:
+            tensor.holds_strings = self.takes_strings
         restore = self._snapshot()
         try:
             with outside_calls():

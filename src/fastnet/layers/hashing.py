@@ -13,20 +13,13 @@ from .._types import LayerOptions
 from ._arguments import one_of
 from ._fingerprints import concatenate_fingerprints, fingerprint64
 from ._vocabulary import checked_salt, hash_bins
-from .base import Layer
 from .core import positive_integer
-from .host import HostLayer, encode, encode_rows
+from .host import HostLayer, encode, encode_rows, not_sparse
 
 __all__ = ["HashedCrossing", "Hashing"]
 
 #: What TensorFlow begins with where it crosses columns.
 _CROSS_KEY = np.uint64(0xDECAFCAFFE)
-
-
-def _not_sparse(layer: Layer, sparse: bool) -> bool:
-    if sparse:
-        raise ValueError(f"{layer._label}: sparse must be False")
-    return False
 
 
 class Hashing(HostLayer):
@@ -66,7 +59,7 @@ class Hashing(HostLayer):
         self.num_bins = positive_integer(self._label, "num_bins", num_bins)
         self.mask_value, self.salt = mask_value, checked_salt(self._label, salt)
         self.output_mode = one_of(self._label, "output_mode", output_mode, ("int", "one_hot", "multi_hot", "count"))
-        self.sparse = _not_sparse(self, sparse)
+        self.sparse = not_sparse(self, sparse)
 
     def _bins(self, inputs: Any) -> np.ndarray:
         strings = holds_strings(inputs)
@@ -121,7 +114,7 @@ class HashedCrossing(HostLayer):
         super().__init__(**kwargs)
         self.num_bins = positive_integer(self._label, "num_bins", num_bins)
         self.output_mode = one_of(self._label, "output_mode", output_mode, ("int", "one_hot"))
-        self.sparse = _not_sparse(self, sparse)
+        self.sparse = not_sparse(self, sparse)
 
     def _bins(self, *inputs: Any) -> np.ndarray:
         found: np.ndarray | None = None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from .._strings import as_strings
 from .._types import LayerOptions
 from .base import Layer
 
-__all__ = ["HostLayer", "encode", "encode_rows", "sizes_of_stage", "whole_number"]
+__all__ = ["HostLayer", "encode", "encode_rows", "not_sparse", "run_before", "sizes_of_stage", "whole_number"]
 
 #: While the graph of a model is made again for other sizes: shapes of what layers return whose sizes are open, in order.
 _SIZES: ContextVar[Mapping[Any, list[tuple[int, ...]]]] = ContextVar("_SIZES", default=MappingProxyType({}))
@@ -44,9 +44,6 @@ class HostLayer(Layer):
     A subclass has `compute`, a function of arrays, and `call`, which says by `stage` which function of arrays is the model's.
     """
 
-    #: Whether it takes text: the input of a model that begins with it does then.
-    takes_strings: ClassVar[bool] = False
-
     def __init__(self, **kwargs: Unpack[LayerOptions]) -> None:
         kwargs.pop("dtype", None)  # arrays have the dtype that their numbers need, models their own
         super().__init__(**kwargs)
@@ -63,6 +60,9 @@ class HostLayer(Layer):
             return super().__call__(inputs, *more, **options)
         options.pop("training", None)
         return self.compute(inputs, *more, **options)
+
+    def build(self, input_shape: Any) -> None:
+        """There are no weights."""
 
     def compute(self, inputs: Any) -> np.ndarray:
         """What the layer makes of arrays."""
@@ -86,26 +86,7 @@ class HostLayer(Layer):
         strings : bool
             Whether that is text.
         """
-        call = CURRENT_CALL.get()
-        if call is None:
-            raise RuntimeError(f"layer {self._label!r}: stage works while the layer is called")
-        for tensor in inputs:
-            for operation in sort_operations([*_ends(tensor)], [tensor]):
-                weight = next((weight for weight in operation.weights if weight.trainable), None)
-                if weight is not None:
-                    raise ValueError(
-                        f"layer {self._label!r} takes data as they are given to the model, got what layer "
-                        f"{operation.layer._label!r} computes with its weights"
-                    )
-        given_sizes = bool(_SIZES.get().get(self))
-        sizes = tuple(_SIZES.get()[self].pop(0)) if given_sizes else tuple(67 if size is None else size for size in shape)
-        result = HostOperation(self, function, inputs, sizes, call).outputs[0]
-        if None in shape:
-            result.open = tuple(axis for axis, size in enumerate(shape) if size is None)
-            if not given_sizes:
-                result.alternative = tuple(size + 64 if axis in result.open else size for axis, size in enumerate(sizes))
-        result.holds_strings = strings
-        return result
+        return run_before(self, function, inputs, shape, strings)
 
     def strings_of(self, given: Any, encoding: str = "utf-8") -> np.ndarray:
         """Data as text."""
@@ -131,6 +112,36 @@ class HostLayer(Layer):
             raise TypeError(f"layer {self._label!r} takes {'text' if strings else 'numbers'}: {hint}")
 
 
+def run_before(
+    layer: Layer,
+    function: Callable[..., np.ndarray],
+    inputs: Sequence[SymbolicTensor],
+    shape: Sequence[int | None],
+    strings: bool = False,
+) -> SymbolicTensor:
+    """What `HostLayer.stage` does, of any layer that is being called."""
+    call = CURRENT_CALL.get()
+    if call is None:
+        raise RuntimeError(f"layer {layer._label!r}: stage works while the layer is called")
+    for tensor in inputs:
+        for operation in sort_operations([*_ends(tensor)], [tensor]):
+            weight = next((weight for weight in operation.weights if weight.trainable), None)
+            if weight is not None:
+                raise ValueError(
+                    f"layer {layer._label!r} takes data as they are given to the model, got what layer "
+                    f"{operation.layer._label!r} computes with its weights"
+                )
+    given_sizes = bool(_SIZES.get().get(layer))
+    sizes = tuple(_SIZES.get()[layer].pop(0)) if given_sizes else tuple(67 if size is None else size for size in shape)
+    result = HostOperation(layer, function, inputs, sizes, call).outputs[0]
+    if None in shape:
+        result.open = tuple(axis for axis, size in enumerate(shape) if size is None)
+        if not given_sizes:
+            result.alternative = tuple(size + 64 if axis in result.open else size for axis, size in enumerate(sizes))
+    result.holds_strings = strings
+    return result
+
+
 def _ends(tensor: SymbolicTensor) -> Iterator[SymbolicTensor]:
     """The inputs that a tensor depends on."""
     left, seen = [tensor], set()
@@ -141,6 +152,13 @@ def _ends(tensor: SymbolicTensor) -> Iterator[SymbolicTensor]:
         elif one.operation not in seen:
             seen.add(one.operation)
             left.extend(one.operation.inputs)
+
+
+def not_sparse(layer: Layer, sparse: bool) -> bool:
+    """False; ValueError for True."""
+    if sparse:
+        raise ValueError(f"{layer._label}: sparse must be False")
+    return False
 
 
 def whole_number(layer: str, argument: str, value: Any, least: int) -> int:
@@ -157,17 +175,23 @@ def whole_number(layer: str, argument: str, value: Any, least: int) -> int:
 # ---- encodings of indices -----------------------------------------------------------------------------------------
 
 
-def encode(layer: Layer, x: SymbolicTensor, output_mode: str, depth: int) -> SymbolicTensor:
-    """Indices as Keras encodes them: one-hot for each, or all of a row together; what is out of range counts for nothing."""
+def encode(
+    layer: Layer, x: SymbolicTensor, output_mode: str, depth: int, weights: SymbolicTensor | None = None
+) -> SymbolicTensor:
+    """Indices as Keras encodes them: one-hot for each, or all of a row together, perhaps with weights; what is out of range counts for nothing."""
     if output_mode == "one_hot":
         return ops.one_hot(ops.squeeze(x, -1) if x.shape[-1] == 1 else x, depth)
     if len(x.sample_shape) != 1:
         raise ValueError(f"layer {layer._label!r}: {output_mode} takes an input of shape (batch, n), got shape {x.shape}")
     each = ops.one_hot(x, depth)
+    if weights is not None:
+        each = each * ops.expand_dims(weights, -1)
     return ops.max(each, axis=-2) if output_mode == "multi_hot" else ops.sum(each, axis=-2)
 
 
-def encode_rows(indices: np.ndarray, output_mode: str, depth: int, dtype: Any = np.float32) -> np.ndarray:
+def encode_rows(
+    indices: np.ndarray, output_mode: str, depth: int, dtype: Any = np.float32, weights: np.ndarray | None = None
+) -> np.ndarray:
     """The same of arrays: of shape (..., n), (..., depth); one_hot of (..., 1) too, and of others (..., n, depth)."""
     inside = (indices >= 0) & (indices < depth)
     if output_mode == "one_hot":
@@ -183,5 +207,6 @@ def encode_rows(indices: np.ndarray, output_mode: str, depth: int, dtype: Any = 
         found = np.zeros(rows * depth, dtype)
         found[places] = 1
     else:
-        found = np.bincount(places, minlength=rows * depth).astype(dtype)
+        counted = None if weights is None else np.asarray(weights).reshape(indices.shape)[inside]
+        found = np.bincount(places, counted, minlength=rows * depth).astype(dtype)
     return found.reshape(*lead, depth)

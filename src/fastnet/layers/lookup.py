@@ -11,7 +11,7 @@ import numpy as np
 from .._graph import SymbolicTensor
 from .._types import LayerOptions
 from ._vocabulary import Vocabulary
-from .host import HostLayer, encode
+from .host import HostLayer, encode, not_sparse
 
 __all__ = ["IntegerLookup", "StringLookup", "batches_of"]
 
@@ -33,9 +33,7 @@ class _Lookup(HostLayer):
     def _begin(self, vocabulary: Any, idf_weights: Any, invert: bool, sparse: bool, options: dict[str, Any]) -> None:
         """What both constructors do with their arguments."""
         self.invert = bool(invert)
-        if sparse:
-            raise ValueError(f"{self._label}: sparse must be False")
-        self.sparse = False
+        self.sparse = not_sparse(self, sparse)
         known = Vocabulary(self, self._strings, **options)
         if self.invert and known.output_mode != "int":
             raise ValueError(f"{self._label}: output_mode must be 'int' with invert=True, got {known.output_mode!r}")

@@ -18,6 +18,7 @@ from .._types import LayerOptions
 from .._weights import WeightSpec
 from ..initializers import Initializer
 from .base import Layer
+from .host import run_before
 
 __all__ = ["MinMaxScaling", "Normalization", "Rescaling", "TargetScaling"]
 
@@ -124,10 +125,13 @@ class _Statistics:
     that a mean that is large beside the deviation does no harm.
     """
 
-    def __init__(self, array: np.ndarray, layer: Layer, columns: Any = None) -> None:
+    def __init__(self, array: np.ndarray, layer: Layer, columns: Any = None, gaps: bool = False) -> None:
         features = array.shape[-1]
+        if gaps and array.dtype.kind == "f" and np.isnan(array).any():
+            self._count_columns(array.reshape(-1, features), layer, columns)
+            return
         rows = max(1, _CHUNK // max(1, array[:1].size))
-        self.count = 0
+        self.count: Any = 0
         self.mean, squares = np.zeros(features), np.zeros(features)
         origin = np.array(array[:1], np.float64).reshape(-1, features)[0]
         self.least, self.largest = np.full(features, np.inf), np.full(features, -np.inf)
@@ -151,10 +155,23 @@ class _Statistics:
         self.mean = np.where(constant, self.least, self.mean + origin)
         self.variance = np.where(constant, 0.0, squares / self.count)
 
+    def _count_columns(self, array: np.ndarray, layer: Layer, columns: Any) -> None:
+        """The same of each column on its own, of what is there in it; a column of gaps alone has mean 0 and variance 1."""
+        wrong = np.isinf(array)
+        if wrong.any():
+            row = int(np.argmax(wrong.any(axis=1)))
+            raise ValueError(f"layer {layer._label!r}: data holds an infinity in {_data.place_in(row, wrong[row], columns)}")
+        parts = [column[~np.isnan(column)].reshape(-1, 1) for column in array.T]
+        found = [_Statistics(part, layer, columns) if len(part) else None for part in parts]
+        self.count = np.array([len(part) for part in parts])
+        numbers = [(0.0, 1.0, 0.0, 0.0) if one is None else (one.mean, one.variance, one.least, one.largest) for one in found]
+        self.mean, self.variance, self.least, self.largest = (np.hstack(part) for part in zip(*numbers))
+
     def over_all(self) -> tuple[float, float]:
         """Mean and variance of all features together."""
-        mean = self.mean.mean()
-        return float(mean), float((self.variance + (self.mean - mean) ** 2).mean())
+        shares = np.broadcast_to(self.count, self.mean.shape) / max(1, np.broadcast_to(self.count, self.mean.shape).sum())
+        mean = (shares * self.mean).sum()
+        return float(mean), float((shares * (self.variance + (self.mean - mean) ** 2)).sum())
 
 
 def _numbers(layer: Layer, name: str, value: Any) -> Any:
@@ -176,6 +193,7 @@ class _Standardizing(_Scaling):
     """Those that know mean and variance."""
 
     axis: int | None = -1
+    fill_missing = False
 
     def __init__(self, mean: Any = None, variance: Any = None, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
@@ -212,7 +230,7 @@ class _Standardizing(_Scaling):
             If it is empty, holds NaN or infinity, or has another number of features than the layer's input.
         """
         before = self.mean, self.variance
-        found = _Statistics(_rows_of(self, data), self, getattr(data, "columns", None))
+        found = _Statistics(_rows_of(self, data), self, getattr(data, "columns", None), self.fill_missing)
         if self.axis is None:
             self.mean, self.variance = found.over_all()
         else:
@@ -253,6 +271,8 @@ class Normalization(_Standardizing):
         If they are known; else `adapt` learns them.
     invert : bool
         ``y = x * sqrt(variance) + mean`` instead.
+    fill_missing : bool
+        NaN is a gap: `adapt` leaves it out, and it comes out as 0, as if it was the mean. The layer stands at the input of a model then.
     trainable, name
         As in `Layer`.
 
@@ -268,7 +288,14 @@ class Normalization(_Standardizing):
     """
 
     def __init__(
-        self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Unpack[LayerOptions]
+        self,
+        axis: Any = -1,
+        mean: Any = None,
+        variance: Any = None,
+        invert: bool = False,
+        *,
+        fill_missing: bool = False,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(mean, variance, **kwargs)
         given = [axis]
@@ -278,7 +305,23 @@ class Normalization(_Standardizing):
             self.axis = None if given[0] is None else operator.index(given[0])
         except TypeError:
             raise TypeError(f"{self._label}: axis must be -1 or None, got {axis!r}") from None
-        self.invert = bool(invert)
+        self.invert, self.fill_missing = bool(invert), bool(fill_missing)
+        if self.invert and self.fill_missing:
+            raise ValueError(f"{self._label}: of invert and fill_missing one may be True")
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        return super().call(run_before(self, self._filled, [x], x.shape[1:]) if self.fill_missing else x)
+
+    def _filled(self, x: Any) -> np.ndarray:
+        """Data with the mean in place of gaps."""
+        array = _data.as_array(x, f"layer {self._label!r}: its input")
+        if array.dtype.kind != "f":
+            return array
+        gaps = np.isnan(array)
+        if np.isinf(array).any():
+            raise ValueError(f"layer {self._label!r}: its input holds an infinity")
+        mean = 0.0 if self.mean is None else self.mean
+        return np.where(gaps, mean, array.astype(np.float64)) if gaps.any() else array
 
     def _map(self) -> tuple[np.ndarray, np.ndarray] | None:
         if self.mean is None:
