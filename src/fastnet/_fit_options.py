@@ -10,7 +10,7 @@ import numpy as np
 from . import _data
 from ._custom_losses import rows_of
 from ._model_data import INFERENCE_ROWS, inputs_of, positive, rows_at_once, targets_of, weights_of
-from .data.dataset import is_dataset, own_data, unpack
+from .data.dataset import is_table, unpack
 from .data.sources import is_stream
 
 if TYPE_CHECKING:
@@ -49,22 +49,30 @@ class FitOptions(NamedTuple):
     cutmix: float = 0.0
     resume_from: Any = None
 
-    def unpacked(self) -> FitOptions:
-        """These with arrays in place of data sets; ValueError where targets or a batch size are given with one."""
-        x, y, weight, rows = unpack(self.x, self.y, self.sample_weight, self.batch_size)
-        if is_stream(x):
-            own_data(x, y, weight, rows)
-        held = self.validation_data
-        if not is_dataset(held):
-            return self._replace(x=x, y=y, sample_weight=weight, batch_size=rows)
-        *arrays, held_rows = unpack(held, None, None, None)
+    def unpacked(self, columns: list[str] | None = None) -> FitOptions:
+        """These with arrays, or what gives batches, in place of data sets, tables and files.
+
+        Parameters
+        ----------
+        columns : list of str, optional
+            The inputs that the model knows by the names of columns.
+
+        Raises
+        ------
+        ValueError
+            Where targets or a batch size are given with what has its own.
+        """
+        x, y, weight, rows = unpack(self.x, self.y, self.sample_weight, self.batch_size, columns=columns)
+        held, held_rows = self.validation_data, self.validation_batch_size
+        pair = isinstance(held, (tuple, list)) and len(held) in (2, 3) and not is_table(held)
+        given = (*held, None)[:3] if pair else (held, None, None)
+        *arrays, own_rows = unpack(*given, None, held_rows or INFERENCE_ROWS, columns or getattr(x, "columns", None))
+        if is_stream(arrays[0]):
+            held = arrays[0]
+        elif pair or own_rows is not None:
+            held, held_rows = tuple(arrays), held_rows or own_rows
         return self._replace(
-            x=x,
-            y=y,
-            sample_weight=weight,
-            batch_size=rows,
-            validation_data=tuple(arrays),
-            validation_batch_size=self.validation_batch_size or held_rows,
+            x=x, y=y, sample_weight=weight, batch_size=rows, validation_data=held, validation_batch_size=held_rows
         )
 
     def checked(self, network: Network) -> FitOptions:

@@ -44,7 +44,10 @@ def begin_training(model: Any, options: FitOptions) -> tuple[Feed, Arrays]:
     )  # fmt: skip
     if feed.source.by_epoch:
         feed.limit = options.steps_per_epoch
-    return feed, begin(model, feed).arrays
+    arrays = begin(model, feed).arrays
+    if feed.source.columns is not None:
+        model._columns.known.setdefault("x", feed.source.columns)
+    return feed, arrays
 
 
 class StreamFit(Fit):

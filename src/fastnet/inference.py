@@ -18,7 +18,7 @@ from ._model_data import INFERENCE_ROWS, inputs_of, rows_in_steps, targets_of, w
 from ._network import Network
 from ._open_shapes import OpenShapes, in_turn
 from ._plan_cache import PlanCache
-from .data.dataset import is_dataset, own_data, unpack
+from .data.dataset import unpack
 from .data.sources import is_stream
 
 if TYPE_CHECKING:
@@ -156,14 +156,14 @@ class Inference(Network):
         float, list of float or dict of str to float
             The loss; with metrics, a list that begins with the loss; with `return_dict`, by name.
         """
-        if is_dataset(x):
-            x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size)
+        default = INFERENCE_ROWS if steps is None else 32
+        x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size, default, self._columns.known.get("x"))
         if self._overrides("test_step"):
             logs = self._load_steps().evaluate(self, x, y, batch_size, sample_weight, steps, callbacks)
         elif is_stream(x):
             from ._streams import evaluate_stream
 
-            logs = evaluate_stream(self, own_data(x, y, sample_weight, batch_size), steps, check_finite, callbacks)
+            logs = evaluate_stream(self, x, steps, check_finite, callbacks)
         else:
             inputs, targets, weights = self._data_for(x, y, sample_weight, None, check_finite)
             if steps is not None:
@@ -254,12 +254,12 @@ class Inference(Network):
     @in_turn
     def _predict(self, x: Any, batch_size: int | None, steps: int | None, callbacks: Any, check_finite: bool) -> Any:
         """As `predict`, the long way."""
-        if is_dataset(x):
-            x, _, _, batch_size = unpack(x, None, None, batch_size)
+        default = INFERENCE_ROWS if steps is None else 32
+        x, _, _, batch_size = unpack(x, None, None, batch_size, default, self._columns.known.get("x"))
         if is_stream(x):
             from ._streams import predict_stream
 
-            return predict_stream(self, own_data(x, None, None, batch_size), steps, check_finite, callbacks)
+            return predict_stream(self, x, steps, check_finite, callbacks)
         inputs = self._rows_for(x, check_finite)
         if steps is not None:
             inputs = rows_of(inputs, rows_in_steps(self, steps, batch_size))

@@ -1,25 +1,34 @@
-"""Rows in memory that are given batch by batch, as `fit` takes them in place of arrays."""
+"""Rows that are given batch by batch, as `fit` takes them in place of arrays."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Dataset", "PyDataset", "is_dataset", "own_data", "unpack"]
+from .. import _core
+from .sources import Source, is_stream, kind_of
+
+__all__ = ["Dataset", "PyDataset", "unpack"]
 
 
 class Dataset:
-    """Arrays that know their batch size: what the functions of `fastnet.utils` return that make data ready.
+    """Rows that know their batch size: in memory, or in files and tables that are read part by part.
 
-    `fit`, `evaluate` and `predict` take it in place of x and y, with its batch size; a loop over it gives the batches.
+    `fit`, `evaluate` and `predict` take it in place of x and y, with its batch size; a loop over it gives the batches. What is not an array is
+    read in a thread that is ahead of the engine; never is all of it in memory.
 
     Parameters
     ----------
-    x : ndarray, or a tuple, list or dictionary of them
+    x : ndarray, or a tuple, list or dictionary of them; sparse matrix, table or path
+        A sparse matrix of SciPy is made dense batch by batch. Tables are ``pyarrow.Table``, ``pyarrow.RecordBatchReader`` (which is read once)
+        and ``pyarrow.dataset.Dataset``. A path is that of a Parquet or CSV file (.parquet, .pq, .csv, .tsv; the latter two compressed, too,
+        as .csv.gz), of a folder of such files, or a pattern such as ``"data/*.parquet"``; or a list of paths.
     y, sample_weight : the same, optional
+        Of a table or a file the names of the columns: one, a list of several that are one array, or a dictionary of these for several outputs.
     batch_size : int or None
         None: a batch is one row, without the axis of the rows.
     shuffle : bool
@@ -28,6 +37,22 @@ class Dataset:
         Of that order.
     class_names : list of str, optional
         What the class numbers in y stand for.
+    columns : list or dictionary of str, optional
+        Of a table or a file: the columns that are inputs, in this order; default: all but those of y and sample_weight. A dictionary has for each
+        input of the model a column, or a list of columns.
+    buffer_size : int, optional
+        Files are read in order; so many rows are shuffled together. Default: 65,536, or as many as take 32 MB. The order of the files, and of
+        the row groups of Parquet, is shuffled besides.
+
+    Attributes
+    ----------
+    n_rows : int or None
+        None: that is not known before all has been read.
+
+    Notes
+    -----
+    What has rows that can be asked for by number (arrays, memory maps, sparse matrices, tables of Arrow) is visited in the same order as arrays are,
+    and so trains with the same bits as they do.
 
     Examples
     --------
@@ -35,6 +60,8 @@ class Dataset:
     >>> data = Dataset(np.arange(5.0), np.arange(5), batch_size=2)
     >>> len(data), [y.tolist() for x, y in data]
     (3, [[0, 1], [2, 3], [4]])
+    >>> [y.tolist() for x, y in data.map(lambda x, y: (x / 10, -y))]
+    [[0, -1], [-2, -3], [-4]]
     """
 
     def __init__(
@@ -47,41 +74,148 @@ class Dataset:
         shuffle: bool = False,
         seed: int | None = None,
         class_names: list[str] | None = None,
+        columns: Any = None,
+        buffer_size: int | None = None,
     ) -> None:
+        for name, value in (("batch_size", batch_size), ("buffer_size", buffer_size)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
+                raise ValueError(f"Dataset: {name} must be a positive integer, got {value!r}")
         self.x, self.y, self.sample_weight = x, y, sample_weight
         self.batch_size, self.shuffle, self.seed, self.class_names = batch_size, shuffle, seed, class_names
-        self.n_rows = len(_first(x))
+        self.columns, self.buffer_size = columns, buffer_size
+        self._functions: tuple[Callable[..., Any], ...] = ()
         self._rng = np.random.default_rng(seed)
+        self._rows = None if needs_source(x) else len(_first(x))
+        if self._rows is not None and columns is not None:
+            raise ValueError("Dataset: columns are those of a table or a file, x is none")
+
+    @property
+    def n_rows(self) -> int | None:
+        return self.source().n_rows if self._rows is None else self._rows
+
+    @property
+    def is_arrays(self) -> bool:
+        """Whether it is arrays, as they are."""
+        return self._rows is not None and not self._functions
+
+    def source(self, default: int = 32, columns: list[str] | None = None) -> Source:
+        """Its rows for a model.
+
+        Parameters
+        ----------
+        default : int
+            Rows of a batch, where it has no batch size.
+        columns : list of str, optional
+            The inputs that a model knows, where it does not say itself.
+        """
+        from .rows import MappedSource
+
+        parts = self.x, self.y, self.sample_weight
+        source = row_source(*parts, self.batch_size or default, self.columns, self.buffer_size, columns)
+        return MappedSource(source, self._functions) if self._functions else source
 
     def __len__(self) -> int:
-        return self.n_rows if self.batch_size is None else math.ceil(self.n_rows / self.batch_size)
+        n = self.n_rows
+        if n is None:
+            raise TypeError("the rows of these data are not counted before they have been read")
+        return n if self.batch_size is None else math.ceil(n / self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        order = self._rng.permutation(self.n_rows) if self.shuffle else None
+        if not self.is_arrays:
+            yield from self._read()
+            return
+        order = self._rng.permutation(self._rows) if self.shuffle else None
         for i in range(len(self)):
             rows: Any = i if self.batch_size is None else slice(i * self.batch_size, (i + 1) * self.batch_size)
             if order is not None:
                 rows = order[rows]
-            yield self._packed(rows)
+            yield self._packed([_rows_of(part, rows) for part in (self.x, self.y, self.sample_weight)])
 
-    def _packed(self, rows: Any) -> Any:
-        parts = [_rows_of(part, rows) for part in (self.x, self.y, self.sample_weight)]
+    def _read(self) -> Iterator[Any]:
+        """The batches of what is read part by part."""
+        from .rows import split_batches
+
+        seed = int(self._rng.integers(2**63)) if self.shuffle else None
+        source = self.source()
+        for batch in split_batches(source.batches(0, seed, 0, 0)):
+            if self.batch_size is not None:
+                yield self._packed(list(batch[:3]))
+                continue
+            for i in range(len(_first(batch.x))):
+                yield self._packed([_rows_of(part, i) for part in batch[:3]])
+
+    @staticmethod
+    def _packed(parts: list[Any]) -> Any:
         while len(parts) > 1 and parts[-1] is None:
             parts.pop()
         return parts[0] if len(parts) == 1 else tuple(parts)
 
+    def map(self, function: Callable[..., Any]) -> Dataset:
+        """The same rows, each batch of which a function makes anew, in the thread that reads.
+
+        Parameters
+        ----------
+        function : callable
+            Takes the arrays of a batch, x, or x and y, or x, y and sample_weight, as there are, and returns as much as it is to be.
+            What it draws at random should come from a generator with a seed.
+        """
+        found = self._with()
+        found._functions = (*self._functions, function)
+        return found
+
     def rows(self, rows: Any) -> Dataset:
-        """A data set of some of the rows: a slice, or an array of their numbers."""
+        """A data set of some of the rows of arrays: a slice, or an array of their numbers."""
+        if self._rows is None:
+            raise TypeError("rows can be taken from arrays; a file or table is to be divided into two")
         x, y, weight = (_rows_of(part, rows) for part in (self.x, self.y, self.sample_weight))
-        return Dataset(
-            x, y, weight, batch_size=self.batch_size, shuffle=self.shuffle, seed=self.seed, class_names=self.class_names
-        )
+        return self._with(x=x, y=y, sample_weight=weight)
 
     def batch(self, batch_size: int) -> Dataset:
         """The same rows in batches of another size."""
-        return Dataset(
-            self.x, self.y, self.sample_weight, batch_size=batch_size, shuffle=self.shuffle, seed=self.seed, class_names=self.class_names
-        )  # fmt: skip
+        return self._with(batch_size=batch_size)
+
+    def _with(self, **changed: Any) -> Dataset:
+        names = ("x", "y", "sample_weight", "batch_size", "shuffle", "seed", "class_names", "columns", "buffer_size")
+        found = Dataset(**{**{name: getattr(self, name) for name in names}, **changed})
+        found._functions = self._functions
+        return found
+
+
+def needs_source(x: Any) -> bool:
+    """Whether x is rows that are not to be made into one array: of a file, a table, a sparse matrix, a memory map of other numbers."""
+    if isinstance(x, np.memmap):
+        return not _core.is_readable(x) and x.size > 0
+    if isinstance(x, (np.ndarray, Mapping)):
+        return False
+    return hasattr(x, "toarray") and hasattr(x, "tocsr") or is_table(x)
+
+
+def row_source(
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    batch_size: int,
+    columns: Any = None,
+    buffer_size: int | None = None,
+    known: list[str] | None = None,
+) -> Source:
+    """The source of rows of `needs_source`, or of arrays."""
+    if is_table(x):
+        from .tables import open_table
+
+        return open_table(x, y, sample_weight, columns, batch_size, buffer_size, known)
+    from .rows import RowSource
+
+    return RowSource(x, y, sample_weight, batch_size, type(x).__name__)
+
+
+def is_table(x: Any) -> bool:
+    """Whether x is a table of Arrow, one or several files, or a folder of them."""
+    if isinstance(x, (str, os.PathLike)):
+        return True
+    if isinstance(x, list):  # a tuple may be (x, y), with the name of a column; other texts may be rows
+        return bool(x) and all(isinstance(one, os.PathLike) or (isinstance(one, str) and kind_of(one)) for one in x)
+    return hasattr(x, "schema") and any(hasattr(x, name) for name in ("to_batches", "read_next_batch"))
 
 
 def _first(value: Any) -> Any:
@@ -149,23 +283,52 @@ class PyDataset:
         """Called after the last batch of an epoch has been trained on."""
 
 
-def is_dataset(x: Any) -> bool:
-    """Whether x is arrays with their own targets and batch size."""
-    return isinstance(x, Dataset)
+def unpack(
+    x: Any, y: Any, sample_weight: Any, batch_size: int | None, default: int = 32, columns: list[str] | None = None
+) -> tuple[Any, Any, Any, int | None]:
+    """What a model was given: arrays, their targets, weights and batch size; or what `is_stream` is true of, and nothing else.
 
-
-def unpack(x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> tuple[Any, Any, Any, int | None]:
-    """The arrays and the batch size of a `Dataset` that was given as x, and what was given with other data as it is.
+    Parameters
+    ----------
+    default : int
+        Rows of a batch of what has none of its own.
+    columns : list of str, optional
+        The inputs that the model knows by the names of columns.
 
     Raises
     ------
     ValueError
-        If y, weights or a batch size are given with a data set, which has its own.
+        If y, weights or a batch size are given with what has its own.
     """
-    if not isinstance(x, Dataset):
+    if type(x) is np.ndarray:
         return x, y, sample_weight, batch_size
-    x = own_data(x, y, sample_weight, batch_size)
-    return x.x, x.y, x.sample_weight, x.batch_size
+    if isinstance(x, Dataset):
+        own_data(x, y, sample_weight, batch_size)
+        if x.is_arrays:
+            return x.x, x.y, x.sample_weight, x.batch_size
+        return x.source(default, columns), None, None, None
+    if needs_source(x):
+        return row_source(x, y, sample_weight, batch_size or default, known=columns), None, None, None
+    if is_stream(x):
+        return own_data(x, y, sample_weight, batch_size), None, None, None
+    if isinstance(y, (str, list)) and hasattr(x, "to_numpy") and _are_names([y] if isinstance(y, str) else y):
+        return *_of_frame(x, y, sample_weight), batch_size
+    return x, y, sample_weight, batch_size
+
+
+def _are_names(given: Any) -> bool:
+    return bool(given) and all(isinstance(one, str) for one in given)
+
+
+def _of_frame(frame: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """Inputs, targets and weights of a frame, the latter by the names of columns."""
+    used = [*([y] if isinstance(y, str) else y), *([sample_weight] if isinstance(sample_weight, str) else [])]
+    names = list(frame.columns)
+    missing = [name for name in used if name not in names]
+    if missing:
+        raise ValueError(f"x has no column {missing[0]!r}; there are {', '.join(map(repr, names))}")
+    weight = frame[sample_weight] if isinstance(sample_weight, str) else sample_weight
+    return frame[[name for name in names if name not in used]], frame[y], weight
 
 
 def own_data(x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> Any:

@@ -33,7 +33,7 @@ class Chunk(NamedTuple):
 
     @property
     def n_rows(self) -> int:
-        return len(self.arrays[0][0])
+        return len(self.arrays[0][0]) if self.order is None else len(self.order)
 
 
 class Feed:
@@ -159,7 +159,10 @@ class Feed:
         self._reader = Reader(self._read(given), _size_of)
 
     def _read(self, given: Iterator[Batch]) -> Iterator[Any]:
+        columns = self.source.columns
         for number, batch in enumerate(given):
+            if columns is not None:
+                batch = batch._replace(x=NamedRows.of(batch.x, columns))
             if not self.ahead:
                 yield batch
                 continue
@@ -168,6 +171,20 @@ class Feed:
             except Exception as error:
                 error.add_note(f"in batch {number} of {self.source.name}")
                 raise
+
+
+class NamedRows(np.ndarray):
+    """An array that knows the names of its columns, for messages."""
+
+    columns: list[str]
+
+    @classmethod
+    def of(cls, array: Any, columns: list[str]) -> Any:
+        if type(array) is not np.ndarray:
+            return array
+        found = array.view(cls)
+        found.columns = columns
+        return found
 
 
 def cut(chunk: Chunk, n: int) -> Chunk:

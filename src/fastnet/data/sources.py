@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from .. import _core
 
-__all__ = ["Batch", "IndexedSource", "IterableSource", "IteratorSource", "Source", "batch_source", "is_stream"]
+__all__ = ["Batch", "IndexedSource", "IterableSource", "IteratorSource", "Source", "batch_source", "is_stream", "kind_of"]
 
 
 class Batch(NamedTuple):
@@ -40,8 +41,10 @@ class Source:
     ----------
     name : str
         What messages call it.
-    n_batches : int or None
-        Batches of a pass; None: they are counted as they come.
+    n_batches, n_rows : int or None
+        Batches and rows of a pass; None: they are counted as they come.
+    columns : list of str or None
+        Names of the numbers in a row of x.
     once : bool
         There is one pass only.
     endless : bool
@@ -54,6 +57,8 @@ class Source:
 
     name = "data"
     n_batches: int | None = None
+    n_rows: int | None = None
+    columns: list[str] | None = None
     once = endless = by_epoch = False
     owns_batches = True
 
@@ -223,3 +228,11 @@ def batch_source(x: Any) -> Source:
             f"the items of {kind} are samples: give batches of them, torch.utils.data.DataLoader(dataset, batch_size=32)"
         )
     return IndexedSource(x, kind) if _has_items(x) else IterableSource(x, kind)
+
+
+def kind_of(path: str | os.PathLike[str]) -> str | None:
+    """Whether a file is "parquet" or "csv", by its name."""
+    name = os.fspath(path).lower()
+    for ending in (".gz", ".bz2", ".zst", ".lz4"):
+        name = name.removesuffix(ending)
+    return {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv"}.get(os.path.splitext(name)[1])

@@ -1,0 +1,415 @@
+"""Tables of Arrow, Parquet and CSV: which columns are inputs, targets and weights, and how they become arrays."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _core
+from .rows import RowSource
+from .sources import Batch, Source, kind_of
+
+__all__ = ["open_table"]
+
+#: Rows that are shuffled together where a file is read in order, unless told otherwise; and bytes of them at most.
+BUFFER_ROWS, _BUFFER_BYTES = 1 << 16, 1 << 25
+#: Rows whose columns are laid side by side at once, in cache.
+_BLOCK = 4096
+#: Passes have numbers of their own for the order of files, and of the rows of each buffer.
+_NUMBERS = 20
+
+
+def _pyarrow(module: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"tables and their files are read with pyarrow, which is not there: pip install 'fastnet-engine[data]' ({error})"
+        ) from error
+
+
+class _Matrix(NamedTuple):
+    """Columns that become one array.
+
+    Attributes
+    ----------
+    names : list of str
+    flat : bool
+        One column without an axis of its own.
+    dtype : dtype
+    width : int or None
+        Numbers of a row of the one column that holds lists; None: columns hold numbers.
+    """
+
+    names: list[str]
+    flat: bool
+    dtype: np.dtype
+    width: int | None
+
+    def new(self, n: int) -> np.ndarray:
+        if self.flat:
+            return np.empty(n, self.dtype)
+        return np.empty((n, len(self.names) if self.width is None else self.width), self.dtype)
+
+    def read(self, table: Any, out: np.ndarray) -> None:
+        """Puts the rows of a table or record batch into an array."""
+        if self.width is not None:
+            values = _joined(table.column(self.names[0]))
+            if values.null_count:
+                raise ValueError(f"column {self.names[0]!r} lacks a value")
+            out[...] = values.flatten().to_numpy(zero_copy_only=False).reshape(out.shape)
+            return
+        columns = [_numbers(table.column(name), name, self.dtype) for name in self.names]
+        if self.flat:
+            out[...] = columns[0]
+            return
+        for first in range(0, len(out), _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            block = out[rows]
+            for j, column in enumerate(columns):
+                block[:, j] = column[rows]
+
+
+def _joined(column: Any) -> Any:
+    """One array of a column that may come in pieces."""
+    if not hasattr(column, "chunks"):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _numbers(column: Any, name: str, dtype: np.dtype) -> np.ndarray:
+    if column.null_count and dtype.kind not in "fO":
+        raise ValueError(f"column {name!r} lacks a value, and holds whole numbers: fill it, or make it one of real numbers")
+    values = _joined(column)
+    return values.to_numpy(zero_copy_only=False)
+
+
+class Roles:
+    """What the columns of a table are for.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+    y, weight : str, list of str or None
+        Names of the columns of the targets, and of the weights of rows; the targets in a dictionary by name for several outputs.
+    columns : list or dictionary of str, optional
+        Names of the inputs; default: all that are nothing else. In a dictionary by the name of the input: one column, or a list.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column.
+    """
+
+    def __init__(self, schema: Any, y: Any, weight: Any, columns: Any, name: str, known: list[str] | None = None) -> None:
+        self._schema, self._name = schema, name
+        used = {one for part in (y, weight) for one in _names_in(part)}
+        if columns is None and known is not None and all(isinstance(one, str) for one in known):
+            columns = known
+        if columns is None:
+            columns = [one for one in schema.names if one not in used]
+        self.columns = None if isinstance(columns, (str, Mapping)) else list(columns)
+        #: Of x, y and the weights: a matrix, a dictionary of them, or None.
+        self.parts = [self._matrices(part) for part in (columns, y, weight)]
+        found = [matrix for part in self.parts for matrix in _values(part)]
+        self.names = list(dict.fromkeys(one for matrix in found for one in matrix.names))
+        self.row_bytes = sum(matrix.new(1).nbytes for matrix in found)
+
+    def _matrices(self, given: Any) -> Any:
+        if given is None:
+            return None
+        if isinstance(given, Mapping):
+            return {name: self._matrix(one) for name, one in given.items()}
+        return self._matrix(given)
+
+    def _matrix(self, given: Any) -> _Matrix:
+        names = [given] if isinstance(given, str) else list(given)
+        for name in names:
+            if name not in self._schema.names:
+                raise ValueError(f"{self._name} has no column {name!r}; there are {', '.join(map(repr, self._schema.names))}")
+        if not names:
+            raise ValueError(f"{self._name} has no column for x beside those of y and sample_weight")
+        fields = [self._schema.field(name).type for name in names]
+        size = getattr(fields[0], "list_size", None)
+        if len(names) == 1 and size:
+            return _Matrix(names, False, np.dtype(fields[0].value_type.to_pandas_dtype()), size)
+        dtypes = [_dtype_of(field) for field in fields]
+        for name, field, dtype in zip(names, fields, dtypes):
+            if dtype.kind == "O" and len(names) > 1:
+                raise ValueError(
+                    f"{self._name}: column {name!r} holds {field}, no numbers: leave it out by columns=[...], or take it alone, "
+                    "columns={name: column}, and make numbers of it in map"
+                )
+        return _Matrix(names, isinstance(given, str), np.result_type(*dtypes), None)
+
+    def new(self, n: int) -> list[Any]:
+        """Arrays for so many rows: x, y and weights."""
+        return [_each(part, lambda matrix: matrix.new(n)) for part in self.parts]
+
+    def read(self, table: Any, arrays: list[Any], first: int) -> None:
+        """Puts rows of a table into arrays, from a row on."""
+        rows = slice(first, first + table.num_rows)
+        for part, out in zip(self.parts, arrays):
+            if isinstance(part, dict):
+                for name, matrix in part.items():
+                    matrix.read(table, out[name][rows])
+            elif part is not None:
+                part.read(table, out[rows])
+
+
+def _names_in(part: Any) -> list[str]:
+    if part is None:
+        return []
+    if isinstance(part, Mapping):
+        return [name for one in part.values() for name in _names_in(one)]
+    return [part] if isinstance(part, str) else list(part)
+
+
+def _values(part: Any) -> list[Any]:
+    return [] if part is None else list(part.values()) if isinstance(part, dict) else [part]
+
+
+def _each(part: Any, function: Callable[[Any], Any]) -> Any:
+    if isinstance(part, dict):
+        return {name: function(one) for name, one in part.items()}
+    return None if part is None else function(part)
+
+
+def _dtype_of(field: Any) -> np.dtype:
+    """The numbers of a column as NumPy has them; object: it holds none."""
+    try:
+        dtype = np.dtype(field.to_pandas_dtype())
+    except (NotImplementedError, TypeError):
+        return np.dtype(object)
+    return dtype if dtype.kind in "fiub" else np.dtype(object)
+
+
+class TableRows:
+    """Columns of a table in memory, of which rows are asked for by number."""
+
+    def __init__(self, table: Any, matrix: _Matrix) -> None:
+        self._table, self._matrix = table.select(matrix.names), matrix
+        self.shape = (table.num_rows,)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        if isinstance(rows, slice):
+            first, end, _ = rows.indices(self._table.num_rows)
+            table = self._table.slice(first, end - first)
+        else:
+            table = self._table.take(rows)
+        found = self._matrix.new(table.num_rows)
+        self._matrix.read(table, found)
+        return found
+
+
+class Unit(NamedTuple):
+    """A part of the data that is read in order.
+
+    Attributes
+    ----------
+    n_rows : int or None
+        None: not known.
+    read : callable
+        Gives record batches.
+    """
+
+    n_rows: int | None
+    read: Callable[[], Iterator[Any]]
+
+
+class TableSource(Source):
+    """Rows that are read in order, file after file.
+
+    Shuffled are the order of the files (of Parquet: of their row groups), and the rows of each of the buffers that are filled from them. Both
+    are functions of the seed and the number of the pass.
+
+    Parameters
+    ----------
+    units : list of Unit
+    roles : Roles
+    batch_size : int
+    buffer_size : int, optional
+        Rows of a buffer, made a multiple of the batch size.
+    """
+
+    owns_batches = False
+
+    def __init__(
+        self, name: str, units: Sequence[Unit], roles: Roles, batch_size: int, buffer_size: int | None, once: bool = False
+    ) -> None:
+        self.name, self._units, self._roles, self.once = name, list(units), roles, once
+        self.batch_size, self.columns = batch_size, roles.columns
+        limit = buffer_size or min(BUFFER_ROWS, max(1, _BUFFER_BYTES // max(1, roles.row_bytes)))
+        self._size = batch_size * max(1, limit // batch_size)
+        counts = [unit.n_rows for unit in units]
+        self.n_rows = None if None in counts else sum(counts)  # type: ignore[arg-type]
+        if self.n_rows == 0:
+            raise ValueError(f"{name} has no rows")
+        self.n_batches = None if self.n_rows is None else -(-self.n_rows // batch_size)
+
+    def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch]:
+        units = self._units
+        if seed is not None:
+            units = [units[i] for i in _core.shuffle(seed, number << _NUMBERS, len(units))]
+        window, offset = divmod(rows, self._size)
+        for arrays, n in self._windows(units, window * self._size):
+            order = None if seed is None else _core.shuffle(seed, (number << _NUMBERS) + 1 + window, n)
+            parts = arrays
+            if offset or n < self._size:  # what is left of a buffer
+                places: Any = slice(offset, n) if order is None else order[offset:]
+                parts = [_each(part, lambda array, places=places: array[places]) for part in arrays]
+                order = None
+            if offset < n:
+                yield Batch(*parts, self.batch_size, order)
+            window, offset = window + 1, 0
+
+    def _windows(self, units: Sequence[Unit], skipped: int) -> Iterator[tuple[list[Any], int]]:
+        """Filled buffers, and how many rows they have."""
+        arrays, filled = self._roles.new(self._size), 0
+        for unit in units:
+            if unit.n_rows is not None and unit.n_rows <= skipped:
+                skipped -= unit.n_rows
+                continue
+            for table in unit.read():
+                left = min(skipped, table.num_rows)
+                skipped -= left
+                while left < table.num_rows:
+                    taken = table.slice(left, self._size - filled)
+                    self._roles.read(taken, arrays, filled)
+                    left, filled = left + taken.num_rows, filled + taken.num_rows
+                    if filled == self._size:
+                        yield arrays, filled
+                        arrays, filled = self._roles.new(self._size), 0
+        if filled:
+            yield arrays, filled
+
+
+# ---- what there is -------------------------------------------------------------------------------------
+
+
+def open_table(
+    x: Any, y: Any, weight: Any, columns: Any, batch_size: int, buffer_size: int | None, known: list[str] | None
+) -> Source:
+    """The source of a table; known: the columns that a model has as inputs, where nothing else is said and all of them are there.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file, or no file in the folder.
+    ImportError
+        Without pyarrow.
+    ValueError
+        For other files, and for columns that there are not.
+    """
+
+    def source(name: str, schema: Any, units: Callable[[Roles], list[Unit]], once: bool = False) -> Source:
+        roles = Roles(schema, y, weight, columns, name, known)
+        return TableSource(name, units(roles), roles, batch_size, buffer_size, once)
+
+    if isinstance(x, (str, os.PathLike, list)):
+        files = _files_of(x)
+        name = os.fspath(x) if isinstance(x, (str, os.PathLike)) else f"{files[0]} and others"
+        if files[0].suffix.lower() in (".parquet", ".pq"):
+            schema = _pyarrow("pyarrow.parquet").read_schema(files[0])
+            return source(name, schema, lambda roles: [unit for file in files for unit in _row_groups(file, roles.names)])
+        schema = _csv_schema(files[0])
+        return source(name, schema, lambda roles: [_csv_unit(file, schema, roles.names) for file in files])
+    name = type(x).__name__
+    if hasattr(x, "read_next_batch"):
+        return source(name, x.schema, lambda roles: [Unit(None, lambda: iter(x))], once=True)
+    if hasattr(x, "get_fragments"):
+        return source(name, x.schema, lambda roles: [_fragment_unit(one, x.schema, roles.names) for one in x.get_fragments()])
+    roles = Roles(x.schema, y, weight, columns, name, known)
+    found = RowSource(
+        *(_each(part, lambda matrix: TableRows(x, matrix)) for part in roles.parts), batch_size=batch_size, name=name
+    )
+    found.columns = roles.columns
+    return found
+
+
+def _files_of(given: Any) -> list[pathlib.Path]:
+    """The files of a path, a pattern, a folder or a list, in order; all of one kind."""
+    if isinstance(given, list):
+        files = [file for one in given for file in _files_of(one)]
+    else:
+        path = pathlib.Path(given)
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if kind_of(file) and not file.name.startswith((".", "_")))
+        elif path.exists():
+            files = [path]
+        else:
+            files = [pathlib.Path(one) for one in sorted(glob.glob(os.fspath(given), recursive=True))]
+        if not files:
+            raise FileNotFoundError(f"there is no file {os.fspath(given)!r}, nor a folder with Parquet or CSV files")
+    kinds = {kind_of(file) for file in files}
+    if None in kinds or len(kinds) > 1:
+        other = next((file for file in files if kind_of(file) is None), files[-1])
+        raise ValueError(f"{other} is neither a Parquet nor a CSV file, or of another kind than {files[0]}")
+    return files
+
+
+def _row_groups(path: pathlib.Path, names: list[str]) -> list[Unit]:
+    parquet = _pyarrow("pyarrow.parquet")
+    with parquet.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+
+    def read(group: int) -> Iterator[Any]:
+        with parquet.ParquetFile(path) as file:  # without threads: the engine has them
+            yield from file.iter_batches(BUFFER_ROWS // 4, row_groups=[group], columns=names, use_threads=False)
+
+    return [Unit(size, lambda group=group: read(group)) for group, size in enumerate(sizes) if size]
+
+
+def _fragment_unit(fragment: Any, schema: Any, names: list[str]) -> Unit:
+    return Unit(
+        fragment.count_rows(),
+        lambda: fragment.to_batches(schema=schema, columns=names, batch_size=BUFFER_ROWS // 4, use_threads=False),
+    )
+
+
+def _open_csv(path: pathlib.Path, types: Any, names: list[str] | None) -> Any:
+    """A reader of a file; types: those of its columns, where they are known."""
+    csv = _pyarrow("pyarrow.csv")
+    delimiter = "\t" if ".tsv" in path.suffixes else ","
+    return csv.open_csv(
+        path,
+        read_options=csv.ReadOptions(use_threads=False, block_size=1 << 22),
+        parse_options=csv.ParseOptions(delimiter=delimiter),
+        convert_options=csv.ConvertOptions(column_types=types, include_columns=names),
+    )
+
+
+def _csv_schema(path: pathlib.Path) -> Any:
+    """The types of the columns, as the first rows show them; what looks like whole numbers there may be real ones later."""
+    pyarrow = _pyarrow("pyarrow")
+    with _naming(path), _open_csv(path, None, None) as reader:
+        fields, types = list(reader.schema), pyarrow.types
+    unsure = [types.is_integer(field.type) or types.is_null(field.type) for field in fields]
+    return pyarrow.schema([field.with_type(pyarrow.float64()) if one else field for field, one in zip(fields, unsure)])
+
+
+def _csv_unit(path: pathlib.Path, schema: Any, names: list[str]) -> Unit:
+    types = {field.name: field.type for field in schema}
+
+    def read() -> Iterator[Any]:
+        with _naming(path), _open_csv(path, types, names) as reader:
+            yield from reader
+
+    return Unit(None, read)
+
+
+@contextlib.contextmanager
+def _naming(path: pathlib.Path) -> Iterator[None]:
+    """Adds the file to the errors of pyarrow, which name line and column."""
+    try:
+        yield
+    except (ValueError, KeyError) as error:
+        raise type(error)(f"{path}: {error.args[0] if error.args else error}") from error
