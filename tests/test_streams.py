@@ -415,6 +415,24 @@ def test_arguments_that_do_not_go_with_batches():
         fn.Sequential([fn.Input((3,)), fn.layers.Dense(1)]).fit(Loader(), verbose=0)
 
 
+def test_steps_of_the_users_take_arrays():
+    class Own(fn.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = fn.layers.Dense(1)
+
+        def call(self, x):
+            return self.dense(x)
+
+        def train_step(self, data):
+            raise AssertionError("not to be called")
+
+    made = Own()
+    made.compile("sgd", "mse")
+    with pytest.raises(TypeError, match="Own.train_step is traced for the rows of arrays: Loader gives batches"):
+        made.fit(Loader(), verbose=0)
+
+
 class Failure(Exception):
     pass
 

@@ -20,6 +20,7 @@ from ._step_values import Batches, States, is_penalized, tensors_in
 from ._tested_steps import TestedStep
 from ._updates import CompiledStep, CompiledUpdate, StepPlans, Update, place_operations
 from ._weight_functions import has_functions
+from .data.sources import is_stream
 from .fitting import Fit
 from .inference import as_asked
 from .layers.functional import AddLoss
@@ -324,6 +325,7 @@ def _tester(model: Any, data: StepData) -> TestedStep:
 def make_fit(model: Any, progress: Progress, given: FitOptions) -> Fit:
     """The training that a call of `fit` would do."""
     options = given.unpacked()
+    _require_arrays(model, "train_step", options.x, options.validation_data)
     for name in ("mixup", "cutmix"):
         if getattr(options, name):
             raise ValueError(f"{name} is for steps of the engine: {type(model).__name__}.train_step can mix rows itself")
@@ -385,7 +387,17 @@ def evaluate(
     model: Any, x: Any, y: Any, batch_size: int | None, sample_weight: Any, steps: int | None, callbacks: Any
 ) -> dict[str, Any]:
     """`Model.evaluate`, by `test_step`."""
+    _require_arrays(model, "test_step", x)
     data = StepData(x, y, sample_weight)
     if steps is not None:
         data = StepData(*data.parts([array[: steps * (batch_size or 32)] for array in data.arrays]))
     return _tester(model, data).evaluate_data(data, batch_size, None, callbacks)
+
+
+def _require_arrays(model: Any, method: str, *data: Any) -> None:
+    """TypeError for data that come batch by batch."""
+    for given in data:
+        if is_stream(given):
+            raise TypeError(
+                f"{type(model).__name__}.{method} is traced for the rows of arrays: {getattr(given, 'name', type(given).__name__)} gives batches"
+            )
