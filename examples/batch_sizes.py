@@ -34,7 +34,7 @@ def train(batch_size, rate, data, epochs):
         seed=0,
     )
     model.compile(fn.optimizers.SGD(rate), "mse")
-    history = model.fit(*data, batch_size=batch_size, epochs=epochs, verbose=0).history
+    history = model.fit(*data, batch_size=batch_size, epochs=epochs, verbose=0).quantities
     line = np.linspace(-2, 2, 200).reshape(-1, 1)
     return history["loss"], sum(history["seconds"]), np.abs(model.predict(line) - np.sin(2 * line)).mean()
 

@@ -41,7 +41,7 @@ def train(learning_rate, callbacks, data, epochs):
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(fn.optimizers.SGD(learning_rate, momentum=0.9), loss, metrics=["accuracy"])
     history = model.fit(x, y, batch_size=BATCH, epochs=epochs, validation_data=(x_test, y_test), verbose=0, callbacks=callbacks)
-    return history.history
+    return history.quantities
 
 
 def plot(histories, file):

@@ -34,7 +34,7 @@ def train(schedule, data, epochs):
     )
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(fn.optimizers.SGD(schedule, momentum=0.9), loss, metrics=["accuracy"])
-    return model.fit(x, y, batch_size=50, epochs=epochs, validation_split=0.2, verbose=0).history
+    return model.fit(x, y, batch_size=50, epochs=epochs, validation_split=0.2, verbose=0).quantities
 
 
 def plot(histories, file):

@@ -68,7 +68,7 @@ def test_hooks_of_epochs():
     ]  # fmt: skip
     for epoch, call in enumerate(call for call in recorder.calls if call[0] == "epoch end"):
         assert {"loss", "mae", "val_loss", "val_mae", "learning_rate"} <= set(call[2])
-        assert all(call[2][name] == history.history[name][epoch] for name in call[2])
+        assert all(call[2][name] == history.quantities[name][epoch] for name in call[2])
     assert recorder.calls[-1][1] == recorder.calls[-2][2]
 
 
@@ -100,7 +100,7 @@ def test_callbacks_that_see_every_batch_change_nothing(make):
     plain, watched = regression(5, 1, optimizer=make()), regression(5, 1, optimizer=make())
     a, b = fit(plain, n=50), fit(watched, Recorder(), n=50)
     assert same_weights(plain, watched)
-    assert a.history["learning_rate"] == b.history["learning_rate"]
+    assert a.quantities["learning_rate"] == b.quantities["learning_rate"]
     np.testing.assert_allclose(a.history["loss"], b.history["loss"], rtol=1e-14)
 
 

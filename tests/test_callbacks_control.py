@@ -186,7 +186,7 @@ def rates(curve, learning_rate=1.0, **options):
     """The learning rate after each epoch."""
     model = regression(optimizer=fn.optimizers.SGD(learning_rate, clipvalue=1e-9))
     follow(ReduceLROnPlateau(**{"min_delta": 0.0, "patience": 2, **options}), 50, model, val_loss=list(curve))
-    found = model.history.history["learning_rate"]  # of the steps of each epoch
+    found = model.history.quantities["learning_rate"]  # of the steps of each epoch
     return [*found[1:], model.optimizer.learning_rate_at(model.optimizer.iterations)]
 
 
@@ -221,7 +221,7 @@ def test_schedules_that_count_epochs():
         optimizer = fn.optimizers.SGD(schedule, momentum=schedule * 0.5, clipvalue=1e-9, gradient_accumulation_steps=every)
         model = regression(optimizer=optimizer)
         model.fit(rows(10, 4), rows(10, 1), batch_size=batch_size, epochs=3, verbose=0)
-        assert model.history.history["learning_rate"] == [1.0, 0.5, 0.25]
+        assert model.history.quantities["learning_rate"] == [1.0, 0.5, 0.25]
         rows_of_steps = optimizer.hyper_parameters(4)
         assert rows_of_steps.shape[0] == 4 and optimizer.learning_rate is schedule and not schedule.is_bound
     model.fit(rows(10, 4), rows(10, 1), batch_size=10, epochs=1, verbose=0)
@@ -245,10 +245,10 @@ def test_a_rate_that_is_set_after_a_reduction_is_the_rate():
     follow(ReduceLROnPlateau(factor=0.5, patience=2), 5, model, val_loss=[1.0] * 5)
     assert model.optimizer.learning_rate_at(model.optimizer.iterations) == model.optimizer.learning_rate == 0.05
     model.optimizer.learning_rate = 0.2
-    assert follow(LambdaCallback(), 1, model).history.history["learning_rate"] == [0.2]
+    assert follow(LambdaCallback(), 1, model).history.quantities["learning_rate"] == [0.2]
     with pytest.warns(DeprecationWarning, match="use learning_rate"):
         model.optimizer.lr = 0.1
-    assert follow(LambdaCallback(), 1, model).history.history["learning_rate"] == [0.1]
+    assert follow(LambdaCallback(), 1, model).history.quantities["learning_rate"] == [0.1]
 
 
 def test_reduction_says_so(capsys):
@@ -272,7 +272,7 @@ def test_factors_that_reduce_nothing():
 def test_learning_rate_by_epochs(schedule):
     model = regression(optimizer=fn.optimizers.SGD(1.0, clipvalue=1e-9))
     follow(LearningRateScheduler(schedule), 4, model)
-    assert model.history.history["learning_rate"] == [1.0, 0.5, 0.25, 0.125]
+    assert model.history.quantities["learning_rate"] == [1.0, 0.5, 0.25, 0.125]
     assert model.optimizer.learning_rate == 0.125
 
 
@@ -284,7 +284,7 @@ def test_scheduler_and_reduction_work_together():
     reduce = ReduceLROnPlateau(factor=0.1, patience=1)
     model.fit(rows(10, 4), rows(10, 1), epochs=3, verbose=0, callbacks=[scheduler, Script(val_loss=[1.0] * 3), reduce])
     assert seen == [1.0, 0.5, 0.025]
-    np.testing.assert_allclose(model.history.history["learning_rate"], [0.5, 0.25, 0.0125])
+    np.testing.assert_allclose(model.history.quantities["learning_rate"], [0.5, 0.25, 0.0125])
 
 
 def test_scheduler_says_so(capsys):

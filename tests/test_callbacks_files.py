@@ -221,7 +221,7 @@ def test_the_table_holds_the_history(tmp_path, separator):
     assert header == ["epoch", "gradient_norm", "learning_rate", "loss", "mae", "val_loss", "val_mae"]
     assert [line[0] for line in lines] == ["0", "1", "2"]
     for i, name in enumerate(header[1:], 1):
-        assert [float(line[i]) for line in lines] == history.history[name]
+        assert [float(line[i]) for line in lines] == history.quantities[name]
 
 
 def test_the_table_is_replaced_or_gone_on_with(tmp_path):

@@ -86,7 +86,7 @@ def test_the_first_steps_threw_the_weights_off(rate):
     model = train(SGD(rate), *digits())
     findings = model.history.diagnose(model, digits()[0])
     assert kinds(findings) == ["learning rate too large", "dead units"]
-    assert "threw the weights far off" in findings[0].seen and f"{model.history.history['loss'][0]:.3g}" in findings[0].seen
+    assert "threw the weights far off" in findings[0].seen and f"{model.history.quantities['loss'][0]:.3g}" in findings[0].seen
     assert "32 of the 32 units of layer 'dense'" in findings[1].seen and "leaky_relu" in findings[1].advice
 
 
@@ -95,7 +95,7 @@ def test_oscillation(optimizer):
     model = train(optimizer, *digits(), activation="tanh")
     (finding,) = model.history.diagnose()
     assert finding.kind == "learning rate too large" and "goes up and down: it rose in" in finding.seen
-    losses = np.array(model.history.history["loss"])
+    losses = np.array(model.history.quantities["loss"])
     assert f"from {losses.min():.3g} to {losses.max():.3g}; the learning rate is" in finding.seen
 
 
@@ -105,13 +105,13 @@ def test_a_learning_rate_that_is_too_small(optimizer):
     (finding,) = model.history.diagnose()
     assert finding.kind == "learning rate too small" and "slowly and steadily" in finding.seen
     assert f"learning rate is {optimizer.learning_rate:.3g}" in finding.seen and "larger" in finding.advice
-    assert f"to {model.history.history['loss'][-1]:.4g} in 30 epochs" in finding.seen
+    assert f"to {model.history.quantities['loss'][-1]:.4g} in 30 epochs" in finding.seen
 
 
 def test_overfitting():
     model = train("adam", *noisy(), units=(64, 64, 2), epochs=100)
     (finding,) = model.history.diagnose()
-    curve = model.history.history["val_loss"]
+    curve = model.history.quantities["val_loss"]
     best = int(np.argmin(curve))
     assert finding.kind == "overfitting" and "EarlyStopping" in finding.advice
     assert f"after epoch {best + 1}, {curve[best]:.3g}" in finding.seen and f"{curve[-1]:.3g} since" in finding.seen
@@ -133,10 +133,10 @@ def test_underfitting(metrics):
     model = train(
         Adam(0.05, beta_1=0.5), x, y, units=(1,), loss="mse", metrics=metrics, epochs=40, batch_size=100, validation_split=0.0
     )
-    model.history.history["loss"][0] = min(model.history.history["loss"][0], 0.4)  # as from weights near zero
+    model.history.quantities["loss"][0] = min(model.history.quantities["loss"][0], 0.4)  # as from weights near zero
     (finding,) = model.history.diagnose()
     assert finding.kind == "underfitting" and "larger network" in finding.advice
-    assert f"stayed at {model.history.history['loss'][-1]:.3g}" in finding.seen
+    assert f"stayed at {model.history.quantities['loss'][-1]:.3g}" in finding.seen
 
 
 def test_dead_units_are_counted():
@@ -237,7 +237,7 @@ def test_divergence_before_the_first_epoch_has_ended():
 
 def test_epochs_without_numbers_and_other_quantities():
     history = history_of(DECAY)
-    history.history["note"] = ["text"] * 40
-    history.history["r2_score"] = [np.ones(2)] * 40
-    history.history["val_loss"] = [None] * 40
+    history.quantities["note"] = ["text"] * 40
+    history.quantities["r2_score"] = [np.ones(2)] * 40
+    history.quantities["val_loss"] = [None] * 40
     assert history.diagnose() == []

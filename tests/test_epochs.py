@@ -90,7 +90,7 @@ def test_epochs_at_once_are_epochs_one_by_one(optimizer, call, n_threads):
     assert same_weights(at_once, one_by_one)
     assert numbers(at_once.history) == numbers(one_by_one.history)
     assert at_once.optimizer.batches == one_by_one.optimizer.batches
-    assert all(seconds > 0 for seconds in at_once.history.history["seconds"])
+    assert all(seconds > 0 for seconds in at_once.history.quantities["seconds"])
     # so does what comes after them
     for model in (at_once, one_by_one):
         model.fit(rows(103, 5), classes(103, 3), batch_size=16, epochs=2, verbose=0)

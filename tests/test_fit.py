@@ -170,9 +170,53 @@ def test_validation_data_is_evaluated_after_each_epoch():
     model_at_second = regression(metrics=["mae"])
     model_at_second.fit(x, y, epochs=2, verbose=0)
     error = model_at_second.predict(held_x) - held_y
-    assert history["val_loss"][0] is None and history["val_loss"][2] is None
-    np.testing.assert_allclose(history["val_loss"][1], np.mean(weight * error[:, 0] ** 2), rtol=1e-12)
-    np.testing.assert_allclose(history["val_mae"][1], np.mean(np.abs(error)), rtol=1e-12)
+    assert len(history["val_loss"]) == 1
+    np.testing.assert_allclose(history["val_loss"][0], np.mean(weight * error[:, 0] ** 2), rtol=1e-12)
+    np.testing.assert_allclose(history["val_mae"][0], np.mean(np.abs(error)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "freq, first, expected", [(2, 0, [1, 3]), (2, 1, [1, 3]), (3, 1, [2]), ([2, 5, 9], 0, [1, 4]), ({3}, 3, [])]
+)
+def test_validation_freq_counts_epochs_from_the_first_of_all(freq, first, expected):
+    """As in Keras 3.15: epochs counted from 1 that are multiples, or in a collection, whatever `initial_epoch` is."""
+    x, y = rows(6, 4), rows(6, 1)
+    for callbacks in ([], [fn.callbacks.LambdaCallback()]):
+        model = regression()
+        history = model.fit(
+            x, y, epochs=5, initial_epoch=first, validation_data=(x, y), validation_freq=freq, callbacks=callbacks, verbose=0
+        )
+        values = history.quantities.get("val_loss", [None] * len(history.epoch))
+        assert [epoch for epoch, value in zip(history.epoch, values) if value is not None] == expected
+
+
+def test_targets_of_decisions_are_probabilities():
+    """The torch backend of Keras 3.15: all elements of target should be between 0 and 1."""
+    x, y = rows(6, 4), np.array([[0.0], [1.0], [0.5], [1.0], [0.0], [1.0]])
+    for loss in (fn.losses.BinaryCrossentropy(from_logits=True), fn.losses.BinaryFocalCrossentropy(from_logits=True)):
+        model = regression(loss=loss)
+        model.fit(x, y, verbose=0)
+        weights = model.get_weights()
+        for wrong in (2.0, -1.0):
+            bad = np.where(np.arange(6)[:, None] == 3, wrong, y)
+            for run in (model.fit, model.evaluate, model.train_on_batch):
+                with pytest.raises(ValueError, match=f"y holds {wrong} in row 3, expected 0 for no, 1 for yes"):
+                    run(x, bad)
+            with pytest.raises(ValueError, match="y_true holds"):
+                loss(bad, y)
+        assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights()))
+
+
+def test_several_outputs_are_in_the_order_of_keras():
+    """As traced in Keras 3.15: the loss, those of the outputs in order, and the metrics by their names."""
+    x, y = rows(6, 4), rows(6, 1)
+    given = fn.Input((4,))
+    model = fn.Model(given, [fn.layers.Dense(1, name="b")(given), fn.layers.Dense(1, name="a")(given)])
+    model.compile("sgd", {"b": "mse", "a": "mae"}, metrics={"b": ["mse", "mae"], "a": ["mse", "cosine_similarity"]})
+    names = ["loss", "b_loss", "a_loss", "a_cosine_similarity", "a_mse", "b_mae", "b_mse"]
+    assert list(model.evaluate(x, [y, y], return_dict=True)) == names
+    assert model.evaluate(x, [y, y]) == list(model.evaluate(x, [y, y], return_dict=True).values())
+    assert model.metrics_names == names
 
 
 @pytest.mark.parametrize("validation_batch_size", [1, 4, 100])
@@ -190,7 +234,7 @@ def test_validation_does_not_disturb_training(validation_batch_size):
 def test_evaluate_does_not_depend_on_the_batch_size():
     x, y = rows(37, 4), (rows(37, 1) > 0) * 1
     weight = np.linspace(0.1, 2, 37)
-    metrics = ["accuracy", "auc", "precision", "recall", "f1", "mse"]
+    metrics = ["accuracy", "auc", "precision", "recall", fn.metrics.F1Score("macro"), "mse"]
     model = regression(5, 1, last="sigmoid", loss="bce", metrics=metrics)
     p = model.predict(x)
     expected = np.mean(weight * -np.log(np.where(y > 0, p, 1 - p))[:, 0])
@@ -228,9 +272,9 @@ def test_history_has_a_number_for_each_epoch():
     history = model.fit(x, y, epochs=3, batch_size=4, validation_split=0.2, verbose=0)
     assert history is model.history
     assert history.epoch == [0, 1, 2]
-    assert set(history.history) >= {"loss", "mae", "fit", "val_loss", "val_mae", "val_fit", "learning_rate", "seconds"}
+    assert set(history.history) == {"loss", "mae", "fit", "val_loss", "val_mae", "val_fit"}
     assert all(len(values) == 3 and all(isinstance(v, float) for v in values) for values in history.history.values())
-    assert history.history["learning_rate"] == [0.01] * 3
+    assert history.quantities["learning_rate"] == [0.01] * 3
 
 
 def test_logged_loss_and_metrics_are_means_over_the_rows_of_the_epoch():
@@ -304,7 +348,7 @@ def test_a_learning_rate_may_be_a_function_of_the_step(optimizer):
     history = model.fit(x, y, batch_size=4, epochs=3, verbose=0)
     peer.fit(x, y, 4, 3, seed=8)
     peer.assert_same(model, rtol=1e-10)
-    np.testing.assert_allclose(history.history["learning_rate"], [rate(4), rate(9), rate(14)], rtol=1e-15)
+    np.testing.assert_allclose(history.quantities["learning_rate"], [rate(4), rate(9), rate(14)], rtol=1e-15)
     value = model.train_on_batch(x, y)
     np.testing.assert_allclose(value, peer.step(x, y), rtol=1e-10)
     peer.assert_same(model, rtol=1e-10)

@@ -24,7 +24,27 @@ def test_append_keeps_the_lists_of_one_length():
     history.append(1, {"loss": 0.5, "val_loss": 2.0})
     history.append(2, {"val_loss": 1.0})
     assert history.epoch == [0, 1, 2]
-    assert history.history == {"loss": [1.0, 0.5, None], "val_loss": [None, 2.0, 1.0]}
+    assert history.quantities == {"loss": [1.0, 0.5, None], "val_loss": [None, 2.0, 1.0]}
+    assert history.history == {"loss": [1.0, 0.5], "val_loss": [2.0, 1.0]}
+
+
+@pytest.mark.parametrize(
+    "callbacks, names",
+    [
+        ([], []),
+        ([fn.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)], ["learning_rate"]),
+        ([fn.callbacks.ReduceLROnPlateau("loss")], ["learning_rate"]),
+    ],
+)
+def test_the_history_has_the_keys_of_keras(callbacks, names):
+    """As traced in Keras 3.15, whose lists of validation are as long as there were validations."""
+    history = trained(epochs=5, validation_freq=2, callbacks=callbacks)
+    assert set(history.history) == {"loss", "mae", "val_loss", "val_mae", *names}
+    assert {name: len(values) for name, values in history.history.items()} == {
+        **dict.fromkeys(["loss", "mae", *names], 5), "val_loss": 2, "val_mae": 2,
+    }  # fmt: skip
+    assert {len(values) for values in history.quantities.values()} == {5}
+    assert set(history.quantities) - set(history.history) == {"gradient_norm", "seconds", "learning_rate"} - set(names)
 
 
 def test_repr_says_how_it_ended():
@@ -54,10 +74,10 @@ def test_to_csv_holds_all_numbers_exactly(tmp_path, separator):
     history.to_csv(tmp_path / "history.csv", separator)
     with open(tmp_path / "history.csv", newline="") as file:
         header, *lines = csv.reader(file, delimiter=separator)
-    assert header == ["epoch", *history.history] and {"seconds", "learning_rate", "gradient_norm"} < set(header)
+    assert header == ["epoch", *history.quantities] and {"seconds", "learning_rate", "gradient_norm"} < set(header)
     columns = dict(zip(header, zip(*lines)))
     assert columns.pop("epoch") == ("0", "1", "2", "3")
-    for name, values in history.history.items():
+    for name, values in history.quantities.items():
         assert [float(text) if text else None for text in columns[name]] == values
     assert columns["val_loss"][::2] == ("", "")
 
@@ -78,7 +98,7 @@ def test_the_norm_of_the_gradient_is_that_of_the_steps():
     before = model.get_weights()
     history = model.fit(rows(9, 4), rows(9, 1), batch_size=9, verbose=0)
     change = sum(((a - b) ** 2).sum() for a, b in zip(before, model.get_weights()))
-    assert history.history["gradient_norm"] == [pytest.approx(np.sqrt(change) / 0.5, rel=1e-9)]
+    assert history.quantities["gradient_norm"] == [pytest.approx(np.sqrt(change) / 0.5, rel=1e-9)]
 
 
 def test_seconds_are_those_of_the_epochs(monkeypatch):
@@ -87,7 +107,7 @@ def test_seconds_are_those_of_the_epochs(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(fitting.time, "perf_counter", lambda: now[0])
     wait = fn.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: now.__setitem__(0, now[0] + 2.0))
-    assert trained(callbacks=[wait], batch_size=10).history["seconds"] == [6.0, 6.0, 6.0]
+    assert trained(callbacks=[wait], batch_size=10).quantities["seconds"] == [6.0, 6.0, 6.0]
 
 
 def test_plot_draws_the_curves(tmp_path):
@@ -102,7 +122,7 @@ def test_plot_draws_the_curves(tmp_path):
     assert training.get_xdata().tolist() == [1, 2, 3, 4]
     assert training.get_ydata().tolist() == history.history["loss"]
     assert validation.get_xdata().tolist() == [2, 4]
-    assert validation.get_ydata().tolist() == history.history["val_loss"][1::2]
+    assert validation.get_ydata().tolist() == history.history["val_loss"]
     assert [text.get_text() for text in drawn["loss"].get_legend().get_texts()] == ["training", "validation"]
     assert len(drawn["learning rate"].get_lines()) == 1
 

@@ -136,7 +136,7 @@ def trained(optimizer, epochs=3, callbacks=None):
     model = built(fn.Input((3,)), fn.layers.Dense(1))
     model.compile(optimizer, "mse")
     history = model.fit(X, Y, batch_size=4, epochs=epochs, verbose=0, callbacks=callbacks)
-    return model.get_weights(), history.history["learning_rate"]
+    return model.get_weights(), history.quantities["learning_rate"]
 
 
 @pytest.mark.parametrize("name", sorted(

@@ -190,7 +190,7 @@ def test_a_line_for_each_epoch(capfd):
     for i, line in enumerate(lines):
         assert line.startswith(f"Epoch {i + 1}/2 - ") and " us/step - " in line
         for name in ("loss", "mae", "val_loss", "val_mae", "learning_rate"):
-            assert f" {name}: {history.history[name][i]:.4g}" in line
+            assert f" {name}: {history.quantities[name][i]:.4g}" in line
 
 
 def test_verbose_0_is_silent(capfd):

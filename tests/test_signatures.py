@@ -28,9 +28,6 @@ OTHERS = {
 OTHER_DEFAULTS = {
     # Keras takes the loss's word for nothing: logits have to be announced to the metric as well.
     "metrics.AUC": {"from_logits": (False, None)},
-    # One number for the history; Keras's default is an array with one of each class.
-    "metrics.F1Score": {"average": (None, "macro")},
-    "metrics.FBetaScore": {"average": (None, "macro")},
     # One default for all that trains.
     # They print what they return only if they are told to.
     "Model.evaluate": {"verbose": ("auto", 0)},

@@ -31,7 +31,7 @@ def cross_entropy(y_true, y_pred):
     return -(y_true * np.log(p)).sum() / n, (p - y_true) / n
 
 
-METRICS = ["accuracy", "precision", "recall", "f1", "sparse_categorical_accuracy", "categorical_accuracy",
+METRICS = ["accuracy", "precision", "recall", fn.metrics.F1Score("macro"), "sparse_categorical_accuracy", "categorical_accuracy",
            fn.metrics.TopKCategoricalAccuracy(2, name="top")]  # fmt: skip
 
 

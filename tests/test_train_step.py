@@ -174,7 +174,8 @@ def test_fit_is_train_on_batch_again_and_again():
     logs = np.array(logs)[-5:]
     np.testing.assert_allclose(history.history["discriminator"][-1], logs[:, 0] @ logs[:, 1] / 75, rtol=1e-6)
     assert whole.optimizers["generator"].iterations == 10
-    assert list(history.history) == [
+    assert list(history.history) == ["discriminator", "generator"]
+    assert list(history.quantities) == [
         "discriminator", "generator", "discriminator_learning_rate", "discriminator_gradient_norm", "generator_learning_rate",
         "generator_gradient_norm", "seconds",
     ]  # fmt: skip
@@ -208,8 +209,8 @@ def test_a_step_of_one_update_is_that_of_a_model(make):
     models[0].compile(make(), "mse")
     step = fn.TrainStep(lambda x, y: {"a": (ops.mean((models[1](x) - y) ** 2, axis=-1), models[1])}, [(5,), (3,)], seed=0)
     step.compile({"a": make()})
-    curves = models[0].fit(x, y, epochs=4, batch_size=20, verbose=0).history
-    history = step.fit([x, y], epochs=4, batch_size=20, verbose=0).history
+    curves = models[0].fit(x, y, epochs=4, batch_size=20, verbose=0).quantities
+    history = step.fit([x, y], epochs=4, batch_size=20, verbose=0).quantities
     np.testing.assert_allclose(history["a"], curves["loss"], rtol=1e-12)
     np.testing.assert_allclose(history["a_gradient_norm"], curves["gradient_norm"], rtol=1e-12)
     assert history["a_learning_rate"] == curves["learning_rate"]

@@ -21,6 +21,7 @@ OF_FUNCTIONS = {"metrics.MeanMetricWrapper", "losses.LossFunctionWrapper"}
 
 #: Spellings of older scripts, which are no arguments of the constructors.
 OLD = {"input_shape", "batch_input_shape", "input_dim", "input_length", "dtype", "lr", "decay"}
+OLD |= {"unroll", "use_cudnn", "weights"}  # of Keras, which are no part of a configuration
 
 
 def public_classes():

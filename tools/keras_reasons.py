@@ -177,7 +177,6 @@ ARGUMENTS: dict[str, str] = {
     "callbacks.CallbackList(*)": "made by `fit`",
     "callbacks.TensorBoard(*)": "of TensorFlow",
     "metrics.AUC(from_logits)": "None: as the loss has it",
-    "metrics.F1Score(average)": "one number for the history",
     "Model.evaluate(verbose)": "prints what it returns only if told to",
     "Model.predict(verbose)": "prints what it returns only if told to",
     "Model.fit(x)": "there is nothing to train without data",

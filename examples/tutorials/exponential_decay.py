@@ -10,5 +10,5 @@ model = fn.Sequential(
 )
 model.compile(fn.optimizers.SGD(learning_rate=schedule), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 history = model.fit(x, y, epochs=20, batch_size=32, verbose=0, validation_data=test)
-print(f"learning rate: {history.history['learning_rate'][0]:.4f} to {history.history['learning_rate'][-1]:.4f}")
+print(f"learning rate: {history.quantities['learning_rate'][0]:.4f} to {history.quantities['learning_rate'][-1]:.4f}")
 print(f"validation accuracy: {history.history['val_accuracy'][-1]:.3f}")

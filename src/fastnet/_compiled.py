@@ -372,13 +372,14 @@ class Compiled:
         named = [(f"{name}_loss", mean) for name, mean, loss in zip(self.names, means[1:], self.losses) if loss is not None]
         if len(named) > 1:
             logs.update(named)
+        found: dict[str, Any] = {}
         for name, group, parts in zip(self.names, self.tallies, self.sums_of(sums)):
             for tally, part in zip(group, parts):
                 value = tally.result(part)
                 for key, one in value.items() if isinstance(value, dict) else [(tally.metric.name, value)]:
                     key = base = f"{name}_{key}" if several else key
                     number = 1
-                    while key in logs:
+                    while key in logs or key in found:
                         key, number = f"{base}_{number}", number + 1
-                    logs[key], self.logged[key] = one, tally.metric
-        return logs
+                    found[key], self.logged[key] = one, tally.metric
+        return {**logs, **({key: found[key] for key in sorted(found)} if several else found)}  # in Keras's order

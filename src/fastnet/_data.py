@@ -19,6 +19,7 @@ __all__ = [
     "as_targets",
     "as_text",
     "as_weights",
+    "check_probabilities",
     "check_tokens",
     "match_names",
     "match_weights",
@@ -138,6 +139,16 @@ def _check_finite(array: np.ndarray, name: str, columns: Any = None) -> None:
         raise ValueError(f"{name} holds {value} in {place}; clean the data, or pass check_finite=False")
 
 
+def check_probabilities(array: np.ndarray, name: str, columns: Any = None) -> None:
+    """ValueError for a target of yes-or-no decisions that is not from 0 to 1, but for rounding: their cross-entropy has no least value."""
+    low, high = -1e-5, 1 + 1e-5
+    if array.size and not (array.min() >= low and array.max() <= high):
+        wrong = ~((array >= low) & (array <= high))
+        row = int(np.argmax(wrong.reshape(len(array), -1).any(axis=1)))
+        value, place = array[row][wrong[row]].flat[0], place_in(row, wrong[row], columns)
+        raise ValueError(f"{name} holds {value} in {place}, expected 0 for no, 1 for yes, or a probability")
+
+
 def unwrap(given: Any, row_shape: tuple[int, ...] | None) -> Any:
     """The array of a list of one array, as Keras takes them; a list of one row stays what it is."""
     if not isinstance(given, (list, tuple)) or len(given) != 1:
@@ -227,6 +238,8 @@ def as_targets(
         array = as_array(unwrap(given, None), name)
         if len(array) == 0:
             raise ValueError(f"{name} is empty; expected at least one row")
+        if check_finite and getattr(loss, "probabilities", False):
+            check_probabilities(array, name)
         return array
     given = unwrap(given, shape)
     array, columns = as_array(given, name), getattr(given, "columns", None)
@@ -251,6 +264,8 @@ def as_targets(
     array = as_rows(array, shape, name, False)
     if check_finite:
         _check_finite(array, name, columns)
+        if loss.probabilities:
+            check_probabilities(array, name, columns)
     if loss.labels:
         _core.check_labels(array, output_shape[-1], name)
     return array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -43,7 +43,7 @@ class FitOptions(NamedTuple):
     steps_per_epoch: int | None = None
     validation_steps: int | None = None
     validation_batch_size: int | None = None
-    validation_freq: int = 1
+    validation_freq: Any = 1
     check_finite: bool = True
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -87,7 +87,11 @@ class FitOptions(NamedTuple):
         epochs, initial = positive("epochs", self.epochs), self.initial_epoch
         if not isinstance(initial, (int, np.integer)) or not 0 <= initial <= epochs:
             raise ValueError(f"initial_epoch must be an integer between 0 and epochs={epochs}, got {initial!r}")
-        frequency, validation_rows = positive("validation_freq", self.validation_freq), self.validation_batch_size
+        frequency, validation_rows = self.validation_freq, self.validation_batch_size
+        if isinstance(frequency, Collection) and not isinstance(frequency, str):
+            frequency = sorted(positive("validation_freq", number) for number in frequency)
+        else:
+            frequency = positive("validation_freq", frequency)
         if validation_rows is not None:
             validation_rows = rows_at_once(network, validation_rows, INFERENCE_ROWS, "validation_batch_size")
         for name, steps in (("steps_per_epoch", self.steps_per_epoch), ("validation_steps", self.validation_steps)):
@@ -133,7 +137,11 @@ class FitOptions(NamedTuple):
             from ._streams import begin, converter, make_feed
 
             convert = converter(network, check_finite=self.check_finite)
-            times = -(-(self.epochs - self.initial_epoch) // self.validation_freq)
+            frequency = self.validation_freq
+            if isinstance(frequency, int):
+                times = self.epochs // frequency - self.initial_epoch // frequency
+            else:
+                times = sum(self.initial_epoch < number <= self.epochs for number in frequency)
             feed = make_feed(network, given, convert, "validation_steps", self.validation_steps, times)
             begin(network, feed)
             return arrays, feed

@@ -190,6 +190,19 @@ class ModelCalls(Layer):
             found.setdefault(operation.layer, []).append(known.get(id(tensor), tensor.sample_shape))
         return found
 
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of a name, or of a place among `layers`; ValueError if there is none."""
+        if (name is None) == (index is None):
+            raise ValueError(f"get_layer takes a name or an index, got {name!r} and {index!r}")
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"there is no layer {index}; model {self.name!r} has {len(self.layers)}")
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"no layer is named {name!r}; there are {[layer.name for layer in self.layers]}")
+
     @property
     def input(self) -> Any:
         """The input, or the list of inputs."""

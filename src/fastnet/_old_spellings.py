@@ -41,7 +41,7 @@ def given_input(layer: Any, options: Mapping[str, Any]) -> tuple[tuple[int | Non
     ValueError
         For a dtype that is not that of models, as a layer computes in that of its model.
     """
-    left = dict(options)
+    left = {name: value for name, value in options.items() if name not in layer._ignored}
     dtype = left.pop("dtype", None)
     if dtype is not None:
         from .config import floatx

@@ -45,6 +45,10 @@ class Stepper:
     def settle(self, fit: FitState) -> None:
         """Ends the epochs that are over, where a run was interrupted before it could say so."""
 
+    def details(self, fit: FitState) -> list[str]:
+        """The names of what `describe_updates` says."""
+        return ["learning_rate", "gradient_norm"]
+
     def describe_updates(self, fit: FitState, state: EpochState, squared_norm: float, iterations: int) -> dict[str, Any]:
         """What the logs of an epoch say of its updates, whose squared norms add up to so much, and which are the last of so many."""
         updates = iterations - state.first_update
@@ -269,6 +273,9 @@ class SequenceStepper(Stepper):
                     counter = optimizer.counter
                     phases = _core.UPDATE | _core.FLUSH
                     plan.run(phases, n_rows=1, batch_size=1, step=counter.batches, hyper=hyper, counter=counter, counts=left)
+
+    def details(self, fit: FitState) -> list[str]:
+        return [f"{update.name}_{what}" for update in fit.model.updates for what in ("learning_rate", "gradient_norm")]
 
     def describe_updates(self, fit: FitState, state: EpochState, squared_norm: float, iterations: int) -> dict[str, Any]:
         logs: dict[str, Any] = {}

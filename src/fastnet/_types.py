@@ -57,6 +57,19 @@ class LayerOptions(OldLayerOptions, total=False):
     name: str | None
 
 
+class RecurrentOptions(LayerOptions, total=False):
+    """What recurrent layers take besides, which changes nothing here."""
+
+    unroll: bool
+    use_cudnn: str | bool
+
+
+class EmbeddingOptions(LayerOptions, total=False):
+    """What embeddings take besides."""
+
+    weights: Any
+
+
 class OldOptimizerOptions(TypedDict, total=False):
     """Spellings of older scripts: of the learning rate, and of its decay by ``1 / (1 + decay * step)``."""
 

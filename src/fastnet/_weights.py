@@ -80,6 +80,41 @@ class WeightSpec(NamedTuple):
     shape: tuple[int, ...] | None = None
 
 
+class Values(np.ndarray):
+    """The numbers of a weight, an array that is a view of them, with the methods of Keras's variables; what is computed is a plain array."""
+
+    _weight: Any = None
+
+    def __array_wrap__(self, array: np.ndarray, *more: Any) -> Any:
+        return np.ndarray.__array_wrap__(np.asarray(self), array.view(np.ndarray), *more)
+
+    @property
+    def name(self) -> str:
+        """That of the weight."""
+        return "" if self._weight is None else self._weight.name
+
+    @property
+    def path(self) -> str:
+        """That of the weight."""
+        return "" if self._weight is None else self._weight.path
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the numbers."""
+        return np.array(self)
+
+    def assign(self, value: Any) -> None:
+        """Sets the numbers; ValueError where the shape differs."""
+        if self._weight is None or self.shape != self._weight.shape:
+            raise ValueError(f"this is a part of a weight, or made of one: write part[...] = value, got {np.shape(value)}")
+        self._weight.assign(value)
+
+    def __reduce__(self) -> Any:
+        return np.asarray(self).__reduce__()
+
+    def __deepcopy__(self, memo: Any) -> np.ndarray:
+        return np.array(self)
+
+
 class Weight(Arithmetic):
     """One array of parameters of a layer.
 
@@ -149,7 +184,9 @@ class Weight(Arithmetic):
         if trace is not None:
             return trace.value_of(self)
         array = self.array
-        return self.slab.hand_out(self, array) if self.trainable else array
+        found = (self.slab.hand_out(self, array) if self.trainable else array).view(Values)
+        found._weight = self
+        return found
 
     @property
     def gradient(self) -> np.ndarray:

@@ -60,7 +60,7 @@ class Curves(Protocol):
     """What is asked of a `History`, which has `diagnose` itself."""
 
     epoch: list[int]
-    history: dict[str, list[Any]]
+    quantities: dict[str, list[Any]]
     diverged: str | None
 
 
@@ -79,7 +79,7 @@ class _Curves:
 
     def of(self, name: str) -> np.ndarray:
         """A quantity as an array, NaN where an epoch has none."""
-        values = self.history.history.get(name, [])
+        values = self.history.quantities.get(name, [])
         return np.array([value if isinstance(value, (int, float)) else np.nan for value in values], float)
 
     def rate(self) -> str:
@@ -91,7 +91,7 @@ class _Curves:
     def share_of_best(self) -> float | None:
         """How good the training metrics are, of 1, where one of them is an accuracy or the like."""
         known = ("accuracy", "acc", "auc", "r2", "f1", "precision", "recall")
-        names = [name for name in self.history.history if any(part in name for part in known)]
+        names = [name for name in self.history.quantities if any(part in name for part in known)]
         last = [self.of(name)[-1] for name in names if not name.startswith("val_") and self.epochs]
         finite = [value for value in last if np.isfinite(value)]
         return max(finite) if finite else None

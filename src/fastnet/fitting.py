@@ -66,6 +66,8 @@ class Fit(FitState):
         self.stopped = False  # by a callback, before it was resumed
         self.callback_states: list[Any] = []  # where it is resumed
         self.stepper = make_stepper(self.compiled, has_functions(model.trainable_weights))
+        of_callbacks = {"learning_rate"} if any(one.sets_learning_rate for one in self.callbacks.callbacks) else set()
+        self.history.details = frozenset({*self.stepper.details(self), "seconds"} - of_callbacks)
 
     def _tell_steps(self) -> None:
         """Says how many there are in an epoch to the schedules that ask."""
@@ -212,7 +214,10 @@ class Fit(FitState):
 
     def _epochs_to_validation(self) -> int:
         """Epochs until the next after which the model is validated, that and the present one included."""
-        return self.options.validation_freq - (self.epoch - self.first_epoch) % self.options.validation_freq
+        frequency = self.options.validation_freq
+        if isinstance(frequency, int):
+            return frequency - self.epoch % frequency
+        return next((number for number in frequency if number > self.epoch), self.options.epochs + 1) - self.epoch
 
     def epochs_at_once(self) -> int:
         """Epochs that the engine may make one after another, the present one included: nobody is to be called in between."""

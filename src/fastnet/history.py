@@ -32,9 +32,13 @@ class History:
     epoch : list of int
         The epochs made.
     history : dict of str to list
-        A number for each of them: ``loss``, each metric, the same with ``val_`` for validation,
-        ``learning_rate`` (at the end of the epoch), ``gradient_norm`` (the root of the mean square over its steps) and
-        ``seconds``.
+        As Keras has it: ``loss``, each metric, the same with ``val_`` for validation, and ``learning_rate`` where a callback sets it. A
+        number for each epoch that has one: those of validation are fewer where `validation_freq` is more than 1.
+    quantities : dict of str to list
+        All of that with None in epochs without a number, so that the lists are as long as `epoch`, and besides ``learning_rate`` (at the
+        end of the epoch), ``gradient_norm`` (the root of the mean square over its steps) and ``seconds``.
+    details : frozenset of str
+        Which of the quantities `history` does without.
     diverged : str or None
         What happened, where training ended because the loss became NaN or infinite.
     faults : list
@@ -46,25 +50,35 @@ class History:
     >>> model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1)], seed=0)
     >>> model.compile(fn.optimizers.SGD(0.1), "mse")
     >>> history = model.fit([0, 1, 2], [1, 3, 5], epochs=3, verbose=0)
-    >>> list(history.history)
-    ['loss', 'learning_rate', 'gradient_norm', 'seconds']
-    >>> history.history["learning_rate"]
+    >>> list(history.history), list(history.quantities)
+    (['loss'], ['loss', 'learning_rate', 'gradient_norm', 'seconds'])
+    >>> history.quantities["learning_rate"]
     [0.1, 0.1, 0.1]
     """
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
-        self.history: dict[str, list[Any]] = {}
+        self.quantities: dict[str, list[Any]] = {}
+        self.details: frozenset[str] = frozenset()
         self.diverged: str | None = None
         self.faults: list[Any] = []  # of the targets, which `diagnose` tells
+
+    @property
+    def history(self) -> dict[str, list[Any]]:
+        """The quantities that Keras has, without the epochs that have none."""
+        return {
+            name: [value for value in values if value is not None]
+            for name, values in self.quantities.items()
+            if name not in self.details
+        }
 
     def append(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Adds the numbers of one epoch; quantities it lacks are None."""
         for name in logs:
-            if name not in self.history:
-                self.history[name] = [None] * len(self.epoch)
+            if name not in self.quantities:
+                self.quantities[name] = [None] * len(self.epoch)
         # At once: an interrupt finds as many numbers of each quantity.
-        _core.append_row([self.epoch, *self.history.values()], [epoch, *map(logs.get, self.history)])
+        _core.append_row([self.epoch, *self.quantities.values()], [epoch, *map(logs.get, self.quantities)])
 
     def to_csv(self, path: Path, separator: str = ",") -> None:
         """Writes a table: a line for each epoch, counted from 0; a column for each quantity, empty where there is none.
@@ -91,9 +105,10 @@ class History:
         1,0.25,0.5
         """
         rows = (
-            {"epoch": epoch, **{name: values[i] for name, values in self.history.items()}} for i, epoch in enumerate(self.epoch)
+            {"epoch": epoch, **{name: values[i] for name, values in self.quantities.items()}}
+            for i, epoch in enumerate(self.epoch)
         )
-        write_csv(path, ["epoch", *self.history], rows, separator)
+        write_csv(path, ["epoch", *self.quantities], rows, separator)
 
     def diagnose(self, model: Any = None, x: Any = None) -> Any:
         """What a teacher would say of these curves, with the figures seen and what to try.
@@ -137,7 +152,7 @@ class History:
         """
         if not self.epoch:
             raise ValueError("there is nothing to plot: no epoch has been completed")
-        names = [name for name in self.history if not name.startswith("val_") and name != "seconds" and self._points(name)]
+        names = [name for name in self.quantities if not name.startswith("val_") and name != "seconds" and self._points(name)]
         of_optimizer = [name for name in names if name in ("learning_rate", "gradient_norm")]
         metrics = [name for name in names if name not in ("loss", *of_optimizer)]
         columns = 2 if len(metrics) > 1 else 1
@@ -152,7 +167,7 @@ class History:
             for name, part in zip(row, parts):
                 axis = figure.add_subplot(part)
                 self._draw(axis, name)
-                if len(figure.axes) == 1 and f"val_{name}" in self.history:
+                if len(figure.axes) == 1 and f"val_{name}" in self.quantities:
                     axis.legend(frameon=False)
                 if row is rows[-1][1]:
                     axis.set_xlabel("epoch", fontsize="small")
@@ -179,13 +194,13 @@ class History:
 
     def _points(self, name: str) -> list[tuple[int, Any]]:
         """(epoch, value) where there is a number; epochs count from 1 here."""
-        numbered = zip(self.epoch, self.history.get(name, []))
+        numbered = zip(self.epoch, self.quantities.get(name, []))
         return [(epoch + 1, value) for epoch, value in numbered if isinstance(value, (int, float, np.ndarray))]
 
     def _repr_html_(self) -> str:
         """For notebooks: of each quantity the first and the last value, and the extremes with their epochs."""
         rows = []
-        for name in self.history:
+        for name in self.quantities:
             points = [(epoch, value) for epoch, value in self._points(name) if np.ndim(value) == 0]
             if not points:
                 continue
@@ -196,7 +211,7 @@ class History:
         return table(f"History of {len(self.epoch)} epochs", ("Quantity", "First", "Last", "Least", "Greatest"), rows, 1, notes)
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items() if isinstance(values[-1], float))
+        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.quantities.items() if isinstance(values[-1], float))
         return f"<History of {len(self.epoch)} epochs: {last}>"
 
 

@@ -180,13 +180,6 @@ class Model(ModelLosses, ModelCalls, Trainer):
     def sublayers(self) -> list[Layer]:
         return self.layers
 
-    def get_layer(self, name: str) -> Layer:
-        """The layer of that name; ValueError if there is none."""
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise ValueError(f"no layer is named {name!r}; there are {[layer.name for layer in self.layers]}")
-
     @property
     def output_names(self) -> list[str]:
         """Names of the outputs: those of the layers they come from, numbered where two would be the same."""
@@ -312,7 +305,15 @@ class Model(ModelLosses, ModelCalls, Trainer):
 
     # ---- summary -----------------------------------------------------------------------------------
 
-    def summary(self, *, print_fn: Any = None, expand_nested: bool = False) -> None:
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Sequence[float] | None = None,
+        print_fn: Any = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+    ) -> None:
         """Prints a table of the layers with their output shapes and numbers of parameters.
 
         Once the model has been trained, evaluated or asked to predict, also the memory of the plan for that, for its
@@ -321,13 +322,21 @@ class Model(ModelLosses, ModelCalls, Trainer):
 
         Parameters
         ----------
+        line_length : int, optional
+            Of the table: cells that are longer go on in the next line.
+        positions : list of float, optional
+            Where columns end, as parts of `line_length` or in characters; heeded where there are as many as columns.
         print_fn : callable, optional
             Called with the text in place of `print`.
         expand_nested : bool
             Also the layers of models that are layers, and of layers put together from others, set in.
+        show_trainable : bool
+            With a column that says whether training changes the layer.
+        layer_range : list of two str, optional
+            Regular expressions for the names of the first and the last layer to show.
         """
         self._require_built()
-        (print_fn or print)(summarize(self, expand_nested))
+        (print_fn or print)(summarize(self, expand_nested, show_trainable, line_length, positions, layer_range))
 
     def __repr__(self) -> str:
         if not self.built:

@@ -62,6 +62,11 @@ class Trainer(OwnSteps, CustomLoop):
         loss: LossLike | None = None,
         loss_weights: Any = None,
         metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: str | bool | None = "auto",
+        auto_scale_loss: bool = True,
         *,
         n_threads: int | None = None,
     ) -> None:
@@ -78,6 +83,10 @@ class Trainer(OwnSteps, CustomLoop):
         metrics : list, or a list or dictionary of lists, optional
             Names or objects of `fastnet.metrics`. "accuracy" is the accuracy that fits the loss. Where there are several outputs,
             a list has one entry for each of them, in order: a metric, a list of metrics, or None.
+        weighted_metrics : None
+            Metrics are means without the weights of rows: others are refused.
+        run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
+            Accepted as Keras does: the engine makes as many steps as nobody is to be called between, in full precision.
         n_threads : int, optional
             Default: whichever of one thread and all of them the first steps show to be faster. More than the
             processors that the process may use count as that many. Results do not depend on it.
@@ -93,6 +102,12 @@ class Trainer(OwnSteps, CustomLoop):
             For what cannot learn: a softmax over one unit; a loss that expects probabilities after a layer that gives none, or one
             with ``from_logits=True`` after a softmax or sigmoid. `fit` warns of targets far larger than what new weights give.
         """
+        if weighted_metrics:
+            raise ValueError(
+                f"weighted_metrics: metrics are computed without the weights of rows, got {weighted_metrics!r}; give them as metrics, or "
+                "weight the rows by the loss alone"
+            )
+        positive("steps_per_execution", steps_per_execution)
         self._told_loss = loss
         if type(self).compute_loss is not Trainer.compute_loss and not self._overrides("train_step"):
             loss = _own_loss(self)
@@ -111,6 +126,32 @@ class Trainer(OwnSteps, CustomLoop):
     def optimizer(self) -> _optimizers.Optimizer:
         """The optimizer given to compile."""
         return (self._compiled or self._require_compiled()).optimizer
+
+    @property
+    def loss(self) -> Any:
+        """What compile was told of losses; None before."""
+        return self._told_loss
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it has been compiled."""
+        return self._compiled is not None
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of the numbers that `evaluate` returns, in their order: of loss, losses of outputs and metrics.
+
+        (Those of Keras 3.15 have ``compile_metrics`` in the place of the metrics.)
+
+        Raises
+        ------
+        RuntimeError
+            Before compile, and while the shape of the input is not known.
+        """
+        self._require_built()
+        compiled = self._require_compiled()
+        with np.errstate(all="ignore"):
+            return list(compiled.logs(np.zeros(1 + len(self.outputs)), compiled.new_sums(), 0))
 
     def _restructured(self) -> None:
         """Forgets what depends on the layers: they are others now."""
@@ -139,7 +180,7 @@ class Trainer(OwnSteps, CustomLoop):
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: Any = 1,
         *,
         check_finite: bool = True,
         mixup: float = 0.0,
@@ -185,8 +226,10 @@ class Trainer(OwnSteps, CustomLoop):
             Default: all. A generator, and what else may have no end, needs it.
         validation_steps : int, optional
             Batches to validate with. Default: all. Of a generator the next, each time.
-        validation_batch_size, validation_freq : int, optional
-            Rows at once, and every how many epochs.
+        validation_batch_size : int, optional
+            Rows at once.
+        validation_freq : int or collection of int
+            Every how many epochs, or after which, counted from 1.
         check_finite : bool
             Look for NaN and infinity in x and y first.
         mixup : float

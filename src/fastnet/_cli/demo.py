@@ -81,9 +81,9 @@ def run(options: Namespace) -> int:
     )
 
     history = model.fit(x, y, batch_size=BATCH, epochs=options.epochs, verbose=0, callbacks=[_Bar(options.epochs)])
-    seconds = sum(history.history["seconds"])
+    seconds = sum(history.quantities["seconds"])
     accuracy = model.evaluate(x_test, y_test, return_dict=True)["accuracy"]
-    epoch = statistics.median(history.history["seconds"])
+    epoch = statistics.median(history.quantities["seconds"])
     steps = -(-len(x) // BATCH)
     print(
         f"fastnet  test accuracy {accuracy:.2%} after {options.epochs} epochs in {seconds:.3f} s: "

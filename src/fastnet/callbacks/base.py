@@ -41,6 +41,9 @@ class Callback:
 
     #: Whether a loss that is not finite stops training without an error.
     stops_on_divergence: bool = False
+
+    #: Whether it sets the learning rate, which the history has then, as in Keras.
+    sets_learning_rate: bool = False
     #: Whether `on_checkpoint` writes the state of the other callbacks, so that it must be called after theirs.
     writes_training: bool = False
     #: The attributes that a training checkpoint keeps, with their types: see `get_state`.

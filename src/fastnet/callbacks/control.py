@@ -267,6 +267,8 @@ class ReduceLROnPlateau(MonitorCallback):
 
     state_types = {"best": _NUMBER, "wait": int, "cooldown_counter": int}
 
+    sets_learning_rate = True
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -351,6 +353,8 @@ class LearningRateScheduler(Callback):
     >>> model.fit([0, 1, 2], [1, 3, 5], epochs=3, verbose=0, callbacks=[halve]).history["learning_rate"]
     [0.1, 0.05, 0.025]
     """
+
+    sets_learning_rate = True
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         if not callable(schedule):

@@ -102,6 +102,9 @@ class Layer(Penalized, Parts, Configurable):
         self._owner: weakref.ref[Layer] | None = None  # the layer that it is an attribute of
         self._has_built = False
 
+    #: Names of arguments that scripts for Keras give, and that change nothing here.
+    _ignored: ClassVar[tuple[str, ...]] = ()
+
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
         _core.note_change()  # plans may depend on it

@@ -17,7 +17,12 @@ __all__ = ["Activation", "ActivityRegularization", "Dense", "Flatten", "Input", 
 
 
 def Input(
-    shape: Sequence[int | None], batch_size: int | None = None, dtype: str | None = None, *, name: str | None = None
+    shape: Sequence[int | None] | None = None,
+    batch_size: int | None = None,
+    dtype: str | None = None,
+    *,
+    batch_shape: Sequence[int | None] | None = None,
+    name: str | None = None,
 ) -> SymbolicTensor:
     """An input of a model.
 
@@ -31,6 +36,8 @@ def Input(
     dtype : str, optional
         "string": text, for layers that take it, as `StringLookup` and `TextVectorization`. Others are accepted as Keras does: arrays
         of any numeric dtype may be given to a model, which are converted to its own as each batch is gathered.
+    batch_shape : sequence of int or None, optional
+        In place of the two: the shape with the number of rows.
     name : str, optional
         Under which `fit` finds it in a dictionary of inputs.
 
@@ -48,6 +55,13 @@ def Input(
     >>> Input((8, 8)).shape
     (None, 8, 8)
     """
+    if batch_shape is not None:
+        if shape is not None or batch_size is not None or not isinstance(batch_shape, Sequence) or not batch_shape:
+            raise ValueError(
+                f"Input: batch_shape, (rows, *shape), stands in place of shape and batch_size; got {batch_shape!r}, {shape!r} and "
+                f"{batch_size!r}"
+            )
+        batch_size, shape = batch_shape[0], batch_shape[1:]
     if not isinstance(shape, Sequence) or isinstance(shape, str):
         hint = f" such as ({shape},)" if isinstance(shape, int) else ""
         raise TypeError(f"Input: shape must be a sequence of integers{hint}, got {shape!r}")

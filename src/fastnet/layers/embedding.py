@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, Unpack
 
+import numpy as np
+
 from .. import constraints, initializers, regularizers
 from .._graph import SymbolicTensor, shape_attributes
 from .._labels import TABLE_IS_PARAMETER, label_sources
-from .._types import ConstraintLike, InitializerLike, LayerOptions, RegularizerLike
+from .._types import ConstraintLike, EmbeddingOptions, InitializerLike, LayerOptions, RegularizerLike
 from .._weights import WeightSpec
 from .base import Layer
 from .core import positive_integer
@@ -41,6 +43,8 @@ class Embedding(Layer):
     embeddings_constraint : str or Constraint, optional
     mask_zero : bool
         Token 0 is padding: the output has a mask, see `Masking`.
+    weights : list of one array_like, optional
+        The vectors to begin with, in place of those of the initializer.
     trainable, name
         As in `Layer`.
 
@@ -69,18 +73,30 @@ class Embedding(Layer):
         embeddings_regularizer: RegularizerLike | None = None,
         embeddings_constraint: ConstraintLike | None = None,
         mask_zero: bool = False,
-        **kwargs: Unpack[LayerOptions],
+        **kwargs: Unpack[EmbeddingOptions],
     ) -> None:
-        super().__init__(**kwargs)
+        table = kwargs.pop("weights", None)
+        super().__init__(**kwargs)  # type: ignore[misc]
         self.input_dim = positive_integer(self._label, "input_dim", input_dim)
         self.output_dim = positive_integer(self._label, "output_dim", output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
         self.mask_zero = bool(mask_zero)
+        self._table: Any = None
+        if table is not None:
+            given = [np.asarray(one) for one in table] if isinstance(table, (list, tuple)) else [np.asarray(table)]
+            shapes = [one.shape for one in given]
+            if shapes != [(self.input_dim, self.output_dim)]:
+                raise ValueError(
+                    f"{self._label}: weights must be one array of shape {(self.input_dim, self.output_dim)}, got shapes {shapes}"
+                )
+            self._table = initializers.Constant(given[0])
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
-        spec = WeightSpec(self.embeddings_initializer, self.embeddings_regularizer, True, self.embeddings_constraint)
+        spec = WeightSpec(
+            self._table or self.embeddings_initializer, self.embeddings_regularizer, True, self.embeddings_constraint
+        )
         op, attributes = "embedding", {"input_dim": self.input_dim, "output_dim": self.output_dim}
         try:
             label_sources(x, self._label)

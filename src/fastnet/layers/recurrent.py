@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from .._graph import SymbolicTensor
-from .._types import ActivationLike, ConstraintLike, InitializerLike, LayerOptions, RegularizerLike
+from .._types import ActivationLike, ConstraintLike, InitializerLike, RecurrentOptions, RegularizerLike
 from ._recurrence import Recurrence
 
 __all__ = ["GRU", "LSTM", "SimpleRNN"]
@@ -21,6 +21,8 @@ class Recurrent(Recurrence):
     #: Whether the outputs of masked steps are 0, in place of the last one before them.
     _zero_output_for_mask = False
 
+    _ignored = ("unroll", "use_cudnn")
+
     def call(self, x: SymbolicTensor, initial_state: Any = None) -> Any:
         options: dict[str, Any] = {"return_sequences": self.return_sequences}
         if self.go_backwards:
@@ -32,6 +34,10 @@ class Recurrent(Recurrence):
     def compute_mask(self, *inputs: SymbolicTensor) -> list[SymbolicTensor | None]:
         """That of the input for sequences, none for the last output and the states."""
         return [inputs[0].mask if self.return_sequences else None, *[None] * len(self.states)]
+
+    def reset_state(self) -> None:
+        """Sets the states of a stateful layer to 0; ValueError if it is not stateful."""
+        self.reset_states()
 
     def reset_states(self, states: Any = None) -> None:
         """Sets the states of a stateful layer, to 0 or to what is given.
@@ -99,6 +105,8 @@ class LSTM(Recurrent):
         Each row of a batch goes on with the states that the same row of the batch before it ended with, until
         `reset_states`. The input needs a `batch_size`; the states are weights that are not trained, and saved as such. In
         training they move with the update, in `evaluate` and `predict` with each batch. Use ``shuffle=False``.
+    unroll, use_cudnn
+        Accepted as Keras does: the engine goes over the steps by itself.
     trainable, name
         As in `Layer`.
 
@@ -145,7 +153,7 @@ class LSTM(Recurrent):
         return_state: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
-        **kwargs: Unpack[LayerOptions],
+        **kwargs: Unpack[RecurrentOptions],
     ) -> None:
         super().__init__(**kwargs)
         self._take(
@@ -238,7 +246,7 @@ class GRU(Recurrent):
         stateful: bool = False,
         *,
         reset_after: bool = True,
-        **kwargs: Unpack[LayerOptions],
+        **kwargs: Unpack[RecurrentOptions],
     ) -> None:
         super().__init__(**kwargs)
         self._take(
@@ -321,7 +329,7 @@ class SimpleRNN(Recurrent):
         stateful: bool = False,
         *,
         seed: int | None = None,
-        **kwargs: Unpack[LayerOptions],
+        **kwargs: Unpack[RecurrentOptions],
     ) -> None:
         super().__init__(**kwargs)
         self._take(

@@ -66,6 +66,8 @@ class Loss(_config.Configurable):
     labels: ClassVar[bool] = False
     #: Each output is a yes-or-no decision of its own; else several outputs are scores of classes.
     decisions: ClassVar[bool] = False
+    #: Targets are probabilities of yes, from 0 to 1: outside the loss has no least value.
+    probabilities: ClassVar[bool] = False
 
     name = _config.Name()
 
@@ -149,6 +151,8 @@ class Loss(_config.Configurable):
             self.check_training(sample_weight is not None)
             losses = self.call(y_true, y_pred)
             return losses if sample_weight is None else losses * sample_weight
+        if self.probabilities:
+            _data.check_probabilities(np.atleast_1d(y_true), f"{type(self).__name__}: y_true")
         weights: Any = None
         if sample_weight is not None:
             weights, shape = np.asarray(sample_weight, np.float64), np.shape(y_pred)

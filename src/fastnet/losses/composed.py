@@ -123,7 +123,7 @@ class BinaryFocalCrossentropy(Loss):
 
     function = staticmethod(functions.binary_focal_crossentropy)
     options = ("apply_class_balancing", "alpha", "gamma", "from_logits", "label_smoothing", "axis")
-    decisions = True
+    decisions = probabilities = True
 
     def __init__(
         self,

@@ -106,7 +106,7 @@ class BinaryCrossentropy(Loss):
     function = staticmethod(functions.binary_crossentropy)
     options = ("from_logits", "label_smoothing")
     attribute_names = ("from_logits", "label_smoothing")
-    decisions = True
+    decisions = probabilities = True
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ AUC()
 >>> loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
 >>> fn.metrics.resolve("accuracy", loss, (10,)).kernel
 'sparse_categorical_accuracy'
->>> fn.metrics.F1Score()([0, 1, 1, 0], [0.2, 0.9, 0.4, 0.1])
+>>> fn.metrics.F1Score("macro")([0, 1, 1, 0], [0.2, 0.9, 0.4, 0.1])
 0.666...
 """
 

@@ -157,7 +157,7 @@ class FBetaScore(_ConfusionMetric):
 
     def __init__(
         self,
-        average: str | None = "macro",
+        average: str | None = None,
         beta: float = 1.0,
         threshold: float | None = None,
         name: str = "fbeta_score",
@@ -207,8 +207,8 @@ class F1Score(FBetaScore):
     ----------
     average : {"macro", "micro", "weighted", None}
         How the classes become one number: the mean of their scores; their counts added; the mean weighted with
-        the number of targets; or not at all: an array, which is the default of Keras, but no log or early
-        stopping can do with.
+        the number of targets; or not at all, the default as in Keras: an array of a score for each
+        class, which early stopping and the like cannot do with.
     threshold : float, optional
         A prediction above it is positive. Default: the largest prediction of a row is; where there is one
         output, those above 0.5, or above 0 where the loss takes logits.
@@ -217,7 +217,7 @@ class F1Score(FBetaScore):
     beta = 1.0
 
     def __init__(
-        self, average: str | None = "macro", threshold: float | None = None, name: str = "f1_score", dtype: Any = None
+        self, average: str | None = None, threshold: float | None = None, name: str = "f1_score", dtype: Any = None
     ) -> None:
         self._take(average, threshold, name, dtype)
 

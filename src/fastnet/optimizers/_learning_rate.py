@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 from .._old_spellings import warn_old
+from ..schedules._base import LearningRateSchedule
 
 __all__ = ["HasLearningRate", "Rate", "with_old_spellings"]
 
@@ -46,7 +48,11 @@ class _LearningRate:
             value = vars(optimizer)["learning_rate"]
         except KeyError:
             raise AttributeError(f"this {cls.__name__} has no learning_rate") from None
-        return Rate(value, optimizer) if isinstance(value, float) else value
+        if isinstance(value, float):
+            return Rate(value, optimizer)
+        if isinstance(value, LearningRateSchedule):
+            value._reader = weakref.ref(optimizer)
+        return value
 
     def __set__(self, optimizer: Any, value: Any) -> None:
         vars(optimizer)["learning_rate"] = float(value) if isinstance(value, float) else value

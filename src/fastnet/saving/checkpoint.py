@@ -51,7 +51,7 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
         "epoch": fit.epoch,
         "first_epoch": fit.first_epoch,
         "stopped": bool(model.stop_training),
-        "history": {"epoch": fit.history.epoch, "history": fit.history.history},
+        "history": {"epoch": fit.history.epoch, "history": fit.history.quantities},
         "callbacks": callbacks,
         "state": None,
         "place": fit.place(),
@@ -163,7 +163,7 @@ def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, trainin
         fit.optimizer.set_state(optimizer_state)
         model._epochs_begun, fit.epoch, fit.first_epoch = epochs_begun, epoch, first_epoch
         fit.state, fit.stopped, fit.callback_states = state, stopped, states
-        fit.history.epoch, fit.history.history = epochs, curves
+        fit.history.epoch, fit.history.quantities = epochs, curves
         if place is not None:
             fit.go_to(place)
 

@@ -49,6 +49,9 @@ class LearningRateSchedule(_config.Configurable):
         if "__call__" in cls.__dict__:
             cls.__call__ = _for_each_step(cls.__dict__["__call__"])  # type: ignore[method-assign]
 
+    #: The optimizer whose `learning_rate` it was read from last, weakly: no part of what makes schedules equal.
+    __slots__ = ("_reader",)
+
     def __call__(self, step: Any) -> Any:
         """The value at one step or at each of many.
 
@@ -72,6 +75,34 @@ class LearningRateSchedule(_config.Configurable):
         steps = _as_steps(self, step)
         values = np.asarray(self.evaluate(steps.reshape(-1)), np.float64)
         return float(values[0]) if steps.ndim == 0 else values.reshape(steps.shape)
+
+    def __float__(self) -> float:
+        """What it says for the optimizer that it was read from, at the step that comes next: ``float(optimizer.learning_rate)``.
+
+        Raises
+        ------
+        TypeError
+            If it was not read from an optimizer that is there.
+        """
+        optimizer = self._reader() if hasattr(self, "_reader") else None
+        if optimizer is None:
+            raise TypeError(
+                f"{type(self).__name__} is a function of the step: call it with one, or ask an optimizer's learning_rate"
+            )
+        return float(optimizer.learning_rate_at(optimizer.iterations))
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.asarray(float(self), dtype)
+
+    def __format__(self, form: str) -> str:
+        return format(float(self), form) if form else str(self)
+
+    def numpy(self) -> float:
+        """As `float`."""
+        return float(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self)
 
     def evaluate(self, steps: np.ndarray) -> np.ndarray:
         """The values at `steps`, a one-dimensional array of int64, none of them negative.
