@@ -145,7 +145,7 @@ def _make(layer: Any, given: Any, arrays: list[np.ndarray], training: bool | Non
     """The model, of inputs in the place of arrays."""
     model_of = LAYERS["Model"]
     rows = len(arrays[0]) if any(getattr(one, "stateful", False) for one in _tree(layer)) else None
-    tensors = [_input(array.shape[1:], rows) for array in arrays]
+    tensors = [_input(array, rows) for array in arrays]
 
     def place(value: Any) -> Any:
         if isinstance(value, _Place):
@@ -180,9 +180,9 @@ def _make(layer: Any, given: Any, arrays: list[np.ndarray], training: bool | Non
     return _Eager(model, len(call.outputs), call.returns_list, random, statistics)
 
 
-def _input(shape: tuple[int, ...], rows: int | None) -> SymbolicTensor:
-    tensor = SymbolicTensor(shape, None)
-    tensor.batch_size = rows
+def _input(array: np.ndarray, rows: int | None) -> SymbolicTensor:
+    tensor = SymbolicTensor(array.shape[1:], None)
+    tensor.batch_size, tensor.holds_strings = rows, array.dtype.kind not in "biuf"
     return tensor
 
 

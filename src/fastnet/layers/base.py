@@ -158,7 +158,7 @@ class Layer(Penalized, Parts, Configurable):
         if STEP.get() is not None and any(stacks_in([inputs, more, options])):
             return map_stacks(self, [inputs, *more], options)
         tensors = symbols_in([inputs, more, list(options.values())])
-        if not tensors and CURRENT_CALL.get() is None and ROWS.get() is None and _holds_numbers(inputs):
+        if not tensors and CURRENT_CALL.get() is None and ROWS.get() is None and not isinstance(inputs, str) and _holds_numbers(inputs):
             training = options.pop("training", None)
             return compute(self, inputs, more, options, None if training is None else bool(training))
         if any(map(is_array, inputs if isinstance(inputs, (list, tuple)) else [inputs])):
@@ -406,12 +406,12 @@ class Layer(Penalized, Parts, Configurable):
 
 
 def _holds_numbers(value: Any) -> bool:
-    """Whether it is an array, or a list or dictionary of arrays or numbers."""
+    """Whether it is an array, or a list or dictionary of arrays, numbers or text."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
         return bool(value) and all(map(_holds_numbers, value))
-    return is_array(value) or (isinstance(value, (int, float)) and not isinstance(value, bool))
+    return is_array(value) or (isinstance(value, (int, float, str)) and not isinstance(value, bool))
 
 
 def constants_for(inputs: Any, tensors: Sequence[SymbolicTensor]) -> Any:
