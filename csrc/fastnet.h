@@ -190,9 +190,9 @@ typedef struct fn_node_spec {
     const char *op;
     const char *layer; /* for messages and profiles */
     int32_t n_inputs;
-    const int32_t *inputs; /* value numbers */
+    const int32_t *inputs; /* value numbers: those of the operation, then those that stand for parameters */
     int32_t n_parameters;
-    const int32_t *parameters; /* parameter numbers */
+    const int32_t *parameters; /* parameter numbers; -1 - k: inputs[k] in its place, a value without a batch */
     const double *attributes;  /* in the order of the registry */
 } fn_node_spec;
 
@@ -225,7 +225,10 @@ typedef struct fn_input_spec {
      * As many numbers as the shape has elements; copied. */
     const double *scale;
     const double *shift;
-    /* Not 0: no input of fn_run.inputs, but the target of output number target - 1, for a loss that nodes compute. */
+    /* Above 0: no input of fn_run.inputs, but the target of output number target - 1, for a loss that nodes compute.
+     * Below 0: parameter number -1 - target, for nodes to compute with. It has no batch, and neither has what nodes make of
+     * such values alone: one row, computed once for each batch. It can stand for a parameter of a node, and be read by nodes
+     * all of whose inputs have none; it is no output, mask or loss. */
     int32_t target;
 } fn_input_spec;
 

@@ -30,7 +30,7 @@ static int32_t root_of(const fn_plan *plan, int32_t value)
 
 static bool is_eligible(const fn_node *node)
 {
-    return node->op->leading_axes && !node->in_place && !node->host && !node->alias && node->n_outputs == 1 &&
+    return node->op->leading_axes && !node->batchless && !node->in_place && !node->host && !node->alias && node->n_outputs == 1 &&
            !node->output[0].value_epilogue && !node->output[0].gradient_epilogue;
 }
 
@@ -211,7 +211,8 @@ void fn_find_runs(fn_plan *plan, const fn_plan_spec *spec)
         int64_t width = widest(node);
         for (int32_t j = first + 1; j < spec->n_nodes; j++) {
             const fn_node *next = &plan->nodes[j];
-            if (!(next->alias ? next->n_outputs == 1 : is_eligible(next)) || !is_connected(plan, spec, first, j))
+            if (!(next->alias ? next->n_outputs == 1 && !next->batchless : is_eligible(next)) ||
+                !is_connected(plan, spec, first, j))
                 break;
             left = count_leading(next, shape, left);
             width = widest(next) > width ? widest(next) : width;

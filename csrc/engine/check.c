@@ -141,10 +141,12 @@ fn_status fn_check_spec(const fn_plan_spec *spec, fn_error *error)
         status = check_parameters(spec, error);
     for (int32_t i = 0; status == FN_OK && i < spec->n_inputs; i++) {
         const int32_t target = spec->inputs[i].target;
-        if (target < 0 || target > spec->n_outputs)
+        if (target < -spec->n_parameters)
+            status = fn_fail(error, FN_ERROR_GRAPH, "input %d is parameter %d, of %d", i, -1 - target, spec->n_parameters);
+        else if (target > spec->n_outputs)
             status = fn_fail(error, FN_ERROR_GRAPH, "input %d is the target of output %d, of %d", i, target - 1, spec->n_outputs);
         else if (i > 0 && target == 0 && spec->inputs[i - 1].target)
-            status = fn_fail(error, FN_ERROR_GRAPH, "input %d follows a target: those come last", i);
+            status = fn_fail(error, FN_ERROR_GRAPH, "input %d follows a target or a parameter: those come last", i);
     }
     for (int32_t i = 0; status == FN_OK && i < spec->n_metrics; i++)
         if (!spec->metrics[i].metric)

@@ -33,6 +33,15 @@ static void run_stage(const fn_stage *stage, fn_context *context, int thread, in
         stage->run(stage->node, context, lo, hi);
 }
 
+/* A stage of a node without a batch: its rows are one. */
+static void run_row(const fn_stage *stage, fn_context *context, int thread, int n_threads)
+{
+    const int64_t rows = context->rows;
+    context->rows = 1;
+    run_stage(stage, context, thread, n_threads);
+    context->rows = rows;
+}
+
 /* The loss or a gradient of this step is not finite, or a label is none of the classes, be it in another plan of the team alone:
  * whoever gathered that one did so before the barrier that precedes the update. */
 static inline bool has_diverged(const fn_context *context)
@@ -125,7 +134,10 @@ static inline void run_stages(const fn_plan *plan, unsigned phases, fn_context *
         for (context->iteration = 0; context->iteration < stage->iterations; context->iteration++) {
             if (context->iteration > 0 && n_threads > 1)
                 fn_wait_at_barrier(&context->team->barrier);
-            run_stage(stage, context, thread, n_threads);
+            if (stage->batchless)
+                run_row(stage, context, thread, n_threads);
+            else
+                run_stage(stage, context, thread, n_threads);
         }
     }
 }

@@ -107,7 +107,7 @@ static bool is_first_use(const fn_plan *plan, const fn_plan_spec *spec, int32_t 
 {
     int32_t root = plan->values[spec->nodes[i].inputs[j]].root;
     for (int32_t other = plan->values[root].producer + 1; other <= i; other++)
-        for (int32_t k = 0; k < plan->nodes[other].n_inputs; k++)
+        for (int32_t k = 0; k < spec->nodes[other].n_inputs; k++)
             if (!(other == i && k == j) && !plan->nodes[other].alias && plan->values[spec->nodes[other].inputs[k]].root == root)
                 return false;
     return true;

@@ -1,5 +1,6 @@
 /* The graph of a description: its values, nodes and parameters, and which of them have gradients. */
 #include "graph.h"
+#include "initialize.h"
 #include "plan.h"
 #include "registry.h"
 
@@ -39,10 +40,31 @@ fn_port fn_make_port(const fn_plan *plan, int32_t value)
                      .gradient_buffer = root->gradient_buffer};
 }
 
-void fn_add_value(fn_plan *plan, int32_t number, const fn_shape *shape)
+/* An array of so many numbers for each row, or in all. */
+static int add_array(fn_plan *plan, int64_t n, bool batchless)
 {
-    plan->values[number] = (fn_value){.shape = *shape, .root = number, .producer = -1, .gradient_buffer = -1};
-    plan->values[number].buffer = fn_add_buffer(plan, fn_shape_size(shape), 0, NULL);
+    return fn_add_buffer(plan, batchless ? 0 : n, batchless ? n : 0, NULL);
+}
+
+void fn_add_value(fn_plan *plan, int32_t number, const fn_shape *shape, bool batchless)
+{
+    plan->values[number] = (fn_value){
+        .shape = *shape, .root = number, .producer = -1, .parameter = -1, .batchless = batchless, .gradient_buffer = -1};
+    plan->values[number].buffer = add_array(plan, fn_shape_size(shape), batchless);
+}
+
+void fn_add_parameter_value(fn_plan *plan, int32_t number, const fn_shape *shape, int32_t parameter,
+                            const fn_parameter_table *table)
+{
+    const int *buffers = table->buffers + 2 * parameter;
+    plan->values[number] = (fn_value){.shape = *shape,
+                                      .root = number,
+                                      .producer = -1,
+                                      .parameter = parameter,
+                                      .batchless = true,
+                                      .needs_gradient = buffers[1] >= 0,
+                                      .buffer = buffers[0],
+                                      .gradient_buffer = buffers[1]};
 }
 
 fn_status fn_check_size(const fn_plan *plan, const char *layer, int64_t per_row, int64_t fixed, fn_error *error)
@@ -83,6 +105,24 @@ fn_status fn_add_parameters(fn_plan *plan, const fn_plan_spec *spec, fn_paramete
     return FN_OK;
 }
 
+/* Whether each input has a batch, or none has, and what stands for parameters has none. */
+static fn_status check_batches(const fn_plan *plan, const fn_node_spec *given, fn_node *node, fn_error *error)
+{
+    int32_t without = 0;
+    for (int32_t j = 0; j < given->n_inputs; j++) {
+        const bool batchless = plan->values[plan->values[given->inputs[j]].root].batchless;
+        without += batchless && j < node->n_inputs;
+        if (!batchless && j >= node->n_inputs)
+            return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': what stands for a parameter, value %d, has a batch", given->layer,
+                           given->inputs[j]);
+    }
+    if (without > 0 && without < node->n_inputs)
+        return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': of %d inputs, %d have no batch", given->layer, node->n_inputs,
+                       without);
+    node->batchless = without > 0;
+    return FN_OK;
+}
+
 fn_status fn_add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const fn_parameter_table *table, fn_error *error)
 {
     const fn_node_spec *given = &spec->nodes[i];
@@ -98,7 +138,7 @@ fn_status fn_add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const 
     node->number = i;
     node->layer = fn_copy_text(plan, given->layer);
     node->attribute = fn_copy_numbers(plan, given->attributes, op->entry.n_attributes);
-    node->n_inputs = given->n_inputs;
+    node->n_inputs = given->n_inputs - fn_count_operands(given);
     node->input = fn_plan_allocate(plan, sizeof *node->input * (size_t)(given->n_inputs + 1));
     fn_shape *shapes = fn_plan_allocate(plan, sizeof *shapes * (size_t)(given->n_inputs + 1));
     if (plan->failed)
@@ -114,11 +154,13 @@ fn_status fn_add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const 
         needs_gradient |= plan->values[plan->values[value].root].needs_gradient;
     }
     fn_signature checked;
-    status = fn_infer(given->op, given->layer, given->n_inputs, shapes, node->attribute, &checked, error);
+    status = fn_infer(given->op, given->layer, node->n_inputs, shapes, node->attribute, &checked, error);
+    if (status == FN_OK)
+        status = check_batches(plan, given, node, error);
     if (status != FN_OK)
         return status;
     fn_inference inference = {.layer = node->layer,
-                              .n_inputs = given->n_inputs,
+                              .n_inputs = node->n_inputs,
                               .input = shapes,
                               .attribute = node->attribute,
                               .training = plan->training,
@@ -135,16 +177,17 @@ fn_status fn_add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const 
     for (int32_t j = 0; j < given->n_parameters; j++) {
         int32_t parameter = given->parameters[j];
         char got[FN_SHAPE_TEXT], expected[FN_SHAPE_TEXT];
-        if (parameter < 0 || parameter >= spec->n_parameters)
+        const int32_t operand = parameter < 0 ? -1 - parameter : node->n_inputs;
+        if (parameter >= spec->n_parameters || operand < node->n_inputs || (parameter < 0 && operand >= given->n_inputs))
             return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': parameter %d of %d", given->layer, parameter, spec->n_parameters);
-        const fn_shape *shape = &spec->parameters[parameter].shape;
+        const fn_shape *shape = parameter < 0 ? &shapes[operand] : &spec->parameters[parameter].shape;
         if (!fn_shapes_agree(shape, &signature->parameter[j], -1))
             return fn_fail(error, FN_ERROR_SHAPE, "layer '%s': parameter %d has shape %s, expected %s", given->layer, j,
                            fn_shape_text(shape, got), fn_shape_text(&signature->parameter[j], expected));
         node->parameter[j] = (fn_port){.shape = *shape,
                                        .width = fn_shape_size(shape),
-                                       .value_buffer = table->buffers[2 * parameter],
-                                       .gradient_buffer = table->buffers[2 * parameter + 1]};
+                                       .value_buffer = parameter < 0 ? -1 : table->buffers[2 * parameter],
+                                       .gradient_buffer = parameter < 0 ? -1 : table->buffers[2 * parameter + 1]};
         needs_gradient |= node->parameter[j].gradient_buffer >= 0;
     }
 
@@ -163,17 +206,19 @@ fn_status fn_add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const 
             int32_t root = plan->values[given->inputs[0]].root;
             *value = (fn_value){.shape = signature->output[j], .root = root};
         } else {
-            fn_add_value(plan, number, &signature->output[j]);
+            fn_add_value(plan, number, &signature->output[j], node->batchless);
             value->needs_gradient = needs_gradient;
             value->producer = i;
         }
     }
     node->n_node_buffers = inference.n_node_buffers;
-    for (int32_t j = 0; j < inference.n_node_buffers; j++)
-        node->buffer[j] =
-            (fn_port){.width = inference.buffer_per_row[j],
-                      .value_buffer = fn_add_buffer(plan, inference.buffer_per_row[j], inference.buffer_fixed[j], NULL),
-                      .gradient_buffer = -1};
+    for (int32_t j = 0; j < inference.n_node_buffers; j++) {
+        const int64_t per_row = inference.buffer_per_row[j], fixed = inference.buffer_fixed[j];
+        node->buffer[j] = (fn_port){.width = per_row,
+                                    .value_buffer = node->batchless ? fn_add_buffer(plan, 0, per_row + fixed, NULL)
+                                                                    : fn_add_buffer(plan, per_row, fixed, NULL),
+                                    .gradient_buffer = -1};
+    }
     return FN_OK;
 }
 
@@ -194,13 +239,13 @@ void fn_connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
         bool any = node->op->flags & FN_PENALIZES;
         for (int32_t j = 0; j < node->n_outputs; j++)
             any |= reaches[plan->values[value + j].root];
-        for (int32_t j = 0; any && j < node->n_inputs; j++)
+        for (int32_t j = 0; any && j < spec->nodes[i].n_inputs; j++)
             reaches[plan->values[spec->nodes[i].inputs[j]].root] = true;
     }
     for (int32_t i = 0; i < plan->n_values; i++) {
         fn_value *v = &plan->values[i];
-        if (plan->training && v->root == i && v->needs_gradient && reaches[i])
-            v->gradient_buffer = fn_add_buffer(plan, fn_shape_size(&v->shape), 0, NULL);
+        if (plan->training && v->root == i && v->needs_gradient && reaches[i] && v->parameter < 0)
+            v->gradient_buffer = add_array(plan, fn_shape_size(&v->shape), v->batchless);
     }
     value = plan->n_inputs;
     for (int32_t i = 0; i < spec->n_nodes; i++) {
@@ -209,6 +254,9 @@ void fn_connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
             node->input[j] = fn_make_port(plan, spec->nodes[i].inputs[j]);
         for (int32_t j = 0; j < node->n_outputs; j++)
             node->output[j] = fn_make_port(plan, value++);
+        for (int32_t j = 0; j < node->n_parameters; j++)
+            if (spec->nodes[i].parameters[j] < 0)
+                node->parameter[j] = fn_make_port(plan, spec->nodes[i].inputs[-1 - spec->nodes[i].parameters[j]]);
     }
 }
 
@@ -219,6 +267,8 @@ void fn_find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const fn_
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
         bool sparse = table->buffers[2 * i + 1] >= 0 && parameter->l1 == 0 && parameter->l2 == 0, used = false;
+        for (int32_t j = 0; j < spec->n_inputs; j++)
+            sparse &= spec->inputs[j].target != -1 - i;
         for (int32_t j = 0; j < spec->n_nodes; j++)
             for (int32_t k = 0; k < spec->nodes[j].n_parameters; k++)
                 if (spec->nodes[j].parameters[k] == i) {

@@ -17,7 +17,10 @@ char *fn_copy_text(fn_plan *plan, const char *text);
 /* A port for a value. */
 fn_port fn_make_port(const fn_plan *plan, int32_t value);
 /* Makes the value of this number, with an array for it. */
-void fn_add_value(fn_plan *plan, int32_t number, const fn_shape *shape);
+void fn_add_value(fn_plan *plan, int32_t number, const fn_shape *shape, bool batchless);
+/* Makes the value of this number of a parameter. */
+void fn_add_parameter_value(fn_plan *plan, int32_t number, const fn_shape *shape, int32_t parameter,
+                            const fn_parameter_table *table);
 /* An array with so many numbers for each row of the batch, and beside them. */
 fn_status fn_check_size(const fn_plan *plan, const char *layer, int64_t per_row, int64_t fixed, fn_error *error);
 /* Arrays for the values and gradients of all parameters. */

@@ -105,6 +105,14 @@ fn_status fn_set_attributes(fn_registry registry, const char *name, const char *
 
 /* ---- parameters -------------------------------------------------------------------------------------------- */
 
+int32_t fn_count_operands(const fn_node_spec *node)
+{
+    int32_t n = 0;
+    for (int32_t j = 0; j < node->n_parameters; j++)
+        n += node->parameters[j] < 0;
+    return n < node->n_inputs ? n : node->n_inputs;
+}
+
 fn_status fn_infer_values(const fn_plan_spec *spec, fn_shape *values, int32_t *n_values, fn_shape *parameters, fn_error *error)
 {
     int32_t n = spec->n_inputs;
@@ -112,6 +120,13 @@ fn_status fn_infer_values(const fn_plan_spec *spec, fn_shape *values, int32_t *n
         values[i] = spec->inputs[i].shape;
     for (int32_t i = 0; i < spec->n_parameters; i++)
         parameters[i].rank = -1;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t parameter = -1 - spec->inputs[i].target;
+        if (parameter >= spec->n_parameters)
+            return fn_fail(error, FN_ERROR_GRAPH, "input %d is parameter %d, of %d", i, parameter, spec->n_parameters);
+        if (parameter >= 0)
+            parameters[parameter] = spec->inputs[i].shape;
+    }
     for (int32_t i = 0; i < spec->n_nodes; i++) {
         const fn_node_spec *node = &spec->nodes[i];
         const char *layer = node->layer ? node->layer : "";
@@ -127,7 +142,8 @@ fn_status fn_infer_values(const fn_plan_spec *spec, fn_shape *values, int32_t *n
                 inputs[j] = values[node->inputs[j]];
         }
         if (status == FN_OK)
-            status = fn_infer(node->op, layer, node->n_inputs, inputs, node->attributes, &signature, error);
+            status =
+                fn_infer(node->op, layer, node->n_inputs - fn_count_operands(node), inputs, node->attributes, &signature, error);
         if (inputs != few)
             fn_release(inputs);
         if (status != FN_OK)
@@ -139,6 +155,8 @@ fn_status fn_infer_values(const fn_plan_spec *spec, fn_shape *values, int32_t *n
                            signature.n_parameters);
         for (int32_t j = 0; j < node->n_parameters; j++) {
             const int32_t number = node->parameters[j];
+            if (number < 0 && -1 - number < node->n_inputs) /* a value of nodes */
+                continue;
             if (number < 0 || number >= spec->n_parameters)
                 return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': it uses parameter %d, of %d", layer, number,
                                spec->n_parameters);

@@ -83,7 +83,7 @@ void fn_model_destroy(fn_model *model)
 void fn_model_describe(const fn_model *model, fn_model_info *info)
 {
     const fn_model_info all = {.dtype = model->dtype,
-                               .n_inputs = model->n_inputs,
+                               .n_inputs = model->n_sources,
                                .n_outputs = model->predicts.n_outputs,
                                .n_parameters = model->n_parameters,
                                .trains = model->optimizer != NULL,
@@ -93,7 +93,7 @@ void fn_model_describe(const fn_model *model, fn_model_info *info)
 
 const fn_shape *fn_model_input(const fn_model *model, int32_t number)
 {
-    return number >= 0 && number < model->n_inputs ? &model->inputs[number].shape : NULL;
+    return number >= 0 && number < model->n_sources ? &model->inputs[number].shape : NULL;
 }
 
 const fn_shape *fn_model_output(const fn_model *model, int32_t number)

@@ -28,6 +28,7 @@ struct fn_model {
     size_t element;
     uint64_t seed;
     int32_t n_inputs, n_parameters;
+    int32_t n_sources; /* inputs of the caller: the first ones; the others are parameters */
     fn_input_spec *inputs;
     fn_scaling *scaling;
     fn_parameter_spec *parameters;

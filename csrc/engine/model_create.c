@@ -82,7 +82,7 @@ static fn_status fill_model(fn_model *model, const fn_stack *stack, fn_error *er
     model->dtype = stack->dtype;
     model->element = stack->dtype == FN_FLOAT32 ? sizeof(float) : sizeof(double);
     model->seed = stack->seed;
-    model->n_inputs = network->n_outputs = 1;
+    model->n_inputs = model->n_sources = network->n_outputs = 1;
     network->n_nodes = stack->n_layers;
     model->inputs = fn_reserve(model, 1, sizeof *model->inputs);
     model->scaling = fn_reserve(model, 1, sizeof *model->scaling);

@@ -123,7 +123,8 @@ static bool find_list(fn_reader *reader, fn_json object, const char *key, fn_jso
     return true;
 }
 
-static bool find_integers(fn_reader *reader, fn_json object, const char *key, const int32_t **numbers, int32_t *n)
+/* Whole numbers from the least on. */
+static bool find_integers(fn_reader *reader, fn_json object, const char *key, int64_t least, const int32_t **numbers, int32_t *n)
 {
     fn_json_items items;
     fn_json name, item;
@@ -132,7 +133,7 @@ static bool find_integers(fn_reader *reader, fn_json object, const char *key, co
         return false;
     int32_t *copy = reserve(reader, *n, sizeof *copy);
     for (int32_t i = 0; copy && fn_json_next(&items, &name, &item); i++) {
-        if (!fn_json_integer(item, 0, LARGEST_COUNT, &number))
+        if (!fn_json_integer(item, least, LARGEST_COUNT, &number))
             return refuse(reader, key);
         copy[i] = (int32_t)number;
     }
@@ -265,6 +266,14 @@ static bool read_inputs(fn_reader *reader, fn_json plan)
         fn_shape *shape = &model->inputs[i].shape;
         if (!find_shape(reader, item, "shape", shape))
             return false;
+        if (fn_json_find(item, "parameter", &scale)) {
+            const int32_t *parameter;
+            int32_t n;
+            if (!find_integers(reader, item, "parameter", 0, &parameter, &n) || n != 1)
+                return refuse(reader, "parameter of an input");
+            model->inputs[i].target = -1 - parameter[0];
+        } else if (model->n_sources++ != i)
+            return refuse(reader, "an input that follows a parameter");
         if (!fn_json_find(item, "scale", &scale))
             continue;
         int64_t n;
@@ -363,7 +372,7 @@ static bool read_outputs(fn_reader *reader, fn_json description, fn_network *net
             !find_number(reader, item, "weight", &output->loss_weight))
             return false;
         int32_t n = 0;
-        if (fn_json_find(item, "mask", &value) && (!find_integers(reader, item, "mask", &output->mask, &n) || n != 1))
+        if (fn_json_find(item, "mask", &value) && (!find_integers(reader, item, "mask", 0, &output->mask, &n) || n != 1))
             return refuse(reader, "mask");
     }
     return network->outputs && network->shapes;
@@ -410,8 +419,8 @@ static bool read_network(fn_reader *reader, fn_json description, fn_network *net
     for (int32_t i = 0; network->nodes && fn_json_next(&items, &name, &item); i++) {
         fn_node_spec *node = &network->nodes[i];
         if (!find_text(reader, item, "layer", &node->layer) ||
-            !find_integers(reader, item, "inputs", &node->inputs, &node->n_inputs) ||
-            !find_integers(reader, item, "parameters", &node->parameters, &node->n_parameters) ||
+            !find_integers(reader, item, "inputs", 0, &node->inputs, &node->n_inputs) ||
+            !find_integers(reader, item, "parameters", -LARGEST_COUNT, &node->parameters, &node->n_parameters) ||
             !find_entry(reader, FN_OPS, item, "op", &node->op, &node->attributes))
             return false;
     }

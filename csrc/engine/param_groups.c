@@ -56,6 +56,9 @@ static void find_paddings(const fn_plan_spec *spec, fn_param_group *group, int32
 static bool is_checked(const fn_plan *plan, const fn_plan_spec *spec, int32_t parameter)
 {
     int uses = 0;
+    for (int32_t i = 0; i < spec->n_inputs; i++)
+        if (spec->inputs[i].target == -1 - parameter)
+            return false;
     for (int32_t i = 0; i < spec->n_nodes; i++)
         for (int32_t j = 0; j < spec->nodes[i].n_parameters; j++)
             if (spec->nodes[i].parameters[j] == parameter) {

@@ -86,9 +86,6 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
         node->input = fn_plan_allocate(plan, sizeof *node->input);
         if (plan->failed)
             return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-        if (*given->mask < 0 || *given->mask >= plan->n_values)
-            return fn_fail(error, FN_ERROR_GRAPH, "output '%s': its mask is value %d, of %d", node->layer, *given->mask,
-                           plan->n_values);
         node->input[0] = fn_make_port(plan, *given->mask);
         node->n_inputs = 1;
         if (node->input[0].width != output->positions)
@@ -129,20 +126,31 @@ static void claim_output_gradient(fn_plan *plan, const fn_plan_spec *spec, int32
 
 /* ---- backward pass ---------------------------------------------------------------------------------- */
 
+/* Whether the gradient of a value has been written. */
+static bool *find_written(fn_plan *plan, const fn_parameter_table *table, int32_t value)
+{
+    fn_value *root = &plan->values[plan->values[value].root];
+    return root->parameter >= 0 ? &table->written[root->parameter] : &root->gradient_written;
+}
+
+static void claim_gradient(fn_port *port, bool *written)
+{
+    port->accumulate = *written;
+    *written = true;
+}
+
 /* Tells node i which gradients it must add to and whose epilogues it is to run, and marks them as written. */
 static void claim_gradients(fn_plan *plan, const fn_plan_spec *spec, int32_t i, fn_parameter_table *table)
 {
     fn_node *node = &plan->nodes[i];
     for (int32_t j = 0; j < node->n_inputs; j++) {
-        fn_value *root = &plan->values[plan->values[spec->nodes[i].inputs[j]].root];
-        node->input[j].accumulate = root->gradient_written;
-        root->gradient_written = true;
+        claim_gradient(&node->input[j], find_written(plan, table, spec->nodes[i].inputs[j]));
         fn_leave_gradient_epilogue(plan, spec, i, j);
     }
     for (int32_t j = 0; j < node->n_parameters; j++) {
         int32_t parameter = spec->nodes[i].parameters[j];
-        node->parameter[j].accumulate = table->written[parameter];
-        table->written[parameter] = true;
+        claim_gradient(&node->parameter[j], parameter < 0 ? find_written(plan, table, spec->nodes[i].inputs[-1 - parameter])
+                                                          : &table->written[parameter]);
     }
 }
 
@@ -218,6 +226,37 @@ static void emit_clearing(fn_plan *plan, const fn_plan_spec *spec, const fn_para
 
 /* ---- create ------------------------------------------------------------------------------------------ */
 
+/* The value of input i. */
+static fn_status add_input(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const fn_parameter_table *table, fn_error *error)
+{
+    const fn_input_spec *input = &spec->inputs[i];
+    const int32_t parameter = -1 - input->target;
+    if (parameter < 0) {
+        fn_add_value(plan, i, &input->shape, false);
+        plan->values[i].needs_gradient = spec->input_gradients;
+        return FN_OK;
+    }
+    for (int32_t j = 0; j < i; j++)
+        if (spec->inputs[j].target == input->target)
+            return fn_fail(error, FN_ERROR_GRAPH, "inputs %d and %d are both parameter %d", j, i, parameter);
+    if (fn_shape_size(&input->shape) != fn_shape_size(&spec->parameters[parameter].shape))
+        return fn_fail(error, FN_ERROR_SHAPE, "input %d has %lld elements, and parameter %d, which it is, has %lld", i,
+                       (long long)fn_shape_size(&input->shape), parameter,
+                       (long long)fn_shape_size(&spec->parameters[parameter].shape));
+    fn_add_parameter_value(plan, i, &input->shape, parameter, table);
+    return FN_OK;
+}
+
+/* What is asked of a value is asked of each row. */
+static fn_status check_read(const fn_plan *plan, int32_t value, const char *what, int32_t number, fn_error *error)
+{
+    if (value < 0 || value >= plan->n_values)
+        return fn_fail(error, FN_ERROR_GRAPH, "%s %d is value %d, of %d", what, number, value, plan->n_values);
+    if (plan->values[plan->values[value].root].batchless)
+        return fn_fail(error, FN_ERROR_GRAPH, "%s %d is value %d, which has no batch", what, number, value);
+    return FN_OK;
+}
+
 static fn_status add_metric(fn_plan *plan, const fn_plan_spec *spec, int32_t i, fn_node *outputs, fn_error *error)
 {
     const fn_metric_spec *given = &spec->metrics[i];
@@ -263,7 +302,8 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
         fn_node *node = add_input_node(plan, spec, i);
         if (plan->failed)
             return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-        fn_emit_input(plan, node);
+        if (spec->inputs[i].target >= 0)
+            fn_emit_input(plan, node);
     }
     for (int32_t i = 0; i < spec->n_nodes && !plan->failed; i++) {
         const int32_t last = fn_emit_run_forward(plan, i);
@@ -318,7 +358,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
         emit_clearing(plan, spec, table);
     plan->emitting = FN_PHASE_FETCH_GRADIENTS;
     for (int32_t i = 0; i < spec->n_inputs; i++)
-        if (spec->input_gradients)
+        if (spec->input_gradients && spec->inputs[i].target >= 0)
             fn_emit_fetch_gradient(plan, &inputs[i]);
     plan->emitting = FN_PHASE_UPDATE;
     if (spec->optimizer) {
@@ -349,7 +389,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
     plan->n_inputs = spec->n_inputs;
     for (int32_t i = 0; i < spec->n_inputs; i++) {
         plan->n_sources += spec->inputs[i].target == 0;
-        if (spec->inputs[i].target)
+        if (spec->inputs[i].target > 0)
             plan->reads_target[spec->inputs[i].target - 1] = true;
     }
     plan->n_outputs = spec->n_outputs;
@@ -369,25 +409,24 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
         if (status == FN_OK)
             status = fn_check_size(plan, "input", fn_shape_size(&spec->inputs[i].shape), 0, error);
         if (status == FN_OK)
-            fn_add_value(plan, i, &spec->inputs[i].shape);
-        plan->values[i].needs_gradient = spec->input_gradients;
+            status = add_input(plan, spec, i, &table, error);
         plan->n_values++;
     }
     for (int32_t i = 0; status == FN_OK && i < spec->n_nodes; i++) {
         status = fn_add_node(plan, spec, i, &table, error);
         plan->n_nodes++;
     }
-    for (int32_t i = 0; status == FN_OK && i < spec->n_outputs; i++)
-        if (spec->outputs[i].value < 0 || spec->outputs[i].value >= plan->n_values)
-            status = fn_fail(error, FN_ERROR_GRAPH, "output %d is value %d, of %d", i, spec->outputs[i].value, plan->n_values);
-        else if (spec->outputs[i].formula && (*spec->outputs[i].formula < 0 || *spec->outputs[i].formula >= plan->n_values))
-            status = fn_fail(error, FN_ERROR_GRAPH, "the loss of output %d is value %d, of %d", i, *spec->outputs[i].formula,
-                             plan->n_values);
-    for (int32_t i = 0; status == FN_OK && i < spec->n_metrics; i++) {
-        const int32_t *formula = spec->metrics[i].formula;
-        if (formula && (*formula < 0 || *formula >= plan->n_values))
-            status = fn_fail(error, FN_ERROR_GRAPH, "metric %d is of value %d, of %d", i, *formula, plan->n_values);
+    for (int32_t i = 0; status == FN_OK && i < spec->n_outputs; i++) {
+        const fn_output_spec *output = &spec->outputs[i];
+        status = check_read(plan, output->value, "output", i, error);
+        if (status == FN_OK && output->formula)
+            status = check_read(plan, *output->formula, "the loss of output", i, error);
+        if (status == FN_OK && output->mask)
+            status = check_read(plan, *output->mask, "the mask of output", i, error);
     }
+    for (int32_t i = 0; status == FN_OK && i < spec->n_metrics; i++)
+        if (spec->metrics[i].formula)
+            status = check_read(plan, *spec->metrics[i].formula, "what is added up by metric", i, error);
     if (status == FN_OK)
         status = fn_add_schedules(plan, spec, error);
     if (status != FN_OK)

@@ -24,6 +24,7 @@ struct fn_stage {
     fn_split split;
     unsigned phase; /* which FN_PHASE_... it belongs to */
     bool barrier;   /* wait for the team before it */
+    bool batchless; /* of a node without a batch */
     bool costly;    /* these three as in fn_stage_spec */
     bool once_per_call;
     bool unless_backward; /* nor is the barrier before it waited at */
@@ -37,11 +38,13 @@ struct fn_stage {
 /* What a number in fn_node_spec.inputs refers to. */
 typedef struct fn_value {
     fn_shape shape;
-    int32_t root;     /* the value whose memory this is: itself unless made by an alias */
-    int32_t producer; /* the node that makes it; -1: an input of the model */
+    int32_t root;      /* the value whose memory this is: itself unless made by an alias */
+    int32_t producer;  /* the node that makes it; -1: an input of the model */
+    bool batchless;    /* one row, whatever the batch; this and what follows of the root */
+    int32_t parameter; /* that it is; -1: none. Its gradient is then written by whoever uses the parameter, too. */
     bool needs_gradient;
-    bool gradient_written;           /* during emission: the next writer must add */
-    int32_t buffer, gradient_buffer; /* of the root */
+    bool gradient_written; /* during emission: the next writer must add */
+    int32_t buffer, gradient_buffer;
 } fn_value;
 
 /* ---- inputs, outputs, metrics ------------------------------------------------------------- */

@@ -116,19 +116,21 @@ void fn_emit(fn_plan *plan, const fn_stage_spec *spec)
     }
     plan->stages = stages;
     fn_stage *stage = &stages[plan->n_stages++];
+    const bool batchless = spec->node->batchless;
     *stage = (fn_stage){
         .run = spec->run,
         .node = spec->node,
         .label = spec->label,
-        .split = spec->split,
+        .split = batchless && spec->split == FN_BY_ROWS ? FN_BY_ITEMS : spec->split,
         .phase = plan->emitting,
+        .batchless = batchless,
         .costly = spec->costly,
-        .once_per_call = spec->once_per_call,
+        .once_per_call = spec->once_per_call || (batchless && !plan->training),
         .unless_backward = spec->unless_backward,
         .iterations = spec->iterations ? spec->iterations : 1,
-        .items = spec->items,
-        .flops_per_row = spec->flops_per_row,
-        .flops_fixed = spec->flops_fixed,
+        .items = batchless && spec->split == FN_BY_ROWS ? 1 : spec->items,
+        .flops_per_row = batchless ? 0 : spec->flops_per_row,
+        .flops_fixed = spec->flops_fixed + (batchless ? spec->flops_per_row : 0),
     };
     plan->phases |= plan->emitting;
     if (spec->workspace > plan->thread_bytes)
@@ -141,7 +143,7 @@ void fn_emit(fn_plan *plan, const fn_stage_spec *spec)
     add_accesses(plan, &spec->writes, true, false);
     for (int i = 0; i < 2; i++)
         if (spec->epilogue[i]) {
-            stage->flops_per_row += spec->epilogue[i]->flops_per_row;
+            *(batchless ? &stage->flops_fixed : &stage->flops_per_row) += spec->epilogue[i]->flops_per_row;
             add_access(plan, spec->epilogue[i]->reads, false, false);
             add_access(plan, spec->epilogue[i]->writes, true, false);
         }

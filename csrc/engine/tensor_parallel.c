@@ -72,6 +72,8 @@ static int count_uses(const fn_plan_spec *spec, int32_t parameter)
     for (int32_t i = 0; i < spec->n_nodes; i++)
         for (int32_t j = 0; j < spec->nodes[i].n_parameters; j++)
             uses += spec->nodes[i].parameters[j] == parameter;
+    for (int32_t i = 0; i < spec->n_inputs; i++)
+        uses += spec->inputs[i].target == -1 - parameter;
     return uses;
 }
 
@@ -83,7 +85,7 @@ static bool is_suitable(const fn_plan *plan, const fn_plan_spec *spec, int32_t i
         node->parameter[0].width > LARGEST_KERNEL)
         return false;
     for (int32_t j = 0; j < node->n_parameters; j++)
-        if (count_uses(spec, spec->nodes[i].parameters[j]) != 1)
+        if (spec->nodes[i].parameters[j] < 0 || count_uses(spec, spec->nodes[i].parameters[j]) != 1)
             return false;
     return true;
 }

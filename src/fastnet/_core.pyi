@@ -89,6 +89,9 @@ def infer(
 ) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
     """Shapes of the outputs and parameters of an operation: (outputs, parameters), lists of tuples."""
 
+def own_inputs(read: Sequence[int], used: Sequence[int]) -> Sequence[int]:
+    """Of what a node reads, the inputs of its operation, without what stands for parameters."""
+
 def keeps_numbers(op: str, shapes: Sequence[Shape], attributes: Attributes | None) -> bool:
     """Whether each number that an operation makes is one that its inputs hold, or 0."""
 

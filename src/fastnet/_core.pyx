@@ -339,6 +339,11 @@ def infer(op, layer, shapes, attributes):
             [from_shape(&signature.parameter[i]) for i in range(signature.n_parameters)])
 
 
+def own_inputs(read, used):
+    """Of what a node reads, the inputs of its operation, without what stands for parameters."""
+    return read[:len(read) - sum(parameter < 0 for parameter in used)]
+
+
 def keeps_numbers(op, shapes, attributes):
     """Whether each number that an operation makes is one that its inputs hold, or 0."""
     cdef fn_signature signature

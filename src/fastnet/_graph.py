@@ -15,7 +15,7 @@ from . import _core
 from ._labels import Labels, find_labels
 from ._step_context import MOMENTS, STEP
 from ._symbols import CURRENT_CALL, FUNCTIONS
-from ._tensors import SymbolicTensor, as_tensors, replace_tensors, shape_attributes, symbols_in
+from ._tensors import SymbolicTensor, as_tensors, replace_tensors, shape_attributes, symbols_in, tensor_of
 from ._weights import Owner
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CURRENT_CALL", "FUNCTIONS", "OVER_ROWS", "ROWS", "Graph", "HostOperation", "LayerCall", "LayerLike", "Operation", "SymbolicTensor", "as_tensors",
-    "batch_size_of", "outside_calls", "replace_tensors", "shape_attributes", "symbols_in", "with_masks",
+    "batch_size_of", "outside_calls", "replace_tensors", "shape_attributes", "symbols_in", "tensor_of", "with_masks",
 ]  # fmt: skip
 
 
@@ -137,6 +137,10 @@ class Operation:
     ----------
     call : LayerCall
         The use of the layer that it is a part of.
+    inputs : list of SymbolicTensor
+        What it reads; behind the first `n_inputs` tensors without a batch that stand for parameters.
+    parameters : list of Weight and SymbolicTensor
+        Those of the engine's operation, in its order.
     like : Operation or None
         Another one, whose random numbers it has.
     frozen_with : Operation or None
@@ -152,16 +156,20 @@ class Operation:
         op: str,
         attributes: Mapping[str, float],
         inputs: Sequence[SymbolicTensor],
-        weights: Sequence[Weight],
+        parameters: Sequence[Weight | SymbolicTensor],
         output_shapes: Iterable[tuple[int, ...]],
         call: LayerCall,
     ) -> None:
         self.layer = layer
         self.op = op
         self.attributes = dict(attributes)
-        self.inputs = list(inputs)
-        self.weights = list(weights)
+        self.parameters = list(parameters)
+        self.n_inputs = len(inputs)
+        self.inputs = [*inputs, *(one for one in parameters if isinstance(one, SymbolicTensor))]
         self.outputs = [SymbolicTensor(shape, self) for shape in output_shapes]
+        if inputs and not any(tensor.has_batch for tensor in inputs):
+            for tensor in self.outputs:
+                tensor.has_batch = False
         self.call = call
         call.steps.append(self)
         if op in PENALTIES:
@@ -172,9 +180,16 @@ class Operation:
     function: Callable[..., np.ndarray] | None = None
 
     @property
+    def weights(self) -> list[Weight]:
+        """The weights that it computes with."""
+        read = [tensor.weight for tensor in self.inputs if tensor.weight is not None]
+        return [*(one for one in self.parameters if not isinstance(one, SymbolicTensor)), *read]
+
+    @property
     def keeps_numbers(self) -> bool:
         """Whether each number of the outputs is one of the inputs, or 0."""
-        return _core.keeps_numbers(self.op, [tensor.sample_shape for tensor in self.inputs], self.attributes)
+        shapes = [tensor.sample_shape for tensor in self.inputs[: self.n_inputs]]
+        return _core.keeps_numbers(self.op, shapes, self.attributes)
 
 
 #: Counts them, so that their order is known.
@@ -235,7 +250,7 @@ def sort_operations(inputs: Sequence[SymbolicTensor], outputs: Sequence[Symbolic
     while stack:
         tensor, expanded = stack.pop()
         operation = tensor.operation
-        if id(tensor) in known or operation in order:
+        if id(tensor) in known or operation in order or tensor.weight is not None:
             continue
         if operation is None:
             raise ValueError(f"the outputs depend on an input of shape {tensor.shape} that is not among the inputs of the model")
@@ -380,7 +395,7 @@ class Graph:
             within = set(operation.call.chain)
             producers.update((id(tensor), within) for tensor in operation.outputs)
             if not any(call.differentiates for call in within):
-                readers.append((within, operation.inputs))
+                readers.append((within, [tensor for tensor in operation.inputs if tensor.weight is None]))
         inputs = {call: set(map(id, with_masks(call.sources))) for within in producers.values() for call in within}
         results = {call: set(map(id, with_masks(call.outputs))) for call in inputs}
         partial: set[LayerCall] = set()

@@ -24,14 +24,14 @@ def label_sources(tensor: Any, reader: str) -> list[Any]:
     left = [tensor]
     while left:
         tensor = left.pop()
-        if tensor.operation is None or tensor.operation.function is not None:
+        if tensor.weight is None and (tensor.operation is None or tensor.operation.function is not None):
             found[id(tensor)] = tensor
-        elif tensor.operation.keeps_numbers:
+        elif tensor.operation is not None and tensor.operation.keeps_numbers:
             left.extend(tensor.operation.inputs)
         else:
             raise ValueError(
                 f"layer {reader!r} takes whole numbers as they are given to the model, got what layer "
-                f"{tensor.operation.layer._label!r} computes"
+                f"{(tensor.operation or tensor.weight).layer._label!r} computes"
             )
     return list(found.values())
 
@@ -68,7 +68,7 @@ def find_labels(operations: Iterable[Any]) -> dict[int, list[Labels]]:
         elif indices and operation.attributes.get("parameter") != INDICES_ARE_PARAMETER:
             axis, of_weight = int(operation.attributes["axis"]), operation.attributes.get("parameter") == TABLE_IS_PARAMETER
             count = int(operation.attributes[f"size_{axis}"]) if of_weight else operation.inputs[0].sample_shape[axis]
-            read = operation.inputs[-1]
+            read = operation.inputs[operation.n_inputs - 1]
             with contextlib.suppress(ValueError):  # computed: what is out of range takes NaN
                 sources = label_sources(read, operation.layer._label)
         for tensor in sources:

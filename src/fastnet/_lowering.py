@@ -5,6 +5,7 @@ Functions of their arguments alone: they read the structure of a model and chang
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._graph import PENALTIES, shape_attributes, sort_operations
-from ._weights import aligned_zeros
+from ._weights import Weight, aligned_zeros
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
     from ._graph import Graph, Operation, SymbolicTensor
     from ._network import Network
-    from ._weights import Weight
     from .optimizers import Optimizer
 
 __all__ = ["TRAINING", "lower", "lower_constant", "lower_operations"]
@@ -68,19 +68,26 @@ def lower(
     # Predictions do without what only adds to the loss.
     operations = [*(graph.leading if kind == "predict" else graph.operations), *formulas]
     _check_frozen(operations if training else [])
-    tensors = [*graph.feeds, *(target for _, target in targets)]
+    # Of all operations, so that values have the same numbers in all plans.
+    computed = dict.fromkeys(
+        tensor for one in [*graph.operations, *formulas] for tensor in one.inputs if tensor.weight is not None
+    )
+    tensors = [*graph.feeds, *(target for _, target in targets), *computed]
     nodes, values = lower_operations(tensors, operations, [*weights, *constants], folded | network._silent, network._places)
     idle = _idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
     if network._trained is not None:
         idle |= {weight for weight in weights if weight not in network._trained}
     optimizer = compiled.optimizer if training and compiled is not None and compiled.optimizer.kernel else None
     offsets = network._slab.offsets
+    places = {weight: place for place, weight in enumerate([*weights, *constants])}
     # In predictions the penalties of weights are added in Python.
     penalized = kind not in ("predict", "penalize") and network._penalized
     return {
         "dtype": network.dtype,
         "training": training,
-        "inputs": inputs + [(target.sample_shape, None, None, i) for i, target in targets],
+        "inputs": inputs
+        + [(target.sample_shape, None, None, i) for i, target in targets]
+        + [(tensor.sample_shape, None, None, -1 - places[tensor.weight]) for tensor in computed],
         "nodes": nodes,
         "scheduled": [(node, name) for node, name, _ in schedules],
         "parameters": [
@@ -161,7 +168,9 @@ def lower_operations(
         if operation in folded or again:  # a view in its place, so that the nodes keep their numbers
             nodes.append(("reshape", operation.layer._label, read, [], shape_attributes(operation.outputs[0].sample_shape)))
         else:
-            nodes.append((operation.op, operation.layer._label, read, [numbers[w] for w in operation.weights], attributes))
+            places_read = itertools.count(operation.n_inputs)
+            used = [numbers[one] if isinstance(one, Weight) else -1 - next(places_read) for one in operation.parameters]
+            nodes.append((operation.op, operation.layer._label, read, used, attributes))
         for tensor in operation.outputs:
             values[id(tensor)] = n_values
             n_values += 1

@@ -84,14 +84,14 @@ cdef class Plan:
 
         spec.n_inputs = len(inputs)
         cdef fn_input_spec *input_specs = <fn_input_spec *>scratch.allocate(len(inputs) * sizeof(fn_input_spec))
-        if len(inputs) > FN_MAX_LOSSES:
+        if sum(len(given) == 3 for given in inputs) > FN_MAX_LOSSES:
             raise ValueError(f"a model has at most {FN_MAX_LOSSES} inputs, got {len(inputs)}")
         self.input_widths = []
         for i, (sizes, scale, shift, *target) in enumerate(inputs):
             to_shape(sizes, &input_specs[i].shape, "input")
             width = int(np.prod(sizes, dtype=np.int64))
             if target:
-                input_specs[i].target = 1 + target[0]
+                input_specs[i].target = 1 + target[0] if target[0] >= 0 else target[0]
             else:
                 self.input_widths.append(width)
             for numbers in (scale, shift):
@@ -221,8 +221,8 @@ cdef class Plan:
         """Widths of the rows of outputs and targets, from the same inference that the plan was made by."""
         shapes = [tuple(sizes) for sizes, *_ in inputs]
         targets = {target[0]: int(np.prod(sizes, dtype=np.int64)) for sizes, _, _, *target in inputs if target}
-        for op, layer, read, _, attributes in nodes:
-            shapes += infer(op, layer, [shapes[value] for value in read], attributes)[0]
+        for op, layer, read, used, attributes in nodes:
+            shapes += infer(op, layer, [shapes[value] for value in own_inputs(read, used)], attributes)[0]
         self.output_widths = [int(np.prod(shapes[value], dtype=np.int64)) for value, *_ in outputs]
         self.target_widths = [targets.get(i) if loss is None else int(np.prod(infer_target(loss, attributes, shapes[value]),
                                                                               dtype=np.int64))

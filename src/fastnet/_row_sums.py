@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from ._graph import FUNCTIONS, SymbolicTensor
 from ._step_context import STEP
+from ._weights import Weight
 
-__all__ = ["Increment", "Total", "over_rows", "rows_of_mean"]
+__all__ = ["Increment", "Total", "over_rows", "rows_of", "rows_of_mean"]
 
 Term = tuple[SymbolicTensor | None, float, bool]
 
@@ -36,6 +38,8 @@ class Total:
     def __mul__(self, factor: Any) -> Total:
         if isinstance(factor, (int, float, np.number)):
             return Total([(tensor, number * float(factor), mean) for tensor, number, mean in self.terms])
+        if isinstance(factor, Weight):
+            return _with_weights("multiply", [self, factor])
         raise _refusal("multiplied by what is no number")
 
     __rmul__ = __mul__
@@ -43,6 +47,8 @@ class Total:
     def __truediv__(self, divisor: Any) -> Total:
         if isinstance(divisor, (int, float, np.number)):
             return self * (1.0 / float(divisor))
+        if isinstance(divisor, Weight):
+            return _with_weights("divide", [self, divisor])
         raise _refusal("divided by what is no number")
 
     def __neg__(self) -> Total:
@@ -51,6 +57,8 @@ class Total:
     def __add__(self, other: Any) -> Any:
         if isinstance(other, Total):
             return Total([*self.terms, *other.terms])
+        if isinstance(other, Weight):
+            return _with_weights("add", [self, other])
         if hasattr(other, "assign_add"):  # a variable of a metric
             return Increment(other, self)
         if isinstance(other, (int, float, np.number)) and all(mean for _, _, mean in self.terms):
@@ -60,7 +68,7 @@ class Total:
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Any:
-        return self + (-other if isinstance(other, (Total, int, float, np.number)) else other)
+        return self + (-other if isinstance(other, (Total, Weight, int, float, np.number)) else other)
 
     def __rsub__(self, other: Any) -> Any:
         return (-self) + other
@@ -115,6 +123,32 @@ def rows_of_mean(total: Total, what: str) -> SymbolicTensor:
     return result
 
 
+def rows_of(weight: Weight, like: SymbolicTensor, what: str) -> SymbolicTensor:
+    """A number that is made of weights alone as one of each row of a tensor; ValueError where it is no number."""
+    if math.prod(weight.shape) != 1:
+        raise ValueError(
+            f"{what} is made of weights alone and has shape {weight.shape}, expected a number: sum over it, by fn.ops.sum"
+        )
+    row = FUNCTIONS["get_item"](like, (slice(None), *[0] * len(like.sample_shape))) if like.sample_shape else like
+    return FUNCTIONS["where"](0.0, row, weight)
+
+
+def _with_weights(name: str, given: Sequence[Any]) -> Any:
+    """A sum over rows and what is made of weights, added, subtracted or multiplied."""
+    total = next(one for one in given if isinstance(one, Total))
+    weight = next(one for one in given if isinstance(one, Weight))
+    like = next((tensor for tensor, _, _ in total.terms if tensor is not None), None)
+    if like is None:
+        raise _refusal("of a number of rows, computed with weights")
+    if name == "multiply" or (name == "divide" and given[0] is total):
+        ones = FUNCTIONS["where"](0.0, rows_of(weight, like, "a factor"), 1.0)
+        terms = [(ones if tensor is None else tensor, factor, mean) for tensor, factor, mean in total.terms]
+        return Total([(FUNCTIONS[name](tensor, weight), factor, mean) for tensor, factor, mean in terms])
+    rows = Total([(rows_of(weight, like, "what is added to a sum over rows"), 1.0, True)])
+    a, b = (rows if one is weight else one for one in given)
+    return a + b if name == "add" else a - b
+
+
 class Increment:
     """A variable and what is added to it, on the way to `assign`."""
 
@@ -140,6 +174,8 @@ def over_rows(name: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> A
             return args[0]
         if name == "negative":
             return -args[0]
+        if name in ("add", "subtract", "multiply", "divide") and any(isinstance(value, Weight) for value in given):
+            return _with_weights(name, given)
         if name in ("add", "subtract", "multiply", "divide") and not any(isinstance(value, SymbolicTensor) for value in given):
             a, b = given
             return {"add": lambda: a + b, "subtract": lambda: a - b, "multiply": lambda: a * b, "divide": lambda: a / b}[name]()

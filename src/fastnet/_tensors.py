@@ -9,7 +9,7 @@ import numpy as np
 
 from ._symbols import FUNCTIONS, Equality, no_attribute, refuse_function, refuses
 
-__all__ = ["SymbolicTensor", "as_tensors", "replace_tensors", "require_numbers", "shape_attributes", "symbols_in"]
+__all__ = ["SymbolicTensor", "as_tensors", "replace_tensors", "require_numbers", "shape_attributes", "symbols_in", "tensor_of"]
 
 
 class SymbolicTensor(Equality):
@@ -34,6 +34,10 @@ class SymbolicTensor(Equality):
     alternative: tuple[int, ...] | None = None
     #: Of an input of the model: the axes of the sample whose sizes are open.
     open: tuple[int, ...] = ()
+    #: False: one row, whatever the batch, as it is made of weights alone; the sample is all of it.
+    has_batch = True
+    #: That it is, of a tensor without a batch.
+    weight: Any = None
 
     def __init__(self, sample_shape: tuple[int, ...], operation: Any, name: str | None = None) -> None:
         self.sample_shape = sample_shape
@@ -45,6 +49,8 @@ class SymbolicTensor(Equality):
     @property
     def shape(self) -> tuple[int | None, ...]:
         """With the batch axis, whose size is None, as are those that the inputs leave open."""
+        if not self.has_batch:
+            return self.sample_shape
         if self.open:
             return (None, *(None if axis in self.open else size for axis, size in enumerate(self.sample_shape)))
         if self.alternative is None:
@@ -79,6 +85,14 @@ class SymbolicTensor(Equality):
     def __repr__(self) -> str:
         source = self.operation.layer._label if self.operation else "input"
         return f"<SymbolicTensor {source} shape={self.shape}>"
+
+
+def tensor_of(weight: Any) -> SymbolicTensor:
+    """A weight as a tensor without a batch; always the same one."""
+    if weight.tensor is None:
+        weight.tensor = SymbolicTensor(weight.shape, None, weight.name)
+        weight.tensor.weight, weight.tensor.has_batch = weight, False
+    return weight.tensor
 
 
 def shape_attributes(shape: Iterable[int]) -> dict[str, int]:

@@ -8,7 +8,7 @@ import gc
 import math
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -16,15 +16,25 @@ import numpy as np
 
 from . import _core
 from ._step_context import STEP
-from ._symbols import CURRENT_CALL, Arithmetic
-from .initializers import initialize
+from ._symbols import CURRENT_CALL, FUNCTIONS, Arithmetic
+from .initializers import Zeros, initialize
 
 if TYPE_CHECKING:
     from .constraints import Constraint
     from .initializers import Initializer
     from .regularizers import Regularizer
 
-__all__ = ["INITIALISES", "Owner", "Slab", "Weight", "WeightSpec", "aligned_zeros", "assign_all", "between_steps"]
+__all__ = [
+    "INITIALISES",
+    "Owner",
+    "Slab",
+    "Weight",
+    "WeightFormula",
+    "WeightSpec",
+    "aligned_zeros",
+    "assign_all",
+    "between_steps",
+]
 
 
 class Owner(Protocol):
@@ -143,6 +153,7 @@ class Weight(Arithmetic):
         self.shape = shape if own_shape is None else own_shape
         self.slab: Slab | None = None
         self.functions: dict[Any, Any] = {}  # its regularizer and constraint as plans, where they are functions
+        self.tensor: Any = None  # that stands for it in formulas of weights alone
         self.offset = 0
         self.changes = 0
         if self.constraint is not None:
@@ -215,7 +226,7 @@ class Weight(Arithmetic):
         values = None
         if self.slab is not None:
             values = self.slab.dtype, between_steps(self.slab.gate, lambda: self.array.copy())
-        return {**vars(self), "slab": values, "offset": 0, "changes": 0}
+        return {**vars(self), "slab": values, "tensor": None, "offset": 0, "changes": 0}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
@@ -228,6 +239,15 @@ class Weight(Arithmetic):
         return copy.deepcopy(self)
 
     _kind = "a weight"
+
+    def __getitem__(self, key: Any) -> Any:
+        """A part of it: of the numbers, or in a formula of what they will be."""
+        return (
+            self.array[key].copy() if self._is_known else FUNCTIONS["get_item"](self, key if isinstance(key, tuple) else (key,))
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(self.shape[0])) if self.shape else iter(())
 
     @property
     def _is_known(self) -> bool:
@@ -247,6 +267,30 @@ class Weight(Arithmetic):
 
     def __repr__(self) -> str:
         return f"<Weight {self.path} {self.shape}>"
+
+
+class WeightFormula(Weight):
+    """What is computed of weights alone, which formulas take where they take a weight.
+
+    Attributes
+    ----------
+    tensor : SymbolicTensor
+        Without a batch.
+    """
+
+    def __init__(self, tensor: Any) -> None:
+        super().__init__(tensor.operation.layer, "formula", tensor.sample_shape, WeightSpec(Zeros(), trainable=False))
+        self.tensor = tensor
+
+    _kind = "a formula of weights"
+    _is_known = False
+
+    @property
+    def array(self) -> np.ndarray:
+        raise TypeError("a formula of weights has numbers in each step only; compute with it by fn.ops")
+
+    def __repr__(self) -> str:
+        return f"<formula of weights {self.shape}>"
 
 
 class _View:

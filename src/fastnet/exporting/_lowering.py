@@ -28,7 +28,7 @@ from ._program import Array, Call, Code, Program, join
 from ._updates import evaluated_slot, is_plain_descent, lower_constraints, lower_updates, return_if_it_overflows, scale_rate
 
 __all__ = [
-    "Description", "Parameter", "Step", "lower_derivative", "lower_jacobian", "lower_prediction", "lower_training", "make_weights",
+    "Description", "Parameter", "Step", "batchless_values", "lower_derivative", "lower_jacobian", "lower_prediction", "lower_training", "make_weights",
     "write_outputs",
 ]  # fmt: skip
 
@@ -72,6 +72,9 @@ class Description(NamedTuple):
         The outputs whose targets are inputs, by the numbers of these, which come last.
     n_formulas : int
         How many of the nodes, the last ones, compute losses.
+    computed : dict of int to int
+        The inputs that are parameters, which come last: what nodes make of these alone is one row, whatever the batch. In the place of a
+        parameter of a node, -1 - k is such a value, the number k of its inputs; these stand behind those of the operation.
     """
 
     inputs: Sequence[tuple[Any, ...]]
@@ -86,6 +89,7 @@ class Description(NamedTuple):
     steps: int = 0
     targets: Mapping[int, int] = {}
     n_formulas: int = 0
+    computed: Mapping[int, int] = {}
 
 
 class Step(NamedTuple):
@@ -116,6 +120,19 @@ def make_weights(description: Description, library: Library) -> list[Array]:
     return [Array(identifier(p.name), math.prod(p.shape), "constant", p.values) for p in description.parameters]
 
 
+def batchless_values(description: Description) -> set[int]:
+    """The numbers of the values that are made of weights alone."""
+    found = set(description.computed)
+    shapes = [tuple(shape) for shape, *_ in description.inputs]
+    for op, layer, inputs, parameters, attributes in description.nodes:
+        own = _core.own_inputs(inputs, parameters)
+        made, _ = _core.infer(op, layer, [shapes[i] for i in own], dict(attributes))
+        if own and found.issuperset(own):
+            found.update(range(len(shapes), len(shapes) + len(made)))
+        shapes += made
+    return found
+
+
 class _Graph:
     """The values and nodes of a description while it becomes a program."""
 
@@ -138,6 +155,8 @@ class _Graph:
         self.forward, self.backward, self.last = Program(library), Program(library), Program(library)
         self.weights = weights
         uses = [i for _, _, _, parameters, _ in description.nodes for i in parameters]
+        uses += 2 * list(description.computed.values())
+        self.batchless = batchless_values(description)
         self.may_descend = {i for i in uses if descends and uses.count(i) == 1}
         self.updated: set[int] = set()
         self.input_gradients: list[Array | None] = []
@@ -155,6 +174,8 @@ class _Graph:
         for i, (array, (shape, scale, shift)) in enumerate(zip(arrays, description.inputs)):
             differentiates = input_gradients and i < len(self.inputs)
             self.values.append(self._scale_input(array, tuple(shape), scale, shift, differentiates))
+        for value, i in description.computed.items():
+            self.values.append(Value(description.inputs[value][0], weights[i], self.gradients[i]))
         nodes = description.nodes if total is not None else description.nodes[: len(description.nodes) - description.n_formulas]
         left_out = _beside_outputs(description) if outputs_alone else set()
         made = [self._make_node(i, i in left_out, *node) for i, node in enumerate(nodes)]
@@ -191,14 +212,17 @@ class _Graph:
         parameters: Sequence[int],
         attributes: Mapping[str, float],
     ) -> Node | None:
-        given = [self.values[i] for i in inputs]
+        own = _core.own_inputs(inputs, parameters)
+        given = [self.values[i] for i in own]
+        operands = {i: self.values[inputs[-1 - i]] for i in parameters if i < 0}
+        rows = 1 if own and self.batchless.issuperset(own) else self.rows
         shapes, _ = _core.infer(op, layer, [value.shape for value in given], dict(attributes))
-        gradients = [self.gradients[i] for i in parameters]
+        gradients = [operands[i].gradient if i < 0 else self.gradients[i] for i in parameters]
         reached = any(value.gradient is not None for value in given) or any(gradient is not None for gradient in gradients)
         first = len(self.values)
         outputs = []
         for i, shape in enumerate(shapes):
-            size = self.rows * math.prod(shape)
+            size = rows * math.prod(shape)
             name = f"value_{first + i}"
             outputs.append(Value(tuple(shape), Array(name, size), Array.gradient_of(name, size) if reached else None))
         self.values += outputs
@@ -208,11 +232,11 @@ class _Graph:
             op,
             identifier(layer),
             number,
-            self.rows,
+            rows,
             self.training,
             given,
             outputs,
-            [self.weights[i] for i in parameters],
+            [operands[i].array if i < 0 else self.weights[i] for i in parameters],
             gradients,
             {**_core.registry("ops")[op], **{name: float(value) for name, value in attributes.items()}},
             self.forward,
@@ -230,10 +254,12 @@ class _Graph:
 
     def _descends(self, node: Node, parameters: Sequence[int]) -> Code | None:
         """The learning rate, where a node may update its parameters at once."""
+        if not self.may_descend.issuperset(parameters):
+            return None
         ones = [self.description.parameters[i] for i in parameters]
         positions = self.rows * math.prod(node.inputs[0].shape[:-1])
         alike = all(one.trainable and one.rate == ones[0].rate and not (one.l1 or one.l2) for one in ones)
-        if node.op != "dense" or positions != 1 or not alike or not self.may_descend.issuperset(parameters):
+        if node.op != "dense" or positions != 1 or not alike:
             return None
         self.updated.update(parameters)
         return scale_rate(ones[0].rate)
@@ -268,8 +294,8 @@ def _beside_outputs(description: Description) -> set[int]:
     makers: dict[int, int] = {}
     count = len(description.inputs)
     shapes: list[Any] = [tuple(shape) for shape, *_ in description.inputs]
-    for i, (op, layer, inputs, _, attributes) in enumerate(description.nodes):
-        found, _shapes = _core.infer(op, layer, [shapes[k] for k in inputs], dict(attributes))
+    for i, (op, layer, inputs, parameters, attributes) in enumerate(description.nodes):
+        found, _shapes = _core.infer(op, layer, [shapes[k] for k in _core.own_inputs(inputs, parameters)], dict(attributes))
         makers.update(dict.fromkeys(range(count, count + len(found)), i))
         shapes += found
         count += len(found)

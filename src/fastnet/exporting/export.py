@@ -18,6 +18,7 @@ from .._model_data import positive
 from .._replace import replaced_file
 from .._traced_losses import NotTraced
 from .._weight_functions import has_functions
+from ._constants import without_formulas
 from ._library import load_library
 from ._lowering import Description, Parameter, lower_jacobian, lower_prediction, lower_training, make_weights
 from ._names import RESERVED_PREFIXES, WORDS, identifier, name_arguments
@@ -133,10 +134,11 @@ def describe_model(model: Network, training: bool, prefix: str = "net") -> Descr
         for (v, loss, attributes, weight, _, mask, *more), name in zip(spec["outputs"], outputs)
     ]
     own = [tuple(given[:3]) for given in spec["inputs"]]
-    targets = {i: given[3] for i, given in enumerate(spec["inputs"]) if len(given) > 3}
+    targets = {i: given[3] for i, given in enumerate(spec["inputs"]) if len(given) > 3 and given[3] >= 0}
+    computed = {i: -1 - given[3] for i, given in enumerate(spec["inputs"]) if len(given) > 3 and given[3] < 0}
     inputs += [f"{outputs[output]}_target" for output in targets.values()]
     n_formulas = len({operation for one in compiled.formulas for operation in one.operations}) if training and compiled else 0
-    return Description(
+    described_model = Description(
         own,
         inputs,
         spec["nodes"],
@@ -149,7 +151,9 @@ def describe_model(model: Network, training: bool, prefix: str = "net") -> Descr
         steps,
         targets,
         n_formulas,
+        computed,
     )
+    return described_model if training else without_formulas(described_model, model.dtype)
 
 
 def _count_operations(calls: list[Call], library: Any) -> int:

@@ -118,7 +118,7 @@ def _meaning(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
     numbers: dict[int, Any] = {id(tensor): ("input", i) for i, tensor in enumerate(inputs)}
     found: list[Any] = []
     for operation in sort_operations(list(inputs), list(outputs)):
-        read = tuple(numbers[id(tensor)] for tensor in operation.inputs)
+        read = tuple(numbers.get(id(tensor), tensor) for tensor in operation.inputs)  # weights are themselves
         if operation.op in _NOISE:
             numbers[id(operation.outputs[0])] = read[0]
             continue

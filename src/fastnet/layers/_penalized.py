@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._graph import CURRENT_CALL, SymbolicTensor, shape_attributes
-from .._row_sums import Total, rows_of_mean
+from .._graph import CURRENT_CALL, FUNCTIONS, SymbolicTensor, shape_attributes
+from .._row_sums import Total, rows_of, rows_of_mean
 from .._weights import Weight
 from ..regularizers import OrthogonalRegularizer
 
@@ -44,7 +44,8 @@ class Penalized:
         loss : tensor
             As in Keras: a number, such as ``fn.ops.mean(x)`` or ``fn.ops.sum(x)`` over all axes, that of the batch as well, is a term as
             it is, and so are sums of such numbers and their products with others. Of a tensor of shape (batch, ...) all numbers are
-            added up, over the rows as well: take the mean, where the term is not to depend on the size of batches.
+            added up, over the rows as well: take the mean, where the term is not to depend on the size of batches. Of what is made of
+            weights alone, which has no batch, all numbers are added up.
 
         Raises
         ------
@@ -61,8 +62,11 @@ class Penalized:
         ...         self.add_loss(0.01 * fn.ops.mean(fn.ops.sum(x**2, axis=-1)))
         ...         return x
         """
+        call = CURRENT_CALL.get()
+        if isinstance(loss, Weight) and call is not None and call.inputs:
+            loss = Total([(rows_of(FUNCTIONS["sum"](loss), call.inputs[0], "the loss"), 1.0, True)])
         terms = terms_of(loss, f"layer {self._label!r}: add_loss")
-        if CURRENT_CALL.get() is None:
+        if call is None:
             raise RuntimeError(f"layer {self._label!r}: add_loss works while the layer is called")
         for tensor, factor, is_mean in terms:
             self._emit_loss(tensor, factor, is_mean)

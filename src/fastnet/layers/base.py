@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
-from .. import _core, constraints, initializers, regularizers
+from .. import _core
 from .._config import Configurable
 from .._graph import CURRENT_CALL, FUNCTIONS, ROWS, LayerCall, Operation, SymbolicTensor, outside_calls, symbols_in
 from .._names import snake_case
@@ -19,13 +19,14 @@ from .._old_spellings import given_input
 from .._row_stacks import map_stacks, stacks_in
 from .._step_context import STEP
 from .._tensors import require_numbers
-from .._types import ConstraintLike, InitializerLike, OldLayerOptions, RegularizerLike
-from .._weights import Weight, WeightSpec, assign_all, between_steps
+from .._types import OldLayerOptions
+from .._weights import Weight, WeightSpec
 from ._eager import compute, is_array, make_weights
 from ._masks import masks_of, with_mask
 from ._modes import FORCED, MODE, asked_mode, default_mode, in_mode, takes_training, trace_modes
 from ._naming import name_layers
 from ._open_sizes import other_shapes
+from ._operands import parameter_of
 from ._packing import takes_list
 from ._parts import Parts
 from ._penalized import Penalized
@@ -294,7 +295,7 @@ class Layer(Penalized, Parts, Configurable):
         op: str,
         inputs: Sequence[SymbolicTensor],
         attributes: Mapping[str, float] | None = None,
-        weights: Mapping[str, WeightSpec] | None = None,
+        weights: Mapping[str, WeightSpec | SymbolicTensor] | None = None,
     ) -> SymbolicTensor:
         """Appends one operation of the engine.
 
@@ -306,7 +307,7 @@ class Layer(Penalized, Parts, Configurable):
         attributes : mapping of str to float, optional
         weights : mapping of str to WeightSpec, optional
             The operation's parameters in its order; their shapes are for the engine to say. A weight that the
-            layer has from an earlier call is used again.
+            layer has from an earlier call is used again. A tensor without a batch may be in the place of one.
 
         Returns
         -------
@@ -319,15 +320,8 @@ class Layer(Penalized, Parts, Configurable):
             return attributes
         outputs, shapes = _core.infer(op, self._label, [tensor.sample_shape for tensor in inputs], attributes)
         others = other_shapes(op, self._label, inputs, attributes, outputs, shapes)
-        used = []
-        for (name, spec), shape in zip((weights or {}).items(), shapes, strict=True):
-            weight = self._weights.setdefault(name, Weight(self, name, shape, spec))
-            if weight.engine_shape != shape:
-                raise ValueError(
-                    f"layer {self._label!r}: {name} has shape {weight.engine_shape} from an earlier call, these inputs of "
-                    f"shape {[tensor.shape for tensor in inputs]} need {shape}"
-                )
-            used.append(weight)
+        given = zip((weights or {}).items(), shapes, strict=True)
+        used = [parameter_of(self, name, spec, shape, inputs) for (name, spec), shape in given]
         call = CURRENT_CALL.get()
         if call is None:
             raise RuntimeError(f"layer {self._label!r}: emit works while the layer is called")

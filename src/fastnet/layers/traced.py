@@ -8,7 +8,7 @@ from typing import Any
 
 from .._attributes import attribute_numbers
 from .._config import to_plain
-from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, replace_tensors
+from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, replace_tensors, tensor_of
 from .._names import snake_case
 from .._weights import Weight, WeightSpec
 from .base import Layer
@@ -174,7 +174,8 @@ def repeat_steps(
         ``{"op": ..., "attributes": ..., "inputs": ..., "weights": ..., "owner": path of the layer, "like": path of the operation}``.
     values : list of SymbolicTensor
         What the layer was given. A value is known by its number, a mask as ``{"mask": number}``, another result of a step or one of
-        what that consists of as ``{"step": path, "output": number}``.
+        what that consists of as ``{"step": path, "output": number}``, a weight in place of a tensor as
+        ``{"weight": name, "owner": path of the layer}``. None among the weights of an operation: the next of its last inputs.
     layers : list of Layer
     where : str
         For messages.
@@ -198,6 +199,10 @@ def repeat_steps(
             mask = values[given["mask"]].mask
             if mask is not None:
                 return mask
+        elif isinstance(given, Mapping) and "weight" in given:
+            owner, name = owner_of(given.get("owner"), place), given["weight"]
+            if isinstance(name, str) and name in owner._weights:
+                return tensor_of(owner._weights[name])
         elif isinstance(given, Mapping) and "step" in given:
             outputs = reach(given["step"], place).outputs
             if is_whole(given.get("output"), len(outputs)):
@@ -240,13 +245,23 @@ def repeat_steps(
             values += made.outputs
             continue
         owner = owner_of(step.get("owner"), place)
-        specs = {}
-        for name in step.get("weights", []):
+        specs: dict[str, Any] = {}
+        names = step.get("weights", [])
+        count = len(inputs) - sum(name is None for name in names)
+        if count < 0:
+            raise ValueError(f"{place}: {len(inputs)} inputs, of which {len(inputs) - count} stand for parameters")
+        operands = iter(inputs[count:])
+        for k, name in enumerate(names):
+            if name is None:
+                specs[f"operand {k}"] = next(operands)
+                continue
             if not isinstance(name, str) or name not in owner._weights:
                 raise ValueError(f"{place}: layer {owner._label!r} has no weight {str(name)[:100]!r}")
             specs[name] = owner._weights[name].spec
         try:
-            output = owner.emit(step.get("op"), inputs, attribute_numbers(step.get("op"), step.get("attributes", {})), specs)
+            output = owner.emit(
+                step.get("op"), inputs[:count], attribute_numbers(step.get("op"), step.get("attributes", {})), specs
+            )
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{place}: {error}") from error
         operation = output.operation

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _core, activations
 from .._graph import Operation, SymbolicTensor
-from ._emission import emit
+from ._emission import emit, parameters_of
 from ._slopes import FUNCTION_DERIVATIVES, OF_THREE, PLAIN, SLOPES_OF_OPERAND, SLOPES_OF_VALUE, STEPS, spread, where
 from .elementwise import apply
 from .reductions import reduce_over
@@ -99,7 +99,7 @@ def _elementwise(operation: Operation, gradients: Gradients) -> Gradients:
             elif kind < 3:
                 operands.append(operation.inputs[kind])
             else:
-                weight = operation.weights[kind - 3]
+                weight = parameters_of(operation)[kind - 3]
                 operands.append(weight if name in PLAIN else spread(weight, y))
         if name not in FUNCTION_DERIVATIVES:
             raise refuse(operation, f" of the function {name!r}")
@@ -128,7 +128,7 @@ def _before_activation(operation: Operation, dy: SymbolicTensor, x: SymbolicTens
         raise refuse(operation, f" with the activation {name!r}")
     if x is None:
         plain = {**attributes, "activation": _core.activation_index("linear")}
-        x = emit(operation.op, operation.inputs, plain, operation.weights)
+        x = emit(operation.op, operation.inputs[: operation.n_inputs], plain, parameters_of(operation))
     return dy * SLOPES_OF_OPERAND[name](x, alpha)
 
 
@@ -155,13 +155,13 @@ def _log_softmax(operation: Operation, gradients: Gradients) -> Gradients:
 @_derivative_of("dense")
 def _dense(operation: Operation, gradients: Gradients) -> Gradients:
     dz = _before_activation(operation, gradients[0])
-    return [emit("transposed_dense", [dz], {"units": operation.inputs[0].sample_shape[-1]}, operation.weights[:1])]
+    return [emit("transposed_dense", [dz], {"units": operation.inputs[0].sample_shape[-1]}, parameters_of(operation)[:1])]
 
 
 @_derivative_of("transposed_dense")
 def _transposed_dense(operation: Operation, gradients: Gradients) -> Gradients:
     units = operation.inputs[0].sample_shape[-1]
-    return [emit("dense", gradients, {"units": units, "use_bias": 0}, operation.weights)]
+    return [emit("dense", gradients, {"units": units, "use_bias": 0}, parameters_of(operation))]
 
 
 @_derivative_of("matmul")
@@ -169,7 +169,7 @@ def _multiplied(operation: Operation, gradients: Gradients) -> Gradients:
     """``da' = dy b'^T`` and ``db' = a'^T dy``, or their transposes where a or b is multiplied as its own."""
     given, (dy,) = operation.attributes, gradients
     parameter, flags = int(given.get("parameter", 0)), [int(given.get(f"transpose_{k}", 0)) for k in range(2)]
-    operands: list[Any] = list(operation.inputs)
+    operands: list[Any] = list(operation.inputs[: operation.n_inputs])
     if parameter:
         operands.insert(parameter - 1, None)
     found = []
@@ -183,7 +183,7 @@ def _multiplied(operation: Operation, gradients: Gradients) -> Gradients:
             pair = [(one, 1 - flag) for one, flag in reversed(pair)]
         attributes = {**given, "transpose_0": pair[0][1], "transpose_1": pair[1][1]}
         attributes["parameter"] = next((i + 1 for i, (one, _) in enumerate(pair) if one is None), 0)
-        product = emit("matmul", [one for one, _ in pair if one is not None], attributes, operation.weights)
+        product = emit("matmul", [one for one, _ in pair if one is not None], attributes, parameters_of(operation))
         found.append(_gather(product, operand.sample_shape))
     return found
 
@@ -220,7 +220,7 @@ def _convolution(operation: Operation, gradients: Gradients) -> Gradients:
         raise refuse(operation, " with groups")
     image, windows = operation.inputs[0].sample_shape, operation.outputs[0].sample_shape
     dz = _before_activation(operation, gradients[0])
-    whole = emit("transposed_convolution", [dz], _of_window(operation, image[-1]), operation.weights[:1])
+    whole = emit("transposed_convolution", [dz], _of_window(operation, image[-1]), parameters_of(operation)[:1])
     axes = _axes_of_image(operation, image, windows[:-1])
     return [_crop(whole, [before for _, before, _ in axes], [size for size, _, _ in axes])]
 
@@ -230,7 +230,7 @@ def _transposed_convolution(operation: Operation, gradients: Gradients) -> Gradi
     windows, image = operation.inputs[0].sample_shape, operation.outputs[0].sample_shape
     axes = _axes_of_image(operation, image, windows[:-1])
     dz = _crop(_before_activation(operation, gradients[0]), [-before for _, before, _ in axes], [reach for _, _, reach in axes])
-    return [emit("convolution", [dz], _of_window(operation, windows[-1]), operation.weights[:1])]
+    return [emit("convolution", [dz], _of_window(operation, windows[-1]), parameters_of(operation)[:1])]
 
 
 # ---- sums, merges, maps ----------------------------------------------------------------------------------------
@@ -303,19 +303,19 @@ def _extremum(operation: Operation, gradients: Gradients) -> Gradients:
 
 @_derivative_of("affine")
 def _affine(operation: Operation, gradients: Gradients) -> Gradients:
-    return [gradients[0] * (operation.weights[0] if operation.weights else operation.attributes.get("scale", 1.0))]
+    return [gradients[0] * (parameters_of(operation)[0] if parameters_of(operation) else operation.attributes.get("scale", 1.0))]
 
 
 @_derivative_of("scale")
 def _scale(operation: Operation, gradients: Gradients) -> Gradients:
-    return [emit("scale", gradients, {}, operation.weights)]
+    return [emit("scale", gradients, {}, parameters_of(operation))]
 
 
 def _normalized(operation: Operation, gradients: Gradients, shape: Sequence[int], axes: Sequence[int], center: bool) -> Gradients:
     """Of a normalisation over axes of x as this shape, with a weight for each channel first where it has one."""
     x = reshape_to(operation.inputs[0], shape)
     has_gamma = operation.op == "rms_normalization" or operation.attributes.get("scale", 1)
-    g = reshape_to(gradients[0] * operation.weights[0] if has_gamma else gradients[0], shape)
+    g = reshape_to(gradients[0] * parameters_of(operation)[0] if has_gamma else gradients[0], shape)
     if center:
         x = x - reduce_over("mean", x, axes)
     default = 1e-3 if center else 1e-6

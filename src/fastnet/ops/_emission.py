@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from .._graph import CURRENT_CALL, FUNCTIONS, OVER_ROWS, SymbolicTensor, outside_calls
+from .._graph import CURRENT_CALL, FUNCTIONS, OVER_ROWS, Operation, SymbolicTensor, outside_calls, tensor_of
 from .._row_stacks import of_stacks
+from .._row_sums import Total
 from .._row_sums import over_rows as reduce_rows
-from .._weights import Weight, WeightSpec
+from .._weights import Weight, WeightFormula, WeightSpec
 from ..initializers import Constant
 from ..layers.functional import HAS_BATCH, FunctionLayer
 
-__all__ = ["axes_of", "emit", "full_shape", "function", "is_tensor", "new_axis", "normalize_axis", "over_rows"]
+__all__ = ["axes_of", "emit", "full_shape", "function", "is_tensor", "new_axis", "normalize_axis", "over_rows", "parameters_of"]
 
 
 def is_tensor(value: Any) -> bool:
@@ -33,12 +34,42 @@ def _tensors_in(value: Any) -> Iterator[Any]:
             yield from _tensors_in(item)
 
 
+def _of_weights(value: Any) -> bool:
+    """Whether of what is computed all is weights, and there are some."""
+    given = list(_tensors_in(value))
+    return bool(given) and all(isinstance(one, Weight) for one in given) and not _has_totals(value)
+
+
+def _has_totals(value: Any) -> bool:
+    return isinstance(value, Total) or (isinstance(value, (list, tuple)) and any(map(_has_totals, value)))
+
+
+def _without_batch(run: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+    """A function of weights alone, whose first axis is none of a batch."""
+
+    def given(value: Any) -> Any:
+        if isinstance(value, Weight):
+            return value.tensor if isinstance(value, WeightFormula) else tensor_of(value)
+        return type(value)(map(given, value)) if type(value) in (list, tuple) else value
+
+    def found(value: Any) -> Any:
+        if isinstance(value, SymbolicTensor):
+            return WeightFormula(value) if value.weight is None else value.weight
+        return type(value)(map(found, value)) if type(value) in (list, tuple) else value
+
+    token = HAS_BATCH.set(False)
+    try:
+        return found(run(*map(given, args), **{name: given(value) for name, value in options.items()}))
+    finally:
+        HAS_BATCH.reset(token)
+
+
 def over_rows(run: Callable[..., Any]) -> Callable[..., Any]:
     """Lets a function make sums over the rows, and take such sums: see `_row_sums`."""
 
     @functools.wraps(run)
     def wrapper(*args: Any, **options: Any) -> Any:
-        if HAS_BATCH.get():
+        if HAS_BATCH.get() and not _of_weights([args, list(options.values())]):
             tracing = OVER_ROWS.get()
             found = of_stacks(run.__name__, args, options)
             if found is NotImplemented and tracing is not None:
@@ -66,7 +97,7 @@ def function(run: Callable[..., Any]) -> Callable[..., Any]:
         if not given:
             return _evaluate(run.__name__, args, options)
         if CURRENT_CALL.get() is not None:
-            return run(*args, **options)
+            return _without_batch(run, args, options) if _of_weights(given) else run(*args, **options)
         if any(isinstance(tensor, Weight) for tensor in given):
             raise ValueError(f"fn.ops.{run.__name__} of a weight outside of its layer's call: write it in the call")
         return _call_layer(run.__name__, args, options, HAS_BATCH.get())
@@ -156,23 +187,36 @@ def emit(
 
     Parameters
     ----------
-    parameters : sequence of Weight or ndarray
-        Arrays become weights of the layer that are not trained.
+    parameters : sequence of Weight, ndarray or SymbolicTensor
+        Arrays become weights of the layer that are not trained. Tensors are such without a batch.
     """
     call = CURRENT_CALL.get()
     assert call is not None, "functions make a layer of their own where there is none"
-    layer: Any = next((parameter.layer for parameter in parameters if isinstance(parameter, Weight)), call.layer)
-    specs: dict[str, WeightSpec] = {}
-    for parameter in parameters:
-        if isinstance(parameter, Weight):
-            if parameter.layer is not layer:
-                raise ValueError(f"layer {layer._label!r}: one operation of weights of two layers; compute with each on its own")
+    owners = [one.layer for one in parameters if isinstance(one, Weight) and not isinstance(one, WeightFormula)]
+    layer: Any = owners[0] if owners else call.layer
+    specs: dict[str, WeightSpec | SymbolicTensor] = {}
+    for k, parameter in enumerate(parameters):
+        if isinstance(parameter, SymbolicTensor):
+            specs[f"operand {k}"] = parameter
+        elif isinstance(parameter, WeightFormula):
+            specs[f"operand {k}"] = parameter.tensor
+        elif isinstance(parameter, Weight) and parameter.layer is not layer:
+            specs[f"operand {k}"] = tensor_of(parameter)
+        elif isinstance(parameter, Weight):
             specs[parameter.name] = parameter.spec
         else:
             call.constants += 1  # named alike in every call of the layer
             name = f"constant_{call.constants}" if call.constants > 1 else "constant"
             specs[name] = WeightSpec(Constant(parameter), trainable=False)
     return layer.emit(op, list(tensors), {key: float(value) for key, value in attributes.items()}, specs)
+
+
+def parameters_of(operation: Operation) -> list[Weight]:
+    """The parameters of an operation as operands of formulas."""
+    return [
+        one if isinstance(one, Weight) else one.weight if one.weight is not None else WeightFormula(one)
+        for one in operation.parameters
+    ]
 
 
 def full_shape(tensor: Any) -> tuple[int | None, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from .._graph import Operation, SymbolicTensor
 from .._labels import INDICES_ARE_PARAMETER, TABLE_IS_PARAMETER
 from ._derivatives import Gradients, _derivative_of, _gather
-from ._emission import emit
+from ._emission import emit, parameters_of
 from ._slopes import where
 from .elementwise import apply
 from .reductions import reduce_over
@@ -26,8 +26,8 @@ def _indices(operation: Operation) -> tuple[list[SymbolicTensor], list[Any], dic
     """The indices of the operation as inputs, as weights, and in attributes."""
     given: Mapping[str, float] = operation.attributes
     place = {"axis": given.get("axis", 0), "along": given.get("along", 0)}
-    place |= {name: given[name] for name in _INDEX_SHAPE if name in given and operation.weights}
-    return ([], list(operation.weights), place) if operation.weights else ([operation.inputs[1]], [], place)
+    place |= {name: given[name] for name in _INDEX_SHAPE if name in given and parameters_of(operation)}
+    return ([], list(parameters_of(operation)), place) if parameters_of(operation) else ([operation.inputs[1]], [], place)
 
 
 def _scatter(x: SymbolicTensor, operation: Operation, n: int, function: int = _SUM) -> SymbolicTensor:

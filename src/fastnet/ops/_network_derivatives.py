@@ -8,7 +8,7 @@ import numpy as np
 
 from .._graph import Operation, SymbolicTensor
 from ._derivatives import Gradients, _derivative_of, _last, refuse
-from ._emission import emit
+from ._emission import emit, parameters_of
 from ._slopes import where
 from .elementwise import apply
 from .products import einsum
@@ -24,10 +24,10 @@ def _batch_normalization(operation: Operation, gradients: Gradients) -> Gradient
     With the statistics of a batch, a row has a part in the results of all others: plans that train refuse it.
     """
     dy, given = gradients[0], operation.attributes
-    spread = where(0.0, dy, operation.weights[-1])
+    spread = where(0.0, dy, parameters_of(operation)[-1])
     found = dy * apply("rsqrt", spread + float(given.get("epsilon", 1e-3)))
     if given.get("scale", 1):
-        found = found * operation.weights[0]
+        found = found * parameters_of(operation)[0]
     found.operation.frozen_with = operation  # type: ignore[union-attr]
     return [found]
 

@@ -26,7 +26,7 @@ def _sample_form(name: str, operands: list[Any], operand: Any) -> Any:
     shape = full_shape(operand)
     if len(shape) <= samples:
         return operand
-    if len(shape) == samples + 1 and HAS_BATCH.get() and shape[0] == 1 and isinstance(operand, np.ndarray):
+    if len(shape) == samples + 1 and HAS_BATCH.get() and shape[0] == 1:
         return operand[0]
     shapes = " and ".join(str(full_shape(one)) for one in operands if not np.isscalar(one))
     raise ValueError(f"fn.ops.{name}: shapes {shapes} do not broadcast: the first axis is the batch")

@@ -107,8 +107,10 @@ def _number(value: Any) -> int | str | None:
     return int(value) if value.is_integer() and abs(value) < 2**53 and math.copysign(1, value) * value >= 0 else value.hex()
 
 
-def _input(shape: Any, scale: np.ndarray | None, shift: np.ndarray | None) -> dict[str, Any]:
+def _input(shape: Any, scale: np.ndarray | None, shift: np.ndarray | None, parameter: int | None = None) -> dict[str, Any]:
     given: dict[str, Any] = {"shape": list(shape)}
+    if parameter is not None:
+        given["parameter"] = [-1 - parameter]
     if scale is None or shift is None:
         return given
     scale, shift = np.asarray(scale, np.float64), np.asarray(shift, np.float64)

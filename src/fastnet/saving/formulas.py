@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import losses, metrics
 from .._config import serialize, to_plain
-from .._graph import LayerCall, SymbolicTensor, outside_calls, with_masks
+from .._graph import LayerCall, Operation, SymbolicTensor, outside_calls, with_masks
 from .._registered import registered_name
 from ..layers.base import Layer
 from ..layers.traced import signature_of
@@ -116,13 +116,13 @@ def _trace(thing: Any, target: SymbolicTensor, y_pred: SymbolicTensor, describe:
     called = list(dict.fromkeys(child.layer for child in call.children))
     owners: dict[Layer, int] = {}  # layers of the model with whose weights derivatives compute
     for operation in call.steps:
-        if not isinstance(operation, LayerCall) and operation.weights and operation.layer is not layer:
-            made = [i for i, one in enumerate(above) if one.operation is not None and one.operation.layer is operation.layer]
+        for owner in dict.fromkeys(weight.layer for weight in operation.weights) if isinstance(operation, Operation) else ():
+            if owner is layer:
+                continue
+            made = [i for i, one in enumerate(above) if one.operation is not None and one.operation.layer is owner]
             if not made:
-                raise NotTraceable(
-                    f"it computes with weights of layer {operation.layer._label!r}, on which the predictions do not depend"
-                )
-            owners.setdefault(operation.layer, made[0])
+                raise NotTraceable(f"it computes with weights of layer {owner.path!r}, on which the predictions do not depend")
+            owners.setdefault(owner, made[0])
     known: dict[Layer, int] = {}
     uses: dict[Layer, dict[str, None]] = {}
     steps = {"signature": signature_of(call.inputs, {}), **describe_steps(call, [*called, *owners], uses)}
@@ -141,7 +141,11 @@ def _from_outside(call: LayerCall) -> list[SymbolicTensor]:
     found: dict[int, SymbolicTensor] = {}
     for step in call.steps:
         for tensor in with_masks(step.sources if isinstance(step, LayerCall) else step.inputs):
-            if id(tensor) not in known and (tensor.operation is None or call not in tensor.operation.call.chain):
+            if (
+                tensor.weight is None
+                and id(tensor) not in known
+                and (tensor.operation is None or call not in tensor.operation.call.chain)
+            ):
                 found[id(tensor)] = tensor
     return list(found.values())
 

@@ -222,6 +222,8 @@ def describe_steps(call: LayerCall, layers: Sequence[Layer], uses: dict[Layer, d
     def name(tensor: SymbolicTensor) -> Any:
         if id(tensor) in numbers:
             return numbers[id(tensor)]
+        if tensor.weight is not None:
+            return _describe_use(tensor.weight, call, layers, uses)
         if tensor.operation is not None and any(one is call for one in tensor.operation.call.chain):
             return {
                 "step": _path_to(tensor.operation, call),
@@ -269,13 +271,25 @@ def _describe_operation(
     if owner.scheduled_attributes(operation):
         raise NotTraceable(f"its operation {operation.op!r} follows a function of the step")
     found: dict[str, Any] = {"op": operation.op, "attributes": attribute_names(operation.op, operation.attributes)}
+    # None: the next of the inputs behind those of the operation.
+    weights = [one.name if isinstance(one, Weight) else None for one in operation.parameters]
     if owner is not call.layer:
         found["owner"] = _owner_path(owner, layers)
-        uses.setdefault(owner, {}).update((weight.name, None) for weight in operation.weights)
-    if operation.weights:
-        found["weights"] = [weight.name for weight in operation.weights]
+        uses.setdefault(owner, {}).update((name, None) for name in weights if name is not None)
+    if weights:
+        found["weights"] = weights
     if operation.like is not None:
         found["like"] = _path_to(operation.like, call)
+    return found
+
+
+def _describe_use(weight: Weight, call: LayerCall, layers: Sequence[Layer], uses: dict[Layer, dict[str, None]]) -> dict[str, Any]:
+    """A weight that is computed with as a tensor without a batch."""
+    found: dict[str, Any] = {"weight": weight.name}
+    owner: Any = weight.layer
+    if owner is not call.layer:
+        found["owner"] = _owner_path(owner, layers)
+        uses.setdefault(owner, {})[weight.name] = None
     return found
 
 
