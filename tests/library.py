@@ -28,7 +28,7 @@ def configure(source, build, *options):
 
 def install(folder, *options):
     """Builds the library for the instruction set of these tests and installs it."""
-    configure(ROOT, folder / "build", f"-DFASTNET_ISAS={_core.isa()}", "-DFASTNET_FLOAT64=OFF", *options)
+    configure(ROOT, folder / "build", f"-DFASTNET_ISAS={';'.join(_core.available_isas())}", "-DFASTNET_FLOAT64=OFF", *options)
     run("cmake", "--build", folder / "build", "--parallel", "2")
     run("cmake", "--install", folder / "build", "--prefix", folder / "installed")
     return folder / "installed"

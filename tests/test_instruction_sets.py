@@ -49,6 +49,17 @@ def test_headers_are_those_of_the_list():
     assert _core.available_isas() == [name for name in names if name in _core.available_isas()]
 
 
+def test_what_an_instruction_set_is_compiled_for_is_there():
+    """The lists of CMakeLists.txt name instruction sets, and files or folders of csrc/kernels, once each."""
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    lists = re.findall(r"^set\((?:only|without)_(\w+)_f(?:32|64) (.*?)\)", text, re.DOTALL | re.MULTILINE)
+    assert {name for name, _ in lists} <= {path.stem for path in HEADERS} and len(lists) > 1
+    for _, names in lists:
+        names = names.replace('""', "").split()
+        assert [name for name in names if not ((KERNELS / name).is_dir() or (KERNELS / f"{name}.c").is_file())] == []
+        assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize("path", HEADERS, ids=lambda path: path.stem)
 def test_a_header_says_all_that_is_asked(path):
     """The numbers that isa.h lists, which the preprocessor would take for 0, and the operations that vector.h lists."""

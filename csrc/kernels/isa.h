@@ -3,7 +3,8 @@
  * Every file of csrc/kernels is compiled once for each instruction set and precision, with
  *   FN_TARGET  the name of the instruction set   (a token, used in names)
  *   FN_BITS    32 | 64                           (precision of `real`)
- * Only names made by FN_SYM leave a file; everything else is static.
+ * Only names made by FN_SYM leave a file; everything else is static. Where an instruction set is compiled for some files alone
+ * (CMakeLists.txt), a generated header makes the names of the others those of the next lower instruction set.
  *
  * isa/<FN_TARGET>.h has two halves: the operations on vectors, for vector.h, and before them, as macros,
  *   - FN_VECTOR_BYTES, FN_VECTOR_REGISTERS: the width of a vector register, and how many there are
