@@ -213,7 +213,12 @@ def test_weights_and_shapes_before_the_first_call(cls):
     tensor = input_for(cls, "")
     expected = called(cls(**next(iter(variants(cls)))[0]), tensor)
     shape = tensor.shape
-    if tensor.holds_strings or isinstance(called(layer, tensor), list) or tensor.batch_size or cls.__name__.endswith(("Cell", "Cells")):
+    if (
+        tensor.holds_strings
+        or isinstance(called(layer, tensor), list)
+        or tensor.batch_size
+        or cls.__name__.endswith(("Cell", "Cells"))
+    ):
         return
     layer = cls(**next(iter(variants(cls)))[0])
     given = [shape, shape] if is_merge(cls) else shape

@@ -424,6 +424,9 @@ def model_page():
         "fit_many",
         "PerModel",
         "FitManyError",
+        "distribution.DataParallel",
+        "distribution.set_distribution",
+        "distribution.distribution",
     ):
         if thing := find(path):
             parts.append(entry(path, thing, prefix="fn."))

@@ -355,6 +355,11 @@ class Compiled:
             tally.start(part)
         return sums
 
+    def merge_sums(self, sums: np.ndarray, other: np.ndarray) -> None:
+        """Adds the accumulators of all metrics for other rows, in place."""
+        for (tally, part), (_, more) in zip(self._parts(sums), self._parts(other)):
+            tally.merge(part, more)
+
     def _parts(self, sums: np.ndarray) -> list[tuple[Tally, np.ndarray]]:
         return [(tally, part) for group, parts in zip(self.tallies, self.sums_of(sums)) for tally, part in zip(group, parts)]
 

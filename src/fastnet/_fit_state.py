@@ -110,6 +110,8 @@ class FitState:
     optimizer: Optimizer
     history: History
     progress: Progress
+    callbacks: Any
+    stepper: Any
     epoch: int
     first_epoch: int
     state: EpochState | None
@@ -123,3 +125,5 @@ class FitState:
     end_epoch: Callable[[EpochState, dict[str, Any], float, int, float], None]
     #: Epochs that may be made one after another, the present one included.
     epochs_at_once: Callable[[], int]
+    #: What must be the same of the data in a call that goes on with this one, or is made together with it.
+    arguments: Callable[[], dict[str, Any]]

@@ -10,61 +10,22 @@ import numpy as np
 
 from . import _core
 from ._custom_losses import judge_rows
+from ._stepper import SLICE_SECONDS, Stepper
 from ._weight_functions import penalty_and_gradient
 
 if TYPE_CHECKING:
     from ._compiled import Compiled
     from ._fit_state import EpochState, FitState
+    from .distribution import DataParallel
 
-__all__ = ["SLICE_SECONDS", "SLICE_STEPS", "TRAIN", "Stepper", "make_stepper"]
+__all__ = ["SLICE_STEPS", "TRAIN", "make_stepper"]
 
 _GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD
 #: A whole step of training.
 TRAIN = _GRADIENT | _core.UPDATE
 
-#: Python gets control back this often while the engine trains: for the progress bar and Ctrl-C.
-SLICE_SECONDS = 0.05
 #: Steps for which a varying learning rate is computed at once.
 SLICE_STEPS = 1024
-
-
-class Stepper:
-    """Makes the steps of one call of `fit`, which it is told each time: it keeps nothing of it alive."""
-
-    #: The kind of plans whose updates it makes, and whether they are for exactly the rows of a batch.
-    kind, exact = "train", True
-
-    def rows(self, fit: FitState) -> int:
-        """How many a step takes."""
-        return fit.options.batch_size
-
-    def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
-        """At most so many steps, and for about `SLICE_SECONDS`; the state may be that of a later epoch afterwards."""
-        raise NotImplementedError
-
-    def settle(self, fit: FitState) -> None:
-        """Ends the epochs that are over, where a run was interrupted before it could say so."""
-
-    def details(self, fit: FitState) -> list[str]:
-        """The names of what `describe_updates` says."""
-        return ["learning_rate", "gradient_norm"]
-
-    def describe_updates(self, fit: FitState, state: EpochState, squared_norm: float, iterations: int) -> dict[str, Any]:
-        """What the logs of an epoch say of its updates, whose squared norms add up to so much, and which are the last of so many."""
-        updates = iterations - state.first_update
-        return {
-            "learning_rate": fit.optimizer.last_learning_rate(iterations),
-            "gradient_norm": math.sqrt(squared_norm / updates) if updates else None,
-        }
-
-    def flush(self, fit: FitState) -> None:
-        """Makes a step with the gradients that have been accumulated, where some are left."""
-        left = -fit.optimizer.batches % (fit.optimizer.gradient_accumulation_steps or 1)
-        if left:
-            plan = fit.model._plans.get(self.kind, fit.capacity, exact=self.exact)
-            hyper = fit.model._plans.hyper(1)
-            with fit.model._slab.gate.writing():
-                fit.model._make_steps(plan, _core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, hyper=hyper, counts=left)
 
 
 class EngineStepper(Stepper):
@@ -288,8 +249,12 @@ class SequenceStepper(Stepper):
         return logs
 
 
-def make_stepper(compiled: Compiled, own_weights: bool = False) -> Stepper:
+def make_stepper(compiled: Compiled, own_weights: bool = False, distribution: DataParallel | None = None) -> Stepper:
     """The stepper for an optimizer and losses; own_weights: penalties or constraints of weights are functions of the user's."""
+    if distribution is not None:
+        from .distribution._stepper import DataParallelStepper
+
+        return DataParallelStepper(distribution)
     if compiled.sequence:
         return SequenceStepper()
     if compiled.optimizer.full_batch:

@@ -53,6 +53,10 @@ class Tally:
         """Adds a batch whose outputs are in Python."""
         raise NotImplementedError
 
+    def merge(self, accumulators: np.ndarray, other: np.ndarray) -> None:
+        """Adds the accumulators of other rows."""
+        accumulators += other
+
 
 class KernelTally(Tally):
     """A metric of the engine."""
@@ -67,6 +71,9 @@ class KernelTally(Tally):
 
     def update(self, y_true: np.ndarray, y_pred: np.ndarray, accumulators: np.ndarray) -> None:
         _core.update_metric(self.metric.kernel, self.metric.attributes(), y_true, y_pred, accumulators)
+
+    def merge(self, accumulators: np.ndarray, other: np.ndarray) -> None:
+        self.metric._merge(accumulators, other, 1.0)
 
 
 class ArrayTally(Tally):

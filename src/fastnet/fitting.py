@@ -12,6 +12,7 @@ import numpy as np
 from . import _core
 from ._callback_list import CallbackList
 from ._fit_state import EpochState, FitState
+from ._progress import Progress
 from ._steppers import make_stepper
 from ._weight_functions import has_functions
 from .data.feed import Feed
@@ -19,7 +20,6 @@ from .history import History
 
 if TYPE_CHECKING:
     from ._fit_options import Arrays, FitOptions
-    from ._progress import Progress
     from .custom import CustomLoop
 
 __all__ = ["Fit"]
@@ -65,7 +65,10 @@ class Fit(FitState):
         self.logs = {}
         self.stopped = False  # by a callback, before it was resumed
         self.callback_states: list[Any] = []  # where it is resumed
-        self.stepper = make_stepper(self.compiled, has_functions(model.trainable_weights))
+        distribution = model.distribution
+        if distribution is not None and distribution.rank:
+            self.progress = Progress()  # of all processes the first tells how it goes
+        self.stepper = make_stepper(self.compiled, has_functions(model.trainable_weights), distribution)
         of_callbacks = {"learning_rate"} if any(one.sets_learning_rate for one in self.callbacks.callbacks) else set()
         self.history.details = frozenset({*self.stepper.details(self), "seconds"} - of_callbacks)
 
@@ -131,12 +134,14 @@ class Fit(FitState):
         self.model.stop_training = self.stopped
         self.model.history = self.history
         try:
+            self.stepper.begin(self)
             self.callbacks.call("on_train_begin", {})
             for callback, state in zip(self.callbacks.callbacks, self.callback_states):
                 callback.set_state(state)
             while self.epoch < self.options.epochs and not self.model.stop_training and self._has_data():
                 try:
                     self._run_epoch()
+                    self.stepper.agree_to_stop(self)
                 except FloatingPointError as error:
                     if not self.callbacks.stops_on_divergence:
                         raise
@@ -145,7 +150,9 @@ class Fit(FitState):
             self.model._variants.switch(self.model, self.data[0])
             self.stepper.flush(self)
             self.callbacks.call("on_train_end", self.logs)
+            self.stepper.end()
         except BaseException as error:
+            self.stepper.end(error)
             self.stepper.settle(self)
             self.callbacks.call("on_exception", error)
             # Gradients that wait for more to make a step with are of this training, and none of the next.

@@ -12,6 +12,8 @@ from . import optimizers as _optimizers
 from ._callback_list import CallbackList
 from ._compiled import Compiled
 from ._custom_losses import judge_rows
+from ._distributed import check_distribution
+from ._distributed import distribution as current_distribution
 from ._faults import faults_of_targets, warn_of
 from ._fit_options import FitOptions
 from ._model_data import learn_columns, positive, rows_at_once, threads_of
@@ -28,6 +30,7 @@ from .history import History
 from .inference import as_asked
 
 if TYPE_CHECKING:
+    from .distribution import DataParallel
     from .profiling import Profile
 
 __all__ = ["Trainer"]
@@ -47,6 +50,9 @@ class Trainer(OwnSteps, CustomLoop):
                 )
 
     _callback_list = CallbackList
+    #: What compile was told of the processes that train together, and the steps that are made with them.
+    _distribution: Any = None
+    _shared_steps: Any = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,6 +75,7 @@ class Trainer(OwnSteps, CustomLoop):
         auto_scale_loss: bool = True,
         *,
         n_threads: int | None = None,
+        distribution: DataParallel | None = None,
     ) -> None:
         """Says how the model is to be trained.
 
@@ -90,6 +97,8 @@ class Trainer(OwnSteps, CustomLoop):
         n_threads : int, optional
             Default: whichever of one thread and all of them the first steps show to be faster. More than the
             processors that the process may use count as that many. Results do not depend on it.
+        distribution : fastnet.distribution.DataParallel, optional
+            The processes that train the model together. Default: what `fastnet.distribution.set_distribution` was told.
 
         Raises
         ------
@@ -102,6 +111,8 @@ class Trainer(OwnSteps, CustomLoop):
             For what cannot learn: a softmax over one unit; a loss that expects probabilities after a layer that gives none, or one
             with ``from_logits=True`` after a softmax or sigmoid. `fit` warns of targets far larger than what new weights give.
         """
+        if check_distribution(distribution) is not None and self._overrides("train_step"):
+            raise ValueError(f"{type(self).__name__} has a train_step of its own, which cannot be trained with DataParallel")
         if weighted_metrics:
             raise ValueError(
                 f"weighted_metrics: metrics are computed without the weights of rows, got {weighted_metrics!r}; give them as metrics, or "
@@ -119,8 +130,13 @@ class Trainer(OwnSteps, CustomLoop):
         self._variants.clear()
         self._forget_steps()
         same_optimizer = self._compiled is not None and self._compiled.optimizer is compiled.optimizer
-        self._compiled = compiled
+        self._compiled, self._distribution, self._shared_steps = compiled, distribution, None
         self._plans.clear(keep_slots=same_optimizer)
+
+    @property
+    def distribution(self) -> DataParallel | None:
+        """The processes that train the model together; None: this one alone."""
+        return self._distribution or current_distribution()
 
     @property
     def optimizer(self) -> _optimizers.Optimizer:
@@ -342,8 +358,12 @@ class Trainer(OwnSteps, CustomLoop):
         learn_columns(self, x, y)
         compiled = compiled.fitted_to(targets, self.output_names)
         position = self._new_position(compiled)
-        if compiled.custom:
+        if compiled.custom and self.distribution is None:
             self._custom_step(compiled, (inputs, targets, weights), slice(None), n, position)
+        elif self.distribution is not None:
+            from .distribution._stepper import shared_steps
+
+            shared_steps(self, compiled, self.distribution).make((inputs, targets, weights), range(n), position)
         elif self._plans.own_weights:
             self._split_step(compiled, (inputs, targets, weights), range(n), position)
         else:

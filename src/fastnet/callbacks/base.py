@@ -53,6 +53,12 @@ class Callback:
         """Called once at the start."""
         self.model = model
 
+    @property
+    def writes_files(self) -> bool:
+        """Whether files are written by this process: of those that train a model together the first one writes them."""
+        distribution = self.model.distribution
+        return distribution is None or distribution.rank == 0
+
     def set_params(self, params: Mapping[str, Any]) -> None:
         """Called once at the start."""
         self.params = params

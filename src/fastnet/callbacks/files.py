@@ -124,7 +124,7 @@ class ModelCheckpoint(MonitorCallback):
         except KeyError as error:
             known = ", ".join(sorted(names))
             raise KeyError(f"ModelCheckpoint: the path {self.filepath!r} names {error}; there are {known}") from None
-        if not self._is_due(epoch, logs):
+        if not self._is_due(epoch, logs) or not self.writes_files:
             return
         _make_folder(path)
         if self.save_weights_only:
@@ -141,7 +141,7 @@ class ModelCheckpoint(MonitorCallback):
         if current is None:
             return True
         better = self.improves(current, self.best, logs)
-        if self.verbose:
+        if self.verbose and self.writes_files:
             best = "none" if self.best is None else f"{self.best:.5g}"
             print(
                 f"Epoch {epoch + 1}: {self.monitor} {'improved' if better else 'did not improve'} from {best}, "
@@ -213,7 +213,8 @@ class TrainingCheckpoint(Callback):
     def _write(self, fit: FitState) -> None:
         from ..saving.checkpoint import write_checkpoint
 
-        write_checkpoint(fit, self.path)
+        if self.writes_files:
+            write_checkpoint(fit, self.path)
         self._last = time.monotonic()
 
 
@@ -273,7 +274,7 @@ class BackupAndRestore(TrainingCheckpoint):
             super().on_checkpoint(fit, epoch_ended)
 
     def on_train_end(self, logs: Logs = None) -> None:
-        if self.delete_checkpoint and os.path.exists(self.path):
+        if self.delete_checkpoint and self.writes_files and os.path.exists(self.path):
             os.unlink(self.path)
 
 
@@ -316,6 +317,8 @@ class CSVLogger(Callback):
         self._rows = len(rows)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if not self.writes_files:
+            return
         row = {"epoch": epoch, **(logs or {})}
         new = [name for name in ("epoch", *sorted(logs or {})) if name not in self._columns]
         if new:

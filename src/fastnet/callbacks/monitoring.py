@@ -169,6 +169,8 @@ class TensorBoard(Callback):
                     self._write(run, _tensorboard().scalar.scalar_pb(f"{kind}_{name}_{i}", part), step)
 
     def _write(self, run: str, summary: Any, step: int) -> None:
+        if not self.writes_files:
+            return
         package = _tensorboard()
         if run not in self._writers:
             self._writers[run] = package.EventFileWriter(os.path.join(self.log_dir, run))

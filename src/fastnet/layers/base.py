@@ -159,7 +159,13 @@ class Layer(Penalized, Parts, Configurable):
         if STEP.get() is not None and any(stacks_in([inputs, more, options])):
             return map_stacks(self, [inputs, *more], options)
         tensors = symbols_in([inputs, more, list(options.values())])
-        if not tensors and CURRENT_CALL.get() is None and ROWS.get() is None and not isinstance(inputs, str) and _holds_numbers(inputs):
+        if (
+            not tensors
+            and CURRENT_CALL.get() is None
+            and ROWS.get() is None
+            and not isinstance(inputs, str)
+            and _holds_numbers(inputs)
+        ):
             training = options.pop("training", None)
             return compute(self, inputs, more, options, None if training is None else bool(training))
         if any(map(is_array, inputs if isinstance(inputs, (list, tuple)) else [inputs])):

@@ -90,6 +90,7 @@ def _arguments(fit: Fit) -> dict[str, Any]:
         "optimizer_class": fit.optimizer.class_label,
         "scheduled": fit.optimizer.has_schedule,
         "callback_classes": [type(callback).__name__ for callback in fit.callbacks.callbacks],
+        "pieces": fit.stepper.pieces,
     }
 
 

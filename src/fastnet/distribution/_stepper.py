@@ -1,0 +1,325 @@
+"""Steps of which each process makes a part."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core
+from .._stepper import SLICE_SECONDS, Stepper
+from ._reduction import Reduction
+from ._tree import part
+
+if TYPE_CHECKING:
+    from .._compiled import Compiled
+    from .._fit_options import Arrays
+    from .._fit_state import EpochState, FitState
+    from ._data_parallel import DataParallel
+
+__all__ = ["DataParallelStepper", "SharedSteps"]
+
+_GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD
+
+#: What a process says first in each exchange: how it goes, which exchange it takes it to be, and whether training is to stop.
+_STATUS, _KIND, _STOP = range(3)
+_SAYS = 3
+_FINE, _FAILED, _INTERRUPTED = range(3)
+_STEP, _EPOCH, _END = range(3)
+_KINDS = ("a step", "the end of an epoch", "the end of fit")
+
+
+class SharedSteps:
+    """Makes steps of a model together with the other processes.
+
+    Parameters
+    ----------
+    model : Model
+    compiled : Compiled
+    distribution : DataParallel
+
+    Raises
+    ------
+    ValueError
+        For models and losses that cannot be trained in pieces.
+    """
+
+    def __init__(self, model: Any, compiled: Compiled, distribution: DataParallel) -> None:
+        _check(model, compiled)
+        self.model, self.compiled, self.distribution = model, compiled, distribution
+        if compiled.n_threads is None and distribution.size > 1:
+            compiled.n_threads = distribution.n_threads
+            model._plans.forget()
+        self.interrupted = False
+        self._step: dict[str, Any] = {}
+        self._gradients = model._slab.gradients
+        self._reduction = Reduction(distribution, self._gradients)
+        self._states = [weight for weight in model.weights if not weight.trainable]
+        self._kept = [np.empty_like(weight.array) for weight in self._states]
+        self._first, self._end = part(distribution.pieces, distribution.size, distribution.rank)
+        self._n_totals = 1 + len(model.outputs)
+        self._said = np.zeros((distribution.pieces, _SAYS + self._n_totals + len(compiled.new_sums())))
+        row = self._said.shape[1]
+        self._counts = [
+            row * (end - first)
+            for first, end in (part(distribution.pieces, distribution.size, i) for i in range(distribution.size))
+        ]
+
+    def fits(self, model: Any, compiled: Compiled, distribution: DataParallel) -> bool:
+        """Whether these are the steps of a model that has been compiled so."""
+        same = self.model is model and self.compiled is compiled and self.distribution is distribution
+        return same and self._gradients is model._slab.gradients
+
+    def make(
+        self,
+        data: Arrays,
+        rows: range,
+        position: _core.Position,
+        order: np.ndarray | None = None,
+        capacity: int | None = None,
+        **options: Any,
+    ) -> None:
+        """One step on the rows of a range, which begins at the position; all processes make it together.
+
+        Raises
+        ------
+        Exception
+            What went wrong in this process; RuntimeError where it was in another one, with what that says. No weights have been changed.
+        """
+        model, distribution, n = self.model, self.distribution, len(rows)
+        pieces = distribution.pieces
+        capacity = capacity or n
+        plan = model._plans.get("train", -(-capacity // pieces), exact=False)
+        hyper = model._plans.hyper(1)
+        mine = self._said[self._first : self._end]
+        mine[...] = 0
+        for weight, kept in zip(self._states, self._kept):
+            np.copyto(kept, weight.array)
+        inputs, targets, weights = data
+        self._step = {"plan": plan, "hyper": hyper, "n": n, "rows": rows, "order": order, "options": options}
+        self._step.update(inputs=inputs, targets=targets, weights=weights, step=self.compiled.optimizer.batches * pieces)
+        error: BaseException | None = None
+        with model._slab.gate.writing():
+            try:
+                self._reduction.compute(self._compute)
+            except BaseException as raised:
+                error = raised
+            finally:
+                for weight, kept in zip(self._states, self._kept):
+                    np.copyto(weight.array, kept)
+            self.exchange(_STEP, error)
+            self._reduction.exchange(1 / pieces)
+            for weight in self._states:
+                weight.array[...] += weight.view_of(self._gradients)
+            update = model._plans.get("train", capacity)
+            self._update(update, hyper, n, position)
+
+    def _update(self, plan: _core.Plan, hyper: np.ndarray, n: int, position: _core.Position) -> None:
+        """The step of the optimizer, by the sum of the gradients."""
+        totals, sums = position.totals.copy(), position.sums.copy()
+        split = _SAYS + self._n_totals
+        for i, piece in enumerate(self._said):  # in the order of their numbers
+            first, end = part(n, len(self._said), i)
+            if end > first:
+                totals += piece[_SAYS:split]
+                self.compiled.merge_sums(sums, piece[split:])
+        if not np.isfinite(totals[0]):
+            raise FloatingPointError(
+                f"the loss became {(totals[0] - position.totals[0]) / n} at step {self.compiled.optimizer.iterations}; "
+                "the weights are those from before that step"
+            )
+        self.model._make_steps(
+            plan, _core.UPDATE, n_rows=n, batch_size=n, hyper=hyper, **self.model._staged(position, n, totals, sums)
+        )
+
+    def _compute(self, piece: int) -> None:
+        """Leaves the gradient of a piece of the batch where those of the model are, and what states became less what they were."""
+        now, gradients = self._step, self._gradients
+        first, end = part(now["n"], self.distribution.pieces, piece)
+        if first == end:
+            gradients.fill(0)
+            return
+        said = self._said[piece]
+        now["plan"].run(
+            _GRADIENT,
+            n_rows=now["rows"].start + end,
+            first_row=now["rows"].start + first,
+            batch_size=end - first,
+            inputs=now["inputs"],
+            targets=now["targets"],
+            weights=now["weights"],
+            order=now["order"],
+            step=now["step"] + piece,
+            hyper=now["hyper"],
+            loss_sum=said[_SAYS : _SAYS + self._n_totals],
+            metrics=said[_SAYS + self._n_totals :],
+            **now["options"],
+        )
+        for weight, kept in zip(self._states, self._kept):
+            np.subtract(weight.array, kept, out=weight.view_of(gradients))
+            np.copyto(weight.array, kept)
+        share = (end - first) * self.distribution.pieces / now["n"]
+        if share != 1:
+            np.multiply(gradients, share, out=gradients)
+
+    def exchange(self, kind: int, error: BaseException | None = None, stop: bool = False) -> bool:
+        """Tells the others how it goes, and raises where it does not, here or there; returns whether process 0 wants to stop."""
+        distribution = self.distribution
+        comm, said = distribution.comm, self._said
+        status = _FAILED if error is not None else _INTERRUPTED if self.interrupted else _FINE
+        said[self._first : self._end, :_SAYS] = status, kind, stop
+        if distribution.size > 1:
+            comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
+        if not said[:, _STATUS].any() and (said[:, _KIND] == kind).all():
+            return bool(said[0, _STOP])
+        failed = np.flatnonzero(said[:, _STATUS] == _FAILED)
+        if len(failed):
+            process = next(i for i in range(distribution.size) if failed[0] < part(distribution.pieces, distribution.size, i)[1])
+            message = comm.bcast(f"{type(error).__name__}: {error}" if error is not None else None, process)
+            if error is not None:
+                raise error
+            raise RuntimeError(f"process {process} has failed: {message}")
+        if said[:, _STATUS].any():
+            self.interrupted = False
+            raise KeyboardInterrupt
+        kinds = ", ".join(f"{_KINDS[int(k)]}" for k in sorted(set(said[:, _KIND].tolist())))
+        raise RuntimeError(f"the processes do not make the same calls: they are at {kinds}")
+
+
+class DataParallelStepper(Stepper):
+    """Steps of `fit`, made together with the other processes."""
+
+    def __init__(self, distribution: DataParallel) -> None:
+        self.distribution = distribution
+        self._shared: SharedSteps | None = None
+        self._handler: Any = None
+        self._over = False
+
+    @property
+    def pieces(self) -> int | None:
+        """Into how many a batch is divided, where results do not depend on the processes."""
+        return self.distribution.pieces if self.distribution.reproducible else None
+
+    def begin(self, fit: FitState) -> None:
+        """Before the first step: makes all begin alike, and Ctrl-C end a step together."""
+        self._shared = shared_steps(fit.model, fit.compiled, self.distribution)
+        _agree(fit, self.distribution)
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.getsignal(signal.SIGINT)
+            if callable(self._handler):
+                signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, *_: Any) -> None:
+        assert self._shared is not None
+        self._shared.interrupted = True
+
+    def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
+        assert self._shared is not None
+        left = fit.batches_at_hand(state)
+        options = {name: value for name in ("mixup", "cutmix") if (value := getattr(fit.options, name))}
+        start = time.perf_counter()
+        for _ in range(min(steps or left, left)):
+            rows = range(state.row, min(fit.n_rows, state.row + fit.options.batch_size))
+            try:
+                self._shared.make(fit.data, rows, state, order, fit.capacity, **options)
+            except BaseException:
+                self._over = True  # all know
+                raise
+            if time.perf_counter() - start > SLICE_SECONDS:
+                break
+
+    def agree_to_stop(self, fit: FitState) -> None:
+        """After an epoch: process 0 decides whether there is to be another one."""
+        assert self._shared is not None
+        self._exchange(_EPOCH, stop=fit.model.stop_training)
+        fit.model.stop_training = bool(self._shared._said[0, _STOP])
+
+    def _exchange(self, kind: int, error: BaseException | None = None, stop: bool = False) -> None:
+        assert self._shared is not None
+        try:
+            self._shared.exchange(kind, error, stop)
+        except BaseException:
+            self._over = True
+            raise
+
+    def end(self, error: BaseException | None = None) -> None:
+        """After the last step, or when this process fails: the others are told."""
+        if self._handler is not None and callable(self._handler):
+            signal.signal(signal.SIGINT, self._handler)
+            self._handler = None
+        if self._shared is None or self._over:
+            return
+        self._over = True
+        if error is None:
+            self._exchange(_END)
+        else:
+            try:
+                self._exchange(_END, error)
+            except BaseException:  # it is being raised anyway
+                pass
+
+
+def shared_steps(model: Any, compiled: Compiled, distribution: DataParallel) -> SharedSteps:
+    """The steps of a model, which are kept for the next call."""
+    shared = model._shared_steps
+    if shared is None or not shared.fits(model, compiled, distribution):
+        shared = model._shared_steps = SharedSteps(model, compiled, distribution)
+    return shared
+
+
+def _check(model: Any, compiled: Compiled) -> None:
+    """ValueError for what cannot be trained in pieces of batches."""
+    reasons = [
+        (compiled.sequence, "a TrainStep"),
+        (compiled.optimizer.full_batch, f"the optimizer {type(compiled.optimizer).__name__}, which looks at all rows at once,"),
+        (compiled.custom, "a loss that is a function of arrays (write it in fastnet.ops)"),
+        (compiled.takes_outputs, "a metric that is a function of arrays (write it in fastnet.ops)"),
+        (bool(model._plans.own_weights), "a regularizer or a constraint that is a function"),
+        (model._graph.batch_size is not None, "a stateful layer, which keeps a state for each row of a batch,"),
+    ]
+    for found, what in reasons:
+        if found:
+            raise ValueError(f"model {model.name!r}: {what} cannot be trained with DataParallel")
+    for layer in model._graph.leaves:
+        if getattr(layer, "synchronized", False):
+            raise ValueError(
+                f"layer {layer.name!r}: synchronized=True cannot be trained with DataParallel: means and variances are those of a piece "
+                "of the batch"
+            )
+
+
+def _agree(fit: FitState, distribution: DataParallel) -> None:
+    """Makes the model of each process that of process 0; ValueError in all where calls of `fit` differ."""
+    comm, model = distribution.comm, fit.model
+    weights = [(path, weight.shape, weight.trainable) for weight, path in model._paths().items()]
+    mine = {**fit.arguments(), "epochs": fit.options.epochs, "epoch": fit.epoch, "steps": fit.steps, "weights": weights}
+    all_arguments = comm.allgather(mine)
+    for rank, theirs in enumerate(all_arguments):
+        for name, value in theirs.items():
+            if value != all_arguments[0][name]:
+                raise ValueError(f"fit: process {rank} has {name}={value!r}, process 0 has {all_arguments[0][name]!r}")
+    optimizer, slots = fit.optimizer, model._plans.slots
+    paths = model._paths()
+    told = comm.bcast(
+        {
+            "seed": model.seed,
+            "epochs_begun": model._epochs_begun,
+            "optimizer": optimizer.get_state(),
+            "averaged": [paths[weight] for weight in slots.followed if weight in paths],
+        }
+        if distribution.rank == 0
+        else None
+    )
+    with model._slab.gate.writing():
+        for array in [model._slab.values, *slots.arrays()]:
+            comm.Bcast(array)
+        if distribution.rank:
+            optimizer.set_state(told["optimizer"])
+            slots.followed = [weight for weight, path in paths.items() if path in told["averaged"]]
+            model._epochs_begun = told["epochs_begun"]
+            if model.seed != told["seed"]:
+                model.seed = told["seed"]
+                model._plans.forget()

@@ -1,0 +1,244 @@
+"""What `test_distribution.py` has several processes do: python distribution_worker.py SCENARIO ARGUMENTS, started by mpiexec.
+
+Each process prints one line of JSON, of what the test compares.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+import fastnet as fn
+
+OPTIMIZERS = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "Nadam", "Ftrl", "Lion", "Lamb", "Adafactor")
+CROSS_ENTROPY = "sparse_categorical_crossentropy"
+
+
+def tell(found):
+    """One line at once: those of several processes come through one pipe."""
+    os.write(1, (json.dumps(found, default=np.ndarray.tolist) + "\n").encode())
+
+
+def digest(model):
+    return hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest()[:16]
+
+
+def dense(seed, **options):
+    layers = fn.layers
+    return fn.Sequential([fn.Input((6,)), layers.Dense(9, "tanh"), layers.Dense(3, "softmax")], seed=seed, **options)
+
+
+def rows(n=50, shape=(6,), classes=3):
+    random = np.random.default_rng(7)
+    return random.normal(size=(n, *shape)).astype("float32"), random.integers(0, classes, n)
+
+
+def networks():
+    """By name: a model, its data and the arguments of compile and fit, where they are not the usual ones."""
+    layers = fn.layers
+    rank = int(fn.distribution.distribution().rank if fn.distribution.distribution() else 0)
+    for name in OPTIMIZERS:
+        optimizer = getattr(fn.optimizers, name, None)
+        if optimizer is not None:
+            yield name, dense(rank), rows(), {"optimizer": optimizer(0.01)}, {}
+    x, y = rows()
+    images = x[:, :, None, None] * np.ones((1, 1, 6, 1), "float32")
+    convolution = [
+        fn.Input((6, 6, 1)), layers.Conv2D(5, 3), layers.BatchNormalization(), layers.Activation("relu"), layers.MaxPooling2D(2),
+        layers.Flatten(), layers.Dropout(0.3), layers.Dense(3, "softmax"),
+    ]  # fmt: skip
+    yield "convolution", fn.Sequential(convolution, seed=rank), (images, y), {"optimizer": "adam"}, {}
+    steps = [fn.Input((6, 1)), layers.LSTM(7), layers.Dense(3, "softmax")]
+    yield "recurrent", fn.Sequential(steps, seed=rank), (x[..., None], y), {"optimizer": "rmsprop"}, {}
+    tokens = np.random.default_rng(1).integers(0, 40, (50, 4))
+    for name, lazy in (("embedding", False), ("lazy", True)):
+        embedded = [fn.Input((4,)), layers.Embedding(40, 5), layers.GlobalAveragePooling1D(), layers.Dense(3, "softmax")]
+        optimizer = fn.optimizers.Adam(0.01, lazy=lazy)
+        yield name, fn.Sequential(embedded, seed=rank), (tokens, y), {"optimizer": optimizer}, {}
+    around = fn.optimizers.SGD(
+        0.05, momentum=0.9, global_clipnorm=0.2, use_ema=True, gradient_accumulation_steps=2, weight_decay=1e-3
+    )
+    regular = [fn.Input((6,)), layers.Dense(9, "relu", kernel_regularizer="l2"), layers.Dense(3, "softmax")]
+    weights = np.random.default_rng(2).uniform(0.1, 2, 50)
+    fit = {"sample_weight": weights, "class_weight": {0: 2.0, 2: 0.5}, "validation_split": 0.2}
+    yield "around", fn.Sequential(regular, seed=rank), (x, y), {"optimizer": around}, fit
+    a = fn.Input((6,), name="a")
+    hidden = layers.Dense(8, "relu")(a)
+    two = fn.Model(a, [layers.Dense(1, "sigmoid", name="p")(hidden), layers.Dense(1, name="q")(hidden)], seed=rank)
+    compiled = {
+        "loss": {"p": "binary_crossentropy", "q": "mse"},
+        "metrics": {"p": ["AUC", "F1Score"], "q": ["R2Score"]},
+        "optimizer": "adam",
+    }
+    targets = {"p": (y[:, None] > 0).astype("float32"), "q": x[:, :1] ** 2}
+    yield "outputs", two, (x, targets), compiled, {}
+    yield "double", dense(rank, dtype="float64"), (x, y), {"optimizer": fn.optimizers.Adam(0.01)}, {}
+    batches = ((x[a:b], y[a:b]) for _ in range(2) for a, b in ((0, 20), (20, 33), (33, 50)))
+    yield "stream", dense(rank), (batches,), {"optimizer": "adam"}, {"batch_size": None, "steps_per_epoch": 3}
+    yield "tiny batches", dense(rank), (x[:7], y[:7]), {"optimizer": "sgd"}, {"batch_size": 3}
+
+
+def train(model, data, compiled, fit):
+    options = {"loss": CROSS_ENTROPY, "metrics": ["accuracy"], **compiled}
+    model.compile(**options)
+    history = model.fit(*data, **{"epochs": 2, "batch_size": 16, "verbose": 0, **fit}).history
+    return {"weights": digest(model), **{name: values for name, values in history.items() if name != "seconds"}}
+
+
+def bits(*names):
+    """Weights and histories of all networks."""
+    return {name: train(*rest) for name, *rest in networks() if not names or name in names}
+
+
+def steps():
+    """Weights and losses of single steps."""
+    x, y = rows()
+    model = dense(3)
+    model.compile("adam", CROSS_ENTROPY)
+    losses = [model.train_on_batch(x[:n], y[:n]) for n in (50, 7, 2)]
+    return {"losses": losses, "weights": digest(model)}
+
+
+def refused():
+    """What cannot be trained in pieces, with what is said."""
+    x, y = rows(16, (6,))
+    stateful = fn.Sequential(
+        [fn.Input((6, 1), batch_size=16), fn.layers.GRU(3, stateful=True), fn.layers.Dense(3, "softmax")], seed=0
+    )
+    lbfgs, function = dense(0), dense(0)
+    found = {}
+    for name, model, data, options in (
+        ("stateful", stateful, x[..., None], {"optimizer": "sgd"}),
+        ("lbfgs", lbfgs, x, {"optimizer": fn.optimizers.LBFGS()}),
+        ("function", function, x, {"optimizer": "sgd", "loss": lambda y, p: (float(np.sum(p)), np.ones_like(p))}),
+    ):
+        model.compile(**{"loss": CROSS_ENTROPY, **options})
+        try:
+            model.fit(data, y, batch_size=16, verbose=0)
+        except ValueError as error:
+            found[name] = str(error)
+    return found
+
+
+def failing(kind):
+    """What each process sees where process 1 fails, or makes other calls."""
+    rank = fn.distribution.distribution().rank
+    x, y = rows()
+    model = dense(0)
+    model.compile("sgd", CROSS_ENTROPY)
+    options = {"epochs": 3, "verbose": 0, "batch_size": 16}
+
+    class Fails(fn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if rank == 1 and epoch == 1:
+                raise ZeroDivisionError("in a callback of process 1")
+
+    class Stops(fn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = rank == 0 and epoch == 1
+
+    class Changes(fn.callbacks.Callback):  # of labels that have been checked
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                y[:] = 5
+
+    if kind == "callback":
+        options["callbacks"] = [Fails()]
+    elif kind == "stop":
+        options["callbacks"] = [Stops()]
+    elif kind == "labels":
+        options["callbacks"] = [Changes()]
+    elif kind == "rows":
+        x, y = x[: 50 - rank], y[: 50 - rank]
+    elif kind == "divergence":
+        model.compile("sgd", "mse")
+        y = np.ones((50, 3), "float32")
+        y[40] = 1e30
+    try:
+        history = model.fit(x, y, **options)
+    except Exception as error:
+        return {"error": type(error).__name__, "message": str(error), "weights": digest(model)}
+    return {"epochs": len(history.epoch), "weights": digest(model)}
+
+
+def resumed(path, stop):
+    """Training that is stopped in its fifth step, or goes on to its end."""
+    x, y = rows()
+    model = dense(fn.distribution.distribution().rank)
+    model.compile(fn.optimizers.Adam(0.01), CROSS_ENTROPY, metrics=["accuracy"])
+    keep = fn.callbacks.TrainingCheckpoint(path, every_steps=1)
+
+    class Stops(fn.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if stop == "stop" and self.model.optimizer.batches == 6:
+                raise InterruptedError
+
+    resume = {"resume_from": path} if stop == "go on" else {}
+    try:
+        history = model.fit(x, y, epochs=4, batch_size=16, verbose=0, callbacks=[keep, Stops()], **resume).history
+    except InterruptedError:
+        return {"batches": model.optimizer.batches}
+    return {"weights": digest(model), **{name: values for name, values in history.items() if name != "seconds"}}
+
+
+def scattered():
+    """An array that only process 0 has, and what the others get."""
+    distribution = fn.distribution.distribution()
+    x = np.arange(24.0).reshape(4, 6) if distribution.rank == 0 else None
+    found = distribution.scatter(x)
+    try:
+        distribution.scatter(np.array(["a"]) if distribution.rank == 0 else None)
+    except TypeError as error:
+        message = str(error)
+    return {"sum": float(found.sum()), "shape": found.shape, "writeable": found.flags.writeable, "message": message}
+
+
+def files(folder):
+    """Files that callbacks write, with who wrote them."""
+    rank = fn.distribution.distribution().rank
+    own = os.path.join(folder, str(rank))
+    model = dense(0)
+    callbacks = [
+        fn.callbacks.ModelCheckpoint(own + "-model.safetensors"),
+        fn.callbacks.CSVLogger(own + "-log.csv"),
+        fn.callbacks.TrainingCheckpoint(own + "-training.safetensors"),
+    ]
+    train(model, rows(), {"optimizer": "sgd"}, {"callbacks": callbacks})
+    return {"files": sorted(name for name in os.listdir(folder) if name.startswith(str(rank)))}
+
+
+def endless():
+    """Trains until it is ended from outside."""
+    x, y = rows()
+    model = dense(0)
+    model.compile("sgd", CROSS_ENTROPY)
+
+    class Tells(fn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 20:
+                tell({"process": os.getpid()})
+            time.sleep(0.002)
+
+    try:
+        model.fit(x, y, epochs=100_000, batch_size=16, verbose=0, callbacks=[Tells()])
+    except KeyboardInterrupt:
+        return {"interrupted": True, "batches": model.optimizer.batches, "weights": digest(model)}
+
+
+def main():
+    scenario, options = sys.argv[1], sys.argv[2:]
+    alone = scenario == "alone"
+    if alone:
+        scenario, *options = options
+    else:
+        plain = scenario == "plain"
+        if plain:
+            scenario, *options = options
+        fn.distribution.set_distribution(fn.distribution.DataParallel(reproducible=not plain))
+    tell(globals()[scenario](*options))
+
+
+main()

@@ -1,0 +1,243 @@
+"""One model trained by several processes: the same bits for any number of them, and an end for all where one fails.
+
+The processes are real ones, started by the mpiexec of each Python that has mpi4py: that of the tests, and those that FASTNET_MPI_PYTHONS
+names, separated by colons. One without fastnet finds it where the tests have it.
+"""
+
+import functools
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+from fastnet.distribution._tree import add_up, nodes_within, part
+
+WORKER = pathlib.Path(__file__).with_name("distribution_worker.py")
+#: Of one of the two MPI libraries each, which is not there in all environments; one that does not know them does not look at them.
+ENVIRONMENT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def mpi_pythons():
+    """Pythons that have mpi4py, each beside the mpiexec of its library."""
+    found = []
+    for python in [sys.executable, *filter(None, os.environ.get("FASTNET_MPI_PYTHONS", "").split(":"))]:
+        mpiexec = shutil.which("mpiexec", path=os.path.dirname(python)) or shutil.which("mpiexec")
+        if (
+            mpiexec
+            and subprocess.run(
+                [python, "-c", "import mpi4py.MPI"], capture_output=True, env={**os.environ, **ENVIRONMENT}
+            ).returncode
+            == 0
+        ):
+            found.append((python, mpiexec))
+    return found
+
+
+PYTHONS = mpi_pythons()
+needs_mpi = pytest.mark.skipif(not PYTHONS, reason="needs mpi4py and mpiexec")
+LIBRARIES = range(len(PYTHONS) or 1)
+
+
+def command(library, processes, *arguments):
+    python, mpiexec = PYTHONS[library]
+    return [mpiexec, "-n", str(processes), python, str(WORKER), *map(str, arguments)]
+
+
+def environment():
+    path = os.path.dirname(os.path.dirname(fn.__file__))
+    return {**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
+
+
+def start(library, processes, *arguments):
+    """What each process prints, as objects; in no order."""
+    done = subprocess.run(
+        command(library, processes, *arguments), capture_output=True, text=True, timeout=300, env=environment(), check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert len(found) == processes, done.stdout + done.stderr
+    return found
+
+
+@functools.cache
+def bits(library, processes):
+    return start(library, processes, "bits")
+
+
+def test_sums_of_pieces_have_one_order():
+    names = {(i, i + 1): str(i) for i in range(7)}
+    expected = add_up((0, 7), dict(names), lambda a, b: f"({a} {b})")
+    for processes in range(1, 8):
+        known = {}
+        for i in range(processes):
+            for node in nodes_within((0, 7), *part(7, processes, i)):
+                known[node] = add_up(node, names, lambda a, b: f"({a} {b})")
+        assert add_up((0, 7), known, lambda a, b: f"({a} {b})") == expected, processes
+    assert expected == "(((0 1) (2 3)) ((4 5) 6))"
+
+
+@pytest.mark.parametrize(("n", "parts"), [(0, 3), (2, 4), (7, 3), (100, 7)])
+def test_parts_are_adjacent_and_as_equal_as_can_be(n, parts):
+    bounds = [part(n, parts, i) for i in range(parts)]
+    assert bounds[0][0] == 0 and bounds[-1][1] == n
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(bounds))
+    sizes = [end - first for first, end in bounds]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_only_distributions_are_set():
+    for wrong in ("mpi", 4, fn):
+        with pytest.raises(TypeError, match="DataParallel"):
+            fn.distribution.set_distribution(wrong)
+    assert fn.distribution.distribution() is None
+    model = fn.Sequential([fn.Input((1,)), fn.layers.Dense(1)])
+    with pytest.raises(TypeError, match="DataParallel"):
+        model.compile("sgd", "mse", distribution="mpi")
+
+
+@needs_mpi
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_the_same_bits_for_any_number_of_processes(processes):
+    expected = bits(0, 1)[0]
+    assert len(expected) > 15
+    for found in bits(0, processes):
+        for name in expected:
+            assert found[name] == expected[name], name
+
+
+@needs_mpi
+@pytest.mark.parametrize("library", LIBRARIES[1:])
+def test_the_same_bits_for_any_library(library):
+    for found in bits(library, 3):
+        assert found == bits(0, 1)[0]
+
+
+@needs_mpi
+def test_training_is_that_of_one_process():
+    """In float64: sums in another order, and nothing else."""
+    names = ["double", "around", "lazy", "outputs", "Adam", "stream"]
+    (expected,) = start(0, 1, "alone", "bits", *names)
+    for name in names:
+        found, alone = bits(0, 2)[0][name], expected[name]
+        assert found.keys() == alone.keys()
+        for curve in alone.keys() - {"weights"}:
+            np.testing.assert_allclose(
+                found[curve], alone[curve], rtol=1e-9 if name == "double" else 2e-5, err_msg=f"{name}: {curve}"
+            )
+
+
+@needs_mpi
+def test_sums_by_the_library_are_as_good():
+    (exact,), found = bits(0, 1), start(0, 2, "plain", "bits", "double", "Adam")
+    assert found[0] == found[1]
+    np.testing.assert_allclose(found[0]["double"]["loss"], exact["double"]["loss"], rtol=1e-9)
+    np.testing.assert_allclose(found[0]["Adam"]["loss"], exact["Adam"]["loss"], rtol=2e-5)
+
+
+@needs_mpi
+def test_single_steps_are_made_together():
+    (alone,) = start(0, 1, "steps")
+    assert start(0, 2, "steps") == [alone, alone] == start(0, 2, "steps")
+    (expected,) = start(0, 1, "alone", "steps")
+    np.testing.assert_allclose(alone["losses"], expected["losses"], rtol=1e-5)
+
+
+@needs_mpi
+def test_what_cannot_be_trained_in_pieces_is_refused():
+    for found in start(0, 2, "refused"):
+        assert sorted(found) == ["function", "lbfgs", "stateful"]
+        assert all("cannot be trained with DataParallel" in message for message in found.values())
+        assert "fastnet.ops" in found["function"] and "LBFGS" in found["lbfgs"]
+
+
+@needs_mpi
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_failure_of_one_process_ends_all(library):
+    a, b = sorted(start(library, 2, "failing", "callback"), key=lambda one: one["error"])
+    assert (a["error"], b["error"]) == ("RuntimeError", "ZeroDivisionError")
+    assert a["message"] == "process 1 has failed: ZeroDivisionError: in a callback of process 1"
+    assert a["weights"] == b["weights"]
+
+
+@needs_mpi
+def test_labels_out_of_range_end_all():
+    a, b = start(0, 2, "failing", "labels")
+    assert {a["error"], b["error"]} <= {"ValueError", "RuntimeError"} and "ValueError" in (a["error"], b["error"])
+    assert all("label 5" in one["message"] or "5" in one["message"] for one in (a, b))
+    assert a["weights"] == b["weights"]
+
+
+@needs_mpi
+def test_divergence_is_seen_by_all():
+    a, b = start(0, 2, "failing", "divergence")
+    assert a["error"] == b["error"] == "FloatingPointError" and a == b
+
+
+@needs_mpi
+def test_calls_that_differ_are_refused():
+    for found in start(0, 2, "failing", "rows"):
+        assert found["error"] == "ValueError" and "process 1 has n_rows=49, process 0 has 50" in found["message"]
+
+
+@needs_mpi
+def test_the_first_process_decides_when_to_stop():
+    found = start(0, 3, "failing", "stop")
+    assert all(one["epochs"] == 2 and one["weights"] == found[0]["weights"] for one in found)
+
+
+@needs_mpi
+def test_training_goes_on_with_another_number_of_processes(tmp_path):
+    (expected,) = start(0, 1, "resumed", tmp_path / "whole", "whole")
+    for processes, later in ((2, 3), (3, 1)):
+        path = tmp_path / f"{processes}.safetensors"
+        assert start(0, processes, "resumed", path, "stop") == [{"batches": 6}] * processes
+        assert start(0, later, "resumed", path, "go on") == [expected] * later
+
+
+@needs_mpi
+def test_an_array_is_scattered():
+    for found in start(0, 3, "scattered"):
+        assert found == {"sum": 276.0, "shape": [4, 6], "writeable": False, "message": found["message"]}
+        assert "numbers" in found["message"]
+
+
+@needs_mpi
+def test_the_first_process_writes_files(tmp_path):
+    start(0, 2, "files", tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["0-log.csv", "0-model.safetensors", "0-training.safetensors"]
+
+
+@needs_mpi
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_all(library, by):
+    """SIGTERM to one process, and Ctrl-C to mpiexec."""
+    arguments = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    with subprocess.Popen(command(library, 2, "endless"), env=environment(), **arguments) as process:
+        try:
+            told = [json.loads(next(line for line in process.stdout if line.startswith("{"))) for _ in range(2)]
+            if by == signal.SIGTERM:
+                os.kill(told[0]["process"], by)
+            else:
+                os.killpg(process.pid, by)
+            output, _ = process.communicate(timeout=60)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    if by == signal.SIGTERM:
+        assert process.returncode != 0
+    interrupted = [json.loads(line) for line in output.splitlines() if line.startswith('{"interrupted')]
+    assert len({(one["batches"], one["weights"]) for one in interrupted}) <= 1  # all after the same step
