@@ -45,6 +45,7 @@ if _TYPE_CHECKING:
         random,
         saving,
         schedules,
+        sklearn,
         tuning,
         utils,
     )
@@ -80,6 +81,7 @@ _LATER = {
     "random": ".random",
     "saving": ".saving",
     "schedules": ".schedules",
+    "sklearn": ".sklearn",
     "tuning": ".tuning",
     "utils": ".utils",
     "vjp": ".derivatives",
@@ -159,6 +161,7 @@ __all__ = [
     "regularizers",
     "saving",
     "schedules",
+    "sklearn",
     "tuning",
     "utils",
     "vjp",

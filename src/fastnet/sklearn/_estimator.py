@@ -1,0 +1,350 @@
+"""What classifier and regressor have in common: parameters, and how they are fitted."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.inspection import permutation_importance
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from .. import optimizers
+from ..layers import Layer
+from ..many import FitManyError, PerModel, fit_many
+from ._callbacks import CallbackSupportMixin, FitTask, copies_of
+from ._networks import Penalty, build_network, first_weights, hidden_sizes, make_optimizer, set_decay
+from ._scaling import fit_scaling
+from ._threads import allowed_threads
+from ._watch import Record, Watch
+
+__all__ = ["BaseMLP"]
+
+_Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+_IMPORTANCE_ROWS = 1000
+
+
+class BaseMLP(CallbackSupportMixin, BaseEstimator):
+    """Base of the estimators."""
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [str, Layer, callable],
+        "solver": [str, optimizers.Optimizer],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), callable],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "layers": [list, tuple, Layer, callable, None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "scaling": [StrOptions({"standard", "robust"}), None],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "dtype": [StrOptions({"auto", "float32", "float64"})],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "importances": ["boolean"],
+    }
+
+    # ---- what the estimators say of themselves ---------------------------------------------------------
+
+    def _loss(self) -> tuple[Any, float]:
+        """The loss of the networks, and its factor."""
+        raise NotImplementedError
+
+    def _learn_targets(self, y: Any, weights: np.ndarray | None, first: bool, incremental: bool) -> None:
+        """Learns what there is to know of targets, or checks that they fit what is known; sets `n_outputs_`."""
+        raise NotImplementedError
+
+    def _encode(self, y: Any) -> np.ndarray:
+        """Targets as the networks take them."""
+        raise NotImplementedError
+
+    def _check_targets(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        """Inputs and targets, validated."""
+        raise NotImplementedError
+
+    def _score_outputs(self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        """The score of what a network gives, for encoded targets."""
+        raise NotImplementedError
+
+    def _class_weights(self, y: Any) -> np.ndarray | None:
+        """Weights of the rows by their classes."""
+        return None
+
+    # ---- fit -------------------------------------------------------------------------------------------
+
+    def _validate_inputs(self, X: Any, reset: bool, y: Any = "no_validation", **options: Any) -> Any:
+        """The data as arrays of the kind that the networks compute with."""
+        kinds = {"float32": np.float32, "float64": np.float64}.get(self.dtype, (np.float64, np.float32))
+        found = validate_data(self, X, y, accept_sparse=["csr", "csc"], dtype=kinds, reset=reset, **options)
+        if isinstance(found, tuple):
+            return _dense(found[0]), found[1]
+        return _dense(found)
+
+    def _row_weights(self, sample_weight: Any, X: np.ndarray, y: Any) -> np.ndarray | None:
+        by_class = self._class_weights(y)
+        if sample_weight is None:
+            return by_class
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        if (weights < 0).any():
+            raise ValueError(f"Negative values in data passed to `sample_weight`: {weights.min()}")
+        if not weights.any():
+            raise ValueError("sample_weight: all weights are 0")
+        return weights if by_class is None else weights * by_class
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        callbacks: Any = None,
+        incremental: bool = False,
+    ) -> Any:
+        self._validate_params()
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        first = not hasattr(self, "models_") or (not self.warm_start and not incremental)
+        given = X, y
+        reset = not (incremental and hasattr(self, "n_features_in_")) if incremental else first
+        X, y = self._check_targets(X, y, reset)
+        weights = self._row_weights(sample_weight, X, y)
+        self._learn_targets(y, weights, first, incremental)
+        targets = self._encode(y)
+        if weights is not None and not weights.all():
+            used = weights != 0
+            X, targets, weights = X[used], targets[used], weights[used]
+        held = None if validation_data is None else self._held_out(validation_data)
+        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+        epochs = 1 if incremental else self.max_iter
+        task = FitTask(self, epochs if self.n_members == 1 else 0, *given, metadata)
+        self._train((X, targets, weights), held, first, incremental, epochs, list(callbacks or []), task)
+        if self.importances and not incremental:
+            rows = given if validation_data is None else validation_data[:2]
+            self.feature_importances_ = self._importances(*rows)
+        task.end()
+        return self
+
+    def _held_out(self, validation_data: Any) -> _Rows:
+        """The rows that the user gives to validate with, encoded."""
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise ValueError("validation_data must be (X, y) or (X, y, sample_weight)")
+        X, y = self._check_targets(*validation_data[:2], False)
+        weights = _check_sample_weight(validation_data[2], X) if len(validation_data) == 3 else None
+        return X, self._encode(y), weights
+
+    def _train(
+        self, rows: _Rows, held: _Rows | None, first: bool, incremental: bool, epochs: int, callbacks: list[Any], task: FitTask
+    ) -> None:
+        """Trains the members, each from where it is or from new weights."""
+        X, y, weights = rows
+        random_state = check_random_state(self.random_state)
+        mean_weight = 1.0 if weights is None else float(weights.mean())
+        scaling = None
+        if first:
+            scaling = fit_scaling(self.scaling, X, weights)
+            self._records = [Record() for _ in range(self.n_members)]
+            models, self._dense, self._plain = [], [], self.layers is None
+        else:
+            models = self.models_
+        new_optimizers = first or not incremental
+        fits, watches, batch_sizes = [], [], []
+        for number in range(self.n_members):
+            start = None
+            if first and self.layers is None:
+                start = first_weights(self, [X.shape[1], *hidden_sizes(self), self.n_outputs_], random_state)
+            train, own_held = (rows, held) if held is not None or not self.early_stopping else self._split(rows, random_state)
+            n = len(train[0])
+            batch_size = min(200, n) if self.batch_size == "auto" else self.batch_size
+            if batch_size > n:
+                if not incremental:
+                    warnings.warn(f"batch_size={batch_size} is larger than the {n} rows there are: it is clipped", stacklevel=4)
+                batch_size = n
+            penalty = Penalty(self.alpha, n, batch_size, mean_weight)
+            if first:
+                seed = int(random_state.randint(np.iinfo(np.int32).max))
+                if number:
+                    scaling = None if scaling is None else type(scaling).from_config(scaling.get_config())
+                model, dense = build_network(self, scaling, X.shape[1], self.n_outputs_, seed, np.dtype(X.dtype).name)
+                for layer, values in zip(dense, start or ()):
+                    layer.set_weights(values)
+                models.append(model)
+                self._dense.append([model.layers.index(layer) for layer in dense])
+            model = models[number]
+            dense = [model.layers[i] for i in self._dense[number]]
+            if penalty.put_on(dense) or new_optimizers:
+                loss, factor = self._loss()
+                optimizer = make_optimizer(self) if new_optimizers else model.optimizer
+                model.compile(optimizer, loss, loss_weights=[factor], n_threads=allowed_threads(self.n_threads))
+            set_decay(model.optimizer, self, penalty)
+            hook = None if task.context is None or self.n_members > 1 else self._hook(models, task)
+            watches.append(Watch(self._records[number], self, n, self._scorer(own_held), self._missing(dense, penalty), hook))
+            fits.append(train)
+            batch_sizes.append(batch_size)
+        self._run(models, fits, batch_sizes, watches, epochs, callbacks)
+        self.models_ = models
+        for model, watch in zip(models, watches):
+            watch.finish(model)
+            set_decay(model.optimizer, self, None)
+        self._describe(watches, incremental)
+
+    def _split(self, rows: _Rows, random_state: np.random.RandomState) -> tuple[_Rows, _Rows]:
+        """Rows to train with, and rows to validate with."""
+        X, y, weights = rows
+        parts = [X, y] if weights is None else [X, y, weights]
+        parts = train_test_split(*parts, random_state=random_state, test_size=self.validation_fraction, stratify=self._strata(y))
+        if len(parts[1]) < 2:
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+        train, held = parts[0::2], parts[1::2]
+        return tuple([*train, None][:3]), tuple([*held, None][:3])
+
+    def _strata(self, y: np.ndarray) -> np.ndarray | None:
+        """The classes to keep in proportion where rows are held out."""
+        return None
+
+    def _scorer(self, held: _Rows | None) -> Callable[[Any], float] | None:
+        if held is None:
+            return None
+        X, y, weights = held
+        return lambda model: self._score_outputs(y, model.predict(X, verbose=0), weights)
+
+    def _missing(self, dense: list[Any], penalty: Penalty) -> Callable[[], float] | None:
+        kernels = [layer.weights[0] for layer in dense]
+        return None if not penalty.more else lambda: penalty.missing([weight.array for weight in kernels])
+
+    def _hook(self, models: list[Any], task: FitTask) -> Callable[[Watch], bool]:
+        task.begin_epoch()
+
+        def hook(watch: Watch) -> bool:
+            stops = task.end_epoch(lambda: {"models_": copies_of(models)})
+            if not stops and not models[0].stop_training and watch.record.epochs < self.max_iter:
+                task.begin_epoch()
+            return stops
+
+        return hook
+
+    def _run(
+        self, models: list[Any], fits: list[_Rows], sizes: list[int], watches: list[Watch], epochs: int, callbacks: list[Any]
+    ) -> None:
+        common = dict(epochs=epochs, shuffle=self.shuffle, check_finite=False, verbose=0)
+        weights = [None if one[2] is None else one[2] / one[2].mean() for one in fits]
+        try:
+            if len(models) == 1:
+                X, y, _ = fits[0]
+                models[0].fit(X, y, sizes[0], sample_weight=weights[0], callbacks=[*callbacks, *watches], **common)
+                return
+            if callbacks:
+                raise ValueError("callbacks are for n_members=1: they have a state, and each network would need its own")
+            X, y, _ = zip(*fits)
+            fit_many(
+                models,
+                PerModel(X),
+                PerModel(y),
+                batch_size=PerModel(sizes),
+                sample_weight=PerModel(weights),
+                callbacks=PerModel([[watch] for watch in watches]),
+                n_threads=allowed_threads(self.n_threads),
+                **common,
+            )
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=5)
+        except (FloatingPointError, FitManyError) as error:
+            errors = error.errors.values() if isinstance(error, FitManyError) else [error]
+            if not all(isinstance(one, FloatingPointError) for one in errors):
+                raise
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+                f"preprocessed. {error}"
+            ) from error
+
+    def _describe(self, watches: list[Watch], incremental: bool) -> None:
+        """Sets the attributes that tell of the training: those of the first member."""
+        record = self._records[0]
+        self.n_iter_ = max(one.epochs for one in self._records)
+        self.t_ = record.samples
+        self.loss_curve_, self.loss_ = list(record.losses), record.losses[-1] if record.losses else math.nan
+        if self.early_stopping:
+            self.best_loss_ = None
+            self.validation_scores_, self.best_validation_score_ = list(record.scores), record.best_score
+        else:
+            self.best_loss_ = record.best_loss
+            self.validation_scores_ = list(record.scores) or None
+            self.best_validation_score_ = record.best_score if record.scores else None
+        stopped = all(watch.converged or model.stop_training for watch, model in zip(watches, self.models_))
+        if not incremental and not stopped and self.n_iter_ == self.max_iter:
+            warnings.warn(
+                f"Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
+    def _importances(self, X: Any, y: Any) -> np.ndarray:
+        """How much the score falls where a feature is permuted, on at most 1000 rows."""
+        random_state = check_random_state(0)
+        n = X.shape[0] if hasattr(X, "shape") else len(X)
+        samples = 1.0 if n <= _IMPORTANCE_ROWS else _IMPORTANCE_ROWS
+        X = X.toarray() if hasattr(X, "toarray") else X
+        found = permutation_importance(self, X, y, random_state=random_state, max_samples=samples)
+        return found.importances_mean
+
+    # ---- prediction ------------------------------------------------------------------------------------
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """What the networks give, (n, n_outputs): the mean of the members."""
+        check_is_fitted(self)
+        X = self._validate_inputs(X, reset=False)
+        X = X.astype(self.models_[0].dtype, copy=False)
+        outputs = [model.predict(X, verbose=0) for model in self.models_]
+        return outputs[0] if len(outputs) == 1 else np.mean(outputs, axis=0)
+
+    def _layers_of_first(self) -> list[Any]:
+        check_is_fitted(self)
+        if not self._plain:
+            raise AttributeError(f"{type(self).__name__} with layers of one's own: their weights are models_[0].get_weights()")
+        return [self.models_[0].layers[i] for i in self._dense[0]]
+
+    @property
+    def coefs_(self) -> list[np.ndarray]:
+        """The kernels of the dense layers, in the first network; they see scaled inputs, where `scaling` is not None."""
+        return [layer.get_weights()[0] for layer in self._layers_of_first()]
+
+    @property
+    def intercepts_(self) -> list[np.ndarray]:
+        """Their biases."""
+        return [layer.get_weights()[1] for layer in self._layers_of_first()]
+
+    @property
+    def n_layers_(self) -> int:
+        """Layers with the first, the inputs."""
+        return len(self._layers_of_first()) + 1
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _dense(X: Any) -> np.ndarray:
+    return X.toarray(order="C") if hasattr(X, "toarray") else X

@@ -1,0 +1,353 @@
+"""The classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets, type_of_target, unique_labels
+
+from .. import losses
+from ._callbacks import with_callbacks
+from ._estimator import BaseMLP
+
+__all__ = ["MLPClassifier"]
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """A network as a classifier of scikit-learn.
+
+    Arguments and attributes are named as those of `sklearn.neural_network.MLPClassifier`, and mean the same. With ``scaling=None``
+    the arithmetic is the same, too: from the same first weights and in the same order of rows come the same weights, up to rounding.
+    The loss is the cross-entropy, of several yes-or-no targets (a matrix of 0 and 1) the sum of theirs.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array_like of int
+        Units of the hidden layers; () for none.
+    activation : str, Layer or callable
+        Of the hidden layers: "identity", "logistic", "tanh", "relu", or any that `layers.Dense` takes.
+    solver : {"adam", "sgd", "lbfgs"}, another name or object of `fastnet.optimizers`
+        The first two make the steps that scikit-learn's make, from the arguments below. `LBFGS` makes one step for all rows, `max_iter` of
+        them, until no element of the gradient is larger than `tol`. Of an object each network has a copy, with its own learning rate.
+    alpha : float
+        Adds ``alpha / (2 n) * sum(w**2)`` to the loss of a batch of n rows, w being the kernels that the estimator makes.
+    batch_size : int or "auto"
+        "auto" is 200, or all rows where there are fewer.
+    learning_rate : {"constant", "invscaling", "adaptive"} or schedule
+        The first three are for "sgd": "invscaling" divides by ``(t + 1)**power_t`` after each epoch, t being the rows seen so far;
+        "adaptive" divides by 5, where others stop, until 1e-6. A schedule of `fastnet.schedules`, or any function of the step, is for all
+        solvers that have a name.
+    learning_rate_init, power_t, momentum, nesterovs_momentum, beta_1, beta_2, epsilon : float, float, float, bool, float, float, float
+    max_iter : int
+        Epochs at most.
+    shuffle : bool
+        Visit the rows in another order in each epoch.
+    random_state : int, RandomState or None
+        For the first weights, which are those of scikit-learn's networks, for rows held out, and for the order.
+    tol : float
+    n_iter_no_change : int
+        Training ends after more epochs than this in which the loss, or with `early_stopping` the score, has not become better by `tol`.
+    verbose : bool
+        Prints a line for each epoch.
+    warm_start : bool
+        Whether fit goes on from the weights that there are.
+    early_stopping : bool
+        Stop by the score of rows held out, and go back to the weights of its best epoch. The rows are those of `validation_data`, or else
+        `validation_fraction` of those given.
+    validation_fraction : float
+    class_weight : dict, "balanced" or None
+        Weights of the classes; "balanced" is in inverse proportion to how many rows they have.
+    layers : list of Layer, or callable, optional
+        In place of `hidden_layer_sizes`, `activation` and `dropout`: layers of which each network has copies, or a function that takes
+        the symbolic tensor of the (scaled) inputs and returns that from which the estimator's last layer is to predict.
+    dropout : float or array_like of float
+        Part of the units of each hidden layer that are left out in a step (Srivastava et al., 2014).
+    scaling : {"standard", "robust", None}
+        How inputs are scaled, as a part of the network: to mean 0 and deviation 1; by median and quartiles, where tails are long; not at all,
+        as in scikit-learn. Learnt in the first call of fit, in partial_fit from the rows of the first call.
+    n_members : int
+        Networks that are trained at once (`fastnet.fit_many`), each from its own first weights and in its own order, with
+        `early_stopping` on its own rows; their outputs are averaged.
+    dtype : {"auto", "float32", "float64"}
+        In which all is computed. "auto": in that of `X`, or float64.
+    n_threads : int, optional
+        Default: as many as `OMP_NUM_THREADS`, threadpoolctl and joblib leave to this process; one in a thread of joblib.
+    importances : bool
+        Whether fit computes `feature_importances_`: how much the score of at most 1000 rows (of `validation_data`, or else of those
+        trained on) falls when the values of a column are permuted.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+    models_ : list of Model
+        The networks, whose outputs are scores: logits; for all that fastnet does with models: `save`, `summary`, `fastnet.saving.to_onnx`.
+    n_iter_ : int
+        Epochs of the last call of fit.
+    t_ : int
+        Rows trained on, over all epochs.
+    loss_, best_loss_ : float
+        The last and the least loss of an epoch; the second is None with `early_stopping`.
+    loss_curve_ : list of float
+    validation_scores_ : list of float or None
+        Accuracy of the rows held out after each epoch.
+    best_validation_score_ : float or None
+    coefs_, intercepts_ : list of ndarray
+        Weights of the first network, where `layers` is None.
+    n_features_in_, n_layers_, n_outputs_, out_activation_
+    feature_names_in_ : ndarray of str
+        Where `X` is a frame.
+    feature_importances_ : ndarray, shape (n_features,)
+        Where `importances` is True.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> classifier = fn.sklearn.MLPClassifier((64,), early_stopping=True, random_state=0).fit(X_train, y_train)
+    >>> bool(classifier.score(X_test, y_test) > 0.95)
+    True
+    """
+
+    _parameter_constraints = {
+        **BaseMLP._parameter_constraints,
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        class_weight: Any = None,
+        layers: Any = None,
+        dropout: Any = 0.0,
+        scaling: str | None = "standard",
+        n_members: int = 1,
+        dtype: str = "auto",
+        n_threads: int | None = None,
+        importances: bool = False,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.class_weight = class_weight
+        self.layers = layers
+        self.dropout = dropout
+        self.scaling = scaling
+        self.n_members = n_members
+        self.dtype = dtype
+        self.n_threads = n_threads
+        self.importances = importances
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None, callbacks: Any = None) -> Any:
+        """Trains the classifier anew, or with `warm_start` from where it is.
+
+        Parameters
+        ----------
+        X : {array_like, sparse matrix}, shape (n, n_features)
+        y : array_like, shape (n,) or (n, n_classes)
+        sample_weight : array_like, shape (n,), optional
+            Rows of weight 0 are left out; one of weight 2 counts as two.
+        validation_data : tuple, optional
+            ``(X, y)`` or ``(X, y, sample_weight)``: rows whose score is taken after each epoch, and which `early_stopping` goes by.
+        callbacks : list of fastnet.callbacks.Callback, optional
+            Used as they are, with one network.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For arguments and data that do not fit, and where weights become infinite.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Where `max_iter` ends training.
+        """
+        return self._fit(X, y, sample_weight, validation_data, callbacks)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Any:
+        """Trains for one epoch more on these rows.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        classes : array_like, optional
+            All classes; needed in the first call.
+
+        Returns
+        -------
+        self
+        """
+        _check_partial_fit_first_call(self, classes)
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    # ---- targets ---------------------------------------------------------------------------------------
+
+    def _check_targets(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        X, y = self._validate_inputs(X, reset, y, multi_output=True)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        if type_of_target(y) == "multiclass-multioutput":
+            raise ValueError(
+                "Multioutput target data is not supported: several classes for each row are yes or no for each class"
+            )
+        return X, y
+
+    def _learn_targets(self, y: Any, weights: np.ndarray | None, first: bool, incremental: bool) -> None:
+        classes = np.arange(y.shape[1]) if y.ndim == 2 else unique_labels(y)
+        if not incremental and (first or not hasattr(self, "classes_")):
+            self.classes_ = classes
+        elif self.warm_start and not incremental and set(classes) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously got "
+                f"{self.classes_}, `y` has {classes}"
+            )
+        if first:
+            self._kind = "multilabel" if y.ndim == 2 else "binary" if len(self.classes_) <= 2 else "multiclass"
+            self.n_outputs_ = 1 if self._kind == "binary" else len(self.classes_)
+            self.out_activation_ = "softmax" if self._kind == "multiclass" else "logistic"
+
+    def _encode(self, y: Any) -> np.ndarray:
+        if (y.ndim == 2) != (self._kind == "multilabel") or (y.ndim == 2 and y.shape[1] != self.n_outputs_):
+            raise ValueError(
+                f"y of shape {y.shape} is not the {self._kind} target of {len(self.classes_)} classes that was seen before"
+            )
+        if self._kind == "multilabel":
+            return y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+        classes = unique_labels(y)
+        if len(np.setdiff1d(classes, self.classes_)):
+            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}.")
+        codes = np.searchsorted(self.classes_, y)
+        return codes.reshape(-1, 1) if self._kind == "binary" else codes
+
+    def _class_weights(self, y: Any) -> np.ndarray | None:
+        return None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
+
+    def _strata(self, y: np.ndarray) -> np.ndarray | None:
+        return y if self._kind == "binary" else None
+
+    def _loss(self) -> tuple[Any, float]:
+        if self._kind == "multiclass":
+            return losses.SparseCategoricalCrossentropy(from_logits=True), 1.0
+        return losses.BinaryCrossentropy(from_logits=True), float(self.n_outputs_)  # the mean over outputs becomes their sum
+
+    def _score_outputs(self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        right = outputs.argmax(axis=1) == y if self._kind == "multiclass" else ((outputs > 0) == y).all(axis=1)
+        return float(np.average(right, weights=weights)) if np.isfinite(outputs).all() else float("nan")
+
+    # ---- prediction ------------------------------------------------------------------------------------
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The class of each row; of several yes-or-no targets, 0 or 1 for each.
+
+        Parameters
+        ----------
+        X : {array_like, sparse matrix}, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n,) or (n, n_classes)
+        """
+        outputs = self._outputs(X)
+        if self._kind == "multilabel":
+            return (outputs > 0).astype(int)
+        return self.classes_[outputs.argmax(axis=1) if self._kind == "multiclass" else (outputs[:, 0] > 0).astype(int)]
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """The scores of which `predict_proba` makes probabilities.
+
+        Returns
+        -------
+        ndarray, shape (n,) for two classes, else (n, n_classes)
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if self._kind == "binary" else outputs
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probabilities of the classes, in the order of `classes_`.
+
+        Returns
+        -------
+        ndarray, shape (n, n_classes)
+        """
+        outputs = self._outputs(X)
+        if self._kind == "multiclass":
+            return softmax(outputs, axis=1)
+        return expit(self._of_both(outputs))
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """The logarithms of the probabilities, exact where these are close to 0.
+
+        Returns
+        -------
+        ndarray, shape (n, n_classes)
+        """
+        outputs = self._outputs(X)
+        if self._kind == "multiclass":
+            return log_softmax(outputs, axis=1)
+        return log_expit(self._of_both(outputs))
+
+    def _of_both(self, outputs: np.ndarray) -> np.ndarray:
+        """The scores of both classes, of which the network has one."""
+        if self._kind == "multilabel":
+            return outputs
+        return np.hstack([-outputs, outputs]) if len(self.classes_) == 2 else np.full_like(outputs, np.inf)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
