@@ -89,7 +89,7 @@ class StreamFit(Fit):
         if steps is not None and state.batch >= steps:
             return False
         if self._chunk is None or state.row >= self._chunk.n_rows:
-            chunk = self.feed.take()
+            chunk = self.feed.take(None if steps is None else steps - state.batch)
             if chunk is None:
                 return False
             self._put(chunk)

@@ -13,6 +13,9 @@ from .sources import Batch, Source
 
 __all__ = ["Chunk", "Feed"]
 
+#: Bytes of batches that are put together, at most.
+_MERGED = 1 << 20
+
 
 class Chunk(NamedTuple):
     """Rows that the engine is given at once.
@@ -84,13 +87,40 @@ class Feed:
             self._next = self.convert(item) if isinstance(item, Batch) else item
         return None if self._next is END else self._next
 
-    def take(self) -> Chunk | None:
-        """The next chunk; None: the pass is over."""
+    def take(self, most: int | None = None) -> Chunk | None:
+        """The next chunk; None: the pass is over. What is ready besides is added to it, up to so many batches in all."""
         chunk = self.peek()
-        if chunk is not None:
-            self._next = None
-            self.taken += -(-chunk.n_rows // chunk.batch_size)
+        if chunk is None:
+            return None
+        self._next = None
+        if self.ahead and chunk.order is None and _bytes_in(chunk.arrays) < _MERGED:
+            chunk = self._with_ready(chunk, most)
+        self.taken += -(-chunk.n_rows // chunk.batch_size)
         return chunk
+
+    def _with_ready(self, chunk: Chunk, most: int | None) -> Chunk:
+        """A chunk and those after it that are like it and ready, so that the engine makes more steps at once."""
+        assert self._reader is not None
+        found, batches, size = [chunk], chunk.n_rows // chunk.batch_size, _bytes_in(chunk.arrays)
+        kind = _kind(chunk)
+        while chunk.n_rows % chunk.batch_size == 0 and size < _MERGED and (most is None or batches < most):
+            item = self._reader.take_ready()
+            if item is None:
+                break
+            count = 0 if item is END or isinstance(item, Batch) else -(-item.n_rows // chunk.batch_size)
+            fits = count == 1 and item.batch_size <= chunk.batch_size and _kind(item) == kind
+            if not fits:  # it is the next
+                self._next = self.convert(item) if isinstance(item, Batch) else item
+                break
+            found.append(item)
+            batches, size = batches + 1, size + _bytes_in(item.arrays)
+            if item.n_rows < chunk.batch_size:
+                break
+        if len(found) == 1:
+            return chunk
+        parts = zip(*(one.arrays for one in found))
+        inputs, targets, weights = ([None if a[0] is None else np.concatenate(a) for a in zip(*part)] for part in parts)
+        return Chunk((inputs, targets, weights), chunk.batch_size)
 
     def begin_pass(self, number: int) -> None:
         """Begins anew, in the order of that number; what can be read once only goes on."""
@@ -120,7 +150,7 @@ class Feed:
             self._open(batches, rows)
             return
         for i in range(batches):  # what has been looked at cannot be read again
-            if self.take() is None:
+            if self.take(1) is None:
                 raise ValueError(f"{self.source.name} ends after {i} batches, {batches} of it have been used before")
         self.number = number
 
@@ -132,7 +162,7 @@ class Feed:
             self.source.begin_epoch()
         left = steps
         while left is None or left > 0:
-            chunk = self.take()
+            chunk = self.take(left)
             if chunk is None:
                 break
             if left is not None:
@@ -185,6 +215,11 @@ class NamedRows(np.ndarray):
         found = array.view(cls)
         found.columns = columns
         return found
+
+
+def _kind(chunk: Chunk) -> list[Any]:
+    """What chunks must have in common to be one."""
+    return [None if array is None else (array.shape[1:], array.dtype) for part in chunk.arrays for array in part]
 
 
 def cut(chunk: Chunk, n: int) -> Chunk:

@@ -12,7 +12,7 @@ __all__ = ["END", "Reader", "is_reading"]
 #: What is taken after the last item.
 END = object()
 #: Items, and bytes of them, that may wait.
-_ITEMS, _BYTES = 16, 1 << 25
+_ITEMS, _BYTES = 16, 1 << 24
 #: Seconds to wait for a thread that is in a function of the user's, where something else has failed.
 _PATIENCE = 1.0
 
@@ -81,6 +81,10 @@ class Reader:
             error, queue.error = queue.error, None
             raise error
         return END
+
+    def take_ready(self) -> Any:
+        """The next item if it is there already, else None."""
+        return self.take() if self._queue.items else None
 
     def close(self, failed: bool = False) -> None:
         """Ends the thread, and waits for it: not for long where something has failed, as it may be in a function of the user's."""
