@@ -96,10 +96,15 @@ def main() -> None:
         return
     if not path.exists():
         write(path, n)
-    print(f"{n:,} rows of {FEATURES} numbers, {path.stat().st_size / 1e6:.0f} MB; {arguments.network}, batches of {arguments.batch}")
+    print(
+        f"{n:,} rows of {FEATURES} numbers, {path.stat().st_size / 1e6:.0f} MB; {arguments.network}, batches of {arguments.batch}"
+    )
 
     x, y = in_memory(n)
-    models = {"arrays": make_model(arguments.network, arguments.threads), "file": make_model(arguments.network, arguments.threads)}
+    models = {
+        "arrays": make_model(arguments.network, arguments.threads),
+        "file": make_model(arguments.network, arguments.threads),
+    }
     data = {"arrays": (x, y), "file": (str(path), "label")}
     wall: dict[str, list[float]] = {name: [] for name in data}
     cpu: dict[str, list[float]] = {name: [] for name in data}
@@ -120,7 +125,9 @@ def main() -> None:
         command = [sys.executable, "-m", "bench.streams", "--child", kind, "--folder", str(folder), "--rows", str(n)]
         more = ["--network", arguments.network, "--batch", str(arguments.batch)]
         found = json.loads(subprocess.run([*command, *more], check=True, capture_output=True, text=True).stdout)
-        print(f"memory, {kind}: {(found['most'] - found['before']) / 1e6:.0f} MB above the {found['before'] / 1e6:.0f} MB of a model and pyarrow")
+        print(
+            f"memory, {kind}: {(found['most'] - found['before']) / 1e6:.0f} MB above the {found['before'] / 1e6:.0f} MB of a model and pyarrow"
+        )
 
 
 if __name__ == "__main__":

@@ -236,6 +236,37 @@ def test_a_model_is_built_for_the_first_batch():
     assert not untouched.built
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gaps", [False, True])
+def test_scaling_is_learnt_from_batches(kind, gaps):
+    x = X * [1, 1e-3, 100] + [0, 5, 1e4]
+    x[:, 1][:SIZE] = 7.0
+    if gaps:
+        x[RNG.random(x.shape) < 0.2] = np.nan
+        x[:SIZE, 2] = np.nan
+    one, other = fn.layers.Normalization(fill_missing=gaps), fn.layers.Normalization(fill_missing=gaps)
+    one.adapt(x)
+    steps = {"steps": STEPS} if kind == "generator" else {}
+    other.adapt(KINDS[kind](x, Y), **steps)
+    np.testing.assert_allclose(other.mean, np.nanmean(x, axis=0), rtol=1e-13)
+    np.testing.assert_allclose(other.variance, np.nanvar(x, axis=0), rtol=1e-10)
+    np.testing.assert_allclose([other.mean, other.variance], [one.mean, one.variance], rtol=1e-10)
+    if not gaps:
+        one, other = fn.layers.MinMaxScaling(), fn.layers.MinMaxScaling()
+        one.adapt(x)
+        other.adapt(KINDS[kind](x, Y), **steps)
+        np.testing.assert_array_equal([one.data_min, one.data_max], [other.data_min, other.data_max])
+
+
+def test_scaling_is_not_learnt_from_what_has_no_end_or_no_rows():
+    with pytest.raises(ValueError, match="give steps"):
+        fn.layers.Normalization().adapt(generate())
+    with pytest.raises(ValueError, match="data is empty"):
+        fn.layers.Normalization().adapt(iter([]), steps=2)
+    with pytest.raises(ValueError, match="3 features, and then 1"):
+        fn.layers.Normalization().adapt(iter([X, Y]), steps=2)
+
+
 def test_open_sizes():
     def made():
         x = fn.Input((None, 3))

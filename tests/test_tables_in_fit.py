@@ -1,6 +1,7 @@
 """Rows of files, tables, sparse matrices and memory maps: read part by part, in an order that is a function of the seed."""
 
 import gzip
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,7 @@ def write(pa, folder, kind, n_files=3):
     whole = table(pa)
     if kind in ("parquet", "csv", "tsv", "csv.gz"):
         bounds = np.linspace(0, N, n_files + 1).astype(int)
-        for i, (a, b) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        for i, (a, b) in enumerate(itertools.pairwise(bounds)):
             part, path = whole.slice(a, b - a), folder / f"part{i}.{kind}"
             if kind == "parquet":
                 pytest.importorskip("pyarrow.parquet").write_table(part, path, row_group_size=13)

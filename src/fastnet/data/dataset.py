@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -10,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .sources import Source, is_stream, kind_of
+from .sources import Source, batch_source, is_stream, kind_of
 
-__all__ = ["Dataset", "PyDataset", "unpack"]
+__all__ = ["Dataset", "PyDataset", "inputs_in", "is_table", "needs_source", "unpack"]
 
 
 class Dataset:
@@ -187,7 +188,7 @@ def needs_source(x: Any) -> bool:
         return not _core.is_readable(x) and x.size > 0
     if isinstance(x, (np.ndarray, Mapping)):
         return False
-    return hasattr(x, "toarray") and hasattr(x, "tocsr") or is_table(x)
+    return (hasattr(x, "toarray") and hasattr(x, "tocsr")) or is_table(x)
 
 
 def row_source(
@@ -314,6 +315,27 @@ def unpack(
     if isinstance(y, (str, list)) and hasattr(x, "to_numpy") and _are_names([y] if isinstance(y, str) else y):
         return *_of_frame(x, y, sample_weight), batch_size
     return x, y, sample_weight, batch_size
+
+
+def inputs_in(data: Any, steps: int | None = None) -> Iterator[Any]:
+    """x of an array, or of the batches of what gives batches, as many as there are or so many steps.
+
+    Raises
+    ------
+    ValueError
+        For what may have no end, where there is no number of steps.
+    """
+    x, *_ = unpack(data, None, None, None, 1024)
+    if not is_stream(x):
+        yield x
+        return
+    source = batch_source(x)
+    if source.endless and steps is None:
+        raise ValueError(f"{source.name} does not say where it ends: give steps, the number of batches to look at")
+    source.begin_epoch()
+    for batch in itertools.islice(source.batches(0, None, 0, 0), steps):
+        yield batch.x
+    source.end_epoch()
 
 
 def _are_names(given: Any) -> bool:

@@ -17,6 +17,7 @@ from .._graph import Operation, SymbolicTensor
 from .._types import LayerOptions
 from .._weights import WeightSpec
 from ..initializers import Initializer
+from ._statistics import statistics_of
 from .base import Layer
 from .host import run_before
 
@@ -24,8 +25,6 @@ __all__ = ["MinMaxScaling", "Normalization", "Rescaling", "TargetScaling"]
 
 #: Least deviation that features are divided by; Keras's `backend.epsilon()`.
 _EPSILON = 1e-7
-#: Numbers that `adapt` looks at at once.
-_CHUNK = 1 << 18
 
 
 class _MapValue(Initializer):
@@ -110,70 +109,6 @@ class _Scaling(Layer):
         return self.trainable, self._adapted, *(weight.array.tobytes() for weight in self._weights.values())
 
 
-def _rows_of(layer: Layer, data: Any) -> np.ndarray:
-    """The data as an array [n][...][features]: a view wherever possible."""
-    array = _data.as_array(data, f"layer {layer._label!r}: data")
-    if array.size == 0:
-        raise ValueError(f"layer {layer._label!r}: data is empty")
-    return array if array.ndim > 1 else array[:, np.newaxis]
-
-
-class _Statistics:
-    """Mean, variance, least and largest of each feature, in one pass over the data, part by part in float64.
-
-    The parts are combined by the formula of Chan, Golub and LeVeque (1979), and all is counted from the first sample, so
-    that a mean that is large beside the deviation does no harm.
-    """
-
-    def __init__(self, array: np.ndarray, layer: Layer, columns: Any = None, gaps: bool = False) -> None:
-        features = array.shape[-1]
-        if gaps and array.dtype.kind == "f" and np.isnan(array).any():
-            self._count_columns(array.reshape(-1, features), layer, columns)
-            return
-        rows = max(1, _CHUNK // max(1, array[:1].size))
-        self.count: Any = 0
-        self.mean, squares = np.zeros(features), np.zeros(features)
-        origin = np.array(array[:1], np.float64).reshape(-1, features)[0]
-        self.least, self.largest = np.full(features, np.inf), np.full(features, -np.inf)
-        for first in range(0, len(array), rows):
-            part = np.asarray(array[first : first + rows], np.float64).reshape(-1, features)
-            least, largest = part.min(axis=0), part.max(axis=0)
-            if not np.isfinite(least + largest).all():
-                finite = np.isfinite(array[first : first + rows])
-                row = int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
-                place = _data.place_in(first + row, ~finite[row], columns)
-                raise ValueError(f"layer {layer._label!r}: data holds a NaN or an infinity in {place}")
-            part = part - origin
-            mean = part.mean(axis=0)
-            part -= mean
-            delta, total = mean - self.mean, self.count + len(part)
-            squares += (part * part).sum(axis=0) + delta * delta * (self.count * len(part) / total)
-            self.mean += delta * (len(part) / total)
-            self.count = total
-            self.least, self.largest = np.minimum(self.least, least), np.maximum(self.largest, largest)
-        constant = self.least == self.largest
-        self.mean = np.where(constant, self.least, self.mean + origin)
-        self.variance = np.where(constant, 0.0, squares / self.count)
-
-    def _count_columns(self, array: np.ndarray, layer: Layer, columns: Any) -> None:
-        """The same of each column on its own, of what is there in it; a column of gaps alone has mean 0 and variance 1."""
-        wrong = np.isinf(array)
-        if wrong.any():
-            row = int(np.argmax(wrong.any(axis=1)))
-            raise ValueError(f"layer {layer._label!r}: data holds an infinity in {_data.place_in(row, wrong[row], columns)}")
-        parts = [column[~np.isnan(column)].reshape(-1, 1) for column in array.T]
-        found = [_Statistics(part, layer, columns) if len(part) else None for part in parts]
-        self.count = np.array([len(part) for part in parts])
-        numbers = [(0.0, 1.0, 0.0, 0.0) if one is None else (one.mean, one.variance, one.least, one.largest) for one in found]
-        self.mean, self.variance, self.least, self.largest = (np.hstack(part) for part in zip(*numbers))
-
-    def over_all(self) -> tuple[float, float]:
-        """Mean and variance of all features together."""
-        shares = np.broadcast_to(self.count, self.mean.shape) / max(1, np.broadcast_to(self.count, self.mean.shape).sum())
-        mean = (shares * self.mean).sum()
-        return float(mean), float((shares * (self.variance + (self.mean - mean) ** 2)).sum())
-
-
 def _numbers(layer: Layer, name: str, value: Any) -> Any:
     """A float, or an array with a number for each feature, or None."""
     if value is None:
@@ -217,12 +152,16 @@ class _Standardizing(_Scaling):
         constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(self.mean)
         return np.where(constant, 1.0, np.maximum(deviation, _EPSILON))
 
-    def adapt(self, data: Any) -> None:
+    def adapt(self, data: Any, steps: int | None = None) -> None:
         """Learns mean and variance, in one numerically stable pass in float64; memory maps stay mapped.
 
         Parameters
         ----------
         data : array_like, shape (n, ..., features)
+            Or what gives batches of them, as `fit` takes it: a `fastnet.data.Dataset`, a generator, the path of a file; its targets are not
+            looked at.
+        steps : int, optional
+            Batches to look at. Default: all; what may have no end needs it.
 
         Raises
         ------
@@ -230,7 +169,7 @@ class _Standardizing(_Scaling):
             If it is empty, holds NaN or infinity, or has another number of features than the layer's input.
         """
         before = self.mean, self.variance
-        found = _Statistics(_rows_of(self, data), self, getattr(data, "columns", None), self.fill_missing)
+        found = statistics_of(self, data, steps, self.fill_missing)
         if self.axis is None:
             self.mean, self.variance = found.over_all()
         else:
@@ -401,12 +340,16 @@ class MinMaxScaling(_Scaling):
         scale = (high - low) / np.where(extent <= 10 * np.finfo(np.float64).eps * np.abs(self.data_min), 1.0, extent)
         return scale, low - np.multiply(self.data_min, scale)
 
-    def adapt(self, data: Any) -> None:
+    def adapt(self, data: Any, steps: int | None = None) -> None:
         """Learns the range of each feature; memory maps stay mapped.
 
         Parameters
         ----------
         data : array_like, shape (n, ..., features)
+            Or what gives batches of them, as `fit` takes it: a `fastnet.data.Dataset`, a generator, the path of a file; its targets are not
+            looked at.
+        steps : int, optional
+            Batches to look at. Default: all; what may have no end needs it.
 
         Raises
         ------
@@ -414,7 +357,7 @@ class MinMaxScaling(_Scaling):
             If it is empty, holds NaN or infinity, or has another number of features than the layer's input.
         """
         before = self.data_min, self.data_max
-        found = _Statistics(_rows_of(self, data), self, getattr(data, "columns", None))
+        found = statistics_of(self, data, steps)
         self.data_min, self.data_max = found.least, found.largest
         try:
             self._changed()
