@@ -366,6 +366,11 @@ typedef struct fn_run {
     int64_t epochs_done; /* rows of `epoch_results` */
     int64_t next_row;    /* where to go on in the epoch that is next; n_rows when the rows are used up in the last */
     int64_t steps_done;  /* in all epochs */
+
+    int64_t draws_ahead; /* random numbers are those of step `step + draws_ahead` */
+    /* Of a sequence of plans, see fn_plans_run. */
+    int64_t every;  /* runs in each so many-th batch alone, not before that one; 0: in all */
+    int64_t stride; /* how far `step` goes on in a batch that it runs in, as other runs are of the same optimizer; 0: by 1 */
 } fn_run;
 
 /* Runs batch after batch until the rows are used up as often as was asked for, or the time is over.
@@ -378,7 +383,10 @@ FN_API fn_status fn_plan_run(fn_plan *plan, fn_run *run, fn_error *error);
 /* Runs n plans for each batch, one after another, each of which reads the parameters as those before it have left them: a
  * training step of several updates. plans[i] is run by *runs[i]; rows, batches, order and seconds are those of the first, and
  * `epochs` is at most 1. Results are set in all of them. Where plan number *failed (else -1) fails, the call ends; its batch
- * counts for none in `next_row`, though the plans before have made their steps of it, as `steps_done` says. */
+ * counts for none in `next_row`, though the plans before have made their steps of it, as `steps_done` says.
+ * The batches are counted on from `step + draws_ahead` of the first run, for `every` and for random numbers: a value that
+ * several plans compute is the same in all. A plan may be given twice, with other phases: gradients of several plans are of the
+ * same parameters where all of these are run for the phases up to FN_PHASE_BACKWARD before any is for FN_PHASE_UPDATE. */
 FN_API fn_status fn_plans_run(int32_t n, fn_plan *const *plans, fn_run *const *runs, int32_t *failed, fn_error *error);
 
 /* Facts about a plan. */

@@ -147,3 +147,92 @@ def adversarial(keras, tape):
 
 
 CASES = {"functional": functional, "inherited": inherited, "adversarial": adversarial}
+
+
+def critic(keras, tape):
+    """One optimizer that makes several updates in a step, as the critic of a Wasserstein GAN does, and another once."""
+    ops = keras.ops
+
+    class Critic(keras.Model):
+        def __init__(self, generator, critic):
+            super().__init__()
+            self.generator, self.critic, self.losses_of_critic = generator, critic, keras.metrics.Mean(name="c_loss")
+            self.built = True
+
+        @property
+        def metrics(self):
+            return [self.losses_of_critic]
+
+        def compile(self, c_optimizer, g_optimizer):
+            super().compile()
+            self.c_optimizer, self.g_optimizer = c_optimizer, g_optimizer
+
+        def train_step(self, data):
+            real, noise = data
+            for number in range(3):
+                fake = self.generator(noise * (1.0 + number))
+
+                def c_loss_of(fake=fake):
+                    return ops.mean(self.critic(fake)) - ops.mean(self.critic(real))
+
+                self.losses_of_critic.update_state(update(tape, self.critic, c_loss_of, self.c_optimizer))
+            g_loss = update(tape, self.generator, lambda: -ops.mean(self.critic(self.generator(noise))), self.g_optimizer)
+            return {"c_loss": self.losses_of_critic.result(), "g_loss": g_loss}
+
+    generator, judge = dense(keras, 2, 4, 3), dense(keras, 3, 4, 1)
+    model = Critic(generator, judge)
+    rate = keras.optimizers.schedules.ExponentialDecay(0.05, 4, 0.5)
+    model.compile(keras.optimizers.Adam(rate), keras.optimizers.RMSprop(0.01))
+    set_weights(generator, judge)
+    history = model.fit(X, NOISE, batch_size=4, epochs=3, shuffle=False, verbose=0).history
+    return {name: history[name] for name in ("c_loss", "g_loss")}, [generator, judge]
+
+
+def together(keras, tape):
+    """Gradients of two losses at the same weights, by two tapes, before any update is made."""
+    ops = keras.ops
+
+    class Both(keras.Model):
+        def __init__(self, generator, judge):
+            super().__init__()
+            self.generator, self.judge = generator, judge
+            self.built = True
+
+        def compile(self, g_optimizer, d_optimizer):
+            super().compile()
+            self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
+
+        def losses_of(self, real, noise):
+            fake = self.generator(noise)
+            judged = self.judge(fake)
+            return ops.mean(ops.square(judged - 1.0)), ops.mean(ops.square(judged)) + ops.mean(ops.square(self.judge(real) - 1.0))
+
+        def train_step(self, data):
+            g_weights, d_weights = self.generator.trainable_weights, self.judge.trainable_weights
+            if tape is None:
+                self.generator.zero_grad()
+                self.judge.zero_grad()
+                g_loss, d_loss = self.losses_of(*data)
+                g_loss.backward(retain_graph=True)
+                g_gradients = [v.value.grad.clone() if hasattr(v.value.grad, "clone") else v.value.grad for v in g_weights]
+                self.generator.zero_grad()
+                self.judge.zero_grad()
+                d_loss.backward()
+                d_gradients = [v.value.grad for v in d_weights]
+            else:
+                with tape() as g_tape, tape() as d_tape:
+                    g_loss, d_loss = self.losses_of(*data)
+                g_gradients, d_gradients = g_tape.gradient(g_loss, g_weights), d_tape.gradient(d_loss, d_weights)
+            self.g_optimizer.apply(g_gradients, g_weights)
+            self.d_optimizer.apply(d_gradients, d_weights)
+            return {"g_loss": g_loss, "d_loss": d_loss}
+
+    generator, judge = dense(keras, 2, 4, 3), dense(keras, 3, 4, 1)
+    model = Both(generator, judge)
+    model.compile(keras.optimizers.SGD(0.3), keras.optimizers.Adam(0.1))
+    set_weights(generator, judge)
+    history = model.fit(X, NOISE, batch_size=4, epochs=3, shuffle=False, verbose=0).history
+    return {name: history[name] for name in ("g_loss", "d_loss")}, [generator, judge]
+
+
+CASES.update({"critic": critic, "together": together})

@@ -468,3 +468,75 @@ def test_arguments_of_a_sequence_of_plans(changes, message):
         _core.run_sequence(plans[:1] * 2, 15, **arguments)
     assert all(np.array_equal(a, b) for a, b in zip(kept, step.get_weights()))
     assert _core.run_sequence(plans, 15, **arguments) == (75, 5)
+
+
+# ---- updates that are not made in each batch ----------------------------------------------------------------
+
+
+def test_an_update_of_some_batches():
+    """As two steps that are called one by one, the second for each other batch; of 61 rows, with a smaller batch at the end of epochs."""
+    step, models = gan()
+    step.compile(step.optimizers | {"discriminator": pytorch.Adam(0.01, (0.5, 0.999))}, every={"generator": 2})
+    _, others = gan()
+    generator, discriminator = others["generator"], others["discriminator"]
+
+    def judge(real, noise):
+        loss = ops.softplus(-discriminator(real)) + ops.softplus(discriminator(generator(noise)))
+        return {"discriminator": (loss, discriminator)}
+
+    def make(noise):
+        return {"generator": (ops.softplus(-discriminator(generator(noise))), generator)}
+
+    judging, making = fn.TrainStep(judge, [(5,), (3,)], seed=0), fn.TrainStep(make, {"noise": (3,)}, seed=0)
+    for one in (judging, making):
+        one.compile(dict.fromkeys(one.output_names, pytorch.Adam(0.01, (0.5, 0.999))))
+    history = step.fit([REAL[:61], NOISE[:61]], epochs=3, batch_size=25, shuffle=False, verbose=0).history
+    losses, number = [], 0
+    for _ in range(3):
+        total = count = 0
+        for first in (0, 25, 50):
+            rows = slice(first, min(first + 25, 61))
+            judging.train_on_batch([REAL[rows], NOISE[rows]])
+            number += 1
+            if number % 2 == 0:
+                n = rows.stop - rows.start
+                total, count = total + n * making.train_on_batch(NOISE[rows]), count + n
+        losses.append(total / count)
+    for name, model in models.items():
+        for a, b in zip(model.get_weights(), others[name].get_weights()):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+    np.testing.assert_allclose(history["generator"], losses, rtol=1e-12)
+    assert step.optimizers["generator"].iterations == 4 and step.optimizers["discriminator"].iterations == 9
+
+
+def test_an_update_that_is_not_made_in_an_epoch():
+    step, _ = gan()
+    step.compile(step.optimizers, every={"generator": 5})
+    history = step.fit([REAL, NOISE], epochs=2, batch_size=25, verbose=0).quantities  # 3 batches each
+    assert np.isnan(history["generator"][0]) and np.isfinite(history["generator"][1])
+    assert history["generator_gradient_norm"][0] is None and history["discriminator_gradient_norm"][0] > 0
+
+
+def test_shared_random_numbers_of_updates_that_are_made_at_times():
+    """A value that two updates compute is the same in both, whichever steps their optimizers are at."""
+    weights = fn.Sequential([fn.Input((2,)), fn.layers.Dense(1)], seed=0, dtype="float64")
+    drawn = []
+
+    def function(x):
+        noise = fn.random.normal((None, 2))
+        return {"all": (weights(x * noise)[:, 0], weights), "some": (weights(x * noise)[:, 0], weights)}
+
+    step = fn.TrainStep(function, {"x": (2,)}, seed=3)
+    step.compile({"all": SGD(0.0), "some": SGD(0.0)}, every={"some": 3})
+    for _ in range(6):
+        drawn.append(step.train_on_batch(np.ones((8, 2))))
+    assert drawn[2][0] == drawn[2][1] and drawn[5][0] == drawn[5][1] and drawn[2] != drawn[5]
+
+
+@pytest.mark.parametrize(
+    ("every", "error"), [({"other": 2}, ValueError), ({"generator": 0}, ValueError), ({"generator": 1.5}, TypeError)]
+)
+def test_wrong_numbers_of_batches(every, error):
+    step, _ = gan()
+    with pytest.raises(error, match="every"):
+        step.compile(step.optimizers, every=every)

@@ -25,7 +25,7 @@ FN_INLINE random_stream random_stream_numbered(int64_t number, const fn_context 
     return (random_stream){
         .key = seed < 0 ? context->seed : ((uint64_t)seed + 1) * 0x9E3779B97F4A7C15u,
         .high = (uint64_t)FN_STREAM_DROPOUT << 56 | ((uint64_t)number & 0xFFFFFF) << 32,
-        .step = context->step,
+        .step = context->step + (uint64_t)context->run->draws_ahead,
     };
 }
 

@@ -223,8 +223,12 @@ def run_sequence(
     seconds: float = 0,
     losses: np.ndarray,
     squares: np.ndarray,
+    rows_done: np.ndarray | None = None,
     outputs: list[list[Any]] | None = None,
     position: Position | None = None,
+    batches: Counter | None = None,
+    every: list[int] | None = None,
+    groups: list[int] | None = None,
 ) -> tuple[int, int]:
     """Runs several plans for each batch, one after another, without the GIL; see fn_plans_run."""
 

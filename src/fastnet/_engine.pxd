@@ -228,6 +228,9 @@ cdef extern from "fastnet.h" nogil:
         int64_t epochs_done
         int64_t next_row
         int64_t steps_done
+        int64_t draws_ahead
+        int64_t every
+        int64_t stride
 
     fn_status fn_plan_run(fn_plan *, fn_run *, fn_error *)
     fn_status fn_plans_run(int32_t, fn_plan **, fn_run **, int32_t *, fn_error *)

@@ -63,11 +63,12 @@ class OverriddenStep(TrainStep):
             if self._graph.staged:
                 raise NotImplementedError("a train_step computes in the engine alone: look text or numbers up before")
             places = [_update_of(tensor, trace.updates) for tensor in computed]
-            updates = []
+            updates, together = [], _groups_of(trace.updates)
             for i, (one, group, name) in enumerate(zip(trace.updates, ends, self._names)):
                 own = [tensor for tensor, place in zip(computed, places) if place == i]
                 counted = any(is_penalized(loss) for loss in one.losses)
                 updates.append(Update(self, name, group, one.weights, counted, own))
+                updates[-1].group = together[id(one)]
         self._values = {
             id(tensor): (i, len(ends[i]) + number)
             for i, update in enumerate(updates)
@@ -84,9 +85,8 @@ class OverriddenStep(TrainStep):
     def _check(self, trace: StepTrace) -> None:
         """Refuses what the updates of a step do not do one after another as the script would."""
         name = f"{type(self.owner).__name__}.train_step"
+        groups = _groups_of(trace.updates)
         for i, one in enumerate(trace.updates):
-            if any(one.optimizer is other.optimizer for other in trace.updates[:i]):
-                raise NotImplementedError(f"{name}: one optimizer makes several updates in a step: give each update its own")
             if one.optimizer.full_batch or one.optimizer.keeps_average:
                 raise NotImplementedError(
                     f"{name}: {type(one.optimizer).__name__} takes all rows at once, or keeps an average of the weights"
@@ -95,11 +95,12 @@ class OverriddenStep(TrainStep):
             if own is not None:
                 raise NotImplementedError(f"{name}: a regularizer or constraint of weight {own.path!r} is a function")
             operations = ancestors(tensor for tensor, _, _ in _terms(one.losses))
-            stale = _stale(operations, trace.updates[:i])
+            others = [other for other in trace.updates[:i] if groups[id(one)] is None or groups[id(other)] != groups[id(one)]]
+            stale = _stale(operations, others)
             if stale is not None:
                 raise NotImplementedError(
                     f"{name}: the loss of an update was computed with weight {stale.path!r} as it was before another update of the step: "
-                    "call the layers again after that update, as updates are made one after another, or make the loss a part of it"
+                    "call the layers again after that update, as updates are made one after another, or take all gradients before the first"
                 )
             first, end = one.span
             depends = _dependent(operations, set(one.weights))
@@ -158,13 +159,15 @@ class OverriddenStep(TrainStep):
         before, n = totals.copy(), len(self.updates)
         arrays = self._new_arrays(n_rows)
         try:
-            super()._run_updates(inputs, steps, totals=totals, squares=squares[:n], position=position, outputs=arrays, **options)
+            super()._run_updates(
+                inputs, steps, totals=totals, squares=squares[: 2 * n], position=position, outputs=arrays, **options
+            )
         finally:
             rows = slice(first, position.row)
             if rows.stop > rows.start:
                 mean_losses = (totals - before)[1:] / (rows.stop - rows.start)
                 batches = self._batches(inputs, options.get("order"), arrays, rows, batch_size, mean_losses)
-                self._compiled.states.add(squares[n:], batches)  # type: ignore[union-attr]
+                self._compiled.states.add(squares[2 * n :], batches)  # type: ignore[union-attr]
 
     def _batches(
         self,
@@ -246,11 +249,11 @@ class CompiledOverride(CompiledStep):
 
     def new_sums(self) -> np.ndarray:
         """Squared norms of the gradients, and what metrics begin with."""
-        return np.concatenate([np.zeros(len(self.names)), self.states.start()])
+        return np.concatenate([super().new_sums(), self.states.start()])
 
     def logs(self, totals: np.ndarray, sums: np.ndarray, rows: int) -> dict[str, Any]:
         """What the step returns."""
-        return self.states.results(sums[len(self.names) :])
+        return self.states.results(sums[2 * len(self.names) :])
 
 
 def _names_of(model: Any, updates: Sequence[Applied]) -> list[str]:
@@ -262,6 +265,27 @@ def _names_of(model: Any, updates: Sequence[Applied]) -> list[str]:
         while name in found:
             name, number = f"{base}_{number}", number + 1
         found.append(name)
+    return found
+
+
+def _groups_of(updates: Sequence[Applied]) -> dict[int, int | None]:
+    """The number of the group that each update is in: of those whose gradients a script takes before it makes the first of them.
+
+    Where what one computes depends on no weights that others before it change, there is no need of a group.
+    """
+    found: dict[int, int | None] = {id(one): None for one in updates}
+    group: list[Applied] = []
+    for one in [*updates, None]:
+        if one is not None and group and one.differentiated < group[0].moment:
+            group.append(one)
+            continue
+        losses = [ancestors(tensor for tensor, _, _ in _terms(member.losses)) for member in group]
+        if any(_stale(operations, group[:i]) is not None for i, operations in enumerate(losses)):
+            weights = [weight for member in group for weight in member.weights]
+            if len(set(weights)) < len(weights):
+                raise NotImplementedError("train_step: two updates of the same weights are made with gradients taken before both")
+            found.update((id(member), id(group[0])) for member in group)
+        group = [] if one is None else [one]
     return found
 
 
@@ -290,13 +314,18 @@ def _dependent(operations: Sequence[Operation], weights: set[Any]) -> list[Opera
 def _update_of(tensor: SymbolicTensor, updates: Sequence[Applied]) -> int:
     """Within which update a value is computed: with the weights that the script has computed it with."""
     operations = ancestors([tensor])
-    for i in range(len(updates)):
+    groups = _groups_of(updates)
+    for i, update in enumerate(updates):
+        # Values are computed with the gradients: of a group before its first update.
+        begin = next(
+            j for j, other in enumerate(updates) if other is update or groups[id(other)] == groups[id(update)] is not None
+        )
         early = any(
             op.call.moment > later.moment and any(weight in set(later.weights) for weight in op.weights)
-            for later in updates[i:]
+            for later in updates[begin:]
             for op in operations
         )
-        if not early and _stale(operations, updates[:i]) is None:
+        if not early and _stale(operations, updates[:begin]) is None:
             return i
     raise NotImplementedError(
         "train_step: a value that a metric is given, or that is returned, is computed with weights as they are after the last update, or before and "
@@ -377,7 +406,7 @@ def train_on_batch(
     compiled.optimizer.claim(model)
     totals, numbers = np.zeros(1 + len(step.outputs)), np.zeros(compiled.states.size)
     compiled.states.store(numbers)
-    sums = np.concatenate([np.zeros(len(step.updates)), numbers])
+    sums = np.concatenate([np.zeros(2 * len(step.updates)), numbers])
     with step._slab.gate.writing():
         step._run_updates(inputs, 1, batch_size=n, n_rows=n, first_row=0, exact=False, totals=totals, squares=sums)
     return as_asked(compiled.logs(totals, sums, n), return_dict)

@@ -78,7 +78,7 @@ class Total:
         """That of a number."""
         return ()
 
-    def backward(self) -> None:
+    def backward(self, gradient: Any = None, retain_graph: bool = True, create_graph: bool = False) -> None:
         """In a `train_step`: PyTorch's way to ask for the derivative by all weights, which ``weight.value.grad`` is then."""
         trace = STEP.get()
         if trace is None:

@@ -47,6 +47,12 @@ class Gradient:
 
     __array_ufunc__ = None
 
+    def clone(self) -> Gradient:
+        """Itself: nothing changes it."""
+        return self
+
+    detach = clone
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)

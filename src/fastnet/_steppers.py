@@ -226,7 +226,7 @@ class SequenceStepper(Stepper):
 
     def flush(self, fit: FitState) -> None:
         with fit.model._slab.gate.writing():
-            for update in fit.model.updates:
+            for update in {id(one.optimizer): one for one in fit.model.updates}.values():
                 optimizer = update.optimizer
                 left = -optimizer.batches % (optimizer.gradient_accumulation_steps or 1)
                 if left:
@@ -236,17 +236,22 @@ class SequenceStepper(Stepper):
                     plan.run(phases, n_rows=1, batch_size=1, step=counter.batches, hyper=hyper, counter=counter, counts=left)
 
     def details(self, fit: FitState) -> list[str]:
-        return [f"{update.name}_{what}" for update in fit.model.updates for what in ("learning_rate", "gradient_norm")]
+        return [f"{prefix}{what}" for prefix in _prefixes(fit) for what in ("learning_rate", "gradient_norm")]
 
     def describe_updates(self, fit: FitState, state: EpochState, squared_norm: float, iterations: int) -> dict[str, Any]:
         logs: dict[str, Any] = {}
-        for update, squares in zip(fit.model.updates, state.sums):
-            optimizer = update.optimizer
-            done = optimizer.iterations - optimizer.iterations_after(optimizer.batches - state.batch)
-            prefix = "" if fit.compiled.one_update else f"{update.name}_"
+        for update, prefix, squares in zip(fit.model.updates, _prefixes(fit), state.sums):
+            optimizer, batches = update.optimizer, fit.optimizer.batches
+            made = batches // update.every - (batches - state.batch) // update.every
+            done = optimizer.iterations - optimizer.iterations_after(optimizer.batches - made)
             logs[f"{prefix}learning_rate"] = optimizer.last_learning_rate(optimizer.iterations)
             logs[f"{prefix}gradient_norm"] = math.sqrt(squares / done) if done > 0 else None
         return logs
+
+
+def _prefixes(fit: FitState) -> list[str]:
+    """What the rate and the gradient of each update are called by."""
+    return [""] if fit.compiled.one_update else [f"{update.name}_" for update in fit.model.updates]
 
 
 def make_stepper(compiled: Compiled, own_weights: bool = False, distribution: DataParallel | None = None) -> Stepper:

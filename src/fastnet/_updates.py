@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from . import _core
 from ._graph import PENALTIES, Graph, sort_operations
 from ._network import Network
 from ._plan_cache import PlanCache
@@ -64,6 +66,10 @@ class Update(Network):
         self.step, self.name = step, name
         self._trained, self._penalized = frozenset(trained), penalized
         self._compiled: CompiledUpdate | None = None
+        #: It is made in each so many-th batch.
+        self.every = 1
+        #: Updates that follow each other and have the same number compute their gradients with the same weights.
+        self.group: int | None = None
         own = {end.operation for end in ends}
         whole = Graph(step.inputs, list(ends))
         penalties = [operation for operation in whole.operations if operation.op in PENALTIES and operation not in own]
@@ -189,12 +195,16 @@ class CompiledStep:
         return self
 
     def new_sums(self) -> np.ndarray:
-        """Squared norms of the gradients of each update, at zero."""
-        return np.zeros(len(self.names))
+        """Squared norms of the gradients of each update, and the rows that it was made for, at zero."""
+        return np.zeros(2 * len(self.names))
 
     def logs(self, totals: np.ndarray, sums: np.ndarray, rows: int) -> dict[str, Any]:
-        """The mean loss of each update by its name."""
-        return dict(zip(self.names, (totals[1:] / max(rows, 1)).tolist()))
+        """The mean loss of each update by its name, NaN of one that has not been made."""
+        n = len(self.names)
+        return {
+            name: float(total / count) if count else math.nan
+            for name, total, count in zip(self.names, totals[1:], sums[n : 2 * n])
+        }
 
 
 class StepOptimizers:
@@ -206,6 +216,9 @@ class StepOptimizers:
 
     def __init__(self, names: Sequence[str], optimizers: Sequence[Optimizer]) -> None:
         self.names, self.all = list(names), list(optimizers)
+        #: Of the batches that all have seen.
+        self.counter = _core.Counter()
+        self.counter.batches = max(optimizer.batches for optimizer in optimizers)
 
     @property
     def class_label(self) -> str:
@@ -218,7 +231,7 @@ class StepOptimizers:
     @property
     def batches(self) -> int:
         """Batches that all have seen."""
-        return min(optimizer.batches for optimizer in self.all)
+        return self.counter.batches
 
     iterations = batches
 
@@ -268,6 +281,7 @@ class StepOptimizers:
         return {"batches": int(state["batches"]), "learning_rate": None, "learning_rate_factor": 1.0, "updates": states}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
+        self.counter.batches = state["batches"]
         for optimizer, one in zip(self.all, state["updates"]):
             optimizer.set_state(one)
 

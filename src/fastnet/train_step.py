@@ -13,7 +13,7 @@ from . import optimizers as _optimizers
 from ._fit_options import FitOptions
 from ._graph import SymbolicTensor, outside_calls
 from ._hooks import begin_hooks
-from ._model_data import INFERENCE_ROWS, inputs_of, learn_columns, rows_at_once, threads_of
+from ._model_data import INFERENCE_ROWS, inputs_of, learn_columns, positive, rows_at_once, threads_of
 from ._progress import make_progress
 from ._row_sums import Total, rows_of_mean
 from ._steppers import SLICE_STEPS, TRAIN
@@ -136,13 +136,18 @@ class TrainStep(Model):
 
     # ---- compile ----------------------------------------------------------------------------------------
 
-    def compile(self, optimizers: Any = "rmsprop", *, n_threads: int | None = None) -> None:  # type: ignore[override]
+    def compile(  # type: ignore[override]
+        self, optimizers: Any = "rmsprop", *, every: Mapping[str, int] | None = None, n_threads: int | None = None
+    ) -> None:
         """Says by what each update is made.
 
         Parameters
         ----------
         optimizers : dictionary of str to (str or Optimizer)
             One for each update, by name; a name such as "adam" stands for one for each.
+        every : dictionary of str to int, optional
+            How many batches an update comes once for, by name, as ``{"generator": 5}`` of a critic that learns five times as often. It is made
+            in the last of them; its loss is the mean over the batches that it is made in.
         n_threads : int, optional
             As in `Model.compile`.
 
@@ -177,11 +182,16 @@ class TrainStep(Model):
                     f"update {name!r}: {type(optimizer).__name__} keeps an average of the weights to predict with (use_ema, swa_start, "
                     "or by its kind), which the models of a step do not know of"
                 )
+        for name, count in (every or {}).items():
+            if name not in names:
+                raise ValueError(f"compile: every has {name!r}, expected updates among {names}")
+            positive(f"every[{name!r}]", count)
         n_threads = threads_of(n_threads)
         before = [update._compiled and update._compiled.optimizer for update in self.updates]
         self._compiled = CompiledStep(names, chosen, n_threads)  # type: ignore[assignment]
         for update, optimizer, other in zip(self.updates, chosen, before):
             update._compiled = CompiledUpdate(optimizer, n_threads)
+            update.every = (every or {}).get(update.name, 1)
             update._plans.clear(keep_slots=optimizer is other)
         self._plans.clear(keep_slots=True)
 
@@ -287,7 +297,7 @@ check_finite, resume_from
         **options: Any,
     ) -> None:
         """At most so many steps, while no other thread writes; an interrupt meanwhile is raised when they have been made and counted."""
-        hyper = [update._plans.hyper(min(steps, SLICE_STEPS)) for update in self.updates]
+        hyper = self._hyper(min(steps, SLICE_STEPS))
         if any(rows.ndim == 2 for rows in hyper):
             steps = min(steps, SLICE_STEPS)
         self._change_weights(
@@ -302,10 +312,25 @@ check_finite, resume_from
             batch_size=batch_size,
             first_row=first_row,
             losses=totals[1:],
-            squares=squares,
+            squares=squares[: len(self.updates)],
+            rows_done=squares[len(self.updates) :],
             outputs=outputs,
+            batches=self._require_compiled().optimizer.counter,
+            every=[update.every for update in self.updates],
+            groups=[-1 - i if update.group is None else update.group for i, update in enumerate(self.updates)],
             **options,
         )
+
+    def _hyper(self, steps: int) -> list[np.ndarray]:
+        """The hyper-parameters of each update for so many batches."""
+        found = []
+        optimizers = [update.optimizer for update in self.updates]
+        for i, (update, optimizer) in enumerate(zip(self.updates, optimizers)):
+            turns = sum(other is optimizer for other in optimizers)
+            rows = update._plans.hyper(steps * turns)
+            turn = sum(other is optimizer for other in optimizers[:i])
+            found.append(rows if rows.ndim == 1 or turns == 1 else np.ascontiguousarray(rows[turn::turns]))
+        return found
 
     # ---- evaluate ---------------------------------------------------------------------------------------
 
