@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _core
 from ._labels import Labels
-from ._strings import as_strings, holds_strings
+from ._strings import as_strings, as_values, holds_strings
 
 __all__ = [
     "Balanced",
@@ -171,10 +171,10 @@ def as_rows(given: Any, shape: tuple[int, ...], name: str, check_finite: bool = 
     return _as_shape(as_array(given, name), given, shape, name, check_finite)
 
 
-def as_text(given: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """Samples of a shape that are text, as an array of str; see `as_rows`."""
+def as_text(given: Any, shape: tuple[int, ...], name: str, objects: bool = False) -> np.ndarray:
+    """Samples of a shape that are text, as an array of str, or any objects, as they are; see `as_rows`."""
     given = unwrap(given, shape)
-    return _as_shape(as_strings(given, name), given, shape, name, False)
+    return _as_shape(as_values(given) if objects else as_strings(given, name), given, shape, name, False)
 
 
 def _as_shape(array: np.ndarray, given: Any, shape: tuple[int, ...], name: str, check_finite: bool) -> np.ndarray:

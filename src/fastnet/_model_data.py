@@ -74,7 +74,7 @@ def _feeds_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
         for array, tensor, name in zip(matched, network.inputs, names)
     ]
     given = [
-        _data.as_text(array, _shape_for(tensor, array, name), name)
+        _data.as_text(array, _shape_for(tensor, array, name), name, tensor.holds_objects)
         if tensor.holds_strings
         else _data.as_rows(
             array, _shape_for(tensor, array, name), name, check_finite and any(tensor is one for one in graph.feeds)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_strings", "holds_strings", "list_of_strings"]
+__all__ = ["as_strings", "as_values", "holds_strings", "list_of_strings"]
 
 #: NumPy's kinds of arrays of text: fixed width, bytes, objects, variable width.
 _KINDS = "USOT"
@@ -82,3 +82,11 @@ def list_of_strings(array: np.ndarray) -> list[str]:
     """The strings of an array one after another."""
     found: list[str] = array.reshape(-1).tolist()
     return found
+
+
+def as_values(given: Any) -> np.ndarray:
+    """Any values as an array; lists of something else than numbers as objects."""
+    if hasattr(given, "to_numpy"):
+        return np.asarray(given.to_numpy())
+    numbers = not isinstance(given, (list, tuple)) or all(type(one) in (int, float) for one in given)
+    return np.asarray(given, None if numbers else object)

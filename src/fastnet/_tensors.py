@@ -27,9 +27,12 @@ class SymbolicTensor(Equality):
         Of an input of the model: the number of rows in a batch, where that is fixed.
     holds_strings : bool
         Whether it is text, which only layers take that compute in NumPy.
+    holds_objects : bool
+        Whether it is text or anything else: values as they are given.
     """
 
     holds_strings: bool = False
+    holds_objects: bool = False
     #: Where sizes are open: what the shape would be for other sizes of the inputs. None: it would be the same.
     alternative: tuple[int, ...] | None = None
     #: Of an input of the model: the axes of the sample whose sizes are open.

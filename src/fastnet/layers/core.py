@@ -34,7 +34,8 @@ def Input(
     batch_size : int, optional
         The number of rows of each batch, for recurrent layers that are stateful; others do not need it.
     dtype : str, optional
-        "string": text, for layers that take it, as `StringLookup` and `TextVectorization`. Others are accepted as Keras does: arrays
+        "string": text, for layers that take it, as `StringLookup` and `TextVectorization`; "object": any values, as they are, for
+        `fastnet.utils.TableEncoder`. Others are accepted as Keras does: arrays
         of any numeric dtype may be given to a model, which are converted to its own as each batch is gathered.
     batch_shape : sequence of int or None, optional
         In place of the two: the shape with the number of rows.
@@ -71,7 +72,8 @@ def Input(
     some = (67, 67, 67, 257, 37)[min(len(shape), 4)]  # none that others are likely to be
     sizes = tuple(some if size is None else positive_integer("Input", "a size in shape", size) for size in shape)
     tensor = SymbolicTensor(sizes, None, name)
-    tensor.holds_strings = dtype == "string" or dtype is str
+    tensor.holds_objects = dtype == "object"
+    tensor.holds_strings = dtype == "string" or dtype is str or tensor.holds_objects
     if None in shape:
         tensor.open = tuple(axis for axis, size in enumerate(shape) if size is None)
         tensor.alternative = tuple(some + 64 if given is None else size for given, size in zip(shape, sizes))
@@ -81,7 +83,7 @@ def Input(
 
 def input_like(tensor: SymbolicTensor, shape: Sequence[int | None] | None = None, name: str | None = None) -> SymbolicTensor:
     """An input for what another tensor holds: of its shape, or of another one."""
-    dtype = "string" if tensor.holds_strings else None
+    dtype = "object" if tensor.holds_objects else "string" if tensor.holds_strings else None
     return Input(tensor.sample_shape if shape is None else shape, tensor.batch_size, dtype, name=name)
 
 

@@ -128,7 +128,7 @@ def _describe_model(model: Network, known: dict[Layer, int], traces: _Traces) ->
                 "shape": list(tensor.shape[1:]),
                 "name": tensor.name,
                 **({} if tensor.batch_size is None else {"batch_size": tensor.batch_size}),
-                **({"dtype": "string"} if tensor.holds_strings else {}),
+                **({"dtype": "object" if tensor.holds_objects else "string"} if tensor.holds_strings else {}),
             }
             for tensor in model.inputs
         ],

@@ -14,9 +14,10 @@ from .datasets import Dataset, PyDataset, Sequence, split_dataset, timeseries_da
 from .feature_space import FeatureSpace
 from .files import get_file, text_dataset_from_directory
 from .images import array_to_img, image_dataset_from_directory, img_to_array, load_img, save_img
+from .table_encoder import TableEncoder
 
 __all__ = [
-    "Dataset", "FeatureSpace", "PyDataset", "Sequence", "array_to_img", "clear_session", "get_file", "image_dataset_from_directory", "img_to_array", "is_keras_tensor", "load_img",
+    "Dataset", "FeatureSpace", "PyDataset", "Sequence", "TableEncoder", "array_to_img", "clear_session", "get_file", "image_dataset_from_directory", "img_to_array", "is_keras_tensor", "load_img",
     "normalize", "pack_x_y_sample_weight", "pad_sequences", "plot_model", "save_img", "set_random_seed", "split_dataset", "text_dataset_from_directory",
     "timeseries_dataset_from_array", "to_categorical", "unpack_x_y_sample_weight",
 ]  # fmt: skip
