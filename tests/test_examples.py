@@ -15,7 +15,7 @@ import pytest
 import fastnet
 
 FOLDER = pathlib.Path(__file__).parents[1] / "examples"
-OWN_TESTS = {"mnist", "mnist_convolution"}  # take data that must be fetched: tests/test_mnist.py
+OWN_TESTS = {"mnist", "mnist_convolution", "optuna_adult"}  # take data that must be fetched: test_mnist.py, test_sklearn_use.py
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in OWN_TESTS)
 
 #: Example -> pattern in its output, and what must hold of the groups.
@@ -35,6 +35,8 @@ CLAIMS = {
                    and float(one) + float(five) > float(one_new) + float(five_new) + 1),
     "gan": (r"At the end ([\d.]+)% sure, (\d+) of 10 digits; at the start ([\d.]+)%",
             lambda end, digits, start: float(end) > 80 > 55 > float(start) and int(digits) >= 9),
+    "grid_search": (r"from ([\d.]+)% to ([\d.]+)%[^$]*test digits: ([\d.]+)%[^$]*on \[120, 360, 1080\] rows, ([\d.]+)%",
+                    lambda least, most, grid, halving: float(least) < float(most) - 2 and float(grid) > 96 < float(halving)),
     "heat_equation": (r"off by ([\d.]+)%", lambda error: float(error) < 0.2),
     "learning_rate_finder": (r"what it was\? (\w+), (\d+) steps[^$]*best of these is (\S+) times",
                              lambda same, steps, best: (same, steps) == ("yes", "0") and best in ("0.1", "1")),

@@ -1,6 +1,8 @@
 """The estimators in use: what they add to scikit-learn's, copies, and its pipelines, searches and ensembles with two jobs."""
 
+import pathlib
 import pickle
+import runpy
 
 import joblib
 import numpy as np
@@ -124,6 +126,35 @@ def test_dtype_is_that_of_the_data_or_asked_for(classes):
     asked = quick(dtype="float32").fit(x, y)
     assert asked.predict_proba(x).dtype == np.float32
     np.testing.assert_allclose(asked.loss_curve_, quick().fit(x, y).loss_curve_, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["standard", "robust", "piecewise"])
+def test_scaling_is_a_part_of_the_network(kind):
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(5, 2, 150), rng.lognormal(0, 2, 150), rng.random(150) < 0.1, np.full(150, 3.0)], axis=1)
+    y = rng.integers(0, 2, 150)
+    estimator = quick(hidden_layer_sizes=(), scaling=kind, max_iter=3).fit(x, y)
+    mean, deviation = x.mean(axis=0), np.where(x.std(axis=0) > 0, x.std(axis=0), 1)
+    if kind == "robust":
+        low, median, high = np.quantile(x[:, :2], [0.25, 0.5, 0.75], axis=0)
+        mean[:2], deviation[:2] = median, (high - low) / 1.3489795003921634
+    columns = [(x - mean) / deviation]
+    if kind == "piecewise":  # equation 1 of Gorishniy et al. 2022; a feature of two values stays as it is
+        for column in x[:, :2].T:
+            edges = np.quantile(column, np.linspace(0, 1, 33), method="nearest")
+            columns.append(np.clip((column[:, None] - edges[:-1]) / np.diff(edges), 0, 1))
+    scores = np.hstack(columns) @ estimator.coefs_[0] + estimator.intercepts_[0]
+    np.testing.assert_allclose(estimator.decision_function(x), scores[:, 0], rtol=1e-9, atol=1e-9)
+
+
+def test_early_stopping_by_itself_is_for_many_rows():
+    x, y = make_classification(10_001, 4, random_state=0)
+    options = dict(hidden_layer_sizes=(4,), max_iter=2, batch_size=2000)
+    assert quick(**options).fit(x, y).validation_scores_ is not None
+    few = quick(**options).fit(x[1:], y[1:])
+    assert few.validation_scores_ is None and few.t_ == 20_000
+    assert quick(**options, early_stopping=False).fit(x, y).validation_scores_ is None
+    assert quick(**options).partial_fit(x, y, classes=[0, 1]).validation_scores_ is None
 
 
 def test_layers_as_a_list_and_as_a_function(classes):
@@ -253,8 +284,53 @@ def test_callbacks_of_fastnet(classes):
     callback = fn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))
     estimator = quick(alpha=0.0, batch_size=40).fit(*classes, callbacks=[callback])
     assert seen == estimator.loss_curve_
+    scores = []
+    callback = fn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: scores.append(logs["val_score"]))
+    estimator = quick().fit(*classes, validation_data=classes, callbacks=[callback])
+    assert scores == estimator.validation_scores_
     with pytest.raises(ValueError, match="n_members=1"):
         quick(n_members=2).fit(*classes, callbacks=[callback])
+
+
+class TrialPruned(Exception):
+    """As Optuna's."""
+
+
+class Trial:
+    """A trial of Optuna's interface, whose pruner ends it after the third report."""
+
+    def __init__(self):
+        self.reports = {}
+
+    def report(self, value, step):
+        self.reports[step] = value
+
+    def should_prune(self):
+        return len(self.reports) == 3
+
+
+def test_trials_are_pruned(classes):
+    trial, estimator = Trial(), quick()
+    with pytest.raises(TrialPruned, match="after epoch 3: val_score was"):
+        estimator.fit(*classes, validation_data=classes, callbacks=[fn.callbacks.OptunaPruning(trial, "val_score")])
+    expected = quick(max_iter=3).fit(*classes, validation_data=classes).validation_scores_
+    assert trial.reports == dict(enumerate(expected))
+    with pytest.raises(TypeError, match="method should_prune"):
+        fn.callbacks.OptunaPruning(type("Other", (), {"report": print})())
+
+
+def test_optuna_tunes_a_table(tmp_path):
+    pytest.importorskip("optuna")
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        rows = [
+            f"{age}, Private, 1, HS-grad, 9, {married}, Sales, Wife, White, Male, 0, 0, 40, Cuba, {'>' if age > 40 else '<='}50K"
+            for age, married in zip(rng.integers(18, 80, 300), rng.choice(["Divorced", "Widowed"], 300))
+        ]
+        (tmp_path / f"adult-{part}.csv").write_text("\n".join(rows))
+    example = runpy.run_path(str(pathlib.Path(__file__).parents[1] / "examples" / "optuna_adult.py"))["main"]
+    found, default, complete, trials = example(tmp_path, trials=8)
+    assert found > 0.8 and 0.5 < default <= 1 and 4 <= complete <= trials == 8
 
 
 class Teller:

@@ -34,6 +34,7 @@ SECTIONS = {
     "regularizers": ("Regularizers", "regularizers", None),
     "constraints": ("Constraints", "constraints", None),
     "callbacks": ("Callbacks", "callbacks", None),
+    "sklearn": ("Estimators for scikit-learn", "sklearn", None),
 }
 
 #: Bases: described on their pages, not in the tables.
@@ -59,7 +60,8 @@ KERAS = {
     "initializers": ("layers/initializers/", set()),
     "regularizers": ("layers/regularizers/", set()),
     "constraints": ("layers/constraints/", set()),
-    "callbacks": ("callbacks/", {"Timer", "TrainingCheckpoint"}),
+    "callbacks": ("callbacks/", {"OptunaPruning", "Timer", "TrainingCheckpoint"}),
+    "sklearn": ("", {"MLPClassifier", "MLPRegressor"}),
 }  # fmt: skip
 
 _ARXIV, _DOI = "https://arxiv.org/abs/", "https://doi.org/"
@@ -85,6 +87,7 @@ PAPERS = {
     "Elman 1990": _DOI + "10.1207/s15516709cog1402_1",
     "Gers, Schmidhuber and Cummins 2000": _DOI + "10.1162/089976600300015015",
     "Glorot and Bengio 2010": "https://proceedings.mlr.press/v9/glorot10a.html",
+    "Gorishniy et al. 2022": _ARXIV + "2203.05556",
     "Goyal et al. 2017": _ARXIV + "1706.02677",
     "Graves 2013": _ARXIV + "1308.0850",
     "He et al. 2015": _ARXIV + "1502.01852",

@@ -9,9 +9,10 @@ from .base import Callback, LambdaCallback
 from .control import EarlyStopping, LearningRateScheduler, MonitorCallback, ReduceLROnPlateau, SwapEMAWeights, TerminateOnNaN
 from .files import BackupAndRestore, CSVLogger, ModelCheckpoint, TrainingCheckpoint
 from .monitoring import TensorBoard, Timer
+from .pruning import OptunaPruning
 
 __all__ = [
     "BackupAndRestore", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "LambdaCallback", "LearningRateScheduler",
-    "ModelCheckpoint", "MonitorCallback", "ReduceLROnPlateau", "SwapEMAWeights", "TensorBoard", "TerminateOnNaN", "Timer",
-    "TrainingCheckpoint",
+    "ModelCheckpoint", "MonitorCallback", "OptunaPruning", "ReduceLROnPlateau", "SwapEMAWeights", "TensorBoard", "TerminateOnNaN",
+    "Timer", "TrainingCheckpoint",
 ]  # fmt: skip

@@ -18,11 +18,11 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .. import optimizers
-from ..layers import Layer
+from ..layers import Input, Layer
 from ..many import FitManyError, PerModel, fit_many
 from ._callbacks import CallbackSupportMixin, FitTask, copies_of
 from ._networks import Penalty, build_network, first_weights, hidden_sizes, make_optimizer, set_decay
-from ._scaling import fit_scaling
+from ._scaling import Scaling
 from ._threads import allowed_threads
 from ._watch import Record, Watch
 
@@ -30,6 +30,8 @@ __all__ = ["BaseMLP"]
 
 _Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 _IMPORTANCE_ROWS = 1000
+#: Rows beyond which early_stopping="auto" stops early, as in HistGradientBoostingClassifier.
+_AUTO_ROWS = 10_000
 
 
 class BaseMLP(CallbackSupportMixin, BaseEstimator):
@@ -52,7 +54,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         "warm_start": ["boolean"],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
@@ -60,7 +62,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "layers": [list, tuple, Layer, callable, None],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
-        "scaling": [StrOptions({"standard", "robust"}), None],
+        "scaling": [StrOptions({"standard", "robust", "piecewise"}), None],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -124,7 +126,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         incremental: bool = False,
     ) -> Any:
         self._validate_params()
-        if incremental and self.early_stopping:
+        if incremental and self.early_stopping is True:
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "models_") or (not self.warm_start and not incremental)
         given = X, y
@@ -138,6 +140,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             X, targets, weights = X[used], targets[used], weights[used]
         held = None if validation_data is None else self._held_out(validation_data)
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self._stops_early = (
+            len(X) > _AUTO_ROWS and not incremental if self.early_stopping == "auto" else bool(self.early_stopping)
+        )
         epochs = 1 if incremental else self.max_iter
         task = FitTask(self, epochs if self.n_members == 1 else 0, *given, metadata)
         self._train((X, targets, weights), held, first, incremental, epochs, list(callbacks or []), task)
@@ -162,9 +167,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         X, y, weights = rows
         random_state = check_random_state(self.random_state)
         mean_weight = 1.0 if weights is None else float(weights.mean())
-        scaling = None
         if first:
-            scaling = fit_scaling(self.scaling, X, weights)
+            scaling = Scaling(self.scaling, X, weights)
             self._records = [Record() for _ in range(self.n_members)]
             models, self._dense, self._plain = [], [], self.layers is None
         else:
@@ -174,8 +178,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         for number in range(self.n_members):
             start = None
             if first and self.layers is None:
-                start = first_weights(self, [X.shape[1], *hidden_sizes(self), self.n_outputs_], random_state)
-            train, own_held = (rows, held) if held is not None or not self.early_stopping else self._split(rows, random_state)
+                width = scaling.apply(Input((X.shape[1],))).shape[-1]
+                start = first_weights(self, [width, *hidden_sizes(self), self.n_outputs_], random_state)
+            train, own_held = (rows, held) if held is not None or not self._stops_early else self._split(rows, random_state)
             n = len(train[0])
             batch_size = min(200, n) if self.batch_size == "auto" else self.batch_size
             if batch_size > n:
@@ -185,8 +190,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             penalty = Penalty(self.alpha, n, batch_size, mean_weight)
             if first:
                 seed = int(random_state.randint(np.iinfo(np.int32).max))
-                if number:
-                    scaling = None if scaling is None else type(scaling).from_config(scaling.get_config())
                 model, dense = build_network(self, scaling, X.shape[1], self.n_outputs_, seed, np.dtype(X.dtype).name)
                 for layer, values in zip(dense, start or ()):
                     layer.set_weights(values)
@@ -203,11 +206,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             watches.append(Watch(self._records[number], self, n, self._scorer(own_held), self._missing(dense, penalty), hook))
             fits.append(train)
             batch_sizes.append(batch_size)
-        self._run(models, fits, batch_sizes, watches, epochs, callbacks)
+        try:
+            self._run(models, fits, batch_sizes, watches, epochs, callbacks)
+        finally:
+            for model in models:
+                set_decay(model.optimizer, self, None)
         self.models_ = models
         for model, watch in zip(models, watches):
             watch.finish(model)
-            set_decay(model.optimizer, self, None)
         self._describe(watches, incremental)
 
     def _split(self, rows: _Rows, random_state: np.random.RandomState) -> tuple[_Rows, _Rows]:
@@ -253,7 +259,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         try:
             if len(models) == 1:
                 X, y, _ = fits[0]
-                models[0].fit(X, y, sizes[0], sample_weight=weights[0], callbacks=[*callbacks, *watches], **common)
+                models[0].fit(X, y, sizes[0], sample_weight=weights[0], callbacks=[*watches, *callbacks], **common)
                 return
             if callbacks:
                 raise ValueError("callbacks are for n_members=1: they have a state, and each network would need its own")
@@ -285,7 +291,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         self.n_iter_ = max(one.epochs for one in self._records)
         self.t_ = record.samples
         self.loss_curve_, self.loss_ = list(record.losses), record.losses[-1] if record.losses else math.nan
-        if self.early_stopping:
+        if self._stops_early:
             self.best_loss_ = None
             self.validation_scores_, self.best_validation_score_ = list(record.scores), record.best_score
         else:

@@ -14,6 +14,7 @@ from .. import layers, optimizers, regularizers
 from ..layers import Input
 from ..model import Model
 from ..schedules import LearningRateSchedule
+from ._scaling import Scaling
 
 __all__ = ["Penalty", "build_network", "first_weights", "hidden_sizes", "make_optimizer", "set_decay"]
 
@@ -99,7 +100,7 @@ def first_weights(options: Any, units: Sequence[int], random_state: np.random.Ra
 
 
 def build_network(
-    options: Any, scaling: layers.Layer | None, n_features: int, n_outputs: int, seed: int, dtype: str
+    options: Any, scaling: Scaling, n_features: int, n_outputs: int, seed: int, dtype: str
 ) -> tuple[Model, list[layers.Dense]]:
     """The network of one member, and the dense layers of it that are not the user's.
 
@@ -110,9 +111,8 @@ def build_network(
     TypeError, ValueError
         For layers that are none, or do not fit.
     """
-    x = given = Input((n_features,))
-    if scaling is not None:
-        x = scaling(x)
+    given = Input((n_features,))
+    x = scaling.apply(given)
     dense: list[layers.Dense] = []
     if options.layers is None:
         sizes = hidden_sizes(options)

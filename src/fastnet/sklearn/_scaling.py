@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from .. import layers
+from .. import layers, ops
 
-__all__ = ["fit_scaling", "mean_and_deviation"]
+__all__ = ["Scaling", "mean_and_deviation"]
 
 #: The distance between the quartiles of a normal distribution of deviation 1.
 _NORMAL_QUARTILES = 1.3489795003921634
+#: Parts of a feature with scaling="piecewise".
+_PARTS = 32
 
 
 def mean_and_deviation(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -24,23 +28,45 @@ def mean_and_deviation(values: np.ndarray, weights: np.ndarray | None) -> tuple[
     return mean, np.where(constant, 1.0, deviation)
 
 
-def fit_scaling(kind: str | None, x: np.ndarray, weights: np.ndarray | None) -> layers.Layer | None:
-    """The layer that scales inputs such as these.
+class Scaling:
+    """How a network scales its inputs.
 
     Parameters
     ----------
-    kind : {"standard", "robust", None}
-        By mean and deviation; by median and the distance between the quartiles, where that is not 0; not at all.
+    kind : {"standard", "robust", "piecewise", None}
+        By mean and deviation; by median and the distance between the quartiles, where that is not 0; the first, and beside it each
+        feature as its place within each of up to 32 parts of equal counts, 0 before and 1 after it; not at all.
     x : ndarray, shape (n, features)
     weights : ndarray or None
-        Of the rows. Quartiles are those of the rows with a weight.
+        Of the rows. Quantiles are those of the rows with a weight.
     """
-    if kind is None:
-        return None
-    mean, deviation = mean_and_deviation(x, weights)
-    if kind == "robust":
-        low, middle, high = np.quantile(x.astype(np.float64), [0.25, 0.5, 0.75], axis=0)
-        spread = (high - low) / _NORMAL_QUARTILES
-        robust = spread > 0
-        mean, deviation = np.where(robust, middle, mean), np.where(robust, spread, deviation)
-    return layers.Normalization(mean=mean, variance=deviation**2)
+
+    def __init__(self, kind: str | None, x: np.ndarray, weights: np.ndarray | None) -> None:
+        self.kind = kind
+        if kind is None:
+            return
+        self.mean, self.deviation = mean_and_deviation(x, weights)
+        if kind == "robust":
+            low, middle, high = np.quantile(x.astype(np.float64), [0.25, 0.5, 0.75], axis=0)
+            spread = (high - low) / _NORMAL_QUARTILES
+            robust = spread > 0
+            self.mean, self.deviation = np.where(robust, middle, self.mean), np.where(robust, spread, self.deviation)
+        elif kind == "piecewise":
+            quantiles = np.quantile(x, np.linspace(0, 1, _PARTS + 1), axis=0, method="nearest")
+            edges = [np.unique(column) for column in quantiles.T]
+            # A feature of two values is as good as it is.
+            self.features = np.concatenate(
+                [np.full(len(one) - 1, i) for i, one in enumerate(edges) if len(one) > 2] or [[]]
+            ).astype(int)
+            self.lows = np.concatenate([one[:-1] for one in edges if len(one) > 2] or [[]])
+            self.widths = np.concatenate([np.diff(one) for one in edges if len(one) > 2] or [[]])
+
+    def apply(self, x: Any) -> Any:
+        """The scaled inputs, by layers that are made for them."""
+        if self.kind is None:
+            return x
+        scaled = layers.Normalization(mean=self.mean, variance=self.deviation**2)(x)
+        if self.kind != "piecewise" or not len(self.features):
+            return scaled
+        places = (ops.take(x, self.features, axis=-1) - self.lows) / self.widths
+        return layers.Concatenate()([scaled, ops.clip(places, 0.0, 1.0)])

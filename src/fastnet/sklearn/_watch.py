@@ -77,7 +77,7 @@ class Watch(Callback):
     @property
     def restores(self) -> bool:
         """Whether training ends with the best weights."""
-        return self.score is not None and bool(self.options.early_stopping)
+        return self.score is not None and self.options._stops_early
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         record, options = self.record, self.options
@@ -90,6 +90,7 @@ class Watch(Callback):
         if self.score is not None:
             value = self.score(self.model)
             record.scores.append(value)
+            logs["val_score"] = value
             if options.verbose:
                 print(f"Validation score: {value:f}")
             better = value >= record.best_score + options.tol

@@ -70,18 +70,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Prints a line for each epoch.
     warm_start : bool
         Whether fit goes on from the weights that there are.
-    early_stopping : bool
+    early_stopping : bool or "auto"
         Stop by the score of rows held out, and go back to the weights of its best epoch. The rows are those of `validation_data`, or else
-        `validation_fraction` of those given.
+        `validation_fraction` of those given. "auto": where there are more than 10,000 rows, as in scikit-learn's gradient boosting.
     validation_fraction : float
     layers : list of Layer, or callable, optional
         In place of `hidden_layer_sizes`, `activation` and `dropout`: layers of which each network has copies, or a function that takes
         the symbolic tensor of the (scaled) inputs and returns that from which the estimator's last layer is to predict.
     dropout : float or array_like of float
-        Part of the units of each hidden layer that are left out in a step (Srivastava et al., 2014).
-    scaling : {"standard", "robust", None}
-        How inputs are scaled, as a part of the network: to mean 0 and deviation 1; by median and quartiles, where tails are long; not at all,
-        as in scikit-learn. Learnt in the first call of fit, in partial_fit from the rows of the first call.
+        Part of the units of each hidden layer that `layers.Dropout` leaves out in a step.
+    scaling : {"standard", "robust", "piecewise", None}
+        How inputs are scaled, as a part of the network: to mean 0 and deviation 1; by median and quartiles, where tails are long; the first,
+        and beside it a piecewise linear encoding by up to 32 quantiles (Gorishniy et al., 2022), which costs time and is worth much on
+        tables; not at all, as in scikit-learn. Learnt in the first call of fit, in partial_fit from the rows of the first call.
     target_scaling : bool
         Train with targets of mean 0 and deviation 1, so that neither the learning rate nor `tol` depends on their unit. Not for "poisson".
     n_members : int
@@ -149,7 +150,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
+        early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
