@@ -9,11 +9,11 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -23,6 +23,7 @@ from ..many import FitManyError, PerModel, fit_many
 from ._callbacks import CallbackSupportMixin, FitTask, copies_of
 from ._networks import Penalty, build_network, first_weights, hidden_sizes, make_optimizer, set_decay
 from ._scaling import Scaling
+from ._tables import TableEncoder, is_table
 from ._threads import allowed_threads
 from ._watch import Record, Watch
 
@@ -62,7 +63,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "layers": [list, tuple, Layer, callable, None],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
-        "scaling": [StrOptions({"standard", "robust", "piecewise"}), None],
+        "scaling": [StrOptions({"auto", "standard", "robust", "piecewise"}), None],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -99,11 +100,25 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _validate_inputs(self, X: Any, reset: bool, y: Any = "no_validation", **options: Any) -> Any:
         """The data as arrays of the kind that the networks compute with."""
+        if reset:
+            self._table = TableEncoder(X) if is_table(X) else None
+        if getattr(self, "_table", None) is not None:
+            return self._encode_table(X, reset, y)
         kinds = {"float32": np.float32, "float64": np.float64}.get(self.dtype, (np.float64, np.float32))
         found = validate_data(self, X, y, accept_sparse=["csr", "csc"], dtype=kinds, reset=reset, **options)
         if isinstance(found, tuple):
             return _dense(found[0]), found[1]
         return _dense(found)
+
+    def _encode_table(self, X: Any, reset: bool, y: Any) -> Any:
+        """The numbers of a frame with text, dates or gaps."""
+        validate_data(self, X, skip_check_array=True, reset=reset)
+        numbers = self._table.encode(X, np.float64 if self.dtype == "float64" else np.float32)
+        if isinstance(y, str):
+            return numbers
+        y = check_array(y, ensure_2d=False, dtype="numeric" if is_regressor(self) else None, input_name="y", estimator=self)
+        check_consistent_length(numbers, y)
+        return numbers, y
 
     def _row_weights(self, sample_weight: Any, X: np.ndarray, y: Any) -> np.ndarray | None:
         by_class = self._class_weights(y)
@@ -168,7 +183,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         random_state = check_random_state(self.random_state)
         mean_weight = 1.0 if weights is None else float(weights.mean())
         if first:
-            scaling = Scaling(self.scaling, X, weights)
+            scaling = Scaling(*self._scaling_of(X), X, weights)
             self._records = [Record() for _ in range(self.n_members)]
             models, self._dense, self._plain = [], [], self.layers is None
         else:
@@ -215,6 +230,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         for model, watch in zip(models, watches):
             watch.finish(model)
         self._describe(watches, incremental)
+
+    def _scaling_of(self, X: np.ndarray) -> tuple[str | None, np.ndarray]:
+        """How to scale, and which of the inputs."""
+        table = self._table
+        if self.scaling != "auto":
+            kind = self.scaling
+        else:
+            kind = "standard" if table is None else "piecewise"
+        return kind, np.ones(X.shape[1], bool) if table is None else table.scaled
 
     def _split(self, rows: _Rows, random_state: np.random.RandomState) -> tuple[_Rows, _Rows]:
         """Rows to train with, and rows to validate with."""

@@ -28,6 +28,14 @@ def mean_and_deviation(values: np.ndarray, weights: np.ndarray | None) -> tuple[
     return mean, np.where(constant, 1.0, deviation)
 
 
+def _edges(column: np.ndarray) -> np.ndarray:
+    """Bounds of parts of a feature: quantiles of its rows, and where many rows are alike, of its different values, too."""
+    found = np.unique(np.quantile(column, np.linspace(0, 1, _PARTS + 1), method="nearest"))
+    if len(found) > _PARTS // 2:
+        return found
+    return np.unique([*found, *np.quantile(np.unique(column), np.linspace(0, 1, _PARTS + 1 - len(found)), method="nearest")])
+
+
 class Scaling:
     """How a network scales its inputs.
 
@@ -36,24 +44,26 @@ class Scaling:
     kind : {"standard", "robust", "piecewise", None}
         By mean and deviation; by median and the distance between the quartiles, where that is not 0; the first, and beside it each
         feature as its place within each of up to 32 parts of equal counts, 0 before and 1 after it; not at all.
+    scaled : ndarray of bool, shape (features,)
+        The features that are scaled; the others stay as they are.
     x : ndarray, shape (n, features)
     weights : ndarray or None
         Of the rows. Quantiles are those of the rows with a weight.
     """
 
-    def __init__(self, kind: str | None, x: np.ndarray, weights: np.ndarray | None) -> None:
+    def __init__(self, kind: str | None, scaled: np.ndarray, x: np.ndarray, weights: np.ndarray | None) -> None:
         self.kind = kind
         if kind is None:
             return
         self.mean, self.deviation = mean_and_deviation(x, weights)
+        self.mean, self.deviation = np.where(scaled, self.mean, 0.0), np.where(scaled, self.deviation, 1.0)
         if kind == "robust":
             low, middle, high = np.quantile(x.astype(np.float64), [0.25, 0.5, 0.75], axis=0)
             spread = (high - low) / _NORMAL_QUARTILES
-            robust = spread > 0
+            robust = scaled & (spread > 0)
             self.mean, self.deviation = np.where(robust, middle, self.mean), np.where(robust, spread, self.deviation)
         elif kind == "piecewise":
-            quantiles = np.quantile(x, np.linspace(0, 1, _PARTS + 1), axis=0, method="nearest")
-            edges = [np.unique(column) for column in quantiles.T]
+            edges = [_edges(column) if flag else column[:1] for column, flag in zip(x.T, scaled)]
             # A feature of two values is as good as it is.
             self.features = np.concatenate(
                 [np.full(len(one) - 1, i) for i, one in enumerate(edges) if len(one) > 2] or [[]]

@@ -67,8 +67,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         the symbolic tensor of the (scaled) inputs and returns that from which the estimator's last layer is to predict.
     dropout : float or array_like of float
         Part of the units of each hidden layer that `layers.Dropout` leaves out in a step.
-    scaling : {"standard", "robust", "piecewise", None}
-        How inputs are scaled, as a part of the network: to mean 0 and deviation 1; by median and quartiles, where tails are long; the first,
+    scaling : {"auto", "standard", "robust", "piecewise", None}
+        How inputs are scaled, as a part of the network: "piecewise" for frames that are not numbers alone, else "standard"; to mean 0 and deviation 1; by median and quartiles, where tails are long; the first,
         and beside it a piecewise linear encoding by up to 32 quantiles (Gorishniy et al., 2022), which costs time and is worth much on
         tables; not at all, as in scikit-learn. Learnt in the first call of fit, in partial_fit from the rows of the first call.
     n_members : int
@@ -150,7 +150,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         class_weight: Any = None,
         layers: Any = None,
         dropout: Any = 0.0,
-        scaling: str | None = "standard",
+        scaling: str | None = "auto",
         n_members: int = 1,
         dtype: str = "auto",
         n_threads: int | None = None,
@@ -193,7 +193,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X : {array_like, sparse matrix}, shape (n, n_features)
+        X : {array_like, sparse matrix, frame}, shape (n, n_features)
+            A frame may hold text, categories, dates, booleans and gaps.
         y : array_like, shape (n,) or (n, n_classes)
         sample_weight : array_like, shape (n,), optional
             Rows of weight 0 are left out; one of weight 2 counts as two.
