@@ -100,6 +100,7 @@ def inputs_for(model, n):
 def bits(model, x):
     model._batches_predicted = 0  # a new model begins with the same random numbers
     found = model.predict(x, verbose=0, batch_size=model._graph.batch_size or 2)
+    found = list(found.values()) if isinstance(found, dict) else found
     return [array.tobytes() for array in (found if isinstance(found, list) else [found])]
 
 

@@ -1,5 +1,8 @@
 """Models that are graphs: several inputs and outputs, shared layers, values used more than once."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from networks import network, rows, same_weights
@@ -578,3 +581,61 @@ def test_the_order_of_many_layers_is_found_without_recursion():
         z = layers.ReLU()(z)
     model = Model([x, y], Late()(x, z), seed=0)
     assert model.layers[-1].name == "late" and len(model.layers) == 1501
+
+
+def two_headed():
+    a, b = fn.Input((4,), name="first"), fn.Input((3,))
+    joined = fn.layers.Concatenate()([a, b])
+    outputs = {"z": fn.layers.Dense(2, name="wide")(joined), "c": fn.layers.Dense(1, "sigmoid")(a)}
+    return fn.Model({"a": a, "b": b}, outputs, seed=0)
+
+
+def test_inputs_and_outputs_in_dictionaries(tmp_path):
+    """As traced in Keras 3.15: keys are names, whatever the tensors are called; predictions have the keys of the outputs."""
+    model = two_headed()
+    x, y = {"b": rows(8, 3), "a": rows(8, 4, seed=1)}, {"c": np.ones((8, 1)), "z": rows(8, 2)}
+    assert (model.input_names, model.output_names) == (["a", "b"], ["z", "c"])
+    assert list(model.input) == ["a", "b"] and list(model.output) == ["z", "c"]
+    model.compile("sgd", {"z": "mse", "c": "bce"}, loss_weights={"c": 2.0}, metrics={"z": ["mae"], "c": "accuracy"})
+    history = model.fit(x, y, verbose=0, validation_data=(x, y))
+    assert {"z_loss", "c_loss", "z_mae", "c_accuracy", "val_c_loss"} < set(history.history)
+    assert list(model.evaluate(x, y, return_dict=True)) == ["loss", "z_loss", "c_loss", "c_accuracy", "z_mae"]
+    found = model.predict(x)
+    listed = fn.Model(model.inputs, model.outputs).predict([x["a"], x["b"]])
+    for given in (
+        found,
+        model.predict(x),
+        model(x),
+        model.predict_on_batch(x),
+        model.forward(x, training=True),
+        model(x, training=True),
+    ):
+        assert list(given) == ["z", "c"]
+        for name, expected in zip(given, listed):
+            np.testing.assert_allclose(given[name], expected, rtol=1e-6)
+    a, b = fn.Input((4,)), fn.Input((3,))
+    called = model({"b": b, "a": a})
+    assert {name: tensor.shape for name, tensor in called.items()} == {"z": (None, 2), "c": (None, 1)}
+    model.save(tmp_path / "m.safetensors")
+    for again in (fn.load_model(tmp_path / "m.safetensors"), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(again.predict(x)["c"], found["c"])
+    with pytest.raises(ValueError, match="'d'"):
+        model.predict({"a": x["a"], "d": x["b"]})
+    with pytest.raises(TypeError, match="keys of a dictionary"):
+        fn.Model({1: a}, a)
+
+
+def test_a_class_may_return_a_dictionary():
+    class Heads(fn.Model):
+        def __init__(self):
+            super().__init__(seed=0)
+            self.one, self.two = fn.layers.Dense(1), fn.layers.Dense(2)
+
+        def call(self, inputs):
+            return {"one": self.one(inputs["x"]), "two": self.two(inputs["x"])}
+
+    model = Heads()
+    model.compile("sgd", {"one": "mse", "two": "mae"})
+    x = {"x": rows(6, 4)}
+    model.fit(x, {"one": rows(6, 1), "two": rows(6, 2)}, verbose=0)
+    assert {name: value.shape for name, value in model.predict(x).items()} == {"one": (6, 1), "two": (6, 2)}

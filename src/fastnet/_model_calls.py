@@ -19,7 +19,7 @@ from .layers.core import Input, input_like
 from .layers.functional import FunctionLayer
 from .layers.host import sizes_of_stage
 
-__all__ = ["ModelCalls"]
+__all__ = ["ModelCalls", "keyed"]
 
 
 class ModelCalls(Layer):
@@ -38,6 +38,9 @@ class ModelCalls(Layer):
     #: Whether the graph is made by the `call` of a class of the user's.
     _subclassed = False
     _traced_losses: tuple[SymbolicTensor, ...] = ()
+    #: Names of the inputs and outputs, where these were given as dictionaries.
+    _input_keys: tuple[str, ...] | None = None
+    _output_keys: tuple[str, ...] | None = None
     #: Whether that is being made.
     _tracing = False
     #: What it was made for: inputs in lists and dictionaries.
@@ -87,7 +90,13 @@ class ModelCalls(Layer):
             if self._subclassed and not self._graph.outputs:
                 self._trace(_map(inputs, lambda tensor, name: input_like(tensor, name=name)))
             inputs = _data.match_names(inputs, self.input_names, "inputs")
-        return Layer.__call__(self, as_tensors(inputs, "inputs"), training=training, **options)
+        return self._arranged(Layer.__call__(self, as_tensors(inputs, "inputs"), training=training, **options))
+
+    def _arranged(self, outputs: Any) -> Any:
+        """The outputs, one or a list of them, as a dictionary where the model was given such."""
+        if self._output_keys is None:
+            return outputs
+        return dict(zip(self._output_keys, outputs if isinstance(outputs, list) else [outputs], strict=True))
 
     def _compute(self, x: Any, training: bool | None) -> Any:
         """Of arrays: what is predicted, or as in training; layers that change images at random do so unless it is said that this is none."""
@@ -97,10 +106,10 @@ class ModelCalls(Layer):
             training = None if parameter is None or not isinstance(parameter.default, bool) else parameter.default
         if training:
             outputs = model._draw(x)
-            return outputs if len(outputs) > 1 else outputs[0]
+            return self._arranged(outputs if len(outputs) > 1 else outputs[0])
         predicted = model.predict(x)
         if training is None and any(one.layer._augments for one in self._graph.operations):
-            return compute(self, _data.match_names(x, self.input_names, "x"), (), {}, None)
+            return self._arranged(compute(self, _data.match_names(x, self.input_names, "x"), (), {}, None))
         return predicted
 
     def _make_call(self, inputs: Any, *more: Any, **options: Any) -> LayerCall:
@@ -113,6 +122,8 @@ class ModelCalls(Layer):
     @property
     def input_names(self) -> list[str]:
         """Names of the inputs, for dictionaries of arrays."""
+        if self._input_keys is not None:
+            return list(self._input_keys)
         return [
             tensor.name or f"input_{i}" if len(self.inputs) > 1 else tensor.name or "input"
             for i, tensor in enumerate(self.inputs)
@@ -207,13 +218,15 @@ class ModelCalls(Layer):
     def input(self) -> Any:
         """The input, or the list of inputs."""
         self._require_built()
+        if self._input_keys is not None:
+            return dict(zip(self._input_keys, self.inputs))
         return self.inputs if len(self.inputs) > 1 else self.inputs[0]
 
     @property
     def output(self) -> Any:
         """The output, or the list of outputs."""
         self._require_built()
-        return self.outputs if len(self.outputs) > 1 else self.outputs[0]
+        return self._arranged(self.outputs if len(self.outputs) > 1 else self.outputs[0])
 
     @property
     def input_shape(self) -> Any:
@@ -291,7 +304,8 @@ class ModelCalls(Layer):
     def _checked_call(self, inputs: list[SymbolicTensor], given: Any, **options: Any) -> list[SymbolicTensor]:
         """What `call` returns, after the layers have been named that are attributes; ValueError for one that has weights and is none."""
         object.__setattr__(self, "_traced_losses", ())  # of the last mode that it is traced for: that of training
-        outputs = as_tensors(self.call(given, **options), f"what the call of model {self.name!r} returns")
+        self._output_keys, found = keyed(self.call(given, **options))
+        outputs = as_tensors(found, f"what the call of model {self.name!r} returns")
         calls, attributes = Graph(inputs, outputs).calls, Layer.sublayers(self)
         for layer in dict.fromkeys(call.layer for call in calls):
             if layer.weights and layer not in attributes and not isinstance(layer, FunctionLayer):  # which has constants
@@ -338,6 +352,15 @@ def _set_attribute(model: ModelCalls, name: str, value: Any) -> None:
     if is_layer and model._subclassed and not model._tracing and vars(model).get(name) is not value:
         model._forget_graph()
     object.__setattr__(model, name, value)
+
+
+def keyed(given: Any) -> tuple[tuple[str, ...] | None, Any]:
+    """The keys and the values of a dictionary of tensors; None and the thing itself of what is none."""
+    if not isinstance(given, Mapping):
+        return None, given
+    if not all(isinstance(key, str) for key in given):
+        raise TypeError(f"the keys of a dictionary of inputs or outputs must be strings, got {list(given)}")
+    return tuple(given), list(given.values())
 
 
 def _others(called: Sequence[Layer], known: Sequence[Layer]) -> list[Layer]:

@@ -49,6 +49,10 @@ class Network:
     _compiled: Compiled | None
     _require_compiled: Callable[[], Compiled]
     _require_built: Callable[[], None]
+    #: The outputs in a dictionary, where the model was given one.
+    _input_keys: tuple[str, ...] | None = None
+    _output_keys: tuple[str, ...] | None = None
+    _arranged: Callable[[Any], Any] = staticmethod(lambda outputs: outputs)
     _paths: Callable[[], dict[Weight, str]]
     _callback_list: Callable[..., Any]
     _latest_plan: Callable[[], Plan | None]

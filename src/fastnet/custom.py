@@ -50,7 +50,7 @@ class CustomLoop(Inference):
             return self.predict(x)
         inputs = self._rows_for(x, False)
         outputs = self._run_forward(inputs, len(inputs[0]))
-        return outputs if len(outputs) > 1 else outputs[0]
+        return self._arranged(outputs if len(outputs) > 1 else outputs[0])
 
     @in_turn
     def _draw(self, x: Any) -> list[np.ndarray]:

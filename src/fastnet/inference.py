@@ -248,8 +248,8 @@ class Inference(Network):
         if batch_size is None and steps is None and not check_finite and callbacks is None:
             ready = self._plans.predictor.predict(x)
             if ready is not None:
-                return ready
-        return self._predict(x, batch_size, steps, callbacks, check_finite)
+                return ready if self._output_keys is None else self._arranged(ready)
+        return self._arranged(self._predict(x, batch_size, steps, callbacks, check_finite))
 
     @in_turn
     def _predict(self, x: Any, batch_size: int | None, steps: int | None, callbacks: Any, check_finite: bool) -> Any:
@@ -318,7 +318,7 @@ class Inference(Network):
     def predict_on_batch(self, x: Any) -> Any:
         """`predict` for the rows of one batch."""
         ready = self._plans.predictor.predict(x)
-        return self.predict(x) if ready is None else ready
+        return self.predict(x) if ready is None else self._arranged(ready)
 
     # ---- derivatives ------------------------------------------------------------------------------------
 

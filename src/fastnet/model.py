@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _data
 from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls
-from ._model_calls import ModelCalls
+from ._model_calls import ModelCalls, keyed
 from ._model_losses import ModelLosses
 from ._names import snake_case
 from ._seeds import new_seed
@@ -39,10 +39,10 @@ class Model(ModelLosses, ModelCalls, Trainer):
 
     Parameters
     ----------
-    inputs : SymbolicTensor or list of SymbolicTensor
-        What `fastnet.Input` returned.
-    outputs : SymbolicTensor or list of SymbolicTensor
-        What layers returned that were called on them.
+    inputs : SymbolicTensor, or a list or dictionary of them
+        What `fastnet.Input` returned. The keys of a dictionary are the names of the inputs.
+    outputs : SymbolicTensor, or a list or dictionary of them
+        What layers returned that were called on them. Of a dictionary, predictions are one of the same keys.
     seed : int, optional
         Everything random (initial weights, order of the rows, dropout) is a function of it. None: another one
         each time, or, after `utils.set_random_seed`, the next of those that follow from that.
@@ -98,6 +98,8 @@ class Model(ModelLosses, ModelCalls, Trainer):
             )
         if has_call:
             raise TypeError(f"{type(self).__name__} has a call, which inputs and outputs would never make: give it either")
+        self._input_keys, inputs = keyed(inputs)
+        self._output_keys, outputs = keyed(outputs)
         self._connect(as_tensors(inputs, "inputs"), as_tensors(outputs, "outputs"))
 
     def _describe(self, seed: int | None, dtype: str | None, name: str | None) -> None:
@@ -183,6 +185,8 @@ class Model(ModelLosses, ModelCalls, Trainer):
     @property
     def output_names(self) -> list[str]:
         """Names of the outputs: those of the layers they come from, numbered where two would be the same."""
+        if self._output_keys is not None:
+            return list(self._output_keys)
         names: list[str] = []
         producers = self._graph.producers
         for tensor in self.outputs:

@@ -32,6 +32,16 @@ class _Broken(ValueError):
     """The description is not one."""
 
 
+def _keyed(description: Mapping[str, Any], name: str, tensors: list[Any]) -> Any:
+    """Tensors, in a dictionary where there are keys for them."""
+    if name not in description:
+        return tensors
+    keys = _field(description, name, list)
+    if len(set(map(str, keys))) != len(tensors):
+        raise _Broken(f"{name} are {keys} for {len(tensors)} tensors")
+    return dict(zip(keys, tensors))
+
+
 def _field(description: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
     value = description.get(name) if isinstance(description, Mapping) else None
     if not isinstance(value, kind) or isinstance(value, bool):
@@ -141,7 +151,7 @@ class _Builder:
                 layer._first_call = None
             model: Model = Sequential([inputs[0], *called], **arguments)
         else:
-            model = Model(inputs, outputs, **arguments)
+            model = Model(*(_keyed(description, *one) for one in (("input_keys", inputs), ("output_keys", outputs))), **arguments)
             if added:
                 model._connect(inputs, outputs, None, added)
         for layer, given in zip(layers, described):

@@ -135,6 +135,11 @@ def _describe_model(model: Network, known: dict[Layer, int], traces: _Traces) ->
         "layers": [_describe_layer(layer, names[layer], known, traces) for layer in layers],
         "calls": calls,
         "outputs": [numbers[id(tensor)] for tensor in model.outputs],
+        **{
+            name: list(keys)
+            for name, keys in (("input_keys", model._input_keys), ("output_keys", model._output_keys))
+            if keys is not None
+        },
     }
 
 
