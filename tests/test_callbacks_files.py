@@ -282,7 +282,7 @@ def test_tensorboard_shows_the_history(tmp_path):
         for name in quantities:
             series = found.pop((run, f"epoch_{name}"))
             assert [step for step, _ in series] == [0, 1, 2]
-            np.testing.assert_allclose([float(value) for _, value in series], history.history[prefix + name], rtol=1e-6)
+            np.testing.assert_allclose([float(value) for _, value in series], history.quantities[prefix + name], rtol=1e-6)
     ((step, text),) = found.pop(("train", "model"))
     assert "37 parameters" in text.item().decode() and "dense(input): Dense(units=6" in text.item().decode()
     for weight in model.weights:

@@ -193,7 +193,7 @@ def fit(situation, *more, n_threads=None, **options):
 
 def curves(model):
     """The history without the times; norms of gradients, summed in slices of training, may differ by rounding."""
-    found = {name: list(values) for name, values in model.history.history.items() if name != "seconds"}
+    found = {name: list(values) for name, values in model.history.quantities.items() if name != "seconds"}
     norms = np.array(found.pop("gradient_norm", []), float)
     return model.history.epoch, found, norms
 

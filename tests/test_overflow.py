@@ -193,7 +193,7 @@ def dtype_scale(dtype, scale):
 def test_the_norm_in_the_history(optimizer):
     """8 rows of (3e10, 4e10) and an error of -1e12: the gradient of their mean square is 2e12 (3e10, 4e10, 1)."""
     model = line(optimizer)
-    history = model.fit(np.full((8, 2), (3e10, 4e10)), np.full(8, 1e12), verbose=0).history
+    history = model.fit(np.full((8, 2), (3e10, 4e10)), np.full(8, 1e12), verbose=0).quantities
     assert history["gradient_norm"][0] == pytest.approx(1e23, rel=1e-6)
 
 

@@ -429,7 +429,7 @@ def penalized(n_threads, first, second, bias=None, **options):
     model = fn.Sequential([fn.Input((41,)), *layers], seed=1)
     loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(fn.optimizers.Adam(0.01, **options), loss, n_threads=n_threads)
-    history = model.fit(x, y, batch_size=BATCH, epochs=3, verbose=0).history
+    history = model.fit(x, y, batch_size=BATCH, epochs=3, verbose=0).quantities
     return model, [history["loss"], history["gradient_norm"]]
 
 
@@ -494,7 +494,7 @@ def constrained(n_threads, constraints, optimizer="adam", penalty=None, dtype="f
 
 
 def train_constrained(model, epochs=3):
-    history = model.fit(rows(N_ROWS, 41), rows(N_ROWS, 1, seed=1), BATCH, epochs, shuffle=False, verbose=0).history
+    history = model.fit(rows(N_ROWS, 41), rows(N_ROWS, 1, seed=1), BATCH, epochs, shuffle=False, verbose=0).quantities
     info = model._latest_plan().info()
     return history, info["peers"], info["peer_steps"]
 

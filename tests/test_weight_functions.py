@@ -73,7 +73,7 @@ def trained(cls, optimizer="adam", **options):
     """Weights, history and losses after some steps."""
     model, x, y = make_model(cls, **options)
     model.compile(optimizer, "mse", metrics=["mae"])
-    history = model.fit(x, y, batch_size=8, epochs=3, validation_split=0.2, verbose=0).history
+    history = model.fit(x, y, batch_size=8, epochs=3, validation_split=0.2, verbose=0).quantities
     history.pop("seconds")
     return np.concatenate([weight.ravel() for weight in model.get_weights()]), history, model.evaluate(x, y)
 
