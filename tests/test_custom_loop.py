@@ -306,7 +306,9 @@ def test_gradients_that_do_not_fit(dy, error, words):
 def test_a_function_trains_like_the_loss_it_computes(optimizer):
     x, y = rows(23, 4), rows(23, 2)
     builtin, custom = regression(5, 2, optimizer=optimizer), regression(5, 2, optimizer=optimizer, loss=mse)
-    histories = [model.fit(x, y, batch_size=5, epochs=3, validation_split=0.2, verbose=0).quantities for model in (builtin, custom)]
+    histories = [
+        model.fit(x, y, batch_size=5, epochs=3, validation_split=0.2, verbose=0).quantities for model in (builtin, custom)
+    ]
     for a, b in zip(builtin.get_weights(), custom.get_weights()):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
     for name in ("loss", "val_loss", "learning_rate"):

@@ -133,7 +133,7 @@ def test_no_other_format_is_written_under_a_name_of_keras(tmp_path, monkeypatch)
     for name in ("m.h5", "m.HDF5"):
         with pytest.raises(ValueError, match=r"not written.*\.keras.*\.safetensors"):
             model.save(tmp_path / name)
-    for name in ("m.weights.h5", "m.keras"):
+    for name in ("m.keras", "w.h5"):
         with pytest.raises(ValueError, match=r"not written.*\.safetensors"):
             model.save_weights(tmp_path / name)
         with pytest.raises(ValueError, match="not written"):

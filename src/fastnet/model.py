@@ -290,13 +290,13 @@ class Model(ModelLosses, ModelCalls, Trainer):
         saving.save_model(self, filepath, include_optimizer=include_optimizer)
 
     def save_weights(self, filepath: Any) -> None:
-        """Writes the weights to a safetensors file, by their paths such as "dense/kernel"."""
+        """Writes the weights to a safetensors file, by their paths such as "dense/kernel"; to one of Keras's for a name in ``.weights.h5``."""
         from . import saving
 
         saving.save_weights(self, filepath)
 
     def load_weights(self, filepath: Any) -> None:
-        """Sets the weights from a file that `save_weights` or `save` wrote.
+        """Sets the weights from a file that `save_weights` or `save` wrote, or Keras where it ends with ``.weights.h5``.
 
         Raises
         ------

@@ -40,8 +40,13 @@ def check_name(path: Path, weights: bool = False) -> bool:
         Where the name promises a format that is not written.
     """
     name = os.fsdecode(path).lower()
+    if weights and name.endswith(".weights.h5"):
+        from .keras_writing import check_keras_path
+
+        check_keras_path(path)
+        return True
     if name.endswith((".h5", ".hdf5")) or (weights and name.endswith(".keras")):
-        use = ".safetensors" if weights else ".keras, which Keras loads, or .safetensors"
+        use = ".safetensors, or .weights.h5, which Keras loads," if weights else ".keras, which Keras loads, or .safetensors"
         raise ValueError(f"{os.fsdecode(path)}: this format is not written: give the file a name that ends with {use}")
     if name.endswith(".keras"):
         from .keras_writing import check_keras_path
@@ -179,8 +184,14 @@ def load_model(filepath: Path, custom_objects: Mapping[str, Any] | None = None, 
 
 def save_weights(model: Model, filepath: Path) -> None:
     """Writes the weights alone, as `save_model` does; ValueError for a name that promises another format."""
-    check_name(filepath, weights=True)
+    of_keras = check_name(filepath, weights=True)
     model._require_built()
+    if of_keras:
+        from .keras_weight_files import write_weights
+
+        with model._reading() as live:
+            write_weights(model, filepath, model._evaluation_values(None if live else model._plans.snapshot()))
+        return
     _write_used(model, filepath, {"format": "fastnet weights"})
 
 
@@ -195,6 +206,11 @@ def load_weights(model: Model, filepath: Path) -> None:
         If it is broken, or a weight is missing or of another shape; nothing is changed then.
     """
     model._require_built()
+    if os.fsdecode(filepath).lower().endswith(".weights.h5"):
+        from .keras_weight_files import read_weights
+
+        read_weights(model, filepath)
+        return
     _check_read(filepath)
     paths = model._paths()
     with TensorFile(filepath) as file:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Opened", "Stored", "opened", "telling", "wrap"]
+__all__ = ["Opened", "Stored", "opened", "read_arrays", "telling", "wrap"]
 
 Path = str | os.PathLike[str]
 
@@ -135,6 +135,22 @@ def opened(path: Path) -> Iterator[Opened]:
             file = stack.enter_context(h5py.File(weights, "r"))
             arrays = _arrays_in(file, where, size)
         yield Opened(config, len(text), arrays, size)
+
+
+@contextlib.contextmanager
+def read_arrays(path: Path) -> Iterator[dict[str, Stored]]:
+    """The arrays of a file of weights alone, by their places; to be read before it is closed. Raises as `opened` does."""
+    try:
+        import h5py
+    except ImportError:
+        raise ImportError(f"{os.fsdecode(path)}: reading a .weights.h5 file needs h5py: pip install h5py") from None
+    size = os.path.getsize(path)
+    with contextlib.ExitStack() as stack:
+        data = stack.enter_context(open(path, "rb"))
+        with telling(os.fsdecode(path), OSError, MemoryError):
+            file = stack.enter_context(h5py.File(data, "r"))
+            arrays = _arrays_in(file, os.fsdecode(path), size)
+        yield arrays
 
 
 def _part_of_folder(path: str, name: str) -> str:

@@ -14,7 +14,7 @@ from ..layers.scaling import Normalization, Rescaling
 from .keras_files import Stored
 from .keras_source import Description, groups_of
 
-__all__ = ["Assignment", "plain_array", "weighted"]
+__all__ = ["Assignment", "plain_array", "statistics_of", "weighted"]
 
 
 def plain_array(value: Any) -> np.ndarray:
@@ -83,7 +83,7 @@ class Assignment:
         arrays = [array.read() for array in self.stored]
         layer = self.layer
         if isinstance(layer, Normalization):
-            return _statistics(layer, arrays, self.told)
+            return statistics_of(layer, arrays, self.told)
         for weight in self.weights:
             if weight.slab is None:
                 raise ValueError(f"{self.told} is not needed for the outputs")
@@ -95,7 +95,8 @@ class Assignment:
         return assign
 
 
-def _statistics(layer: Normalization, arrays: Sequence[np.ndarray], told: str) -> Callable[[], None]:
+def statistics_of(layer: Normalization, arrays: Sequence[np.ndarray], told: str) -> Callable[[], None]:
+    """A function that gives a layer the mean and the variance; ValueError where they are none."""
     found = [np.asarray(array, np.float64).reshape(-1) for array in arrays[:2]]
     if found and not (all(np.isfinite(array).all() for array in found) and (found[1] >= 0).all()):
         raise ValueError(f"{told}: its mean and variance must be finite, and no variance negative")

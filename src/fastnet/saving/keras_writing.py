@@ -28,7 +28,7 @@ from .keras_weights import is_weight_in_keras
 if TYPE_CHECKING:
     from .._network import Network
 
-__all__ = ["check_keras_path", "save_keras"]
+__all__ = ["check_keras_path", "layers_in_order", "places_of_layer", "save_keras"]
 
 Path = str | os.PathLike[str]
 
@@ -93,6 +93,18 @@ def save_keras(model: Network, path: Path, values: Mapping[Weight, np.ndarray]) 
     archive = _archive(config, writer.arrays, values)
     with replaced_file(path) as file:
         file.write(archive)
+
+
+def layers_in_order(model: Any) -> Iterator[Layer]:
+    """The layers of a model in the order in which Keras numbers them in files."""
+    return _order(model)
+
+
+def places_of_layer(layer: Layer, place: str) -> list[tuple[str, Weight | np.ndarray]]:
+    """The arrays of a layer of fastnet's by their places in a file, which begin with `place`."""
+    writer = _Writer("float32")
+    writer._put(layer, {"class_name": type(layer).__name__, "config": layer.get_config()}, place)
+    return writer.arrays
 
 
 def _archive(config: Any, arrays: Sequence[tuple[str, Weight | np.ndarray]], values: Mapping[Weight, np.ndarray]) -> bytes:
