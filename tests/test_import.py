@@ -7,7 +7,7 @@ import pytest
 
 import fastnet as fn
 
-#: Not imported with the package: dependencies, and its own modules that many a program does without.
+#: Not imported with a model: dependencies, and modules of the package that many a program does without.
 LATER = ["tqdm", "safetensors", "json", "matplotlib", "tensorboard", "pandas", "fastnet.callbacks", "fastnet.datasets", "fastnet.ops",
          "fastnet.saving", "fastnet.schedules", "fastnet.tuning", "fastnet.diagnosis"]  # fmt: skip
 
@@ -17,15 +17,18 @@ import numpy
 before = set(sys.modules)
 import fastnet
 print(*sorted(set(sys.modules) - before))
+assert fastnet.Model
+print(*sorted(set(sys.modules) - before))
 assert fastnet.callbacks.EarlyStopping and fastnet.load_model and fastnet.schedules.CosineDecay(0.1, 10)
 """
 
 
 def test_what_is_imported():
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    imported = run.stdout.split()
-    assert "fastnet.model" in imported
-    assert not [name for name in LATER if name in imported]
+    at_first, used = (line.split() for line in run.stdout.splitlines())
+    assert [name for name in at_first if name.startswith("fastnet")] == ["fastnet", "fastnet._core"]
+    assert "fastnet.model" in used
+    assert not [name for name in LATER if name in used]
 
 
 def test_operators_and_files_find_the_functions(tmp_path):

@@ -18,31 +18,29 @@ import os as _os
 import warnings as _warnings
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from . import activations, constraints, initializers, layers, losses, metrics, optimizers, regularizers
 from ._core import isa as current_isa
-from ._graph import FUNCTIONS as _FUNCTIONS
-from .history import History
-from .initializers import Initializer
-from .layers import Input, Layer
-from .losses import Loss
-from .metrics import Metric
-from .model import Model, Sequential
-from .optimizers import Optimizer
-from .regularizers import Regularizer
 
 if _TYPE_CHECKING:
     from . import (
+        activations,
         backend,
         callbacks,
         config,
+        constraints,
         data,
         datasets,
         distribution,
+        initializers,
         keras,
+        layers,
+        losses,
+        metrics,
         models,
         ops,
+        optimizers,
         preprocessing,
         random,
+        regularizers,
         saving,
         schedules,
         sklearn,
@@ -50,20 +48,40 @@ if _TYPE_CHECKING:
         utils,
     )
     from .derivatives import grad, gradients, hvp, jacobian, jvp, vjp
+    from .history import History
+    from .initializers import Initializer
+    from .layers import Input, Layer
+    from .losses import Loss
     from .many import FitManyError, PerModel, fit_many
+    from .metrics import Metric
+    from .model import Model, Sequential
+    from .optimizers import Optimizer
+    from .regularizers import Regularizer
     from .saving import load_model
     from .tape import GradientTape
     from .train_step import TrainStep
 
-# Imported when first used: a name of the package, the module it is in, or is.
+# Imported when first used: a name of the package, the module it is in, or is. All other modules of the package are found by their names.
 _LATER = {
     "FitManyError": ".many",
     "GradientTape": ".tape",
+    "History": ".history",
+    "Initializer": ".initializers",
+    "Input": ".layers",
+    "Layer": ".layers",
+    "Loss": ".losses",
+    "Metric": ".metrics",
+    "Model": ".model",
+    "Optimizer": ".optimizers",
     "PerModel": ".many",
+    "Regularizer": ".regularizers",
+    "Sequential": ".model",
     "TrainStep": ".train_step",
+    "activations": ".activations",
     "backend": ".backend",
     "callbacks": ".callbacks",
     "config": ".config",
+    "constraints": ".constraints",
     "data": ".data",
     "datasets": ".datasets",
     "distribution": ".distribution",
@@ -71,14 +89,20 @@ _LATER = {
     "grad": ".derivatives",
     "gradients": ".derivatives",
     "hvp": ".derivatives",
+    "initializers": ".initializers",
     "jacobian": ".derivatives",
     "jvp": ".derivatives",
     "keras": ".keras",
+    "layers": ".layers",
     "load_model": ".saving",
+    "losses": ".losses",
+    "metrics": ".metrics",
     "models": ".models",
     "ops": ".ops",
+    "optimizers": ".optimizers",
     "preprocessing": ".preprocessing",
     "random": ".random",
+    "regularizers": ".regularizers",
     "saving": ".saving",
     "schedules": ".schedules",
     "sklearn": ".sklearn",
@@ -89,19 +113,18 @@ _LATER = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LATER:
+    if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _importlib.import_module(_LATER[name], __name__)
-    value = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+    place = _LATER.get(name, f".{name}")
+    try:
+        module = _importlib.import_module(place, __name__)
+    except ModuleNotFoundError as error:
+        if error.name == f"{__name__}{place}":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+        raise
+    value = module if place == f".{name}" else getattr(module, name)
     globals()[name] = value
     return value
-
-
-# Models are made by steps of classes of the user's, which are models.
-Model._load_steps = staticmethod(lambda: _importlib.import_module("._overridden_steps", __name__))
-
-# Operators of symbolic tensors are functions of fastnet.ops; fastnet.random has the rest.
-_FUNCTIONS.load = lambda: _importlib.import_module(".random", __name__)
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from typing import Any
@@ -15,7 +16,7 @@ CURRENT_CALL: ContextVar[Any] = ContextVar("CURRENT_CALL", default=None)
 
 
 class _Functions(dict[str, Callable[..., Any]]):
-    """The functions of `fastnet.ops` by name, which enters them when the first is asked for: the package says how.
+    """The functions of `fastnet.ops` by name, which enters them when the first is asked for.
 
     Attributes
     ----------
@@ -23,8 +24,11 @@ class _Functions(dict[str, Callable[..., Any]]):
         The names in `fastnet.ops`, once it has been imported.
     """
 
-    load: Callable[[], Any]
     public: Collection[str] = ()
+
+    def load(self) -> None:
+        """Imports `fastnet.ops`, and `fastnet.random`, which has the rest."""
+        importlib.import_module(".random", __package__)
 
     def __missing__(self, name: str) -> Callable[..., Any]:
         self.load()

@@ -8,9 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from .._old_spellings import warn_old
-from ..schedules._base import LearningRateSchedule
 
 __all__ = ["HasLearningRate", "Rate", "with_old_spellings"]
+
+
+def _is_schedule(function: Any) -> bool:
+    from ..schedules import LearningRateSchedule  # not at the start: many a program needs none
+
+    return isinstance(function, LearningRateSchedule)
 
 
 class Rate(float):
@@ -50,7 +55,7 @@ class _LearningRate:
             raise AttributeError(f"this {cls.__name__} has no learning_rate") from None
         if isinstance(value, float):
             return Rate(value, optimizer)
-        if isinstance(value, LearningRateSchedule):
+        if callable(value) and _is_schedule(value):
             value._reader = weakref.ref(optimizer)
         return value
 
