@@ -14,7 +14,7 @@ import numpy as np
 from . import _core
 from ._labels import Labels, find_labels
 from ._step_context import MOMENTS, STEP
-from ._symbols import CURRENT_CALL, FUNCTIONS
+from ._symbols import CURRENT_CALL, FUNCTIONS, ROWS
 from ._tensors import SymbolicTensor, as_tensors, replace_tensors, shape_attributes, symbols_in, tensor_of
 from ._weights import Owner
 
@@ -114,9 +114,6 @@ class LayerCall:
 
 #: While a metric is traced: takes calls of functions, (name, args, options), or returns NotImplemented.
 OVER_ROWS: ContextVar[Callable[..., Any] | None] = ContextVar("OVER_ROWS", default=None)
-
-#: Where no call is in progress: a tensor that has as many rows as random numbers that are drawn; None: these are an array.
-ROWS: ContextVar[SymbolicTensor | None] = ContextVar("ROWS", default=None)
 
 
 @contextlib.contextmanager

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CURRENT_CALL", "FUNCTIONS", "Arithmetic", "no_attribute", "refuse_function", "refuses"]
+__all__ = ["CURRENT_CALL", "FUNCTIONS", "ROWS", "Arithmetic", "no_attribute", "refuse_function", "refuses"]
 
 #: The call in progress, whose layer is appending operations: a `LayerCall`.
 CURRENT_CALL: ContextVar[Any] = ContextVar("CURRENT_CALL", default=None)
+
+#: Where no call is in progress: a tensor that has as many rows as random numbers that are drawn; None: these are an array.
+ROWS: ContextVar[Any] = ContextVar("ROWS", default=None)
 
 
 class _Functions(dict[str, Callable[..., Any]]):
@@ -67,9 +70,9 @@ def refuse_function(name: str, what: str, module: str = "numpy") -> TypeError:
     return TypeError(f"{prefix}.{name} of {what}, whose numbers are not known while the graph is made: {instead}")
 
 
-def no_attribute(name: str) -> AttributeError:
+def no_attribute(name: str, what: str = "a symbolic tensor") -> AttributeError:
     """The error for an attribute of a symbolic tensor that there is not; of methods of NumPy's arrays it says what to write instead."""
-    text = f"a symbolic tensor has no attribute {name!r}"
+    text = f"{what} has no attribute {name!r}"
     if not name.startswith("_") and hasattr(np.ndarray, name):
         if not FUNCTIONS.public:
             FUNCTIONS.load()
@@ -82,7 +85,7 @@ def refuses(what: str, instead: str) -> Any:
     """A method that is an error: `what` of a symbolic tensor."""
 
     def run(self: Any, *args: Any, **options: Any) -> Any:
-        raise TypeError(f"{what} of a symbolic tensor, whose numbers are not known while the graph is made: {instead}")
+        raise TypeError(f"{what} of {self._kind}, whose numbers are not known while the graph is made: {instead}")
 
     return run
 

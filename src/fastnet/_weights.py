@@ -16,7 +16,7 @@ import numpy as np
 
 from . import _core
 from ._step_context import STEP
-from ._symbols import CURRENT_CALL, FUNCTIONS, Arithmetic
+from ._symbols import CURRENT_CALL, FUNCTIONS, ROWS, Arithmetic, no_attribute, refuses
 from .initializers import Zeros, initialize
 
 if TYPE_CHECKING:
@@ -186,14 +186,16 @@ class Weight(Arithmetic):
         return self.view_of(self.slab.values)
 
     @property
-    def value(self) -> np.ndarray:
-        """The numbers: a view, so that writing to it changes the model.
+    def value(self) -> Any:
+        """The numbers: a view, so that writing to it changes the model; in formulas, while the graph is made, the weight itself.
 
         An average that the optimizer keeps of the weight begins anew with what was written, as it does after `assign`.
         """
         trace = STEP.get()
         if trace is not None:
             return trace.value_of(self)
+        if not self._is_known:  # what a graph computes of it follows its numbers
+            return self
         array = self.array
         found = (self.slab.hand_out(self, array) if self.trainable else array).view(Values)
         found._weight = self
@@ -246,12 +248,24 @@ class Weight(Arithmetic):
             self.array[key].copy() if self._is_known else FUNCTIONS["get_item"](self, key if isinstance(key, tuple) else (key,))
         )
 
+    def __getattr__(self, name: str) -> Any:
+        """Asked for what there is not: methods of NumPy's arrays are told by what to write instead."""
+        if name in ("sample_shape", "operation", "holds_strings"):
+            raise TypeError(
+                f"{self._kind} of shape {vars(self).get('shape')} has no batch, and what it is computed with has: "
+                "fn.ops.broadcast_to(w, (fn.ops.shape(x)[0], *w.shape)) has it in each row"
+            )
+        raise no_attribute(name, self._kind)
+
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(self.shape[0])) if self.shape else iter(())
 
     @property
     def _is_known(self) -> bool:
-        return CURRENT_CALL.get() is None
+        return CURRENT_CALL.get() is None and ROWS.get() is None
+
+    def __float__(self) -> float:
+        return float(self.__array__())
 
     def numpy(self) -> np.ndarray:
         """A copy of the numbers; TypeError while the graph is made."""
@@ -284,6 +298,9 @@ class WeightFormula(Weight):
 
     _kind = "a formula of weights"
     _is_known = False
+
+    __bool__ = refuses("the truth", "use fn.ops.where(condition, a, b) in place of if")
+    __float__ = __int__ = refuses("a number", "compute with it, by fn.ops")
 
     @property
     def array(self) -> np.ndarray:

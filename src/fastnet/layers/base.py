@@ -26,7 +26,7 @@ from ._masks import masks_of, with_mask
 from ._modes import FORCED, MODE, asked_mode, default_mode, in_mode, takes_training, trace_modes
 from ._naming import name_layers
 from ._open_sizes import other_shapes
-from ._operands import parameter_of
+from ._operands import outputs_of, parameter_of
 from ._packing import takes_list
 from ._parts import Parts
 from ._penalized import Penalized
@@ -204,7 +204,7 @@ class Layer(Penalized, Parts, Configurable):
             result = trace_modes(run, call, call.sources, self._label) if takes else run()
             masks = masks_of(self.compute_mask, tensors)
             call.returns_list = not isinstance(result, SymbolicTensor)
-            outputs = list(result) if call.returns_list else [result]
+            outputs = outputs_of(self, result)
             if call.penalties:  # what reads an input that is handed on reads this layer, whose penalty counts
                 given = set(map(id, tensors))
                 outputs = [self._view(tensor) if id(tensor) in given else tensor for tensor in outputs]

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from .._graph import FUNCTIONS, SymbolicTensor
 from .._types import LayerOptions
+from ._operands import with_formulas, without_formulas
 from ._registry import LAYERS
 from .base import Layer
 
@@ -71,9 +72,13 @@ class FunctionLayer(Layer):
                 return slice(*value["slice"]) if value["slice"] else ...
             return [fill(item) for item in value] if isinstance(value, list) else value
 
+        if self.batch:
+            inputs = with_formulas(inputs)
         token = HAS_BATCH.set(self.batch)
         try:
-            return self._run(*fill(self.arguments), **{name: fill(value) for name, value in self.options.items()})
+            return without_formulas(
+                self._run(*fill(self.arguments), **{name: fill(value) for name, value in self.options.items()})
+            )
         finally:
             HAS_BATCH.reset(token)
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from .._graph import CURRENT_CALL, FUNCTIONS, OVER_ROWS, Operation, SymbolicTensor, outside_calls, tensor_of
+from .._graph import CURRENT_CALL, FUNCTIONS, OVER_ROWS, ROWS, Operation, SymbolicTensor, outside_calls
 from .._row_stacks import of_stacks
 from .._row_sums import Total
 from .._row_sums import over_rows as reduce_rows
 from .._weights import Weight, WeightFormula, WeightSpec
 from ..initializers import Constant
+from ..layers._operands import with_formulas, without_formulas
 from ..layers.functional import HAS_BATCH, FunctionLayer
 
 __all__ = ["axes_of", "emit", "full_shape", "function", "is_tensor", "new_axis", "normalize_axis", "over_rows", "parameters_of"]
@@ -47,19 +48,9 @@ def _has_totals(value: Any) -> bool:
 def _without_batch(run: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
     """A function of weights alone, whose first axis is none of a batch."""
 
-    def given(value: Any) -> Any:
-        if isinstance(value, Weight):
-            return value.tensor if isinstance(value, WeightFormula) else tensor_of(value)
-        return type(value)(map(given, value)) if type(value) in (list, tuple) else value
-
-    def found(value: Any) -> Any:
-        if isinstance(value, SymbolicTensor):
-            return WeightFormula(value) if value.weight is None else value.weight
-        return type(value)(map(found, value)) if type(value) in (list, tuple) else value
-
     token = HAS_BATCH.set(False)
     try:
-        return found(run(*map(given, args), **{name: given(value) for name, value in options.items()}))
+        return with_formulas(run(*map(without_formulas, args), **{name: without_formulas(one) for name, one in options.items()}))
     finally:
         HAS_BATCH.reset(token)
 
@@ -98,9 +89,9 @@ def function(run: Callable[..., Any]) -> Callable[..., Any]:
             return _evaluate(run.__name__, args, options)
         if CURRENT_CALL.get() is not None:
             return _without_batch(run, args, options) if _of_weights(given) else run(*args, **options)
-        if any(isinstance(tensor, Weight) for tensor in given):
+        if any(isinstance(tensor, Weight) for tensor in given) and ROWS.get() is None:
             raise ValueError(f"fn.ops.{run.__name__} of a weight outside of its layer's call: write it in the call")
-        return _call_layer(run.__name__, args, options, HAS_BATCH.get())
+        return with_formulas(_call_layer(run.__name__, args, options, HAS_BATCH.get()))
 
     FUNCTIONS[run.__name__] = wrapper
     return wrapper
@@ -162,8 +153,8 @@ def _call_layer(name: str, args: tuple[Any, ...], options: dict[str, Any], batch
         return {"tensor": len(tensors) - 1}
 
     def plain(value: Any) -> Any:
-        if isinstance(value, SymbolicTensor):
-            return place(value)
+        if is_tensor(value):
+            return place(without_formulas(value))
         if isinstance(value, (np.ndarray, np.generic)):
             return value.tolist()
         if isinstance(value, slice):
@@ -201,7 +192,7 @@ def emit(
         elif isinstance(parameter, WeightFormula):
             specs[f"operand {k}"] = parameter.tensor
         elif isinstance(parameter, Weight) and parameter.layer is not layer:
-            specs[f"operand {k}"] = tensor_of(parameter)
+            specs[f"operand {k}"] = without_formulas(parameter)
         elif isinstance(parameter, Weight):
             specs[parameter.name] = parameter.spec
         else:

@@ -10,7 +10,7 @@ from .. import constraints, initializers, regularizers
 from .. import losses as _losses
 from .. import metrics as _metrics
 from .. import optimizers as _optimizers
-from .._graph import SymbolicTensor
+from .._graph import SymbolicTensor, tensor_of
 from .._names import lookup
 from .._registered import CustomObjects
 from .._weights import Weight, WeightSpec
@@ -133,7 +133,7 @@ class _Builder:
             self.operations -= operations_of(called[-1])
             if self.operations < 0:
                 raise _Broken("its models call others so often that it stands for more operations than its size allows")
-            made = called[-1]._make_call([_tensor(i, tensors) for i in read], **named).outputs
+            made = called[-1]._make_call([_tensor(i, tensors, layers) for i in read], **named).outputs
             tensors.extend(made)
             if isinstance(called[-1], AddLoss):
                 added.extend(made)
@@ -362,10 +362,18 @@ class SavedLoss(_losses.Loss):
         return dict(self.arguments)
 
 
-def _tensor(given: Any, tensors: list[SymbolicTensor]) -> SymbolicTensor:
-    """The tensor of a number, or the mask of one; one that nothing depends on is described by its shape."""
+def _tensor(given: Any, tensors: list[SymbolicTensor], layers: Sequence[Layer] = ()) -> SymbolicTensor:
+    """The tensor of a number, the mask of one, or a weight of a layer; one that nothing depends on is described by its shape."""
     if not isinstance(given, dict):
         return tensors[_index(given, tensors)]
+    if "weight" in given:
+        parts, owner = list(layers), None
+        for number in _field(given, "owner", list):
+            owner = parts[_index(number, parts)]
+            parts = owner.sublayers()
+        if owner is None or given["weight"] not in owner._weights:
+            raise _Broken(f"it computes with a weight {str(given['weight'])[:100]!r}, which is not there")
+        return tensor_of(owner._weights[given["weight"]])
     if "mask" not in given:
         return Input(_field(given, "shape", list))
     mask = tensors[_index(given["mask"], tensors)].mask

@@ -18,7 +18,7 @@ from .._weights import Weight
 from ..layers.base import Layer
 from ..layers.traced import TracedLayer
 from .formulas import Describe, describe_formula, is_own
-from .traces import NotTraceable, calls_by_layer, classes_needed, trace_layer
+from .traces import NotTraceable, calls_by_layer, classes_needed, owner_path, trace_layer
 
 if TYPE_CHECKING:
     from .._network import Network
@@ -107,6 +107,8 @@ def _describe_model(model: Network, known: dict[Layer, int], traces: _Traces) ->
     calls, count = [], len(model.inputs)
 
     def number(tensor: SymbolicTensor) -> Any:
+        if tensor.weight is not None:  # of a layer that the model has
+            return {"weight": tensor.weight.name, "owner": owner_path(tensor.weight.layer, layers)}
         return numbers.get(id(tensor), {"shape": list(tensor.sample_shape)})
 
     for call in graph.calls:

@@ -17,7 +17,7 @@ from ..layers.core import Input
 from ..layers.functional import Lambda
 from ..layers.traced import TracedLayer, signature_of
 
-__all__ = ["NotTraceable", "calls_by_layer", "classes_needed", "describe_steps", "describe_weight", "trace_layer"]
+__all__ = ["NotTraceable", "calls_by_layer", "classes_needed", "describe_steps", "describe_weight", "owner_path", "trace_layer"]
 
 #: Initializers that take more characters are left out: the numbers of weights are in the file.
 _LONG = 10_000
@@ -274,7 +274,7 @@ def _describe_operation(
     # None: the next of the inputs behind those of the operation.
     weights = [one.name if isinstance(one, Weight) else None for one in operation.parameters]
     if owner is not call.layer:
-        found["owner"] = _owner_path(owner, layers)
+        found["owner"] = owner_path(owner, layers)
         uses.setdefault(owner, {}).update((name, None) for name in weights if name is not None)
     if weights:
         found["weights"] = weights
@@ -288,7 +288,7 @@ def _describe_use(weight: Weight, call: LayerCall, layers: Sequence[Layer], uses
     found: dict[str, Any] = {"weight": weight.name}
     owner: Any = weight.layer
     if owner is not call.layer:
-        found["owner"] = _owner_path(owner, layers)
+        found["owner"] = owner_path(owner, layers)
         uses.setdefault(owner, {})[weight.name] = None
     return found
 
@@ -305,13 +305,13 @@ def _path_to(step: Operation | LayerCall, call: LayerCall) -> list[int]:
     return path[::-1]
 
 
-def _owner_path(owner: Layer, layers: Sequence[Layer]) -> list[int]:
+def owner_path(owner: Layer, layers: Sequence[Layer]) -> list[int]:
     """The numbers of the layers that lead to one of their parts, at any depth."""
     for number, layer in enumerate(layers):
         if layer is owner:
             return [number]
         try:
-            return [number, *_owner_path(owner, layer.sublayers())]
+            return [number, *owner_path(owner, layer.sublayers())]
         except NotTraceable:
             continue
     raise NotTraceable(f"it computes with the weights of layer {owner._label!r}, which is no part of it")
