@@ -48,6 +48,7 @@ CLAIMS = {
                     lambda name, best, plain: float(best) > float(plain) + 3),
     "shakespeare_gpt": (r"(\d+) of (\d+) sentences are right",
                         lambda right, whole: int(whole) >= 10 and int(right) >= 0.8 * int(whole)),
+    "parquet": (r"([\d.]+)% right", lambda right: float(right) > 93),
     "pseudo_labels": (r"From ([\d.]+)% to ([\d.]+)%, better in (\d) of 5",
                       lambda alone, last, better: float(last) > float(alone) + 4 and int(better) >= 4),
     "reinforce": (r"At first ([\d.]+) steps.*: mean ([\d.]+), shortest (\d+) of 500",
@@ -83,6 +84,8 @@ def run(name, *arguments):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_example(name, tmp_path):
     """It runs, draws its plot where matplotlib is installed, and its numbers say what it says."""
+    if name == "parquet":
+        pytest.importorskip("pyarrow")
     picture = tmp_path / "plot.png"
     try:
         import matplotlib  # noqa: F401

@@ -405,6 +405,8 @@ def model_page():
                 "california_housing",
             )
         ),
+        "data.Dataset",
+        "data.PyDataset",
         *(
             f"utils.{name}"
             for name in (
@@ -412,8 +414,6 @@ def model_page():
                 "normalize",
                 "pad_sequences",
                 "set_random_seed",
-                "Dataset",
-                "PyDataset",
                 "split_dataset",
                 "timeseries_dataset_from_array",
                 "image_dataset_from_directory",

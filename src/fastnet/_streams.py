@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ._hooks import begin_stream_hooks
-from ._model_data import INFERENCE_ROWS, inputs_of, positive, rows_at_once, targets_of, weights_of
+from ._model_data import inputs_of, positive, rows_at_once, targets_of, weights_of
 from .data.feed import Chunk, Feed
-from .data.sources import Batch, Source, batch_source
+from .data.sources import Batch, batch_source
 
 __all__ = ["converter", "evaluate_feed", "make_feed", "predict_stream"]
 

@@ -105,7 +105,7 @@ def _owned(value: Any) -> Any:
         return value.toarray()
     if hasattr(value, "__array__") and not hasattr(value, "columns"):
         try:
-            return np.array(value)
+            return np.asarray(value).copy()
         except (TypeError, ValueError, RuntimeError):
             return value  # whoever reads it says what is wrong
     return value
