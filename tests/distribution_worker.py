@@ -78,6 +78,8 @@ def networks():
     yield "double", dense(rank, dtype="float64"), (x, y), {"optimizer": fn.optimizers.Adam(0.01)}, {}
     batches = ((x[a:b], y[a:b]) for _ in range(2) for a, b in ((0, 20), (20, 33), (33, 50)))
     yield "stream", dense(rank), (batches,), {"optimizer": "adam"}, {"batch_size": None, "steps_per_epoch": 3}
+    wide = [fn.Input((6,)), layers.Dense(3000, "relu"), layers.Dense(3, "softmax")]
+    yield "wide", fn.Sequential(wide, seed=rank), (x, y), {"optimizer": "sgd"}, {}
     yield "tiny batches", dense(rank), (x[:7], y[:7]), {"optimizer": "sgd"}, {"batch_size": 3}
 
 

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -241,3 +242,65 @@ def test_signals_end_all(library, by):
         assert process.returncode != 0
     interrupted = [json.loads(line) for line in output.splitlines() if line.startswith('{"interrupted')]
     assert len({(one["batches"], one["weights"]) for one in interrupted}) <= 1  # all after the same step
+
+
+@pytest.fixture
+def two_hosts(tmp_path):
+    """Two network namespaces that a cable joins: how to start programs in both, and how many bytes have come through."""
+    names, addresses = [f"fastnet{os.getpid()}{end}" for end in "ab"], ["10.77.0.1", "10.77.0.2"]
+    if shutil.which("ip") is None or os.geteuid():
+        pytest.skip("needs ip and root")
+
+    def ip(*arguments):
+        return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
+
+    try:
+        for name in names:
+            ip("netns", "add", name)
+        ip("link", "add", "va", "netns", names[0], "type", "veth", "peer", "name", "vb", "netns", names[1])
+        for name, address, end in zip(names, addresses, "ab"):
+            ip("-n", name, "addr", "add", f"{address}/24", "dev", f"v{end}")
+            ip("-n", name, "link", "set", f"v{end}", "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        end = time.monotonic() + 10
+        for name in names:  # before it is, libraries do not see it
+            while '"operstate":"UP"' not in ip("-n", name, "-j", "link", "show", "type", "veth") and time.monotonic() < end:
+                time.sleep(0.05)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"network namespaces are not permitted here: {error.stderr}")
+    else:
+        remote = tmp_path / "remote.sh"  # in place of ssh
+        remote.write_text(
+            f'#!/bin/sh\nif [ "$1" = {addresses[0]} ]; then name={names[0]}; else name={names[1]}; fi\n'
+            'shift\nexec ip netns exec $name sh -c "$*"\n'
+        )
+        remote.chmod(0o755)
+        launch = ["-launcher", "rsh", "-launcher-exec", str(remote), "-localhost", addresses[0], "-hosts", ",".join(addresses)]
+        yield (
+            ["ip", "netns", "exec", names[0]],
+            launch,
+            lambda: json.loads(ip("-n", names[0], "-s", "-j", "link", "show", "va"))[0]["stats64"]["tx"]["bytes"],
+        )
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+@needs_mpi
+def test_two_hosts_over_tcp(two_hosts):
+    within, launch, sent = two_hosts
+    mpiexec, *rest = command(0, 2, "bits", "wide", "Adam")
+    done = subprocess.run(
+        [*within, mpiexec, *launch, *rest],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**environment(), "UCX_TLS": "tcp,self", "UCX_NET_DEVICES": "va,vb", "FI_PROVIDER": "tcp", "MPIR_CVAR_NOLOCAL": "1"},
+        check=False,
+    )
+    if done.returncode and "unrecognized argument" in done.stderr:
+        pytest.skip("this mpiexec is not that of MPICH")
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    expected = {name: bits(0, 1)[0][name] for name in ("wide", "Adam")}
+    assert found == [expected] * 2, done.stdout + done.stderr
+    assert sent() > 8 * 30_000 * 4 / 2  # in each of 8 steps half of the gradient

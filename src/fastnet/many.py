@@ -135,7 +135,14 @@ def _arguments_of(number: int, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fit_many(
-    models: Sequence[Model], x: Any, y: Any = None, *, n_threads: int | None = None, verbose: str | int = 0, **arguments: Any
+    models: Sequence[Model],
+    x: Any,
+    y: Any = None,
+    *,
+    n_threads: int | None = None,
+    verbose: str | int = 0,
+    executor: Any = None,
+    **arguments: Any,
 ) -> list[History]:
     """Trains many networks at once, each by one thread: for networks too small to be worth several threads each.
 
@@ -154,6 +161,12 @@ def fit_many(
         was told to `compile` does not count here.
     verbose : {"auto", 0, 1, 2}
         Other than 0: a line for each model that is done.
+    executor : optional
+        A pool whose workers train the models instead of threads, each model by one thread: any with `submit`, as those of
+        `concurrent.futures`, of loky, ``mpi4py.futures.MPIPoolExecutor()``, ``client.get_executor()`` of Dask. Models are sent as
+        pickles; what all of them have in common, as a rule the data, each worker gets once: from a file in the folder for temporary files
+        (``TMPDIR``) where it sees that, else by message. Models, optimizers and callbacks are afterwards what those of the workers
+        have become.
     **arguments
         Those of `Model.fit`, the same for all models, or `PerModel`. Callbacks have a state, so each model needs its own:
         ``callbacks=fn.PerModel([[EarlyStopping()] for _ in models])``.
@@ -188,6 +201,10 @@ def fit_many(
     for name, value in {"x": x, "y": y, **arguments}.items():
         if isinstance(value, PerModel) and len(value.values) != len(models):
             raise ValueError(f"{name}: PerModel has {len(value.values)} values for {len(models)} models")
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TypeError(f"executor must have a method submit, as those of concurrent.futures, got {executor!r}")
+    if executor is not None and n_threads is not None:
+        raise ValueError(f"n_threads={n_threads!r}: how many models are trained at the same time is for the executor to say")
     if n_threads is None:
         n_threads = _core.default_threads()
     elif isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1:
@@ -215,6 +232,19 @@ def fit_many(
             )
             print(f"Model {number} of {len(models)} - {last}", flush=True)
 
+    if executor is not None:
+        from ._fit_pool import fit_by_pool
+
+        given = {"x": x, "y": y, **arguments}
+        shared = {name: value for name, value in given.items() if not isinstance(value, PerModel)}
+        own = [
+            {name: value.values[i] for name, value in given.items() if isinstance(value, PerModel)} for i in range(len(models))
+        ]
+        failed = fit_by_pool(models, shared, own, executor, report)
+        if failed:
+            histories = [model.history if i not in failed else fits[i].history for i, model in enumerate(models)]
+            raise FitManyError(failed, histories) from next(iter(failed.values()))
+        return [model.history for model in models]
     work = _Work(fits, group, report)
     for model in models:
         model._plans.one_thread = True

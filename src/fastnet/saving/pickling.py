@@ -20,7 +20,7 @@ from .description import describe
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["restore_model", "state_of"]
+__all__ = ["progress_of", "restore_model", "state_of", "take_progress"]
 
 
 def state_of(model: Model) -> dict[str, Any]:
@@ -69,6 +69,35 @@ def _take_slots(model: Model, state: dict[str, Any]) -> None:
         numbers = {weight: i for i, weight in enumerate(model.weights)}
         state["slots"] = [[weight.view_of(array).copy() for weight in model.weights] for array in slots.arrays()]
         state["averaged"] = [numbers[weight] for weight in slots.followed if weight in numbers]
+
+
+def progress_of(model: Model) -> dict[str, Any]:
+    """What training has changed of a model; see `take_progress`."""
+    state: dict[str, Any] = {
+        "weights": model.get_weights(),
+        "optimizer": model.optimizer.get_state(),
+        "epochs_begun": model._epochs_begun,
+        "history": model.history,
+        "stop_training": model.stop_training,
+        "columns": dict(model._columns.known),
+    }
+    _take_slots(model, state)
+    return state
+
+
+def take_progress(model: Model, state: dict[str, Any]) -> None:
+    """Makes a model what a copy of it has become by training: with the same weights, arrays of the optimizer and counters."""
+    model.set_weights(state["weights"])
+    model.optimizer.set_state(state["optimizer"])
+    if "slots" in state:
+        model.optimizer.claim(model)
+        _put_slots(model, state["slots"], state["averaged"])
+    model._epochs_begun, model.history, model.stop_training = (
+        state["epochs_begun"],
+        state["history"],
+        state["stop_training"],
+    )
+    model._columns.known.update(state["columns"])
 
 
 def restore_model(state: dict[str, Any]) -> Model:
