@@ -14,7 +14,7 @@ import fastnet as fn
 TableEncoder = fn.utils.TableEncoder
 RANDOM = np.random.default_rng(0)
 N = 120
-WORDS = "red green blue old new big small fast slow good bad fine".split()
+WORDS = ["red", "green", "blue", "old", "new", "big", "small", "fast", "slow", "good", "bad", "fine"]
 
 
 def frame():

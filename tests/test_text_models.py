@@ -1,7 +1,9 @@
 """Models whose first layers take text or look numbers up: these compute in NumPy before the plan."""
 
 import copy
+import json
 import pickle
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,11 @@ TEXTS = RANDOM.choice(["good film", "a bad film", "so good", "bad bad bad acting
 COLORS = RANDOM.choice(["red", "green", "blue", "mauve"], 40)
 NUMBERS = RANDOM.integers(0, 9, 40)
 Y = RANDOM.normal(size=(40, 1))
+
+
+@fn.saving.register_keras_serializable("test_text_models")
+def lower_texts(texts):
+    return np.char.lower(texts)
 
 
 def text_model(**options):
@@ -202,3 +209,33 @@ def test_where_text_cannot_go(tmp_path):
     with pytest.raises(ValueError, match="holds 14 in row 0, expected whole numbers from 0 to 11"):
         large = layers.StringLookup(vocabulary=[str(i) for i in range(20)])
         fn.Sequential([x, large, layers.Embedding(12, 2)]).predict(["13", "1"])
+
+
+def test_files_of_keras(tmp_path):
+    """Written and read; the vocabulary is in the configuration, or beside it where Keras's layer was adapted."""
+    model, path = text_model(), tmp_path / "text.keras"
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+        weights = archive.read("model.weights.h5")
+    described = config["config"]["layers"]
+    assert (
+        described[0]["config"]["dtype"] == "string" and described[1]["config"]["vocabulary"] == model.layers[0].get_vocabulary()
+    )
+    np.testing.assert_array_equal(fn.load_model(path).predict(TEXTS), model.predict(TEXTS))
+    described[1]["config"].update(vocabulary=None, vocabulary_size=model.layers[0].vocabulary_size())
+    with zipfile.ZipFile(tmp_path / "adapted.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", weights)
+        archive.writestr("assets/layers/text_vectorization/vocabulary.txt", "\n".join(model.layers[0].get_vocabulary()))
+    np.testing.assert_array_equal(fn.load_model(tmp_path / "adapted.keras").predict(TEXTS), model.predict(TEXTS))
+    table = table_model()
+    table.save(tmp_path / "table.keras")
+    x = {"color": COLORS, "number": NUMBERS}
+    np.testing.assert_allclose(fn.load_model(tmp_path / "table.keras").predict(x), table.predict(x), rtol=1e-6)
+    own = layers.TextVectorization(standardize=lower_texts, vocabulary=["a"])
+    with pytest.raises(ValueError, match="standardize is a function of your own, which Keras would not find"):
+        fn.Sequential([fn.Input((1,), dtype="string"), own]).save(tmp_path / "own.keras")
+    filled = layers.Normalization(mean=0.0, variance=1.0, fill_missing=True)
+    with pytest.raises(ValueError, match="fill_missing=True has no form in Keras"):
+        fn.Sequential([fn.Input((1,)), filled]).save(tmp_path / "own.keras")

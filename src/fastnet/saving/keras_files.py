@@ -23,6 +23,7 @@ __all__ = ["Opened", "Stored", "opened", "read_arrays", "telling", "wrap"]
 Path = str | os.PathLike[str]
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+ASSETS, VOCABULARY = "assets", "vocabulary.txt"
 
 #: What an entry may unpack to: this much, and so many times what the whole file takes. Keras itself does not compress.
 _FLOOR, _EXPANSION = 1 << 20, 20
@@ -91,12 +92,15 @@ class Opened(NamedTuple):
         By their place in the file of weights; to be read before it is closed.
     size : int
         Of the file of weights, in bytes.
+    vocabularies : dict of str to str
+        The files of vocabularies, by their places below ``assets``.
     """
 
     config: Any
     characters: int
     arrays: dict[str, Stored]
     size: int
+    vocabularies: dict[str, str]
 
 
 @contextlib.contextmanager
@@ -125,8 +129,13 @@ def opened(path: Path) -> Iterator[Opened]:
                 text = file.read()
             weights: Any = stack.enter_context(open(parts[1], "rb"))
             size = os.path.getsize(parts[1])
+            assets = {}
+            for folder, _, names in os.walk(os.path.join(path, ASSETS)):
+                if VOCABULARY in names:
+                    with open(os.path.join(folder, VOCABULARY), "rb") as file:
+                        assets[os.path.relpath(folder, path).replace(os.sep, "/")] = file.read()
         else:
-            text, data = _unpack(path)
+            text, data, assets = _unpack(path)
             weights, size = io.BytesIO(data), len(data)
         with telling(f"{path}: {CONFIG}"):
             config = json.loads(text)
@@ -134,7 +143,9 @@ def opened(path: Path) -> Iterator[Opened]:
         with telling(where, OSError, MemoryError):
             file = stack.enter_context(h5py.File(weights, "r"))
             arrays = _arrays_in(file, where, size)
-        yield Opened(config, len(text), arrays, size)
+        with telling(f"{path}: {ASSETS}"):
+            vocabularies = {name.partition("/")[2]: held.decode("utf-8") for name, held in assets.items()}
+        yield Opened(config, len(text), arrays, size, vocabularies)
 
 
 @contextlib.contextmanager
@@ -162,8 +173,8 @@ def _part_of_folder(path: str, name: str) -> str:
     return part
 
 
-def _unpack(path: str) -> tuple[bytes, bytes]:
-    """Configuration and weights, of an archive."""
+def _unpack(path: str) -> tuple[bytes, bytes, dict[str, bytes]]:
+    """Configuration, weights and vocabularies by their folders, of an archive."""
     import zipfile  # only here: it would make importing fastnet slower
     import zlib
 
@@ -181,7 +192,13 @@ def _unpack(path: str) -> tuple[bytes, bytes]:
         for name in (CONFIG, WEIGHTS):
             with telling(f"{path} is no whole .keras file: {name}", zipfile.BadZipFile, zlib.error), _damage_is_no_oserror():
                 found.append(_entry(archive, name, size))
-    return found[0], found[1]
+        assets = {}
+        for name in archive.namelist():
+            folder, _, last = name.rpartition("/")
+            if last == VOCABULARY and folder.startswith(f"{ASSETS}/"):
+                with telling(f"{path} is no whole .keras file: {name}", zipfile.BadZipFile, zlib.error), _damage_is_no_oserror():
+                    assets[folder] = _entry(archive, name, size)
+    return found[0], found[1], assets
 
 
 @contextlib.contextmanager

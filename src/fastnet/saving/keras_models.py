@@ -49,8 +49,8 @@ Path = str | os.PathLike[str]
 
 #: Arguments that do not change what is computed, whatever they are.
 _WITHOUT_EFFECT = {
-    "batch_input_shape", "dtype", "flash_attention", "implementation", "optional", "quantization_config", "ragged",
-    "renorm_momentum", "sparse", "unroll", "use_cudnn",
+    "batch_input_shape", "dtype", "flash_attention", "has_input_vocabulary", "implementation", "optional", "quantization_config", "ragged",
+    "renorm_momentum", "sparse", "unroll", "use_cudnn", "vocabulary_size",
 }  # fmt: skip
 
 #: What fastnet does where it has no such argument.
@@ -177,7 +177,8 @@ class _Builder:
             stack = [inputs[name] if name in inputs else made[name] for name in layers]
             if not inputs and config.get("build_input_shape"):
                 with telling(f"model {config['name']!r} of Keras"):
-                    stack.insert(0, Input(config["build_input_shape"][1:]))
+                    takes_text = bool(stack) and stack[0].takes_strings
+                    stack.insert(0, Input(config["build_input_shape"][1:], dtype="string" if takes_text else None))
             if stack and isinstance(stack[0], SymbolicTensor):
                 tensor = stack[0]
                 for name, layer in made.items():
@@ -253,7 +254,8 @@ class _Builder:
             shape = config.get("batch_shape") or config["batch_input_shape"]
             if any(size is None for size in shape[1:]):
                 raise ValueError(f"it has shape {tuple(shape)}: fastnet needs sizes of all axes but the first")
-            return Input(shape[1:], name=name, batch_size=shape[0] if self.stateful else None)
+            text = config.get("dtype") == "string"
+            return Input(shape[1:], shape[0] if self.stateful else None, "string" if text else None, name=name)
 
     def _convert(self, value: Any) -> Any:
         """An argument, with fastnet's objects for those of Keras."""

@@ -196,6 +196,10 @@ def from_file(file: Opened) -> Source:
                 walk(layer, own, place)
                 continue
             arrays[place] = []
+            tokens = file.vocabularies.get(own)
+            if tokens is not None and layer["config"].get("vocabulary") is None:
+                lines = tokens.split("\n")
+                layer["config"]["vocabulary"] = list(map(int, lines)) if layer["class_name"] == "IntegerLookup" else lines
             for part, _ in groups_of(layer):
                 folder = next((near for near in _folders(own, part) if near in folders), "")
                 held = folders.get(folder, {}) if folder else {}

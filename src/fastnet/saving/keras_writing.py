@@ -41,6 +41,7 @@ _OURS = {
     "PositionEmbedding",
     "RotaryEmbedding",
     "SinePositionEncoding",
+    "TableEncoder",
     "TokenAndPositionEmbedding",
     "TransformerBlock",
 }
@@ -53,6 +54,8 @@ _INITIALIZERS = {
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "LecunNormal", "LecunUniform", "Ones", "Orthogonal",
     "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros",
 }  # fmt: skip
+#: Layers that Keras wants to have a dtype of whole numbers.
+_HASHING = {"HashedCrossing", "Hashing"}
 #: Layers that are called on several tensors as so many arguments; others take a list.
 _SEVERAL_ARGUMENTS = {"GroupQueryAttention", "MultiHeadAttention"}
 
@@ -192,7 +195,15 @@ class _Writer:
         return _described("keras.src.models.functional", "Functional", config, "Functional")
 
     def _input(self, tensor: SymbolicTensor, name: str) -> dict[str, Any]:
-        return {"batch_shape": [tensor.batch_size, *tensor.sample_shape], "dtype": self.dtype, "sparse": False, "name": name}
+        return {
+            "batch_shape": [tensor.batch_size, *tensor.sample_shape],
+            "dtype": self._dtype_of(tensor),
+            "sparse": False,
+            "name": name,
+        }
+
+    def _dtype_of(self, tensor: SymbolicTensor) -> str:
+        return "string" if tensor.holds_strings else self.dtype
 
     def _node(self, call: LayerCall, made: Mapping[int, tuple[str, int, int]]) -> dict[str, Any]:
         """One call of a layer."""
@@ -206,7 +217,7 @@ class _Writer:
             shape = [None, *tensor.sample_shape]
             return {
                 "class_name": "__keras_tensor__",
-                "config": {"shape": shape, "dtype": self.dtype, "keras_history": list(history)},
+                "config": {"shape": shape, "dtype": self._dtype_of(tensor), "keras_history": list(history)},
             }
 
         args: list[Any] = [told(tensor) for tensor in call.inputs]
@@ -230,6 +241,12 @@ class _Writer:
             )
         config = layer.get_config()
         config.update(name=layer.name, trainable=layer.trainable, dtype=self.dtype)
+        if config.pop("fill_missing", False):
+            raise ValueError(f"layer {layer.name!r}: fill_missing=True has no form in Keras")
+        if name == "Discretization":
+            del config["trainable"]  # which Keras does not take there
+        if name in _HASHING and config["output_mode"] == "int":
+            config["dtype"] = "int64"
         if hasattr(layer, "affine_map") and not (name == "Normalization" and layer.knows_its_map()):
             scale, shift = (_plain(numbers) for numbers in layer.affine_map())
             config = {"scale": scale, "offset": shift, "name": layer.name, "trainable": layer.trainable, "dtype": self.dtype}
@@ -293,6 +310,10 @@ def _arguments(config: Mapping[str, Any], layer: Layer) -> dict[str, Any]:
                 value = _described("keras.layers", name, _arguments({**inner, "dtype": config["dtype"]}, layer))
             else:
                 raise ValueError(f"layer {layer.name!r}: {key}={value!r} has no form in Keras")
+        elif isinstance(value, Mapping) and "function" in value:
+            raise ValueError(
+                f"layer {layer.name!r}: {key} is a function of your own, which Keras would not find: save the model as .safetensors"
+            )
         found[key] = value
     return found
 
