@@ -117,7 +117,7 @@ def load_model(filepath: Path, custom_objects: Mapping[str, Any] | None = None, 
     """The model in a file that `Model.save` wrote; of a training checkpoint, the model alone.
 
     Nothing in the file is executed. The model computes the same bits as the saved one. A ``.keras`` file, which Keras may have
-    written, is read as by `from_keras`: the model is not compiled.
+    written, is read as by `from_keras`, and compiled as it says there.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def load_model(filepath: Path, custom_objects: Mapping[str, Any] | None = None, 
     if os.fsdecode(filepath).lower().endswith(".keras"):
         from .keras_models import from_keras
 
-        return from_keras(filepath, dtype=None)
+        return from_keras(filepath, dtype=None, compile=compile)
     _check_read(filepath)
     with TensorFile(filepath) as file:
         description = metadata_json(filepath, file.metadata, "fastnet")

@@ -23,6 +23,7 @@ from ..layers import Input, Reshape
 from ..layers._registry import layer_table
 from ..layers.base import Layer
 from ..layers.scaling import Normalization, Rescaling
+from .keras_compile import compile_as_told
 from .keras_files import opened, telling, wrap
 from .keras_source import (
     Description,
@@ -63,11 +64,11 @@ _SET_BY_WRAPPERS = {"zero_output_for_mask"}
 _CALL_WITHOUT_EFFECT = {"training"}
 
 
-def from_keras(source: Any, model: Model | None = None, *, dtype: str | None = "float32") -> Model:
+def from_keras(source: Any, model: Model | None = None, *, dtype: str | None = "float32", compile: bool = False) -> Model:
     """A model of Keras 3 as one of fastnet, with the same weights and outputs.
 
     Sequential and functional models are made anew from their configuration, models within models included. Optimizer and
-    loss are not taken over: call `compile`.
+    loss are taken over from files, where `compile` says so.
 
     Parameters
     ----------
@@ -80,6 +81,8 @@ def from_keras(source: Any, model: Model | None = None, *, dtype: str | None = "
     dtype : {"float32", "float64"}, optional
         Of the model that is made; None: that of the source, where that is float64, else float32. Arrays of other precisions, float16
         and bfloat16 too, are converted.
+    compile : bool
+        Compile the model that is made of a file as that says, with a new state of the optimizer.
 
     Returns
     -------
@@ -108,7 +111,11 @@ def from_keras(source: Any, model: Model | None = None, *, dtype: str | None = "
     if isinstance(source, (str, os.PathLike)):
         with opened(source) as file, telling(os.fspath(source)):
             found = from_file(file)
-            return _Builder(found, dtype).build() if model is None else _fill(model, found)
+            made = _Builder(found, dtype).build() if model is None else _fill(model, found)
+            told = file.config.get("compile_config")
+        if compile and model is None:
+            compile_as_told(made, told)
+        return made
     found = from_model(source)
     with telling("the model of Keras"):
         return _Builder(found, dtype).build() if model is None else _fill(model, found)

@@ -22,6 +22,7 @@ from .._replace import replaced_file
 from .._weights import Weight
 from ..layers.activations import _ActivationLayer
 from ..layers.base import Layer
+from .keras_compile import compile_config_of
 from .keras_source import NAMES_IN_FILES, groups_of
 from .keras_weights import is_weight_in_keras
 
@@ -71,7 +72,7 @@ def check_keras_path(path: Path) -> None:
 
 
 def save_keras(model: Network, path: Path, values: Mapping[Weight, np.ndarray]) -> None:
-    """Writes a model as Keras 3 does, without what compile was told.
+    """Writes a model as Keras 3 does, with what compile was told where Keras has the same.
 
     Parameters
     ----------
@@ -93,6 +94,9 @@ def save_keras(model: Network, path: Path, values: Mapping[Weight, np.ndarray]) 
     model._require_built()
     writer = _Writer(model.dtype)
     config = writer.model(model, "")
+    told = compile_config_of(model)
+    if told is not None:
+        config["compile_config"] = told
     archive = _archive(config, writer.arrays, values)
     with replaced_file(path) as file:
         file.write(archive)
