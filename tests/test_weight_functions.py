@@ -259,7 +259,7 @@ def test_functions_are_activations(cls):
         ({"kernel_regularizer": ops.square}, ValueError, r"returns an array of shape \(6, 3\), expected \(\)"),
         ({"kernel_constraint": lambda w: ops.sum(w)}, ValueError, r"returns an array of shape \(\), expected \(6, 3\)"),
         ({"bias_constraint": lambda w: np.zeros(2)}, ValueError, r"returns shape \(2,\), expected \(3,\)"),
-        ({"kernel_regularizer": lambda w: ops.log(-ops.sum(w**2))}, FloatingPointError, "penalty of 'dense/kernel' became nan"),
+        ({"kernel_regularizer": lambda w: ops.log(-ops.sum(w**2))}, FloatingPointError, "the loss became nan at step 0"),
         ({"kernel_initializer": lambda shape, dtype=None: np.zeros(3)}, ValueError, r"array of shape \(3,\), expected \(6, 3\)"),
         ({"activation": lambda x: 3}, TypeError, "activation <lambda> returned 3"),
     ],
@@ -279,8 +279,9 @@ def test_errors_leave_the_weights_as_they_were(options, error, message):
 
 def test_what_does_not_go_together_says_so(tmp_path):
     model, x, y = make_model(fn.layers.Dense, kernel_regularizer=square)
-    step = fn.TrainStep(lambda x: {"loss": (ops.sum(model(x) ** 2, axis=-1), model)}, [(6,)])
-    with pytest.raises(ValueError, match="regularizer or constraint of weight 'dense.*/kernel' is a function"):
+    constrained, _, _ = make_model(fn.layers.Dense, kernel_constraint=not_negative)
+    step = fn.TrainStep(lambda x: {"loss": (ops.sum(constrained(x) ** 2, axis=-1), constrained)}, [(6,)])
+    with pytest.raises(ValueError, match="the constraint of weight 'dense.*/kernel' is a function"):
         step.compile({"loss": "sgd"})
     model.compile("sgd", "mse")
     with pytest.raises((TypeError, ValueError), match="cannot be saved"):
@@ -288,3 +289,58 @@ def test_what_does_not_go_together_says_so(tmp_path):
     with pytest.raises(NotImplementedError, match="function"):
         model.export(tmp_path / "model.c", training=True)
     model.export(tmp_path / "model.c")
+
+
+# ---- as a part of the plan ----------------------------------------------------------------------------------
+
+
+def test_epochs_with_a_penalty_are_made_without_python(monkeypatch):
+    """Only a constraint has its turn between the steps; a penalty is called when a plan is made, and with a Normalization in front."""
+    calls = []
+
+    def counted(w):
+        calls.append(w)
+        return square(w)
+
+    x, y = np.random.default_rng(0).normal(2, 3, (60, 4)), np.ones((60, 1))
+    losses = []
+    for regularizer in (counted, fn.regularizers.L2(0.05)):
+        scaling = fn.layers.Normalization()
+        scaling.adapt(x)
+        layers = [scaling, fn.layers.Dense(5, "tanh", kernel_regularizer=regularizer), fn.layers.Dense(1)]
+        model = fn.Sequential([fn.Input((4,)), *layers], seed=0, dtype="float64")
+        model.compile("adam", "mse")
+        monkeypatch.setattr(model, "_split_step", None)
+        losses.append(model.fit(x, y, batch_size=8, epochs=5, verbose=0).history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-9)
+    assert 1 <= len(calls) <= 2
+
+
+def test_in_steps_of_several_updates():
+    """Of a `TrainStep` and of a `train_step`: in the update that trains the weight, as L2 is."""
+    x = np.random.default_rng(0).normal(size=(30, 4))
+
+    class Own(fn.Model):
+        def train_step(self, data):
+            with fn.GradientTape() as tape:
+                loss = ops.mean(self(data) ** 2) + sum(self.losses)
+            self.optimizer.apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+            return {"loss": loss}
+
+    found = []
+    for regularizer in (square, fn.regularizers.L2(0.05)):
+        inputs = fn.Input((4,))
+        first, second = (fn.layers.Dense(3, kernel_regularizer=regularizer) for _ in range(2))
+        model = Own(inputs, second(first(inputs)), seed=0, dtype="float64")
+        step = fn.TrainStep(
+            lambda x, model=model, first=first, second=second: {
+                "a": (ops.sum(model(x) ** 2, axis=-1), first), "b": (ops.sum(model(x), axis=-1), second)
+            },
+            [(4,)], seed=0,
+        )  # fmt: skip
+        step.compile({"a": "sgd", "b": "adam"})
+        history = step.fit([x], batch_size=7, epochs=2, verbose=0).history
+        model.compile("adam")
+        own = model.fit(x, batch_size=7, epochs=2, verbose=0).history
+        found.append([*history["a"], *history["b"], *own["loss"], *np.concatenate([w.ravel() for w in model.get_weights()])])
+    np.testing.assert_allclose(*found, rtol=1e-9)

@@ -105,8 +105,6 @@ class Evaluation:
                 if outputs is not None:
                     judge_rows(self._compiled, targets, outputs, self._sums, range(before, row, batch_size))
                 self.stopped = self._hooks.stops(functools.partial(self._logs, self.rows + row))
-        own = [weight for weight in network._plans.own_weights if weight.penalized and weight.regularizer.own]
-        self._totals[0] += row * self._penalties(own, snapshot)
         return row
 
     def _run_custom(

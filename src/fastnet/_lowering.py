@@ -37,6 +37,7 @@ def lower(
     kind: str,
     averages: Mapping[Weight, np.ndarray],
     schedules: Sequence[tuple[int, str, Callable[[int], float]]],
+    penalties: tuple[list[Operation], list[Weight]] = ([], []),
 ) -> dict[str, Any]:
     """The arguments of `Plan` that say what is computed; the arrays, the rows and the threads are for the caller to add.
 
@@ -51,6 +52,8 @@ def lower(
         The numbers to compute with, for the weights where these are not the trained ones.
     schedules : sequence of (node, attribute, function)
         Attributes that vary from step to step.
+    penalties : (list of Operation, list of Weight)
+        What adds the penalties of weights to the loss that are functions, and the arrays that these compute with.
     """
     graph, training = network._graph, kind in TRAINING
     paths = network._paths()
@@ -59,8 +62,9 @@ def lower(
     with_loss = compiled if kind in _WITH_LOSS else None
     found = with_loss.formulas if with_loss is not None else []
     targets = with_loss.read_targets if with_loss is not None else []
-    formulas = list(dict.fromkeys(operation for one in found for operation in one.operations))
-    constants = list(dict.fromkeys(weight for one in found for weight in one.constants if weight not in used))
+    formulas = list(dict.fromkeys([*(operation for one in found for operation in one.operations), *penalties[0]]))
+    given = [*(weight for one in found for weight in one.constants), *penalties[1]]
+    constants = list(dict.fromkeys(weight for weight in given if weight not in used))
     # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
     inputs, folded = (
         _fold_scaling(graph, formulas) if kind != "custom" else ([(t.sample_shape, None, None) for t in graph.feeds], set())

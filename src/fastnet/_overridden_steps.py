@@ -19,7 +19,6 @@ from ._step_trace import Applied, Penalties, StepTrace, ancestors
 from ._step_values import Batches, States, is_penalized, tensors_in
 from ._tested_steps import TestedStep
 from ._updates import CompiledStep, CompiledUpdate, StepPlans, Update, place_operations
-from ._weight_functions import has_functions
 from .data.sources import is_stream
 from .fitting import Fit
 from .inference import as_asked
@@ -91,9 +90,9 @@ class OverriddenStep(TrainStep):
                 raise NotImplementedError(
                     f"{name}: {type(one.optimizer).__name__} takes all rows at once, or keeps an average of the weights"
                 )
-            own = next((weight for weight in one.weights if has_functions([weight])), None)
+            own = next((weight for weight in one.weights if weight.constraint is not None and weight.constraint.own), None)
             if own is not None:
-                raise NotImplementedError(f"{name}: a regularizer or constraint of weight {own.path!r} is a function")
+                raise NotImplementedError(f"{name}: the constraint of weight {own.path!r} is a function")
             operations = ancestors(tensor for tensor, _, _ in _terms(one.losses))
             others = [other for other in trace.updates[:i] if groups[id(one)] is None or groups[id(other)] != groups[id(one)]]
             stale = _stale(operations, others)

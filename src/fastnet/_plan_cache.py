@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core
 from ._lowering import TRAINING, lower
+from ._own_penalties import penalty_operations
 from ._slots import Slots
 from ._snapshots import Snapshot
 from ._weight_functions import has_functions
@@ -78,6 +79,11 @@ class PlanCache:
         """The weights that are trained and whose regularizer or constraint is a function of the user's."""
         self._refresh()
         return self._own_weights
+
+    @property
+    def own_constraints(self) -> list[Weight]:
+        """Those of them whose constraint is a function: Python has its turn after each step."""
+        return [weight for weight in self.own_weights if weight.constraint is not None and weight.constraint.own]
 
     def _refresh(self) -> None:
         """Looks at the model anew, if any has changed."""
@@ -222,7 +228,11 @@ class PlanCache:
         model, slab = self._model, self._model._slab
         training = kind in TRAINING
         compiled = model._compiled if kind in ("predict", "penalize", "custom") else model._require_compiled()
-        spec = lower(model, compiled, kind, averages, self._schedules() if training else [])
+        penalties: Any = ([], [])
+        if kind in ("train", "evaluate") and model._penalized:
+            own = [weight for weight in self.own_weights if weight.regularizer is not None and weight.regularizer.own]
+            penalties = penalty_operations(model, own) if own else penalties
+        spec = lower(model, compiled, kind, averages, self._schedules() if training else [], penalties)
         return _core.Plan(
             **spec,
             max_rows=rows,

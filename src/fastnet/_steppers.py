@@ -122,7 +122,7 @@ class CustomStepper(Stepper):
 
 
 class SplitStepper(Stepper):
-    """Batch by batch in the engine, where functions of the user's add penalties of weights or constrain them."""
+    """Batch by batch in the engine, where functions of the user's constrain weights."""
 
     def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
         rows = range(state.row, min(fit.n_rows, state.row + fit.options.batch_size))
@@ -180,7 +180,7 @@ class FullBatchStepper(Stepper):
             if outputs is not None:
                 judge_rows(fit.compiled, targets, outputs, state.sums, range(0, n, fit.options.batch_size))
             for i, weight in enumerate(weights):
-                if weight.penalized:
+                if weight.penalized and not weight.regularizer.own:  # those are in the plan
                     penalty, slope = penalty_and_gradient(weight)
                     state.totals[0] += n * penalty
                     gradient[at[i] : at[i + 1]] += slope.reshape(-1)
@@ -254,8 +254,8 @@ def _prefixes(fit: FitState) -> list[str]:
     return [""] if fit.compiled.one_update else [f"{update.name}_" for update in fit.model.updates]
 
 
-def make_stepper(compiled: Compiled, own_weights: bool = False, distribution: DataParallel | None = None) -> Stepper:
-    """The stepper for an optimizer and losses; own_weights: penalties or constraints of weights are functions of the user's."""
+def make_stepper(compiled: Compiled, own_constraints: bool = False, distribution: DataParallel | None = None) -> Stepper:
+    """The stepper for an optimizer and losses; own_constraints: some of weights are functions of the user's."""
     if distribution is not None:
         from .distribution._stepper import DataParallelStepper
 
@@ -266,4 +266,4 @@ def make_stepper(compiled: Compiled, own_weights: bool = False, distribution: Da
         return FullBatchStepper()
     if compiled.custom:
         return CustomStepper()
-    return SplitStepper() if own_weights else EngineStepper()
+    return SplitStepper() if own_constraints else EngineStepper()

@@ -163,20 +163,22 @@ class CustomLoop(Inference):
         compiled.optimizer.claim(self)
         with self._slab.gate.writing():
             plan = self._plans.get("custom", self._forward[0].max_rows)  # another one if it was compiled since
-            self._make_steps(plan, _core.UPDATE, n_rows=1, batch_size=1, hyper=self._plans.hyper(1))
+            self._make_steps(plan, _core.UPDATE, n_rows=1, batch_size=1, hyper=self._plans.hyper(1), penalizes=True)
 
     def _make_steps(self, plan: _core.Plan, phases: int, **arguments: Any) -> None:
         """Runs what changes the weights, while this thread alone may; the optimizer counts the batches.
 
-        An interrupt meanwhile is raised when the steps have been made and counted.
+        An interrupt meanwhile is raised when the steps have been made and counted. penalizes: penalties that are functions are no part of
+        the plan, and to be added to the gradients, and times the rows to the first of `totals`.
         """
         counter = self._compiled.optimizer.counter
         run: Callable[..., Any] = plan.run
-        if self._plans.own_weights:
-            run = self._penalize(plan, phases, arguments.pop("totals", None), arguments["n_rows"])
+        penalizes, totals = arguments.pop("penalizes", False), arguments.pop("totals", None)
+        if self._plans.own_constraints or (penalizes and self._plans.own_weights):
+            run = self._penalize(plan, penalizes, totals, arguments["n_rows"])
         self._change_weights(run, phases, step=counter.batches, counter=counter, **arguments)
 
-    def _penalize(self, plan: _core.Plan, phases: int, totals: np.ndarray | None, rows: int) -> Callable[..., Any]:
+    def _penalize(self, plan: _core.Plan, penalizes: bool, totals: np.ndarray | None, rows: int) -> Callable[..., Any]:
         """An update by penalties and constraints that are functions of the user's, besides all else.
 
         Adds the derivatives of the penalties to the gradients that are there, and the penalties, times the rows, to the first of `totals`.
@@ -188,7 +190,7 @@ class CustomLoop(Inference):
         """
         optimizer = self._compiled.optimizer
         penalized = [weight for weight in self._plans.own_weights if weight.regularizer is not None and weight.regularizer.own]
-        if not phases & _core.FLUSH:
+        if penalizes:
             for weight in penalized:
                 penalty, gradient = penalty_and_gradient(weight)
                 if not np.isfinite(penalty):
@@ -256,15 +258,14 @@ class CustomLoop(Inference):
                 n_rows=n,
                 batch_size=n,
                 hyper=self._plans.hyper(1),
+                penalizes=True,
                 **self._staged(position, n, totals, sums),
             )
 
     def _staged(self, position: _core.Position, n: int, totals: np.ndarray, sums: np.ndarray) -> dict[str, Any]:
         """Arguments of `_make_steps` for an update whose losses and metrics have been computed before."""
         found = {"loss_sum": totals, "gradient_squares": position.squared_norm, "position": position}
-        if self._plans.own_weights:
-            found["totals"] = totals
-        return {**found, "staged": (position.row + n, totals, sums)}
+        return {**found, "totals": totals, "staged": (position.row + n, totals, sums)}
 
     def _split_step(
         self,

@@ -14,7 +14,6 @@ from ._callback_list import CallbackList
 from ._fit_state import EpochState, FitState
 from ._progress import Progress
 from ._steppers import make_stepper
-from ._weight_functions import has_functions
 from .data.feed import Feed
 from .history import History
 
@@ -68,7 +67,7 @@ class Fit(FitState):
         distribution = model.distribution
         if distribution is not None and distribution.rank:
             self.progress = Progress()  # of all processes the first tells how it goes
-        self.stepper = make_stepper(self.compiled, has_functions(model.trainable_weights), distribution)
+        self.stepper = make_stepper(self.compiled, bool(model._plans.own_constraints), distribution)
         of_callbacks = {"learning_rate"} if any(one.sets_learning_rate for one in self.callbacks.callbacks) else set()
         self.history.details = frozenset({*self.stepper.details(self), "seconds"} - of_callbacks)
 

@@ -30,7 +30,7 @@ class Regularizer(_config.Configurable):
     """Base of the penalties ``l1 * sum(abs(w)) + l2 * sum(w**2)``.
 
     A penalty of one's own has `__call__`, written in `fastnet.ops`: it takes a weight, as an array, and returns one number. It is traced
-    once for each weight and differentiated by the engine; steps of such models are made one by one.
+    for each weight when a plan is made, computed and differentiated by the engine.
 
     Examples
     --------

@@ -18,7 +18,6 @@ from ._progress import make_progress
 from ._row_sums import Total, rows_of_mean
 from ._steppers import SLICE_STEPS, TRAIN
 from ._updates import CompiledStep, CompiledUpdate, MeanLoss, StepPlans, Update, place_operations
-from ._weight_functions import has_functions
 from ._weights import Weight
 from .fitting import Fit
 from .history import History
@@ -159,11 +158,10 @@ class TrainStep(Model):
         """
         names = self.output_names
         for update in self.updates:
-            own = next((weight for weight in update.trainable_weights if has_functions([weight])), None)
+            own = next(iter(update._plans.own_constraints), None)
             if own is not None:
                 raise ValueError(
-                    f"update {update.name!r}: a regularizer or constraint of weight {own.path!r} is a function, of which a step knows nothing: "
-                    "a penalty can be a part of its loss"
+                    f"update {update.name!r}: the constraint of weight {own.path!r} is a function, of which a step knows nothing"
                 )
         if isinstance(optimizers, str):
             optimizers = dict.fromkeys(names, optimizers)

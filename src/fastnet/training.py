@@ -364,7 +364,7 @@ class Trainer(OwnSteps, CustomLoop):
             from .distribution._stepper import shared_steps
 
             shared_steps(self, compiled, self.distribution).make((inputs, targets, weights), range(n), position)
-        elif self._plans.own_weights:
+        elif self._plans.own_constraints:
             self._split_step(compiled, (inputs, targets, weights), range(n), position)
         else:
             with self._slab.gate.writing():
