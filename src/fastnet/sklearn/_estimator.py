@@ -23,7 +23,7 @@ from ..many import FitManyError, PerModel, fit_many
 from ._callbacks import CallbackSupportMixin, FitTask, copies_of
 from ._networks import Penalty, build_network, first_weights, hidden_sizes, make_optimizer, set_decay
 from ._scaling import Scaling
-from ._tables import TableEncoder, is_table
+from ._tables import Table, is_table
 from ._threads import allowed_threads
 from ._watch import Record, Watch
 
@@ -101,7 +101,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     def _validate_inputs(self, X: Any, reset: bool, y: Any = "no_validation", **options: Any) -> Any:
         """The data as arrays of the kind that the networks compute with."""
         if reset:
-            self._table = TableEncoder(X) if is_table(X) else None
+            self._table = Table(X) if is_table(X) else None
         if getattr(self, "_table", None) is not None:
             return self._encode_table(X, reset, y)
         kinds = {"float32": np.float32, "float64": np.float64}.get(self.dtype, (np.float64, np.float32))
