@@ -8,6 +8,7 @@ from networks import rows
 
 import fastnet as fn
 from fastnet import _config, _core, activations, constraints, initializers, layers, losses, metrics, optimizers, regularizers
+from fastnet.layers._changing import Changing
 
 #: kind -> (module, base class, function that finds by name, table of names)
 KINDS = {
@@ -21,6 +22,12 @@ KINDS = {
 }
 #: What cannot be left out.
 REQUIRED = {
+    **{
+        cls: {"factor": 0.25}
+        for cls in (layers.RandomColorDegeneration, layers.RandomHue, layers.RandomSaturation, layers.RandomSharpness)
+    },
+    layers.RandomCrop: {"height": 1, "width": 2},
+    layers.RandomPosterization: {"factor": 4},
     layers.CategoryEncoding: {"num_tokens": 4},
     layers.Discretization: {"bin_boundaries": [0.0, 1.0]},
     layers.HashedCrossing: {"num_bins": 5},
@@ -240,6 +247,8 @@ def input_for(cls, changed):
         return fn.Input((2, 3, 6))
     if cls in OF_SEQUENCES:
         return fn.Input((3, 6))
+    if issubclass(cls, Changing):
+        return fn.Input((4, 5, 3))
     if cls.__module__ == layers.RandomFlip.__module__:
         return fn.Input((2, 3, 6))
     if "1D" in cls.__name__ or is_attention(cls) or changed in ("axis", "dims", "noise_shape"):

@@ -64,6 +64,7 @@ CASES = {
     "gaussian_dropout": [(L.GaussianDropout(0.4), (3,))],
     "gaussian_noise": [(L.GaussianNoise(0.1), (3,))],
     "group_normalization": [(L.GroupNormalization(2), (3, 4)), (L.GroupNormalization(-1), (2, 3, 4))],
+    "in_training": [(L.RandomColorDegeneration(0.5, (-1, 1)), (2, 2, 3)), (L.RandomCrop(2, 2), (3, 4, 1))],
     "layer_normalization": [(L.LayerNormalization(), (2, 5))],
     "log_softmax": [(ops.log_softmax, (2, 4))],
     "masking": [(L.Masking(), (3, 2))],

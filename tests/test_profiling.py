@@ -175,7 +175,7 @@ def test_costs_of_other_operations(case):
 
 #: Elementwise functions, copies and random numbers: their time is that of the memory they read and write.
 TRAFFIC = {"activation", "activity_regularization", "add", "affine", "alpha_dropout", "argsort", "average", "concatenate", "dropout", "elementwise",
-           "gaussian_dropout", "gaussian_noise", "log_softmax", "masking", "maximum", "minimum", "multiply", "pad", "permute",
+           "gaussian_dropout", "gaussian_noise", "in_training", "log_softmax", "masking", "maximum", "minimum", "multiply", "pad", "permute",
            "random", "random_brightness", "random_erasing", "reshape", "select", "softmax", "strided_copy", "subtract"}  # fmt: skip
 
 

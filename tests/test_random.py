@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from exports import compile_model
 from reference.operations import random_numbers
+from scipy import stats
 
 import fastnet as fn
 from fastnet import _core, ops
@@ -373,3 +374,27 @@ def test_bad_input(call, error, text):
 
 def test_arrays_without_numbers():
     assert fn.random.normal((0, 3)).shape == (0, 3) and fn.random.normal(()).shape == ()
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.3, 0.7), (1.0, 1.0), (4.0, 2.5)])
+def test_gamma_and_beta_are_what_they_are_called(alpha, beta):
+    """By the largest distance of the distributions, for a probability of 1e-4; tensors have them, too."""
+    n = 20000
+    bound = np.sqrt(-np.log(0.5e-4) / (2 * n))
+    x = fn.random.gamma((n,), alpha, seed=3, dtype="float64")
+    assert stats.kstest(x, stats.gamma(alpha).cdf).statistic < bound
+    assert stats.kstest(fn.random.beta((n,), alpha, beta, seed=4), stats.beta(alpha, beta).cdf).statistic < bound
+    model = fn.Sequential([fn.Input((2,)), fn.layers.Lambda(lambda x: fn.random.gamma(x.shape, x))], seed=0)
+    drawn = model.predict(np.tile([alpha, beta], (n, 1)))
+    for k, shape in enumerate((alpha, beta)):
+        assert stats.kstest(drawn[:, k], stats.gamma(shape).cdf).statistic < bound
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 5 / np.sqrt(n)
+
+
+def test_gamma_has_a_shape_for_each_number():
+    shapes = [0.5, 2.0, 80.0]
+    x = fn.random.gamma((4000, 3), shapes, seed=1)
+    np.testing.assert_allclose(x.mean(0), shapes, rtol=0.1)
+    np.testing.assert_array_equal(x, fn.random.gamma((4000, 3), shapes, seed=1))
+    with pytest.raises(ValueError, match="fn.random.gamma: alpha must be above 0"):
+        fn.random.gamma((3,), 0.0)

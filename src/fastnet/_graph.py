@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _core
 from ._labels import Labels, find_labels
+from ._order import PENALTIES, sort_operations, without_training
 from ._step_context import MOMENTS, STEP
 from ._symbols import CURRENT_CALL, FUNCTIONS, ROWS
 from ._tensors import SymbolicTensor, as_tensors, replace_tensors, shape_attributes, symbols_in, tensor_of
@@ -228,37 +229,6 @@ def batch_size_of(tensor: SymbolicTensor) -> int | None:
     return None
 
 
-#: Operations that add to the loss.
-PENALTIES = frozenset(filter(_core.penalizes, _core.registry("ops")))
-
-
-def sort_operations(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> list[Operation]:
-    """The operations that lead from the inputs to the outputs, each after those it depends on.
-
-    Raises
-    ------
-    ValueError
-        If an output depends on an input that is not among the given ones.
-    """
-    known = set(map(id, inputs))
-    order: dict[Operation, None] = {}
-    # Depth first, without recursion: networks may be deeper than Python's stack.
-    stack: list[tuple[SymbolicTensor, bool]] = [(tensor, False) for tensor in reversed(outputs)]
-    while stack:
-        tensor, expanded = stack.pop()
-        operation = tensor.operation
-        if id(tensor) in known or operation in order or tensor.weight is not None:
-            continue
-        if operation is None:
-            raise ValueError(f"the outputs depend on an input of shape {tensor.shape} that is not among the inputs of the model")
-        if expanded:
-            order[operation] = None
-        else:
-            stack.append((tensor, True))
-            stack.extend((source, False) for source in reversed(operation.inputs))
-    return list(order)
-
-
 class Graph:
     """What a model computes: operations in order, and the uses of layers that they are in.
 
@@ -326,7 +296,7 @@ class Graph:
     @cached_property
     def draws(self) -> bool:
         """Whether random numbers are drawn outside of training, too."""
-        return any(operation.op == "random" for operation in self.operations)
+        return any(one.op == "random" for one in without_training(self.operations, with_masks(self.outputs)))
 
     @cached_property
     def penalized(self) -> bool:

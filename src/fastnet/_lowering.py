@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._graph import PENALTIES, shape_attributes, sort_operations
+from ._graph import shape_attributes, with_masks
+from ._order import PENALTIES, sort_operations, without_training
 from ._weights import Weight, aligned_zeros
 
 if TYPE_CHECKING:
@@ -71,13 +72,17 @@ def lower(
     )
     # Predictions do without what only adds to the loss.
     operations = [*(graph.leading if kind == "predict" else graph.operations), *formulas]
+    if not training:
+        operations = without_training(operations, with_masks(graph.outputs))
     _check_frozen(operations if training else [])
     # Of all operations, so that values have the same numbers in all plans.
     computed = dict.fromkeys(
         tensor for one in [*graph.operations, *formulas] for tensor in one.inputs if tensor.weight is not None
     )
     tensors = [*graph.feeds, *(target for _, target in targets), *computed]
-    nodes, values = lower_operations(tensors, operations, [*weights, *constants], folded | network._silent, network._places)
+    nodes, values = lower_operations(
+        tensors, operations, [*weights, *constants], folded | network._silent, network._places, training
+    )
     idle = _idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
     if network._trained is not None:
         idle |= {weight for weight in weights if weight not in network._trained}
@@ -141,12 +146,20 @@ def _fold_scaling(graph: Graph, formulas: Sequence[Operation]) -> tuple[list[tup
     return inputs, folded
 
 
+def _inputs_of(operation: Operation, training: bool) -> list[SymbolicTensor]:
+    """What it reads in training, or outside of it."""
+    if operation.op == "in_training":
+        return operation.inputs[-1:] if training else operation.inputs[:1]
+    return operation.inputs
+
+
 def lower_operations(
     inputs: Sequence[SymbolicTensor],
     operations: Sequence[Operation],
     weights: Sequence[Weight],
     folded: set[Operation],
     places: Mapping[Operation, int],
+    training: bool = True,
 ) -> tuple[list[tuple[Any, ...]], dict[int, int]]:
     """The nodes, and the number of each value by the id of its tensor."""
     numbers = {weight: i for i, weight in enumerate(weights)}
@@ -159,7 +172,7 @@ def lower_operations(
         while len(nodes) < places.get(operation, 0):  # views that nothing reads
             nodes.append(("reshape", "padding", [0], [], shape_attributes(inputs[0].sample_shape)))
             n_values += 1
-        read = [values[id(tensor)] for tensor in operation.inputs]
+        read = [values[id(tensor)] for tensor in _inputs_of(operation, training)]
         attributes = operation.layer.plan_attributes(operation)
         if operation.like in made:
             attributes = {**attributes, "like": made[operation.like]}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._graph import SymbolicTensor, outside_calls, sort_operations
+from ._graph import SymbolicTensor, outside_calls
+from ._order import sort_operations
 from ._row_sums import Total, rows_of_mean
 from .losses import Loss
 

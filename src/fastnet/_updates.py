@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import _core
-from ._graph import PENALTIES, Graph, sort_operations
+from ._graph import Graph
 from ._network import Network
+from ._order import PENALTIES, sort_operations
 from ._plan_cache import PlanCache
 from ._slots import Slots
 from .layers.base import Layer

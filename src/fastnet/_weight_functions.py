@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._graph import SymbolicTensor, outside_calls, sort_operations
+from ._graph import SymbolicTensor, outside_calls
 from ._lowering import lower_constant, lower_operations
+from ._order import sort_operations
 from ._weights import aligned_zeros
 from .layers.functional import HAS_BATCH
 

@@ -19,4 +19,9 @@ def select_cases(width):
     yield OpCase("select", ((2, 3), (2, 3, 2, width), (2, 3, 2, width)))
 
 
-OPS = {"select": select_cases, "masking": masking_cases, "masked_mean": masked_mean_cases}
+def in_training_cases(width):
+    yield OpCase("in_training", ((2, width), (2, width)))
+    yield OpCase("in_training", ((width,),))
+
+
+OPS = {"in_training": in_training_cases, "select": select_cases, "masking": masking_cases, "masked_mean": masked_mean_cases}

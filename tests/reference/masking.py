@@ -37,7 +37,16 @@ def select_backward(inputs, parameters, dy, value=0.0):
     return [np.zeros_like(mask), dy * taken, *([dy * ~taken] if len(inputs) > 2 else [])], []
 
 
+def in_training(inputs, parameters):
+    return inputs[-1]
+
+
+def in_training_backward(inputs, parameters, dy):
+    return [*[np.zeros_like(dy)] * (len(inputs) - 1), dy], []
+
+
 OPS = {
+    "in_training": Op(in_training, in_training_backward),
     "select": Op(select, select_backward),
     "masking": Op(masking, masking_backward),
     "masked_mean": Op(masked_mean, masked_mean_backward),
@@ -46,6 +55,7 @@ OPS = {
 #: Name, shapes of inputs and parameters, attributes.
 OP_CASES = [
     ("masking", [(3, 4, 2)], [], {}),
+    ("in_training", [(3, 4), (3, 4)], [], {}),
     ("masked_mean", [(3, 4, 2), (3, 4)], [], {}),
     ("select", [(3, 4), (3, 4, 2), (3, 4, 2)], [], {}),
     ("select", [(3, 4), (3, 4, 2)], [], {"value": 1.5}),

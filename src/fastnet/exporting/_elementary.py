@@ -42,6 +42,11 @@ def _view(node: Node) -> None:
     node.view()
 
 
+@adapts("in_training")
+def _in_training(node: Node) -> None:
+    node.view(len(node.inputs) - 1 if node.training else 0)
+
+
 @adapts("affine")
 def _affine(node: Node) -> None:
     if node.attributes["per_feature"]:

@@ -119,9 +119,10 @@ class Node:
         self._buffers += 1
         return Array(f"{self.layer}_{name}_{self.number}_{self._buffers}", values.size, "constant", values, type)
 
-    def view(self) -> None:
-        """The output is the input under another shape."""
-        self.outputs[0].array, self.outputs[0].gradient = self.inputs[0].array, self.inputs[0].gradient
+    def view(self, number: int = 0) -> None:
+        """The output is an input under another shape."""
+        source = self.inputs[number]
+        self.outputs[0].array, self.outputs[0].gradient = source.array, source.gradient
 
     def names(self, **more: Any) -> dict[str, Any]:
         """The arguments of functions by name; see the head of this module."""

@@ -9,6 +9,10 @@ from .augmentation import *
 from .augmentation import __all__ as _augmentation
 from .base import Layer
 from .bidirectional import Bidirectional
+from .chosen_augmentation import *
+from .chosen_augmentation import __all__ as _chosen
+from .color_augmentation import *
+from .color_augmentation import __all__ as _colors
 from .convolution import *
 from .convolution import Convolution1D as Convolution1D
 from .convolution import Convolution2D as Convolution2D
@@ -26,6 +30,8 @@ from .encoding import __all__ as _encoding
 from .formulas import *
 from .formulas import __all__ as _formulas
 from .functional import Lambda
+from .geometric_augmentation import *
+from .geometric_augmentation import __all__ as _geometric
 from .hashing import HashedCrossing, Hashing
 from .lookup import IntegerLookup, StringLookup
 from .merging import *
@@ -64,6 +70,8 @@ from .resizing import *
 from .resizing import __all__ as _resizing
 from .scaling import MinMaxScaling, Normalization, Rescaling, TargetScaling
 from .text import TextVectorization
+from .tone_augmentation import *
+from .tone_augmentation import __all__ as _tones
 from .transformer import TransformerBlock
 from .volume_pooling import *
 from .volume_pooling import AvgPool3D as AvgPool3D
@@ -81,7 +89,7 @@ __all__ = [
     "GaussianDropout", "GaussianNoise", "GroupNormalization", "HashedCrossing", "Hashing", "Input", "IntegerLookup", "Lambda", "Layer", "LayerNormalization", "Masking",
     "MinMaxScaling", "Normalization", "RMSNormalization", "Rescaling", "Reshape",
     "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "StringLookup", "TargetScaling", "TextVectorization", *_activations, *_attention, *_convolution, *_transposed, *_pooling,
-    *_augmentation, *_reshaping,
+    *_augmentation, *_colors, *_tones, *_geometric, *_chosen, *_reshaping,
     "TransformerBlock", *_positions,
     "TimeDistributed", *_recurrent, *_cells, *_encoding, *_merging, *_formulas, *_resizing, *_volume_pooling, "Conv3D", "Conv3DTranspose", *_convolving,
 ]  # fmt: skip

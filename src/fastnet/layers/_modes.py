@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, sort_operations, symbols_in
+from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, symbols_in
+from .._order import sort_operations, without_training
 
 __all__ = ["AUGMENTING", "FORCED", "MODE", "asked_mode", "default_mode", "in_mode", "takes_training", "trace_modes"]
 
@@ -20,8 +21,8 @@ AUGMENTING = "augmenting"
 
 #: Operations that hand on their input but in training.
 _NOISE = {
-    "alpha_dropout", "dropout", "gaussian_dropout", "gaussian_noise", "random_affine", "random_brightness", "random_contrast",
-    "random_erasing",
+    "alpha_dropout", "dropout", "gaussian_dropout", "gaussian_noise", "in_training", "random_affine", "random_brightness",
+    "random_contrast", "random_erasing",
 }  # fmt: skip
 #: Others that differ in training, by the attribute that says so, with its value for inference.
 _INFERENCE = {"batch_normalization": ("frozen", 1.0), "attention": ("rate", 0.0)}
@@ -117,7 +118,7 @@ def _meaning(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
     """What is computed in inference, without what distinguishes one trace of it from another."""
     numbers: dict[int, Any] = {id(tensor): ("input", i) for i, tensor in enumerate(inputs)}
     found: list[Any] = []
-    for operation in sort_operations(list(inputs), list(outputs)):
+    for operation in without_training(sort_operations(list(inputs), list(outputs)), outputs):
         read = tuple(numbers.get(id(tensor), tensor) for tensor in operation.inputs)  # weights are themselves
         if operation.op in _NOISE:
             numbers[id(operation.outputs[0])] = read[0]

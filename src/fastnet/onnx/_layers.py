@@ -10,8 +10,8 @@ __all__: list[str] = []
 
 
 @writes(
-    "activity_regularization", "alpha_dropout", "dropout", "gaussian_dropout", "gaussian_noise", "orthogonal_regularization",
-    "random_affine", "random_brightness", "random_contrast", "random_erasing",
+    "activity_regularization", "alpha_dropout", "dropout", "gaussian_dropout", "gaussian_noise", "in_training",
+    "orthogonal_regularization", "random_affine", "random_brightness", "random_contrast", "random_erasing",
 )  # fmt: skip
 def _only_in_training(node: Node) -> str:
     return node.x

@@ -455,6 +455,13 @@ def _select(operation: Operation, gradients: Gradients) -> Gradients:
     return found[: len(operation.inputs)]
 
 
+@_derivative_of("in_training")
+def _in_training(operation: Operation, gradients: Gradients) -> Gradients:
+    dy, nothing = gradients[0], gradients[0] * 0.0
+    ways = [[dy, nothing], [nothing, dy]] if len(operation.inputs) > 1 else [[dy]]
+    return [operation.layer.emit("in_training", way) for way in ways]
+
+
 @_derivative_of("activity_regularization", "gaussian_noise", "orthogonal_regularization")
 def _same(operation: Operation, gradients: Gradients) -> Gradients:
     """Of what is x as far as the output goes, or x and noise."""
