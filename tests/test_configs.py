@@ -201,7 +201,9 @@ def classes_of(kind):
     return [
         cls
         for cls in found
-        if isinstance(cls, type) and issubclass(cls, base) and cls not in (base, layers.Lambda, metrics.MeanMetricWrapper)
+        if isinstance(cls, type)
+        and issubclass(cls, base)
+        and cls not in (base, layers.Lambda, layers.Wrapper, metrics.MeanMetricWrapper)
     ]
 
 

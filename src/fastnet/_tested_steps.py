@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ._graph import FUNCTIONS, PENALTIES, Graph, Operation, outside_calls
+from ._graph import FUNCTIONS, Graph, Operation, outside_calls
 from ._hooks import begin_hooks
 from ._model_data import inputs_of
+from ._order import PENALTIES
 from ._row_sums import Total
 from ._step_data import StepData, trace_step
 from ._step_trace import Penalties

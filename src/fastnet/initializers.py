@@ -74,6 +74,10 @@ class Initializer(_config.Configurable):
             rng = np.random.default_rng(self.seed)
         return np.asarray(self.sample(tuple(shape), rng)).astype(np.float32 if dtype is None else dtype)
 
+    def clone(self) -> Initializer:
+        """Another one of the same arguments."""
+        return type(self).from_config(self.get_config())  # type: ignore[return-value]
+
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """The numbers, in float64."""
         raise NotImplementedError

@@ -36,7 +36,7 @@ class Callback:
     True
     """
 
-    model: Any
+    model: Any = None
     params: Mapping[str, Any]
 
     #: Whether a loss that is not finite stops training without an error.

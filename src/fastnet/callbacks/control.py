@@ -387,6 +387,11 @@ class LearningRateScheduler(Callback):
 class TerminateOnNaN(Callback):
     """Ends training quietly when the loss becomes NaN or infinite; without it, `fit` raises FloatingPointError.
 
+    Parameters
+    ----------
+    raise_error : bool
+        Raise that after all.
+
     The weights are those from before the step in which it happened. (In Keras they are those from after it.)
 
     Attributes
@@ -395,8 +400,11 @@ class TerminateOnNaN(Callback):
         What happened.
     """
 
-    stops_on_divergence = True
     error: FloatingPointError | None = None
+
+    def __init__(self, raise_error: bool = False) -> None:
+        self.raise_error = bool(raise_error)
+        self.stops_on_divergence = not self.raise_error
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.error = None

@@ -7,8 +7,14 @@ import numpy as np
 from ._published import Path, Split, find, read_npz
 from ._words import choose_words, shuffled, word_index
 
-__all__ = ["get_word_index", "load_data"]
+__all__ = ["get_label_names", "get_word_index", "load_data"]
 
+#: Of the files, in the order of their numbers.
+_TOPICS = """
+cocoa grain veg-oil earn acq wheat copper housing money-supply coffee sugar trade reserves ship cotton carcass
+crude nat-gas cpi money-fx interest gnp meal-feed alum oilseed gold tin strategic-metal livestock retail ipi
+iron-steel rubber heat jobs lei bop zinc orange pet-chem dlr gas silver wpi hog lead
+"""
 _FOLDER = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
 
 
@@ -50,3 +56,8 @@ def load_data(
 def get_word_index(path: Path = "reuters_word_index.json") -> dict[str, int]:
     """The rank of each word, from a file that is here already, or where Keras keeps its downloads."""
     return word_index("reuters", path, f"{_FOLDER}/reuters_word_index.json")
+
+
+def get_label_names() -> tuple[str, ...]:
+    """The names of the topics, in the order of their numbers."""
+    return tuple(_TOPICS.split())

@@ -1,5 +1,9 @@
 """Layers: descriptions of operations, by the names and arguments of Keras 3."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from .. import _config
 from ._registry import LAYERS
 from .activations import *
 from .activations import __all__ as _activations
@@ -82,7 +86,7 @@ from .volume_pooling import __all__ as _volume_pooling
 from .volumes import Conv3D, Conv3DTranspose
 from .volumes import Convolution3D as Convolution3D
 from .volumes import Convolution3DTranspose as Convolution3DTranspose
-from .wrappers import TimeDistributed
+from .wrappers import TimeDistributed, Wrapper
 
 __all__ = [
     "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Bidirectional", "Dense", "Dropout", "Embedding", "Flatten",
@@ -91,7 +95,23 @@ __all__ = [
     "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "StringLookup", "TargetScaling", "TextVectorization", *_activations, *_attention, *_convolution, *_transposed, *_pooling,
     *_augmentation, *_colors, *_tones, *_geometric, *_chosen, *_reshaping,
     "TransformerBlock", *_positions,
-    "TimeDistributed", *_recurrent, *_cells, *_encoding, *_merging, *_formulas, *_resizing, *_volume_pooling, "Conv3D", "Conv3DTranspose", *_convolving,
+    "TimeDistributed", "Wrapper", *_recurrent, *_cells, *_encoding, *_merging, *_formulas, *_resizing, *_volume_pooling, "Conv3D", "Conv3DTranspose", *_convolving,
 ]  # fmt: skip
 
 LAYERS.update((name, globals()[name]) for name in __all__ if isinstance(globals()[name], type))
+
+
+def serialize(layer: Layer) -> dict[str, Any]:
+    """The layer as a dictionary that JSON can hold, for `deserialize`."""
+    return _config.to_plain(_config.serialize(layer))
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None) -> Layer:
+    """The layer that `serialize` described, of a class of this module or one in `custom_objects`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class.
+    """
+    return _config.deserialize(config, {**LAYERS, **(custom_objects or {})}, "layer")

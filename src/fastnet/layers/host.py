@@ -17,7 +17,8 @@ import numpy as np
 
 from .. import _data
 from .._formulas import ops
-from .._graph import CURRENT_CALL, HostOperation, SymbolicTensor, sort_operations
+from .._graph import CURRENT_CALL, HostOperation, SymbolicTensor
+from .._order import sort_operations
 from .._strings import as_strings
 from .._types import LayerOptions
 from .base import Layer

@@ -1,4 +1,4 @@
-"""TimeDistributed: a layer on each step of a sequence."""
+"""Layers that have another one: TimeDistributed, on each step of a sequence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .embedding import Embedding
 from .normalization import BatchNormalization, LayerNormalization, RMSNormalization
 from .scaling import Rescaling
 
-__all__ = ["TimeDistributed"]
+__all__ = ["TimeDistributed", "Wrapper"]
 
 #: Layers that do the same with each position, whatever axes lie before the last one.
 _BY_POSITION = (
@@ -34,7 +34,38 @@ _BY_POSITION = (
 )
 
 
-class TimeDistributed(Layer):
+class Wrapper(Layer):
+    """Base of layers that have another one: a subclass has `call`, which calls `self.layer`.
+
+    Parameters
+    ----------
+    layer : Layer
+    trainable, name
+        As in `Layer`.
+
+    Raises
+    ------
+    TypeError
+        If it is no layer.
+
+    Examples
+    --------
+    >>> import fastnet as fn
+    >>> class Twice(fn.layers.Wrapper):
+    ...     def call(self, x):
+    ...         return self.layer(self.layer(x))
+    >>> Twice(fn.layers.Dense(4))(fn.Input((4,))).shape
+    (None, 4)
+    """
+
+    def __init__(self, layer: Layer, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(layer, Layer):
+            raise TypeError(f"{self._label}: expected a layer, got {layer!r}")
+        self.layer = layer
+
+
+class TimeDistributed(Wrapper):
     """Applies a layer to each step of a sequence, with the same weights.
 
     Most layers of fastnet that work on features do so for each position of a sequence anyway, and computing with
@@ -64,10 +95,7 @@ class TimeDistributed(Layer):
     supports_masking = True
 
     def __init__(self, layer: Layer, **kwargs: Unpack[LayerOptions]) -> None:
-        super().__init__(**kwargs)
-        if not isinstance(layer, Layer):
-            raise TypeError(f"{self._label}: expected a layer, got {layer!r}")
-        self.layer = layer
+        super().__init__(layer, **kwargs)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         if len(x.sample_shape) < 1 + (not isinstance(self.layer, Embedding)):

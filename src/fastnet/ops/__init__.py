@@ -15,6 +15,9 @@ np.float64(3.407606)
 [[8.0]]
 """
 
+import sys
+from typing import Any
+
 from .._symbols import FUNCTIONS as _FUNCTIONS
 from . import _gradients as _gradients
 from . import (
@@ -64,5 +67,8 @@ __all__ = sorted(
 _FUNCTIONS.public = frozenset(__all__)
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
+    """Keras sorts its functions into modules, besides: this one goes by their names, too."""
+    if name in ("image", "linalg", "nn", "numpy"):
+        return sys.modules[__name__]
     raise why_missing(name)

@@ -28,7 +28,6 @@ _REASONS = {
     "dtype": "a tensor has the precision of the model that it becomes a part of",
     "i0": "Bessel functions are not among those of the engine",
     "rearrange": "patterns of names: `reshape` and `transpose`, or `einsum`",
-    "image linalg nn numpy": "functions are in one module",
 }  # fmt: skip
 
 MISSING = {name: reason for names, reason in _REASONS.items() for name in names.split()}

@@ -48,15 +48,17 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 @function
-def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The largest over axes; equal ones share the gradient."""
-    return reduce("max", x, axis, keepdims)
+def max(x: Any, axis: Any = None, keepdims: bool = False, initial: float | None = None) -> Any:
+    """The largest over axes, and of a number `initial`; equal ones share the gradient."""
+    found = reduce("max", x, axis, keepdims)
+    return found if initial is None else apply("maximum", found, float(initial))
 
 
 @function
-def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The smallest over axes; equal ones share the gradient."""
-    return reduce("min", x, axis, keepdims)
+def min(x: Any, axis: Any = None, keepdims: bool = False, initial: float | None = None) -> Any:
+    """The smallest over axes, and of a number `initial`; equal ones share the gradient."""
+    found = reduce("min", x, axis, keepdims)
+    return found if initial is None else apply("minimum", found, float(initial))
 
 
 @function

@@ -17,12 +17,14 @@ from .._registered import (
 from .building import rebuild
 from .description import describe
 from .files import load_model, load_weights, save_model, save_weights
+from .objects import deserialize_keras_object, serialize_keras_object
 from .tensors import read_tensors, write_tensors
 
 __all__ = [
     "CustomObjectScope",
     "custom_object_scope",
     "describe",
+    "deserialize_keras_object",
     "from_keras",
     "from_onnx",
     "from_pytorch",
@@ -36,6 +38,7 @@ __all__ = [
     "register_keras_serializable",
     "save_model",
     "save_weights",
+    "serialize_keras_object",
     "to_onnx",
     "write_tensors",
 ]

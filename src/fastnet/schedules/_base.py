@@ -461,15 +461,15 @@ def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
     return _config.serialize(learning_rate_schedule)
 
 
-def deserialize(config: Mapping[str, Any]) -> LearningRateSchedule:
-    """The schedule that `serialize`, here or in Keras, described.
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None) -> LearningRateSchedule:
+    """The schedule that `serialize`, here or in Keras, described, of a class of this module or one in `custom_objects`.
 
     Raises
     ------
     ValueError
         If there is no such schedule.
     """
-    return _config.deserialize(config, SCHEDULES, "schedule")
+    return _config.deserialize(config, {**SCHEDULES, **(custom_objects or {})}, "schedule")
 
 
 def schedules_of(owner: LearningRateSchedule, schedules: Any) -> tuple[LearningRateSchedule, ...]:
