@@ -149,6 +149,31 @@ def test_lengths_that_vary():
     np.testing.assert_allclose(pair.predict([long, short]), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_batches_of_text():
+    """Of a generator and of a data set, as of the whole: the script of Keras's examples, words, Conv1D and pooling."""
+
+    def model():
+        vectorize = layers.TextVectorization(output_sequence_length=5)
+        vectorize.adapt(fn.utils.Dataset(TEXTS, Y, batch_size=7))
+        embedded = [layers.Embedding(vectorize.vocabulary_size(), 4), layers.Conv1D(3, 2, activation="relu", padding="same")]
+        made = fn.Sequential(
+            [fn.Input((1,), dtype="string"), vectorize, *embedded, layers.GlobalMaxPooling1D(), layers.Dense(1)], seed=0
+        )
+        made.compile("adam", "mse")
+        return made
+
+    def batches():
+        while True:
+            yield from ((TEXTS[i : i + 8], Y[i : i + 8]) for i in range(0, 40, 8))
+
+    whole, streamed, dataset = model(), model(), model()
+    expected = whole.fit(TEXTS, Y, batch_size=8, shuffle=False, epochs=2, verbose=0).history["loss"]
+    found = streamed.fit(batches(), steps_per_epoch=5, epochs=2, verbose=0).history["loss"]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(streamed.predict(TEXTS), whole.predict(TEXTS), rtol=1e-5, atol=1e-6)
+    assert len(dataset.fit(fn.utils.Dataset(TEXTS, Y, batch_size=8), epochs=2, verbose=0).history["loss"]) == 2
+
+
 def test_within_other_models():
     """As a layer of another model, in a class of one's own, and cut off behind the layer that looks text up."""
     model = text_model()
