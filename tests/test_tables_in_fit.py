@@ -175,6 +175,34 @@ def test_targets_of_frames_by_the_names_of_their_columns(kind):
         other.fit(frame, "price", verbose=0)
 
 
+def test_tables_of_arrow_with_arrays_of_targets(pa, small_parts, tmp_path):
+    one, other = model(), model()
+    one.fit(X, Y, SIZE, 2, 0, sample_weight=WEIGHT)
+    other.fit(table(pa).select(NAMES), Y, SIZE, 2, 0, sample_weight=WEIGHT)
+    same_weights(one, other)
+    assert other.evaluate(table(pa).select(NAMES), Y) == one.evaluate(X, Y)
+    with pytest.raises(TypeError, match="y of files .* must be the names of columns, got ndarray"):
+        other.fit(write(pa, tmp_path / "data", "csv"), Y, verbose=0)
+
+
+def test_tables_of_arrow_with_a_column_for_each_input(pa, small_parts):
+    towns = np.array(["Rome", "Bern", "Oslo"], object)[np.arange(N) % 3]
+    whole = pa.table({"age": X[:, 0], "town": towns})
+
+    def made():
+        encoder = fn.utils.TableEncoder().fit(whole)
+        out = fn.layers.Dense(1)(encoder.get_encoded_features())
+        found = fn.Model(list(encoder.get_inputs().values()), out, seed=0)
+        found.compile("adam", "mse")
+        return found
+
+    one, other = made(), made()
+    one.fit({"age": X[:, 0], "town": towns}, Y, SIZE, 2, 0)
+    other.fit(whole, Y, SIZE, 2, 0)
+    same_weights(one, other)
+    np.testing.assert_array_equal(other.predict(whole), one.predict({"age": X[:, 0], "town": towns}))
+
+
 def test_columns_of_lists_are_rows_of_arrays(pa):
     lists = pa.FixedSizeListArray.from_arrays(pa.array(X.reshape(-1)), 3)
     whole = pa.table({"x": lists, "y": Y[:, 0]}).slice(1)

@@ -49,13 +49,13 @@ class FitOptions(NamedTuple):
     cutmix: float = 0.0
     resume_from: Any = None
 
-    def unpacked(self, columns: list[str] | None = None) -> FitOptions:
+    def unpacked(self, columns: Any = None) -> FitOptions:
         """These with arrays, or what gives batches, in place of data sets, tables and files.
 
         Parameters
         ----------
-        columns : list of str, optional
-            The inputs that the model knows by the names of columns.
+        columns : list or dictionary of str, optional
+            The inputs that the model knows by the names of columns, or may find by the names of its inputs.
 
         Raises
         ------

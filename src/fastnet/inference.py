@@ -72,6 +72,11 @@ class Inference(Network):
 
     # ---- data --------------------------------------------------------------------------------------------
 
+    def _known_columns(self) -> Any:
+        """Which columns of a table are the inputs: those of the training, or where there are several inputs those of their names."""
+        named = {name: name for name in self.input_names} if len(self.inputs) > 1 else None
+        return self._columns.known.get("x", named)
+
     def _rows_for(self, x: Any, check_finite: bool) -> list[np.ndarray]:
         """The inputs, checked; a model that does not know its shapes is built for them."""
         undo = self._build_for(x)
@@ -157,7 +162,7 @@ class Inference(Network):
             The loss; with metrics, a list that begins with the loss; with `return_dict`, by name.
         """
         default = INFERENCE_ROWS if steps is None else 32
-        x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size, default, self._columns.known.get("x"))
+        x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size, default, self._known_columns())
         if self._overrides("test_step"):
             logs = self._load_steps().evaluate(self, x, y, batch_size, sample_weight, steps, callbacks)
         elif is_stream(x):
@@ -255,7 +260,7 @@ class Inference(Network):
     def _predict(self, x: Any, batch_size: int | None, steps: int | None, callbacks: Any, check_finite: bool) -> Any:
         """As `predict`, the long way."""
         default = INFERENCE_ROWS if steps is None else 32
-        x, _, _, batch_size = unpack(x, None, None, batch_size, default, self._columns.known.get("x"))
+        x, _, _, batch_size = unpack(x, None, None, batch_size, default, self._known_columns())
         if is_stream(x):
             from ._streams import predict_stream
 

@@ -292,7 +292,7 @@ class Trainer(OwnSteps, CustomLoop):
         """The training that a call of `fit` with these arguments would do, everything checked."""
         if self._overrides("train_step"):
             return self._load_steps().make_fit(self, progress, given)
-        options, known = given.unpacked(self._columns.known.get("x")).checked(self), dict(self._columns.known)
+        options, known = given.unpacked(self._known_columns()).checked(self), dict(self._columns.known)
         feed = arrays = None
         if is_stream(options.x):
             from ._stream_fitting import StreamFit, begin_training

@@ -99,7 +99,7 @@ class Dataset:
         """Whether it is arrays, as they are."""
         return self._rows is not None and not self._functions
 
-    def source(self, default: int = 32, columns: list[str] | None = None) -> Source:
+    def source(self, default: int = 32, columns: Any = None) -> Source:
         """Its rows for a model.
 
         Parameters
@@ -198,7 +198,7 @@ def row_source(
     batch_size: int,
     columns: Any = None,
     buffer_size: int | None = None,
-    known: list[str] | None = None,
+    known: Any = None,
 ) -> Source:
     """The source of rows of `needs_source`, or of arrays."""
     if is_table(x):
@@ -285,7 +285,7 @@ class PyDataset:
 
 
 def unpack(
-    x: Any, y: Any, sample_weight: Any, batch_size: int | None, default: int = 32, columns: list[str] | None = None
+    x: Any, y: Any, sample_weight: Any, batch_size: int | None, default: int = 32, columns: Any = None
 ) -> tuple[Any, Any, Any, int | None]:
     """What a model was given: arrays, their targets, weights and batch size; or what `is_stream` is true of, and nothing else.
 
@@ -293,8 +293,8 @@ def unpack(
     ----------
     default : int
         Rows of a batch of what has none of its own.
-    columns : list of str, optional
-        The inputs that the model knows by the names of columns.
+    columns : list or dictionary of str, optional
+        The inputs that the model knows by the names of columns, or may find by the names of its inputs.
 
     Raises
     ------

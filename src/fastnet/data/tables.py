@@ -109,10 +109,10 @@ class Roles:
         If there is no such column.
     """
 
-    def __init__(self, schema: Any, y: Any, weight: Any, columns: Any, name: str, known: list[str] | None = None) -> None:
+    def __init__(self, schema: Any, y: Any, weight: Any, columns: Any, name: str, known: Any = None) -> None:
         self._schema, self._name = schema, name
         used = {one for part in (y, weight) for one in _names_in(part)}
-        if columns is None and known is not None and all(isinstance(one, str) for one in known):
+        if columns is None and known is not None and (isinstance(known, list) or set(known) <= set(schema.names)):
             columns = known
         if columns is None:
             columns = [one for one in schema.names if one not in used]
@@ -163,6 +163,13 @@ class Roles:
                     matrix.read(table, out[name][rows])
             elif part is not None:
                 part.read(table, out[rows])
+
+
+def _is_names(part: Any) -> bool:
+    """Whether these are names of columns: one, a list, or a dictionary of such."""
+    if isinstance(part, Mapping):
+        return all(map(_is_names, part.values()))
+    return part is None or isinstance(part, str) or (isinstance(part, list) and all(isinstance(one, str) for one in part))
 
 
 def _names_in(part: Any) -> list[str]:
@@ -295,9 +302,7 @@ class TableSource(Source):
 # ---- what there is -------------------------------------------------------------------------------------
 
 
-def open_table(
-    x: Any, y: Any, weight: Any, columns: Any, batch_size: int, buffer_size: int | None, known: list[str] | None
-) -> Source:
+def open_table(x: Any, y: Any, weight: Any, columns: Any, batch_size: int, buffer_size: int | None, known: Any) -> Source:
     """The source of a table; known: the columns that a model has as inputs, where nothing else is said and all of them are there.
 
     Raises
@@ -314,6 +319,14 @@ def open_table(
         roles = Roles(schema, y, weight, columns, name, known)
         return TableSource(name, units(roles), roles, batch_size, buffer_size, once)
 
+    in_memory = hasattr(x, "num_rows")
+    arrays = [None if _is_names(part) else part for part in (y, weight)]
+    for what, part in zip(("y", "sample_weight"), arrays):
+        if part is not None and not in_memory:
+            raise TypeError(
+                f"{what} of files and of what is read in order must be the names of columns, got {type(part).__name__}"
+            )
+    y, weight = (part if array is None else None for part, array in zip((y, weight), arrays))
     if isinstance(x, (str, os.PathLike, list)):
         files = _files_of(x)
         name = os.fspath(x) if isinstance(x, (str, os.PathLike)) else f"{files[0]} and others"
@@ -328,9 +341,9 @@ def open_table(
     if hasattr(x, "get_fragments"):
         return source(name, x.schema, lambda roles: [_fragment_unit(one, x.schema, roles.names) for one in x.get_fragments()])
     roles = Roles(x.schema, y, weight, columns, name, known)
-    found = RowSource(
-        *(_each(part, lambda matrix: TableRows(x, matrix)) for part in roles.parts), batch_size=batch_size, name=name
-    )
+    parts = [_each(part, lambda matrix: TableRows(x, matrix)) for part in roles.parts]
+    parts[1:] = [part if array is None else array for part, array in zip(parts[1:], arrays)]
+    found = RowSource(*parts, batch_size=batch_size, name=name)
     found.columns = roles.columns
     return found
 
