@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._symbols import FUNCTIONS, Equality, no_attribute, refuse_function, refuses
+from .config import floatx
 
 __all__ = ["SymbolicTensor", "as_tensors", "replace_tensors", "require_numbers", "shape_attributes", "symbols_in", "tensor_of"]
 
@@ -59,6 +60,11 @@ class SymbolicTensor(Equality):
         if self.alternative is None:
             return (None, *self.sample_shape)
         return (None, *(size if size == other else None for size, other in zip(self.sample_shape, self.alternative)))
+
+    @property
+    def dtype(self) -> str:
+        """What Keras's tensors would be: "string" of text, else what `config.floatx` says, though a model may have another precision."""
+        return "string" if self.holds_strings else floatx()
 
     def takes(self, sample_shape: tuple[int, ...]) -> bool:
         """Whether data of these sizes fit it, as an input."""

@@ -103,12 +103,18 @@ _LOSSES = {
 _METRICS = {"accuracy", "acc", "mae", "mse", "mape", "msle", "mean_absolute_error", "mean_squared_error", "binary_accuracy", "sparse_categorical_accuracy", "categorical_accuracy"}  # fmt: skip
 
 
+_METRIC_CLASSES = {
+    "AUC", "BinaryAccuracy", "CategoricalAccuracy", "FalseNegatives", "FalsePositives", "MeanAbsoluteError", "MeanSquaredError", "Precision",
+    "Recall", "RootMeanSquaredError", "SparseCategoricalAccuracy", "TopKCategoricalAccuracy", "TrueNegatives", "TruePositives",
+}  # fmt: skip
+
+
 def _metric(metric: Any) -> Any:
     if isinstance(metric, str) and metric in _METRICS:
         return metric
     name = type(metric).__name__
-    if name in ("AUC", "Precision", "Recall") and type(metric) is getattr(metrics, name):
-        keep = ("name", "thresholds", "num_thresholds", "curve")
+    if name in _METRIC_CLASSES and type(metric) is getattr(metrics, name):
+        keep = ("name", "thresholds", "num_thresholds", "curve", "threshold", "k", "top_k")
         config = {key: value for key, value in metric.get_config().items() if key in keep and value is not None}
         return _described("keras.metrics", metric, config)
     raise _NoForm

@@ -60,6 +60,7 @@ _HEADS = Entry(
 
 #: Layers whose arrays are not all their own, in the order of ours. A part may have an underscore before its name in the file.
 ENTRIES: Mapping[str, Entry] = {
+    **dict.fromkeys(("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), _CELL),
     "Bidirectional": Entry((("forward_layer/cell", ""), ("backward_layer/cell", ""))),
     "GRU": _CELL,
     "GroupQueryAttention": _HEADS,

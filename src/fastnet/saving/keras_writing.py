@@ -296,8 +296,13 @@ def _arguments(config: Mapping[str, Any], layer: Layer) -> dict[str, Any]:
     """Arguments with Keras's objects in place of fastnet's; ValueError for what it has not."""
     found: dict[str, Any] = {}
     for key, value in config.items():
-        if key == "flash_attention" or (key == "trainable" and type(layer).__name__.startswith("SpatialDropout")):
+        name = type(layer).__name__
+        if key == "flash_attention" or (key == "trainable" and name.startswith(("SpatialDropout", "Discretization"))):
             continue  # the one says how, and not what; the other Keras does not take
+        if key == "fill_missing":
+            if value:
+                raise ValueError(f"layer {layer.name!r}: Keras has no fill_missing: save the model as .safetensors")
+            continue
         if key.endswith("activation"):
             value = _activation(value, layer, key)
         elif isinstance(value, Mapping) and "class_name" in value:
