@@ -535,3 +535,22 @@ def test_page_lists_the_operations_with_a_derivative():
     text = (pathlib.Path(__file__).parents[1] / "docs" / "mathematics.md").read_text(encoding="utf-8")
     row = re.search(r"Operations with a derivative: (.*?)\.\n", text, re.DOTALL).group(1)
     assert re.findall(r"`(\w+)`", row) == sorted(DERIVATIVES)
+
+
+def test_scalars_and_vectors_of_other_shapes():
+    """A derivative has the shape of what it is by, a number, too; v that does not fit is said with both shapes."""
+    cube = lambda x: x**3
+    for x in (np.array(3.0), 3.0):
+        found = [fn.grad(cube)(x), fn.vjp(cube, x, np.array(1.0))[1], fn.jvp(cube, x, np.array(1.0))[1], fn.jacobian(cube, x)]
+        assert [(np.shape(one), float(one)) for one in found] == 4 * [((), 27.0)]
+        assert np.shape(fn.hvp(cube, x, np.array(1.0))[1]) == () and fn.hvp(cube, x, np.array(1.0))[1] == 18
+    x, wrong = np.array([1.0, 2.0]), np.array([1.0, 2.0, 3.0])
+    square = lambda x: fn.ops.sum(x**2)
+    for name, v, expected in (
+        ("hvp", wrong, r"fn.hvp: v must be of the shapes of the inputs, \[\(2,\)\], got \[\(3,\)\]"),
+        ("jvp", wrong[None], r"fn.jvp: v must be of the shapes of the inputs, \[\(2,\)\], got \[\(1, 3\)\]"),
+        ("hvp", [x, x], "got .*2,.*2,"),
+        ("vjp", wrong, "fn.vjp: v must be of the shapes of the outputs"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            getattr(fn, name)(square, x, v)

@@ -471,3 +471,20 @@ def test_sums_are_the_same_bits_for_any_number_of_threads():
         found.append((history["absolute"], history["error"], model.evaluate(x, y)))
     assert found[0] == found[1] == found[2]
     assert "sums" in _core.registry("metrics")
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "gradient_norm", "seconds", "val_loss", "loss"])
+def test_names_that_logs_have(name):
+    """They were lost, or took the place of what has that name: a number tells them apart, as it does metrics of one name."""
+
+    def metric(y_true, y_pred):
+        return abs(y_true - y_pred)
+
+    metric.__name__ = name
+    model = fn.Sequential([fn.Input((2,)), fn.layers.Dense(1)], seed=0)
+    model.compile("sgd", "mse", metrics=[metric, "mae"])
+    x, y = np.ones((4, 2)), np.ones(4)
+    history = model.fit(x, y, validation_data=(x, y), verbose=0).history
+    np.testing.assert_allclose(history[f"{name}_1"], history["mae"], rtol=1e-6)
+    np.testing.assert_allclose(history[f"val_{name}_1"], history["val_mae"], rtol=1e-6)
+    np.testing.assert_allclose(history["val_loss"], [model.evaluate(x, y, verbose=0)[0]], rtol=1e-6)

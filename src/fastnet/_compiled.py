@@ -55,6 +55,10 @@ def _loss_weight(value: Any) -> float:
     return float(value)
 
 
+#: What logs and histories have besides: a metric of such a name has a number behind it, as one of the name of another has.
+_TAKEN = ("learning_rate", "gradient_norm", "seconds", "val_loss")
+
+
 class Compiled:
     """What compile was told, made definite once the model's outputs are known.
 
@@ -384,7 +388,7 @@ class Compiled:
                 for key, one in value.items() if isinstance(value, dict) else [(tally.metric.name, value)]:
                     key = base = f"{name}_{key}" if several else key
                     number = 1
-                    while key in logs or key in found:
+                    while key in logs or key in found or key in _TAKEN:
                         key, number = f"{base}_{number}", number + 1
                     found[key], self.logged[key] = one, tally.metric
         return {**logs, **({key: found[key] for key in sorted(found)} if several else found)}  # in Keras's order

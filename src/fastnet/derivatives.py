@@ -227,6 +227,14 @@ def jacobian(function: Function, inputs: Any) -> Any:
     return _compute(function, "jacobian", [inputs], [], build)[1][0]
 
 
+def _check_vectors(kind: str, vectors: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]], what: str) -> None:
+    """ValueError where v is not of the shapes of the inputs or outputs."""
+    given = [vector.shape for vector in vectors]
+    one_number = len(vectors) == len(shapes) and all(v.size == math.prod(s) == 1 for v, s in zip(vectors, shapes))
+    if vectors and not one_number and given != [tuple(shape) for shape in shapes]:
+        raise ValueError(f"fn.{kind.split()[0]}: v must be of the shapes of the {what}, {shapes}, got {given}")
+
+
 def _lead() -> tuple[int, ...]:
     """How a shape begins."""
     return (-1,) if HAS_BATCH.get() else ()
@@ -254,9 +262,10 @@ def _compute(
     token = HAS_BATCH.set(False)
     try:
         with outside_calls():
-            given = [SymbolicTensor(array.shape or (1,), None) for array in arrays]
+            given = [SymbolicTensor(array.shape, None) for array in arrays]
             ys = as_list(function(*given))
             shaped = given if of_inputs else ys
+            _check_vectors(kind, vectors, [one.sample_shape for one in shaped], "inputs" if of_inputs else "outputs")
             tensors = [SymbolicTensor(one.sample_shape, None) for one, _ in zip(shaped, vectors)]
             outputs = build(ys, given, tensors)
             slabs = [weight.slab for weight in Graph([*given, *tensors], [*ys, *outputs]).weights() if weight.slab is not None]
@@ -264,7 +273,7 @@ def _compute(
             model = Model([*given, *tensors], [*ys, *outputs], seed=0, dtype=dtype)
     finally:
         HAS_BATCH.reset(token)
-    rows = [array.reshape(1, *(array.shape or (1,))) for array in arrays]
+    rows = [array[np.newaxis] for array in arrays]
     rows += [vector.reshape(1, *tensor.sample_shape) for vector, tensor in zip(vectors, tensors, strict=True)]
     found = [row[0] for row in as_list(model.predict(rows))]
     return found[: len(ys)], found[len(ys) :]
