@@ -160,6 +160,51 @@ def test_variants_are_bounded_and_files_leave_sizes_open(tmp_path):
         assert again.inputs[0].shape == (None, None) and np.array_equal(again.predict(x), model.predict(x))
 
 
+def of_sizes(function):
+    inputs = fn.Input((None, 3))
+    return fn.Model(inputs, layers.Lambda(function)(layers.ReLU()(inputs)), seed=0)
+
+
+#: Formulas with constants that depend on a size, and what they make of ones.
+WITH_CONSTANTS = {
+    "a mean": (lambda x: fn.ops.sum(x, axis=1) * np.full(3, 1 / (x.shape[1] or 1)), lambda n: 1),
+    "weights of steps": (
+        lambda x: fn.ops.sum(x * fn.ops.reshape(fn.ops.arange(x.shape[1]), (-1, 1)) if x.shape[1] else x, axis=1),
+        lambda n: n * (n - 1) / 2,
+    ),
+    "ops.shape": (lambda x: fn.ops.sum(x, axis=1) * np.full(3, 2.0 * (fn.ops.shape(x)[1] or 1)), lambda n: 2 * n * n),
+}
+
+
+@pytest.mark.parametrize("name", WITH_CONSTANTS)
+def test_constants_that_depend_on_a_size(name, tmp_path):
+    """Those of each size are its own: the ones of the first call were used for all of the same shape, and others were not found."""
+    function, expected = WITH_CONSTANTS[name]
+    model = of_sizes(function)
+    before = len(model.weights)
+    for n in (4, 5, 4, 7):
+        assert np.array_equal(model.predict(np.ones((2, n, 3))), np.full((2, 3), expected(n), np.float32))
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 6, 3)), np.ones((4, 3)), verbose=0)
+    assert model.evaluate(np.ones((4, 8, 3)), np.full((4, 3), expected(8)), verbose=0) == 0
+    assert len(model.weights) == before == len(model.get_weights())
+    sizes, shared = (4, 6), layers.Lambda(function)
+    several = [fn.Input((n, 3)) for n in sizes]
+    both = fn.Model(several, [shared(one) for one in several], seed=0)
+    both.save(tmp_path / "both.safetensors")
+    for one in (both, fn.load_model(tmp_path / "both.safetensors")):
+        found = one.predict([np.ones((2, n, 3)) for n in sizes])
+        for array, n in zip(found, sizes, strict=True):
+            assert np.array_equal(array, np.full((2, 3), expected(n), np.float32))
+
+
+def test_files_of_constants_that_depend_on_a_size(tmp_path):
+    """A function that does another thing for each size is in no file: that is said when it is saved."""
+    for name, (function, _) in WITH_CONSTANTS.items():
+        with pytest.raises((ValueError, TypeError), match="size"):
+            of_sizes(function).save(tmp_path / f"{name}.safetensors")
+
+
 def test_within_another_model():
     inner = text()
     tensor = fn.Input((None,))

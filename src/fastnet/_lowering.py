@@ -65,7 +65,9 @@ def lower(
     targets = with_loss.read_targets if with_loss is not None else []
     formulas = list(dict.fromkeys([*(operation for one in found for operation in one.operations), *penalties[0]]))
     given = [*(weight for one in found for weight in one.constants), *penalties[1]]
-    constants = list(dict.fromkeys(weight for weight in given if weight not in used))
+    # Of formulas in layers those that depend on a size that is left open.
+    late = [weight for weight in graph.weights() if weight not in network._slab.offsets]
+    constants = list(dict.fromkeys([*late, *(weight for weight in given if weight not in used)]))
     # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
     inputs, folded = (
         _fold_scaling(graph, formulas) if kind != "custom" else ([(t.sample_shape, None, None) for t in graph.feeds], set())

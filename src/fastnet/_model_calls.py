@@ -11,6 +11,7 @@ from . import _data
 from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls, symbols_in
 from ._row_stacks import map_stacks, stacks_in
 from ._step_context import STEP
+from .initializers import Constant
 from .layers._eager import compute
 from .layers._modes import FORCED, MODE, takes_training, trace_modes
 from .layers._naming import name_layers
@@ -167,8 +168,8 @@ class ModelCalls(Layer):
         known = {id(tensor): shape for tensor, shape in zip(self._graph.feeds, shapes)}
         for old in self.inputs:
             new = input_like(old, known.get(id(old), old.sample_shape), old.name)
-            new.open = old.open
             inputs.append(new)
+        before = set(map(id, self.weights))
         tokens = MODE.set(None), FORCED.set(None)
         try:
             with outside_calls(inputs[0] if self._subclassed else None), sizes_of_stage(self._sizes_of_stage(known)):
@@ -183,8 +184,13 @@ class ModelCalls(Layer):
         finally:
             MODE.reset(tokens[0])
             FORCED.reset(tokens[1])
+        for old, new in zip(self.inputs, inputs):
+            new.open = old.open  # from here on: what the sizes are is known while it is traced
         graph = Graph(inputs, outputs)
         name_layers(dict.fromkeys(call.layer for call in graph.naming_order if call.parent is None or call.layer.name is None))
+        for weight in graph.weights():  # constants of formulas that depend on the sizes are the graph's alone
+            if id(weight) not in before and isinstance(weight.initializer, Constant) and not weight.trainable:
+                weight.layer._weights.pop(weight.name, None)
         return graph
 
     def _sizes_of_stage(self, known: Mapping[int, Any]) -> dict[Any, list[Any]]:

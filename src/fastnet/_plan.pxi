@@ -138,7 +138,8 @@ cdef class Plan:
                 elsewhere.append(limits[1])
             if len(limits) > 2:
                 to_shape(limits[2], &parameter_specs[i].update_shape, "parameter")
-            slab_size = max(slab_size, offset + int(np.prod(sizes, dtype=np.int64)))
+            if len(limits) < 2 or limits[1] is None:
+                slab_size = max(slab_size, offset + int(np.prod(sizes, dtype=np.int64)))
         spec.parameters = parameter_specs
 
         spec.n_outputs = len(outputs)

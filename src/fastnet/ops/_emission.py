@@ -197,9 +197,21 @@ def emit(
             specs[parameter.name] = parameter.spec
         else:
             call.constants += 1  # named alike in every call of the layer
-            name = f"constant_{call.constants}" if call.constants > 1 else "constant"
+            name = _constant_name(layer, f"constant_{call.constants}" if call.constants > 1 else "constant", parameter)
             specs[name] = WeightSpec(Constant(parameter), trainable=False)
     return layer.emit(op, list(tensors), {key: float(value) for key, value in attributes.items()}, specs)
+
+
+def _constant_name(layer: Any, name: str, array: Any) -> str:
+    """The name of a constant of a layer, another one where an earlier call, of inputs of other sizes, has other numbers under it."""
+    count, found = 0, name
+    while found in layer._weights:
+        known = layer._weights[found].initializer
+        if not isinstance(known, Constant) or np.array_equal(known.value, array, equal_nan=True):
+            break
+        count += 1
+        found = f"{name}_other_{count}"
+    return found
 
 
 def parameters_of(operation: Operation) -> list[Weight]:

@@ -16,6 +16,7 @@ from .._graph import LayerCall, SymbolicTensor, replace_tensors
 from .._registered import registered_name
 from .._weights import Weight
 from ..layers.base import Layer
+from ..layers.functional import Lambda
 from ..layers.traced import TracedLayer
 from .formulas import Describe, describe_formula, is_own
 from .traces import NotTraceable, calls_by_layer, classes_needed, owner_path, trace_layer
@@ -181,6 +182,10 @@ def _describe_class(layer: Layer, traces: _Traces) -> dict[str, Any]:
             )
             description |= {"needs": needs, "traced": trace}
         except NotTraceable as error:
+            if type(layer) is Lambda:  # whose function is in no file
+                raise ValueError(
+                    f"layer {layer.name!r} cannot be saved: {error}; write its function as a layer of your own"
+                ) from None
             description |= {"needs": needs, "traced": str(error)}
     if reason is not None:
         if not isinstance(description.get("traced"), dict):

@@ -271,6 +271,11 @@ def _describe_operation(
     if owner.scheduled_attributes(operation):
         raise NotTraceable(f"its operation {operation.op!r} follows a function of the step")
     found: dict[str, Any] = {"op": operation.op, "attributes": attribute_names(operation.op, operation.attributes)}
+    for weight in operation.weights:
+        if weight.layer._weights.get(weight.name) is not weight:
+            raise NotTraceable(
+                f"a formula of layer {weight.layer._label!r} has constants that depend on a size that is left open"
+            )
     # None: the next of the inputs behind those of the operation.
     weights = [one.name if isinstance(one, Weight) else None for one in operation.parameters]
     if owner is not call.layer:
