@@ -33,7 +33,9 @@ def test_version():
     assert (done.returncode, done.stdout, done.stderr) == (0, f"fastnet {fastnet.__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["bench", "--help"], ["info", "-h"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["demo", "--help"], ["bench", "--help"], ["info", "-h"], ["train", "--help"], ["predict", "-h"]]
+)
 def test_help(arguments):
     done = run(*arguments)
     assert done.returncode == 0 and done.stdout.startswith("usage: fastnet") and not done.stderr

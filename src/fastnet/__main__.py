@@ -1,4 +1,4 @@
-"""``python -m fastnet``: demo, bench, info."""
+"""``python -m fastnet``: train, predict, evaluate, inspect, demo, bench, info."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ._cli.table_arguments import TABLE_COMMANDS, add_table_arguments
+
 __all__ = ["main"]
 
 _COMMANDS = {
+    **TABLE_COMMANDS,
     "demo": "train a small network on handwritten digits, and the same in plain NumPy",
     "bench": "time training steps of several networks, beside NumPy and other libraries",
     "info": "print version, instruction set, threads and what else a report should name",
@@ -41,6 +44,7 @@ def _make_parser() -> argparse.ArgumentParser:
         for name, text in _COMMANDS.items()
     }
 
+    add_table_arguments(each, _positive_integer, _positive_number)
     each["demo"].add_argument("--epochs", type=_positive_integer, default=30, metavar="N", help="default: %(default)s")
     each["demo"].add_argument("--threads", type=_positive_integer, metavar="N", help="threads; default: measured")
 
@@ -76,7 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _make_parser()
     options = parser.parse_args(arguments)
     try:
-        if options.command == "demo":
+        if options.command in TABLE_COMMANDS:
+            from ._cli import tables
+
+            run = getattr(tables, f"run_{options.command}")
+        elif options.command == "demo":
             from ._cli.demo import run
         elif options.command == "bench":
             from ._cli.bench import run

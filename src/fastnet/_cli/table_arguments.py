@@ -1,0 +1,122 @@
+"""What the commands for tables are told."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["TABLE_COMMANDS", "add_table_arguments"]
+
+TABLE_COMMANDS = {
+    "train": "train a network on a table: a CSV, TSV or Parquet file",
+    "predict": "predict the rows of a file by a model that train wrote",
+    "evaluate": "measure a model that train wrote on a file with targets",
+    "inspect": "show what the columns of a file are taken for, or what a model reads and predicts",
+}
+
+_EXAMPLES = {
+    "train": """\
+examples:
+  fastnet train people.csv --target income
+      writes people.safetensors; what the columns are, and whether income is
+      a class or a number, is recognised and told
+  fastnet train wine.csv --target quality --task regression --model wine.safetensors
+  fastnet train adult.data --names age,work,income --target income --ignore work
+      a file whose first line does not name the columns
+  fastnet train people.csv --target income --test others.csv --json -
+      measured on another file, and the result as JSON
+
+Some rows are held out to stop by, and others to measure with, which training never sees. Cells that
+are empty, ?, NA, N/A, NaN, null or None are gaps; the network knows what to do with them.""",
+    "predict": """\
+examples:
+  fastnet predict people.safetensors new.csv > predicted.csv
+  fastnet predict people.safetensors new.csv --probabilities --output predicted.csv
+
+A line for each row, in their order. Columns are found by name; others than the model reads do not matter.""",
+    "evaluate": """\
+example:
+  fastnet evaluate people.safetensors others.csv --json measured.json""",
+    "inspect": """\
+examples:
+  fastnet inspect people.csv
+  fastnet inspect people.safetensors""",
+}
+
+
+def _fraction(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 0.5:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 0.5")
+    return number
+
+
+def _rate(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
+    return number
+
+
+def _sizes(text: str) -> list[int]:
+    try:
+        found = [int(one) for one in text.split(",") if one.strip()]
+    except ValueError:
+        found = [0]
+    if any(size < 1 for size in found):
+        raise argparse.ArgumentTypeError(f"{text} is no list of positive integers, as 128,64")
+    return found
+
+
+def add_table_arguments(
+    each: dict[str, argparse.ArgumentParser], positive_integer: Callable[[str], int], positive_number: Callable[[str], float]
+) -> None:
+    """Adds them to the parsers of the commands in `TABLE_COMMANDS`."""
+    for name, text in _EXAMPLES.items():
+        each[name].epilog, each[name].formatter_class = text, argparse.RawDescriptionHelpFormatter
+    names: dict[str, Any] = {"metavar": "NAME,...", "help": "names of the columns, of a file whose first line does not have them"}
+    as_json: dict[str, Any] = {"metavar": "FILE", "help": "write the result as JSON; -: to the output, in place of text"}
+
+    train = each["train"]
+    train.add_argument("data", metavar="DATA", help="a file ending with .csv, .tsv, .parquet")
+    train.add_argument("--target", required=True, metavar="NAME", help="the column to predict")
+    train.add_argument("--task", choices=["classification", "regression"], help="default: by what the target is")
+    train.add_argument("--model", metavar="FILE", help="where to write the model; default: DATA's name with .safetensors")
+    train.add_argument("--names", **names)
+    train.add_argument("--ignore", metavar="NAME,...", help="columns to leave out")
+    train.add_argument(
+        "--kind", action="append", metavar="NAME=KIND",
+        help="take a column for a number, boolean, date, category, text, or as ignored; may be given several times",
+    )  # fmt: skip
+    train.add_argument("--test", metavar="FILE", help="measure with this file; default: with rows of DATA that are held out")
+    train.add_argument(
+        "--test-fraction", type=_fraction, default=0.1, metavar="F", help="held out to measure; default: %(default)s"
+    )
+    train.add_argument(
+        "--validation-fraction", type=_fraction, default=0.1, metavar="F", help="held out to stop by; default: %(default)s"
+    )
+    train.add_argument("--epochs", type=positive_integer, default=200, metavar="N", help="at most; default: %(default)s")
+    train.add_argument(
+        "--patience", type=positive_integer, default=10, metavar="N", help="epochs without a better one; default: %(default)s"
+    )
+    train.add_argument("--layers", type=_sizes, default=[128, 64], metavar="N,...", help="hidden units; default: 128,64")
+    train.add_argument("--dropout", type=_rate, default=0.1, metavar="F", help="default: %(default)s")
+    train.add_argument("--batch-size", type=positive_integer, metavar="N", help="default: by the number of rows, 16 to 256")
+    train.add_argument("--learning-rate", type=positive_number, default=1e-3, metavar="F", help="of Adam; default: %(default)s")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed, the same model; default: %(default)s")
+    train.add_argument("--threads", type=positive_integer, metavar="N", help="threads; default: measured")
+    train.add_argument("--quiet", action="store_true", help="no bar of progress")
+    train.add_argument("--json", **as_json)
+
+    for name in ("predict", "evaluate"):
+        each[name].add_argument("model", metavar="MODEL", help="a file that train wrote")
+        each[name].add_argument("data", metavar="DATA", help="a file ending with .csv, .tsv, .parquet")
+        each[name].add_argument("--names", **names)
+    each["predict"].add_argument("--output", metavar="FILE", help="write CSV there; default: to the output")
+    each["predict"].add_argument("--probabilities", action="store_true", help="of each class, too")
+    each["evaluate"].add_argument("--json", **as_json)
+
+    each["inspect"].add_argument("file", metavar="FILE", help="a table, or a .safetensors file that train wrote")
+    each["inspect"].add_argument("--names", **names)
+    each["inspect"].add_argument("--json", **as_json)

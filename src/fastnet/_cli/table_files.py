@@ -1,0 +1,227 @@
+"""Files of tables as columns: CSV and TSV by Python's own reader, Parquet by pyarrow. Errors name file, line and column."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..utils._table_columns import as_dates, table_columns
+
+__all__ = ["GAPS", "Table", "read_table"]
+
+GAPS = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
+"""What a cell of a file of text says, in small letters, where nothing is known."""
+
+FEW = 0.05
+"""Cells of a column of numbers that are none: up to this part they are taken for mistakes, beyond it the column for categories."""
+
+_SEPARATORS = ",;\t|"
+
+
+class Table:
+    """Columns of a file.
+
+    Parameters
+    ----------
+    path : str
+    columns : dict of str to ndarray
+        Cells of text files are text, where nothing is known the empty one.
+    lines : ndarray of int, optional
+        The line of the file on which each row begins; None: the file has no lines.
+    """
+
+    def __init__(self, path: str, columns: dict[str, np.ndarray], lines: np.ndarray | None) -> None:
+        self.path, self.columns, self.lines = path, columns, lines
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def place(self, row: int, column: str) -> str:
+        """Where a cell is, for messages."""
+        where = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+        return f"{self.path}, {where}, column {column!r}"
+
+    def rows(self, which: np.ndarray) -> Table:
+        """Some of the rows."""
+        columns = {name: column[which] for name, column in self.columns.items()}
+        return Table(self.path, columns, None if self.lines is None else self.lines[which])
+
+    def column(self, name: str) -> np.ndarray:
+        """A column; ValueError where there is none."""
+        if name not in self.columns:
+            raise ValueError(f"{self.path} has no column {name!r}; its columns are {', '.join(self.columns)}")
+        return self.columns[name]
+
+    def without(self, names: Sequence[str]) -> Table:
+        """The other columns; ValueError for a name that is none."""
+        for name in names:
+            self.column(name)
+        return Table(self.path, {name: one for name, one in self.columns.items() if name not in names}, self.lines)
+
+    def convert(self, kinds: Mapping[str, str]) -> Table:
+        """With text as numbers, where a column is of numbers.
+
+        Parameters
+        ----------
+        kinds : mapping of str to str
+            What columns are; of others it is recognised.
+
+        Raises
+        ------
+        ValueError
+            For a cell that is no number in a column of numbers, or no date in one of dates.
+        """
+        found = {}
+        for name, cells in self.columns.items():
+            kind = kinds.get(name)
+            if cells.dtype.kind != "O" or kind in ("category", "text", "ignored"):
+                found[name] = cells
+                continue
+            if kind == "date":
+                self._check(name, cells, np.isnan(as_dates(cells)) & _there(cells), "no date, as 2024-05-01")
+                found[name] = cells
+                continue
+            numbers, wrong = self.numbers(name)
+            there = int(_there(cells).sum())
+            mistakes = len(wrong) <= max(FEW * there, 1) and there - len(wrong) >= 5
+            if kind in ("number", "boolean") or (mistakes and len(wrong)):
+                help = "" if kind else f"; if it is not meant to be a column of numbers: --kind {name}=category"
+                self._check(name, cells, wrong, f"no number{help}")
+            found[name] = numbers if there and not len(wrong) else cells
+        return Table(self.path, found, self.lines)
+
+    def numbers(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """A column as numbers, NaN where nothing is known, and the rows of the cells that are none."""
+        cells = self.column(name)
+        if cells.dtype.kind in "fiub":
+            return cells.astype(np.float64), np.zeros(0, int)
+        numbers, wrong = np.full(len(cells), np.nan), []
+        for i, cell in enumerate(cells.tolist()):
+            if cell is None or cell == "":
+                continue
+            try:
+                numbers[i] = float(cell)
+            except (TypeError, ValueError):
+                wrong.append(i)
+        return numbers, np.array(wrong, int)
+
+    def _check(self, name: str, cells: np.ndarray, wrong: np.ndarray, what: str) -> None:
+        rows = np.flatnonzero(wrong) if wrong.dtype == bool else wrong
+        if len(rows):
+            more = f" ({len(rows)} such cells in all)" if len(rows) > 1 else ""
+            raise ValueError(f"{self.place(int(rows[0]), name)}: {cells[rows[0]]!r} is {what}{more}")
+
+
+def _there(cells: np.ndarray) -> np.ndarray:
+    return np.array([cell is not None and cell != "" and cell == cell for cell in cells.tolist()], bool)
+
+
+def _text_of(path: str) -> str:
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}, line {line}: byte 0x{content[error.start]:02x} is no UTF-8; save the file as UTF-8") from None
+
+
+def _separator_of(path: str, first: str) -> str:
+    if path.lower().endswith((".tsv", ".tab")):
+        return "\t"
+    return max(_SEPARATORS, key=first.count)
+
+
+def _names_of(path: str, given: Sequence[str] | None, first: list[str], line: int) -> list[str]:
+    names = [name.strip() for name in (given or first)]
+    for i, name in enumerate(names):
+        if not name:
+            raise ValueError(f"{path}, line {line}, column {i + 1}: the name of the column is empty")
+        if name in names[:i]:
+            what = "" if given else "; for a file without a line of names: --names NAME,..."
+            raise ValueError(
+                f"{path}, line {line}, column {i + 1}: {name!r} is the name of column {names.index(name) + 1} too{what}"
+            )
+    return names
+
+
+def _read_text(path: str, given: Sequence[str] | None) -> Table:
+    text = _text_of(path)
+    first = next((line for line in text.splitlines() if line.strip()), None)
+    if first is None:
+        raise ValueError(f"{path} is empty")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator_of(path, first), skipinitialspace=True, strict=True)
+    names: list[str] | None = None
+    rows, lines, line = [], [], 1
+    try:
+        for row in reader:
+            begin, line = line, reader.line_num + 1
+            if not row or (len(row) == 1 and not row[0].strip()):
+                continue  # a line without anything
+            if names is None:
+                names = _names_of(path, given, row, begin)
+                if given is None:
+                    continue
+            if len(row) != len(names):
+                at = f"after column {names[len(row) - 1]!r}" if len(row) < len(names) else f"column {len(names) + 1}"
+                raise ValueError(f"{path}, line {begin}, {at}: the line has {len(row)} cells, there are {len(names)} columns")
+            rows.append([_cell(cell) for cell in row])
+            lines.append(begin)
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {line}: {error}") from None
+    if not rows or names is None:
+        raise ValueError(f"{path} has no rows, only the names of its columns")
+    columns = {}
+    for i, name in enumerate(names):
+        columns[name] = np.empty(len(rows), object)
+        columns[name][:] = [row[i] for row in rows]
+    return Table(path, columns, np.array(lines))
+
+
+def _cell(cell: str) -> str:
+    cell = cell.strip()
+    return "" if cell.lower() in GAPS else cell
+
+
+def read_table(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> Table:
+    """The columns of a file.
+
+    Parameters
+    ----------
+    path : path
+        Ends with .parquet or .pq; everything else is text: with tabs as .tsv, else with what parts its first line most often of
+        comma, semicolon, tab and bar.
+    names : sequence of str, optional
+        Of the columns of a text file whose first line does not name them.
+
+    Raises
+    ------
+    ImportError
+        If pyarrow is not installed, and the file is Parquet.
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is empty, broken, or no such file; names the line and the column.
+    """
+    path = os.fsdecode(path)
+    if not path.lower().endswith((".parquet", ".pq")):
+        return _read_text(path, names)
+    if names:
+        raise ValueError(f"{path}: --names is for files of text; those of Parquet name their columns")
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise ImportError(f"{path}: Parquet needs pyarrow: pip install fastnet-engine[data]") from None
+    import pyarrow
+
+    try:
+        found = Table(path, table_columns(parquet.read_table(path)), None)
+    except pyarrow.ArrowException as error:
+        raise ValueError(f"{path}: {error}") from None
+    if not len(found):
+        raise ValueError(f"{path} has no rows")
+    return found

@@ -1,0 +1,262 @@
+"""The commands for tables: train, predict, evaluate, inspect, with right and with wrong files."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+from fastnet.__main__ import main
+from fastnet._cli.table_files import read_table
+from fastnet._cli.table_metrics import calibration, confusion, importances, measure
+
+N = 240
+
+
+def rows_of_people(seed=0, n=N):
+    """Age with gaps, town, day, a name for each row, income by age and town, price by age."""
+    rng = np.random.default_rng(seed)
+    for i in range(n):
+        age, town = int(rng.integers(18, 80)), str(rng.choice(["Rome", "Bern, old", "Oslo"]))
+        income = ">50K" if age + 20 * (town == "Rome") > 55 else "<=50K"
+        price = round(3 * age + 40 * (town == "Oslo") + float(rng.normal()), 2)
+        yield ["?" if i % 17 == 5 else age, town, f"2024-{1 + i % 12:02}-11", f"name {i}", income, price]
+
+
+NAMES = ["age", "town", "since", "owner", "income", "price"]
+
+
+def write(path, rows, names=NAMES, delimiter=","):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([names, *rows] if names else rows)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("data") / "people.csv", rows_of_people())
+
+
+@pytest.fixture(scope="module")
+def classifier(people):
+    path = people.replace("people.csv", "classifier.safetensors")
+    ignored = ["--ignore", "price,owner", "--learning-rate", "0.01", "--quiet"]
+    assert main(["train", people, "--target", "income", "--model", path, "--epochs", "40", *ignored]) == 0
+    return path
+
+
+def refused(capsys, *arguments):
+    """The message of a command that fails with exit code 1."""
+    assert main(list(arguments)) == 1
+    output = capsys.readouterr()
+    assert not output.out and output.err.startswith("fastnet: error: ") and "Traceback" not in output.err
+    return output.err.removeprefix("fastnet: error: ").strip()
+
+
+def metric_of(found, name):
+    return found["metrics"][name]["value"]
+
+
+def as_json(capsys, *arguments):
+    assert main([*arguments, "--json", "-"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_train_tells_what_it_does(people, tmp_path, capsys):
+    path = str(tmp_path / "net.safetensors")
+    assert main(["train", people, "--target", "income", "--model", path, "--epochs", "3", "--quiet"]) == 0
+    output = capsys.readouterr()
+    for text in (
+        f"{people}: {N} rows, 6 columns", "classification, 2 classes", "  age: number", "  town: category", "  since: date",
+        "  owner: ignored", "3 epochs", "accuracy", "confusion", "importances", f"written: {path}",
+    ):  # fmt: skip
+        assert text in output.out
+    assert not output.err
+
+
+def test_train_as_json(people, tmp_path, capsys):
+    """Of numbers, with the seed's result, early stopping, and what is left out."""
+    arguments = ["train", people, "--target", "price", "--ignore", "income,owner", "--learning-rate", "0.03", "--patience", "3"]
+    arguments += ["--layers", "16", "--dropout", "0", "--seed", "5", "--model"]
+    found = as_json(capsys, *arguments, str(tmp_path / "a.safetensors"))
+    again = as_json(capsys, *arguments, str(tmp_path / "b.safetensors"))
+    assert found.pop("model") != again.pop("model") and found == again
+    assert found["task"] == "regression" and found["classes"] is None and list(found["columns"]) == ["age", "town", "since"]
+    assert found["train_rows"] + found["validation_rows"] + found["rows"] == N
+    assert found["epochs"] == len(found["curves"]["loss"]) == found["best_epoch"] + 3 < 200
+    metric = found["metrics"]["r2"]
+    assert metric["low"] <= metric["value"] <= metric["high"] and metric["value"] > 0.7
+    assert next(iter(found["importances"])) == "age"
+    assert main(["predict", str(tmp_path / "a.safetensors"), people]) == 0
+    header, *values = capsys.readouterr().out.split()
+    errors = np.array(values, float) - np.array([row[5] for row in rows_of_people()])
+    assert header == "predicted_price" and np.sqrt(np.mean(errors**2)) < 3 * metric_of(found, "rmse")
+    assert "no classes" in refused(capsys, "predict", str(tmp_path / "a.safetensors"), people, "--probabilities")
+
+
+def test_predictions_are_those_of_the_saved_model(people, classifier, tmp_path, capsys):
+    """`load_model` and Python's csv by themselves, on rows with other columns in another order."""
+    new = list(rows_of_people(seed=1, n=50))
+    path = write(tmp_path / "new.tsv", [row[::-1] for row in new], NAMES[::-1], "\t")
+    output = str(tmp_path / "predicted.csv")
+    assert main(["predict", classifier, path, "--probabilities", "--output", output]) == 0
+    assert "50 predictions" in capsys.readouterr().err
+    with open(output, newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["predicted_income", "probability_<=50K", "probability_>50K"]
+    table = {"age": [np.nan if row[0] == "?" else float(row[0]) for row in new], "town": [row[1] for row in new]}
+    expected = fn.models.load_model(classifier).predict({**table, "since": [row[2] for row in new]})
+    np.testing.assert_allclose(np.array([row[1:] for row in rows], float), expected, rtol=1e-4, atol=1e-6)
+    assert [row[0] for row in rows] == [["<=50K", ">50K"][i] for i in expected.argmax(1)]
+    assert main(["predict", classifier, path]) == 0
+    assert capsys.readouterr().out.splitlines() == ["predicted_income", *(row[0] for row in rows)]
+
+    found = as_json(capsys, "evaluate", classifier, path)
+    right = np.mean([row[0] == given[4] for row, given in zip(rows, new)])
+    assert found["metrics"]["accuracy"]["value"] == pytest.approx(right) and right > 0.85
+    assert sum(map(sum, found["confusion"])) == sum(one["rows"] for one in found["calibration"]) == found["rows"] == 50
+    assert main(["evaluate", classifier, path]) == 0
+    assert f"accuracy{right:20.4g}" in capsys.readouterr().out
+
+
+def test_inspect(people, classifier, tmp_path, capsys):
+    found = as_json(capsys, "inspect", people)
+    assert found["rows"] == N and found["columns"]["age"]["gaps"] == 14 and found["columns"]["town"]["different"] == 3
+    assert {name: one["kind"] for name, one in found["columns"].items()} == {
+        "age": "number", "town": "category", "since": "date", "owner": "ignored", "income": "category", "price": "number"
+    }  # fmt: skip
+    target = tmp_path / "said.json"
+    assert main(["inspect", classifier, "--json", str(target)]) == 0
+    assert "classes: <=50K, >50K" in capsys.readouterr().out
+    said = json.loads(target.read_text())
+    assert said["target"] == "income" and list(said["columns"]) == ["age", "town", "since"]
+    fn.Sequential([fn.Input((2,)), fn.layers.Dense(1)]).save(tmp_path / "other.safetensors")
+    assert "no model that `fastnet train` wrote" in refused(capsys, "inspect", str(tmp_path / "other.safetensors"))
+
+
+def test_parquet_and_names(people, tmp_path, capsys):
+    table = pytest.importorskip("pyarrow.csv").read_csv(people)
+    from pyarrow import parquet
+
+    path = str(tmp_path / "people.parquet")
+    parquet.write_table(table, path)
+    columns = as_json(capsys, "inspect", path)["columns"]
+    assert columns["price"]["kind"] == "number" and columns["since"]["kind"] == "date" and columns["town"]["different"] == 3
+    model = str(tmp_path / "net.safetensors")
+    found = as_json(capsys, "train", path, "--target", "price", "--epochs", "2", "--model", model)
+    assert found["task"] == "regression"
+    assert "row 6, column 'age': '?' is no number" in refused(capsys, "train", path, "--target", "age", "--task", "regression")
+    assert "Parquet name their columns" in refused(capsys, "inspect", path, "--names", "a,b")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
+    assert "broken.parquet" in refused(capsys, "inspect", str(tmp_path / "broken.parquet"))
+
+
+def test_names_separators_and_lines(tmp_path):
+    """A file without names, with semicolons, an empty line, a cell with a line break: rows know their lines."""
+    path = tmp_path / "a.csv"
+    path.write_text('1; "x\ny"\n\n2;nan\n', encoding="utf-8-sig")
+    table = read_table(path, ["number", "text"])
+    assert table.columns["number"].tolist() == ["1", "2"] and table.columns["text"].tolist() == ["x\ny", ""]
+    assert table.lines.tolist() == [1, 4]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "FILE is empty"),
+        (b"\n \n", "FILE is empty"),
+        (b"a,y\n", "FILE has no rows"),
+        (b"a,y\n1,2\n3\n", "FILE, line 3, after column 'a': the line has 1 cells, there are 2 columns"),
+        (b"a,y\n1,2\n3,4,5\n", "FILE, line 3, column 3: the line has 3 cells, there are 2 columns"),
+        (b'a,y\n1,2\n"3,4\n5,6\n', "FILE, line 3: unexpected end of data"),
+        (b"a,a\n1,2\n", "FILE, line 1, column 2: 'a' is the name of column 1 too"),
+        (b"a,\n1,2\n", "FILE, line 1, column 2: the name of the column is empty"),
+        (b"a,y\n1,2\n\xff,2\n", "FILE, line 3: byte 0xff is no UTF-8"),
+        (b"a,b\n1,2\n", "FILE has no column 'y'; its columns are a, b"),
+        (b"y\n1\n2\n", "FILE has no columns but the target 'y'"),
+        (b"a,y\n1,yes\n2,yes\n", "FILE, column 'y': the target has one class only, 'yes'"),
+        (b"a,y\n1,\n2,?\n", "FILE, column 'y': the target is empty in all rows"),
+        (b"a,y\n" + b"1,0.5\n" * 20 + b"oops,0.25\n", "FILE, line 22, column 'a': 'oops' is no number; if it is not meant"),
+        (b"a,y\n1,2\n2,3\n", "FILE has 2 rows with a target: too few"),
+        (b"a,y\n" + b"1,0.5\n1,0.25\n" * 20 + b"2,inf\n", "FILE, line 42, column 'y': the target is not finite"),
+        (b"a,y\n" + b"2024-01-01,0.5\n" * 300 + b"2024-13-01,0.1\n", "FILE, line 302, column 'a': '2024-13-01' is no date"),
+    ],
+)
+def test_files_that_are_wrong(content, message, tmp_path, capsys):
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    assert refused(capsys, "train", str(path), "--target", "y").startswith(message.replace("FILE", str(path)))
+    assert [one.name for one in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_wrong_arguments(people, classifier, tmp_path, capsys):
+    train = ["train", people, "--target", "income"]
+    for more, message in (
+        (["--kind", "age"], "--kind age: expected COLUMN=KIND"),
+        (["--kind", "aeg=number"], "has no column 'aeg'"),
+        (["--kind", "age=figure"], "'figure'"),
+        (["--kind", "town=number"], "people.csv, line 2, column 'town': "),
+        (["--ignore", "aeg"], "has no column 'aeg'"),
+        (["--ignore", "income"], "'income' is the target"),
+        (["--model", "net.bin"], "ends with .safetensors"),
+        (["--model", str(tmp_path / "no" / "net.safetensors")], "there is no folder"),
+        (["--task", "regression"], "people.csv, line 2, column 'income': "),
+        (["--test", str(tmp_path / "no.csv")], "no.csv"),
+    ):
+        assert message in refused(capsys, *train, *more)
+    for arguments in (["--epochs", "0"], ["--layers", "8,x"], ["--dropout", "1"], ["--test-fraction", "0.7"]):
+        with pytest.raises(SystemExit) as caught:
+            main([*train, *arguments])
+        assert caught.value.code == 2 and arguments[1] in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_do_not_fit_the_model(classifier, tmp_path, capsys):
+    def file(old, new):
+        lines = [
+            f"age,town,since,income\n{30 + i},Rome,2024-01-01,>50K" if i == 0 else f"{30 + i},Rome,2024-01-01,>50K"
+            for i in range(9)
+        ]
+        path = tmp_path / "b.csv"
+        path.write_text("\n".join(lines).replace(old, new))
+        return str(path)
+
+    assert "b.csv has no column 'town'; its columns are age, city" in refused(capsys, "predict", classifier, file("town", "city"))
+    assert "b.csv, line 5, column 'age': '33x' is no number" in refused(capsys, "predict", classifier, file("33,", "33x,"))
+    wrong = file("32,Rome,2024-01-01", "32,Rome,yesterday")
+    assert "b.csv, line 4, column 'since': 'yesterday' is no date" in refused(capsys, "evaluate", classifier, wrong)
+    wrong = file("32,Rome,2024-01-01,>50K", "32,Rome,2024-01-01,much")
+    assert "b.csv, line 4, column 'income': 'much' is none of the classes" in refused(capsys, "evaluate", classifier, wrong)
+    assert "has no column 'income'" in refused(capsys, "evaluate", classifier, file("income", "wealth"))
+    assert main(["predict", classifier, file("Rome", "Utopia")]) == 0  # an unknown category has a place
+    capsys.readouterr()
+    assert "no.safetensors" in refused(capsys, "predict", str(tmp_path / "no.safetensors"), file("", ""))
+    assert "b.csv" in refused(capsys, "predict", file("", ""), file("", ""))
+
+
+def test_metrics():
+    """By their definitions, each pair and each row by itself."""
+    rng = np.random.default_rng(3)
+    y, p = rng.integers(0, 2, 60), np.round(rng.random(60), 1)
+    both = np.column_stack([1 - p, p])
+    found = {name: one["value"] for name, one in measure(y, both).items()}
+    pairs = [(a > b) + 0.5 * (a == b) for a in p[y == 1] for b in p[y == 0]]
+    assert found["auc"] == pytest.approx(np.mean(pairs))
+    taken = [int(one > 0.5) for one in p]
+    assert found["accuracy"] == pytest.approx(np.mean([a == b for a, b in zip(taken, y)]))
+    recalls = [np.mean([a == one for a, b in zip(taken, y) if b == one]) for one in (0, 1)]
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert confusion(y, both).tolist() == [[sum(a == j and b == i for a, b in zip(taken, y)) for j in (0, 1)] for i in (0, 1)]
+    parts = calibration(y, both)
+    assert sum(one["rows"] * one["accuracy"] for one in parts) == pytest.approx(60 * found["accuracy"])
+    x, z = rng.normal(size=4000), rng.normal(size=4000)
+    numbers = measure(x, x + 0.5 * z)
+    assert numbers["rmse"]["value"] == pytest.approx(np.sqrt(np.mean(0.25 * z**2))) and numbers["r2"]["value"] == pytest.approx(
+        1 - np.sum(0.25 * z**2) / np.sum((x - x.mean()) ** 2)
+    )
+    # The deviation of the mean of |e| is sqrt((1 - 2 / pi) / n) * 0.5.
+    width = numbers["mae"]["high"] - numbers["mae"]["low"]
+    assert width == pytest.approx(2 * 1.96 * 0.5 * np.sqrt((1 - 2 / np.pi) / 4000), rel=0.25)
+    falls = importances(lambda table: table["a"], {"b": z, "a": x}, x)  # R2 of a permutation is -1 where the mean is 0
+    assert list(falls) == ["a", "b"] and falls["a"] == pytest.approx(2, rel=0.1) and falls["b"] == 0
