@@ -1,10 +1,15 @@
 """The commands for tables: train, predict, evaluate, inspect, with right and with wrong files."""
 
+import base64
 import csv
+import ctypes
 import json
+import re
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from exports import compile_text
 
 import fastnet as fn
 from fastnet.__main__ import main
@@ -260,3 +265,82 @@ def test_metrics():
     assert width == pytest.approx(2 * 1.96 * 0.5 * np.sqrt((1 - 2 / np.pi) / 4000), rel=0.25)
     falls = importances(lambda table: table["a"], {"b": z, "a": x}, x)  # R2 of a permutation is -1 where the mean is 0
     assert list(falls) == ["a", "b"] and falls["a"] == pytest.approx(2, rel=0.1) and falls["b"] == 0
+
+
+class Page(HTMLParser):
+    """The tags that are open, the text and the pictures of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text, self.pictures = [], "", []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            begin, data = dict(attributes)["src"].split(",")
+            assert begin == "data:image/png;base64"
+            self.pictures.append(base64.b64decode(data, validate=True))
+        elif tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += f"|{data}|"
+
+
+def test_report(tmp_path, capsys):
+    """Is one whole page with its pictures inside, whatever columns and classes are called."""
+    pytest.importorskip("matplotlib")
+    names = ["<script>alert(1)</script>", "a $x_ & $", "since", "owner", "<b>income</b>", "price"]
+    data = write(tmp_path / "odd.csv", rows_of_people(), names)
+    model, report = str(tmp_path / "net.safetensors"), tmp_path / "report.html"
+    train = ["train", data, "--model", model, "--epochs", "2", "--target"]
+    found = as_json(capsys, *train, names[4], "--report", str(report))
+    text = report.read_text()
+    page = Page(text)
+    assert not page.open and len(page.pictures) == 4 and "<script" not in text and "<b>" not in text
+    assert all(one.startswith(b"\x89PNG") and one.endswith(b"IEND\xaeB`\x82") for one in page.pictures)
+    for one in (*names[:4], names[4], f"{metric_of(found, 'accuracy'):.4g}", data, "Calibration", "Confusion"):
+        assert f"|{one}|" in page.text
+    assert not re.search(r'(src|href)=(?!"data:)', text)
+    report.unlink()
+    assert main(["evaluate", model, data, "--report", str(report)]) == 0
+    assert len(Page(report.read_text()).pictures) == 3  # no curves
+    assert main([*train, "price", "--report", str(report)]) == 0
+    page = Page(report.read_text())
+    assert len(page.pictures) == 3 and "|Predictions|" in page.text and "|Confusion|" not in page.text
+    capsys.readouterr()
+    assert "there is no folder" in refused(capsys, *train, "price", "--report", str(tmp_path / "no" / "r.html"))
+
+
+@pytest.mark.parametrize("target", ["income", "price"])
+def test_export(target, tmp_path, capsys):
+    """What the C says of numbers and indices that the encoder makes is what `predict` writes."""
+    towns = [f"town {i}" for i in range(12)]  # more than are one-hot
+    rows = [[row[0], towns[i % 12], *row[2:]] for i, row in enumerate(rows_of_people())]
+    data, model = write(tmp_path / "people.csv", rows), str(tmp_path / "net.safetensors")
+    assert main(["train", data, "--target", target, "--model", model, "--epochs", "3", "--quiet"]) == 0
+    assert main(["export", model, str(tmp_path / "people.c")]) == 0
+    assert "people.h" in capsys.readouterr().out and "people_predict(" in (tmp_path / "people.h").read_text()
+    said = json.loads((tmp_path / "people.json").read_text())
+    encoder = next(one for one in fn.models.load_model(model).layers if isinstance(one, fn.utils.TableEncoder))
+    assert said["target"] == target and said["columns"] == json.loads(json.dumps(encoder.columns))
+    assert said["numbers"] == encoder.feature_names and said["indices"] == {"town": 13}
+    table = {name: list(column) for name, column in zip(NAMES, zip(*rows))}
+    table["age"] = [np.nan if one == "?" else one for one in table["age"]]
+    numbers, indices = (
+        np.ascontiguousarray(one, np.float32) for one in fn.utils.TableEncoder(columns=encoder.columns).transform(table)
+    )
+    predict = compile_text((tmp_path / "people.c").read_text(), flags=[f"-I{tmp_path}"]).people_predict
+    y, memory = np.zeros((5, len(said["classes"] or [0])), np.float32), np.zeros(100_000, np.float32)
+    for i in range(5):
+        predict(*(ctypes.c_void_p(one.ctypes.data) for one in (numbers[i], indices[i], y[i], memory)))
+    arguments = ["--probabilities"] if said["classes"] else []
+    assert main(["predict", model, data, *arguments]) == 0
+    written = [line.split(",") for line in capsys.readouterr().out.splitlines()[1:6]]
+    np.testing.assert_allclose(y, np.array([row[-y.shape[1] :] for row in written], float), rtol=1e-4, atol=1e-5)
+    assert "ends with .c" in refused(capsys, "export", model, str(tmp_path / "people.txt"))
+    assert "people.csv" in refused(capsys, "export", data, str(tmp_path / "b.c"))

@@ -1,4 +1,4 @@
-"""``python -m fastnet``: train, predict, evaluate, inspect, demo, bench, info."""
+"""``python -m fastnet``: train, predict, evaluate, inspect, export, demo, bench, info."""
 
 from __future__ import annotations
 

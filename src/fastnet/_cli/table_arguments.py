@@ -13,6 +13,7 @@ TABLE_COMMANDS = {
     "predict": "predict the rows of a file by a model that train wrote",
     "evaluate": "measure a model that train wrote on a file with targets",
     "inspect": "show what the columns of a file are taken for, or what a model reads and predicts",
+    "export": "write the network of a model that train wrote as C",
 }
 
 _EXAMPLES = {
@@ -21,6 +22,8 @@ examples:
   fastnet train people.csv --target income
       writes people.safetensors; what the columns are, and whether income is
       a class or a number, is recognised and told
+  fastnet train people.csv --target income --report people.html
+      and a report with pictures
   fastnet train wine.csv --target quality --task regression --model wine.safetensors
   fastnet train adult.data --names age,work,income --target income --ignore work
       a file whose first line does not name the columns
@@ -37,11 +40,18 @@ examples:
 A line for each row, in their order. Columns are found by name; others than the model reads do not matter.""",
     "evaluate": """\
 example:
-  fastnet evaluate people.safetensors others.csv --json measured.json""",
+  fastnet evaluate people.safetensors others.csv --report others.html --json others.json""",
     "inspect": """\
 examples:
   fastnet inspect people.csv
   fastnet inspect people.safetensors""",
+    "export": """\
+example:
+  fastnet export people.safetensors people.c
+      writes people.c and people.h, C99 without any library, and people.json
+
+The C predicts from numbers, and indices of categories. How these are made of the columns is no part of it: people.json
+says what was learnt of each column, and the order of the numbers and indices.""",
 }
 
 
@@ -107,6 +117,8 @@ def add_table_arguments(
     train.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed, the same model; default: %(default)s")
     train.add_argument("--threads", type=positive_integer, metavar="N", help="threads; default: measured")
     train.add_argument("--quiet", action="store_true", help="no bar of progress")
+    report: dict[str, Any] = {"metavar": "FILE", "help": "write a report as HTML with pictures inside; needs matplotlib"}
+    train.add_argument("--report", **report)
     train.add_argument("--json", **as_json)
 
     for name in ("predict", "evaluate"):
@@ -115,8 +127,12 @@ def add_table_arguments(
         each[name].add_argument("--names", **names)
     each["predict"].add_argument("--output", metavar="FILE", help="write CSV there; default: to the output")
     each["predict"].add_argument("--probabilities", action="store_true", help="of each class, too")
+    each["evaluate"].add_argument("--report", **report)
     each["evaluate"].add_argument("--json", **as_json)
 
     each["inspect"].add_argument("file", metavar="FILE", help="a table, or a .safetensors file that train wrote")
     each["inspect"].add_argument("--names", **names)
     each["inspect"].add_argument("--json", **as_json)
+
+    each["export"].add_argument("model", metavar="MODEL", help="a file that train wrote")
+    each["export"].add_argument("output", metavar="FILE", help="ends with .c")

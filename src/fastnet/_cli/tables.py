@@ -1,7 +1,8 @@
-"""``python -m fastnet train``, ``predict``, ``evaluate`` and ``inspect``: tables of files."""
+"""``python -m fastnet train``, ``predict``, ``evaluate``, ``inspect`` and ``export``: tables of files."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -13,12 +14,14 @@ import numpy as np
 
 import fastnet as fn
 
+from .._figures import new_figure
 from .._replace import replaced_file
+from .report import write_report
 from .table_files import Table, read_table
 from .table_metrics import calibration, confusion, importances, measure
 from .table_model import TableModel, build, encode_target, learn_target, split
 
-__all__ = ["run_evaluate", "run_inspect", "run_predict", "run_train"]
+__all__ = ["run_evaluate", "run_export", "run_inspect", "run_predict", "run_train"]
 
 _MODEL_ENDING = ".safetensors"
 
@@ -78,6 +81,13 @@ def _check_writable(path: str | None) -> None:
         raise FileNotFoundError(f"{path}: there is no folder {folder}")
 
 
+def _check_report(path: str | None) -> None:
+    """ImportError, OSError if no report can be written."""
+    _check_writable(path)
+    if path:
+        new_figure("--report", 1, 1)
+
+
 def _metric_lines(metrics: dict[str, dict[str, float | None]]) -> list[str]:
     def text(number: float | None) -> str:
         return "none" if number is None else f"{number:.4g}"
@@ -124,6 +134,7 @@ def run_train(options: Namespace) -> int:
         raise ValueError(f"--model {path}: the name ends with {_MODEL_ENDING}")
     for one in (path, None if options.json == "-" else options.json):
         _check_writable(one)
+    _check_report(options.report)
     names = _names(options.names) or None
     whole = read_table(options.data, names)
     kinds = _kinds(options.kind)
@@ -172,7 +183,7 @@ def run_train(options: Namespace) -> int:
     )  # fmt: skip
     curves = {name: [float(value) for value in values] for name, values in history.history.items()}
     epochs = len(curves["loss"])
-    facts, _ = _measured(model, test_columns, test_y)
+    facts, predictions = _measured(model, test_columns, test_y)
     facts = {
         "command": "train", "data": options.data, "model": path, "target": options.target, "task": model.task, "classes": classes,
         "columns": encoder.recognised, "parameters": net.count_params(), "epochs": epochs,
@@ -180,10 +191,12 @@ def run_train(options: Namespace) -> int:
         "curves": curves,
     }  # fmt: skip
     model.save(path)
+    if options.report:
+        write_report(options.report, facts, options.target, classes, test_y, predictions)
     output.say(
         f"{facts['parameters']} parameters, {epochs} epochs, the best was epoch {facts['best_epoch']}; on the rows to measure with:",
         *_facts_lines(facts, classes),
-        f"written: {path}",
+        f"written: {path}" + (f", {options.report}" if options.report else ""),
     )
     output.finish(facts)
     return 0
@@ -217,12 +230,16 @@ def run_predict(options: Namespace) -> int:
 def run_evaluate(options: Namespace) -> int:
     """Says how good the predictions for a file with targets are."""
     output = _Output(options.json)
+    _check_report(options.report)
     model = TableModel.load(options.model)
     table = read_table(options.data, _names(options.names) or None)
     y = encode_target(table, model.target, model.classes)
-    facts, _ = _measured(model, model.prepare(table).columns, y)
+    facts, predictions = _measured(model, model.prepare(table).columns, y)
+    facts = {"command": "evaluate", "data": options.data, "model": options.model, "task": model.task} | facts
+    if options.report:
+        write_report(options.report, facts, model.target, model.classes, y, predictions)
     output.say(f"{options.data}: {len(y)} rows", *_facts_lines(facts, model.classes))
-    output.finish({"command": "evaluate", "data": options.data, "model": options.model, "task": model.task} | facts)
+    output.finish(facts)
     return 0
 
 
@@ -258,4 +275,24 @@ def run_inspect(options: Namespace) -> int:
             ),
         )
     output.finish(facts)
+    return 0
+
+
+def run_export(options: Namespace) -> int:
+    """Writes the network behind the columns as C, and what makes numbers of the columns as JSON."""
+    if not options.output.endswith(".c"):
+        raise ValueError(f"{options.output}: the name ends with .c")
+    _check_writable(options.output)
+    model = TableModel.load(options.model)
+    encoder = model.encoder
+    behind = fn.Model(encoder.output, model.model.output)
+    with contextlib.redirect_stdout(sys.stderr):
+        behind.export(options.output, header=True)
+    said = f"{options.output.removesuffix('.c')}.json"
+    facts = {
+        "target": model.target, "task": model.task, "classes": model.classes, "numbers": encoder.feature_names,
+        "indices": dict(zip(encoder.category_names, encoder.cardinalities)), "columns": encoder.columns,
+    }  # fmt: skip
+    _Output(said).finish(facts)
+    print(f"written: {options.output}, {options.output.removesuffix('.c')}.h, {said}")
     return 0
