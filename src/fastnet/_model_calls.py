@@ -52,6 +52,15 @@ class ModelCalls(Layer):
     #: Unlike those of other layers, its attributes change with every step; what plans depend on is noted where it changes.
     __setattr__ = object.__setattr__
 
+    #: What the constructor of a class of the user's was given, by position and by name.
+    _constructed: tuple[tuple[Any, ...], dict[str, Any]] = (), {}
+
+    def __new__(cls, *given: Any, **named: Any) -> Any:
+        model = super().__new__(cls)
+        if cls.call is not ModelCalls.call or not cls.__init__.__module__.startswith("fastnet."):
+            vars(model)["_constructed"] = given, named
+        return model
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if cls.call is ModelCalls.call:

@@ -34,8 +34,8 @@ class Model(ModelLosses, ModelCalls, Trainer):
 
     A class of one's own makes layers in its constructor, after ``super().__init__()``, and says in ``call(self, x)`` or
     ``call(self, x, training=None)`` what it does with them. That is called once, on symbolic tensors, when the shape of the input is known
-    (`build`, or the first data): what it computes is the graph of the model from then on. Files hold that graph, and are loaded as a model
-    without the class.
+    (`build`, or the first data): what it computes is the graph of the model from then on. Files ``.safetensors`` hold that graph, and are
+    loaded as a model without the class; ``.keras`` files name the class, as in Keras.
 
     Parameters
     ----------

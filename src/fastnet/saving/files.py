@@ -95,10 +95,14 @@ def save_model(model: Model, filepath: Path, *, include_optimizer: bool = False)
     if check_name(filepath):
         if include_optimizer:
             raise ValueError(f"{os.fsdecode(filepath)}: a .keras file is written without the optimizer; .safetensors holds it")
-        from .keras_writing import save_keras
+        from .keras_classes import described_by_class
+        from .keras_writing import check_keras_path, save_keras
 
+        check_keras_path(filepath)
+        model._require_built()
+        described = described_by_class(model)
         with model._reading() as live:
-            save_keras(model, filepath, model._evaluation_values(None if live else model._plans.snapshot()))
+            save_keras(model, filepath, model._evaluation_values(None if live else model._plans.snapshot()), **described)
         return
     description = json.dumps(describe(model))
     prefix = prefix_for(model._paths().values())
@@ -117,7 +121,8 @@ def load_model(filepath: Path, custom_objects: Mapping[str, Any] | None = None, 
     """The model in a file that `Model.save` wrote; of a training checkpoint, the model alone.
 
     Nothing in the file is executed. The model computes the same bits as the saved one. A ``.keras`` file, which Keras may have
-    written, is read as by `from_keras`, and compiled as it says there.
+    written, is read as by `from_keras`, and compiled as it says there; a model of a class of your own, derived from `Model`, is of that
+    class again.
 
     Parameters
     ----------
@@ -133,6 +138,8 @@ def load_model(filepath: Path, custom_objects: Mapping[str, Any] | None = None, 
     ------
     OSError
         If the file cannot be read.
+    TypeError
+        If a ``.keras`` file holds a model of a class that is neither registered nor in `custom_objects`.
     ValueError
         If it is truncated, corrupted, or does not hold a model.
 
@@ -149,9 +156,9 @@ def load_model(filepath: Path, custom_objects: Mapping[str, Any] | None = None, 
     np.True_
     """
     if os.fsdecode(filepath).lower().endswith(".keras"):
-        from .keras_models import from_keras
+        from .keras_models import read_keras
 
-        return from_keras(filepath, dtype=None, compile=compile)
+        return read_keras(filepath, custom_objects, compile)
     _check_read(filepath)
     with TensorFile(filepath) as file:
         description = metadata_json(filepath, file.metadata, "fastnet")

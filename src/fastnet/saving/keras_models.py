@@ -23,6 +23,7 @@ from ..layers import Input, Reshape
 from ..layers._registry import layer_table
 from ..layers.base import Layer
 from ..layers.scaling import Normalization, Rescaling
+from .keras_classes import class_of, made_by_class, with_class
 from .keras_compile import compile_as_told
 from .keras_files import opened, telling, wrap
 from .keras_source import (
@@ -44,7 +45,7 @@ from .keras_weights import Assignment, plain_array, weighted
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["from_keras"]
+__all__ = ["from_keras", "read_keras"]
 
 Path = str | os.PathLike[str]
 
@@ -119,6 +120,29 @@ def from_keras(source: Any, model: Model | None = None, *, dtype: str | None = "
     found = from_model(source)
     with telling("the model of Keras"):
         return _Builder(found, dtype).build() if model is None else _fill(model, found)
+
+
+def read_keras(path: Path, custom_objects: Mapping[str, Any] | None, compile: bool) -> Model:
+    """The model in a file, as `from_keras`; of a class of the user's, where it was of one: TypeError where there is none of its name."""
+    with opened(path) as file:
+        cls = class_of(file.config, custom_objects)
+        if cls is None or "layers" in (file.config.get("config") or {}):
+            if cls is not None:
+                file = file._replace(config={**file.config, "class_name": _class_of_layers(file.config)})
+            with telling(os.fspath(path)):
+                model = _Builder(from_file(file), None).build()
+            model = model if cls is None else with_class(cls, model)
+        else:
+            model = made_by_class(cls, file, os.fspath(path))
+        told = file.config.get("compile_config")
+    if compile:
+        compile_as_told(model, told)
+    return model
+
+
+def _class_of_layers(description: Description) -> str:
+    """Of Keras's, what describes layers like this."""
+    return "Functional" if "output_layers" in description["config"] else "Sequential"
 
 
 def _fill(model: Model, source: Source) -> Model:

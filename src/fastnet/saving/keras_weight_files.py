@@ -19,7 +19,7 @@ from .._weights import Weight, assign_all
 from ..layers.base import Layer
 from ..layers.functional import FunctionLayer
 from ..layers.scaling import Normalization, Rescaling
-from .keras_files import read_arrays
+from .keras_files import Stored, read_arrays
 from .keras_source import NAMES_IN_FILES
 from .keras_weights import statistics_of
 from .keras_writing import layers_in_order, places_of_layer
@@ -27,7 +27,7 @@ from .keras_writing import layers_in_order, places_of_layer
 if TYPE_CHECKING:
     from .._network import Network
 
-__all__ = ["read_weights", "write_weights"]
+__all__ = ["assign_places", "places_in_file", "read_weights", "write_weights"]
 
 Path = str | os.PathLike[str]
 
@@ -38,12 +38,18 @@ def write_weights(model: Network, path: Path, values: Mapping[Weight, np.ndarray
 
     held = io.BytesIO()
     with h5py.File(held, "w") as file:
-        for place, array in _places(model):
-            if isinstance(array, _Statistic):
-                array = np.asarray(getattr(array.layer, array.name), np.float32)
+        for place, array in places_in_file(model):
             file.create_dataset(place, data=values[array] if isinstance(array, Weight) else array)
     with replaced_file(path) as target:
         target.write(held.getvalue())
+
+
+def places_in_file(model: Network) -> list[tuple[str, Weight | np.ndarray]]:
+    """The weights and other arrays of a model, by their places in the file."""
+    return [
+        (place, np.asarray(getattr(array.layer, array.name), np.float32) if isinstance(array, _Statistic) else array)
+        for place, array in _places(model)
+    ]
 
 
 def read_weights(model: Network, path: Path) -> None:
@@ -59,28 +65,33 @@ def read_weights(model: Network, path: Path) -> None:
         If it is broken, a weight is missing or of another shape, or there are weights of other layers; nothing is changed then.
     """
     with read_arrays(path) as arrays:
-        left = {place for place in arrays if not place.startswith("optimizer/") and "seed_generator/" not in place}
-        weights, found, told = [], [], os.fsdecode(path)
-        statistics: dict[Normalization, list[np.ndarray]] = {}
-        for place, wanted in _places(model):
-            if not isinstance(wanted, (Weight, _Statistic)):
-                left.discard(place)
-                continue
-            if place not in arrays and isinstance(wanted, _Statistic):  # where they are arguments
-                continue
-            if place not in arrays:
-                raise ValueError(f"{told}: there is no {place!r}, of {wanted.path!r}; there are {sorted(left)}")
-            if arrays[place].shape != wanted.shape:
-                raise ValueError(f"{told}: {place!r} has shape {arrays[place].shape}, {wanted.path!r} has {wanted.shape}")
+        assign_places(model, arrays, os.fsdecode(path))
+
+
+def assign_places(model: Network, arrays: Mapping[str, Stored], told: str) -> None:
+    """Sets the weights of a model from the arrays of a file, by their places; ValueError as `read_weights`."""
+    left = {place for place in arrays if not place.startswith("optimizer/") and "seed_generator/" not in place}
+    weights, found = [], []
+    statistics: dict[Normalization, list[np.ndarray]] = {}
+    for place, wanted in _places(model):
+        if not isinstance(wanted, (Weight, _Statistic)):
             left.discard(place)
-            if isinstance(wanted, Weight):
-                weights.append(wanted)
-                found.append(arrays[place].read())
-            else:
-                statistics.setdefault(wanted.layer, []).append(arrays[place].read())
-        if left:
-            raise ValueError(f"{told}: model {model.name!r} has no weights for {sorted(left)}")
-        steps = [statistics_of(layer, numbers, told) for layer, numbers in statistics.items()]
+            continue
+        if place not in arrays and isinstance(wanted, _Statistic):  # where they are arguments
+            continue
+        if place not in arrays:
+            raise ValueError(f"{told}: there is no {place!r}, of {wanted.path!r}; there are {sorted(left)}")
+        if arrays[place].shape != wanted.shape:
+            raise ValueError(f"{told}: {place!r} has shape {arrays[place].shape}, {wanted.path!r} has {wanted.shape}")
+        left.discard(place)
+        if isinstance(wanted, Weight):
+            weights.append(wanted)
+            found.append(arrays[place].read())
+        else:
+            statistics.setdefault(wanted.layer, []).append(arrays[place].read())
+    if left:
+        raise ValueError(f"{told}: model {model.name!r} has no weights for {sorted(left)}")
+    steps = [statistics_of(layer, numbers, told) for layer, numbers in statistics.items()]
     assign_all(weights, found, f"model {model.name!r}")
     for step in steps:
         step()

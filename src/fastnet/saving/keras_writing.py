@@ -71,7 +71,13 @@ def check_keras_path(path: Path) -> None:
         ) from None
 
 
-def save_keras(model: Network, path: Path, values: Mapping[Weight, np.ndarray]) -> None:
+def save_keras(
+    model: Network,
+    path: Path,
+    values: Mapping[Weight, np.ndarray],
+    by_class: tuple[dict[str, Any], list[tuple[str, Weight | np.ndarray]]] | None = None,
+    of_class: Mapping[str, Any] | None = None,
+) -> None:
     """Writes a model as Keras 3 does, with what compile was told where Keras has the same.
 
     Parameters
@@ -80,6 +86,10 @@ def save_keras(model: Network, path: Path, values: Mapping[Weight, np.ndarray]) 
     path : path
     values : mapping of Weight to ndarray
         The numbers of the weights.
+    by_class : (dict, list), optional
+        What the class of the model says of it in place of its layers, and its arrays by their places.
+    of_class : mapping, optional
+        What names the class of a model that is made of layers, where that is of the user's.
 
     Raises
     ------
@@ -92,12 +102,15 @@ def save_keras(model: Network, path: Path, values: Mapping[Weight, np.ndarray]) 
     """
     check_keras_path(path)
     model._require_built()
-    writer = _Writer(model.dtype)
-    config = writer.model(model, "")
+    if by_class is None:
+        writer = _Writer(model.dtype)
+        config, arrays = {**writer.model(model, ""), **(of_class or {})}, writer.arrays
+    else:
+        config, arrays = by_class
     told = compile_config_of(model)
     if told is not None:
         config["compile_config"] = told
-    archive = _archive(config, writer.arrays, values)
+    archive = _archive(config, arrays, values)
     with replaced_file(path) as file:
         file.write(archive)
 

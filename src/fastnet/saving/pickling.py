@@ -46,6 +46,7 @@ def _state_between_steps(model: Model) -> dict[str, Any]:
     }
     if model._subclassed:
         state["subclass"] = type(model), model._own_attributes(), model.seed, model.dtype, model.name
+        state["constructed"] = model._constructed
         state["columns"] = dict(model._columns.known)
         state["inputs"], state["n_weights"] = model._input_shapes, len(model.weights)
         if model.built:
@@ -135,6 +136,7 @@ def _restore_subclass(state: dict[str, Any]) -> Model:
     model = cls.__new__(cls)
     Model.__init__(model, seed=seed, dtype=dtype, name=name)
     vars(model).update(attributes)
+    model._constructed = state["constructed"]
     model._columns.known.update(state["columns"])
     if state["inputs"] is not None:
         model.build(state["inputs"])
