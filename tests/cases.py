@@ -63,6 +63,7 @@ HEADS = {
     "kl_divergence": [("softmax", {})],
     "dice": [("sigmoid", {}), ("softmax", {"axes": 1})],
     "tversky": [("sigmoid", {}), ("softmax", {"axes": 1, "alpha": 0.3, "beta": 0.8})],
+    "circle": [("softmax", {"gamma": 2, "margin": 0.3})],
 }
 
 
@@ -71,6 +72,8 @@ def target_for(loss, shape, n_rows, random):
     shape = (n_rows, *shape)
     if loss == "sparse_categorical_crossentropy":
         return random.integers(0, shape[-1], shape[:-1])
+    if loss == "circle":
+        return random.integers(40, 44, shape[:-1])
     if loss == "categorical_crossentropy":
         return np.eye(shape[-1])[random.integers(0, shape[-1], shape[:-1])]
     if loss == "kl_divergence":

@@ -39,6 +39,9 @@ LOSSES = [
     ("Dice", {"axis": [1, 2]}, "decisions", (6, 3, 4)),
     ("Tversky", {"alpha": 0.3, "beta": 0.8}, "decisions", (6, 4)),
     ("Tversky", {"alpha": 0.7, "beta": 0.2, "axis": [1, 2]}, "decisions", (6, 3, 4)),
+    ("Circle", {"gamma": 3.0, "margin": 0.25}, "identities", (7, 4)),
+    ("Circle", {"gamma": 2.0, "remove_diagonal": False}, "identities", (7, 4)),
+    ("Circle", {}, "identities", (7, 4)),
 ]
 
 
@@ -46,7 +49,10 @@ def loss_data(kind, shape, number):
     """Targets, predictions and weights of the rows, of float64."""
     random = np.random.default_rng(number)
     target, prediction = random.normal(size=shape), random.normal(size=shape)
-    if kind == "positive":
+    if kind == "identities":
+        target = np.array([70, 3, 70, 12, 3, 70, 5])
+        prediction /= np.linalg.norm(prediction, axis=-1, keepdims=True)
+    elif kind == "positive":
         target, prediction = np.abs(target), np.abs(prediction) + 0.1
     elif kind == "signs":
         target = np.sign(target)

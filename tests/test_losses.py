@@ -21,6 +21,7 @@ ATTRIBUTES = {
     "huber": [{}, {"delta": 0.3}],
     "dice": [{}, {"axes": 1}],
     "tversky": [{}, {"axes": 1, "alpha": 0.3, "beta": 0.8}],
+    "circle": [{"gamma": 2}, {"gamma": 3, "margin": 0.25, "remove_diagonal": 0}],
     "binary_crossentropy": [{"from_logits": logits, "label_smoothing": smoothing} for logits in (0, 1) for smoothing in (0, 0.2)],
 }
 ATTRIBUTES["categorical_crossentropy"] = ATTRIBUTES["binary_crossentropy"]
@@ -28,7 +29,7 @@ ATTRIBUTES["sparse_categorical_crossentropy"] = ATTRIBUTES["binary_crossentropy"
 
 CASES = [(name, attributes) for name in _core.registry("losses") for attributes in ATTRIBUTES.get(name, [{}])]
 #: Those of which each position has its own loss.
-OF_POSITIONS = [case for case in CASES if case not in (("dice", {}), ("tversky", {}))]
+OF_POSITIONS = [case for case in CASES if case not in (("dice", {}), ("tversky", {})) and case[0] != "circle"]
 CLASSES = [
     cls
     for cls in vars(fn.losses).values()
@@ -41,7 +42,10 @@ def make_data(name, attributes, shape, dtype, seed=0):
     rng = np.random.default_rng(seed)
     probabilities = name in ("dice", "kl_divergence", "poisson", "tversky") or not attributes.get("from_logits", 1)
     prediction = rng.uniform(0.02, 0.98, shape) if probabilities else rng.normal(scale=2, size=shape)
-    if reference.LOSSES[name].labels:
+    if name == "circle":
+        target = rng.integers(70, 74, shape[:-1])
+        prediction /= np.linalg.norm(prediction, axis=-1, keepdims=True)
+    elif reference.LOSSES[name].labels:
         target = rng.integers(0, shape[-1], shape[:-1])
     elif name in ("kl_divergence", "categorical_crossentropy"):
         target = rng.dirichlet(np.ones(shape[-1]), shape[:-1])
@@ -257,6 +261,32 @@ def test_training_with_dice(axis):
     assert weights[0] == weights[1] == weights[2]
 
 
+@pytest.mark.parametrize("given", [3, 2**23])
+def test_circle_brings_embeddings_of_a_label_together(given):
+    """Labels are no classes of the embeddings, of which there are fewer numbers; targets may be a column; rows are trained alike by threads."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 16) + given
+    x = random.normal(size=(4, 6))[labels - given] + 0.8 * random.normal(size=(64, 6))
+    weights = []
+    for n_threads, y in ((1, labels), (2, labels[:, None])):
+        model = fn.Sequential([fn.Input((6,)), fn.layers.Dense(3), fn.layers.UnitNormalization()], seed=0)
+        model.compile(fn.optimizers.Adam(0.02), fn.losses.Circle(gamma=8), n_threads=n_threads)
+        losses = model.fit(x, y, batch_size=32, epochs=15, verbose=0, shuffle=False).history["loss"]
+        assert losses[-1] < 0.6 * losses[0]
+        weights.append([array.tobytes() for array in model.get_weights()])
+    assert weights[0] == weights[1]
+
+
+def test_circle_of_a_batch_of_one_label_is_nothing():
+    loss, prediction = fn.losses.Circle(), np.eye(3)
+    value, gradient = _core.evaluate_loss("circle", loss.attributes(), [7, 7, 7], prediction)
+    assert value == 0 and not gradient.any() and loss([7, 7, 7], prediction) == 0
+    bad = np.array([[np.nan, 0], [0, 1], [1, 0]])
+    assert np.isnan(_core.evaluate_loss("circle", {}, [1, 1, 2], bad)[0])
+    with pytest.raises(ValueError, match="circle: a formula has no other rows"):
+        fn.losses.circle(np.zeros(2), fn.Input((2,)))
+
+
 @pytest.mark.parametrize("axis", [(), 0, (1, 3), (0, 2), -2, (-3, -2), (-1, 0, 1), (1, 1)])
 def test_axes_that_are_not_the_last(axis):
     with pytest.raises(ValueError, match="Dice: axis must be the last axes of predictions.*got"):
@@ -304,7 +334,7 @@ def test_class_and_engine_agree(cls):
     loss = cls()
     assert loss.attributes() == _core.registry("losses")[loss.kernel]
     shape = _core.infer_target(loss.kernel, loss.attributes(), (4, 3))
-    assert shape == ((4,) if loss.labels else (4, 3))
+    assert shape == ((4,) if loss.labels or loss.identities else (4, 3))
     assert fn.losses.get(loss.kernel) == loss
     assert fn.losses.get(cls.__name__) == loss
     assert fn.losses.get(cls) == loss

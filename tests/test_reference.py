@@ -92,6 +92,8 @@ LOSS_CASES = [
     ("dice", {"axes": 2}, "probabilities"),
     ("tversky", {}, "probabilities"),
     ("tversky", {"axes": 2, "alpha": 0.3, "beta": 0.8}, "probabilities"),
+    ("circle", {"gamma": 2, "margin": 0.3}, "probabilities"),
+    ("circle", {"gamma": 3, "remove_diagonal": 0}, "numbers"),
 ]
 
 
@@ -104,7 +106,7 @@ def test_loss_gradients(name, attributes, kind):
     rng = np.random.default_rng(0)
     shape = (5, 2, 4)
     prediction = rng.uniform(0.05, 0.95, shape) if kind == "probabilities" else rng.normal(size=shape) * 2
-    if reference.LOSSES[name].labels:
+    if reference.LOSSES[name].labels or name == "circle":
         target = rng.integers(0, 4, shape[:-1])
     elif kind == "probabilities":
         target = rng.uniform(0.05, 0.95, shape)

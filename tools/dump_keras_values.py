@@ -35,11 +35,14 @@ def losses():
         target, prediction, weights = (torch.tensor(array) for array in keras_cases.loss_data(kind, shape, i))
         prediction.requires_grad_(True)
         losses = cls(**arguments).call(target, prediction)
-        losses.mean().backward()
+        mask = getattr(losses, "_keras_mask", None)  # of positions that the mean leaves out
+        counted = losses.numel() if mask is None else int(mask.sum())
+        value = losses.sum() / counted
+        value.backward()
         weights = weights.reshape(-1, *[1] * (losses.ndim - 1)) if losses.ndim else torch.ones(())
-        weighted = (losses * weights).mean()  # as calls do, in float32
+        weighted = (losses * weights).sum() / counted  # as calls do, in float32
         np.testing.assert_allclose(number_of(cls(**arguments)(target, prediction, weights)), number_of(weighted), rtol=1e-5)
-        names = {"losses": losses, "value": losses.mean(), "weighted": weighted, "gradient": prediction.grad}
+        names = {"losses": losses, "value": value, "weighted": weighted, "gradient": prediction.grad}
         found.update({f"{i}/{name}": number_of(array) for name, array in names.items()})
     return found
 

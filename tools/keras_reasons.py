@@ -136,7 +136,6 @@ NAMES: dict[str, tuple[str, str]] = {
     "layers.Layer.*own_variables": _OWN_FILES,
     "layers.Layer.losses": ("another way", "the losses of layers are within `evaluate`"),
     "layers.Layer.metrics": ("no", "metrics belong to models"),
-    "losses.[Cc]ircle": ("no", "each row's loss depends on all other rows of the batch, which are computed apart"),
     "losses.CTC": _CTC,
     "losses.ctc": _CTC,
     "activations.sparsemax": ("another way", "`fastnet.ops.sparsemax` in a `Lambda`; an activation is a function of one number"),

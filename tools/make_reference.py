@@ -123,6 +123,7 @@ PAPERS = {
     "Reddi et al. 2018": _ARXIV + "1904.09237",
     "Riedmiller and Braun 1993": _DOI + "10.1109/ICNN.1993.298623",
     "Salehi et al. 2017": _ARXIV + "1706.05721",
+    "Sun et al. 2020": _ARXIV + "2002.10857",
     "Saxe et al. 2014": _ARXIV + "1312.6120",
     "Schuster and Paliwal 1997": _DOI + "10.1109/78.650093",
     "Shazeer and Stern 2018": _ARXIV + "1804.04235",

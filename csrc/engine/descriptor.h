@@ -242,7 +242,8 @@ typedef struct fn_loss_arguments {
 
 typedef struct fn_loss {
     fn_entry entry;
-    bool labels; /* the target of a position is one class index, not `width` numbers */
+    bool labels;     /* the target of a position is one class index, not `width` numbers */
+    bool identities; /* it is one whole number of any size: labels of what is no class of the prediction */
     fn_status (*check)(const double *attribute, int64_t width, fn_error *error);
     /* fn_loss_arguments.group for predictions of this shape, at most a row; 0: the whole batch. NULL: it is 1. */
     fn_status (*group)(const double *attribute, const fn_shape *prediction, int64_t *positions, fn_error *error);

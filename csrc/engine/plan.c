@@ -97,7 +97,7 @@ static fn_status add_output_node(fn_plan *plan, const fn_plan_spec *spec, int32_
     if (status != FN_OK)
         return status;
     output->labels = given->formula ? given->labels : output->loss->labels;
-    output->target_width = output->labels ? 1 : width;
+    output->target_width = output->labels || (output->loss && output->loss->identities) ? 1 : width;
     for (int32_t j = 0; j < spec->n_metrics; j++)
         output->judged |= spec->metrics[j].output == i && !spec->metrics[j].formula;
     plan->positions[i] = output->positions;

@@ -269,8 +269,8 @@ fn_status fn_infer_target(const char *loss, const double *attributes, const fn_s
     if (status != FN_OK)
         return status;
     *target = *prediction;
-    if (descriptor->labels && target->rank > 0)
-        target->rank--; /* one class index in place of the last axis */
+    if ((descriptor->labels || descriptor->identities) && target->rank > 0)
+        target->rank--; /* one number in place of the last axis */
     return FN_OK;
 }
 
@@ -299,7 +299,7 @@ fn_status fn_compute_loss(const char *loss, const double *attributes, fn_dtype d
                                    .gradient = gradient,
                                    .positions = positions,
                                    .width = width,
-                                   .target_width = descriptor->labels ? 1 : width,
+                                   .target_width = descriptor->labels || descriptor->identities ? 1 : width,
                                    .group = group ? group : positions,
                                    .attribute = attributes};
     const fn_arithmetic host = fn_set_arithmetic();

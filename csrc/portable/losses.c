@@ -173,6 +173,90 @@ static void fnp_dice(const fnp_real *prediction, const fnp_real *target, const f
     }
 }
 
+/* A pair of positions at a distance: what the Circle loss sums exp of, and its derivative by the distance. */
+static fnp_real fnp_circle_of_pair(fnp_int alike, fnp_real distance, fnp_real gamma, fnp_real margin, fnp_real *slope)
+{
+    const fnp_real weight = alike ? margin + distance : 1 + margin - distance;
+    const fnp_real rest = alike ? margin - distance : 1 - margin - distance;
+    *slope = weight < 0 ? 0 : alike ? gamma * (weight - rest) : -gamma * (weight + rest);
+    return weight < 0 ? 0 : alike ? -gamma * weight * rest : gamma * weight * rest;
+}
+
+/* 1 - a . b */
+static fnp_real fnp_apart(const fnp_real *a, const fnp_real *b, fnp_int width)
+{
+    fnp_real sum = 0;
+    fnp_int k;
+    for (k = 0; k < width; k++)
+        sum += a[k] * b[k];
+    return 1 - sum;
+}
+
+/* Sums exp over the pairs of position i, of other labels and of its own, each as sum exp(most); whether there are both. */
+static fnp_int fnp_circle_of_position(const fnp_real *prediction, const fnp_int *target, fnp_int i, fnp_int positions,
+                                      fnp_int width, fnp_real gamma, fnp_real margin, fnp_int remove_diagonal, fnp_real most[2],
+                                      fnp_real sum[2], fnp_real *both)
+{
+    fnp_int j;
+    most[0] = most[1] = sum[0] = sum[1] = 0;
+    for (j = 0; j < positions; j++) {
+        const fnp_int alike = target[i] == target[j];
+        const fnp_real apart = fnp_apart(prediction + i * width, prediction + j * width, width);
+        fnp_real slope;
+        const fnp_real x = fnp_circle_of_pair(alike, apart < 0 ? 0 : apart, gamma, margin, &slope);
+        if (j == i && remove_diagonal)
+            continue;
+        if (sum[alike] == 0 || x > most[alike]) {
+            sum[alike] = sum[alike] == 0 ? 0 : sum[alike] * fnp_exp(most[alike] - x);
+            most[alike] = x;
+        }
+        sum[alike] += fnp_exp(x - most[alike]);
+    }
+    if (sum[0] == 0 || sum[1] == 0)
+        return 0;
+    *both = most[0] + fnp_log(sum[0]) + most[1] + fnp_log(sum[1]);
+    return 1;
+}
+
+/* target [positions]: any whole numbers. log(1 + exp(P + N)), see csrc/kernels/losses/circle.c; the mean is over those above 0.
+ */
+static void fnp_circle(const fnp_real *prediction, const fnp_int *target, const fnp_real *scale, fnp_real *losses,
+                       fnp_real *gradient, fnp_int positions, fnp_int width, fnp_real gamma, fnp_real margin,
+                       fnp_int remove_diagonal)
+{
+    fnp_int i, j, k, counted = 0;
+    fnp_real most[2], sum[2], both, factor;
+    for (i = 0; i < positions; i++) {
+        losses[i] = 0;
+        if (fnp_circle_of_position(prediction, target, i, positions, width, gamma, margin, remove_diagonal, most, sum, &both))
+            losses[i] = (both < 0 ? 0 : both) + fnp_log1p(fnp_exp(-fnp_abs(both)));
+        counted += !(losses[i] <= 0);
+    }
+    factor = counted ? (fnp_real)positions / (fnp_real)counted : 0;
+    for (i = 0; i < positions; i++) {
+        fnp_real small, outer;
+        if (losses[i] <= 0)
+            continue;
+        losses[i] *= factor;
+        fnp_circle_of_position(prediction, target, i, positions, width, gamma, margin, remove_diagonal, most, sum, &both);
+        small = fnp_exp(-fnp_abs(both));
+        outer = scale[i] * factor * (both < 0 ? small : 1) / (1 + small);
+        for (j = 0; j < positions; j++) {
+            const fnp_int alike = target[i] == target[j];
+            const fnp_real apart = fnp_apart(prediction + i * width, prediction + j * width, width);
+            fnp_real slope, x;
+            if ((j == i && remove_diagonal) || apart < 0)
+                continue;
+            x = fnp_circle_of_pair(alike, apart, gamma, margin, &slope);
+            slope *= -outer * fnp_exp(x - most[alike]) / sum[alike] * (apart == 0 ? FNP_R(0.5) : 1);
+            for (k = 0; k < width; k++) {
+                gradient[i * width + k] += slope * prediction[j * width + k];
+                gradient[j * width + k] += slope * prediction[i * width + k];
+            }
+        }
+    }
+}
+
 /* Over the elements of each group of positions: 1 - c / (c + alpha sum t (1 - p) + beta sum (1 - t) p + 1e-7), c = sum t p. */
 static void fnp_tversky(const fnp_real *prediction, const fnp_real *target, const fnp_real *scale, fnp_real *losses,
                         fnp_real *gradient, fnp_int positions, fnp_int width, fnp_int group, fnp_real alpha, fnp_real beta)

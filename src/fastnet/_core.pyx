@@ -406,7 +406,7 @@ def evaluate_loss(loss, attributes, y_true, y_pred, sample_weight=None):
         Name in the registry.
     attributes : dict
     y_true, y_pred : array_like, shape (n, ..., width)
-        y_true without the last axis where the loss takes class labels. Computed in float64 if y_pred is, else in
+        y_true without the last axis where the loss takes labels. Computed in float64 if y_pred is, else in
         float32.
     sample_weight : array_like, shape (n,) or (n, k), optional
         Of rows, or each of as many positions, which lie together.
@@ -431,8 +431,6 @@ def evaluate_loss(loss, attributes, y_true, y_pred, sample_weight=None):
         raise ValueError(f"{loss}: y_true has shape {np.shape(y_true)}, expected {target_shape}")
     cdef int64_t width = prediction.shape[prediction.ndim - 1]
     cdef int64_t positions = prediction.size // width
-    if len(target_shape) < prediction.ndim:
-        check_labels(target.reshape(positions), width)
     cdef cnp.ndarray weight = np.ones(len(prediction)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     if weight.ndim < 1 or weight.shape[0] != len(prediction) or weight.size == 0 or positions % weight.size:
         raise ValueError(f"sample_weight has shape {np.shape(sample_weight)}, expected {(len(prediction),)}")

@@ -180,5 +180,5 @@ def _check_mixing(network: Network, name: str, alpha: Any) -> None:
     if alpha and network._labels:
         reader = next(iter(network._labels.values()))[0].layer
         raise ValueError(f"{name} needs inputs that can be mixed: layer {reader!r} takes whole numbers")
-    if alpha and any(loss is not None and loss.labels for loss in compiled.losses):
+    if alpha and any(loss is not None and (loss.labels or loss.identities) for loss in compiled.losses):
         raise ValueError(f"{name} needs targets that can be mixed: use one-hot rows and CategoricalCrossentropy")

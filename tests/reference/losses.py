@@ -16,6 +16,7 @@ class Loss:
     """value(target, prediction, **attributes): the loss of each position
     gradient(target, prediction, **attributes): d loss[position] / d prediction[position]
     labels: targets are class numbers, without the last axis
+    of_batch: each loss depends on all positions, and gradient(target, prediction, weight, **attributes) is of the sum, weighted
     axes(prediction, **attributes): those over which positions share a loss; `gradient` is then its derivative, for each of them
     """
 
@@ -23,6 +24,7 @@ class Loss:
     gradient: Callable
     labels: bool = False
     axes: Callable | None = None
+    of_batch: bool = False
 
 
 def mean_of(value, derivative):
@@ -141,6 +143,39 @@ def tversky_gradient(t, p, alpha=0.5, beta=0.5, **attributes):
     return -t / both + common * ((1 - alpha) * t + beta * (1 - t)) / both**2
 
 
+def circle_pairs(t, p, gamma=80, margin=0.4, remove_diagonal=1):
+    """Distances of all positions from each other, p + n of each, and their derivatives by the distances."""
+    p, t = p.reshape(-1, p.shape[-1]), t.reshape(-1)
+    apart = 1 - p @ p.T
+    d, alike = np.maximum(apart, 0), t[:, None] == t
+    near, far = np.maximum(margin + d, 0), np.maximum(1 + margin - d, 0)
+    value = gamma * np.where(alike, -near * (margin - d), far * (1 - margin - d))
+    slope = gamma * np.where(alike, near - (near > 0) * (margin - d), -far - (far > 0) * (1 - margin - d))
+    both, slopes = np.zeros(len(p)), np.zeros_like(d)
+    for kind in (alike & ~np.eye(len(p), dtype=bool) if remove_diagonal else alike, ~alike):
+        with np.errstate(divide="ignore"):
+            sums = np.log(np.sum(np.exp(value) * kind, axis=1))
+        both = both + sums
+        slopes = (
+            slopes
+            + np.where(kind & np.isfinite(sums)[:, None], np.exp(value - np.where(np.isfinite(sums), sums, 0)[:, None]), 0)
+            * slope
+        )
+    return both, slopes * np.heaviside(apart, 0.5)
+
+
+def circle(t, p, **attributes):
+    value = softplus(circle_pairs(t, p, **attributes)[0])
+    return (value * len(value) / max(np.count_nonzero(value), 1)).reshape(p.shape[:-1])
+
+
+def circle_gradient(t, p, weight, **attributes):
+    both, slopes = circle_pairs(t, p, **attributes)
+    counted = np.count_nonzero(softplus(both))
+    slopes = -slopes * (weight.reshape(-1) * sigmoid(both) * len(both) / max(counted, 1))[:, None]
+    return ((slopes + slopes.T) @ p.reshape(len(both), -1)).reshape(p.shape)
+
+
 LOSSES = {
     "mean_squared_error": mean_of(lambda t, p: (p - t) ** 2, lambda t, p: 2 * (p - t)),
     "mean_absolute_error": mean_of(lambda t, p: np.abs(p - t), lambda t, p: np.sign(p - t)),
@@ -160,6 +195,7 @@ LOSSES = {
     "kl_divergence": Loss(kl_divergence, kl_divergence_gradient),
     "dice": Loss(dice, dice_gradient, axes=lambda p, **attributes: dice_axes(p, **attributes)[:-1]),
     "tversky": Loss(tversky, tversky_gradient, axes=lambda p, alpha=0, beta=0, **attributes: dice_axes(p, **attributes)[:-1]),
+    "circle": Loss(circle, circle_gradient, of_batch=True),
     "poisson": mean_of(lambda t, p: p - t * np.log(p + EPSILON), lambda t, p: 1 - t / (p + EPSILON)),
 }
 
@@ -173,6 +209,8 @@ def batch_loss(name, target, prediction, weight=None, **attributes):
     value = loss.value(target, prediction, **attributes)
     weight = np.ones(len(prediction)) if weight is None else np.asarray(weight, np.float64)
     weight = np.broadcast_to(weight.reshape(weight.shape + (1,) * (value.ndim - weight.ndim)), value.shape) / value.size
+    if loss.of_batch:
+        return (weight * value).sum(), loss.gradient(target, prediction, weight, **attributes)
     gradient = loss.gradient(target, prediction, **attributes)
     of_loss = weight.sum(axis=loss.axes(prediction, **attributes), keepdims=True) if loss.axes else weight
     return (weight * value).sum(), of_loss[..., np.newaxis] * gradient

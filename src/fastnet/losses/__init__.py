@@ -40,6 +40,7 @@ from .standard import *
 from .standard import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    Circle,
     Dice,
     Hinge,
     Huber,
@@ -65,6 +66,7 @@ LOSSES: dict[str, type[Loss]] = {
     "categorical_focal_crossentropy": CategoricalFocalCrossentropy,
     "categorical_generalized_cross_entropy": CategoricalGeneralizedCrossEntropy,
     "categorical_hinge": CategoricalHinge,
+    "circle": Circle,
     "cosine_similarity": CosineSimilarity,
     "dice": Dice,
     "hinge": Hinge,

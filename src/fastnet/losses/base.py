@@ -64,6 +64,8 @@ class Loss(_config.Configurable):
     options: ClassVar[tuple[str, ...]] = ()
     #: Targets are one class index for each position instead of an array like the predictions.
     labels: ClassVar[bool] = False
+    #: Targets are one whole number for each position, of any size: labels of what is no class of the predictions.
+    identities: ClassVar[bool] = False
     #: Each output is a yes-or-no decision of its own; else several outputs are scores of classes.
     decisions: ClassVar[bool] = False
     #: Targets are probabilities of yes, from 0 to 1: outside the loss has no least value.

@@ -22,6 +22,7 @@ __all__ = [
     "categorical_focal_crossentropy",
     "categorical_generalized_cross_entropy",
     "categorical_hinge",
+    "circle",
     "cosine_similarity",
     "dice",
     "hinge",
@@ -279,3 +280,31 @@ def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axi
     common = ops.sum(y_true * y_pred, axis=axis)
     missed, wrong = ops.sum((1.0 - y_pred) * y_true, axis=axis), ops.sum(y_pred * (1.0 - y_true), axis=axis)
     return 1.0 - common / (common + missed * alpha + wrong * beta + EPSILON)
+
+
+# ---- embeddings -----------------------------------------------------------------------------------------------------
+
+
+def circle(
+    y_true: Any,
+    y_pred: Any,
+    ref_labels: Any = None,
+    ref_embeddings: Any = None,
+    remove_diagonal: bool = True,
+    gamma: float = 80,
+    margin: float = 0.4,
+) -> np.ndarray:
+    """``log(1 + exp(p + n))`` of each row of arrays with the rows of `ref_embeddings`, by default its own; see the class `Circle`."""
+    if isinstance(y_pred, SymbolicTensor) or isinstance(y_true, SymbolicTensor):
+        raise ValueError("circle: a formula has no other rows of the batch: compile the model with losses.Circle()")
+    y_true, y_pred = _numbers(y_true, y_pred)
+    labels = np.reshape(y_true, (-1,)).astype(np.int64)
+    wide = y_pred.astype(np.float64).reshape(len(labels), -1)
+    others = wide if ref_embeddings is None else np.asarray(ref_embeddings, np.float64)
+    distance = np.maximum(1.0 - wide @ others.T, 0.0)
+    alike = labels[:, None] == (labels if ref_labels is None else np.reshape(ref_labels, (-1,)).astype(np.int64))
+    counts = ~np.eye(*distance.shape, dtype=bool) if remove_diagonal else np.ones_like(alike)
+    near = np.where(alike & counts, -gamma * np.maximum(margin + distance, 0.0) * (margin - distance), -np.inf)
+    far = np.where(alike, -np.inf, gamma * np.maximum(1.0 + margin - distance, 0.0) * (1.0 - margin - distance))
+    both = np.logaddexp.reduce(near, axis=1) + np.logaddexp.reduce(far, axis=1)
+    return np.logaddexp(0.0, both).reshape(y_pred.shape[:-1]).astype(y_pred.dtype)

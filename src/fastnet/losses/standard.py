@@ -12,6 +12,7 @@ from .base import Loss, last_axes, last_axis
 __all__ = [
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
+    "Circle",
     "Dice",
     "Hinge",
     "Huber",
@@ -334,3 +335,56 @@ class Tversky(_Overlap):
         super().__init__(name, reduction, dtype)
         self.alpha, self.beta = alpha, beta
         self._take_axis(axis)
+
+
+class Circle(Loss):
+    """Circle loss (Sun et al., 2020): embeddings of the same label near each other, of different labels apart.
+
+    Of embeddings of length 1, which `layers.UnitNormalization` makes, with ``d = maximum(1 - y_pred[i] @ y_pred[j], 0)`` of row i
+    and the other rows j of the batch: ``log(1 + exp(p + n))``, where p is the logarithm of the sum of
+    ``exp(-gamma * (margin + d) * (margin - d))`` over rows of the same label and n of that of
+    ``exp(gamma * maximum(1 + margin - d, 0) * (1 - margin - d))`` over all others. The mean is over the rows that have both.
+
+    Targets are whole numbers, one for each row, of any size (exact up to 2**24 in float32). A loss is of the rows of a batch, so that of
+    `evaluate` depends on its `batch_size`; train with batches that have several rows of a label.
+
+    Parameters
+    ----------
+    gamma : float
+        Scale of the similarities. Not negative.
+    margin : float
+        How far apart rows of the same label may be, and how much nearer than at right angles others.
+    remove_diagonal : bool
+        Whether a row is no neighbor of itself.
+
+    Raises
+    ------
+    ValueError
+        For ``reduction="mean_with_sample_weight"``.
+
+    Examples
+    --------
+    >>> round(Circle(gamma=2)([5, 5, 9], [[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]), 4)
+    0.915
+    """
+
+    kernel = "circle"
+    function = staticmethod(functions.circle)
+    attribute_names = options = ("gamma", "margin", "remove_diagonal")
+    identities = True
+
+    def __init__(
+        self,
+        gamma: float = 80.0,
+        margin: float = 0.4,
+        remove_diagonal: bool = True,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "circle",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+        if reduction == "mean_with_sample_weight":
+            raise ValueError(
+                "Circle: the mean is over the rows that have a loss: reduction must not be 'mean_with_sample_weight'"
+            )
+        self.gamma, self.margin, self.remove_diagonal = gamma, margin, bool(remove_diagonal)
