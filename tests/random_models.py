@@ -44,7 +44,8 @@ def body_of_table(random, x):
                 kernel_regularizer=penalty, kernel_constraint=constraint,
             )(x)  # fmt: skip
         elif kind == 3:
-            x = pick(random, [layers.BatchNormalization, layers.LayerNormalization, layers.RMSNormalization])()(x)
+            first = layers.BatchNormalization if x.mask is None else layers.LayerNormalization  # the one warns of masks
+            x = pick(random, [first, layers.LayerNormalization, layers.RMSNormalization])()(x)
         elif kind == 4:
             x = pick(random, [layers.Dropout, layers.GaussianDropout, layers.GaussianNoise])(0.2)(x)
         elif kind == 5:

@@ -272,3 +272,28 @@ def test_what_makes_no_sense(make, shape, error, words):
         make()(fn.Input(shape))
     for word in words:
         assert word in str(caught.value), str(caught.value)
+
+
+def masked(**options):
+    steps = fn.layers.Masking()(fn.Input((3, 2)))
+    return fn.layers.BatchNormalization(momentum=0.0, **options), steps
+
+
+@pytest.mark.filterwarnings("ignore:layer .* its input has a mask")  # copies that are made of the model afterwards say it again
+def test_that_masked_steps_count_is_said():
+    """Keras 3.15 leaves them out: mean (3, 2.33333) and variance (2.66667, 1.55556) of the rows below; here all six steps count."""
+    x = np.array([[[1, 2], [3, 4], [0, 0]], [[5, 1], [0, 0], [0, 0]]], np.float32)
+    layer, _ = masked()
+    with pytest.warns(UserWarning, match="has a mask, and the steps that it leaves out count"):
+        model = fn.Sequential([fn.Input((3, 2)), fn.layers.Masking(), layer], seed=0)
+    model.compile("sgd", "mse")
+    model.fit(x, x, batch_size=2, verbose=0)
+    np.testing.assert_allclose(layer.moving_mean, x.mean((0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(layer.moving_variance, x.var((0, 1)), rtol=1e-6)
+
+
+def test_masks_do_not_matter_to_a_layer_that_is_not_trained_or_has_none():
+    layer, steps = masked(trainable=False)  # the suite makes errors of warnings
+    assert layer(steps).mask is not None
+    fn.layers.BatchNormalization()(fn.Input((3, 2)))
+    fn.layers.LayerNormalization()(steps)

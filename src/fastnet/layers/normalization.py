@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import warnings
 from collections.abc import Mapping
 from typing import Any, Unpack
 
@@ -126,6 +127,9 @@ class BatchNormalization(_CenteredNormalization):
     of your own they move in `Model.apply_gradients`, not in `Model.forward`. When gradients are accumulated they move
     with each batch.
 
+    A mask of the input, see `Masking`, goes on to the output, and changes nothing here: the steps that it leaves out count for mean and
+    variance, other than in Keras, of which a UserWarning tells when a layer that is trained is called.
+
     Examples
     --------
     >>> import fastnet as fn
@@ -171,6 +175,13 @@ class BatchNormalization(_CenteredNormalization):
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
         self._check_axis(x)
+        if x.mask is not None and self.trainable:
+            warnings.warn(
+                f"layer {self._label!r}: its input has a mask, and the steps that it leaves out count for mean and variance in training; "
+                "Keras leaves them out. Normalise before the mask is made, or use LayerNormalization, to which steps do not matter",
+                UserWarning,
+                stacklevel=4,
+            )
         weights, attributes = self._weights_and_attributes()
         weights["moving_mean"] = WeightSpec(self.moving_mean_initializer, trainable=False)
         weights["moving_variance"] = WeightSpec(self.moving_variance_initializer, trainable=False)
