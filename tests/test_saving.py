@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from networks import classes, network, regression, rejects, rows, same_weights
 from safetensors import safe_open
-from test_configs import REQUIRED, called, classes_of, input_for, is_merge, variants
+from test_configs import REQUIRED, called, classes_of, input_for, is_merge, samples_for, variants
 
 import fastnet as fn
 from fastnet import activations, layers, losses, optimizers, saving, schedules
@@ -22,8 +22,8 @@ def saved(model, path, **options):
     return fn.load_model(path, **options)
 
 
-def assert_same(model, loaded, n=7):
-    """The same layers, weights and predictions."""
+def assert_same(model, loaded, n=7, x=None):
+    """The same layers, weights and predictions: of the arrays x, or of n random rows."""
     assert type(loaded) is (fn.Sequential if isinstance(model, fn.Sequential) else fn.Model)
     assert (loaded.name, loaded.seed, loaded.dtype) == (model.name, model.seed, model.dtype)
     assert [type(layer) for layer in loaded.layers] == [type(layer) for layer in model.layers]
@@ -31,7 +31,8 @@ def assert_same(model, loaded, n=7):
     assert [weight.path for weight in loaded.weights] == [weight.path for weight in model.weights]
     assert loaded.input_names == model.input_names and loaded.output_names == model.output_names
     assert same_weights(model, loaded)
-    x = [rows(n, int(np.prod(tensor.sample_shape))).reshape(n, *tensor.sample_shape) for tensor in model.inputs]
+    if x is None:
+        x = [rows(n, int(np.prod(tensor.sample_shape))).reshape(n, *tensor.sample_shape) for tensor in model.inputs]
     x = [np.abs(array).astype(int) if id(tensor) in model._labels else array for array, tensor in zip(x, model.inputs)]
     found = [one if isinstance(one, list) else [one] for one in (model.predict(x), loaded.predict(x))]
     assert all(a.tobytes() == b.tobytes() for a, b in zip(*found, strict=True))
@@ -110,7 +111,8 @@ def test_every_layer_with_every_argument(tmp_path, cls):
         model = shuffled(
             fn.Model(tensors, cls(**arguments)(tensors) if is_merge(cls) else called(cls(**arguments), tensors[0]), seed=3)
         )
-        assert_same(model, saved(model, tmp_path / "m"))
+        x = [samples_for(cls, tensor.sample_shape) for tensor in model.inputs]
+        assert_same(model, saved(model, tmp_path / "m"), x=x)
         tried += 1
     assert tried > len(REQUIRED.get(cls, {}))
 
