@@ -52,6 +52,29 @@ def lazy():
     return model, RANDOM.integers(0, 400, (16, 3)), RANDOM.normal(size=(16, 1))
 
 
+class WeightNormalized(layers.Layer):
+    """Its matrix is computed once for each batch, by nodes without a batch."""
+
+    def build(self, input_shape):
+        self.v = self.add_weight((4, 3), name="v")
+        self.g = self.add_weight((3,), "ones", name="g")
+
+    def call(self, x):
+        self.add_loss(fn.ops.mean(fn.ops.square(self.g)))
+        return x @ (self.g * self.v / fn.ops.norm(self.v, axis=0))
+
+
+def formulas():
+    """Of weights, in a layer and in penalties; the loss is over all rows of a batch."""
+    penalty = lambda w: 0.1 * fn.ops.sum(fn.ops.abs(w))  # noqa: E731
+    model = fn.Sequential(
+        [fn.Input((4,)), WeightNormalized(), layers.Dense(4, "tanh", kernel_regularizer=penalty), layers.UnitNormalization()],
+        seed=0,
+    )
+    model.compile("sgd", fn.losses.Circle())
+    return model, RANDOM.normal(size=(16, 4)), RANDOM.integers(0, 3, 16)
+
+
 CALLS = {
     "fit": lambda model, x, y: model.fit(x, y, verbose=0, batch_size=32, shuffle=False),
     "evaluate": lambda model, x, y: model.evaluate(x, y),
@@ -66,7 +89,7 @@ def bits(model):
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("make", [dense, images, sequences, lazy])
+@pytest.mark.parametrize("make", [dense, images, sequences, lazy, formulas])
 def test_any_allocation_may_fail(make, call):
     model, x, y = make()
     before = bits(model)

@@ -109,6 +109,8 @@ static void add_ports(fn_plan *plan, const fn_node *node, unsigned ports)
 
 void fn_emit(fn_plan *plan, const fn_stage_spec *spec)
 {
+    if (plan->failed) /* the stage may be of a node, or name arrays, that there was no memory for */
+        return;
     fn_stage *stages = grow(plan->stages, plan->n_stages, &plan->stage_capacity, sizeof *stages);
     if (!stages) {
         plan->failed = true;
