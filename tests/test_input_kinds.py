@@ -10,6 +10,7 @@ from networks import classes, network, regression, same_weights
 
 import fastnet as fn
 from fastnet import _data
+from fastnet.data.dataset import needs_source
 
 N = 24
 X = np.random.default_rng(0).integers(-3, 4, (N, 4)).astype(np.float64)  # exact in every type
@@ -256,3 +257,12 @@ def test_memory_maps_stay_mapped(tmp_path, dtype):
     again = regression(1, features=width, dtype="float32", optimizer=fn.optimizers.SGD(1e-3))
     again.fit(x, y, batch_size=512, verbose=0)
     assert same_weights(in_memory, again)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float64", "uint8", "int32", "int64", "longlong", ">f4", "float16", "uint16", "bool"]
+)
+@pytest.mark.parametrize("rows", [np.s_[:], np.s_[::2], np.s_[::-1], np.s_[:, 1:], np.s_[:, ::2], np.s_[:, 0]], ids=str)
+def test_memory_maps_are_read_part_by_part_only_where_they_would_be_copied(tmp_path, dtype, rows):
+    mapped = np.memmap(tmp_path / "x", dtype, "w+", shape=(6, 4))[rows]
+    assert needs_source(mapped) == (not np.shares_memory(mapped, _data.as_array(mapped, "x")))

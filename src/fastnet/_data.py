@@ -24,6 +24,7 @@ __all__ = [
     "match_names",
     "match_weights",
     "place_in",
+    "reads_in_place",
     "shape_of",
     "split_validation",
     "unwrap",
@@ -74,6 +75,11 @@ def as_array(given: Any, name: str) -> np.ndarray:
     if array.dtype.num != wanted.num:  # C's long and long long, which are one type under two names
         array = array.view(wanted)
     return array if _has_contiguous_rows(array) else np.ascontiguousarray(array)
+
+
+def reads_in_place(array: np.ndarray) -> bool:
+    """Whether `as_array` gives a view of an array, of one axis or more, rather than a copy."""
+    return array.dtype.isnative and array.dtype.name in _READ and _has_contiguous_rows(array)
 
 
 def shape_of(given: Any, name: str) -> tuple[tuple[int, ...], bool]:

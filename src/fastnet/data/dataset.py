@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
+from .._data import reads_in_place
 from .sources import Source, batch_source, is_stream, kind_of
 
 __all__ = ["Dataset", "PyDataset", "inputs_in", "is_table", "needs_source", "unpack"]
@@ -183,9 +183,9 @@ class Dataset:
 
 
 def needs_source(x: Any) -> bool:
-    """Whether x is rows that are not to be made into one array: of a file, a table, a sparse matrix, a memory map of other numbers."""
+    """Whether x is rows that are not to be made into one array: of a file, a table, a sparse matrix, a memory map to be converted."""
     if isinstance(x, np.memmap):
-        return not _core.is_readable(x) and x.size > 0
+        return x.size > 0 and x.ndim > 0 and not reads_in_place(x)
     if isinstance(x, (np.ndarray, Mapping)):
         return False
     return (hasattr(x, "toarray") and hasattr(x, "tocsr")) or is_table(x)
@@ -357,7 +357,6 @@ def own_data(x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> Any:
     """Data that have their own targets, weights and batches; ValueError if any are given besides."""
     for name, given in (("y", y), ("sample_weight", sample_weight), ("batch_size", batch_size)):
         if given is not None:
-            raise ValueError(
-                f"x is {'a data set' if isinstance(x, Dataset) else f'a {type(x).__name__}'}, which has its own {name}"
-            )
+            kind = "data set" if isinstance(x, Dataset) else type(x).__name__
+            raise ValueError(f"x is {'an' if kind[0] in 'aeioAEIO' else 'a'} {kind}, which has its own {name}")
     return x
