@@ -66,7 +66,7 @@ class WeightNormalized(layers.Layer):
 
 def formulas():
     """Of weights, in a layer and in penalties; the loss is over all rows of a batch."""
-    penalty = lambda w: 0.1 * fn.ops.sum(fn.ops.abs(w))  # noqa: E731
+    penalty = lambda w: 0.1 * fn.ops.sum(fn.ops.abs(w))
     model = fn.Sequential(
         [fn.Input((4,)), WeightNormalized(), layers.Dense(4, "tanh", kernel_regularizer=penalty), layers.UnitNormalization()],
         seed=0,
@@ -140,3 +140,47 @@ def test_any_allocation_of_many_networks_may_fail():
     finally:
         _core.fail_allocation(0)
     assert number > 20 and all(model.optimizer.iterations > 0 for model in models)
+
+
+def adversaries():
+    """Two losses of one step, each with an optimizer of its own: plans that are run one after another."""
+    generator = fn.Sequential([fn.Input((3,)), layers.Dense(6, "relu"), layers.Dense(4)], seed=0)
+    critic = fn.Sequential([fn.Input((4,)), layers.Dense(6, "relu"), layers.Dense(1)], seed=1)
+
+    def run(x, z):
+        softplus, made = fn.ops.softplus, critic(generator(z))
+        return {
+            "critic": (fn.ops.mean(softplus(-critic(x)) + softplus(made), axis=-1), critic),
+            "generator": (fn.ops.mean(softplus(-made), axis=-1), generator),
+        }
+
+    step = fn.TrainStep(run, {"x": (4,), "z": (3,)}, seed=0)
+    step.compile({"critic": "adam", "generator": "sgd"})
+    return step, lambda: bits(generator) + bits(critic)
+
+
+def test_any_allocation_of_a_train_step_may_fail():
+    data = {"x": RANDOM.normal(size=(16, 4)), "z": RANDOM.normal(size=(16, 3))}
+    step, weights = adversaries()
+    before = weights()
+    step.fit(data, batch_size=8, shuffle=False, verbose=0)
+    after = weights()
+    try:
+        for number in range(1, 2001):
+            step, weights = adversaries()
+            _core.fail_allocation(number)
+            count = _core.allocation_count()
+            try:
+                step.fit(data, batch_size=8, shuffle=False, verbose=0)
+            except MemoryError:
+                assert weights() == before
+                _core.fail_allocation(0)
+                if number % 20 == 0:  # the same call works after it
+                    step.fit(data, batch_size=8, shuffle=False, verbose=0)
+                    assert weights() == after
+                continue
+            assert _core.allocation_count() < count + number, "an allocation failed and nothing was said"
+            break
+    finally:
+        _core.fail_allocation(0)
+    assert number > 20
