@@ -13,7 +13,13 @@ import numpy as np
 
 import fastnet as fn
 
-OPTIMIZERS = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "Nadam", "Ftrl", "Lion", "Lamb", "Adafactor")
+OPTIMIZERS = [
+    name
+    for name in dir(fn.optimizers)
+    if isinstance(one := getattr(fn.optimizers, name), type)
+    and issubclass(one, fn.Optimizer)
+    and one not in (fn.Optimizer, fn.optimizers.LBFGS)
+]
 CROSS_ENTROPY = "sparse_categorical_crossentropy"
 
 
@@ -41,9 +47,7 @@ def networks():
     layers = fn.layers
     rank = int(fn.distribution.distribution().rank if fn.distribution.distribution() else 0)
     for name in OPTIMIZERS:
-        optimizer = getattr(fn.optimizers, name, None)
-        if optimizer is not None:
-            yield name, dense(rank), rows(), {"optimizer": optimizer(0.01)}, {}
+        yield name, dense(rank), rows(), {"optimizer": getattr(fn.optimizers, name)()}, {}
     x, y = rows()
     images = x[:, :, None, None] * np.ones((1, 1, 6, 1), "float32")
     convolution = [
