@@ -324,7 +324,8 @@ def test_a_function_takes_targets_as_they_were_given():
     seen = []
 
     def loss(labels, z):
-        seen.append((labels.dtype, labels.shape, z.dtype, z.shape))
+        if isinstance(z, np.ndarray):  # and not symbolic, as it is tried first
+            seen.append((labels.dtype, labels.shape, z.dtype, z.shape))
         return cross_entropy(labels, z)
 
     custom, builtin = network(3), network(3)

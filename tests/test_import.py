@@ -46,3 +46,15 @@ def test_names():
         assert getattr(fn, name) is not None
     with pytest.raises(AttributeError, match="fastnet.*nothing_such"):
         fn.nothing_such
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from fastnet.layers import Dense\nassert Dense(3)(np.ones((2, 4))).shape == (2, 3)",
+        "from fastnet.layers import TimeDistributed, Dense\nTimeDistributed.from_config(TimeDistributed(Dense(2)).get_config())",
+    ],
+)
+def test_layers_alone_find_models(source):
+    """In a process that has imported nothing else of the package."""
+    subprocess.run([sys.executable, "-c", f"import numpy as np\n{source}"], check=True)

@@ -92,7 +92,18 @@ def test_a_model_goes_on_with_every_optimizer(cls):
     assert numbers(model) == numbers(other) != before
 
 
+class Trial:
+    """What OptunaPruning needs of one, which goes on."""
+
+    def report(self, value, step):
+        self.last = value, step
+
+    def should_prune(self):
+        return False
+
+
 CALLBACKS = {
+    "OptunaPruning": lambda folder: callbacks.OptunaPruning(Trial(), "loss"),
     "BackupAndRestore": lambda folder: callbacks.BackupAndRestore(folder / "backup"),
     "CSVLogger": lambda folder: callbacks.CSVLogger(folder / "log.csv"),
     "LambdaCallback": lambda folder: callbacks.LambdaCallback(on_epoch_end=print),
