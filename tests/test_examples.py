@@ -15,7 +15,12 @@ import pytest
 import fastnet
 
 FOLDER = pathlib.Path(__file__).parents[1] / "examples"
-OWN_TESTS = {"mnist", "mnist_convolution", "optuna_adult"}  # take data that must be fetched: test_mnist.py, test_sklearn_use.py
+OWN_TESTS = {
+    "mnist",
+    "mnist_convolution",
+    "optuna_adult",
+    "adult",
+}  # take data that must be fetched: test_mnist.py, test_sklearn_use.py
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in OWN_TESTS)
 
 #: Example -> pattern in its output, and what must hold of the groups.

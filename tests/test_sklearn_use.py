@@ -319,8 +319,9 @@ def test_trials_are_pruned(classes):
         fn.callbacks.OptunaPruning(type("Other", (), {"report": print})())
 
 
-def test_optuna_tunes_a_table(tmp_path):
-    pytest.importorskip("optuna")
+@pytest.fixture
+def adult(tmp_path):
+    """A folder with two files like those of the census."""
     rng = np.random.default_rng(0)
     for part in ("train", "test"):
         rows = [
@@ -328,8 +329,19 @@ def test_optuna_tunes_a_table(tmp_path):
             for age, married in zip(rng.integers(18, 80, 300), rng.choice(["Divorced", "Widowed"], 300))
         ]
         (tmp_path / f"adult-{part}.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+def test_a_table_becomes_a_saved_model(adult):
+    example = runpy.run_path(str(pathlib.Path(__file__).parents[1] / "examples" / "adult.py"))["main"]
+    assert example(adult) > 0.9
+    assert (adult / "adult.safetensors").exists()
+
+
+def test_optuna_tunes_a_table(adult):
+    pytest.importorskip("optuna")
     example = runpy.run_path(str(pathlib.Path(__file__).parents[1] / "examples" / "optuna_adult.py"))["main"]
-    found, default, complete, trials = example(tmp_path, trials=8)
+    found, default, complete, trials = example(adult, trials=8)
     assert found > 0.8 and 0.5 < default <= 1 and 4 <= complete <= trials == 8
 
 
