@@ -57,13 +57,12 @@ def test_same_bits_as_alone(pool):
     assert [result(model, model.fit(x, y, verbose=0, epochs=2)) for model in sent] == more
 
 
-def test_digits_of_64_networks_get_their_data_once(pool):
+def test_digits_of_64_networks_get_their_data_once():
     (x, y), _ = fn.datasets.load_digits()
     models = [digits(seed) for seed in range(64)]
-    before = dict(pool.map(received, range(50)))
-    fn.fit_many(models, x, y, epochs=1, executor=pool)
-    after = dict(pool.map(received, range(50)))
-    assert set(after) == set(before) and sum(after.values()) - sum(before.values()) <= 2
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=CONTEXT) as new:
+        fn.fit_many(models, x, y, epochs=1, executor=new)
+        assert max(count for _, count in new.map(received, range(50))) == 1
     alone = digits(63)
     alone.fit(x, y, epochs=1, verbose=0)
     assert result(models[63], models[63].history) == result(alone, alone.history)
