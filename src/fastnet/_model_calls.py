@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from . import _data
 from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls, symbols_in
@@ -55,7 +55,7 @@ class ModelCalls(Layer):
     #: What the constructor of a class of the user's was given, by position and by name.
     _constructed: tuple[tuple[Any, ...], dict[str, Any]] = (), {}
 
-    def __new__(cls, *given: Any, **named: Any) -> Any:
+    def __new__(cls, *given: Any, **named: Any) -> Self:  # a type of its own, or checkers would ask nothing of `__init__`
         model = super().__new__(cls)
         if cls.call is not ModelCalls.call or not cls.__init__.__module__.startswith("fastnet."):
             vars(model)["_constructed"] = given, named
