@@ -45,22 +45,22 @@ class Reduction:
         self._own = of_process[rank]
         self._depth = [np.empty(0, gradients.dtype)] * 32  # room for sums within a node, made when first needed
         self._requests: list[Any] = []
-        self._finish: Callable[[], None] = lambda: None
+        self._gather: Any = None  # of small gradients: what is sent to all, where there are several processes
         if not self._reproducible:
             return
         if gradients.nbytes <= _SMALL or size == 1:
-            self._prepare_whole(of_process, rank, n)
+            self._prepare_whole(of_process, n)
         else:
             self._prepare_sections(of_process, rank, size, n)
 
-    def _prepare_whole(self, of_process: list[list[Node]], rank: int, n: int) -> None:
+    def _prepare_whole(self, of_process: list[list[Node]], n: int) -> None:
         """All processes are sent the whole of all nodes."""
         sums = aligned_zeros(sum(map(len, of_process)) * n, self.gradients.dtype).reshape(-1, n)
         nodes = [node for own in of_process for node in own]
         self._known = dict(zip(nodes, sums))
         if len(of_process) > 1:
             counts = [len(own) * n for own in of_process]
-            self._finish = lambda: self._comm.Allgatherv(self._MPI.IN_PLACE, [sums, (counts, None)])
+            self._gather = [sums, (counts, None)]
         self._section, self._counts = slice(0, n), None
 
     def _prepare_sections(self, of_process: list[list[Node]], rank: int, size: int, n: int) -> None:
@@ -115,7 +115,8 @@ class Reduction:
             np.multiply(self.gradients, scale, out=self.gradients)
             return
         if self._counts is None:
-            self._finish()
+            if self._gather is not None:
+                comm.Allgatherv(MPI.IN_PLACE, self._gather)
             total = add_up(self._root, self._known, _add)
         else:
             MPI.Prequest.Startall(self._requests)

@@ -233,14 +233,12 @@ class DataParallelStepper(Stepper):
 
     def agree_to_stop(self, fit: FitState) -> None:
         """After an epoch: process 0 decides whether there is to be another one."""
-        assert self._shared is not None
-        self._exchange(_EPOCH, stop=fit.model.stop_training)
-        fit.model.stop_training = bool(self._shared._said[0, _STOP])
+        fit.model.stop_training = self._exchange(_EPOCH, stop=fit.model.stop_training)
 
-    def _exchange(self, kind: int, error: BaseException | None = None, stop: bool = False) -> None:
+    def _exchange(self, kind: int, error: BaseException | None = None, stop: bool = False) -> bool:
         assert self._shared is not None
         try:
-            self._shared.exchange(kind, error, stop)
+            return self._shared.exchange(kind, error, stop)
         except BaseException:
             self._over = True
             raise
