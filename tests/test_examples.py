@@ -19,8 +19,10 @@ OWN_TESTS = {
     "mnist",
     "mnist_convolution",
     "optuna_adult",
-    "adult",
-}  # take data that must be fetched: test_mnist.py, test_sklearn_use.py
+    "adult",  # take data that must be fetched: test_mnist.py, test_sklearn_use.py
+    "optuna_workers",
+    "search_workers",  # started in two ways: test_examples_on_workers.py
+}
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in OWN_TESTS)
 
 #: Example -> pattern in its output, and what must hold of the groups.
