@@ -142,6 +142,8 @@ static void multiply_span(const block *x, const span *s, const span *next)
     int64_t share = x->k, p = 0;
     if (tiles > 1 && next->columns > 0)
         share = divide_up(divide_up(x->k, tiles), CACHE_LINE) * CACHE_LINE;
+    const int64_t rows_ahead = by_rows ? share : PANEL_COLUMNS;
+    column.two_rows_ahead = rows_ahead * PREFETCH_STEPS > x->k;
     const bool packed = packed_a && (x->b_packed || x->panels) && s->vectors == TILE_VECTORS;
     for (int64_t tile = 0, i = 0; tile < tiles; tile++) {
         const int64_t rows = rows_of_tile(x, tiles, tile);
@@ -149,7 +151,7 @@ static void multiply_span(const block *x, const span *s, const span *next)
         column.c_ahead = tile + 1 < tiles ? c + rows * x->c_row : x->c + next->j;
         column.c_ahead_last = column.c_ahead + rows * x->c_row;
         column.b_ahead = ahead.data + p * ahead.row;
-        column.b_ahead_last = column.b_ahead + ((by_rows ? share : PANEL_COLUMNS) - 1) * column.b_ahead_row;
+        column.b_ahead_last = column.b_ahead + (rows_ahead - 1) * column.b_ahead_row;
         if (packed_a) {
             if (s->number == 0 && x->fill_a)
                 /* More rows than the tile has are quicker to transpose than an odd number. */

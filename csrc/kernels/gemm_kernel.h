@@ -35,6 +35,7 @@ typedef struct tile_column {
     /* To be prefetched: rows from the first to the last address. */
     const real *c_ahead, *c_ahead_last, *b_ahead, *b_ahead_last;
     int64_t b_ahead_row;
+    bool two_rows_ahead; /* of B at a time: C has so few rows of tiles that they would else not all be prefetched */
 } tile_column;
 
 enum { CACHE_LINE = 64 / (int)sizeof(real) };
@@ -89,6 +90,11 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const bool packed
         KEEP_IN_REGISTER(x); /* else its members would be kept, and something else would not */
         c_ahead = c_ahead < x->c_ahead_last ? c_ahead + c_row : c_ahead;
         b_ahead = b_ahead < x->b_ahead_last ? b_ahead + x->b_ahead_row : b_ahead;
+        if (x->two_rows_ahead) {
+            __builtin_prefetch(b_ahead, 0, 2);
+            __builtin_prefetch(b_ahead + CACHE_LINE, 0, 2);
+            b_ahead = b_ahead < x->b_ahead_last ? b_ahead + x->b_ahead_row : b_ahead;
+        }
         NO_UNROLL
         for (int u = 0; u < PREFETCH_STEPS; u += UNROLLED_STEPS)
             UNROLL
