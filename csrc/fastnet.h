@@ -318,7 +318,9 @@ enum {
     FN_PHASE_OUTPUT_GRADIENT = 32, /* gradients of outputs without a loss from fn_run.output_gradients, in the call that
                          runs backward; they are zero where it is not said */
     FN_PHASE_FLUSH = 128,          /* with FN_PHASE_UPDATE alone: step with the gradients accumulated so far */
-    FN_PHASE_FETCH_GRADIENTS = 64  /* copy the gradients of the inputs to fn_run.input_gradients */
+    FN_PHASE_FETCH_GRADIENTS = 64, /* copy the gradients of the inputs to fn_run.input_gradients */
+    FN_PHASE_STATES = 256 /* what operations keep from batch to batch, as moving statistics, once for each forward pass: a
+                part of FN_PHASE_UPDATE, unless a call has asked for it between the two */
 };
 
 typedef struct fn_run {

@@ -108,6 +108,22 @@ def steps():
     return {"losses": losses, "weights": digest(model)}
 
 
+def moving():
+    """Moving statistics of the data themselves after three batches, the last of two rows, by steps of `fit` and by single ones."""
+    x, y = rows(34)
+    found = {}
+    for name in ("fit", "train_on_batch"):
+        model = fn.Sequential([fn.Input((6,)), fn.layers.BatchNormalization(momentum=0.7), fn.layers.Dense(3, "softmax")], seed=0)
+        model.compile("sgd", CROSS_ENTROPY)
+        if name == "fit":
+            model.fit(x, y, batch_size=16, shuffle=False, verbose=0)
+        else:
+            for i in (0, 16, 32):
+                model.train_on_batch(x[i : i + 16], y[i : i + 16])
+        found[name] = [array.tolist() for array in (model.layers[0].moving_mean, model.layers[0].moving_variance)]
+    return found
+
+
 def refused():
     """What cannot be trained in pieces, with what is said."""
     x, y = rows(16, (6,))

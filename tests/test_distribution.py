@@ -157,6 +157,20 @@ def test_single_steps_are_made_together():
 
 
 @needs_mpi
+def test_moving_statistics_are_means_of_those_of_pieces():
+    x = np.random.default_rng(7).normal(size=(34, 6)).astype("float32").astype("float64")
+    mean, variance = np.zeros(6), np.ones(6)
+    for batch in (x[:16], x[16:32], x[32:]):
+        pieces = [batch[slice(*part(len(batch), 4, i))] for i in range(4)]
+        shares = [len(piece) / len(batch) for piece in pieces]
+        mean = 0.7 * mean + 0.3 * sum(share * piece.mean(0) for share, piece in zip(shares, pieces) if share)
+        variance = 0.7 * variance + 0.3 * sum(share * piece.var(0) for share, piece in zip(shares, pieces) if share)
+    for found in start(0, 1, "moving") + start(0, 3, "moving"):
+        for way in ("fit", "train_on_batch"):
+            np.testing.assert_allclose(found[way], [mean, variance], rtol=2e-5)
+
+
+@needs_mpi
 def test_what_cannot_be_trained_in_pieces_is_refused():
     for found in start(0, 2, "refused"):
         assert sorted(found) == ["function", "lbfgs", "stateful"]

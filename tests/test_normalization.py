@@ -129,6 +129,23 @@ def test_in_a_loop_of_ones_own_they_move_when_gradients_are_applied():
     np.testing.assert_allclose(layer.moving_mean, x.mean(0) / 2)
 
 
+def test_they_move_once_for_each_forward_pass():
+    """Also where an update comes twice, or is one of another plan: it has no batch of its own."""
+    x = np.random.default_rng(0).normal(2, 3, size=(8, 3))
+    model = fn.Sequential([fn.Input((3,)), layers.BatchNormalization(momentum=0.5)], seed=0, dtype="float64")
+    model.compile("sgd", "mse")
+    y = model.forward(x)
+    model.backward(np.zeros_like(y))
+    for _ in range(2):
+        model.apply_gradients()
+        np.testing.assert_allclose(model.layers[0].moving_mean, x.mean(0) / 2, rtol=1e-12)
+    model.forward(x)
+    model.backward(np.zeros_like(y))
+    model.compile("adam", "mse")  # whose plan has seen no batch
+    model.apply_gradients()
+    np.testing.assert_allclose(model.layers[0].moving_mean, x.mean(0) / 2, rtol=1e-12)
+
+
 def test_a_step_with_what_was_accumulated_does_not_move_them():
     x, y = data(12)
     layers_ = [layers.BatchNormalization(momentum=0.5) for _ in range(2)]

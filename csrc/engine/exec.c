@@ -123,7 +123,7 @@ static inline void run_stages(const fn_plan *plan, unsigned phases, fn_context *
             fn_wait_at_barrier(&context->team->barrier);
         /* A barrier lies between the loss and any update (plan->verdict), or each thread has a loss of its own, and one between
          * the gradients and any update: all agree here. */
-        if (stage->phase == FN_PHASE_UPDATE && has_diverged(context))
+        if (stage->phase & (FN_PHASE_UPDATE | FN_PHASE_STATES) && has_diverged(context))
             continue;
         if (stage->once_per_call && context->first_row > context->run->first_row)
             continue;
@@ -307,7 +307,7 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
     if (run->first_row < 0 || run->first_row >= run->n_rows)
         return fn_fail(error, FN_ERROR_SHAPE, "first row %lld of %lld", (long long)run->first_row, (long long)run->n_rows);
     /* There may be no output without a loss, nothing to differentiate or to train; asking for it is no mistake. */
-    unsigned known = plan->phases | (plan->training ? FN_PHASE_OUTPUT_GRADIENT | FN_PHASE_BACKWARD : 0) |
+    unsigned known = plan->phases | (plan->training ? FN_PHASE_OUTPUT_GRADIENT | FN_PHASE_BACKWARD | FN_PHASE_STATES : 0) |
                      (plan->training && plan->updates ? FN_PHASE_UPDATE | FN_PHASE_FLUSH : 0);
     if (run->phases & ~known)
         return fn_fail(error, FN_ERROR_STATE, "this plan was not made for phases %#x of a step", run->phases & ~known);
@@ -399,6 +399,12 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *given, fn_error *error)
     if ((remaining.phases & FN_PHASE_BACKWARD) && !(remaining.phases & FN_PHASE_OUTPUT_GRADIENT)) {
         remaining.phases |= FN_PHASE_OUTPUT_GRADIENT; /* outputs without a loss have a gradient of zero */
         remaining.output_gradients = NULL;
+    }
+    plan->states_due |= (run->phases & FN_PHASE_FORWARD) != 0;
+    remaining.phases &= ~(unsigned)FN_PHASE_STATES;
+    if (plan->states_due && run->phases & (FN_PHASE_UPDATE | FN_PHASE_STATES)) {
+        remaining.phases |= plan->phases & FN_PHASE_STATES;
+        plan->states_due = false;
     }
     int64_t steps = 0;
     bool failed, open;

@@ -369,6 +369,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
             return status;
     }
     /* After the optimizer, as the barrier before that is where all agree on whether the step changes anything. */
+    plan->emitting = FN_PHASE_STATES;
     for (int32_t i = 0; i < spec->n_nodes; i++)
         if (plan->nodes[i].op->update && !plan->nodes[i].alias)
             plan->nodes[i].op->update(plan, &plan->nodes[i]);

@@ -183,6 +183,7 @@ struct fn_plan {
     bool reads_target[FN_MAX_LOSSES]; /* of an output: whether nodes compute with its target */
     int64_t positions[FN_MAX_LOSSES]; /* of a row of each output that has a loss; 0: it has none */
     int64_t kept_rows;                /* of the batch whose forward pass waits for its backward pass; 0: there is none */
+    bool states_due;                  /* a forward pass has been made, and what operations keep of it has not */
     unsigned emitting;                /* phase of the stages being emitted */
     int verdict; /* buffer that stands for fn_shared.diverged, which every stage of an update reads; -1: there is no loss */
     bool failed; /* an allocation failed during emission */

@@ -137,7 +137,7 @@ void fn_emit(fn_plan *plan, const fn_stage_spec *spec)
     plan->phases |= plan->emitting;
     if (spec->workspace > plan->thread_bytes)
         plan->thread_bytes = spec->workspace;
-    if (plan->emitting == FN_PHASE_UPDATE)
+    if (plan->emitting & (FN_PHASE_UPDATE | FN_PHASE_STATES))
         add_access(plan, plan->verdict, false, false);
     add_ports(plan, spec->node, spec->ports);
     add_accesses(plan, &spec->reads, false, false);

@@ -350,7 +350,7 @@ static bool suits_call(const fn_plan *plan, const fn_run *run)
 {
     (void)plan;
     const unsigned step = FN_PHASE_FORWARD | FN_PHASE_LOSS | FN_PHASE_BACKWARD | FN_PHASE_UPDATE;
-    if ((run->phases & ~(unsigned)FN_PHASE_OUTPUT_GRADIENT) != step || run->stage_seconds)
+    if ((run->phases & ~(unsigned)(FN_PHASE_OUTPUT_GRADIENT | FN_PHASE_STATES)) != step || run->stage_seconds)
         return false;
     const int64_t more = run->epochs > 1 ? run->epochs - 1 - run->epochs_done : 0;
     return run->n_rows - run->first_row + more * run->n_rows >= FEWEST_STEPS * run->batch_size;

@@ -196,6 +196,7 @@ cdef extern from "fastnet.h" nogil:
         FN_PHASE_OUTPUT_GRADIENT
         FN_PHASE_FETCH_GRADIENTS
         FN_PHASE_FLUSH
+        FN_PHASE_STATES
 
     ctypedef struct fn_run:
         size_t size

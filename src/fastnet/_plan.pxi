@@ -325,7 +325,7 @@ cdef class Plan:
         Parameters
         ----------
         phases : int
-            Sum of FORWARD, LOSS, BACKWARD, UPDATE, FETCH, OUTPUT_GRADIENT, FETCH_GRADIENTS.
+            Sum of FORWARD, LOSS, BACKWARD, UPDATE, FETCH, OUTPUT_GRADIENT, FETCH_GRADIENTS, STATES.
         n_rows, batch_size, first_row : int
         inputs, targets, weights : list of ndarray
             n_rows rows each (more, if `order` names them). Rows of weights have one number, or one for each so many positions of

@@ -165,6 +165,8 @@ def _measure(model: CustomLoop, phases: int, plan: _core.Plan, arrays: dict[str,
         seconds[:] = 0
         plan.run(phases, n_rows=rows, batch_size=rows, stage_seconds=seconds, **arrays)
         np.minimum(best, seconds, out=best)
+    if phases & _core.UPDATE:
+        phases |= _core.STATES
     if phases & _core.BACKWARD:
         phases |= _core.OUTPUT_GRADIENT  # done with it: outputs without a loss have a gradient of 0
     stages = [

@@ -419,9 +419,7 @@ static void backward(fn_plan *plan, fn_node *node)
 
 static void move_statistics(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    (void)lo, (void)hi;
-    if (context->run->phases & FN_PHASE_FLUSH) /* a step without a batch of its own */
-        return;
+    (void)context, (void)lo, (void)hi;
     const int64_t channels = channels_of(node);
     const real momentum = (real)node->attribute[MOMENTUM], rest = (real)(1 - node->attribute[MOMENTUM]);
     const real *restrict statistics = node->buffer[STATISTICS].value;

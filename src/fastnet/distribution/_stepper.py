@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DataParallelStepper", "SharedSteps"]
 
-_GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD
+#: Of a piece: all but the step of the optimizer, which is that of the whole.
+_GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.STATES
 
 #: What a process says first in each exchange: how it goes, which exchange it takes it to be, and whether training is to stop.
 _STATUS, _KIND, _STOP = range(3)
