@@ -124,6 +124,67 @@ def moving():
     return found
 
 
+def held_out():
+    """Validation, evaluate and predict of 53 rows by all, beside what each process finds alone."""
+    x, y = rows(103)
+    distribution = fn.distribution.distribution()
+    a = fn.Input((6,))
+    tokens = fn.layers.Masking()(fn.layers.Reshape((3, 2))(a))
+    outputs = [fn.layers.Dense(3, "softmax", name="p", kernel_regularizer="l2")(a), fn.layers.Dense(1, name="q")(tokens)]
+    data = (x[:53], {"p": y[:53], "q": x[:53, :3, None]}, {"p": np.linspace(0, 1, 53), "q": np.ones(53)})
+    data[0][::7, :2] = 0
+
+    class Counts(fn.callbacks.Callback):
+        batches = 0
+
+        def on_test_batch_end(self, batch, logs=None):
+            self.batches += 1
+
+    found = []
+    for size in (None, 5):
+        model = fn.Model(a, outputs, seed=2, dtype="float64")
+        model.compile(
+            fn.optimizers.Adam(0.01, use_ema=True),
+            {"p": CROSS_ENTROPY, "q": "mse"},
+            metrics={"p": ["accuracy"], "q": ["mae", "R2Score"]},
+        )
+        counts = Counts()
+        history = model.fit(
+            x[53:], {"p": y[53:], "q": x[53:, :3, None]}, batch_size=25, epochs=2, verbose=0, validation_data=data,
+            validation_batch_size=size, callbacks=[counts] if size else [],
+        ).history  # fmt: skip
+        own = model.evaluate(data[0], data[1], batch_size=size, sample_weight=data[2], return_dict=True)
+        one = {
+            "validation": {name[4:]: values[-1] for name, values in history.items() if name.startswith("val_")},
+            "batches": counts.batches // 2,
+            "own": own,
+        }
+        if distribution is not None:
+            one["evaluate"] = distribution.evaluate(model, data[0], data[1], size, data[2], return_dict=True)
+            predicted = distribution.predict(model, data[0], size)
+            one["predict"] = hashlib.sha256(b"".join(array.tobytes() for array in predicted)).hexdigest()
+            one["off"] = max(float(np.abs(a - b).max()) for a, b in zip(predicted, model.predict(data[0])))
+        found.append(one)
+    return {"found": found}
+
+
+def unequal(what):
+    """What is said in each process where process 1 calls evaluate or predict otherwise."""
+    x, y = rows()
+    rank, distribution, model = fn.distribution.distribution().rank, fn.distribution.distribution(), dense(0)
+    model.compile("sgd", CROSS_ENTROPY)
+    calls = {
+        "rows": lambda: distribution.evaluate(model, x[: 50 - rank], y[: 50 - rank]),
+        "error": lambda: distribution.predict(model, x[:, : 6 - rank]),
+        "calls": lambda: distribution.predict(model, x) if rank else distribution.evaluate(model, x, y),
+        "validation": lambda: model.fit(x, y, verbose=0, validation_data=(x[rank:], y[rank:])),
+    }
+    try:
+        calls[what]()
+    except Exception as error:
+        return {"error": type(error).__name__, "message": str(error), "rank": rank}
+
+
 def refused():
     """What cannot be trained in pieces, with what is said."""
     x, y = rows(16, (6,))

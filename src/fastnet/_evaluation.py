@@ -38,13 +38,15 @@ class Evaluation:
     ----------
     rows, batches : int
         How many have been looked at.
+    totals, sums : ndarray
+        Sums of the losses, and accumulators of the metrics.
     stopped : bool
         Whether a callback wants no more.
     """
 
     def __init__(self, network: Any, compiled: Compiled, hooks: Hooks) -> None:
         self._network, self._compiled, self._hooks = network, compiled, hooks
-        self._totals, self._sums = np.zeros(1 + len(network.outputs)), compiled.new_sums()
+        self.totals, self.sums = np.zeros(1 + len(network.outputs)), compiled.new_sums()
         self.rows, self.batches, self.stopped = 0, 0, False
 
     def logs(self) -> dict[str, Any]:
@@ -52,7 +54,7 @@ class Evaluation:
         return self._logs(self.rows)
 
     def _logs(self, rows: int) -> dict[str, Any]:
-        return self._compiled.logs(self._totals, self._sums, rows)
+        return self._compiled.logs(self.totals, self.sums, rows)
 
     def add(
         self,
@@ -79,6 +81,12 @@ class Evaluation:
         self.rows += run(inputs, targets, weights, batch_size, snapshot, first)
         self.batches += -(-len(inputs[0]) // batch_size)
 
+    def add_sums(self, rows: int, totals: np.ndarray, sums: np.ndarray) -> None:
+        """Adds what has been found elsewhere for other rows."""
+        self.rows += rows
+        self.totals += totals
+        self._compiled.merge_sums(self.sums, sums)
+
     def _run(
         self, inputs: Any, targets: list[Any], weights: list[Any], batch_size: int, snapshot: Snapshot | None, first: int
     ) -> int:
@@ -99,11 +107,11 @@ class Evaluation:
                     weights=weights,
                     step=first + row // batch_size,
                     seconds=_SLICE_SECONDS,
-                    loss_sum=self._totals,
-                    metrics=self._sums,
+                    loss_sum=self.totals,
+                    metrics=self.sums,
                 )
                 if outputs is not None:
-                    judge_rows(self._compiled, targets, outputs, self._sums, range(before, row, batch_size))
+                    judge_rows(self._compiled, targets, outputs, self.sums, range(before, row, batch_size))
                 self.stopped = self._hooks.stops(functools.partial(self._logs, self.rows + row))
         return row
 
@@ -116,13 +124,13 @@ class Evaluation:
             rows = slice(row, min(n, row + batch_size))
             self._hooks.limit(row, batch_size, n)
             given = [array[rows] for array in inputs]
-            outputs, _ = network._predict_rows(given, rows.stop - row, snapshot, self._totals, first + row // batch_size)
+            outputs, _ = network._predict_rows(given, rows.stop - row, snapshot, self.totals, first + row // batch_size)
             batch = rows_of(targets, rows)
-            add_losses(self._compiled, batch, outputs, rows_of(weights, rows), self._totals)
-            update_metrics(self._compiled, batch, outputs, self._sums)
+            add_losses(self._compiled, batch, outputs, rows_of(weights, rows), self.totals)
+            update_metrics(self._compiled, batch, outputs, self.sums)
             row = rows.stop
             self.stopped = self._hooks.stops(functools.partial(self._logs, self.rows + row))
-        self._totals[0] += row * self._penalties([weight for weight in network.trainable_weights if weight.penalized], snapshot)
+        self.totals[0] += row * self._penalties([weight for weight in network.trainable_weights if weight.penalized], snapshot)
         return row
 
     def _penalties(self, weights: list[Weight], snapshot: Snapshot | None) -> float:

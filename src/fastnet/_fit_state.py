@@ -85,6 +85,8 @@ class FitState:
     options : FitOptions
     data : tuple of list
         Inputs, targets and weights of the rows to train with.
+    validation : tuple of list, Feed or None
+        The same three of the rows held out, or batches of such.
     n_rows : int
         Rows to train with now: of the epoch, or where data come one part after another of that part.
     steps : int or None
@@ -103,6 +105,7 @@ class FitState:
     model: CustomLoop
     options: FitOptions
     data: Arrays
+    validation: Any
     n_rows: int
     steps: Any
     capacity: int

@@ -10,6 +10,7 @@ import numpy as np
 from . import _core
 
 if TYPE_CHECKING:
+    from ._fit_options import Arrays
     from ._fit_state import EpochState, FitState
 
 __all__ = ["SLICE_SECONDS", "Stepper"]
@@ -34,6 +35,10 @@ class Stepper:
 
     def agree_to_stop(self, fit: FitState) -> None:
         """After an epoch: decides whether there is to be another one, where others have a say in it."""
+
+    def validate(self, fit: FitState, arrays: Arrays, batch_size: int | None) -> dict[str, Any]:
+        """The loss and the metrics of rows held out."""
+        return fit.model._evaluate(*arrays, batch_size, fit.optimizer.batches, fit.callbacks)
 
     def rows(self, fit: FitState) -> int:
         """How many a step takes."""

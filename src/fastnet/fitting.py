@@ -36,7 +36,6 @@ class Fit(FitState):
     data : tuple of list
         Inputs, targets and weights.
     validation : tuple of list, Feed or None
-        The same three of the rows held out, or batches of such.
     options : FitOptions
     progress : Progress
     """
@@ -194,7 +193,7 @@ class Fit(FitState):
         rows = self.options.validation_batch_size
         if rows is None and self.callbacks.wants_batches("test"):
             rows = self.options.batch_size  # as in Keras
-        return self.model._evaluate(*validation, rows, self.optimizer.batches, self.callbacks)
+        return self.stepper.validate(self, validation, rows)
 
     def end_epoch(self, state: EpochState, logs: dict[str, Any], squared_norm: float, iterations: int, end: float) -> None:
         """Writes an epoch down and tells who asked.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from ._tree import part
 
 __all__ = ["DataParallel"]
 
@@ -29,7 +30,8 @@ class DataParallel:
     """Training by several processes, each of which has the whole model and takes a part of every batch.
 
     The same script runs alone, or in n processes by ``mpiexec -n 4 python train.py``. Each process makes the same calls with the same
-    arguments: `fit` and `train_on_batch` are made together, all else, as `predict` and `evaluate`, by each process for itself. `batch_size`
+    arguments: `fit` and `train_on_batch` are made together, all else, as the model's `predict` and `evaluate`, by each process for itself,
+    while the methods `predict` and `evaluate` here divide the work. `batch_size`
     stays that of the whole. When `fit` begins, all take over the weights, the state of the optimizer and the seed of process 0.
 
     A batch is divided into `pieces`, whatever the number of processes. The gradient of the batch is the mean of those of its pieces, added
@@ -87,6 +89,7 @@ class DataParallel:
         self.rank, self.size = self.comm.rank, self.comm.size
         self.reproducible = bool(reproducible)
         self.pieces = int(pieces) if reproducible else self.size
+        self.own_pieces = range(*part(self.pieces, self.size, self.rank))
         self._host = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
         self.n_threads = _threads(self._host)
         self._windows: list[Any] = []  # of arrays that `scatter` has handed out
@@ -150,6 +153,66 @@ class DataParallel:
         self._windows.append(window)
         shared.flags.writeable = False
         return shared
+
+    def evaluate(
+        self,
+        model: Any,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        sample_weight: Any = None,
+        *,
+        return_dict: bool = False,
+    ) -> Any:
+        """`Model.evaluate`, of which each process does a part; all call it together, and have the same weights.
+
+        Parameters
+        ----------
+        model : Model
+            Compiled, with this distribution or another one or none.
+        x, y, batch_size, sample_weight, return_dict
+            As of `Model.evaluate`; arrays, all rows in each process. Batches are divided among the pieces, and are smaller than one process
+            would make them where `batch_size` is not given and there would be fewer than pieces.
+
+        Returns
+        -------
+        float, list of float or dict of str to float
+            As `Model.evaluate`; the same in all processes, and of the same bits for any number of them.
+
+        Raises
+        ------
+        ValueError
+            For what is not divided: streams, metrics that are functions of arrays, a `test_step` of the model's own, stateful layers. In all
+            processes where they have different numbers of rows.
+        RuntimeError
+            Where another process has failed, with what it says.
+        """
+        from ._evaluation import evaluate_together
+
+        return evaluate_together(self, model, x, y, batch_size, sample_weight, return_dict)
+
+    def predict(self, model: Any, x: Any, batch_size: int | None = None) -> Any:
+        """`Model.predict`, of which each process does a part; all call it together, and have the same weights.
+
+        Parameters
+        ----------
+        model : Model
+        x, batch_size
+            As of `Model.predict`; arrays, all rows in each process.
+
+        Returns
+        -------
+        ndarray or list of ndarray, shape (n, ...)
+            The predictions of all rows, in each process.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            As `evaluate`.
+        """
+        from ._evaluation import predict_together
+
+        return predict_together(self, model, x, batch_size)
 
 
 def _nothing() -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
+from .._hooks import NO_HOOKS, Hooks
 from .._stepper import SLICE_SECONDS, Stepper
+from ._evaluation import evaluate_pieces, merge
 from ._reduction import Reduction
 from ._tree import part
 
@@ -25,12 +27,13 @@ __all__ = ["DataParallelStepper", "SharedSteps"]
 #: Of a piece: all but the step of the optimizer, which is that of the whole.
 _GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.STATES
 
-#: What a process says first in each exchange: how it goes, which exchange it takes it to be, and whether training is to stop.
-_STATUS, _KIND, _STOP = range(3)
-_SAYS = 3
+#: What a process says first in each exchange: how it goes, which exchange it takes it to be, whether training is to stop, and in
+#: validation of how many rows a piece is.
+_STATUS, _KIND, _STOP, _ROWS = range(4)
+_SAYS = 4
 _FINE, _FAILED, _INTERRUPTED = range(3)
-_STEP, _EPOCH, _END = range(3)
-_KINDS = ("a step", "the end of an epoch", "the end of fit")
+_STEP, _EPOCH, _END, _VALIDATION = range(4)
+_KINDS = ("a step", "the end of an epoch", "the end of fit", "the validation")
 
 
 class SharedSteps:
@@ -166,12 +169,27 @@ class SharedSteps:
         if share != 1:
             np.multiply(gradients, share, out=gradients)
 
+    def evaluate(self, arrays: Arrays, batch_size: int | None, callbacks: Any) -> Hooks:
+        """Looks at the pieces of this process of rows held out: what an exchange tells the others."""
+        self._said[self._first : self._end] = 0
+        batches = self.compiled.optimizer.batches
+        hooks, found = evaluate_pieces(self.model, self.compiled, arrays, self.distribution, batch_size, batches, callbacks)
+        for piece, sums in found.items():
+            self._said[piece, _ROWS:] = sums.rows, *sums.totals, *sums.sums
+        return hooks
+
+    def evaluated(self, hooks: Hooks) -> dict[str, Any]:
+        """After the exchange: the loss and the metrics of all pieces."""
+        split = _SAYS + self._n_totals
+        said = ((int(piece[_ROWS]), piece[_SAYS:split], piece[split:]) for piece in self._said)
+        return merge(self.model, self.compiled, hooks, said)
+
     def exchange(self, kind: int, error: BaseException | None = None, stop: bool = False) -> bool:
         """Tells the others how it goes, and raises where it does not, here or there; returns whether process 0 wants to stop."""
         distribution = self.distribution
         comm, said = distribution.comm, self._said
         status = _FAILED if error is not None else _INTERRUPTED if self.interrupted else _FINE
-        said[self._first : self._end, :_SAYS] = status, kind, stop
+        said[self._first : self._end, :_ROWS] = status, kind, stop
         if distribution.size > 1:
             comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
         if not said[:, _STATUS].any() and (said[:, _KIND] == kind).all():
@@ -232,6 +250,16 @@ class DataParallelStepper(Stepper):
             if time.perf_counter() - start > SLICE_SECONDS:
                 break
 
+    def validate(self, fit: FitState, arrays: Arrays, batch_size: int | None) -> dict[str, Any]:
+        assert self._shared is not None
+        error, hooks = None, NO_HOOKS
+        try:
+            hooks = self._shared.evaluate(arrays, batch_size, fit.callbacks)
+        except BaseException as raised:
+            error = raised
+        self._exchange(_VALIDATION, error)
+        return self._shared.evaluated(hooks)
+
     def agree_to_stop(self, fit: FitState) -> None:
         """After an epoch: process 0 decides whether there is to be another one."""
         fit.model.stop_training = self._exchange(_EPOCH, stop=fit.model.stop_training)
@@ -290,11 +318,29 @@ def _check(model: Any, compiled: Compiled) -> None:
             )
 
 
+def _validation(fit: FitState) -> dict[str, Any]:
+    """What must be the same of it in all processes."""
+    held, options = fit.validation, fit.options
+    what = None if held is None else len(held[0][0]) if isinstance(held, tuple) else "batches"
+    return {
+        "validation": what,
+        "validation_freq": options.validation_freq,
+        "validation_batch_size": options.validation_batch_size,
+    }
+
+
 def _agree(fit: FitState, distribution: DataParallel) -> None:
     """Makes the model of each process that of process 0; ValueError in all where calls of `fit` differ."""
     comm, model = distribution.comm, fit.model
     weights = [(path, weight.shape, weight.trainable) for weight, path in model._paths().items()]
-    mine = {**fit.arguments(), "epochs": fit.options.epochs, "epoch": fit.epoch, "steps": fit.steps, "weights": weights}
+    mine = {
+        **fit.arguments(),
+        **_validation(fit),
+        "epochs": fit.options.epochs,
+        "epoch": fit.epoch,
+        "steps": fit.steps,
+        "weights": weights,
+    }
     all_arguments = comm.allgather(mine)
     for rank, theirs in enumerate(all_arguments):
         for name, value in theirs.items():
