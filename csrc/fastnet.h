@@ -263,6 +263,12 @@ typedef struct fn_scheduled {
     int32_t node, attribute;
 } fn_scheduled;
 
+/* What a parameter becomes after each update: the value of nodes that compute it of parameters alone, as the update has left
+ * these. They are no part of the forward pass, and nothing else reads what they make. */
+typedef struct fn_assignment {
+    int32_t parameter, value;
+} fn_assignment;
+
 typedef struct fn_plan_spec {
     size_t size;      /* sizeof(fn_plan_spec) */
     fn_dtype dtype;   /* FN_FLOAT32 or FN_FLOAT64: of all that is computed */
@@ -291,6 +297,10 @@ typedef struct fn_plan_spec {
     void *parameter_slab;
     void *gradient_slab;
     void *slots[FN_MAX_SLOTS];
+
+    /* Constraints that nodes compute, after those of the parameters themselves; of plans with an optimizer. */
+    int32_t n_assignments;
+    const fn_assignment *assignments;
 } fn_plan_spec;
 
 typedef struct fn_plan fn_plan;

@@ -69,6 +69,13 @@ def networks():
     weights = np.random.default_rng(2).uniform(0.1, 2, 50)
     fit = {"sample_weight": weights, "class_weight": {0: 2.0, 2: 0.5}, "validation_split": 0.2}
     yield "around", fn.Sequential(regular, seed=rank), (x, y), {"optimizer": around}, fit
+    functions = [
+        fn.Input((6,)),
+        layers.Dense(9, "relu", kernel_regularizer=lambda w: 0.02 * fn.ops.sum(fn.ops.tanh(w) ** 2)),
+        layers.Dense(3, "softmax", kernel_constraint=lambda w: w / (1 + fn.ops.norm(w, axis=0, keepdims=True))),
+    ]
+    around = fn.optimizers.SGD(0.05, momentum=0.9, global_clipnorm=0.2, use_ema=True)
+    yield "functions", fn.Sequential(functions, seed=rank), (x, y), {"optimizer": around}, {"validation_split": 0.2}
     a = fn.Input((6,), name="a")
     hidden = layers.Dense(8, "relu")(a)
     two = fn.Model(a, [layers.Dense(1, "sigmoid", name="p")(hidden), layers.Dense(1, name="q")(hidden)], seed=rank)

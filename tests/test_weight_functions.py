@@ -279,7 +279,7 @@ def test_errors_leave_the_weights_as_they_were(options, error, message):
 
 def test_what_does_not_go_together_says_so(tmp_path):
     model, x, y = make_model(fn.layers.Dense, kernel_regularizer=square)
-    constrained, _, _ = make_model(fn.layers.Dense, kernel_constraint=not_negative)
+    constrained, _, _ = make_model(fn.layers.Dense, kernel_constraint=NotNegativeOfArrays())
     step = fn.TrainStep(lambda x: {"loss": (ops.sum(constrained(x) ** 2, axis=-1), constrained)}, [(6,)])
     with pytest.raises(ValueError, match="the constraint of weight 'dense.*/kernel' is a function"):
         step.compile({"loss": "sgd"})

@@ -131,7 +131,8 @@ fn_status fn_check_spec(const fn_plan_spec *spec, fn_error *error)
                   {"parameters", spec->n_parameters, spec->parameters},
                   {"outputs", spec->n_outputs, spec->outputs},
                   {"metrics", spec->n_metrics, spec->metrics},
-                  {"scheduled attributes", spec->n_scheduled, spec->scheduled}};
+                  {"scheduled attributes", spec->n_scheduled, spec->scheduled},
+                  {"assignments", spec->n_assignments, spec->assignments}};
     fn_status status = FN_OK;
     for (size_t i = 0; status == FN_OK && i < sizeof tables / sizeof tables[0]; i++)
         status = check_table(tables[i].what, tables[i].n, tables[i].table, error);

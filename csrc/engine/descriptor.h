@@ -107,6 +107,7 @@ struct fn_node {
     int32_t joined; /* of a run: how far away the node is that fn_op.joins has joined with this one, after (> 0) or before it */
     bool alias;
     bool batchless;    /* its inputs have no batch: its stages are those of one row, whatever the batch, and run by one thread */
+    bool deferred;     /* it computes what a parameter becomes, after the update */
     fn_node *host;     /* the node that runs an epilogue of this one on the value of its output; or NULL */
     bool in_place;     /* that epilogue is all of the forward pass: FN_EPILOGUE_IN_PLACE */
     double *attribute; /* in the order of the descriptor; may change from step to step */

@@ -260,6 +260,75 @@ void fn_connect_nodes(fn_plan *plan, const fn_plan_spec *spec)
     }
 }
 
+/* Whether a node that is not deferred reads value i, which has no batch and so is of no output or metric. */
+static bool is_read_before(const fn_plan *plan, const fn_plan_spec *spec, int32_t i)
+{
+    for (int32_t j = 0; j < spec->n_nodes; j++)
+        for (int32_t k = 0; !plan->nodes[j].deferred && k < spec->nodes[j].n_inputs; k++)
+            if (spec->nodes[j].inputs[k] == i)
+                return true;
+    return false;
+}
+
+static fn_status check_assignment(const fn_plan *plan, const fn_plan_spec *spec, int32_t i, const fn_parameter_table *table,
+                                  fn_error *error)
+{
+    const fn_assignment *given = &spec->assignments[i];
+    if (!plan->training || !spec->optimizer)
+        return fn_fail(error, FN_ERROR_GRAPH, "assignment %d: the plan makes no updates", i);
+    if (given->parameter < 0 || given->parameter >= spec->n_parameters || table->buffers[2 * given->parameter + 1] < 0)
+        return fn_fail(error, FN_ERROR_GRAPH, "assignment %d is to parameter %d of %d, which is not trained", i, given->parameter,
+                       spec->n_parameters);
+    if (given->value < 0 || given->value >= plan->n_values)
+        return fn_fail(error, FN_ERROR_GRAPH, "assignment %d is of value %d, of %d", i, given->value, plan->n_values);
+    if (!plan->values[plan->values[given->value].root].batchless)
+        return fn_fail(error, FN_ERROR_GRAPH, "assignment %d is of value %d, which has a batch", i, given->value);
+    const int64_t size = fn_shape_size(&plan->values[given->value].shape),
+                  expected = fn_shape_size(&spec->parameters[given->parameter].shape);
+    if (size != expected)
+        return fn_fail(error, FN_ERROR_SHAPE, "assignment %d: the value has %lld elements, and parameter %d has %lld", i,
+                       (long long)size, given->parameter, (long long)expected);
+    return FN_OK;
+}
+
+fn_status fn_find_deferred(fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_table *table, fn_error *error)
+{
+    bool *needed = spec->n_assignments > 0 ? fn_plan_allocate(plan, sizeof(bool) * (size_t)plan->n_values) : NULL;
+    if (!needed)
+        return plan->failed ? fn_fail(error, FN_ERROR_MEMORY, "out of memory") : FN_OK;
+    for (int32_t i = 0; i < spec->n_assignments; i++) {
+        fn_status status = check_assignment(plan, spec, i, table, error);
+        if (status != FN_OK)
+            return status;
+        needed[spec->assignments[i].value] = true;
+    }
+    int32_t value = plan->n_values;
+    for (int32_t i = spec->n_nodes - 1; i >= 0; i--) {
+        fn_node *node = &plan->nodes[i];
+        value -= node->n_outputs;
+        for (int32_t j = 0; j < node->n_outputs; j++)
+            node->deferred |= needed[value + j];
+        for (int32_t j = 0; node->deferred && j < spec->nodes[i].n_inputs; j++)
+            needed[spec->nodes[i].inputs[j]] = true;
+        if (node->deferred && (node->op->update || (node->op->flags & FN_PENALIZES)))
+            return fn_fail(error, FN_ERROR_GRAPH, "layer '%s': operation '%s' is none of what a parameter becomes", node->layer,
+                           node->op->entry.name);
+    }
+    for (int32_t i = plan->n_inputs; i < plan->n_values; i++)
+        if (needed[i] && is_read_before(plan, spec, i))
+            return fn_fail(error, FN_ERROR_GRAPH, "value %d, which is computed after the update, is read before it", i);
+    return FN_OK;
+}
+
+/* Whether nodes that are not deferred compute with a parameter as a value. */
+static bool is_computed_with(const fn_plan *plan, const fn_plan_spec *spec, int32_t parameter)
+{
+    for (int32_t i = 0; i < spec->n_inputs; i++)
+        if (spec->inputs[i].target == -1 - parameter && is_read_before(plan, spec, i))
+            return true;
+    return false;
+}
+
 void fn_find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_table *table)
 {
     if (!plan->training || (spec->optimizer && fn_update_fills_gradients(plan, spec)))
@@ -267,10 +336,9 @@ void fn_find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const fn_
     for (int32_t i = 0; i < spec->n_parameters; i++) {
         const fn_parameter_spec *parameter = &spec->parameters[i];
         bool sparse = table->buffers[2 * i + 1] >= 0 && parameter->l1 == 0 && parameter->l2 == 0, used = false;
-        for (int32_t j = 0; j < spec->n_inputs; j++)
-            sparse &= spec->inputs[j].target != -1 - i;
+        sparse &= !is_computed_with(plan, spec, i);
         for (int32_t j = 0; j < spec->n_nodes; j++)
-            for (int32_t k = 0; k < spec->nodes[j].n_parameters; k++)
+            for (int32_t k = 0; !plan->nodes[j].deferred && k < spec->nodes[j].n_parameters; k++)
                 if (spec->nodes[j].parameters[k] == i) {
                     used = true;
                     sparse &= (plan->nodes[j].op->flags & FN_HAS_SPARSE_GRADIENT) != 0;

@@ -30,6 +30,8 @@ fn_status fn_add_node(fn_plan *plan, const fn_plan_spec *spec, int32_t i, const 
 /* Gradients exist for values on a way from something trained to an output, or to what adds to the loss. The second half
  * is found here, backwards; then the ports of all nodes can be filled in. */
 void fn_connect_nodes(fn_plan *plan, const fn_plan_spec *spec);
+/* Finds the nodes that are deferred (fn_node.deferred), and checks that they and what they compute are of no other use. */
+fn_status fn_find_deferred(fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_table *table, fn_error *error);
 /* Gives `active_rows` to parameters whose gradient is written by operations with sparse gradients alone. */
 void fn_find_sparse_gradients(fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_table *table);
 /* Attributes that a column of the hyper-parameters sets in each step. */

@@ -293,6 +293,56 @@ static fn_status add_metric(fn_plan *plan, const fn_plan_spec *spec, int32_t i, 
     return FN_OK;
 }
 
+static void emit_forward(fn_plan *plan, int32_t i)
+{
+    if (!plan->nodes[i].alias && !plan->nodes[i].in_place)
+        plan->nodes[i].op->forward(plan, &plan->nodes[i]);
+}
+
+/* ---- what parameters become ---------------------------------------------------------------------------- */
+
+/* Closure of a stage that assigns. */
+typedef struct assigned {
+    char *parameter;
+    size_t element;
+} assigned;
+
+static void assign(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)context;
+    const assigned *closure = node->closure;
+    const size_t first = (size_t)lo * closure->element;
+    memcpy(closure->parameter + first, (const char *)node->output[0].value + first, (size_t)(hi - lo) * closure->element);
+}
+
+/* Computes what is deferred, and makes the parameters that. */
+static void emit_assignments(fn_plan *plan, const fn_plan_spec *spec, const fn_parameter_table *table)
+{
+    for (int32_t i = 0; i < spec->n_nodes && !plan->failed; i++)
+        if (plan->nodes[i].deferred)
+            emit_forward(plan, i);
+    for (int32_t i = 0; i < spec->n_assignments && !plan->failed; i++) {
+        const fn_assignment *given = &spec->assignments[i];
+        const fn_parameter_spec *parameter = &spec->parameters[given->parameter];
+        if (plan->values[plan->values[given->value].root].parameter == given->parameter) /* it is that */
+            continue;
+        fn_node *node = new_node(plan, "constraint");
+        assigned *closure = node->closure = fn_plan_allocate(plan, sizeof *closure);
+        if (!closure)
+            return;
+        *closure = (assigned){fn_parameter_values(plan, spec, parameter), plan->kernels->element};
+        node->n_outputs = 1;
+        node->output[0] = fn_make_port(plan, given->value);
+        fn_emit(plan, &(fn_stage_spec){.node = node,
+                                       .label = "constraint",
+                                       .run = assign,
+                                       .split = FN_BY_ITEMS,
+                                       .items = node->output[0].width,
+                                       .reads = FN_BUFFERS(node->output[0].value_buffer),
+                                       .writes = FN_BUFFERS(table->buffers[2 * given->parameter])});
+    }
+}
+
 /* The forward pass, or everything, as stages. */
 static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_parameter_table *table, fn_error *error)
 {
@@ -309,8 +359,8 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
         const int32_t last = fn_emit_run_forward(plan, i);
         if (last >= 0)
             i = last;
-        else if (!plan->nodes[i].alias && !plan->nodes[i].in_place)
-            plan->nodes[i].op->forward(plan, &plan->nodes[i]);
+        else if (!plan->nodes[i].deferred)
+            emit_forward(plan, i);
     }
 
     fn_node *outputs = &plan->nodes[plan->n_nodes];
@@ -367,6 +417,7 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
             status = fn_emit_constraints(plan, spec, table->buffers, error);
         if (status != FN_OK)
             return status;
+        emit_assignments(plan, spec, table);
     }
     /* After the optimizer, as the barrier before that is where all agree on whether the step changes anything. */
     plan->emitting = FN_PHASE_STATES;
@@ -396,7 +447,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
     plan->n_outputs = spec->n_outputs;
     plan->n_metrics = spec->n_metrics;
     plan->n_scheduled = spec->n_scheduled;
-    int32_t n_nodes = spec->n_nodes + spec->n_inputs + spec->n_outputs + spec->n_metrics;
+    int32_t n_nodes = spec->n_nodes + spec->n_inputs + spec->n_outputs + spec->n_metrics + spec->n_assignments;
     plan->nodes = fn_allocate(sizeof *plan->nodes * (size_t)n_nodes);
     plan->values = fn_allocate(sizeof *plan->values * ((size_t)spec->n_inputs + (size_t)spec->n_nodes * FN_MAX_OUTPUTS));
     plan->metrics = fn_allocate(sizeof *plan->metrics * (size_t)(spec->n_metrics + 1));
@@ -428,6 +479,8 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
     for (int32_t i = 0; status == FN_OK && i < spec->n_metrics; i++)
         if (spec->metrics[i].formula)
             status = check_read(plan, *spec->metrics[i].formula, "what is added up by metric", i, error);
+    if (status == FN_OK)
+        status = fn_find_deferred(plan, spec, &table, error);
     if (status == FN_OK)
         status = fn_add_schedules(plan, spec, error);
     if (status != FN_OK)

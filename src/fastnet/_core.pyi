@@ -313,6 +313,7 @@ class Plan:
         optimizer: str | None = None,
         hyper: Attributes | None = None,
         scheduled: Sequence[tuple[int, str]] = (),
+        assignments: Sequence[tuple[int, int]] = (),
         parameter_slab: np.ndarray | None = None,
         gradient_slab: np.ndarray | None = None,
         slots: Sequence[np.ndarray] = (),

@@ -153,6 +153,10 @@ cdef extern from "fastnet.h" nogil:
         int32_t node
         int32_t attribute
 
+    ctypedef struct fn_assignment:
+        int32_t parameter
+        int32_t value
+
     ctypedef struct fn_plan_spec:
         size_t size
         fn_dtype dtype
@@ -175,6 +179,8 @@ cdef extern from "fastnet.h" nogil:
         void *parameter_slab
         void *gradient_slab
         void *slots[FN_MAX_SLOTS]
+        int32_t n_assignments
+        const fn_assignment *assignments
 
     ctypedef struct fn_plan:
         pass

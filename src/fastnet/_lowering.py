@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._network import Network
     from .optimizers import Optimizer
 
-__all__ = ["TRAINING", "lower", "lower_constant", "lower_operations"]
+__all__ = ["TRAINING", "OwnFunction", "lower", "lower_constant", "lower_operations"]
 
 #: A factor of L2 that adds nothing.
 _LEAST = 1e-200
@@ -32,13 +32,33 @@ TRAINING = ("train", "custom")
 _WITH_LOSS = ("train", "evaluate")
 
 
+class OwnFunction(NamedTuple):
+    """A regularizer or a constraint as operations of a plan.
+
+    Attributes
+    ----------
+    weight : Weight
+    operations : list of Operation
+        Each after those it depends on.
+    constants : list of Weight
+        The arrays that it computes with.
+    result : SymbolicTensor or None
+        What the weight becomes after each update; None: the operations add to the loss.
+    """
+
+    weight: Weight
+    operations: list[Operation]
+    constants: list[Weight]
+    result: SymbolicTensor | None
+
+
 def lower(
     network: Network,
     compiled: Compiled | None,
     kind: str,
     averages: Mapping[Weight, np.ndarray],
     schedules: Sequence[tuple[int, str, Callable[[int], float]]],
-    penalties: tuple[list[Operation], list[Weight]] = ([], []),
+    functions: Sequence[OwnFunction] = (),
 ) -> dict[str, Any]:
     """The arguments of `Plan` that say what is computed; the arrays, the rows and the threads are for the caller to add.
 
@@ -53,8 +73,8 @@ def lower(
         The numbers to compute with, for the weights where these are not the trained ones.
     schedules : sequence of (node, attribute, function)
         Attributes that vary from step to step.
-    penalties : (list of Operation, list of Weight)
-        What adds the penalties of weights to the loss that are functions, and the arrays that these compute with.
+    functions : sequence of OwnFunction
+        The regularizers and constraints that are functions, where the plan computes them.
     """
     graph, training = network._graph, kind in TRAINING
     paths = network._paths()
@@ -63,8 +83,13 @@ def lower(
     with_loss = compiled if kind in _WITH_LOSS else None
     found = with_loss.formulas if with_loss is not None else []
     targets = with_loss.read_targets if with_loss is not None else []
-    formulas = list(dict.fromkeys([*(operation for one in found for operation in one.operations), *penalties[0]]))
-    given = [*(weight for one in found for weight in one.constants), *penalties[1]]
+    optimizer = compiled.optimizer if training and compiled is not None and compiled.optimizer.kernel else None
+    idle = _idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
+    if network._trained is not None:
+        idle |= {weight for weight in weights if weight not in network._trained}
+    functions = [one for one in functions if one.result is None or (optimizer is not None and one.weight not in idle)]
+    formulas = list(dict.fromkeys(operation for one in (*found, *functions) for operation in one.operations))
+    given = [weight for one in (*found, *functions) for weight in one.constants]
     # Of formulas in layers those that depend on a size that is left open.
     late = [weight for weight in graph.weights() if weight not in network._slab.offsets]
     constants = list(dict.fromkeys([*late, *(weight for weight in given if weight not in used)]))
@@ -85,10 +110,6 @@ def lower(
     nodes, values = lower_operations(
         tensors, operations, [*weights, *constants], folded | network._silent, network._places, training
     )
-    idle = _idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
-    if network._trained is not None:
-        idle |= {weight for weight in weights if weight not in network._trained}
-    optimizer = compiled.optimizer if training and compiled is not None and compiled.optimizer.kernel else None
     offsets = network._slab.offsets
     places = {weight: place for place, weight in enumerate([*weights, *constants])}
     # In predictions the penalties of weights are added in Python.
@@ -101,6 +122,7 @@ def lower(
         + [(tensor.sample_shape, None, None, -1 - places[tensor.weight]) for tensor in computed],
         "nodes": nodes,
         "scheduled": [(node, name) for node, name, _ in schedules],
+        "assignments": [(places[one.weight], values[id(one.result)]) for one in functions if one.result is not None],
         "parameters": [
             _lower_weight(weight, offsets[weight], paths[weight], optimizer, averages.get(weight), weight in idle, penalized)
             for weight in weights

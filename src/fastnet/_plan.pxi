@@ -27,6 +27,8 @@ cdef class Plan:
         Hyper-parameters, as far as they decide on the slots.
     scheduled : list of (node, attribute)
         Number of a node and name of an attribute that a further column of `hyper` sets for each step.
+    assignments : list of (parameter, value)
+        Numbers of parameters, and of values without a batch, which these become after each update.
     parameter_slab, gradient_slab : ndarray
         Aligned one-dimensional arrays, kept by reference.
     slots : list of ndarray
@@ -57,7 +59,7 @@ cdef class Plan:
     cdef bint tiny   # nor then
 
     def __init__(self, *, dtype, max_rows, training, inputs, nodes, parameters, outputs, metrics=(), optimizer=None,
-                 hyper=None, scheduled=(), parameter_slab=None, gradient_slab=None, slots=(), seed=0, n_threads=0,
+                 hyper=None, scheduled=(), assignments=(), parameter_slab=None, gradient_slab=None, slots=(), seed=0, n_threads=0,
                  input_gradients=False, separate_stages=False):
         cdef _Scratch scratch = _Scratch()
         cdef fn_plan_spec spec
@@ -175,6 +177,12 @@ cdef class Plan:
             columns[i].attribute = list(registry("ops")[nodes[node][0]]).index(attribute)
         spec.n_scheduled = len(scheduled)
         spec.scheduled = columns
+
+        cdef fn_assignment *assigned = <fn_assignment *>scratch.allocate(len(assignments) * sizeof(fn_assignment))
+        for i, (parameter, value) in enumerate(assignments):
+            assigned[i].parameter, assigned[i].value = parameter, value
+        spec.n_assignments = len(assignments)
+        spec.assignments = assigned
 
         self.n_hyper = len(scheduled)
         slabs = [("parameter", parameter_slab), ("gradient", gradient_slab)]

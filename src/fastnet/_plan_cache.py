@@ -9,10 +9,9 @@ import numpy as np
 
 from . import _core
 from ._lowering import TRAINING, lower
-from ._own_penalties import penalty_operations
 from ._slots import Slots
 from ._snapshots import Snapshot
-from ._weight_functions import has_functions
+from ._weight_functions import functions_in_plan, has_functions, is_of_arrays, own
 from ._weights import aligned_zeros, between_steps
 from .layers.base import Layer
 
@@ -82,8 +81,8 @@ class PlanCache:
 
     @property
     def own_constraints(self) -> list[Weight]:
-        """Those of them whose constraint is a function: Python has its turn after each step."""
-        return [weight for weight in self.own_weights if weight.constraint is not None and weight.constraint.own]
+        """Those of them whose constraint is a function of arrays: Python has its turn after each step."""
+        return [weight for weight in self.own_weights if own(weight, "constraint") and is_of_arrays(weight)]
 
     def _refresh(self) -> None:
         """Looks at the model anew, if any has changed."""
@@ -228,11 +227,8 @@ class PlanCache:
         model, slab = self._model, self._model._slab
         training = kind in TRAINING
         compiled = model._compiled if kind in ("predict", "penalize", "custom") else model._require_compiled()
-        penalties: Any = ([], [])
-        if kind in ("train", "evaluate") and model._penalized:
-            own = [weight for weight in self.own_weights if weight.regularizer is not None and weight.regularizer.own]
-            penalties = penalty_operations(model, own) if own else penalties
-        spec = lower(model, compiled, kind, averages, self._schedules() if training else [], penalties)
+        functions = functions_in_plan(model, kind) if self.own_weights else []
+        spec = lower(model, compiled, kind, averages, self._schedules() if training else [], functions)
         return _core.Plan(
             **spec,
             max_rows=rows,

@@ -122,7 +122,7 @@ class CustomStepper(Stepper):
 
 
 class SplitStepper(Stepper):
-    """Batch by batch in the engine, where functions of the user's constrain weights."""
+    """Batch by batch in the engine, where functions of arrays constrain weights."""
 
     def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
         rows = range(state.row, min(fit.n_rows, state.row + fit.options.batch_size))
@@ -255,7 +255,7 @@ def _prefixes(fit: FitState) -> list[str]:
 
 
 def make_stepper(compiled: Compiled, own_constraints: bool = False, distribution: DataParallel | None = None) -> Stepper:
-    """The stepper for an optimizer and losses; own_constraints: some of weights are functions of the user's."""
+    """The stepper for an optimizer and losses; own_constraints: some of weights are functions of arrays."""
     if distribution is not None:
         from .distribution._stepper import DataParallelStepper
 

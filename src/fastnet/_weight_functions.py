@@ -1,158 +1,224 @@
-"""Regularizers and constraints that are functions of the user's: traced, and computed with plans of their own, one weight each."""
+"""Regularizers and constraints that are functions of the user's, as operations of plans; those of arrays are called after each step."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import _core
-from ._graph import SymbolicTensor, outside_calls
-from ._lowering import lower_constant, lower_operations
+from ._graph import FUNCTIONS, LayerCall, Operation, SymbolicTensor, outside_calls, tensor_of
+from ._lowering import TRAINING, OwnFunction, lower_constant, lower_operations
 from ._order import sort_operations
-from ._weights import aligned_zeros
-from .layers.functional import HAS_BATCH
+from ._row_sums import rows_of
+from ._weights import Weight, aligned_zeros
+from .layers._operands import with_formulas, without_formulas
+from .layers.base import Layer
 
 if TYPE_CHECKING:
-    from ._weights import Weight
+    from ._network import Network
 
-__all__ = ["constrain", "has_functions", "penalty_and_gradient", "penalty_of"]
+__all__ = [
+    "call_on", "constrain", "functions_in_plan", "has_functions", "is_of_arrays", "own", "penalty_and_gradient",
+    "penalty_of",
+]  # fmt: skip
 
 _FORWARD = _core.FORWARD | _core.FETCH
-_BACKWARD = _core.OUTPUT_GRADIENT | _core.BACKWARD | _core.FETCH_GRADIENTS
+_BACKWARD = _core.OUTPUT_GRADIENT | _core.BACKWARD
 
 
-class _WeightTensor(SymbolicTensor):
-    """A weight as what functions compute with: it has no axis for the batch."""
+class _Function(Layer):
+    """A regularizer or a constraint as a layer that is called on the tensor of the weight."""
 
-    @property
-    def shape(self) -> tuple[int | None, ...]:
-        return self.sample_shape
+    def __init__(self, weight: Weight, what: str) -> None:
+        super().__init__(name=f"{what} of {weight.path}")
+        self._weight, self._what = weight, what
+
+    def call(self, x: SymbolicTensor) -> SymbolicTensor:
+        what = f"the {self._what} of weight {self._weight.path!r}"
+        try:
+            value = getattr(self._weight, self._what)(with_formulas(x))
+        except (TypeError, AttributeError, IndexError) as error:
+            raise TypeError(
+                f"{what} cannot be traced: {error}; write it in fastnet.ops, which takes the weight as an array"
+            ) from error
+        if not isinstance(value, Weight):
+            raise TypeError(f"{what} returns {value!r}, expected what fastnet.ops make of the weight")
+        return without_formulas(value)
 
 
-class WeightFunction:
-    """A function of a weight.
+class _Penalty(Layer):
+    """Adds what is computed of a weight to the loss."""
 
-    Parameters
-    ----------
-    function : callable
-    weight : Weight
-        Gives shape and dtype.
-    what : str
-        For messages: "regularizer".
-    result_shape : tuple of int
-        Of what it must return.
+    def __init__(self, weight: Weight, value: SymbolicTensor) -> None:
+        super().__init__(name=f"regularizer of {weight.path}")
+        self._value = value
+
+    def call(self, rows: SymbolicTensor) -> SymbolicTensor:
+        self.add_loss(with_formulas(self._value))
+        return rows
+
+
+class _Row(Layer):
+    """What is computed of a weight, a number, in each row."""
+
+    def __init__(self, value: SymbolicTensor) -> None:
+        super().__init__(name="row")
+        self._value = value
+
+    def call(self, rows: SymbolicTensor) -> SymbolicTensor:
+        return rows_of(FUNCTIONS["sum"](with_formulas(self._value)), rows, "the penalty")
+
+
+def own(weight: Weight, what: str) -> bool:
+    """Whether the "regularizer" or "constraint" of a weight is a function of the user's."""
+    function = getattr(weight, what)
+    return function is not None and function.own
+
+
+def has_functions(weights: Iterable[Weight]) -> bool:
+    """Whether a regularizer or a constraint of weights is a function of the user's."""
+    return any(own(weight, what) for weight in weights for what in ("regularizer", "constraint"))
+
+
+def call_on(weight: Weight, what: str) -> LayerCall:
+    """What the function computes of the weight, as the call of a layer.
 
     Raises
     ------
     TypeError
         If it cannot be traced.
     ValueError
-        If its result has another shape.
+        If its result has another shape than a penalty, or the weight.
     """
+    layer_for = getattr(getattr(weight, what), "layer_for", None)  # of a file, without its source
+    layer = _Function(weight, what) if layer_for is None else layer_for(weight)
+    with outside_calls():
+        call: LayerCall = layer._make_call(tensor_of(weight))
+    shape, expected = call.outputs[0].sample_shape, () if what == "regularizer" else weight.shape
+    if shape != expected:
+        raise ValueError(f"the {what} of weight {weight.path!r} returns an array of shape {shape}, expected {expected}")
+    return call
 
-    def __init__(self, function: Callable[..., Any], weight: Weight, what: str, result_shape: tuple[int, ...]) -> None:
-        x = _WeightTensor(weight.shape, None, weight.name)
-        token = HAS_BATCH.set(False)
+
+def is_of_arrays(weight: Weight) -> bool:
+    """Whether the constraint of a weight is a function that cannot be traced: it is called with arrays, after each step."""
+    if "arrays" not in weight.functions:
         try:
+            call_on(weight, "constraint")
+            weight.functions["arrays"] = False
+        except TypeError:
+            weight.functions["arrays"] = True
+    return bool(weight.functions["arrays"])
+
+
+def functions_in_plan(network: Network, kind: str) -> list[OwnFunction]:
+    """What plans of a network compute beside its graph: penalties, and what weights become after each update.
+
+    Parameters
+    ----------
+    network : Network
+    kind : str
+        Of the plan, see `PlanCache`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `call_on`.
+    """
+    found, graph, weights = [], network._graph, network.trainable_weights
+    penalized = [weight for weight in weights if own(weight, "regularizer")]
+    if penalized and kind in ("train", "evaluate") and network._penalized:
+        scaled = {id(tensor) for one in graph.operations if one.op == "affine" for tensor in one.inputs}
+        # What is scaled as it is gathered has no other readers.
+        rows = next((tensor for tensor in graph.feeds if id(tensor) not in scaled), graph.outputs[0])
+        known = set(graph.operations)
+        for weight in penalized:
+            value = call_on(weight, "regularizer").outputs[0]
             with outside_calls():
-                result = function(x)
-        except (TypeError, AttributeError, IndexError) as error:
-            raise TypeError(
-                f"the {what} of weight {weight.path!r} cannot be traced: {error}; write it in fastnet.ops, which takes the weight as an array"
-            ) from error
-        finally:
-            HAS_BATCH.reset(token)
-        if not isinstance(result, SymbolicTensor):
-            raise TypeError(
-                f"the {what} of weight {weight.path!r} returns {result!r}, expected what fastnet.ops make of the weight"
-            )
-        if result.sample_shape != result_shape:
-            raise ValueError(
-                f"the {what} of weight {weight.path!r} returns an array of shape {result.sample_shape}, expected {result_shape}"
-            )
-        dtype = weight.slab.dtype
-        operations = sort_operations([x], [result])
-        constants = list(dict.fromkeys(one for operation in operations for one in operation.weights))
-        nodes, values = lower_operations([x], operations, constants, set(), {})
+                call = _Penalty(weight, value)._make_call(rows)
+            ends = [tensor for operation in call.penalties for tensor in operation.outputs]
+            operations = [one for one in sort_operations([*graph.feeds, rows], ends) if one not in known]
+            found.append(OwnFunction(weight, operations, _constants_of(operations, network.weights), None))
+    for weight in weights if kind in TRAINING else ():
+        if own(weight, "constraint") and not is_of_arrays(weight):
+            result = call_on(weight, "constraint").outputs[0]
+            operations = sort_operations([], [result])
+            if operations:  # else it is the weight
+                found.append(OwnFunction(weight, operations, _constants_of(operations, network.weights), result))
+    return found
+
+
+def _constants_of(operations: Iterable[Operation], weights: Iterable[Weight]) -> list[Weight]:
+    known = set(weights)
+    return [one for one in dict.fromkeys(w for operation in operations for w in operation.weights) if one not in known]
+
+
+class _PenaltyPlan:
+    """A penalty with a plan of its own, for losses that Python adds up."""
+
+    def __init__(self, weight: Weight) -> None:
+        value = call_on(weight, "regularizer").outputs[0]
+        rows, dtype = SymbolicTensor((1,), None), weight.slab.dtype  # type: ignore[union-attr]
+        with outside_calls():
+            result = _Row(value)._make_call(rows).outputs[0]
+        operations = sort_operations([rows], [result])
+        constants = _constants_of(operations, [weight])
+        tensors = [*dict.fromkeys(t for one in operations for t in one.inputs if t.weight is not None)]
+        weights = [weight, *constants]
+        nodes, values = lower_operations([rows, *tensors], operations, weights, set(), {})
+        self._values, self._gradient = (aligned_zeros(weight.size, dtype) for _ in range(2))
         self._plan = _core.Plan(
             dtype=dtype,
             max_rows=1,
             training=True,
-            inputs=[(weight.shape, None, None)],
+            inputs=[((1,), None, None), *((t.sample_shape, None, None, -1 - weights.index(t.weight)) for t in tensors)],
             nodes=nodes,
-            parameters=[lower_constant(one, dtype) for one in constants],
-            outputs=[(values[id(result)], None, None, 1.0, what, None)],
-            parameter_slab=aligned_zeros(max((one.size for one in constants), default=0), dtype),
-            gradient_slab=aligned_zeros(max((one.size for one in constants), default=0), dtype),
-            input_gradients=True,
+            parameters=[(weight.engine_shape, 0, True), *(lower_constant(one, dtype) for one in constants)],
+            outputs=[(values[id(result)], None, None, 1.0, "regularizer")],
+            parameter_slab=self._values,
+            gradient_slab=self._gradient,
             n_threads=1,
         )
-        self._result = np.empty((1, *result_shape), dtype)
+        self._row, self._result = np.zeros((1, 1), dtype), np.empty((1, *result.sample_shape), dtype)
         self._lock = threading.Lock()
 
-    def value(self, array: np.ndarray) -> np.ndarray:
-        """The result for an array."""
-        with self._lock:
-            self._plan.run(_FORWARD, n_rows=1, batch_size=1, inputs=[self._row(array)], outputs=[self._result])
-            return self._result[0].copy()
-
     def value_and_gradient(self, array: np.ndarray) -> tuple[float, np.ndarray]:
-        """The result, one number, and its derivative by the array."""
-        row = self._row(array)
-        gradient = np.zeros_like(row)
+        """The penalty of an array, and its derivative."""
         with self._lock:
-            self._plan.run(_FORWARD, n_rows=1, batch_size=1, inputs=[row], outputs=[self._result])
-            one = np.ones_like(self._result)
-            self._plan.run(_BACKWARD, n_rows=1, batch_size=1, output_gradients=[one], input_gradients=[gradient])
-            return float(self._result[0]), gradient[0]
-
-    def _row(self, array: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(array, self._plan.dtype)[np.newaxis]
-
-
-def _traced(weight: Weight, what: str) -> Any:
-    """The function of a weight, or for a constraint what cannot be traced: it is called with arrays."""
-    key = (what, weight.slab.dtype)
-    if key not in weight.functions:
-        function = getattr(weight, what)
-        try:
-            weight.functions[key] = WeightFunction(function, weight, what, () if what == "regularizer" else weight.shape)
-        except TypeError:
-            if what == "regularizer":
-                raise
-            weight.functions[key] = None
-    return weight.functions[key]
-
-
-def has_functions(weights: Iterable[Weight]) -> bool:
-    """Whether a regularizer or a constraint of weights is a function of the user's."""
-    return any(
-        (weight.regularizer and weight.regularizer.own) or (weight.constraint and weight.constraint.own) for weight in weights
-    )
+            self._values[...] = array.reshape(-1)
+            self._gradient[...] = 0
+            self._plan.run(_FORWARD, n_rows=1, batch_size=1, inputs=[self._row], outputs=[self._result])
+            self._plan.run(_BACKWARD, n_rows=1, batch_size=1, output_gradients=[np.ones_like(self._result)])
+            return float(self._result.sum()), self._gradient.reshape(array.shape).copy()
 
 
 def penalty_of(weight: Weight, array: np.ndarray) -> float:
     """The penalty of a weight, where it has these numbers."""
-    if weight.regularizer.own:
-        return float(_traced(weight, "regularizer").value(array))
-    return weight.regularizer(array)
+    return _plan_of(weight).value_and_gradient(array)[0] if weight.regularizer.own else weight.regularizer(array)  # type: ignore
 
 
 def penalty_and_gradient(weight: Weight) -> tuple[float, np.ndarray]:
     """The penalty of a weight, and its derivative."""
-    if weight.regularizer.own:
-        return _traced(weight, "regularizer").value_and_gradient(weight.array)
-    return weight.regularizer(weight.array), weight.regularizer.gradient(weight.array)
+    if weight.regularizer.own:  # type: ignore[union-attr]
+        return _plan_of(weight).value_and_gradient(weight.array)
+    return weight.regularizer(weight.array), weight.regularizer.gradient(weight.array)  # type: ignore
+
+
+def _plan_of(weight: Weight) -> _PenaltyPlan:
+    key = weight.slab.dtype  # type: ignore[union-attr]
+    if key not in weight.functions:
+        weight.functions[key] = _PenaltyPlan(weight)
+    found: _PenaltyPlan = weight.functions[key]
+    return found
 
 
 def constrain(weight: Weight) -> None:
-    """Makes of a weight what its constraint says."""
-    traced = _traced(weight, "constraint")
+    """Makes of a weight what its constraint, a function of arrays, says."""
     array = weight.array
-    value = weight.constraint(array.copy()) if traced is None else traced.value(array)
+    value = weight.constraint(array.copy())  # type: ignore[misc]
     if np.shape(value) != array.shape:
         raise ValueError(f"the constraint of weight {weight.path!r} returns shape {np.shape(value)}, expected {array.shape}")
     array[...] = value

@@ -228,7 +228,7 @@ class Weight(Arithmetic):
         values = None
         if self.slab is not None:
             values = self.slab.dtype, between_steps(self.slab.gate, lambda: self.array.copy())
-        return {**vars(self), "slab": values, "tensor": None, "offset": 0, "changes": 0}
+        return {**vars(self), "slab": values, "tensor": None, "functions": {}, "offset": 0, "changes": 0}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)

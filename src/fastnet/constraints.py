@@ -29,7 +29,8 @@ _EPSILON = 1e-7
 class Constraint(_config.Configurable):
     """Base of the constraints. Called with a weight, it returns what is made of it after an update.
 
-    One of one's own has `__call__`, in `fastnet.ops` or of arrays; steps of such models are made one by one.
+    One of one's own has `__call__`. Written in `fastnet.ops`, it is traced when a plan is made, and a stage after the update; one of arrays is
+    called after each step, from Python.
     """
 
     @property

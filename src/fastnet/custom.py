@@ -10,7 +10,7 @@ import numpy as np
 from . import _core, _data
 from ._custom_losses import add_losses, judge_rows, rows_of, update_metrics
 from ._open_shapes import in_turn
-from ._weight_functions import constrain, penalty_and_gradient
+from ._weight_functions import constrain, own, penalty_and_gradient
 from .inference import Inference
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class CustomLoop(Inference):
         self._change_weights(run, phases, step=counter.batches, counter=counter, **arguments)
 
     def _penalize(self, plan: _core.Plan, penalizes: bool, totals: np.ndarray | None, rows: int) -> Callable[..., Any]:
-        """An update by penalties and constraints that are functions of the user's, besides all else.
+        """An update by penalties that are functions of the user's, and constraints that are of arrays, besides all else.
 
         Adds the derivatives of the penalties to the gradients that are there, and the penalties, times the rows, to the first of `totals`.
 
@@ -189,9 +189,8 @@ class CustomLoop(Inference):
             If they are not finite.
         """
         optimizer = self._compiled.optimizer
-        penalized = [weight for weight in self._plans.own_weights if weight.regularizer is not None and weight.regularizer.own]
         if penalizes:
-            for weight in penalized:
+            for weight in filter(lambda one: own(one, "regularizer"), self._plans.own_weights):
                 penalty, gradient = penalty_and_gradient(weight)
                 if not np.isfinite(penalty):
                     raise FloatingPointError(
@@ -208,9 +207,8 @@ class CustomLoop(Inference):
                 plan.run(*args, **options)
             finally:
                 if (optimizer.batches, optimizer.iterations) != before:  # by each batch, also where gradients are accumulated
-                    for weight in self._plans.own_weights:
-                        if weight.constraint is not None and weight.constraint.own:
-                            constrain(weight)
+                    for weight in self._plans.own_constraints:
+                        constrain(weight)
 
         return run
 

@@ -161,7 +161,8 @@ class TrainStep(Model):
             own = next(iter(update._plans.own_constraints), None)
             if own is not None:
                 raise ValueError(
-                    f"update {update.name!r}: the constraint of weight {own.path!r} is a function, of which a step knows nothing"
+                    f"update {update.name!r}: the constraint of weight {own.path!r} is a function of arrays, of which a step knows nothing: "
+                    "write it in fastnet.ops"
                 )
         if isinstance(optimizers, str):
             optimizers = dict.fromkeys(names, optimizers)

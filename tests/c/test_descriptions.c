@@ -19,6 +19,7 @@ static fn_parameter_spec parameter[2];
 static fn_output_spec output;
 static fn_metric_spec metric;
 static fn_scheduled scheduled;
+static fn_assignment assignment;
 static fn_constraint constraint;
 static fn_source inputs, targets;
 static double dense[4];
@@ -40,6 +41,7 @@ static fn_plan_spec describe(void)
     output = (fn_output_spec){.value = 1, .loss = "mean_squared_error", .loss_weight = 1, .layer = "head"};
     metric = (fn_metric_spec){.metric = "mean_squared_error"};
     scheduled = (fn_scheduled){0, 0};
+    assignment = (fn_assignment){0, 1};
     inputs = (fn_source){x, FN_FLOAT32, sizeof x[0]};
     targets = (fn_source){y, FN_FLOAT32, sizeof y[0]};
     return (fn_plan_spec){.size = sizeof(fn_plan_spec),
@@ -62,7 +64,8 @@ static fn_plan_spec describe(void)
                           .scheduled = &scheduled,
                           .parameter_slab = parameters,
                           .gradient_slab = gradients,
-                          .slots = {slot[0], slot[1]}};
+                          .slots = {slot[0], slot[1]},
+                          .assignments = &assignment};
 }
 
 typedef struct description_case {
@@ -84,6 +87,7 @@ CASE(negative_parameters, spec->n_parameters = -1)
 CASE(negative_outputs, spec->n_outputs = INT32_MIN)
 CASE(negative_metrics, spec->n_metrics = -1)
 CASE(negative_scheduled, spec->n_scheduled = -1)
+CASE(negative_assignments, spec->n_assignments = -1)
 CASE(too_many_nodes, spec->n_nodes = INT32_MAX)
 CASE(no_inputs, spec->inputs = NULL)
 CASE(no_nodes, spec->nodes = NULL)
@@ -91,6 +95,13 @@ CASE(no_parameters, spec->parameters = NULL)
 CASE(no_outputs, spec->outputs = NULL)
 CASE(no_metrics, spec->metrics = NULL)
 CASE(no_scheduled, (spec->n_scheduled = 1, spec->scheduled = NULL))
+CASE(no_assignments, (spec->n_assignments = 1, spec->assignments = NULL))
+CASE(assigned_elsewhere, (spec->n_assignments = 1, assignment.parameter = 2))
+CASE(assigned_negative, (spec->n_assignments = 1, assignment.parameter = -1))
+CASE(assigned_frozen, (spec->n_assignments = 1, parameter[0].trainable = false))
+CASE(assigned_unknown, (spec->n_assignments = 1, assignment.value = 2))
+CASE(assigned_rows, spec->n_assignments = 1)
+CASE(assigned_without_update, (spec->n_assignments = 1, spec->optimizer = NULL))
 CASE(no_operation, node.op = NULL)
 CASE(no_layer, node.layer = NULL)
 CASE(no_attributes, node.attributes = NULL)
@@ -141,6 +152,7 @@ static const description_case descriptions[] = {
     REFUSED(negative_outputs, GRAPH),
     REFUSED(negative_metrics, GRAPH),
     REFUSED(negative_scheduled, GRAPH),
+    REFUSED(negative_assignments, GRAPH),
     REFUSED(too_many_nodes, GRAPH),
     REFUSED(no_inputs, GRAPH),
     REFUSED(no_nodes, GRAPH),
@@ -148,6 +160,13 @@ static const description_case descriptions[] = {
     REFUSED(no_outputs, GRAPH),
     REFUSED(no_metrics, GRAPH),
     REFUSED(no_scheduled, GRAPH),
+    REFUSED(no_assignments, GRAPH),
+    REFUSED(assigned_elsewhere, GRAPH),
+    REFUSED(assigned_negative, GRAPH),
+    REFUSED(assigned_frozen, GRAPH),
+    REFUSED(assigned_unknown, GRAPH),
+    REFUSED(assigned_rows, GRAPH),
+    REFUSED(assigned_without_update, GRAPH),
     REFUSED(no_operation, GRAPH),
     REFUSED(no_layer, GRAPH),
     REFUSED(no_attributes, ATTRIBUTE),

@@ -458,7 +458,7 @@ static void spoil(world *w)
     fn_plan_spec *spec = &w->spec;
     int32_t *counts[] = {&spec->n_inputs,  &spec->n_nodes,   &spec->n_parameters,
                          &spec->n_outputs, &spec->n_metrics, &spec->n_scheduled};
-    const int which = pick(w, 24);
+    const int which = pick(w, 25);
     switch (which) {
     case 0:
     case 1:
@@ -542,6 +542,12 @@ static void spoil(world *w)
         break;
     case 22:
         *(pick(w, 2) ? &w->metrics[0].attributes : &w->metrics[1].attributes) = NULL;
+        break;
+    case 23: /* of values with a batch, or that there are not */
+        spec->n_assignments = pick(w, 4) ? 1 + pick(w, 2) : -1;
+        for (int i = 0; i < 2; i++)
+            w->assignments[i] = (fn_assignment){pick(w, MOST_PARAMETERS + 2) - 1, pick(w, 40) - 1};
+        spec->assignments = pick(w, 4) ? w->assignments : NULL;
         break;
     default:
         *(pick(w, 2) ? &w->metrics[0].metric : &w->outputs[0].loss) = pick(w, 2) ? NULL : "nothing";

@@ -47,6 +47,7 @@ typedef struct world {
     fn_metric_spec metrics[MOST_METRICS];
     int32_t metric_formulas[MOST_METRICS];
     fn_scheduled scheduled[MOST_SCHEDULED];
+    fn_assignment assignments[2];
     double hyper[FN_MAX_HYPER];
     fn_shape shapes[MOST_VALUES];
     int n_values, n_hyper;

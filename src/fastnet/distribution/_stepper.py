@@ -304,7 +304,7 @@ def _check(model: Any, compiled: Compiled) -> None:
         (compiled.optimizer.full_batch, f"the optimizer {type(compiled.optimizer).__name__}, which looks at all rows at once,"),
         (compiled.custom, "a loss that is a function of arrays (write it in fastnet.ops)"),
         (compiled.takes_outputs, "a metric that is a function of arrays (write it in fastnet.ops)"),
-        (bool(model._plans.own_weights), "a regularizer or a constraint that is a function"),
+        (bool(model._plans.own_constraints), "a constraint that is a function of arrays (write it in fastnet.ops)"),
         (model._graph.batch_size is not None, "a stateful layer, which keeps a state for each row of a batch,"),
     ]
     for found, what in reasons:
