@@ -89,7 +89,9 @@ def inputs_for(model, n):
         x = random.uniform(-2, 2, (n, *tensor.sample_shape))
         if id(tensor) in model._labels:
             x = random.integers(0, model._labels[id(tensor)][0].count, x.shape)
-        if tensor.holds_strings:
+        if tensor.holds_objects:
+            x = random.choice(["2021", ""], x.shape)  # a number, a date and text
+        elif tensor.holds_strings:
             x = random.choice(["a", "b", "so good a film", "7", ""], x.shape)
         elif any(any(tensor is one for one in operation.inputs) for operation in model._graph.host):
             x = np.trunc(2 * x)

@@ -15,6 +15,7 @@ import fastnet as fn
 from fastnet.__main__ import main
 from fastnet._cli.table_files import read_table
 from fastnet._cli.table_metrics import calibration, confusion, importances, measure
+from fastnet._scaling import SCALINGS
 
 N = 240
 
@@ -98,6 +99,37 @@ def test_train_as_json(people, tmp_path, capsys):
     errors = np.array(values, float) - np.array([row[5] for row in rows_of_people()])
     assert header == "predicted_price" and np.sqrt(np.mean(errors**2)) < 3 * metric_of(found, "rmse")
     assert "no classes" in refused(capsys, "predict", str(tmp_path / "a.safetensors"), people, "--probabilities")
+
+
+def test_scalings_are_those_of_the_estimators(people, tmp_path, capsys):
+    """The network behind the columns gets the features that `Scaling` makes of the rows to train with."""
+    path = str(tmp_path / "net.safetensors")
+    for kind in SCALINGS:
+        arguments = [
+            "train",
+            people,
+            "--target",
+            "price",
+            "--ignore",
+            "income,owner",
+            "--model",
+            path,
+            "--epochs",
+            "1",
+            "--quiet",
+        ]
+        assert main(arguments + ["--scaling", kind]) == 0
+        model = fn.models.load_model(path)
+        encoder = next(layer for layer in model.layers if isinstance(layer, fn.utils.TableEncoder))
+        first = next(layer for layer in model.layers if isinstance(layer, fn.layers.Dense))
+        more = first.input.shape[-1] - len(encoder.feature_names)
+        assert 16 + 8 < more <= 32 + 11 if kind == "piecewise" else more == (2 * 16 if kind == "periodic" else 0)  # age, month
+        table = read_table(people)
+        rows = {name: table.numbers("age")[0] if name == "age" else table.column(name) for name in ("age", "town", "since")}
+        prices = model.predict(rows, verbose=0)[:5]
+        capsys.readouterr()
+        assert main(["predict", path, people]) == 0
+        np.testing.assert_allclose([float(one) for one in capsys.readouterr().out.split()[1:6]], prices[:, 0], rtol=1e-5)
 
 
 def test_predictions_are_those_of_the_saved_model(people, classifier, tmp_path, capsys):

@@ -8,6 +8,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
+import fastnet as fn
 from fastnet.sklearn import MLPClassifier, MLPRegressor
 from fastnet.sklearn._tables import Table, is_table
 
@@ -46,7 +47,7 @@ def test_what_is_a_table():
 
 def test_which_numbers_are_scaled():
     x, _ = frame()
-    table = Table(x.assign(kind=pd.Categorical(np.where(x["rooms"] > 3, "large", "small"))))
+    table = Table(x.assign(kind=pd.Categorical(np.where(x["rooms"] > 3, "large", "small"))), 255)
     numbers = table.encode(x.assign(kind="small"), np.float64)
     assert numbers.shape == (300, len(table.scaled)) and numbers.dtype == np.float64
     many = [len(np.unique(column)) > 2 for column in numbers.T]
@@ -101,3 +102,63 @@ def test_tables_that_do_not_fit(change, message):
     regressor = MLPRegressor(**small(max_iter=2)).fit(x, y)
     with pytest.raises(ValueError, match=message):
         regressor.predict(change(x))
+
+
+@pytest.mark.parametrize("scaling", ["standard", "robust", "piecewise", "periodic", None])
+@pytest.mark.parametrize("max_one_hot", [2, 255])
+def test_scalings_and_embeddings(scaling, max_one_hot):
+    """A large category has an Embedding, whatever becomes of the numbers."""
+    x, y = frame()
+    options = small(scaling=scaling, max_one_hot=max_one_hot, max_iter=200, dtype="float32")
+    regressor = MLPRegressor(**options).fit(x, y)
+    embeddings = [layer for layer in regressor.models_[0].layers if isinstance(layer, fn.layers.Embedding)]
+    assert [layer.weights[0].shape for layer in embeddings] == ([(5, 4)] if max_one_hot == 2 else [])
+    assert regressor.score(x, y) > 0.75
+    unseen = x.head(3).assign(city=["Bern", "Zug", None])
+    assert np.isfinite(regressor.predict(unseen)).all()
+    copy = pickle.loads(pickle.dumps(regressor))
+    np.testing.assert_array_equal(copy.predict(x), regressor.predict(x))
+
+
+def test_a_frame_of_one_large_category():
+    city = np.repeat(["a", "b", "c", "d"], 20)
+    x = pd.DataFrame({"city": city})
+    for members in (1, 2):
+        classifier = MLPClassifier(**small(max_one_hot=0, n_members=members, max_iter=200)).fit(x, city)
+        assert classifier.score(x, city) == 1.0 and list(classifier.predict(x.head(1).assign(city="e")))[0] in city
+
+
+def test_periodic_waves_are_those_of_their_paper():
+    """relu(dense(concat(sin(2 pi c x), cos(2 pi c x)))) for each feature, with weights of its own, beside the feature itself."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 3))
+    regressor = MLPRegressor(**small(scaling="periodic", max_iter=3, hidden_layer_sizes=())).fit(x, x[:, 0])
+    model = regressor.models_[0]
+    waves, dense = (layer for layer in model.layers if isinstance(layer, fn.layers.EinsumDense))
+    frequencies, (kernel, bias) = waves.get_weights()[0], dense.get_weights()
+    assert not np.array_equal(frequencies, np.zeros_like(frequencies)) and 0.05 < frequencies.std() / (2 * np.pi) < 0.15
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+    turns = scaled[:, :, None] * frequencies
+    parts = [np.concatenate([np.sin(turns[:, i]), np.cos(turns[:, i])], axis=1) @ kernel[i] + bias[i] for i in range(3)]
+    features = np.concatenate([scaled, *[np.maximum(one, 0) for one in parts]], axis=1)
+    kernel, bias = regressor.coefs_[0], regressor.intercepts_[0]
+    np.testing.assert_allclose(model.predict(x, verbose=0), features @ kernel + bias, rtol=1e-10, atol=1e-10)
+
+
+def test_tables_of_arrow():
+    pa = pytest.importorskip("pyarrow")
+    x, y = frame()
+    table = pa.Table.from_pandas(x)
+    regressor = MLPRegressor(**small()).fit(table, y)
+    np.testing.assert_allclose(regressor.predict(table), MLPRegressor(**small()).fit(x, y).predict(x), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="feature names should match"):
+        regressor.predict(table.select(["age", "city"]))
+
+
+def test_cells_that_are_no_numbers():
+    x, y = frame()
+    regressor = MLPRegressor(**small(max_iter=2)).fit(x, y)
+    wrong = x.astype({"age": object})
+    wrong.iloc[7, 0] = "old"
+    with pytest.raises(ValueError, match="column 'age', row 7: 'old' is no number"):
+        regressor.predict(wrong)

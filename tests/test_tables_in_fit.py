@@ -203,6 +203,29 @@ def test_tables_of_arrow_with_a_column_for_each_input(pa, small_parts):
     np.testing.assert_array_equal(other.predict(whole), one.predict({"age": X[:, 0], "town": towns}))
 
 
+@pytest.mark.parametrize("kind", ["table", "parquet"])
+def test_gaps_of_any_type_reach_what_takes_cells(kind, pa, tmp_path):
+    """Whole numbers and booleans with gaps were an error, times with a zone and a unit below the microsecond whole numbers."""
+    n = 40
+    gap = np.arange(n) % 5 == 2
+    cells = {
+        "whole": pa.array(np.arange(n), mask=gap), "yes": pa.array(np.arange(n) % 3 == 0, mask=gap), "real": pa.array(np.arange(n) / 4, mask=gap),
+        "when": pa.array(np.arange(n) * 10**15, pa.timestamp("ns", "Europe/Zurich"), mask=gap), "town": pa.array(np.where(np.arange(n) % 2, "a", "b"), mask=gap),
+    }  # fmt: skip
+    cells["code"] = cells["town"].dictionary_encode()
+    whole = pa.table(cells)
+    encoder = fn.utils.TableEncoder().fit(whole)
+    kinds = {"whole": "number", "yes": "boolean", "real": "number", "when": "date", "town": "category", "code": "category"}
+    assert encoder.recognised == kinds
+    network = fn.Model(list(encoder.get_inputs().values()), encoder.get_encoded_features())
+    expected, _ = encoder.transform(whole.to_pandas())
+    given = whole
+    if kind == "parquet":
+        given = str(tmp_path / "table.parquet")
+        pytest.importorskip("pyarrow.parquet").write_table(whole, given)
+    np.testing.assert_allclose(network.predict(given, verbose=0), expected, atol=1e-6)
+
+
 def test_columns_of_lists_are_rows_of_arrays(pa):
     lists = pa.FixedSizeListArray.from_arrays(pa.array(X.reshape(-1)), 3)
     whole = pa.table({"x": lists, "y": Y[:, 0]}).slice(1)

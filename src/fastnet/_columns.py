@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Columns", "names_of"]
+__all__ = ["CellsOf", "Columns", "names_of"]
+
+
+class CellsOf(str):
+    """The name of a column whose cells are wanted as they are, gaps among them, not as numbers of one type."""
 
 
 def names_of(frame: Any) -> list[Any] | None:

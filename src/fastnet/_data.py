@@ -426,16 +426,22 @@ def match_names(given: Any, names: Sequence[str], what: str) -> list[Any]:
             raise ValueError(f"{what} has the keys {list(given)}, expected {list(names)}")
         return [given[name] for name in names]
     if len(names) > 1 and hasattr(given, "columns") and hasattr(given, "to_numpy"):  # a frame: its columns by name
-        missing = [name for name in names if name not in list(given.columns)]
-        if missing:
-            raise ValueError(f"{what} has no columns {missing}; it has {list(given.columns)}")
-        return [given[name] for name in names]
+        return [column_of(given, name, what) for name in names]
     if len(names) == 1:
         return [given]
     if not isinstance(given, (list, tuple)) or len(given) != len(names):
         count = len(given) if isinstance(given, (list, tuple)) else type(given).__name__
         raise ValueError(f"{what}: expected a list of {len(names)} arrays ({', '.join(names)}), got {count}")
     return list(given)
+
+
+def column_of(frame: Any, name: str, what: str) -> Any:
+    """The column of a frame whose name is this text, or something else that is this as text; ValueError where there is none."""
+    found = [i for i, one in enumerate(frame.columns) if str(one) == name]
+    if len(found) != 1:
+        columns = list(frame.columns)
+        raise ValueError(f"{what} has {'several columns' if found else 'no column'} {name!r}; its columns are {columns}")
+    return frame.iloc[:, found[0]] if hasattr(frame, "iloc") else frame[frame.columns[found[0]]]
 
 
 def split_validation(arrays: Sequence[Any], fraction: float) -> tuple[list[Any], list[Any]]:

@@ -46,6 +46,18 @@ def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
     return arrays
 
 
+def _matched(network: Network, x: Any) -> list[Any]:
+    """The data of each input. An input of cells is a column of a frame, where it is the only one, too."""
+    if (
+        len(network.inputs) == 1
+        and network.inputs[0].holds_objects
+        and hasattr(x, "to_numpy")
+        and len(getattr(x, "columns", ())) > 1
+    ):
+        return [_data.column_of(x, network.input_names[0], "x")]
+    return _data.match_names(x, network.input_names, "x")
+
+
 def _check_rows(arrays: list[np.ndarray], names: list[str]) -> None:
     for array, name in zip(arrays, names):
         if len(array) != len(arrays[0]):
@@ -67,7 +79,7 @@ def _check_labels(
 def _feeds_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
     """The inputs of the plan of a model with a stage before it, and what goes on there."""
     graph = network._graph
-    matched = _data.match_names(x, network.input_names, "x")
+    matched = _matched(network, x)
     names = ["x"] if len(matched) == 1 else [f"x[{name!r}]" for name in network.input_names]
     arranged = [
         network._columns.arrange(_data.unwrap(array, tensor.sample_shape), name)
@@ -157,7 +169,7 @@ def learn_columns(network: Network, x: Any, y: Any = None) -> None:
     """Takes note of the names of the columns of data that have been checked, where they are frames: the model is to be trained with them."""
     if type(x) is np.ndarray and type(y) is np.ndarray:
         return
-    given, names = _data.match_names(x, network.input_names, "x"), network.input_names
+    given, names = _matched(network, x), network.input_names
     for one, name, tensor in zip(given, names, network.inputs):
         network._columns.learn(_data.unwrap(one, tensor.sample_shape), "x" if len(names) == 1 else f"x[{name!r}]")
     if y is None or isinstance(y, np.ndarray):

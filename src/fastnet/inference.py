@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._columns import Columns
+from ._columns import CellsOf, Columns
 from ._custom_losses import rows_of
 from ._evaluation import Evaluation
 from ._faults import faults_of_outputs, warn_of
@@ -74,7 +74,9 @@ class Inference(Network):
 
     def _known_columns(self) -> Any:
         """Which columns of a table are the inputs: those of the training, or where there are several inputs those of their names."""
-        named = {name: name for name in self.input_names} if len(self.inputs) > 1 else None
+        named: dict[str, str] | None = None
+        if len(self.inputs) > 1 or any(one.holds_objects for one in self.inputs):
+            named = {one: CellsOf(one) if tensor.holds_objects else one for one, tensor in zip(self.input_names, self.inputs)}
         return self._columns.known.get("x", named)
 
     def _rows_for(self, x: Any, check_finite: bool) -> list[np.ndarray]:

@@ -112,6 +112,11 @@ def add_table_arguments(
     )
     train.add_argument("--layers", type=_sizes, default=[128, 64], metavar="N,...", help="hidden units; default: 128,64")
     train.add_argument("--dropout", type=_rate, default=0.1, metavar="F", help="default: %(default)s")
+    train.add_argument(
+        "--scaling", choices=["standard", "robust", "piecewise", "periodic"], default="piecewise",
+        help="of numbers: by mean and deviation (standard) or median and quartiles (robust), or beside the first their places between "
+        "quantiles (piecewise) or waves of them (periodic), which costs time and finds more; default: %(default)s",
+    )  # fmt: skip
     train.add_argument("--batch-size", type=positive_integer, metavar="N", help="default: by the number of rows, 16 to 256")
     train.add_argument("--learning-rate", type=positive_number, default=1e-3, metavar="F", help="of Adam; default: %(default)s")
     train.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed, the same model; default: %(default)s")

@@ -9,15 +9,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..utils._table_columns import as_dates, table_columns
+from ..utils._table_columns import FEW, is_missing, number_of, read_cells, seconds_of, table_columns
 
 __all__ = ["GAPS", "Table", "read_table"]
 
 GAPS = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
 """What a cell of a file of text says, in small letters, where nothing is known."""
-
-FEW = 0.05
-"""Cells of a column of numbers that are none: up to this part they are taken for mistakes, beyond it the column for categories."""
 
 _SEPARATORS = ",;\t|"
 
@@ -82,7 +79,7 @@ class Table:
                 found[name] = cells
                 continue
             if kind == "date":
-                self._check(name, cells, np.isnan(as_dates(cells)) & _there(cells), "no date, as 2024-05-01")
+                self._check(name, cells, read_cells(cells, seconds_of)[1], "no date, as 2024-05-01")
                 found[name] = cells
                 continue
             numbers, wrong = self.numbers(name)
@@ -99,25 +96,17 @@ class Table:
         cells = self.column(name)
         if cells.dtype.kind in "fiub":
             return cells.astype(np.float64), np.zeros(0, int)
-        numbers, wrong = np.full(len(cells), np.nan), []
-        for i, cell in enumerate(cells.tolist()):
-            if cell is None or cell == "":
-                continue
-            try:
-                numbers[i] = float(cell)
-            except (TypeError, ValueError):
-                wrong.append(i)
+        numbers, wrong = read_cells(cells, number_of)
         return numbers, np.array(wrong, int)
 
-    def _check(self, name: str, cells: np.ndarray, wrong: np.ndarray, what: str) -> None:
-        rows = np.flatnonzero(wrong) if wrong.dtype == bool else wrong
+    def _check(self, name: str, cells: np.ndarray, rows: Sequence[int] | np.ndarray, what: str) -> None:
         if len(rows):
             more = f" ({len(rows)} such cells in all)" if len(rows) > 1 else ""
             raise ValueError(f"{self.place(int(rows[0]), name)}: {cells[rows[0]]!r} is {what}{more}")
 
 
 def _there(cells: np.ndarray) -> np.ndarray:
-    return np.array([cell is not None and cell != "" and cell == cell for cell in cells.tolist()], bool)
+    return np.array([not is_missing(cell) and cell != "" for cell in cells.tolist()], bool)
 
 
 def _text_of(path: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 import fastnet as fn
 
+from .._scaling import Scaling
 from ..saving.tensors import TensorFile, read_tensors, write_tensors
 from .table_files import Table
 
@@ -148,9 +149,27 @@ def split(y: np.ndarray, classes: bool, fraction: float, rng: np.random.Generato
     return np.setdiff1d(np.arange(len(y)), out), out
 
 
-def build(encoder: Any, y: np.ndarray, classes: list[str] | None, units: list[int], dropout: float, seed: int) -> Any:
-    """The network behind the encoder, not compiled."""
-    x = encoder.get_encoded_features()
+def build(
+    encoder: Any,
+    columns: dict[str, np.ndarray],
+    y: np.ndarray,
+    classes: list[str] | None,
+    units: list[int],
+    dropout: float,
+    scaling: str | None,
+    seed: int,
+) -> Any:
+    """The network behind the encoder, not compiled.
+
+    Parameters
+    ----------
+    columns, y
+        The rows to train with: numbers are scaled by them.
+    scaling : str, optional
+        One of `fastnet._scaling.SCALINGS`.
+    """
+    scale = Scaling(scaling, encoder.scaled_features, encoder.transform(columns)[0])
+    x = encoder.build_features(scale.apply)
     for size in units:
         x = fn.layers.Dense(size, "relu")(x)
         if dropout:
@@ -158,7 +177,7 @@ def build(encoder: Any, y: np.ndarray, classes: list[str] | None, units: list[in
     if classes is not None:
         x = fn.layers.Dense(len(classes), "softmax")(x)
     else:
-        scaling = fn.layers.TargetScaling()
-        scaling.adapt(y)
-        x = scaling(fn.layers.Dense(1)(x))
+        unscaling = fn.layers.TargetScaling()
+        unscaling.adapt(y)
+        x = unscaling(fn.layers.Dense(1)(x))
     return fn.Model(list(encoder.get_inputs().values()), x, seed=seed)

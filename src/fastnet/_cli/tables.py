@@ -159,7 +159,10 @@ def run_train(options: Namespace) -> int:
         raise ValueError(f"{options.data} has {len(y)} rows with a target: too few to hold some out; give more, or --test FILE")
     encoder = fn.utils.TableEncoder(kinds).fit(inputs.rows(train).columns)
     inputs = inputs.convert(encoder.recognised)  # cells of dates that are none
-    model = TableModel(build(encoder, y[train], classes, options.layers, options.dropout, options.seed), options.target, classes)
+    network = build(
+        encoder, inputs.rows(train).columns, y[train], classes, options.layers, options.dropout, options.scaling, options.seed
+    )
+    model = TableModel(network, options.target, classes)
     if test is not None:
         test_columns, test_y = model.prepare(test).columns, encode_target(test, options.target, classes)
     else:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _core
+from .._columns import CellsOf
 from .rows import RowSource
 from .sources import Batch, Source, kind_of
 
@@ -88,8 +89,10 @@ def _joined(column: Any) -> Any:
 def _numbers(column: Any, name: str, dtype: np.dtype) -> np.ndarray:
     if column.null_count and dtype.kind not in "fO":
         raise ValueError(f"column {name!r} lacks a value, and holds whole numbers: fill it, or make it one of real numbers")
-    values = _joined(column)
-    return values.to_numpy(zero_copy_only=False)
+    values = _joined(column).to_numpy(zero_copy_only=False)
+    if values.dtype.kind == "M" and dtype.kind == "O":
+        return values.astype("datetime64[us]")  # of finer ones NumPy makes whole numbers, as objects
+    return values
 
 
 class Roles:
@@ -142,6 +145,8 @@ class Roles:
         if len(names) == 1 and size:
             return _Matrix(names, False, np.dtype(fields[0].value_type.to_pandas_dtype()), size)
         dtypes = [_dtype_of(field) for field in fields]
+        if isinstance(given, CellsOf) and dtypes[0].kind != "f":
+            dtypes = [np.dtype(object)]
         for name, field, dtype in zip(names, fields, dtypes):
             if dtype.kind == "O" and len(names) > 1:
                 raise ValueError(

@@ -18,11 +18,11 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .. import optimizers
+from .._scaling import SCALINGS, Scaling
 from ..layers import Input, Layer
 from ..many import FitManyError, PerModel, fit_many
 from ._callbacks import CallbackSupportMixin, FitTask, copies_of
 from ._networks import Penalty, build_network, first_weights, hidden_sizes, make_optimizer, set_decay
-from ._scaling import Scaling
 from ._tables import Table, is_table
 from ._threads import allowed_threads
 from ._watch import Record, Watch
@@ -63,7 +63,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "layers": [list, tuple, Layer, callable, None],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
-        "scaling": [StrOptions({"auto", "standard", "robust", "piecewise"}), None],
+        "scaling": [StrOptions({"auto", *SCALINGS}), None],
+        "max_one_hot": [Interval(Integral, 0, None, closed="left")],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -101,7 +102,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     def _validate_inputs(self, X: Any, reset: bool, y: Any = "no_validation", **options: Any) -> Any:
         """The data as arrays of the kind that the networks compute with."""
         if reset:
-            self._table = Table(X) if is_table(X) else None
+            self._table = Table(X, self.max_one_hot) if is_table(X) else None
         if getattr(self, "_table", None) is not None:
             return self._encode_table(X, reset, y)
         kinds = {"float32": np.float32, "float64": np.float64}.get(self.dtype, (np.float64, np.float32))
@@ -183,7 +184,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         random_state = check_random_state(self.random_state)
         mean_weight = 1.0 if weights is None else float(weights.mean())
         if first:
-            scaling = Scaling(*self._scaling_of(X), X, weights)
+            cardinalities = [] if self._table is None else self._table.cardinalities
+            scaling = Scaling(*self._scaling_of(X), X, weights, cardinalities)
             self._records = [Record() for _ in range(self.n_members)]
             models, self._dense, self._plain = [], [], self.layers is None
         else:

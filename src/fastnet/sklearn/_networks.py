@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from .. import layers, optimizers, regularizers
+from .._scaling import Scaling
 from ..layers import Input
 from ..model import Model
 from ..schedules import LearningRateSchedule
-from ._scaling import Scaling
 
 __all__ = ["Penalty", "build_network", "first_weights", "hidden_sizes", "make_optimizer", "set_decay"]
 

@@ -10,12 +10,11 @@ from ..utils.table_encoder import TableEncoder
 
 __all__ = ["Table", "is_table"]
 
-#: Categories of a column that have a number of their own.
-_MOST = 255
-
 
 def is_table(X: Any) -> bool:
-    """Whether this is a frame that is not numbers alone: with text, categories, dates, booleans, or gaps."""
+    """Whether this is a table of Arrow, or a frame that is not numbers alone: with text, categories, dates, booleans, or gaps."""
+    if hasattr(X, "column_names") and hasattr(X, "num_rows"):
+        return True
     if not (hasattr(X, "columns") and hasattr(X, "to_numpy") and len(X.shape) == 2):
         return False
     for name in X.columns:
@@ -28,25 +27,29 @@ def is_table(X: Any) -> bool:
 
 
 class Table:
-    """What `fastnet.utils.TableEncoder` learns of a frame, all of it as numbers.
+    """What `fastnet.utils.TableEncoder` learns of a frame, as one matrix: its numbers, then its indices.
 
     Parameters
     ----------
     X : frame
+    max_one_hot : int
+        Categories of a column that have a number each; of larger ones an index is left.
 
     Attributes
     ----------
     scaled : ndarray of bool
-        Which of the numbers are to be scaled: those of columns of numbers and dates, not those that are yes or no.
+        Which of the columns of the matrix are to be scaled.
+    cardinalities : list of int
+        Of the indices.
     """
 
-    def __init__(self, X: Any) -> None:
-        self._encoder = TableEncoder(max_one_hot=_MOST, max_categories=_MOST).fit(X)
-        kinds = self._encoder.recognised
-        self.scaled = np.array([kinds.get(name) in ("number", "date") for name in self._encoder.feature_names])
+    def __init__(self, X: Any, max_one_hot: int) -> None:
+        self._encoder = TableEncoder(max_one_hot=max_one_hot).fit(X)
+        self.cardinalities = self._encoder.cardinalities
+        self.scaled = np.concatenate([self._encoder.scaled_features, np.zeros(len(self.cardinalities), bool)])
 
     def encode(self, X: Any, dtype: Any) -> np.ndarray:
-        """The numbers of a frame with the same columns, (n, len(scaled)); ValueError where one is missing."""
+        """The matrix of a frame with the same columns, (n, len(scaled)); ValueError where one is missing."""
         if not hasattr(X, "columns"):
             raise ValueError(f"expected a frame with the columns {list(self._encoder.recognised)}, got {type(X).__name__}")
-        return self._encoder.transform(X)[0].astype(dtype)
+        return np.concatenate(self._encoder.transform(X), axis=1, dtype=dtype, casting="unsafe")

@@ -10,10 +10,10 @@ from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 
 from .. import ops
+from .._scaling import mean_and_deviation
 from ..losses import Loss
 from ._callbacks import with_callbacks
 from ._estimator import BaseMLP
-from ._scaling import mean_and_deviation
 
 __all__ = ["MLPRegressor"]
 
@@ -79,12 +79,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         the symbolic tensor of the (scaled) inputs and returns that from which the estimator's last layer is to predict.
     dropout : float or array_like of float
         Part of the units of each hidden layer that `layers.Dropout` leaves out in a step.
-    scaling : {"auto", "standard", "robust", "piecewise", None}
-        How inputs are scaled, as a part of the network: "piecewise" for frames that are not numbers alone, else "standard"; to mean 0 and deviation 1; by median and quartiles, where tails are long; the first,
-        and beside it a piecewise linear encoding by up to 32 quantiles (Gorishniy et al., 2022), which costs time and is worth much on
-        tables; not at all, as in scikit-learn. Learnt in the first call of fit, in partial_fit from the rows of the first call.
+    scaling : {"auto", "standard", "robust", "piecewise", "periodic", None}
+        How numbers are scaled, as a part of the network: "piecewise" for frames that are not numbers alone, else "standard"; to mean 0 and
+        deviation 1; by median and quartiles, where tails are long; the first, and beside it a piecewise linear encoding by up to 32
+        quantiles, or sines and cosines of frequencies that are learnt, behind a dense layer for each feature (Gorishniy et al., 2022),
+        which cost time and are worth much on tables; not at all, as in scikit-learn. Learnt in the first call of fit, in partial_fit from
+        the rows of the first call.
     target_scaling : bool
         Train with targets of mean 0 and deviation 1, so that neither the learning rate nor `tol` depends on their unit. Not for "poisson".
+    max_one_hot : int
+        Categories of a column of a frame that have an input each; a column of more has an `Embedding`, as in `fastnet.utils.TableEncoder`.
     n_members : int
         Networks that are trained at once (`fastnet.fit_many`), each from its own first weights and in its own order, with
         `early_stopping` on its own rows; their outputs are averaged.
@@ -160,6 +164,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         dropout: Any = 0.0,
         scaling: str | None = "auto",
         target_scaling: bool = True,
+        max_one_hot: int = 255,
         n_members: int = 1,
         dtype: str = "auto",
         n_threads: int | None = None,
@@ -192,6 +197,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.dropout = dropout
         self.scaling = scaling
         self.target_scaling = target_scaling
+        self.max_one_hot = max_one_hot
         self.n_members = n_members
         self.dtype = dtype
         self.n_threads = n_threads

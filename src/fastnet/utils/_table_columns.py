@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +15,26 @@ from .. import layers
 from .._config import Configurable
 from .._strings import as_values
 
-__all__ = ["KINDS", "Column", "kind_of", "table_columns", "values_of"]
+__all__ = [
+    "FEW",
+    "KINDS",
+    "Column",
+    "given_columns",
+    "is_missing",
+    "kind_of",
+    "number_of",
+    "read_cells",
+    "seconds_of",
+    "table_columns",
+    "values_of",
+]
+
+FEW = 0.05
+"""Cells of a column of numbers that are none: up to this part they are taken for mistakes, beyond it the column for categories."""
+
+_WORDS = {"true": True, "yes": True, "t": True, "y": True, "false": False, "no": False, "f": False, "n": False}
+#: The end of a time as text that says its zone.
+_ZONE = re.compile(r"\d([+-]\d\d:?\d\d|[zZ])\s*$")
 
 
 def table_columns(table: Any) -> dict[str, np.ndarray]:
@@ -22,31 +45,50 @@ def table_columns(table: Any) -> dict[str, np.ndarray]:
     TypeError, ValueError
         If it is no table, or its columns are of different lengths.
     """
-    if isinstance(table, Mapping):
-        found = {str(name): values_of(column) for name, column in table.items()}
-    elif hasattr(table, "column_names"):  # Arrow
-        found = {str(name): values_of(table.column(name)) for name in table.column_names}
-    elif hasattr(table, "columns") and hasattr(table, "to_numpy"):
-        found = {str(name): values_of(table[name]) for name in table.columns}
-    elif isinstance(table, np.ndarray) and table.ndim == 2:
-        found = {f"column_{i}": values_of(column) for i, column in enumerate(table.T)}
-    else:
-        raise TypeError(f"a table is a dictionary of columns, a frame or an array with two axes, got {type(table).__name__}")
-    if not found:
-        raise ValueError("the table has no columns")
+    found = {name: values_of(column) for name, column in given_columns(table).items()}
     lengths = {name: len(column) for name, column in found.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"the columns of the table have different lengths: {lengths}")
     return found
 
 
+def given_columns(table: Any) -> dict[str, Any]:
+    """The columns of a table by name, of the kind that the table has them; errors as in `table_columns`."""
+    if isinstance(table, Mapping):
+        names, columns = list(table), list(table.values())
+    elif hasattr(table, "column_names"):  # Arrow
+        names, columns = list(table.column_names), [table.column(name) for name in table.column_names]
+    elif hasattr(table, "iloc"):  # pandas, where one name may be that of several columns
+        names = list(table.columns)
+        columns = [table.iloc[:, i] for i in range(len(names))]
+    elif hasattr(table, "columns") and hasattr(table, "to_numpy"):
+        names = list(table.columns)
+        columns = [table[name] for name in names]
+    elif isinstance(table, np.ndarray) and table.ndim == 2:
+        names, columns = [f"column_{i}" for i in range(table.shape[1])], list(table.T)
+    else:
+        raise TypeError(f"a table is a dictionary of columns, a frame or an array with two axes, got {type(table).__name__}")
+    if not names:
+        raise ValueError("the table has no columns")
+    names = [str(name) for name in names]
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise ValueError(
+            f"the table has several columns of the name {', '.join(map(repr, twice))}: names must tell columns apart"
+        )
+    return dict(zip(names, columns))
+
+
 def values_of(column: Any) -> np.ndarray:
-    """The values of a column, of one axis."""
+    """The values of a column, of one axis; spans of time as seconds."""
     array = as_values(column)
+    if array.dtype.kind == "m":
+        array = np.where(np.isnat(array), np.nan, array / np.timedelta64(1, "s"))
     return array.reshape(len(array)) if array.ndim else array.reshape(1)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a cell is a gap: None, NaN, NaT, NA."""
     if value is None or type(value).__name__ == "NAType":
         return True
     try:
@@ -55,22 +97,75 @@ def _is_missing(value: Any) -> bool:
         return False
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating, Decimal, Fraction)) and not isinstance(value, bool)
+
+
+def number_of(value: Any) -> float:
+    """What a cell of a column of numbers is; spans of time and times of the day are seconds."""
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime.time):
+        return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond * 1e-6
+    return float(value)
+
+
+def _boolean(value: Any) -> float:
+    if isinstance(value, str) and value.strip().lower() in _WORDS:
+        return float(_WORDS[value.strip().lower()])
+    return float(value)
+
+
+def seconds_of(value: Any) -> float:
+    """What a cell of a column of dates is, since 1970; of those with a time zone in UTC, of others as they stand."""
+    if hasattr(value, "to_timestamp"):  # a period of pandas
+        value = value.to_timestamp()
+    if isinstance(value, str) and _ZONE.search(value):
+        value = datetime.datetime.fromisoformat(value.strip())
+    if getattr(value, "tzinfo", None) is not None and hasattr(value, "astimezone"):
+        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+    found = np.datetime64(value, "s")
+    return np.nan if np.isnat(found) else float(found.astype(np.int64))
+
+
+def read_cells(values: np.ndarray, read: Callable[[Any], float]) -> tuple[np.ndarray, list[int]]:
+    """What a function makes of the cells of a column, NaN for gaps and the empty text, and the rows that it cannot read."""
+    found, wrong = np.full(len(values), np.nan), []
+    for i, one in enumerate(values.tolist()):
+        try:
+            if not is_missing(one) and not (isinstance(one, (str, bytes)) and not one.strip()):
+                found[i] = read(one)
+        except (TypeError, ValueError, OverflowError):
+            wrong.append(i)
+    return found, wrong
+
+
+def _checked(values: np.ndarray, read: Callable[[Any], float], what: str) -> np.ndarray:
+    """As `read_cells`; ValueError for what cannot be read."""
+    found, wrong = read_cells(values, read)
+    if wrong:
+        more = f" ({len(wrong)} such cells in all)" if len(wrong) > 1 else ""
+        raise ValueError(f"row {wrong[0]}: {values[wrong[0]]!r} is {what}{more}")
+    return found
+
+
 def _present(values: np.ndarray) -> list[Any]:
     """What is there of a column of objects or text."""
-    return [one for one in values.tolist() if not _is_missing(one) and one != ""]
+    return [one for one in values.tolist() if not is_missing(one) and not (isinstance(one, str) and not one.strip())]
 
 
 def as_floats(values: np.ndarray) -> np.ndarray:
-    """A column as numbers; what is none is NaN."""
-    if values.dtype.kind in "fiub":
-        return values.astype(np.float64)
-    found = np.full(len(values), np.nan)
-    for i, one in enumerate(values.tolist()):
-        try:
-            found[i] = np.nan if _is_missing(one) or one == "" else float(one)
-        except (TypeError, ValueError):
-            continue
+    """A column as numbers, NaN for gaps; ValueError for what is none."""
+    found = values.astype(np.float64) if values.dtype.kind in "fiub" else _checked(values, number_of, "no number")
+    if np.isinf(found).any():
+        row = int(np.argmax(np.isinf(found)))
+        raise ValueError(f"row {row}: {values[row]!r} is not finite")
     return found
+
+
+def as_booleans(values: np.ndarray) -> np.ndarray:
+    """A column as numbers that are positive for yes, NaN for gaps; ValueError for what is neither yes nor no."""
+    return values.astype(np.float64) if values.dtype.kind in "fiub" else _checked(values, _boolean, "neither yes nor no")
 
 
 def as_texts(values: np.ndarray) -> np.ndarray:
@@ -79,11 +174,11 @@ def as_texts(values: np.ndarray) -> np.ndarray:
     def text(one: Any) -> str:
         if isinstance(one, str):
             return one
-        if _is_missing(one):
+        if is_missing(one):
             return ""
-        return (
-            str(int(one)) if isinstance(one, float) and one.is_integer() else one.decode() if isinstance(one, bytes) else str(one)
-        )
+        if isinstance(one, (float, np.floating)) and float(one).is_integer():
+            return str(int(one))
+        return one.decode(errors="replace") if isinstance(one, bytes) else str(one)
 
     found = np.empty(len(values), object)
     found[:] = [text(one) for one in values.tolist()]
@@ -91,17 +186,17 @@ def as_texts(values: np.ndarray) -> np.ndarray:
 
 
 def as_dates(values: np.ndarray) -> np.ndarray:
-    """A column as seconds since 1970; what is no date is NaN."""
+    """A column as seconds since 1970, NaN for gaps; ValueError for what is no date."""
     if values.dtype.kind != "M":
-        parsed = np.full(len(values), np.datetime64("NaT"), "datetime64[s]")
-        for i, one in enumerate(values.tolist()):
-            try:
-                parsed[i] = np.datetime64("NaT") if _is_missing(one) or one == "" else np.datetime64(one, "s")
-            except (TypeError, ValueError):
-                continue
-        values = parsed
+        return _checked(values, seconds_of, "no date, as 2024-05-01")
     seconds = values.astype("datetime64[s]").astype(np.int64).astype(np.float64)
     return np.where(np.isnat(values), np.nan, seconds)
+
+
+def _are_numbers(texts: list[str]) -> bool:
+    """Whether texts are numbers, but for a few that are mistakes then."""
+    parts = (np.array(some, object) for some in (texts[:200], texts))
+    return all(len(read_cells(some, number_of)[1]) <= FEW * len(some) for some in parts)
 
 
 def kind_of(values: np.ndarray, max_categories: int, category: bool = False) -> str:
@@ -116,6 +211,10 @@ def kind_of(values: np.ndarray, max_categories: int, category: bool = False) -> 
         Whether its own dtype says that it holds categories.
     """
     kind = values.dtype.kind
+    if kind == "c":
+        raise ValueError("row 0: complex numbers are not taken")
+    if kind in "fM" and not (values == values).any():
+        return "ignored"
     if kind in "Mb" or kind in "fiu":
         return "date" if kind == "M" else "boolean" if kind == "b" else "category" if category else "number"
     there = _present(values)
@@ -124,16 +223,19 @@ def kind_of(values: np.ndarray, max_categories: int, category: bool = False) -> 
         return "ignored"
     if types <= {bool, np.bool_}:
         return "boolean"
-    if all(hasattr(one, "isoformat") for one in there[:100]):
-        return "date"
-    if types <= {int, float} and not category:
+    if category:
+        return "category"
+    if all(isinstance(one, (datetime.time, datetime.timedelta)) or _is_number(one) for one in there):
         return "number"
-    if types <= {str} and not category:
-        some = np.array(there[:200], object)
-        if not np.isnan(as_floats(some)).any():
+    if all(hasattr(one, "isoformat") or hasattr(one, "to_timestamp") for one in there[:100]):
+        return "date"
+    if types <= {str}:
+        if _are_numbers(there):
             return "number"
-        if all(len(one) >= 8 and one[:4].isdigit() and one[4] == "-" for one in some) and not np.isnan(as_dates(some)).any():
-            return "date"
+        some = there[:200]
+        if all(len(one) >= 8 and one[:4].isdigit() and one[4] == "-" for one in some):
+            if not read_cells(np.array(some, object), seconds_of)[1]:
+                return "date"
         different = len(set(there))
         words = sum(one.count(" ") + 1 for one in there[:1000]) / len(there[:1000])
         if words >= 3 and different > max(20, min(max_categories, len(there) // 2)):
@@ -217,7 +319,7 @@ class Number(_Marked):
     @classmethod
     def learn(cls, values: np.ndarray, options: Mapping[str, int]) -> Any:
         x = as_floats(values)
-        there = x[np.isfinite(x)]
+        there = x[~np.isnan(x)]
         if not len(there):
             return cls(0.0, 1.0, gaps=True)
         low, median, high = np.quantile(there, [0.25, 0.5, 0.75])
@@ -234,7 +336,7 @@ class Number(_Marked):
 
     def numbers(self, values: np.ndarray) -> np.ndarray:
         x = as_floats(values)
-        gaps = ~np.isfinite(x)
+        gaps = np.isnan(x)
         return self._marked(((self._squashed(np.where(gaps, self.mean, x)) - self.mean) / self.deviation)[:, None], gaps)
 
 
@@ -249,10 +351,10 @@ class Boolean(_Marked):
 
     @classmethod
     def learn(cls, values: np.ndarray, options: Mapping[str, int]) -> Any:
-        return cls(bool(np.isnan(as_floats(values)).any()))
+        return cls(bool(np.isnan(as_booleans(values)).any()))
 
     def numbers(self, values: np.ndarray) -> np.ndarray:
-        x = as_floats(values)
+        x = as_booleans(values)
         return self._marked(np.where(x > 0, 1.0, -1.0)[:, None], np.isnan(x))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Unpack
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy as np
 from .. import layers
 from .._config import serialize
 from .._graph import SymbolicTensor
+from .._scaling import embed_indices
 from .._types import LayerOptions
 from ..layers._registry import LAYERS
 from ..layers.host import HostLayer, whole_number
-from ._table_columns import KINDS, Column, kind_of, table_columns, values_of
+from ._table_columns import KINDS, Column, given_columns, kind_of, table_columns, values_of
 
 __all__ = ["TableEncoder"]
 
@@ -32,8 +33,10 @@ class TableEncoder(HostLayer):
     - texts of several words, most of them different, are the words that are in them;
     - what has another value in each row, as names, and what is empty, is left out.
 
-    Gaps (None, NaN, NaT, the empty text) come out as 0 and have a number that marks them, where there were some in the data that it learnt
-    from; of a category they are one.
+    Gaps (None, NaN, NaT, NA, the empty text) come out as 0 and have a number that marks them, where there were some in the data that it learnt
+    from; of a category they are one. Anything else in a column of numbers, booleans or dates that is none is an error, which names column, row
+    and value; text is taken for numbers where at most one of twenty is none. Dates with a time zone are taken in UTC; spans of time,
+    and times of the day, are numbers, in seconds.
 
     As a layer it is a part of a model and its file: `get_inputs` and `get_encoded_features`. By itself, `transform` gives arrays.
 
@@ -113,9 +116,10 @@ class TableEncoder(HostLayer):
         Raises
         ------
         TypeError, ValueError
-            If it is no table, is empty, or has no column that says anything.
+            If it is no table, is empty, has no column that says anything, or a cell that is not what its column is.
         """
-        given = table_columns(table)
+        columns = given_columns(table)
+        given = table_columns(columns)
         unknown = [name for name in self.kinds if name not in given]
         if unknown:
             raise ValueError(f"{self._label}: kinds names {unknown}, which are no columns; there are {list(given)}")
@@ -124,8 +128,9 @@ class TableEncoder(HostLayer):
         options = {name: getattr(self, name) for name in ("max_one_hot", "max_categories", "max_words")}
         found = {}
         for name, values in given.items():
-            kind = self.kinds.get(name) or kind_of(values, self.max_categories, _is_categorical(table, name))
-            found[name] = KINDS[kind].learn(values, options)
+            with self._column(name):
+                kind = self.kinds.get(name) or kind_of(values, self.max_categories, _is_categorical(columns[name]))
+                found[name] = KINDS[kind].learn(values, options)
         if not any(one.width or one.cardinality for one in found.values()):
             raise ValueError(f"{self._label}: no column of the table says anything: {list(given)}")
         self._parts, self._inputs, self._encoded = _Parts(found), None, None
@@ -149,6 +154,12 @@ class TableEncoder(HostLayer):
         return [feature for name, one in self._parts.of_names.items() for feature in one.names(name)]
 
     @property
+    def scaled_features(self) -> np.ndarray:
+        """Which of the numbers are those of columns of numbers and days since a date, and none that are yes or no, or places on a circle."""
+        kinds = self.recognised
+        return np.array([kinds.get(name) in ("number", "date") for name in self.feature_names], bool)
+
+    @property
     def category_names(self) -> list[str]:
         return [name for name, one in self._parts.of_names.items() if one.cardinality]
 
@@ -162,6 +173,15 @@ class TableEncoder(HostLayer):
         if not self._parts.of_names:
             raise RuntimeError(f"{self._label} does not know the table yet: call its adapt(table)")
         return {name: one for name, one in self._parts.of_names.items() if one.width or one.cardinality}
+
+    @contextmanager
+    def _column(self, name: str) -> Iterator[None]:
+        """Errors within it say which column they are about, and how to take it for something else."""
+        try:
+            yield
+        except ValueError as error:
+            hint = "gaps are None, NaN or empty; another kind of column: kinds={" + f"{name!r}: 'category'" + "}"
+            raise ValueError(f"{self._label}: column {name!r}, {error}; {hint}") from None
 
     # ---- computing --------------------------------------------------------------------------------------------
 
@@ -182,7 +202,7 @@ class TableEncoder(HostLayer):
         Raises
         ------
         ValueError
-            If a column is missing.
+            If a column is missing, or a cell is not what its column is.
         """
         used, given = self._used, table_columns(table)
         missing = [name for name in used if name not in given]
@@ -199,7 +219,10 @@ class TableEncoder(HostLayer):
         return self.transform(inputs)
 
     def _numbers(self, *columns: Any) -> np.ndarray:
-        parts = [one.numbers(values_of(column)) for one, column in zip(self._used.values(), columns)]
+        parts = []
+        for (name, one), column in zip(self._used.items(), columns):
+            with self._column(name):
+                parts.append(one.numbers(values_of(column)))
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def _indices(self, *columns: Any) -> np.ndarray:
@@ -229,14 +252,23 @@ class TableEncoder(HostLayer):
         Each category that is an index has an `Embedding` of ``min(50, ceil(1.6 * cardinality**0.56))`` numbers.
         """
         if self._encoded is None:
-            parts = list(self(list(self.get_inputs().values())))
-            if self.cardinalities:
-                indices = parts.pop()
-                for i, count in enumerate(self.cardinalities):
-                    embedding = layers.Embedding(count, min(50, math.ceil(1.6 * count**0.56)))
-                    parts.append(layers.Flatten()(embedding(indices[:, i : i + 1])))
-            self._encoded = parts[0] if len(parts) == 1 else layers.Concatenate()(parts)
+            self._encoded = self.build_features()
         return self._encoded
+
+    def build_features(self, scale: Callable[[SymbolicTensor], SymbolicTensor] | None = None) -> SymbolicTensor:
+        """As `get_encoded_features`, but new layers with each call.
+
+        Parameters
+        ----------
+        scale : callable, optional
+            What is to become of the numbers, of shape (None, len(feature_names)), as a layer that is called on them.
+        """
+        parts = list(self(list(self.get_inputs().values())))
+        embedded = embed_indices(parts.pop(), self.cardinalities) if self.cardinalities else []
+        if scale is not None:
+            parts = [scale(part) for part in parts]
+        parts += embedded
+        return parts[0] if len(parts) == 1 else layers.Concatenate()(parts)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_inputs": None, "_encoded": None}
@@ -257,11 +289,8 @@ def _column_of(plain: Mapping[str, Any]) -> Column:
     return KINDS[kind](**arguments)
 
 
-def _is_categorical(table: Any, name: str) -> bool:
-    """Whether a frame says that a column holds categories."""
-    if isinstance(table, np.ndarray):
-        return False
-    column = table.column(name) if hasattr(table, "column_names") else table[name]
+def _is_categorical(column: Any) -> bool:
+    """Whether a frame says that a column of it holds categories."""
     dtype = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
     return dtype.startswith(("category", "categorical", "enum", "dictionary"))
 

@@ -1,0 +1,142 @@
+"""What estimators and the command line learn of numbers before training, and the layers that scale them by it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import layers, ops
+from .initializers import TruncatedNormal
+
+__all__ = ["SCALINGS", "Scaling", "embed_indices", "mean_and_deviation"]
+
+SCALINGS = ("standard", "robust", "piecewise", "periodic")
+
+#: The distance between the quartiles of a normal distribution of deviation 1.
+_NORMAL_QUARTILES = 1.3489795003921634
+#: Parts of a feature with "piecewise".
+_PARTS = 32
+#: Waves of a feature with "periodic", their deviation in turns per deviation of the feature, and numbers that they become.
+_WAVES, _FREQUENCY, _EMBEDDED = 32, 0.1, 16
+
+
+def mean_and_deviation(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Of each column, in float64; the deviation of a column that is constant is 1."""
+    origin = values[:1].astype(np.float64)
+    apart = values - origin
+    mean = np.average(apart, axis=0, weights=weights)
+    variance = np.average((apart - mean) ** 2, axis=0, weights=weights)
+    mean = mean + origin[0]
+    deviation = np.sqrt(variance)
+    constant = deviation <= 10 * np.finfo(values.dtype).eps * np.abs(mean)
+    return mean, np.where(constant, 1.0, deviation)
+
+
+def _edges(column: np.ndarray) -> np.ndarray:
+    """Bounds of parts of a feature: quantiles of its rows, and where many rows are alike, of its different values, too."""
+    found = np.unique(np.quantile(column, np.linspace(0, 1, _PARTS + 1), method="nearest"))
+    if len(found) > _PARTS // 2:
+        return found
+    return np.unique([*found, *np.quantile(np.unique(column), np.linspace(0, 1, _PARTS + 1 - len(found)), method="nearest")])
+
+
+def embed_indices(indices: Any, cardinalities: Sequence[int]) -> list[Any]:
+    """An `Embedding` of ``min(50, ceil(1.6 * cardinality**0.56))`` numbers for each column of indices: tensors (None, numbers)."""
+    found = []
+    for i, count in enumerate(cardinalities):
+        embedding = layers.Embedding(count, min(50, math.ceil(1.6 * count**0.56)))
+        found.append(layers.Flatten()(embedding(indices[:, i : i + 1])))
+    return found
+
+
+class Scaling:
+    """How a network scales its inputs.
+
+    Parameters
+    ----------
+    kind : {"standard", "robust", "piecewise", "periodic", None}
+        By mean and deviation; by median and the distance between the quartiles, where that is not 0; the first, and beside it each
+        feature as its place within each of up to 32 parts of equal counts, 0 before and 1 after it; the first, and beside it sines and
+        cosines of each feature, of frequencies that are learnt, behind a dense layer of its own (Gorishniy et al., 2022); not at all.
+    scaled : ndarray of bool, shape (features,)
+        The features that are scaled; the others stay as they are.
+    x : ndarray, shape (n, features)
+    weights : ndarray, optional
+        Of the rows. Quantiles are those of the rows with a weight.
+    cardinalities : sequence of int
+        The last features are indices, of so many values each, and get an `Embedding`.
+    """
+
+    def __init__(
+        self,
+        kind: str | None,
+        scaled: np.ndarray,
+        x: np.ndarray,
+        weights: np.ndarray | None = None,
+        cardinalities: Sequence[int] = (),
+    ) -> None:
+        self.cardinalities = list(cardinalities)
+        x, scaled = x[:, : x.shape[1] - len(self.cardinalities)], scaled[: x.shape[1] - len(self.cardinalities)]
+        self.kind = kind if x.shape[1] else None
+        if self.kind is None:
+            return
+        self.mean, self.deviation = mean_and_deviation(x, weights)
+        self.mean, self.deviation = np.where(scaled, self.mean, 0.0), np.where(scaled, self.deviation, 1.0)
+        if kind == "robust":
+            low, middle, high = np.quantile(x.astype(np.float64), [0.25, 0.5, 0.75], axis=0)
+            spread = (high - low) / _NORMAL_QUARTILES
+            robust = scaled & (spread > 0)
+            self.mean, self.deviation = np.where(robust, middle, self.mean), np.where(robust, spread, self.deviation)
+        elif kind in ("piecewise", "periodic"):
+            edges = [_edges(column) if flag else column[:1] for column, flag in zip(x.T, scaled)]
+            # A feature of two values is as good as it is.
+            used = [i for i, one in enumerate(edges) if len(one) > 2]
+            if kind == "periodic":
+                self.features = np.array(used, int)
+                return
+            self.features = np.concatenate([np.full(len(edges[i]) - 1, i) for i in used] or [[]]).astype(int)
+            self.lows = np.concatenate([edges[i][:-1] for i in used] or [[]])
+            self.widths = np.concatenate([np.diff(edges[i]) for i in used] or [[]])
+
+    def apply(self, x: Any) -> Any:
+        """The scaled inputs, by layers that are made for them.
+
+        Parameters
+        ----------
+        x : SymbolicTensor, shape (None, features)
+
+        Returns
+        -------
+        SymbolicTensor, shape (None, numbers)
+        """
+        if not self.cardinalities:
+            return self._scaled(x)
+        numbers = x.shape[-1] - len(self.cardinalities)
+        parts = [self._scaled(x[:, :numbers])] if numbers else []
+        parts += embed_indices(x[:, numbers:], self.cardinalities)
+        return parts[0] if len(parts) == 1 else layers.Concatenate()(parts)
+
+    def _scaled(self, x: Any) -> Any:
+        if self.kind is None:
+            return x
+        scaled = layers.Normalization(mean=self.mean, variance=self.deviation**2)(x)
+        if self.kind not in ("piecewise", "periodic") or not len(self.features):
+            return scaled
+        more = self._places(x) if self.kind == "piecewise" else self._waves(scaled)
+        return layers.Concatenate()([scaled, more])
+
+    def _places(self, x: Any) -> Any:
+        return ops.clip((ops.take(x, self.features, axis=-1) - self.lows) / self.widths, 0.0, 1.0)
+
+    def _waves(self, scaled: Any) -> Any:
+        count = len(self.features)
+        frequencies = TruncatedNormal(0.0, 2 * np.pi * _FREQUENCY)
+        turns = layers.EinsumDense("bf,fk->bfk", (count, _WAVES), kernel_initializer=frequencies)(
+            ops.take(scaled, self.features, axis=-1)
+        )
+        waves = ops.concatenate([ops.sin(turns), ops.cos(turns)], axis=-1)
+        embedded = layers.EinsumDense("bfk,fkd->bfd", (count, _EMBEDDED), "relu", bias_axes="fd")(waves)
+        return layers.Flatten()(embedded)
