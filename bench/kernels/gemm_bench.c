@@ -1,9 +1,11 @@
 /* GFLOP/s of csrc/kernels/gemm.c on one thread, in percent of the FMA peak measured in the same run
  * and, given a BLAS, in comparison with it.
  *
- *   cc -O3 -march=x86-64-v4 -mprefer-vector-width=512 -ffp-contract=off -DFN_TARGET=avx512 \
- *      -DFN_VECTOR_BYTES=64 -DFN_BITS=32 bench/kernels/gemm_bench.c csrc/kernels/gemm.c -ldl -lm -o gemm_bench
- *   OPENBLAS_NUM_THREADS=1 ./gemm_bench [--blas LIBRARY] [--layouts NN,NT] [--random COUNT] [MxNxK ...]
+ *   cmake -S . -B build -DFASTNET_C_TESTS=ON -DFASTNET_ISAS=avx2 -DFASTNET_FLOAT64=OFF && cmake --build build --target gemm_bench
+ *   OPENBLAS_NUM_THREADS=1 build/gemm_bench [--blas LIBRARY] [--layouts NN,NT] [--random COUNT] [MxNxK ...]
+ *
+ * It is of the lowest instruction set of FASTNET_ISAS. OPENBLAS_CORETYPE, Haswell or SkylakeX, holds OpenBLAS to the same:
+ * without AVX-512, or with it, which it does not choose on every processor that has it.
  *
  * The layouts say whether A and B are read row by row (N) or are transposed (T), or B is packed (P).
  * Ours, theirs and the peak are measured in turns of CPU time, and the best of many turns is shown: a
@@ -13,7 +15,7 @@
  * run, evenly spread over the orders of magnitude from 1 to 2048. */
 #define _GNU_SOURCE
 #include "../../csrc/kernels/gemm.h"
-#include "../../csrc/kernels/gemm_vector.h"
+#include "../../csrc/kernels/vector.h"
 
 #include <dlfcn.h>
 #include <inttypes.h>
@@ -142,7 +144,7 @@ static void measure(int64_t m, int64_t n, int64_t k, const char *layout, cblas_g
     real *const packed = make_matrix(FN_SYM(gemm_packed_size)(n, k));
     x.workspace = make_matrix(FN_SYM(gemm_workspace)(m, n, k) / (int64_t)sizeof(real));
     x.c = make_matrix(m * n);
-    x.ours = (gemm_arguments){.m = m, .n = n, .k = k, .c = c, .c_row = n, .by_dots = gemm_suits_dots(m, n, k)};
+    x.ours = (gemm_arguments){.m = m, .n = n, .k = k, .c = c, .c_row = n, .by_dots = gemm_suits_dots(n, k)};
     x.ours.a = x.a_transposed ? (gemm_matrix){a, 1, m} : (gemm_matrix){a, k, 1};
     x.ours.b = x.b_transposed ? (gemm_matrix){b, 1, k} : (gemm_matrix){b, n, 1};
     if (layout[1] == 'P') {

@@ -269,13 +269,11 @@ static bool suits_strips(const gemm_arguments *x)
     return !x->packed_b && x->b.row == 1 && x->b.column != 1 && x->m <= STRIP_ROWS && x->n >= FN_LANES && x->k >= PIECE;
 }
 
-static void multiply_strips(const gemm_arguments *x, real *workspace)
+static void multiply_strips(const gemm_arguments *x)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
-    const int64_t odd = x->n % (2 * FN_LANES), columns = odd < FN_LANES ? x->n - odd : x->n;
-    const int64_t k = x->k / PIECE * PIECE;
-    strip_pair strips = {
-        .k = k,
+    strip_pair pair = {
+        .k = x->k,
         .a = x->a,
         .b = x->b.data,
         .b_column = x->b.column,
@@ -285,38 +283,18 @@ static void multiply_strips(const gemm_arguments *x, real *workspace)
         .start_row = x->accumulate ? x->c_row : 0,
         .c = x->c,
         .c_row = x->c_row,
-        .relu = epilogue->relu && k == x->k,
+        .relu = epilogue->relu,
     };
-    const int64_t start_step = strips.start == zeros ? 0 : 2 * FN_LANES;
-    for (int64_t left = columns; left > 0; left -= 2 * FN_LANES) {
-        strips.second = least(FN_LANES, left - FN_LANES);
-        strip_kernels[x->m](&strips);
-        strips.b += 2 * FN_LANES * x->b.column;
-        strips.start += start_step;
-        strips.c += 2 * FN_LANES;
-    }
-    if (k < x->k) {
-        const gemm_arguments rest = {
-            .m = x->m,
-            .n = columns,
-            .k = x->k - k,
-            .a = {x->a.data + k * x->a.column, x->a.row, x->a.column},
-            .b = {x->b.data + k, 1, x->b.column},
-            .c = x->c,
-            .c_row = x->c_row,
-            .accumulate = true,
-            .epilogue.relu = epilogue->relu,
-        };
-        multiply(&rest, workspace);
-    }
-    if (columns < x->n) {
-        gemm_arguments rest = *x;
-        rest.n -= columns;
-        rest.b.data += columns * x->b.column;
-        rest.c += columns;
-        rest.epilogue.bias = epilogue->bias ? epilogue->bias + columns : NULL;
-        rest.epilogue.finish = NULL;
-        multiply(&rest, workspace);
+    const bool from_zeros = pair.start == zeros;
+    for (int64_t left = x->n; left > 0;) {
+        /* One first where their number is odd, that the last two may overlap. */
+        const int strips = divide_up(left, FN_LANES) % 2 ? 1 : 2;
+        pair.second = least(left, 2 * FN_LANES) - FN_LANES;
+        strip_kernels[x->m][strips](&pair);
+        pair.b += strips * FN_LANES * x->b.column;
+        pair.start += from_zeros ? 0 : strips * FN_LANES;
+        pair.c += strips * FN_LANES;
+        left -= strips * FN_LANES;
     }
     if (epilogue->finish)
         epilogue->finish(epilogue, x->c, x->c_row, 0, 0, x->m, x->n);
@@ -327,7 +305,7 @@ static void multiply_as_is(const gemm_arguments *x, real *workspace)
     if (suits_sweep(x))
         multiply_sweep(x);
     else if (suits_strips(x))
-        multiply_strips(x, workspace);
+        multiply_strips(x);
     else
         multiply(x, workspace);
 }

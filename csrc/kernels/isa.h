@@ -12,6 +12,7 @@
  *   - FN_HAS_LANE_MASKS: the first lanes of a vector can be loaded and stored at once
  *   - FN_HAS_LONG_MULTIPLY: there is a vector multiplication of 64-bit lanes
  *   - FN_NEW_NAN_IS_NEGATIVE: a NaN that an operation makes of numbers has its sign set
+ *   - FN_VECTOR_CONSTRAINT: the constraint of inline assembly for a vector register, where there is one for a `vector`
  *   - FN_TILE_ROWS: rows of a tile (tile.h): as many as there are registers for sums, a row of B, one or two elements of A
  *   - FN_LOW_TILE_ROWS: rows of a tile that is four vectors wide, at most
  *   - FN_SPLIT_TILE_ROWS, FN_WIDE_SPLIT_TILE_ROWS: rows, at most, with which a tile of one and of two vectors can have, and

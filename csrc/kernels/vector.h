@@ -21,6 +21,13 @@ typedef real unaligned_vector __attribute__((vector_size(FN_VECTOR_BYTES), align
 #define NO_UNROLL _Pragma("GCC unroll 1")
 #endif
 
+/* Keeps the compiler from loading a vector anew for each of its uses, which takes as many loads as there are multiply-adds. */
+#ifdef FN_VECTOR_CONSTRAINT
+#define KEEP_IN_VECTOR_REGISTER(x) __asm__("" : "+" FN_VECTOR_CONSTRAINT(x))
+#else
+#define KEEP_IN_VECTOR_REGISTER(x) ((void)(x))
+#endif
+
 enum { PIECE = 128 / FN_BITS }; /* reals in 128 bits */
 
 FN_INLINE vector load(const real *p)

@@ -7,6 +7,7 @@
 #define FN_HAS_LANE_MASKS 1
 #define FN_HAS_LONG_MULTIPLY 0
 #define FN_NEW_NAN_IS_NEGATIVE 1
+#define FN_VECTOR_CONSTRAINT "x"
 
 #define FN_TILE_ROWS 6
 #define FN_LOW_TILE_ROWS 2

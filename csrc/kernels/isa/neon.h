@@ -7,6 +7,7 @@
 #define FN_HAS_LANE_MASKS 0
 #define FN_HAS_LONG_MULTIPLY 0
 #define FN_NEW_NAN_IS_NEGATIVE 0
+#define FN_VECTOR_CONSTRAINT "w"
 
 #define FN_TILE_ROWS 8
 #define FN_LOW_TILE_ROWS 4
