@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import sys
+import threading
 import time
 
 import numpy as np
@@ -190,6 +191,82 @@ def unequal(what):
         calls[what]()
     except Exception as error:
         return {"error": type(error).__name__, "message": str(error), "rank": rank}
+
+
+def differing(what):
+    """What each process sees where process 1 has another model, was told other things, or changes what the others do not."""
+    x, y = rows()
+    rank = fn.distribution.distribution().rank
+    units = list(dense(0).layers)
+    optimizer, loss, metrics, targets, callbacks = "sgd", CROSS_ENTROPY, ["accuracy"], y, []
+
+    class Changes(fn.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if rank == 1 and what == "rate":
+                self.model.optimizer.learning_rate = 0.5
+            elif rank == 1:
+                self.model.set_weights([2 * array for array in self.model.get_weights()])
+
+    if what in ("rate", "weights"):
+        callbacks = [Changes()]
+    elif rank == 1 and what == "optimizer":
+        optimizer = fn.optimizers.Adam()
+    elif rank == 1 and what == "option":
+        optimizer = fn.optimizers.SGD(momentum=0.9)
+    elif rank == 1 and what == "loss":
+        loss, targets = "mse", np.eye(3)[y]
+    elif rank == 1 and what == "metrics":
+        metrics = []
+    elif rank == 1 and what == "refused":
+        optimizer = fn.optimizers.LBFGS()
+    elif rank == 1 and what == "layer":
+        units = fn.Sequential([fn.Input((6,)), fn.layers.Dense(9, "relu"), fn.layers.Dense(3, "softmax")], seed=0).layers
+    model = fn.Sequential([fn.Input((6,)), *units], seed=rank)
+    model.compile(optimizer, loss, metrics=metrics)
+    found = {"rank": rank}
+    try:
+        if what == "rows":
+            model.train_on_batch(x[rank:], y[rank:])
+        elif what == "batches":
+            batches = ((x[a : a + 10], y[a : a + 10]) for a in range(0, 50 - 20 * rank, 10))
+            model.fit(batches, steps_per_epoch=5, verbose=0)
+        else:
+            model.fit(x, targets, epochs=2, batch_size=16, verbose=0, callbacks=callbacks)
+    except Exception as error:
+        found.update(error=type(error).__name__, message=str(error))
+    again = dense(rank)
+    again.compile("sgd", CROSS_ENTROPY)
+    losses = [again.train_on_batch(x, y) for _ in range(2)]
+    return {**found, "again": [losses, digest(again)]}
+
+
+def many_fits():
+    """What is said of fit_many, and of two threads that train with one distribution."""
+    x, y = rows()
+    models = [dense(seed) for seed in range(2)]
+    found = {}
+    for model in models:
+        model.compile("sgd", CROSS_ENTROPY)
+    try:
+        fn.fit_many(models, x, y)
+    except ValueError as error:
+        found["many"] = str(error)
+
+    class Within(fn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            thread = threading.Thread(target=self.train)
+            thread.start()
+            thread.join()
+
+        def train(self):
+            try:
+                models[1].fit(x, y, verbose=0)
+            except RuntimeError as error:
+                found["thread"] = str(error)
+
+    models[0].fit(x, y, verbose=0, callbacks=[Within()])
+    models[1].fit(x, y, verbose=0)
+    return {**found, "weights": [digest(model) for model in models]}
 
 
 def refused():

@@ -204,6 +204,36 @@ def test_unequal_calls_are_refused(what, words):
 
 
 @needs_mpi
+@pytest.mark.parametrize(
+    ("what", "error", "words"),
+    [
+        ("optimizer", "ValueError", "process 1 has optimizer='Adam', process 0 has 'SGD'"),
+        ("option", "ValueError", "process 1 has optimizer=momentum=0.9, process 0 has momentum=0.0"),
+        ("loss", "ValueError", "process 1 has loss="),
+        ("metrics", "ValueError", "process 1 has metrics="),
+        ("layer", "ValueError", "process 1 has layers=activation="),
+        ("refused", None, "LBFGS"),
+        ("rate", "RuntimeError", "at the end of the epoch"),
+        ("weights", "RuntimeError", "at the end of the epoch"),
+        ("rows", "RuntimeError", "their batches have 49 and 50 rows"),
+        ("batches", "RuntimeError", "do not make the same calls"),
+    ],
+)
+def test_models_and_calls_that_differ_are_refused(what, error, words):
+    """In all processes, which can go on with what is the same."""
+    a, b = sorted(start(0, 2, "differing", what), key=lambda one: one["rank"])
+    assert a["error"] == (error or "RuntimeError") and b["error"] == (error or "ValueError")
+    assert words in a["message"] and words in b["message"]
+    assert a["again"] == b["again"]
+
+
+@needs_mpi
+def test_one_thread_trains_with_a_distribution():
+    a, b = start(0, 2, "many_fits")
+    assert a == b and "fit_many" in a["many"] and "another thread" in a["thread"]
+
+
+@needs_mpi
 def test_an_error_in_predict_is_seen_by_all():
     a, b = sorted(start(0, 2, "unequal", "error"), key=lambda one: one["rank"])
     assert (a["error"], b["error"]) == ("RuntimeError", "ValueError")

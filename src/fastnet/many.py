@@ -213,6 +213,12 @@ def fit_many(
     if arguments.get("callbacks") and not isinstance(arguments["callbacks"], PerModel) and len(models) > 1:
         raise TypeError("callbacks have a state: give each model its own, callbacks=fn.PerModel([[...] for _ in models])")
     _check_apart(models)
+    for number, model in enumerate(models):
+        if model.distribution is not None:
+            raise ValueError(
+                f"model {number}: {model.name!r} is trained by several processes together, and fit_many trains each by one thread: call its "
+                "fit, or fastnet.distribution.set_distribution(None)"
+            )
     group = _core.ThreadGroup()
     fits: list[Fit] = []
     for number, model in enumerate(models):

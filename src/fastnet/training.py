@@ -363,7 +363,8 @@ class Trainer(OwnSteps, CustomLoop):
         elif self.distribution is not None:
             from .distribution._stepper import shared_steps
 
-            shared_steps(self, compiled, self.distribution).make((inputs, targets, weights), range(n), position)
+            shared = shared_steps(self, compiled, self.distribution, "train_on_batch")
+            shared.make((inputs, targets, weights), range(n), position)
         elif self._plans.own_constraints:
             self._split_step(compiled, (inputs, targets, weights), range(n), position)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,10 @@ class DataParallel:
         if isinstance(pieces, bool) or not isinstance(pieces, (int, np.integer)) or pieces < 1:
             raise ValueError(f"DataParallel: pieces must be a positive whole number, got {pieces!r}")
         comm = MPI.COMM_WORLD if comm is None else comm
+        if comm == MPI.COMM_NULL:
+            raise ValueError(
+                "DataParallel: comm is MPI.COMM_NULL, which this process is not in: it trains alone, without a distribution"
+            )
         if reproducible and comm.size > pieces:
             raise ValueError(
                 f"DataParallel: {comm.size} processes cannot share {pieces} pieces of a batch: pieces must be at least as many "
@@ -92,6 +97,7 @@ class DataParallel:
         self.own_pieces = range(*part(self.pieces, self.size, self.rank))
         self._host = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
         self.n_threads = _threads(self._host)
+        self.lock = threading.RLock()  # of the thread that trains
         self._windows: list[Any] = []  # of arrays that `scatter` has handed out
         if self.size > 1:
             _abort_on_error(MPI)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from .. import _core
 from .._hooks import NO_HOOKS, Hooks
 from .._stepper import SLICE_SECONDS, Stepper
+from ._agreement import agree, arguments_of, checksum
 from ._evaluation import evaluate_pieces, merge
 from ._reduction import Reduction
 from ._tree import part
@@ -27,12 +29,17 @@ __all__ = ["DataParallelStepper", "SharedSteps"]
 #: Of a piece: all but the step of the optimizer, which is that of the whole.
 _GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.STATES
 
-#: What a process says first in each exchange: how it goes, which exchange it takes it to be, whether training is to stop, and in
-#: validation of how many rows a piece is.
-_STATUS, _KIND, _STOP, _ROWS = range(4)
-_SAYS = 4
+#: What a process says first in each exchange: how it goes, which exchange it takes it to be, what must be the same in all, whether
+#: training is to stop, and in validation of how many rows a piece is.
+_STATUS, _KIND, _SAME, _STOP, _ROWS = range(5)
+_SAYS = 5
 _FINE, _FAILED, _INTERRUPTED = range(3)
 _STEP, _EPOCH, _END, _VALIDATION = range(4)
+_UNEQUAL = {
+    _STEP: "the processes do not make the same step: their batches have {} and {} rows",
+    _EPOCH: "the processes have other weights, or other options of the next step as a learning rate, at the end of the epoch: what a "
+    "callback changes of the model it must change in all of them",
+}
 _KINDS = ("a step", "the end of an epoch", "the end of fit", "the validation")
 
 
@@ -52,7 +59,6 @@ class SharedSteps:
     """
 
     def __init__(self, model: Any, compiled: Compiled, distribution: DataParallel) -> None:
-        _check(model, compiled)
         self.model, self.compiled, self.distribution = model, compiled, distribution
         if compiled.n_threads is None and distribution.size > 1:
             compiled.n_threads = distribution.n_threads
@@ -114,7 +120,7 @@ class SharedSteps:
             finally:
                 for weight, kept in zip(self._states, self._kept):
                     np.copyto(weight.array, kept)
-            self.exchange(_STEP, error)
+            self.exchange(_STEP, error, same=n)
             self._reduction.exchange(1 / pieces)
             for weight in self._states:
                 weight.array[...] += weight.view_of(self._gradients)
@@ -184,15 +190,18 @@ class SharedSteps:
         said = ((int(piece[_ROWS]), piece[_SAYS:split], piece[split:]) for piece in self._said)
         return merge(self.model, self.compiled, hooks, said)
 
-    def exchange(self, kind: int, error: BaseException | None = None, stop: bool = False) -> bool:
-        """Tells the others how it goes, and raises where it does not, here or there; returns whether process 0 wants to stop."""
+    def exchange(self, kind: int, error: BaseException | None = None, stop: bool = False, same: int = 0) -> bool:
+        """Tells the others how it goes, and raises where it does not, here or there; returns whether process 0 wants to stop.
+
+        same: what must be the same in all, of a step the rows of its batch, at the end of an epoch the sum of `checksum`.
+        """
         distribution = self.distribution
         comm, said = distribution.comm, self._said
         status = _FAILED if error is not None else _INTERRUPTED if self.interrupted else _FINE
-        said[self._first : self._end, :_ROWS] = status, kind, stop
+        said[self._first : self._end, :_ROWS] = status, kind, same, stop
         if distribution.size > 1:
             comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
-        if not said[:, _STATUS].any() and (said[:, _KIND] == kind).all():
+        if not said[:, _STATUS].any() and (said[:, _KIND] == kind).all() and (said[:, _SAME] == same).all():
             return bool(said[0, _STOP])
         failed = np.flatnonzero(said[:, _STATUS] == _FAILED)
         if len(failed):
@@ -204,6 +213,8 @@ class SharedSteps:
         if said[:, _STATUS].any():
             self.interrupted = False
             raise KeyboardInterrupt
+        if (said[:, _KIND] == kind).all():
+            raise RuntimeError(_UNEQUAL[kind].format(*sorted(set(said[:, _SAME].astype(np.int64).tolist()))))
         kinds = ", ".join(f"{_KINDS[int(k)]}" for k in sorted(set(said[:, _KIND].tolist())))
         raise RuntimeError(f"the processes do not make the same calls: they are at {kinds}")
 
@@ -215,7 +226,7 @@ class DataParallelStepper(Stepper):
         self.distribution = distribution
         self._shared: SharedSteps | None = None
         self._handler: Any = None
-        self._over = False
+        self._over = self._locked = False
 
     @property
     def pieces(self) -> int | None:
@@ -224,8 +235,10 @@ class DataParallelStepper(Stepper):
 
     def begin(self, fit: FitState) -> None:
         """Before the first step: makes all begin alike, and Ctrl-C end a step together."""
-        self._shared = shared_steps(fit.model, fit.compiled, self.distribution)
-        _agree(fit, self.distribution)
+        if not self.distribution.lock.acquire(blocking=False):
+            raise RuntimeError("another thread trains with this distribution: the processes make one step after another together")
+        self._locked = True
+        self._shared = shared_steps(fit.model, fit.compiled, self.distribution, "fit", arguments_of(fit))
         if threading.current_thread() is threading.main_thread():
             self._handler = signal.getsignal(signal.SIGINT)
             if callable(self._handler):
@@ -262,18 +275,26 @@ class DataParallelStepper(Stepper):
 
     def agree_to_stop(self, fit: FitState) -> None:
         """After an epoch: process 0 decides whether there is to be another one."""
-        fit.model.stop_training = self._exchange(_EPOCH, stop=fit.model.stop_training)
+        fit.model.stop_training = self._exchange(_EPOCH, stop=fit.model.stop_training, same=checksum(fit.model))
 
-    def _exchange(self, kind: int, error: BaseException | None = None, stop: bool = False) -> bool:
+    def _exchange(self, kind: int, error: BaseException | None = None, **said: Any) -> bool:
         assert self._shared is not None
         try:
-            return self._shared.exchange(kind, error, stop)
+            return self._shared.exchange(kind, error, **said)
         except BaseException:
             self._over = True
             raise
 
     def end(self, error: BaseException | None = None) -> None:
         """After the last step, or when this process fails: the others are told."""
+        try:
+            self._end(error)
+        finally:
+            if self._locked:
+                self._locked = False
+                self.distribution.lock.release()
+
+    def _end(self, error: BaseException | None) -> None:
         if self._handler is not None and callable(self._handler):
             signal.signal(signal.SIGINT, self._handler)
             self._handler = None
@@ -289,10 +310,25 @@ class DataParallelStepper(Stepper):
                 pass
 
 
-def shared_steps(model: Any, compiled: Compiled, distribution: DataParallel) -> SharedSteps:
-    """The steps of a model, which are kept for the next call."""
+def shared_steps(
+    model: Any, compiled: Compiled, distribution: DataParallel, what: str, arguments: Mapping[str, Any] | None = None
+) -> SharedSteps:
+    """The steps of a model, which are kept for the next call.
+
+    Before the first of them, and where arguments of the call are given, all processes make their models that of process 0.
+
+    Raises
+    ------
+    ValueError
+        Where models or arguments differ, or cannot be trained in pieces.
+    RuntimeError
+        Where that is so in another process.
+    """
     shared = model._shared_steps
-    if shared is None or not shared.fits(model, compiled, distribution):
+    known = shared is not None and shared.fits(model, compiled, distribution)
+    if not known or arguments is not None:
+        agree(model, compiled, distribution, what, arguments or {}, _check)
+    if not known:
         shared = model._shared_steps = SharedSteps(model, compiled, distribution)
     return shared
 
@@ -316,55 +352,3 @@ def _check(model: Any, compiled: Compiled) -> None:
                 f"layer {layer.name!r}: synchronized=True cannot be trained with DataParallel: means and variances are those of a piece "
                 "of the batch"
             )
-
-
-def _validation(fit: FitState) -> dict[str, Any]:
-    """What must be the same of it in all processes."""
-    held, options = fit.validation, fit.options
-    what = None if held is None else len(held[0][0]) if isinstance(held, tuple) else "batches"
-    return {
-        "validation": what,
-        "validation_freq": options.validation_freq,
-        "validation_batch_size": options.validation_batch_size,
-    }
-
-
-def _agree(fit: FitState, distribution: DataParallel) -> None:
-    """Makes the model of each process that of process 0; ValueError in all where calls of `fit` differ."""
-    comm, model = distribution.comm, fit.model
-    weights = [(path, weight.shape, weight.trainable) for weight, path in model._paths().items()]
-    mine = {
-        **fit.arguments(),
-        **_validation(fit),
-        "epochs": fit.options.epochs,
-        "epoch": fit.epoch,
-        "steps": fit.steps,
-        "weights": weights,
-    }
-    all_arguments = comm.allgather(mine)
-    for rank, theirs in enumerate(all_arguments):
-        for name, value in theirs.items():
-            if value != all_arguments[0][name]:
-                raise ValueError(f"fit: process {rank} has {name}={value!r}, process 0 has {all_arguments[0][name]!r}")
-    optimizer, slots = fit.optimizer, model._plans.slots
-    paths = model._paths()
-    told = comm.bcast(
-        {
-            "seed": model.seed,
-            "epochs_begun": model._epochs_begun,
-            "optimizer": optimizer.get_state(),
-            "averaged": [paths[weight] for weight in slots.followed if weight in paths],
-        }
-        if distribution.rank == 0
-        else None
-    )
-    with model._slab.gate.writing():
-        for array in [model._slab.values, *slots.arrays()]:
-            comm.Bcast(array)
-        if distribution.rank:
-            optimizer.set_state(told["optimizer"])
-            slots.followed = [weight for weight, path in paths.items() if path in told["averaged"]]
-            model._epochs_begun = told["epochs_begun"]
-            if model.seed != told["seed"]:
-                model.seed = told["seed"]
-                model._plans.forget()

@@ -1,0 +1,152 @@
+"""What processes that train a model together must have in common: looked at, and taken over from process 0."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._config import Configurable
+
+if TYPE_CHECKING:
+    from .._compiled import Compiled
+    from .._fit_state import FitState
+    from ._data_parallel import DataParallel
+
+__all__ = ["agree", "arguments_of", "checksum"]
+
+
+def arguments_of(fit: FitState) -> dict[str, Any]:
+    """What must be the same of a call of `fit` in all processes."""
+    held, options = fit.validation, fit.options
+    return {
+        **fit.arguments(),
+        "epochs": options.epochs,
+        "epoch": fit.epoch,
+        "steps": fit.steps,
+        "mixup": options.mixup,
+        "cutmix": options.cutmix,
+        "validation": None if held is None else len(held[0][0]) if isinstance(held, tuple) else "batches",
+        "validation_freq": options.validation_freq,
+        "validation_batch_size": options.validation_batch_size,
+    }
+
+
+def agree(
+    model: Any,
+    compiled: Compiled,
+    distribution: DataParallel,
+    what: str,
+    arguments: Mapping[str, Any],
+    check: Callable[[Any, Compiled], None],
+) -> None:
+    """Makes the model of each process that of process 0.
+
+    Parameters
+    ----------
+    arguments : dict
+        Of the call `what`, that must be the same in all processes.
+    check : callable
+        Raises where a model cannot be trained together.
+
+    Raises
+    ------
+    ValueError
+        In all processes, where models, what compile was told or arguments of the call differ.
+    Exception
+        What `check` has raised; RuntimeError where it has in another process.
+    """
+    comm, optimizer, slots, paths = distribution.comm, compiled.optimizer, model._plans.slots, model._paths()
+    error: Exception | None = None
+    mine: dict[str, Any] = {}
+    try:
+        check(model, compiled)
+        mine = {**arguments, **_parts(model, compiled, paths)}
+    except Exception as raised:
+        error = raised
+    everything = comm.allgather((mine, error and f"{type(error).__name__}: {error}"))
+    if error is not None:
+        raise error
+    for rank, (_, message) in enumerate(everything):
+        if message is not None:
+            raise RuntimeError(f"process {rank} has failed: {message}")
+    parts = [theirs for theirs, _ in everything]
+    for rank, theirs in enumerate(parts):
+        for name, value in theirs.items():
+            first = parts[0].get(name)
+            if value != first:
+                raise ValueError(
+                    f"{what}: process {rank} has {name}={_shown(value, first)}, process 0 has {_shown(first, value)}"
+                )
+    told = comm.bcast(
+        {
+            "seed": model.seed,
+            "epochs_begun": model._epochs_begun,
+            "optimizer": optimizer.get_state(),
+            "averaged": [paths[weight] for weight in slots.followed if weight in paths],
+        }
+        if distribution.rank == 0
+        else None
+    )
+    with model._slab.gate.writing():
+        for array in [model._slab.values, *slots.arrays()]:
+            comm.Bcast(array)
+        if distribution.rank:
+            optimizer.set_state(told["optimizer"])
+            slots.followed = [weight for weight, path in paths.items() if path in told["averaged"]]
+            model._epochs_begun = told["epochs_begun"]
+            if model.seed != told["seed"]:
+                model.seed = told["seed"]
+                model._plans.forget()
+
+
+def checksum(model: Any) -> int:
+    """Of the weights and of what the next step is made with, of 32 bits."""
+    return zlib.crc32(model._plans.hyper(1).tobytes(), zlib.crc32(model._slab.values))
+
+
+def _parts(model: Any, compiled: Compiled, paths: Mapping[Any, str]) -> dict[str, Any]:
+    """What a model is made of, and what compile was told, but for numbers that process 0 decides on."""
+    optimizer = _described(compiled.optimizer)
+    if isinstance(optimizer[1]["learning_rate"], (int, float)):
+        optimizer[1]["learning_rate"] = "a number"
+    return {
+        "dtype": str(model.dtype),
+        "layers": [(one.op, _described(one.attributes)) for one in model._graph.operations],
+        "weights": [(path, weight.shape, weight.trainable) for weight, path in paths.items()],
+        "optimizer": optimizer,
+        "loss": _described(compiled.losses),
+        "loss_weights": list(compiled.loss_weights),
+        "metrics": _described(compiled.metrics),
+    }
+
+
+def _described(value: Any) -> Any:
+    """A value as plain things that are equal in all processes where they mean the same: functions by their names."""
+    if isinstance(value, Configurable):
+        return type(value).__qualname__, {name: _described(one) for name, one in value.get_config().items()}
+    if isinstance(value, Mapping):
+        return {name: _described(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_described(one) for one in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)):
+        return np.asarray(value).tolist()
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _shown(value: Any, other: Any) -> str:
+    """A value as a message says it: of long ones the part that is not as in the other."""
+    if isinstance(value, (list, tuple)) and isinstance(other, (list, tuple)) and len(value) == len(other):
+        differing = [(a, b) for a, b in zip(value, other) if a != b]
+        if differing and len(value) > 1:
+            return _shown(*differing[0])
+    if isinstance(value, dict) and isinstance(other, dict) and value.keys() == other.keys():
+        name = next((name for name in value if value[name] != other[name]), None)
+        if name is not None:
+            return f"{name}={_shown(value[name], other[name])}"
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
