@@ -130,7 +130,9 @@ def tokens(n):
 def test_a_small_gpt_learns():
     x, y = tokens(400)
     model = compiled(gpt())
-    losses = model.fit(x, y, batch_size=32, epochs=40, verbose=0).history["loss"]
+    # A rate that stays as high has epochs in which the loss rises for a while: when is a matter of the last bits.
+    model.optimizer.learning_rate = fn.schedules.CosineDecay(0.01, 60 * 13)
+    losses = model.fit(x, y, batch_size=32, epochs=60, verbose=0).history["loss"]
     assert losses[0] > 1.3 and losses[-1] < 0.4  # the first of the six predictions is a guess: log(5) / 6 = 0.27
     guessed = model.predict(x).argmax(axis=-1)
     assert np.mean(guessed[:, 1:] == y[:, 1:]) > 0.95

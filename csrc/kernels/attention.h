@@ -12,6 +12,7 @@
 #ifndef FN_KERNELS_ATTENTION_H
 #define FN_KERNELS_ATTENTION_H
 
+#include "gemm_pack.h"
 #include "random.h"
 
 /* Blocks of keys begin where groups of random numbers and packed panels do. */
@@ -86,8 +87,19 @@ FN_INLINE int64_t round_to_lanes(int64_t n)
     return (n + FN_LANES - 1) / FN_LANES * FN_LANES;
 }
 
-/* Scores of one query, scaled, and -infinity for keys that it does not see; the largest of them. */
-FN_INLINE real mask_scores(const fn_node *node, const attention_shape *x, const attention_block *block, int64_t i,
+/* Of the block's keys those from `first` to `end`, which is at least 0: what query number i of the block sees, but for masks. */
+typedef struct seen_keys {
+    real_bits first, end;
+} seen_keys;
+
+FN_INLINE seen_keys find_seen_keys(const attention_shape *x, const attention_block *block, int64_t i)
+{
+    const int64_t first = first_key(x, block->query + i) - block->key, end = end_of_keys(x, block->query + i) - block->key;
+    return (seen_keys){(real_bits)first, (real_bits)(end < 0 ? 0 : end < block->keys ? end : block->keys)};
+}
+
+/* Scores of one query that masks hide become -infinity. */
+FN_INLINE void mask_scores(const fn_node *node, const attention_shape *x, const attention_block *block, int64_t i,
                            real *restrict score)
 {
     const int64_t query = block->query + i;
@@ -103,42 +115,85 @@ FN_INLINE real mask_scores(const fn_node *node, const attention_shape *x, const 
             (const real *)port->value + block->row * port->width + (per_query ? query * x->keys : 0) + block->key;
         FN_FOR_EACH(j, block->keys, score[j] = mask[j] > FN_REAL(0.5) ? score[j] : -FN_INFINITY);
     }
-    const int64_t visible = end_of_keys(x, query) - block->key;
-    const real_bits first = (real_bits)(first_key(x, query) - block->key);
-    const real_bits end = (real_bits)(visible < block->keys ? visible : block->keys);
-    real largest[FN_LANES];
-    for (int l = 0; l < FN_LANES; l++)
-        largest[l] = -FN_INFINITY;
-    for (real_bits j = 0; j < round_to_lanes(block->keys); j += FN_LANES) {
+}
+
+/* ---- rows of lanes ----------------------------------------------------------------------------- */
+
+/* For each query of a block a vector, of which the lanes are to be added up: for all queries together, as a sum over the
+ * lanes of one vector takes as long as the rest of its row. */
+typedef struct lane_rows {
+    real row[BLOCK_QUERIES][FN_LANES];
+} lane_rows;
+
+/* column[l][i] = lane l of row i */
+FN_INLINE void transpose_lanes(const lane_rows *lanes, real (*column)[BLOCK_QUERIES])
+{
+    transpose(lanes->row[0], FN_LANES, BLOCK_QUERIES, FN_LANES, column[0], BLOCK_QUERIES, BLOCK_QUERIES);
+}
+
+/* Rows from number `rows` on are 0. */
+FN_INLINE void clear_lanes(lane_rows *lanes, int64_t rows)
+{
+    memset(lanes->row[rows], 0, (size_t)(BLOCK_QUERIES - rows) * sizeof lanes->row[0]);
+}
+
+FN_INLINE void sum_lanes(const lane_rows *lanes, real *restrict sum)
+{
+    real column[FN_LANES][BLOCK_QUERIES];
+    transpose_lanes(lanes, column);
+    for (int width = FN_LANES / 2; width > 0; width /= 2)
+        for (int l = 0; l < width; l++)
 #pragma omp simd
-        for (real_bits l = 0; l < FN_LANES; l++) {
-            const bool seen = (j + l >= first) & (j + l < end);
-            const real s = seen ? x->scale * score[j + l] : -FN_INFINITY;
-            score[j + l] = s;
-            largest[l] = s > largest[l] ? s : largest[l];
-        }
-    }
-    return fn_max(largest, FN_LANES);
+            for (int i = 0; i < BLOCK_QUERIES; i++)
+                column[l][i] += column[l + width][i];
+    memcpy(sum, column[0], sizeof column[0]);
+}
+
+FN_INLINE void find_largest_lanes(const lane_rows *lanes, real *restrict largest)
+{
+    real column[FN_LANES][BLOCK_QUERIES];
+    transpose_lanes(lanes, column);
+    for (int l = 1; l < FN_LANES; l++)
+#pragma omp simd
+        for (int i = 0; i < BLOCK_QUERIES; i++)
+            column[0][i] = column[l][i] > column[0][i] ? column[l][i] : column[0][i];
+    memcpy(largest, column[0], sizeof column[0]);
 }
 
 /* ---- weights ----------------------------------------------------------------------------------- */
 
-/* weight[j] = exp(score[j] - shift) factor, over the scores; their sum. */
-FN_INLINE real exponentiate(real *restrict score, int64_t n, real shift, real factor)
+/* Scores are scaled, and are -infinity for keys that the query does not see; the largest of each lane. */
+FN_INLINE void scale_scores(real *restrict score, real scale, seen_keys seen, real *restrict largest)
 {
-    real sum[FN_LANES] = {0};
+    real most[FN_LANES];
+    for (int l = 0; l < FN_LANES; l++)
+        most[l] = -FN_INFINITY;
+    for (real_bits j = 0; j < seen.end; j += FN_LANES) {
+#pragma omp simd
+        for (real_bits l = 0; l < FN_LANES; l++) {
+            const bool sees = (j + l >= seen.first) & (j + l < seen.end);
+            const real s = sees ? scale * score[j + l] : -FN_INFINITY;
+            score[j + l] = s;
+            most[l] = s > most[l] ? s : most[l];
+        }
+    }
+    memcpy(largest, most, sizeof most);
+}
+
+/* weight[j] = exp(score[j] - shift) factor, over n scores, and 0 from there to `end`, whole vectors both; sums of each lane. */
+FN_INLINE void exponentiate(real *restrict score, int64_t n, int64_t end, real shift, real factor, real *restrict sum)
+{
+    real total[FN_LANES] = {0};
     for (int64_t j = 0; j < n; j += FN_LANES) {
 #pragma omp simd
         for (int l = 0; l < FN_LANES; l++) {
             const real w = fn_exp(score[j + l] - shift) * factor;
             score[j + l] = w;
-            sum[l] += w;
+            total[l] += w;
         }
     }
-    for (int width = FN_LANES / 2; width > 0; width /= 2)
-        for (int l = 0; l < width; l++)
-            sum[l] += sum[l + width];
-    return sum[0];
+    memset(score + n, 0, (size_t)(end - n) * sizeof *score);
+    memcpy(sum, total, sizeof total);
 }
 
 /* exp(score - shift) with this is 0 for a query that has seen no key. */

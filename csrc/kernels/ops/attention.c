@@ -183,26 +183,42 @@ typedef struct running_softmax {
     real largest[BLOCK_QUERIES], sum[BLOCK_QUERIES];
 } running_softmax;
 
-/* Scores to exponentials, of which the sums so far are made; what was summed in y is made relative to the new shift. */
-static void weigh(const fn_node *node, const attention_shape *x, const attention_block *block, bool first,
-                  running_softmax *softmax, real *weight, real *y)
+/* Whole vectors of the block's scores up to the last that query number i sees. */
+FN_INLINE int64_t vectors_of(seen_keys seen)
 {
-    const int64_t stride = x->heads * x->value_size;
+    return round_to_lanes(seen.end);
+}
+
+/* Scores to exponentials, of which the sums so far are made; what was summed in y is made relative to the new shift. */
+FN_INLINE void weigh(const fn_node *node, const attention_shape *x, const attention_block *block, bool first,
+                     running_softmax *softmax, real *weight, real *y)
+{
+    const int64_t stride = x->heads * x->value_size, end = round_to_lanes(block->keys);
+    lane_rows lanes;
+    real largest[BLOCK_QUERIES], shift[BLOCK_QUERIES], factor[BLOCK_QUERIES], sum[BLOCK_QUERIES];
+    clear_lanes(&lanes, block->queries);
     for (int64_t i = 0; i < block->queries; i++) {
-        real *const row = weight + i * STRIDE;
-        const real largest = mask_scores(node, x, block, i, row), before = softmax->largest[i];
-        const real now = largest > before ? largest : before, shift = shift_of(now);
-        const real sum = exponentiate(row, round_to_lanes(block->keys), shift, 1);
-        if (first) {
-            softmax->sum[i] = sum;
-        } else {
-            const real factor = fn_exp(before - shift);
-            softmax->sum[i] = FN_FMA(softmax->sum[i], factor, sum);
-            if (factor != 1)
-                FN_FOR_EACH(j, x->value_size, y[i * stride + j] *= factor);
-        }
+        const seen_keys seen = find_seen_keys(x, block, i);
+        mask_scores(node, x, block, i, weight + i * STRIDE);
+        scale_scores(weight + i * STRIDE, x->scale, seen, lanes.row[i]);
+    }
+    find_largest_lanes(&lanes, largest);
+#pragma omp simd
+    for (int i = 0; i < BLOCK_QUERIES; i++) {
+        const real before = softmax->largest[i], now = largest[i] > before ? largest[i] : before;
+        shift[i] = shift_of(now);
+        factor[i] = fn_exp(before - shift[i]);
         softmax->largest[i] = now;
     }
+    for (int64_t i = 0; i < block->queries; i++)
+        exponentiate(weight + i * STRIDE, vectors_of(find_seen_keys(x, block, i)), end, shift[i], 1, lanes.row[i]);
+    sum_lanes(&lanes, sum);
+#pragma omp simd
+    for (int i = 0; i < BLOCK_QUERIES; i++)
+        softmax->sum[i] = FN_FMA(softmax->sum[i], factor[i], sum[i]);
+    for (int64_t i = 0; !first && i < block->queries; i++)
+        if (factor[i] != 1)
+            FN_FOR_EACH(j, x->value_size, y[i * stride + j] *= factor[i]);
 }
 
 static void drop_weights(const fn_node *node, const attention_shape *x, const attention_block *block, random_stream stream,
@@ -237,8 +253,11 @@ static void write_scores(const fn_node *node, const attention_shape *x, attentio
         for (int64_t i = 0; i < block.queries; i++) {
             real *row = buffers->weight + i * STRIDE;
             const real factor = softmax->sum[i] == 0 ? 0 : FN_REAL(1.0) / softmax->sum[i];
+            const seen_keys seen = find_seen_keys(x, &block, i);
+            real lanes[FN_LANES];
             mask_scores(node, x, &block, i, row);
-            exponentiate(row, round_to_lanes(block.keys), shift_of(softmax->largest[i]), factor);
+            scale_scores(row, x->scale, seen, lanes);
+            exponentiate(row, vectors_of(seen), round_to_lanes(block.keys), shift_of(softmax->largest[i]), factor, lanes);
             memcpy(scores_of(node, node->output[1].value, x, &block, i) + block.key, row, (size_t)block.keys * sizeof *row);
         }
     }
@@ -386,18 +405,20 @@ static bool of_values(const fn_node *node)
 }
 
 /* From scores to m p over them, and from m dy . v to ds over it. */
-static void differentiate(const fn_node *node, const attention_shape *x, const attention_block *block, const real *dot,
-                          random_stream stream, const scratch *buffers)
+FN_INLINE void differentiate(const fn_node *node, const attention_shape *x, const attention_block *block, const real *dot,
+                             random_stream stream, const scratch *buffers)
 {
     const real *kept = rows_of(node->buffer[SAVED_SOFTMAX].value, node->buffer[SAVED_SOFTMAX].width, block,
                                block->head * x->queries, 2, 2 * block->query);
-    const int64_t n = round_to_lanes(block->keys);
+    const real scale = x->scale;
+    const int64_t end = round_to_lanes(block->keys);
     for (int64_t i = 0; i < block->queries; i++) {
+        const seen_keys seen = find_seen_keys(x, block, i);
+        const int64_t n = vectors_of(seen);
+        const real shift = kept[2 * i], share = kept[2 * i + 1], d = dot[i];
         real *restrict weight = buffers->weight + i * STRIDE, *restrict gradient = buffers->gradient + i * STRIDE;
-        mask_scores(node, x, block, i, weight);
-        exponentiate(weight, n, kept[2 * i], kept[2 * i + 1]);
-        const real d = dot[i], scale = x->scale;
         real *restrict factor = buffers->factor;
+        mask_scores(node, x, block, i, weight);
         if (drops(node)) {
             draw_weight_factors(node, stream, first_group(x, block, i), block->keys, factor);
             FN_FOR_EACH(j, n, gradient[j] *= factor[j]);
@@ -406,7 +427,15 @@ static void differentiate(const fn_node *node, const attention_shape *x, const a
             const real *restrict dp = scores_of(node, node->output[1].gradient, x, block, i) + block->key;
             FN_FOR_EACH(j, block->keys, gradient[j] += dp[j]);
         }
-        FN_FOR_EACH(j, n, gradient[j] = scale * weight[j] * (gradient[j] - d));
+#pragma omp simd
+        for (real_bits j = 0; j < n; j++) {
+            const bool sees = (j >= seen.first) & (j < seen.end);
+            const real w = fn_exp((sees ? scale * weight[j] : -FN_INFINITY) - shift) * share;
+            weight[j] = w;
+            gradient[j] = scale * w * (gradient[j] - d);
+        }
+        memset(weight + n, 0, (size_t)(end - n) * sizeof *weight);
+        memset(gradient + n, 0, (size_t)(end - n) * sizeof *gradient);
         if (drops(node))
             FN_FOR_EACH(j, n, weight[j] *= factor[j]);
     }
@@ -427,6 +456,28 @@ static void add_product(gemm_matrix left, int64_t steps, int64_t n, const real *
     FN_SYM(gemm)(&product, workspace);
 }
 
+/* dot[i] = dy[i] . y[i], over n numbers of each of the queries; dy NULL: 0. */
+FN_INLINE void multiply_lanes(const real *dy, const real *y, int64_t stride, int64_t n, int64_t queries, real *dot)
+{
+    lane_rows lanes;
+    clear_lanes(&lanes, dy ? queries : 0);
+    for (int64_t i = 0; dy && i < queries; i++, dy += stride, y += stride) {
+        real sum[FN_LANES] = {0};
+        const int64_t whole = n & -(int64_t)FN_LANES;
+        const real_bits rest = (real_bits)(n - whole);
+        for (int64_t j = 0; j < whole; j += FN_LANES)
+#pragma omp simd
+            for (int l = 0; l < FN_LANES; l++)
+                sum[l] = FN_FMA(dy[j + l], y[j + l], sum[l]);
+#pragma omp simd
+        for (real_bits l = 0; l < FN_LANES; l++)
+            if (l < rest)
+                sum[l] = FN_FMA(dy[whole + l], y[whole + l], sum[l]);
+        memcpy(lanes.row[i], sum, sizeof sum);
+    }
+    sum_lanes(&lanes, dot);
+}
+
 /* Adds to the gradients what a block of queries of one head has to do with them. */
 FN_INLINE void attend_backward(const fn_node *node, const fn_context *context, const attention_shape *x, attention_block block,
                                const scratch *buffers)
@@ -443,8 +494,8 @@ FN_INLINE void attend_backward(const fn_node *node, const fn_context *context, c
     const real *dy =
         of_values(node) ? rows_of(node->output[0].gradient, node->output[0].width, &block, block.query, y_stride, y_first) : NULL;
     real dot[BLOCK_QUERIES];
+    multiply_lanes(dy, y, y_stride, x->value_size, block.queries, dot);
     for (int64_t i = 0; i < block.queries; i++) {
-        dot[i] = dy ? fn_dot(dy + i * y_stride, y + i * y_stride, x->value_size) : 0;
         if (of_scores(node))
             dot[i] += fn_dot(scores_of(node, node->output[1].gradient, x, &block, i),
                              scores_of(node, node->output[1].value, x, &block, i), x->keys);
