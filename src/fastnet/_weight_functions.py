@@ -93,7 +93,8 @@ def call_on(weight: Weight, what: str) -> LayerCall:
     ValueError
         If its result has another shape than a penalty, or the weight.
     """
-    layer_for = getattr(getattr(weight, what), "layer_for", None)  # of a file, without its source
+    function = getattr(weight, what)
+    layer_for = getattr(getattr(function, "function", None), "layer_for", None)  # of a file, without its source
     layer = _Function(weight, what) if layer_for is None else layer_for(weight)
     with outside_calls():
         call: LayerCall = layer._make_call(tensor_of(weight))

@@ -165,6 +165,8 @@ class FunctionConstraint(Constraint):
     """A function as a constraint: what ``kernel_constraint=function`` becomes."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
+        if not callable(function):
+            raise TypeError(f"FunctionConstraint: function must be callable, got {function!r}")
         self.function = function
 
     def __call__(self, w: Any) -> Any:
@@ -192,6 +194,8 @@ def get(identifier: Any) -> Constraint | None:
     """
     if callable(identifier) and not isinstance(identifier, (type, Constraint)):
         return FunctionConstraint(identifier)
+    if isinstance(identifier, Mapping) and identifier.get("class_name") == "FunctionConstraint":
+        return FunctionConstraint(**identifier.get("config") or {})
     return None if identifier is None else _config.get("constraint", identifier, CONSTRAINTS, Constraint)
 
 

@@ -142,6 +142,8 @@ class FunctionRegularizer(Regularizer):
     """A function as a penalty: what ``kernel_regularizer=function`` becomes."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
+        if not callable(function):
+            raise TypeError(f"FunctionRegularizer: function must be callable, got {function!r}")
         self.function = function
 
     def __call__(self, x: Any) -> Any:
@@ -169,6 +171,8 @@ def get(identifier: Any) -> Regularizer | None:
     """
     if callable(identifier) and not isinstance(identifier, (type, Regularizer)):
         return FunctionRegularizer(identifier)
+    if isinstance(identifier, Mapping) and identifier.get("class_name") == "FunctionRegularizer":
+        return FunctionRegularizer(**identifier.get("config") or {})
     return None if identifier is None else _config.get("regularizer", identifier, REGULARIZERS, Regularizer)
 
 

@@ -13,7 +13,9 @@ from .. import optimizers as _optimizers
 from .._graph import SymbolicTensor, tensor_of
 from .._names import lookup
 from .._registered import CustomObjects
+from .._row_sums import Total
 from .._weights import Weight, WeightSpec
+from ..layers._operands import with_formulas, without_formulas
 from ..layers._registry import LAYERS
 from ..layers.base import Layer
 from ..layers.core import Input
@@ -25,7 +27,7 @@ from .formulas import FUNCTION, ancestors_of
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["rebuild"]
+__all__ = ["SavedWeightFunction", "rebuild"]
 
 
 class _Broken(ValueError):
@@ -73,6 +75,11 @@ def rebuild(
     ValueError
         Where this is not a description, names an unknown class, or shapes do not fit.
     """
+    if isinstance(description.get("undescribed"), str):
+        raise ValueError(
+            f"this training checkpoint does not describe its model, which cannot be saved: {description['undescribed']}; make the model, and go "
+            "on with fit(resume_from=...)"
+        )
     try:
         builder = _Builder(CustomObjects(custom_objects), check_weights, most_operations(description))
         model = builder.model(description, [])
@@ -240,9 +247,9 @@ class _Builder:
                 raise _Broken(f"weight {name!r} of layer {owner!r} has shapes {shape} and {engine_shape} of different sizes")
             spec = WeightSpec(
                 initializers.get(one.get("initializer", "zeros")),
-                regularizers.get(one.get("regularizer")),
+                regularizers.get(self.with_objects(one.get("regularizer"))),
                 bool(one.get("trainable", True)),
-                constraints.get(one.get("constraint")),
+                constraints.get(self.with_objects(one.get("constraint"))),
             )
             found[name] = (tuple(shape), tuple(engine_shape), spec)
         return found
@@ -251,6 +258,10 @@ class _Builder:
         """A loss or a metric of the user's: the function or the object, where it is at hand, else what it computes."""
         name, config = _field(given, "class_name", str), _field(given, "config", dict)
         needed = [self.custom.get(one) for one in _field(given, "needs", list)]
+        if given["kind"] in ("regularizer", "constraint"):
+            if not needed or None in needed:
+                return SavedWeightFunction(given)
+            return needed[0] if name == FUNCTION else needed[0].from_config(self.with_objects(config))
         if name == FUNCTION:
             label = _field(config, "name", str)
             arguments = config.get("arguments") or {}
@@ -338,6 +349,65 @@ class SavedFunction:
 
     def __repr__(self) -> str:
         return f"<SavedFunction {self.__name__}>"
+
+
+class SavedWeightFunction:
+    """A regularizer or a constraint in a file, whose Python source is not at hand: what it computed of weights, or of activities.
+
+    Parameters
+    ----------
+    described : dict
+        See `weight_functions`.
+    """
+
+    def __init__(self, described: Mapping[str, Any]) -> None:
+        _field(described, "traced", list)
+        self.described = dict(described)
+        self.__name__ = str(next(iter(_field(described, "needs", list)), described["kind"]))
+
+    def _find(self, tensor: SymbolicTensor) -> tuple[TracedLayer, Mapping[str, Any]]:
+        """What was done with a tensor of this shape, as a layer."""
+        case = signature_of([tensor], {})
+        case = f"activity {case}" if tensor.has_batch else case
+        found = next((one for one in self.described["traced"] if isinstance(one, Mapping) and one.get("case") == case), None)
+        if found is None:
+            raise ValueError(
+                f"{self.__name__}, loaded without its source, was not computed for {'outputs' if tensor.has_batch else 'weights'} of shape "
+                f"{tensor.shape} when it was saved: give it, custom_objects={{{self.__name__!r}: ...}}"
+            )
+        traced = {"weights": found.get("weights"), "parts": [], "calls": [_field(found, "call", dict)]}
+        plain = {"class_name": self.__name__, "config": {"name": self.__name__}, "needs": [], "traced": traced}
+        builder = _Builder(CustomObjects(), None, most_operations(found))
+        layer = builder.traced(plain)
+        if layer.operations > builder.operations:
+            raise ValueError(f"{self.__name__} stands for more operations than its size allows")
+        return layer, found
+
+    def layer_for(self, weight: Weight) -> TracedLayer:
+        """What it computed of such a weight, as a layer that is called on the tensor of the weight."""
+        return self._find(tensor_of(weight))[0]
+
+    def __call__(self, x: Any) -> Any:
+        """As the function did of what models compute; TypeError for arrays."""
+        if isinstance(x, Weight):
+            return with_formulas(self.layer_for(x)(without_formulas(x)))
+        if not isinstance(x, SymbolicTensor):
+            raise TypeError(
+                f"{self.__name__} was loaded without its source: a model computes it, and arrays it does not take; give the function, "
+                f"custom_objects={{{self.__name__!r}: ...}}"
+            )
+        layer, found = self._find(x)
+        outputs, factors = layer._make_call(x).outputs, _field(found, "factors", list)
+        return Total([(tensor, float(factor), False) for tensor, factor in zip(outputs, factors, strict=True)])
+
+    def __eq__(self, other: object) -> bool:
+        return self.described == other.described if isinstance(other, SavedWeightFunction) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.__name__)
+
+    def __repr__(self) -> str:
+        return f"<SavedWeightFunction {self.__name__}>"
 
 
 class SavedLoss(_losses.Loss):

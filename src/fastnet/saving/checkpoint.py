@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._fit_state import EpochState
-from .description import describe
+from .description import VERSION, describe
 from .entries import assign_tensors, check_tensors, metadata_json, naming, prefix_for, weights_of
 from .tensors import read_tensors, write_tensors
 
@@ -66,8 +66,16 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
             "first_update": state.first_update,
             "seconds": state.seconds,
         }
-    metadata = {"fastnet": json.dumps(describe(model)), "training": json.dumps(training, default=_number_or_list)}
+    metadata = {"fastnet": json.dumps(_describe(model)), "training": json.dumps(training, default=_number_or_list)}
     write_tensors(path, tensors, metadata)
+
+
+def _describe(model: Any) -> dict[str, Any]:
+    """The description, or of a model that cannot be described, as of a function of arrays, why: who goes on has the model."""
+    try:
+        return describe(model)
+    except (TypeError, ValueError) as error:
+        return {"fastnet": VERSION, "seed": model.seed, "undescribed": str(error)}
 
 
 def _put(state: Mapping[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -186,8 +194,10 @@ def _check(
 ) -> None:
     """Raises ValueError where the checkpoint is of another model or another call of fit."""
     model = fit.model
-    own = json.loads(json.dumps(describe(model)))
-    for part in _STRUCTURE:
+    own = json.loads(json.dumps(_describe(model)))
+    if ("undescribed" in own) != ("undescribed" in description):
+        raise ValueError("it was written for another model")
+    for part in _STRUCTURE if "undescribed" not in own else ():
         if _without_seeds(description[part]) != _without_seeds(own[part]):
             raise ValueError(f"it was written for another model: its {part} differ")
     for key, value in _arguments(fit).items():
@@ -210,7 +220,7 @@ def _without_seeds(plain: Any) -> Any:
     if isinstance(plain, list):
         return [_without_seeds(value) for value in plain]
     if isinstance(plain, dict):
-        left_out = ("seed",) if "fastnet" in plain else ("needs", "traced") if "class_name" in plain else ()
+        left_out = ("seed",) if "fastnet" in plain else ("needs", "traced", "kind") if "class_name" in plain else ()
         return {key: _without_seeds(value) for key, value in plain.items() if key not in left_out}
     return plain
 

@@ -20,11 +20,12 @@ from ..layers.functional import Lambda
 from ..layers.traced import TracedLayer
 from .formulas import Describe, describe_formula, is_own
 from .traces import NotTraceable, calls_by_layer, classes_needed, owner_path, trace_layer
+from .weight_functions import describe_function, with_functions
 
 if TYPE_CHECKING:
     from .._network import Network
 
-__all__ = ["VERSION", "describe", "is_model", "most_operations", "operations_of", "parts_of"]
+__all__ = ["VERSION", "describe", "described_config", "is_model", "most_operations", "operations_of", "parts_of"]
 
 #: Of the description, raised when an older fastnet could not read it. 2: models and other layers within layers.
 VERSION = 2
@@ -75,6 +76,20 @@ def describe(model: Network) -> dict[str, Any]:
             "a file of it would not be read again"
         )
     return description
+
+
+def described_config(layer: Layer, model: Network) -> dict[str, Any]:
+    """The configuration of a layer of a model, with what regularizers and constraints compute that are functions in their place.
+
+    Raises
+    ------
+    NotTraceable
+        If one cannot be traced.
+    """
+    traces = _Traces(model)
+    return with_functions(
+        layer, layer.get_config(), lambda: traces.calls.get(layer, []), lambda *given: _describe_layer(*given, traces)
+    )
 
 
 def is_model(layer: Layer) -> bool:
@@ -172,13 +187,21 @@ def _describe_class(layer: Layer, traces: _Traces) -> dict[str, Any]:
         If there is neither a configuration that JSON can hold nor anything that it did.
     """
     class_name = layer._saved_class if isinstance(layer, TracedLayer) else registered_name(type(layer))
-    config, reason = _config_of(layer)
+
+    def describe(part: Layer, name: str, known: dict[Layer, int]) -> dict[str, Any]:
+        return _describe_layer(part, name, known, traces)
+
+    config, reason = _config_of(layer, traces, describe)
     needs = classes_needed(layer, class_name, config) or ([class_name] if reason is not None else [])
     description: dict[str, Any] = {"class_name": class_name, "config": config}
     if needs:
         try:
             trace = trace_layer(
-                layer, traces.calls.get(layer, []), traces.model._variants.open, lambda *given: _describe_layer(*given, traces)
+                layer,
+                traces.calls.get(layer, []),
+                traces.model._variants.open,
+                describe,
+                lambda *given: describe_function(*given, describe),
             )
             description |= {"needs": needs, "traced": trace}
         except NotTraceable as error:
@@ -197,13 +220,15 @@ def _describe_class(layer: Layer, traces: _Traces) -> dict[str, Any]:
     return description
 
 
-def _config_of(layer: Layer) -> tuple[dict[str, Any], str | None]:
+def _config_of(layer: Layer, traces: _Traces, describe: Describe) -> tuple[dict[str, Any], str | None]:
     """What `get_config` gives, and why that is not what JSON can hold: there is a name and a state in its place then."""
     reason: str | None = layer.unconfigured if isinstance(layer, TracedLayer) else None
     try:
-        config = layer.get_config()
+        config = with_functions(layer, layer.get_config(), lambda: traces.calls.get(layer, []), describe)
         json.dumps(config)
-        return dict(config), reason
+        return config, reason
+    except NotTraceable as error:
+        reason = str(error)
     except (TypeError, ValueError) as error:
         reason = f"get_config holds more than JSON can: {error}"
     except (AttributeError, LookupError, NotImplementedError) as error:

@@ -18,11 +18,13 @@ from .. import initializers
 from .._config import Configurable
 from .._graph import SymbolicTensor
 from .._names import lookup
+from .._registered import CustomObjects, custom_object_scope
 from .._weights import Weight
 from ..layers import Input, Reshape
 from ..layers._registry import layer_table
 from ..layers.base import Layer
 from ..layers.scaling import Normalization, Rescaling
+from .building import SavedWeightFunction
 from .keras_classes import class_of, made_by_class, with_class
 from .keras_compile import compile_as_told
 from .keras_files import opened, telling, wrap
@@ -124,7 +126,7 @@ def from_keras(source: Any, model: Model | None = None, *, dtype: str | None = "
 
 def read_keras(path: Path, custom_objects: Mapping[str, Any] | None, compile: bool) -> Model:
     """The model in a file, as `from_keras`; of a class of the user's, where it was of one: TypeError where there is none of its name."""
-    with opened(path) as file:
+    with opened(path) as file, custom_object_scope(custom_objects or {}):
         cls = class_of(file.config, custom_objects)
         if cls is None or "layers" in (file.config.get("config") or {}):
             if cls is not None:
@@ -302,6 +304,11 @@ class _Builder:
         if value["class_name"] in self.table and "layers" in str(value.get("module")):
             check_layer(value, "a layer within it")
             return self._make(value, within=True)
+        if value["class_name"] == "function":
+            custom = CustomObjects()
+            function = custom.get(value.get("registered_name")) or custom.get(config)
+            if function is not None or isinstance(value.get("fastnet"), Mapping):
+                return function or SavedWeightFunction(value["fastnet"])
         plain = (
             {key: self._convert(one) for key, one in config.items() if one is not None} if isinstance(config, Mapping) else config
         )

@@ -22,6 +22,8 @@ from .._replace import replaced_file
 from .._weights import Weight
 from ..layers.activations import _ActivationLayer
 from ..layers.base import Layer
+from .description import described_config
+from .formulas import FUNCTION
 from .keras_compile import compile_config_of
 from .keras_source import NAMES_IN_FILES, groups_of
 from .keras_weights import is_weight_in_keras
@@ -256,7 +258,7 @@ class _Writer:
             raise ValueError(
                 f"layer {layer.name!r} is a Lambda, whose function Keras would not find: save the model as .safetensors"
             )
-        config = layer.get_config()
+        config = described_config(layer, model)
         config.update(name=layer.name, trainable=layer.trainable, dtype=self.dtype)
         if config.pop("fill_missing", False):
             raise ValueError(f"layer {layer.name!r}: fill_missing=True has no form in Keras")
@@ -324,6 +326,8 @@ def _arguments(config: Mapping[str, Any], layer: Layer) -> dict[str, Any]:
                 if name not in _INITIALIZERS:
                     continue  # the numbers are there
                 value = _described("keras.initializers", name, inner)
+            elif name == FUNCTION:  # Keras finds it by its name, and fastnet what it computes
+                value = {**_described("builtins", "function", inner["name"], inner["name"]), "fastnet": value}
             elif key.endswith("regularizer"):
                 value = _described("keras.regularizers", name, inner)
             elif key.endswith("constraint"):

@@ -6,6 +6,7 @@ on with the same bits. Plans and views are left behind: they are made again when
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from .._weights import INITIALISES, between_steps
 from ..layers.base import Layer
 from .building import rebuild
 from .description import describe
+from .weight_functions import function_of
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -59,6 +61,7 @@ def _state_between_steps(model: Model) -> dict[str, Any]:
     description["compiled"] = None
     state["description"] = description
     state["classes"] = _own_classes(model, description)
+    state["functions"] = Functions(_own_functions(model))
     state["weights"] = [weight.array.copy() for weight in model.weights]
     _take_slots(model, state)
     return state
@@ -114,7 +117,9 @@ def restore_model(state: dict[str, Any]) -> Model:
     else:
         initialises = INITIALISES.set(False)  # the weights follow
         try:
-            model = rebuild(state["description"], {registered_name(cls): cls for cls in state["classes"]})
+            model = rebuild(
+                state["description"], {registered_name(cls): cls for cls in state["classes"]} | state["functions"].table
+            )
         finally:
             INITIALISES.reset(initialises)
         model.set_weights(state["weights"])
@@ -158,6 +163,44 @@ def _put_slots(model: Model, slots: list[list[np.ndarray]], averaged: list[int])
 def _all_layers(layer: Layer) -> list[Layer]:
     """The layers of a model at any depth."""
     return [one for part in layer.sublayers() for one in (part, *_all_layers(part))]
+
+
+class Functions:
+    """Functions by name. A copy has the same; in a pickle are those that whoever reads it can import.
+
+    Parameters
+    ----------
+    table : dict of str to callable
+    """
+
+    def __init__(self, table: dict[str, Any]) -> None:
+        self.table = table
+
+    def __deepcopy__(self, memo: Any) -> Functions:
+        return self
+
+    def __reduce__(self) -> Any:
+        return Functions, ({name: function for name, function in self.table.items() if _is_importable(function)},)
+
+
+def _is_importable(function: Any) -> bool:
+    found: Any = sys.modules.get(str(getattr(function, "__module__", None)))
+    for name in str(getattr(function, "__qualname__", None)).split("."):
+        found = getattr(found, name, None)
+    return found is function
+
+
+def _own_functions(model: Model) -> dict[str, Any]:
+    """The regularizers and constraints that are functions, but for different ones of one name."""
+    things = [thing for weight in model.weights for thing in (weight.regularizer, weight.constraint)]
+    things += [getattr(layer, "activity_regularizer", None) for layer in _all_layers(model)]
+    found: dict[str, list[Any]] = {}
+    for thing in things:
+        function = function_of(thing)
+        if function is not thing and not hasattr(function, "described"):
+            several = found.setdefault(registered_name(function), [])
+            several += [function] if function not in several else []
+    return {name: several[0] for name, several in found.items() if len(several) == 1}
 
 
 def _own_classes(model: Model, description: Any) -> list[type]:

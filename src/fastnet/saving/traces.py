@@ -36,6 +36,8 @@ def classes_needed(layer: Layer, name: str, config: Any) -> list[str]:
     while left:
         value = left.pop()
         if isinstance(value, Mapping):
+            if "kind" in value and "traced" in value:  # without it there is what it computes
+                continue
             inner = value.get("class_name")
             if isinstance(inner, str) and "config" in value and not _is_known(inner):
                 found[inner] = None
@@ -120,7 +122,11 @@ def _models_in(layer: Layer) -> Iterator[Any]:
 
 
 def trace_layer(
-    layer: Layer, calls: Sequence[LayerCall], of_sizes: bool, describe: Callable[[Layer, str, dict[Layer, int]], dict[str, Any]]
+    layer: Layer,
+    calls: Sequence[LayerCall],
+    of_sizes: bool,
+    describe: Callable[[Layer, str, dict[Layer, int]], dict[str, Any]],
+    function: Callable[[Any, str, list[Weight]], dict[str, Any]],
 ) -> dict[str, Any]:
     """What the layer is without its class: weights, parts, and what it did in each kind of call.
 
@@ -133,6 +139,8 @@ def trace_layer(
         Whether the inputs of the model leave sizes open.
     describe : callable
         That describes a layer that this one is put together from, or calls, of its name and the numbers of those described so far.
+    function : callable
+        That describes a regularizer or a constraint of weights that is a function.
 
     Raises
     ------
@@ -158,12 +166,16 @@ def trace_layer(
             raise NotTraceable("it did not do the same in two calls with the same arguments")
     return {
         "trainable": layer._trainable,
-        "weights": [describe_weight(weight) for weight in layer._weights.values()],
+        "weights": [describe_weight(weight, function=function) for weight in layer._weights.values()],
         "parts": [
             {
                 "name": part.name,
                 "layer": plain,
-                **({"weights": [describe_weight(part._weights[name]) for name in uses[part]]} if part in uses else {}),
+                **(
+                    {"weights": [describe_weight(part._weights[name], function=function) for name in uses[part]]}
+                    if part in uses
+                    else {}
+                ),
             }
             for part, plain in zip(parts, of_parts)
         ],
@@ -171,8 +183,10 @@ def trace_layer(
     }
 
 
-def describe_weight(weight: Weight, whole: bool = False) -> dict[str, Any]:
-    """What a file says of a weight beside its numbers, or with them where the initializer has them."""
+def describe_weight(
+    weight: Weight, whole: bool = False, function: Callable[[Any, str, list[Weight]], dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """What a file says of a weight beside its numbers, or with them where the initializer has them; function: describes what one computes."""
     found: dict[str, Any] = {"name": weight.name, "shape": list(weight.shape), "trainable": weight.trainable}
     if weight.engine_shape != weight.shape:
         found["engine_shape"] = list(weight.engine_shape)
@@ -188,7 +202,10 @@ def describe_weight(weight: Weight, whole: bool = False) -> dict[str, Any]:
             if kind != "initializer" or whole or len(json.dumps(plain)) < _LONG:
                 found[kind] = plain
         elif kind != "initializer" and getattr(thing, "own", False):
-            raise NotTraceable(f"the {kind} of weight {weight.name!r} is a function outside of fastnet")
+            plain = function(thing, kind, [weight]) if function is not None else {}
+            if "traced" not in plain:
+                raise NotTraceable(f"the {kind} of weight {weight.name!r} is a function outside of fastnet")
+            found[kind] = plain
         elif kind == "regularizer":
             found[kind] = serialize(regularizers.L1L2(thing.l1, thing.l2))
         elif kind == "constraint":
