@@ -553,16 +553,14 @@ class Positive(fn.constraints.Constraint):
 
 
 @pytest.mark.parametrize("options", [{"kernel_regularizer": Smooth()}, {"kernel_constraint": Positive()}])
-def test_functions_of_weights_need_their_classes(options, tmp_path):
-    """They would be lost."""
+def test_functions_of_weights_are_loaded_with_and_without_their_classes(options, tmp_path):
+    """More of these are in test_saved_penalties.py."""
     model = stack(Dense(3, **options))
     model.save(tmp_path / "m")
-    with pytest.raises(
-        ValueError, match="of weight 'kernel' is a (function|class) outside of fastnet|unknown (regularizer|constraint)"
-    ):
-        fn.load_model(tmp_path / "m")
-    custom = {"Smooth": Smooth, "Positive": Positive}
-    assert type(fn.load_model(tmp_path / "m", custom).layers[0]) is Dense
+    given = fn.load_model(tmp_path / "m", {"Smooth": Smooth, "Positive": Positive}).layers[0]
+    for name, thing in options.items():
+        assert type(getattr(given, name)) is type(thing)
+        assert type(getattr(fn.load_model(tmp_path / "m").layers[0], name)) is not type(thing)
 
 
 def open_sizes(own):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -99,8 +99,17 @@ def lower(
     )
     # Predictions do without what only adds to the loss.
     operations = [*(graph.leading if kind == "predict" else graph.operations), *formulas]
+    unused: set[Operation] = set()
     if not training:
         operations = without_training(operations, with_masks(graph.outputs))
+    else:
+        ends = [*with_masks(graph.outputs), *(one.result for one in functions if one.result is not None)]
+        if with_loss is not None:
+            ends += [trace.result for trace in with_loss.traced if trace is not None]
+            ends += [
+                tensor for group in with_loss.tallies for tally in group for _, _, tensor in tally.entries if tensor is not None
+            ]
+        unused = set(operations) - set(without_training(operations, ends, True))
     _check_frozen(operations if training else [])
     # Of all operations, so that values have the same numbers in all plans.
     computed = dict.fromkeys(
@@ -108,7 +117,7 @@ def lower(
     )
     tensors = [*graph.feeds, *(target for _, target in targets), *computed]
     nodes, values = lower_operations(
-        tensors, operations, [*weights, *constants], folded | network._silent, network._places, training
+        tensors, operations, [*weights, *constants], folded | network._silent, network._places, training, unused
     )
     offsets = network._slab.offsets
     places = {weight: place for place, weight in enumerate([*weights, *constants])}
@@ -184,8 +193,9 @@ def lower_operations(
     folded: set[Operation],
     places: Mapping[Operation, int],
     training: bool = True,
+    unused: Container[Operation] = (),
 ) -> tuple[list[tuple[Any, ...]], dict[int, int]]:
-    """The nodes, and the number of each value by the id of its tensor."""
+    """The nodes, and the number of each value by the id of its tensor; unused: operations that have a number, and nothing else."""
     numbers = {weight: i for i, weight in enumerate(weights)}
     values = {id(tensor): i for i, tensor in enumerate(inputs)}
     n_values = len(values)
@@ -196,6 +206,12 @@ def lower_operations(
         while len(nodes) < places.get(operation, 0):  # views that nothing reads
             nodes.append(("reshape", "padding", [0], [], shape_attributes(inputs[0].sample_shape)))
             n_values += 1
+        if operation in unused:
+            made[operation] = len(nodes)
+            nodes.append(("reshape", "padding", [0], [], shape_attributes(inputs[0].sample_shape)))
+            values[id(operation.outputs[0])] = n_values
+            n_values += 1
+            continue
         read = [values[id(tensor)] for tensor in _inputs_of(operation, training)]
         attributes = operation.layer.plan_attributes(operation)
         if operation.like in made:

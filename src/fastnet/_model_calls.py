@@ -17,7 +17,7 @@ from .layers._modes import FORCED, MODE, takes_training, trace_modes
 from .layers._naming import name_layers
 from .layers.base import Layer
 from .layers.core import Input, input_like
-from .layers.functional import FunctionLayer
+from .layers.functional import FunctionLayer, InTraining
 from .layers.host import sizes_of_stage
 
 __all__ = ["ModelCalls", "keyed"]
@@ -186,7 +186,7 @@ class ModelCalls(Layer):
                     named = dict(zip(map(id, self.inputs), inputs))
                     given = _map(self._given, lambda tensor, _: named[id(tensor)])
                     run = functools.partial(self._checked_call, inputs, given)
-                    outputs = trace_modes(run, None, inputs, self.name) if takes_training(self.call) else run()
+                    outputs = trace_modes(run, None, inputs, self.name, InTraining.choose) if takes_training(self.call) else run()
                     self._given = given
                 else:
                     outputs = as_tensors(ModelCalls.call(self, *inputs), "outputs")
@@ -297,7 +297,7 @@ class ModelCalls(Layer):
                         self.build(_map(given, lambda tensor, _: tensor.shape))
                     self._has_built = True
                 run = functools.partial(self._checked_call, inputs, given)
-                outputs = trace_modes(run, None, inputs, self.name) if takes_training(self.call) else run()
+                outputs = trace_modes(run, None, inputs, self.name, InTraining.choose) if takes_training(self.call) else run()
             self._connect(inputs, outputs, None, self._traced_losses)
             self._given = given
             if not self._trainable:

@@ -40,7 +40,7 @@ def sort_operations(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
     return list(order)
 
 
-def without_training(operations: Sequence[Any], ends: Iterable[Any]) -> list[Any]:
+def without_training(operations: Sequence[Any], ends: Iterable[Any], training: bool = False) -> list[Any]:
     """The operations but those that lead to the second input of "in_training" alone, which matter in training only.
 
     Parameters
@@ -49,6 +49,8 @@ def without_training(operations: Sequence[Any], ends: Iterable[Any]) -> list[Any
         Each after those it depends on.
     ends : iterable of SymbolicTensor
         What is read besides, as the outputs of a model.
+    training : bool
+        But those that lead to the first input alone, which matter in predictions only.
     """
     if not any(operation.op == "in_training" for operation in operations):
         return list(operations)
@@ -62,7 +64,8 @@ def without_training(operations: Sequence[Any], ends: Iterable[Any]) -> list[Any
             idle.update(map(id, operation.inputs))
             continue
         kept.append(operation)
-        lasting = operation.inputs[:1] if operation.op == "in_training" else operation.inputs
+        kept_input = slice(-1, None) if training else slice(1)
+        lasting = operation.inputs[kept_input] if operation.op == "in_training" else operation.inputs
         read.update(map(id, lasting))
         idle.update(map(id, operation.inputs))
     return kept[::-1]

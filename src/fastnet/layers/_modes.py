@@ -70,10 +70,17 @@ def in_mode(op: str, layer: Any, inputs: Sequence[SymbolicTensor], attributes: M
     return {**attributes, name: value} if op == "batch_normalization" or name in attributes else attributes
 
 
-def trace_modes(run: Callable[..., Any], call: LayerCall | None, inputs: Iterable[SymbolicTensor], label: str) -> Any:
+def trace_modes(
+    run: Callable[..., Any],
+    call: LayerCall | None,
+    inputs: Iterable[SymbolicTensor],
+    label: str,
+    choose: Callable[[SymbolicTensor, SymbolicTensor], SymbolicTensor],
+) -> Any:
     """What a `call` with a parameter `training` returns, of which one graph is to serve training and inference.
 
-    It is traced with True and with False, where it is not within a call that is. What differs must be what operations do by themselves.
+    It is traced with True and with False, where it is not within a call that is. Where results differ by more than what operations do by
+    themselves, both are parts of the graph, of which plans have the one that they need.
 
     Parameters
     ----------
@@ -84,34 +91,63 @@ def trace_modes(run: Callable[..., Any], call: LayerCall | None, inputs: Iterabl
     inputs : iterable of SymbolicTensor
         What `run` computes with.
     label : str
+    choose : callable
+        Appends what is the first of two tensors in inference and the second in training.
 
     Raises
     ------
     NotImplementedError
-        Where both compute different things.
+        Where both return different kinds of results, or add different things to the loss, or something and return others.
     """
     mode = MODE.get()
     if mode is not None:
         return run(training=mode)
     inputs = list(inputs)
-    results, meanings = [], []
-    for mode in (True, False):
-        scratch = call if call is None or mode else LayerCall(call.layer, call.inputs, call.options)
+
+    def trace(mode: bool, scratch: LayerCall | None) -> Any:
         tokens = MODE.set(mode), CURRENT_CALL.set(scratch)
         try:
-            results.append(run(training=mode))
+            return run(training=mode)
         finally:
             MODE.reset(tokens[0])
             CURRENT_CALL.reset(tokens[1])
-        penalties = [tensor for one in (scratch.penalties if scratch is not None else []) for tensor in one.outputs]
-        meanings.append(_meaning(inputs, [*symbols_in(results[-1]), *penalties]))
-    if meanings[0] != meanings[1]:
+
+    def added_to(one: LayerCall | None) -> list[SymbolicTensor]:
+        return [tensor for operation in (one.penalties if one is not None else []) for tensor in operation.outputs]
+
+    trained = trace(True, call)
+    scratch = call if call is None else LayerCall(call.layer, call.inputs, call.options)
+    found = trace(False, scratch)
+    ends, others = symbols_in(trained), symbols_in(found)
+    if _meaning(inputs, [*ends, *added_to(call)]) == _meaning(inputs, [*others, *added_to(scratch)]):
+        return trained
+    if added_to(call) or added_to(scratch):
         raise NotImplementedError(
-            f"the call of {label!r} computes something else for training=True than for training=False, beside what layers such as Dropout "
-            "and BatchNormalization do by themselves: a graph is one for both. Write what is for training alone as a layer that is "
-            "random (fn.layers.GaussianNoise, Dropout, ...), or make two models that share the layers"
+            f"the call of {label!r} computes something else for training=True than for training=False, and adds to the loss: a graph is one "
+            "for both, in which it would be added twice. Add it in a layer of its own"
         )
-    return results[0]
+    if [tensor.sample_shape for tensor in ends] != [tensor.sample_shape for tensor in others] or len(ends) == 0:
+        raise NotImplementedError(
+            f"the call of {label!r} returns {[tensor.shape for tensor in ends]} for training=True and {[tensor.shape for tensor in others]} for "
+            "training=False: a graph is one for both, so that shapes must be the same"
+        )
+    if call is not None:
+        others = symbols_in(trace(False, call))
+    chosen: dict[int, SymbolicTensor] = {}
+    for tensor, other in zip(ends, others):
+        if id(tensor) not in chosen and _meaning(inputs, [tensor]) != _meaning(inputs, [other]):
+            chosen[id(tensor)] = choose(other, tensor)
+            chosen[id(tensor)].mask = tensor.mask
+    return _replaced(trained, chosen)
+
+
+def _replaced(value: Any, chosen: Mapping[int, SymbolicTensor]) -> Any:
+    """A result of a call with other tensors in it."""
+    if isinstance(value, SymbolicTensor):
+        return chosen.get(id(value), value)
+    if isinstance(value, Mapping):
+        return {key: _replaced(one, chosen) for key, one in value.items()}
+    return type(value)([_replaced(one, chosen) for one in value]) if type(value) in (list, tuple) else value
 
 
 def _meaning(inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> list[Any]:

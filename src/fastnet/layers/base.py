@@ -201,7 +201,7 @@ class Layer(Penalized, Parts, Configurable):
                     self.build(shapes[0] if len(shapes) == 1 else shapes)
                 self._has_built = True
             run = functools.partial(self._called, *tensors, **with_mask(self._called, tensors, options))
-            result = trace_modes(run, call, call.sources, self._label) if takes else run()
+            result = trace_modes(run, call, call.sources, self._label, self._in_training) if takes else run()
             masks = masks_of(self.compute_mask, tensors)
             call.returns_list = not isinstance(result, SymbolicTensor)
             outputs = outputs_of(self, result)
@@ -335,6 +335,10 @@ class Layer(Penalized, Parts, Configurable):
         for tensor, other in zip(operation.outputs, others):
             tensor.alternative = other
         return operation.outputs[0]
+
+    def _in_training(self, inference: SymbolicTensor, training: SymbolicTensor) -> SymbolicTensor:
+        """The one in predictions, the other in training."""
+        return self.emit("in_training", [inference, training])
 
     def plan_attributes(self, operation: Operation) -> Mapping[str, float]:
         """The attributes of one of its operations for a plan that is being made.

@@ -13,7 +13,7 @@ from ._operands import with_formulas, without_formulas
 from ._registry import LAYERS
 from .base import Layer
 
-__all__ = ["HAS_BATCH", "AddLoss", "FunctionLayer", "Lambda"]
+__all__ = ["HAS_BATCH", "AddLoss", "FunctionLayer", "InTraining", "Lambda"]
 
 #: Whether the first axis of tensors is the batch; else they are arrays, which are computed with as a whole.
 HAS_BATCH: ContextVar[bool] = ContextVar("HAS_BATCH", default=True)
@@ -104,6 +104,22 @@ class AddLoss(Layer):
 
 
 LAYERS["AddLoss"] = AddLoss
+
+
+class InTraining(Layer):
+    """The second of two tensors in training, the first in predictions: what the `call` of a model means that computes both."""
+
+    def call(self, inference: SymbolicTensor, trained: SymbolicTensor) -> SymbolicTensor:
+        return self._in_training(inference, trained)
+
+    @staticmethod
+    def choose(inference: SymbolicTensor, trained: SymbolicTensor) -> SymbolicTensor:
+        """What a new layer makes of both."""
+        result: SymbolicTensor = InTraining()([inference, trained])
+        return result
+
+
+LAYERS["InTraining"] = InTraining
 
 
 class Lambda(Layer):
