@@ -402,7 +402,6 @@ def test_functions_that_name_no_updates(result, error, message):
         (Adam(), TypeError, "a dictionary with an optimizer for each of"),
         (dict.fromkeys(["discriminator", "generator"], Adam()), ValueError, "'generator' has the optimizer of another one"),
         ({"discriminator": "adam", "generator": fn.optimizers.LBFGS()}, ValueError, "takes all rows at once"),
-        ({"discriminator": "adam", "generator": Adam(use_ema=True)}, ValueError, "keeps an average"),
     ],
 )
 def test_optimizers_that_do_not_fit(optimizers, error, message):

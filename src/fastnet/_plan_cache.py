@@ -108,7 +108,7 @@ class PlanCache:
     def _key(self, kind: str, capacity: int, averages: Mapping[Weight, np.ndarray]) -> tuple[Any, ...]:
         """What a plan depends on."""
         self._refresh()
-        averaged = (self._model._require_compiled().optimizer.averaged_slot(), frozenset(averages)) if averages else None
+        averaged = frozenset((weight, array.ctypes.data) for weight, array in averages.items()) if averages else None
         compiled = self._model._compiled if kind in ("train", "evaluate") else None
         traced = tuple(compiled.formulas) if compiled is not None else ()
         return (kind, capacity, self._structure, averaged, tuple([layer.plan_key() for layer in self._keyed]), traced)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Slots:
         #: The weights whose averages go on, and how often each had been set when they began.
         self._followed: dict[Weight, int] = {}
         self._version = -1  # of what `follow` has seen
+        #: Of an update: the `TrainStep`.
+        self.step: Any = None
 
     def clear(self) -> None:
         """Forgets all: there is another optimizer."""
@@ -71,10 +73,26 @@ class Slots:
             return
         optimizer = self._model._require_compiled().optimizer
         arrays = self.arrays()
+        begun = False
         for weight in self._model.trainable_weights:
             if self._followed.get(weight) != weight.changes:
                 self._begin(weight, optimizer, arrays)
+                begun = begun or self in slab.of_steps
+        self._end_others()
+        if begun:  # models that were not compiled with this optimizer predict by other numbers from now on
+            _core.note_change()
         self._version = _core.version()
+
+    def _end_others(self) -> None:
+        """Ends averages of the weights that are trained now: those of the steps of a `TrainStep`, or where this is one, of models."""
+        slab = self._model._slab
+        others = [slots for slots in slab.of_steps if slots is not self and (self.step is None or slots.step is not self.step)]
+        if self.step is not None:
+            others += [model._plans.slots for model in slab.models if model is not self.step]
+        for weight in self._model.trainable_weights:
+            for slots in others:
+                if slots._followed.pop(weight, None) is not None:
+                    _core.note_change()
 
     def _begin(self, weight: Weight, optimizer: Optimizer, arrays: list[np.ndarray]) -> None:
         part = slice(weight.offset, weight.offset + weight.size)
@@ -86,7 +104,21 @@ class Slots:
         self._followed[weight] = weight.changes
 
     def averages(self) -> Mapping[Weight, np.ndarray]:
-        """The weights that are evaluated with other numbers than the trained ones: with these, views of a slot."""
+        """The weights that are evaluated with other numbers than the trained ones: with these, views of a slot.
+
+        Among them are those of which the updates of a `TrainStep` keep averages.
+        """
+        found, steps = dict(self._own_averages()), self._model._slab.of_steps
+        if steps:
+            weights = set(self._model.weights)
+            for slots in reversed(steps):  # the last one that was compiled first
+                for weight, average in slots._own_averages().items():
+                    if weight in weights:
+                        found.setdefault(weight, average)
+        return found
+
+    def _own_averages(self) -> Mapping[Weight, np.ndarray]:
+        """Those of its own optimizer."""
         model = self._model
         number = model._compiled.optimizer.averaged_slot() if model._compiled is not None else None
         if number is None:

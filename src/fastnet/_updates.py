@@ -87,6 +87,7 @@ class Update(Network):
         self._graph.operations = operations
         self._silent = frozenset(penalties) - frozenset(counted)
         self._plans = PlanCache(self)
+        self._plans.slots.step = step
 
     def _depends(self, step: Network, operation: Operation) -> bool:
         """Whether what an operation adds to the loss depends on a weight that is trained here."""
@@ -309,7 +310,8 @@ class StepSlots(Slots):
         for slots in self._parts():
             slots.follow()
 
-    def averages(self) -> Mapping[Weight, np.ndarray]:
+    def _own_averages(self) -> Mapping[Weight, np.ndarray]:
+        """None of its own: they are those of the updates."""
         return {}
 
     def set_averages(self, values: Mapping[Weight, np.ndarray]) -> None:

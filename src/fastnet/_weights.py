@@ -345,6 +345,8 @@ class Slab:
         self._gradients: np.ndarray | None = None
         self.gate = _core.Gate()
         self.averaged = False
+        #: The arrays of those updates of steps whose optimizers average weights.
+        self.of_steps: dict[Any, None] = {}
         #: Those whose weights lie here, and perhaps some that have moved.
         self.models: weakref.WeakSet[Any] = weakref.WeakSet()
         self._views: dict[Weight, weakref.ref[_View]] = {}  # that may be alive
@@ -424,6 +426,7 @@ class Slab:
                 stack.enter_context(slab.gate.writing(wait=True))
                 slab.note_writes()
                 joined.averaged = joined.averaged or slab.averaged
+                joined.of_steps.update(slab.of_steps)
             joined._fill(seed, numbers)
             for weight in joined.weights:
                 weight.slab, weight.offset = joined, joined.offsets[weight]

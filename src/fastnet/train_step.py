@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,19 +10,17 @@ import numpy as np
 from . import _core, _data
 from . import optimizers as _optimizers
 from ._fit_options import FitOptions
-from ._graph import SymbolicTensor, outside_calls
+from ._graph import outside_calls
 from ._hooks import begin_hooks
 from ._model_data import INFERENCE_ROWS, inputs_of, learn_columns, positive, rows_at_once, threads_of
 from ._progress import make_progress
-from ._row_sums import Total, rows_of_mean
+from ._step_function import checked_updates, dtype_of, make_inputs
 from ._steppers import SLICE_STEPS, TRAIN
 from ._updates import CompiledStep, CompiledUpdate, MeanLoss, StepPlans, Update, place_operations
-from ._weights import Weight
+from ._weights import between_steps
 from .fitting import Fit
 from .history import History
 from .inference import as_asked
-from .layers.base import Layer
-from .layers.core import Input
 from .model import Model
 
 __all__ = ["TrainStep"]
@@ -100,11 +97,11 @@ class TrainStep(Model):
         self._names: list[str] = []
         if not callable(function):
             raise TypeError(f"TrainStep takes a function, got {function!r}")
-        tensors = _make_inputs(function, inputs)
+        tensors = make_inputs(function, inputs)
         with outside_calls(rows=tensors[0]):
-            found = _checked_updates(function(*tensors))
+            found = checked_updates(function(*tensors))
             self._names = list(found)
-            self._describe(seed, dtype or _dtype_of(found), name)
+            self._describe(seed, dtype or dtype_of(found), name)
             self._plans = StepPlans(self)
             self._connect(tensors, [loss for loss, _ in found.values()])
             if self._graph.staged:
@@ -153,8 +150,12 @@ class TrainStep(Model):
         Raises
         ------
         TypeError, ValueError
-            If an update has no optimizer, two have the same object, or one takes all rows at once or keeps an average of the weights, by
-            which models would predict that do not know of it.
+            If an update has no optimizer, two have the same object, or one takes all rows at once.
+
+        Notes
+        -----
+        Where an optimizer keeps averages of the weights (`use_ema`, `swa_start`), all models that have these weights predict and are evaluated
+        by the averages, until something else trains the weights or sets them; the losses of a step are those of the trained weights.
         """
         names = self.output_names
         for update in self.updates:
@@ -176,11 +177,6 @@ class TrainStep(Model):
                 raise ValueError(f"update {name!r} has the optimizer of another one: give each its own object")
             if optimizer.full_batch:
                 raise ValueError(f"update {name!r}: {type(optimizer).__name__} takes all rows at once, a step takes batches")
-            if optimizer.keeps_average:
-                raise ValueError(
-                    f"update {name!r}: {type(optimizer).__name__} keeps an average of the weights to predict with (use_ema, swa_start, "
-                    "or by its kind), which the models of a step do not know of"
-                )
         for name, count in (every or {}).items():
             if name not in names:
                 raise ValueError(f"compile: every has {name!r}, expected updates among {names}")
@@ -192,6 +188,9 @@ class TrainStep(Model):
             update._compiled = CompiledUpdate(optimizer, n_threads)
             update.every = (every or {}).get(update.name, 1)
             update._plans.clear(keep_slots=optimizer is other)
+            self._slab.of_steps.pop(update._plans.slots, None)
+            if optimizer.keeps_average:
+                self._slab.of_steps[update._plans.slots] = None
         self._plans.clear(keep_slots=True)
 
     # ---- fit --------------------------------------------------------------------------------------------
@@ -371,6 +370,64 @@ check_finite, resume_from
         """The losses of the rows up to the end."""
         return {name: float(np.mean(output[:end], dtype=np.float64)) for name, output in zip(self.output_names, outputs)}
 
+    # ---- files ------------------------------------------------------------------------------------------
+
+    def save_state(self, filepath: Any) -> None:
+        """Writes weights, optimizers and counters, from which a step that is made of the same function goes on by `load_state`, bit for bit.
+
+        A model of the step is saved by its own `save`; within `fit`, `callbacks.TrainingCheckpoint` writes files to resume from.
+
+        Parameters
+        ----------
+        filepath : path
+
+        Raises
+        ------
+        RuntimeError
+            Before compile.
+        OSError
+            If the file cannot be written.
+        """
+        from .saving.step_state import save_step
+
+        between_steps(self._slab.gate, lambda: save_step(self, filepath))
+
+    def load_state(self, filepath: Any) -> None:
+        """Puts the models and optimizers of the step where those stood that `save_state` wrote.
+
+        Parameters
+        ----------
+        filepath : path
+
+        Raises
+        ------
+        RuntimeError
+            Before compile.
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is none of such a step, or of one with other updates or optimizers; nothing is changed then.
+
+        Examples
+        --------
+        >>> import os, tempfile, numpy as np, fastnet as fn
+        >>> def make():
+        ...     model = fn.Sequential([fn.Input((2,)), fn.layers.Dense(1)], seed=0)
+        ...     step = fn.TrainStep(lambda x: {"size": (fn.ops.square(model(x)), model)}, [(2,)], seed=0)
+        ...     step.compile("adam")
+        ...     return step
+        >>> step, other, x = make(), make(), np.ones((4, 2))
+        >>> loss = step.train_on_batch(x)
+        >>> path = os.path.join(tempfile.mkdtemp(), "step.safetensors")
+        >>> step.save_state(path)
+        >>> other.load_state(path)
+        >>> other.train_on_batch(x) == step.train_on_batch(x)
+        True
+        """
+        from .saving.step_state import load_step
+
+        load_step(self, filepath)
+
     # ---- what a step has not ----------------------------------------------------------------------------
 
     def backward(self, dy: Any = None) -> Any:
@@ -390,68 +447,3 @@ check_finite, resume_from
 
     def __reduce__(self) -> Any:
         raise TypeError(f"step {self.name!r} is made of a function and cannot be copied or pickled: its models can be")
-
-
-def _make_inputs(function: Callable[..., Any], inputs: Any) -> list[SymbolicTensor]:
-    """A symbolic tensor for each input."""
-    if isinstance(inputs, Mapping):
-        names: list[str | None] = list(inputs)
-        shapes = list(inputs.values())
-    else:
-        if not isinstance(inputs, (list, tuple)) or not inputs:
-            raise TypeError(f"inputs of a TrainStep must be a list of shapes or a dictionary by name, got {inputs!r}")
-        shapes = list(inputs)
-        names = [None] * len(shapes)
-        try:
-            parameters = list(inspect.signature(function).parameters.values())
-        except (TypeError, ValueError):  # of a builtin
-            parameters = []
-        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        if len(parameters) == len(shapes) and all(parameter.kind in kinds for parameter in parameters):
-            names = [parameter.name for parameter in parameters]
-    tensors = [shape if isinstance(shape, SymbolicTensor) else Input(shape, name=name) for shape, name in zip(shapes, names)]
-    if any(tensor.open for tensor in tensors):
-        raise ValueError(f"inputs of a TrainStep have fixed sizes, got {[tensor.shape for tensor in tensors]}")
-    return tensors
-
-
-def _checked_updates(found: Any) -> dict[str, tuple[SymbolicTensor, list[Weight]]]:
-    """What the function has returned, with weights in place of models."""
-    what = "the function of a TrainStep must return a dictionary {name: (loss, what is trained), ...}"
-    if not isinstance(found, Mapping) or not found:
-        raise TypeError(f"{what}, got {found!r}")
-    if len(found) > _core.MAX_OUTPUTS:
-        raise ValueError(f"a TrainStep has at most {_core.MAX_OUTPUTS} updates, got {len(found)}")
-    updates = {}
-    for name, pair in found.items():
-        if not isinstance(name, str) or not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise TypeError(f"{what}, got {name!r}: {pair!r}")
-        loss, trained = pair
-        if isinstance(loss, Total):
-            loss = rows_of_mean(loss, f"update {name!r}: its loss")
-        if not isinstance(loss, SymbolicTensor):
-            raise TypeError(f"update {name!r}: its loss must be a symbolic tensor, made by fn.ops of the inputs, got {loss!r}")
-        if loss.sample_shape not in ((), (1,)):
-            raise ValueError(
-                f"update {name!r}: its loss has shape {loss.shape}, expected (None,) or (None, 1), a number for each row: "
-                f"take fn.ops.mean(loss, axis={tuple(range(1, len(loss.shape)))})"
-            )
-        updates[name] = (loss, _weights_in(name, trained))
-    return updates
-
-
-def _weights_in(name: str, trained: Any) -> list[Weight]:
-    """The weights of models, layers and lists of these."""
-    if isinstance(trained, Weight):
-        return [trained]
-    if isinstance(trained, Layer):
-        return trained.weights
-    if isinstance(trained, (list, tuple)) and trained:
-        return list(dict.fromkeys(weight for one in trained for weight in _weights_in(name, one)))
-    raise TypeError(f"update {name!r}: what is trained must be a model, a layer, a weight or a list of these, got {trained!r}")
-
-
-def _dtype_of(found: Mapping[str, tuple[SymbolicTensor, list[Weight]]]) -> str:
-    """That of the weights that there are."""
-    slabs = (weight.slab for _, weights in found.values() for weight in weights)
-    return next((slab.dtype for slab in slabs if slab is not None), "float32")

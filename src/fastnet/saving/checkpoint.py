@@ -23,7 +23,7 @@ from .tensors import read_tensors, write_tensors
 if TYPE_CHECKING:
     from ..fitting import Fit
 
-__all__ = ["restore", "write_checkpoint"]
+__all__ = ["number_or_list", "put_state", "restore", "take_state", "write_checkpoint"]
 
 #: What must be the same in the model that goes on.
 _STRUCTURE = ("class_name", "dtype", "inputs", "layers", "calls", "outputs")
@@ -41,11 +41,11 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
             tensors[f"{prefix}optimizer/{name}/{place}"] = slot[weight.offset : weight.offset + weight.size]
     callbacks = []
     for i, callback in enumerate(fit.callbacks.callbacks):
-        callbacks.append({"state": _put(callback.get_state(), f"{prefix}callback/{i}/", tensors)})
+        callbacks.append({"state": put_state(callback.get_state(), f"{prefix}callback/{i}/", tensors)})
     training = {
         **_arguments(fit),
         "prefix": prefix,
-        "optimizer": _put(fit.optimizer.get_state(), f"{prefix}optimizer_state/", tensors),
+        "optimizer": put_state(fit.optimizer.get_state(), f"{prefix}optimizer_state/", tensors),
         "averaged": sorted(paths[weight] for weight in model._plans.slots.followed if weight in paths),
         "epochs_begun": model._epochs_begun,
         "epoch": fit.epoch,
@@ -66,7 +66,7 @@ def write_checkpoint(fit: Fit, path: str | os.PathLike[str]) -> None:
             "first_update": state.first_update,
             "seconds": state.seconds,
         }
-    metadata = {"fastnet": json.dumps(_describe(model)), "training": json.dumps(training, default=_number_or_list)}
+    metadata = {"fastnet": json.dumps(_describe(model)), "training": json.dumps(training, default=number_or_list)}
     write_tensors(path, tensors, metadata)
 
 
@@ -78,13 +78,13 @@ def _describe(model: Any) -> dict[str, Any]:
         return {"fastnet": VERSION, "seed": model.seed, "undescribed": str(error)}
 
 
-def _put(state: Mapping[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
+def put_state(state: Mapping[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
     """The part of a state that is not arrays; those become tensors."""
     tensors.update((f"{prefix}{name}", value) for name, value in state.items() if isinstance(value, np.ndarray))
     return {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
 
 
-def _take(state: Mapping[str, Any], prefix: str, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def take_state(state: Mapping[str, Any], prefix: str, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The whole state again."""
     return {**state, **{name.removeprefix(prefix): tensors[name] for name in tensors if name.startswith(prefix)}}
 
@@ -102,7 +102,8 @@ def _arguments(fit: Fit) -> dict[str, Any]:
     }
 
 
-def _number_or_list(value: Any) -> Any:
+def number_or_list(value: Any) -> Any:
+    """What JSON can hold for a number or an array of NumPy; TypeError for anything else."""
     if isinstance(value, np.ndarray):
         return {"array": value.tolist()}
     if isinstance(value, np.generic):
@@ -142,7 +143,7 @@ def _read(fit: Fit, tensors: Mapping[str, np.ndarray], description: Any, trainin
     epochs_begun, epoch, first_epoch = (_count(training, name) for name in ("epochs_begun", "epoch", "first_epoch"))
     stopped, seed = _of_type(training, "stopped", bool), _count(description, "seed", 2**64)
     model = fit.model
-    optimizer_state = fit.optimizer.check_state(_take(training["optimizer"], "optimizer_state/", tensors))
+    optimizer_state = fit.optimizer.check_state(take_state(training["optimizer"], "optimizer_state/", tensors))
     size = sum(weight.size for weight in model.trainable_weights)
     if any(isinstance(value, np.ndarray) and value.shape != (size,) for value in optimizer_state.values()):
         raise ValueError(f"the optimizer's arrays must be of {size} numbers")
@@ -252,7 +253,7 @@ def _history(given: Mapping[str, Any]) -> tuple[list[int], dict[str, list[Any]]]
 def _callback_states(fit: Fit, tensors: Mapping[str, np.ndarray], training: Any) -> list[dict[str, Any]]:
     states = []
     for i, (given, callback) in enumerate(zip(training["callbacks"], fit.callbacks.callbacks, strict=True)):
-        state = _take(given["state"], f"callback/{i}/", tensors)
+        state = take_state(given["state"], f"callback/{i}/", tensors)
         callback.check_state(state)
         states.append(state)
     return states

@@ -1,0 +1,162 @@
+"""Averages of weights that the optimizers of a `TrainStep` keep, and steps that go on from a file."""
+
+import numpy as np
+import pytest
+
+import fastnet as fn
+
+ops = fn.ops
+X = np.random.default_rng(0).normal(size=(32, 4))
+
+
+def make(n_threads=None, seed=3, dtype="float64", **options):
+    """A generator and a critic in alternation: the step and both models."""
+    first = fn.Sequential(
+        [fn.Input((4,)), fn.layers.Dense(5, "tanh"), fn.layers.Dropout(0.2), fn.layers.Dense(4)], seed=1, dtype=dtype
+    )
+    second = fn.Sequential([fn.Input((4,)), fn.layers.Dense(6, "tanh"), fn.layers.Dense(1)], seed=2, dtype=dtype)
+
+    def function(x):
+        made = first(x)
+        return {
+            "second": (ops.mean((second(x) - 1) ** 2 + second(made) ** 2, axis=-1), second),
+            "first": (ops.mean((second(made) - 1) ** 2, axis=-1), first),
+        }
+
+    step = fn.TrainStep(function, [(4,)], seed=seed, dtype=dtype)
+    rate = fn.schedules.CosineDecay(0.05, 40)
+    step.compile(
+        {"second": fn.optimizers.SGD(0.1, momentum=0.9, clipnorm=0.5), "first": fn.optimizers.Adam(rate, **options)},
+        n_threads=n_threads,
+    )
+    return step, first, second
+
+
+def bits(*models):
+    return b"".join(weight.tobytes() for model in models for weight in model.get_weights())
+
+
+@pytest.mark.parametrize(
+    "options", [{"use_ema": True, "ema_momentum": 0.7}, {"swa_start": 2, "swa_period": 2}], ids=["ema", "swa"]
+)
+def test_models_predict_by_averages_that_follow_the_steps(options):
+    """The recursion in NumPy, over the weights after each step; what has none predicts by its weights."""
+    step, first, second = make(**options)
+    plain, first_alone, second_alone = make()
+    average = None
+    for i in range(6):
+        first.predict(X)  # by a plan that was made before there are averages
+        step.train_on_batch(X)
+        plain.train_on_batch(X)
+        assert bits(first, second) == bits(first_alone, second_alone)  # averaging changes no training
+        weights = first.get_weights()
+        if "use_ema" in options:
+            average = weights if average is None else [0.7 * a + 0.3 * w for a, w in zip(average, weights)]
+        elif i >= 2 and (i - 2) % 2 == 0:
+            n = (i - 2) // 2
+            average = weights if n == 0 else [a + (w - a) / (n + 1) for a, w in zip(average, weights)]
+        found, other = first.predict(X), fn.models.clone_model(first)
+        other.set_weights(average if average is not None else weights)
+        np.testing.assert_allclose(found, other.predict(X), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(second.predict(X), second_alone.predict(X))
+    whole = fn.Model(first.inputs, second(first.outputs[0]), dtype="float64")  # one that is made later
+    np.testing.assert_allclose(whole.predict(X), second.predict(first.predict(X)), rtol=1e-12)
+    losses = step.evaluate(X, return_dict=True)
+    assert losses["first"] == pytest.approx(np.mean((second.predict(first.predict(X)) - 1) ** 2), rel=1e-9)
+
+
+def test_averages_end_where_something_else_trains_or_sets_the_weights():
+    step, first, _ = make(use_ema=True, ema_momentum=0.9)
+    plain = fn.models.clone_model(first)
+
+    def by_weights():
+        plain.set_weights(first.get_weights())
+        return np.array_equal(first.predict(X), plain.predict(X))
+
+    step.fit(X, batch_size=8, verbose=0)
+    assert not by_weights()
+    first.set_weights(first.get_weights())
+    assert by_weights()
+    step.train_on_batch(X)
+    step.train_on_batch(X)
+    assert not by_weights()
+    first.compile("sgd", "mse")
+    first.train_on_batch(X, X)
+    assert by_weights()
+    first.compile(fn.optimizers.SGD(0.1, use_ema=True), "mse")
+    first.fit(X, X, verbose=0, epochs=2)
+    assert not by_weights()
+    step.compile({"second": "sgd", "first": "sgd"})
+    step.train_on_batch(X)
+    step.train_on_batch(X)
+    assert by_weights()  # not by an average from before these steps
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_checkpoints_have_the_averages(n_threads, tmp_path):
+    options = {"use_ema": True, "ema_momentum": 0.7}
+
+    def train(epochs, threads, **more):
+        step, first, second = make(threads, **options)
+        callbacks = [fn.callbacks.TrainingCheckpoint(tmp_path / "state", every_steps=3)]
+        step.fit(X, batch_size=8, epochs=epochs, verbose=0, callbacks=callbacks, **more)
+        return bits(first, second), first.predict(X).tobytes()
+
+    whole = train(4, 1)
+    train(2, n_threads)
+    assert train(4, n_threads, resume_from=tmp_path / "state") == whole
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"use_ema": True}, {"gradient_accumulation_steps": 2}], ids=["plain", "ema", "accumulation"]
+)
+def test_a_step_goes_on_from_its_file(options, tmp_path):
+    """In a step that is made anew: batches, epochs in an order of their own, dropout, schedules, averages."""
+    path = tmp_path / "step.safetensors"
+
+    def go_on(made):
+        step, first, second = made
+        losses = [
+            step.train_on_batch(X[:8]),
+            step.fit(X, batch_size=8, epochs=2, verbose=0).history["first"],
+            step.train_on_batch(X),
+        ]
+        return losses, bits(first, second), first.predict(X).tobytes(), step.optimizers["first"].iterations
+
+    made = make(**options)
+    made[0].fit(X, batch_size=8, epochs=1, verbose=0)
+    made[0].train_on_batch(X[:5])
+    made[0].save_state(path)
+    expected = go_on(made)
+    again = make(seed=9, n_threads=2, **options)  # the seed is that of the file
+    again[0].train_on_batch(X)
+    again[0].load_state(path)
+    assert go_on(again) == expected
+    again[0].load_state(path)
+    assert go_on(again) == expected
+
+
+def test_files_of_other_steps_are_refused(tmp_path):
+    """And leave all as it was."""
+    path = tmp_path / "step.safetensors"
+    step, first, second = make()
+    step.train_on_batch(X)
+    step.save_state(path)
+    before = bits(first, second)
+    for other in (make(amsgrad=True), make(dtype="float32")):
+        kept = bits(*other[1:])
+        with pytest.raises(ValueError, match=r"step\.safetensors"):
+            other[0].load_state(path)
+        assert bits(*other[1:]) == kept
+    step.compile({"second": "sgd", "first": "sgd"})
+    with pytest.raises(ValueError, match="written by a step with optimizers .*Adam.*, this one has .*SGD"):
+        step.load_state(path)
+    step.compile({"second": "sgd", "first": "adam"}, every={"first": 2})
+    with pytest.raises(ValueError, match=r"with every \[1, 1\], this one has \[1, 2\]"):
+        step.load_state(path)
+    first.save(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="train_step"):
+        step.load_state(tmp_path / "model.safetensors")
+    assert bits(first, second) == before
+    with pytest.raises(RuntimeError, match="compiled first"):
+        fn.TrainStep(lambda x: {"a": (first(x) ** 2 @ np.ones(4), first)}, [(4,)], dtype="float64").save_state(path)
