@@ -278,15 +278,14 @@ def test_errors_leave_the_weights_as_they_were(options, error, message):
 
 
 def test_what_does_not_go_together_says_so(tmp_path):
-    model, x, y = make_model(fn.layers.Dense, kernel_regularizer=square)
     constrained, _, _ = make_model(fn.layers.Dense, kernel_constraint=NotNegativeOfArrays())
     step = fn.TrainStep(lambda x: {"loss": (ops.sum(constrained(x) ** 2, axis=-1), constrained)}, [(6,)])
     with pytest.raises(ValueError, match="the constraint of weight 'dense.*/kernel' is a function"):
         step.compile({"loss": "sgd"})
-    model.compile("sgd", "mse")
+    constrained.compile("sgd", "mse")
     with pytest.raises(NotImplementedError, match="function"):
-        model.export(tmp_path / "model.c", training=True)
-    model.export(tmp_path / "model.c")
+        constrained.export(tmp_path / "model.c", training=True)
+    constrained.export(tmp_path / "model.c")
 
 
 # ---- as a part of the plan ----------------------------------------------------------------------------------

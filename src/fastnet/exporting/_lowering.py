@@ -71,10 +71,12 @@ class Description(NamedTuple):
     targets : dict of int to int
         The outputs whose targets are inputs, by the numbers of these, which come last.
     n_formulas : int
-        How many of the nodes, the last ones, compute losses.
+        How many of the nodes, the last ones, compute losses, penalties and constraints.
     computed : dict of int to int
         The inputs that are parameters, which come last: what nodes make of these alone is one row, whatever the batch. In the place of a
         parameter of a node, -1 - k is such a value, the number k of its inputs; these stand behind those of the operation.
+    assignments : list of (parameter, value)
+        What parameters become after each update.
     """
 
     inputs: Sequence[tuple[Any, ...]]
@@ -90,6 +92,7 @@ class Description(NamedTuple):
     targets: Mapping[int, int] = {}
     n_formulas: int = 0
     computed: Mapping[int, int] = {}
+    assignments: Sequence[tuple[int, int]] = ()
 
 
 class Step(NamedTuple):
@@ -153,6 +156,7 @@ class _Graph:
         self.total = total
         self.description, self.library, self.rows, self.training = description, library, rows, training
         self.forward, self.backward, self.last = Program(library), Program(library), Program(library)
+        self.update, self.deferred = Program(library), _deferred(description)
         self.weights = weights
         uses = [i for _, _, _, parameters, _ in description.nodes for i in parameters]
         uses += 2 * list(description.computed.values())
@@ -239,7 +243,7 @@ class _Graph:
             [operands[i].array if i < 0 else self.weights[i] for i in parameters],
             gradients,
             {**_core.registry("ops")[op], **{name: float(value) for name, value in attributes.items()}},
-            self.forward,
+            self.update if number in self.deferred else self.forward,
             Program(self.library),
         )
         node.seed, node.total = self.description.seed, self.total
@@ -287,6 +291,25 @@ class _Graph:
                 append(node.backward.calls)
         append(self.last.calls)
         return calls
+
+
+def _deferred(description: Description) -> set[int]:
+    """The nodes that compute what parameters become."""
+    needed = {value for _, value in description.assignments}
+    found: set[int] = set()
+    value, shapes = len(description.inputs), [tuple(shape) for shape, *_ in description.inputs]
+    makers: dict[int, int] = {}
+    for i, (op, layer, inputs, parameters, attributes) in enumerate(description.nodes if needed else ()):
+        made, _ = _core.infer(op, layer, [shapes[k] for k in _core.own_inputs(inputs, parameters)], dict(attributes))
+        makers.update(dict.fromkeys(range(value, value + len(made)), i))
+        shapes += made
+        value += len(made)
+    while needed:
+        node = makers.get(needed.pop())
+        if node is not None and node not in found:
+            found.add(node)
+            needed.update(description.nodes[node][2])
+    return found
 
 
 def _beside_outputs(description: Description) -> set[int]:
@@ -424,7 +447,10 @@ def lower_training(description: Description, library: Library, weights: list[Arr
             array.kind = "weight"
     update, slots = lower_updates(description, library, trained, weights)
     constraints = lower_constraints(library, [(p, a) for p, a, g in ones if g is not None])
-    return Step([*calls, *update, *constraints], graph.inputs, [], targets, sample_weights, slots=slots)
+    for parameter, value in description.assignments:
+        array = weights[parameter]
+        graph.update.call("fnp_copy", {"x": graph.values[value].array, "y": array, "n": array.size})
+    return Step([*calls, *update, *constraints, *graph.update.calls], graph.inputs, [], targets, sample_weights, slots=slots)
 
 
 def lower_jacobian(description: Description, library: Library, weights: list[Array], train: Step | None = None) -> Step:

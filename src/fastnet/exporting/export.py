@@ -17,7 +17,7 @@ from .._lowering import lower
 from .._model_data import positive
 from .._replace import replaced_file
 from .._traced_losses import NotTraced
-from .._weight_functions import has_functions
+from .._weight_functions import functions_in_plan
 from ._constants import without_formulas
 from ._library import load_library
 from ._lowering import Description, Parameter, lower_jacobian, lower_prediction, lower_training, make_weights
@@ -87,8 +87,10 @@ def describe_model(model: Network, training: bool, prefix: str = "net") -> Descr
             raise NotImplementedError(
                 f"export: a loss that is a Python function is exported where it is written in fastnet.ops; {error}"
             ) from error
-    if training and has_functions(model.trainable_weights):
-        raise NotImplementedError("export: a regularizer or constraint that is a function has no exported step")
+    if training and model._plans.own_constraints:
+        raise NotImplementedError(
+            "export: a constraint that is a function of arrays has no exported step: write it in fastnet.ops"
+        )
     if training and compiled is not None and not compiled.optimizer.kernel:
         raise NotImplementedError(f"export: optimizer {type(compiled.optimizer).__name__} has no exported step")
     for operation in model._graph.operations if training else []:
@@ -96,7 +98,8 @@ def describe_model(model: Network, training: bool, prefix: str = "net") -> Descr
             raise NotImplementedError(
                 f"export: {name} of layer {operation.layer.name!r} varies from step to step; an exported step has one value"
             )
-    spec = lower(model, compiled, "train" if training else "predict", {}, [])
+    functions = functions_in_plan(model, "train") if training else []
+    spec = lower(model, compiled, "train" if training else "predict", {}, [], functions)
     offsets = model._slab.offsets
     by_offset = {offset: weight for weight, offset in offsets.items()}
     paths = model._paths()
@@ -110,6 +113,8 @@ def describe_model(model: Network, training: bool, prefix: str = "net") -> Descr
         array = values.get(weight, weight.array)
         if not np.all(np.isfinite(array)):
             raise ValueError(f"export: weight {name!r} has values that are not finite")
+        if weight.regularizer is not None and weight.regularizer.own:
+            l2 = 0.0  # which only says that the gradient is there
         parameters.append(
             Parameter(name, tuple(shape), np.array(array), trainable, decays, rate, l1, l2, constraint, tuple(update_shape))
         )
@@ -137,7 +142,8 @@ def describe_model(model: Network, training: bool, prefix: str = "net") -> Descr
     targets = {i: given[3] for i, given in enumerate(spec["inputs"]) if len(given) > 3 and given[3] >= 0}
     computed = {i: -1 - given[3] for i, given in enumerate(spec["inputs"]) if len(given) > 3 and given[3] < 0}
     inputs += [f"{outputs[output]}_target" for output in targets.values()]
-    n_formulas = len({operation for one in compiled.formulas for operation in one.operations}) if training and compiled else 0
+    formulas = [*compiled.formulas, *functions] if training and compiled else []
+    n_formulas = len({operation for one in formulas for operation in one.operations})
     described_model = Description(
         own,
         inputs,
@@ -152,6 +158,7 @@ def describe_model(model: Network, training: bool, prefix: str = "net") -> Descr
         targets,
         n_formulas,
         computed,
+        spec["assignments"],
     )
     return described_model if training else without_formulas(described_model, model.dtype)
 
