@@ -18,6 +18,9 @@ import numpy as np
 from . import _derived
 from ._derived import Tensors, as_list, derive, derived_model, require_one_number
 from ._graph import FUNCTIONS, Graph, SymbolicTensor, as_tensors, outside_calls
+from ._order import sort_operations
+from ._weights import Weight, WeightFormula
+from .layers._operands import with_formulas, without_formulas
 from .layers.functional import HAS_BATCH
 from .model import Model
 
@@ -33,7 +36,8 @@ def gradients(ys: Any, xs: Any, output_gradients: Any = None) -> Any:
     ----------
     ys : SymbolicTensor or list of SymbolicTensor
     xs : SymbolicTensor or list of SymbolicTensor
-        What ys are computed from: inputs of the model, or what a layer returned.
+        What ys are computed from: inputs of the model, or what a layer returned; within a `call`, of ys that are formulas of weights alone,
+        weights.
     output_gradients : SymbolicTensor or list of SymbolicTensor, optional
         What the numbers of ys are multiplied with before they are summed, of their shapes; default: 1.
 
@@ -57,8 +61,33 @@ def gradients(ys: Any, xs: Any, output_gradients: Any = None) -> Any:
     >>> fn.Model(x, [slope, fn.gradients(slope, x)], seed=0).predict([[1.0, 2.0]])
     [array([[ 3., 12.]], dtype=float32), array([[ 6., 12.]], dtype=float32)]
     """
-    found = derive(as_tensors(ys, "ys"), as_tensors(xs, "xs"), output_gradients)
+    given = [without_formulas(one) for one in (ys, xs, output_gradients)]
+    by_weights = _are_of_weights("gradients", as_list(ys), as_list(xs))
+    found = derive(as_tensors(given[0], "ys"), as_tensors(given[1], "xs"), given[2])
+    found = with_formulas(found) if by_weights else found
     return found if isinstance(xs, (list, tuple)) else found[0]
+
+
+def _are_of_weights(name: str, ys: Sequence[Any], xs: Sequence[Any]) -> bool:
+    """Whether it is asked for the derivative of a formula of weights by weights, of which all that there is has no batch.
+
+    Raises
+    ------
+    NotImplementedError
+        If it is that of something else by a weight: a sum over the rows, which the engine has in training alone.
+    """
+    weights = [one for one in xs if isinstance(one, Weight)]
+    if not weights:
+        return False
+    own = {one for one in weights if not isinstance(one, WeightFormula)}
+    ends = without_formulas(list(ys))
+    batch = any(one.has_batch for one in ends)
+    if batch or any(own.intersection(one.parameters) for one in sort_operations([], ends)):
+        raise NotImplementedError(
+            f"fn.{name}: the derivative by {weights[0]!r} of what has a batch is a sum over the rows, which a plan computes to train, and not as "
+            "operations; that of a formula of weights alone is one, and by the inputs of a model"
+        )
+    return True
 
 
 def grad(function: Function, argnums: int | Sequence[int] = 0) -> Function:
@@ -75,8 +104,8 @@ def grad(function: Function, argnums: int | Sequence[int] = 0) -> Function:
     Returns
     -------
     callable
-        It takes the arguments of `function`: symbolic tensors, to which it adds operations, or arrays, with which it computes at
-        once. It returns the derivative, or a list of them where `argnums` is a sequence.
+        It takes the arguments of `function`: symbolic tensors, or within a `call` weights, to which it adds operations, or arrays, with
+        which it computes at once. It returns the derivative, or a list of them where `argnums` is a sequence.
 
     Raises
     ------
@@ -249,6 +278,10 @@ def _compute(
     """What a function returns, and what `build` makes of it, of its arguments and of the vectors."""
     if not callable(function):
         raise TypeError(f"fn.{kind.split()[0]}: function must be callable, got {function!r}")
+    if any(isinstance(one, Weight) and not one._is_known for one in xs):  # while a graph is made
+        ys = as_list(function(*xs))
+        _are_of_weights(kind.split()[0], ys, xs)
+        return ys, with_formulas(build(*(without_formulas(list(given)) for given in (ys, xs, vs))))
     if any(isinstance(one, SymbolicTensor) for one in xs):
         ys = as_list(function(*xs) if not isinstance(function, Model) else function(xs))
         return ys, build(ys, xs, as_tensors(vs, "v") if vs else [])
