@@ -43,7 +43,7 @@ _Static_assert(BLOCK_ROWS % TILE_ROWS == 0, "a block of A is whole tiles");
 typedef struct block {
     int64_t m, n, k;
     gemm_matrix a, b;
-    bool low;           /* C has few rows: tiles may be wide */
+    int64_t height;     /* rows of all of C, with few of which tiles may be wide */
     bool b_packed;      /* by the caller: b is panels of PANEL_COLUMNS columns, b.column elements apart */
     bool fill_panels;   /* B has yet to be packed */
     real *packed_a;     /* room for A in panels of PANEL_ROWS rows; NULL: read in place */
@@ -65,7 +65,7 @@ typedef struct span {
 
 static span find_span(const block *x, int64_t number, int64_t j)
 {
-    const int width = choose_width(x->n - j, x->low, x->b_packed);
+    const int width = choose_width(x->n - j, x->height, x->b_packed);
     return (span){number, j, least(width * FN_LANES, x->n - j), width};
 }
 
@@ -233,7 +233,7 @@ static void multiply(const gemm_arguments *x, real *workspace)
     const int64_t n_panels = divide_up(balance(x->n, BLOCK_COLUMNS), PANEL_COLUMNS);
     const int64_t n_block = k_block < x->k || keep_panels ? n_panels * PANEL_COLUMNS : x->n;
 
-    block sub = {.low = low, .b_packed = x->packed_b, .c_row = x->c_row};
+    block sub = {.height = x->m, .b_packed = x->packed_b, .c_row = x->c_row};
     sub.packed_a = pack_a ? workspace : NULL;
     sub.panels = pack_b ? workspace + (pack_a ? divide_up(m_block, TILE_ROWS) * PANEL_ROWS : 0) * k_block : NULL;
     for (int64_t j = 0; j < x->n; j += n_block) {
@@ -370,6 +370,10 @@ void FN_SYM(gemm)(const gemm_arguments *arguments, void *workspace)
     }
     if (suits_column_sweep(arguments)) {
         multiply_column_sweep(arguments);
+        return;
+    }
+    if (suits_row_sweeps(arguments)) {
+        multiply_row_sweeps(arguments);
         return;
     }
     if (multiply_direct(arguments, workspace))

@@ -154,8 +154,6 @@ static bool suits_columns(const gemm_arguments *x)
 {
     if (x->packed_b || x->accumulate || x->m < FN_LANES)
         return false;
-    if (MANY_REGISTERS && x->a.row == 1 && x->b.column != 1)
-        return true;
     /* Lanes, idle ones included, and an eighth for transposing C. */
     const int64_t by_rows = x->m * ((x->n + FN_LANES - 1) / FN_LANES * FN_LANES);
     const int64_t by_columns = x->n * ((x->m + FN_LANES - 1) / FN_LANES * FN_LANES);
@@ -218,7 +216,7 @@ static void multiply_rows(const gemm_arguments *x, int64_t first, int64_t n, boo
     const gemm_matrix block_of_b = {x->b.data + first * x->b.column, x->b.row, x->b.column};
     const int64_t tiles = divide_up(x->m, TILE_ROWS), fewest = x->m / tiles;
     const int64_t larger = x->m - fewest * tiles;
-    const bool in_panels = !reads_in_place(x, n), low = x->m <= LOW_TILE_ROWS;
+    const bool in_panels = !reads_in_place(x, n);
     const real *b = x->packed_b ? x->packed_b + first * x->k : block_of_b.data, *start = x->accumulate ? x->c : epilogue->bias;
     if (in_panels && !x->packed_b) {
         real *const panels = workspace + SHALLOW * PANEL_ROWS;
@@ -248,7 +246,7 @@ static void multiply_rows(const gemm_arguments *x, int64_t first, int64_t n, boo
         }
         column.c_ahead = c;
         for (int64_t j = 0; j < n;) {
-            const int vectors = choose_width(n - j, low, in_panels);
+            const int vectors = choose_width(n - j, x->m, in_panels);
             const int64_t columns = least(n - j, vectors * FN_LANES);
             column.last = columns - FN_LANES;
             column.mask = mask_lanes(least(columns, FN_LANES));

@@ -137,19 +137,29 @@ FN_INLINE void compute_tile(const int rows, const int vectors, const bool packed
 }
 
 DEFINE_TILES(tile_column, false)
+#define DEFINE_TILE_OF_3(rows, unused) DEFINE_TILE(tile_##rows##x3, rows, 3, tile_column, false)
+#define TILE_OF_3(rows, unused) tile_##rows##x3,
+UP_TO_2(DEFINE_TILE_OF_3, 0)
+
+/* Of three vectors, for the fewest rows: each tile of fewer sums takes as long as one of them. */
+enum { LOWEST_TILE_ROWS = 2 };
+static const tile_kernel lowest_tiles[LOWEST_TILE_ROWS + 1] = {0, UP_TO_2(TILE_OF_3, 0)};
 DEFINE_TILE(packed_tile, TILE_ROWS, TILE_VECTORS, tile_column, true)
 DEFINE_TILE(packed_tile_less, TILE_ROWS - 1, TILE_VECTORS, tile_column, true)
 
-/* Vectors in the tiles of the next columns of C, of which there are `left`. low: C has few rows; in_panels: B is
+/* Vectors in the tiles of the next columns of C, of which there are `left`. height: rows of all of C; in_panels: B is
  * packed for all tiles. */
-static inline int choose_width(int64_t left, bool low, bool in_panels)
+static inline int choose_width(int64_t left, int64_t height, bool in_panels)
 {
     const int64_t vectors = (left + FN_LANES - 1) / FN_LANES;
     if (in_panels)
         return vectors > 1 ? TILE_VECTORS : 1;
+    /* The odd ones first, so that the last tile is wide enough to move its last vector to the left. */
+    if (height <= LOWEST_TILE_ROWS)
+        return vectors <= LOW_TILE_VECTORS ? (int)vectors : vectors % LOW_TILE_VECTORS == 1 ? 3 : LOW_TILE_VECTORS;
     if (vectors & 1)
-        return 1; /* first, so that the last tile is wide enough to move its last vector to the left */
-    return low && vectors >= LOW_TILE_VECTORS ? LOW_TILE_VECTORS : TILE_VECTORS;
+        return 1;
+    return height <= LOW_TILE_ROWS && vectors >= LOW_TILE_VECTORS ? LOW_TILE_VECTORS : TILE_VECTORS;
 }
 
 /* packed: A and B are panels of PANEL_ROWS rows and PANEL_COLUMNS columns. */
@@ -157,6 +167,8 @@ static inline tile_kernel choose_kernel(int64_t rows, int vectors, bool packed)
 {
     if (vectors == LOW_TILE_VECTORS)
         return low_tiles[rows];
+    if (vectors == 3)
+        return lowest_tiles[rows];
     if (packed && rows >= TILE_ROWS - 1)
         return rows == TILE_ROWS ? packed_tile : packed_tile_less;
     return tiles[rows][vectors - 1];

@@ -36,16 +36,53 @@ FN_INLINE void sweep_rows(const int depth, const gemm_matrix *a, const real *b, 
     }
 }
 
-static void sweep_many(const gemm_matrix *a, const real *b, int64_t b_row, const real *start, int64_t start_step, bool relu,
-                       real *c, int64_t n)
+#define DEFINE_SWEEP(depth)                                                                                                      \
+    static void sweep_##depth(const gemm_matrix *a, const real *b, int64_t b_row, const real *start, int64_t start_step,         \
+                              bool relu, real *c, int64_t n)                                                                     \
+    {                                                                                                                            \
+        sweep_rows(depth, a, b, b_row, start, start_step, relu, c, n);                                                           \
+    }
+DEFINE_SWEEP(1)
+DEFINE_SWEEP(8)
+
+/* Few terms and long rows of C, as the gradient of a kernel where the batch is one to four rows: nothing but C takes time, and is
+ * written row by row. Tiles of many rows are as fast. */
+enum { FEW_TERMS = 4 };
+
+FN_INLINE void sweep_few(const gemm_matrix *a, int64_t k, const real *b, int64_t b_row, const real *start, int64_t start_step,
+                         bool relu, real *c, int64_t n)
 {
-    sweep_rows(SWEEP, a, b, b_row, start, start_step, relu, c, n);
+    switch (k) {
+    case 1:
+        sweep_rows(1, a, b, b_row, start, start_step, relu, c, n);
+        break;
+    case 2:
+        sweep_rows(2, a, b, b_row, start, start_step, relu, c, n);
+        break;
+    case 3:
+        sweep_rows(3, a, b, b_row, start, start_step, relu, c, n);
+        break;
+    default:
+        sweep_rows(4, a, b, b_row, start, start_step, relu, c, n);
+    }
 }
 
-static void sweep_one(const gemm_matrix *a, const real *b, int64_t b_row, const real *start, int64_t start_step, bool relu,
-                      real *c, int64_t n)
+static bool suits_row_sweeps(const gemm_arguments *x)
 {
-    sweep_rows(1, a, b, b_row, start, start_step, relu, c, n);
+    return TILE_ROWS <= 8 && x->k > 0 && x->k <= FEW_TERMS && !x->packed_b && x->b.column == 1 && x->n > 10 * FN_LANES;
+}
+
+static void multiply_row_sweeps(const gemm_arguments *x)
+{
+    const gemm_epilogue *const epilogue = &x->epilogue;
+    for (int64_t i = 0; i < x->m; i++) {
+        real *const c = x->c + i * x->c_row;
+        const real *const start = x->accumulate ? c : epilogue->bias ? epilogue->bias : zeros;
+        const gemm_matrix a = {x->a.data + i * x->a.row, x->a.row, x->a.column};
+        sweep_few(&a, x->k, x->b.data, x->b.row, start, start == zeros ? 0 : FN_LANES, epilogue->relu, c, x->n);
+        if (epilogue->finish)
+            epilogue->finish(epilogue, c, x->c_row, i, 0, 1, x->n);
+    }
 }
 
 /* A C of few columns is better kept in registers. */
@@ -94,8 +131,8 @@ static void multiply_sweep(const gemm_arguments *x)
         while (p < x->k) {
             const int64_t depth = x->k - p >= SWEEP ? SWEEP : 1;
             const gemm_matrix a = {x->a.data + p * x->a.column, x->a.row, x->a.column};
-            (depth == 1 ? sweep_one : sweep_many)(&a, x->b.data + p * x->b.row + j, x->b.row, start, start_step,
-                                                  epilogue->relu && p + depth == x->k, c, n);
+            (depth == 1 ? sweep_1 : sweep_8)(&a, x->b.data + p * x->b.row + j, x->b.row, start, start_step,
+                                             epilogue->relu && p + depth == x->k, c, n);
             start = c;
             start_step = FN_LANES;
             p += depth;
