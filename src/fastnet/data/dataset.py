@@ -241,8 +241,12 @@ class PyDataset:
 
     Parameters
     ----------
-    workers, use_multiprocessing, max_queue_size
-        Accepted as Keras does.
+    workers : int
+        Threads that make batches at once, which come in the same order all the same; with 1 it is the thread that reads.
+    use_multiprocessing : bool
+        Accepted as Keras does; workers are threads: reading files, and most of NumPy, does not hold Python's lock.
+    max_queue_size : int
+        Batches that the workers are ahead, at most.
 
     Examples
     --------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -169,8 +171,25 @@ class IndexedSource(Source):
         else:
             order = range(self.n_batches) if seed is None else _core.shuffle(seed, number, self.n_batches).tolist()
             order = order[skipped:]
-        for i in order:
-            yield unpacked(self._batches[i], self.name)
+        for batch in self._asked(order):
+            yield unpacked(batch, self.name)
+
+    def _asked(self, order: Iterable[int]) -> Iterator[Any]:
+        """The batches in that order; where the data say that they have workers, threads make some of them at once."""
+        workers = getattr(self._batches, "workers", 1)
+        if not isinstance(workers, int) or workers < 2:
+            yield from (self._batches[i] for i in order)
+            return
+        ahead = max(workers, getattr(self._batches, "max_queue_size", workers))
+        numbers, pool = iter(order), ThreadPoolExecutor(workers, "fastnet-worker")
+        try:
+            asked = deque(pool.submit(self._batches.__getitem__, i) for i in itertools.islice(numbers, ahead))
+            while asked:
+                batch = asked.popleft().result()
+                asked.extend(pool.submit(self._batches.__getitem__, i) for i in itertools.islice(numbers, 1))
+                yield batch
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def begin_epoch(self) -> None:
         _call(self._batches, "on_epoch_begin")
