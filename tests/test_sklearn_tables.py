@@ -162,3 +162,32 @@ def test_cells_that_are_no_numbers():
     wrong.iloc[7, 0] = "old"
     with pytest.raises(ValueError, match="column 'age', row 7: 'old' is no number"):
         regressor.predict(wrong)
+
+
+@pytest.mark.parametrize(
+    "n, features, options, scaling, alpha",
+    [
+        (500, 4, {}, "piecewise", 3.0),
+        (4000, 2, {}, "piecewise", 0.75),
+        (100, 50, {}, "piecewise", 3.0),
+        (100, 51, {}, "standard", 1e-4),
+        (100, 4, {"layers": [fn.layers.Dense(3)]}, "standard", 1e-4),
+        (100, 4, {"scaling": "periodic"}, "periodic", 3.0),
+        (100, 4, {"scaling": None}, None, 1e-4),
+    ],
+)
+def test_what_auto_is(n, features, options, scaling, alpha):
+    x = np.random.default_rng(0).normal(size=(n, features))
+    networks = [
+        MLPRegressor(**small(hidden_layer_sizes=(2,), max_iter=1, **{**options, **more})).fit(x, x[:, 0])
+        for more in ({}, {"scaling": scaling, "alpha": alpha})
+    ]
+    for one, other in zip(*(network.models_[0].get_weights() for network in networks)):
+        np.testing.assert_array_equal(one, other)
+    assert networks[0].loss_ == networks[1].loss_
+
+
+def test_auto_in_partial_fit_knows_no_number_of_rows():
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    one, other = (MLPRegressor(**small(**options)).partial_fit(x, x[:, 0]) for options in ({}, {"alpha": 1e-4}))
+    np.testing.assert_array_equal(one.coefs_[0], other.coefs_[0])

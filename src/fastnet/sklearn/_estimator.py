@@ -31,6 +31,10 @@ __all__ = ["BaseMLP"]
 
 _Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 _IMPORTANCE_ROWS = 1000
+#: alpha="auto": scikit-learn's; and where each feature is many inputs, this by the number of rows, at most that.
+_ALPHA, _ALPHA_ROWS, _MOST_ALPHA = 1e-4, 3000.0, 3.0
+#: Features up to which scaling="auto" gives an array's more inputs: the products of the first layer cost so many times as much.
+_FEW_FEATURES = 50
 #: Rows beyond which early_stopping="auto" stops early, as in HistGradientBoostingClassifier.
 _AUTO_ROWS = 10_000
 
@@ -42,7 +46,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [str, Layer, callable],
         "solver": [str, optimizers.Optimizer],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -204,7 +208,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
                 if not incremental:
                     warnings.warn(f"batch_size={batch_size} is larger than the {n} rows there are: it is clipped", stacklevel=4)
                 batch_size = n
-            penalty = Penalty(self.alpha, n, batch_size, mean_weight)
+            penalty = Penalty(self._alpha(n, X.shape[1], incremental), n, batch_size, mean_weight)
             if first:
                 seed = int(random_state.randint(np.iinfo(np.int32).max))
                 model, dense = build_network(self, scaling, X.shape[1], self.n_outputs_, seed, np.dtype(X.dtype).name)
@@ -236,11 +240,21 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     def _scaling_of(self, X: np.ndarray) -> tuple[str | None, np.ndarray]:
         """How to scale, and which of the inputs."""
         table = self._table
+        return self._kind_of_scaling(X.shape[1]), np.ones(X.shape[1], bool) if table is None else table.scaled
+
+    def _kind_of_scaling(self, n_features: int) -> str | None:
         if self.scaling != "auto":
-            kind = self.scaling
-        else:
-            kind = "standard" if table is None else "piecewise"
-        return kind, np.ones(X.shape[1], bool) if table is None else table.scaled
+            return self.scaling
+        few = self.layers is None and n_features <= _FEW_FEATURES  # layers of the user's are made for so many inputs as there are
+        return "piecewise" if self._table is not None or few else "standard"
+
+    def _alpha(self, n: int, n_features: int, incremental: bool) -> float:
+        """The penalty for so many rows."""
+        if self.alpha != "auto":
+            return self.alpha
+        if incremental or self._kind_of_scaling(n_features) not in ("piecewise", "periodic"):
+            return _ALPHA
+        return min(_MOST_ALPHA, _ALPHA_ROWS / n)
 
     def _split(self, rows: _Rows, random_state: np.random.RandomState) -> tuple[_Rows, _Rows]:
         """Rows to train with, and rows to validate with."""

@@ -48,8 +48,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     solver : {"adam", "sgd", "lbfgs"}, another name or object of `fastnet.optimizers`
         The first two make the steps that scikit-learn's make, from the arguments below. `LBFGS` makes one step for all rows, `max_iter` of
         them, until no element of the gradient is larger than `tol`. Of an object each network has a copy, with its own learning rate.
-    alpha : float
-        Adds ``alpha / (2 n) * sum(w**2)`` to the loss of a batch of n rows, w being the kernels that the estimator makes.
+    alpha : float or "auto"
+        Adds ``alpha / (2 n) * sum(w**2)`` to the loss of a batch of n rows, w being the kernels that the estimator makes. "auto" is
+        ``min(3, 3000 / rows)`` with piecewise and periodic `scaling`, else, and in partial_fit, scikit-learn's 0.0001.
     batch_size : int or "auto"
         "auto" is 200, or all rows where there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"} or schedule
@@ -80,8 +81,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     dropout : float or array_like of float
         Part of the units of each hidden layer that `layers.Dropout` leaves out in a step.
     scaling : {"auto", "standard", "robust", "piecewise", "periodic", None}
-        How numbers are scaled, as a part of the network: "piecewise" for frames that are not numbers alone, else "standard"; to mean 0 and
-        deviation 1; by median and quartiles, where tails are long; the first, and beside it a piecewise linear encoding by up to 32
+        How numbers are scaled, as a part of the network. "auto": "piecewise" for frames that are not numbers alone, and, without
+        `layers`, for up to 50 features, else "standard". To mean 0 and deviation 1; by median and quartiles, where tails are long; the first, and beside it a piecewise linear encoding by up to 32
         quantiles, or sines and cosines of frequencies that are learnt, behind a dense layer for each feature (Gorishniy et al., 2022),
         which cost time and are worth much on tables; not at all, as in scikit-learn. Learnt in the first call of fit, in partial_fit from
         the rows of the first call.
@@ -141,7 +142,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         *,
         loss: Any = "squared_error",
         solver: Any = "adam",
-        alpha: float = 0.0001,
+        alpha: float | str = "auto",
         batch_size: int | str = "auto",
         learning_rate: Any = "constant",
         learning_rate_init: float = 0.001,
