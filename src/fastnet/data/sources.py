@@ -6,7 +6,6 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -180,6 +179,8 @@ class IndexedSource(Source):
         if not isinstance(workers, int) or workers < 2:
             yield from (self._batches[i] for i in order)
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         ahead = max(workers, getattr(self._batches, "max_queue_size", workers))
         numbers, pool = iter(order), ThreadPoolExecutor(workers, "fastnet-worker")
         try:
