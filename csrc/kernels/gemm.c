@@ -205,6 +205,8 @@ FN_INLINE bool should_pack_b(const gemm_arguments *x)
         return false;
     if (x->b.column != 1 || (!FN_HAS_LANE_MASKS && x->n < FN_LANES))
         return true;
+    if (reads_b_too_slowly(x))
+        return true;
     /* Rows far apart fall on few sets of the caches; of the second level, too, where B is large and they are pages apart. */
     const int64_t bytes = x->b.row * (int64_t)sizeof(real);
     const int64_t rows = bytes % 4096 == 0 && x->b.row * x->k >= LARGE_SIZE ? TILE_ROWS : 3 * TILE_ROWS;

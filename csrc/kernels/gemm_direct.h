@@ -209,6 +209,15 @@ static bool reads_in_place(const gemm_arguments *x, int64_t n)
     return !x->packed_b && (x->b.column == 1 || n == 1) && (FN_HAS_LANE_MASKS || n >= FN_LANES);
 }
 
+/* Whether rows of B lie a multiple of half a page apart and so fall on two sets of the first-level cache, or one, and tiles have
+ * so few rows that they wait for them. Packing B pays then, even if it has few rows. */
+static bool reads_b_too_slowly(const gemm_arguments *x)
+{
+    const int64_t bytes = x->b.row * (int64_t)sizeof(real);
+    return TILE_ROWS < 8 && !x->packed_b && x->b.column == 1 && bytes > 0 && bytes % 2048 == 0 && x->k > 24 &&
+           x->n >= PANEL_COLUMNS && x->m > (bytes % 4096 == 0 ? 1 : 4) * TILE_ROWS;
+}
+
 /* n columns of C from number `first`. pack_a: k is at most SHALLOW, and the elements of a row of A are far apart. */
 static void multiply_rows(const gemm_arguments *x, int64_t first, int64_t n, bool pack_a, real *workspace)
 {
@@ -291,7 +300,7 @@ static bool multiply_direct(const gemm_arguments *x, real *workspace)
         return false;
     if (suits_columns(x))
         multiply_columns(x);
-    else if (x->packed_b || reads_in_place(x, x->n) ||
+    else if (x->packed_b || (reads_in_place(x, x->n) && !reads_b_too_slowly(x)) ||
              (x->b.row == 1 && x->m > STRIP_ROWS && (x->k <= SHALLOW || x->n * x->k <= DIRECT_SIZE / 4)))
         multiply_rows(x, 0, x->n, false, workspace);
     else

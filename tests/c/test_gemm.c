@@ -319,6 +319,17 @@ int main(void)
         run_random(random_below(20), random_below(20), random_below(5000));
         run_random(300 + random_below(300), 200 + random_below(200), random_below(40));
     }
+    /* Rows of B that lie half a page or a whole one apart; those of a part of a matrix, too. */
+    for (int i = 0; i < 24 && failures < 20; i++) {
+        const int64_t row = (i % 2 ? 4096 : 2048) / (int64_t)sizeof(real), n = i % 3 ? row : 15 + random_below(60);
+        const test_case t = {.m = 5 + random_below(40),
+                             .n = n,
+                             .gap = row - n,
+                             .k = 20 + random_below(50),
+                             .accumulate = i % 4 == 1,
+                             .bias = i % 4 == 2};
+        run(&t);
+    }
     /* A is packed for few columns where its own are far apart. */
     for (int i = 0; i < 27 && failures < 20; i++)
         run_random(500 + random_below(200), 30 + random_below(150), 120 + random_below(60));
