@@ -64,6 +64,13 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
     }
 }
 
+static void add_piece(real *restrict dx, const real *restrict dy, int64_t n)
+{
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+        dx[j] += dy[j];
+}
+
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     (void)context;
@@ -75,9 +82,12 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
         const real *dy = (const real *)output->gradient + start;
         real *dx = node->input[i].gradient;
         start += piece;
-        for (int64_t r = lo * outer; dx && r < hi * outer; r++)
-            for (int64_t j = 0; j < piece; j++)
-                dx[r * piece + j] = (node->input[i].accumulate ? dx[r * piece + j] : 0) + dy[r * whole + j];
+        for (int64_t r = lo * outer; dx && r < hi * outer; r++) {
+            if (node->input[i].accumulate)
+                add_piece(dx + r * piece, dy + r * whole, piece);
+            else
+                memcpy(dx + r * piece, dy + r * whole, (size_t)piece * sizeof *dx);
+        }
     }
 }
 
