@@ -193,6 +193,42 @@ def unequal(what):
         return {"error": type(error).__name__, "message": str(error), "rank": rank}
 
 
+class Largest(fn.metrics.Metric):
+    """The largest prediction so far: nothing that could be added up."""
+
+    updates, fails_at = 0, None
+
+    def __init__(self, name="largest"):
+        super().__init__(name=name)
+        self.value = self.add_variable((), name="value")
+
+    def reset_state(self):
+        self.value.assign(-1.0)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        Largest.updates += 1
+        if Largest.updates == Largest.fails_at:
+            raise ArithmeticError("in a metric of process 1")
+        self.value.assign(max(float(np.asarray(self.value.value)), float(np.max(y_pred))))
+
+    def result(self):
+        return self.value.value
+
+
+def by_arrays():
+    """Metrics that are functions of arrays."""
+
+    def spread(y_true, y_pred):
+        return float(np.max(y_pred) - np.min(y_pred[:, 0]) + np.mean(y_true))
+
+    x, y = rows(53)
+    model = dense(2, dtype="float64")
+    model.compile("sgd", CROSS_ENTROPY, metrics=["accuracy", spread, Largest()])
+    history = model.fit(x, y, epochs=2, batch_size=16, verbose=0, validation_split=0.2).history
+    single = model.train_on_batch(x[:7], y[:7])
+    return {"weights": digest(model), "single": single, **{name: history[name] for name in history if name != "seconds"}}
+
+
 def differing(what):
     """What each process sees where process 1 has another model, was told other things, or changes what the others do not."""
     x, y = rows()
@@ -316,6 +352,9 @@ def failing(kind):
         options["callbacks"] = [Fails()]
     elif kind == "stop":
         options["callbacks"] = [Stops()]
+    elif kind == "metric":
+        Largest.fails_at = 5 if rank == 1 else None
+        model.compile("sgd", CROSS_ENTROPY, metrics=[Largest()])
     elif kind == "labels":
         options["callbacks"] = [Changes()]
     elif kind == "rows":

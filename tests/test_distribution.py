@@ -258,6 +258,23 @@ def test_a_failure_of_one_process_ends_all(library):
 
 
 @needs_mpi
+def test_a_metric_that_fails_in_one_process_ends_all():
+    a, b = sorted(start(0, 2, "failing", "metric"), key=lambda one: one["error"])
+    assert (a["error"], b["error"]) == ("ArithmeticError", "RuntimeError")
+    assert b["message"] == "process 1 has failed: ArithmeticError: in a metric of process 1"
+
+
+@needs_mpi
+def test_metrics_that_are_functions_of_arrays_see_whole_batches():
+    (alone,) = start(0, 1, "alone", "by_arrays")
+    (found,) = start(0, 1, "by_arrays")
+    assert start(0, 3, "by_arrays") == [found] * 3
+    assert found.keys() == alone.keys() and {"spread", "val_largest"} < alone.keys()
+    for name in alone.keys() - {"weights"}:
+        np.testing.assert_allclose(found[name], alone[name], rtol=1e-12, err_msg=name)
+
+
+@needs_mpi
 def test_labels_out_of_range_end_all():
     a, b = start(0, 2, "failing", "labels")
     assert {a["error"], b["error"]} <= {"ValueError", "RuntimeError"} and "ValueError" in (a["error"], b["error"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
+from .._custom_losses import rows_of, update_metrics
 from .._hooks import NO_HOOKS, Hooks
 from .._stepper import SLICE_SECONDS, Stepper
 from ._agreement import agree, arguments_of, checksum
@@ -28,6 +29,8 @@ __all__ = ["DataParallelStepper", "SharedSteps"]
 
 #: Of a piece: all but the step of the optimizer, which is that of the whole.
 _GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.STATES
+#: The same, where metrics are to see the outputs.
+_FETCHED = _GRADIENT | _core.FETCH
 
 #: What a process says first in each exchange: how it goes, which exchange it takes it to be, what must be the same in all, whether
 #: training is to stop, and in validation of how many rows a piece is.
@@ -64,6 +67,8 @@ class SharedSteps:
             compiled.n_threads = distribution.n_threads
             model._plans.forget()
         self.interrupted = False
+        #: Whether an error that is being raised is one of all processes.
+        self.told = True
         self._step: dict[str, Any] = {}
         self._gradients = model._slab.gradients
         self._reduction = Reduction(distribution, self._gradients)
@@ -109,7 +114,8 @@ class SharedSteps:
         for weight, kept in zip(self._states, self._kept):
             np.copyto(kept, weight.array)
         inputs, targets, weights = data
-        self._step = {"plan": plan, "hyper": hyper, "n": n, "rows": rows, "order": order, "options": options}
+        outputs = model._new_outputs(rows.stop) if self.compiled.takes_outputs else None
+        self._step = {"plan": plan, "outputs": outputs, "hyper": hyper, "n": n, "rows": rows, "order": order, "options": options}
         self._step.update(inputs=inputs, targets=targets, weights=weights, step=self.compiled.optimizer.batches * pieces)
         error: BaseException | None = None
         with model._slab.gate.writing():
@@ -136,6 +142,8 @@ class SharedSteps:
             if end > first:
                 totals += piece[_SAYS:split]
                 self.compiled.merge_sums(sums, piece[split:])
+        if self._step["outputs"] is not None:
+            self._judge(sums)
         if not np.isfinite(totals[0]):
             raise FloatingPointError(
                 f"the loss became {(totals[0] - position.totals[0]) / n} at step {self.compiled.optimizer.iterations}; "
@@ -144,6 +152,20 @@ class SharedSteps:
         self.model._make_steps(
             plan, _core.UPDATE, n_rows=n, batch_size=n, hyper=hyper, **self.model._staged(position, n, totals, sums)
         )
+
+    def _judge(self, sums: np.ndarray) -> None:
+        """Updates the metrics that are called with arrays: in each process by the whole batch, as where one has it."""
+        now, pieces = self._step, self.distribution.pieces
+        start, n = now["rows"].start, now["n"]
+        mine = slice(start + part(n, pieces, self._first)[0], start + part(n, pieces, self._end)[0])
+        everything = self.distribution.comm.allgather([array[mine] for array in now["outputs"]])
+        outputs = [np.concatenate(arrays) for arrays in zip(*everything)]
+        rows: Any = slice(start, start + n)
+        self.told = False
+        update_metrics(
+            self.compiled, rows_of(now["targets"], rows if now["order"] is None else now["order"][rows]), outputs, sums
+        )
+        self.told = True
 
     def _compute(self, piece: int) -> None:
         """Leaves the gradient of a piece of the batch where those of the model are, and what states became less what they were."""
@@ -154,7 +176,8 @@ class SharedSteps:
             return
         said = self._said[piece]
         now["plan"].run(
-            _GRADIENT,
+            _GRADIENT if now["outputs"] is None else _FETCHED,
+            outputs=now["outputs"],
             n_rows=now["rows"].start + end,
             first_row=now["rows"].start + first,
             batch_size=end - first,
@@ -258,13 +281,15 @@ class DataParallelStepper(Stepper):
             try:
                 self._shared.make(fit.data, rows, state, order, fit.capacity, **options)
             except BaseException:
-                self._over = True  # all know
+                self._over = self._shared.told
                 raise
             if time.perf_counter() - start > SLICE_SECONDS:
                 break
 
     def validate(self, fit: FitState, arrays: Arrays, batch_size: int | None) -> dict[str, Any]:
         assert self._shared is not None
+        if fit.compiled.takes_outputs:  # whose results for parts cannot be added up
+            return super().validate(fit, arrays, batch_size)
         error, hooks = None, NO_HOOKS
         try:
             hooks = self._shared.evaluate(arrays, batch_size, fit.callbacks)
@@ -339,16 +364,9 @@ def _check(model: Any, compiled: Compiled) -> None:
         (compiled.sequence, "a TrainStep"),
         (compiled.optimizer.full_batch, f"the optimizer {type(compiled.optimizer).__name__}, which looks at all rows at once,"),
         (compiled.custom, "a loss that is a function of arrays (write it in fastnet.ops)"),
-        (compiled.takes_outputs, "a metric that is a function of arrays (write it in fastnet.ops)"),
         (bool(model._plans.own_constraints), "a constraint that is a function of arrays (write it in fastnet.ops)"),
         (model._graph.batch_size is not None, "a stateful layer, which keeps a state for each row of a batch,"),
     ]
     for found, what in reasons:
         if found:
             raise ValueError(f"model {model.name!r}: {what} cannot be trained with DataParallel")
-    for layer in model._graph.leaves:
-        if getattr(layer, "synchronized", False):
-            raise ValueError(
-                f"layer {layer.name!r}: synchronized=True cannot be trained with DataParallel: means and variances are those of a piece "
-                "of the batch"
-            )
