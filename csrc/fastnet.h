@@ -432,6 +432,13 @@ FN_API bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info);
 FN_API double fn_measure_flops(fn_dtype dtype);
 FN_API double fn_measure_bandwidth(void);
 
+/* out[n] = factor * the sum of arrays of n numbers each, and whether all of it is finite. The terms are in postfix order: an
+ * array, or NULL for the sum of the two operands before it: {a, b, NULL, c, NULL} is (a + b) + c, which are the bits whatever n
+ * is. out may be one of the arrays. FN_ERROR_STATE where the order is none, or more than 16 operands wait for another: a balanced
+ * sum may have 2^15 arrays. */
+FN_API fn_status fn_sum_arrays(fn_dtype dtype, int64_t n, void *out, const void *const *terms, int32_t n_terms, double factor,
+                               bool *finite, fn_error *error);
+
 /* Number of allocations made by the engine since the process started. */
 FN_API int64_t fn_allocation_count(void);
 /* For tests: of the allocations from now on, that of this number fails as where there is no memory, counted from 1 and in all

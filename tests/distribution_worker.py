@@ -30,12 +30,27 @@ def tell(found):
 
 
 def digest(model):
-    return hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest()[:16]
+    return digest_arrays(model.get_weights())
+
+
+def digest_arrays(arrays):
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
+
+
+def slots_of(model):
+    """What the optimizer keeps of the weights."""
+    return digest_arrays(model._plans.slots.arrays())
 
 
 def dense(seed, **options):
     layers = fn.layers
     return fn.Sequential([fn.Input((6,)), layers.Dense(9, "tanh"), layers.Dense(3, "softmax")], seed=seed, **options)
+
+
+def wide(seed, **options):
+    """So many weights that each process updates a part of them."""
+    layers = [fn.Input((6,)), fn.layers.Dense(3000, "relu", **options), fn.layers.Dense(3, "softmax")]
+    return fn.Sequential(layers, seed=seed)
 
 
 def rows(n=50, shape=(6,), classes=3):
@@ -90,8 +105,14 @@ def networks():
     yield "double", dense(rank, dtype="float64"), (x, y), {"optimizer": fn.optimizers.Adam(0.01)}, {}
     batches = ((x[a:b], y[a:b]) for _ in range(2) for a, b in ((0, 20), (20, 33), (33, 50)))
     yield "stream", dense(rank), (batches,), {"optimizer": "adam"}, {"batch_size": None, "steps_per_epoch": 3}
-    wide = [fn.Input((6,)), layers.Dense(3000, "relu"), layers.Dense(3, "softmax")]
-    yield "wide", fn.Sequential(wide, seed=rank), (x, y), {"optimizer": "sgd"}, {}
+    yield "wide", wide(rank), (x, y), {"optimizer": "sgd"}, {}
+    average = fn.optimizers.Adam(0.01, use_ema=True, gradient_accumulation_steps=3, weight_decay=1e-3)
+    fit = {"validation_split": 0.2}  # with the average
+    yield "wide average", wide(rank, kernel_regularizer="l2"), (x, y), {"optimizer": average}, fit
+    normalized = [fn.Input((6,)), layers.Dense(3000), layers.BatchNormalization(), layers.Dense(3, "softmax")]
+    yield "wide states", fn.Sequential(normalized, seed=rank), (x, y), {"optimizer": "rmsprop"}, {}
+    yield "wide clipped", wide(rank), (x, y), {"optimizer": fn.optimizers.Adam(0.01, global_clipnorm=0.2)}, {}
+    yield "wide Lamb", wide(rank), (x, y), {"optimizer": fn.optimizers.Lamb(0.01)}, {}
     yield "tiny batches", dense(rank), (x[:7], y[:7]), {"optimizer": "sgd"}, {"batch_size": 3}
 
 
@@ -305,6 +326,30 @@ def many_fits():
     return {**found, "weights": [digest(model) for model in models]}
 
 
+def slots():
+    """What the optimizer keeps, as callbacks see it after each step, and after training; and a step by itself."""
+    x, y = rows()
+    model = wide(3)
+    model.compile(fn.optimizers.Adam(0.01, use_ema=True), CROSS_ENTROPY)
+    found = []
+
+    class Looks(fn.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            found.append(slots_of(model))
+
+    model.fit(x, y, batch_size=16, epochs=1, verbose=0, callbacks=[Looks()])
+    model.fit(x, y, batch_size=16, epochs=2, verbose=0)
+    found.append(slots_of(model))
+    for _ in range(2):
+        model.train_on_batch(x, y)
+        found.append(slots_of(model))
+    model.compile(fn.optimizers.SGD(0.01, momentum=0.9), CROSS_ENTROPY)
+    for n in (50, 3):
+        model.train_on_batch(x[:n], y[:n])
+        found.append(slots_of(model))
+    return {"slots": found, "weights": digest(model)}
+
+
 def refused():
     """What cannot be trained in pieces, with what is said."""
     x, y = rows(16, (6,))
@@ -363,10 +408,22 @@ def failing(kind):
         model.compile("sgd", "mse")
         y = np.ones((50, 3), "float32")
         y[40] = 1e30
+    elif kind in ("overflow", "lost"):  # of the gradient, where the loss is finite; of the weights by a step that is too large
+        model = fn.Sequential([fn.Input((6,)), fn.layers.Dense(3000, kernel_initializer="zeros")], seed=0)
+        model.compile(fn.optimizers.SGD(1e38 if kind == "lost" else 0.1, momentum=0.9), "mse")
+        y = np.full((50, 3000), 1e6 if kind == "lost" else 100, "float32")
+        if kind == "overflow":
+            model.train_on_batch(x, y)
+            model.set_weights([np.zeros((6, 3000)), np.zeros(3000)])
+            x[3, 1], y[3, 2000] = 1e30, 1e15
+    before, slots_before = digest(model), slots_of(model)
     try:
         history = model.fit(x, y, **options)
     except Exception as error:
-        return {"error": type(error).__name__, "message": str(error), "weights": digest(model)}
+        found = {"error": type(error).__name__, "message": str(error), "weights": digest(model)}
+        if kind == "overflow":
+            found.update({"before": before, "slots before": slots_before, "slots": slots_of(model)})
+        return found
     return {"epochs": len(history.epoch), "weights": digest(model)}
 
 
@@ -436,14 +493,15 @@ def endless():
 
 def main():
     scenario, options = sys.argv[1], sys.argv[2:]
-    alone = scenario == "alone"
-    if alone:
+    kinds = set()
+    while scenario in ("alone", "plain", "apart"):
+        kinds.add(scenario)
         scenario, *options = options
-    else:
-        plain = scenario == "plain"
-        if plain:
-            scenario, *options = options
-        fn.distribution.set_distribution(fn.distribution.DataParallel(reproducible=not plain))
+    if "alone" not in kinds:
+        distribution = fn.distribution.DataParallel(reproducible="plain" not in kinds)
+        if "apart" in kinds:  # each on a machine of its own
+            distribution._memory._host = distribution.comm.Split(distribution.rank)
+        fn.distribution.set_distribution(distribution)
     tell(globals()[scenario](*options))
 
 

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 import fastnet as fn
-from fastnet.distribution._tree import add_up, nodes_within, part
+from fastnet import _core
+from fastnet.distribution._tree import nodes_within, part, postfix
 
 WORKER = pathlib.Path(__file__).with_name("distribution_worker.py")
 #: Of one of the two MPI libraries each, which is not there in all environments; one that does not know them does not look at them.
@@ -78,16 +79,57 @@ def bits(library, processes):
     return start(library, processes, "bits")
 
 
+def spelled(terms):
+    """A sum in postfix order, as text."""
+    stack = []
+    for term in terms:
+        right = "" if term is not None else stack.pop()
+        stack.append(term if term is not None else f"({stack.pop()} {right})")
+    return " ".join(stack)
+
+
 def test_sums_of_pieces_have_one_order():
     names = {(i, i + 1): str(i) for i in range(7)}
-    expected = add_up((0, 7), dict(names), lambda a, b: f"({a} {b})")
+    expected = spelled(postfix((0, 7), names))
     for processes in range(1, 8):
         known = {}
         for i in range(processes):
             for node in nodes_within((0, 7), *part(7, processes, i)):
-                known[node] = add_up(node, names, lambda a, b: f"({a} {b})")
-        assert add_up((0, 7), known, lambda a, b: f"({a} {b})") == expected, processes
+                known[node] = spelled(postfix(node, names))
+        assert spelled(postfix((0, 7), known)) == expected, processes
     assert expected == "(((0 1) (2 3)) ((4 5) 6))"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 3, 511, 1025])
+def test_arrays_are_added_up_in_the_order_given(n, dtype):
+    random = np.random.default_rng(n)
+    a, b, c, d = [random.normal(size=n).astype(dtype) for _ in range(4)]
+    factor = np.array(0.3, dtype)
+    out = np.full(n, np.nan, dtype)
+    for terms, expected in (
+        ([a, b, None, c, None, d, None], ((a + b) + c) + d),
+        ([a, b, c, d, None, None, None], a + (b + (c + d))),
+        ([a], a),
+    ):
+        assert _core.sum_arrays(out, terms, 0.3)
+        np.testing.assert_array_equal(out, expected * factor)
+    expected = a + b
+    assert _core.sum_arrays(b, [a, b, None])
+    np.testing.assert_array_equal(b, expected)
+    for wrong in (np.nan, np.inf):
+        d[n // 2] = wrong
+        assert not _core.sum_arrays(out, [c, d, None])
+    for terms in ([], [a, b], [a, None], [None], [a, b, None, None]):
+        with pytest.raises(RuntimeError, match="two operands"):
+            _core.sum_arrays(out, terms)
+    with pytest.raises(RuntimeError, match="20 operands"):
+        _core.sum_arrays(out, [a] * 20 + [None] * 19)
+    with pytest.raises(ValueError, match="a term of"):
+        _core.sum_arrays(out, [np.zeros(n + 1, dtype)])
+    for term in (a.astype("float16"), np.zeros(4 * n, dtype)[::4] if n > 1 else a.astype(">f8")):
+        with pytest.raises(TypeError, match="contiguous"):
+            _core.sum_arrays(out, [term])
 
 
 @pytest.mark.parametrize(("n", "parts"), [(0, 3), (2, 4), (7, 3), (100, 7)])
@@ -126,10 +168,58 @@ def test_the_same_bits_for_any_library(library):
         assert found == bits(0, 1)[0]
 
 
+#: Networks of which each process updates a part, or that are too large for all to be sent all.
+WIDE = ["wide", "wide average", "wide states", "wide clipped", "wide Lamb"]
+
+
+@needs_mpi
+@pytest.mark.parametrize("processes", [2, 3])
+def test_the_same_bits_where_no_memory_is_shared(processes):
+    """As between machines: gradients are sent, and not read where they are."""
+    names = [*WIDE, "Adam", "around"]
+    for found in start(0, processes, "apart", "bits", *names):
+        for name in names:
+            assert found[name] == bits(0, 1)[0][name], name
+
+
+@needs_mpi
+@pytest.mark.parametrize("kind", ["plain", "apart plain"])
+def test_sums_of_large_gradients_by_the_library_are_as_good(kind):
+    a, b = start(0, 2, *kind.split(), "bits", *WIDE)
+    assert a == b
+    for name in WIDE:
+        if name != "wide states":  # statistics of batch normalization are those of a piece
+            np.testing.assert_allclose(a[name]["loss"], bits(0, 1)[0][name]["loss"], rtol=2e-5, err_msg=name)
+
+
+@needs_mpi
+def test_all_have_all_of_the_optimizer_after_each_step():
+    """Of which each has updated its part."""
+    (expected,) = start(0, 1, "slots")
+    assert len(expected["slots"]) == 9 and len(set(expected["slots"])) == 9
+    for kind, processes in (("", 2), ("", 3), ("apart", 2)):
+        assert start(0, processes, *kind.split(), "slots") == [expected] * processes
+
+
+@needs_mpi
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_a_gradient_that_is_not_finite_changes_nothing(processes):
+    for found in start(0, processes, "failing", "overflow"):
+        assert found["error"] == "FloatingPointError" and "gradient became infinite" in found["message"]
+        assert found["weights"] == found["before"] and found["slots"] == found["slots before"]
+
+
+@needs_mpi
+def test_weights_that_are_not_finite_are_seen_by_all():
+    (expected,) = start(0, 1, "failing", "lost")
+    assert "weights became infinite or nan at step 0" in expected["message"]
+    assert start(0, 2, "failing", "lost") == [expected] * 2
+
+
 @needs_mpi
 def test_training_is_that_of_one_process():
     """In float64: sums in another order, and nothing else."""
-    names = ["double", "around", "lazy", "outputs", "Adam", "stream"]
+    names = ["double", "around", "lazy", "outputs", "Adam", "stream", "wide", "wide average", "wide clipped", "wide Lamb"]
     (expected,) = start(0, 1, "alone", "bits", *names)
     for name in names:
         found, alone = bits(0, 2)[0][name], expected[name]

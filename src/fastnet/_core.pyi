@@ -263,6 +263,9 @@ def is_readable(array: Any) -> bool:
 def shuffle(seed: int, epoch: int, n: int) -> np.ndarray:
     """The order in which an epoch visits n rows: a permutation, a function of (seed, epoch, n)."""
 
+def sum_arrays(out: np.ndarray, terms: Sequence[np.ndarray | None], factor: float = 1) -> bool:
+    """out = factor * the sum of arrays as long, in postfix order: None stands for the sum of the two operands before it."""
+
 def first_not_finite(array: np.ndarray) -> int:
     """Number of the first row that holds a NaN or an infinity, or -1."""
 

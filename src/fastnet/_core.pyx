@@ -543,6 +543,49 @@ def shuffle(seed, epoch, n):
     return order
 
 
+def sum_arrays(cnp.ndarray out not None, terms, double factor=1):
+    """out = factor * the sum of arrays as long, in postfix order: None stands for the sum of the two operands before it.
+
+    Returns
+    -------
+    bool
+        Whether all of it is finite.
+
+    Raises
+    ------
+    TypeError
+        Where an array is not contiguous, or of another dtype than `out`.
+    ValueError
+        Where one is of another size.
+    RuntimeError
+        Where the order is none.
+    """
+    cdef fn_error error
+    cdef fn_status status
+    cdef bool_t finite = False
+    cdef cnp.ndarray term
+    cdef int i, n_terms = len(terms)
+    cdef int64_t n = out.size
+    cdef fn_dtype dtype = _DTYPES.get(out.dtype.name, FN_UINT8)
+    cdef _Scratch scratch = _Scratch()
+    cdef const void **pointers = <const void **>scratch.allocate(n_terms * sizeof(void *))
+    error.message[0] = 0
+    for i in range(n_terms + 1):
+        term = out if i == n_terms else terms[i]
+        if term is None:
+            continue
+        if term.descr is not out.descr or not (cnp.PyArray_ISCARRAY(term) if term is out else cnp.PyArray_ISCARRAY_RO(term)):
+            raise TypeError(f"a sum of arrays of {out.dtype} is of contiguous ones of that dtype")
+        if term.size != n:
+            raise ValueError(f"a sum of {n} numbers has a term of {term.size}")
+        if i < n_terms:
+            pointers[i] = cnp.PyArray_DATA(term)
+    with nogil:
+        status = fn_sum_arrays(dtype, n, cnp.PyArray_DATA(out), pointers, n_terms, factor, &finite, &error)
+    check(status, &error)
+    return bool(finite)
+
+
 def first_not_finite(cnp.ndarray array not None):
     """Number of the first row that holds a NaN or an infinity, or -1."""
     if array.ndim == 0:

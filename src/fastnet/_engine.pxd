@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 
 cdef extern from "fastnet.h" nogil:
+    ctypedef unsigned char bool_t "bool"
     enum: FN_MAX_RANK
     enum: FN_MAX_MESSAGE
     enum: FN_MAX_OUTPUTS
@@ -269,6 +270,7 @@ cdef extern from "fastnet.h" nogil:
     bint fn_plan_stage(const fn_plan *, int, fn_stage_info *)
     double fn_measure_flops(fn_dtype)
     double fn_measure_bandwidth()
+    fn_status fn_sum_arrays(fn_dtype, int64_t, void *, const void *const *, int32_t, double, bool_t *, fn_error *)
     int64_t fn_allocation_count()
     void fn_fail_allocation(int64_t number)
     void fn_shuffle(uint64_t, uint64_t, int64_t, int64_t *)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._network import Network
     from .optimizers import Optimizer
 
-__all__ = ["TRAINING", "OwnFunction", "lower", "lower_constant", "lower_operations"]
+__all__ = ["TRAINING", "OwnFunction", "lower", "lower_constant", "lower_operations", "lower_update"]
 
 #: A factor of L2 that adds nothing.
 _LEAST = 1e-200
@@ -144,6 +144,20 @@ def lower(
         "seed": network.seed,
         "input_gradients": kind == "custom",
     }
+
+
+def lower_update(spec: Mapping[str, Any], first: int, end: int) -> dict[str, Any]:
+    """Of a description what updates the elements of the slab from `first` to `end`, whatever weights they belong to.
+
+    For optimizers that work element by element. It has an input and an output only because descriptions have.
+    """
+    parameters = []
+    for shape, offset, trainable, decays, rate, l1, l2, *_ in spec["parameters"]:
+        lo, hi = max(first, offset), min(end, offset + math.prod(shape))
+        if trainable and lo < hi:
+            parameters.append(((hi - lo,), lo, True, decays, rate, l1, l2))
+    computed = {"inputs": [((1,), None, None)], "nodes": [], "outputs": [(0, None, {}, 1.0, "update")], "metrics": []}
+    return {**spec, **computed, "scheduled": [], "assignments": [], "parameters": parameters}
 
 
 def _check_frozen(operations: Sequence[Operation]) -> None:

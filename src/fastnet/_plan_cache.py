@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._lowering import TRAINING, lower
+from ._lowering import TRAINING, lower, lower_update
 from ._slots import Slots
 from ._snapshots import Snapshot
 from ._weight_functions import functions_in_plan, has_functions, is_of_arrays, own
@@ -23,6 +23,8 @@ __all__ = ["PlanCache", "rounded_rows"]
 
 #: Plans kept for later calls: for other batch sizes, for training and for prediction.
 _KEPT_PLANS = 8
+#: Of those that make parts of steps.
+_KEPT_PARTS = 64
 _INFERENCE = ("evaluate", "predict")
 #: For larger batches, memory for up to twice as many rows is worse than another plan.
 _ROUNDED_ROWS = 1024
@@ -34,6 +36,7 @@ class PlanCache:
     def __init__(self, model: Network) -> None:
         self._model = model
         self._plans: dict[Any, _core.Plan] = {}
+        self._parts: dict[Any, _core.Plan] = {}  # that make parts of a step; see `part`
         self._pools: dict[Any, _core.PlanPool] = {}  # of plans to predict and evaluate, by several threads
         self._latest: _core.Plan | None = None
         self._given: tuple[tuple[str, int, bool], _core.Plan] | None = None  # by the last `get`, where it would give it again
@@ -58,6 +61,7 @@ class PlanCache:
     def forget(self) -> None:
         """Forgets plans, but not the optimizer's slots."""
         self._plans.clear()
+        self._parts.clear()
         self._pools.clear()
         self._latest = self._snapshot = self._given = None
         self._version = -1
@@ -138,6 +142,26 @@ class PlanCache:
         _forget_oldest(self._plans)
         # All that a custom plan depends on, but for layers that are asked, changes the version.
         self._given = (asked, plan) if kind == "custom" and not self._keyed else None
+        return plan
+
+    def part(self, rows: int, gradients: np.ndarray | None = None, section: tuple[int, int] | None = None) -> _core.Plan:
+        """A plan for a part of a step of at most so many rows.
+
+        Parameters
+        ----------
+        rows : int
+        gradients : ndarray, optional
+            As large as the slab: where it leaves the gradients.
+        section : tuple of int, optional
+            Of the slab, beginning with a line of the cache: the plan updates the weights there, and computes nothing.
+        """
+        capacity = rounded_rows(rows)
+        key = (id(gradients), section, *map(id, self.slots.arrays()), *self._key("train", capacity, {}))
+        plan = self._parts.pop(key, None)  # which keeps the arrays alive
+        if plan is None:
+            plan = self._make("train", capacity, {}, gradients=gradients, section=section)
+        self._parts[key] = plan
+        _forget_oldest(self._parts, _KEPT_PARTS)
         return plan
 
     def take(self, kind: str, rows: int, snapshot: Snapshot | None) -> Any:
@@ -222,18 +246,30 @@ class PlanCache:
         self._refresh()
         return self._columns
 
-    def _make(self, kind: str, rows: int, averages: Mapping[Weight, np.ndarray], apart: bool = False) -> _core.Plan:
-        """A plan; apart: whose parameters are in a slab of its own."""
+    def _make(
+        self,
+        kind: str,
+        rows: int,
+        averages: Mapping[Weight, np.ndarray],
+        apart: bool = False,
+        gradients: np.ndarray | None = None,
+        section: tuple[int, int] | None = None,
+    ) -> _core.Plan:
+        """A plan; apart: whose parameters are in a slab of its own; gradients, section: see `part`."""
         model, slab = self._model, self._model._slab
         training = kind in TRAINING
         compiled = model._compiled if kind in ("predict", "penalize", "custom") else model._require_compiled()
         functions = functions_in_plan(model, kind) if self.own_weights else []
         spec = lower(model, compiled, kind, averages, self._schedules() if training else [], functions)
+        if section is not None:
+            spec = lower_update(spec, *section)
+        if gradients is None:
+            gradients = slab.gradients if training else None
         return _core.Plan(
             **spec,
             max_rows=rows,
             parameter_slab=aligned_zeros(slab.size, slab.dtype) if apart else slab.values,
-            gradient_slab=slab.gradients if training else None,
+            gradient_slab=gradients,
             slots=self.slots.arrays() if spec["optimizer"] else [],
             n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
         )
@@ -244,7 +280,7 @@ def rounded_rows(rows: int) -> int:
     return rows if rows > _ROUNDED_ROWS else 1 << (rows - 1).bit_length()
 
 
-def _forget_oldest(plans: dict[Any, Any]) -> None:
+def _forget_oldest(plans: dict[Any, Any], kept: int = _KEPT_PLANS) -> None:
     """Leaves as many as are kept; other threads may do so at the same time."""
-    for key in list(plans)[:-_KEPT_PLANS]:
+    for key in list(plans)[:-kept]:
         plans.pop(key, None)

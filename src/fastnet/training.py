@@ -365,6 +365,7 @@ class Trainer(OwnSteps, CustomLoop):
 
             shared = shared_steps(self, compiled, self.distribution, "train_on_batch")
             shared.make((inputs, targets, weights), range(n), position)
+            shared.complete()
         elif self._plans.own_constraints:
             self._split_step(compiled, (inputs, targets, weights), range(n), position)
         else:

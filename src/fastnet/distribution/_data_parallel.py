@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from ._shared_memory import SharedMemory
 from ._tree import part
 
 __all__ = ["DataParallel"]
@@ -99,6 +100,7 @@ class DataParallel:
         self.n_threads = _threads(self._host)
         self.lock = threading.RLock()  # of the thread that trains
         self._windows: list[Any] = []  # of arrays that `scatter` has handed out
+        self._memory = SharedMemory(MPI, self.comm, self._host)
         if self.size > 1:
             _abort_on_error(MPI)
 

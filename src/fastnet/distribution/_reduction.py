@@ -1,4 +1,4 @@
-"""Sums of the gradients of the pieces of a batch, in all processes."""
+"""Sums of the gradients of the pieces of a batch, and of arrays of which each process has a part the whole."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import _core
 from .._weights import aligned_zeros
-from ._tree import Node, add_up, halves, nodes_within, part
+from ._tree import Node, halves, nodes_within, part, postfix
 
 if TYPE_CHECKING:
     from ._data_parallel import DataParallel
 
 __all__ = ["Reduction"]
 
-#: Up to this size all processes are sent the whole of each sum: fewer messages matter more than fewer bytes.
+#: Up to this size all processes add up the whole: fewer messages matter more than fewer bytes.
 _SMALL = 1 << 16
+#: A process with at most so many pieces has memory for the gradient of each, else for few sums of these.
+_APART = 4
 
 
 class Reduction:
@@ -27,79 +30,135 @@ class Reduction:
     ----------
     distribution : DataParallel
     gradients : ndarray
-        Where a piece leaves its gradient, and where the sum is to be afterwards.
+        Where the sum is to be afterwards.
+
+    Attributes
+    ----------
+    bounds : list of int
+        Where the sections of the gradients begin and end, as many as there are pieces. Each process has adjacent ones.
+    own : slice
+        The elements of its sections, of which it gets the sum; all of them, where gradients are `small`.
+    small : bool
 
     Notes
     -----
-    Each process adds up the nodes of the tree of pieces (`_tree`) that lie within its own. Of large gradients each process is sent its
-    section of all nodes, adds these up, and sends the sum to all (a reduce-scatter and an all-gather); of small ones all are sent all.
-    No arithmetic is left to MPI, whose sums depend on the number of processes and on its algorithm.
+    Terms of the sum are nodes of the tree of pieces (`_tree`). Processes of one machine read each other's terms, in memory that they
+    share. Otherwise each is sent its section of them; small ones are sent to all. No arithmetic is left to MPI where results are to
+    be reproducible, as its sums depend on the number of processes and on its algorithm.
     """
 
     def __init__(self, distribution: DataParallel, gradients: np.ndarray) -> None:
-        self._comm, self._MPI = distribution.comm, distribution.MPI
-        self.gradients, self._root = gradients, (0, distribution.pieces)
-        size, rank, n = distribution.size, distribution.rank, len(gradients)
-        self._reproducible = distribution.reproducible
-        of_process = [nodes_within(self._root, *part(distribution.pieces, size, i)) for i in range(size)]
-        self._own = of_process[rank]
+        self._distribution, self.gradients = distribution, gradients
+        size, rank, pieces, n = distribution.size, distribution.rank, distribution.pieces, len(gradients)
+        self._root: Node = (0, pieces)
+        self.small = gradients.nbytes <= _SMALL
+        line = _core.ALIGNMENT // gradients.itemsize
+        self.bounds = [min(n, -(-part(n, pieces, i)[0] // line) * line) for i in range(pieces)] + [n]
+        ranks = [part(pieces, size, i) for i in range(size)]
+        self._counts = [self.bounds[end] - self.bounds[first] for first, end in ranks]
+        first, end = ranks[rank]
+        self.sections = range(0) if self.small else range(first, end)
+        self.own = slice(0, n) if self.small else slice(self.bounds[first], self.bounds[end])
+        self._apart = not self.small and max(last - begin for begin, last in ranks) <= _APART
+        self._of_process = [[(i, i + 1) for i in range(*of)] if self._apart else nodes_within(self._root, *of) for of in ranks]
+        self._own = self._of_process[rank]
         self._depth = [np.empty(0, gradients.dtype)] * 32  # room for sums within a node, made when first needed
+        self._turn = 0
         self._requests: list[Any] = []
-        self._gather: Any = None  # of small gradients: what is sent to all, where there are several processes
-        if not self._reproducible:
-            return
-        if gradients.nbytes <= _SMALL or size == 1:
-            self._prepare_whole(of_process, n)
+        self._gather: Any = None
+        self._staged: list[np.ndarray] = []  # of each process, in the memory that is shared
+        self._room = distribution._memory.take(self._room_size())
+        if self._room or size == 1:
+            self._prepare_shared()
+        elif self.small:
+            self._prepare_whole()
         else:
-            self._prepare_sections(of_process, rank, size, n)
+            self._prepare_sections()
 
-    def _prepare_whole(self, of_process: list[list[Node]], n: int) -> None:
-        """All processes are sent the whole of all nodes."""
-        sums = aligned_zeros(sum(map(len, of_process)) * n, self.gradients.dtype).reshape(-1, n)
-        nodes = [node for own in of_process for node in own]
-        self._known = dict(zip(nodes, sums))
-        if len(of_process) > 1:
-            counts = [len(own) * n for own in of_process]
-            self._gather = [sums, (counts, None)]
-        self._section, self._counts = slice(0, n), None
+    def is_current(self) -> bool:
+        """Whether the memory that it shares with others is still there."""
+        return self._distribution._memory.arrays is self._room
 
-    def _prepare_sections(self, of_process: list[list[Node]], rank: int, size: int, n: int) -> None:
-        """Each process is sent its section of all nodes."""
-        dtype, comm = self.gradients.dtype, self._comm
-        line = 64 // dtype.itemsize  # sections begin with a line of the cache
-        bounds = [min(n, -(-part(n, size, i)[0] // line) * line) for i in range(size)] + [n]
-        self._section = slice(bounds[rank], bounds[rank + 1])
-        self._counts = [end - first for first, end in pairwise(bounds)]
-        self._known, self._sections = {}, {}
-        for i, nodes in enumerate(of_process):
-            for node in nodes:
-                if i == rank:
-                    self._known[node] = aligned_zeros(n, dtype)
-                    for to in range(size):
-                        if to != rank:
-                            piece = self._known[node][bounds[to] : bounds[to + 1]]
-                            self._requests.append(comm.Send_init(piece, to, tag=node[0]))
-                else:
-                    self._sections[node] = aligned_zeros(self._counts[rank], dtype)
-                    self._requests.append(comm.Recv_init(self._sections[node], i, tag=node[0]))
+    def _room_size(self) -> int:
+        n = len(self.gradients)
+        most = max(map(len, self._of_process))
+        return self.gradients.itemsize * (2 * most * n if self.small else most * n + max(self._counts))
 
-    def compute(self, compute: Callable[[int], None]) -> None:
-        """Has the pieces of this process computed: what `exchange` sends."""
-        for node in self._own:
-            target = self._known[node] if self._reproducible else self.gradients
-            self._add_within(node, target, compute, 0)
+    # ---- terms ----------------------------------------------------------------------------------------
 
-    def _add_within(self, node: Node, target: np.ndarray, compute: Callable[[int], None], depth: int) -> None:
-        """The sum of a node whose pieces this process has."""
+    def _prepare_shared(self) -> None:
+        """All read the terms of all. Small ones have two places in turn, so that nobody waits for others to have read them."""
+        n, dtype = len(self.gradients), self.gradients.dtype
+        turns = 2 if self.small and self._room else 1
+        nodes: list[dict[Node, np.ndarray]] = [{} for _ in range(turns)]
+        for rank, own in enumerate(self._of_process):
+            memory = self._room[rank].view(dtype) if self._room else aligned_zeros(turns * len(own) * n, dtype)
+            for turn in range(turns):
+                for i, node in enumerate(own):
+                    at = (turn * len(own) + i) * n
+                    nodes[turn][node] = memory[at : at + n]
+            if self._room and not self.small:
+                at = len(own) * n
+                self._staged.append(memory[at : at + self._counts[rank]])
+        self._targets = [[known[node] for node in self._own] for known in nodes]
+        self._terms = [postfix(self._root, {node: array[self.own] for node, array in known.items()}) for known in nodes]
+
+    def _prepare_whole(self) -> None:
+        """All are sent the whole of all terms."""
+        n = len(self.gradients)
+        sums = aligned_zeros(sum(map(len, self._of_process)) * n, self.gradients.dtype).reshape(-1, n)
+        known = dict(zip([node for own in self._of_process for node in own], sums))
+        self._gather = [sums, ([len(own) * n for own in self._of_process], None)]
+        self._targets, self._terms = [[known[node] for node in self._own]], [postfix(self._root, known)]
+
+    def _prepare_sections(self) -> None:
+        """Each is sent its section of all terms, those of one process added up as far as the tree allows."""
+        comm, dtype, n = self._distribution.comm, self.gradients.dtype, len(self.gradients)
+        size, rank = self._distribution.size, self._distribution.rank
+        terms = {node: aligned_zeros(n, dtype) for node in self._own}
+        self._targets, self._terms, self._sums = [list(terms.values())], [[]], []
+        if not self._distribution.reproducible:
+            return
+        known: dict[Node, np.ndarray] = {}
+        starts = np.cumsum([0, *self._counts])
+        for i in range(size):
+            for node in nodes_within(self._root, *part(self._distribution.pieces, size, i)):
+                if i != rank:
+                    known[node] = aligned_zeros(self._counts[rank], dtype)
+                    self._requests.append(comm.Recv_init(known[node], i, tag=node[0]))
+                    continue
+                total = terms.get(node)
+                if total is None:
+                    total = aligned_zeros(n, dtype)
+                    self._sums.append((total, postfix(node, terms)))
+                known[node] = total[self.own]
+                for to, (begin, end) in enumerate(pairwise(starts)):
+                    if to != rank:
+                        self._requests.append(comm.Send_init(total[begin:end], to, tag=node[0]))
+        self._terms = [postfix(self._root, known)]
+
+    # ---- a step ---------------------------------------------------------------------------------------
+
+    def compute(self, compute: Callable[[int, np.ndarray], None]) -> None:
+        """Has the pieces of this process computed, each into an array that the function is given: all come to exchange then."""
+        self._turn = (self._turn + 1) % len(self._targets)
+        for node, target in zip(self._own, self._targets[self._turn]):
+            if self._apart:
+                compute(node[0], target)
+            else:
+                self._add_within(node, target, compute, 0)
+        self._distribution._memory.sync()
+
+    def _add_within(self, node: Node, target: np.ndarray, compute: Callable[[int, np.ndarray], None], depth: int) -> None:
+        """The sum of a node whose pieces this process has; each is computed where the sum of all is to be."""
         if node[1] - node[0] == 1:
-            compute(node[0])
-            if target is not self.gradients:
-                np.copyto(target, self.gradients)
+            compute(node[0], self.gradients)
+            np.copyto(target, self.gradients)
             return
         left, right = halves(node)
         self._add_within(left, target, compute, depth)
         if right[1] - right[0] == 1:
-            compute(right[0])
+            compute(right[0], self.gradients)
             target += self.gradients
             return
         if not len(self._depth[depth]):
@@ -107,27 +166,41 @@ class Reduction:
         self._add_within(right, self._depth[depth], compute, depth + 1)
         target += self._depth[depth]
 
-    def exchange(self, scale: float) -> None:
-        """Leaves the sum of all pieces in `gradients`, times a factor; all processes call it together."""
-        MPI, comm = self._MPI, self._comm
-        if not self._reproducible:
-            comm.Allreduce(MPI.IN_PLACE, self.gradients)
-            np.multiply(self.gradients, scale, out=self.gradients)
+    def add_up(self, factor: float) -> bool:
+        """After an exchange: leaves its part of the sum of all pieces in `gradients`, times a factor; whether all of it is finite."""
+        distribution, out, terms = self._distribution, self.gradients[self.own], self._terms[self._turn]
+        distribution._memory.sync()
+        if self._gather is not None:
+            distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, self._gather)
+        elif self._requests:
+            for total, order in self._sums:
+                _core.sum_arrays(total, order)
+            distribution.MPI.Prequest.Startall(self._requests)
+            distribution.MPI.Prequest.Waitall(self._requests)
+        elif not self._room and distribution.size > 1:  # as MPI likes to add
+            distribution.comm.Reduce_scatter(self._targets[0][0], out, self._counts)
+            terms = [out]
+        finite = _core.sum_arrays(out, terms, factor)
+        if not self.small and distribution.size > 1:
+            least = np.array([finite], np.int32)
+            distribution.comm.Allreduce(distribution.MPI.IN_PLACE, least, distribution.MPI.MIN)
+            finite = bool(least[0])
+        return finite
+
+    def share(self, array: np.ndarray) -> None:
+        """Makes an array whole of which each process has the elements `own`; all come from an exchange and have left the last one."""
+        distribution = self._distribution
+        if self.small or distribution.size == 1:
             return
-        if self._counts is None:
-            if self._gather is not None:
-                comm.Allgatherv(MPI.IN_PLACE, self._gather)
-            total = add_up(self._root, self._known, _add)
-        else:
-            MPI.Prequest.Startall(self._requests)
-            MPI.Prequest.Waitall(self._requests)
-            known = {**{node: array[self._section] for node, array in self._known.items()}, **self._sections}
-            total = add_up(self._root, known, _add)
-        np.multiply(total, scale, out=self.gradients[self._section])
-        if self._counts is not None:
-            comm.Allgatherv(MPI.IN_PLACE, [self.gradients, (self._counts, None)])
-
-
-def _add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    a += b
-    return a
+        if not self._staged:
+            distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, [array, (self._counts, None)])
+            return
+        np.copyto(self._staged[distribution.rank], array[self.own])
+        distribution._memory.sync()
+        distribution.comm.Barrier()
+        distribution._memory.sync()
+        begin = 0
+        for rank, staged in enumerate(self._staged):
+            if rank != distribution.rank:
+                np.copyto(array[begin : begin + len(staged)], staged)
+            begin += len(staged)

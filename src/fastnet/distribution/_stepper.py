@@ -18,6 +18,7 @@ from ._agreement import agree, arguments_of, checksum
 from ._evaluation import evaluate_pieces, merge
 from ._reduction import Reduction
 from ._tree import part
+from ._update import DividedUpdate, can_be_divided
 
 if TYPE_CHECKING:
     from .._compiled import Compiled
@@ -67,9 +68,10 @@ class SharedSteps:
             compiled.n_threads = distribution.n_threads
             model._plans.forget()
         self.interrupted = False
-        #: Whether an error that is being raised is one of all processes.
-        self.told = True
         self._step: dict[str, Any] = {}
+        self._capacity = 0
+        self._divided = False  # whether the last step was
+        self._division: DividedUpdate | None = None
         self._gradients = model._slab.gradients
         self._reduction = Reduction(distribution, self._gradients)
         self._states = [weight for weight in model.weights if not weight.trainable]
@@ -86,7 +88,7 @@ class SharedSteps:
     def fits(self, model: Any, compiled: Compiled, distribution: DataParallel) -> bool:
         """Whether these are the steps of a model that has been compiled so."""
         same = self.model is model and self.compiled is compiled and self.distribution is distribution
-        return same and self._gradients is model._slab.gradients
+        return self._reduction.is_current() and same and self._gradients is model._slab.gradients
 
     def make(
         self,
@@ -95,9 +97,17 @@ class SharedSteps:
         position: _core.Position,
         order: np.ndarray | None = None,
         capacity: int | None = None,
+        stop: bool = False,
         **options: Any,
-    ) -> None:
+    ) -> bool:
         """One step on the rows of a range, which begins at the position; all processes make it together.
+
+        Afterwards each has the weights and their averages, of other arrays of the optimizer only what `complete` adds to.
+
+        Returns
+        -------
+        bool
+            Whether process 0 has said `stop`.
 
         Raises
         ------
@@ -106,8 +116,7 @@ class SharedSteps:
         """
         model, distribution, n = self.model, self.distribution, len(rows)
         pieces = distribution.pieces
-        capacity = capacity or n
-        plan = model._plans.get("train", -(-capacity // pieces), exact=False)
+        self._capacity = capacity or n
         hyper = model._plans.hyper(1)
         mine = self._said[self._first : self._end]
         mine[...] = 0
@@ -115,7 +124,7 @@ class SharedSteps:
             np.copyto(kept, weight.array)
         inputs, targets, weights = data
         outputs = model._new_outputs(rows.stop) if self.compiled.takes_outputs else None
-        self._step = {"plan": plan, "outputs": outputs, "hyper": hyper, "n": n, "rows": rows, "order": order, "options": options}
+        self._step = {"outputs": outputs, "hyper": hyper, "n": n, "rows": rows, "order": order, "options": options}
         self._step.update(inputs=inputs, targets=targets, weights=weights, step=self.compiled.optimizer.batches * pieces)
         error: BaseException | None = None
         with model._slab.gate.writing():
@@ -126,15 +135,28 @@ class SharedSteps:
             finally:
                 for weight, kept in zip(self._states, self._kept):
                     np.copyto(weight.array, kept)
-            self.exchange(_STEP, error, same=n)
-            self._reduction.exchange(1 / pieces)
-            for weight in self._states:
-                weight.array[...] += weight.view_of(self._gradients)
-            update = model._plans.get("train", capacity)
-            self._update(update, hyper, n, position)
+            stop = self.exchange(_STEP, error, stop, same=n)
+            finite = self._reduction.add_up(1 / pieces)
+            totals, sums = self._add_said(n, position)
+            try:
+                if not np.isfinite(totals[0]):
+                    raise FloatingPointError(
+                        f"the loss became {(totals[0] - position.totals[0]) / n} at step {self.compiled.optimizer.iterations}; "
+                        "the weights are those from before that step"
+                    )
+                if not finite:
+                    raise FloatingPointError(
+                        f"the gradient became infinite or nan at step {self.compiled.optimizer.batches}, though the loss did not; "
+                        "the weights are those from before that step"
+                    )
+                self._update(hyper, n, position, totals, sums)
+            except FloatingPointError:  # in all processes
+                self.complete()
+                raise
+        return stop
 
-    def _update(self, plan: _core.Plan, hyper: np.ndarray, n: int, position: _core.Position) -> None:
-        """The step of the optimizer, by the sum of the gradients."""
+    def _add_said(self, n: int, position: _core.Position) -> tuple[np.ndarray, np.ndarray]:
+        """The sums of losses and metrics with those of the pieces."""
         totals, sums = position.totals.copy(), position.sums.copy()
         split = _SAYS + self._n_totals
         for i, piece in enumerate(self._said):  # in the order of their numbers
@@ -144,14 +166,30 @@ class SharedSteps:
                 self.compiled.merge_sums(sums, piece[split:])
         if self._step["outputs"] is not None:
             self._judge(sums)
-        if not np.isfinite(totals[0]):
-            raise FloatingPointError(
-                f"the loss became {(totals[0] - position.totals[0]) / n} at step {self.compiled.optimizer.iterations}; "
-                "the weights are those from before that step"
-            )
-        self.model._make_steps(
-            plan, _core.UPDATE, n_rows=n, batch_size=n, hyper=hyper, **self.model._staged(position, n, totals, sums)
-        )
+        return totals, sums
+
+    def _update(self, hyper: np.ndarray, n: int, position: _core.Position, totals: np.ndarray, sums: np.ndarray) -> None:
+        """The step of the optimizer, by the sum of the gradients."""
+        model, reduction = self.model, self._reduction
+        staged = model._staged(position, n, totals, sums)
+        self._divided = not reduction.small and can_be_divided(model, self.compiled)
+        if self._divided:
+            if self._division is None:
+                self._division = DividedUpdate(model, self.compiled, self.distribution, reduction, self._states)
+            model._change_weights(self._division.make, hyper, n, self._capacity, **staged)
+            return
+        reduction.share(self._gradients)
+        for weight in self._states:
+            weight.array[...] += weight.view_of(self._gradients)
+        plan = model._plans.get("train", self._capacity)
+        model._make_steps(plan, _core.UPDATE, n_rows=n, batch_size=n, hyper=hyper, **staged)
+
+    def complete(self) -> None:
+        """Gives each process all of the optimizer's arrays; all call it together."""
+        if self._divided and self.distribution.size > 1:
+            for array in self.model._plans.slots.arrays():
+                self.distribution.comm.Barrier()
+                self._reduction.share(array)
 
     def _judge(self, sums: np.ndarray) -> None:
         """Updates the metrics that are called with arrays: in each process by the whole batch, as where one has it."""
@@ -161,21 +199,25 @@ class SharedSteps:
         everything = self.distribution.comm.allgather([array[mine] for array in now["outputs"]])
         outputs = [np.concatenate(arrays) for arrays in zip(*everything)]
         rows: Any = slice(start, start + n)
-        self.told = False
-        update_metrics(
-            self.compiled, rows_of(now["targets"], rows if now["order"] is None else now["order"][rows]), outputs, sums
-        )
-        self.told = True
+        error: BaseException | None = None
+        try:
+            update_metrics(
+                self.compiled, rows_of(now["targets"], rows if now["order"] is None else now["order"][rows]), outputs, sums
+            )
+        except BaseException as raised:
+            error = raised
+        self.exchange(_STEP, error, same=n)  # what follows is made together
 
-    def _compute(self, piece: int) -> None:
-        """Leaves the gradient of a piece of the batch where those of the model are, and what states became less what they were."""
-        now, gradients = self._step, self._gradients
+    def _compute(self, piece: int, gradients: np.ndarray) -> None:
+        """Leaves the gradient of a piece of the batch in an array, and what states became less what they were."""
+        now = self._step
         first, end = part(now["n"], self.distribution.pieces, piece)
         if first == end:
             gradients.fill(0)
             return
         said = self._said[piece]
-        now["plan"].run(
+        rows = -(-self._capacity // self.distribution.pieces)
+        self.model._plans.part(rows, gradients).run(
             _GRADIENT if now["outputs"] is None else _FETCHED,
             outputs=now["outputs"],
             n_rows=now["rows"].start + end,
@@ -226,6 +268,7 @@ class SharedSteps:
             comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
         if not said[:, _STATUS].any() and (said[:, _KIND] == kind).all() and (said[:, _SAME] == same).all():
             return bool(said[0, _STOP])
+        self.complete()  # all are here
         failed = np.flatnonzero(said[:, _STATUS] == _FAILED)
         if len(failed):
             process = next(i for i in range(distribution.size) if failed[0] < part(distribution.pieces, distribution.size, i)[1])
@@ -278,13 +321,15 @@ class DataParallelStepper(Stepper):
         start = time.perf_counter()
         for _ in range(min(steps or left, left)):
             rows = range(state.row, min(fit.n_rows, state.row + fit.options.batch_size))
+            late = time.perf_counter() - start > SLICE_SECONDS
             try:
-                self._shared.make(fit.data, rows, state, order, fit.capacity, **options)
+                stop = self._shared.make(fit.data, rows, state, order, fit.capacity, late, **options)
             except BaseException:
-                self._over = self._shared.told
+                self._over = True  # all know
                 raise
-            if time.perf_counter() - start > SLICE_SECONDS:
+            if stop:
                 break
+        self._shared.complete()
 
     def validate(self, fit: FitState, arrays: Arrays, batch_size: int | None) -> dict[str, Any]:
         assert self._shared is not None

@@ -7,10 +7,10 @@ all. So there are as few messages as the tree allows: one from each process wher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Node", "add_up", "nodes_within", "part"]
+__all__ = ["Node", "halves", "nodes_within", "part", "postfix"]
 
 #: The pieces from the first number to the second, which is not among them.
 Node = tuple[int, int]
@@ -37,9 +37,9 @@ def nodes_within(node: Node, first: int, end: int) -> list[Node]:
     return [found for half in halves(node) for found in nodes_within(half, first, end)]
 
 
-def add_up(node: Node, known: Mapping[Node, Any], add: Callable[[Any, Any], Any]) -> Any:
-    """The sum of a node, from those that are known; `add` may change its first argument, and returns the sum."""
+def postfix(node: Node, known: Mapping[Node, Any]) -> list[Any]:
+    """How to add up a node, from those that are known: these in order, and None for each sum of the two operands before it."""
     if node in known:
-        return known[node]
+        return [known[node]]
     left, right = halves(node)
-    return add(add_up(left, known, add), add_up(right, known, add))
+    return [*postfix(left, known), *postfix(right, known), None]

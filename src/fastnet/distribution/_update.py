@@ -1,0 +1,124 @@
+"""The step of an optimizer of which each process makes a part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core
+from ._tree import part
+
+if TYPE_CHECKING:
+    from .._compiled import Compiled
+    from .._weights import Weight
+    from ._data_parallel import DataParallel
+    from ._reduction import Reduction
+
+__all__ = ["DividedUpdate", "can_be_divided"]
+
+#: What each section tells of its update.
+_SQUARES, _PENALTY, _LOST = range(3)
+
+
+def can_be_divided(model: Any, compiled: Compiled) -> bool:
+    """Whether the optimizer, and what is around it, works element by element, and on all of them."""
+    optimizer = compiled.optimizer
+    if not optimizer.lazy_form or optimizer.lazy or optimizer.clipnorm or optimizer.global_clipnorm:
+        return False
+    return not any(weight.constraint is not None for weight in model.trainable_weights)
+
+
+class DividedUpdate:
+    """Each process updates the weights of its sections of the slab, and has the others' from them (Rajbhandari et al. 2020, stage 1).
+
+    Sums over the weights, as of squares of gradients, are made of each section and these added up in order, so that they have the same
+    bits for any number of processes.
+
+    Parameters
+    ----------
+    model : Model
+    compiled : Compiled
+    distribution : DataParallel
+    reduction : Reduction
+        That has left the sum of the gradients of the sections.
+    states : sequence of Weight
+        Whose gradients are to be added to them.
+    """
+
+    def __init__(
+        self, model: Any, compiled: Compiled, distribution: DataParallel, reduction: Reduction, states: Sequence[Weight]
+    ) -> None:
+        self._model, self._compiled, self._distribution, self._reduction = model, compiled, distribution, reduction
+        own = reduction.own
+        self._states = [
+            slice(max(own.start, weight.offset), min(own.stop, weight.offset + weight.size))
+            for weight in states
+            if max(own.start, weight.offset) < min(own.stop, weight.offset + weight.size)
+        ]
+        pieces, size = distribution.pieces, distribution.size
+        self._said = np.zeros((pieces, 3))
+        parts = [part(pieces, size, i) for i in range(size)]
+        self._counts = [3 * (end - first) for first, end in parts]
+        self._penalty = np.zeros(2)
+        self._columns = len(_core.hyper_names(compiled.optimizer.kernel))
+
+    def make(
+        self,
+        hyper: np.ndarray,
+        n: int,
+        capacity: int,
+        *,
+        position: _core.Position,
+        staged: tuple[int, np.ndarray, np.ndarray],
+        **_: Any,
+    ) -> None:
+        """The step of a batch of n rows; all processes make it together.
+
+        Raises
+        ------
+        FloatingPointError
+            Where weights became infinite or NaN; the step has been made then.
+        """
+        model, reduction, distribution, counter = (
+            self._model,
+            self._reduction,
+            self._distribution,
+            self._compiled.optimizer.counter,
+        )
+        step, said = counter.batches, self._said
+        values, gradients = model._slab.values, reduction.gradients
+        for states in self._states:
+            values[states] += gradients[states]
+        row = np.ascontiguousarray(hyper[..., : self._columns])
+        for i in reduction.sections:
+            self._penalty[:] = 0
+            plan = model._plans.part(capacity, section=(reduction.bounds[i], reduction.bounds[i + 1]))
+            said[i] = 0
+            try:
+                plan.run(_core.UPDATE, n_rows=n, batch_size=n, step=step, hyper=row, loss_sum=self._penalty)
+            except FloatingPointError:
+                said[i, _LOST] = 1
+            said[i, _SQUARES], said[i, _PENALTY] = plan.gradient_squares, self._penalty[0]
+        if distribution.size > 1:
+            distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
+        reduction.share(values)
+        slots = model._plans.slots.arrays()
+        if model._slab.averaged:
+            for (_, start), array in zip(self._compiled.optimizer.slots(), slots):
+                if np.isnan(start):
+                    distribution.comm.Barrier()
+                    reduction.share(array)
+        at, totals, sums = staged
+        squares = position.squared_norm
+        for of_section in said:
+            squares += of_section[_SQUARES]
+            totals[0] += of_section[_PENALTY]
+        position.totals, position.sums = totals, sums
+        counter.count(1, position, at, squares)
+        if said[:, _LOST].any():
+            raise FloatingPointError(
+                f"weights became infinite or nan at step {step}, though loss and gradient did not: the step is too large; the weights are "
+                "those from after that step"
+            )
