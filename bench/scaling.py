@@ -1,12 +1,13 @@
 """One model trained by several processes beside one process, each with one thread.
 
-    python -m bench.scaling [--rounds N] [--processes N ...] [--model]
+    python -m bench.scaling [--rounds N] [--only mnist|cnn-mnist|digits|model ...]
 
 Runs this file by mpiexec, that of the Python it runs in: one process without a distribution, and some with one, in turns. Data are random. A
 figure is the shortest time of a step, of the means over the epochs of all rounds; what it is compared with is from the same rounds. Needs
-mpi4py and as many free processors as processes.
+mpi4py and two free processors, and takes some three minutes on an idle machine.
 
-With ``--model`` it prints what a step would take on many machines, from what is measured here with one and two processes; see `predict`.
+The model says what a step would take on many machines, see `predict`; what it assumes is compared with this machine by two processes, and by
+four that share two processors.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ import numpy as np
 
 #: Networks of `fastnet._bench.workloads`, with the batches that they are trained in.
 BATCHES = {"mnist": [512], "cnn-mnist": [512], "digits": [32, 128, 512, 2048]}
+#: What is compared with one process alone.
+RUNS = {
+    "mnist": [("reproducible", 1), ("reproducible", 2), ("plain", 2)],
+    "cnn-mnist": [("reproducible", 1), ("reproducible", 2), ("plain", 2)],
+    "digits": [("reproducible", 2)],
+}
 EPOCHS = 6
+#: About so long an epoch is to take.
+SECONDS = 0.3
 
 
 def train(kind: str, name: str, batch: int) -> None:
@@ -35,7 +44,8 @@ def train(kind: str, name: str, batch: int) -> None:
     workload = WORKLOADS[name]
     if kind != "alone":
         fn.distribution.set_distribution(fn.distribution.DataParallel(reproducible=kind == "reproducible"))
-    steps = max(4, min(64, int(2e5 / batch / (10 if name.startswith("cnn") else 1))))
+    row = {"mnist": 1e-5, "cnn-mnist": 1.8e-4, "digits": 3e-7}[name]  # seconds, about
+    steps = max(3, min(2000, int(SECONDS / row / batch)))
     random = np.random.default_rng(0)
     x = random.standard_normal((batch * steps, *workload.shape), np.float32)
     y = random.integers(0, 10, len(x)).astype(np.int32)
@@ -52,20 +62,27 @@ def train(kind: str, name: str, batch: int) -> None:
         print(json.dumps({"seconds": min(times), "weights": size}), flush=True)
 
 
-def exchange(weights: int) -> None:
-    """In a process that mpiexec has started: the shortest time in which the gradients of so many weights are exchanged and added up."""
+def exchange(kind: str, weights: int) -> None:
+    """In a process that mpiexec has started: the shortest time in which gradients are added up and the weights given to all.
+
+    kind: "shared", or "sent" as between machines, though it is through the memory of this one.
+    """
     import fastnet as fn
     from fastnet._weights import aligned_zeros
     from fastnet.distribution._reduction import Reduction
 
     distribution = fn.distribution.DataParallel()
-    reduction = Reduction(distribution, aligned_zeros(weights, "float32"))
-    reduction.compute(lambda piece: None)
+    if kind == "sent":
+        distribution._memory._host = distribution.comm.Split(distribution.rank)
+    gradients, values = aligned_zeros(weights, "float32"), aligned_zeros(weights, "float32")
+    reduction = Reduction(distribution, gradients)
     times = []
-    for _ in range(20):
+    for _ in range(20 if kind == "shared" else 5):
+        reduction.compute(lambda piece, out: out.fill(piece))
         distribution.comm.Barrier()
         begin = time.perf_counter()
-        reduction.exchange(0.25)
+        reduction.add_up(0.25)
+        reduction.share(values)
         times.append(time.perf_counter() - begin)
     if distribution.rank == 0:
         print(json.dumps({"seconds": min(times), "weights": weights}), flush=True)
@@ -74,86 +91,117 @@ def exchange(weights: int) -> None:
 #: Bytes a second and seconds for a message, of networks of 10 and 100 Gbit/s: 80% of the nominal rate, latencies as of TCP and of RDMA.
 NETWORKS = {"10 Gbit/s": (1.0e9, 30e-6), "100 Gbit/s": (1.0e10, 3e-6)}
 #: Arithmetic of a core, and of what it does in memory: FLOP and bytes a second.
-CORE, MEMORY = 6.0e10, 8.0e9
+CORE, MEMORY = 2.4e11, 3.0e10
 #: Python's share of a step.
 AROUND = 1e-4
+#: Of a weight in its step by Adam: read are the gradient, the weight and two slots, the last three written.
+ADAM = 28
+PIECES = 4
+
+
+def add_and_share(weights: float, processes: int) -> float:
+    """Seconds on one machine, for a processor that each process has: the terms of a section are read, those of all pieces, and the sum
+    is written; of the weights the own section is copied, read and written, and the others' likewise."""
+    of_process = (4 * (PIECES + 1) / processes + 8 / processes + 8 * (processes - 1) / processes) * weights
+    return of_process / MEMORY
 
 
 def predict(weights: float, batch: int, processes: int, rate: float, latency: float) -> tuple[float, float]:
-    """Seconds of a step of a dense network and those of them in which it communicates.
+    """Seconds of a step of a dense network, each process on a machine of its own, and those of them in which it communicates.
 
-    Each process computes its rows, ``6 * weights`` FLOP each; adds up its gradients, copies and scales them, some 8 passes over them; sends
-    and is sent its sections, and then their sums, ``2 * (p - 1) / p`` times the gradients in all, with ``p`` messages of the first kind, of
-    which each costs a tenth of a latency after the first, and ``2 * log2(p)`` of the second and of the small exchange before; and updates all
-    weights (Adam: 28 bytes for each). Nothing of it overlaps.
+    Each process computes its rows, ``6 * weights`` FLOP each, as one piece; sends and is sent sections of gradients, and then weights,
+    ``2 * (p - 1) / p`` times as many bytes as there are; reads what it was sent, adds it up, and updates its section of the weights. There are p - 1
+    messages of gradients, of which each costs a tenth of a latency after the first, and four small exchanges of ``log2(p)`` messages one
+    after another. Nothing of it overlaps.
     """
     arithmetic = 6 * weights * batch / processes / CORE
-    passes = (8 * 4 + 28) * weights / MEMORY
     if processes == 1:
-        return arithmetic + 28 * weights / MEMORY, 0.0
+        return arithmetic + ADAM * weights / MEMORY, 0.0
+    memory = (4 * weights + (4 + ADAM) * weights / processes) / MEMORY
     carried = 2 * (processes - 1) / processes * 4 * weights / rate
-    messages = latency * (1 + processes / 10 + 2 * np.log2(processes))
-    return arithmetic + passes + carried + messages + AROUND, carried + messages
+    messages = latency * (1 + processes / 10 + 4 * np.log2(processes))
+    return arithmetic + memory + carried + messages + AROUND, carried + messages
 
 
-def print_model(rounds: int) -> None:
-    """Predictions for many machines, and for this one beside what is measured."""
-    print("exchange of gradients on this machine, least of", rounds)
-    for weights in (2**18, 2**20, 2**22):
-        found = [start("exchange", n, str(weights), 0)["seconds"] for n in (2, 4)]
-        print(f"    {weights} weights: " + ", ".join(f"{n} processes {t * 1e6:.0f} us" for n, t in zip((2, 4), found)))
-    for name, weights, batch in (("1 million weights", 1e6, 4096), ("100 million weights", 1e8, 4096)):
+def print_model(mnist: dict[tuple[str, int], float]) -> None:
+    """What it says of this machine beside what is measured, and then of many machines; mnist: seconds of its steps, where measured."""
+    print(f"model: {CORE:.2g} FLOP/s and {MEMORY:.2g} bytes/s of a core, {AROUND * 1e6:.0f} us of Python")
+    print("    gradients added up and weights given to all, on this machine:")
+    for weights in (2**19, 2**22):
+        for n in (2, 4):
+            expected = add_and_share(weights, n) * n / 2  # four processes share two processors
+            found = {kind: start("exchange", n, kind, weights)["seconds"] * 1e6 for kind in ("shared", "sent")}
+            print(
+                f"    {weights:8} weights, {n} processes: {expected * 1e6:6.0f} us expected, {found['shared']:6.0f} found; "
+                f"{found['sent']:6.0f} where it is sent by MPI",
+                flush=True,
+            )
+    if mnist:
+        weights, alone = 535_818, mnist["alone", 1]
+        update = ADAM * weights / MEMORY
+        expected = (alone - update) / 2 + update / 2 + add_and_share(weights, 2) + AROUND
+        print(f"    a step of mnist, 2 processes: {expected * 1e6:.0f} us expected, {mnist['reproducible', 2] * 1e6:.0f} found")
+    print("| weights | network | " + " | ".join(f"{n} processes" for n in (8, 64, 512)) + " |\n|---|---|---|---|---|")
+    for name, weights in (("1 million", 1e6), ("100 million", 1e8)):
         for network, (rate, latency) in NETWORKS.items():
-            alone, _ = predict(weights, batch, 1, rate, latency)
+            alone, _ = predict(weights, 4096, 1, rate, latency)
+            cells = []
             for n in (8, 64, 512):
-                step, communication = predict(weights, batch, n, rate, latency)
-                times = (
-                    f"{step * 1e3:9.2f} ms, {communication / step:4.0%} of it communication, {alone / step:6.1f} times as fast"
-                )
-                print(f"{name}, batch {batch}, {network}, {n:3} processes: {times}")
+                step, communication = predict(weights, 4096, n, rate, latency)
+                cells.append(f"{step * 1e3:.3g} ms, {communication / step:.0%}, {alone / step:.3g}")
+            print(f"| {name} | {network} | " + " | ".join(cells) + " |", flush=True)
 
 
-def start(kind: str, processes: int, name: str, batch: int) -> dict[str, float]:
+def start(kind: str, processes: int, *arguments: object) -> dict[str, float]:
     """What the first of some processes tells."""
     mpiexec = shutil.which("mpiexec", path=os.path.dirname(sys.executable)) or "mpiexec"
-    command = [mpiexec, "-n", str(processes), sys.executable, "-m", "bench.scaling", "--train", kind, name, str(batch)]
+    command = [mpiexec, "-n", str(processes), sys.executable, "-m", "bench.scaling", "--train", kind, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stdout + done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def measure(name: str, batch: int, rounds: int) -> dict[tuple[str, int], float]:
+    """Shortest times of a step by what was run and by how many processes; prints them."""
+    best: dict[tuple[str, int], float] = {}
+    weights = 0
+    for _ in range(rounds):
+        for run in [("alone", 1), *RUNS[name]]:
+            found = start(*run, name, batch)
+            weights = int(found["weights"])
+            best[run] = min(best.get(run, np.inf), found["seconds"])
+    alone = best["alone", 1]
+    print(f"{name}, {weights} weights, batches of {batch}: alone {alone * 1e6:.0f} us a step")
+    for kind, n in RUNS[name]:
+        print(
+            f"    {kind:12} {n} processes: {best[kind, n] * 1e6:8.0f} us, {alone / best[kind, n]:.2f} times as fast", flush=True
+        )
+    if ("plain", 2) in best:
+        print(f"    the fixed order costs {best['reproducible', 2] / best['plain', 2]:.2f} times what plain sums do", flush=True)
+    return best
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--model", action="store_true", help="what a step would take on many machines")
-    parser.add_argument("--train", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--only", nargs="+", choices=[*BATCHES, "model"], default=[*BATCHES, "model"])
+    parser.add_argument("--train", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.train:
-        kind, name, batch = arguments.train
-        if kind == "exchange":
-            return exchange(int(name))
-        return train(kind, name, int(batch))
-    if arguments.model:
-        return print_model(arguments.rounds)
-    runs = [("alone", 1)] + [(kind, n) for kind in ("reproducible", "plain") for n in arguments.processes]
-    for name, batches in BATCHES.items():
-        for batch in batches:
-            best: dict[tuple[str, int], float] = {}
-            weights = 0
-            for _ in range(arguments.rounds):
-                for run in runs:
-                    found = start(*run, name, batch)
-                    weights = int(found["weights"])
-                    best[run] = min(best.get(run, np.inf), found["seconds"])
-            alone = best["alone", 1]
-            print(f"{name}, {weights} weights, batches of {batch}: alone {alone * 1e6:.0f} us a step")
-            for kind, n in runs[1:]:
-                print(
-                    f"    {kind:12} {n} processes: {best[kind, n] * 1e6:8.0f} us, {alone / best[kind, n]:.2f} times as fast",
-                    flush=True,
-                )
+        kind, name, number = arguments.train
+        return exchange(name, int(number)) if kind == "exchange" else train(kind, name, int(number))
+    found = {
+        (name, batch): measure(name, batch, arguments.rounds)
+        for name, batches in BATCHES.items()
+        if name in arguments.only
+        for batch in batches
+    }
+    pays = [batch for (name, batch), best in found.items() if name == "digits" and best["reproducible", 2] < best["alone", 1]]
+    if "digits" in arguments.only:
+        print("digits: two processes pay " + (f"from batches of {min(pays)} on" if pays else "at none of these batches"))
+    if "model" in arguments.only:
+        print_model(found.get(("mnist", 512), {}))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ class PlanCache:
         self._model = model
         self._plans: dict[Any, _core.Plan] = {}
         self._parts: dict[Any, _core.Plan] = {}  # that make parts of a step; see `part`
+        self._known_parts: dict[Any, _core.Plan] = {}  # by what was asked for, until the version changes
         self._pools: dict[Any, _core.PlanPool] = {}  # of plans to predict and evaluate, by several threads
         self._latest: _core.Plan | None = None
         self._given: tuple[tuple[str, int, bool], _core.Plan] | None = None  # by the last `get`, where it would give it again
@@ -62,6 +63,7 @@ class PlanCache:
         """Forgets plans, but not the optimizer's slots."""
         self._plans.clear()
         self._parts.clear()
+        self._known_parts = {}
         self._pools.clear()
         self._latest = self._snapshot = self._given = None
         self._version = -1
@@ -93,6 +95,7 @@ class PlanCache:
         version = _core.version()
         if version == self._version:
             return
+        self._known_parts = {}
         model = self._model
         layers = model._graph.leaves
         self._keyed = [layer for layer in layers if type(layer).plan_key is not Layer.plan_key]
@@ -155,12 +158,17 @@ class PlanCache:
         section : tuple of int, optional
             Of the slab, beginning with a line of the cache: the plan updates the weights there, and computes nothing.
         """
+        asked = (rows, id(gradients), section)
+        self._refresh()
+        known = self._known_parts.get(asked)
+        if known is not None and not self._keyed:
+            return known
         capacity = rounded_rows(rows)
         key = (id(gradients), section, *map(id, self.slots.arrays()), *self._key("train", capacity, {}))
         plan = self._parts.pop(key, None)  # which keeps the arrays alive
         if plan is None:
             plan = self._make("train", capacity, {}, gradients=gradients, section=section)
-        self._parts[key] = plan
+        self._parts[key] = self._known_parts[asked] = plan
         _forget_oldest(self._parts, _KEPT_PARTS)
         return plan
 

@@ -71,6 +71,7 @@ class SharedSteps:
         self._step: dict[str, Any] = {}
         self._capacity = 0
         self._divided = False  # whether the last step was
+        self._divides, self._version = False, -1  # whether the next one is, and as of when
         self._division: DividedUpdate | None = None
         self._gradients = model._slab.gradients
         self._reduction = Reduction(distribution, self._gradients)
@@ -172,7 +173,10 @@ class SharedSteps:
         """The step of the optimizer, by the sum of the gradients."""
         model, reduction = self.model, self._reduction
         staged = model._staged(position, n, totals, sums)
-        self._divided = not reduction.small and can_be_divided(model, self.compiled)
+        if self._version != _core.version():
+            self._divides = not reduction.small and can_be_divided(model, self.compiled)
+            self._version = _core.version()
+        self._divided = self._divides
         if self._divided:
             if self._division is None:
                 self._division = DividedUpdate(model, self.compiled, self.distribution, reduction, self._states)

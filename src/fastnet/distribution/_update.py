@@ -104,9 +104,8 @@ class DividedUpdate:
         if distribution.size > 1:
             distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
         reduction.share(values)
-        slots = model._plans.slots.arrays()
         if model._slab.averaged:
-            for (_, start), array in zip(self._compiled.optimizer.slots(), slots):
+            for (_, start), array in zip(self._compiled.optimizer.slots(), model._plans.slots.arrays()):
                 if np.isnan(start):
                     distribution.comm.Barrier()
                     reduction.share(array)
