@@ -191,6 +191,43 @@ def test_training_begins_in_c(library, tmp_path):
     assert library.load(path).info.batches == model.optimizer.batches == 18
 
 
+class Normed(layers.Layer):
+    """With a kernel of a direction and a length for each unit."""
+
+    def build(self, shape):
+        self.direction = self.add_weight(
+            (shape[-1], 4), "glorot_uniform", name="direction", regularizer=lambda w: fn.ops.sum(abs(w)) / 50
+        )
+        self.length = self.add_weight((4,), "ones", name="length", constraint=lambda w: fn.ops.clip(w, 0.9, 1.1))
+
+    def call(self, x):
+        return x @ (self.direction * self.length / fn.ops.norm(self.direction, axis=0))
+
+
+def test_functions_of_weights_train_in_c(library, tmp_path):
+    """Formulas of weights, penalties and constraints: of weights that are values in predictions, and that are so in training alone."""
+    dense = layers.Dense(
+        6,
+        "tanh",
+        kernel_regularizer=lambda w: 0.02 * fn.ops.sum(fn.ops.tanh(w) ** 2),
+        kernel_constraint=lambda w: 0.99 * w - w**3 / 9,
+    )
+    model = fn.Sequential([fn.Input((5,)), dense, Normed(), layers.Dropout(0.2), layers.Dense(2)], seed=0)
+    model.compile(optimizers.Adam(0.05, global_clipnorm=0.3), "mse")
+    x = np.random.default_rng(0).normal(size=(30, 5)).astype("float32")
+    goes_on(library, model, [x], [x[:, :2] ** 2], tmp_path)
+    assert np.asarray(model.layers[1].length).min() == np.float32(0.9)
+    path = tmp_path / "constant.safetensors"
+    layer = layers.Dense(2, kernel_regularizer=lambda w: fn.ops.sum((w - np.ones((5, 2))) ** 2))
+    model = fn.Sequential([fn.Input((5,)), layer], seed=0)
+    model.compile("sgd", "mse")
+    check_predictions(library, model, [x], path)
+    with pytest.raises(
+        ValueError, match="cannot be trained in C: a regularizer or a constraint computes with an array of its own"
+    ):
+        library.load(path).fit([x], [x[:, :2]], 8, 1)
+
+
 def test_rows_in_order_and_another_learning_rate(library, tmp_path):
     path, (x, y) = tmp_path / "model.safetensors", digits()
     model = image_model(optimizers.SGD(0.01))
@@ -278,7 +315,7 @@ def test_a_whole_file_is_read(library, saved):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (put("version", 2), "saved by a newer fastnet: its description is of version 2"),
+        (put("version", 3), "saved by a newer fastnet: its description is of version 3"),
         (put("version", 1.5), "version"),
         (put("dtype", "float16"), "dtype"),
         (put("dtype", "float64"), "a parameter is not among the tensors"),
@@ -302,6 +339,8 @@ def test_a_whole_file_is_read(library, saved):
         (put("parameters", 0, "shape", [3, 3, 1, 7]), "not among the tensors"),
         (put("parameters", 0, "rate", "0.5"), "rate"),
         (put("train", "outputs", 0, "loss", "regret"), "ERROR_NAME: this library has no 'regret'"),
+        (put("train", "assignments", [1]), "assignments"),
+        (put("train", "assignments", [0, 2**40]), "assignments"),
         (put("train", "optimizer", "guess"), "has no optimizer 'guess'"),
         (put("train", "hyper", "beta_1", 7), "ERROR_ATTRIBUTE"),
         (put("predict", None), "nodes"),

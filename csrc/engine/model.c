@@ -204,6 +204,8 @@ static fn_status find_plan(fn_model *model, int kind, int64_t rows, fn_error *er
     if (kind == TRAINS) {
         spec.optimizer = model->optimizer;
         spec.hyper = model->hyper;
+        spec.n_assignments = network->n_assignments;
+        spec.assignments = network->assignments;
         spec.gradient_slab = model->gradients;
         memcpy(spec.slots, model->slots, sizeof spec.slots);
     }

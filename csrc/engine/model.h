@@ -16,6 +16,8 @@ typedef struct fn_network {
     fn_node_spec *nodes;
     fn_output_spec *outputs;
     fn_shape *shapes; /* of the outputs */
+    int32_t n_assignments;
+    fn_assignment *assignments;
 } fn_network;
 
 typedef struct fn_block fn_block;

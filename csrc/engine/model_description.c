@@ -7,7 +7,7 @@
 #include "model.h"
 
 /* Of the description, as in Python. */
-enum { VERSION = 1, LARGEST_COUNT = 1 << 30 };
+enum { VERSION = 2, LARGEST_COUNT = 1 << 30 };
 
 typedef struct fn_reader {
     fn_model *model;
@@ -409,6 +409,23 @@ static bool check_shapes(fn_reader *reader, fn_network *network)
     return reader->status == FN_OK;
 }
 
+/* Pairs of a parameter and a value; there may be none. What they are is for the plan to check. */
+static bool read_assignments(fn_reader *reader, fn_json description, fn_network *network)
+{
+    fn_json value;
+    const int32_t *numbers;
+    int32_t n;
+    if (!fn_json_find(description, "assignments", &value))
+        return true;
+    if (!find_integers(reader, description, "assignments", 0, &numbers, &n) || n % 2 != 0)
+        return refuse(reader, "assignments");
+    network->n_assignments = n / 2;
+    network->assignments = reserve(reader, network->n_assignments, sizeof *network->assignments);
+    for (int32_t i = 0; network->assignments && i < network->n_assignments; i++)
+        network->assignments[i] = (fn_assignment){numbers[2 * i], numbers[2 * i + 1]};
+    return network->assignments != NULL;
+}
+
 static bool read_network(fn_reader *reader, fn_json description, fn_network *network, bool training)
 {
     fn_json_items items;
@@ -424,7 +441,8 @@ static bool read_network(fn_reader *reader, fn_json description, fn_network *net
             !find_entry(reader, FN_OPS, item, "op", &node->op, &node->attributes))
             return false;
     }
-    return network->nodes && read_outputs(reader, description, network, training) && check_shapes(reader, network);
+    return network->nodes && read_outputs(reader, description, network, training) &&
+           read_assignments(reader, description, network) && check_shapes(reader, network);
 }
 
 static bool read_optimizer(fn_reader *reader, fn_json description)

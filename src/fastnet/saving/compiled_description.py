@@ -3,7 +3,7 @@
 Whole numbers are numbers, others texts as `float.hex` writes them, so that every bit is there and no locale matters.
 
 ``version``
-    1; higher where an older library could not read it.
+    1; 2 where training assigns, which an older library would not do.
 ``refusal``
     Why C cannot use the model; there is nothing else then.
 ``dtype``, ``seed``, ``prefix``
@@ -14,8 +14,8 @@ Whole numbers are numbers, others texts as `float.hex` writes them, so that ever
     ``name`` of the tensor, ``shape``, ``update_shape``, ``trainable``, ``decays``, ``rate``, ``l1``, ``l2`` and ``constraint``:
     the fields of fn_parameter_spec, in the order in which they lie in the slab.
 ``predict``, ``train``
-    ``nodes`` and ``outputs``, with numbers of values and parameters; activations, functions and other choices go by name. The second has ``optimizer`` and
-    ``hyper`` besides, or is a text: why the model cannot be trained in C.
+    ``nodes`` and ``outputs``, with numbers of values and parameters; activations, functions and other choices go by name. The second has ``optimizer``,
+    ``hyper`` and, one after another, ``assignments`` of values to parameters besides, or is a text: why the model cannot be trained in C.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ import numpy as np
 from .. import _core
 from .._attributes import attribute_name
 from .._lowering import lower
-from .._weight_functions import has_functions
+from .._weight_functions import functions_in_plan
 
 if TYPE_CHECKING:
     from .._network import Network
 
 __all__ = ["describe_for_c"]
 
-VERSION = 1
+VERSION, ASSIGNING = 1, 2
 
 
 def describe_for_c(model: Network, prefix: str) -> dict[str, Any]:
@@ -53,19 +53,32 @@ def describe_for_c(model: Network, prefix: str) -> dict[str, Any]:
         if not refusal:
             trains = copy.copy(model._compiled)
             trains.tallies = [[] for _ in trains.tallies]  # metrics are Python's, and so are the arrays that they compute with
-            train = lower(model, trains, "train", {}, [])
+            functions = functions_in_plan(model, "train")
+            if any(one.constants for one in functions):
+                raise ValueError("a regularizer or a constraint computes with an array of its own")
+            train = lower(model, trains, "train", {}, [], functions)
             trained = {**_network(train), "optimizer": train["optimizer"], "hyper": _hyper(model)}
+            if train["assignments"]:
+                trained["assignments"] = [number for pair in train["assignments"] for number in pair]
     except (TypeError, ValueError) as error:  # a loss that does not fit, a learning rate that is none: it can be saved as it is
         refusal = str(error)
     kept = train or predict
+    predicted = _network(predict)
+    shift = len(kept["inputs"]) - len(predict["inputs"])  # by weights that only training computes with as values
+    if shift:
+        first = len(predict["inputs"])
+        for node in predicted["nodes"]:
+            node["inputs"] = [value + shift * (value >= first) for value in node["inputs"]]
+        for output in predicted["outputs"]:
+            output["value"] += shift * (output["value"] >= first)
     return {
-        "version": VERSION,
+        "version": ASSIGNING if train.get("assignments") else VERSION,
         "dtype": predict["dtype"],
         "seed": predict["seed"] & (2**64 - 1),
         "prefix": prefix,
-        "inputs": [_input(*given) for given in predict["inputs"]],
+        "inputs": [_input(*given) for given in kept["inputs"]],
         "parameters": [_parameter(path, given) for path, given in zip(_paths(model), kept["parameters"], strict=True)],
-        "predict": _network(predict),
+        "predict": predicted,
         "train": refusal or trained,
     }
 
@@ -80,8 +93,8 @@ def _why_not_trained(model: Network) -> str | None:
     optimizer = compiled.optimizer
     if compiled.functions:
         return "its loss is a Python function"
-    if has_functions(model.trainable_weights):
-        return "a regularizer or a constraint is a Python function"
+    if model._plans.own_constraints:
+        return "a constraint is a Python function of arrays"
     if optimizer.kernel is None:
         return f"the steps of {type(optimizer).__name__} are made in Python"
     if optimizer.keeps_average:
