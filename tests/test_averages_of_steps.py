@@ -107,6 +107,18 @@ def test_checkpoints_have_the_averages(n_threads, tmp_path):
     assert train(4, n_threads, resume_from=tmp_path / "state") == whole
 
 
+def test_the_best_epoch_is_that_of_the_averages():
+    """EarlyStopping puts back what the best loss was computed with, and what it was trained from."""
+    step, first, second = make(use_ema=True, ema_momentum=0.9)
+    stopping = fn.callbacks.EarlyStopping("val_first", patience=2, restore_best_weights=True, mode="min")
+    history = step.fit(X, batch_size=8, epochs=40, validation_data=X[:9], verbose=0, callbacks=[stopping]).history
+    assert 2 < len(history["val_first"]) < 40 and min(history["val_first"]) < history["val_first"][-1]
+    assert step.evaluate(X[:9], return_dict=True)["first"] == min(history["val_first"])
+    trained = fn.models.clone_model(first)
+    trained.set_weights(first.get_weights())
+    assert not np.array_equal(trained.predict(X), first.predict(X))
+
+
 @pytest.mark.parametrize(
     "options", [{}, {"use_ema": True}, {"gradient_accumulation_steps": 2}], ids=["plain", "ema", "accumulation"]
 )

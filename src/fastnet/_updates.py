@@ -315,7 +315,8 @@ class StepSlots(Slots):
         return {}
 
     def set_averages(self, values: Mapping[Weight, np.ndarray]) -> None:
-        """There are none."""
+        for update, slots in zip(self._step.updates, self._parts()):
+            slots.set_averages({weight: value for weight, value in values.items() if weight in update._trained})
 
     @property
     def followed(self) -> list[Weight]:

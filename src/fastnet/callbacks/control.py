@@ -202,7 +202,7 @@ class EarlyStopping(MonitorCallback):
         model = self.model
         self.best_epoch = epoch
         self.best_weights, self._best_averages = model.get_weights(), None
-        if model.optimizer.averaged_slot() is not None:
+        if model._plans.slots.averages():
             self._best_averages = [value.copy() for value in model._evaluation_values().values()]
 
     def get_state(self) -> dict[str, Any]:
