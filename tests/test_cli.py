@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet._bench import fastnet_peer, workloads
-from fastnet._bench.driver import measure
+from fastnet._bench import equations, fastnet_peer, workloads
+from fastnet._bench.driver import measure, peer_environment
+from fastnet._bench.equations import loss_of
 from fastnet._bench.shapes import SHAPES
-from fastnet._bench.workloads import WORKLOADS, loss_of
+from fastnet._bench.workloads import WORKLOADS
 
 
 def run(*arguments, **environment):
@@ -62,11 +63,12 @@ def test_wrong_usage(arguments, message):
 
 
 def test_info_names_what_a_report_needs():
-    done = run("info", FASTNET_ISA="baseline" if "baseline" in fastnet._core.available_isas() else "neon")
+    lowest = fastnet._core.available_isas()[0]
+    done = run("info", FASTNET_ISA=lowest)
     assert done.returncode == 0 and not done.stderr
     found = dict(re.split(r"  +", line, maxsplit=1) for line in done.stdout.splitlines())
     assert found["fastnet"] == fastnet.__version__
-    assert found["instruction set"] in ("baseline", "neon") and found["instruction set"] in done.stdout
+    assert found["instruction set"] == lowest
     assert int(found["threads"]) >= 1 and found["CPU"] and found["NumPy"] and "FASTNET_ISA" in found["environment"]
     assert {"CPU quota", "OpenMP", "instruction sets available"} <= set(found)
 
@@ -113,15 +115,15 @@ def test_bench_leaves_out_who_has_no_such_layers(tmp_path):
 @pytest.mark.parametrize(
     "name", [name for name, workload in WORKLOADS.items() if isinstance(workload, workloads.Workload) and not workload.is_dense]
 )
-def test_networks_of_images_begin_alike(name):
+def test_networks_begin_alike(name):
     """The plain equations and the engine, from the same weights."""
     workload = WORKLOADS[name]
     x, _ = workload.data()
     model = fastnet_peer.build_model(workload)
     model.set_weights(workload.weights())
     assert [weight.shape for weight in model.weights] == [array.shape for array in workload.weights()]
-    ours = model.forward(x[: workload.batch], training=True)
-    plain = workloads._forward(workload, workload.weights(), x[: workload.batch])
+    ours = model.forward(x[:8], training=True)
+    plain = equations.forward(workload, workload.weights(), x[:8])
     np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-4)
 
 
@@ -132,6 +134,21 @@ def test_other_shapes_are_measured_too(name):
     found = measure(SHAPES[name], peers, threads=1, seconds=0.01, repetitions=1)
     assert set(found.seconds) == set(peers) and not found.failed
     assert not set(SHAPES) & set(WORKLOADS)
+
+
+def test_others_get_no_better_instructions_than_fastnet_is_held_to(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--a_flag")
+    monkeypatch.delenv("FASTNET_ISA", raising=False)
+    assert peer_environment(2)["XLA_FLAGS"] == "--a_flag" and "ATEN_CPU_CAPABILITY" not in peer_environment(2)
+    monkeypatch.setenv("FASTNET_ISA", "avx2")
+    held = peer_environment(1)
+    assert held["XLA_FLAGS"] == "--a_flag --xla_cpu_max_isa=AVX2" and held["OMP_NUM_THREADS"] == "1"
+    assert [held[name].lower() for name in ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")] == ["avx2", "avx2"]
+
+
+def test_no_more_repetitions_after_the_limit():
+    found = measure(WORKLOADS["tiny"], ["fastnet"], threads=1, seconds=0.01, repetitions=50, limit=0)
+    assert len(found.seconds["fastnet"]) == 3
 
 
 def test_bench_that_cannot_write_fails_before_the_work(tmp_path):

@@ -23,7 +23,9 @@ def parse() -> argparse.Namespace:
         prog="python -m bench.peers",
         description="Times fastnet and other libraries on the same training, each in a process of its own, in turns.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"networks; default: {' '.join(WORKLOADS)}")
+    parser.add_argument(
+        "--networks", default=",".join(WORKLOADS), metavar="NAME,...", help="which; default: all, that is %(default)s"
+    )
     parser.add_argument(
         "--peers", default=",".join(DEFAULT_PEERS), metavar="NAME,...", help=f"of {', '.join(PEERS)}; default: %(default)s"
     )
@@ -51,14 +53,22 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--repetitions", type=int, default=9, metavar="N", help="default: %(default)s")
     parser.add_argument(
+        "--limit",
+        type=float,
+        default=25,
+        metavar="S",
+        help="of a network: after so many seconds, and three repetitions, there are no more; default: %(default)s",
+    )
+    parser.add_argument(
         "--cpu-time", action="store_true", help="processor time instead of elapsed time: for --threads 1 on a busy machine"
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw bars (needs matplotlib)")
     options = parser.parse_args()
-    options.names = options.names or list(WORKLOADS)
-    options.peers = list(dict.fromkeys(filter(None, options.peers.split(","))))
+    options.names, options.peers = (
+        list(dict.fromkeys(filter(None, text.split(",")))) for text in (options.networks, options.peers)
+    )
     for given, known in ((options.names, WORKLOADS), (options.peers, PEERS)):
         for name in given:
             if name not in known:
@@ -89,11 +99,11 @@ def main() -> int:
     machine = facts()
     measurements = [
         measure(WORKLOADS[name], peers, threads=options.threads, seconds=options.seconds,
-                repetitions=options.repetitions, clock="cpu" if options.cpu_time else "elapsed", pythons=pythons,
+                repetitions=options.repetitions, limit=options.limit, clock="cpu" if options.cpu_time else "elapsed", pythons=pythons,
                 report=show)
         for name in options.names
     ]  # fmt: skip
-    table = report.markdown(measurements, peers, peak, machine)
+    table = report.markdown(measurements, peers, peak, machine) + "\n" + report.goals(measurements, peak)
     print(table, end="")
     if options.markdown:
         options.markdown.write_text(table, encoding="utf-8")

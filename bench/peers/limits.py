@@ -31,7 +31,8 @@ def measure(threads: int) -> Limits:
     if compiler[0]:
         with tempfile.TemporaryDirectory() as folder:
             program = Path(folder) / "machine"
-            command = [*compiler, "-O3", "-march=native", "-fopenmp", str(SOURCE), "-o", str(program)]
+            target = "-march=haswell" if os.environ.get("FASTNET_ISA") == "avx2" else "-march=native"
+            command = [*compiler, "-O3", target, "-fopenmp", str(SOURCE), "-o", str(program)]
             if subprocess.run(command, capture_output=True).returncode == 0:
                 environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
                 found = subprocess.run([program], capture_output=True, text=True, env=environment, check=True)

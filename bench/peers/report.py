@@ -13,6 +13,25 @@ from .limits import Limits
 
 LIMIT_LABEL = "limit (arithmetic at peak)"
 
+GOALS = {
+    "digits": {"jax-scan": 2.2},
+    "higgs": {"torch": 1.9, "jax-scan": 1.3},
+    "mnist": {"torch": 1.6, "jax-scan": 1.4},
+    "cnn-digits": {"torch": 6},
+    "cnn-mnist": {"torch": 2.4},
+    "cnn-cifar": {"torch": 2.3},
+    "residual": {"torch": 1.9},
+    "separable": {"torch": 2.8},
+    "conv1d": {"torch": 2.5},
+    "lstm": {"torch": 1.8},
+    "gru": {"torch": 3},
+    "gpt": {"torch": 1.7},
+    "transformer": {"torch": 1.8},
+    "autoencoder": {"torch": 2.4},
+    "softmax": {"torch": 2.2},
+}
+"""How many times as long as fastnet PyTorch and JAX are to take on one thread of a processor with AVX2."""
+
 
 def limit_seconds(measurement: Measurement, limits: Limits) -> float:
     """Seconds of a step's matrix products at the measured peak."""
@@ -70,6 +89,28 @@ def markdown(measurements: Sequence[Measurement], peers: Sequence[str], limits: 
         lines.append("| " + " | ".join(cells) + " |")
     failures = [f"- {found.workload}: {text}" for found in measurements for text in found.failed.values()]
     return "\n".join(lines + ([""] + failures if failures else [])) + "\n"
+
+
+def goals(measurements: Sequence[Measurement], limits: Limits) -> str:
+    """The ratios that there are goals for, each beside its goal."""
+    names = {"torch": "PyTorch", "jax-scan": "JAX"}
+    lines = [
+        "| name | fastnet / limit | " + " | ".join(f"{name} / fastnet | goal" for name in names.values()) + " |",
+        "|---|" + "---:|" * (1 + 2 * len(names)),
+    ]
+    for found in measurements:
+        ours = "fastnet" in found.seconds
+        cells = [found.workload, f"{limit_seconds(found, limits) / found.median('fastnet'):.2f}" if ours else "-"]
+        for peer in names:
+            measured = ours and peer in found.seconds
+            goal = GOALS.get(found.workload, {}).get(peer)
+            ratio = median_ratio(found, peer, "fastnet") if measured else 0
+            reached = " (reached)" * bool(goal and ratio >= goal)
+            cells += [f"{ratio:.2f}" if measured else "-", f"{goal:g}{reached}" if goal else ""]
+        lines.append("| " + " | ".join(cells) + " |")
+    return (
+        "\n".join(["fastnet / limit: how much of the limit's speed; goals are those on one thread with AVX2.", "", *lines]) + "\n"
+    )
 
 
 def write_json(path: Path, measurements: Sequence[Measurement], limits: Limits, machine: dict) -> None:

@@ -28,6 +28,25 @@ LARGE_FLOPS = 1e9
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
+_HELD_TO_AVX2 = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+}
+
+LEAST_REPETITIONS = 3
+
+
+def peer_environment(threads: int) -> dict[str, str]:
+    """The environment of a peer: its number of threads, and where FASTNET_ISA is avx2 no better instructions for the others either."""
+    environment = dict(os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    if environment.get("FASTNET_ISA") == "avx2":
+        flags = f"{environment.get('XLA_FLAGS', '')} {_HELD_TO_AVX2['XLA_FLAGS']}".strip()
+        environment |= _HELD_TO_AVX2 | {"XLA_FLAGS": flags}
+    return environment
+
 
 class PeerError(Exception):
     """A peer could not be started, or could not do what was asked."""
@@ -57,9 +76,9 @@ class PeerProcess:
     def __init__(self, name: str, threads: int, python: str | None = None) -> None:
         self.name = name
         self.threads = threads
-        environment = dict(os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+        environment = peer_environment(threads)
         name, _, place = name.partition("@")
-        folder = Path(place, "fastnet", "_bench") if place else Path(__file__).resolve().parent
+        folder = Path(place, "fastnet", "_bench") if place else Path(__file__).absolute().parent
         if name == "fastnet":
             paths = [place or str(folder.parent.parent), *filter(None, [environment.get("PYTHONPATH")])]
             environment["PYTHONPATH"] = os.pathsep.join(paths)
@@ -180,6 +199,7 @@ def measure(
     threads: int,
     seconds: float = 0.3,
     repetitions: int = 7,
+    limit: float = float("inf"),
     clock: str = "elapsed",
     pythons: Mapping[str, str] | None = None,
     report: Callable[[str], None] = lambda message: None,
@@ -196,6 +216,8 @@ def measure(
         Length of one repetition of one peer, about.
     repetitions : int
         Rounds, in each of which every peer has its turn.
+    limit : float
+        No further round begins after so many seconds, but three there are.
     clock : {"elapsed", "cpu"}
         What is measured: "cpu" is the processor time of all threads, for one thread on a machine that is busy.
     pythons : mapping of str to str, optional
@@ -230,7 +252,10 @@ def measure(
             result.failed[name] = f"{name}: the loss {result.losses[name]:.6g} differs by {difference:.1e}"
             running.pop(name).close()
         result.seconds = {name: [] for name in running}
+        start = time.monotonic()
         for repetition in range(repetitions):
+            if repetition >= LEAST_REPETITIONS and time.monotonic() - start > limit:
+                break
             report(f"{workload.name}: repetition {repetition + 1} of {repetitions}")
             for name, process in running.items():
                 answer = process.ask("time", seconds=seconds, clock=clock)

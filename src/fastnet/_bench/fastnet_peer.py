@@ -6,18 +6,20 @@ import numpy as np
 
 import fastnet as fn
 
+from .layers import connect
 from .peer import BasePeer
-from .workloads import BINARY, MSE, SPARSE, Workload, make_layers
+from .workloads import BINARY, MSE, SPARSE, Workload
 
 __all__ = ["Peer", "build_model", "compile_model"]
 
 
-def build_model(workload: Workload) -> fn.Sequential:
-    """The network of a workload, with other initial weights."""
-    return fn.Sequential([fn.Input(workload.shape), *make_layers(fn.layers, workload.layers)], seed=4)
+def build_model(workload: Workload) -> fn.Model:
+    """The network of a workload, with other initial weights, in the order of the workload's."""
+    x = fn.Input(workload.shape)
+    return fn.Model(x, connect(fn.layers, workload.layers, x, workload.shape)[0], seed=4)
 
 
-def compile_model(model: fn.Sequential, workload: Workload, n_threads: int | None = None) -> None:
+def compile_model(model: fn.Model, workload: Workload, n_threads: int | None = None) -> None:
     """Its loss and a new optimizer."""
     if workload.optimizer == "adam":
         optimizer = fn.optimizers.Adam(workload.learning_rate, epsilon=workload.epsilon)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .peer import BasePeer
+from .peer import BasePeer, Unable
 from .workloads import BINARY, SPARSE, Workload
 
 __all__ = ["Peer", "make_step"]
@@ -33,35 +33,66 @@ def make_step(workload: Workload):
         _, every = jax.lax.scan(step, (start, start), (x @ kernel + bias).swapaxes(0, 1))
         return every.swapaxes(0, 1)
 
+    def gru(x, kernel, recurrent, biases):
+        def step(h, of_input):
+            of_state = jnp.split(h @ recurrent + biases[1], 3, axis=1)
+            of_input = jnp.split(of_input, 3, axis=1)
+            z, r = (jax.nn.sigmoid(a + b) for a, b in zip(of_input[:2], of_state[:2]))
+            h = z * h + (1 - z) * jnp.tanh(of_input[2] + r * of_state[2])
+            return h, h
+
+        start = jnp.zeros((x.shape[0], recurrent.shape[0]), x.dtype)
+        return jax.lax.scan(step, start, (x @ kernel + biases[0]).swapaxes(0, 1))[1].swapaxes(0, 1)
+
+    def recurrent(layer, x, weights):
+        run = {"lstm": lstm, "gru": gru}[layer.kind]
+        ways = [run(x, *weights[:3])]
+        if layer.both_ways:
+            ways.append(run(x[:, ::-1], *weights[3:]))
+            ways[1] = ways[1] if layer.last_step else ways[1][:, ::-1]
+        return jnp.concatenate([way[:, -1] if layer.last_step else way for way in ways], axis=-1)
+
+    def convolution(x, kernel, bias):
+        if x.ndim == 3:  # as an image of one row: XLA has no fast code for steps
+            return convolution(x[:, None], kernel[None], bias)[:, 0]
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")) + bias
+
     def forward(parameters, moving, x):
         """(output, moving statistics)"""
         left, statistics = iter(parameters), []
-        for layer in workload.layers:
-            if layer.kind == "dense":
-                kernel, bias = next(left)
-                x = x @ kernel + bias
-            elif layer.kind == "embedding":
-                (table,) = next(left)
-                x = table[x]
-            elif layer.kind == "lstm":
-                x = lstm(x, *next(left))
-            elif layer.kind == "convolution":
-                kernel, bias = next(left)
-                x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")) + bias
-            elif layer.kind == "normalization":
-                gamma, beta = next(left)
-                mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
-                x = (x - mean) * (jax.lax.rsqrt(variance + 1e-3) * gamma) + beta
-                old = moving[len(statistics)]
-                statistics.append(tuple(0.99 * a + 0.01 * b for a, b in zip(old, (mean, variance))))
-            elif layer.kind == "pooling":
-                x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-            elif layer.kind == "flatten":
-                x = x.reshape(len(x), -1)
-            elif layer.kind == "mean":
-                x = x.mean((1, 2))
-            x = activations["relu" if layer.kind == "relu" else layer.activation](x)
-        return x, statistics
+
+        def run(layers, x):
+            for layer in layers:
+                axes = tuple(range(x.ndim - 1))
+                if layer.kind == "dense":
+                    kernel, bias = next(left)
+                    x = x @ kernel + bias
+                elif layer.kind == "embedding":
+                    (table,) = next(left)
+                    x = table[x]
+                elif layer.is_recurrent:
+                    x = recurrent(layer, x, next(left))
+                elif layer.kind == "convolution":
+                    x = convolution(x, *next(left))
+                elif layer.kind == "normalization":
+                    gamma, beta = next(left)
+                    mean, variance = x.mean(axes), x.var(axes)
+                    x = (x - mean) * (jax.lax.rsqrt(variance + 1e-3) * gamma) + beta
+                    old = moving[len(statistics)]
+                    statistics.append(tuple(0.99 * a + 0.01 * b for a, b in zip(old, (mean, variance))))
+                elif layer.kind == "pooling":
+                    x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+                elif layer.kind == "flatten":
+                    x = x.reshape(len(x), -1)
+                elif layer.kind == "mean":
+                    x = x.mean(axes[1:])
+                elif layer.kind == "residual":
+                    inner = run(layer.inner, x)
+                    x = inner + run(layer.shortcut, x)
+                x = activations["relu" if layer.kind == "relu" else layer.activation](x)
+            return x
+
+        return run(workload.layers, x), statistics
 
     def loss_of(parameters, moving, x, y):
         z, statistics = forward(parameters, moving, x)
@@ -99,6 +130,8 @@ class Peer(BasePeer):
     packages = ("jax", "jaxlib", "numpy")
 
     def __init__(self, workload: Workload, threads: int) -> None:
+        if any(layer.kind == "depthwise" for layer, _ in workload.layers_with_shapes()):
+            raise Unable("XLA needs minutes for a step with depthwise convolutions on a CPU")
         super().__init__(workload, threads)
         import jax
         import jax.numpy as jnp

@@ -6,8 +6,9 @@ import os
 
 import numpy as np
 
+from .layers import connect
 from .peer import BasePeer
-from .workloads import BINARY, MSE, SPARSE, Workload, make_layers
+from .workloads import BINARY, MSE, SPARSE, Workload
 
 __all__ = ["Peer"]
 
@@ -29,14 +30,16 @@ class Peer(BasePeer):
                 dense = [tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g for g in grads]
                 return super().apply(dense, trainable_variables)
 
-        self.keras, self.Adam = keras, Adam
+        self.keras, self.Adam, self.layers = keras, Adam, []
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         self.model = self.make_model()
 
     def make_model(self):
         keras, workload = self.keras, self.workload
-        return keras.Sequential([keras.Input(workload.shape), *make_layers(keras.layers, workload.layers)])
+        x = keras.Input(workload.shape)
+        output, self.layers = connect(keras.layers, workload.layers, x, workload.shape)
+        return keras.Model(x, output)
 
     def make_optimizer(self):
         workload = self.workload
@@ -53,7 +56,8 @@ class Peer(BasePeer):
         }[self.workload.loss]
 
     def reset(self) -> None:
-        self.model.set_weights(self.workload.weights())
+        for variable, weight in zip(self.variables(), self.workload.weights(), strict=True):
+            variable.assign(weight)
         if not self.model.compiled:
             self.model.compile(self.make_optimizer(), self.make_loss(), steps_per_execution=self.workload.steps)
         for variable in self.model.optimizer.variables:
@@ -64,5 +68,9 @@ class Peer(BasePeer):
         history = self.model.fit(self.x, self.y, batch_size=self.workload.batch, epochs=epochs, shuffle=shuffle, verbose=0)
         return history.history["loss"][-1]
 
+    def variables(self) -> list:
+        """Those of the layers, in the order of the workload's weights."""
+        return [variable for layer in self.layers or self.model.layers for variable in layer.weights]
+
     def weights(self) -> list[np.ndarray]:
-        return self.model.get_weights()
+        return [variable.numpy() for variable in self.variables()]

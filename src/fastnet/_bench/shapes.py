@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from .workloads import SPARSE, ImageWorkload, Layer, TextWorkload, Workload
+from .layers import Layer
+from .workloads import SPARSE, ImageWorkload, TextWorkload, Workload
 
 __all__ = ["KINDS", "SHAPES"]
 

@@ -4,80 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from .gpt import GptWorkload
+from .layers import Layer, initial_weights, walk
 
-__all__ = ["WORKLOADS", "ImageWorkload", "Layer", "TextWorkload", "Workload", "loss_of"]
+__all__ = ["WORKLOADS", "ImageWorkload", "Layer", "TextWorkload", "Workload"]
 
 MSE = "mean_squared_error"
 BINARY = "binary_crossentropy"  # of one logit, targets 0 or 1
 SPARSE = "sparse_categorical_crossentropy"  # of logits, targets class numbers
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer of a network.
-
-    Parameters
-    ----------
-    kind : {"dense", "convolution", "normalization", "relu", "pooling", "flatten", "mean", "embedding", "lstm"}
-        Convolutions are of 3 by 3 pixels with zeros around the image, pooling takes the maximum of 2 by 2 pixels, "mean"
-        that of all pixels; "normalization" is over the batch, with epsilon 1e-3 and momentum 0.99.
-    units : int
-        Of a dense or LSTM layer, filters of a convolution, length of the vectors of an embedding.
-    activation : {"relu", "tanh"}, optional
-        Of a dense layer or a convolution.
-    classes : int
-        Tokens of an embedding.
-    """
-
-    kind: str
-    units: int = 0
-    activation: str | None = None
-    classes: int = 0
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """That of a sample, from that of its input."""
-        return {
-            "dense": lambda: (*shape[:-1], self.units),
-            "embedding": lambda: (*shape, self.units),
-            "lstm": lambda: (*shape[:-1], self.units),
-            "convolution": lambda: (*shape[:2], self.units),
-            "pooling": lambda: (shape[0] // 2, shape[1] // 2, shape[2]),
-            "flatten": lambda: (int(np.prod(shape)),),
-            "mean": lambda: (shape[2],),
-        }.get(self.kind, lambda: shape)()
-
-    def weight_shapes(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """Kernel and bias, or gamma, beta, mean and variance, in the order and shapes of Keras."""
-        if self.kind == "dense":
-            return [(shape[-1], self.units), (self.units,)]
-        if self.kind == "embedding":
-            return [(self.classes, self.units)]
-        if self.kind == "lstm":
-            return [(shape[-1], 4 * self.units), (self.units, 4 * self.units), (4 * self.units,)]
-        if self.kind == "convolution":
-            return [(3, 3, shape[-1], self.units), (self.units,)]
-        return [(shape[-1],)] * 4 if self.kind == "normalization" else []
-
-
-def make_layers(module: Any, layers: Iterator[Layer]) -> list[Any]:
-    """The layers of a network from a module with the names of Keras's."""
-    make = {
-        "dense": lambda layer: module.Dense(layer.units, activation=layer.activation),
-        "convolution": lambda layer: module.Conv2D(layer.units, 3, padding="same", activation=layer.activation),
-        "normalization": lambda layer: module.BatchNormalization(),
-        "relu": lambda layer: module.Activation("relu"),
-        "pooling": lambda layer: module.MaxPooling2D(),
-        "flatten": lambda layer: module.Flatten(),
-        "mean": lambda layer: module.GlobalAveragePooling2D(),
-        "embedding": lambda layer: module.Embedding(layer.classes, layer.units),
-        "lstm": lambda layer: module.LSTM(layer.units, return_sequences=True),
-    }
-    return [make[layer.kind](layer) for layer in layers]
 
 
 @dataclass(frozen=True)
@@ -134,11 +71,8 @@ class Workload:
         return (*inner, Layer("dense", self.sizes[-1]))
 
     def layers_with_shapes(self) -> Iterator[tuple[Layer, tuple[int, ...]]]:
-        """Each layer with the shape of its input."""
-        shape = self.shape
-        for layer in self.layers:
-            yield layer, shape
-            shape = layer.output_shape(shape)
+        """Each layer with the shape of its input; in place of residual layers those within them."""
+        return walk(self.layers, self.shape)
 
     @property
     def n_parameters(self) -> int:
@@ -152,11 +86,7 @@ class Workload:
     @property
     def flops(self) -> int:
         """Floating-point operations in the matrix products of a step: forward, weights' and inputs' gradients."""
-        products = []
-        for layer, shape in self.layers_with_shapes():
-            if layer.kind in ("dense", "convolution", "lstm"):
-                kernels = [weight for weight in layer.weight_shapes(shape) if len(weight) > 1]
-                products.append(int(np.prod(shape[:-1])) * sum(int(np.prod(kernel)) for kernel in kernels))
+        products = [work for work in (layer.multiply_adds(shape) for layer, shape in self.layers_with_shapes()) if work]
         if self.layers[0].kind == "embedding":
             products.insert(0, 0)  # the first layer with products has one for the gradient of its input, too
         return 2 * self.batch * (3 * sum(products) - products[0])
@@ -195,34 +125,19 @@ class Workload:
         return x, noisy.astype(np.float32)
 
     def weights(self) -> list[np.ndarray]:
-        """Initial weights, one after the other, float32: kernels Glorot uniform, scales and variances 1, others 0."""
-        rng = np.random.RandomState(2)
-        arrays = []
-        for layer, shape in self.layers_with_shapes():
-            shapes = layer.weight_shapes(shape)
-            if layer.kind == "normalization":
-                arrays += [np.full(shape, start, np.float32) for shape, start in zip(shapes, (1, 0, 0, 1))]
-            elif layer.kind == "embedding":
-                arrays.append(rng.uniform(-0.05, 0.05, shapes[0]).astype(np.float32))
-            elif shapes:
-                window = int(np.prod(shapes[0][:-2]))
-                limit = np.sqrt(6 / (window * (shapes[0][-2] + shapes[0][-1])))
-                arrays.append(rng.uniform(-limit, limit, shapes[0]).astype(np.float32))
-                if layer.kind == "lstm":
-                    arrays.append((rng.standard_normal(shapes[1]) / np.sqrt(layer.units)).astype(np.float32))
-                arrays.append(np.zeros(shapes[-1], np.float32))
-        return arrays
+        """Initial weights, in the order of `layers_with_shapes`; see `initial_weights`."""
+        return initial_weights(self.layers, self.shape)
 
 
 @dataclass(frozen=True)
 class ImageWorkload(Workload):
-    """A convolutional network of other layers too, trained on random images.
+    """A network of any layers, trained on random images or sequences.
 
     Parameters
     ----------
     network : tuple of Layer
     image : tuple of int
-        Height, width, channels.
+        Height, width and channels, or steps and channels.
     words : str
         The network in a few words.
     """
@@ -281,80 +196,34 @@ class TextWorkload(Workload):
         return text[:, :-1].copy(), text[:, 1:].copy()
 
 
-def _lstm(x: np.ndarray, kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    h = c = np.zeros((len(x), len(recurrent)), x.dtype)
-    every = []
-    for step in range(x.shape[1]):
-        i, f, g, o = np.split(x[:, step] @ kernel + h @ recurrent + bias, 4, axis=1)
-        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
-        h = np.tanh(c) / (1 + np.exp(-o))
-        every.append(h)
-    return np.stack(every, axis=1)
-
-
-def _convolve(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    height, width = x.shape[1:3]
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    taps = (padded[:, i : i + height, j : j + width] @ kernel[i, j] for i in range(3) for j in range(3))
-    return sum(taps, start=bias)
-
-
-def _forward(workload: Workload, weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
-    """The plain equations, with the statistics of this batch in normalizations."""
-    left = iter(weights)
-    for layer in workload.layers:
-        if layer.kind == "dense":
-            x = x @ next(left) + next(left)
-        elif layer.kind == "embedding":
-            x = next(left)[x]
-        elif layer.kind == "lstm":
-            x = _lstm(x, next(left), next(left), next(left))
-        elif layer.kind == "convolution":
-            x = _convolve(x, next(left), next(left))
-        elif layer.kind == "normalization":
-            gamma, beta, _, _ = (next(left) for _ in range(4))
-            x = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-3) * gamma + beta
-        elif layer.kind == "pooling":
-            n, height, width, channels = x.shape
-            x = x.reshape(n, height // 2, 2, width // 2, 2, channels).max((2, 4))
-        elif layer.kind == "flatten":
-            x = x.reshape(len(x), -1)
-        elif layer.kind == "mean":
-            x = x.mean((1, 2))
-        activation = "relu" if layer.kind == "relu" else layer.activation
-        if activation:
-            x = np.maximum(x, 0) if activation == "relu" else np.tanh(x)
-    return x
-
-
-def loss_of(workload: Workload, weights: list[np.ndarray]) -> float:
-    """Mean loss of a network over all rows of its data, batch by batch, for comparing peers."""
-    x, y = workload.data()
-    starts = range(0, len(x), workload.batch)
-    z = np.concatenate([_forward(workload, weights, x[i : i + workload.batch]) for i in starts]).astype(np.float64)
-    if workload.loss == SPARSE:
-        peak = z.max(-1, keepdims=True)
-        chosen = np.take_along_axis(z - peak, y[..., None], -1)[..., 0]
-        return float(np.mean(np.log(np.exp(z - peak).sum(-1)) - chosen))
-    if workload.loss == BINARY:
-        return float(np.mean(np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))))
-    return float(np.mean((z - y) ** 2))
-
-
 _POOL, _FLATTEN, _MEAN = Layer("pooling"), Layer("flatten"), Layer("mean")
+_NORM, _RELU = Layer("normalization"), Layer("relu")
 
 
-def _conv(filters: int) -> Layer:
-    return Layer("convolution", filters, "relu")
+def _conv(filters: int, size: int = 3) -> Layer:
+    return Layer("convolution", filters, "relu", size=size)
 
 
-def _block(filters: int, times: int) -> tuple[Layer, ...]:
+def _block(filters: int, times: int = 1, size: int = 3) -> tuple[Layer, ...]:
     """Convolutions, each normalized before its activation."""
-    return (Layer("convolution", filters), Layer("normalization"), Layer("relu")) * times
+    return (Layer("convolution", filters, size=size), _NORM, _RELU) * times
 
 
-def _images(name: str, image: tuple[int, int, int], words: str, network: tuple[Layer, ...], batch: int, rows: int):
+def _residual(filters: int, widens: bool = True) -> tuple[Layer, ...]:
+    """Two convolutions around which the input goes, by a convolution of one pixel where the filters become more."""
+    inner = (*_block(filters), Layer("convolution", filters), _NORM)
+    shortcut = (Layer("convolution", filters, size=1), _NORM) if widens else ()
+    return (Layer("residual", inner=inner, shortcut=shortcut), _RELU)
+
+
+def _separable(filters: int) -> tuple[Layer, ...]:
+    """A convolution of each channel, then one of one pixel."""
+    return (Layer("depthwise"), _NORM, _RELU, *_block(filters, size=1))
+
+
+def _network(name: str, image: tuple[int, ...], words: str, network: tuple[Layer, ...], batch: int, rows: int):
     sizes = (int(np.prod(image)), 10)
+    network = (*network, Layer("dense", 10))
     return ImageWorkload(name, sizes, "relu", SPARSE, batch, "adam", 1e-3, rows=rows, network=network, image=image, words=words)
 
 
@@ -366,14 +235,26 @@ WORKLOADS = {
         Workload("higgs", (28, 300, 300, 300, 300, 300, 1), "tanh", BINARY, 100, "adam", 1e-3, rows=4000),
         Workload("mnist", (784, 512, 256, 10), "relu", SPARSE, 128, "adam", 1e-3, rows=4096),
         Workload("wide", (1024, 4096, 4096, 1000), "relu", SPARSE, 512, "sgd", 1e-2, rows=2048, momentum=0.9),
-        _images("cnn-digits", (8, 8, 1), "conv16 pool conv32 dense10", batch=32, rows=2048,
-                network=(_conv(16), _POOL, _conv(32), _FLATTEN, Layer("dense", 10))),
-        _images("cnn-mnist", (28, 28, 1), "conv32 pool conv64 pool dense128-10", batch=64, rows=512,
-                network=(_conv(32), _POOL, _conv(64), _POOL, _FLATTEN, Layer("dense", 128, "relu"), Layer("dense", 10))),
-        _images("cnn-cifar", (32, 32, 3), "(conv32 bn)x2 pool (conv64 bn)x2 pool conv128 bn mean dense10", batch=64,
-                rows=256, network=(*_block(32, 2), _POOL, *_block(64, 2), _POOL, *_block(128, 1), _MEAN,
-                                   Layer("dense", 10))),
+        Workload("autoencoder", (784, 256, 32, 256, 784), "relu", MSE, 64, "adam", 1e-3, rows=2048),
+        Workload("softmax", (300, 512, 20000), "relu", SPARSE, 64, "adam", 1e-4, rows=512, epsilon=1e-12),
+        _network("cnn-digits", (8, 8, 1), "conv16 pool conv32 dense10", (_conv(16), _POOL, _conv(32), _FLATTEN),
+                 batch=32, rows=2048),
+        _network("cnn-mnist", (28, 28, 1), "conv32 pool conv64 pool dense128-10",
+                 (_conv(32), _POOL, _conv(64), _POOL, _FLATTEN, Layer("dense", 128, "relu")), batch=64, rows=512),
+        _network("cnn-cifar", (32, 32, 3), "(conv32 bn)x2 pool (conv64 bn)x2 pool conv128 bn mean dense10",
+                 (*_block(32, 2), _POOL, *_block(64, 2), _POOL, *_block(128), _MEAN), batch=64, rows=256),
+        _network("residual", (32, 32, 3), "conv64 bn res64 pool res128 pool res256 mean dense10",
+                 (*_block(64), *_residual(64, widens=False), _POOL, *_residual(128), _POOL, *_residual(256), _MEAN),
+                 batch=32, rows=64),
+        _network("separable", (32, 32, 3), "conv32 bn sep64 pool sep128-128 pool sep256-256 mean dense10",
+                 (*_block(32), *_separable(64), _POOL, *_separable(128), *_separable(128), _POOL, *_separable(256),
+                  *_separable(256), _MEAN), batch=32, rows=256),
+        _network("conv1d", (128, 16), "conv64 conv128 of 5 steps, mean dense10", (_conv(64, 5), _conv(128, 5), _MEAN),
+                 batch=64, rows=512),
+        _network("gru", (48, 32), "bidirectional GRU 64, GRU 64, dense10",
+                 (Layer("gru", 64, both_ways=True), Layer("gru", 64, last_step=True)), batch=64, rows=512),
         TextWorkload("lstm", (65, 64, 128, 65), "linear", SPARSE, 32, "adam", 1e-3, rows=512, epsilon=1e-12, tokens=64),
         GptWorkload("gpt", 65, 64, 128, 4, 4, 16, 1e-3, rows=256),
+        GptWorkload("transformer", 65, 128, 256, 2, 8, 8, 1e-3, rows=64),
     )
 }  # fmt: skip
