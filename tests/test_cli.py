@@ -142,13 +142,13 @@ def test_others_get_no_better_instructions_than_fastnet_is_held_to(monkeypatch):
     assert peer_environment(2)["XLA_FLAGS"] == "--a_flag" and "ATEN_CPU_CAPABILITY" not in peer_environment(2)
     monkeypatch.setenv("FASTNET_ISA", "avx2")
     held = peer_environment(1)
-    assert held["XLA_FLAGS"] == "--a_flag --xla_cpu_max_isa=AVX2" and held["OMP_NUM_THREADS"] == "1"
+    assert held["XLA_FLAGS"].startswith("--a_flag --xla_cpu_max_isa=AVX2") and held["OMP_NUM_THREADS"] == "1"
     assert [held[name].lower() for name in ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")] == ["avx2", "avx2"]
 
 
-def test_no_more_repetitions_after_the_limit():
+def test_no_more_turns_after_the_limit():
     found = measure(WORKLOADS["tiny"], ["fastnet"], threads=1, seconds=0.01, repetitions=50, limit=0)
-    assert len(found.seconds["fastnet"]) == 3
+    assert len(found.seconds["fastnet"]) == 1
 
 
 def test_bench_that_cannot_write_fails_before_the_work(tmp_path):

@@ -53,12 +53,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--repetitions", type=int, default=9, metavar="N", help="default: %(default)s")
     parser.add_argument(
-        "--limit",
-        type=float,
-        default=25,
-        metavar="S",
-        help="of a network: after so many seconds, and three repetitions, there are no more; default: %(default)s",
-    )
+        "--limit", type=float, default=10, metavar="S",
+        help="a library whose turns on a network have taken so many seconds has no more of it; default: %(default)s",
+    )  # fmt: skip
     parser.add_argument(
         "--cpu-time", action="store_true", help="processor time instead of elapsed time: for --threads 1 on a busy machine"
     )
