@@ -20,8 +20,8 @@ def dense():
 def images():
     model = fn.Sequential(
         [
-            fn.Input((6, 6, 2)),
-            layers.Conv2D(4, 3, activation="silu", kernel_regularizer="l2"),
+            fn.Input((6, 6, 16)),
+            layers.Conv2D(16, 3, activation="silu", kernel_regularizer="l2"),
             layers.BatchNormalization(),
             layers.MaxPooling2D(),
             layers.Dropout(0.2),
@@ -31,7 +31,7 @@ def images():
         seed=0,
     )
     model.compile(optimizers.SGD(0.01, momentum=0.9, use_ema=True, clipnorm=1.0), "mse", metrics=["mae"])
-    return model, RANDOM.normal(size=(16, 6, 6, 2)), RANDOM.normal(size=(16, 1))
+    return model, RANDOM.normal(size=(16, 6, 6, 16)), RANDOM.normal(size=(16, 1))
 
 
 def sequences():

@@ -1,7 +1,8 @@
 /* What operations of the family of convolutions have in common as nodes of a plan: buffers, the emission of the forward pass,
  * and the backward pass but for what gradient_of says, which the file that includes this defines.
  *
- * Buffers: FLIPPED_KERNEL W as convolve_transposed wants it; SAVED_SLOPE f'(z) where y is not enough for it; SUMS, below.
+ * Buffers: FLIPPED_KERNEL W as the gradient of x wants it, and FORWARD_KERNEL as the output does, where that is not W itself;
+ * SAVED_SLOPE f'(z) where y is not enough for it; SUMS, below.
  *
  * The rows of output pixels of the whole batch are cut into splits; each split sums dW and db into an array of its own, and
  * these arrays are then added up in order. Where dW is large there is but one split, and the work is divided by rows of dW.
@@ -16,7 +17,7 @@
 #include "convolution_shape.h"
 #include "fused_activation.h"
 
-enum { FLIPPED_KERNEL, SAVED_SLOPE, SUMS };
+enum { FLIPPED_KERNEL, FORWARD_KERNEL, SAVED_SLOPE, SUMS };
 
 enum {
     GRADIENT_SPLITS = 16,       /* at most, and as many slices of the work at least */
@@ -26,10 +27,10 @@ enum {
 
 /* Of the stages. */
 typedef struct convolution_labels {
-    const char *flip, *forward, *backward, *sum, *add;
+    const char *flip, *transform, *forward, *backward, *sum, *add;
 } convolution_labels;
 #define CONVOLUTION_LABELS(name)                                                                                                 \
-    {name " flip", name " forward", name " backward", name " backward parameters", name " add parameters"}
+    {name " flip", name " transform", name " forward", name " backward", name " backward parameters", name " add parameters"}
 
 typedef struct convolution_gradient convolution_gradient;
 struct convolution_gradient {
@@ -39,11 +40,14 @@ struct convolution_gradient {
     /* Computes dx of rows lo to hi of the batch. */
     void (*propagate)(const convolution_gradient *x, const fn_context *context, int64_t lo, int64_t hi);
     const fn_port *kernel; /* what dx is computed with: W, or FLIPPED_KERNEL */
-    /* Writes slices `slice` to `share_end` of dw, a sum over rows lo to hi of output pixels: as convolve_gradient does. */
+    int64_t sum_rows;      /* of an image, of those that `sum` counts: rows of output pixels, or of tiles */
+    /* Writes slices `slice` to `share_end` of dw, a sum over rows lo to hi through all images: as convolve_gradient does. */
     void (*sum)(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t slice, int64_t share_end, int64_t slices, real *dw,
                 void *workspace);
     const real *x, *dy; /* images and outputs of g; a transposed convolution has its dz for x */
     const real *output; /* which of them db is the sum of */
+    /* Operations of a row for the output, dx and dw, where that is less than the definition says; or 0. */
+    double forward_flops, propagate_flops, sum_flops;
 };
 
 static convolution_gradient gradient_of(const fn_node *node);
@@ -117,7 +121,7 @@ static void sum_gradients(const fn_node *node, const fn_context *context, int64_
     const convolution_gradient gradient = gradient_of(node), *x = &gradient;
     const convolution *g = &x->g;
     const gradient_division d = divide_gradient(g);
-    const int64_t rows = context->rows * g->y.out;
+    const int64_t rows = context->rows * x->sum_rows;
     for (int64_t item = lo, end; item < hi; item = end) {
         const int64_t split = item / d.slices, slice = item % d.slices;
         end = (split + 1) * d.slices < hi ? (split + 1) * d.slices : hi;
@@ -246,7 +250,7 @@ static void emit_forward(fn_plan *plan, fn_node *node, fn_stage_function run, co
                 .reads_all = FN_BUFFERS(kernel->value_buffer, node->n_parameters > 1 ? node->parameter[1].value_buffer : -1),
                 .writes = FN_BUFFERS(node->n_node_buffers > SAVED_SLOPE ? node->buffer[SAVED_SLOPE].value_buffer : -1),
                 .epilogue = {node->output[0].value_epilogue},
-                .flops_per_row = convolution_flops(node, &x.g),
+                .flops_per_row = x.forward_flops ? x.forward_flops : convolution_flops(node, &x.g),
                 .workspace = workspace,
             });
 }
@@ -287,7 +291,9 @@ static void emit_input_gradient(fn_plan *plan, fn_node *node, const convolution_
                       .reads_all = FN_BUFFERS(dx ? x->kernel->value_buffer : -1),
                       .writes = FN_BUFFERS(derivative ? node->output[0].gradient_buffer : -1),
                       .epilogue = {derivative, node->input[0].gradient_epilogue},
-                      .flops_per_row = dx ? convolution_flops(node, &x->g) : 0,
+                      .flops_per_row = !dx                  ? 0
+                                       : x->propagate_flops ? x->propagate_flops
+                                                            : convolution_flops(node, &x->g),
                       .workspace = dx ? workspace : 0,
                   });
 }
@@ -308,7 +314,7 @@ static void emit_parameter_gradients(fn_plan *plan, fn_node *node, const convolu
                                    .items = d.splits * d.slices,
                                    .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS,
                                    .writes = FN_BUFFERS(node->buffer[SUMS].value_buffer),
-                                   .flops_per_row = convolution_flops(node, &x->g),
+                                   .flops_per_row = x->sum_flops ? x->sum_flops : convolution_flops(node, &x->g),
                                    .workspace = workspace});
     fn_emit(plan, &(fn_stage_spec){.node = node,
                                    .label = x->label->add,
@@ -319,7 +325,7 @@ static void emit_parameter_gradients(fn_plan *plan, fn_node *node, const convolu
                                    .reads = FN_BUFFERS(node->buffer[SUMS].value_buffer)});
 }
 
-static void emit_backward(fn_plan *plan, fn_node *node, int64_t workspace)
+FN_INLINE void emit_backward(fn_plan *plan, fn_node *node, int64_t workspace)
 {
     const convolution_gradient x = gradient_of(node);
     emit_input_gradient(plan, node, &x, workspace);

@@ -4,36 +4,11 @@
 #define FN_KERNELS_CONVOLUTION_WINDOW_H
 
 #include "convolution.h"
+#include "sizes.h"
 
 #include <string.h>
 
 enum { WINDOW_BYTES = 48 * 1024 }; /* rows of the image with their zeros: a part of the first-level cache */
-
-FN_INLINE int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-FN_INLINE int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-FN_INLINE int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-/* a / b, rounded down also where a is negative. */
-FN_INLINE int64_t divide_down(int64_t a, int64_t b)
-{
-    return a >= 0 ? a / b : -divide_up(-a, b);
-}
-
-FN_INLINE int64_t align(int64_t bytes)
-{
-    return divide_up(bytes, FN_ALIGNMENT) * FN_ALIGNMENT;
-}
 
 /* ---- rows with zeros at both ends ------------------------------------------------------------------ */
 

@@ -88,9 +88,11 @@ class Compiled:
 
     sequence = False
 
-    def __init__(self, optimizer: Optimizer, loss: Any, metrics: Any, loss_weights: Any, n_threads: int | None) -> None:
+    def __init__(
+        self, optimizer: Optimizer, loss: Any, metrics: Any, loss_weights: Any, n_threads: int | None, precise: bool = False
+    ) -> None:
         self.optimizer = optimizer
-        self.n_threads = n_threads
+        self.n_threads, self.precise = n_threads, precise
         self.resolved = False
         self.custom = False
         self.error: NotTraced | None = None  # why a loss could not be traced
@@ -119,7 +121,7 @@ class Compiled:
 
     def renewed(self) -> Compiled:
         """The same for other outputs, which are not known yet."""
-        found = Compiled(self.optimizer, *self.given, self.n_threads)
+        found = Compiled(self.optimizer, *self.given, self.n_threads, self.precise)
         found.given = self.given
         return found
 

@@ -119,6 +119,8 @@ def lower(
     nodes, values = lower_operations(
         tensors, operations, [*weights, *constants], folded | network._silent, network._places, training, unused
     )
+    if network._compiled is not None and network._compiled.precise:
+        nodes = [(*one[:-1], {**one[-1], "precise": 1}) if one[0] == "convolution" else one for one in nodes]
     offsets = network._slab.offsets
     places = {weight: place for place, weight in enumerate([*weights, *constants])}
     # In predictions the penalties of weights are added in Python.

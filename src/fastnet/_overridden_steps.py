@@ -126,10 +126,10 @@ class OverriddenStep(TrainStep):
                 )
 
     def _compile(self, optimizers: Sequence[Any], states: States) -> None:
-        n_threads = self.owner._compiled.n_threads
-        self._compiled = CompiledOverride(self._names, optimizers, n_threads, states)  # type: ignore[assignment]
+        n_threads, precise = self.owner._compiled.n_threads, self.owner._compiled.precise
+        self._compiled = CompiledOverride(self._names, optimizers, n_threads, precise, states)  # type: ignore[assignment]
         for update, optimizer in zip(self.updates, optimizers):
-            update._compiled = CompiledUpdate(optimizer, n_threads, len(update.outputs))
+            update._compiled = CompiledUpdate(optimizer, n_threads, precise, len(update.outputs))
             slots = self.owner._step_slots.get(optimizer)
             if slots is not None:  # of the same step for data of another shape
                 slots._model, update._plans.slots = update, slots
@@ -242,8 +242,10 @@ for _name in ("history", "stop_training", "_epochs_begun"):
 class CompiledOverride(CompiledStep):
     """As `CompiledStep`, with the metrics that the step updates."""
 
-    def __init__(self, names: Sequence[str], optimizers: Sequence[Any], n_threads: int | None, states: States) -> None:
-        super().__init__(names, optimizers, n_threads)
+    def __init__(
+        self, names: Sequence[str], optimizers: Sequence[Any], n_threads: int | None, precise: bool, states: States
+    ) -> None:
+        super().__init__(names, optimizers, n_threads, precise)
         self.states, self.one_update = states, len(self.names) == 1
 
     def new_sums(self) -> np.ndarray:

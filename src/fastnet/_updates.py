@@ -166,8 +166,8 @@ class CompiledUpdate:
     read_targets: ClassVar[list[Any]] = []
     tallies: ClassVar[list[Any]] = []
 
-    def __init__(self, optimizer: Optimizer, n_threads: int | None, outputs: int = 1) -> None:
-        self.optimizer, self.n_threads = optimizer, n_threads
+    def __init__(self, optimizer: Optimizer, n_threads: int | None, precise: bool, outputs: int = 1) -> None:
+        self.optimizer, self.n_threads, self.precise = optimizer, n_threads, precise
         self.losses: list[None] = [None] * outputs
         self.traced: list[None] = [None] * outputs
         self.loss_weights = [1.0] * outputs
@@ -186,8 +186,8 @@ class CompiledStep:
     #: Whether there is no more than one, whose rate and gradient need no name in the history.
     one_update = False
 
-    def __init__(self, names: Sequence[str], optimizers: Sequence[Optimizer], n_threads: int | None) -> None:
-        self.names, self.n_threads = list(names), n_threads
+    def __init__(self, names: Sequence[str], optimizers: Sequence[Optimizer], n_threads: int | None, precise: bool) -> None:
+        self.names, self.n_threads, self.precise = list(names), n_threads, precise
         self.optimizer = StepOptimizers(self.names, optimizers)
         self.losses: list[None] = [None] * len(self.names)
         self.metrics: list[list[Any]] = [[] for _ in self.names]

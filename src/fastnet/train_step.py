@@ -133,7 +133,12 @@ class TrainStep(Model):
     # ---- compile ----------------------------------------------------------------------------------------
 
     def compile(  # type: ignore[override]
-        self, optimizers: Any = "rmsprop", *, every: Mapping[str, int] | None = None, n_threads: int | None = None
+        self,
+        optimizers: Any = "rmsprop",
+        *,
+        every: Mapping[str, int] | None = None,
+        n_threads: int | None = None,
+        precise: bool = False,
     ) -> None:
         """Says by what each update is made.
 
@@ -144,7 +149,7 @@ class TrainStep(Model):
         every : dictionary of str to int, optional
             How many batches an update comes once for, by name, as ``{"generator": 5}`` of a critic that learns five times as often. It is made
             in the last of them; its loss is the mean over the batches that it is made in.
-        n_threads : int, optional
+        n_threads, precise
             As in `Model.compile`.
 
         Raises
@@ -183,9 +188,9 @@ class TrainStep(Model):
             positive(f"every[{name!r}]", count)
         n_threads = threads_of(n_threads)
         before = [update._compiled and update._compiled.optimizer for update in self.updates]
-        self._compiled = CompiledStep(names, chosen, n_threads)  # type: ignore[assignment]
+        self._compiled = CompiledStep(names, chosen, n_threads, bool(precise))  # type: ignore[assignment]
         for update, optimizer, other in zip(self.updates, chosen, before):
-            update._compiled = CompiledUpdate(optimizer, n_threads)
+            update._compiled = CompiledUpdate(optimizer, n_threads, bool(precise))
             update.every = (every or {}).get(update.name, 1)
             update._plans.clear(keep_slots=optimizer is other)
             self._slab.of_steps.pop(update._plans.slots, None)

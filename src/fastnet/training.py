@@ -75,6 +75,7 @@ class Trainer(OwnSteps, CustomLoop):
         auto_scale_loss: bool = True,
         *,
         n_threads: int | None = None,
+        precise: bool = False,
         distribution: DataParallel | None = None,
     ) -> None:
         """Says how the model is to be trained.
@@ -97,6 +98,11 @@ class Trainer(OwnSteps, CustomLoop):
         n_threads : int, optional
             Default: whichever of one thread and all of them the first steps show to be faster. More than the
             processors that the process may use count as that many. Results do not depend on it.
+        precise : bool, default False
+            Whether convolutions are computed as the sums that they are defined as. Otherwise those of 3x3, and those of 1x3 and 1x5 as in
+            `Conv1D`, may be computed with fewer multiplications (Winograd's minimal filtering), which rounds otherwise: in float32 by less
+            than 1e-5 of the largest output; a number that is not finite is seen by up to three outputs around those whose windows it
+            is in. It is saved with the model.
         distribution : fastnet.distribution.DataParallel, optional
             The processes that train the model together. Default: what `fastnet.distribution.set_distribution` was told.
 
@@ -122,7 +128,7 @@ class Trainer(OwnSteps, CustomLoop):
         self._told_loss = loss
         if type(self).compute_loss is not Trainer.compute_loss and not self._overrides("train_step"):
             loss = _own_loss(self)
-        compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, threads_of(n_threads))
+        compiled = Compiled(_optimizers.get(optimizer), loss, metrics, loss_weights, threads_of(n_threads), bool(precise))
         if self.outputs and (loss is not None or self._graph.penalized):  # who only predicts needs none: `fit` asks for it
             self._resolve(compiled)
         else:

@@ -334,10 +334,12 @@ static void sum_weights(const convolution_gradient *x, int64_t lo, int64_t hi, i
 static convolution_gradient gradient_of(const fn_node *node)
 {
     static const convolution_labels label = CONVOLUTION_LABELS("depthwise_convolution");
+    const convolution g = geometry_of_node(node);
     return (convolution_gradient){
         .node = node,
         .label = &label,
-        .g = geometry_of_node(node),
+        .g = g,
+        .sum_rows = g.y.out,
         .propagate = propagate,
         .kernel = &node->parameter[0],
         .sum = sum_weights,

@@ -115,10 +115,12 @@ static void propagate(const convolution_gradient *x, const fn_context *context, 
 static convolution_gradient gradient_of(const fn_node *node)
 {
     static const convolution_labels label = CONVOLUTION_LABELS("transposed_convolution");
+    const convolution g = geometry_of_node(node);
     return (convolution_gradient){
         .node = node,
         .label = &label,
-        .g = geometry_of_node(node),
+        .g = g,
+        .sum_rows = g.y.out,
         .propagate = propagate,
         .kernel = &node->parameter[0],
         .sum = sum_convolution,

@@ -97,6 +97,7 @@ def rebuild(
                 metrics=_object(compiled.get("metrics"), _metrics.get),
                 loss_weights=compiled.get("loss_weights"),
                 n_threads=compiled.get("n_threads"),
+                precise=bool(compiled.get("precise")),
             )
     except (_Broken, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise ValueError(f"this does not describe a model: {error}") from error

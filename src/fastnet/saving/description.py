@@ -291,6 +291,7 @@ def _describe_compiled(model: Network, describe: Describe) -> dict[str, Any] | N
             "metrics": _plain(metrics_given, own_metric),
             "loss_weights": _plain(loss_weights, own),
             "n_threads": compiled.n_threads,
+            **({"precise": True} if compiled.precise else {}),
         }
         json.dumps(described)
     except TypeError:  # a learning rate or a loss that is a Python function

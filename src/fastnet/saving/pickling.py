@@ -39,7 +39,7 @@ def state_of(model: Model) -> dict[str, Any]:
 def _state_between_steps(model: Model) -> dict[str, Any]:
     compiled = model._compiled
     state: dict[str, Any] = {
-        "compiled": (compiled.optimizer, model._told_loss, *compiled.given[1:], compiled.n_threads)
+        "compiled": (compiled.optimizer, model._told_loss, *compiled.given[1:], compiled.n_threads, compiled.precise)
         if compiled is not None
         else None,
         "batches": compiled.optimizer.batches if compiled is not None else 0,  # the optimizer itself may go on
@@ -124,9 +124,9 @@ def restore_model(state: dict[str, Any]) -> Model:
             INITIALISES.reset(initialises)
         model.set_weights(state["weights"])
     if state["compiled"] is not None:
-        optimizer, loss, metrics, loss_weights, n_threads = state["compiled"]
+        optimizer, loss, metrics, loss_weights, n_threads, precise = state["compiled"]
         optimizer.batches = state["batches"]
-        model.compile(optimizer, loss, loss_weights, metrics, n_threads=n_threads)
+        model.compile(optimizer, loss, loss_weights, metrics, n_threads=n_threads, precise=precise)
     if "slots" in state:
         _put_slots(model, state["slots"], state["averaged"])
     model._epochs_begun, model.history = state["epochs_begun"], state["history"]
