@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastnet as fn
+from fastnet._steppers import SequenceStepper
 
 ops = fn.ops
 X = np.random.default_rng(0).normal(size=(32, 4))
@@ -172,3 +173,16 @@ def test_files_of_other_steps_are_refused(tmp_path):
     assert bits(first, second) == before
     with pytest.raises(RuntimeError, match="compiled first"):
         fn.TrainStep(lambda x: {"a": (first(x) ** 2 @ np.ones(4), first)}, [(4,)], dtype="float64").save_state(path)
+
+
+def test_sums_of_an_epoch_do_not_depend_on_the_time_it_takes(monkeypatch):
+    """A call of the engine ends after some time: losses and norms are summed on from where it ended, in the same order."""
+    found, run = set(), SequenceStepper.run
+    for batches in (2, 3, 4, 100):
+        monkeypatch.setattr(
+            SequenceStepper, "run", lambda self, fit, state, order, steps, n=batches: run(self, fit, state, order, n)
+        )
+        step, _, _ = make()
+        quantities = step.fit(X, batch_size=3, epochs=8, verbose=0).quantities
+        found.add(repr({name: values for name, values in quantities.items() if name != "seconds"}))
+    assert len(found) == 1

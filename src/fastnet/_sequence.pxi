@@ -80,6 +80,7 @@ def run_sequence(list plans, unsigned phases, *, list inputs, list hyper, list c
     cdef fn_plan **pointers = <fn_plan **>scratch.allocate(n_runs * sizeof(fn_plan *))
     cdef fn_run *runs = <fn_run *>scratch.allocate(n_runs * sizeof(fn_run))
     cdef fn_run **run_pointers = <fn_run **>scratch.allocate(n_runs * sizeof(fn_run *))
+    cdef double **totals = <double **>scratch.allocate(n * sizeof(double *))
     cdef fn_source *sources
     error.message[0] = 0
     loss_sums = _doubles(losses, n, "losses")
@@ -119,7 +120,12 @@ def run_sequence(list plans, unsigned phases, *, list inputs, list hyper, list c
         if outputs is not None:
             runs[k].outputs = <void **>scratch.allocate(len(plan.output_widths) * sizeof(void *))
             plan.fill_arrays(outputs[i], plan.output_widths, runs[k].outputs, n_rows, True, f"outputs of {names[i]}")
-        runs[k].loss_sum = <double *>scratch.allocate((1 + len(plan.output_widths)) * sizeof(double))
+        # The totals go on, so that they have the same bits however many calls the batches are divided among; two runs of one plan share them.
+        if totals[i] == NULL:
+            totals[i] = <double *>scratch.allocate((1 + len(plan.output_widths)) * sizeof(double))
+            totals[i][0] = loss_sums[i]
+        runs[k].loss_sum = totals[i]
+        runs[k].gradient_squares = squared_norms[i]
         counter = counters[i]
         runs[k].step = counter.seen + counters[:i].count(counter)
         runs[k].stride = counters.count(counter)
@@ -138,11 +144,11 @@ def run_sequence(list plans, unsigned phases, *, list inputs, list hyper, list c
     done = (begun + batch_size - 1) // max(batch_size, 1)
     for k in range(n_runs):
         i, one_phases = turns[k]
-        loss_sums[i] += runs[k].loss_sum[0]
+        loss_sums[i] = totals[i][0]
         if one_phases & UPDATE:
             counter = counters[i]
             counter.put(counter.seen + runs[k].steps_done)
-            squared_norms[i] += runs[k].gradient_squares
+            squared_norms[i] = runs[k].gradient_squares
             if counted_rows != NULL and runs[k].every > 1:
                 counted_rows[i] += ((number + done) // runs[k].every - number // runs[k].every) * batch_size
                 if (number + done) % runs[k].every == 0:  # the last batch may be a smaller one
