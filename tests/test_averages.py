@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastnet as fn
+from fastnet import _core
 
 L = fn.layers
 AVERAGING = {
@@ -338,7 +339,7 @@ def test_weights_that_move_take_their_averages_along(tmp_path):
 
 
 def test_one_row_is_predicted_at_once():
-    """By the plan that is ready, as without an average; not while somebody may write to the weights."""
+    """By the plan that is ready, as without an average; while somebody may write to the weights, too, unless somebody has."""
     model = trained("ema")
     x = X[:1]
     expected = model.predict(x)
@@ -347,10 +348,28 @@ def test_one_row_is_predicted_at_once():
     after = model._plans.predictor.predict(x)
     assert after is not None and not np.array_equal(after, expected)
     kernel = model.layers[0].kernel
-    for _ in range(2):
-        assert model._plans.predictor.predict(x) is None
-        model.predict(x)
+    assert model._plans.predictor.predict(x) is None  # which does not know yet what to look at
+    model.predict(x)
+    assert np.array_equal(model._plans.predictor.predict(x), after)
+    model.train_on_batch(X, Y)
+    assert model._plans.predictor.predict(x) is None  # the copy is that of before
+    trained_on = model.predict(x)
+    assert np.array_equal(model._plans.predictor.predict(x), trained_on)
+    kernel[0, 0] += 1
+    assert model._plans.predictor.predict(x) is None
+    written = model.predict(x)
+    assert np.array_equal(written, model.predict(x, batch_size=1)) and not np.array_equal(written, trained_on)
+    assert np.array_equal(model._plans.predictor.predict(x), written)
+    kernel[0, 0] += 1
     del kernel
-    model.predict(x)
-    model.predict(x)
-    assert model._plans.predictor.predict(x) is not None
+    assert model._plans.predictor.predict(x) is None  # what it wrote last is seen
+    assert not np.array_equal(model.predict(x), written)
+    assert not model._slab.watched and model._plans.predictor.predict(x) is not None
+
+
+def test_same_bits_are_told_from_others():
+    """Those of NaN and of zeros with signs, not their values."""
+    a = np.float32([np.nan, 0.0, 1.0])
+    assert _core.same_bytes(a, a.copy()) and not _core.same_bytes(a, -a) and not _core.same_bytes(a, a[:2])
+    with pytest.raises(ValueError, match="contiguous"):
+        _core.same_bytes(a[::2], a[::2])

@@ -251,6 +251,7 @@ class Predictor:
         keys: list[tuple[Callable[[], Any], Any]],
         gate: Gate,
         alone: bool,
+        watched: list[tuple[Any, np.ndarray, np.ndarray]],
     ) -> None:
         """Takes a plan for batches of `plan.max_rows`, a power of two, of the present version."""
 
@@ -259,6 +260,9 @@ class Predictor:
 
 def is_readable(array: Any) -> bool:
     """Whether it is an array that the engine reads as it is: of a type it knows, C-ordered, aligned, not of a subclass."""
+
+def same_bytes(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two C-contiguous arrays hold the same bits; ValueError where one is not contiguous."""
 
 def shuffle(seed: int, epoch: int, n: int) -> np.ndarray:
     """The order in which an epoch visits n rows: a permutation, a function of (seed, epoch, n)."""

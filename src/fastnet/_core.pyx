@@ -8,7 +8,7 @@ cimport cython
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int32_t, int64_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 
 from ._engine cimport *
 
@@ -630,5 +630,6 @@ include "_gate.pxi"
 include "_threads.pxi"
 include "_counters.pxi"
 include "_plan.pxi"
+include "_predictor.pxi"
 include "_pool.pxi"
 include "_sequence.pxi"

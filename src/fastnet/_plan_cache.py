@@ -217,7 +217,7 @@ class PlanCache:
     def keep_ready(self, plan: _core.Plan) -> None:
         """Gives a plan that predicted a whole array to `predictor`, where nothing else is to be done for one."""
         model = self._model
-        if len(model.inputs) == len(model.outputs) == 1 and not model._labels and not model._slab.watched:
+        if len(model.inputs) == len(model.outputs) == 1 and not model._labels:
             self._refresh()
             keys = [(layer.plan_key, layer.plan_key()) for layer in self._keyed]
             self.predictor.keep(
@@ -227,6 +227,7 @@ class PlanCache:
                 keys,
                 model._slab.gate,
                 model._graph.batch_size is not None,
+                model._slab.watched,
             )
 
     @property

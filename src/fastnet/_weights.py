@@ -365,15 +365,15 @@ class Slab:
         return np.asarray(view)
 
     @property
-    def watched(self) -> bool:
-        """Whether it is to be looked, before the next prediction, for what may have been written."""
-        return bool(self._copies)
+    def watched(self) -> list[tuple[Any, np.ndarray, np.ndarray]]:
+        """What may be written to before the next prediction: a reference to the view, the numbers, and a copy."""
+        return [(self._views[weight], weight.view_of(self.values), seen) for weight, seen in self._copies.items()]
 
     def note_writes(self) -> None:
         """Notes for the weights that were written to by way of views that they have changed."""
         for weight, seen in list(self._copies.items()):
             array = weight.view_of(self.values)
-            if array.tobytes() != seen.tobytes():
+            if not _core.same_bytes(array, seen):
                 weight.note_change()
                 seen[...] = array
             view = self._views.get(weight)
