@@ -263,8 +263,51 @@ def test_threads_predict_with_models_of_their_own(width):
 
 
 def test_large_batches_take_no_more_memory_than_their_rows():
-    """Small ones are rounded up, so that calls of any size share a plan."""
+    """Or a twelfth more. Small ones are rounded up to powers of two, so that calls of any size share a plan."""
     model = network()
-    for rows_given, planned in ((66_000, 66_000), (1025, 1025), (1000, 1024), (5, 8)):
+    for rows_given, planned in ((66_000, 17 << 12), (1537, 13 << 7), (1536, 12 << 7), (1025, 17 << 6), (1000, 1024), (5, 8)):
         assert np.unique(model.predict(np.ones((rows_given, 5)), batch_size=rows_given), axis=0).shape == (1, 3)
         assert model._latest_plan().max_rows == planned
+
+
+def sizes_planned(model, sizes):
+    """The plans that predict batches of these sizes, by the long way."""
+    plans = []
+    for n in sizes:
+        model.predict(rows(n), batch_size=n)
+        plans.append(model._latest_plan())
+    return plans
+
+
+def test_a_service_of_many_batch_sizes_makes_each_plan_once():
+    """More of them than there may be at least, as long as they are small."""
+    model, sizes = network(), [1 << power for power in range(11)]
+    assert sizes_planned(model, sizes) == sizes_planned(model, sizes)
+
+
+def test_plans_that_take_much_memory_are_forgotten(monkeypatch):
+    """Those not used for longest, whichever way it was; and the short way does not keep them."""
+    monkeypatch.setattr(fn._plan_cache, "_KEPT_BYTES", 0)
+    model, sizes = network(), [1 << power for power in range(8)]
+    for n in (1, 2):
+        agrees(model, rows(n))
+    first = sizes_planned(model, sizes)
+    assert is_ready(model, rows(1)) and is_ready(model, rows(2))
+    model._plans._pools[next(iter(model._plans._pools))].was_used()  # that of one row was not, but for what comes now
+    assert all(pool.memory >= 4 * 5 for pool in model._plans._pools.values())
+    sizes_planned(model, [256])
+    assert len(model._plans._pools) == 8 and not is_ready(model, rows(1)) and is_ready(model, rows(2))
+    assert is_ready(model, rows(2))
+    sizes_planned(model, [512])  # in place of that of 4 rows: that of 2 has just been used
+    assert is_ready(model, rows(2))
+    assert sizes_planned(model, [2, 8]) == [first[1], first[3]]
+    assert sizes_planned(model, [4]) != [first[2]]
+
+
+def test_plans_of_weights_that_have_moved_are_forgotten():
+    model = network()
+    agrees(model, rows(1))
+    agrees(model, rows(40))
+    fn.Model(model.inputs, fn.layers.Dense(2)(model.layers[0].output), seed=5)  # another slab
+    agrees(model, rows(1))
+    assert len(model._plans._pools) == 1

@@ -236,9 +236,16 @@ def run_sequence(
 class PlanPool:
     """Plans that are all alike, each used by one thread at a time; as many are made as are used at the same time."""
 
-    def __init__(self, make: Callable[[], Plan], kept: int) -> None: ...
+    def __init__(self, make: Callable[[], Plan], kept: int, more: int = 0) -> None: ...
     def take(self) -> AbstractContextManager[Plan]:
         """A manager: within it a plan is this thread's."""
+
+    @property
+    def memory(self) -> int:
+        """Bytes that its plans hold."""
+
+    def was_used(self) -> bool:
+        """Whether a plan of it was used without the pool being asked, by `Predictor`, since this was asked last."""
 
 class Predictor:
     """The short way from an array to what a model of one input and one output makes of it."""
@@ -254,6 +261,9 @@ class Predictor:
         watched: list[tuple[Any, np.ndarray, np.ndarray]],
     ) -> None:
         """Takes a plan for batches of `plan.max_rows`, a power of two, of the present version."""
+
+    def drop(self, rows: int) -> None:
+        """Forgets the plans for batches of so many rows, a power of two."""
 
     def predict(self, x: Any) -> np.ndarray | None:
         """The prediction for x, or None where that takes the long way."""
@@ -286,6 +296,10 @@ class Plan:
     def dtype(self) -> np.dtype[Any]: ...
     @property
     def max_rows(self) -> int: ...
+    @property
+    def memory(self) -> int:
+        """Bytes of the arena and of the scratch of all threads."""
+
     @property
     def input_widths(self) -> list[int]: ...
     @property

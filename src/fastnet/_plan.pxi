@@ -55,6 +55,8 @@ cdef class Plan:
     cdef bint taken    # by a thread, from a pool
     cdef int64_t forks # since one of these was said: in a forked child neither is true
     cdef object bound  # number of what is in its slab, where that is its own
+    cdef readonly int64_t memory
+    cdef bint recent  # the short way has used it, see `PlanPool.was_used`
     cdef bint brief  # a prediction takes so little time that the GIL is not given up, unless several threads make them
     cdef bint tiny   # nor then
 
@@ -217,6 +219,8 @@ cdef class Plan:
         self.plan = made
         self._measure_outputs(inputs, nodes, outputs, metrics)
         self.has_loss = any(stage["phase"] & FN_PHASE_LOSS for stage in self.stages())
+        info = self.info()
+        self.memory = info["arena_bytes"] + info["thread_bytes"] * (n_threads or fn_default_threads())
 
     cdef int check_values(self, object values, int64_t size) except -1:
         """TypeError or ValueError unless it is an array that a parameter of so many numbers can be read from."""

@@ -23,11 +23,15 @@ __all__ = ["PlanCache", "rounded_rows"]
 
 #: Plans kept for later calls: for other batch sizes, for training and for prediction.
 _KEPT_PLANS = 8
+#: Those that predict and evaluate: more than these as long as all together take so many bytes.
+_KEPT_BYTES = 64 << 20
 #: Of those that make parts of steps.
 _KEPT_PARTS = 64
 _INFERENCE = ("evaluate", "predict")
-#: For larger batches, memory for up to twice as many rows is worse than another plan.
+#: For larger batches, memory for up to twice as many rows is worse than another plan; in `take` they share one for each of
+#: `_SIZES` sizes in an octave. Both rules look at the rows alone, so that results do not depend on what was computed before.
 _ROUNDED_ROWS = 1024
+_SIZES = 12
 
 
 class PlanCache:
@@ -98,6 +102,8 @@ class PlanCache:
         self._known_parts = {}
         model = self._model
         layers = model._graph.leaves
+        if self._structure and self._structure[1] is not model._slab:
+            self._pools.clear()  # of weights that have moved: no plan of them is used again
         self._keyed = [layer for layer in layers if type(layer).plan_key is not Layer.plan_key]
         self._structure = (tuple(layer.trainable for layer in layers), model._slab, _core.isa(), self._one_thread)
         self._columns = [
@@ -184,14 +190,30 @@ class PlanCache:
             Whose weights are to be used; `bind` brings them to the plan. None: the model's.
         """
         averages = self.slots.averages() if snapshot is None else {}
-        capacity = rounded_rows(rows)
+        capacity = _inference_rows(rows)
         key = (snapshot is None, *self._key(kind, capacity, averages))
         pool = self._pools.pop(key, None)
         if pool is None:
-            pool = _core.PlanPool(lambda: self._make(kind, capacity, averages, snapshot is not None), _core.cpu_count())
+            self._make_room()
+            own = 0 if snapshot is None else self._model._slab.values.nbytes
+            pool = _core.PlanPool(lambda: self._make(kind, capacity, averages, snapshot is not None), _core.cpu_count(), own)
         self._pools[key] = pool
-        _forget_oldest(self._pools)
         return pool.take()
+
+    def _make_room(self) -> None:
+        """Before another pool is added: forgets those not used for longest; other threads may do so at the same time."""
+        pools = list(self._pools.items())
+        held = sum([pool.memory for _, pool in pools])
+        for key, pool in 2 * pools:  # twice, as the first time those that `predictor` has used are passed over
+            if held <= _KEPT_BYTES or len(self._pools) < _KEPT_PLANS:
+                break
+            if self._pools.pop(key, None) is None:
+                continue
+            if pool.was_used():
+                self._pools[key] = pool
+            else:
+                held -= pool.memory
+                self.predictor.drop(key[2])  # which may have plans of this pool
 
     def bind(self, plan: _core.Plan, snapshot: Snapshot | None) -> None:
         """Makes a plan that was taken one of the weights of a snapshot."""
@@ -287,6 +309,14 @@ class PlanCache:
 def rounded_rows(rows: int) -> int:
     """For how many rows a plan is made that is to serve other batches, too."""
     return rows if rows > _ROUNDED_ROWS else 1 << (rows - 1).bit_length()
+
+
+def _inference_rows(rows: int) -> int:
+    """For how many rows a plan is made that predicts or evaluates so many."""
+    if rows <= _ROUNDED_ROWS:
+        return rounded_rows(rows)
+    octave = ((rows - 1) // (2 * _SIZES)).bit_length()
+    return -(-rows >> octave) << octave
 
 
 def _forget_oldest(plans: dict[Any, Any], kept: int = _KEPT_PLANS) -> None:

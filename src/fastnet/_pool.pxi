@@ -10,17 +10,33 @@ cdef class PlanPool:
         Returns a plan.
     kept : int
         How many are kept that are not used.
+    more : int
+        Bytes that a plan holds beside its own memory, as a slab.
     """
     cdef list plans
     cdef object make
     cdef int kept
+    cdef int64_t more
 
-    def __cinit__(self, make, int kept):
-        self.plans, self.make, self.kept = [], make, kept
+    def __cinit__(self, make, int kept, int64_t more=0):
+        self.plans, self.make, self.kept, self.more = [], make, kept, more
 
     def take(self):
         """A manager: within it a plan is this thread's."""
         return _Lease(self)
+
+    @property
+    def memory(self):
+        """Bytes that its plans hold."""
+        return sum([(<Plan>plan).memory + self.more for plan in self.plans])
+
+    def was_used(self):
+        """Whether a plan of it was used without the pool being asked, by `Predictor`, since this was asked last."""
+        cdef bint used = False
+        for plan in self.plans:
+            used = used or (<Plan>plan).recent
+            (<Plan>plan).recent = False
+        return used
 
 
 @cython.final

@@ -74,6 +74,11 @@ cdef class Predictor:
             ready.append(plan)
             del ready[:-fn_cpu_count()]
 
+    def drop(self, rows):
+        """Forgets the plans for batches of so many rows, a power of two."""
+        if self.plans is not None:
+            self.plans[(rows - 1).bit_length()].clear()
+
     cdef bint look_again(self) except -1:
         """Whether a weight that is watched was written to, or need not be watched any more."""
         for view, array, seen in self.watched:
@@ -139,6 +144,7 @@ cdef class Predictor:
                 break
         else:
             return None
+        plan.recent = True
         thread = PyThread_get_thread_ident()
         if thread != self.thread:
             self.thread, self.shared = thread, _SHARED
