@@ -3,6 +3,7 @@
 import base64
 import csv
 import ctypes
+import datetime
 import json
 import re
 from html.parser import HTMLParser
@@ -189,6 +190,35 @@ def test_parquet_and_names(people, tmp_path, capsys):
     assert "broken.parquet" in refused(capsys, "inspect", str(tmp_path / "broken.parquet"))
 
 
+DAY = np.datetime64("2024-05-01T12:00", "us")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "classes"),
+    [
+        ([True, False] * 15, "boolean", ["False", "True"]),
+        ([True, False, None] * 10, "boolean", ["False", "True"]),
+        ([10.0, 9.0, np.nan] * 10, "number", ["9", "10"]),
+        ([b"no", b"yes"] * 15, "category", ["no", "yes"]),
+        ([[1], [2, 3]] * 15, "category", ["[1]", "[2 3]"]),
+        ([datetime.timedelta(hours=1), datetime.timedelta(seconds=2)] * 15, "number", ["2", "3600"]),
+        ([DAY, None, DAY + 60_000_000] * 10, "date", ["2024-05-01T12:00:00.000000", "2024-05-01T12:01:00.000000"]),
+    ],
+    ids=["booleans", "booleans with gaps", "numbers", "bytes", "lists", "spans", "times"],
+)
+def test_columns_of_parquet_as_they_are_and_as_targets(values, kind, classes, tmp_path, capsys):
+    """Of every type: what a column holds is the same for `inspect`, as an input, and as a target."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path, model = str(tmp_path / "a.parquet"), str(tmp_path / "net.safetensors")
+    parquet.write_table(arrow.table({"x": np.arange(30.0), "y": arrow.array(values, from_pandas=True)}), path)
+    gaps = sum(one is None or (isinstance(one, float) and np.isnan(one)) for one in values)
+    assert as_json(capsys, "inspect", path)["columns"]["y"] == {"kind": kind, "gaps": gaps, "different": 2}
+    found = as_json(capsys, "train", path, "--target", "y", "--epochs", "1", "--model", model)
+    assert found["task"] == "classification" and as_json(capsys, "inspect", model)["classes"] == classes
+    assert as_json(capsys, "train", path, "--target", "x", "--epochs", "1", "--model", model)["task"] == "regression"
+    assert as_json(capsys, "inspect", model)["columns"]["y"]["kind"] == kind
+
+
 def test_names_separators_and_lines(tmp_path):
     """A file without names, with semicolons, an empty line, a cell with a line break: rows know their lines."""
     path = tmp_path / "a.csv"
@@ -217,6 +247,10 @@ def test_names_separators_and_lines(tmp_path):
         (b"a,y\n" + b"1,0.5\n" * 20 + b"oops,0.25\n", "FILE, line 22, column 'a': 'oops' is no number; if it is not meant"),
         (b"a,y\n1,2\n2,3\n", "FILE has 2 rows with a target: too few"),
         (b"a,y\n" + b"1,0.5\n1,0.25\n" * 20 + b"2,inf\n", "FILE, line 42, column 'y': the target is not finite"),
+        (
+            b"a,y\n" + b"1,0.5\n2,0.25\n" * 20 + b"1e400,1\n",
+            "FILE, line 42, column 'a': '1e400' is not finite; if it is not meant",
+        ),
         (b"a,y\n" + b"2024-01-01,0.5\n" * 300 + b"2024-13-01,0.1\n", "FILE, line 302, column 'a': '2024-13-01' is no date"),
     ],
 )

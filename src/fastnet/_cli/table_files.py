@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..utils._table_columns import FEW, is_missing, number_of, read_cells, seconds_of, table_columns
+from ..utils._table_columns import FEW, as_texts, is_missing, number_of, read_cells, seconds_of, table_columns
 
 __all__ = ["GAPS", "Table", "read_table"]
 
@@ -70,12 +70,12 @@ class Table:
         Raises
         ------
         ValueError
-            For a cell that is no number in a column of numbers, or no date in one of dates.
+            For a cell that is no finite number in a column of numbers, or no date in one of dates.
         """
         found = {}
         for name, cells in self.columns.items():
             kind = kinds.get(name)
-            if cells.dtype.kind != "O" or kind in ("category", "text", "ignored"):
+            if kind in ("category", "text", "ignored") or cells.dtype.kind not in "Of" or _are_booleans(cells):
                 found[name] = cells
                 continue
             if kind == "date":
@@ -85,9 +85,11 @@ class Table:
             numbers, wrong = self.numbers(name)
             there = int(_there(cells).sum())
             mistakes = len(wrong) <= max(FEW * there, 1) and there - len(wrong) >= 5
+            help = "" if kind else f"; if it is not meant to be a column of numbers: --kind {name}=category"
             if kind in ("number", "boolean") or (mistakes and len(wrong)):
-                help = "" if kind else f"; if it is not meant to be a column of numbers: --kind {name}=category"
                 self._check(name, cells, wrong, f"no number{help}")
+            if not len(wrong):
+                self._check(name, cells, np.flatnonzero(np.isinf(numbers)), f"not finite{help}")
             found[name] = numbers if there and not len(wrong) else cells
         return Table(self.path, found, self.lines)
 
@@ -96,17 +98,33 @@ class Table:
         cells = self.column(name)
         if cells.dtype.kind in "fiub":
             return cells.astype(np.float64), np.zeros(0, int)
+        if cells.dtype.kind == "M":
+            return np.full(len(cells), np.nan), np.flatnonzero(~np.isnat(cells))
         numbers, wrong = read_cells(cells, number_of)
         return numbers, np.array(wrong, int)
+
+    def texts(self, name: str) -> list[str]:
+        """A column as text, by which its values are told apart; where nothing is known the empty one."""
+        cells = self.column(name)
+        if cells.dtype.kind == "M":
+            cells = np.where(np.isnat(cells), "", np.datetime_as_string(cells))
+        found: list[str] = as_texts(cells).tolist()
+        return found
 
     def _check(self, name: str, cells: np.ndarray, rows: Sequence[int] | np.ndarray, what: str) -> None:
         if len(rows):
             more = f" ({len(rows)} such cells in all)" if len(rows) > 1 else ""
-            raise ValueError(f"{self.place(int(rows[0]), name)}: {cells[rows[0]]!r} is {what}{more}")
+            raise ValueError(f"{self.place(int(rows[0]), name)}: {cells[rows[0] : rows[0] + 1].tolist()[0]!r} is {what}{more}")
+
+
+def _are_booleans(cells: np.ndarray) -> bool:
+    """Whether cells are yes or no, or gaps: numbers where text says so."""
+    types = {type(cell) for cell in cells.tolist() if not is_missing(cell)}
+    return bool(types) and types <= {bool, np.bool_}
 
 
 def _there(cells: np.ndarray) -> np.ndarray:
-    return np.array([not is_missing(cell) and cell != "" for cell in cells.tolist()], bool)
+    return np.array([not is_missing(cell) and not (isinstance(cell, str) and not cell) for cell in cells.tolist()], bool)
 
 
 def _text_of(path: str) -> str:

@@ -86,13 +86,13 @@ def learn_target(table: Table, name: str, task: str | None) -> tuple[Table, np.n
     ValueError
         If there is no such column, it has one value only, or is not what `task` says.
     """
-    cells = table.column(name)
-    there = np.array([cell is not None and cell == cell and cell != "" for cell in cells.tolist()], bool)
+    there = np.array([text != "" for text in table.texts(name)], bool)
     if not there.any():
         raise ValueError(f"{table.path}, column {name!r}: the target is empty in all rows")
     table = table.rows(there)
     numbers, wrong = table.numbers(name)
-    different = len(set(table.column(name).tolist()))
+    texts = table.texts(name)
+    different = len(set(texts))
     whole = not len(wrong) and bool((numbers == np.floor(numbers)).all())
     why = "as --task says"
     if task is None:
@@ -100,17 +100,15 @@ def learn_target(table: Table, name: str, task: str | None) -> tuple[Table, np.n
         kind = "text" if len(wrong) else "whole numbers" if whole else "numbers"
         why = f"{name!r} has {different} different values that are {kind}; --task says otherwise"
     if different < 2:
-        raise ValueError(
-            f"{table.path}, column {name!r}: the target has one class only, {_text(table.column(name)[0])!r}: nothing to learn"
-        )
+        raise ValueError(f"{table.path}, column {name!r}: the target has one class only, {texts[0]!r}: nothing to learn")
     if task == "regression":
         if len(wrong):
             raise ValueError(f"{table.place(int(wrong[0]), name)}: {table.column(name)[wrong[0]]!r} is no number")
         if not np.isfinite(numbers).all():
             raise ValueError(f"{table.place(int(np.flatnonzero(~np.isfinite(numbers))[0]), name)}: the target is not finite")
         return table, numbers, None, why
-    values = {_text(cell) for cell in table.column(name).tolist()}
-    classes = sorted(values, key=lambda text: (0.0, text) if len(wrong) else (float(text), text))
+    order = dict(zip(texts, np.zeros(len(texts)) if len(wrong) else numbers))
+    classes = sorted(order, key=lambda text: (order[text], text))
     return table, encode_target(table, name, classes), classes, why
 
 
@@ -124,16 +122,11 @@ def encode_target(table: Table, name: str, classes: list[str] | None) -> np.ndar
         return numbers
     index = {text: i for i, text in enumerate(classes)}
     found = np.zeros(len(table), np.int64)
-    for i, cell in enumerate(table.column(name).tolist()):
-        text = _text(cell)
+    for i, text in enumerate(table.texts(name)):
         if text not in index:
             raise ValueError(f"{table.place(i, name)}: {text!r} is none of the classes {', '.join(classes)}")
         found[i] = index[text]
     return found
-
-
-def _text(cell: Any) -> str:
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def split(y: np.ndarray, classes: bool, fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -265,9 +265,9 @@ def run_inspect(options: Namespace) -> int:
         table = read_table(options.file, _names(options.names) or None)
         recognised = fn.utils.TableEncoder().fit(table.convert({}).columns).recognised
         columns = {}
-        for name, cells in table.columns.items():
-            there = [cell for cell in cells.tolist() if cell is not None and cell == cell and cell != ""]
-            columns[name] = {"kind": recognised[name], "gaps": len(cells) - len(there), "different": len(set(there))}
+        for name in table.columns:
+            there = [text for text in table.texts(name) if text]
+            columns[name] = {"kind": recognised[name], "gaps": len(table) - len(there), "different": len(set(there))}
         facts = {"file": options.file, "rows": len(table), "columns": columns}
         width = max(len(name) for name in columns)
         output.say(

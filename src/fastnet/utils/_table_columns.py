@@ -19,6 +19,7 @@ __all__ = [
     "FEW",
     "KINDS",
     "Column",
+    "as_texts",
     "given_columns",
     "is_missing",
     "kind_of",
