@@ -146,6 +146,25 @@ def test_they_move_once_for_each_forward_pass():
     np.testing.assert_allclose(model.layers[0].moving_mean, x.mean(0) / 2, rtol=1e-12)
 
 
+def test_they_move_once_for_each_step_of_a_full_batch_optimizer():
+    """By the statistics at the weights that it has chosen, of however many points it has looked at; not by a step that is taken back."""
+    x, y = data(12)
+    model = normalized(layers.BatchNormalization(momentum=0.5), layers.Dense(1))
+    model.compile(fn.optimizers.LBFGS(), "mse")
+    model.fit(x, y, batch_size=12, epochs=1, verbose=0)
+    assert model.optimizer.iterations == 1
+    np.testing.assert_allclose(model.layers[0].moving_mean, x.mean(0) / 2, rtol=1e-12)
+    model.fit(x, y, batch_size=4, epochs=1, verbose=0)  # three batches a pass
+    wanted = x.mean(0) / 2
+    for rows in np.split(x, 3):
+        wanted = (wanted + rows.mean(0)) / 2
+    np.testing.assert_allclose(model.layers[0].moving_mean, wanted, rtol=1e-12)
+    y[5] = 1e200  # in the second batch, when the first has moved them
+    with pytest.raises(FloatingPointError):
+        model.fit(x, y, batch_size=4, epochs=1, verbose=0)
+    np.testing.assert_array_equal(model.layers[0].moving_mean, wanted.astype(model.layers[0].moving_mean.dtype))
+
+
 def test_a_step_with_what_was_accumulated_does_not_move_them():
     x, y = data(12)
     layers_ = [layers.BatchNormalization(momentum=0.5) for _ in range(2)]

@@ -156,14 +156,14 @@ class FullBatchStepper(Stepper):
             for i, weight in enumerate(weights):
                 weight.array[...] = x[at[i] : at[i + 1]].reshape(weight.shape)
 
-        def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
+        def evaluate(x: np.ndarray, states: int = 0) -> tuple[float, np.ndarray]:
             assign(x)
             state.totals[:], state.sums[:] = 0.0, fit.compiled.new_sums()
             gradient = np.zeros(at[-1])
             for row in range(0, n, fit.options.batch_size):
                 end = min(n, row + fit.options.batch_size)
                 plan.run(
-                    _GRADIENT if outputs is None else _GRADIENT | _core.FETCH,
+                    _GRADIENT | states | (0 if outputs is None else _core.FETCH),
                     n_rows=end,
                     first_row=row,
                     batch_size=fit.options.batch_size,
@@ -188,9 +188,11 @@ class FullBatchStepper(Stepper):
 
         start = np.concatenate([weight.array.reshape(-1) for weight in weights]).astype(np.float64)
         optimizer, memory, before = fit.optimizer, fit.optimizer.memory, state.row
+        kept = [(weight, weight.array.copy()) for weight in model.non_trainable_weights]
         try:
             x, value, converged = optimizer.step(start, evaluate)
-            _, gradient = evaluate(x)  # the sums are those of the last point looked at
+            # The sums, and what layers keep from batch to batch, are those of the last point looked at.
+            _, gradient = evaluate(x, _core.STATES)
             if not (math.isfinite(value) and np.isfinite(gradient).all()):
                 what = f"loss is {value}" if not math.isfinite(value) else "gradient is infinite or nan, though the loss is not,"
                 raise FloatingPointError(f"the {what} at step {optimizer.iterations}")
@@ -198,6 +200,8 @@ class FullBatchStepper(Stepper):
         except BaseException:
             if state.row == before:  # it has not been counted
                 assign(start)
+                for weight, array in kept:
+                    weight.array[...] = array
                 optimizer.memory = memory
             raise
         model.stop_training = model.stop_training or converged
