@@ -43,8 +43,9 @@ four, and the mean taken; tables of less than 1000 rows are divided in five ways
 None of these scores was looked at in choosing defaults. What `scaling="auto"` and `alpha="auto"` do was chosen by 15 other tables, which come
 with packages of R (`Rdatasets`: mlc_churn, spam7, diamonds, Computers, SaratogaHouses, concrete, cells, credit_data, Boston, gpa2, Gunnels,
 attrition, Wage, flchain, bfi), with 120 to 3500 rows to train with, between scalings, penalties from 0.0001 to 10, dropout and early stopping.
-There the scores of piecewise scaling with the penalty it now has are at least those of standard scaling on nearly all, by up to 0.2, while without a
-penalty numbers that depend on little are fitted to their noise; periodic scaling is not better than piecewise, and takes longer.
+There, in 48 pairs of a table and a size, the score of piecewise scaling with about the penalty it now has is that of standard scaling and 0.037 more in the
+mean, from -0.06 (gpa2) to 0.30, while without a penalty numbers that depend on little are fitted to their noise; periodic scaling is not better than piecewise, and takes longer.
+Whoever chose knew the scores that earlier defaults had on the tables of this page.
 
 The page is written by `tools/estimators_table.py`.
 
