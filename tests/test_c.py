@@ -80,7 +80,7 @@ def test_kernels_of_the_documentation(build, tmp_path, monkeypatch):
     references = re.findall(r"```c\n( +if \(IS\(.*?)```", text, re.DOTALL)
     folders = {pathlib.Path(name).parent.name for name in files}
     assert {"optim", "activations"} <= folders and len(references) == 1
-    for name in ("csrc", "tests/c"):
+    for name in ("csrc", "tests/c", "bench/kernels"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "CMakeLists.txt", tmp_path)
     for name, code in files.items():

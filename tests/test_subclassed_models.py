@@ -241,7 +241,7 @@ def test_training_is_handed_on_where_it_is_not_said():
 
 
 def different(x, training=None):
-    return x * 2 if training else x
+    return x[:, :1] if training else x
 
 
 BAD = {

@@ -1,5 +1,4 @@
 /* Sums of arrays in an order that the caller decides on, such as those of the gradients of the pieces of a batch. */
-#include "memory.h"
 #include "registry.h"
 
 #include <string.h>
