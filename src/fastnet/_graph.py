@@ -58,7 +58,14 @@ class LayerCall:
         Whether it repeats a call that is a part of the graph of a model that is called.
     steps : list of Operation and LayerCall
         What it has done, in order: the operations that it has appended and the calls of other layers within it.
+    mode : bool or None
+        The value of `training` with which was traced what called the layer; None: nobody had asked for it.
+    own_mode : tuple of bool or None
+        That with which the call itself is traced, and what it or one around it was told that is not that.
     """
+
+    mode: bool | None = None
+    own_mode: tuple[bool | str | None, bool | str | None] = (None, None)
 
     def __init__(
         self,

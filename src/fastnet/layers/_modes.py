@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, symbols_in
 from .._order import sort_operations, without_training
 
-__all__ = ["AUGMENTING", "FORCED", "MODE", "asked_mode", "default_mode", "in_mode", "takes_training", "trace_modes"]
+__all__ = [
+    "AUGMENTING", "FORCED", "MODE", "asked_mode", "default_mode", "in_mode", "takes_training", "trace_modes", "traced_with",
+]  # fmt: skip
 
 #: The value of `training` with which calls are being traced; None: nobody has asked for it.
 MODE: ContextVar[bool | None] = ContextVar("MODE", default=None)
@@ -31,6 +34,18 @@ _INFERENCE = {"batch_normalization": ("frozen", 1.0), "attention": ("rate", 0.0)
 def takes_training(function: Callable[..., Any]) -> bool:
     """Whether it has a parameter `training`."""
     return "training" in inspect.signature(function).parameters
+
+
+@contextlib.contextmanager
+def traced_with(mode: Any) -> Iterator[None]:
+    """Within it, calls are traced with that value of `training`, where there is one; ValueError for what is none."""
+    if not (mode is None or isinstance(mode, bool)):
+        raise ValueError(f"training is {str(mode)[:100]!r}, expected true or false")
+    token = MODE.set(MODE.get() if mode is None else mode)
+    try:
+        yield
+    finally:
+        MODE.reset(token)
 
 
 def default_mode(function: Callable[..., Any]) -> bool:

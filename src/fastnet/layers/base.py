@@ -189,11 +189,9 @@ class Layer(Penalized, Parts, Configurable):
             asked = default_mode(self.call) if given is None else given
         forced = asked_mode(asked, self._label)
         call = LayerCall(self, tensors, options if forced is None else {**options, "training": forced}, CURRENT_CALL.get())
-        tokens = (
-            CURRENT_CALL.set(call),
-            MODE.set(MODE.get() if forced is None else forced),
-            FORCED.set(FORCED.get() if forced is None else forced),
-        )
+        call.mode = MODE.get()
+        call.own_mode = (call.mode, FORCED.get()) if forced is None else (forced, forced)
+        tokens = CURRENT_CALL.set(call), MODE.set(call.own_mode[0]), FORCED.set(call.own_mode[1])
         try:
             if not (self._has_built or self._repeats_calls or type(self).build is Layer.build):
                 shapes = [tensor.shape for tensor in tensors]

@@ -11,9 +11,10 @@ from .._config import to_plain
 from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, replace_tensors, tensor_of
 from .._names import snake_case
 from .._weights import Weight, WeightSpec
+from ._modes import FORCED, MODE, trace_modes, traced_with
 from .base import Layer
 
-__all__ = ["TracedLayer", "is_whole", "repeat_steps", "signature_of"]
+__all__ = ["TracedLayer", "in_mode_signature", "is_whole", "repeat_steps", "signature_of"]
 
 
 def signature_of(inputs: Sequence[SymbolicTensor], options: Mapping[str, Any]) -> str:
@@ -31,6 +32,12 @@ def signature_of(inputs: Sequence[SymbolicTensor], options: Mapping[str, Any]) -
     same = [first.setdefault(id(tensor), place) for place, tensor in enumerate(tensors)]
     masked = [tensor.mask is not None for tensor in tensors]
     return json.dumps([[tensor.sample_shape for tensor in tensors], masked, same, plain], sort_keys=True)
+
+
+def in_mode_signature(signature: str, mode: tuple[bool | str | None, bool | str | None]) -> str:
+    """The same of a call that is traced with a value of `training`: of `LayerCall.own_mode`."""
+    told = [one for one in mode if one is not None]
+    return json.dumps([*json.loads(signature), told], sort_keys=True) if told else signature
 
 
 def _fits(pattern: str, signature: str) -> bool:
@@ -130,8 +137,29 @@ class TracedLayer(Layer):
         call = CURRENT_CALL.get()
         assert call is not None
         signature = signature_of(inputs, call.options)
-        found = self._find_trace(signature) or next(
+        if MODE.get() is None and self._find(signature, (None, None)) is None and self._find(signature, (True, None)) is not None:
+            # It was called within others, with the value of theirs.
+            return trace_modes(
+                lambda training: self._repeat(call, signature, inputs, options),
+                call,
+                call.sources,
+                self._label,
+                self._in_training,
+            )
+        return self._repeat(call, signature, inputs, options)
+
+    def _find(self, signature: str, mode: Any) -> Any:
+        """What it did in such a call; None: it was not called so."""
+        signature = in_mode_signature(signature, mode)
+        return self._find_trace(signature) or next(
             (one for one in self._of_sizes() if _fits(one[0]["signature"], signature)), None
+        )
+
+    def _repeat(self, call: LayerCall, signature: str, inputs: Any, options: dict[str, Any]) -> Any:
+        mode = MODE.get()
+        # What it did whatever `training` is, is said once.
+        found = next(
+            filter(None, (self._find(signature, one) for one in ((mode, FORCED.get()), (mode, None), (None, None)))), None
         )
         if found is None:
             raise ValueError(
@@ -170,7 +198,8 @@ def repeat_steps(
     layer : Layer
         That is called.
     steps : list of dict
-        Calls of other layers, ``{"call": number of the layer, "inputs": ..., "options": ...}``, and operations,
+        Calls of other layers, ``{"call": number of the layer, "inputs": ..., "options": ..., "mode": ...}``, of which the last is the
+        value of `training` that they are traced with where that is another one than of the call around them, and operations,
         ``{"op": ..., "attributes": ..., "inputs": ..., "weights": ..., "owner": path of the layer, "like": path of the operation}``.
     values : list of SymbolicTensor
         What the layer was given. A value is known by its number, a mask as ``{"mask": number}``, another result of a step or one of
@@ -240,7 +269,8 @@ def repeat_steps(
             if not is_whole(step["call"], len(layers)):
                 raise ValueError(f"{place} calls layer {str(step['call'])[:100]} of {len(layers)}")
             options = _with_tensors(step.get("options", {}), lambda given, place=place: find(given, place))
-            made = layers[step["call"]]._make_call(inputs, **options)
+            with traced_with(step.get("mode")):
+                made = layers[step["call"]]._make_call(inputs, **options)
             done.append(made)
             values += made.outputs
             continue

@@ -15,6 +15,7 @@ from .._names import lookup
 from .._registered import CustomObjects
 from .._row_sums import Total
 from .._weights import Weight, WeightSpec
+from ..layers._modes import traced_with
 from ..layers._operands import with_formulas, without_formulas
 from ..layers._registry import LAYERS
 from ..layers.base import Layer
@@ -141,7 +142,8 @@ class _Builder:
             self.operations -= operations_of(called[-1])
             if self.operations < 0:
                 raise _Broken("its models call others so often that it stands for more operations than its size allows")
-            made = called[-1]._make_call([_tensor(i, tensors, layers) for i in read], **named).outputs
+            with traced_with(options[1] if len(options) > 1 else None):
+                made = called[-1]._make_call([_tensor(i, tensors, layers) for i in read], **named).outputs
             tensors.extend(made)
             if isinstance(called[-1], AddLoss):
                 added.extend(made)

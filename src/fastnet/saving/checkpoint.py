@@ -199,7 +199,7 @@ def _check(
     if ("undescribed" in own) != ("undescribed" in description):
         raise ValueError("it was written for another model")
     for part in _STRUCTURE if "undescribed" not in own else ():
-        if _without_seeds(description[part]) != _without_seeds(own[part]):
+        if _comparable({"fastnet": 0, part: description[part]}) != _comparable({"fastnet": 0, part: own[part]}):
             raise ValueError(f"it was written for another model: its {part} differ")
     for key, value in _arguments(fit).items():
         if training.get(key) != value:
@@ -213,16 +213,19 @@ def _check(
                 raise ValueError(f"it does not hold {slot!r} of optimizer {fit.optimizer.class_label} for weight {path!r}")
 
 
-def _without_seeds(plain: Any) -> Any:
+def _comparable(plain: Any) -> Any:
     """A description, with those of models within it that do not tell their seeds: only that of the whole counts.
 
-    And without what layers did, which files of older versions do not tell.
+    And without what layers did and with which `training` models call them, which files of older versions do not tell.
     """
     if isinstance(plain, list):
-        return [_without_seeds(value) for value in plain]
+        return [_comparable(value) for value in plain]
     if isinstance(plain, dict):
         left_out = ("seed",) if "fastnet" in plain else ("needs", "traced", "kind") if "class_name" in plain else ()
-        return {key: _without_seeds(value) for key, value in plain.items() if key not in left_out}
+        found = {key: _comparable(value) for key, value in plain.items() if key not in left_out}
+        if "fastnet" in plain and "calls" in plain:
+            found["calls"] = [[*call[:2], *filter(None, call[2:3])] for call in found["calls"]]
+        return found
     return plain
 
 

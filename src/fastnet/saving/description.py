@@ -129,7 +129,8 @@ def _describe_model(model: Network, known: dict[Layer, int], traces: _Traces) ->
 
     for call in graph.calls:
         options = replace_tensors(call.options, lambda tensor: {"tensor": number(tensor)})
-        calls.append([layers.index(call.layer), [number(t) for t in call.inputs], *([options] if options else [])])
+        more = [options, call.mode] if call.mode is not None else [options] if options else []
+        calls.append([layers.index(call.layer), [number(t) for t in call.inputs], *more])
         for tensor in call.outputs:
             numbers[id(tensor)] = count
             if tensor.mask is not None:

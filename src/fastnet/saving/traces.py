@@ -15,7 +15,7 @@ from ..layers._registry import LAYERS
 from ..layers.base import Layer
 from ..layers.core import Input
 from ..layers.functional import Lambda
-from ..layers.traced import TracedLayer, signature_of
+from ..layers.traced import TracedLayer, in_mode_signature, signature_of
 
 __all__ = ["NotTraceable", "calls_by_layer", "classes_needed", "describe_steps", "describe_weight", "owner_path", "trace_layer"]
 
@@ -89,7 +89,22 @@ def _graphs_of(model: Any) -> list[Any]:
     return graphs
 
 
-def _without_sizes(described: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _by_mode(described: Mapping[tuple[str, Any], dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was done in calls: once where that is the same whatever `training` is, else with a signature that says it."""
+    by_signature: dict[str, dict[Any, dict[str, Any]]] = {}
+    for (signature, mode), one in described.items():
+        by_signature.setdefault(signature, {})[mode] = one
+    found = []
+    for signature, of_modes in by_signature.items():
+        first, *others = of_modes.values()
+        if all(one == first for one in others):
+            found.append(first)
+        else:
+            found += [{**one, "signature": in_mode_signature(signature, mode)} for mode, one in of_modes.items()]
+    return found
+
+
+def _without_sizes(described: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What was done in calls, where that is the same for other sizes as one that tells these as None.
 
     Raises
@@ -98,7 +113,7 @@ def _without_sizes(described: dict[str, dict[str, Any]]) -> list[dict[str, Any]]
         If it depends on sizes.
     """
     found: list[dict[str, Any]] = []
-    for one in described.values():
+    for one in described:
         shapes, *rest = json.loads(one["signature"])
         for other in found:
             known, *others = json.loads(other["signature"])
@@ -150,7 +165,7 @@ def trace_layer(
     if hasattr(layer, "affine_map"):
         raise NotTraceable("it learns from data, by a class of fastnet that it is a subclass of")
     parts = layer.sublayers()
-    described: dict[str, Any] = {}
+    described: dict[tuple[str, Any], Any] = {}  # by what it was given, and the value of `training`
     uses: dict[Layer, dict[str, None]] = {}  # weights of parts that are computed with outside of their own calls
     known: dict[Layer, int] = {}
     of_parts = [describe(part, str(part.name), known) for part in parts]
@@ -162,7 +177,7 @@ def trace_layer(
             "layers": [describe(other, str(other.name), own) for other in called],
             **describe_steps(call, [*parts, *called], uses),
         }
-        if described.setdefault(one["signature"], one) != one:
+        if described.setdefault((one["signature"], call.own_mode), one) != one:
             raise NotTraceable("it did not do the same in two calls with the same arguments")
     return {
         "trainable": layer._trainable,
@@ -179,7 +194,7 @@ def trace_layer(
             }
             for part, plain in zip(parts, of_parts)
         ],
-        "calls": _without_sizes(described) if of_sizes else list(described.values()),
+        "calls": _without_sizes(_by_mode(described)) if of_sizes else _by_mode(described),
     }
 
 
@@ -256,6 +271,8 @@ def describe_steps(call: LayerCall, layers: Sequence[Layer], uses: dict[Layer, d
         one: dict[str, Any] = {"inputs": [name(tensor) for tensor in step.inputs]}
         if isinstance(step, LayerCall):
             one["call"] = layers.index(step.layer)
+            if step.mode is not None and step.mode != call.own_mode[0]:
+                one["mode"] = step.mode
             options = to_plain(replace_tensors(step.options, lambda tensor: {"tensor": name(tensor)}))
             if options:
                 one["options"] = options
