@@ -1,5 +1,9 @@
 """Averages of weights that the optimizers of a `TrainStep` keep, and steps that go on from a file."""
 
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -186,3 +190,122 @@ def test_sums_of_an_epoch_do_not_depend_on_the_time_it_takes(monkeypatch):
         quantities = step.fit(X, batch_size=3, epochs=8, verbose=0).quantities
         found.add(repr({name: values for name, values in quantities.items() if name != "seconds"}))
     assert len(found) == 1
+
+
+WAYS = {"pickle": lambda model: pickle.loads(pickle.dumps(model)), "deepcopy": copy.deepcopy, "copy": copy.copy}
+
+
+class Whole(fn.Model):
+    """A model of a class of one's own, around another one."""
+
+    def __init__(self, inner):
+        super().__init__(seed=0, dtype="float64")
+        self.inner, self.last = inner, fn.layers.Dense(2)
+
+    def call(self, x):
+        return self.last(self.inner(x))
+
+
+def of_class(first, second):
+    model = Whole(first)
+    model.build((None, 4))
+    return model
+
+
+def compiled(first, second):
+    """By an optimizer with averages of its own, of another layer."""
+    first.layers[0].trainable = False
+    first.compile(fn.optimizers.SGD(0.1, use_ema=True), "mse")
+    first.fit(X, X, verbose=0, epochs=2)
+    first.layers[0].trainable = True
+    return first
+
+
+COPIED = {
+    "the model": lambda first, second: first,
+    "another one without averages": lambda first, second: second,
+    "one that it is within": lambda first, second: fn.Model(first.inputs, second(first.outputs[0]), dtype="float64"),
+    "one of a class": of_class,
+    "one that was trained besides": compiled,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", COPIED)
+def test_copies_predict_by_the_averages(name, way):
+    """And have the trained weights, as those of a model whose own optimizer averages; the averages end as there."""
+    step, first, second = make(use_ema=True, ema_momentum=0.9)
+    step.fit(X, batch_size=8, epochs=2, verbose=0)
+    model = COPIED[name](first, second)
+    plain = copy.deepcopy(model)
+    plain.set_weights(model.get_weights())
+    assert np.array_equal(plain.predict(X), model.predict(X)) == (model is second)
+
+    def around(one):
+        """The predictions of another model that has the weights."""
+        x = fn.Input((4,))
+        return fn.Model(x, one(x), dtype="float64").predict(X)
+
+    expected, within, weights = model.predict(X), around(model), bits(model)
+    made = WAYS[way](model)
+    again = WAYS[way](made)
+    for one in (made, again):
+        assert np.array_equal(one.predict(X), expected) and bits(one) == weights
+        assert np.array_equal(around(one), within)
+    made.set_weights(made.get_weights())
+    assert np.array_equal(made.predict(X), plain.predict(X))
+    again.compile("sgd", "mse")
+    plain.compile("sgd", "mse")
+    target = X[:, : expected.shape[1]]
+    for one in (again, plain):
+        one.fit(X, target, verbose=0, shuffle=False)
+    assert bits(again) == bits(plain) and np.array_equal(again.predict(X), plain.predict(X))
+    step.train_on_batch(X)
+    assert model is second or not np.array_equal(model.predict(X), expected)
+    assert np.array_equal(WAYS[way](model).predict(X), model.predict(X))
+
+
+def test_what_is_written_to_a_copy_ends_its_averages():
+    """By way of a view as well; and it begins averages of its own from the trained weights."""
+    step, first, _ = make(use_ema=True, ema_momentum=0.9)
+    step.fit(X, batch_size=8, epochs=2, verbose=0)
+    made = copy.deepcopy(first)
+    weights = made.get_weights()
+    for layer in made.layers:
+        for weight in layer.weights:
+            weight.value[...] += 1
+    plain = fn.models.clone_model(first)
+    plain.set_weights([array + 1 for array in weights])
+    assert np.array_equal(made.predict(X), plain.predict(X))
+    made = copy.deepcopy(first)
+    plain.set_weights(weights)
+    found = []
+    for one in (made, plain):
+        step = fn.TrainStep(lambda x, one=one: {"l": (ops.mean(one(x) ** 2, axis=-1), one)}, [(4,)], seed=5, dtype="float64")
+        step.compile({"l": fn.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)})
+        step.fit(X, batch_size=8, epochs=2, verbose=0)
+        found.append((bits(one), one.predict(X).tobytes()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_averages_of_frozen_weights_outlast_training_by_a_pool(pool):
+    """Of weights that fit_many does not train, wherever that is done."""
+
+    def predictions(pool):
+        step, first, _ = make(use_ema=True, ema_momentum=0.9)
+        step.fit(X, batch_size=8, epochs=2, verbose=0)
+        first.layers[0].trainable = False
+        first.compile("sgd", "mse")
+        if pool:
+            with ThreadPoolExecutor(1) as executor:
+                fn.fit_many([first], X, X, epochs=2, executor=executor)
+        else:
+            first.fit(X, X, epochs=2, verbose=0)
+        plain = fn.models.clone_model(first)
+        plain.set_weights(first.get_weights())
+        assert not np.array_equal(plain.predict(X), first.predict(X))
+        return first.predict(X), bits(first)
+
+    (found, weights), (expected, others) = predictions(pool), predictions(False)
+    assert np.array_equal(found, expected) and weights == others

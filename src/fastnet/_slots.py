@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._weights import Slab, Weight
     from .optimizers import Optimizer
 
-__all__ = ["Slots"]
+__all__ = ["CopiedAverages", "Slots"]
 
 
 class Slots:
@@ -144,6 +144,11 @@ class Slots:
                     self._begin(weight, optimizer, arrays)
                     weight.view_of(arrays[number])[...] = value
 
+    def of_others(self) -> dict[Weight, np.ndarray]:
+        """Those averages that are in none of its own arrays, but in those of the updates of a `TrainStep`."""
+        own = self._own_averages()
+        return {weight: average for weight, average in self.averages().items() if weight not in own}
+
     # ---- what checkpoints and trials put back ---------------------------------------------------------------
 
     @property
@@ -168,3 +173,33 @@ class Slots:
                 self.followed = followed
 
         return restore
+
+
+class CopiedAverages:
+    """Averages of the weights of a copied model, whose `TrainStep` is not there: predictions use them until the weights are set or trained.
+
+    Parameters
+    ----------
+    values : mapping of Weight to numpy.ndarray
+    """
+
+    step: Any = None
+
+    def __init__(self, values: Mapping[Weight, np.ndarray]) -> None:
+        self._values: dict[Weight, np.ndarray] = {}
+        for weight, value in values.items():
+            array = self._values[weight] = aligned_zeros(weight.size, value.dtype)[: weight.size].reshape(weight.shape)
+            array[...] = value
+        self._followed = {weight: weight.changes for weight in values}
+
+    def join(self, slab: Slab) -> None:
+        """Makes them those of the models whose weights lie there."""
+        slab.averaged = True
+        slab.watch()
+        slab.of_steps[self] = None
+        _core.note_change()
+
+    def _own_averages(self) -> Mapping[Weight, np.ndarray]:
+        for slab in dict.fromkeys(weight.slab for weight in self._followed if weight.slab is not None):
+            slab.note_writes()
+        return {weight: self._values[weight] for weight, changes in self._followed.items() if weight.changes == changes}

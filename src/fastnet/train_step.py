@@ -160,7 +160,8 @@ class TrainStep(Model):
         Notes
         -----
         Where an optimizer keeps averages of the weights (`use_ema`, `swa_start`), all models that have these weights predict and are evaluated
-        by the averages, until something else trains the weights or sets them; the losses of a step are those of the trained weights.
+        by the averages, until something else trains the weights or sets them, and so do copies of these models; the losses of a step are
+        those of the trained weights.
         """
         names = self.output_names
         for update in self.updates:

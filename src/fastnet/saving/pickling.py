@@ -13,7 +13,8 @@ import numpy as np
 
 from .._config import Configurable
 from .._registered import registered_name
-from .._weights import INITIALISES, between_steps
+from .._slots import CopiedAverages
+from .._weights import INITIALISES, assign_all, between_steps
 from ..layers.base import Layer
 from .building import rebuild
 from .description import describe
@@ -53,6 +54,7 @@ def _state_between_steps(model: Model) -> dict[str, Any]:
         state["inputs"], state["n_weights"] = model._input_shapes, len(model.weights)
         if model.built:
             _take_slots(model, state)
+            _take_averages(model, state)
         return state
     if not model.built:
         state["unbuilt"] = (list(model._stack), model.seed, model.dtype, model.name)  # a Sequential of unknown input
@@ -64,7 +66,15 @@ def _state_between_steps(model: Model) -> dict[str, Any]:
     state["functions"] = Functions(_own_functions(model))
     state["weights"] = [weight.array.copy() for weight in model.weights]
     _take_slots(model, state)
+    _take_averages(model, state)
     return state
+
+
+def _take_averages(model: Model, state: dict[str, Any]) -> None:
+    """Averages that are in no slots of the model: those that the updates of a `TrainStep` keep."""
+    found = model._plans.slots.of_others()
+    if found:
+        state["averages"] = {i: found[weight].copy() for i, weight in enumerate(model.weights) if weight in found}
 
 
 def _take_slots(model: Model, state: dict[str, Any]) -> None:
@@ -91,7 +101,13 @@ def progress_of(model: Model) -> dict[str, Any]:
 
 def take_progress(model: Model, state: dict[str, Any]) -> None:
     """Makes a model what a copy of it has become by training: with the same weights, arrays of the optimizer and counters."""
-    model.set_weights(state["weights"])
+    trained = set(model.trainable_weights)
+    changed = [  # of others averages of a `TrainStep` go on
+        (weight, array)
+        for weight, array in zip(model.weights, state["weights"], strict=True)
+        if weight in trained or weight.array.tobytes() != array.tobytes()
+    ]
+    assign_all([weight for weight, _ in changed], [array for _, array in changed], f"model {model.name!r}")
     model.optimizer.set_state(state["optimizer"])
     if "slots" in state:
         model.optimizer.claim(model)
@@ -129,6 +145,9 @@ def restore_model(state: dict[str, Any]) -> Model:
         model.compile(optimizer, loss, loss_weights, metrics, n_threads=n_threads, precise=precise)
     if "slots" in state:
         _put_slots(model, state["slots"], state["averaged"])
+    if "averages" in state:
+        weights = model.weights
+        CopiedAverages({weights[i]: average for i, average in state["averages"].items()}).join(model._slab)
     model._epochs_begun, model.history = state["epochs_begun"], state["history"]
     return model
 
