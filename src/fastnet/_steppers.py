@@ -149,6 +149,7 @@ class FullBatchStepper(Stepper):
         plan = model._plans.get("train", fit.options.batch_size)
         weights = model.trainable_weights
         fit.optimizer.follow(weights)
+        hyper = model._plans.hyper(1) if model._plans.scheduled else None
         outputs = model._new_outputs(n) if fit.compiled.takes_outputs else None
         at = np.cumsum([0] + [weight.size for weight in weights])
 
@@ -172,6 +173,7 @@ class FullBatchStepper(Stepper):
                     targets=targets,
                     weights=weights_of_rows,
                     step=fit.optimizer.batches,
+                    hyper=hyper,
                     loss_sum=state.totals,
                     metrics=state.sums,
                 )

@@ -154,16 +154,27 @@ class CustomLoop(Inference):
         ------
         RuntimeError
             Before compile, or before the first `backward`.
+        ValueError
+            Where the optimizer takes all rows at once (`LBFGS`).
         FloatingPointError
             Where a gradient is infinite or NaN: neither the weights nor anything of the optimizer has changed.
         """
-        compiled = self._require_compiled()
+        self._require_compiled()
         if self._forward is None or not self._backward_done:
             raise RuntimeError("apply_gradients must follow forward(x, training=True) and backward(dy)")
-        compiled.optimizer.claim(self)
+        self._claim_for_batch()
         with self._slab.gate.writing():
             plan = self._plans.get("custom", self._forward[0].max_rows)  # another one if it was compiled since
             self._make_steps(plan, _core.UPDATE, n_rows=1, batch_size=1, hyper=self._plans.hyper(1), penalizes=True)
+
+    def _claim_for_batch(self) -> None:
+        """Before a step with one batch: ValueError where the optimizer makes none, or is of another model."""
+        optimizer = self._require_compiled().optimizer
+        optimizer.claim(self)
+        if optimizer.full_batch:
+            raise ValueError(
+                f"{type(optimizer).__name__} takes all rows at once, and looks at several points for a step: use fit"
+            )
 
     def _make_steps(self, plan: _core.Plan, phases: int, **arguments: Any) -> None:
         """Runs what changes the weights, while this thread alone may; the optimizer counts the batches.

@@ -283,7 +283,8 @@ class Trainer(OwnSteps, CustomLoop):
         Exception
             What a generator or the like has raised, as it is.
         TypeError, ValueError
-            For data, or a file to resume from, that do not fit; before anything is changed.
+            For data, or a file to resume from, that do not fit, and for weights and settings that the optimizer would do nothing
+            about (`LBFGS`); before anything is changed.
         FloatingPointError
             When the loss or its gradient becomes NaN or infinite: the weights, and all that the optimizer keeps, are those from
             before that step. When a step is so large that weights become infinite; the message names that step.
@@ -311,13 +312,14 @@ class Trainer(OwnSteps, CustomLoop):
             learn_columns(self, options.x, options.y)
         try:
             arrays, validation = options.validation(self, arrays)
-            self._require_compiled().optimizer.claim(self)
+            optimizer = self._require_compiled().optimizer
+            optimizer.check_training(self.trainable_weights)
+            optimizer.claim(self)
             fit: Fit
             if feed is None:
                 fit = Fit(self, arrays, validation, options.checked_for(self, len(arrays[0][0])), progress)
             else:
                 fit = StreamFit(self, feed, validation, options, progress)
-            optimizer = fit.optimizer
             if optimizer.iterations == 0 and not optimizer.full_batch:
                 faults = list(faults_of_targets(self.outputs, self.output_names, fit.compiled.losses, arrays[1]))
                 fit.history.faults = faults
@@ -360,7 +362,7 @@ class Trainer(OwnSteps, CustomLoop):
         if n > (self._graph.batch_size or n):
             rows_at_once(self, n, n)
         compiled = self._require_compiled()
-        compiled.optimizer.claim(self)
+        self._claim_for_batch()
         learn_columns(self, x, y)
         compiled = compiled.fitted_to(targets, self.output_names)
         position = self._new_position(compiled)

@@ -240,6 +240,9 @@ class Optimizer(InSteps, HasLearningRate, _config.Configurable):
             )
         object.__setattr__(self, "_owner", weakref.ref(model))
 
+    def check_training(self, weights: Sequence[Any]) -> None:
+        """Before it trains these weights: ValueError for what it was told, or they have, that it would do nothing about."""
+
     def __getstate__(self) -> dict[str, Any]:
         """For copies, which belong to no model yet."""
         kept = {name: value for name, value in vars(self).items() if name not in ("_owner", "_trained", "counter")}

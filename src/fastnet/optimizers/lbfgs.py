@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,10 @@ class LBFGS(Optimizer):
 
     For data that do not change and networks without randomness. In `fit`, an epoch is one such step over all rows, evaluated
     in batches of `batch_size`; its loss is that after the step. PyTorch's makes up to max_iter steps in one call.
+
+    It takes none of the options of other optimizers (clipping, averages, decay of weights and the like), and trains no weights
+    with constraints: a line search compares points on a line, and what a constraint makes of one does not lie there. `fit` refuses
+    both, a constraint as well as an attribute set to such an option, and `train_on_batch` and `apply_gradients` refuse the optimizer.
 
     Parameters
     ----------
@@ -97,6 +102,26 @@ class LBFGS(Optimizer):
     def values(self) -> dict[str, Any]:
         return {}
 
+    def hyper_parameters(self, n_batches: int) -> np.ndarray:
+        """None, as the engine makes no steps; what varies of layers is apart."""
+        return np.empty(0)
+
+    def check_training(self, weights: Sequence[Any]) -> None:
+        for weight in weights:
+            if weight.constraint is not None:
+                raise ValueError(
+                    f"{type(self).__name__} trains no weights with constraints, as they would break its line search; "
+                    f"weight {weight.path!r} has the constraint {weight.constraint!r}: take another optimizer, or no constraint"
+                )
+        options = inspect.signature(Optimizer.__init__).parameters.values()
+        defaults = {one.name: one.default for one in options if one.kind is one.KEYWORD_ONLY and one.name != "name"}
+        for name, default in {**defaults, "maximize": False}.items():
+            if getattr(self, name, default) != default:
+                raise ValueError(
+                    f"{type(self).__name__} does nothing by {name}, which is for optimizers that take batches; "
+                    f"expected {default!r}, got {getattr(self, name)!r}"
+                )
+
     def get_state(self) -> dict[str, Any]:
         memory = {"steps": self._steps, "changes": self._changes}
         arrays = {f"{name}/{i}": array for name, kept in memory.items() for i, array in enumerate(kept)}
@@ -143,7 +168,7 @@ class LBFGS(Optimizer):
         if slope >= 0:  # rounding has spoilt the memory
             self.forget()
             direction, slope = -gradient, -float(gradient @ gradient)
-        first = self.learning_rate
+        first = self.learning_rate_at(self.iterations)
         if not self._steps:  # nothing is known of the curvature yet
             first *= min(1.0, 1.0 / np.abs(gradient).sum())
         found = self._search(x, value, slope, direction, first, function)
