@@ -275,8 +275,58 @@ def test_errors_leave_the_weights_as_they_were(options, error, message):
         try:
             model.fit(np.ones((4, 6)), np.ones((4, 3)), verbose=0)
         finally:
-            if "bias_constraint" not in options and "kernel_constraint" not in options:  # of what has been updated
-                np.testing.assert_array_equal(model.get_weights()[0], before[0])
+            assert model.optimizer.iterations == 0
+            for old, new in zip(before, model.get_weights()):
+                np.testing.assert_array_equal(new, old)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda w: None, r"returns None, expected an array of numbers of shape \(3,\)"),
+        (lambda w: 1.0, r"returns shape \(\), expected \(3,\)"),
+        (lambda w: np.zeros((3, 1)), r"returns shape \(3, 1\), expected \(3,\)"),
+        (lambda w: ["a", "b", "c"], r"returns \['a', 'b', 'c'\], expected an array of numbers"),
+        (lambda w: [[1.0], [2.0, 3.0], []], "expected an array of numbers"),
+        (lambda w: np.ones(3) * 1j, "expected an array of numbers"),
+        (lambda w: np.ones(3) @ np.ones(4), "matmul"),
+    ],
+)
+@pytest.mark.parametrize("call", ["fit", "train_on_batch", "apply_gradients", "own loss"])
+def test_what_a_constraint_of_arrays_returns_is_known_before_a_step(returned, message, call):
+    layer = fn.layers.Dense(3, name="dense", bias_constraint=returned)
+    model = fn.Sequential([fn.Input((6,)), layer, fn.layers.Dense(3)], seed=0)
+    model.compile("adam", "mse" if call != "own loss" else lambda t, p: (float(np.mean((p - t) ** 2)), 2 * (p - t) / p.size))
+    before, x, y = model.get_weights(), np.ones((4, 6)), np.ones((4, 3))
+    with pytest.raises(ValueError, match=message):
+        if call == "apply_gradients":
+            model.backward(model.forward(x) - y)
+            model.apply_gradients()
+        else:
+            (model.train_on_batch if call == "train_on_batch" else model.fit)(x, y)
+    assert model.optimizer.iterations == 0
+    for old, new in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(new, old)
+
+
+def test_where_a_constraint_of_arrays_fails_later_none_is_applied():
+    """The step has been made and counted then; no weight is what one constraint made of it while another is not."""
+    calls = []
+
+    def fails(w):
+        calls.append(np.array(w))  # which cannot be traced
+        return w if len(calls) < 3 else None  # called once before the first step, and after each
+
+    def zero(w):
+        return np.zeros(w.shape)
+
+    model = fn.Sequential([fn.Input((6,)), fn.layers.Dense(3, kernel_constraint=zero, bias_constraint=fails)], seed=0)
+    model.compile(fn.optimizers.SGD(0.5), "mse")
+    model.train_on_batch(np.ones((4, 6)), np.ones((4, 3)))
+    assert not model.get_weights()[0].any()
+    with pytest.raises(ValueError, match="returns None"):
+        model.train_on_batch(np.ones((4, 6)), np.ones((4, 3)))
+    assert model.optimizer.iterations == 2 and model.get_weights()[0].all()
 
 
 def test_what_does_not_go_together_says_so(tmp_path):

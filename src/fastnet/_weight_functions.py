@@ -105,13 +105,26 @@ def call_on(weight: Weight, what: str) -> LayerCall:
 
 
 def is_of_arrays(weight: Weight) -> bool:
-    """Whether the constraint of a weight is a function that cannot be traced: it is called with arrays, after each step."""
+    """Whether the constraint of a weight is a function that cannot be traced: it is called with arrays, after each step.
+
+    Such a one is tried on the weight as it is, so that one that returns something else is known before a step has been made.
+
+    Raises
+    ------
+    ValueError
+        If it returns no array of numbers of the weight's shape.
+    Exception
+        What the function raises, as it is.
+    """
     if "arrays" not in weight.functions:
         try:
             call_on(weight, "constraint")
-            weight.functions["arrays"] = False
+            of_arrays = False
         except TypeError:
-            weight.functions["arrays"] = True
+            with np.errstate(all="ignore"):  # of a weight that begins at 0
+                _constrained(weight)
+            of_arrays = True
+        weight.functions["arrays"] = of_arrays
     return bool(weight.functions["arrays"])
 
 
@@ -216,10 +229,22 @@ def _plan_of(weight: Weight) -> _PenaltyPlan:
     return found
 
 
-def constrain(weight: Weight) -> None:
-    """Makes of a weight what its constraint, a function of arrays, says."""
-    array = weight.array
-    value = weight.constraint(array.copy())  # type: ignore[misc]
-    if np.shape(value) != array.shape:
-        raise ValueError(f"the constraint of weight {weight.path!r} returns shape {np.shape(value)}, expected {array.shape}")
-    array[...] = value
+def _constrained(weight: Weight) -> np.ndarray:
+    """What a constraint, a function of arrays, makes of a weight; ValueError where that is no such array."""
+    given = weight.constraint(weight.array.copy())  # type: ignore[misc]
+    try:
+        value = np.asarray(given)
+    except ValueError:  # rows of different lengths
+        value = np.asarray(None)
+    what = f"the constraint of weight {weight.path!r} returns"
+    if value.dtype.kind not in "fiub":
+        raise ValueError(f"{what} {given!r:.200}, expected an array of numbers of shape {weight.shape}")
+    if value.shape != weight.shape:
+        raise ValueError(f"{what} shape {value.shape}, expected {weight.shape}")
+    return value
+
+
+def constrain(weights: Iterable[Weight]) -> None:
+    """Makes of weights what their constraints, functions of arrays, say: of all of them, or of none where one fails."""
+    for weight, value in [(weight, _constrained(weight)) for weight in weights]:
+        weight.array[...] = value

@@ -218,8 +218,7 @@ class CustomLoop(Inference):
                 plan.run(*args, **options)
             finally:
                 if (optimizer.batches, optimizer.iterations) != before:  # by each batch, also where gradients are accumulated
-                    for weight in self._plans.own_constraints:
-                        constrain(weight)
+                    constrain(self._plans.own_constraints)
 
         return run
 
