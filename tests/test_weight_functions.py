@@ -41,6 +41,10 @@ def not_negative(w):
     return ops.maximum(w, 0.0)
 
 
+#: NaN where a weight is below 0.
+ROOTS = {"operations": ops.sqrt, "arrays": lambda w: np.sqrt(np.array(w))}
+
+
 class NotNegativeOfArrays(fn.constraints.Constraint):
     def __call__(self, w):
         return np.maximum(w, 0)
@@ -393,3 +397,34 @@ def test_in_steps_of_several_updates():
         own = model.fit(x, batch_size=7, epochs=2, verbose=0).history
         found.append([*history["a"], *history["b"], *own["loss"], *np.concatenate([w.ravel() for w in model.get_weights()])])
     np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [(kind, call) for kind in ROOTS for call in ("fit", "own loss", "train_on_batch", "apply_gradients", "several threads")]
+    + [("operations", "TrainStep")],  # which refuses the other
+)
+def test_a_constraint_that_makes_what_is_not_finite_is_noticed_in_its_step(kind, call):
+    """In the step after which a number of the weight is infinite or NaN; of a function of arrays, the weight stays as it was updated."""
+    layer = fn.layers.Dense(40, name="dense", kernel_constraint=ROOTS[kind], bias_initializer="ones")
+    model = fn.Sequential([fn.Input((6,)), layer, fn.layers.Dense(3)], seed=0)
+    loss = "mse" if call != "own loss" else lambda t, p: (float(np.mean((p - t) ** 2)), 2 * (p - t) / p.size)
+    model.compile("sgd", loss, n_threads=3 if call == "several threads" else 1)
+    x, y = np.ones((20, 6), np.float32), np.ones((20, 3), np.float32)
+    if call == "TrainStep":
+        step = fn.TrainStep(lambda x: {"loss": (ops.sum(model(x) ** 2, axis=-1), model)}, [(6,)])
+        step.compile({"loss": "sgd"})
+    with pytest.raises(FloatingPointError, match=r"infinite or nan at step 0.*constraint|constraint.*infinite or nan at step 0"):
+        if call == "apply_gradients":
+            model.backward(model.forward(x) - y)
+            model.apply_gradients()
+        elif call == "train_on_batch":
+            model.train_on_batch(x, y)
+        elif call == "TrainStep":
+            step.fit([x], batch_size=5, epochs=1, verbose=0)
+        else:
+            model.fit(x, y, batch_size=5, verbose=0)
+    assert np.isnan(layer.kernel).any() == (kind == "operations")
+    if call != "TrainStep":
+        assert model.optimizer.iterations == 1

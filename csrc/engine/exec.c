@@ -364,8 +364,8 @@ static fn_status explain_failure(fn_shared *shared, uint64_t next, fn_error *err
                        "before that step",
                        (long long)next);
     return fn_fail(error, FN_ERROR_DIVERGED,
-                   "weights became infinite or nan at step %lld, though loss and gradient did not: the step is too large; the "
-                   "weights are those from after that step",
+                   "weights became infinite or nan at step %lld, though loss and gradient did not: the step is too large, or a "
+                   "constraint made them that; the weights are those from after that step",
                    (long long)(next - 1));
 }
 

@@ -304,15 +304,17 @@ static void emit_forward(fn_plan *plan, int32_t i)
 /* Closure of a stage that assigns. */
 typedef struct assigned {
     char *parameter;
-    size_t element;
+    const fn_kernels *kernels;
 } assigned;
 
 static void assign(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    (void)context;
     const assigned *closure = node->closure;
-    const size_t first = (size_t)lo * closure->element;
-    memcpy(closure->parameter + first, (const char *)node->output[0].value + first, (size_t)(hi - lo) * closure->element);
+    const size_t first = (size_t)lo * closure->kernels->element;
+    char *parameter = closure->parameter + first;
+    memcpy(parameter, (const char *)node->output[0].value + first, (size_t)(hi - lo) * closure->kernels->element);
+    if (!closure->kernels->all_finite(parameter, hi - lo))
+        atomic_store_explicit(&context->team->lost, 1, memory_order_relaxed);
 }
 
 /* Computes what is deferred, and makes the parameters that. */
@@ -330,7 +332,7 @@ static void emit_assignments(fn_plan *plan, const fn_plan_spec *spec, const fn_p
         assigned *closure = node->closure = fn_plan_allocate(plan, sizeof *closure);
         if (!closure)
             return;
-        *closure = (assigned){fn_parameter_values(plan, spec, parameter), plan->kernels->element};
+        *closure = (assigned){fn_parameter_values(plan, spec, parameter), plan->kernels};
         node->n_outputs = 1;
         node->output[0] = fn_make_port(plan, given->value);
         fn_emit(plan, &(fn_stage_spec){.node = node,

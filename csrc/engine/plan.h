@@ -125,7 +125,7 @@ typedef struct fn_shared {
     atomic_int bad_labels;
     fn_bad_label bad_label; /* the first of them, found when all have been gathered */
     atomic_int overflowed;  /* a gradient of this step is not finite, so that nothing is updated */
-    atomic_int lost;        /* the update of this step has made parameters infinite or NaN */
+    atomic_int lost;        /* the update of this step, or a constraint, has made parameters infinite or NaN */
     double began;           /* on the clock: the call, where it trains several epochs */
     double moving;          /* seconds of the team's last run that went into copying parameters to plans of threads and back */
     double penalty;         /* of the weights, in plans that do not train */

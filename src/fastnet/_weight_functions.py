@@ -244,7 +244,23 @@ def _constrained(weight: Weight) -> np.ndarray:
     return value
 
 
-def constrain(weights: Iterable[Weight]) -> None:
-    """Makes of weights what their constraints, functions of arrays, say: of all of them, or of none where one fails."""
-    for weight, value in [(weight, _constrained(weight)) for weight in weights]:
+def constrain(weights: Iterable[Weight], step: int) -> None:
+    """Makes of weights what their constraints, functions of arrays, say: of all of them, or of none where one fails.
+
+    Raises
+    ------
+    FloatingPointError
+        If that of a weight is infinite or NaN after this step, and the weight is not.
+    """
+    made = []
+    for weight in weights:
+        with np.errstate(over="ignore"):
+            value = _constrained(weight).astype(weight.array.dtype)
+        if not np.isfinite(value).all() and np.isfinite(weight.array).all():
+            raise FloatingPointError(
+                f"the constraint of weight {weight.path!r} makes it infinite or nan at step {step}; the weights are those from after "
+                "that step, without what constraints of arrays make of them"
+            )
+        made.append((weight, value))
+    for weight, value in made:
         weight.array[...] = value

@@ -218,7 +218,7 @@ class CustomLoop(Inference):
                 plan.run(*args, **options)
             finally:
                 if (optimizer.batches, optimizer.iterations) != before:  # by each batch, also where gradients are accumulated
-                    constrain(self._plans.own_constraints)
+                    constrain(self._plans.own_constraints, before[1])
 
         return run
 

@@ -287,7 +287,8 @@ class Trainer(OwnSteps, CustomLoop):
             about (`LBFGS`); before anything is changed.
         FloatingPointError
             When the loss or its gradient becomes NaN or infinite: the weights, and all that the optimizer keeps, are those from
-            before that step. When a step is so large that weights become infinite; the message names that step.
+            before that step. When a step is so large that weights become infinite, or a function that constrains them makes them that
+            or NaN; the message names that step, which has been made.
         ValueError
             When a class number is out of range in the step that reads it, though it was not when the data were checked: what
             is trained on may be changed meanwhile, by a callback or in a memory map. The weights are those from before.

@@ -118,6 +118,6 @@ class DividedUpdate:
         counter.count(1, position, at, squares)
         if said[:, _LOST].any():
             raise FloatingPointError(
-                f"weights became infinite or nan at step {step}, though loss and gradient did not: the step is too large; the weights are "
-                "those from after that step"
+                f"weights became infinite or nan at step {step}, though loss and gradient did not: the step is too large, or a constraint "
+                "made them that; the weights are those from after that step"
             )
