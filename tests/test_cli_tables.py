@@ -283,6 +283,30 @@ def test_wrong_arguments(people, classifier, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("target", "place"), [("income", 4), ("price", 5)])
+def test_rows_without_a_target_are_left_out_by_all_commands(target, place, tmp_path, capsys):
+    """By `train`, of the rows to train with and those of --test, and by `evaluate`, whose measures are those of the other rows."""
+    rows = list(rows_of_people())
+    gaps = [row if i % 30 != 7 else [*row[:place], "", *row[place + 1 :]] for i, row in enumerate(rows)]
+    whole, kept = write(tmp_path / "gaps.csv", gaps), write(tmp_path / "kept.csv", [row for row in gaps if row[place] != ""])
+    model = str(tmp_path / "net.safetensors")
+    arguments = ["--target", target, "--epochs", "3", "--ignore", "owner," + {"income": "price", "price": "income"}[target]]
+    trained = as_json(capsys, "train", whole, "--test", whole, *arguments, "--model", model)
+    assert trained["left_out"] == 8 and trained["rows"] == N - 8
+    found, expected = as_json(capsys, "evaluate", model, whole), as_json(capsys, "evaluate", model, kept)
+    assert found.pop("left_out") == 8 and expected.pop("left_out") == 0
+    assert found.pop("data") != expected.pop("data") and found == expected
+    assert found["metrics"] == trained["metrics"]
+    assert main(["evaluate", model, whole]) == 0
+    assert f"gaps.csv: {N - 8} rows; 8 rows without {target!r} are left out" in capsys.readouterr().out
+    assert main(["evaluate", model, kept]) == 0
+    assert "left out" not in capsys.readouterr().out
+    assert main(["train", whole, "--test", whole, *arguments, "--model", model]) == 0
+    assert f"{N - 8} to measure with; 8 rows without {target!r} are left out" in capsys.readouterr().out
+    none = write(tmp_path / "none.csv", [[*row[:place], "", *row[place + 1 :]] for row in rows[:5]])
+    assert f"none.csv, column {target!r}: the target is empty in all rows" in refused(capsys, "evaluate", model, none)
+
+
 def test_files_that_do_not_fit_the_model(classifier, tmp_path, capsys):
     def file(old, new):
         lines = [

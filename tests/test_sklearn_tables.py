@@ -160,8 +160,25 @@ def test_cells_that_are_no_numbers():
     regressor = MLPRegressor(**small(max_iter=2)).fit(x, y)
     wrong = x.astype({"age": object})
     wrong.iloc[7, 0] = "old"
-    with pytest.raises(ValueError, match="column 'age', row 7: 'old' is no number"):
-        regressor.predict(wrong)
+    for fitted in (regressor, pickle.loads(pickle.dumps(regressor))):
+        with pytest.raises(ValueError, match="column 'age', row 7: 'old' is no number.*frame.*category") as error:
+            fitted.predict(wrong)
+        assert "kinds" not in str(error.value)  # which the estimators do not take
+    wrong["age"] = wrong["age"].astype(str).astype("category")  # what the message says
+    assert MLPRegressor(**small(max_iter=2)).fit(wrong, y).predict(wrong).shape == (300,)
+
+
+@pytest.mark.parametrize("columns", [["age", "city"], ["age"]])
+@pytest.mark.parametrize("call", ["fit", "partial_fit", "predict", "score"])
+def test_dictionaries_of_columns_are_refused(columns, call):
+    """Whatever the estimator was fitted on: frames of numbers alone are arrays to it."""
+    x, y = frame()
+    x = x[columns].fillna({"age": 40.0})
+    estimator = MLPRegressor(**small(max_iter=2)).fit(x, y)
+    given = {name: x[name].to_numpy() for name in columns}
+    with pytest.raises(TypeError, match=r"MLPRegressor takes an array.*a frame.*got a dict with \['age'.*pandas.DataFrame"):
+        getattr(estimator, call)(*([given] if call == "predict" else [given, y]))
+    assert estimator.predict(x).shape == (300,)
 
 
 @pytest.mark.parametrize(

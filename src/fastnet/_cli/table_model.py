@@ -14,7 +14,7 @@ from .._scaling import Scaling
 from ..saving.tensors import TensorFile, read_tensors, write_tensors
 from .table_files import Table
 
-__all__ = ["MOST_CLASSES", "TableModel", "build", "encode_target", "learn_target", "split"]
+__all__ = ["MOST_CLASSES", "TableModel", "build", "encode_target", "learn_target", "rows_with_target", "split"]
 
 MOST_CLASSES = 10
 """Whole numbers of more different values are no classes, unless --task says so."""
@@ -86,10 +86,7 @@ def learn_target(table: Table, name: str, task: str | None) -> tuple[Table, np.n
     ValueError
         If there is no such column, it has one value only, or is not what `task` says.
     """
-    there = np.array([text != "" for text in table.texts(name)], bool)
-    if not there.any():
-        raise ValueError(f"{table.path}, column {name!r}: the target is empty in all rows")
-    table = table.rows(there)
+    table = rows_with_target(table, name)
     numbers, wrong = table.numbers(name)
     texts = table.texts(name)
     different = len(set(texts))
@@ -110,6 +107,14 @@ def learn_target(table: Table, name: str, task: str | None) -> tuple[Table, np.n
     order = dict(zip(texts, np.zeros(len(texts)) if len(wrong) else numbers))
     classes = sorted(order, key=lambda text: (order[text], text))
     return table, encode_target(table, name, classes), classes, why
+
+
+def rows_with_target(table: Table, name: str) -> Table:
+    """The rows that have a target; ValueError where none has, or there is no such column."""
+    there = np.array([text != "" for text in table.texts(name)], bool)
+    if not there.any():
+        raise ValueError(f"{table.path}, column {name!r}: the target is empty in all rows")
+    return table.rows(there)
 
 
 def encode_target(table: Table, name: str, classes: list[str] | None) -> np.ndarray:

@@ -19,7 +19,7 @@ from .._replace import replaced_file
 from .report import write_report
 from .table_files import Table, read_table
 from .table_metrics import calibration, confusion, importances, measure
-from .table_model import TableModel, build, encode_target, learn_target, split
+from .table_model import TableModel, build, encode_target, learn_target, rows_with_target, split
 
 __all__ = ["run_evaluate", "run_export", "run_inspect", "run_predict", "run_train"]
 
@@ -108,6 +108,11 @@ def _measured(model: TableModel, columns: dict[str, np.ndarray], y: np.ndarray) 
     return facts, predictions
 
 
+def _left_out(whole: Table, table: Table, target: str) -> str:
+    """How many rows have no target, where there are any."""
+    return f"; {len(whole) - len(table)} rows without {target!r} are left out" if len(whole) > len(table) else ""
+
+
 def _confusion_lines(facts: dict[str, Any], classes: list[str] | None) -> list[str]:
     if classes is None or len(classes) > 12:
         return []
@@ -164,15 +169,16 @@ def run_train(options: Namespace) -> int:
     )
     model = TableModel(network, options.target, classes)
     if test is not None:
-        test_columns, test_y = model.prepare(test).columns, encode_target(test, options.target, classes)
+        measured = rows_with_target(test, options.target)
+        test_columns, test_y = model.prepare(measured).columns, encode_target(measured, options.target, classes)
     else:
         test_columns, test_y = inputs.rows(tested).columns, y[tested]
     output.say(
-        f"{options.data}: {len(whole)} rows, {len(whole.columns)} columns"
-        + (f"; {len(whole) - len(table)} rows without {options.target!r} are left out" if len(whole) > len(table) else ""),
+        f"{options.data}: {len(whole)} rows, {len(whole.columns)} columns" + _left_out(whole, table, options.target),
         f"target {options.target!r}: {model.task}" + (f", {len(classes)} classes" if classes else "") + f" ({why})",
         *(f"  {name}: {kind}" for name, kind in encoder.recognised.items()),
-        f"{len(train)} rows to train with, {len(held)} to stop by, {len(test_y)} to measure with",
+        f"{len(train)} rows to train with, {len(held)} to stop by, {len(test_y)} to measure with"
+        + (_left_out(test, measured, options.target) if test is not None else ""),
     )
     net, batch = model.model, options.batch_size or int(min(256, max(16, len(train) // 100)))
     loss = "mse" if classes is None else "sparse_categorical_crossentropy"
@@ -191,7 +197,7 @@ def run_train(options: Namespace) -> int:
         "command": "train", "data": options.data, "model": path, "target": options.target, "task": model.task, "classes": classes,
         "columns": encoder.recognised, "parameters": net.count_params(), "epochs": epochs,
         "best_epoch": int(np.argmin(curves["val_loss"])) + 1, "train_rows": len(train), "validation_rows": len(held), **facts,
-        "curves": curves,
+        "left_out": len(whole) - len(table), "curves": curves,
     }  # fmt: skip
     model.save(path)
     if options.report:
@@ -236,12 +242,14 @@ def run_evaluate(options: Namespace) -> int:
     _check_report(options.report)
     model = TableModel.load(options.model)
     table = read_table(options.data, _names(options.names) or None)
+    whole, table = table, rows_with_target(table, model.target)
     y = encode_target(table, model.target, model.classes)
     facts, predictions = _measured(model, model.prepare(table).columns, y)
     facts = {"command": "evaluate", "data": options.data, "model": options.model, "task": model.task} | facts
+    facts["left_out"] = len(whole) - len(table)
     if options.report:
         write_report(options.report, facts, model.target, model.classes, y, predictions)
-    output.say(f"{options.data}: {len(y)} rows", *_facts_lines(facts, model.classes))
+    output.say(f"{options.data}: {len(y)} rows" + _left_out(whole, table, model.target), *_facts_lines(facts, model.classes))
     output.finish(facts)
     return 0
 

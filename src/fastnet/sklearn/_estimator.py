@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -104,7 +104,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     # ---- fit -------------------------------------------------------------------------------------------
 
     def _validate_inputs(self, X: Any, reset: bool, y: Any = "no_validation", **options: Any) -> Any:
-        """The data as arrays of the kind that the networks compute with."""
+        """The data as arrays of the kind that the networks compute with; TypeError for a dictionary of columns."""
+        if isinstance(X, Mapping):
+            raise TypeError(
+                f"{type(self).__name__} takes an array, a sparse matrix, a frame or a table of Arrow, got a {type(X).__name__} with "
+                f"{list(X)!r:.200}; of columns by name pandas.DataFrame(X) makes a frame"
+            )
         if reset:
             self._table = Table(X, self.max_one_hot) if is_table(X) else None
         if getattr(self, "_table", None) is not None:

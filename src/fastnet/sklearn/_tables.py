@@ -44,7 +44,11 @@ class Table:
     """
 
     def __init__(self, X: Any, max_one_hot: int) -> None:
-        self._encoder = TableEncoder(max_one_hot=max_one_hot).fit(X)
+        self._encoder = TableEncoder(max_one_hot=max_one_hot)
+        self._encoder._hint = (
+            "another kind of column: fit with one that the frame says is a category, as astype('category') makes of {0!r}"
+        )
+        self._encoder.adapt(X)
         self.cardinalities = self._encoder.cardinalities
         self.scaled = np.concatenate([self._encoder.scaled_features, np.zeros(len(self.cardinalities), bool)])
 

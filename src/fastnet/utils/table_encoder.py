@@ -174,13 +174,16 @@ class TableEncoder(HostLayer):
             raise RuntimeError(f"{self._label} does not know the table yet: call its adapt(table)")
         return {name: one for name, one in self._parts.of_names.items() if one.width or one.cardinality}
 
+    #: How to have a column, {0!r}, taken for something else; of one that is a part of something, by what that takes.
+    _hint = "another kind of column: kinds={{{0!r}: 'category'}}"
+
     @contextmanager
     def _column(self, name: str) -> Iterator[None]:
         """Errors within it say which column they are about, and how to take it for something else."""
         try:
             yield
         except ValueError as error:
-            hint = "gaps are None, NaN or empty; another kind of column: kinds={" + f"{name!r}: 'category'" + "}"
+            hint = f"gaps are None, NaN or empty; {self._hint.format(name)}"
             raise ValueError(f"{self._label}: column {name!r}, {error}; {hint}") from None
 
     # ---- computing --------------------------------------------------------------------------------------------
