@@ -81,11 +81,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     dropout : float or array_like of float
         Part of the units of each hidden layer that `layers.Dropout` leaves out in a step.
     scaling : {"auto", "standard", "robust", "piecewise", "periodic", None}
-        How numbers are scaled, as a part of the network. "auto": "piecewise" for frames that are not numbers alone, and, without
-        `layers`, for up to 50 features, else "standard". To mean 0 and deviation 1; by median and quartiles, where tails are long; the first, and beside it a piecewise linear encoding by up to 32
-        quantiles, or sines and cosines of frequencies that are learnt, behind a dense layer for each feature (Gorishniy et al., 2022),
-        which cost time and are worth much on tables; not at all, as in scikit-learn. Learnt in the first call of fit, in partial_fit from
-        the rows of the first call.
+        How numbers are scaled, as a part of the network; learnt in the first call of `fit`, in `partial_fit` from the rows of the first call.
+        "standard": to mean 0 and deviation 1. "robust": by median and quartiles, where tails are long. "piecewise": as "standard", and
+        beside it a piecewise linear encoding by up to 32 quantiles; "periodic": as "standard", and beside it sines and cosines of
+        frequencies that are learnt, behind a dense layer for each feature (Gorishniy et al., 2022). Both cost time, and are worth much on
+        tables. "auto": "piecewise" for frames that are not numbers alone and, without `layers`, for up to 50 features, else "standard".
+        None: not at all, as in scikit-learn.
     target_scaling : bool
         Train with targets of mean 0 and deviation 1, so that neither the learning rate nor `tol` depends on their unit. Not for "poisson".
     max_one_hot : int
