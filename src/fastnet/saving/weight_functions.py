@@ -81,13 +81,18 @@ def with_functions(
     return {key: replace(value) for key, value in config.items()}
 
 
-def _has_functions(value: Any) -> bool:
-    """Whether there is a function in a configuration."""
-    if isinstance(value, Mapping):
-        return value.get("class_name") in ("FunctionRegularizer", "FunctionConstraint") or any(
-            map(_has_functions, value.values())
-        )
-    return isinstance(value, (list, tuple)) and any(map(_has_functions, value))
+def _has_functions(config: Any) -> bool:
+    """Whether there is a function in a configuration, however deep: not by recursion, of which Python 3.12 allows less."""
+    left = [config]
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            if value.get("class_name") in ("FunctionRegularizer", "FunctionConstraint"):
+                return True
+            left += value.values()
+        elif isinstance(value, (list, tuple)):
+            left += value
+    return False
 
 
 def describe_function(
