@@ -13,7 +13,7 @@ from ._row_stacks import map_stacks, stacks_in
 from ._step_context import STEP
 from .initializers import Constant
 from .layers._eager import compute
-from .layers._modes import FORCED, MODE, takes_training, trace_modes
+from .layers._modes import outside_modes, takes_training, trace_modes
 from .layers._naming import name_layers
 from .layers.base import Layer
 from .layers.core import Input, input_like
@@ -179,20 +179,16 @@ class ModelCalls(Layer):
             new = input_like(old, known.get(id(old), old.sample_shape), old.name)
             inputs.append(new)
         before = set(map(id, self.weights))
-        tokens = MODE.set(None), FORCED.set(None)
-        try:
-            with outside_calls(inputs[0] if self._subclassed else None), sizes_of_stage(self._sizes_of_stage(known)):
-                if self._subclassed:
-                    named = dict(zip(map(id, self.inputs), inputs))
-                    given = _map(self._given, lambda tensor, _: named[id(tensor)])
-                    run = functools.partial(self._checked_call, inputs, given)
-                    outputs = trace_modes(run, None, inputs, self.name, InTraining.choose) if takes_training(self.call) else run()
-                    self._given = given
-                else:
-                    outputs = as_tensors(ModelCalls.call(self, *inputs), "outputs")
-        finally:
-            MODE.reset(tokens[0])
-            FORCED.reset(tokens[1])
+        outside = outside_calls(inputs[0] if self._subclassed else None)
+        with outside_modes(), outside, sizes_of_stage(self._sizes_of_stage(known)):
+            if self._subclassed:
+                named = dict(zip(map(id, self.inputs), inputs))
+                given = _map(self._given, lambda tensor, _: named[id(tensor)])
+                run = functools.partial(self._checked_call, inputs, given)
+                outputs = trace_modes(run, None, inputs, self.name, InTraining.choose) if takes_training(self.call) else run()
+                self._given = given
+            else:
+                outputs = as_tensors(ModelCalls.call(self, *inputs), "outputs")
         for old, new in zip(self.inputs, inputs):
             new.open = old.open  # from here on: what the sizes are is known while it is traced
         graph = Graph(inputs, outputs)
@@ -288,9 +284,8 @@ class ModelCalls(Layer):
     def _trace(self, given: Any) -> None:
         """Makes the graph of what `call` does with inputs, which are in lists and dictionaries as data are."""
         inputs = symbols_in(given)
-        tokens = MODE.set(None), FORCED.set(None)
         try:
-            with outside_calls(inputs[0]):
+            with outside_modes(), outside_calls(inputs[0]):
                 object.__setattr__(self, "_tracing", True)
                 if type(self).build is not ModelCalls.build and not self._has_built:
                     with outside_calls():
@@ -304,8 +299,6 @@ class ModelCalls(Layer):
                 self.trainable = False
         finally:
             object.__setattr__(self, "_tracing", False)
-            MODE.reset(tokens[0])
-            FORCED.reset(tokens[1])
 
     @property
     def _input_shapes(self) -> Any:

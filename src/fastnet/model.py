@@ -18,6 +18,7 @@ from ._seeds import new_seed
 from ._summary import summarize
 from ._weights import Slab, Weight, assign_all
 from .config import floatx
+from .layers._modes import outside_modes
 from .layers._naming import name_layers
 from .layers._registry import LAYERS
 from .layers.base import Layer
@@ -465,7 +466,7 @@ class Sequential(Model):
                 call.layer._first_call = None
         calls: list[LayerCall] = []
         tensors = [self._input]
-        with outside_calls():
+        with outside_calls(), outside_modes():
             for layer in self._stack:
                 calls.append(layer._make_call(tensors))
                 tensors = calls[-1].outputs

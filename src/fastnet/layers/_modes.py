@@ -12,7 +12,8 @@ from .._graph import CURRENT_CALL, LayerCall, Operation, SymbolicTensor, symbols
 from .._order import sort_operations, without_training
 
 __all__ = [
-    "AUGMENTING", "FORCED", "MODE", "asked_mode", "default_mode", "in_mode", "takes_training", "trace_modes", "traced_with",
+    "AUGMENTING", "FORCED", "MODE", "asked_mode", "default_mode", "in_mode", "outside_modes", "takes_training", "trace_modes",
+    "traced_with",
 ]  # fmt: skip
 
 #: The value of `training` with which calls are being traced; None: nobody has asked for it.
@@ -34,6 +35,17 @@ _INFERENCE = {"batch_normalization": ("frozen", 1.0), "attention": ("rate", 0.0)
 def takes_training(function: Callable[..., Any]) -> bool:
     """Whether it has a parameter `training`."""
     return "training" in inspect.signature(function).parameters
+
+
+@contextlib.contextmanager
+def outside_modes() -> Iterator[None]:
+    """Within it, nobody has asked for a value of `training`: a model makes its own graph."""
+    tokens = MODE.set(None), FORCED.set(None)
+    try:
+        yield
+    finally:
+        MODE.reset(tokens[0])
+        FORCED.reset(tokens[1])
 
 
 @contextlib.contextmanager
