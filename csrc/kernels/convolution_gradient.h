@@ -41,6 +41,7 @@ struct convolution_gradient {
     void (*propagate)(const convolution_gradient *x, const fn_context *context, int64_t lo, int64_t hi);
     const fn_port *kernel; /* what dx is computed with: W, or FLIPPED_KERNEL */
     int64_t sum_rows;      /* of an image, of those that `sum` counts: rows of output pixels, or of tiles */
+    int64_t least_rows;    /* of these that are worth a split of their own; or 0 */
     /* Writes slices `slice` to `share_end` of dw, a sum over rows lo to hi through all images: as convolve_gradient does. */
     void (*sum)(const convolution_gradient *x, int64_t lo, int64_t hi, int64_t slice, int64_t share_end, int64_t slices, real *dw,
                 void *workspace);
@@ -73,6 +74,17 @@ FN_INLINE gradient_division divide_gradient(const convolution *g)
     const int64_t fitting = GRADIENT_SUMS / (d.size + d.bias);
     d.splits = fitting < 1 ? 1 : fitting > GRADIENT_SPLITS ? GRADIENT_SPLITS : fitting;
     d.slices = (GRADIENT_SPLITS + d.splits - 1) / d.splits;
+    return d;
+}
+
+/* That of a batch with so many rows of those that `sum` counts: with few of them a split has more, and more slices. */
+FN_INLINE gradient_division divide_batch(const convolution_gradient *x, int64_t rows)
+{
+    gradient_division d = divide_gradient(&x->g);
+    while (d.splits % 2 == 0 && rows < d.splits * x->least_rows) {
+        d.splits /= 2;
+        d.slices *= 2;
+    }
     return d;
 }
 
@@ -120,8 +132,8 @@ static void sum_gradients(const fn_node *node, const fn_context *context, int64_
 {
     const convolution_gradient gradient = gradient_of(node), *x = &gradient;
     const convolution *g = &x->g;
-    const gradient_division d = divide_gradient(g);
     const int64_t rows = context->rows * x->sum_rows;
+    const gradient_division d = divide_batch(x, rows);
     for (int64_t item = lo, end; item < hi; item = end) {
         const int64_t split = item / d.slices, slice = item % d.slices;
         end = (split + 1) * d.slices < hi ? (split + 1) * d.slices : hi;
@@ -165,9 +177,8 @@ static void add_splits(const convolution_gradient *x, const gradient_division *d
 /* Items of the second stage: blocks of dW; whoever has the first also adds up db. */
 static void add_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    (void)context;
     const convolution_gradient gradient = gradient_of(node), *x = &gradient;
-    const gradient_division d = divide_gradient(&x->g);
+    const gradient_division d = divide_batch(x, context->rows * x->sum_rows);
     const int64_t end = hi * GRADIENT_BLOCK < d.size ? hi * GRADIENT_BLOCK : d.size;
     if (is_trained(x->node, 0))
         add_splits(x, &d, &x->node->parameter[0], 0, lo * GRADIENT_BLOCK, end);

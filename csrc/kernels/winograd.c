@@ -10,6 +10,7 @@ enum {
     LEAST_TILES = 28,
     MOST_TILES = 128,
     SUM_BYTES = 4 * 1024 * 1024, /* of the sums of a gradient, which are made for some channels after others */
+    SUM_TILES = 16,              /* at least, of which a gradient is summed by itself */
     CHAIN_TILES = 256,           /* at least, of a gradient, in one chain, as the errors of longer ones would be larger */
     KERNEL_ROWS = 16,            /* channels of the source, of which the kernel is transformed together */
     PAD = 64 / (int)sizeof(real) /* between the points, as distances that are powers of two fall on few sets of the caches */
@@ -320,6 +321,11 @@ void FN_SYM(winograd_convolve)(const convolution *g, winograd_method method, boo
 int64_t FN_SYM(winograd_tile_rows)(const convolution *g, winograd_method method)
 {
     return make_tiling(g, method, false).tiles_y;
+}
+
+int64_t FN_SYM(winograd_least_rows)(const convolution *g, winograd_method method)
+{
+    return divide_up(SUM_TILES, make_tiling(g, method, false).tiles_x);
 }
 
 /* The sums of `channels` channels from the first one at `source`, of tiles lo to hi. */

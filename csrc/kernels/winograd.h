@@ -61,8 +61,10 @@ void FN_SYM(winograd_transform_kernel)(const convolution *g, winograd_method met
 void FN_SYM(winograd_convolve)(const convolution *g, winograd_method method, bool transposed, int64_t images, const real *x,
                                const real *u, const convolution_epilogue *epilogue, real *y, void *workspace);
 
-/* As convolve_gradient, for rows of tiles lo to hi; winograd_tile_rows: in an image. */
+/* As convolve_gradient, for rows of tiles lo to hi; winograd_tile_rows: in an image; winograd_least_rows: with fewer the products
+ * are all loads and stores of sums. */
 int64_t FN_SYM(winograd_tile_rows)(const convolution *g, winograd_method method);
+int64_t FN_SYM(winograd_least_rows)(const convolution *g, winograd_method method);
 void FN_SYM(winograd_gradient)(const convolution *g, winograd_method method, int64_t lo, int64_t hi, int64_t share,
                                int64_t share_end, int64_t shares, const real *x, const real *dy, real *dw, void *workspace);
 

@@ -60,4 +60,24 @@ FN_INLINE vector load_pieces(const real *p, int64_t step)
     return (vector)_mm256_insertf128_ps(x, _mm_loadu_ps((const float *)(p + step)), 1);
 }
 
+FN_INLINE void store_bytes(uint8_t *p, vector_bits x)
+{
+    const __m256i first = FN_BITS == 32 ? _mm256_set1_epi32(0x0c080400) : _mm256_set1_epi32(0x0800);
+    const __m256i low = _mm256_shuffle_epi8((__m256i)x, first);
+    const int halves[2] = {_mm_cvtsi128_si32(_mm256_castsi256_si128(low)), _mm_cvtsi128_si32(_mm256_extracti128_si256(low, 1))};
+    for (int half = 0; half < 2; half++)
+        __builtin_memcpy(p + half * FN_LANES / 2, &halves[half], FN_LANES / 2);
+}
+
+FN_INLINE vector_bits load_bytes(const uint8_t *p)
+{
+#if FN_BITS == 32
+    return (vector_bits)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+#else
+    int bytes;
+    __builtin_memcpy(&bytes, p, sizeof bytes);
+    return (vector_bits)_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(bytes));
+#endif
+}
+
 #endif

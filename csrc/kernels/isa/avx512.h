@@ -59,4 +59,22 @@ FN_INLINE vector load_pieces(const real *p, int64_t step)
     return (vector)_mm512_insertf32x4(x, _mm_loadu_ps((const float *)(p + 3 * step)), 3);
 }
 
+FN_INLINE void store_bytes(uint8_t *p, vector_bits x)
+{
+#if FN_BITS == 32
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)x));
+#else
+    _mm_storel_epi64((__m128i *)p, _mm512_cvtepi64_epi8((__m512i)x));
+#endif
+}
+
+FN_INLINE vector_bits load_bytes(const uint8_t *p)
+{
+#if FN_BITS == 32
+    return (vector_bits)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+#else
+    return (vector_bits)_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)p));
+#endif
+}
+
 #endif

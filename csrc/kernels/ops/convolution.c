@@ -199,6 +199,7 @@ static convolution_gradient gradient_of(const fn_node *node)
         .label = &label,
         .g = g,
         .sum_rows = method ? FN_SYM(winograd_tile_rows)(&g, method) : g.y.out,
+        .least_rows = method ? FN_SYM(winograd_least_rows)(&g, method) : 0,
         .propagate = propagate,
         .kernel = &node->buffer[FLIPPED_KERNEL],
         .sum = method ? sum_filtered : sum_convolution,

@@ -10,6 +10,7 @@
  * Extra, in training: INDEX, the number of the maximum in its window, row by row. In windows of up to 256 inputs it is a
  * byte: reading these back costs less than looking for the maxima again in x, which is larger. */
 #include "../pooling.h"
+#include "../vector.h"
 
 enum { INDEX };
 
@@ -100,6 +101,30 @@ FN_INLINE bool is_pair(const pooling *p, pooling_span h, pooling_span w)
     return p->height.window == 2 && p->width.window == 2 && h.end - h.first == 2 && w.end - w.first == 2;
 }
 
+/* take_larger of a vector. */
+FN_INLINE void take_larger_lanes(vector *best, vector_bits *at, vector x, real_bits k)
+{
+    const vector_bits larger = (vector_bits)(*best == *best) & ~(vector_bits)(x <= *best);
+    *best = (vector)(((vector_bits)x & larger) | ((vector_bits)*best & ~larger));
+    *at = (((vector_bits){0} + k) & larger) | (*at & ~larger);
+}
+
+/* All channels of a window of two rows and two columns, the first input of which is at x. y and index: of this output. */
+FN_INLINE void max_of_pair(const pooling *p, const real *restrict x, real *restrict y, uint8_t *restrict index)
+{
+    const int64_t channels = p->channels, stride = p->width.size * channels;
+    for (int64_t c = 0; c + FN_LANES <= channels; c += FN_LANES) {
+        vector best = load(x + c);
+        vector_bits at = {0};
+        take_larger_lanes(&best, &at, load(x + c + channels), 1);
+        take_larger_lanes(&best, &at, load(x + c + stride), 2);
+        take_larger_lanes(&best, &at, load(x + c + stride + channels), 3);
+        store(y + c, best);
+        if (index)
+            store_bytes(index + c, at);
+    }
+}
+
 /* n outputs from number `first` on of row i, of an image with few channels. Where a window reaches beyond the image, the
  * inputs at its edge count several times, which is all the same to a maximum. */
 FN_INLINE void max_of_window(const pooling *p, const pooling_table *table, int64_t i, const real *restrict x, real *restrict y,
@@ -128,9 +153,13 @@ FN_INLINE void max_of_image(const pooling *p, const real *x, real *y, void *inde
         for (int64_t j = 0; j < p->width.outputs; j++) {
             const pooling_span w = pooling_span_of(&p->width, j);
             const int64_t e = (i * p->width.outputs + j) * p->channels;
-            if (is_pair(p, h, w))
-                POOLING_FOR_EACH_STRIP(p->channels, max_of_strip, p, h, w, true, x, y, index, kind, e);
-            else
+            if (is_pair(p, h, w)) {
+                const int64_t rest = p->channels % FN_LANES;
+                max_of_pair(p, x + (h.first * p->width.size + w.first) * p->channels, y + e,
+                            kind == NO_INDEX ? NULL : (uint8_t *)index + e);
+                if (rest)
+                    max_of_strip(p, h, w, true, x, y, index, kind, e, p->channels - rest, FN_LANES, (real_bits)rest);
+            } else
                 POOLING_FOR_EACH_STRIP(p->channels, max_of_strip, p, h, w, false, x, y, index, kind, e);
         }
     }
@@ -227,6 +256,23 @@ FN_INLINE void differentiate_strip(const pooling *p, pooling_span h, pooling_spa
         }
 }
 
+/* All channels of a window of two rows and two columns, the first input of which is at dx. */
+FN_INLINE void differentiate_pair(const pooling *p, bool add, real *restrict dx, const real *restrict dy,
+                                  const uint8_t *restrict index)
+{
+    const int64_t channels = p->channels, stride = p->width.size * channels;
+    const int64_t place[4] = {0, channels, stride, stride + channels};
+    for (int64_t c = 0; c + FN_LANES <= channels; c += FN_LANES) {
+        const vector_bits slope = (vector_bits)load(dy + c), at = load_bytes(index + c);
+        UNROLL
+        for (real_bits k = 0; k < 4; k++) {
+            real *next = dx + place[k] + c;
+            const vector share = (vector)((vector_bits)(at == ((vector_bits){0} + k)) & slope);
+            store(next, add ? load(next) + share : share);
+        }
+    }
+}
+
 /* epilogue: of dx, where each row of windows completes its inputs; else NULL. first: number of the image's first element. */
 FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const real *dy, const uint8_t *index,
                                    const fn_epilogue *epilogue, int64_t first)
@@ -236,9 +282,12 @@ FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const r
         const pooling_span h = pooling_span_of(&p->height, i);
         for (int64_t j = 0; j < p->width.outputs; j++, dy += p->channels, index += p->channels) {
             const pooling_span w = pooling_span_of(&p->width, j);
-            if (is_pair(p, h, w))
-                POOLING_FOR_EACH_STRIP(p->channels, differentiate_strip, p, h, w, true, add, dx, dy, index);
-            else
+            if (is_pair(p, h, w)) {
+                const int64_t rest = p->channels % FN_LANES;
+                differentiate_pair(p, add, dx + (h.first * p->width.size + w.first) * p->channels, dy, index);
+                if (rest)
+                    differentiate_strip(p, h, w, true, add, dx, dy, index, p->channels - rest, FN_LANES, (real_bits)rest);
+            } else
                 POOLING_FOR_EACH_STRIP(p->channels, differentiate_strip, p, h, w, false, add, dx, dy, index);
         }
         fn_run_epilogue(epilogue, first + i * completed, completed);

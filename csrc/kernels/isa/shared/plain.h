@@ -49,3 +49,17 @@ FN_INLINE vector load_pieces(const real *p, int64_t step)
     (void)step;
     return load(p);
 }
+
+FN_INLINE void store_bytes(uint8_t *p, vector_bits x)
+{
+    for (int64_t i = 0; i < FN_LANES; i++)
+        p[i] = (uint8_t)x[i];
+}
+
+FN_INLINE vector_bits load_bytes(const uint8_t *p)
+{
+    vector_bits x;
+    for (int64_t i = 0; i < FN_LANES; i++)
+        x[i] = p[i];
+    return x;
+}
