@@ -42,7 +42,7 @@ def trained(data, **options):
 def test_workers_make_batches_at_once_in_the_same_order():
     one = trained(Batches(), epochs=3)
     for options in ({"workers": 3}, {"workers": 3, "max_queue_size": 4, "use_multiprocessing": True}):
-        same_weights(one, trained(Batches(threading.Barrier(3, timeout=20), **options), epochs=3))
+        assert same_weights(one, trained(Batches(threading.Barrier(3, timeout=20), **options), epochs=3))
 
 
 def test_no_more_is_asked_for_than_the_queue_holds():
@@ -56,7 +56,7 @@ def test_no_more_is_asked_for_than_the_queue_holds():
 
 @pytest.mark.parametrize("steps", [None, 5])
 def test_steps_and_errors_are_as_with_one(steps):
-    same_weights(
+    assert same_weights(
         trained(Batches(), epochs=3, steps_per_epoch=steps), trained(Batches(workers=2), epochs=3, steps_per_epoch=steps)
     )
     with pytest.raises(KeyError, match="no such batch"):

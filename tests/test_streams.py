@@ -164,7 +164,7 @@ def test_training_with_batches_is_training_with_their_arrays(kind, made):
     )
     data = KINDS[kind](X, Y)
     history = other.fit(data, epochs=3, verbose=0, shuffle=False, validation_data=Batches(X[:20], Y[:20]), **EXTRA.get(kind, {}))
-    same_weights(one, other)
+    assert same_weights(one, other)
     assert curves(history) == curves(expected)
     assert other.optimizer.iterations == one.optimizer.iterations
     steps = {"steps": STEPS} if kind == "generator" else {}
@@ -186,7 +186,7 @@ def test_weights_of_rows_and_classes(kind):
     expected = one.fit(X, labels, SIZE, 2, 0, shuffle=False, sample_weight=WEIGHT, class_weight=weights)
     more = EXTRA.get(kind, {})
     history = other.fit(KINDS[kind](X, labels, WEIGHT), epochs=2, verbose=0, shuffle=False, class_weight=weights, **more)
-    same_weights(one, other)
+    assert same_weights(one, other)
     assert curves(history) == curves(expected)
 
 
@@ -201,7 +201,7 @@ def test_several_inputs_and_outputs(named):
     other.fit(
         (parts(slice(i, i + SIZE)) for _ in range(2) for i in range(0, N, SIZE)), steps_per_epoch=STEPS, epochs=2, verbose=0
     )
-    same_weights(one, other)
+    assert same_weights(one, other)
     x = parts(slice(None))[0]
     for mine, expected in zip(other.predict(({"a": X, "b": Y} for _ in range(1)), steps=1), one.predict(x), strict=True):
         np.testing.assert_array_equal(mine, expected)
@@ -216,7 +216,7 @@ def test_batches_of_several_sizes_are_as_steps_of_each():
         one, other = model(loss=loss), model(loss=loss)
         found = [one.train_on_batch(*part)[0] for part in parts]
         history = other.fit(iter(parts), steps_per_epoch=len(parts), verbose=0)
-        same_weights(one, other)
+        assert same_weights(one, other)
         assert history.history["loss"][0] == pytest.approx(np.average(found, weights=sizes), rel=1e-12)
         whole = one.predict(x)
         assert other.evaluate(iter(parts), steps=7)[0] == pytest.approx(np.mean((whole - y) ** 2), rel=1e-12)
@@ -228,7 +228,7 @@ def test_a_model_is_built_for_the_first_batch():
         made.compile("sgd", "mse")
     one.fit(X, Y, SIZE, verbose=0, shuffle=False)
     other.fit(Loader(), verbose=0)
-    same_weights(one, other)
+    assert same_weights(one, other)
     untouched = fn.Sequential([fn.layers.Dense(4), fn.layers.Dense(2)])
     untouched.compile("sgd", "mse")
     with pytest.raises(ValueError, match="y has shape"):
@@ -279,7 +279,7 @@ def test_open_sizes():
     for part in parts * 2:
         one.train_on_batch(*part)
     other.fit(iter(parts * 2), steps_per_epoch=4, epochs=2, verbose=0)
-    same_weights(one, other)
+    assert same_weights(one, other)
     whole = np.concatenate([one.predict(x) for x, _ in parts])
     np.testing.assert_array_equal(other.predict(iter(parts), steps=4), whole)
 
@@ -301,7 +301,7 @@ def test_metrics_that_see_arrays_and_penalties_that_are_functions():
     one, other = made(), made()
     expected = one.fit(X, Y, SIZE, 2, 0, shuffle=False, validation_data=(X, Y), validation_batch_size=SIZE)
     history = other.fit(Loader(), epochs=2, verbose=0, validation_data=Loader())
-    same_weights(one, other)
+    assert same_weights(one, other)
     assert curves(history) == curves(expected)
 
 
@@ -333,7 +333,7 @@ def test_batches_may_change_from_epoch_to_epoch():
     one.fit(X, Y, SIZE, verbose=0, shuffle=False)
     one.fit(X[:20], Y[:20], SIZE, verbose=0, shuffle=False)
     other.fit(Changing(), epochs=2, verbose=0, shuffle=False)
-    same_weights(one, other)
+    assert same_weights(one, other)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -350,10 +350,10 @@ def test_an_epoch_takes_up_where_the_one_before_has_ended(kind):
         again.fit(X, Y, SIZE, epochs=2, verbose=0, shuffle=False)
         for i in range(2):
             again.train_on_batch(X[i * SIZE : (i + 1) * SIZE], Y[i * SIZE : (i + 1) * SIZE])
-        same_weights(other, again)
+        assert same_weights(other, again)
     else:
         assert logged == [0, 1, 2, 0, 1] * 2
-        same_weights(one, other)
+        assert same_weights(one, other)
         assert expected.epoch == other.history.epoch
 
 
@@ -444,24 +444,6 @@ def test_arguments_that_do_not_go_with_batches():
             made.fit(data, steps_per_epoch=1, verbose=0)
     with pytest.raises(RuntimeError, match="compiled"):
         fn.Sequential([fn.Input((3,)), fn.layers.Dense(1)]).fit(Loader(), verbose=0)
-
-
-def test_steps_of_the_users_take_arrays():
-    class Own(fn.Model):
-        def __init__(self):
-            super().__init__()
-            self.dense = fn.layers.Dense(1)
-
-        def call(self, x):
-            return self.dense(x)
-
-        def train_step(self, data):
-            raise AssertionError("not to be called")
-
-    made = Own()
-    made.compile("sgd", "mse")
-    with pytest.raises(TypeError, match="Own.train_step is traced for the rows of arrays: Loader gives batches"):
-        made.fit(Loader(), verbose=0)
 
 
 class Failure(Exception):
@@ -573,7 +555,7 @@ def test_training_goes_on_with_the_same_bits(kind, steps, at, tmp_path, monkeypa
     with pytest.raises(Interrupt):
         train(at)
     resumed, history = train(10**6, tmp_path / "training.safetensors")
-    same_weights(whole, resumed)
+    assert same_weights(whole, resumed)
     assert curves(history) == curves(expected)
 
 
@@ -599,7 +581,7 @@ def test_a_loader_of_pytorch():
     one, other = model(), model()
     one.fit(X, Y, SIZE, epochs=2, verbose=0, shuffle=False)
     other.fit(torch.utils.data.DataLoader(data, SIZE), epochs=2, verbose=0)
-    same_weights(one, other)
+    assert same_weights(one, other)
     with pytest.raises(TypeError, match="DataLoader"):
         other.fit(data, verbose=0)
 

@@ -85,7 +85,7 @@ def test_sparse_matrices_train_with_the_bits_of_arrays(small_parts):
     expected = one.fit(dense, Y, SIZE, 3, 0, sample_weight=WEIGHT, validation_data=(dense[:30], Y[:30]))
     held = (scipy.sparse.coo_matrix(dense[:30]), Y[:30])
     history = other.fit(scipy.sparse.csr_matrix(dense), Y, SIZE, 3, 0, sample_weight=WEIGHT, validation_data=held)
-    same_weights(one, other)
+    assert same_weights(one, other)
     assert curves(history) == curves(expected)
     for made in (scipy.sparse.csc_matrix, scipy.sparse.csr_array):
         assert other.evaluate(made(dense), Y) == one.evaluate(dense, Y)
@@ -105,7 +105,7 @@ def test_sparse_words_of_an_embedding(small_parts):
     one, other = made(), made()
     one.fit(words, Y, SIZE, 2, 0)
     other.fit(scipy.sparse.csr_matrix(words), Y, SIZE, 2, 0)
-    same_weights(one, other)
+    assert same_weights(one, other)
 
 
 @pytest.mark.parametrize("kind", ["float16", "int16", "columns first"])
@@ -123,7 +123,7 @@ def test_memory_maps_are_not_copied_as_a_whole(kind, tmp_path, small_parts, monk
 
     monkeypatch.setattr(fn._data, "as_array", watch)
     other.fit(mapped, Y, SIZE, 2, 0)
-    same_weights(one, other)
+    assert same_weights(one, other)
     assert max(sizes) == SIZE
     np.testing.assert_array_equal(other.predict(mapped), one.predict(np.array(array, order="C")))
 
@@ -136,7 +136,7 @@ def test_tables_of_arrow_train_with_the_bits_of_arrays(pa, small_parts):
         table(pa, weight=True), "target", SIZE, 3, 0, sample_weight="weight", validation_data=(table(pa).slice(0, 30), "target"),
         validation_batch_size=SIZE,
     )  # fmt: skip
-    same_weights(one, other)
+    assert same_weights(one, other)
     assert curves(history) == curves(expected)
     assert other.evaluate(table(pa), "target") == one.evaluate(X, Y)
     whole = table(pa, weight=True).select(["weight", "c", "b", "target", "a"])  # those that it was trained with
@@ -169,7 +169,7 @@ def test_targets_of_frames_by_the_names_of_their_columns(kind):
     one, other = model(), model()
     one.fit(X, Y, SIZE, 2, 0, sample_weight=WEIGHT)
     other.fit(frame, "target", SIZE, 2, 0, sample_weight="weight")
-    same_weights(one, other)
+    assert same_weights(one, other)
     assert other.evaluate(frame, ["target"]) == one.evaluate(X, Y)
     with pytest.raises(ValueError, match="no column 'price'; there are 'target', 'a'"):
         other.fit(frame, "price", verbose=0)
@@ -179,7 +179,7 @@ def test_tables_of_arrow_with_arrays_of_targets(pa, small_parts, tmp_path):
     one, other = model(), model()
     one.fit(X, Y, SIZE, 2, 0, sample_weight=WEIGHT)
     other.fit(table(pa).select(NAMES), Y, SIZE, 2, 0, sample_weight=WEIGHT)
-    same_weights(one, other)
+    assert same_weights(one, other)
     assert other.evaluate(table(pa).select(NAMES), Y) == one.evaluate(X, Y)
     with pytest.raises(TypeError, match="y of files .* must be the names of columns, got ndarray"):
         other.fit(write(pa, tmp_path / "data", "csv"), Y, verbose=0)
@@ -199,7 +199,7 @@ def test_tables_of_arrow_with_a_column_for_each_input(pa, small_parts):
     one, other = made(), made()
     one.fit({"age": X[:, 0], "town": towns}, Y, SIZE, 2, 0)
     other.fit(whole, Y, SIZE, 2, 0)
-    same_weights(one, other)
+    assert same_weights(one, other)
     np.testing.assert_array_equal(other.predict(whole), one.predict({"age": X[:, 0], "town": towns}))
 
 
@@ -249,7 +249,7 @@ def test_rows_that_are_not_shuffled_train_with_the_bits_of_arrays(kind, pa, tmp_
     history = other.fit(
         write(pa, tmp_path / "data", kind), "target", SIZE, epochs, 0, shuffle=False, validation_data=held, validation_batch_size=SIZE
     )  # fmt: skip
-    same_weights(one, other)
+    assert same_weights(one, other)
     assert curves(history) == curves(expected)
     np.testing.assert_array_equal(other.predict(write(pa, tmp_path / "more", kind)), one.predict(X))
     assert other.evaluate(write(pa, tmp_path / "more", kind), "target") == one.evaluate(X, Y)
@@ -278,7 +278,7 @@ def test_the_order_is_a_function_of_the_seed_and_the_epoch(kind, pa, tmp_path):
     assert (first != second).any() and (first != Y[:, 0]).any()
     (again, _), other = visited(1)
     np.testing.assert_array_equal(again, first)
-    same_weights(made, other)
+    assert same_weights(made, other)
     assert (visited(2)[0][0] != first).any()
 
 
@@ -308,7 +308,7 @@ def test_training_goes_on_with_the_same_bits(kind, steps, at, pa, tmp_path, smal
     with pytest.raises(Interrupt):
         train(at)
     resumed, history = train(10**6, tmp_path / "training.safetensors")
-    same_weights(whole, resumed)
+    assert same_weights(whole, resumed)
     assert curves(history) == curves(expected)
 
 
@@ -321,7 +321,7 @@ def test_functions_over_batches():
     one, other = model(), model()
     one.fit(2 * X + 1, -Y, SIZE, 2, 0)
     other.fit(doubled, epochs=2, verbose=0)
-    same_weights(one, other)
+    assert same_weights(one, other)
     with pytest.raises(ValueError, match="map must return"):
         list(data.map(lambda x, y, weight: ()))
     with pytest.raises(ZeroDivisionError):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._snapshots import Snapshot
     from ._weights import Weight
 
-__all__ = ["Evaluation"]
+__all__ = ["Evaluation", "LossMeans"]
 
 _EVALUATE = _core.FORWARD | _core.LOSS
 #: Python gets control back this often while the engine works: for Ctrl-C.
@@ -137,3 +137,46 @@ class Evaluation:
         """The penalties of weights, of the numbers that are evaluated with."""
         values = self._network._evaluation_values(snapshot) if weights else {}
         return sum(penalty_of(weight, values[weight]) for weight in weights)
+
+
+class LossMeans:
+    """Means of the losses that a step computes of each row, over batches so far.
+
+    Parameters
+    ----------
+    step : Inference
+        Whose outputs are the losses of the rows.
+    hooks : Hooks
+
+    Attributes
+    ----------
+    rows, batches : int
+        How many have been looked at.
+    stopped : bool
+        Whether a callback wants no more.
+    """
+
+    def __init__(self, step: Any, hooks: Hooks) -> None:
+        self._step, self._hooks, self._totals = step, hooks, np.zeros(len(step.outputs))
+        self.rows, self.batches, self.stopped = 0, 0, False
+
+    def logs(self) -> dict[str, Any]:
+        """The means."""
+        return dict(zip(self._step.output_names, (self._totals / self.rows).tolist()))
+
+    def add(self, inputs: list[np.ndarray], _: Any, __: Any, batch_size: int, snapshot: Snapshot | None, first: int) -> None:
+        """Looks at more rows; see `Evaluation.add`."""
+        done = 0
+
+        def logs(outputs: list[np.ndarray], before: int, end: int) -> dict[str, Any]:
+            nonlocal done
+            for row in range(done, end, batch_size):  # one by one: the same bits however many come at once
+                rows = slice(row, min(end, row + batch_size))
+                self._totals += [output[rows].sum(dtype=np.float64) for output in outputs]
+            self.rows, done = self.rows + end - done, end
+            return self.logs()
+
+        outputs, _ = self._step._predict_rows(inputs, batch_size, snapshot, first=first, hooks=self._hooks, logs=logs)
+        logs(outputs, 0, len(outputs[0]))
+        self.batches += -(-len(inputs[0]) // batch_size)
+        self.stopped = self._hooks.stopped

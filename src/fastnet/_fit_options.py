@@ -134,15 +134,9 @@ class FitOptions(NamedTuple):
         """
         given = self.validation_data
         if is_stream(given):
-            from ._streams import begin, converter, make_feed
+            from ._streams import begin, converter
 
-            convert = converter(network, check_finite=self.check_finite)
-            frequency = self.validation_freq
-            if isinstance(frequency, int):
-                times = self.epochs // frequency - self.initial_epoch // frequency
-            else:
-                times = sum(self.initial_epoch < number <= self.epochs for number in frequency)
-            feed = make_feed(network, given, convert, "validation_steps", self.validation_steps, times)
+            feed = self.validation_feed(network, converter(network, check_finite=self.check_finite))
             begin(network, feed)
             return arrays, feed
         if given is not None:
@@ -151,7 +145,7 @@ class FitOptions(NamedTuple):
             inputs = inputs_of(network, given[0], self.check_finite)
             targets = targets_of(network, given[1], len(inputs[0]), self.check_finite)
             weight = given[2] if len(given) == 3 else None
-            return arrays, self._first_steps((inputs, targets, weights_of(network, weight, None, targets, len(inputs[0]))))
+            return arrays, self.first_steps((inputs, targets, weights_of(network, weight, None, targets, len(inputs[0]))))
         if not self.validation_split:
             return arrays, None
         inputs, targets, weights = arrays
@@ -159,9 +153,20 @@ class FitOptions(NamedTuple):
         sample_weights = weights_of(network, self.sample_weight, None, targets, len(inputs[0]))  # class_weight is for training
         kept, held = _data.split_validation([*inputs, *targets, *weights, *sample_weights], self.validation_split)
         held_out = held[:k], held[k : k + m], held[k + 2 * m :]
-        return (kept[:k], kept[k : k + m], kept[k + m : k + 2 * m]), self._first_steps(held_out)
+        return (kept[:k], kept[k : k + m], kept[k + m : k + 2 * m]), self.first_steps(held_out)
 
-    def _first_steps(self, held: Arrays) -> Arrays:
+    def validation_feed(self, network: Network, convert: Any) -> Any:
+        """The batches to validate with, of which none has been read yet; ValueError where there may be no end of them."""
+        from ._streams import make_feed
+
+        frequency = self.validation_freq
+        if isinstance(frequency, int):
+            times = self.epochs // frequency - self.initial_epoch // frequency
+        else:
+            times = sum(self.initial_epoch < number <= self.epochs for number in frequency)
+        return make_feed(network, self.validation_data, convert, "validation_steps", self.validation_steps, times)
+
+    def first_steps(self, held: Arrays) -> Arrays:
         """The rows to validate with of those that are held out: all, or those of `validation_steps`."""
         if self.validation_steps is None:
             return held

@@ -10,6 +10,7 @@ import numpy as np
 from . import _core, _data
 from ._columns import names_of
 from ._traced_losses import arrange_targets
+from .data.sources import inputs_in_parts
 from .losses import Loss
 
 if TYPE_CHECKING:
@@ -17,11 +18,27 @@ if TYPE_CHECKING:
     from ._network import Network
 
 __all__ = [
-    "INFERENCE_ROWS", "inputs_of", "learn_columns", "positive", "rows_at_once", "rows_in_steps", "targets_of", "threads_of", "weights_of",
+    "INFERENCE_ROWS", "given_inputs", "inputs_of", "learn_columns", "positive", "rows_at_once", "rows_in_steps", "targets_of", "threads_of", "weights_of",
 ]  # fmt: skip
 
 #: Rows that predict and evaluate give to the engine at once, unless told otherwise.
 INFERENCE_ROWS = 256
+
+
+def given_inputs(network: Network, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """What a network is given as inputs, of the parts that data have.
+
+    Raises
+    ------
+    ValueError
+        If a step that knows no targets is given another number of parts.
+    """
+    if not network._only_inputs:
+        return x
+    given, names = inputs_in_parts((x, y, sample_weight)), network.input_names
+    if isinstance(given, list) and len(given) != len(names) == 1:
+        raise ValueError(f"x: expected one array ({names[0]}), got {len(given)}")
+    return given
 
 
 def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:

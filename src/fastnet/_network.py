@@ -67,6 +67,8 @@ class Network:
     _places: Mapping[Operation, int] = MappingProxyType({})
     #: How many batches were predicted and evaluated: random numbers that these draw are a function of it.
     _batches_predicted: int = 0
+    #: Whether it knows no targets: all that data hold are inputs.
+    _only_inputs: bool = False
     #: Operations that hand on their input and do not add to the loss here.
     _silent: frozenset[Operation] = frozenset()
 

@@ -11,12 +11,14 @@ import numpy as np
 from . import _core, _data
 from ._fit_options import FitOptions
 from ._graph import Operation, SymbolicTensor, outside_calls
-from ._model_data import inputs_of, rows_at_once
+from ._model_data import inputs_of, positive, rows_at_once
 from ._progress import Progress
 from ._row_sums import Total
-from ._step_data import StepData, trace_step, weights_of_rows
+from ._step_data import StepData, TracedBatches, trace_step, weights_of_rows
 from ._step_trace import Applied, Penalties, StepTrace, ancestors
 from ._step_values import Batches, States, is_penalized, tensors_in
+from ._stream_fitting import StreamFit, open_feed
+from ._streams import converts_ahead, evaluate_feed, first_of, make_feed
 from ._tested_steps import TestedStep
 from ._updates import CompiledStep, CompiledUpdate, StepPlans, Update, place_operations
 from .data.sources import is_stream
@@ -43,6 +45,9 @@ class OverriddenStep(TrainStep):
     model : Model
     data : StepData
     """
+
+    #: What validates, where batches of data are and the model has a `test_step`.
+    tester: TestedStep | None = None
 
     def __init__(self, model: Any, data: StepData) -> None:
         self.updates, self._names = [], []
@@ -221,6 +226,10 @@ class OverriddenStep(TrainStep):
             return _tester(self.owner, inputs).evaluate_data(inputs, batch_size, training_step, callbacks)
         return self.owner._evaluate(inputs, targets, weights, batch_size, training_step, callbacks)
 
+    def _evaluate_chunk(self, *args: Any) -> Any:
+        """Of batches to validate with, by the `test_step` of the model or as without."""
+        return (self.owner if self.tester is None else self.tester)._evaluate_chunk(*args)
+
 
 def _delegated(name: str) -> Any:
     """An attribute that is the model's."""
@@ -354,45 +363,83 @@ def _tester(model: Any, data: StepData) -> TestedStep:
 
 def make_fit(model: Any, progress: Progress, given: FitOptions) -> Fit:
     """The training that a call of `fit` would do."""
-    options = given.unpacked()
-    _require_arrays(model, "train_step", options.x, options.validation_data)
+    options = given.unpacked(model._known_columns())
     for name in ("mixup", "cutmix"):
         if getattr(options, name):
             raise ValueError(f"{name} is for steps of the engine: {type(model).__name__}.train_step can mix rows itself")
+    if is_stream(options.x):
+        return _make_stream_fit(model, progress, options.checked(model))
     weights = weights_of_rows(model, options.y, options.sample_weight, options.class_weight)
     data = StepData(options.x, options.y, weights)
     arrays, held = data.arrays, None
     if options.validation_data is None and options.validation_split:
         arrays, rest = _data.split_validation(arrays, options.validation_split)
         held = StepData(*data.parts(rest))
-    elif options.validation_data is not None:
-        validation = options.validation_data
-        held = StepData(*validation) if isinstance(validation, tuple) else StepData(validation)
     step = _step(model, data)
     options = options.checked(step)
     inputs = inputs_of(step, arrays, options.check_finite)
-    options = options._replace(batch_size=min(options.batch_size, len(inputs[0])))
+    options = _with_rows(model, options, min(options.batch_size or 1, len(inputs[0])))
     step._require_compiled().optimizer.claim(model)
-    validation_data: Any = None
-    if held is not None:
-        if options.validation_steps is not None:
-            n = options.validation_steps * (options.validation_batch_size or options.batch_size)
-            held = StepData(*held.parts([array[:n] for array in held.arrays]))
-        if model._overrides("test_step"):
-            validation_data = held, [], []
-            _tester(model, held)
-        else:
-            x, y, sample_weight = held.parts(held.arrays)
-            validation_data = model._data_for(x, y, sample_weight, None, options.check_finite)
-    if options.validation_batch_size is None and model._overrides("test_step"):
-        options = options._replace(validation_batch_size=options.batch_size)
-    fit = Fit(step, (inputs, [], []), validation_data, options, progress)
+    fit = Fit(step, (inputs, [], []), _validation(model, step, options, held), options, progress)
+    _resume(fit)
+    return fit
+
+
+def _make_stream_fit(model: Any, progress: Progress, options: FitOptions) -> Fit:
+    """As `make_fit`, with data that come batch by batch."""
+    convert = TracedBatches(model, _step, options.class_weight, options.check_finite)
+    feed = open_feed(model, options, convert)
+    options = _with_rows(model, options, first_of(feed).batch_size)
+    step = convert.step
+    feed.ahead = converts_ahead(step)
+    try:
+        step._require_compiled().optimizer.claim(model)
+        fit = StreamFit(step, feed, _validation(model, step, options, None), options, progress)
+        _resume(fit)
+    except BaseException:
+        feed.close(failed=True)
+        raise
+    return fit
+
+
+def _with_rows(model: Any, options: FitOptions, rows: int) -> FitOptions:
+    """With so many rows of a batch, which those of a `test_step` have, too."""
+    held = options.validation_batch_size or (rows if model._overrides("test_step") else None)
+    return options._replace(batch_size=rows, validation_batch_size=held)
+
+
+def _validation(model: Any, step: OverriddenStep, options: FitOptions, held: StepData | None) -> Any:
+    """What to validate with, of the options or what has been held out: arrays, a feed, or None."""
+    own, given = model._overrides("test_step"), options.validation_data
+    step.tester = None
+    if is_stream(given):
+        if not own:
+            return options.validation(model, ([], [], []))[1]
+        convert = TracedBatches(model, _tester, None, options.check_finite)
+        feed = options.validation_feed(model, convert)
+        first_of(feed)
+        step.tester, feed.ahead = convert.step, converts_ahead(convert.step)
+        return feed
+    if given is not None:
+        held = StepData(*given) if isinstance(given, tuple) else StepData(given)
+    if held is None:
+        return None
+    if options.validation_steps is not None:
+        n = options.validation_steps * (options.validation_batch_size or options.batch_size or 1)
+        held = StepData(*held.parts([array[:n] for array in held.arrays]))
+    if own:
+        _tester(model, held)
+        return held, [], []
+    x, y, sample_weight = held.parts(held.arrays)
+    return model._data_for(x, y, sample_weight, None, options.check_finite)
+
+
+def _resume(fit: Fit) -> None:
     path = fit.resume_path()
     if path is not None:
         from .saving.checkpoint import restore
 
         restore(fit, path)
-    return fit
 
 
 def train_on_batch(
@@ -417,17 +464,14 @@ def evaluate(
     model: Any, x: Any, y: Any, batch_size: int | None, sample_weight: Any, steps: int | None, callbacks: Any
 ) -> dict[str, Any]:
     """`Model.evaluate`, by `test_step`."""
-    _require_arrays(model, "test_step", x)
+    if is_stream(x):
+        steps = None if steps is None else positive("steps", steps)
+        convert = TracedBatches(model, _tester)
+        feed = make_feed(model, x, convert, "steps", steps)
+        first_of(feed)
+        feed.ahead = converts_ahead(convert.step)
+        return evaluate_feed(convert.step, feed, steps, None, callbacks)
     data = StepData(x, y, sample_weight)
     if steps is not None:
         data = StepData(*data.parts([array[: steps * (batch_size or 32)] for array in data.arrays]))
     return _tester(model, data).evaluate_data(data, batch_size, None, callbacks)
-
-
-def _require_arrays(model: Any, method: str, *data: Any) -> None:
-    """TypeError for data that come batch by batch."""
-    for given in data:
-        if is_stream(given):
-            raise TypeError(
-                f"{type(model).__name__}.{method} is traced for the rows of arrays: {getattr(given, 'name', type(given).__name__)} gives batches"
-            )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import _data
 from ._graph import SymbolicTensor
+from ._model_data import inputs_of, rows_at_once
 from ._step_trace import StepTrace
-from .data.sources import is_stream
+from .data.feed import Chunk
+from .data.sources import Batch
 
-__all__ = ["StepData", "trace_step", "weights_of_rows"]
+__all__ = ["StepData", "TracedBatches", "trace_step", "weights_of_rows"]
 
 
 class StepData:
@@ -26,10 +28,6 @@ class StepData:
     """
 
     def __init__(self, x: Any, y: Any = None, sample_weight: Any = None) -> None:
-        if is_stream(x):
-            raise NotImplementedError(
-                f"a train_step or test_step takes arrays, or a data set made of them, and no {type(x).__name__} that gives batch after batch"
-            )
         self.arrays: list[np.ndarray] = []
         self._structure = self._place(x, "x")
         if y is not None or sample_weight is not None:
@@ -82,6 +80,47 @@ def weights_of_rows(model: Any, y: Any, sample_weight: Any, class_weight: Any) -
         raise ValueError("class_weight needs targets of one output")
     targets = _data.as_array(y, "y")
     return _data.as_weights(sample_weight, class_weight, targets, len(targets), ())
+
+
+class TracedBatches:
+    """Makes what the engine reads of batches, all of which have the structure and shapes of the first, for which a step is traced.
+
+    Parameters
+    ----------
+    model : Model
+    trace : callable
+        Makes the step, of the model and a `StepData`.
+    class_weight : dict, optional
+    check_finite : bool
+
+    Attributes
+    ----------
+    step : Model or None
+        None before the first batch.
+    """
+
+    def __init__(
+        self, model: Any, trace: Callable[[Any, StepData], Any], class_weight: Any = None, check_finite: bool = True
+    ) -> None:
+        self._model, self._trace, self._class_weight, self._check_finite = model, trace, class_weight, check_finite
+        self.step: Any = None
+        self._key: Any = None
+
+    def __call__(self, batch: Batch) -> Chunk:
+        weights = weights_of_rows(self._model, batch.y, batch.sample_weight, self._class_weight)
+        data = StepData(batch.x, batch.y, weights)
+        if self.step is None:
+            self.step, self._key = self._trace(self._model, data), data.key
+        if data.key != self._key:
+            shapes = [[("n", *shape) for shape in key[1]] for key in (data.key, self._key)]
+            raise ValueError(
+                f"a batch holds arrays of shape {shapes[0]}, the step was traced for {shapes[1]}, as in the first batch"
+            )
+        inputs = inputs_of(self.step, data.arrays, self._check_finite)
+        size = batch.batch_size or len(inputs[0])
+        if self.step._graph.batch_size:
+            rows_at_once(self.step, size, size, "a batch")
+        return Chunk((inputs, [], []), size, batch.order)
 
 
 def trace_step(model: Any, data: StepData, training: bool) -> tuple[list[SymbolicTensor], StepTrace]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._plan_cache import rounded_rows
@@ -17,8 +17,34 @@ if TYPE_CHECKING:
     from ._progress import Progress
     from .custom import CustomLoop
     from .data.feed import Chunk
+    from .data.sources import Batch
 
-__all__ = ["StreamFit", "begin_training"]
+__all__ = ["StreamFit", "begin_training", "open_feed"]
+
+
+def open_feed(model: Any, options: FitOptions, convert: Callable[[Batch], Chunk]) -> Feed:
+    """The data to train with, of which none has been read yet.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that do not go with them.
+    """
+    if options.validation_split:
+        raise ValueError("validation_split works with arrays: give validation_data")
+    if isinstance(options.class_weight, str):
+        raise ValueError("class_weight='balanced' needs all targets at once: give a dictionary with the weight of each class")
+    compiled = model._compiled
+    if compiled is not None and compiled.optimizer.full_batch:
+        raise ValueError(f"{type(compiled.optimizer).__name__} takes all rows at once: give arrays")
+    model._require_compiled()
+    feed = make_feed(
+        model, options.x, convert, "steps_per_epoch", options.steps_per_epoch, options.epochs - options.initial_epoch,
+        seed=model.seed if options.shuffle else None, number=model._epochs_begun,
+    )  # fmt: skip
+    if feed.source.by_epoch:
+        feed.limit = options.steps_per_epoch
+    return feed
 
 
 def begin_training(model: Any, options: FitOptions) -> tuple[Feed, Arrays]:
@@ -29,21 +55,7 @@ def begin_training(model: Any, options: FitOptions) -> tuple[Feed, Arrays]:
     TypeError, ValueError
         For data that do not fit, and arguments that do not go with them.
     """
-    if options.validation_split:
-        raise ValueError("validation_split works with arrays: give validation_data")
-    if isinstance(options.class_weight, str):
-        raise ValueError("class_weight='balanced' needs all targets at once: give a dictionary with the weight of each class")
-    compiled = model._compiled
-    if compiled is not None and compiled.optimizer.full_batch:
-        raise ValueError(f"{type(compiled.optimizer).__name__} takes all rows at once: give arrays")
-    convert = converter(model, class_weight=options.class_weight, check_finite=options.check_finite)
-    model._require_compiled()
-    feed = make_feed(
-        model, options.x, convert, "steps_per_epoch", options.steps_per_epoch, options.epochs - options.initial_epoch,
-        seed=model.seed if options.shuffle else None, number=model._epochs_begun,
-    )  # fmt: skip
-    if feed.source.by_epoch:
-        feed.limit = options.steps_per_epoch
+    feed = open_feed(model, options, converter(model, class_weight=options.class_weight, check_finite=options.check_finite))
     arrays = begin(model, feed).arrays
     if feed.source.columns is not None:
         model._columns.known.setdefault("x", feed.source.columns)

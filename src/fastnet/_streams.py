@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 
 from ._hooks import begin_stream_hooks
-from ._model_data import inputs_of, positive, rows_at_once, targets_of, weights_of
+from ._model_data import given_inputs, inputs_of, positive, rows_at_once, targets_of, weights_of
 from .data.feed import Chunk, Feed
 from .data.sources import Batch, batch_source
 
-__all__ = ["converter", "evaluate_feed", "make_feed", "predict_stream"]
+__all__ = [
+    "begin", "converter", "converts_ahead", "evaluate_feed", "evaluate_stream", "first_of", "make_feed", "predict_stream"
+]  # fmt: skip
 
 
 def converter(
     network: Any, *, targets: bool = True, class_weight: Any = None, check_finite: bool = True, limits_rows: bool = True
 ) -> Callable[[Batch], Chunk]:
-    """A function that makes what the engine reads of a batch.
+    """A function that makes what the engine reads of a batch: of a step that knows no targets all parts of it are inputs.
 
     Parameters
     ----------
@@ -29,12 +31,12 @@ def converter(
     """
 
     def convert(batch: Batch) -> Chunk:
-        inputs = inputs_of(network, batch.x, check_finite)
+        inputs = inputs_of(network, given_inputs(network, *batch[:3]), check_finite)
         n = len(inputs[0])
         size = n if batch.batch_size is None else batch.batch_size
         if limits_rows and network._graph.batch_size:
             rows_at_once(network, size, size, "a batch")
-        if not targets:
+        if network._only_inputs or not targets:
             return Chunk((inputs, [], []), size, batch.order)
         wanted = targets_of(network, batch.y, n, check_finite)
         weights = weights_of(network, batch.sample_weight, class_weight, wanted, n)
@@ -65,12 +67,33 @@ def make_feed(
         For what may have no end, where nothing says how many batches are wanted.
     """
     source = batch_source(data)
+    source.only_inputs = network._only_inputs
     if source.endless and steps is None:
         raise ValueError(
             f"{source.name} does not say where it ends: give {asks_for}, the number of batches to take"
             + (" for an epoch" if asks_for == "steps_per_epoch" else "")
         )
     return Feed(source, convert, limit=None if steps is None else steps * epochs, **options)
+
+
+def first_of(feed: Feed) -> Chunk:
+    """The first chunk, which `take` will give, too; ValueError if there are no batches."""
+    try:
+        chunk = feed.peek()
+    except BaseException:
+        feed.close(failed=True)
+        raise
+    if chunk is None:
+        raise ValueError(f"{feed.source.name} has no batches")
+    return chunk
+
+
+def converts_ahead(network: Any) -> bool:
+    """Whether batches may be converted in the thread that reads: graphs of other sizes, and formulas for targets of other shapes, are for
+    the thread that computes with them."""
+    compiled = network._compiled
+    changes = network._variants.open or any(labels.read is not None for group in network._labels.values() for labels in group)
+    return not changes and (compiled is None or not (compiled.functions or compiled.writes_formulas))
 
 
 def begin(network: Any, feed: Feed) -> Chunk:
@@ -86,25 +109,17 @@ def begin(network: Any, feed: Feed) -> Chunk:
     def convert_first(batch: Batch) -> Chunk:
         undo = network._build_for(batch.x)
         try:
-            network._variants.switch(network, inputs_of(network, batch.x, False))
+            if network._variants.open:
+                network._variants.switch(network, inputs_of(network, batch.x, False))
             return convert(batch)
         except BaseException:
             undo()
             raise
 
     feed.convert = convert_first
-    try:
-        chunk = feed.peek()
-    except BaseException:
-        feed.close(failed=True)
-        raise
-    if chunk is None:
-        raise ValueError(f"{feed.source.name} has no batches")
+    chunk = first_of(feed)
     feed.convert = convert
-    compiled = network._compiled
-    # Graphs of other sizes, and formulas for targets of other shapes, are for the thread that computes with them.
-    changes = network._variants.open or any(labels.read is not None for group in network._labels.values() for labels in group)
-    feed.ahead = not changes and (compiled is None or not (compiled.functions or compiled.writes_formulas))
+    feed.ahead = converts_ahead(network)
     if network._variants.open:
 
         def convert_any(batch: Batch) -> Chunk:
@@ -127,7 +142,7 @@ def evaluate_feed(
     network: Any, feed: Feed, steps: int | None, training_step: int | None = None, callbacks: Any = None
 ) -> dict[str, Any]:
     """Loss and metrics of so many batches of a feed, or of all that come."""
-    hooks = begin_stream_hooks("test", callbacks, network, feed.source.n_batches if steps is None else steps)
+    hooks = begin_stream_hooks("test", callbacks, network._shown, feed.source.n_batches if steps is None else steps)
     found = None
     try:
         for chunk in feed.epoch(steps):

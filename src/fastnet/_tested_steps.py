@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._graph import FUNCTIONS, Graph, Operation, outside_calls
-from ._hooks import begin_hooks
+from ._hooks import Hooks, begin_hooks
 from ._model_data import inputs_of
 from ._order import PENALTIES
 from ._row_sums import Total
@@ -44,28 +44,18 @@ class TestedStep(Model):
         reset = [metric for metric in model.metrics if metric in {one.metric for one in trace.used}]
         self._states = States(trace.used, trace.logs, reset)
 
+    @property
+    def _shown(self) -> Any:
+        return self.owner
+
     def evaluate_data(self, data: StepData, batch_size: int | None, training_step: int | None, callbacks: Any) -> dict[str, Any]:
         inputs = inputs_of(self, data.arrays, True)
-        n = len(inputs[0])
-        hooks, rows = begin_hooks("test", callbacks, self.owner, n, batch_size, (32, 32))
-        numbers, added = self._states.start(), 0
+        hooks, rows = begin_hooks("test", callbacks, self.owner, len(inputs[0]), batch_size, (32, 32))
+        found = self._evaluate_chunk((inputs, [], []), rows, None, training_step, hooks)
+        return hooks.close(found.logs())
 
-        def logs(outputs: list[np.ndarray], first: int, end: int) -> dict[str, Any]:
-            """Adds the rows that have been computed and not yet been added."""
-            nonlocal added
-            values = dict(zip(map(id, [*self._tensors, *self._computed]), [*inputs, *outputs]))
-            whole = added + (end - added) // rows * rows
-            for stop, size in ((whole, rows), (end, end - whole)):  # whole batches, and a smaller one
-                if stop > added:
-                    self._states.add(numbers, self._batches(values, slice(added, stop), size))
-                    added = stop
-            return self._states.results(numbers)
-
-        first = self._count_batches(-(-n // rows), training_step)
-        with self._reading() as live:
-            snapshot = None if live else self._plans.snapshot()
-            outputs, _ = self._predict_rows(inputs, rows, snapshot, first=first, hooks=hooks, logs=logs)
-        return hooks.close(logs(outputs, 0, len(outputs[0])))
+    def _new_evaluation(self, targets: Any, hooks: Hooks) -> StepEvaluation:
+        return StepEvaluation(self, hooks)
 
     def _batches(self, values: dict[int, np.ndarray], rows: slice, size: int) -> Batches:
         """Batches of so many rows each, by the arrays of tensors."""
@@ -83,6 +73,38 @@ class TestedStep(Model):
         count = (rows.stop - rows.start) // size
         batches = Batches(count, size, lambda tensor: values[id(tensor)][rows], whole)
         return batches
+
+
+class StepEvaluation:
+    """What a `test_step` logs of batches so far; see `Evaluation`."""
+
+    def __init__(self, step: TestedStep, hooks: Hooks) -> None:
+        self._step, self._hooks, self._numbers = step, hooks, step._states.start()
+        self.rows, self.batches, self.stopped = 0, 0, False
+
+    def logs(self) -> dict[str, Any]:
+        """What is logged."""
+        return self._step._states.results(self._numbers)
+
+    def add(self, inputs: list[np.ndarray], _: Any, __: Any, batch_size: int, snapshot: Any, first: int) -> None:
+        """Looks at more rows."""
+        step, added = self._step, 0
+
+        def logs(outputs: list[np.ndarray], first: int, end: int) -> dict[str, Any]:
+            """Adds the rows that have been computed and not yet been added."""
+            nonlocal added
+            values = dict(zip(map(id, [*step._tensors, *step._computed]), [*inputs, *outputs]))
+            whole = added + (end - added) // batch_size * batch_size
+            for stop, size in ((whole, batch_size), (end, end - whole)):  # whole batches, and a smaller one
+                if stop > added:
+                    step._states.add(self._numbers, step._batches(values, slice(added, stop), size))
+                    added = stop
+            return self.logs()
+
+        outputs, _ = step._predict_rows(inputs, batch_size, snapshot, first=first, hooks=self._hooks, logs=logs)
+        logs(outputs, 0, len(outputs[0]))
+        self.rows, self.batches = self.rows + len(outputs[0]), self.batches + -(-len(inputs[0]) // batch_size)
+        self.stopped = self._hooks.stopped
 
 
 def _added_losses(operations: Sequence[Operation]) -> Total | None:

@@ -14,7 +14,7 @@ from ._custom_losses import rows_of
 from ._evaluation import Evaluation
 from ._faults import faults_of_outputs, warn_of
 from ._hooks import NO_HOOKS, Hooks, begin_hooks
-from ._model_data import INFERENCE_ROWS, inputs_of, rows_in_steps, targets_of, weights_of
+from ._model_data import INFERENCE_ROWS, given_inputs, inputs_of, rows_in_steps, targets_of, weights_of
 from ._network import Network
 from ._open_shapes import OpenShapes, in_turn
 from ._plan_cache import PlanCache
@@ -211,11 +211,15 @@ class Inference(Network):
         inputs, targets, weights = arrays
         self._variants.switch(self, inputs)
         if found is None:
-            found = Evaluation(self, self._require_compiled().fitted_to(targets, self.output_names), hooks)
+            found = self._new_evaluation(targets, hooks)
         first = self._count_batches(-(-len(inputs[0]) // rows), training_step) + (0 if training_step is None else found.batches)
         with self._reading() as live:
             found.add(inputs, targets, weights, rows, None if live else self._plans.snapshot(), first)
         return found
+
+    def _new_evaluation(self, targets: list[Any], hooks: Hooks) -> Any:
+        """What sums up losses and metrics."""
+        return Evaluation(self, self._require_compiled().fitted_to(targets, self.output_names), hooks)
 
     def _new_outputs(self, n: int) -> list[np.ndarray]:
         """Arrays for the outputs of so many rows."""
@@ -262,11 +266,12 @@ class Inference(Network):
     def _predict(self, x: Any, batch_size: int | None, steps: int | None, callbacks: Any, check_finite: bool) -> Any:
         """As `predict`, the long way."""
         default = INFERENCE_ROWS if steps is None else 32
-        x, _, _, batch_size = unpack(x, None, None, batch_size, default, self._known_columns())
+        x, y, weight, batch_size = unpack(x, None, None, batch_size, default, self._known_columns())
         if is_stream(x):
             from ._streams import predict_stream
 
             return predict_stream(self, x, steps, check_finite, callbacks)
+        x = x if y is None else given_inputs(self, x, y, weight)
         inputs = self._rows_for(x, check_finite)
         if steps is not None:
             inputs = rows_of(inputs, rows_in_steps(self, steps, batch_size))

@@ -7,17 +7,31 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, _data
+from . import _core
 from . import optimizers as _optimizers
+from ._custom_losses import rows_of
+from ._evaluation import LossMeans
 from ._fit_options import FitOptions
 from ._graph import outside_calls
-from ._hooks import begin_hooks
-from ._model_data import INFERENCE_ROWS, inputs_of, learn_columns, positive, rows_at_once, threads_of
+from ._model_data import (
+    INFERENCE_ROWS,
+    given_inputs,
+    inputs_of,
+    learn_columns,
+    positive,
+    rows_at_once,
+    rows_in_steps,
+    threads_of,
+)  # fmt: skip
 from ._progress import make_progress
 from ._step_function import checked_updates, dtype_of, make_inputs
 from ._steppers import SLICE_STEPS, TRAIN
+from ._stream_fitting import StreamFit, begin_training
+from ._streams import evaluate_stream
 from ._updates import CompiledStep, CompiledUpdate, MeanLoss, StepPlans, Update, place_operations
 from ._weights import between_steps
+from .data.dataset import Dataset, unpack
+from .data.sources import is_stream
 from .fitting import Fit
 from .history import History
 from .inference import as_asked
@@ -83,6 +97,8 @@ class TrainStep(Model):
     >>> list(history.history)[:2]
     ['critic', 'generator']
     """
+
+    _only_inputs = True
 
     def __init__(
         self,
@@ -214,7 +230,9 @@ class TrainStep(Model):
         initial_epoch: int = 0,
         *,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_freq: Any = 1,
         check_finite: bool = True,
         resume_from: Any = None,
     ) -> History:
@@ -223,11 +241,11 @@ class TrainStep(Model):
         Parameters
         ----------
         x : array_like, or a list or dictionary of them
-            Rows for each input.
-        validation_data : array_like, or a list or dictionary of them, optional
+            Rows for each input. Or what gives batches, as in `Model.fit`; all parts of a batch are inputs, ``(x, y)`` those of a step of two.
+        validation_data : optional
             As `x`; the losses of these rows are computed after an epoch, as in inference.
-        batch_size, epochs, verbose, callbacks, validation_split, shuffle, initial_epoch, validation_batch_size, validation_freq, \
-check_finite, resume_from
+        batch_size, epochs, verbose, callbacks, validation_split, shuffle, initial_epoch, steps_per_epoch, validation_steps, \
+validation_batch_size, validation_freq, check_finite, resume_from
             As in `Model.fit`.
 
         Returns
@@ -245,27 +263,58 @@ check_finite, resume_from
             When a loss or its gradient becomes NaN or infinite. The message names the update, whose weights are those from before that batch; the
             updates before it in the step have been made.
         """
+        self._require_compiled()
+        x, batch_size = self._given(x, batch_size, 32)
+        if validation_data is not None:
+            validation_data, validation_batch_size = self._given(
+                validation_data, validation_batch_size, validation_batch_size or INFERENCE_ROWS, own=False
+            )
         options = FitOptions(
             x, None, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, None, None,
-            initial_epoch, None, None, validation_batch_size, validation_freq, check_finite, resume_from=resume_from,
+            initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq, check_finite, resume_from=resume_from,
         )  # fmt: skip
-        compiled = self._require_compiled()
-        options = options.checked(self)
-        inputs, held = inputs_of(self, x, check_finite), None
-        if validation_data is not None:
-            held = inputs_of(self, validation_data, check_finite)
-        elif validation_split:
-            inputs, held = _data.split_validation(inputs, validation_split)
-        options = options.checked_for(self, len(inputs[0]))
-        compiled.optimizer.claim(self)
-        learn_columns(self, x)
-        fit = Fit(self, (inputs, [], []), None if held is None else (held, [], []), options, make_progress(verbose))
-        path = fit.resume_path()
-        if path is not None:
-            from .saving.checkpoint import restore
+        return self._begin(options.checked(self), make_progress(verbose)).run()
 
-            restore(fit, path)
-        return fit.run()
+    def _given(self, data: Any, batch_size: int | None, default: int, own: bool = True) -> tuple[Any, int | None]:
+        """Arrays for each input, or what gives batches, of what the user has given; and the rows of a batch.
+
+        own: ValueError where a batch size is given with what has its own.
+        """
+        x, y, weight, rows = unpack(data, None, None, batch_size if own else None, default, self._known_columns())
+        if isinstance(data, Dataset) and not is_stream(x):
+            x = given_inputs(self, x, y, weight)
+        return x, rows if own else batch_size or rows
+
+    def _begin(self, options: FitOptions, progress: Any) -> Fit:
+        """The training that a call of `fit` would do, everything checked."""
+        known, feed, fit = dict(self._columns.known), None, None
+        if is_stream(options.x):
+            feed, arrays = begin_training(self, options)
+        else:
+            arrays = inputs_of(self, options.x, options.check_finite), [], []
+        try:
+            held = options.validation_data
+            if held is None or is_stream(held):
+                arrays, held = options.validation(self, arrays)
+            else:
+                held = options.first_steps((inputs_of(self, held, options.check_finite), [], []))
+            self._require_compiled().optimizer.claim(self)
+            if feed is None:
+                learn_columns(self, options.x)
+                fit = Fit(self, arrays, held, options.checked_for(self, len(arrays[0][0])), progress)
+            else:
+                fit = StreamFit(self, feed, held, options, progress)
+            path = fit.resume_path()
+            if path is not None:
+                from .saving.checkpoint import restore
+
+                restore(fit, path)
+        except BaseException:
+            self._columns.known = known
+            if feed is not None:
+                feed.close(failed=True)
+            raise
+        return fit
 
     def train_on_batch(self, x: Any, return_dict: bool = False, *, check_finite: bool = True) -> Any:  # type: ignore[override]
         """The step on the rows given, as one batch.
@@ -344,37 +393,28 @@ check_finite, resume_from
         batch_size: int | None = None,
         verbose: str | int = 0,
         *,
+        steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
         check_finite: bool = True,
     ) -> Any:
-        """The mean of each loss over rows of data, as in inference and without penalties."""
-        logs = self._evaluate(inputs_of(self, x, check_finite), [], [], batch_size, callbacks=callbacks)
+        """The mean of each loss over rows of data, as in inference and without penalties; of so many batches, or of all."""
+        x, rows = self._given(x, batch_size, INFERENCE_ROWS if steps is None else 32)
+        if is_stream(x):
+            logs = evaluate_stream(self, x, steps, check_finite, callbacks)
+        else:
+            inputs = inputs_of(self, x, check_finite)
+            if steps is not None:
+                inputs = rows_of(inputs, rows_in_steps(self, steps, rows))
+            logs = self._evaluate(inputs, [], [], rows, callbacks=callbacks)
         return as_asked(logs, return_dict, verbose)
 
     def test_on_batch(self, x: Any, return_dict: bool = False) -> Any:  # type: ignore[override]
         """`evaluate` for the rows of one batch."""
         return self.evaluate(x, return_dict=return_dict)
 
-    def _evaluate(
-        self,
-        inputs: list[np.ndarray],
-        targets: Any,
-        weights: Any,
-        batch_size: int | None,
-        training_step: int | None = None,
-        callbacks: Any = None,
-    ) -> dict[str, Any]:
-        hooks, rows = begin_hooks("test", callbacks, self, len(inputs[0]), batch_size, (INFERENCE_ROWS, 32))
-        first = self._count_batches(-(-len(inputs[0]) // rows), training_step)
-        with self._reading() as live:
-            snapshot = None if live else self._plans.snapshot()
-            outputs, _ = self._predict_rows(inputs, rows, snapshot, first=first, hooks=hooks, logs=self._means)
-        return hooks.close(self._means(outputs, 0, len(outputs[0])))
-
-    def _means(self, outputs: list[np.ndarray], first: int, end: int) -> dict[str, Any]:
-        """The losses of the rows up to the end."""
-        return {name: float(np.mean(output[:end], dtype=np.float64)) for name, output in zip(self.output_names, outputs)}
+    def _new_evaluation(self, targets: Any, hooks: Any) -> LossMeans:
+        return LossMeans(self, hooks)
 
     # ---- files ------------------------------------------------------------------------------------------
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from .. import _core
 
-__all__ = ["Batch", "IndexedSource", "IterableSource", "IteratorSource", "Source", "batch_source", "is_stream", "kind_of"]
+__all__ = [
+    "Batch", "IndexedSource", "IterableSource", "IteratorSource", "Source", "batch_source", "inputs_in_parts", "is_stream", "kind_of"
+]  # fmt: skip
 
 
 class Batch(NamedTuple):
@@ -54,13 +56,15 @@ class Source:
         No batch of an epoch is to be asked for before it begins: what it is may change there. Any place of a pass is found at once.
     owns_batches : bool
         Their sizes are its own: whoever trains has none to say.
+    only_inputs : bool
+        Whoever reads it knows no targets: all that a batch of the user's holds is x.
     """
 
     name = "data"
     n_batches: int | None = None
     n_rows: int | None = None
     columns: list[str] | None = None
-    once = endless = by_epoch = False
+    once = endless = by_epoch = only_inputs = False
     owns_batches = True
 
     def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch]:
@@ -82,6 +86,28 @@ class Source:
 
     def end_epoch(self) -> None:
         """All batches of an epoch have been used."""
+
+    def _unpacked(self, given: Any) -> Batch:
+        """A batch of the user's."""
+        return Batch(_owned(inputs_in_parts(given))) if self.only_inputs else unpacked(given, self.name)
+
+
+def inputs_in_parts(given: Any) -> Any:
+    """What a batch holds as the inputs of a step that knows no targets, in their order.
+
+    >>> inputs_in_parts(([np.zeros(2), np.ones(2)], None, np.ones(2)))
+    [array([0., 0.]), array([1., 1.]), array([1., 1.])]
+    >>> inputs_in_parts((np.ones(2), None, None))
+    array([1., 1.])
+    """
+    found = _parts_of(given)
+    return found[0] if len(found) == 1 else found
+
+
+def _parts_of(given: Any) -> list[Any]:
+    if isinstance(given, tuple) or (isinstance(given, list) and any(hasattr(one, "shape") for one in given)):
+        return [part for one in given for part in _parts_of(one)]
+    return [] if given is None else [given]
 
 
 def unpacked(given: Any, name: str) -> Batch:
@@ -124,7 +150,7 @@ class IteratorSource(Source):
         for _ in itertools.islice(self._iterator, skipped):
             pass
         for given in self._iterator:
-            yield unpacked(given, self.name)
+            yield self._unpacked(given)
 
 
 class IterableSource(Source):
@@ -140,7 +166,7 @@ class IterableSource(Source):
 
     def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch]:
         for given in itertools.islice(iter(self._iterable), skipped, None):
-            yield unpacked(given, self.name)
+            yield self._unpacked(given)
 
     def begin_epoch(self) -> None:
         _call(self._iterable, "on_epoch_begin")
@@ -171,7 +197,7 @@ class IndexedSource(Source):
             order = range(self.n_batches) if seed is None else _core.shuffle(seed, number, self.n_batches).tolist()
             order = order[skipped:]
         for batch in self._asked(order):
-            yield unpacked(batch, self.name)
+            yield self._unpacked(batch)
 
     def _asked(self, order: Iterable[int]) -> Iterator[Any]:
         """The batches in that order; where the data say that they have workers, threads make some of them at once."""
