@@ -24,14 +24,20 @@ case "$wheel" in *-abi3-*) "$work/build/bin/abi3audit" --strict "$wheel" ;; esac
 # What a user has: no compiler that works, and no source of fastnet in reach.
 cp -r tests tools "$work/"
 printf '[pytest]\naddopts = --benchmark-skip\npythonpath = tests/fuzz tools\n' >"$work/pytest.ini"
+tests=() # of all these Pythons at once, where times are measured no longer
 for python in "${pythons[@]}"; do
-    "$python" -m venv "$work/user"
+    user="$work/user_of_$(basename "$python")_${#tests[@]}"
+    "$python" -m venv "$user"
     start=$(date +%s%N)
-    env CC=false CXX=false "$work/user/bin/pip" install --quiet --only-binary :all: "$wheel"
-    (cd "$work" && user/bin/python -m fastnet demo)
-    echo "$("$work/user/bin/python" --version): from the wheel to the end of the demo in $((($(date +%s%N) - start) / 1000000)) ms"
-    "$work/user/bin/pip" install --quiet --only-binary :all: pytest pytest-benchmark hypothesis scipy safetensors scikit-learn pandas
-    (cd "$work" && FASTNET_QUICK=1 user/bin/python -m pytest -q -p no:cacheprovider tests/test_fit.py tests/test_model.py tests/test_saving.py \
-        tests/test_epochs.py tests/test_mathematics.py tests/test_threads.py)
-    rm -rf "$work/user"
+    env CC=false CXX=false "$user/bin/pip" install --quiet --only-binary :all: "$wheel"
+    (cd "$work" && "$user/bin/python" -m fastnet demo)
+    echo "$("$user/bin/python" --version): from the wheel to the end of the demo in $((($(date +%s%N) - start) / 1000000)) ms"
+    tests+=("$user")
 done
+printf '%s\n' "${tests[@]}" | xargs -P "$(nproc)" -I{} bash -euo pipefail -c '
+    user={}
+    "$user/bin/pip" install --quiet --only-binary :all: pytest pytest-benchmark hypothesis scipy safetensors scikit-learn pandas
+    cd "$(dirname "$user")"
+    FASTNET_QUICK=1 "$user/bin/python" -m pytest -q -p no:cacheprovider tests/test_fit.py tests/test_model.py tests/test_saving.py \
+        tests/test_epochs.py tests/test_mathematics.py tests/test_threads.py >"$user.log" 2>&1 || { tail -50 "$user.log"; exit 1; }
+    echo "$("$user/bin/python" --version): $(tail -1 "$user.log")"'
