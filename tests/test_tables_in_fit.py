@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import sys
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from test_streams import Interrupt, InterruptAt, curves
 
 import fastnet as fn
 from fastnet.callbacks import TrainingCheckpoint
-from fastnet.data import Dataset, dataset, rows
+from fastnet.data import Dataset, dataset, rows, tables
 
 N, SIZE = 103, 10
 RNG = np.random.default_rng(1)
@@ -310,6 +311,28 @@ def test_training_goes_on_with_the_same_bits(kind, steps, at, pa, tmp_path, smal
     resumed, history = train(10**6, tmp_path / "training.safetensors")
     assert same_weights(whole, resumed)
     assert curves(history) == curves(expected)
+
+
+def test_buffers_are_filled_again_when_nobody_has_them(pa, tmp_path, monkeypatch):
+    given, made = write(pa, tmp_path / "data", "parquet"), []
+    new = tables.Roles.new
+    monkeypatch.setattr(tables.Roles, "new", lambda self, n: made.append(new(self, n)) or made[-1])
+    held = Dataset(given, "target", batch_size=SIZE, buffer_size=SIZE)
+    parts = list(held)  # all of them at the same time
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in parts]), X)
+    np.testing.assert_array_equal(np.concatenate([y for _, y in parts]), Y[:, 0])
+    last, whole = [], []  # of each array only a part of it, some buffers later
+    for x, y in Dataset(given, "target", batch_size=SIZE, buffer_size=SIZE).map(lambda x, y: (x, y[:, None])):
+        last = [*last[-2:], (x[1:, :2], y[1:])]
+        whole.append([part.copy() for part in last[0]])
+    np.testing.assert_array_equal(
+        np.concatenate([x for x, _ in whole[3:]]), np.concatenate([X[i + 1 : i + SIZE, :2] for i in range(SIZE, 90, SIZE)])
+    )
+    made.clear()
+    for _ in range(3):
+        for _ in Dataset(given, "target", batch_size=SIZE, buffer_size=SIZE):
+            pass
+    assert len(made) <= 3 * 3 if sys.implementation.name == "cpython" else made
 
 
 def test_functions_over_batches():

@@ -6,6 +6,7 @@ import contextlib
 import glob
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,8 +21,12 @@ __all__ = ["open_table"]
 
 #: Rows that are shuffled together where a file is read in order, unless told otherwise; and bytes of them at most.
 BUFFER_ROWS, _BUFFER_BYTES = 1 << 16, 1 << 25
+#: Bytes of columns that are decoded at once, and of the pages of a column that are read ahead of it.
+_DECODED_BYTES, _PAGE_BYTES = 1 << 23, 1 << 16
 #: Rows whose columns are laid side by side at once, in cache.
 _BLOCK = 4096
+#: Buffers that are kept: one that is filled, some that wait, one that is trained with, and what is left of that by others.
+_BUFFERS = 6
 #: Passes have numbers of their own for the order of files, and of the rows of each buffer.
 _NUMBERS = 20
 
@@ -125,6 +130,8 @@ class Roles:
         found = [matrix for part in self.parts for matrix in _values(part)]
         self.names = list(dict.fromkeys(one for matrix in found for one in matrix.names))
         self.row_bytes = sum(matrix.new(1).nbytes for matrix in found)
+        #: Rows that pyarrow decodes at once: the more, the less it does anew for each part of a column that has a dictionary.
+        self.rows_at_once = min(BUFFER_ROWS, max(_BLOCK, _DECODED_BYTES // max(1, self.row_bytes)))
 
     def _matrices(self, given: Any) -> Any:
         if given is None:
@@ -237,6 +244,36 @@ class Unit(NamedTuple):
     read: Callable[[], Iterator[Any]]
 
 
+class _Buffers:
+    """Arrays that are filled again when nobody has them any more: the pages of new ones take a processor longer than what is put there.
+
+    Parameters
+    ----------
+    make : callable
+        Makes a list of arrays, of dictionaries of arrays, and of None.
+    """
+
+    def __init__(self, make: Callable[[], list[Any]]) -> None:
+        self._make, self._known, self._alone = make, [], 0  # type: ignore[var-annotated]
+        self._counts = hasattr(sys, "getrefcount") and getattr(sys, "_is_gil_enabled", lambda: True)()
+
+    def take(self) -> list[Any]:
+        """Arrays that nobody else has."""
+        if not self._counts:
+            return self._make()
+        found = next((arrays for arrays in self._known if self._references(arrays) == self._alone), None)
+        if found is None:
+            found = self._make()
+            self._known = [*self._known[1 - _BUFFERS :], found]
+            self._alone = self._references(found)
+        return [dict(part) if isinstance(part, dict) else part for part in found]
+
+    @staticmethod
+    def _references(arrays: list[Any]) -> int:
+        """References to the arrays, of which views have one each."""
+        return sum(sys.getrefcount(array) for part in arrays for array in _values(part))
+
+
 class TableSource(Source):
     """Rows that are read in order, file after file.
 
@@ -285,7 +322,8 @@ class TableSource(Source):
 
     def _windows(self, units: Sequence[Unit], skipped: int) -> Iterator[tuple[list[Any], int]]:
         """Filled buffers, and how many rows they have."""
-        arrays, filled = self._roles.new(self._size), 0
+        buffers = _Buffers(lambda: self._roles.new(self._size))
+        arrays, filled = buffers.take(), 0
         for unit in units:
             if unit.n_rows is not None and unit.n_rows <= skipped:
                 skipped -= unit.n_rows
@@ -299,7 +337,7 @@ class TableSource(Source):
                     left, filled = left + taken.num_rows, filled + taken.num_rows
                     if filled == self._size:
                         yield arrays, filled
-                        arrays, filled = self._roles.new(self._size), 0
+                        arrays, filled = buffers.take(), 0
         if filled:
             yield arrays, filled
 
@@ -337,14 +375,14 @@ def open_table(x: Any, y: Any, weight: Any, columns: Any, batch_size: int, buffe
         name = os.fspath(x) if isinstance(x, (str, os.PathLike)) else f"{files[0]} and others"
         if files[0].suffix.lower() in (".parquet", ".pq"):
             schema = _pyarrow("pyarrow.parquet").read_schema(files[0])
-            return source(name, schema, lambda roles: [unit for file in files for unit in _row_groups(file, roles.names)])
+            return source(name, schema, lambda roles: [unit for file in files for unit in _row_groups(file, roles)])
         schema = _csv_schema(files[0])
         return source(name, schema, lambda roles: [_csv_unit(file, schema, roles.names) for file in files])
     name = type(x).__name__
     if hasattr(x, "read_next_batch"):
         return source(name, x.schema, lambda roles: [Unit(None, lambda: iter(x))], once=True)
     if hasattr(x, "get_fragments"):
-        return source(name, x.schema, lambda roles: [_fragment_unit(one, x.schema, roles.names) for one in x.get_fragments()])
+        return source(name, x.schema, lambda roles: [_fragment_unit(one, x.schema, roles) for one in x.get_fragments()])
     roles = Roles(x.schema, y, weight, columns, name, known)
     parts = [_each(part, lambda matrix: TableRows(x, matrix)) for part in roles.parts]
     parts[1:] = [part if array is None else array for part, array in zip(parts[1:], arrays)]
@@ -374,22 +412,24 @@ def _files_of(given: Any) -> list[pathlib.Path]:
     return files
 
 
-def _row_groups(path: pathlib.Path, names: list[str]) -> list[Unit]:
+def _row_groups(path: pathlib.Path, roles: Roles) -> list[Unit]:
     parquet = _pyarrow("pyarrow.parquet")
-    with parquet.ParquetFile(path) as file:
-        sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+    metadata = parquet.read_metadata(path)  # kept: to read it anew takes the longer, the more groups there are
+    sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
 
     def read(group: int) -> Iterator[Any]:
-        with parquet.ParquetFile(path) as file:  # without threads: the engine has them
-            yield from file.iter_batches(BUFFER_ROWS // 4, row_groups=[group], columns=names, use_threads=False)
+        with parquet.ParquetFile(
+            path, metadata=metadata, buffer_size=_PAGE_BYTES
+        ) as file:  # without threads: the engine has them
+            yield from file.iter_batches(roles.rows_at_once, row_groups=[group], columns=roles.names, use_threads=False)
 
     return [Unit(size, lambda group=group: read(group)) for group, size in enumerate(sizes) if size]
 
 
-def _fragment_unit(fragment: Any, schema: Any, names: list[str]) -> Unit:
+def _fragment_unit(fragment: Any, schema: Any, roles: Roles) -> Unit:
     return Unit(
         fragment.count_rows(),
-        lambda: fragment.to_batches(schema=schema, columns=names, batch_size=BUFFER_ROWS // 4, use_threads=False),
+        lambda: fragment.to_batches(schema=schema, columns=roles.names, batch_size=roles.rows_at_once, use_threads=False),
     )
 
 
