@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import distribution_steps
 import numpy as np
 
 import fastnet as fn
@@ -126,6 +127,76 @@ def train(model, data, compiled, fit):
 def bits(*names):
     """Weights and histories of all networks."""
     return {name: train(*rest) for name, *rest in networks() if not names or name in names}
+
+
+def sequences(*names):
+    """Weights and histories of steps of several updates, by `fit` and then by single steps."""
+    found, rank = {}, fn.distribution.distribution().rank if fn.distribution.distribution() else 0
+    for name in names or distribution_steps.CASES:
+        step, models, data = distribution_steps.CASES[name][0](rank)
+        held = data[0] if isinstance(step, fn.TrainStep) else data if len(data) > 1 else None
+        options = {} if held is None else {"validation_data": held, "validation_batch_size": 16}
+        history = step.fit(*data, batch_size=16, epochs=2, verbose=0, **options).history
+        own = {key: values for key, values in history.items() if key != "seconds"}
+        parts = [[array[:7] for array in one] if isinstance(one, list) else one[:7] for one in data]
+        single = [step.train_on_batch(*parts, return_dict=True) for _ in range(2)]
+        arrays = [array for model in models for array in model.get_weights()]
+        found[name] = {
+            "weights": digest_arrays(arrays),
+            "sizes": [float(np.abs(one).sum()) for one in arrays],
+            "single": single,
+            **own,
+        }
+    return found
+
+
+def moved_by_two():
+    """Statistics of a layer that two updates with gradients at the same weights move, after two batches of 16 and 3 rows."""
+    model = distribution_steps.pair_of_one_layer()
+    model.fit(distribution_steps.NOISE[:19], batch_size=16, shuffle=False, verbose=0)
+    return {"found": [array.tolist() for array in (model.normal.moving_mean, model.normal.moving_variance)]}
+
+
+def failing_steps(what):
+    """Where the second of two updates fails: what is said, what has become of both, and how it goes on."""
+    step, models, good, bad = distribution_steps.two_updates(what)
+    step.train_on_batch(good)
+    found = {"before": [digest(model) for model in models], "slots": slots_of(step)}
+    try:
+        step.fit(bad, batch_size=16, verbose=0, shuffle=False)
+    except Exception as error:
+        found.update(error=type(error).__name__, message=str(error), batches=[one.batches for one in step.optimizers.values()])
+    found.update(after=[digest(model) for model in models])
+    losses = [step.train_on_batch(good) for _ in range(2)]
+    return {**found, "losses": losses, "weights": [digest(model) for model in models]}
+
+
+def differing_steps(what):
+    """What is said in each process where process 1 has another step, or one of its metrics or callbacks fails."""
+    rank = fn.distribution.distribution().rank
+    try:
+        distribution_steps.differ(what, rank)
+    except Exception as error:
+        return {"rank": rank, "error": type(error).__name__, "message": str(error)}
+
+
+def resumed_step(path, stop):
+    """Training of a step that is stopped after its fifth batch, or goes on to its end."""
+    step, models, data = distribution_steps.rare_gan(fn.distribution.distribution().rank)
+    keep = fn.callbacks.TrainingCheckpoint(path, every_steps=1)
+
+    class Stops(fn.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if stop == "stop" and self.model.optimizer.batches == 6:
+                raise InterruptedError
+
+    resume = {"resume_from": path} if stop == "go on" else {}
+    try:
+        history = step.fit(*data, epochs=4, batch_size=16, verbose=0, callbacks=[keep, Stops()], **resume).history
+    except InterruptedError:
+        return {"batches": step.optimizer.batches}
+    weights = [digest(model) for model in models]
+    return {"weights": weights, **{name: values for name, values in history.items() if name != "seconds"}}
 
 
 def steps():
@@ -473,11 +544,13 @@ def files(folder):
     return {"files": sorted(name for name in os.listdir(folder) if name.startswith(str(rank)))}
 
 
-def endless():
+def endless(kind="model"):
     """Trains until it is ended from outside."""
-    x, y = rows()
-    model = dense(0)
-    model.compile("sgd", CROSS_ENTROPY)
+    data, model = rows(), dense(0)
+    if kind == "step":
+        model, models, data = distribution_steps.gan(0)
+    else:
+        model.compile("sgd", CROSS_ENTROPY)
 
     class Tells(fn.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -486,9 +559,11 @@ def endless():
             time.sleep(0.002)
 
     try:
-        model.fit(x, y, epochs=100_000, batch_size=16, verbose=0, callbacks=[Tells()])
+        model.fit(*data, epochs=100_000, batch_size=16, verbose=0, callbacks=[Tells()])
     except KeyboardInterrupt:
-        return {"interrupted": True, "batches": model.optimizer.batches, "weights": digest(model)}
+        counts = [one.batches for one in model.optimizers.values()] if kind == "step" else []
+        batches = model.optimizer.batches
+        return {"interrupted": True, "batches": batches, "same": set(counts) <= {batches}, "weights": digest(model)}
 
 
 def main():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._network import Network
     from .optimizers import Optimizer
 
-__all__ = ["TRAINING", "OwnFunction", "lower", "lower_constant", "lower_operations", "lower_update"]
+__all__ = ["TRAINING", "OwnFunction", "idle_weights", "lower", "lower_constant", "lower_operations", "lower_update"]
 
 #: A factor of L2 that adds nothing.
 _LEAST = 1e-200
@@ -84,7 +84,7 @@ def lower(
     found = with_loss.formulas if with_loss is not None else []
     targets = with_loss.read_targets if with_loss is not None else []
     optimizer = compiled.optimizer if training and compiled is not None and compiled.optimizer.kernel else None
-    idle = _idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
+    idle = idle_weights(network, compiled) if kind == "train" and compiled is not None else set()
     if network._trained is not None:
         idle |= {weight for weight in weights if weight not in network._trained}
     functions = [one for one in functions if one.result is None or (optimizer is not None and one.weight not in idle)]
@@ -282,7 +282,7 @@ def _lower_metrics(compiled: Compiled, values: Mapping[int, int]) -> list[tuple[
     ]
 
 
-def _idle_weights(network: Network, compiled: Compiled) -> set[Weight]:
+def idle_weights(network: Network, compiled: Compiled) -> set[Weight]:
     """Weights that no loss depends on, where an output has none: as in Keras, an optimizer leaves them as they are."""
     if None not in compiled.losses:
         return set()

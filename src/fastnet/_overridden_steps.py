@@ -170,8 +170,21 @@ class OverriddenStep(TrainStep):
             rows = slice(first, position.row)
             if rows.stop > rows.start:
                 mean_losses = (totals - before)[1:] / (rows.stop - rows.start)
-                batches = self._batches(inputs, options.get("order"), arrays, rows, batch_size, mean_losses)
-                self._compiled.states.add(squares[2 * n :], batches)  # type: ignore[union-attr]
+                self._add_values(inputs, options.get("order"), arrays, rows, batch_size, mean_losses, squares)
+
+    def _add_values(
+        self,
+        inputs: Sequence[np.ndarray],
+        order: np.ndarray | None,
+        arrays: list[list[Any]],
+        rows: slice,
+        batch_size: int,
+        losses: np.ndarray,
+        sums: np.ndarray,
+    ) -> None:
+        """Adds what metrics are told of batches that have been made."""
+        batches = self._batches(inputs, order, arrays, rows, batch_size, losses)
+        self._compiled.states.add(sums[2 * len(self.updates) :], batches)  # type: ignore[union-attr]
 
     def _batches(
         self,
@@ -244,7 +257,7 @@ def _delegated(name: str) -> Any:
     return property(get, put)
 
 
-for _name in ("history", "stop_training", "_epochs_begun"):
+for _name in ("history", "stop_training", "_epochs_begun", "_distribution"):
     setattr(OverriddenStep, _name, _delegated(_name))
 
 
@@ -260,6 +273,10 @@ class CompiledOverride(CompiledStep):
     def new_sums(self) -> np.ndarray:
         """Squared norms of the gradients, and what metrics begin with."""
         return np.concatenate([super().new_sums(), self.states.start()])
+
+    def described(self) -> list[str]:
+        """What is logged besides the losses of the updates, in words."""
+        return [type(metric).__qualname__ for metric in self.states.metrics] + list(self.states.logs)
 
     def logs(self, totals: np.ndarray, sums: np.ndarray, rows: int) -> dict[str, Any]:
         """What the step returns."""
@@ -455,8 +472,7 @@ def train_on_batch(
     totals, numbers = np.zeros(1 + len(step.outputs)), np.zeros(compiled.states.size)
     compiled.states.store(numbers)
     sums = np.concatenate([np.zeros(2 * len(step.updates)), numbers])
-    with step._slab.gate.writing():
-        step._run_updates(inputs, 1, batch_size=n, n_rows=n, first_row=0, exact=False, totals=totals, squares=sums)
+    totals, sums = step._make_step(inputs, totals, sums)
     return as_asked(compiled.logs(totals, sums, n), return_dict)
 
 

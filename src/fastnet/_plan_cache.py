@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core
 from ._lowering import TRAINING, lower, lower_update
+from ._order import PENALTIES
 from ._slots import Slots
 from ._snapshots import Snapshot
 from ._weight_functions import functions_in_plan, has_functions, is_of_arrays, own
@@ -54,6 +55,8 @@ class PlanCache:
         self._structure: tuple[Any, ...] = ()
         self._keyed: list[Layer] = []  # layers to be asked each time
         self._columns: list[tuple[int, str, Callable[[int], float]]] = []
+        #: The factors of sums over the rows of a batch in its loss; see `hyper_of_part`.
+        self._sums: list[float] = []
         self._own_weights: list[Weight] = []
         self.slots = Slots(model)
 
@@ -178,6 +181,19 @@ class PlanCache:
         _forget_oldest(self._parts, _KEPT_PARTS)
         return plan
 
+    def hyper_of_part(self, hyper: np.ndarray, times: float) -> np.ndarray:
+        """The row of hyper-parameters for a plan that `part` has given.
+
+        Parameters
+        ----------
+        hyper : ndarray
+            That of the whole step.
+        times : float
+            How many times as many rows the batch has. What is made of the part is weighted by its rows, as it should be where losses are
+            means: sums over the rows are multiplied by this.
+        """
+        return np.append(hyper, [factor * times for factor in self._sums]) if self._sums else hyper
+
     def take(self, kind: str, rows: int, snapshot: Snapshot | None) -> Any:
         """A manager that gives this thread a plan to predict or evaluate batches of so many rows, or somewhat more.
 
@@ -294,6 +310,10 @@ class PlanCache:
         spec = lower(model, compiled, kind, averages, self._schedules() if training else [], functions)
         if section is not None:
             spec = lower_update(spec, *section)
+        elif gradients is not None:
+            sums = [i for i, (op, *_, given) in enumerate(spec["nodes"]) if op in PENALTIES and given.get("summed")]
+            spec["scheduled"] += [(i, "linear") for i in sums]
+            self._sums = [spec["nodes"][i][-1]["linear"] for i in sums]
         if gradients is None:
             gradients = slab.gradients if training else None
         return _core.Plan(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import _core
+from . import optimizers as _optimizers
 from ._graph import SymbolicTensor
 from ._row_sums import Total, rows_of_mean
 from ._weights import Weight
 from .layers.base import Layer
 from .layers.core import Input
 
-__all__ = ["checked_updates", "dtype_of", "make_inputs"]
+__all__ = ["checked_updates", "chosen_optimizers", "dtype_of", "make_inputs"]
 
 
 def make_inputs(function: Callable[..., Any], inputs: Any) -> list[SymbolicTensor]:
@@ -62,6 +63,23 @@ def checked_updates(found: Any) -> dict[str, tuple[SymbolicTensor, list[Weight]]
             )
         updates[name] = (loss, weights_in(name, trained))
     return updates
+
+
+def chosen_optimizers(names: Sequence[str], optimizers: Any) -> list[_optimizers.Optimizer]:
+    """One for each update, of what compile was told; TypeError or ValueError where that is something else."""
+    if isinstance(optimizers, str):
+        optimizers = dict.fromkeys(names, optimizers)
+    if not isinstance(optimizers, Mapping):
+        raise TypeError(f"compile takes a dictionary with an optimizer for each of {names}, got {optimizers!r}")
+    if set(optimizers) != set(names):
+        raise ValueError(f"compile got optimizers for {list(optimizers)}, expected one for each of {names}")
+    chosen = [_optimizers.get(optimizers[name]) for name in names]
+    for i, (name, optimizer) in enumerate(zip(names, chosen)):
+        if any(optimizer is other for other in chosen[:i]):
+            raise ValueError(f"update {name!r} has the optimizer of another one: give each its own object")
+        if optimizer.full_batch:
+            raise ValueError(f"update {name!r}: {type(optimizer).__name__} takes all rows at once, a step takes batches")
+    return chosen
 
 
 def weights_in(name: str, trained: Any) -> list[Weight]:

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from ._weights import Slab, Weight
     from .optimizers import Optimizer
 
-__all__ = ["CompiledStep", "CompiledUpdate", "MeanLoss", "StepOptimizers", "StepPlans", "Update", "place_operations"]
+__all__ = [
+    "CompiledStep",
+    "CompiledUpdate",
+    "MeanLoss",
+    "StepOptimizers",
+    "StepPlans",
+    "Update",
+    "hyper_rows",
+    "place_operations",
+]
 
 
 class MeanLoss(Layer):
@@ -156,6 +165,18 @@ def place_operations(updates: Sequence[Update]) -> None:
         update.order_operations(places)
 
 
+def hyper_rows(updates: Sequence[Update], steps: int) -> list[np.ndarray]:
+    """The hyper-parameters of each update for so many batches; one optimizer may make several of the updates."""
+    found = []
+    optimizers = [update.optimizer for update in updates]
+    for i, (update, optimizer) in enumerate(zip(updates, optimizers)):
+        turns = sum(other is optimizer for other in optimizers)
+        rows = update._plans.hyper(steps * turns)
+        turn = sum(other is optimizer for other in optimizers[:i])
+        found.append(rows if rows.ndim == 1 or turns == 1 else np.ascontiguousarray(rows[turn::turns]))
+    return found
+
+
 class CompiledUpdate:
     """What plans of an update ask of `Compiled`."""
 
@@ -195,6 +216,10 @@ class CompiledStep:
 
     def fitted_to(self, targets: Any, names: Any) -> CompiledStep:
         return self
+
+    def described(self) -> list[str]:
+        """What is logged besides the losses of the updates, in words."""
+        return []
 
     def new_sums(self) -> np.ndarray:
         """Squared norms of the gradients of each update, and the rows that it was made for, at zero."""

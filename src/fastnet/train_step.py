@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core
 from . import optimizers as _optimizers
 from ._custom_losses import rows_of
+from ._distributed import check_distribution
 from ._evaluation import LossMeans
 from ._fit_options import FitOptions
 from ._graph import outside_calls
@@ -24,11 +25,11 @@ from ._model_data import (
     threads_of,
 )  # fmt: skip
 from ._progress import make_progress
-from ._step_function import checked_updates, dtype_of, make_inputs
+from ._step_function import checked_updates, chosen_optimizers, dtype_of, make_inputs
 from ._steppers import SLICE_STEPS, TRAIN
 from ._stream_fitting import StreamFit, begin_training
 from ._streams import evaluate_stream
-from ._updates import CompiledStep, CompiledUpdate, MeanLoss, StepPlans, Update, place_operations
+from ._updates import CompiledStep, CompiledUpdate, MeanLoss, StepPlans, Update, hyper_rows, place_operations
 from ._weights import between_steps
 from .data.dataset import Dataset, unpack
 from .data.sources import is_stream
@@ -36,6 +37,9 @@ from .fitting import Fit
 from .history import History
 from .inference import as_asked
 from .model import Model
+
+if TYPE_CHECKING:
+    from .distribution import DataParallel
 
 __all__ = ["TrainStep"]
 
@@ -155,6 +159,7 @@ class TrainStep(Model):
         every: Mapping[str, int] | None = None,
         n_threads: int | None = None,
         precise: bool = False,
+        distribution: DataParallel | None = None,
     ) -> None:
         """Says by what each update is made.
 
@@ -165,7 +170,7 @@ class TrainStep(Model):
         every : dictionary of str to int, optional
             How many batches an update comes once for, by name, as ``{"generator": 5}`` of a critic that learns five times as often. It is made
             in the last of them; its loss is the mean over the batches that it is made in.
-        n_threads, precise
+        n_threads, precise, distribution
             As in `Model.compile`.
 
         Raises
@@ -187,23 +192,13 @@ class TrainStep(Model):
                     f"update {update.name!r}: the constraint of weight {own.path!r} is a function of arrays, of which a step knows nothing: "
                     "write it in fastnet.ops"
                 )
-        if isinstance(optimizers, str):
-            optimizers = dict.fromkeys(names, optimizers)
-        if not isinstance(optimizers, Mapping):
-            raise TypeError(f"compile takes a dictionary with an optimizer for each of {names}, got {optimizers!r}")
-        if set(optimizers) != set(names):
-            raise ValueError(f"compile got optimizers for {list(optimizers)}, expected one for each of {names}")
-        chosen = [_optimizers.get(optimizers[name]) for name in names]
-        for i, (name, optimizer) in enumerate(zip(names, chosen)):
-            if any(optimizer is other for other in chosen[:i]):
-                raise ValueError(f"update {name!r} has the optimizer of another one: give each its own object")
-            if optimizer.full_batch:
-                raise ValueError(f"update {name!r}: {type(optimizer).__name__} takes all rows at once, a step takes batches")
+        chosen = chosen_optimizers(names, optimizers)
         for name, count in (every or {}).items():
             if name not in names:
                 raise ValueError(f"compile: every has {name!r}, expected updates among {names}")
             positive(f"every[{name!r}]", count)
         n_threads = threads_of(n_threads)
+        self._distribution, self._shared_steps = check_distribution(distribution), None
         before = [update._compiled and update._compiled.optimizer for update in self.updates]
         self._compiled = CompiledStep(names, chosen, n_threads, bool(precise))  # type: ignore[assignment]
         for update, optimizer, other in zip(self.updates, chosen, before):
@@ -329,10 +324,23 @@ validation_batch_size, validation_freq, check_finite, resume_from
         rows_at_once(self, n, n)
         compiled.optimizer.claim(self)
         learn_columns(self, x)
-        totals, squares = np.zeros(1 + len(self.updates)), compiled.new_sums()
+        sums = self._make_step(inputs, np.zeros(1 + len(self.updates)), compiled.new_sums())
+        return as_asked(compiled.logs(*sums, n), return_dict)
+
+    def _make_step(self, inputs: list[np.ndarray], totals: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The step on rows as one batch; returns the sums of the losses, and all else that is added up."""
+        if self.distribution is not None:
+            from .distribution._sequences import train_together
+
+            return train_together(self, inputs, totals, sums)
+        n = len(inputs[0])
         with self._slab.gate.writing():
-            self._run_updates(inputs, 1, batch_size=n, n_rows=n, first_row=0, exact=False, totals=totals, squares=squares)
-        return as_asked(compiled.logs(totals, squares, n), return_dict)
+            self._run_updates(inputs, 1, batch_size=n, n_rows=n, first_row=0, exact=False, totals=totals, squares=sums)
+        return totals, sums
+
+    def _new_arrays(self, rows: int) -> list[list[np.ndarray | None]]:
+        """An array for each value of each update that is asked for: nothing asks for any."""
+        return []
 
     def _run_updates(
         self,
@@ -350,7 +358,7 @@ validation_batch_size, validation_freq, check_finite, resume_from
         **options: Any,
     ) -> None:
         """At most so many steps, while no other thread writes; an interrupt meanwhile is raised when they have been made and counted."""
-        hyper = self._hyper(min(steps, SLICE_STEPS))
+        hyper = hyper_rows(self.updates, min(steps, SLICE_STEPS))
         if any(rows.ndim == 2 for rows in hyper):
             steps = min(steps, SLICE_STEPS)
         self._change_weights(
@@ -373,17 +381,6 @@ validation_batch_size, validation_freq, check_finite, resume_from
             groups=[-1 - i if update.group is None else update.group for i, update in enumerate(self.updates)],
             **options,
         )
-
-    def _hyper(self, steps: int) -> list[np.ndarray]:
-        """The hyper-parameters of each update for so many batches."""
-        found = []
-        optimizers = [update.optimizer for update in self.updates]
-        for i, (update, optimizer) in enumerate(zip(self.updates, optimizers)):
-            turns = sum(other is optimizer for other in optimizers)
-            rows = update._plans.hyper(steps * turns)
-            turn = sum(other is optimizer for other in optimizers[:i])
-            found.append(rows if rows.ndim == 1 or turns == 1 else np.ascontiguousarray(rows[turn::turns]))
-        return found
 
     # ---- evaluate ---------------------------------------------------------------------------------------
 

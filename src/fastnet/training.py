@@ -117,8 +117,7 @@ class Trainer(OwnSteps, CustomLoop):
             For what cannot learn: a softmax over one unit; a loss that expects probabilities after a layer that gives none, or one
             with ``from_logits=True`` after a softmax or sigmoid. `fit` warns of targets far larger than what new weights give.
         """
-        if check_distribution(distribution) is not None and self._overrides("train_step"):
-            raise ValueError(f"{type(self).__name__} has a train_step of its own, which cannot be trained with DataParallel")
+        check_distribution(distribution)
         if weighted_metrics:
             raise ValueError(
                 f"weighted_metrics: metrics are computed without the weights of rows, got {weighted_metrics!r}; give them as metrics, or "

@@ -15,7 +15,7 @@ enum { L1, L2, LINEAR, SUMMED };
 enum { PENALTY };
 
 static const fn_attribute attributes[] = {
-    {"l1", 0, FN_NOT_NEGATIVE}, {"l2", 0, FN_NOT_NEGATIVE}, {"linear", 0, FN_ANY}, {"summed", 0, FN_FLAG}};
+    {"l1", 0, FN_NOT_NEGATIVE}, {"l2", 0, FN_NOT_NEGATIVE}, {"linear", 0, FN_ANY | FN_VARIES}, {"summed", 0, FN_FLAG}};
 
 static fn_status infer(fn_inference *inference)
 {

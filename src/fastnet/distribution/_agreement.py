@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._config import Configurable
+from .._updates import hyper_rows
 
 if TYPE_CHECKING:
     from .._compiled import Compiled
@@ -28,10 +29,15 @@ def arguments_of(fit: FitState) -> dict[str, Any]:
         "steps": fit.steps,
         "mixup": options.mixup,
         "cutmix": options.cutmix,
-        "validation": None if held is None else len(held[0][0]) if isinstance(held, tuple) else "batches",
+        "validation": None if held is None else _rows_in(held[0]) if isinstance(held, tuple) else "batches",
         "validation_freq": options.validation_freq,
         "validation_batch_size": options.validation_batch_size,
     }
+
+
+def _rows_in(inputs: Any) -> int:
+    """Rows of arrays, or of the data of a `test_step`."""
+    return len(getattr(inputs, "arrays", inputs)[0])
 
 
 def agree(
@@ -97,30 +103,47 @@ def agree(
             optimizer.set_state(told["optimizer"])
             slots.followed = [weight for weight, path in paths.items() if path in told["averaged"]]
             model._epochs_begun = told["epochs_begun"]
-            if model.seed != told["seed"]:
-                model.seed = told["seed"]
-                model._plans.forget()
+            for one in (model, model._shown):  # a train_step and the model that it is of
+                if one.seed != told["seed"]:
+                    one.seed = told["seed"]
+                    one._plans.forget()
 
 
 def checksum(model: Any) -> int:
     """Of the weights and of what the next step is made with, of 32 bits."""
-    return zlib.crc32(model._plans.hyper(1).tobytes(), zlib.crc32(model._slab.values))
+    found = zlib.crc32(model._slab.values)
+    for hyper in hyper_rows(model.updates, 1) if model._compiled.sequence else [model._plans.hyper(1)]:
+        found = zlib.crc32(hyper.tobytes(), found)
+    return found
 
 
 def _parts(model: Any, compiled: Compiled, paths: Mapping[Any, str]) -> dict[str, Any]:
     """What a model is made of, and what compile was told, but for numbers that process 0 decides on."""
-    optimizer = _described(compiled.optimizer)
-    if isinstance(optimizer[1]["learning_rate"], (int, float)):
-        optimizer[1]["learning_rate"] = "a number"
-    return {
+    found = {
         "dtype": str(model.dtype),
         "layers": [(one.op, _described(one.attributes)) for one in model._graph.operations],
         "weights": [(path, weight.shape, weight.trainable) for weight, path in paths.items()],
-        "optimizer": optimizer,
+    }
+    if compiled.sequence:
+        for update in model.updates:
+            trained = [paths[weight] for weight in update.trainable_weights]
+            found[f"update {update.name!r}"] = _optimizer(update.optimizer), update.every, trained
+        return {**found, "metrics": compiled.described()}
+    return {
+        **found,
+        "optimizer": _optimizer(compiled.optimizer),
         "loss": _described(compiled.losses),
         "loss_weights": list(compiled.loss_weights),
         "metrics": _described(compiled.metrics),
     }
+
+
+def _optimizer(optimizer: Any) -> Any:
+    """An optimizer as `_described`, but for its rate where that is a number."""
+    name, config = _described(optimizer)
+    if isinstance(config["learning_rate"], (int, float)):
+        config["learning_rate"] = "a number"
+    return name, config
 
 
 def _described(value: Any) -> Any:

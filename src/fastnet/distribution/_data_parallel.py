@@ -32,7 +32,7 @@ class DataParallel:
     """Training by several processes, each of which has the whole model and takes a part of every batch.
 
     The same script runs alone, or in n processes by ``mpiexec -n 4 python train.py``. Each process makes the same calls with the same
-    arguments: `fit` and `train_on_batch` are made together, all else, as the model's `predict` and `evaluate`, by each process for itself,
+    arguments: `fit` and `train_on_batch`, of models and of a `TrainStep`, are made together, all else, as the model's `predict` and `evaluate`, by each process for itself,
     while the methods `predict` and `evaluate` here divide the work. `batch_size`
     stays that of the whole. When `fit` begins, all take over the weights, the state of the optimizer and the seed of process 0.
 

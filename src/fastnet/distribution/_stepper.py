@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from .._fit_state import EpochState, FitState
     from ._data_parallel import DataParallel
 
-__all__ = ["DataParallelStepper", "SharedSteps"]
+__all__ = ["FETCHED", "GRADIENT", "SAYS", "STEP", "DataParallelStepper", "SharedSteps", "shared_steps"]
 
 #: Of a piece: all but the step of the optimizer, which is that of the whole.
-_GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.STATES
+GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.STATES
 #: The same, where metrics are to see the outputs.
-_FETCHED = _GRADIENT | _core.FETCH
+FETCHED = GRADIENT | _core.FETCH
 
 #: What a process says first in each exchange: how it goes, which exchange it takes it to be, what must be the same in all, whether
 #: training is to stop, and in validation of how many rows a piece is.
 _STATUS, _KIND, _SAME, _STOP, _ROWS = range(5)
-_SAYS = 5
+SAYS = 5
 _FINE, _FAILED, _INTERRUPTED = range(3)
-_STEP, _EPOCH, _END, _VALIDATION = range(4)
+STEP, _EPOCH, _END, _VALIDATION = range(4)
 _UNEQUAL = {
-    _STEP: "the processes do not make the same step: their batches have {} and {} rows",
+    STEP: "the processes do not make the same step: their batches have {} and {} rows",
     _EPOCH: "the processes have other weights, or other options of the next step as a learning rate, at the end of the epoch: what a "
     "callback changes of the model it must change in all of them",
 }
@@ -65,7 +65,7 @@ class SharedSteps:
     def __init__(self, model: Any, compiled: Compiled, distribution: DataParallel) -> None:
         self.model, self.compiled, self.distribution = model, compiled, distribution
         if compiled.n_threads is None and distribution.size > 1:
-            compiled.n_threads = distribution.n_threads
+            self._limit_threads(distribution.n_threads)
             model._plans.forget()
         self.interrupted = False
         self._step: dict[str, Any] = {}
@@ -79,12 +79,20 @@ class SharedSteps:
         self._kept = [np.empty_like(weight.array) for weight in self._states]
         self._first, self._end = part(distribution.pieces, distribution.size, distribution.rank)
         self._n_totals = 1 + len(model.outputs)
-        self._said = np.zeros((distribution.pieces, _SAYS + self._n_totals + len(compiled.new_sums())))
+        self._said = np.zeros((distribution.pieces, SAYS + self._count_numbers()))
         row = self._said.shape[1]
         self._counts = [
             row * (end - first)
             for first, end in (part(distribution.pieces, distribution.size, i) for i in range(distribution.size))
         ]
+
+    def _limit_threads(self, n: int) -> None:
+        """Where compile was told nothing of threads: a process has its share of the processors."""
+        self.compiled.n_threads = n
+
+    def _count_numbers(self) -> int:
+        """How many numbers are told of a piece: the sums of its losses and metrics."""
+        return self._n_totals + len(self.compiled.new_sums())
 
     def fits(self, model: Any, compiled: Compiled, distribution: DataParallel) -> bool:
         """Whether these are the steps of a model that has been compiled so."""
@@ -136,7 +144,7 @@ class SharedSteps:
             finally:
                 for weight, kept in zip(self._states, self._kept):
                     np.copyto(weight.array, kept)
-            stop = self.exchange(_STEP, error, stop, same=n)
+            stop = self.exchange(STEP, error, stop, same=n)
             finite = self._reduction.add_up(1 / pieces)
             totals, sums = self._add_said(n, position)
             try:
@@ -159,11 +167,11 @@ class SharedSteps:
     def _add_said(self, n: int, position: _core.Position) -> tuple[np.ndarray, np.ndarray]:
         """The sums of losses and metrics with those of the pieces."""
         totals, sums = position.totals.copy(), position.sums.copy()
-        split = _SAYS + self._n_totals
+        split = SAYS + self._n_totals
         for i, piece in enumerate(self._said):  # in the order of their numbers
             first, end = part(n, len(self._said), i)
             if end > first:
-                totals += piece[_SAYS:split]
+                totals += piece[SAYS:split]
                 self.compiled.merge_sums(sums, piece[split:])
         if self._step["outputs"] is not None:
             self._judge(sums)
@@ -210,7 +218,7 @@ class SharedSteps:
             )
         except BaseException as raised:
             error = raised
-        self.exchange(_STEP, error, same=n)  # what follows is made together
+        self.exchange(STEP, error, same=n)  # what follows is made together
 
     def _compute(self, piece: int, gradients: np.ndarray) -> None:
         """Leaves the gradient of a piece of the batch in an array, and what states became less what they were."""
@@ -221,8 +229,9 @@ class SharedSteps:
             return
         said = self._said[piece]
         rows = -(-self._capacity // self.distribution.pieces)
-        self.model._plans.part(rows, gradients).run(
-            _GRADIENT if now["outputs"] is None else _FETCHED,
+        plans = self.model._plans
+        plans.part(rows, gradients).run(
+            GRADIENT if now["outputs"] is None else FETCHED,
             outputs=now["outputs"],
             n_rows=now["rows"].start + end,
             first_row=now["rows"].start + first,
@@ -232,9 +241,9 @@ class SharedSteps:
             weights=now["weights"],
             order=now["order"],
             step=now["step"] + piece,
-            hyper=now["hyper"],
-            loss_sum=said[_SAYS : _SAYS + self._n_totals],
-            metrics=said[_SAYS + self._n_totals :],
+            hyper=plans.hyper_of_part(now["hyper"], now["n"] / (end - first)),
+            loss_sum=said[SAYS : SAYS + self._n_totals],
+            metrics=said[SAYS + self._n_totals :],
             **now["options"],
         )
         for weight, kept in zip(self._states, self._kept):
@@ -255,18 +264,21 @@ class SharedSteps:
 
     def evaluated(self, hooks: Hooks) -> dict[str, Any]:
         """After the exchange: the loss and the metrics of all pieces."""
-        split = _SAYS + self._n_totals
-        said = ((int(piece[_ROWS]), piece[_SAYS:split], piece[split:]) for piece in self._said)
+        split = SAYS + self._n_totals
+        said = ((int(piece[_ROWS]), piece[SAYS:split], piece[split:]) for piece in self._said)
         return merge(self.model, self.compiled, hooks, said)
 
-    def exchange(self, kind: int, error: BaseException | None = None, stop: bool = False, same: int = 0) -> bool:
+    def exchange(
+        self, kind: int, error: BaseException | None = None, stop: bool = False, same: int = 0, begun: bool = False
+    ) -> bool:
         """Tells the others how it goes, and raises where it does not, here or there; returns whether process 0 wants to stop.
 
         same: what must be the same in all, of a step the rows of its batch, at the end of an epoch the sum of `checksum`.
+        begun: weights have been changed by a step that goes on; Ctrl-C waits for its end.
         """
         distribution = self.distribution
         comm, said = distribution.comm, self._said
-        status = _FAILED if error is not None else _INTERRUPTED if self.interrupted else _FINE
+        status = _FAILED if error is not None else _INTERRUPTED if self.interrupted and not begun else _FINE
         said[self._first : self._end, :_ROWS] = status, kind, same, stop
         if distribution.size > 1:
             comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
@@ -292,6 +304,9 @@ class SharedSteps:
 class DataParallelStepper(Stepper):
     """Steps of `fit`, made together with the other processes."""
 
+    #: What makes its steps.
+    _steps: type[SharedSteps] = SharedSteps
+
     def __init__(self, distribution: DataParallel) -> None:
         self.distribution = distribution
         self._shared: SharedSteps | None = None
@@ -308,7 +323,7 @@ class DataParallelStepper(Stepper):
         if not self.distribution.lock.acquire(blocking=False):
             raise RuntimeError("another thread trains with this distribution: the processes make one step after another together")
         self._locked = True
-        self._shared = shared_steps(fit.model, fit.compiled, self.distribution, "fit", arguments_of(fit))
+        self._shared = shared_steps(fit.model, fit.compiled, self.distribution, "fit", arguments_of(fit), self._steps)
         if threading.current_thread() is threading.main_thread():
             self._handler = signal.getsignal(signal.SIGINT)
             if callable(self._handler):
@@ -385,7 +400,12 @@ class DataParallelStepper(Stepper):
 
 
 def shared_steps(
-    model: Any, compiled: Compiled, distribution: DataParallel, what: str, arguments: Mapping[str, Any] | None = None
+    model: Any,
+    compiled: Compiled,
+    distribution: DataParallel,
+    what: str,
+    arguments: Mapping[str, Any] | None = None,
+    kind: type[SharedSteps] = SharedSteps,
 ) -> SharedSteps:
     """The steps of a model, which are kept for the next call.
 
@@ -403,14 +423,13 @@ def shared_steps(
     if not known or arguments is not None:
         agree(model, compiled, distribution, what, arguments or {}, _check)
     if not known:
-        shared = model._shared_steps = SharedSteps(model, compiled, distribution)
+        shared = model._shared_steps = kind(model, compiled, distribution)
     return shared
 
 
 def _check(model: Any, compiled: Compiled) -> None:
     """ValueError for what cannot be trained in pieces of batches."""
     reasons = [
-        (compiled.sequence, "a TrainStep"),
         (compiled.optimizer.full_batch, f"the optimizer {type(compiled.optimizer).__name__}, which looks at all rows at once,"),
         (compiled.custom, "a loss that is a function of arrays (write it in fastnet.ops)"),
         (bool(model._plans.own_constraints), "a constraint that is a function of arrays (write it in fastnet.ops)"),
