@@ -285,6 +285,56 @@ def unequal(what):
         return {"error": type(error).__name__, "message": str(error), "rank": rank}
 
 
+def lonely(first, second):
+    """What is said where process 0 makes another call than the others, or these come to the end."""
+    x, y = rows()
+    distribution, model = fn.distribution.distribution(), dense(0)
+    model.compile("sgd", CROSS_ENTROPY)
+    model.train_on_batch(x, y)
+    calls = {
+        "fit": lambda: model.fit(x, y, verbose=0),
+        "train_on_batch": lambda: model.train_on_batch(x, y),
+        "evaluate": lambda: distribution.evaluate(model, x, y),
+        "predict": lambda: distribution.predict(model, x),
+        "scatter": lambda: distribution.scatter(x),
+    }
+    own, found = second if distribution.rank else first, {"rank": distribution.rank}
+    for what in [own, own] if second == "end" else [own]:
+        try:
+            calls.get(what, int)()
+        except RuntimeError as error:
+            found.setdefault("messages", []).append(str(error))
+    if second != "end":
+        found["loss"] = model.train_on_batch(x, y)
+    return found
+
+
+def forgotten():
+    """A call that process 0 alone makes, and nothing that would see to the error."""
+    if fn.distribution.distribution().rank == 0:
+        train(dense(0), rows(), {"optimizer": "sgd"}, {})
+
+
+def in_turns():
+    """Steps of two models in turn, where process 1 is late to read what the others have computed."""
+    x, y = rows()
+    add = fn._core.sum_arrays
+
+    def add_late(*args):
+        time.sleep(0.01)
+        return add(*args)
+
+    if fn.distribution.distribution().rank == 1:
+        fn._core.sum_arrays = add_late
+    models = [dense(1), fn.Sequential([fn.Input((6,)), fn.layers.Dense(3, "softmax")], seed=2)]
+    for model in models:
+        model.compile("adam", CROSS_ENTROPY)
+    for _ in range(4):
+        for model in models:
+            model.train_on_batch(x, y)
+    return {"weights": [digest(model) for model in models]}
+
+
 class Largest(fn.metrics.Metric):
     """The largest prediction so far: nothing that could be added up."""
 

@@ -284,7 +284,6 @@ def test_rows_held_out_are_divided():
     ("what", "words"),
     [
         ("rows", "evaluate: process 1 is at evaluate with 49 rows"),
-        ("calls", "process 1 is at predict with 50 rows"),
         ("validation", "process 1 has validation=49, process 0 has 50"),
     ],
 )
@@ -315,6 +314,45 @@ def test_models_and_calls_that_differ_are_refused(what, error, words):
     assert a["error"] == (error or "RuntimeError") and b["error"] == (error or "ValueError")
     assert words in a["message"] and words in b["message"]
     assert a["again"] == b["again"]
+
+
+@needs_mpi
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("what", ["fit", "train_on_batch", "evaluate", "predict", "scatter"])
+def test_a_call_that_one_process_makes_ends(library, what):
+    """Where the others have come to their ends: it was waited for them for ever."""
+    a, *others = sorted(start(library, 3, "lonely", what, "end"), key=lambda one: one["rank"])
+    assert others == [{"rank": 1}, {"rank": 2}] and len(a["messages"]) == 2
+    name = what if what in ("fit", "train_on_batch") else f"DataParallel.{what}"
+    assert all(f"process 0 at {name}, processes 1 and 2 at the end of the program" in message for message in a["messages"])
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("first", "second"), [("fit", "evaluate"), ("fit", "train_on_batch"), ("train_on_batch", "scatter"), ("predict", "evaluate")]
+)
+def test_other_calls_of_other_processes_are_refused(first, second):
+    """In all of them, which can go on then."""
+    a, b = sorted(start(0, 2, "lonely", first, second), key=lambda one: one["rank"])
+    assert a["loss"] == b["loss"] and a["messages"] == b["messages"] and len(a["messages"]) == 1
+    words = a["messages"][0]
+    assert "process 0 at " in words and "process 1 at " in words and first in words and second in words
+
+
+@needs_mpi
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_call_that_was_forgotten_ends_the_program(library):
+    done = subprocess.run(
+        command(library, 2, "forgotten"), capture_output=True, text=True, timeout=60, env=environment(), check=False
+    )
+    assert done.returncode != 0 and "process 0 at fit, process 1 at the end of the program" in done.stdout + done.stderr
+
+
+@needs_mpi
+def test_models_are_trained_in_turns():
+    """What one process still reads of the step of a model, another does not write over with that of the next."""
+    (expected,) = start(0, 1, "in_turns")
+    assert start(0, 2, "in_turns") == [expected] * 2
 
 
 @needs_mpi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -14,6 +15,17 @@ from ._shared_memory import SharedMemory
 from ._tree import part
 
 __all__ = ["DataParallel"]
+
+#: What all processes do together, if one does.
+_CALLS = (
+    "fit",
+    "train_on_batch",
+    "DataParallel.evaluate",
+    "DataParallel.predict",
+    "DataParallel.scatter",
+    "the end of the program",
+)
+_END = len(_CALLS) - 1
 
 
 def _mpi() -> Any:
@@ -101,8 +113,12 @@ class DataParallel:
         self.lock = threading.RLock()  # of the thread that trains
         self._windows: list[Any] = []  # of arrays that `scatter` has handed out
         self._memory = SharedMemory(MPI, self.comm, self._host)
+        self._calls = np.zeros(self.size, np.int32)
+        self._over = ""  # why nothing is done together any more
+        self._pid = os.getpid()
         if self.size > 1:
             _abort_on_error(MPI)
+            atexit.register(self._end)
 
     def __repr__(self) -> str:
         pieces = f"pieces={self.pieces}" if self.reproducible else "reproducible=False"
@@ -113,6 +129,44 @@ class DataParallel:
 
     def __reduce__(self) -> Any:
         return _nothing, ()  # in another process a model is trained alone, until it is told otherwise
+
+    def _meet(self, what: str) -> None:
+        """Before what all processes do together.
+
+        Afterwards all have left what they did together before, and may write where others have read.
+
+        Raises
+        ------
+        RuntimeError
+            In all processes, where some are about to do something else, or have come to the end of their program.
+        """
+        if self.size == 1:
+            return
+        if self._over:
+            raise RuntimeError(f"{what}: {self._over}")
+        calls = self._calls
+        calls[self.rank] = own = _CALLS.index(what)
+        self.comm.Allgather(self.MPI.IN_PLACE, calls)
+        if (calls == own).all():
+            return
+        places = ", ".join(
+            f"process{'es' * (len(ranks) > 1)} {' and '.join(map(str, ranks))} at {_CALLS[call]}"
+            for call in sorted(set(calls.tolist()))
+            if (ranks := np.flatnonzero(calls == call).tolist())
+        )
+        message = f"the processes do not make the same calls, {places}: what is made together must be called by all of them"
+        if (calls == _END).any():
+            self._over = message
+        raise RuntimeError(message)
+
+    def _end(self) -> None:
+        """At the end of the program: those that wait for this process are told."""
+        if self._pid != os.getpid() or self._over or self.MPI.Is_finalized():
+            return
+        try:
+            self._meet(_CALLS[_END])
+        except RuntimeError as error:
+            print(f"fastnet: {error}", file=sys.stderr)
 
     def scatter(self, array: Any, root: int = 0) -> np.ndarray:
         """An array that one process has, for all of them: each machine gets it once, in memory that its processes share.
@@ -134,6 +188,7 @@ class DataParallel:
         TypeError
             Where it is none of numbers, in all processes.
         """
+        self._meet("DataParallel.scatter")
         MPI, comm = self.MPI, self.comm
         source = np.ascontiguousarray(array) if comm.rank == root else None
         about = (

@@ -97,6 +97,7 @@ def evaluate_together(
 ) -> Any:
     """See `DataParallel.evaluate`."""
     n, error, found, state = 0, None, {}, None
+    distribution._meet("DataParallel.evaluate")
     try:
         _check(model)
         x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size, INFERENCE_ROWS, model._known_columns())
@@ -122,6 +123,7 @@ def evaluate_together(
 def predict_together(distribution: Any, model: Any, x: Any, batch_size: int | None) -> Any:
     """See `DataParallel.predict`."""
     n, error, mine = 0, None, []
+    distribution._meet("DataParallel.predict")
     try:
         _check(model)
         x, _, _, batch_size = unpack(x, None, None, batch_size, INFERENCE_ROWS, model._known_columns())

@@ -416,8 +416,9 @@ def shared_steps(
     ValueError
         Where models or arguments differ, or cannot be trained in pieces.
     RuntimeError
-        Where that is so in another process.
+        Where that is so in another process, or one makes another call.
     """
+    distribution._meet(what)
     shared = model._shared_steps
     known = shared is not None and shared.fits(model, compiled, distribution)
     if not known or arguments is not None:
