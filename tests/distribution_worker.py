@@ -59,6 +59,16 @@ def rows(n=50, shape=(6,), classes=3):
     return random.normal(size=(n, *shape)).astype("float32"), random.integers(0, classes, n)
 
 
+def squares(y_true, y_pred):
+    """A loss of arrays."""
+    difference = np.asarray(y_pred) - y_true
+    return float(np.mean(difference**2)), 2 * difference / difference.size
+
+
+def largest(y_true, y_pred):
+    return float(np.max(y_pred))
+
+
 def networks():
     """By name: a model, its data and the arguments of compile and fit, where they are not the usual ones."""
     layers = fn.layers
@@ -114,6 +124,22 @@ def networks():
     yield "wide states", fn.Sequential(normalized, seed=rank), (x, y), {"optimizer": "rmsprop"}, {}
     yield "wide clipped", wide(rank), (x, y), {"optimizer": fn.optimizers.Adam(0.01, global_clipnorm=0.2)}, {}
     yield "wide Lamb", wide(rank), (x, y), {"optimizer": fn.optimizers.Lamb(0.01)}, {}
+    around = fn.optimizers.SGD(
+        0.05, momentum=0.9, global_clipnorm=0.5, use_ema=True, gradient_accumulation_steps=3, weight_decay=1e-3
+    )
+    compiled = {"optimizer": around, "loss": squares, "metrics": ["accuracy", largest]}
+    regular = [
+        fn.Input((6,)),
+        layers.Dense(9, "tanh", kernel_regularizer="l2"),
+        layers.Dense(3, "softmax", kernel_regularizer=lambda w: 0.02 * fn.ops.sum(fn.ops.tanh(w) ** 2)),
+    ]
+    model = fn.Sequential(regular, seed=rank, dtype="float64")
+    yield "loss of arrays", model, (x, np.eye(3)[y]), compiled, {"validation_split": 0.2}
+    compiled = {"optimizer": "adam", "loss": {"p": squares, "q": "mse"}, "metrics": {"p": ["mae"], "q": []}}
+    targets = {"p": (y[:, None] > 0).astype("float32"), "q": x[:, :1] ** 2}
+    hidden = layers.Dropout(0.2)(layers.BatchNormalization()(layers.Dense(3000)(a)))
+    two = fn.Model(a, [layers.Dense(1, "sigmoid", name="p")(hidden), layers.Dense(1, name="q")(hidden)], seed=rank)
+    yield "wide loss of arrays", two, (x, targets), compiled, {}
     yield "tiny batches", dense(rank), (x[:7], y[:7]), {"optimizer": "sgd"}, {"batch_size": 3}
 
 
@@ -477,12 +503,11 @@ def refused():
     stateful = fn.Sequential(
         [fn.Input((6, 1), batch_size=16), fn.layers.GRU(3, stateful=True), fn.layers.Dense(3, "softmax")], seed=0
     )
-    lbfgs, function = dense(0), dense(0)
+    lbfgs = dense(0)
     found = {}
     for name, model, data, options in (
         ("stateful", stateful, x[..., None], {"optimizer": "sgd"}),
         ("lbfgs", lbfgs, x, {"optimizer": fn.optimizers.LBFGS()}),
-        ("function", function, x, {"optimizer": "sgd", "loss": lambda y, p: (float(np.sum(p)), np.ones_like(p))}),
     ):
         model.compile(**{"loss": CROSS_ENTROPY, **options})
         try:
@@ -518,6 +543,15 @@ def failing(kind):
         options["callbacks"] = [Fails()]
     elif kind == "stop":
         options["callbacks"] = [Stops()]
+    elif kind == "loss":
+
+        def fails(y_true, y_pred):
+            if rank == 1 and model.optimizer.batches == 2:
+                raise ArithmeticError("in a loss of process 1")
+            return squares(y_true, y_pred)
+
+        model.compile("sgd", fails)
+        y = np.eye(3)[y]
     elif kind == "metric":
         Largest.fails_at = 5 if rank == 1 else None
         model.compile("sgd", CROSS_ENTROPY, metrics=[Largest()])

@@ -219,7 +219,19 @@ def test_weights_that_are_not_finite_are_seen_by_all():
 @needs_mpi
 def test_training_is_that_of_one_process():
     """In float64: sums in another order, and nothing else."""
-    names = ["double", "around", "lazy", "outputs", "Adam", "stream", "wide", "wide average", "wide clipped", "wide Lamb"]
+    names = [
+        "double",
+        "around",
+        "lazy",
+        "outputs",
+        "Adam",
+        "stream",
+        "wide",
+        "wide average",
+        "wide clipped",
+        "wide Lamb",
+        "loss of arrays",
+    ]
     (expected,) = start(0, 1, "alone", "bits", *names)
     for name in names:
         found, alone = bits(0, 2)[0][name], expected[name]
@@ -371,9 +383,9 @@ def test_an_error_in_predict_is_seen_by_all():
 @needs_mpi
 def test_what_cannot_be_trained_in_pieces_is_refused():
     for found in start(0, 2, "refused"):
-        assert sorted(found) == ["function", "lbfgs", "stateful"]
+        assert sorted(found) == ["lbfgs", "stateful"]
         assert all("cannot be trained with DataParallel" in message for message in found.values())
-        assert "fastnet.ops" in found["function"] and "LBFGS" in found["lbfgs"]
+        assert "LBFGS" in found["lbfgs"]
 
 
 @needs_mpi
@@ -386,10 +398,12 @@ def test_a_failure_of_one_process_ends_all(library):
 
 
 @needs_mpi
-def test_a_metric_that_fails_in_one_process_ends_all():
-    a, b = sorted(start(0, 2, "failing", "metric"), key=lambda one: one["error"])
+@pytest.mark.parametrize("what", ["metric", "loss"])
+def test_a_function_that_fails_in_one_process_ends_all(what):
+    a, b = sorted(start(0, 2, "failing", what), key=lambda one: one["error"])
     assert (a["error"], b["error"]) == ("ArithmeticError", "RuntimeError")
-    assert b["message"] == "process 1 has failed: ArithmeticError: in a metric of process 1"
+    assert b["message"] == f"process 1 has failed: ArithmeticError: in a {what} of process 1"
+    assert a["weights"] == b["weights"]
 
 
 @needs_mpi

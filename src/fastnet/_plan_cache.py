@@ -156,7 +156,13 @@ class PlanCache:
         self._given = (asked, plan) if kind == "custom" and not self._keyed else None
         return plan
 
-    def part(self, rows: int, gradients: np.ndarray | None = None, section: tuple[int, int] | None = None) -> _core.Plan:
+    def part(
+        self,
+        rows: int,
+        gradients: np.ndarray | None = None,
+        section: tuple[int, int] | None = None,
+        kind: str = "train",
+    ) -> _core.Plan:
         """A plan for a part of a step of at most so many rows.
 
         Parameters
@@ -166,17 +172,19 @@ class PlanCache:
             As large as the slab: where it leaves the gradients.
         section : tuple of int, optional
             Of the slab, beginning with a line of the cache: the plan updates the weights there, and computes nothing.
+        kind : {"train", "custom"}
+            As of `get`.
         """
-        asked = (rows, id(gradients), section)
+        asked = (kind, rows, id(gradients), section)
         self._refresh()
         known = self._known_parts.get(asked)
         if known is not None and not self._keyed:
             return known
         capacity = rounded_rows(rows)
-        key = (id(gradients), section, *map(id, self.slots.arrays()), *self._key("train", capacity, {}))
+        key = (id(gradients), section, *map(id, self.slots.arrays()), *self._key(kind, capacity, {}))
         plan = self._parts.pop(key, None)  # which keeps the arrays alive
         if plan is None:
-            plan = self._make("train", capacity, {}, gradients=gradients, section=section)
+            plan = self._make(kind, capacity, {}, gradients=gradients, section=section)
         self._parts[key] = self._known_parts[asked] = plan
         _forget_oldest(self._parts, _KEPT_PARTS)
         return plan

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
-from .._custom_losses import rows_of, update_metrics
+from .._custom_losses import add_losses, rows_of, update_metrics
 from .._hooks import NO_HOOKS, Hooks
 from .._stepper import SLICE_SECONDS, Stepper
 from ._agreement import agree, arguments_of, checksum
@@ -132,13 +132,13 @@ class SharedSteps:
         for weight, kept in zip(self._states, self._kept):
             np.copyto(kept, weight.array)
         inputs, targets, weights = data
-        outputs = model._new_outputs(rows.stop) if self.compiled.takes_outputs else None
+        outputs = model._new_outputs(rows.stop) if self.compiled.takes_outputs or self.compiled.custom else None
         self._step = {"outputs": outputs, "hyper": hyper, "n": n, "rows": rows, "order": order, "options": options}
         self._step.update(inputs=inputs, targets=targets, weights=weights, step=self.compiled.optimizer.batches * pieces)
         error: BaseException | None = None
         with model._slab.gate.writing():
             try:
-                self._reduction.compute(self._compute)
+                self._reduction.compute(self._compute_by_function if self.compiled.custom else self._compute)
             except BaseException as raised:
                 error = raised
             finally:
@@ -173,7 +173,7 @@ class SharedSteps:
             if end > first:
                 totals += piece[SAYS:split]
                 self.compiled.merge_sums(sums, piece[split:])
-        if self._step["outputs"] is not None:
+        if self._step["outputs"] is not None and any(self.compiled.tallies):
             self._judge(sums)
         return totals, sums
 
@@ -182,7 +182,7 @@ class SharedSteps:
         model, reduction = self.model, self._reduction
         staged = model._staged(position, n, totals, sums)
         if self._version != _core.version():
-            self._divides = not reduction.small and can_be_divided(model, self.compiled)
+            self._divides = not reduction.small and not self.compiled.custom and can_be_divided(model, self.compiled)
             self._version = _core.version()
         self._divided = self._divides
         if self._divided:
@@ -193,8 +193,9 @@ class SharedSteps:
         reduction.share(self._gradients)
         for weight in self._states:
             weight.array[...] += weight.view_of(self._gradients)
-        plan = model._plans.get("train", self._capacity)
-        model._make_steps(plan, _core.UPDATE, n_rows=n, batch_size=n, hyper=hyper, **staged)
+        custom = self.compiled.custom  # whose plans have no penalties that are functions
+        plan = model._plans.get("custom" if custom else "train", self._capacity, exact=not custom)
+        model._make_steps(plan, _core.UPDATE, n_rows=n, batch_size=n, hyper=hyper, penalizes=custom, **staged)
 
     def complete(self) -> None:
         """Gives each process all of the optimizer's arrays; all call it together."""
@@ -246,10 +247,40 @@ class SharedSteps:
             metrics=said[SAYS + self._n_totals :],
             **now["options"],
         )
+        self._end_piece(gradients, end - first)
+
+    def _compute_by_function(self, piece: int, gradients: np.ndarray) -> None:
+        """As `_compute`, where a loss is a function of arrays: it is called with the rows of the piece, as if these were the batch."""
+        now, plans = self._step, self.model._plans
+        first, end = part(now["n"], self.distribution.pieces, piece)
+        if first == end:
+            gradients.fill(0)
+            return
+        n, totals = end - first, self._said[piece, SAYS : SAYS + self._n_totals]
+        rows: Any = slice(now["rows"].start + first, now["rows"].start + end)
+        outputs = [array[rows] for array in now["outputs"]]
+        rows = rows if now["order"] is None else now["order"][rows]
+        plan = plans.part(-(-self._capacity // self.distribution.pieces), gradients, kind="custom")
+        hyper = plans.hyper_of_part(now["hyper"], now["n"] / n)
+        about = {"n_rows": n, "batch_size": n, "step": now["step"] + piece, "hyper": hyper}
+        plan.run(
+            _core.FORWARD | _core.FETCH | (_core.LOSS if plan.has_loss else 0),
+            inputs=[array[rows] for array in now["inputs"]],
+            targets=[None] * len(outputs),
+            outputs=outputs,
+            loss_sum=totals,
+            **about,
+        )
+        seeds = add_losses(self.compiled, rows_of(now["targets"], rows), outputs, rows_of(now["weights"], rows), totals)
+        plan.run(_core.OUTPUT_GRADIENT | _core.BACKWARD | _core.STATES, output_gradients=seeds, **about)
+        self._end_piece(gradients, n)
+
+    def _end_piece(self, gradients: np.ndarray, n: int) -> None:
+        """Weights the gradient of a piece by its rows; with it what states became less what they were, which they are again."""
         for weight, kept in zip(self._states, self._kept):
             np.subtract(weight.array, kept, out=weight.view_of(gradients))
             np.copyto(weight.array, kept)
-        share = (end - first) * self.distribution.pieces / now["n"]
+        share = n * self.distribution.pieces / self._step["n"]
         if share != 1:
             np.multiply(gradients, share, out=gradients)
 
@@ -323,6 +354,8 @@ class DataParallelStepper(Stepper):
         if not self.distribution.lock.acquire(blocking=False):
             raise RuntimeError("another thread trains with this distribution: the processes make one step after another together")
         self._locked = True
+        if fit.compiled.custom:
+            self.kind, self.exact = "custom", False
         self._shared = shared_steps(fit.model, fit.compiled, self.distribution, "fit", arguments_of(fit), self._steps)
         if threading.current_thread() is threading.main_thread():
             self._handler = signal.getsignal(signal.SIGINT)
@@ -352,7 +385,7 @@ class DataParallelStepper(Stepper):
 
     def validate(self, fit: FitState, arrays: Arrays, batch_size: int | None) -> dict[str, Any]:
         assert self._shared is not None
-        if fit.compiled.takes_outputs:  # whose results for parts cannot be added up
+        if fit.compiled.takes_outputs or fit.compiled.custom:  # whose results for parts cannot be added up
             return super().validate(fit, arrays, batch_size)
         error, hooks = None, NO_HOOKS
         try:
@@ -432,7 +465,6 @@ def _check(model: Any, compiled: Compiled) -> None:
     """ValueError for what cannot be trained in pieces of batches."""
     reasons = [
         (compiled.optimizer.full_batch, f"the optimizer {type(compiled.optimizer).__name__}, which looks at all rows at once,"),
-        (compiled.custom, "a loss that is a function of arrays (write it in fastnet.ops)"),
         (bool(model._plans.own_constraints), "a constraint that is a function of arrays (write it in fastnet.ops)"),
         (model._graph.batch_size is not None, "a stateful layer, which keeps a state for each row of a batch,"),
     ]
