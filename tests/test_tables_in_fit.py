@@ -72,6 +72,12 @@ def write(pa, folder, kind, n_files=3):
         import pyarrow.dataset
 
         return pyarrow.dataset.dataset(write(pa, folder, "parquet"), format="parquet")
+    if kind == "scanner":
+        return write(pa, folder, "dataset").scanner(batch_size=17)
+    if kind == "stream":
+        return Stream(whole)
+    if kind == "batch":
+        return whole.combine_chunks().to_batches()[0]
     if kind == "reader":
         return pa.RecordBatchReader.from_batches(whole.schema, whole.to_batches(max_chunksize=7))
     return whole
@@ -176,6 +182,36 @@ def test_targets_of_frames_by_the_names_of_their_columns(kind):
         other.fit(frame, "price", verbose=0)
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_data_sets_of_frames(library):
+    frame = pytest.importorskip(library).DataFrame(columns(weight=True))
+    one, two = model(), model()
+    one.fit(X, Y[:, 0], SIZE, 2, 0, sample_weight=WEIGHT)
+    two.fit(Dataset(frame, "target", "weight", batch_size=SIZE), epochs=2, verbose=0)
+    assert same_weights(one, two) and len(two.predict(frame)) == N
+    one, two = model(n=2), model(n=2)
+    one.fit(X[:, [2, 0]], Y, SIZE, 2, 0)
+    two.fit(Dataset(frame, ["target"], columns=["c", "a"], batch_size=SIZE), epochs=2, verbose=0)
+    assert same_weights(one, two)
+    named = Dataset(frame, "target", columns={"x": ["b", "c"], "z": "a"}, batch_size=SIZE, shuffle=True, seed=0)
+    rows = [(x["x"].to_numpy(), x["z"].to_numpy(), y.to_numpy()) for x, y in named]
+    found, z, y = map(np.concatenate, zip(*rows))
+    assert not np.array_equal(y, Y[:, 0])
+    order, expected = np.argsort(y), np.argsort(Y[:, 0])
+    np.testing.assert_array_equal(found[order], X[expected, 1:])
+    np.testing.assert_array_equal(z[order], X[expected, 0])
+    for given in ({"y": "wrong"}, {"y": "target", "columns": ["a", "wrong"]}, {"y": "target", "sample_weight": "wrong"}):
+        with pytest.raises(ValueError, match="no column 'wrong'; there are 'a', 'b', 'c', 'target', 'weight'"):
+            Dataset(frame, **given)
+
+
+def test_a_query_of_polars_is_none_of_its_rows():
+    query = type("LazyFrame", (), {"sink_parquet": None, "collect": None})()
+    for call in (lambda: Dataset(query, "target"), lambda: model().fit(query, "target"), lambda: model().predict(query)):
+        with pytest.raises(TypeError, match=r"a LazyFrame is a query: give its rows, x.collect\(\)"):
+            call()
+
+
 def test_tables_of_arrow_with_arrays_of_targets(pa, small_parts, tmp_path):
     one, other = model(), model()
     one.fit(X, Y, SIZE, 2, 0, sample_weight=WEIGHT)
@@ -238,10 +274,20 @@ def test_columns_of_lists_are_rows_of_arrays(pa):
 # ---- in order -------------------------------------------------------------------------------------------------
 
 
-ORDERED = ["parquet", "csv", "tsv", "csv.gz", "dataset"]
+ORDERED = ["parquet", "csv", "tsv", "csv.gz", "dataset", "scanner", "stream"]
 
 
-@pytest.mark.parametrize("kind", [*ORDERED, "reader", "table"])
+class Stream:
+    """A query, as of DuckDB: rows of Arrow, computed anew each time that they are asked for."""
+
+    def __init__(self, table):
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+@pytest.mark.parametrize("kind", [*ORDERED, "reader", "table", "batch"])
 def test_rows_that_are_not_shuffled_train_with_the_bits_of_arrays(kind, pa, tmp_path):
     one, other = model(), model()
     epochs = 1 if kind == "reader" else 3

@@ -24,12 +24,13 @@ class Dataset:
 
     Parameters
     ----------
-    x : ndarray, or a tuple, list or dictionary of them; sparse matrix, table or path
-        A sparse matrix of SciPy is made dense batch by batch. Tables are ``pyarrow.Table``, ``pyarrow.RecordBatchReader`` (which is read once)
-        and ``pyarrow.dataset.Dataset``. A path is that of a Parquet or CSV file (.parquet, .pq, .csv, .tsv; the latter two compressed, too,
+    x : ndarray, or a tuple, list or dictionary of them; frame, sparse matrix, table or path
+        A sparse matrix of SciPy is made dense batch by batch. Tables are ``pyarrow.Table``, ``pyarrow.RecordBatch``,
+        ``pyarrow.RecordBatchReader`` (which is read once), ``pyarrow.dataset.Dataset`` and `Scanner`, and what has ``__arrow_c_stream__`` (of which
+        a stream is asked for in each pass), such as a relation of DuckDB. A path is that of a Parquet or CSV file (.parquet, .pq, .csv, .tsv; the latter two compressed, too,
         as .csv.gz), of a folder of such files, or a pattern such as ``"data/*.parquet"``; or a list of paths.
     y, sample_weight : the same, optional
-        Of a table or a file the names of the columns: one, a list of several that are one array, or a dictionary of these for several outputs.
+        Of a frame, a table or a file the names of the columns: one, a list of several that are one array, or a dictionary of these for several outputs.
     batch_size : int or None
         None: a batch is one row, without the axis of the rows.
     shuffle : bool
@@ -39,7 +40,7 @@ class Dataset:
     class_names : list of str, optional
         What the class numbers in y stand for.
     columns : list or dictionary of str, optional
-        Of a table or a file: the columns that are inputs, in this order; default: all but those of y and sample_weight. A dictionary has for each
+        Of a frame, a table or a file: the columns that are inputs, in this order; default: all but those of y and sample_weight. A dictionary has for each
         input of the model a column, or a list of columns.
     buffer_size : int, optional
         Files are read in order; so many rows are shuffled together. Default: 65,536, or as many as take 32 MB. The order of the files, and of
@@ -81,6 +82,9 @@ class Dataset:
         for name, value in (("batch_size", batch_size), ("buffer_size", buffer_size)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
                 raise ValueError(f"Dataset: {name} must be a positive integer, got {value!r}")
+        _refuse_query(x)
+        if _is_frame(x) and (columns is not None or any(map(_are_names, (y, sample_weight)))):
+            (x, y, sample_weight), columns = _of_frame(x, y, sample_weight, columns), None
         self.x, self.y, self.sample_weight = x, y, sample_weight
         self.batch_size, self.shuffle, self.seed, self.class_names = batch_size, shuffle, seed, class_names
         self.columns, self.buffer_size = columns, buffer_size
@@ -88,7 +92,7 @@ class Dataset:
         self._rng = np.random.default_rng(seed)
         self._rows = None if needs_source(x) else len(_first(x))
         if self._rows is not None and columns is not None:
-            raise ValueError("Dataset: columns are those of a table or a file, x is none")
+            raise ValueError("Dataset: columns are those of a frame, a table or a file, x is none")
 
     @property
     def n_rows(self) -> int | None:
@@ -216,7 +220,9 @@ def is_table(x: Any) -> bool:
         return True
     if isinstance(x, list):  # a tuple may be (x, y), with the name of a column; other texts may be rows
         return bool(x) and all(isinstance(one, os.PathLike) or (isinstance(one, str) and kind_of(one)) for one in x)
-    return hasattr(x, "schema") and any(hasattr(x, name) for name in ("to_batches", "read_next_batch"))
+    if any(hasattr(x, name) for name in ("to_batches", "read_next_batch", "to_struct_array", "to_reader")):  # pyarrow's
+        return True
+    return hasattr(x, "__arrow_c_stream__") and not any(hasattr(x, name) for name in ("to_numpy", "__array__"))
 
 
 def _first(value: Any) -> Any:
@@ -229,8 +235,10 @@ def _rows_of(value: Any, rows: Any) -> Any:
     if value is None:
         return None
     if isinstance(value, Mapping):
-        return {name: one[rows] for name, one in value.items()}
-    return type(value)(one[rows] for one in value) if isinstance(value, (tuple, list)) else value[rows]
+        return {name: _rows_of(one, rows) for name, one in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(_rows_of(one, rows) for one in value)
+    return value.iloc[rows] if hasattr(value, "iloc") else value[rows]
 
 
 class PyDataset:
@@ -307,6 +315,7 @@ def unpack(
     """
     if type(x) is np.ndarray:
         return x, y, sample_weight, batch_size
+    _refuse_query(x)
     if isinstance(x, Dataset):
         own_data(x, y, sample_weight, batch_size)
         if x.is_arrays:
@@ -316,7 +325,7 @@ def unpack(
         return row_source(x, y, sample_weight, batch_size or default, known=columns), None, None, None
     if is_stream(x):
         return own_data(x, y, sample_weight, batch_size), None, None, None
-    if isinstance(y, (str, list)) and hasattr(x, "to_numpy") and _are_names([y] if isinstance(y, str) else y):
+    if _is_frame(x) and _are_names(y):
         return *_of_frame(x, y, sample_weight), batch_size
     return x, y, sample_weight, batch_size
 
@@ -343,18 +352,45 @@ def inputs_in(data: Any, steps: int | None = None) -> Iterator[Any]:
 
 
 def _are_names(given: Any) -> bool:
-    return bool(given) and all(isinstance(one, str) for one in given)
+    """Whether these are names of columns: one, or a list of some."""
+    return isinstance(given, str) or (isinstance(given, list) and bool(given) and all(isinstance(one, str) for one in given))
 
 
-def _of_frame(frame: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-    """Inputs, targets and weights of a frame, the latter by the names of columns."""
-    used = [*([y] if isinstance(y, str) else y), *([sample_weight] if isinstance(sample_weight, str) else [])]
-    names = list(frame.columns)
-    missing = [name for name in used if name not in names]
-    if missing:
-        raise ValueError(f"x has no column {missing[0]!r}; there are {', '.join(map(repr, names))}")
-    weight = frame[sample_weight] if isinstance(sample_weight, str) else sample_weight
-    return frame[[name for name in names if name not in used]], frame[y], weight
+def _is_frame(x: Any) -> bool:
+    return hasattr(x, "to_numpy") and hasattr(x, "columns")
+
+
+def _refuse_query(x: Any) -> None:
+    """TypeError for a frame of polars that has not been computed."""
+    if hasattr(x, "sink_parquet"):
+        raise TypeError(
+            f"a {type(x).__name__} is a query: give its rows, x.collect(), or, where these do not fit into memory, write them by "
+            "x.sink_parquet(path) and give the path"
+        )
+
+
+def _of_frame(frame: Any, y: Any, sample_weight: Any, columns: Any = None) -> tuple[Any, Any, Any]:
+    """Inputs, targets and weights of a frame, by the names of columns."""
+    parts = [frame[part] if _are_names(part) else part for part in map(_known_in(frame), (y, sample_weight))]
+    used = [name for part in (y, sample_weight) if _are_names(part) for name in ([part] if isinstance(part, str) else part)]
+    if columns is None:
+        columns = [name for name in frame.columns if name not in used]
+    if isinstance(columns, Mapping):
+        return {name: frame[_known_in(frame)(one)] for name, one in columns.items()}, *parts
+    return frame[_known_in(frame)([columns] if isinstance(columns, str) else list(columns))], *parts
+
+
+def _known_in(frame: Any) -> Callable[[Any], Any]:
+    """A function that returns names of columns as they are; ValueError where there is no such column."""
+    known = list(frame.columns)
+
+    def check(names: Any) -> Any:
+        for name in ([names] if isinstance(names, str) else names) if _are_names(names) else ():
+            if name not in known:
+                raise ValueError(f"x has no column {name!r}; there are {', '.join(map(repr, known))}")
+        return names
+
+    return check
 
 
 def own_data(x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> Any:

@@ -383,12 +383,21 @@ def open_table(x: Any, y: Any, weight: Any, columns: Any, batch_size: int, buffe
         return source(name, x.schema, lambda roles: [Unit(None, lambda: iter(x))], once=True)
     if hasattr(x, "get_fragments"):
         return source(name, x.schema, lambda roles: [_fragment_unit(one, x.schema, roles) for one in x.get_fragments()])
+    if not in_memory:
+        readers = [_stream_of(x)]  # the first is that which has told the schema
+        unit = Unit(None, lambda: iter(readers.pop() if readers else _stream_of(x)))
+        return source(name, readers[0].schema, lambda roles: [unit])
     roles = Roles(x.schema, y, weight, columns, name, known)
     parts = [_each(part, lambda matrix: TableRows(x, matrix)) for part in roles.parts]
     parts[1:] = [part if array is None else array for part, array in zip(parts[1:], arrays)]
     found = RowSource(*parts, batch_size=batch_size, name=name)
     found.columns = roles.columns
     return found
+
+
+def _stream_of(x: Any) -> Any:
+    """A reader of record batches."""
+    return x.to_reader() if hasattr(x, "to_reader") else _pyarrow("pyarrow").RecordBatchReader.from_stream(x)
 
 
 def _files_of(given: Any) -> list[pathlib.Path]:
