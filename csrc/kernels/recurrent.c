@@ -1,5 +1,6 @@
 /* The stages of recurrent layers, and the gradients of their parameters; see recurrent.h. */
 #include "recurrent_backward.h"
+#include "vector.h"
 
 /* Terms of the gradients of parameters that are added up together. */
 #define POSITIONS_AT_ONCE 512
@@ -211,30 +212,41 @@ void FN_SYM(recurrent_kernel_gradient)(const fn_node *node, const gradient_tile 
     FN_SYM(gemm)(&product, tile->workspace);
 }
 
-void FN_SYM(recurrent_sum_columns)(const fn_node *node, const gradient_tile *tile, const real *dz, int64_t step, int64_t row,
-                                   int64_t lo, int64_t hi)
+/* sum[l] = sum[l] + x[0][l] + x[1][l] + ..., `count` rows that lie `step` apart, one after the other. */
+FN_INLINE void add_positions(const int count, real *restrict sum, const real *restrict x, int64_t step, int64_t n)
 {
-    enum { BLOCK = 4 * FN_LANES };
+#pragma omp simd
+    for (int64_t l = 0; l < n; l++) {
+        real total = sum[l];
+        UNROLL
+        for (int p = 0; p < count; p++)
+            total += x[p * step + l];
+        sum[l] = total;
+    }
+}
+
+void FN_SYM(recurrent_sum_columns)(const fn_node *node, const gradient_tile *tile, const real *dz, int64_t step, int64_t row,
+                                   int64_t rows, int64_t lo, int64_t hi)
+{
+    /* Rows of positions are read from end to end, several at a time: they come from the third-level cache, where they would be
+     * fetched too late if a few columns of each were read. */
+    enum { BLOCK = 4096 / sizeof(real), TOGETHER = 8 };
     const fn_port *bias = &node->parameter[2];
     const bool accumulate = bias->accumulate || !tile->first;
-    real *out = (real *)bias->gradient + row * fn_shape_last(&bias->shape);
     for (int64_t j = lo; j < hi; j += BLOCK) {
         const int64_t n = hi - j < BLOCK ? hi - j : BLOCK;
-        real sum[BLOCK] = {0};
-        for (int64_t p = 0; p < tile->positions; p++) {
-            const real *position = dz + p * step + j;
-            if (n == BLOCK) {
-#pragma omp simd
-                for (int64_t l = 0; l < BLOCK; l++)
-                    sum[l] += position[l];
-            } else {
-#pragma omp simd
-                for (int64_t l = 0; l < n; l++)
-                    sum[l] += position[l];
-            }
+        real sum[BLOCK];
+        memset(sum, 0, (size_t)n * sizeof *sum);
+        int64_t p = 0;
+        for (; p + TOGETHER <= tile->positions; p += TOGETHER)
+            add_positions(TOGETHER, sum, dz + p * step + j, step, n);
+        for (; p < tile->positions; p++)
+            add_positions(1, sum, dz + p * step + j, step, n);
+        for (int64_t r = row; r < row + rows; r++) {
+            real *restrict out = (real *)bias->gradient + r * fn_shape_last(&bias->shape) + j;
+            for (int64_t l = 0; l < n; l++)
+                out[l] = accumulate ? out[l] + sum[l] : sum[l];
         }
-        for (int64_t l = 0; l < n; l++)
-            out[j + l] = accumulate ? out[j + l] + sum[l] : sum[l];
     }
 }
 

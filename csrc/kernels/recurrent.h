@@ -94,11 +94,12 @@ typedef struct recurrent_step {
     real *after[MOST_STATES]; /* states after it */
     const real *h;            /* of all units: h before the step as products see it */
     const real *all_gates;    /* of all units: gates */
-    /* Backwards: gradients of the states after the step, to be replaced by those before it; of that of h, what comes by way of
-     * products is `product`. */
+    /* Backwards: gradients of the states after the step, to be replaced by those before it. What comes to that of h by way of
+     * products is added to it, or is `product` where that is an array of its own. */
     real *gradient[MOST_STATES], *product;
-    real *spare;      /* [gates * units], of one row */
-    const real *mask; /* of the first row; of the others mask_row further on each; NULL: none */
+    bool adds_product; /* product is gradient[0] */
+    real *spare;       /* [gates * units], of one row */
+    const real *mask;  /* of the first row; of the others mask_row further on each; NULL: none */
     int64_t mask_row;
 } recurrent_step;
 
@@ -126,6 +127,7 @@ typedef struct recurrent_cell {
     void (*differentiate)(const recurrent_step *step);
     /* product, from the gates that differentiate left in all units. */
     void (*multiply_back)(const recurrent_step *step);
+    bool keeps_product; /* differentiate has written to product, which so is an array of its own */
     bool divides_units; /* some of the units can be computed without the others of the same step */
     void (*kernel_gradient)(const fn_node *node, const gradient_tile *tile);
     void (*bias_gradient)(const fn_node *node, const gradient_tile *tile);
@@ -204,9 +206,10 @@ FN_INLINE const real *bias_of(const fn_node *node)
     return node->attribute[USE_BIAS] ? node->parameter[2].value : NULL;
 }
 
-/* Columns lo to hi of row `row` of the bias's gradient: the sum of dz[position][j], positions lie `step` apart. */
+/* Columns lo to hi of `rows` rows, from `row` on, of the bias's gradient: of each the sum of dz[position][j], positions lie
+ * `step` apart. */
 void FN_SYM(recurrent_sum_columns)(const fn_node *node, const gradient_tile *tile, const real *dz, int64_t step, int64_t row,
-                                   int64_t lo, int64_t hi);
+                                   int64_t rows, int64_t lo, int64_t hi);
 
 /* Columns lo to hi of dU, the sum of h[position]^T dz[position][j]; positions lie h_step and dz_step apart. */
 void FN_SYM(recurrent_kernel_gradient)(const fn_node *node, const gradient_tile *tile, const real *h, int64_t h_step,

@@ -76,10 +76,11 @@ static void end_gradients(const sequence *s, const back_arrays *arrays)
 static recurrent_step find_step_back(const sequence *s, int64_t t, const back_arrays *arrays)
 {
     recurrent_step step = find_step(s, t);
-    step.product = arrays->product + s->unit;
     step.spare = arrays->gates;
     for (int i = 0; i < s->cell->states; i++)
         step.gradient[i] = arrays->gradient[i] + s->unit;
+    step.adds_product = !s->dropped && !s->cell->keeps_product;
+    step.product = step.adds_product ? step.gradient[0] : arrays->product + s->unit;
     return step;
 }
 
@@ -109,8 +110,9 @@ static void multiply_back(const sequence *s, const recurrent_step *step, int64_t
     if (all_masked(step) || (t == 0 && !needs_first_gradients(s->node)))
         return;
     s->cell->multiply_back(step);
-    add_rows(step->gradient[0], s->units, step->product, s->units, s->dropped ? s->factor + s->inputs + s->unit : NULL,
-             s->inputs + s->units, s->rows, s->n, true);
+    if (!step->adds_product)
+        add_rows(step->gradient[0], s->units, step->product, s->units, s->dropped ? s->factor + s->inputs + s->unit : NULL,
+                 s->inputs + s->units, s->rows, s->n, true);
 }
 
 /* A mask has no gradient: 0, of rows lo to hi. */

@@ -41,21 +41,31 @@ static int pack(const fn_node *node, bool training, packed_matrix list[MOST_BLOC
 
 /* ---- forward ------------------------------------------------------------------------------------- */
 
-FN_INLINE void forward_unit(int64_t j, int64_t units, real *z, const real *bias, const real *before, real *h)
+/* n gates from their sums and their biases. */
+static void open_standard(int64_t n, real *restrict z, const real *restrict bias)
 {
-    const real update = fn_sigmoid(z[j] + bias[j]), reset = fn_sigmoid(z[units + j] + bias[units + j]);
-    const real candidate = fn_tanh(FN_FMA(reset, z[3 * units + j], z[2 * units + j]));
-    z[j] = update;
-    z[units + j] = reset;
-    z[2 * units + j] = candidate;
-    h[j] = FN_FMA(update, before[j] - candidate, candidate);
+    FN_FOR_EACH(j, n, z[j] = fn_sigmoid(z[j] + bias[j]));
 }
 
-/* n units of one row with reset_after: gates from sums, h. */
-static void forward_standard(int64_t n, int64_t units, real *restrict z, const real *restrict bias, const real *restrict before,
-                             real *restrict h)
+FN_INLINE void finish_unit(int64_t j, int64_t units, real *z, const real *before, real *h)
 {
-    FN_FOR_EACH(j, n, forward_unit(j, units, z, bias, before, h));
+    const real candidate = fn_tanh(FN_FMA(z[units + j], z[3 * units + j], z[2 * units + j]));
+    z[2 * units + j] = candidate;
+    h[j] = FN_FMA(z[j], before[j] - candidate, candidate);
+}
+
+static void finish_standard(int64_t n, int64_t units, real *restrict z, const real *restrict before, real *restrict h)
+{
+    FN_FOR_EACH(j, n, finish_unit(j, units, z, before, h));
+}
+
+/* n units of one row with reset_after: gates from sums, h. In loops of one function each: in one loop they would wait for each
+ * other, as no more vectors than two or three are on their way at a time. */
+static void forward_standard(int64_t n, int64_t units, real *z, const real *bias, const real *before, real *h)
+{
+    open_standard(n, z, bias);
+    open_standard(n, z + units, bias + units);
+    finish_standard(n, units, z, before, h);
 }
 
 static void mix(int64_t n, int64_t units, const real *restrict z, const real *restrict before, real *restrict h)
@@ -237,8 +247,12 @@ static void differentiate_reset_before(const recurrent_step *step)
 static void multiply_back(const recurrent_step *step)
 {
     const int64_t units = step->units, width = 4 * units;
-    const block_product candidate = {
-        .block = CANDIDATE_BACK, .a = step->all_gates + 3 * units, .a_row = width, .c = step->product, .c_row = units};
+    const block_product candidate = {.block = CANDIDATE_BACK,
+                                     .a = step->all_gates + 3 * units,
+                                     .a_row = width,
+                                     .c = step->product,
+                                     .c_row = units,
+                                     .accumulate = step->adds_product};
     if (resets_after(step->node))
         FN_SYM(recurrent_multiply)(step, &candidate);
     const block_product gates = {
@@ -271,12 +285,14 @@ static void kernel_gradient(const fn_node *node, const gradient_tile *tile)
 static void bias_gradient(const fn_node *node, const gradient_tile *tile)
 {
     const int64_t units = units_of(node), width = 4 * units, middle = find_middle(units, tile);
-    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, width, 0, tile->lo, tile->hi);
-    if (!resets_after(node))
+    if (!resets_after(node)) {
+        FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, width, 0, 1, tile->lo, tile->hi);
         return;
+    }
     /* Of the second row, dq takes the place of dg. */
-    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, width, 1, tile->lo, middle);
-    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates + units, width, 1, middle, tile->hi);
+    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, width, 0, 2, tile->lo, middle);
+    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, width, 0, 1, middle, tile->hi);
+    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates + units, width, 1, 1, middle, tile->hi);
 }
 
 #define GRU_CELL                                                                                                                 \
@@ -296,6 +312,7 @@ static const recurrent_cell reset_before_cell = {
     GRU_CELL,
     .bias_rows = 1,
     .differentiate = differentiate_reset_before,
+    .keeps_product = true,
 };
 
 static const recurrent_cell *choose_cell(const double *attribute)

@@ -26,24 +26,37 @@ static int pack(const fn_node *node, bool training, packed_matrix list[MOST_BLOC
     return 2;
 }
 
-FN_INLINE void forward_unit(int64_t j, int64_t units, real *z, const real *before, real *c, real *h)
+static void open_standard(int64_t n, real *z)
 {
-    const real i = fn_sigmoid(z[j]), f = fn_sigmoid(z[units + j]);
-    const real g = fn_tanh(z[2 * units + j]), o = fn_sigmoid(z[3 * units + j]);
-    const real cell = FN_FMA(f, before[j], i * g);
-    z[j] = i;
-    z[units + j] = f;
-    z[2 * units + j] = g;
-    z[3 * units + j] = o;
-    c[j] = cell;
-    h[j] = o * fn_tanh(cell);
+    FN_FOR_EACH(j, n, z[j] = fn_sigmoid(z[j]));
 }
 
-/* n units of one row: z from sums to gates, c and h. */
-static void forward_standard(int64_t n, int64_t units, real *restrict z, const real *restrict before, real *restrict c,
-                             real *restrict h)
+FN_INLINE void move_cell(int64_t j, int64_t units, real *z, const real *before, real *c)
 {
-    FN_FOR_EACH(j, n, forward_unit(j, units, z, before, c, h));
+    const real g = fn_tanh(z[2 * units + j]);
+    z[2 * units + j] = g;
+    c[j] = FN_FMA(z[units + j], before[j], z[j] * g);
+}
+
+static void move_cells(int64_t n, int64_t units, real *restrict z, const real *restrict before, real *restrict c)
+{
+    FN_FOR_EACH(j, n, move_cell(j, units, z, before, c));
+}
+
+static void show_cells(int64_t n, const real *restrict o, const real *restrict c, real *restrict h)
+{
+    FN_FOR_EACH(j, n, h[j] = o[j] * fn_tanh(c[j]));
+}
+
+/* n units of one row: z from sums to gates, c and h. In loops of one function each: in one loop they would wait for each other,
+ * as no more vectors than two or three are on their way at a time. */
+static void forward_standard(int64_t n, int64_t units, real *z, const real *before, real *c, real *h)
+{
+    open_standard(n, z);
+    open_standard(n, z + units);
+    open_standard(n, z + 3 * units);
+    move_cells(n, units, z, before, c);
+    show_cells(n, z + 3 * units, c, h);
 }
 
 static void forward_general(const fn_node *node, int64_t n, int64_t units, real *restrict z, const real *restrict before,
@@ -141,8 +154,12 @@ static void differentiate_step(const recurrent_step *step)
 static void multiply_back(const recurrent_step *step)
 {
     const int64_t units = step->units, width = 4 * units;
-    const block_product product = {
-        .block = BACKWARD_BLOCK, .a = step->all_gates, .a_row = width, .c = step->product, .c_row = units};
+    const block_product product = {.block = BACKWARD_BLOCK,
+                                   .a = step->all_gates,
+                                   .a_row = width,
+                                   .c = step->product,
+                                   .c_row = units,
+                                   .accumulate = step->adds_product};
     FN_SYM(recurrent_multiply)(step, &product);
 }
 
@@ -154,7 +171,7 @@ static void kernel_gradient(const fn_node *node, const gradient_tile *tile)
 
 static void bias_gradient(const fn_node *node, const gradient_tile *tile)
 {
-    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, 4 * units_of(node), 0, tile->lo, tile->hi);
+    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, 4 * units_of(node), 0, 1, tile->lo, tile->hi);
 }
 
 static const recurrent_cell cell = {

@@ -54,8 +54,12 @@ static void differentiate_step(const recurrent_step *step)
 static void multiply_back(const recurrent_step *step)
 {
     const int64_t units = step->units;
-    const block_product product = {
-        .block = BACKWARD_BLOCK, .a = step->all_gates, .a_row = units, .c = step->product, .c_row = units};
+    const block_product product = {.block = BACKWARD_BLOCK,
+                                   .a = step->all_gates,
+                                   .a_row = units,
+                                   .c = step->product,
+                                   .c_row = units,
+                                   .accumulate = step->adds_product};
     FN_SYM(recurrent_multiply)(step, &product);
 }
 
@@ -67,7 +71,7 @@ static void kernel_gradient(const fn_node *node, const gradient_tile *tile)
 
 static void bias_gradient(const fn_node *node, const gradient_tile *tile)
 {
-    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, units_of(node), 0, tile->lo, tile->hi);
+    FN_SYM(recurrent_sum_columns)(node, tile, tile->gates, units_of(node), 0, 1, tile->lo, tile->hi);
 }
 
 static const recurrent_cell cell = {
