@@ -283,6 +283,24 @@ def test_wrong_arguments(people, classifier, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("option", "wrong", "message"),
+    [
+        ("--epochs", ["x", "1.5", ""], "is not a positive integer"),
+        ("--batch-size", ["0", "x"], "is not a positive integer"),
+        ("--learning-rate", ["x", "0", "inf", "nan"], "is not a positive number"),
+        ("--test-fraction", ["x", "nan", "0.5"], "is not between 0 and 0.5"),
+        ("--dropout", ["x", "nan", "-1"], "is not from 0 to below 1"),
+        ("--seed", ["x", "-1", str(2**63)], "is not an integer from 0 to 2**63 - 1"),
+    ],
+)
+def test_numbers_that_are_none_are_wrong_arguments_that_say_what_is_expected(option, wrong, message, people, capsys):
+    for text in wrong:
+        with pytest.raises(SystemExit) as caught:
+            main(["train", people, "--target", "income", f"{option}={text}"])
+        assert caught.value.code == 2 and f"argument {option}: {text} {message}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("target", "place"), [("income", 4), ("price", 5)])
 def test_rows_without_a_target_are_left_out_by_all_commands(target, place, tmp_path, capsys):
     """By `train`, of the rows to train with and those of --test, and by `evaluate`, whose measures are those of the other rows."""

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ._cli.table_arguments import TABLE_COMMANDS, add_table_arguments
+from ._cli.table_arguments import TABLE_COMMANDS, add_table_arguments, positive_integer, positive_number
 
 __all__ = ["main"]
 
@@ -17,20 +17,6 @@ _COMMANDS = {
     "bench": "time training steps of several networks, beside NumPy and other libraries",
     "info": "print version, instruction set, threads and what else a report should name",
 }
-
-
-def _positive_number(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
-
-
-def _positive_integer(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive integer")
-    return number
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -44,22 +30,22 @@ def _make_parser() -> argparse.ArgumentParser:
         for name, text in _COMMANDS.items()
     }
 
-    add_table_arguments(each, _positive_integer, _positive_number)
-    each["demo"].add_argument("--epochs", type=_positive_integer, default=30, metavar="N", help="default: %(default)s")
-    each["demo"].add_argument("--threads", type=_positive_integer, metavar="N", help="threads; default: measured")
+    add_table_arguments(each)
+    each["demo"].add_argument("--epochs", type=positive_integer, default=30, metavar="N", help="default: %(default)s")
+    each["demo"].add_argument("--threads", type=positive_integer, metavar="N", help="threads; default: measured")
 
     bench = each["bench"]
     bench.add_argument("names", nargs="*", metavar="NAME", help="tiny, digits, higgs, mnist, wide; default: all")
     bench.add_argument("--peers", metavar="NAME,...", help="libraries to compare with; default: those installed here")
     bench.add_argument(
         "--seconds",
-        type=_positive_number,
+        type=positive_number,
         default=0.3,
         metavar="S",
         help="length of each repetition of each library; default: %(default)s",
     )
-    bench.add_argument("--repetitions", type=_positive_integer, default=7, metavar="N", help="default: %(default)s")
-    bench.add_argument("--threads", type=_positive_integer, metavar="N", help="threads of all; default: all CPUs")
+    bench.add_argument("--repetitions", type=positive_integer, default=7, metavar="N", help="default: %(default)s")
+    bench.add_argument("--threads", type=positive_integer, metavar="N", help="threads of all; default: all CPUs")
     bench.add_argument("--json", metavar="FILE", help="write what was measured, each repetition of it")
     return parser
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["TABLE_COMMANDS", "add_table_arguments"]
+__all__ = ["TABLE_COMMANDS", "add_table_arguments", "positive_integer", "positive_number"]
 
 TABLE_COMMANDS = {
     "train": "train a network on a table: a CSV, TSV or Parquet file",
@@ -55,18 +56,26 @@ says what was learnt of each column, and the order of the numbers and indices.""
 }
 
 
-def _fraction(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 0.5:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 0.5")
-    return number
+def _number(convert: Callable[[str], Any], holds: Callable[[Any], bool], what: str) -> Callable[[str], Any]:
+    """Reads a number for which something holds; else the error says that the text `what`."""
+
+    def read(text: str) -> Any:
+        try:
+            number = convert(text)
+        except ValueError:
+            number = math.nan  # for which none of the following holds
+        if not holds(number):
+            raise argparse.ArgumentTypeError(f"{text} {what}")
+        return number
+
+    return read
 
 
-def _rate(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
-    return number
+positive_number = _number(float, lambda number: 0 < number < math.inf, "is not a positive number")
+positive_integer = _number(int, lambda number: number >= 1, "is not a positive integer")
+_fraction = _number(float, lambda number: 0 < number < 0.5, "is not between 0 and 0.5")
+_rate = _number(float, lambda number: 0 <= number < 1, "is not from 0 to below 1")
+_seed = _number(int, lambda number: 0 <= number < 2**63, "is not an integer from 0 to 2**63 - 1")
 
 
 def _sizes(text: str) -> list[int]:
@@ -79,9 +88,7 @@ def _sizes(text: str) -> list[int]:
     return found
 
 
-def add_table_arguments(
-    each: dict[str, argparse.ArgumentParser], positive_integer: Callable[[str], int], positive_number: Callable[[str], float]
-) -> None:
+def add_table_arguments(each: dict[str, argparse.ArgumentParser]) -> None:
     """Adds them to the parsers of the commands in `TABLE_COMMANDS`."""
     for name, text in _EXAMPLES.items():
         each[name].epilog, each[name].formatter_class = text, argparse.RawDescriptionHelpFormatter
@@ -119,7 +126,7 @@ def add_table_arguments(
     )  # fmt: skip
     train.add_argument("--batch-size", type=positive_integer, metavar="N", help="default: by the number of rows, 16 to 256")
     train.add_argument("--learning-rate", type=positive_number, default=1e-3, metavar="F", help="of Adam; default: %(default)s")
-    train.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed, the same model; default: %(default)s")
+    train.add_argument("--seed", type=_seed, default=0, metavar="N", help="the same seed, the same model; default: %(default)s")
     train.add_argument("--threads", type=positive_integer, metavar="N", help="threads; default: measured")
     train.add_argument("--quiet", action="store_true", help="no bar of progress")
     report: dict[str, Any] = {"metavar": "FILE", "help": "write a report as HTML with pictures inside; needs matplotlib"}
