@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import fastnet as fn
+from fastnet._scaling import _quantiles
 from fastnet.sklearn import MLPClassifier, MLPRegressor
 from fastnet.sklearn._tables import Table, is_table
 
@@ -208,3 +209,67 @@ def test_auto_in_partial_fit_knows_no_number_of_rows():
     x = np.random.default_rng(0).normal(size=(60, 3))
     one, other = (MLPRegressor(**small(**options)).partial_fit(x, x[:, 0]) for options in ({}, {"alpha": 1e-4}))
     np.testing.assert_array_equal(one.coefs_[0], other.coefs_[0])
+
+
+@pytest.mark.parametrize("alpha", ["auto", 0.0])
+@pytest.mark.parametrize("scaling", ["auto", "standard", "robust", "piecewise", "periodic", None])
+def test_a_row_of_weight_two_counts_as_two_whatever_the_scaling(scaling, alpha):
+    rng = np.random.default_rng(0)
+    x, counts = rng.normal(size=(200, 3)), rng.integers(0, 4, 200)
+    y = x[:, 0] + x[:, 1] ** 2
+    # One batch of all rows, and as its alpha for so many rows is not at its limit, 20 times as many.
+    counts = 20 * counts if alpha == "auto" else counts
+    rows = np.repeat(np.arange(200), counts)
+    options = small(scaling=scaling, alpha=alpha, shuffle=False, early_stopping=False, max_iter=5, batch_size=len(rows))
+    with pytest.warns(UserWarning, match="clipped"):
+        weighted = MLPRegressor(**options).fit(x, y, sample_weight=counts)
+    repeated = MLPRegressor(**options).fit(x[rows], y[rows])
+    np.testing.assert_allclose(weighted.predict(x), repeated.predict(x), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("scaling", ["auto", "robust", "periodic"])
+@pytest.mark.parametrize("estimator", [MLPRegressor, MLPClassifier])
+def test_the_unit_of_weights_says_nothing_where_alpha_is_automatic(estimator, scaling):
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(size=(300, 3)), rng.uniform(0.5, 1.5, 300)
+    y = x[:, 0] + x[:, 1] ** 2
+    y = y > 1 if estimator is MLPClassifier else y
+    scores = [
+        estimator(**small(scaling=scaling)).fit(x, y, sample_weight=w).score(x, y) for w in (weights, weights / weights.sum())
+    ]
+    assert min(scores) > 0.9 and abs(scores[0] - scores[1]) < 0.02
+
+
+@pytest.mark.parametrize("method", ["nearest", "linear"])
+def test_quantiles_of_rows_with_weights_are_those_of_repeated_rows(method):
+    rng = np.random.default_rng(0)
+    places = np.linspace(0, 1, 33)
+    for n in [1, 2, 3, 5, 17, 40] * 5:
+        for column in (rng.normal(size=n), rng.integers(0, 4, n).astype(float)):
+            counts = rng.integers(1, 5, n).astype(float)
+            expected = np.quantile(np.repeat(column, counts.astype(int)), places, method=method)
+            np.testing.assert_allclose(_quantiles(column, places, counts, method), expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("change", ["solver", "validation", "callback"])
+@pytest.mark.parametrize("estimator", [MLPRegressor, MLPClassifier])
+def test_an_estimator_that_cannot_be_fitted_anew_is_what_it_was(estimator, change):
+    x, y = frame()
+    y = np.where(y > y.mean(), "high", "low") if estimator is MLPClassifier else y
+    known = estimator(**small(max_iter=3)).fit(x, y)
+    expected, attributes = known.predict(x), set(vars(known))
+    other, target = x[["age", "rooms"]], np.arange(len(y)) % 3
+    more = {}
+    if change == "solver":
+        known.set_params(solver="bogus")
+    elif change == "validation":
+        more = {"validation_data": (other, target[:-1])}
+    else:
+        more = {"callbacks": ["none"]}
+    with pytest.raises((TypeError, ValueError)):
+        known.fit(other, target, **more)
+    assert (known.predict(x) == expected).all() and set(vars(known)) == attributes
+    new = estimator(**small(solver="bogus"))
+    with pytest.raises(ValueError, match="bogus"):
+        new.fit(x, y)
+    assert not [name for name in vars(new) if name.endswith("_")]

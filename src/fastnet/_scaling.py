@@ -11,7 +11,7 @@ import numpy as np
 from . import layers, ops
 from .initializers import TruncatedNormal
 
-__all__ = ["SCALINGS", "Scaling", "embed_indices", "mean_and_deviation"]
+__all__ = ["SCALINGS", "Scaling", "as_counts", "embed_indices", "mean_and_deviation"]
 
 SCALINGS = ("standard", "robust", "piecewise", "periodic")
 
@@ -35,9 +35,34 @@ def mean_and_deviation(values: np.ndarray, weights: np.ndarray | None) -> tuple[
     return mean, np.where(constant, 1.0, deviation)
 
 
-def _edges(column: np.ndarray) -> np.ndarray:
+def as_counts(weights: np.ndarray | None) -> np.ndarray | None:
+    """How many rows each row stands for: weights that are whole numbers, and others divided by their mean, as their unit says nothing."""
+    if weights is None or np.array_equal(weights, np.floor(weights)):
+        return weights
+    return weights / weights.mean()
+
+
+def _quantiles(column: np.ndarray, places: Any, counts: np.ndarray | None, method: str) -> np.ndarray:
+    """Those of a column in which each row is as often as `counts` says, by `method` "nearest" or "linear"."""
+    if counts is None:
+        return np.quantile(column, places, method=method)
+    order = np.argsort(column, kind="stable")
+    ends = np.cumsum(counts[order])  # of the ranks that a value has
+    ranks = np.asarray(places) * max(ends[-1] - 1, 0.0)
+
+    def at(rank: np.ndarray) -> np.ndarray:
+        return column[order[np.minimum(np.searchsorted(ends, rank, side="right"), len(order) - 1)]]
+
+    if method == "nearest":
+        return at(np.round(ranks))
+    low = np.floor(ranks)
+    below, above = at(low), at(low + 1)
+    return below + (ranks - low) * (above - below)
+
+
+def _edges(column: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
     """Bounds of parts of a feature: quantiles of its rows, and where many rows are alike, of its different values, too."""
-    found = np.unique(np.quantile(column, np.linspace(0, 1, _PARTS + 1), method="nearest"))
+    found = np.unique(_quantiles(column, np.linspace(0, 1, _PARTS + 1), counts, "nearest"))
     if len(found) > _PARTS // 2:
         return found
     return np.unique([*found, *np.quantile(np.unique(column), np.linspace(0, 1, _PARTS + 1 - len(found)), method="nearest")])
@@ -65,7 +90,7 @@ class Scaling:
         The features that are scaled; the others stay as they are.
     x : ndarray, shape (n, features)
     weights : ndarray, optional
-        Of the rows. Quantiles are those of the rows with a weight.
+        Of the rows, none of them 0: a row of weight 2 counts as two, by `as_counts`.
     cardinalities : sequence of int
         The last features are indices, of so many values each, and get an `Embedding`.
     """
@@ -83,15 +108,17 @@ class Scaling:
         self.kind = kind if x.shape[1] else None
         if self.kind is None:
             return
+        counts = as_counts(weights)
         self.mean, self.deviation = mean_and_deviation(x, weights)
         self.mean, self.deviation = np.where(scaled, self.mean, 0.0), np.where(scaled, self.deviation, 1.0)
         if kind == "robust":
-            low, middle, high = np.quantile(x.astype(np.float64), [0.25, 0.5, 0.75], axis=0)
+            columns = x.astype(np.float64).T
+            low, middle, high = np.transpose([_quantiles(column, [0.25, 0.5, 0.75], counts, "linear") for column in columns])
             spread = (high - low) / _NORMAL_QUARTILES
             robust = scaled & (spread > 0)
             self.mean, self.deviation = np.where(robust, middle, self.mean), np.where(robust, spread, self.deviation)
         elif kind in ("piecewise", "periodic"):
-            edges = [_edges(column) if flag else column[:1] for column, flag in zip(x.T, scaled)]
+            edges = [_edges(column, counts) if flag else column[:1] for column, flag in zip(x.T, scaled)]
             # A feature of two values is as good as it is.
             used = [i for i, one in enumerate(edges) if len(one) > 2]
             if kind == "periodic":

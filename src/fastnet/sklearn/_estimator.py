@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .. import optimizers
-from .._scaling import SCALINGS, Scaling
+from .._scaling import SCALINGS, Scaling, as_counts
 from ..layers import Input, Layer
 from ..many import FitManyError, PerModel, fit_many
 from ._callbacks import CallbackSupportMixin, FitTask, copies_of
@@ -150,6 +150,17 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         callbacks: Any = None,
         incremental: bool = False,
     ) -> Any:
+        known = dict(vars(self))
+        try:
+            return self._fit_rows(X, y, sample_weight, validation_data, callbacks, incremental)
+        except (
+            BaseException
+        ):  # what it has learnt of other data would be the names of the outputs of networks that there were before
+            vars(self).clear()
+            vars(self).update(known)
+            raise
+
+    def _fit_rows(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, callbacks: Any, incremental: bool) -> Any:
         self._validate_params()
         if incremental and self.early_stopping is True:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -191,7 +202,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         """Trains the members, each from where it is or from new weights."""
         X, y, weights = rows
         random_state = check_random_state(self.random_state)
-        mean_weight = 1.0 if weights is None else float(weights.mean())
         if first:
             cardinalities = [] if self._table is None else self._table.cardinalities
             scaling = Scaling(*self._scaling_of(X), X, weights, cardinalities)
@@ -213,7 +223,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
                 if not incremental:
                     warnings.warn(f"batch_size={batch_size} is larger than the {n} rows there are: it is clipped", stacklevel=4)
                 batch_size = n
-            penalty = Penalty(self._alpha(n, X.shape[1], incremental), n, batch_size, mean_weight)
+            penalty = self._penalty(n, batch_size, weights, X.shape[1], incremental)
             if first:
                 seed = int(random_state.randint(np.iinfo(np.int32).max))
                 model, dense = build_network(self, scaling, X.shape[1], self.n_outputs_, seed, np.dtype(X.dtype).name)
@@ -253,13 +263,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         few = self.layers is None and n_features <= _FEW_FEATURES  # layers of the user's are made for so many inputs as there are
         return "piecewise" if self._table is not None or few else "standard"
 
-    def _alpha(self, n: int, n_features: int, incremental: bool) -> float:
-        """The penalty for so many rows."""
-        if self.alpha != "auto":
-            return self.alpha
-        if incremental or self._kind_of_scaling(n_features) not in ("piecewise", "periodic"):
-            return _ALPHA
-        return min(_MOST_ALPHA, _ALPHA_ROWS / n)
+    def _penalty(self, n: int, batch_size: int, weights: np.ndarray | None, n_features: int, incremental: bool) -> Penalty:
+        """The penalty for n rows. That which goes by their number counts a row of weight 2 as two, and does not depend on the unit of weights."""
+        if self.alpha != "auto" or incremental or self._kind_of_scaling(n_features) not in ("piecewise", "periodic"):
+            mean = 1.0 if weights is None else float(weights.mean())
+            return Penalty(_ALPHA if self.alpha == "auto" else self.alpha, n, batch_size, mean)
+        mean = 1.0 if weights is None else float(as_counts(weights).mean())
+        return Penalty(min(_MOST_ALPHA, _ALPHA_ROWS / (n * mean)), n, batch_size, mean)
 
     def _split(self, rows: _Rows, random_state: np.random.RandomState) -> tuple[_Rows, _Rows]:
         """Rows to train with, and rows to validate with."""
