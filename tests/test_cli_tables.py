@@ -283,6 +283,21 @@ def test_wrong_arguments(people, classifier, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_what_cannot_be_written_is_told_before_the_work(command, people, classifier, tmp_path, capsys, monkeypatch):
+    def work(*_arguments):
+        raise AssertionError("the data are read, though the result cannot be written")
+
+    monkeypatch.setattr("fastnet._cli.tables.read_table", work)
+    of = {"train": (people, "--target", "income"), "evaluate": (classifier, people), "predict": (classifier, people)}[command]
+    options = {"train": ("--model", "--json", "--report"), "evaluate": ("--json", "--report"), "predict": ("--output",)}[command]
+    folder = tmp_path / "a.safetensors"
+    folder.mkdir()
+    for option in options:
+        assert f"{folder} is a folder" in refused(capsys, command, *of, option, str(folder))
+        assert "there is no folder" in refused(capsys, command, *of, option, str(tmp_path / "no" / "a.safetensors"))
+
+
 @pytest.mark.parametrize(
     ("option", "wrong", "message"),
     [

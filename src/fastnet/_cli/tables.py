@@ -79,6 +79,14 @@ def _check_writable(path: str | None) -> None:
     folder = os.path.dirname(os.path.abspath(path)) if path else os.curdir
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{path}: there is no folder {folder}")
+    if path and os.path.isdir(path):
+        raise IsADirectoryError(f"{path} is a folder")
+
+
+def _check_results(options: Namespace) -> None:
+    """OSError, ImportError where what is asked for cannot be written."""
+    _check_writable(None if options.json == "-" else options.json)
+    _check_report(options.report)
 
 
 def _check_report(path: str | None) -> None:
@@ -137,9 +145,8 @@ def run_train(options: Namespace) -> int:
     path = options.model or os.path.splitext(options.data)[0] + _MODEL_ENDING
     if not path.endswith(_MODEL_ENDING):
         raise ValueError(f"--model {path}: the name ends with {_MODEL_ENDING}")
-    for one in (path, None if options.json == "-" else options.json):
-        _check_writable(one)
-    _check_report(options.report)
+    _check_writable(path)
+    _check_results(options)
     names = _names(options.names) or None
     whole = read_table(options.data, names)
     kinds = _kinds(options.kind)
@@ -213,6 +220,7 @@ def run_train(options: Namespace) -> int:
 
 def run_predict(options: Namespace) -> int:
     """Writes the file with what the model predicts beside it."""
+    _check_writable(options.output)
     model = TableModel.load(options.model)
     table = read_table(options.data, _names(options.names) or None)
     if options.probabilities and model.classes is None:
@@ -227,7 +235,6 @@ def run_predict(options: Namespace) -> int:
             header += [f"probability_{one}" for one in model.classes]
             rows = [row + [f"{value:.6g}" for value in values] for row, values in zip(rows, predictions)]
     if options.output:
-        _check_writable(options.output)
         with open(options.output, "w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([header, *rows])
         print(f"{len(rows)} predictions written: {options.output}", file=sys.stderr)
@@ -239,7 +246,7 @@ def run_predict(options: Namespace) -> int:
 def run_evaluate(options: Namespace) -> int:
     """Says how good the predictions for a file with targets are."""
     output = _Output(options.json)
-    _check_report(options.report)
+    _check_results(options)
     model = TableModel.load(options.model)
     table = read_table(options.data, _names(options.names) or None)
     whole, table = table, rows_with_target(table, model.target)
