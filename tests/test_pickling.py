@@ -4,6 +4,7 @@ import copy
 import pickle
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -124,3 +125,24 @@ def test_in_another_process():
     model = fn.Sequential([fn.Input((3,)), fn.layers.Dense(4, "tanh"), fn.layers.Dense(2)], seed=0)
     found = subprocess.run([sys.executable, "-c", code], input=pickle.dumps((model, X)), capture_output=True, check=True).stdout
     assert found == model.predict(X).tobytes()
+
+
+class Own(fn.Model):
+    def __init__(self):
+        super().__init__(seed=0)
+        self.dense = fn.layers.Dense(1)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: fn.Sequential([fn.Input((2,)), fn.layers.Dense(1)]), lambda: fn.Sequential([fn.layers.Dense(1)]), Own]
+)
+def test_copies_are_trained_by_the_processes_that_compile_was_told_of(make):
+    told = object.__new__(fn.distribution.DataParallel)  # of no MPI: nothing is trained
+    told.comm = threading.Lock()  # as a communicator, which no other process can have
+    model = make()
+    model.compile("sgd", "mse", distribution=told)
+    assert copy.deepcopy(model).distribution is told and copy.copy(model).distribution is told
+    assert pickle.loads(pickle.dumps(model)).distribution is None

@@ -91,7 +91,7 @@ class Model(ModelLosses, ModelCalls, Trainer):
         if inputs is None and outputs is None and (has_call or self._overrides("train_step")):
             self._trainable = bool(trainable)
             self._subclassed, self._given, self._own_slab = True, None, None
-            self._common = frozenset([*vars(self), "_common", "_tracing"])
+            self._common = frozenset([*vars(self), "_common", "_tracing", "_distribution", "_shared_steps"])
             return
         if inputs is None or outputs is None:
             raise TypeError(

@@ -104,7 +104,8 @@ class Trainer(OwnSteps, CustomLoop):
             than 1e-5 of the largest output; a number that is not finite is seen by up to three outputs around those whose windows it
             is in. It is saved with the model.
         distribution : fastnet.distribution.DataParallel, optional
-            The processes that train the model together. Default: what `fastnet.distribution.set_distribution` was told.
+            The processes that train the model together. Default: what `fastnet.distribution.set_distribution` was told. Copies have it, pickles
+            and files do not.
 
         Raises
         ------

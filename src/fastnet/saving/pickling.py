@@ -43,6 +43,7 @@ def _state_between_steps(model: Model) -> dict[str, Any]:
         "compiled": (compiled.optimizer, model._told_loss, *compiled.given[1:], compiled.n_threads, compiled.precise)
         if compiled is not None
         else None,
+        "distribution": _OfThisProcess(model._distribution),
         "batches": compiled.optimizer.batches if compiled is not None else 0,  # the optimizer itself may go on
         "epochs_begun": model._epochs_begun,
         "history": model.history,
@@ -142,7 +143,8 @@ def restore_model(state: dict[str, Any]) -> Model:
     if state["compiled"] is not None:
         optimizer, loss, metrics, loss_weights, n_threads, precise = state["compiled"]
         optimizer.batches = state["batches"]
-        model.compile(optimizer, loss, loss_weights, metrics, n_threads=n_threads, precise=precise)
+        told = state["distribution"].value if "distribution" in state else None
+        model.compile(optimizer, loss, loss_weights, metrics, n_threads=n_threads, distribution=told, precise=precise)
     if "slots" in state:
         _put_slots(model, state["slots"], state["averaged"])
     if "averages" in state:
@@ -200,6 +202,19 @@ class Functions:
 
     def __reduce__(self) -> Any:
         return Functions, ({name: function for name, function in self.table.items() if _is_importable(function)},)
+
+
+class _OfThisProcess:
+    """What a process cannot give to others. A copy has the same; a pickle has None."""
+
+    def __init__(self, value: Any = None) -> None:
+        self.value = value
+
+    def __deepcopy__(self, memo: Any) -> _OfThisProcess:
+        return self
+
+    def __reduce__(self) -> Any:
+        return _OfThisProcess, ()
 
 
 def _is_importable(function: Any) -> bool:
