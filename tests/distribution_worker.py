@@ -176,6 +176,27 @@ def sequences(*names):
     return found
 
 
+def held_out_of_step():
+    """Validation of a step in batches of 5 rows, and in those that are taken, beside what each process finds alone; and batches that were seen."""
+
+    class Counts(fn.callbacks.Callback):
+        batches = 0
+
+        def on_test_batch_end(self, batch, logs=None):
+            self.batches += 1
+
+    found, counts = [], Counts()
+    for size in (None, 5):
+        step, _, data = distribution_steps.rare_gan(0)
+        held = [array[:23] for array in data[0]]
+        callbacks = [counts] if size else []
+        options = {"validation_data": held, "validation_batch_size": size, "callbacks": callbacks}
+        history = step.fit(*data, batch_size=16, verbose=0, **options).history
+        own = step.evaluate(held, return_dict=True)
+        found.append([{name: history[f"val_{name}"][0] for name in own}, own])
+    return {"found": found, "batches": counts.batches}
+
+
 def moved_by_two():
     """Statistics of a layer that two updates with gradients at the same weights move, after two batches of 16 and 3 rows."""
     model = distribution_steps.pair_of_one_layer()

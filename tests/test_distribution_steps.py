@@ -74,6 +74,19 @@ def test_sums_by_the_library_are_as_good():
 
 
 @needs_mpi
+def test_rows_held_out_are_divided():
+    """Losses are those that each process finds alone, and of the same bits for any number of processes."""
+    (expected,) = start(0, 1, "held_out_of_step")
+    for processes in (2, 3):
+        every = start(0, processes, "held_out_of_step")
+        assert sum(one["batches"] for one in every) == expected["batches"] == 5
+        assert all(one["found"] == expected["found"] for one in every)
+    for divided, alone in expected["found"]:
+        assert divided.keys() == alone.keys() == {"critic", "generator"}
+        np.testing.assert_allclose(list(divided.values()), list(alone.values()), rtol=1e-12)
+
+
+@needs_mpi
 def test_statistics_are_moved_by_each_update():
     """As by one process, but that those of a batch are means of those of its pieces."""
     mean, variance = np.zeros(3), np.ones(3)

@@ -152,17 +152,28 @@ class LossMeans:
     ----------
     rows, batches : int
         How many have been looked at.
+    totals : ndarray
+        Sums of the losses.
+    sums : ndarray
+        Of metrics there are none.
     stopped : bool
         Whether a callback wants no more.
     """
 
+    sums = np.zeros(0)
+
     def __init__(self, step: Any, hooks: Hooks) -> None:
-        self._step, self._hooks, self._totals = step, hooks, np.zeros(len(step.outputs))
+        self._step, self._hooks, self.totals = step, hooks, np.zeros(len(step.outputs))
         self.rows, self.batches, self.stopped = 0, 0, False
+
+    def add_sums(self, rows: int, totals: np.ndarray, _: np.ndarray) -> None:
+        """Adds what has been found elsewhere for other rows."""
+        self.rows += rows
+        self.totals += totals
 
     def logs(self) -> dict[str, Any]:
         """The means."""
-        return dict(zip(self._step.output_names, (self._totals / self.rows).tolist()))
+        return dict(zip(self._step.output_names, (self.totals / self.rows).tolist()))
 
     def add(self, inputs: list[np.ndarray], _: Any, __: Any, batch_size: int, snapshot: Snapshot | None, first: int) -> None:
         """Looks at more rows; see `Evaluation.add`."""
@@ -172,7 +183,7 @@ class LossMeans:
             nonlocal done
             for row in range(done, end, batch_size):  # one by one: the same bits however many come at once
                 rows = slice(row, min(end, row + batch_size))
-                self._totals += [output[rows].sum(dtype=np.float64) for output in outputs]
+                self.totals += [output[rows].sum(dtype=np.float64) for output in outputs]
             self.rows, done = self.rows + end - done, end
             return self.logs()
 

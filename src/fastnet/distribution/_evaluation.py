@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._custom_losses import rows_of
-from .._evaluation import Evaluation
+from .._evaluation import Evaluation, LossMeans
 from .._hooks import Hooks, begin_hooks
 from .._model_data import INFERENCE_ROWS
 from ..data.dataset import unpack
@@ -75,7 +75,7 @@ def evaluate_pieces(
     with model._reading() as live:
         snapshot = None if live else model._plans.snapshot()
         for piece, (first, of) in pieces.own.items():
-            found[piece] = Evaluation(model, compiled, hooks)
+            found[piece] = _new_sums(model, compiled, hooks)
             data = [rows_of(given, of) for given in (inputs, targets, weights)]
             found[piece].add(*data, pieces.batch_size, snapshot, number + first)
             if found[piece].stopped:
@@ -83,9 +83,14 @@ def evaluate_pieces(
     return hooks, found
 
 
+def _new_sums(model: Any, compiled: Compiled, hooks: Hooks) -> Any:
+    """What sums up losses and metrics; of a `TrainStep` it is what each of its updates computes."""
+    return LossMeans(model, hooks) if compiled.sequence else Evaluation(model, compiled, hooks)
+
+
 def merge(model: Any, compiled: Compiled, hooks: Hooks, sums: Iterable[tuple[int, np.ndarray, np.ndarray]]) -> dict[str, Any]:
     """The means of all pieces, from the rows, the sums of the losses and those of the metrics of each, in the order of their numbers."""
-    total = Evaluation(model, compiled, hooks)
+    total = _new_sums(model, compiled, hooks)
     for rows, *of_piece in sums:
         if rows:
             total.add_sums(rows, *of_piece)

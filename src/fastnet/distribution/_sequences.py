@@ -13,6 +13,7 @@ from .._lowering import idle_weights
 from .._sequence_stepper import SequenceStepper
 from .._stepper import Stepper
 from .._updates import Update, hyper_rows
+from ._evaluation import evaluate_pieces, merge
 from ._stepper import FETCHED, GRADIENT, SAYS, STEP, DataParallelStepper, SharedSteps, shared_steps
 from ._tree import part
 from ._update import DividedUpdate, can_be_divided
@@ -20,6 +21,7 @@ from ._update import DividedUpdate, can_be_divided
 if TYPE_CHECKING:
     from .._fit_options import Arrays
     from .._fit_state import FitState
+    from .._hooks import Hooks
     from .._weights import Slab
     from ._data_parallel import DataParallel
 
@@ -262,6 +264,21 @@ class SharedUpdates(SharedSteps):
         totals[1 + i] += losses[0]
         sums[len(self.model.updates) + i] += n
 
+    def evaluate(self, arrays: Arrays, batch_size: int | None, callbacks: Any) -> Hooks:
+        """Of the pieces of this process the losses of rows held out: what an exchange tells the others."""
+        self._said[self._first : self._end] = 0
+        number = self.compiled.optimizer.batches
+        hooks, found = evaluate_pieces(self.model, self.compiled, arrays, self.distribution, batch_size, number, callbacks)
+        for piece, sums in found.items():
+            self._said[piece, SAYS - 1 : SAYS + len(sums.totals)] = sums.rows, *sums.totals
+        return hooks
+
+    def evaluated(self, hooks: Hooks) -> dict[str, Any]:
+        """After the exchange: the losses of all pieces."""
+        end = SAYS + len(self.model.outputs)
+        said = ((int(piece[SAYS - 1]), piece[SAYS:end], piece[:0]) for piece in self._said)
+        return merge(self.model, self.compiled, hooks, said)
+
     def _add_values(self, inputs: list[np.ndarray], losses: np.ndarray, sums: np.ndarray) -> None:
         """Adds what metrics are told of the batch, in each process of all of it."""
         now, pieces = self._step, self.distribution.pieces
@@ -287,8 +304,10 @@ class DataParallelSequenceStepper(DataParallelStepper, SequenceStepper):
     _steps = SharedUpdates
 
     def validate(self, fit: FitState, arrays: Arrays, batch_size: int | None) -> dict[str, Any]:
-        """The losses of rows held out: in each process of all of them."""
-        return Stepper.validate(self, fit, arrays, batch_size)
+        """The losses of rows held out; where the model has a `train_step`, what it computes of them in each process."""
+        if fit.model._shown is not fit.model:
+            return Stepper.validate(self, fit, arrays, batch_size)
+        return super().validate(fit, arrays, batch_size)
 
 
 def train_together(step: Any, inputs: list[np.ndarray], totals: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
