@@ -1,19 +1,23 @@
 /* What the normalisations share: sums over the positions of an array, and its rescaling channel by channel.
  *
  * Arrays are [positions][channels]. Sums run down the columns, a strip of at most STRIP columns at a time whose sums
- * stay in registers. Where there are fewer channels than that, some positions together count as one wide row, and what
- * their columns have summed is added up in the end: so vectors are full whatever the number of channels. The order of a
- * sum depends on shapes only.
+ * stay in registers for some rows, so that arrays are read from one end to the other. Where there are fewer channels than that,
+ * some positions together count as one wide row, and what their columns have summed is added up in the end: so vectors are full
+ * whatever the number of channels. The order of a sum depends on shapes only.
  */
 #ifndef FN_KERNELS_NORMALIZATION_H
 #define FN_KERNELS_NORMALIZATION_H
 
 #include "../engine/descriptor.h"
 #include "math.h"
+#include "vector.h"
 
 #include <string.h>
 
-enum { STRIP = 4 * FN_LANES, RESCALED_BYTES = 2 * 1024 };
+enum { STRIP_VECTORS = 4, STRIP = STRIP_VECTORS * FN_LANES, RESCALED_BYTES = 2 * 1024 };
+
+/* Of rows whose strips are summed one after another. */
+enum { SUMMED_BYTES = 8 * 1024 };
 
 /* Positions in a wide row. */
 FN_INLINE int64_t positions_abreast(int64_t channels)
@@ -100,61 +104,99 @@ FN_INLINE fn_status infer_normalization(fn_inference *inference, int count)
 
 /* ---- sums over positions ---------------------------------------------------------------------- */
 
-/* What is summed over rows of an array: x; (x - mean)^2; dy, and dy (x - mean) factor beside it. */
-typedef enum sum_kind { SUM_VALUES, SUM_SQUARES, SUM_GRADIENTS } sum_kind;
+/* What is summed over rows of an array: x; (x - mean)^2; x - mean, and its square beside it; dy, and dy (x - mean) factor beside
+ * it. */
+typedef enum sum_kind { SUM_VALUES, SUM_SQUARES, SUM_DEVIATIONS, SUM_GRADIENTS } sum_kind;
 
-/* n columns of rows `stride` apart; sum[n], and other[n] of SUM_GRADIENTS, are added to. */
-FN_INLINE void sum_rows(sum_kind kind, const real *restrict x, const real *restrict dy, int64_t stride, int64_t rows, int64_t n,
-                        const real *restrict mean, const real *restrict factor, real *restrict sum, real *restrict other)
+/* Some vectors of columns, all lanes or those of the mask, of rows `stride` apart, that are added to sum and other; without the
+ * factor. */
+FN_INLINE void sum_vectors(const sum_kind kind, const int vectors, const bool all, lane_mask mask, const real *x, const real *dy,
+                           int64_t stride, int64_t rows, const real *mean, real *sum, real *other)
 {
+    const bool two = kind == SUM_DEVIATIONS || kind == SUM_GRADIENTS;
+    vector first[STRIP_VECTORS], second[STRIP_VECTORS], center[STRIP_VECTORS];
+    UNROLL
+    for (int v = 0; v < vectors; v++) {
+        first[v] = load_where(sum + v * FN_LANES, all, mask);
+        if (two)
+            second[v] = load_where(other + v * FN_LANES, all, mask);
+        if (kind != SUM_VALUES)
+            center[v] = load_where(mean + v * FN_LANES, all, mask);
+    }
     for (int64_t i = 0; i < rows; i++) {
-        const real *restrict xi = x + i * stride, *restrict dyi = kind == SUM_GRADIENTS ? dy + i * stride : NULL;
-        if (kind == SUM_VALUES) {
-#pragma omp simd
-            for (int64_t j = 0; j < n; j++)
-                sum[j] += xi[j];
-        } else if (kind == SUM_SQUARES) {
-#pragma omp simd
-            for (int64_t j = 0; j < n; j++)
-                sum[j] = FN_FMA(xi[j] - mean[j], xi[j] - mean[j], sum[j]);
-        } else {
-#pragma omp simd
-            for (int64_t j = 0; j < n; j++) {
-                sum[j] += dyi[j];
-                other[j] = FN_FMA(dyi[j], (xi[j] - mean[j]) * factor[j], other[j]);
+        if (all)
+            for (int v = 0; v < vectors; v += 64 / FN_VECTOR_BYTES) {
+                __builtin_prefetch(x + (i + rows) * stride + v * FN_LANES);
+                if (kind == SUM_GRADIENTS)
+                    __builtin_prefetch(dy + (i + rows) * stride + v * FN_LANES);
             }
+        UNROLL
+        for (int v = 0; v < vectors; v++) {
+            vector value = load_where(x + i * stride + v * FN_LANES, all, mask);
+            if (kind != SUM_VALUES)
+                value -= center[v];
+            const vector added = kind == SUM_GRADIENTS ? load_where(dy + i * stride + v * FN_LANES, all, mask) : value;
+            first[v] = kind == SUM_SQUARES ? multiply_add(value, value, first[v]) : first[v] + added;
+            if (two)
+                second[v] = multiply_add(added, value, second[v]);
         }
+    }
+    UNROLL
+    for (int v = 0; v < vectors; v++) {
+        store_where(sum + v * FN_LANES, first[v], all, mask);
+        if (two)
+            store_where(other + v * FN_LANES, second[v], all, mask);
     }
 }
 
-/* Sums over n positions of `columns` columns, at most STRIP, of arrays with so many channels; where these are fewer
- * than STRIP, columns are all of them. Tables have one number for each column. */
-FN_INLINE void sum_strip(sum_kind kind, const real *x, const real *dy, int64_t channels, int64_t n, int64_t columns,
-                         const real *mean, const real *factor, real *restrict sum, real *restrict other)
+/* n columns of rows `stride` apart, added to sum[n] and other[n]; without the factor. */
+FN_INLINE void sum_rows(const sum_kind kind, const real *x, const real *dy, int64_t stride, int64_t rows, int64_t n,
+                        const real *mean, real *sum, real *other)
 {
+    const lane_mask rest = mask_lanes(n % FN_LANES);
+    int64_t j = 0;
+    for (; j + STRIP <= n; j += STRIP)
+        sum_vectors(kind, STRIP_VECTORS, true, rest, x + j, dy + j, stride, rows, mean + j, sum + j, other + j);
+    for (; j + FN_LANES <= n; j += FN_LANES)
+        sum_vectors(kind, 1, true, rest, x + j, dy + j, stride, rows, mean + j, sum + j, other + j);
+    if (j < n)
+        sum_vectors(kind, 1, false, rest, x + j, dy + j, stride, rows, mean + j, sum + j, other + j);
+}
+
+/* Sums over n positions of `columns` columns of arrays with so many channels; where these are fewer than STRIP, columns are all
+ * of them. Tables have one number for each column. Arrays that the kind does not need: x, mean and sum in their place. */
+FN_INLINE void sum_columns(const sum_kind kind, const real *x, const real *dy, int64_t channels, int64_t n, int64_t columns,
+                           const real *mean, const real *factor, real *sum, real *other)
+{
+    const bool two = kind == SUM_DEVIATIONS || kind == SUM_GRADIENTS;
     const int64_t abreast = positions_abreast(channels), stride = abreast * channels, width = abreast * columns;
     const int64_t rows = n / abreast, rest = n % abreast;
-    real partial[STRIP] = {0}, second[STRIP] = {0}, wide_mean[STRIP] = {0}, wide_factor[STRIP] = {0};
-    for (int64_t j = 0; j < width; j++) {
-        wide_mean[j] = kind != SUM_VALUES ? mean[j % columns] : 0;
-        wide_factor[j] = kind == SUM_GRADIENTS ? factor[j % columns] : 0;
+    real partial[STRIP] = {0}, second[STRIP] = {0}, wide_mean[STRIP] = {0};
+    if (abreast > 1) {
+        for (int64_t j = 0; j < width && kind != SUM_VALUES; j++)
+            wide_mean[j] = mean[j % columns];
+        sum_rows(kind, x, dy, stride, rows, width, wide_mean, partial, second);
+        if (rest)
+            sum_rows(kind, x + rows * stride, dy + rows * stride, stride, 1, rest * columns, wide_mean, partial, second);
+        for (int64_t k = 1; k < abreast; k++)
+            for (int64_t j = 0; j < columns; j++) {
+                partial[j] += partial[k * columns + j];
+                second[j] += second[k * columns + j];
+            }
+        memcpy(sum, partial, (size_t)columns * sizeof *sum);
+        if (two)
+            memcpy(other, second, (size_t)columns * sizeof *other);
+    } else {
+        const int64_t fitting = SUMMED_BYTES / (columns * (int64_t)sizeof(real)), block = fitting < 4 ? 4 : fitting;
+        memset(sum, 0, (size_t)columns * sizeof *sum);
+        if (two)
+            memset(other, 0, (size_t)columns * sizeof *other);
+        for (int64_t row = 0; row < n; row += block)
+            sum_rows(kind, x + row * channels, dy + row * channels, channels, n - row < block ? n - row : block, columns, mean,
+                     sum, other);
     }
-    if (width == STRIP)
-        sum_rows(kind, x, dy, stride, rows, STRIP, wide_mean, wide_factor, partial, second);
-    else
-        sum_rows(kind, x, dy, stride, rows, width, wide_mean, wide_factor, partial, second);
-    const int64_t done = rows * stride;
-    if (rest)
-        sum_rows(kind, x + done, kind == SUM_GRADIENTS ? dy + done : NULL, stride, 1, rest * columns, wide_mean, wide_factor,
-                 partial, second);
-    for (int64_t k = 1; k < abreast; k++)
-        for (int64_t j = 0; j < columns; j++) {
-            partial[j] += partial[k * columns + j];
-            second[j] += second[k * columns + j];
-        }
-    memcpy(sum, partial, (size_t)columns * sizeof *sum);
     if (kind == SUM_GRADIENTS)
-        memcpy(other, second, (size_t)columns * sizeof *other);
+        FN_FOR_EACH(j, columns, other[j] *= factor[j]);
 }
 
 /* ---- rescaling -------------------------------------------------------------------------------- */
@@ -195,9 +237,16 @@ FN_INLINE int64_t positions_at_a_time(int64_t channels)
 
 /* ---- gradients of the parameters, from sums of each row ----------------------------------------- */
 
-/* Operations for each element of the input: sums of values; of (x - mean)^2; of dy and of dy (x - mean) factor; and
+/* Operations for each element of the input: sums of values; of (x - mean)^2; of both; of dy and of dy (x - mean); and
  * (x - mean) a + b, and a dy - b - c (x - mean). */
-enum { VALUE_FLOPS = 1, SQUARE_FLOPS = 3, GRADIENT_FLOPS = 5, RESCALE_FLOPS = 3, RESCALE_GRADIENT_FLOPS = 5 };
+enum {
+    VALUE_FLOPS = 1,
+    SQUARE_FLOPS = 3,
+    DEVIATION_FLOPS = 4,
+    GRADIENT_FLOPS = 4,
+    RESCALE_FLOPS = 3,
+    RESCALE_GRADIENT_FLOPS = 5
+};
 
 /* Items lo to hi, strips of the columns of sums[rows][2 channels]: dgamma, then dbeta. */
 FN_INLINE void reduce_row_sums(const fn_node *node, const fn_context *context, const real *sums, const fn_port *gamma,
@@ -210,7 +259,7 @@ FN_INLINE void reduce_row_sums(const fn_node *node, const fn_context *context, c
         const real *x = sums + (item < strips ? 0 : channels) + first;
         real total[STRIP] = {0};
         for (int64_t row = 0; row < context->rows; row++)
-            sum_rows(SUM_VALUES, x + row * 2 * channels, NULL, 0, 1, columns, NULL, NULL, total, NULL);
+            sum_rows(SUM_VALUES, x + row * 2 * channels, x, 0, 1, columns, x, total, total);
         put_gradient(item < strips ? gamma : beta, first, total, columns);
     }
 }

@@ -53,6 +53,20 @@ FN_INLINE void store(real *p, vector x)
 #define FN_VECTOR_OPERATIONS
 #include FN_ISA_HEADER
 
+/* All lanes, or those of the mask. */
+FN_INLINE vector load_where(const real *p, bool all, lane_mask mask)
+{
+    return all ? load(p) : load_masked(p, mask);
+}
+
+FN_INLINE void store_where(real *p, vector x, bool all, lane_mask mask)
+{
+    if (all)
+        store(p, x);
+    else
+        store_masked(p, x, mask);
+}
+
 /* What the four (or two) registers of a transposition become: column j of each piece of `in` is
  * piece j's row: out[t] has, in piece g, lane t of piece g of in[0], in[1], ... */
 FN_INLINE void transpose_pieces(const vector *in, vector *out)

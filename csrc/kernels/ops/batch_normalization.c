@@ -18,9 +18,11 @@
  * pass.
  *
  * Positions are cut into chunks of a fixed size, those of each row by themselves where rows are long. Mean and squared
- * deviations of each chunk come from two passes over it while it is in cache, if it lies in one row when the node before has
- * just made it; all threads combine them, in order and by the formula of Chan, Golub and LeVeque (1979), rather than wait for
- * one that does. So no bit depends on the number of threads.
+ * deviations of each chunk come from one pass over it, if it lies in one row when the node before has just made it and it is in
+ * cache: sums of x - s and of its square, where s is the mean of the first FEW of its n positions. As n (s - mean)^2 is at most
+ * the squared deviations divided by FEW, no more than a factor of n / FEW + 1 is lost to rounding. All threads combine them, in
+ * order and by the formula of Chan, Golub and LeVeque (1979), rather than wait for one that does. So no bit depends on the number
+ * of threads.
  */
 #include "../normalization.h"
 
@@ -29,6 +31,9 @@ enum { STATISTICS, FORWARD_SUMS, BACKWARD_SUMS };
 
 /* Positions in a chunk, and in a row that has chunks of its own. */
 enum { CHUNK = 128, LONG_ROW = 32 };
+
+/* Positions whose mean is near enough to that of a chunk, and columns of which these means are on the stack. */
+enum { FEW = 8, NEAR_COLUMNS = 8 * STRIP };
 
 static const fn_attribute attributes[] = {
     {"momentum", 0.99, FN_FRACTION}, {"epsilon", 1e-3, FN_NOT_NEGATIVE}, {"center", 1, FN_FLAG}, {"scale", 1, FN_FLAG},
@@ -115,30 +120,33 @@ static fn_status infer(fn_inference *inference)
 
 /* ---- statistics ---------------------------------------------------------------------------------- */
 
-/* Strip `strip` of the channels of a chunk. */
+/* Strips `strip` to `strip_end` of the channels of a chunk. */
 typedef struct place {
     int64_t chunk, n, channel, columns, offset;
 } place;
 
-static place find_place(const fn_node *node, chunk k, int64_t strip)
+static place find_place(const fn_node *node, chunk k, int64_t strip, int64_t strip_end)
 {
-    const int64_t channels = channels_of(node), channel = strip * STRIP;
-    return (place){k.number, k.n, channel, channels - channel < STRIP ? channels - channel : STRIP, k.first * channels + channel};
+    const int64_t channels = channels_of(node), channel = strip * STRIP, end = strip_end * STRIP;
+    return (place){k.number, k.n, channel, (channels < end ? channels : end) - channel, k.first * channels + channel};
 }
 
-/* That of item `item` of a stage over chunks and strips; n 0: there is none. */
-static place find_item(const fn_node *node, const fn_context *context, int64_t item)
+/* Those of items from *item to `hi` of a stage over chunks and strips that are of one chunk; *item becomes the next one. n 0:
+ * there are none. */
+static place find_items(const fn_node *node, const fn_context *context, int64_t *item, int64_t hi)
 {
-    const int64_t strips = count_strips(channels_of(node));
-    if (item / strips >= count_chunks(node, context->rows))
+    const int64_t strips = count_strips(channels_of(node)), number = *item / strips, strip = *item % strips;
+    const int64_t end = hi - number * strips < strips ? hi - number * strips : strips;
+    *item = number * strips + end;
+    if (number >= count_chunks(node, context->rows))
         return (place){0};
-    return find_place(node, find_chunk(node, context->rows, item / strips), item % strips);
+    return find_place(node, find_chunk(node, context->rows, number), strip, end);
 }
 
 /* Operations that it takes to sum a row of the batch. */
 static double sum_flops(const fn_node *node)
 {
-    return (double)((VALUE_FLOPS + SQUARE_FLOPS) * node->input[0].width);
+    return (double)(DEVIATION_FLOPS * node->input[0].width);
 }
 
 /* Mean and squared deviations. */
@@ -147,16 +155,27 @@ static void sum_place(const fn_node *node, place p)
     const int64_t channels = channels_of(node);
     const real *x = (const real *)node->input[0].value + p.offset;
     real *mean = (real *)node->buffer[FORWARD_SUMS].value + p.chunk * 2 * channels + p.channel;
-    sum_strip(SUM_VALUES, x, NULL, channels, p.n, p.columns, NULL, NULL, mean, NULL);
-    for (int64_t j = 0; j < p.columns; j++)
-        mean[j] /= (real)p.n;
-    sum_strip(SUM_SQUARES, x, NULL, channels, p.n, p.columns, mean, NULL, mean + channels, NULL);
+    real *squares = mean + channels;
+    const int64_t few = p.n < FEW ? p.n : FEW;
+    const real share_of_few = (real)(1.0 / (double)few), share = (real)(1.0 / (double)p.n);
+    real near[NEAR_COLUMNS], sum[NEAR_COLUMNS];
+    for (int64_t j = 0; j < p.columns; j += NEAR_COLUMNS) {
+        const int64_t columns = p.columns - j < NEAR_COLUMNS ? p.columns - j : NEAR_COLUMNS;
+        sum_columns(SUM_VALUES, x + j, x + j, channels, few, columns, x + j, NULL, near, near);
+        FN_FOR_EACH(i, columns, near[i] *= share_of_few);
+        sum_columns(SUM_DEVIATIONS, x + j, x + j, channels, p.n, columns, near, NULL, sum, squares + j);
+        for (int64_t i = 0; i < columns; i++) {
+            const real mine = squares[j + i] - sum[i] * (share * sum[i]);
+            mean[j + i] = near[i] + share * sum[i];
+            squares[j + i] = mine < 0 ? 0 : mine;
+        }
+    }
 }
 
 static void sum_chunks(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    for (int64_t item = lo; item < hi; item++) {
-        const place p = find_item(node, context, item);
+    for (int64_t item = lo; item < hi;) {
+        const place p = find_items(node, context, &item, hi);
         if (p.n == 0)
             break;
         sum_place(node, p);
@@ -173,8 +192,7 @@ static void observe(const fn_node *node, int64_t first, int64_t n)
         const chunk next = find_chunk(node, 0, number++);
         if (next.first + next.n > end)
             return;
-        for (int64_t strip = 0; strip < strips; strip++)
-            sum_place(node, find_place(node, next, strip));
+        sum_place(node, find_place(node, next, 0, strips));
     }
 }
 
@@ -315,13 +333,14 @@ static void sum_gradients(const fn_node *node, const fn_context *context, int64_
 {
     const int64_t channels = channels_of(node);
     const real *mean = node->buffer[STATISTICS].value;
-    for (int64_t item = lo; item < hi; item++) {
-        const place p = find_item(node, context, item);
+    for (int64_t item = lo; item < hi;) {
+        const place p = find_items(node, context, &item, hi);
         if (p.n == 0)
             break;
         real *sums = (real *)node->buffer[BACKWARD_SUMS].value + p.chunk * 2 * channels + p.channel;
-        sum_strip(SUM_GRADIENTS, (const real *)node->input[0].value + p.offset, (const real *)node->output[0].gradient + p.offset,
-                  channels, p.n, p.columns, mean + p.channel, mean + channels + p.channel, sums, sums + channels);
+        sum_columns(SUM_GRADIENTS, (const real *)node->input[0].value + p.offset,
+                    (const real *)node->output[0].gradient + p.offset, channels, p.n, p.columns, mean + p.channel,
+                    mean + channels + p.channel, sums, sums + channels);
     }
 }
 

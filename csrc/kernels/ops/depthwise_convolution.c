@@ -54,6 +54,38 @@ static fn_status infer(fn_inference *inference)
     return status;
 }
 
+/* ---- what is needed next ------------------------------------------------------------------------- */
+
+enum { STREAMS = 2, CACHE_LINE_BYTES = 64 };
+
+/* Memory that is prefetched, a part of it with each vector of channels of a row: arrays come from memory or a distant cache, and
+ * what is computed of them is little. */
+typedef struct rows_ahead {
+    const char *at[STREAMS], *end[STREAMS];
+    int64_t bytes[STREAMS]; /* of a part */
+} rows_ahead;
+
+/* Stream i: of n elements of `array`, those of row `row` of so many rows, and `skipped` elements further, in so many parts. */
+static void look_ahead(rows_ahead *ahead, int i, const real *array, int64_t n, int64_t row, int64_t rows, int64_t skipped,
+                       int64_t parts)
+{
+    const int64_t first = least(n * row / rows + skipped, n), end = least(n * (row + 1) / rows + skipped, n);
+    ahead->at[i] = (const char *)(array + first);
+    ahead->end[i] = (const char *)(array + end);
+    ahead->bytes[i] = divide_up((end - first) * (int64_t)sizeof(real), parts * CACHE_LINE_BYTES) * CACHE_LINE_BYTES;
+}
+
+FN_INLINE void prefetch_part(rows_ahead *ahead)
+{
+    UNROLL
+    for (int i = 0; i < STREAMS; i++) {
+        const char *at = ahead->at[i], *end = at + least(ahead->bytes[i], ahead->end[i] - at);
+        for (; at < end; at += CACHE_LINE_BYTES)
+            __builtin_prefetch(at, 0, 2);
+        ahead->at[i] = end;
+    }
+}
+
 /* ---- sums over taps ------------------------------------------------------------------------------ */
 
 enum { PIXELS = 6 }; /* whose sums are in registers at a time */
@@ -69,47 +101,50 @@ typedef struct tap_sum {
     int64_t start_step; /* from pixel to pixel: that of out, or 0 for a bias */
 } tap_sum;
 
-FN_INLINE vector load_lanes(const real *p, bool whole, lane_mask mask)
-{
-    return whole ? load(p) : load_masked(p, mask);
-}
-
 FN_INLINE void sum_taps(const int pixels, const bool whole, const tap_sum *s, const real *x, const real *w, const real *start,
                         real *out)
 {
     vector sum[PIXELS];
     UNROLL
     for (int p = 0; p < pixels; p++)
-        sum[p] = load_lanes(start + p * s->start_step, whole, s->mask);
+        sum[p] = load_where(start + p * s->start_step, whole, s->mask);
     for (int64_t tap = 0; tap < s->taps; tap++) {
-        const vector weight = load_lanes(w + s->w_offset[tap], whole, s->mask);
+        const vector weight = load_where(w + s->w_offset[tap], whole, s->mask);
         const real *here = x + s->x_offset[tap];
         UNROLL
         for (int p = 0; p < pixels; p++)
-            sum[p] = multiply_add(load_lanes(here + p * s->x_step, whole, s->mask), weight, sum[p]);
+            sum[p] = multiply_add(load_where(here + p * s->x_step, whole, s->mask), weight, sum[p]);
     }
     UNROLL
     for (int p = 0; p < pixels; p++)
-        if (whole)
-            store(out + p * s->out_step, sum[p]);
-        else
-            store_masked(out + p * s->out_step, sum[p], s->mask);
+        store_where(out + p * s->out_step, sum[p], whole, s->mask);
 }
 
-/* The same for n pixels. */
+/* The same for n pixels, in pieces as equal as possible: those of few have too few sums to keep the multiply-adders busy. */
 static void sum_taps_of_row(const tap_sum *s, int64_t n, const real *x, const real *w, const real *start, real *out)
 {
-    int64_t p = 0;
-    for (; p + PIXELS <= n; p += PIXELS)
-        if (s->whole)
-            sum_taps(PIXELS, true, s, x + p * s->x_step, w, start + p * s->start_step, out + p * s->out_step);
-        else
-            sum_taps(PIXELS, false, s, x + p * s->x_step, w, start + p * s->start_step, out + p * s->out_step);
-    for (; p < n; p++)
-        if (s->whole)
-            sum_taps(1, true, s, x + p * s->x_step, w, start + p * s->start_step, out + p * s->out_step);
-        else
+    const int64_t pieces = divide_up(n, PIXELS), fewest = n / pieces, larger = n - fewest * pieces;
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        const int pixels = (int)(fewest + (piece < larger));
+        for (int p = 0; p < pixels && !s->whole; p++)
             sum_taps(1, false, s, x + p * s->x_step, w, start + p * s->start_step, out + p * s->out_step);
+        switch (s->whole ? pixels : 0) {
+#define SUM_PIXELS(pixels)                                                                                                       \
+    case pixels:                                                                                                                 \
+        sum_taps(pixels, true, s, x, w, start, out);                                                                             \
+        break;
+            SUM_PIXELS(1)
+            SUM_PIXELS(2)
+            SUM_PIXELS(3)
+            SUM_PIXELS(4)
+            SUM_PIXELS(5)
+            SUM_PIXELS(6)
+#undef SUM_PIXELS
+        }
+        x += pixels * s->x_step;
+        start += pixels * s->start_step;
+        out += pixels * s->out_step;
+    }
 }
 
 /* The vectors of `channels` numbers: the last one of several is moved to the left, so that all are whole. */
@@ -122,7 +157,7 @@ static const real no_bias[FN_LANES];
 
 /* A row of the target, all channels of it; accumulate: added to what is there. */
 static void compute_row(const correlation *c, int64_t t, const real *rows, int64_t first, const real *w, const real *bias,
-                        bool accumulate, real *out)
+                        bool accumulate, rows_ahead *ahead, real *out)
 {
     const int64_t channels = c->target_channels;
     tap_sum s = {
@@ -139,6 +174,7 @@ static void compute_row(const correlation *c, int64_t t, const real *rows, int64
         s.w_offset = c->b_offset + from;
         const int64_t pixels = divide_up(c->x.target - px, c->x.step);
         for (int64_t next = 0; next < channels; next += FN_LANES) {
+            prefetch_part(ahead);
             const int64_t j = vector_start(next, channels);
             real *here = out + px * channels + j;
             /* What is moved to the left was added to already. */
@@ -167,6 +203,19 @@ static correlation correlation_of(const convolution *g, bool transposed, int64_t
     return make_correlation(g, transposed, transposed ? 1 : multiplier, workspace);
 }
 
+/* What target row `t` of all images up to number `images` is computed beside: the source rows of the next chunk, and the next
+ * target row. */
+static rows_ahead look_ahead_of_row(const correlation *c, int64_t t, int64_t images, const real *source, int64_t source_size,
+                                    const real *target, int64_t target_size)
+{
+    rows_ahead ahead;
+    const int64_t parts = divide_up(c->target_channels, FN_LANES) * least(c->x.step, c->x.target), rows = images * c->y.target;
+    look_ahead(&ahead, 0, source, images * source_size, t + c->chunk, rows, count_sources(&c->y, 1) * (source_size / c->y.source),
+               parts);
+    look_ahead(&ahead, 1, target, images * target_size, t + 1, rows, 0, parts);
+    return ahead;
+}
+
 static void forward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const convolution g = geometry_of_node(node);
@@ -184,10 +233,13 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
             for (int64_t r = t; r < t_end; r++) {
                 const int64_t offset = (image - lo) * node->output[0].width + r * row;
                 real *out = (real *)node->output[0].value + lo * node->output[0].width + offset;
-                compute_row(&c, r, rows, first, node->parameter[0].value, epilogue.bias, false, out);
+                rows_ahead ahead = look_ahead_of_row(&c, image * c.y.target + r, hi, node->input[0].value, node->input[0].width,
+                                                     node->output[0].value, node->output[0].width);
+                compute_row(&c, r, rows, first, node->parameter[0].value, epilogue.bias, false, &ahead, out);
                 if (epilogue.activation || epilogue.relu)
                     activate_in_place(activation_of(node->attribute + ACTIVATION), out,
                                       epilogue.kept ? epilogue.kept + offset : NULL, row, epilogue.attribute);
+                fn_run_epilogue(epilogue.array_epilogue, epilogue.first + offset, row);
             }
         }
 }
@@ -238,10 +290,12 @@ static void propagate(const convolution_gradient *x, const fn_context *context, 
                 find_source_rows(&c, (const real *)node->output[0].gradient + image * node->output[0].width, t, t_end, &first);
             for (int64_t r = t; r < t_end; r++) {
                 real *out = (real *)input->gradient + image * input->width + r * row;
+                rows_ahead ahead = look_ahead_of_row(&c, image * c.y.target + r, hi, node->output[0].gradient,
+                                                     node->output[0].width, input->gradient, input->width);
                 if (multiplier == 1) {
-                    compute_row(&c, r, rows, first, node->parameter[0].value, NULL, input->accumulate, out);
+                    compute_row(&c, r, rows, first, node->parameter[0].value, NULL, input->accumulate, &ahead, out);
                 } else {
-                    compute_row(&c, r, rows, first, node->parameter[0].value, NULL, false, repeated);
+                    compute_row(&c, r, rows, first, node->parameter[0].value, NULL, false, &ahead, repeated);
                     sum_neighbours(repeated, row, multiplier, input->accumulate, out);
                 }
                 fn_run_epilogue(input->gradient_epilogue, image * input->width + r * row, row);
@@ -258,19 +312,63 @@ FN_INLINE void sum_pixels(const int taps, const bool whole, int64_t n, const rea
     vector sum[TAPS];
     UNROLL
     for (int tap = 0; tap < taps; tap++)
-        sum[tap] = load_lanes(dw + tap * channels, whole, mask);
+        sum[tap] = load_where(dw + tap * channels, whole, mask);
     for (int64_t p = 0; p < n; p++) {
-        const vector gradient = load_lanes(dy + p * channels, whole, mask);
+        const vector gradient = load_where(dy + p * channels, whole, mask);
         UNROLL
         for (int tap = 0; tap < taps; tap++)
-            sum[tap] = multiply_add(load_lanes(x + p * x_step + tap * x_tap, whole, mask), gradient, sum[tap]);
+            sum[tap] = multiply_add(load_where(x + p * x_step + tap * x_tap, whole, mask), gradient, sum[tap]);
     }
     UNROLL
     for (int tap = 0; tap < taps; tap++)
-        if (whole)
-            store(dw + tap * channels, sum[tap]);
+        store_where(dw + tap * channels, sum[tap], whole, mask);
+}
+
+/* The same for some rows of three taps, `x_row` and `dw_row` apart. */
+FN_INLINE void sum_window(const int rows, const bool whole, int64_t n, const real *x, int64_t x_row, int64_t x_step,
+                          int64_t x_tap, const real *dy, int64_t channels, lane_mask mask, real *dw, int64_t dw_row)
+{
+    vector sum[3][3];
+    UNROLL
+    for (int row = 0; row < rows; row++)
+        UNROLL
+    for (int tap = 0; tap < 3; tap++)
+        sum[row][tap] = load_where(dw + row * dw_row + tap * channels, whole, mask);
+    for (int64_t p = 0; p < n; p++) {
+        const vector gradient = load_where(dy + p * channels, whole, mask);
+        UNROLL
+        for (int row = 0; row < rows; row++)
+            UNROLL
+        for (int tap = 0; tap < 3; tap++)
+            sum[row][tap] =
+                multiply_add(load_where(x + row * x_row + p * x_step + tap * x_tap, whole, mask), gradient, sum[row][tap]);
+    }
+    UNROLL
+    for (int row = 0; row < rows; row++)
+        UNROLL
+    for (int tap = 0; tap < 3; tap++)
+        store_where(dw + row * dw_row + tap * channels, sum[row][tap], whole, mask);
+}
+
+/* One row of outputs and up to three rows of three taps. */
+static void add_window(const correlation *c, int rows, const real *x, int64_t x_row, const real *dy, rows_ahead *ahead, real *dw)
+{
+    const int64_t channels = c->target_channels, n = c->x.target;
+    const int64_t step = c->x.advance * channels, tap_step = c->g->x.dilation * channels;
+    for (int64_t j = 0; j < channels; j += FN_LANES) {
+        const lane_mask mask = mask_lanes(least(channels - j, FN_LANES));
+        prefetch_part(ahead);
+        if (j + FN_LANES > channels)
+            for (int row = 0; row < rows; row++)
+                sum_window(1, false, n, x + row * x_row + j, 0, step, tap_step, dy + j, channels, mask,
+                           dw + row * 3 * channels + j, 0);
+        else if (rows == 3)
+            sum_window(3, true, n, x + j, x_row, step, tap_step, dy + j, channels, mask, dw + j, 3 * channels);
+        else if (rows == 2)
+            sum_window(2, true, n, x + j, x_row, step, tap_step, dy + j, channels, mask, dw + j, 3 * channels);
         else
-            store_masked(dw + tap * channels, sum[tap], mask);
+            sum_window(1, true, n, x + j, x_row, step, tap_step, dy + j, channels, mask, dw + j, 3 * channels);
+    }
 }
 
 /* One row of outputs and one row of taps. */
@@ -305,20 +403,32 @@ static void add_gradient(const fn_node *node, int64_t lo, int64_t hi, real *dw, 
     const correlation c = correlation_of(&g, false, multiplier_of(node), workspace);
     clear_rows(&c.window, c.buffer_rows, c.buffer);
     memset(dw, 0, (size_t)(g.y.window * g.x.window * g.channels) * sizeof *dw);
+    const int64_t images = divide_up(hi, g.y.out);
     while (lo < hi) {
         const int64_t image = lo / g.y.out, t = lo % g.y.out, t_end = least(least(t + c.chunk, g.y.out), t + (hi - lo));
         int64_t first;
         const real *rows =
             find_source_rows(&c, (const real *)node->input[0].value + image * node->input[0].width, t, t_end, &first);
-        for (int64_t r = t; r < t_end; r++)
-            for (int64_t ky = 0; ky < g.y.window; ky++) {
-                const int64_t source = r * g.y.stride + ky * g.y.dilation - g.y.before;
-                if (source < 0 || source >= g.y.in)
-                    continue;
-                add_row(&c, rows + (source - first) * c.window.row + (c.window.left - g.x.before) * g.channels,
-                        (const real *)node->output[0].gradient + image * node->output[0].width + r * g.x.out * g.channels,
-                        dw + ky * g.x.window * g.channels);
+        for (int64_t r = t; r < t_end; r++) {
+            const real *dy = (const real *)node->output[0].gradient + image * node->output[0].width + r * g.x.out * g.channels;
+            const int64_t source = r * g.y.stride - g.y.before, column = (c.window.left - g.x.before) * g.channels;
+            rows_ahead ahead = look_ahead_of_row(&c, image * g.y.out + r, images, node->input[0].value, node->input[0].width,
+                                                 node->output[0].gradient, node->output[0].width);
+            int64_t ky = 0, end = g.y.window; /* rows of the window that are inside the image */
+            while (ky < end && source + ky * g.y.dilation < 0)
+                ky++;
+            while (ky < end && source + (end - 1) * g.y.dilation >= g.y.in)
+                end--;
+            for (int64_t taken; ky < end; ky += taken) {
+                const real *x = rows + (source + ky * g.y.dilation - first) * c.window.row + column;
+                real *to = dw + ky * g.x.window * g.channels;
+                taken = g.x.window == 3 ? least(end - ky, 3) : 1;
+                if (g.x.window == 3)
+                    add_window(&c, (int)taken, x, g.y.dilation * c.window.row, dy, &ahead, to);
+                else
+                    add_row(&c, x, dy, to);
             }
+        }
         lo += t_end - t;
     }
 }
@@ -358,7 +468,7 @@ const fn_op FN_SYM(op_depthwise_convolution) = {
     .entry = {"depthwise_convolution", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
-    .flags = FN_RUNS_GRADIENT_EPILOGUES,
+    .flags = FN_RUNS_VALUE_EPILOGUE | FN_RUNS_GRADIENT_EPILOGUES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

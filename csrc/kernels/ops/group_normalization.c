@@ -82,20 +82,12 @@ FN_INLINE void sum_positions(sum_kind kind, const real *x, const real *dy, int64
         }
         return;
     }
-    for (int64_t j = 0; j < channels; j += STRIP) {
-        const int64_t columns = channels - j < STRIP ? channels - j : STRIP;
-        switch (kind) { /* so that each kind is a loop of its own */
-        case SUM_VALUES:
-            sum_strip(SUM_VALUES, x + j, NULL, channels, n, columns, NULL, NULL, sum + j, NULL);
-            break;
-        case SUM_SQUARES:
-            sum_strip(SUM_SQUARES, x + j, NULL, channels, n, columns, mean + j, NULL, sum + j, NULL);
-            break;
-        case SUM_GRADIENTS:
-            sum_strip(SUM_GRADIENTS, x + j, dy + j, channels, n, columns, mean + j, factor + j, sum + j, other + j);
-            break;
-        }
-    }
+    if (kind == SUM_GRADIENTS)
+        sum_columns(SUM_GRADIENTS, x, dy, channels, n, channels, mean, factor, sum, other);
+    else if (kind == SUM_SQUARES)
+        sum_columns(SUM_SQUARES, x, x, channels, n, channels, mean, NULL, sum, sum);
+    else
+        sum_columns(SUM_VALUES, x, x, channels, n, channels, x, NULL, sum, sum);
 }
 
 /* Each number of a group becomes the sum over the group times factor. */
