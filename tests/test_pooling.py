@@ -42,13 +42,19 @@ def test_nan_is_the_maximum(channels, window, isa, dtype):
 
 
 @pytest.mark.parametrize("channels", [4, 7, 8, 15, 16, 17, 31, 32, 33, 48, 67])
-@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize(("window", "strides"), [(2, 1), (2, 2), (3, 2), (5, 3)])
 @pytest.mark.parametrize("padding", ["valid", "same"])
-def test_pairs_of_rows_and_columns(channels, strides, padding, isa, dtype):
-    """Windows of 2 by 2, which have loops of their own for whole vectors of channels: with equal numbers, that overlap or not."""
+def test_whole_vectors_and_the_rest_of_the_channels(channels, window, strides, padding, isa, dtype):
+    """Which have loops of their own: with equal numbers, in windows that overlap or not."""
     x = np.random.default_rng(channels).integers(-3, 4, size=(3, 7, 5, channels)).astype(dtype)
-    y, dx = gradients(layers.MaxPooling2D(2, strides, padding), x, dtype=dtype)
-    arguments = {"stride_height": strides, "stride_width": strides, "same": padding == "same"}
+    y, dx = gradients(layers.MaxPooling2D(window, strides, padding), x, dtype=dtype)
+    arguments = {
+        "pool_height": window,
+        "pool_width": window,
+        "stride_height": strides,
+        "stride_width": strides,
+        "same": padding == "same",
+    }
     assert np.array_equal(y, OPS["max_pooling"].forward([x], [], **arguments))
     assert np.array_equal(dx, OPS["max_pooling"].backward([x], [], np.ones(y.shape), **arguments)[0][0])
 

@@ -123,9 +123,9 @@ COSTS = {
     "AveragePooling2D": windows(fn.layers.AveragePooling2D(3, 1, name="average_pooling"), 16, 9, 9),
     "BatchNormalization": (fn.layers.BatchNormalization(), (STEPS, CHANNELS), {
         "batch_normalization sums": (1 + 3) * ELEMENTS, "batch_normalization forward": 3 * ELEMENTS,
-        "batch_normalization gradients": 5 * ELEMENTS, "batch_normalization backward": 5 * ELEMENTS}),
+        "batch_normalization gradients": 4 * ELEMENTS, "batch_normalization backward": 5 * ELEMENTS}),
     "GroupNormalization": (fn.layers.GroupNormalization(2), (STEPS, CHANNELS), {
-        "group_normalization forward": 7 * ELEMENTS, "group_normalization backward": 10 * ELEMENTS,
+        "group_normalization forward": 7 * ELEMENTS, "group_normalization backward": 9 * ELEMENTS,
         "normalization parameters": ROWS * 2 * CHANNELS}),
     "LayerNormalization": (fn.layers.LayerNormalization(), (STEPS, CHANNELS), {
         "layer_normalization": (8 + 17) * ELEMENTS, "normalization parameters": ROWS * 2 * CHANNELS}),

@@ -74,26 +74,26 @@ FN_INLINE void put_maxima(const real *best, const real_bits *at, real *y, void *
         POOLING_FOR_SOME_LANES(c, lanes, n, put_index(index, kind, e + c, at[c]));
 }
 
-/* n channels, from number `channel` on, of one window of an image x. The results are elements e of y and of the indices,
- * and those after it. pair: the window has two rows and two columns, all in the image. */
-FN_INLINE void max_of_strip(const pooling *p, pooling_span h, pooling_span w, bool pair, const real *restrict x, real *restrict y,
-                            void *restrict index, index_kind kind, int64_t e, int64_t channel, real_bits lanes, real_bits n)
+/* n channels, less than a vector, from number `channel` on, of one window of an image x. The results are elements e of y and of
+ * the indices, and those after it. pair: the window has two rows and two columns, all in the image. */
+FN_INLINE void max_of_rest(const pooling *p, pooling_span h, pooling_span w, bool pair, const real *restrict x, real *restrict y,
+                           void *restrict index, index_kind kind, int64_t e, int64_t channel, real_bits n)
 {
     const int64_t channels = p->channels, stride = p->width.size * channels, columns = pair ? 2 : p->width.window;
     const int64_t height = pair ? 2 : h.end - h.first, width = pair ? 2 : w.end - w.first;
     const int64_t start = pair ? 0 : (h.first - h.start) * columns + w.first - w.start;
-    real best[POOLING_STRIP], next[POOLING_STRIP];
-    real_bits at[POOLING_STRIP];
+    real best[FN_LANES], next[FN_LANES];
+    real_bits at[FN_LANES];
     x += h.first * stride + w.first * channels + channel;
-    load_lanes(best, x, lanes, n);
-    POOLING_FOR_LANES(c, lanes, at[c] = (real_bits)start);
+    load_lanes(best, x, FN_LANES, n);
+    POOLING_FOR_LANES(c, FN_LANES, at[c] = (real_bits)start);
     for (int64_t row = 0; row < height; row++)
         for (int64_t column = row == 0; column < width; column++) {
             const real_bits k = (real_bits)(start + row * columns + column);
-            load_lanes(next, x + row * stride + column * channels, lanes, n);
-            POOLING_FOR_LANES(c, lanes, take_larger(&best[c], &at[c], next[c], k));
+            load_lanes(next, x + row * stride + column * channels, FN_LANES, n);
+            POOLING_FOR_LANES(c, FN_LANES, take_larger(&best[c], &at[c], next[c], k));
         }
-    put_maxima(best, at, y, index, kind, e + channel, lanes, n);
+    put_maxima(best, at, y, index, kind, e + channel, FN_LANES, n);
 }
 
 FN_INLINE bool is_pair(const pooling *p, pooling_span h, pooling_span w)
@@ -109,20 +109,37 @@ FN_INLINE void take_larger_lanes(vector *best, vector_bits *at, vector x, real_b
     *at = (((vector_bits){0} + k) & larger) | (*at & ~larger);
 }
 
-/* All channels of a window of two rows and two columns, the first input of which is at x. y and index: of this output. */
-FN_INLINE void max_of_pair(const pooling *p, const real *restrict x, real *restrict y, uint8_t *restrict index)
+/* max_of_rest of all whole vectors of channels, in registers. */
+FN_INLINE void max_of_vectors(const pooling *p, pooling_span h, pooling_span w, bool pair, const real *restrict x,
+                              real *restrict y, void *restrict index, index_kind kind, int64_t e)
 {
-    const int64_t channels = p->channels, stride = p->width.size * channels;
+    const int64_t channels = p->channels, stride = p->width.size * channels, columns = pair ? 2 : p->width.window;
+    const int64_t height = pair ? 2 : h.end - h.first, width = pair ? 2 : w.end - w.first;
+    const int64_t start = pair ? 0 : (h.first - h.start) * columns + w.first - w.start;
+    x += h.first * stride + w.first * channels;
     for (int64_t c = 0; c + FN_LANES <= channels; c += FN_LANES) {
         vector best = load(x + c);
-        vector_bits at = {0};
-        take_larger_lanes(&best, &at, load(x + c + channels), 1);
-        take_larger_lanes(&best, &at, load(x + c + stride), 2);
-        take_larger_lanes(&best, &at, load(x + c + stride + channels), 3);
-        store(y + c, best);
-        if (index)
-            store_bytes(index + c, at);
+        vector_bits at = (vector_bits){0} + (real_bits)start;
+        for (int64_t row = 0; row < height; row++)
+            for (int64_t column = row == 0; column < width; column++)
+                take_larger_lanes(&best, &at, load(x + c + row * stride + column * channels),
+                                  (real_bits)(start + row * columns + column));
+        store(y + e + c, best);
+        if (kind == BYTES)
+            store_bytes((uint8_t *)index + e + c, at);
+        else if (kind == WORDS)
+            store((real *)index + e + c, (vector)at);
     }
+}
+
+/* All channels of one window. */
+FN_INLINE void max_of_channels(const pooling *p, pooling_span h, pooling_span w, bool pair, const real *x, real *y, void *index,
+                               index_kind kind, int64_t e)
+{
+    const int64_t rest = p->channels % FN_LANES;
+    max_of_vectors(p, h, w, pair, x, y, index, kind, e);
+    if (rest)
+        max_of_rest(p, h, w, pair, x, y, index, kind, e, p->channels - rest, (real_bits)rest);
 }
 
 /* n outputs from number `first` on of row i, of an image with few channels. Where a window reaches beyond the image, the
@@ -153,14 +170,10 @@ FN_INLINE void max_of_image(const pooling *p, const real *x, real *y, void *inde
         for (int64_t j = 0; j < p->width.outputs; j++) {
             const pooling_span w = pooling_span_of(&p->width, j);
             const int64_t e = (i * p->width.outputs + j) * p->channels;
-            if (is_pair(p, h, w)) {
-                const int64_t rest = p->channels % FN_LANES;
-                max_of_pair(p, x + (h.first * p->width.size + w.first) * p->channels, y + e,
-                            kind == NO_INDEX ? NULL : (uint8_t *)index + e);
-                if (rest)
-                    max_of_strip(p, h, w, true, x, y, index, kind, e, p->channels - rest, FN_LANES, (real_bits)rest);
-            } else
-                POOLING_FOR_EACH_STRIP(p->channels, max_of_strip, p, h, w, false, x, y, index, kind, e);
+            if (is_pair(p, h, w))
+                max_of_channels(p, h, w, true, x, y, index, kind, e);
+            else
+                max_of_channels(p, h, w, false, x, y, index, kind, e);
         }
     }
 }
@@ -228,49 +241,50 @@ static void forward(fn_plan *plan, fn_node *node)
 
 /* ---- backward ------------------------------------------------------------------------------------ */
 
-/* As max_of_strip. add: to what dx holds, else it is overwritten, which is for windows that do not overlap. */
-FN_INLINE void differentiate_strip(const pooling *p, pooling_span h, pooling_span w, bool pair, bool add, real *restrict dx,
-                                   const real *restrict dy, const uint8_t *restrict index, int64_t channel, real_bits lanes,
-                                   real_bits n)
+/* As max_of_rest. add: to what dx holds, else it is overwritten, which is for windows that do not overlap. */
+FN_INLINE void differentiate_rest(const pooling *p, pooling_span h, pooling_span w, bool pair, bool add, real *restrict dx,
+                                  const real *restrict dy, const uint8_t *restrict index, int64_t channel, real_bits n)
 {
     const int64_t channels = p->channels, stride = p->width.size * channels, columns = pair ? 2 : p->width.window;
     const int64_t height = pair ? 2 : h.end - h.first, width = pair ? 2 : w.end - w.first;
     const int64_t start = pair ? 0 : (h.first - h.start) * columns + w.first - w.start;
-    real slope[POOLING_STRIP];
-    real_bits at[POOLING_STRIP];
+    real slope[FN_LANES];
+    real_bits at[FN_LANES];
     dx += h.first * stride + w.first * channels + channel;
     index += channel;
-    load_lanes(slope, dy + channel, lanes, n);
-    if (n == lanes)
-        POOLING_FOR_LANES(c, lanes, at[c] = index[c]);
-    else
-        POOLING_FOR_LANES(c, lanes, at[c] = c < n ? index[c] : 0);
+    load_lanes(slope, dy + channel, FN_LANES, n);
+    POOLING_FOR_LANES(c, FN_LANES, at[c] = c < n ? index[c] : 0);
     for (int64_t row = 0; row < height; row++)
         for (int64_t column = 0; column < width; column++) {
             real *restrict next = dx + row * stride + column * channels;
             const real_bits k = (real_bits)(start + row * columns + column);
             if (add)
-                POOLING_FOR_SOME_LANES(c, lanes, n, next[c] += at[c] == k ? slope[c] : 0);
+                POOLING_FOR_SOME_LANES(c, FN_LANES, n, next[c] += at[c] == k ? slope[c] : 0);
             else
-                POOLING_FOR_SOME_LANES(c, lanes, n, next[c] = at[c] == k ? slope[c] : 0);
+                POOLING_FOR_SOME_LANES(c, FN_LANES, n, next[c] = at[c] == k ? slope[c] : 0);
         }
 }
 
-/* All channels of a window of two rows and two columns, the first input of which is at dx. */
-FN_INLINE void differentiate_pair(const pooling *p, bool add, real *restrict dx, const real *restrict dy,
-                                  const uint8_t *restrict index)
+/* All channels of one window. */
+FN_INLINE void differentiate_channels(const pooling *p, pooling_span h, pooling_span w, bool pair, bool add, real *restrict dx,
+                                      const real *restrict dy, const uint8_t *restrict index)
 {
-    const int64_t channels = p->channels, stride = p->width.size * channels;
-    const int64_t place[4] = {0, channels, stride, stride + channels};
+    const int64_t channels = p->channels, stride = p->width.size * channels, columns = pair ? 2 : p->width.window;
+    const int64_t height = pair ? 2 : h.end - h.first, width = pair ? 2 : w.end - w.first, rest = channels % FN_LANES;
+    const int64_t start = pair ? 0 : (h.first - h.start) * columns + w.first - w.start;
+    real *first = dx + h.first * stride + w.first * channels;
     for (int64_t c = 0; c + FN_LANES <= channels; c += FN_LANES) {
         const vector_bits slope = (vector_bits)load(dy + c), at = load_bytes(index + c);
-        UNROLL
-        for (real_bits k = 0; k < 4; k++) {
-            real *next = dx + place[k] + c;
-            const vector share = (vector)((vector_bits)(at == ((vector_bits){0} + k)) & slope);
-            store(next, add ? load(next) + share : share);
-        }
+        for (int64_t row = 0; row < height; row++)
+            for (int64_t column = 0; column < width; column++) {
+                real *next = first + c + row * stride + column * channels;
+                const real_bits k = (real_bits)(start + row * columns + column);
+                const vector share = (vector)((vector_bits)(at == ((vector_bits){0} + k)) & slope);
+                store(next, add ? load(next) + share : share);
+            }
     }
+    if (rest)
+        differentiate_rest(p, h, w, pair, add, dx, dy, index, channels - rest, (real_bits)rest);
 }
 
 /* epilogue: of dx, where each row of windows completes its inputs; else NULL. first: number of the image's first element. */
@@ -282,13 +296,10 @@ FN_INLINE void differentiate_image(const pooling *p, bool add, real *dx, const r
         const pooling_span h = pooling_span_of(&p->height, i);
         for (int64_t j = 0; j < p->width.outputs; j++, dy += p->channels, index += p->channels) {
             const pooling_span w = pooling_span_of(&p->width, j);
-            if (is_pair(p, h, w)) {
-                const int64_t rest = p->channels % FN_LANES;
-                differentiate_pair(p, add, dx + (h.first * p->width.size + w.first) * p->channels, dy, index);
-                if (rest)
-                    differentiate_strip(p, h, w, true, add, dx, dy, index, p->channels - rest, FN_LANES, (real_bits)rest);
-            } else
-                POOLING_FOR_EACH_STRIP(p->channels, differentiate_strip, p, h, w, false, add, dx, dy, index);
+            if (is_pair(p, h, w))
+                differentiate_channels(p, h, w, true, add, dx, dy, index);
+            else
+                differentiate_channels(p, h, w, false, add, dx, dy, index);
         }
         fn_run_epilogue(epilogue, first + i * completed, completed);
     }
