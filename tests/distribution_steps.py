@@ -323,6 +323,12 @@ def differ(what, rank):
         step.fit(REAL, verbose=0)
 
 
+def batches_of(arrays):
+    """Batches of other sizes, for two epochs."""
+    for first, end in ((0, 20), (20, 33), (33, 50)) * 2:
+        yield tuple(array[first:end] for array in arrays) if isinstance(arrays, list) else arrays[first:end]
+
+
 #: By name: what makes the step or model for the process of a rank, and whether training is that of one process, but for rounding.
 CASES = {
     "gan": (gan, True),
@@ -330,6 +336,8 @@ CASES = {
     "rare gan": (rare_gan, True),
     "wide gan": (wide_gan, False),
     "frozen gan": (frozen_gan, True),
+    "stream of a gan": (gan, True),
+    "stream of a vae": (lambda rank: vae(rank, False), True),
     "contrastive": (contrastive, True),
     "vae": (vae, False),
     "vae without noise": (lambda rank: vae(rank, False), True),

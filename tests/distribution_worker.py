@@ -161,8 +161,11 @@ def sequences(*names):
     for name in names or distribution_steps.CASES:
         step, models, data = distribution_steps.CASES[name][0](rank)
         held = data[0] if isinstance(step, fn.TrainStep) else data if len(data) > 1 else None
-        options = {} if held is None else {"validation_data": held, "validation_batch_size": 16}
-        history = step.fit(*data, batch_size=16, epochs=2, verbose=0, **options).history
+        options = {"batch_size": 16} if held is None else {"batch_size": 16, "validation_data": held, "validation_batch_size": 16}
+        given = data
+        if "stream" in name:
+            given, options = (distribution_steps.batches_of(data[0]),), {"steps_per_epoch": 3}
+        history = step.fit(*given, epochs=2, verbose=0, **options).history
         own = {key: values for key, values in history.items() if key != "seconds"}
         parts = [[array[:7] for array in one] if isinstance(one, list) else one[:7] for one in data]
         single = [step.train_on_batch(*parts, return_dict=True) for _ in range(2)]
