@@ -301,6 +301,12 @@ typedef struct fn_plan_spec {
     /* Constraints that nodes compute, after those of the parameters themselves; of plans with an optimizer. */
     int32_t n_assignments;
     const fn_assignment *assignments;
+
+    /* Every batch is so many pieces, of as many rows each, which max_rows is a multiple of; 0: one. Each piece is what it would
+     * be as a batch of its own, and gradients of parameters are the sums of those of the pieces, added up as a binary tree of
+     * their numbers: the sum of pieces i to j is that of i to (i + j + 1) / 2 plus that of the others. See fn_plan_info.pieces.
+     */
+    int32_t pieces;
 } fn_plan_spec;
 
 typedef struct fn_plan fn_plan;
@@ -383,6 +389,13 @@ typedef struct fn_run {
     /* Of a sequence of plans, see fn_plans_run. */
     int64_t every;  /* runs in each so many-th batch alone, not before that one; 0: in all */
     int64_t stride; /* how far `step` goes on in a batch that it runs in, as other runs are of the same optimizer; 0: by 1 */
+    /* Of a part of a batch: the rows that gradients of losses are a mean over; 0: those of the batch, or of each of its pieces.
+     */
+    int64_t mean_rows;
+    /* With several pieces (fn_plan_spec.pieces), whose batches are of calls of their own without an update: the results of piece
+     * i are so many doubles times i after those of the first, in `loss_sum` and in `metrics`. */
+    int64_t piece_stride;
+    bool checked; /* the caller says that all gradients are finite: an update without a backward pass does not look at them */
 } fn_run;
 
 /* Runs batch after batch until the rows are used up as often as was asked for, or the time is over.
@@ -412,6 +425,7 @@ typedef struct fn_plan_info {
     int64_t live_bytes;   /* the largest sum of arrays that are alive at the same time */
     int32_t n_peers;      /* threads among which the parameters may be divided in long calls; 1: they are not */
     int64_t peer_steps;   /* that were done so, in all calls */
+    int32_t pieces;       /* as was asked for where the plan can make several at once; else 1, and it makes batches of one */
 } fn_plan_info;
 FN_API void fn_plan_describe(const fn_plan *plan, fn_plan_info *info);
 

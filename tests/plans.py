@@ -111,6 +111,7 @@ class Model:
         input_gradients=False,
         gap=0,
         separate_stages=False,
+        pieces=1,
     ):
         self.graph, self.dtype, self.max_rows = graph, np.dtype(dtype), max_rows
         quantum = _core.ALIGNMENT // self.dtype.itemsize
@@ -150,6 +151,7 @@ class Model:
             n_threads=n_threads,
             input_gradients=input_gradients,
             separate_stages=separate_stages,
+            pieces=pieces,
         )
 
     def slot_views(self, number):

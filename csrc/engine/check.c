@@ -115,6 +115,9 @@ fn_status fn_check_spec(const fn_plan_spec *spec, fn_error *error)
         return fn_fail(error, FN_ERROR_DTYPE, "this library was built without float64");
     if (spec->max_rows < 1)
         return fn_fail(error, FN_ERROR_SHAPE, "batch_size must be at least 1, got %lld", (long long)spec->max_rows);
+    if (spec->pieces < 0 || (spec->pieces > 1 && spec->max_rows % spec->pieces))
+        return fn_fail(error, FN_ERROR_SHAPE, "batches of %lld rows cannot be %d pieces of as many rows each",
+                       (long long)spec->max_rows, (int)spec->pieces);
     if (spec->n_inputs < 1 || spec->n_outputs < 1)
         return fn_fail(error, FN_ERROR_GRAPH, "a model needs at least one input and one output");
     if (spec->n_outputs > FN_MAX_LOSSES)

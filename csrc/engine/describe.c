@@ -19,7 +19,8 @@ void fn_plan_describe(const fn_plan *plan, fn_plan_info *info)
                               .thread_bytes = plan->thread_bytes,
                               .live_bytes = plan->live_bytes,
                               .n_peers = plan->n_plans ? plan->n_plans : 1,
-                              .peer_steps = plan->peer_steps};
+                              .peer_steps = plan->peer_steps,
+                              .pieces = plan->pieces};
     fn_fill_sized(info, FN_SIZE_THROUGH(fn_plan_info, peer_steps), &all, sizeof all);
 }
 

@@ -36,6 +36,7 @@ typedef struct fn_mix {
 /* One thread's view of the step that is running. */
 typedef struct fn_context {
     int64_t rows;      /* in this batch */
+    int64_t pieces;    /* that it consists of, as many rows each */
     int64_t first_row; /* position of the batch in the epoch */
     uint64_t step;
     uint64_t seed;
@@ -192,7 +193,12 @@ enum {
     /* Marks in `active_rows` the rows of its parameter whose gradient it writes, where there is such a thing. */
     FN_HAS_SPARSE_GRADIENT = 8,
     /* Adds to the loss, so that its backward pass is made though nothing uses its output, whose gradient is NULL then. */
-    FN_PENALIZES = 16
+    FN_PENALIZES = 16,
+    /* In training, too, what it computes for a row is what it would be if the piece of the row (fn_context.pieces) were a batch.
+     */
+    FN_KEEPS_PIECES = 32,
+    /* The gradients of its parameters are sums of those of the pieces (kernels/pieces.h). */
+    FN_SUMS_PIECES = 64
 };
 
 typedef struct fn_op {
@@ -411,9 +417,15 @@ void fn_add_loss_term(fn_plan *plan, const fn_node *node, int buffer, bool per_r
 void fn_note_overflow(const fn_context *context);
 /* Facts for the choice of stages. */
 int64_t fn_plan_rows(const fn_plan *plan);
+int32_t fn_plan_pieces(const fn_plan *plan);
 bool fn_plan_training(const fn_plan *plan);
 
 /* ---- at run time: called by stages ------------------------------------------------------------------- */
+
+static inline int64_t fn_piece_rows(const fn_context *context)
+{
+    return context->rows / context->pieces;
+}
 
 /* Runs it on n elements from number `first` of its array. NULL is passed over. */
 static inline void fn_run_epilogue(const fn_epilogue *epilogue, int64_t first, int64_t n)

@@ -81,7 +81,7 @@ static bool finish_step(const fn_plan *plan, fn_run *run, const fn_context *cont
     const fn_shared *shared = context->shared;
     const bool failed = shared->bad_label.output || (has_diverged(context) && (run->phases & FN_PHASE_UPDATE));
     if (!failed) {
-        if (run->loss_sum && (run->phases & FN_PHASE_LOSS))
+        if (run->loss_sum && (run->phases & FN_PHASE_LOSS) && plan->pieces == 1)
             for (int i = 0; i < 1 + plan->n_outputs; i++)
                 run->loss_sum[i] += shared->loss[i] * (double)context->rows;
         run->next_row = context->first_row + context->rows;
@@ -161,6 +161,7 @@ void fn_run_steps(const fn_plan *plan, const fn_call *call, int thread)
     const bool alone = plan != call->plan;
     const int place = alone ? 0 : thread, size = alone ? 1 : n_threads;
     fn_context context = {.first_row = run->first_row,
+                          .pieces = plan->pieces,
                           .step = run->step,
                           .seed = plan->seed,
                           .workspace = (char *)plan->workspace + place * plan->thread_stride,
@@ -299,6 +300,21 @@ static bool is_source(const fn_source *source)
     return source->data && (unsigned)source->dtype <= FN_INT64;
 }
 
+/* Of a plan whose batches are pieces. */
+static fn_status check_pieces(const fn_plan *plan, const fn_run *run, fn_error *error)
+{
+    const int64_t rows = run->n_rows - run->first_row;
+    if (run->batch_size < rows || rows % plan->pieces)
+        return fn_fail(error, FN_ERROR_SHAPE, "a call of %d pieces is of one batch of as many rows for each, got %lld rows",
+                       (int)plan->pieces, (long long)rows);
+    if (run->phases & FN_PHASE_UPDATE || run->mixup > 0 || run->cutmix > 0)
+        return fn_fail(error, FN_ERROR_STATE, "in a call of %d pieces nothing is updated or mixed", (int)plan->pieces);
+    if ((run->loss_sum && run->piece_stride < 1 + plan->n_outputs) || (run->metrics && run->piece_stride < plan->metric_size))
+        return fn_fail(error, FN_ERROR_STATE, "the results of %d pieces are %lld numbers apart", (int)plan->pieces,
+                       (long long)run->piece_stride);
+    return FN_OK;
+}
+
 static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *error)
 {
     if (run->batch_size < 1 || run->batch_size > plan->max_rows)
@@ -345,7 +361,7 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
                            "output %d has %lld weights for each row, which do not divide its %lld positions", i,
                            (long long)per_row, (long long)plan->positions[i]);
     }
-    return FN_OK;
+    return plan->pieces > 1 ? check_pieces(plan, run, error) : FN_OK;
 }
 
 /* Why a call has ended; next: the number of the first step that it has not made. */

@@ -371,7 +371,10 @@ static fn_status emit_stages(fn_plan *plan, const fn_plan_spec *spec, fn_paramet
         fn_status status = add_output_node(plan, spec, i, error);
         if (status != FN_OK)
             return status;
-        any_loss |= fn_has_loss(outputs[i].closure);
+        const fn_output *output = outputs[i].closure;
+        any_loss |= fn_has_loss(output);
+        if (outputs[i].n_inputs || (output->loss && !output->group)) /* its loss is not one for each row */
+            plan->pieces = 1;
     }
     plan->emitting = FN_PHASE_FETCH;
     for (int32_t i = 0; i < spec->n_outputs; i++)
@@ -433,6 +436,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
 {
     plan->kernels = fn_kernels_current(spec->dtype);
     plan->max_rows = spec->max_rows;
+    plan->pieces = spec->pieces > 1 ? spec->pieces : 1;
     plan->training = spec->training;
     plan->seed = spec->seed;
     plan->fixed_threads = spec->n_threads > 0;
@@ -493,6 +497,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
     fn_attach_epilogues(plan, spec);
     fn_find_runs(plan, spec);
     fn_find_sparse_gradients(plan, spec, &table);
+    plan->pieces = fn_count_pieces(plan, spec);
     status = emit_stages(plan, spec, &table, error);
     if (status == FN_OK && plan->failed)
         status = fn_fail(error, FN_ERROR_MEMORY, "out of memory");

@@ -145,6 +145,7 @@ typedef struct fn_varying {
 struct fn_plan {
     const fn_kernels *kernels;
     int64_t max_rows;
+    int32_t pieces; /* of every batch */
     bool training;
     uint64_t seed;
     int32_t max_threads;
@@ -207,6 +208,8 @@ typedef struct fn_peering {
 
 /* Builds a plan; peering: NULL, or what it is to be. */
 fn_status fn_build_plan(const fn_plan_spec *spec, const fn_peering *peering, fn_plan **plan, fn_error *error);
+/* Of the pieces that were asked for, those that the plan can make at once: all or one. */
+int32_t fn_count_pieces(const fn_plan *plan, const fn_plan_spec *spec);
 /* Before a call: no step of it has failed. */
 void fn_reset_failure(fn_shared *shared);
 /* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */

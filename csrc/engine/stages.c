@@ -175,6 +175,11 @@ void fn_add_loss_term(fn_plan *plan, const fn_node *node, int buffer, bool per_r
     terms[plan->n_terms++] = (fn_loss_term){node, buffer, per_row};
 }
 
+int32_t fn_plan_pieces(const fn_plan *plan)
+{
+    return plan->pieces;
+}
+
 int64_t fn_plan_rows(const fn_plan *plan)
 {
     return plan->max_rows;

@@ -153,6 +153,12 @@ static void copy_loss(const fn_output *output, const fn_loss_arguments *argument
         memcpy(arguments->gradient, arguments->scale, bytes);
 }
 
+/* Rows that the loss is a mean over, for its gradient. */
+static int64_t mean_rows(const fn_context *context)
+{
+    return context->run->mean_rows > 0 ? context->run->mean_rows : fn_piece_rows(context);
+}
+
 static void run_loss(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     const fn_output *output = node->closure;
@@ -169,7 +175,8 @@ static void run_loss(const fn_node *node, const fn_context *context, int64_t lo,
     if (weights)
         fn_gather_rows(kernels, context, node->buffer[WEIGHT].value, &of_row, weights, NULL, NULL, false, lo, hi);
     kernels->loss_scale(node->buffer[SCALE].value, weights ? node->buffer[WEIGHT].value : NULL,
-                        output->loss_weight / (double)(context->rows * inner), inner / weighted, lo * weighted, hi * weighted);
+                        output->loss_weight / (double)(mean_rows(context) * inner), inner / weighted, lo * weighted,
+                        hi * weighted);
     const double factor = node->n_inputs ? mask_factor(node, context) : 1;
     if (node->n_inputs)
         mask_positions(node, node->buffer[SCALE].value, factor, lo, hi);
@@ -271,17 +278,10 @@ static void note_bad_label(const loss_total *total, const fn_context *context)
     }
 }
 
-static void total_losses(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+/* The losses of so many rows of the batch from `first`; whether they are finite. */
+static bool total_rows(const loss_total *total, const fn_context *context, int64_t first, int64_t rows, double *loss)
 {
-    (void)lo, (void)hi;
-    const loss_total *total = node->closure;
-    double *loss = context->shared->loss;
     loss[0] = 0;
-    if (atomic_load_explicit(&context->shared->bad_labels, memory_order_relaxed)) {
-        note_bad_label(total, context);
-        context->shared->diverged = 1;
-        return;
-    }
     for (int i = 0; i < total->n_outputs; i++) {
         const fn_node *output_node = &total->outputs[i];
         const fn_output *output = output_node->closure;
@@ -289,14 +289,46 @@ static void total_losses(const fn_node *node, const fn_context *context, int64_t
         if (!fn_has_loss(output))
             continue;
         const int64_t weighted = weights_per_row(context, output);
-        double sum = output->kernels->loss_sum(output_node->buffer[LOSS].value,
-                                               weights_of(context, output) ? output_node->buffer[WEIGHT].value : NULL,
-                                               output->positions / weighted, context->rows * weighted);
-        loss[1 + i] = sum / (double)(context->rows * output->positions);
+        const void *weights =
+            weights_of(context, output) ? row_of(output, output_node->buffer[WEIGHT].value, first, weighted) : NULL;
+        double sum = output->kernels->loss_sum(row_of(output, output_node->buffer[LOSS].value, first, output->positions), weights,
+                                               output->positions / weighted, rows * weighted);
+        loss[1 + i] = sum / (double)(rows * output->positions);
         loss[0] += output->loss_weight * loss[1 + i];
     }
-    loss[0] += context->shared->penalty + total_terms(total->plan, context->rows);
-    context->shared->diverged = !isfinite(loss[0]);
+    loss[0] += context->shared->penalty + total_terms(total->plan, rows);
+    return isfinite(loss[0]);
+}
+
+/* The losses of several pieces, added to what the caller wants of each. */
+static void total_pieces(const loss_total *total, const fn_context *context)
+{
+    const int64_t rows = fn_piece_rows(context);
+    const fn_run *run = context->run;
+    double *loss = context->shared->loss;
+    for (int64_t piece = 0; piece < context->pieces; piece++) {
+        if (!total_rows(total, context, piece * rows, rows, loss))
+            context->shared->diverged = 1;
+        for (int i = 0; i <= total->n_outputs && run->loss_sum; i++)
+            run->loss_sum[piece * run->piece_stride + i] += loss[i] * (double)rows;
+    }
+}
+
+static void total_losses(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)lo, (void)hi;
+    const loss_total *total = node->closure;
+    context->shared->loss[0] = 0;
+    if (atomic_load_explicit(&context->shared->bad_labels, memory_order_relaxed)) {
+        note_bad_label(total, context);
+        context->shared->diverged = 1;
+        return;
+    }
+    context->shared->diverged = 0;
+    if (context->pieces > 1)
+        total_pieces(total, context);
+    else
+        context->shared->diverged = !total_rows(total, context, 0, context->rows, context->shared->loss);
 }
 
 void fn_emit_loss_total(fn_plan *plan, fn_node *outputs, int n_outputs)
@@ -346,17 +378,12 @@ static int64_t find_position(const fn_metric_state *state, int64_t from, int64_t
     return from;
 }
 
-static void update_metric(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+/* Positions `first` to `last` of the batch; those that count and lie together are taken together. */
+static void judge_positions(const fn_metric_state *state, const fn_node *node, int64_t first, int64_t last, double *accumulator)
 {
-    (void)lo, (void)hi;
-    const fn_metric_state *state = node->closure;
     const fn_output *output = state->output->closure;
-    if (context->shared->bad_label.output || (context->shared->diverged && (context->run->phases & FN_PHASE_UPDATE)))
-        return;
-    /* Positions that count and lie together are taken together. */
-    const int64_t positions = context->rows * state->inner;
-    for (int64_t first = 0, end; (first = find_position(state, first, positions, true)) < positions; first = end) {
-        end = find_position(state, first, positions, false);
+    for (int64_t end; (first = find_position(state, first, last, true)) < last; first = end) {
+        end = find_position(state, first, last, false);
         fn_metric_arguments arguments = {
             .prediction = row_of(output, node->output[0].value, first, state->width),
             .target = state->formula ? NULL : row_of(output, state->output->buffer[TARGET].value, first, output->target_width),
@@ -364,10 +391,23 @@ static void update_metric(const fn_node *node, const fn_context *context, int64_
             .width = state->width,
             .target_width = output->target_width,
             .attribute = state->attribute,
-            .accumulator = context->run->metrics + state->offset,
+            .accumulator = accumulator,
         };
         state->metric->update(&arguments);
     }
+}
+
+static void update_metric(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    (void)lo, (void)hi;
+    const fn_metric_state *state = node->closure;
+    const fn_run *run = context->run;
+    if (context->shared->bad_label.output || (context->shared->diverged && (run->phases & FN_PHASE_UPDATE)))
+        return;
+    const int64_t positions = fn_piece_rows(context) * state->inner;
+    for (int64_t piece = 0; piece < context->pieces; piece++)
+        judge_positions(state, node, piece * positions, (piece + 1) * positions,
+                        run->metrics + piece * run->piece_stride + state->offset);
 }
 
 void fn_emit_metric(fn_plan *plan, fn_metric_state *metric, fn_node *node)

@@ -129,7 +129,7 @@ static bool divides_most(const fn_plan *plan, const fn_plan_spec *spec, const in
  * bits; plans for batches of other sizes may get others. */
 static bool suits_batch(const fn_plan *plan, const int32_t layer[2])
 {
-    const int64_t operations = divided_elements(plan, layer) * plan->max_rows;
+    const int64_t operations = divided_elements(plan, layer) * (plan->max_rows / plan->pieces);
     return operations >= FEWEST_OPERATIONS && operations <= MOST_OPERATIONS;
 }
 

@@ -173,7 +173,7 @@ void fn_check_gradients(const fn_node *node, const fn_context *context, int64_t 
 {
     fn_updates *updates = node->closure;
     update_step now = find_update_step(updates, context);
-    if (now.flush) /* a flush has no gradient of its own */
+    if (now.flush || context->run->checked) /* a flush has no gradient of its own */
         return;
     for (int64_t i = lo; i < hi; i++) {
         fn_block *block = &updates->blocks[updates->order[i]];

@@ -104,16 +104,12 @@ FN_INLINE uint32_t drop_bound(const fn_node *node)
     return (uint32_t)(node->attribute[RATE] * 0x1p32);
 }
 
-/* Factors of rows lo to hi: 0 for those dropped, else `kept`. */
-FN_INLINE void draw_factors(const fn_node *node, const fn_context *context, real kept, int64_t lo, int64_t hi)
+/* Numbers lo to hi of the factors of a piece: 0 for those dropped, else `kept`. */
+FN_INLINE void draw_factors_of_piece(random_stream stream, uint32_t bound, real kept, int64_t lo, int64_t hi, real *factors)
 {
-    const random_stream stream = dropout_stream(node, context);
-    const uint32_t bound = drop_bound(node);
-    lo *= node->buffer[FACTOR].width;
-    hi *= node->buffer[FACTOR].width;
     for (int64_t group = lo / RANDOM_GROUP; group * RANDOM_GROUP < hi; group++) {
         const random_span span = span_of_group(group, lo, hi);
-        real *factor = (real *)node->buffer[FACTOR].value + group * RANDOM_GROUP;
+        real *factor = factors + group * RANDOM_GROUP;
         uint32_t word[RANDOM_GROUP];
         random_words(stream, group, word);
         if (span.end - span.first == RANDOM_GROUP) {
@@ -124,6 +120,21 @@ FN_INLINE void draw_factors(const fn_node *node, const fn_context *context, real
             for (int64_t i = span.first; i < span.end; i++)
                 factor[i] = word[i] < bound ? 0 : kept;
         }
+    }
+}
+
+/* Those of rows lo to hi. Each piece of the batch has the random numbers of a step of its own. */
+FN_INLINE void draw_factors(const fn_node *node, const fn_context *context, real kept, int64_t lo, int64_t hi)
+{
+    random_stream stream = dropout_stream(node, context);
+    const uint64_t step = stream.step;
+    const int64_t rows = fn_piece_rows(context), width = node->buffer[FACTOR].width;
+    for (int64_t row = lo, end; row < hi; row = end) {
+        const int64_t piece = row / rows, first = piece * rows;
+        end = hi < first + rows ? hi : first + rows;
+        stream.step = step + (uint64_t)piece;
+        draw_factors_of_piece(stream, drop_bound(node), kept, (row - first) * width, (end - first) * width,
+                              (real *)node->buffer[FACTOR].value + first * width);
     }
 }
 

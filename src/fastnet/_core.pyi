@@ -342,13 +342,14 @@ class Plan:
         n_threads: int = 0,
         input_gradients: bool = False,
         separate_stages: bool = False,
+        pieces: int = 1,
     ) -> None: ...
     def bind(self, values: np.ndarray, number: int) -> None:
         """Copies numbers into its slab, which nobody else has, unless those of this number are there."""
 
     def info(self) -> dict[str, Any]:
         """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes, peers (1: none),
-        peer_steps (in all calls)."""
+        peer_steps (in all calls), pieces."""
 
     def stages(self) -> list[dict[str, Any]]:
         """What is known of each stage: label, layer, part, flops_per_row, flops_fixed, bytes_per_row, bytes_fixed."""
@@ -386,5 +387,8 @@ class Plan:
         counts: int = 1,
         position: Position | None = None,
         staged: tuple[int, np.ndarray, np.ndarray] | None = None,
+        mean_rows: int = 0,
+        results: np.ndarray | None = None,
+        checked: bool = False,
     ) -> tuple[int, int]:
         """Runs batch after batch, without the GIL; see fn_plan_run."""

@@ -182,6 +182,7 @@ cdef extern from "fastnet.h" nogil:
         void *slots[FN_MAX_SLOTS]
         int32_t n_assignments
         const fn_assignment *assignments
+        int32_t pieces
 
     ctypedef struct fn_plan:
         pass
@@ -239,6 +240,9 @@ cdef extern from "fastnet.h" nogil:
         int64_t draws_ahead
         int64_t every
         int64_t stride
+        int64_t mean_rows
+        int64_t piece_stride
+        bint checked
 
     fn_status fn_plan_run(fn_plan *, fn_run *, fn_error *)
     fn_status fn_plans_run(int32_t, fn_plan **, fn_run **, int32_t *, fn_error *)
@@ -254,6 +258,7 @@ cdef extern from "fastnet.h" nogil:
         int64_t live_bytes
         int32_t n_peers
         int64_t peer_steps
+        int32_t pieces
 
     void fn_plan_describe(const fn_plan *, fn_plan_info *)
 

@@ -32,7 +32,7 @@ cdef class Plan:
     parameter_slab, gradient_slab : ndarray
         Aligned one-dimensional arrays, kept by reference.
     slots : list of ndarray
-    seed, n_threads, input_gradients, separate_stages
+    seed, n_threads, input_gradients, separate_stages, pieces
         See fn_plan_spec; n_threads 0 leaves the choice to measurement.
 
     Raises
@@ -48,6 +48,7 @@ cdef class Plan:
     cdef readonly int64_t metric_size
     cdef readonly bint has_loss  # an output has a loss, or an operation adds to it: LOSS is a part of its steps
     cdef readonly int n_hyper
+    cdef readonly int pieces  # of each batch
     cdef readonly int64_t epochs_done, next_row, steps_done  # of the last run, also when it raised
     cdef readonly double gradient_squares  # squared norms of the gradients of its updates, added to what was given
     cdef object checked_order  # of the last run that had one: all of it within its arrays
@@ -62,7 +63,7 @@ cdef class Plan:
 
     def __init__(self, *, dtype, max_rows, training, inputs, nodes, parameters, outputs, metrics=(), optimizer=None,
                  hyper=None, scheduled=(), assignments=(), parameter_slab=None, gradient_slab=None, slots=(), seed=0, n_threads=0,
-                 input_gradients=False, separate_stages=False):
+                 input_gradients=False, separate_stages=False, pieces=1):
         cdef _Scratch scratch = _Scratch()
         cdef fn_plan_spec spec
         cdef fn_error error
@@ -83,6 +84,7 @@ cdef class Plan:
         spec.training = training
         spec.input_gradients = input_gradients
         spec.separate_stages = separate_stages
+        spec.pieces = pieces
         spec.seed = seed & 0xFFFFFFFFFFFFFFFF
         spec.n_threads = n_threads or 0
 
@@ -220,6 +222,7 @@ cdef class Plan:
         self._measure_outputs(inputs, nodes, outputs, metrics)
         self.has_loss = any(stage["phase"] & FN_PHASE_LOSS for stage in self.stages())
         info = self.info()
+        self.pieces = info["pieces"]
         self.memory = info["arena_bytes"] + info["thread_bytes"] * (n_threads or fn_default_threads())
 
     cdef int check_values(self, object values, int64_t size) except -1:
@@ -261,13 +264,13 @@ cdef class Plan:
 
     def info(self):
         """Facts: isa, n_threads (0: undecided), stages, barriers, arena_bytes, thread_bytes, live_bytes, peers (1: none),
-        peer_steps (in all calls)."""
+        peer_steps (in all calls), pieces."""
         cdef fn_plan_info info
         info.size = sizeof(info)
         fn_plan_describe(self.plan, &info)
         return {"isa": fn_isa_name(info.isa).decode(), "n_threads": info.n_threads, "stages": info.n_stages,
                 "barriers": info.n_barriers, "arena_bytes": info.arena_bytes, "thread_bytes": info.thread_bytes,
-                "live_bytes": info.live_bytes, "peers": info.n_peers, "peer_steps": info.peer_steps}
+                "live_bytes": info.live_bytes, "peers": info.n_peers, "peer_steps": info.peer_steps, "pieces": info.pieces}
 
     def stages(self):
         """What is known of each stage: label, layer, part, flops_per_row, flops_fixed, bytes_per_row, bytes_fixed."""
@@ -331,7 +334,8 @@ cdef class Plan:
             weights=None, cnp.ndarray order=None, int64_t epochs=1, shuffle=None, uint64_t step=0, cnp.ndarray hyper=None,
             outputs=None, output_gradients=None, input_gradients=None, double seconds=0, double mixup=0, double cutmix=0,
             cnp.ndarray loss_sum=None, cnp.ndarray metrics=None, double gradient_squares=0, cnp.ndarray epoch_results=None,
-            cnp.ndarray stage_seconds=None, Counter counter=None, int64_t counts=1, Position position=None, staged=None):
+            cnp.ndarray stage_seconds=None, Counter counter=None, int64_t counts=1, Position position=None, staged=None,
+            int64_t mean_rows=0, cnp.ndarray results=None, bint checked=False):
         """Runs batch after batch, without the GIL; see fn_plan_run.
 
         Parameters
@@ -372,6 +376,11 @@ cdef class Plan:
         staged : tuple of (int, ndarray, ndarray), optional
             The row, totals and sums that the position gets instead, if a step was made.
 
+        mean_rows, checked
+            See fn_run.
+        results : ndarray of float64
+            In place of loss_sum and metrics: a row for each piece, of the losses and then the metrics.
+
         Returns
         -------
         next_row, steps_done : int
@@ -411,6 +420,8 @@ cdef class Plan:
         run.first_row = first_row
         run.step = step
         run.seconds = seconds
+        run.mean_rows = mean_rows
+        run.checked = checked
         run.mixup = mixup
         run.cutmix = cutmix
         run.gradient_squares = gradient_squares
@@ -478,6 +489,16 @@ cdef class Plan:
             if metrics.dtype != np.float64 or not metrics.flags.carray or metrics.size < self.metric_size:
                 raise ValueError(f"metrics must be a contiguous writeable array of float64 with {self.metric_size} elements")
             run.metrics = <double *>cnp.PyArray_DATA(metrics)
+        if results is not None:
+            columns = 1 + len(self.output_widths) + self.metric_size
+            if results.dtype != np.float64 or not cnp.PyArray_ISBEHAVED(results) or results.ndim != 2 or len(results) < self.pieces or (
+                    results.shape[1] < columns or results.strides[1] != sizeof(double) or results.strides[0] % sizeof(double)):
+                raise ValueError(f"results must be a writeable array of float64, {self.pieces} rows of {columns} numbers")
+            run.loss_sum = <double *>cnp.PyArray_DATA(results)
+            run.metrics = run.loss_sum + 1 + len(self.output_widths)
+            run.piece_stride = results.strides[0] // <int64_t>sizeof(double)
+        elif self.pieces > 1 and (loss_sum is not None or metrics is not None):
+            raise ValueError("a plan of several pieces has results for each")
         if stage_seconds is not None:
             info.size = sizeof(info)
             fn_plan_describe(self.plan, &info)

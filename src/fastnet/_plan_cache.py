@@ -162,29 +162,33 @@ class PlanCache:
         gradients: np.ndarray | None = None,
         section: tuple[int, int] | None = None,
         kind: str = "train",
+        pieces: int = 1,
     ) -> _core.Plan:
         """A plan for a part of a step of at most so many rows.
 
         Parameters
         ----------
         rows : int
+            Of each piece.
         gradients : ndarray, optional
             As large as the slab: where it leaves the gradients.
         section : tuple of int, optional
             Of the slab, beginning with a line of the cache: the plan updates the weights there, and computes nothing.
         kind : {"train", "custom"}
             As of `get`.
+        pieces : int
+            That are made in one call, if the plan can; else its `pieces` is 1.
         """
-        asked = (kind, rows, id(gradients), section)
+        asked = (kind, rows, id(gradients), section, pieces)
         self._refresh()
         known = self._known_parts.get(asked)
         if known is not None and not self._keyed:
             return known
         capacity = rounded_rows(rows)
-        key = (id(gradients), section, *map(id, self.slots.arrays()), *self._key(kind, capacity, {}))
+        key = (id(gradients), section, pieces, *map(id, self.slots.arrays()), *self._key(kind, capacity, {}))
         plan = self._parts.pop(key, None)  # which keeps the arrays alive
         if plan is None:
-            plan = self._make(kind, capacity, {}, gradients=gradients, section=section)
+            plan = self._make(kind, capacity * pieces, {}, gradients=gradients, section=section, pieces=pieces)
         self._parts[key] = self._known_parts[asked] = plan
         _forget_oldest(self._parts, _KEPT_PARTS)
         return plan
@@ -309,8 +313,9 @@ class PlanCache:
         apart: bool = False,
         gradients: np.ndarray | None = None,
         section: tuple[int, int] | None = None,
+        pieces: int = 1,
     ) -> _core.Plan:
-        """A plan; apart: whose parameters are in a slab of its own; gradients, section: see `part`."""
+        """A plan; apart: whose parameters are in a slab of its own; gradients, section, pieces: see `part`."""
         model, slab = self._model, self._model._slab
         training = kind in TRAINING
         compiled = model._compiled if kind in ("predict", "penalize", "custom") else model._require_compiled()
@@ -329,6 +334,7 @@ class PlanCache:
             max_rows=rows,
             parameter_slab=aligned_zeros(slab.size, slab.dtype) if apart else slab.values,
             gradient_slab=gradients,
+            pieces=pieces,
             slots=self.slots.arrays() if spec["optimizer"] else [],
             n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
         )

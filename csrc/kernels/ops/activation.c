@@ -107,6 +107,7 @@ const fn_op FN_SYM(op_activation) = {
     .entry = {"activation", attributes, 2},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

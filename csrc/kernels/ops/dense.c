@@ -19,7 +19,7 @@
  * Without training W stays where it is: it is packed once for all batches of a call, which then are divided by rows.
  */
 #include "../dense.h"
-#include "../finite.h"
+#include "../dense_gradient.h"
 #include "../fused_activation.h"
 #include "../gemm.h"
 
@@ -36,11 +36,6 @@ enum { SAVED_SLOPE, PACKED };
 /* Positions of a call for which packing W pays, and of a batch up to which packing W^T does not. */
 #define PACK_POSITIONS 512
 #define FEW_POSITIONS 64
-/* Elements of dW from which on it is looked at while it is in cache, and up to which that is the first-level cache when all have
- * been computed. */
-#define SMALLEST_CHECKED 4096
-#define CHECK_AT_ONCE 8192
-
 static const fn_attribute attributes[] = {
     {"units", 1, FN_INTEGER(1, 1 << 30)},
     {"use_bias", 1, FN_FLAG},
@@ -385,120 +380,6 @@ static void backward_columns(const fn_node *node, const fn_context *context, int
     compute_input_gradient(node, context, 0, context->rows * inner_of(node), lo * panel, hi * panel < in ? hi * panel : in);
 }
 
-/* sum[j] = sum over positions of dz[position][j], for j < n, rows `units` apart: of every second position each, then of both. */
-FN_INLINE void sum_block(const real *dz, int64_t positions, int64_t units, const int n, real *sum)
-{
-    real second[4 * FN_LANES] = {0};
-    for (int l = 0; l < n; l++)
-        sum[l] = 0;
-    int64_t p = 0;
-    for (; p + 2 <= positions; p += 2) {
-        const real *row = dz + p * units, *next = row + units;
-#pragma omp simd
-        for (int l = 0; l < n; l++) {
-            sum[l] += row[l];
-            second[l] += next[l];
-        }
-    }
-    for (int l = 0; p < positions && l < n; l++)
-        sum[l] += dz[p * units + l];
-#pragma omp simd
-    for (int l = 0; l < n; l++)
-        sum[l] += second[l];
-}
-
-/* The same for fewer columns than a vector has lanes: as many positions at a time as make whole vectors. */
-static void sum_narrow(const real *dz, int64_t positions, int64_t units, real *sum)
-{
-    real wide[FN_LANES * FN_LANES] = {0};
-    int64_t n = units * FN_LANES, p = 0;
-    for (; p + FN_LANES <= positions; p += FN_LANES) {
-#pragma omp simd
-        for (int64_t l = 0; l < n; l++)
-            wide[l] += dz[p * units + l];
-    }
-    for (int64_t l = 0; l < (positions - p) * units; l++)
-        wide[l] += dz[p * units + l];
-    for (n /= 2; n >= units; n /= 2) {
-#pragma omp simd
-        for (int64_t l = 0; l < n; l++)
-            wide[l] += wide[l + n];
-    }
-    memcpy(sum, wide, (size_t)units * sizeof *sum);
-}
-
-/* out[j] (+)= sum over positions of dz[position][j], for j from lo to hi; all of them where there are few. */
-static void sum_columns(const real *dz, int64_t positions, int64_t units, int64_t lo, int64_t hi, bool accumulate, real *out)
-{
-    enum { BLOCK = 4 * FN_LANES };
-    real sum[BLOCK];
-    for (int64_t j = lo, n; j < hi; j += n) {
-        int64_t first = j; /* column of sum[0] */
-        if (units < FN_LANES) {
-            n = units;
-            sum_narrow(dz, positions, units, sum);
-        } else if (hi - j >= BLOCK) {
-            n = BLOCK;
-            sum_block(dz + j, positions, units, BLOCK, sum);
-        } else {
-            n = hi - j < FN_LANES ? hi - j : FN_LANES;
-            if (first > units - FN_LANES)
-                first = units - FN_LANES;
-            sum_block(dz + first, positions, units, FN_LANES, sum);
-        }
-        for (int64_t l = 0; l < n; l++)
-            out[j + l] = (accumulate ? out[j + l] : 0) + sum[j - first + l];
-    }
-}
-
-/* Blocks of dW, complete and still in cache: whether they are finite. */
-static void check_kernel_gradient(const gemm_epilogue *epilogue, real *c, int64_t c_row, int64_t i, int64_t j, int64_t m,
-                                  int64_t n)
-{
-    (void)i, (void)j;
-    if (n == c_row) { /* whole rows: one long one */
-        n *= m;
-        m = 1;
-    }
-    bool finite = true;
-    for (int64_t row = 0; row < m; row++)
-        finite &= all_finite(c + row * c_row, n);
-    if (!finite)
-        fn_note_overflow(epilogue->context);
-}
-
-/* Rows lo to hi of dW, and the same share of db. */
-static void backward_parameters(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
-{
-    int64_t in = inputs_of(node), units = units_of(node), positions = context->rows * inner_of(node);
-    const real *dz = node->output[0].gradient;
-    if (node->parameter[0].gradient_buffer >= 0) {
-        gemm_arguments product = {
-            .m = hi - lo,
-            .n = units,
-            .k = positions,
-            .a = {(const real *)node->input[0].value + lo, 1, in},
-            .b = {dz, units, 1},
-            .c = (real *)node->parameter[0].gradient + lo * units,
-            .c_row = units,
-            .accumulate = node->parameter[0].accumulate,
-            .epilogue = {.finish = check_kernel_gradient, .context = context},
-        };
-        const int64_t size = product.m * units;
-        const bool at_once = size <= CHECK_AT_ONCE;
-        if (at_once || !node->parameter[0].checked)
-            product.epilogue.finish = NULL;
-        FN_SYM(gemm)(&product, context->workspace);
-        if (at_once && node->parameter[0].checked && !all_finite(product.c, size))
-            fn_note_overflow(context);
-    }
-    if (node->n_parameters > 1 && node->parameter[1].gradient_buffer >= 0) {
-        int64_t first = units < FN_LANES ? (lo == 0 ? 0 : units) : units * lo / in;
-        int64_t end = units < FN_LANES ? units : units * hi / in;
-        sum_columns(dz, positions, units, first, end, node->parameter[1].accumulate, node->parameter[1].gradient);
-    }
-}
-
 static void emit_input_gradient(fn_plan *plan, fn_node *node)
 {
     const int64_t in = inputs_of(node), positions = fn_plan_rows(plan) * inner_of(node);
@@ -549,7 +430,7 @@ static void backward(fn_plan *plan, fn_node *node)
                       .items = in,
                       .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_PARAMETER_GRADIENTS,
                       .flops_per_row = product_flops(node),
-                      .workspace = FN_SYM(gemm_workspace)(in, units_of(node), positions),
+                      .workspace = FN_SYM(gemm_workspace)(in, units_of(node), positions) + scratch_of_pieces(plan, node),
                   });
 }
 
@@ -557,7 +438,7 @@ const fn_op FN_SYM(op_dense) = {
     .entry = {"dense", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
-    .flags = FN_RUNS_GRADIENT_EPILOGUES | FN_CAN_SPLIT_K,
+    .flags = FN_RUNS_GRADIENT_EPILOGUES | FN_CAN_SPLIT_K | FN_KEEPS_PIECES | FN_SUMS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

@@ -388,6 +388,7 @@ const fn_op FN_SYM(op_elementwise) = {
     .entry = {"elementwise", attributes, (int32_t)(sizeof attributes / sizeof attributes[0])},
     .min_inputs = 1,
     .max_inputs = FN_MAX_OPERANDS,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

@@ -6,6 +6,7 @@ const fn_op FN_SYM(op_minimum) = {
     .entry = {"minimum", NULL, 0},
     .min_inputs = 1,
     .max_inputs = -1,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

@@ -63,6 +63,7 @@ const fn_op FN_SYM(op_multiply) = {
     .entry = {"multiply", NULL, 0},
     .min_inputs = 1,
     .max_inputs = -1,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer_merge,
     .forward = forward,
     .backward = backward,

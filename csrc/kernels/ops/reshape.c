@@ -46,5 +46,6 @@ const fn_op FN_SYM(op_reshape) = {
     .entry = {"reshape", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
 };

@@ -103,6 +103,7 @@ const fn_op FN_SYM(op_select) = {
     .entry = {"select", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 2,
     .max_inputs = 3,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

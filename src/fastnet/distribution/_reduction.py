@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,8 @@ class Reduction:
     distribution : DataParallel
     gradients : ndarray
         Where the sum is to be afterwards.
+    together : bool
+        Whether the pieces of a node are computed in one go, and so added up.
 
     Attributes
     ----------
@@ -47,7 +49,7 @@ class Reduction:
     be reproducible, as its sums depend on the number of processes and on its algorithm.
     """
 
-    def __init__(self, distribution: DataParallel, gradients: np.ndarray) -> None:
+    def __init__(self, distribution: DataParallel, gradients: np.ndarray, together: bool = False) -> None:
         self._distribution, self.gradients = distribution, gradients
         size, rank, pieces, n = distribution.size, distribution.rank, distribution.pieces, len(gradients)
         self._root: Node = (0, pieces)
@@ -59,9 +61,11 @@ class Reduction:
         first, end = ranks[rank]
         self.sections = range(0) if self.small else range(first, end)
         self.own = slice(0, n) if self.small else slice(self.bounds[first], self.bounds[end])
-        self._apart = not self.small and max(last - begin for begin, last in ranks) <= _APART
+        self._together = together
+        self._apart = not self.small and not together and max(last - begin for begin, last in ranks) <= _APART
         self._of_process = [[(i, i + 1) for i in range(*of)] if self._apart else nodes_within(self._root, *of) for of in ranks]
         self._own = self._of_process[rank]
+        self._piece = gradients  # where pieces are computed that are added to others
         self._depth = [np.empty(0, gradients.dtype)] * 32  # room for sums within a node, made when first needed
         self._turn = 0
         self._requests: list[Any] = []
@@ -92,7 +96,10 @@ class Reduction:
         turns = 2 if self.small and self._room else 1
         nodes: list[dict[Node, np.ndarray]] = [{} for _ in range(turns)]
         for rank, own in enumerate(self._of_process):
-            memory = self._room[rank].view(dtype) if self._room else aligned_zeros(turns * len(own) * n, dtype)
+            if self._room:
+                memory = self._room[rank].view(dtype)
+            else:
+                memory = self.gradients if self._together else aligned_zeros(turns * len(own) * n, dtype)
             for turn in range(turns):
                 for i, node in enumerate(own):
                     at = (turn * len(own) + i) * n
@@ -132,34 +139,44 @@ class Reduction:
                     total = aligned_zeros(n, dtype)
                     self._sums.append((total, postfix(node, terms)))
                 known[node] = total[self.own]
-                for to, (begin, end) in enumerate(pairwise(starts)):
+                for to, (begin, end) in enumerate(itertools.pairwise(starts)):
                     if to != rank:
                         self._requests.append(comm.Send_init(total[begin:end], to, tag=node[0]))
         self._terms = [postfix(self._root, known)]
 
     # ---- a step ---------------------------------------------------------------------------------------
 
-    def compute(self, compute: Callable[[int, np.ndarray], None]) -> None:
-        """Has the pieces of this process computed, each into an array that the function is given: all come to exchange then."""
+    def compute(self, compute: Callable[[Node, np.ndarray], bool]) -> None:
+        """Has the pieces of this process computed: all come to exchange then.
+
+        compute: leaves the sum of the gradients of the pieces of a node in an array; False, and nothing is done, where it is to be asked
+        for each by itself.
+        """
+        memory = self._distribution._memory
+        if self._room and memory.user is not self._targets:
+            self._distribution.comm.Barrier()  # nobody reads what that of another model has left
+            memory.user = self._targets
+            for target in itertools.chain(*self._targets):
+                target.fill(0)  # between weights, too, where nothing is written
         self._turn = (self._turn + 1) % len(self._targets)
         for node, target in zip(self._own, self._targets[self._turn]):
-            if self._apart:
-                compute(node[0], target)
-            else:
+            if (node[1] - node[0] > 1 and not self._together) or not compute(node, target):
                 self._add_within(node, target, compute, 0)
-        self._distribution._memory.sync()
+        memory.sync()
 
-    def _add_within(self, node: Node, target: np.ndarray, compute: Callable[[int, np.ndarray], None], depth: int) -> None:
-        """The sum of a node whose pieces this process has; each is computed where the sum of all is to be."""
+    def _add_within(self, node: Node, target: np.ndarray, compute: Callable[[Node, np.ndarray], bool], depth: int) -> None:
+        """The sum of a node whose pieces this process has; each is computed in the same place."""
+        if np.may_share_memory(target, self._piece):  # that of the sum
+            self._piece = aligned_zeros(len(target), target.dtype)
         if node[1] - node[0] == 1:
-            compute(node[0], self.gradients)
-            np.copyto(target, self.gradients)
+            compute(node, self._piece)
+            np.copyto(target, self._piece)
             return
         left, right = halves(node)
         self._add_within(left, target, compute, depth)
         if right[1] - right[0] == 1:
-            compute(right[0], self.gradients)
-            target += self.gradients
+            compute(right, self._piece)
+            target += self._piece
             return
         if not len(self._depth[depth]):
             self._depth[depth] = np.empty_like(self.gradients)

@@ -15,7 +15,7 @@ from .._stepper import Stepper
 from .._updates import Update, hyper_rows
 from ._evaluation import evaluate_pieces, merge
 from ._stepper import FETCHED, GRADIENT, SAYS, STEP, DataParallelStepper, SharedSteps, shared_steps
-from ._tree import part
+from ._tree import Node, part
 from ._update import DividedUpdate, can_be_divided
 
 if TYPE_CHECKING:
@@ -197,13 +197,13 @@ class SharedUpdates(SharedSteps):
             raise
         return stop
 
-    def _compute_turn(self, turn: _Turn, piece: int, gradients: np.ndarray) -> None:
+    def _compute_turn(self, turn: _Turn, node: Node, gradients: np.ndarray) -> bool:
         """Leaves the gradients of a piece of the batch in an array, and what states became less what they were."""
-        now, pieces = self._step, self.distribution.pieces
+        now, pieces, piece = self._step, self.distribution.pieces, node[0]
         first, end = part(now["n"], pieces, piece)
         if first == end:
             gradients.fill(0)
-            return
+            return True
         for gap in turn.gaps:
             gradients[gap] = 0
         start, share = now["rows"].start, (end - first) * pieces / now["n"]
@@ -228,6 +228,7 @@ class SharedUpdates(SharedSteps):
         turn.restore()
         if share != 1:
             np.multiply(gradients, share, out=gradients)
+        return True
 
     def _update_one(self, turn: _Turn, k: int, totals: np.ndarray, sums: np.ndarray) -> None:
         """The step of the optimizer of an update, by the sum of the gradients."""

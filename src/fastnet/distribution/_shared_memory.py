@@ -24,12 +24,15 @@ class SharedMemory:
     ----------
     arrays : list of ndarray
         That of each process, or none.
+    user
+        What it was used for last, as whoever uses it says.
     """
 
     def __init__(self, MPI: Any, comm: Any, host: Any) -> None:
         self._MPI, self._comm, self._host = MPI, comm, host
         self._window: Any = None
         self.arrays: list[np.ndarray] = []
+        self.user: Any = None
 
     def take(self, size: int) -> list[np.ndarray]:
         """So many bytes of each process, aligned; all processes call it together.

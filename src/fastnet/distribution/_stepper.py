@@ -17,7 +17,7 @@ from .._stepper import SLICE_SECONDS, Stepper
 from ._agreement import agree, arguments_of, checksum
 from ._evaluation import evaluate_pieces, merge
 from ._reduction import Reduction
-from ._tree import part
+from ._tree import Node, part
 from ._update import DividedUpdate, can_be_divided
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class SharedSteps:
         self._divides, self._version = False, -1  # whether the next one is, and as of when
         self._division: DividedUpdate | None = None
         self._gradients = model._slab.gradients
-        self._reduction = Reduction(distribution, self._gradients)
+        self._together = can_be_together(model, compiled, distribution)
+        self._reduction = Reduction(distribution, self._gradients, self._together)
         self._states = [weight for weight in model.weights if not weight.trainable]
         self._kept = [np.empty_like(weight.array) for weight in self._states]
         self._first, self._end = part(distribution.pieces, distribution.size, distribution.rank)
@@ -97,7 +98,8 @@ class SharedSteps:
     def fits(self, model: Any, compiled: Compiled, distribution: DataParallel) -> bool:
         """Whether these are the steps of a model that has been compiled so."""
         same = self.model is model and self.compiled is compiled and self.distribution is distribution
-        return self._reduction.is_current() and same and self._gradients is model._slab.gradients
+        same = same and self._reduction.is_current() and self._gradients is model._slab.gradients
+        return same and self._together == can_be_together(model, compiled, distribution)
 
     def make(
         self,
@@ -145,7 +147,7 @@ class SharedSteps:
                 for weight, kept in zip(self._states, self._kept):
                     np.copyto(weight.array, kept)
             stop = self.exchange(STEP, error, stop, same=n)
-            finite = self._reduction.add_up(1 / pieces)
+            finite = self._reduction.add_up(1 if self._together else 1 / pieces)
             totals, sums = self._add_said(n, position)
             try:
                 if not np.isfinite(totals[0]):
@@ -221,41 +223,49 @@ class SharedSteps:
             error = raised
         self.exchange(STEP, error, same=n)  # what follows is made together
 
-    def _compute(self, piece: int, gradients: np.ndarray) -> None:
-        """Leaves the gradient of a piece of the batch in an array, and what states became less what they were."""
-        now = self._step
-        first, end = part(now["n"], self.distribution.pieces, piece)
+    def _compute(self, node: Node, gradients: np.ndarray) -> bool:
+        """Leaves the gradient of a piece of the batch in an array, and what states became less what they were.
+
+        Or the sums of these over a node of several pieces, if all have as many rows: False, and nothing is done, where it cannot.
+        """
+        now, pieces, n_pieces = self._step, self.distribution.pieces, node[1] - node[0]
+        n, start = now["n"], now["rows"].start
+        first, end = part(n, pieces, node[0])[0], part(n, pieces, node[1] - 1)[1]
+        if n_pieces > 1 and (n % pieces or now["options"]):
+            return False
         if first == end:
             gradients.fill(0)
-            return
-        said = self._said[piece]
-        rows = -(-self._capacity // self.distribution.pieces)
+            return True
         plans = self.model._plans
-        plans.part(rows, gradients).run(
+        plan = plans.part(-(-self._capacity // pieces), gradients, pieces=n_pieces)
+        if plan.pieces != n_pieces:
+            return False
+        plan.run(
             GRADIENT if now["outputs"] is None else FETCHED,
             outputs=now["outputs"],
-            n_rows=now["rows"].start + end,
-            first_row=now["rows"].start + first,
+            n_rows=start + end,
+            first_row=start + first,
             batch_size=end - first,
             inputs=now["inputs"],
             targets=now["targets"],
             weights=now["weights"],
             order=now["order"],
-            step=now["step"] + piece,
-            hyper=plans.hyper_of_part(now["hyper"], now["n"] / (end - first)),
-            loss_sum=said[SAYS : SAYS + self._n_totals],
-            metrics=said[SAYS + self._n_totals :],
+            step=now["step"] + node[0],
+            hyper=plans.hyper_of_part(now["hyper"], n / (end - first)),
+            results=self._said[node[0] : node[1], SAYS:],
+            mean_rows=n if self._together else 0,
             **now["options"],
         )
         self._end_piece(gradients, end - first)
+        return True
 
-    def _compute_by_function(self, piece: int, gradients: np.ndarray) -> None:
+    def _compute_by_function(self, node: Node, gradients: np.ndarray) -> bool:
         """As `_compute`, where a loss is a function of arrays: it is called with the rows of the piece, as if these were the batch."""
-        now, plans = self._step, self.model._plans
+        now, plans, piece = self._step, self.model._plans, node[0]
         first, end = part(now["n"], self.distribution.pieces, piece)
         if first == end:
             gradients.fill(0)
-            return
+            return True
         n, totals = end - first, self._said[piece, SAYS : SAYS + self._n_totals]
         rows: Any = slice(now["rows"].start + first, now["rows"].start + end)
         outputs = [array[rows] for array in now["outputs"]]
@@ -274,6 +284,7 @@ class SharedSteps:
         seeds = add_losses(self.compiled, rows_of(now["targets"], rows), outputs, rows_of(now["weights"], rows), totals)
         plan.run(_core.OUTPUT_GRADIENT | _core.BACKWARD | _core.STATES, output_gradients=seeds, **about)
         self._end_piece(gradients, n)
+        return True
 
     def _end_piece(self, gradients: np.ndarray, n: int) -> None:
         """Weights the gradient of a piece by its rows; with it what states became less what they were, which they are again."""
@@ -281,7 +292,7 @@ class SharedSteps:
             np.subtract(weight.array, kept, out=weight.view_of(gradients))
             np.copyto(weight.array, kept)
         share = n * self.distribution.pieces / self._step["n"]
-        if share != 1:
+        if not self._together and share != 1:
             np.multiply(gradients, share, out=gradients)
 
     def evaluate(self, arrays: Arrays, batch_size: int | None, callbacks: Any) -> Hooks:
@@ -459,6 +470,13 @@ def shared_steps(
     if not known:
         shared = model._shared_steps = kind(model, compiled, distribution)
     return shared
+
+
+def can_be_together(model: Any, compiled: Compiled, distribution: DataParallel) -> bool:
+    """Whether a plan of the model can make several pieces in one call."""
+    if compiled.sequence or compiled.custom or distribution.pieces == 1:
+        return False
+    return model._plans.part(1, model._slab.gradients, pieces=2).pieces > 1
 
 
 def _check(model: Any, compiled: Compiled) -> None:

@@ -97,7 +97,7 @@ class DividedUpdate:
             plan = model._plans.part(capacity, section=(reduction.bounds[i], reduction.bounds[i + 1]))
             said[i] = 0
             try:
-                plan.run(_core.UPDATE, n_rows=n, batch_size=n, step=step, hyper=row, loss_sum=self._penalty)
+                plan.run(_core.UPDATE, n_rows=n, batch_size=n, step=step, hyper=row, loss_sum=self._penalty, checked=True)
             except FloatingPointError:
                 said[i, _LOST] = 1
             said[i, _SQUARES], said[i, _PENALTY] = plan.gradient_squares, self._penalty[0]
