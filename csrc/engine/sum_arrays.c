@@ -14,9 +14,10 @@ typedef struct operand {
     bool is_sum; /* lies in the scratch of its place on the stack, and may be added to */
 } operand;
 
-/* out = factor * the sum of one block; begin: of the block, in bytes. The stack has room. */
-static void sum_block(const fn_kernels *kernels, char *out, const void *const *terms, int32_t n_terms, size_t begin, int64_t n,
-                      double factor)
+/* out = factor * the sum of one block; begin: of the block, in bytes; apart: out is none of the terms, and the place of the first
+ * sum. The stack has room. */
+static void sum_block(const fn_kernels *kernels, char *out, bool apart, const void *const *terms, int32_t n_terms, size_t begin,
+                      int64_t n, double factor)
 {
     _Alignas(FN_ALIGNMENT) char scratch[MOST_PENDING][BLOCK_BYTES];
     operand stack[MOST_PENDING];
@@ -29,12 +30,15 @@ static void sum_block(const fn_kernels *kernels, char *out, const void *const *t
         }
         const operand right = stack[--top];
         operand *left = &stack[top - 1];
+        char *sum = top == 1 && apart ? out : scratch[top - 1];
         if (!left->is_sum)
-            *left = (operand){.numbers = memcpy(scratch[top - 1], left->numbers, bytes), .is_sum = true};
-        kernels->add(scratch[top - 1], right.numbers, n);
+            *left = (operand){.numbers = memcpy(sum, left->numbers, bytes), .is_sum = true};
+        kernels->add(sum, right.numbers, n);
     }
-    memmove(out, stack[0].numbers, bytes); /* out may be one of the terms */
-    kernels->clip(out, n, factor, 0);
+    if (stack[0].numbers != out)
+        memmove(out, stack[0].numbers, bytes);
+    if (factor != 1)
+        kernels->clip(out, n, factor, 0);
 }
 
 fn_status fn_sum_arrays(fn_dtype dtype, int64_t n, void *out, const void *const *terms, int32_t n_terms, double factor,
@@ -54,11 +58,17 @@ fn_status fn_sum_arrays(fn_dtype dtype, int64_t n, void *out, const void *const 
         return fn_fail(error, FN_ERROR_STATE, "a sum of arrays has %d operands that wait for another, at most %d can", (int)most,
                        (int)MOST_PENDING);
     const int64_t block = BLOCK_BYTES / (int64_t)kernels->element;
+    const char *const first = out, *const end = first + (size_t)n * kernels->element;
+    bool apart = true;
+    for (int32_t i = 0; i < n_terms; i++) {
+        const char *term = terms[i];
+        apart &= !term || term >= end || term + (size_t)n * kernels->element <= first;
+    }
     *finite = true;
     for (int64_t i = 0; i < n; i += block) {
         const int64_t size = n - i < block ? n - i : block;
         const size_t begin = (size_t)i * kernels->element;
-        sum_block(kernels, (char *)out + begin, terms, n_terms, begin, size, factor);
+        sum_block(kernels, (char *)out + begin, apart, terms, n_terms, begin, size, factor);
         *finite &= kernels->all_finite((char *)out + begin, size);
     }
     return FN_OK;

@@ -363,6 +363,8 @@ class Compiled:
 
     def merge_sums(self, sums: np.ndarray, other: np.ndarray) -> None:
         """Adds the accumulators of all metrics for other rows, in place."""
+        if not len(sums):
+            return
         for (tally, part), (_, more) in zip(self._parts(sums), self._parts(other)):
             tally.merge(part, more)
 

@@ -566,7 +566,8 @@ def sum_arrays(cnp.ndarray out not None, terms, double factor=1):
     cdef cnp.ndarray term
     cdef int i, n_terms = len(terms)
     cdef int64_t n = out.size
-    cdef fn_dtype dtype = _DTYPES.get(out.dtype.name, FN_UINT8)
+    cdef int number = cnp.PyArray_TYPE(out)
+    cdef fn_dtype dtype = FN_FLOAT32 if number == cnp.NPY_FLOAT32 else FN_FLOAT64 if number == cnp.NPY_FLOAT64 else FN_UINT8
     cdef _Scratch scratch = _Scratch()
     cdef const void **pointers = <const void **>scratch.allocate(n_terms * sizeof(void *))
     error.message[0] = 0

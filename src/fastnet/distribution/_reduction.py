@@ -68,6 +68,7 @@ class Reduction:
         self._piece = gradients  # where pieces are computed that are added to others
         self._depth = [np.empty(0, gradients.dtype)] * 32  # room for sums within a node, made when first needed
         self._turn = 0
+        self._fetched = False  # whether some may still read what others have put there
         self._requests: list[Any] = []
         self._gather: Any = None
         self._staged: list[np.ndarray] = []  # of each process, in the memory that is shared
@@ -186,6 +187,7 @@ class Reduction:
     def add_up(self, factor: float) -> bool:
         """After an exchange: leaves its part of the sum of all pieces in `gradients`, times a factor; whether all of it is finite."""
         distribution, out, terms = self._distribution, self.gradients[self.own], self._terms[self._turn]
+        self._fetched = False
         distribution._memory.sync()
         if self._gather is not None:
             distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, self._gather)
@@ -209,12 +211,34 @@ class Reduction:
         distribution = self._distribution
         if self.small or distribution.size == 1:
             return
+        self.begin_staging()
+        self.stage(array, self.own)
+        if self._staged:
+            distribution._memory.sync()
+            distribution.comm.Barrier()
+        self.fetch(array)
+
+    def begin_staging(self) -> None:
+        """Before `stage`: waits until all have what was put there since the last exchange."""
+        if self._fetched:
+            self._distribution.comm.Barrier()
+            self._fetched = False
+
+    def stage(self, array: np.ndarray, part: slice) -> None:
+        """Puts a part of an array that lies within `own` where the others read it, if they do."""
+        if self._staged:
+            start = self.own.start
+            np.copyto(self._staged[self._distribution.rank][part.start - start : part.stop - start], array[part])
+
+    def fetch(self, array: np.ndarray) -> None:
+        """Makes an array whole of which each process has put its elements `own` there; all come from an exchange."""
+        distribution = self._distribution
+        if self.small or distribution.size == 1:
+            return
         if not self._staged:
             distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, [array, (self._counts, None)])
             return
-        np.copyto(self._staged[distribution.rank], array[self.own])
-        distribution._memory.sync()
-        distribution.comm.Barrier()
+        self._fetched = True
         distribution._memory.sync()
         begin = 0
         for rank, staged in enumerate(self._staged):

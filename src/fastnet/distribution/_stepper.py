@@ -203,7 +203,6 @@ class SharedSteps:
         """Gives each process all of the optimizer's arrays; all call it together."""
         if self._divided and self.distribution.size > 1:
             for array in self.model._plans.slots.arrays():
-                self.distribution.comm.Barrier()
                 self._reduction.share(array)
 
     def _judge(self, sums: np.ndarray) -> None:
@@ -324,7 +323,7 @@ class SharedSteps:
         said[self._first : self._end, :_ROWS] = status, kind, same, stop
         if distribution.size > 1:
             comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
-        if not said[:, _STATUS].any() and (said[:, _KIND] == kind).all() and (said[:, _SAME] == same).all():
+        if (said[:, : _SAME + 1] == (_FINE, kind, same)).all():
             return bool(said[0, _STOP])
         self.complete()  # all are here
         failed = np.flatnonzero(said[:, _STATUS] == _FAILED)

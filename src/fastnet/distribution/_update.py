@@ -92,6 +92,7 @@ class DividedUpdate:
         for states in self._states:
             values[states] += gradients[states]
         row = np.ascontiguousarray(hyper[..., : self._columns])
+        reduction.begin_staging()
         for i in reduction.sections:
             self._penalty[:] = 0
             plan = model._plans.part(capacity, section=(reduction.bounds[i], reduction.bounds[i + 1]))
@@ -101,13 +102,14 @@ class DividedUpdate:
             except FloatingPointError:
                 said[i, _LOST] = 1
             said[i, _SQUARES], said[i, _PENALTY] = plan.gradient_squares, self._penalty[0]
+            reduction.stage(values, slice(reduction.bounds[i], reduction.bounds[i + 1]))  # while it is in cache
         if distribution.size > 1:
+            distribution._memory.sync()
             distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
-        reduction.share(values)
+        reduction.fetch(values)
         if model._slab.averaged:
             for (_, start), array in zip(self._compiled.optimizer.slots(), model._plans.slots.arrays()):
                 if np.isnan(start):
-                    distribution.comm.Barrier()
                     reduction.share(array)
         at, totals, sums = staged
         squares = position.squared_norm
