@@ -277,7 +277,7 @@ class Model(ModelLosses, ModelCalls, Trainer):
         and counters, too, and the trained weights where averages are evaluated with: training goes on as if it had not stopped.
 
         A name that ends with ``.keras`` asks for the format of Keras 3, which needs h5py: Keras loads the file and computes the same. It
-        holds layers and weights, and not what compile was told.
+        holds what compile was told where Keras has all of that; `precise` and `n_threads` it does not have.
 
         Raises
         ------
