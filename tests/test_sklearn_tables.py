@@ -273,3 +273,16 @@ def test_an_estimator_that_cannot_be_fitted_anew_is_what_it_was(estimator, chang
     with pytest.raises(ValueError, match="bogus"):
         new.fit(x, y)
     assert not [name for name in vars(new) if name.endswith("_")]
+
+
+@pytest.mark.parametrize(("there", "asked"), [(1, 3), (3, 1), (3, 2)])
+def test_training_goes_on_with_as_many_networks_as_there_are(there, asked):
+    x, y = frame(n=60)
+    known = MLPRegressor(**small(max_iter=2, n_members=there, warm_start=True)).fit(x, y)
+    expected = known.predict(x)
+    known.set_params(n_members=asked)
+    for go_on in (known.fit, known.partial_fit):
+        with pytest.raises(ValueError, match=f"n_members={asked}, and there are {there} networks"):
+            go_on(x, y)
+    assert (known.predict(x) == expected).all()
+    assert len(known.set_params(warm_start=False).fit(x, y).models_) == asked

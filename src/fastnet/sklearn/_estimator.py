@@ -165,6 +165,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if incremental and self.early_stopping is True:
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "models_") or (not self.warm_start and not incremental)
+        if not first and len(self.models_) != self.n_members:
+            raise ValueError(
+                f"n_members={self.n_members}, and there are {len(self.models_)} networks to go on with: set n_members to that, or fit with "
+                "warm_start=False"
+            )
         given = X, y
         reset = not (incremental and hasattr(self, "n_features_in_")) if incremental else first
         X, y = self._check_targets(X, y, reset)
