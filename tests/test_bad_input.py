@@ -67,7 +67,12 @@ BAD_X = [
     (X * 1j, TypeError, ["x has dtype complex128"]),
     (np.full((N, 4), "2020-01-01", "datetime64[D]"), TypeError, ["x has dtype datetime64[D]"]),
     (np.zeros((N, 4), [("a", "f4")]), TypeError, ["x has dtype"]),
-    (pd.DataFrame({"a": [1.0] * N, "b": ["x"] * N, "c": 1, "d": 2}), TypeError, ["x has dtype object"]),
+    (
+        pd.DataFrame({"a": [1.0] * N, "b": ["x"] * N, "c": pd.array([1] * N, "Int64"), "d": pd.Timestamp("2024-01-01")}),
+        TypeError,
+        ["x has dtype object", "other things are in 'b' (", "), 'd' (datetime64", "TableEncoder"],
+    ),
+    (pd.DataFrame({name: ["x"] * N for name in "abcd"}).set_axis(["a", "b", "b", "b"], axis=1), TypeError, ["in 'a' (", "'b', 'b'"]),
     (pd.DataFrame(X).astype("category").astype(str), TypeError, ["x has dtype"]),
     ({"x": X}, ValueError, ["x has the keys ['x']", "['input']"]),
     ({}, ValueError, ["x has the keys []"]),

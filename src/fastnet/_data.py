@@ -67,7 +67,7 @@ def as_array(given: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name} cannot be made into an array: {error}") from None
     kind = array.dtype.name
     if kind not in _READ and kind not in _CONVERTED:
-        raise TypeError(f"{name} has dtype {array.dtype}; expected numbers (float, int, uint8 or bool)")
+        raise TypeError(f"{name} has dtype {array.dtype}; expected numbers (float, int, uint8 or bool){_other_columns(given)}")
     if array.ndim == 0:
         raise ValueError(f"{name} is a single number; expected an array with one row for each sample")
     wanted = np.dtype(_CONVERTED.get(kind, kind))
@@ -75,6 +75,19 @@ def as_array(given: Any, name: str) -> np.ndarray:
     if array.dtype.num != wanted.num:  # C's long and long long, which are one type under two names
         array = array.view(wanted)
     return array if _has_contiguous_rows(array) else np.ascontiguousarray(array)
+
+
+def _other_columns(given: Any) -> str:
+    """Of a frame, which columns are no numbers, and what makes some of them."""
+    if not hasattr(given, "columns") or not hasattr(given, "dtypes"):
+        return ""
+    found = []
+    for name in given.columns:
+        dtype = getattr(given[name], "dtype", None)
+        if (getattr(dtype, "kind", None) or np.asarray(given[name]).dtype.kind) not in "fiub":
+            found.append(f"{name!r} ({dtype})" if dtype is not None else repr(name))
+    few = ", ".join(found[:5]) + ", ..." * (len(found) > 5)
+    return f": other things are in {few}; fastnet.utils.TableEncoder makes numbers of text, categories and dates"
 
 
 def reads_in_place(array: np.ndarray) -> bool:
