@@ -1,5 +1,9 @@
 """Messages that say where a fault is, and what may have been meant: gaps by column, missing layers, folders; balanced classes."""
 
+import importlib
+import pathlib
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -185,3 +189,32 @@ def test_callbacks_make_their_folders(tmp_path):
         "c/log.csv",
         "d/all.safetensors",
     ]
+
+
+# ---- names -----------------------------------------------------------------------------------------------------
+
+
+def is_there(name):
+    """Whether a dotted name is that of a thing of fastnet, or of a module of it."""
+    thing, path = fn, "fastnet"
+    for part in name.split("."):
+        path += f".{part}"
+        if not hasattr(thing, part):
+            try:
+                importlib.import_module(path)
+            except ImportError:
+                return False
+        thing = getattr(thing, part)
+    return True
+
+
+def test_what_messages_and_docstrings_name_is_there():
+    assert is_there("layers.Dense") and is_there("_cli.tables") and not is_there("layers.Dance") and not is_there("to_everything")
+    names = {}
+    for path in sorted(pathlib.Path(fn.__file__).parent.rglob("*.py")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            # Not those of which only the beginning is there, as in f"fn.ops.segment_{name}".
+            found = re.findall(r"(?<![\w./-])(?:fn|fastnet)((?:\.[A-Za-z_]\w*)+)(?![\w{])", line)
+            names.update({name[1:]: f"{path.name}:{number}" for name in found})
+    assert len(names) > 200
+    assert not {name: place for name, place in names.items() if not is_there(name)}

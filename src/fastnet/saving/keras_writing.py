@@ -252,7 +252,7 @@ class _Writer:
         if not module.startswith("fastnet.") or name in _OURS:
             what = "is a function of fastnet.ops" if name == "FunctionLayer" else f"is of class {name}"
             raise ValueError(
-                f"layer {layer.name!r} {what}, which Keras does not have: save the model as .safetensors, or export it by fn.to_onnx"
+                f"layer {layer.name!r} {what}, which Keras does not have: save the model as .safetensors, or export it by fn.saving.to_onnx"
             )
         if name == "Lambda":
             raise ValueError(
