@@ -58,7 +58,7 @@ FN_INLINE void store_bytes(uint8_t *p, vector_bits x)
 
 FN_INLINE vector_bits load_bytes(const uint8_t *p)
 {
-    vector_bits x;
+    vector_bits x = {0};
     for (int64_t i = 0; i < FN_LANES; i++)
         x[i] = p[i];
     return x;
