@@ -48,7 +48,8 @@ FN_INLINE void store(real *p, vector x)
  *   load_masked          those lanes, 0 in the others, whose memory is not touched; store_masked writes them alone
  *   load_padded          the same where all lanes can be read, whatever the others contain
  *   load_pieces          piece g of the result is at p + g * step
- *   store_bytes          the lowest byte of each lane of integers, one behind the other; load_bytes fills lanes from such bytes
+ *   store_bytes          the lowest byte of each lane of integers, one behind the other
+ *   load_bytes           lanes of integers, filled from such bytes
  *   interleave_low/high  of each piece of a and b the lanes of the lower, upper half, in turns */
 #define FN_VECTOR_OPERATIONS
 #include FN_ISA_HEADER
