@@ -105,9 +105,15 @@ static void pack_all_of_a(const block *x)
 {
     const int64_t tiles = divide_up(x->m, TILE_ROWS);
     for (int64_t p = 0; p < x->k; p += FEW_ROWS)
-        for (int64_t tile = 0, i = 0; tile < tiles; i += rows_of_tile(x, tiles, tile++))
-            pack_panel((gemm_matrix){x->a.data + i + p * x->a.column, x->a.column, 1}, least(x->k - p, FEW_ROWS),
-                       least(x->m - i, PANEL_ROWS), x->packed_a + (tile * x->k + p) * PANEL_ROWS, PANEL_ROWS);
+        for (int64_t tile = 0, i = 0; tile < tiles; i += rows_of_tile(x, tiles, tile++)) {
+            const real *const a = x->a.data + i + p * x->a.column;
+            /* Of each line of the rows that come next, once. A short A has just been made and is in cache. */
+            if (x->k > 8 * FEW_ROWS && i % CACHE_LINE < TILE_ROWS && p + 2 * FEW_ROWS <= x->k)
+                for (int64_t r = FEW_ROWS; r < 2 * FEW_ROWS; r++)
+                    __builtin_prefetch(a + r * x->a.column);
+            pack_panel((gemm_matrix){a, x->a.column, 1}, least(x->k - p, FEW_ROWS), least(x->m - i, PANEL_ROWS),
+                       x->packed_a + (tile * x->k + p) * PANEL_ROWS, PANEL_ROWS);
+        }
 }
 
 /* The tiles of a span, and what the next span needs. */

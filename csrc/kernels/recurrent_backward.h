@@ -99,6 +99,20 @@ static void differentiate_step(const sequence *s, const recurrent_step *step, in
             clear_gates(step, s->cell->gates, r);
 }
 
+/* What differentiate_step reads of step t. */
+FN_INLINE void prefetch_step_back(const sequence *s, int64_t t)
+{
+    if (t < 0)
+        return;
+    const real *dy = s->node->output[0].gradient;
+    const int64_t row = s->steps * s->units;
+    if (dy && s->node->attribute[RETURN_SEQUENCES])
+        prefetch_rows(dy + s->lo * row + output_place(s, t) * s->units, row, s->rows, s->units);
+    prefetch_rows(s->gates + t * s->total * s->width, s->width, s->rows, s->width);
+    for (int i = 0; i < s->cell->states; i++)
+        prefetch_rows(state_at(s, i, t), s->units, s->rows, s->units);
+}
+
 static bool needs_first_gradients(const fn_node *node)
 {
     return first_state_input(node) >= 0;
@@ -131,6 +145,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
     for (int64_t t = s.steps - 1; t >= 0; t--) {
         const recurrent_step step = find_step_back(&s, t, &arrays);
         differentiate_step(&s, &step, t);
+        prefetch_step_back(&s, t - 1);
         multiply_back(&s, &step, t);
         find_input_gradient(&s, &step, t, arrays.inputs);
     }

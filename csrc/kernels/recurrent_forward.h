@@ -89,6 +89,17 @@ static const real *prepare_inputs(const sequence *s, int64_t t, int64_t *x_row)
     return kept;
 }
 
+/* What step t reads and writes, where all steps are kept. */
+FN_INLINE void prefetch_step(const sequence *s, int64_t t)
+{
+    if (t >= s->steps || !s->keeps)
+        return;
+    const int64_t row = s->steps * s->inputs;
+    prefetch_rows((const real *)s->node->input[0].value + s->lo * row + place_of(s, t) * s->inputs, row, s->rows, s->inputs);
+    prefetch_rows(s->x + t * s->total * s->inputs, s->inputs, s->rows, s->inputs);
+    prefetch_rows(s->gates + t * s->total * s->width, s->width, s->rows, s->width);
+}
+
 /* The state before step t as its products see it, with recurrent dropout. */
 static void drop_state(const sequence *s, int64_t t)
 {
@@ -137,6 +148,7 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
         if (!all_masked(&step)) {
             const block_product product = {.a = x, .a_row = x_row, .c = step.gates, .c_row = s.width, .bias = bias_of(node)};
             multiply_packed(&step, &product, 0);
+            prefetch_step(&s, t + 1);
             s.cell->forward(&step);
         }
         finish_step(&s, &step, t);
