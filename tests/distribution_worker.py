@@ -563,8 +563,15 @@ def failing(kind):
             if epoch == 1:
                 y[:] = 5
 
+    class FailsOnce(fn.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if rank == fn.distribution.distribution().size - 1 and model.optimizer.batches == 2:
+                raise ZeroDivisionError("in a callback of the last process")
+
     if kind == "callback":
         options["callbacks"] = [Fails()]
+    elif kind == "once":
+        options["callbacks"] = [FailsOnce()]
     elif kind == "stop":
         options["callbacks"] = [Stops()]
     elif kind == "loss":
@@ -600,6 +607,8 @@ def failing(kind):
         history = model.fit(x, y, **options)
     except Exception as error:
         found = {"error": type(error).__name__, "message": str(error), "weights": digest(model)}
+        if kind == "once":
+            found["again"] = [model.fit(x, y, **options).history["loss"], digest(model)]
         if kind == "overflow":
             found.update({"before": before, "slots before": slots_before, "slots": slots_of(model)})
         return found

@@ -398,6 +398,15 @@ def test_a_failure_of_one_process_ends_all(library):
 
 
 @needs_mpi
+def test_training_goes_on_after_a_failure():
+    """A process that has failed between two steps finds the others in the next one."""
+    (alone,) = start(0, 1, "failing", "once")
+    a, b = start(0, 2, "failing", "once")
+    assert sorted([a["error"], b["error"]]) == ["RuntimeError", "ZeroDivisionError"]
+    assert a["again"] == b["again"] == alone["again"]
+
+
+@needs_mpi
 @pytest.mark.parametrize("what", ["metric", "loss"])
 def test_a_function_that_fails_in_one_process_ends_all(what):
     a, b = sorted(start(0, 2, "failing", what), key=lambda one: one["error"])

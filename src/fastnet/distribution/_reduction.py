@@ -147,6 +147,10 @@ class Reduction:
 
     # ---- a step ---------------------------------------------------------------------------------------
 
+    def restart(self) -> None:
+        """Where a step or another exchange has failed, which all processes know, though some have begun a step that others have not."""
+        self._turn = 0
+
     def compute(self, compute: Callable[[Node, np.ndarray], bool]) -> None:
         """Has the pieces of this process computed: all come to exchange then.
 

@@ -326,6 +326,7 @@ class SharedSteps:
         if (said[:, : _SAME + 1] == (_FINE, kind, same)).all():
             return bool(said[0, _STOP])
         self.complete()  # all are here
+        self._reduction.restart()
         failed = np.flatnonzero(said[:, _STATUS] == _FAILED)
         if len(failed):
             process = next(i for i in range(distribution.size) if failed[0] < part(distribution.pieces, distribution.size, i)[1])
