@@ -85,12 +85,14 @@ class Layer:
             "normalization": [(shape[-1],)] * 4,
         }.get(self.kind, [])
 
-    def multiply_adds(self, shape: tuple[int, ...]) -> int:
-        """Of the forward pass of one sample, in matrix products and convolutions."""
+    def multiply_adds(self, shape: tuple[int, ...], of_input: bool = False) -> int:
+        """Of the forward pass of one sample, in matrix products and convolutions; `of_input`: in those with the input alone, not with a state."""
         if self.kind not in ("dense", "convolution", "depthwise", *_GATES):
             return 0
         shapes = self.weight_shapes(shape)
-        kernels = [*shapes[0::3], *shapes[1::3]] if self.is_recurrent else shapes[:1]
+        kernels = shapes[:1]
+        if self.is_recurrent:
+            kernels = [*shapes[0::3], *([] if of_input else shapes[1::3])]
         return int(np.prod(shape[:-1])) * sum(int(np.prod(kernel)) for kernel in kernels)
 
 

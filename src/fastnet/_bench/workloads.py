@@ -85,11 +85,11 @@ class Workload:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations in the matrix products of a step: forward, weights' and inputs' gradients."""
-        products = [work for work in (layer.multiply_adds(shape) for layer, shape in self.layers_with_shapes()) if work]
-        if self.layers[0].kind == "embedding":
-            products.insert(0, 0)  # the first layer with products has one for the gradient of its input, too
-        return 2 * self.batch * (3 * sum(products) - products[0])
+        """Floating-point operations in the matrix products of a step: forward, weights' and inputs' gradients, but for that of the data."""
+        layers = list(self.layers_with_shapes())
+        first, shape = layers[0]
+        products = 3 * sum(layer.multiply_adds(shape) for layer, shape in layers)
+        return 2 * self.batch * (products - first.multiply_adds(shape, of_input=True))
 
     @property
     def update_bytes(self) -> int:
