@@ -7,7 +7,19 @@ import pytest
 from networks import rows
 
 import fastnet as fn
-from fastnet import _config, _core, activations, constraints, initializers, layers, losses, metrics, optimizers, regularizers
+from fastnet import (
+    _config,
+    _core,
+    _sparse_rows,
+    activations,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+)
 from fastnet.layers._changing import Changing
 
 #: kind -> (module, base class, function that finds by name, table of names)
@@ -541,6 +553,8 @@ def test_every_operation_of_the_engine_is_reached_by_a_layer_or_a_function():
     formulas += [ops.argsort(x), ops.take(x, [0, 2], axis=1), fn.gradients(ops.take(x, [0, 2], axis=1), x)]
     formulas.append(fn.layers.Lambda(lambda x: x + fn.random.normal(ops.shape(x)))(x))
     reached |= {operation.op for operation in fn.Model(x, formulas)._graph.operations}
+    of_sparse_rows = {"inputs": [((9,), None, None)], "nodes": [("dense", "dense", [0], [0, 1], {"units": 2})]}
+    reached |= {op for op, *_ in _sparse_rows.in_pairs(of_sparse_rows, [2])["nodes"]}
     assert reached == set(_core.registry("ops"))
 
 

@@ -15,8 +15,9 @@ from fastnet import _core
 from fastnet.onnx import writing
 
 ROWS = 3
-#: Operations that ONNX has no equal of: numbers are drawn anew in each prediction, too.
-NOT_THERE = ["random"]
+#: Operations that ONNX has no equal of: numbers are drawn anew in each prediction, too; rows of sparse matrices, which no model is
+#: described with.
+NOT_THERE = ["random", "sparse_dense"]
 
 
 def outputs_of(proto, inputs):

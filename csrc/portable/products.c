@@ -71,3 +71,49 @@ static void fnp_transposed_dense_backward(const fnp_real *x, const fnp_real *par
                 gradient_0[j * width + i] += dy[j] * x[i];
     }
 }
+
+/* The row of a kernel of so many columns for a number that names it; -1: there is none. */
+static fnp_int fnp_place_of(fnp_real column, fnp_int columns)
+{
+    return column >= 0 && column < (fnp_real)columns ? (fnp_int)column : -1;
+}
+
+/* y = b + the sum of v W[c] for pairs (c, v) of a column and the number there: x [positions][pairs][2], W [columns][units], b may
+ * be NULL. */
+static void fnp_sparse_dense(const fnp_real *x, const fnp_real *kernel, const fnp_real *bias, fnp_real *y, fnp_int positions,
+                             fnp_int pairs, fnp_int columns, fnp_int units)
+{
+    fnp_int k;
+    for (; positions > 0; positions--, y += units) {
+        if (bias)
+            fnp_copy(bias, y, units);
+        else
+            fnp_zero(y, units);
+        for (k = 0; k < pairs; k++, x += 2) {
+            const fnp_int row = fnp_place_of(x[0], columns);
+            if (row >= 0)
+                fnp_add_scaled(kernel + row * units, y, units, x[1]);
+        }
+    }
+}
+
+/* dv += W[c] . dy, dW[c] += v dy, db += the sum of dy; each may be NULL. */
+static void fnp_sparse_dense_backward(const fnp_real *x, const fnp_real *kernel, const fnp_real *dy, fnp_real *dx,
+                                      fnp_real *dkernel, fnp_real *dbias, fnp_int positions, fnp_int pairs, fnp_int columns,
+                                      fnp_int units)
+{
+    fnp_int k;
+    for (; positions > 0; positions--, dy += units) {
+        if (dbias)
+            fnp_add_to(dy, dbias, units);
+        for (k = 0; k < pairs; k++, x += 2) {
+            const fnp_int row = fnp_place_of(x[0], columns);
+            if (row >= 0 && dx)
+                dx[2 * k + 1] += fnp_dot(kernel + row * units, dy, units);
+            if (row >= 0 && dkernel)
+                fnp_add_scaled(dy, dkernel + row * units, units, x[1]);
+        }
+        if (dx)
+            dx += 2 * pairs;
+    }
+}

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core
 from ._custom_losses import add_losses, judge_rows, rows_of, update_metrics
+from ._sparse_rows import as_numbers, packed_sizes
 from ._weight_functions import penalty_of
 
 if TYPE_CHECKING:
@@ -92,8 +93,9 @@ class Evaluation:
     ) -> int:
         network, n, row = self._network, len(inputs[0]), 0
         outputs = network._new_outputs(n) if self._compiled.takes_outputs else None
-        with network._plans.take("evaluate", batch_size, snapshot) as plan:
+        with network._plans.take("evaluate", batch_size, snapshot, packed_sizes(inputs)) as plan:
             network._plans.bind(plan, snapshot)
+            inputs = as_numbers(inputs)
             while row < n and not self.stopped:
                 before = row
                 row, _ = plan.run(

@@ -134,10 +134,10 @@ class FitOptions(NamedTuple):
         """
         given = self.validation_data
         if is_stream(given):
-            from ._streams import begin, converter
+            from ._streams import begin, converter, evaluates_pairs
 
             feed = self.validation_feed(network, converter(network, check_finite=self.check_finite))
-            begin(network, feed)
+            begin(network, feed, lambda: evaluates_pairs(network))
             return arrays, feed
         if given is not None:
             if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core, _data
 from ._columns import names_of
+from ._sparse_rows import is_packed, unpack, values_of
 from ._traced_losses import arrange_targets
 from .data.sources import inputs_in_parts
 from .losses import Loss
@@ -43,6 +44,10 @@ def given_inputs(network: Network, x: Any, y: Any = None, sample_weight: Any = N
 
 def inputs_of(network: Network, x: Any, check_finite: bool) -> list[np.ndarray]:
     """The inputs of the plan, checked: those of the model, or what layers make of them that compute before it."""
+    if is_packed(x):
+        if check_finite and not np.isfinite(values_of(x)).all():  # the same message as of dense rows
+            _data.as_rows(unpack(x, network.inputs[0].sample_shape[0]), network.inputs[0].sample_shape, "x")
+        return [x]
     graph = network._graph
     if graph.staged:
         return _feeds_of(network, x, check_finite)

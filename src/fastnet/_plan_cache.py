@@ -12,6 +12,7 @@ from ._lowering import TRAINING, lower, lower_update
 from ._order import PENALTIES
 from ._slots import Slots
 from ._snapshots import Snapshot
+from ._sparse_rows import in_pairs
 from ._weight_functions import functions_in_plan, has_functions, is_of_arrays, own
 from ._weights import aligned_zeros, between_steps
 from .layers.base import Layer
@@ -45,7 +46,9 @@ class PlanCache:
         self._known_parts: dict[Any, _core.Plan] = {}  # by what was asked for, until the version changes
         self._pools: dict[Any, _core.PlanPool] = {}  # of plans to predict and evaluate, by several threads
         self._latest: _core.Plan | None = None
-        self._given: tuple[tuple[str, int, bool], _core.Plan] | None = None  # by the last `get`, where it would give it again
+        self._given: tuple[tuple[str, int, bool, tuple[int, ...]], _core.Plan] | None = (
+            None  # by the last `get`, where it would give it again
+        )
         self._snapshot: Snapshot | None = None
         self._one_thread = False
         # What follows from the model's structure: until the version changes.
@@ -121,15 +124,17 @@ class PlanCache:
         """The plan made last."""
         return self._latest
 
-    def _key(self, kind: str, capacity: int, averages: Mapping[Weight, np.ndarray]) -> tuple[Any, ...]:
+    def _key(
+        self, kind: str, capacity: int, averages: Mapping[Weight, np.ndarray], pairs: tuple[int, ...] = ()
+    ) -> tuple[Any, ...]:
         """What a plan depends on."""
         self._refresh()
         averaged = frozenset((weight, array.ctypes.data) for weight, array in averages.items()) if averages else None
         compiled = self._model._compiled if kind in ("train", "evaluate") else None
         traced = tuple(compiled.formulas) if compiled is not None else ()
-        return (kind, capacity, self._structure, averaged, tuple([layer.plan_key() for layer in self._keyed]), traced)
+        return (kind, capacity, self._structure, averaged, tuple([layer.plan_key() for layer in self._keyed]), traced, pairs)
 
-    def get(self, kind: str, rows: int, exact: bool = True) -> _core.Plan:
+    def get(self, kind: str, rows: int, exact: bool = True, pairs: tuple[int, ...] = ()) -> _core.Plan:
         """A plan for batches of so many rows, for the thread that trains.
 
         Parameters
@@ -139,17 +144,19 @@ class PlanCache:
         rows : int
         exact : bool
             False: for calls whose batches differ; the next power of two will do, where these are no large arrays.
+        pairs : tuple of int
+            Of inputs that are rows of sparse matrices, see `packed_sizes`.
         """
-        asked = (kind, rows, exact)
+        asked = (kind, rows, exact, pairs)
         if self._given is not None and self._given[0] == asked and self._version == _core.version():
             self._latest = self._given[1]
             return self._latest
         averages = self.slots.averages() if kind in _INFERENCE else {}
         capacity = rows if exact else rounded_rows(rows)
-        key = self._key(kind, capacity, averages)
+        key = self._key(kind, capacity, averages, pairs)
         plan = self._plans.pop(key, None)
         if plan is None:
-            plan = self._make(kind, capacity, averages)
+            plan = self._make(kind, capacity, averages, pairs=pairs)
         self._plans[key] = self._latest = plan
         _forget_oldest(self._plans)
         # All that a custom plan depends on, but for layers that are asked, changes the version.
@@ -206,7 +213,7 @@ class PlanCache:
         """
         return np.append(hyper, [factor * times for factor in self._sums]) if self._sums else hyper
 
-    def take(self, kind: str, rows: int, snapshot: Snapshot | None) -> Any:
+    def take(self, kind: str, rows: int, snapshot: Snapshot | None, pairs: tuple[int, ...] = ()) -> Any:
         """A manager that gives this thread a plan to predict or evaluate batches of so many rows, or somewhat more.
 
         Parameters
@@ -216,15 +223,18 @@ class PlanCache:
         rows : int
         snapshot : Snapshot or None
             Whose weights are to be used; `bind` brings them to the plan. None: the model's.
+        pairs : tuple of int
+            As in `get`.
         """
         averages = self.slots.averages() if snapshot is None else {}
         capacity = _inference_rows(rows)
-        key = (snapshot is None, *self._key(kind, capacity, averages))
+        key = (snapshot is None, *self._key(kind, capacity, averages, pairs))
         pool = self._pools.pop(key, None)
         if pool is None:
             self._make_room()
             own = 0 if snapshot is None else self._model._slab.values.nbytes
-            pool = _core.PlanPool(lambda: self._make(kind, capacity, averages, snapshot is not None), _core.cpu_count(), own)
+            apart = snapshot is not None
+            pool = _core.PlanPool(lambda: self._make(kind, capacity, averages, apart, pairs=pairs), _core.cpu_count(), own)
         self._pools[key] = pool
         return pool.take()
 
@@ -314,6 +324,7 @@ class PlanCache:
         gradients: np.ndarray | None = None,
         section: tuple[int, int] | None = None,
         pieces: int = 1,
+        pairs: tuple[int, ...] = (),
     ) -> _core.Plan:
         """A plan; apart: whose parameters are in a slab of its own; gradients, section, pieces: see `part`."""
         model, slab = self._model, self._model._slab
@@ -321,6 +332,8 @@ class PlanCache:
         compiled = model._compiled if kind in ("predict", "penalize", "custom") else model._require_compiled()
         functions = functions_in_plan(model, kind) if self.own_weights else []
         spec = lower(model, compiled, kind, averages, self._schedules() if training else [], functions)
+        if pairs:
+            spec = in_pairs(spec, pairs)
         if section is not None:
             spec = lower_update(spec, *section)
         elif gradients is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._sparse_rows import packed_sizes
 
 if TYPE_CHECKING:
     from ._fit_options import Arrays
@@ -67,7 +68,7 @@ class Stepper:
         """Makes a step with the gradients that have been accumulated, where some are left."""
         left = -fit.optimizer.batches % (fit.optimizer.gradient_accumulation_steps or 1)
         if left:
-            plan = fit.model._plans.get(self.kind, fit.capacity, exact=self.exact)
+            plan = fit.model._plans.get(self.kind, fit.capacity, self.exact, packed_sizes(fit.data[0]))
             hyper = fit.model._plans.hyper(1)
             with fit.model._slab.gate.writing():
                 fit.model._make_steps(plan, _core.UPDATE | _core.FLUSH, n_rows=1, batch_size=1, hyper=hyper, counts=left)

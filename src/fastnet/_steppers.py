@@ -11,6 +11,7 @@ import numpy as np
 from . import _core
 from ._custom_losses import judge_rows
 from ._sequence_stepper import SequenceStepper
+from ._sparse_rows import as_numbers, packed_sizes
 from ._stepper import SLICE_SECONDS, Stepper
 from ._weight_functions import penalty_and_gradient
 
@@ -45,7 +46,7 @@ class EngineStepper(Stepper):
         """As `run`, while no other thread writes; at most so many epochs, the present one included."""
         inputs, targets, weights = fit.data
         left = fit.batches_at_hand(state)
-        plan = fit.model._plans.get("train", fit.capacity)
+        plan = fit.model._plans.get("train", fit.capacity, pairs=packed_sizes(inputs))
         ahead = steps if epochs == 1 else steps + (epochs - 1) * fit.steps
         hyper = fit.model._plans.hyper(min(ahead, SLICE_STEPS))
         if hyper.ndim == 2:  # they vary from step to step
@@ -63,7 +64,7 @@ class EngineStepper(Stepper):
                 first_row=first,
                 batch_size=fit.options.batch_size,
                 outputs=outputs,
-                inputs=inputs,
+                inputs=as_numbers(inputs),
                 targets=targets,
                 weights=weights,
                 order=order,

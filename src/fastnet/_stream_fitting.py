@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._plan_cache import rounded_rows
-from ._streams import begin, converter, make_feed
+from ._streams import begin, converter, evaluates_pairs, make_feed
 from .data.feed import Feed
 from .fitting import Fit
 
@@ -56,10 +56,17 @@ def begin_training(model: Any, options: FitOptions) -> tuple[Feed, Arrays]:
         For data that do not fit, and arguments that do not go with them.
     """
     feed = open_feed(model, options, converter(model, class_weight=options.class_weight, check_finite=options.check_finite))
-    arrays = begin(model, feed).arrays
+    arrays = begin(model, feed, lambda: _takes_pairs(model, options)).arrays
     if feed.source.columns is not None:
         model._columns.known.setdefault("x", feed.source.columns)
     return feed, arrays
+
+
+def _takes_pairs(model: Any, options: FitOptions) -> bool:
+    """Whether it is trained in steps that may take rows of sparse matrices as their non-zeros."""
+    if not evaluates_pairs(model) or options.mixup or options.cutmix:
+        return False
+    return model.distribution is None and not model._plans.own_constraints
 
 
 class StreamFit(Fit):

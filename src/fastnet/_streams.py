@@ -9,6 +9,7 @@ import numpy as np
 
 from ._hooks import begin_stream_hooks
 from ._model_data import given_inputs, inputs_of, positive, rows_at_once, targets_of, weights_of
+from ._sparse_rows import takes_pairs
 from .data.feed import Chunk, Feed
 from .data.sources import Batch, batch_source
 
@@ -96,15 +97,29 @@ def converts_ahead(network: Any) -> bool:
     return not changes and (compiled is None or not (compiled.functions or compiled.writes_formulas))
 
 
-def begin(network: Any, feed: Feed) -> Chunk:
+def evaluates_pairs(network: Any) -> bool:
+    """Whether rows of sparse matrices may be given as their non-zeros to losses and metrics as they were compiled."""
+    compiled = network._require_compiled()
+    return not (compiled.functions or compiled.sequence)
+
+
+def begin(network: Any, feed: Feed, pairs: Callable[[], bool] | None = None) -> Chunk:
     """The first chunk, made in this thread: a model that does not know its shapes is built for it.
+
+    Parameters
+    ----------
+    pairs : callable, optional
+        Says of a model that is built whether it may be given rows of a sparse matrix as their non-zeros, beside that its layers take them.
 
     Raises
     ------
     ValueError
         If there are no batches.
     """
-    convert = feed.convert
+    convert, row = feed.convert, feed.source.first_row()
+    undo = network._build_for(row) if row is not None else None
+    if row is not None and (pairs is None or pairs()) and takes_pairs(network, row.shape[1]):
+        feed.source.pack(network.dtype)
 
     def convert_first(batch: Batch) -> Chunk:
         undo = network._build_for(batch.x)
@@ -117,7 +132,12 @@ def begin(network: Any, feed: Feed) -> Chunk:
             raise
 
     feed.convert = convert_first
-    chunk = first_of(feed)
+    try:
+        chunk = first_of(feed)
+    except BaseException:
+        if undo is not None:
+            undo()
+        raise
     feed.convert = convert
     feed.ahead = converts_ahead(network)
     if network._variants.open:
@@ -134,7 +154,7 @@ def evaluate_stream(network: Any, data: Any, steps: int | None, check_finite: bo
     """Loss and metrics of the batches of a stream."""
     steps = None if steps is None else positive("steps", steps)
     feed = make_feed(network, data, converter(network, check_finite=check_finite), "steps", steps)
-    begin(network, feed)
+    begin(network, feed, lambda: evaluates_pairs(network))
     return evaluate_feed(network, feed, steps, None, callbacks)
 
 

@@ -18,6 +18,7 @@ from ._model_data import INFERENCE_ROWS, given_inputs, inputs_of, rows_in_steps,
 from ._network import Network
 from ._open_shapes import OpenShapes, in_turn
 from ._plan_cache import PlanCache
+from ._sparse_rows import as_numbers, packed_sizes
 from .data.dataset import unpack
 from .data.sources import is_stream
 
@@ -302,8 +303,10 @@ class Inference(Network):
         n = len(inputs[0])
         outputs = self._new_outputs(n)
         first = self._count_batches(-(-n // rows)) if first is None else first
-        with self._plans.take("predict" if totals is None else "penalize", rows, snapshot) as plan:
+        kind = "predict" if totals is None else "penalize"
+        with self._plans.take(kind, rows, snapshot, packed_sizes(inputs)) as plan:
             self._plans.bind(plan, snapshot)
+            given = as_numbers(inputs)
             phases, targets = (
                 (PREDICT | _core.LOSS, [None] * len(outputs)) if totals is not None and plan.has_loss else (PREDICT, None)
             )
@@ -315,7 +318,7 @@ class Inference(Network):
                     n_rows=hooks.limit(row, rows, n),
                     first_row=row,
                     batch_size=rows,
-                    inputs=inputs,
+                    inputs=given,
                     outputs=outputs,
                     targets=targets,
                     step=first + row // rows,

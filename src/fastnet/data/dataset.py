@@ -25,7 +25,7 @@ class Dataset:
     Parameters
     ----------
     x : ndarray, or a tuple, list or dictionary of them; frame, sparse matrix, table or path
-        A sparse matrix of SciPy is made dense batch by batch. Tables are ``pyarrow.Table``, ``pyarrow.RecordBatch``,
+        Of a sparse matrix of SciPy a `Dense` that reads it computes with the non-zeros; else it is made dense batch by batch. Tables are ``pyarrow.Table``, ``pyarrow.RecordBatch``,
         ``pyarrow.RecordBatchReader`` (which is read once), ``pyarrow.dataset.Dataset`` and `Scanner`, and what has ``__arrow_c_stream__`` (of which
         a stream is asked for in each pass), such as a relation of DuckDB. A path is that of a Parquet or CSV file (.parquet, .pq, .csv, .tsv; the latter two compressed, too,
         as .csv.gz), of a folder of such files, or a pattern such as ``"data/*.parquet"``; or a list of paths.

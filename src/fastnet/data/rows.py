@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .._sparse_rows import count_pairs, pack
 from .sources import Batch, Source
 
 __all__ = ["MappedSource", "RowSource", "mapped", "split_batches"]
@@ -75,8 +76,30 @@ class RowSource(Source):
         if self.n_rows == 0:
             raise ValueError("x is empty; expected at least one row")
         self.n_batches = -(-self.n_rows // batch_size)
-        row = sum(_take(leaf, slice(0, 1)).nbytes for leaf in leaves)
-        self._at_once = batch_size * max(1, _BYTES // max(1, row * batch_size))
+        self._packing: tuple[int, str] | None = None
+        self._count_at_once()
+
+    def _count_at_once(self) -> None:
+        """Says how many rows are read at once."""
+        first = self._read(slice(0, 1))
+        row = sum(leaf.nbytes for part in first for leaf in _leaves(part))
+        self._at_once = self.batch_size * max(1, _BYTES // max(1, row * self.batch_size))
+
+    def _read(self, places: Any) -> list[Any]:
+        """x, y and weights of rows."""
+        parts = [mapped(part, lambda leaf: _take(leaf, places)) for part in self._parts[self._packing is not None :]]
+        return parts if self._packing is None else [pack(self._parts[0][places], *self._packing), *parts]
+
+    def first_row(self) -> np.ndarray | None:
+        """The first row of x as an array, where x is a sparse matrix that `pack` may be asked for; else None."""
+        return None if count_pairs(self._parts[0]) is None else _take(self._parts[0], slice(0, 1))
+
+    def pack(self, dtype: str) -> None:
+        """From here on x is its non-zeros, as numbers of a dtype; see `fastnet._sparse_rows`."""
+        pairs = count_pairs(self._parts[0])
+        assert pairs is not None
+        self._packing = pairs, dtype
+        self._count_at_once()
 
     def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch]:
         order = None if seed is None else _core.shuffle(seed, number, self.n_rows)
@@ -84,8 +107,7 @@ class RowSource(Source):
             places: Any = slice(first, min(self.n_rows, first + self._at_once))
             if order is not None:
                 places = order[places]
-            x, y, weight = (mapped(part, lambda leaf, places=places: _take(leaf, places)) for part in self._parts)
-            yield Batch(x, y, weight, self.batch_size)
+            yield Batch(*self._read(places), self.batch_size)
 
 
 class MappedSource(Source):

@@ -81,6 +81,13 @@ class Source:
         """
         raise NotImplementedError
 
+    def first_row(self) -> np.ndarray | None:
+        """Of rows of a sparse matrix that may be given as their non-zeros, if `pack` is called, the first; None: there is no such thing."""
+        return None
+
+    def pack(self, dtype: str) -> None:
+        """See `first_row`; before the first batch."""
+
     def begin_epoch(self) -> None:
         """An epoch begins."""
 

@@ -27,6 +27,20 @@ def _dense(node: Node) -> None:
     )
 
 
+@adapts("sparse_dense")
+def _sparse_dense(node: Node) -> None:
+    x, y = node.inputs[0], node.outputs[0]
+    n = node.rows * y.size
+    before, saved = node.activated(y.array, n)
+    bias = node.parameters[1] if node.attributes["use_bias"] else None
+    d_bias = node.gradients[1] if node.attributes["use_bias"] else None
+    common = {"kernel": node.parameters[0], "pairs": x.shape[-1] // 2}
+    node.run("fnp_sparse_dense", bias=bias, y=before, **common)
+    node.activate(before, y.array, n)
+    node.differentiate_activation(saved, y.gradient, n)
+    node.differentiate("fnp_sparse_dense_backward", dkernel=node.gradients[0], dbias=d_bias, **common)
+
+
 @adapts("activation")
 def _activation(node: Node) -> None:
     x, y = node.inputs[0], node.outputs[0]
