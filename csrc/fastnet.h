@@ -307,6 +307,10 @@ typedef struct fn_plan_spec {
      * their numbers: the sum of pieces i to j is that of i to (i + j + 1) / 2 plus that of the others. See fn_plan_info.pieces.
      */
     int32_t pieces;
+    /* How many plans, of this process or of others, each compute a piece of the same batch; 0 or 1: a batch is this plan's alone.
+     * Operations that are to look at all of it, as batch_normalization with `synchronized`, exchange numbers within a step, which
+     * is run in parts then: see fn_run.part. */
+    int32_t replicas;
 } fn_plan_spec;
 
 typedef struct fn_plan fn_plan;
@@ -396,6 +400,11 @@ typedef struct fn_run {
      * i are so many doubles times i after those of the first, in `loss_sum` and in `metrics`. */
     int64_t piece_stride;
     bool checked; /* the caller says that all gradients are finite: an update without a backward pass does not look at them */
+    /* Of a plan with n exchanges (fn_plan_exchange): a call runs part 0, ..., n of one step, each after the one before and with
+     * the same rows. Part i < n leaves what this replica says in exchange i, and part i + 1 is for when all have. `exchange`
+     * holds exchange after exchange, each of them a row of numbers for each replica, 0 for those without rows in this batch. */
+    int32_t part, replica;
+    double *exchange;
 } fn_run;
 
 /* Runs batch after batch until the rows are used up as often as was asked for, or the time is over.
@@ -440,6 +449,9 @@ typedef struct fn_stage_info {
 } fn_stage_info;
 /* Of stage number `index`; false past the end. */
 FN_API bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info);
+
+/* How many numbers each replica says in exchange number `index`, in the order of a step; 0 past the end. */
+FN_API int64_t fn_plan_exchange(const fn_plan *plan, int32_t index);
 
 /* Floating-point operations a second in fused multiply-adds of float32 or float64, and bytes a second of a = s a + t b on large
  * arrays, of one thread with the kernels in use: the best of some repetitions, about 20 ms. -1: out of memory. */

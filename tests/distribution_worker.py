@@ -3,9 +3,11 @@
 Each process prints one line of JSON, of what the test compares.
 """
 
+import functools
 import hashlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -14,6 +16,7 @@ import distribution_steps
 import numpy as np
 
 import fastnet as fn
+from fastnet import _core as fastnet_core
 
 OPTIMIZERS = [
     name
@@ -52,6 +55,17 @@ def wide(seed, **options):
     """So many weights that each process updates a part of them."""
     layers = [fn.Input((6,)), fn.layers.Dense(3000, "relu", **options), fn.layers.Dense(3, "softmax")]
     return fn.Sequential(layers, seed=seed)
+
+
+def synchronized(seed, units=9, **options):
+    """With batch normalizations of which one has no scale, one is of the input and one has been frozen."""
+    layers, normal = fn.layers, functools.partial(fn.layers.BatchNormalization, momentum=0.7, synchronized=True)
+    shape = (4, 3, 1) if units > 1000 else (6, 6, 1)
+    stack = [
+        fn.Input(shape), normal(), layers.Conv2D(5, 3, use_bias=False), normal(), layers.Activation("relu"), layers.Flatten(),
+        layers.Dense(units), normal(scale=False), normal(trainable=False), layers.Dense(3, "softmax"),
+    ]  # fmt: skip
+    return fn.Sequential(stack, seed=seed, **options)
 
 
 def rows(n=50, shape=(6,), classes=3):
@@ -140,6 +154,10 @@ def networks():
     hidden = layers.Dropout(0.2)(layers.BatchNormalization()(layers.Dense(3000)(a)))
     two = fn.Model(a, [layers.Dense(1, "sigmoid", name="p")(hidden), layers.Dense(1, name="q")(hidden)], seed=rank)
     yield "wide loss of arrays", two, (x, targets), compiled, {}
+    for name, options in (("synchronized", {}), ("synchronized double", {"dtype": "float64"})):
+        yield name, synchronized(rank, **options), (images, y), {"optimizer": "adam"}, {"validation_split": 0.2}
+    yield "synchronized wide", synchronized(rank, 2000), (images[:, :4, :3], y), {"optimizer": "rmsprop"}, {}
+    yield "synchronized tiny", synchronized(rank), (images[:7], y[:7]), {"optimizer": "sgd"}, {"batch_size": 3}
     yield "tiny batches", dense(rank), (x[:7], y[:7]), {"optimizer": "sgd"}, {"batch_size": 3}
 
 
@@ -258,12 +276,13 @@ def steps():
     return {"losses": losses, "weights": digest(model)}
 
 
-def moving():
+def moving(what="pieces"):
     """Moving statistics of the data themselves after three batches, the last of two rows, by steps of `fit` and by single ones."""
     x, y = rows(34)
     found = {}
     for name in ("fit", "train_on_batch"):
-        model = fn.Sequential([fn.Input((6,)), fn.layers.BatchNormalization(momentum=0.7), fn.layers.Dense(3, "softmax")], seed=0)
+        normal = fn.layers.BatchNormalization(momentum=0.7, synchronized=what == "batches")
+        model = fn.Sequential([fn.Input((6,)), normal, fn.layers.Dense(3, "softmax")], seed=0)
         model.compile("sgd", CROSS_ENTROPY)
         if name == "fit":
             model.fit(x, y, batch_size=16, shuffle=False, verbose=0)
@@ -528,8 +547,11 @@ def refused():
         [fn.Input((6, 1), batch_size=16), fn.layers.GRU(3, stateful=True), fn.layers.Dense(3, "softmax")], seed=0
     )
     lbfgs = dense(0)
+    normal = fn.layers.BatchNormalization(synchronized=True)
+    function = fn.Sequential([fn.Input((6,)), normal, fn.layers.Dense(3, "softmax")], seed=0)
     found = {}
     for name, model, data, options in (
+        ("function", function, x, {"optimizer": "sgd", "loss": lambda y, p: (float(np.sum(p)), np.ones_like(p))}),
         ("stateful", stateful, x[..., None], {"optimizer": "sgd"}),
         ("lbfgs", lbfgs, x, {"optimizer": fn.optimizers.LBFGS()}),
     ):
@@ -613,6 +635,53 @@ def failing(kind):
             found.update({"before": before, "slots before": slots_before, "slots": slots_of(model)})
         return found
     return {"epochs": len(history.epoch), "weights": digest(model)}
+
+
+def failing_together(kind):
+    """What each process sees where a step of a synchronized model fails in process 1, or is another one; and of a fit after that."""
+    distribution = fn.distribution.distribution()
+    rank, last = distribution.rank, distribution.rank == distribution.size - 1
+    x, y = rows(shape=(6, 6, 1))
+    model = synchronized(0)
+    model.compile(fn.optimizers.SGD(0.01), CROSS_ENTROPY)
+    labels = y.copy()
+
+    class Once(fn.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if model.optimizer.batches != 2 or not last:
+                return
+            if kind == "callback":
+                raise ZeroDivisionError("in a callback of the last process")
+            if kind == "labels":
+                y[:] = 5
+            elif kind == "frozen":
+                model.layers[0].trainable = False
+            elif kind == "all frozen":
+                for layer in model.layers:
+                    layer.trainable = "batch" not in layer.name
+            elif kind == "interrupt":
+                signal.raise_signal(signal.SIGINT)
+            elif kind == "memory":  # for the plans of other pieces
+                model._plans.forget()
+                fastnet_core.fail_allocation(1)
+
+    found = {"rank": rank}
+    try:
+        if kind == "rows":
+            for n in (16, 16, 16 + last):
+                model.train_on_batch(x[:n], y[:n])
+        else:
+            model.fit(x, y, epochs=2, batch_size=16, verbose=0, callbacks=[Once()])
+    except BaseException as error:
+        found.update(error=type(error).__name__, message=str(error))
+    finally:
+        fastnet_core.fail_allocation(0)
+    found.update(weights=digest(model), batches=model.optimizer.batches)
+    y[:] = labels
+    for layer in model.layers:
+        layer.trainable = True
+    history = model.fit(x, y, epochs=2, batch_size=16, verbose=0).history
+    return {**found, "again": [history["loss"], digest(model)]}
 
 
 def resumed(path, stop):

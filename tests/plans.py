@@ -112,6 +112,7 @@ class Model:
         gap=0,
         separate_stages=False,
         pieces=1,
+        replicas=0,
     ):
         self.graph, self.dtype, self.max_rows = graph, np.dtype(dtype), max_rows
         quantum = _core.ALIGNMENT // self.dtype.itemsize
@@ -152,6 +153,7 @@ class Model:
             input_gradients=input_gradients,
             separate_stages=separate_stages,
             pieces=pieces,
+            replicas=replicas,
         )
 
     def slot_views(self, number):

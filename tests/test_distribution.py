@@ -383,9 +383,9 @@ def test_an_error_in_predict_is_seen_by_all():
 @needs_mpi
 def test_what_cannot_be_trained_in_pieces_is_refused():
     for found in start(0, 2, "refused"):
-        assert sorted(found) == ["lbfgs", "stateful"]
+        assert sorted(found) == ["function", "lbfgs", "stateful"]
         assert all("cannot be trained with DataParallel" in message for message in found.values())
-        assert "LBFGS" in found["lbfgs"]
+        assert "LBFGS" in found["lbfgs"] and "synchronized layer with a loss that is a function" in found["function"]
 
 
 @needs_mpi

@@ -214,7 +214,6 @@ ARGUMENTS: dict[str, str] = {
     "*(use_cudnn)": "of GPUs",
     "*(unroll)": "the engine goes over the steps by itself",
     "*(loss_scale_factor)": "of half precision",
-    "*(synchronized)": "of several machines",
     "*BatchNormalization(renorm*)": "statistics of small batches are better left: `LayerNormalization`, `GroupNormalization`",
     "*(jit_compile)": "models are always compiled",
     "*(run_eagerly)": "models are always compiled; `fastnet.ops` computes on arrays at once",

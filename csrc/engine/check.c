@@ -125,6 +125,8 @@ fn_status fn_check_spec(const fn_plan_spec *spec, fn_error *error)
     if (spec->n_threads < 0 || spec->n_threads > FN_MAX_THREADS)
         return fn_fail(error, FN_ERROR_ATTRIBUTE, "n_threads must be between 1 and %d, or 0, got %d", FN_MAX_THREADS,
                        spec->n_threads);
+    if (spec->replicas < 0)
+        return fn_fail(error, FN_ERROR_ATTRIBUTE, "replicas must be at least 1, or 0, got %d", spec->replicas);
     const struct {
         const char *what;
         int32_t n;

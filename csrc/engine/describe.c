@@ -44,3 +44,11 @@ bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info)
     }
     return fn_fill_sized(info, FN_SIZE_THROUGH(fn_stage_info, bytes_fixed), &all, sizeof all);
 }
+
+int64_t fn_plan_exchange(const fn_plan *plan, int32_t index)
+{
+    for (int32_t i = 0; i < plan->n_stages; i++)
+        if (plan->stages[i].exchanged && index-- == 0)
+            return plan->stages[i].exchanged;
+    return 0;
+}

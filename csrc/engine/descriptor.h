@@ -377,6 +377,12 @@ enum {
     FN_WRITES_BUFFERS = 128
 };
 
+/* What replicas tell each other within a step (fn_plan_spec.replicas): a row of `width` numbers of each. */
+typedef struct fn_exchange {
+    int64_t width;
+    int64_t offset; /* of the first row in fn_run.exchange; set by fn_emit */
+} fn_exchange;
+
 /* A stage, and what it touches, from which barriers, lifetimes and the bytes of profiles follow. Zeros and NULL: nothing such. */
 typedef struct fn_stage_spec {
     fn_node *node;
@@ -398,6 +404,9 @@ typedef struct fn_stage_spec {
      * multiplication and an addition counted as two; elementwise functions are traffic. For profiles only. */
     double flops_per_row, flops_fixed;
     int64_t workspace; /* bytes of scratch for each thread */
+    /* Of a stage that is not by rows: where it writes the row of its replica. A part of the step ends with it, and the stages
+     * that follow find the rows of all. Lives as long as the plan. */
+    fn_exchange *exchange;
 } fn_stage_spec;
 
 void fn_emit(fn_plan *plan, const fn_stage_spec *spec);
@@ -419,12 +428,20 @@ void fn_note_overflow(const fn_context *context);
 int64_t fn_plan_rows(const fn_plan *plan);
 int32_t fn_plan_pieces(const fn_plan *plan);
 bool fn_plan_training(const fn_plan *plan);
+/* Each of which computes a piece of a batch; 1: this plan computes all of it. */
+int32_t fn_plan_replicas(const fn_plan *plan);
 
 /* ---- at run time: called by stages ------------------------------------------------------------------- */
 
 static inline int64_t fn_piece_rows(const fn_context *context)
 {
     return context->rows / context->pieces;
+}
+
+/* What a replica says, or has said. */
+static inline double *fn_exchanged(const fn_context *context, const fn_exchange *exchange, int32_t replica)
+{
+    return context->run->exchange + exchange->offset + replica * exchange->width;
 }
 
 /* Runs it on n elements from number `first` of its array. NULL is passed over. */

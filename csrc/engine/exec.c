@@ -143,15 +143,29 @@ static inline void run_stages(const fn_plan *plan, unsigned phases, fn_context *
 }
 
 /* run_stages for thread 0, with a look at the clock after each. */
-static void time_stages(const fn_plan *plan, const fn_run *run, fn_context *context, int n_threads)
+static void time_stages(const fn_plan *plan, const fn_run *run, fn_context *context, int n_threads, int32_t first, int32_t end)
 {
     double before = fn_seconds();
-    for (int32_t i = 0; i < plan->n_stages; i++) {
+    for (int32_t i = first; i < end; i++) {
         run_stages(plan, run->phases, context, 0, n_threads, i, i + 1);
         double now = fn_seconds();
         run->stage_seconds[i] += now - before;
         before = now;
     }
+}
+
+/* The stages from *first to *end of a part of a step. */
+static void find_part(const fn_plan *plan, int32_t part, int32_t *first, int32_t *end)
+{
+    *first = 0;
+    for (*end = 0; *end < plan->n_stages; ++*end)
+        if (plan->stages[*end].exchanged) {
+            if (part-- == 0) {
+                ++*end;
+                return;
+            }
+            *first = *end + 1;
+        }
 }
 
 void fn_run_steps(const fn_plan *plan, const fn_call *call, int thread)
@@ -173,6 +187,8 @@ void fn_run_steps(const fn_plan *plan, const fn_call *call, int thread)
                           .shared = plan->shared,
                           .team = call->plan->shared};
     bool updating = plan->updates && (run->phases & FN_PHASE_UPDATE);
+    int32_t first, end;
+    find_part(plan, run->part, &first, &end);
     const fn_arithmetic host = fn_set_arithmetic();
     for (int64_t step = 0;; step++) {
         int64_t left = run->n_rows - context.first_row;
@@ -182,11 +198,13 @@ void fn_run_steps(const fn_plan *plan, const fn_call *call, int thread)
         if (run->mixup > 0 || run->cutmix > 0)
             fn_draw_mix(&context);
         if (run->stage_seconds && thread == 0)
-            time_stages(plan, run, &context, n_threads);
+            time_stages(plan, run, &context, n_threads, first, end);
         else
-            run_stages(plan, run->phases, &context, place, size, 0, plan->n_stages);
+            run_stages(plan, run->phases, &context, place, size, first, end);
         if (FN_ARRAYS_APART && plan->max_threads == 1)
             fn_fence_others(plan, plan->n_stages);
+        if (run->part < plan->n_exchanges)
+            break;
         /* Another thread may still gather its targets, by the order of the epoch that is over. */
         if (n_threads > 1 && context.first_row + context.rows >= run->n_rows)
             fn_wait_at_barrier(&context.team->barrier);
@@ -284,7 +302,8 @@ void fn_execute(fn_plan *plan, fn_run *run, const fn_strategy *strategy, double 
                     .run_thread = complete ? strategy->run : fn_run_shares,
                     .n_threads = team.size,
                     .deadline = deadline};
-    fn_reset_failure(shared);
+    if (run->part == 0)
+        fn_reset_failure(shared);
     shared->moving = 0;
     fn_init_barrier(&shared->barrier, &team);
     run->next_row = run->first_row;
@@ -364,6 +383,23 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
     return plan->pieces > 1 ? check_pieces(plan, run, error) : FN_OK;
 }
 
+/* What a call of a part of a step says, or one of a plan whose steps have none. */
+static fn_status check_part(const fn_plan *plan, const fn_run *run, fn_error *error)
+{
+    if (run->part < 0 || run->part > plan->n_exchanges || (run->part > 0 && run->part != plan->part_due))
+        return fn_fail(error, FN_ERROR_STATE, "part %d of a step, where part %d of %d is the next", run->part, plan->part_due,
+                       plan->n_exchanges + 1);
+    if (plan->n_exchanges == 0)
+        return FN_OK;
+    if (!run->exchange)
+        return fn_fail(error, FN_ERROR_STATE, "a plan of replicas that exchange numbers is run without an array for these");
+    if (run->replica < 0 || run->replica >= plan->replicas)
+        return fn_fail(error, FN_ERROR_STATE, "replica %d of %d", run->replica, plan->replicas);
+    if (run->epochs > 1 || run->n_rows - run->first_row > run->batch_size)
+        return fn_fail(error, FN_ERROR_STATE, "a plan of replicas that exchange numbers is run for one batch in a call");
+    return FN_OK;
+}
+
 /* Why a call has ended; next: the number of the first step that it has not made. */
 static fn_status explain_failure(fn_shared *shared, uint64_t next, fn_error *error)
 {
@@ -403,6 +439,8 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *given, fn_error *error)
             return status;
     }
     fn_status status = check_run(plan, run, error);
+    if (status == FN_OK)
+        status = check_part(plan, run, error);
     if (status != FN_OK)
         return status;
     double deadline = run->seconds > 0 ? fn_seconds() + run->seconds : DBL_MAX;
@@ -426,7 +464,7 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *given, fn_error *error)
     bool failed, open;
     do {
         open = false;
-        if (plan->fixed_threads || plan->max_threads == 1)
+        if (plan->fixed_threads || plan->max_threads == 1 || plan->n_exchanges > 0)
             fn_execute(plan, &remaining, find_strategy(plan, &remaining, plan->max_threads), deadline);
         else
             open = fn_execute_autotuned(plan, &remaining, deadline);
@@ -438,6 +476,7 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *given, fn_error *error)
         remaining.hyper += remaining.steps_done * remaining.hyper_stride;
         remaining.first_row = remaining.next_row;
     } while (open && !failed && remaining.first_row < remaining.n_rows && fn_seconds() < deadline);
+    plan->part_due = failed || run->part == plan->n_exchanges ? 0 : run->part + 1;
     if (run->phases & (FN_PHASE_FORWARD | FN_PHASE_BACKWARD))
         plan->kept_rows =
             (run->phases & FN_PHASE_BACKWARD) || steps == 0 ? 0 : rows_of_last_batch(run, run->first_row, remaining.first_row);

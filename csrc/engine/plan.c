@@ -439,6 +439,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
     plan->pieces = spec->pieces > 1 ? spec->pieces : 1;
     plan->training = spec->training;
     plan->seed = spec->seed;
+    plan->replicas = spec->replicas > 1 ? spec->replicas : 1;
     plan->fixed_threads = spec->n_threads > 0;
     plan->max_threads = spec->n_threads > 0 ? spec->n_threads : fn_default_threads();
     plan->processors = fn_cpu_count();
@@ -506,7 +507,8 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
     if (status != FN_OK || peering)
         return status;
     fn_add_strategy(plan, &(fn_strategy){.n_threads = 1, .run = fn_run_shares});
-    status = fn_divide_plan(plan, spec, error);
+    if (plan->n_exchanges == 0)
+        status = fn_divide_plan(plan, spec, error);
     fn_add_strategy(plan, &(fn_strategy){.n_threads = plan->max_threads, .run = fn_run_shares});
     return status;
 }

@@ -135,6 +135,12 @@ void fn_emit(fn_plan *plan, const fn_stage_spec *spec)
         .flops_fixed = spec->flops_fixed + (batchless ? spec->flops_per_row : 0),
     };
     plan->phases |= plan->emitting;
+    if (spec->exchange) {
+        spec->exchange->offset = plan->exchange_numbers;
+        stage->exchanged = spec->exchange->width;
+        plan->exchange_numbers += fn_multiply(plan->replicas, spec->exchange->width);
+        plan->n_exchanges++;
+    }
     if (spec->workspace > plan->thread_bytes)
         plan->thread_bytes = spec->workspace;
     if (plan->emitting & (FN_PHASE_UPDATE | FN_PHASE_STATES))
@@ -188,6 +194,11 @@ int64_t fn_plan_rows(const fn_plan *plan)
 bool fn_plan_training(const fn_plan *plan)
 {
     return plan->training;
+}
+
+int32_t fn_plan_replicas(const fn_plan *plan)
+{
+    return plan->replicas;
 }
 
 /* ---- barriers and lifetimes -------------------------------------------------------------------- */

@@ -309,6 +309,10 @@ class Plan:
     @property
     def metric_size(self) -> int: ...
     @property
+    def exchanges(self) -> list[int]:
+        """How many numbers each replica says in those of a step."""
+
+    @property
     def has_loss(self) -> bool: ...
     @property
     def n_hyper(self) -> int: ...
@@ -345,6 +349,7 @@ class Plan:
         input_gradients: bool = False,
         separate_stages: bool = False,
         pieces: int = 1,
+        replicas: int = 0,
     ) -> None: ...
     def bind(self, values: np.ndarray, number: int) -> None:
         """Copies numbers into its slab, which nobody else has, unless those of this number are there."""
@@ -392,5 +397,8 @@ class Plan:
         mean_rows: int = 0,
         results: np.ndarray | None = None,
         checked: bool = False,
+        part: int = 0,
+        replica: int = 0,
+        exchange: np.ndarray | None = None,
     ) -> tuple[int, int]:
         """Runs batch after batch, without the GIL; see fn_plan_run."""

@@ -183,6 +183,7 @@ cdef extern from "fastnet.h" nogil:
         int32_t n_assignments
         const fn_assignment *assignments
         int32_t pieces
+        int32_t replicas
 
     ctypedef struct fn_plan:
         pass
@@ -243,7 +244,10 @@ cdef extern from "fastnet.h" nogil:
         int64_t mean_rows
         int64_t piece_stride
         bint checked
+        int32_t part, replica
+        double *exchange
 
+    int64_t fn_plan_exchange(const fn_plan *, int32_t)
     fn_status fn_plan_run(fn_plan *, fn_run *, fn_error *)
     fn_status fn_plans_run(int32_t, fn_plan **, fn_run **, int32_t *, fn_error *)
 

@@ -32,7 +32,7 @@ cdef class Plan:
     parameter_slab, gradient_slab : ndarray
         Aligned one-dimensional arrays, kept by reference.
     slots : list of ndarray
-    seed, n_threads, input_gradients, separate_stages, pieces
+    seed, n_threads, input_gradients, separate_stages, pieces, replicas
         See fn_plan_spec; n_threads 0 leaves the choice to measurement.
 
     Raises
@@ -46,6 +46,8 @@ cdef class Plan:
     cdef readonly int64_t max_rows
     cdef readonly list input_widths, output_widths, target_widths
     cdef readonly int64_t metric_size
+    cdef readonly list exchanges  # how many numbers each replica says in those of a step
+    cdef int64_t exchange_numbers  # of all replicas in all of them
     cdef readonly bint has_loss  # an output has a loss, or an operation adds to it: LOSS is a part of its steps
     cdef readonly int n_hyper
     cdef readonly int pieces  # of each batch
@@ -63,7 +65,7 @@ cdef class Plan:
 
     def __init__(self, *, dtype, max_rows, training, inputs, nodes, parameters, outputs, metrics=(), optimizer=None,
                  hyper=None, scheduled=(), assignments=(), parameter_slab=None, gradient_slab=None, slots=(), seed=0, n_threads=0,
-                 input_gradients=False, separate_stages=False, pieces=1):
+                 input_gradients=False, separate_stages=False, pieces=1, replicas=0):
         cdef _Scratch scratch = _Scratch()
         cdef fn_plan_spec spec
         cdef fn_error error
@@ -87,6 +89,7 @@ cdef class Plan:
         spec.pieces = pieces
         spec.seed = seed & 0xFFFFFFFFFFFFFFFF
         spec.n_threads = n_threads or 0
+        spec.replicas = replicas
 
         spec.n_inputs = len(inputs)
         cdef fn_input_spec *input_specs = <fn_input_spec *>scratch.allocate(len(inputs) * sizeof(fn_input_spec))
@@ -221,6 +224,10 @@ cdef class Plan:
         self.plan = made
         self._measure_outputs(inputs, nodes, outputs, metrics)
         self.has_loss = any(stage["phase"] & FN_PHASE_LOSS for stage in self.stages())
+        self.exchanges = []
+        while (width := fn_plan_exchange(made, len(self.exchanges))) > 0:
+            self.exchanges.append(width)
+        self.exchange_numbers = replicas * sum(self.exchanges)
         info = self.info()
         self.pieces = info["pieces"]
         self.memory = info["arena_bytes"] + info["thread_bytes"] * (n_threads or fn_default_threads())
@@ -335,7 +342,8 @@ cdef class Plan:
             outputs=None, output_gradients=None, input_gradients=None, double seconds=0, double mixup=0, double cutmix=0,
             cnp.ndarray loss_sum=None, cnp.ndarray metrics=None, double gradient_squares=0, cnp.ndarray epoch_results=None,
             cnp.ndarray stage_seconds=None, Counter counter=None, int64_t counts=1, Position position=None, staged=None,
-            int64_t mean_rows=0, cnp.ndarray results=None, bint checked=False):
+            int64_t mean_rows=0, cnp.ndarray results=None, bint checked=False,
+            int part=0, int replica=0, cnp.ndarray exchange=None):
         """Runs batch after batch, without the GIL; see fn_plan_run.
 
         Parameters
@@ -375,6 +383,10 @@ cdef class Plan:
             Gets `next_row`, `epochs_done` and the `gradient_squares` in the same moment.
         staged : tuple of (int, ndarray, ndarray), optional
             The row, totals and sums that the position gets instead, if a step was made.
+        part, replica : int
+            Of a plan with `exchanges`: which part of the step to run, one more than there are of these, and as which replica.
+        exchange : ndarray of float64
+            What all replicas say: exchange after exchange, a row for each replica.
 
         mean_rows, checked
             See fn_run.
@@ -505,6 +517,11 @@ cdef class Plan:
             if stage_seconds.dtype != np.float64 or not stage_seconds.flags.carray or stage_seconds.size < info.n_stages:
                 raise ValueError(f"stage_seconds must be a contiguous writeable array of float64 with {info.n_stages} elements")
             run.stage_seconds = <double *>cnp.PyArray_DATA(stage_seconds)
+        run.part, run.replica = part, replica
+        if exchange is not None:
+            if exchange.dtype != np.float64 or not exchange.flags.carray or exchange.size < self.exchange_numbers:
+                raise ValueError(f"exchange must be a contiguous writeable array of float64 with {self.exchange_numbers} elements")
+            run.exchange = <double *>cnp.PyArray_DATA(exchange)
         if staged is not None:
             staged_row, staged_totals, staged_sums = staged
         self.running = True

@@ -170,6 +170,7 @@ class PlanCache:
         section: tuple[int, int] | None = None,
         kind: str = "train",
         pieces: int = 1,
+        replicas: int = 0,
     ) -> _core.Plan:
         """A plan for a part of a step of at most so many rows.
 
@@ -185,19 +186,22 @@ class PlanCache:
             As of `get`.
         pieces : int
             That are made in one call, if the plan can; else its `pieces` is 1.
+        replicas : int
+            That each compute a part of the same batch, of which layers look at the whole.
         """
-        asked = (kind, rows, id(gradients), section, pieces)
+        asked = (kind, rows, id(gradients), section, pieces, replicas)
         self._refresh()
         known = self._known_parts.get(asked)
         if known is not None and not self._keyed:
             return known
         capacity = rounded_rows(rows)
-        key = (id(gradients), section, pieces, *map(id, self.slots.arrays()), *self._key(kind, capacity, {}))
+        key = (id(gradients), section, pieces, replicas, *map(id, self.slots.arrays()), *self._key(kind, capacity, {}))
         plan = self._parts.pop(key, None)  # which keeps the arrays alive
         if plan is None:
-            plan = self._make(kind, capacity * pieces, {}, gradients=gradients, section=section, pieces=pieces)
+            shared = {"pieces": pieces, "replicas": replicas}
+            plan = self._make(kind, capacity * pieces, {}, gradients=gradients, section=section, **shared)
         self._parts[key] = self._known_parts[asked] = plan
-        _forget_oldest(self._parts, _KEPT_PARTS)
+        _forget_oldest(self._parts, max(_KEPT_PARTS, 4 * replicas))
         return plan
 
     def hyper_of_part(self, hyper: np.ndarray, times: float) -> np.ndarray:
@@ -325,8 +329,9 @@ class PlanCache:
         section: tuple[int, int] | None = None,
         pieces: int = 1,
         pairs: tuple[int, ...] = (),
+        replicas: int = 0,
     ) -> _core.Plan:
-        """A plan; apart: whose parameters are in a slab of its own; gradients, section, pieces: see `part`."""
+        """A plan; apart: whose parameters are in a slab of its own; gradients, section, pieces, replicas: see `part`."""
         model, slab = self._model, self._model._slab
         training = kind in TRAINING
         compiled = model._compiled if kind in ("predict", "penalize", "custom") else model._require_compiled()
@@ -350,6 +355,7 @@ class PlanCache:
             pieces=pieces,
             slots=self.slots.arrays() if spec["optimizer"] else [],
             n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
+            replicas=replicas,
         )
 
 

@@ -594,6 +594,8 @@ void describe(world *w)
         add_optimizer(w, names);
     w->from_end = true;
     add_values(w);
+    if (seldom(w, 4))
+        w->spec.replicas = twist(w, 10) ? -pick(w, 3) : 1 + pick(w, 4);
     w->from_end = false;
     w->spec.inputs = w->inputs;
     w->spec.nodes = w->nodes;

@@ -177,10 +177,20 @@ static void run_once(world *w, fn_plan *plan)
         run.shuffle_seed = next_byte(w);
         run.shuffle_number = pick(w, 2) ? next_byte(w) : UINT64_MAX;
     }
+    if (plan->n_exchanges > 0) {
+        run.replica = pick(w, plan->replicas + twist(w, 10));
+        run.exchange = seldom(w, 10) ? NULL : array_of(w, (size_t)plan->exchange_numbers * sizeof *run.exchange);
+        for (int64_t i = 0; run.exchange && i < plan->exchange_numbers; i++)
+            run.exchange[i] = seldom(w, 60) ? odd_number(w) : (double)(i % 7);
+    }
+    run.part = twist(w, 10) ? pick(w, 9) - 4 : 0;
     w->from_end = false;
     fn_error error;
-    if (fn_plan_run(plan, &run, &error) == FN_OK || run.steps_done > 0)
+    do {
+        if (fn_plan_run(plan, &run, &error) != FN_OK && run.steps_done == 0)
+            break;
         n_steps += run.steps_done;
+    } while (plan->part_due > 0 && (run.part = plan->part_due) > 0);
 }
 
 /* ---- what there is beside plans ------------------------------------------------------------------------------ */

@@ -61,6 +61,7 @@ def batch_normalization_cases(width):
     yield OpCase("batch_normalization", ((43, width),), {"scale": 0})  # several chunks of positions
     yield OpCase("batch_normalization", ((width,),), {"center": 0})
     yield OpCase("batch_normalization", ((2, width),), {"scale": 0, "center": 0})
+    yield OpCase("batch_normalization", ((2, width),), {"synchronized": 1})  # of a plan that has the whole batch
     # Parameters are random, so that the moving variance may be negative.
     yield OpCase("batch_normalization", ((2, width),), {"frozen": 1, "epsilon": 9.0})
 

@@ -130,13 +130,15 @@ def batch_statistics(x, parameters, epsilon, frozen):
     return mean, 1 / np.sqrt(variance + epsilon)
 
 
-def batch_normalization(inputs, parameters, momentum=0.99, epsilon=1e-3, center=1, scale=1, frozen=0):
+def batch_normalization(inputs, parameters, momentum=0.99, epsilon=1e-3, center=1, scale=1, frozen=0, synchronized=0):
     mean, r = batch_statistics(inputs[0], parameters, epsilon, frozen)
     gamma, beta = gamma_and_beta(parameters, center, scale)
     return (inputs[0] - mean) * r * gamma + beta
 
 
-def batch_normalization_backward(inputs, parameters, dy, momentum=0.99, epsilon=1e-3, center=1, scale=1, frozen=0):
+def batch_normalization_backward(
+    inputs, parameters, dy, momentum=0.99, epsilon=1e-3, center=1, scale=1, frozen=0, synchronized=0
+):
     x = inputs[0]
     mean, r = batch_statistics(x, parameters, epsilon, frozen)
     gamma, _ = gamma_and_beta(parameters, center, scale)

@@ -13,6 +13,12 @@
  * In inference, and in training where `frozen`, mean and variance are the moving ones and constants:
  *   dx = gamma r dy
  *
+ * Where `synchronized`, in plans that are replicas, each with a piece p of the batch, N_p positions and loss L_p: N, mean and
+ * variance are those of all pieces, and as the loss of the batch is sum_p N_p L_p / N, the gradients of L_p by the parameters and
+ * by x are dbeta_p = sum dy,  dgamma_p = sum dy (x - mean) r dx = gamma r (dy - b / N_p - (x - mean) r g / N_p),  b = sum_p N_p
+ * dbeta_p / N,  g = sum_p N_p dgamma_p / N They exchange N_p, mean_p and sum (x - mean_p)^2, and dbeta_p and dgamma_p, in
+ * float64, and each combines those of all in the order of their numbers.
+ *
  * Parameters [channels]: gamma with scale, beta with center, moving mean, moving variance.
  * Buffers: STATISTICS [3][channels]: mean, r, variance; SUMS [chunks][2][channels], of the forward and of the backward
  * pass.
@@ -25,8 +31,9 @@
  * of threads.
  */
 #include "../normalization.h"
+#include "../replicas.h"
 
-enum { MOMENTUM, EPSILON, CENTER, SCALE, FROZEN };
+enum { MOMENTUM, EPSILON, CENTER, SCALE, FROZEN, SYNCHRONIZED };
 enum { STATISTICS, FORWARD_SUMS, BACKWARD_SUMS };
 
 /* Positions in a chunk, and in a row that has chunks of its own. */
@@ -37,7 +44,7 @@ enum { FEW = 8, NEAR_COLUMNS = 8 * STRIP };
 
 static const fn_attribute attributes[] = {
     {"momentum", 0.99, FN_FRACTION}, {"epsilon", 1e-3, FN_NOT_NEGATIVE}, {"center", 1, FN_FLAG}, {"scale", 1, FN_FLAG},
-    {"frozen", 0, FN_FLAG},
+    {"frozen", 0, FN_FLAG},          {"synchronized", 0, FN_FLAG},
 };
 
 static const fn_port *gamma_port(const fn_node *node)
@@ -99,6 +106,12 @@ static chunk find_chunk(const fn_node *node, int64_t rows, int64_t number)
 static bool uses_batch(const fn_node *node, const fn_plan *plan)
 {
     return fn_plan_training(plan) && !node->attribute[FROZEN];
+}
+
+/* Without a batch all replicas compute the same. */
+static bool is_synchronized(const fn_node *node, const fn_plan *plan)
+{
+    return uses_batch(node, plan) && node->attribute[SYNCHRONIZED] && fn_plan_replicas(plan) > 1 && !node->batchless;
 }
 
 static fn_status infer(fn_inference *inference)
@@ -229,6 +242,34 @@ static void combine_chunks(const fn_node *node, const fn_context *context, real 
     FN_FOR_EACH(j, channels, r[j] = FN_REAL(1.0) / FN_SQRT(variance[j] + epsilon));
 }
 
+/* Of a range of strips: tells the other replicas the statistics of this one, from those of the chunks. */
+static void tell_statistics(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const replica_sums *replicas = node->closure;
+    const int64_t channels = channels_of(node), end = hi * STRIP < channels ? hi * STRIP : channels;
+    const int64_t chunks = count_chunks(node, context->rows);
+    const real *sums = node->buffer[FORWARD_SUMS].value;
+    double *told = fn_exchanged(context, &replicas->forward, context->run->replica);
+    double *restrict mean = told + 1, *restrict squares = mean + channels;
+    const double positions = (double)(context->rows * inner_of(node));
+    if (lo == 0)
+        told[0] = positions;
+    for (int64_t j = lo * STRIP; j < end; j++)
+        mean[j] = squares[j] = 0;
+    for (int64_t k = 0; k < chunks; k++) {
+        const double share = (double)find_chunk(node, context->rows, k).n / positions;
+        for (int64_t j = lo * STRIP; j < end; j++)
+            mean[j] += share * (double)sums[k * 2 * channels + j];
+    }
+    for (int64_t k = 0; k < chunks; k++) {
+        const double n = (double)find_chunk(node, context->rows, k).n;
+        for (int64_t j = lo * STRIP; j < end; j++) {
+            const double off = (double)sums[k * 2 * channels + j] - mean[j];
+            squares[j] += (double)sums[(k * 2 + 1) * channels + j] + n * off * off;
+        }
+    }
+}
+
 /* The same of the moving statistics. */
 static void take_moving(const fn_node *node, real *restrict statistics)
 {
@@ -287,6 +328,13 @@ static void forward_batch(const fn_node *node, const fn_context *context, int64_
     normalize_rows(node, context, lo, hi);
 }
 
+static void forward_synchronized(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    combine_statistics(node->closure, context, channels_of(node), node->attribute[EPSILON], context->workspace);
+    keep_statistics(node, context, lo);
+    normalize_rows(node, context, lo, hi);
+}
+
 static void forward_moving(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
     take_moving(node, context->workspace);
@@ -299,9 +347,21 @@ static int64_t count_items(const fn_plan *plan, const fn_node *node)
     return count_chunks(node, fn_plan_rows(plan)) * count_strips(channels_of(node));
 }
 
+/* A stage in which each strip of the channels tells the other replicas what chunks have summed. */
+static void emit_exchange(fn_plan *plan, fn_node *node, fn_stage_function run, int sums, fn_exchange *exchange)
+{
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "batch_normalization exchange",
+                                   .run = run,
+                                   .split = FN_BY_ITEMS,
+                                   .items = count_strips(channels_of(node)),
+                                   .reads = FN_BUFFERS(node->buffer[sums].value_buffer),
+                                   .exchange = exchange});
+}
+
 static void forward(fn_plan *plan, fn_node *node)
 {
-    const bool batch = uses_batch(node, plan);
+    const bool batch = uses_batch(node, plan), synchronized = is_synchronized(node, plan);
     if (batch && !node->host)
         fn_emit(plan, &(fn_stage_spec){.node = node,
                                        .label = "batch_normalization sums",
@@ -311,10 +371,20 @@ static void forward(fn_plan *plan, fn_node *node)
                                        .ports = FN_READS_INPUTS,
                                        .writes = FN_BUFFERS(node->buffer[FORWARD_SUMS].value_buffer),
                                        .flops_per_row = sum_flops(node)});
+    if (synchronized) {
+        const int64_t channels = channels_of(node);
+        replica_sums *replicas = node->closure = fn_plan_allocate(plan, sizeof *replicas);
+        if (!replicas)
+            return;
+        *replicas = (replica_sums){fn_plan_replicas(plan), {.width = 1 + 2 * channels}, {.width = 2 * channels}};
+        emit_exchange(plan, node, tell_statistics, FORWARD_SUMS, &replicas->forward);
+    }
     fn_emit(plan, &(fn_stage_spec){
                       .node = node,
                       .label = "batch_normalization forward",
-                      .run = batch ? forward_batch : forward_moving,
+                      .run = synchronized ? forward_synchronized
+                             : batch      ? forward_batch
+                                          : forward_moving,
                       .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
                       .reads_all = FN_BUFFERS(batch ? node->buffer[FORWARD_SUMS].value_buffer : moving_mean(node)->value_buffer,
                                               batch ? -1 : moving_variance(node)->value_buffer, value_buffer_of(gamma_port(node)),
@@ -386,6 +456,23 @@ static void differentiate_rows(const fn_node *node, const fn_context *context, c
     }
 }
 
+/* Of a range of strips: tells the other replicas dbeta and dgamma of this one, from those of the chunks. */
+static void tell_gradients(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    const replica_sums *replicas = node->closure;
+    const int64_t channels = channels_of(node), end = hi * STRIP < channels ? hi * STRIP : channels;
+    const int64_t chunks = count_chunks(node, context->rows);
+    const real *sums = node->buffer[BACKWARD_SUMS].value;
+    double *restrict told = fn_exchanged(context, &replicas->backward, context->run->replica);
+    for (int64_t j = lo * STRIP; j < end; j++)
+        told[j] = told[channels + j] = 0;
+    for (int64_t k = 0; k < chunks; k++)
+        for (int64_t j = lo * STRIP; j < end; j++) {
+            told[j] += (double)sums[k * 2 * channels + j];
+            told[channels + j] += (double)sums[(k * 2 + 1) * channels + j];
+        }
+}
+
 static bool needs_input_gradient(const fn_node *node)
 {
     return node->input[0].gradient_buffer >= 0;
@@ -396,6 +483,14 @@ static void backward_batch(const fn_node *node, const fn_context *context, int64
     combine_gradients(node, context, lo, context->workspace);
     if (needs_input_gradient(node))
         differentiate_rows(node, context, context->workspace, lo, hi);
+}
+
+static void backward_synchronized(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
+{
+    if (lo == 0)
+        combine_gradients(node, context, lo, context->workspace);
+    combine_gradient_sums(node->closure, context, context->workspace);
+    differentiate_rows(node, context, context->workspace, lo, hi);
 }
 
 static void backward_constant(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -410,6 +505,7 @@ static void backward(fn_plan *plan, fn_node *node)
 {
     const bool batch = uses_batch(node, plan);
     const bool sums = batch || is_trained(gamma_port(node)) || is_trained(beta_port(node));
+    const bool synchronized = is_synchronized(node, plan) && needs_input_gradient(node);
     if (sums)
         fn_emit(plan, &(fn_stage_spec){.node = node,
                                        .label = "batch_normalization gradients",
@@ -420,10 +516,16 @@ static void backward(fn_plan *plan, fn_node *node)
                                        .reads = FN_BUFFERS(node->buffer[STATISTICS].value_buffer),
                                        .writes = FN_BUFFERS(node->buffer[BACKWARD_SUMS].value_buffer),
                                        .flops_per_row = (double)(GRADIENT_FLOPS * node->input[0].width)});
+    if (synchronized) {
+        replica_sums *replicas = node->closure;
+        emit_exchange(plan, node, tell_gradients, BACKWARD_SUMS, &replicas->backward);
+    }
     fn_emit(plan, &(fn_stage_spec){
                       .node = node,
                       .label = "batch_normalization backward",
-                      .run = batch ? backward_batch : backward_constant,
+                      .run = synchronized ? backward_synchronized
+                             : batch      ? backward_batch
+                                          : backward_constant,
                       .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
                       .reads_all = FN_BUFFERS(sums ? node->buffer[BACKWARD_SUMS].value_buffer : -1,
                                               node->buffer[STATISTICS].value_buffer, value_buffer_of(gamma_port(node))),

@@ -10,13 +10,14 @@ import numpy as np
 
 from .._config import Configurable
 from .._updates import hyper_rows
+from ._exchanges import is_synchronized
 
 if TYPE_CHECKING:
     from .._compiled import Compiled
     from .._fit_state import FitState
     from ._data_parallel import DataParallel
 
-__all__ = ["agree", "arguments_of", "checksum"]
+__all__ = ["agree", "arguments_of", "check_pieces", "checksum"]
 
 
 def arguments_of(fit: FitState) -> dict[str, Any]:
@@ -107,6 +108,20 @@ def agree(
                 if one.seed != told["seed"]:
                     one.seed = told["seed"]
                     one._plans.forget()
+
+
+def check_pieces(model: Any, compiled: Compiled) -> None:
+    """ValueError for what cannot be trained in pieces of batches."""
+    reasons = [
+        (compiled.optimizer.full_batch, f"the optimizer {type(compiled.optimizer).__name__}, which looks at all rows at once,"),
+        (bool(model._plans.own_constraints), "a constraint that is a function of arrays (write it in fastnet.ops)"),
+        (is_synchronized(model) and compiled.custom, "a synchronized layer with a loss that is a function of arrays"),
+        (is_synchronized(model) and compiled.sequence, "a synchronized layer in a TrainStep"),
+        (model._graph.batch_size is not None, "a stateful layer, which keeps a state for each row of a batch,"),
+    ]
+    for found, what in reasons:
+        if found:
+            raise ValueError(f"model {model.name!r}: {what} cannot be trained with DataParallel")
 
 
 def checksum(model: Any) -> int:

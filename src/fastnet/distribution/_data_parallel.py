@@ -50,7 +50,8 @@ class DataParallel:
 
     A batch is divided into `pieces`, whatever the number of processes. The gradient of the batch is the mean of those of its pieces, added
     up in an order that is fixed by their numbers: the weights are the same bits after training by 1, 2, 3 or more processes, and the same in
-    all of them. Batch normalization takes its means and variances over a piece, in Keras's words over the part of a replica.
+    all of them. Batch normalization takes its means and variances over a piece, in Keras's words over the part of a replica, unless it is
+    `synchronized`.
 
     Parameters
     ----------

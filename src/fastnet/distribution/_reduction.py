@@ -33,6 +33,8 @@ class Reduction:
         Where the sum is to be afterwards.
     together : bool
         Whether the pieces of a node are computed in one go, and so added up.
+    apart : bool
+        Whether the gradient of each piece has memory of its own, however many there are, as pieces are computed at the same time.
 
     Attributes
     ----------
@@ -49,7 +51,7 @@ class Reduction:
     be reproducible, as its sums depend on the number of processes and on its algorithm.
     """
 
-    def __init__(self, distribution: DataParallel, gradients: np.ndarray, together: bool = False) -> None:
+    def __init__(self, distribution: DataParallel, gradients: np.ndarray, together: bool = False, apart: bool = False) -> None:
         self._distribution, self.gradients = distribution, gradients
         size, rank, pieces, n = distribution.size, distribution.rank, distribution.pieces, len(gradients)
         self._root: Node = (0, pieces)
@@ -62,7 +64,8 @@ class Reduction:
         self.sections = range(0) if self.small else range(first, end)
         self.own = slice(0, n) if self.small else slice(self.bounds[first], self.bounds[end])
         self._together = together
-        self._apart = not self.small and not together and max(last - begin for begin, last in ranks) <= _APART
+        few = max(last - begin for begin, last in ranks) <= _APART
+        self._apart = apart or (not self.small and not together and few)
         self._of_process = [[(i, i + 1) for i in range(*of)] if self._apart else nodes_within(self._root, *of) for of in ranks]
         self._own = self._of_process[rank]
         self._piece = gradients  # where pieces are computed that are added to others
@@ -151,23 +154,37 @@ class Reduction:
         """Where a step or another exchange has failed, which all processes know, though some have begun a step that others have not."""
         self._turn = 0
 
+    def is_disturbed(self) -> bool:
+        """Whether the memory was used for another model since: `settle` is to follow when all have left that one's last step."""
+        return bool(self._room) and self._distribution._memory.user is not self
+
+    def settle(self) -> None:
+        """Clears what another model has left between the weights of this one, which is no number maybe."""
+        if self.is_disturbed():
+            for target in itertools.chain(*self._targets):
+                target.fill(0)
+            self._distribution._memory.user = self
+
+    def begin(self) -> dict[int, np.ndarray]:
+        """A step: arrays for the gradients of the pieces of this process, by the number of the first one in each, till `end`."""
+        self._turn = (self._turn + 1) % len(self._targets)
+        return {node[0]: target for node, target in zip(self._own, self._targets[self._turn])}
+
+    def end(self) -> None:
+        """All gradients are there: all processes come to exchange."""
+        self._distribution._memory.sync()
+
     def compute(self, compute: Callable[[Node, np.ndarray], bool]) -> None:
         """Has the pieces of this process computed: all come to exchange then.
 
         compute: leaves the sum of the gradients of the pieces of a node in an array; False, and nothing is done, where it is to be asked
         for each by itself.
         """
-        memory = self._distribution._memory
-        if self._room and memory.user is not self._targets:
-            self._distribution.comm.Barrier()  # nobody reads what that of another model has left
-            memory.user = self._targets
-            for target in itertools.chain(*self._targets):
-                target.fill(0)  # between weights, too, where nothing is written
-        self._turn = (self._turn + 1) % len(self._targets)
+        self.begin()
         for node, target in zip(self._own, self._targets[self._turn]):
             if (node[1] - node[0] > 1 and not self._together) or not compute(node, target):
                 self._add_within(node, target, compute, 0)
-        memory.sync()
+        self.end()
 
     def _add_within(self, node: Node, target: np.ndarray, compute: Callable[[Node, np.ndarray], bool], depth: int) -> None:
         """The sum of a node whose pieces this process has; each is computed in the same place."""

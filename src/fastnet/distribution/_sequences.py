@@ -14,7 +14,8 @@ from .._sequence_stepper import SequenceStepper
 from .._stepper import Stepper
 from .._updates import Update, hyper_rows
 from ._evaluation import evaluate_pieces, merge
-from ._stepper import FETCHED, GRADIENT, SAYS, STEP, DataParallelStepper, SharedSteps, shared_steps
+from ._protocol import FETCHED, GRADIENT, SAYS, STEP
+from ._stepper import DataParallelStepper, SharedSteps, shared_steps
 from ._tree import Node, part
 from ._update import DividedUpdate, can_be_divided
 
@@ -132,6 +133,7 @@ class SharedUpdates(SharedSteps):
         """As of `SharedSteps`; where an update fails, those before it have been made."""
         model, compiled, n, inputs = self.model, self.compiled, len(rows), data[0]
         self._capacity = capacity or n
+        self._settle(n)
         number, arrays = compiled.optimizer.batches, model._new_arrays(max(len(inputs[0]), rows.stop))
         totals, sums = position.totals.copy(), position.sums.copy()
         self._said[self._first : self._end] = 0

@@ -14,8 +14,29 @@ from .. import _core
 from .._custom_losses import add_losses, rows_of, update_metrics
 from .._hooks import NO_HOOKS, Hooks
 from .._stepper import SLICE_SECONDS, Stepper
-from ._agreement import agree, arguments_of, checksum
+from ._agreement import agree, arguments_of, check_pieces, checksum
 from ._evaluation import evaluate_pieces, merge
+from ._exchanges import Exchanges, is_synchronized
+from ._parts import StepsInParts
+from ._protocol import (
+    END,
+    EPOCH,
+    FAILED,
+    FETCHED,
+    FINE,
+    GRADIENT,
+    INTERRUPTED,
+    KIND,
+    KINDS,
+    ROWS,
+    SAME,
+    SAYS,
+    STATUS,
+    STEP,
+    STOP,
+    UNEQUAL,
+    VALIDATION,
+)
 from ._reduction import Reduction
 from ._tree import Node, part
 from ._update import DividedUpdate, can_be_divided
@@ -26,28 +47,10 @@ if TYPE_CHECKING:
     from .._fit_state import EpochState, FitState
     from ._data_parallel import DataParallel
 
-__all__ = ["FETCHED", "GRADIENT", "SAYS", "STEP", "DataParallelStepper", "SharedSteps", "shared_steps"]
-
-#: Of a piece: all but the step of the optimizer, which is that of the whole.
-GRADIENT = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.STATES
-#: The same, where metrics are to see the outputs.
-FETCHED = GRADIENT | _core.FETCH
-
-#: What a process says first in each exchange: how it goes, which exchange it takes it to be, what must be the same in all, whether
-#: training is to stop, and in validation of how many rows a piece is.
-_STATUS, _KIND, _SAME, _STOP, _ROWS = range(5)
-SAYS = 5
-_FINE, _FAILED, _INTERRUPTED = range(3)
-STEP, _EPOCH, _END, _VALIDATION = range(4)
-_UNEQUAL = {
-    STEP: "the processes do not make the same step: their batches have {} and {} rows",
-    _EPOCH: "the processes have other weights, or other options of the next step as a learning rate, at the end of the epoch: what a "
-    "callback changes of the model it must change in all of them",
-}
-_KINDS = ("a step", "the end of an epoch", "the end of fit", "the validation")
+__all__ = ["DataParallelStepper", "SharedSteps", "shared_steps"]
 
 
-class SharedSteps:
+class SharedSteps(StepsInParts):
     """Makes steps of a model together with the other processes.
 
     Parameters
@@ -74,8 +77,10 @@ class SharedSteps:
         self._divides, self._version = False, -1  # whether the next one is, and as of when
         self._division: DividedUpdate | None = None
         self._gradients = model._slab.gradients
+        self._synchronized = is_synchronized(model)
+        self._exchanges: Exchanges | None = None
         self._together = can_be_together(model, compiled, distribution)
-        self._reduction = Reduction(distribution, self._gradients, self._together)
+        self._reduction = Reduction(distribution, self._gradients, self._together, apart=self._synchronized)
         self._states = [weight for weight in model.weights if not weight.trainable]
         self._kept = [np.empty_like(weight.array) for weight in self._states]
         self._first, self._end = part(distribution.pieces, distribution.size, distribution.rank)
@@ -129,18 +134,23 @@ class SharedSteps:
         pieces = distribution.pieces
         self._capacity = capacity or n
         hyper = model._plans.hyper(1)
-        mine = self._said[self._first : self._end]
-        mine[...] = 0
+        plans = self._plans_in_parts(n) if self._synchronized else {}
+        self._settle(n, agreed=self._synchronized)
+        self._said[self._first : self._end] = 0
         for weight, kept in zip(self._states, self._kept):
             np.copyto(kept, weight.array)
         inputs, targets, weights = data
         outputs = model._new_outputs(rows.stop) if self.compiled.takes_outputs or self.compiled.custom else None
         self._step = {"outputs": outputs, "hyper": hyper, "n": n, "rows": rows, "order": order, "options": options}
+        self._step["phases"] = GRADIENT if outputs is None else FETCHED
         self._step.update(inputs=inputs, targets=targets, weights=weights, step=self.compiled.optimizer.batches * pieces)
         error: BaseException | None = None
         with model._slab.gate.writing():
             try:
-                self._reduction.compute(self._compute_by_function if self.compiled.custom else self._compute)
+                if self._synchronized:
+                    self._compute_parts(plans)
+                else:
+                    self._reduction.compute(self._compute_by_function if self.compiled.custom else self._compute)
             except BaseException as raised:
                 error = raised
             finally:
@@ -165,6 +175,12 @@ class SharedSteps:
                 self.complete()
                 raise
         return stop
+
+    def _settle(self, n: int, agreed: bool = False) -> None:
+        """Before a step: takes the memory that is shared from another model; agreed: after an exchange."""
+        if self._reduction.is_disturbed() and not agreed:
+            self.exchange(STEP, same=n)  # nobody reads it any more
+        self._reduction.settle()
 
     def _add_said(self, n: int, position: _core.Position) -> tuple[np.ndarray, np.ndarray]:
         """The sums of losses and metrics with those of the pieces."""
@@ -300,13 +316,13 @@ class SharedSteps:
         batches = self.compiled.optimizer.batches
         hooks, found = evaluate_pieces(self.model, self.compiled, arrays, self.distribution, batch_size, batches, callbacks)
         for piece, sums in found.items():
-            self._said[piece, _ROWS:] = sums.rows, *sums.totals, *sums.sums
+            self._said[piece, ROWS:] = sums.rows, *sums.totals, *sums.sums
         return hooks
 
     def evaluated(self, hooks: Hooks) -> dict[str, Any]:
         """After the exchange: the loss and the metrics of all pieces."""
         split = SAYS + self._n_totals
-        said = ((int(piece[_ROWS]), piece[SAYS:split], piece[split:]) for piece in self._said)
+        said = ((int(piece[ROWS]), piece[SAYS:split], piece[split:]) for piece in self._said)
         return merge(self.model, self.compiled, hooks, said)
 
     def exchange(
@@ -319,27 +335,27 @@ class SharedSteps:
         """
         distribution = self.distribution
         comm, said = distribution.comm, self._said
-        status = _FAILED if error is not None else _INTERRUPTED if self.interrupted and not begun else _FINE
-        said[self._first : self._end, :_ROWS] = status, kind, same, stop
+        status = FAILED if error is not None else INTERRUPTED if self.interrupted and not begun else FINE
+        said[self._first : self._end, :ROWS] = status, kind, same, stop
         if distribution.size > 1:
             comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
-        if (said[:, : _SAME + 1] == (_FINE, kind, same)).all():
-            return bool(said[0, _STOP])
+        if (said[:, : SAME + 1] == (FINE, kind, same)).all():
+            return bool(said[0, STOP])
         self.complete()  # all are here
         self._reduction.restart()
-        failed = np.flatnonzero(said[:, _STATUS] == _FAILED)
+        failed = np.flatnonzero(said[:, STATUS] == FAILED)
         if len(failed):
             process = next(i for i in range(distribution.size) if failed[0] < part(distribution.pieces, distribution.size, i)[1])
             message = comm.bcast(f"{type(error).__name__}: {error}" if error is not None else None, process)
             if error is not None:
                 raise error
             raise RuntimeError(f"process {process} has failed: {message}")
-        if said[:, _STATUS].any():
+        if said[:, STATUS].any():
             self.interrupted = False
             raise KeyboardInterrupt
-        if (said[:, _KIND] == kind).all():
-            raise RuntimeError(_UNEQUAL[kind].format(*sorted(set(said[:, _SAME].astype(np.int64).tolist()))))
-        kinds = ", ".join(f"{_KINDS[int(k)]}" for k in sorted(set(said[:, _KIND].tolist())))
+        if (said[:, KIND] == kind).all():
+            raise RuntimeError(UNEQUAL[kind].format(*sorted(set(said[:, SAME].astype(np.int64).tolist()))))
+        kinds = ", ".join(f"{KINDS[int(k)]}" for k in sorted(set(said[:, KIND].tolist())))
         raise RuntimeError(f"the processes do not make the same calls: they are at {kinds}")
 
 
@@ -403,12 +419,12 @@ class DataParallelStepper(Stepper):
             hooks = self._shared.evaluate(arrays, batch_size, fit.callbacks)
         except BaseException as raised:
             error = raised
-        self._exchange(_VALIDATION, error)
+        self._exchange(VALIDATION, error)
         return self._shared.evaluated(hooks)
 
     def agree_to_stop(self, fit: FitState) -> None:
         """After an epoch: process 0 decides whether there is to be another one."""
-        fit.model.stop_training = self._exchange(_EPOCH, stop=fit.model.stop_training, same=checksum(fit.model))
+        fit.model.stop_training = self._exchange(EPOCH, stop=fit.model.stop_training, same=checksum(fit.model))
 
     def _exchange(self, kind: int, error: BaseException | None = None, **said: Any) -> bool:
         assert self._shared is not None
@@ -435,10 +451,10 @@ class DataParallelStepper(Stepper):
             return
         self._over = True
         if error is None:
-            self._exchange(_END)
+            self._exchange(END)
         else:
             try:
-                self._exchange(_END, error)
+                self._exchange(END, error)
             except BaseException:  # it is being raised anyway
                 pass
 
@@ -466,7 +482,7 @@ def shared_steps(
     shared = model._shared_steps
     known = shared is not None and shared.fits(model, compiled, distribution)
     if not known or arguments is not None:
-        agree(model, compiled, distribution, what, arguments or {}, _check)
+        agree(model, compiled, distribution, what, arguments or {}, check_pieces)
     if not known:
         shared = model._shared_steps = kind(model, compiled, distribution)
     return shared
@@ -474,18 +490,6 @@ def shared_steps(
 
 def can_be_together(model: Any, compiled: Compiled, distribution: DataParallel) -> bool:
     """Whether a plan of the model can make several pieces in one call."""
-    if compiled.sequence or compiled.custom or distribution.pieces == 1:
+    if compiled.sequence or compiled.custom or distribution.pieces == 1 or is_synchronized(model):
         return False
     return model._plans.part(1, model._slab.gradients, pieces=2).pieces > 1
-
-
-def _check(model: Any, compiled: Compiled) -> None:
-    """ValueError for what cannot be trained in pieces of batches."""
-    reasons = [
-        (compiled.optimizer.full_batch, f"the optimizer {type(compiled.optimizer).__name__}, which looks at all rows at once,"),
-        (bool(model._plans.own_constraints), "a constraint that is a function of arrays (write it in fastnet.ops)"),
-        (model._graph.batch_size is not None, "a stateful layer, which keeps a state for each row of a batch,"),
-    ]
-    for found, what in reasons:
-        if found:
-            raise ValueError(f"model {model.name!r}: {what} cannot be trained with DataParallel")

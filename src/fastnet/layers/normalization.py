@@ -118,6 +118,9 @@ class BatchNormalization(_CenteredNormalization):
         The weights are ``gamma``, ``beta``, ``moving_mean`` and ``moving_variance``, each of shape (channels,).
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
     beta_constraint, gamma_constraint : str or Constraint, optional
+    synchronized : bool
+        Whether mean and variance are those of the whole batch where several processes train the model, see
+        `fn.distribution.DataParallel`, and not those of each piece of it. One process has the whole batch.
     trainable, name
         As in `Layer`.
 
@@ -154,6 +157,8 @@ class BatchNormalization(_CenteredNormalization):
         gamma_regularizer: RegularizerLike | None = None,
         beta_constraint: ConstraintLike | None = None,
         gamma_constraint: ConstraintLike | None = None,
+        *,
+        synchronized: bool = False,
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
@@ -170,6 +175,7 @@ class BatchNormalization(_CenteredNormalization):
             **kwargs,
         )
         self.momentum = number_in(self, "momentum", momentum, 0.0, 1.0)
+        self.synchronized = bool(synchronized)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
 
@@ -185,7 +191,10 @@ class BatchNormalization(_CenteredNormalization):
         weights, attributes = self._weights_and_attributes()
         weights["moving_mean"] = WeightSpec(self.moving_mean_initializer, trainable=False)
         weights["moving_variance"] = WeightSpec(self.moving_variance_initializer, trainable=False)
-        return self.emit("batch_normalization", [x], {**attributes, "momentum": self.momentum}, weights)
+        attributes["momentum"] = self.momentum
+        if self.synchronized:
+            attributes["synchronized"] = True
+        return self.emit("batch_normalization", [x], attributes, weights)
 
     def plan_attributes(self, operation: Operation) -> Mapping[str, float]:
         if operation.op != "batch_normalization":  # its derivative
