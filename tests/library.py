@@ -1,6 +1,8 @@
 """The C library in the tests: built once, installed, and called through ctypes."""
 
 import ctypes
+import fcntl
+import os
 import shutil
 import subprocess
 from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint64, c_void_p
@@ -32,6 +34,19 @@ def install(folder, *options):
     run("cmake", "--build", folder / "build", "--parallel", "2")
     run("cmake", "--install", folder / "build", "--prefix", folder / "installed")
     return folder / "installed"
+
+
+def shared_library(tmp_path_factory):
+    """Where the library is installed, built once for all processes of a run of the tests."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with open(folder / "library.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "library" / "complete").exists():
+            install(folder / "library")
+            (folder / "library" / "complete").touch()
+    return folder / "library" / "installed"
 
 
 def find_file(library, name):

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from library import CAN_BUILD, Library, find_file, install
+from library import CAN_BUILD, Library, find_file, shared_library
 from networks import same_weights
 from round_trips import inputs_for
 from test_configs import called, classes_of, input_for, samples_for, variants
@@ -19,7 +19,7 @@ EPOCHS = 2
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    return Library(find_file(install(tmp_path_factory.mktemp("library")), "libfastnet.so"))
+    return Library(find_file(shared_library(tmp_path_factory), "libfastnet.so"))
 
 
 def predictions(model, inputs):

@@ -7,6 +7,7 @@ tests raise KeyboardInterrupt at such places of fastnet's code, one after anothe
 import collections
 import dis
 import functools
+import importlib
 import os
 import pathlib
 import sys
@@ -19,9 +20,14 @@ from fastnet import _core
 
 LONG = bool(os.environ.get("FASTNET_LONG"))
 #: In which training is interrupted.
-MODULES = ("_custom_losses", "_fit_state", "_steppers", "custom", "fitting", "history", "training", "optimizers.base")
-FILES = {module.__file__ for name, module in sys.modules.items() if name.startswith("fastnet.") and hasattr(module, "__file__")
-         and (LONG or name.removeprefix("fastnet.") in MODULES)}  # fmt: skip
+MODULES = (
+    "_custom_losses", "_fit_state", "_sequence_stepper", "_steppers", "custom", "fitting", "history", "training", "optimizers.base",
+)  # fmt: skip
+FILES = {importlib.import_module(f"fastnet.{name}").__file__ for name in MODULES}
+if LONG:
+    FILES |= {
+        module.__file__ for name, module in sys.modules.items() if name.startswith("fastnet.") and hasattr(module, "__file__")
+    }
 ROWS, BATCH, EPOCHS = 11, 4, 3
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(ROWS, 3)).astype("f"), RNG.normal(size=(ROWS, 2)).astype("f")

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from library import CAN_BUILD, ROOT, configure, find_file, install, run
+from library import CAN_BUILD, ROOT, configure, find_file, install, run, shared_library
 
 import fastnet as fn
 from fastnet import _core
@@ -20,7 +20,7 @@ needs_nm = pytest.mark.skipif(not shutil.which("nm"), reason="no nm")
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     """Where the library is installed."""
-    return install(tmp_path_factory.mktemp("library"))
+    return shared_library(tmp_path_factory)
 
 
 PROGRAM = r"""
