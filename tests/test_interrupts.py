@@ -226,8 +226,9 @@ def test_steps_are_counted_in_the_moment_in_which_they_are_made(name):
 
 
 def test_what_makes_steps_is_traced():
-    """A module that counts steps and is not among those that are interrupted would be tested by nothing."""
+    """A module that counts steps and is not among those that are interrupted would be tested by nothing. Several processes are interrupted
+    together, in `test_distribution` and `test_distribution_steps`."""
     for path in pathlib.Path(fn.__file__).parent.rglob("*.py"):
-        if "counter=" in path.read_text(encoding="utf-8"):
+        if "counter=" in path.read_text(encoding="utf-8") and path.parent.name != "distribution":
             assert str(path) in FILES, path.name
     assert any(name.endswith("custom.py") for name in FILES)
