@@ -132,30 +132,22 @@ def test_lazily_only_rows_of_the_batch_are_updated():
     assert np.array_equal((model.layers[0].kernel != before).any(axis=1), used)
 
 
-def test_several_layers_read_the_rows():
-    x, y = matrix(), np.random.default_rng(1).normal(size=(70, 1))
+def wide_and_deep(rows):
+    return layers.Add()([layers.Dense(1)(rows), layers.Dense(1)(layers.Dense(6, "relu")(rows))])
+
+
+def one_layer_twice(rows):
+    layer = layers.Dense(4)
+    return layers.Multiply()([layer(rows), layers.Activation("tanh")(layer(rows))])
+
+
+@pytest.mark.parametrize(("branches", "outputs"), [(wide_and_deep, 1), (one_layer_twice, 4)])
+def test_rows_are_read_more_than_once(branches, outputs):
+    x, y = matrix(), np.random.default_rng(1).normal(size=(70, outputs))
 
     def model():
         rows = fn.Input((COLUMNS,))
-        wide = layers.Dense(1)(rows)
-        deep = layers.Dense(1)(layers.Dense(6, "relu")(rows))
-        made = fn.Model(rows, layers.Add()([wide, deep]), seed=0, dtype="float64")
-        made.compile("adam", "mse")
-        return made
-
-    found, expected = model(), model()
-    found.fit(x, y, batch_size=16, epochs=2, verbose=0)
-    expected.fit(x.toarray(), y, batch_size=16, epochs=2, verbose=0)
-    assert is_sparse(found)
-    assert_alike(found, expected)
-
-
-def test_a_layer_that_reads_the_rows_twice():
-    x, y = matrix(), np.random.default_rng(1).normal(size=(70, 4))
-
-    def model():
-        rows, layer = fn.Input((COLUMNS,)), layers.Dense(4)
-        made = fn.Model(rows, layers.Multiply()([layer(rows), layers.Activation("tanh")(layer(rows))]), seed=0, dtype="float64")
+        made = fn.Model(rows, branches(rows), seed=0, dtype="float64")
         made.compile("adam", "mse")
         return made
 

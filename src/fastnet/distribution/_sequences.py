@@ -146,9 +146,11 @@ class SharedUpdates(SharedSteps):
             "order": order,
             "step": number * self.distribution.pieces,
         }
+        due = [turn for turn in self._turns if (number + 1) % turn.every == 0]
         with model._slab.gate.writing():
-            stop = self.exchange(STEP, None, stop, same=n) if not self._due(number) else stop
-            for i, turn in enumerate(self._due(number)):
+            if not due:
+                stop = self.exchange(STEP, None, stop, same=n)
+            for i, turn in enumerate(due):
                 stop = self._make_turn(turn, stop, i > 0, totals, sums)
             done = totals - position.totals
             position.totals, position.sums = totals, sums
@@ -156,10 +158,6 @@ class SharedUpdates(SharedSteps):
             if arrays:
                 self._add_values(inputs, done[1:] / n, sums)
         return stop
-
-    def _due(self, number: int) -> list[_Turn]:
-        """The turns that come in the batch of that number."""
-        return [turn for turn in self._turns if (number + 1) % turn.every == 0]
 
     def _make_turn(self, turn: _Turn, stop: bool, begun: bool, totals: np.ndarray, sums: np.ndarray) -> bool:
         """Updates by gradients at the same weights."""
