@@ -13,6 +13,7 @@ from ._fit_options import FitOptions
 from ._graph import Operation, SymbolicTensor, outside_calls
 from ._model_data import inputs_of, positive, rows_at_once
 from ._progress import Progress
+from ._resuming import resume
 from ._row_sums import Total
 from ._step_data import StepData, TracedBatches, trace_step, weights_of_rows
 from ._step_trace import Applied, Penalties, StepTrace, ancestors
@@ -398,7 +399,7 @@ def make_fit(model: Any, progress: Progress, given: FitOptions) -> Fit:
     options = _with_rows(model, options, min(options.batch_size or 1, len(inputs[0])))
     step._require_compiled().optimizer.claim(model)
     fit = Fit(step, (inputs, [], []), _validation(model, step, options, held), options, progress)
-    _resume(fit)
+    resume(fit)
     return fit
 
 
@@ -412,7 +413,7 @@ def _make_stream_fit(model: Any, progress: Progress, options: FitOptions) -> Fit
     try:
         step._require_compiled().optimizer.claim(model)
         fit = StreamFit(step, feed, _validation(model, step, options, None), options, progress)
-        _resume(fit)
+        resume(fit)
     except BaseException:
         feed.close(failed=True)
         raise
@@ -449,14 +450,6 @@ def _validation(model: Any, step: OverriddenStep, options: FitOptions, held: Ste
         return held, [], []
     x, y, sample_weight = held.parts(held.arrays)
     return model._data_for(x, y, sample_weight, None, options.check_finite)
-
-
-def _resume(fit: Fit) -> None:
-    path = fit.resume_path()
-    if path is not None:
-        from .saving.checkpoint import restore
-
-        restore(fit, path)
 
 
 def train_on_batch(

@@ -46,9 +46,8 @@ class PlanCache:
         self._known_parts: dict[Any, _core.Plan] = {}  # by what was asked for, until the version changes
         self._pools: dict[Any, _core.PlanPool] = {}  # of plans to predict and evaluate, by several threads
         self._latest: _core.Plan | None = None
-        self._given: tuple[tuple[str, int, bool, tuple[int, ...]], _core.Plan] | None = (
-            None  # by the last `get`, where it would give it again
-        )
+        #: By the last `get`, where it would give it again.
+        self._given: tuple[tuple[str, int, bool, tuple[int, ...]], _core.Plan] | None = None
         self._snapshot: Snapshot | None = None
         self._one_thread = False
         # What follows from the model's structure: until the version changes.

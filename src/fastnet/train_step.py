@@ -25,6 +25,7 @@ from ._model_data import (
     threads_of,
 )  # fmt: skip
 from ._progress import make_progress
+from ._resuming import resume
 from ._step_function import checked_updates, chosen_optimizers, dtype_of, make_inputs
 from ._steppers import SLICE_STEPS, TRAIN
 from ._stream_fitting import StreamFit, begin_training
@@ -299,11 +300,7 @@ validation_batch_size, validation_freq, check_finite, resume_from
                 fit = Fit(self, arrays, held, options.checked_for(self, len(arrays[0][0])), progress)
             else:
                 fit = StreamFit(self, feed, held, options, progress)
-            path = fit.resume_path()
-            if path is not None:
-                from .saving.checkpoint import restore
-
-                restore(fit, path)
+            resume(fit)
         except BaseException:
             self._columns.known = known
             if feed is not None:

@@ -20,6 +20,7 @@ from ._model_data import learn_columns, positive, rows_at_once, threads_of
 from ._open_shapes import in_turn
 from ._own_steps import OwnSteps
 from ._progress import Progress, make_progress
+from ._resuming import resume
 from ._steppers import TRAIN
 from ._summary import summarize_as_html
 from ._types import LossLike, OptimizerLike
@@ -325,11 +326,7 @@ class Trainer(OwnSteps, CustomLoop):
                 faults = list(faults_of_targets(self.outputs, self.output_names, fit.compiled.losses, arrays[1]))
                 fit.history.faults = faults
                 warn_of(faults)
-            path = fit.resume_path()
-            if path is not None:
-                from .saving.checkpoint import restore
-
-                restore(fit, path)
+            resume(fit)
         except BaseException:
             self._columns.known = known
             if feed is not None:
