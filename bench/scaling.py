@@ -3,8 +3,9 @@
     python -m bench.scaling [--rounds N] [--only mnist|cnn-mnist|digits|model ...]
 
 Runs this file by mpiexec, that of the Python it runs in: one process without a distribution, and some with one, in turns. Data are random. A
-figure is the shortest time of a step, of the means over the epochs of all rounds; what it is compared with is from the same rounds. Needs
-mpi4py and two free processors, and takes some three minutes on an idle machine.
+figure is the shortest time of a step, of the means over the epochs of all rounds; what it is compared with is from the same rounds. "apart"
+are processes that train half a batch each at the same time, without a distribution: what the processors allow where nothing is exchanged, though
+each updates all weights. Needs mpi4py and two free processors, and takes some three minutes on an idle machine.
 
 The model says what a step would take on many machines, see `predict`; what it assumes is compared with this machine by two processes, and by
 four that share two processors.
@@ -26,8 +27,8 @@ import numpy as np
 BATCHES = {"mnist": [512], "cnn-mnist": [512], "digits": [32, 128, 512, 2048]}
 #: What is compared with one process alone.
 RUNS = {
-    "mnist": [("reproducible", 1), ("reproducible", 2), ("plain", 2)],
-    "cnn-mnist": [("reproducible", 1), ("reproducible", 2), ("plain", 2)],
+    "mnist": [("reproducible", 1), ("reproducible", 2), ("plain", 2), ("apart", 2)],
+    "cnn-mnist": [("reproducible", 1), ("reproducible", 2), ("plain", 2), ("apart", 2)],
     "digits": [("reproducible", 2)],
 }
 EPOCHS = 6
@@ -37,12 +38,16 @@ SECONDS = 0.3
 
 def train(kind: str, name: str, batch: int) -> None:
     """In a process that mpiexec has started: trains, and the first tells the shortest mean time of a step."""
+    from mpi4py import MPI
+
     import fastnet as fn
     from fastnet._bench.fastnet_peer import build_model, compile_model
     from fastnet._bench.workloads import WORKLOADS
 
-    workload = WORKLOADS[name]
-    if kind != "alone":
+    workload, comm = WORKLOADS[name], MPI.COMM_WORLD
+    if kind == "apart":
+        batch //= comm.size
+    elif kind != "alone":
         fn.distribution.set_distribution(fn.distribution.DataParallel(reproducible=kind == "reproducible"))
     row = {"mnist": 1e-5, "cnn-mnist": 1.8e-4, "digits": 3e-7}[name]  # seconds, about
     steps = max(3, min(2000, int(SECONDS / row / batch)))
@@ -53,11 +58,11 @@ def train(kind: str, name: str, batch: int) -> None:
     compile_model(model, workload, n_threads=1)
     times = []
     for _ in range(EPOCHS):
+        comm.Barrier()
         start = time.perf_counter()
         model.fit(x, y, batch_size=batch, epochs=1, verbose=0, shuffle=False, check_finite=False)
         times.append((time.perf_counter() - start) / steps)
-    distribution = fn.distribution.distribution()
-    if distribution is None or distribution.rank == 0:
+    if comm.rank == 0:
         size = sum(weight.size for weight in model.weights)
         print(json.dumps({"seconds": min(times), "weights": size}), flush=True)
 
