@@ -158,6 +158,73 @@ def test_rows_are_read_more_than_once(branches, outputs):
     assert_alike(found, expected)
 
 
+def _scalings():
+    sizes = np.random.default_rng(5).uniform(0.5, 3, COLUMNS)
+    adapted = layers.MinMaxScaling()
+    adapted.adapt(np.stack([np.zeros(COLUMNS), sizes]))
+    return {
+        "deviation": [layers.Normalization(mean=0.0, variance=4.0)],
+        "deviations": [layers.Normalization(mean=np.zeros(COLUMNS), variance=sizes**2)],
+        "inverted": [layers.Normalization(mean=0.0, variance=sizes, invert=True)],
+        "factor": [layers.Rescaling(1 / 255)],
+        "largest": [adapted],
+        "two": [layers.Rescaling(2.0), layers.Normalization(mean=np.zeros(COLUMNS), variance=sizes)],
+    }
+
+
+@pytest.mark.parametrize("name", _scalings())
+def test_scalings_that_keep_zeros(name, dtype):
+    x, y = matrix(), targets()
+    make = lambda: classifier([*_scalings()[name], layers.Dense(11, "tanh")], dtype=dtype)
+    found, expected = make(), make()
+    found.fit(x, y, batch_size=16, epochs=2, verbose=0, validation_data=(x, y))
+    assert is_sparse(found)
+    expected.fit(x.toarray(), y, batch_size=16, epochs=2, verbose=0)
+    assert_alike(found, expected, 1e-9 if dtype == "float64" else 2e-5)
+    assert found.evaluate(x, y) == pytest.approx(expected.evaluate(x.toarray(), y), rel=1e-5)
+    assert is_sparse(found)
+    np.testing.assert_allclose(found.predict(x[:5]), found.predict(x[:5].toarray()), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_scaled_is_read_twice():
+    x, y = matrix(), np.random.default_rng(1).normal(size=(70, 1))
+
+    def model():
+        rows = fn.Input((COLUMNS,))
+        scaled = layers.Normalization(mean=0.0, variance=4.0)(rows)
+        made = fn.Model(rows, layers.Add()([layers.Dense(1)(scaled), layers.Dense(1)(layers.Dense(6, "relu")(scaled))]), seed=0)
+        made.compile("adam", "mse")
+        return made
+
+    found, expected = model(), model()
+    found.fit(x, y, batch_size=16, verbose=0)
+    assert is_sparse(found)
+    expected.fit(x.toarray(), y, batch_size=16, verbose=0)
+    assert_alike(found, expected, 2e-5)
+
+
+def test_a_scaling_that_knows_nothing_yet():
+    model = fn.Sequential([layers.Normalization(), layers.Dense(3)], seed=0)
+    model.compile("adam", "mse")
+    with pytest.raises(RuntimeError, match="adapt"):
+        model.fit(matrix(), np.zeros((70, 3)), verbose=0)
+    assert not model.built
+
+
+def test_zeros_that_begin_to_move():
+    class Adapts(fn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.layers[0].adapt(matrix().toarray())
+
+    model = classifier([layers.Normalization(mean=np.zeros(COLUMNS), variance=np.ones(COLUMNS)), layers.Dense(4)])
+    with pytest.raises(RuntimeError, match="moves its zeros"):
+        model.fit(matrix(), targets(), verbose=0, epochs=2, callbacks=[Adapts()])
+    before = model.get_weights()
+    model.fit(matrix(), targets(), verbose=0)
+    assert not is_sparse(model)
+    assert not all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
 def _reads_otherwise():
     return {
         "normalization": [layers.Normalization(mean=0.1, variance=2.0), layers.Dense(4)],

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from ._network import Network
     from .optimizers import Optimizer
 
-__all__ = ["TRAINING", "OwnFunction", "idle_weights", "lower", "lower_constant", "lower_operations", "lower_update"]
+__all__ = [
+    "TRAINING",
+    "OwnFunction",
+    "fold_scaling",
+    "idle_weights",
+    "lower",
+    "lower_constant",
+    "lower_operations",
+    "lower_update",
+]
 
 #: A factor of L2 that adds nothing.
 _LEAST = 1e-200
@@ -95,7 +104,7 @@ def lower(
     constants = list(dict.fromkeys([*late, *(weight for weight in given if weight not in used)]))
     # Gradients of the inputs are asked of a custom plan: those of the inputs as they are given.
     inputs, folded = (
-        _fold_scaling(graph, formulas) if kind != "custom" else ([(t.sample_shape, None, None) for t in graph.feeds], set())
+        fold_scaling(graph, formulas) if kind != "custom" else ([(t.sample_shape, None, None) for t in graph.feeds], set())
     )
     # Predictions do without what only adds to the loss.
     operations = [*(graph.leading if kind == "predict" else graph.operations), *formulas]
@@ -173,7 +182,7 @@ def _check_frozen(operations: Sequence[Operation]) -> None:
             )
 
 
-def _fold_scaling(graph: Graph, formulas: Sequence[Operation]) -> tuple[list[tuple[Any, Any, Any]], set[Operation]]:
+def fold_scaling(graph: Graph, formulas: Sequence[Operation] = ()) -> tuple[list[tuple[Any, Any, Any]], set[Operation]]:
     """The inputs, with the affine maps that they alone go through, and the operations that these replace."""
     readers: dict[int, list[Operation]] = {}
     for operation in [*graph.operations, *formulas]:

@@ -19,6 +19,8 @@ SCALINGS = ("standard", "robust", "piecewise", "periodic")
 _NORMAL_QUARTILES = 1.3489795003921634
 #: Parts of a feature with "piecewise".
 _PARTS = 32
+#: How many times larger or smaller than those of the others the numbers of a sparse column are, if it has another unit.
+_OTHER_UNIT = 10.0
 #: Waves of a feature with "periodic", their deviation in turns per deviation of the feature, and numbers that they become.
 _WAVES, _FREQUENCY, _EMBEDDED = 32, 0.1, 16
 
@@ -33,6 +35,55 @@ def mean_and_deviation(values: np.ndarray, weights: np.ndarray | None) -> tuple[
     deviation = np.sqrt(variance)
     constant = deviation <= 10 * np.finfo(values.dtype).eps * np.abs(mean)
     return mean, np.where(constant, 1.0, deviation)
+
+
+def _sparse_mean_and_deviation(x: Any, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """As `mean_and_deviation`, of a matrix in CSR format, from its non-zeros: what is left of a column are as many zeros."""
+    n, columns = x.shape
+    of_rows = np.ones(n) if weights is None else np.asarray(weights, np.float64)
+    part = of_rows / of_rows.sum()
+    of_numbers, values = np.repeat(part, np.diff(x.indptr)), x.data.astype(np.float64)
+    mean = np.bincount(x.indices, of_numbers * values, columns)
+    zeros = 1.0 - np.bincount(x.indices, of_numbers, columns)
+    variance = np.bincount(x.indices, of_numbers * (values - mean[x.indices]) ** 2, columns) + np.maximum(zeros, 0.0) * mean**2
+    deviation = np.sqrt(variance)
+    constant = deviation <= 10 * np.finfo(x.dtype).eps * np.abs(mean)
+    return mean, np.where(constant, 1.0, deviation)
+
+
+def _common_size(x: Any, weights: np.ndarray | None) -> np.ndarray:
+    """What the columns of a matrix in CSR format are divided by, so that numbers are about 1: by one number for all, the median of their
+    sizes, but for those of another unit, which have their own. The size of a column is the root of the mean square of its non-zeros.
+
+    What rare and frequent words say beside each other, or tf-idf, is kept, where a factor for each column would undo it.
+    """
+    n, columns = x.shape
+    used = x.data != 0
+    of_numbers = np.repeat(np.ones(n) if weights is None else weights, np.diff(x.indptr))[used]
+    places, values = x.indices[used], x.data[used].astype(np.float64)
+    count = np.bincount(places, of_numbers, columns)
+    sizes = np.sqrt(np.bincount(places, of_numbers * values**2, columns) / np.where(count > 0, count, 1.0))
+    there = sizes > 0
+    if not there.any():
+        return np.ones(columns)
+    middle = np.median(sizes[there])
+    other = there & ((sizes > _OTHER_UNIT * middle) | (sizes < middle / _OTHER_UNIT))
+    return np.where(other, sizes, middle)
+
+
+def _largest(x: Any) -> np.ndarray:
+    """The largest absolute value of each column, of an array or a sparse matrix; 1 where that is 0."""
+    if not issparse(x):
+        found = np.abs(x).max(axis=0, initial=0.0).astype(np.float64)
+    else:
+        found = np.zeros(x.shape[1])
+        np.maximum.at(found, x.indices, np.abs(x.data.astype(np.float64)))
+    return np.where(found > 0, found, 1.0)
+
+
+def issparse(x: Any) -> bool:
+    """Whether this is a matrix or array of scipy.sparse."""
+    return hasattr(x, "tocsr")
 
 
 def as_counts(weights: np.ndarray | None) -> np.ndarray | None:
@@ -82,13 +133,15 @@ class Scaling:
 
     Parameters
     ----------
-    kind : {"standard", "robust", "piecewise", "periodic", None}
-        By mean and deviation; by median and the distance between the quartiles, where that is not 0; the first, and beside it each
+    kind : {"standard", "max_abs", "common", "robust", "piecewise", "periodic", None}
+        By mean and deviation, where x is sparse by the deviation alone, which leaves zeros where they are; by the largest absolute value,
+        which does so too; of sparse x all columns by one number, see `_common_size`; by median and the distance between the quartiles, where that is not 0; the first, and beside it each
         feature as its place within each of up to 32 parts of equal counts, 0 before and 1 after it; the first, and beside it sines and
         cosines of each feature, of frequencies that are learnt, behind a dense layer of its own (Gorishniy et al., 2022); not at all.
     scaled : ndarray of bool, shape (features,)
         The features that are scaled; the others stay as they are.
-    x : ndarray, shape (n, features)
+    x : ndarray or sparse matrix in CSR format, shape (n, features)
+        A sparse one goes with the first three, and None.
     weights : ndarray, optional
         Of the rows, none of them 0: a row of weight 2 counts as two, by `as_counts`.
     cardinalities : sequence of int
@@ -109,7 +162,14 @@ class Scaling:
         if self.kind is None:
             return
         counts = as_counts(weights)
-        self.mean, self.deviation = mean_and_deviation(x, weights)
+        if kind == "max_abs":
+            self.mean, self.deviation = np.zeros(x.shape[1]), _largest(x)
+        elif kind == "common":
+            self.mean, self.deviation = np.zeros(x.shape[1]), _common_size(x, weights)
+        elif issparse(x):
+            self.mean, self.deviation = np.zeros(x.shape[1]), _sparse_mean_and_deviation(x, weights)[1]
+        else:
+            self.mean, self.deviation = mean_and_deviation(x, weights)
         self.mean, self.deviation = np.where(scaled, self.mean, 0.0), np.where(scaled, self.deviation, 1.0)
         if kind == "robust":
             columns = x.astype(np.float64).T

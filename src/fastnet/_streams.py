@@ -118,8 +118,15 @@ def begin(network: Any, feed: Feed, pairs: Callable[[], bool] | None = None) -> 
     """
     convert, row = feed.convert, feed.source.first_row()
     undo = network._build_for(row) if row is not None else None
-    if row is not None and (pairs is None or pairs()) and takes_pairs(network, row.shape[1]):
-        feed.source.pack(network.dtype)
+    try:
+        if row is not None and (pairs is None or pairs()):
+            takes, scale = takes_pairs(network, row.shape[1])
+            if takes:
+                feed.source.pack(network.dtype, scale)
+    except BaseException:
+        assert undo is not None
+        undo()
+        raise
 
     def convert_first(batch: Batch) -> Chunk:
         undo = network._build_for(batch.x)

@@ -76,7 +76,7 @@ class RowSource(Source):
         if self.n_rows == 0:
             raise ValueError("x is empty; expected at least one row")
         self.n_batches = -(-self.n_rows // batch_size)
-        self._packing: tuple[int, str] | None = None
+        self._packing: tuple[int, str, np.ndarray | None] | None = None
         self._count_at_once()
 
     def _count_at_once(self) -> None:
@@ -94,11 +94,11 @@ class RowSource(Source):
         """The first row of x as an array, where x is a sparse matrix that `pack` may be asked for; else None."""
         return None if count_pairs(self._parts[0]) is None else _take(self._parts[0], slice(0, 1))
 
-    def pack(self, dtype: str) -> None:
-        """From here on x is its non-zeros, as numbers of a dtype; see `fastnet._sparse_rows`."""
+    def pack(self, dtype: str, scale: np.ndarray | None = None) -> None:
+        """From here on x is its non-zeros, as numbers of a dtype, times factors of the columns; see `fastnet._sparse_rows`."""
         pairs = count_pairs(self._parts[0])
         assert pairs is not None
-        self._packing = pairs, dtype
+        self._packing = pairs, dtype, scale
         self._count_at_once()
 
     def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch]:

@@ -85,7 +85,7 @@ class Source:
         """Of rows of a sparse matrix that may be given as their non-zeros, if `pack` is called, the first; None: there is no such thing."""
         return None
 
-    def pack(self, dtype: str) -> None:
+    def pack(self, dtype: str, scale: np.ndarray | None = None) -> None:
         """See `first_row`; before the first batch."""
 
     def begin_epoch(self) -> None:

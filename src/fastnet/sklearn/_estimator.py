@@ -13,12 +13,12 @@ from sklearn.base import BaseEstimator, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state, resample
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .. import optimizers
-from .._scaling import SCALINGS, Scaling, as_counts
+from .._scaling import SCALINGS, Scaling, as_counts, issparse
 from ..layers import Input, Layer
 from ..many import FitManyError, PerModel, fit_many
 from ._callbacks import CallbackSupportMixin, FitTask, copies_of
@@ -29,7 +29,9 @@ from ._watch import Record, Watch
 
 __all__ = ["BaseMLP"]
 
-_Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+_Rows = tuple[Any, np.ndarray, np.ndarray | None]
+#: Scalings by which zeros stay zeros, where there is no mean: a sparse matrix stays one.
+_KEEPS_ZEROS = (None, "standard", "max_abs")
 _IMPORTANCE_ROWS = 1000
 #: alpha="auto": scikit-learn's; and where each feature is many inputs, this by the number of rows, at most that.
 _ALPHA, _ALPHA_ROWS, _MOST_ALPHA = 1e-4, 3000.0, 3.0
@@ -67,7 +69,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "layers": [list, tuple, Layer, callable, None],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
-        "scaling": [StrOptions({"auto", *SCALINGS}), None],
+        "scaling": [StrOptions({"auto", "max_abs", *SCALINGS}), None],
         "max_one_hot": [Interval(Integral, 0, None, closed="left")],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
@@ -104,7 +106,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     # ---- fit -------------------------------------------------------------------------------------------
 
     def _validate_inputs(self, X: Any, reset: bool, y: Any = "no_validation", **options: Any) -> Any:
-        """The data as arrays of the kind that the networks compute with; TypeError for a dictionary of columns."""
+        """The data as arrays, or sparse matrices in CSR format, of the kind that the networks compute with; TypeError for a dictionary of
+        columns."""
         if isinstance(X, Mapping):
             raise TypeError(
                 f"{type(self).__name__} takes an array, a sparse matrix, a frame or a table of Arrow, got a {type(X).__name__} with "
@@ -115,10 +118,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if getattr(self, "_table", None) is not None:
             return self._encode_table(X, reset, y)
         kinds = {"float32": np.float32, "float64": np.float64}.get(self.dtype, (np.float64, np.float32))
-        found = validate_data(self, X, y, accept_sparse=["csr", "csc"], dtype=kinds, reset=reset, **options)
+        found = validate_data(self, X, y, accept_sparse="csr", dtype=kinds, reset=reset, **options)
         if isinstance(found, tuple):
-            return _dense(found[0]), found[1]
-        return _dense(found)
+            return _canonical(found[0]), found[1]
+        return _canonical(found)
 
     def _encode_table(self, X: Any, reset: bool, y: Any) -> Any:
         """The numbers of a frame with text, dates or gaps."""
@@ -173,6 +176,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         given = X, y
         reset = not (incremental and hasattr(self, "n_features_in_")) if incremental else first
         X, y = self._check_targets(X, y, reset)
+        X = self._rows_to_train_with(X)
         weights = self._row_weights(sample_weight, X, y)
         self._learn_targets(y, weights, first, incremental)
         targets = self._encode(y)
@@ -182,7 +186,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         held = None if validation_data is None else self._held_out(validation_data)
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         self._stops_early = (
-            len(X) > _AUTO_ROWS and not incremental if self.early_stopping == "auto" else bool(self.early_stopping)
+            X.shape[0] > _AUTO_ROWS and not incremental if self.early_stopping == "auto" else bool(self.early_stopping)
         )
         epochs = 1 if incremental else self.max_iter
         task = FitTask(self, epochs if self.n_members == 1 else 0, *given, metadata)
@@ -222,7 +226,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
                 width = scaling.apply(Input((X.shape[1],))).shape[-1]
                 start = first_weights(self, [width, *hidden_sizes(self), self.n_outputs_], random_state)
             train, own_held = (rows, held) if held is not None or not self._stops_early else self._split(rows, random_state)
-            n = len(train[0])
+            n = len(train[1])
             batch_size = min(200, n) if self.batch_size == "auto" else self.batch_size
             if batch_size > n:
                 if not incremental:
@@ -257,10 +261,19 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             watch.finish(model)
         self._describe(watches, incremental)
 
-    def _scaling_of(self, X: np.ndarray) -> tuple[str | None, np.ndarray]:
+    def _scaling_of(self, X: Any) -> tuple[str | None, np.ndarray]:
         """How to scale, and which of the inputs."""
-        table = self._table
-        return self._kind_of_scaling(X.shape[1]), np.ones(X.shape[1], bool) if table is None else table.scaled
+        table, kind = self._table, self._kind_of_scaling(X.shape[1])
+        # A column that is seldom other than 0 has a small deviation, by which its numbers would become large ones.
+        kind = "common" if issparse(X) and self.scaling == "auto" else kind
+        return kind, np.ones(X.shape[1], bool) if table is None else table.scaled
+
+    def _rows_to_train_with(self, X: Any) -> Any:
+        """A sparse matrix stays one, unless the network has more inputs than columns, or the optimizer takes all rows at once."""
+        if not issparse(X):
+            return X
+        dense = self._kind_of_scaling(X.shape[1]) not in _KEEPS_ZEROS or make_optimizer(self).full_batch
+        return X.toarray(order="C") if dense else X
 
     def _kind_of_scaling(self, n_features: int) -> str | None:
         if self.scaling != "auto":
@@ -281,7 +294,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         X, y, weights = rows
         parts = [X, y] if weights is None else [X, y, weights]
         parts = train_test_split(*parts, random_state=random_state, test_size=self.validation_fraction, stratify=self._strata(y))
-        if len(parts[1]) < 2:
+        if parts[1].shape[0] < 2:
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
         train, held = parts[0::2], parts[1::2]
         return tuple([*train, None][:3]), tuple([*held, None][:3])
@@ -371,7 +384,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         random_state = check_random_state(0)
         n = X.shape[0] if hasattr(X, "shape") else len(X)
         samples = 1.0 if n <= _IMPORTANCE_ROWS else _IMPORTANCE_ROWS
-        X = X.toarray() if hasattr(X, "toarray") else X
+        if issparse(X):  # no more rows of it are made dense than are used
+            X, y = resample(X.tocsr(), y, replace=False, n_samples=min(n, _IMPORTANCE_ROWS), random_state=0)
+            X, samples = X.toarray(), 1.0
         found = permutation_importance(self, X, y, random_state=random_state, max_samples=samples)
         return found.importances_mean
 
@@ -412,5 +427,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return tags
 
 
-def _dense(X: Any) -> np.ndarray:
-    return X.toarray(order="C") if hasattr(X, "toarray") else X
+def _canonical(X: Any) -> Any:
+    """Of a sparse matrix one with a number for each place, at most."""
+    if issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X

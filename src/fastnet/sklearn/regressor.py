@@ -80,13 +80,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         the symbolic tensor of the (scaled) inputs and returns that from which the estimator's last layer is to predict.
     dropout : float or array_like of float
         Part of the units of each hidden layer that `layers.Dropout` leaves out in a step.
-    scaling : {"auto", "standard", "robust", "piecewise", "periodic", None}
+    scaling : {"auto", "standard", "max_abs", "robust", "piecewise", "periodic", None}
         How numbers are scaled, as a part of the network; learnt in the first call of `fit`, in `partial_fit` from the rows of the first call.
-        "standard": to mean 0 and deviation 1. "robust": by median and quartiles, where tails are long. "piecewise": as "standard", and
+        "standard": to mean 0 and deviation 1; of a sparse matrix by the deviation alone, so that zeros stay zeros. "max_abs": by the
+        largest absolute value of a column, which keeps zeros too. "robust": by median and quartiles, where tails are long. "piecewise": as "standard", and
         beside it a piecewise linear encoding by up to 32 quantiles; "periodic": as "standard", and beside it sines and cosines of
         frequencies that are learnt, behind a dense layer for each feature (Gorishniy et al., 2022). Both cost time, and are worth much on
         tables. "auto": "piecewise" for frames that are not numbers alone and, without `layers`, for up to 50 features, else "standard".
-        None: not at all, as in scikit-learn.
+        Of a sparse matrix of more features it is one factor for all columns, by the median of the root mean squares of their non-zeros, but
+        for columns whose numbers are ten times larger or smaller, which have their own. None: not at all, as in scikit-learn.
     target_scaling : bool
         Train with targets of mean 0 and deviation 1, so that neither the learning rate nor `tol` depends on their unit. Not for "poisson".
     max_one_hot : int
@@ -212,6 +214,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Parameters
         ----------
         X : {array_like, sparse matrix, frame}, shape (n, n_features)
+            A sparse matrix is not made dense, but for up to 50 features, by the scalings that move its zeros ("robust", "piecewise",
+            "periodic"), and for `LBFGS`.
             A frame may hold text, categories, dates, booleans and gaps.
         y : array_like, shape (n,) or (n, n_outputs)
         sample_weight : array_like, shape (n,), optional
