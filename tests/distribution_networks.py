@@ -143,3 +143,10 @@ def networks():
     yield "synchronized wide", synchronized(rank, 2000), (images[:, :4, :3], y), {"optimizer": "rmsprop"}, {}
     yield "synchronized tiny", synchronized(rank), (images[:7], y[:7]), {"optimizer": "sgd"}, {"batch_size": 3}
     yield "tiny batches", dense(rank), (x[:7], y[:7]), {"optimizer": "sgd"}, {"batch_size": 3}
+
+
+def train(model, data, compiled, fit):
+    options = {"loss": CROSS_ENTROPY, "metrics": ["accuracy"], **compiled}
+    model.compile(**options)
+    history = model.fit(*data, **{"epochs": 2, "batch_size": 16, "verbose": 0, **fit}).history
+    return {"weights": digest(model), **{name: values for name, values in history.items() if name != "seconds"}}

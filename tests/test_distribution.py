@@ -63,10 +63,10 @@ def environment():
     return {**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
 
 
-def start(library, processes, *arguments):
+def start(library, processes, *arguments, seconds=300):
     """What each process prints, as objects; in no order."""
     done = subprocess.run(
-        command(library, processes, *arguments), capture_output=True, text=True, timeout=300, env=environment(), check=False
+        command(library, processes, *arguments), capture_output=True, text=True, timeout=seconds, env=environment(), check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

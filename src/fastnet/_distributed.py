@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from .distribution._data_parallel import DataParallel
 
-__all__ = ["check_distribution", "distribution", "set_distribution"]
+__all__ = ["check_distribution", "distribution", "joint", "set_distribution"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _current: DataParallel | None = None
 
@@ -51,3 +55,17 @@ def check_distribution(value: Any) -> Any:
     if value is not None and not isinstance(value, DataParallel):
         raise TypeError(f"the distribution must be a fastnet.distribution.DataParallel or None, got {value!r}")
     return value
+
+
+def joint(function: _Function) -> _Function:
+    """A method of a model that all processes of its distribution call together: where it fails in one of them, the others are told."""
+
+    @functools.wraps(function)
+    def call(self: Any, *arguments: Any, **options: Any) -> Any:
+        distribution = self.distribution
+        if distribution is None:
+            return function(self, *arguments, **options)
+        with distribution._meetings.together(function.__name__):
+            return function(self, *arguments, **options)
+
+    return cast(_Function, call)

@@ -218,7 +218,7 @@ def make_stepper(compiled: Compiled, own_constraints: bool = False, distribution
 
         return DataParallelSequenceStepper(distribution)
     if distribution is not None:
-        from .distribution._stepper import DataParallelStepper
+        from .distribution._fit_stepper import DataParallelStepper
 
         return DataParallelStepper(distribution)
     if compiled.sequence:

@@ -10,7 +10,7 @@ import numpy as np
 from . import _core
 from . import optimizers as _optimizers
 from ._custom_losses import rows_of
-from ._distributed import check_distribution
+from ._distributed import check_distribution, joint
 from ._evaluation import LossMeans
 from ._fit_options import FitOptions
 from ._graph import outside_calls
@@ -213,6 +213,7 @@ class TrainStep(Model):
 
     # ---- fit --------------------------------------------------------------------------------------------
 
+    @joint
     def fit(  # type: ignore[override]
         self,
         x: Any,
@@ -308,6 +309,7 @@ validation_batch_size, validation_freq, check_finite, resume_from
             raise
         return fit
 
+    @joint
     def train_on_batch(self, x: Any, return_dict: bool = False, *, check_finite: bool = True) -> Any:  # type: ignore[override]
         """The step on the rows given, as one batch.
 

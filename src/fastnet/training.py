@@ -12,7 +12,7 @@ from . import optimizers as _optimizers
 from ._callback_list import CallbackList
 from ._compiled import Compiled
 from ._custom_losses import judge_rows
-from ._distributed import check_distribution
+from ._distributed import check_distribution, joint
 from ._distributed import distribution as current_distribution
 from ._faults import faults_of_targets, warn_of
 from ._fit_options import FitOptions
@@ -185,6 +185,7 @@ class Trainer(OwnSteps, CustomLoop):
 
     # ---- fit -----------------------------------------------------------------------------------------------
 
+    @joint
     @in_turn
     def fit(
         self,
@@ -334,6 +335,7 @@ class Trainer(OwnSteps, CustomLoop):
             raise
         return fit
 
+    @joint
     @in_turn
     def train_on_batch(
         self,
@@ -370,8 +372,7 @@ class Trainer(OwnSteps, CustomLoop):
             from .distribution._stepper import shared_steps
 
             shared = shared_steps(self, compiled, self.distribution, "train_on_batch")
-            shared.make((inputs, targets, weights), range(n), position)
-            shared.complete()
+            shared.make_alone((inputs, targets, weights), n, position)
         elif self._plans.own_constraints:
             self._split_step(compiled, (inputs, targets, weights), range(n), position)
         else:

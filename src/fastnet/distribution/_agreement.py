@@ -11,6 +11,7 @@ import numpy as np
 from .._config import Configurable
 from .._updates import hyper_rows
 from ._exchanges import is_synchronized
+from ._meetings import message_of
 
 if TYPE_CHECKING:
     from .._compiled import Compiled
@@ -66,27 +67,26 @@ def agree(
         What `check` has raised; RuntimeError where it has in another process.
     """
     comm, optimizer, slots, paths = distribution.comm, compiled.optimizer, model._plans.slots, model._paths()
-    error: Exception | None = None
+    error: BaseException | None = None
     mine: dict[str, Any] = {}
     try:
         check(model, compiled)
         mine = {**arguments, **_parts(model, compiled, paths)}
-    except Exception as raised:
+    except BaseException as raised:
         error = raised
-    everything = comm.allgather((mine, error and f"{type(error).__name__}: {error}"))
+    everything, known = comm.allgather((mine, message_of(error))), distribution._meetings.known
     if error is not None:
-        raise error
+        raise known(error)
     for rank, (_, message) in enumerate(everything):
         if message is not None:
-            raise RuntimeError(f"process {rank} has failed: {message}")
+            raise known(RuntimeError(f"process {rank} has failed: {message}"))
     parts = [theirs for theirs, _ in everything]
     for rank, theirs in enumerate(parts):
         for name, value in theirs.items():
             first = parts[0].get(name)
             if value != first:
-                raise ValueError(
-                    f"{what}: process {rank} has {name}={_shown(value, first)}, process 0 has {_shown(first, value)}"
-                )
+                message = f"{what}: process {rank} has {name}={_shown(value, first)}, process 0 has {_shown(first, value)}"
+                raise known(ValueError(message))
     told = comm.bcast(
         {
             "seed": model.seed,

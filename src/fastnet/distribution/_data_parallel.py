@@ -5,27 +5,16 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import threading
 from typing import Any
 
 import numpy as np
 
 from .. import _core
+from ._meetings import Meetings
 from ._shared_memory import SharedMemory
 from ._tree import part
 
 __all__ = ["DataParallel"]
-
-#: What all processes do together, if one does.
-_CALLS = (
-    "fit",
-    "train_on_batch",
-    "DataParallel.evaluate",
-    "DataParallel.predict",
-    "DataParallel.scatter",
-    "the end of the program",
-)
-_END = len(_CALLS) - 1
 
 
 def _mpi() -> Any:
@@ -111,11 +100,9 @@ class DataParallel:
         self.own_pieces = range(*part(self.pieces, self.size, self.rank))
         self._host = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
         self.n_threads = _threads(self._host)
-        self.lock = threading.RLock()  # of the thread that trains
+        self._meetings = Meetings(MPI, self.comm)
         self._windows: list[Any] = []  # of arrays that `scatter` has handed out
         self._memory = SharedMemory(MPI, self.comm, self._host)
-        self._calls = np.zeros(self.size, np.int32)
-        self._over = ""  # why nothing is done together any more
         self._pid = os.getpid()
         if self.size > 1:
             _abort_on_error(MPI)
@@ -131,43 +118,10 @@ class DataParallel:
     def __reduce__(self) -> Any:
         return _nothing, ()  # in another process a model is trained alone, until it is told otherwise
 
-    def _meet(self, what: str) -> None:
-        """Before what all processes do together.
-
-        Afterwards all have left what they did together before, and may write where others have read.
-
-        Raises
-        ------
-        RuntimeError
-            In all processes, where some are about to do something else, or have come to the end of their program.
-        """
-        if self.size == 1:
-            return
-        if self._over:
-            raise RuntimeError(f"{what}: {self._over}")
-        calls = self._calls
-        calls[self.rank] = own = _CALLS.index(what)
-        self.comm.Allgather(self.MPI.IN_PLACE, calls)
-        if (calls == own).all():
-            return
-        places = ", ".join(
-            f"process{'es' * (len(ranks) > 1)} {' and '.join(map(str, ranks))} at {_CALLS[call]}"
-            for call in sorted(set(calls.tolist()))
-            if (ranks := np.flatnonzero(calls == call).tolist())
-        )
-        message = f"the processes do not make the same calls, {places}: what is made together must be called by all of them"
-        if (calls == _END).any():
-            self._over = message
-        raise RuntimeError(message)
-
     def _end(self) -> None:
-        """At the end of the program: those that wait for this process are told."""
-        if self._pid != os.getpid() or self._over or self.MPI.Is_finalized():
-            return
-        try:
-            self._meet(_CALLS[_END])
-        except RuntimeError as error:
-            print(f"fastnet: {error}", file=sys.stderr)
+        """At the end of the program, in the process that has made this."""
+        if self._pid == os.getpid():
+            self._meetings.end()
 
     def scatter(self, array: Any, root: int = 0) -> np.ndarray:
         """An array that one process has, for all of them: each machine gets it once, in memory that its processes share.
@@ -189,17 +143,27 @@ class DataParallel:
         TypeError
             Where it is none of numbers, in all processes.
         """
-        self._meet("DataParallel.scatter")
+        with self._meetings.together("DataParallel.scatter"):
+            return self._scatter(array, root)
+
+    def _scatter(self, array: Any, root: int) -> np.ndarray:
+        if isinstance(root, bool) or not isinstance(root, (int, np.integer)) or not 0 <= root < self.size:
+            raise ValueError(f"scatter: root must be the number of a process, from 0 to {self.size - 1}, got {root!r}")
+        source = np.ascontiguousarray(array) if self.rank == root else None  # where it fails, it does before all meet
+        self._meetings.meet("DataParallel.scatter")
         MPI, comm = self.MPI, self.comm
-        source = np.ascontiguousarray(array) if comm.rank == root else None
         about = (
             None if source is None else (source.shape, source.dtype.str if source.dtype.kind in "biuf" else repr(source.dtype))
         )
-        shape, dtype = comm.bcast(about, root)
+        roots = comm.allgather((root, about))
+        if len({one for one, _ in roots}) > 1:
+            raise self._meetings.known(ValueError(f"scatter: the processes name other roots: {[one for one, _ in roots]}"))
+        shape, dtype = roots[root][1]
         try:
             dtype = np.dtype(dtype)
         except TypeError:
-            raise TypeError(f"scatter: the array must be of numbers, got one of {dtype}") from None
+            message = f"scatter: the array must be of numbers, got one of {dtype}"
+            raise self._meetings.known(TypeError(message)) from None
         first = comm.Split(color=0 if self._host.rank == 0 or comm.rank == root else MPI.UNDEFINED, key=comm.rank)
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         window = MPI.Win.Allocate_shared(size if self._host.rank == 0 else 0, 1, comm=self._host)
@@ -253,7 +217,8 @@ class DataParallel:
         """
         from ._evaluation import evaluate_together
 
-        return evaluate_together(self, model, x, y, batch_size, sample_weight, return_dict)
+        with self._meetings.together("DataParallel.evaluate"):
+            return evaluate_together(self, model, x, y, batch_size, sample_weight, return_dict)
 
     def predict(self, model: Any, x: Any, batch_size: int | None = None) -> Any:
         """`Model.predict`, of which each process does a part; all call it together, and have the same weights.
@@ -276,7 +241,8 @@ class DataParallel:
         """
         from ._evaluation import predict_together
 
-        return predict_together(self, model, x, batch_size)
+        with self._meetings.together("DataParallel.predict"):
+            return predict_together(self, model, x, batch_size)
 
 
 def _nothing() -> None:

@@ -14,6 +14,7 @@ from .._model_data import INFERENCE_ROWS
 from ..data.dataset import unpack
 from ..data.sources import is_stream
 from ..inference import as_asked
+from ._meetings import message_of
 from ._tree import part
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def evaluate_together(
 ) -> Any:
     """See `DataParallel.evaluate`."""
     n, error, found, state = 0, None, {}, None
-    distribution._meet("DataParallel.evaluate")
+    distribution._meetings.meet("DataParallel.evaluate")
     try:
         _check(model)
         x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size, INFERENCE_ROWS, model._known_columns())
@@ -128,7 +129,7 @@ def evaluate_together(
 def predict_together(distribution: Any, model: Any, x: Any, batch_size: int | None) -> Any:
     """See `DataParallel.predict`."""
     n, error, mine = 0, None, []
-    distribution._meet("DataParallel.predict")
+    distribution._meetings.meet("DataParallel.predict")
     try:
         _check(model)
         x, _, _, batch_size = unpack(x, None, None, batch_size, INFERENCE_ROWS, model._known_columns())
@@ -163,16 +164,17 @@ def _check(model: Any) -> None:
 
 def _gather(distribution: Any, what: str, about: Any, mine: list[Any], error: BaseException | None) -> list[Any]:
     """What all processes have found, in no order; an exception in all where one has failed, or has other data."""
-    said = None if error is None else f"{type(error).__name__}: {error}"
-    everything = distribution.comm.allgather((what, said, about, mine))
+    everything, known = distribution.comm.allgather((what, message_of(error), about, mine)), distribution._meetings.known
     if error is not None:
-        raise error
+        raise known(error)
     for rank, (their, message, theirs, _) in enumerate(everything):
         if message is not None:
-            raise RuntimeError(f"process {rank} has failed: {message}")
+            raise known(RuntimeError(f"process {rank} has failed: {message}"))
         if (their, theirs) != everything[0][:1] + everything[0][2:3]:
-            raise ValueError(
-                f"{what}: process {rank} is at {their} with {theirs[0]} rows, batch_size {theirs[1]}, process 0 at {everything[0][0]} "
-                f"with {everything[0][2][0]}, {everything[0][2][1]}"
+            raise known(
+                ValueError(
+                    f"{what}: process {rank} is at {their} with {theirs[0]} rows, batch_size {theirs[1]}, process 0 at "
+                    f"{everything[0][0]} with {everything[0][2][0]}, {everything[0][2][1]}"
+                )
             )
     return [one for *_, found in everything for one in found]

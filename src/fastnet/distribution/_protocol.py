@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import _core
 
 __all__ = [
+    "CALL",
     "END",
     "EPOCH",
     "FAILED",
@@ -34,7 +35,7 @@ FETCHED = GRADIENT | _core.FETCH
 STATUS, KIND, SAME, STOP, ROWS = range(5)
 SAYS = 5
 FINE, FAILED, INTERRUPTED = range(3)
-STEP, EPOCH, END, VALIDATION = range(4)
+STEP, EPOCH, END, VALIDATION, CALL = range(5)
 UNEQUAL = {
     STEP: "the processes do not make the same step: their batches have {} and {} rows",
     EPOCH: "the processes have other weights, or other options of the next step as a learning rate, at the end of the epoch: what a "

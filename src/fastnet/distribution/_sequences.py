@@ -14,8 +14,9 @@ from .._sequence_stepper import SequenceStepper
 from .._stepper import Stepper
 from .._updates import Update, hyper_rows
 from ._evaluation import evaluate_pieces, merge
+from ._fit_stepper import DataParallelStepper
 from ._protocol import FETCHED, GRADIENT, SAYS, STEP
-from ._stepper import DataParallelStepper, SharedSteps, shared_steps
+from ._stepper import SharedSteps, shared_steps
 from ._tree import Node, part
 from ._update import DividedUpdate, can_be_divided
 
@@ -133,14 +134,19 @@ class SharedUpdates(SharedSteps):
         """As of `SharedSteps`; where an update fails, those before it have been made."""
         model, compiled, n, inputs = self.model, self.compiled, len(rows), data[0]
         self._capacity = capacity or n
+        try:
+            hyper = hyper_rows(model.updates, 1)  # by schedules, which may be the user's
+            number, arrays = compiled.optimizer.batches, model._new_arrays(max(len(inputs[0]), rows.stop))
+        except BaseException as raised:
+            self.exchange(STEP, raised)
+            raise
         self._settle(n)
-        number, arrays = compiled.optimizer.batches, model._new_arrays(max(len(inputs[0]), rows.stop))
         totals, sums = position.totals.copy(), position.sums.copy()
         self._said[self._first : self._end] = 0
         self._step = {
             "inputs": [[inputs[i] for i in update.reads] for update in model.updates],
             "outputs": arrays,
-            "hyper": hyper_rows(model.updates, 1),
+            "hyper": hyper,
             "n": n,
             "rows": rows,
             "order": order,
@@ -173,8 +179,8 @@ class SharedUpdates(SharedSteps):
         except BaseException as raised:
             error = raised
         stop = self.exchange(STEP, error, stop, same=n, begun=begun)
-        finite = reduction.add_up(1 / distribution.pieces)
         try:
+            finite = reduction.add_up(1 / distribution.pieces)
             for i, update in turn.members:
                 at = self._losses[i].start
                 loss = sum(said[at] for said in self._said)
@@ -192,8 +198,8 @@ class SharedUpdates(SharedSteps):
                 reduction.share(self._gradients)
             for k in range(len(turn.members)):
                 self.model._change_weights(self._update_one, turn, k, totals, sums)
-        except FloatingPointError:  # in all processes
-            self.complete()
+        except Exception as raised:
+            self._fail(raised)
             raise
         return stop
 
@@ -316,6 +322,5 @@ def train_together(step: Any, inputs: list[np.ndarray], totals: np.ndarray, sums
     position = _core.Position()
     position.totals, position.sums = totals, sums
     shared = shared_steps(step, step._require_compiled(), step.distribution, "train_on_batch", kind=SharedUpdates)
-    shared.make((inputs, [], []), range(len(inputs[0])), position)
-    shared.complete()
+    shared.make_alone((inputs, [], []), len(inputs[0]), position)
     return position.totals, position.sums

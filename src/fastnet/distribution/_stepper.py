@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +9,14 @@ import numpy as np
 
 from .. import _core
 from .._custom_losses import add_losses, rows_of, update_metrics
-from .._hooks import NO_HOOKS, Hooks
-from .._stepper import SLICE_SECONDS, Stepper
-from ._agreement import agree, arguments_of, check_pieces, checksum
+from .._hooks import Hooks
+from ._agreement import agree, check_pieces
 from ._evaluation import evaluate_pieces, merge
 from ._exchanges import Exchanges, is_synchronized
+from ._meetings import CALLS, differing, message_of
 from ._parts import StepsInParts
 from ._protocol import (
-    END,
-    EPOCH,
+    CALL,
     FAILED,
     FETCHED,
     FINE,
@@ -35,7 +31,6 @@ from ._protocol import (
     STEP,
     STOP,
     UNEQUAL,
-    VALIDATION,
 )
 from ._reduction import Reduction
 from ._tree import Node, part
@@ -44,10 +39,9 @@ from ._update import DividedUpdate, can_be_divided
 if TYPE_CHECKING:
     from .._compiled import Compiled
     from .._fit_options import Arrays
-    from .._fit_state import EpochState, FitState
     from ._data_parallel import DataParallel
 
-__all__ = ["DataParallelStepper", "SharedSteps", "shared_steps"]
+__all__ = ["SharedSteps", "shared_steps"]
 
 
 class SharedSteps(StepsInParts):
@@ -71,6 +65,7 @@ class SharedSteps(StepsInParts):
             self._limit_threads(distribution.n_threads)
             model._plans.forget()
         self.interrupted = False
+        self.over = ""  # why nothing of this call is made together any more, which all processes know
         self._step: dict[str, Any] = {}
         self._capacity = 0
         self._divided = False  # whether the last step was
@@ -123,7 +118,7 @@ class SharedSteps(StepsInParts):
         Returns
         -------
         bool
-            Whether process 0 has said `stop`.
+            Whether a process has said `stop`.
 
         Raises
         ------
@@ -133,14 +128,19 @@ class SharedSteps(StepsInParts):
         model, distribution, n = self.model, self.distribution, len(rows)
         pieces = distribution.pieces
         self._capacity = capacity or n
-        hyper = model._plans.hyper(1)
+        inputs, targets, weights = data
+        same = n + sum(1 << (32 + i) for i, array in enumerate(weights[:20]) if array is not None)
+        try:
+            hyper = model._plans.hyper(1)  # by a schedule, which may be the user's
+            outputs = model._new_outputs(rows.stop) if self.compiled.takes_outputs or self.compiled.custom else None
+        except BaseException as raised:
+            self.exchange(STEP, raised)
+            raise
         plans = self._plans_in_parts(n) if self._synchronized else {}
         self._settle(n, agreed=self._synchronized)
         self._said[self._first : self._end] = 0
         for weight, kept in zip(self._states, self._kept):
             np.copyto(kept, weight.array)
-        inputs, targets, weights = data
-        outputs = model._new_outputs(rows.stop) if self.compiled.takes_outputs or self.compiled.custom else None
         self._step = {"outputs": outputs, "hyper": hyper, "n": n, "rows": rows, "order": order, "options": options}
         self._step["phases"] = GRADIENT if outputs is None else FETCHED
         self._step.update(inputs=inputs, targets=targets, weights=weights, step=self.compiled.optimizer.batches * pieces)
@@ -156,10 +156,10 @@ class SharedSteps(StepsInParts):
             finally:
                 for weight, kept in zip(self._states, self._kept):
                     np.copyto(weight.array, kept)
-            stop = self.exchange(STEP, error, stop, same=n)
-            finite = self._reduction.add_up(1 if self._together else 1 / pieces)
-            totals, sums = self._add_said(n, position)
+            stop = self.exchange(STEP, error, stop, same=same)
             try:
+                finite = self._reduction.add_up(1 if self._together else 1 / pieces)
+                totals, sums = self._add_said(n, position)
                 if not np.isfinite(totals[0]):
                     raise FloatingPointError(
                         f"the loss became {(totals[0] - position.totals[0]) / n} at step {self.compiled.optimizer.iterations}; "
@@ -171,10 +171,34 @@ class SharedSteps(StepsInParts):
                         "the weights are those from before that step"
                     )
                 self._update(hyper, n, position, totals, sums)
-            except FloatingPointError:  # in all processes
-                self.complete()
+            except Exception as raised:
+                self._fail(raised)
                 raise
         return stop
+
+    def make_alone(self, data: Arrays, n: int, position: _core.Position) -> None:
+        """A step on so many rows that is all of a call."""
+        within = self.distribution._meetings.within
+        within.append(self)
+        try:
+            self.make(data, range(n), position)
+            self.complete()
+        finally:
+            within.remove(self)
+
+    def meet(self, call: int, error: BaseException | None = None) -> None:
+        """Where a function of the user's makes another call that all make together, by its number; see `Meetings`."""
+        self.exchange(CALL, error, same=call)
+
+    def _fail(self, error: Exception) -> None:
+        """After an exchange, where something has failed: numbers that are not finite are seen by all, of all else none can be told."""
+        if self.over:
+            return
+        if not isinstance(error, FloatingPointError):
+            self.distribution._meetings.end_all(error)
+        self.complete()
+        self.over = str(error)
+        self.distribution._meetings.known(error)
 
     def _settle(self, n: int, agreed: bool = False) -> None:
         """Before a step: takes the memory that is shared from another model; agreed: after an exchange."""
@@ -220,6 +244,7 @@ class SharedSteps(StepsInParts):
         if self._divided and self.distribution.size > 1:
             for array in self.model._plans.slots.arrays():
                 self._reduction.share(array)
+            self._divided = False
 
     def _judge(self, sums: np.ndarray) -> None:
         """Updates the metrics that are called with arrays: in each process by the whole batch, as where one has it."""
@@ -328,135 +353,56 @@ class SharedSteps(StepsInParts):
     def exchange(
         self, kind: int, error: BaseException | None = None, stop: bool = False, same: int = 0, begun: bool = False
     ) -> bool:
-        """Tells the others how it goes, and raises where it does not, here or there; returns whether process 0 wants to stop.
+        """Tells the others how it goes, and raises where it does not, here or there; returns whether training is to stop.
+
+        A step is the last for now where any process says so, of an epoch process 0 decides.
 
         same: what must be the same in all, of a step the rows of its batch, at the end of an epoch the sum of `checksum`.
         begun: weights have been changed by a step that goes on; Ctrl-C waits for its end.
         """
         distribution = self.distribution
-        comm, said = distribution.comm, self._said
+        said, known = self._said, distribution._meetings.known
+        if self.over:
+            raise known(error or RuntimeError(self.over))
         status = FAILED if error is not None else INTERRUPTED if self.interrupted and not begun else FINE
         said[self._first : self._end, :ROWS] = status, kind, same, stop
         if distribution.size > 1:
-            comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
+            distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
         if (said[:, : SAME + 1] == (FINE, kind, same)).all():
-            return bool(said[0, STOP])
+            return bool(said[:, STOP].any() if kind == STEP else said[0, STOP])
         self.complete()  # all are here
         self._reduction.restart()
+        found = self._failure(kind, error)
+        self.over = message_of(found) or ""
+        raise known(found)
+
+    def _failure(self, kind: int, error: BaseException | None) -> BaseException:
+        """What is wrong, after an exchange which has said that something is."""
+        distribution, said = self.distribution, self._said
         failed = np.flatnonzero(said[:, STATUS] == FAILED)
         if len(failed):
             process = next(i for i in range(distribution.size) if failed[0] < part(distribution.pieces, distribution.size, i)[1])
-            message = comm.bcast(f"{type(error).__name__}: {error}" if error is not None else None, process)
-            if error is not None:
-                raise error
-            raise RuntimeError(f"process {process} has failed: {message}")
+            message = distribution.comm.bcast(message_of(error), process)
+            return error or RuntimeError(f"process {process} has failed: {message}")
         if said[:, STATUS].any():
             self.interrupted = False
-            raise KeyboardInterrupt
-        if (said[:, KIND] == kind).all():
-            raise RuntimeError(UNEQUAL[kind].format(*sorted(set(said[:, SAME].astype(np.int64).tolist()))))
-        kinds = ", ".join(f"{KINDS[int(k)]}" for k in sorted(set(said[:, KIND].tolist())))
-        raise RuntimeError(f"the processes do not make the same calls: they are at {kinds}")
+            return KeyboardInterrupt()
+        first = [part(distribution.pieces, distribution.size, i)[0] for i in range(distribution.size)]
+        if kind == CALL or (said[:, KIND] != kind).any():
+            return RuntimeError(differing([_place(said[i]) for i in first]))
+        rows, weights = np.divmod(said[first, SAME].astype(np.int64), 1 << 32)[::-1]
+        if kind == STEP and len(set(rows.tolist())) == 1:
+            given = {
+                f"process {i} for outputs {[k for k in range(20) if (mask >> k) & 1]}" for i, mask in enumerate(weights.tolist())
+            }
+            message = f"sample_weight or class_weight are not given by all processes alike: {', '.join(sorted(given))}"
+            return RuntimeError(message)
+        return RuntimeError(UNEQUAL[kind].format(*sorted(set(rows.tolist()))))
 
 
-class DataParallelStepper(Stepper):
-    """Steps of `fit`, made together with the other processes."""
-
-    #: What makes its steps.
-    _steps: type[SharedSteps] = SharedSteps
-
-    def __init__(self, distribution: DataParallel) -> None:
-        self.distribution = distribution
-        self._shared: SharedSteps | None = None
-        self._handler: Any = None
-        self._over = self._locked = False
-
-    @property
-    def pieces(self) -> int | None:
-        """Into how many a batch is divided, where results do not depend on the processes."""
-        return self.distribution.pieces if self.distribution.reproducible else None
-
-    def begin(self, fit: FitState) -> None:
-        """Before the first step: makes all begin alike, and Ctrl-C end a step together."""
-        if not self.distribution.lock.acquire(blocking=False):
-            raise RuntimeError("another thread trains with this distribution: the processes make one step after another together")
-        self._locked = True
-        if fit.compiled.custom:
-            self.kind, self.exact = "custom", False
-        self._shared = shared_steps(fit.model, fit.compiled, self.distribution, "fit", arguments_of(fit), self._steps)
-        if threading.current_thread() is threading.main_thread():
-            self._handler = signal.getsignal(signal.SIGINT)
-            if callable(self._handler):
-                signal.signal(signal.SIGINT, self._interrupt)
-
-    def _interrupt(self, *_: Any) -> None:
-        assert self._shared is not None
-        self._shared.interrupted = True
-
-    def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
-        assert self._shared is not None
-        left = fit.batches_at_hand(state)
-        options = {name: value for name in ("mixup", "cutmix") if (value := getattr(fit.options, name))}
-        start = time.perf_counter()
-        for _ in range(min(steps or left, left)):
-            rows = range(state.row, min(fit.n_rows, state.row + fit.options.batch_size))
-            late = time.perf_counter() - start > SLICE_SECONDS
-            try:
-                stop = self._shared.make(fit.data, rows, state, order, fit.capacity, late, **options)
-            except BaseException:
-                self._over = True  # all know
-                raise
-            if stop:
-                break
-        self._shared.complete()
-
-    def validate(self, fit: FitState, arrays: Arrays, batch_size: int | None) -> dict[str, Any]:
-        assert self._shared is not None
-        if fit.compiled.takes_outputs or fit.compiled.custom:  # whose results for parts cannot be added up
-            return super().validate(fit, arrays, batch_size)
-        error, hooks = None, NO_HOOKS
-        try:
-            hooks = self._shared.evaluate(arrays, batch_size, fit.callbacks)
-        except BaseException as raised:
-            error = raised
-        self._exchange(VALIDATION, error)
-        return self._shared.evaluated(hooks)
-
-    def agree_to_stop(self, fit: FitState) -> None:
-        """After an epoch: process 0 decides whether there is to be another one."""
-        fit.model.stop_training = self._exchange(EPOCH, stop=fit.model.stop_training, same=checksum(fit.model))
-
-    def _exchange(self, kind: int, error: BaseException | None = None, **said: Any) -> bool:
-        assert self._shared is not None
-        try:
-            return self._shared.exchange(kind, error, **said)
-        except BaseException:
-            self._over = True
-            raise
-
-    def end(self, error: BaseException | None = None) -> None:
-        """After the last step, or when this process fails: the others are told."""
-        try:
-            self._end(error)
-        finally:
-            if self._locked:
-                self._locked = False
-                self.distribution.lock.release()
-
-    def _end(self, error: BaseException | None) -> None:
-        if self._handler is not None and callable(self._handler):
-            signal.signal(signal.SIGINT, self._handler)
-            self._handler = None
-        if self._shared is None or self._over:
-            return
-        self._over = True
-        if error is None:
-            self._exchange(END)
-        else:
-            try:
-                self._exchange(END, error)
-            except BaseException:  # it is being raised anyway
-                pass
+def _place(said: np.ndarray) -> str:
+    """Which exchange a process takes it to be, by what it has said."""
+    return CALLS[int(said[SAME])] if said[KIND] == CALL else KINDS[int(said[KIND])]
 
 
 def shared_steps(
@@ -478,13 +424,14 @@ def shared_steps(
     RuntimeError
         Where that is so in another process, or one makes another call.
     """
-    distribution._meet(what)
+    distribution._meetings.meet(what)
     shared = model._shared_steps
     known = shared is not None and shared.fits(model, compiled, distribution)
     if not known or arguments is not None:
         agree(model, compiled, distribution, what, arguments or {}, check_pieces)
     if not known:
         shared = model._shared_steps = kind(model, compiled, distribution)
+    shared.over = ""
     return shared
 
 

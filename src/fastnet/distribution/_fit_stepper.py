@@ -1,0 +1,110 @@
+"""Steps of `fit`, made together with the other processes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._hooks import NO_HOOKS
+from .._stepper import SLICE_SECONDS, Stepper
+from ._agreement import arguments_of, checksum
+from ._protocol import CALL, END, EPOCH, VALIDATION
+from ._stepper import SharedSteps, shared_steps
+
+if TYPE_CHECKING:
+    from .._fit_options import Arrays
+    from .._fit_state import EpochState, FitState
+    from ._data_parallel import DataParallel
+
+__all__ = ["DataParallelStepper"]
+
+
+class DataParallelStepper(Stepper):
+    """Steps of `fit`, made together with the other processes."""
+
+    #: What makes its steps.
+    _steps: type[SharedSteps] = SharedSteps
+
+    def __init__(self, distribution: DataParallel) -> None:
+        self.distribution = distribution
+        self._shared: SharedSteps | None = None
+        self._handler: Any = None
+
+    @property
+    def pieces(self) -> int | None:
+        """Into how many a batch is divided, where results do not depend on the processes."""
+        return self.distribution.pieces if self.distribution.reproducible else None
+
+    def begin(self, fit: FitState) -> None:
+        """Before the first step: makes all begin alike, and Ctrl-C end a step together."""
+        if fit.compiled.custom:
+            self.kind, self.exact = "custom", False
+        self._shared = shared_steps(fit.model, fit.compiled, self.distribution, "fit", arguments_of(fit), self._steps)
+        self.distribution._meetings.within.append(self)
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.getsignal(signal.SIGINT)
+            if callable(self._handler):
+                signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, *_: Any) -> None:
+        assert self._shared is not None
+        self._shared.interrupted = True
+
+    def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
+        assert self._shared is not None
+        left = fit.batches_at_hand(state)
+        options = {name: value for name in ("mixup", "cutmix") if (value := getattr(fit.options, name))}
+        start, left = time.perf_counter(), min(steps or left, left)
+        for i in range(left):
+            rows = range(state.row, min(fit.n_rows, state.row + fit.options.batch_size))
+            # All stop where one has come to its last, as other callbacks and parts of streams ask for other numbers of steps.
+            last = i + 1 == left or (self.distribution.rank == 0 and time.perf_counter() - start > SLICE_SECONDS)
+            if self._shared.make(fit.data, rows, state, order, fit.capacity, last, **options):
+                break
+        self._shared.complete()
+
+    def validate(self, fit: FitState, arrays: Arrays, batch_size: int | None) -> dict[str, Any]:
+        assert self._shared is not None
+        if fit.compiled.takes_outputs or fit.compiled.custom:  # whose results for parts cannot be added up
+            return super().validate(fit, arrays, batch_size)
+        error, hooks = None, NO_HOOKS
+        try:
+            hooks = self._shared.evaluate(arrays, batch_size, fit.callbacks)
+        except BaseException as raised:
+            error = raised
+        self._shared.exchange(VALIDATION, error)
+        return self._shared.evaluated(hooks)
+
+    def agree_to_stop(self, fit: FitState) -> None:
+        """After an epoch: process 0 decides whether there is to be another one."""
+        assert self._shared is not None
+        fit.model.stop_training = self._shared.exchange(EPOCH, stop=fit.model.stop_training, same=checksum(fit.model))
+
+    def meet(self, call: int, error: BaseException | None = None) -> None:
+        """Where a callback makes another call that all make together, by its number; see `Meetings`."""
+        assert self._shared is not None
+        self._shared.exchange(CALL, error, same=call)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """After the last step, or when this process fails: the others are told."""
+        if self._handler is not None and callable(self._handler):
+            signal.signal(signal.SIGINT, self._handler)
+            self._handler = None
+        meetings = self.distribution._meetings
+        if self not in meetings.within:
+            return
+        assert self._shared is not None
+        try:
+            if not self._shared.over:
+                self._shared.exchange(END, error)
+        except BaseException:
+            if error is None:  # else it is being raised anyway
+                raise
+        finally:
+            meetings.within.remove(self)
+            if error is not None:
+                meetings.known(error)

@@ -1,0 +1,59 @@
+"""A function of the user's fails in one process, or makes a call that the others do not: all end with a message, and can go on."""
+
+import numpy as np
+import pytest
+from distribution_failures import CASES, NESTED
+from test_distribution import LIBRARIES, needs_mpi, start
+
+
+@pytest.fixture(scope="module", params=[(library, n) for library in LIBRARIES for n in (2, 3)], ids=str)
+def raised(request):
+    """By name what the last process sees, and what the others do; where one waits for ever, `start` ends them after a while."""
+    found = start(*request.param, "raising", seconds=120)
+    (last,) = [one for one in found if one["last"]]
+    return last["found"], [one["found"] for one in found if not one["last"]]
+
+
+def check_what_follows(last, others):
+    """A step that all make then is the same in all."""
+    for one in others:
+        assert (one["loss"], one["weights"]) == (last["loss"], last["weights"])
+
+
+@needs_mpi
+@pytest.mark.parametrize("name", CASES)
+def test_what_fails_in_one_process_ends_all(raised, name):
+    last, others = raised
+    last, others = last[name], [one[name] for one in others]
+    assert last["error"] != "NoneType" and (name == "mute" or CASES[name][1] in last["message"])
+    said = last["error"] if name == "mute" else f"{last['error']}: {last['message']}"
+    for one in others:
+        assert (one["error"], one["message"]) == ("RuntimeError", f"process {len(others)} has failed: {said}")
+    check_what_follows(last, others)
+
+
+@needs_mpi
+@pytest.mark.parametrize("name", NESTED)
+def test_a_call_of_one_process_within_another_ends_all(raised, name):
+    """It met an exchange of another form."""
+    last, others = raised
+    last, others = last[name], [one[name] for one in others]
+    for one in [last, *others]:
+        assert one["error"] == "RuntimeError" and "the processes do not make the same calls, process" in one["message"], one
+        assert NESTED[name][1] in one["message"]
+    check_what_follows(last, others)
+
+
+@needs_mpi
+def test_calls_that_all_make_within_another():
+    """They return the same for any number of processes, and where they fail in one, all of it ends."""
+    (expected,) = start(0, 1, "nested_by_all")
+    assert len(expected["found"]) == 9 and np.isfinite(expected["found"]).all()
+    for library in LIBRARIES:
+        for processes in (2, 3):
+            for one in start(library, processes, "nested_by_all", seconds=60):
+                assert {name: one[name] for name in ("found", "history", "weights")} == {
+                    name: expected[name] for name in ("found", "history", "weights")
+                }
+                said = "in __array__" if one["last"] else f"process {processes - 1} has failed: ArithmeticError: in __array__"
+                assert one["message"] == said
