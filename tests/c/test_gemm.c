@@ -1,6 +1,6 @@
 /* Checks csrc/kernels/gemm.h against its definition, bit by bit: one chain of multiply-adds for each
- * element. Compiled once for each instruction set and precision together with gemm.c, with the same
- * definitions and flags. Prints what differs; the exit code is 0 if nothing does.
+ * element. Compiled once for each instruction set and precision, with the object of gemm.c that is shipped. Prints what
+ * differs; the exit code is 0 if nothing does.
  *
  * Matrices have no element more than their strides demand, so that a sanitizer sees reads beyond;
  * elements between rows are NaN, which would show in C; C and the workspace are fenced.
