@@ -43,6 +43,16 @@ def test_shape_dtype_and_reproducibility(cls, dtype):
 
 
 @pytest.mark.parametrize("cls", RANDOM)
+def test_a_seed_is_checked_where_it_is_given(cls):
+    for seed in ("dense", 1.5, [3]):
+        with pytest.raises(TypeError, match=f"^{cls.__name__}: seed must be an integer or None, got "):
+            cls(seed=seed)
+    with pytest.raises(ValueError, match=f"^{cls.__name__}: seed must be at least 0, got -3"):
+        cls(seed=-3)
+    assert type(cls(seed=np.uint64(2**63)).seed) is int
+
+
+@pytest.mark.parametrize("cls", RANDOM)
 def test_random_numbers_come_from_the_generator_alone(cls):
     before = np.random.get_state()[1].copy()
     rng = np.random.default_rng(0)

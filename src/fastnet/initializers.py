@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,19 @@ __all__ = [
 
 #: Standard deviation of a standard normal distribution cut off at 2 standard deviations.
 _TRUNCATED_STDDEV = 0.87962566103423978
+
+
+def _checked_seed(initializer: Initializer, seed: int | None) -> int | None:
+    """A seed as an int, or None."""
+    if seed is None:
+        return None
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        raise TypeError(f"{type(initializer).__name__}: seed must be an integer or None, got {seed!r}") from None
+    if seed < 0:
+        raise ValueError(f"{type(initializer).__name__}: seed must be at least 0, got {seed}")
+    return seed
 
 
 class Initializer(_config.Configurable):
@@ -138,7 +152,7 @@ class RandomNormal(Initializer):
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         self.mean = mean
         self.stddev = stddev
-        self.seed = seed
+        self.seed = _checked_seed(self, seed)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return rng.normal(self.mean, self.stddev, shape)
@@ -150,7 +164,7 @@ class RandomUniform(Initializer):
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
         self.minval = minval
         self.maxval = maxval
-        self.seed = seed
+        self.seed = _checked_seed(self, seed)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return rng.uniform(self.minval, self.maxval, shape)
@@ -168,7 +182,7 @@ class TruncatedNormal(Initializer):
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         self.mean = mean
         self.stddev = stddev
-        self.seed = seed
+        self.seed = _checked_seed(self, seed)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return self.mean + self.stddev * _truncated_normal(shape, rng)
@@ -240,7 +254,7 @@ class VarianceScaling(Initializer):
         self.scale = scale
         self.mode = mode
         self.distribution = distribution
-        self.seed = seed
+        self.seed = _checked_seed(self, seed)
         self.input_axes = None if input_axes is None else tuple(input_axes)
         self.output_axes = None if output_axes is None else tuple(output_axes)
 
@@ -332,7 +346,7 @@ class Orthogonal(Initializer):
 
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
         self.gain = gain
-        self.seed = seed
+        self.seed = _checked_seed(self, seed)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         if len(shape) < 2:
