@@ -1,5 +1,6 @@
 """What all tests share: every instruction set of the machine, both precisions, reproducible property tests."""
 
+import gc
 import signal
 
 import hypothesis
@@ -15,6 +16,12 @@ hypothesis.settings.load_profile("stable")
 # Shells let what they start in the background ignore Ctrl-C, and so do the processes that this one starts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """The tests themselves stay: some millions of objects that the garbage collector would look at again in each of its runs."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=_core.available_isas())

@@ -28,25 +28,31 @@ def configure(source, build, *options):
     return run("cmake", "-S", source, "-B", build, *generator, *options)
 
 
-def install(folder, *options):
-    """Builds the library for the instruction set of these tests and installs it."""
-    configure(ROOT, folder / "build", f"-DFASTNET_ISAS={';'.join(_core.available_isas())}", "-DFASTNET_FLOAT64=OFF", *options)
+def install(folder, isas, *options):
+    """Builds the library for these instruction sets and installs it."""
+    configure(ROOT, folder / "build", f"-DFASTNET_ISAS={';'.join(isas)}", *options)
     run("cmake", "--build", folder / "build", "--parallel", "2")
     run("cmake", "--install", folder / "build", "--prefix", folder / "installed")
     return folder / "installed"
 
 
-def shared_library(tmp_path_factory):
-    """Where the library is installed, built once for all processes of a run of the tests."""
+def shared_build(tmp_path_factory):
+    """Where the library, in `installed`, and the programs of tests/c, in `build`, are: as they are shipped, made once for all processes
+    of a run of the tests."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
     with open(folder / "library.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "library" / "complete").exists():
-            install(folder / "library")
+            install(folder / "library", _core.available_isas(), "-DFASTNET_C_TESTS=ON")
             (folder / "library" / "complete").touch()
-    return folder / "library" / "installed"
+    return folder / "library"
+
+
+def shared_library(tmp_path_factory):
+    """Where the library is installed."""
+    return shared_build(tmp_path_factory) / "installed"
 
 
 def find_file(library, name):

@@ -1,5 +1,5 @@
-"""Builds the C programs of tests/c with CMake and runs them: those of kernels once for each table that this machine can
-run, as they are shipped; those of the engine without optimization, which takes less time."""
+"""Runs the C programs of tests/c, which are linked with what is shipped: those of kernels once for each table that this machine
+can run."""
 
 import json
 import pathlib
@@ -9,66 +9,41 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from library import CAN_BUILD, ROOT, configure, run, shared_build
 
 from fastnet import _core
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAMS = sorted(path.stem for path in (ROOT / "tests" / "c").glob("*.c"))
 KERNEL_PROGRAMS = ["test_gemm", "test_math"]
 TABLES = [f"{isa}_f{bits}" for isa in _core.available_isas() for bits in (32, 64)]
+pytestmark = pytest.mark.skipif(not CAN_BUILD, reason="no cmake or no C compiler")
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory):
-    """Builds programs of the repository, or of a copy of it, and returns their folder; skips where that cannot be done."""
-    if not shutil.which("cmake") or not any(shutil.which(compiler) for compiler in ("cc", "gcc", "clang")):
-        pytest.skip("no cmake or no C compiler")
-
-    def build_programs(names, build_type, root=ROOT, *options):
-        folder = tmp_path_factory.mktemp("c_tests")
-        generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-        for command in (
-            [
-                "cmake",
-                "-S",
-                str(root),
-                "-B",
-                str(folder),
-                "-DFASTNET_C_TESTS=ON",
-                f"-DCMAKE_BUILD_TYPE={build_type}",
-                *generator,
-                *options,
-            ],
-            ["cmake", "--build", str(folder), "--parallel", "2", "--target", *names],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True)
-            assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-        return folder
-
-    return build_programs
+def programs(tmp_path_factory):
+    """Where the programs are, of the same objects as the library."""
+    return shared_build(tmp_path_factory) / "build"
 
 
 def run_programs(folder, names):
-    def run(name):
+    def run_one(name):
         return name, subprocess.run([str(folder / name)], capture_output=True, text=True)
 
     with ThreadPoolExecutor(2) as pool:
-        for name, done in pool.map(run, names):
+        for name, done in pool.map(run_one, names):
             assert done.returncode == 0, f"{name}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
 
 
 @pytest.mark.parametrize("program", KERNEL_PROGRAMS)
-def test_kernels(build, program):
-    names = [f"{program}_{table}" for table in TABLES]
-    run_programs(build(names, "Release"), names)
+def test_kernels(programs, program):
+    run_programs(programs, [f"{program}_{table}" for table in TABLES])
 
 
-def test_engine(build):
-    names = [program for program in PROGRAMS if program not in KERNEL_PROGRAMS]
-    run_programs(build(names, "Debug"), names)
+def test_engine(programs):
+    run_programs(programs, [program for program in PROGRAMS if program not in KERNEL_PROGRAMS])
 
 
-def test_kernels_of_the_documentation(build, tmp_path, monkeypatch):
+def test_kernels_of_the_documentation(tmp_path, monkeypatch):
     """The C of docs/extending.md, put where it says, is found by name and compiles without a warning, as it is shipped; its
     activation passes the tests of the others with the reference that is given there."""
     text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -93,7 +68,9 @@ def test_kernels_of_the_documentation(build, tmp_path, monkeypatch):
 
     isa = _core.available_isas()[0]
     names = [f"test_math_{isa}_f{bits}" for bits in (32, 64)]
-    folder = build(names, "Release", tmp_path, f"-DFASTNET_ISAS={isa}", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON")
+    folder = tmp_path / "build"
+    configure(tmp_path, folder, "-DFASTNET_C_TESTS=ON", f"-DFASTNET_ISAS={isa}", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON")
+    run("cmake", "--build", folder, "--parallel", "2", "--target", *names)
     monkeypatch.setenv("FASTNET_QUICK", "1")  # the functions of math.h have been tested in all detail
     run_programs(folder, names)
     registry = (folder / "generated" / "registry.h").read_text(encoding="utf-8")

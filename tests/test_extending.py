@@ -124,7 +124,7 @@ def test_examples_of_the_page_work(tmp_path):
         (tmp_path / name).write_text(code, encoding="utf-8")
     isa = add_instruction_set(tmp_path) if "avx2" in _core.available_isas() else _core.available_isas()[-1]
     options = [f"-DFASTNET_ISAS={isa}", "-DSKBUILD=ON", f"-DPython_EXECUTABLE={sys.executable}", f"-DCYTHON={CYTHON}"]
-    options += ["-DCMAKE_C_FLAGS_RELEASE=-O1"] + (["-G", "Ninja"] if shutil.which("ninja") else [])
+    options += ["-DFASTNET_OPTIMIZATION=-O1"] + (["-G", "Ninja"] if shutil.which("ninja") else [])
     run("cmake", "-S", tmp_path, "-B", tmp_path / "build", *options)
     run("cmake", "--build", tmp_path / "build", "--parallel", "2", "--target", "_core")
     for module in (tmp_path / "build").glob("_core*.so"):
