@@ -238,6 +238,74 @@ def test_rows_in_order_and_another_learning_rate(library, tmp_path):
     assert in_c.fit([x], [y], 40, 2, in_order=True) == model.fit(x, y, 40, 2, verbose=0, shuffle=False).history["loss"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("momentum", 0.9),
+        ("nesterov", 1),
+        ("weight_decay", 0.1),
+        ("decay_coupled", 1),
+        ("clipnorm", 0.01),
+        ("global_clipnorm", 0.01),
+        ("clipvalue", 1e-3),
+        ("lookahead_steps", 3),
+        ("accumulation_steps", 2),
+    ],
+)
+@pytest.mark.parametrize("optimizer", ["sgd weight_decay=0.01", "sgd momentum=0.5"])
+def test_hyper_parameters_count_from_the_next_epoch(library, name, value, optimizer):
+    """Those, too, that ask for another array of the optimizer, or for other stages of a step."""
+    x, y = digits()
+
+    stack = ["reshape rank=1 size_0=64", "dense units=5", "softmax"]
+    losses = []
+    for more in (f" {name}={value}", ""):
+        model = library.create(stack, (8, 8, 1), "sparse_categorical_crossentropy", optimizer + more)
+        model.hyper("learning_rate")[0] = 0  # two steps that change nothing
+        model.fit([x], [y], 20, 1)
+        model.hyper("learning_rate")[0] = 0.01
+        model.hyper(name)[0] = value
+        losses.append(model.fit([x], [y], 8, 3))
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(("name", "value"), [("learning_rate", np.nan), ("learning_rate", -1), ("momentum", 1), ("lazy", 0.5)])
+def test_hyper_parameters_out_of_range_change_nothing(library, name, value, tmp_path):
+    x, y = digits()
+    path, same = tmp_path / "model.safetensors", tmp_path / "same.safetensors"
+    image_model(optimizers.SGD(0.01, momentum=0.5)).save(path)
+    for epochs in (0, 1):
+        model = library.load(path)
+        if epochs:
+            model.fit([x], [y], 8, epochs)
+        model.save(path)
+        before = model.hyper(name)[0]
+        model.hyper(name)[0] = value
+        with pytest.raises(ValueError, match=f"ERROR_ATTRIBUTE: .*{name}"):
+            model.fit([x], [y], 8, 1)
+        model.save(same)
+        assert path.read_bytes() == same.read_bytes()
+        model.hyper(name)[0] = before
+        model.fit([x], [y], 8, 1)
+
+
+def test_an_array_that_is_asked_for_later_is_saved(library, tmp_path):
+    """Python, whose optimizer has no momentum, goes on without it; C goes on with it."""
+    x, y = digits()
+    path = tmp_path / "model.safetensors"
+    model = image_model(optimizers.SGD(0.01))
+    model.fit(x, y, 8, 1, verbose=0)
+    model.save(path, include_optimizer=True)
+    in_c = library.load(path)
+    for momentum in (0, 0.9):
+        in_c.hyper("momentum")[0] = momentum
+        in_c.fit([x], [y], 8, 1)
+    in_c.save(path)
+    again = fn.load_model(path)
+    assert again.predict(x).tobytes() == in_c.predict([x])[0].tobytes()
+    again.fit(x, y, 8, 1, verbose=0)
+
+
 def test_python_goes_on_with_averages(tmp_path):
     """C does not read them; Python does."""
     x, y = digits()

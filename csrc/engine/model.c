@@ -33,6 +33,7 @@ static fn_status make_model(char *bytes, size_t size, fn_model **made, fn_error 
     for (int32_t i = 0; status == FN_OK && i < model->n_parameters; i++)
         fn_copy_numbers_of_file((char *)model->slab + (size_t)model->parameters[i].offset * model->element,
                                 model->file.data + model->tensors[i]->begin, model->tensors[i]->n, model->element);
+    memcpy(model->planned_hyper, model->hyper, sizeof model->hyper);
     if (status == FN_OK)
         *made = model;
     else
@@ -68,8 +69,8 @@ void fn_model_destroy(fn_model *model)
         return;
     for (int i = 0; i < 2; i++)
         fn_plan_destroy(model->plans[i]);
-    for (int i = 0; i < FN_MAX_SLOTS; i++)
-        fn_release(model->slots[i]);
+    for (int32_t i = 0; i < model->n_slots; i++)
+        fn_release(model->slots[i].numbers);
     fn_release(model->gradients);
     fn_release(model->slab);
     fn_release_blocks(model);
@@ -167,6 +168,15 @@ static fn_input_spec *expand_inputs(const fn_model *model, double **numbers)
     return inputs;
 }
 
+/* The array of that name; NULL: there is none. */
+static void *find_slot(const fn_model *model, const char *name)
+{
+    for (int32_t i = 0; i < model->n_slots; i++)
+        if (!strcmp(model->slots[i].name, name))
+            return model->slots[i].numbers;
+    return NULL;
+}
+
 static bool is_valid_shape(const fn_shape *shape)
 {
     return fn_shape_size(shape) < FN_TOO_MANY;
@@ -207,7 +217,11 @@ static fn_status find_plan(fn_model *model, int kind, int64_t rows, fn_error *er
         spec.n_assignments = network->n_assignments;
         spec.assignments = network->assignments;
         spec.gradient_slab = model->gradients;
-        memcpy(spec.slots, model->slots, sizeof spec.slots);
+        const char *names[FN_MAX_SLOTS];
+        double start[FN_MAX_SLOTS];
+        const int n = fn_optimizer_slots(model->optimizer, model->hyper, names, start);
+        for (int i = 0; i < n; i++)
+            spec.slots[i] = find_slot(model, names[i]);
     }
     const fn_status status = fn_plan_create(&spec, &model->plans[kind], error);
     model->rows[kind] = rows;
@@ -249,41 +263,80 @@ static void fill_slot(const fn_model *model, void *slot, double start)
             ((double *)slot)[i] = isnan(start) ? ((double *)model->slab)[i] : start;
 }
 
-/* Takes the optimizer's arrays from the file where they are there, else begins with new ones. */
+/* Whether the file, which holds the state of the optimizer, must hold this array. */
+static bool is_of_file(const fn_model *model, const char *name)
+{
+    const char *names[FN_MAX_SLOTS];
+    double start[FN_MAX_SLOTS];
+    const int n = model->has_state ? fn_optimizer_slots(model->optimizer, model->planned_hyper, names, start) : 0;
+    for (int i = 0; i < n; i++)
+        if (!strcmp(names[i], name))
+            return true;
+    return false;
+}
+
+/* Adds an array of the optimizer: that of the file, or a new one. */
+static fn_status add_slot(fn_model *model, const char *name, double start, fn_error *error)
+{
+    fn_slot *slot = &model->slots[model->n_slots];
+    if (model->n_slots == FN_MAX_KEPT_SLOTS || !(slot->numbers = fn_allocate((size_t)model->n_elements * model->element)))
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    fill_slot(model, slot->numbers, start);
+    const int32_t n_of_file = is_of_file(model, name) ? model->n_parameters : 0;
+    for (int32_t i = 0; i < n_of_file; i++) {
+        const fn_tensor *tensor = fn_find_slot(model, name, i);
+        if (!tensor) {
+            fn_release(slot->numbers);
+            return fn_fail(error, FN_ERROR_FILE, "the file does not hold '%s' of the optimizer for '%.200s'", name,
+                           model->names[i]);
+        }
+        fn_copy_numbers_of_file((char *)slot->numbers + (size_t)model->parameters[i].offset * model->element,
+                                model->file.data + tensor->begin, tensor->n, model->element);
+    }
+    slot->name = name;
+    model->n_slots++;
+    return FN_OK;
+}
+
+/* The registry lets what varies from step to step be NaN; here it has a value. */
+static fn_status check_hyper(const fn_model *model, fn_error *error)
+{
+    const double *values = model->hyper;
+    for (int i = 0; i < 2; i++) {
+        const fn_registry registry = i == 0 ? FN_OPTIMIZERS : FN_UPDATES;
+        const fn_entry *entry = fn_registry_entry(registry, i == 0 ? fn_registry_find(registry, model->optimizer) : 0);
+        const fn_status status = fn_check_attributes(registry, entry->name, model->optimizer, values, error);
+        if (status != FN_OK)
+            return status;
+        for (int32_t j = 0; j < entry->n_attributes; j++)
+            if (isnan(*values++))
+                return fn_fail(error, FN_ERROR_ATTRIBUTE, "optimizer '%s': %s must be a number, got nan", model->optimizer,
+                               entry->attributes[j].name);
+    }
+    return FN_OK;
+}
+
+/* Checks the hyper-parameters as they are now, and makes what they ask for: arrays of the optimizer that there are not yet, and a
+ * plan where another than the learning rate, which no plan depends on, has been set since it was made. */
 static fn_status begin_training(fn_model *model, fn_error *error)
 {
     const char *names[FN_MAX_SLOTS];
     double start[FN_MAX_SLOTS];
-    if (model->gradients)
-        return FN_OK;
-    const int n = fn_optimizer_slots(model->optimizer, model->hyper, names, start);
-    void *slots[FN_MAX_SLOTS] = {0}, *gradients = fn_allocate((size_t)model->n_elements * model->element);
-    fn_status status = n >= 0 && gradients ? FN_OK : fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    for (int i = 0; status == FN_OK && i < n; i++) {
-        if (!(slots[i] = fn_allocate((size_t)model->n_elements * model->element))) {
-            status = fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-            break;
-        }
-        fill_slot(model, slots[i], start[i]);
-        for (int32_t j = 0; model->has_state && j < model->n_parameters; j++) {
-            const fn_tensor *tensor = fn_find_slot(model, names[i], j);
-            if (tensor)
-                fn_copy_numbers_of_file((char *)slots[i] + (size_t)model->parameters[j].offset * model->element,
-                                        model->file.data + tensor->begin, tensor->n, model->element);
-            else
-                status = fn_fail(error, FN_ERROR_FILE, "the file does not hold '%s' of the optimizer for '%.200s'", names[i],
-                                 model->names[j]);
-        }
+    fn_status status = check_hyper(model, error);
+    const int n = status == FN_OK ? fn_optimizer_slots(model->optimizer, model->hyper, names, start) : 0;
+    for (int i = 0; status == FN_OK && i < n; i++)
+        if (!find_slot(model, names[i]))
+            status = add_slot(model, names[i], start[i], error);
+    if (status == FN_OK && !model->gradients && !(model->gradients = fn_allocate((size_t)model->n_elements * model->element)))
+        status = fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    if (status != FN_OK)
+        return status;
+    if (memcmp(model->planned_hyper + 1, model->hyper + 1, sizeof model->hyper - sizeof *model->hyper) != 0) {
+        fn_plan_destroy(model->plans[TRAINS]);
+        model->plans[TRAINS] = NULL;
     }
-    if (status == FN_OK) {
-        model->gradients = gradients;
-        memcpy(model->slots, slots, sizeof slots);
-        return FN_OK;
-    }
-    for (int i = 0; i < FN_MAX_SLOTS; i++)
-        fn_release(slots[i]);
-    fn_release(gradients);
-    return status;
+    memcpy(model->planned_hyper, model->hyper, sizeof model->hyper);
+    return FN_OK;
 }
 
 /* One epoch, of which the batches count that have been made, also where it ends early. */

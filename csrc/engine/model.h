@@ -20,6 +20,14 @@ typedef struct fn_network {
     fn_assignment *assignments;
 } fn_network;
 
+/* An array of the optimizer. It is kept, and saved, where hyper-parameters that are set later do without it. */
+typedef struct fn_slot {
+    const char *name;
+    void *numbers;
+} fn_slot;
+
+enum { FN_MAX_KEPT_SLOTS = 2 * FN_MAX_SLOTS };
+
 typedef struct fn_block fn_block;
 
 struct fn_model {
@@ -40,8 +48,11 @@ struct fn_model {
     char refusal[200]; /* why it cannot be trained */
     const char *optimizer, *prefix;
     double hyper[FN_MAX_HYPER];
-    int64_t n_elements; /* of each slab */
-    void *slab, *gradients, *slots[FN_MAX_SLOTS];
+    double planned_hyper[FN_MAX_HYPER]; /* those of the plan to train, and before there is one those of the file */
+    int64_t n_elements;                 /* of each slab */
+    void *slab, *gradients;
+    int32_t n_slots;
+    fn_slot slots[FN_MAX_KEPT_SLOTS];
     bool has_state; /* the file holds the optimizer's arrays */
     uint64_t batches, epochs_begun;
     uint64_t batches_predicted; /* of which each has random numbers of its own */

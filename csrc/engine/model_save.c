@@ -76,8 +76,7 @@ typedef struct fn_contents {
     const fn_model *model;
     const fn_tensor **order; /* the tensors of the file by their places */
     fn_json state;
-    const char *slots[FN_MAX_SLOTS];
-    int n_slots; /* of a model that has been trained */
+    int32_t n_slots; /* of a model that has been trained */
 } fn_contents;
 
 static void put_header(fn_sink *sink, const fn_contents *contents)
@@ -108,15 +107,15 @@ static void put_header(fn_sink *sink, const fn_contents *contents)
         put_json(sink, contents->order[i]->entry);
     }
     uint64_t end = file->size - (uint64_t)(file->data - file->bytes);
-    for (int i = 0; i < contents->n_slots; i++)
+    for (int32_t i = 0; i < contents->n_slots; i++)
         for (int32_t j = 0; j < model->n_parameters; j++) {
             const fn_tensor *parameter = model->tensors[j];
-            if (fn_find_slot(model, contents->slots[i], j))
+            if (fn_find_slot(model, model->slots[i].name, j))
                 continue;
             put_text(sink, ",\"");
             put_text(sink, model->prefix);
             put_text(sink, "optimizer/");
-            put_text(sink, contents->slots[i]);
+            put_text(sink, model->slots[i].name);
             put_text(sink, "/");
             put_bytes(sink, parameter->name.at + 1, fn_json_length(parameter->name) - 1);
             put_text(sink, ":{\"dtype\":\"");
@@ -144,21 +143,21 @@ static void renew_tensors(const fn_contents *contents)
     for (int32_t j = 0; j < model->n_parameters; j++) {
         const fn_tensor *tensor = model->tensors[j];
         fn_copy_numbers_of_file(model->file.data + tensor->begin, numbers_of(model, model->slab, j), tensor->n, model->element);
-        for (int i = 0; i < contents->n_slots; i++)
-            if ((tensor = fn_find_slot(model, contents->slots[i], j)))
-                fn_copy_numbers_of_file(model->file.data + tensor->begin, numbers_of(model, model->slots[i], j), tensor->n,
-                                        model->element);
+        for (int32_t i = 0; i < contents->n_slots; i++)
+            if ((tensor = fn_find_slot(model, model->slots[i].name, j)))
+                fn_copy_numbers_of_file(model->file.data + tensor->begin, numbers_of(model, model->slots[i].numbers, j),
+                                        tensor->n, model->element);
     }
 }
 
 static void write_new_slots(fn_new_file *file, const fn_contents *contents)
 {
     const fn_model *model = contents->model;
-    for (int i = 0; i < contents->n_slots; i++)
+    for (int32_t i = 0; i < contents->n_slots; i++)
         for (int32_t j = 0; j < model->n_parameters; j++) {
-            const char *numbers = numbers_of(model, model->slots[i], j);
+            const char *numbers = numbers_of(model, model->slots[i].numbers, j);
             char number[sizeof(double)];
-            if (fn_find_slot(model, contents->slots[i], j))
+            if (fn_find_slot(model, model->slots[i].name, j))
                 continue;
             for (int64_t k = 0; k < model->tensors[j]->n; k++) {
                 fn_copy_numbers_of_file(number, numbers + (size_t)k * model->element, 1, model->element);
@@ -204,8 +203,7 @@ fn_status fn_model_save(fn_model *model, const char *path, fn_error *error)
     qsort(contents.order, (size_t)model->file.n_tensors, sizeof *contents.order, compare_places);
     fn_status status = FN_OK;
     if (model->gradients) {
-        double start[FN_MAX_SLOTS];
-        contents.n_slots = fn_optimizer_slots(model->optimizer, model->hyper, contents.slots, start);
+        contents.n_slots = model->n_slots;
         contents.state = (fn_json){"{\"averaged\":[]}"};
         if (fn_find_state(model, &entry)) {
             if ((state = fn_allocate(fn_json_length(entry) + 1))) {
