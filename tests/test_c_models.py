@@ -1,11 +1,15 @@
 """Models in the C library: what Python saved predicts and trains the same bits in C, and goes on in Python."""
 
+import concurrent.futures
+import ctypes
 import json
+import os
+import stat
 import struct
 
 import numpy as np
 import pytest
-from library import CAN_BUILD, Library, find_file, shared_library
+from library import CAN_BUILD, Error, Fit, Library, find_file, shared_library, sources
 from networks import same_weights
 from round_trips import inputs_for
 from test_configs import called, classes_of, input_for, samples_for, variants
@@ -540,3 +544,61 @@ def test_a_stack_that_is_none_is_refused(library, arguments, message):
 def test_a_stack_cannot_be_saved(library, tmp_path):
     with pytest.raises(ValueError, match="ERROR_STATE: this model was made in C"):
         library.create(["dense"]).save(tmp_path / "model.safetensors")
+
+
+# ---- the place of a file ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_file_is_not_replaced(library, saved, tmp_path):
+    model, fifo, read_only = library.load(saved), tmp_path / "fifo", tmp_path / "read-only"
+    os.mkfifo(fifo)
+    read_only.write_bytes(b"")
+    read_only.chmod(0o444)
+    for place, message in ((tmp_path, "a folder, a device"), (fifo, "a pipe"), (read_only, "is read-only")):
+        before = place.stat()
+        with pytest.raises(ValueError, match=f"ERROR_FILE: .* cannot be written: .*{message}"):
+            model.save(place)
+        assert place.stat() == before
+    with pytest.raises(ValueError, match="ERROR_FILE: .*No such file or directory"):
+        model.save(tmp_path / "none" / "model")
+    assert sorted(tmp_path.iterdir()) == [fifo, read_only]
+
+
+def test_links_and_mode_of_the_file_stay(library, saved, tmp_path):
+    model, file, link = library.load(saved), tmp_path / "file", tmp_path / "link"
+    file.write_bytes(b"old")
+    file.chmod(0o640)
+    link.symlink_to("file")
+    model.save(link)
+    assert link.is_symlink() and stat.S_IMODE(file.stat().st_mode) == 0o640
+    library.load(file)
+    model.save(tmp_path / "new")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o666 & ~umask
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "new"]
+
+
+def test_threads_may_save_to_one_place(library, saved, tmp_path):
+    """Who reads it finds a whole file, and nothing is left beside it."""
+    place = tmp_path / "model"
+    models = [library.load(saved) for _ in range(4)]
+
+    def saves(model):
+        for _ in range(25):
+            model.save(place)
+            library.load(place)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(saves, models))
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_more_rows_than_memory_can_be_asked_for(library):
+    x = np.zeros((1, 3), "float32")
+    (kept, table), error = sources([x]), Error()
+    fit = Fit(ctypes.sizeof(Fit), 2**61, 1, 1, False, table, table, None, None)
+    model = library.create(["dense units=3"])
+    with pytest.raises(ValueError, match="ERROR_SHAPE: there must be 1 to"):
+        library.check(library.calls.fn_model_fit(model.pointer, ctypes.byref(fit), ctypes.byref(error)), error)
+    del kept

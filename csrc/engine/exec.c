@@ -487,13 +487,11 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *given, fn_error *error)
     const fn_bad_label *bad = &plan->shared->bad_label;
     if (bad->output && (run->phases & FN_PHASE_UPDATE))
         return fn_fail(error, FN_ERROR_LABEL,
-                       "output '%s': label %g in row %lld is not a class number from 0 to %lld, which it was when the data were "
-                       "checked; found at step %lld, and the weights are those from before that step",
+                       "output '%s': label %g in row %lld is not a class number from 0 to %lld; found at step %lld, and the "
+                       "weights are those from before that step",
                        bad->output, bad->label, (long long)bad->row, (long long)bad->n_classes - 1, (long long)bad->step);
     if (bad->output)
-        return fn_fail(error, FN_ERROR_LABEL,
-                       "output '%s': label %g in row %lld is not a class number from 0 to %lld, which it was when the data were "
-                       "checked",
+        return fn_fail(error, FN_ERROR_LABEL, "output '%s': label %g in row %lld is not a class number from 0 to %lld",
                        bad->output, bad->label, (long long)bad->row, (long long)bad->n_classes - 1);
     return failed ? explain_failure(plan->shared, run->step + (uint64_t)steps, error) : FN_OK;
 }

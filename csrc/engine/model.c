@@ -371,8 +371,9 @@ fn_status fn_model_fit(fn_model *model, const fn_fit *given, fn_error *error)
         return status;
     if (!model->optimizer)
         return fn_fail(error, FN_ERROR_STATE, "this model cannot be trained in C: %s", model->refusal);
-    if (fit.n_rows < 1 || fit.batch_size < 1 || fit.epochs < 0 || !fit.inputs || !fit.targets)
-        return fn_fail(error, FN_ERROR_SHAPE, "rows and batch_size must be at least 1, and inputs and targets given");
+    if (fit.n_rows < 1 || fit.n_rows >= FN_TOO_MANY || fit.batch_size < 1 || fit.epochs < 0 || !fit.inputs || !fit.targets)
+        return fn_fail(error, FN_ERROR_SHAPE, "there must be 1 to %lld rows, batch_size at least 1, and inputs and targets given",
+                       (long long)FN_TOO_MANY - 1);
     status = begin_training(model, error);
     if (status == FN_OK)
         status = find_plan(model, TRAINS, fit.batch_size < fit.n_rows ? fit.batch_size : fit.n_rows, error);

@@ -1,6 +1,8 @@
 /* Files of tensors, see tensor_file.h. What is allocated is in proportion to the length of the file. */
 #if defined(__unix__) || defined(__APPLE__)
-#define _POSIX_C_SOURCE 200809L /* fileno, fsync */
+#define IS_POSIX
+#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700 /* realpath */
 #endif
 #include "descriptor.h"
 #include "memory.h"
@@ -9,12 +11,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#if defined(__unix__) || defined(__APPLE__)
+#ifdef IS_POSIX
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #endif
 
 /* A longer header is none, as in the safetensors package. */
 enum { LONGEST_HEADER = 100000000, MOST_AXES = 64 };
+
+/* Of the name of a file that is being written: ".", a process, ".", a number and ".new". */
+enum { MOST_OF_SUFFIX = 64 };
 
 /* ---- the table ------------------------------------------------------------------------------------------------- */
 
@@ -206,17 +214,78 @@ fn_status fn_read_file(const char *path, char **bytes, size_t *size, fn_error *e
     return status;
 }
 
+static fn_status refuse_place(const char *place, const char *why, fn_error *error)
+{
+    return fn_fail(error, FN_ERROR_FILE, "%.200s cannot be written: %s", place, why);
+}
+
+/* Makes room for the path of what is written beside a place. */
+static fn_status take_place(fn_new_file *file, const char *place, fn_error *error)
+{
+    *file = (fn_new_file){.place = fn_allocate(strlen(place) + 1), .path = fn_allocate(strlen(place) + MOST_OF_SUFFIX)};
+    if (!file->place || !file->path) {
+        fn_release(file->place);
+        fn_release(file->path);
+        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
+    }
+    strcpy(file->place, place);
+    return FN_OK;
+}
+
+#ifdef IS_POSIX
+/* A file of this process and thread alone, of the mode of the one that it is to replace. */
+static void create_beside(fn_new_file *file, const struct stat *old)
+{
+    static atomic_uint count;
+    int number;
+    do
+        sprintf(file->path, "%s.%ld.%u.new", file->place, (long)getpid(), atomic_fetch_add(&count, 1u));
+    while ((number = open(file->path, O_WRONLY | O_CREAT | O_EXCL, old ? 0600 : 0666)) < 0 && errno == EEXIST);
+    file->file = number < 0 ? NULL : fdopen(number, "wb");
+    if (number >= 0 && !file->file)
+        close(number);
+    if (file->file && old)
+        fchmod(number, old->st_mode & 07777);
+}
+
+static fn_status open_beside(fn_new_file *file, const char *given, fn_error *error)
+{
+    struct stat old;
+    const bool exists = stat(given, &old) == 0;
+    if (exists && !S_ISREG(old.st_mode))
+        return refuse_place(given, "it is a folder, a device, a pipe or a socket, and no file that could be replaced", error);
+    if (exists && (!(old.st_mode & 0222) || access(given, W_OK) != 0))
+        return refuse_place(given, "it is read-only", error);
+    char *real = exists ? realpath(given, NULL) : NULL; /* what links lead to */
+    const fn_status status = take_place(file, real ? real : given, error);
+    free(real);
+    if (status == FN_OK)
+        create_beside(file, exists ? &old : NULL);
+    return status;
+}
+#else
+static fn_status open_beside(fn_new_file *file, const char *given, fn_error *error)
+{
+    const fn_status status = take_place(file, given, error);
+    if (status == FN_OK)
+        file->file = fopen(strcat(strcpy(file->path, file->place), ".new"), "wb");
+    return status;
+}
+#endif
+
+static void release_paths(fn_new_file *file)
+{
+    fn_release(file->path);
+    fn_release(file->place);
+}
+
 fn_status fn_begin_file(fn_new_file *file, const char *place, fn_error *error)
 {
-    static const char suffix[] = ".new";
-    *file = (fn_new_file){.place = place, .path = fn_allocate(strlen(place) + sizeof suffix)};
-    if (!file->path)
-        return fn_fail(error, FN_ERROR_MEMORY, "out of memory");
-    strcat(strcpy(file->path, place), suffix);
-    if ((file->file = fopen(file->path, "wb")))
-        return FN_OK;
-    const fn_status status = fn_fail(error, FN_ERROR_FILE, "%.200s cannot be written: %s", file->path, strerror(errno));
-    fn_release(file->path);
+    fn_status status = open_beside(file, place, error);
+    if (status == FN_OK && !file->file) {
+        status = refuse_place(place, strerror(errno), error);
+        release_paths(file);
+    }
     return status;
 }
 
@@ -228,7 +297,7 @@ void fn_write_bytes(fn_new_file *file, const void *bytes, size_t n)
 fn_status fn_end_file(fn_new_file *file, fn_error *error)
 {
     bool failed = file->failed || fflush(file->file) != 0;
-#if defined(__unix__) || defined(__APPLE__)
+#ifdef IS_POSIX
     failed = failed || fsync(fileno(file->file)) != 0;
 #endif
     failed = fclose(file->file) != 0 || failed;
@@ -239,9 +308,9 @@ fn_status fn_end_file(fn_new_file *file, fn_error *error)
     failed = failed || rename(file->path, file->place) != 0;
     fn_status status = FN_OK;
     if (failed) {
-        status = fn_fail(error, FN_ERROR_FILE, "%.200s cannot be written: %s", file->place, strerror(errno));
+        status = refuse_place(file->place, strerror(errno), error);
         remove(file->path);
     }
-    fn_release(file->path);
+    release_paths(file);
     return status;
 }

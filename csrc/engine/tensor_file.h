@@ -32,14 +32,15 @@ fn_tensor *fn_find_tensor(const fn_tensor_file *file, const char *const *parts, 
 /* Copies n numbers of `element` bytes that are in the order of files, least byte first, or back. */
 void fn_copy_numbers_of_file(void *to, const void *from, int64_t n, size_t element);
 
-/* A file that is being written beside its place. */
+/* A file that is being written beside its place. Where there is one already, links to it are followed, and its mode stays. */
 typedef struct fn_new_file {
     FILE *file;
     char *path; /* of what is written; renamed at the end */
-    const char *place;
+    char *place;
     bool failed;
 } fn_new_file;
 
+/* FN_ERROR_FILE where there is no such folder, and where something is there that is no file, such as a device, or read-only. */
 fn_status fn_begin_file(fn_new_file *file, const char *place, fn_error *error);
 void fn_write_bytes(fn_new_file *file, const void *bytes, size_t n);
 /* Puts it in its place if all has been written, else removes it. */
