@@ -1,5 +1,6 @@
 """Random models as C files, beside the models: 200 that predict, 60 that train, and 20 on other processors."""
 
+import functools
 import shutil
 import subprocess
 
@@ -56,6 +57,7 @@ def c_array(name, array):
     return f"static const {kind} {name}[] = {{{numbers}}};"
 
 
+@functools.cache
 def program_of(seed, dtype):
     """A C program that trains a random model for 5 steps and prints losses and predictions."""
     model, x, y = random_model(seed, dtype)
@@ -109,14 +111,27 @@ def test_no_undefined_behaviour(tmp_path):
         subprocess.run(["./main"], cwd=tmp_path, check=True, capture_output=True)
 
 
+@pytest.fixture(scope="module")
+def expected_of(tmp_path_factory):
+    """What this processor computes, by seed and precision."""
+    folder = tmp_path_factory.mktemp("expected")
+
+    @functools.cache
+    def expected_of(seed, dtype):
+        (folder / "main.c").write_text(program_of(seed, dtype))
+        return run_program(folder, "gcc")
+
+    return expected_of
+
+
 @pytest.mark.parametrize("processor", PROCESSORS)
-def test_other_processors_give_the_same_numbers(processor, tmp_path):
+def test_other_processors_give_the_same_numbers(processor, expected_of, tmp_path):
     triplet, runner = PROCESSORS[processor]
     if not (shutil.which(f"{triplet}-gcc") and shutil.which(runner)):
         pytest.skip(f"there is no {triplet}-gcc or no {runner}")
     for seed in range(how_many(20)):
         dtype = DTYPES[seed % 2]
         (tmp_path / "main.c").write_text(program_of(seed, dtype))
-        expected = run_program(tmp_path, "gcc")
+        expected = expected_of(seed, dtype)
         found = run_program(tmp_path, f"{triplet}-gcc", (runner,))
         assert_close(found, expected, 1e-6 if dtype == "float32" else 1e-13, f"seed {seed} on {processor}", floor=1)
