@@ -20,7 +20,7 @@ import fastnet as fn
 FOLDER = pathlib.Path(__file__).parents[1] / "examples"
 
 
-def run(name, pool):
+def run(name, pool, folder):
     path = os.path.dirname(os.path.dirname(fn.__file__))
     script, start = str(FOLDER / f"{name}.py"), [sys.executable]
     if pool == "mpi":
@@ -31,24 +31,24 @@ def run(name, pool):
         start = [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures"]
     else:
         pytest.importorskip("distributed")
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "DASK_TEMPORARY_DIRECTORY": str(folder)}
     done = subprocess.run([*start, script, pool], capture_output=True, text=True, timeout=120, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.parametrize("pool", ["dask", "mpi"])
-def test_searches_of_scikit_learn(pool):
-    output = run("search_workers", pool)
+def test_searches_of_scikit_learn(pool, tmp_path):
+    output = run("search_workers", pool, tmp_path)
     found = re.findall(r"(\w+): ([\d.]+)% of the test digits", output)
     assert [name for name, _ in found] == ["GridSearchCV", "HalvingRandomSearchCV"], output
     assert all(float(accuracy) > 95 for _, accuracy in found), output
 
 
 @pytest.mark.parametrize("pool", ["dask", "mpi"])
-def test_a_study_of_optuna(pool):
+def test_a_study_of_optuna(pool, tmp_path):
     pytest.importorskip("optuna")
-    output = run("optuna_workers", pool)
+    output = run("optuna_workers", pool, tmp_path)
     trials, workers, least, most = re.search(r"(\d+) trials by (\d) workers: from ([\d.]+)% to ([\d.]+)%", output).groups()
     assert (trials, workers) == ("20", "2") and float(least) < 80 and float(most) > 92, output
 

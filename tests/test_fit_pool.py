@@ -142,7 +142,7 @@ def run(folder, script, *arguments):
     (folder / "script.py").write_text(SCRIPT + script)
     path = os.path.dirname(os.path.dirname(fn.__file__))
     done = subprocess.run([*arguments, str(folder / "script.py")], capture_output=True, text=True, timeout=200, check=False,
-                          env={**os.environ, "PYTHONPATH": path})  # fmt: skip
+                          env={**os.environ, "PYTHONPATH": path, "DASK_TEMPORARY_DIRECTORY": str(folder)})  # fmt: skip
     assert "same True 64 received 1" in done.stdout, done.stdout + done.stderr
 
 
