@@ -101,3 +101,26 @@ def test_rmsprop_with_batch_normalization():
         classes(),
         3,
     )
+
+
+def test_models_of_dictionaries_in_files_of_both(tmp_path):
+    """What dictionaries of inputs and outputs are keyed by is in a .keras file, whoever wrote it."""
+
+    def model(module, **options):
+        a, b = module.Input((3,), name="a"), module.Input((2,), name="b")
+        ends = {"z": module.layers.Dense(4)(module.layers.Concatenate()([a, b])), "c": module.layers.Dense(1)(a)}
+        return module.Model({"second": a, "first": b}, ends, **options)
+
+    rng = np.random.default_rng(0)
+    x = {"second": rng.normal(size=(6, 3)), "first": rng.normal(size=(6, 2))}
+    ours, theirs = model(fn, seed=0), model(keras)
+    theirs.save(tmp_path / "theirs.keras")
+    ours.save(tmp_path / "ours.keras")
+    for one, again in (
+        (theirs, fn.load_model(tmp_path / "theirs.keras")),
+        (ours, keras.saving.load_model(tmp_path / "ours.keras")),
+    ):
+        expected, found = one.predict(x, verbose=0), again.predict(x, verbose=0)
+        assert set(found) == {"z", "c"}
+        for key in found:
+            np.testing.assert_allclose(found[key], expected[key], rtol=0, atol=1e-6)

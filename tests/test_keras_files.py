@@ -403,4 +403,4 @@ def test_inputs_in_a_dictionary_are_in_the_order_of_its_keys(tmp_path):
     config["config"]["input_layers"] = {"z": ["a", 0, 0], "c": ["b", 0, 0]}
     config["config"]["output_layers"] = {"q": ["q", 0, 0], "p": ["p", 0, 0]}
     model = fn.saving.from_keras(written(tmp_path, {**parts, "config.json": json.dumps(config)}))
-    assert model.input_names == ["b", "a"] and model.output_names == ["p", "q"]
+    assert model.input_names == ["c", "z"] and model.output_names == ["p", "q"]

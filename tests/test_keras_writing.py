@@ -88,6 +88,26 @@ def test_written_and_loaded_it_computes_the_same(name, tmp_path):
     assert again.count_params() == model.count_params()
 
 
+def test_dictionaries_of_inputs_and_outputs_keep_their_keys(tmp_path):
+    """Keras flattens a dictionary in the order of its keys, so it numbers the layers in that order, too."""
+    a, b = fn.Input((3,), name="a"), fn.Input((2,), name="b")
+    ends = {"z": layers.Dense(4)(layers.Concatenate()([a, b])), "c": layers.Dense(1)(a)}
+    model = fn.Model({"second": a, "first": b}, ends, seed=0)
+    model.compile("sgd", {"z": "mse", "c": "mae"})
+    model.save(tmp_path / "model.keras")
+    config, arrays = opened(tmp_path / "model.keras")
+    assert config["config"]["input_layers"] == {"second": ["a", 0, 0], "first": ["b", 0, 0]}
+    assert set(config["config"]["output_layers"]) == {"z", "c"}
+    assert arrays["layers/dense/vars/0"].shape == (3, 1)
+    again = fn.load_model(tmp_path / "model.keras")
+    x = {"second": np.ones((4, 3)), "first": np.zeros((4, 2))}
+    expected, found = model.predict(x), again.predict(x)
+    assert set(found) == {"z", "c"} and all(np.array_equal(found[key], expected[key]) for key in expected)
+    assert again.evaluate(x, expected, verbose=0) == [0.0, 0.0, 0.0]
+    with pytest.raises(ValueError, match="expected .*first.*second"):
+        again.predict({"a": np.ones((4, 3)), "b": np.zeros((4, 2))})
+
+
 def test_averages_are_written_where_the_model_predicts_with_them(tmp_path):
     model = fn.Sequential([fn.Input((3,)), layers.Dense(1)], seed=0)
     model.compile(fn.optimizers.SGD(0.1, use_ema=True), "mse")

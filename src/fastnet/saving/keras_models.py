@@ -225,7 +225,9 @@ class _Builder:
         ends = []
         for part in ("input_layers", "output_layers"):
             with telling(f"model {config['name']!r} of Keras: {part}"):
-                ends.append([tensors[_end(key, layers)] for key in keys_of(config[part])])
+                found = [tensors[_end(key, layers)] for key in keys_of(config[part])]
+                named = isinstance(config[part], Mapping) and not place  # models within are called with lists
+                ends.append(dict(zip(sorted(config[part]), found)) if named else found)
         self._settle(layers, made, place)
         return Model(*ends, **options)
 

@@ -179,7 +179,7 @@ class _Writer:
             for i, tensor in enumerate(call.outputs):
                 made.setdefault(id(tensor), (str(layer.name), len(nodes) - 1, i))
         counts: dict[str, int] = {}
-        for layer in _order(model):
+        for layer in _order(model, not group):
             description = self._layer(layer, model)
             name = description["class_name"]
             base = snake_case(NAMES_IN_FILES.get(name, name))
@@ -204,12 +204,15 @@ class _Writer:
             name, number, output = made[id(tensor)]
             return [name, number + (name in functional), output]  # as Keras counts the calls of models there
 
+        def ends(found: list[list[Any]], keys: Sequence[str] | None) -> Any:
+            return found if keys is None or group else dict(zip(keys, found))  # models within are called with lists
+
         config = {
             "name": model.name,
             "trainable": True,
             "layers": [*inputs, *layers.values()],
-            "input_layers": [[name, 0, 0] for name in names],
-            "output_layers": [end(tensor) for tensor in model.outputs],
+            "input_layers": ends([[name, 0, 0] for name in names], model._input_keys),
+            "output_layers": ends([end(tensor) for tensor in model.outputs], model._output_keys),
         }
         return _described("keras.src.models.functional", "Functional", config, "Functional")
 
@@ -372,13 +375,16 @@ def _input_names(model: Any) -> list[str]:
     return names
 
 
-def _order(model: Any) -> Iterator[Layer]:
-    """The layers in the order in which Keras has them."""
+def _order(model: Any, keyed: bool = True) -> Iterator[Layer]:
+    """The layers in the order in which Keras has them, which goes through a dictionary of outputs in the order of its keys."""
     calls = model._graph.calls
     made_by = {id(tensor): call for call in calls for tensor in call.outputs}
     first: dict[Layer, int] = {}
     visited: dict[LayerCall, None] = {}  # each after those it reads
-    for output in model.outputs:
+    outputs = model.outputs
+    if keyed and model._output_keys is not None:
+        outputs = [output for _, output in sorted(zip(model._output_keys, outputs), key=lambda pair: pair[0])]
+    for output in outputs:
         stack: list[tuple[Any, bool]] = [(made_by.get(id(output)), False)]
         while stack:
             call, expanded = stack.pop()
