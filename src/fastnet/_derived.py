@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,9 @@ Build = Callable[[Tensors, Tensors, Tensors], Tensors]
 
 
 def as_list(value: Any) -> list[Any]:
-    """One or several as a list."""
+    """One or several, which may be the values of a dictionary, as a list."""
+    if isinstance(value, Mapping):
+        return list(value.values())
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 

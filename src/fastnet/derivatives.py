@@ -243,6 +243,10 @@ def jacobian(function: Function, inputs: Any) -> Any:
     """
 
     def build(ys: Tensors, xs: Tensors, vs: Tensors) -> Tensors:
+        if len(ys) != 1 or len(xs) != 1:
+            raise ValueError(
+                f"fn.jacobian is of a function of one tensor that returns one, got {len(xs)} and {len(ys)}: fn.vjp takes any"
+            )
         (y,), (x,) = ys, xs
         shape, size = y.sample_shape, math.prod(y.sample_shape)
         rows = []
@@ -289,6 +293,10 @@ def _compute(
     vectors = [np.asarray(one) for one in vs]
     if isinstance(function, Model):
         model = derived_model(function, kind, build, of_inputs)
+        count = len(model.inputs) - len(function.inputs)
+        if vectors and len(vectors) != count:
+            what = "inputs" if of_inputs else "outputs"
+            raise ValueError(f"fn.{kind.split()[0]}: v must be one array for each of the {count} {what}, got {len(vectors)}")
         found = as_list(model.predict([*arrays, *vectors]))
         return found[: len(function.outputs)], found[len(function.outputs) :]
     # The whole arrays are one row.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .._derived import as_list
 from .._lowering import lower
 from .._model_data import positive
 from .._replace import replaced_file
@@ -335,8 +336,7 @@ def _calibration_rows(model: Network, calibration: Any) -> tuple[list[np.ndarray
 
 
 def _measure_loss(model: Network, quantizer: Quantizer, rows: list[np.ndarray], labels: np.ndarray | None) -> QuantizationLoss:
-    own = model.predict(rows if len(rows) > 1 else rows[0])
-    own = own if isinstance(own, list) else [own]
+    own = as_list(model.predict(rows if len(rows) > 1 else rows[0]))
     found = quantizer.predict(rows)
     differences = np.concatenate([np.abs(a.astype(np.float64) - b).reshape(-1) for a, b in zip(found, own)])
     accuracies = [None if labels is None else _accuracy(labels, outputs[0]) for outputs in (found, own)]
@@ -399,8 +399,7 @@ def draw_samples(model: Network) -> list[tuple[list[np.ndarray], list[np.ndarray
                 weight.array[...] = 0
             model._batches_predicted = 0
             given = [np.repeat(array, rows, axis=0) for array in inputs]
-            predicted = model.predict(given if len(given) > 1 else given[0])
-            outputs = [array[:1] for array in (predicted if isinstance(predicted, list) else [predicted])]
+            outputs = [array[:1] for array in as_list(model.predict(given if len(given) > 1 else given[0]))]
             if all(np.all(np.isfinite(array)) for array in outputs):
                 return [(inputs, outputs)]
     finally:
