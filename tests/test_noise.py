@@ -186,13 +186,14 @@ def test_a_rate_may_vary_from_step_to_step():
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_fit_and_train_on_batch_and_the_loop_follow_the_schedule(n_threads):
+@pytest.mark.parametrize("learning_rate", [0.1, fn.schedules.ExponentialDecay(0.1, 3, 0.5)])
+def test_fit_and_train_on_batch_and_the_loop_follow_the_schedule(learning_rate, n_threads):
     """Three ways of making the same steps; and a constant rate as a schedule is a constant rate."""
     x, y = np.random.default_rng(0).normal(size=(2, 40, 6))
 
     def trained(rate, way):
         model = fn.Sequential([fn.Input((6,)), layers.Dropout(rate), layers.Dense(6)], seed=0, dtype="float64")
-        model.compile(fn.optimizers.Adam(fn.schedules.ExponentialDecay(0.1, 3, 0.5)), "mse", n_threads=n_threads)
+        model.compile(fn.optimizers.Adam(learning_rate), "mse", n_threads=n_threads)
         for epoch in range(2):
             if way == "fit":
                 model.fit(x, y, batch_size=8, shuffle=False, verbose=0, initial_epoch=epoch, epochs=epoch + 1)

@@ -310,8 +310,11 @@ class PlanCache:
             return rows
         first, every = (optimizer.batches, optimizer.gradient_accumulation_steps or 1) if optimizer is not None else (0, 1)
         steps = (first + np.arange(n_batches)) // every
-        varying = [[function(int(step)) for _, _, function in columns] for step in steps]
-        return np.hstack([np.broadcast_to(rows, (n_batches, rows.shape[-1])), varying])
+        count = rows.shape[-1]
+        table = np.empty((n_batches, count + len(columns)))  # row after row, as the engine reads them
+        table[:, :count] = rows
+        table[:, count:] = [[function(int(step)) for _, _, function in columns] for step in steps]
+        return table
 
     def _schedules(self) -> list[tuple[int, str, Callable[[int], float]]]:
         """(node, attribute, function of the step) of the layers' attributes that vary in training."""
