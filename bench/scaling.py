@@ -108,6 +108,8 @@ AROUND = 1e-4
 #: Of a weight in its step by Adam: read are the gradient, the weight and two slots, the last three written.
 ADAM = 28
 PIECES = 4
+#: Of gradients that are sent one after another: at most, and of a megabyte at least.
+BUCKETS = 8
 
 
 def add_and_share(weights: float, processes: int) -> float:
@@ -122,15 +124,18 @@ def predict(weights: float, batch: int, processes: int, rate: float, latency: fl
 
     Each process computes its rows, ``6 * weights`` FLOP each, as one piece; sends and is sent sections of gradients, and then weights,
     ``2 * (p - 1) / p`` times as many bytes as there are; reads what it was sent, adds it up, and updates its section of the weights. There are p - 1
-    messages of gradients, of which each costs a tenth of a latency after the first, and four small exchanges of ``log2(p)`` messages one
-    after another. Nothing of it overlaps.
+    messages of each bucket of gradients, of which each costs a tenth of a latency after the first, and four small exchanges, and one of the
+    weights of each bucket, of ``log2(p)`` messages one after another. Of the gradients all but the last bucket are carried during the
+    backward pass, two thirds of the arithmetic, as far as it lasts after the first is complete. Nothing else overlaps.
     """
     arithmetic = 6 * weights * batch / processes / CORE
     if processes == 1:
         return arithmetic + ADAM * weights / MEMORY, 0.0
     memory = (4 * weights + (4 + ADAM) * weights / processes) / MEMORY
     carried = 2 * (processes - 1) / processes * 4 * weights / rate
-    messages = latency * (1 + processes / 10 + 4 * np.log2(processes))
+    buckets = max(1, min(BUCKETS, int(4 * weights) >> 20))
+    carried -= (1 - 1 / buckets) * min(carried / 2, 2 / 3 * arithmetic)
+    messages = latency * (buckets * (1 + processes / 10) + (4 + buckets) * np.log2(processes))
     return arithmetic + memory + carried + messages + AROUND, carried + messages
 
 

@@ -311,6 +311,11 @@ typedef struct fn_plan_spec {
      * Operations that are to look at all of it, as batch_normalization with `synchronized`, exchange numbers within a step, which
      * is run in parts then: see fn_run.part. */
     int32_t replicas;
+    /* Where in the gradient slab a step is cut, in descending order: it is run in parts then, and the gradients from element
+     * cuts[i] on are complete after part fn_plan_cut(plan, i), while others are still to be computed. Not with several replicas.
+     */
+    int32_t n_cuts;
+    const int64_t *cuts;
 } fn_plan_spec;
 
 typedef struct fn_plan fn_plan;
@@ -402,7 +407,8 @@ typedef struct fn_run {
     bool checked; /* the caller says that all gradients are finite: an update without a backward pass does not look at them */
     /* Of a plan with n exchanges (fn_plan_exchange): a call runs part 0, ..., n of one step, each after the one before and with
      * the same rows. Part i < n leaves what this replica says in exchange i, and part i + 1 is for when all have. `exchange`
-     * holds exchange after exchange, each of them a row of numbers for each replica, 0 for those without rows in this batch. */
+     * holds exchange after exchange, each of them a row of numbers for each replica, 0 for those without rows in this batch.
+     * Likewise of a plan whose steps are cut (fn_plan_spec.cuts), where nothing is exchanged. */
     int32_t part, replica;
     double *exchange;
 } fn_run;
@@ -452,6 +458,9 @@ FN_API bool fn_plan_stage(const fn_plan *plan, int index, fn_stage_info *info);
 
 /* How many numbers each replica says in exchange number `index`, in the order of a step; 0 past the end. */
 FN_API int64_t fn_plan_exchange(const fn_plan *plan, int32_t index);
+/* The part of a step after which gradients from fn_plan_spec.cuts[index] on are complete; -1 past the end. A step has one part
+ * more than cuts have different ones. */
+FN_API int32_t fn_plan_cut(const fn_plan *plan, int32_t index);
 
 /* Floating-point operations a second in fused multiply-adds of float32 or float64, and bytes a second of a = s a + t b on large
  * arrays, of one thread with the kernels in use: the best of some repetitions, about 20 ms. -1: out of memory. */

@@ -11,6 +11,7 @@ import time
 
 import distribution_steps
 import numpy as np
+from distribution_early import *
 from distribution_errors import *
 from distribution_failures import *
 from distribution_networks import *
@@ -321,9 +322,11 @@ def endless(kind="model"):
 def main():
     scenario, options = sys.argv[1], sys.argv[2:]
     kinds = set()
-    while scenario in ("alone", "plain", "apart"):
+    while scenario in ("alone", "plain", "apart", "buckets"):
         kinds.add(scenario)
         scenario, *options = options
+    if "buckets" in kinds:
+        have_buckets()
     if "alone" not in kinds:
         distribution = fn.distribution.DataParallel(reproducible="plain" not in kinds)
         if "apart" in kinds:  # each on a machine of its own

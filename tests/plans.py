@@ -113,6 +113,7 @@ class Model:
         separate_stages=False,
         pieces=1,
         replicas=0,
+        cuts=(),
     ):
         self.graph, self.dtype, self.max_rows = graph, np.dtype(dtype), max_rows
         quantum = _core.ALIGNMENT // self.dtype.itemsize
@@ -154,6 +155,7 @@ class Model:
             separate_stages=separate_stages,
             pieces=pieces,
             replicas=replicas,
+            cuts=cuts,
         )
 
     def slot_views(self, number):

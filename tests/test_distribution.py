@@ -202,6 +202,17 @@ def test_all_have_all_of_the_optimizer_after_each_step():
 
 
 @needs_mpi
+@pytest.mark.parametrize(("by", "gathered"), [("nobody", 2), ("batches", 8), ("checkpoints", 8)])
+def test_all_is_gathered_where_somebody_looks(by, gathered):
+    """Be it in one process: at the end of an epoch, not after each slice of it, but where a callback may look then."""
+    (alone,) = start(0, 1, "looked_at", by)
+    assert len(set(alone["shown"])) == (0 if by == "nobody" else 8)
+    found = sorted(start(0, 2, "looked_at", by), key=lambda one: one["rank"])
+    assert found[0]["shown"] == alone["shown"] and not found[1]["shown"]
+    assert [one["gathered"] for one in found] == [gathered] * 2 and {one["weights"] for one in found} == {alone["weights"]}
+
+
+@needs_mpi
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_a_gradient_that_is_not_finite_changes_nothing(processes):
     for found in start(0, processes, "failing", "overflow"):
@@ -539,9 +550,10 @@ def two_hosts(tmp_path):
 
 
 @needs_mpi
-def test_two_hosts_over_tcp(two_hosts):
+@pytest.mark.parametrize("kind", [(), ("buckets",)])
+def test_two_hosts_over_tcp(two_hosts, kind):
     within, launch, sent = two_hosts
-    mpiexec, *rest = command(0, 2, "bits", "wide", "Adam")
+    mpiexec, *rest = command(0, 2, *kind, "bits", "wide", "Adam")
     done = subprocess.run(
         [*within, mpiexec, *launch, *rest],
         capture_output=True,
@@ -553,6 +565,6 @@ def test_two_hosts_over_tcp(two_hosts):
     if done.returncode and "unrecognized argument" in done.stderr:
         pytest.skip("this mpiexec is not that of MPICH")
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    expected = {name: bits(0, 1)[0][name] for name in ("wide", "Adam")}
+    (expected,) = start(0, 1, *kind, "bits", "wide", "Adam")
     assert found == [expected] * 2, done.stdout + done.stderr
     assert sent() > 8 * 30_000 * 4 / 2  # in each of 8 steps half of the gradient

@@ -32,6 +32,17 @@ static fn_status check_nodes(const fn_plan_spec *spec, fn_error *error)
     return FN_OK;
 }
 
+static fn_status check_cuts(const fn_plan_spec *spec, fn_error *error)
+{
+    if (spec->n_cuts > 0 && (spec->replicas > 1 || !spec->training))
+        return fn_fail(error, FN_ERROR_STATE, "steps are cut where a plan trains, and is not one of several replicas");
+    for (int32_t i = 1; i < spec->n_cuts; i++)
+        if (spec->cuts[i] > spec->cuts[i - 1])
+            return fn_fail(error, FN_ERROR_ATTRIBUTE, "cuts must be in descending order, got %lld after %lld",
+                           (long long)spec->cuts[i], (long long)spec->cuts[i - 1]);
+    return FN_OK;
+}
+
 static bool is_aligned(const void *slab)
 {
     return (uintptr_t)slab % FN_ALIGNMENT == 0;
@@ -137,10 +148,13 @@ fn_status fn_check_spec(const fn_plan_spec *spec, fn_error *error)
                   {"outputs", spec->n_outputs, spec->outputs},
                   {"metrics", spec->n_metrics, spec->metrics},
                   {"scheduled attributes", spec->n_scheduled, spec->scheduled},
-                  {"assignments", spec->n_assignments, spec->assignments}};
+                  {"assignments", spec->n_assignments, spec->assignments},
+                  {"cuts", spec->n_cuts, spec->cuts}};
     fn_status status = FN_OK;
     for (size_t i = 0; status == FN_OK && i < sizeof tables / sizeof tables[0]; i++)
         status = check_table(tables[i].what, tables[i].n, tables[i].table, error);
+    if (status == FN_OK)
+        status = check_cuts(spec, error);
     if (status == FN_OK)
         status = check_nodes(spec, error);
     if (status == FN_OK)

@@ -52,3 +52,8 @@ int64_t fn_plan_exchange(const fn_plan *plan, int32_t index)
             return plan->stages[i].exchanged;
     return 0;
 }
+
+int32_t fn_plan_cut(const fn_plan *plan, int32_t index)
+{
+    return index >= 0 && index < plan->n_cuts ? plan->cuts[index] : -1;
+}

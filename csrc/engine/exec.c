@@ -159,7 +159,7 @@ static void find_part(const fn_plan *plan, int32_t part, int32_t *first, int32_t
 {
     *first = 0;
     for (*end = 0; *end < plan->n_stages; ++*end)
-        if (plan->stages[*end].exchanged) {
+        if (plan->stages[*end].ends_part) {
             if (part-- == 0) {
                 ++*end;
                 return;
@@ -203,7 +203,7 @@ void fn_run_steps(const fn_plan *plan, const fn_call *call, int thread)
             run_stages(plan, run->phases, &context, place, size, first, end);
         if (FN_ARRAYS_APART && plan->max_threads == 1)
             fn_fence_others(plan, plan->n_stages);
-        if (run->part < plan->n_exchanges)
+        if (run->part < plan->last_part)
             break;
         /* Another thread may still gather its targets, by the order of the epoch that is over. */
         if (n_threads > 1 && context.first_row + context.rows >= run->n_rows)
@@ -386,17 +386,19 @@ static fn_status check_run(const fn_plan *plan, const fn_run *run, fn_error *err
 /* What a call of a part of a step says, or one of a plan whose steps have none. */
 static fn_status check_part(const fn_plan *plan, const fn_run *run, fn_error *error)
 {
-    if (run->part < 0 || run->part > plan->n_exchanges || (run->part > 0 && run->part != plan->part_due))
+    if (run->part < 0 || run->part > plan->last_part || (run->part > 0 && run->part != plan->part_due))
         return fn_fail(error, FN_ERROR_STATE, "part %d of a step, where part %d of %d is the next", run->part, plan->part_due,
-                       plan->n_exchanges + 1);
-    if (plan->n_exchanges == 0)
+                       plan->last_part + 1);
+    if (plan->last_part == 0)
+        return FN_OK;
+    if (run->epochs > 1 || run->n_rows - run->first_row > run->batch_size)
+        return fn_fail(error, FN_ERROR_STATE, "a plan whose steps have parts is run for one batch in a call");
+    if (plan->n_cuts > 0)
         return FN_OK;
     if (!run->exchange)
         return fn_fail(error, FN_ERROR_STATE, "a plan of replicas that exchange numbers is run without an array for these");
     if (run->replica < 0 || run->replica >= plan->replicas)
         return fn_fail(error, FN_ERROR_STATE, "replica %d of %d", run->replica, plan->replicas);
-    if (run->epochs > 1 || run->n_rows - run->first_row > run->batch_size)
-        return fn_fail(error, FN_ERROR_STATE, "a plan of replicas that exchange numbers is run for one batch in a call");
     return FN_OK;
 }
 
@@ -464,7 +466,7 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *given, fn_error *error)
     bool failed, open;
     do {
         open = false;
-        if (plan->fixed_threads || plan->max_threads == 1 || plan->n_exchanges > 0)
+        if (plan->fixed_threads || plan->max_threads == 1 || plan->last_part > 0)
             fn_execute(plan, &remaining, find_strategy(plan, &remaining, plan->max_threads), deadline);
         else
             open = fn_execute_autotuned(plan, &remaining, deadline);
@@ -476,7 +478,7 @@ fn_status fn_plan_run(fn_plan *plan, fn_run *given, fn_error *error)
         remaining.hyper += remaining.steps_done * remaining.hyper_stride;
         remaining.first_row = remaining.next_row;
     } while (open && !failed && remaining.first_row < remaining.n_rows && fn_seconds() < deadline);
-    plan->part_due = failed || run->part == plan->n_exchanges ? 0 : run->part + 1;
+    plan->part_due = failed || run->part == plan->last_part ? 0 : run->part + 1;
     if (run->phases & (FN_PHASE_FORWARD | FN_PHASE_BACKWARD))
         plan->kept_rows =
             (run->phases & FN_PHASE_BACKWARD) || steps == 0 ? 0 : rows_of_last_batch(run, run->first_row, remaining.first_row);

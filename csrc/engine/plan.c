@@ -1,6 +1,7 @@
 /* Compiles a description into a plan: shapes, nodes, stages, barriers, lifetimes, arena. */
 #include "blocks.h"
 #include "check.h"
+#include "cuts.h"
 #include "exec.h"
 #include "fusion.h"
 #include "graph.h"
@@ -500,6 +501,8 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
     fn_find_sparse_gradients(plan, spec, &table);
     plan->pieces = fn_count_pieces(plan, spec);
     status = emit_stages(plan, spec, &table, error);
+    if (status == FN_OK)
+        fn_find_cuts(plan, spec, table.buffers);
     if (status == FN_OK && plan->failed)
         status = fn_fail(error, FN_ERROR_MEMORY, "out of memory");
     if (status == FN_OK)
@@ -507,7 +510,7 @@ static fn_status fill_plan(fn_plan *plan, const fn_plan_spec *spec, const fn_pee
     if (status != FN_OK || peering)
         return status;
     fn_add_strategy(plan, &(fn_strategy){.n_threads = 1, .run = fn_run_shares});
-    if (plan->n_exchanges == 0)
+    if (plan->last_part == 0)
         status = fn_divide_plan(plan, spec, error);
     fn_add_strategy(plan, &(fn_strategy){.n_threads = plan->max_threads, .run = fn_run_shares});
     return status;

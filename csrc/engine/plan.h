@@ -30,7 +30,8 @@ struct fn_stage {
     bool unless_backward; /* nor is the barrier before it waited at */
     int64_t iterations;
     int64_t items;
-    int64_t exchanged; /* numbers that it leaves for other replicas, with which a part of the step ends; 0: none */
+    int64_t exchanged; /* numbers that it leaves for other replicas; 0: none */
+    bool ends_part;    /* of the step: a call ends with it */
     double flops_per_row, flops_fixed;
 };
 
@@ -181,7 +182,8 @@ struct fn_plan {
     fn_strategy strategies[FN_MAX_STRATEGIES];
     int32_t n_strategies;
     int32_t replicas;                 /* that each compute a piece of a batch */
-    int32_t n_exchanges, part_due;    /* between them in a step; the part that is to be run next */
+    int32_t last_part, part_due;      /* of a step; the part that is to be run next */
+    int32_t n_cuts, *cuts;            /* the part with which each ends */
     int64_t exchange_numbers;         /* of all replicas in all exchanges */
     unsigned phases;                  /* of all stages */
     int32_t n_sources;                /* inputs of the caller: those that are no targets */

@@ -74,9 +74,8 @@ fn_status fn_plans_run(int32_t n, fn_plan *const *plans, fn_run *const *runs, in
     if (first.first_row < 0 || first.first_row >= n_rows)
         return fn_fail(error, FN_ERROR_SHAPE, "first row %lld of %lld", (long long)first.first_row, (long long)n_rows);
     for (int32_t i = 0; i < n; i++) {
-        if (fn_plan_exchange(plans[i], 0) > 0)
-            return fn_fail(error, FN_ERROR_STATE,
-                           "plan %d of a sequence is one of several replicas, whose steps are run in parts", i);
+        if (fn_plan_exchange(plans[i], 0) > 0 || fn_plan_cut(plans[i], 0) >= 0)
+            return fn_fail(error, FN_ERROR_STATE, "plan %d of a sequence is one whose steps are run in parts", i);
         runs[i]->steps_done = runs[i]->epochs_done = 0;
         runs[i]->next_row = first.first_row;
     }

@@ -139,7 +139,8 @@ void fn_emit(fn_plan *plan, const fn_stage_spec *spec)
         spec->exchange->offset = plan->exchange_numbers;
         stage->exchanged = spec->exchange->width;
         plan->exchange_numbers += fn_multiply(plan->replicas, spec->exchange->width);
-        plan->n_exchanges++;
+        stage->ends_part = true;
+        plan->last_part++;
     }
     if (spec->workspace > plan->thread_bytes)
         plan->thread_bytes = spec->workspace;

@@ -53,6 +53,11 @@ class CallbackList:
             for hook in _BATCH_HOOKS[what]
         )
 
+    @property
+    def wants_checkpoints(self) -> bool:
+        """Whether any callback has `on_checkpoint`, which may be called after any step."""
+        return any(callback.on_checkpoint != self._base.on_checkpoint.__get__(callback) for callback in self.callbacks)
+
     def steps_to_checkpoint(self, batches: int) -> int | None:
         """Batches until a callback must be called; None: none must at a certain batch."""
         counts = [callback.steps_to_checkpoint(batches) for callback in self.callbacks]

@@ -311,6 +311,9 @@ class Plan:
     @property
     def exchanges(self) -> list[int]:
         """How many numbers each replica says in those of a step."""
+    @property
+    def cuts(self) -> list[int]:
+        """The part of a step after which the gradients from each cut on are complete."""
 
     @property
     def has_loss(self) -> bool: ...
@@ -350,6 +353,7 @@ class Plan:
         separate_stages: bool = False,
         pieces: int = 1,
         replicas: int = 0,
+        cuts: Sequence[int] = (),
     ) -> None: ...
     def bind(self, values: np.ndarray, number: int) -> None:
         """Copies numbers into its slab, which nobody else has, unless those of this number are there."""

@@ -184,6 +184,8 @@ cdef extern from "fastnet.h" nogil:
         const fn_assignment *assignments
         int32_t pieces
         int32_t replicas
+        int32_t n_cuts
+        const int64_t *cuts
 
     ctypedef struct fn_plan:
         pass
@@ -248,6 +250,7 @@ cdef extern from "fastnet.h" nogil:
         double *exchange
 
     int64_t fn_plan_exchange(const fn_plan *, int32_t)
+    int32_t fn_plan_cut(const fn_plan *, int32_t)
     fn_status fn_plan_run(fn_plan *, fn_run *, fn_error *)
     fn_status fn_plans_run(int32_t, fn_plan **, fn_run **, int32_t *, fn_error *)
 

@@ -32,7 +32,7 @@ cdef class Plan:
     parameter_slab, gradient_slab : ndarray
         Aligned one-dimensional arrays, kept by reference.
     slots : list of ndarray
-    seed, n_threads, input_gradients, separate_stages, pieces, replicas
+    seed, n_threads, input_gradients, separate_stages, pieces, replicas, cuts
         See fn_plan_spec; n_threads 0 leaves the choice to measurement.
 
     Raises
@@ -48,6 +48,7 @@ cdef class Plan:
     cdef readonly int64_t metric_size
     cdef readonly list exchanges  # how many numbers each replica says in those of a step
     cdef int64_t exchange_numbers  # of all replicas in all of them
+    cdef readonly list cuts  # the part of a step after which the gradients from each cut on are complete
     cdef readonly bint has_loss  # an output has a loss, or an operation adds to it: LOSS is a part of its steps
     cdef readonly int n_hyper
     cdef readonly int pieces  # of each batch
@@ -65,7 +66,7 @@ cdef class Plan:
 
     def __init__(self, *, dtype, max_rows, training, inputs, nodes, parameters, outputs, metrics=(), optimizer=None,
                  hyper=None, scheduled=(), assignments=(), parameter_slab=None, gradient_slab=None, slots=(), seed=0, n_threads=0,
-                 input_gradients=False, separate_stages=False, pieces=1, replicas=0):
+                 input_gradients=False, separate_stages=False, pieces=1, replicas=0, cuts=()):
         cdef _Scratch scratch = _Scratch()
         cdef fn_plan_spec spec
         cdef fn_error error
@@ -90,6 +91,11 @@ cdef class Plan:
         spec.seed = seed & 0xFFFFFFFFFFFFFFFF
         spec.n_threads = n_threads or 0
         spec.replicas = replicas
+        spec.n_cuts = len(cuts)
+        cdef int64_t *cut_numbers = <int64_t *>scratch.allocate(len(cuts) * sizeof(int64_t))
+        spec.cuts = cut_numbers
+        for i in range(len(cuts)):
+            cut_numbers[i] = cuts[i]
 
         spec.n_inputs = len(inputs)
         cdef fn_input_spec *input_specs = <fn_input_spec *>scratch.allocate(len(inputs) * sizeof(fn_input_spec))
@@ -228,6 +234,7 @@ cdef class Plan:
         while (width := fn_plan_exchange(made, len(self.exchanges))) > 0:
             self.exchanges.append(width)
         self.exchange_numbers = replicas * sum(self.exchanges)
+        self.cuts = [fn_plan_cut(made, i) for i in range(len(cuts))]
         info = self.info()
         self.pieces = info["pieces"]
         self.memory = info["arena_bytes"] + info["thread_bytes"] * (n_threads or fn_default_threads())
@@ -384,7 +391,8 @@ cdef class Plan:
         staged : tuple of (int, ndarray, ndarray), optional
             The row, totals and sums that the position gets instead, if a step was made.
         part, replica : int
-            Of a plan with `exchanges`: which part of the step to run, one more than there are of these, and as which replica.
+            Of a plan with `exchanges`: which part of the step to run, one more than there are of these, and as which replica. Of one
+            with `cuts`: which part of the step to run, one more than they have different ones.
         exchange : ndarray of float64
             What all replicas say: exchange after exchange, a row for each replica.
 

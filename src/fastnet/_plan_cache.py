@@ -170,6 +170,8 @@ class PlanCache:
         kind: str = "train",
         pieces: int = 1,
         replicas: int = 0,
+        cuts: tuple[int, ...] = (),
+        kept: int = 0,
     ) -> _core.Plan:
         """A plan for a part of a step of at most so many rows.
 
@@ -187,20 +189,25 @@ class PlanCache:
             That are made in one call, if the plan can; else its `pieces` is 1.
         replicas : int
             That each compute a part of the same batch, of which layers look at the whole.
+        cuts : tuple of int
+            Elements of the slab, in descending order: a step is run in parts, and the gradients from each of them on are complete after a
+            part of their own.
+        kept : int
+            How many such plans the caller needs.
         """
-        asked = (kind, rows, id(gradients), section, pieces, replicas)
+        asked = (kind, rows, id(gradients), section, pieces, replicas, cuts)
         self._refresh()
         known = self._known_parts.get(asked)
         if known is not None and not self._keyed:
             return known
         capacity = rounded_rows(rows)
-        key = (id(gradients), section, pieces, replicas, *map(id, self.slots.arrays()), *self._key(kind, capacity, {}))
+        key = (id(gradients), section, pieces, replicas, cuts, *map(id, self.slots.arrays()), *self._key(kind, capacity, {}))
         plan = self._parts.pop(key, None)  # which keeps the arrays alive
         if plan is None:
-            shared = {"pieces": pieces, "replicas": replicas}
+            shared = {"pieces": pieces, "replicas": replicas, "cuts": cuts}
             plan = self._make(kind, capacity * pieces, {}, gradients=gradients, section=section, **shared)
         self._parts[key] = self._known_parts[asked] = plan
-        _forget_oldest(self._parts, max(_KEPT_PARTS, 4 * replicas))
+        _forget_oldest(self._parts, max(_KEPT_PARTS, 4 * replicas, 2 * kept))
         return plan
 
     def hyper_of_part(self, hyper: np.ndarray, times: float) -> np.ndarray:
@@ -332,8 +339,9 @@ class PlanCache:
         pieces: int = 1,
         pairs: tuple[int, ...] = (),
         replicas: int = 0,
+        cuts: tuple[int, ...] = (),
     ) -> _core.Plan:
-        """A plan; apart: whose parameters are in a slab of its own; gradients, section, pieces, replicas: see `part`."""
+        """A plan; apart: whose parameters are in a slab of its own; gradients, section, pieces, replicas, cuts: see `part`."""
         model, slab = self._model, self._model._slab
         training = kind in TRAINING
         compiled = model._compiled if kind in ("predict", "penalize", "custom") else model._require_compiled()
@@ -358,6 +366,7 @@ class PlanCache:
             slots=self.slots.arrays() if spec["optimizer"] else [],
             n_threads=1 if self._one_thread else min((compiled and compiled.n_threads) or 0, _core.cpu_count()),
             replicas=replicas,
+            cuts=cuts,
         )
 
 

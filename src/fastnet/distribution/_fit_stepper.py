@@ -12,7 +12,7 @@ import numpy as np
 from .._hooks import NO_HOOKS
 from .._stepper import SLICE_SECONDS, Stepper
 from ._agreement import arguments_of, checksum
-from ._protocol import CALL, END, EPOCH, VALIDATION
+from ._protocol import CALL, END, EPOCH, LOOK, PAUSE, VALIDATION, WATCH
 from ._stepper import SharedSteps, shared_steps
 
 if TYPE_CHECKING:
@@ -58,14 +58,18 @@ class DataParallelStepper(Stepper):
         assert self._shared is not None
         left = fit.batches_at_hand(state)
         options = {name: value for name in ("mixup", "cutmix") if (value := getattr(fit.options, name))}
-        start, left = time.perf_counter(), min(steps or left, left)
+        start, left, said = time.perf_counter(), min(steps or left, left), 0
+        watches = WATCH if fit.callbacks.wants_checkpoints else 0
         for i in range(left):
             rows = range(state.row, min(fit.n_rows, state.row + fit.options.batch_size))
             # All stop where one has come to its last, as other callbacks and parts of streams ask for other numbers of steps.
-            last = i + 1 == left or (self.distribution.rank == 0 and time.perf_counter() - start > SLICE_SECONDS)
-            if self._shared.make(fit.data, rows, state, order, fit.capacity, last, **options):
+            late = self.distribution.rank == 0 and time.perf_counter() - start > SLICE_SECONDS
+            pause = LOOK if i + 1 == left else PAUSE if late else 0
+            said = self._shared.make(fit.data, rows, state, order, fit.capacity, pause | watches, **options)
+            if said & (LOOK | PAUSE):
                 break
-        self._shared.complete()
+        if said & (LOOK | WATCH):  # else nobody looks at all of the optimizer's arrays before a later step
+            self._shared.complete()
 
     def validate(self, fit: FitState, arrays: Arrays, batch_size: int | None) -> dict[str, Any]:
         assert self._shared is not None
@@ -82,7 +86,7 @@ class DataParallelStepper(Stepper):
     def agree_to_stop(self, fit: FitState) -> None:
         """After an epoch: process 0 decides whether there is to be another one."""
         assert self._shared is not None
-        fit.model.stop_training = self._shared.exchange(EPOCH, stop=fit.model.stop_training, same=checksum(fit.model))
+        fit.model.stop_training = bool(self._shared.exchange(EPOCH, stop=fit.model.stop_training, same=checksum(fit.model)))
 
     def meet(self, call: int, error: BaseException | None = None) -> None:
         """Where a callback makes another call that all make together, by its number; see `Meetings`."""

@@ -1,4 +1,4 @@
-"""Steps whose pieces are computed part by part, as layers look at whole batches."""
+"""Steps whose pieces are computed part by part: layers look at whole batches, or gradients are sent while others are computed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from ._exchanges import Exchanges
+from ._exchanges import Exchanges, is_synchronized
 from ._protocol import ROWS, SAYS, STEP
 from ._tree import part
 
-__all__ = ["StepsInParts"]
+__all__ = ["StepsInParts", "can_be_together"]
 
 
 class StepsInParts:
-    """What `SharedSteps` does for synchronized layers."""
+    """What `SharedSteps` does for synchronized layers, and where gradients are sent."""
 
     model: Any
     distribution: Any
@@ -25,12 +25,25 @@ class StepsInParts:
     _said: np.ndarray
     _exchanges: Exchanges | None
     _synchronized: bool
+    _together: bool
     _capacity: int
     _first: int
     _end: int
     _n_totals: int
     exchange: Any
     _end_piece: Any
+
+    def _share(self, n: int) -> float:
+        """By what gradients of a piece of n rows are to be multiplied before they are added up."""
+        return 1.0 if self._together else n * self.distribution.pieces / self._step["n"]
+
+    def _run_to_cuts(self, plan: _core.Plan, phases: int, **arguments: Any) -> None:
+        """Runs a plan of a piece, or of several; what is complete of the gradients where its steps are cut is sent, if it is final."""
+        final, last = self._share(arguments["batch_size"]) == 1, plan.cuts[-1] + 1 if plan.cuts else 0
+        for number in range(last + 1):
+            plan.run(phases, part=number, **arguments)
+            if number < last and final:
+                self._reduction.send(sum([cut <= number for cut in plan.cuts]))
 
     def _plan(self, gradients: np.ndarray) -> _core.Plan:
         """That computes a piece, and leaves its gradient in an array."""
@@ -73,3 +86,10 @@ class StepsInParts:
         assert self._exchanges is not None
         self._exchanges.run(plans, self._step["n"], self._step["phases"], self._arguments, self._end_piece)
         self._reduction.end()
+
+
+def can_be_together(model: Any, compiled: Any, distribution: Any) -> bool:
+    """Whether a plan of the model can make several pieces in one call."""
+    if compiled.sequence or compiled.custom or distribution.pieces == 1 or is_synchronized(model):
+        return False
+    return model._plans.part(1, model._slab.gradients, pieces=2).pieces > 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _core
 from .._weights import aligned_zeros
+from ._messages import Messages, find_buckets
 from ._tree import Node, halves, nodes_within, part, postfix
 
 if TYPE_CHECKING:
@@ -35,34 +36,48 @@ class Reduction:
         Whether the pieces of a node are computed in one go, and so added up.
     apart : bool
         Whether the gradient of each piece has memory of its own, however many there are, as pieces are computed at the same time.
+    offsets : sequence of int
+        Where weights begin, whose gradients are complete before those of others, if `compute` tells of that.
 
     Attributes
     ----------
-    bounds : list of int
-        Where the sections of the gradients begin and end, as many as there are pieces. Each process has adjacent ones.
-    own : slice
-        The elements of its sections, of which it gets the sum; all of them, where gradients are `small`.
+    bounds : list of list of int
+        For each bucket of the gradients, where its sections begin and end, as many as there are pieces. Each process has adjacent ones.
+    own : list of slice
+        For each bucket the elements of the sections of this process, of which it gets the sum; all of them, where gradients are `small`.
     small : bool
+    overlaps : bool
+        Whether buckets are sent while others are computed. All processes are to agree to make a step before it begins.
 
     Notes
     -----
     Terms of the sum are nodes of the tree of pieces (`_tree`). Processes of one machine read each other's terms, in memory that they
-    share. Otherwise each is sent its section of them; small ones are sent to all. No arithmetic is left to MPI where results are to
+    share. Otherwise each is sent its sections of them; small ones are sent to all. No arithmetic is left to MPI where results are to
     be reproducible, as its sums depend on the number of processes and on its algorithm.
+
+    A process has a section of each bucket, so that all have as much to send and to receive at any time.
     """
 
-    def __init__(self, distribution: DataParallel, gradients: np.ndarray, together: bool = False, apart: bool = False) -> None:
+    def __init__(
+        self,
+        distribution: DataParallel,
+        gradients: np.ndarray,
+        together: bool = False,
+        apart: bool = False,
+        offsets: Sequence[int] = (),
+    ) -> None:
         self._distribution, self.gradients = distribution, gradients
         size, rank, pieces, n = distribution.size, distribution.rank, distribution.pieces, len(gradients)
         self._root: Node = (0, pieces)
         self.small = gradients.nbytes <= _SMALL
         line = _core.ALIGNMENT // gradients.itemsize
-        self.bounds = [min(n, -(-part(n, pieces, i)[0] // line) * line) for i in range(pieces)] + [n]
+        self._buckets = find_buckets(n, gradients.itemsize, offsets, _SMALL)
+        self.bounds = [_divide(*bucket, pieces, line) for bucket in self._buckets]
         ranks = [part(pieces, size, i) for i in range(size)]
-        self._counts = [self.bounds[end] - self.bounds[first] for first, end in ranks]
+        self._sizes = [[bounds[end] - bounds[first] for first, end in ranks] for bounds in self.bounds]
         first, end = ranks[rank]
         self.sections = range(0) if self.small else range(first, end)
-        self.own = slice(0, n) if self.small else slice(self.bounds[first], self.bounds[end])
+        self.own = [slice(0, n)] if self.small else [slice(bounds[first], bounds[end]) for bounds in self.bounds]
         self._together = together
         few = max(last - begin for begin, last in ranks) <= _APART
         self._apart = apart or (not self.small and not together and few)
@@ -72,9 +87,9 @@ class Reduction:
         self._depth = [np.empty(0, gradients.dtype)] * 32  # room for sums within a node, made when first needed
         self._turn = 0
         self._fetched = False  # whether some may still read what others have put there
-        self._requests: list[Any] = []
+        self._messages: Messages | None = None
         self._gather: Any = None
-        self._staged: list[np.ndarray] = []  # of each process, in the memory that is shared
+        self._staged: list[list[np.ndarray]] = []  # of each process and bucket, in the memory that is shared
         self._room = distribution._memory.take(self._room_size())
         if self._room or size == 1:
             self._prepare_shared()
@@ -82,6 +97,7 @@ class Reduction:
             self._prepare_whole()
         else:
             self._prepare_sections()
+        self.overlaps = self._messages is not None and len(self._buckets) > 1
 
     def is_current(self) -> bool:
         """Whether the memory that it shares with others is still there."""
@@ -90,7 +106,7 @@ class Reduction:
     def _room_size(self) -> int:
         n = len(self.gradients)
         most = max(map(len, self._of_process))
-        return self.gradients.itemsize * (2 * most * n if self.small else most * n + max(self._counts))
+        return self.gradients.itemsize * (2 * most * n if self.small else most * n + max(map(sum, zip(*self._sizes))))
 
     # ---- terms ----------------------------------------------------------------------------------------
 
@@ -109,10 +125,12 @@ class Reduction:
                     at = (turn * len(own) + i) * n
                     nodes[turn][node] = memory[at : at + n]
             if self._room and not self.small:
-                at = len(own) * n
-                self._staged.append(memory[at : at + self._counts[rank]])
+                ends = itertools.accumulate((sizes[rank] for sizes in self._sizes), initial=len(own) * n)
+                self._staged.append([memory[at:end] for at, end in itertools.pairwise(ends)])
         self._targets = [[known[node] for node in self._own] for known in nodes]
-        self._terms = [postfix(self._root, {node: array[self.own] for node, array in known.items()}) for known in nodes]
+        self._terms = [
+            [postfix(self._root, {node: array[own] for node, array in known.items()}) for own in self.own] for known in nodes
+        ]
 
     def _prepare_whole(self) -> None:
         """All are sent the whole of all terms."""
@@ -120,33 +138,13 @@ class Reduction:
         sums = aligned_zeros(sum(map(len, self._of_process)) * n, self.gradients.dtype).reshape(-1, n)
         known = dict(zip([node for own in self._of_process for node in own], sums))
         self._gather = [sums, ([len(own) * n for own in self._of_process], None)]
-        self._targets, self._terms = [[known[node] for node in self._own]], [postfix(self._root, known)]
+        self._targets, self._terms = [[known[node] for node in self._own]], [[postfix(self._root, known)]]
 
     def _prepare_sections(self) -> None:
-        """Each is sent its section of all terms, those of one process added up as far as the tree allows."""
-        comm, dtype, n = self._distribution.comm, self.gradients.dtype, len(self.gradients)
-        size, rank = self._distribution.size, self._distribution.rank
-        terms = {node: aligned_zeros(n, dtype) for node in self._own}
-        self._targets, self._terms, self._sums = [list(terms.values())], [[]], []
-        if not self._distribution.reproducible:
-            return
-        known: dict[Node, np.ndarray] = {}
-        starts = np.cumsum([0, *self._counts])
-        for i in range(size):
-            for node in nodes_within(self._root, *part(self._distribution.pieces, size, i)):
-                if i != rank:
-                    known[node] = aligned_zeros(self._counts[rank], dtype)
-                    self._requests.append(comm.Recv_init(known[node], i, tag=node[0]))
-                    continue
-                total = terms.get(node)
-                if total is None:
-                    total = aligned_zeros(n, dtype)
-                    self._sums.append((total, postfix(node, terms)))
-                known[node] = total[self.own]
-                for to, (begin, end) in enumerate(itertools.pairwise(starts)):
-                    if to != rank:
-                        self._requests.append(comm.Send_init(total[begin:end], to, tag=node[0]))
-        self._terms = [postfix(self._root, known)]
+        """Each is sent its sections of all terms."""
+        terms = {node: aligned_zeros(len(self.gradients), self.gradients.dtype) for node in self._own}
+        self._messages = Messages(self._distribution, self._buckets, self._sizes, self.own, terms, self.gradients)
+        self._targets, self._terms = [list(terms.values())], [self._messages.received]
 
     # ---- a step ---------------------------------------------------------------------------------------
 
@@ -178,13 +176,29 @@ class Reduction:
         """Has the pieces of this process computed: all come to exchange then.
 
         compute: leaves the sum of the gradients of the pieces of a node in an array; False, and nothing is done, where it is to be asked
-        for each by itself.
+        for each by itself. In the array for which there are `cuts` it may `send` what is complete.
         """
         self.begin()
-        for node, target in zip(self._own, self._targets[self._turn]):
-            if (node[1] - node[0] > 1 and not self._together) or not compute(node, target):
-                self._add_within(node, target, compute, 0)
+        if self.overlaps:
+            self._messages.begin()
+        try:
+            for node, target in zip(self._own, self._targets[self._turn]):
+                if (node[1] - node[0] > 1 and not self._together) or not compute(node, target):
+                    self._add_within(node, target, compute, 0)
+        finally:
+            if self.overlaps:  # others wait for it, whatever has become of this step
+                self._messages.end()
         self.end()
+
+    def cuts(self, gradients: np.ndarray) -> tuple[int, ...]:
+        """Where buckets begin that can be sent while the gradients of others are computed in an array: of the last piece."""
+        last = self.overlaps and gradients is self._targets[self._turn][-1]
+        return tuple([first for first, _ in self._buckets[:-1]]) if last else ()
+
+    def send(self, n: int) -> None:
+        """The gradients after the first n `cuts` are complete."""
+        self._messages.send(n)
+        self._messages.progress()
 
     def _add_within(self, node: Node, target: np.ndarray, compute: Callable[[Node, np.ndarray], bool], depth: int) -> None:
         """The sum of a node whose pieces this process has; each is computed in the same place."""
@@ -207,20 +221,16 @@ class Reduction:
 
     def add_up(self, factor: float) -> bool:
         """After an exchange: leaves its part of the sum of all pieces in `gradients`, times a factor; whether all of it is finite."""
-        distribution, out, terms = self._distribution, self.gradients[self.own], self._terms[self._turn]
+        distribution = self._distribution
         self._fetched = False
         distribution._memory.sync()
         if self._gather is not None:
             distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, self._gather)
-        elif self._requests:
-            for total, order in self._sums:
-                _core.sum_arrays(total, order)
-            distribution.MPI.Prequest.Startall(self._requests)
-            distribution.MPI.Prequest.Waitall(self._requests)
-        elif not self._room and distribution.size > 1:  # as MPI likes to add
-            distribution.comm.Reduce_scatter(self._targets[0][0], out, self._counts)
-            terms = [out]
-        finite = _core.sum_arrays(out, terms, factor)
+        elif self._messages is not None and not self.overlaps:
+            self._messages.begin()
+            self._messages.end()
+        found = [_core.sum_arrays(self.gradients[own], terms, factor) for own, terms in zip(self.own, self._terms[self._turn])]
+        finite = all(found)
         if not self.small and distribution.size > 1:
             least = np.array([finite], np.int32)
             distribution.comm.Allreduce(distribution.MPI.IN_PLACE, least, distribution.MPI.MIN)
@@ -233,7 +243,8 @@ class Reduction:
         if self.small or distribution.size == 1:
             return
         self.begin_staging()
-        self.stage(array, self.own)
+        for bucket, own in enumerate(self.own):
+            self.stage(array, bucket, own)
         if self._staged:
             distribution._memory.sync()
             distribution.comm.Barrier()
@@ -245,11 +256,11 @@ class Reduction:
             self._distribution.comm.Barrier()
             self._fetched = False
 
-    def stage(self, array: np.ndarray, part: slice) -> None:
-        """Puts a part of an array that lies within `own` where the others read it, if they do."""
+    def stage(self, array: np.ndarray, bucket: int, part: slice) -> None:
+        """Puts a part of an array that lies within `own` of a bucket where the others read it, if they do."""
         if self._staged:
-            start = self.own.start
-            np.copyto(self._staged[self._distribution.rank][part.start - start : part.stop - start], array[part])
+            start = self.own[bucket].start
+            np.copyto(self._staged[self._distribution.rank][bucket][part.start - start : part.stop - start], array[part])
 
     def fetch(self, array: np.ndarray) -> None:
         """Makes an array whole of which each process has put its elements `own` there; all come from an exchange."""
@@ -257,12 +268,18 @@ class Reduction:
         if self.small or distribution.size == 1:
             return
         if not self._staged:
-            distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, [array, (self._counts, None)])
+            for (first, end), sizes in zip(self._buckets, self._sizes):
+                distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, [array[first:end], (sizes, None)])
             return
         self._fetched = True
         distribution._memory.sync()
-        begin = 0
-        for rank, staged in enumerate(self._staged):
-            if rank != distribution.rank:
-                np.copyto(array[begin : begin + len(staged)], staged)
-            begin += len(staged)
+        for bucket, (begin, _) in enumerate(self._buckets):
+            for rank, staged in enumerate(self._staged):
+                if rank != distribution.rank:
+                    np.copyto(array[begin : begin + len(staged[bucket])], staged[bucket])
+                begin += len(staged[bucket])
+
+
+def _divide(first: int, end: int, pieces: int, line: int) -> list[int]:
+    """Where the sections of a bucket begin and end, which begin with a line of the cache, as the bucket does."""
+    return [first + min(end - first, -(-part(end - first, pieces, i)[0] // line) * line) for i in range(pieces)] + [end]

@@ -97,6 +97,8 @@ class _Turn:
 class SharedUpdates(SharedSteps):
     """Makes the steps of a `TrainStep` together with the other processes, one update after another."""
 
+    _sends_early = False
+
     def __init__(self, model: Any, compiled: Any, distribution: DataParallel) -> None:
         super().__init__(model, compiled, distribution)
         self._turns: list[_Turn] = []
@@ -128,9 +130,9 @@ class SharedUpdates(SharedSteps):
         position: _core.Position,
         order: np.ndarray | None = None,
         capacity: int | None = None,
-        stop: bool = False,
+        stop: int = 0,
         **_: Any,
-    ) -> bool:
+    ) -> int:
         """As of `SharedSteps`; where an update fails, those before it have been made."""
         model, compiled, n, inputs = self.model, self.compiled, len(rows), data[0]
         self._capacity = capacity or n
@@ -165,7 +167,7 @@ class SharedUpdates(SharedSteps):
                 self._add_values(inputs, done[1:] / n, sums)
         return stop
 
-    def _make_turn(self, turn: _Turn, stop: bool, begun: bool, totals: np.ndarray, sums: np.ndarray) -> bool:
+    def _make_turn(self, turn: _Turn, stop: int, begun: bool, totals: np.ndarray, sums: np.ndarray) -> int:
         """Updates by gradients at the same weights."""
         distribution, reduction, n = self.distribution, self._reduction, self._step["n"]
         error: BaseException | None = None

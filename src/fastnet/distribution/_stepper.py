@@ -14,7 +14,7 @@ from ._agreement import agree, check_pieces
 from ._evaluation import evaluate_pieces, merge
 from ._exchanges import Exchanges, is_synchronized
 from ._meetings import CALLS, differing, message_of
-from ._parts import StepsInParts
+from ._parts import StepsInParts, can_be_together
 from ._protocol import (
     CALL,
     FAILED,
@@ -59,6 +59,9 @@ class SharedSteps(StepsInParts):
         For models and losses that cannot be trained in pieces.
     """
 
+    #: Whether gradients may be sent while others are computed.
+    _sends_early = True
+
     def __init__(self, model: Any, compiled: Compiled, distribution: DataParallel) -> None:
         self.model, self.compiled, self.distribution = model, compiled, distribution
         if compiled.n_threads is None and distribution.size > 1:
@@ -75,8 +78,10 @@ class SharedSteps(StepsInParts):
         self._synchronized = is_synchronized(model)
         self._exchanges: Exchanges | None = None
         self._together = can_be_together(model, compiled, distribution)
-        self._reduction = Reduction(distribution, self._gradients, self._together, apart=self._synchronized)
         self._states = [weight for weight in model.weights if not weight.trainable]
+        one_by_one = self._sends_early and not (self._states or self._synchronized or compiled.custom)
+        offsets = list(model._slab.offsets.values()) if one_by_one else ()
+        self._reduction = Reduction(distribution, self._gradients, self._together, self._synchronized, offsets)
         self._kept = [np.empty_like(weight.array) for weight in self._states]
         self._first, self._end = part(distribution.pieces, distribution.size, distribution.rank)
         self._n_totals = 1 + len(model.outputs)
@@ -108,17 +113,17 @@ class SharedSteps(StepsInParts):
         position: _core.Position,
         order: np.ndarray | None = None,
         capacity: int | None = None,
-        stop: bool = False,
+        stop: int = 0,
         **options: Any,
-    ) -> bool:
+    ) -> int:
         """One step on the rows of a range, which begins at the position; all processes make it together.
 
         Afterwards each has the weights and their averages, of other arrays of the optimizer only what `complete` adds to.
 
         Returns
         -------
-        bool
-            Whether a process has said `stop`.
+        int
+            The bits of `stop` that any process has said: `PAUSE`, `LOOK` and `WATCH`.
 
         Raises
         ------
@@ -138,6 +143,8 @@ class SharedSteps(StepsInParts):
             raise
         plans = self._plans_in_parts(n) if self._synchronized else {}
         self._settle(n, agreed=self._synchronized)
+        if self._reduction.overlaps:
+            self.exchange(STEP, same=same)
         self._said[self._first : self._end] = 0
         for weight, kept in zip(self._states, self._kept):
             np.copyto(kept, weight.array)
@@ -277,10 +284,12 @@ class SharedSteps(StepsInParts):
             gradients.fill(0)
             return True
         plans = self.model._plans
-        plan = plans.part(-(-self._capacity // pieces), gradients, pieces=n_pieces)
+        cuts = self._reduction.cuts(gradients)
+        plan = plans.part(-(-self._capacity // pieces), gradients, pieces=n_pieces, cuts=cuts)
         if plan.pieces != n_pieces:
             return False
-        plan.run(
+        self._run_to_cuts(
+            plan,
             GRADIENT if now["outputs"] is None else FETCHED,
             outputs=now["outputs"],
             n_rows=start + end,
@@ -331,8 +340,8 @@ class SharedSteps(StepsInParts):
         for weight, kept in zip(self._states, self._kept):
             np.subtract(weight.array, kept, out=weight.view_of(gradients))
             np.copyto(weight.array, kept)
-        share = n * self.distribution.pieces / self._step["n"]
-        if not self._together and share != 1:
+        share = self._share(n)
+        if share != 1:
             np.multiply(gradients, share, out=gradients)
 
     def evaluate(self, arrays: Arrays, batch_size: int | None, callbacks: Any) -> Hooks:
@@ -350,12 +359,10 @@ class SharedSteps(StepsInParts):
         said = ((int(piece[ROWS]), piece[SAYS:split], piece[split:]) for piece in self._said)
         return merge(self.model, self.compiled, hooks, said)
 
-    def exchange(
-        self, kind: int, error: BaseException | None = None, stop: bool = False, same: int = 0, begun: bool = False
-    ) -> bool:
+    def exchange(self, kind: int, error: BaseException | None = None, stop: int = 0, same: int = 0, begun: bool = False) -> int:
         """Tells the others how it goes, and raises where it does not, here or there; returns whether training is to stop.
 
-        A step is the last for now where any process says so, of an epoch process 0 decides.
+        Of a step these are the bits that any process has said, of an epoch what process 0 has.
 
         same: what must be the same in all, of a step the rows of its batch, at the end of an epoch the sum of `checksum`.
         begun: weights have been changed by a step that goes on; Ctrl-C waits for its end.
@@ -369,7 +376,7 @@ class SharedSteps(StepsInParts):
         if distribution.size > 1:
             distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
         if (said[:, : SAME + 1] == (FINE, kind, same)).all():
-            return bool(said[:, STOP].any() if kind == STEP else said[0, STOP])
+            return int(np.bitwise_or.reduce(said[:, STOP].astype(np.int64)) if kind == STEP else said[0, STOP])
         self.complete()  # all are here
         self._reduction.restart()
         found = self._failure(kind, error)
@@ -433,10 +440,3 @@ def shared_steps(
         shared = model._shared_steps = kind(model, compiled, distribution)
     shared.over = ""
     return shared
-
-
-def can_be_together(model: Any, compiled: Compiled, distribution: DataParallel) -> bool:
-    """Whether a plan of the model can make several pieces in one call."""
-    if compiled.sequence or compiled.custom or distribution.pieces == 1 or is_synchronized(model):
-        return False
-    return model._plans.part(1, model._slab.gradients, pieces=2).pieces > 1

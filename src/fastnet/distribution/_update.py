@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +52,10 @@ class DividedUpdate:
         self, model: Any, compiled: Compiled, distribution: DataParallel, reduction: Reduction, states: Sequence[Weight]
     ) -> None:
         self._model, self._compiled, self._distribution, self._reduction = model, compiled, distribution, reduction
-        own = reduction.own
         self._states = [
             slice(max(own.start, weight.offset), min(own.stop, weight.offset + weight.size))
             for weight in states
+            for own in reduction.own
             if max(own.start, weight.offset) < min(own.stop, weight.offset + weight.size)
         ]
         pieces, size = distribution.pieces, distribution.size
@@ -62,6 +63,7 @@ class DividedUpdate:
         parts = [part(pieces, size, i) for i in range(size)]
         self._counts = [3 * (end - first) for first, end in parts]
         self._penalty = np.zeros(2)
+        self._n_plans = len(reduction.sections) * len(reduction.bounds)
         self._columns = len(_core.hyper_names(compiled.optimizer.kernel))
 
     def make(
@@ -93,16 +95,16 @@ class DividedUpdate:
             values[states] += gradients[states]
         row = np.ascontiguousarray(hyper[..., : self._columns])
         reduction.begin_staging()
-        for i in reduction.sections:
+        said[reduction.sections] = 0
+        for i, (bucket, bounds) in itertools.product(reduction.sections, enumerate(reduction.bounds)):
             self._penalty[:] = 0
-            plan = model._plans.part(capacity, section=(reduction.bounds[i], reduction.bounds[i + 1]))
-            said[i] = 0
+            plan = model._plans.part(capacity, section=(bounds[i], bounds[i + 1]), kept=self._n_plans)
             try:
                 plan.run(_core.UPDATE, n_rows=n, batch_size=n, step=step, hyper=row, loss_sum=self._penalty, checked=True)
             except FloatingPointError:
                 said[i, _LOST] = 1
-            said[i, _SQUARES], said[i, _PENALTY] = plan.gradient_squares, self._penalty[0]
-            reduction.stage(values, slice(reduction.bounds[i], reduction.bounds[i + 1]))  # while it is in cache
+            said[i, :_LOST] += plan.gradient_squares, self._penalty[0]
+            reduction.stage(values, bucket, slice(bounds[i], bounds[i + 1]))  # while it is in cache
         if distribution.size > 1:
             distribution._memory.sync()
             distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
