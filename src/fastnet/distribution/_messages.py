@@ -63,6 +63,8 @@ class Messages:
         Those of this process: arrays as large as the slab.
     out : ndarray
         Where the sum is to be.
+    states : sequence of slice
+        What is complete at the end of a step only: the whole of it is sent to all then, and not with the buckets.
 
     Attributes
     ----------
@@ -83,6 +85,7 @@ class Messages:
         own: Sequence[slice],
         terms: dict[Node, np.ndarray],
         out: np.ndarray,
+        states: Sequence[slice] = (),
     ) -> None:
         self._distribution, self._requests = distribution, distribution.MPI.Prequest
         self._sent = 0
@@ -91,6 +94,9 @@ class Messages:
         self._receives: list[Any] = []
         self._active: list[Any] = []
         self._totals: dict[Node, np.ndarray] = {}
+        self._out, self._states, self._own_terms = out, list(states), list(terms.values())
+        if states:
+            self._prepare_states(terms)
         self.received: list[list[Any]] = []
         self._plain: list[tuple[np.ndarray, np.ndarray, Sequence[int]]] = []
         if not distribution.reproducible:  # as MPI likes to add
@@ -128,6 +134,20 @@ class Messages:
                 ]
         return postfix(root, known)
 
+    def _prepare_states(self, terms: dict[Node, np.ndarray]) -> None:
+        """Makes the message of what all send to all at the end: a row for each node that a process can add up."""
+        distribution, dtype = self._distribution, self._out.dtype
+        root: Node = (0, distribution.pieces)
+        of_process = [nodes_within(root, *part(distribution.pieces, distribution.size, i)) for i in range(distribution.size)]
+        nodes = [node for own in of_process for node in own]
+        size = sum(state.stop - state.start for state in self._states)
+        rows = np.zeros((len(nodes), size), dtype)
+        known, packed = dict(zip(nodes, rows)), {node: np.zeros(size, dtype) for node in terms}
+        self._packed, self._total_of_states = list(packed.values()), np.zeros(size, dtype)
+        self._rows = [rows, ([len(own) * size for own in of_process], None)]
+        self._sums_of_states = [(known[node], postfix(node, packed)) for node in of_process[distribution.rank]]
+        self._order_of_states = postfix(root, known)
+
     def _total(self, node: Node, terms: dict[Node, np.ndarray]) -> np.ndarray:
         """An array for a node that this process sends."""
         if node in terms:
@@ -140,6 +160,9 @@ class Messages:
     def begin(self) -> None:
         """Before the first bucket: what others send may come from now on."""
         self._sent, self._active = 0, list(self._receives)
+        for term in self._own_terms:
+            for state in self._states:
+                term[state] = 0
         self._requests.Startall(self._receives)
 
     def send(self, n: int) -> None:
@@ -164,3 +187,19 @@ class Messages:
         self.send(len(self.received))
         self._distribution.MPI.Request.Waitall(self._active)
         self._active = []
+        if self._states:
+            for term, packed in zip(self._own_terms, self._packed):
+                np.concatenate([term[state] for state in self._states], out=packed)
+            for total, order in self._sums_of_states:
+                _core.sum_arrays(total, order)
+            self._distribution.comm.Allgatherv(self._distribution.MPI.IN_PLACE, self._rows)
+
+    def add_states(self, factor: float) -> bool:
+        """After `end`: leaves the sums of `states`, times a factor, where the sum is to be; whether all are finite."""
+        if not self._states:
+            return True
+        finite, at = _core.sum_arrays(self._total_of_states, self._order_of_states, factor), 0
+        for state in self._states:
+            self._out[state] = self._total_of_states[at : at + state.stop - state.start]
+            at += state.stop - state.start
+        return finite

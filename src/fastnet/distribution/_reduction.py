@@ -38,6 +38,8 @@ class Reduction:
         Whether the gradient of each piece has memory of its own, however many there are, as pieces are computed at the same time.
     offsets : sequence of int
         Where weights begin, whose gradients are complete before those of others, if `compute` tells of that.
+    states : sequence of slice
+        Elements that are complete at the end only.
 
     Attributes
     ----------
@@ -65,6 +67,7 @@ class Reduction:
         together: bool = False,
         apart: bool = False,
         offsets: Sequence[int] = (),
+        states: Sequence[slice] = (),
     ) -> None:
         self._distribution, self.gradients = distribution, gradients
         size, rank, pieces, n = distribution.size, distribution.rank, distribution.pieces, len(gradients)
@@ -96,7 +99,7 @@ class Reduction:
         elif self.small:
             self._prepare_whole()
         else:
-            self._prepare_sections()
+            self._prepare_sections(states if len(self._buckets) > 1 else ())
         self.overlaps = self._messages is not None and len(self._buckets) > 1
 
     def is_current(self) -> bool:
@@ -140,10 +143,10 @@ class Reduction:
         self._gather = [sums, ([len(own) * n for own in self._of_process], None)]
         self._targets, self._terms = [[known[node] for node in self._own]], [[postfix(self._root, known)]]
 
-    def _prepare_sections(self) -> None:
+    def _prepare_sections(self, states: Sequence[slice]) -> None:
         """Each is sent its sections of all terms."""
         terms = {node: aligned_zeros(len(self.gradients), self.gradients.dtype) for node in self._own}
-        self._messages = Messages(self._distribution, self._buckets, self._sizes, self.own, terms, self.gradients)
+        self._messages = Messages(self._distribution, self._buckets, self._sizes, self.own, terms, self.gradients, states)
         self._targets, self._terms = [list(terms.values())], [self._messages.received]
 
     # ---- a step ---------------------------------------------------------------------------------------
@@ -230,6 +233,8 @@ class Reduction:
             self._messages.begin()
             self._messages.end()
         found = [_core.sum_arrays(self.gradients[own], terms, factor) for own, terms in zip(self.own, self._terms[self._turn])]
+        if self._messages is not None:
+            found.append(self._messages.add_states(factor))
         finite = all(found)
         if not self.small and distribution.size > 1:
             least = np.array([finite], np.int32)

@@ -79,9 +79,10 @@ class SharedSteps(StepsInParts):
         self._exchanges: Exchanges | None = None
         self._together = can_be_together(model, compiled, distribution)
         self._states = [weight for weight in model.weights if not weight.trainable]
-        one_by_one = self._sends_early and not (self._states or self._synchronized or compiled.custom)
+        one_by_one = self._sends_early and not (self._synchronized or compiled.custom)
         offsets = list(model._slab.offsets.values()) if one_by_one else ()
-        self._reduction = Reduction(distribution, self._gradients, self._together, self._synchronized, offsets)
+        states = [slice(weight.offset, weight.offset + weight.size) for weight in self._states]
+        self._reduction = Reduction(distribution, self._gradients, self._together, self._synchronized, offsets, states)
         self._kept = [np.empty_like(weight.array) for weight in self._states]
         self._first, self._end = part(distribution.pieces, distribution.size, distribution.rank)
         self._n_totals = 1 + len(model.outputs)
