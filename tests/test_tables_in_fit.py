@@ -441,6 +441,42 @@ def _empty(pa, folder):
     return folder / "empty.parquet"
 
 
+def test_numbers_of_other_types_in_later_files(pa, tmp_path):
+    """Whole numbers in the first file alone are no reason to cut off what follows the point in the next."""
+    import pyarrow.dataset
+    import pyarrow.parquet as parquet
+
+    first, second = tmp_path / "1.parquet", tmp_path / "2.parquet"
+    parquet.write_table(pa.table({"a": [1, 2], "b": pa.array([1, 2], "int8"), "target": [0, 1]}), first)
+    parquet.write_table(pa.table({"more": ["u"], "target": [0.25], "b": [300], "a": [2.5]}), second)
+    ((x, y),) = Dataset([first, second], "target", batch_size=9)
+    assert x.tolist() == [[1, 1], [2, 2], [2.5, 300]] and y.tolist() == [0, 1, 0.25]
+    text, short = tmp_path / "text.parquet", tmp_path / "short.parquet"
+    parquet.write_table(pa.table({"a": ["u"], "b": [1], "target": [0]}), text)
+    parquet.write_table(pa.table({"a": [1], "target": [0]}), short)
+    with pytest.raises(ValueError, match=r"text.parquet: column 'a' holds string, in files before it int64"):
+        list(Dataset([first, text], "target"))
+    with pytest.raises(ValueError, match=r"short.parquet has no column 'b'; there are 'a', 'target'"):
+        list(Dataset([first, short], "target"))
+    with pytest.raises(ValueError, match=r"2.parquet: .*truncated"):
+        list(Dataset(pyarrow.dataset.dataset([str(first), str(second)]), "target"))
+
+
+def test_damaged_files_are_named(pa, tmp_path):
+    """Those after the first, too, that have no end, or pages that do not unpack."""
+    import pyarrow.parquet as parquet
+
+    good, cut, damaged = (tmp_path / f"{name}.parquet" for name in ("good", "cut", "damaged"))
+    parquet.write_table(table(pa), good, compression="snappy", use_dictionary=False)
+    whole = good.read_bytes()
+    cut.write_bytes(whole[:100])
+    damaged.write_bytes(whole[:20] + bytes(300) + whole[320:])
+    with pytest.raises(ValueError, match="cut.parquet: Parquet magic bytes not found"):
+        list(Dataset([good, cut], "target"))
+    with pytest.raises(OSError, match="damaged.parquet: "):
+        list(Dataset([good, damaged], "target"))
+
+
 def test_without_pyarrow(tmp_path, monkeypatch):
     import sys
 

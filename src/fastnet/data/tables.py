@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import os
-import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,31 +12,21 @@ import numpy as np
 from .. import _core
 from .._columns import CellsOf
 from .rows import RowSource
-from .sources import Batch, Source, kind_of
+from .sources import Batch, Source
+from .table_files import Unit, csv_schema, csv_unit, files_of, fragment_unit, parquet_files, pyarrow_module, row_groups
 
 __all__ = ["open_table"]
 
 #: Rows that are shuffled together where a file is read in order, unless told otherwise; and bytes of them at most.
 BUFFER_ROWS, _BUFFER_BYTES = 1 << 16, 1 << 25
-#: Bytes of columns that are decoded at once, and of the pages of a column that are read ahead of it.
-_DECODED_BYTES, _PAGE_BYTES = 1 << 23, 1 << 16
+#: Bytes of columns that are decoded at once.
+_DECODED_BYTES = 1 << 23
 #: Rows whose columns are laid side by side at once, in cache.
 _BLOCK = 4096
 #: Buffers that are kept: one that is filled, some that wait, one that is trained with, and what is left of that by others.
 _BUFFERS = 6
 #: Passes have numbers of their own for the order of files, and of the rows of each buffer.
 _NUMBERS = 20
-
-
-def _pyarrow(module: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"tables and their files are read with pyarrow, which is not there: pip install 'fastnet-engine[data]' ({error})"
-        ) from error
 
 
 class _Matrix(NamedTuple):
@@ -110,15 +97,19 @@ class Roles:
         Names of the columns of the targets, and of the weights of rows; the targets in a dictionary by name for several outputs.
     columns : list or dictionary of str, optional
         Names of the inputs; default: all that are nothing else. In a dictionary by the name of the input: one column, or a list.
+    others : sequence of (str, pyarrow.Schema)
+        Names and schemas of files after the first, which may have numbers of other types, and other columns beside these.
 
     Raises
     ------
     ValueError
-        If there is no such column.
+        If there is no such column, or it holds numbers in one file alone.
     """
 
-    def __init__(self, schema: Any, y: Any, weight: Any, columns: Any, name: str, known: Any = None) -> None:
-        self._schema, self._name = schema, name
+    def __init__(
+        self, schema: Any, y: Any, weight: Any, columns: Any, name: str, known: Any = None, others: Sequence[Any] = ()
+    ) -> None:
+        self._schema, self._name, self._others = schema, name, others
         used = {one for part in (y, weight) for one in _names_in(part)}
         if columns is None and known is not None and (isinstance(known, list) or set(known) <= set(schema.names)):
             columns = known
@@ -148,10 +139,10 @@ class Roles:
         if not names:
             raise ValueError(f"{self._name} has no column for x beside those of y and sample_weight")
         fields = [self._schema.field(name).type for name in names]
+        dtypes = [self._common_dtype(name, field) for name, field in zip(names, fields)]
         size = getattr(fields[0], "list_size", None)
         if len(names) == 1 and size:
             return _Matrix(names, False, np.dtype(fields[0].value_type.to_pandas_dtype()), size)
-        dtypes = [_dtype_of(field) for field in fields]
         if isinstance(given, CellsOf) and dtypes[0].kind != "f":
             dtypes = [np.dtype(object)]
         for name, field, dtype in zip(names, fields, dtypes):
@@ -161,6 +152,18 @@ class Roles:
                     "columns={name: column}, and make numbers of it in map"
                 )
         return _Matrix(names, isinstance(given, str), np.result_type(*dtypes), None)
+
+    def _common_dtype(self, name: str, field: Any) -> np.dtype:
+        """That of a column in all files: whole numbers in one and real ones in another are real ones."""
+        dtype = _dtype_of(field)
+        for file, schema in self._others:
+            if name not in schema.names:
+                raise ValueError(f"{file} has no column {name!r}; there are {', '.join(map(repr, schema.names))}")
+            other = schema.field(name).type
+            if other != field and "O" in (dtype.kind, _dtype_of(other).kind):
+                raise ValueError(f"{file}: column {name!r} holds {other}, in files before it {field}")
+            dtype = np.result_type(dtype, _dtype_of(other))
+        return dtype
 
     def new(self, n: int) -> list[Any]:
         """Arrays for so many rows: x, y and weights."""
@@ -227,21 +230,6 @@ class TableRows:
         found = self._matrix.new(table.num_rows)
         self._matrix.read(table, found)
         return found
-
-
-class Unit(NamedTuple):
-    """A part of the data that is read in order.
-
-    Attributes
-    ----------
-    n_rows : int or None
-        None: not known.
-    read : callable
-        Gives record batches.
-    """
-
-    n_rows: int | None
-    read: Callable[[], Iterator[Any]]
 
 
 class _Buffers:
@@ -358,8 +346,10 @@ def open_table(x: Any, y: Any, weight: Any, columns: Any, batch_size: int, buffe
         For other files, and for columns that there are not.
     """
 
-    def source(name: str, schema: Any, units: Callable[[Roles], list[Unit]], once: bool = False) -> Source:
-        roles = Roles(schema, y, weight, columns, name, known)
+    def source(
+        name: str, schema: Any, units: Callable[[Roles], list[Unit]], once: bool = False, others: Sequence[Any] = ()
+    ) -> Source:
+        roles = Roles(schema, y, weight, columns, name, known, others)
         return TableSource(name, units(roles), roles, batch_size, buffer_size, once)
 
     in_memory = hasattr(x, "num_rows")
@@ -371,18 +361,25 @@ def open_table(x: Any, y: Any, weight: Any, columns: Any, batch_size: int, buffe
             )
     y, weight = (part if array is None else None for part, array in zip((y, weight), arrays))
     if isinstance(x, (str, os.PathLike, list)):
-        files = _files_of(x)
+        files = files_of(x)
         name = os.fspath(x) if isinstance(x, (str, os.PathLike)) else f"{files[0]} and others"
         if files[0].suffix.lower() in (".parquet", ".pq"):
-            schema = _pyarrow("pyarrow.parquet").read_schema(files[0])
-            return source(name, schema, lambda roles: [unit for file in files for unit in _row_groups(file, roles)])
-        schema = _csv_schema(files[0])
-        return source(name, schema, lambda roles: [_csv_unit(file, schema, roles.names) for file in files])
+            held = parquet_files(files)
+            schemas = [(file, metadata.schema.to_arrow_schema()) for file, metadata in held]
+            first = schemas[0][1]
+            others = [one for one in schemas[1:] if not one[1].equals(first)]
+            return source(name, first, lambda roles: row_groups(held, roles.names, roles.rows_at_once), others=others)
+        schema = csv_schema(files[0])
+        return source(name, schema, lambda roles: [csv_unit(file, schema, roles.names) for file in files])
     name = type(x).__name__
     if hasattr(x, "read_next_batch"):
         return source(name, x.schema, lambda roles: [Unit(None, lambda: iter(x))], once=True)
     if hasattr(x, "get_fragments"):
-        return source(name, x.schema, lambda roles: [_fragment_unit(one, x.schema, roles) for one in x.get_fragments()])
+        return source(
+            name,
+            x.schema,
+            lambda roles: [fragment_unit(one, x.schema, roles.names, roles.rows_at_once) for one in x.get_fragments()],
+        )
     if not in_memory:
         readers = [_stream_of(x)]  # the first is that which has told the schema
         unit = Unit(None, lambda: iter(readers.pop() if readers else _stream_of(x)))
@@ -397,86 +394,4 @@ def open_table(x: Any, y: Any, weight: Any, columns: Any, batch_size: int, buffe
 
 def _stream_of(x: Any) -> Any:
     """A reader of record batches."""
-    return x.to_reader() if hasattr(x, "to_reader") else _pyarrow("pyarrow").RecordBatchReader.from_stream(x)
-
-
-def _files_of(given: Any) -> list[pathlib.Path]:
-    """The files of a path, a pattern, a folder or a list, in order; all of one kind."""
-    if isinstance(given, list):
-        files = [file for one in given for file in _files_of(one)]
-    else:
-        path = pathlib.Path(given)
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if kind_of(file) and not file.name.startswith((".", "_")))
-        elif path.exists():
-            files = [path]
-        else:
-            files = [pathlib.Path(one) for one in sorted(glob.glob(os.fspath(given), recursive=True))]
-        if not files:
-            raise FileNotFoundError(f"there is no file {os.fspath(given)!r}, nor a folder with Parquet or CSV files")
-    kinds = {kind_of(file) for file in files}
-    if None in kinds or len(kinds) > 1:
-        other = next((file for file in files if kind_of(file) is None), files[-1])
-        raise ValueError(f"{other} is neither a Parquet nor a CSV file, or of another kind than {files[0]}")
-    return files
-
-
-def _row_groups(path: pathlib.Path, roles: Roles) -> list[Unit]:
-    parquet = _pyarrow("pyarrow.parquet")
-    metadata = parquet.read_metadata(path)  # kept: to read it anew takes the longer, the more groups there are
-    sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-
-    def read(group: int) -> Iterator[Any]:
-        with parquet.ParquetFile(
-            path, metadata=metadata, buffer_size=_PAGE_BYTES
-        ) as file:  # without threads: the engine has them
-            yield from file.iter_batches(roles.rows_at_once, row_groups=[group], columns=roles.names, use_threads=False)
-
-    return [Unit(size, lambda group=group: read(group)) for group, size in enumerate(sizes) if size]
-
-
-def _fragment_unit(fragment: Any, schema: Any, roles: Roles) -> Unit:
-    return Unit(
-        fragment.count_rows(),
-        lambda: fragment.to_batches(schema=schema, columns=roles.names, batch_size=roles.rows_at_once, use_threads=False),
-    )
-
-
-def _open_csv(path: pathlib.Path, types: Any, names: list[str] | None) -> Any:
-    """A reader of a file; types: those of its columns, where they are known."""
-    csv = _pyarrow("pyarrow.csv")
-    delimiter = "\t" if ".tsv" in path.suffixes else ","
-    return csv.open_csv(
-        path,
-        read_options=csv.ReadOptions(use_threads=False, block_size=1 << 22),
-        parse_options=csv.ParseOptions(delimiter=delimiter),
-        convert_options=csv.ConvertOptions(column_types=types, include_columns=names),
-    )
-
-
-def _csv_schema(path: pathlib.Path) -> Any:
-    """The types of the columns, as the first rows show them; what looks like whole numbers there may be real ones later."""
-    pyarrow = _pyarrow("pyarrow")
-    with _naming(path), _open_csv(path, None, None) as reader:
-        fields, types = list(reader.schema), pyarrow.types
-    unsure = [types.is_integer(field.type) or types.is_null(field.type) for field in fields]
-    return pyarrow.schema([field.with_type(pyarrow.float64()) if one else field for field, one in zip(fields, unsure)])
-
-
-def _csv_unit(path: pathlib.Path, schema: Any, names: list[str]) -> Unit:
-    types = {field.name: field.type for field in schema}
-
-    def read() -> Iterator[Any]:
-        with _naming(path), _open_csv(path, types, names) as reader:
-            yield from reader
-
-    return Unit(None, read)
-
-
-@contextlib.contextmanager
-def _naming(path: pathlib.Path) -> Iterator[None]:
-    """Adds the file to the errors of pyarrow, which name line and column."""
-    try:
-        yield
-    except (ValueError, KeyError) as error:
-        raise type(error)(f"{path}: {error.args[0] if error.args else error}") from error
+    return x.to_reader() if hasattr(x, "to_reader") else pyarrow_module("pyarrow").RecordBatchReader.from_stream(x)
