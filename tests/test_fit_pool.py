@@ -24,6 +24,32 @@ class Fails(fn.callbacks.Callback):
         raise ZeroDivisionError("in a worker")
 
 
+class TwoArguments(Exception):
+    """One that pickle cannot make again, as its constructor is given the message alone."""
+
+    def __init__(self, place, what):
+        super().__init__(f"{what} at {place}")
+
+
+class FailsInAWayOfItsOwn(fn.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        raise TwoArguments(3, "no")
+
+
+def broken():
+    raise KeyError("no state")
+
+
+class Broken:
+    def __reduce__(self):
+        return broken, ()
+
+
+class HasAStateThatNobodyReads(fn.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.state = Broken()
+
+
 class Counts(fn.callbacks.Callback):
     epochs = 0
 
@@ -78,11 +104,19 @@ def test_arguments_and_callbacks_of_each_model(pool):
     assert [group[0].model for group in callbacks] == models
 
 
-def test_the_others_finish_where_one_fails(pool):
+@pytest.mark.parametrize(
+    ("callback", "message"),
+    [
+        (Fails, "ZeroDivisionError: in a worker"),
+        (FailsInAWayOfItsOwn, "TwoArguments: no at 3"),
+        (HasAStateThatNobodyReads, "KeyError: 'no state'"),
+    ],
+)
+def test_the_others_finish_where_one_fails(pool, callback, message):
     x, y = data()
     models = [network(seed) for seed in range(3)]
-    callbacks = fn.PerModel([[], [Fails()], []])
-    with pytest.raises(fn.FitManyError, match="model 1: ZeroDivisionError: in a worker") as caught:
+    callbacks = fn.PerModel([[], [callback()], []])
+    with pytest.raises(fn.FitManyError, match=f"model 1: .*{message}") as caught:
         fn.fit_many(models, x, y, epochs=2, callbacks=callbacks, executor=pool)
     assert list(caught.value.errors) == [1]
     assert [len(history.epoch) for history in caught.value.histories] == [2, 0, 2]

@@ -87,15 +87,31 @@ def _receive(where: tuple[Any, ...]) -> Any:
 
 
 def _train(model: bytes, where: tuple[Any, ...], own: Mapping[str, Any]) -> Any:
-    """In a worker: trains a model, and returns how far it has come."""
+    """In a worker: trains a model, and returns how far it has come, as a pickle: what cannot be read from it is no other model's."""
     shared = _receive(where)
     if isinstance(shared, _Missing):
         return shared
     trained: Model = pickle.loads(model)
     trained._plans.one_thread = True
     callbacks = own.get("callbacks", shared.get("callbacks"))
-    trained.fit(**{**shared, **own, "verbose": 0})
-    return progress_of(trained), [_state_of(callback) for callback in callbacks or []]
+    try:
+        trained.fit(**{**shared, **own, "verbose": 0})
+    except Exception as error:
+        if _can_be_sent(error):
+            raise
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+    return _dumped(
+        (progress_of(trained), [_state_of(one) for one in callbacks or []]), "what has become of the model in a worker"
+    )
+
+
+def _can_be_sent(error: Exception) -> bool:
+    """Whether another process can read its pickle, which a class prevents whose constructor takes more than its message; a pool ends then."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever its class raises
+        return False
+    return True
 
 
 def _state_of(callback: Any) -> dict[str, Any]:
@@ -155,6 +171,7 @@ def fit_by_pool(
                     if isinstance(found, _Missing):
                         whole = data.whole() if whole is None else whole
                         found = executor.submit(_train, sent[i], whole, own[i]).result()
+                    found = pickle.loads(found)
                 except Exception as error:
                     errors[i] = error
                     continue
