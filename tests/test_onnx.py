@@ -129,3 +129,24 @@ def test_axes_are_not_exchanged_twice(tmp_path):
     )
     proto = onnx.load(fn.saving.to_onnx(model, tmp_path / "model.onnx").path)
     assert [node.op_type for node in proto.graph.node].count("Transpose") <= 3
+
+
+@pytest.mark.parametrize("value", [-np.inf, np.nan])
+def test_masks_of_infinite_numbers(tmp_path, value):
+    """As PyTorch writes causal attention: infinity, added to scores above the diagonal."""
+    helper, path = onnx.helper, tmp_path / "model.onnx"
+    mask = np.triu(np.full((4, 4), value, np.float32), 1)
+    nodes = [helper.make_node("Add", ["x", "mask"], ["scores"]), helper.make_node("Softmax", ["scores"], ["y"], axis=-1)]
+    arguments = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 4, 4]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "graph", arguments[:1], arguments[1:], [onnx.numpy_helper.from_array(mask, "mask")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), path)
+    model = fn.saving.from_onnx(path)
+    if np.isnan(value):
+        with pytest.raises(ValueError, match="values that are not finite"):
+            fn.saving.to_onnx(model, tmp_path / "again.onnx")
+        return
+    written = fn.saving.to_onnx(model, tmp_path / "again.onnx")
+    x = np.random.default_rng(0).normal(size=(3, 4, 4)).astype(np.float32)
+    exponentials = np.tril(np.exp(x.astype(float)))
+    for (found,) in outputs_of(onnx.load(written.path), [x]):
+        np.testing.assert_allclose(found, exponentials / exponentials.sum(axis=-1, keepdims=True), atol=1e-6)

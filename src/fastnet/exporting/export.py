@@ -73,8 +73,11 @@ class QuantizationLoss(NamedTuple):
     own_accuracy: float | None = None
 
 
-def describe_model(model: Network, training: bool, prefix: str = "net") -> Description:
-    """The description of a model, with its numbers; arguments have names that none with the prefix is equal to."""
+def describe_model(model: Network, training: bool, prefix: str = "net", infinite: bool = False) -> Description:
+    """The description of a model, with its numbers; arguments have names that none with the prefix is equal to.
+
+    infinite: numbers may be that, as those of masks that are added before softmax.
+    """
     for operation in model._graph.host:
         raise NotImplementedError(
             f"export: layer {operation.layer.name!r} computes in Python, before the model: export what is behind it, "
@@ -112,7 +115,7 @@ def describe_model(model: Network, training: bool, prefix: str = "net") -> Descr
         weight = by_offset[offset]
         used.append(weight)
         array = values.get(weight, weight.array)
-        if not np.all(np.isfinite(array)):
+        if np.isnan(array).any() if infinite else not np.isfinite(array).all():
             raise ValueError(f"export: weight {name!r} has values that are not finite")
         if weight.regularizer is not None and weight.regularizer.own:
             l2 = 0.0  # which only says that the gradient is there

@@ -128,7 +128,7 @@ def to_onnx(model: Network, path: str | os.PathLike[str], *, verify: bool = True
     except ModuleNotFoundError:
         raise ModuleNotFoundError("to_onnx needs the package onnx: pip install onnx", name="onnx") from None
     model._require_built()
-    description = describe_model(model, False)
+    description = describe_model(model, False, infinite=True)
     outputs = [f"{name}_output" if name in model.input_names else name for name in model.output_names]
     proto = make_proto(description, model.dtype, model.input_names, outputs, model.name)
     verified_by, difference = _verify(model, proto) if verify else (None, None)
