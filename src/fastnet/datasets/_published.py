@@ -15,10 +15,13 @@ import numpy as np
 from ..utils.files import cache_folder
 from ._idx import load_idx
 
-__all__ = ["Split", "find", "images_of", "load_pickle", "read_npz", "split_rows"]
+__all__ = ["KERAS_FILES", "Split", "arrays_of", "find", "images_of", "load_pickle", "read_npz", "split_rows"]
 
 Path = str | os.PathLike[str]
 Split = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+#: Where Keras has its files from.
+KERAS_FILES = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
 
 
 def find(dataset: str, path: Path | None, names: Sequence[str], source: str) -> pathlib.Path:
@@ -91,6 +94,12 @@ def _read_npy(data: bytes, path: Path) -> np.ndarray:
         return np.asarray(load_pickle(stream, path), object)
     stream.seek(0)
     return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def arrays_of(dataset: str, path: Path, names: Iterable[str]) -> list[np.ndarray]:
+    """Arrays of the file that Keras has of a data set; errors of `find` and `read_npz`."""
+    file = f"{dataset}.npz"
+    return read_npz(find(dataset, path, [file], f"{KERAS_FILES}/{file}"), names)
 
 
 def images_of(dataset: str, path: Path | None, npz: str, source: str) -> Split:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._published import Path, Split, find, read_npz, split_rows
+from ._published import Path, Split, arrays_of, split_rows
 
 __all__ = ["load_data"]
 
@@ -33,11 +33,5 @@ def load_data(path: Path = "boston_housing.npz", test_split: float = 0.2, seed: 
     ValueError
         If the file is broken.
     """
-    place = find(
-        "boston_housing",
-        path,
-        ["boston_housing.npz"],
-        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/boston_housing.npz",
-    )
-    x, y = read_npz(place, ("x", "y"))
+    x, y = arrays_of("boston_housing", path, ("x", "y"))
     return split_rows(x, y, test_split, seed)

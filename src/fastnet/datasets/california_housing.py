@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._published import Path, Split, find, read_npz, split_rows
+from ._published import Path, Split, arrays_of, split_rows
 
 __all__ = ["load_data"]
 
@@ -35,13 +35,7 @@ def load_data(version: str = "large", path: Path = "california_housing.npz", tes
     """
     if version not in ("large", "small"):
         raise ValueError(f"california_housing: version must be 'large' or 'small', got {version!r}")
-    place = find(
-        "california_housing",
-        path,
-        ["california_housing.npz"],
-        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/california_housing.npz",
-    )
-    x, y = read_npz(place, ("x", "y"))
+    x, y = arrays_of("california_housing", path, ("x", "y"))
     if version == "small":
         x, y = x[:600], y[:600]
     return split_rows(x, y, test_split, seed)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._published import Path, Split, find, read_npz
+from ._published import KERAS_FILES, Path, Split, arrays_of
 from ._words import choose_words, shuffled, word_index
 
 __all__ = ["get_word_index", "load_data"]
-
-_FOLDER = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
 
 
 def load_data(
@@ -44,8 +42,7 @@ def load_data(
     ValueError
         If the file is broken, or no text is as short as `maxlen`.
     """
-    place = find("imdb", path, ["imdb.npz"], f"{_FOLDER}/imdb.npz")
-    x_train, y_train, x_test, y_test = read_npz(place, ("x_train", "y_train", "x_test", "y_test"))
+    x_train, y_train, x_test, y_test = arrays_of("imdb", path, ("x_train", "y_train", "x_test", "y_test"))
     rng = np.random.RandomState(seed)
     parts = [shuffled(x_train, y_train, rng), shuffled(x_test, y_test, rng)]
     train, test = choose_words(parts, num_words, skip_top, maxlen, start_char, oov_char, index_from)
@@ -54,4 +51,4 @@ def load_data(
 
 def get_word_index(path: Path = "imdb_word_index.json") -> dict[str, int]:
     """The rank of each word, from a file that is here already, or where Keras keeps its downloads."""
-    return word_index("imdb", path, f"{_FOLDER}/imdb_word_index.json")
+    return word_index("imdb", path, f"{KERAS_FILES}/imdb_word_index.json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._published import Path, Split, images_of
+from ._published import KERAS_FILES, Path, Split, images_of
 
 __all__ = ["load_data"]
 
@@ -28,4 +28,4 @@ def load_data(path: Path = "mnist.npz") -> Split:
     ValueError
         If the file is broken.
     """
-    return images_of("mnist", path, "mnist.npz", "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz")
+    return images_of("mnist", path, "mnist.npz", f"{KERAS_FILES}/mnist.npz")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._published import Path, Split, find, read_npz
+from ._published import KERAS_FILES, Path, Split, arrays_of
 from ._words import choose_words, shuffled, word_index
 
 __all__ = ["get_label_names", "get_word_index", "load_data"]
@@ -15,7 +15,6 @@ cocoa grain veg-oil earn acq wheat copper housing money-supply coffee sugar trad
 crude nat-gas cpi money-fx interest gnp meal-feed alum oilseed gold tin strategic-metal livestock retail ipi
 iron-steel rubber heat jobs lei bop zinc orange pet-chem dlr gas silver wpi hog lead
 """
-_FOLDER = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
 
 
 def load_data(
@@ -46,8 +45,7 @@ def load_data(
     ValueError
         If the file is broken, or no text is as short as `maxlen`.
     """
-    place = find("reuters", path, ["reuters.npz"], f"{_FOLDER}/reuters.npz")
-    texts = shuffled(*read_npz(place, ("x", "y")), np.random.RandomState(seed))
+    texts = shuffled(*arrays_of("reuters", path, ("x", "y")), np.random.RandomState(seed))
     ((x, y),) = choose_words([texts], num_words, skip_top, maxlen, start_char, oov_char, index_from)
     first = int(len(x) * (1 - test_split))
     return (x[:first], y[:first]), (x[first:], y[first:])
@@ -55,7 +53,7 @@ def load_data(
 
 def get_word_index(path: Path = "reuters_word_index.json") -> dict[str, int]:
     """The rank of each word, from a file that is here already, or where Keras keeps its downloads."""
-    return word_index("reuters", path, f"{_FOLDER}/reuters_word_index.json")
+    return word_index("reuters", path, f"{KERAS_FILES}/reuters_word_index.json")
 
 
 def get_label_names() -> tuple[str, ...]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from .. import activations, constraints, initializers, regularizers
 from .._graph import SymbolicTensor, batch_size_of
-from .._types import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
 from .._weights import WeightSpec
 from ..initializers import Initializer
 from ._arguments import checked_seed
@@ -40,52 +39,29 @@ class Recurrence(Layer):
     states: ClassVar[tuple[str, ...]]
     supports_masking = True
 
-    def _take(
-        self,
-        units: int,
-        activation: ActivationLike,
-        recurrent_activation: ActivationLike,
-        use_bias: bool,
-        kernel_initializer: InitializerLike,
-        recurrent_initializer: InitializerLike,
-        bias_initializer: InitializerLike,
-        kernel_regularizer: RegularizerLike,
-        recurrent_regularizer: RegularizerLike,
-        bias_regularizer: RegularizerLike,
-        activity_regularizer: RegularizerLike,
-        kernel_constraint: ConstraintLike,
-        recurrent_constraint: ConstraintLike,
-        bias_constraint: ConstraintLike,
-        dropout: float,
-        recurrent_dropout: float,
-        seed: int | None,
-        return_sequences: bool,
-        return_state: bool,
-        go_backwards: bool,
-        stateful: bool,
-    ) -> None:
-        """Checks and stores the arguments."""
-        self.units = positive_integer(self._label, "units", units)
-        self.activation = self._elementwise("activation", activation)
-        self.recurrent_activation = self._elementwise("recurrent_activation", recurrent_activation)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.activity_regularizer = regularizers.get(activity_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+    def _take(self, given: Mapping[str, Any], return_state: bool = False) -> None:
+        """Checks and stores the arguments of a constructor, by their names; some have only one of the others."""
+        self.units = positive_integer(self._label, "units", given["units"])
+        self.activation = self._elementwise("activation", given["activation"])
+        self.recurrent_activation = self._elementwise("recurrent_activation", given.get("recurrent_activation", "linear"))
+        self.use_bias = bool(given["use_bias"])
+        self.kernel_initializer = initializers.get(given["kernel_initializer"])
+        self.recurrent_initializer = initializers.get(given["recurrent_initializer"])
+        self.bias_initializer = initializers.get(given["bias_initializer"])
+        self.kernel_regularizer = regularizers.get(given["kernel_regularizer"])
+        self.recurrent_regularizer = regularizers.get(given["recurrent_regularizer"])
+        self.bias_regularizer = regularizers.get(given["bias_regularizer"])
+        self.activity_regularizer = regularizers.get(given.get("activity_regularizer"))
+        self.kernel_constraint = constraints.get(given["kernel_constraint"])
+        self.recurrent_constraint = constraints.get(given["recurrent_constraint"])
+        self.bias_constraint = constraints.get(given["bias_constraint"])
         self.dropout, self.recurrent_dropout = (
-            number_in(self, name, value, 0.0, np.nextafter(1.0, 0.0))
-            for name, value in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout))
+            number_in(self, name, given[name], 0.0, np.nextafter(1.0, 0.0)) for name in ("dropout", "recurrent_dropout")
         )
-        self.seed = checked_seed(self._label, seed)
-        self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
-        self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
+        self.seed = checked_seed(self._label, given["seed"])
+        self.return_sequences = bool(given.get("return_sequences", False))
+        self.return_state = bool(given.get("return_state", return_state))
+        self.go_backwards, self.stateful = bool(given.get("go_backwards", False)), bool(given.get("stateful", False))
 
     def _elementwise(self, name: str, value: Any) -> Any:
         function = activations.get(value)

@@ -156,29 +156,7 @@ class LSTM(Recurrent):
         **kwargs: Unpack[RecurrentOptions],
     ) -> None:
         super().__init__(**kwargs)
-        self._take(
-            units,
-            activation,
-            recurrent_activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            activity_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            return_sequences,
-            return_state,
-            go_backwards,
-            stateful,
-        )
+        self._take(locals())
         self.unit_forget_bias = bool(unit_forget_bias)
 
 
@@ -249,29 +227,7 @@ class GRU(Recurrent):
         **kwargs: Unpack[RecurrentOptions],
     ) -> None:
         super().__init__(**kwargs)
-        self._take(
-            units,
-            activation,
-            recurrent_activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            activity_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            return_sequences,
-            return_state,
-            go_backwards,
-            stateful,
-        )
+        self._take(locals())
         self.reset_after = bool(reset_after)
 
 
@@ -332,26 +288,4 @@ class SimpleRNN(Recurrent):
         **kwargs: Unpack[RecurrentOptions],
     ) -> None:
         super().__init__(**kwargs)
-        self._take(
-            units,
-            activation,
-            "linear",
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            activity_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            return_sequences,
-            return_state,
-            go_backwards,
-            stateful,
-        )
+        self._take(locals())

@@ -86,11 +86,7 @@ class LSTMCell(_Cell):
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
-        self._take(
-            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            kernel_regularizer, recurrent_regularizer, bias_regularizer, None, kernel_constraint, recurrent_constraint,
-            bias_constraint, dropout, recurrent_dropout, seed, False, True, False, False,
-        )  # fmt: skip
+        self._take(locals(), return_state=True)
         self.unit_forget_bias = bool(unit_forget_bias)
 
 
@@ -135,11 +131,7 @@ class GRUCell(_Cell):
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
-        self._take(
-            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            kernel_regularizer, recurrent_regularizer, bias_regularizer, None, kernel_constraint, recurrent_constraint,
-            bias_constraint, dropout, recurrent_dropout, seed, False, True, False, False,
-        )  # fmt: skip
+        self._take(locals(), return_state=True)
         self.reset_after = bool(reset_after)
 
 
@@ -182,11 +174,7 @@ class SimpleRNNCell(_Cell):
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
-        self._take(
-            units, activation, "linear", use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            kernel_regularizer, recurrent_regularizer, bias_regularizer, None, kernel_constraint, recurrent_constraint,
-            bias_constraint, dropout, recurrent_dropout, seed, False, True, False, False,
-        )  # fmt: skip
+        self._take(locals(), return_state=True)
 
 
 def _sizes_of(cell: Any) -> list[int]:
