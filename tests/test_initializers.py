@@ -1,5 +1,6 @@
 """Initializers: distributions, shapes, reproducibility, names."""
 
+import inspect
 import json
 import math
 
@@ -201,3 +202,12 @@ def test_axes_of_inputs_and_outputs():
             assert 0.98 * limit < np.abs(initializer(shape, rng=np.random.default_rng(0))).max() <= limit
     told = initializers.GlorotUniform(input_axes=(0,), output_axes=(1,))
     assert told.for_axes([1], [0]) is told and initializers.GlorotUniform().for_axes([0], [1]) == told
+
+
+@pytest.mark.parametrize(("value", "error"), [("", TypeError), ("2", TypeError), ([1.0], TypeError), (np.nan, ValueError)])
+def test_numbers_that_are_none_are_said_at_once(value, error):
+    """Not when weights are made, which a model read from a file does not do."""
+    for cls in dict.fromkeys(initializers.INITIALIZERS.values()):
+        for name in {"mean", "stddev", "minval", "maxval", "gain", "scale"} & set(inspect.signature(cls).parameters):
+            with pytest.raises(error, match=f"{cls.__name__}: {name} must be"):
+                cls(**{name: value})

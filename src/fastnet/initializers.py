@@ -71,6 +71,14 @@ class Initializer(_config.Configurable):
 
     seed: int | None = None
 
+    def _number(self, name: str, value: Any) -> Any:
+        """An argument that is a finite number; TypeError or ValueError where it is none."""
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+            raise TypeError(f"{type(self).__name__}: {name} must be a number, got {value!r}")
+        if not math.isfinite(value):
+            raise ValueError(f"{type(self).__name__}: {name} must be finite, got {value!r}")
+        return value
+
     def __call__(self, shape: Sequence[int], dtype: DTypeLike = None, *, rng: np.random.Generator | None = None) -> np.ndarray:
         """An array of that shape.
 
@@ -150,8 +158,8 @@ class RandomNormal(Initializer):
     """Normal distribution."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
-        self.mean = mean
-        self.stddev = stddev
+        self.mean = self._number("mean", mean)
+        self.stddev = self._number("stddev", stddev)
         self.seed = _checked_seed(self, seed)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -162,8 +170,8 @@ class RandomUniform(Initializer):
     """Uniform distribution over [minval, maxval)."""
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
-        self.minval = minval
-        self.maxval = maxval
+        self.minval = self._number("minval", minval)
+        self.maxval = self._number("maxval", maxval)
         self.seed = _checked_seed(self, seed)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -180,8 +188,8 @@ class TruncatedNormal(Initializer):
     """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
-        self.mean = mean
-        self.stddev = stddev
+        self.mean = self._number("mean", mean)
+        self.stddev = self._number("stddev", stddev)
         self.seed = _checked_seed(self, seed)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -243,7 +251,7 @@ class VarianceScaling(Initializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        if not scale > 0:
+        if not self._number("scale", scale) > 0:
             raise ValueError(f"scale must be positive, got {scale}")
         if mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(f"mode must be 'fan_in', 'fan_out' or 'fan_avg', got {mode!r}")
@@ -345,7 +353,7 @@ class Orthogonal(Initializer):
     """
 
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
-        self.gain = gain
+        self.gain = self._number("gain", gain)
         self.seed = _checked_seed(self, seed)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -370,7 +378,7 @@ class Identity(Initializer):
     """
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
+        self.gain = self._number("gain", gain)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         if len(shape) != 2:
