@@ -26,6 +26,7 @@ FILES = (
     "import_separable",
     "keras_gated",
     "keras_timed",
+    "keras_cells",
     "keras_bfloat16",
 )
 GRAPHS = dict(check_keras_writing.graphs(fn))
@@ -121,9 +122,18 @@ class OwnOfFiles(layers.Layer):
         return x + 1
 
 
+class OwnCell(layers.Layer):
+    state_size = 3
+
+    def call(self, x, states):
+        return x + states[0], [x]
+
+
 REFUSED = {
     "own": (lambda: [OwnOfFiles(name="mine")], ["'mine'", "OwnOfFiles"]),
     "formula": (lambda: [layers.Lambda(lambda x: x**2, name="square")], ["'square'", "Lambda"]),
+    "cell": (lambda: [layers.RNN(OwnCell(), name="steps")], ["'steps'", "OwnCell"]),
+    "cells": (lambda: [layers.RNN([layers.LSTMCell(3), OwnCell()], name="steps")], ["'steps'", "OwnCell"]),
     "positions": (lambda: [layers.SinePositionEncoding(name="places")], ["'places'", "SinePositionEncoding"]),
     "activation": (lambda: [layers.Dense(2, layers.LeakyReLU(0.1), name="steep")], ["'steep'", "leaky_relu(0.1)"]),
 }

@@ -36,6 +36,9 @@ def graphs(fn):
     masked = layers.Embedding(9, 4, mask_zero=True)(tokens)
     back = layers.Bidirectional(layers.LSTM(3, return_sequences=True))(masked)
     yield "masks", fn.Model(tokens, layers.Dense(2)(layers.GRU(4)(layers.TimeDistributed(layers.Dense(3))(back))), seed=0)
+    cells = [layers.LSTMCell(4, dropout=0.5), layers.GRUCell(3), layers.LSTMCell(2, use_bias=False)]
+    last = layers.RNN(layers.SimpleRNNCell(3), go_backwards=True)(layers.RNN(cells, return_sequences=True)(masked))
+    yield "cells", fn.Model(tokens, layers.Dense(2)(last), seed=0)
     image = fn.Input((9, 8, 2))
     x = layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 255, -0.5)(image))
     x = layers.BatchNormalization()(layers.MaxPooling2D()(x))

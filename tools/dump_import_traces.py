@@ -217,7 +217,12 @@ def file_models():
         first = inner(x)
         return keras.Model(x, [inner(first), first, once(x), layers.ReLU(6.0)(layers.Rescaling(20.0)(x))])
 
-    makers = [gated, shared, scaled, timed, stateful, bfloat16, quantized, operators, counted]
+    def cells():
+        x = keras.Input((5, 3))
+        stack = [layers.LSTMCell(4), layers.GRUCell(3, reset_after=False), layers.LSTMCell(2, use_bias=False)]
+        return keras.Model(x, layers.RNN(layers.SimpleRNNCell(3))(layers.RNN(stack, return_sequences=True)(x)))
+
+    makers = [gated, shared, scaled, timed, stateful, bfloat16, quantized, operators, counted, cells]
     return {make.__name__: make() for make in makers}
 
 

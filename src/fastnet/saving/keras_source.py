@@ -11,7 +11,6 @@ from .keras_files import Opened, Stored, telling, wrap
 
 __all__ = [
     "ENTRIES",
-    "NAMES_IN_FILES",
     "Description",
     "Entry",
     "Place",
@@ -26,6 +25,7 @@ __all__ = [
     "keys_of",
     "layers_of",
     "name_of",
+    "numbered_name",
 ]
 
 #: Names of a layer and of the models that it is within, from outside.
@@ -183,9 +183,7 @@ def from_file(file: Opened) -> Source:
         models.add(group)
         counts: dict[str, int] = {}
         for layer in model["config"]["layers"]:
-            base = snake_case(NAMES_IN_FILES.get(layer["class_name"], layer["class_name"]))
-            number = counts[base] = counts.get(base, -1) + 1
-            own = f"{group}/layers/{base}".lstrip("/") + (f"_{number}" if number else "")
+            own = f"{group}/layers/{numbered_name(layer['class_name'], counts)}".lstrip("/")
             place = (*above, name_of(layer))
             if shares:
                 print_of = _fingerprint(layer)
@@ -235,7 +233,29 @@ def groups_of(layer: Description) -> tuple[tuple[str, str], ...]:
         inner = layer["config"].get("layer")
         check_layer(inner, f"the layer within {name_of(layer)!r}")
         return tuple((f"layer/{part}".rstrip("/"), prefix) for part, prefix in groups_of(inner))
+    if layer["class_name"] == "RNN":
+        cell = layer["config"].get("cell")
+        check_layer(cell, f"the cell of {name_of(layer)!r}")
+        if cell["class_name"] != "StackedRNNCells":
+            return _CELL.groups
+        counts: dict[str, int] = {}
+        return tuple((f"cell/cells/{numbered_name(one['class_name'], counts)}", "") for one in _cells_of(cell, name_of(layer)))
     return ENTRIES.get(layer["class_name"], Entry()).groups
+
+
+def _cells_of(stacked: Description, layer: str) -> list[Description]:
+    """The cells of a `StackedRNNCells`; ValueError where they are none."""
+    cells = _field(stacked["config"], "cells", list, f"the cell of {layer!r}")
+    for one in cells:
+        check_layer(one, f"a cell of {layer!r}")
+    return cells
+
+
+def numbered_name(class_name: str, counts: dict[str, int]) -> str:
+    """What a file calls a layer: its class, and from the second of a class on a number."""
+    base = snake_case(NAMES_IN_FILES.get(class_name, class_name))
+    number = counts[base] = counts.get(base, -1) + 1
+    return base + (f"_{number}" if number else "")
 
 
 def _shares(description: Description) -> bool:

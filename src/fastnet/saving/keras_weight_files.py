@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .._names import snake_case
 from .._replace import replaced_file
 from .._weights import Weight, assign_all
 from ..layers.base import Layer
 from ..layers.functional import FunctionLayer
 from ..layers.scaling import Normalization, Rescaling
 from .keras_files import Stored, read_arrays
-from .keras_source import NAMES_IN_FILES
+from .keras_source import numbered_name
 from .keras_weights import statistics_of
 from .keras_writing import layers_in_order, places_of_layer
 
@@ -156,6 +155,4 @@ def _put_all(layers: list[Any], group: str, found: Places, seen: set[Any]) -> No
         name = type(layer).__name__
         if layer._repeats_calls and not layer._subclassed:
             name = "Sequential" if name == "Sequential" else "Functional"
-        base = snake_case(NAMES_IN_FILES.get(name, name))
-        number = counts[base] = counts.get(base, -1) + 1
-        _put(layer, f"{group}{base}" + (f"_{number}" if number else "") + "/", found, seen)
+        _put(layer, f"{group}{numbered_name(name, counts)}/", found, seen)

@@ -17,7 +17,6 @@ import numpy as np
 
 from .. import activations
 from .._graph import LayerCall, SymbolicTensor, replace_tensors
-from .._names import snake_case
 from .._replace import replaced_file
 from .._weights import Weight
 from ..layers.activations import _ActivationLayer
@@ -25,7 +24,7 @@ from ..layers.base import Layer
 from .description import described_config
 from .formulas import FUNCTION
 from .keras_compile import compile_config_of
-from .keras_source import NAMES_IN_FILES, groups_of
+from .keras_source import groups_of, numbered_name
 from .keras_weights import is_weight_in_keras
 
 if TYPE_CHECKING:
@@ -181,10 +180,7 @@ class _Writer:
         counts: dict[str, int] = {}
         for layer in _order(model, not group):
             description = self._layer(layer, model)
-            name = description["class_name"]
-            base = snake_case(NAMES_IN_FILES.get(name, name))
-            number = counts[base] = counts.get(base, -1) + 1
-            place = f"{group}layers/{base}" + (f"_{number}" if number else "")
+            place = f"{group}layers/{numbered_name(description['class_name'], counts)}"
             if layer._repeats_calls:
                 description = self.model(layer, f"{place}/")
             else:
@@ -289,12 +285,14 @@ class _Writer:
             return  # they are arguments
         name = description["class_name"]
         left, groups = [weight for weight in layer.weights if is_weight_in_keras(weight)], groups_of(description)
-        each = len(left) // len(groups)
-        for part, prefix in groups:
+        each = [len(left) // len(groups)] * len(groups)
+        if name == "RNN" and len(groups) > 1:
+            each = [len(cell.weights) for cell in layer.cell.cells]  # type: ignore[attr-defined]
+        for (part, prefix), size in zip(groups, each):
             if part == "gate_dense" or (part and name == "GroupQueryAttention"):
                 part = f"_{part}"  # as Keras calls it
             folder = f"{place}/{part}".rstrip("/")
-            found = [weight for weight in left if weight.name.startswith(prefix)] if prefix else left[:each]
+            found = [weight for weight in left if weight.name.startswith(prefix)] if prefix else left[:size]
             left = [weight for weight in left if weight not in found]
             self.arrays += [(f"{folder}/vars/{i}", weight) for i, weight in enumerate(found)]
         if description["config"].get("seed", ...) is not ...:
@@ -302,6 +300,8 @@ class _Writer:
             self.arrays.append((f"{place}/seed_generator/vars/0", np.array([seed % 2**32, 0], np.uint32)))
 
 
+#: What Keras has for a step of a recurrent layer.
+_CELLS = {"GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"}
 #: Activation layers that are layers of Keras's.
 _KEPT = {"ELU", "LeakyReLU", "ReLU", "Softmax"}
 
@@ -335,16 +335,25 @@ def _arguments(config: Mapping[str, Any], layer: Layer) -> dict[str, Any]:
                 value = _described("keras.regularizers", name, inner)
             elif key.endswith("constraint"):
                 value = _described("keras.constraints", name, inner)
-            elif key in ("layer", "backward_layer"):
-                value = _described("keras.layers", name, _arguments({**inner, "dtype": config["dtype"]}, layer))
+            elif key in ("layer", "backward_layer") or name in _CELLS:
+                value = _within(value, config["dtype"], layer)
             else:
                 raise ValueError(f"layer {layer.name!r}: {key}={value!r} has no form in Keras")
+        elif key == "cells" and all(one["class_name"] in _CELLS for one in value):
+            value = [_within(one, config["dtype"], layer) for one in value]
+        elif key == "cells":
+            raise ValueError(f"layer {layer.name!r}: {key}={value!r} has no form in Keras")
         elif isinstance(value, Mapping) and "function" in value:
             raise ValueError(
                 f"layer {layer.name!r}: {key} is a function of your own, which Keras would not find: save the model as .safetensors"
             )
         found[key] = value
     return found
+
+
+def _within(value: Mapping[str, Any], dtype: str, layer: Layer) -> dict[str, Any]:
+    """A layer, or a cell, that is an argument of another one."""
+    return _described("keras.layers", value["class_name"], _arguments({**value["config"], "dtype": dtype}, layer))
 
 
 def _plain(given: Any) -> Any:
