@@ -3,14 +3,15 @@
 import numpy as np
 import operation_cases
 import pytest
+from operation_cases.convolution import SAME, activation, window
+from operation_cases.recurrent import STANDARD
 from plans import Graph, Model
 
 from fastnet import _core
 
 PARTS = _core.FORWARD | _core.LOSS | _core.BACKWARD | _core.FETCH
-#: Operations that are to be made so, at least.
-KEPT = {"activation", "add", "alpha_dropout", "average_pooling", "concatenate", "dense", "dropout", "elementwise", "log_softmax",
-        "max_pooling", "multiply", "permute", "reshape", "softmax", "subtract"}  # fmt: skip
+#: Operations of which a row depends on others of its piece, or that are no sums over rows: made piece by piece.
+APART = {"activity_regularization", "batch_normalization", "orthogonal_regularization", "sparse_dense"}
 
 
 def run(model, first, end, n, inputs, pieces=1, **given):
@@ -63,16 +64,68 @@ def compare(graph, dtype, pieces, rows, given, **options):
     return True
 
 
+def compare_case(case, dtype, pieces, rows, **options):
+    graph = case.graph()
+    seeds = operation_cases.arrays([graph.shapes[value] for value, *_ in graph.outputs], pieces * rows, dtype, seed=1)
+    return compare(graph, dtype, pieces, rows, {"output_gradients": seeds}, input_gradients=True, **options)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_operations_that_keep_pieces(dtype):
-    kept = set()
-    for op, cases in operation_cases.OPS.items():
-        for case in [*cases(5), *cases(33)]:
-            graph = case.graph()
-            seeds = operation_cases.arrays([graph.shapes[value] for value, *_ in graph.outputs], 15, dtype, seed=1)
-            if compare(graph, dtype, 3, 5, {"output_gradients": seeds}, input_gradients=True):
-                kept.add(op)
-    assert kept >= KEPT, KEPT - kept
+@pytest.mark.parametrize("op", sorted(operation_cases.OPS))
+def test_every_operation(op, dtype, n_threads):
+    made = {compare_case(case, dtype, 3, 5, n_threads=n_threads) for width in (5, 33) for case in operation_cases.OPS[op](width)}
+    assert made == {op not in APART}
+
+
+def case(op, *shapes, **attributes):
+    return operation_cases.OpCase(op, shapes, attributes)
+
+
+IMAGE = {**window(3, 3, padding=SAME), **activation("relu")}
+
+
+#: Where much is to be done for a piece: terms of gradients in several sums, units that threads divide, large tables.
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("of", "pieces", "rows"), [
+    (case("lstm", (40, 20), **STANDARD, units=35, return_sequences=1), 3, 17),
+    (case("lstm", (40, 20), (40,), **STANDARD, units=16, masked=1, dropout=0.2, recurrent_dropout=0.1), 2, 30),
+    (case("lstm", (3, 64), **STANDARD, units=256), 8, 2),
+    (case("gru", (40, 20), **STANDARD, units=35, return_sequences=1), 4, 13),
+    (case("gru", (3, 64), **STANDARD, units=256, reset_after=0), 4, 2),
+    (case("simple_rnn", (600, 5), **STANDARD, units=17), 5, 2),
+    (case("convolution", (14, 14, 16), filters=32, **IMAGE), 4, 8),
+    (case("convolution", (28, 28, 1), filters=32, **IMAGE), 4, 16),
+    (case("convolution", (6, 6, 64), filters=70, **IMAGE), 2, 1),
+    (case("depthwise_convolution", (14, 14, 40), **IMAGE), 4, 8),
+    (case("transposed_convolution", (9, 9, 16), filters=8, **IMAGE), 3, 8),
+    (case("embedding", (50,), input_dim=3000, output_dim=70), 4, 8),
+    (case("layer_normalization", (20, 128)), 4, 30),
+    (case("attention", (70, 64), (70, 64), (70, 64), heads=4, causal=1, rate=0.2), 2, 1),
+    (case("matmul", (30, 40), parameter=2, rank=2, size_0=40, size_1=50), 7, 9),
+])  # fmt: skip
+def test_much_of_an_operation(of, pieces, rows, dtype, n_threads):
+    assert compare_case(of, dtype, pieces, rows, n_threads=n_threads)
+
+
+@pytest.mark.parametrize("frozen", range(4))
+def test_parameters_that_are_not_trained(frozen):
+    graph = Graph()
+    value = graph.node("convolution", [graph.input((6, 6, 2))], parameters(graph, ((3, 3, 2, 4), (4,)), frozen != 0),
+                       filters=4, **IMAGE)  # fmt: skip
+    value = graph.node("layer_normalization", [value], parameters(graph, ((4,), (4,)), frozen != 1))
+    value = graph.reshape(value, (36, 4))
+    value = graph.node("simple_rnn", [value], parameters(graph, ((4, 3), (3, 3), (3,)), frozen != 2), **STANDARD, units=3)
+    graph.output(value)
+    seeds = operation_cases.arrays([(3,)], 8, "float32", seed=1)
+    made = compare(graph, "float32", 4, 2, {"output_gradients": seeds})
+    assert made == (frozen != 2)  # what is not trained may be a state
+
+
+def parameters(graph, shapes, trainable):
+    random = np.random.default_rng(3)
+    return [graph.parameter(random.normal(size=shape) / 2, trainable) for shape in shapes]
 
 
 def network(widths, classes=5):
@@ -114,8 +167,15 @@ def test_what_rows_have_in_common_is_that_of_a_piece():
     scale = [normalized.parameter(np.ones(4)) for _ in range(4)]
     attributes = {"center": 1, "scale": 1} if "center" in _core.registry("ops")["batch_normalization"] else {}
     normalized.output(normalized.node("batch_normalization", [value], scale, **attributes), "mean_squared_error")
-    for graph in (shared, normalized):
+    stateful = Graph()
+    weights = [stateful.parameter(np.ones(shape)) for shape in ((3, 2), (2, 2), (2,))]
+    states = [stateful.parameter(np.zeros((8, 2)), trainable=False)]
+    stateful.output(stateful.node("simple_rnn", [stateful.input((4, 3))], weights + states, **STANDARD, units=2, stateful=8),
+                    "mean_squared_error")  # fmt: skip
+    for graph in (shared, normalized, stateful):
         assert Model(graph, "float32", max_rows=8, pieces=2).plan.pieces == 1
+    many = case("convolution", (4, 4, 2), filters=3, **IMAGE).graph()
+    assert [Model(many, "float32", max_rows=n, pieces=n).plan.pieces for n in (8, 9)] == [8, 1]
     assert Model(network((4, 3)), "float32", max_rows=8, pieces=2).plan.pieces == 2
     assert Model(network((4, 3)), "float32", max_rows=8, pieces=2, training=False).plan.pieces == 1
 

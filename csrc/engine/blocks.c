@@ -229,42 +229,9 @@ void fn_find_runs(fn_plan *plan, const fn_plan_spec *spec)
 
 /* ---- passes ------------------------------------------------------------------------------------------------------- */
 
-/* Stages taken off the end of the plan's list, with what they touch. */
-typedef struct taken_stages {
-    int32_t n, n_accesses, first_stage;
-    fn_stage *stages;
-    fn_access *accesses;
-} taken_stages;
-
-static taken_stages take_stages(fn_plan *plan, int32_t first_stage, int32_t first_access)
-{
-    taken_stages taken = {
-        .n = plan->n_stages - first_stage, .n_accesses = plan->n_accesses - first_access, .first_stage = first_stage};
-    taken.stages = fn_plan_allocate(plan, (size_t)(taken.n + 1) * sizeof *taken.stages);
-    taken.accesses = fn_plan_allocate(plan, (size_t)(taken.n_accesses + 1) * sizeof *taken.accesses);
-    if (plan->failed)
-        return taken;
-    memcpy(taken.stages, plan->stages + first_stage, (size_t)taken.n * sizeof *taken.stages);
-    memcpy(taken.accesses, plan->accesses + first_access, (size_t)taken.n_accesses * sizeof *taken.accesses);
-    plan->n_stages = first_stage;
-    plan->n_accesses = first_access;
-    return taken;
-}
-
 static bool is_by_rows(const fn_stage *stage)
 {
     return stage->split == FN_BY_ROWS || stage->split == FN_BY_GROUPS;
-}
-
-/* Those of a stage that was taken. */
-static const fn_access *find_accesses(const taken_stages *taken, int32_t stage, int32_t *n)
-{
-    int32_t first = 0;
-    while (first < taken->n_accesses && taken->accesses[first].stage - taken->first_stage < stage)
-        first++;
-    for (*n = 0; first + *n < taken->n_accesses && taken->accesses[first + *n].stage - taken->first_stage == stage;)
-        ++*n;
-    return taken->accesses + first;
 }
 
 /* Forward calls that make the internal values that calls read, before these. */
@@ -347,7 +314,7 @@ static void note_access(touched *t, const fn_access *access, bool parameter)
 static fn_block_pass *merge_stages(fn_plan *plan, fn_run_of_nodes *run, int32_t first_stage, int32_t first_access,
                                    int64_t thread_bytes, const char *label)
 {
-    const taken_stages taken = take_stages(plan, first_stage, first_access);
+    const fn_taken_stages taken = fn_take_stages(plan, first_stage, first_access);
     const int64_t workspace = plan->thread_bytes;
     plan->thread_bytes = thread_bytes;
     const int32_t most = taken.n + (run->forward ? run->forward->n_calls : 0);
@@ -370,7 +337,7 @@ static fn_block_pass *merge_stages(fn_plan *plan, fn_run_of_nodes *run, int32_t 
             continue;
         block_call *call = &pass->calls[pass->n_calls++];
         *call = (block_call){.run = stage->run, .node = (int32_t)(stage->node - run->nodes)};
-        call->accesses = find_accesses(&taken, i, &call->n_accesses);
+        call->accesses = fn_find_accesses(&taken, i, &call->n_accesses);
         flops += stage->flops_per_row * (double)run->positions;
         groups |= stage->split == FN_BY_GROUPS;
     }
@@ -403,7 +370,7 @@ static fn_block_pass *merge_stages(fn_plan *plan, fn_run_of_nodes *run, int32_t 
     for (int32_t i = 0; i < taken.n; i++)
         if (!is_by_rows(&taken.stages[i])) {
             int32_t n;
-            const fn_access *accesses = find_accesses(&taken, i, &n);
+            const fn_access *accesses = fn_find_accesses(&taken, i, &n);
             fn_stage stage = taken.stages[i];
             stage.node = &plan->nodes[run->first + (stage.node - run->nodes)]; /* whose arrays are not those of a block */
             fn_append_stage(plan, &stage, accesses, n);

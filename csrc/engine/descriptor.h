@@ -37,6 +37,7 @@ typedef struct fn_mix {
 typedef struct fn_context {
     int64_t rows;      /* in this batch */
     int64_t pieces;    /* that it consists of, as many rows each */
+    int64_t piece;     /* in a stage of one of them (fn_stage_spec.by_pieces): which; rows are those that it has */
     int64_t first_row; /* position of the batch in the epoch */
     uint64_t step;
     uint64_t seed;
@@ -197,7 +198,9 @@ enum {
     /* In training, too, what it computes for a row is what it would be if the piece of the row (fn_context.pieces) were a batch.
      */
     FN_KEEPS_PIECES = 32,
-    /* The gradients of its parameters are sums of those of the pieces (kernels/pieces.h). */
+    /* Its own stages leave in the gradients of its parameters the sums of those of the pieces (kernels/pieces.h). Without it the
+     * stages that write these gradients are run for each piece by itself, as with fn_stage_spec.by_pieces, and sums are made
+     * then. */
     FN_SUMS_PIECES = 64
 };
 
@@ -395,6 +398,10 @@ typedef struct fn_stage_spec {
     bool once_per_call; /* reads nothing but parameters, of a plan that does not train: run in the first step of a call only, and
                            what it writes is kept for the others */
     bool unless_backward; /* not run in a call with a backward pass */
+    /* Where batches are several pieces: run for each of them as if it were the batch, with its rows, its step, and arrays that
+     * begin at its first row, but for those of the node's own that are not of so many numbers for each row alone. It runs no
+     * epilogue. Adjacent stages of this kind are run one after another for a piece before the next one. */
+    bool by_pieces;
     /* In a stage by rows each thread keeps to its own rows of an array, unless that is among reads_all or a parameter; in other
      * stages it may touch all of it. */
     unsigned ports;
@@ -433,9 +440,16 @@ int32_t fn_plan_replicas(const fn_plan *plan);
 
 /* ---- at run time: called by stages ------------------------------------------------------------------- */
 
+/* In a stage of the batch: the rows of each of its pieces. */
 static inline int64_t fn_piece_rows(const fn_context *context)
 {
     return context->rows / context->pieces;
+}
+
+/* The number of a row of the batch in its piece. */
+static inline int64_t fn_row_of_piece(const fn_context *context, int64_t row)
+{
+    return context->pieces > 1 ? row % fn_piece_rows(context) : row;
 }
 
 /* What a replica says, or has said. */

@@ -42,6 +42,24 @@ static void run_row(const fn_stage *stage, fn_context *context, int thread, int 
     context->rows = rows;
 }
 
+/* A stage of a piece of the batch, as if that were all of it. */
+static void run_piece(const fn_plan *plan, const fn_stage *stage, fn_context *context, int thread, int n_threads)
+{
+    fn_piece_view view;
+    fn_stage own = *stage;
+    const int64_t rows = context->rows;
+    const uint64_t step = context->step;
+    context->rows = fn_piece_rows(context);
+    context->piece = stage->piece->number;
+    context->step += (uint64_t)stage->piece->number;
+    fn_view_piece(plan, stage, context->rows, &view);
+    own.node = &view.node;
+    run_stage(&own, context, thread, n_threads);
+    context->rows = rows;
+    context->piece = 0;
+    context->step = step;
+}
+
 /* The loss or a gradient of this step is not finite, or a label is none of the classes, be it in another plan of the team alone:
  * whoever gathered that one did so before the barrier that precedes the update. */
 static inline bool has_diverged(const fn_context *context)
@@ -136,6 +154,8 @@ static inline void run_stages(const fn_plan *plan, unsigned phases, fn_context *
                 fn_wait_at_barrier(&context->team->barrier);
             if (stage->batchless)
                 run_row(stage, context, thread, n_threads);
+            else if (stage->piece)
+                run_piece(plan, stage, context, thread, n_threads);
             else
                 run_stage(stage, context, thread, n_threads);
         }

@@ -182,7 +182,10 @@ static void emit_backward(fn_plan *plan, const fn_plan_spec *spec, fn_parameter_
                 if (!plan->values[value + j].gradient_written)
                     node->output[j].gradient_buffer = -1;
             claim_gradients(plan, spec, i, table);
+            const int32_t first_stage = plan->n_stages, first_access = plan->n_accesses;
             node->op->backward(plan, fn_begin_backward(plan, spec, i));
+            if (!plan->runs[i])
+                fn_divide_stages(plan, node, first_stage, first_access);
         }
         fn_finish_backward(plan, i);
     }
@@ -296,8 +299,11 @@ static fn_status add_metric(fn_plan *plan, const fn_plan_spec *spec, int32_t i, 
 
 static void emit_forward(fn_plan *plan, int32_t i)
 {
-    if (!plan->nodes[i].alias && !plan->nodes[i].in_place)
-        plan->nodes[i].op->forward(plan, &plan->nodes[i]);
+    const int32_t first_stage = plan->n_stages, first_access = plan->n_accesses;
+    if (plan->nodes[i].alias || plan->nodes[i].in_place)
+        return;
+    plan->nodes[i].op->forward(plan, &plan->nodes[i]);
+    fn_divide_stages(plan, &plan->nodes[i], first_stage, first_access);
 }
 
 /* ---- what parameters become ---------------------------------------------------------------------------- */

@@ -17,6 +17,12 @@ typedef struct fn_access {
     bool write, all;
 } fn_access;
 
+/* A piece of a batch, for the stages of one node. */
+typedef struct fn_piece {
+    int32_t number;
+    int gradient[FN_MAX_PARAMETERS]; /* buffers, in place of those of the parameters */
+} fn_piece;
+
 struct fn_stage {
     fn_stage_function run;
     fn_node *node;
@@ -28,6 +34,8 @@ struct fn_stage {
     bool costly;    /* these three as in fn_stage_spec */
     bool once_per_call;
     bool unless_backward; /* nor is the barrier before it waited at */
+    bool by_pieces;
+    const fn_piece *piece; /* whose stage it is; NULL: that of the batch */
     int64_t iterations;
     int64_t items;
     int64_t exchanged; /* numbers that it leaves for other replicas; 0: none */
@@ -216,6 +224,15 @@ typedef struct fn_peering {
 fn_status fn_build_plan(const fn_plan_spec *spec, const fn_peering *peering, fn_plan **plan, fn_error *error);
 /* Of the pieces that were asked for, those that the plan can make at once: all or one. */
 int32_t fn_count_pieces(const fn_plan *plan, const fn_plan_spec *spec);
+/* Of the stages that a node has emitted since, makes those for each piece that are by pieces. */
+void fn_divide_stages(fn_plan *plan, const fn_node *node, int32_t first_stage, int32_t first_access);
+/* The node of a stage of a piece, whose arrays are those of its rows: in the memory of `view`. */
+enum { FN_MOST_PIECE_INPUTS = 6 };
+typedef struct fn_piece_view {
+    fn_node node;
+    fn_port input[FN_MOST_PIECE_INPUTS];
+} fn_piece_view;
+void fn_view_piece(const fn_plan *plan, const fn_stage *stage, int64_t rows, fn_piece_view *view);
 /* Before a call: no step of it has failed. */
 void fn_reset_failure(fn_shared *shared);
 /* After emission: places the barriers, lays out the arena, allocates it and resolves the ports of all nodes. */
@@ -227,6 +244,16 @@ void fn_fence_others(const fn_plan *plan, int32_t stage);
 #else
 #define fn_fence_others(plan, stage) ((void)(plan), (void)(stage))
 #endif
+/* Stages taken off the end of the plan's list, with what they touch. */
+typedef struct fn_taken_stages {
+    int32_t n, n_accesses, first_stage;
+    fn_stage *stages;
+    fn_access *accesses;
+} fn_taken_stages;
+
+fn_taken_stages fn_take_stages(fn_plan *plan, int32_t first_stage, int32_t first_access);
+/* Those of a stage that was taken. */
+const fn_access *fn_find_accesses(const fn_taken_stages *taken, int32_t stage, int32_t *n);
 /* Adds a stage that was emitted before, with what it touches. */
 void fn_append_stage(fn_plan *plan, const fn_stage *stage, const fn_access *accesses, int32_t n_accesses);
 /* A new buffer; returns its number. */

@@ -129,6 +129,7 @@ void fn_emit(fn_plan *plan, const fn_stage_spec *spec)
         .costly = spec->costly,
         .once_per_call = spec->once_per_call || (batchless && !plan->training),
         .unless_backward = spec->unless_backward,
+        .by_pieces = spec->by_pieces,
         .iterations = spec->iterations ? spec->iterations : 1,
         .items = batchless && spec->split == FN_BY_ROWS ? 1 : spec->items,
         .flops_per_row = batchless ? 0 : spec->flops_per_row,
@@ -156,6 +157,31 @@ void fn_emit(fn_plan *plan, const fn_stage_spec *spec)
             add_access(plan, spec->epilogue[i]->reads, false, false);
             add_access(plan, spec->epilogue[i]->writes, true, false);
         }
+}
+
+fn_taken_stages fn_take_stages(fn_plan *plan, int32_t first_stage, int32_t first_access)
+{
+    fn_taken_stages taken = {
+        .n = plan->n_stages - first_stage, .n_accesses = plan->n_accesses - first_access, .first_stage = first_stage};
+    taken.stages = fn_plan_allocate(plan, (size_t)(taken.n + 1) * sizeof *taken.stages);
+    taken.accesses = fn_plan_allocate(plan, (size_t)(taken.n_accesses + 1) * sizeof *taken.accesses);
+    if (plan->failed)
+        return taken;
+    memcpy(taken.stages, plan->stages + first_stage, (size_t)taken.n * sizeof *taken.stages);
+    memcpy(taken.accesses, plan->accesses + first_access, (size_t)taken.n_accesses * sizeof *taken.accesses);
+    plan->n_stages = first_stage;
+    plan->n_accesses = first_access;
+    return taken;
+}
+
+const fn_access *fn_find_accesses(const fn_taken_stages *taken, int32_t stage, int32_t *n)
+{
+    int32_t first = 0;
+    while (first < taken->n_accesses && taken->accesses[first].stage - taken->first_stage < stage)
+        first++;
+    for (*n = 0; first + *n < taken->n_accesses && taken->accesses[first + *n].stage - taken->first_stage == stage;)
+        ++*n;
+    return taken->accesses + first;
 }
 
 void fn_append_stage(fn_plan *plan, const fn_stage *stage, const fn_access *accesses, int32_t n_accesses)

@@ -66,6 +66,7 @@ FN_INLINE int64_t end_of_keys(const attention_shape *x, int64_t query)
 /* A block of queries of one head of one row of the batch, and the keys it is multiplied by in turn. */
 typedef struct attention_block {
     int64_t row, head;
+    int64_t drawn_row;      /* fn_row_of_piece */
     int64_t query, queries; /* the first, and how many */
     int64_t key, keys;
 } attention_block;
@@ -208,7 +209,7 @@ FN_INLINE real shift_of(real largest)
 FN_INLINE int64_t first_group(const attention_shape *x, const attention_block *block, int64_t i)
 {
     const int64_t pitch = (x->keys + RANDOM_GROUP - 1) / RANDOM_GROUP;
-    return ((block->row * x->heads + block->head) * x->queries + block->query + i) * pitch + block->key / RANDOM_GROUP;
+    return ((block->drawn_row * x->heads + block->head) * x->queries + block->query + i) * pitch + block->key / RANDOM_GROUP;
 }
 
 /* factor[n]: 0 for weights of a query that are dropped, else 1 / (1 - rate). */

@@ -66,6 +66,7 @@ FN_INLINE void emit_augmentation_forward(fn_plan *plan, fn_node *node, fn_stage_
     fn_emit(plan, &(fn_stage_spec){.node = node,
                                    .label = node->op->entry.name,
                                    .run = run,
+                                   .by_pieces = true,
                                    .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
                                    .flops_per_row = (double)(flops * node->input[0].width),
                                    .workspace = workspace});
@@ -80,6 +81,7 @@ FN_INLINE void emit_augmentation_backward(fn_plan *plan, fn_node *node, fn_stage
     fn_emit(plan, &(fn_stage_spec){.node = node,
                                    .label = node->op->entry.name,
                                    .run = run,
+                                   .by_pieces = true,
                                    .ports = FN_READS_OUTPUT_GRADIENTS | FN_WRITES_INPUT_GRADIENTS,
                                    .reads = FN_BUFFERS(value ? node->input[0].value_buffer : -1, fn_accumulated(&node->input[0])),
                                    .flops_per_row = (double)(flops * node->input[0].width),

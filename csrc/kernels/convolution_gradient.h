@@ -323,6 +323,7 @@ static void emit_parameter_gradients(fn_plan *plan, fn_node *node, const convolu
                                    .run = sum_gradients,
                                    .split = FN_BY_ITEMS,
                                    .items = d.splits * d.slices,
+                                   .by_pieces = true,
                                    .ports = FN_READS_INPUTS | FN_READS_OUTPUT_GRADIENTS,
                                    .writes = FN_BUFFERS(node->buffer[SUMS].value_buffer),
                                    .flops_per_row = x->sum_flops ? x->sum_flops : convolution_flops(node, &x->g),

@@ -78,11 +78,13 @@ FN_INLINE void dropout_backward_rows(const fn_node *node, int64_t lo, int64_t hi
     multiply_by_factors(node, node->output[0].gradient, node->input[0].gradient, node->input[0].accumulate, lo, hi);
 }
 
-FN_INLINE void emit_dropout_forward(fn_plan *plan, fn_node *node, fn_stage_function run)
+/* by_pieces: as of fn_stage_spec; without it `run` knows pieces itself. */
+FN_INLINE void emit_dropout_forward(fn_plan *plan, fn_node *node, fn_stage_function run, bool by_pieces)
 {
     fn_emit(plan, &(fn_stage_spec){.node = node,
                                    .label = node->op->entry.name,
                                    .run = run,
+                                   .by_pieces = by_pieces,
                                    .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS,
                                    .writes = FN_BUFFERS(node->buffer[FACTOR].value_buffer)});
 }

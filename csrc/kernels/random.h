@@ -34,6 +34,15 @@ FN_INLINE random_stream random_stream_of(const fn_node *node, const fn_context *
     return random_stream_numbered(node->number, context, seed);
 }
 
+/* For what is drawn for a row of the batch, in a stage of all of them: each piece has the random numbers of a step of its own, in
+ * which the row is number fn_row_of_piece. */
+FN_INLINE random_stream random_stream_of_row(const fn_node *node, const fn_context *context, double seed, int64_t row)
+{
+    random_stream stream = random_stream_of(node, context, seed);
+    stream.step += (uint64_t)(row / fn_piece_rows(context));
+    return stream;
+}
+
 /* Where there is a vector multiplication of 64-bit lanes, words stay in them: widening and narrowing cost more. */
 #if FN_HAS_LONG_MULTIPLY
 typedef uint64_t random_lane;

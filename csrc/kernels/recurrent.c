@@ -169,27 +169,64 @@ static void sum_kernel(const sequence *s, const gradient_tile *tile, const real 
     FN_SYM(gemm)(&product, tile->workspace);
 }
 
+/* Terms from position p on, of the rows of a piece of the batch, each step of which lies apart: side by side in the workspace. */
+static void collect(const sequence *s, const real *array, int64_t width, int64_t p, int64_t positions, real *out)
+{
+    for (int64_t end = p + positions, n; p < end; p += n, out += n * width) {
+        const int64_t row = p % s->rows;
+        n = s->rows - row < end - p ? s->rows - row : end - p;
+        copy(out, array + (p / s->rows * s->total + row) * width, n * width);
+    }
+}
+
+/* Elements of the workspace that each term takes where it is collected. */
+static int64_t collected_size(const fn_node *node)
+{
+    return inputs_of(node) + (1 + cell_of(node)->gates) * units_of(node);
+}
+
+/* The arrays of a batch of several pieces, of which this is one. */
+static sequence find_piece(const fn_node *node, const fn_context *context)
+{
+    fn_context batch = *context;
+    batch.rows = context->rows * context->pieces;
+    return find_sequence(node, &batch, context->piece * context->rows, (context->piece + 1) * context->rows);
+}
+
 /* Blocks lo to hi of the columns of all gradients. Some positions at a time: what is read of the gates stays in the
  * second-level cache for the three of them. */
 static void backward_parameters(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
 {
-    const sequence s = find_sequence(node, context, 0, context->rows);
+    const bool piece = context->pieces > 1;
+    const sequence s = piece ? find_piece(node, context) : find_sequence(node, context, 0, context->rows);
     const int64_t columns = s.cell->columns * s.units, positions = s.steps * context->rows;
     const real *const h = s.dropped ? s.dropped : s.state[0];
     for (int64_t p = 0; p < positions; p += POSITIONS_AT_ONCE) {
-        const gradient_tile tile = {
+        const int64_t n = positions - p < POSITIONS_AT_ONCE ? positions - p : POSITIONS_AT_ONCE;
+        const real *x = s.x + p * s.inputs;
+        gradient_tile tile = {
             .workspace = context->workspace,
             .h = h + p * s.units,
             .gates = s.gates + p * s.width,
-            .positions = positions - p < POSITIONS_AT_ONCE ? positions - p : POSITIONS_AT_ONCE,
+            .positions = n,
             .first = p == 0,
             .lo = lo * LINE,
             .hi = hi * LINE < columns ? hi * LINE : columns,
         };
+        if (piece) {
+            real *gates = context->workspace, *states = gates + n * s.width, *inputs = states + n * s.units;
+            collect(&s, s.gates, s.width, p, n, gates);
+            collect(&s, h, s.units, p, n, states);
+            collect(&s, s.x, s.inputs, p, n, inputs);
+            tile.gates = gates;
+            tile.h = states;
+            x = inputs;
+            tile.workspace = gates + round_up(POSITIONS_AT_ONCE * collected_size(node));
+        }
         if (node->attribute[USE_BIAS] && node->parameter[2].gradient_buffer >= 0)
             s.cell->bias_gradient(node, &tile);
         if (node->parameter[0].gradient_buffer >= 0)
-            sum_kernel(&s, &tile, s.x + p * s.inputs);
+            sum_kernel(&s, &tile, x);
         if (node->parameter[1].gradient_buffer >= 0)
             s.cell->kernel_gradient(node, &tile);
     }
@@ -297,6 +334,7 @@ void FN_SYM(recurrent_backward)(fn_plan *plan, fn_node *node)
     if (gradient[0] < 0 && gradient[1] < 0 && gradient[2] < 0)
         return;
     const int64_t rows = inputs > units ? inputs : units;
+    const int64_t collected = fn_plan_pieces(plan) > 1 ? round_up(POSITIONS_AT_ONCE * collected_size(node)) : 0;
     fn_emit(plan, &(fn_stage_spec){
                       .node = node,
                       .label = cell->label[PARAMETERS],
@@ -307,6 +345,6 @@ void FN_SYM(recurrent_backward)(fn_plan *plan, fn_node *node)
                       .writes = FN_BUFFERS(gradient[0], gradient[1], gradient[2]),
                       .flops_per_row =
                           product_flops(node, inputs + units) + (biased ? (double)(steps_of(node) * cell->gates * units) : 0),
-                      .workspace = FN_SYM(gemm_workspace)(rows, columns, POSITIONS_AT_ONCE),
+                      .workspace = collected * (int64_t)sizeof(real) + FN_SYM(gemm_workspace)(rows, columns, POSITIONS_AT_ONCE),
                   });
 }

@@ -50,12 +50,11 @@ static void keep_states(const sequence *s)
 
 /* ---- forward --------------------------------------------------------------------------------------- */
 
-/* The factors of dropout of rows lo to hi: those of the inputs, then of the units. */
-static void draw_factors(const sequence *s, const fn_context *context)
+/* The factors of dropout of some rows of a piece of the batch, from number `row` of it on. */
+static void draw_factors_of_piece(const sequence *s, random_stream stream, int64_t row, int64_t rows, real *factor)
 {
     const double *rate = s->node->attribute + DROPOUT;
-    const random_stream stream = random_stream_of(s->node, context, s->node->attribute[SEED]);
-    const int64_t width = s->inputs + s->units, lo = s->lo * width, hi = lo + s->rows * width;
+    const int64_t width = s->inputs + s->units, lo = row * width, hi = lo + rows * width;
     for (int64_t group = lo / RANDOM_GROUP; group * RANDOM_GROUP < hi; group++) {
         const random_span span = span_of_group(group, lo, hi);
         uint32_t word[RANDOM_GROUP];
@@ -63,8 +62,19 @@ static void draw_factors(const sequence *s, const fn_context *context)
         for (int64_t i = span.first; i < span.end; i++) {
             const int64_t element = group * RANDOM_GROUP + i;
             const int kind = element % width >= s->inputs;
-            s->factor[element - lo] = word[i] < (uint32_t)(rate[kind] * 0x1p32) ? 0 : (real)(1 / (1 - rate[kind]));
+            factor[element - lo] = word[i] < (uint32_t)(rate[kind] * 0x1p32) ? 0 : (real)(1 / (1 - rate[kind]));
         }
+    }
+}
+
+/* Those of rows lo to hi: of the inputs, then of the units. */
+static void draw_factors(const sequence *s, const fn_context *context)
+{
+    for (int64_t row = 0, rows; row < s->rows; row += rows) {
+        const int64_t first = fn_row_of_piece(context, s->lo + row), left = fn_piece_rows(context) - first;
+        rows = s->rows - row < left ? s->rows - row : left;
+        draw_factors_of_piece(s, random_stream_of_row(s->node, context, s->node->attribute[SEED], s->lo + row), first, rows,
+                              s->factor + row * (s->inputs + s->units));
     }
 }
 

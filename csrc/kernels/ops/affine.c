@@ -83,6 +83,7 @@ const fn_op FN_SYM(op_affine) = {
     .entry = {"affine", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

@@ -269,7 +269,7 @@ FN_INLINE void attend(const fn_node *node, const fn_context *context, const atte
                       const scratch *buffers)
 {
     const int64_t key_head = block.head / (x->heads / x->key_heads), stride = x->heads * x->value_size;
-    const random_stream stream = random_stream_of(node, context, node->attribute[SEED]);
+    const random_stream stream = random_stream_of_row(node, context, node->attribute[SEED], block.row);
     const real *q = rows_of(node->input[QUERY].value, node->input[QUERY].width, &block, block.query, x->heads * x->size,
                             block.head * x->size);
     real *y = rows_of(node->output[0].value, node->output[0].width, &block, block.query, stride, block.head * x->value_size);
@@ -332,8 +332,11 @@ FN_INLINE void for_each_block(const fn_node *node, const fn_context *context, in
         for (int64_t head = key_head * group; head < (key_head + 1) * group; head++)
             for (int64_t query = 0; query < x.queries; query += BLOCK_QUERIES) {
                 const int64_t left = x.queries - query;
-                const attention_block block = {
-                    .row = row, .head = head, .query = query, .queries = left < BLOCK_QUERIES ? left : BLOCK_QUERIES};
+                const attention_block block = {.row = row,
+                                               .head = head,
+                                               .drawn_row = fn_row_of_piece(context, row),
+                                               .query = query,
+                                               .queries = left < BLOCK_QUERIES ? left : BLOCK_QUERIES};
                 run(node, context, &x, block, &buffers);
             }
     }
@@ -488,7 +491,7 @@ FN_INLINE void attend_backward(const fn_node *node, const fn_context *context, c
     const int64_t k_stride = x->key_heads * x->size, v_stride = x->key_heads * x->value_size;
     const int64_t q_first = block.head * x->size, y_first = block.head * x->value_size;
     const int64_t k_first = key_head * x->size, v_first = key_head * x->value_size;
-    const random_stream stream = random_stream_of(node, context, node->attribute[SEED]);
+    const random_stream stream = random_stream_of_row(node, context, node->attribute[SEED], block.row);
     const real *q = rows_of(query->value, query->width, &block, block.query, q_stride, q_first);
     const real *y = rows_of(node->output[0].value, node->output[0].width, &block, block.query, y_stride, y_first);
     const real *dy =
@@ -574,6 +577,7 @@ const fn_op FN_SYM(op_attention) = {
     .entry = {"attention", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 3,
     .max_inputs = 6,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

@@ -35,7 +35,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    emit_dropout_forward(plan, node, forward_rows);
+    emit_dropout_forward(plan, node, forward_rows, false);
 }
 
 static void backward(fn_plan *plan, fn_node *node)

@@ -325,9 +325,12 @@ static void backward(fn_plan *plan, fn_node *node)
     if (parameters) {
         const fn_buffers sums = FN_BUFFERS(node->n_parameters > 0 ? node->buffer[0].value_buffer : -1,
                                            node->n_parameters > 1 ? node->buffer[1].value_buffer : -1);
-        emit_slopes(
-            plan, node, true,
-            (fn_stage_spec){.label = "elementwise backward parameters", .run = sum_group, .split = FN_BY_GROUPS, .writes = sums});
+        emit_slopes(plan, node, true,
+                    (fn_stage_spec){.label = "elementwise backward parameters",
+                                    .run = sum_group,
+                                    .split = FN_BY_GROUPS,
+                                    .by_pieces = true,
+                                    .writes = sums});
         fn_emit(plan, &(fn_stage_spec){.node = node,
                                        .label = "elementwise sum",
                                        .run = add_groups,

@@ -39,7 +39,7 @@ static void backward_rows(const fn_node *node, const fn_context *context, int64_
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    emit_dropout_forward(plan, node, forward_rows);
+    emit_dropout_forward(plan, node, forward_rows, true);
 }
 
 static void backward(fn_plan *plan, fn_node *node)
@@ -51,6 +51,7 @@ const fn_op FN_SYM(op_gaussian_dropout) = {
     .entry = {"gaussian_dropout", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

@@ -40,9 +40,11 @@ static void forward_rows(const fn_node *node, const fn_context *context, int64_t
 
 static void forward(fn_plan *plan, fn_node *node)
 {
-    fn_emit(plan,
-            &(fn_stage_spec){
-                .node = node, .label = "gaussian_noise", .run = forward_rows, .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS});
+    fn_emit(plan, &(fn_stage_spec){.node = node,
+                                   .label = "gaussian_noise",
+                                   .run = forward_rows,
+                                   .by_pieces = true,
+                                   .ports = FN_READS_INPUTS | FN_WRITES_OUTPUTS});
 }
 
 static void backward_rows(const fn_node *node, const fn_context *context, int64_t lo, int64_t hi)
@@ -71,6 +73,7 @@ const fn_op FN_SYM(op_gaussian_noise) = {
     .entry = {"gaussian_noise", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

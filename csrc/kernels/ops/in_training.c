@@ -69,6 +69,7 @@ const fn_op FN_SYM(op_in_training) = {
     .entry = {"in_training", NULL, 0},
     .min_inputs = 1,
     .max_inputs = 2,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

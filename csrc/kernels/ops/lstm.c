@@ -203,6 +203,7 @@ const fn_op FN_SYM(op_lstm) = {
     .entry = {"lstm", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 4,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = FN_SYM(recurrent_backward),

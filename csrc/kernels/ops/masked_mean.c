@@ -111,6 +111,7 @@ const fn_op FN_SYM(op_masked_mean) = {
     .entry = {"masked_mean", NULL, 0},
     .min_inputs = 2,
     .max_inputs = 2,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

@@ -147,6 +147,7 @@ static void forward(fn_plan *plan, fn_node *node)
     fn_emit(plan, &(fn_stage_spec){.node = node,
                                    .label = "random",
                                    .run = fn_plan_training(plan) ? train_rows : predict_rows,
+                                   .by_pieces = true,
                                    .ports = FN_WRITES_OUTPUTS});
 }
 
@@ -168,6 +169,7 @@ const fn_op FN_SYM(op_random) = {
     .entry = {"random", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

@@ -103,6 +103,7 @@ const fn_op FN_SYM(op_rotary_embedding) = {
     .entry = {"rotary_embedding", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

@@ -92,6 +92,7 @@ const fn_op FN_SYM(op_scale) = {
     .entry = {"scale", NULL, 0},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

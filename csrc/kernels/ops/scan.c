@@ -114,6 +114,7 @@ const fn_op FN_SYM(op_scan) = {
     .entry = {"scan", attributes, 3},
     .min_inputs = 1,
     .max_inputs = 1,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

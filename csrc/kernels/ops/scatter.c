@@ -223,6 +223,7 @@ const fn_op FN_SYM(op_scatter) = {
     .entry = {"scatter", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 2,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = backward,

@@ -104,6 +104,7 @@ const fn_op FN_SYM(op_simple_rnn) = {
     .entry = {"simple_rnn", attributes, sizeof attributes / sizeof attributes[0]},
     .min_inputs = 1,
     .max_inputs = 3,
+    .flags = FN_KEEPS_PIECES,
     .infer = infer,
     .forward = forward,
     .backward = FN_SYM(recurrent_backward),
