@@ -220,6 +220,28 @@ def test_a_loop_without_compile_begins_at_step_0():
     assert 0.2 < (model.forward(np.ones((4, 1000)), training=True) == 0).mean() < 0.3
 
 
+@pytest.mark.parametrize("make", [layers.Dropout, layers.SpatialDropout1D])
+def test_a_rate_that_is_set_counts_from_then_on(make, tmp_path):
+    """As it does in Keras, and in a file: the model that is loaded drops as many as the one that was saved."""
+    layer = make(0.5)
+    model = fn.Sequential([fn.Input((50, 20)), layer], seed=0)
+    model.compile("sgd", "mse")
+
+    def dropped(model):
+        return (model.forward(np.ones((200, 50, 20)), training=True) == 0).mean()
+
+    assert abs(dropped(model) - 0.5) < 0.05
+    for rate in (0.9, lambda step: 0.2, 0.0, 0.1):
+        layer.rate = rate
+        assert abs(dropped(model) - (rate(0) if callable(rate) else rate)) < 0.05
+    model.save(tmp_path / "model.safetensors")
+    assert abs(dropped(fn.load_model(tmp_path / "model.safetensors")) - 0.1) < 0.05
+    for wrong in (1.5, -0.1, "half"):
+        with pytest.raises((TypeError, ValueError), match=f"rate must be .* {wrong!r}"):
+            layer.rate = wrong
+    assert layer.rate == 0.1
+
+
 def test_a_schedule_is_saved(tmp_path):
     model = fn.Sequential([fn.Input((9,)), layers.Dropout(fn.schedules.LinearDecay(0.8, 7, 0.1)), layers.Dense(1)])
     model.save(tmp_path / "model.safetensors")

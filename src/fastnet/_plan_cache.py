@@ -110,7 +110,7 @@ class PlanCache:
         if self._structure and self._structure[1] is not model._slab:
             self._pools.clear()  # of weights that have moved: no plan of them is used again
         self._keyed = [layer for layer in layers if type(layer).plan_key is not Layer.plan_key]
-        self._structure = (tuple(layer.trainable for layer in layers), model._slab, _core.isa(), self._one_thread)
+        self._structure = (tuple(layer.plan_state() for layer in layers), model._slab, _core.isa(), self._one_thread)
         self._columns = [
             (max(node, model._places.get(operation, 0)), name, function)
             for node, operation in enumerate(model._graph.operations)

@@ -346,6 +346,10 @@ class Layer(Penalized, Parts, Configurable):
         """
         return operation.attributes
 
+    def plan_state(self) -> Any:
+        """Of the attributes of the layer, those that `plan_attributes` depends on: plans are made anew where they have changed."""
+        return self.trainable
+
     def plan_key(self) -> Any:
         """What `plan_attributes` depends on: plans are made anew where it has changed.
 

@@ -36,8 +36,11 @@ class _Noise(Layer):
             from .. import schedules
 
             value = schedules.deserialize(value)
-        setattr(self, self.varying, value if callable(value) else self._checked(value))
+        setattr(self, self.varying, value)
         self.seed = checked_seed(self._label, seed)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, self._checked(value) if name == self.varying and not callable(value) else value)
 
     def _checked(self, value: Any, step: int | None = None) -> float:
         what = self.varying if step is None else f"{self.varying} of step {step}"
@@ -64,6 +67,16 @@ class _Noise(Layer):
         if self._shared(x):
             attributes["shared"] = True
         return self.emit(self.kernel, [x], attributes)
+
+    def plan_attributes(self, operation: Operation) -> Mapping[str, float]:
+        value = getattr(self, self.varying)
+        if callable(value) or self.varying not in operation.attributes:
+            return operation.attributes
+        return {**operation.attributes, self.varying: value}
+
+    def plan_state(self) -> Any:
+        value = getattr(self, self.varying)
+        return self.trainable, None if callable(value) else value
 
     def scheduled_attributes(self, operation: Operation) -> Mapping[str, Callable[[int], float]]:
         return {self.varying: self._at} if callable(getattr(self, self.varying)) else {}
