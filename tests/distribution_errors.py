@@ -49,6 +49,57 @@ def unequal(what):
         return {"error": type(error).__name__, "message": str(error), "rank": rank}
 
 
+#: Arguments of `fit` that one process has otherwise, in place of those that all have.
+ARGUMENTS = {
+    "sample_weight": np.ones(50),
+    "class_weight": {0: 2.0},
+    "validation_data": (rows()[0], np.eye(3)[rows()[1]]),
+    "validation_split": 0.2,
+    "initial_epoch": 1,
+    "epochs": 3,
+    "batch_size": 10,
+    "steps_per_epoch": 2,
+    "validation_freq": 2,
+    "shuffle": False,
+    "mixup": 0.5,
+}
+
+
+def other_arguments():
+    """What is said in each process where the last has another argument of a call, by name, and of a step that follows."""
+    x, y = rows()
+    distribution, found = fn.distribution.distribution(), {}
+    last, one_hot = distribution.rank == distribution.size - 1, np.eye(3)[y]
+    model = dense(0)
+    model.compile("sgd", "categorical_crossentropy")
+
+    def fit(**options):
+        arguments = {"epochs": 2, "batch_size": 16, **options}
+        model.fit(x, one_hot, verbose=0, **arguments)
+
+    def give(value):
+        return value if last else None
+
+    calls = {name: lambda name=name, value=value: fit(**({name: value} if last else {})) for name, value in ARGUMENTS.items()}
+    calls["value of class_weight"] = lambda: fit(class_weight={0: 1.0 + last})
+    weighted = (x, one_hot, np.ones(50))
+    calls["weights of validation_data"] = lambda: fit(validation_data=weighted if last else weighted[:2])
+    calls["train_on_batch"] = lambda: model.train_on_batch(x, one_hot, give(np.ones(50)))
+    calls["evaluate"] = lambda: distribution.evaluate(model, x, one_hot, sample_weight=give(np.ones(50)))
+    calls["rows of a batch"] = lambda: distribution.predict(model, x, 8 + last)
+    batches = [(x[:16], one_hot[:16], np.ones(16))[: 2 + last] for _ in range(4)]
+    calls["weights of batches"] = lambda: model.fit(iter(batches), steps_per_epoch=4, verbose=0)
+    later = [*[batch[:2] for batch in batches[:2]], *batches[2:]]
+    calls["weights of later batches"] = lambda: model.fit(iter(later), steps_per_epoch=4, verbose=0)
+    for name, call in calls.items():
+        try:
+            call()
+        except Exception as error:
+            found[name] = [type(error).__name__, str(error)]
+        found[name] = [*found.get(name, ["None", ""]), model.train_on_batch(x, one_hot)]
+    return found
+
+
 def lonely(first, second):
     """What is said where process 0 makes another call than the others, or these come to the end."""
     x, y = rows()

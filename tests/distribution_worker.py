@@ -319,6 +319,106 @@ def endless(kind="model"):
         return {"interrupted": True, "batches": batches, "same": set(counts) <= {batches}, "weights": digest(model)}
 
 
+def evaluated():
+    """What the processes find together beside what each finds alone: by losses and metrics of arrays, and of a `TrainStep`."""
+
+    def spread(y_true, y_pred):
+        return float(np.max(y_pred) - np.min(y_pred[:, 0]) + np.mean(y_true))
+
+    x, y = rows(53)
+    distribution, one_hot, found = fn.distribution.distribution(), np.eye(3)[y], {}
+    cases = {
+        "loss": ("sgd", squares, [], one_hot),
+        "loss and metrics": ("sgd", squares, ["mae", spread, Largest()], one_hot),
+        "metrics": ("sgd", CROSS_ENTROPY, ["accuracy", spread, Largest()], y),
+    }
+    for name, (optimizer, loss, metrics, targets) in cases.items():
+        model = fn.Sequential([fn.Input((6,)), fn.layers.Dense(3, "softmax", kernel_regularizer="l2")], seed=2, dtype="float64")
+        model.compile(optimizer, loss, metrics=metrics)
+        for size in (5, None):
+            together = distribution.evaluate(model, x, targets, size, return_dict=True)
+            # Batches are smaller where their size is not given, so that each piece has one.
+            own = model.evaluate(x, targets, batch_size=size or 14, return_dict=True)
+            found[f"{name}, {size}"] = [together, own]
+        history = model.fit(x, targets, batch_size=16, verbose=0, validation_data=(x, targets), validation_batch_size=5).history
+        own = model.evaluate(x, targets, batch_size=5, return_dict=True)
+        found[f"{name}, fit"] = [{key: history[f"val_{key}"][0] for key in own}, own]
+    step, _, data = distribution_steps.rare_gan(0)
+    found["step"] = [
+        distribution.evaluate(step, *data, batch_size=5, return_dict=True),
+        step.evaluate(*data, 5, return_dict=True),
+    ]
+    found["step, list"] = [dict(zip("ab", distribution.evaluate(step, *data))), dict(zip("ab", step.evaluate(*data)))]
+    predicted = distribution.predict(step, *data, 5), step.predict(*data, 5)
+    found["predict"] = [{str(i): array for i, array in enumerate(arrays)} for arrays in predicted]
+    try:
+        distribution.evaluate(step, *data, data[0][0])
+    except TypeError as error:
+        found["message"] = str(error)
+    return found
+
+
+class Asked(fn.data.PyDataset):
+    """Seven batches, of which it counts those that it is asked for; as they come in a loop where it has no numbers."""
+
+    def __init__(self, data, workers=1):
+        super().__init__(workers)
+        self.data, self.asked = data, []
+
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, i):
+        self.asked.append(i)
+        return tuple(array[8 * i : 8 * i + 8] for array in self.data)
+
+
+class Loop:
+    def __init__(self, data):
+        self.data = data
+
+    def __iter__(self):
+        return iter([Asked(self.data)[i] for i in range(7)])
+
+
+def held_batches():
+    """Validation by batches that come one after another, beside what each process finds alone; and which of them it has asked for."""
+    x, y = rows(103)
+    held, found = (x[:53], y[:53]), {}
+    for name, make, steps in (
+        ("numbered", lambda: Asked(held), None),
+        ("workers", lambda: Asked(held, 2), None),
+        ("steps", lambda: Asked(held), 3),
+        ("loop", lambda: Loop(held), None),
+        ("generator", lambda: (Asked(held)[i % 7] for i in range(12)), 4),
+        ("rows", lambda: fn.data.Dataset(*held, batch_size=8), None),
+        ("map", lambda: fn.data.Dataset(*held, batch_size=8).map(lambda x, y: (2 * x, y)), None),
+        ("arrays", lambda: held, None),
+    ):
+        model, given = dense(3, dtype="float64"), make()
+        model.compile(fn.optimizers.Adam(0.01), CROSS_ENTROPY, metrics=["accuracy", fn.metrics.SparseTopKCategoricalAccuracy(2)])
+        options = {"validation_batch_size": 8} if name == "arrays" else {}
+        history = model.fit(
+            x[53:], y[53:], batch_size=25, epochs=2, verbose=0, validation_data=given, validation_steps=steps, **options
+        ).history
+        asked = given.asked if isinstance(given, Asked) else []
+        own = None
+        if name != "generator":
+            own = (
+                model.evaluate(make(), steps=steps, return_dict=True)
+                if name != "arrays"
+                else model.evaluate(*held, return_dict=True)
+            )
+        found[name] = {"history": [{key: history[f"val_{key}"][i] for key in model.metrics_names} for i in range(2)]}
+        found[name].update(own=own, asked=sorted(asked), weights=digest(model))
+    step, _, data = distribution_steps.rare_gan(0)
+    batches = [tuple(array[8 * i : 8 * i + 8] for array in data[0]) for i in range(4)]
+    history = step.fit(*data, batch_size=16, verbose=0, validation_data=iter(batches), validation_steps=4).history
+    own = step.evaluate([array[:32] for array in data[0]], return_dict=True)
+    found["step"] = {"history": [{key: history[f"val_{key}"][0] for key in own}], "own": own, "asked": []}
+    return found
+
+
 def main():
     scenario, options = sys.argv[1], sys.argv[2:]
     kinds = set()

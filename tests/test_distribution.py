@@ -284,38 +284,6 @@ def test_moving_statistics_are_means_of_those_of_pieces():
 
 
 @needs_mpi
-def test_rows_held_out_are_divided():
-    """Losses and metrics are those that each process finds alone, and of the same bits for any number of processes."""
-    expected = start(0, 1, "held_out")[0]["found"]
-    for processes in (2, 4):
-        every = [one["found"] for one in start(0, processes, "held_out")]
-        for number, alone in enumerate(expected):
-            assert sum(one[number].pop("batches") for one in every) == (11 if number else 0)
-            assert all(one[number] == {name: alone[name] for name in one[number]} for one in every)
-    for found, whole in zip(expected, (False, True)):
-        assert found["off"] < 1e-12
-        assert found["validation"].keys() == found["own"].keys() == found["evaluate"].keys() and len(found["own"]) == 6
-        assert found["validation"] == found["evaluate"]
-        for name, value in found["own"].items():
-            # Of an output with a mask the loss is one of batches, which are others where their size is not given.
-            if whole or name not in ("loss", "q_loss"):
-                np.testing.assert_allclose(found["evaluate"][name], value, rtol=1e-12)
-
-
-@needs_mpi
-@pytest.mark.parametrize(
-    ("what", "words"),
-    [
-        ("rows", "evaluate: process 1 is at evaluate with 49 rows"),
-        ("validation", "process 1 has validation=49, process 0 has 50"),
-    ],
-)
-def test_unequal_calls_are_refused(what, words):
-    for found in start(0, 2, "unequal", what):
-        assert found["error"] == "ValueError" and words in found["message"]
-
-
-@needs_mpi
 @pytest.mark.parametrize(
     ("what", "error", "words"),
     [
@@ -382,13 +350,6 @@ def test_models_are_trained_in_turns():
 def test_one_thread_trains_with_a_distribution():
     a, b = start(0, 2, "many_fits")
     assert a == b and "fit_many" in a["many"] and "another thread" in a["thread"]
-
-
-@needs_mpi
-def test_an_error_in_predict_is_seen_by_all():
-    a, b = sorted(start(0, 2, "unequal", "error"), key=lambda one: one["rank"])
-    assert (a["error"], b["error"]) == ("RuntimeError", "ValueError")
-    assert a["message"] == f"process 1 has failed: ValueError: {b['message']}"
 
 
 @needs_mpi

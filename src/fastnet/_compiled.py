@@ -333,6 +333,11 @@ class Compiled:
         """Whether a metric is called with the arrays of each batch, in plans whose losses are the engine's."""
         return not self.custom and any(not tally.entries for group in self.tallies for tally in group)
 
+    @property
+    def calls_metrics(self) -> bool:
+        """Whether a metric is called with the arrays of each batch."""
+        return self.takes_outputs or (self.custom and any(self.tallies))
+
     def fitted_to(self, targets: Sequence[np.ndarray], names: Sequence[str]) -> Compiled:
         """This, with the metrics that suit these targets: those of a loss that is a function are known by their shape alone.
 

@@ -43,12 +43,19 @@ class Evaluation:
         Sums of the losses, and accumulators of the metrics.
     stopped : bool
         Whether a callback wants no more.
+    judges : bool
+        Whether there are metrics that are functions of arrays.
+    kept : list of list of ndarray, or None
+        Where it is a list, the outputs of each batch are put there, for `judge`, and these metrics are left out.
     """
+
+    kept: list[list[np.ndarray]] | None = None
 
     def __init__(self, network: Any, compiled: Compiled, hooks: Hooks) -> None:
         self._network, self._compiled, self._hooks = network, compiled, hooks
         self.totals, self.sums = np.zeros(1 + len(network.outputs)), compiled.new_sums()
         self.rows, self.batches, self.stopped = 0, 0, False
+        self.judges = compiled.calls_metrics
 
     def logs(self) -> dict[str, Any]:
         """The means."""
@@ -88,6 +95,24 @@ class Evaluation:
         self.totals += totals
         self._compiled.merge_sums(self.sums, sums)
 
+    def judge(self, targets: list[Any], batches: list[list[np.ndarray]]) -> None:
+        """Updates the metrics that are functions of arrays, from the outputs of batches that are those of the first rows."""
+        fresh, row = self._compiled.new_sums(), 0
+        for group, parts, begun in zip(self._compiled.tallies, self._compiled.sums_of(self.sums), self._compiled.sums_of(fresh)):
+            for tally, part, start in zip(group, parts, begun):
+                if self._compiled.custom or not tally.entries:
+                    part[...] = start
+        for outputs in batches:
+            rows = slice(row, row + len(outputs[0]))
+            update_metrics(self._compiled, rows_of(targets, rows), outputs, self.sums)
+            row = rows.stop
+
+    def _keep(self, outputs: list[np.ndarray], rows: range) -> None:
+        """Puts the outputs of batches aside, which begin at these rows."""
+        assert self.kept is not None
+        for first in rows:
+            self.kept.append([array[first : min(rows.stop, first + rows.step)] for array in outputs])
+
     def _run(
         self, inputs: Any, targets: list[Any], weights: list[Any], batch_size: int, snapshot: Snapshot | None, first: int
     ) -> int:
@@ -112,7 +137,9 @@ class Evaluation:
                     loss_sum=self.totals,
                     metrics=self.sums,
                 )
-                if outputs is not None:
+                if outputs is not None and self.kept is not None:
+                    self._keep(outputs, range(before, row, batch_size))
+                elif outputs is not None:
                     judge_rows(self._compiled, targets, outputs, self.sums, range(before, row, batch_size))
                 self.stopped = self._hooks.stops(functools.partial(self._logs, self.rows + row))
         return row
@@ -129,7 +156,10 @@ class Evaluation:
             outputs, _ = network._predict_rows(given, rows.stop - row, snapshot, self.totals, first + row // batch_size)
             batch = rows_of(targets, rows)
             add_losses(self._compiled, batch, outputs, rows_of(weights, rows), self.totals)
-            update_metrics(self._compiled, batch, outputs, self.sums)
+            if self.kept is None:
+                update_metrics(self._compiled, batch, outputs, self.sums)
+            else:
+                self.kept.append(outputs)
             row = rows.stop
             self.stopped = self._hooks.stops(functools.partial(self._logs, self.rows + row))
         self.totals[0] += row * self._penalties([weight for weight in network.trainable_weights if weight.penalized], snapshot)
@@ -162,7 +192,7 @@ class LossMeans:
         Whether a callback wants no more.
     """
 
-    sums = np.zeros(0)
+    sums, judges, kept = np.zeros(0), False, None
 
     def __init__(self, step: Any, hooks: Hooks) -> None:
         self._step, self._hooks, self.totals = step, hooks, np.zeros(len(step.outputs))

@@ -13,6 +13,7 @@ from ._sparse_rows import packed_sizes
 if TYPE_CHECKING:
     from ._fit_options import Arrays
     from ._fit_state import EpochState, FitState
+    from .data.feed import Feed
 
 __all__ = ["SLICE_SECONDS", "Stepper"]
 
@@ -40,6 +41,12 @@ class Stepper:
     def validate(self, fit: FitState, arrays: Arrays, batch_size: int | None) -> dict[str, Any]:
         """The loss and the metrics of rows held out."""
         return fit.model._evaluate(*arrays, batch_size, fit.optimizer.batches, fit.callbacks)
+
+    def validate_feed(self, fit: FitState, feed: Feed) -> dict[str, Any]:
+        """The same of batches held out."""
+        from ._streams import evaluate_feed
+
+        return evaluate_feed(fit.model, feed, fit.options.validation_steps, fit.optimizer.batches, fit.callbacks)
 
     def rows(self, fit: FitState) -> int:
         """How many a step takes."""

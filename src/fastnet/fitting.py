@@ -187,9 +187,7 @@ class Fit(FitState):
     def _validate(self, validation: Any) -> dict[str, Any]:
         """The loss and the metrics of the data held out."""
         if isinstance(validation, Feed):
-            from ._streams import evaluate_feed
-
-            return evaluate_feed(self.model, validation, self.options.validation_steps, self.optimizer.batches, self.callbacks)
+            return self.stepper.validate_feed(self, validation)
         rows = self.options.validation_batch_size
         if rows is None and self.callbacks.wants_batches("test"):
             rows = self.options.batch_size  # as in Keras

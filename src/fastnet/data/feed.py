@@ -11,7 +11,7 @@ import numpy as np
 from .reader import END, Reader
 from .sources import Batch, Source
 
-__all__ = ["Chunk", "Feed"]
+__all__ = ["SKIPPED", "Chunk", "Feed"]
 
 #: Bytes of batches that are put together, at most.
 _MERGED = 1 << 20
@@ -37,6 +37,10 @@ class Chunk(NamedTuple):
     @property
     def n_rows(self) -> int:
         return len(self.arrays[0][0]) if self.order is None else len(self.order)
+
+
+#: In the place of a batch that nobody wants; see `Source.own`.
+SKIPPED = Chunk(([np.empty((1, 0))], [], []), 1)
 
 
 class Feed:
@@ -93,7 +97,7 @@ class Feed:
         if chunk is None:
             return None
         self._next = None
-        if self.ahead and chunk.order is None and _bytes_in(chunk.arrays) < _MERGED:
+        if self.ahead and self.source.own is None and chunk.order is None and _bytes_in(chunk.arrays) < _MERGED:
             chunk = self._with_ready(chunk, most)
         self.taken += -(-chunk.n_rows // chunk.batch_size)
         return chunk
@@ -188,9 +192,12 @@ class Feed:
             given = itertools.islice(given, self.limit)
         self._reader = Reader(self._read(given), _size_of)
 
-    def _read(self, given: Iterator[Batch]) -> Iterator[Any]:
+    def _read(self, given: Iterator[Batch | None]) -> Iterator[Any]:
         columns = self.source.columns
         for number, batch in enumerate(given):
+            if batch is None:
+                yield SKIPPED
+                continue
             if columns is not None:
                 batch = batch._replace(x=NamedRows.of(batch.x, columns))
             if not self.ahead:

@@ -118,8 +118,12 @@ class MappedSource(Source):
         self.name, self.n_batches, self.n_rows, self.once = source.name, source.n_batches, source.n_rows, source.once
         self.by_epoch, self.owns_batches = source.by_epoch, source.owns_batches
 
-    def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch]:
-        for batch in split_batches(self._source.batches(number, seed, skipped, rows)):
+    def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch | None]:
+        self._source.own = self.own
+        for i, batch in enumerate(split_batches(self._source.batches(number, seed, skipped, rows)), skipped):
+            if batch is None or not self.is_own(i):
+                yield None
+                continue
             given = packed(batch)
             for function in self._functions:
                 given = function(*given)
@@ -136,10 +140,10 @@ class MappedSource(Source):
         self.n_batches = self._source.n_batches
 
 
-def split_batches(given: Iterator[Batch]) -> Iterator[Batch]:
-    """One batch after another, where several have come at once."""
+def split_batches(given: Iterator[Batch | None]) -> Iterator[Batch | None]:
+    """One batch after another, where several have come at once; None is one that nobody wants."""
     for batch in given:
-        if batch.batch_size is None:
+        if batch is None or batch.batch_size is None:
             yield batch
             continue
         n = _length(_leaves(batch.x)[0])

@@ -58,6 +58,8 @@ class Source:
         Their sizes are its own: whoever trains has none to say.
     only_inputs : bool
         Whoever reads it knows no targets: all that a batch of the user's holds is x.
+    own : callable, optional
+        Says of the number of a batch of a pass whether it is wanted: what makes batches one by one may give None for others.
     """
 
     name = "data"
@@ -66,8 +68,13 @@ class Source:
     columns: list[str] | None = None
     once = endless = by_epoch = only_inputs = False
     owns_batches = True
+    own: Callable[[int], bool] | None = None
 
-    def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch]:
+    def is_own(self, number: int) -> bool:
+        """Whether the batch of that number is wanted."""
+        return self.own is None or self.own(number)
+
+    def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch | None]:
         """The batches of a pass, in a thread of their own.
 
         Parameters
@@ -153,11 +160,9 @@ class IteratorSource(Source):
     def __init__(self, iterator: Iterator[Any], name: str) -> None:
         self._iterator, self.name = iterator, name
 
-    def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch]:
-        for _ in itertools.islice(self._iterator, skipped):
-            pass
-        for given in self._iterator:
-            yield self._unpacked(given)
+    def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch | None]:
+        for i, given in enumerate(itertools.islice(self._iterator, skipped, None), skipped):
+            yield self._unpacked(given) if self.is_own(i) else None
 
 
 class IterableSource(Source):
@@ -171,9 +176,9 @@ class IterableSource(Source):
             cardinality = getattr(iterable, "cardinality", None)
             self.endless = callable(cardinality) and int(cardinality()) == -1  # as tf.data has it
 
-    def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch]:
-        for given in itertools.islice(iter(self._iterable), skipped, None):
-            yield self._unpacked(given)
+    def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch | None]:
+        for i, given in enumerate(itertools.islice(iter(self._iterable), skipped, None), skipped):
+            yield self._unpacked(given) if self.is_own(i) else None
 
     def begin_epoch(self) -> None:
         _call(self._iterable, "on_epoch_begin")
@@ -197,14 +202,20 @@ class IndexedSource(Source):
         if n == 0:
             raise ValueError(f"{self.name} has no batches")
 
-    def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch]:
+    def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch | None]:
         if self.n_batches is None:
             order: Any = itertools.count(skipped)
         else:
             order = range(self.n_batches) if seed is None else _core.shuffle(seed, number, self.n_batches).tolist()
             order = order[skipped:]
-        for batch in self._asked(order):
-            yield self._unpacked(batch)
+        if self.own is None:
+            for batch in self._asked(order):
+                yield self._unpacked(batch)
+            return
+        end, own = self.n_batches, self.own
+        asked = self._asked(which for i, which in enumerate(order, skipped) if own(i))
+        for i in itertools.count(skipped) if end is None else range(skipped, end):
+            yield self._unpacked(next(asked)) if own(i) else None
 
     def _asked(self, order: Iterable[int]) -> Iterator[Any]:
         """The batches in that order; where the data say that they have workers, threads make some of them at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,23 +18,44 @@ if TYPE_CHECKING:
     from .._fit_state import FitState
     from ._data_parallel import DataParallel
 
-__all__ = ["agree", "arguments_of", "check_pieces", "checksum"]
+__all__ = ["agree", "arguments_of", "check_pieces", "checksum", "weights_in"]
 
 
 def arguments_of(fit: FitState) -> dict[str, Any]:
     """What must be the same of a call of `fit` in all processes."""
     held, options = fit.validation, fit.options
+    arrays = isinstance(held, tuple)
     return {
+        **{name: getattr(options, name) for name in _COMMON},
         **fit.arguments(),
-        "epochs": options.epochs,
+        "class_weight": _described(options.class_weight),
+        "sample_weight": weights_in(fit.data[2]) if options.class_weight is None or options.sample_weight is not None else None,
+        "resume_from": None if options.resume_from is None else "a file",
         "epoch": fit.epoch,
         "steps": fit.steps,
-        "mixup": options.mixup,
-        "cutmix": options.cutmix,
-        "validation": None if held is None else _rows_in(held[0]) if isinstance(held, tuple) else "batches",
-        "validation_freq": options.validation_freq,
-        "validation_batch_size": options.validation_batch_size,
+        "validation_data": None if held is None else f"{_rows_in(held[0])} rows" if arrays else "batches",
+        "weights of validation_data": weights_in(held[2]) if arrays else None,
     }
+
+
+#: Arguments of `fit` that must be the same in all processes.
+_COMMON = (
+    "epochs",
+    "initial_epoch",
+    "steps_per_epoch",
+    "mixup",
+    "cutmix",
+    "validation_split",
+    "validation_steps",
+    "validation_freq",
+    "validation_batch_size",
+)
+
+
+def weights_in(weights: Sequence[Any]) -> Any:
+    """The weights of rows for each output, in words; None where there are none."""
+    found = [None if array is None else f"of shape (n{''.join(f', {n}' for n in array.shape[1:])})" for array in weights]
+    return None if not any(found) else found[0] if len(found) == 1 else found
 
 
 def _rows_in(inputs: Any) -> int:

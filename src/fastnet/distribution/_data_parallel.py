@@ -118,6 +118,10 @@ class DataParallel:
     def __reduce__(self) -> Any:
         return _nothing, ()  # in another process a model is trained alone, until it is told otherwise
 
+    def has_batch(self, number: int) -> bool:
+        """Whether this process looks at the batch of that number of those that validate and come one by one."""
+        return number % self.pieces in self.own_pieces
+
     def _end(self) -> None:
         """At the end of the program, in the process that has made this."""
         if self._pid == os.getpid():
@@ -196,10 +200,11 @@ class DataParallel:
 
         Parameters
         ----------
-        model : Model
+        model : Model or TrainStep
             Compiled, with this distribution or another one or none.
         x, y, batch_size, sample_weight, return_dict
-            As of `Model.evaluate`; arrays, all rows in each process. Batches are divided among the pieces, and are smaller than one process
+            As of `Model.evaluate`, or of `TrainStep.evaluate`, which takes x alone; arrays, all rows in each process. Losses that are functions of arrays
+            are called with whole batches, and metrics that are with all of them, in each process. Batches are divided among the pieces, and are smaller than one process
             would make them where `batch_size` is not given and there would be fewer than pieces.
 
         Returns
@@ -210,8 +215,8 @@ class DataParallel:
         Raises
         ------
         ValueError
-            For what is not divided: streams, metrics that are functions of arrays, a `test_step` of the model's own, stateful layers. In all
-            processes where they have different numbers of rows.
+            For what is not divided: streams, a `test_step` of the model's own, stateful layers. In all processes where they have different numbers
+            of rows, batch sizes, or weights of rows.
         RuntimeError
             Where another process has failed, with what it says.
         """
@@ -225,7 +230,7 @@ class DataParallel:
 
         Parameters
         ----------
-        model : Model
+        model : Model or TrainStep
         x, batch_size
             As of `Model.predict`; arrays, all rows in each process.
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._custom_losses import rows_of
 from .._evaluation import Evaluation, LossMeans
-from .._hooks import Hooks, begin_hooks
-from .._model_data import INFERENCE_ROWS
+from .._hooks import Hooks, begin_hooks, begin_stream_hooks
+from .._model_data import INFERENCE_ROWS, inputs_of
 from ..data.dataset import unpack
+from ..data.feed import SKIPPED
 from ..data.sources import is_stream
 from ..inference import as_asked
+from ._agreement import weights_in
 from ._meetings import message_of
 from ._tree import part
 
 if TYPE_CHECKING:
     from .._compiled import Compiled
     from .._fit_options import Arrays
+    from ..data.feed import Feed
 
-__all__ = ["Pieces", "evaluate_pieces", "evaluate_together", "merge", "predict_together"]
+__all__ = ["Pieces", "evaluate_batches", "evaluate_pieces", "evaluate_together", "merge", "predict_together"]
 
 
 class Pieces:
@@ -84,17 +87,79 @@ def evaluate_pieces(
     return hooks, found
 
 
+def evaluate_batches(
+    model: Any,
+    compiled: Compiled,
+    feed: Feed,
+    distribution: Any,
+    steps: int | None,
+    training_step: int,
+    callbacks: Any,
+) -> tuple[Hooks, dict[int, Evaluation]]:
+    """As `evaluate_pieces`, of so many batches of a feed, or of all: each is a part of the piece of its number, modulo that of the pieces.
+
+    Raises
+    ------
+    ValueError
+        Where there are no batches.
+    """
+    hooks = begin_stream_hooks("test", callbacks, model._shown, feed.source.n_batches if steps is None else steps)
+    begin = number = feed.taken if feed.source.once else 0
+    found: dict[int, Evaluation] = {}
+    try:
+        for chunk in feed.epoch(steps):
+            for first in range(0, chunk.n_rows, chunk.batch_size):
+                piece, at = number % distribution.pieces, number - begin
+                number += 1
+                if chunk is SKIPPED or not distribution.has_batch(piece) or hooks.stopped:
+                    continue
+                of: Any = slice(first, min(chunk.n_rows, first + chunk.batch_size))
+                data = [rows_of(given, of if chunk.order is None else chunk.order[of]) for given in chunk.arrays]
+                model._variants.switch(model, data[0])
+                if piece not in found:
+                    found[piece] = _new_sums(model, compiled, hooks)
+                with model._reading() as live:
+                    snapshot = None if live else model._plans.snapshot()
+                    found[piece].add(*data, chunk.batch_size, snapshot, model._count_batches(1, training_step) + at)
+            if hooks.stopped:
+                break
+    except BaseException:
+        feed.close(failed=True)
+        raise
+    if number == begin:
+        raise ValueError(f"{feed.source.name} has no batches{' left' * feed.source.once}")
+    return hooks, found
+
+
 def _new_sums(model: Any, compiled: Compiled, hooks: Hooks) -> Any:
-    """What sums up losses and metrics; of a `TrainStep` it is what each of its updates computes."""
-    return LossMeans(model, hooks) if compiled.sequence else Evaluation(model, compiled, hooks)
+    """What sums up losses and metrics; of a `TrainStep` it is what each of its updates computes.
+
+    Metrics that are functions of arrays are left to `judge`, as they see whole batches one after another.
+    """
+    if compiled.sequence:
+        return LossMeans(model, hooks)
+    found = Evaluation(model, compiled, hooks)
+    found.kept = [] if found.judges else None
+    return found
 
 
-def merge(model: Any, compiled: Compiled, hooks: Hooks, sums: Iterable[tuple[int, np.ndarray, np.ndarray]]) -> dict[str, Any]:
-    """The means of all pieces, from the rows, the sums of the losses and those of the metrics of each, in the order of their numbers."""
+def merge(
+    model: Any,
+    compiled: Compiled,
+    hooks: Hooks,
+    sums: Iterable[tuple[int, np.ndarray, np.ndarray]],
+    judged: tuple[list[Any], Sequence[list[list[np.ndarray]]]] | None = None,
+) -> dict[str, Any]:
+    """The means of all pieces, from the rows, the sums of the losses and those of the metrics of each, in the order of their numbers.
+
+    judged: the targets of all rows, and for each piece the outputs of each of its batches, where there are metrics that are functions of arrays.
+    """
     total = _new_sums(model, compiled, hooks)
     for rows, *of_piece in sums:
         if rows:
             total.add_sums(rows, *of_piece)
+    if judged is not None and total.judges:
+        total.judge(judged[0], [batch for piece in judged[1] for batch in piece])
     return hooks.close(total.logs())
 
 
@@ -102,33 +167,35 @@ def evaluate_together(
     distribution: Any, model: Any, x: Any, y: Any, batch_size: int | None, sample_weight: Any, return_dict: bool
 ) -> Any:
     """See `DataParallel.evaluate`."""
-    n, error, found, state = 0, None, {}, None
+    about, error, found, state = {}, None, {}, None
     distribution._meetings.meet("DataParallel.evaluate")
     try:
         _check(model)
-        x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size, INFERENCE_ROWS, model._known_columns())
+        if model._only_inputs and (y is not None or sample_weight is not None):
+            raise TypeError(f"evaluate: step {model.name!r} has no targets and no weights of rows: all that it reads is x")
+        if model._only_inputs:
+            x, batch_size = model._given(x, batch_size, INFERENCE_ROWS)
+        else:
+            x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size, INFERENCE_ROWS, model._known_columns())
         if is_stream(x):
             raise ValueError("evaluate: processes divide arrays, and no data that come batch by batch")
-        arrays = model._data_for(x, y, sample_weight, None, True)
-        n = len(arrays[0][0])
+        arrays = (inputs_of(model, x, True), [], []) if model._only_inputs else model._data_for(x, y, sample_weight, None, True)
+        about = {"rows": len(arrays[0][0]), "batch_size": batch_size, "sample_weight": weights_in(arrays[2])}
         compiled = model._require_compiled().fitted_to(arrays[1], model.output_names)
-        if compiled.takes_outputs or compiled.custom:
-            raise ValueError(
-                "evaluate: losses and metrics that are functions of arrays are not divided (write them in fastnet.ops)"
-            )
         hooks, found = evaluate_pieces(model, compiled, arrays, distribution, batch_size, None, None)
         state = compiled, hooks
     except BaseException as raised:
         error = raised
-    mine = [(piece, (one.rows, one.totals, one.sums)) for piece, one in found.items()]
-    pieces = dict(_gather(distribution, "evaluate", (n, batch_size), mine, error))
+    mine = [(piece, (one.rows, one.totals, one.sums, one.kept)) for piece, one in found.items()]
+    pieces = dict(_gather(distribution, "evaluate", about, mine, error))
     assert state is not None
-    return as_asked(merge(model, *state, (pieces[piece] for piece in sorted(pieces))), return_dict)
+    pieces = [pieces[piece] for piece in sorted(pieces)]
+    return as_asked(merge(model, *state, (one[:3] for one in pieces), (arrays[1], [one[3] for one in pieces])), return_dict)
 
 
 def predict_together(distribution: Any, model: Any, x: Any, batch_size: int | None) -> Any:
     """See `DataParallel.predict`."""
-    n, error, mine = 0, None, []
+    about, error, mine = {}, None, []
     distribution._meetings.meet("DataParallel.predict")
     try:
         _check(model)
@@ -137,6 +204,7 @@ def predict_together(distribution: Any, model: Any, x: Any, batch_size: int | No
             raise ValueError("predict: processes divide arrays, and no data that come batch by batch")
         inputs = model._rows_for(x, False)
         n = len(inputs[0])
+        about = {"rows": n, "batch_size": batch_size}
         _, rows = begin_hooks("predict", None, model, n, batch_size, (INFERENCE_ROWS, 32))
         pieces = Pieces(distribution, n, batch_size, rows)
         number = model._count_batches(-(-n // pieces.batch_size))
@@ -149,7 +217,7 @@ def predict_together(distribution: Any, model: Any, x: Any, batch_size: int | No
                 mine.append((piece, outputs))
     except BaseException as raised:
         error = raised
-    parts = [outputs for _, outputs in sorted(_gather(distribution, "predict", (n, batch_size), mine, error))]
+    parts = [outputs for _, outputs in sorted(_gather(distribution, "predict", about, mine, error))]
     found = [np.concatenate(arrays) for arrays in zip(*parts)]
     return model._arranged(found if len(found) > 1 else found[0])
 
@@ -162,19 +230,17 @@ def _check(model: Any) -> None:
         raise ValueError(f"model {model.name!r}: the batches of a stateful layer are not divided among processes")
 
 
-def _gather(distribution: Any, what: str, about: Any, mine: list[Any], error: BaseException | None) -> list[Any]:
+def _gather(distribution: Any, what: str, about: Mapping[str, Any], mine: list[Any], error: BaseException | None) -> list[Any]:
     """What all processes have found, in no order; an exception in all where one has failed, or has other data."""
-    everything, known = distribution.comm.allgather((what, message_of(error), about, mine)), distribution._meetings.known
+    everything, known = distribution.comm.allgather((message_of(error), about, mine)), distribution._meetings.known
     if error is not None:
         raise known(error)
-    for rank, (their, message, theirs, _) in enumerate(everything):
+    for rank, (message, _, _) in enumerate(everything):
         if message is not None:
             raise known(RuntimeError(f"process {rank} has failed: {message}"))
-        if (their, theirs) != everything[0][:1] + everything[0][2:3]:
-            raise known(
-                ValueError(
-                    f"{what}: process {rank} is at {their} with {theirs[0]} rows, batch_size {theirs[1]}, process 0 at "
-                    f"{everything[0][0]} with {everything[0][2][0]}, {everything[0][2][1]}"
-                )
-            )
+    for rank, (_, theirs, _) in enumerate(everything):
+        for name, value in theirs.items():
+            first = everything[0][1][name]
+            if value != first:
+                raise known(ValueError(f"{what}: process {rank} has {name}={value!r}, process 0 has {first!r}"))
     return [one for *_, found in everything for one in found]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._hooks import NO_HOOKS
+from .._hooks import NO_HOOKS, Hooks
 from .._stepper import SLICE_SECONDS, Stepper
+from ..data.feed import Feed
 from ._agreement import arguments_of, checksum
 from ._protocol import CALL, END, EPOCH, LOOK, PAUSE, VALIDATION, WATCH
 from ._stepper import SharedSteps, shared_steps
@@ -45,6 +47,8 @@ class DataParallelStepper(Stepper):
             self.kind, self.exact = "custom", False
         self._shared = shared_steps(fit.model, fit.compiled, self.distribution, "fit", arguments_of(fit), self._steps)
         self.distribution._meetings.within.append(self)
+        if isinstance(fit.validation, Feed) and self._divides_validation(fit):
+            fit.validation.source.own = self.distribution.has_batch
         if threading.current_thread() is threading.main_thread():
             self._handler = signal.getsignal(signal.SIGINT)
             if callable(self._handler):
@@ -71,17 +75,37 @@ class DataParallelStepper(Stepper):
         if said & (LOOK | WATCH):  # else nobody looks at all of the optimizer's arrays before a later step
             self._shared.complete()
 
+    def _divides_validation(self, fit: FitState) -> bool:
+        """Whether what is found for parts of the batches held out can be added up."""
+        return not fit.compiled.calls_metrics
+
     def validate(self, fit: FitState, arrays: Arrays, batch_size: int | None) -> dict[str, Any]:
-        assert self._shared is not None
-        if fit.compiled.takes_outputs or fit.compiled.custom:  # whose results for parts cannot be added up
+        if not self._divides_validation(fit):
             return super().validate(fit, arrays, batch_size)
-        error, hooks = None, NO_HOOKS
+        shared, callbacks = self._steps_made(), fit.callbacks
+        return self._validate_in_pieces(lambda number: shared.evaluate_arrays(arrays, batch_size, number, callbacks))
+
+    def validate_feed(self, fit: FitState, feed: Feed) -> dict[str, Any]:
+        if not self._divides_validation(fit):
+            return super().validate_feed(fit, feed)
+        shared, steps, callbacks = self._steps_made(), fit.options.validation_steps, fit.callbacks
+        return self._validate_in_pieces(lambda number: shared.evaluate_feed(feed, steps, number, callbacks))
+
+    def _validate_in_pieces(self, evaluate: Callable[[int], tuple[Hooks, Mapping[int, Any]]]) -> dict[str, Any]:
+        """The losses and metrics of all pieces, of which each process looks at its own; told which step of training it is after."""
+        shared, hooks = self._steps_made(), NO_HOOKS
+        error: BaseException | None = None
         try:
-            hooks = self._shared.evaluate(arrays, batch_size, fit.callbacks)
+            hooks, found = evaluate(shared.compiled.optimizer.batches)
+            shared.say(found)
         except BaseException as raised:
             error = raised
-        self._shared.exchange(VALIDATION, error)
-        return self._shared.evaluated(hooks)
+        shared.exchange(VALIDATION, error)
+        return shared.evaluated(hooks)
+
+    def _steps_made(self) -> SharedSteps:
+        assert self._shared is not None
+        return self._shared
 
     def agree_to_stop(self, fit: FitState) -> None:
         """After an epoch: process 0 decides whether there is to be another one."""

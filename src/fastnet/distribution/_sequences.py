@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +11,8 @@ import numpy as np
 from .. import _core
 from .._lowering import idle_weights
 from .._sequence_stepper import SequenceStepper
-from .._stepper import Stepper
 from .._updates import Update, hyper_rows
-from ._evaluation import evaluate_pieces, merge
+from ._evaluation import merge
 from ._fit_stepper import DataParallelStepper
 from ._protocol import FETCHED, GRADIENT, SAYS, STEP
 from ._stepper import SharedSteps, shared_steps
@@ -273,14 +272,11 @@ class SharedUpdates(SharedSteps):
         totals[1 + i] += losses[0]
         sums[len(self.model.updates) + i] += n
 
-    def evaluate(self, arrays: Arrays, batch_size: int | None, callbacks: Any) -> Hooks:
-        """Of the pieces of this process the losses of rows held out: what an exchange tells the others."""
+    def say(self, found: Mapping[int, Any]) -> None:
+        """As of `SharedSteps`: there are no metrics, and losses in the place of the first number."""
         self._said[self._first : self._end] = 0
-        number = self.compiled.optimizer.batches
-        hooks, found = evaluate_pieces(self.model, self.compiled, arrays, self.distribution, batch_size, number, callbacks)
         for piece, sums in found.items():
             self._said[piece, SAYS - 1 : SAYS + len(sums.totals)] = sums.rows, *sums.totals
-        return hooks
 
     def evaluated(self, hooks: Hooks) -> dict[str, Any]:
         """After the exchange: the losses of all pieces."""
@@ -312,11 +308,9 @@ class DataParallelSequenceStepper(DataParallelStepper, SequenceStepper):
 
     _steps = SharedUpdates
 
-    def validate(self, fit: FitState, arrays: Arrays, batch_size: int | None) -> dict[str, Any]:
-        """The losses of rows held out; where the model has a `train_step`, what it computes of them in each process."""
-        if fit.model._shown is not fit.model:
-            return Stepper.validate(self, fit, arrays, batch_size)
-        return super().validate(fit, arrays, batch_size)
+    def _divides_validation(self, fit: FitState) -> bool:
+        """Where the model has a `train_step`, each process looks at all that it is validated with."""
+        return fit.model._shown is fit.model
 
 
 def train_together(step: Any, inputs: list[np.ndarray], totals: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

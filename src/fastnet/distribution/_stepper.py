@@ -11,7 +11,7 @@ from .. import _core
 from .._custom_losses import add_losses, rows_of, update_metrics
 from .._hooks import Hooks
 from ._agreement import agree, check_pieces
-from ._evaluation import evaluate_pieces, merge
+from ._evaluation import evaluate_batches, evaluate_pieces, merge
 from ._exchanges import Exchanges, is_synchronized
 from ._meetings import CALLS, differing, message_of
 from ._parts import StepsInParts, can_be_together
@@ -39,6 +39,7 @@ from ._update import DividedUpdate, can_be_divided
 if TYPE_CHECKING:
     from .._compiled import Compiled
     from .._fit_options import Arrays
+    from ..data.feed import Feed
     from ._data_parallel import DataParallel
 
 __all__ = ["SharedSteps", "shared_steps"]
@@ -345,14 +346,21 @@ class SharedSteps(StepsInParts):
         if share != 1:
             np.multiply(gradients, share, out=gradients)
 
-    def evaluate(self, arrays: Arrays, batch_size: int | None, callbacks: Any) -> Hooks:
-        """Looks at the pieces of this process of rows held out: what an exchange tells the others."""
+    def evaluate_arrays(
+        self, arrays: Arrays, batch_size: int | None, number: int, callbacks: Any
+    ) -> tuple[Hooks, Mapping[int, Any]]:
+        """Looks at the pieces of this process of rows held out; number: of the step of training that it is after."""
+        return evaluate_pieces(self.model, self.compiled, arrays, self.distribution, batch_size, number, callbacks)
+
+    def evaluate_feed(self, feed: Feed, steps: int | None, number: int, callbacks: Any) -> tuple[Hooks, Mapping[int, Any]]:
+        """The same of batches held out."""
+        return evaluate_batches(self.model, self.compiled, feed, self.distribution, steps, number, callbacks)
+
+    def say(self, found: Mapping[int, Any]) -> None:
+        """Makes what has been found of pieces held out what an exchange tells the others."""
         self._said[self._first : self._end] = 0
-        batches = self.compiled.optimizer.batches
-        hooks, found = evaluate_pieces(self.model, self.compiled, arrays, self.distribution, batch_size, batches, callbacks)
         for piece, sums in found.items():
             self._said[piece, ROWS:] = sums.rows, *sums.totals, *sums.sums
-        return hooks
 
     def evaluated(self, hooks: Hooks) -> dict[str, Any]:
         """After the exchange: the loss and the metrics of all pieces."""
@@ -400,10 +408,9 @@ class SharedSteps(StepsInParts):
             return RuntimeError(differing([_place(said[i]) for i in first]))
         rows, weights = np.divmod(said[first, SAME].astype(np.int64), 1 << 32)[::-1]
         if kind == STEP and len(set(rows.tolist())) == 1:
-            given = {
-                f"process {i} for outputs {[k for k in range(20) if (mask >> k) & 1]}" for i, mask in enumerate(weights.tolist())
-            }
-            message = f"sample_weight or class_weight are not given by all processes alike: {', '.join(sorted(given))}"
+            numbers = [[k for k in range(20) if (mask >> k) & 1] for mask in weights.tolist()]
+            given = ", ".join(f"process {i} has {f'some for outputs {of}' if of else 'none'}" for i, of in enumerate(numbers))
+            message = f"the processes do not make the same step: sample_weight or class_weight differ, {given}"
             return RuntimeError(message)
         return RuntimeError(UNEQUAL[kind].format(*sorted(set(rows.tolist()))))
 
