@@ -415,6 +415,74 @@ NESTED = {
 }
 
 
+def unsayable():
+    """A failure between two exchanges, of which none can be told."""
+
+    def fails(*args):
+        raise MemoryError("in a sum of process 1")
+
+    if distribution().rank == 1:
+        fn._core.sum_arrays = fails
+    try:
+        fit(compiled())
+    except MemoryError:  # which the script would see to
+        fit(compiled())
+
+
+class Untold(fn.metrics.Metric):
+    """Does not keep what it was made with."""
+
+    def __init__(self, function):
+        super().__init__(name="untold")
+        self.total, self._function = self.add_variable((), name="total"), function
+
+    def reset_state(self):
+        self.total.assign(0.0)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign(self._function(y_pred))
+
+    def result(self):
+        return self.total.value
+
+
+class UntoldRate(fn.schedules.LearningRateSchedule):
+    def __init__(self, function):
+        self._function = function
+
+    def __call__(self, step):
+        return self._function(step)
+
+
+class UntoldLoss(fn.losses.Loss):
+    def __init__(self, factor):
+        super().__init__()
+        self._factor = factor
+
+    def call(self, y_true, y_pred):
+        return self._factor * fn.ops.mean((y_true - y_pred) ** 2, axis=-1)
+
+
+def untold():
+    """Training with what cannot be written to a file, and what is said where one process has another option beside it."""
+    x, y = one_hot()
+    rate = fn.schedules.Lambda(lambda step: 0.1 / (1 + step))
+    found = []
+    for optimizer, loss, metrics in (
+        (fn.optimizers.SGD(rate, momentum=0.5), "mse", []),
+        (fn.optimizers.SGD(UntoldRate(lambda step: 0.1), momentum=0.5), "mse", []),
+        ("sgd", UntoldLoss(2.0), []),
+        ("sgd", "mse", [Untold(lambda y_pred: float(np.mean(y_pred)))]),
+    ):
+        model = compiled(dense(0), optimizer, loss, metrics=metrics)
+        found.append([fit(model, x, y).history["loss"], digest(model)])
+    try:
+        fit(compiled(dense(0), fn.optimizers.SGD(rate, momentum=0.5 + 0.1 * is_last())), *rows())
+    except ValueError as error:
+        found.append(str(error))
+    return {"found": found}
+
+
 def nested_by_all():
     """What becomes of calls that all make within `fit`: what they return, the weights, and what is said where they fail."""
     model, other, found = compiled(wide(0), "adam"), compiled(optimizer="adam"), []

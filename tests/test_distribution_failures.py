@@ -1,9 +1,11 @@
 """A function of the user's fails in one process, or makes a call that the others do not: all end with a message, and can go on."""
 
+import subprocess
+
 import numpy as np
 import pytest
 from distribution_failures import CASES, NESTED
-from test_distribution import LIBRARIES, needs_mpi, start
+from test_distribution import LIBRARIES, command, environment, needs_mpi, start
 
 
 @pytest.fixture(scope="module", params=[(library, n) for library in LIBRARIES for n in (2, 3)], ids=str)
@@ -57,3 +59,23 @@ def test_calls_that_all_make_within_another():
                 }
                 said = "in __array__" if one["last"] else f"process {processes - 1} has failed: ArithmeticError: in __array__"
                 assert one["message"] == said
+
+
+@needs_mpi
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_failure_that_cannot_be_told_ends_the_programs(library):
+    """The others are in the middle of an exchange."""
+    done = subprocess.run(
+        command(library, 2, "unsayable"), capture_output=True, text=True, timeout=60, env=environment(), check=False
+    )
+    assert done.returncode != 0 and "process 1 has failed: MemoryError: in a sum of process 1" in done.stdout + done.stderr
+
+
+@needs_mpi
+def test_what_cannot_be_written_to_a_file_can_be_trained_with():
+    """Schedules, losses and metrics that are functions, or keep nothing that says what they were made with."""
+    (expected,) = start(0, 1, "untold")
+    assert len(expected["found"]) == 4 and all(len(losses) == 2 for losses, _ in expected["found"])
+    for one in start(0, 2, "untold"):
+        assert one["found"][:4] == expected["found"]
+        assert "process 1 has optimizer=momentum=0.6, process 0 has momentum=0.5" in one["found"][4]

@@ -177,7 +177,7 @@ def _parts(model: Any, compiled: Compiled, paths: Mapping[Any, str]) -> dict[str
 def _optimizer(optimizer: Any) -> Any:
     """An optimizer as `_described`, but for its rate where that is a number."""
     name, config = _described(optimizer)
-    if isinstance(config["learning_rate"], (int, float)):
+    if isinstance(config.get("learning_rate"), (int, float)):
         config["learning_rate"] = "a number"
     return name, config
 
@@ -185,7 +185,11 @@ def _optimizer(optimizer: Any) -> Any:
 def _described(value: Any) -> Any:
     """A value as plain things that are equal in all processes where they mean the same: functions by their names."""
     if isinstance(value, Configurable):
-        return type(value).__qualname__, {name: _described(one) for name, one in value.get_config().items()}
+        try:
+            config = value.get_config()
+        except Exception:  # of a class of the user's, or with a function, which cannot be written to a file, and need not be
+            config = {name: getattr(value, name) for name in value._arguments() if hasattr(value, name)}
+        return type(value).__qualname__, {name: _described(one) for name, one in config.items()}
     if isinstance(value, Mapping):
         return {name: _described(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
