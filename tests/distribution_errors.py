@@ -3,6 +3,7 @@
 import signal
 import threading
 
+import distribution_steps
 import numpy as np
 from distribution_networks import *
 
@@ -226,6 +227,11 @@ def refused():
             model.fit(data, y, batch_size=16, verbose=0)
         except ValueError as error:
             found[name] = str(error)
+    pair, _, data = distribution_steps.pair(0, True, (fn.layers.BatchNormalization(synchronized=True),))
+    try:
+        pair.fit(*data, batch_size=16, verbose=0)
+    except ValueError as error:
+        found["together"] = str(error)
     return found
 
 

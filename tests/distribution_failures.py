@@ -165,6 +165,10 @@ def gan(step=None, **options):
     return distribution_steps.gan(0, **options)[0]
 
 
+def synchronized_gan(step):
+    return gan(step, between=(fn.layers.BatchNormalization(synchronized=True),))
+
+
 GAN_ROWS = [distribution_steps.REAL, distribution_steps.NOISE]
 
 
@@ -320,6 +324,7 @@ CASES = {
     "initializer": (lambda: fit(compiled(unbuilt(kernel_initializer=weights_that_fail))), "initializer"),
     "layer": (lambda: fit(compiled(unbuilt(Layer()))), "call"),
     "step, schedule": (lambda: gan(2).fit(GAN_ROWS, **step_options), "schedule"),
+    "step, synchronized": (lambda: synchronized_gan(2).fit(GAN_ROWS, **step_options), "schedule"),
     "step, schedule, end": (lambda: gan(8).fit(GAN_ROWS, **step_options), "schedule"),
     "step, schedule, single": (lambda: single(gan(2), GAN_ROWS), "schedule"),
     "step, callback": (lambda: gan().fit(GAN_ROWS, callbacks=[callback(END, Fault(END))], **step_options), END),

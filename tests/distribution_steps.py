@@ -1,5 +1,7 @@
 """Steps of several updates that `distribution_worker.py` has several processes make."""
 
+import functools
+
 import numpy as np
 
 import fastnet as fn
@@ -162,6 +164,20 @@ def pair_together(rank):
 def pair_normalized(rank):
     """Both updates move the statistics of one layer."""
     return pair(rank, True, (layers.BatchNormalization(momentum=0.7),))
+
+
+def synchronized_gan(rank):
+    """A layer that looks at whole batches, through which both updates go; and beside it one that moves no statistics."""
+    normal = functools.partial(layers.BatchNormalization, momentum=0.7, synchronized=True)
+    return gan(rank, between=(normal(), normal(trainable=False)))
+
+
+def synchronized_pair(rank):
+    return pair(rank, between=(layers.BatchNormalization(momentum=0.7, synchronized=True),))
+
+
+def wide_synchronized_gan(rank):
+    return gan(rank, width=4000, dtype="float32", between=(layers.BatchNormalization(synchronized=True),))
 
 
 class Classifier(fn.Model):
@@ -341,6 +357,9 @@ CASES = {
     "contrastive": (contrastive, True),
     "vae": (vae, False),
     "vae without noise": (lambda rank: vae(rank, False), True),
+    "synchronized gan": (synchronized_gan, True),
+    "synchronized pair": (synchronized_pair, True),
+    "wide synchronized gan": (wide_synchronized_gan, False),
     "pair": (pair, True),
     "pair together": (pair_together, True),
     "pair normalized": (pair_normalized, False),

@@ -355,8 +355,9 @@ def test_one_thread_trains_with_a_distribution():
 @needs_mpi
 def test_what_cannot_be_trained_in_pieces_is_refused():
     for found in start(0, 2, "refused"):
-        assert sorted(found) == ["function", "lbfgs", "stateful"]
+        assert sorted(found) == ["function", "lbfgs", "stateful", "together"]
         assert all("cannot be trained with DataParallel" in message for message in found.values())
+        assert "gradients of several updates before it makes the first" in found["together"]
         assert "LBFGS" in found["lbfgs"] and "synchronized layer with a loss that is a function" in found["function"]
 
 

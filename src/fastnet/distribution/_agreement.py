@@ -137,7 +137,10 @@ def check_pieces(model: Any, compiled: Compiled) -> None:
         (compiled.optimizer.full_batch, f"the optimizer {type(compiled.optimizer).__name__}, which looks at all rows at once,"),
         (bool(model._plans.own_constraints), "a constraint that is a function of arrays (write it in fastnet.ops)"),
         (is_synchronized(model) and compiled.custom, "a synchronized layer with a loss that is a function of arrays"),
-        (is_synchronized(model) and compiled.sequence, "a synchronized layer in a TrainStep"),
+        (
+            is_synchronized(model) and compiled.sequence and any(update.group is not None for update in model.updates),
+            "a synchronized layer in a train_step that takes the gradients of several updates before it makes the first of them",
+        ),
         (model._graph.batch_size is not None, "a stateful layer, which keeps a state for each row of a batch,"),
     ]
     for found, what in reasons:

@@ -13,8 +13,9 @@ from .._lowering import idle_weights
 from .._sequence_stepper import SequenceStepper
 from .._updates import Update, hyper_rows
 from ._evaluation import merge
+from ._exchanges import Exchanges, is_synchronized
 from ._fit_stepper import DataParallelStepper
-from ._protocol import FETCHED, GRADIENT, SAYS, STEP
+from ._protocol import FETCHED, GRADIENT, ROWS, SAYS, STEP
 from ._stepper import SharedSteps, shared_steps
 from ._tree import Node, part
 from ._update import DividedUpdate, can_be_divided
@@ -52,6 +53,8 @@ class _Turn:
         self.kept = [np.empty_like(weight.array) for weight in self.states]
         self.divisions: list[DividedUpdate | None] = [None for _ in members]
         self.gaps: list[slice] = []
+        self.synchronized = any(is_synchronized(update) for _, update in members)
+        self.exchanges: Exchanges | None = None
         self._version = -1
 
     @property
@@ -170,11 +173,15 @@ class SharedUpdates(SharedSteps):
         """Updates by gradients at the same weights."""
         distribution, reduction, n = self.distribution, self._reduction, self._step["n"]
         error: BaseException | None = None
+        plans = self._plans_of(turn, begun) if turn.synchronized else {}
         try:
             turn.look_at(self.model._slab, distribution, reduction)
             turn.keep()
             try:
-                reduction.compute(functools.partial(self._compute_turn, turn))
+                if turn.synchronized:
+                    self._compute_in_parts(turn, plans)
+                else:
+                    reduction.compute(functools.partial(self._compute_turn, turn))
             finally:
                 turn.restore()
         except BaseException as raised:
@@ -206,36 +213,77 @@ class SharedUpdates(SharedSteps):
 
     def _compute_turn(self, turn: _Turn, node: Node, gradients: np.ndarray) -> bool:
         """Leaves the gradients of a piece of the batch in an array, and what states became less what they were."""
-        now, pieces, piece = self._step, self.distribution.pieces, node[0]
-        first, end = part(now["n"], pieces, piece)
+        piece = node[0]
+        first, end = part(self._step["n"], self.distribution.pieces, piece)
         if first == end:
             gradients.fill(0)
             return True
+        for i, update in turn.members:
+            update._plans.part(self._rows_of_piece(), gradients).run(**self._arguments_of(i, update, piece))
+        self._end_turn(turn, gradients, end - first)
+        return True
+
+    def _rows_of_piece(self) -> int:
+        return -(-self._capacity // self.distribution.pieces)
+
+    def _arguments_of(self, i: int, update: Update, piece: int) -> dict[str, Any]:
+        """What the plan of an update is told of a piece."""
+        now = self._step
+        first, end = part(now["n"], self.distribution.pieces, piece)
+        start, outputs = now["rows"].start, now["outputs"][i] if now["outputs"] else None
+        return {
+            "phases": GRADIENT if outputs is None else FETCHED,
+            "outputs": outputs,
+            "n_rows": start + end,
+            "first_row": start + first,
+            "batch_size": end - first,
+            "inputs": now["inputs"][i],
+            "targets": [None] * len(update.outputs),
+            "order": now["order"],
+            "step": now["step"] + piece,
+            "hyper": update._plans.hyper_of_part(now["hyper"][i], now["n"] / (end - first)),
+            "loss_sum": self._said[piece, self._losses[i]],
+        }
+
+    def _end_turn(self, turn: _Turn, gradients: np.ndarray, n: int) -> None:
+        """Weights the gradients of a piece by its rows; with them what states became less what they were, which they are again."""
         for gap in turn.gaps:
             gradients[gap] = 0
-        start, share = now["rows"].start, (end - first) * pieces / now["n"]
-        rows = -(-self._capacity // pieces)
-        for i, update in turn.members:
-            outputs = now["outputs"][i] if now["outputs"] else None
-            update._plans.part(rows, gradients).run(
-                GRADIENT if outputs is None else FETCHED,
-                outputs=outputs,
-                n_rows=start + end,
-                first_row=start + first,
-                batch_size=end - first,
-                inputs=now["inputs"][i],
-                targets=[None] * len(update.outputs),
-                order=now["order"],
-                step=now["step"] + piece,
-                hyper=update._plans.hyper_of_part(now["hyper"][i], now["n"] / (end - first)),
-                loss_sum=self._said[piece, self._losses[i]],
-            )
         for weight, kept in zip(turn.states, turn.kept):
             np.subtract(weight.array, kept, out=weight.view_of(gradients))
         turn.restore()
+        share = n * self.distribution.pieces / self._step["n"]
         if share != 1:
             np.multiply(gradients, share, out=gradients)
-        return True
+
+    def _plans_of(self, turn: _Turn, begun: bool) -> dict[int, tuple[_core.Plan, np.ndarray]]:
+        """As `_plans_in_parts`, of the update of a turn that looks at whole batches: all agree to make it."""
+        ((_, update),), pieces, n = turn.members, self.distribution.pieces, self._step["n"]
+        error, found = None, {}
+        try:
+            for piece, gradients in self._reduction.begin().items():
+                found[piece] = update._plans.part(self._rows_of_piece(), gradients, replicas=pieces), gradients
+            turn.exchanges = Exchanges.of(turn.exchanges, self.distribution, found[self._first][0].exchanges)
+            self._said[self._first : self._end, ROWS] = turn.exchanges.checksum
+        except BaseException as raised:
+            error = raised
+        self.exchange(STEP, error, same=n, begun=begun)
+        if len(set(self._said[:, ROWS])) > 1:
+            self._reduction.restart()
+            raise RuntimeError("the processes do not make the same step: other layers are trained in some of them")
+        return found
+
+    def _compute_in_parts(self, turn: _Turn, plans: Mapping[int, tuple[_core.Plan, np.ndarray]]) -> None:
+        """`_compute_turn` of all pieces of this process, among exchanges with the others."""
+        ((i, update),) = turn.members
+        assert turn.exchanges is not None
+
+        def arguments(piece: int) -> dict[str, Any]:
+            return {name: value for name, value in self._arguments_of(i, update, piece).items() if name != "phases"}
+
+        phases = FETCHED if self._step["outputs"] and self._step["outputs"][i] is not None else GRADIENT
+        turn.exchanges.run(plans, self._step["n"], phases, arguments, functools.partial(self._end_turn, turn))
+        self._reduction.end()
 
     def _update_one(self, turn: _Turn, k: int, totals: np.ndarray, sums: np.ndarray) -> None:
         """The step of the optimizer of an update, by the sum of the gradients."""
