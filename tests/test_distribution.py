@@ -448,11 +448,11 @@ def test_the_first_process_writes_files(tmp_path):
 
 @needs_mpi
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
-def test_signals_end_all(library, by):
-    """SIGTERM to one process, and Ctrl-C to mpiexec."""
+@pytest.mark.parametrize(("by", "kind"), [(signal.SIGTERM, "model"), (signal.SIGINT, "model"), (signal.SIGINT, "single")])
+def test_signals_end_all(library, by, kind):
+    """SIGTERM to one process, and Ctrl-C to mpiexec, in `fit` or between and within single steps."""
     arguments = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
-    with subprocess.Popen(command(library, 2, "endless"), env=environment(), **arguments) as process:
+    with subprocess.Popen(command(library, 2, "endless", kind), env=environment(), **arguments) as process:
         try:
             told = [json.loads(next(line for line in process.stdout if line.startswith("{"))) for _ in range(2)]
             if by == signal.SIGTERM:

@@ -170,20 +170,23 @@ def evaluate_together(
     about, error, found, state = {}, None, {}, None
     distribution._meetings.meet("DataParallel.evaluate")
     try:
-        _check(model)
-        if model._only_inputs and (y is not None or sample_weight is not None):
-            raise TypeError(f"evaluate: step {model.name!r} has no targets and no weights of rows: all that it reads is x")
-        if model._only_inputs:
-            x, batch_size = model._given(x, batch_size, INFERENCE_ROWS)
-        else:
-            x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size, INFERENCE_ROWS, model._known_columns())
-        if is_stream(x):
-            raise ValueError("evaluate: processes divide arrays, and no data that come batch by batch")
-        arrays = (inputs_of(model, x, True), [], []) if model._only_inputs else model._data_for(x, y, sample_weight, None, True)
-        about = {"rows": len(arrays[0][0]), "batch_size": batch_size, "sample_weight": weights_in(arrays[2])}
-        compiled = model._require_compiled().fitted_to(arrays[1], model.output_names)
-        hooks, found = evaluate_pieces(model, compiled, arrays, distribution, batch_size, None, None)
-        state = compiled, hooks
+        with distribution._meetings.interruptible():
+            _check(model)
+            if model._only_inputs and (y is not None or sample_weight is not None):
+                raise TypeError(f"evaluate: step {model.name!r} has no targets and no weights of rows: all that it reads is x")
+            if model._only_inputs:
+                x, batch_size = model._given(x, batch_size, INFERENCE_ROWS)
+            else:
+                x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size, INFERENCE_ROWS, model._known_columns())
+            if is_stream(x):
+                raise ValueError("evaluate: processes divide arrays, and no data that come batch by batch")
+            arrays = (
+                (inputs_of(model, x, True), [], []) if model._only_inputs else model._data_for(x, y, sample_weight, None, True)
+            )
+            about = {"rows": len(arrays[0][0]), "batch_size": batch_size, "sample_weight": weights_in(arrays[2])}
+            compiled = model._require_compiled().fitted_to(arrays[1], model.output_names)
+            hooks, found = evaluate_pieces(model, compiled, arrays, distribution, batch_size, None, None)
+            state = compiled, hooks
     except BaseException as raised:
         error = raised
     mine = [(piece, (one.rows, one.totals, one.sums, one.kept)) for piece, one in found.items()]
@@ -198,23 +201,24 @@ def predict_together(distribution: Any, model: Any, x: Any, batch_size: int | No
     about, error, mine = {}, None, []
     distribution._meetings.meet("DataParallel.predict")
     try:
-        _check(model)
-        x, _, _, batch_size = unpack(x, None, None, batch_size, INFERENCE_ROWS, model._known_columns())
-        if is_stream(x):
-            raise ValueError("predict: processes divide arrays, and no data that come batch by batch")
-        inputs = model._rows_for(x, False)
-        n = len(inputs[0])
-        about = {"rows": n, "batch_size": batch_size}
-        _, rows = begin_hooks("predict", None, model, n, batch_size, (INFERENCE_ROWS, 32))
-        pieces = Pieces(distribution, n, batch_size, rows)
-        number = model._count_batches(-(-n // pieces.batch_size))
-        with model._reading() as live:
-            snapshot = None if live else model._plans.snapshot()
-            for piece, (first, of) in pieces.own.items():
-                outputs, _ = model._predict_rows(
-                    rows_of(inputs, of), min(pieces.batch_size, of.stop - of.start), snapshot, first=number + first
-                )
-                mine.append((piece, outputs))
+        with distribution._meetings.interruptible():
+            _check(model)
+            x, _, _, batch_size = unpack(x, None, None, batch_size, INFERENCE_ROWS, model._known_columns())
+            if is_stream(x):
+                raise ValueError("predict: processes divide arrays, and no data that come batch by batch")
+            inputs = model._rows_for(x, False)
+            n = len(inputs[0])
+            about = {"rows": n, "batch_size": batch_size}
+            _, rows = begin_hooks("predict", None, model, n, batch_size, (INFERENCE_ROWS, 32))
+            pieces = Pieces(distribution, n, batch_size, rows)
+            number = model._count_batches(-(-n // pieces.batch_size))
+            with model._reading() as live:
+                snapshot = None if live else model._plans.snapshot()
+                for piece, (first, of) in pieces.own.items():
+                    outputs, _ = model._predict_rows(
+                        rows_of(inputs, of), min(pieces.batch_size, of.stop - of.start), snapshot, first=number + first
+                    )
+                    mine.append((piece, outputs))
     except BaseException as raised:
         error = raised
     parts = [outputs for _, outputs in sorted(_gather(distribution, "predict", about, mine, error))]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -34,7 +32,6 @@ class DataParallelStepper(Stepper):
     def __init__(self, distribution: DataParallel) -> None:
         self.distribution = distribution
         self._shared: SharedSteps | None = None
-        self._handler: Any = None
 
     @property
     def pieces(self) -> int | None:
@@ -42,21 +39,13 @@ class DataParallelStepper(Stepper):
         return self.distribution.pieces if self.distribution.reproducible else None
 
     def begin(self, fit: FitState) -> None:
-        """Before the first step: makes all begin alike, and Ctrl-C end a step together."""
+        """Before the first step: makes all begin alike."""
         if fit.compiled.custom:
             self.kind, self.exact = "custom", False
         self._shared = shared_steps(fit.model, fit.compiled, self.distribution, "fit", arguments_of(fit), self._steps)
         self.distribution._meetings.within.append(self)
         if isinstance(fit.validation, Feed) and self._divides_validation(fit):
             fit.validation.source.own = self.distribution.has_batch
-        if threading.current_thread() is threading.main_thread():
-            self._handler = signal.getsignal(signal.SIGINT)
-            if callable(self._handler):
-                signal.signal(signal.SIGINT, self._interrupt)
-
-    def _interrupt(self, *_: Any) -> None:
-        assert self._shared is not None
-        self._shared.interrupted = True
 
     def run(self, fit: FitState, state: EpochState, order: np.ndarray | None, steps: int | None) -> None:
         assert self._shared is not None
@@ -119,9 +108,6 @@ class DataParallelStepper(Stepper):
 
     def end(self, error: BaseException | None = None) -> None:
         """After the last step, or when this process fails: the others are told."""
-        if self._handler is not None and callable(self._handler):
-            signal.signal(signal.SIGINT, self._handler)
-            self._handler = None
         meetings = self.distribution._meetings
         if self not in meetings.within:
             return

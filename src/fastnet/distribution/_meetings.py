@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import threading
 import traceback
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Meetings", "differing", "message_of"]
+__all__ = ["CALLS", "Meetings", "differing", "message_of"]
 
 #: What all processes do together, if one does.
 CALLS = (
@@ -57,12 +58,16 @@ class Meetings:
     within : list
         What trains: within `fit` and `train_on_batch` functions of the user's are called, and where one of these makes another call, or
         fails, the others may be at an exchange of the training, so that it is said in the form of these. Each has ``meet(call, error)``.
+    interrupts : list of int
+        Signals of Ctrl-C since all have met for a call, which is to end at the same place in all of them.
     """
 
     def __init__(self, MPI: Any, comm: Any) -> None:
         self.MPI, self.comm, self.rank, self.size = MPI, comm, comm.rank, comm.size
         self.lock = threading.RLock()
         self.within: list[Any] = []
+        self.interrupts: list[int] = []
+        self._holding = False  # whether Ctrl-C is put there, as all have met
         self._calls = np.zeros(self.size, np.int32)
         self._over = ""  # why nothing is done together any more
         self._known: BaseException | None = None
@@ -83,6 +88,7 @@ class Meetings:
         RuntimeError
             In all processes, where some are about to do something else, have failed, or have come to the end of their program.
         """
+        self._holding = True
         if self.size == 1:
             return
         own = CALLS.index(what)
@@ -99,7 +105,10 @@ class Meetings:
         failed = np.flatnonzero(calls >= _FAILED)
         if len(failed):
             process = int(failed[0])
-            message = f"process {process} has failed: {self.comm.bcast(message_of(error), process)}"
+            said = self.comm.bcast(message_of(error), process)
+            if said.startswith("KeyboardInterrupt") and error is None:
+                raise self.known(KeyboardInterrupt)
+            message = f"process {process} has failed: {said}"
         else:
             message = differing([CALLS[call] for call in calls])
         if (calls % _FAILED == _END).any():
@@ -125,18 +134,55 @@ class Meetings:
             raise RuntimeError("another thread trains with this distribution: the processes make one step after another together")
         self._depth += 1
         try:
-            yield
-        except BaseException as error:
-            if self.size > 1 and self._known is not error:
-                with contextlib.suppress(BaseException):  # there is one already
-                    self.meet(what, error)
-                self.known(error)
-            raise
+            with self._interrupts_handled() if self._depth == 1 else contextlib.nullcontext():
+                try:
+                    yield
+                    if self._depth == 1 and self.interrupts:
+                        raise KeyboardInterrupt  # too late for what all have made together
+                except BaseException as error:
+                    if self.size > 1 and self._known is not error:
+                        with contextlib.suppress(BaseException):  # there is one already
+                            self.meet(what, error)
+                        self.known(error)
+                    raise
         finally:
             self._depth -= 1
             if not self._depth:
                 self._known = None
+                self.interrupts.clear()
             self.lock.release()
+
+    @contextlib.contextmanager
+    def _interrupts_handled(self) -> Iterator[None]:
+        """From when all have met Ctrl-C waits for an exchange, or for the end of the call."""
+        before = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+        if not callable(before):
+            yield
+            return
+
+        def handle(number: int, frame: Any) -> None:
+            if self._holding:
+                self.interrupts.append(number)
+            else:
+                before(number, frame)
+
+        signal.signal(signal.SIGINT, handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+            self._holding = False
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """What this process does by itself, and then tells the others how it has ended: Ctrl-C is raised at once."""
+        self._holding = False
+        try:
+            if self.interrupts:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._holding = True
 
     def end_all(self, error: BaseException) -> None:
         """Ends the programs of all processes: they are where they cannot be told of an exception."""

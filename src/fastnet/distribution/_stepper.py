@@ -68,7 +68,6 @@ class SharedSteps(StepsInParts):
         if compiled.n_threads is None and distribution.size > 1:
             self._limit_threads(distribution.n_threads)
             model._plans.forget()
-        self.interrupted = False
         self.over = ""  # why nothing of this call is made together any more, which all processes know
         self._step: dict[str, Any] = {}
         self._capacity = 0
@@ -380,7 +379,7 @@ class SharedSteps(StepsInParts):
         said, known = self._said, distribution._meetings.known
         if self.over:
             raise known(error or RuntimeError(self.over))
-        status = FAILED if error is not None else INTERRUPTED if self.interrupted and not begun else FINE
+        status = FAILED if error is not None else INTERRUPTED if distribution._meetings.interrupts and not begun else FINE
         said[self._first : self._end, :ROWS] = status, kind, same, stop
         if distribution.size > 1:
             distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
@@ -401,7 +400,7 @@ class SharedSteps(StepsInParts):
             message = distribution.comm.bcast(message_of(error), process)
             return error or RuntimeError(f"process {process} has failed: {message}")
         if said[:, STATUS].any():
-            self.interrupted = False
+            distribution._meetings.interrupts.clear()
             return KeyboardInterrupt()
         first = [part(distribution.pieces, distribution.size, i)[0] for i in range(distribution.size)]
         if kind == CALL or (said[:, KIND] != kind).any():
