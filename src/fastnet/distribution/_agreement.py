@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +11,14 @@ import numpy as np
 from .._config import Configurable
 from .._updates import hyper_rows
 from ._exchanges import is_synchronized
-from ._meetings import message_of
+from ._meetings import message_of, weights_in
 
 if TYPE_CHECKING:
     from .._compiled import Compiled
     from .._fit_state import FitState
     from ._data_parallel import DataParallel
 
-__all__ = ["agree", "arguments_of", "check_pieces", "checksum", "weights_in"]
+__all__ = ["agree", "arguments_of", "check_pieces", "checksum"]
 
 
 def arguments_of(fit: FitState) -> dict[str, Any]:
@@ -50,12 +50,6 @@ _COMMON = (
     "validation_freq",
     "validation_batch_size",
 )
-
-
-def weights_in(weights: Sequence[Any]) -> Any:
-    """The weights of rows for each output, in words; None where there are none."""
-    found = [None if array is None else f"of shape (n{''.join(f', {n}' for n in array.shape[1:])})" for array in weights]
-    return None if not any(found) else found[0] if len(found) == 1 else found
 
 
 def _rows_in(inputs: Any) -> int:

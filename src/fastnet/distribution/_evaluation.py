@@ -15,8 +15,7 @@ from ..data.dataset import unpack
 from ..data.feed import SKIPPED
 from ..data.sources import is_stream
 from ..inference import as_asked
-from ._agreement import weights_in
-from ._meetings import message_of
+from ._meetings import message_of, weights_in
 from ._tree import part
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CALLS", "Meetings", "differing", "message_of"]
+__all__ = ["CALLS", "Meetings", "differing", "message_of", "weights_in"]
 
 #: What all processes do together, if one does.
 CALLS = (
@@ -46,6 +46,12 @@ def differing(places: Sequence[str]) -> str:
         if (ranks := [rank for rank, one in enumerate(places) if one == place])
     )
     return f"the processes do not make the same calls, {found}: what is made together must be called by all of them"
+
+
+def weights_in(weights: Sequence[Any]) -> Any:
+    """The weights of rows for each output, in words; None where there are none."""
+    found = [None if array is None else f"of shape (n{''.join(f', {n}' for n in array.shape[1:])})" for array in weights]
+    return None if not any(found) else found[0] if len(found) == 1 else found
 
 
 class Meetings:
