@@ -144,6 +144,8 @@ OPERATORS = [
     op("LSTM", (6, 2, 3), constants=[floats(1, 16, 3), floats(1, 16, 4)], outputs=1, hidden_size=4, activations=["Sigmoid", "Softsign", "Softsign"]),
     op("Scaler", ROWS, domain="ai.onnx.ml", offset=[1.0, 2, 3, 4, 5], scale=[0.5, 1, 2, 3, 4]), op("Normalizer", ROWS, domain="ai.onnx.ml", norm="L2"),
     op("LinearRegressor", ROWS, domain="ai.onnx.ml", coefficients=[1.0, 2, 3, 4, 5], intercepts=[0.5]),
+    op("ArrayFeatureExtractor", ROWS, domain="ai.onnx.ml", constants=[ints(3, 0, 3)]), op("Binarizer", ROWS, domain="ai.onnx.ml", threshold=0.2),
+    *(op("DepthToSpace", (2, 8, 3, 2), blocksize=2, mode=mode) for mode in ("DCR", "CRD")), op("SpaceToDepth", (2, 3, 4, 6), blocksize=2),
 ]  # fmt: skip
 
 
@@ -190,6 +192,33 @@ def test_operator(case):
     for one, other in zip([found] if n_outputs == 1 else found, expected, strict=True):
         assert one.shape == np.shape(other)
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("gap", "values"), [(np.nan, [1.0, 2, 3]), (0.0, [7.0])])
+def test_numbers_in_place_of_gaps(gap, values):
+    x = np.array([[gap, 1.5, gap], [0.5, gap, 2]], np.float32)
+    arguments = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("x", "y")]
+    node = helper.make_node("Imputer", ["x"], ["y"], domain="ai.onnx.ml", replaced_value_float=gap, imputed_value_floats=values)
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(
+        helper.make_graph([node], "graph", arguments[:1], arguments[1:]), opset_imports=imports, ir_version=10
+    )
+    (expected,) = writing.run_onnxruntime(model, {"x": x})
+    np.testing.assert_array_equal(fn.saving.from_onnx(model).predict(x, check_finite=False), expected)
+
+
+def test_dictionaries_of_probabilities_are_an_array():
+    """As scikit-learn's classifiers are written by skl2onnx, unless it is told otherwise."""
+    x = np.array([[0.25, 0.75], [1, 0]], np.float32)
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])
+    pairs = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    output = helper.make_value_info("y", helper.make_sequence_type_proto(pairs))
+    node = helper.make_node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1])
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(helper.make_graph([node], "graph", [given], [output]), opset_imports=imports, ir_version=10)
+    (expected,) = writing.run_onnxruntime(model, {"x": x})
+    found = fn.saving.from_onnx(model).predict(x)
+    assert [dict(enumerate(row)) for row in found.tolist()] == expected
 
 
 # ---- what is wrong ------------------------------------------------------------------------------------

@@ -442,3 +442,30 @@ def _normalizer(node: Operator) -> Any:
     sizes = {"MAX": ops.max, "L1": ops.sum, "L2": lambda y, **more: ops.sqrt(ops.sum(ops.square(y), **more))}
     size = sizes[norm](ops.abs(x), axis=-1, keepdims=True)
     return ops.divide(x, ops.where(ops.equal(size, 0.0), 1.0, size))
+
+
+@reads("ai.onnx.ml.ArrayFeatureExtractor")
+def _columns(node: Operator) -> Any:
+    return ops.take(node.tensor().plain(), np.asarray(node.constant(1)).ravel(), axis=-1)
+
+
+@reads("ai.onnx.ml.Binarizer")
+def _binarizer(node: Operator) -> Any:
+    return ops.where(ops.greater(node.tensor().plain(), float(node.get("threshold", 0.0))), 1.0, 0.0)
+
+
+@reads("ai.onnx.ml.Imputer")
+def _imputer(node: Operator) -> Any:
+    """Numbers in place of gaps, of one kind or for each column."""
+    x, gap = node.tensor().plain(), float(node.get("replaced_value_float", 0.0))
+    values = np.asarray(node.get("imputed_value_floats", []), np.float64)
+    if not values.size:
+        raise NotExpressible("no imputed_value_floats")
+    there = ops.isnan(x) if np.isnan(gap) else ops.equal(x, gap)
+    return ops.where(there, values, x)
+
+
+@reads("ai.onnx.ml.ZipMap")
+def _zip_map(node: Operator) -> Any:
+    """A dictionary of the probabilities of classes for each row: here the array that it is made of."""
+    return node.tensor()

@@ -241,3 +241,26 @@ def _tile(node: Operator) -> Tensor:
     if inner[0] != 1:
         raise NotExpressible("of rows")
     return Tensor(ops.tile(value.tensor, inner), value.groups)
+
+
+def _in_blocks(node: Operator, apart: Sequence[int], order: Sequence[int], shape: Sequence[int]) -> Any:
+    """Axes of images, channels first, taken apart, exchanged and joined again."""
+    return ops.reshape(ops.transpose(ops.reshape(node.tensor().plain(), (-1, *apart)), order), (-1, *shape))
+
+
+@reads("DepthToSpace")
+def _depth_to_space(node: Operator) -> Any:
+    """Channels that become the pixels of a block: "CRD" is PixelShuffle of PyTorch."""
+    (channels, height, width), size, mode = node.value().shape[1:], node.get("blocksize"), node.get("mode", "DCR")
+    left = channels // size**2
+    apart, order = (
+        ((size, size, left), (0, 3, 4, 1, 5, 2)) if mode in ("DCR", b"DCR") else ((left, size, size), (0, 1, 4, 2, 5, 3))
+    )
+    return _in_blocks(node, (*apart, height, width), order, (left, height * size, width * size))
+
+
+@reads("SpaceToDepth")
+def _space_to_depth(node: Operator) -> Any:
+    (channels, height, width), size = node.value().shape[1:], node.get("blocksize")
+    rows, columns = height // size, width // size
+    return _in_blocks(node, (channels, rows, size, columns, size), (0, 3, 5, 1, 2, 4), (channels * size**2, rows, columns))
