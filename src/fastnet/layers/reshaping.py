@@ -33,10 +33,10 @@ def _edges(layer: str, argument: str, value: Any) -> tuple[int, int]:
     return edges
 
 
-def _image_edges(layer: str, argument: str, value: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """((top, bottom), (left, right)) of one number, one for each axis, or two for each."""
-    rows, columns = value if isinstance(value, Sequence) and len(value) == 2 else (value, value)
-    return _edges(layer, argument, rows), _edges(layer, argument, columns)
+def _edges_of_axes(layer: str, argument: str, value: Any, axes: int) -> list[tuple[int, int]]:
+    """Two numbers for each of several axes, of one number, one for each axis, or two for each."""
+    given = value if isinstance(value, Sequence) and len(value) == axes else [value] * axes
+    return [_edges(layer, argument, item) for item in given]
 
 
 class ZeroPadding1D(Layer):
@@ -93,7 +93,7 @@ class ZeroPadding2D(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.padding = padding
-        self._rows, self._columns = _image_edges(self._label, "padding", padding)
+        self._rows, self._columns = _edges_of_axes(self._label, "padding", padding, 2)
         self.data_format = channels_last(self._label, data_format)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
@@ -163,7 +163,7 @@ class Cropping2D(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.cropping = cropping
-        self._rows, self._columns = _image_edges(self._label, "cropping", cropping)
+        self._rows, self._columns = _edges_of_axes(self._label, "cropping", cropping, 2)
         self.data_format = channels_last(self._label, data_format)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:

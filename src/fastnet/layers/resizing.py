@@ -13,7 +13,7 @@ from .._types import LayerOptions
 from ._arguments import channels_last, check_axes, number_in, one_of, positive_sizes
 from .base import Layer
 from .core import positive_integer
-from .reshaping import Edges, _edges
+from .reshaping import Edges, _edges_of_axes
 
 __all__ = ["CenterCrop", "Cropping3D", "Resizing", "UpSampling3D", "ZeroPadding3D"]
 
@@ -167,12 +167,6 @@ class CenterCrop(Layer):
         return self.emit("resize", [x[:, rows, columns]], {"height": self.height, "width": self.width, "bilinear": True})
 
 
-def _volume_edges(layer: str, argument: str, value: Any) -> list[tuple[int, int]]:
-    """Two numbers for each of three axes, of one number, one for each axis, or two for each."""
-    given = value if isinstance(value, Sequence) and len(value) == 3 else [value] * 3
-    return [_edges(layer, argument, item) for item in given]
-
-
 class ZeroPadding3D(Layer):
     """Zeros around a volume of shape (batch, depth, height, width, channels).
 
@@ -194,7 +188,7 @@ class ZeroPadding3D(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.padding = padding
-        self._pairs = _volume_edges(self._label, "padding", padding)
+        self._pairs = _edges_of_axes(self._label, "padding", padding, 3)
         self.data_format = channels_last(self._label, data_format)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
@@ -228,7 +222,7 @@ class Cropping3D(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.cropping = cropping
-        self._pairs = _volume_edges(self._label, "cropping", cropping)
+        self._pairs = _edges_of_axes(self._label, "cropping", cropping, 3)
         self.data_format = channels_last(self._label, data_format)
 
     def call(self, x: SymbolicTensor) -> SymbolicTensor:
