@@ -2,7 +2,7 @@
  * and, given a BLAS, in comparison with it.
  *
  *   cmake -S . -B build -DFASTNET_C_TESTS=ON -DFASTNET_ISAS=avx2 -DFASTNET_FLOAT64=OFF && cmake --build build --target gemm_bench
- *   OPENBLAS_NUM_THREADS=1 build/gemm_bench [--blas LIBRARY] [--layouts NN,NT] [--random COUNT] [MxNxK ...]
+ *   OPENBLAS_NUM_THREADS=1 build/gemm_bench [--blas LIBRARY] [--layouts NN,NT] [--random COUNT] [--seed N] [MxNxK ...]
  *
  * It is of the lowest instruction set of FASTNET_ISAS. OPENBLAS_CORETYPE, Haswell or SkylakeX, holds OpenBLAS to the same:
  * without AVX-512, or with it, which it does not choose on every processor that has it.
@@ -12,7 +12,7 @@
  * busy machine then disturbs all alike. The peak is that of multiply-adds between registers; many
  * processors lower their clock when vectors are loaded at that rate too. LIBRARY is an OpenBLAS with
  * 64-bit integers, as that of NumPy. With --random the shapes and layouts are the same random ones in each
- * run, evenly spread over the orders of magnitude from 1 to 2048. */
+ * run with the same seed, evenly spread over the orders of magnitude from 1 to 2048. */
 #define _GNU_SOURCE
 #include "../../csrc/kernels/gemm.h"
 #include "../../csrc/kernels/vector.h"
@@ -133,7 +133,7 @@ static real *make_matrix(int64_t size)
 
 /* Of theirs to our times. */
 static double sum_of_logs, worst = HUGE_VAL;
-static int64_t compared;
+static int64_t compared, slow;
 
 static void measure(int64_t m, int64_t n, int64_t k, const char *layout, cblas_gemm *gemm, cblas_gemv *gemv)
 {
@@ -171,6 +171,7 @@ static void measure(int64_t m, int64_t n, int64_t k, const char *layout, cblas_g
         sum_of_logs += log(ratio);
         worst = ratio < worst ? ratio : worst;
         compared++;
+        slow += ratio < 0.9;
         printf("   BLAS %8.1f, ratio %5.2f", work / blas.best, ratio);
     }
     printf("\n");
@@ -220,6 +221,8 @@ int main(int argc, char **argv)
             layouts = argv[first + 1];
         else if (strcmp(argv[first], "--random") == 0)
             random = atoll(argv[first + 1]);
+        else if (strcmp(argv[first], "--seed") == 0)
+            state = (uint64_t)atoll(argv[first + 1]);
         else {
             void *const library = dlopen(argv[first + 1], RTLD_NOW);
             if (!library) {
@@ -249,6 +252,7 @@ int main(int argc, char **argv)
             measure(m, n, k, (char[]){layout[0], layout[1], 0}, gemm, gemv);
     }
     if (compared > 1)
-        printf("geometric mean of the ratios %.3f, worst %.3f\n", exp(sum_of_logs / (double)compared), worst);
+        printf("geometric mean of the ratios %.3f, worst %.3f, below 0.9: %" PRId64 " of %" PRId64 "\n",
+               exp(sum_of_logs / (double)compared), worst, slow, compared);
     return 0;
 }

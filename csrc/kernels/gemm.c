@@ -15,6 +15,7 @@
 
 #include "gemm_direct.h"
 #include "gemm_dots.h"
+#include "gemm_few.h"
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
 #include "gemm_row.h"
@@ -380,8 +381,8 @@ void FN_SYM(gemm)(const gemm_arguments *arguments, void *workspace)
         multiply_column_sweep(arguments);
         return;
     }
-    if (suits_row_sweeps(arguments)) {
-        multiply_row_sweeps(arguments);
+    if (has_few_terms(arguments)) {
+        multiply_few(arguments, workspace);
         return;
     }
     if (multiply_direct(arguments, workspace))

@@ -21,8 +21,7 @@ enum {
     LARGE_SIZE = 2097152 / (int)sizeof(real),
     SHALLOW = 32, /* k for which C may be larger: writing it is most of the work */
     NARROW_VECTORS = 4,
-    NARROW_COLUMNS = 2 * PIECE,
-    MANY_REGISTERS = FN_VECTOR_REGISTERS >= 32
+    NARROW_COLUMNS = 2 * PIECE
 };
 
 /* ---- by columns ------------------------------------------------------------------------------------ */

@@ -22,6 +22,8 @@ enum { PANEL_COLUMNS = TILE_VECTORS * FN_LANES, PANEL_ROWS = (TILE_ROWS + FN_LAN
 /* A tile prefetches for the next one once in so many steps of k. */
 enum { PREFETCH_STEPS = 8, UNROLLED_STEPS = FN_UNROLLED_STEPS };
 
+enum { MANY_REGISTERS = FN_VECTOR_REGISTERS >= 32 };
+
 /* What the tiles of one column of tiles have in common, and what the next tile will need. */
 typedef struct tile_column {
     int64_t k;

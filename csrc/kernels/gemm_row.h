@@ -43,47 +43,14 @@ FN_INLINE void sweep_rows(const int depth, const gemm_matrix *a, const real *b, 
         sweep_rows(depth, a, b, b_row, start, start_step, relu, c, n);                                                           \
     }
 DEFINE_SWEEP(1)
+DEFINE_SWEEP(2)
+DEFINE_SWEEP(4)
 DEFINE_SWEEP(8)
 
-/* Few terms and long rows of C, as the gradient of a kernel where the batch is one to four rows: nothing but C takes time, and is
- * written row by row. Tiles of many rows are as fast. */
-enum { FEW_TERMS = 4 };
-
-FN_INLINE void sweep_few(const gemm_matrix *a, int64_t k, const real *b, int64_t b_row, const real *start, int64_t start_step,
-                         bool relu, real *c, int64_t n)
-{
-    switch (k) {
-    case 1:
-        sweep_rows(1, a, b, b_row, start, start_step, relu, c, n);
-        break;
-    case 2:
-        sweep_rows(2, a, b, b_row, start, start_step, relu, c, n);
-        break;
-    case 3:
-        sweep_rows(3, a, b, b_row, start, start_step, relu, c, n);
-        break;
-    default:
-        sweep_rows(4, a, b, b_row, start, start_step, relu, c, n);
-    }
-}
-
-static bool suits_row_sweeps(const gemm_arguments *x)
-{
-    return TILE_ROWS <= 8 && x->k > 0 && x->k <= FEW_TERMS && !x->packed_b && x->b.column == 1 && x->n > 10 * FN_LANES;
-}
-
-static void multiply_row_sweeps(const gemm_arguments *x)
-{
-    const gemm_epilogue *const epilogue = &x->epilogue;
-    for (int64_t i = 0; i < x->m; i++) {
-        real *const c = x->c + i * x->c_row;
-        const real *const start = x->accumulate ? c : epilogue->bias ? epilogue->bias : zeros;
-        const gemm_matrix a = {x->a.data + i * x->a.row, x->a.row, x->a.column};
-        sweep_few(&a, x->k, x->b.data, x->b.row, start, start == zeros ? 0 : FN_LANES, epilogue->relu, c, x->n);
-        if (epilogue->finish)
-            epilogue->finish(epilogue, c, x->c_row, i, 0, 1, x->n);
-    }
-}
+/* By the logarithm of the depth. */
+typedef void (*sweep_kernel)(const gemm_matrix *a, const real *b, int64_t b_row, const real *start, int64_t start_step, bool relu,
+                             real *c, int64_t n);
+static const sweep_kernel sweeps[] = {sweep_1, sweep_2, sweep_4, sweep_8};
 
 /* A C of few columns is better kept in registers. */
 static bool suits_sweep(const gemm_arguments *x)
@@ -129,10 +96,11 @@ static void multiply_sweep(const gemm_arguments *x)
         const real *start = x->accumulate ? c : epilogue->bias ? epilogue->bias + j : zeros;
         int64_t start_step = start == zeros ? 0 : FN_LANES, p = 0;
         while (p < x->k) {
-            const int64_t depth = x->k - p >= SWEEP ? SWEEP : 1;
+            const int size = x->k - p >= 8 ? 3 : x->k - p >= 4 ? 2 : x->k - p >= 2 ? 1 : 0;
+            const int64_t depth = 1 << size;
             const gemm_matrix a = {x->a.data + p * x->a.column, x->a.row, x->a.column};
-            (depth == 1 ? sweep_1 : sweep_8)(&a, x->b.data + p * x->b.row + j, x->b.row, start, start_step,
-                                             epilogue->relu && p + depth == x->k, c, n);
+            sweeps[size](&a, x->b.data + p * x->b.row + j, x->b.row, start, start_step, epilogue->relu && p + depth == x->k, c,
+                         n);
             start = c;
             start_step = FN_LANES;
             p += depth;

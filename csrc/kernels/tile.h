@@ -15,7 +15,7 @@
 enum { TILE_ROWS = FN_TILE_ROWS, LOW_TILE_ROWS = FN_LOW_TILE_ROWS, TILE_VECTORS = 2, LOW_TILE_VECTORS = 4 };
 
 /* What sums start from where there is nothing else. */
-static const real zeros[LOW_TILE_VECTORS * FN_LANES];
+static const real zeros[LOW_TILE_VECTORS * FN_LANES] __attribute__((aligned(FN_VECTOR_BYTES)));
 
 /* Keeps the compiler from computing x from other variables: it would turn the few pointers and
  * strides below into one pointer for each row, more than there are registers. */

@@ -49,13 +49,17 @@ static void transpose_few(const real *in, int64_t in_row, int64_t rows, int64_t 
                           int64_t width)
 {
     const lane_mask mask = mask_lanes(least(width, FN_LANES));
+    const real *source[FN_LANES];
+    for (int64_t i = 0; i < FN_LANES; i++)
+        source[i] = in + least(i, rows - 1) * in_row;
     for (int64_t next = 0; next < columns; next += PIECE) {
         const int64_t p = least(next, columns - PIECE);
         real block[FN_LANES * PIECE];
         const real *row[PIECE];
         vector column[PIECE];
-        for (int64_t i = 0; i < FN_LANES; i++)
-            memcpy(block + i * PIECE, in + least(i, rows - 1) * in_row + p, PIECE * sizeof(real));
+        UNROLL
+        for (int i = 0; i < FN_LANES; i++)
+            memcpy(block + i * PIECE, source[i] + p, PIECE * sizeof(real));
         UNROLL
         for (int q = 0; q < PIECE; q++)
             row[q] = block + q * PIECE;
@@ -66,17 +70,35 @@ static void transpose_few(const real *in, int64_t in_row, int64_t rows, int64_t 
     }
 }
 
+/* Fewer columns than PIECE. */
+static void transpose_narrow(const real *in, int64_t in_row, int64_t rows, int64_t columns, real *out, int64_t out_row,
+                             int64_t width)
+{
+    int64_t j = 0;
+    /* What is read beyond a row lies in the next one; of the last row nothing is read so. */
+    for (; columns > 1 && columns + in_row >= PIECE && j + FN_LANES < rows; j += FN_LANES) {
+        const real *row[PIECE];
+        vector column[PIECE];
+        UNROLL
+        for (int q = 0; q < PIECE; q++)
+            row[q] = in + (j + q) * in_row;
+        transpose_block(row, 0, in_row, column);
+        UNROLL
+        for (int q = 0; q < PIECE - 1; q++)
+            if (q < columns)
+                store(out + q * out_row + j, column[q]);
+    }
+    for (int64_t p = 0; p < columns; p++)
+        for (int64_t i = j; i < width; i++)
+            out[p * out_row + i] = in[least(i, rows - 1) * in_row + p];
+}
+
 /* out[p][j] = in[j][p] for j < rows and p < columns. Columns `rows` to `width` of out are padding, of any
  * value; width is `rows`, or a larger multiple of FN_LANES. */
 static void transpose(const real *in, int64_t in_row, int64_t rows, int64_t columns, real *out, int64_t out_row, int64_t width)
 {
     if (columns < PIECE) {
-        for (int64_t p = 0; p < columns; p++) {
-            for (int64_t j = 0; j < rows; j++)
-                out[p * out_row + j] = in[j * in_row + p];
-            for (int64_t j = rows; j < width; j++)
-                out[p * out_row + j] = in[(rows - 1) * in_row + p];
-        }
+        transpose_narrow(in, in_row, rows, columns, out, out_row, width);
         return;
     }
     int64_t j = 0;

@@ -319,6 +319,13 @@ int main(void)
         run_random(random_below(20), random_below(20), random_below(5000));
         run_random(300 + random_below(300), 200 + random_below(200), random_below(40));
     }
+    /* Few terms: C is written row by row, some rows at a time, or one of a C that is larger than the caches. */
+    for (int i = 0; i < 300 && failures < 20; i++) {
+        run_random(random_below(i % 3 ? 40 : 600), 1 + random_below(i % 4 ? 100 : 1500), 1 + random_below(8));
+        run_random(1 + random_below(12), 1 + random_below(12), 1 + random_below(8));
+    }
+    for (int i = 0; i < 6 && failures < 20; i++)
+        run_random(1500, 1500 + random_below(20), 1 + random_below(3));
     /* Rows of B that lie half a page or a whole one apart; those of a part of a matrix, too. */
     for (int i = 0; i < 24 && failures < 20; i++) {
         const int64_t row = (i % 2 ? 4096 : 2048) / (int64_t)sizeof(real), n = i % 3 ? row : 15 + random_below(60);
