@@ -13,6 +13,7 @@
  */
 #include "gemm.h"
 
+#include "gemm_chains.h"
 #include "gemm_direct.h"
 #include "gemm_dots.h"
 #include "gemm_few.h"
@@ -273,9 +274,11 @@ static void multiply(const gemm_arguments *x, real *workspace)
     }
 }
 
+/* Of a B that stays in the second-level cache, transposing it for each of two strips of rows costs less than to pack it. */
 static bool suits_strips(const gemm_arguments *x)
 {
-    return !x->packed_b && x->b.row == 1 && x->b.column != 1 && x->m <= STRIP_ROWS && x->n >= FN_LANES && x->k >= PIECE;
+    const int64_t rows = MANY_REGISTERS && x->n * x->k <= LARGE_SIZE / 4 ? 2 * STRIP_ROWS : STRIP_ROWS;
+    return !x->packed_b && x->b.row == 1 && x->b.column != 1 && x->m <= rows && x->n >= FN_LANES && x->k >= PIECE;
 }
 
 static void multiply_strips(const gemm_arguments *x)
@@ -294,15 +297,26 @@ static void multiply_strips(const gemm_arguments *x)
         .c_row = x->c_row,
         .relu = epilogue->relu,
     };
-    const bool from_zeros = pair.start == zeros;
+    const real *start = pair.start;
+    const int64_t start_step = start == zeros ? 0 : FN_LANES, most = balance(x->m, STRIP_ROWS);
+    real *c = x->c;
     for (int64_t left = x->n; left > 0;) {
         /* One first where their number is odd, that the last two may overlap. */
         const int strips = divide_up(left, FN_LANES) % 2 ? 1 : 2;
         pair.second = least(left, 2 * FN_LANES) - FN_LANES;
-        strip_kernels[x->m][strips](&pair);
+        pair.a.data = x->a.data;
+        pair.start = start;
+        pair.c = c;
+        strip_kernels[most][strips](&pair);
+        if (most < x->m) {
+            pair.a.data += most * x->a.row;
+            pair.start += most * pair.start_row;
+            pair.c += most * x->c_row;
+            strip_kernels[x->m - most][strips](&pair);
+        }
         pair.b += strips * FN_LANES * x->b.column;
-        pair.start += from_zeros ? 0 : strips * FN_LANES;
-        pair.c += strips * FN_LANES;
+        start += strips * start_step;
+        c += strips * FN_LANES;
         left -= strips * FN_LANES;
     }
     if (epilogue->finish)
@@ -377,8 +391,12 @@ void FN_SYM(gemm)(const gemm_arguments *arguments, void *workspace)
         multiply_dots(arguments);
         return;
     }
+    if (suits_chains(arguments)) {
+        multiply_chains(arguments);
+        return;
+    }
     if (suits_column_sweep(arguments)) {
-        multiply_column_sweep(arguments);
+        multiply_column_sweep(arguments, workspace);
         return;
     }
     if (has_few_terms(arguments)) {

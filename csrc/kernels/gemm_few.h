@@ -19,7 +19,7 @@ enum {
     FEW_ROWS_AT_ONCE = 8, /* where they are too long for that */
     HUGE_SIZE = 4 * LARGE_SIZE,
     /* Without masks that are as fast as other stores, a row of C has to be as long as a vector. */
-    FEW_COLUMNS = FN_VECTOR_BYTES >= 64 ? 1 : FN_LANES
+    FEW_COLUMNS = FN_VECTOR_BYTES >= 64 ? PIECE + 1 : FN_LANES
 };
 
 /* A block of C. start: as in tile_column. */
@@ -27,8 +27,8 @@ typedef struct few_terms {
     int64_t rows, strips;
     gemm_matrix a;
     int64_t b_row;
-    int64_t last;   /* column of the last vector of a strip */
-    lane_mask mask; /* of the vector, if there is only one */
+    int64_t last;                         /* column of the last vector of a strip */
+    lane_mask mask;                       /* of the vector, if there is only one */
     int64_t start_row, start_step, c_row; /* start_step: from strip to strip */
     bool relu;
 } few_terms;
@@ -106,15 +106,17 @@ static const few_kernel few_kernels[FEW_TERMS][FEW_VECTORS] = {
     {UP_TO_FEW_VECTORS(FEW_KERNEL, 4)},
 };
 
-/* One row of C is swept. More terms than FEW_TERMS pay where there are more rows than a low tile has, and columns for a vector, as
- * what a mask has just stored is slow to load; beside tiles of many registers, also not too many columns. Of a C that is larger than
- * the caches all but the fewest terms go by tiles. A transposed B is copied first. */
+/* One row of C is swept. More terms than FEW_TERMS pay where there are more rows than a low tile has, and columns for a vector,
+ * as what a mask has just stored is slow to load; beside tiles of many registers, also not too many columns. Of a C that is
+ * larger than the caches all but the fewest terms go by tiles. A transposed B is copied first. */
 static bool has_few_terms(const gemm_arguments *x)
 {
     if (x->k <= 0 || x->k > 2 * FEW_TERMS || x->packed_b || x->n < FEW_COLUMNS || suits_sweep(x))
         return false;
     if (x->k > FEW_TERMS &&
         (x->n < FN_LANES || x->m <= LOW_TILE_ROWS || (MANY_REGISTERS && x->n > FEW_SIZE / (2 * FEW_ROWS_AT_ONCE))))
+        return false;
+    if (x->k > FEW_TERMS && x->a.row == 1 && suits_columns(x))
         return false;
     if (x->k > 2 && x->m * x->n > HUGE_SIZE)
         return false;

@@ -58,15 +58,19 @@ static bool suits_sweep(const gemm_arguments *x)
     return x->m == 1 && !x->packed_b && x->b.column == 1 && x->n > 4 * FN_LANES && x->k > 0;
 }
 
-/* A column of C that is contiguous, as the row that it is in C^T = B^T A^T. */
+/* A column of C that is contiguous, as the row that it is in C^T = B^T A^T; of an A that is not transposed only where it has so
+ * few columns that they are transposed at once. */
 static bool suits_column_sweep(const gemm_arguments *x)
 {
-    return x->n == 1 && x->c_row == 1 && !x->packed_b && x->a.row == 1 && x->m > 4 * FN_LANES && x->k > 0;
+    if (x->n != 1 || x->c_row != 1 || x->packed_b || x->k <= 0)
+        return false;
+    return x->a.row == 1 ? x->m > 4 * FN_LANES : x->a.column == 1 && x->k < PIECE && x->m * x->k <= SWEEP_COLUMNS;
 }
 
 static void multiply_sweep(const gemm_arguments *x);
+static void multiply_few(const gemm_arguments *x, real *workspace);
 
-static void multiply_column_sweep(const gemm_arguments *x)
+static void multiply_column_sweep(const gemm_arguments *x, real *workspace)
 {
     const gemm_epilogue *const epilogue = &x->epilogue;
     const gemm_arguments row = {
@@ -82,7 +86,10 @@ static void multiply_column_sweep(const gemm_arguments *x)
     };
     for (int64_t i = 0; epilogue->bias && i < x->m; i++)
         x->c[i] = *epilogue->bias;
-    multiply_sweep(&row);
+    if (x->a.row == 1)
+        multiply_sweep(&row);
+    else
+        multiply_few(&row, workspace);
     if (epilogue->finish)
         epilogue->finish(epilogue, x->c, 1, 0, 0, x->m, 1);
 }

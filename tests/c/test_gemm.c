@@ -322,7 +322,8 @@ int main(void)
     /* Few terms: C is written row by row, some rows at a time, or one of a C that is larger than the caches. */
     for (int i = 0; i < 300 && failures < 20; i++) {
         run_random(random_below(i % 3 ? 40 : 600), 1 + random_below(i % 4 ? 100 : 1500), 1 + random_below(8));
-        run_random(1 + random_below(12), 1 + random_below(12), 1 + random_below(8));
+        run_random(1 + random_below(12), 1 + random_below(12), 1 + random_below(i % 2 ? 8 : 80));
+        run_random(1 + random_below(200), 1, 1 + random_below(8));
     }
     for (int i = 0; i < 6 && failures < 20; i++)
         run_random(1500, 1500 + random_below(20), 1 + random_below(3));
