@@ -19,7 +19,7 @@ enum {
     FEW_ROWS_AT_ONCE = 8, /* where they are too long for that */
     HUGE_SIZE = 4 * LARGE_SIZE,
     /* Without masks that are as fast as other stores, a row of C has to be as long as a vector. */
-    FEW_COLUMNS = FN_VECTOR_BYTES >= 64 ? PIECE + 1 : FN_LANES
+    FEW_COLUMNS = FN_HAS_LANE_MASKS && MANY_REGISTERS ? PIECE + 1 : FN_LANES
 };
 
 /* A block of C. start: as in tile_column. */
