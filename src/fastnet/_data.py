@@ -399,12 +399,23 @@ class Balanced(NamedTuple):
     def weights(self, labels: np.ndarray) -> dict[int, float]:
         """By class number."""
         fraction = self.held if isinstance(self.held, (int, float)) and 0 <= self.held < 1 else 0.0
-        classes, counts = np.unique(labels[: max(1, math.floor(len(labels) * (1 - fraction)))], return_counts=True)
-        if (classes != np.trunc(classes)).any():
-            raise ValueError(
-                f"class_weight='balanced' needs targets that are class numbers, got {classes[classes != np.trunc(classes)][0]}"
-            )
-        return {int(label): counts.sum() / (len(classes) * count) for label, count in zip(classes, counts)}
+        return balanced_weights(*np.unique(labels[: max(1, math.floor(len(labels) * (1 - fraction)))], return_counts=True))
+
+
+def balanced_weights(classes: np.ndarray, counts: np.ndarray) -> dict[int, float]:
+    """The weights of `Balanced` by class number, of classes with so many rows; ValueError where they are no class numbers."""
+    if (classes != np.trunc(classes)).any():
+        raise ValueError(
+            f"class_weight='balanced' needs targets that are class numbers, got {classes[classes != np.trunc(classes)][0]}"
+        )
+    return {int(label): counts.sum() / (len(classes) * count) for label, count in zip(classes, counts)}
+
+
+def labels_of(y: np.ndarray | None) -> np.ndarray:
+    """The class of each row, of targets that are class numbers or one-hot; ValueError for others."""
+    if y is None or y.ndim > 2 or not y.ndim:
+        raise ValueError("class_weight needs targets that are one class for each row")
+    return y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y))
 
 
 def _weights_by_class(class_weight: Mapping[int, float] | Balanced | str, y: np.ndarray | None) -> np.ndarray:
@@ -412,9 +423,7 @@ def _weights_by_class(class_weight: Mapping[int, float] | Balanced | str, y: np.
         class_weight = Balanced()
     if not isinstance(class_weight, Mapping | Balanced):
         raise TypeError(f"class_weight must be a dictionary of class number to weight, or 'balanced', got {class_weight!r}")
-    if y is None or y.ndim > 2:
-        raise ValueError("class_weight needs targets that are one class for each row")
-    labels = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y))
+    labels = labels_of(y)
     if isinstance(class_weight, Balanced):
         class_weight = class_weight.weights(labels)
     for label in class_weight:
@@ -457,6 +466,16 @@ def column_of(frame: Any, name: str, what: str) -> Any:
     return frame.iloc[:, found[0]] if hasattr(frame, "iloc") else frame[frame.columns[found[0]]]
 
 
+def rows_before(n: int, fraction: float) -> int:
+    """How many of n rows are trained with where the last of them, that fraction, are held out; ValueError as of `split_validation`."""
+    if not isinstance(fraction, (int, float, np.number)) or not 0 <= fraction < 1:
+        raise ValueError(f"validation_split must be at least 0 and below 1, got {fraction!r}")
+    at = math.floor(n * (1 - fraction))  # as Keras rounds
+    if not 0 < at < n:
+        raise ValueError(f"validation_split={fraction} of {n} rows leaves none to train on, or none to validate with")
+    return at
+
+
 def split_validation(arrays: Sequence[Any], fraction: float) -> tuple[list[Any], list[Any]]:
     """Arrays without, and of, their last rows; None stays None.
 
@@ -465,11 +484,6 @@ def split_validation(arrays: Sequence[Any], fraction: float) -> tuple[list[Any],
     ValueError
         If the fraction is not in [0, 1) or one part has no rows.
     """
-    if not isinstance(fraction, (int, float, np.number)) or not 0 <= fraction < 1:
-        raise ValueError(f"validation_split must be at least 0 and below 1, got {fraction!r}")
-    n = len(next(array for array in arrays if array is not None))
-    at = math.floor(n * (1 - fraction))  # as Keras rounds
-    if not 0 < at < n:
-        raise ValueError(f"validation_split={fraction} of {n} rows leaves none to train on, or none to validate with")
+    at = rows_before(len(next(array for array in arrays if array is not None)), fraction)
     parts = [(None, None) if array is None else (array[:at], array[at:]) for array in arrays]
     return [part[0] for part in parts], [part[1] for part in parts]

@@ -18,7 +18,7 @@ from ._row_sums import Total
 from ._step_data import StepData, TracedBatches, trace_step, weights_of_rows
 from ._step_trace import Applied, Penalties, StepTrace, ancestors
 from ._step_values import Batches, States, is_penalized, tensors_in
-from ._stream_fitting import StreamFit, open_feed
+from ._stream_fitting import StreamFit, open_feed, resolved
 from ._streams import converts_ahead, evaluate_feed, first_of, make_feed
 from ._tested_steps import TestedStep
 from ._updates import CompiledStep, CompiledUpdate, StepPlans, Update, place_operations
@@ -405,6 +405,7 @@ def make_fit(model: Any, progress: Progress, given: FitOptions) -> Fit:
 
 def _make_stream_fit(model: Any, progress: Progress, options: FitOptions) -> Fit:
     """As `make_fit`, with data that come batch by batch."""
+    options = resolved(options)
     convert = TracedBatches(model, _step, options.class_weight, options.check_finite)
     feed = open_feed(model, options, convert)
     options = _with_rows(model, options, first_of(feed).batch_size)

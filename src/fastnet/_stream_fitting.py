@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from . import _data
 from ._plan_cache import rounded_rows
 from ._streams import begin, converter, evaluates_pairs, make_feed
 from .data.feed import Feed
+from .data.sources import batch_source
 from .fitting import Fit
 
 if TYPE_CHECKING:
@@ -17,9 +22,53 @@ if TYPE_CHECKING:
     from ._progress import Progress
     from .custom import CustomLoop
     from .data.feed import Chunk
-    from .data.sources import Batch
+    from .data.sources import Batch, Source
 
-__all__ = ["StreamFit", "begin_training", "open_feed"]
+__all__ = ["StreamFit", "begin_training", "open_feed", "resolved"]
+
+
+def resolved(options: FitOptions) -> FitOptions:
+    """The same with rows that are held out as `validation_data`, and with the weights of the classes, where the classes are to be balanced.
+
+    Raises
+    ------
+    ValueError
+        Where the rows of the data are not counted before they are read, or cannot be read twice.
+    """
+    if options.validation_split and options.validation_data is None:
+        source = batch_source(options.x)
+        parts = None
+        if source.n_rows is not None:
+            parts = source.divided(_data.rows_before(source.n_rows, options.validation_split))
+        if parts is None:
+            why = "its batches are its own" if source.owns_batches else "its rows are not counted before they are read"
+            raise ValueError(f"validation_split holds out the last of all rows, and of {source.name} {why}: give validation_data")
+        kept, held = parts
+        if options.validation_batch_size:
+            held.batch_size = options.validation_batch_size
+            held.n_batches = -(-held.n_rows // held.batch_size)
+        options = options._replace(x=kept, validation_data=held, validation_split=0.0)
+    if isinstance(options.class_weight, str):
+        options = options._replace(class_weight=_count_classes(batch_source(options.x), options.class_weight))
+    return options
+
+
+def _count_classes(source: Source, given: str) -> Any:
+    """The weights that balance the classes, by one pass over the data, in their order; of another word the word, which is refused."""
+    if given != "balanced":
+        return given
+    if source.once or source.endless:
+        raise ValueError(
+            f"class_weight='balanced' counts the classes before training, and {source.name} is read once: give a dictionary with the weight "
+            "of each class"
+        )
+    counts: Counter[float] = Counter()
+    for y in source.targets():
+        classes, numbers = np.unique(_data.labels_of(None if y is None else np.asarray(y)), return_counts=True)
+        counts.update(dict(zip(classes.tolist(), numbers.tolist())))
+    if not counts:
+        raise ValueError(f"{source.name} has no batches")
+    return _data.balanced_weights(np.array(list(counts)), np.array(list(counts.values())))
 
 
 def open_feed(model: Any, options: FitOptions, convert: Callable[[Batch], Chunk]) -> Feed:
@@ -30,10 +79,6 @@ def open_feed(model: Any, options: FitOptions, convert: Callable[[Batch], Chunk]
     TypeError, ValueError
         For arguments that do not go with them.
     """
-    if options.validation_split:
-        raise ValueError("validation_split works with arrays: give validation_data")
-    if isinstance(options.class_weight, str):
-        raise ValueError("class_weight='balanced' needs all targets at once: give a dictionary with the weight of each class")
     compiled = model._compiled
     if compiled is not None and compiled.optimizer.full_batch:
         raise ValueError(f"{type(compiled.optimizer).__name__} takes all rows at once: give arrays")
@@ -47,19 +92,20 @@ def open_feed(model: Any, options: FitOptions, convert: Callable[[Batch], Chunk]
     return feed
 
 
-def begin_training(model: Any, options: FitOptions) -> tuple[Feed, Arrays]:
-    """The data to train with, and the first of them; a model that does not know its shapes is built for these.
+def begin_training(model: Any, options: FitOptions) -> tuple[Feed, Arrays, FitOptions]:
+    """The data to train with, the first of them, and the options `resolved`; a model that does not know its shapes is built for these.
 
     Raises
     ------
     TypeError, ValueError
         For data that do not fit, and arguments that do not go with them.
     """
+    options = resolved(options)
     feed = open_feed(model, options, converter(model, class_weight=options.class_weight, check_finite=options.check_finite))
     arrays = begin(model, feed, lambda: _takes_pairs(model, options)).arrays
     if feed.source.columns is not None:
         model._columns.known.setdefault("x", feed.source.columns)
-    return feed, arrays
+    return feed, arrays, options
 
 
 def _takes_pairs(model: Any, options: FitOptions) -> bool:

@@ -286,7 +286,7 @@ validation_batch_size, validation_freq, check_finite, resume_from
         """The training that a call of `fit` would do, everything checked."""
         known, feed, fit = dict(self._columns.known), None, None
         if is_stream(options.x):
-            feed, arrays = begin_training(self, options)
+            feed, arrays, options = begin_training(self, options)
         else:
             arrays = inputs_of(self, options.x, options.check_finite), [], []
         try:

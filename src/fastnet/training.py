@@ -229,7 +229,8 @@ class Trainer(OwnSteps, CustomLoop):
             file, a line in some seconds takes its place.
         callbacks : list of Callback, optional
         validation_split : float
-            Part of the rows, taken from the end before any shuffling, to validate with.
+            Part of the rows, taken from the end before any shuffling, to validate with. Of arrays, and of what has rows that are counted:
+            sparse matrices, memory maps, tables, Parquet files.
         validation_data : tuple, optional
             ``(x, y)`` or ``(x, y, sample_weight)``, or x alone if it has its own targets; used instead of `validation_split`.
         shuffle : bool
@@ -237,7 +238,7 @@ class Trainer(OwnSteps, CustomLoop):
             numbered as those of a `PyDataset`. What is iterated over has its own order.
         class_weight : dict of int to float, or "balanced", optional
             By class number; 1 for classes that it does not hold. "balanced": rows / (classes * rows of the class), of the rows
-            to train with. For training alone: the validation loss is without it.
+            to train with; data that come batch by batch are read once for it. For training alone: the validation loss is without it.
         sample_weight : array_like, optional
             Both multiply the loss of a row; given together, the product does. That of rows that `validation_split` takes
             multiplies their validation loss. Of shape (n,), or (n, *positions) for an output of shape (n, *positions, units), such
@@ -307,7 +308,7 @@ class Trainer(OwnSteps, CustomLoop):
         if is_stream(options.x):
             from ._stream_fitting import StreamFit, begin_training
 
-            feed, arrays = begin_training(self, options)
+            feed, arrays, options = begin_training(self, options)
         else:
             arrays = self._data_for(
                 options.x, options.y, options.sample_weight, options.class_weight_in_training, options.check_finite

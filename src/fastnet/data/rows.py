@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -76,6 +77,7 @@ class RowSource(Source):
         if self.n_rows == 0:
             raise ValueError("x is empty; expected at least one row")
         self.n_batches = -(-self.n_rows // batch_size)
+        self._begin = 0  # of the parts
         self._packing: tuple[int, str, np.ndarray | None] | None = None
         self._count_at_once()
 
@@ -101,12 +103,24 @@ class RowSource(Source):
         self._packing = pairs, dtype, scale
         self._count_at_once()
 
+    def targets(self) -> Iterator[Any]:
+        rows = slice(self._begin, self._begin + self.n_rows)
+        yield mapped(self._parts[1], lambda leaf: _take(leaf, rows))
+
+    def divided(self, at: int) -> tuple[Source, Source]:
+        found = copy.copy(self), copy.copy(self)
+        for one, (first, end) in zip(found, ((0, at), (at, self.n_rows))):
+            one._begin, one.n_rows = self._begin + first, end - first
+            one.n_batches = -(-one.n_rows // one.batch_size)
+        return found
+
     def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch]:
         order = None if seed is None else _core.shuffle(seed, number, self.n_rows)
         for first in range(rows, self.n_rows, self._at_once):
-            places: Any = slice(first, min(self.n_rows, first + self._at_once))
+            end = min(self.n_rows, first + self._at_once)
+            places: Any = slice(self._begin + first, self._begin + end)
             if order is not None:
-                places = order[places]
+                places = order[first:end] + self._begin if self._begin else order[first:end]
             yield Batch(*self._read(places), self.batch_size)
 
 
@@ -131,6 +145,10 @@ class MappedSource(Source):
                 if not 1 <= len(given) <= 3:
                     raise ValueError(f"a function of map must return x, (x, y) or (x, y, sample_weight), got {len(given)} items")
             yield Batch(*given)
+
+    def divided(self, at: int) -> tuple[Source, Source] | None:
+        parts = self._source.divided(at)
+        return None if parts is None else (MappedSource(parts[0], self._functions), MappedSource(parts[1], self._functions))
 
     def begin_epoch(self) -> None:
         self._source.begin_epoch()

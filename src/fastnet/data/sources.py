@@ -95,6 +95,16 @@ class Source:
     def pack(self, dtype: str, scale: np.ndarray | None = None) -> None:
         """See `first_row`; before the first batch."""
 
+    def targets(self) -> Iterator[Any]:
+        """The targets of all rows, by a pass in their order, which is none of an epoch."""
+        for batch in self.batches(0, None, 0, 0):
+            if batch is not None:
+                yield batch.y
+
+    def divided(self, at: int) -> tuple[Source, Source] | None:
+        """The rows before one, and the others, as sources of their own; None: it gives no rows by number, or does not know how many."""
+        return None
+
     def begin_epoch(self) -> None:
         """An epoch begins."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from .._columns import CellsOf
 from .rows import RowSource
 from .sources import Batch, Source
 from .table_files import Unit, csv_schema, csv_unit, files_of, fragment_unit, parquet_files, pyarrow_module, row_groups
+from .units import Buffers, part_of, parts_in
 
 __all__ = ["open_table"]
 
@@ -23,8 +23,6 @@ BUFFER_ROWS, _BUFFER_BYTES = 1 << 16, 1 << 25
 _DECODED_BYTES = 1 << 23
 #: Rows whose columns are laid side by side at once, in cache.
 _BLOCK = 4096
-#: Buffers that are kept: one that is filled, some that wait, one that is trained with, and what is left of that by others.
-_BUFFERS = 6
 #: Passes have numbers of their own for the order of files, and of the rows of each buffer.
 _NUMBERS = 20
 
@@ -118,7 +116,7 @@ class Roles:
         self.columns = None if isinstance(columns, (str, Mapping)) else list(columns)
         #: Of x, y and the weights: a matrix, a dictionary of them, or None.
         self.parts = [self._matrices(part) for part in (columns, y, weight)]
-        found = [matrix for part in self.parts for matrix in _values(part)]
+        found = [matrix for part in self.parts for matrix in parts_in(part)]
         self.names = list(dict.fromkeys(one for matrix in found for one in matrix.names))
         self.row_bytes = sum(matrix.new(1).nbytes for matrix in found)
         #: Rows that pyarrow decodes at once: the more, the less it does anew for each part of a column that has a dictionary.
@@ -195,10 +193,6 @@ def _names_in(part: Any) -> list[str]:
     return [part] if isinstance(part, str) else list(part)
 
 
-def _values(part: Any) -> list[Any]:
-    return [] if part is None else list(part.values()) if isinstance(part, dict) else [part]
-
-
 def _each(part: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(part, dict):
         return {name: function(one) for name, one in part.items()}
@@ -232,36 +226,6 @@ class TableRows:
         return found
 
 
-class _Buffers:
-    """Arrays that are filled again when nobody has them any more: the pages of new ones take a processor longer than what is put there.
-
-    Parameters
-    ----------
-    make : callable
-        Makes a list of arrays, of dictionaries of arrays, and of None.
-    """
-
-    def __init__(self, make: Callable[[], list[Any]]) -> None:
-        self._make, self._known, self._alone = make, [], 0  # type: ignore[var-annotated]
-        self._counts = hasattr(sys, "getrefcount") and getattr(sys, "_is_gil_enabled", lambda: True)()
-
-    def take(self) -> list[Any]:
-        """Arrays that nobody else has."""
-        if not self._counts:
-            return self._make()
-        found = next((arrays for arrays in self._known if self._references(arrays) == self._alone), None)
-        if found is None:
-            found = self._make()
-            self._known = [*self._known[1 - _BUFFERS :], found]
-            self._alone = self._references(found)
-        return [dict(part) if isinstance(part, dict) else part for part in found]
-
-    @staticmethod
-    def _references(arrays: list[Any]) -> int:
-        """References to the arrays, of which views have one each."""
-        return sum(sys.getrefcount(array) for part in arrays for array in _values(part))
-
-
 class TableSource(Source):
     """Rows that are read in order, file after file.
 
@@ -292,6 +256,20 @@ class TableSource(Source):
             raise ValueError(f"{name} has no rows")
         self.n_batches = None if self.n_rows is None else -(-self.n_rows // batch_size)
 
+    def divided(self, at: int) -> tuple[Source, Source] | None:
+        if self.n_rows is None or self.once:
+            return None
+        units: tuple[list[Unit], list[Unit]] = [], []
+        begin = 0
+        for unit in self._units:
+            n = unit.n_rows or 0
+            middle = min(max(at - begin, 0), n)
+            units[0].extend([part_of(unit, 0, middle)] if middle else [])
+            units[1].extend([part_of(unit, middle, n)] if middle < n else [])
+            begin += n
+        first, rest = (TableSource(self.name, part, self._roles, self.batch_size, self._size) for part in units)
+        return first, rest
+
     def batches(self, number: int, seed: int | None, skipped: int, rows: int) -> Iterator[Batch]:
         units = self._units
         if seed is not None:
@@ -310,7 +288,7 @@ class TableSource(Source):
 
     def _windows(self, units: Sequence[Unit], skipped: int) -> Iterator[tuple[list[Any], int]]:
         """Filled buffers, and how many rows they have."""
-        buffers = _Buffers(lambda: self._roles.new(self._size))
+        buffers = Buffers(lambda: self._roles.new(self._size))
         arrays, filled = buffers.take(), 0
         for unit in units:
             if unit.n_rows is not None and unit.n_rows <= skipped:
