@@ -92,7 +92,12 @@ def add_table_arguments(each: dict[str, argparse.ArgumentParser]) -> None:
     """Adds them to the parsers of the commands in `TABLE_COMMANDS`."""
     for name, text in _EXAMPLES.items():
         each[name].epilog, each[name].formatter_class = text, argparse.RawDescriptionHelpFormatter
-    names: dict[str, Any] = {"metavar": "NAME,...", "help": "names of the columns, of a file whose first line does not have them"}
+    listed: dict[str, Any] = {"metavar": "NAME,...", "action": "append"}
+    quoted = "; one with a comma in quotes, as in '\"a, b\",c'; may be given several times"
+    names = {**listed, "help": f"names of the columns, of a file whose first line does not have them{quoted}"}
+    decimal: dict[str, Any] = {
+        "choices": [".", ","], "help": "whether numbers may be written as 0,5; default: where commas do not part the cells",
+    }  # fmt: skip
     as_json: dict[str, Any] = {"metavar": "FILE", "help": "write the result as JSON; -: to the output, in place of text"}
 
     train = each["train"]
@@ -101,7 +106,8 @@ def add_table_arguments(each: dict[str, argparse.ArgumentParser]) -> None:
     train.add_argument("--task", choices=["classification", "regression"], help="default: by what the target is")
     train.add_argument("--model", metavar="FILE", help="where to write the model; default: DATA's name with .safetensors")
     train.add_argument("--names", **names)
-    train.add_argument("--ignore", metavar="NAME,...", help="columns to leave out")
+    train.add_argument("--decimal", **decimal)
+    train.add_argument("--ignore", **listed, help=f"columns to leave out{quoted}")
     train.add_argument(
         "--kind", action="append", metavar="NAME=KIND",
         help="take a column for a number, boolean, date, category, text, or as ignored; may be given several times",
@@ -137,6 +143,7 @@ def add_table_arguments(each: dict[str, argparse.ArgumentParser]) -> None:
         each[name].add_argument("model", metavar="MODEL", help="a file that train wrote")
         each[name].add_argument("data", metavar="DATA", help="a file ending with .csv, .tsv, .parquet")
         each[name].add_argument("--names", **names)
+        each[name].add_argument("--decimal", **decimal)
     each["predict"].add_argument("--output", metavar="FILE", help="write CSV there; default: to the output")
     each["predict"].add_argument("--probabilities", action="store_true", help="of each class, too")
     each["evaluate"].add_argument("--report", **report)
@@ -144,6 +151,7 @@ def add_table_arguments(each: dict[str, argparse.ArgumentParser]) -> None:
 
     each["inspect"].add_argument("file", metavar="FILE", help="a table, or a .safetensors file that train wrote")
     each["inspect"].add_argument("--names", **names)
+    each["inspect"].add_argument("--decimal", **decimal)
     each["inspect"].add_argument("--json", **as_json)
 
     each["export"].add_argument("model", metavar="MODEL", help="a file that train wrote")

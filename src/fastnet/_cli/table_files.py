@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,6 +20,13 @@ GAPS = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
 
 _SEPARATORS = ",;\t|"
 
+#: A number whose decimal sign is a comma, as 0,5 or 1.234,50; points, where there are any, part thousands.
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)?")
+
+
+#: In place of a cell that is no number among those that are.
+_NO_NUMBER = "no number"
+
 
 class Table:
     """Columns of a file.
@@ -29,10 +38,12 @@ class Table:
         Cells of text files are text, where nothing is known the empty one.
     lines : ndarray of int, optional
         The line of the file on which each row begins; None: the file has no lines.
+    commas : bool
+        Whether numbers of a column may have decimal commas.
     """
 
-    def __init__(self, path: str, columns: dict[str, np.ndarray], lines: np.ndarray | None) -> None:
-        self.path, self.columns, self.lines = path, columns, lines
+    def __init__(self, path: str, columns: dict[str, np.ndarray], lines: np.ndarray | None = None, commas: bool = False) -> None:
+        self.path, self.columns, self.lines, self.commas = path, columns, lines, commas
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -45,19 +56,24 @@ class Table:
     def rows(self, which: np.ndarray) -> Table:
         """Some of the rows."""
         columns = {name: column[which] for name, column in self.columns.items()}
-        return Table(self.path, columns, None if self.lines is None else self.lines[which])
+        return Table(self.path, columns, None if self.lines is None else self.lines[which], self.commas)
 
     def column(self, name: str) -> np.ndarray:
         """A column; ValueError where there is none."""
         if name not in self.columns:
-            raise ValueError(f"{self.path} has no column {name!r}; its columns are {', '.join(self.columns)}")
+            names = ", ".join(f'"{one}"' if "," in one else one for one in self.columns)
+            quoted = "; names with a comma are written in quotes" if any("," in one for one in self.columns) else ""
+            raise ValueError(f"{self.path} has no column {name!r}; its columns are {names}{quoted}")
         return self.columns[name]
 
     def without(self, names: Sequence[str]) -> Table:
         """The other columns; ValueError for a name that is none."""
         for name in names:
             self.column(name)
-        return Table(self.path, {name: one for name, one in self.columns.items() if name not in names}, self.lines)
+        return self._with({name: one for name, one in self.columns.items() if name not in names})
+
+    def _with(self, columns: dict[str, np.ndarray]) -> Table:
+        return Table(self.path, columns, self.lines, self.commas)
 
     def convert(self, kinds: Mapping[str, str]) -> Table:
         """With text as numbers, where a column is of numbers.
@@ -91,7 +107,7 @@ class Table:
             if not len(wrong):
                 self._check(name, cells, np.flatnonzero(np.isinf(numbers)), f"not finite{help}")
             found[name] = numbers if there and not len(wrong) else cells
-        return Table(self.path, found, self.lines)
+        return self._with(found)
 
     def numbers(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """A column as numbers, NaN where nothing is known, and the rows of the cells that are none."""
@@ -100,8 +116,21 @@ class Table:
             return cells.astype(np.float64), np.zeros(0, int)
         if cells.dtype.kind == "M":
             return np.full(len(cells), np.nan), np.flatnonzero(~np.isnat(cells))
-        numbers, wrong = read_cells(cells, number_of)
+        numbers, wrong = read_cells(self._with_points(cells), number_of)
         return numbers, np.array(wrong, int)
+
+    def _with_points(self, cells: np.ndarray) -> np.ndarray:
+        """Cells whose decimal commas are points: of a column that is of such numbers, but for a few that are none."""
+        if not self.commas or not any(isinstance(cell, str) and "," in cell for cell in cells.tolist()):
+            return cells
+        fits = np.array([isinstance(cell, str) and _DECIMAL_COMMA.fullmatch(cell) is not None for cell in cells.tolist()], bool)
+        wrong = int((_there(cells) & ~fits).sum())
+        if wrong > max(FEW * int(_there(cells).sum()), 1) or not fits.any():
+            return cells
+        found = cells.copy()
+        found[fits] = [cell.replace(".", "").replace(",", ".") for cell in cells[fits].tolist()]
+        found[~fits & _there(cells)] = _NO_NUMBER  # such as 1.5, which would be one
+        return found
 
     def texts(self, name: str) -> list[str]:
         """A column as text, by which its values are told apart; where nothing is known the empty one."""
@@ -137,10 +166,18 @@ def _text_of(path: str) -> str:
         raise ValueError(f"{path}, line {line}: byte 0x{content[error.start]:02x} is no UTF-8; save the file as UTF-8") from None
 
 
-def _separator_of(path: str, first: str) -> str:
+def _separator_of(path: str, lines: list[str], n_names: int, decimal: str | None) -> str:
+    """What parts the cells of the first lines: into as many as there are names, where they are given, or else, if it can be, the first
+    into as many as the second, or into most."""
     if path.lower().endswith((".tsv", ".tab")):
         return "\t"
-    return max(_SEPARATORS, key=first.count)
+
+    def score(separator: str) -> tuple[bool, bool, int]:
+        counts = [len(next(csv.reader([line], delimiter=separator, skipinitialspace=True))) for line in lines]
+        return counts[0] == n_names, 1 < counts[0] == counts[-1], counts[0]
+
+    found = max(_SEPARATORS, key=score)
+    return ";" if decimal == "," and score(found)[-1] == 1 else found
 
 
 def _names_of(path: str, given: Sequence[str] | None, first: list[str], line: int) -> list[str]:
@@ -156,12 +193,13 @@ def _names_of(path: str, given: Sequence[str] | None, first: list[str], line: in
     return names
 
 
-def _read_text(path: str, given: Sequence[str] | None) -> Table:
+def _read_text(path: str, given: Sequence[str] | None, decimal: str | None) -> Table:
     text = _text_of(path)
-    first = next((line for line in text.splitlines() if line.strip()), None)
-    if first is None:
+    first = list(itertools.islice((line for line in text.splitlines() if line.strip()), 2))
+    if not first:
         raise ValueError(f"{path} is empty")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator_of(path, first), skipinitialspace=True, strict=True)
+    separator = _separator_of(path, first, len(given or ()), decimal)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     names: list[str] | None = None
     rows, lines, line = [], [], 1
     try:
@@ -186,7 +224,7 @@ def _read_text(path: str, given: Sequence[str] | None) -> Table:
     for i, name in enumerate(names):
         columns[name] = np.empty(len(rows), object)
         columns[name][:] = [row[i] for row in rows]
-    return Table(path, columns, np.array(lines))
+    return Table(path, columns, np.array(lines), separator != "," if decimal is None else decimal == ",")
 
 
 def _cell(cell: str) -> str:
@@ -194,7 +232,7 @@ def _cell(cell: str) -> str:
     return "" if cell.lower() in GAPS else cell
 
 
-def read_table(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> Table:
+def read_table(path: str | os.PathLike[str], names: Sequence[str] | None = None, decimal: str | None = None) -> Table:
     """The columns of a file.
 
     Parameters
@@ -204,6 +242,8 @@ def read_table(path: str | os.PathLike[str], names: Sequence[str] | None = None)
         comma, semicolon, tab and bar.
     names : sequence of str, optional
         Of the columns of a text file whose first line does not name them.
+    decimal : {".", ","}, optional
+        Whether columns of a text file may be of numbers as 0,5. Default: they may where commas do not part the cells.
 
     Raises
     ------
@@ -216,7 +256,9 @@ def read_table(path: str | os.PathLike[str], names: Sequence[str] | None = None)
     """
     path = os.fsdecode(path)
     if not path.lower().endswith((".parquet", ".pq")):
-        return _read_text(path, names)
+        return _read_text(path, names, decimal)
+    if decimal is not None:
+        raise ValueError(f"{path}: --decimal is for files of text; Parquet holds numbers")
     if names:
         raise ValueError(f"{path}: --names is for files of text; those of Parquet name their columns")
     try:
@@ -226,7 +268,7 @@ def read_table(path: str | os.PathLike[str], names: Sequence[str] | None = None)
     import pyarrow
 
     try:
-        found = Table(path, table_columns(parquet.read_table(path)), None)
+        found = Table(path, table_columns(parquet.read_table(path)))
     except pyarrow.ArrowException as error:
         raise ValueError(f"{path}: {error}") from None
     if not len(found):

@@ -50,7 +50,7 @@ class TableModel:
     def prepare(self, table: Table) -> Table:
         """The columns that the model reads, as it does; ValueError for a column that is missing or a cell that does not fit."""
         found = {name: table.column(name) for name in self.used}
-        return Table(table.path, found, table.lines).convert(self.encoder.recognised)
+        return Table(table.path, found, table.lines, table.commas).convert(self.encoder.recognised)
 
     def predict(self, columns: dict[str, np.ndarray]) -> np.ndarray:
         """Probabilities (n, classes), or numbers (n,)."""

@@ -60,8 +60,13 @@ class _Output:
                 file.write((json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
 
 
-def _names(text: str | None) -> list[str]:
-    return [one.strip() for one in text.split(",")] if text else []
+def _names(given: list[str] | None) -> list[str]:
+    """The names of an option that may be given several times, parted by commas; those with a comma in quotes, as in CSV."""
+    return [one.strip() for text in given or [] if text.strip() for one in next(csv.reader([text], skipinitialspace=True))]
+
+
+def _read(path: str, options: Namespace) -> Table:
+    return read_table(path, _names(options.names) or None, options.decimal)
 
 
 def _kinds(given: list[str] | None) -> dict[str, str]:
@@ -147,8 +152,7 @@ def run_train(options: Namespace) -> int:
         raise ValueError(f"--model {path}: the name ends with {_MODEL_ENDING}")
     _check_writable(path)
     _check_results(options)
-    names = _names(options.names) or None
-    whole = read_table(options.data, names)
+    whole = _read(options.data, options)
     kinds = _kinds(options.kind)
     ignored = _names(options.ignore)
     for name in kinds:
@@ -161,7 +165,7 @@ def run_train(options: Namespace) -> int:
         raise ValueError(f"{options.data} has no columns but the target {options.target!r} and those that are ignored")
     inputs = inputs.convert(kinds)
     rng = np.random.default_rng(options.seed)
-    test = read_table(options.test, names) if options.test else None
+    test = _read(options.test, options) if options.test else None
     rest = np.arange(len(y))
     if test is None:
         rest, tested = split(y, classes is not None, options.test_fraction, rng)
@@ -190,7 +194,7 @@ def run_train(options: Namespace) -> int:
     net, batch = model.model, options.batch_size or int(min(256, max(16, len(train) // 100)))
     loss = "mse" if classes is None else "sparse_categorical_crossentropy"
     net.compile(fn.optimizers.Adam(options.learning_rate), loss, n_threads=options.threads)
-    used = Table(options.data, {name: inputs.columns[name] for name in model.used}, None)
+    used = Table(options.data, {name: inputs.columns[name] for name in model.used})
     quiet = options.quiet or options.json == "-"
     stop = fn.callbacks.EarlyStopping(monitor="val_loss", patience=options.patience, restore_best_weights=True)
     history: Any = net.fit(
@@ -222,7 +226,7 @@ def run_predict(options: Namespace) -> int:
     """Writes the file with what the model predicts beside it."""
     _check_writable(options.output)
     model = TableModel.load(options.model)
-    table = read_table(options.data, _names(options.names) or None)
+    table = _read(options.data, options)
     if options.probabilities and model.classes is None:
         raise ValueError(f"--probabilities: {options.model} predicts the number {model.target!r}, no classes")
     predictions = model.predict(model.prepare(table).columns)
@@ -248,7 +252,7 @@ def run_evaluate(options: Namespace) -> int:
     output = _Output(options.json)
     _check_results(options)
     model = TableModel.load(options.model)
-    table = read_table(options.data, _names(options.names) or None)
+    table = _read(options.data, options)
     whole, table = table, rows_with_target(table, model.target)
     y = encode_target(table, model.target, model.classes)
     facts, predictions = _measured(model, model.prepare(table).columns, y)
@@ -277,7 +281,7 @@ def run_inspect(options: Namespace) -> int:
             *(f"  {name}: {one['kind']}" for name, one in columns.items()),
         )
     else:
-        table = read_table(options.file, _names(options.names) or None)
+        table = _read(options.file, options)
         recognised = fn.utils.TableEncoder().fit(table.convert({}).columns).recognised
         columns = {}
         for name in table.columns:
