@@ -3,6 +3,7 @@
 import pathlib
 import pickle
 import runpy
+from copy import deepcopy
 
 import joblib
 import numpy as np
@@ -430,3 +431,50 @@ def test_threads_are_shared_among_jobs():
     assert found == [1, 1]
     found = joblib.Parallel(n_jobs=2)(joblib.delayed(_threads.allowed_threads)(None) for _ in range(2))
     assert found == [max(1, joblib.cpu_count() // 2)] * 2
+
+
+CHANGED = [
+    ("hidden_layer_sizes", (9,)),
+    ("hidden_layer_sizes", (7, 7)),
+    ("activation", "tanh"),
+    ("layers", [fn.layers.Dense(7)]),
+    ("dropout", 0.5),
+    ("scaling", "robust"),
+    ("dtype", "float32"),
+    ("target_scaling", False),
+    ("loss", "poisson"),
+]
+
+
+@pytest.mark.parametrize("name, value", CHANGED)
+@pytest.mark.parametrize("estimator", [fn.sklearn.MLPClassifier, fn.sklearn.MLPRegressor])
+def test_training_that_goes_on_cannot_change_the_network(estimator, name, value):
+    """scikit-learn's goes on with the old sizes, or fails in its step; here it is an error before."""
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(40, 3)), random.integers(0, 2, 40)
+    options = {"hidden_layer_sizes": (7,), "max_iter": 2, "random_state": 0, "warm_start": True}
+    known = estimator(**options).fit(x, y)
+    if name not in known.get_params():
+        return
+    before = [weight.copy() for weight in known.models_[0].get_weights()]
+    known.set_params(**{name: value})
+    calls = [known.fit, known.partial_fit]
+    for call in calls:
+        with pytest.raises(ValueError, match=f"{name}=.*made with.*warm_start=False"):
+            call(x, y)
+    for weight, expected in zip(known.models_[0].get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    known.set_params(warm_start=False).fit(x, y)
+    known.partial_fit(x, y)
+
+
+def test_training_goes_on_with_what_is_the_same_in_other_words():
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(40, 3)), random.integers(0, 2, 40)
+    known = fn.sklearn.MLPClassifier(7, max_iter=2, warm_start=True, dropout=[0.5], layers=None, random_state=0).fit(x, y)
+    known.set_params(hidden_layer_sizes=np.array([7]), dropout=(0.5,), alpha=0.1, solver="sgd", max_iter=3).fit(x, y)
+    again = pickle.loads(pickle.dumps(known)).set_params(hidden_layer_sizes=[7]).fit(x, y)
+    assert again.n_iter_ == 3
+    own = fn.sklearn.MLPClassifier(layers=[fn.layers.Dense(4)], max_iter=2, warm_start=True, random_state=0).fit(x, y)
+    pickle.loads(pickle.dumps(own)).fit(x, y)
+    deepcopy(own).partial_fit(x, y)

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_regressor
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import train_test_split
@@ -33,6 +33,8 @@ _Rows = tuple[Any, np.ndarray, np.ndarray | None]
 #: Scalings by which zeros stay zeros, where there is no mean: a sparse matrix stays one.
 _KEEPS_ZEROS = (None, "standard", "max_abs")
 _IMPORTANCE_ROWS = 1000
+#: What a network is made by.
+_STRUCTURE = ("hidden_layer_sizes", "activation", "layers", "dropout", "scaling", "max_one_hot", "dtype", "target_scaling")
 #: alpha="auto": scikit-learn's; and where each feature is many inputs, this by the number of rows, at most that.
 _ALPHA, _ALPHA_ROWS, _MOST_ALPHA = 1e-4, 3000.0, 3.0
 #: Features up to which scaling="auto" gives an array's more inputs: the products of the first layer cost so many times as much.
@@ -173,6 +175,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
                 f"n_members={self.n_members}, and there are {len(self.models_)} networks to go on with: set n_members to that, or fit with "
                 "warm_start=False"
             )
+        if not first:
+            self._check_unchanged()
         given = X, y
         reset = not (incremental and hasattr(self, "n_features_in_")) if incremental else first
         X, y = self._check_targets(X, y, reset)
@@ -196,6 +200,28 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             self.feature_importances_ = self._importances(*rows)
         task.end()
         return self
+
+    def _structure(self) -> dict[str, Any]:
+        """The arguments that say what the networks are, by name: training that goes on cannot change them."""
+        found = {name: getattr(self, name) for name in _STRUCTURE if hasattr(self, name)}
+        found = {
+            name: list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else value
+            for name, value in found.items()
+        }
+        found["hidden_layer_sizes"] = hidden_sizes(self)
+        if not is_classifier(self):
+            found["loss"] = "poisson" if self.loss == "poisson" else "another than 'poisson'"
+        return found
+
+    def _check_unchanged(self) -> None:
+        """ValueError where arguments have been set that say what the networks are, and there are networks to go on with."""
+        for name, value in self._structure().items():
+            there = getattr(self, "_built_with", {}).get(name, value)
+            if there is not value and there != value:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r}, and the networks to go on with were made with {there!r}: set it to that, or fit with "
+                    "warm_start=False"
+                )
 
     def _held_out(self, validation_data: Any) -> _Rows:
         """The rows that the user gives to validate with, encoded."""
@@ -257,6 +283,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             for model in models:
                 set_decay(model.optimizer, self, None)
         self.models_ = models
+        if first:
+            self._built_with = self._structure()
         for model, watch in zip(models, watches):
             watch.finish(model)
         self._describe(watches, incremental)

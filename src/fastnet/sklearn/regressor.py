@@ -70,7 +70,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     verbose : bool
         Prints a line for each epoch.
     warm_start : bool
-        Whether fit goes on from the weights that there are.
+        Whether fit goes on from the weights that there are. What says how the network is built (its layers, `activation`, `dropout`,
+        `scaling`, `dtype`) cannot change then: an error says so.
     early_stopping : bool or "auto"
         Stop by the score of rows held out, and go back to the weights of its best epoch. The rows are those of `validation_data`, or else
         `validation_fraction` of those given. "auto": where there are more than 10,000 rows, as in scikit-learn's gradient boosting.
