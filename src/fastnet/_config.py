@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
+from ._booleans import ChecksBooleans
 from ._names import lookup, snake_case
 from ._registered import get_registered_object, registered_name
 
 __all__ = ["Configurable", "Name", "deserialize", "get", "own_function", "serialize", "to_plain"]
-
-_VARIABLE_KEYWORDS = 0x08  # flag of a code object: the function has **kwargs
 
 
 class _Annotation(str):
@@ -44,7 +43,7 @@ class _Signature:
         return inspect.Signature(list(parameters.values()))
 
 
-class Configurable:
+class Configurable(ChecksBooleans):
     """Base of layers, losses, metrics, optimizers, schedules, initializers, regularizers, ...
 
     A subclass stores each argument of its constructor in an attribute of the same name. From that
@@ -66,18 +65,6 @@ class Configurable:
 
     _defaults_cache: ClassVar[dict[type, dict[str, Any]]] = {}
     __signature__ = _Signature()
-
-    @classmethod
-    def _constructors(cls) -> Iterator[Any]:
-        """The constructors that take a share of the arguments: that of the class, and while one has ``**kwargs``, the next."""
-        for base in cls.__mro__:
-            init = base.__dict__.get("__init__")
-            code = getattr(init, "__code__", None)
-            if code is None:
-                continue
-            yield init
-            if not code.co_flags & _VARIABLE_KEYWORDS:
-                return
 
     @classmethod
     def _arguments(cls) -> dict[str, Any]:

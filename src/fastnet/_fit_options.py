@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import _data
+from ._booleans import check_booleans
 from ._custom_losses import rows_of
 from ._model_data import INFERENCE_ROWS, inputs_of, positive, rows_at_once, targets_of, weights_of
 from .data.dataset import is_table, unpack
@@ -83,6 +84,7 @@ class FitOptions(NamedTuple):
         TypeError, ValueError
             Where a number is not one that it may be.
         """
+        check_booleans("fit", shuffle=self.shuffle, check_finite=self.check_finite)
         batch_size = rows_at_once(network, self.batch_size, 32)
         epochs, initial = positive("epochs", self.epochs), self.initial_epoch
         if not isinstance(initial, (int, np.integer)) or not 0 <= initial <= epochs:

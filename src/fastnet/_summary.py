@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ._booleans import check_booleans
 from ._html import readable_bytes, table
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def summarize(
     layer_range: Sequence[str] | None = None,
 ) -> str:
     """The text that `Model.summary` prints."""
+    check_booleans("summary", expand_nested=expand_nested, show_trainable=show_trainable)
     found, linear = _rows_of(model, expand_nested)
     found = _within(found, layer_range)
     columns = [

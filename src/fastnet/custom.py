@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, _data
+from ._booleans import check_booleans
 from ._custom_losses import add_losses, judge_rows, rows_of, update_metrics
 from ._open_shapes import in_turn
 from ._weight_functions import constrain, own, penalty_and_gradient
@@ -46,6 +47,7 @@ class CustomLoop(Inference):
         -------
         ndarray or list of ndarray
         """
+        check_booleans("forward", training=training)
         if not training:
             return self.predict(x)
         inputs = self._rows_for(x, False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._booleans import check_booleans
 from ._columns import CellsOf, Columns
 from ._custom_losses import rows_of
 from ._evaluation import Evaluation
@@ -164,6 +165,7 @@ class Inference(Network):
         float, list of float or dict of str to float
             The loss; with metrics, a list that begins with the loss; with `return_dict`, by name.
         """
+        check_booleans("evaluate", return_dict=return_dict, check_finite=check_finite)
         default = INFERENCE_ROWS if steps is None else 32
         x, y, sample_weight, batch_size = unpack(x, y, sample_weight, batch_size, default, self._known_columns())
         if self._overrides("test_step"):
@@ -266,6 +268,7 @@ class Inference(Network):
     @in_turn
     def _predict(self, x: Any, batch_size: int | None, steps: int | None, callbacks: Any, check_finite: bool) -> Any:
         """As `predict`, the long way."""
+        check_booleans("predict", check_finite=check_finite)
         default = INFERENCE_ROWS if steps is None else 32
         x, y, weight, batch_size = unpack(x, None, None, batch_size, default, self._known_columns())
         if is_stream(x):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._booleans import ChecksBooleans
 from ._step_context import MOMENTS, STEP
 
 __all__ = ["GradientTape"]
 
 
-class GradientTape:
+class GradientTape(ChecksBooleans):
     """TensorFlow's way to name a loss and what is trained by it, within the method `train_step` of a class of models.
 
     `train_step` is called once, with symbolic tensors: what the tape says of gradients, and the optimizer of updates, becomes a part of the

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core
 from . import optimizers as _optimizers
+from ._booleans import check_booleans
 from ._custom_losses import rows_of
 from ._distributed import check_distribution, joint
 from ._evaluation import LossMeans
@@ -198,6 +199,7 @@ class TrainStep(Model):
             if name not in names:
                 raise ValueError(f"compile: every has {name!r}, expected updates among {names}")
             positive(f"every[{name!r}]", count)
+        check_booleans("compile", precise=precise)
         n_threads = threads_of(n_threads)
         self._distribution, self._shared_steps = check_distribution(distribution), None
         before = [update._compiled and update._compiled.optimizer for update in self.updates]
@@ -318,6 +320,7 @@ validation_batch_size, validation_freq, check_finite, resume_from
         float, list of float or dict of str to float
             The loss of each update, from before it.
         """
+        check_booleans("train_on_batch", return_dict=return_dict, check_finite=check_finite)
         inputs = inputs_of(self, x, check_finite)
         compiled, n = self._require_compiled(), len(inputs[0])
         rows_at_once(self, n, n)
@@ -395,6 +398,7 @@ validation_batch_size, validation_freq, check_finite, resume_from
         check_finite: bool = True,
     ) -> Any:
         """The mean of each loss over rows of data, as in inference and without penalties; of so many batches, or of all."""
+        check_booleans("evaluate", return_dict=return_dict, check_finite=check_finite)
         x, rows = self._given(x, batch_size, INFERENCE_ROWS if steps is None else 32)
         if is_stream(x):
             logs = evaluate_stream(self, x, steps, check_finite, callbacks)

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core
 from . import optimizers as _optimizers
+from ._booleans import check_booleans
 from ._callback_list import CallbackList
 from ._compiled import Compiled
 from ._custom_losses import judge_rows
@@ -120,6 +121,7 @@ class Trainer(OwnSteps, CustomLoop):
             with ``from_logits=True`` after a softmax or sigmoid. `fit` warns of targets far larger than what new weights give.
         """
         check_distribution(distribution)
+        check_booleans("compile", run_eagerly=run_eagerly, auto_scale_loss=auto_scale_loss, precise=precise)
         if weighted_metrics:
             raise ValueError(
                 f"weighted_metrics: metrics are computed without the weights of rows, got {weighted_metrics!r}; give them as metrics, or "
@@ -355,6 +357,7 @@ class Trainer(OwnSteps, CustomLoop):
         float, list of float or dict of str to float
             The loss and metrics from before the step, as `evaluate` gives them.
         """
+        check_booleans("train_on_batch", return_dict=return_dict, check_finite=check_finite)
         if self._overrides("train_step"):
             steps = self._load_steps()
             return steps.train_on_batch(self, x, y, sample_weight, class_weight, return_dict, check_finite)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .._booleans import ChecksBooleans
+
 if TYPE_CHECKING:
     from .._fit_state import FitState
 
@@ -13,7 +15,7 @@ __all__ = ["Callback", "LambdaCallback"]
 Logs = dict[str, Any] | None
 
 
-class Callback:
+class Callback(ChecksBooleans):
     """Base of the callbacks, as in Keras: given to `fit`, `evaluate` or `predict`. Hooks not overridden do nothing and cost nothing.
 
     Attributes

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from .._booleans import ChecksBooleans
 from .._data import reads_in_place
 from .sources import Source, batch_source, is_stream, kind_of
 
 __all__ = ["Dataset", "PyDataset", "inputs_in", "is_table", "needs_source", "unpack"]
 
 
-class Dataset:
+class Dataset(ChecksBooleans):
     """Rows that know their batch size: in memory, or in files and tables that are read part by part.
 
     `fit`, `evaluate` and `predict` take it in place of x and y, with its batch size; a loop over it gives the batches. What is not an array is
@@ -241,7 +242,7 @@ def _rows_of(value: Any, rows: Any) -> Any:
     return value.iloc[rows] if hasattr(value, "iloc") else value[rows]
 
 
-class PyDataset:
+class PyDataset(ChecksBooleans):
     """Base of data whose batches are made by Python, as `keras.utils.PyDataset`: a subclass has ``__len__`` and ``__getitem__``.
 
     `fit`, `evaluate` and `predict` take it in place of x and y. Each epoch its batches are asked for anew, one after another, in a thread

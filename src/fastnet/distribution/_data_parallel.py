@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .._booleans import ChecksBooleans
 from ._meetings import Meetings
 from ._shared_memory import SharedMemory
 from ._tree import part
@@ -29,7 +30,7 @@ def _mpi() -> Any:
     return MPI
 
 
-class DataParallel:
+class DataParallel(ChecksBooleans):
     """Training by several processes, each of which has the whole model and takes a part of every batch.
 
     The same script runs alone, or in n processes by ``mpiexec -n 4 python train.py``. Each process makes the same calls with the same

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .._booleans import check_booleans
 from .._derived import as_list
 from .._lowering import lower
 from .._model_data import positive
@@ -274,7 +275,8 @@ def export(
     target = pathlib.Path(os.fspath(path))
     if target.suffix not in (".c", ".cc", ".cpp"):
         raise ValueError(f"export writes C: the path must end with .c, got {target.name!r}")
-    batch_size = positive("batch_size", batch_size)
+    check_booleans("export", header=header, training=training, gradient=gradient, libm=libm)
+    batch_size, libm = positive("batch_size", batch_size), bool(libm)
     if batch_size > 1 and not training:
         raise ValueError(
             f"batch_size is of steps of training, and a prediction is of one row: got {batch_size} without training=True"

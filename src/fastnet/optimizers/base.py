@@ -106,7 +106,7 @@ class Optimizer(InSteps, HasLearningRate, _config.Configurable):
     counter: _core.Counter
 
     def __new__(cls, *arguments: Any, **options: Any) -> Self:
-        optimizer = super().__new__(cls)
+        optimizer = super().__new__(cls, *arguments, **options)
         object.__setattr__(optimizer, "counter", _core.Counter())
         optimizer._set_turns()
         return optimizer

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._booleans import check_booleans
 from .._weights import INITIALISES, Weight
 from .building import rebuild
 from .compiled_description import describe_for_c
@@ -92,6 +93,7 @@ def save_model(model: Model, filepath: Path, *, include_optimizer: bool = False)
     ValueError
         If it is one whose steps are made in Python, and whose state has another form.
     """
+    check_booleans("save", include_optimizer=include_optimizer)
     if check_name(filepath):
         if include_optimizer:
             raise ValueError(f"{os.fsdecode(filepath)}: a .keras file is written without the optimizer; .safetensors holds it")
@@ -155,6 +157,7 @@ def load_model(filepath: Path, custom_objects: Mapping[str, Any] | None = None, 
     >>> (loaded.predict(x) == model.predict(x)).all()
     np.True_
     """
+    check_booleans("load_model", compile=compile)
     if os.fsdecode(filepath).lower().endswith(".keras"):
         from .keras_models import read_keras
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import initializers
+from .._booleans import check_booleans
 from .._config import Configurable
 from .._graph import SymbolicTensor
 from .._names import lookup
@@ -107,6 +108,7 @@ def from_keras(source: Any, model: Model | None = None, *, dtype: str | None = "
     """
     from ..model import Model
 
+    check_booleans("from_keras", compile=compile)
     if model is not None:
         if not isinstance(model, Model):
             raise TypeError(f"from_keras gives weights to a Model, got {type(model).__name__}")
