@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -143,7 +145,15 @@ class Table:
     def _check(self, name: str, cells: np.ndarray, rows: Sequence[int] | np.ndarray, what: str) -> None:
         if len(rows):
             more = f" ({len(rows)} such cells in all)" if len(rows) > 1 else ""
-            raise ValueError(f"{self.place(int(rows[0]), name)}: {cells[rows[0] : rows[0] + 1].tolist()[0]!r} is {what}{more}")
+            raise ValueError(
+                f"{self.place(int(rows[0]), name)}: {shown(cells[rows[0] : rows[0] + 1].tolist()[0])} is {what}{more}"
+            )
+
+
+def shown(cell: Any) -> str:
+    """A cell in a message: of a long one the beginning."""
+    text = repr(cell)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text) - 2} characters)"
 
 
 def _are_booleans(cells: np.ndarray) -> bool:
@@ -183,9 +193,9 @@ def _separator_of(path: str, lines: list[str], n_names: int, decimal: str | None
 def _names_of(path: str, given: Sequence[str] | None, first: list[str], line: int) -> list[str]:
     names = [name.strip() for name in (given or first)]
     for i, name in enumerate(names):
-        if not name:
+        if not name and given:
             raise ValueError(f"{path}, line {line}, column {i + 1}: the name of the column is empty")
-        if name in names[:i]:
+        if name and name in names[:i]:
             what = "" if given else "; for a file without a line of names: --names NAME,..."
             raise ValueError(
                 f"{path}, line {line}, column {i + 1}: {name!r} is the name of column {names.index(name) + 1} too{what}"
@@ -198,17 +208,30 @@ def _read_text(path: str, given: Sequence[str] | None, decimal: str | None) -> T
     first = list(itertools.islice((line for line in text.splitlines() if line.strip()), 2))
     if not first:
         raise ValueError(f"{path} is empty")
-    separator = _separator_of(path, first, len(given or ()), decimal)
+    with _cells_of_any_length():
+        return _read_lines(path, text, given, _separator_of(path, first, len(given or ()), decimal), decimal)
+
+
+@contextlib.contextmanager
+def _cells_of_any_length() -> Iterator[None]:
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _read_lines(path: str, text: str, given: Sequence[str] | None, separator: str, decimal: str | None) -> Table:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     names: list[str] | None = None
-    rows, lines, line = [], [], 1
+    rows, lines, line, first_line = [], [], 1, 1
     try:
         for row in reader:
             begin, line = line, reader.line_num + 1
             if not row or (len(row) == 1 and not row[0].strip()):
                 continue  # a line without anything
             if names is None:
-                names = _names_of(path, given, row, begin)
+                names, first_line = _names_of(path, given, row, begin), begin
                 if given is None:
                     continue
             if len(row) != len(names):
@@ -222,9 +245,23 @@ def _read_text(path: str, given: Sequence[str] | None, decimal: str | None) -> T
         raise ValueError(f"{path} has no rows, only the names of its columns")
     columns = {}
     for i, name in enumerate(names):
+        cells = [row[i] for row in rows]
+        if not name and _says_nothing(cells, i):
+            continue
+        if not name:
+            raise ValueError(f"{path}, line {first_line}, column {i + 1}: the name of the column is empty")
         columns[name] = np.empty(len(rows), object)
-        columns[name][:] = [row[i] for row in rows]
+        columns[name][:] = cells
+    if not columns:
+        raise ValueError(f"{path}, line {first_line}: there are no columns with a name")
     return Table(path, columns, np.array(lines), separator != "," if decimal is None else decimal == ",")
+
+
+def _says_nothing(cells: list[str], place: int) -> bool:
+    """Whether a column without a name is the numbers of the rows, as pandas writes them first, or what follows a separator at the ends of lines."""
+    if not any(cells):
+        return place > 0
+    return place == 0 and any(cells == [str(i + first) for i in range(len(cells))] for first in (0, 1))
 
 
 def _cell(cell: str) -> str:

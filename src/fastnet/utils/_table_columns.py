@@ -106,6 +106,8 @@ def number_of(value: Any) -> float:
     """What a cell of a column of numbers is; spans of time and times of the day are seconds."""
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
+    if isinstance(value, str) and "_" in value:  # a code, which Python reads as digits in groups
+        raise ValueError(f"{value!r} is no number")
     if isinstance(value, datetime.time):
         return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond * 1e-6
     return float(value)
@@ -309,6 +311,8 @@ class Number(_Marked):
     kind = "number"
     #: Spreads that the farthest number is from the median where tails are long.
     FAR = 8.0
+    #: Beyond it numbers are divided before their squares are added up.
+    LARGE = 1e100
 
     def __init__(
         self, mean: float, deviation: float, median: float | None = None, spread: float = 1.0, gaps: bool = False
@@ -328,8 +332,10 @@ class Number(_Marked):
         long = spread > 0 and np.abs(there - median).max() > cls.FAR * spread
         found = cls(0.0, 1.0, float(median) if long else None, float(spread) if long else 1.0, len(there) < len(x))
         y = found._squashed(there)
-        deviation = float(y.std())
-        found.mean, found.deviation = float(y.mean()), deviation if deviation > 1e-12 * max(1.0, float(np.abs(y).max())) else 1.0
+        largest = max(1.0, float(np.abs(y).max()))
+        unit = largest if largest > cls.LARGE else 1.0  # whose square, or sum, would be infinite
+        deviation = float((y / unit).std()) * unit
+        found.mean, found.deviation = float((y / unit).mean()) * unit, deviation if deviation > 1e-12 * largest else 1.0
         return found
 
     def _squashed(self, x: np.ndarray) -> np.ndarray:
