@@ -314,3 +314,27 @@ def test_importances():
     network.fit(x, y)
     assert network.feature_importances_.shape == (COLUMNS,)
     assert set(network.feature_importances_.argsort()[-3:]) == {1, 2, 3}
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("scaling", ["auto", "standard", "max_abs", "robust"])
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_numbers_whose_squares_are_infinite(kind, scaling):
+    """In arrays, few or many, in matrices, and in targets: an error, no infinite prediction."""
+    x, y = matrix().tolil(), targets(kind)
+    x[7, 3] = -1e300
+    x = x.tocsr()
+    for given in (x, x.toarray(), x[:, :5].toarray()):
+        with pytest.raises(ValueError, match=r"column 3 has numbers as large as 1e\+300, whose squares are infinite"):
+            quick(kind, scaling=scaling).fit(given, y)
+    if kind == "regressor":
+        with pytest.raises(ValueError, match=r"1e\+300"):
+            quick(kind, scaling=scaling).fit(matrix(), np.where(y > 0, 1e300, y))
+
+
+def test_targets_that_are_text_of_numbers():
+    x, y = matrix(), np.arange(90)
+    found = quick("regressor").fit(x, y.astype(str))
+    np.testing.assert_array_equal(found.predict(x), quick("regressor").fit(x, y).predict(x))
+    with pytest.raises(ValueError, match="'a'"):
+        quick("regressor").fit(x, np.full(90, "a"))

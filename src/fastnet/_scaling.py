@@ -17,6 +17,8 @@ SCALINGS = ("standard", "robust", "piecewise", "periodic")
 
 #: The distance between the quartiles of a normal distribution of deviation 1.
 _NORMAL_QUARTILES = 1.3489795003921634
+#: Numbers beyond it are not scaled: a million of their squares add up to the largest number there is.
+_LARGEST = 1e150
 #: Parts of a feature with "piecewise".
 _PARTS = 32
 #: How many times larger or smaller than those of the others the numbers of a sparse column are, if it has another unit.
@@ -26,7 +28,14 @@ _WAVES, _FREQUENCY, _EMBEDDED = 32, 0.1, 16
 
 
 def mean_and_deviation(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Of each column, in float64; the deviation of a column that is constant is 1."""
+    """Of each column, in float64; the deviation of a column that is constant is 1.
+
+    Raises
+    ------
+    ValueError
+        For numbers whose squares are infinite.
+    """
+    _check_squares(np.abs(values).max(axis=0, initial=0.0))
     origin = values[:1].astype(np.float64)
     apart = values - origin
     mean = np.average(apart, axis=0, weights=weights)
@@ -37,12 +46,22 @@ def mean_and_deviation(values: np.ndarray, weights: np.ndarray | None) -> tuple[
     return mean, np.where(constant, 1.0, deviation)
 
 
+def _check_squares(largest: np.ndarray) -> None:
+    """ValueError where the squares of numbers as large as these, and sums of them, may be infinite."""
+    if largest.size and float(largest.max()) > _LARGEST:
+        raise ValueError(
+            f"column {int(largest.argmax())} has numbers as large as {largest.max():.3g}, whose squares are infinite: divide them before they "
+            "are scaled"
+        )
+
+
 def _sparse_mean_and_deviation(x: Any, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """As `mean_and_deviation`, of a matrix in CSR format, from its non-zeros: what is left of a column are as many zeros."""
     n, columns = x.shape
     of_rows = np.ones(n) if weights is None else np.asarray(weights, np.float64)
     part = of_rows / of_rows.sum()
     of_numbers, values = np.repeat(part, np.diff(x.indptr)), x.data.astype(np.float64)
+    _check_squares(_largest(x))
     mean = np.bincount(x.indices, of_numbers * values, columns)
     zeros = 1.0 - np.bincount(x.indices, of_numbers, columns)
     variance = np.bincount(x.indices, of_numbers * (values - mean[x.indices]) ** 2, columns) + np.maximum(zeros, 0.0) * mean**2
@@ -57,6 +76,7 @@ def _common_size(x: Any, weights: np.ndarray | None) -> np.ndarray:
 
     What rare and frequent words say beside each other, or tf-idf, is kept, where a factor for each column would undo it.
     """
+    _check_squares(_largest(x))
     n, columns = x.shape
     used = x.data != 0
     of_numbers = np.repeat(np.ones(n) if weights is None else weights, np.diff(x.indptr))[used]
@@ -164,6 +184,7 @@ class Scaling:
         counts = as_counts(weights)
         if kind == "max_abs":
             self.mean, self.deviation = np.zeros(x.shape[1]), _largest(x)
+            _check_squares(self.deviation)
         elif kind == "common":
             self.mean, self.deviation = np.zeros(x.shape[1]), _common_size(x, weights)
         elif issparse(x):

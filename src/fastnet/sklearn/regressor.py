@@ -260,6 +260,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _check_targets(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         X, y = self._validate_inputs(X, reset, y, multi_output=True, y_numeric=True)
+        if y.dtype.kind not in "biuf":  # such as numbers that are text
+            y = y.astype(np.float64)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if self.loss == "poisson" and (y < 0).any():
