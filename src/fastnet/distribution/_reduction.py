@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Reduction"]
 
 #: Up to this size all processes add up the whole: fewer messages matter more than fewer bytes.
-_SMALL = 1 << 16
+_SMALL = 1 << 17
 #: A process with at most so many pieces has memory for the gradient of each, else for few sums of these.
 _APART = 4
 
@@ -203,18 +203,22 @@ class Reduction:
         self._messages.send(n)
         self._messages.progress()
 
+    def piece(self, target: np.ndarray) -> np.ndarray:
+        """Where pieces are computed one by one whose sum is to be in an array."""
+        if np.may_share_memory(target, self._piece):
+            self._piece = aligned_zeros(len(target), target.dtype)
+        return self._piece
+
     def _add_within(self, node: Node, target: np.ndarray, compute: Callable[[Node, np.ndarray], bool], depth: int) -> None:
         """The sum of a node whose pieces this process has; each is computed in the same place."""
-        if np.may_share_memory(target, self._piece):  # that of the sum
-            self._piece = aligned_zeros(len(target), target.dtype)
         if node[1] - node[0] == 1:
-            compute(node, self._piece)
+            compute(node, self.piece(target))
             np.copyto(target, self._piece)
             return
         left, right = halves(node)
         self._add_within(left, target, compute, depth)
         if right[1] - right[0] == 1:
-            compute(right, self._piece)
+            compute(right, self.piece(target))
             target += self._piece
             return
         if not len(self._depth[depth]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SharedSteps", "shared_steps"]
 
+#: Bytes that one call may keep of all of its pieces: of more, one piece after another is faster, as it stays in the caches.
+_ONE_CALL = 8 << 20
+
 
 class SharedSteps(StepsInParts):
     """Makes steps of a model together with the other processes.
@@ -71,6 +76,7 @@ class SharedSteps(StepsInParts):
         self.over = ""  # why nothing of this call is made together any more, which all processes know
         self._step: dict[str, Any] = {}
         self._capacity = 0
+        self._arenas: dict[int, int] = {}  # bytes that a piece of so many rows keeps
         self._divided = False  # whether the last step was
         self._divides, self._version = False, -1  # whether the next one is, and as of when
         self._division: DividedUpdate | None = None
@@ -285,8 +291,11 @@ class SharedSteps(StepsInParts):
             gradients.fill(0)
             return True
         plans = self.model._plans
+        rows = -(-self._capacity // pieces)
         cuts = self._reduction.cuts(gradients)
-        plan = plans.part(-(-self._capacity // pieces), gradients, pieces=n_pieces, cuts=cuts)
+        if n_pieces > 1 and not cuts and not self._fits_in_cache(rows, n_pieces, gradients):
+            return False
+        plan = plans.part(rows, gradients, pieces=n_pieces, cuts=cuts)
         if plan.pieces != n_pieces:
             return False
         self._run_to_cuts(
@@ -308,6 +317,14 @@ class SharedSteps(StepsInParts):
         )
         self._end_piece(gradients, end - first)
         return True
+
+    def _fits_in_cache(self, rows: int, n_pieces: int, gradients: np.ndarray) -> bool:
+        """Whether pieces of so many rows are to be one call."""
+        known = self._arenas.get(rows)
+        if known is None:
+            plan = self.model._plans.part(rows, self._reduction.piece(gradients))
+            known = self._arenas[rows] = plan.info()["arena_bytes"]
+        return known * n_pieces <= _ONE_CALL
 
     def _compute_by_function(self, node: Node, gradients: np.ndarray) -> bool:
         """As `_compute`, where a loss is a function of arrays: it is called with the rows of the piece, as if these were the batch."""
@@ -384,7 +401,8 @@ class SharedSteps(StepsInParts):
         if distribution.size > 1:
             distribution.comm.Allgatherv(distribution.MPI.IN_PLACE, [said, (self._counts, None)])
         if (said[:, : SAME + 1] == (FINE, kind, same)).all():
-            return int(np.bitwise_or.reduce(said[:, STOP].astype(np.int64)) if kind == STEP else said[0, STOP])
+            stops = said[:, STOP].tolist()
+            return functools.reduce(operator.or_, map(int, stops)) if kind == STEP else int(stops[0])
         self.complete()  # all are here
         self._reduction.restart()
         found = self._failure(kind, error)
