@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
 __all__ = ["ChecksBooleans", "check_booleans", "is_boolean"]
 
 _VARIABLE_KEYWORDS = 0x08  # flag of a code object: the function has **kwargs
+
+#: What has been found of classes, as long as they are used.
+_known: weakref.WeakKeyDictionary[type, dict[str, int | None]] = weakref.WeakKeyDictionary()
 
 
 def is_boolean(value: Any) -> bool:
@@ -36,8 +40,6 @@ class ChecksBooleans:
     Where a constructor takes ``**kwargs``, they are those of the next class in the method resolution order. Constructors of users' classes
     say for themselves what they take.
     """
-
-    _booleans_cache: ClassVar[dict[type, dict[str, int | None]]] = {}
 
     def __new__(cls, *given: Any, **named: Any) -> Self:  # a type of its own, or checkers would ask nothing of `__init__`
         if given or named:
@@ -67,7 +69,7 @@ class ChecksBooleans:
     @classmethod
     def _booleans(cls) -> dict[str, int | None]:
         """The arguments that are annotated as bool, and their places among those by position, if they may be given so."""
-        found = ChecksBooleans._booleans_cache.get(cls)
+        found = _known.get(cls)
         if found is None:
             found, known = {}, set()
             for number, init in enumerate(cls._constructors()):
@@ -78,5 +80,5 @@ class ChecksBooleans:
                     if own and name not in known:
                         found[name] = place if number == 0 and place < code.co_argcount - 1 else None
                 known.update(names)
-            ChecksBooleans._booleans_cache[cls] = found
+            _known[cls] = found
         return found
