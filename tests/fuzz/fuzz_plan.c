@@ -177,7 +177,7 @@ static void run_once(world *w, fn_plan *plan)
         run.shuffle_seed = next_byte(w);
         run.shuffle_number = pick(w, 2) ? next_byte(w) : UINT64_MAX;
     }
-    if (plan->n_exchanges > 0) {
+    if (plan->exchange_numbers > 0) {
         run.replica = pick(w, plan->replicas + twist(w, 10));
         run.exchange = seldom(w, 10) ? NULL : array_of(w, (size_t)plan->exchange_numbers * sizeof *run.exchange);
         for (int64_t i = 0; run.exchange && i < plan->exchange_numbers; i++)
