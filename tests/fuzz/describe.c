@@ -432,6 +432,16 @@ static void add_optimizer(world *w, const char *names[FN_MAX_SLOTS])
     }
 }
 
+/* Elements of the slab at which a step is cut, seldom some beyond it or in no order. */
+static void add_cuts(world *w)
+{
+    w->spec.n_cuts = 1 + pick(w, 3);
+    int64_t *cuts = array_of(w, (size_t)w->spec.n_cuts * sizeof *cuts), end = w->slab_elements;
+    for (int32_t i = 0; i < w->spec.n_cuts; i++)
+        cuts[i] = end = twist(w, 20) ? pick(w, 99) - 9 : end * pick(w, 256) / 256;
+    w->spec.cuts = cuts;
+}
+
 /* Numbers of parameters that are not those of the slab, as of an average; a plan that trains may have none. */
 static void add_values(world *w)
 {
@@ -596,6 +606,8 @@ void describe(world *w)
     add_values(w);
     if (seldom(w, 4))
         w->spec.replicas = twist(w, 10) ? -pick(w, 3) : 1 + pick(w, 4);
+    if (w->spec.training && w->spec.replicas == 0 && seldom(w, 4))
+        add_cuts(w);
     w->from_end = false;
     w->spec.inputs = w->inputs;
     w->spec.nodes = w->nodes;
