@@ -63,11 +63,16 @@ def environment():
     return {**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
 
 
-def start(library, processes, *arguments, seconds=300):
-    """What each process prints, as objects; in no order."""
-    done = subprocess.run(
+def run(library, processes, *arguments, seconds):
+    """The programs, when they have come to their end."""
+    return subprocess.run(
         command(library, processes, *arguments), capture_output=True, text=True, timeout=seconds, env=environment(), check=False
     )
+
+
+def start(library, processes, *arguments, seconds=300):
+    """What each process prints, as objects; in no order."""
+    done = run(library, processes, *arguments, seconds=seconds)
     assert done.returncode == 0, done.stdout + done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(found) == processes, done.stdout + done.stderr
@@ -333,9 +338,7 @@ def test_other_calls_of_other_processes_are_refused(first, second):
 @needs_mpi
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_call_that_was_forgotten_ends_the_program(library):
-    done = subprocess.run(
-        command(library, 2, "forgotten"), capture_output=True, text=True, timeout=60, env=environment(), check=False
-    )
+    done = run(library, 2, "forgotten", seconds=60)
     assert done.returncode != 0 and "process 0 at fit, process 1 at the end of the program" in done.stdout + done.stderr
 
 

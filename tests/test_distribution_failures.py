@@ -1,11 +1,9 @@
 """A function of the user's fails in one process, or makes a call that the others do not: all end with a message, and can go on."""
 
-import subprocess
-
 import numpy as np
 import pytest
 from distribution_failures import CASES, NESTED
-from test_distribution import LIBRARIES, command, environment, needs_mpi, start
+from test_distribution import LIBRARIES, needs_mpi, run, start
 
 
 @pytest.fixture(scope="module", params=[(library, n) for library in LIBRARIES for n in (2, 3)], ids=str)
@@ -65,9 +63,7 @@ def test_calls_that_all_make_within_another():
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_failure_that_cannot_be_told_ends_the_programs(library):
     """The others are in the middle of an exchange."""
-    done = subprocess.run(
-        command(library, 2, "unsayable"), capture_output=True, text=True, timeout=60, env=environment(), check=False
-    )
+    done = run(library, 2, "unsayable", seconds=60)
     assert done.returncode != 0 and "process 1 has failed: MemoryError: in a sum of process 1" in done.stdout + done.stderr
 
 

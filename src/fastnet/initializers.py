@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import copy
 import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _config
+from ._seeds import checked_seed
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -51,19 +51,6 @@ __all__ = [
 
 #: Standard deviation of a standard normal distribution cut off at 2 standard deviations.
 _TRUNCATED_STDDEV = 0.87962566103423978
-
-
-def _checked_seed(initializer: Initializer, seed: int | None) -> int | None:
-    """A seed as an int, or None."""
-    if seed is None:
-        return None
-    try:
-        seed = operator.index(seed)
-    except TypeError:
-        raise TypeError(f"{type(initializer).__name__}: seed must be an integer or None, got {seed!r}") from None
-    if seed < 0:
-        raise ValueError(f"{type(initializer).__name__}: seed must be at least 0, got {seed}")
-    return seed
 
 
 class Initializer(_config.Configurable):
@@ -160,7 +147,7 @@ class RandomNormal(Initializer):
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         self.mean = self._number("mean", mean)
         self.stddev = self._number("stddev", stddev)
-        self.seed = _checked_seed(self, seed)
+        self.seed = checked_seed(seed, f"{type(self).__name__}: ")
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return rng.normal(self.mean, self.stddev, shape)
@@ -172,7 +159,7 @@ class RandomUniform(Initializer):
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
         self.minval = self._number("minval", minval)
         self.maxval = self._number("maxval", maxval)
-        self.seed = _checked_seed(self, seed)
+        self.seed = checked_seed(seed, f"{type(self).__name__}: ")
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return rng.uniform(self.minval, self.maxval, shape)
@@ -190,7 +177,7 @@ class TruncatedNormal(Initializer):
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         self.mean = self._number("mean", mean)
         self.stddev = self._number("stddev", stddev)
-        self.seed = _checked_seed(self, seed)
+        self.seed = checked_seed(seed, f"{type(self).__name__}: ")
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return self.mean + self.stddev * _truncated_normal(shape, rng)
@@ -262,7 +249,7 @@ class VarianceScaling(Initializer):
         self.scale = scale
         self.mode = mode
         self.distribution = distribution
-        self.seed = _checked_seed(self, seed)
+        self.seed = checked_seed(seed, f"{type(self).__name__}: ")
         self.input_axes = None if input_axes is None else tuple(input_axes)
         self.output_axes = None if output_axes is None else tuple(output_axes)
 
@@ -354,7 +341,7 @@ class Orthogonal(Initializer):
 
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
         self.gain = self._number("gain", gain)
-        self.seed = _checked_seed(self, seed)
+        self.seed = checked_seed(seed, f"{type(self).__name__}: ")
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         if len(shape) < 2:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from ._graph import Graph, LayerCall, SymbolicTensor, as_tensors, outside_calls
 from ._model_calls import ModelCalls, keyed
 from ._model_losses import ModelLosses
 from ._names import snake_case
-from ._seeds import new_seed
+from ._seeds import checked_seed, new_seed
 from ._summary import summarize
 from ._weights import Slab, Weight, assign_all
 from .config import floatx
@@ -113,14 +112,8 @@ class Model(ModelLosses, ModelCalls, Trainer):
             self.dtype = str(dtype)
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
-        if seed is None:
-            seed = new_seed()
-        try:
-            self.seed = operator.index(seed)
-        except TypeError:
-            raise TypeError(f"seed must be an integer or None, got {seed!r}") from None
-        if not 0 <= self.seed < 2**64:
-            raise ValueError(f"seed must be between 0 and 2**64 - 1, got {seed}")
+        given = checked_seed(seed, largest=2**64 - 1, wanted="between 0 and 2**64 - 1")
+        self.seed = new_seed() if given is None else given
         self.name = name or snake_case(type(self).__name__)
         self._graph = Graph()
         self._added, self._traced_losses = (), ()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
+from .. import _core, _seeds
 from .._graph import SymbolicTensor
 
 __all__ = ["channels_last", "check_axes", "checked_rate", "checked_seed", "number_in", "one_of", "positive_sizes"]
@@ -69,15 +69,8 @@ def checked_rate(layer: str, argument: str, value: Any) -> float:
 
 def checked_seed(layer: str, seed: int | None) -> int | None:
     """A seed of a layer's own, or None."""
-    if seed is None:
-        return None
-    try:
-        seed = operator.index(seed)
-    except TypeError:
-        raise TypeError(f"{layer}: seed must be an integer or None, got {seed!r}") from None
-    if not 0 <= seed <= _largest_seed():
-        raise ValueError(f"{layer}: seed must be between 0 and {_largest_seed()}, got {seed}")
-    return seed
+    largest = _largest_seed()
+    return _seeds.checked_seed(seed, f"{layer}: ", largest, f"between 0 and {largest}")
 
 
 @functools.cache
