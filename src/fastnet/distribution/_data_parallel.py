@@ -98,7 +98,9 @@ class DataParallel(ChecksBooleans):
         self.rank, self.size = self.comm.rank, self.comm.size
         self.reproducible = bool(reproducible)
         self.pieces = int(pieces) if reproducible else self.size
-        self.own_pieces = range(*part(self.pieces, self.size, self.rank))
+        # Of each process the number of its first piece, and of the one after its last.
+        self.pieces_of = [part(self.pieces, self.size, rank) for rank in range(self.size)]
+        self.own_pieces = range(*self.pieces_of[self.rank])
         self._host = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
         self.n_threads = _threads(self._host)
         self._meetings = Meetings(MPI, self.comm)

@@ -44,8 +44,7 @@ class Exchanges:
     def __init__(self, distribution: DataParallel, widths: Sequence[int]) -> None:
         self._distribution, self.widths = distribution, list(widths)
         self.checksum = zlib.crc32(np.array(self.widths, np.int64))
-        pieces, size = distribution.pieces, distribution.size
-        ranks = [part(pieces, size, i) for i in range(size)]
+        pieces, ranks = distribution.pieces, distribution.pieces_of
         self._numbers = np.zeros(pieces * sum(self.widths))
         self._messages = []
         at = 0

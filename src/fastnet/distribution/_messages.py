@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._weights import aligned_zeros
-from ._tree import Node, nodes_within, part, postfix
+from ._tree import Node, nodes_within, postfix
 
 if TYPE_CHECKING:
     from ._data_parallel import DataParallel
@@ -115,7 +115,7 @@ class Messages:
         comm, pieces = distribution.comm, distribution.pieces
         root: Node = (0, pieces)
         for process in range(distribution.size):
-            for node in nodes_within(root, *part(pieces, distribution.size, process)):
+            for node in nodes_within(root, *distribution.pieces_of[process]):
                 tag = bucket * pieces + node[0]
                 if process != distribution.rank:
                     size = own.stop - own.start
@@ -138,7 +138,7 @@ class Messages:
         """Makes the message of what all send to all at the end: a row for each node that a process can add up."""
         distribution, dtype = self._distribution, self._out.dtype
         root: Node = (0, distribution.pieces)
-        of_process = [nodes_within(root, *part(distribution.pieces, distribution.size, i)) for i in range(distribution.size)]
+        of_process = [nodes_within(root, *pieces) for pieces in distribution.pieces_of]
         nodes = [node for own in of_process for node in own]
         size = sum(state.stop - state.start for state in self._states)
         rows = np.zeros((len(nodes), size), dtype)

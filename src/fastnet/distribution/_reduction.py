@@ -76,7 +76,7 @@ class Reduction:
         line = _core.ALIGNMENT // gradients.itemsize
         self._buckets = find_buckets(n, gradients.itemsize, offsets, _SMALL)
         self.bounds = [_divide(*bucket, pieces, line) for bucket in self._buckets]
-        ranks = [part(pieces, size, i) for i in range(size)]
+        ranks = distribution.pieces_of
         self._sizes = [[bounds[end] - bounds[first] for first, end in ranks] for bounds in self.bounds]
         first, end = ranks[rank]
         self.sections = range(0) if self.small else range(first, end)

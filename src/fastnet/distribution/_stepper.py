@@ -90,14 +90,11 @@ class SharedSteps(StepsInParts):
         states = [slice(weight.offset, weight.offset + weight.size) for weight in self._states]
         self._reduction = Reduction(distribution, self._gradients, self._together, self._synchronized, offsets, states)
         self._kept = [np.empty_like(weight.array) for weight in self._states]
-        self._first, self._end = part(distribution.pieces, distribution.size, distribution.rank)
+        self._first, self._end = distribution.pieces_of[distribution.rank]
         self._n_totals = 1 + len(model.outputs)
         self._said = np.zeros((distribution.pieces, SAYS + self._count_numbers()))
         row = self._said.shape[1]
-        self._counts = [
-            row * (end - first)
-            for first, end in (part(distribution.pieces, distribution.size, i) for i in range(distribution.size))
-        ]
+        self._counts = [row * (end - first) for first, end in distribution.pieces_of]
 
     def _limit_threads(self, n: int) -> None:
         """Where compile was told nothing of threads: a process has its share of the processors."""
@@ -414,13 +411,13 @@ class SharedSteps(StepsInParts):
         distribution, said = self.distribution, self._said
         failed = np.flatnonzero(said[:, STATUS] == FAILED)
         if len(failed):
-            process = next(i for i in range(distribution.size) if failed[0] < part(distribution.pieces, distribution.size, i)[1])
+            process = next(i for i, (_, end) in enumerate(distribution.pieces_of) if failed[0] < end)
             message = distribution.comm.bcast(message_of(error), process)
             return error or RuntimeError(f"process {process} has failed: {message}")
         if said[:, STATUS].any():
             distribution._meetings.interrupts.clear()
             return KeyboardInterrupt()
-        first = [part(distribution.pieces, distribution.size, i)[0] for i in range(distribution.size)]
+        first = [pieces[0] for pieces in distribution.pieces_of]
         if kind == CALL or (said[:, KIND] != kind).any():
             return RuntimeError(differing([_place(said[i]) for i in first]))
         rows, weights = np.divmod(said[first, SAME].astype(np.int64), 1 << 32)[::-1]

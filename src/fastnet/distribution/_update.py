@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
-from ._tree import part
 
 if TYPE_CHECKING:
     from .._compiled import Compiled
@@ -58,10 +57,8 @@ class DividedUpdate:
             for own in reduction.own
             if max(own.start, weight.offset) < min(own.stop, weight.offset + weight.size)
         ]
-        pieces, size = distribution.pieces, distribution.size
-        self._said = np.zeros((pieces, 3))
-        parts = [part(pieces, size, i) for i in range(size)]
-        self._counts = [3 * (end - first) for first, end in parts]
+        self._said = np.zeros((distribution.pieces, 3))
+        self._counts = [3 * (end - first) for first, end in distribution.pieces_of]
         self._penalty = np.zeros(2)
         self._n_plans = len(reduction.sections) * len(reduction.bounds)
         self._columns = len(_core.hyper_names(compiled.optimizer.kernel))
